@@ -1,0 +1,68 @@
+# `make help` lists the targets.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+export PATH := $(abspath $(BIN)):$(PATH)
+export MLFLOW_DISABLE_TELEMETRY ?= true
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(VENV)/.runtime ## Make .venv with the pinned dependencies.
+
+.PHONY: demo
+demo: setup ## Train and evaluate on the built-in data set, about two minutes.
+	mlflow run . --env-manager local
+
+.PHONY: ui
+ui: setup ## Show the runs in MLflow's web interface.
+	mlflow ui --backend-store-uri sqlite:///mlflow.db
+
+.PHONY: test
+test: $(VENV)/.development ## Run all tests.
+	python -m pytest -n 2 --dist loadfile
+
+.PHONY: unit
+unit: $(VENV)/.development ## Run the tests that take a minute together.
+	python -m pytest -n 2 --dist loadfile -m "not slow"
+
+.PHONY: check
+check: $(VENV)/.development ## Check style, types and layers.
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports
+
+.PHONY: bench
+bench: $(VENV)/.development ## Measure training against a bare fit, figures, and extraction (VIDEOS=...).
+	python -m benchmarks.instrumentation
+	python -m benchmarks.figures
+	$(if $(VIDEOS),python -m benchmarks.extraction --videos_dir $(VIDEOS))
+
+.PHONY: lock
+lock: $(VENV)/.development ## Pin the dependencies of pyproject.toml anew.
+	$(LOCK) pyproject.toml -o requirements.txt
+	$(LOCK) pyproject.toml --extra dev --extra postgres --extra ray --extra video \
+		-c requirements.txt -o requirements-dev.txt
+
+LOCK := uv pip compile --quiet --universal --python-version 3.11 \
+	--no-emit-index-url --no-header --no-annotate
+
+.PHONY: clean
+clean: ## Remove the environment and caches; runs and MLflow's files stay.
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(VENV)/.runtime: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] < (3, 14) else "Python 3.11 to 3.13 is needed, found %s: set PYTHON=..." % sys.version.split()[0])'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/.development: $(VENV)/.runtime requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@

@@ -1,0 +1,71 @@
+"""What do all figures and the report of a 50-epoch run cost, in seconds and in megabytes?
+
+Trains a small model for 50 epochs without figures, then measures its attention, draws
+everything and writes the report, which is what `train` adds at its end.
+
+    python -m benchmarks.figures [--num_epochs 50]
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.config.loading import load_config
+from pipeline.training.quiet import import_tensorflow_quietly
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--num_epochs", type=int, default=50)
+    arguments = parser.parse_args()
+    import_tensorflow_quietly()
+    from pipeline.core.attention_record import write_attention
+    from pipeline.data.feature_set import load_feature_set
+    from pipeline.workflows.attention_run import measure_attention
+    from pipeline.workflows.illustration import FIGURE_FOLDERS, illustrate
+    from pipeline.workflows.training_run import run_training
+
+    with tempfile.TemporaryDirectory() as directory:
+        features_dir = Path(directory) / "features"
+        settings = {
+            "data.features_dir": str(features_dir),
+            "training.num_epochs": arguments.num_epochs,
+            "evaluation.figures": False,
+            "tracking.enabled": False,
+        }
+        config = load_config(Path("experiments/demo.yaml"), settings)
+        finished = run_training(config, run_dir=Path(directory) / "run")
+
+        began = time.perf_counter()
+        features = load_feature_set(features_dir)
+        held_out = np.arange(features.num_clips)[:1200]
+        measured = measure_attention(finished.network, features, held_out, seed=0)
+        write_attention(finished.run.attention_path, measured)
+        attention_seconds = time.perf_counter() - began
+
+        began = time.perf_counter()
+        illustration = illustrate(finished.run)
+        drawing_seconds = time.perf_counter() - began
+        files = [
+            path for folder in FIGURE_FOLDERS for path in (finished.run.path / folder).iterdir()
+        ]
+        size = sum(path.stat().st_size for path in [*files, illustration.report_path])
+    print(
+        json.dumps(
+            {
+                "num_figures": len(illustration.gallery.drawn),
+                "seconds_drawing_and_report": round(drawing_seconds, 2),
+                "seconds_measuring_attention": round(attention_seconds, 2),
+                "megabytes": round(size / 1e6, 2),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""Is a fully instrumented run slower than a bare `model.fit` on the same arrays?
+
+Both train the same model on the built-in set: one with Keras' defaults and nothing else,
+one through `pipeline.training.fit` with every log, every per-step value and a checkpoint
+an epoch. They take turns, and the medians over the repeats are compared.
+
+    python -m benchmarks.instrumentation [--num_epochs 6] [--num_repeats 5]
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.config.schema import ModelConfig, SyntheticConfig, TrainingConfig
+from pipeline.data.synthetic import ensure_synthetic_set
+from pipeline.training.quiet import import_tensorflow_quietly
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--num_epochs", type=int, default=6)
+    parser.add_argument("--num_repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    import_tensorflow_quietly()
+    with tempfile.TemporaryDirectory() as directory:
+        features_dir = Path(directory) / "features"
+        ensure_synthetic_set(features_dir, SyntheticConfig())
+        bare, instrumented = [], []
+        for repeat in range(arguments.num_repeats):
+            bare.append(time_bare(features_dir, arguments.num_epochs))
+            run_dir = Path(directory) / f"run-{repeat}"
+            instrumented.append(time_instrumented(features_dir, arguments.num_epochs, run_dir))
+    print(
+        json.dumps(
+            {
+                "seconds_per_epoch_bare": round(float(np.median(bare)), 3),
+                "seconds_per_epoch_instrumented": round(float(np.median(instrumented)), 3),
+                "ratio": round(float(np.median(instrumented) / np.median(bare)), 3),
+            }
+        )
+    )
+
+
+def time_bare(features_dir: Path, num_epochs: int) -> float:
+    """Return seconds an epoch of Keras' own fit, the first epoch (tracing) left out."""
+    import keras
+
+    features, model = _set_and_model(features_dir)
+    rows = np.arange(features.num_clips)
+    clock = _EpochClock()
+    model.compile(keras.optimizers.AdamW(1e-3), "mse", jit_compile=False)
+    model.fit(
+        [features.static.read(rows), features.dynamic.read(rows)],
+        features.require_labels(),
+        batch_size=128,
+        epochs=num_epochs,
+        verbose=0,
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=clock.tick)],
+    )
+    return clock.seconds_per_epoch()
+
+
+def time_instrumented(features_dir: Path, num_epochs: int, run_dir: Path) -> float:
+    """Return seconds an epoch of the pipeline's fit, the first epoch (tracing) left out."""
+    from pipeline.core.journal import Journal
+    from pipeline.core.run_directory import RunDirectory
+    from pipeline.data.batches import Batches
+    from pipeline.training.fit import FitHooks, fit
+
+    features, model = _set_and_model(features_dir)
+    batches = Batches(features, np.arange(features.num_clips), batch_size=128, seed=0)
+    clock = _EpochClock()
+    run = RunDirectory(run_dir)
+    run_dir.mkdir()
+    fit(
+        model,
+        batches,
+        None,
+        TrainingConfig(num_epochs=num_epochs, batch_size=128),
+        run=run,
+        journal=Journal(run.journal_path),
+        # A commit is the very last thing of an epoch: logs, journal and checkpoint count.
+        hooks=FitHooks(on_commit=clock.tick),
+    )
+    return clock.seconds_per_epoch()
+
+
+class _EpochClock:
+    def __init__(self) -> None:
+        self._times: list[float] = []
+
+    def tick(self, *_: object) -> None:
+        self._times.append(time.perf_counter())
+
+    def seconds_per_epoch(self) -> float:
+        return float(np.median(np.diff(self._times)))
+
+
+def _set_and_model(features_dir: Path) -> tuple[Any, Any]:
+    import keras
+
+    from pipeline.config.schema import ExperimentConfig
+    from pipeline.data.feature_set import load_feature_set
+    from pipeline.workflows.training_run import build_for
+
+    keras.utils.set_random_seed(0)
+    features = load_feature_set(features_dir)
+    config = ExperimentConfig(model=ModelConfig(fusion_dim=48, dropout_rate=0.1))
+    return features, build_for(config, features)
+
+
+if __name__ == "__main__":
+    main()

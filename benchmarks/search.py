@@ -1,0 +1,167 @@
+"""Trials an hour: `search` with two workers beside the loop that Optuna's Keras examples show.
+
+Both search the same space from the same configuration on the same clips, each in a process of
+its own, imports included. The loop builds a fresh model a trial, fits it with `model.fit`, and
+neither prunes nor logs. Then `search`, run as a user runs it and tracked in MLflow, is given the
+time that the loop took; what it does after its trials (training the best again, figures) is no
+part of either. Every trial of both starts from the same random state: otherwise the loop would
+search for a lucky initialisation too, which is no setting that anyone could use.
+
+    python -m benchmarks.search --features_dir features/first_impressions --num_trials 20
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+CONFIG = REPOSITORY / "experiments" / "first_impressions.yaml"
+SPACE = REPOSITORY / "experiments" / "search" / "cross_attention.yaml"
+
+
+def main() -> None:
+    """Measure both, one after the other, and print them side by side."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--features_dir", type=Path, required=True)
+    parser.add_argument("--num_trials", type=int, default=20)
+    parser.add_argument("--num_workers", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--loop", action="store_true", help="run the plain loop in this process")
+    arguments = parser.parse_args()
+    arguments.features_dir = arguments.features_dir.absolute()
+    if arguments.loop:
+        print(json.dumps({"best": plain_loop(arguments)}))
+        return
+    seconds, best = measure_loop(arguments)
+    loop_pace = _print("plain loop", arguments.num_trials, seconds, best)
+    num_trials, best = measure_search(arguments, seconds)
+    name = f"search, {arguments.num_workers} workers"
+    pace = _print(name, num_trials, seconds, best)
+    print(f"{pace / loop_pace:.2f} times the trials an hour")
+
+
+def _print(name: str, num_trials: int, seconds: float, best: float) -> float:
+    pace = 3600 * num_trials / seconds
+    print(
+        f"{name:<18} {num_trials:3d} trials in {seconds:6.1f} s  {pace:5.0f} an hour  "
+        f"best val_mae {best:.6f}",
+        flush=True,
+    )
+    return pace
+
+
+def measure_loop(arguments: argparse.Namespace) -> tuple[float, float]:
+    """Return the seconds of the plain loop, and its best value."""
+    began = time.perf_counter()
+    command = [
+        *(sys.executable, "-m", "benchmarks.search", "--loop"),
+        *("--features_dir", str(arguments.features_dir)),
+        *("--num_trials", str(arguments.num_trials), "--seed", str(arguments.seed)),
+    ]
+    printed = subprocess.run(
+        command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    seconds = time.perf_counter() - began
+    return seconds, float(json.loads(printed.stdout.splitlines()[-1])["best"])
+
+
+def measure_search(arguments: argparse.Namespace, seconds: float) -> tuple[int, float]:
+    """Return the trials that `search` has ended within some seconds, and their best value."""
+    with tempfile.TemporaryDirectory() as directory:
+        began = time.time()
+        command = [
+            *(sys.executable, "-m", "pipeline", "search"),
+            *("--config", str(CONFIG), "--space", str(SPACE)),
+            *("--features_dir", str(arguments.features_dir)),
+            *("--timeout_minutes", str(seconds / 60), "--seed", str(arguments.seed)),
+            *("--num_workers", str(arguments.num_workers), "--run_dir", f"{directory}/study"),
+            *("--evaluation.figures", "false"),
+        ]
+        subprocess.run(
+            command,
+            cwd=directory,
+            env={**_environment(), "PYTHONPATH": str(REPOSITORY)},
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        study = json.loads(Path(directory, "study", "search", "study.json").read_text("utf-8"))
+    in_time = [
+        trial
+        for trial in study["trials"]
+        if trial["seconds"] and trial["started_ms"] / 1000 + trial["seconds"] <= began + seconds
+    ]
+    return len(in_time), min(trial["values"][0] for trial in in_time if trial["values"])
+
+
+def plain_loop(arguments: argparse.Namespace) -> float:
+    """Search as Optuna's Keras examples do; return the best value."""
+    import keras
+    import optuna
+
+    from pipeline.config.loading import load_config
+    from pipeline.core.arrays import FloatArray, IntArray
+    from pipeline.data.batches import InputBatches
+    from pipeline.search.parts import search_split
+    from pipeline.search.space_file import load_space
+    from pipeline.training.optimizer import build_optimizer
+    from pipeline.workflows.features import open_features
+    from pipeline.workflows.single_run import Experiment, adapt_network
+    from pipeline.workflows.training_run import build_for
+
+    # The clips are those of `search`, which holds a fifth of them out of itself.
+    overrides = {
+        "data.features_dir": str(arguments.features_dir),
+        "data.test_fraction": load_config(CONFIG).search.test_fraction,
+        "seed": arguments.seed,
+    }
+    base = load_config(CONFIG, overrides)
+    features = open_features(base.data)
+    split, space = search_split(features, base), load_space(SPACE, base)
+    labels = features.require_labels()
+
+    def arrays(rows: IntArray) -> tuple[list[FloatArray], FloatArray]:
+        return list(next(iter(InputBatches(features, rows, batch_size=len(rows))))), labels[rows]
+
+    inputs, truth = arrays(split.train)
+    held_out = arrays(split.validation)
+
+    def objective(trial: optuna.Trial) -> float:
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(arguments.seed)
+        config = space.config(space.propose(trial))
+        network = build_for(config, features)
+        adapt_network(network, Experiment(config=config, features=features, split=split))
+        settings = config.training
+        steps = -(-len(truth) // settings.batch_size)
+        network.compile(
+            optimizer=build_optimizer(settings, steps_per_epoch=steps), loss="mse", metrics=["mae"]
+        )
+        history = network.fit(
+            inputs,
+            truth,
+            batch_size=settings.batch_size,
+            epochs=settings.num_epochs,
+            validation_data=held_out,
+            verbose=0,
+        )
+        return min(history.history["val_mae"])
+
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=arguments.seed))
+    study.optimize(objective, n_trials=arguments.num_trials)
+    return float(study.best_value)
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of a user who has set no tracking server."""
+    import os
+
+    return {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+
+
+if __name__ == "__main__":
+    main()

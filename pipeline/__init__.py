@@ -1,0 +1,49 @@
+"""Predict apparent OCEAN personality traits from short video clips.
+
+Names are resolved when they are first used, so that `import pipeline` and
+`python -m pipeline --help` load neither TensorFlow nor MLflow.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from pipeline.models.complete_personality_model import (
+        CompletePersonalityModel as CompletePersonalityModel,
+    )
+    from pipeline.training.callbacks import (
+        LearningRateTrackerCallback as LearningRateTrackerCallback,
+    )
+    from pipeline.training.callbacks import (
+        PerformanceMonitorCallback as PerformanceMonitorCallback,
+    )
+    from pipeline.training.callbacks import TimeTrackingCallback as TimeTrackingCallback
+    from pipeline.workflows.trained_model import load_model as load_model
+    from pipeline.workflows.training_system import TrainingSystem as TrainingSystem
+    from pipeline.workflows.training_system import (
+        train_personality_model as train_personality_model,
+    )
+
+_HOMES = {
+    "CompletePersonalityModel": "pipeline.models.complete_personality_model",
+    "LearningRateTrackerCallback": "pipeline.training.callbacks",
+    "PerformanceMonitorCallback": "pipeline.training.callbacks",
+    "TimeTrackingCallback": "pipeline.training.callbacks",
+    "TrainingSystem": "pipeline.workflows.training_system",
+    "load_model": "pipeline.workflows.trained_model",
+    "train_personality_model": "pipeline.workflows.training_system",
+}
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,148 @@
+"""The command line: one sub-command per entry point of MLproject, with the same parameters.
+
+This module and the modules of `commands` import only the standard library when they are
+loaded, so that `--help` answers at once; a command imports what it needs when it runs.
+"""
+
+import argparse
+import logging
+import signal
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from pipeline.commands import (
+    compare,
+    evaluate,
+    extract,
+    main_job,
+    predict,
+    prepare,
+    search,
+    sync,
+    train,
+    verify,
+    visualize,
+)
+from pipeline.core.errors import (
+    EXIT_INCOMPLETE,
+    EXIT_USER_ERROR,
+    IncompleteError,
+    PipelineError,
+)
+
+COMMANDS = {
+    "main": main_job,
+    "train": train,
+    "evaluate": evaluate,
+    "visualize": visualize,
+    "search": search,
+    "compare": compare,
+    "extract": extract,
+    "predict": predict,
+    "prepare": prepare,
+    "sync": sync,
+    "verify": verify,
+}
+
+_EXIT_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit status: 0 done, 1 our fault, 2 wrong input, 3 done in part."""
+    warnings.showwarning = _show_warning
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_LogLine())
+    signal.signal(signal.SIGTERM, _interrupt)
+    arguments = parse(argv)
+    try:
+        return int(COMMANDS[arguments.command].run(arguments))
+    except IncompleteError as error:
+        return _fail(str(error), EXIT_INCOMPLETE)
+    except PipelineError as error:
+        return _fail(str(error), EXIT_USER_ERROR)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return _fail(f"{error.filename}: {error.strerror}.", EXIT_USER_ERROR)
+    except KeyboardInterrupt:
+        return _fail("interrupted.", _EXIT_INTERRUPTED)
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line; dotted overrides end up in `overrides`."""
+    parser = build_parser()
+    arguments, rest = parser.parse_known_args(argv)
+    overrides = _read_overrides(parser, rest)
+    if overrides and not COMMANDS[arguments.command].TAKES_OVERRIDES:
+        parser.error(f"{arguments.command} has no option --{next(iter(overrides))}")
+    arguments.overrides = overrides
+    return arguments
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = _Parser(
+        prog="python -m pipeline",
+        description="Predict apparent OCEAN personality traits from short video clips.",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, module in COMMANDS.items():
+        summary = (module.__doc__ or "").splitlines()[0]
+        command = commands.add_parser(
+            name,
+            help=summary.replace("%", "%%"),
+            description=summary,
+            epilog=module.EPILOG,
+            allow_abbrev=False,
+        )
+        module.add_arguments(command)
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"error: {message}. See `{self.prog} --help`.", file=sys.stderr)  # noqa: T201
+        sys.exit(EXIT_USER_ERROR)
+
+
+class _LogLine(logging.Formatter):
+    """What is logged, as what is warned of: `warning: ...`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{record.levelname.lower()}: {super().format(record)}"
+
+
+def _read_overrides(parser: argparse.ArgumentParser, rest: Sequence[str]) -> dict[str, str]:
+    """Read `--a.b value` and `--a.b=value`; `mlflow run` appends undeclared parameters so."""
+    overrides: dict[str, str] = {}
+    tokens = list(rest)
+    while tokens:
+        token = tokens.pop(0)
+        name, equals, value = token.removeprefix("--").partition("=")
+        if not token.startswith("--") or not name:
+            parser.error(f"unexpected argument {token!r}")
+        if not equals:
+            if not tokens or tokens[0].startswith("--"):
+                parser.error(f"--{name} needs a value")
+            value = tokens.pop(0)
+        overrides[name] = value
+    return overrides
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"warning: {message}", file=sys.stderr)  # noqa: T201
+
+
+def _interrupt(signal_number: int, frame: Any) -> NoReturn:
+    del signal_number, frame
+    raise KeyboardInterrupt
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+    return status

@@ -1,0 +1,44 @@
+"""Arguments that several commands share. An empty value means "not given", as in MLproject."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+FEATURE_FILES = ("static_features", "dynamic_features", "labels", "clips")
+
+
+def optional_path(text: str) -> Path | None:
+    """Read a path; an empty one is none."""
+    return Path(text) if text else None
+
+
+def add_features(parser: argparse.ArgumentParser, *, with_labels: bool = True) -> None:
+    """Add what names a feature set: a directory, or its files one by one."""
+    parser.add_argument("--features_dir", default="", help="directory of a feature set")
+    for name in FEATURE_FILES:
+        if name == "labels" and not with_labels:
+            continue
+        parser.add_argument(f"--{name}", default="", help=f"{name} file, instead of a directory")
+
+
+def feature_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the features that were given, as configuration overrides.
+
+    A directory given here replaces files named in a configuration, and the other way
+    round; the built-in set belongs to the directory of its configuration.
+    """
+    files = {name: path for name in FEATURE_FILES if (path := getattr(arguments, name, ""))}
+    given = {"features_dir": arguments.features_dir, **files}
+    if not any(given.values()):
+        return {}
+    if not files:
+        given |= dict.fromkeys(FEATURE_FILES, "")
+    return {"data.synthetic": None, **{f"data.{name}": value for name, value in given.items()}}
+
+
+def add_split(parser: argparse.ArgumentParser) -> None:
+    """Add what says which clips are judged, and how."""
+    parser.add_argument(
+        "--split", default="validation", choices=("validation", "test", "all"), help="clips to use"
+    )
+    parser.add_argument("--by", default="", help="column of clips.csv to report separately")

@@ -1,0 +1,59 @@
+"""Make a feature set from annotations and feature files, joined by clip id."""
+
+import argparse
+
+from pipeline.commands.arguments import optional_path
+from pipeline.core.errors import EXIT_OK, ConfigError
+
+TAKES_OVERRIDES = False
+EPILOG = (
+    "Annotations are ChaLearn First Impressions pickles, read without running what they hold, "
+    "or CSV files with clip_id and the five traits; several are separated by commas."
+)
+
+_REQUIRED = ("annotations", "static_features", "dynamic_features", "clips", "features_dir")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the parameters of the entry point."""
+    parser.add_argument("--annotations", default="", help="annotation files, .pkl or .csv")
+    for name in ("static_features", "dynamic_features"):
+        parser.add_argument(f"--{name}", type=optional_path, default=None, help=f"{name}, .npy")
+    parser.add_argument(
+        "--clips", type=optional_path, default=None, help="CSV with clip_id in the arrays' order"
+    )
+    parser.add_argument(
+        "--features_dir", type=optional_path, default=None, help="where the feature set goes"
+    )
+    parser.add_argument(
+        "--allow_unlabelled",
+        default="false",
+        choices=("true", "false"),
+        help="leave out clips without annotation, instead of refusing",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    missing = [f"--{name}" for name in _REQUIRED if not getattr(arguments, name)]
+    if missing:
+        raise ConfigError(f"prepare needs {', '.join(missing)}. See `prepare --help`.")
+    from pathlib import Path
+
+    from pipeline.commands.tables import print_line
+    from pipeline.data.join import prepare_feature_set
+
+    summary = prepare_feature_set(
+        annotations_paths=[Path(part) for part in arguments.annotations.split(",") if part],
+        static_features=arguments.static_features,
+        dynamic_features=arguments.dynamic_features,
+        clips=arguments.clips,
+        features_dir=arguments.features_dir,
+        allow_unlabelled=arguments.allow_unlabelled == "true",
+    )
+    print_line(
+        f"{arguments.features_dir}: {summary.num_clips} clips of {summary.num_groups} groups; "
+        f"{len(summary.unlabelled)} clips without annotation left out, "
+        f"{summary.unused_annotations} annotations without features."
+    )
+    return EXIT_OK

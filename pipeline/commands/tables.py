@@ -1,0 +1,287 @@
+"""What the commands print: tables a person reads, plain where nobody watches a terminal."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich.box
+import rich.console
+import rich.table
+
+from pipeline.core.traits import TRAITS
+from pipeline.evaluation.comparison import Comparison
+from pipeline.evaluation.intervals import Interval
+from pipeline.evaluation.report import EvaluationReport
+
+if TYPE_CHECKING:
+    from pipeline.evaluation.coverage import Coverage
+    from pipeline.extraction.run import ExtractionOutcome
+    from pipeline.figures.gallery import Gallery
+    from pipeline.models.trainability import LayerState
+    from pipeline.search.run import SearchOutcome
+    from pipeline.workflows.evaluation_run import Evaluation
+    from pipeline.workflows.illustration import Illustration
+    from pipeline.workflows.prediction_run import Prediction
+    from pipeline.workflows.training_run import TrainingRun
+    from pipeline.workflows.verification import Check
+
+_COLUMNS = ("mean", *TRAITS)
+_DIGITS = 4
+_MOST_LINES = 10
+
+
+def print_line(text: str) -> None:
+    """Print one line, unbroken."""
+    _console().print(text, soft_wrap=True, highlight=False, markup=False)
+
+
+def print_training(finished: "TrainingRun") -> None:
+    """Print what a training came to."""
+    for pair, overlap in finished.group_overlap.items():
+        print_line(
+            f"groups shared by {pair}: {overlap['shared_groups']} "
+            f"({overlap['shared_clips']:.1%} of the clips)"
+        )
+    if finished.report is not None:
+        _print_report(finished.report)
+    _print_layers(finished.layers)
+    print_line(f"run: {finished.run.path}")
+    print_line(f"model: {finished.run.model_path}")
+    if finished.run.report_path.exists():
+        print_line(f"report: {finished.run.report_path}")
+
+
+def _print_layers(layers: "Sequence[LayerState]") -> None:
+    """Print which layers learned, where some did not that could have."""
+    if not any(layer.is_frozen for layer in layers):
+        return
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
+    table.add_column("layer", no_wrap=True)
+    for column in ("learning", "weights"):
+        table.add_column(column, justify="right")
+    for layer in layers:
+        table.add_row(layer.path, f"{layer.trainable:,}", f"{layer.total:,}")
+    _console().print(table)
+
+
+def print_ceiling(finished: "TrainingRun") -> None:
+    """Print how near the built-in set's known ceiling the model has come."""
+    from pipeline.config.loading import load_config
+    from pipeline.data.synthetic import best_possible_r2
+    from pipeline.evaluation.predictions import read_predictions
+
+    synthetic = load_config(finished.run.config_path).data.synthetic
+    if synthetic is None or finished.report is None:
+        return
+    predictions = read_predictions(finished.run.predictions_path("validation"))
+    best = best_possible_r2(synthetic, [str(clip_id) for clip_id in predictions.clip_ids])
+    reached = finished.report.metrics["r2"]["mean"].value
+    print_line(
+        f"R² {reached:.3f} of a best possible {best:.3f} "
+        f"({reached / best:.0%} of what the annotation noise leaves to be found)"
+    )
+
+
+def print_evaluation(evaluation: "Evaluation") -> None:
+    """Print an evaluation, and what to distrust in it."""
+    report = evaluation.report
+    _print_report(report)
+    for column, values in report.by.items():
+        _print_metrics(
+            f"by {column}",
+            {
+                f"{value} ({part.num_clips}) {metric}": part.metrics[metric]
+                for value, part in values.items()
+                for metric in ("accuracy", "r2")
+            },
+        )
+    if evaluation.num_training_clips:
+        print_line(
+            f"warning: the model was trained on {evaluation.num_training_clips} of these "
+            f"{report.num_clips} clips; their scores say little about new clips."
+        )
+    for pair, overlap in report.group_overlap.items():
+        print_line(f"groups shared by {pair}: {overlap['shared_groups']}")
+    print_line(f"evaluation: {evaluation.report_path}")
+    if evaluation.undelivered:
+        print_line(f"warning: MLflow does not have it yet ({evaluation.undelivered}).")
+
+
+def print_prediction(prediction: "Prediction") -> None:
+    """Print what was predicted, how sure it is and where it is."""
+    table = prediction.table
+    scores = [table[trait] for trait in TRAITS]
+    widths = [table[f"{trait}_high"] - table[f"{trait}_low"] for trait in TRAITS]
+    rows = {"score": scores, f"width of the {prediction.level:.0%} interval": widths}
+    means = {name: [float(column.mean()) for column in columns] for name, columns in rows.items()}
+    _print_cells(
+        f"{len(table)} clips, on average",
+        {
+            name: [f"{value:.{_DIGITS}f}" for value in (sum(values) / len(values), *values)]
+            for name, values in means.items()
+        },
+    )
+    for failure in prediction.failures:
+        print_line(f"not predicted: {failure}")
+    print_line(f"predictions: {prediction.output}")
+    if prediction.explanation is not None:
+        print_line(f"attention: {prediction.explanation}")
+
+
+def print_comparison(comparison: Comparison, gallery: "Gallery") -> None:
+    """Print the differences of two runs and what they mean."""
+    _print_differences(comparison)
+    for verdict in comparison.verdicts.values():
+        print_line(verdict)
+    print_line(comparison.overall)
+    for figure in gallery.drawn:
+        print_line(f"figure: {figure.paths[0]}")
+    for omitted in gallery.omitted:
+        print_line(f"not drawn: {omitted.spec.name}: {omitted.reason}")
+
+
+def print_illustration(illustration: "Illustration") -> None:
+    """Print what was drawn of a run, and what is missing."""
+    gallery = illustration.gallery
+    for figure in gallery.omitted:
+        if not figure.is_fault:
+            print_line(f"not drawn: {figure.spec.name}: {figure.reason}")
+    for problem in illustration.problems:
+        print_line(f"missing: {problem}")
+    print_line(f"{len(gallery.drawn)} figures drawn")
+    if illustration.report_path is not None:
+        print_line(f"report: {illustration.report_path}")
+
+
+def print_search(outcome: "SearchOutcome") -> None:
+    """Print what a search came to."""
+    standing, conclusion = outcome.standing, outcome.conclusion
+    print_line(
+        f"{outcome.study_name}: {standing.num_complete} trials complete, {standing.num_pruned} "
+        f"pruned, {standing.num_failed} failed"
+    )
+    if conclusion is None:
+        print_line(f"the study is concluded by the same command where it was made: {outcome.home}")
+        return
+    print_line(f"best: trial {conclusion.best.number}")
+    for name, value in conclusion.overrides.items():
+        print_line(f"  {name}: {value}")
+    _print_report(conclusion.report)
+    if conclusion.comparison is not None:
+        _print_differences(conclusion.comparison)
+    print_line(conclusion.verdict)
+    print_line(f"run: {outcome.run.path}")
+    print_line(f"best configuration: {outcome.run.search_dir / 'best.yaml'}")
+    print_line(f"best model: {conclusion.best_run.model_path}")
+    if outcome.undelivered:
+        print_line(f"warning: MLflow does not have all of it yet ({outcome.undelivered}).")
+
+
+def print_extraction(outcome: "ExtractionOutcome") -> None:
+    """Print what an extraction came to, and which clips are missing or doubtful."""
+    for clip_id, text in list(outcome.warnings.items())[:_MOST_LINES]:
+        print_line(f"warning: {clip_id}: {text}")
+    for result in outcome.failed[:_MOST_LINES]:
+        print_line(f"failed: {result.clip_id}: {result.reason} ({result.stage})")
+    print_line(
+        f"{outcome.features_dir}: {outcome.num_clips} clips ({outcome.num_done} new, "
+        f"{outcome.num_skipped} from before), {outcome.num_failed} failed, "
+        f"{len(outcome.warnings)} with a warning"
+    )
+    if outcome.failed:
+        print_line(f"failures: {outcome.failures_path}")
+    if outcome.contact_sheet_path is not None:
+        print_line(f"contact sheet: {outcome.contact_sheet_path}")
+
+
+def print_checks(checks: "tuple[Check, ...]", results_path: Path) -> None:
+    """Print what passed and what failed."""
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
+    for column in ("part", "file", "result"):
+        table.add_column(column, no_wrap=True)
+    for check in checks:
+        table.add_row(check.part, check.file, f"failed: {check.fault}" if check.fault else "passed")
+    _console().print(table)
+    num_failed = sum(bool(check.fault) for check in checks)
+    print_line(f"{len(checks) - num_failed} passed, {num_failed} failed")
+    print_line(f"results: {results_path}")
+
+
+def _print_differences(comparison: Comparison) -> None:
+    first, second = comparison.names
+    print_line(f"A: {first}\nB: {second}")
+    _print_metrics(
+        f"difference B - A on {comparison.num_clips} clips of {comparison.num_groups} groups",
+        dict(comparison.differences),
+        signed=True,
+    )
+
+
+def _print_report(report: EvaluationReport) -> None:
+    title = (
+        f"{report.split}: {report.num_clips} clips of {report.num_groups} groups, 95 % intervals"
+    )
+    _print_metrics(title, dict(report.metrics))
+    rows = {
+        f"{name} {metric}": scores[metric]
+        for name, scores in report.baselines.items()
+        for metric in ("accuracy", "r2", "ccc")
+    }
+    _print_metrics("baselines on the same clips", rows)
+    if report.intervals is not None:
+        _print_coverage(report.intervals)
+
+
+def _print_coverage(intervals: "Coverage") -> None:
+    covered = intervals.coverage
+    _print_cells(
+        f"{intervals.level:.0%} prediction intervals, {intervals.num_clips} clips of "
+        f"{intervals.num_groups} groups",
+        {
+            "covered": [
+                _with_range(covered["mean"], signed=False),
+                *(_value(covered[trait], signed=False) for trait in TRAITS),
+            ],
+            "mean width": [f"{intervals.mean_width[name]:.{_DIGITS}f}" for name in _COLUMNS],
+        },
+    )
+    print_line(f"measured on {intervals.measured_on}")
+
+
+def _print_metrics(
+    title: str, rows: Mapping[str, Mapping[str, Interval]], *, signed: bool = False
+) -> None:
+    cells = {
+        name: [
+            _with_range(traits["mean"], signed=signed),
+            *(_value(traits[trait], signed=signed) for trait in TRAITS),
+        ]
+        for name, traits in rows.items()
+    }
+    _print_cells(title, cells)
+
+
+def _print_cells(title: str, rows: Mapping[str, Sequence[str]]) -> None:
+    """Print rows of text: the mean, then each trait."""
+    table = rich.table.Table(title=title, box=rich.box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("", no_wrap=True)
+    for column in _COLUMNS:
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, cells in rows.items():
+        table.add_row(name, *cells)
+    _console().print(table)
+
+
+def _with_range(interval: Interval, *, signed: bool) -> str:
+    low, high = (f"{end:.{_DIGITS}f}" for end in (interval.low, interval.high))
+    return f"{_value(interval, signed=signed)} [{low}, {high}]"
+
+
+def _value(interval: Interval, *, signed: bool) -> str:
+    return f"{interval.value:{'+' if signed else ''}.{_DIGITS}f}"
+
+
+def _console() -> rich.console.Console:
+    console = rich.console.Console()
+    # A file or a pipe has no width of its own: let tables be as wide as they are.
+    return console if console.is_terminal else rich.console.Console(width=160)

@@ -1,0 +1,71 @@
+"""Train a model, evaluate it on held-out groups, and track the run in MLflow.
+
+The run directory holds everything; MLflow mirrors it.
+"""
+
+import argparse
+
+from pipeline.commands.arguments import (
+    FEATURE_FILES,
+    add_features,
+    feature_overrides,
+    optional_path,
+)
+from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
+
+TAKES_OVERRIDES = True
+EPILOG = (
+    "Any setting can be given by its dotted name, for instance --training.num_epochs 20 or "
+    "--model.num_heads 8."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the parameters of the entry point."""
+    parser.add_argument("--config", type=optional_path, default=None, help="experiment file")
+    add_features(parser)
+    parser.add_argument("--run_dir", type=optional_path, default=None, help="where the run is kept")
+    parser.add_argument(
+        "--resume", type=optional_path, default=None, help="run directory of a run to continue"
+    )
+    parser.add_argument(
+        "--output",
+        type=optional_path,
+        default=None,
+        help="save the model here besides: .keras, .h5 or .weights.h5",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    from pipeline.commands.tables import print_training
+    from pipeline.config.loading import load_config
+    from pipeline.training.quiet import import_tensorflow_quietly
+
+    if arguments.resume is not None:
+        _refuse_changes(arguments)
+        import_tensorflow_quietly()
+        from pipeline.workflows.training_run import resume_training
+
+        finished = resume_training(arguments.resume, output=arguments.output)
+        print_training(finished)
+        return EXIT_INCOMPLETE if finished.undelivered else EXIT_OK
+
+    overrides = {**feature_overrides(arguments), **arguments.overrides}
+    config = load_config(arguments.config, overrides)
+    import_tensorflow_quietly()
+    from pipeline.workflows.training_run import run_training
+
+    finished = run_training(config, run_dir=arguments.run_dir, output=arguments.output)
+    print_training(finished)
+    return EXIT_INCOMPLETE if finished.undelivered else EXIT_OK
+
+
+def _refuse_changes(arguments: argparse.Namespace) -> None:
+    names = ("config", "run_dir", "features_dir", *FEATURE_FILES)
+    given = [name for name in names if getattr(arguments, name)] + list(arguments.overrides)
+    if given:
+        raise ConfigError(
+            f"--resume continues a run as it was configured; --{given[0]} would change it. "
+            "Leave it out, or start a new run."
+        )

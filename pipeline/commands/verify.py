@@ -1,0 +1,47 @@
+"""Check an installation: run the demo in a temporary directory and look at all it writes.
+
+A table says what passed and what failed.
+"""
+
+import argparse
+
+from pipeline.commands.arguments import optional_path
+from pipeline.core.errors import EXIT_FAULT, EXIT_OK
+
+TAKES_OVERRIDES = True
+EPILOG = "The same command on every system; it takes about a minute."
+
+_SHORT = {"training.num_epochs": "3"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the parameters of the entry point."""
+    parser.add_argument(
+        "--output",
+        type=optional_path,
+        default=None,
+        help="where the results go (default: test_results.json)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    import tempfile
+    from pathlib import Path
+
+    from pipeline.commands.demo import DEMO_CONFIG
+    from pipeline.commands.tables import print_checks
+    from pipeline.config.loading import load_config
+    from pipeline.training.quiet import import_tensorflow_quietly
+
+    config = load_config(DEMO_CONFIG, {**_SHORT, **arguments.overrides})
+    import_tensorflow_quietly()
+    from pipeline.tracking.store import local_store
+    from pipeline.workflows.verification import RESULTS_FILE, verify_installation, write_results
+
+    output = (arguments.output or Path(RESULTS_FILE)).absolute()
+    with tempfile.TemporaryDirectory() as directory, local_store(Path(directory)):
+        checks = verify_installation(config, Path(directory))
+    write_results(output, checks)
+    print_checks(checks, output)
+    return EXIT_FAULT if any(check.fault for check in checks) else EXIT_OK

@@ -1,0 +1,51 @@
+"""Draw the figures and the report of a run again, without its model.
+
+A damaged run gives every figure that its data allow; what is missing is named.
+"""
+
+import argparse
+
+from pipeline.commands.arguments import optional_path
+from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
+
+TAKES_OVERRIDES = False
+EPILOG = "With --run_id the artifacts of an MLflow run are fetched first, from any server."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the parameters of the entry point."""
+    parser.add_argument("--run_dir", type=optional_path, default=None, help="run to draw")
+    parser.add_argument("--run_id", default="", help="run in MLflow to draw")
+    parser.add_argument("--format", default="png", help="png, svg, pdf, or several with commas")
+    parser.add_argument("--style", default="screen", choices=("paper", "screen"), help="for what")
+    parser.add_argument(
+        "--output_dir",
+        type=optional_path,
+        default=None,
+        help="where the artifacts of --run_id go (default: results/RUN_ID)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    from pathlib import Path
+
+    from pipeline.commands.tables import print_illustration
+
+    if (arguments.run_dir is None) == (not arguments.run_id):
+        raise ConfigError("Give either --run_dir RUN or --run_id ID, and not both.")
+    from pipeline.figures.saving import check_formats
+    from pipeline.figures.style import STYLES
+    from pipeline.workflows.illustration import illustrate, open_drawable
+
+    formats = check_formats(part for part in arguments.format.split(",") if part)
+    if arguments.run_id:
+        from pipeline.tracking.artifacts import download_run
+
+        output_dir = arguments.output_dir or Path("results") / arguments.run_id
+        drawable = open_drawable(download_run(arguments.run_id, output_dir))
+    else:
+        drawable = open_drawable(arguments.run_dir)
+    illustration = illustrate(drawable, formats=formats, style=STYLES[arguments.style])
+    print_illustration(illustration)
+    return EXIT_INCOMPLETE if illustration.problems else EXIT_OK

@@ -1,0 +1,1 @@
+"""Typed experiment configuration: schema, YAML loading, dotted overrides."""

@@ -1,0 +1,238 @@
+"""From YAML files and dotted overrides to a checked configuration, and back."""
+
+import dataclasses
+import difflib
+import functools
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pydantic
+import yaml
+
+from pipeline.config.extraction import ExtractionConfig
+from pipeline.config.schema import ExperimentConfig, to_dict
+from pipeline.config.yaml_file import read_yaml_mapping
+from pipeline.core.errors import ConfigError
+from pipeline.core.files import write_text
+
+_Settings = TypeVar("_Settings")
+
+
+def load_config(
+    path: Path | None = None, overrides: Mapping[str, Any] | None = None
+) -> ExperimentConfig:
+    """Read an experiment file, apply dotted overrides, and check the whole.
+
+    Args:
+        path: YAML file; None starts from the defaults.
+        overrides: Values by dotted name, e.g. `{"training.num_epochs": "20"}`; text
+            is read as YAML, unless the setting is a text itself.
+
+    Raises:
+        ConfigError: If the file is missing or malformed, a key is unknown (the
+            nearest valid name is given), or a value is out of its range.
+    """
+    return _load(ExperimentConfig, path, overrides)
+
+
+def load_extraction_config(
+    path: Path | None = None, overrides: Mapping[str, Any] | None = None
+) -> ExtractionConfig:
+    """Read an extraction file as `load_config` reads an experiment file.
+
+    Raises:
+        ConfigError: As for `load_config`.
+    """
+    return _load(ExtractionConfig, path, overrides)
+
+
+def with_overrides(
+    config: ExperimentConfig, overrides: Mapping[str, Any], *, source: str
+) -> ExperimentConfig:
+    """Return the configuration with other values for some settings, checked as a whole.
+
+    Args:
+        config: Where to start from.
+        overrides: Values by dotted name.
+        source: What to name in an error, e.g. the file that the overrides are from.
+
+    Raises:
+        ConfigError: If a setting is unknown, or the whole is not valid.
+    """
+    values = to_dict(config)
+    for name, value in overrides.items():
+        setting_type(name, source)
+        *sections, key = name.split(".")
+        target = values
+        for section in sections:
+            target = target[section]
+        target[key] = value
+    return _validated(ExperimentConfig, values, source)
+
+
+def setting_type(name: str, source: str, schema: Any = ExperimentConfig) -> Any:
+    """Return the type of the setting with a dotted name, of an experiment unless told.
+
+    Raises:
+        ConfigError: If there is no such setting; the nearest valid name is given.
+    """
+    keys = name.split(".")
+    for depth, key in enumerate(keys):
+        if not dataclasses.is_dataclass(schema):
+            raise ConfigError(f"{source}: {'.'.join(keys[:depth])} is a single value.")
+        _refuse_unknown(schema, key, source, ".".join(keys[:depth]))
+        schema = _field_type(schema, key)
+    return schema
+
+
+def write_config(path: Path, config: ExperimentConfig) -> None:
+    """Write the resolved configuration as YAML that `load_config` accepts as it is."""
+    values = to_dict(config)
+    # PyYAML writes these line breaks in a way that it reads back as others, unless escaped.
+    is_plain = not any(
+        character in json.dumps(values, ensure_ascii=False) for character in "\x85\u2028\u2029"
+    )
+    write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=is_plain))
+
+
+def flatten(config: ExperimentConfig) -> dict[str, Any]:
+    """Return every setting by its dotted name, e.g. `{"model.num_heads": 4}`."""
+    flat: dict[str, Any] = {}
+
+    def visit(prefix: str, value: Any) -> None:
+        if isinstance(value, dict) and value and prefix != "training.loss":
+            for key, item in value.items():
+                visit(f"{prefix}.{key}" if prefix else key, item)
+        else:
+            flat[prefix] = value
+
+    visit("", to_dict(config))
+    return flat
+
+
+def config_digest(config: ExperimentConfig) -> str:
+    """Return a digest of the settings that decide the result of a run."""
+    values = to_dict(config)
+    for section in ("tracking", "search"):
+        values.pop(section)
+    text = json.dumps(values, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _load(
+    schema: type[_Settings], path: Path | None, overrides: Mapping[str, Any] | None
+) -> _Settings:
+    values = _read_layers(path) if path else {}
+    source = str(path) if path else "overrides"
+    _refuse_unknown_keys(schema, values, source, prefix="")
+    for name, value in (overrides or {}).items():
+        _apply_override(schema, values, name, value)
+    return _validated(schema, values, source)
+
+
+def _read_layers(path: Path) -> dict[str, Any]:
+    """Read a file and the one parent that it may name with `extends`."""
+    values = read_yaml_mapping(path)
+    parent = values.pop("extends", None)
+    if parent is None:
+        return values
+    base = read_yaml_mapping(path.parent / str(parent))
+    if "extends" in base:
+        raise ConfigError(
+            f"{path}: extends {parent}, which extends another file itself. "
+            "One level is allowed, so that two files show the whole experiment."
+        )
+    return _merge(base, values)
+
+
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        # A loss mix is one value: merging two mixes would add up what was meant to replace.
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict) and key != "loss"
+        merged[key] = _merge(merged[key], value) if nested else value
+    return merged
+
+
+def _apply_override(schema: Any, values: dict[str, Any], name: str, value: Any) -> None:
+    schema = setting_type(name, f"--{name}", schema)
+    keys = name.split(".")
+    target = values
+    for key in keys[:-1]:
+        if not isinstance(target.get(key), dict):
+            target[key] = {}
+        target = target[key]
+    # YAML would read a name such as `007` or `2024-01-05` as something else than a text.
+    is_parsed = isinstance(value, str) and value and schema is not str
+    target[keys[-1]] = _parse(name, value) if is_parsed else value
+
+
+def _parse(name: str, value: str) -> Any:
+    try:
+        return yaml.safe_load(value)
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"--{name}: {value!r} is not a valid value.") from error
+
+
+@functools.cache
+def _adapter(schema: Any) -> pydantic.TypeAdapter[Any]:
+    # Made once: a search checks hundreds of configurations, and this is most of the cost.
+    return pydantic.TypeAdapter(schema)
+
+
+def _validated(schema: type[_Settings], values: dict[str, Any], source: str) -> _Settings:
+    try:
+        settings: _Settings = _adapter(typing.cast("Any", schema)).validate_python(values)
+    except pydantic.ValidationError as error:
+        # Of a value that could be one of two types, the deepest fault is the one it has.
+        fault = max(error.errors(include_url=False), key=lambda fault: len(fault["loc"]))
+        cause = fault.get("ctx", {}).get("error")
+        if isinstance(cause, ConfigError):
+            raise ConfigError(f"{source}: {cause}") from None
+        parts = (str(part) for part in fault["loc"])
+        name = ".".join(part for part in parts if part.isidentifier() or part.isdecimal())
+        raise ConfigError(
+            f"{source}: {name}: {fault['msg'][0].lower()}{fault['msg'][1:]}; "
+            f"got {fault['input']!r}."
+        ) from None
+    return settings
+
+
+def _refuse_unknown_keys(schema: Any, values: Any, source: str, prefix: str) -> None:
+    if not isinstance(values, dict) or not dataclasses.is_dataclass(schema):
+        return
+    for key, value in values.items():
+        _refuse_unknown(schema, str(key), source, prefix)
+        path = f"{prefix}.{key}" if prefix else str(key)
+        _refuse_unknown_keys(_field_type(schema, str(key)), value, source, path)
+
+
+def _refuse_unknown(schema: Any, key: str, source: str, prefix: str) -> None:
+    names = [field.name for field in dataclasses.fields(schema)]
+    if key in names:
+        return
+    path = f"{prefix}.{key}" if prefix else key
+    nearest = nearest_name(key, names)
+    home = f"{prefix}." if prefix else ""
+    hint = f"did you mean {home}{nearest}?" if nearest else f"valid keys: {', '.join(names)}."
+    raise ConfigError(f"{source}: unknown key {path}; {hint}")
+
+
+def nearest_name(name: str, names: Sequence[str]) -> str | None:
+    """Return the name that `name` was most likely meant to be, or None."""
+    matches = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return matches[0] if matches else None
+
+
+def _field_type(schema: Any, key: str) -> Any:
+    """Return the type of a field, without the None of an optional section."""
+    hint = typing.get_type_hints(schema)[key]
+    if isinstance(hint, types.UnionType):
+        sections = [kind for kind in typing.get_args(hint) if dataclasses.is_dataclass(kind)]
+        return sections[0] if sections else hint
+    return hint

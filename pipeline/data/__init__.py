@@ -1,0 +1,1 @@
+"""Feature sets, annotations, splits, batches and the built-in synthetic set."""

@@ -1,0 +1,96 @@
+"""What made the features: the description in `features.json` that travels with the model.
+
+The same width says nothing: features of another encoder, another crop or another sampling of
+frames are other numbers in the same places, and a model scores them with confidence.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pipeline.core.errors import FeatureSetError
+from pipeline.data.feature_set import FeatureSet
+
+UNKNOWN: Final = "unknown"
+"""Stands for the encoder of features that come without `features.json`."""
+
+_CURE: Final = (
+    "Extract the clips again with the settings of the model: "
+    "`python -m pipeline predict --videos_dir VIDEOS` does so."
+)
+
+
+def encoder_of(features: FeatureSet) -> Any:
+    """Return what made the features, in JSON values; `UNKNOWN` where nothing says it."""
+    return features.metadata.get("encoder") or UNKNOWN
+
+
+def refuse_other_encoder(features: FeatureSet, expected: Any) -> None:
+    """Refuse features that were made in another way than those a model was trained on.
+
+    Where either of them does not say what made it, nothing is checked, nor claimed.
+
+    Args:
+        features: The features to score.
+        expected: Encoder of the features that the model was trained on.
+
+    Raises:
+        FeatureSetError: Naming the first setting that differs, with both values.
+    """
+    found = encoder_of(features)
+    if UNKNOWN in (expected, found):
+        return
+    difference = first_difference(expected, found, "encoder")
+    if difference is not None:
+        raise FeatureSetError(
+            f"{features.sources[0].parent}: was made in another way than the features of the "
+            f"model: {difference.name} is {difference.found} here and {difference.expected} in "
+            f"the model. {_CURE}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """An entry in which two descriptions differ."""
+
+    name: str
+    """Its name, entries of entries after a dot."""
+    expected: str
+    """What it should be, in few words."""
+    found: str
+    """What it is."""
+
+
+def first_difference(expected: Any, found: Any, name: str) -> Difference | None:
+    """Return the first entry in which two JSON values differ; None where none does.
+
+    Args:
+        expected: What it should be.
+        found: What it is.
+        name: What the values are called; entries below are named after a dot.
+    """
+    if expected == found:
+        return None
+    if not (isinstance(expected, Mapping) and isinstance(found, Mapping)):
+        return Difference(name=name, expected=_short(expected), found=_short(found))
+    # Entries that one of them lacks compare as "not there", which no JSON value equals.
+    differences = (
+        first_difference(expected.get(key, _NOT_THERE), found.get(key, _NOT_THERE), f"{name}.{key}")
+        for key in dict.fromkeys([*expected, *found])
+    )
+    return next((difference for difference in differences if difference), None)
+
+
+class _NotThere:
+    """Stands for an entry that a description does not have."""
+
+    def __repr__(self) -> str:
+        return "not given"
+
+
+_NOT_THERE: Final = _NotThere()
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,162 @@
+"""The built-in data set: a signal that only both streams together reveal, and a known ceiling.
+
+In every clip one face frame carries the traits and all others carry decoys of the same
+kind; nothing in the face stream says which frame it is. The motion stream does: its
+window at that moment holds a marker. A model finds the traits only if it uses motion to
+choose the frame, which is what cross-attention is for. Annotation noise of known size
+sets the best R² that any model can reach.
+
+Legend: N clips, T steps, D width, K traits.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+import numpy as np
+import pandas as pd
+
+from pipeline.config.schema import SyntheticConfig
+from pipeline.core.arrays import FloatArray, IntArray
+from pipeline.core.errors import FeatureSetError
+from pipeline.core.files import read_json
+from pipeline.core.seeds import generator
+from pipeline.core.traits import NUM_TRAITS
+from pipeline.data.writer import write_feature_set
+
+_LOW, _HIGH = 0.2, 0.8
+_CODE_SCALE = 2.0
+_MARKER_SCALE = 3.0
+_GROUP_SHARE = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SyntheticClips:
+    """The generated clips and what was planted in them."""
+
+    static: FloatArray
+    """Face frames, shape (N, T, D)."""
+    dynamic: FloatArray
+    """Flow windows, shape (N, T, D)."""
+    labels: FloatArray
+    """Annotated scores, shape (N, K): the true ones and noise."""
+    truth: FloatArray
+    """Scores without annotation noise, shape (N, K)."""
+    marked_step: IntArray
+    """The step that carries the traits, shape (N,)."""
+    clips: pd.DataFrame
+    """Clip table: `clip_id`, `group`, `camera`, `marked_step`."""
+
+
+def generate_clips(config: SyntheticConfig) -> SyntheticClips:
+    """Generate the clips; equal configurations give equal clips on every machine."""
+    rng = generator(config.seed, "synthetic")
+    num_groups = -(-config.num_clips // config.clips_per_group)
+    group = np.repeat(np.arange(num_groups), config.clips_per_group)[: config.num_clips]
+    truth = _scores(rng, group)
+    marked_step = rng.integers(config.num_steps, size=config.num_clips)
+    noise = rng.normal(0.0, config.noise, truth.shape)
+    return SyntheticClips(
+        static=_face_frames(rng, config, truth, marked_step),
+        dynamic=_flow_windows(rng, config, marked_step),
+        labels=np.clip(truth + noise, 0.0, 1.0).astype(np.float32),
+        truth=truth,
+        marked_step=marked_step,
+        clips=_clip_table(rng, group, marked_step),
+    )
+
+
+def ensure_synthetic_set(features_dir: Path, config: SyntheticConfig) -> None:
+    """Write the built-in set to `features_dir` unless it is there already.
+
+    Raises:
+        FeatureSetError: If the directory holds another set.
+    """
+    features_dir.parent.mkdir(parents=True, exist_ok=True)
+    settings = dataclasses.asdict(config)
+    # Two runs that start together must not both write.
+    with filelock.FileLock(features_dir.with_name(f".{features_dir.name}.lock")):
+        if _is_vacant(features_dir):
+            made = generate_clips(config)
+            write_feature_set(
+                features_dir,
+                static=made.static,
+                dynamic=made.dynamic,
+                labels=made.labels,
+                clips=made.clips,
+                metadata={"encoder": "synthetic", "synthetic": settings},
+            )
+            return
+    description = features_dir / "features.json"
+    if not description.exists() or read_json(description).get("synthetic") != settings:
+        raise FeatureSetError(
+            f"{features_dir}: holds another feature set than data.synthetic asks for. "
+            "Give another data.features_dir, or delete the directory to have it made again."
+        )
+
+
+def best_possible_r2(config: SyntheticConfig, clip_ids: list[str]) -> float:
+    """Return the R², averaged over traits, of the noise-free scores on these clips.
+
+    No model can be expected to do better: what is left is annotation noise.
+    """
+    made = generate_clips(config)
+    rows = made.clips["clip_id"].isin(clip_ids).to_numpy()
+    labels = made.labels[rows].astype(np.float64)
+    residual = ((labels - made.truth[rows]) ** 2).sum(axis=0)
+    total = ((labels - labels.mean(axis=0)) ** 2).sum(axis=0)
+    return float((1.0 - residual / total).mean())
+
+
+def _is_vacant(features_dir: Path) -> bool:
+    return not features_dir.exists() or (features_dir.is_dir() and not any(features_dir.iterdir()))
+
+
+def _scores(rng: np.random.Generator, group: IntArray) -> FloatArray:
+    """Draw true scores, shape (N, K); clips of a group resemble each other."""
+    of_group = rng.uniform(_LOW, _HIGH, (group.max() + 1, NUM_TRAITS))[group]
+    own = rng.uniform(_LOW, _HIGH, (len(group), NUM_TRAITS))
+    scores: FloatArray = _GROUP_SHARE * of_group + (1.0 - _GROUP_SHARE) * own
+    return scores
+
+
+def _face_frames(
+    rng: np.random.Generator, config: SyntheticConfig, truth: FloatArray, marked_step: IntArray
+) -> FloatArray:
+    """Write the traits into the marked frame, and those of strangers into all others."""
+    shape = (config.num_clips, config.num_steps)
+    codes = truth[rng.integers(config.num_clips, size=shape)]
+    codes[np.arange(config.num_clips), marked_step] = truth
+    directions = np.linalg.qr(rng.normal(size=(config.static_dim, NUM_TRAITS)))[0]
+    spread = truth.std(axis=0)
+    frames: FloatArray = _CODE_SCALE * ((codes - truth.mean(axis=0)) / spread) @ directions.T
+    frames = frames + rng.normal(0.0, 0.1, frames.shape)
+    return frames.astype(np.float32)
+
+
+def _flow_windows(
+    rng: np.random.Generator, config: SyntheticConfig, marked_step: IntArray
+) -> FloatArray:
+    """Add one fixed marker to the window at the marked step."""
+    shape = (config.num_clips, config.num_steps, config.dynamic_dim)
+    windows = rng.normal(0.0, 0.5, shape)
+    marker = rng.normal(size=config.dynamic_dim)
+    marker *= _MARKER_SCALE / np.linalg.norm(marker)
+    windows[np.arange(config.num_clips), marked_step] += marker
+    return windows.astype(np.float32)
+
+
+def _clip_table(rng: np.random.Generator, group: IntArray, marked_step: IntArray) -> pd.DataFrame:
+    starts = np.r_[True, group[1:] != group[:-1]]
+    number = np.arange(len(group)) - np.flatnonzero(starts)[group]
+    return pd.DataFrame(
+        {
+            "clip_id": [f"video{g:05d}.{n:03d}" for g, n in zip(group, number, strict=True)],
+            "group": [f"video{g:05d}" for g in group],
+            "camera": np.array(["indoors", "outdoors"])[rng.integers(2, size=group.max() + 1)][
+                group
+            ],
+            "marked_step": marked_step.astype(str),
+        }
+    )

@@ -1,0 +1,1 @@
+"""Predictions, baselines, intervals and comparisons."""

@@ -1,0 +1,194 @@
+"""What a model has to beat, and what a leak alone would buy.
+
+Shapes: N training clips, M evaluated clips, Ds and Dd static and dynamic widths,
+K traits, G groups.
+"""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.arrays import FloatArray, IntArray
+from pipeline.core.errors import RunError
+from pipeline.core.files import write_arrays
+from pipeline.evaluation.predictions import Names
+from pipeline.evaluation.ridge import Ridge, fit_ridge
+
+BASELINES: Final = ("training_mean", "same_group_mean", "ridge")
+"""Names of the baselines, from the plainest to the strongest honest one."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Baselines:
+    """Three predictors that were fitted on the training clips.
+
+    - `training_mean` knows nothing: the mean score of the training clips.
+    - `same_group_mean` is never a legitimate predictor. It reads the labels of the
+      *other* clips of the same group, training and evaluated ones alike, and leaves
+      the clip itself out: an upper bound on what a model can gain by recognising the
+      group. A model that scores like it on a split that shares groups has learned
+      who is on the screen.
+    - `ridge` is linear in the pooled features of both streams.
+    """
+
+    training_mean: FloatArray
+    """Mean score of the training clips, shape (K,)."""
+
+    clip_ids: NDArray[np.str_]
+    """Ids of the training clips, shape (N,)."""
+
+    group_names: NDArray[np.str_]
+    """Names of the training groups, shape (G,)."""
+
+    group_sums: FloatArray
+    """Sum of the scores of the training clips of each group, shape (G, K)."""
+
+    group_counts: IntArray
+    """Number of training clips of each group, shape (G,)."""
+
+    static_width: int
+    """Width Ds of the static features; the dynamic ones have the rest."""
+
+    ridge: Ridge
+    """Ridge regression on static and dynamic features, side by side."""
+
+    def predict(
+        self,
+        static_pooled: FloatArray,
+        dynamic_pooled: FloatArray,
+        *,
+        labels: FloatArray,
+        groups: Names,
+        clip_ids: Names,
+    ) -> dict[str, FloatArray]:
+        """Return the scores that each baseline predicts, by name.
+
+        Args:
+            static_pooled: Static features, pooled over time, shape (M, Ds).
+            dynamic_pooled: Dynamic features, pooled over time, shape (M, Dd).
+            labels: Annotated scores of the evaluated clips, shape (M, K); only
+                `same_group_mean` reads them.
+            groups: Group of each evaluated clip, M names.
+            clip_ids: Id of each evaluated clip, M names; a training clip that is
+                evaluated again is counted once.
+
+        Returns:
+            Name of the baseline -> shape (M, K). Ridge predictions stay linear: they
+            are not clipped to [0, 1].
+
+        Raises:
+            RunError: If the features are not as wide as those of the training clips.
+        """
+        widths = (static_pooled.shape[1], dynamic_pooled.shape[1])
+        expected = (self.static_width, len(self.ridge.feature_mean) - self.static_width)
+        if widths != expected:
+            raise RunError(
+                f"the baselines were fitted on {expected[0]} static and {expected[1]} dynamic "
+                f"features, found {widths[0]} and {widths[1]}. Evaluate on features of the "
+                "encoder that the run was trained on."
+            )
+        scores = np.asarray(labels, dtype=np.float64)
+        return {
+            "training_mean": np.tile(self.training_mean, (len(scores), 1)),
+            "same_group_mean": self._same_group_mean(scores, _names(groups), _names(clip_ids)),
+            "ridge": self.ridge.predict(_side_by_side(static_pooled, dynamic_pooled)),
+        }
+
+    def _same_group_mean(
+        self, labels: FloatArray, groups: NDArray[np.str_], clip_ids: NDArray[np.str_]
+    ) -> FloatArray:
+        """Return the mean label (M, K) of the other clips of each clip's group.
+
+        A clip that is alone in its group gets the training mean.
+        """
+        new = ~np.isin(clip_ids, self.clip_ids)
+        names, codes = np.unique(np.concatenate([self.group_names, groups]), return_inverse=True)
+        training, evaluated = codes[: len(self.group_names)], codes[len(self.group_names) :]
+        sums = np.zeros((len(names), labels.shape[1]))
+        counts = np.zeros(len(names), dtype=np.int64)
+        sums[training], counts[training] = self.group_sums, self.group_counts
+        np.add.at(sums, evaluated[new], labels[new])
+        np.add.at(counts, evaluated[new], 1)
+        num_others = counts[evaluated] - 1
+        others = (sums[evaluated] - labels) / np.maximum(num_others, 1)[:, None]
+        return np.where(num_others[:, None] > 0, others, self.training_mean)
+
+
+def fit_baselines(
+    static_pooled: FloatArray,
+    dynamic_pooled: FloatArray,
+    *,
+    labels: FloatArray,
+    groups: Names,
+    clip_ids: Names,
+    seed: int,
+) -> Baselines:
+    """Fit the three baselines on the training clips.
+
+    Args:
+        static_pooled: Static features, pooled over time, shape (N, Ds).
+        dynamic_pooled: Dynamic features, pooled over time, shape (N, Dd).
+        labels: Annotated scores in [0, 1], shape (N, K).
+        groups: Group of each clip, N names.
+        clip_ids: Id of each clip, N names.
+        seed: Seed of the folds on which the penalty of the ridge regression is chosen.
+
+    Raises:
+        ValueError: If there are no clips, or the rows are not equal in number.
+    """
+    counts = {len(rows) for rows in (static_pooled, dynamic_pooled, labels, groups, clip_ids)}
+    if len(counts) != 1 or counts == {0}:
+        raise ValueError(f"expected the same number of rows everywhere, found {sorted(counts)}")
+    scores = np.asarray(labels, dtype=np.float64)
+    names, codes, group_counts = np.unique(_names(groups), return_inverse=True, return_counts=True)
+    group_sums = np.zeros((len(names), scores.shape[1]))
+    np.add.at(group_sums, codes, scores)
+    return Baselines(
+        training_mean=scores.mean(axis=0),
+        clip_ids=_names(clip_ids),
+        group_names=names,
+        group_sums=group_sums,
+        group_counts=group_counts,
+        static_width=static_pooled.shape[1],
+        ridge=fit_ridge(_side_by_side(static_pooled, dynamic_pooled), scores, codes, seed=seed),
+    )
+
+
+def save_baselines(path: Path, baselines: Baselines) -> None:
+    """Write fitted baselines as an .npz of plain arrays, atomically."""
+    arrays = {**vars(baselines), **{f"ridge_{k}": v for k, v in vars(baselines.ridge).items()}}
+    del arrays["ridge"]
+    write_arrays(path, arrays)
+
+
+def load_baselines(path: Path) -> Baselines:
+    """Read baselines that `save_baselines` wrote.
+
+    Raises:
+        RunError: If the file is missing or is not such a file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays: dict[str, Any] = dict(stored)
+        ridge = {k.removeprefix("ridge_"): arrays.pop(k) for k in [*arrays] if k[:6] == "ridge_"}
+        ridge["alpha"] = float(ridge["alpha"])
+        arrays["static_width"] = int(arrays["static_width"])
+        return Baselines(ridge=Ridge(**ridge), **arrays)
+    except FileNotFoundError:
+        raise RunError(f"{path}: there is no such file. Train the run again.") from None
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise RunError(
+            f"{path}: does not hold fitted baselines ({error}). Train the run again."
+        ) from error
+
+
+def _names(names: Names) -> NDArray[np.str_]:
+    return np.asarray(names, dtype=np.str_)
+
+
+def _side_by_side(static_pooled: FloatArray, dynamic_pooled: FloatArray) -> FloatArray:
+    return np.hstack([static_pooled, dynamic_pooled]).astype(np.float64)

@@ -1,0 +1,195 @@
+"""Predicted scores beside their clips: the table that every evaluation reads.
+
+Shapes: N clips, K = 5 traits.
+"""
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.arrays import FloatArray, IntArray
+from pipeline.core.errors import RunError
+from pipeline.core.files import atomic_path
+from pipeline.core.traits import NUM_TRAITS, TRAITS
+
+Names: TypeAlias = Sequence[str] | NDArray[Any]
+"""One name per clip: clip ids or groups."""
+
+TRUE_COLUMNS: Final = tuple(f"true_{trait}" for trait in TRAITS)
+"""Columns of the annotated scores; all five are there, or none."""
+
+_CURE = "Predict again, or mend the file."
+_CURE_BEFORE_WRITING = "Nothing was written: check the model and the clips it predicted."
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Predictions:
+    """The scores predicted for some clips, with the annotated ones where they are known."""
+
+    clip_ids: Names
+    """Id of each clip; a tuple of N strings, once made."""
+
+    groups: Names
+    """Source video or person of each clip; a tuple of N strings, once made."""
+
+    y_pred: FloatArray
+    """Predicted scores, shape (N, 5), in OCEAN order; float64, once made."""
+
+    y_true: FloatArray | None = None
+    """Annotated scores in [0, 1], shape (N, 5), or None where they are unknown."""
+
+    def __post_init__(self) -> None:
+        """Bring the fields to one type and check that they describe the same clips."""
+        for field in ("clip_ids", "groups"):
+            object.__setattr__(self, field, tuple(map(str, getattr(self, field))))
+        # A float32 score is printed with fewer digits than its value has in float64;
+        # one type for all is what makes the round trip through a file exact.
+        object.__setattr__(self, "y_pred", np.asarray(self.y_pred, dtype=np.float64))
+        if self.y_true is not None:
+            object.__setattr__(self, "y_true", np.asarray(self.y_true, dtype=np.float64))
+        expected = (len(self.clip_ids), NUM_TRAITS)
+        true_shape = expected if self.y_true is None else self.y_true.shape
+        if len(self.groups) != expected[0] or {self.y_pred.shape, true_shape} != {expected}:
+            raise ValueError(
+                f"{expected[0]} clips need as many groups and scores of shape {expected}; "
+                f"found {len(self.groups)} groups, y_pred {self.y_pred.shape}, "
+                f"y_true {true_shape}"
+            )
+
+    def take(self, rows: IntArray) -> "Predictions":
+        """Return the clips `rows`, in their order."""
+        return Predictions(
+            clip_ids=[self.clip_ids[row] for row in rows],
+            groups=[self.groups[row] for row in rows],
+            y_pred=self.y_pred[rows],
+            y_true=None if self.y_true is None else self.y_true[rows],
+        )
+
+
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Write predictions as CSV, atomically.
+
+    The columns are `clip_id`, the five traits, `true_<trait>` of the five where the
+    annotations are known, and `group`. Every float is written so that it reads back
+    as the same number.
+
+    Raises:
+        RunError: If there are no clips, a clip id is repeated or empty, a group is
+            empty, or a score is not finite.
+    """
+    known = predictions.y_true is not None
+    scores = np.hstack([s for s in (predictions.y_pred, predictions.y_true) if s is not None])
+    rows = range(2, len(predictions.clip_ids) + 2)
+    _refuse_unusable(path, predictions, rows=rows, cure=_CURE_BEFORE_WRITING)
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as stream,
+    ):
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(_columns(known=known))
+        for clip_id, values, group in zip(
+            predictions.clip_ids, scores.tolist(), predictions.groups, strict=True
+        ):
+            writer.writerow([clip_id, *values, group])
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Read predictions that `write_predictions` wrote; further columns are ignored.
+
+    Raises:
+        RunError: If the file is missing or is not such a table, a column is missing, a
+            clip id is repeated or empty, a group is empty, or a score is not a finite
+            number; the message names the file and the row (the header is row 1).
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            known = _known_truth(path, reader.fieldnames or ())
+            rows = list(_rows(path, reader))
+    except FileNotFoundError:
+        raise RunError(f"{path}: there is no such file. Predict first.") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise RunError(f"{path}: cannot be read as CSV ({error}). {_CURE}") from error
+    predictions = Predictions(
+        clip_ids=[row["clip_id"] for _, row in rows],
+        groups=[row["group"] for _, row in rows],
+        y_pred=_scores(path, rows, TRAITS),
+        y_true=_scores(path, rows, TRUE_COLUMNS) if known else None,
+    )
+    _refuse_unusable(path, predictions, rows=[number for number, _ in rows], cure=_CURE)
+    return predictions
+
+
+def _columns(*, known: bool) -> tuple[str, ...]:
+    return ("clip_id", *TRAITS, *(TRUE_COLUMNS if known else ()), "group")
+
+
+def _known_truth(path: Path, header: Sequence[str]) -> bool:
+    """Return whether the annotated scores are there, once the header is found whole."""
+    known = any(column in header for column in TRUE_COLUMNS)
+    for column in _columns(known=known):
+        if header.count(column) != 1:
+            raise RunError(
+                f"{path}: expected the column {column!r} once, found it "
+                f"{header.count(column)} times among {', '.join(header) or 'no columns'}. {_CURE}"
+            )
+    return known
+
+
+def _rows(path: Path, reader: "csv.DictReader[str]") -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield each row with its number in the file."""
+    for row in reader:
+        if None in row or None in row.values():
+            raise RunError(
+                f"{path}: row {reader.line_num} (clip {row.get('clip_id')}) does not have one "
+                f"value for each of the {len(reader.fieldnames or ())} columns. {_CURE}"
+            )
+        yield reader.line_num, row
+
+
+def _scores(
+    path: Path, rows: Sequence[tuple[int, dict[str, str]]], columns: Sequence[str]
+) -> FloatArray:
+    scores = np.empty((len(rows), len(columns)))
+    for index, (number, row) in enumerate(rows):
+        for position, column in enumerate(columns):
+            try:
+                scores[index, position] = float(row[column])
+            except ValueError:
+                raise RunError(
+                    f"{path}: row {number} (clip {row['clip_id']}) holds {row[column]!r} in "
+                    f"column {column}; expected a number. {_CURE}"
+                ) from None
+    return scores
+
+
+def _refuse_unusable(
+    path: Path, predictions: Predictions, *, rows: Sequence[int], cure: str
+) -> None:
+    """Refuse what no evaluation can use; `rows` holds the row of each clip in the file."""
+    if not rows:
+        raise RunError(f"{path}: holds no clips; expected at least one. {cure}")
+    seen: dict[str, int] = {}
+    for row, clip_id, group in zip(rows, predictions.clip_ids, predictions.groups, strict=True):
+        if not clip_id or not group:
+            raise RunError(f"{path}: row {row} has no {'group' if clip_id else 'clip_id'}. {cure}")
+        if clip_id in seen:
+            raise RunError(
+                f"{path}: row {row} repeats clip {clip_id} of row {seen[clip_id]}; "
+                f"expected each clip once. {cure}"
+            )
+        seen[clip_id] = row
+    for columns, scores in ((TRAITS, predictions.y_pred), (TRUE_COLUMNS, predictions.y_true)):
+        if scores is None or np.isfinite(scores).all():
+            continue
+        index, position = np.argwhere(~np.isfinite(scores))[0]
+        raise RunError(
+            f"{path}: row {rows[index]} (clip {predictions.clip_ids[index]}) holds "
+            f"{scores[index, position]} in column {columns[position]}; expected a finite "
+            f"number. {cure}"
+        )

@@ -1,0 +1,153 @@
+"""The same workers as actors of Ray, on one machine or on many.
+
+Decoding, faces, flow and encoding stay together in one actor: to pass frames between actors
+would move about 900 times the bytes of the features. Each actor writes the files of its
+clips, so videos and `features_dir` must lie where every machine sees them, by the same path.
+"""
+
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.core.errors import ExtractionError
+from pipeline.core.extras import install_command
+from pipeline.extraction.worker import Job, Result, Task, build_work
+
+_MAX_TRIES: Final = 2
+_SETUP_SECONDS: Final = 300.0
+_LOOK_SECONDS: Final = 1.0
+
+
+class _Actor:
+    """What a Ray worker holds: the detector and the encoders, loaded once."""
+
+    def __init__(self, job: Job) -> None:
+        self._work = build_work(job)
+
+    def do(self, task: Task) -> Result:
+        return self._work(task)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Held:
+    """A clip that an actor has in hand."""
+
+    actor: Any
+    task: Task
+    deadline: float
+
+
+def run_on_ray(
+    job: Job, tasks: Sequence[Task], *, num_workers: int, actor_class: type = _Actor
+) -> Iterator[Result]:
+    """Do all tasks on the cluster that `RAY_ADDRESS` names, or on one of this machine.
+
+    Args:
+        job: What the actors share.
+        tasks: Clips to be done.
+        num_workers: Number of actors, one processor each.
+        actor_class: What does the clips.
+
+    Raises:
+        PipelineError: If Ray is missing, or an actor cannot be set up.
+    """
+    ray = _import_ray()
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR")
+    crew = _Crew(ray, job, actor_class)
+    try:
+        yield from crew.run(tasks, num_workers=num_workers)
+    finally:
+        crew.end()
+
+
+class _Crew:
+    """Actors, the clips that they hold, and those that wait."""
+
+    def __init__(self, ray: Any, job: Job, actor_class: type) -> None:
+        # Actors import this package, which need not be installed.
+        path = {"env_vars": {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}}
+        self._ray = ray
+        self._job = job
+        self._class = ray.remote(num_cpus=1, max_restarts=0, runtime_env=path)(actor_class)
+        self._idle: list[tuple[Any, float]] = []
+        self._held: dict[Any, _Held] = {}
+        self._waiting: deque[Task] = deque()
+        self._tries: Counter[Path] = Counter()
+
+    def run(self, tasks: Sequence[Task], *, num_workers: int) -> Iterator[Result]:
+        """Do all tasks; yield each result as it comes."""
+        self._waiting.extend(tasks)
+        for _ in range(min(num_workers, len(tasks))):
+            self._start()
+        while self._waiting or self._held:
+            self._hand_out()
+            done, _ = self._ray.wait(list(self._held), timeout=_LOOK_SECONDS)
+            for reference in done:
+                yield from self._take(reference)
+            late = [each for each, held in self._held.items() if time.monotonic() >= held.deadline]
+            for reference in late:
+                yield self._give_up(reference)
+
+    def end(self) -> None:
+        """End all actors."""
+        for actor in [actor for actor, _ in self._idle] + [
+            held.actor for held in self._held.values()
+        ]:
+            self._ray.kill(actor)
+
+    def _start(self) -> None:
+        self._idle.append((self._class.remote(self._job), _SETUP_SECONDS))
+
+    def _hand_out(self) -> None:
+        while self._waiting and self._idle:
+            (actor, setup_seconds), task = self._idle.pop(), self._waiting.popleft()
+            limit = self._job.config.time_limit_seconds + setup_seconds
+            held = _Held(actor=actor, task=task, deadline=time.monotonic() + limit)
+            self._held[actor.do.remote(task)] = held
+
+    def _take(self, reference: Any) -> Iterator[Result]:
+        """Take what a clip has come to; one whose actor died is tried once more."""
+        held = self._held.pop(reference)
+        try:
+            result = self._ray.get(reference)
+        except self._ray.exceptions.ActorDiedError as error:
+            self._refuse_setup_fault(error)
+            self._start()
+            self._tries[held.task.path] += 1
+            if self._tries[held.task.path] < _MAX_TRIES:
+                self._waiting.appendleft(held.task)
+            else:
+                reason = f"its worker died {_MAX_TRIES} times"
+                yield Result(clip_id=held.task.source.clip_id, stage="crash", reason=reason)
+            return
+        self._idle.append((held.actor, 0.0))
+        yield result
+
+    def _refuse_setup_fault(self, error: Exception) -> None:
+        """Pass on why an actor could not be set up: another one would not do better."""
+        if "creation task" in str(error) or "__init__" in str(error):
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            raise ExtractionError(f"a Ray actor cannot be set up: {lines[-1]}") from error
+
+    def _give_up(self, reference: Any) -> Result:
+        """End an actor that is out of time, and with it its clip."""
+        held = self._held.pop(reference)
+        self._ray.kill(held.actor)
+        self._start()
+        limit = self._job.config.time_limit_seconds
+        reason = f"took longer than time_limit_seconds={limit:g}"
+        return Result(clip_id=held.task.source.clip_id, stage="time", reason=reason)
+
+
+def _import_ray() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise ExtractionError(
+            f"--engine ray needs the extra `ray`: {install_command('ray', 'video')}"
+        ) from error
+    return ray

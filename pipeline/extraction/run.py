@@ -1,0 +1,242 @@
+"""An extraction: from folders of clips to a feature set, resumed where it was left."""
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from pipeline.config.extraction import ExtractionConfig
+from pipeline.core.errors import ConfigError, ExtractionError
+from pipeline.core.extras import install_command
+from pipeline.core.files import file_digest
+from pipeline.extraction.failures import write_failures
+from pipeline.extraction.pool import WorkerPool
+from pipeline.extraction.progress import ExtractionProgress
+from pipeline.extraction.worker import Job, Result, Task
+
+if TYPE_CHECKING:
+    from pipeline.core.arrays import FloatArray
+    from pipeline.extraction.plan import Plan
+
+Engine = Literal["local", "ray"]
+
+FAILURES_NAME: Final = "failures.csv"
+
+_PACKAGES: Final = ("av", "cv2", "mtcnn")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractionOutcome:
+    """What an extraction came to."""
+
+    features_dir: Path
+    """Where the feature set is."""
+    num_done: int
+    """Clips made in this run."""
+    num_skipped: int
+    """Clips that an earlier run had made."""
+    failed: tuple[Result, ...]
+    """Clips that have no features, with the reasons."""
+    warnings: Mapping[str, str]
+    """Clip id -> what is wrong with it, though it could be used."""
+    failures_path: Path
+    """The same failures, as a table."""
+    contact_sheet_path: Path | None
+    """Pictures of the first clips; None where there are no videos."""
+
+    @property
+    def num_clips(self) -> int:
+        """Clips in the feature set."""
+        return self.num_done + self.num_skipped
+
+    @property
+    def num_failed(self) -> int:
+        """Clips without features."""
+        return len(self.failed)
+
+
+def extract_features(
+    *,
+    features_dir: Path,
+    videos_dir: Path | None = None,
+    face_dir: Path | None = None,
+    flow_dir: Path | None = None,
+    annotations: Sequence[Path] = (),
+    config: ExtractionConfig | None = None,
+    num_workers: int = 2,
+    engine: Engine = "local",
+    shard: tuple[int, int] | None = None,
+) -> ExtractionOutcome:
+    """Make a feature set of clips.
+
+    Each clip is a file of its own below `features_dir`, written whole: an extraction that is
+    stopped goes on where it was when it is called again, and one that is complete does
+    nothing. Clips that fail are tried again by every call.
+
+    Args:
+        features_dir: Where the feature set goes; an earlier extraction with the same
+            settings is gone on with.
+        videos_dir: Videos, in it or in folders below it.
+        face_dir: A folder of face images for each clip; they make the static stream.
+        flow_dir: A folder of flow fields for each clip; they make the dynamic stream.
+        annotations: Files for `read_annotations`; their scores become the labels, and
+            clips without any are left out and listed.
+        config: How features are made; None for the defaults.
+        num_workers: Processes, or actors of Ray.
+        engine: `local` processes, or `ray` for many machines.
+        shard: `(i, n)` does the i-th of n parts, counted from 1, into a folder of its own
+            below `features_dir`; the folders together are one sharded feature set.
+
+    Raises:
+        ConfigError: If what is given does not make both streams.
+        ExtractionError: If there is nothing to do, no clip could be done, packages or
+            weights are missing, or `features_dir` holds something else.
+    """
+    _require_packages()
+    _check_request(videos_dir, face_dir, flow_dir, num_workers=num_workers, shard=shard)
+    job = Job(
+        config=config or ExtractionConfig(),
+        has_videos=videos_dir is not None,
+        has_faces=face_dir is not None,
+        has_flow=flow_dir is not None,
+    )
+    from pipeline.extraction.labelling import find_labels
+    from pipeline.extraction.plan import plan_work
+    from pipeline.extraction.sources import find_sources
+
+    sources, failed = find_sources(videos_dir, face_dir, flow_dir)
+    if shard is not None:
+        features_dir = features_dir / f"shard-{shard[0]:04d}-of-{shard[1]:04d}"
+        sources, failed = sources[shard[0] - 1 :: shard[1]], failed[shard[0] - 1 :: shard[1]]
+    sources, labels, unlabelled = find_labels(sources, annotations)
+    plan = plan_work(job, sources, features_dir)
+    results = _run(job, plan.tasks, num_workers=num_workers, engine=engine)
+    failed = [*failed, *unlabelled, *plan.failed, *(each for each in results if each.stage)]
+    failures_path = features_dir / FAILURES_NAME
+    write_failures(failures_path, failed)
+    lost = {result.clip_id for result in failed}
+    units = {clip_id: path for clip_id, path in plan.units.items() if clip_id not in lost}
+    if not units:
+        raise ExtractionError(_nothing_done(failed, failures_path))
+    return _finish(
+        plan,
+        features_dir,
+        units,
+        labels=labels,
+        annotations=annotations,
+        outcome={
+            "num_done": sum(result.is_done for result in results),
+            "num_skipped": len(plan.units) - len(plan.tasks),
+            "failed": tuple(failed),
+            "failures_path": failures_path,
+        },
+    )
+
+
+def _run(job: Job, tasks: Sequence[Task], *, num_workers: int, engine: Engine) -> list[Result]:
+    if not tasks:
+        return []
+    results = []
+    with ExtractionProgress(len(tasks)) as progress:
+        for result in _results(job, tasks, num_workers=num_workers, engine=engine):
+            results.append(result)
+            progress.advance(failed=not result.is_done)
+    return results
+
+
+def _results(
+    job: Job, tasks: Sequence[Task], *, num_workers: int, engine: Engine
+) -> Iterator[Result]:
+    if engine == "ray":
+        from pipeline.extraction.ray_engine import run_on_ray
+
+        return run_on_ray(job, tasks, num_workers=num_workers)
+    return WorkerPool(job, num_workers=num_workers).run(tasks)
+
+
+def _finish(
+    plan: "Plan",
+    features_dir: Path,
+    units: Mapping[str, Path],
+    *,
+    labels: "Mapping[str, FloatArray]",
+    annotations: Sequence[Path],
+    outcome: Mapping[str, Any],
+) -> ExtractionOutcome:
+    """Write the set, unless it is there already as it would be written."""
+    import numpy as np
+
+    from pipeline.data.clip_table import read_clips
+    from pipeline.extraction.gather import (
+        SHEET_NAME,
+        earlier_metadata,
+        gather,
+        write_contact_sheet,
+    )
+
+    scores = np.stack([labels[clip_id] for clip_id in units]) if labels else None
+    rows = [(clip_id, plan.prints[clip_id]) for clip_id in units]
+    content = json.dumps([rows, None if scores is None else scores.tolist()])
+    digest = hashlib.sha256(content.encode()).hexdigest()
+    earlier = earlier_metadata(features_dir)
+    if earlier is None or earlier.get("content") != digest:
+        write_contact_sheet(features_dir, [units[name] for name in plan.shown if name in units])
+        metadata = {
+            "encoder": plan.description,
+            "settings": plan.settings,
+            "annotations": {path.name: file_digest(path) for path in annotations},
+            "content": digest,
+        }
+        gather(features_dir, units, labels=scores, metadata=metadata)
+    table = read_clips(features_dir / "clips.csv")
+    sheet = features_dir / SHEET_NAME
+    return ExtractionOutcome(
+        features_dir=features_dir,
+        warnings={
+            clip_id: text
+            for clip_id, text in zip(table["clip_id"], table["warnings"], strict=True)
+            if text
+        },
+        contact_sheet_path=sheet if sheet.exists() else None,
+        **outcome,
+    )
+
+
+def _require_packages() -> None:
+    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ExtractionError(
+            f"extraction needs the packages of the extra `video` ({', '.join(missing)} not found): "
+            f"{install_command('video')}"
+        )
+
+
+def _check_request(
+    videos_dir: Path | None,
+    face_dir: Path | None,
+    flow_dir: Path | None,
+    *,
+    num_workers: int,
+    shard: tuple[int, int] | None,
+) -> None:
+    if videos_dir is None and (face_dir is None or flow_dir is None):
+        missing = "flow_dir" if face_dir else "face_dir" if flow_dir else "videos_dir"
+        raise ConfigError(
+            f"extract needs --videos_dir, or both --face_dir and --flow_dir; --{missing} is "
+            f"missing. Motion cannot be measured on single face images."
+        )
+    if num_workers < 1:
+        raise ConfigError(f"num_workers must be at least 1; got {num_workers}.")
+    if shard is not None and not 1 <= shard[0] <= shard[1]:
+        raise ConfigError(f"shard i/n needs 1 <= i <= n; got {shard[0]}/{shard[1]}.")
+
+
+def _nothing_done(failed: Sequence[Result], path: Path) -> str:
+    first = failed[0]
+    return (
+        f"none of {len(failed)} clips could be used; the first, {first.clip_id}: {first.reason} "
+        f"({first.stage}). {path} lists all of them."
+    )

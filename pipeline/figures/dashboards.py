@@ -1,0 +1,294 @@
+"""A run at a glance: one page for its scores, one for its time.
+
+Shapes: E epochs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pipeline.core.traits import TRAITS
+from pipeline.figures.batch_time import (
+    BatchTimes,
+    batch_time_data,
+    draw_step_distribution,
+    step_handles,
+)
+from pipeline.figures.curves import curve_handles, describe_curve, draw_curve, set_epoch_axis
+from pipeline.figures.epoch_time import (
+    TrainingTime,
+    draw_epoch_bars,
+    draw_loss_over_time,
+    time_handles,
+    training_time_data,
+)
+from pipeline.figures.layout import build_panels, hide_panel
+from pipeline.figures.learning_rate import (
+    LearningRate,
+    draw_learning_rate_panel,
+    learning_rate_data,
+)
+from pipeline.figures.records import Curve, epoch_numbers, read_curve
+from pipeline.figures.spec import FigureSpec, NothingToDraw
+from pipeline.figures.style import MUTED, TRAIT_COLOURS, Style, styled
+from pipeline.figures.throughput import Throughput, draw_throughput_panel, throughput_data
+from pipeline.figures.time_breakdown import (
+    TimeBreakdown,
+    describe_time_breakdown,
+    draw_time_parts,
+    time_breakdown_data,
+)
+from pipeline.figures.times import EpochTimes, epoch_times
+from pipeline.figures.wording import METRIC_LABELS, duration, number
+
+_CURVES: Final = ("loss", "mae", "r2")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingDashboard:
+    """The scores of a run at a glance."""
+
+    curves: Mapping[str, Curve]
+    """Loss and metrics, the mean over the traits; those that the history has."""
+    traits: Mapping[str, Curve]
+    """Trait -> its concordance over the epochs; empty where it is unknown."""
+    learning_rate: LearningRate | None
+    """The learning rate; None where it is unknown."""
+    times: EpochTimes | None
+    """Seconds of each epoch; None where they are unknown."""
+
+
+def training_dashboard_data(
+    history: Mapping[str, Any],
+    lr_logs: Mapping[str, Any] | None = None,
+    time_logs: Mapping[str, Any] | None = None,
+) -> TrainingDashboard:
+    """Return the scores of a run at a glance.
+
+    Args:
+        history: Content of `metrics_history.json`.
+        lr_logs: Content of `lr_logs.json`.
+        time_logs: Content of `time_logs.json`.
+    """
+    epoch_numbers(history)
+    curves = _curves(history, {metric: (metric, None) for metric in _CURVES})
+    if not curves:
+        raise NothingToDraw("the history holds neither loss nor metrics.")
+    return TrainingDashboard(
+        curves=curves,
+        traits=_curves(history, {trait: ("ccc", trait) for trait in TRAITS}),
+        learning_rate=None if lr_logs is None else learning_rate_data(lr_logs, history),
+        times=None if time_logs is None else epoch_times(time_logs),
+    )
+
+
+@styled
+def draw_training_dashboard(data: TrainingDashboard, style: Style) -> Figure:
+    """Draw the scores of a run at a glance."""
+    first = next(iter(data.curves.values()))
+    figure, panels = build_panels(
+        style,
+        title="Training at a glance",
+        rows=2,
+        columns=3,
+        aspect=0.7,
+        legend=curve_handles(first),
+    )
+    for axes, metric in zip(panels, _CURVES, strict=False):
+        if metric in data.curves:
+            draw_curve(axes, data.curves[metric])
+            axes.set_ylabel(METRIC_LABELS[metric])
+            axes.set_xlabel("epoch")
+        else:
+            _leave_empty(axes, f"no {METRIC_LABELS[metric]}")
+    _draw_traits(panels[3], data.traits)
+    if data.learning_rate is None:
+        _leave_empty(panels[4], "no learning rate")
+    else:
+        draw_learning_rate_panel(panels[4], data.learning_rate)
+    if data.times is None:
+        _leave_empty(panels[5], "no times")
+    else:
+        draw_epoch_bars(panels[5], data.times)
+    return figure
+
+
+def describe_training_dashboard(data: TrainingDashboard) -> str:
+    """Return the loss and the MAE in one sentence each."""
+    shown = [data.curves[metric] for metric in ("loss", "mae") if metric in data.curves]
+    return " ".join(map(describe_curve, shown))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TimeDashboard:
+    """The time of a run at a glance."""
+
+    training: TrainingTime
+    """Seconds of each epoch, and the loss."""
+    steps: BatchTimes | None
+    """Seconds of each step; None where none was timed."""
+    breakdown: TimeBreakdown
+    """Where the time went."""
+    throughput: Throughput | None
+    """Work per second; None where neither clips nor steps are known."""
+
+
+def time_dashboard_data(
+    time_logs: Mapping[str, Any],
+    history: Mapping[str, Any] | None = None,
+    num_train_clips: int | None = None,
+) -> TimeDashboard:
+    """Return the time of a run at a glance.
+
+    Args:
+        time_logs: Content of `time_logs.json`.
+        history: Content of `metrics_history.json`.
+        num_train_clips: Clips in the training split.
+    """
+    training = training_time_data(time_logs, history)
+    has_steps = bool(time_logs.get("batch_times"))
+    return TimeDashboard(
+        training=training,
+        steps=batch_time_data(time_logs) if has_steps else None,
+        breakdown=time_breakdown_data(time_logs),
+        throughput=(
+            throughput_data(time_logs, num_train_clips)
+            if has_steps or num_train_clips is not None
+            else None
+        ),
+    )
+
+
+@styled
+def draw_time_dashboard(data: TimeDashboard, style: Style) -> Figure:
+    """Draw the time of a run at a glance."""
+    figure, panels = build_panels(
+        style,
+        title="Time at a glance",
+        rows=2,
+        columns=3,
+        aspect=0.75,
+        legend=[
+            *time_handles(data.training.times),
+            *([] if data.steps is None else step_handles(data.steps)),
+        ],
+    )
+    draw_epoch_bars(panels[0], data.training.times)
+    if data.steps is None:
+        _leave_empty(panels[1], "no step was timed")
+    else:
+        draw_step_distribution(panels[1], data.steps)
+    draw_time_parts(panels[2], data.breakdown, is_brief=True)
+    if data.throughput is None:
+        _leave_empty(panels[3], "neither clips nor steps are known")
+    else:
+        draw_throughput_panel(panels[3], data.throughput)
+    if data.training.loss is None:
+        _leave_empty(panels[4], "no loss")
+    else:
+        draw_loss_over_time(panels[4], data.training)
+    hide_panel(panels[5])
+    for row, (name, value) in enumerate(_summary(data).items()):
+        height = 0.97 - 0.12 * row
+        panels[5].text(0, height, name, transform=panels[5].transAxes, va="top")
+        panels[5].text(1, height, value, transform=panels[5].transAxes, va="top", ha="right")
+    return figure
+
+
+def describe_time_dashboard(data: TimeDashboard) -> str:
+    """Return the total and its parts in words."""
+    summary = ", ".join(f"{name} {value}" for name, value in _summary(data).items())
+    return f"Times: {summary}. {describe_time_breakdown(data.breakdown)}"
+
+
+def _summary(data: TimeDashboard) -> dict[str, str]:
+    times = data.training.times
+    lines = {"epochs": f"{len(times.epochs):,}", "total": duration(float(times.total.sum()))}
+    if len(times.epochs) > 1:
+        lines["first epoch"] = duration(float(times.total[0]))
+        lines["median epoch"] = duration(times.median)
+        lines["p95 epoch"] = duration(times.p95)
+    if data.steps is not None:
+        median, p95 = data.steps.step_percentiles
+        lines |= {"median step": duration(median), "p95 step": duration(p95)}
+    if data.throughput is not None:
+        lines[f"{data.throughput.unit} per second"] = number(data.throughput.median)
+    return lines
+
+
+def _curves(
+    history: Mapping[str, Any], wanted: Mapping[str, tuple[str, str | None]]
+) -> dict[str, Curve]:
+    curves = {}
+    for name, (metric, trait) in wanted.items():
+        try:
+            curves[name] = read_curve(history, metric, trait)
+        except NothingToDraw:
+            continue
+    return curves
+
+
+def _draw_traits(axes: Axes, traits: Mapping[str, Curve]) -> None:
+    if not traits:
+        _leave_empty(axes, "no concordance of the traits")
+        return
+    marker = "." if len(next(iter(traits.values())).epochs) == 1 else ""
+    for place, (trait, curve) in enumerate(traits.items()):
+        colour = TRAIT_COLOURS[trait]
+        axes.plot(curve.epochs, curve.decisive, color=colour, marker=marker)
+        letter = trait[0].upper()
+        axes.text(
+            1 - 0.07 * (len(traits) - 1 - place),
+            1.03,
+            letter,
+            transform=axes.transAxes,
+            ha="right",
+            weight="bold",
+            color=colour,
+        )
+    curve = next(iter(traits.values()))
+    set_epoch_axis(axes, curve.epochs)
+    axes.set_title("each trait")
+    axes.set_ylabel(f"{curve.side} CCC")
+    axes.set_xlabel("epoch")
+
+
+def _leave_empty(axes: Axes, reason: str) -> None:
+    hide_panel(axes)
+    axes.text(0.5, 0.5, reason, transform=axes.transAxes, ha="center", va="center", color=MUTED)
+
+
+TRAINING: Final = FigureSpec(
+    name="training_dashboard",
+    folder="training_visualizations",
+    title="Training at a glance",
+    caption=(
+        "Loss, MAE and R² on training (dashed) and validation clips (solid), the concordance of "
+        "each trait, the learning rate, and the measured time of each epoch (validation dark)."
+    ),
+    needs=("history",),
+    uses=("lr_logs", "time_logs"),
+    data=training_dashboard_data,
+    draw=draw_training_dashboard,
+    alt_text=describe_training_dashboard,
+)
+"""The scores of a run at a glance."""
+
+TIME: Final = FigureSpec(
+    name="training_time_dashboard",
+    folder="training_time_analysis",
+    title="Time at a glance",
+    caption=(
+        "Measured time of the epochs, of the steps after the first epoch, where the time went, "
+        "the throughput, and the loss over the elapsed time."
+    ),
+    needs=("time_logs",),
+    uses=("history", "num_train_clips"),
+    data=time_dashboard_data,
+    draw=draw_time_dashboard,
+    alt_text=describe_time_dashboard,
+)
+"""The time of a run at a glance."""

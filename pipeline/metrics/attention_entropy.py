@@ -1,0 +1,84 @@
+"""How widely attention spreads: one key, or all of them alike.
+
+Shapes: N clips, H heads, Q queries, T keys, S steps of a stream.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from pipeline.core.arrays import BoolArray, FloatArray
+from pipeline.core.attention_record import TRAIT_QUERIES, queries_and_keys
+
+
+def normalized_entropy(
+    weights: FloatArray,
+    *,
+    query_mask: BoolArray | None = None,
+    key_mask: BoolArray | None = None,
+) -> FloatArray:
+    """Return how evenly each head spreads its weights over the real keys of a clip.
+
+    Args:
+        weights: Weights that sum to 1 over the keys, shape (N, H, Q, T).
+        query_mask: True where a query is real, shape (N, Q); None where all are.
+        key_mask: True where a key is real, shape (N, T); None where all are.
+
+    Returns:
+        Shape (N, H), the mean over the real queries: 0 where each looks at one key, 1 where
+        each looks at all keys alike; NaN for a clip with a single real key or none, where
+        attention has no choice, or without a real query.
+
+    Reference: Shannon, 1948 (doi:10.1002/j.1538-7305.1948.tb01338.x), divided by the log of
+        the number of keys: Pielou, 1966 (doi:10.1016/0022-5193(66)90013-0), evenness.
+    """
+    weights = np.asarray(weights, dtype=np.float64)
+    num_clips, _, num_queries, num_keys = weights.shape
+    if key_mask is None:
+        key_mask = np.ones((num_clips, num_keys), dtype=np.bool_)
+    if query_mask is None:
+        query_mask = np.ones((num_clips, num_queries), dtype=np.bool_)
+    weights = np.where(key_mask[:, None, None, :], weights, 0.0)
+    # 0 log 0 is 0.
+    entropy = -(weights * np.log(np.where(weights > 0, weights, 1.0))).sum(axis=-1)
+    num_real_keys, num_real_queries = key_mask.sum(axis=1), query_mask.sum(axis=1)
+    is_defined = (num_real_keys > 1) & (num_real_queries > 0)
+    scale = np.log(np.maximum(num_real_keys, 2)) * np.maximum(num_real_queries, 1)
+    mean = (entropy * query_mask[:, None, :]).sum(axis=-1) / scale[:, None]
+    # Weights in float32 sum to 1 up to rounding, which can lift a uniform row above 1.
+    return np.where(is_defined[:, None], np.clip(mean, 0.0, 1.0), np.nan)
+
+
+def head_entropies(
+    weights: Mapping[str, FloatArray], step_masks: Mapping[str, BoolArray]
+) -> dict[str, FloatArray]:
+    """Return the normalised entropy of each head, by map.
+
+    Args:
+        weights: Weights by map, shape (N, H, Q, T).
+        step_masks: True where a step or token of a stream is real, by stream in the order in
+            which maps hold the streams, shape (N, S).
+
+    Returns:
+        Shape (N, H) by map.
+    """
+    entropies = {}
+    for name, values in weights.items():
+        query_mask, key_mask = map_masks(name, step_masks)
+        entropies[name] = normalized_entropy(values, query_mask=query_mask, key_mask=key_mask)
+    return entropies
+
+
+def map_masks(name: str, step_masks: Mapping[str, BoolArray]) -> tuple[BoolArray | None, BoolArray]:
+    """Return which queries (N, Q) and which keys (N, T) of a map are real.
+
+    Args:
+        name: Name of the map.
+        step_masks: True where a step or token of a stream is real, by stream.
+
+    Returns:
+        The queries' mask, None for the traits, which are always there; and the keys' mask.
+    """
+    query, keys = queries_and_keys(name, tuple(step_masks))
+    key_mask = np.concatenate([step_masks[stream] for stream in keys], axis=1)
+    return (None if query == TRAIT_QUERIES else step_masks[query]), key_mask

@@ -1,0 +1,140 @@
+"""What a model is made of, checked before a single weight is made."""
+
+import difflib
+from dataclasses import dataclass
+from numbers import Integral
+
+from pipeline.core.errors import ModelError
+from pipeline.models.fusion import FUSIONS, FusionSizes
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamSpec:
+    """The shape of one stream of features, as the feature set tells it."""
+
+    width: int
+    """Number of features of a step."""
+    num_steps: int | None = None
+    """Number of steps of every clip, or None for one vector a clip."""
+    masked: bool = False
+    """Whether a mask tells real steps from padding."""
+    picture: tuple[int, int] | None = None
+    """Height and width of a step that is a picture, whose channels are the features; or None."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """The arguments of `CompletePersonalityModel`, which documents them.
+
+    Raises:
+        ModelError: If an argument cannot be used, alone or beside the others.
+    """
+
+    static_dim: int
+    dynamic_dim: int
+    fusion_dim: int
+    num_heads: int
+    dropout_rate: float
+    static_steps: int | None
+    dynamic_steps: int | None
+    static_masked: bool
+    dynamic_masked: bool
+    num_tokens: int
+    num_blocks: int
+    feed_forward_factor: int
+    fusion: str
+    linear_skip: bool
+
+    def __post_init__(self) -> None:
+        self._check_fusion()
+        self._check_numbers()
+        self._check_heads()
+        for name in ("static", "dynamic"):
+            self._check_stream(name)
+
+    @property
+    def streams(self) -> dict[str, StreamSpec]:
+        """The streams that the model takes, by name, in order."""
+        return {
+            "static": StreamSpec(
+                width=self.static_dim, num_steps=self.static_steps, masked=self.static_masked
+            ),
+            "dynamic": StreamSpec(
+                width=self.dynamic_dim, num_steps=self.dynamic_steps, masked=self.dynamic_masked
+            ),
+        }
+
+    @property
+    def fusion_sizes(self) -> FusionSizes:
+        """What the fusion is built from."""
+        return FusionSizes(
+            width=self.fusion_dim,
+            num_heads=self.num_heads,
+            num_blocks=self.num_blocks,
+            feed_forward_factor=self.feed_forward_factor,
+            dropout_rate=self.dropout_rate,
+        )
+
+    def num_keys(self, name: str) -> int:
+        """Return how many tokens the stream `name` is turned into."""
+        return self.streams[name].num_steps or self.num_tokens
+
+    def _check_fusion(self) -> None:
+        if self.fusion not in FUSIONS:
+            near = difflib.get_close_matches(str(self.fusion), FUSIONS, n=1, cutoff=0.0)[0]
+            raise ModelError(
+                f"fusion={self.fusion!r} is unknown; did you mean {near!r}? "
+                f"There are {', '.join(FUSIONS)}."
+            )
+
+    def _check_numbers(self) -> None:
+        for name in (
+            "static_dim", "dynamic_dim", "fusion_dim", "num_heads", "num_tokens", "num_blocks",
+            "feed_forward_factor",
+        ):  # fmt: skip
+            _check_count(name, getattr(self, name))
+        for name in ("static_steps", "dynamic_steps"):
+            if getattr(self, name) is not None:
+                _check_count(name, getattr(self, name))
+        rate: object = self.dropout_rate
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
+            raise ModelError(f"dropout_rate={rate!r}: expected a share in [0, 1), e.g. 0.3.")
+
+    def _check_heads(self) -> None:
+        if self.fusion_dim % self.num_heads == 0:
+            return
+        divisors = [n for n in range(1, self.fusion_dim + 1) if self.fusion_dim % n == 0]
+        below = max(n for n in divisors if n < self.num_heads)
+        above = [n for n in divisors if n > self.num_heads][:1]
+        choice = " or ".join(str(n) for n in (below, *above))
+        raise ModelError(
+            f"num_heads={self.num_heads} does not divide fusion_dim={self.fusion_dim}: "
+            f"each head takes an equal share of the width. Use num_heads={choice}."
+        )
+
+    def _check_stream(self, name: str) -> None:
+        spec = self.streams[name]
+        if spec.masked and spec.num_steps is None:
+            raise ModelError(
+                f"{name}_masked=True, but {name}_steps=None: a stream of one vector a clip has "
+                f"no steps to mask. Drop the mask or give {name}_steps."
+            )
+        fusion = FUSIONS[self.fusion]
+        if not fusion.attends or name not in fusion.streams:
+            return
+        if spec.num_steps == 1:
+            raise ModelError(
+                f"{name}_steps=1: attention over one key is always 1. Give the stream as "
+                f"(N, {spec.width}) instead of (N, 1, {spec.width}), {name}_steps=None: it is then "
+                f"turned into num_tokens={self.num_tokens} learned tokens."
+            )
+        if spec.num_steps is None and self.num_tokens == 1:
+            raise ModelError(
+                f"num_tokens=1: attention over one key is always 1, and the {name} stream is one "
+                "vector a clip. Use num_tokens=2 or more."
+            )
+
+
+def _check_count(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise ModelError(f"{name}={value!r}: expected a whole number of 1 or more.")

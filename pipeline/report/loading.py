@@ -1,0 +1,38 @@
+"""Reads the records of a run directory, whatever state it is in."""
+
+from typing import Any
+
+import yaml
+
+from pipeline.core.errors import PipelineError, RunError
+from pipeline.core.files import read_json
+from pipeline.core.run_directory import RunDirectory
+from pipeline.report.records import FILES, RunRecords, parse_records
+
+
+def load_records(run: RunDirectory, *, status: str | None = None) -> RunRecords:
+    """Read what a run directory says; what is missing or damaged is named in the result.
+
+    Args:
+        run: The run directory.
+        status: How the run ended, as its journal says; None where nothing says it.
+    """
+    contents: dict[str, Any] = {}
+    unreadable: dict[str, str] = {}
+    for file in FILES:
+        path = run.path / file
+        if not path.exists():
+            continue
+        try:
+            contents[file] = _read_yaml(run) if path == run.config_path else read_json(path)
+        except PipelineError as error:
+            unreadable[file] = str(error).removeprefix(f"{path}: ")
+    return parse_records(contents, name=run.path.name, unreadable=unreadable, status=status)
+
+
+def _read_yaml(run: RunDirectory) -> Any:
+    try:
+        return yaml.safe_load(run.config_path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        detail = " ".join(str(error).split())
+        raise RunError(f"{run.config_path}: cannot be read as YAML ({detail}).") from error

@@ -1,0 +1,117 @@
+"""The tables of how a run went and what it ran on: times, settings, versions."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import median, quantiles
+from typing import Any
+
+from pipeline.config.loading import flatten
+from pipeline.config.schema import ExperimentConfig
+from pipeline.report.records import RunRecords, TimeLogs
+from pipeline.report.tables import Cell, Row, Table
+from pipeline.report.wording import duration, percent, plain, sentence
+
+
+def time_table(times: TimeLogs) -> Table | None:
+    """Return the measured times; None where nothing was measured."""
+    rows = tuple(_times(times))
+    if not rows:
+        return None
+    return Table(
+        caption="Measured times",
+        columns=("", "time, or its median", "95 % within"),
+        rows=rows,
+    )
+
+
+def breakdown_table(times: TimeLogs) -> Table | None:
+    """Return what the time went to, largest share first; None where it was not measured."""
+    parts = {name: _total(measured) for name, measured in (times.breakdown or {}).items()}
+    total = sum(parts.values())
+    if not total:
+        return None
+    ranked = sorted(parts.items(), key=lambda part: -part[1])
+    return Table(
+        caption="Where the time went",
+        columns=("part", "time", "share"),
+        rows=tuple(
+            Row(
+                heading=sentence(name.replace("_", " ")),
+                cells=(Cell(text=duration(seconds)), Cell(text=percent(seconds / total))),
+            )
+            for name, seconds in ranked
+            if seconds
+        ),
+    )
+
+
+def config_table(config: ExperimentConfig) -> Table:
+    """Return every setting, and its default where that is another value."""
+    defaults = flatten(ExperimentConfig())
+    return Table(
+        caption="Resolved settings",
+        columns=("setting", "value", "default, where it differs"),
+        rows=tuple(_setting_row(name, value, defaults) for name, value in flatten(config).items()),
+        is_numeric=False,
+    )
+
+
+def environment_table(records: RunRecords) -> Table | None:
+    """Return code, versions and machine; None where they are not on record."""
+    environment = records.environment
+    if environment is None:
+        return None
+    git = environment.git
+    state = "" if git.is_dirty is None else ", changed since" if git.is_dirty else ", unchanged"
+    values = {
+        "commit": f"{git.commit}{state}" if git.commit else None,
+        "Python": environment.python,
+        **environment.packages,
+        "platform": environment.platform,
+        "CPUs": environment.num_cpus,
+        "digest of the features": records.features.digest if records.features else None,
+    }
+    return Table(
+        caption="What it ran on",
+        columns=("", "value"),
+        rows=tuple(
+            Row(heading=name, cells=(Cell(text=plain(value)),)) for name, value in values.items()
+        ),
+        is_numeric=False,
+    )
+
+
+def _total(measured: float | list[float | None] | None) -> float:
+    """Return the seconds of a part, measured as a whole or epoch by epoch."""
+    values = measured if isinstance(measured, list) else [measured]
+    return sum(value for value in values if value is not None)
+
+
+def _times(times: TimeLogs) -> Iterator[Row]:
+    if times.total_training_time is not None:
+        yield _time_row("training, all epochs", times.total_training_time)
+    if times.epoch_times:
+        yield _time_row("first epoch, which also builds the graph", times.epoch_times[0])
+    yield from _distribution("each further epoch", times.epoch_times[1:])
+    yield from _distribution("validation of an epoch", times.validation_times)
+    yield from _distribution("training step", times.batch_times)
+    yield from _distribution("wait before a step", times.batch_wait_times)
+
+
+def _distribution(name: str, seconds: Sequence[float]) -> Iterator[Row]:
+    if len(seconds) > 1:
+        late = quantiles(seconds, n=20, method="inclusive")[-1]
+        yield _time_row(name, median(seconds), late)
+    elif seconds:
+        yield _time_row(name, seconds[0])
+
+
+def _time_row(heading: str, seconds: float, late: float | None = None) -> Row:
+    texts = (duration(seconds), "" if late is None else duration(late))
+    return Row(heading=heading, cells=tuple(Cell(text=text) for text in texts))
+
+
+def _setting_row(name: str, value: Any, defaults: Mapping[str, Any]) -> Row:
+    text, default = plain(value), plain(defaults.get(name))
+    is_changed = text != default
+    cells = (Cell(text=text), Cell(text=default if is_changed else ""))
+    return Row(heading=name, cells=cells, is_key=is_changed)

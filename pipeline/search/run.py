@@ -1,0 +1,380 @@
+"""A search, whole: from a space and a configuration to a better one, or to the word that not."""
+
+import contextlib
+import dataclasses
+import functools
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from pipeline.config.loading import flatten, write_config
+from pipeline.config.schema import ExperimentConfig
+from pipeline.core.errors import RunError, SearchError
+from pipeline.core.extras import install_command
+from pipeline.core.journal import RESUMED, Journal
+from pipeline.core.run_directory import RUNS_DIR, RunDirectory
+from pipeline.data.feature_set import FeatureSet
+from pipeline.data.splits import Split
+from pipeline.search.coordinator import Coordinator, Limits
+from pipeline.search.job import SearchJob
+from pipeline.search.orphans import end_orphan
+from pipeline.search.parts import plan_parts, search_split
+from pipeline.search.pool import WorkerPool
+from pipeline.search.processes import ProcessPool
+from pipeline.search.progress import SearchProgress
+from pipeline.search.records import write_study
+from pipeline.search.retries import Retry
+from pipeline.search.sampling import prunes, quiet_optuna
+from pipeline.search.space_file import load_space
+from pipeline.search.standing import Standing, read_standing
+from pipeline.search.storage import STORAGE_ERRORS, absolute_url, sqlite_url, without_password
+from pipeline.search.study import directory_token, is_home, open_study, place_of
+from pipeline.search.worker import start_worker
+from pipeline.tracking.link import Link, read_link, write_link
+from pipeline.tracking.mirror import deliver_rest
+from pipeline.tracking.store import print_no_addresses, tracking_uri
+from pipeline.training.quiet import import_tensorflow_quietly
+from pipeline.workflows.features import open_features, trainable_labels, with_absolute_paths
+from pipeline.workflows.search_illustration import illustrate_search
+from pipeline.workflows.session import Session, open_session, with_run_name
+
+if TYPE_CHECKING:
+    from pipeline.search.conclusion import Conclusion
+
+_ARTIFACTS = ("search", "search_visualizations", "comparison", "events.jsonl")
+_MOST_WORKERS = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchOptions:
+    """How one call of a search goes about it; another call of the same study may differ."""
+
+    num_trials: int | None = None
+    """Trials of the study in all; None where only time ends it."""
+    timeout_minutes: float | None = None
+    """Time after which no trial is begun."""
+    num_workers: int | None = None
+    """Trials at a time; as many as there are cores, eight at the most, unless given."""
+    storage: str = ""
+    """Database URL; a SQLite file in the run directory unless given."""
+    study: str = ""
+    """Name of the study; of the configuration and the space unless given."""
+    run_dir: Path | None = None
+    """Where the study is kept on this machine; named by the study unless given."""
+    engine: Literal["local", "ray"] = "local"
+    """Workers as processes of this machine, or as Ray actors."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchOutcome:
+    """What a call of a search came to."""
+
+    run: RunDirectory
+    study_name: str
+    standing: Standing
+    conclusion: "Conclusion | None"
+    """None on a machine that has helped with a study of another's."""
+    undelivered: str | None
+    """Why MLflow does not have all of it."""
+    home: str = ""
+    """Where the study is concluded, if not here."""
+
+
+def run_search(config: ExperimentConfig, space_path: Path, options: SearchOptions) -> SearchOutcome:
+    """Search, or go on with a search; then train the best once more and judge it.
+
+    Args:
+        config: The configuration that the search starts from.
+        space_path: YAML file of the space.
+        options: How this call goes about it.
+
+    Raises:
+        PipelineError: If something cannot be used; nothing has been tried then.
+        SearchError: If nothing but failures came of it.
+    """
+    quiet_optuna()
+    print_no_addresses()
+    config = with_absolute_paths(config)
+    features = open_features(config.data)
+    trainable_labels(features)
+    config = _holding_out(config, features)
+    space = load_space(space_path, config)
+    split = search_split(features, config)
+    plan_parts(features, split, config)
+    name = options.study or f"{config.name}-{space.name}"
+    study_dir = (options.run_dir or RUNS_DIR / re.sub(r"[^\w.-]+", "-", name)).absolute()
+    job = SearchJob(
+        config=config,
+        space=space,
+        study_name=name,
+        storage_url=absolute_url(options.storage) or sqlite_url(study_dir / "study.db"),
+        study_dir=study_dir,
+    )
+    _refuse_other_run(job)
+    study = open_study(job, features_digest=features.digest)
+    if not is_home(job, study):
+        return _help(job, study, options)
+    return _lead(job, study, options, features, split)
+
+
+def _lead(
+    job: SearchJob, study: optuna.Study, options: SearchOptions, features: FeatureSet, split: Split
+) -> SearchOutcome:
+    """Run the study where it was made, and conclude it."""
+    run = job.run
+    run.path.mkdir(parents=True, exist_ok=True)
+    _refuse_second_leader(run)
+    write_config(run.config_path, job.config)
+    is_new = not run.journal_path.exists()
+    with open_session(run, with_run_name(job.config, job.study_name), num_steps=1) as session:
+        if is_new:
+            _describe(session, job)
+        else:
+            session.journal.append(RESUMED, epoch=0, offset=session.journal.size)
+        # Trials are nested in the run of the study: it has to be there before them.
+        deliver_rest(run)
+        _note_mlflow_run(run, study)
+        standing = _search(job, study, options, journal=session.journal, wake=session.wake_mirror)
+        write_study(job, study)
+        illustrate_search(run)
+        if standing.best is None:
+            raise SearchError(
+                f"none of {standing.num_done} trials came to its end, so there is nothing to "
+                f"choose from; {run.search_dir / 'trials.csv'} says why. Give --num_trials or "
+                "--timeout_minutes more room, or change the space."
+            )
+        conclusion = _conclude(job, study, standing.best, features, split)
+        _tell_conclusion(session, job, study, conclusion)
+    return SearchOutcome(
+        run=run,
+        study_name=job.study_name,
+        standing=standing,
+        conclusion=conclusion,
+        undelivered=deliver_rest(run),
+    )
+
+
+def _conclude(
+    job: SearchJob, study: optuna.Study, best: FrozenTrial, features: FeatureSet, split: Split
+) -> "Conclusion":
+    # TensorFlow is loaded only now: while workers run it would be a gigabyte for nothing.
+    import_tensorflow_quietly()
+    from pipeline.search.conclusion import conclude_search
+
+    return conclude_search(job, best, study.get_trials(deepcopy=False), features, split)
+
+
+def _help(job: SearchJob, study: optuna.Study, options: SearchOptions) -> SearchOutcome:
+    """Run trials of a study that was made on another machine, which will conclude it."""
+    run = job.run
+    run.path.mkdir(parents=True, exist_ok=True)
+    write_config(run.config_path, job.config)
+    job = dataclasses.replace(job, sampler_stream=f"sampler of {directory_token(job)}")
+    with run.locked():
+        _link_to_home(job, study)
+        standing = _search(job, study, options, journal=None, wake=lambda: None)
+        undelivered = deliver_rest(run)
+    return SearchOutcome(
+        run=run,
+        study_name=job.study_name,
+        standing=standing,
+        conclusion=None,
+        undelivered=undelivered,
+        home=place_of(study),
+    )
+
+
+def _search(
+    job: SearchJob,
+    study: optuna.Study,
+    options: SearchOptions,
+    *,
+    journal: Journal | None,
+    wake: Callable[[], None],
+) -> Standing:
+    minutes = options.timeout_minutes
+    limits = Limits(
+        num_trials=options.num_trials, timeout_seconds=None if minutes is None else 60 * minutes
+    )
+    progress = SearchProgress(
+        job.objectives, num_trials=limits.num_trials, timeout_seconds=limits.timeout_seconds
+    )
+
+    def tell_end(trial: FrozenTrial) -> None:
+        progress.tell(trial)
+        if journal is not None:
+            _journal_trial(journal, job, study, trial)
+            wake()
+
+    def tell_lost(trial: FrozenTrial, is_retried: bool) -> None:
+        progress.tell_lost(trial, is_retried=is_retried)
+        end_orphan(job, trial)
+        wake()
+
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.FAIL,)):
+        end_orphan(job, trial)  # that an earlier call was killed before it could
+
+    coordinator = Coordinator(
+        study=study,
+        pool=_pool(job, options),
+        limits=limits,
+        retry=Retry(max_retries=job.config.search.max_retries),
+        heartbeat_seconds=job.config.search.heartbeat_seconds,
+        on_end=tell_end,
+        on_lost=tell_lost,
+        on_tick=progress.show,
+    )
+    with progress:
+        try:
+            standing = coordinator.run()
+        except BaseException:
+            with contextlib.suppress(*STORAGE_ERRORS):
+                write_study(job, study)
+            raise
+        coordinator.pool.close()
+    return standing
+
+
+def _pool(job: SearchJob, options: SearchOptions) -> WorkerPool:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = cores or 1
+    num_workers = options.num_workers or min(cores, _MOST_WORKERS)
+    num_threads = max(1, cores // num_workers)
+    start = functools.partial(start_worker, job, num_threads=num_threads)
+    if options.engine == "local":
+        return ProcessPool(start, num_workers=num_workers)
+    try:
+        from pipeline.search.cluster import RayPool
+    except ImportError as error:
+        raise SearchError(
+            f"--engine ray needs Ray, which is not installed ({error}). "
+            f"Install it with `{install_command('ray')}`."
+        ) from error
+    return RayPool(start, num_workers=num_workers, num_threads=num_threads)
+
+
+def _holding_out(config: ExperimentConfig, features: FeatureSet) -> ExperimentConfig:
+    """Return the configuration with clips held out for the end, if it does not do so itself."""
+    column = features.split_column
+    if config.data.test_fraction or (column is not None and (column == "test").any()):
+        return config
+    data = dataclasses.replace(config.data, test_fraction=config.search.test_fraction)
+    return dataclasses.replace(config, data=data)
+
+
+def _refuse_second_leader(run: RunDirectory) -> None:
+    """Refuse to lead a study from a directory in which it is led already."""
+    try:
+        with run.locked():
+            return
+    except RunError:
+        raise SearchError(
+            f"{run.path}: the search is running from this directory already. To help it from "
+            "another machine, give --run_dir a directory of that machine's own."
+        ) from None
+
+
+def _refuse_other_run(job: SearchJob) -> None:
+    """Refuse a directory that holds something else than this study."""
+    run = job.run
+    if run.path.exists() and any(run.path.iterdir()) and not _is_study(run):
+        raise RunError(
+            f"{run.path}: exists and holds no study. Give another --run_dir, or another --study."
+        )
+
+
+def _is_study(run: RunDirectory) -> bool:
+    names = ("study.db", "search", "trials")
+    return any((run.path / name).exists() for name in names) or (
+        run.config_path.exists() and not (run.summary_path.exists() or run.checkpoints_dir.exists())
+    )
+
+
+def _describe(session: Session, job: SearchJob) -> None:
+    """Tell the journal what is searched, where, and how."""
+    settings = {
+        f"config.{name}": value
+        for name, value in flatten(job.config).items()
+        if name.startswith("search.")
+    }
+    session.journal.append("params", params=settings)
+    tags = {
+        "kind": "study",
+        "study": job.study_name,
+        "space": job.space.name,
+        "storage": without_password(job.storage_url),
+        "pruner": job.config.search.pruner if prunes(job.config.search) else "none",
+    }
+    session.journal.append("tags", tags=tags)
+
+
+def _journal_trial(
+    journal: Journal, job: SearchJob, study: optuna.Study, trial: FrozenTrial
+) -> None:
+    """Tell the journal a trial's objective, and the best so far."""
+    metrics: dict[str, float] = {}
+    if trial.state == TrialState.COMPLETE:
+        named = zip(job.objectives, trial.values, strict=True)
+        metrics |= {f"search/{name}": value for name, value in named}
+    best = read_standing(study).best
+    if best is not None:
+        metrics[f"search/best_{job.objectives[0]}"] = best.values[0]
+    if metrics:
+        journal.append("metrics", step=trial.number, metrics=metrics)
+
+
+def _tell_conclusion(
+    session: Session, job: SearchJob, study: optuna.Study, conclusion: "Conclusion"
+) -> None:
+    """Put the best trial's settings and scores on the run of the study itself.
+
+    MLflow shows nested runs folded: what the search came to has to be on the parent.
+    """
+    report, best, journal = conclusion.report, conclusion.best, session.journal
+    num_trials, score = len(study.get_trials(deepcopy=False)), f"{best.values[0]:.5f}"
+    metrics = {
+        f"evaluation/test/{metric}/{trait}": interval.value
+        for metric, traits in report.metrics.items()
+        for trait, interval in traits.items()
+    }
+    journal.append("metrics", step=0, metrics=metrics)
+    settings = {f"best.{name}": value for name, value in conclusion.overrides.items()}
+    lines = [
+        job.config.description,
+        f"Search of {num_trials} trials; best: trial {best.number}, {job.objectives[0]} {score}.",
+        conclusion.verdict,
+    ]
+    tags = {
+        "best_trial": best.number,
+        "best_run_id": best.user_attrs.get("mlflow_run_id", ""),
+        "mlflow.note.content": "\n\n".join(line.strip() for line in lines if line.strip()),
+        **settings,
+    }
+    journal.append("tags", tags=tags)
+    journal.append("artifacts", paths=list(_ARTIFACTS))
+
+
+def _note_mlflow_run(run: RunDirectory, study: optuna.Study) -> None:
+    """Note the study's MLflow run where other machines find it."""
+    link = read_link(run.tracking_path)
+    if link is not None and link.run_id:
+        study.set_user_attr("mlflow_run_id", link.run_id)
+
+
+def _link_to_home(job: SearchJob, study: optuna.Study) -> None:
+    """Nest the trials of this machine in the MLflow run that the study has already."""
+    run_id = study.user_attrs.get("mlflow_run_id", "")
+    if job.config.tracking.enabled and run_id and not job.run.tracking_path.exists():
+        link = Link(
+            tracking_uri=tracking_uri(),
+            experiment=job.config.tracking.experiment,
+            run_name=job.study_name,
+            run_id=run_id,
+        )
+        write_link(job.run.tracking_path, link)

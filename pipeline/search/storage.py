@@ -1,0 +1,136 @@
+"""Where a study is kept: SQLite on one machine, PostgreSQL for several."""
+
+import contextlib
+import importlib.util
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+import optuna
+import sqlalchemy
+import sqlalchemy.exc
+import sqlalchemy.pool
+from optuna.storages import RDBStorage
+from sqlalchemy.engine import URL, make_url
+
+from pipeline.core.errors import SearchError
+from pipeline.core.extras import install_command
+from pipeline.search.retries import Retry
+
+STORAGE_ERRORS = (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError)
+"""What is raised while a database cannot be reached."""
+_MISSED_BEATS = 3
+_LOCK_SECONDS = 60.0
+"""How long a process waits for another that writes to the same SQLite file."""
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the URL of a SQLite file, by its absolute path."""
+    return f"sqlite:///{path.absolute()}"
+
+
+def open_storage(url: str, *, heartbeat_seconds: int, max_retries: int) -> RDBStorage:
+    """Open a storage, and make its tables where there are none.
+
+    Args:
+        url: SQLAlchemy URL, `sqlite:///...` or `postgresql+psycopg://...`.
+        heartbeat_seconds: How often a running trial says that it is alive.
+        max_retries: How often a trial is tried again that has fallen silent.
+
+    Raises:
+        SearchError: If the URL cannot be used, or the database cannot be reached.
+    """
+    parsed = _parsed(url)
+    if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
+        Path(str(parsed.database)).absolute().parent.mkdir(parents=True, exist_ok=True)
+    try:
+        # Several processes that make the tables at once get in each other's way.
+        with creation_lock(url, "tables"):
+            return RDBStorage(
+                url,
+                engine_kwargs=_engine_options(parsed),
+                heartbeat_interval=heartbeat_seconds,
+                grace_period=_MISSED_BEATS * heartbeat_seconds,
+                heartbeat_stale_trial_callback=Retry(max_retries=max_retries),
+            )
+    except STORAGE_ERRORS as error:
+        reason = str(error).strip().splitlines()[0]
+        raise SearchError(
+            f"{without_password(url)}: the storage cannot be opened ({reason}). Check that the "
+            "database is there and that this user may make tables in it."
+        ) from error
+
+
+def absolute_url(url: str) -> str:
+    """Return a URL that means the same in every directory."""
+    database = url.removeprefix("sqlite:///")
+    if database in (url, "", ":memory:") or Path(database).is_absolute():
+        return url
+    return sqlite_url(Path(database))
+
+
+@contextlib.contextmanager
+def creation_lock(url: str, what: str) -> Iterator[None]:
+    """Keep other processes and machines from making the same thing meanwhile.
+
+    Args:
+        url: The database that it is made in.
+        what: Name of the thing, e.g. `tables`.
+    """
+    parsed = _parsed(url)
+    if parsed.get_backend_name() == "sqlite":
+        path = Path(str(parsed.database)).absolute()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(path.with_name(f"{path.name}.{what}.lock")):
+            yield
+        return
+    engine = sqlalchemy.create_engine(parsed, poolclass=sqlalchemy.pool.NullPool)
+    # The lock ends with the connection, so that a kill leaves none behind.
+    with engine.connect() as connection:
+        key = zlib.crc32(f"ocean-pipeline {what}".encode())
+        connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_lock(key)))
+        yield
+
+
+def without_password(url: str) -> str:
+    """Return a URL that can be shown."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except sqlalchemy.exc.ArgumentError:
+        return "the storage"
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except sqlalchemy.exc.ArgumentError:
+        raise SearchError(
+            f"--storage {url}: is not a database URL. Give sqlite:///FILE, or "
+            "postgresql+psycopg://USER@HOST/DATABASE."
+        ) from None
+    backend = parsed.get_backend_name()
+    if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise SearchError(
+            f"--storage {url}: lives in the memory of one process, and workers are several. "
+            "Name a file: sqlite:///FILE."
+        )
+    driver = {"postgresql+psycopg": "psycopg", "postgresql": "psycopg2"}.get(parsed.drivername)
+    if driver and importlib.util.find_spec(driver) is None:
+        raise SearchError(
+            f"--storage {without_password(url)}: needs {driver}, which is not installed. Install "
+            f"it with `{install_command('postgres')}`, and use postgresql+psycopg://."
+        )
+    if backend not in ("sqlite", "postgresql"):
+        raise SearchError(
+            f"--storage {without_password(url)}: {backend} is not supported. "
+            "Give sqlite:///FILE, or postgresql+psycopg://USER@HOST/DATABASE."
+        )
+    return parsed
+
+
+def _engine_options(url: URL) -> dict[str, object]:
+    if url.get_backend_name() == "sqlite":
+        return {"connect_args": {"timeout": _LOCK_SECONDS}}
+    # A server that was restarted has closed the connections that are kept open to it.
+    return {"pool_pre_ping": True}

@@ -1,0 +1,1 @@
+"""The only place that knows MLflow: the mirror of a run directory."""

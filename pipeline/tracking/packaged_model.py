@@ -1,0 +1,159 @@
+"""The model as MLflow serves it: code and plain files, nothing pickled."""
+
+import importlib.metadata
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import mlflow
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelStatus, Metric
+from mlflow.models import Model, ModelSignature
+from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+
+import pipeline
+from pipeline.core.arrays import FloatArray
+from pipeline.core.errors import RunError
+from pipeline.core.run_directory import RunDirectory
+from pipeline.core.traits import NUM_TRAITS
+from pipeline.tracking.store import (
+    STORE_ERRORS,
+    configure_mlflow,
+    one_line,
+    open_store,
+    tracking_uri,
+)
+
+MODEL_NAME = "model"
+
+_PACKAGES = ("mlflow", "tensorflow", "keras", "numpy")
+
+
+def log_packaged_model(
+    run: RunDirectory, run_id: str, *, registered_name: str, alias: str = ""
+) -> None:
+    """Log the model of a run directory, and register it where a name is given.
+
+    What the run has already is not logged again, so that a delivery that was cut off can be
+    repeated.
+    """
+    client = MlflowClient()
+    model_id = _logged_model(client, run_id) or _log_model(client, run, run_id)
+    if registered_name:
+        version = _registered_version(client, run_id, model_id, registered_name)
+        if alias:
+            client.set_registered_model_alias(registered_name, alias, version)
+
+
+def _registered_version(client: MlflowClient, run_id: str, model_id: str, name: str) -> str:
+    """Return the version that a run has under a name; register it where there is none."""
+    for version in client.search_model_versions(f"run_id='{run_id}'"):
+        if version.name == name:
+            return str(version.version)
+    return str(mlflow.register_model(f"models:/{model_id}", name).version)
+
+
+def _logged_model(client: MlflowClient, run_id: str) -> str | None:
+    """Return the id of the whole model that a run has; None where there is none."""
+    outputs = client.get_run(run_id).outputs
+    for output in outputs.model_outputs if outputs else ():
+        if client.get_logged_model(output.model_id).status == LoggedModelStatus.READY:
+            return str(output.model_id)
+    return None
+
+
+def _log_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
+    """Log the model with its signature, requirements and companions; return its id.
+
+    What it takes to evaluate it, to give intervals and to describe new clips as those it was
+    trained on travels along, so that its URI is enough.
+    """
+    home = client.get_run(run_id)
+    # Made here, as log_model would make it in the experiment and the run that happen to be
+    # active, and end that run.
+    model = client.create_logged_model(
+        home.info.experiment_id, name=MODEL_NAME, source_run_id=run_id, params=home.data.params
+    )
+    artifacts = {
+        "keras_model": run.model_path,
+        "config": run.config_path,
+        "split": run.split_path,
+        "baselines": run.baselines_path,
+        "calibration": run.calibration_path,
+        "data": run.data_path,
+    }
+    with np.load(run.input_example_path, allow_pickle=False) as arrays:
+        example = {name: arrays[name] for name in arrays.files}
+    Model.log(
+        artifact_path=None,
+        flavor=mlflow.pyfunc,
+        run_id=run_id,
+        model_id=model.model_id,
+        python_model=str(Path(__file__).with_name("served_model.py")),
+        artifacts={name: str(path) for name, path in artifacts.items() if path.exists()},
+        signature=_signature(example),
+        input_example=example,
+        code_paths=[str(Path(pipeline.__file__).parent)],
+        # Named outright: inferring them starts a process that imports TensorFlow.
+        pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in _PACKAGES],
+    )
+    return str(model.model_id)
+
+
+def download_model(uri: str) -> Path:
+    """Fetch a packaged model; return the directory of its artifacts.
+
+    Raises:
+        RunError: If the store or the model cannot be reached, or it is not one of ours.
+    """
+    configure_mlflow()
+    try:
+        open_store(tracking_uri())
+        path = Path(mlflow.artifacts.download_artifacts(uri))
+    except STORE_ERRORS as error:
+        raise RunError(
+            f"{uri}: the model cannot be fetched ({one_line(error)}). "
+            "Check the URI, and MLFLOW_TRACKING_URI, which says where models are."
+        ) from error
+    artifacts = path / "artifacts"
+    if not list(artifacts.glob("*.keras")):
+        raise RunError(
+            f"{uri}: holds no .keras file, so it is not a model that `train` has logged. "
+            "Give the URI of one that is."
+        )
+    return artifacts
+
+
+def log_evaluation(uri: str, paths: Mapping[str, Path], metrics: Mapping[str, float]) -> str | None:
+    """Add an evaluation to the run that logged a model; return None, or why it could not be.
+
+    Args:
+        uri: The model, as it was fetched.
+        paths: Files by the folder of the run's artifacts that they go to; "" is the top.
+        metrics: Values by their paths.
+    """
+    try:
+        info = mlflow.models.get_model_info(uri)
+        client = MlflowClient()
+        now = time.time_ns() // 1_000_000
+        points = [Metric(name, value, now, 0) for name, value in metrics.items()]
+        client.log_batch(info.run_id, metrics=points)
+        for folder, path in paths.items():
+            client.log_artifact(info.run_id, str(path), folder or None)
+    except STORE_ERRORS as error:
+        return one_line(error)
+    return None
+
+
+def _signature(example: Mapping[str, FloatArray]) -> ModelSignature:
+    """Return the inputs by name, of any number of clips, and the scores that come out."""
+    inputs = [
+        TensorSpec(np.dtype("float32"), (-1, *array.shape[1:]), name)
+        for name, array in example.items()
+    ]
+    output = TensorSpec(np.dtype("float32"), (-1, NUM_TRAITS))
+    with_intervals = ParamSpec("intervals", DataType.boolean, default=False)
+    return ModelSignature(
+        inputs=Schema(inputs), outputs=Schema([output]), params=ParamSchema([with_intervals])
+    )

@@ -1,0 +1,95 @@
+"""The MLflow store: which one, opened without a race and without hanging."""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+import mlflow
+import requests
+import sqlalchemy.exc
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+STORE_ERRORS = (
+    MlflowException,
+    OSError,
+    requests.RequestException,
+    sqlalchemy.exc.SQLAlchemyError,
+)
+"""What a store raises that cannot be reached, or refuses what it is asked."""
+
+_SQLITE = "sqlite:///"
+
+
+def configure_mlflow() -> None:
+    """Make MLflow quiet, and quick to give up on a server that is gone.
+
+    With its defaults a single call blocks for four minutes. What cannot be delivered
+    now is in the journal and is delivered later. Values that the user has set win.
+    """
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # A store that cannot be reached is reported by our own one line: not by a traceback of
+    # a hundred for a locked database, nor by a line for every request that is tried again.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+
+
+def print_no_addresses() -> None:
+    """Keep MLflow from printing the address of each run that ends: a search ends many."""
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+
+
+def tracking_uri() -> str:
+    """Return the store in use: what the user has set, or `mlflow.db` in the working directory.
+
+    A SQLite file is named by its absolute path, so that `sync` finds it from anywhere.
+    """
+    uri = str(mlflow.get_tracking_uri()) if mlflow.is_tracking_uri_set() else f"{_SQLITE}mlflow.db"
+    if not uri.startswith(_SQLITE):
+        return uri
+    return f"{_SQLITE}{Path(uri.removeprefix(_SQLITE)).absolute()}"
+
+
+@contextlib.contextmanager
+def local_store(directory: Path) -> Iterator[None]:
+    """Work in `directory`, with a store of its own there, unless `mlflow run` has chosen one."""
+    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
+    with contextlib.chdir(directory):
+        if "MLFLOW_RUN_ID" not in os.environ:
+            mlflow.set_tracking_uri(f"{_SQLITE}{directory.absolute() / 'mlflow.db'}")
+        try:
+            yield
+        finally:
+            mlflow.set_tracking_uri(before)
+
+
+def one_line(error: Exception) -> str:
+    """Return the first line of an error's message, or its type where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
+
+
+def open_store(uri: str) -> MlflowClient:
+    """Return a client of the store; a fresh SQLite file is created by one process at a time.
+
+    Several processes that open the same new file at once break it for good: MLflow
+    migrates its tables without a lock.
+    """
+    mlflow.set_tracking_uri(uri)
+    if not uri.startswith(_SQLITE):
+        return MlflowClient(tracking_uri=uri)
+    path = Path(uri.removeprefix(_SQLITE)).absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(path.with_name(f"{path.name}.lock")):
+        client = MlflowClient(tracking_uri=uri)
+        client.search_experiments(max_results=1)
+    return client

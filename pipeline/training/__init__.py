@@ -1,0 +1,1 @@
+"""Fit a model: callbacks, schedules, checkpoints, resume."""

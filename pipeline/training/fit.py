@@ -1,0 +1,310 @@
+"""Fit a model: the one training loop, for `train`, for the Python interface and for a search."""
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from pipeline.config.schema import TrainingConfig
+from pipeline.core.errors import ConfigError, RunError, TrainingError
+from pipeline.core.journal import (
+    CHECKPOINT,
+    EPOCH,
+    FINISHED,
+    RESUMED,
+    Journal,
+    effective_events,
+    read_events,
+)
+from pipeline.core.run_directory import RunDirectory
+from pipeline.data.batches import Batches
+from pipeline.metrics.regression import HIGHER_IS_BETTER
+from pipeline.training.callbacks import (
+    LearningRateTrackerCallback,
+    PerformanceMonitorCallback,
+    RecordLog,
+    TimeTrackingCallback,
+)
+from pipeline.training.checkpoint import (
+    CheckpointState,
+    EpochCheckpoint,
+    load_epoch,
+    read_last_state,
+)
+from pipeline.training.epoch_end import EpochEndTimer
+from pipeline.training.guard import NonFiniteLossGuard
+from pipeline.training.instrumented_model import InstrumentedModel
+from pipeline.training.losses import build_loss
+from pipeline.training.optimizer import build_optimizer
+from pipeline.training.progress import ProgressBar
+from pipeline.training.recorder import EpochRecorder
+from pipeline.training.records import EpochRecord, epoch_records
+
+_LOGGED_BATCHES = 20_000
+"""How many steps the JSON logs hold at the most; they are written anew every epoch."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitResult:
+    """What a fit came to."""
+
+    history: keras.callbacks.History
+    """Values of every epoch, those before a resume included."""
+    records: list[EpochRecord]
+    """The epochs, measured."""
+    best_epoch: int
+    """Epoch whose weights the model has now; the last one where nothing was held out."""
+    monitor: str
+    """Value that decided the best epoch, e.g. `val_mae`."""
+    best_value: float
+    """That value at the best epoch."""
+    callback_seconds: dict[str, float]
+    """What the ends of the epochs cost in this process: logging, checkpoint, callbacks."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitHooks:
+    """What a caller adds to a fit."""
+
+    callbacks: Sequence[keras.callbacks.Callback] = ()
+    """Run after the logs are written and before the checkpoint is taken."""
+    on_commit: Callable[[], None] = field(default=lambda: None)
+    """Called after each epoch is safe on disk."""
+
+
+def fit(
+    network: keras.Model,
+    training: Batches,
+    validation: Batches | None,
+    config: TrainingConfig,
+    *,
+    run: RunDirectory,
+    journal: Journal,
+    hooks: FitHooks | None = None,
+) -> FitResult:
+    """Train `network` and leave it with the weights of its best epoch.
+
+    A run directory that holds a checkpoint is continued, to the same values that an
+    uninterrupted run has.
+
+    Args:
+        network: Model to train; maps the inputs of the batches to scores.
+        training: Training clips.
+        validation: Held-out clips; None trains to the last epoch and keeps that.
+        config: How to train.
+        run: Run directory for checkpoints and logs.
+        journal: Journal of the run.
+        hooks: What the caller adds.
+
+    Raises:
+        ConfigError: If TensorBoard is asked for and is not installed.
+        TrainingError: If nothing can be trained, or the loss is no longer a number.
+        RunError: If the checkpoint cannot be read, or the journal does not reach to it.
+    """
+    refuse_frozen(network)
+    hooks = hooks or FitHooks()
+    state = read_last_state(run.checkpoints_dir)
+    recorder = EpochRecorder(journal, _records_before(state, run, journal))
+    monitor, maximize = _monitor(config, validated=validation is not None)
+    model = _compiled(network, training, config)
+    stopping = _stopping(config, monitor, maximize)
+    checkpoint = EpochCheckpoint(
+        run.checkpoints_dir,
+        network=network,
+        monitor=monitor,
+        maximize=maximize,
+        stateful=stopping,
+        journal=journal,
+        resume_from=state,
+        on_commit=hooks.on_commit,
+    )
+    progress = ProgressBar(
+        config.num_epochs,
+        monitor=monitor,
+        maximize=maximize,
+        best=state.best_value if state else None,
+    )
+    logs = _logs(run, recorder, training.num_batches * config.num_epochs)
+    epoch_end = EpochEndTimer()
+    callbacks = [
+        epoch_end.first,
+        _EpochOrder(training),
+        NonFiniteLossGuard(),
+        recorder,
+        *stopping,
+        *logs,
+        *_tensorboard(config, run.path),
+        *hooks.callbacks,
+        progress,
+        checkpoint,
+        epoch_end.last,
+    ]
+    if state is None or not (state.stopped or state.epoch >= config.num_epochs):
+        try:
+            model.fit(
+                training.dataset(),
+                validation_data=validation.dataset() if validation else None,
+                epochs=config.num_epochs,
+                initial_epoch=state.epoch if state else 0,
+                callbacks=callbacks,
+                shuffle=False,  # the batches have an order of their own
+                verbose=0,
+            )
+        except tf.errors.OpError as error:
+            # A signal may arrive while a step reads the clock: TensorFlow wraps what it raises.
+            if "KeyboardInterrupt" in str(error):
+                raise KeyboardInterrupt from error
+            raise
+        finally:
+            progress.close()
+    best_epoch = checkpoint.best_epoch if validation else recorder.records[-1].epoch
+    load_epoch(run.checkpoints_dir, best_epoch, network)
+    return FitResult(
+        history=history_of(recorder.records),
+        records=recorder.records,
+        best_epoch=best_epoch,
+        monitor=monitor,
+        best_value=recorder.records[best_epoch - 1].logs()[monitor],
+        callback_seconds=epoch_end.parts(logs, checkpoint),
+    )
+
+
+def refuse_frozen(network: keras.Model) -> None:
+    """Refuse a model that cannot learn.
+
+    Raises:
+        TrainingError: If it has no weights yet, or every weight is frozen.
+    """
+    if not network.built:
+        raise TrainingError(
+            f"{network.name}: has no weights yet. Call it on one batch before it is trained."
+        )
+    if not network.trainable_weights:
+        raise TrainingError(
+            f"{network.name}: none of its {network.count_params()} weights is trainable, so "
+            "nothing would be learned. Set `layer.trainable = True` for the layers to train."
+        )
+
+
+class _EpochOrder(keras.callbacks.Callback):
+    """Shuffles the training clips as this epoch demands, whichever epochs ran before."""
+
+    def __init__(self, batches: Batches) -> None:
+        super().__init__()
+        self._batches = batches
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        del logs
+        self._batches.shuffle_for(epoch)
+
+
+def _records_before(
+    state: CheckpointState | None, run: RunDirectory, journal: Journal
+) -> list[EpochRecord]:
+    """Return the records up to the checkpoint, and supersede what came after it."""
+    if state is None:
+        _supersede_first_epoch(run, journal)
+        return []
+    later = read_events(run.journal_path, start=state.journal_offset)
+    if all(event.kind != CHECKPOINT for event in later):
+        # The run ended between the commit of this checkpoint and the word of it.
+        journal.append(CHECKPOINT, epoch=state.epoch)
+    journal.append(RESUMED, epoch=state.epoch, offset=state.journal_offset)
+    records = epoch_records(effective_events(read_events(run.journal_path)))
+    if [record.epoch for record in records] != list(range(1, state.epoch + 1)):
+        raise RunError(
+            f"{run.journal_path}: does not hold the {state.epoch} epochs that the checkpoint "
+            "stands on. Restore the file from a backup, or start the run again."
+        )
+    return records
+
+
+def _supersede_first_epoch(run: RunDirectory, journal: Journal) -> None:
+    """Take back the epoch that a run told before it ended without a checkpoint."""
+    events = effective_events(read_events(run.journal_path))
+    if not any(event.kind in (EPOCH, FINISHED) for event in events):
+        return
+    epochs = [event.start for event in events if event.kind == EPOCH]
+    journal.append(RESUMED, epoch=0, offset=min(epochs, default=events[-1].end))
+
+
+def _monitor(config: TrainingConfig, *, validated: bool) -> tuple[str, bool]:
+    """Return the name of the deciding value in the logs, and whether more is better."""
+    if not validated:
+        return "loss", False
+    return f"val_{config.monitor}", HIGHER_IS_BETTER.get(config.monitor, False)
+
+
+def _compiled(network: keras.Model, training: Batches, config: TrainingConfig) -> InstrumentedModel:
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    steps_per_epoch = training.num_batches
+    model = InstrumentedModel(network, steps_per_epoch=steps_per_epoch)
+    model.compile(
+        optimizer=build_optimizer(config, steps_per_epoch=steps_per_epoch),
+        loss=build_loss(config.loss_weights, huber_delta=config.huber_delta),
+        steps_per_execution=min(config.steps_per_execution, steps_per_epoch),
+        # Compiling by XLA costs a small model more than it gains, and hides its steps.
+        jit_compile=False,
+    )
+    # Variables that exist before the first call halve the time that tracing takes.
+    model.optimizer.build(network.trainable_variables)
+    return model
+
+
+def _stopping(
+    config: TrainingConfig, monitor: str, maximize: bool
+) -> list[keras.callbacks.Callback]:
+    mode = "max" if maximize else "min"
+    callbacks: list[keras.callbacks.Callback] = []
+    if config.early_stopping_patience:
+        callbacks.append(
+            keras.callbacks.EarlyStopping(
+                monitor=monitor, mode=mode, patience=config.early_stopping_patience
+            )
+        )
+    if config.reduce_lr_patience:
+        callbacks.append(
+            keras.callbacks.ReduceLROnPlateau(
+                monitor=monitor,
+                mode=mode,
+                patience=config.reduce_lr_patience,
+                factor=config.reduce_lr_factor,
+                min_delta=0.0,  # Keras' own asks for 1e-4, a whole per cent of a small MSE
+            )
+        )
+    return callbacks
+
+
+def _logs(run: RunDirectory, recorder: EpochRecorder, num_steps: int) -> list[RecordLog]:
+    frequency = -(-num_steps // _LOGGED_BATCHES)
+    return [
+        PerformanceMonitorCallback(run.metrics_dir, recorder, batch_log_frequency=frequency),
+        TimeTrackingCallback(run.time_dir, recorder, batch_log_frequency=frequency),
+        LearningRateTrackerCallback(run.learning_rate_dir, recorder),
+    ]
+
+
+def _tensorboard(config: TrainingConfig, run_dir: Path) -> list[keras.callbacks.Callback]:
+    if not config.tensorboard:
+        return []
+    # Keras itself would notice at the end of the first epoch.
+    if importlib.util.find_spec("tensorboard") is None:
+        raise ConfigError(
+            "training.tensorboard needs TensorBoard, which is not installed. "
+            "Install it with `pip install tensorboard`, or switch the setting off."
+        )
+    return [keras.callbacks.TensorBoard(log_dir=str(run_dir / "tensorboard_logs"))]
+
+
+def history_of(records: list[EpochRecord]) -> keras.callbacks.History:
+    """Return Keras' own form of the history, over all epochs of the run."""
+    history = keras.callbacks.History()
+    history.epoch = [record.epoch - 1 for record in records]
+    rows = [record.logs() for record in records]
+    history.history = {name: [row[name] for row in rows] for name in (rows[0] if rows else {})}
+    return history

@@ -1,0 +1,56 @@
+"""Import TensorFlow without the lines that it prints about itself."""
+
+import contextlib
+import logging
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+
+_CHATTER = re.compile(
+    r"^(WARNING: All log messages before absl|[IWE]\d{4} |\d{4}-\d\d-\d\d .*: [IWE] "
+    r"|To enable the following instructions)"
+)
+
+
+def import_tensorflow_quietly() -> None:
+    """Import TensorFlow and Keras; hold back their start-up chatter, and nothing else.
+
+    The chatter is written by native code before any log level counts, so it is caught at
+    the file descriptor. If the import fails, everything it printed is shown.
+    """
+    logging.getLogger("tensorflow").addFilter(_is_not_about_tracing)
+    if "tensorflow" in sys.modules or os.environ.get("PIPELINE_DEBUG"):
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _stderr_filtered():
+        import keras  # noqa: F401
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+
+
+def _is_not_about_tracing(record: logging.LogRecord) -> bool:
+    # It counts the models of a process: every fold, and the copy that is served, is one more.
+    return "triggered tf.function retracing" not in record.getMessage()
+
+
+@contextlib.contextmanager
+def _stderr_filtered() -> Iterator[None]:
+    sys.stderr.flush()
+    original = os.dup(2)
+    failed = True
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+            failed = False
+        finally:
+            sys.stderr.flush()
+            os.dup2(original, 2)
+            os.close(original)
+            caught.seek(0)
+            for line in caught.read().decode(errors="replace").splitlines():
+                if failed or not _CHATTER.match(line):
+                    print(line, file=sys.stderr)  # noqa: T201

@@ -1,0 +1,85 @@
+"""Turns each epoch into a record and writes it to the journal, before anything reads it."""
+
+import time
+from typing import Any
+
+import keras
+import numpy as np
+
+from pipeline.core.journal import EPOCH, Journal
+from pipeline.training.instrumented_model import StepTrace
+from pipeline.training.records import EpochRecord, StepRecords, TraitScores, to_content
+
+
+class EpochRecorder(keras.callbacks.Callback):
+    """Records each epoch; must be the first callback, as the others read its `records`.
+
+    Args:
+        journal: Journal that gets one `epoch` event an epoch; None keeps them in memory only.
+        records: Records of the epochs that a resumed run has behind it.
+    """
+
+    def __init__(self, journal: Journal | None, records: list[EpochRecord] | None = None) -> None:
+        super().__init__()
+        self.records = list(records or [])
+        self._journal = journal
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: D102
+        del epoch, logs
+        self.model.start_trace()
+        self._train_metrics: TraitScores | None = None
+        self._validation_seconds = 0.0
+        self._began = time.perf_counter()
+        self._began_at = time.time()
+
+    def on_test_begin(self, logs: Any = None) -> None:  # noqa: D102
+        del logs
+        # Validation resets the running moments: the training scores are read before it.
+        self._end_of_training_part()
+        self._validation_began = time.perf_counter()
+
+    def on_test_end(self, logs: Any = None) -> None:  # noqa: D102
+        del logs
+        self._validation_seconds = time.perf_counter() - self._validation_began
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
+        logs = logs if logs is not None else {}
+        validated = "val_loss" in logs
+        if self._train_metrics is None:
+            self._end_of_training_part()
+        record = EpochRecord(
+            epoch=epoch + 1,
+            loss=float(logs["loss"]),
+            metrics=self._train_metrics or {},
+            val_loss=float(logs["val_loss"]) if validated else None,
+            val_metrics=self.model.moments.numpy_result() if validated else None,
+            learning_rate=self._steps.learning_rate[-1],
+            train_seconds=self._train_seconds,
+            validation_seconds=self._validation_seconds,
+            steps=self._steps,
+        )
+        self.records.append(record)
+        if self._journal is not None:
+            self._journal.append(EPOCH, **to_content(record))
+        # Later callbacks, and Keras' own history, see the full set of names.
+        logs.update(record.logs())
+
+    def _end_of_training_part(self) -> None:
+        self._train_seconds = time.perf_counter() - self._began
+        self._train_metrics = self.model.moments.numpy_result()
+        first = self.records[-1].last_step + 1 if self.records else 1
+        self._steps = _step_records(self.model.read_trace(), first, self._began_at)
+
+
+def _step_records(trace: StepTrace, first_step: int, epoch_began: float) -> StepRecords:
+    previous_end = np.concatenate([[epoch_began], trace.end[:-1]])
+    return StepRecords(
+        first_step=first_step,
+        loss=trace.loss.tolist(),
+        mae=trace.mae.tolist(),
+        mse=trace.mse.tolist(),
+        learning_rate=trace.learning_rate.tolist(),
+        seconds=(trace.end - trace.begin).tolist(),
+        wait_seconds=np.maximum(trace.begin - previous_end, 0.0).tolist(),
+        time_ms=(trace.end * 1000).astype(np.int64).tolist(),
+    )

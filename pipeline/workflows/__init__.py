@@ -1,0 +1,1 @@
+"""Whole jobs, joined from the parts below: one training run, one evaluation, one comparison."""

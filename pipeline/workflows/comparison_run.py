@@ -1,0 +1,66 @@
+"""Compare two runs by the predictions that they have written, and draw them side by side."""
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import PipelineError, RunError
+from pipeline.core.files import read_json
+from pipeline.core.run_directory import RunDirectory, open_run_directory
+from pipeline.evaluation.comparison import Comparison, compare_predictions
+from pipeline.evaluation.predictions import Predictions, read_predictions
+from pipeline.figures.comparison import comparison_figures
+from pipeline.figures.gallery import Gallery, draw_gallery
+from pipeline.figures.spec import Unavailable
+
+
+def compare_runs(run_a: Path, run_b: Path, *, split: str) -> Comparison:
+    """Compare two runs on the clips of a split, paired and by whole groups.
+
+    Raises:
+        RunError: If a run has no predictions of the split, or they are of other clips.
+    """
+    name_a, name_b = run_a.name, run_b.name
+    if name_a == name_b:
+        name_a, name_b = str(run_a), str(run_b)
+    return compare_predictions(
+        _predictions(run_a, split), _predictions(run_b, split), names=(name_a, name_b)
+    )
+
+
+def draw_comparison(
+    comparison: Comparison, run_a: Path, run_b: Path, *, split: str, output_dir: Path
+) -> Gallery:
+    """Draw differences, scores and loss curves of two runs into `output_dir/comparison`."""
+    inputs: dict[str, Any] = {"comparison": comparison.to_json()}
+    for letter, path in (("a", run_a), ("b", run_b)):
+        run = open_run_directory(path)
+        inputs[f"history_{letter}"] = _json(run.metrics_dir / "metrics_history.json")
+        inputs[f"evaluation_{letter}"] = _evaluation(run, split)
+    return draw_gallery(comparison_figures(), inputs, output_dir)
+
+
+def _evaluation(run: RunDirectory, split: str) -> Any:
+    """Return the run's evaluation if it is of this split; a run keeps the newest one only."""
+    evaluation = _json(run.evaluation_path)
+    if isinstance(evaluation, dict) and evaluation.get("split") != split:
+        return None
+    return evaluation
+
+
+def _json(path: Path) -> Any:
+    if not path.exists():
+        return None
+    try:
+        return read_json(path)
+    except PipelineError as error:
+        return Unavailable(reason=str(error))
+
+
+def _predictions(run_dir: Path, split: str) -> Predictions:
+    path = open_run_directory(run_dir).predictions_path(split)
+    if not path.exists():
+        raise RunError(
+            f"{path}: there are no predictions of the split {split} yet. Make them with "
+            f"`python -m pipeline evaluate --run_dir {run_dir} --split {split}`."
+        )
+    return read_predictions(path)

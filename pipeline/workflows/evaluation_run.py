@@ -1,0 +1,287 @@
+"""Evaluate a trained model on a split: metrics with intervals, baselines, subgroups."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.config.schema import DataConfig, ExperimentConfig
+from pipeline.core.arrays import IntArray
+from pipeline.core.calibration import write_calibration
+from pipeline.core.errors import SplitError
+from pipeline.core.journal import Journal
+from pipeline.core.run_directory import RunDirectory, open_run_directory
+from pipeline.data.encoder import refuse_other_encoder
+from pipeline.data.feature_set import FeatureSet
+from pipeline.evaluation.baselines import load_baselines
+from pipeline.evaluation.coverage import Coverage
+from pipeline.evaluation.predictions import write_predictions
+from pipeline.evaluation.report import EvaluationReport, build_report, write_report
+from pipeline.tracking.mirror import deliver_rest
+from pipeline.tracking.packaged_model import log_evaluation
+from pipeline.workflows.features import open_features
+from pipeline.workflows.prediction_intervals import (
+    calibrate_held_out,
+    judge_evaluated,
+    judge_held_out,
+)
+from pipeline.workflows.scoring import Scores, score
+from pipeline.workflows.trained_model import (
+    TrainedModel,
+    fetch_trained_model,
+    load_trained_model,
+)
+
+SPLITS = ("validation", "test", "all")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluation:
+    """A report and where it was written."""
+
+    report: EvaluationReport
+    report_path: Path
+    num_training_clips: int
+    """How many of the evaluated clips the model was trained on."""
+    undelivered: str | None = None
+    """Why MLflow does not have it; None where it does, or where the run is not tracked."""
+
+
+def evaluate_run(
+    run_dir: Path, data: DataConfig | None, *, split: str, by: tuple[str, ...] = ()
+) -> Evaluation:
+    """Evaluate the model of a run directory; write into it, and log to its MLflow run.
+
+    Args:
+        run_dir: The run.
+        data: Features to evaluate on; those of the run unless given.
+        split: `validation`, `test` or `all`.
+        by: Columns of the clip table to report separately.
+
+    Raises:
+        PipelineError: If the run has no model yet, or the clips cannot be evaluated.
+    """
+    run = open_run_directory(run_dir)
+    trained = load_trained_model(run)
+    with run.locked():
+        evaluation = _evaluate(trained, data, split=split, by=by, into=run)
+        _journal_evaluation(run, Journal(run.journal_path), evaluation.report)
+        return dataclasses.replace(evaluation, undelivered=deliver_rest(run))
+
+
+def evaluate_model(
+    model_uri: str,
+    data: DataConfig | None,
+    *,
+    split: str,
+    by: tuple[str, ...] = (),
+    output_dir: Path,
+) -> Evaluation:
+    """Evaluate a model that MLflow keeps; write into `output_dir`, and log to its MLflow run.
+
+    Args:
+        model_uri: For instance `runs:/RUN_ID/model` or `models:/NAME@ALIAS`.
+        data: Features to evaluate on; those it was trained with unless given.
+        split: `validation`, `test` or `all`.
+        by: Columns of the clip table to report separately.
+        output_dir: Where `evaluation.json` and `predictions/` go.
+
+    Raises:
+        PipelineError: If the model cannot be fetched, or the clips cannot be evaluated.
+    """
+    trained = fetch_trained_model(model_uri)
+    into = RunDirectory(output_dir.absolute())
+    evaluation = _evaluate(trained, data, split=split, by=by, into=into)
+    paths = {"": evaluation.report_path, "predictions": into.predictions_path(split)}
+    undelivered = log_evaluation(model_uri, paths, _metrics(evaluation.report))
+    return dataclasses.replace(evaluation, undelivered=undelivered)
+
+
+def conclude_evaluation(
+    run: RunDirectory,
+    journal: Journal,
+    features: FeatureSet,
+    scores: Scores,
+    config: ExperimentConfig,
+    *,
+    group_overlap: dict[str, Any],
+) -> EvaluationReport:
+    """Write and journal the evaluation that ends a training, on its held-out clips.
+
+    The prediction intervals of the model are calibrated on the same clips.
+    """
+    calibration = calibrate_held_out(scores.predictions, config)
+    write_calibration(run.calibration_path, calibration)
+    rows = np.flatnonzero(np.isin(features.clip_ids, scores.predictions.clip_ids))
+    order = {clip_id: row for row, clip_id in zip(rows, features.clip_ids[rows], strict=True)}
+    in_order = np.array([order[clip_id] for clip_id in scores.predictions.clip_ids])
+    report = _write(
+        run,
+        scores,
+        "validation",
+        config,
+        by=_columns(features, in_order, config.evaluation.by),
+        group_overlap=group_overlap,
+        intervals=judge_held_out(calibration, scores.predictions, config),
+    )
+    _journal_evaluation(run, journal, report)
+    return report
+
+
+def refuse_unknown_columns(features: FeatureSet, by: tuple[str, ...]) -> None:
+    """Refuse to report by a column that the clip table does not have.
+
+    Raises:
+        SplitError: Naming the columns that it has.
+    """
+    for column in by:
+        if column not in features.clips:
+            raise SplitError(
+                f"{features.sources[0].parent}: the clip table has no column {column} to report "
+                f"by; it has {', '.join(features.clips.columns)}. Choose from these."
+            )
+
+
+def _evaluate(
+    trained: TrainedModel,
+    data: DataConfig | None,
+    *,
+    split: str,
+    by: tuple[str, ...],
+    into: RunDirectory,
+) -> Evaluation:
+    features = open_features(data or trained.config.data)
+    features.require_labels()
+    refuse_other_encoder(features, trained.encoder)
+    refuse_unknown_columns(features, by)
+    rows = _rows_of(features, trained, split)
+    columns = _columns(features, rows, by or _known(features, trained.config.evaluation.by))
+    scores = score(trained.network, load_baselines(trained.home.baselines_path), features, rows)
+    report = _write(
+        into,
+        scores,
+        split,
+        trained.config,
+        by=columns,
+        group_overlap=_overlap_with_training(features, rows, trained.split),
+        intervals=judge_evaluated(
+            trained.calibration, scores.predictions, trained.split, trained.config
+        ),
+    )
+    training_clips = trained.split.loc[trained.split["split"] == "train", "clip_id"]
+    return Evaluation(
+        report=report,
+        report_path=into.evaluation_path,
+        num_training_clips=int(np.isin(features.clip_ids[rows], training_clips).sum()),
+    )
+
+
+def _write(
+    into: RunDirectory,
+    scores: Scores,
+    split: str,
+    config: ExperimentConfig,
+    *,
+    by: dict[str, Any],
+    group_overlap: dict[str, Any],
+    intervals: Coverage | None,
+) -> EvaluationReport:
+    report = build_report(
+        scores.predictions,
+        scores.baselines,
+        split=split,
+        by=by,
+        group_overlap=group_overlap,
+        intervals=intervals,
+        num_resamples=config.evaluation.num_resamples,
+        seed=config.seed,
+    )
+    write_predictions(into.predictions_path(split), scores.predictions)
+    write_report(into.evaluation_path, report)
+    return report
+
+
+def _journal_evaluation(run: RunDirectory, journal: Journal, report: EvaluationReport) -> None:
+    journal.append("metrics", step=0, metrics=_metrics(report))
+    predictions = run.predictions_path(report.split).relative_to(run.path)
+    journal.append("artifacts", paths=["evaluation.json", predictions.as_posix()])
+
+
+def _metrics(report: EvaluationReport) -> dict[str, float]:
+    """Return the values of a report under the paths that MLflow groups them by."""
+    metrics = {
+        f"evaluation/{report.split}/{metric}/{trait}": interval.value
+        for metric, traits in report.metrics.items()
+        for trait, interval in traits.items()
+    }
+    baselines = {
+        f"reference/{report.split}/{metric}/{name}": traits["mean"].value
+        for name, scores in report.baselines.items()
+        for metric, traits in scores.items()
+    }
+    return metrics | baselines | _interval_metrics(report)
+
+
+def _interval_metrics(report: EvaluationReport) -> dict[str, float]:
+    if report.intervals is None:
+        return {}
+    covered = {name: share.value for name, share in report.intervals.coverage.items()}
+    return {
+        f"evaluation/{report.split}/{metric}/{name}": value
+        for metric, values in (
+            ("interval_coverage", covered),
+            ("interval_width", report.intervals.mean_width),
+        )
+        for name, value in values.items()
+    }
+
+
+def _rows_of(features: FeatureSet, trained: TrainedModel, split: str) -> IntArray:
+    """Return the clips of a split: as the run split them, else as the clip table says."""
+    if split == "all":
+        return np.arange(features.num_clips)
+    sides = dict(zip(trained.split["clip_id"], trained.split["split"], strict=True))
+    column = features.split_column
+    side = [
+        sides.get(clip_id, column[row] if column is not None else "")
+        for row, clip_id in enumerate(features.clip_ids)
+    ]
+    rows = np.flatnonzero(np.asarray(side) == split)
+    if len(rows) == 0:
+        seen = (
+            "The model was trained on the clips of all its folds; evaluation.json of its "
+            "training has their out-of-fold scores. "
+        )
+        raise SplitError(
+            f"{features.sources[0].parent}: no clip belongs to the split {split}, neither in the "
+            "split of the run nor in a column `split` of clips.csv. "
+            f"{seen if trained.config.training.num_folds else ''}"
+            "Use --split all, or give clips that the model has not seen, with a column `split`."
+        )
+    return rows
+
+
+def _known(features: FeatureSet, columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the configured columns that this set has; only those asked for must be there."""
+    return tuple(column for column in columns if column in features.clips)
+
+
+def _columns(features: FeatureSet, rows: IntArray, by: tuple[str, ...]) -> dict[str, Any]:
+    return {column: features.clips[column].to_numpy()[rows].tolist() for column in by}
+
+
+def _overlap_with_training(
+    features: FeatureSet, rows: IntArray, trained_on: pd.DataFrame
+) -> dict[str, Any]:
+    training_groups = trained_on.loc[trained_on["split"] == "train", "group"].to_numpy()
+    groups = features.groups[rows]
+    is_shared = np.isin(groups, training_groups)
+    return {
+        "train/evaluated": {
+            "shared_groups": len(np.unique(groups[is_shared])),
+            "shared_clips": float(is_shared.mean()),
+        }
+    }

@@ -1,0 +1,71 @@
+"""The prediction intervals of a model: calibrated as it is trained, measured as it is judged."""
+
+import numpy as np
+import pandas as pd
+
+from pipeline.config.schema import ExperimentConfig
+from pipeline.core.calibration import OUT_OF_FOLD, VALIDATION, Calibration
+from pipeline.evaluation.conformal import calibrate
+from pipeline.evaluation.coverage import Coverage, measure_coverage, measure_coverage_in_halves
+from pipeline.evaluation.predictions import Predictions
+
+
+def calibrate_held_out(predictions: Predictions, config: ExperimentConfig) -> Calibration:
+    """Calibrate on the held-out clips of a training: validation, or those of every fold.
+
+    Raises:
+        ValueError: If the annotated scores are unknown.
+    """
+    if predictions.y_true is None:
+        raise ValueError("calibration needs annotated scores; these predictions have none")
+    return calibrate(
+        predictions.y_true,
+        predictions.y_pred,
+        predictions.groups,
+        clips=OUT_OF_FOLD if config.training.num_folds else VALIDATION,
+    )
+
+
+def judge_held_out(
+    calibration: Calibration, predictions: Predictions, config: ExperimentConfig
+) -> Coverage | None:
+    """Measure coverage on the calibration clips themselves, in halves; None if they are few."""
+    return measure_coverage_in_halves(
+        predictions,
+        level=calibration.level,
+        num_resamples=config.evaluation.num_resamples,
+        seed=config.seed,
+    )
+
+
+def judge_evaluated(
+    calibration: Calibration,
+    predictions: Predictions,
+    split: pd.DataFrame,
+    config: ExperimentConfig,
+) -> Coverage | None:
+    """Measure coverage on the evaluated clips whose groups the model has nothing to do with.
+
+    Where there are none, it is measured on the calibration clips among them, in halves.
+
+    Args:
+        calibration: Where the intervals come from.
+        predictions: The evaluated clips.
+        split: Which clip was on which side in training: `clip_id`, `group`, `split`.
+        config: Configuration of the training.
+
+    Returns:
+        None where neither can be measured.
+    """
+    used = split.loc[split["split"] != "test"]
+    is_new = ~np.isin(np.asarray(predictions.groups), used["group"].to_numpy(dtype=np.str_))
+    if is_new.any():
+        return measure_coverage(
+            calibration,
+            predictions.take(np.flatnonzero(is_new)),
+            num_resamples=config.evaluation.num_resamples,
+            seed=config.seed,
+        )
+    calibrated_on = used.loc[used["split"] == "validation", "clip_id"].to_numpy(dtype=np.str_)
+    rows = np.flatnonzero(np.isin(np.asarray(predictions.clip_ids), calibrated_on))
+    return judge_held_out(calibration, predictions.take(rows), config) if len(rows) else None

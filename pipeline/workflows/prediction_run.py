@@ -1,0 +1,125 @@
+"""Score clips with a trained model: a table with intervals, and where the model looked.
+
+Shapes: N clips, n clips of a batch, K traits, T steps.
+"""
+
+import contextlib
+import logging
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.config.schema import DataConfig
+from pipeline.core.run_directory import open_run_directory
+from pipeline.data.encoder import UNKNOWN, encoder_of, refuse_other_encoder
+from pipeline.data.feature_set import FeatureSet
+from pipeline.evaluation.score_table import check_table_path, score_table, write_table
+from pipeline.workflows.clip_attention import attention_table, refuse_unexplainable
+from pipeline.workflows.features import open_features
+from pipeline.workflows.recordings import Recordings, extract_as_trained
+from pipeline.workflows.scoring import predict, refuse_other_shapes
+from pipeline.workflows.trained_model import (
+    TrainedModel,
+    fetch_trained_model,
+    load_trained_model,
+)
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prediction:
+    """Scored clips, and where they were written."""
+
+    table: pd.DataFrame
+    """`clip_id`, and of each trait the score and the ends of its interval."""
+    level: float
+    """Probability with which an interval holds the score."""
+    output: Path
+    explanation: Path | None
+    """Where the attention was written; None where it was not asked for."""
+    failures: tuple[str, ...] = ()
+    """Clips that could not be extracted, each with the reason."""
+
+
+def predict_clips(
+    clips: DataConfig | Recordings,
+    *,
+    run_dir: Path | None = None,
+    model_uri: str = "",
+    output: Path,
+    explain: Path | None = None,
+) -> Prediction:
+    """Score clips, which need no labels, with the model of a run or one that MLflow keeps.
+
+    Args:
+        clips: Their features, or the recordings to extract features from with the settings of
+            the model.
+        run_dir: The run; or else
+        model_uri: the model, for instance `models:/NAME@ALIAS`.
+        output: Table to write, one row a clip: `.csv`, `.npy` or `.parquet`.
+        explain: Table to write with the attention of each trait to each step, if any.
+
+    Raises:
+        PipelineError: If the model or the clips cannot be used, or were made for each other
+            in no way.
+    """
+    for path in (output, explain):
+        if path is not None:
+            check_table_path(path)
+    trained = _open_model(run_dir, model_uri)
+    with _features_of(clips, trained) as (features, failures):
+        refuse_other_encoder(features, trained.encoder)
+        refuse_other_shapes(trained.network, features)
+        if explain is not None:
+            refuse_unexplainable(trained.network, features)
+        _warn(trained, features)
+        rows = np.arange(features.num_clips)
+        scores = predict(trained.network, features, rows)
+        table = score_table(features.clip_ids, scores, trained.calibration)
+        write_table(output, table)
+        if explain is not None:
+            write_table(explain, attention_table(trained.network, features))
+    return Prediction(
+        table=table,
+        level=trained.calibration.level,
+        output=output,
+        explanation=explain,
+        failures=failures,
+    )
+
+
+def _open_model(run_dir: Path | None, model_uri: str) -> TrainedModel:
+    if run_dir is not None:
+        return load_trained_model(open_run_directory(run_dir))
+    return fetch_trained_model(model_uri)
+
+
+@contextlib.contextmanager
+def _features_of(
+    clips: DataConfig | Recordings, trained: TrainedModel
+) -> Iterator[tuple[FeatureSet, tuple[str, ...]]]:
+    """Yield the features of clips, and why some have none; temporary files go at the end."""
+    if isinstance(clips, DataConfig):
+        yield open_features(clips), ()
+        return
+    with contextlib.ExitStack() as stack:
+        work_dir = clips.work_dir or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        features_dir, failures = extract_as_trained(clips, trained.extraction, work_dir)
+        yield open_features(DataConfig(features_dir=str(features_dir))), failures
+
+
+def _warn(trained: TrainedModel, features: FeatureSet) -> None:
+    """Say what nobody can promise of these scores."""
+    if trained.calibration.warning:
+        _logger.warning("%s", trained.calibration.warning)
+    if trained.encoder != UNKNOWN and encoder_of(features) == UNKNOWN:
+        _logger.warning(
+            "%s: does not say what made the features (there is no features.json), so nothing "
+            "shows that they are of the encoder that the model was trained on.",
+            features.sources[0].parent,
+        )

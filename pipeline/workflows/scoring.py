@@ -1,0 +1,123 @@
+"""Scores of a model on clips, beside what the baselines say of the same clips.
+
+Legend: N clips, K traits.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from pipeline.config.schema import ExperimentConfig
+from pipeline.core.arrays import FloatArray, IntArray
+from pipeline.core.errors import ModelError
+from pipeline.core.traits import NUM_TRAITS, TRAITS
+from pipeline.data.batches import InputBatches
+from pipeline.data.feature_set import FeatureSet
+from pipeline.evaluation.baselines import Baselines, fit_baselines
+from pipeline.evaluation.predictions import Predictions
+
+_BATCH_SIZE = 256
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scores:
+    """Predictions of a model and of the baselines, for the same clips in the same order."""
+
+    predictions: Predictions
+    baselines: dict[str, FloatArray]
+    """Baseline name -> scores, shape (N, K)."""
+
+
+def score(
+    network: keras.Model, baselines: Baselines, features: FeatureSet, rows: IntArray
+) -> Scores:
+    """Predict the clips `rows` with the model and with the baselines."""
+    labels = features.require_labels()[rows]
+    return Scores(
+        predictions=Predictions(
+            clip_ids=features.clip_ids[rows],
+            groups=features.groups[rows],
+            y_pred=predict(network, features, rows),
+            y_true=labels,
+        ),
+        baselines=baselines.predict(
+            features.static.pooled(rows),
+            features.dynamic.pooled(rows),
+            labels=labels,
+            groups=features.groups[rows],
+            clip_ids=features.clip_ids[rows],
+        ),
+    )
+
+
+def predict(network: keras.Model, features: FeatureSet, rows: IntArray) -> FloatArray:
+    """Return the model's scores of the clips `rows`, shape (N, K), in their order.
+
+    Raises:
+        ModelError: If the model was made for features of another shape.
+    """
+    refuse_other_shapes(network, features)
+    batches = InputBatches(features, rows, batch_size=_BATCH_SIZE)
+    scores = [network.predict_on_batch(list(inputs)) for inputs in batches]
+    return np.concatenate(scores) if scores else np.zeros((0, NUM_TRAITS), np.float32)
+
+
+def fit_run_baselines(features: FeatureSet, rows: IntArray, config: ExperimentConfig) -> Baselines:
+    """Fit the baselines on the training clips `rows`."""
+    return fit_baselines(
+        features.static.pooled(rows),
+        features.dynamic.pooled(rows),
+        labels=features.require_labels()[rows],
+        groups=features.groups[rows],
+        clip_ids=features.clip_ids[rows],
+        seed=config.seed,
+    )
+
+
+def concatenate_scores(parts: list[Scores]) -> Scores:
+    """Join the scores of several folds."""
+    predictions = [part.predictions for part in parts]
+    truths = [part.y_true for part in predictions if part.y_true is not None]
+    return Scores(
+        predictions=Predictions(
+            clip_ids=np.concatenate([np.asarray(part.clip_ids) for part in predictions]),
+            groups=np.concatenate([np.asarray(part.groups) for part in predictions]),
+            y_pred=np.concatenate([part.y_pred for part in predictions]),
+            y_true=np.concatenate(truths),
+        ),
+        baselines={
+            name: np.concatenate([part.baselines[name] for part in parts])
+            for name in parts[0].baselines
+        },
+    )
+
+
+def refuse_other_shapes(network: keras.Model, features: FeatureSet) -> None:
+    """Refuse a model that was not made for these features, or does not score five traits.
+
+    Raises:
+        ModelError: Naming the shapes of both.
+    """
+    if not getattr(network, "inputs", None):
+        raise ModelError(
+            f"{network.name}: does not say what its inputs are. "
+            "Build it as keras.Model(inputs, outputs), with the static input first."
+        )
+    if tuple(network.output_shape[1:]) != (NUM_TRAITS,):
+        raise ModelError(
+            f"{network.name}: gives scores of shape {tuple(network.output_shape[1:])} a clip, "
+            f"expected ({NUM_TRAITS},), in the order {', '.join(TRAITS)}. Change its last layer."
+        )
+    expected = [tuple(tensor.shape[1:]) for tensor in network.inputs]
+    found: list[tuple[Any, ...]] = [features.static.shape[1:], features.dynamic.shape[1:]]
+    found += [
+        stream.shape[1:2] for stream in (features.static, features.dynamic) if stream.has_mask
+    ]
+    if expected != found:
+        raise ModelError(
+            f"{features.sources[0].parent}: the model was made for inputs of shapes {expected} a "
+            f"clip, but these features have {found}. Use features of the same encoder, number of "
+            "steps and masks."
+        )

@@ -1,0 +1,128 @@
+"""A run directory while a run is working in it: locked, journalled, mirrored, ended in order."""
+
+import contextlib
+import dataclasses
+import os
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from pipeline.config.loading import flatten
+from pipeline.config.schema import ExperimentConfig
+from pipeline.core.errors import PrunedError
+from pipeline.core.files import write_json
+from pipeline.core.journal import FINISHED, Journal
+from pipeline.core.run_directory import RunDirectory
+from pipeline.tracking.background import mirrored
+from pipeline.tracking.link import new_link, read_link, write_link
+from pipeline.tracking.store import configure_mlflow, tracking_uri
+from pipeline.tracking.system_metrics import system_metrics
+from pipeline.workflows.environment import describe_environment
+
+_CHARTED_STEPS = 2000
+"""How many steps of a run MLflow is sent at the most; the run directory has them all."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Session:
+    """A run at work."""
+
+    run: RunDirectory
+    config: ExperimentConfig
+    journal: Journal
+    wake_mirror: Callable[[], None]
+    """Says that the journal has grown."""
+
+
+@contextlib.contextmanager
+def open_session(
+    run: RunDirectory,
+    config: ExperimentConfig,
+    *,
+    num_steps: int,
+    parent: RunDirectory | None = None,
+) -> Iterator[Session]:
+    """Work in a run directory; however the block ends, journal and MLflow say how.
+
+    Args:
+        run: The run directory.
+        config: Configuration of the run.
+        num_steps: Training steps to come, for the density of MLflow's charts.
+        parent: Run that this one is nested in; its session is open too.
+    """
+    with run.locked():
+        journal = Journal(run.journal_path)
+        if config.tracking.enabled and not run.tracking_path.exists():
+            _link_to_mlflow(run, config, num_steps=num_steps, parent=parent)
+        with mirrored(run, is_nested=parent is not None) as wake:
+            session = Session(run=run, config=config, journal=journal, wake_mirror=wake)
+            if journal.size == 0:
+                _describe(session)
+            try:
+                with system_metrics(journal, enabled=config.tracking.system_metrics):
+                    yield session
+            except PrunedError as pruned:
+                journal.append("tags", tags={"state": "PRUNED", "pruned": str(pruned)})
+                journal.append(FINISHED, status="FINISHED")
+                raise
+            except KeyboardInterrupt:
+                journal.append(FINISHED, status="KILLED", reason="interrupted")
+                raise
+            except BaseException as error:
+                journal.append(FINISHED, status="FAILED", reason=_one_line(error))
+                raise
+            journal.append(FINISHED, status="FINISHED")
+
+
+def _link_to_mlflow(
+    run: RunDirectory, config: ExperimentConfig, *, num_steps: int, parent: RunDirectory | None
+) -> None:
+    configure_mlflow()
+    # A nested run goes where its parent is, whatever this process would choose: it may be on
+    # another machine, or of another day.
+    home = read_link(parent.tracking_path) if parent else None
+    link = new_link(
+        tracking_uri=home.tracking_uri if home else tracking_uri(),
+        experiment=home.experiment if home else config.tracking.experiment,
+        run_name=config.tracking.run_name or config.name,
+        parent_dir=os.path.relpath(parent.path, run.path) if parent else "",
+        step_stride=max(1, -(-num_steps // _CHARTED_STEPS)),
+    )
+    write_link(run.tracking_path, link)
+
+
+def _describe(session: Session) -> None:
+    """Tell the journal what this run is, first of all."""
+    environment = describe_environment()
+    write_json(session.run.environment_path, environment)
+    # `mlflow run` has logged what was typed under the plain names, and a parameter cannot be
+    # changed: "0.001" against 1e-3 would be a conflict.
+    settings = {
+        f"config.{name}": value
+        for name, value in flatten(session.config).items()
+        if not name.startswith("search.")  # only a search looks at them, and logs them itself
+    }
+    session.journal.append("params", params=settings)
+    tags = {
+        "run_dir": str(session.run.path),
+        "hostname": platform.node(),
+        "python": environment["python"],
+        **{f"version.{name}": value for name, value in environment["packages"].items()},
+        **{f"git.{name}": value for name, value in environment["git"].items()},
+    }
+    if session.config.description:
+        tags["mlflow.note.content"] = session.config.description
+    session.journal.append("tags", tags=tags)
+    session.journal.append("artifacts", paths=["config.yaml", "environment.json"])
+    session.wake_mirror()
+
+
+def with_run_name(config: ExperimentConfig, name: str) -> ExperimentConfig:
+    """Return the configuration of a run that is called `name` in MLflow."""
+    tracking = dataclasses.replace(config.tracking, run_name=name)
+    return dataclasses.replace(config, tracking=tracking)
+
+
+def _one_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:500]

@@ -1,0 +1,348 @@
+"""Fit one model on one split, save it, and judge it by its baselines."""
+
+import dataclasses
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from pipeline.config.loading import write_config
+from pipeline.config.schema import ExperimentConfig
+from pipeline.core.arrays import FloatArray
+from pipeline.core.attention_record import write_attention
+from pipeline.core.files import write_arrays, write_json, write_text
+from pipeline.core.run_directory import RunDirectory
+from pipeline.data.batches import Batches, InputBatches
+from pipeline.data.encoder import encoder_of
+from pipeline.data.feature_set import FeatureSet
+from pipeline.data.splits import Split, group_overlap, write_split
+from pipeline.data.statistics import feature_moments
+from pipeline.evaluation.baselines import Baselines, save_baselines
+from pipeline.evaluation.report import EvaluationReport
+from pipeline.models.persistence import save_model
+from pipeline.models.summary import count_weights
+from pipeline.models.trainability import choose_trainable, layer_states
+from pipeline.training.attention_entropy import MAX_CLIPS, attention_callbacks
+from pipeline.training.fit import FitHooks, FitResult, fit
+from pipeline.workflows.attention_run import measure_attention
+from pipeline.workflows.evaluation_run import conclude_evaluation
+from pipeline.workflows.illustration import FIGURE_FOLDERS, illustrate
+from pipeline.workflows.scoring import Scores, fit_run_baselines, score
+from pipeline.workflows.session import Session, open_session
+
+_logger = logging.getLogger(__name__)
+
+_ARTIFACTS = (
+    "summary.json",
+    "data.json",
+    "split.csv",
+    "conformal.json",
+    "batch_metrics",
+    "time_tracking",
+    "lr_tracking",
+    "attention.npz",
+    "events.jsonl",
+    "report.html",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Experiment:
+    """What a run works on."""
+
+    config: ExperimentConfig
+    features: FeatureSet
+    split: Split
+
+    @property
+    def group_overlap(self) -> dict[str, dict[str, float | int]]:
+        """Groups that the sides of the split share."""
+        return group_overlap(self.features.groups, self.split)
+
+    @property
+    def num_steps(self) -> int:
+        """Training steps of the whole run."""
+        training = self.config.training
+        return -(-len(self.split.train) // training.batch_size) * training.num_epochs
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What came of it."""
+
+    fit: FitResult
+    scores: Scores | None
+    """Scores of the held-out clips; None where nothing was held out."""
+    report: EvaluationReport | None
+
+
+def train_single(
+    run: RunDirectory,
+    experiment: Experiment,
+    network: keras.Model,
+    *,
+    parent: RunDirectory | None = None,
+    hooks: FitHooks | None = None,
+    tags: Mapping[str, Any] | None = None,
+) -> Outcome:
+    """Train on the split of `experiment` in its own session, from its last checkpoint if any.
+
+    Args:
+        run: Where the run is kept.
+        experiment: What is trained on what.
+        network: The model, with the weights to start from.
+        parent: Run that this one is nested in.
+        hooks: What the caller adds to the fit.
+        tags: What the caller says of the run.
+    """
+    with open_session(
+        run, experiment.config, num_steps=experiment.num_steps, parent=parent
+    ) as session:
+        if tags:
+            session.journal.append("tags", tags=dict(tags))
+        tell_experiment(session, experiment, network)
+        result, baselines = fit_network(session, experiment, network, hooks)
+        scores = report = None
+        if len(experiment.split.validation):
+            scores = score(network, baselines, experiment.features, experiment.split.validation)
+            report = conclude_evaluation(
+                run,
+                session.journal,
+                experiment.features,
+                scores,
+                experiment.config,
+                group_overlap=experiment.group_overlap,
+            )
+        conclude(session, experiment, network, result, report)
+    return Outcome(fit=result, scores=scores, report=report)
+
+
+def train_nested(
+    run: RunDirectory,
+    experiment: Experiment,
+    *,
+    parent: RunDirectory,
+    build: Callable[[], keras.Model],
+    hooks: FitHooks | None = None,
+    tags: Mapping[str, Any] | None = None,
+) -> Outcome:
+    """Train a fresh model, drawn by the seed of its configuration, in a run inside of another.
+
+    Args:
+        run: Where the run is kept; made here.
+        experiment: What is trained on what.
+        parent: The other run.
+        build: Makes the model.
+        hooks: What the caller adds to the fit.
+        tags: What the caller says of the run.
+    """
+    keras.utils.set_random_seed(experiment.config.seed)
+    network = build()
+    choose_layers(network, experiment.config)
+    run.path.mkdir(parents=True, exist_ok=True)
+    write_split(run.split_path, experiment.features, experiment.split)
+    prepare_directory(run, experiment, network)
+    write_config(run.config_path, experiment.config)
+    return train_single(run, experiment, network, parent=parent, hooks=hooks, tags=tags)
+
+
+def fit_network(
+    session: Session, experiment: Experiment, network: keras.Model, hooks: FitHooks | None = None
+) -> tuple[FitResult, Baselines]:
+    """Fit the network and the baselines, and save both."""
+    hooks = hooks or FitHooks()
+    config, features, split = experiment.config, experiment.features, experiment.split
+    adapt_network(network, experiment)
+    settings: dict[str, Any] = {
+        "batch_size": config.training.batch_size,
+        "cache": config.training.cache,
+    }
+    validation = Batches(features, split.validation, **settings) if len(split.validation) else None
+    result = fit(
+        network,
+        Batches(features, split.train, seed=config.seed, **settings),
+        validation,
+        config.training,
+        run=session.run,
+        journal=session.journal,
+        hooks=FitHooks(
+            callbacks=[
+                *attention_callbacks(network, _entropy_inputs(features, split), session.journal),
+                *hooks.callbacks,
+            ],
+            on_commit=lambda: _each(session.wake_mirror, hooks.on_commit),
+        ),
+    )
+    save_model(network, session.run.model_path)
+    write_arrays(session.run.input_example_path, _input_example(features, network))
+    baselines = fit_run_baselines(features, split.train, config)
+    save_baselines(session.run.baselines_path, baselines)
+    return result, baselines
+
+
+def choose_layers(network: keras.Model, config: ExperimentConfig) -> None:
+    """Freeze layers, and let them learn, as the configuration says.
+
+    Raises:
+        ModelError: If a pattern matches no layer.
+    """
+    choose_trainable(network, trainable=config.training.trainable, frozen=config.training.frozen)
+
+
+def adapt_network(network: keras.Model, experiment: Experiment) -> None:
+    """Give a model the statistics of the training clips; foreign models have none to give."""
+    if not hasattr(network, "adapt"):
+        return
+    features, rows = experiment.features, experiment.split.train
+    network.adapt(
+        static_moments=feature_moments(features.static, rows),
+        dynamic_moments=feature_moments(features.dynamic, rows),
+        label_mean=features.require_labels()[rows].mean(axis=0),
+    )
+
+
+def prepare_directory(run: RunDirectory, experiment: Experiment, network: keras.Model) -> None:
+    """Write what a run needs to be resumed, besides its configuration."""
+    write_json(run.data_path, _describe_features(experiment.features))
+    description = keras.saving.serialize_keras_object(network)
+    write_text(run.architecture_path, json.dumps(description) + "\n")
+
+
+def tell_experiment(session: Session, experiment: Experiment, network: keras.Model) -> None:
+    """Tell the journal the data, the split and the size of the model."""
+    features, split = experiment.features, experiment.split
+    session.journal.append(
+        "dataset",
+        name=features.sources[0].parent.name,
+        digest=features.digest,
+        source=str(features.sources[0].parent),
+        profile=_describe_features(features),
+        splits={name: len(rows) for name, rows in split.sides() if len(rows)},
+    )
+    weights = count_weights(network)
+    params: dict[str, float] = {
+        "weights.trainable": weights.trainable,
+        "weights.total": weights.total,
+    }
+    for pair, overlap in experiment.group_overlap.items():
+        for name, value in overlap.items():
+            params[f"overlap.{pair.replace('/', '_')}.{name}"] = value
+    session.journal.append("params", params=params)
+    frozen = [layer.path for layer in layer_states(network) if layer.is_frozen]
+    session.journal.append("tags", tags={"frozen_layers": ", ".join(frozen) or "none"})
+
+
+def conclude(
+    session: Session,
+    experiment: Experiment,
+    network: keras.Model,
+    result: FitResult,
+    report: EvaluationReport | None,
+) -> None:
+    """Write the summary, and hand model and files to MLflow."""
+    weights = count_weights(network)
+    summary = {
+        "name": experiment.config.name,
+        "seed": experiment.config.seed,
+        "num_epochs": len(result.records),
+        "best_epoch": result.best_epoch,
+        "monitor": result.monitor,
+        "best_value": result.best_value,
+        "trainable_weights": weights.trainable,
+        "total_weights": weights.total,
+        "layers": [dataclasses.asdict(layer) for layer in layer_states(network)],
+        "num_clips": {name: len(rows) for name, rows in experiment.split.sides()},
+        "num_groups": {
+            name: len(np.unique(experiment.features.groups[rows]))
+            for name, rows in experiment.split.sides()
+        },
+        "group_overlap": experiment.group_overlap,
+        "metrics": report.to_json()["metrics"] if report else None,
+    }
+    write_json(session.run.summary_path, summary)
+    if experiment.config.evaluation.figures:
+        _illustrate(session, experiment, network, result)
+    journal = session.journal
+    journal.append(
+        "tags",
+        tags={
+            "best_epoch": result.best_epoch,
+            "monitor": result.monitor,
+            "mlflow.note.content": _described(experiment, result, report),
+        },
+    )
+    journal.append("artifacts", paths=[*_ARTIFACTS, *FIGURE_FOLDERS])
+    if experiment.config.tracking.package_model:
+        tracking = experiment.config.tracking
+        journal.append("model", registered_model=tracking.registered_model, alias=tracking.alias)
+
+
+def _illustrate(
+    session: Session, experiment: Experiment, network: keras.Model, result: FitResult
+) -> None:
+    """Measure where the model looks, and draw the run."""
+    rows = (
+        experiment.split.validation if len(experiment.split.validation) else experiment.split.train
+    )
+    measured = measure_attention(network, experiment.features, rows, seed=experiment.config.seed)
+    write_attention(session.run.attention_path, measured)
+    illustration = illustrate(session.run, callback_seconds=result.callback_seconds)
+    for problem in illustration.problems:
+        _logger.warning("%s", problem)
+
+
+def _each(*calls: Callable[[], None]) -> None:
+    for call in calls:
+        call()
+
+
+def _entropy_inputs(features: FeatureSet, split: Split) -> tuple[FloatArray, ...]:
+    """Return the inputs of the held-out clips whose attention is watched while training."""
+    rows = split.validation[:MAX_CLIPS]
+    inputs: tuple[FloatArray, ...] = next(
+        iter(InputBatches(features, rows, batch_size=MAX_CLIPS)), ()
+    )
+    return inputs
+
+
+def _input_example(features: FeatureSet, network: keras.Model) -> dict[str, FloatArray]:
+    rows = np.arange(min(2, features.num_clips))
+    inputs = next(iter(InputBatches(features, rows, batch_size=len(rows))))
+    return {tensor.name: array for tensor, array in zip(network.inputs, inputs, strict=True)}
+
+
+def _describe_features(features: FeatureSet) -> dict[str, Any]:
+    return {
+        "digest": features.digest,
+        "num_clips": features.num_clips,
+        "static_shape": list(features.static.shape),
+        "dynamic_shape": list(features.dynamic.shape),
+        "sources": [str(path) for path in features.sources],
+        "encoder": encoder_of(features),
+        "settings": features.metadata.get("settings"),
+    }
+
+
+def _described(experiment: Experiment, result: FitResult, report: EvaluationReport | None) -> str:
+    """Return what the run came to, in words, for the page of the MLflow run."""
+    config, split = experiment.config, experiment.split
+    training = (
+        f"**{config.model.fusion}** on {len(split.train)} clips, best epoch {result.best_epoch} "
+        f"of {len(result.records)} by {result.monitor}."
+    )
+    lines = [config.description, training]
+    if report is not None:
+        scores = report.metrics
+        accuracy, r2 = scores["accuracy"]["mean"], scores["r2"]["mean"]
+        ridge = report.baselines["ridge"]
+        lines.append(
+            f"On {report.num_clips} held-out clips of {report.num_groups} groups: accuracy "
+            f"{accuracy.value:.4f} [{accuracy.low:.4f}, {accuracy.high:.4f}], R² {r2.value:.3f} "
+            f"[{r2.low:.3f}, {r2.high:.3f}]; ridge: accuracy {ridge['accuracy']['mean'].value:.4f}"
+            f", R² {ridge['r2']['mean'].value:.3f}."
+        )
+    return "\n\n".join(line.strip() for line in lines if line.strip())

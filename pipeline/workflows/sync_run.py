@@ -1,0 +1,35 @@
+"""Deliver a run directory to MLflow after an outage or a kill."""
+
+from pathlib import Path
+
+from pipeline.core.errors import IncompleteError, RunError
+from pipeline.core.journal import FINISHED, Journal
+from pipeline.core.run_directory import open_run_directory
+from pipeline.core.run_status import read_last_status
+from pipeline.tracking.link import Link, read_link
+from pipeline.tracking.mirror import deliver_rest
+
+
+def sync_run(run_dir: Path) -> Link:
+    """Deliver what is left; a run whose process is gone is marked as killed.
+
+    Raises:
+        RunError: If the run is not tracked, or a process is still at work in it.
+        IncompleteError: If MLflow cannot be reached now.
+    """
+    run = open_run_directory(run_dir)
+    if read_link(run.tracking_path) is None:
+        raise RunError(f"{run.path}: the run was not tracked (tracking.enabled was false).")
+    with run.locked():
+        for each in (run, *run.nested()):
+            if each.journal_path.exists() and read_last_status(each) is None:
+                journal = Journal(each.journal_path)
+                journal.append(FINISHED, status="KILLED", reason="the process died")
+        missing = deliver_rest(run)
+    link = read_link(run.tracking_path)
+    if missing or link is None:
+        raise IncompleteError(
+            f"{run.path}: MLflow does not have all of the run yet ({missing}). "
+            "Try again when it can be reached."
+        )
+    return link

@@ -1,0 +1,102 @@
+"""A trained model with what belongs to it, from a run directory or from MLflow."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import pandas as pd
+
+from pipeline.config.loading import load_config
+from pipeline.config.schema import ExperimentConfig
+from pipeline.core.calibration import Calibration, read_calibration
+from pipeline.core.errors import RunError
+from pipeline.core.files import read_json
+from pipeline.core.run_directory import RunDirectory
+from pipeline.data.encoder import UNKNOWN
+from pipeline.data.splits import read_split
+from pipeline.models.persistence import load_model as load_model_file
+from pipeline.tracking.packaged_model import download_model
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainedModel:
+    """A model with what it needs to be used and judged."""
+
+    home: RunDirectory
+    """The run, or the artifacts of a packaged model, whose files have the same names."""
+    network: keras.Model
+    """The model with its best weights."""
+    config: ExperimentConfig
+    """What it was trained by."""
+    calibration: Calibration
+    """Where its prediction intervals come from."""
+    encoder: Any
+    """What made the features that it was trained on, as their `features.json` says it."""
+    extraction: Any
+    """The settings that they were extracted with, likewise; None where it does not say."""
+    split: pd.DataFrame
+    """Which clip was on which side when it was trained: `clip_id`, `group`, `split`."""
+
+
+def load_trained_model(run: RunDirectory) -> TrainedModel:
+    """Load the model of a run.
+
+    Raises:
+        PipelineError: If the run has no model yet, or one of its files cannot be used.
+    """
+    if not run.model_path.exists():
+        raise RunError(
+            f"{run.path}: has no model.keras yet. Finish its training with "
+            f"`python -m pipeline train --resume {run.path}`."
+        )
+    return _load(run)
+
+
+def fetch_trained_model(model_uri: str) -> TrainedModel:
+    """Fetch a model that MLflow keeps.
+
+    Args:
+        model_uri: For instance `runs:/RUN_ID/model` or `models:/NAME@ALIAS`.
+
+    Raises:
+        PipelineError: If it cannot be fetched, or is not one that `train` has logged.
+    """
+    artifacts: Path = download_model(model_uri)
+    return _load(RunDirectory(artifacts))
+
+
+def load_model(source: str | Path) -> keras.Model:
+    """Load a trained network, ready to predict.
+
+    Args:
+        source: A `.keras` or `.h5` file, a run directory, or the URI of a model that MLflow
+            keeps, for instance `models:/NAME@ALIAS`.
+
+    Raises:
+        PipelineError: If there is no model, or it cannot be loaded.
+    """
+    if _is_uri(source):
+        return load_model_file(download_model(str(source)) / "model.keras")
+    path = Path(source)
+    return load_model_file(RunDirectory(path).model_path if path.is_dir() else path)
+
+
+def _is_uri(source: str | Path) -> bool:
+    # One letter is a drive of Windows, no scheme.
+    return isinstance(source, str) and re.match(r"[a-z][a-z0-9+.-]+:/", source) is not None
+
+
+def _load(home: RunDirectory) -> TrainedModel:
+    # Models that were packaged before their features were described travel without the file.
+    data = read_json(home.data_path) if home.data_path.exists() else {}
+    return TrainedModel(
+        home=home,
+        network=load_model_file(home.model_path),
+        config=load_config(home.config_path),
+        calibration=read_calibration(home.calibration_path),
+        encoder=data.get("encoder", UNKNOWN),
+        extraction=data.get("settings"),
+        split=read_split(home.split_path),
+    )

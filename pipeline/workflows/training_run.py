@@ -1,0 +1,223 @@
+"""One training run, whole: features in, an evaluated and tracked run directory out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from pipeline.config.loading import load_config, write_config
+from pipeline.config.schema import ExperimentConfig
+from pipeline.core.errors import RunError
+from pipeline.core.files import read_json
+from pipeline.core.journal import effective_events, read_events
+from pipeline.core.run_directory import (
+    RUNS_DIR,
+    RunDirectory,
+    create_run_directory,
+    open_run_directory,
+)
+from pipeline.core.run_status import read_last_status
+from pipeline.data.feature_set import FeatureSet
+from pipeline.data.splits import Split, read_split, split_feature_set, write_split
+from pipeline.evaluation.report import EvaluationReport, read_report
+from pipeline.models.build import StreamSpec, build_model
+from pipeline.models.persistence import check_model_path, load_model, save_model
+from pipeline.models.trainability import LayerState, layer_states
+from pipeline.tracking.mirror import deliver_rest
+from pipeline.training.fit import history_of, refuse_frozen
+from pipeline.training.records import epoch_records
+from pipeline.workflows.cross_validation import cross_validate, split_into_folds
+from pipeline.workflows.evaluation_run import refuse_unknown_columns
+from pipeline.workflows.features import open_features, trainable_labels, with_absolute_paths
+from pipeline.workflows.scoring import refuse_other_shapes
+from pipeline.workflows.single_run import (
+    Experiment,
+    Outcome,
+    choose_layers,
+    prepare_directory,
+    train_single,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingRun:
+    """A finished training run."""
+
+    run: RunDirectory
+    network: keras.Model
+    """The model with its best weights."""
+    history: keras.callbacks.History
+    """Values of every epoch."""
+    report: EvaluationReport | None
+    """Its evaluation on the held-out clips."""
+    group_overlap: dict[str, dict[str, float | int]]
+    """Groups that the sides of the split share."""
+    layers: tuple[LayerState, ...]
+    """Which layers learned."""
+    undelivered: str | None
+    """Why MLflow does not have all of it; None where it does, or where it is not tracked."""
+
+
+def run_training(
+    config: ExperimentConfig,
+    *,
+    run_dir: Path | None = None,
+    output: Path | None = None,
+    network: keras.Model | None = None,
+    features: FeatureSet | None = None,
+) -> TrainingRun:
+    """Train, evaluate and track one experiment in a new run directory.
+
+    Everything that can be refused is refused before the directory is made.
+
+    Args:
+        config: The experiment.
+        run_dir: Where the run is kept; a new directory under `runs/` unless given.
+        output: Where the model is saved besides; its suffix decides the format.
+        network: Model to train; built from `config.model` unless given.
+        features: Feature set, if it is open already.
+
+    Raises:
+        PipelineError: If the input cannot be used; the message says what to do.
+    """
+    if output is not None:
+        check_model_path(output)
+    config = with_absolute_paths(config)
+    features = features or open_features(config.data)
+    trainable_labels(features)
+    refuse_unknown_columns(features, config.evaluation.by)
+    experiment = Experiment(config=config, features=features, split=_split(config, features))
+    if config.training.num_folds:
+        split_into_folds(experiment)
+    keras.utils.set_random_seed(config.seed)
+    if network is None:
+        network = build_for(config, features)
+    choose_layers(network, config)
+    refuse_frozen(network)
+    refuse_other_shapes(network, features)
+
+    run = create_run_directory(run_dir, name=config.name, parent=RUNS_DIR)
+    write_split(run.split_path, features, experiment.split)
+    prepare_directory(run, experiment, network)
+    # Written last: a directory with a configuration is a run that can be resumed.
+    write_config(run.config_path, config)
+    return _train(run, experiment, network, output)
+
+
+def resume_training(run_dir: Path, *, output: Path | None = None) -> TrainingRun:
+    """Continue a run that was killed, in its directory and in its MLflow run.
+
+    The values are those that the uninterrupted run would have had. A run that has
+    finished is left as it is.
+
+    Raises:
+        RunError: If the directory holds no run, or its features are not what they were.
+    """
+    if output is not None:
+        check_model_path(output)
+    run = open_run_directory(run_dir)
+    config = load_config(run.config_path)
+    features = open_features(config.data)
+    if read_json(run.data_path)["digest"] != features.digest:
+        raise RunError(
+            f"{run.path}: the features have changed since the run began, so it cannot go on to "
+            "the same result. Restore them, or start a new run."
+        )
+    experiment = Experiment(config=config, features=features, split=_stored_split(run, features))
+    if read_last_status(run) == "FINISHED":
+        return _finished(run, experiment, output)
+    keras.utils.set_random_seed(config.seed)
+    return _train(run, experiment, _stored_network(run, config), output)
+
+
+def build_for(config: ExperimentConfig, features: FeatureSet) -> keras.Model:
+    """Build the configured model for the shapes of a feature set."""
+    static, dynamic = (
+        StreamSpec(
+            width=stream.width,
+            num_steps=stream.num_steps,
+            masked=stream.has_mask,
+            picture=stream.picture,
+        )
+        for stream in (features.static, features.dynamic)
+    )
+    return build_model(config.model, static=static, dynamic=dynamic)
+
+
+def _train(
+    run: RunDirectory, experiment: Experiment, network: keras.Model, output: Path | None
+) -> TrainingRun:
+    outcome: Outcome
+    if experiment.config.training.num_folds:
+        outcome = cross_validate(run, experiment, network, build=_rebuilder(run, experiment.config))
+    else:
+        outcome = train_single(run, experiment, network)
+    if output is not None:
+        save_model(network, output)
+    return TrainingRun(
+        run=run,
+        network=network,
+        history=outcome.fit.history,
+        report=outcome.report,
+        group_overlap=experiment.group_overlap,
+        layers=layer_states(network),
+        undelivered=deliver_rest(run),
+    )
+
+
+def _finished(run: RunDirectory, experiment: Experiment, output: Path | None) -> TrainingRun:
+    """Return a run that needs nothing more, as it is on disk."""
+    network = load_model(run.model_path)
+    if output is not None:
+        save_model(network, output)
+    events = effective_events(read_events(run.journal_path))
+    return TrainingRun(
+        run=run,
+        network=network,
+        history=history_of(epoch_records(events)),
+        report=read_report(run.evaluation_path) if run.evaluation_path.exists() else None,
+        group_overlap=experiment.group_overlap,
+        layers=layer_states(network),
+        undelivered=deliver_rest(run),
+    )
+
+
+def _split(config: ExperimentConfig, features: FeatureSet) -> Split:
+    split = split_feature_set(
+        features,
+        validation_fraction=config.data.validation_fraction,
+        test_fraction=config.data.test_fraction,
+        seed=config.seed,
+    )
+    if not config.training.num_folds:
+        return split
+    # The model that cross-validation keeps has seen every clip of the folds.
+    return Split(
+        train=np.concatenate([split.train, split.validation]),
+        validation=split.validation[:0],
+        test=split.test,
+    )
+
+
+def _stored_split(run: RunDirectory, features: FeatureSet) -> Split:
+    sides = read_split(run.split_path).set_index("clip_id")["split"]
+    side = sides.reindex(features.clip_ids).to_numpy()
+    train, validation, test = (
+        np.flatnonzero(side == name) for name in ("train", "validation", "test")
+    )
+    return Split(train=train, validation=validation, test=test)
+
+
+def _stored_network(run: RunDirectory, config: ExperimentConfig) -> keras.Model:
+    """Return the run's model, untrained."""
+    import pipeline.models.end_to_end  # noqa: F401 (registers both models with Keras)
+
+    network = keras.saving.deserialize_keras_object(read_json(run.architecture_path))
+    choose_layers(network, config)
+    return network
+
+
+def _rebuilder(run: RunDirectory, config: ExperimentConfig) -> Callable[[], keras.Model]:
+    return lambda: _stored_network(run, config)

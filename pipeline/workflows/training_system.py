@@ -1,0 +1,196 @@
+"""The Python interface, as the field writes it: a training system around feature files.
+
+Legend: N clips, T steps, D width.
+"""
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from pipeline.config.schema import DataConfig, ExperimentConfig
+from pipeline.core.errors import RunError
+from pipeline.core.run_directory import RunDirectory
+from pipeline.data.feature_set import FeatureSet
+from pipeline.evaluation.report import EvaluationReport
+from pipeline.workflows.evaluation_run import evaluate_run
+from pipeline.workflows.features import open_features, with_absolute_paths
+from pipeline.workflows.training_run import TrainingRun, build_for, run_training
+
+_logger = logging.getLogger("pipeline")
+
+
+class TrainingSystem:
+    """Trains, evaluates and tracks models on one set of features.
+
+    Args:
+        static_features_path: Static features, shape (N, D) or (N, T, D).
+        dynamic_features_path: Dynamic features, shape (N, D) or (N, T, D).
+        labels_path: Labels, shape (N, 5) in OCEAN order, each in [0, 1].
+        val_split: Share of the clips held out for validation, in (0, 1).
+        output_dir: Directory of the run; a new one under `runs/` unless given.
+        experiment_name: Name of the run, and of the MLflow experiment.
+        logger: Where messages go; the logger `pipeline` unless given.
+        clips_path: Clip table with `clip_id` and `group`. Without it the split is random
+            by row, and a warning says what that costs.
+        config: All further settings; the defaults unless given.
+
+    Raises:
+        FeatureSetError: If the features break their contract.
+    """
+
+    def __init__(
+        self,
+        static_features_path: str | Path,
+        dynamic_features_path: str | Path,
+        labels_path: str | Path,
+        val_split: float = 0.2,
+        output_dir: str | Path | None = None,
+        experiment_name: str = "personality",
+        logger: logging.Logger | None = None,
+        *,
+        clips_path: str | Path | None = None,
+        config: ExperimentConfig | None = None,
+    ) -> None:
+        base = config or ExperimentConfig()
+        data = DataConfig(
+            static_features=str(static_features_path),
+            dynamic_features=str(dynamic_features_path),
+            labels=str(labels_path),
+            clips=str(clips_path) if clips_path else "",
+            validation_fraction=val_split,
+            test_fraction=base.data.test_fraction,
+        )
+        tracking = dataclasses.replace(base.tracking, experiment=experiment_name)
+        self.config = with_absolute_paths(
+            dataclasses.replace(base, name=experiment_name, data=data, tracking=tracking)
+        )
+        self.logger = logger or _logger
+        self._output_dir = Path(output_dir) if output_dir else None
+        self._features: FeatureSet = open_features(self.config.data)
+        self._latest: TrainingRun | None = None
+
+    @property
+    def run(self) -> RunDirectory:
+        """Directory of the newest run.
+
+        Raises:
+            RunError: If nothing has been trained yet.
+        """
+        return self._trained().run
+
+    def build_model(self) -> keras.Model:
+        """Return an untrained model of the configured kind for these features."""
+        return build_for(self.config, self._features)
+
+    def train_model(
+        self,
+        model: keras.Model | None = None,
+        epochs: int = 50,
+        batch_size: int = 32,
+        *,
+        output_path: str | Path | None = None,
+    ) -> tuple[keras.Model, keras.callbacks.History]:
+        """Train a model; it is left with the weights of its best epoch.
+
+        Args:
+            model: Maps static and dynamic features to five scores; built from the
+                configuration unless given.
+            epochs: Passes over the training clips.
+            batch_size: Clips in one step.
+            output_path: Where the model is saved besides the run directory: .keras, .h5
+                or .weights.h5.
+
+        Returns:
+            The model and its history.
+
+        Raises:
+            TrainingError: If no weight of the model is trainable, or the loss becomes
+                something that is not a number.
+        """
+        training = dataclasses.replace(
+            self.config.training,
+            num_epochs=epochs,
+            batch_size=batch_size,
+            warmup_epochs=min(self.config.training.warmup_epochs, epochs),
+        )
+        self._latest = run_training(
+            dataclasses.replace(self.config, training=training),
+            run_dir=self._output_dir,
+            output=Path(output_path) if output_path else None,
+            network=model,
+            features=self._features,
+        )
+        self.logger.info("Trained; the run is in %s.", self._latest.run.path)
+        return self._latest.network, self._latest.history
+
+    def analyze_results(
+        self,
+        model: keras.Model | None = None,
+        history: keras.callbacks.History | None = None,
+        sample_size: int | None = None,
+    ) -> EvaluationReport:
+        """Evaluate the newest run on its held-out clips and write `evaluation.json`.
+
+        Args:
+            model: The trained model; the one of the newest run in any case.
+            history: Its history; the run directory has it.
+            sample_size: Kept for callers of the field; all held-out clips are used.
+
+        Returns:
+            Metrics with intervals, and the baselines beside them.
+
+        Raises:
+            RunError: If nothing has been trained yet, or `model` is another one.
+        """
+        del history, sample_size
+        latest = self._trained()
+        if model is not None and model is not latest.network:
+            raise RunError(
+                "analyze_results was given a model that the last train_model did not return. "
+                "Pass the model that it returned."
+            )
+        if self.config.training.num_folds and latest.report is not None:
+            return latest.report  # out-of-fold: the model itself has seen every clip
+        return evaluate_run(latest.run.path, None, split="validation").report
+
+    def _trained(self) -> TrainingRun:
+        if self._latest is None:
+            raise RunError("Nothing has been trained yet. Call train_model first.")
+        return self._latest
+
+
+def train_personality_model(
+    static_features_path: str | Path,
+    dynamic_features_path: str | Path,
+    labels_path: str | Path,
+    output_path: str | Path,
+    val_split: float = 0.2,
+    batch_size: int = 32,
+    epochs: int = 50,
+    **settings: Any,
+) -> tuple[keras.Model, keras.callbacks.History]:
+    """Train the configured model on feature files and save it.
+
+    Args:
+        static_features_path: Static features, shape (N, D) or (N, T, D).
+        dynamic_features_path: Dynamic features, shape (N, D) or (N, T, D).
+        labels_path: Labels, shape (N, 5) in OCEAN order, each in [0, 1].
+        output_path: Where the model goes; .keras, .h5 or .weights.h5.
+        val_split: Share of the clips held out for validation, in (0, 1).
+        batch_size: Clips in one step.
+        epochs: Passes over the training clips.
+        **settings: Further arguments of `TrainingSystem`, e.g. `clips_path`.
+
+    Returns:
+        The model with the weights of its best epoch, and its history.
+
+    Raises:
+        PipelineError: If a file or a setting cannot be used.
+    """
+    system = TrainingSystem(
+        static_features_path, dynamic_features_path, labels_path, val_split, **settings
+    )
+    return system.train_model(epochs=epochs, batch_size=batch_size, output_path=output_path)

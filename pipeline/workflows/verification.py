@@ -1,0 +1,123 @@
+"""Checks an installation: runs the demo, and looks at every file that it must leave behind."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from pipeline.config.schema import ExperimentConfig
+from pipeline.core.attention_record import read_attention
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import read_json, write_json
+from pipeline.core.journal import read_events
+from pipeline.core.run_directory import RunDirectory
+from pipeline.evaluation.baselines import load_baselines
+from pipeline.evaluation.predictions import read_predictions
+from pipeline.evaluation.report import read_report
+from pipeline.figures.blankness import is_blank
+from pipeline.models.persistence import load_model
+from pipeline.tracking.link import read_link
+from pipeline.workflows.illustration import figure_specs
+from pipeline.workflows.training_run import run_training
+
+RESULTS_FILE = "test_results.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """What became of one file."""
+
+    part: str
+    """What the file is a part of, by the name that tools of the field know."""
+    file: str
+    """The file, relative to the run directory."""
+    fault: str
+    """What is wrong with it; empty where nothing is."""
+
+
+def verify_installation(config: ExperimentConfig, directory: Path) -> tuple[Check, ...]:
+    """Run an experiment in `directory` and check every file that it must have written.
+
+    Args:
+        config: The experiment; its built-in data set and its runs go to `directory`.
+        directory: An empty directory.
+    """
+    data = dataclasses.replace(config.data, features_dir=str(directory / "features"))
+    run = run_training(dataclasses.replace(config, data=data), run_dir=directory / "run").run
+    return tuple(
+        Check(part=part, file=file, fault=_fault(run.path / file, read))
+        for part, file, read in _expected(run)
+    )
+
+
+def write_results(path: Path, checks: tuple[Check, ...]) -> None:
+    """Write `test_results.json`: each part `passed` or `failed`, and the files behind it."""
+    parts = dict.fromkeys(check.part for check in checks)
+    failed = {check.part for check in checks if check.fault}
+    results: dict[str, Any] = {part: "failed" if part in failed else "passed" for part in parts}
+    results["files"] = {check.file: check.fault or "passed" for check in checks}
+    write_json(path, results)
+
+
+def _expected(run: RunDirectory) -> Iterator[tuple[str, str, Callable[[Path], Any]]]:
+    """Yield part, file and reader of everything that a run of the demo leaves."""
+    yield "training", "config.yaml", lambda path: yaml.safe_load(path.read_text("utf-8"))
+    yield "training", "events.jsonl", lambda path: list(read_events(path))
+    yield "training", "model.keras", load_model
+    yield "training", "summary.json", read_json
+    yield "training_callbacks", "batch_metrics/metrics_history.json", read_json
+    yield "training_callbacks", "time_tracking/time_logs.json", read_json
+    yield "training_callbacks", "lr_tracking/lr_logs.json", read_json
+    yield "evaluation", "evaluation.json", read_report
+    yield "evaluation", "baselines.npz", load_baselines
+    yield "evaluation", "predictions/validation.csv", _read_scores
+    yield "attention_visualization", "attention.npz", read_attention
+    parts = {
+        "training_visualizations": "visualization_script",
+        "attention_visualizations": "attention_visualization",
+        "training_time_analysis": "training_time_analysis",
+    }
+    for name, spec in figure_specs().items():
+        yield parts[spec.folder], f"{spec.folder}/{name}.png", _look_at
+    advice = "training_time_analysis/training_speedup_recommendations"
+    yield "training_time_analysis", f"{advice}.json", read_json
+    yield "training_time_analysis", f"{advice}.txt", _read_text
+    yield "report", "report.html", _read_text
+    if run.tracking_path.exists():
+        yield "tracking", "mlflow.json", _read_delivered
+
+
+def _fault(path: Path, read: Callable[[Path], Any]) -> str:
+    if not path.exists():
+        return "is missing"
+    try:
+        read(path)
+    except (PipelineError, yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+        return " ".join(str(error).split())
+    return ""
+
+
+def _look_at(path: Path) -> None:
+    if is_blank(path):
+        raise PipelineError("is blank")
+
+
+def _read_text(path: Path) -> None:
+    if not path.read_text(encoding="utf-8").strip():
+        raise PipelineError("is empty")
+
+
+def _read_scores(path: Path) -> None:
+    scores = read_predictions(path).y_pred
+    if np.ptp(scores) == 0:
+        raise PipelineError("holds the same score everywhere")
+
+
+def _read_delivered(path: Path) -> None:
+    link = read_link(path)
+    if link is None or not link.run_id:
+        raise PipelineError("says that MLflow has not got the run")

@@ -1,0 +1,339 @@
+"""From files and overrides to a checked configuration, and back without a loss."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.config.loading import (
+    config_digest,
+    flatten,
+    load_config,
+    nearest_name,
+    write_config,
+)
+from pipeline.config.schema import (
+    DataConfig,
+    EvaluationConfig,
+    ExperimentConfig,
+    ModelConfig,
+    SyntheticConfig,
+    TrackingConfig,
+    TrainingConfig,
+)
+from pipeline.core.errors import ConfigError
+
+FRACTIONS = st.floats(0.0, 0.4)
+POSITIVE = st.floats(1e-9, 1e3)
+COUNTS = st.integers(1, 1000)
+CONFIGS = st.builds(
+    ExperimentConfig,
+    name=st.text(),
+    description=st.text(),
+    seed=st.integers(0, 2**40),
+    data=st.builds(
+        DataConfig,
+        labels=st.text(),
+        validation_fraction=FRACTIONS,
+        test_fraction=FRACTIONS,
+        synthetic=st.none() | st.builds(SyntheticConfig, noise=st.floats(0.0, 0.2)),
+    ),
+    model=st.builds(
+        ModelConfig,
+        fusion=st.sampled_from(["cross_attention", "late"]),
+        fusion_dim=COUNTS.map(lambda number: 4 * number),
+        dropout_rate=st.floats(0.0, 1.0, exclude_max=True),
+        linear_skip=st.booleans(),
+    ),
+    training=st.builds(
+        TrainingConfig,
+        num_epochs=COUNTS,
+        loss=st.just("mae")
+        | st.dictionaries(st.sampled_from(["mae", "mse", "huber", "ccc"]), POSITIVE, min_size=1),
+        learning_rate=POSITIVE,
+        deterministic=st.booleans(),
+    ),
+    evaluation=st.builds(EvaluationConfig, by=st.lists(st.text(), max_size=3).map(tuple)),
+    tracking=st.builds(TrackingConfig, run_name=st.text(), enabled=st.booleans()),
+)
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    """A function that writes YAML to a file and returns its path."""
+
+    def write_yaml(text: str, name: str = "experiment.yaml") -> Path:
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write_yaml
+
+
+def refusal(path: Path | None, **overrides: Any) -> str:
+    """Return the message that loading is refused with: one line that begins with its place."""
+    with pytest.raises(ConfigError) as error:
+        load_config(path, overrides)
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+class TestFile:
+    def test_nothing_gives_the_defaults(self):
+        assert load_config() == ExperimentConfig()
+
+    def test_an_empty_file_gives_the_defaults(self, write):
+        assert load_config(write("# nothing yet\n")) == ExperimentConfig()
+
+    def test_values_are_read_by_section(self, write):
+        config = load_config(write("seed: 3\ntraining: {num_epochs: 7, learning_rate: 1e-4}\n"))
+        assert (config.seed, config.training.num_epochs) == (3, 7)
+        assert config.training.learning_rate == 1e-4
+
+    def test_a_missing_file_is_named(self, tmp_path):
+        path = tmp_path / "gone.yaml"
+        assert refusal(path) == f"{path}: there is no such configuration file."
+
+    def test_a_directory_is_named(self, tmp_path):
+        assert refusal(tmp_path).startswith(f"{tmp_path}: cannot be read (")
+
+    def test_bytes_that_are_no_text_are_named(self, tmp_path):
+        path = tmp_path / "experiment.yaml"
+        path.write_bytes(b"name: \xff")
+        assert refusal(path).startswith(f"{path}: cannot be read (")
+
+    @pytest.mark.parametrize(
+        "text",
+        ["training: {", "a: b: c", "name: !!python/object:os.system {}", "? [a]\n: b", "\tseed: 1"],
+    )
+    def test_what_is_not_yaml_is_named(self, write, text):
+        path = write(text)
+        assert refusal(path).startswith(f"{path}: is not valid YAML (")
+
+    def test_a_date_that_does_not_exist_is_named(self, write):
+        path = write("name: 2024-13-45")
+        assert refusal(path) == f"{path}: is not valid YAML (month must be in 1..12)."
+
+    @pytest.mark.parametrize(("text", "found"), [("- a\n", "list"), ("text", "str"), ("5", "int")])
+    def test_a_file_without_keys_is_named(self, write, text, found):
+        path = write(text)
+        assert refusal(path) == f"{path}: must hold keys and values; found a {found}."
+
+    @pytest.mark.parametrize("text", ["seed: 1\nseed: 2\n", "model: {num_heads: 2, num_heads: 4}"])
+    def test_a_key_given_twice_is_refused(self, write, text):
+        assert "is given twice" in refusal(write(text))
+
+    def test_a_key_that_a_merge_brings_is_not_given_twice(self, write):
+        text = "evaluation: {<<: {num_resamples: 500, by: [age]}, by: [gender]}"
+        config = load_config(write(text))
+        assert config.evaluation == EvaluationConfig(num_resamples=500, by=("gender",))
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("sed: 1", "unknown key sed; did you mean seed?"),
+            ("training: {learning_rte: 1}", "unknown key training.learning_rte; did you mean "),
+            ("data: {synthetic: {nose: 1}}", "did you mean data.synthetic.noise?"),
+            ("model: {xyz: 1}", "unknown key model.xyz; valid keys: fusion, fusion_dim, num_heads"),
+            ("1: x", "unknown key 1; valid keys: name, description, seed"),
+        ],
+    )
+    def test_an_unknown_key_is_refused_with_the_nearest(self, write, text, message):
+        path = write(text)
+        assert refusal(path).startswith(f"{path}: ")
+        assert message in refusal(path)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("seed: x", "seed: input should be a valid integer, unable to parse"),
+            ("training: {num_epochs: 2.5}", "training.num_epochs: input should be a valid integer"),
+            ("training: {optimizer: sgd}", "training.optimizer: input should be 'adamw' or 'adam'"),
+            ("training: {loss: foo}", "training.loss: input should be 'mae', 'mse', 'huber' or"),
+            ("training: {loss: {foo: 1}}", "training.loss.foo: input should be 'mae', 'mse',"),
+            ("training: {loss: {mse: x}}", "training.loss.mse: input should be a valid number"),
+            ("training: {learning_rate: .nan}", "training.learning_rate: input should be a finite"),
+            ("training: {loss: {mse: .inf}}", "training.loss.mse: input should be a finite number"),
+            ("training: {num_epochs: 0}", "training.num_epochs must be at least 1; got 0."),
+            ("training:", "training: input should be a dictionary or an instance of"),
+            ("evaluation: {by: [[a]]}", "evaluation.by.0: input should be a valid string; got"),
+        ],
+    )
+    def test_a_wrong_value_is_refused_with_its_name(self, write, text, message):
+        path = write(text)
+        assert refusal(path).startswith(f"{path}: {message}")
+
+    def test_a_number_is_taken_as_a_name(self, write):
+        assert load_config(write("name: 5")).name == "5"
+
+
+class TestExtends:
+    def test_a_file_changes_what_it_says_and_keeps_the_rest(self, write):
+        write("name: base\ntraining: {num_epochs: 7, batch_size: 8}\n", "base.yaml")
+        config = load_config(write("extends: base.yaml\ntraining: {batch_size: 16}\n"))
+        assert config.name == "base"
+        assert (config.training.num_epochs, config.training.batch_size) == (7, 16)
+
+    def test_the_parent_is_looked_up_beside_the_child(self, write, tmp_path, monkeypatch):
+        (tmp_path / "ablations").mkdir()
+        write("name: base\n", "base.yaml")
+        child = write("extends: ../base.yaml\n", "ablations/child.yaml")
+        monkeypatch.chdir("/")
+        assert load_config(child).name == "base"
+
+    def test_a_loss_mix_is_replaced_not_added_to(self, write):
+        write("training: {loss: {mse: 1.0, ccc: 0.5}}\n", "base.yaml")
+        child = write("extends: base.yaml\ntraining: {loss: {mae: 1.0}}\n")
+        assert load_config(child).training.loss == {"mae": 1.0}
+
+    def test_a_section_can_be_taken_away(self, write):
+        write("data: {features_dir: f, synthetic: {num_clips: 60}}\n", "base.yaml")
+        child = write("extends: base.yaml\ndata: {synthetic: null}\n")
+        assert load_config(child).data.synthetic is None
+
+    def test_a_second_level_is_refused(self, write):
+        write("seed: 1\n", "a.yaml")
+        write("extends: a.yaml\n", "b.yaml")
+        assert "extends b.yaml, which extends another file itself" in refusal(
+            write("extends: b.yaml\n")
+        )
+
+    def test_a_missing_parent_is_named(self, write, tmp_path):
+        message = refusal(write("extends: gone.yaml\n"))
+        assert message == f"{tmp_path / 'gone.yaml'}: there is no such configuration file."
+
+    def test_an_unknown_key_of_the_parent_is_refused(self, write):
+        write("sed: 1\n", "base.yaml")
+        assert "unknown key sed" in refusal(write("extends: base.yaml\n"))
+
+
+class TestOverrides:
+    def test_an_override_wins_over_the_file(self, write):
+        path = write("training: {num_epochs: 7, batch_size: 8}\n")
+        config = load_config(path, {"training.num_epochs": "20"})
+        assert (config.training.num_epochs, config.training.batch_size) == (20, 8)
+
+    def test_a_section_that_is_off_is_switched_on(self):
+        config = load_config(overrides={"data.synthetic.num_clips": "60"})
+        assert config.data.synthetic == SyntheticConfig(num_clips=60)
+
+    def test_a_mix_is_read_as_yaml(self):
+        config = load_config(overrides={"training.loss": "{mse: 1, ccc: 0.5}"})
+        assert config.training.loss == {"mse": 1.0, "ccc": 0.5}
+
+    def test_a_list_is_read_as_yaml(self):
+        config = load_config(overrides={"evaluation.by": "[gender, age]"})
+        assert config.evaluation.by == ("gender", "age")
+
+    @pytest.mark.parametrize(
+        "text", ["007", "2024-01-05", "yes", "null", "a: b", "#1", "@x", "", " x ", "[a]", "1e3"]
+    )
+    def test_a_text_is_taken_as_it_is_typed(self, text):
+        assert load_config(overrides={"name": text}).name == text
+
+    def test_the_values_of_the_caller_are_not_changed(self):
+        overrides = {"training.loss": {"mse": 1.0}}
+        load_config(overrides=overrides)
+        assert overrides == {"training.loss": {"mse": 1.0}}
+
+    @pytest.mark.parametrize(
+        ("name", "value", "message"),
+        [
+            ("sed", "1", "--sed: unknown key sed; did you mean seed?"),
+            ("training.epochs", "1", "--training.epochs: unknown key training.epochs; did you"),
+            ("training.loss.mse", "1", "--training.loss.mse: training.loss is a single value."),
+            ("seed.x", "1", "--seed.x: seed is a single value."),
+            ("training.num_epochs", "{", "--training.num_epochs: '{' is not a valid value."),
+            ("seed", "2024-13-45", "--seed: '2024-13-45' is not a valid value."),
+            ("training.num_epochs", "0", "overrides: training.num_epochs must be at least 1; got"),
+            ("training.num_epochs", "", "overrides: training.num_epochs: input should be a valid"),
+            ("data.synthetic", "5", "overrides: data.synthetic: input should be a dictionary"),
+        ],
+    )
+    def test_what_cannot_be_used_is_refused(self, name, value, message):
+        assert refusal(None, **{name: value}).startswith(message)
+
+    @given(CONFIGS)
+    @settings(max_examples=50)
+    def test_the_flat_form_of_a_configuration_gives_it_back(self, config):
+        assert load_config(overrides=flatten(config)) == config
+
+    @given(CONFIGS)
+    @settings(max_examples=50)
+    def test_what_is_typed_on_a_command_line_gives_it_back(self, config):
+        typed = {name: str(value) for name, value in flatten(config).items() if _is_plain(value)}
+        loaded = flatten(load_config(overrides=typed))
+        assert {name: loaded[name] for name in typed} == {
+            name: value for name, value in flatten(config).items() if name in typed
+        }
+
+
+class TestWriting:
+    @given(CONFIGS)
+    @settings(max_examples=50)
+    def test_what_is_written_is_what_is_read(self, tmp_path_factory, config):
+        path = tmp_path_factory.getbasetemp() / "config.yaml"
+        write_config(path, config)
+        assert load_config(path) == config
+
+    def test_the_file_reads_like_an_experiment(self, tmp_path):
+        write_config(tmp_path / "config.yaml", ExperimentConfig(name="Zoë"))
+        lines = (tmp_path / "config.yaml").read_text(encoding="utf-8").splitlines()
+        assert lines[:5] == [
+            "name: Zoë",
+            "description: ''",
+            "seed: 0",
+            "data:",
+            "  features_dir: ''",
+        ]
+
+
+class TestFlatten:
+    def test_settings_have_dotted_names(self):
+        flat = flatten(ExperimentConfig(data=DataConfig(synthetic=SyntheticConfig(num_steps=3))))
+        assert flat["seed"] == 0
+        assert flat["model.num_heads"] == 4
+        assert flat["data.synthetic.num_steps"] == 3
+
+    def test_a_loss_mix_is_one_setting(self):
+        mix = {"mse": 1.0, "ccc": 0.5}
+        flat = flatten(ExperimentConfig(training=TrainingConfig(loss=mix)))
+        assert flat["training.loss"] == mix
+        assert not any(name.startswith("training.loss.") for name in flat)
+
+
+class TestDigest:
+    def test_it_ignores_where_the_run_is_tracked(self):
+        elsewhere = ExperimentConfig(tracking=TrackingConfig(enabled=False, run_name="x"))
+        assert config_digest(elsewhere) == config_digest(ExperimentConfig())
+
+    def test_it_sees_every_setting_that_decides_the_result(self):
+        changed = ExperimentConfig(training=TrainingConfig(huber_delta=0.2))
+        assert config_digest(changed) != config_digest(ExperimentConfig())
+
+    def test_a_way_through_a_file_does_not_change_it(self, tmp_path):
+        config = ExperimentConfig(training=TrainingConfig(loss={"mse": 1.0, "ccc": 0.5}))
+        write_config(tmp_path / "config.yaml", config)
+        assert config_digest(load_config(tmp_path / "config.yaml")) == config_digest(config)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"), [("learning_rte", "learning_rate"), ("sed", "seed"), ("xyz", None)]
+)
+def test_the_nearest_name_is_near(name, nearest):
+    assert nearest_name(name, ["learning_rate", "seed", "batch_size"]) == nearest
+
+
+def test_every_experiment_of_the_project_loads(repository):
+    files = sorted((repository / "experiments").rglob("*.yaml"))
+    paths = [path for path in files if path.parent.name not in ("search", "extraction")]
+    assert repository / "experiments" / "demo.yaml" in paths
+    names = [load_config(path).name for path in paths if path.parent.name != "extraction"]
+    assert len(set(names)) == len(names)
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, bool | int | float | str)

@@ -1,0 +1,166 @@
+"""MLproject and the command line promise the same commands with the same parameters."""
+
+import argparse
+import shlex
+
+import pytest
+import yaml
+
+from pipeline import cli
+from pipeline.cli import COMMANDS, build_parser, parse
+
+PLUMBING_DEFAULTS = {
+    ("evaluate", "split"),
+    ("compare", "split"),
+    ("extract", "engine"),
+    ("extract", "num_workers"),
+    ("prepare", "allow_unlabelled"),
+    ("search", "engine"),
+    ("visualize", "format"),
+    ("visualize", "style"),
+}
+"""Parameters whose default is a word; each is the default of the command too."""
+
+NUMBERS = {"num_trials": "7", "num_workers": "2", "timeout_minutes": "1.5"}
+"""Parameters that take nothing but a number, with one that they take."""
+
+NAMES = sorted(COMMANDS)
+
+
+@pytest.fixture(scope="module")
+def project(repository):
+    return yaml.safe_load((repository / "MLproject").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def entry_points(project):
+    return project["entry_points"]
+
+
+def options(name):
+    """The options of a command, by name, with what argparse knows of them."""
+    (commands,) = (
+        action
+        for action in build_parser()._actions
+        if isinstance(action, argparse._SubParsersAction)
+    )
+    return {
+        action.dest: action
+        for action in commands.choices[name]._actions
+        if not isinstance(action, argparse._HelpAction)
+    }
+
+
+def test_every_command_is_an_entry_point_and_every_entry_point_a_command(entry_points):
+    assert sorted(entry_points) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_entry_point_declares_exactly_the_options_of_its_command(entry_points, name):
+    assert set(entry_points[name]["parameters"]) == set(options(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_option_is_written_as_its_parameter_is(name):
+    assert all(action.option_strings == [f"--{option}"] for option, action in options(name).items())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_declared_parameter_reaches_the_command(entry_points, name):
+    declared = entry_points[name]["parameters"]
+    given = {
+        parameter: declared[parameter]["default"] or NUMBERS.get(parameter, f"value-of-{parameter}")
+        for parameter in declared
+    }
+    module, package, flag, *argv = shlex.split(entry_points[name]["command"].format(**given))
+    assert (module, package, flag) == ("python", "-m", "pipeline")
+    arguments = parse(argv)
+    assert arguments.command == name
+    assert {parameter: str(getattr(arguments, parameter)) for parameter in declared} == given
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_parameter_that_is_not_given_is_as_if_its_option_were_not_given(entry_points, name):
+    declared = entry_points[name]["parameters"]
+    defaults = {parameter: f"'{declared[parameter]['default']}'" for parameter in declared}
+    argv = shlex.split(entry_points[name]["command"].format(**defaults))[3:]
+    assert vars(parse(argv)) == vars(parse([name]))
+
+
+def test_no_hyper_parameter_has_a_default_in_the_project_file(entry_points):
+    with_default = {
+        (name, parameter)
+        for name, entry_point in entry_points.items()
+        for parameter, declaration in entry_point["parameters"].items()
+        if declaration["default"]
+    }
+    assert with_default == PLUMBING_DEFAULTS
+
+
+def test_parameters_are_text_as_mlflow_leaves_a_run_behind_that_fails_its_own_checks(entry_points):
+    types = {
+        declaration["type"]
+        for entry_point in entry_points.values()
+        for declaration in entry_point["parameters"].values()
+    }
+    assert types == {"string"}
+
+
+def test_an_undeclared_parameter_becomes_an_override():
+    arguments = parse(["train", "--config", "", "--training.num_epochs", "2", "--seed=7"])
+    assert arguments.overrides == {"training.num_epochs": "2", "seed": "7"}
+
+
+def test_an_override_may_be_negative_empty_or_hold_an_equals_sign():
+    argv = ["train", "--training.learning_rate", "-1", "--description", "", "--name=a=b"]
+    assert parse(argv).overrides == {
+        "training.learning_rate": "-1",
+        "description": "",
+        "name": "a=b",
+    }
+
+
+def test_a_command_without_settings_refuses_an_unknown_option(capsys):
+    with pytest.raises(SystemExit) as refusal:
+        parse(["sync", "--run_dir", "runs/x", "--training.num_epochs", "2"])
+    assert refusal.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "sync has no option --training.num_epochs" in line
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["train", "--seed"], "--seed needs a value"),
+        (["train", "seven"], "unexpected argument 'seven'"),
+        (["fly"], "invalid choice: 'fly'"),
+        ([], "COMMAND"),
+        (["evaluate", "--split", "train"], "invalid choice: 'train'"),
+    ],
+)
+def test_a_command_line_that_cannot_be_read_is_refused_in_one_line(argv, words, capsys):
+    with pytest.raises(SystemExit) as refusal:
+        parse(argv)
+    assert refusal.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+    assert "--help" in line
+
+
+def test_an_abbreviated_option_is_not_guessed():
+    assert parse(["train", "--conf", "x.yaml"]).overrides == {"conf": "x.yaml"}
+
+
+def test_every_command_says_in_one_line_what_it_does(capsys):
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    for name, module in COMMANDS.items():
+        assert f"{name} {(module.__doc__ or '').splitlines()[0]}" in shown
+
+
+def test_the_script_of_the_package_is_the_command_line(repository):
+    import tomllib
+
+    settings = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))
+    assert settings["project"]["scripts"] == {"ocean-pipeline": f"{cli.__name__}:main"}

@@ -1,0 +1,63 @@
+"""What is committed works on any machine and with any package index."""
+
+import re
+import subprocess
+
+import pytest
+
+INDEX = re.compile(
+    r"--(extra-)?index-url|--find-links|--trusted-host|index-strategy"
+    r"|pypi\.(org|python\.org)/|pythonhosted\.org|https?://[^\s\"'>)]*/simple\b",
+    re.IGNORECASE,
+)
+MACHINE_PATH = re.compile(r"(?<![\w.:/])/(home|root|Users|work|workspace|mnt)/\w")
+
+
+@pytest.fixture(scope="module")
+def tracked_texts(repository):
+    """The text of every committed file, by its path."""
+    if not (repository / ".git").exists():
+        pytest.skip("this copy of the project is not a git checkout")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=repository, capture_output=True, text=True, check=True
+    )
+    paths = [repository / name for name in listed.stdout.split("\0") if name]
+    return {
+        path.relative_to(repository).as_posix(): path.read_text(encoding="utf-8", errors="ignore")
+        for path in paths
+        if path.is_file() and path.name != "test_tracked_files.py"
+    }
+
+
+def lines_with(pattern, texts):
+    return [
+        f"{name}:{number}: {line.strip()}"
+        for name, text in texts.items()
+        for number, line in enumerate(text.splitlines(), start=1)
+        if pattern.search(line)
+    ]
+
+
+def test_the_pattern_finds_an_index():
+    # Put together here, so that this file names none either.
+    option, host = "--" + "index-url", "pypi" + ".org"
+    text = f"{option} https://mirror.example/simple\nhttps://{host}/simple\nsimple text"
+    assert len(lines_with(INDEX, {"x": text})) == 2
+
+
+def test_the_pattern_finds_the_path_of_a_machine():
+    text = "open('/home/me/data')\nhttps://x.org/home/me\nresults/home/me"
+    assert len(lines_with(MACHINE_PATH, {"x": text})) == 1
+
+
+def test_no_file_names_a_package_index(tracked_texts):
+    assert lines_with(INDEX, tracked_texts) == []
+
+
+def test_no_file_names_a_path_of_one_machine(tracked_texts):
+    assert lines_with(MACHINE_PATH, tracked_texts) == []
+
+
+def test_what_runs_leave_behind_is_not_committed(tracked_texts):
+    left = re.compile(r"^(features|mlruns|mlartifacts|results|runs)/|^mlflow\.db|\.npy$|\.keras$")
+    assert [name for name in tracked_texts if left.search(name)] == []

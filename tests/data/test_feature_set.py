@@ -1,0 +1,225 @@
+import shutil
+import time
+import tracemalloc
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.core.errors import FeatureSetError
+from pipeline.data.feature_set import load_feature_files, load_feature_set
+
+ALL = np.arange(4)
+
+
+def split_into_shards(features_dir, sharded_dir, ends):
+    """Write the rows of a feature set as shards that end at `ends`."""
+    arrays = {path.name: np.load(path) for path in features_dir.glob("*.npy")}
+    clips = pd.read_csv(features_dir / "clips.csv")
+    for number, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
+        shard_dir = sharded_dir / f"shard-{number}"
+        shard_dir.mkdir(parents=True)
+        for name, array in arrays.items():
+            np.save(shard_dir / name, array[start:end])
+        clips[start:end].to_csv(shard_dir / "clips.csv", index=False)
+    return sharded_dir
+
+
+def test_a_directory_loads_with_what_its_files_hold(write_files):
+    features_dir = write_files(features__json='{"encoder": "resnet"}')
+    feature_set = load_feature_set(features_dir)
+    assert feature_set.num_clips == 4
+    assert feature_set.clip_ids.tolist() == [
+        "v0.000.mp4",
+        "v0.001.mp4",
+        "v1.002.mp4",
+        "v1.003.mp4",
+    ]
+    assert feature_set.groups.tolist() == ["v0", "v0", "v1", "v1"]
+    assert feature_set.has_groups
+    assert feature_set.metadata == {"encoder": "resnet"}
+    np.testing.assert_array_equal(feature_set.labels, np.load(features_dir / "labels.npy"))
+    np.testing.assert_array_equal(
+        feature_set.static.read(ALL), np.load(features_dir / "static.npy")
+    )
+    np.testing.assert_array_equal(
+        feature_set.dynamic.read(ALL), np.load(features_dir / "dynamic.npy")
+    )
+
+
+def test_without_a_table_each_clip_is_its_own_group(write_files):
+    feature_set = load_feature_set(write_files(clips__csv=None))
+    assert not feature_set.has_groups
+    assert feature_set.clip_ids.tolist() == feature_set.groups.tolist()
+    assert feature_set.clip_ids[3] == "row-000003"
+
+
+def test_the_split_column_is_offered_where_there_is_one(write_files):
+    ids = ["a", "b", "c", "d"]
+    sides = ["train", "train", "validation", "test"]
+    table = pd.DataFrame({"clip_id": ids, "group": ids, "split": sides})
+    assert load_feature_set(write_files(clips__csv=table)).split_column.tolist() == sides
+    assert load_feature_set(write_files("other")).split_column is None
+
+
+def test_labels_that_are_required_are_returned(write_files):
+    feature_set = load_feature_set(write_files())
+    assert feature_set.require_labels() is feature_set.labels
+
+
+def test_labels_that_are_required_and_missing_are_refused_with_the_cure(write_files):
+    feature_set = load_feature_set(write_files(labels__npy=None))
+    with pytest.raises(FeatureSetError, match=r"no labels\.npy.* shape \(4, 5\) .*openness"):
+        feature_set.require_labels()
+
+
+def test_masks_beside_the_streams_are_read(write_files):
+    mask = np.array([[True, True, False]] * 4)
+    feature_set = load_feature_set(write_files(static_mask__npy=mask))
+    assert feature_set.static.has_mask
+    assert not feature_set.dynamic.has_mask
+    np.testing.assert_array_equal(feature_set.static.read_mask(ALL), mask)
+
+
+def test_single_files_load_like_the_directory(write_files, tmp_path):
+    features_dir = write_files(static_mask__npy=np.ones((4, 3), dtype=bool))
+    (features_dir / "static.npy").rename(tmp_path / "face.npy")
+    (features_dir / "static_mask.npy").rename(tmp_path / "face_mask.npy")
+    loaded = load_feature_files(
+        static_features=tmp_path / "face.npy",
+        dynamic_features=features_dir / "dynamic.npy",
+        labels=features_dir / "labels.npy",
+        clips=features_dir / "clips.csv",
+    )
+    assert loaded.static.has_mask
+    again = write_files("again", static_mask__npy=np.ones((4, 3), dtype=bool))
+    assert loaded.digest == load_feature_set(again).digest
+
+
+def test_single_files_load_without_labels_and_table(write_files):
+    features_dir = write_files()
+    loaded = load_feature_files(
+        static_features=features_dir / "static.npy", dynamic_features=features_dir / "dynamic.npy"
+    )
+    assert loaded.labels is None
+    assert not loaded.has_groups
+
+
+def test_shards_load_like_the_whole(write_files, tmp_path):
+    mask = np.arange(3) <= np.arange(8)[:, np.newaxis] % 3
+    features_dir = write_files(num_clips=8, static_mask__npy=mask)
+    whole = load_feature_set(features_dir)
+    sharded = load_feature_set(split_into_shards(features_dir, tmp_path / "shards", [3, 4, 8]))
+    rows = np.array([7, 0, 3, 3, 2])
+    assert sharded.digest == whole.digest
+    assert sharded.clip_ids.tolist() == whole.clip_ids.tolist()
+    np.testing.assert_array_equal(sharded.labels, whole.labels)
+    np.testing.assert_array_equal(sharded.static.read(rows), whole.static.read(rows))
+    np.testing.assert_array_equal(sharded.static.read_mask(rows), whole.static.read_mask(rows))
+
+
+def test_shards_without_a_table_number_their_clips_throughout(write_files):
+    for name in ("one", "two"):
+        write_files(f"shards/{name}", clips__csv=None)
+    sharded = load_feature_set(write_files("shards/one", clips__csv=None).parent)
+    assert len(set(sharded.clip_ids.tolist())) == sharded.num_clips == 8
+
+
+def test_shards_keep_the_metadata_they_share(write_files):
+    write_files("shards/one", clips__csv=None, features__json='{"encoder": "x", "seconds": 1}')
+    write_files("shards/two", clips__csv=None, features__json='{"encoder": "x", "seconds": 2}')
+    shards_dir = write_files("shards/one", clips__csv=None).parent
+    assert load_feature_set(shards_dir).metadata == {"encoder": "x"}
+
+
+def test_unfinished_and_unrelated_directories_are_no_shards(write_files, tmp_path):
+    write_files("shards/one", clips__csv=None)
+    write_files("shards/.one.1234", clips__csv=None)
+    (tmp_path / "shards" / "figures").mkdir()
+    assert load_feature_set(tmp_path / "shards").num_clips == 4
+
+
+def test_a_shard_copied_by_half_is_refused(write_files, tmp_path):
+    write_files("shards/one", clips__csv=None)
+    write_files("shards/two", clips__csv=None, static__npy=None)
+    with pytest.raises(FeatureSetError, match=r"two/static\.npy: there is no such file"):
+        load_feature_set(tmp_path / "shards")
+
+
+@pytest.mark.parametrize("dtype", ["float64", ">f4"])
+def test_the_digest_is_of_the_numbers_and_not_of_their_storage(write_files, dtype):
+    features_dir = write_files()
+    digest = load_feature_set(features_dir).digest
+    static = np.load(features_dir / "static.npy")
+    np.save(features_dir / "static.npy", np.asfortranarray(static.astype(dtype)))
+    assert load_feature_set(features_dir).digest == digest
+
+
+@pytest.mark.parametrize("name", ["static.npy", "dynamic.npy", "labels.npy", "static_mask.npy"])
+def test_the_digest_changes_with_every_array(write_files, name):
+    features_dir = write_files(static_mask__npy=np.ones((4, 3), dtype=bool))
+    digest = load_feature_set(features_dir).digest
+    array = np.load(features_dir / name)
+    array.flat[-1] = 0
+    np.save(features_dir / name, array)
+    assert load_feature_set(features_dir).digest != digest
+
+
+def test_the_digest_changes_with_the_table(write_files):
+    features_dir = write_files()
+    digest = load_feature_set(features_dir).digest
+    table = (features_dir / "clips.csv").read_text(encoding="utf-8")
+    (features_dir / "clips.csv").write_text(table.replace(",v1", ",v2"), encoding="utf-8")
+    assert load_feature_set(features_dir).digest != digest
+
+
+def test_nan_in_a_shard_is_refused_with_the_row_of_that_shard(write_files, tmp_path):
+    features_dir = write_files(num_clips=8)
+    sharded_dir = split_into_shards(features_dir, tmp_path / "shards", [3, 8])
+    dynamic = np.load(sharded_dir / "shard-1" / "dynamic.npy")
+    dynamic[2, 4] = np.nan
+    np.save(sharded_dir / "shard-1" / "dynamic.npy", dynamic)
+    message = r"shard-1/dynamic\.npy: row 2 \(clip v2\.005\.mp4\) holds nan in column 4"
+    with pytest.raises(FeatureSetError, match=message):
+        load_feature_set(sharded_dir)
+
+
+def test_a_missing_directory_is_refused(tmp_path):
+    with pytest.raises(FeatureSetError, match="does not exist"):
+        load_feature_set(tmp_path / "none")
+
+
+def test_a_file_in_place_of_the_directory_is_refused(write_files):
+    with pytest.raises(FeatureSetError, match="is a file"):
+        load_feature_set(write_files() / "static.npy")
+
+
+def test_a_directory_without_features_is_refused(tmp_path):
+    with pytest.raises(FeatureSetError, match=r"holds no static\.npy"):
+        load_feature_set(tmp_path)
+
+
+def test_a_set_is_not_held_in_memory(write_files):
+    """64 MiB of features load in chunks, and reading a row brings in that row."""
+    features_dir = write_files(clips__csv=None, labels__npy=None, num_clips=64)
+    np.save(features_dir / "static.npy", np.zeros((64, 64, 4096), dtype=np.float32))
+    tracemalloc.start()
+    feature_set = load_feature_set(features_dir)
+    after_loading, _ = tracemalloc.get_traced_memory()
+    tracemalloc.reset_peak()
+    feature_set.static.read(np.array([5]))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    shutil.rmtree(features_dir)
+    assert after_loading < 4 * 2**20
+    assert peak - after_loading < 4 * 2**20
+
+
+def test_the_real_features_load_in_half_a_second(shared_data):
+    start = time.perf_counter()
+    feature_set = load_feature_set(shared_data / "first_impressions")
+    assert time.perf_counter() - start < 0.5
+    assert feature_set.static.shape == feature_set.dynamic.shape == (6000, 6)
+    assert feature_set.require_labels().shape == (6000, 5)
+    assert feature_set.clip_ids[0] == "--Ymqszjv54.001.mp4"
+    assert len(set(feature_set.groups.tolist())) == 2624

@@ -1,0 +1,154 @@
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.core.errors import AnnotationError, FeatureSetError
+from pipeline.core.traits import TRAITS
+from pipeline.data.feature_set import load_feature_set
+from pipeline.data.join import join_annotations, prepare_feature_set
+
+
+def annotations_of(**scores: float) -> pd.DataFrame:
+    """Each clip has one score for all traits; `__` stands for a dot."""
+    index = [name.replace("__", ".") for name in scores]
+    return pd.DataFrame({trait: list(scores.values()) for trait in TRAITS}, index=index)
+
+
+def test_labels_follow_the_clips_and_not_the_rows():
+    joined = join_annotations(annotations_of(a=0.1, b=0.2, c=0.3), ["c", "a"])
+    np.testing.assert_array_equal(joined.labels[:, 0], np.float32([0.3, 0.1]))
+    assert joined.is_labelled.all()
+    assert joined.unlabelled == ()
+    assert joined.unused_annotations == 1
+
+
+@pytest.mark.parametrize("clip", ["v.001", "v.001.mp4", "v.001.AVI"])
+@pytest.mark.parametrize("annotated", ["v__001", "v__001__mp4", "v__001__mkv"])
+def test_the_video_suffix_makes_no_difference(clip, annotated):
+    assert join_annotations(annotations_of(**{annotated: 0.5}), [clip]).is_labelled.all()
+
+
+def test_another_ending_makes_a_difference():
+    joined = join_annotations(annotations_of(v__001=0.5), ["v.002", "v"])
+    assert joined.unlabelled == ("v.002", "v")
+    assert joined.unused_annotations == 1
+
+
+def test_a_clip_without_annotation_has_no_invented_label():
+    joined = join_annotations(annotations_of(a=0.5), ["b", "a"])
+    assert np.isnan(joined.labels[0]).all()
+    assert joined.is_labelled.tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("annotated", "clips", "side"),
+    [
+        ({"a__mp4": 0.1, "a__avi": 0.2}, ["b"], "annotations"),
+        ({"b": 0.1}, ["a", "a.mp4"], "features"),
+    ],
+)
+def test_ids_that_name_the_same_clip_are_refused(annotated, clips, side):
+    with pytest.raises(AnnotationError, match=f"The {side} hold both 'a.*' and 'a.*'"):
+        join_annotations(annotations_of(**annotated), clips)
+
+
+@pytest.fixture
+def prepare(write_files, tmp_path):
+    """Return a function that prepares the four clips of `write_files` for the clips annotated."""
+
+    def prepare(annotated: list[str], *, changes: dict | None = None, **options):
+        features_dir = write_files("extracted", labels__npy=None, **(changes or {}))
+        scores = {clip: (number + 1) / 10 for number, clip in enumerate(annotated)}
+        path = tmp_path / "annotation.pkl"
+        path.write_bytes(pickle.dumps(dict.fromkeys(TRAITS, scores), protocol=2))
+        return prepare_feature_set(
+            annotations_paths=[path],
+            static_features=features_dir / "static.npy",
+            dynamic_features=features_dir / "dynamic.npy",
+            clips=features_dir / "clips.csv",
+            features_dir=tmp_path / "prepared",
+            **options,
+        )
+
+    return prepare
+
+
+IDS = ["v1.003.mp4", "v0.000.mp4", "v1.002.mp4", "v0.001.mp4"]
+
+
+def test_a_prepared_set_holds_the_features_and_the_labels_of_each_clip(prepare, tmp_path):
+    summary = prepare([*IDS, "v9.000.mp4"])
+    assert (summary.num_clips, summary.num_groups) == (4, 2)
+    assert (summary.unlabelled, summary.unused_annotations) == ((), 1)
+    prepared = load_feature_set(tmp_path / "prepared")
+    extracted = load_feature_set(tmp_path / "extracted")
+    np.testing.assert_array_equal(prepared.require_labels()[:, 2], np.float32([0.2, 0.4, 0.3, 0.1]))
+    rows = np.arange(4)
+    np.testing.assert_array_equal(prepared.static.read(rows), extracted.static.read(rows))
+    np.testing.assert_array_equal(prepared.dynamic.read(rows), extracted.dynamic.read(rows))
+    assert list(prepared.metadata["annotations"]) == ["annotation.pkl"]
+
+
+def test_the_group_is_derived_where_there_is_none_and_other_columns_are_kept(prepare, tmp_path):
+    table = pd.DataFrame({"clip_id": sorted(IDS), "age": ["1", "2", "3", "4"]})
+    prepare(IDS, changes={"clips__csv": table})
+    clips = load_feature_set(tmp_path / "prepared").clips
+    assert clips["group"].tolist() == ["v0", "v0", "v1", "v1"]
+    assert clips["age"].tolist() == ["1", "2", "3", "4"]
+
+
+def test_a_group_that_is_given_is_kept(prepare, tmp_path):
+    table = pd.DataFrame({"clip_id": sorted(IDS), "group": ["p", "q", "p", "r"]})
+    assert prepare(IDS, changes={"clips__csv": table}).num_groups == 3
+    assert load_feature_set(tmp_path / "prepared").groups.tolist() == ["p", "q", "p", "r"]
+
+
+def test_clips_without_annotation_are_refused_with_the_first_three(prepare, tmp_path):
+    message = r"3 of 4 clips have no annotation \(the first: v0\.001\.mp4, v1\.002\.mp4, v1\.003"
+    with pytest.raises(AnnotationError, match=message):
+        prepare(["v0.000.mp4"])
+    assert not (tmp_path / "prepared").exists()
+
+
+def test_clips_without_annotation_are_dropped_on_request(prepare, tmp_path):
+    mask = np.array([[True, False, False], [True] * 3, [True] * 3, [True, True, False]])
+    summary = prepare(
+        ["v1.003", "v0.000"], allow_unlabelled=True, changes={"static_mask__npy": mask}
+    )
+    assert summary.unlabelled == ("v0.001.mp4", "v1.002.mp4")
+    prepared = load_feature_set(tmp_path / "prepared")
+    extracted = load_feature_set(tmp_path / "extracted")
+    kept = np.array([0, 3])
+    assert prepared.clip_ids.tolist() == ["v0.000.mp4", "v1.003.mp4"]
+    np.testing.assert_array_equal(prepared.require_labels()[:, 0], np.float32([0.2, 0.1]))
+    np.testing.assert_array_equal(prepared.static.read(np.arange(2)), extracted.static.read(kept))
+    np.testing.assert_array_equal(prepared.static.read_mask(np.arange(2)), mask[kept])
+
+
+def test_a_set_is_not_prepared_without_a_single_label(prepare):
+    with pytest.raises(AnnotationError, match=r"4 of 4 clips .*Check that ids are spelled alike"):
+        prepare(["other"], allow_unlabelled=True)
+
+
+def test_a_mask_with_a_row_too_many_is_refused(prepare):
+    mask = np.ones((5, 3), dtype=bool)
+    with pytest.raises(FeatureSetError, match=r"static_mask\.npy: has shape \(5, 3\)"):
+        prepare(IDS, changes={"static_mask__npy": mask})
+
+
+def test_the_real_features_are_joined_to_their_labels(shared_data, tmp_path):
+    directory = shared_data / "first_impressions"
+    summary = prepare_feature_set(
+        annotations_paths=[directory / "annotation_training.pkl"],
+        static_features=directory / "static.npy",
+        dynamic_features=directory / "dynamic.npy",
+        clips=directory / "clips.csv",
+        features_dir=tmp_path / "prepared",
+    )
+    assert (summary.num_clips, summary.num_groups) == (6000, 2624)
+    prepared = load_feature_set(tmp_path / "prepared")
+    np.testing.assert_allclose(
+        prepared.require_labels(), np.load(directory / "labels.npy"), atol=1e-6
+    )

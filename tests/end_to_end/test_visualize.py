@@ -1,0 +1,115 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.files import write_json
+from pipeline.core.run_directory import RunDirectory
+from pipeline.workflows.illustration import FIGURE_FOLDERS, figure_specs
+from tests.figures.search_studies import study_content
+
+pytestmark = pytest.mark.slow
+
+FROM_THE_MODEL = ("model.keras", "evaluation.json", "attention.npz", "summary.json", "report.html")
+
+
+@pytest.fixture
+def copy(illustrated, tmp_path):
+    """A copy of the run without its figures."""
+    path = tmp_path / "copy"
+    shutil.copytree(illustrated.path, path)
+    for folder in FIGURE_FOLDERS:
+        shutil.rmtree(path / folder)
+    return RunDirectory(path)
+
+
+def pictures(run_dir: Path) -> set[str]:
+    return {path.name for folder in FIGURE_FOLDERS for path in (run_dir / folder).glob("*.png")}
+
+
+def test_training_ends_with_every_figure_and_a_report(illustrated):
+    assert pictures(illustrated.path) == {f"{name}.png" for name in figure_specs()}
+    report = illustrated.report_path.read_text()
+    assert report.count("<img") == len(figure_specs())
+
+
+def test_the_time_log_says_where_time_went(illustrated):
+    breakdown = json.loads((illustrated.time_dir / "time_logs.json").read_text())["breakdown"]
+    assert {"step", "validation", "callbacks", "checkpoint", "logging", "figures"} <= set(breakdown)
+    assert all(seconds >= 0 for seconds in breakdown.values())
+
+
+def test_a_run_is_drawn_again_in_other_formats(run_here, copy, tmp_path):
+    finished = run_here(
+        *("visualize", "--run_dir", copy.path, "--format", "svg,pdf", "--style", "paper"),
+        cwd=tmp_path,
+    )
+    assert finished.status == 0, finished.err
+    drawn = {path.suffix for path in (copy.path / FIGURE_FOLDERS[0]).iterdir()}
+    assert drawn == {".svg", ".pdf"}
+
+
+def test_a_truncated_log_is_named_and_told_anew_from_the_journal(run_here, copy, tmp_path):
+    log = copy.metrics_dir / "metrics_history.json"
+    log.write_text(log.read_text()[:200])
+    finished = run_here("visualize", "--run_dir", copy.path, cwd=tmp_path)
+    assert finished.status == 3
+    assert "metrics_history.json" in finished.out
+    assert pictures(copy.path) == {f"{name}.png" for name in figure_specs()}
+
+
+def test_without_log_and_journal_the_other_figures_are_drawn(run_here, copy, tmp_path):
+    shutil.rmtree(copy.metrics_dir)
+    copy.journal_path.unlink()
+    finished = run_here("visualize", "--run_dir", copy.path, cwd=tmp_path)
+    assert finished.status == 3
+    assert "metrics_history.json" in finished.out
+    assert {"calibration.png", "trait_attention.png", "batch_time_analysis.png"} <= pictures(
+        copy.path
+    )
+    assert "train_val_loss.png" not in pictures(copy.path)
+
+
+def test_a_run_that_was_killed_shows_what_it_had(run_here, copy, tmp_path):
+    for name in FROM_THE_MODEL:
+        (copy.path / name).unlink()
+    shutil.rmtree(copy.path / "predictions")
+    finished = run_here("visualize", "--run_dir", copy.path, cwd=tmp_path)
+    assert finished.status == 3
+    assert "evaluation.json" in finished.out
+    assert {"training_dashboard.png", "trait_comparison.png"} <= pictures(copy.path)
+    assert copy.report_path.exists()
+
+
+def test_a_search_is_drawn_from_its_record(run_here, tmp_path):
+    write_json(RunDirectory(tmp_path).study_path, study_content(12))
+    finished = run_here("visualize", "--run_dir", tmp_path, cwd=tmp_path)
+    assert finished.status == 0, finished.out + finished.err
+    assert "not drawn: pareto_front: needs two objectives" in finished.out
+    assert "7 figures drawn" in finished.out
+    assert "report" not in finished.out
+    assert len(list((tmp_path / "search_visualizations").glob("*.png"))) == 7
+
+
+def test_a_damaged_record_of_a_search_is_named(run_here, tmp_path):
+    study = RunDirectory(tmp_path).study_path
+    write_json(study, study_content(12) | {"trials": 3})
+    finished = run_here("visualize", "--run_dir", tmp_path, cwd=tmp_path)
+    assert finished.status == 3
+    assert f"missing: {study}: is not the record of a search" in finished.out
+
+
+def test_a_directory_without_a_run_is_refused(run_here, tmp_path):
+    finished = run_here("visualize", "--run_dir", tmp_path, cwd=tmp_path)
+    assert finished.status == 2
+    assert str(tmp_path) in finished.err
+    assert len(finished.err.splitlines()) == 1
+
+
+def test_the_artifacts_of_a_tracked_run_are_enough(run_here, illustrated, workspace):
+    link = json.loads(illustrated.tracking_path.read_text())
+    finished = run_here("visualize", "--run_id", link["run_id"], cwd=workspace)
+    assert finished.status == 0, finished.out + finished.err
+    fetched = workspace / "results" / link["run_id"]
+    assert pictures(fetched) == {f"{name}.png" for name in figure_specs()}

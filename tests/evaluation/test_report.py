@@ -1,0 +1,153 @@
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.core.errors import PipelineError, RunError
+from pipeline.evaluation.conformal import calibrate
+from pipeline.evaluation.coverage import measure_coverage
+from pipeline.evaluation.intervals import cluster_bootstrap
+from pipeline.evaluation.predictions import Predictions
+from pipeline.evaluation.report import build_report, read_report, write_report
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "evaluation_schema.json"
+
+
+def some_predictions(num_clips=12):
+    numbers = np.random.default_rng(0)
+    return Predictions(
+        clip_ids=[f"c{index}" for index in range(num_clips)],
+        groups=[f"g{index // 2}" for index in range(num_clips)],
+        y_pred=numbers.random((num_clips, 5)),
+        y_true=numbers.random((num_clips, 5)),
+    )
+
+
+def report_of(predictions, **options):
+    baselines = {"training_mean": np.full_like(predictions.y_pred, 0.5)}
+    return build_report(
+        predictions, baselines, **{"split": "test", "num_resamples": 20, "seed": 0} | options
+    )
+
+
+def some_coverage():
+    calibrated_on, judged = some_predictions(20), some_predictions()
+    calibration = calibrate(calibrated_on.y_true, calibrated_on.y_pred, calibrated_on.groups)
+    return measure_coverage(calibration, judged, num_resamples=20, seed=0)
+
+
+def shape_of(value):
+    """Replace every leaf by the name of its type, and write the innermost objects as one line."""
+    if not isinstance(value, dict):
+        return type(value).__name__
+    shapes = {key: shape_of(item) for key, item in value.items()}
+    if any(isinstance(item, dict) for item in value.values()):
+        return shapes
+    return ", ".join(f"{key}: {name}" for key, name in shapes.items())
+
+
+def test_the_json_has_the_published_shape():
+    report = report_of(
+        some_predictions(),
+        by={"gender": ["female", "male"] * 6},
+        group_overlap={"num_shared_groups": 0, "share_of_clips": 0.0},
+        intervals=some_coverage(),
+    )
+    assert shape_of(report.to_json()) == json.loads(GOLDEN.read_text())
+
+
+def test_metrics_and_baselines_are_those_of_the_cluster_bootstrap():
+    predictions = some_predictions()
+    report = report_of(predictions)
+    options = {"groups": predictions.groups, "num_resamples": 20, "seed": 0}
+    y_true = predictions.y_true
+    assert report.metrics == cluster_bootstrap(y_true, predictions.y_pred, **options)
+    assert report.baselines["training_mean"] == cluster_bootstrap(
+        y_true, np.full((12, 5), 0.5), **options
+    )
+    assert (report.num_clips, report.num_groups) == (12, 6)
+
+
+def test_a_breakdown_scores_the_clips_of_each_value():
+    predictions = some_predictions()
+    ages = np.array([20] * 7 + [30] * 5)
+    subset = report_of(predictions, by={"age": ages}).by["age"]["30"]
+    assert (subset.num_clips, subset.num_groups) == (5, 3)
+    expected = np.abs(predictions.y_true - predictions.y_pred)[7:].mean()
+    assert subset.metrics["mae"]["mean"].value == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("missing", [None, math.nan, "", pd.NA])
+def test_clips_without_a_value_are_kept_apart(missing):
+    found = report_of(some_predictions(), by={"gender": ["male"] * 8 + [missing] * 4}).by["gender"]
+    assert {value: subset.num_clips for value, subset in found.items()} == {
+        "(missing)": 4,
+        "male": 8,
+    }
+
+
+def test_a_value_of_one_group_has_no_interval():
+    found = report_of(some_predictions(), by={"gender": ["x"] * 2 + ["y"] * 10}).to_json()
+    mae = found["by"]["gender"]["x"]["metrics"]["mae"]["mean"]
+    assert mae["low"] is None
+    assert mae["high"] is None
+    assert mae["value"] > 0
+
+
+def test_a_column_of_more_than_fifty_values_is_refused():
+    predictions = some_predictions(51)
+    report_of(predictions, by={"age": [*range(50), 0]}, num_resamples=1)
+    with pytest.raises(PipelineError, match="column 'age' has 51 distinct values, at most 50"):
+        report_of(predictions, by={"age": range(51)})
+
+
+def test_predictions_without_annotations_are_refused():
+    known = some_predictions()
+    unknown = Predictions(clip_ids=known.clip_ids, groups=known.groups, y_pred=known.y_pred)
+    with pytest.raises(RunError, match="the test predictions have no annotated scores"):
+        report_of(unknown)
+
+
+def test_a_column_of_other_clips_is_refused():
+    with pytest.raises(ValueError, match="column 'age' has 3 values for 12 clips"):
+        report_of(some_predictions(), by={"age": [1, 2, 3]})
+
+
+def test_a_written_report_reads_back_the_same(tmp_path):
+    report = report_of(
+        some_predictions(),
+        by={"gender": ["a", "b"] * 6},
+        group_overlap={"num_shared_groups": 3},
+        intervals=some_coverage(),
+    )
+    write_report(tmp_path / "evaluation.json", report)
+    assert read_report(tmp_path / "evaluation.json") == report
+
+
+def test_a_report_from_before_there_were_prediction_intervals_is_read(tmp_path):
+    value = report_of(some_predictions()).to_json()
+    del value["intervals"]
+    (tmp_path / "evaluation.json").write_text(json.dumps(value))
+    assert read_report(tmp_path / "evaluation.json").intervals is None
+
+
+def test_an_interval_that_does_not_exist_reads_back_as_nan(tmp_path):
+    write_report(tmp_path / "evaluation.json", report_of(some_predictions(2)))
+    found = read_report(tmp_path / "evaluation.json").metrics["mae"]["mean"]
+    assert math.isnan(found.low)
+    assert math.isfinite(found.value)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"split": "test"}', "null"])
+def test_a_file_that_is_no_report_is_refused_by_name(tmp_path, content):
+    (tmp_path / "evaluation.json").write_text(content)
+    with pytest.raises(RunError, match=r"evaluation.json: is not an evaluation report"):
+        read_report(tmp_path / "evaluation.json")
+
+
+def test_a_missing_report_is_refused_by_name(tmp_path):
+    with pytest.raises(PipelineError, match=r"evaluation.json: there is no such file"):
+        read_report(tmp_path / "evaluation.json")

@@ -1,0 +1,80 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.core.calibration import Calibration, uncalibrated
+from pipeline.core.errors import ConfigError
+from pipeline.core.traits import TRAITS
+from pipeline.evaluation.score_table import check_table_path, score_table, write_table
+
+READ = {
+    ".csv": lambda path: pd.read_csv(path, dtype={"clip_id": str}),
+    ".npy": lambda path: pd.DataFrame(np.load(path, allow_pickle=False)),
+    ".parquet": pd.read_parquet,
+}
+
+
+@pytest.fixture
+def table():
+    calibration = Calibration(
+        level=0.9, half_widths=np.full(5, 0.2), num_groups=20, num_clips=20, clips="validation"
+    )
+    y_pred = np.random.default_rng(0).random((4, 5)).astype(np.float32)
+    return score_table(["a.001", "007", "-x.002", "Zoë, live"], y_pred, calibration)
+
+
+def test_the_columns_are_the_clip_and_each_trait_with_its_interval(table):
+    expected = ["clip_id"]
+    for trait in TRAITS:
+        expected += [trait, f"{trait}_low", f"{trait}_high"]
+    assert list(table.columns) == expected
+
+
+def test_a_score_lies_in_its_interval(table):
+    for trait in TRAITS:
+        assert (table[f"{trait}_low"] <= table[trait]).all()
+        assert (table[trait] <= table[f"{trait}_high"]).all()
+
+
+def test_without_calibration_the_intervals_are_the_whole_range():
+    table = score_table(["a"], np.full((1, 5), 0.5), uncalibrated())
+    assert table[["openness_low", "openness_high"]].to_numpy().tolist() == [[0.0, 1.0]]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".npy", ".parquet"])
+def test_every_format_reads_back_the_same(table, tmp_path, suffix):
+    path = tmp_path / "below" / f"scores{suffix}"
+    write_table(path, table)
+    pd.testing.assert_frame_equal(READ[suffix](path), table, check_dtype=False, rtol=0, atol=0)
+
+
+def test_a_write_that_fails_leaves_what_was_there(table, tmp_path, monkeypatch):
+    path = tmp_path / "scores.csv"
+    path.write_text("before")
+
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_table(path, table)
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["scores.xlsx", "scores", "scores.CSV", ".csv/"])
+def test_a_suffix_that_names_no_format_is_refused_with_those_that_do(tmp_path, name):
+    with pytest.raises(ConfigError, match=r"use one of \.csv, \.npy, \.parquet"):
+        check_table_path(tmp_path / name)
+
+
+def test_a_directory_in_the_way_is_refused(tmp_path):
+    (tmp_path / "scores.csv").mkdir()
+    with pytest.raises(ConfigError, match="is a directory"):
+        check_table_path(tmp_path / "scores.csv")
+
+
+def test_a_file_in_place_of_a_directory_is_refused(tmp_path):
+    (tmp_path / "results").touch()
+    with pytest.raises(ConfigError, match="is a file, not a directory"):
+        check_table_path(tmp_path / "results" / "scores.csv")

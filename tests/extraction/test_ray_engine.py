@@ -1,0 +1,102 @@
+"""Actors of Ray do what processes do."""
+
+import os
+
+import pytest
+
+from pipeline.config.extraction import ExtractionConfig
+from pipeline.core.errors import ExtractionError
+from pipeline.extraction.ray_engine import run_on_ray
+from pipeline.extraction.sources import ClipSource
+from pipeline.extraction.worker import Job, Result, Task
+
+ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster():
+    ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+class OddActor:
+    """Dies, stumbles or hangs by the name of its clip."""
+
+    def __init__(self, job):
+        del job
+
+    def do(self, task):
+        import os
+        import time
+
+        kind = task.source.clip_id.partition("-")[0]
+        first_time = not task.path.exists()
+        task.path.touch()
+        if kind == "dies" or (kind == "stumbles" and first_time):
+            os._exit(3)
+        if kind == "hangs":
+            time.sleep(600)
+        return Result(clip_id=task.source.clip_id)
+
+
+class Unready:
+    """Cannot be set up."""
+
+    def __init__(self, job):
+        raise ValueError("weights are missing")
+
+    def do(self, task):
+        return task
+
+
+def run(tmp_path, *names, limit=60.0, actor_class=OddActor):
+    config = ExtractionConfig(time_limit_seconds=limit)
+    job = Job(config=config, has_videos=True, has_faces=False, has_flow=False)
+    tasks = [
+        Task(source=ClipSource(clip_id=name), path=tmp_path / name, made_with="", with_strip=False)
+        for name in names
+    ]
+    results = run_on_ray(job, tasks, num_workers=2, actor_class=actor_class)
+    return {result.clip_id: result for result in results}
+
+
+def test_every_clip_is_done_and_one_whose_actor_dies_costs_itself(tmp_path):
+    results = run(tmp_path, "good-1", "dies-1", "stumbles-1", "good-2")
+    assert results["dies-1"].stage == "crash"
+    assert sorted(name for name, result in results.items() if result.is_done) == [
+        "good-1",
+        "good-2",
+        "stumbles-1",
+    ]
+
+
+def test_a_clip_that_takes_too_long_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.extraction.ray_engine._SETUP_SECONDS", 10.0)
+    results = run(tmp_path, "hangs-1", "good-1", limit=1.0)
+    assert results["hangs-1"].stage == "time"
+    assert results["good-1"].is_done
+
+
+def test_an_actor_that_cannot_be_set_up_says_why(tmp_path):
+    with pytest.raises(ExtractionError, match="weights are missing"):
+        run(tmp_path, "good-1", actor_class=Unready)
+
+
+def test_features_made_on_ray_are_those_made_in_processes(tmp_path, clips):
+    from pipeline.data.feature_set import load_feature_set
+    from pipeline.extraction.run import extract_features
+
+    for engine in ("local", "ray"):
+        extract_features(
+            features_dir=tmp_path / engine,
+            videos_dir=clips[0].parent,
+            num_workers=1,
+            engine=engine,
+        )
+    one, other = (load_feature_set(tmp_path / engine) for engine in ("local", "ray"))
+    assert one.num_clips == other.num_clips == len(clips)
+    assert one.digest == other.digest
+    assert os.environ.get("RAY_ADDRESS") is None

@@ -1,0 +1,74 @@
+"""Instants are spread over the whole clip, by time."""
+
+import hypothesis.strategies as st
+import numpy as np
+from hypothesis import given
+
+from pipeline.extraction.sampling import choose_instants, choose_windows, nearest
+
+TIMES = st.lists(st.integers(1, 400), min_size=1, max_size=200).map(
+    lambda steps: np.cumsum([0, *steps]) / 1000
+)
+
+
+def test_instants_are_the_centres_of_equal_parts():
+    seconds = np.arange(101) / 10  # 0 to 10 s
+    assert choose_instants(seconds, 5).tolist() == [10, 30, 50, 70, 90]
+
+
+def test_instants_follow_time_and_not_frame_numbers():
+    seconds = np.concatenate([np.arange(90) / 90, 1 + np.arange(11)])  # dense, then sparse
+    chosen = seconds[choose_instants(seconds, 4)]
+    np.testing.assert_allclose(chosen, [1, 4, 7, 10], atol=0.5)
+
+
+def test_a_clip_with_fewer_frames_than_steps_gives_each_frame_once():
+    assert choose_instants(np.arange(3) / 30, 16).tolist() == [0, 1, 2]
+
+
+@given(seconds=TIMES, num_steps=st.integers(1, 32))
+def test_no_frame_is_chosen_twice_whatever_the_rate(seconds, num_steps):
+    chosen = choose_instants(seconds, num_steps)
+    assert len(chosen) == min(num_steps, len(seconds))
+    assert (np.diff(chosen) > 0).all()
+    assert 0 <= chosen[0] <= chosen[-1] < len(seconds)
+
+
+@given(seconds=TIMES, num_steps=st.integers(1, 32), num_pairs=st.integers(1, 6))
+def test_windows_stay_within_the_clip_and_go_forward(seconds, num_steps, num_pairs):
+    instants = choose_instants(seconds, num_steps)
+    windows = choose_windows(seconds, instants, num_pairs=num_pairs, pair_seconds=1 / 30)
+    if len(seconds) <= num_pairs:
+        assert windows.shape == (len(instants), 1)
+    else:
+        assert windows.shape == (len(instants), num_pairs + 1)
+        assert (np.diff(windows, axis=1) > 0).all()
+        assert windows.max() < len(seconds)
+
+
+def test_the_second_frame_of_a_pair_is_the_nearest_in_time():
+    seconds = np.arange(0, 60) / 60  # 60 frames a second: 1/30 s is two frames on
+    windows = choose_windows(seconds, np.array([0, 10]), num_pairs=1, pair_seconds=1 / 30)
+    assert windows.tolist() == [[0, 2], [10, 12]]
+
+
+def test_a_slow_clip_pairs_a_frame_with_its_successor():
+    seconds = np.arange(10) / 5.0
+    windows = choose_windows(seconds, np.array([4]), num_pairs=1, pair_seconds=1 / 30)
+    assert windows.tolist() == [[4, 5]]
+
+
+def test_a_window_at_the_end_is_moved_back_into_the_clip():
+    seconds = np.arange(10) / 30
+    windows = choose_windows(seconds, np.array([9]), num_pairs=2, pair_seconds=1 / 30)
+    assert windows.tolist() == [[7, 8, 9]]
+
+
+def test_the_nearest_value_is_found_at_both_ends():
+    assert nearest(np.array([0.0, 1.0, 2.0]), np.array([-5.0, 0.4, 0.6, 9.0])).tolist() == [
+        0,
+        0,
+        1,
+        2,
+    ]
+    assert nearest(np.array([3.0]), np.array([0.0, 9.0])).tolist() == [0, 0]

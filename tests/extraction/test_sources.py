@@ -1,0 +1,118 @@
+"""Clips are found wherever they lie, and joined by their names."""
+
+import os
+
+import pytest
+
+from pipeline.core.errors import ExtractionError
+from pipeline.extraction.sources import (
+    FLOW_SUFFIXES,
+    IMAGE_SUFFIXES,
+    find_folders,
+    find_sources,
+    find_videos,
+    join_sources,
+)
+
+
+@pytest.fixture
+def make(tmp_path):
+    def make(*names):
+        for name in names:
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"x")
+        return tmp_path
+
+    return make
+
+
+def test_videos_are_found_in_folders_and_named_by_their_files(make):
+    root = make("b/x.001.mp4", "a/y.MKV", "z.webm", "notes.txt", "a/cover.jpg")
+    assert {
+        name: path.relative_to(root).as_posix() for name, path in find_videos(root).items()
+    } == {
+        "y.MKV": "a/y.MKV",
+        "x.001.mp4": "b/x.001.mp4",
+        "z.webm": "z.webm",
+    }
+
+
+def test_videos_that_share_a_name_are_named_by_their_paths(make):
+    root = make("anna/1.mp4", "bert/1.mp4", "bert/2.mp4")
+    assert list(find_videos(root)) == ["anna/1.mp4", "bert/1.mp4", "bert/2.mp4"]
+
+
+def test_hidden_files_and_folders_are_left_out(make):
+    assert list(find_videos(make(".cache/a.mp4", "._b.mp4", "c.mp4"))) == ["c.mp4"]
+
+
+def test_names_may_hold_spaces_dashes_and_any_script(make):
+    names = ["-AmM .003.mp4", "лицо.mp4", "顔 1.mp4", "a'b\"c;$(x).mp4"]
+    assert sorted(find_videos(make(*names))) == sorted(names)
+
+
+@pytest.mark.parametrize("name", ["none", "a.mp4"])
+def test_a_directory_that_is_none_is_refused(make, name):
+    with pytest.raises(ExtractionError, match="expected a directory"):
+        find_videos(make("a.mp4") / name)
+
+
+def test_a_directory_without_videos_is_refused_with_the_endings_that_count(make):
+    with pytest.raises(ExtractionError, match=r"holds no video \(\.avi, .*\.webm\)"):
+        find_videos(make("a.txt"))
+
+
+def test_a_folder_of_images_is_a_clip(make):
+    root = make("faces/v.001/face_1.jpg", "faces/v.001/face_2.jpg", "faces/w/deep/1.png", "faces/x")
+    folders = find_folders(root / "faces", IMAGE_SUFFIXES)
+    assert sorted(folders) == ["deep", "v.001"]
+
+
+def test_images_that_lie_loose_are_no_clip(make):
+    with pytest.raises(ExtractionError, match="one folder for each clip"):
+        find_folders(make("a.png"), IMAGE_SUFFIXES)
+
+
+def test_what_there_is_of_a_clip_is_joined_with_or_without_its_suffix(make):
+    root = make("v/a.001.mp4", "f/a.001/1.png", "o/a.001.mp4/1.npy")
+    sources, failed = find_sources(root / "v", root / "f", root / "o")
+    (source,) = sources
+    assert failed == []
+    assert source.clip_id == "a.001.mp4"
+    assert source.video == root / "v" / "a.001.mp4"
+    assert source.face_dir == root / "f" / "a.001"
+    assert source.flow_dir == root / "o" / "a.001.mp4"
+
+
+def test_a_clip_of_which_a_part_is_missing_is_listed(make):
+    root = make("f/a/1.png", "f/b/1.png", "o/b/1.npy", "o/c/1.npy")
+    sources, failed = find_sources(None, root / "f", root / "o")
+    assert [source.clip_id for source in sources] == ["b"]
+    assert sorted(result.clip_id for result in failed) == ["a", "c"]
+    assert {result.stage for result in failed} == {"open"}
+
+
+def test_directories_that_share_no_clip_are_refused(make):
+    root = make("f/a/1.png", "o/c/1.npy")
+    with pytest.raises(ExtractionError, match="none of 2 clips can be used"):
+        find_sources(None, root / "f", root / "o")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX only")
+def test_a_name_that_is_no_text_is_listed(make):
+    root = make("a.mp4")
+    (root / os.fsdecode(b"b\xff.mp4")).write_bytes(b"x")
+    sources, failed = find_sources(root, None, None)
+    assert [source.clip_id for source in sources] == ["a.mp4"]
+    assert [(result.clip_id, result.stage) for result in failed] == [("b\ufffd.mp4", "name")]
+
+
+def test_the_order_is_that_of_the_ids(make):
+    root = make("b/1.mp4", "a/2.mp4")
+    assert [source.clip_id for source in find_sources(root, None, None)[0]] == ["1.mp4", "2.mp4"]
+
+
+def test_one_kind_of_source_is_enough_for_a_join():
+    assert join_sources(videos={}, face_dirs=None, flow_dirs=None) == ([], [])
+    assert {".npy"} == FLOW_SUFFIXES

@@ -1,0 +1,141 @@
+"""A file is known by its packets: when frames are shown, and how much of it is missing."""
+
+import struct
+
+import av
+import numpy as np
+import pytest
+
+from pipeline.extraction.failures import ClipError
+from pipeline.extraction.video import read_timeline
+from tests.extraction.drawn_videos import decode_all, draw_frames, write_video
+
+
+@pytest.fixture
+def video(tmp_path):
+    return write_video(tmp_path / "a.mp4", draw_frames(60))
+
+
+def test_timestamps_are_those_of_the_frames_that_a_decoder_shows(clips):
+    for clip in clips:
+        assert read_timeline(clip).pts.tolist() == sorted(decode_all(clip))
+
+
+def test_a_whole_clip_is_covered(clips):
+    for clip in clips:
+        timeline = read_timeline(clip)
+        assert timeline.coverage == pytest.approx(1.0, abs=0.001)
+        assert timeline.duration_seconds == pytest.approx(15.3, abs=0.02)
+        assert not timeline.is_variable
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.mp4", "libx264"),
+        ("a.mkv", "libx264"),
+        ("a.mov", "libx265"),
+        ("a.webm", "libvpx-vp9"),
+        ("a.avi", "mpeg4"),
+        ("b.avi", "libx264"),
+    ],
+)
+def test_any_container_gives_the_times_of_its_frames(tmp_path, name, codec):
+    path = write_video(tmp_path / name, draw_frames(31), codec=codec)
+    timeline = read_timeline(path)
+    assert timeline.pts.tolist() == sorted(decode_all(path))
+    np.testing.assert_allclose(timeline.seconds, np.arange(31) / 30, atol=0.002)
+    assert timeline.coverage == pytest.approx(1.0, abs=0.04)
+
+
+def test_a_variable_rate_shows_in_the_times(tmp_path):
+    ticks = [0, 33, 66, 300, 333, 700, 733, 766, 1500, 1533]
+    path = write_video(tmp_path / "a.mkv", draw_frames(10), ticks=ticks)
+    timeline = read_timeline(path)
+    np.testing.assert_allclose(timeline.seconds * 1000, ticks, atol=1)
+    assert timeline.is_variable
+
+
+def test_a_cut_file_covers_less_than_it_states(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (60, 64, 64, 3), dtype=np.uint8)
+    content = write_video(tmp_path / "whole.mp4", list(noise)).read_bytes()
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(content[: int(len(content) * 0.6)])
+    assert 0.2 < read_timeline(cut).coverage < 0.8
+
+
+def test_frames_that_an_edit_list_cuts_away_are_not_shown(tmp_path):
+    whole = write_video(tmp_path / "a.mp4", draw_frames(60))
+    path = tmp_path / "edited.mp4"
+    path.write_bytes(_with_edit(whole.read_bytes(), skip_share=0.5))
+    assert sorted(decode_all(path)) == read_timeline(path).pts.tolist()
+    assert len(read_timeline(path).pts) < 40
+
+
+def _with_edit(content, *, skip_share):
+    """Let the edit list of the only track begin in the middle of it."""
+    start = content.index(b"elst")
+    duration, media_time = struct.unpack(">Ii", content[start + 12 : start + 20])
+    timescale_at = content.index(b"mdhd") + 16
+    (timescale,) = struct.unpack(">I", content[timescale_at : timescale_at + 4])
+    skipped = int(duration / 1000 * skip_share * timescale) + media_time
+    kept = int(duration * (1 - skip_share))
+    return content[: start + 12] + struct.pack(">Ii", kept, skipped) + content[start + 20 :]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "not a readable video"),
+        (b"this is a text and no video" * 40, "not a readable video"),
+        (np.random.default_rng(0).bytes(20_000), "not a readable video"),
+    ],
+    ids=["empty", "text", "noise"],
+)
+def test_what_is_no_video_is_refused_with_a_reason(tmp_path, content, reason):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(content)
+    with pytest.raises(ClipError, match=reason) as refusal:
+        read_timeline(path)
+    assert refusal.value.stage == "open"
+
+
+def test_a_file_without_its_index_is_refused(tmp_path, video):
+    content = video.read_bytes()
+    (tmp_path / "b.mp4").write_bytes(content[: content.index(b"moov") - 4] + content[-4000:])
+    with pytest.raises(ClipError, match="not a readable video"):
+        read_timeline(tmp_path / "b.mp4")
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ClipError, match="No such file"):
+        read_timeline(tmp_path / "none.mp4")
+
+
+def test_a_file_with_sound_only_is_refused(tmp_path):
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000)
+        frame = av.AudioFrame.from_ndarray(
+            np.zeros((1, 1024), dtype=np.float32), format="fltp", layout="mono"
+        )
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with pytest.raises(ClipError, match="no video stream"):
+        read_timeline(path)
+
+
+def test_a_playlist_that_is_called_a_video_opens_no_other_file(tmp_path, video):
+    playlist = tmp_path / "list.mp4"
+    playlist.write_text(f"ffconcat version 1.0\nfile {video.name}\n")
+    with pytest.raises(ClipError, match="not a readable video"):
+        read_timeline(playlist)
+    playlist.write_text(f"#EXTM3U\n#EXTINF:2,\n{video.name}\n#EXT-X-ENDLIST\n")
+    with pytest.raises(ClipError, match="not a readable video"):
+        read_timeline(playlist)
+
+
+def test_the_ending_of_a_name_does_not_matter(tmp_path):
+    path = write_video(tmp_path / "a.avi", draw_frames(9), container_format="matroska")
+    assert len(read_timeline(path).pts) == 9

@@ -1,0 +1,50 @@
+import keras
+import numpy as np
+import pytest
+
+from pipeline.core.errors import ModelError
+from pipeline.models.encoders import build_encoder
+
+
+@pytest.fixture
+def backbone(tmp_path):
+    """A saved model from pictures of any size to vectors, with its own preprocessing."""
+    layers = [
+        keras.Input((None, None, 3)),
+        keras.layers.Rescaling(1 / 255),
+        keras.layers.Conv2D(4, 3),
+        keras.layers.GlobalAveragePooling2D(),
+    ]
+    model = keras.Sequential(layers, name="backbone")
+    model.save(tmp_path / "backbone.keras")
+    return tmp_path / "backbone.keras", model
+
+
+def test_a_small_network_makes_a_vector_of_a_picture_and_comes_frozen():
+    encoder = build_encoder("conv", (16, 16, 3), name="static_encoder")
+    assert encoder(np.zeros((2, 16, 16, 3), np.float32)).shape == (2, 64)
+    assert encoder.trainable_weights == []
+    assert encoder.name == "static_encoder"
+
+
+def test_a_saved_network_keeps_its_weights_and_comes_frozen(backbone):
+    path, model = backbone
+    encoder = build_encoder(str(path), (16, 16, 3), name="static_encoder")
+    pictures = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3)).astype(np.float32)
+    np.testing.assert_array_equal(encoder(pictures), model(pictures))
+    assert encoder.trainable_weights == []
+    assert encoder.name == "static_encoder"
+
+
+def test_a_saved_network_for_other_pictures_is_refused(backbone):
+    path, _ = backbone
+    with pytest.raises(ModelError, match=r"but the pictures have the shape \(16, 16, 2\)"):
+        build_encoder(str(path), (16, 16, 2), name="dynamic_encoder")
+
+
+def test_a_saved_network_that_makes_no_vectors_is_refused(tmp_path):
+    keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(4, 3)]).save(
+        tmp_path / "maps.keras"
+    )
+    with pytest.raises(ModelError, match="pooling='avg'"):
+        build_encoder(str(tmp_path / "maps.keras"), (16, 16, 3), name="static_encoder")

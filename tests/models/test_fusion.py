@@ -1,0 +1,80 @@
+from typing import get_args
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline.config.schema import Fusion
+from pipeline.models import FUSIONS
+
+
+def test_configurations_know_every_fusion():
+    assert set(FUSIONS) == set(get_args(Fusion))
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_every_fusion_scores_five_traits(fusion, vectors):
+    scores = np.asarray(vectors.build(fusion=fusion)(vectors.values))
+    assert scores.shape == (12, 5)
+    assert scores.dtype == np.float32
+    assert ((scores > 0) & (scores < 1)).all()
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_a_gradient_reaches_every_trainable_weight(fusion, mixed, labels):
+    model = mixed.build(fusion=fusion, dropout_rate=0.3)
+    with tf.GradientTape() as tape:
+        loss = keras.ops.mean((model(mixed.values, training=True) - labels) ** 2)
+    gradients = tape.gradient(loss, [weight.value for weight in model.trainable_weights])
+    idle = [
+        weight.path
+        for weight, gradient in zip(model.trainable_weights, gradients, strict=True)
+        if gradient is None or not np.any(np.abs(gradient) > 1e-9)
+    ]
+    assert idle == []
+
+
+@pytest.mark.parametrize(
+    ("fusion", "ignored"), [("static_only", "dynamic"), ("dynamic_only", "static")]
+)
+def test_a_single_stream_ignores_the_other_to_the_bit(fusion, ignored, sequences):
+    model = sequences.build(fusion=fusion)
+    others = {**sequences.inputs, ignored: 100 * sequences.inputs[ignored]}
+    others[f"{ignored}_mask"] = ~sequences.inputs[f"{ignored}_mask"]
+    np.testing.assert_array_equal(model(sequences.values), model(list(others.values())))
+
+
+@pytest.mark.parametrize("fusion", ["cross_attention", "concat", "gated", "late"])
+@pytest.mark.parametrize("stream", ["static", "dynamic"])
+def test_a_fusion_uses_both_streams(fusion, stream, vectors):
+    model = vectors.build(fusion=fusion)
+    others = {**vectors.inputs, stream: -vectors.inputs[stream]}
+    assert not np.allclose(model(vectors.values), model(list(others.values())), atol=1e-4)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_what_padding_holds_changes_no_prediction(fusion, sequences):
+    model = sequences.build(fusion=fusion)
+    expected = np.asarray(model(sequences.values))
+    for stream in ("static", "dynamic"):
+        sequences.inputs[stream][~sequences.inputs[f"{stream}_mask"]] = 1e30
+    np.testing.assert_array_equal(model(sequences.values), expected)
+
+
+@pytest.mark.parametrize("fusion", ["cross_attention", "late", "static_only"])
+def test_the_order_of_the_steps_matters(fusion, sequences):
+    model = sequences.build(fusion=fusion, static_masked=False, dynamic_masked=False)
+    static, dynamic = sequences.inputs["static"], sequences.inputs["dynamic"]
+    assert not np.allclose(model([static, dynamic]), model([static[:, ::-1], dynamic]), atol=1e-5)
+
+
+@pytest.mark.parametrize("fusion", ["cross_attention", "static_only"])
+def test_without_the_linear_skip_nothing_else_changes(fusion, vectors):
+    keras.utils.set_random_seed(0)
+    with_skip = vectors.build(fusion=fusion)
+    keras.utils.set_random_seed(0)
+    without = vectors.build(fusion=fusion, linear_skip=False)
+    # The skip starts at zero.
+    np.testing.assert_array_equal(with_skip(vectors.values), without(vectors.values))
+    assert len(with_skip.weights) == len(without.weights) + 1

@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+
+from pipeline.core.errors import ModelError
+from pipeline.core.seeds import generator
+from pipeline.models.heads import LinearSkip, StreamMixture, TraitHead, TraitScores
+from tests.models.layer_checks import check_layer
+
+MEAN = np.array([0.5, 0.6, 0.3, 0.0, 1.0])
+
+
+def normal(name, *shape):
+    return generator(0, name).normal(size=shape).astype("float32")
+
+
+@pytest.mark.parametrize("num_features", [1, 5], ids=["shared", "per trait"])
+def test_the_head_keeps_the_promises_of_a_layer(num_features, tmp_path):
+    check_layer(
+        TraitHead,
+        {"dropout_rate": 0.2},
+        {"inputs": normal("features", 4, num_features, 8)},
+        output_shape=(4, 5),
+        num_trainable=1,
+        tmp_path=tmp_path,
+    )
+
+
+def test_the_linear_skip_keeps_them(tmp_path):
+    check_layer(
+        LinearSkip,
+        {},
+        {"inputs": normal("inputs", 4, 3)},
+        output_shape=(4, 5),
+        num_trainable=1,
+        tmp_path=tmp_path,
+    )
+
+
+def test_the_mixture_keeps_them(tmp_path):
+    check_layer(
+        StreamMixture,
+        {},
+        {"first": normal("first", 4, 5), "second": normal("second", 4, 5)},
+        output_shape=(4, 5),
+        num_trainable=1,
+        tmp_path=tmp_path,
+    )
+
+
+def test_each_trait_reads_its_own_features_with_its_own_weights():
+    head = TraitHead(dropout_rate=0.0)
+    features = normal("features", 2, 5, 8)
+    logits = np.asarray(head(features))
+    features[:, 3] = normal("others", 2, 8)
+    changed = np.asarray(head(features)) != logits
+    np.testing.assert_array_equal(changed, [[False, False, False, True, False]] * 2)
+
+
+def test_the_linear_skip_starts_silent():
+    np.testing.assert_array_equal(LinearSkip()(normal("inputs", 4, 3)), np.zeros((4, 5)))
+
+
+@pytest.mark.parametrize("width", [4, 400])
+def test_a_step_of_adam_moves_the_linear_skip_alike_for_any_number_of_inputs(width):
+    skip = LinearSkip()
+    skip.build((None, width))
+    skip.kernel.assign(np.full((width, 5), 1e-3))  # where one step of Adam takes it
+    np.testing.assert_allclose(skip(np.ones((1, width))), np.full((1, 5), 0.1), rtol=1e-5)
+
+
+def test_the_mixture_trusts_both_streams_alike_at_first():
+    first, second = normal("first", 4, 5), normal("second", 4, 5)
+    np.testing.assert_allclose(StreamMixture()(first, second), (first + second) / 2, rtol=1e-5)
+
+
+def test_the_mixture_weighs_each_trait_by_itself():
+    first, second = normal("first", 4, 5), normal("second", 4, 5)
+    mixture = StreamMixture()
+    mixture(first, second)
+    mixture.balance.assign([50.0, -50.0, 0.0, 0.0, 0.0])
+    mixed = np.asarray(mixture(first, second))
+    np.testing.assert_allclose(mixed[:, 0], first[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(mixed[:, 1], second[:, 1], rtol=1e-5)
+
+
+def test_a_logit_moves_a_score_by_a_quarter_between_the_ends():
+    scores = TraitScores()
+    logits = [np.full((1, 5), 0.5), np.full((1, 5), -1.5)]
+    scores(logits)
+    scores.bias.assign([1.0, 0.0, 1.4, 0.6, 1.0])
+    expected = np.array([[0.5, 0.25, 0.6, 0.4, 0.5]])
+    np.testing.assert_allclose(scores(logits), expected, atol=1e-3)
+
+
+def test_scores_bend_into_the_range_and_keep_a_slope_at_its_ends():
+    scores = TraitScores()
+    logits = np.array([[-1e6, -2.1, -2.0, 2.0, 1e6]])
+    found = np.asarray(scores([logits]))[0]
+    # At position 0 the soft clip is log(2) / 20 above it, but for the tail of the other end.
+    np.testing.assert_allclose(
+        found, [0.0, 0.0237, np.log(2) / 20, 1 - np.log(2) / 20, 1.0], atol=1e-4
+    )
+
+
+def test_zero_logits_score_the_label_mean_within_reach_of_the_soft_clip():
+    scores = TraitScores()
+    scores([np.zeros((1, 5))])
+    scores.set_label_mean(MEAN)
+    np.testing.assert_allclose(scores([np.zeros((1, 5))]), [[0.5, 0.6, 0.3, 0.01, 0.99]], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("mean", "message"),
+    [
+        (MEAN[:4], r"shape \(4,\), expected one score a trait, shape \(5,\)"),
+        (MEAN * 100, r"expected scores in \[0, 1\]"),
+        (MEAN * np.nan, r"expected scores in \[0, 1\]"),
+    ],
+)
+def test_a_label_mean_that_is_none_is_refused(mean, message):
+    scores = TraitScores()
+    scores.build([(None, 5)])
+    with pytest.raises(ModelError, match=message):
+        scores.set_label_mean(mean)

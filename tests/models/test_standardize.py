@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from pipeline.core.errors import ModelError
+from pipeline.models.standardize import Standardize
+from tests.models.layer_checks import check_layer
+
+
+def adapted(mean, variance):
+    layer = Standardize(name="static_standardize")
+    layer.build((None, len(mean)))
+    layer.set_moments(np.array(mean), np.array(variance))
+    return layer
+
+
+def test_it_keeps_the_promises_of_a_layer(tmp_path):
+    check_layer(
+        Standardize,
+        {},
+        {
+            "inputs": np.arange(24, dtype="float32").reshape(2, 4, 3),
+            "step_mask": np.array([[True, True, True, False], [True, True, False, False]]),
+        },
+        output_shape=(2, 4, 3),
+        num_trainable=0,
+        num_frozen=2,
+        tmp_path=tmp_path,
+    )
+
+
+def test_features_pass_unchanged_until_moments_are_set():
+    features = np.array([[1.0, -2.0, 3.0]], dtype="float32")
+    np.testing.assert_array_equal(Standardize()(features), features)
+
+
+def test_it_subtracts_the_mean_and_divides_by_the_deviation():
+    layer = adapted([10.0, -1.0], [4.0, 0.25])
+    np.testing.assert_allclose(layer(np.array([[14.0, -2.0]])), [[2.0, -2.0]])
+
+
+def test_a_constant_feature_is_zero_for_whatever_comes_later():
+    layer = adapted([0.0, 7.0, 1e4], [0.0, 0.0, 1e-10])
+    outputs = layer(np.array([[1e6, -1e6, 2e4]], dtype="float32"))
+    np.testing.assert_array_equal(outputs, [[0.0, 0.0, 0.0]])
+
+
+def test_a_small_deviation_is_a_signal():
+    layer = adapted([0.5], [0.0015**2])
+    np.testing.assert_allclose(layer(np.array([[0.503]])), [[2.0]], rtol=1e-4)
+
+
+@given(
+    arrays(np.float64, (2, 3), elements=st.floats(0, 1e12, allow_subnormal=True)),
+    arrays(np.float32, (4, 3), elements=st.floats(-1e6, 1e6, width=32)),
+)
+def test_no_moments_make_features_blow_up(moments, features):
+    assert np.isfinite(np.asarray(adapted(*moments)(features))).all()
+
+
+@pytest.mark.parametrize("garbage", [1e30, -7.0, np.nan, np.inf])
+def test_padding_is_replaced_by_zeros(garbage):
+    features = np.array([[[2.0], [garbage]]], dtype="float32")
+    outputs = Standardize()(features, step_mask=np.array([[True, False]]))
+    np.testing.assert_array_equal(outputs, [[[2.0], [0.0]]])
+
+
+def test_making_the_layer_trainable_leaves_the_statistics_out():
+    layer = adapted([0.0], [1.0])
+    layer.trainable = False
+    layer.trainable = True
+    assert layer.trainable_weights == []
+
+
+@pytest.mark.parametrize(
+    ("mean", "variance", "message"),
+    [
+        ([0.0], [1.0, 1.0], r"static_standardize: mean has shape \(1,\), expected .* \(2,\)"),
+        ([0.0, 0.0], [[1.0, 1.0]], r"variance has shape \(1, 2\)"),
+        ([0.0, np.nan], [1.0, 1.0], "the mean of feature 1 is nan"),
+        ([0.0, 0.0], [np.inf, 1.0], "the variance of feature 0 is inf"),
+        ([0.0, 0.0], [1.0, -0.5], r"the variance of feature 1 is -0\.5"),
+    ],
+)
+def test_moments_that_cannot_be_used_are_refused(mean, variance, message):
+    layer = adapted([0.0, 0.0], [1.0, 1.0])
+    with pytest.raises(ModelError, match=message):
+        layer.set_moments(np.array(mean), np.array(variance))

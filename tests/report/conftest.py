@@ -1,0 +1,232 @@
+"""The contents of a run directory, whole, for tests to take apart."""
+
+import binascii
+import copy
+import struct
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pipeline.config.schema import DataConfig, ExperimentConfig, TrainingConfig, to_dict
+from pipeline.core.traits import TRAITS
+from pipeline.report.pictures import MissingPicture, Picture
+from pipeline.report.records import RunRecords, parse_records
+
+METRICS = ("accuracy", "mae", "mse", "r2", "pcc", "ccc")
+EVALUATION, SUMMARY = "evaluation.json", "summary.json"
+ADVICE = "training_time_analysis/training_speedup_recommendations.json"
+
+Scores = dict[str, dict[str, dict[str, float | None]]]
+
+
+def make_scores(**values: tuple[float, float | None, float | None]) -> Scores:
+    """Scores of (value, low, high) by metric, alike for every trait; plausible unless given."""
+    plausible = {
+        "accuracy": (0.91, 0.90, 0.92),
+        "mae": (0.09, 0.08, 0.10),
+        "mse": (0.012, 0.011, 0.013),
+        "r2": (0.45, 0.40, 0.50),
+        "pcc": (0.68, 0.65, 0.71),
+        "ccc": (0.62, 0.58, 0.66),
+    }
+    return {
+        metric: {
+            name: dict(zip(("value", "low", "high"), ends, strict=True))
+            for name in (*TRAITS, "mean")
+        }
+        for metric, ends in (plausible | values).items()
+    }
+
+
+def make_contents() -> dict[str, Any]:
+    """A run that gives no reason for doubt, but that there is one seed."""
+    overlap = {"shared_groups": 0, "shared_clips": 0.0}
+    return {
+        "config.yaml": to_dict(
+            ExperimentConfig(
+                name="example",
+                description="What it is for.",
+                data=DataConfig(features_dir="features"),
+                training=TrainingConfig(num_epochs=20),
+            )
+        ),
+        "summary.json": {
+            "name": "example",
+            "seed": 0,
+            "num_epochs": 20,
+            "best_epoch": 17,
+            "monitor": "val_mae",
+            "best_value": 0.0835,
+            "trainable_weights": 87937,
+            "total_weights": 87961,
+            "num_clips": {"train": 4800, "validation": 600, "test": 600},
+            "num_groups": {"train": 2000, "validation": 250, "test": 250},
+            "group_overlap": {"train/validation": overlap, "train/test": overlap},
+            "metrics": None,
+        },
+        "evaluation.json": {
+            "split": "test",
+            "num_clips": 600,
+            "num_groups": 250,
+            "metrics": make_scores(),
+            "baselines": {
+                "training_mean": make_scores(
+                    r2=(-0.005, -0.01, 0.0), accuracy=(0.88, 0.875, 0.885)
+                ),
+                "same_group_mean": make_scores(r2=(0.34, 0.28, 0.40)),
+                "ridge": make_scores(r2=(0.30, 0.25, 0.35), accuracy=(0.89, 0.885, 0.895)),
+            },
+            "by": {},
+            "group_overlap": {"train/evaluated": overlap},
+            "intervals": {
+                "level": 0.9,
+                "measured_on": "groups that were neither trained nor calibrated on",
+                "num_clips": 600,
+                "num_groups": 250,
+                "coverage": {
+                    name: {"value": 0.905, "low": 0.885, "high": 0.925}
+                    for name in (*TRAITS, "mean")
+                },
+                "mean_width": dict.fromkeys((*TRAITS, "mean"), 0.353),
+            },
+            "confidence": 0.95,
+            "num_resamples": 2000,
+        },
+        "environment.json": {
+            "command": "__main__.py train --config experiments/example.yaml",
+            "git": {"commit": "0123456789abcdef0123456789abcdef01234567", "is_dirty": False},
+            "python": "3.11.7",
+            "packages": {"keras": "3.15.1"},
+            "platform": "Linux",
+            "num_cpus": 2,
+        },
+        "data.json": {
+            "digest": "d1ce",
+            "num_clips": 6000,
+            "static_shape": [6000, 8, 32],
+            "dynamic_shape": [6000, 16],
+            "sources": ["features/static.npy", "features/clips.csv"],
+            "encoder": "hog",
+        },
+        "batch_metrics/metrics_history.json": {"epoch": {"epoch_numbers": list(range(1, 21))}},
+        "time_tracking/time_logs.json": {
+            "epoch_times": [6.0, 1.0, 2.0],
+            "validation_times": [0.5],
+            "batch_times": [0.02, 0.03],
+            "total_training_time": 63.0,
+        },
+        ADVICE: [
+            {
+                "issue": "Waiting for data",
+                "details": "40 % of each step",
+                "recommendation": "Set `training.cache` to memory.",
+                "expected_gain": "20 s",
+            }
+        ],
+    }
+
+
+def make_png(width: int = 8, height: int = 6) -> bytes:
+    """A grey PNG, whole and valid."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checksum = struct.pack(">I", binascii.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + checksum
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    rows = (b"\0" + b"\x80" * width) * height
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.fixture
+def contents() -> dict[str, Any]:
+    """The contents of the files of a run; change them as a test needs."""
+    return make_contents()
+
+
+@pytest.fixture
+def scores() -> Callable[..., Scores]:
+    return make_scores
+
+
+@pytest.fixture
+def records_with() -> Callable[..., RunRecords]:
+    """Records of the example run in which parts of files are replaced.
+
+    `records_with(summary={"best_epoch": 1})` changes one entry, `records_with(summary=None)`
+    takes the file away.
+    """
+    files = {
+        "config": "config.yaml",
+        "summary": "summary.json",
+        "evaluation": "evaluation.json",
+        "environment": "environment.json",
+        "data": "data.json",
+        "history": "batch_metrics/metrics_history.json",
+        "times": "time_tracking/time_logs.json",
+        "advice": ADVICE,
+    }
+
+    def build(
+        *,
+        status: str | None = None,
+        differences: dict[str, Scores] | None = None,
+        **changes: Any,
+    ) -> RunRecords:
+        contents = copy.deepcopy(make_contents())
+        for name, change in changes.items():
+            if change is None:
+                del contents[files[name]]
+            elif isinstance(change, dict):
+                contents[files[name]].update(change)
+            else:
+                contents[files[name]] = change
+        return parse_records(
+            contents, name="a-run", status=status, baseline_differences=differences
+        )
+
+    return build
+
+
+@pytest.fixture
+def png() -> Callable[..., bytes]:
+    return make_png
+
+
+@pytest.fixture
+def picture_with() -> Callable[..., Picture]:
+    """A picture, entries of which are replaced."""
+
+    def build(**changes: Any) -> Picture:
+        entries = {
+            "name": "train_val_loss",
+            "folder": "training_visualizations",
+            "title": "Loss",
+            "caption": "Loss over the epochs.",
+            "alt_text": "The loss falls from 0.2 to 0.1.",
+            "media_type": "image/png",
+            "data": make_png(),
+        }
+        return Picture(**(entries | changes))
+
+    return build
+
+
+@pytest.fixture
+def missing_picture_with() -> Callable[..., MissingPicture]:
+    def build(**changes: Any) -> MissingPicture:
+        entries = {
+            "folder": "attention_visualizations",
+            "title": "Entropy",
+            "reason": "there is one key, on which attention is always 1.",
+        }
+        return MissingPicture(**(entries | changes))
+
+    return build

@@ -1,0 +1,174 @@
+"""A small study: a job whose trials are cheap, and stores to keep it in."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import psycopg
+import pytest
+import yaml
+
+from pipeline.config.loading import load_config
+from pipeline.config.schema import ExperimentConfig, SyntheticConfig
+from pipeline.data.synthetic import ensure_synthetic_set
+from pipeline.search.job import SearchJob
+from pipeline.search.sampling import quiet_optuna
+from pipeline.search.space import Space
+from pipeline.search.space_file import load_space
+from pipeline.search.storage import sqlite_url
+
+MakeJob = Callable[..., SearchJob]
+
+PARAMETERS = {
+    "fusion_dim": [8, 16],
+    "dropout_rate": {"low": 0.0, "high": 0.5},
+}
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    quiet_optuna()
+
+
+@pytest.fixture(scope="session")
+def small_features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 clips of 12 groups, in steps."""
+    path = tmp_path_factory.mktemp("small") / "features"
+    settings = {"num_clips": 60, "clips_per_group": 5, "num_steps": 3}
+    ensure_synthetic_set(path, SyntheticConfig(**settings, static_dim=8, dynamic_dim=4))
+    return path
+
+
+@pytest.fixture
+def make_config(small_features: Path) -> Callable[..., ExperimentConfig]:
+    """Return a function that makes a quick experiment on the small set, untracked."""
+
+    def make(**overrides: Any) -> ExperimentConfig:
+        quick = {
+            "name": "quick",
+            "data.features_dir": str(small_features),
+            "data.test_fraction": 0.2,
+            "model.fusion": "concat",
+            "model.fusion_dim": 8,
+            "model.num_heads": 2,
+            "training.num_epochs": 2,
+            "evaluation.num_resamples": 100,
+            "evaluation.figures": False,
+            "tracking.enabled": False,
+            "tracking.system_metrics": False,
+        }
+        named = {name.replace("__", "."): value for name, value in overrides.items()}
+        return load_config(None, {**quick, **named})
+
+    return make
+
+
+@pytest.fixture
+def make_space(tmp_path: Path, make_config) -> Callable[..., Space]:
+    """Return a function that reads a space from its parameters."""
+
+    def make(parameters: Any = None, base: ExperimentConfig | None = None) -> Space:
+        path = tmp_path / "space.yaml"
+        path.write_text(
+            yaml.safe_dump(
+                {"name": "small", "parameters": parameters or PARAMETERS}, sort_keys=False
+            )
+        )
+        return load_space(path, base or make_config())
+
+    return make
+
+
+@pytest.fixture
+def make_job(tmp_path: Path, make_config, make_space) -> MakeJob:
+    """Return a function that makes a job, in SQLite unless another storage is given."""
+
+    def make(*, parameters: Any = None, storage_url: str = "", **overrides: Any) -> SearchJob:
+        config = make_config(**overrides)
+        study_dir = tmp_path / "study"
+        return SearchJob(
+            config=config,
+            space=make_space(parameters, config),
+            study_name="quick",
+            storage_url=storage_url or sqlite_url(study_dir / "study.db"),
+            study_dir=study_dir,
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_study(make_job: MakeJob) -> Callable[..., optuna.Study]:
+    """Return a function that makes a study without a definition."""
+
+    def make(job: SearchJob | None = None) -> optuna.Study:
+        job = job or make_job()
+        return optuna.create_study(
+            study_name=job.study_name, storage=job.open_storage(), directions=job.directions
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """An empty database of a real PostgreSQL server, started for these tests."""
+    binaries = _postgres_binaries()
+    # Not below pytest's directory: that is closed to the user that the server runs as, and its
+    # path is too long for a socket.
+    directory = Path(tempfile.mkdtemp(prefix="postgres-"))
+    user = []
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        shutil.chown(directory, "postgres")
+        user = ["runuser", "-u", "postgres", "--"]
+    data = directory / "data"
+    subprocess.run(
+        [*user, binaries / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "--no-sync"],
+        check=True,
+        capture_output=True,
+        cwd=directory,
+    )
+    server = subprocess.Popen(
+        [*user, binaries / "postgres", "-D", data, "-k", directory, "-c", "listen_addresses="],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=directory,
+    )
+    try:
+        _wait_for_postgres(f"host={directory} user=postgres dbname=postgres")
+        yield f"postgresql+psycopg://postgres@/postgres?host={directory}"
+    finally:
+        server.terminate()
+        server.wait()
+        shutil.rmtree(directory)
+
+
+def _postgres_binaries() -> Path:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if found:
+        return found[-1].parent
+    on_path = shutil.which("initdb")
+    if on_path:
+        return Path(on_path).parent
+    reason = "there is no PostgreSQL on this machine (Debian package postgresql)"
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{reason}, and CI has to have it")
+    pytest.skip(reason)
+
+
+def _wait_for_postgres(address: str) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            psycopg.connect(address).close()
+        except psycopg.OperationalError:
+            assert time.monotonic() < deadline, "PostgreSQL does not answer"
+            time.sleep(0.1)
+        else:
+            return

@@ -1,0 +1,43 @@
+"""A worker whose trials take milliseconds, for tests of everything around a trial.
+
+It is a module of its own as processes that are started anew import it by its name.
+"""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import optuna
+
+from pipeline.search.job import SearchJob
+from pipeline.search.worker import Worker
+
+
+def start_quick_worker(job: SearchJob, *, killed_in: int | None = None) -> Worker:
+    """Return a worker; in the trial of number `killed_in` its process dies."""
+
+    def run(trial: optuna.Trial) -> float:
+        overrides = job.space.propose(trial)
+        trial.set_user_attr("overrides", overrides)
+        trial.set_user_attr("best_epochs", [1])
+        with Path(job.study_dir / "ran.txt").open("a", encoding="utf-8") as ran:
+            ran.write(f"{trial.number}\n")
+        if trial.number == killed_in:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.01)
+        return float(overrides["model.dropout_rate"])
+
+    job.study_dir.mkdir(parents=True, exist_ok=True)
+    return Worker(job, run)
+
+
+def start_slow_worker(job: SearchJob) -> Worker:
+    """Return a worker whose trials take a minute."""
+
+    def run(trial: optuna.Trial) -> float:
+        job.space.propose(trial)
+        time.sleep(60)
+        return 0.0
+
+    return Worker(job, run)

@@ -1,0 +1,61 @@
+"""Workers as Ray actors: two of them on a cluster that is started here."""
+
+import functools
+import os
+
+import pytest
+
+from pipeline.core.errors import SearchError
+from pipeline.search.coordinator import Coordinator, Limits
+from pipeline.search.retries import Retry
+from pipeline.search.study import open_study
+from tests.search.quick_worker import start_quick_worker
+
+pytest.importorskip("ray", reason="Ray is not installed (extra `ray`)")
+
+from pipeline.search.cluster import RayPool
+
+
+@pytest.fixture
+def job(make_job, monkeypatch, repository):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    # Actors are processes of their own, which find the tests by this.
+    monkeypatch.setenv("PYTHONPATH", str(repository))
+    return make_job()
+
+
+def search(job, num_trials, start):
+    study = open_study(job, features_digest="1")
+    pool = RayPool(start, num_workers=2)
+    lost = []
+    coordinator = Coordinator(
+        study=study,
+        pool=pool,
+        limits=Limits(num_trials=num_trials, timeout_seconds=None),
+        retry=Retry(max_retries=2),
+        heartbeat_seconds=1,
+        on_end=lambda trial: None,
+        on_lost=lambda trial, is_retried: lost.append(trial.number),
+        on_tick=lambda standing: None,
+    )
+    try:
+        return coordinator.run(), study.get_trials(), lost
+    finally:
+        pool.close()
+
+
+@pytest.mark.slow
+def test_two_actors_lose_no_trial_and_run_none_twice(job):
+    standing, trials, lost = search(job, 12, functools.partial(start_quick_worker, job))
+    ran = (job.study_dir / "ran.txt").read_text().split()
+    workers = {trial.user_attrs["worker"] for trial in trials}
+    assert (standing.num_complete, lost) == (12, [])
+    assert sorted(map(int, ran)) == list(range(12))
+    assert len(workers) == 2
+    assert not any(worker.endswith(f"-{os.getpid()}") for worker in workers)
+
+
+def test_a_cluster_that_is_not_there_is_refused(job, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(SearchError, match=r"the Ray cluster 127.0.0.1:1 cannot be used"):
+        RayPool(functools.partial(start_quick_worker, job), num_workers=1)

@@ -1,0 +1,65 @@
+"""Epochs are reported as they are committed; the default configuration is never stopped."""
+
+import optuna
+import pytest
+
+from pipeline.core.errors import PrunedError
+from pipeline.search.pruning import EpochReport
+from pipeline.search.retries import IS_DEFAULT
+
+
+class Always(optuna.pruners.BasePruner):
+    def prune(self, study, trial):
+        return True
+
+
+def make(pruner=None, *, is_reported=True, **attributes):
+    study = optuna.create_study(pruner=pruner or optuna.pruners.NopPruner())
+    trial = study.ask()
+    for name, value in attributes.items():
+        trial.set_user_attr(name, value)
+    report = EpochReport(trial, monitor="val_mae", num_epochs=10, is_reported=is_reported)
+    return study, report
+
+
+def told(study):
+    return study.get_trials()[0].intermediate_values
+
+
+def test_an_epoch_is_reported_when_it_is_committed():
+    study, report = make()
+    report.on_epoch_end(0, {"val_mae": 0.5, "loss": 9.0})
+    assert told(study) == {}
+    report.commit()
+    assert told(study) == {1: 0.5}
+
+
+def test_a_second_fit_is_reported_as_the_mean_after_the_epochs_of_the_first():
+    study, report = make()
+    report.on_epoch_end(0, {"val_mae": 0.5})
+    report.commit()
+    report.finish_part(0.4)
+    report.on_epoch_end(0, {"val_mae": 0.6})
+    report.commit()
+    assert told(study) == {1: 0.5, 11: pytest.approx(0.5)}
+
+
+def test_a_trial_that_lags_behind_is_stopped_with_its_epoch():
+    _, report = make(Always())
+    report.on_epoch_end(3, {"val_mae": 0.5})
+    with pytest.raises(PrunedError, match=r"stopped at epoch 4 with val_mae 0\.5000"):
+        report.commit()
+
+
+def test_the_default_configuration_is_never_stopped():
+    study, report = make(Always(), **{IS_DEFAULT: True})
+    report.on_epoch_end(0, {"val_mae": 0.5})
+    report.commit()
+    assert told(study) == {1: 0.5}
+
+
+def test_two_objectives_are_not_reported():
+    study, report = make(Always(), is_reported=False)
+    report.on_epoch_end(0, {"val_mae": 0.5})
+    report.commit()
+    assert told(study) == {}

@@ -1,0 +1,135 @@
+"""A space file says what is wrong with it, by name and before the first trial."""
+
+import pytest
+import yaml
+
+from pipeline.config.loading import load_config
+from pipeline.core.errors import ConfigError
+from pipeline.search.space_file import load_space
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read_space(text, **base):
+        path = tmp_path / "tiny.yaml"
+        path.write_text(text if isinstance(text, str) else yaml.safe_dump(text))
+        return load_space(path, load_config(None, base))
+
+    return read_space
+
+
+def test_a_space_is_read_with_bare_and_dotted_names(read):
+    space = read(
+        "name: mine\nparameters:\n  fusion_dim: [64, 128]\n  dropout_rate: {low: 0, high: 0.5}\n"
+        "  training.learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}\n"
+    )
+    assert space.name == "mine"
+    assert space.to_json()["parameters"] == {
+        "model.fusion_dim": {"choices": [64, 128]},
+        "model.dropout_rate": {"low": 0.0, "high": 0.5},
+        "training.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
+    }
+
+
+def test_a_space_without_a_name_has_that_of_its_file(read):
+    assert read({"parameters": {"fusion_dim": [64, 128]}}).name == "tiny"
+
+
+def test_conditions_come_before_what_depends_on_them(read):
+    parameters = {
+        "num_heads": [1, 2, 3],
+        "training.reduce_lr_patience": {
+            "low": 1,
+            "high": 4,
+            "when": {"training.schedule": "constant"},
+        },
+        "training.schedule": ["constant", "warmup_cosine"],
+        "fusion_dim": [64, 96],
+    }
+    names = [each.name for each in read({"parameters": parameters}).parameters]
+    assert names.index("model.fusion_dim") < names.index("model.num_heads")
+    assert names.index("training.schedule") < names.index("training.reduce_lr_patience")
+
+
+def test_a_mix_of_losses_can_be_a_choice(read):
+    space = read({"parameters": {"training.loss": ["mse", {"mse": 1.0, "ccc": 0.5}]}})
+    encoded = space.encode({"training.loss": {"ccc": 0.5, "mse": 1.0}})
+    assert encoded == {"training.loss": '{"ccc": 0.5, "mse": 1.0}'}
+
+
+RATE = {"low": 0.0, "high": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"fusion_dims": [8, 16]}, "unknown setting fusion_dims; did you mean fusion_dim?"),
+        ({"learning_rate": [1, 2]}, "unknown setting learning_rate; did you mean training.lea"),
+        ({"training.learning_rat": RATE}, "did you mean training.learning_rate?"),
+        ({"trainin.batch_size": [8, 16]}, "did you mean training?"),
+        ({"seed": [1, 2]}, "seed: is not searched: a lucky seed is no better model"),
+        ({"data.validation_fraction": RATE}, "is not searched: trials are compared on the same"),
+        ({"training.monitor": ["mae", "r2"]}, "search.metric decides it"),
+        ({"fusion_dim": 64}, "must be a list of choices, or {low, high}; got 64"),
+        ({"fusion_dim": [64]}, "choices must be a list of at least two; got [64]"),
+        ({"fusion_dim": [64, 64]}, "the choice 64 is given twice"),
+        ({"fusion_dim": {"choices": [8, 16], "log": True}}, "choices and log exclude each other"),
+        ({"dropout_rate": {"low": 0.0, "hihg": 0.5}}, "unknown key hihg; did you mean high?"),
+        ({"dropout_rate": {"low": 0.1}}, "high is missing"),
+        ({"dropout_rate": {"low": 0.5, "high": 0.1}}, "low must be below high; got low 0.5"),
+        ({"dropout_rate": {"low": "1e-4", "high": 0.1}}, "low must be a number (write 1.0e-4"),
+        ({"fusion_dim": {"low": 8.5, "high": 64}}, "low must be a whole number; got 8.5"),
+        ({"fusion_dim": {"low": True, "high": 64}}, "low must be a whole number; got True"),
+        ({"dropout_rate": {**RATE, "step": 0.3}}, "high must be a whole number of steps above"),
+        ({"dropout_rate": {**RATE, "step": 0.1, "log": True}}, "log and step exclude each other"),
+        ({"dropout_rate": {**RATE, "log": True}}, "log needs low above 0; got 0.0"),
+        ({"dropout_rate": {**RATE, "log": "yes"}}, "log must be true or false; got 'yes'"),
+        ({"fusion": {"low": 1, "high": 2}}, "for it is no number; give a list of choices of cross"),
+        ({"fusion": ["concat", "sum"]}, "model.fusion"),
+        ({"dropout_rate": {"low": 0.0, "high": 1.5}}, "model.dropout_rate must lie in [0, 1)"),
+        ({"dropout_rate": {**RATE, "when": {"fusion": "late"}}}, "model.fusion is not searched"),
+        (
+            {"dropout_rate": {**RATE, "when": {"fusion": "sum"}}, "fusion": ["concat", "late"]},
+            "model.fusion is never 'sum'",
+        ),
+        ({"dropout_rate": {**RATE, "when": "late"}}, "when must be {other: value}"),
+        ({"fusion_dim": [8, 16], "model.fusion_dim": [8, 16]}, "model.fusion_dim is given twice"),
+        (
+            {
+                "fusion": {"choices": ["concat", "late"], "when": {"num_blocks": 1}},
+                "num_blocks": {"choices": [1, 2], "when": {"fusion": "late"}},
+            },
+            "goes round in a circle: model.fusion -> model.num_blocks -> model.fusion",
+        ),
+    ],
+)
+def test_a_mistake_is_named(read, parameters, message):
+    with pytest.raises(ConfigError) as refusal:
+        read({"parameters": parameters})
+    assert message in str(refusal.value)
+    assert "tiny.yaml" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("parameters: []", "must hold `parameters`"),
+        ("", "must hold `parameters`"),
+        ("parametres: {fusion_dim: [8, 16]}", "unknown key parametres; did you mean parameters?"),
+        ("parameters: {fusion_dim: [8, 16], fusion_dim: [8, 32]}", "is given twice"),
+    ],
+)
+def test_a_file_of_another_form_is_refused(read, text, message):
+    with pytest.raises(ConfigError) as refusal:
+        read(text)
+    assert message in str(refusal.value)
+
+
+def test_the_spaces_of_the_project_hold_the_configurations_they_are_for(repository):
+    for experiment, space in (
+        ("demo.yaml", "demo.yaml"),
+        ("first_impressions.yaml", "cross_attention.yaml"),
+    ):
+        base = load_config(repository / "experiments" / experiment)
+        loaded = load_space(repository / "experiments" / "search" / space, base)
+        assert loaded.encode(loaded.defaults()) is not None

@@ -1,0 +1,131 @@
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.core.journal import CHECKPOINT, EPOCH, FINISHED, RESUMED, Journal
+from pipeline.core.run_directory import RunDirectory
+from pipeline.tracking.news import read_news
+
+
+def told(run, start=0):
+    """What a delivery sends: kinds, and the numbers of epochs."""
+    events = read_news(run, start=start).events
+    return [event.content["epoch"] if event.kind == EPOCH else event.kind for event in events]
+
+
+def open_journal(tmp_path):
+    run = RunDirectory(tmp_path)
+    return run, Journal(run.journal_path)
+
+
+def test_an_epoch_is_told_once_its_checkpoint_is_taken(tmp_path):
+    run, journal = open_journal(tmp_path)
+    journal.append(EPOCH, epoch=1)
+    assert told(run) == []
+    journal.append(CHECKPOINT, epoch=1)
+    assert told(run) == [1, CHECKPOINT]
+
+
+def test_what_is_told_behind_an_undecided_epoch_waits_with_it(tmp_path):
+    run, journal = open_journal(tmp_path)
+    journal.append("params")
+    journal.append(EPOCH, epoch=1)
+    journal.append("system")
+    assert told(run) == ["params"]
+    assert read_news(run, start=0).end == read_news(run, start=0).events[0].end
+
+
+def test_the_end_of_a_run_is_told_although_its_last_epoch_is_undecided(tmp_path):
+    run, journal = open_journal(tmp_path)
+    journal.append(EPOCH, epoch=1)
+    journal.append("system")
+    journal.append(FINISHED, status="KILLED")
+    assert told(run) == ["system", FINISHED]
+    assert read_news(run, start=0).end == 0
+
+
+def test_an_epoch_that_a_resume_takes_back_is_never_told(tmp_path):
+    run, journal = open_journal(tmp_path)
+    journal.append(EPOCH, epoch=1)
+    journal.append(FINISHED, status="KILLED")
+    journal.append(RESUMED, epoch=0, offset=0)
+    journal.append(EPOCH, epoch=1)
+    journal.append(CHECKPOINT, epoch=1)
+    assert told(run) == [RESUMED, 1, CHECKPOINT]
+
+
+def test_an_epoch_whose_checkpoint_the_end_came_before_the_word_of_is_told(tmp_path):
+    run, journal = open_journal(tmp_path)
+    journal.append(EPOCH, epoch=1)
+    offset = journal.size
+    journal.append(FINISHED, status="KILLED")
+    delivered = read_news(run, start=0).end
+    journal.append(CHECKPOINT, epoch=1)
+    journal.append(RESUMED, epoch=1, offset=offset)
+    assert told(run, start=delivered) == [1, RESUMED]
+
+
+def test_what_was_delivered_is_not_told_again(tmp_path):
+    run, journal = open_journal(tmp_path)
+    journal.append(EPOCH, epoch=1)
+    journal.append(CHECKPOINT, epoch=1)
+    delivered = read_news(run, start=0).end
+    assert told(run, start=delivered) == []
+    journal.append(FINISHED, status="FINISHED")
+    assert told(run, start=delivered) == [FINISHED]
+
+
+STORIES = st.lists(
+    st.tuples(
+        st.sampled_from(["committed", "lost", "untold"]),
+        st.booleans(),  # whether the end of the process was told
+        st.booleans(),  # whether a sample of the system came behind the epoch
+        st.lists(st.booleans(), min_size=5, max_size=5),  # after which events MLflow was there
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(STORIES)
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_however_a_run_dies_and_mlflow_comes_and_goes_each_epoch_that_counts_is_told(
+    tmp_path_factory, stories
+):
+    run, journal = open_journal(tmp_path_factory.mktemp("run"))
+    counting, delivered, end, checkpointed = [], {}, 0, 0
+
+    def deliver(is_there):
+        nonlocal end
+        if is_there:
+            news = read_news(run, start=end)
+            delivered.update((e.start, e.content["epoch"]) for e in news.events if e.kind == EPOCH)
+            end = news.end
+
+    for fate, end_is_told, sampled, reachable in stories:
+        epoch = len(counting) + 1
+        start = journal.size
+        journal.append(EPOCH, epoch=epoch)
+        deliver(reachable[0])
+        behind = journal.size
+        if sampled:
+            journal.append("system")
+        if fate != "lost":
+            counting.append(start)
+            checkpointed = behind
+        if fate == "committed":
+            journal.append(CHECKPOINT, epoch=epoch)
+            deliver(reachable[1])
+            continue
+        if end_is_told:
+            journal.append(FINISHED, status="KILLED")
+            deliver(reachable[2])
+        if fate == "untold":
+            journal.append(CHECKPOINT, epoch=epoch)
+            deliver(reachable[3])
+        journal.append(RESUMED, epoch=len(counting), offset=checkpointed)
+        deliver(reachable[4])
+    deliver(True)
+
+    assert delivered == {start: number for number, start in enumerate(counting, start=1)}

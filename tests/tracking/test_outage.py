@@ -1,0 +1,148 @@
+"""A real `mlflow server` goes down while a run is going on, and comes back."""
+
+import signal
+import time
+from dataclasses import dataclass
+
+import pytest
+from mlflow import MlflowClient
+
+from pipeline.core.journal import FINISHED, Journal
+from pipeline.core.run_directory import RunDirectory
+from pipeline.tracking.background import BackgroundMirror
+from pipeline.tracking.link import Link, read_link, write_link
+from pipeline.tracking.mirror import Mirror, deliver_rest
+from pipeline.tracking.store import configure_mlflow
+
+pytestmark = pytest.mark.slow
+
+NUM_EPOCHS, NUM_STEPS = 30, 20
+
+
+@dataclass
+class Outage:
+    """Two runs that met an outage: one was going on, one began and ended in it."""
+
+    client: MlflowClient
+    run: RunDirectory
+    late_run: RunDirectory
+    blocked_seconds: float
+    reasons: list[str | None]
+
+
+def start_run(path, server):
+    run = RunDirectory(path)
+    path.mkdir()
+    link = Link(tracking_uri=server.uri, experiment="ocean", run_name=path.name)
+    write_link(run.tracking_path, link)
+    return run, Journal(run.journal_path)
+
+
+def wait_for_epoch(client, run, epoch):
+    deadline = time.monotonic() + 60
+    while True:
+        run_id = read_link(run.tracking_path).run_id
+        history = client.get_metric_history(run_id, "train/loss") if run_id else []
+        if any(point.step == epoch for point in history):
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def outage(server, tell_epoch, tmp_path_factory):
+    configure_mlflow()
+    directory = tmp_path_factory.mktemp("runs")
+    client = MlflowClient(tracking_uri=server.uri)
+    run, journal = start_run(directory / "run", server)
+    journal.append("params", params={"config.seed": 0, "config.name": "x"})
+    background = BackgroundMirror(Mirror(run), patience_seconds=60)
+
+    def train(epochs):
+        for epoch in epochs:
+            tell_epoch(journal, epoch, num_steps=NUM_STEPS)
+            background.wake()
+
+    train(range(1, 6))
+    wait_for_epoch(client, run, 5)
+    server.kill()
+    began = time.monotonic()
+    train(range(6, NUM_EPOCHS + 1))
+    blocked_seconds = time.monotonic() - began
+
+    late_run, late_journal = start_run(directory / "late", server)
+    tell_epoch(late_journal, 1)
+    late_journal.append(FINISHED, status="FINISHED")
+    reasons = [deliver_rest(late_run)]
+
+    server.start()
+    (run.path / "config.yaml").write_text("seed: 0\n")
+    journal.append("artifacts", paths=["config.yaml"])
+    journal.append(FINISHED, status="FINISHED")
+    reasons += [background.close(), deliver_rest(late_run)]
+    return Outage(
+        client=client,
+        run=run,
+        late_run=late_run,
+        blocked_seconds=blocked_seconds,
+        reasons=reasons,
+    )
+
+
+def test_training_is_not_held_up(outage):
+    assert outage.blocked_seconds < 5
+
+
+def test_every_point_arrives_once(outage):
+    run_id = read_link(outage.run.tracking_path).run_id
+    metrics = outage.client.get_run(run_id).data.metrics
+    for name in metrics:
+        steps = [point.step for point in outage.client.get_metric_history(run_id, name)]
+        number = NUM_EPOCHS * (NUM_STEPS if name.startswith("batch/") else 1)
+        assert sorted(steps) == list(range(1, number + 1)), name
+    assert len(metrics) == 3 + 5 + 2 * 6 * 6 + 3  # losses and rate, times, traits, batches
+
+
+def test_everything_else_arrives_and_the_run_ends(outage):
+    run_id = read_link(outage.run.tracking_path).run_id
+    arrived = outage.client.get_run(run_id)
+    assert arrived.data.params == {"config.seed": "0", "config.name": "x"}
+    assert arrived.info.status == "FINISHED"
+    assert [each.path for each in outage.client.list_artifacts(run_id)] == ["config.yaml"]
+
+
+def test_a_run_that_the_server_never_saw_is_made_when_it_is_back(outage):
+    while_down, *afterwards = outage.reasons
+    assert while_down is not None
+    assert afterwards == [None, None]
+    arrived = outage.client.get_run(read_link(outage.late_run.tracking_path).run_id)
+    assert (arrived.info.run_name, arrived.info.status) == ("late", "FINISHED")
+    assert arrived.data.metrics["train/loss"] == 1.0
+
+
+def test_a_server_that_does_not_answer_costs_no_time_and_no_point(
+    outage, server, tell_epoch, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    run, journal = start_run(tmp_path / "hanging", server)
+    background = BackgroundMirror(Mirror(run), patience_seconds=0)
+    tell_epoch(journal, 1)
+    background.wake()
+    wait_for_epoch(outage.client, run, 1)
+
+    server.signal(signal.SIGSTOP)
+    began = time.monotonic()
+    tell_epoch(journal, 2)
+    background.wake()
+    assert time.monotonic() - began < 2
+    assert "timed out" in background.close().lower()
+
+    server.signal(signal.SIGCONT)
+    journal.append(FINISHED, status="FINISHED")
+    assert deliver_rest(run) is None
+    run_id = read_link(run.tracking_path).run_id
+    assert [point.step for point in outage.client.get_metric_history(run_id, "train/loss")] == [
+        1,
+        2,
+    ]
+    assert outage.client.get_run(run_id).info.status == "FINISHED"

@@ -1,0 +1,232 @@
+"""The packaged model behind `mlflow models serve`, asked over HTTP as a user would."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+
+from pipeline.core.calibration import write_calibration
+from pipeline.core.files import write_arrays, write_text
+from pipeline.core.run_directory import RunDirectory
+from pipeline.evaluation.conformal import calibrate
+from pipeline.tracking.link import Link, read_link, write_link
+from pipeline.tracking.mirror import Mirror
+from pipeline.tracking.packaged_model import log_packaged_model
+
+pytestmark = pytest.mark.slow
+
+_START_SECONDS = 180
+
+
+@pytest.fixture(scope="module")
+def network():
+    from pipeline.models.complete_personality_model import CompletePersonalityModel
+
+    return CompletePersonalityModel(
+        3, 4, fusion_dim=8, num_heads=2, static_steps=5, static_masked=True
+    )
+
+
+@pytest.fixture(scope="module")
+def calibration():
+    numbers = np.random.default_rng(1)
+    return calibrate(
+        numbers.random((20, 5)), numbers.random((20, 5)), [f"g{index}" for index in range(20)]
+    )
+
+
+@pytest.fixture
+def inputs():
+    numbers = np.random.default_rng(0)
+    mask = np.ones((2, 5), np.float32)
+    mask[0, 3:] = 0
+    return {
+        "static": numbers.normal(size=(2, 5, 3)).astype(np.float32),
+        "dynamic": numbers.normal(size=(2, 4)).astype(np.float32),
+        "static_mask": mask,
+    }
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, empty_database, network, calibration):
+    """The directory and the URI of a registered model, as the run that trained it left it."""
+    from pipeline.models.persistence import save_model
+
+    directory = tmp_path_factory.mktemp("served")
+    shutil.copy(empty_database, directory / "mlflow.db")
+    uri = f"sqlite:///{directory / 'mlflow.db'}"
+    run = RunDirectory(directory / "run")
+    save_model(network, run.model_path)
+    example = {
+        tensor.name: np.zeros((1, *tensor.shape[1:]), np.float32) for tensor in network.inputs
+    }
+    write_arrays(run.input_example_path, example)
+    write_text(run.config_path, "seed: 0\n")
+    write_text(run.split_path, "clip_id,group,split\n")
+    write_calibration(run.calibration_path, calibration)
+    write_link(run.tracking_path, Link(tracking_uri=uri, experiment="ocean", run_name="first"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)  # where MLflow keeps artifacts
+        Mirror(run).deliver()
+        run_id = read_link(run.tracking_path).run_id
+        log_packaged_model(run, run_id, registered_name="ocean", alias="champion")
+    return directory, uri
+
+
+@pytest.fixture(scope="module")
+def address(served):
+    """Where a real server of the model listens."""
+    directory, uri = served
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    # `--env-manager local` starts the server with the programs of PATH.
+    environment |= {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}",
+        "MLFLOW_TRACKING_URI": uri,
+    }
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"),
+            *("-m", "models:/ocean@champion", "--host", "127.0.0.1", "--port", str(port)),
+        ],
+        cwd=directory,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # the server starts workers: they are signalled together
+    )
+    try:
+        _wait_until_it_answers(f"http://127.0.0.1:{port}/ping", process)
+        yield f"http://127.0.0.1:{port}/invocations"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _wait_until_it_answers(url, process):
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            assert process.poll() is None, "the server has ended"
+            assert time.monotonic() < deadline, "the server does not answer"
+            time.sleep(0.2)
+
+
+def ask(address, body):
+    """Post JSON; return the status and the answer."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    request = urllib.request.Request(address, content, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def as_json(inputs):
+    return {"inputs": {name: values.tolist() for name, values in inputs.items()}}
+
+
+def test_a_request_is_answered_with_the_scores_of_the_model(address, inputs, network):
+    status, answer = ask(address, as_json(inputs))
+    assert status == 200
+    np.testing.assert_allclose(
+        answer["predictions"], network.predict(inputs, verbose=0), rtol=0, atol=1e-7
+    )
+
+
+def test_clips_one_by_one_are_answered_the_same(address, inputs, network):
+    clips = [{name: values[row].tolist() for name, values in inputs.items()} for row in range(2)]
+    status, answer = ask(address, {"instances": clips})
+    assert status == 200
+    np.testing.assert_allclose(
+        answer["predictions"], network.predict(inputs, verbose=0), rtol=0, atol=1e-7
+    )
+
+
+def test_intervals_are_given_where_they_are_asked_for(address, inputs, network, calibration):
+    status, answer = ask(address, {**as_json(inputs), "params": {"intervals": True}})
+    assert status == 200
+    scores = network.predict(inputs, verbose=0)
+    expected = np.stack([scores, *calibration.intervals(scores)], axis=-1)
+    np.testing.assert_allclose(answer["predictions"], expected, rtol=0, atol=1e-7)
+
+
+def without(inputs, name):
+    return {key: values for key, values in inputs.items() if key != name}
+
+
+BAD = {
+    "a width that is wrong": (
+        lambda inputs: as_json({**inputs, "static": inputs["static"][..., :2]}),
+        "(-1, 5, 3)",
+    ),
+    "a rank that is wrong": (
+        lambda inputs: as_json({**inputs, "static": inputs["static"][0]}),
+        "(-1, 5, 3)",
+    ),
+    "a stream that is missing": (lambda inputs: as_json(without(inputs, "dynamic")), "dynamic"),
+    "a value that is not a number": (
+        lambda inputs: as_json({**inputs, "dynamic": np.full((2, 4), np.nan)}),
+        "dynamic holds a value that is not a finite number",
+    ),
+    "a value beyond float32": (
+        lambda inputs: as_json({**inputs, "dynamic": np.full((2, 4), 1e300)}),
+        "dynamic holds a value that is not a finite number",
+    ),
+    "words": (
+        lambda inputs: {"inputs": {**as_json(inputs)["inputs"], "dynamic": [["a"] * 4] * 2}},
+        "could not convert string to float",
+    ),
+    "rows of several widths": (
+        lambda inputs: {"inputs": {**as_json(inputs)["inputs"], "dynamic": [[1, 2], [1, 2, 3]]}},
+        "inhomogeneous",
+    ),
+    "streams of several lengths": (
+        lambda inputs: as_json({**inputs, "dynamic": inputs["dynamic"][:1]}),
+        "the inputs are of [1, 2] clips",
+    ),
+    "a table": (lambda _: {"dataframe_split": {"columns": ["a"], "data": [[1]]}}, "static"),
+    "no inputs": (lambda _: {"clips": []}, "inputs"),
+    "what is not JSON": (lambda _: b"{", "JSON"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_request_is_the_fault_of_the_client_and_is_told_why(address, inputs, case):
+    make, words = BAD[case]
+    status, answer = ask(address, make(inputs))
+    assert 400 <= status < 500, answer
+    # MLflow puts the request before its reasons, and sometimes after them too.
+    assert words in " ".join(answer["message"].splitlines()[-3:])
+
+
+def test_a_bad_request_does_not_hurt_the_next_one(address, inputs):
+    assert ask(address, b"{")[0] == 400
+    assert ask(address, as_json(inputs))[0] == 200
+
+
+def test_what_is_stored_is_code_and_plain_files_and_nothing_pickled(served):
+    directory, uri = served
+    mlflow.set_tracking_uri(uri)
+    copy = directory / "copy"
+    mlflow.artifacts.download_artifacts("models:/ocean@champion", dst_path=str(copy))
+    suffixes = {file.suffix for file in copy.rglob("*") if file.is_file()}
+    assert suffixes & {".pkl", ".pickle", ".joblib", ".pyc"} == set()
+    assert ".keras" in suffixes

@@ -1,0 +1,154 @@
+"""A small feature set, a small network, and runs of them.
+
+Sixty clips in ten groups: 44 to train on, in three batches of which the last is partial,
+and 16 held out.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.config.schema import TrainingConfig
+from pipeline.core.journal import Journal
+from pipeline.core.run_directory import RunDirectory
+from pipeline.core.traits import TRAITS
+from pipeline.data.batches import Batches
+from pipeline.data.feature_set import FeatureSet, load_feature_set
+from pipeline.data.writer import write_feature_set
+from pipeline.metrics.regression import METRICS
+from pipeline.training.fit import FitHooks, FitResult, fit
+from pipeline.training.records import EpochRecord, StepRecords
+
+TRAIN, VALIDATION = np.arange(44), np.arange(44, 60)
+
+CONFIG = TrainingConfig(num_epochs=5, batch_size=16, steps_per_execution=1, learning_rate=1e-2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """A fit and what it left behind."""
+
+    result: FitResult
+    network: keras.Model
+    run: RunDirectory
+
+    @property
+    def weights(self) -> list[bytes]:
+        """Every variable of the network, to the bit."""
+        return [np.asarray(variable).tobytes() for variable in self.network.variables]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Laboratory:
+    """Makes networks and fits them."""
+
+    features: FeatureSet
+
+    def network(self, *, dropout_rate: float = 0.25, activation: str = "sigmoid") -> keras.Model:
+        """A new network; networks of one kind begin with the same weights."""
+        keras.utils.set_random_seed(0)
+        static = keras.Input((4, 6), name="static")
+        dynamic = keras.Input((5,), name="dynamic")
+        pooled = keras.layers.GlobalAveragePooling1D(name="pooled")(static)
+        joined = keras.layers.Concatenate(name="joined")([pooled, dynamic])
+        hidden = keras.layers.Dense(8, activation="tanh", name="hidden")(joined)
+        hidden = keras.layers.Dropout(dropout_rate, name="dropout")(hidden)
+        scores = keras.layers.Dense(5, activation=activation, name="scores")(hidden)
+        return keras.Model([static, dynamic], scores, name="small")
+
+    def training(self, *, seed: int | None = 0, batch_size: int = 16) -> Batches:
+        """The training clips."""
+        return Batches(self.features, TRAIN, batch_size=batch_size, seed=seed)
+
+    def validation(self, *, batch_size: int = 16) -> Batches:
+        """The held-out clips."""
+        return Batches(self.features, VALIDATION, batch_size=batch_size)
+
+    def fit(
+        self,
+        run_dir: Path,
+        *,
+        network: keras.Model | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        validated: bool = True,
+        seed: int = 0,
+        **changes: Any,
+    ) -> Fitted:
+        """Fit in a run directory, from its last checkpoint if it has one."""
+        run_dir.mkdir(exist_ok=True)
+        run = RunDirectory(run_dir)
+        config = replace(CONFIG, **changes)
+        network = network or self.network()
+        result = fit(
+            network,
+            self.training(seed=seed, batch_size=config.batch_size),
+            self.validation(batch_size=config.batch_size) if validated else None,
+            config,
+            run=run,
+            journal=Journal(run.journal_path),
+            hooks=FitHooks(callbacks=callbacks),
+        )
+        return Fitted(result=result, network=network, run=run)
+
+
+@pytest.fixture(scope="session")
+def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
+    rng = np.random.default_rng(0)
+    static = rng.normal(size=(60, 4, 6)).astype(np.float32)
+    dynamic = rng.normal(size=(60, 5)).astype(np.float32)
+    logits = dynamic + static.mean(axis=1)[:, :5] + rng.normal(0.0, 0.3, (60, 5))
+    features_dir = tmp_path_factory.mktemp("features") / "small"
+    write_feature_set(
+        features_dir,
+        static=static,
+        dynamic=dynamic,
+        labels=1 / (1 + np.exp(-logits)),
+        clips=pd.DataFrame(
+            {
+                "clip_id": [f"clip{row:02d}" for row in range(60)],
+                "group": [f"video{row // 6}" for row in range(60)],
+            }
+        ),
+    )
+    return Laboratory(features=load_feature_set(features_dir))
+
+
+@pytest.fixture
+def record() -> Callable[..., EpochRecord]:
+    """Return a function that makes the record of an epoch of three steps, with changes."""
+
+    def make(*, epoch: int = 1, first_step: int = 1, **changes: Any) -> EpochRecord:
+        names = (*TRAITS, "mean")
+        scores = {
+            metric: {name: row + column / 10 for column, name in enumerate(names)}
+            for row, metric in enumerate(METRICS)
+        }
+        values: dict[str, Any] = {
+            "epoch": epoch,
+            "loss": 0.5,
+            "metrics": scores,
+            "val_loss": 0.6,
+            "val_metrics": scores,
+            "learning_rate": 0.01,
+            "train_seconds": 2.0,
+            "validation_seconds": 0.5,
+            "steps": StepRecords(
+                first_step=first_step,
+                loss=[0.1, 0.2, 0.3],
+                mae=[0.25, 0.5, 0.75],
+                mse=[0.01, 0.04, 0.09],
+                learning_rate=[0.01, 0.01, 0.01],
+                seconds=[0.01, 0.02, 0.03],
+                wait_seconds=[0.5, 0.0, 0.0],
+                time_ms=[1000, 2000, 3000],
+            ),
+        }
+        return EpochRecord(**{**values, **changes})
+
+    return make

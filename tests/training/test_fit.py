@@ -1,0 +1,319 @@
+"""A fit keeps its best epoch, and comes to the same values however often it is interrupted."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import keras
+import pytest
+
+from pipeline.config.schema import ModelConfig
+from pipeline.core.errors import ConfigError, RunError, TrainingError
+from pipeline.core.journal import (
+    CHECKPOINT,
+    EPOCH,
+    FINISHED,
+    RESUMED,
+    Journal,
+    effective_events,
+    read_events,
+)
+from pipeline.models import StreamSpec, build_model
+from pipeline.training.checkpoint import read_last_state
+from pipeline.training.records import epoch_records
+
+COSINE = {"schedule": "warmup_cosine", "optimizer": "adamw"}
+PLATEAU = {
+    "schedule": "constant",
+    "learning_rate": 3.0,  # far too high: it improves for a while, then stands still
+    "num_epochs": 12,
+    "reduce_lr_patience": 1,
+    "early_stopping_patience": 3,
+}
+
+
+class PlugPulledError(Exception):
+    """What a test interrupts a run with."""
+
+
+class PullPlug(keras.callbacks.Callback):
+    """Ends a run in the middle of an epoch, or after its record and before its checkpoint."""
+
+    def __init__(self, epoch: int, moment: str) -> None:
+        super().__init__()
+        self._when = (epoch, moment)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch + 1
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self._epoch, "batch") == self._when and batch >= 1:
+            raise PlugPulledError
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (self._epoch, "record") == self._when:
+            raise PlugPulledError
+
+
+class Script(keras.callbacks.Callback):
+    """Gives the checkpoint scripted values to judge by, and keeps the weights of every epoch."""
+
+    def __init__(self, values) -> None:
+        super().__init__()
+        self._values = values
+        self.weights = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["val_mae"] = self._values[epoch]
+        self.weights.append([each.numpy().tobytes() for each in self.model.network.variables])
+
+
+def fit_with_interruptions(laboratory, run_dir, interruptions, **settings):
+    for epoch, moment in interruptions:
+        with pytest.raises(PlugPulledError):
+            laboratory.fit(run_dir, callbacks=[PullPlug(epoch, moment)], **settings)
+    return laboratory.fit(run_dir, **settings)
+
+
+def untimed(record):
+    steps = replace(record.steps, seconds=[], wait_seconds=[], time_ms=[])
+    return replace(record, train_seconds=0.0, validation_seconds=0.0, steps=steps)
+
+
+def logs_of(run):
+    """The three JSON logs, without what a clock measured."""
+    metrics = json.loads((run.metrics_dir / "metrics_history.json").read_text())
+    times = json.loads((run.time_dir / "time_logs.json").read_text())
+    rates = json.loads((run.learning_rate_dir / "lr_logs.json").read_text())
+    numbers = {name: times[name] for name in ("epoch_numbers", "batch_numbers")}
+    return {"epoch": metrics["epoch"], "batch": metrics["batch"]}, numbers, rates
+
+
+def assert_same_run(one, other, laboratory):
+    ((inputs, _),) = laboratory.validation().dataset()
+    predictions = [each.network.predict(inputs, verbose=0).tobytes() for each in (one, other)]
+    assert predictions[0] == predictions[1]
+    assert one.weights == other.weights
+    assert one.result.history.history == other.result.history.history
+    assert one.result.history.epoch == other.result.history.epoch
+    assert one.result.best_epoch == other.result.best_epoch
+    assert one.result.best_value == other.result.best_value
+    records = [[untimed(record) for record in each.result.records] for each in (one, other)]
+    assert records[0] == records[1]
+    assert logs_of(one.run) == logs_of(other.run)
+
+
+@pytest.fixture(scope="module")
+def cosine(laboratory, tmp_path_factory):
+    """Five epochs, never interrupted."""
+    return laboratory.fit(tmp_path_factory.mktemp("cosine"), **COSINE)
+
+
+class TestResume:
+    def test_an_interrupted_run_comes_to_the_same_values(self, laboratory, cosine, tmp_path):
+        interruptions = [(3, "batch"), (4, "record")]
+        resumed = fit_with_interruptions(laboratory, tmp_path, interruptions, **COSINE)
+        assert_same_run(cosine, resumed, laboratory)
+
+    @pytest.mark.slow
+    def test_the_state_of_plateaus_and_early_stopping_survives(self, laboratory, tmp_path):
+        whole = laboratory.fit(tmp_path / "whole", **PLATEAU)
+        rates = [record.learning_rate for record in whole.result.records]
+        num_epochs = len(rates)
+        assert rates[-1] < rates[-2] < rates[0]
+        assert 1 < whole.result.best_epoch < num_epochs < PLATEAU["num_epochs"]
+
+        # The last two epochs: the counters of both callbacks stand above zero by then.
+        interruptions = [(num_epochs - 1, "record"), (num_epochs, "batch")]
+        resumed = fit_with_interruptions(laboratory, tmp_path / "resumed", interruptions, **PLATEAU)
+        assert_same_run(whole, resumed, laboratory)
+
+    def test_a_kill_before_the_first_record_begins_anew(self, laboratory, cosine, tmp_path):
+        journal = Journal(tmp_path / "events.jsonl")
+        journal.append("params", params={})
+        journal.append(FINISHED, status="KILLED", reason="interrupted")
+        resumed = laboratory.fit(tmp_path, **COSINE)
+        assert_same_run(cosine, resumed, laboratory)
+        kinds = [event.kind for event in effective_events(read_events(journal.path))]
+        assert kinds[:4] == ["params", FINISHED, RESUMED, EPOCH]
+
+    def test_a_kill_before_the_first_checkpoint_takes_the_record_back(
+        self, laboratory, cosine, tmp_path
+    ):
+        resumed = fit_with_interruptions(laboratory, tmp_path, [(1, "record")], **COSINE)
+        assert_same_run(cosine, resumed, laboratory)
+        told = list(read_events(tmp_path / "events.jsonl"))
+        epochs = [event.content["epoch"] for event in told if event.kind == EPOCH]
+        assert epochs == [1, 1, 2, 3, 4, 5]
+        assert epoch_records(effective_events(told)) == resumed.result.records
+
+    def test_a_kill_between_a_commit_and_its_word_loses_no_epoch(
+        self, laboratory, cosine, tmp_path, monkeypatch
+    ):
+        append = Journal.append
+
+        def pull_plug(journal, kind, **content):
+            if (kind, content.get("epoch")) == (CHECKPOINT, 2):
+                raise PlugPulledError
+            append(journal, kind, **content)
+
+        monkeypatch.setattr(Journal, "append", pull_plug)
+        with pytest.raises(PlugPulledError):
+            laboratory.fit(tmp_path, **COSINE)
+        monkeypatch.undo()
+        assert read_last_state(tmp_path / "checkpoints").epoch == 2
+
+        assert_same_run(cosine, laboratory.fit(tmp_path, **COSINE), laboratory)
+        told = [(e.kind, e.content["epoch"]) for e in read_events(tmp_path / "events.jsonl")]
+        assert told[:6] == [
+            (EPOCH, 1),
+            (CHECKPOINT, 1),
+            (EPOCH, 2),
+            (CHECKPOINT, 2),
+            (RESUMED, 2),
+            (EPOCH, 3),
+        ]
+
+    def test_a_run_that_is_complete_is_left_as_it_is(self, laboratory, cosine, tmp_path):
+        run_dir = tmp_path / "run"
+        shutil.copytree(cosine.run.path, run_dir)
+        before = contents(run_dir)
+        again = laboratory.fit(run_dir, **COSINE)
+        assert_same_run(cosine, again, laboratory)
+        assert contents(run_dir) == before
+
+    def test_a_journal_that_lost_its_epochs_is_refused(self, laboratory, cosine, tmp_path):
+        run_dir = tmp_path / "run"
+        shutil.copytree(cosine.run.path, run_dir)
+        (run_dir / "events.jsonl").write_bytes(b"")
+        with pytest.raises(RunError, match=r"does not hold the 5 epochs that the checkpoint"):
+            laboratory.fit(run_dir, **COSINE)
+
+    @pytest.mark.slow
+    def test_the_flagship_comes_to_the_same_values(self, laboratory, tmp_path):
+        def network():
+            keras.utils.set_random_seed(0)
+            config = ModelConfig(fusion_dim=8, num_heads=2, num_tokens=2, dropout_rate=0.2)
+            static, dynamic = StreamSpec(width=6, num_steps=4), StreamSpec(width=5)
+            return build_model(config, static=static, dynamic=dynamic)
+
+        settings = {"num_epochs": 2, **COSINE}
+        whole = laboratory.fit(tmp_path / "whole", network=network(), **settings)
+        with pytest.raises(PlugPulledError):
+            laboratory.fit(
+                tmp_path / "resumed",
+                network=network(),
+                callbacks=[PullPlug(2, "batch")],
+                **settings,
+            )
+        resumed = laboratory.fit(tmp_path / "resumed", network=network(), **settings)
+        assert_same_run(whole, resumed, laboratory)
+
+
+class TestReproduction:
+    def test_the_same_seed_gives_the_same_bits(self, laboratory, cosine, tmp_path):
+        again = laboratory.fit(tmp_path, steps_per_execution=2, **COSINE)
+        assert_same_run(cosine, again, laboratory)
+
+    def test_another_seed_gives_another_order(self, laboratory, cosine, tmp_path):
+        other = laboratory.fit(tmp_path, seed=1, num_epochs=1)
+        first, second = other.result.records[0], cosine.result.records[0]
+        assert first.steps.loss != second.steps.loss
+
+
+class TestBestEpoch:
+    def test_its_weights_are_those_returned(self, laboratory, tmp_path):
+        script = Script([0.3, 0.1, 0.2])
+        fitted = laboratory.fit(tmp_path, callbacks=[script], num_epochs=3)
+        assert fitted.result.best_epoch == 2
+        assert fitted.result.monitor == "val_mae"
+        assert fitted.weights == script.weights[1] != script.weights[2]
+
+    def test_the_metric_decides_whether_more_is_better(self, laboratory, tmp_path):
+        result = laboratory.fit(tmp_path, monitor="r2", num_epochs=3).result
+        values = [record.val_metrics["r2"]["mean"] for record in result.records]
+        assert result.monitor == "val_r2"
+        assert result.best_value == max(values)
+        assert values[result.best_epoch - 1] == max(values)
+
+    def test_without_validation_it_is_the_last(self, laboratory, tmp_path):
+        fitted = laboratory.fit(tmp_path, validated=False, num_epochs=2)
+        assert (fitted.result.best_epoch, fitted.result.monitor) == (2, "loss")
+        assert fitted.result.records[-1].val_metrics is None
+        assert fitted.result.best_value == fitted.result.records[-1].loss
+
+
+class TestStopping:
+    def test_a_standstill_cuts_the_rate_then_stops(self, laboratory, tmp_path):
+        # So small a rate moves no weight, and no epoch is better than the first.
+        settings = {**PLATEAU, "learning_rate": 1e-12, "weight_decay": 0.0}
+        result = laboratory.fit(tmp_path, **settings).result
+        rates = [record.learning_rate for record in result.records]
+        assert rates == pytest.approx([1e-12, 1e-12, 5e-13, 2.5e-13])
+        assert result.best_epoch == 1
+        assert read_last_state(tmp_path / "checkpoints").stopped
+
+    def test_the_smallest_improvement_is_one(self, laboratory, tmp_path):
+        settings = {**PLATEAU, "learning_rate": 1e-5, "num_epochs": 3, "reduce_lr_patience": 1}
+        result = laboratory.fit(tmp_path, **settings).result
+        first, second, third = (record.val_metrics["mae"]["mean"] for record in result.records)
+        assert first - 1e-4 < second < first
+        assert second - 1e-4 < third < second
+        assert len({record.learning_rate for record in result.records}) == 1
+
+
+class TestRefusal:
+    def test_a_frozen_model_is_refused_before_anything_is_written(self, laboratory, tmp_path):
+        network = laboratory.network()
+        network.trainable = False
+        with pytest.raises(TrainingError, match=r"^small: none of its 141 weights is trainable"):
+            laboratory.fit(tmp_path, network=network)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_model_without_weights_is_refused(self, laboratory, tmp_path):
+        network = keras.Sequential([keras.layers.Dense(5)], name="lazy")
+        with pytest.raises(TrainingError, match=r"^lazy: has no weights yet\. Call it on one"):
+            laboratory.fit(tmp_path, network=network)
+
+    def test_tensorboard_is_missed_before_the_first_step(self, laboratory, tmp_path, monkeypatch):
+        monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+        with pytest.raises(ConfigError, match=r"needs TensorBoard, which is not installed\."):
+            laboratory.fit(tmp_path, tensorboard=True)
+        assert not list(read_events(tmp_path / "events.jsonl"))
+
+
+class TestJournal:
+    def test_a_run_that_was_never_interrupted_tells_of_no_resume(self, laboratory, tmp_path):
+        journal = Journal(tmp_path / "events.jsonl")
+        journal.append("params", params={})
+        laboratory.fit(tmp_path, num_epochs=1)
+        assert [event.kind for event in read_events(journal.path)] == ["params", EPOCH, CHECKPOINT]
+
+    def test_its_epochs_are_the_records_of_the_result(self, cosine):
+        assert epoch_records(read_events(cosine.run.journal_path)) == cosine.result.records
+
+    def test_steps_are_numbered_through_the_run(self, cosine):
+        numbers = [number for record in cosine.result.records for number in record.steps.numbers]
+        assert numbers == list(range(1, 16))
+
+    def test_the_loss_falls(self, cosine):
+        losses = [record.loss for record in cosine.result.records]
+        assert losses[-1] < 0.9 * losses[0]
+
+
+def contents(run_dir):
+    """Every file of a run by name, but for the word of its resumption in the journal."""
+    files = [path for path in run_dir.rglob("*") if path.is_file()]
+    told = [event for event in read_events(run_dir / "events.jsonl") if event.kind != RESUMED]
+    return {path.name: path.read_bytes() for path in files if path.suffix != ".jsonl"}, told
+
+
+def test_an_interrupt_while_a_step_reads_the_clock_is_an_interrupt(
+    laboratory, tmp_path, monkeypatch
+):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.training.instrumented_model._clock", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        laboratory.fit(tmp_path / "run")

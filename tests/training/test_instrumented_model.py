@@ -1,0 +1,167 @@
+"""What is measured inside the graph is true, and measuring changes nothing."""
+
+import time
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from pipeline.config.schema import TrainingConfig
+from pipeline.metrics.regression import trait_metrics
+from pipeline.training.instrumented_model import InstrumentedModel
+from pipeline.training.losses import build_loss
+from pipeline.training.optimizer import build_optimizer
+
+NUM_EPOCHS = 2
+
+
+class Order(keras.callbacks.Callback):
+    """Shuffles as `fit` does, and keeps what the model measured."""
+
+    def __init__(self, batches) -> None:
+        super().__init__()
+        self.batches = batches
+        self.traces, self.moments, self.validation_moments = [], [], []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.batches.shuffle_for(epoch)
+        if isinstance(self.model, InstrumentedModel):
+            self.model.start_trace()
+
+    def on_test_begin(self, logs=None):
+        self.moments.append(self.model.moments.numpy_result())
+
+    def on_epoch_end(self, epoch, logs=None):
+        if isinstance(self.model, InstrumentedModel):
+            self.traces.append(self.model.read_trace())
+            self.validation_moments.append(self.model.moments.numpy_result())
+
+
+def compiled(model, config, *, steps_per_execution):
+    model.compile(
+        optimizer=build_optimizer(config, steps_per_epoch=3),
+        loss=build_loss(config.loss_weights, huber_delta=config.huber_delta),
+        steps_per_execution=steps_per_execution,
+        jit_compile=False,
+    )
+    return model
+
+
+@pytest.fixture(scope="module")
+def config():
+    return TrainingConfig(num_epochs=NUM_EPOCHS, loss="mae", learning_rate=1e-2)
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids="{}_steps_per_execution".format)
+def measured(request, laboratory, config):
+    """A network without dropout, trained for two epochs, and what was measured."""
+    network = laboratory.network(dropout_rate=0.0)
+    model = InstrumentedModel(network, steps_per_epoch=3)
+    compiled(model, config, steps_per_execution=request.param)
+    batches = laboratory.training()
+    order = Order(batches)
+    model.fit(
+        batches.dataset(),
+        validation_data=laboratory.validation().dataset(),
+        epochs=NUM_EPOCHS,
+        shuffle=False,
+        callbacks=[order],
+        verbose=0,
+    )
+    return order, network
+
+
+@pytest.fixture(scope="module")
+def replayed(laboratory, config):
+    """Loss, MAE, MSE and rate of each step, worked out one batch at a time in numpy."""
+    network = laboratory.network(dropout_rate=0.0)
+    optimizer = build_optimizer(config, steps_per_epoch=3)
+    network.compile(optimizer=optimizer, loss="mae", jit_compile=False)
+    batches = laboratory.training()
+    epochs = []
+    for epoch in range(NUM_EPOCHS):
+        batches.shuffle_for(epoch)
+        steps = []
+        for inputs, labels in batches.dataset():
+            error = labels.numpy().astype(np.float64) - np.asarray(network(inputs))
+            rate = float(optimizer.learning_rate)
+            steps.append((np.abs(error).mean(), (error**2).mean(), rate, len(error)))
+            network.train_on_batch(inputs, labels)
+        epochs.append(np.array(steps))
+    return epochs
+
+
+class TestTrace:
+    def test_every_step_has_its_own_values(self, measured, replayed):
+        for trace, steps in zip(measured[0].traces, replayed, strict=True):
+            np.testing.assert_allclose(trace.loss, steps[:, 0], rtol=1e-5)
+            np.testing.assert_allclose(trace.mae, steps[:, 0], rtol=1e-5)
+            np.testing.assert_allclose(trace.mse, steps[:, 1], rtol=1e-5)
+
+    def test_every_step_has_the_rate_that_it_used(self, measured, replayed):
+        for trace, steps in zip(measured[0].traces, replayed, strict=True):
+            np.testing.assert_allclose(trace.learning_rate, steps[:, 2], rtol=1e-6)
+        assert len({rate for trace in measured[0].traces for rate in trace.learning_rate}) == 6
+
+    def test_steps_follow_each_other_in_time(self, measured):
+        instants = np.concatenate(
+            [np.stack([trace.begin, trace.end], axis=1).ravel() for trace in measured[0].traces]
+        )
+        assert (np.diff(instants) >= 0).all()
+        assert time.time() - 600 < instants[0] < instants[-1] < time.time()
+
+    def test_a_step_takes_time(self, measured):
+        for trace in measured[0].traces:
+            assert (trace.end > trace.begin).all()
+
+
+class TestMoments:
+    def test_running_scores_are_those_of_all_clips_of_the_epoch(self, measured, replayed):
+        for scores, steps in zip(measured[0].moments, replayed, strict=True):
+            mae, mse = np.average(steps[:, :2], axis=0, weights=steps[:, 3])
+            assert scores["mae"]["mean"] == pytest.approx(mae, rel=1e-5)
+            assert scores["mse"]["mean"] == pytest.approx(mse, rel=1e-5)
+
+    def test_validation_scores_are_those_of_numpy(self, measured, laboratory):
+        order, network = measured
+        ((inputs, labels),) = laboratory.validation().dataset()
+        expected = trait_metrics(labels.numpy(), network.predict(inputs, verbose=0))
+        for metric, traits in expected.items():
+            assert order.validation_moments[-1][metric] == pytest.approx(traits, rel=1e-5)
+
+
+def test_the_work_of_a_step_lies_between_its_begin_and_its_end(laboratory, config):
+    class Heavy(keras.layers.Layer):
+        """Multiplies large matrices, to no effect that could be noticed in the scores."""
+
+        def call(self, scores):
+            large = keras.ops.ones((1500, 1500)) * keras.ops.mean(keras.ops.stop_gradient(scores))
+            return scores + 1e-20 * keras.ops.mean(keras.ops.matmul(large, large))
+
+    small = laboratory.network(dropout_rate=0.0)
+    network = keras.Model(small.inputs, Heavy()(small.outputs[0]))
+    model = compiled(InstrumentedModel(network, steps_per_epoch=3), config, steps_per_execution=3)
+    order = Order(laboratory.training())
+    model.fit(order.batches.dataset(), shuffle=False, callbacks=[order], verbose=0)
+    (trace,) = order.traces
+    assert (trace.end - trace.begin).sum() > 2 * (trace.begin[1:] - trace.end[:-1]).sum()
+
+
+def test_measuring_changes_no_bit_of_the_weights(laboratory, config):
+    config = replace(config, gradient_clip_norm=0.5)
+    bits = []
+    for instrumented in (False, True):
+        network = laboratory.network(dropout_rate=0.3)
+        model = InstrumentedModel(network, steps_per_epoch=3) if instrumented else network
+        compiled(model, config, steps_per_execution=2)
+        order = Order(laboratory.training())
+        model.fit(
+            order.batches.dataset(),
+            epochs=NUM_EPOCHS,
+            shuffle=False,
+            callbacks=[order],
+            verbose=0,
+        )
+        bits.append([variable.numpy().tobytes() for variable in network.variables])
+    assert bits[0] == bits[1]

@@ -1,0 +1,53 @@
+"""What an epoch leaves behind, and its way through the journal."""
+
+import math
+
+import numpy as np
+import pytest
+
+from pipeline.core.journal import EPOCH, Journal, read_events
+from pipeline.training.records import epoch_records, flat_names, to_content
+
+SCORES = {"mae": {"openness": 0.1, "mean": 0.2}, "r2": {"openness": -3.0, "mean": 0.5}}
+
+
+def test_flat_names_have_the_mean_under_the_metric_alone():
+    assert flat_names(SCORES) == {"mae_openness": 0.1, "mae": 0.2, "r2_openness": -3.0, "r2": 0.5}
+
+
+def test_steps_have_global_numbers(record):
+    second = record(epoch=2, first_step=4)
+    assert second.steps.numbers == [4, 5, 6]
+    assert second.last_step == 6
+
+
+def test_logs_have_the_names_of_keras(record):
+    logs = record(epoch=1).logs()
+    assert {"loss", "mae", "r2_openness", "val_loss", "val_mae", "learning_rate"} <= set(logs)
+    assert logs["val_loss"] == 0.6
+
+
+def test_logs_of_an_epoch_without_validation_name_none(record):
+    logs = record(epoch=1, val_loss=None, val_metrics=None).logs()
+    assert not [name for name in logs if name.startswith("val_")]
+
+
+@pytest.mark.parametrize("validated", [True, False])
+def test_records_come_back_from_the_journal_to_the_bit(record, tmp_path, validated):
+    changes = {} if validated else {"val_loss": None, "val_metrics": None}
+    records = [
+        record(epoch=1, loss=0.1 + 0.2, **changes),
+        record(epoch=2, first_step=4, loss=float(np.float32(0.1)), **changes),
+    ]
+    journal = Journal(tmp_path / "events.jsonl")
+    for each in records:
+        journal.append(EPOCH, **to_content(each))
+        journal.append("system", cpu=0.5)
+    assert epoch_records(read_events(journal.path)) == records
+
+
+def test_a_score_that_is_no_number_comes_back_as_such(record, tmp_path):
+    journal = Journal(tmp_path / "events.jsonl")
+    journal.append(EPOCH, **to_content(record(epoch=1, loss=math.nan)))
+    (read,) = epoch_records(read_events(journal.path))
+    assert math.isnan(read.loss)

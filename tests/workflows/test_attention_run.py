@@ -1,0 +1,233 @@
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.config.schema import SyntheticConfig, TrainingConfig
+from pipeline.core.attention_record import WHOLE
+from pipeline.core.errors import ModelError
+from pipeline.core.journal import Journal
+from pipeline.core.run_directory import RunDirectory
+from pipeline.data.batches import Batches
+from pipeline.data.feature_set import load_feature_set
+from pipeline.data.statistics import feature_moments
+from pipeline.data.synthetic import ensure_synthetic_set
+from pipeline.data.writer import write_feature_set
+from pipeline.models import CompletePersonalityModel
+from pipeline.training.fit import fit
+from pipeline.workflows.attention_run import measure_attention, read_attention, write_attention
+
+NUM_CLIPS = 20
+ROWS = np.arange(5, NUM_CLIPS)
+SEQUENCES = {"static_steps": 4, "dynamic_steps": 3}
+
+
+@pytest.fixture
+def write_set(tmp_path):
+    """Return a function that writes a set of 20 clips and loads it; sequences unless asked."""
+
+    def write(*, static_shape=(4, 6), dynamic_shape=(3, 5), **more):
+        rng = np.random.default_rng(0)
+        features_dir = tmp_path / "features"
+        write_feature_set(
+            features_dir,
+            static=rng.normal(3.0, 1.0, (NUM_CLIPS, *static_shape)).astype(np.float32),
+            dynamic=rng.normal(size=(NUM_CLIPS, *dynamic_shape)).astype(np.float32),
+            **{"labels": rng.uniform(size=(NUM_CLIPS, 5)), **more},
+            clips=pd.DataFrame(
+                {
+                    "clip_id": [f"clip{row:02d}" for row in range(NUM_CLIPS)],
+                    "group": [f"video{row // 2}" for row in range(NUM_CLIPS)],
+                }
+            ),
+        )
+        return load_feature_set(features_dir)
+
+    return write
+
+
+def build_network(**changes):
+    keras.utils.set_random_seed(0)
+    settings = {"num_heads": 2, "num_tokens": 3, **SEQUENCES}
+    network = CompletePersonalityModel(6, 5, 8, **{**settings, **changes})
+    # Nothing is trained here: weights that start at zero would hide what moves the scores.
+    skip = network.get_layer("linear_skip")
+    skip.kernel.assign(np.random.default_rng(0).normal(0.0, 0.1, skip.kernel.shape))
+    return network
+
+
+def measure(network, features, **options):
+    return measure_attention(network, features, ROWS, **{"seed": 0, **options})
+
+
+def test_everything_is_measured_of_sequences(write_set):
+    found = measure(build_network(), write_set())
+    assert found.key_kinds == {"static": "face frames", "dynamic": "flow windows"}
+    assert found.num_keys == {"static": 4, "dynamic": 3}
+    assert found.mean_maps["block_1/static_to_dynamic"].shape == (2, 4, 3)
+    assert found.mean_maps["traits"].shape == (2, 5, 7)
+    assert found.entropy["traits"].shape == (15, 2)
+    assert found.trait_rollout["static"].shape == (5, 4)
+    assert found.sample_maps["traits"].shape == (3, 2, 5, 7)
+    assert list(found.deletions) == ["static", "dynamic"]
+    assert found.deletions["static"].rankings == ("traits", "rollout")
+    assert found.missing == {}
+
+
+def test_named_clips_have_the_maps_of_those_clips(write_set):
+    network, features = build_network(), write_set()
+    found = measure(network, features)
+    row = features.clip_ids.tolist().index(found.sample_ids[1])
+    assert row in ROWS
+    inputs = [features.static.read(np.array([row])), features.dynamic.read(np.array([row]))]
+    expected = network.attention(inputs)["traits"][0]
+    np.testing.assert_allclose(found.sample_maps["traits"][1], expected, rtol=1e-4)
+
+
+def test_of_many_clips_some_are_drawn_and_the_seed_says_which(write_set):
+    network, features = build_network(), write_set()
+    first, again, other = (measure(network, features, max_clips=6, seed=s) for s in (0, 0, 1))
+    assert len(first.clip_ids) == 6
+    assert set(first.clip_ids) <= set(features.clip_ids[ROWS])
+    assert first.clip_ids == again.clip_ids != other.clip_ids
+
+
+def test_curves_begin_at_the_scores_of_the_whole_clip(write_set):
+    network, features = build_network(), write_set()
+    found = measure(network, features).deletions["static"]
+    scores = network.predict_on_batch([features.static.read(ROWS), features.dynamic.read(ROWS)])
+    expected = np.abs(scores - features.labels[ROWS]).mean()
+    for curve in found.error.values():
+        np.testing.assert_allclose(curve[:, 0], expected, rtol=1e-5)
+    assert all((curve[:, 0] == 0).all() for curve in found.movement.values())
+
+
+def test_hidden_frames_are_replaced_by_the_training_mean(write_set):
+    network, features = build_network(), write_set()
+    static_mean, variance = feature_moments(features.static, np.arange(5))
+    network.adapt(
+        static_moments=(static_mean, variance),
+        dynamic_moments=feature_moments(features.dynamic, np.arange(5)),
+    )
+    found = measure(network, features).deletions["static"]
+    hidden = np.broadcast_to(static_mean, (len(ROWS), 4, 6)).astype(np.float32)
+    dynamic = features.dynamic.read(ROWS)
+    before = network.predict_on_batch([features.static.read(ROWS), dynamic])
+    after = network.predict_on_batch([hidden, dynamic])
+    assert found.hidden_by == "replaced by the mean of the training clips"
+    expected = np.abs(after - before).mean()
+    assert found.movement["random"][:, -1] == pytest.approx([expected] * 5, rel=1e-3)
+
+
+def test_hidden_frames_are_masked_where_there_is_a_mask(write_set):
+    mask = np.ones((NUM_CLIPS, 4), np.bool_)
+    mask[::2, 2:] = False
+    network, features = build_network(static_masked=True), write_set(static_mask=mask)
+    found = measure(network, features)
+    assert found.deletions["static"].hidden_by == "taken out by the mask"
+    assert found.deletions["dynamic"].hidden_by == "replaced by the mean of the training clips"
+    inputs = [features.static.read(ROWS), features.dynamic.read(ROWS)]
+    before = network.predict_on_batch([*inputs, mask[ROWS].astype(np.float32)])
+    after = network.predict_on_batch([*inputs, np.zeros((len(ROWS), 4), np.float32)])
+    assert found.deletions["static"].movement["random"][0, -1] == pytest.approx(
+        np.abs(after - before).mean(), rel=1e-3
+    )
+
+
+def test_learned_tokens_cannot_be_hidden_and_the_reason_is_kept(write_set):
+    features = write_set(static_shape=(6,))
+    found = measure(build_network(static_steps=None), features)
+    assert found.key_kinds["static"] == "learned tokens"
+    assert list(found.deletions) == ["dynamic"]
+    assert "the static stream is one vector a clip" in found.missing["static"]
+
+
+@pytest.mark.parametrize(
+    ("fusion", "maps", "streams"),
+    [
+        ("late", ["static/traits", "dynamic/traits"], ["static", "dynamic"]),
+        ("dynamic_only", ["traits"], ["dynamic"]),
+    ],
+)
+def test_fusions_without_blocks_are_ranked_by_weight_alone(write_set, fusion, maps, streams):
+    found = measure(build_network(fusion=fusion), write_set())
+    assert list(found.mean_maps) == maps
+    assert list(found.deletions) == streams
+    assert all(curves.rankings == ("traits",) for curves in found.deletions.values())
+
+
+def test_a_fusion_without_attention_gives_its_reason(write_set):
+    found = measure(build_network(fusion="concat"), write_set())
+    assert found.mean_maps == {}
+    assert "fusion='concat' has no attention" in found.missing[WHOLE]
+
+
+def test_a_foreign_model_gives_its_reason(write_set):
+    inputs = [keras.Input((4, 6), name="static"), keras.Input((3, 5), name="dynamic")]
+    flat = [keras.layers.Flatten()(tensor) for tensor in inputs]
+    scores = keras.layers.Dense(5)(keras.layers.Concatenate()(flat))
+    found = measure(keras.Model(inputs, scores, name="mine"), write_set())
+    assert "mine is a model of another kind" in found.missing[WHOLE]
+
+
+def test_no_clips_give_a_reason(write_set):
+    found = measure_attention(build_network(), write_set(), ROWS[:0], seed=0)
+    assert "no clips" in found.missing[WHOLE]
+
+
+def test_features_of_another_shape_are_refused(write_set):
+    with pytest.raises(ModelError, match="the model was made for inputs of shapes"):
+        measure(build_network(static_steps=5), write_set())
+
+
+def test_without_labels_the_movement_is_measured_and_the_error_is_not(write_set):
+    found = measure(build_network(), write_set(labels=None))
+    assert found.deletions["static"].error == {}
+    assert found.deletions["static"].area("random") > 0
+
+
+@pytest.mark.slow
+def test_on_the_built_in_set_attention_is_faithful_as_the_planted_signal_demands(tmp_path):
+    ensure_synthetic_set(tmp_path / "demo", SyntheticConfig())
+    features = load_feature_set(tmp_path / "demo")
+    run = RunDirectory(tmp_path / "run")
+    run.path.mkdir()
+    train, validation = np.arange(4800), np.arange(4800, 6000)
+    keras.utils.set_random_seed(0)
+    network = CompletePersonalityModel(32, 16, 48, 4, 0.0, static_steps=8, dynamic_steps=8)
+    network.adapt(
+        static_moments=feature_moments(features.static, train),
+        dynamic_moments=feature_moments(features.dynamic, train),
+        label_mean=features.labels[train].mean(axis=0),
+    )
+    fit(
+        network,
+        Batches(features, train, batch_size=128, seed=0),
+        Batches(features, validation, batch_size=128),
+        TrainingConfig(num_epochs=14, batch_size=128, learning_rate=2e-3),
+        run=run,
+        journal=Journal(run.journal_path),
+    )
+
+    found = measure_attention(network, features, validation, seed=0)
+    write_attention(run.attention_path, found)
+    deletions = read_attention(run.attention_path).deletions
+
+    face = deletions["static"]
+    for ranking in ("traits", "rollout"):
+        assert face.area(f"{ranking}/top") > 1.5 * face.area("random")
+        assert face.area("random") > 3 * face.area(f"{ranking}/bottom")
+    # One frame carries the traits: without it the error is that of knowing nothing.
+    error = face.error["rollout/top"][0]
+    assert error[1] > 0.9 * error[-1] > 2 * error[0]
+
+    # The window that says which frame it is reaches the traits by way of the frames.
+    motion = deletions["dynamic"]
+    assert motion.area("rollout/top") > 1.4 * motion.area("random")
+    assert motion.area("random") > 3 * motion.area("rollout/bottom")
+    assert motion.area("rollout/top") > motion.area("traits/top")
+
+    # In the clips that are kept, the brightest frame is the planted one.
+    marked = dict(zip(features.clip_ids, features.clips["marked_step"].astype(int), strict=True))
+    for clip_id, shares in zip(found.sample_ids, found.sample_trait_rollout["static"], strict=True):
+        assert shares.mean(axis=0).argmax() == marked[clip_id]

@@ -1,0 +1,103 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.core.errors import ModelError
+from pipeline.core.traits import TRAITS
+from pipeline.data.feature_set import load_feature_set
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def make_set(tmp_path):
+    """Return a function that makes a feature set of two clips and opens it."""
+
+    def make(**arrays):
+        for name, array in arrays.items():
+            np.save(tmp_path / f"{name}.npy", array)
+        return load_feature_set(tmp_path)
+
+    return make
+
+
+def make_network(features, **settings):
+    from pipeline.config.schema import ModelConfig
+    from pipeline.models.build import StreamSpec, build_model
+
+    static, dynamic = (
+        StreamSpec(width=stream.width, num_steps=stream.num_steps, masked=stream.has_mask)
+        for stream in (features.static, features.dynamic)
+    )
+    config = ModelConfig(fusion_dim=8, num_heads=2, num_tokens=3, **settings)
+    return build_model(config, static=static, dynamic=dynamic)
+
+
+def tabulate(network, features):
+    from pipeline.workflows.clip_attention import attention_table
+
+    return attention_table(network, features)
+
+
+def refuse(network, features):
+    from pipeline.workflows.clip_attention import refuse_unexplainable
+
+    refuse_unexplainable(network, features)
+
+
+def steps(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+def test_the_weights_of_a_clip_and_trait_add_up_to_one(make_set):
+    features = make_set(static=steps(200, 4, 3), dynamic=steps(200, 5, 2))
+    table = tabulate(make_network(features), features)
+    assert len(table) == 200 * 5 * (4 + 5)
+    sums = table.groupby(["clip_id", "trait"])["weight"].sum()
+    np.testing.assert_allclose(sums, 1, atol=1e-5)
+
+
+def test_a_weight_is_the_one_that_the_model_gives(make_set):
+    features = make_set(static=steps(2, 4, 3), dynamic=steps(2, 5, 2))
+    network = make_network(features)
+    weights = network.attention([features.static.read([0, 1]), features.dynamic.read([0, 1])])
+    row = tabulate(network, features).query(
+        "clip_id == 'row-000001' and trait == 'extraversion' and stream == 'dynamic' and step == 3"
+    )
+    expected = weights["traits"][1, :, TRAITS.index("extraversion"), 4 + 3].mean()
+    assert row["weight"].to_list() == [pytest.approx(expected)]
+
+
+def test_steps_that_are_padding_are_left_out(make_set):
+    mask = np.array([[True, True, True, True], [True, False, False, False]])
+    features = make_set(static=steps(2, 4, 3), dynamic=steps(2, 5, 2), static_mask=mask)
+    table = tabulate(make_network(features), features)
+    second = table[(table["clip_id"] == "row-000001") & (table["stream"] == "static")]
+    assert set(second["step"]) == {0}
+    assert isinstance(table.index, pd.RangeIndex)
+
+
+def test_learned_tokens_are_no_steps(make_set):
+    features = make_set(static=steps(2, 3), dynamic=steps(2, 5, 2))
+    assert set(tabulate(make_network(features), features)["stream"]) == {"dynamic"}
+
+
+def test_vectors_alone_have_no_steps_to_look_at(make_set):
+    features = make_set(static=steps(2, 3), dynamic=steps(2, 5))
+    with pytest.raises(ModelError, match=r"no steps to look at.*leave --explain out"):
+        refuse(make_network(features), features)
+
+
+def test_a_fusion_without_attention_is_refused_with_those_that_have_it(make_set):
+    features = make_set(static=steps(2, 4, 3), dynamic=steps(2, 5, 2))
+    with pytest.raises(ModelError, match="has no attention to show; these have: cross_attention"):
+        refuse(make_network(features, fusion="concat"), features)
+
+
+def test_a_model_of_another_kind_is_refused(make_set):
+    import keras
+
+    features = make_set(static=steps(2, 4, 3), dynamic=steps(2, 5, 2))
+    inputs = [keras.Input((4, 3)), keras.Input((5, 2))]
+    with pytest.raises(ModelError, match="it has no attention"):
+        refuse(keras.Model(inputs, inputs[0]), features)

@@ -1,0 +1,92 @@
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.core.errors import FeatureSetError, RunError, SplitError
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def trained_dir(make_config, tmp_path_factory):
+    from pipeline.workflows.training_run import run_training
+
+    config = make_config(evaluation__by=["camera"])
+    return run_training(config, run_dir=tmp_path_factory.mktemp("trained") / "run").run.path
+
+
+@pytest.fixture
+def run_dir(trained_dir, own_directory):
+    """A copy of the run, to write into."""
+    return shutil.copytree(trained_dir, own_directory / "run")
+
+
+@pytest.fixture
+def other_set(small_features, own_directory, make_config):
+    """A copy of the feature set with new clips, and the configuration that names it."""
+    path = shutil.copytree(small_features, own_directory / "other")
+    table = pd.read_csv(path / "clips.csv")
+    table["clip_id"] = "new-" + table["clip_id"]
+    table["group"] = "new-" + table["group"]
+    table.to_csv(path / "clips.csv", index=False)
+    return path, make_config(data__features_dir=str(path)).data
+
+
+def evaluate(*arguments, **settings):
+    from pipeline.workflows.evaluation_run import evaluate_run
+
+    return evaluate_run(*arguments, **settings)
+
+
+def test_a_run_without_a_model_is_refused_with_the_command_that_finishes_it(run_dir):
+    (run_dir / "model.keras").unlink()
+    with pytest.raises(RunError, match=r"no model\.keras yet.*train --resume"):
+        evaluate(run_dir, None, split="validation")
+
+
+def test_new_clips_are_all_evaluated_and_none_was_trained_on(run_dir, other_set):
+    _, data = other_set
+    evaluation = evaluate(run_dir, data, split="all")
+    assert evaluation.report.num_clips == 60
+    assert evaluation.num_training_clips == 0
+    assert evaluation.report.group_overlap["train/evaluated"]["shared_groups"] == 0
+
+
+def test_the_clip_table_says_which_new_clips_are_the_test(run_dir, other_set):
+    path, data = other_set
+    table = pd.read_csv(path / "clips.csv")
+    table["split"] = np.where(np.arange(60) < 25, "test", "train")
+    table.to_csv(path / "clips.csv", index=False)
+    assert evaluate(run_dir, data, split="test").report.num_clips == 25
+
+
+def test_clips_of_no_split_are_refused(run_dir, other_set):
+    _, data = other_set
+    with pytest.raises(SplitError, match="no clip belongs to the split validation"):
+        evaluate(run_dir, data, split="validation")
+
+
+def test_clips_without_labels_cannot_be_judged(run_dir, other_set):
+    path, data = other_set
+    (path / "labels.npy").unlink()
+    with pytest.raises(FeatureSetError, match=r"holds no labels\.npy"):
+        evaluate(run_dir, data, split="all")
+
+
+def test_the_columns_of_the_experiment_are_reported_where_the_set_has_them(run_dir, other_set):
+    path, data = other_set
+    assert set(evaluate(run_dir, None, split="validation").report.by) == {"camera"}
+    pd.read_csv(path / "clips.csv").drop(columns="camera").to_csv(path / "clips.csv", index=False)
+    assert evaluate(run_dir, data, split="all").report.by == {}
+
+
+def test_a_column_that_is_asked_for_and_is_not_there_is_refused_before_anything_is_written(
+    run_dir,
+):
+    before = (run_dir / "evaluation.json").read_bytes()
+    with pytest.raises(SplitError, match=r"no column age.*clip_id, group, camera"):
+        evaluate(run_dir, None, split="all", by=("age",))
+    assert (run_dir / "evaluation.json").read_bytes() == before
+    assert not (run_dir / "predictions" / "all.csv").exists()

@@ -1,0 +1,69 @@
+"""From recordings to features, with the extraction itself replaced: it has tests of its own."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pipeline.config.extraction import ExtractionConfig, SamplingConfig
+from pipeline.core.errors import ModelError
+from pipeline.workflows.recordings import Recordings, extract_as_trained, extraction_config
+
+
+@dataclass(frozen=True)
+class Failure:
+    clip_id: str = "b.mp4"
+    stage: str = "face"
+    reason: str = "none was found"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    features_dir: Path
+    failed: tuple[Failure, ...] = (Failure(),)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """What the extraction was asked for."""
+    asked = []
+
+    def extract_features(**arguments):
+        asked.append(arguments)
+        return Outcome(arguments["features_dir"])
+
+    monkeypatch.setattr("pipeline.workflows.recordings.extract_features", extract_features)
+    return asked
+
+
+SETTINGS = {"sampling": {"num_steps": 8}}
+
+
+def test_videos_are_extracted_with_the_settings_of_the_model(calls, tmp_path):
+    recordings = Recordings(videos_dir=Path("videos"))
+    features_dir, failures = extract_as_trained(recordings, SETTINGS, tmp_path)
+    (call,) = calls
+    assert call["config"] == ExtractionConfig(sampling=SamplingConfig(num_steps=8))
+    assert (call["videos_dir"], call["face_dir"], call["flow_dir"]) == (Path("videos"), None, None)
+    assert features_dir == tmp_path / "features"
+    assert failures == ("b.mp4: face: none was found",)
+
+
+def test_crops_and_flow_are_handed_on(calls, tmp_path):
+    recordings = Recordings(face_dir=Path("faces"), flow_dir=Path("flow"))
+    extract_as_trained(recordings, SETTINGS, tmp_path)
+    assert (calls[0]["face_dir"], calls[0]["flow_dir"]) == (Path("faces"), Path("flow"))
+
+
+@pytest.mark.parametrize("settings", [None, {}])
+def test_a_model_that_does_not_say_how_is_refused_before_anything_is_extracted(
+    calls, tmp_path, settings
+):
+    with pytest.raises(ModelError, match="do not say how they were extracted"):
+        extract_as_trained(Recordings(videos_dir=Path("videos")), settings, tmp_path)
+    assert calls == []
+
+
+def test_settings_of_another_version_are_refused_by_name(calls):
+    with pytest.raises(ModelError, match=r"\(sampling\.num_steps: .*valid integer"):
+        extraction_config({"sampling": {"num_steps": "many"}})

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from pipeline.core.errors import ModelError
+from pipeline.data.feature_set import load_feature_set
+from pipeline.workflows.scoring import predict, refuse_other_shapes
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def features(small_features):
+    return load_feature_set(small_features)
+
+
+@pytest.fixture
+def make_network():
+    """Return a function that makes a model of a user's own."""
+    import keras
+
+    def make(*, static=(3, 8), dynamic=(3, 4), num_scores=5):
+        inputs = [keras.Input(static, name="static"), keras.Input(dynamic, name="dynamic")]
+        flat = [keras.layers.Flatten()(each) for each in inputs]
+        scores = keras.layers.Dense(num_scores)(keras.layers.Concatenate()(flat))
+        return keras.Model(inputs, scores, name="mine")
+
+    return make
+
+
+def test_a_model_of_these_features_is_taken(make_network, features):
+    refuse_other_shapes(make_network(), features)
+
+
+def test_a_model_of_other_features_is_refused_with_both_shapes(make_network, features):
+    with pytest.raises(ModelError, match=r"\(512,\), \(3, 4\).*have \[\(3, 8\), \(3, 4\)\]"):
+        refuse_other_shapes(make_network(static=(512,)), features)
+
+
+def test_a_model_that_does_not_score_five_traits_is_refused(make_network, features):
+    with pytest.raises(ModelError, match=r"mine: gives scores of shape \(6,\).*Change its last"):
+        refuse_other_shapes(make_network(num_scores=6), features)
+
+
+def test_a_model_that_does_not_say_what_it_takes_is_refused(features):
+    import keras
+
+    class Mine(keras.Model):
+        """As a user may write one, without a graph."""
+
+    with pytest.raises(ModelError, match="does not say what its inputs are"):
+        refuse_other_shapes(Mine(name="mine"), features)
+
+
+def test_scores_come_in_the_order_of_the_rows(make_network, features):
+    network = make_network()
+    scores = predict(network, features, np.arange(60))
+    rows = np.array([41, 3, 3, 59])
+    np.testing.assert_allclose(predict(network, features, rows), scores[rows], atol=1e-6)
+
+
+def test_no_rows_have_no_scores(make_network, features):
+    assert predict(make_network(), features, np.arange(0)).shape == (0, 5)

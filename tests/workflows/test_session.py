@@ -1,0 +1,121 @@
+import json
+
+import pytest
+from mlflow import MlflowClient
+
+from pipeline.core.errors import RunError
+from pipeline.core.journal import read_events
+from pipeline.core.run_directory import RunDirectory
+from pipeline.core.run_status import read_last_status
+from pipeline.tracking.link import read_link
+from pipeline.workflows.session import open_session, with_run_name
+
+
+@pytest.fixture
+def run(own_directory):
+    directory = RunDirectory(own_directory / "run")
+    directory.path.mkdir()
+    return directory
+
+
+def kinds(run):
+    return [event.kind for event in read_events(run.journal_path)]
+
+
+def test_a_session_tells_first_what_the_run_is_and_last_how_it_ended(run, make_config):
+    with open_session(run, make_config(seed=7), num_steps=1) as session:
+        session.journal.append("metrics", step=0, metrics={})
+    assert kinds(run) == ["params", "tags", "artifacts", "metrics", "finished"]
+    assert next(read_events(run.journal_path)).content["params"]["config.seed"] == 7
+    assert json.loads(run.environment_path.read_text())["packages"]["keras"]
+
+
+def test_what_the_run_is_is_not_told_again_when_it_is_resumed(run, make_config):
+    for _ in range(2):
+        with open_session(run, make_config(), num_steps=1):
+            pass
+    assert kinds(run) == ["params", "tags", "artifacts", "finished", "finished"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [
+        (ValueError("first line\nsecond line"), "FAILED", "first line"),
+        (MemoryError(), "FAILED", "MemoryError"),
+        (KeyboardInterrupt(), "KILLED", "interrupted"),
+    ],
+)
+def test_an_error_ends_the_run_and_goes_on(error, status, reason, run, make_config):
+    with (
+        pytest.raises(type(error)),
+        open_session(run, make_config(), num_steps=1),
+    ):
+        raise error
+    last = list(read_events(run.journal_path))[-1]
+    assert (last.content["status"], last.content["reason"]) == (status, reason)
+    assert read_last_status(run) == status
+
+
+def test_a_run_that_is_not_tracked_knows_no_store(run, make_config, own_directory):
+    with open_session(run, make_config(), num_steps=1) as session:
+        session.wake_mirror()
+    assert read_link(run.tracking_path) is None
+    assert not (own_directory / "mlflow.db").exists()
+
+
+def test_two_sessions_cannot_write_to_one_run(run, make_config):
+    config = make_config()
+    with (
+        open_session(run, config, num_steps=1),
+        pytest.raises(RunError, match="another process is writing"),
+        open_session(run, config, num_steps=1),
+    ):
+        pass
+
+
+def test_a_failed_run_is_failed_in_mlflow_with_its_reason(run, make_config, own_directory):
+    config = with_run_name(make_config(tracking__enabled=True), "doomed")
+
+    def fail():
+        with open_session(run, config, num_steps=1):
+            raise ValueError("no clip is left")
+
+    with pytest.raises(ValueError, match="no clip is left"):
+        fail()
+    client = MlflowClient(tracking_uri=f"sqlite:///{own_directory / 'mlflow.db'}")
+    arrived = client.get_run(read_link(run.tracking_path).run_id)
+    assert (arrived.info.run_name, arrived.info.status) == ("doomed", "FAILED")
+    assert arrived.data.tags["failure"] == "no clip is left"
+
+
+@pytest.mark.parametrize(("num_steps", "stride"), [(1, 1), (2000, 1), (2001, 2), (100_000, 50)])
+def test_mlflow_is_sent_two_thousand_steps_at_the_most(
+    num_steps, stride, run, make_config, monkeypatch
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setattr("pipeline.tracking.background._PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("pipeline.tracking.mirror.open_store", _no_store)
+    with open_session(run, make_config(tracking__enabled=True), num_steps=num_steps):
+        pass
+    link = read_link(run.tracking_path)
+    assert link.step_stride == stride
+    assert link.tracking_uri == "http://127.0.0.1:9"
+
+
+def test_a_nested_run_knows_where_its_parent_is(run, make_config, monkeypatch):
+    monkeypatch.setattr("pipeline.tracking.background._PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("pipeline.tracking.mirror.open_store", _no_store)
+    fold = RunDirectory(run.folds_dir / "fold-1")
+    fold.path.mkdir(parents=True)
+    config = make_config(tracking__enabled=True)
+    with (
+        open_session(run, config, num_steps=1),
+        open_session(fold, config, num_steps=1, parent=run),
+    ):
+        pass
+    parent_dir = read_link(fold.tracking_path).parent_dir
+    assert (fold.path / parent_dir).resolve() == run.path
+
+
+def _no_store(uri):
+    raise ConnectionError(uri)

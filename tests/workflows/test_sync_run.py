@@ -1,0 +1,82 @@
+import pytest
+from mlflow import MlflowClient
+
+from pipeline.config.loading import write_config
+from pipeline.core.errors import IncompleteError, RunError
+from pipeline.core.journal import FINISHED, Journal, read_events
+from pipeline.core.run_directory import RunDirectory
+from pipeline.tracking.link import Link, read_link, write_link
+from pipeline.workflows.sync_run import sync_run
+
+
+@pytest.fixture
+def uri(own_directory):
+    return f"sqlite:///{own_directory / 'mlflow.db'}"
+
+
+@pytest.fixture
+def make_dead_run(own_directory, make_config, uri):
+    """Return a function that makes what a process leaves that was killed."""
+
+    def make(name="run", *, tracking_uri=uri, parent_dir=""):
+        run = RunDirectory(own_directory / name)
+        run.path.mkdir(parents=True)
+        write_config(run.config_path, make_config())
+        link = Link(
+            tracking_uri=tracking_uri, experiment="ocean", run_name=name, parent_dir=parent_dir
+        )
+        write_link(run.tracking_path, link)
+        Journal(run.journal_path).append("metrics", step=0, metrics={"value": 1.0})
+        return run
+
+    return make
+
+
+def arrived(uri, run):
+    return MlflowClient(tracking_uri=uri).get_run(read_link(run.tracking_path).run_id)
+
+
+def test_a_run_whose_process_died_is_delivered_and_killed(make_dead_run, uri):
+    run = make_dead_run()
+    link = sync_run(run.path)
+    assert link.run_id == read_link(run.tracking_path).run_id
+    assert arrived(uri, run).info.status == "KILLED"
+    assert arrived(uri, run).data.tags["failure"] == "the process died"
+    assert arrived(uri, run).data.metrics == {"value": 1.0}
+
+
+def test_a_run_that_has_ended_is_not_killed(make_dead_run, uri):
+    run = make_dead_run()
+    Journal(run.journal_path).append(FINISHED, status="FINISHED")
+    sync_run(run.path)
+    assert arrived(uri, run).info.status == "FINISHED"
+    assert [event.kind for event in read_events(run.journal_path)] == ["metrics", FINISHED]
+
+
+def test_the_runs_that_are_nested_in_it_are_delivered_too(make_dead_run, uri):
+    run = make_dead_run()
+    fold = make_dead_run("run/folds/fold-1", parent_dir="../..")
+    sync_run(run.path)
+    assert arrived(uri, fold).info.status == "KILLED"
+    parent_run_id = read_link(run.tracking_path).run_id
+    assert arrived(uri, fold).data.tags["mlflow.parentRunId"] == parent_run_id
+
+
+def test_a_store_that_is_gone_leaves_the_work_undone(make_dead_run):
+    run = make_dead_run(tracking_uri="http://127.0.0.1:9")
+    with pytest.raises(IncompleteError, match="MLflow does not have all of the run yet"):
+        sync_run(run.path)
+
+
+def test_a_run_that_was_not_tracked_is_refused(make_dead_run):
+    run = make_dead_run()
+    run.tracking_path.unlink()
+    with pytest.raises(RunError, match="was not tracked"):
+        sync_run(run.path)
+
+
+def test_a_run_that_a_process_is_writing_to_is_left_alone(make_dead_run):
+    run = make_dead_run()
+    with run.locked(), pytest.raises(RunError, match="another process is writing"):
+        sync_run(run.path)
+    assert [event.kind for event in read_events(run.journal_path)] == ["metrics"]

@@ -1,0 +1,110 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from pipeline.config.loading import load_config
+from pipeline.core.errors import ModelError, RunError, SplitError, TrainingError
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def trained(make_config, tmp_path_factory):
+    """An untracked run of one epoch."""
+    from pipeline.workflows.training_run import run_training
+
+    return run_training(make_config(), run_dir=tmp_path_factory.mktemp("trained") / "run")
+
+
+def test_the_run_keeps_what_it_was_asked_for(trained, make_config):
+    assert load_config(trained.run.config_path) == make_config()
+
+
+def test_the_summary_counts_clips_and_groups_of_each_side(trained):
+    summary = json.loads(trained.run.summary_path.read_text())
+    assert summary["num_clips"] == {"train": 50, "validation": 10, "test": 0}
+    assert summary["num_groups"] == {"train": 10, "validation": 2, "test": 0}
+    assert summary["trainable_weights"] > 0
+
+
+def test_the_network_has_the_weights_of_the_best_epoch(trained):
+    from pipeline.models.persistence import load_model
+
+    saved = load_model(trained.run.model_path)
+    for one, two in zip(saved.weights, trained.network.weights, strict=True):
+        np.testing.assert_array_equal(one.numpy(), two.numpy())
+
+
+def test_an_untracked_run_has_nothing_to_deliver(trained):
+    assert trained.undelivered is None
+    assert not trained.run.tracking_path.exists()
+
+
+def test_a_finished_run_is_resumed_to_what_it_was(trained):
+    from pipeline.workflows.training_run import resume_training
+
+    again = resume_training(trained.run.path)
+    assert again.history.history == trained.history.history
+    assert again.report.metrics == trained.report.metrics
+
+
+def test_a_run_does_not_go_on_with_other_features(trained, own_directory, small_features):
+    from pipeline.workflows.training_run import resume_training
+
+    copied = own_directory / "features"
+    shutil.copytree(small_features, copied)
+    run_dir = own_directory / "run"
+    shutil.copytree(trained.run.path, run_dir)
+    config = (run_dir / "config.yaml").read_text()
+    (run_dir / "config.yaml").write_text(config.replace(str(small_features), str(copied)))
+    labels = np.load(copied / "labels.npy")
+    labels[0, 0] = 0.123
+    np.save(copied / "labels.npy", labels)
+    with pytest.raises(RunError, match="the features have changed since the run began"):
+        resume_training(run_dir)
+
+
+def foreign_network(width=8):
+    import keras
+
+    static, dynamic = keras.Input((3, width), name="static"), keras.Input((3, 4), name="dynamic")
+    flat = [keras.layers.Flatten()(each) for each in (static, dynamic)]
+    scores = keras.layers.Dense(5, activation="sigmoid")(keras.layers.Concatenate()(flat))
+    return keras.Model([static, dynamic], scores, name="mine")
+
+
+def frozen_network():
+    network = foreign_network()
+    network.trainable = False
+    return network
+
+
+@pytest.mark.parametrize(
+    ("overrides", "make_network", "error", "words"),
+    [
+        ({}, lambda: foreign_network(width=512), ModelError, "Use features of the same encoder"),
+        ({}, frozen_network, TrainingError, "none of its 185 weights is trainable"),
+        ({"training__num_folds": 13}, None, SplitError, "at most 12"),
+        ({"evaluation__by": ["age"]}, None, SplitError, "no column age"),
+        ({"data__validation_fraction": 0.0}, None, SplitError, "no clips for validation"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_a_directory_is_made(
+    overrides, make_network, error, words, make_config, own_directory
+):
+    from pipeline.workflows.training_run import run_training
+
+    network = make_network() if make_network else None
+    with pytest.raises(error, match=words):
+        run_training(make_config(**overrides), network=network)
+    assert list(own_directory.iterdir()) == []
+
+
+def test_a_model_of_the_users_own_is_trained(make_config, own_directory):
+    from pipeline.workflows.training_run import run_training
+
+    finished = run_training(make_config(), run_dir=own_directory / "run", network=foreign_network())
+    assert finished.network.name == "mine"
+    assert np.isfinite(finished.history.history["val_mae"]).all()
