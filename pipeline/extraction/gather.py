@@ -25,6 +25,7 @@ from pipeline.extraction.contact_sheet import stack_strips
 from pipeline.extraction.unit import read_unit
 
 SHEET_NAME: Final = "contact_sheet.png"
+LOCK_NAME: Final = ".lock"
 
 _STREAMS: Final = ("static", "static_mask", "dynamic", "dynamic_mask")
 
@@ -45,6 +46,8 @@ def gather(
         metadata: Goes into `features.json`.
     """
     features_dir.mkdir(parents=True, exist_ok=True)
+    for unfinished in features_dir.glob(".gather.*"):  # by a process that was killed
+        shutil.rmtree(unfinished, ignore_errors=True)
     scratch = features_dir / f".gather.{secrets.token_hex(4)}"
     scratch.mkdir()
     try:
@@ -80,7 +83,7 @@ def earlier_metadata(features_dir: Path) -> dict[str, Any] | None:
     path = features_dir / METADATA_NAME
     metadata = read_json(path) if path.exists() else None
     has_units = (features_dir / "clips").is_dir()
-    if not has_units and any(features_dir.iterdir()):
+    if not has_units and any(path.name != LOCK_NAME for path in features_dir.iterdir()):
         raise ExtractionError(
             f"{features_dir}: holds files that no extraction has written, and they are never "
             f"overwritten. Give another --features_dir."

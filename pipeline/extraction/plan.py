@@ -49,6 +49,8 @@ def plan_work(job: Job, sources: Sequence[ClipSource], features_dir: Path) -> Pl
     _refuse_other_set(features_dir, description, {source.clip_id for source in sources})
     units_dir = features_dir / UNITS_NAME
     units_dir.mkdir(parents=True, exist_ok=True)
+    for unfinished in units_dir.glob("*/.*.npz"):  # by a worker that was killed
+        unfinished.unlink()
     settings = {**description, "thresholds": thresholds(job)}
     sees_videos = job.has_videos and not (job.has_faces and job.has_flow)
     shown = [source.clip_id for source in sources[: job.config.num_shown] if sees_videos]

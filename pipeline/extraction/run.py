@@ -1,5 +1,6 @@
 """An extraction: from folders of clips to a feature set, resumed where it was left."""
 
+import contextlib
 import hashlib
 import importlib.util
 import json
@@ -7,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
+
+import filelock
 
 from pipeline.config.extraction import ExtractionConfig
 from pipeline.core.errors import ConfigError, ExtractionError
@@ -93,7 +96,8 @@ def extract_features(
     Raises:
         ConfigError: If what is given does not make both streams.
         ExtractionError: If there is nothing to do, no clip could be done, packages or
-            weights are missing, or `features_dir` holds something else.
+            weights are missing, `features_dir` holds something else, or another extraction
+            is writing to it.
     """
     _require_packages()
     _check_request(videos_dir, face_dir, flow_dir, num_workers=num_workers, shard=shard)
@@ -112,28 +116,53 @@ def extract_features(
         features_dir = features_dir / f"shard-{shard[0]:04d}-of-{shard[1]:04d}"
         sources, failed = sources[shard[0] - 1 :: shard[1]], failed[shard[0] - 1 :: shard[1]]
     sources, labels, unlabelled = find_labels(sources, annotations)
-    plan = plan_work(job, sources, features_dir)
-    results = _run(job, plan.tasks, num_workers=num_workers, engine=engine)
-    failed = [*failed, *unlabelled, *plan.failed, *(each for each in results if each.stage)]
-    failures_path = features_dir / FAILURES_NAME
-    write_failures(failures_path, failed)
-    lost = {result.clip_id for result in failed}
-    units = {clip_id: path for clip_id, path in plan.units.items() if clip_id not in lost}
-    if not units:
-        raise ExtractionError(_nothing_done(failed, failures_path))
-    return _finish(
-        plan,
-        features_dir,
-        units,
-        labels=labels,
-        annotations=annotations,
-        outcome={
-            "num_done": sum(result.is_done for result in results),
-            "num_skipped": len(plan.units) - len(plan.tasks),
-            "failed": tuple(failed),
-            "failures_path": failures_path,
-        },
-    )
+    with _held(features_dir):
+        plan = plan_work(job, sources, features_dir)
+        results = _run(job, plan.tasks, num_workers=num_workers, engine=engine)
+        failed = [*failed, *unlabelled, *plan.failed, *(each for each in results if each.stage)]
+        failures_path = features_dir / FAILURES_NAME
+        write_failures(failures_path, failed)
+        lost = {result.clip_id for result in failed}
+        units = {clip_id: path for clip_id, path in plan.units.items() if clip_id not in lost}
+        if not units:
+            raise ExtractionError(_nothing_done(failed, failures_path))
+        return _finish(
+            plan,
+            features_dir,
+            units,
+            labels=labels,
+            annotations=annotations,
+            outcome={
+                "num_done": sum(result.is_done for result in results),
+                "num_skipped": len(plan.units) - len(plan.tasks),
+                "failed": tuple(failed),
+                "failures_path": failures_path,
+            },
+        )
+
+
+@contextlib.contextmanager
+def _held(features_dir: Path) -> Iterator[None]:
+    """Hold the directory for this process alone; the lock ends with the process."""
+    from pipeline.extraction.gather import LOCK_NAME, earlier_metadata
+
+    earlier_metadata(features_dir)  # refuses the directories of others
+    try:
+        features_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ExtractionError(f"{features_dir}: cannot be made ({error.strerror}).") from None
+    lock = filelock.FileLock(features_dir / LOCK_NAME, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise ExtractionError(
+            f"{features_dir}: another extraction is writing to it. Wait for it to end, or give "
+            "each its own --shard."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _run(job: Job, tasks: Sequence[Task], *, num_workers: int, engine: Engine) -> list[Result]:

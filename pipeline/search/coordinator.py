@@ -156,6 +156,7 @@ class Coordinator:
             trial = self.study.get_trials(deepcopy=False)[news.end.trial]
             self._count_failure(trial)
             self._deaths = 0
+            self.on_tick(read_standing(self.study))  # so that it is told with this trial counted
             self.on_end(trial)
 
     def _bury(self, news: WorkerNews) -> None:

@@ -26,6 +26,10 @@ SETTINGS = (
 
 TIMEOUT_SECONDS = 300
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As a background job of a script: what is started here would be deaf to Ctrl-C too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:

@@ -39,6 +39,12 @@ def copy_part(clip, path, *, seconds):
     return path
 
 
+def done_clips(features_dir):
+    """Return the files of clips that are done; hidden ones are still being written."""
+    paths = features_dir.glob("clips/*/*.npz")
+    return [path for path in paths if not path.name.startswith(".")]
+
+
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory, shared_data):
     """Six short clips of two people."""
@@ -157,7 +163,7 @@ def test_an_interrupt_keeps_what_is_done_and_says_how_to_go_on(start, run, parts
     command = ("extract", "--videos_dir", parts, "--features_dir", "out", "--num_workers", 1)
     process = start(*command, cwd=tmp_path)
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("out/clips/*/*.npz")):
+    while not done_clips(tmp_path / "out"):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
@@ -165,7 +171,7 @@ def test_an_interrupt_keeps_what_is_done_and_says_how_to_go_on(start, run, parts
     assert process.returncode == 130
     assert "the same command goes on with the others" in out
     assert err == "error: interrupted.\n"
-    num_done = len(list(tmp_path.glob("out/clips/*/*.npz")))
+    num_done = len(done_clips(tmp_path / "out"))
     assert 0 < num_done < 6
     assert f"{num_done} from before" in run(*command, cwd=tmp_path).out
 

@@ -1,14 +1,17 @@
 """A search that meets a bad night: its server, its workers and itself are killed, and it ends."""
 
+import datetime as dt
 import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
-import psutil
+import optuna
 import pytest
 from mlflow import MlflowClient
+from optuna.trial import TrialState
 
 from pipeline.config.loading import load_config
 from pipeline.tracking.store import configure_mlflow, open_store
@@ -49,7 +52,7 @@ class Night:
         (directory / "space.yaml").write_text(SPACE)
         (directory / "config.yaml").write_text(CONFIG)
 
-    def begin(self) -> psutil.Popen:
+    def begin(self) -> subprocess.Popen[str]:
         """Give the one command that every chapter begins with."""
         self._log = (self.directory / f"{len(self.outputs)}.txt").open("w+")
         return self._start(
@@ -78,10 +81,22 @@ class Night:
         self.outputs.append(self.said())
         self._log.close()
 
-    def workers(self, process) -> list[psutil.Process]:
-        """Return the processes that trials run in."""
-        children = psutil.Process(process.pid).children()
-        return [each for each in children if "spawn_main" in " ".join(each.cmdline())]
+    def kill_in_the_middle(self, process) -> None:
+        """Kill a worker that has a trial in its hands, soon after it began."""
+        study = optuna.load_study(
+            study_name="night-night", storage=f"sqlite:///{self.run_dir / 'study.db'}"
+        )
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while time.monotonic() < deadline:
+            assert process.poll() is None, self.said()
+            for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                age = dt.datetime.now() - trial.datetime_start  # noqa: DTZ005 (as Optuna notes it)
+                if "worker" in trial.user_attrs and age.total_seconds() < 1:
+                    worker = trial.user_attrs["worker"]
+                    os.kill(int(worker.rpartition("-")[2]), signal.SIGKILL)
+                    return
+            time.sleep(0.05)
+        pytest.fail(self.said())
 
     def study(self) -> dict:
         return json.loads((self.run_dir / "search" / "study.json").read_text())
@@ -108,8 +123,7 @@ def night(tmp_path_factory, features_dir, start):
         process = night.begin()
         night.wait_for(process, "trial 0 complete")
         night.server.kill()
-        victim = night.workers(process)[0]
-        victim.send_signal(signal.SIGKILL)
+        night.kill_in_the_middle(process)
         night.wait_for(process, "lost: its worker is gone")
         night.server.start()
         night.wait_for(process, "of trial", times=2)  # one more has ended since

@@ -45,6 +45,7 @@ def units(tmp_path):
 def test_a_set_holds_the_clips_in_their_order(tmp_path, units):
     out = tmp_path / "out"
     labels = np.array([[0.1] * 5, [0.2] * 5])
+    (out / ".gather.0123abcd" / "set").mkdir(parents=True)  # of a process that was killed
     gather(out, units(b=clip(2.0), a=clip(1.0)), labels=labels, metadata={"encoder": {"x": 1}})
     features = load_feature_set(out)
     assert features.clip_ids.tolist() == ["b.0,1 ü.mp4", "a.0,1 ü.mp4"]

@@ -53,3 +53,12 @@ def test_features_made_otherwise_are_not_replaced(tmp_path, sources):
     (out / "features.json").write_text(json.dumps({"encoder": {"name": "other"}}))
     with pytest.raises(ExtractionError, match=r"encoder.name was 'other' and is 'hog \+ "):
         plan_work(job(), sources("a.mp4"), out)
+
+
+def test_what_a_killed_worker_was_writing_is_removed(tmp_path, sources):
+    plan = plan_work(job(), sources("a.mp4"), tmp_path / "out")
+    unfinished = plan.tasks[0].path.with_name(".half.0123abcd.npz")
+    unfinished.parent.mkdir()
+    unfinished.write_bytes(b"x")
+    plan_work(job(), sources("a.mp4"), tmp_path / "out")
+    assert not unfinished.exists()

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 
+import filelock
 import numpy as np
 import pandas as pd
 import pytest
@@ -233,7 +234,16 @@ def test_a_request_that_cannot_be_met_is_refused(tmp_path, given, words):
         extract_features(features_dir=tmp_path / "out", **given)
 
 
+def test_two_extractions_do_not_write_to_one_directory(extract, videos, tmp_path):
+    (tmp_path / "out").mkdir()
+    with (
+        filelock.FileLock(tmp_path / "out" / ".lock"),
+        pytest.raises(ExtractionError, match="another extraction is writing"),
+    ):
+        extract(features_dir=tmp_path / "out", videos_dir=videos, config=CONFIG)
+
+
 def test_missing_packages_are_named_with_the_cure(tmp_path, monkeypatch):
     monkeypatch.setattr(run_module, "_PACKAGES", ("av", "no_such_package"))
-    with pytest.raises(ExtractionError, match=r"no_such_package.*'ocean-pipeline\[video\]'"):
+    with pytest.raises(ExtractionError, match=r"no_such_package.*'\.\[video\]'"):
         extract_features(features_dir=tmp_path / "out", videos_dir=tmp_path)

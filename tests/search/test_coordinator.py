@@ -103,6 +103,16 @@ def test_as_many_trials_are_run_as_were_asked_for(make, study, num_workers):
     assert coordinator.pool.tickets == [0, 1, 2, 3]
 
 
+def test_a_trial_is_told_when_it_is_counted(make):
+    coordinator = make("complete", num_trials=2)
+    told = []
+    coordinator.on_tick = lambda standing: told.append(standing.num_done)
+    coordinator.on_end = lambda trial: told.append(f"trial {trial.number}")
+    coordinator.run()
+    assert told[told.index("trial 0") - 1] == 1
+    assert told[told.index("trial 1") - 1] == 2
+
+
 def test_trials_of_earlier_calls_count(make, study):
     make(num_trials=2).run()
     again = make(num_trials=5)
