@@ -88,6 +88,11 @@ class DataConfig:
                 "data.features_dir and single feature files exclude each other; "
                 "give either the directory or the files."
             )
+        if self.synthetic is not None and any(files):
+            raise ConfigError(
+                "data.synthetic makes the set of data.features_dir and cannot stand beside single "
+                "feature files; start from a configuration without it."
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,7 +158,7 @@ class TrainingConfig:
     learning_rate: float = 1e-3
     """Highest step size."""
     weight_decay: float = 1e-2
-    """Decoupled weight decay of AdamW."""
+    """Decoupled weight decay of `adamw`; `adam` has none."""
     gradient_clip_norm: float = 1.0
     """Largest norm of the gradient of all weights together; 0 clips nothing."""
     schedule: Literal["warmup_cosine", "constant"] = "warmup_cosine"

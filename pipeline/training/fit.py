@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from pipeline.config.schema import TrainingConfig
 from pipeline.core.errors import ConfigError, RunError, TrainingError
+from pipeline.core.extras import install_command
 from pipeline.core.journal import (
     CHECKPOINT,
     EPOCH,
@@ -173,6 +174,19 @@ def fit(
     )
 
 
+def refuse_missing_tensorboard(config: TrainingConfig) -> None:
+    """Refuse to write TensorBoard logs without it: Keras would notice after the first epoch.
+
+    Raises:
+        ConfigError: If it is asked for and not installed.
+    """
+    if config.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise ConfigError(
+            "training.tensorboard needs TensorBoard, which is not installed. "
+            f"Install it with `{install_command('tensorboard')}`, or switch the setting off."
+        )
+
+
 def refuse_frozen(network: keras.Model) -> None:
     """Refuse a model that cannot learn.
 
@@ -292,12 +306,6 @@ def _logs(run: RunDirectory, recorder: EpochRecorder, num_steps: int) -> list[Re
 def _tensorboard(config: TrainingConfig, run_dir: Path) -> list[keras.callbacks.Callback]:
     if not config.tensorboard:
         return []
-    # Keras itself would notice at the end of the first epoch.
-    if importlib.util.find_spec("tensorboard") is None:
-        raise ConfigError(
-            "training.tensorboard needs TensorBoard, which is not installed. "
-            "Install it with `pip install tensorboard`, or switch the setting off."
-        )
     return [keras.callbacks.TensorBoard(log_dir=str(run_dir / "tensorboard_logs"))]
 
 

@@ -26,7 +26,7 @@ from pipeline.models.build import StreamSpec, build_model
 from pipeline.models.persistence import check_model_path, load_model, save_model
 from pipeline.models.trainability import LayerState, layer_states
 from pipeline.tracking.mirror import deliver_rest
-from pipeline.training.fit import history_of, refuse_frozen
+from pipeline.training.fit import history_of, refuse_frozen, refuse_missing_tensorboard
 from pipeline.training.records import epoch_records
 from pipeline.workflows.cross_validation import cross_validate, split_into_folds
 from pipeline.workflows.evaluation_run import refuse_unknown_columns
@@ -84,6 +84,7 @@ def run_training(
     """
     if output is not None:
         check_model_path(output)
+    refuse_missing_tensorboard(config.training)
     config = with_absolute_paths(config)
     features = features or open_features(config.data)
     trainable_labels(features)

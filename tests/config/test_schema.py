@@ -124,6 +124,11 @@ def test_a_directory_and_single_files_exclude_each_other(file):
         DataConfig(features_dir="features", **{file: "x"})
 
 
+def test_the_built_in_set_does_not_stand_beside_single_files():
+    with pytest.raises(ConfigError, match=r"data\.synthetic makes the set of data\.features_dir"):
+        DataConfig(static_features="x", synthetic=SyntheticConfig())
+
+
 def test_a_loss_is_read_as_a_mix():
     assert TrainingConfig(loss="ccc").loss_weights == {"ccc": 1.0}
     mix = {"mse": 1.0, "ccc": 0.5}

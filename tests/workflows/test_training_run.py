@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pipeline.config.loading import load_config
-from pipeline.core.errors import ModelError, RunError, SplitError, TrainingError
+from pipeline.core.errors import ConfigError, ModelError, RunError, SplitError, TrainingError
 
 pytestmark = pytest.mark.slow
 
@@ -108,3 +108,14 @@ def test_a_model_of_the_users_own_is_trained(make_config, own_directory):
     finished = run_training(make_config(), run_dir=own_directory / "run", network=foreign_network())
     assert finished.network.name == "mine"
     assert np.isfinite(finished.history.history["val_mae"]).all()
+
+
+def test_tensorboard_is_refused_where_it_is_not_installed(make_config, tmp_path, monkeypatch):
+    from pipeline.training import fit
+    from pipeline.workflows.training_run import run_training
+
+    monkeypatch.setattr(fit.importlib.util, "find_spec", lambda name: None)
+    config = make_config(**{"training.tensorboard": True})
+    with pytest.raises(ConfigError, match=r"tensorboard.*not installed.*'\.\[tensorboard\]'"):
+        run_training(config, run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
