@@ -18,7 +18,6 @@ from pipeline.core.run_status import read_last_status
 from pipeline.data.splits import Split, split_folds
 from pipeline.evaluation.baselines import load_baselines
 from pipeline.models.persistence import load_model
-from pipeline.workflows.evaluation_run import conclude_evaluation
 from pipeline.workflows.scoring import Scores, concatenate_scores, score
 from pipeline.workflows.session import open_session, with_run_name
 from pipeline.workflows.single_run import (
@@ -26,6 +25,7 @@ from pipeline.workflows.single_run import (
     Outcome,
     conclude,
     fit_network,
+    judge,
     tell_experiment,
     train_nested,
 )
@@ -64,14 +64,7 @@ def cross_validate(
         )
         tell_experiment(session, final, network)
         result, _ = fit_network(session, final, network)
-        report = conclude_evaluation(
-            run,
-            session.journal,
-            experiment.features,
-            scores,
-            experiment.config,
-            group_overlap=experiment.group_overlap,
-        )
+        report = judge(session, experiment, scores)
         conclude(session, final, network, result, report)
     return Outcome(fit=result, scores=scores, report=report)
 

@@ -109,14 +109,7 @@ def train_single(
         scores = report = None
         if len(experiment.split.validation):
             scores = score(network, baselines, experiment.features, experiment.split.validation)
-            report = conclude_evaluation(
-                run,
-                session.journal,
-                experiment.features,
-                scores,
-                experiment.config,
-                group_overlap=experiment.group_overlap,
-            )
+            report = judge(session, experiment, scores)
         conclude(session, experiment, network, result, report)
     return Outcome(fit=result, scores=scores, report=report)
 
@@ -182,6 +175,18 @@ def fit_network(
     baselines = fit_run_baselines(features, split.train, config)
     save_baselines(session.run.baselines_path, baselines)
     return result, baselines
+
+
+def judge(session: Session, experiment: Experiment, scores: Scores) -> EvaluationReport:
+    """Evaluate the scores of the held-out clips, and keep what comes of it in the run."""
+    return conclude_evaluation(
+        session.run,
+        session.journal,
+        experiment.features,
+        scores,
+        experiment.config,
+        group_overlap=experiment.group_overlap,
+    )
 
 
 def choose_layers(network: keras.Model, config: ExperimentConfig) -> None:
