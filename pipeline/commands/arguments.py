@@ -12,6 +12,15 @@ def optional_path(text: str) -> Path | None:
     return Path(text) if text else None
 
 
+def optional_count(text: str) -> int | None:
+    """Read a number above 0; an empty text is none."""
+    if not text:
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0; got {text!r}")
+    return int(text)
+
+
 def add_features(parser: argparse.ArgumentParser, *, with_labels: bool = True) -> None:
     """Add what names a feature set: a directory, or its files one by one."""
     parser.add_argument("--features_dir", default="", help="directory of a feature set")

@@ -5,7 +5,7 @@ Extraction is resumed where it was left when the command is given again.
 
 import argparse
 
-from pipeline.commands.arguments import optional_path
+from pipeline.commands.arguments import optional_count, optional_path
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
 
 TAKES_OVERRIDES = True
@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--annotations", default="", help="annotation files, .pkl or .csv, separated by commas"
     )
-    parser.add_argument("--num_workers", default="2", help="processes, or actors of Ray")
+    parser.add_argument(
+        "--num_workers", type=optional_count, default=None, help="processes, or actors of Ray (2)"
+    )
     parser.add_argument(
         "--engine", default="local", choices=("local", "ray"), help="where the workers run"
     )
@@ -41,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     if arguments.features_dir is None:
         raise ConfigError("extract needs --features_dir. See `extract --help`.")
-    num_workers, shard = _whole(arguments.num_workers), _shard(arguments.shard)
+    shard = _shard(arguments.shard)
     from pathlib import Path
 
     from pipeline.commands.tables import print_extraction, print_line
@@ -49,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeline.config.loading import load_extraction_config
 
     config = load_extraction_config(arguments.config, arguments.overrides)
-    from pipeline.extraction.run import extract_features
+    from pipeline.extraction.run import DEFAULT_WORKERS, extract_features
 
     if is_network(config):
         from pipeline.training.quiet import import_tensorflow_quietly
@@ -63,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
             flow_dir=arguments.flow_dir,
             annotations=[Path(part) for part in arguments.annotations.split(",") if part],
             config=config,
-            num_workers=num_workers,
+            num_workers=arguments.num_workers or DEFAULT_WORKERS,
             engine=arguments.engine,
             shard=shard,
         )
@@ -72,12 +74,6 @@ def run(arguments: argparse.Namespace) -> int:
         raise
     print_extraction(outcome)
     return EXIT_INCOMPLETE if outcome.failed else EXIT_OK
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal():
-        raise ConfigError(f"--num_workers must be a whole number; got {text!r}.")
-    return int(text)
 
 
 def _shard(text: str) -> tuple[int, int] | None:

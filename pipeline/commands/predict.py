@@ -4,7 +4,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.commands.arguments import add_features, feature_overrides, optional_path
+from pipeline.commands.arguments import (
+    add_features,
+    feature_overrides,
+    optional_count,
+    optional_path,
+)
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
 
 if TYPE_CHECKING:
@@ -33,6 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     }
     for name, words in directories.items():
         parser.add_argument(f"--{name}", type=optional_path, default=None, help=words)
+    parser.add_argument(
+        "--num_workers",
+        type=optional_count,
+        default=None,
+        help="processes that describe recordings (2)",
+    )
     parser.add_argument(
         "--output",
         type=optional_path,
@@ -92,4 +103,5 @@ def _clips(arguments: argparse.Namespace) -> "DataConfig | Recordings":
         face_dir=arguments.face_dir,
         flow_dir=arguments.flow_dir,
         work_dir=arguments.work_dir,
+        num_workers=arguments.num_workers,
     )

@@ -5,7 +5,12 @@ Trials are nested MLflow runs; the same command goes on with a study that was st
 
 import argparse
 
-from pipeline.commands.arguments import add_features, feature_overrides, optional_path
+from pipeline.commands.arguments import (
+    add_features,
+    feature_overrides,
+    optional_count,
+    optional_path,
+)
 from pipeline.commands.demo import DEMO_CONFIG, DEMO_SPACE
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
 
@@ -26,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_features(parser)
     parser.add_argument(
         "--num_trials",
-        type=_optional_count,
+        type=optional_count,
         default=None,
         help=f"trials of the study in all (default: {_NUM_TRIALS}, or what the time allows)",
     )
@@ -38,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--num_workers",
-        type=_optional_count,
+        type=optional_count,
         default=None,
         help="trials at a time (default: one a core, at most 8)",
     )
@@ -86,15 +91,6 @@ def run(arguments: argparse.Namespace) -> int:
         raise
     print_search(outcome)
     return EXIT_INCOMPLETE if outcome.undelivered else EXIT_OK
-
-
-def _optional_count(text: str) -> int | None:
-    """Read a number above 0; an empty text is none."""
-    if not text:
-        return None
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number above 0; got {text!r}")
-    return int(text)
 
 
 def _optional_minutes(text: str) -> float | None:

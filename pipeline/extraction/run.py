@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Engine = Literal["local", "ray"]
 
 FAILURES_NAME: Final = "failures.csv"
+DEFAULT_WORKERS: Final = 2
 
 _PACKAGES: Final = ("av", "cv2", "mtcnn")
 
@@ -69,7 +70,7 @@ def extract_features(
     flow_dir: Path | None = None,
     annotations: Sequence[Path] = (),
     config: ExtractionConfig | None = None,
-    num_workers: int = 2,
+    num_workers: int = DEFAULT_WORKERS,
     engine: Engine = "local",
     shard: tuple[int, int] | None = None,
 ) -> ExtractionOutcome:

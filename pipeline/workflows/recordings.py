@@ -8,7 +8,7 @@ import pydantic
 
 from pipeline.config.extraction import ExtractionConfig
 from pipeline.core.errors import ModelError
-from pipeline.extraction.run import extract_features
+from pipeline.extraction.run import DEFAULT_WORKERS, extract_features
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +23,8 @@ class Recordings:
     """the directory of their optical flow."""
     work_dir: Path | None = None
     """Where the features are kept; in a temporary directory unless given."""
+    num_workers: int | None = None
+    """Processes that extract; as many as `extract` takes unless given."""
 
 
 def extract_as_trained(
@@ -49,6 +51,7 @@ def extract_as_trained(
         flow_dir=recordings.flow_dir,
         features_dir=work_dir / "features",
         config=config,
+        num_workers=recordings.num_workers or DEFAULT_WORKERS,
     )
     failures = (f"{clip.clip_id}: {clip.stage}: {clip.reason}" for clip in outcome.failed)
     return outcome.features_dir, tuple(failures)

@@ -55,6 +55,12 @@ def test_crops_and_flow_are_handed_on(calls, tmp_path):
     assert (calls[0]["face_dir"], calls[0]["flow_dir"]) == (Path("faces"), Path("flow"))
 
 
+def test_as_many_processes_work_as_were_asked_for(calls, tmp_path):
+    extract_as_trained(Recordings(videos_dir=Path("v"), num_workers=5), SETTINGS, tmp_path)
+    extract_as_trained(Recordings(videos_dir=Path("v")), SETTINGS, tmp_path)
+    assert [call["num_workers"] for call in calls] == [5, 2]
+
+
 @pytest.mark.parametrize("settings", [None, {}])
 def test_a_model_that_does_not_say_how_is_refused_before_anything_is_extracted(
     calls, tmp_path, settings
