@@ -13,7 +13,6 @@ PLUMBING_DEFAULTS = {
     ("evaluate", "split"),
     ("compare", "split"),
     ("extract", "engine"),
-    ("extract", "num_workers"),
     ("prepare", "allow_unlabelled"),
     ("search", "engine"),
     ("visualize", "format"),
