@@ -21,6 +21,37 @@ def optional_count(text: str) -> int | None:
     return int(text)
 
 
+def add_annotations(parser: argparse.ArgumentParser) -> None:
+    """Add the annotation files: several, between commas or spaces."""
+    parser.add_argument(
+        "--annotations",
+        nargs="*",
+        action=_JoinedByCommas,
+        default="",
+        metavar="FILE",
+        help="annotation files, .pkl or .csv; several between spaces or commas",
+    )
+
+
+def annotation_paths(arguments: argparse.Namespace) -> list[Path]:
+    """Return the annotation files that were given."""
+    return [Path(part) for part in arguments.annotations.split(",") if part]
+
+
+class _JoinedByCommas(argparse.Action):
+    """Keeps several values as one text, as MLproject gives them."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        del parser, option_string
+        setattr(namespace, self.dest, ",".join(values))
+
+
 def add_features(parser: argparse.ArgumentParser, *, with_labels: bool = True) -> None:
     """Add what names a feature set: a directory, or its files one by one."""
     parser.add_argument("--features_dir", default="", help="directory of a feature set")

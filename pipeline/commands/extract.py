@@ -5,7 +5,12 @@ Extraction is resumed where it was left when the command is given again.
 
 import argparse
 
-from pipeline.commands.arguments import optional_count, optional_path
+from pipeline.commands.arguments import (
+    add_annotations,
+    annotation_paths,
+    optional_count,
+    optional_path,
+)
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
 
 TAKES_OVERRIDES = True
@@ -25,9 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("features_dir", "where the feature set goes"),
     ):
         parser.add_argument(f"--{name}", type=optional_path, default=None, help=content)
-    parser.add_argument(
-        "--annotations", default="", help="annotation files, .pkl or .csv, separated by commas"
-    )
+    add_annotations(parser)
     parser.add_argument(
         "--num_workers", type=optional_count, default=None, help="processes, or actors of Ray (2)"
     )
@@ -44,8 +47,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.features_dir is None:
         raise ConfigError("extract needs --features_dir. See `extract --help`.")
     shard = _shard(arguments.shard)
-    from pathlib import Path
-
     from pipeline.commands.tables import print_extraction, print_line
     from pipeline.config.extraction import is_network
     from pipeline.config.loading import load_extraction_config
@@ -63,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
             videos_dir=arguments.videos_dir,
             face_dir=arguments.face_dir,
             flow_dir=arguments.flow_dir,
-            annotations=[Path(part) for part in arguments.annotations.split(",") if part],
+            annotations=annotation_paths(arguments),
             config=config,
             num_workers=arguments.num_workers or DEFAULT_WORKERS,
             engine=arguments.engine,

@@ -2,7 +2,7 @@
 
 import argparse
 
-from pipeline.commands.arguments import optional_path
+from pipeline.commands.arguments import add_annotations, annotation_paths, optional_path
 from pipeline.core.errors import EXIT_OK, ConfigError
 
 TAKES_OVERRIDES = False
@@ -16,7 +16,7 @@ _REQUIRED = ("annotations", "static_features", "dynamic_features", "clips", "fea
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the parameters of the entry point."""
-    parser.add_argument("--annotations", default="", help="annotation files, .pkl or .csv")
+    add_annotations(parser)
     for name in ("static_features", "dynamic_features"):
         parser.add_argument(f"--{name}", type=optional_path, default=None, help=f"{name}, .npy")
     parser.add_argument(
@@ -38,13 +38,11 @@ def run(arguments: argparse.Namespace) -> int:
     missing = [f"--{name}" for name in _REQUIRED if not getattr(arguments, name)]
     if missing:
         raise ConfigError(f"prepare needs {', '.join(missing)}. See `prepare --help`.")
-    from pathlib import Path
-
     from pipeline.commands.tables import print_line
     from pipeline.data.join import prepare_feature_set
 
     summary = prepare_feature_set(
-        annotations_paths=[Path(part) for part in arguments.annotations.split(",") if part],
+        annotations_paths=annotation_paths(arguments),
         static_features=arguments.static_features,
         dynamic_features=arguments.dynamic_features,
         clips=arguments.clips,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import cv2
+import numpy as np
 import pandas as pd
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
@@ -18,12 +19,14 @@ from numpy.typing import NDArray
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import ExtractionError
 from pipeline.core.files import atomic_path, read_json
-from pipeline.data.annotations import group_of
-from pipeline.data.shard import METADATA_NAME
+from pipeline.data.shard import CLIPS_NAME, METADATA_NAME
 from pipeline.data.writer import write_feature_set
 from pipeline.extraction.contact_sheet import stack_strips
+from pipeline.extraction.sources import source_group
 from pipeline.extraction.unit import read_unit
 
+UNITS_NAME: Final = ".units"
+"""Where the files of the clips lie; a directory that has it is an extraction's own."""
 SHEET_NAME: Final = "contact_sheet.png"
 LOCK_NAME: Final = ".lock"
 
@@ -82,13 +85,33 @@ def earlier_metadata(features_dir: Path) -> dict[str, Any] | None:
         raise ExtractionError(f"{features_dir}: is a file, expected a directory for the features.")
     path = features_dir / METADATA_NAME
     metadata = read_json(path) if path.exists() else None
-    has_units = (features_dir / "clips").is_dir()
-    if not has_units and any(path.name != LOCK_NAME for path in features_dir.iterdir()):
+    if (features_dir / UNITS_NAME).is_dir():
+        written = set() if metadata is None else {*metadata.get("files", ())}
+        foreign = (
+            []
+            if metadata is None
+            else [path for path in _set_files(features_dir) if path.name not in written]
+        )
+    else:
+        foreign = [path for path in features_dir.iterdir() if path.name != LOCK_NAME]
+    if foreign:
         raise ExtractionError(
-            f"{features_dir}: holds files that no extraction has written, and they are never "
-            f"overwritten. Give another --features_dir."
+            f"{features_dir}: holds {min(path.name for path in foreign)}, which no extraction has "
+            f"written, and nothing is overwritten. Give another --features_dir, or move it away."
         )
     return dict(metadata) if metadata is not None else None
+
+
+def is_whole(features_dir: Path, metadata: Mapping[str, Any]) -> bool:
+    """Return whether the files that a set's `features.json` lists are there, as it lists them."""
+    try:
+        for name, described in metadata["files"].items():
+            array = np.load(features_dir / name, mmap_mode="r", allow_pickle=False)
+            if [list(array.shape), str(array.dtype)] != [described["shape"], described["dtype"]]:
+                return False
+        return (features_dir / CLIPS_NAME).is_file()
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def _collect(
@@ -108,7 +131,7 @@ def _collect(
                 )
             arrays[name][row] = values
         warned = {"warnings": "; ".join(clip.warnings)}
-        rows.append({"clip_id": clip_id, "group": group_of(clip_id), **clip.quality, **warned})
+        rows.append({"clip_id": clip_id, "group": source_group(clip_id), **clip.quality, **warned})
     return arrays, pd.DataFrame(rows)
 
 

@@ -4,18 +4,17 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from pipeline.core.errors import ExtractionError
 from pipeline.data.clip_table import read_clips
 from pipeline.data.encoder import first_difference
+from pipeline.data.shard import CLIPS_NAME
 from pipeline.extraction.description import describe, thresholds
-from pipeline.extraction.gather import earlier_metadata
+from pipeline.extraction.gather import UNITS_NAME, earlier_metadata
 from pipeline.extraction.sources import ClipSource
 from pipeline.extraction.unit import fingerprint, is_done, unit_path
 from pipeline.extraction.worker import Job, Result, Task
-
-UNITS_NAME: Final = "clips"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +29,23 @@ class Plan:
     """Clip id -> its file, of all clips that can be read, in order."""
     prints: Mapping[str, str]
     """Clip id -> its fingerprint."""
-    shown: Sequence[str]
-    """Clips on the contact sheet."""
+    sources: Mapping[str, ClipSource]
+    """The same clips."""
+    num_shown: int
+    """Clips on the contact sheet, if there are so many."""
     tasks: Sequence[Task]
     """Clips that are not done yet."""
     failed: Sequence[Result]
     """Clips whose files are not there."""
+
+    def task(self, clip_id: str, *, with_strip: bool) -> Task | None:
+        """Return what is to be done for a clip; None if its file is there as it should be."""
+        path, made_with = self.units[clip_id], self.prints[clip_id]
+        if is_done(path, made_with=made_with, needs_strip=with_strip):
+            return None
+        return Task(
+            source=self.sources[clip_id], path=path, made_with=made_with, with_strip=with_strip
+        )
 
 
 def plan_work(job: Job, sources: Sequence[ClipSource], features_dir: Path) -> Plan:
@@ -50,33 +60,31 @@ def plan_work(job: Job, sources: Sequence[ClipSource], features_dir: Path) -> Pl
     units_dir = features_dir / UNITS_NAME
     units_dir.mkdir(parents=True, exist_ok=True)
     for unfinished in units_dir.glob("*/.*.npz"):  # by a worker that was killed
-        unfinished.unlink()
+        unfinished.unlink(missing_ok=True)
     settings = {**description, "thresholds": thresholds(job)}
-    sees_videos = job.has_videos and not (job.has_faces and job.has_flow)
-    shown = [source.clip_id for source in sources[: job.config.num_shown] if sees_videos]
     prints: dict[str, str] = {}
-    tasks, failed = [], []
+    failed = []
     for source in sources:
-        path = unit_path(units_dir, source.clip_id)
         try:
-            made_with = fingerprint(source, settings)
+            prints[source.clip_id] = fingerprint(source, settings)
         except OSError as error:
             failed.append(Result.unreadable(source.clip_id, error))
-            continue
-        prints[source.clip_id] = made_with
-        with_strip = source.clip_id in shown
-        if not is_done(path, made_with=made_with, needs_strip=with_strip):
-            task = Task(source=source, path=path, made_with=made_with, with_strip=with_strip)
-            tasks.append(task)
-    return Plan(
+    sees_videos = job.has_videos and not (job.has_faces and job.has_flow)
+    plan = Plan(
         description=description,
         settings=dataclasses.asdict(job.config),
         units={clip_id: unit_path(units_dir, clip_id) for clip_id in prints},
         prints=prints,
-        shown=shown,
-        tasks=tasks,
+        sources={source.clip_id: source for source in sources if source.clip_id in prints},
+        num_shown=job.config.num_shown if sees_videos else 0,
+        tasks=(),
         failed=failed,
     )
+    tasks = (
+        plan.task(clip_id, with_strip=number < plan.num_shown)
+        for number, clip_id in enumerate(prints)
+    )
+    return dataclasses.replace(plan, tasks=[task for task in tasks if task is not None])
 
 
 def _refuse_other_set(
@@ -92,7 +100,8 @@ def _refuse_other_set(
             f"{difference.expected} and is {difference.found}). They are not replaced: give "
             "another --features_dir, or remove this one."
         )
-    gone = set(read_clips(features_dir / "clips.csv")["clip_id"]) - clip_ids
+    table = features_dir / CLIPS_NAME
+    gone = set(read_clips(table)["clip_id"]) - clip_ids if table.exists() else set()
     if gone:
         raise ExtractionError(
             f"{features_dir}: holds {len(gone)} clips that are not among those given (the "

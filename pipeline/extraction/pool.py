@@ -175,5 +175,5 @@ def _serve(pipe: Connection, job: Job, build: Callable[[Job], Callable[[Task], R
             pipe.send(work(pipe.recv()))
     except PipelineError as error:  # not the fault of one clip
         pipe.send(error)
-    except EOFError:
+    except (EOFError, OSError):  # the parent is gone
         return

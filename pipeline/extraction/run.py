@@ -47,9 +47,22 @@ class ExtractionOutcome:
     warnings: Mapping[str, str]
     """Clip id -> what is wrong with it, though it could be used."""
     failures_path: Path
-    """The same failures, as a table."""
+    """The same failures, as a table; not there if nothing was to be done."""
     contact_sheet_path: Path | None
     """Pictures of the first clips; None where there are no videos."""
+
+    @classmethod
+    def empty(cls, features_dir: Path) -> "ExtractionOutcome":
+        """Return what a part of a batch array comes to that has no clip."""
+        return cls(
+            features_dir=features_dir,
+            num_done=0,
+            num_skipped=0,
+            failed=(),
+            warnings={},
+            failures_path=features_dir / FAILURES_NAME,
+            contact_sheet_path=None,
+        )
 
     @property
     def num_clips(self) -> int:
@@ -113,24 +126,32 @@ def extract_features(
     from pipeline.extraction.sources import find_sources
 
     sources, failed = find_sources(videos_dir, face_dir, flow_dir)
-    if shard is not None:
-        features_dir = features_dir / f"shard-{shard[0]:04d}-of-{shard[1]:04d}"
-        sources, failed = sources[shard[0] - 1 :: shard[1]], failed[shard[0] - 1 :: shard[1]]
     sources, labels, unlabelled = find_labels(sources, annotations)
+    failed += unlabelled
+    if shard is not None:
+        sources, failed = sources[shard[0] - 1 :: shard[1]], failed[shard[0] - 1 :: shard[1]]
+        features_dir = _shard_dir(features_dir, shard)
+        if not sources and not failed:
+            return ExtractionOutcome.empty(features_dir)
     with _held(features_dir):
         plan = plan_work(job, sources, features_dir)
         results = _run(job, plan.tasks, num_workers=num_workers, engine=engine)
-        failed = [*failed, *unlabelled, *plan.failed, *(each for each in results if each.stage)]
+        failed = [*failed, *plan.failed, *(each for each in results if each.stage)]
         failures_path = features_dir / FAILURES_NAME
         write_failures(failures_path, failed)
         lost = {result.clip_id for result in failed}
         units = {clip_id: path for clip_id, path in plan.units.items() if clip_id not in lost}
         if not units:
             raise ExtractionError(_nothing_done(failed, failures_path))
+        shown = list(units)[: plan.num_shown]
+        # Clips that were to be on the contact sheet may have failed: others take their places.
+        others = [task for name in shown if (task := plan.task(name, with_strip=True)) is not None]
+        _run(job, others, num_workers=num_workers, engine=engine)
         return _finish(
             plan,
             features_dir,
             units,
+            shown=[units[clip_id] for clip_id in shown],
             labels=labels,
             annotations=annotations,
             outcome={
@@ -140,6 +161,24 @@ def extract_features(
                 "failures_path": failures_path,
             },
         )
+
+
+def _shard_dir(features_dir: Path, shard: tuple[int, int]) -> Path:
+    """Return where a part goes; parts of different numbers would hold the same clips twice."""
+    from pipeline.extraction.gather import UNITS_NAME
+
+    if (features_dir / UNITS_NAME).exists():
+        raise ExtractionError(
+            f"{features_dir}: holds a whole extraction already, beside which a part is not read. "
+            "Give another --features_dir."
+        )
+    for other in features_dir.glob("shard-*-of-*"):
+        if other.name.rpartition("-")[2] != f"{shard[1]:04d}":
+            raise ExtractionError(
+                f"{features_dir}: holds {other.name}, and a part of {shard[1]} would hold the "
+                "same clips again. Give another --features_dir, or move it away."
+            )
+    return features_dir / f"shard-{shard[0]:04d}-of-{shard[1]:04d}"
 
 
 @contextlib.contextmanager
@@ -192,6 +231,7 @@ def _finish(
     features_dir: Path,
     units: Mapping[str, Path],
     *,
+    shown: Sequence[Path],
     labels: "Mapping[str, FloatArray]",
     annotations: Sequence[Path],
     outcome: Mapping[str, Any],
@@ -204,16 +244,20 @@ def _finish(
         SHEET_NAME,
         earlier_metadata,
         gather,
+        is_whole,
         write_contact_sheet,
     )
 
+    sheet = features_dir / SHEET_NAME
     scores = np.stack([labels[clip_id] for clip_id in units]) if labels else None
     rows = [(clip_id, plan.prints[clip_id]) for clip_id in units]
     content = json.dumps([rows, None if scores is None else scores.tolist()])
     digest = hashlib.sha256(content.encode()).hexdigest()
     earlier = earlier_metadata(features_dir)
-    if earlier is None or earlier.get("content") != digest:
-        write_contact_sheet(features_dir, [units[name] for name in plan.shown if name in units])
+    is_same = earlier is not None and earlier.get("content") == digest
+    if not is_same or not sheet.exists():
+        write_contact_sheet(features_dir, shown)
+    if earlier is None or not is_same or not is_whole(features_dir, earlier):
         metadata = {
             "encoder": plan.description,
             "settings": plan.settings,
@@ -222,7 +266,6 @@ def _finish(
         }
         gather(features_dir, units, labels=scores, metadata=metadata)
     table = read_clips(features_dir / "clips.csv")
-    sheet = features_dir / SHEET_NAME
     return ExtractionOutcome(
         features_dir=features_dir,
         warnings={

@@ -1,7 +1,9 @@
 """Which clips there are, and where their frames, face images and flow fields lie."""
 
 import os
-from collections.abc import Iterable, Mapping
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -34,6 +36,17 @@ class ClipSource:
         return tuple(path for path in (self.video, self.face_dir, self.flow_dir) if path)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a directory holds."""
+
+    by_id: Mapping[str, Path]
+    """Clip id -> path, in the order of the paths. The id is the name of the file or folder, as
+    annotations have it; where several share a name, it is the path below the directory."""
+    unreadable: tuple[tuple[Path, OSError], ...]
+    """Folders that could not be looked into."""
+
+
 def find_sources(
     videos_dir: Path | None, face_dir: Path | None, flow_dir: Path | None
 ) -> tuple[list[ClipSource], list[Result]]:
@@ -45,12 +58,16 @@ def find_sources(
     Raises:
         ExtractionError: If a directory is not there, or holds no clip, or none can be used.
     """
+    found = {
+        "videos": find_videos(videos_dir) if videos_dir else None,
+        "face_dirs": find_folders(face_dir, IMAGE_SUFFIXES) if face_dir else None,
+        "flow_dirs": find_folders(flow_dir, FLOW_SUFFIXES) if flow_dir else None,
+    }
     sources, incomplete = join_sources(
-        videos=find_videos(videos_dir) if videos_dir else None,
-        face_dirs=find_folders(face_dir, IMAGE_SUFFIXES) if face_dir else None,
-        flow_dirs=find_folders(flow_dir, FLOW_SUFFIXES) if flow_dir else None,
+        **{name: None if each is None else each.by_id for name, each in found.items()}
     )
-    usable = [source for source in sources if _is_name(source.clip_id)]
+    faults = {source.clip_id: _fault_of_name(source.clip_id) for source in sources}
+    usable = [source for source in sources if not faults[source.clip_id]]
     if not usable:
         raise ExtractionError(
             f"none of {len(sources) + len(incomplete)} clips can be used: each needs a name in "
@@ -59,50 +76,59 @@ def find_sources(
     reason = "is not in each of the directories that were given"
     failed = [Result(clip_id=_shown(each), stage="open", reason=reason) for each in incomplete]
     failed += [
-        Result(clip_id=_shown(source.clip_id), stage="name", reason="the name is not UTF-8 text")
-        for source in sources
-        if not _is_name(source.clip_id)
+        Result(clip_id=_shown(clip_id), stage="name", reason=fault)
+        for clip_id, fault in faults.items()
+        if fault
+    ]
+    failed += [
+        Result.unreadable(_shown(str(folder)), error)
+        for each in found.values()
+        if each is not None
+        for folder, error in each.unreadable
     ]
     return usable, failed
 
 
-def find_videos(videos_dir: Path) -> dict[str, Path]:
-    """Find the videos below a directory, hidden ones apart.
+def source_group(clip_id: str) -> str:
+    """Return what a clip was cut from: the part of its file's name before the first dot.
 
-    Returns:
-        Clip id -> path, in the order of the paths. The id is the file's name, as
-        annotations have it; if two files share a name, it is the path below `videos_dir`
-        for all of them.
+    Where a name says nothing of that (`anna/1.mp4`, which shares its name with another clip
+    and is therefore called by its path), it is the folder.
+    """
+    folder, _, name = clip_id.rpartition("/")
+    return folder if folder and "." not in clip_stem(name) else group_of(name)
+
+
+def find_videos(videos_dir: Path) -> Found:
+    """Find the videos below a directory, hidden ones apart.
 
     Raises:
         ExtractionError: If there is no such directory, or no video in it.
     """
-    files = _files_below(videos_dir, VIDEO_SUFFIXES)
+    files, unreadable = _files_below(videos_dir, VIDEO_SUFFIXES)
     if not files:
         raise ExtractionError(
             f"{videos_dir}: holds no video ({', '.join(sorted(VIDEO_SUFFIXES))}). "
             f"Give the directory that holds the clips, in it or in folders below it."
         )
-    return _by_id(videos_dir, files)
+    return Found(by_id=_by_id(videos_dir, files), unreadable=unreadable)
 
 
-def find_folders(directory: Path, suffixes: Iterable[str]) -> dict[str, Path]:
+def find_folders(directory: Path, suffixes: Iterable[str]) -> Found:
     """Find the folders that hold files with one of `suffixes`, one folder a clip.
-
-    Returns:
-        Clip id -> folder; ids as for videos.
 
     Raises:
         ExtractionError: If there is no such directory, or no such folder in it.
     """
     wanted = frozenset(suffixes)
-    folders = sorted({path.parent for path in _files_below(directory, wanted)} - {directory})
+    files, unreadable = _files_below(directory, wanted)
+    folders = sorted({path.parent for path in files} - {directory})
     if not folders:
         raise ExtractionError(
             f"{directory}: holds no folder with {', '.join(sorted(wanted))} files. Give a "
             f"directory with one folder for each clip, named as the clip is."
         )
-    return _by_id(directory, folders)
+    return Found(by_id=_by_id(directory, folders), unreadable=unreadable)
 
 
 def join_sources(
@@ -113,14 +139,26 @@ def join_sources(
 ) -> tuple[list[ClipSource], list[str]]:
     """Join what there is of each clip by its id, with or without a video suffix.
 
+    Where two clips of a directory differ in nothing but the suffix, it stays part of their names.
+
     Returns:
         The clips of which everything is there, and the ids of those of which a part is
         missing, both in the order of their ids.
     """
+    given = {"video": videos, "face_dir": face_dirs, "flow_dir": flow_dirs}
+    known = {name: by_id for name, by_id in given.items() if by_id is not None}
+    ambiguous = {
+        stem
+        for by_id in known.values()
+        for stem, number in Counter(map(clip_stem, by_id)).items()
+        if number > 1
+    }
     parts = {
-        name: {clip_stem(clip_id): (clip_id, path) for clip_id, path in by_id.items()}
-        for name, by_id in (("video", videos), ("face_dir", face_dirs), ("flow_dir", flow_dirs))
-        if by_id is not None
+        name: {
+            clip_id if clip_stem(clip_id) in ambiguous else clip_stem(clip_id): (clip_id, path)
+            for clip_id, path in by_id.items()
+        }
+        for name, by_id in known.items()
     }
     # A video's id has the suffix that others lack, so it is the one to keep.
     ids: dict[str, str] = {}
@@ -137,36 +175,57 @@ def join_sources(
     return sources, incomplete
 
 
-def _files_below(directory: Path, suffixes: Iterable[str]) -> list[Path]:
+def _files_below(
+    directory: Path, suffixes: Iterable[str]
+) -> tuple[list[Path], tuple[tuple[Path, OSError], ...]]:
+    """Return the files with one of `suffixes`, and the folders that cannot be looked into.
+
+    Links to folders are followed, each folder once: a link may lead back to where it is.
+    """
     if not directory.is_dir():
         found = "is a file" if directory.exists() else "does not exist"
         raise ExtractionError(f"{directory}: {found}, expected a directory. Check the path.")
     wanted = frozenset(suffixes)
-    found_files = []
-    for folder, folders, names in os.walk(directory):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    found_files: list[Path] = []
+    errors: list[OSError] = []
+    seen: set[tuple[int, int]] = set()
+    for folder, folders, names in os.walk(directory, followlinks=True, onerror=errors.append):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        state = Path(folder).stat()
+        if (state.st_dev, state.st_ino) in seen:
+            folders[:] = []
+            continue
+        seen.add((state.st_dev, state.st_ino))
         found_files += [
             Path(folder) / name
             for name in names
             if not name.startswith(".") and Path(name).suffix.lower() in wanted
         ]
-    return sorted(found_files)
+    return sorted(found_files), tuple((Path(error.filename), error) for error in errors)
 
 
-def _by_id(directory: Path, paths: list[Path]) -> dict[str, Path]:
-    names = {path.name for path in paths}
-    if len(names) == len(paths):
-        return {path.name: path for path in paths}
-    return {path.relative_to(directory).as_posix(): path for path in paths}
+def _by_id(directory: Path, paths: Sequence[Path]) -> dict[str, Path]:
+    times = Counter(path.name for path in paths)
+    return {
+        path.name if times[path.name] == 1 else path.relative_to(directory).as_posix(): path
+        for path in paths
+    }
 
 
-def _is_name(clip_id: str) -> bool:
+def _fault_of_name(clip_id: str) -> str:
+    """Return why a name cannot stand in a table; empty if it can."""
     try:
         clip_id.encode("utf-8")
     except UnicodeEncodeError:
-        return False
-    return bool(group_of(clip_id).strip())
+        return "the name is not UTF-8 text"
+    if any(unicodedata.category(character) == "Cc" for character in clip_id):
+        return "the name holds a control character, such as the end of a line"
+    return "" if source_group(clip_id).strip() else "the name is blank before its first dot"
 
 
-def _shown(clip_id: str) -> str:
-    return clip_id.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+def _shown(text: str) -> str:
+    """Return a name as it can be shown in one line."""
+    readable = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return "".join(
+        f"\\x{ord(each):02x}" if unicodedata.category(each) == "Cc" else each for each in readable
+    )

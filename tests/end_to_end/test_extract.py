@@ -41,7 +41,7 @@ def copy_part(clip, path, *, seconds):
 
 def done_clips(features_dir):
     """Return the files of clips that are done; hidden ones are still being written."""
-    paths = features_dir.glob("clips/*/*.npz")
+    paths = features_dir.glob(".units/*/*.npz")
     return [path for path in paths if not path.name.startswith(".")]
 
 
@@ -63,10 +63,11 @@ def extracted(run, parts, tmp_path_factory):
     scores |= {
         trait: np.linspace(0.2, 0.8, 6).round(3).tolist() for trait in TRAITS
     }  # drawn, not measured
-    pd.DataFrame(scores).to_csv(folder / "labels.csv", index=False)
+    pd.DataFrame(scores)[:4].to_csv(folder / "labels.csv", index=False)
+    pd.DataFrame(scores)[4:].to_csv(folder / "more.csv", index=False)
     finished = run(
         *("extract", "--videos_dir", parts, "--features_dir", "features"),
-        *("--annotations", "labels.csv", "--sampling.num_steps", 4),
+        *("--annotations", "labels.csv", "more.csv", "--sampling.num_steps", 4),
         cwd=folder,
     )
     return finished, folder
@@ -89,7 +90,7 @@ def test_the_same_command_again_does_nothing(extracted, run, parts):
     began = time.monotonic()
     finished = run(
         *("extract", "--videos_dir", parts, "--features_dir", "features"),
-        *("--annotations", "labels.csv", "--sampling.num_steps", 4),
+        *("--annotations", "labels.csv,more.csv", "--sampling.num_steps", 4),
         cwd=folder,
     )
     assert finished.status == 0

@@ -41,7 +41,8 @@ def build_interrupted_work(job):
 
     def work(task):
         Path(task.path).touch()
-        os.kill(os.getppid(), signal.SIGINT)
+        if task.source.clip_id == "good-1":  # a second one would interrupt the tidying up
+            os.kill(os.getppid(), signal.SIGINT)
         time.sleep(600)
         return Result(clip_id=str(job))
 

@@ -35,7 +35,7 @@ def units(tmp_path):
         paths = {}
         for name, each in features.items():
             clip_id = f"{name}.0,1 ü.mp4"
-            paths[clip_id] = unit_path(tmp_path / "out" / "clips", clip_id)
+            paths[clip_id] = unit_path(tmp_path / "out" / ".units", clip_id)
             write_unit(paths[clip_id], each, made_with="f")
         return paths
 
@@ -56,7 +56,7 @@ def test_a_set_holds_the_clips_in_their_order(tmp_path, units):
     np.testing.assert_allclose(features.labels[:, 0], [0.1, 0.2])
     assert features.clips["sharpness"].tolist() == ["2.0", "1.0"]
     assert features.metadata["encoder"] == {"x": 1}
-    assert [path.name for path in out.iterdir() if path.name.startswith(".")] == []
+    assert [path.name for path in out.iterdir() if path.name.startswith(".")] == [".units"]
 
 
 def test_a_later_set_replaces_the_earlier_one_and_its_labels(tmp_path, units):

@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.config.extraction import ExtractionConfig
 from pipeline.core.errors import ExtractionError
+from pipeline.extraction import pool as pool_module
 from pipeline.extraction.pool import WorkerPool
 from pipeline.extraction.sources import ClipSource
 from pipeline.extraction.worker import Job, Task
@@ -90,3 +91,15 @@ def test_an_interrupt_leaves_no_worker_behind(run):
 
 def test_no_clip_needs_no_worker(run):
     assert run() == {}
+
+
+def test_a_worker_whose_parent_is_gone_ends_quietly(monkeypatch):
+    monkeypatch.setattr(pool_module.signal, "signal", lambda *_: None)
+    ours, theirs = multiprocessing.Pipe()
+
+    def build(job):
+        return lambda task: ours.close()
+
+    ours.send("a clip")
+    pool_module._serve(theirs, None, build)
+    assert ours.closed

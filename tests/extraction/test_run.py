@@ -87,11 +87,32 @@ def test_an_extraction_that_was_stopped_goes_on_with_what_is_missing(extract, vi
     whole = extract(features_dir=tmp_path / "whole", videos_dir=videos, config=CONFIG)
     out = tmp_path / "out"
     out.mkdir()
-    shutil.copytree(whole.features_dir / "clips", out / "clips")
-    next((out / "clips").rglob("*.npz")).unlink()
+    shutil.copytree(whole.features_dir / ".units", out / ".units")
+    next((out / ".units").glob("*/*.npz")).unlink()
     outcome = extract(features_dir=out, videos_dir=videos, config=CONFIG)
     assert (outcome.num_done, outcome.num_skipped) == (1, 2)
     assert load_feature_set(out).digest == load_feature_set(whole.features_dir).digest
+
+
+@pytest.mark.parametrize("name", ["static.npy", "clips.csv", "contact_sheet.png"])
+def test_a_file_that_was_lost_is_written_again(extract, videos, tmp_path, name):
+    extract(features_dir=tmp_path / "out", videos_dir=videos, config=CONFIG)
+    before = load_feature_set(tmp_path / "out").digest
+    (tmp_path / "out" / name).unlink()
+    outcome = extract(features_dir=tmp_path / "out", videos_dir=videos, config=CONFIG)
+    assert (outcome.num_done, outcome.num_skipped) == (0, 3)
+    assert (tmp_path / "out" / name).stat().st_size > 0
+    assert load_feature_set(tmp_path / "out").digest == before
+
+
+def test_others_are_shown_where_the_first_clips_fail(extract, videos, tmp_path):
+    for number in range(3):
+        (videos / f"0{number}.mp4").write_bytes(b"")
+    outcome = extract(features_dir=tmp_path / "out", videos_dir=videos, config=CONFIG)
+    assert (outcome.num_done, outcome.num_failed) == (3, 3)
+    with_two = outcome.contact_sheet_path.read_bytes()
+    whole = extract(features_dir=tmp_path / "whole", videos_dir=videos / "part 1", config=CONFIG)
+    assert whole.contact_sheet_path.read_bytes() == with_two
 
 
 def test_new_clips_are_added_to_the_set(extract, videos, tmp_path, face_frames):
@@ -217,6 +238,45 @@ def test_a_directory_of_other_files_is_not_touched(extract, videos, tmp_path):
     with pytest.raises(ExtractionError, match="no extraction has written"):
         extract(features_dir=tmp_path / "out", videos_dir=videos, config=CONFIG)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.doc"]
+
+
+def test_a_folder_of_videos_is_no_extraction_of_ours(extract, videos, tmp_path):
+    project = tmp_path / "project"
+    shutil.copytree(videos, project / "clips")
+    (project / "labels.npy").write_bytes(b"mine")
+    with pytest.raises(ExtractionError, match="holds clips, which no extraction has written"):
+        extract(features_dir=project, videos_dir=project / "clips", config=CONFIG)
+    assert (project / "labels.npy").read_bytes() == b"mine"
+
+
+def test_labels_that_were_put_beside_the_features_are_not_removed(extract, videos, tmp_path):
+    out = tmp_path / "out"
+    extract(features_dir=out, videos_dir=videos, config=CONFIG)
+    np.save(out / "labels.npy", np.full((3, 5), 0.5, dtype=np.float32))
+    (videos / "new.mp4").write_bytes(b"")
+    with pytest.raises(
+        ExtractionError, match=r"holds labels\.npy, which no extraction has written"
+    ):
+        extract(features_dir=out, videos_dir=videos, config=CONFIG)
+    assert (out / "labels.npy").exists()
+
+
+def test_a_part_without_a_clip_is_done(extract, videos, tmp_path):
+    outcome = extract(features_dir=tmp_path / "out", videos_dir=videos, config=CONFIG, shard=(4, 8))
+    assert (outcome.num_clips, outcome.num_failed) == (0, 0)
+    assert not (tmp_path / "out").exists()
+
+
+def test_parts_that_do_not_belong_together_are_refused(extract, videos, tmp_path):
+    given = {"videos_dir": videos, "config": CONFIG}
+    extract(features_dir=tmp_path / "parts", shard=(1, 3), **given)
+    with pytest.raises(ExtractionError, match=r"holds shard-0001-of-0003, and a part of 2"):
+        extract(features_dir=tmp_path / "parts", shard=(1, 2), **given)
+    with pytest.raises(ExtractionError, match=r"holds shard-0001-of-0003, which no extraction"):
+        extract(features_dir=tmp_path / "parts", **given)
+    extract(features_dir=tmp_path / "whole", **given)
+    with pytest.raises(ExtractionError, match="holds a whole extraction"):
+        extract(features_dir=tmp_path / "whole", shard=(1, 2), **given)
 
 
 @pytest.mark.parametrize(

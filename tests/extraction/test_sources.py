@@ -1,6 +1,8 @@
 """Clips are found wherever they lie, and joined by their names."""
 
+import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from pipeline.extraction.sources import (
     find_sources,
     find_videos,
     join_sources,
+    source_group,
 )
 
 
@@ -30,7 +33,7 @@ def make(tmp_path):
 def test_videos_are_found_in_folders_and_named_by_their_files(make):
     root = make("b/x.001.mp4", "a/y.MKV", "z.webm", "notes.txt", "a/cover.jpg")
     assert {
-        name: path.relative_to(root).as_posix() for name, path in find_videos(root).items()
+        name: path.relative_to(root).as_posix() for name, path in find_videos(root).by_id.items()
     } == {
         "y.MKV": "a/y.MKV",
         "x.001.mp4": "b/x.001.mp4",
@@ -40,16 +43,64 @@ def test_videos_are_found_in_folders_and_named_by_their_files(make):
 
 def test_videos_that_share_a_name_are_named_by_their_paths(make):
     root = make("anna/1.mp4", "bert/1.mp4", "bert/2.mp4")
-    assert list(find_videos(root)) == ["anna/1.mp4", "bert/1.mp4", "bert/2.mp4"]
+    assert list(find_videos(root).by_id) == ["anna/1.mp4", "bert/1.mp4", "2.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("clip_id", "group"),
+    [
+        ("anna.000.mp4", "anna"),
+        ("-AmM .003.mp4", "-AmM "),
+        ("1.mp4", "1"),
+        ("v1.0/anna.000.mp4", "anna"),
+        ("v1.0/anna/1.mp4", "v1.0/anna"),
+    ],
+)
+def test_a_clip_was_cut_from_what_its_name_says_or_else_its_folder(clip_id, group):
+    assert source_group(clip_id) == group
+
+
+def test_videos_that_differ_only_in_their_suffix_are_two_clips(make):
+    root = make("v/a.mp4", "v/deep/a.mkv", "v/b.mp4", "f/a.mp4/1.png", "f/a.mkv/1.png", "f/b/1.png")
+    sources, failed = find_sources(root / "v", root / "f", None)
+    assert failed == []
+    assert {source.clip_id: source.face_dir.name for source in sources} == {
+        "a.mkv": "a.mkv",
+        "a.mp4": "a.mp4",
+        "b.mp4": "b",
+    }
+
+
+def test_links_to_folders_are_followed_and_loops_end(make):
+    root = make("data/a.mp4", "videos/b.mp4")
+    (root / "videos" / "link").symlink_to(root / "data")
+    (root / "data" / "loop").symlink_to(root / "videos")
+    assert sorted(find_videos(root / "videos").by_id) == ["a.mp4", "b.mp4"]
+
+
+def test_a_folder_that_cannot_be_looked_into_is_listed(make, monkeypatch):
+    root = make("a.mp4", "locked/b.mp4")
+    look = os.scandir
+
+    def scandir(path):
+        if Path(path).name == "locked":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    sources, (failure,) = find_sources(root, None, None)
+    assert [source.clip_id for source in sources] == ["a.mp4"]
+    assert failure.clip_id == str(root / "locked")
+    assert failure.reason == "cannot be read (Permission denied)"
 
 
 def test_hidden_files_and_folders_are_left_out(make):
-    assert list(find_videos(make(".cache/a.mp4", "._b.mp4", "c.mp4"))) == ["c.mp4"]
+    assert list(find_videos(make(".cache/a.mp4", "._b.mp4", "c.mp4")).by_id) == ["c.mp4"]
 
 
 def test_names_may_hold_spaces_dashes_and_any_script(make):
     names = ["-AmM .003.mp4", "лицо.mp4", "顔 1.mp4", "a'b\"c;$(x).mp4"]
-    assert sorted(find_videos(make(*names))) == sorted(names)
+    assert sorted(find_videos(make(*names)).by_id) == sorted(names)
 
 
 @pytest.mark.parametrize("name", ["none", "a.mp4"])
@@ -66,7 +117,7 @@ def test_a_directory_without_videos_is_refused_with_the_endings_that_count(make)
 def test_a_folder_of_images_is_a_clip(make):
     root = make("faces/v.001/face_1.jpg", "faces/v.001/face_2.jpg", "faces/w/deep/1.png", "faces/x")
     folders = find_folders(root / "faces", IMAGE_SUFFIXES)
-    assert sorted(folders) == ["deep", "v.001"]
+    assert sorted(folders.by_id) == ["deep", "v.001"]
 
 
 def test_images_that_lie_loose_are_no_clip(make):
@@ -106,6 +157,19 @@ def test_a_name_that_is_no_text_is_listed(make):
     sources, failed = find_sources(root, None, None)
     assert [source.clip_id for source in sources] == ["a.mp4"]
     assert [(result.clip_id, result.stage) for result in failed] == [("b\ufffd.mp4", "name")]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="such names are POSIX's")
+def test_a_name_that_no_table_can_hold_is_listed_in_one_line(make):
+    root = make("a.mp4", "cr\rname.mp4", "new\nline.mp4", " .mp4")
+    sources, failed = find_sources(root, None, None)
+    assert [source.clip_id for source in sources] == ["a.mp4"]
+    control = "the name holds a control character, such as the end of a line"
+    assert {result.clip_id: result.reason for result in failed} == {
+        "cr\\x0dname.mp4": control,
+        "new\\x0aline.mp4": control,
+        " .mp4": "the name is blank before its first dot",
+    }
 
 
 def test_the_order_is_that_of_the_ids(make):

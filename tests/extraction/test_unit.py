@@ -74,6 +74,16 @@ def test_a_file_that_is_cut_is_made_again(tmp_path, features):
     assert not is_done(path, made_with="f", needs_strip=False)
 
 
+def test_a_file_with_a_hole_is_made_again(tmp_path, features):
+    path = tmp_path / "a.npz"
+    write_unit(path, features, made_with="f")
+    content = bytearray(path.read_bytes())
+    start = content.index(b"static.npy") + 160  # behind its headers
+    content[start : start + 8] = b"\xff" * 8
+    path.write_bytes(content)
+    assert not is_done(path, made_with="f", needs_strip=False)
+
+
 def test_the_fingerprint_hangs_on_settings_and_on_the_file(source):
     first = fingerprint(source, {"a": 1})
     assert fingerprint(source, {"a": 1}) == first
