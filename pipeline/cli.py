@@ -5,6 +5,7 @@ loaded, so that `--help` answers at once; a command imports what it needs when i
 """
 
 import argparse
+import difflib
 import logging
 import signal
 import sys
@@ -66,8 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.filename is None:
             raise
         return _fail(f"{error.filename}: {error.strerror}.", EXIT_USER_ERROR)
-    except KeyboardInterrupt:
-        return _fail("interrupted.", _EXIT_INTERRUPTED)
+    except KeyboardInterrupt as interrupt:
+        notes = getattr(interrupt, "__notes__", ())  # how to go on, of whoever knows
+        return _fail(" ".join(("interrupted.", *notes)), _EXIT_INTERRUPTED)
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -75,6 +77,10 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = build_parser()
     arguments, rest = parser.parse_known_args(argv)
     overrides = _read_overrides(parser, rest)
+    for name in overrides:
+        nearest = difflib.get_close_matches(name, vars(arguments), n=1, cutoff=0.8)
+        if nearest:
+            parser.error(f"{arguments.command} has no option --{name}; did you mean --{nearest[0]}")
     if overrides and not COMMANDS[arguments.command].TAKES_OVERRIDES:
         parser.error(f"{arguments.command} has no option --{next(iter(overrides))}")
     arguments.overrides = overrides

@@ -30,6 +30,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     if (arguments.run_dir is None) == (not arguments.model_uri):
         raise ConfigError("Give either --run_dir RUN or --model_uri URI, and not both.")
+    if arguments.run_dir is not None and arguments.output_dir is not None:
+        raise ConfigError("--output_dir is for --model_uri: a run keeps its evaluation itself.")
     from pipeline.commands.tables import print_evaluation
     from pipeline.config.loading import load_config
     from pipeline.training.quiet import import_tensorflow_quietly

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _COLUMNS = ("mean", *TRAITS)
 _DIGITS = 4
 _MOST_LINES = 10
+_WIDEST = 160
 
 
 def print_line(text: str) -> None:
@@ -263,13 +264,28 @@ def _print_metrics(
 
 def _print_cells(title: str, rows: Mapping[str, Sequence[str]]) -> None:
     """Print rows of text: the mean, then each trait."""
-    table = rich.table.Table(title=title, box=rich.box.SIMPLE_HEAD, title_justify="left")
+    console = _console()
+    table = _table(title, _COLUMNS, rows)
+    unlimited = console.options.update(max_width=_WIDEST)
+    if console.measure(table, options=unlimited).maximum <= console.width:
+        console.print(table)
+        return
+    # Rich would cut the numbers to fit: two narrow tables keep them.
+    console.print(_table(title, _COLUMNS[:1], {name: cells[:1] for name, cells in rows.items()}))
+    initials = [trait[0].upper() for trait in TRAITS]
+    console.print(_table("", initials, {name: cells[1:] for name, cells in rows.items()}))
+
+
+def _table(
+    title: str, columns: Sequence[str], rows: Mapping[str, Sequence[str]]
+) -> rich.table.Table:
+    table = rich.table.Table(title=title or None, box=rich.box.SIMPLE_HEAD, title_justify="left")
     table.add_column("", no_wrap=True)
-    for column in _COLUMNS:
+    for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     for name, cells in rows.items():
         table.add_row(name, *cells)
-    _console().print(table)
+    return table
 
 
 def _with_range(interval: Interval, *, signed: bool) -> str:
@@ -284,4 +300,4 @@ def _value(interval: Interval, *, signed: bool) -> str:
 def _console() -> rich.console.Console:
     console = rich.console.Console()
     # A file or a pipe has no width of its own: let tables be as wide as they are.
-    return console if console.is_terminal else rich.console.Console(width=160)
+    return console if console.is_terminal else rich.console.Console(width=_WIDEST)

@@ -6,7 +6,7 @@ A table says what passed and what failed.
 import argparse
 
 from pipeline.commands.arguments import optional_path
-from pipeline.core.errors import EXIT_FAULT, EXIT_OK
+from pipeline.core.errors import EXIT_FAULT, EXIT_OK, ConfigError
 
 TAKES_OVERRIDES = True
 EPILOG = "The same command on every system; it takes about a minute."
@@ -32,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeline.commands.demo import DEMO_CONFIG
     from pipeline.commands.tables import print_checks
     from pipeline.config.loading import load_config
+    from pipeline.core.files import why_unwritable
     from pipeline.training.quiet import import_tensorflow_quietly
 
     config = load_config(DEMO_CONFIG, {**_SHORT, **arguments.overrides})
@@ -40,6 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeline.workflows.verification import RESULTS_FILE, verify_installation, write_results
 
     output = (arguments.output or Path(RESULTS_FILE)).absolute()
+    if reason := why_unwritable(output):
+        raise ConfigError(reason)
     with tempfile.TemporaryDirectory() as directory, local_store(Path(directory)):
         checks = verify_installation(config, Path(directory))
     write_results(output, checks)

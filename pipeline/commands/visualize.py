@@ -34,6 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     if (arguments.run_dir is None) == (not arguments.run_id):
         raise ConfigError("Give either --run_dir RUN or --run_id ID, and not both.")
+    if arguments.run_dir is not None and arguments.output_dir is not None:
+        raise ConfigError("--output_dir is for --run_id: a run keeps its figures itself.")
     from pipeline.figures.saving import check_formats
     from pipeline.figures.style import STYLES
     from pipeline.workflows.illustration import illustrate, open_drawable

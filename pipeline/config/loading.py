@@ -7,7 +7,7 @@ import hashlib
 import json
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -129,10 +129,24 @@ def _load(
 ) -> _Settings:
     values = _read_layers(path) if path else {}
     source = str(path) if path else "overrides"
+    _refuse_other_kind(schema, values, source)
     _refuse_unknown_keys(schema, values, source, prefix="")
     for name, value in (overrides or {}).items():
         _apply_override(schema, values, name, value)
     return _validated(schema, values, source)
+
+
+def _refuse_other_kind(schema: Any, values: Mapping[str, Any], source: str) -> None:
+    """Refuse a file of the other kind by what it is, not by its first key."""
+    kinds = {ExperimentConfig: "an experiment", ExtractionConfig: "an extraction"}
+    fits = {
+        kind: set(values) <= {field.name for field in dataclasses.fields(kind)} for kind in kinds
+    }
+    other = next(kind for kind in kinds if kind is not schema)
+    if fits[other] and not fits[schema]:
+        raise ConfigError(
+            f"{source}: is the configuration of {kinds[other]}, expected that of {kinds[schema]}."
+        )
 
 
 def _read_layers(path: Path) -> dict[str, Any]:
@@ -217,15 +231,26 @@ def _refuse_unknown(schema: Any, key: str, source: str, prefix: str) -> None:
     if key in names:
         return
     path = f"{prefix}.{key}" if prefix else key
-    nearest = nearest_name(key, names)
     home = f"{prefix}." if prefix else ""
+    deeper = [name for name in _dotted_names(schema) if name.rpartition(".")[2] == key]
+    nearest = deeper[0] if len(deeper) == 1 else nearest_name(key, names)
     hint = f"did you mean {home}{nearest}?" if nearest else f"valid keys: {', '.join(names)}."
     raise ConfigError(f"{source}: unknown key {path}; {hint}")
 
 
+def _dotted_names(schema: Any) -> Iterator[str]:
+    """Yield the dotted names of all settings."""
+    for field in dataclasses.fields(schema):
+        kind = _field_type(schema, field.name)
+        if dataclasses.is_dataclass(kind):
+            yield from (f"{field.name}.{name}" for name in _dotted_names(kind))
+        else:
+            yield field.name
+
+
 def nearest_name(name: str, names: Sequence[str]) -> str | None:
     """Return the name that `name` was most likely meant to be, or None."""
-    matches = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    matches = difflib.get_close_matches(name, names, n=1, cutoff=0.7)
     return matches[0] if matches else None
 
 

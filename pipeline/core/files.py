@@ -36,6 +36,18 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def why_unwritable(path: Path) -> str:
+    """Return why no file can be written to `path`, as far as can be told before; else nothing."""
+    if path.is_dir():
+        return f"{path}: is a directory; name a file in it."
+    parent = next((parent for parent in path.absolute().parents if parent.exists()), None)
+    if parent is not None and not parent.is_dir():
+        return f"{path}: {parent} is a file, not a directory; choose another path."
+    if parent is not None and not os.access(parent, os.W_OK):
+        return f"{path}: {parent} cannot be written to; choose another path."
+    return ""
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` atomically, as UTF-8."""
     with atomic_path(path) as temporary:

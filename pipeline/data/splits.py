@@ -174,16 +174,17 @@ def group_overlap(groups: NDArray[Any], split: Split) -> dict[str, dict[str, flo
         split: The sides.
 
     Returns:
-        For `train/validation`, `train/test` and `validation/test`: the number of
-        `shared_groups`, and `shared_clips`, the share in [0, 1] of the second side's
-        clips whose group the first side holds too (0 where the second side is empty).
+        For `train/validation`, `train/test` and `validation/test`, where both sides have clips:
+        the number of `shared_groups`, and `shared_clips`, the share in [0, 1] of the second
+        side's clips whose group the first side holds too.
     """
     overlap: dict[str, dict[str, float | int]] = {}
-    for (first, first_rows), (second, second_rows) in combinations(split.sides(), 2):
+    sides = [(name, rows) for name, rows in split.sides() if len(rows)]
+    for (first, first_rows), (second, second_rows) in combinations(sides, 2):
         is_shared = np.isin(groups[second_rows], groups[first_rows])
         overlap[f"{first}/{second}"] = {
             "shared_groups": len(np.unique(groups[second_rows][is_shared])),
-            "shared_clips": float(is_shared.mean()) if len(is_shared) else 0.0,
+            "shared_clips": float(is_shared.mean()),
         }
     return overlap
 

@@ -134,8 +134,10 @@ def _label_cure(labels: NDArray[Any]) -> str:
     if largest <= 1.5:
         return "Map the scores to [0, 1]: standardised scores must be mapped back."
     for top in (5, 7):
-        if largest <= top:
+        if largest <= top and finite.min() >= 1:
             return f"Scores look like 1-{top}: subtract 1, then divide by {top - 1}."
+        if largest <= top:
+            return f"Scores look like 0-{top}: divide by {top}."
     return "Scores look like 0-100: divide by 100."
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from pipeline.core.arrays import FloatArray
 from pipeline.core.calibration import Calibration
 from pipeline.core.errors import ConfigError
-from pipeline.core.files import atomic_path
+from pipeline.core.files import atomic_path, why_unwritable
 from pipeline.core.traits import TRAITS
 from pipeline.evaluation.predictions import Names
 
@@ -42,18 +42,15 @@ def check_table_path(path: Path) -> None:
     """Refuse a path that no table can be written to, before hours of work.
 
     Raises:
-        ConfigError: If the suffix names no format, or a directory or file is in the way.
+        ConfigError: If the suffix names no format, or nothing can be written there.
     """
     if path.suffix not in FORMATS:
         raise ConfigError(
             f"{path}: the suffix {path.suffix!r} names no format of a table; use one of "
             f"{', '.join(FORMATS)}."
         )
-    if path.is_dir():
-        raise ConfigError(f"{path}: is a directory; name a file in it.")
-    obstacle = next((parent for parent in path.parents if parent.exists()), None)
-    if obstacle is not None and not obstacle.is_dir():
-        raise ConfigError(f"{path}: {obstacle} is a file, not a directory; choose another path.")
+    if reason := why_unwritable(path):
+        raise ConfigError(reason)
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

@@ -71,8 +71,9 @@ def learning_rate_data(
         raise NothingToDraw("no epoch has ended yet.")
     epochs = log_numbers(lr_logs, "epoch", _FILE, len(rates))
     is_reduction = log_values(lr_logs, "is_reduction", _FILE, len(epochs)).astype(bool)
-    # A schedule lowers the rate in every epoch; only a rate that also rests is cut.
-    rests = bool((np.diff(rates) == 0).any())
+    # A schedule lowers the rate in nearly every epoch; only a rate that mostly rests is cut.
+    changes = np.diff(rates)
+    rests = bool((changes == 0).sum() >= max(1, (changes < 0).sum()))
     step_epochs, step_rates = _steps(history) if history is not None else (np.empty(0),) * 2
     return LearningRate(
         epochs=epochs,

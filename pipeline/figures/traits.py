@@ -221,7 +221,7 @@ FIGURES: Final = (
         title="The five traits side by side",
         caption=(
             "Error and agreement of each trait in the epoch with the best mean MAE: validation "
-            "as bars, training as ticks. Longer bars are better, but for MAE."
+            "as bars, training as ticks. Higher is better, but for MAE."
         ),
         needs=("history",),
         data=trait_comparison_data,

@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 
 from pipeline.core.errors import ModelError
-from pipeline.core.files import atomic_path
+from pipeline.core.files import atomic_path, why_unwritable
 
 WEIGHTS = ".weights.h5"
 
@@ -25,14 +25,11 @@ def check_model_path(path: Path) -> None:
     """Refuse a path that no model can be saved to, before hours of training.
 
     Raises:
-        ModelError: If the suffix names no format, or a directory or file is in the way.
+        ModelError: If the suffix names no format, or nothing can be written there.
     """
     _suffix(path)
-    if path.is_dir():
-        raise ModelError(f"{path}: is a directory; name a file in it, e.g. {path / 'model.keras'}.")
-    obstacle = next((parent for parent in path.parents if parent.exists()), None)
-    if obstacle is not None and not obstacle.is_dir():
-        raise ModelError(f"{path}: {obstacle} is a file, not a directory; choose another path.")
+    if reason := why_unwritable(path):
+        raise ModelError(reason)
 
 
 def save_model(model: keras.Model, path: Path) -> None:

@@ -224,8 +224,9 @@ def _features_of_unknown_worth(records: RunRecords) -> Iterator[Doubt]:
     elif features.encoder in ("unknown", "", None):
         yield Doubt(
             title="The encoder is unknown",
-            detail="No features.json says what made the features, so they cannot be made again, "
-            "and nothing shows that new clips are described in the same way.",
+            detail="The feature set does not say what made its features (`encoder` in "
+            "features.json), so they cannot be made again, and nothing shows that new clips are "
+            "described in the same way.",
         )
 
 

@@ -184,7 +184,7 @@ def _what_a_leak_would_buy(records: RunRecords) -> Iterator[str]:
                 for metric in HEADLINE_METRICS
             ]
         )
-        + ". That is what recognising the person or the video could buy at the most."
+        + ". That is about what recognising the person or the video could buy."
     )
 
 

@@ -149,7 +149,7 @@ class TrialObjective:
                 experiment,
                 parent=parent,
                 build=build,
-                hooks=FitHooks(callbacks=[report], on_commit=commit),
+                hooks=FitHooks(callbacks=[report], on_commit=commit, shows_progress=False),
                 tags=self._tags(trial),
             )
         finally:

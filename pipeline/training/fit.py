@@ -75,6 +75,8 @@ class FitHooks:
     """Run after the logs are written and before the checkpoint is taken."""
     on_commit: Callable[[], None] = field(default=lambda: None)
     """Called after each epoch is safe on disk."""
+    shows_progress: bool = True
+    """Whether there is a progress bar; workers of a search would draw over each other's."""
 
 
 def fit(
@@ -107,6 +109,7 @@ def fit(
         RunError: If the checkpoint cannot be read, or the journal does not reach to it.
     """
     refuse_frozen(network)
+    refuse_missing_tensorboard(config)
     hooks = hooks or FitHooks()
     state = read_last_state(run.checkpoints_dir)
     recorder = EpochRecorder(journal, _records_before(state, run, journal))
@@ -128,6 +131,7 @@ def fit(
         monitor=monitor,
         maximize=maximize,
         best=state.best_value if state else None,
+        is_shown=hooks.shows_progress,
     )
     logs = _logs(run, recorder, training.num_batches * config.num_epochs)
     epoch_end = EpochEndTimer()

@@ -15,6 +15,7 @@ class ProgressBar(keras.callbacks.Callback):
         monitor: Name of the value in the logs that is watched.
         maximize: Whether larger values of it are better.
         best: Best value of the epochs that a resumed run has behind it.
+        is_shown: Whether anything is drawn at all.
         console: Where to draw; the terminal of stderr unless given.
     """
 
@@ -25,6 +26,7 @@ class ProgressBar(keras.callbacks.Callback):
         monitor: str,
         maximize: bool,
         best: float | None = None,
+        is_shown: bool = True,
         console: rich.console.Console | None = None,
     ) -> None:
         super().__init__()
@@ -40,7 +42,7 @@ class ProgressBar(keras.callbacks.Callback):
             rich.progress.TimeRemainingColumn(),
             rich.progress.TextColumn("{task.fields[scores]}"),
             console=console,
-            disable=not console.is_terminal,
+            disable=not (is_shown and console.is_terminal),
         )
         self._task = self._progress.add_task("epochs", total=num_epochs, scores="")
 
@@ -56,7 +58,8 @@ class ProgressBar(keras.callbacks.Callback):
         logs = logs or {}
         value = logs[self._monitor]
         self._best = value if self._best is None else self._choose(self._best, value)
-        scores = f"loss {logs['loss']:.4f}  {self._monitor} {value:.4f}  best {self._best:.4f}"
+        watched = "" if self._monitor == "loss" else f"  {self._monitor} {value:.4f}"
+        scores = f"training loss {logs['loss']:.4f}{watched}  best {self._best:.4f}"
         self._progress.update(self._task, completed=epoch + 1, scores=scores)
 
     def close(self) -> None:

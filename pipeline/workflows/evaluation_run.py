@@ -259,7 +259,8 @@ def _rows_of(features: FeatureSet, trained: TrainedModel, split: str) -> IntArra
             f"{features.sources[0].parent}: no clip belongs to the split {split}, neither in the "
             "split of the run nor in a column `split` of clips.csv. "
             f"{seen if trained.config.training.num_folds else ''}"
-            "Use --split all, or give clips that the model has not seen, with a column `split`."
+            "Train with --data.test_fraction 0.2 to hold clips out for a test, or give clips that "
+            "the model has not seen, with a column `split`."
         )
     return rows
 

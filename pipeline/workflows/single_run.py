@@ -168,6 +168,7 @@ def fit_network(
                 *hooks.callbacks,
             ],
             on_commit=lambda: _each(session.wake_mirror, hooks.on_commit),
+            shows_progress=hooks.shows_progress,
         ),
     )
     save_model(network, session.run.model_path)

@@ -46,6 +46,11 @@ def load_trained_model(run: RunDirectory) -> TrainedModel:
     Raises:
         PipelineError: If the run has no model yet, or one of its files cannot be used.
     """
+    if run.search_dir.exists():
+        raise RunError(
+            f"{run.path}: is a search. Its models are in {run.path / 'refits'}: give one of the "
+            "directories there."
+        )
     if not run.model_path.exists():
         raise RunError(
             f"{run.path}: has no model.keras yet. Finish its training with "

@@ -120,6 +120,7 @@ def resume_training(run_dir: Path, *, output: Path | None = None) -> TrainingRun
         check_model_path(output)
     run = open_run_directory(run_dir)
     config = load_config(run.config_path)
+    refuse_missing_tensorboard(config.training)
     features = open_features(config.data)
     if read_json(run.data_path)["digest"] != features.digest:
         raise RunError(
@@ -150,11 +151,11 @@ def build_for(config: ExperimentConfig, features: FeatureSet) -> keras.Model:
 def _train(
     run: RunDirectory, experiment: Experiment, network: keras.Model, output: Path | None
 ) -> TrainingRun:
-    outcome: Outcome
-    if experiment.config.training.num_folds:
-        outcome = cross_validate(run, experiment, network, build=_rebuilder(run, experiment.config))
-    else:
-        outcome = train_single(run, experiment, network)
+    try:
+        outcome = _fit(run, experiment, network)
+    except KeyboardInterrupt as interrupt:
+        interrupt.add_note(f"Go on with `python -m pipeline train --resume {run.path}`.")
+        raise
     if output is not None:
         save_model(network, output)
     return TrainingRun(
@@ -166,6 +167,12 @@ def _train(
         layers=layer_states(network),
         undelivered=deliver_rest(run),
     )
+
+
+def _fit(run: RunDirectory, experiment: Experiment, network: keras.Model) -> Outcome:
+    if experiment.config.training.num_folds:
+        return cross_validate(run, experiment, network, build=_rebuilder(run, experiment.config))
+    return train_single(run, experiment, network)
 
 
 def _finished(run: RunDirectory, experiment: Experiment, output: Path | None) -> TrainingRun:

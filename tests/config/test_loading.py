@@ -35,7 +35,7 @@ CONFIGS = st.builds(
     seed=st.integers(0, 2**40),
     data=st.builds(
         DataConfig,
-        labels=st.text(),
+        features_dir=st.text(),
         validation_fraction=FRACTIONS,
         test_fraction=FRACTIONS,
         synthetic=st.none() | st.builds(SyntheticConfig, noise=st.floats(0.0, 0.2)),
@@ -137,6 +137,8 @@ class TestFile:
             ("sed: 1", "unknown key sed; did you mean seed?"),
             ("training: {learning_rte: 1}", "unknown key training.learning_rte; did you mean "),
             ("data: {synthetic: {nose: 1}}", "did you mean data.synthetic.noise?"),
+            ("num_epochs: 3", "unknown key num_epochs; did you mean training.num_epochs?"),
+            ("faces: {}\nsampling: {num_steps: 4}", "is the configuration of an extraction"),
             ("model: {xyz: 1}", "unknown key model.xyz; valid keys: fusion, fusion_dim, num_heads"),
             ("1: x", "unknown key 1; valid keys: name, description, seed"),
         ],

@@ -71,7 +71,7 @@ def test_every_project_command_names_an_entry_point_and_its_parameters(commands,
         flags = options[::2]
         values = list(zip(flags, options[1::2], strict=True))
         assert uri == "."
-        assert set(flags) <= {"-e", "--env-manager", "-P"}, where
+        assert set(flags) <= {"-e", "--env-manager", "--experiment-name", "-P"}, where
         name = dict(values).get("-e", "main")
         assert name in entry_points, where
         given = dict(value.split("=", 1) for flag, value in values if flag == "-P")

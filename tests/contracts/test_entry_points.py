@@ -147,7 +147,18 @@ def test_a_command_line_that_cannot_be_read_is_refused_in_one_line(argv, words, 
 
 
 def test_an_abbreviated_option_is_not_guessed():
-    assert parse(["train", "--conf", "x.yaml"]).overrides == {"conf": "x.yaml"}
+    assert parse(["train", "--con", "x.yaml"]).overrides == {"con": "x.yaml"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("feature_dir", "features_dir"), ("confg", "config"), ("rundir", "run_dir")],
+)
+def test_a_mistyped_option_is_told_its_name(typed, meant, capsys):
+    with pytest.raises(SystemExit) as ended:
+        parse(["train", f"--{typed}", "x"])
+    assert ended.value.code == 2
+    assert f"train has no option --{typed}; did you mean --{meant}" in capsys.readouterr().err
 
 
 def test_every_command_says_in_one_line_what_it_does(capsys):

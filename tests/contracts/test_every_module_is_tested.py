@@ -16,7 +16,6 @@ NO_TEST_MODULE = {
     "training/quiet": "tests/end_to_end look at what is printed",
     "commands/search": "wiring; tests/end_to_end/test_search.py",
     "commands/sync": "wiring; run as a user does by tests/end_to_end",
-    "commands/tables": "tests/end_to_end look at what is printed",
     "commands/train": "wiring; run as a user does by tests/end_to_end",
     "commands/verify": "wiring; tests/end_to_end/test_verify.py",
     "commands/visualize": "wiring; tests/end_to_end/test_visualize.py",

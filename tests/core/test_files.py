@@ -20,6 +20,7 @@ from pipeline.core.files import (
     atomic_path,
     file_digest,
     read_json,
+    why_unwritable,
     write_arrays,
     write_json,
     write_text,
@@ -212,3 +213,13 @@ def _with_null(value):
     if isinstance(value, dict):
         return {key: _with_null(item) for key, item in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def test_a_path_that_cannot_be_written_to_is_known_before(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    assert why_unwritable(tmp_path / "new" / "deep" / "a.csv") == ""
+    assert why_unwritable(tmp_path / "file") == ""
+    assert "is a directory" in why_unwritable(tmp_path)
+    assert "file is a file, not a directory" in why_unwritable(tmp_path / "file" / "a.csv")
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    assert "cannot be written to" in why_unwritable(tmp_path / "new" / "a.csv")

@@ -239,10 +239,10 @@ def test_shared_groups_are_counted_with_the_clips_they_reach():
     }
 
 
-def test_an_empty_side_shares_nothing():
+def test_nothing_is_said_of_a_side_that_is_empty():
     split = Split(train=np.array([0]), validation=np.array([1]), test=NONE)
     overlap = group_overlap(np.array(["a", "a"]), split)
-    assert overlap["train/test"] == {"shared_groups": 0, "shared_clips": 0.0}
+    assert overlap == {"train/validation": {"shared_groups": 1, "shared_clips": 1.0}}
 
 
 def test_a_split_reads_back_as_it_was_written(write_files, tmp_path):

@@ -75,8 +75,8 @@ def test_six_columns_are_refused_with_the_one_to_drop():
         (np.nan, "Drop the clips without a score"),
         (-0.25, "Map the scores"),
         (1.25, "Map the scores"),
-        (4.0, "look like 1-5: subtract 1, then divide by 4"),
-        (6.5, "look like 1-7: subtract 1, then divide by 6"),
+        (4.0, "look like 0-5: divide by 5"),
+        (6.5, "look like 0-7: divide by 7"),
         (65.0, "look like 0-100: divide by 100"),
     ],
 )
@@ -84,6 +84,15 @@ def test_labels_out_of_range_are_refused_with_place_and_cure(value, cure):
     message = rf"row 1 \(clip b\) has extraversion {value}, expected a score in \[0, 1\]\. .*{cure}"
     with pytest.raises(FeatureSetError, match=message):
         check_labels(PATH, labels_with(value), CLIPS)
+
+
+@pytest.mark.parametrize(
+    ("top", "cure"), [(5, "1-5: subtract 1, then divide by 4"), (7, "1-7: subtract 1, then divide")]
+)
+def test_a_scale_without_a_zero_is_told_as_such(top, cure):
+    labels = np.tile(np.linspace(1, top, 5), (len(CLIPS), 1))
+    with pytest.raises(FeatureSetError, match=f"Scores look like {cure}"):
+        check_labels(PATH, labels, CLIPS)
 
 
 def test_a_mask_of_vectors_is_refused():

@@ -103,7 +103,8 @@ def history(run_dir):
 
 def test_an_interrupt_is_told_in_a_line_and_the_last_resume_ends_well(story):
     assert story.statuses == [130, -signal.SIGKILL, 0]
-    assert story.errors == ["error: interrupted.\n", "", ""]
+    how = f"Go on with `python -m pipeline train --resume {story.resumed}`."
+    assert story.errors == [f"error: interrupted. {how}\n", "", ""]
 
 
 def test_the_history_is_that_of_the_run_that_nothing_befell_value_for_value(story):

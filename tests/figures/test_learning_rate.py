@@ -20,6 +20,11 @@ def test_a_schedule_that_falls_in_every_epoch_has_no_cuts(lr_logs):
     assert not learning_rate_data(lr_logs).cut_epochs.size
 
 
+def test_a_schedule_that_rests_once_has_no_cuts(lr_logs):
+    lr_logs |= {"learning_rate": [4e-3, 4e-3, 2e-3, 1e-3], "is_reduction": [False, *[True] * 3]}
+    assert not learning_rate_data(lr_logs).cut_epochs.size
+
+
 def test_steps_stand_where_their_epoch_has_come_to(lr_logs, history):
     data = learning_rate_data(lr_logs, history)
     assert data.step_epochs[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])

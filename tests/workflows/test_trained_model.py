@@ -51,6 +51,15 @@ def test_a_run_without_a_model_is_refused_by_the_file_that_is_missing(tmp_path):
         pipeline.load_model(tmp_path)
 
 
+def test_a_search_is_no_model_and_says_where_its_models_are(tmp_path):
+    from pipeline.core.run_directory import RunDirectory
+    from pipeline.workflows.trained_model import load_trained_model
+
+    (tmp_path / "search").mkdir()
+    with pytest.raises(RunError, match=r"is a search\. Its models are in .*refits: give one"):
+        load_trained_model(RunDirectory(tmp_path))
+
+
 def test_a_path_that_is_not_there_is_no_uri(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelError, match="there is no such file"):
