@@ -117,7 +117,8 @@ class ModelConfig:
     """Width of a block's feed-forward layer, in multiples of `fusion_dim`."""
     static_encoder: str = ""
     """Encoder of face crops inside of the model, for a static stream of pictures (N, T, H, W, 3):
-    `conv`, or the path of a `.keras` file. Frozen unless `training.trainable` says otherwise."""
+    `conv`, a small one that learns with the rest, or the path of a `.keras` file, which keeps its
+    weights unless `training.trainable` says otherwise."""
     dynamic_encoder: str = ""
     """The same for optical flow (N, T, H, W, 2L)."""
     linear_skip: bool = True

@@ -3,7 +3,8 @@
 Legend: N clips, B clips in a batch, T steps, D width, K traits.
 """
 
-from typing import Any, Literal
+import math
+from typing import Any, Final, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -88,6 +89,26 @@ class Batches:
     def _read(self, indices: IntArray) -> list[FloatArray]:
         rows = self._rows[indices]
         return [*(source.read(rows) for source in self._sources), self._labels[indices]]
+
+
+BATCH_BYTES: Final = 16 * 2**20
+"""Bytes of the inputs that go through a model at once where nothing is learned from them.
+
+What networks of pictures make of their inputs on the way takes some ten to fifty times as much
+memory as the inputs do.
+"""
+
+
+def clips_at_once(feature_set: FeatureSet, *, at_most: int) -> int:
+    """Return how many clips may go through a model at once, at least 1.
+
+    Args:
+        feature_set: Where the clips come from; the larger its rows, the fewer of them.
+        at_most: More would not be faster, or are not wanted.
+    """
+    streams = (feature_set.static, feature_set.dynamic)
+    row_bytes = sum(4 * math.prod(stream.shape[1:]) for stream in streams)  # float32 once read
+    return max(1, min(at_most, BATCH_BYTES // row_bytes))
 
 
 class InputBatches:

@@ -6,7 +6,7 @@ from pipeline.config.schema import ModelConfig
 from pipeline.core.errors import ModelError
 from pipeline.models.architecture import StreamSpec
 from pipeline.models.complete_personality_model import CompletePersonalityModel
-from pipeline.models.encoders import build_encoder
+from pipeline.models.encoders import CONV, build_encoder
 from pipeline.models.end_to_end import EndToEndModel
 
 __all__ = ["StreamSpec", "build_model"]
@@ -21,20 +21,22 @@ def build_model(
         ModelError: If the configuration does not fit itself or the features.
     """
     specs = {"static": static, "dynamic": dynamic}
-    encoders = {}
+    encoders, pictures, drawn = {}, {}, []
     for name, spec in specs.items():
         kind = config.static_encoder if name == "static" else config.dynamic_encoder
         _check_encoder(name, spec, kind)
         if spec.picture is not None:
             picture = (*spec.picture, spec.width)
             encoders[name] = build_encoder(kind, picture, name=f"{name}_encoder")
+            pictures[name] = (spec.num_steps or 1, *picture)
+            if kind == CONV:
+                drawn.append(name)
             width = encoders[name].output_shape[-1]
             specs[name] = dataclasses.replace(spec, width=width, picture=None)
     fusion = _build_fusion(config, **specs)
     if not encoders:
         return fusion
-    steps = {name: specs[name].num_steps or 1 for name in encoders}
-    return EndToEndModel(encoders, steps, fusion)
+    return EndToEndModel(encoders, pictures, fusion, drawn)
 
 
 def _check_encoder(name: str, spec: StreamSpec, kind: str) -> None:

@@ -17,6 +17,7 @@ from pipeline.models.architecture import Architecture
 from pipeline.models.attention_probe import AttentionProbe
 from pipeline.models.fusion import FUSIONS
 from pipeline.models.heads import LinearSkip, TraitScores
+from pipeline.models.standardize import Standardize
 from pipeline.models.streams import build_input, standardize, summarize, to_tokens
 
 Moments = tuple[FloatArray, FloatArray]
@@ -108,7 +109,8 @@ class CompletePersonalityModel(keras.Model):
     ) -> None:
         """Set what the model knows about the training rows before the first step.
 
-        A stream that the fusion does not read is passed over.
+        A stream that the fusion does not read is passed over, and a layer that is frozen keeps
+        what it has.
 
         Args:
             static_moments: Mean and variance of the static features, over clips and real steps.
@@ -120,9 +122,21 @@ class CompletePersonalityModel(keras.Model):
         """
         moments = {"static": static_moments, "dynamic": dynamic_moments}
         for name in self._fusion.streams:
-            self.get_layer(f"{name}_standardize").set_moments(*moments[name])
-        if label_mean is not None:
+            layer = self.standardizer(name)
+            if layer.trainable:
+                layer.set_moments(*moments[name])
+        if label_mean is not None and self.get_layer("traits").trainable:
             self.set_label_mean(label_mean)
+
+    @property
+    def is_adapted(self) -> bool:
+        """Whether it knows some training rows already: by `adapt`, or from a training."""
+        layers = [self.standardizer(name) for name in self._fusion.streams]
+        return any(layer.is_set for layer in (*layers, self.get_layer("traits")))
+
+    def standardizer(self, stream: str) -> Standardize:
+        """Return the layer that holds the statistics of a stream that the fusion reads."""
+        return self.get_layer(f"{stream}_standardize")
 
     def set_label_mean(self, mean: FloatArray) -> None:
         """Set the bias of each trait so that zero logits score `mean`, shape (K,)."""
@@ -156,7 +170,7 @@ class CompletePersonalityModel(keras.Model):
 
     def stand_in(self, stream: str) -> FloatArray:
         """Return what a step is replaced by to hide it: the mean of the training clips, (C,)."""
-        return np.asarray(self.get_layer(f"{stream}_standardize").mean)
+        return np.asarray(self.standardizer(stream).mean)
 
     @property
     def attention_keys(self) -> dict[str, int]:

@@ -13,13 +13,18 @@ from pipeline.models.persistence import load_model
 from pipeline.models.standardize import Standardize
 
 CONV: Final = "conv"
-"""A small network of strided convolutions, to be trained from the start."""
+"""A small network of strided convolutions with random weights, which learns with the rest."""
+
+STANDARDIZE: Final = "standardize"
+"""Layer of a `conv` encoder that holds the statistics of its pictures."""
 
 _WIDTHS: Final = (16, 32, 64)
 
 
 def build_encoder(kind: str, picture: tuple[int, int, int], *, name: str) -> keras.Model:
-    """Return a model from pictures (B, H, W, C) to vectors (B, D), frozen.
+    """Return a model from pictures (B, H, W, C) to vectors (B, D).
+
+    One that is loaded comes frozen; one that is drawn learns, as its weights know nothing yet.
 
     Args:
         kind: `conv`, or the path of a `.keras` file that holds such a model, its preprocessing
@@ -31,21 +36,20 @@ def build_encoder(kind: str, picture: tuple[int, int, int], *, name: str) -> ker
         ModelError: If there is no such encoder, or it does not take these pictures.
     """
     if kind == CONV:
-        encoder = _build_conv(picture, name)
-    elif kind.endswith(".keras"):
-        encoder = _load_encoder(Path(kind), picture, name)
-    else:
+        return _build_conv(picture, name)
+    if not kind.endswith(".keras"):
         raise ModelError(
             f"model.{name}={kind!r}: expected {CONV!r} or the path of a .keras file that maps "
             f"pictures of shape {picture} to vectors."
         )
+    encoder = _load_encoder(Path(kind), picture, name)
     encoder.trainable = False
     return encoder
 
 
 def _build_conv(picture: tuple[int, int, int], name: str) -> keras.Model:
     """Three strided convolutions, then the mean over the picture."""
-    layers: list[keras.layers.Layer] = [keras.Input(picture), Standardize(name="standardize")]
+    layers: list[keras.layers.Layer] = [keras.Input(picture), Standardize(name=STANDARDIZE)]
     for number, width in enumerate(_WIDTHS, start=1):
         layers.append(
             keras.layers.Conv2D(

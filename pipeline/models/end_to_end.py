@@ -3,8 +3,8 @@
 Shapes: N clips, T steps, H height, W width, C channels, K traits.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Any, Final
 
 import keras
 import numpy as np
@@ -12,8 +12,11 @@ import numpy as np
 from pipeline.core.arrays import FloatArray
 from pipeline.models.attention_probe import AttentionProbe
 from pipeline.models.complete_personality_model import CompletePersonalityModel, Moments
+from pipeline.models.encoders import STANDARDIZE
+from pipeline.models.standardize import Standardize
 
-_STANDARDIZE = "standardize"
+_ENCODERS: Final = "{stream}_steps"
+"""Name of the layer that applies the encoder of a stream to every step."""
 
 
 @keras.saving.register_keras_serializable(package="pipeline")
@@ -21,29 +24,32 @@ class EndToEndModel(keras.Model):
     """A `CompletePersonalityModel` of what encoders see in each step.
 
     An encoder is applied to every step of its stream; its vectors are brought to one scale, and
-    fused as those of any feature set. Encoders come frozen, so that at first only the fusion
-    learns: `training.trainable` lets their layers learn too.
+    fused as those of any feature set.
 
     Args:
         encoders: Stream name -> model from pictures (H, W, C) to vectors. A stream without one
             is a stream of features.
-        steps: Stream name -> number of steps T, of the streams that have encoders.
+        pictures: Stream name -> shape of its pictures (T, H, W, C), of the streams that have
+            encoders; an encoder may leave its own height and width open.
         fusion: The model of the encoded streams.
+        drawn: Streams whose encoder was built with random weights as `conv`, rather than loaded;
+            `adapt` gives it the statistics of its pictures. A loaded one keeps what it came with.
         name: Name of the model.
     """
 
     def __init__(
         self,
         encoders: Mapping[str, keras.Model],
-        steps: Mapping[str, int],
+        pictures: Mapping[str, tuple[int, int, int, int]],
         fusion: CompletePersonalityModel,
+        drawn: Collection[str] = (),
         name: str = "end_to_end_model",
     ) -> None:
         inputs, encoded = [], []
         for tensor in fusion.inputs:
             shape = tensor.shape[1:]
             if tensor.name in encoders:
-                shape = (steps[tensor.name], *encoders[tensor.name].input_shape[1:])
+                shape = tuple(pictures[tensor.name])
             given = keras.Input(shape, name=tensor.name, dtype=tensor.dtype)
             inputs.append(given)
             encoded.append(
@@ -51,8 +57,9 @@ class EndToEndModel(keras.Model):
             )
         super().__init__(inputs=inputs, outputs=fusion(encoded), name=name)
         self._encoders = dict(encoders)
-        self._steps = dict(steps)
+        self._pictures = {name: tuple(shape) for name, shape in pictures.items()}
         self._fusion_model = fusion
+        self._drawn = sorted(drawn)
         self._names = [tensor.name for tensor in fusion.inputs]
         self._encoded = AttentionProbe(inputs, dict(zip(self._names, encoded, strict=True)))
 
@@ -65,6 +72,8 @@ class EndToEndModel(keras.Model):
     ) -> None:
         """Set what the model knows about the training rows before the first step.
 
+        A layer that is frozen keeps what it has.
+
         Args:
             static_moments: Mean and variance of the static features or, of pictures, of their
                 channels.
@@ -76,10 +85,27 @@ class EndToEndModel(keras.Model):
         """
         for name, moments in {"static": static_moments, "dynamic": dynamic_moments}.items():
             layer = self._standardizer(name)
-            if layer is not None:
+            if layer is not None and layer.trainable:
                 layer.set_moments(*moments)
-        if label_mean is not None:
+        if label_mean is not None and self._fusion_model.get_layer("traits").trainable:
             self._fusion_model.set_label_mean(label_mean)
+
+    @property
+    def is_adapted(self) -> bool:
+        """Whether it knows some training rows already: by `adapt`, or from a training."""
+        encoders = [self._standardizer(name) for name in self._drawn]
+        return self._fusion_model.is_adapted or any(
+            layer is not None and layer.is_set for layer in encoders
+        )
+
+    @property
+    def loaded_encoders(self) -> tuple[str, ...]:
+        """Paths of the encoders that came with weights of their own."""
+        return tuple(
+            f"{_ENCODERS.format(stream=stream)}/{encoder.name}"
+            for stream, encoder in self._encoders.items()
+            if stream not in self._drawn
+        )
 
     def attention(self, inputs: Any, *, batch_size: int = 256) -> dict[str, FloatArray]:
         """Return who looked where; see `CompletePersonalityModel.attention`."""
@@ -106,8 +132,9 @@ class EndToEndModel(keras.Model):
         serialize = keras.saving.serialize_keras_object
         return {
             "encoders": {name: serialize(encoder) for name, encoder in self._encoders.items()},
-            "steps": self._steps,
+            "pictures": {name: list(shape) for name, shape in self._pictures.items()},
             "fusion": serialize(self._fusion_model),
+            "drawn": self._drawn,
             "name": self.name,
         }
 
@@ -119,19 +146,29 @@ class EndToEndModel(keras.Model):
         del custom_objects  # every part of the model is registered
         deserialize = keras.saving.deserialize_keras_object
         encoders = {name: deserialize(each) for name, each in config["encoders"].items()}
-        return cls(encoders, config["steps"], deserialize(config["fusion"]), config["name"])
+        return cls(
+            encoders,
+            config["pictures"],
+            deserialize(config["fusion"]),
+            config["drawn"],
+            config["name"],
+        )
 
-    def _standardizer(self, stream: str) -> Any:
-        """Return the layer with the statistics of a stream; None where there is none."""
+    def _standardizer(self, stream: str) -> Standardize | None:
+        """Return the layer with the statistics of a stream; None where this model sets none."""
         if stream in self._encoders:
-            layers = self._encoders[stream].layers
-            return next((layer for layer in layers if layer.name == _STANDARDIZE), None)
-        wanted = f"{stream}_{_STANDARDIZE}"
-        return next((each for each in self._fusion_model.layers if each.name == wanted), None)
+            if stream not in self._drawn:
+                return None
+            layer = self._encoders[stream].get_layer(STANDARDIZE)
+            return layer if isinstance(layer, Standardize) else None
+        if stream not in self._fusion_model.attention_keys:
+            return None
+        return self._fusion_model.standardizer(stream)
 
 
 def _encode(pictures: Any, encoder: keras.Model) -> Any:
     """Return one vector a step, all of them on one scale."""
     stream = pictures.name
-    vectors = keras.layers.TimeDistributed(encoder, name=f"{stream}_steps")(pictures)
+    each_step = keras.layers.TimeDistributed(encoder, name=_ENCODERS.format(stream=stream))
+    vectors = each_step(pictures)
     return keras.layers.LayerNormalization(name=f"{stream}_scale")(vectors)

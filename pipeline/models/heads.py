@@ -130,6 +130,11 @@ class TraitScores(keras.layers.Layer):
         """Create the bias of each trait, shape (K,)."""
         self.bias = self.add_weight(name="bias", shape=(NUM_TRAITS,), initializer="zeros")
 
+    @property
+    def is_set(self) -> bool:
+        """Whether a mean of labels, or what was learned since, is in the bias."""
+        return bool(np.any(np.asarray(self.bias) != 0))
+
     def set_label_mean(self, mean: FloatArray) -> None:
         """Let a model whose logits are zero predict the mean of the labels.
 

@@ -39,6 +39,11 @@ class Standardize(keras.layers.Layer):
         self.mean = self.add_weight(name="mean", shape=shape, initializer="zeros", trainable=False)
         self.scale = self.add_weight(name="scale", shape=shape, initializer="ones", trainable=False)
 
+    @property
+    def is_set(self) -> bool:
+        """Whether it holds the statistics of some rows; until then it changes nothing."""
+        return bool(np.any(np.asarray(self.mean) != 0) or np.any(np.asarray(self.scale) != 1))
+
     def set_moments(self, mean: FloatArray, variance: FloatArray) -> None:
         """Set the statistics of the training rows.
 

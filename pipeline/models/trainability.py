@@ -43,7 +43,7 @@ def choose_trainable(
     Raises:
         ModelError: If a pattern matches no layer; it names the nearest path.
     """
-    layers = dict(_walk(model, ""))
+    layers = layers_by_path(model)
     for patterns, value in ((trainable, True), (frozen, False)):
         for pattern in patterns:
             chosen = [layer for path, layer in layers.items() if _matches(path, pattern)]
@@ -64,9 +64,14 @@ def layer_states(model: keras.Model) -> tuple[LayerState, ...]:
             total=_count(layer.weights),
             is_frozen=not layer.trainable,
         )
-        for path, layer in _walk(model, "")
+        for path, layer in layers_by_path(model).items()
     )
     return tuple(state for state in states if state.total)
+
+
+def layers_by_path(model: keras.Model) -> dict[str, keras.layers.Layer]:
+    """Return the layers that hold no others, by path, in the order of the model."""
+    return dict(_walk(model, ""))
 
 
 def _walk(holder: Any, prefix: str) -> Iterator[tuple[str, keras.layers.Layer]]:

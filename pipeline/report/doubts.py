@@ -230,6 +230,17 @@ def _features_of_unknown_worth(records: RunRecords) -> Iterator[Doubt]:
         )
 
 
+def _layers_frozen_at_random(records: RunRecords) -> Iterator[Doubt]:
+    layers = records.summary.frozen_at_random if records.summary is not None else ()
+    if layers:
+        yield Doubt(
+            title="Layers are frozen with random weights",
+            detail=f"{listing(list(layers))} never learned: what passes through is mixed at "
+            "random. Take them out of `training.frozen`, or load weights that are trained.",
+            is_serious=True,
+        )
+
+
 def has_random_weights(encoder: Any) -> bool:
     """Return whether the description of an encoder, or of a part of it, says `random`.
 
@@ -282,6 +293,7 @@ _RULES: Final[tuple[Callable[[RunRecords], Iterator[Doubt]], ...]] = (
     _constant_traits,
     _baselines_not_beaten,
     _features_of_unknown_worth,
+    _layers_frozen_at_random,
     _chosen_on_these_clips,
     _best_epoch_at_an_end,
     _one_seed,

@@ -120,6 +120,8 @@ class Summary:
     num_groups: dict[str, int]
     """Side of the split -> number of groups."""
     group_overlap: dict[str, Overlap] = field(default_factory=dict)
+    frozen_at_random: tuple[str, ...] = ()
+    """Layers that kept random weights."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

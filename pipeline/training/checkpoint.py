@@ -4,7 +4,8 @@
 states of its dropout generators), the optimiser's variables and the state of the
 callbacks. The file `LAST` names the newest directory; it is switched atomically when
 that directory is complete and synced, so that a kill at any moment leaves a whole one.
-The directories of the newest and of the best epoch are kept.
+The directories of the newest and of the best epoch are kept. `checkpoints/initial.npz` holds
+the network's variables before the first epoch, until the run is done.
 """
 
 import re
@@ -24,6 +25,7 @@ from pipeline.core.files import read_json, write_arrays, write_json, write_text
 from pipeline.core.journal import CHECKPOINT, Journal
 
 LAST = "LAST"
+_INITIAL = "initial.npz"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,6 +164,26 @@ def load_epoch(directory: Path, epoch: int, network: keras.Model) -> None:
     _read_variables(directory / _name(epoch) / "network.npz", network.variables)
 
 
+def save_initial(directory: Path, network: keras.Model) -> None:
+    """Save the variables that `network` starts from, whoever drew, loaded or trained them."""
+    directory.mkdir(parents=True, exist_ok=True)
+    _write_variables(directory / _INITIAL, network.variables)
+
+
+def load_initial(directory: Path, network: keras.Model) -> None:
+    """Give `network` the variables that its run started from.
+
+    Raises:
+        RunError: If they are not there, or are those of another model.
+    """
+    _read_variables(directory / _INITIAL, network.variables)
+
+
+def remove_initial(directory: Path) -> None:
+    """Remove what only a run that is not done needs: of a large encoder it is another copy."""
+    (directory / _INITIAL).unlink(missing_ok=True)
+
+
 def _name(epoch: int) -> str:
     return f"epoch-{epoch:05d}"
 
@@ -197,10 +219,27 @@ def _read_variables(path: Path, variables: Sequence[Any]) -> None:
         ) from error
     keys = _keys(variables)
     shapes = [tuple(variable.shape) for variable in variables]
-    if [(key, stored[key].shape) for key in stored] != list(zip(keys, shapes, strict=True)):
+    fits = len(stored) == len(keys) and all(
+        array.shape == shape and _may_be_one(name, key)
+        for (name, array), key, shape in zip(stored.items(), keys, shapes, strict=True)
+    )
+    if not fits:
         raise RunError(
             f"{path}: the checkpoint holds other variables than the model has. "
             "Resume with the code and the configuration that the run was started with."
         )
-    for key, variable in zip(keys, variables, strict=True):
-        variable.assign(stored[key])
+    for array, variable in zip(stored.values(), variables, strict=True):
+        variable.assign(array)
+
+
+def _may_be_one(first: str, second: str) -> bool:
+    """Return whether two keys may be of one variable.
+
+    A model that is built anew from its description can lose the names of models that hold its
+    layers, at the beginning of a path of its own and, of the optimizer, of its last part.
+    """
+    (number, _, first), (other_number, _, second) = first.partition(":"), second.partition(":")
+    shorter, longer = sorted((first.split("/"), second.split("/")), key=len)
+    *holders, name = longer[-len(shorter) :]
+    is_end = name.endswith(shorter[-1]) or shorter[-1].endswith(name)
+    return number == other_number and holders == shorter[:-1] and is_end

@@ -29,7 +29,7 @@ from pipeline.core.attention_record import (
 )
 from pipeline.core.errors import ModelError
 from pipeline.core.seeds import generator
-from pipeline.data.batches import InputBatches
+from pipeline.data.batches import InputBatches, clips_at_once
 from pipeline.data.feature_set import FeatureSet
 from pipeline.evaluation.attention_summary import AttentionSummary
 from pipeline.evaluation.deletion import measure_deletion
@@ -37,7 +37,7 @@ from pipeline.workflows.scoring import predict
 
 __all__ = ["AttentionMeasurements", "measure_attention", "read_attention", "write_attention"]
 
-_BATCH_SIZE: Final = 128
+_MOST_AT_ONCE: Final = 128
 _MAX_DELETION_CLIPS: Final = 256
 """Hiding takes some ten predictions a curve, and so many clips settle a mean."""
 _NO_STEPS: Final = (
@@ -104,6 +104,7 @@ class _Clips:
         self.network = network
         self.features = features
         self.rows = rows
+        self._batch_size = clips_at_once(features, at_most=_MOST_AT_ONCE)
         self.num_keys: dict[str, int] = network.attention_keys
         self._streams = {"static": features.static, "dynamic": features.dynamic}
 
@@ -129,7 +130,7 @@ class _Clips:
     def batches(self, rows: IntArray) -> Iterator[tuple[IntArray, list[FloatArray]]]:
         """Yield row numbers and the model's inputs, batch by batch."""
         begin = 0
-        for inputs in InputBatches(self.features, rows, batch_size=_BATCH_SIZE):
+        for inputs in InputBatches(self.features, rows, batch_size=self._batch_size):
             yield rows[begin : begin + len(inputs[0])], list(inputs)
             begin += len(inputs[0])
 
@@ -137,7 +138,7 @@ class _Clips:
 def _summarize(clips: _Clips, num_samples: int) -> AttentionSummary:
     summary = AttentionSummary(clips.num_keys, num_samples=num_samples)
     for rows, inputs in clips.batches(clips.rows):
-        weights = clips.network.attention(inputs, batch_size=_BATCH_SIZE)
+        weights = clips.network.attention(inputs, batch_size=len(rows))
         summary.add(weights, {stream: clips.step_mask(stream, rows) for stream in clips.num_keys})
     return summary
 
@@ -146,17 +147,16 @@ def _measure_deletion(
     clips: _Clips, stream: str, rankings: Mapping[str, FloatArray], *, seed: int
 ) -> DeletionCurves:
     rows = clips.rows[:_MAX_DELETION_CLIPS]
-    batches = list(clips.batches(rows))
     hide, hidden_by = _hider(clips.network, stream)
 
     def predict_without(hidden: BoolArray) -> FloatArray:
-        parts = np.split(hidden, np.cumsum([len(part) for part, _ in batches])[:-1])
-        return np.concatenate(
-            [
-                clips.network.predict_on_batch(hide(inputs, part))
-                for (_, inputs), part in zip(batches, parts, strict=True)
-            ]
-        )
+        # Read anew each time: of pictures, all the clips do not fit into memory together.
+        parts, begin = [], 0
+        for chosen, inputs in clips.batches(rows):
+            end = begin + len(chosen)
+            parts.append(clips.network.predict_on_batch(hide(inputs, hidden[begin:end])))
+            begin = end
+        return np.concatenate(parts)
 
     labels = clips.features.labels
     return measure_deletion(

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from pipeline.core.arrays import BoolArray, FloatArray
 from pipeline.core.errors import ModelError
 from pipeline.core.traits import NUM_TRAITS, TRAITS
-from pipeline.data.batches import InputBatches
+from pipeline.data.batches import InputBatches, clips_at_once
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.stream import Stream
 from pipeline.evaluation.attention import trait_attention
 
-_BATCH_SIZE: Final = 128
+_MOST_AT_ONCE: Final = 128
 
 
 def refuse_unexplainable(network: keras.Model, features: FeatureSet) -> None:
@@ -53,10 +53,11 @@ def attention_table(network: keras.Model, features: FeatureSet) -> pd.DataFrame:
     """
     rows = np.arange(features.num_clips)
     parts = []
-    batches = InputBatches(features, rows, batch_size=_BATCH_SIZE)
-    for begin, inputs in zip(range(0, len(rows), _BATCH_SIZE), batches, strict=True):
-        chosen = rows[begin : begin + _BATCH_SIZE]
-        weights = network.attention(list(inputs), batch_size=_BATCH_SIZE)
+    batch_size = clips_at_once(features, at_most=_MOST_AT_ONCE)
+    batches = InputBatches(features, rows, batch_size=batch_size)
+    for begin, inputs in zip(range(0, len(rows), batch_size), batches, strict=True):
+        chosen = rows[begin : begin + batch_size]
+        weights = network.attention(list(inputs), batch_size=batch_size)
         by_stream = trait_attention(weights, network.attention_keys)
         for name, stream in _streams_in_steps(network, features).items():
             clip_ids = features.clip_ids[chosen]

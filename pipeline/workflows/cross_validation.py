@@ -18,6 +18,7 @@ from pipeline.core.run_status import read_last_status
 from pipeline.data.splits import Split, split_folds
 from pipeline.evaluation.baselines import load_baselines
 from pipeline.models.persistence import load_model
+from pipeline.training.checkpoint import remove_initial
 from pipeline.workflows.scoring import Scores, concatenate_scores, score
 from pipeline.workflows.session import open_session, with_run_name
 from pipeline.workflows.single_run import (
@@ -44,7 +45,7 @@ def cross_validate(
         run: Directory of the whole; the folds' directories are in its `folds/`.
         experiment: The experiment; its training clips form the folds.
         network: Model that is trained on all of them at the end.
-        build: Makes a fresh model for a fold.
+        build: Makes the model of a fold, with the weights that `network` starts from.
     """
     folds = split_into_folds(experiment)
     with open_session(
@@ -62,10 +63,11 @@ def cross_validate(
         final = dataclasses.replace(
             experiment, config=for_all_clips(experiment.config, best_epochs)
         )
-        tell_experiment(session, final, network)
+        at_random = tell_experiment(session, final, network)
         result, _ = fit_network(session, final, network)
         report = judge(session, experiment, scores)
-        conclude(session, final, network, result, report)
+        conclude(session, final, network, result, report, at_random=at_random)
+    remove_initial(run.checkpoints_dir)
     return Outcome(fit=result, scores=scores, report=report)
 
 

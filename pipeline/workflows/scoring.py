@@ -4,7 +4,7 @@ Legend: N clips, K traits.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import keras
 import numpy as np
@@ -13,12 +13,12 @@ from pipeline.config.schema import ExperimentConfig
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.errors import ModelError
 from pipeline.core.traits import NUM_TRAITS, TRAITS
-from pipeline.data.batches import InputBatches
+from pipeline.data.batches import InputBatches, clips_at_once
 from pipeline.data.feature_set import FeatureSet
 from pipeline.evaluation.baselines import Baselines, fit_baselines
 from pipeline.evaluation.predictions import Predictions
 
-_BATCH_SIZE = 256
+_MOST_AT_ONCE: Final = 256
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +59,8 @@ def predict(network: keras.Model, features: FeatureSet, rows: IntArray) -> Float
         ModelError: If the model was made for features of another shape.
     """
     refuse_other_shapes(network, features)
-    batches = InputBatches(features, rows, batch_size=_BATCH_SIZE)
+    batch_size = clips_at_once(features, at_most=_MOST_AT_ONCE)
+    batches = InputBatches(features, rows, batch_size=batch_size)
     scores = [network.predict_on_batch(list(inputs)) for inputs in batches]
     return np.concatenate(scores) if scores else np.zeros((0, NUM_TRAITS), np.float32)
 

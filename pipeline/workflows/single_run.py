@@ -16,17 +16,21 @@ from pipeline.core.arrays import FloatArray
 from pipeline.core.attention_record import write_attention
 from pipeline.core.files import write_arrays, write_json, write_text
 from pipeline.core.run_directory import RunDirectory
-from pipeline.data.batches import Batches, InputBatches
+from pipeline.data.batches import Batches, InputBatches, clips_at_once
 from pipeline.data.encoder import encoder_of
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split, group_overlap, write_split
 from pipeline.data.statistics import feature_moments
 from pipeline.evaluation.baselines import Baselines, save_baselines
 from pipeline.evaluation.report import EvaluationReport
+from pipeline.models.complete_personality_model import CompletePersonalityModel
+from pipeline.models.end_to_end import EndToEndModel
 from pipeline.models.persistence import save_model
+from pipeline.models.random_weights import frozen_at_random
 from pipeline.models.summary import count_weights
 from pipeline.models.trainability import choose_trainable, layer_states
 from pipeline.training.attention_entropy import MAX_CLIPS, attention_callbacks
+from pipeline.training.checkpoint import remove_initial, save_initial
 from pipeline.training.fit import FitHooks, FitResult, fit
 from pipeline.workflows.attention_run import measure_attention
 from pipeline.workflows.evaluation_run import conclude_evaluation
@@ -104,13 +108,14 @@ def train_single(
     ) as session:
         if tags:
             session.journal.append("tags", tags=dict(tags))
-        tell_experiment(session, experiment, network)
+        at_random = tell_experiment(session, experiment, network)
         result, baselines = fit_network(session, experiment, network, hooks)
         scores = report = None
         if len(experiment.split.validation):
             scores = score(network, baselines, experiment.features, experiment.split.validation)
             report = judge(session, experiment, scores)
-        conclude(session, experiment, network, result, report)
+        conclude(session, experiment, network, result, report, at_random=at_random)
+    remove_initial(run.checkpoints_dir)
     return Outcome(fit=result, scores=scores, report=report)
 
 
@@ -123,13 +128,15 @@ def train_nested(
     hooks: FitHooks | None = None,
     tags: Mapping[str, Any] | None = None,
 ) -> Outcome:
-    """Train a fresh model, drawn by the seed of its configuration, in a run inside of another.
+    """Train a model that is made for it in a run inside of another.
+
+    What is drawn for it is drawn by the seed of its configuration.
 
     Args:
         run: Where the run is kept; made here.
         experiment: What is trained on what.
         parent: The other run.
-        build: Makes the model.
+        build: Makes the model, with the weights to start from.
         hooks: What the caller adds to the fit.
         tags: What the caller says of the run.
     """
@@ -200,8 +207,12 @@ def choose_layers(network: keras.Model, config: ExperimentConfig) -> None:
 
 
 def adapt_network(network: keras.Model, experiment: Experiment) -> None:
-    """Give a model the statistics of the training clips; foreign models have none to give."""
-    if not hasattr(network, "adapt"):
+    """Give a new model the statistics of the training clips.
+
+    A model that has been trained, or adapted by its owner, keeps those that its weights were
+    fitted to; models of another kind have no place for them.
+    """
+    if not isinstance(network, CompletePersonalityModel | EndToEndModel) or network.is_adapted:
         return
     features, rows = experiment.features, experiment.split.train
     network.adapt(
@@ -216,10 +227,17 @@ def prepare_directory(run: RunDirectory, experiment: Experiment, network: keras.
     write_json(run.data_path, _describe_features(experiment.features))
     description = keras.saving.serialize_keras_object(network)
     write_text(run.architecture_path, json.dumps(description) + "\n")
+    save_initial(run.checkpoints_dir, network)
 
 
-def tell_experiment(session: Session, experiment: Experiment, network: keras.Model) -> None:
-    """Tell the journal the data, the split and the size of the model."""
+def tell_experiment(
+    session: Session, experiment: Experiment, network: keras.Model
+) -> tuple[str, ...]:
+    """Tell the journal the data, the split and the size of the model that is to be trained.
+
+    Returns:
+        The layers that will keep random weights, which a warning names too.
+    """
     features, split = experiment.features, experiment.split
     session.journal.append(
         "dataset",
@@ -239,7 +257,18 @@ def tell_experiment(session: Session, experiment: Experiment, network: keras.Mod
             params[f"overlap.{pair.replace('/', '_')}.{name}"] = value
     session.journal.append("params", params=params)
     frozen = [layer.path for layer in layer_states(network) if layer.is_frozen]
-    session.journal.append("tags", tags={"frozen_layers": ", ".join(frozen) or "none"})
+    at_random = frozen_at_random(network)
+    tags = {"frozen_layers": frozen, "layers_frozen_at_random": at_random}
+    session.journal.append(
+        "tags", tags={name: ", ".join(paths) or "none" for name, paths in tags.items()}
+    )
+    if at_random:
+        _logger.warning(
+            "These layers are frozen with random weights and will not learn: %s. Take them out of "
+            "training.frozen, or load weights that are trained.",
+            ", ".join(at_random),
+        )
+    return at_random
 
 
 def conclude(
@@ -248,8 +277,19 @@ def conclude(
     network: keras.Model,
     result: FitResult,
     report: EvaluationReport | None,
+    *,
+    at_random: tuple[str, ...],
 ) -> None:
-    """Write the summary, and hand model and files to MLflow."""
+    """Write the summary, and hand model and files to MLflow.
+
+    Args:
+        session: Where to.
+        experiment: What was trained on what.
+        network: The model, trained.
+        result: What the fit came to.
+        report: The evaluation; None where nothing was held out.
+        at_random: What `tell_experiment` said of the model before it was trained.
+    """
     weights = count_weights(network)
     summary = {
         "name": experiment.config.name,
@@ -260,6 +300,7 @@ def conclude(
         "best_value": result.best_value,
         "trainable_weights": weights.trainable,
         "total_weights": weights.total,
+        "frozen_at_random": list(at_random),
         "layers": [dataclasses.asdict(layer) for layer in layer_states(network)],
         "num_clips": {name: len(rows) for name, rows in experiment.split.sides()},
         "num_groups": {
@@ -308,9 +349,10 @@ def _each(*calls: Callable[[], None]) -> None:
 
 def _entropy_inputs(features: FeatureSet, split: Split) -> tuple[FloatArray, ...]:
     """Return the inputs of the held-out clips whose attention is watched while training."""
-    rows = split.validation[:MAX_CLIPS]
+    num_clips = clips_at_once(features, at_most=MAX_CLIPS)
+    rows = split.validation[:num_clips]
     inputs: tuple[FloatArray, ...] = next(
-        iter(InputBatches(features, rows, batch_size=MAX_CLIPS)), ()
+        iter(InputBatches(features, rows, batch_size=num_clips)), ()
     )
     return inputs
 

@@ -26,6 +26,7 @@ from pipeline.models.build import StreamSpec, build_model
 from pipeline.models.persistence import check_model_path, load_model, save_model
 from pipeline.models.trainability import LayerState, layer_states
 from pipeline.tracking.mirror import deliver_rest
+from pipeline.training.checkpoint import load_initial
 from pipeline.training.fit import history_of, refuse_frozen, refuse_missing_tensorboard
 from pipeline.training.records import epoch_records
 from pipeline.workflows.cross_validation import cross_validate, split_into_folds
@@ -219,10 +220,11 @@ def _stored_split(run: RunDirectory, features: FeatureSet) -> Split:
 
 
 def _stored_network(run: RunDirectory, config: ExperimentConfig) -> keras.Model:
-    """Return the run's model, untrained."""
+    """Return the run's model as it was before its first epoch."""
     import pipeline.models.end_to_end  # noqa: F401 (registers both models with Keras)
 
     network = keras.saving.deserialize_keras_object(read_json(run.architecture_path))
+    load_initial(run.checkpoints_dir, network)
     choose_layers(network, config)
     return network
 

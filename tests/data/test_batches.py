@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import FeatureSetError
-from pipeline.data.batches import Batches, InputBatches
+from pipeline.data import batches as batches_module
+from pipeline.data.batches import BATCH_BYTES, Batches, InputBatches, clips_at_once
 from pipeline.data.feature_set import load_feature_set
 
 NUM_CLIPS = 11
@@ -55,6 +56,31 @@ def test_without_a_seed_the_order_of_the_rows_is_kept(features):
     batches = Batches(features, np.array([9, 2, 5]), batch_size=2)
     batches.shuffle_for(4)
     assert epoch_of(batches) == epoch_of(batches) == [[9, 2], [5]]
+
+
+@pytest.fixture
+def make_pictures(write_files):
+    def make(*shape):
+        static = np.lib.stride_tricks.as_strided(np.zeros(1, np.uint8), (4, *shape), (0,) * 5)
+        return load_feature_set(
+            write_files(num_clips=4, static__npy=static, dynamic__npy=np.zeros((4, 5)))
+        )
+
+    return make
+
+
+def test_of_vectors_as_many_clips_as_are_wanted_go_at_once(features):
+    assert clips_at_once(features, at_most=256) == 256
+
+
+def test_of_pictures_fewer_clips_go_at_once(make_pictures):
+    num_clips = clips_at_once(make_pictures(8, 112, 112, 3), at_most=256)
+    assert num_clips == BATCH_BYTES // (4 * (8 * 112 * 112 * 3 + 5)) < 16
+
+
+def test_one_clip_goes_however_large_it_is(features, monkeypatch):
+    monkeypatch.setattr(batches_module, "BATCH_BYTES", 1)
+    assert clips_at_once(features, at_most=256) == 1
 
 
 class TestOrder:

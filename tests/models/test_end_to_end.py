@@ -7,6 +7,7 @@ from pipeline.core.errors import ModelError
 from pipeline.models.build import StreamSpec, build_model
 from pipeline.models.end_to_end import EndToEndModel
 from pipeline.models.persistence import load_model, save_model
+from pipeline.models.standardize import Standardize
 from pipeline.models.trainability import choose_trainable, layer_states
 
 FACES = StreamSpec(width=3, num_steps=4, picture=(16, 16), masked=True)
@@ -56,14 +57,75 @@ def test_pictures_and_flow_become_five_scores(inputs):
     assert ((scores >= 0) & (scores <= 1)).all()
 
 
-def test_encoders_come_frozen_and_the_fusion_learns():
-    paths = learning(build())
-    assert not [path for path in paths if "encoder" in path]
+@pytest.fixture
+def saved_encoder(tmp_path):
+    """Return a function that saves a network of some layers as an encoder of any picture."""
+
+    def save(*layers, shape=(None, None, 3)):
+        mean = keras.layers.GlobalAveragePooling2D()
+        path = tmp_path / "encoder.keras"
+        keras.Sequential([keras.Input(shape), *layers, mean]).save(path)
+        return str(path)
+
+    return save
+
+
+def test_an_encoder_that_is_drawn_learns_and_one_that_is_loaded_comes_frozen(saved_encoder):
+    paths = learning(build(static_encoder=saved_encoder(keras.layers.Conv2D(4, 3))))
+    assert not [path for path in paths if "static_encoder" in path]
+    assert [path for path in paths if "dynamic_encoder" in path]
     assert [path for path in paths if "trait" in path]
+
+
+def test_a_loaded_encoder_of_any_size_takes_the_size_of_the_pictures(
+    saved_encoder, inputs, tmp_path
+):
+    model = build(static_encoder=saved_encoder(keras.layers.Conv2D(4, 3)))
+    assert model.input_shape[0] == (None, 4, 16, 16, 3)
+    save_model(model, tmp_path / "model.keras")
+    loaded = load_model(tmp_path / "model.keras")
+    assert loaded.input_shape == model.input_shape
+    np.testing.assert_array_equal(loaded.predict_on_batch(inputs), model.predict_on_batch(inputs))
+
+
+def test_the_statistics_of_a_loaded_encoder_stay(saved_encoder, inputs):
+    layer = Standardize(name="standardize")
+    path = saved_encoder(layer)
+    layer.set_moments(np.full(3, 100.0), np.full(3, 4.0))
+    path = saved_encoder(layer)
+    model = build(static_encoder=path)
+    adapt(model, inputs)
+    mean, scale = model.get_layer("static_steps").layer.get_layer("standardize").get_weights()
+    assert (mean.tolist(), scale.tolist()) == ([100.0] * 3, [0.5] * 3)
+
+
+def test_a_layer_of_a_loaded_encoder_may_have_any_name(saved_encoder, inputs):
+    model = build(static_encoder=saved_encoder(keras.layers.Rescaling(1 / 255, name="standardize")))
+    adapt(model, inputs)
+    assert model.stand_in("static").tolist() == [0.0]
+
+
+def test_frozen_layers_are_not_adapted(inputs):
+    model = build()
+    choose_trainable(model, frozen=["static_steps", "*/traits"])
+    adapt(model, inputs)
+    np.testing.assert_array_equal(model.stand_in("static"), np.zeros(3))
+    fusion = model.get_layer("complete_personality_model")
+    np.testing.assert_array_equal(fusion.get_layer("traits").get_weights()[0], np.zeros(5))
+    assert model.stand_in("dynamic").any()
+
+
+def test_a_model_knows_whether_it_is_adapted(inputs, tmp_path):
+    model = build()
+    assert not model.is_adapted
+    adapt(model, inputs)
+    save_model(model, tmp_path / "model.keras")
+    assert load_model(tmp_path / "model.keras").is_adapted
 
 
 def test_frozen_encoders_stay_to_the_bit_while_the_fusion_moves(inputs):
     model = build()
+    choose_trainable(model, frozen=["static_steps"])
     adapt(model, inputs)
     encoder = model.get_layer("static_steps").layer
     before, other = (
@@ -80,6 +142,7 @@ def test_frozen_encoders_stay_to_the_bit_while_the_fusion_moves(inputs):
 def test_a_part_of_an_encoder_learns_where_a_pattern_says_so(inputs):
     model = build()
     adapt(model, inputs)
+    choose_trainable(model, frozen=["*/static_encoder/*"])
     choose_trainable(model, trainable=["*/static_encoder/conv_3"])
     encoder = model.get_layer("static_steps").layer
     before = {layer.name: layer.get_weights() for layer in encoder.layers}

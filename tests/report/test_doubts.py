@@ -176,6 +176,14 @@ def test_an_encoder_with_random_weights_is_serious(records_with):
     assert seriousness(records)["The encoder has random weights"]
 
 
+def test_layers_that_are_frozen_with_random_weights_are_serious(records_with):
+    records = records_with(summary={"frozen_at_random": ["static_tokens", "traits"]})
+
+    title = "Layers are frozen with random weights"
+    assert seriousness(records)[title]
+    assert "static_tokens and traits never learned" in detail(records, title)
+
+
 @pytest.mark.parametrize(
     ("encoder", "is_random"),
     [

@@ -11,7 +11,14 @@ import pytest
 from pipeline.config.schema import TrainingConfig
 from pipeline.core.errors import RunError
 from pipeline.core.journal import CHECKPOINT, Journal, read_events
-from pipeline.training.checkpoint import EpochCheckpoint, load_epoch, read_last_state
+from pipeline.training.checkpoint import (
+    EpochCheckpoint,
+    load_epoch,
+    load_initial,
+    read_last_state,
+    remove_initial,
+    save_initial,
+)
 from pipeline.training.optimizer import build_optimizer
 
 WRITES = ["network.npz", "optimizer.npz", "state.json", "LAST"]
@@ -232,8 +239,51 @@ class TestResume:
         assert counters(second) == counters(first)
         assert counters(first)[0] == {"best": 0.1, "wait": 1, "best_epoch": 1, "stopped_epoch": 0}
 
+    def test_what_a_run_started_from_comes_back_until_it_is_removed(
+        self, trainer, directory, laboratory
+    ):
+        for variable in trainer.network.variables:
+            variable.assign(variable + 7)  # no seed draws these
+        before = bits(trainer.network.variables)
+        save_initial(directory, trainer.network)
+        trainer.run(0.3, 0.2)
+        again = laboratory.network()
+        load_initial(directory, again)
+        assert bits(again.variables) == before
+        remove_initial(directory)
+        with pytest.raises(RunError, match=r"initial\.npz: the checkpoint cannot be read"):
+            load_initial(directory, again)
+        assert trainer.kept == ["epoch-00002"]
+
+    def test_a_model_that_is_built_from_its_description_goes_on(self, directory):
+        inner = keras.Sequential(
+            [keras.Input((4,)), keras.layers.Dense(3, name="first")], name="inner"
+        )
+        inputs = keras.Input((2, 4))
+        steps = keras.layers.TimeDistributed(inner, name="steps")(inputs)
+        trainer = Trainer(directory, keras.Model(inputs, steps))
+        trainer.run(0.3)
+        described = keras.saving.serialize_keras_object(trainer.network)
+        network = keras.saving.deserialize_keras_object(described)
+        paths = [[each.path for each in model.variables] for model in (trainer.network, network)]
+        assert paths[0] != paths[1]  # or this shows nothing
+        again = Trainer(directory, network, resume_from=read_last_state(directory))
+        again.checkpoint.on_train_begin()
+        assert bits(network.variables) == bits(trainer.network.variables)
+        assert bits(again.optimizer.variables) == bits(trainer.optimizer.variables)
+
 
 class TestDamage:
+    def test_variables_of_other_layers_are_refused(self, trainer, directory):
+        trainer.run(0.3)
+        static, dynamic = keras.Input((4, 6)), keras.Input((5,))
+        pooled = keras.layers.GlobalAveragePooling1D()(static)
+        hidden = keras.layers.Concatenate()([pooled, dynamic])
+        hidden = keras.layers.Dropout(0.25)(keras.layers.Dense(8, name="other")(hidden))
+        scores = keras.layers.Dense(5, name="scores")(hidden)
+        with pytest.raises(RunError, match="holds other variables than the model has"):
+            load_epoch(directory, 1, keras.Model([static, dynamic], scores))
+
     def test_other_variables_are_refused(self, trainer, directory, laboratory):
         trainer.run(0.3)
         with pytest.raises(RunError, match="holds other variables than the model has"):

@@ -8,6 +8,7 @@ from pipeline.core.attention_record import WHOLE
 from pipeline.core.errors import ModelError
 from pipeline.core.journal import Journal
 from pipeline.core.run_directory import RunDirectory
+from pipeline.data import batches
 from pipeline.data.batches import Batches
 from pipeline.data.feature_set import load_feature_set
 from pipeline.data.statistics import feature_moments
@@ -72,6 +73,33 @@ def test_everything_is_measured_of_sequences(write_set):
     assert list(found.deletions) == ["static", "dynamic"]
     assert found.deletions["static"].rankings == ("traits", "rollout")
     assert found.missing == {}
+
+
+def test_clips_with_large_inputs_are_measured_a_few_at_a_time(write_set, monkeypatch):
+    network, features = build_network(), write_set()
+    expected, sizes = measure(network, features), set()
+    for name in ("attention", "predict_on_batch"):
+        monkeypatch.setattr(network, name, watched(getattr(network, name), sizes))
+    monkeypatch.setattr(batches, "BATCH_BYTES", 4 * 4 * (4 * 6 + 3 * 5))
+    found = measure(network, features)
+    assert sizes == {4, 3}
+    np.testing.assert_allclose(
+        found.mean_maps["traits"], expected.mean_maps["traits"], rtol=1e-5, atol=1e-6
+    )
+    for name, curve in found.deletions["static"].movement.items():
+        np.testing.assert_allclose(
+            curve, expected.deletions["static"].movement[name], rtol=1e-4, atol=1e-6
+        )
+
+
+def watched(call, sizes):
+    """Return `call`, which notes the sizes of its batches in `sizes`."""
+
+    def noted(inputs, **settings):
+        sizes.add(len(inputs[0]))
+        return call(inputs, **settings)
+
+    return noted
 
 
 def test_named_clips_have_the_maps_of_those_clips(write_set):

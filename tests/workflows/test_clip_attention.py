@@ -68,6 +68,23 @@ def test_a_weight_is_the_one_that_the_model_gives(make_set):
     assert row["weight"].to_list() == [pytest.approx(expected)]
 
 
+def test_clips_with_large_inputs_are_looked_at_a_few_at_a_time(make_set, monkeypatch):
+    from pipeline.data import batches
+
+    features = make_set(static=steps(7, 4, 3), dynamic=steps(7, 5, 2))
+    network = make_network(features)
+    expected, attention, sizes = tabulate(network, features), network.attention, []
+
+    def watched(inputs, **settings):
+        sizes.append(len(inputs[0]))
+        return attention(inputs, **settings)
+
+    monkeypatch.setattr(network, "attention", watched)
+    monkeypatch.setattr(batches, "BATCH_BYTES", 3 * 4 * (4 * 3 + 5 * 2))
+    pd.testing.assert_frame_equal(tabulate(network, features), expected, atol=1e-6)
+    assert sizes == [3, 3, 1]
+
+
 def test_steps_that_are_padding_are_left_out(make_set):
     mask = np.array([[True, True, True, True], [True, False, False, False]])
     features = make_set(static=steps(2, 4, 3), dynamic=steps(2, 5, 2), static_mask=mask)

@@ -1,5 +1,9 @@
 """Training by name patterns, of the flagship and of a model that begins at pictures."""
 
+import dataclasses
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +11,7 @@ import pytest
 from pipeline.config.schema import DataConfig
 from pipeline.core.errors import ModelError
 from pipeline.core.files import read_json
+from pipeline.core.run_directory import RunDirectory
 
 pytestmark = pytest.mark.slow
 
@@ -81,9 +86,7 @@ def test_pictures_are_trained_on_scored_and_explained(picture_config, own_direct
     from pipeline.workflows.prediction_run import predict_clips
 
     trained = train(picture_config(evaluation__figures=True), own_directory / "run")
-    frozen = {layer.path for layer in trained.layers if layer.is_frozen}
-    assert "static_steps/static_encoder/conv_1" in frozen
-    assert not [path for path in frozen if not path.startswith(("static_steps", "dynamic_steps"))]
+    assert not [layer.path for layer in trained.layers if layer.is_frozen]
     prediction = predict_clips(
         DataConfig(features_dir=str(pictures)),
         run_dir=trained.run.path,
@@ -95,13 +98,229 @@ def test_pictures_are_trained_on_scored_and_explained(picture_config, own_direct
     assert (trained.run.path / "report.html").exists()
 
 
-def test_encoders_learn_where_patterns_say_so(picture_config, own_directory):
-    config = picture_config(training__trainable=["static_steps"], training__frozen=["*/conv_1"])
-    trained = train(config, own_directory / "run")
-    learning = {layer.path for layer in trained.layers if layer.trainable}
-    assert "static_steps/static_encoder/conv_2" in learning
-    assert "static_steps/static_encoder/conv_1" not in learning
-    assert "dynamic_steps/dynamic_encoder/conv_2" not in learning
+BACKBONE = "static_steps/static_encoder"
+FUSION = "complete_personality_model"
+NEVER_MOVED = (f"{FUSION}/static_standardize", f"{FUSION}/dynamic_standardize")
+"""Statistics that are left as they are: what an encoder gives is scaled already."""
+
+
+@pytest.fixture
+def backbone(tmp_path):
+    """The path of a saved network that has been trained, and its weights by layer."""
+    import keras
+
+    layers = [
+        keras.Input((None, None, 3)),
+        keras.layers.Conv2D(4, 3, name="conv"),
+        keras.layers.BatchNormalization(name="norm"),
+        keras.layers.Conv2D(5, 3, name="top"),
+        keras.layers.GlobalAveragePooling2D(name="mean"),
+    ]
+    model = keras.Sequential(layers, name="backbone")
+    numbers = np.random.default_rng(7)
+    for layer in model.layers:
+        layer.set_weights([numbers.uniform(0.1, 1, each.shape) for each in layer.get_weights()])
+    model.save(tmp_path / "backbone.keras")
+    return tmp_path / "backbone.keras", {each.name: each.get_weights() for each in model.layers}
+
+
+def weights_of(network):
+    from pipeline.models.trainability import layers_by_path
+
+    layers = layers_by_path(network)
+    return {path: layer.get_weights() for path, layer in layers.items() if layer.weights}
+
+
+def are_equal(first, second):
+    return all((a == b).all() for a, b in zip(first, second, strict=True))
+
+
+def trained_in_one_go(config, run_dir, encoder):
+    del encoder
+    return [train(config, run_dir).run]
+
+
+def trained_in_folds(config, run_dir, encoder):
+    del encoder
+    training = dataclasses.replace(config.training, num_folds=2)
+    run = train(dataclasses.replace(config, training=training), run_dir).run
+    return [run, *run.nested()]
+
+
+def killed_before_the_first_checkpoint(config, run_dir, encoder):
+    from pipeline.training.checkpoint import EpochCheckpoint
+
+    return killed_and_resumed(config, run_dir, encoder, EpochCheckpoint, "_commit")
+
+
+def killed_after_the_first_checkpoint(config, run_dir, encoder):
+    from pipeline.training.checkpoint import EpochCheckpoint
+
+    return killed_and_resumed(config, run_dir, encoder, EpochCheckpoint, "_remove_all_but")
+
+
+def killed_and_resumed(config, run_dir, encoder, home, name):
+    from pipeline.workflows.training_run import resume_training
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(home, name, die)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, run_dir)
+    encoder.unlink()  # a run that began does not depend on what becomes of the file
+    return [resume_training(run_dir).run]
+
+
+def trained_by_a_search(config, run_dir, encoder):
+    from pipeline.data.feature_set import load_feature_set
+    from pipeline.data.splits import split_feature_set
+    from pipeline.workflows.single_run import Experiment, train_nested
+    from pipeline.workflows.training_run import build_for
+
+    del encoder
+    features = load_feature_set(Path(config.data.features_dir))
+    split = split_feature_set(features, validation_fraction=0.3, test_fraction=0.0, seed=0)
+    train_nested(
+        RunDirectory(run_dir),
+        Experiment(config=config, features=features, split=split),
+        parent=RunDirectory(run_dir.parent),
+        build=lambda: build_for(config, features),
+    )
+    return [RunDirectory(run_dir)]
+
+
+@pytest.mark.parametrize(
+    "trained",
+    [
+        trained_in_one_go,
+        trained_in_folds,
+        killed_before_the_first_checkpoint,
+        killed_after_the_first_checkpoint,
+        trained_by_a_search,
+    ],
+)
+def test_frozen_layers_of_a_loaded_encoder_stay_to_the_bit_and_all_others_move(
+    trained, picture_config, own_directory, backbone
+):
+    import keras
+
+    from pipeline.data.feature_set import load_feature_set
+    from pipeline.models.persistence import load_model
+    from pipeline.workflows.single_run import choose_layers
+    from pipeline.workflows.training_run import build_for
+
+    path, stored = backbone
+    config = picture_config(
+        model__static_encoder=str(path),
+        training__trainable=[f"{BACKBONE}/top"],
+        training__frozen=["static_scale"],
+        training__num_epochs=2,
+    )
+    keras.utils.set_random_seed(config.seed)
+    start = weights_of(build_for(config, load_feature_set(Path(config.data.features_dir))))
+    for run in trained(config, own_directory / "run", path):
+        network = load_model(run.model_path)
+        choose_layers(network, config)  # a file does not say what was frozen of the fusion
+        weights = weights_of(network)
+        for name in ("conv", "norm"):
+            assert are_equal(weights[f"{BACKBONE}/{name}"], stored[name])
+        assert are_equal(start[f"{BACKBONE}/top"], stored["top"])
+        kept = {name for name, values in weights.items() if are_equal(values, start[name])}
+        assert kept == {f"{BACKBONE}/conv", f"{BACKBONE}/norm", "static_scale", *NEVER_MOVED}
+        assert optimized_shapes(run) == sorted(tuple(v.shape) for v in network.trainable_variables)
+        assert not (run.checkpoints_dir / "initial.npz").exists()
+
+
+def optimized_shapes(run):
+    """Return the shapes of the variables that the optimizer of a run has moments of."""
+    last = (run.checkpoints_dir / "LAST").read_text().strip()
+    with np.load(run.checkpoints_dir / last / "optimizer.npz") as arrays:
+        return sorted(arrays[name].shape for name in arrays.files if name.endswith("_velocity"))
+
+
+def test_a_network_of_the_callers_own_keeps_its_weights_in_folds_and_when_resumed(
+    make_config, own_directory
+):
+    from pipeline.models.persistence import load_model
+    from pipeline.workflows.training_run import resume_training, run_training
+
+    frozen = ["static_*", "dynamic_*", "traits"]
+    trained = train(make_config(training__num_epochs=2), own_directory / "first")
+    before = weights_of(trained.network)
+    config = make_config(training__frozen=frozen, training__num_folds=2, seed=3)
+
+    def die(*_, **__):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.workflows.cross_validation.train_nested", die)
+        with pytest.raises(KeyboardInterrupt):
+            run_training(
+                config, run_dir=own_directory / "run", network=load_model(trained.run.model_path)
+            )
+    run = resume_training(own_directory / "run").run
+    for each in [run, *run.nested()]:
+        weights = weights_of(load_model(each.model_path))
+        kept = {name for name in before if are_equal(before[name], weights[name])}
+        assert kept == {
+            name for name in before if name.startswith(("static_", "dynamic_", "traits"))
+        }
+
+
+def test_a_trained_model_goes_on_with_the_statistics_that_it_was_trained_with(
+    make_config, own_directory, small_features
+):
+    from pipeline.workflows.training_run import run_training
+
+    trained = train(make_config(), own_directory / "first")
+    before = weights_of(trained.network)
+    other = own_directory / "features"
+    shutil.copytree(small_features, other)
+    np.save(other / "static.npy", np.load(other / "static.npy") * 3 + 1)
+    config = make_config(data__features_dir=str(other))
+    again = run_training(config, run_dir=own_directory / "again", network=trained.network)
+    after = weights_of(again.network)
+    for name in ("static_standardize", "dynamic_standardize"):
+        assert are_equal(after[name], before[name])
+    assert not are_equal(after["traits"], before["traits"])
+
+
+def test_folds_of_a_drawn_network_begin_with_what_the_seed_draws(make_config, own_directory):
+    import keras
+
+    from pipeline.data.feature_set import load_feature_set
+    from pipeline.models.persistence import load_model
+    from pipeline.workflows.training_run import build_for
+
+    config = make_config(training__frozen=["static_tokens"], training__num_folds=2)
+    keras.utils.set_random_seed(config.seed)
+    drawn = build_for(config, load_feature_set(Path(config.data.features_dir)))
+    (expected,) = drawn.get_layer("static_tokens").get_weights()
+    for run in train(config, own_directory / "run").run.nested():
+        (kept,) = load_model(run.model_path).get_layer("static_tokens").get_weights()
+        np.testing.assert_array_equal(kept, expected)
+
+
+def test_random_weights_that_do_not_learn_are_warned_of_and_written_into_the_report(
+    picture_config, own_directory, caplog
+):
+    frozen = "dynamic_steps/dynamic_encoder/conv_1"
+    config = picture_config(training__frozen=[frozen], evaluation__figures=True)
+    run = train(config, own_directory / "run").run
+    (warning,) = [each for each in caplog.messages if "random weights" in each]
+    assert frozen in warning
+    assert read_json(run.summary_path)["frozen_at_random"] == [frozen]
+    assert "Layers are frozen with random weights" in run.report_path.read_text()
+
+
+def test_of_pictures_the_learned_encoders_leave_nothing_to_warn_of(
+    picture_config, own_directory, caplog
+):
+    run = train(picture_config(), own_directory / "run").run
+    assert not [each for each in caplog.messages if "random weights" in each]
+    assert read_json(run.summary_path)["frozen_at_random"] == []
 
 
 def test_pictures_without_an_encoder_are_refused(picture_config, own_directory):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import ModelError
+from pipeline.data import batches
 from pipeline.data.feature_set import load_feature_set
 from pipeline.workflows.scoring import predict, refuse_other_shapes
 
@@ -56,6 +57,27 @@ def test_scores_come_in_the_order_of_the_rows(make_network, features):
     scores = predict(network, features, np.arange(60))
     rows = np.array([41, 3, 3, 59])
     np.testing.assert_allclose(predict(network, features, rows), scores[rows], atol=1e-6)
+
+
+def test_clips_with_large_inputs_are_scored_a_few_at_a_time(make_network, features, monkeypatch):
+    network, rows = make_network(), np.arange(7)
+    expected = predict(network, features, rows)
+    monkeypatch.setattr(batches, "BATCH_BYTES", 3 * 4 * (3 * 8 + 3 * 4))
+    sizes = watch_batches(network, monkeypatch)
+    np.testing.assert_allclose(predict(network, features, rows), expected, rtol=1e-5)
+    assert sizes == [3, 3, 1]
+
+
+def watch_batches(network, monkeypatch):
+    """Return a list that gets the size of every batch that the network scores."""
+    predict_on_batch, sizes = network.predict_on_batch, []
+
+    def watched(inputs):
+        sizes.append(len(inputs[0]))
+        return predict_on_batch(inputs)
+
+    monkeypatch.setattr(network, "predict_on_batch", watched)
+    return sizes
 
 
 def test_no_rows_have_no_scores(make_network, features):
