@@ -137,7 +137,8 @@ def load_feature_files(
     Args:
         static_features: `.npy` file, shape (N, T, D) or (N, D). A `<stem>_mask.npy`
             beside it is its mask; the same holds for `dynamic_features`.
-        dynamic_features: `.npy` file of the same clips in the same order.
+        dynamic_features: `.npy` file of the same clips in the same order. A `features.json` in
+            the directory of both says what made them.
         labels: `.npy` file, shape (N, 5).
         clips: CSV table of the clips.
 

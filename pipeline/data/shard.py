@@ -13,6 +13,7 @@ from pipeline.core.errors import FeatureSetError
 from pipeline.core.files import read_json
 from pipeline.data.array_file import BOOLEANS, open_array
 from pipeline.data.clip_table import number_clips, read_clips, refuse_duplicates
+from pipeline.data.encoder import UNKNOWN, encoder_in, first_difference
 from pipeline.data.stream import StreamPart
 from pipeline.data.validation import check_features, check_labels, check_mask, check_rows
 
@@ -58,7 +59,13 @@ class ShardPaths:
         clips: Path | None = None,
         metadata: Path | None = None,
     ) -> "ShardPaths":
-        """Return the given files and the `<stem>_mask.npy` beside each stream, where there."""
+        """Return the given files and what is known of them by its place.
+
+        That is the `<stem>_mask.npy` beside each stream, and the `features.json` beside both of
+        them where none is given.
+        """
+        if metadata is None and static.parent.resolve() == dynamic.parent.resolve():
+            metadata = existing(static.with_name(METADATA_NAME))
         return cls(
             static=static,
             dynamic=dynamic,
@@ -77,7 +84,6 @@ class ShardPaths:
             dynamic=features_dir / DYNAMIC_NAME,
             labels=existing(features_dir / LABELS_NAME),
             clips=existing(features_dir / CLIPS_NAME),
-            metadata=existing(features_dir / METADATA_NAME),
         )
 
     @property
@@ -115,7 +121,7 @@ class Shard:
     """One row of text a clip; numbered ids where there is no table."""
 
     metadata: dict[str, Any]
-    """What `features.json` holds."""
+    """What `features.json` holds; nothing where it describes other files."""
 
 
 def mask_path(features: Path) -> Path:
@@ -156,7 +162,7 @@ def open_shard(paths: ShardPaths, *, needs_group: bool = True) -> Shard:
         dynamic=_open_part(paths.dynamic, dynamic, paths.dynamic_mask, clips),
         labels=None if paths.labels is None else _read_labels(paths.labels, paths.static, clips),
         clips=clips,
-        metadata={} if paths.metadata is None else _read_metadata(paths.metadata),
+        metadata={} if paths.metadata is None else _read_metadata(paths.metadata, paths),
     )
 
 
@@ -185,12 +191,32 @@ def check_agreement(shards: Sequence[Shard]) -> None:
                     f"{first.paths.static.parent} has {of(first)}. "
                     f"Extract both with the same settings, or move one of them away."
                 )
+        _refuse_other_encoder(first, shard)
     tables = [shard for shard in shards if shard.paths.clips is not None]
     if tables:
         refuse_duplicates(
             [shard.clips for shard in tables],
             [shard.paths.clips for shard in tables if shard.paths.clips is not None],
         )
+
+
+def _refuse_other_encoder(first: Shard, shard: Shard) -> None:
+    expected, found = encoder_in(first.metadata), encoder_in(shard.metadata)
+    difference = first_difference(expected, found, "encoder")
+    if difference is None:
+        return
+    here, there = shard.paths.static.parent, first.paths.static.parent
+    if UNKNOWN in (expected, found):
+        silent, named = (there, here) if expected == UNKNOWN else (here, there)
+        raise FeatureSetError(
+            f"{silent}: does not say what made its features, but {named} does. Put the "
+            f"{METADATA_NAME} there that was written with them, or move one of them away."
+        )
+    raise FeatureSetError(
+        f"{here}: was made in another way than {there}: {difference.name} is {difference.found} "
+        f"here and {difference.expected} there. "
+        f"Extract both with the same settings, or move one of them away."
+    )
 
 
 def _open_part(path: Path, values: Any, mask_file: Path | None, clips: pd.DataFrame) -> StreamPart:
@@ -210,11 +236,16 @@ def _read_labels(path: Path, static: Path, clips: pd.DataFrame) -> FloatArray:
     return labels
 
 
-def _read_metadata(path: Path) -> dict[str, Any]:
+def _read_metadata(path: Path, paths: ShardPaths) -> dict[str, Any]:
     metadata = read_json(path)
     if not isinstance(metadata, dict):
         raise FeatureSetError(
             f"{path}: holds a JSON {type(metadata).__name__}, expected a mapping. "
             f"Write {{}} if there is nothing to say."
         )
+    described = metadata.get("files")
+    if isinstance(described, dict) and not {paths.static.name, paths.dynamic.name} <= set(
+        described
+    ):
+        return {}  # of the set in whose directory these files happen to lie
     return metadata

@@ -132,6 +132,13 @@ def test_shards_keep_the_metadata_they_share(write_files):
     assert load_feature_set(shards_dir).metadata == {"encoder": "x"}
 
 
+def test_shards_of_two_encoders_are_no_feature_set(write_files):
+    write_files("shards/one", clips__csv=None, features__json='{"encoder": "hog"}')
+    two = write_files("shards/two", clips__csv=None, features__json='{"encoder": "resnet"}')
+    with pytest.raises(FeatureSetError, match="encoder is 'resnet' here and 'hog' there"):
+        load_feature_set(two.parent)
+
+
 def test_unfinished_and_unrelated_directories_are_no_shards(write_files, tmp_path):
     write_files("shards/one", clips__csv=None)
     write_files("shards/.one.1234", clips__csv=None)
