@@ -134,6 +134,7 @@ def prepare_feature_set(
         static_mask=shard.static.mask,
         dynamic=shard.dynamic.values,
         dynamic_mask=shard.dynamic.mask,
+        seconds=None if shard.seconds is None else shard.seconds.values,
         labels=joined.labels,
         clips=table,
         metadata={

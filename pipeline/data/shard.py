@@ -15,13 +15,20 @@ from pipeline.data.array_file import BOOLEANS, open_array
 from pipeline.data.clip_table import number_clips, read_clips, refuse_duplicates
 from pipeline.data.encoder import UNKNOWN, encoder_in, first_difference
 from pipeline.data.stream import StreamPart
-from pipeline.data.validation import check_features, check_labels, check_mask, check_rows
+from pipeline.data.validation import (
+    check_features,
+    check_labels,
+    check_mask,
+    check_rows,
+    check_seconds,
+)
 
 STATIC_NAME = "static.npy"
 DYNAMIC_NAME = "dynamic.npy"
 LABELS_NAME = "labels.npy"
 CLIPS_NAME = "clips.csv"
 METADATA_NAME = "features.json"
+SECONDS_NAME = "seconds.npy"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +56,9 @@ class ShardPaths:
     metadata: Path | None = None
     """How the features were made."""
 
+    seconds: Path | None = None
+    """When the steps are, (N, T)."""
+
     @classmethod
     def of_files(
         cls,
@@ -61,11 +71,15 @@ class ShardPaths:
     ) -> "ShardPaths":
         """Return the given files and what is known of them by its place.
 
-        That is the `<stem>_mask.npy` beside each stream, and the `features.json` beside both of
-        them where none is given.
+        That is the `<stem>_mask.npy` beside each stream, the `features.json` beside both of
+        them where none is given, and the `seconds.npy` beside both where they have the names of
+        the contract.
         """
-        if metadata is None and static.parent.resolve() == dynamic.parent.resolve():
-            metadata = existing(static.with_name(METADATA_NAME))
+        seconds = None
+        if static.parent.resolve() == dynamic.parent.resolve():
+            metadata = metadata or existing(static.with_name(METADATA_NAME))
+            if (static.name, dynamic.name) == (STATIC_NAME, DYNAMIC_NAME):
+                seconds = existing(static.with_name(SECONDS_NAME))
         return cls(
             static=static,
             dynamic=dynamic,
@@ -74,6 +88,7 @@ class ShardPaths:
             static_mask=existing(mask_path(static)),
             dynamic_mask=existing(mask_path(dynamic)),
             metadata=metadata,
+            seconds=seconds,
         )
 
     @classmethod
@@ -94,6 +109,7 @@ class ShardPaths:
             self.static_mask,
             self.dynamic,
             self.dynamic_mask,
+            self.seconds,
             self.labels,
             self.clips,
             self.metadata,
@@ -122,6 +138,9 @@ class Shard:
 
     metadata: dict[str, Any]
     """What `features.json` holds; nothing where it describes other files."""
+
+    seconds: StreamPart | None = None
+    """When the steps are, from the start of their clip, shape (N, T); NaN where unknown."""
 
 
 def mask_path(features: Path) -> Path:
@@ -163,6 +182,7 @@ def open_shard(paths: ShardPaths, *, needs_group: bool = True) -> Shard:
         labels=None if paths.labels is None else _read_labels(paths.labels, paths.static, clips),
         clips=clips,
         metadata={} if paths.metadata is None else _read_metadata(paths.metadata, paths),
+        seconds=None if paths.seconds is None else _open_seconds(paths.seconds, static, dynamic),
     )
 
 
@@ -225,6 +245,12 @@ def _open_part(path: Path, values: Any, mask_file: Path | None, clips: pd.DataFr
     mask = open_array(mask_file, kinds=BOOLEANS)
     check_mask(mask_file, mask, values, clips)
     return StreamPart(path=path, values=values, mask=mask)
+
+
+def _open_seconds(path: Path, static: Any, dynamic: Any) -> StreamPart:
+    seconds = open_array(path)
+    check_seconds(path, seconds, (static, dynamic))
+    return StreamPart(path=path, values=seconds)
 
 
 def _read_labels(path: Path, static: Path, clips: pd.DataFrame) -> FloatArray:

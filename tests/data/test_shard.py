@@ -65,6 +65,41 @@ def test_a_mask_of_numbers_is_refused(write_files):
         open_directory(write_files(static_mask__npy=np.ones((4, 3))))
 
 
+SECONDS = np.float32([[0, 0.5, np.nan]] * 4)
+
+
+def test_the_times_of_the_steps_are_opened_where_there_are_some(write_files):
+    assert open_directory(write_files()).seconds is None
+    opened = open_directory(write_files(seconds__npy=SECONDS))
+    np.testing.assert_array_equal(opened.seconds.values, SECONDS)
+    assert isinstance(opened.seconds.values.base, np.memmap)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seconds__npy": SECONDS[:3]}, r"seconds\.npy: has shape \(3, 3\), expected one time a"),
+        ({"seconds__npy": SECONDS[:, :2]}, r"seconds\.npy: has shape \(4, 2\)"),
+        ({"static__npy": np.ones((4, 2))}, r"of shape \(4, 2\) and \(4, 5\)\. Delete it"),
+        ({"dynamic__npy": np.ones((4, 2, 5))}, r"of shape \(4, 3, 2\) and \(4, 2, 5\)"),
+        ({"seconds__npy": SECONDS + np.float32([[0], [0], [np.inf], [0]])}, r"row 2 holds inf in"),
+        ({"seconds__npy": SECONDS.astype(str)}, r"holds values of type <U"),
+    ],
+)
+def test_times_that_are_not_one_a_step_are_refused(write_files, changes, message):
+    with pytest.raises(FeatureSetError, match=message):
+        open_directory(write_files(**{"seconds__npy": SECONDS, **changes}))
+
+
+def test_times_beside_files_of_other_names_are_those_of_other_features(write_files):
+    features_dir = write_files(seconds__npy=SECONDS)
+    (features_dir / "dynamic.npy").rename(features_dir / "motion.npy")
+    paths = ShardPaths.of_files(
+        static=features_dir / "static.npy", dynamic=features_dir / "motion.npy"
+    )
+    assert open_shard(paths).seconds is None
+
+
 def test_metadata_that_is_no_mapping_is_refused(write_files):
     with pytest.raises(FeatureSetError, match="JSON list, expected a mapping"):
         open_directory(write_files(features__json="[1]"))
