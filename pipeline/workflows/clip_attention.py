@@ -16,6 +16,7 @@ from pipeline.data.batches import InputBatches
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.stream import Stream
 from pipeline.evaluation.attention import trait_attention
+from pipeline.workflows.scoring import masked_streams
 
 _BATCH_SIZE: Final = 128
 
@@ -30,7 +31,8 @@ def refuse_unexplainable(network: keras.Model, features: FeatureSet) -> None:
     """
     if not hasattr(network, "attention"):
         raise ModelError(f"{network.name}: is a model of another kind; it has no attention.")
-    inputs = next(iter(InputBatches(features, np.arange(1), batch_size=1)))
+    masked = masked_streams(network)
+    inputs = next(iter(InputBatches(features, np.arange(1), batch_size=1, masked=masked)))
     network.attention(list(inputs))  # refuses a fusion that does not attend
     if not _streams_in_steps(network, features):
         raise ModelError(
@@ -53,7 +55,8 @@ def attention_table(network: keras.Model, features: FeatureSet) -> pd.DataFrame:
     """
     rows = np.arange(features.num_clips)
     parts = []
-    batches = InputBatches(features, rows, batch_size=_BATCH_SIZE)
+    masked = masked_streams(network)
+    batches = InputBatches(features, rows, batch_size=_BATCH_SIZE, masked=masked)
     for begin, inputs in zip(range(0, len(rows), _BATCH_SIZE), batches, strict=True):
         chosen = rows[begin : begin + _BATCH_SIZE]
         weights = network.attention(list(inputs), batch_size=_BATCH_SIZE)

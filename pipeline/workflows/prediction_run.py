@@ -21,7 +21,7 @@ from pipeline.evaluation.score_table import check_table_path, score_table, write
 from pipeline.workflows.clip_attention import attention_table, refuse_unexplainable
 from pipeline.workflows.features import open_features
 from pipeline.workflows.recordings import Recordings, extract_as_trained
-from pipeline.workflows.scoring import predict, refuse_other_shapes
+from pipeline.workflows.scoring import predict, refuse_unscorable
 from pipeline.workflows.trained_model import (
     TrainedModel,
     fetch_trained_model,
@@ -74,7 +74,7 @@ def predict_clips(
     trained = _open_model(run_dir, model_uri)
     with _features_of(clips, trained) as (features, failures):
         refuse_other_encoder(features, trained.encoder)
-        refuse_other_shapes(trained.network, features)
+        refuse_unscorable(trained.network, features)
         if explain is not None:
             refuse_unexplainable(trained.network, features)
         _warn(trained, features)

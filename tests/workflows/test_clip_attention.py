@@ -107,6 +107,14 @@ def test_the_clips_are_in_the_order_of_the_features(make_set, tmp_path):
     assert first["trait"][:4].tolist() == ["openness"] * 4
 
 
+def test_without_masks_every_step_is_looked_at_by_a_model_that_takes_them(make_set):
+    features = make_set(static=steps(2, 4, 3), dynamic=steps(2, 5, 2))
+    masked = make_set(static_mask=np.ones((2, 4), dtype=bool))
+    network = make_network(masked)
+    refuse(network, features)
+    pd.testing.assert_frame_equal(tabulate(network, features), tabulate(network, masked))
+
+
 def test_learned_tokens_are_no_steps(make_set):
     features = make_set(static=steps(2, 3), dynamic=steps(2, 5, 2))
     assert set(tabulate(make_network(features), features)["stream"]) == {"dynamic"}
