@@ -4,6 +4,7 @@ Legend: N clips, B clips in a batch, T steps, D width, K traits.
 """
 
 import math
+from collections.abc import Collection
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -118,12 +119,21 @@ class InputBatches:
         feature_set: Where the clips come from.
         rows: Row numbers of the clips, shape (N,).
         batch_size: Clips in a batch.
+        masked: Names of streams whose mask is among the inputs even where the set has none, as
+            then every step is there.
     """
 
-    def __init__(self, feature_set: FeatureSet, rows: IntArray, *, batch_size: int) -> None:
+    def __init__(
+        self,
+        feature_set: FeatureSet,
+        rows: IntArray,
+        *,
+        batch_size: int,
+        masked: Collection[str] = (),
+    ) -> None:
         self._rows = rows
         self._batch_size = batch_size
-        self._sources = _sources(feature_set)
+        self._sources = _sources(feature_set, masked)
 
     def __iter__(self) -> Any:
         for begin in range(0, len(self._rows), self._batch_size):
@@ -153,7 +163,9 @@ class _Mask:
         return self._stream.read_mask(rows).astype(np.float32)
 
 
-def _sources(feature_set: FeatureSet) -> list[_Values | _Mask]:
+def _sources(feature_set: FeatureSet, masked: Collection[str] = ()) -> list[_Values | _Mask]:
     streams = (feature_set.static, feature_set.dynamic)
     values: list[_Values | _Mask] = [_Values(stream) for stream in streams]
-    return values + [_Mask(stream) for stream in streams if stream.has_mask]
+    return values + [
+        _Mask(stream) for stream in streams if stream.has_mask or stream.name in masked
+    ]

@@ -6,13 +6,15 @@ frames are other numbers in the same places, and a model scores them with confid
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.core.errors import FeatureSetError
-from pipeline.data.feature_set import FeatureSet
+
+if TYPE_CHECKING:  # the shards of a feature set are compared by what is here
+    from pipeline.data.feature_set import FeatureSet
 
 UNKNOWN: Final = "unknown"
-"""Stands for the encoder of features that come without `features.json`."""
+"""Stands for the encoder of features that come without a `features.json` that names it."""
 
 _CURE: Final = (
     "Extract the clips again with the settings of the model: "
@@ -20,15 +22,21 @@ _CURE: Final = (
 )
 
 
-def encoder_of(features: FeatureSet) -> Any:
+def encoder_of(features: "FeatureSet") -> Any:
     """Return what made the features, in JSON values; `UNKNOWN` where nothing says it."""
-    return features.metadata.get("encoder") or UNKNOWN
+    return encoder_in(features.metadata)
 
 
-def refuse_other_encoder(features: FeatureSet, expected: Any) -> None:
+def encoder_in(metadata: Mapping[str, Any]) -> Any:
+    """Return the encoder that a `features.json` names; `UNKNOWN` where it names none."""
+    return metadata.get("encoder") or UNKNOWN
+
+
+def refuse_other_encoder(features: "FeatureSet", expected: Any) -> None:
     """Refuse features that were made in another way than those a model was trained on.
 
-    Where either of them does not say what made it, nothing is checked, nor claimed.
+    Where either of them does not say what made it, nothing can be checked: `encoder_doubt` says
+    so in words.
 
     Args:
         features: The features to score.
@@ -47,6 +55,28 @@ def refuse_other_encoder(features: FeatureSet, expected: Any) -> None:
             f"model: {difference.name} is {difference.found} here and {difference.expected} in "
             f"the model. {_CURE}"
         )
+
+
+def encoder_doubt(features: "FeatureSet", expected: Any) -> str | None:
+    """Return why nobody can tell that features suit a model; None where both name an encoder.
+
+    Args:
+        features: The features to score.
+        expected: Encoder of the features that the model was trained on.
+    """
+    place = features.sources[0].parent
+    if encoder_of(features) == UNKNOWN:
+        return (
+            f"{place}: does not say what made the features (no features.json beside them names "
+            "their encoder), so nothing shows that they are of the encoder that the model was "
+            "trained on."
+        )
+    if expected == UNKNOWN:
+        return (
+            "The model does not say what made the features that it was trained on (they named no "
+            f"encoder), so nothing shows that those of {place} were made alike."
+        )
+    return None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

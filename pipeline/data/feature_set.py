@@ -1,7 +1,7 @@
 """The feature set: the only thing that training reads.
 
 A directory holds `static.npy` and `dynamic.npy`, optional `labels.npy`, masks,
-`clips.csv` and `features.json`; a directory of such directories is a sharded set.
+`seconds.npy`, `clips.csv` and `features.json`; a directory of such directories is a sharded set.
 
 Shape letters: N clips, T steps, D width. Rows are counted from 0.
 """
@@ -60,6 +60,10 @@ class FeatureSet:
 
     sources: tuple[Path, ...]
     """Every file that was opened."""
+
+    seconds: Stream | None = None
+    """When each step is, from the start of its clip, shape (N, T), NaN where unknown; None
+    where the set does not say."""
 
     @property
     def num_clips(self) -> int:
@@ -137,7 +141,8 @@ def load_feature_files(
     Args:
         static_features: `.npy` file, shape (N, T, D) or (N, D). A `<stem>_mask.npy`
             beside it is its mask; the same holds for `dynamic_features`.
-        dynamic_features: `.npy` file of the same clips in the same order.
+        dynamic_features: `.npy` file of the same clips in the same order. A `features.json` in
+            the directory of both says what made them.
         labels: `.npy` file, shape (N, 5).
         clips: CSV table of the clips.
 
@@ -167,6 +172,7 @@ def _build(paths: Sequence[ShardPaths]) -> FeatureSet:
     dynamic = Stream(name="dynamic", parts=tuple(shard.dynamic for shard in shards))
     has_groups = paths[0].clips is not None
     clips = _concatenate_clips(shards) if has_groups else number_clips(static.shape[0])
+    seconds = tuple(shard.seconds for shard in shards if shard.seconds is not None)
     labels = [shard.labels for shard in shards if shard.labels is not None]
     return FeatureSet(
         static=static,
@@ -177,6 +183,7 @@ def _build(paths: Sequence[ShardPaths]) -> FeatureSet:
         digest=_validated_digest((static, dynamic), labels, clips),
         metadata=_shared_entries([shard.metadata for shard in shards]),
         sources=tuple(path for each in paths for path in each.present),
+        seconds=Stream(name="seconds", parts=seconds) if seconds else None,
     )
 
 

@@ -24,6 +24,9 @@ VIDEO_SUFFIXES: Final = frozenset(
 )
 """Endings that a clip id may have in one file and lack in another."""
 
+_CARRIED: Final = ("encoder", "settings")
+"""Entries of `features.json` that hold for the same features in another set, too."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class JoinedLabels:
@@ -131,9 +134,13 @@ def prepare_feature_set(
         static_mask=shard.static.mask,
         dynamic=shard.dynamic.values,
         dynamic_mask=shard.dynamic.mask,
+        seconds=None if shard.seconds is None else shard.seconds.values,
         labels=joined.labels,
         clips=table,
-        metadata={"annotations": {path.name: file_digest(path) for path in annotations_paths}},
+        metadata={
+            **{name: shard.metadata[name] for name in _CARRIED if name in shard.metadata},
+            "annotations": {path.name: file_digest(path) for path in annotations_paths},
+        },
         rows=np.flatnonzero(joined.is_labelled),
     )
     return PreparedSummary(

@@ -13,14 +13,22 @@ from pipeline.core.errors import FeatureSetError
 from pipeline.core.files import read_json
 from pipeline.data.array_file import BOOLEANS, open_array
 from pipeline.data.clip_table import number_clips, read_clips, refuse_duplicates
+from pipeline.data.encoder import UNKNOWN, encoder_in, first_difference
 from pipeline.data.stream import StreamPart
-from pipeline.data.validation import check_features, check_labels, check_mask, check_rows
+from pipeline.data.validation import (
+    check_features,
+    check_labels,
+    check_mask,
+    check_rows,
+    check_seconds,
+)
 
 STATIC_NAME = "static.npy"
 DYNAMIC_NAME = "dynamic.npy"
 LABELS_NAME = "labels.npy"
 CLIPS_NAME = "clips.csv"
 METADATA_NAME = "features.json"
+SECONDS_NAME = "seconds.npy"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +56,9 @@ class ShardPaths:
     metadata: Path | None = None
     """How the features were made."""
 
+    seconds: Path | None = None
+    """When the steps are, (N, T)."""
+
     @classmethod
     def of_files(
         cls,
@@ -58,7 +69,17 @@ class ShardPaths:
         clips: Path | None = None,
         metadata: Path | None = None,
     ) -> "ShardPaths":
-        """Return the given files and the `<stem>_mask.npy` beside each stream, where there."""
+        """Return the given files and what is known of them by its place.
+
+        That is the `<stem>_mask.npy` beside each stream, the `features.json` beside both of
+        them where none is given, and the `seconds.npy` beside both where they have the names of
+        the contract.
+        """
+        seconds = None
+        if static.parent.resolve() == dynamic.parent.resolve():
+            metadata = metadata or existing(static.with_name(METADATA_NAME))
+            if (static.name, dynamic.name) == (STATIC_NAME, DYNAMIC_NAME):
+                seconds = existing(static.with_name(SECONDS_NAME))
         return cls(
             static=static,
             dynamic=dynamic,
@@ -67,6 +88,7 @@ class ShardPaths:
             static_mask=existing(mask_path(static)),
             dynamic_mask=existing(mask_path(dynamic)),
             metadata=metadata,
+            seconds=seconds,
         )
 
     @classmethod
@@ -77,7 +99,6 @@ class ShardPaths:
             dynamic=features_dir / DYNAMIC_NAME,
             labels=existing(features_dir / LABELS_NAME),
             clips=existing(features_dir / CLIPS_NAME),
-            metadata=existing(features_dir / METADATA_NAME),
         )
 
     @property
@@ -88,6 +109,7 @@ class ShardPaths:
             self.static_mask,
             self.dynamic,
             self.dynamic_mask,
+            self.seconds,
             self.labels,
             self.clips,
             self.metadata,
@@ -115,7 +137,10 @@ class Shard:
     """One row of text a clip; numbered ids where there is no table."""
 
     metadata: dict[str, Any]
-    """What `features.json` holds."""
+    """What `features.json` holds; nothing where it describes other files."""
+
+    seconds: StreamPart | None = None
+    """When the steps are, from the start of their clip, shape (N, T); NaN where unknown."""
 
 
 def mask_path(features: Path) -> Path:
@@ -156,7 +181,8 @@ def open_shard(paths: ShardPaths, *, needs_group: bool = True) -> Shard:
         dynamic=_open_part(paths.dynamic, dynamic, paths.dynamic_mask, clips),
         labels=None if paths.labels is None else _read_labels(paths.labels, paths.static, clips),
         clips=clips,
-        metadata={} if paths.metadata is None else _read_metadata(paths.metadata),
+        metadata={} if paths.metadata is None else _read_metadata(paths.metadata, paths),
+        seconds=None if paths.seconds is None else _open_seconds(paths.seconds, static, dynamic),
     )
 
 
@@ -185,6 +211,7 @@ def check_agreement(shards: Sequence[Shard]) -> None:
                     f"{first.paths.static.parent} has {of(first)}. "
                     f"Extract both with the same settings, or move one of them away."
                 )
+        _refuse_other_encoder(first, shard)
     tables = [shard for shard in shards if shard.paths.clips is not None]
     if tables:
         refuse_duplicates(
@@ -193,12 +220,37 @@ def check_agreement(shards: Sequence[Shard]) -> None:
         )
 
 
+def _refuse_other_encoder(first: Shard, shard: Shard) -> None:
+    expected, found = encoder_in(first.metadata), encoder_in(shard.metadata)
+    difference = first_difference(expected, found, "encoder")
+    if difference is None:
+        return
+    here, there = shard.paths.static.parent, first.paths.static.parent
+    if UNKNOWN in (expected, found):
+        silent, named = (there, here) if expected == UNKNOWN else (here, there)
+        raise FeatureSetError(
+            f"{silent}: does not say what made its features, but {named} does. Put the "
+            f"{METADATA_NAME} there that was written with them, or move one of them away."
+        )
+    raise FeatureSetError(
+        f"{here}: was made in another way than {there}: {difference.name} is {difference.found} "
+        f"here and {difference.expected} there. "
+        f"Extract both with the same settings, or move one of them away."
+    )
+
+
 def _open_part(path: Path, values: Any, mask_file: Path | None, clips: pd.DataFrame) -> StreamPart:
     if mask_file is None:
         return StreamPart(path=path, values=values)
     mask = open_array(mask_file, kinds=BOOLEANS)
     check_mask(mask_file, mask, values, clips)
     return StreamPart(path=path, values=values, mask=mask)
+
+
+def _open_seconds(path: Path, static: Any, dynamic: Any) -> StreamPart:
+    seconds = open_array(path)
+    check_seconds(path, seconds, (static, dynamic))
+    return StreamPart(path=path, values=seconds)
 
 
 def _read_labels(path: Path, static: Path, clips: pd.DataFrame) -> FloatArray:
@@ -210,11 +262,16 @@ def _read_labels(path: Path, static: Path, clips: pd.DataFrame) -> FloatArray:
     return labels
 
 
-def _read_metadata(path: Path) -> dict[str, Any]:
+def _read_metadata(path: Path, paths: ShardPaths) -> dict[str, Any]:
     metadata = read_json(path)
     if not isinstance(metadata, dict):
         raise FeatureSetError(
             f"{path}: holds a JSON {type(metadata).__name__}, expected a mapping. "
             f"Write {{}} if there is nothing to say."
         )
+    described = metadata.get("files")
+    if isinstance(described, dict) and not {paths.static.name, paths.dynamic.name} <= set(
+        described
+    ):
+        return {}  # of the set in whose directory these files happen to lie
     return metadata

@@ -3,7 +3,7 @@
 Shape letters: N clips, T steps, D width. Rows are counted from 0 within their file.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,33 @@ def check_mask(path: Path, mask: BoolArray, values: NDArray[Any], clips: pd.Data
         raise FeatureSetError(
             f"{path}: {_row(int(empty.argmax()), clips)} has no valid step (True). "
             f"Mark its valid steps, or drop the clip from every file."
+        )
+
+
+def check_seconds(path: Path, seconds: NDArray[Any], streams: Sequence[NDArray[Any]]) -> None:
+    """Refuse times that are not one a step, shape (N, T), or are infinite; NaN is unknown.
+
+    Args:
+        path: Where they come from.
+        seconds: From the start of the clip, one a static step and dynamic window.
+        streams: The features; those of one vector a clip have no steps.
+
+    Raises:
+        FeatureSetError: Naming the shapes, or the row and the step.
+    """
+    expected = {values.shape[:2] for values in streams if values.ndim > 2}
+    if expected != {seconds.shape}:
+        found = " and ".join(str(values.shape) for values in streams)
+        raise FeatureSetError(
+            f"{path}: has shape {seconds.shape}, expected one time a step (clips, steps) of "
+            f"features of shape {found}. Delete it, or write it for these features."
+        )
+    infinite = np.isinf(seconds)
+    if infinite.any():
+        row, step = (int(index) for index in np.argwhere(infinite)[0])
+        raise FeatureSetError(
+            f"{path}: row {row} holds {seconds[row, step]} in step {step}, expected seconds from "
+            f"the start of the clip. Write NaN where the time is not known."
         )
 
 

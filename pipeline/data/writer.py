@@ -31,6 +31,7 @@ def write_feature_set(
     labels: ArrayLike | None = None,
     static_mask: ArrayLike | None = None,
     dynamic_mask: ArrayLike | None = None,
+    seconds: ArrayLike | None = None,
     metadata: Mapping[str, Any] | None = None,
     rows: IntArray | None = None,
 ) -> None:
@@ -48,6 +49,8 @@ def write_feature_set(
         labels: Scores in OCEAN order in [0, 1], shape (N, 5); written as float32.
         static_mask: True where a step is valid, shape (N, T).
         dynamic_mask: The same for the dynamic steps.
+        seconds: When each static step and dynamic window is, from the start of its clip, shape
+            (N, T), NaN where unknown; written as float32.
         metadata: Written to `features.json`, along with the shape, dtype and SHA-256 of
             each array under `files`.
         rows: Row numbers of the clips to write, in this order, shape (n,); None for all.
@@ -62,6 +65,7 @@ def write_feature_set(
         "labels": None if labels is None else np.asarray(labels, dtype=np.float32),
         "static_mask": None if static_mask is None else np.asanyarray(static_mask),
         "dynamic_mask": None if dynamic_mask is None else np.asanyarray(dynamic_mask),
+        "seconds": None if seconds is None else np.asarray(seconds, dtype=np.float32),
     }
     destination = features_dir.resolve()
     temporary = destination.with_name(f".{destination.name[:40]}.{secrets.token_hex(4)}")

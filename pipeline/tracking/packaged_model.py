@@ -4,6 +4,7 @@ import importlib.metadata
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -17,6 +18,7 @@ from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import RunError
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.traits import NUM_TRAITS
+from pipeline.tracking.served_inputs import MASK_ENDING
 from pipeline.tracking.store import (
     STORE_ERRORS,
     configure_mlflow,
@@ -92,7 +94,8 @@ def _log_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
         model_id=model.model_id,
         python_model=str(Path(__file__).with_name("served_model.py")),
         artifacts={name: str(path) for name, path in artifacts.items() if path.exists()},
-        signature=_signature(example),
+        signature=_signature(),
+        metadata={"inputs": _describe_inputs(example)},
         input_example=example,
         code_paths=[str(Path(pipeline.__file__).parent)],
         # Named outright: inferring them starts a process that imports TensorFlow.
@@ -146,14 +149,21 @@ def log_evaluation(uri: str, paths: Mapping[str, Path], metrics: Mapping[str, fl
     return None
 
 
-def _signature(example: Mapping[str, FloatArray]) -> ModelSignature:
-    """Return the inputs by name, of any number of clips, and the scores that come out."""
-    inputs = [
-        TensorSpec(np.dtype("float32"), (-1, *array.shape[1:]), name)
-        for name, array in example.items()
-    ]
+def _signature() -> ModelSignature:
+    """Return the scores that come out, and the parameter that adds their intervals.
+
+    The inputs are not among it: MLflow has no optional tensors, drops the inputs that a schema
+    does not name without a word, and answers what does not fit one with the whole request. The
+    model checks them itself, and the metadata describe them.
+    """
     output = TensorSpec(np.dtype("float32"), (-1, NUM_TRAITS))
     with_intervals = ParamSpec("intervals", DataType.boolean, default=False)
-    return ModelSignature(
-        inputs=Schema(inputs), outputs=Schema([output]), params=ParamSchema([with_intervals])
-    )
+    return ModelSignature(outputs=Schema([output]), params=ParamSchema([with_intervals]))
+
+
+def _describe_inputs(example: Mapping[str, FloatArray]) -> dict[str, Any]:
+    """Return the shape of each input, -1 for any number of clips, and whether it is needed."""
+    return {
+        name: {"shape": [-1, *array.shape[1:]], "required": not name.endswith(MASK_ENDING)}
+        for name, array in example.items()
+    }

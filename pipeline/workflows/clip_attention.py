@@ -3,20 +3,20 @@
 Shapes: N clips, n clips of a batch, K traits, T steps.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import keras
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from pipeline.core.arrays import BoolArray, FloatArray
+from pipeline.core.arrays import BoolArray, FloatArray, IntArray
 from pipeline.core.errors import ModelError
 from pipeline.core.traits import NUM_TRAITS, TRAITS
 from pipeline.data.batches import InputBatches, clips_at_once
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.stream import Stream
 from pipeline.evaluation.attention import trait_attention
+from pipeline.workflows.scoring import masked_streams
 
 _MOST_AT_ONCE: Final = 128
 
@@ -31,7 +31,8 @@ def refuse_unexplainable(network: keras.Model, features: FeatureSet) -> None:
     """
     if not hasattr(network, "attention"):
         raise ModelError(f"{network.name}: is a model of another kind; it has no attention.")
-    inputs = next(iter(InputBatches(features, np.arange(1), batch_size=1)))
+    masked = masked_streams(network)
+    inputs = next(iter(InputBatches(features, np.arange(1), batch_size=1, masked=masked)))
     network.attention(list(inputs))  # refuses a fusion that does not attend
     if not _streams_in_steps(network, features):
         raise ModelError(
@@ -48,21 +49,24 @@ def attention_table(network: keras.Model, features: FeatureSet) -> pd.DataFrame:
     looked, which need not be what decided its score.
 
     Returns:
-        The columns `clip_id`, `trait`, `stream`, `step` (from 0, as in the arrays) and
-        `weight`; steps that are padding are left out.
+        The columns `clip_id`, `trait`, `stream`, `step` (from 0, as in the arrays), `seconds`
+        (from the start of the clip, NaN where unknown; only where the features say it) and
+        `weight`, in the order of the clips; steps that are padding are left out.
     """
     rows = np.arange(features.num_clips)
     parts = []
+    masked = masked_streams(network)
     batch_size = clips_at_once(features, at_most=_MOST_AT_ONCE)
-    batches = InputBatches(features, rows, batch_size=batch_size)
+    batches = InputBatches(features, rows, batch_size=batch_size, masked=masked)
     for begin, inputs in zip(range(0, len(rows), batch_size), batches, strict=True):
         chosen = rows[begin : begin + batch_size]
         weights = network.attention(list(inputs), batch_size=batch_size)
         by_stream = trait_attention(weights, network.attention_keys)
         for name, stream in _streams_in_steps(network, features).items():
-            clip_ids = features.clip_ids[chosen]
-            parts.append(_rows_of(name, clip_ids, by_stream[name], stream.read_mask(chosen)))
-    return pd.concat(parts).sort_values("clip_id", kind="stable", ignore_index=True)
+            mask = stream.read_mask(chosen)
+            parts.append(_rows_of(name, features, chosen, by_stream[name], mask))
+    # The streams of a clip come one after the other, as its rows are the index until here.
+    return pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
 
 
 def _streams_in_steps(network: keras.Model, features: FeatureSet) -> dict[str, Stream]:
@@ -72,16 +76,27 @@ def _streams_in_steps(network: keras.Model, features: FeatureSet) -> dict[str, S
 
 
 def _rows_of(
-    stream: str, clip_ids: NDArray[np.str_], weights: FloatArray, mask: BoolArray
+    stream: str, features: FeatureSet, rows: IntArray, weights: FloatArray, mask: BoolArray
 ) -> pd.DataFrame:
-    """Return one row a weight; `weights` has the shape (n, K, T), `mask` (n, T)."""
+    """Return one row a weight, the row of its clip as the index.
+
+    Args:
+        stream: Its name.
+        features: What the clips `rows`, shape (n,), are of.
+        rows: Row numbers.
+        weights: Shape (n, K, T).
+        mask: True where a step is real, shape (n, T).
+    """
     num_clips, _, num_steps = weights.shape
     is_real = np.repeat(mask[:, None, :], NUM_TRAITS, axis=1).ravel()
-    columns = {
-        "clip_id": np.repeat(clip_ids, NUM_TRAITS * num_steps),
+    columns: dict[str, Any] = {
+        "clip_id": np.repeat(features.clip_ids[rows], NUM_TRAITS * num_steps),
         "trait": np.tile(np.repeat(TRAITS, num_steps), num_clips),
         "stream": stream,
         "step": np.tile(np.arange(num_steps), num_clips * NUM_TRAITS),
-        "weight": np.asarray(weights, dtype=np.float64).ravel(),
     }
-    return pd.DataFrame(columns)[is_real]
+    if features.seconds is not None:
+        seconds = features.seconds.read(rows)
+        columns["seconds"] = np.repeat(seconds[:, None, :], NUM_TRAITS, axis=1).ravel()
+    columns["weight"] = np.asarray(weights, dtype=np.float64).ravel()
+    return pd.DataFrame(columns, index=np.repeat(rows, NUM_TRAITS * num_steps))[is_real]

@@ -1,6 +1,7 @@
 """Evaluate a trained model on a split: metrics with intervals, baselines, subgroups."""
 
 import dataclasses
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ from pipeline.workflows.trained_model import (
     fetch_trained_model,
     load_trained_model,
 )
+
+_logger = logging.getLogger(__name__)
 
 SPLITS = ("validation", "test", "all")
 
@@ -156,6 +159,8 @@ def _evaluate(
     features = open_features(data or trained.config.data)
     features.require_labels()
     refuse_other_encoder(features, trained.encoder)
+    if doubt := trained.encoder_doubt(features):
+        _logger.warning("%s", doubt)
     refuse_unknown_columns(features, by)
     rows = _rows_of(features, trained, split)
     columns = _columns(features, rows, by or _known(features, trained.config.evaluation.by))

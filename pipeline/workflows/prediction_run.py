@@ -15,13 +15,13 @@ import pandas as pd
 
 from pipeline.config.schema import DataConfig
 from pipeline.core.run_directory import open_run_directory
-from pipeline.data.encoder import UNKNOWN, encoder_of, refuse_other_encoder
+from pipeline.data.encoder import refuse_other_encoder
 from pipeline.data.feature_set import FeatureSet
 from pipeline.evaluation.score_table import check_table_path, score_table, write_table
 from pipeline.workflows.clip_attention import attention_table, refuse_unexplainable
 from pipeline.workflows.features import open_features
 from pipeline.workflows.recordings import Recordings, extract_as_trained
-from pipeline.workflows.scoring import predict, refuse_other_shapes
+from pipeline.workflows.scoring import predict, refuse_unscorable
 from pipeline.workflows.trained_model import (
     TrainedModel,
     fetch_trained_model,
@@ -74,7 +74,7 @@ def predict_clips(
     trained = _open_model(run_dir, model_uri)
     with _features_of(clips, trained) as (features, failures):
         refuse_other_encoder(features, trained.encoder)
-        refuse_other_shapes(trained.network, features)
+        refuse_unscorable(trained.network, features)
         if explain is not None:
             refuse_unexplainable(trained.network, features)
         _warn(trained, features)
@@ -117,9 +117,5 @@ def _warn(trained: TrainedModel, features: FeatureSet) -> None:
     """Say what nobody can promise of these scores."""
     if trained.calibration.warning:
         _logger.warning("%s", trained.calibration.warning)
-    if trained.encoder != UNKNOWN and encoder_of(features) == UNKNOWN:
-        _logger.warning(
-            "%s: does not say what made the features (there is no features.json), so nothing "
-            "shows that they are of the encoder that the model was trained on.",
-            features.sources[0].parent,
-        )
+    if doubt := trained.encoder_doubt(features):
+        _logger.warning("%s", doubt)

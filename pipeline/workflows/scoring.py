@@ -3,6 +3,7 @@
 Legend: N clips, K traits.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -55,12 +56,15 @@ def score(
 def predict(network: keras.Model, features: FeatureSet, rows: IntArray) -> FloatArray:
     """Return the model's scores of the clips `rows`, shape (N, K), in their order.
 
+    A model that takes masks scores features without any as those whose every step is there.
+
     Raises:
         ModelError: If the model was made for features of another shape.
     """
-    refuse_other_shapes(network, features)
+    refuse_unscorable(network, features)
     batch_size = clips_at_once(features, at_most=_MOST_AT_ONCE)
-    batches = InputBatches(features, rows, batch_size=batch_size)
+    masked = masked_streams(network)
+    batches = InputBatches(features, rows, batch_size=batch_size, masked=masked)
     scores = [network.predict_on_batch(list(inputs)) for inputs in batches]
     return np.concatenate(scores) if scores else np.zeros((0, NUM_TRAITS), np.float32)
 
@@ -95,12 +99,33 @@ def concatenate_scores(parts: list[Scores]) -> Scores:
     )
 
 
-def refuse_other_shapes(network: keras.Model, features: FeatureSet) -> None:
-    """Refuse a model that was not made for these features, or does not score five traits.
+def masked_streams(network: keras.Model) -> tuple[str, ...]:
+    """Return the names of the streams whose masks a model takes, by the names of its inputs."""
+    names = {tensor.name for tensor in getattr(network, "inputs", None) or ()}
+    return tuple(stream for stream in ("static", "dynamic") if f"{stream}_mask" in names)
+
+
+def refuse_unscorable(network: keras.Model, features: FeatureSet) -> None:
+    """Refuse to score features that a model was not made for; masks may be missing.
 
     Raises:
         ModelError: Naming the shapes of both.
     """
+    _refuse_other_shapes(network, features, masked=masked_streams(network))
+
+
+def refuse_other_shapes(network: keras.Model, features: FeatureSet) -> None:
+    """Refuse a model that does not take these features as they are, or score five traits.
+
+    Raises:
+        ModelError: Naming the shapes of both.
+    """
+    _refuse_other_shapes(network, features, masked=())
+
+
+def _refuse_other_shapes(
+    network: keras.Model, features: FeatureSet, *, masked: Collection[str]
+) -> None:
     if not getattr(network, "inputs", None):
         raise ModelError(
             f"{network.name}: does not say what its inputs are. "
@@ -114,7 +139,9 @@ def refuse_other_shapes(network: keras.Model, features: FeatureSet) -> None:
     expected = [tuple(tensor.shape[1:]) for tensor in network.inputs]
     found: list[tuple[Any, ...]] = [features.static.shape[1:], features.dynamic.shape[1:]]
     found += [
-        stream.shape[1:2] for stream in (features.static, features.dynamic) if stream.has_mask
+        stream.shape[1:2]
+        for stream in (features.static, features.dynamic)
+        if stream.has_mask or stream.name in masked
     ]
     if expected != found:
         raise ModelError(

@@ -14,7 +14,8 @@ from pipeline.core.calibration import Calibration, read_calibration
 from pipeline.core.errors import RunError
 from pipeline.core.files import read_json
 from pipeline.core.run_directory import RunDirectory
-from pipeline.data.encoder import UNKNOWN
+from pipeline.data.encoder import UNKNOWN, encoder_doubt
+from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import read_split
 from pipeline.models.persistence import load_model as load_model_file
 from pipeline.tracking.packaged_model import download_model
@@ -34,10 +35,21 @@ class TrainedModel:
     """Where its prediction intervals come from."""
     encoder: Any
     """What made the features that it was trained on, as their `features.json` says it."""
+    digest: str
+    """Digest of the features that it was trained on; empty where it is not known."""
     extraction: Any
     """The settings that they were extracted with, likewise; None where it does not say."""
     split: pd.DataFrame
     """Which clip was on which side when it was trained: `clip_id`, `group`, `split`."""
+
+    def encoder_doubt(self, features: FeatureSet) -> str | None:
+        """Return why nobody can tell that features suit the model; None where nothing is open.
+
+        The very features that it was trained on need no description.
+        """
+        if features.digest == self.digest:
+            return None
+        return encoder_doubt(features, self.encoder)
 
 
 def load_trained_model(run: RunDirectory) -> TrainedModel:
@@ -102,6 +114,7 @@ def _load(home: RunDirectory) -> TrainedModel:
         config=load_config(home.config_path),
         calibration=read_calibration(home.calibration_path),
         encoder=data.get("encoder", UNKNOWN),
+        digest=data.get("digest", ""),
         extraction=data.get("settings"),
         split=read_split(home.split_path),
     )

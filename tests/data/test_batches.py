@@ -199,3 +199,15 @@ class TestInputBatches:
     def test_no_labels_are_needed(self, write_files):
         features = load_feature_set(write_files(labels__npy=None))
         assert len(list(InputBatches(features, np.arange(4), batch_size=3))) == 2
+
+    def test_a_mask_that_is_asked_for_and_not_there_marks_every_step(self, write_files):
+        mask = np.ones((4, 3), dtype=bool)
+        masked = load_feature_set(write_files("masked", static_mask__npy=mask))
+        silent = load_feature_set(write_files("silent"))
+        rows = np.array([3, 1])
+        (expected,) = InputBatches(masked, rows, batch_size=2, masked=["static"])
+        (found,) = InputBatches(silent, rows, batch_size=2, masked=["static"])
+        assert len(found) == 3
+        for one, other in zip(found, expected, strict=True):
+            assert one.dtype == other.dtype
+            np.testing.assert_array_equal(one, other)

@@ -3,7 +3,14 @@ import json
 import pytest
 
 from pipeline.core.errors import FeatureSetError
-from pipeline.data.encoder import UNKNOWN, encoder_of, first_difference, refuse_other_encoder
+from pipeline.data.encoder import (
+    UNKNOWN,
+    encoder_doubt,
+    encoder_in,
+    encoder_of,
+    first_difference,
+    refuse_other_encoder,
+)
 from pipeline.data.feature_set import load_feature_set
 
 ENCODER = {"sampling": {"num_steps": 16}, "static": {"encoder": "hog"}, "weights": ["ab", "cd"]}
@@ -40,6 +47,23 @@ def test_nothing_is_checked_where_one_side_does_not_say_what_made_it(made_by, fo
 @pytest.mark.parametrize("encoder", [None, "", {}])
 def test_features_that_do_not_say_what_made_them_are_of_an_unknown_encoder(made_by, encoder):
     assert encoder_of(made_by(encoder)) == UNKNOWN
+    assert encoder_in({"encoder": encoder}) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("found", "expected", "words"),
+    [
+        (None, ENCODER, "features: does not say what made the features"),
+        (ENCODER, UNKNOWN, "The model does not say what made the features"),
+        (None, UNKNOWN, "features: does not say what made the features"),
+    ],
+)
+def test_what_cannot_be_checked_is_told(made_by, found, expected, words):
+    assert words in encoder_doubt(made_by(found), expected)
+
+
+def test_features_and_a_model_that_name_their_encoder_leave_no_doubt(made_by):
+    assert encoder_doubt(made_by(ENCODER), ENCODER) is None
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,20 @@ def test_shards_load_like_the_whole(write_files, tmp_path):
     np.testing.assert_array_equal(sharded.static.read_mask(rows), whole.static.read_mask(rows))
 
 
+def test_the_times_of_the_steps_are_read_across_shards_and_are_no_part_of_the_digest(
+    write_files, tmp_path
+):
+    seconds = np.arange(24, dtype=np.float32).reshape(8, 3)
+    seconds[5, 2] = np.nan
+    silent = load_feature_set(write_files(num_clips=8))
+    features_dir = write_files(num_clips=8, seconds__npy=seconds)
+    sharded = load_feature_set(split_into_shards(features_dir, tmp_path / "shards", [3, 8]))
+    rows = np.array([7, 0, 5])
+    np.testing.assert_array_equal(sharded.seconds.read(rows), seconds[rows])
+    assert silent.seconds is None
+    assert sharded.digest == silent.digest
+
+
 def test_shards_without_a_table_number_their_clips_throughout(write_files):
     for name in ("one", "two"):
         write_files(f"shards/{name}", clips__csv=None)
@@ -130,6 +144,13 @@ def test_shards_keep_the_metadata_they_share(write_files):
     write_files("shards/two", clips__csv=None, features__json='{"encoder": "x", "seconds": 2}')
     shards_dir = write_files("shards/one", clips__csv=None).parent
     assert load_feature_set(shards_dir).metadata == {"encoder": "x"}
+
+
+def test_shards_of_two_encoders_are_no_feature_set(write_files):
+    write_files("shards/one", clips__csv=None, features__json='{"encoder": "hog"}')
+    two = write_files("shards/two", clips__csv=None, features__json='{"encoder": "resnet"}')
+    with pytest.raises(FeatureSetError, match="encoder is 'resnet' here and 'hog' there"):
+        load_feature_set(two.parent)
 
 
 def test_unfinished_and_unrelated_directories_are_no_shards(write_files, tmp_path):

@@ -91,6 +91,20 @@ def test_a_prepared_set_holds_the_features_and_the_labels_of_each_clip(prepare, 
     assert list(prepared.metadata["annotations"]) == ["annotation.pkl"]
 
 
+def test_what_made_the_features_is_still_known_of_a_prepared_set(prepare, tmp_path):
+    prepare(IDS, changes={"features__json": '{"encoder": "hog", "settings": {"a": 1}, "b": 2}'})
+    metadata = load_feature_set(tmp_path / "prepared").metadata
+    assert (metadata["encoder"], metadata["settings"]) == ("hog", {"a": 1})
+    assert set(metadata) == {"encoder", "settings", "annotations", "files"}
+
+
+def test_the_times_of_the_steps_go_with_their_clips(prepare, tmp_path):
+    seconds = np.arange(12, dtype=np.float32).reshape(4, 3)
+    prepare(IDS[:2], changes={"seconds__npy": seconds}, allow_unlabelled=True)
+    prepared = load_feature_set(tmp_path / "prepared")
+    np.testing.assert_array_equal(prepared.seconds.read(np.arange(2)), seconds[[0, 3]])
+
+
 def test_the_group_is_derived_where_there_is_none_and_other_columns_are_kept(prepare, tmp_path):
     table = pd.DataFrame({"clip_id": sorted(IDS), "age": ["1", "2", "3", "4"]})
     prepare(IDS, changes={"clips__csv": table})

@@ -36,6 +36,15 @@ def test_what_is_written_loads_back_equal(tmp_path):
     assert [path.name for path in features_dir.parent.iterdir()] == ["features"]
 
 
+def test_the_times_of_the_steps_load_back_equal(tmp_path):
+    seconds = np.array([[0, 0.5, np.nan], [0, 1, 2], [0.25, 3, 4]])
+    arrays = {**ARRAYS, "dynamic": np.ones((3, 3, 1))}
+    write_feature_set(tmp_path / "f", **arrays, seconds=seconds, rows=np.array([2, 0]))
+    loaded = load_feature_set(tmp_path / "f")
+    np.testing.assert_array_equal(loaded.seconds.read(np.arange(2)), seconds[[2, 0]])
+    assert np.load(tmp_path / "f" / "seconds.npy").dtype == np.float32
+
+
 def test_metadata_stand_beside_shapes_types_and_digests(tmp_path):
     write_feature_set(tmp_path / "features", **ARRAYS, metadata={"encoder": "resnet"})
     metadata = json.loads((tmp_path / "features" / "features.json").read_text())

@@ -84,12 +84,14 @@ def test_a_registered_model_and_its_run_score_the_same(
 def test_files_are_given_one_by_one_and_clips_without_a_table_are_numbered(
     run_here, trained_dir, clips, tmp_path, caplog
 ):
-    finished = run_here(
+    arguments = (
         *("predict", "--run_dir", trained_dir, "--output", "b.parquet"),
         *("--static_features", clips / "static.npy", "--dynamic_features", clips / "dynamic.npy"),
-        cwd=tmp_path,
     )
-    assert finished.status == 0
+    assert run_here(*arguments, cwd=tmp_path).status == 0
+    assert caplog.text == ""  # features.json beside both of them names their encoder
+    (clips / "features.json").unlink()
+    assert run_here(*arguments, cwd=tmp_path).status == 0
     assert "does not say what made the features" in caplog.text
     assert pd.read_parquet(tmp_path / "b.parquet")["clip_id"][11] == "row-000011"
 
@@ -132,6 +134,59 @@ def test_features_of_another_encoder_are_refused_in_one_line(
         (line,) = finished.err.splitlines()
         assert "encoder.static.encoder is 'vgg16' here and 'hog' in the model" in line
     assert not (tmp_path / "a.csv").exists()
+
+
+@pytest.mark.parametrize("parts", [("hog", "vgg16"), ("vgg16", "hog")])
+def test_shards_of_which_one_is_of_another_encoder_are_refused(
+    run_here, trained_dir, clips, tmp_path, parts
+):
+    shards = tmp_path / "shards"
+    table = read(clips / "clips.csv")
+    for number, encoder in enumerate(parts):
+        shard = shutil.copytree(clips, shards / str(number))
+        describe(shard, {"sampling": {"num_steps": 4}, "static": {"encoder": encoder}})
+        table.assign(clip_id=f"{number}-" + table["clip_id"]).to_csv(
+            shard / "clips.csv", index=False
+        )
+    finished = run_here(
+        *("predict", "--run_dir", trained_dir, "--features_dir", shards, "--output", "a.csv"),
+        cwd=tmp_path,
+    )
+    assert finished.status == 2
+    assert "encoder.static.encoder is" in finished.err
+    assert not (tmp_path / "a.csv").exists()
+
+
+def test_files_beside_the_description_of_another_encoder_are_refused(
+    run_here, trained_dir, clips, tmp_path
+):
+    describe(clips, {"sampling": {"num_steps": 4}, "static": {"encoder": "vgg16"}})
+    finished = run_here(
+        *("predict", "--run_dir", trained_dir, "--output", "b.csv"),
+        *("--static_features", clips / "static.npy", "--dynamic_features", clips / "dynamic.npy"),
+        cwd=tmp_path,
+    )
+    assert finished.status == 2
+    assert "encoder.static.encoder is 'vgg16' here" in finished.err
+
+
+@pytest.mark.parametrize(
+    "command", [("predict", "--output", "a.csv"), ("evaluate", "--split", "all")]
+)
+def test_a_model_of_an_unknown_encoder_scores_other_features_with_a_warning(
+    run_here, trained_dir, workspace, clips, tmp_path, caplog, command
+):
+    silent = shutil.copytree(trained_dir, tmp_path / "silent-run")
+    data = json.loads((silent / "data.json").read_text())
+    (silent / "data.json").write_text(json.dumps({**data, "encoder": "unknown"}))
+    (silent / "mlflow.json").unlink()
+    np.save(clips / "labels.npy", np.load(workspace / "described" / "labels.npy")[:12])
+    arguments = (*command, "--run_dir", silent, "--features_dir")
+    assert run_here(*arguments, clips, cwd=tmp_path).status == 0
+    assert "The model does not say what made the features" in caplog.text
+    caplog.clear()
+    assert run_here(*arguments, workspace / "described", cwd=tmp_path).status == 0
+    assert caplog.text == ""  # the very features that it was trained on
 
 
 def test_features_of_another_width_are_refused_in_one_line(run_here, trained_dir, clips, tmp_path):

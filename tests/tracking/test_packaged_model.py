@@ -133,8 +133,12 @@ def logged_models(client, run_id):
 
 def test_the_model_says_what_it_takes_and_what_it_gives(model_uri):
     info = mlflow.models.get_model_info(model_uri)
-    shapes = {tensor.name: tensor.shape for tensor in info.signature.inputs}
-    assert shapes == {"static": (-1, 5, 3), "dynamic": (-1, 4), "static_mask": (-1, 5)}
+    assert info.metadata["inputs"] == {
+        "static": {"shape": [-1, 5, 3], "required": True},
+        "dynamic": {"shape": [-1, 4], "required": True},
+        "static_mask": {"shape": [-1, 5], "required": False},
+    }
+    assert [parameter.name for parameter in info.signature.params] == ["intervals"]
     assert [tensor.shape for tensor in info.signature.outputs] == [(-1, 5)]
     assert f"runs:/{info.run_id}/model" == model_uri
 

@@ -94,6 +94,44 @@ def test_steps_that_are_padding_are_left_out(make_set):
     assert isinstance(table.index, pd.RangeIndex)
 
 
+def test_a_step_has_its_time_where_the_features_say_it(make_set):
+    seconds = np.array([[0, 1, 2, 3], [0.5, np.nan, 2.5, 3.5]], np.float32)
+    mask = np.array([[True] * 4, [True, True, False, True]])
+    features = make_set(
+        static=steps(2, 4, 3), dynamic=steps(2, 4, 2), static_mask=mask, seconds=seconds
+    )
+    table = tabulate(make_network(features), features)
+    assert list(table.columns) == ["clip_id", "trait", "stream", "step", "seconds", "weight"]
+    second = table.query("clip_id == 'row-000001' and trait == 'openness'")
+    times = {name: part["seconds"].to_list() for name, part in second.groupby("stream")}
+    np.testing.assert_equal(times, {"static": [0.5, np.nan, 3.5], "dynamic": seconds[1].tolist()})
+
+
+def test_without_times_there_is_no_column_of_them(make_set):
+    features = make_set(static=steps(2, 4, 3), dynamic=steps(2, 4, 2))
+    assert "seconds" not in tabulate(make_network(features), features)
+
+
+def test_the_clips_are_in_the_order_of_the_features(make_set, tmp_path):
+    ids = [f"clip-{199 - row}" for row in range(200)]  # neither by name nor by number
+    pd.DataFrame({"clip_id": ids, "group": ids}).to_csv(tmp_path / "clips.csv", index=False)
+    features = make_set(static=steps(200, 4, 3), dynamic=steps(200, 5, 2))
+    table = tabulate(make_network(features), features)
+    assert table["clip_id"].unique().tolist() == ids
+    assert table["clip_id"].ne(table["clip_id"].shift()).sum() == 200
+    first = table[table["clip_id"] == ids[0]]
+    assert first["stream"].tolist() == ["static"] * 20 + ["dynamic"] * 25
+    assert first["trait"][:4].tolist() == ["openness"] * 4
+
+
+def test_without_masks_every_step_is_looked_at_by_a_model_that_takes_them(make_set):
+    features = make_set(static=steps(2, 4, 3), dynamic=steps(2, 5, 2))
+    masked = make_set(static_mask=np.ones((2, 4), dtype=bool))
+    network = make_network(masked)
+    refuse(network, features)
+    pd.testing.assert_frame_equal(tabulate(network, features), tabulate(network, masked))
+
+
 def test_learned_tokens_are_no_steps(make_set):
     features = make_set(static=steps(2, 3), dynamic=steps(2, 5, 2))
     assert set(tabulate(make_network(features), features)["stream"]) == {"dynamic"}

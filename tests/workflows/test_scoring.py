@@ -1,10 +1,12 @@
+import shutil
+
 import numpy as np
 import pytest
 
 from pipeline.core.errors import ModelError
 from pipeline.data import batches
 from pipeline.data.feature_set import load_feature_set
-from pipeline.workflows.scoring import predict, refuse_other_shapes
+from pipeline.workflows.scoring import predict, refuse_other_shapes, refuse_unscorable
 
 pytestmark = pytest.mark.slow
 
@@ -50,6 +52,60 @@ def test_a_model_that_does_not_say_what_it_takes_is_refused(features):
 
     with pytest.raises(ModelError, match="does not say what its inputs are"):
         refuse_other_shapes(Mine(name="mine"), features)
+
+
+@pytest.fixture(scope="module")
+def masked_network():
+    from pipeline.models.complete_personality_model import CompletePersonalityModel
+
+    return CompletePersonalityModel(
+        *(8, 4),
+        fusion_dim=8,
+        num_heads=2,
+        static_steps=3,
+        dynamic_steps=3,
+        static_masked=True,
+        dynamic_masked=True,
+    )
+
+
+def test_without_masks_every_step_is_there_to_a_model_that_takes_them(
+    masked_network, features, small_features, tmp_path
+):
+    path = shutil.copytree(small_features, tmp_path / "masked")
+    for stream in ("static", "dynamic"):
+        np.save(path / f"{stream}_mask.npy", np.ones((60, 3), dtype=bool))
+    masked = load_feature_set(path)
+    rows = np.arange(60)
+    np.testing.assert_array_equal(
+        predict(masked_network, features, rows), predict(masked_network, masked, rows)
+    )
+
+
+def test_one_mask_of_two_may_be_missing(masked_network, small_features, tmp_path):
+    path = shutil.copytree(small_features, tmp_path / "masked")
+    mask = np.arange(3) < np.arange(60)[:, None] % 3 + 1
+    np.save(path / "dynamic_mask.npy", mask)
+    half = load_feature_set(path)
+    scores = predict(masked_network, half, np.arange(60))
+    np.save(path / "static_mask.npy", np.ones((60, 3), dtype=bool))
+    whole = predict(masked_network, load_feature_set(path), np.arange(60))
+    np.testing.assert_array_equal(scores, whole)
+
+
+def test_a_model_that_takes_masks_cannot_be_trained_without_them(masked_network, features):
+    refuse_unscorable(masked_network, features)
+    with pytest.raises(ModelError, match="masks"):
+        refuse_other_shapes(masked_network, features)
+
+
+def test_masks_are_not_withheld_from_a_model_that_takes_none(
+    make_network, tmp_path, small_features
+):
+    path = shutil.copytree(small_features, tmp_path / "masked")
+    np.save(path / "static_mask.npy", np.ones((60, 3), dtype=bool))
+    with pytest.raises(ModelError, match="masks"):
+        predict(make_network(), load_feature_set(path), np.arange(60))
 
 
 def test_scores_come_in_the_order_of_the_rows(make_network, features):
