@@ -30,7 +30,7 @@ UNITS_NAME: Final = ".units"
 SHEET_NAME: Final = "contact_sheet.png"
 LOCK_NAME: Final = ".lock"
 
-_STREAMS: Final = ("static", "static_mask", "dynamic", "dynamic_mask")
+_ARRAYS: Final = ("static", "static_mask", "dynamic", "dynamic_mask", "seconds")
 
 
 def gather(
@@ -122,8 +122,9 @@ def _collect(
     rows: list[dict[str, Any]] = []
     for row, (clip_id, path) in enumerate(units.items()):
         clip = read_unit(path)
-        for name in _STREAMS:
+        for name in _ARRAYS:
             values = getattr(clip, name)
+            values = values.astype(np.float32) if name == "seconds" else values
             if name not in arrays:
                 shape = (len(units), *values.shape)
                 arrays[name] = open_memmap(
@@ -150,7 +151,7 @@ def _replace(features_dir: Path, fresh: Path) -> None:
 
 def _set_files(features_dir: Path) -> Iterator[Path]:
     with contextlib.suppress(FileNotFoundError):
-        for stream in (*_STREAMS, "labels"):
+        for stream in (*_ARRAYS, "labels"):
             path = features_dir / f"{stream}.npy"
             if path.exists():
                 yield path

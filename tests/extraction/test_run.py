@@ -68,6 +68,10 @@ def test_videos_become_a_feature_set(extract, videos, tmp_path):
     assert features.static.shape == (3, 4, 512)
     assert features.dynamic.shape == (3, 4, 256)
     assert features.has_groups
+    times = features.seconds.read(np.arange(3))
+    seen = features.static.read_mask(np.arange(3))
+    np.testing.assert_array_equal(np.isfinite(times), seen)
+    assert all((np.diff(row[mask]) > 0).all() for row, mask in zip(times, seen, strict=True))
     assert features.labels is None
     assert (outcome.num_clips, outcome.num_done, outcome.num_failed) == (3, 3, 0)
     assert outcome.contact_sheet_path.stat().st_size > 1000
