@@ -17,6 +17,7 @@ from pipeline.extraction.given import read_faces, read_flow
 from pipeline.extraction.observation import Observation, VideoObserver
 from pipeline.extraction.pictures import Picture
 from pipeline.extraction.quality import brightness, mean_speed, sharpness
+from pipeline.extraction.sampling import LONGEST_PAIR_SECONDS
 from pipeline.extraction.sources import ClipSource
 
 
@@ -140,7 +141,7 @@ class ClipExtractor:
         fields = [None if step is None else step.speeds for step in seen.steps]
         measured = [field for field in fields if field is not None]
         if not measured:
-            raise ClipError("decode", "has too few frames to measure motion on")
+            raise ClipError("decode", _why_motionless(seen))
         speeds = np.stack(measured)
         mask = np.array([field is not None for field in fields])
         return self._dynamic(speeds), mask, mean_speed(speeds)
@@ -158,6 +159,15 @@ def _placed(values: FloatArray, mask: BoolArray, num_steps: int) -> tuple[FloatA
 def _refuse_empty(*masks: BoolArray) -> None:
     if not all(mask.any() for mask in masks):
         raise ClipError("decode", "leaves no step to describe")
+
+
+def _why_motionless(seen: Observation) -> str:
+    if seen.num_far == len(seen.steps):
+        return (
+            f"its frames are {seen.timeline.step_seconds:.2f} s apart, too far to measure motion "
+            f"on; expected at most {LONGEST_PAIR_SECONDS} s"
+        )
+    return "has too few frames to measure motion on"
 
 
 def _video_quality(seen: Observation) -> dict[str, Any]:

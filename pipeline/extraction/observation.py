@@ -19,7 +19,7 @@ from pipeline.extraction.failures import ClipError
 from pipeline.extraction.flow import FlowEstimator
 from pipeline.extraction.linking import follow_face
 from pipeline.extraction.pictures import FramePictures, Picture, take_pictures
-from pipeline.extraction.sampling import choose_instants, choose_windows
+from pipeline.extraction.sampling import are_motion, choose_instants, choose_windows
 from pipeline.extraction.video import Timeline, read_timeline
 
 _LOW_COVERAGE: Final = 0.98
@@ -41,7 +41,8 @@ class FaceStep:
     static_crop: Picture
     """The face as the static encoder wants it."""
     speeds: FloatArray | None
-    """Flow in face widths a second, (L, P, P, 2); None where frames of the window are missing."""
+    """Flow in face widths a second, (L, P, P, 2); None where frames of the window are missing or
+    too far apart."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,6 +59,8 @@ class Observation:
     """Frames that were wanted."""
     num_decoded: int
     """Those of them that could be decoded."""
+    num_far: int
+    """Steps whose frames are too far apart for their flow to be motion."""
     width: int
     """Width of the upright picture that crops are cut from, in pixels."""
     height: int
@@ -69,8 +72,19 @@ class Observation:
         found = []
         if self.timeline.coverage < _LOW_COVERAGE:
             found.append(f"frames cover {self.timeline.coverage:.0%} of the stated duration")
+        if len(gaps := self.timeline.gaps):
+            found.append(
+                f"no frame for up to {gaps.max():.1f} s, {len(gaps)} times: a loss or a stall"
+            )
+        if self.timeline.num_damaged:
+            found.append(f"the file is damaged in {self.timeline.num_damaged} places")
         if self.num_decoded < self.num_wanted:
             found.append(f"{self.num_decoded} of {self.num_wanted} frames could be decoded")
+        if self.num_far:
+            found.append(
+                f"no motion is measured at {self.num_far} of {len(self.steps)} steps: their "
+                "frames are too far apart"
+            )
         return found
 
 
@@ -106,6 +120,7 @@ class VideoObserver:
             num_pairs=self._config.dynamic.num_pairs,
             pair_seconds=sampling.pair_seconds,
         )
+        has_motion = are_motion(timeline.seconds, windows, pair_seconds=sampling.pair_seconds)
         pictures = self._read(path, timeline, instants, windows)
         num_wanted = len(np.union1d(instants, windows))
         self._check_decoded(pictures, instants)
@@ -114,8 +129,12 @@ class VideoObserver:
         self._check_faces(followed)
         grey = next(iter(pictures.values())).grey
         steps = [
-            None if face is None else self._step(face, instant, window, timeline, pictures)
-            for face, instant, window in zip(followed, instants, windows, strict=True)
+            None
+            if face is None
+            else self._step(face, instant, window if is_near else None, timeline, pictures)
+            for face, instant, window, is_near in zip(
+                followed, instants, windows, has_motion, strict=True
+            )
         ]
         return Observation(
             timeline=timeline,
@@ -123,6 +142,7 @@ class VideoObserver:
             faces=faces,
             num_wanted=num_wanted,
             num_decoded=len(pictures),
+            num_far=int((~has_motion).sum()) if windows.shape[1] > 1 else 0,
             width=grey.shape[1],
             height=grey.shape[0],
         )
@@ -165,7 +185,7 @@ class VideoObserver:
         self,
         face: Face,
         instant: int,
-        window: IntArray,
+        window: IntArray | None,
         timeline: Timeline,
         pictures: Mapping[int, FramePictures],
     ) -> FaceStep:
@@ -187,7 +207,7 @@ class VideoObserver:
             picture=small,
             crop=crop,
             static_crop=static_crop,
-            speeds=self._speeds(window, timeline, pictures, transform),
+            speeds=None if window is None else self._speeds(window, timeline, pictures, transform),
         )
 
     def _speeds(
@@ -208,11 +228,14 @@ class VideoObserver:
 
     def _check_coverage(self, timeline: Timeline) -> None:
         least = self._config.sampling.min_coverage
-        if timeline.coverage < least:
+        # Without damage a gap is a stall: the clip stood still, and all of it is there.
+        found = timeline.coverage if timeline.num_damaged else timeline.reach
+        if found < least:
+            missing = "is cut" if timeline.reach < least else "has holes"
             raise ClipError(
                 "open",
-                f"its frames cover {timeline.coverage:.0%} of the {timeline.stated_seconds:.1f} s "
-                f"that its header states, expected at least {least:.0%}; the file is cut",
+                f"its frames cover {found:.0%} of the {timeline.whole_seconds:.1f} s that its "
+                f"header states, expected at least {least:.0%}; the file {missing}",
             )
 
     def _check_decoded(self, pictures: Mapping[int, FramePictures], instants: IntArray) -> None:

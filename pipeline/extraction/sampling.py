@@ -3,13 +3,23 @@
 Shape letters: F frames of the clip, T steps, L flow fields of a step.
 """
 
+from typing import Final
+
 import numpy as np
 
-from pipeline.core.arrays import FloatArray, IntArray
+from pipeline.core.arrays import BoolArray, FloatArray, IntArray
+
+LONGEST_PAIR_SECONDS: Final = 0.25
+"""Over a longer time, the flow between two frames is no motion: a face has moved on and back."""
+_ROUNDING_SECONDS: Final = 0.002
+"""Containers round times to milliseconds."""
 
 
 def choose_instants(seconds: FloatArray, num_steps: int) -> IntArray:
     """Return the frame nearest to the centre of each of `num_steps` equal parts of a clip.
+
+    Where several centres share their nearest frame, as in a stall of a variable rate, the
+    first takes it and the others take the nearest frames that are free.
 
     Args:
         seconds: When each frame is shown, increasing, shape (F,).
@@ -23,9 +33,13 @@ def choose_instants(seconds: FloatArray, num_steps: int) -> IntArray:
     span = seconds[-1] - seconds[0]
     centres = seconds[0] + (np.arange(num_steps) + 0.5) * span / num_steps
     chosen = nearest(seconds, centres)
-    if len(np.unique(chosen)) < num_steps:  # a variable rate may leave long gaps
-        chosen = np.linspace(0, len(seconds) - 1, num_steps).round().astype(np.intp)
-    return chosen
+    is_first = np.diff(chosen, prepend=-1) > 0
+    is_free = np.ones(len(seconds), dtype=np.bool_)
+    is_free[chosen] = False
+    for step in np.flatnonzero(~is_first):
+        chosen[step] = np.where(is_free, np.abs(seconds - centres[step]), np.inf).argmin()
+        is_free[chosen[step]] = False
+    return np.sort(chosen)
 
 
 def choose_windows(
@@ -34,7 +48,8 @@ def choose_windows(
     """Return the frames that the flow of each step is measured on.
 
     A window begins at its instant; near the end of the clip it is moved back into it. The
-    frame after another is the one nearest to `pair_seconds` later, and never the same.
+    frame after another is the one nearest to `pair_seconds` later, and never the same; it may
+    be much later where there is none (see `are_motion`).
 
     Args:
         seconds: When each frame is shown, increasing, shape (F,).
@@ -57,6 +72,29 @@ def choose_windows(
     # Where a window reaches over the last frame, its frames are counted from the end.
     latest = len(seconds) - 1 - np.arange(num_pairs, -1, -1)
     return np.minimum(windows, latest)
+
+
+def are_motion(seconds: FloatArray, windows: IntArray, *, pair_seconds: float) -> BoolArray:
+    """Return which windows hold only pairs that are near enough for their flow to be motion.
+
+    A pair may be twice `pair_seconds` apart. At low frame rates it may be one and a half of
+    the usual steps from frame to frame, up to 0.25 s. So a pair over a gap of the clip is not
+    motion, nor is any pair at fewer than 4 frames a second.
+
+    Args:
+        seconds: When each frame is shown, increasing, shape (F,).
+        windows: Frame numbers of each window, shape (T, L + 1).
+        pair_seconds: Time that was wanted between the two frames of a pair, in seconds.
+
+    Returns:
+        Shape (T,); False as well for windows of a single frame.
+    """
+    if windows.shape[1] < 2:
+        return np.zeros(len(windows), dtype=np.bool_)
+    usual = float(np.median(np.diff(seconds)))
+    furthest = max(2 * pair_seconds, min(1.5 * usual, LONGEST_PAIR_SECONDS))
+    apart = np.diff(seconds[windows], axis=1).max(axis=1)
+    return np.asarray(apart <= furthest + _ROUNDING_SECONDS)
 
 
 def nearest(seconds: FloatArray, wanted: FloatArray) -> IntArray:

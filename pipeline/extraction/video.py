@@ -8,16 +8,26 @@ Shape letters: F frames of the file.
 """
 
 import contextlib
+import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import av
 import numpy as np
 
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.extraction.failures import ClipError
+from pipeline.extraction.packets import PacketReader
+
+_GAP_SECONDS: Final = 1.0
+_GAP_STEPS: Final = 5
+"""Frames follow each other faster than both of these, or there is a gap."""
+_WHOLE: Final = 0.98
+"""Share of its stated duration that a container reaches when nothing was cut from its end."""
+_TAG: Final = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 
 # A playlist that is called .mp4 would make FFmpeg open other files, and addresses.
 _FORMATS = (
@@ -42,6 +52,8 @@ class Timeline:
     """How long the last frame is shown."""
     pixel_aspect: float
     """Width of a pixel over its height."""
+    num_damaged: int = 0
+    """Packets that are damaged, or come after bytes that could not be read."""
 
     @property
     def step_seconds(self) -> float:
@@ -54,11 +66,34 @@ class Timeline:
         return float(self.seconds[-1]) + self.last_seconds
 
     @property
+    def gaps(self) -> FloatArray:
+        """How long nothing new is shown, wherever that is over 1 s and over 5 usual steps.
+
+        A file from which frames were lost and a camera that stalled look the same here.
+        """
+        steps = np.diff(self.seconds)
+        return steps[steps > max(_GAP_SECONDS, _GAP_STEPS * self.step_seconds)]
+
+    @property
+    def whole_seconds(self) -> float:
+        """How long it should be: as stated, or up to its last frame where that is longer."""
+        return max(self.stated_seconds or 0.0, self.duration_seconds)
+
+    @property
+    def reach(self) -> float:
+        """The share of the whole duration up to the end of the last frame, in [0, 1]."""
+        return self.duration_seconds / self.whole_seconds if self.whole_seconds else 1.0
+
+    @property
     def coverage(self) -> float:
-        """The share of the stated duration that frames cover, in [0, 1]; cut files have less."""
-        if not self.stated_seconds:
+        """The share of the whole duration that frames cover, in [0, 1].
+
+        A file that is cut at its end or has gaps covers less. A gap counts as one usual step.
+        """
+        if not self.whole_seconds:
             return 1.0
-        return min(1.0, self.duration_seconds / self.stated_seconds)
+        missing_seconds = float((self.gaps - self.step_seconds).sum())
+        return (self.duration_seconds - missing_seconds) / self.whole_seconds
 
     @property
     def is_variable(self) -> bool:
@@ -93,22 +128,25 @@ def read_timeline(path: Path) -> Timeline:
         ClipError: If the file cannot be opened or has no frames.
     """
     with open_video(path) as (container, stream):
-        frame_ticks = 0
+        frame_ticks = num_damaged = 0
         stamps: list[int | None] = []
+        packets = PacketReader(container, stream)
         # What an edit list cuts away is decoded, as others refer to it, and not shown.
-        for packet in _packets(container, stream):
+        for packet, is_damaged in packets:
+            num_damaged += is_damaged
             if not packet.is_discard:
                 stamps.append(packet.pts)
                 frame_ticks = packet.duration or frame_ticks
         codec = stream.codec_context.name
         time_base = float(stream.time_base)
-        stated = _stated_seconds(container, stream)
         pixel_aspect = float(stream.sample_aspect_ratio or 1)
-    if None in stamps:  # AVI and raw streams: only the decoder knows the order of frames
-        stamps = [*_decoded_stamps(path)]
-    if not stamps:
-        raise ClipError("open", "has a video stream without frames")
-    pts = np.unique(np.asarray(stamps, dtype=np.int64))
+        if None in stamps:  # AVI and raw streams: only the decoder knows the order of frames
+            stamps = [*_decoded_stamps(path)]
+        if not stamps:
+            raise ClipError("open", "has a video stream without frames")
+        pts = np.unique(np.asarray(stamps, dtype=np.int64))
+        first_seconds = float(pts[0] * time_base)
+        stated = _stated_seconds(container, stream, first_seconds, packets.other_seconds)
     return Timeline(
         pts=pts,
         seconds=(pts - pts[0]) * time_base,
@@ -116,36 +154,58 @@ def read_timeline(path: Path) -> Timeline:
         stated_seconds=stated,
         last_seconds=frame_ticks * time_base,
         pixel_aspect=pixel_aspect,
+        num_damaged=num_damaged,
     )
-
-
-def _packets(container: Any, stream: Any) -> Iterator[Any]:
-    """Yield the packets of a stream up to the end, or up to where the file is damaged."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-        except av.FFmpegError:
-            return  # shows in the coverage
-        if packet is None or packet.size == 0:  # the empty packet flushes a decoder
-            return
-        yield packet
 
 
 def _decoded_stamps(path: Path) -> Iterator[int]:
     with open_video(path) as (container, stream):
         stream.codec_context.thread_count = 1
-        for packet in [*_packets(container, stream), None]:
+        packets = (packet for packet, _ in PacketReader(container, stream))
+        for packet in itertools.chain(packets, [None]):
             with contextlib.suppress(av.FFmpegError):  # shows in the coverage
                 for frame in stream.codec_context.decode(packet):
                     if frame.pts is not None:
                         yield frame.pts
 
 
-def _stated_seconds(container: Any, stream: Any) -> float | None:
+def _stated_seconds(
+    container: Any, stream: Any, first_seconds: float, other_seconds: float
+) -> float | None:
+    """Return how long the stream is shown by the header, from its first frame on.
+
+    Args:
+        container: The open file.
+        stream: Its video stream.
+        first_seconds: When the first frame is shown.
+        other_seconds: When the latest packet of the other streams ends.
+
+    Returns:
+        None where the header has no duration, or has that of a longer stream: Matroska and FLV
+        state the duration of the whole file, sound included. Then what is missing at the end
+        cannot be noticed, but the file is read up to its stated end by the other stream.
+    """
     if stream.duration:
         return float(stream.duration * stream.time_base)
-    return container.duration / av.time_base if container.duration else None
+    ends_at = _tagged_seconds(stream)
+    if ends_at is None:
+        if not container.duration:
+            return None
+        ends_at = container.duration / av.time_base
+        if other_seconds >= _WHOLE * ends_at:
+            return None
+    # Both count from the time 0 of the file, at which the stream need not begin.
+    return ends_at - first_seconds if 0 < first_seconds < ends_at else ends_at
+
+
+def _tagged_seconds(stream: Any) -> float | None:
+    """Return when a Matroska stream ends by its tag, which muxers write beside the header."""
+    for name, value in stream.metadata.items():
+        found = _TAG.fullmatch(value) if name.upper().split("-")[0] == "DURATION" else None
+        if found:
+            hours, minutes, seconds = map(float, found.groups())
+            return 3600 * hours + 60 * minutes + seconds or None
+    return None
 
 
 def _reason(error: Exception) -> str:

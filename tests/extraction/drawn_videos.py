@@ -54,3 +54,62 @@ def decode_all(path: Path) -> dict[int, Any]:
     """Every frame of a file by its timestamp, decoded without skipping anything."""
     with av.open(str(path)) as container:
         return {frame.pts: frame for frame in container.decode(video=0)}
+
+
+def draw_noise(num_frames: int, *, size: int = 96) -> list[np.ndarray]:
+    """Frames that compress badly, so that every packet is large."""
+    numbers = np.random.default_rng(0)
+    shape = (num_frames, size, size, 3)
+    return list(numbers.integers(0, 256, shape, dtype=np.uint8))
+
+
+def write_with_sound(path: Path, num_frames: int, *, sound_seconds: float) -> Path:
+    """VP9 of 30 frames a second and Opus noise, interleaved as they are played."""
+    noise = np.random.default_rng(0).normal(size=(1, 960), scale=0.1).astype(np.float32)
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libvpx-vp9", rate=30, options={"deadline": "realtime"})
+        video.width, video.height, video.pix_fmt = 96, 96, "yuv420p"
+        sound = container.add_stream("libopus", rate=48000, layout="mono")
+        pictures = iter(draw_noise(num_frames))
+        shown = 0
+        for number in range(round(sound_seconds * 50)):
+            while shown < min(num_frames, number * 30 / 50):
+                frame = av.VideoFrame.from_ndarray(next(pictures), format="rgb24")
+                container.mux(video.encode(frame))
+                shown += 1
+            if shown == num_frames:
+                container.mux(video.encode(None))
+                shown += 1
+            samples = av.AudioFrame.from_ndarray(noise, format="flt", layout="mono")
+            samples.sample_rate, samples.pts = 48000, 960 * number
+            container.mux(sound.encode(samples))
+        container.mux(sound.encode(None))
+    return path
+
+
+def without_duration_tag(source: Path, path: Path) -> Path:
+    """A Matroska file whose streams do not say how long they are, as some muxers write it."""
+    path.write_bytes(source.read_bytes().replace(b"DURATION", b"NODURATN"))
+    return path
+
+
+def remux(clip: Path, path: Path) -> Path:
+    """The packets of the video in another container; in mp4, with the index first."""
+    options = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
+    with av.open(str(clip)) as source, av.open(str(path), "w", options=options) as copy:
+        stream = copy.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                copy.mux(packet)
+    return path
+
+
+def with_hole(source: Path, path: Path, *, at: float, num_bytes: int, noise: bool = False) -> Path:
+    """A copy with bytes from a share `at` of the file on that are zeros, or noise."""
+    content = bytearray(source.read_bytes())
+    begin = int(len(content) * at)
+    hole = np.random.default_rng(0).bytes(num_bytes) if noise else bytes(num_bytes)
+    content[begin : begin + num_bytes] = hole
+    path.write_bytes(content)
+    return path

@@ -76,6 +76,22 @@ def test_a_clip_of_one_frame_has_no_motion_to_describe(extract, tmp_path, face_f
         extract(ClipSource(clip_id="a.mp4", video=path))
 
 
+def test_steps_whose_frames_are_far_apart_have_a_face_and_no_motion(extract, tmp_path, face_frames):
+    ticks = [33 * number + 2500 * (number >= 24) for number in range(48)]
+    path = write_video(tmp_path / "a.mkv", face_frames, ticks=ticks)
+    clip = extract(ClipSource(clip_id="a.mkv", video=path))
+    assert clip.static_mask.all()
+    assert 0 < (~clip.dynamic_mask).sum() < 16
+    assert not clip.dynamic[~clip.dynamic_mask].any()
+
+
+def test_a_clip_of_one_frame_a_second_fails_with_the_reason(extract, tmp_path, face_frames):
+    path = write_video(tmp_path / "a.mp4", face_frames[:20], rate=1)
+    with pytest.raises(ClipError, match=r"1\.00 s apart.*at most 0\.25 s") as refusal:
+        extract(ClipSource(clip_id="a.mp4", video=path))
+    assert refusal.value.stage == "decode"
+
+
 def test_narrower_vectors_can_be_asked_for(clips):
     extract = ClipExtractor(ExtractionConfig(static=StaticConfig(dim=64)))
     assert extract(ClipSource(clip_id="a", video=clips[0])).static.shape == (16, 64)

@@ -7,7 +7,14 @@ from pipeline.extraction.decode import iterate_frames
 from pipeline.extraction.failures import ClipError
 from pipeline.extraction.sampling import choose_instants, choose_windows
 from pipeline.extraction.video import read_timeline
-from tests.extraction.drawn_videos import decode_all, draw_frames, write_video
+from tests.extraction.drawn_videos import (
+    decode_all,
+    draw_frames,
+    draw_noise,
+    remux,
+    with_hole,
+    write_video,
+)
 
 
 def content(frame):
@@ -74,6 +81,68 @@ def test_damaged_frames_are_left_out(tmp_path, clips):
     assert 0 < len(frames) < len(wanted)
     full = decode_all(clips[0])
     assert all(content(frame) == content(full[frame.pts]) for frame in frames)
+
+
+def assert_sound(frames, whole):
+    full = decode_all(whole)
+    assert all(content(frame) == content(full[frame.pts]) for frame in frames)
+
+
+@pytest.mark.parametrize("container", ["mkv", "mp4"])
+@pytest.mark.parametrize(("at", "num_bytes"), [(0.75, 2048), (0.3, 200), (0.5, 300_000)])
+@pytest.mark.parametrize("noise", [False, True], ids=["zeros", "noise"])
+def test_no_frame_refers_to_a_hole(tmp_path, clips, container, at, num_bytes, noise):
+    whole = remux(clips[0], tmp_path / f"whole.{container}")
+    path = tmp_path / f"hole.{container}"
+    with_hole(whole, path, at=at, num_bytes=num_bytes, noise=noise)
+    wanted, frames = sampled(path)
+    assert 8 < len(frames) < len(wanted)
+    assert_sound(frames, whole)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.webm", "libvpx"),
+        ("a.webm", "libvpx-vp9"),
+        ("a.mkv", "libsvtav1"),
+        ("a.mp4", "libx265"),
+        ("a.ts", "libx264"),
+        ("a.flv", "libx264"),
+        ("a.mp4", "mpeg4"),
+    ],
+)
+def test_frames_are_sound_again_from_the_next_keyframe_on(tmp_path, name, codec):
+    whole = write_video(tmp_path / name, draw_noise(90), codec=codec, options={"g": "15"})
+    path = with_hole(whole, tmp_path / f"hole_{name}", at=0.5, num_bytes=2048)
+    timeline = read_timeline(path)
+    frames = list(iterate_frames(path, timeline.codec, timeline.pts.tolist()))
+    assert 40 < len(frames) < len(timeline.pts)
+    assert max(frame.pts for frame in frames) == timeline.pts[-1]
+    assert_sound(frames, whole)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.webm", "libvpx"),
+        ("a.webm", "libvpx-vp9"),
+        ("a.mkv", "libsvtav1"),
+        ("a.mp4", "libx264"),
+        ("a.mp4", "libx265"),
+        ("a.ts", "libx264"),
+        ("a.avi", "mpeg4"),
+        ("a.mpg", "mpeg2video"),
+    ],
+)
+@pytest.mark.parametrize("level", [0, 255])
+def test_nothing_of_a_plain_picture_is_called_damaged(tmp_path, name, codec, level):
+    frames = [np.full((96, 160, 3), level, dtype=np.uint8)] * 30
+    path = write_video(tmp_path / name, frames, codec=codec)
+    timeline = read_timeline(path)
+    assert timeline.num_damaged == 0
+    found = {frame.pts for frame in iterate_frames(path, timeline.codec, timeline.pts.tolist())}
+    assert found == set(timeline.pts.tolist())
 
 
 def test_a_file_that_is_gone_is_said(tmp_path):

@@ -1,13 +1,12 @@
 """What is seen in real, broken and odd videos."""
 
-import av
 import numpy as np
 import pytest
 
 from pipeline.config.extraction import DynamicConfig, ExtractionConfig, FacesConfig, SamplingConfig
 from pipeline.extraction.failures import ClipError
 from pipeline.extraction.observation import VideoObserver
-from tests.extraction.drawn_videos import draw_frames, write_video
+from tests.extraction.drawn_videos import draw_frames, remux, with_hole, write_video
 
 
 def num_seen(seen):
@@ -138,20 +137,8 @@ def test_steps_without_the_face_are_empty(observe, tmp_path, face_frames):
     assert [step is None for step in seen.steps] == [False] * 8 + [True] * 8
 
 
-def remuxed(clip, path):
-    """The clip with its index first, so that a part of it can be opened."""
-    options = {"movflags": "faststart"}
-    with av.open(str(clip)) as source, av.open(str(path), "w", options=options) as copy:
-        stream = copy.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(source.streams.video[0]):
-            if packet.dts is not None:
-                packet.stream = stream
-                copy.mux(packet)
-    return path
-
-
 def test_a_file_that_is_cut_is_used_as_far_as_it_goes_and_said(observe, tmp_path, clips):
-    content = remuxed(clips[0], tmp_path / "whole.mp4").read_bytes()
+    content = remux(clips[0], tmp_path / "whole.mp4").read_bytes()
     path = tmp_path / "cut.mp4"
     path.write_bytes(content[: int(len(content) * 0.7)])
     seen = observe(path)
@@ -162,7 +149,7 @@ def test_a_file_that_is_cut_is_used_as_far_as_it_goes_and_said(observe, tmp_path
 
 
 def test_a_file_of_which_most_is_missing_fails(observe, tmp_path, clips):
-    content = remuxed(clips[0], tmp_path / "whole.mp4").read_bytes()
+    content = remux(clips[0], tmp_path / "whole.mp4").read_bytes()
     path = tmp_path / "cut.mp4"
     path.write_bytes(content[: int(len(content) * 0.3)])
     with pytest.raises(ClipError, match="the file is cut"):
@@ -179,3 +166,40 @@ def test_a_hole_in_a_file_is_said_and_its_steps_are_empty(observe, tmp_path, cli
     assert seen.num_decoded < seen.num_wanted
     assert any("frames could be decoded" in warning for warning in seen.warnings)
     assert num_seen(seen) < 16
+
+
+def test_a_hole_that_the_decoder_conceals_is_said(observe, tmp_path, clips):
+    whole = remux(clips[0], tmp_path / "whole.mkv")
+    seen = observe(with_hole(whole, tmp_path / "hole.mkv", at=0.75, num_bytes=2048))
+    assert seen.num_decoded < seen.num_wanted
+    assert "damaged in 1 places" in seen.warnings[0]
+    assert "frames could be decoded" in seen.warnings[1]
+
+
+def test_a_hole_in_which_frames_are_lost_is_said(observe, tmp_path, clips):
+    whole = remux(clips[0], tmp_path / "whole.mkv")
+    seen = observe(with_hole(whole, tmp_path / "hole.mkv", at=0.5, num_bytes=300_000))
+    assert seen.timeline.coverage < 0.7
+    assert any("no frame for up to 6.0 s" in warning for warning in seen.warnings)
+
+
+def test_a_file_of_holes_fails(tmp_path, clips):
+    whole = remux(clips[0], tmp_path / "whole.mkv")
+    path = with_hole(whole, tmp_path / "hole.mkv", at=0.5, num_bytes=300_000)
+    config = ExtractionConfig(sampling=SamplingConfig(min_coverage=0.8))
+    with pytest.raises(ClipError, match=r"cover 61% of the 15.3 s .*the file has holes"):
+        VideoObserver(config, static_px=112, with_colour=False)(path)
+
+
+def test_motion_is_not_measured_over_a_stall(observe, tmp_path, face_frames):
+    ticks = [33 * number + 2500 * (number >= 24) for number in range(48)]
+    seen = observe(write_video(tmp_path / "a.mkv", face_frames, ticks=ticks))
+    far = [step.speeds is None for step in seen.steps]
+    assert 0 < sum(far) == seen.num_far < 16
+    assert any(f"no motion is measured at {sum(far)} of 16" in said for said in seen.warnings)
+
+
+def test_frames_a_second_apart_show_no_motion(observe, tmp_path, face_frames):
+    seen = observe(write_video(tmp_path / "a.mp4", face_frames[:20], rate=1))
+    assert num_seen(seen) == seen.num_far == 16
+    assert all(step.speeds is None for step in seen.steps)

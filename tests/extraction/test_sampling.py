@@ -2,9 +2,10 @@
 
 import hypothesis.strategies as st
 import numpy as np
+import pytest
 from hypothesis import given
 
-from pipeline.extraction.sampling import choose_instants, choose_windows, nearest
+from pipeline.extraction.sampling import are_motion, choose_instants, choose_windows, nearest
 
 TIMES = st.lists(st.integers(1, 400), min_size=1, max_size=200).map(
     lambda steps: np.cumsum([0, *steps]) / 1000
@@ -24,6 +25,17 @@ def test_instants_follow_time_and_not_frame_numbers():
 
 def test_a_clip_with_fewer_frames_than_steps_gives_each_frame_once():
     assert choose_instants(np.arange(3) / 30, 16).tolist() == [0, 1, 2]
+
+
+def test_centres_in_a_stall_move_to_its_edges_and_the_others_stay():
+    seconds = np.arange(300) / 30
+    seconds = np.concatenate([seconds[:150], seconds[150:] + 5])  # 5 s without a frame
+    chosen = seconds[choose_instants(seconds, 16)]
+    centres = (np.arange(16) + 0.5) * seconds[-1] / 16
+    outside = (centres < 4.9) | (centres > 10.1)
+    assert outside.sum() == 10
+    assert np.abs(chosen - centres)[outside].max() <= 0.1
+    assert np.abs(chosen - centres).max() < 2.6
 
 
 @given(seconds=TIMES, num_steps=st.integers(1, 32))
@@ -62,6 +74,38 @@ def test_a_window_at_the_end_is_moved_back_into_the_clip():
     seconds = np.arange(10) / 30
     windows = choose_windows(seconds, np.array([9]), num_pairs=2, pair_seconds=1 / 30)
     assert windows.tolist() == [[7, 8, 9]]
+
+
+def motion_at(rate, *, pair_seconds=1 / 30):
+    seconds = np.arange(20) / rate
+    windows = choose_windows(seconds, np.array([3, 12]), num_pairs=1, pair_seconds=pair_seconds)
+    return are_motion(seconds, windows, pair_seconds=pair_seconds).tolist()
+
+
+@pytest.mark.parametrize("rate", [60, 30, 12, 5])
+def test_frames_of_a_usual_rate_show_motion(rate):
+    assert motion_at(rate) == [True] * 2
+
+
+def test_frames_over_a_quarter_of_a_second_apart_show_none():
+    assert motion_at(4) == [True] * 2
+    assert motion_at(3) == [False] * 2
+    assert motion_at(1) == [False] * 2
+
+
+def test_pairs_that_are_asked_for_far_apart_are_taken():
+    assert motion_at(30, pair_seconds=0.5) == [True] * 2
+
+
+def test_a_pair_over_a_gap_shows_no_motion():
+    seconds = np.arange(20) / 30 + 2.5 * (np.arange(20) >= 10)
+    windows = choose_windows(seconds, np.array([7, 8, 9, 10]), num_pairs=2, pair_seconds=1 / 30)
+    near = are_motion(seconds, windows, pair_seconds=1 / 30)
+    assert near.tolist() == [True, False, False, True]
+
+
+def test_a_single_frame_shows_no_motion():
+    assert are_motion(np.zeros(1), np.zeros((1, 1), dtype=int), pair_seconds=1).tolist() == [False]
 
 
 def test_the_nearest_value_is_found_at_both_ends():

@@ -8,7 +8,16 @@ import pytest
 
 from pipeline.extraction.failures import ClipError
 from pipeline.extraction.video import read_timeline
-from tests.extraction.drawn_videos import decode_all, draw_frames, write_video
+from tests.extraction.drawn_videos import (
+    decode_all,
+    draw_frames,
+    draw_noise,
+    remux,
+    with_hole,
+    without_duration_tag,
+    write_video,
+    write_with_sound,
+)
 
 
 @pytest.fixture
@@ -62,6 +71,61 @@ def test_a_cut_file_covers_less_than_it_states(tmp_path):
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(content[: int(len(content) * 0.6)])
     assert 0.2 < read_timeline(cut).coverage < 0.8
+
+
+def test_frames_that_are_lost_in_the_middle_are_not_covered(tmp_path):
+    options = {"g": "15", "b": "2000000"}
+    whole = write_video(tmp_path / "a.webm", draw_noise(300), codec="libvpx", options=options)
+    num_bytes = int(0.4 * whole.stat().st_size)
+    holed = read_timeline(with_hole(whole, tmp_path / "b.webm", at=0.3, num_bytes=num_bytes))
+    assert holed.coverage == pytest.approx(len(holed.pts) / 300, abs=0.02)
+    assert holed.coverage < 0.65
+    assert holed.gaps.tolist() == [pytest.approx(10 * (1 - holed.coverage), abs=0.2)]
+    assert holed.num_damaged
+    assert read_timeline(whole).num_damaged == 0
+
+
+def test_a_stall_is_a_gap_and_no_damage(tmp_path):
+    ticks = [33 * number + 2500 * (number >= 30) for number in range(60)]
+    timeline = read_timeline(write_video(tmp_path / "a.mkv", draw_frames(60), ticks=ticks))
+    assert timeline.gaps.tolist() == [pytest.approx(2.533, abs=0.002)]
+    assert timeline.coverage == pytest.approx(2 / 4.5, abs=0.02)
+    assert timeline.num_damaged == 0
+
+
+def test_a_slow_clip_has_no_gaps(tmp_path):
+    timeline = read_timeline(write_video(tmp_path / "a.mp4", draw_frames(6), rate=1))
+    assert not len(timeline.gaps)
+    assert timeline.coverage == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("container", ["mkv", "mp4"])
+def test_a_hole_of_a_few_bytes_is_counted(tmp_path, clips, container):
+    whole = remux(clips[0], tmp_path / f"a.{container}")
+    holed = with_hole(whole, tmp_path / f"b.{container}", at=0.3, num_bytes=200)
+    assert read_timeline(whole).num_damaged == 0
+    assert read_timeline(holed).num_damaged == 1
+
+
+@pytest.mark.parametrize("sound_seconds", [3.3, 7.0])
+@pytest.mark.parametrize("is_tagged", [True, False])
+def test_sound_that_goes_on_longer_takes_nothing_from_the_video(tmp_path, sound_seconds, is_tagged):
+    path = write_with_sound(tmp_path / "a.webm", 90, sound_seconds=sound_seconds)
+    if not is_tagged:
+        path = without_duration_tag(path, tmp_path / "b.webm")
+    timeline = read_timeline(path)
+    assert timeline.duration_seconds == pytest.approx(3.0, abs=0.05)
+    assert timeline.coverage > 0.98
+
+
+@pytest.mark.parametrize("is_tagged", [True, False])
+def test_a_cut_file_with_sound_covers_less_than_it_states(tmp_path, is_tagged):
+    path = write_with_sound(tmp_path / "a.webm", 90, sound_seconds=3.0)
+    if not is_tagged:
+        path = without_duration_tag(path, tmp_path / "b.webm")
+    cut = tmp_path / "cut.webm"
+    cut.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.6)])
+    assert 0.4 < read_timeline(cut).coverage < 0.8
 
 
 def test_frames_that_an_edit_list_cuts_away_are_not_shown(tmp_path):
