@@ -46,7 +46,16 @@ def with_absolute_paths(config: ExperimentConfig) -> ExperimentConfig:
         name: str(Path(value).absolute()) if (value := getattr(config.data, name)) else ""
         for name in _PATHS
     }
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, **paths))
+    encoders: dict[str, Any] = {
+        name: str(Path(value).absolute())
+        for name in ("static_encoder", "dynamic_encoder")
+        if (value := getattr(config.model, name)).endswith(".keras")
+    }
+    return dataclasses.replace(
+        config,
+        data=dataclasses.replace(config.data, **paths),
+        model=dataclasses.replace(config.model, **encoders),
+    )
 
 
 def trainable_labels(features: FeatureSet) -> FloatArray:

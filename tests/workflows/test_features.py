@@ -79,3 +79,10 @@ def test_a_relative_path_is_opened_from_here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     paths = write_files(Path(), np.full((2, 5), 0.5))
     assert load(paths).num_clips == 2
+
+
+def test_the_file_of_an_encoder_is_found_from_any_directory(own_directory):
+    settings = {"model.static_encoder": "faces.keras", "model.dynamic_encoder": "conv"}
+    model = with_absolute_paths(load_config(None, settings)).model
+    assert model.static_encoder == str(own_directory / "faces.keras")
+    assert model.dynamic_encoder == "conv"
