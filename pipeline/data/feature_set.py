@@ -102,7 +102,7 @@ class FeatureSet:
         return self.labels
 
 
-def load_feature_set(features_dir: Path) -> FeatureSet:
+def load_feature_set(features_dir: Path, *, needs_group: bool = True) -> FeatureSet:
     """Load a directory: one feature set, or its shards in the order of their names.
 
     Features stay on disk; they are read once, in chunks, to check and to digest them.
@@ -110,6 +110,8 @@ def load_feature_set(features_dir: Path) -> FeatureSet:
     Args:
         features_dir: Holds `static.npy`, or sub-directories that do. Names that begin
             with a dot are left out, as unfinished writes have them.
+        needs_group: Whether a clips table without `group` is refused; without one each clip is
+            its own group.
 
     Raises:
         FeatureSetError: If the directory or a file in it breaks the contract.
@@ -126,7 +128,8 @@ def load_feature_set(features_dir: Path) -> FeatureSet:
             f"{features_dir}: holds no {STATIC_NAME}, neither itself nor in a sub-directory. "
             f"Check the path, or extract the features first."
         )
-    return _build([ShardPaths.of_directory(directory) for directory in directories])
+    paths = [ShardPaths.of_directory(directory) for directory in directories]
+    return _build(paths, needs_group=needs_group)
 
 
 def load_feature_files(
@@ -135,6 +138,7 @@ def load_feature_files(
     dynamic_features: Path,
     labels: Path | None = None,
     clips: Path | None = None,
+    needs_group: bool = True,
 ) -> FeatureSet:
     """Load a feature set whose files are given one by one.
 
@@ -145,6 +149,7 @@ def load_feature_files(
             the directory of both says what made them.
         labels: `.npy` file, shape (N, 5).
         clips: CSV table of the clips.
+        needs_group: Whether a table without `group` is refused.
 
     Raises:
         FeatureSetError: If a file breaks the contract.
@@ -152,7 +157,7 @@ def load_feature_files(
     paths = ShardPaths.of_files(
         static=static_features, dynamic=dynamic_features, labels=labels, clips=clips
     )
-    return _build([paths])
+    return _build([paths], needs_group=needs_group)
 
 
 def _is_shard(directory: Path) -> bool:
@@ -165,8 +170,8 @@ def _shard_directories(features_dir: Path) -> list[Path]:
     return sorted(path for path in visible if path.is_dir() and _is_shard(path))
 
 
-def _build(paths: Sequence[ShardPaths]) -> FeatureSet:
-    shards = [open_shard(each) for each in paths]
+def _build(paths: Sequence[ShardPaths], *, needs_group: bool) -> FeatureSet:
+    shards = [open_shard(each, needs_group=needs_group) for each in paths]
     check_agreement(shards)
     static = Stream(name="static", parts=tuple(shard.static for shard in shards))
     dynamic = Stream(name="dynamic", parts=tuple(shard.dynamic for shard in shards))
@@ -188,7 +193,10 @@ def _build(paths: Sequence[ShardPaths]) -> FeatureSet:
 
 
 def _concatenate_clips(shards: Sequence[Shard]) -> pd.DataFrame:
-    return pd.concat([shard.clips for shard in shards], ignore_index=True)
+    clips = pd.concat([shard.clips for shard in shards], ignore_index=True)
+    if "group" not in clips:
+        clips.insert(1, "group", clips["clip_id"])
+    return clips
 
 
 def _validated_digest(

@@ -9,12 +9,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from pipeline.core.arrays import FloatArray
+from pipeline.core.arrays import BoolArray, FloatArray
 from pipeline.core.errors import ModelError
 from pipeline.models.shapes import Shape
 
 SMALLEST_RELATIVE_DEVIATION = 1e-6
 """A deviation this small beside the mean is the rounding of float32, not a signal."""
+
+FAR = 1e4
+"""Standard deviations from the mean beyond which a feature is of no population like this one."""
 
 TINY = 1e-30
 """The inverse of a smaller deviation would leave the range of float32."""
@@ -69,6 +72,23 @@ class Standardize(keras.layers.Layer):
         self.mean.assign(mean)
         self.scale.assign(np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, deviation)))
 
+    def is_far(self, values: FloatArray, step_mask: BoolArray | None = None) -> BoolArray:
+        """Return which rows hold a feature that is `FAR` standard deviations off, or more.
+
+        Args:
+            values: Features, shape (B, D) or (B, T, D).
+            step_mask: True where a step is real, shape (B, T); others do not count.
+
+        Returns:
+            Shape (B,).
+        """
+        with np.errstate(over="ignore", invalid="ignore"):  # infinitely far is far
+            distance = np.abs((values - np.asarray(self.mean)) * np.asarray(self.scale))
+        steps = (distance >= FAR).any(axis=-1)
+        if steps.ndim == 1:
+            return np.asarray(steps)
+        return np.asarray((steps if step_mask is None else steps & step_mask).any(axis=1))
+
     def _checked(self, moment: str, values: FloatArray) -> FloatArray:
         values = np.asarray(values, dtype=np.float64)
         if values.shape != tuple(self.mean.shape):
@@ -90,3 +110,10 @@ class Standardize(keras.layers.Layer):
         if step_mask is None:
             return standardized
         return ops.where(ops.expand_dims(step_mask, -1), standardized, 0.0)
+
+
+def standardize_layers(network: keras.Model) -> dict[str, Standardize]:
+    """Return the layers that put the inputs of a model on one scale, by the name of the input."""
+    inputs = {tensor.name for tensor in getattr(network, "inputs", None) or ()}
+    named = {layer.name: layer for layer in network.layers if isinstance(layer, Standardize)}
+    return {name: named[f"{name}_standardize"] for name in inputs if f"{name}_standardize" in named}

@@ -57,6 +57,29 @@ def read_inputs(tensors: Sequence[Any], request: Any) -> list[FloatArray]:
     ]
 
 
+def refuse_far(network: Any, inputs: Sequence[FloatArray]) -> None:
+    """Refuse features that have nothing to do with those that a model was trained on.
+
+    Args:
+        network: The model; features that it does not standardize itself are not looked at.
+        inputs: Its inputs, as `read_inputs` returns them.
+
+    Raises:
+        RequestRefused: Naming the input and the first row.
+    """
+    from pipeline.models.standardize import FAR, standardize_layers  # Keras, which a server has
+
+    by_name = {tensor.name: each for tensor, each in zip(network.inputs, inputs, strict=True)}
+    for name, layer in standardize_layers(network).items():
+        mask = by_name.get(f"{name}{MASK_ENDING}")
+        is_far = layer.is_far(by_name[name], None if mask is None else mask > 0)
+        if is_far.any():
+            raise RequestRefused(
+                f"{name} of row {int(is_far.argmax())} lies {FAR:g} standard deviations or more "
+                "from the clips that the model was trained on"
+            )
+
+
 def _by_name(request: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     """Return the arrays of a request by name, all names known and none missing."""
     takes = "; ".join(_described(name, shape) for name, shape in shapes.items())

@@ -25,7 +25,7 @@ class ServedModel(mlflow.pyfunc.PythonModel):
         self._calibration = read_calibration(Path(calibration)) if calibration else uncalibrated()
 
     # MLflow makes a schema of the hint of `model_input`, and warns where it cannot; of an
-    # array it does not try to. What comes are arrays by name, as the signature says.
+    # array it does not try to. What comes are arrays by name.
     def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> Any:
         """Return scores of shape (N, K) for the named inputs that `read_inputs` accepts.
 
@@ -35,10 +35,11 @@ class ServedModel(mlflow.pyfunc.PythonModel):
         Raises:
             RequestRefused: If an input cannot be scored; a server answers with status 400.
         """
-        from pipeline.tracking.served_inputs import read_inputs
+        from pipeline.tracking.served_inputs import read_inputs, refuse_far
 
         del context
         inputs = read_inputs(self._model.inputs, model_input)
+        refuse_far(self._model, inputs)
         scores = self._model.predict(inputs, verbose=0)
         if not (params or {}).get("intervals"):
             return scores

@@ -162,7 +162,8 @@ def _evaluate(
     if doubt := trained.encoder_doubt(features):
         _logger.warning("%s", doubt)
     refuse_unknown_columns(features, by)
-    rows = _rows_of(features, trained, split)
+    known = _recognised(trained, features)
+    rows = _rows_of(features, trained, known, split)
     columns = _columns(features, rows, by or _known(features, trained.config.evaluation.by))
     scores = score(trained.network, load_baselines(trained.home.baselines_path), features, rows)
     report = _write(
@@ -171,12 +172,10 @@ def _evaluate(
         split,
         trained.config,
         by=columns,
-        group_overlap=_overlap_with_training(features, rows, trained.split),
-        intervals=judge_evaluated(
-            trained.calibration, scores.predictions, trained.split, trained.config
-        ),
+        group_overlap=_overlap_with_training(features, rows, known),
+        intervals=judge_evaluated(trained.calibration, scores.predictions, known, trained.config),
     )
-    training_clips = trained.split.loc[trained.split["split"] == "train", "clip_id"]
+    training_clips = known.loc[known["split"] == "train", "clip_id"]
     return Evaluation(
         report=report,
         report_path=into.evaluation_path,
@@ -244,11 +243,28 @@ def _interval_metrics(report: EvaluationReport) -> dict[str, float]:
     }
 
 
-def _rows_of(features: FeatureSet, trained: TrainedModel, split: str) -> IntArray:
+def _recognised(trained: TrainedModel, features: FeatureSet) -> pd.DataFrame:
+    """Return the split of the training; none of it where its clips cannot be told in a set.
+
+    Clips without a table are numbered, and the numbers of another set are of other clips.
+    """
+    if features.has_groups or features.digest == trained.digest:
+        return trained.split
+    _logger.warning(
+        "%s: has no table of clips, so nobody can tell which of them the model was trained on; "
+        "all count as new. Add clips.csv, or give it with --clips.",
+        features.sources[0].parent,
+    )
+    return trained.split.iloc[:0]
+
+
+def _rows_of(
+    features: FeatureSet, trained: TrainedModel, known: pd.DataFrame, split: str
+) -> IntArray:
     """Return the clips of a split: as the run split them, else as the clip table says."""
     if split == "all":
         return np.arange(features.num_clips)
-    sides = dict(zip(trained.split["clip_id"], trained.split["split"], strict=True))
+    sides = dict(zip(known["clip_id"], known["split"], strict=True))
     column = features.split_column
     side = [
         sides.get(clip_id, column[row] if column is not None else "")

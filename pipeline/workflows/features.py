@@ -15,8 +15,12 @@ from pipeline.data.synthetic import ensure_synthetic_set
 _PATHS = ("features_dir", "static_features", "dynamic_features", "labels", "clips")
 
 
-def open_features(data: DataConfig) -> FeatureSet:
+def open_features(data: DataConfig, *, needs_group: bool = True) -> FeatureSet:
     """Load and validate the feature set; the built-in one is generated when it is missing.
+
+    Args:
+        data: What names it.
+        needs_group: Whether a clips table without `group` is refused.
 
     Raises:
         ConfigError: If the configuration names no features.
@@ -26,7 +30,7 @@ def open_features(data: DataConfig) -> FeatureSet:
         path = Path(data.features_dir)
         if data.synthetic is not None:
             ensure_synthetic_set(path, data.synthetic)
-        return load_feature_set(path)
+        return load_feature_set(path, needs_group=needs_group)
     if not (data.static_features and data.dynamic_features):
         raise ConfigError(
             "No features are given: name a feature set with --features_dir DIR, or its files "
@@ -37,6 +41,7 @@ def open_features(data: DataConfig) -> FeatureSet:
         dynamic_features=Path(data.dynamic_features),
         labels=Path(data.labels) if data.labels else None,
         clips=Path(data.clips) if data.clips else None,
+        needs_group=needs_group,
     )
 
 

@@ -14,12 +14,19 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config.schema import DataConfig
+from pipeline.core.arrays import IntArray
 from pipeline.core.run_directory import open_run_directory
 from pipeline.data.encoder import refuse_other_encoder
 from pipeline.data.feature_set import FeatureSet
 from pipeline.evaluation.score_table import check_table_path, score_table, write_table
+from pipeline.models.standardize import FAR, standardize_layers
 from pipeline.workflows.clip_attention import attention_table, refuse_unexplainable
 from pipeline.workflows.features import open_features
+from pipeline.workflows.prediction_files import (
+    refuse_files_of_run,
+    refuse_one_file_for_both,
+    refuse_sources,
+)
 from pipeline.workflows.recordings import Recordings, extract_as_trained
 from pipeline.workflows.scoring import predict, refuse_unscorable
 from pipeline.workflows.trained_model import (
@@ -68,11 +75,16 @@ def predict_clips(
         PipelineError: If the model or the clips cannot be used, or were made for each other
             in no way.
     """
-    for path in (output, explain):
-        if path is not None:
-            check_table_path(path)
+    outputs = [path for path in (output, explain) if path is not None]
+    for path in outputs:
+        check_table_path(path)
+    refuse_one_file_for_both(output, explain)
+    if isinstance(clips, Recordings):
+        refuse_sources(outputs, clips.directories)
     trained = _open_model(run_dir, model_uri)
+    refuse_files_of_run(outputs, trained.home)
     with _features_of(clips, trained) as (features, failures):
+        refuse_sources(outputs, features.sources)
         refuse_other_encoder(features, trained.encoder)
         refuse_unscorable(trained.network, features)
         if explain is not None:
@@ -105,7 +117,7 @@ def _features_of(
 ) -> Iterator[tuple[FeatureSet, tuple[str, ...]]]:
     """Yield the features of clips, and why some have none; temporary files go at the end."""
     if isinstance(clips, DataConfig):
-        yield open_features(clips), ()
+        yield open_features(clips, needs_group=False), ()
         return
     with contextlib.ExitStack() as stack:
         work_dir = clips.work_dir or Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -115,7 +127,29 @@ def _features_of(
 
 def _warn(trained: TrainedModel, features: FeatureSet) -> None:
     """Say what nobody can promise of these scores."""
+    for name, far in _far_clips(trained, features).items():
+        _logger.warning(
+            "%s: the %s features of %d clips, %s the first, lie %g standard deviations or more "
+            "from those that the model was trained on. Their scores mean nothing; look at how "
+            "these features were made.",
+            *(features.sources[0].parent, name, len(far), features.clip_ids[far[0]], FAR),
+        )
     if trained.calibration.warning:
         _logger.warning("%s", trained.calibration.warning)
     if doubt := trained.encoder_doubt(features):
         _logger.warning("%s", doubt)
+
+
+def _far_clips(trained: TrainedModel, features: FeatureSet) -> dict[str, IntArray]:
+    """Return, of each stream that has such, the rows of clips beyond all that was trained on."""
+    layers = standardize_layers(trained.network)
+    found: dict[str, IntArray] = {}
+    for stream in (features.static, features.dynamic):
+        if stream.name in layers:
+            is_far = [
+                layers[stream.name].is_far(values, stream.read_mask(rows))
+                for rows, values in stream.chunks()
+            ]
+            if (far := np.flatnonzero(np.concatenate(is_far))).size:
+                found[stream.name] = far
+    return found

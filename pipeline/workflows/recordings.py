@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pydantic
 
 from pipeline.config.extraction import ExtractionConfig
-from pipeline.core.errors import ModelError
+from pipeline.core.errors import ExtractionError, ModelError
 from pipeline.extraction.run import DEFAULT_WORKERS, extract_features
+
+FEATURES_NAME: Final = "features"
+"""The directory of the features within that which a user gives for them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +28,12 @@ class Recordings:
     """Where the features are kept; in a temporary directory unless given."""
     num_workers: int | None = None
     """Processes that extract; as many as `extract` takes unless given."""
+
+    @property
+    def directories(self) -> tuple[Path, ...]:
+        """Where there are arrays and tables: crops, flow, and the features that are kept."""
+        kept = self.work_dir and self.work_dir / FEATURES_NAME
+        return tuple(path for path in (self.face_dir, self.flow_dir, kept) if path is not None)
 
 
 def extract_as_trained(
@@ -45,14 +54,18 @@ def extract_as_trained(
         PipelineError: If the model does not say how, or nothing can be extracted.
     """
     config = extraction_config(settings)
-    outcome = extract_features(
-        videos_dir=recordings.videos_dir,
-        face_dir=recordings.face_dir,
-        flow_dir=recordings.flow_dir,
-        features_dir=work_dir / "features",
-        config=config,
-        num_workers=recordings.num_workers or DEFAULT_WORKERS,
-    )
+    try:
+        outcome = extract_features(
+            videos_dir=recordings.videos_dir,
+            face_dir=recordings.face_dir,
+            flow_dir=recordings.flow_dir,
+            features_dir=work_dir / FEATURES_NAME,
+            config=config,
+            num_workers=recordings.num_workers or DEFAULT_WORKERS,
+        )
+    except ExtractionError as error:
+        # Here the directory of the features follows from another option.
+        raise ExtractionError(str(error).replace("--features_dir", "--work_dir")) from error
     failures = (f"{clip.clip_id}: {clip.stage}: {clip.reason}" for clip in outcome.failed)
     return outcome.features_dir, tuple(failures)
 

@@ -54,6 +54,14 @@ def test_without_a_table_each_clip_is_its_own_group(write_files):
     assert feature_set.clip_ids[3] == "row-000003"
 
 
+def test_without_a_column_group_each_clip_is_its_own_where_none_is_needed(write_files):
+    features_dir = write_files(clips__csv=pd.DataFrame({"clip_id": list("abcd")}))
+    with pytest.raises(FeatureSetError, match="no column group"):
+        load_feature_set(features_dir)
+    features = load_feature_set(features_dir, needs_group=False)
+    assert features.groups.tolist() == features.clip_ids.tolist() == list("abcd")
+
+
 def test_the_split_column_is_offered_where_there_is_one(write_files):
     ids = ["a", "b", "c", "d"]
     sides = ["train", "train", "validation", "test"]

@@ -234,6 +234,59 @@ def test_what_cannot_be_done_is_refused_in_one_line(
     assert words in line
 
 
+@pytest.mark.parametrize(
+    ("output", "explain"),
+    [
+        ("o/same.csv", "o/same.csv"),
+        ("clips/static.npy", "a.csv"),
+        ("a.csv", "clips/clips.csv"),
+        ("run/split.csv", "a.csv"),
+    ],
+)
+def test_nothing_that_is_read_is_lost_to_what_is_written(
+    run_here, trained_dir, clips, tmp_path, output, explain
+):
+    run_dir = shutil.copytree(trained_dir, tmp_path / "run")
+    before = {path: path.read_bytes() for path in [*clips.iterdir(), run_dir / "split.csv"]}
+    finished = run_here(
+        *("predict", "--run_dir", "run", "--features_dir", "clips"),
+        *("--output", output, "--explain", explain),
+        cwd=tmp_path,
+    )
+    assert finished.status == 2
+    (line,) = finished.err.splitlines()
+    assert "Give " in line
+    assert {path: path.read_bytes() for path in before} == before
+    assert not (tmp_path / "a.csv").exists()
+    assert not (tmp_path / "o").exists()
+
+
+def test_clips_need_no_group_to_be_scored(run_here, trained_dir, clips, tmp_path):
+    table = read(clips / "clips.csv")
+    arguments = ("predict", "--run_dir", trained_dir, "--features_dir", clips, "--output")
+    assert run_here(*arguments, "with.csv", cwd=tmp_path).status == 0
+    table[["clip_id"]].to_csv(clips / "clips.csv", index=False)
+    finished = run_here(*arguments, "without.csv", cwd=tmp_path)
+    assert (finished.status, finished.err) == (0, "")
+    assert (tmp_path / "with.csv").read_text() == (tmp_path / "without.csv").read_text()
+
+
+def test_features_far_from_all_that_was_trained_on_are_scored_with_a_warning(
+    run_here, trained_dir, clips, tmp_path, caplog
+):
+    dynamic = np.load(clips / "dynamic.npy")
+    dynamic[[4, 7]] = 1e37
+    np.save(clips / "dynamic.npy", dynamic)
+    finished = run_here(
+        *("predict", "--run_dir", trained_dir, "--features_dir", clips, "--output", "a.csv"),
+        cwd=tmp_path,
+    )
+    assert finished.status == 0
+    fourth = read(clips / "clips.csv")["clip_id"][4]
+    assert f"the dynamic features of 2 clips, {fourth} the first, lie 10000" in caplog.text
+    assert "the static features" not in caplog.text
+
+
 def test_recordings_need_a_model_that_says_how_its_features_were_made(run_here, first, tmp_path):
     (tmp_path / "videos").mkdir()
     finished = run_here(

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pipeline.core.errors import ModelError
-from pipeline.models.standardize import Standardize
+from pipeline.models.standardize import Standardize, standardize_layers
 from tests.models.layer_checks import check_layer
 
 
@@ -65,6 +65,37 @@ def test_padding_is_replaced_by_zeros(garbage):
     features = np.array([[[2.0], [garbage]]], dtype="float32")
     outputs = Standardize()(features, step_mask=np.array([[True, False]]))
     np.testing.assert_array_equal(outputs, [[[2.0], [0.0]]])
+
+
+def test_rows_that_are_far_from_the_training_rows_are_told():
+    layer = adapted([10.0, 5.0], [4.0, 0.0])
+    rows = np.array([[10, 5], [10 + 1.9e4, 5], [10 + 2.1e4, 5], [-3e4, 5], [10, 1e37], [1e37, 5]])
+    found = layer.is_far(rows.astype(np.float32))
+    # The second feature was constant: whatever it is now, the model does not see it.
+    assert found.tolist() == [False, False, True, True, False, True]
+
+
+def test_what_padding_holds_is_not_far():
+    layer = adapted([0.0], [1.0])
+    steps = np.array([[[0.0], [1e37]], [[1e37], [0.0]]], np.float32)
+    mask = np.array([[True, False], [True, False]])
+    assert layer.is_far(steps).tolist() == [True, True]
+    assert layer.is_far(steps, mask).tolist() == [False, True]
+
+
+def test_the_layers_of_a_model_are_found_by_its_inputs():
+    import keras
+
+    from pipeline.models.complete_personality_model import CompletePersonalityModel
+
+    network = CompletePersonalityModel(3, 4, fusion_dim=8, num_heads=2)
+    layers = standardize_layers(network)
+    assert {name: layer.name for name, layer in layers.items()} == {
+        "static": "static_standardize",
+        "dynamic": "dynamic_standardize",
+    }
+    mine = keras.Input((3,), name="static")
+    assert standardize_layers(keras.Model(mine, keras.layers.Dense(5)(mine))) == {}
 
 
 def test_making_the_layer_trainable_leaves_the_statistics_out():

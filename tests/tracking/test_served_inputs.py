@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.tracking.served_inputs import RequestRefused, read_inputs
+from pipeline.tracking.served_inputs import RequestRefused, read_inputs, refuse_far
 
 TENSORS = [
     SimpleNamespace(name="static", shape=(None, 3, 2)),
@@ -90,6 +90,21 @@ def test_a_request_that_lacks_something_is_told_what_the_model_takes(request_, w
     with pytest.raises(RequestRefused) as refusal:
         read_inputs(TENSORS, request_)
     assert words in str(refusal.value)
+
+
+def test_what_lies_far_from_the_training_clips_is_refused_but_not_as_padding():
+    from pipeline.models.complete_personality_model import CompletePersonalityModel
+
+    network = CompletePersonalityModel(
+        2, 4, fusion_dim=8, num_heads=2, static_steps=3, static_masked=True
+    )
+    static = STATIC.astype(np.float32)
+    static[1, 2] = 1e37  # the mask says that nothing is there
+    request = {**REQUEST, "static": static}
+    refuse_far(network, read_inputs(network.inputs, request))
+    whole = {**request, "static_mask": np.ones((2, 3))}
+    with pytest.raises(RequestRefused, match="static of row 1 lies 10000 standard deviations"):
+        refuse_far(network, read_inputs(network.inputs, whole))
 
 
 def test_the_answer_of_a_server_is_the_reason_and_not_the_request():

@@ -206,6 +206,10 @@ BAD = {
         lambda inputs: as_json({**inputs, "dynamic": np.full((2, 4), 1e300)}),
         "dynamic holds a value that is not a finite number",
     ),
+    "a value that is absurd": (
+        lambda inputs: as_json({**inputs, "dynamic": np.full((2, 4), 1e37)}),
+        "dynamic of row 0 lies 10000 standard deviations or more from the clips",
+    ),
     "a mask of other numbers": (
         lambda inputs: as_json({**inputs, "static_mask": np.full((2, 5), 7.5)}),
         "static_mask holds 7.5",

@@ -68,6 +68,49 @@ def test_clips_of_no_split_are_refused(run_dir, other_set):
         evaluate(run_dir, data, split="validation")
 
 
+@pytest.fixture(scope="module")
+def numbered(make_config, small_features, tmp_path_factory):
+    """A run that was trained on features without a table, and another set without one."""
+    from pipeline.workflows.training_run import run_training
+
+    directory = tmp_path_factory.mktemp("numbered")
+    for name in ("v1", "v2"):
+        shutil.copytree(small_features, directory / name)
+        (directory / name / "clips.csv").unlink()
+    static = np.load(directory / "v2" / "static.npy")
+    np.save(directory / "v2" / "static.npy", static[::-1])
+    config = make_config(data__features_dir=str(directory / "v1"))
+    run_dir = run_training(config, run_dir=directory / "run").run.path
+    return run_dir, make_config(data__features_dir=str(directory / "v2")).data
+
+
+def test_numbered_clips_of_another_set_are_all_new(numbered, own_directory, caplog):
+    run_dir, other = numbered
+    evaluation = evaluate(run_dir, other, split="all")
+    assert evaluation.num_training_clips == 0
+    assert evaluation.report.group_overlap["train/evaluated"] == {
+        "shared_groups": 0,
+        "shared_clips": 0.0,
+    }
+    assert evaluation.report.intervals.num_groups == 60
+    assert "nobody can tell which of them the model was trained on" in caplog.text
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_numbered_clips_of_another_set_are_of_no_split(numbered, own_directory, split):
+    run_dir, other = numbered
+    with pytest.raises(SplitError, match=f"no clip belongs to the split {split}"):
+        evaluate(run_dir, other, split=split)
+
+
+def test_numbered_clips_of_the_same_set_are_known(numbered, own_directory, caplog):
+    run_dir, _ = numbered
+    trained_on = evaluate(run_dir, None, split="all").num_training_clips
+    held_out = evaluate(run_dir, None, split="validation").report.num_clips
+    assert trained_on + held_out == 60
+    assert "nobody can tell" not in caplog.text
+
+
 def test_clips_without_labels_cannot_be_judged(run_dir, other_set):
     path, data = other_set
     (path / "labels.npy").unlink()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config.extraction import ExtractionConfig, SamplingConfig
-from pipeline.core.errors import ModelError
+from pipeline.core.errors import ExtractionError, ModelError
 from pipeline.workflows.recordings import Recordings, extract_as_trained, extraction_config
 
 
@@ -47,6 +47,21 @@ def test_videos_are_extracted_with_the_settings_of_the_model(calls, tmp_path):
     assert (call["videos_dir"], call["face_dir"], call["flow_dir"]) == (Path("videos"), None, None)
     assert features_dir == tmp_path / "features"
     assert failures == ("b.mp4: face: none was found",)
+
+
+def test_a_refusal_names_the_option_that_was_given(monkeypatch, tmp_path):
+    def extract_features(**_):
+        raise ExtractionError("wk/features: holds other clips. Give another --features_dir.")
+
+    monkeypatch.setattr("pipeline.workflows.recordings.extract_features", extract_features)
+    with pytest.raises(ExtractionError, match=r"Give another --work_dir\.$"):
+        extract_as_trained(Recordings(videos_dir=Path("v")), SETTINGS, tmp_path)
+
+
+def test_the_directories_that_hold_arrays_are_known():
+    recordings = Recordings(face_dir=Path("faces"), flow_dir=Path("flow"), work_dir=Path("wk"))
+    assert recordings.directories == (Path("faces"), Path("flow"), Path("wk/features"))
+    assert Recordings(videos_dir=Path("videos")).directories == ()
 
 
 def test_crops_and_flow_are_handed_on(calls, tmp_path):
