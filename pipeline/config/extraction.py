@@ -26,7 +26,8 @@ class SamplingConfig:
     num_steps: int = 16
     """Instants a clip, the centres of as many equal parts of its whole duration."""
     pair_seconds: float = 1 / 30
-    """Time from a frame to the next one of a flow pair, in seconds; the nearest frame is taken."""
+    """Time from a frame to the next one of a flow pair, in seconds; the nearest frame is taken.
+    Frames much further apart show no motion: such a pair is masked."""
     min_coverage: float = 0.5
     """Least share of the stated duration, and of the wanted frames, that must be there."""
 
