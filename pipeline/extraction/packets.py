@@ -134,6 +134,8 @@ def _has_hole(data: bytes) -> bool:
 
 def _has_broken_units(data: bytes, prefix_bytes: int) -> bool:
     """Return whether a packet is no sequence of whole NAL units behind their lengths."""
+    if not any(data):
+        return True
     at = 0
     while at + prefix_bytes <= len(data):
         begin = at + prefix_bytes

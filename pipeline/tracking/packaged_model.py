@@ -94,7 +94,7 @@ def _log_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
         model_id=model.model_id,
         python_model=str(Path(__file__).with_name("served_model.py")),
         artifacts={name: str(path) for name, path in artifacts.items() if path.exists()},
-        signature=_signature(),
+        signature=_signature(example),
         metadata={"inputs": _describe_inputs(example)},
         input_example=example,
         code_paths=[str(Path(pipeline.__file__).parent)],
@@ -149,16 +149,22 @@ def log_evaluation(uri: str, paths: Mapping[str, Path], metrics: Mapping[str, fl
     return None
 
 
-def _signature() -> ModelSignature:
-    """Return the scores that come out, and the parameter that adds their intervals.
-
-    The inputs are not among it: MLflow has no optional tensors, drops the inputs that a schema
-    does not name without a word, and answers what does not fit one with the whole request. The
-    model checks them itself, and the metadata describe them.
-    """
+def _signature(example: Mapping[str, FloatArray]) -> ModelSignature:
+    """Return what goes in and comes out, and the parameter that adds intervals."""
+    inputs = [
+        TensorSpec(np.dtype("float32"), (-1, *array.shape[1:]), name)
+        for name, array in example.items()
+    ]
     output = TensorSpec(np.dtype("float32"), (-1, NUM_TRAITS))
     with_intervals = ParamSpec("intervals", DataType.boolean, default=False)
-    return ModelSignature(outputs=Schema([output]), params=ParamSchema([with_intervals]))
+    signature = ModelSignature(
+        inputs=Schema(inputs), outputs=Schema([output]), params=ParamSchema([with_intervals])
+    )
+    # Leaves it to the model to check its inputs. MLflow has no optional tensors, drops inputs
+    # that a schema does not name without a word, and answers what does not fit with the whole
+    # request.
+    signature._is_signature_from_type_hint = True  # noqa: SLF001
+    return signature
 
 
 def _describe_inputs(example: Mapping[str, FloatArray]) -> dict[str, Any]:

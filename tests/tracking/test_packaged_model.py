@@ -138,6 +138,7 @@ def test_the_model_says_what_it_takes_and_what_it_gives(model_uri):
         "dynamic": {"shape": [-1, 4], "required": True},
         "static_mask": {"shape": [-1, 5], "required": False},
     }
+    assert [tensor.name for tensor in info.signature.inputs][:2] == ["static", "dynamic"]
     assert [parameter.name for parameter in info.signature.params] == ["intervals"]
     assert [tensor.shape for tensor in info.signature.outputs] == [(-1, 5)]
     assert f"runs:/{info.run_id}/model" == model_uri

@@ -151,15 +151,6 @@ def test_a_request_is_answered_with_the_scores_of_the_model(address, inputs, net
     )
 
 
-def test_clips_one_by_one_are_answered_the_same(address, inputs, network):
-    clips = [{name: values[row].tolist() for name, values in inputs.items()} for row in range(2)]
-    status, answer = ask(address, {"instances": clips})
-    assert status == 200
-    np.testing.assert_allclose(
-        answer["predictions"], network.predict(inputs, verbose=0), rtol=0, atol=1e-7
-    )
-
-
 def test_intervals_are_given_where_they_are_asked_for(address, inputs, network, calibration):
     status, answer = ask(address, {**as_json(inputs), "params": {"intervals": True}})
     assert status == 200
@@ -232,9 +223,13 @@ BAD = {
     ),
     "a table": (
         lambda _: {"dataframe_split": {"columns": ["a"], "data": [[1]]}},
+        "must be a dictionary with 'inputs' key",
+    ),
+    "another input": (
+        lambda inputs: as_json({**inputs, "a": inputs["static"]}),
         "the model takes no 'a'",
     ),
-    "clips without names": (lambda _: {"instances": [[1, 2]]}, "the inputs have no names"),
+    "clips without names": (lambda _: {"inputs": [[1, 2]]}, "the inputs have no names"),
     "no inputs": (lambda _: {"clips": []}, "inputs"),
 }
 
