@@ -38,7 +38,6 @@ def add_colour_bar(
     place.tick_params(length=2)
     place.grid(visible=False)
     place.set_ylabel(f"{objective.label}, darker is better", size="small")
-    place.yaxis.set_label_coords(5.6, 0.5)
 
 
 def _colour_map(shown: ShownRange) -> Colormap:
