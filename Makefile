@@ -25,11 +25,14 @@ ui: setup ## Show the runs in MLflow's web interface.
 
 .PHONY: test
 test: $(VENV)/.development ## Run all tests.
-	python -m pytest -n 2 --dist loadfile
+	python -m pytest $(PARALLEL)
 
 .PHONY: unit
 unit: $(VENV)/.development ## Run the tests that take a minute together.
-	python -m pytest -n 2 --dist loadfile -m "not slow"
+	python -m pytest $(PARALLEL) -m "not slow"
+
+# A file stays in one process, for its fixtures; the order is that of tests/conftest.py.
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: check
 check: $(VENV)/.development ## Check style, types and layers.
