@@ -31,7 +31,8 @@ def load_config(
     Args:
         path: YAML file; None starts from the defaults.
         overrides: Values by dotted name, e.g. `{"training.num_epochs": "20"}`; text
-            is read as YAML, unless the setting is a text itself.
+            is read as YAML, unless the setting is a text itself; a list may be given as its
+            entries, between commas.
 
     Raises:
         ConfigError: If the file is missing or malformed, a key is unknown (the
@@ -183,7 +184,10 @@ def _apply_override(schema: Any, values: dict[str, Any], name: str, value: Any) 
         target = target[key]
     # YAML would read a name such as `007` or `2024-01-05` as something else than a text.
     is_parsed = isinstance(value, str) and value and schema is not str
-    target[keys[-1]] = _parse(name, value) if is_parsed else value
+    parsed = _parse(name, value) if is_parsed else value
+    if isinstance(parsed, str) and typing.get_origin(schema) is tuple:
+        parsed = [part.strip() for part in parsed.split(",") if part.strip()]
+    target[keys[-1]] = parsed
 
 
 def _parse(name: str, value: str) -> Any:

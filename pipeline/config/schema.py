@@ -7,7 +7,7 @@ against these classes by `pipeline.config.loading`; nothing else holds a default
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from pipeline.config.guards import above_zero, at_least, within
 from pipeline.config.search import SearchConfig
@@ -16,6 +16,9 @@ from pipeline.core.errors import ConfigError
 Fusion = Literal["cross_attention", "concat", "gated", "late", "static_only", "dynamic_only"]
 LossName = Literal["mae", "mse", "huber", "ccc"]
 _CHECKS = {"extra": "forbid", "coerce_numbers_to_str": True, "allow_inf_nan": False}
+
+LARGEST_SEED: Final = 2**32 - 1
+"""NumPy's older generator, which Keras and scikit-learn seed, takes no more."""
 
 Monitor = Literal["loss", "accuracy", "mae", "mse", "r2", "pcc", "ccc"]
 
@@ -297,7 +300,7 @@ class ExperimentConfig:
     description: str = ""
     """What the experiment is for; becomes the description of the MLflow run."""
     seed: int = 0
-    """Seed of every random stream."""
+    """Seed of every random stream, below 2**32."""
     data: DataConfig = field(default_factory=DataConfig)
     """Clips and splits."""
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -312,7 +315,7 @@ class ExperimentConfig:
     """The search for better settings; `train` does not look at it."""
 
     def __post_init__(self) -> None:
-        at_least("seed", self.seed, 0)
+        within("seed", self.seed, 0, LARGEST_SEED)
 
 
 def to_dict(config: ExperimentConfig) -> dict[str, Any]:

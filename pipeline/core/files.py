@@ -5,15 +5,19 @@ import hashlib
 import json
 import math
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.errors import PipelineError
+
+_TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}(\..*)?")
+"""What `atomic_path` calls a file that is being written."""
 
 
 @contextlib.contextmanager
@@ -34,6 +38,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
         _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(directory: Path) -> None:
+    """Remove the temporary files that a kill has left in a directory that nobody writes to."""
+    for path in directory.rglob(".*"):
+        if _TEMPORARY.fullmatch(path.name) and path.is_file():
+            path.unlink()
 
 
 def why_unwritable(path: Path) -> str:

@@ -12,6 +12,7 @@ from typing import Final
 import filelock
 
 from pipeline.core.errors import RunError
+from pipeline.core.files import remove_unfinished
 
 RUNS_DIR: Final = Path("runs")
 """Where runs are kept that were given no directory."""
@@ -150,6 +151,16 @@ class RunDirectory:
                 run = RunDirectory(path)
                 yield run
                 yield from run.nested()
+
+    def remove_unfinished(self) -> None:
+        """Remove what a kill has left half written in folders, which MLflow is given whole.
+
+        Only for who holds the directory; runs inside of it are held by others.
+        """
+        inside = (self.folds_dir, self.trials_dir, self.refits_dir)
+        for folder in self.path.iterdir():
+            if folder.is_dir() and folder not in inside:
+                remove_unfinished(folder)
 
     def predictions_path(self, split: str) -> Path:
         """The predictions of one split, one row a clip."""

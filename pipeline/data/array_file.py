@@ -1,6 +1,7 @@
 """Open `.npy` files as memory maps: checked first, and never unpickled."""
 
 import math
+import tokenize
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -63,7 +64,8 @@ def _read_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]
         raise FeatureSetError(
             f"{path}: there is no such file. Check the path, or save the array there."
         ) from None
-    except (OSError, ValueError) as error:
+    # NumPy reads a header as Python, and again by its tokens where that fails.
+    except (OSError, ValueError, SyntaxError, tokenize.TokenError) as error:
         reason = " ".join(str(error).split())[:200]
         raise FeatureSetError(
             f"{path}: is not a .npy file ({reason}). Write it with `numpy.save`."

@@ -54,7 +54,12 @@ class Split:
 
 
 def split_feature_set(
-    feature_set: FeatureSet, *, validation_fraction: float, test_fraction: float = 0.0, seed: int
+    feature_set: FeatureSet,
+    *,
+    validation_fraction: float,
+    test_fraction: float = 0.0,
+    seed: int,
+    needs_validation: bool = True,
 ) -> Split:
     """Split a feature set by its `split` column, or else by group.
 
@@ -66,6 +71,7 @@ def split_feature_set(
         validation_fraction: Share of the rows to hold out for validation, in [0, 1).
         test_fraction: Share of the rows to hold out for the test, in [0, 1).
         seed: Seed of the experiment.
+        needs_validation: Whether a split that holds no clips out for validation is refused.
 
     Returns:
         Rows of every clip, each on one side.
@@ -93,7 +99,7 @@ def split_feature_set(
         fractions={"test": test_fraction, "validation": validation_fraction},
         generator=seeds.generator(seed, "split"),
     )
-    return _split_of(sides)
+    return _split_of(sides) if needs_validation else Split(**sides)
 
 
 def split_by_group(

@@ -3,7 +3,7 @@
 Shapes: N clips, K = 5 traits.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -228,14 +228,23 @@ def _columns(by: Mapping[str, Sequence[Any]], *, num_clips: int) -> dict[str, An
         if len(values) != num_clips:
             raise ValueError(f"column {column!r} has {len(values)} values for {num_clips} clips")
         names = [MISSING if pd.isna(value) or value == "" else str(value) for value in values]
-        num_values = len(set(names))
-        if num_values > MAX_VALUES:
-            raise PipelineError(
-                f"column {column!r} has {num_values} distinct values, at most {MAX_VALUES} can be "
-                "broken down. Bin it first (e.g. ages into ranges), or leave it out."
-            )
+        refuse_many_values(column, names)
         columns[column] = np.asarray(names, dtype=np.str_)
     return columns
+
+
+def refuse_many_values(column: str, values: Iterable[str]) -> None:
+    """Refuse to break down by a column that is rather a list of clips.
+
+    Raises:
+        PipelineError: If it has more than 50 distinct values.
+    """
+    num_values = len(set(values))
+    if num_values > MAX_VALUES:
+        raise PipelineError(
+            f"column {column!r} has {num_values} distinct values, at most {MAX_VALUES} can be "
+            "broken down. Bin it first (e.g. ages into ranges), or leave it out."
+        )
 
 
 def _intervals_to_json(intervals: Intervals) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
@@ -40,6 +41,7 @@ from pipeline.tracking.link import Link, read_link, write_link
 from pipeline.tracking.mirror import deliver_rest
 from pipeline.tracking.store import print_no_addresses, tracking_uri
 from pipeline.training.quiet import import_tensorflow_quietly
+from pipeline.workflows.evaluation_run import refuse_unusable_columns
 from pipeline.workflows.features import open_features, trainable_labels, with_absolute_paths
 from pipeline.workflows.search_illustration import illustrate_search
 from pipeline.workflows.session import Session, open_session, with_run_name
@@ -107,6 +109,8 @@ def run_search(config: ExperimentConfig, space_path: Path, options: SearchOption
     space = load_space(space_path, config)
     split = search_split(features, config)
     plan_parts(features, split, config)
+    held_out = np.concatenate([split.train, split.validation])
+    refuse_unusable_columns(features, held_out, config.evaluation.by)
     name = options.study or f"{config.name}-{space.name}"
     study_dir = (options.run_dir or RUNS_DIR / re.sub(r"[^\w.-]+", "-", name)).absolute()
     job = SearchJob(

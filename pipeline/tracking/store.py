@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 STORE_ERRORS = (
+    ImportError,  # the driver of a database
     MlflowException,
     OSError,
     requests.RequestException,

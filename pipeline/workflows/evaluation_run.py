@@ -20,7 +20,12 @@ from pipeline.data.feature_set import FeatureSet
 from pipeline.evaluation.baselines import load_baselines
 from pipeline.evaluation.coverage import Coverage
 from pipeline.evaluation.predictions import write_predictions
-from pipeline.evaluation.report import EvaluationReport, build_report, write_report
+from pipeline.evaluation.report import (
+    EvaluationReport,
+    build_report,
+    refuse_many_values,
+    write_report,
+)
 from pipeline.tracking.mirror import deliver_rest
 from pipeline.tracking.packaged_model import log_evaluation
 from pipeline.workflows.features import open_features
@@ -146,6 +151,17 @@ def refuse_unknown_columns(features: FeatureSet, by: tuple[str, ...]) -> None:
                 f"{features.sources[0].parent}: the clip table has no column {column} to report "
                 f"by; it has {', '.join(features.clips.columns)}. Choose from these."
             )
+
+
+def refuse_unusable_columns(features: FeatureSet, rows: IntArray, by: tuple[str, ...]) -> None:
+    """Refuse, before there is a model to judge, what no report of the clips `rows` can be by.
+
+    Raises:
+        PipelineError: If the clip table has no such column, or it has too many values there.
+    """
+    refuse_unknown_columns(features, by)
+    for column, values in _columns(features, rows, by).items():
+        refuse_many_values(column, values)
 
 
 def _evaluate(

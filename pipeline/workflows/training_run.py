@@ -30,7 +30,7 @@ from pipeline.training.checkpoint import load_initial
 from pipeline.training.fit import history_of, refuse_frozen, refuse_missing_tensorboard
 from pipeline.training.records import epoch_records
 from pipeline.workflows.cross_validation import cross_validate, split_into_folds
-from pipeline.workflows.evaluation_run import refuse_unknown_columns
+from pipeline.workflows.evaluation_run import refuse_unusable_columns
 from pipeline.workflows.features import open_features, trainable_labels, with_absolute_paths
 from pipeline.workflows.scoring import refuse_other_shapes
 from pipeline.workflows.single_run import (
@@ -89,10 +89,12 @@ def run_training(
     config = with_absolute_paths(config)
     features = features or open_features(config.data)
     trainable_labels(features)
-    refuse_unknown_columns(features, config.evaluation.by)
     experiment = Experiment(config=config, features=features, split=_split(config, features))
+    held_out = experiment.split.validation
     if config.training.num_folds:
         split_into_folds(experiment)
+        held_out = experiment.split.train
+    refuse_unusable_columns(features, held_out, config.evaluation.by)
     keras.utils.set_random_seed(config.seed)
     if network is None:
         network = build_for(config, features)
@@ -199,6 +201,7 @@ def _split(config: ExperimentConfig, features: FeatureSet) -> Split:
         validation_fraction=config.data.validation_fraction,
         test_fraction=config.data.test_fraction,
         seed=config.seed,
+        needs_validation=not config.training.num_folds,
     )
     if not config.training.num_folds:
         return split

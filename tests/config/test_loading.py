@@ -15,6 +15,7 @@ from pipeline.config.loading import (
     write_config,
 )
 from pipeline.config.schema import (
+    LARGEST_SEED,
     DataConfig,
     EvaluationConfig,
     ExperimentConfig,
@@ -32,7 +33,7 @@ CONFIGS = st.builds(
     ExperimentConfig,
     name=st.text(),
     description=st.text(),
-    seed=st.integers(0, 2**40),
+    seed=st.integers(0, LARGEST_SEED),
     data=st.builds(
         DataConfig,
         features_dir=st.text(),
@@ -226,9 +227,17 @@ class TestOverrides:
         config = load_config(overrides={"training.loss": "{mse: 1, ccc: 0.5}"})
         assert config.training.loss == {"mse": 1.0, "ccc": 0.5}
 
-    def test_a_list_is_read_as_yaml(self):
-        config = load_config(overrides={"evaluation.by": "[gender, age]"})
-        assert config.evaluation.by == ("gender", "age")
+    @pytest.mark.parametrize(
+        ("text", "names"),
+        [
+            ("[gender, age]", ("gender", "age")),
+            ("gender,age", ("gender", "age")),
+            ("gender", ("gender",)),
+            ("", ()),
+        ],
+    )
+    def test_a_list_is_read_as_yaml_or_as_its_entries(self, text, names):
+        assert load_config(overrides={"evaluation.by": text}).evaluation.by == names
 
     @pytest.mark.parametrize(
         "text", ["007", "2024-01-05", "yes", "null", "a: b", "#1", "@x", "", " x ", "[a]", "1e3"]

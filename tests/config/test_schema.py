@@ -29,7 +29,8 @@ SECTIONS = {
 }
 
 REFUSED = [
-    ("seed", -1, "seed must be at least 0; got -1."),
+    ("seed", -1, "seed must lie in [0, 4294967295]; got -1."),
+    ("seed", 2**32, "seed must lie in [0, 4294967295]; got 4294967296."),
     ("data.validation_fraction", -0.1, "must lie in [0.0, 0.9]; got -0.1."),
     ("data.validation_fraction", 0.95, "must lie in [0.0, 0.9]; got 0.95."),
     ("data.validation_fraction", math.nan, "must lie in [0.0, 0.9]; got nan."),

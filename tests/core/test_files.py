@@ -20,6 +20,7 @@ from pipeline.core.files import (
     atomic_path,
     file_digest,
     read_json,
+    remove_unfinished,
     why_unwritable,
     write_arrays,
     write_json,
@@ -223,3 +224,22 @@ def test_a_path_that_cannot_be_written_to_is_known_before(tmp_path, monkeypatch)
     assert "file is a file, not a directory" in why_unwritable(tmp_path / "file" / "a.csv")
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
     assert "cannot be written to" in why_unwritable(tmp_path / "new" / "a.csv")
+
+
+@pytest.mark.parametrize("name", ["x.png", "model.weights.h5", "LAST", "a" * 200 + ".json"])
+def test_a_file_that_is_being_written_is_known_by_its_name(tmp_path, name):
+    def write_half():
+        with atomic_path(tmp_path / name) as temporary:
+            remove_unfinished(tmp_path)
+            assert not temporary.exists()
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        write_half()
+
+
+def test_hidden_files_of_others_stay(tmp_path):
+    for hidden in (".lock", ".gitignore", ".x.backup.txt"):
+        (tmp_path / hidden).write_text("mine")
+    remove_unfinished(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3

@@ -49,7 +49,15 @@ def test_a_missing_file_is_named(path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"PK\x03\x04 an npz", b"\x93NUMPY\x01\x00", b"1,2\n3,4\n"]
+    "content",
+    [
+        b"",
+        b"PK\x03\x04 an npz",
+        b"\x93NUMPY\x01\x00",
+        b"\x93NUMPY\x01\x00\x10\x00{'descr': '<f4',",
+        b"\x93NUMPY\x01\x00\x05\x00  {\n }",
+        b"1,2\n3,4\n",
+    ],
 )
 def test_another_kind_of_file_is_refused(path, content):
     path.write_bytes(content)

@@ -169,6 +169,12 @@ def test_a_test_side_is_held_out_of_training_where_none_is_marked(marked):
     assert sorted([split.train.tolist(), split.test.tolist()]) == [[0, 1], [2, 3]]
 
 
+def test_a_cross_validation_needs_no_validation_side(marked):
+    feature_set = marked("aabbcc", ["train"] * 4 + ["test"] * 2)
+    split = split_feature_set(feature_set, validation_fraction=0, seed=0, needs_validation=False)
+    assert sides(split) == {"train": [0, 1, 2, 3], "validation": [], "test": [4, 5]}
+
+
 def test_a_column_without_training_clips_is_refused(marked):
     with pytest.raises(SplitError, match="marks none of 4 clips as train"):
         split_feature_set(marked("abcd", ["test"] * 4), validation_fraction=0.5, seed=0)

@@ -1,3 +1,4 @@
+import sys
 import threading
 import time
 
@@ -273,6 +274,12 @@ def test_a_server_that_is_gone_is_told_in_one_line_and_soon(make_run, capfd):
     assert "127.0.0.1" in reason
     assert "\n" not in reason
     assert capfd.readouterr().err == ""
+
+
+def test_a_store_whose_driver_is_not_installed_is_a_store_that_is_gone(make_run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pymysql", None)
+    run = make_run(tracking_uri="mysql+pymysql://127.0.0.1/mlflow")
+    assert "pymysql" in deliver_rest(run)
 
 
 def test_an_artifact_store_with_errors_of_its_own_is_a_store_that_is_gone(

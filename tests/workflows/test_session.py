@@ -37,6 +37,21 @@ def test_what_the_run_is_is_not_told_again_when_it_is_resumed(run, make_config):
     assert kinds(run) == ["params", "tags", "artifacts", "finished", "finished"]
 
 
+def test_what_a_kill_left_half_written_is_gone_and_nothing_else(run, make_config):
+    names = {
+        "figures/.loss.png.0a1b2c3d.png": False,
+        "figures/loss.png": True,
+        "figures/.hidden": True,
+        "folds/fold-1/.state.json.0a1b2c3d.json": True,  # of a run that another may be at
+    }
+    for name in names:
+        (run.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (run.path / name).write_text("")
+    with open_session(run, make_config(), num_steps=1):
+        pass
+    assert {name: (run.path / name).exists() for name in names} == names
+
+
 @pytest.mark.parametrize(
     ("error", "status", "reason"),
     [

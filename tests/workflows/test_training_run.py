@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 
 from pipeline.config.loading import load_config
-from pipeline.core.errors import ConfigError, ModelError, RunError, SplitError, TrainingError
+from pipeline.core.errors import (
+    ConfigError,
+    ModelError,
+    PipelineError,
+    RunError,
+    SplitError,
+    TrainingError,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -87,6 +94,19 @@ def frozen_network():
         ({}, lambda: foreign_network(width=512), ModelError, "Use features of the same encoder"),
         ({}, frozen_network, TrainingError, "none of its 185 weights is trainable"),
         ({"training__num_folds": 13}, None, SplitError, "at most 12"),
+        (
+            # Folds hold clips out themselves.
+            {"training__num_folds": 13, "data__validation_fraction": 0.0},
+            None,
+            SplitError,
+            "at most 12",
+        ),
+        (
+            {"training__num_folds": 3, "evaluation__by": ["clip_id"]},
+            None,
+            PipelineError,
+            "60 distinct values, at most 50",
+        ),
         ({"evaluation__by": ["age"]}, None, SplitError, "no column age"),
         ({"data__validation_fraction": 0.0}, None, SplitError, "no clips for validation"),
     ],
