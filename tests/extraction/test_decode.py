@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pipeline.extraction import decode as decode_module
 from pipeline.extraction.decode import iterate_frames
 from pipeline.extraction.failures import ClipError
 from pipeline.extraction.sampling import choose_instants, choose_windows
@@ -69,6 +70,21 @@ def test_when_skipping_loses_frames_everything_is_decoded(clips):
     frames = list(iterate_frames(clips[0], "h264", wanted | {late}))
     assert {frame.pts for frame in frames} == wanted
     assert len(frames) == len(wanted)
+
+
+def test_packets_without_a_date_are_decoded_in_one_pass(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "a.avi", draw_frames(60), options={"bf": "3"})
+    passes = []
+    one_pass = decode_module._one_pass
+
+    def count(*arguments, **options):
+        passes.append(options)
+        return one_pass(*arguments, **options)
+
+    monkeypatch.setattr(decode_module, "_one_pass", count)
+    wanted, frames = sampled(path, num_steps=4)
+    assert {frame.pts for frame in frames} == wanted
+    assert len(passes) == 1
 
 
 def test_damaged_frames_are_left_out(tmp_path, clips):
