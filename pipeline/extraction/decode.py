@@ -63,9 +63,7 @@ def _one_pass(path: Path, wanted: Collection[int], *, skips: bool) -> Iterator[A
             return
         for packet, is_damaged in PacketReader(container, stream):
             if skips:
-                # AVI does not date its packets: any of them may hold a wanted frame.
-                may_be_wanted = packet.pts is None or packet.pts in missing
-                decoder.skip_frame = "DEFAULT" if may_be_wanted else "NONREF"
+                decoder.skip_frame = "DEFAULT" if packet.pts in missing else "NONREF"
             for frame in soundness.decode(packet, is_damaged=is_damaged):
                 missing.discard(frame.pts)
                 yield frame

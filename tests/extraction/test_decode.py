@@ -1,9 +1,9 @@
 """Frames are those of a full decode, byte for byte, however few of them are wanted."""
 
+import av
 import numpy as np
 import pytest
 
-from pipeline.extraction import decode as decode_module
 from pipeline.extraction.decode import iterate_frames
 from pipeline.extraction.failures import ClipError
 from pipeline.extraction.sampling import choose_instants, choose_windows
@@ -72,19 +72,15 @@ def test_when_skipping_loses_frames_everything_is_decoded(clips):
     assert len(frames) == len(wanted)
 
 
-def test_packets_without_a_date_are_decoded_in_one_pass(tmp_path, monkeypatch):
+def test_frames_of_an_avi_come_at_the_time_they_are_shown(tmp_path):
     path = write_video(tmp_path / "a.avi", draw_frames(60), options={"bf": "3"})
-    passes = []
-    one_pass = decode_module._one_pass
-
-    def count(*arguments, **options):
-        passes.append(options)
-        return one_pass(*arguments, **options)
-
-    monkeypatch.setattr(decode_module, "_one_pass", count)
-    wanted, frames = sampled(path, num_steps=4)
-    assert {frame.pts for frame in frames} == wanted
-    assert len(passes) == 1
+    timeline = read_timeline(path)
+    np.testing.assert_allclose(timeline.seconds, np.arange(60) / 30)
+    frames = iterate_frames(path, timeline.codec, timeline.pts.tolist())
+    by_pts = {frame.pts: content(frame) for frame in frames}
+    with av.open(str(path)) as container:
+        shown = [content(frame) for frame in container.decode(video=0)]
+    assert [by_pts[pts] for pts in timeline.pts.tolist()] == shown
 
 
 def test_damaged_frames_are_left_out(tmp_path, clips):
