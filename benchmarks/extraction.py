@@ -1,21 +1,28 @@
 """What does the extraction of features cost, beside decoding every frame of the same clips?
 
-    python -m benchmarks.extraction --videos_dir DIR [--num_repeats 5]
+    python -m benchmarks.extraction --videos_dir DIR [--num_repeats 5] [--clips_per_worker 12]
 
-Prints, as a ratio of the CPU time of a full decode with PyAV: the whole extraction with the
-default settings, and each of its stages. Then the clips a second of two workers over one,
-once they are set up. All in one thread a process; ratios, as no two machines are alike.
+Prints the CPU time a clip of a full decode with PyAV, which converts no frame, of the whole
+extraction with the default settings, from the file to the written features, and of each of its
+stages; the ratio of the two, over all clips and for each; and the clips a second of two workers
+over one, once they are set up. All in one thread a process; ratios, as no two machines are alike.
 """
 
 import argparse
+import itertools
 import json
 import statistics
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline.config.extraction import ExtractionConfig
+from pipeline.extraction.sources import ClipSource, find_videos
+from pipeline.extraction.worker import Job, Task
+
+JOB = Job(config=ExtractionConfig(), has_videos=True, has_faces=False, has_flow=False)
 
 
 def main() -> None:
@@ -25,88 +32,149 @@ def main() -> None:
     parser.add_argument("--num_repeats", type=int, default=5)
     parser.add_argument("--clips_per_worker", type=int, default=12)
     arguments = parser.parse_args()
-    from pipeline.extraction.sources import find_videos
-
-    videos = list(find_videos(arguments.videos_dir).values())
-    scaling = measure_workers(videos, arguments.clips_per_worker)  # before threads are set here
-    stages = measure_stages(videos, arguments.num_repeats)
+    videos = find_videos(arguments.videos_dir).by_id
+    with tempfile.TemporaryDirectory() as directory:
+        # Workers first, as stages set the threads of this process.
+        scaling = measure_workers(videos, Path(directory), arguments.clips_per_worker)
+        stages = measure_stages(videos, Path(directory), arguments.num_repeats)
     print(json.dumps({**stages, **scaling}, indent=2))
 
 
-def measure_stages(videos: list[Path], num_repeats: int) -> dict[str, float]:
-    """Return CPU milliseconds a clip, medians of interleaved repeats, and their ratio."""
-    from pipeline.extraction.clip import ClipExtractor
-    from pipeline.extraction.decode import iterate_frames
-    from pipeline.extraction.faces import FaceDetector
-    from pipeline.extraction.sampling import choose_instants, choose_windows
-    from pipeline.extraction.sources import ClipSource
-    from pipeline.extraction.video import read_timeline
-    from pipeline.extraction.worker import take_one_thread
+def measure_stages(videos: Mapping[str, Path], directory: Path, num_repeats: int) -> dict[str, Any]:
+    """Return CPU milliseconds a clip, medians of interleaved repeats, and ratios of their sums."""
+    from pipeline.extraction.worker import build_work
 
-    take_one_thread()
-    extract = ClipExtractor(ExtractionConfig())
-    detect = FaceDetector(min_confidence=0.9)
-    samples: dict[str, list[float]] = {}
+    work = build_work(JOB)
+
+    def extract(task: Task) -> None:
+        assert (result := work(task)).is_done, result
+
+    stages = Stages(directory)
+    samples: dict[str, dict[str, list[float]]] = {}
     for repeat in range(num_repeats + 1):
-        for video in videos:
-            source = ClipSource(clip_id=video.name, video=video)
-            timeline = read_timeline(video)
-            instants = choose_instants(timeline.seconds, 16)
-            windows = choose_windows(timeline.seconds, instants, num_pairs=1, pair_seconds=1 / 30)
-            wanted = set(timeline.pts[windows.ravel()].tolist())
-            frames = list(iterate_frames(video, timeline.codec, wanted))
-
-            small = [pictures.small for pictures in shrink(frames)][:16]
+        for clip_id, video in videos.items():
+            task = task_of(clip_id, video, directory / "clip.npz")
             steps: dict[str, Callable[[], object]] = {
                 "full_decode": lambda video=video: decode_everything(video),
-                "extraction": lambda source=source: extract(source),
-                "timeline": lambda video=video: read_timeline(video),
-                "wanted_frames": lambda video=video, timeline=timeline, wanted=wanted: list(
-                    iterate_frames(video, timeline.codec, wanted)
-                ),
-                "pictures": lambda frames=frames: shrink(frames),
-                "faces": lambda small=small: detect(small),
+                "extraction": lambda task=task: extract(task),
+                **stages.of(video),
             }
             for name, step in steps.items():
                 seconds = cpu_seconds(step)
                 if repeat:  # the first round traces and fills caches
-                    samples.setdefault(name, []).append(seconds)
-    medians = {name: statistics.median(values) for name, values in samples.items()}
+                    samples.setdefault(name, {}).setdefault(clip_id, []).append(seconds)
+    by_clip = {
+        clip_id: round(sum(seconds) / sum(samples["full_decode"][clip_id]), 3)
+        for clip_id, seconds in samples["extraction"].items()
+    }
+    milliseconds = {
+        f"{name}_cpu_ms": round(1000 * statistics.median(itertools.chain(*of_clips.values())), 1)
+        for name, of_clips in samples.items()
+    }
+    extraction, full = (
+        sum(map(sum, samples[name].values())) for name in ("extraction", "full_decode")
+    )
     return {
-        **{f"{name}_cpu_ms": round(1000 * seconds, 1) for name, seconds in medians.items()},
-        "extraction_over_full_decode": round(
-            sum(samples["extraction"]) / sum(samples["full_decode"]), 3
-        ),
+        **milliseconds,
+        "extraction_over_full_decode": round(extraction / full, 3),
+        "extraction_over_full_decode_of_each": by_clip,
     }
 
 
-def measure_workers(videos: list[Path], clips_per_worker: int) -> dict[str, float]:
-    """Return the clips a second of one worker and of two, from the first result on."""
-    import tempfile
+class Stages:
+    """The stages of an extraction, one by one, each on what the one before it gives."""
 
+    def __init__(self, directory: Path) -> None:
+        from pipeline.extraction.clip import ClipExtractor
+        from pipeline.extraction.encoders import build_dynamic_encoder, build_static_encoder
+        from pipeline.extraction.faces import FaceDetector
+        from pipeline.extraction.flow import FlowEstimator
+
+        config = JOB.config
+        self._path = directory / "stage.npz"
+        self._extract = ClipExtractor(config)
+        self._detect = FaceDetector(min_confidence=config.faces.min_confidence)
+        self._flow = FlowEstimator()
+        self._encoders = build_static_encoder(config), build_dynamic_encoder(config)
+
+    def of(self, video: Path) -> dict[str, Callable[[], object]]:
+        """Return what can be timed of one video."""
+        from pipeline.extraction.decode import iterate_frames
+        from pipeline.extraction.sampling import choose_instants, choose_windows
+        from pipeline.extraction.unit import write_unit
+        from pipeline.extraction.video import read_timeline
+
+        sampling = JOB.config.sampling
+        timeline = read_timeline(video)
+        instants = choose_instants(timeline.seconds, sampling.num_steps)
+        windows = choose_windows(
+            timeline.seconds, instants, num_pairs=1, pair_seconds=sampling.pair_seconds
+        )
+        shown = set(timeline.pts[instants].tolist())
+        wanted = set(timeline.pts[windows].ravel().tolist())
+
+        def decode() -> None:
+            for _ in iterate_frames(video, timeline.codec, wanted):
+                pass
+
+        frames = list(iterate_frames(video, timeline.codec, wanted))
+        pictures = take_all(frames, shown)
+        seen = [pictures[pts] for pts in timeline.pts[instants].tolist()]
+        small = [each.small for each in seen]
+        steps = [
+            (face[0], [pictures[pts].grey for pts in timeline.pts[window].tolist()], window)
+            for face, window in zip(self._detect(small), windows, strict=True)
+            if face
+        ]
+        crops, speeds = self._crops_and_flow(steps, timeline.seconds)
+        features = self._extract(ClipSource(clip_id=video.name, video=video))
+        return {
+            "timeline": lambda: read_timeline(video),
+            "wanted_frames": decode,
+            "pictures": lambda: take_all(frames, shown),
+            "faces": lambda: self._detect(small),
+            "crops_and_flow": lambda: self._crops_and_flow(steps, timeline.seconds),
+            "encoders": lambda: (self._encoders[0](crops), self._encoders[1](speeds)),
+            "write": lambda: write_unit(self._path, features, made_with=""),
+        }
+
+    def _crops_and_flow(self, steps: list[Any], seconds: Any) -> tuple[Any, Any]:
+        import numpy as np
+
+        from pipeline.extraction.alignment import crop_transform, cut
+
+        crop_px = JOB.config.faces.crop_px
+        crops, speeds = [], []
+        for face, greys, window in steps:
+            transform = crop_transform(face.landmarks * max(greys[0].shape), crop_px)
+            pair = [cut(grey, transform, crop_px) for grey in greys]
+            crops.append(pair[0])
+            speeds.append(self._flow(pair, seconds[window]))
+        return np.stack(crops), np.stack(speeds)
+
+
+def measure_workers(
+    videos: Mapping[str, Path], directory: Path, clips_per_worker: int
+) -> dict[str, float]:
+    """Return the clips a second of one worker and of two, once each has done its first clip."""
     from pipeline.extraction.pool import WorkerPool
-    from pipeline.extraction.sources import ClipSource
-    from pipeline.extraction.worker import Job, Task
 
-    job = Job(config=ExtractionConfig(), has_videos=True, has_faces=False, has_flow=False)
     rates = {}
-    with tempfile.TemporaryDirectory() as directory:
-        for num_workers in (1, 2):
-            tasks = [
-                Task(
-                    source=ClipSource(clip_id=str(number), video=videos[number % len(videos)]),
-                    path=Path(directory) / f"{num_workers}-{number}.npz",
-                    made_with="",
-                    with_strip=False,
-                )
-                for number in range(clips_per_worker * num_workers)
-            ]
-            ends = []
-            for result in WorkerPool(job, num_workers=num_workers).run(tasks):
-                assert result.is_done, result
-                ends.append(time.perf_counter())
-            warm = ends[2 * num_workers - 1 :]  # by then every worker has done its first clip
-            rates[num_workers] = (len(warm) - 1) / (warm[-1] - warm[0])
+    for num_workers in (1, 2):
+        tasks = [
+            task_of(str(number), video, directory / f"{num_workers}-workers-{number}.npz")
+            for number, video in zip(
+                range(clips_per_worker * num_workers),
+                itertools.cycle(videos.values()),
+                strict=False,
+            )
+        ]
+        ends = []
+        for result in WorkerPool(JOB, num_workers=num_workers).run(tasks):
+            assert result.is_done, result
+            ends.append(time.perf_counter())
+        warm = ends[2 * num_workers - 1 :]
+        rates[num_workers] = (len(warm) - 1) / (warm[-1] - warm[0])
     return {
         "clips_per_second_one_worker": round(rates[1], 3),
         "clips_per_second_two_workers": round(rates[2], 3),
@@ -114,13 +182,26 @@ def measure_workers(videos: list[Path], clips_per_worker: int) -> dict[str, floa
     }
 
 
-def shrink(frames: list[Any]) -> list[Any]:
-    """Return the pictures of frames, as the extraction takes them of the first of a pair."""
+def task_of(clip_id: str, video: Path, path: Path) -> Task:
+    """Return the task that an extraction would make of a video without a place on the sheet."""
+    source = ClipSource(clip_id=clip_id, video=video)
+    return Task(source=source, path=path, made_with="", with_strip=False)
+
+
+def take_all(frames: list[Any], shown: set[int]) -> dict[int, Any]:
+    """Return the pictures of frames by their timestamps, small ones of those in `shown` as well."""
     from pipeline.extraction.pictures import take_pictures
 
-    return [
-        take_pictures(frame, pixel_aspect=1.0, small_px=240, with_colour=False) for frame in frames
-    ]
+    small_px = JOB.config.faces.detect_px
+    return {
+        frame.pts: take_pictures(
+            frame,
+            pixel_aspect=1.0,
+            small_px=small_px if frame.pts in shown else None,
+            with_colour=False,
+        )
+        for frame in frames
+    }
 
 
 def decode_everything(video: Path) -> int:

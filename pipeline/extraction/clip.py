@@ -177,7 +177,7 @@ def _video_quality(seen: Observation) -> dict[str, Any]:
     return {
         "duration_seconds": round(timeline.duration_seconds, 3),
         "coverage": round(timeline.coverage, 4),
-        "frames_per_second": round(1 / timeline.step_seconds, 3) if timeline.step_seconds else 0,
+        "frames_per_second": round(timeline.frames_per_second, 3),
         "variable_rate": timeline.is_variable,
         "frames_wanted": seen.num_wanted,
         "frames_decoded": seen.num_decoded,

@@ -13,7 +13,7 @@ from typing import Any, Final
 import cv2
 import numpy as np
 import pandas as pd
-from numpy.lib.format import open_memmap
+from numpy.lib.format import dtype_to_descr, write_array_header_1_0
 from numpy.typing import NDArray
 
 from pipeline.core.arrays import FloatArray
@@ -22,11 +22,9 @@ from pipeline.core.files import atomic_path, read_json
 from pipeline.data.shard import CLIPS_NAME, METADATA_NAME
 from pipeline.data.writer import write_feature_set
 from pipeline.extraction.contact_sheet import stack_strips
-from pipeline.extraction.sources import source_group
+from pipeline.extraction.sources import UNITS_NAME, source_group
 from pipeline.extraction.unit import read_unit
 
-UNITS_NAME: Final = ".units"
-"""Where the files of the clips lie; a directory that has it is an extraction's own."""
 SHEET_NAME: Final = "contact_sheet.png"
 LOCK_NAME: Final = ".lock"
 
@@ -69,7 +67,8 @@ def write_contact_sheet(features_dir: Path, units: Sequence[Path]) -> Path | Non
         return None
     destination = features_dir / SHEET_NAME
     with atomic_path(destination) as temporary:
-        cv2.imwrite(str(temporary), stack_strips(strips))
+        # cv2.imwrite says nothing of a full disk.
+        temporary.write_bytes(cv2.imencode(".png", stack_strips(strips))[1].tobytes())
     return destination
 
 
@@ -118,22 +117,36 @@ def _collect(
     scratch: Path, units: Mapping[str, Path]
 ) -> tuple[dict[str, NDArray[Any]], pd.DataFrame]:
     """Copy the clips into arrays on disk: memory does not grow with their number."""
-    arrays: dict[str, NDArray[Any]] = {}
     rows: list[dict[str, Any]] = []
-    for row, (clip_id, path) in enumerate(units.items()):
-        clip = read_unit(path)
-        for name in _ARRAYS:
-            values = getattr(clip, name)
-            values = values.astype(np.float32) if name == "seconds" else values
-            if name not in arrays:
-                shape = (len(units), *values.shape)
-                arrays[name] = open_memmap(
-                    scratch / f"{name}.npy", mode="w+", dtype=values.dtype, shape=shape
-                )
-            arrays[name][row] = values
-        warned = {"warnings": "; ".join(clip.warnings)}
-        rows.append({"clip_id": clip_id, "group": source_group(clip_id), **clip.quality, **warned})
+    with contextlib.ExitStack() as stack:
+        # Written, not memory-mapped: a full disk is then an error instead of a SIGBUS.
+        files = {
+            name: stack.enter_context((scratch / f"{name}.npy").open("wb")) for name in _ARRAYS
+        }
+        for clip_id, path in units.items():
+            clip = read_unit(path)
+            for name, file in files.items():
+                values = getattr(clip, name)
+                values = values.astype(np.float32) if name == "seconds" else values
+                if not rows:
+                    write_array_header_1_0(file, _header(values, len(units)))
+                file.write(np.ascontiguousarray(values).data)
+            warned = {"warnings": "; ".join(clip.warnings)}
+            group = source_group(clip_id)
+            rows.append({"clip_id": clip_id, "group": group, **clip.quality, **warned})
+    arrays = {
+        name: np.load(scratch / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        for name in _ARRAYS
+    }
     return arrays, pd.DataFrame(rows)
+
+
+def _header(values: NDArray[Any], num_clips: int) -> dict[str, Any]:
+    return {
+        "descr": dtype_to_descr(values.dtype),
+        "fortran_order": False,
+        "shape": (num_clips, *values.shape),
+    }
 
 
 def _replace(features_dir: Path, fresh: Path) -> None:

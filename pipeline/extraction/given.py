@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.lib.format import open_memmap
 
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.extraction.failures import ClipError
@@ -120,7 +121,7 @@ def _resized(image: Picture, side: int) -> Picture:
 def _open_field(path: Path) -> FloatArray:
     """Open one file as fields, shape (F, H, W, 2)."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: FloatArray = open_memmap(path, mode="r")
     except (OSError, ValueError) as error:
         raise ClipError("open", f"{path.name} is not an array of numbers ({error})") from error
     found = array.shape
@@ -128,11 +129,11 @@ def _open_field(path: Path) -> FloatArray:
         array = np.moveaxis(array, 0, -1)
     if array.ndim == 3:
         array = array[np.newaxis]
-    if array.ndim != 4 or array.shape[-1] != 2 or array.dtype.kind not in "fiu" or not array.size:
+    if array.ndim != 4 or array.shape[-1] != 2 or array.dtype.kind not in "fi" or not array.size:
         raise ClipError(
             "open",
             f"{path.name} has shape {found} and type {array.dtype}, expected flow fields "
-            f"(H, W, 2), (2, H, W) or (F, H, W, 2)",
+            f"(H, W, 2), (2, H, W) or (F, H, W, 2) of signed numbers",
         )
     return np.asarray(array)
 

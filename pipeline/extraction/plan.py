@@ -11,8 +11,8 @@ from pipeline.data.clip_table import read_clips
 from pipeline.data.encoder import first_difference
 from pipeline.data.shard import CLIPS_NAME
 from pipeline.extraction.description import describe, thresholds
-from pipeline.extraction.gather import UNITS_NAME, earlier_metadata
-from pipeline.extraction.sources import ClipSource
+from pipeline.extraction.gather import earlier_metadata
+from pipeline.extraction.sources import UNITS_NAME, ClipSource
 from pipeline.extraction.unit import fingerprint, is_done, unit_path
 from pipeline.extraction.worker import Job, Result, Task
 

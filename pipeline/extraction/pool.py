@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import ExtractionError, PipelineError
 from pipeline.extraction.worker import Job, Result, Task, build_work
 
 _START_SECONDS: Final = 300.0
@@ -140,9 +140,14 @@ class WorkerPool:
         self._workers.remove(worker)
         how = f"exit code {worker.process.exitcode}"
         if task is None:
-            if not worker.is_ready:
-                raise RuntimeError(f"a worker died while it was set up ({how})")
-            return
+            if worker.is_ready:
+                return
+            if worker.process.exitcode == -signal.SIGKILL:
+                raise ExtractionError(
+                    "a worker was killed while it was set up. Each needs about 1.5 GB of memory: "
+                    "give a smaller --num_workers."
+                )
+            raise RuntimeError(f"a worker died while it was set up ({how})")
         clip_id = task.source.clip_id
         self._tries[clip_id] = self._tries.get(clip_id, 0) + 1
         if self._tries[clip_id] < _MAX_TRIES:
@@ -174,6 +179,7 @@ def _serve(pipe: Connection, job: Job, build: Callable[[Job], Callable[[Task], R
         while True:
             pipe.send(work(pipe.recv()))
     except PipelineError as error:  # not the fault of one clip
-        pipe.send(error)
+        with contextlib.suppress(OSError):
+            pipe.send(error)
     except (EOFError, OSError):  # the parent is gone
         return

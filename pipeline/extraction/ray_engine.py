@@ -73,10 +73,12 @@ class _Crew:
         self._ray = ray
         self._job = job
         self._class = ray.remote(num_cpus=1, max_restarts=0, runtime_env=path)(actor_class)
-        self._idle: list[tuple[Any, float]] = []
+        self._starting: dict[Any, Any] = {}
+        self._idle: list[Any] = []
         self._held: dict[Any, _Held] = {}
         self._waiting: deque[Task] = deque()
         self._tries: Counter[Path] = Counter()
+        self._none_since = time.monotonic()
 
     def run(self, tasks: Sequence[Task], *, num_workers: int) -> Iterator[Result]:
         """Do all tasks; yield each result as it comes."""
@@ -85,37 +87,62 @@ class _Crew:
             self._start()
         while self._waiting or self._held:
             self._hand_out()
-            done, _ = self._ray.wait(list(self._held), timeout=_LOOK_SECONDS)
+            self._refuse_full_cluster()
+            done, _ = self._ray.wait([*self._held, *self._starting], timeout=_LOOK_SECONDS)
             for reference in done:
-                yield from self._take(reference)
+                if reference in self._starting:
+                    self._welcome(reference)
+                else:
+                    yield from self._take(reference)
             late = [each for each, held in self._held.items() if time.monotonic() >= held.deadline]
             for reference in late:
                 yield self._give_up(reference)
 
     def end(self) -> None:
         """End all actors."""
-        for actor in [actor for actor, _ in self._idle] + [
-            held.actor for held in self._held.values()
-        ]:
+        held = [each.actor for each in self._held.values()]
+        for actor in [*self._starting.values(), *self._idle, *held]:
             self._ray.kill(actor)
 
     def _start(self) -> None:
-        self._idle.append((self._class.remote(self._job), _SETUP_SECONDS))
+        """Ask for an actor: it may have to wait for a processor, and no clip waits with it."""
+        actor = self._class.remote(self._job)
+        self._starting[actor.__ray_ready__.remote()] = actor
+
+    def _welcome(self, reference: Any) -> None:
+        """Take on an actor that is set up, or say why it is not: another would do no better."""
+        actor = self._starting.pop(reference)
+        try:
+            self._ray.get(reference)
+        except self._ray.exceptions.RayError as error:
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            raise ExtractionError(f"a Ray actor cannot be set up: {lines[-1]}") from error
+        self._idle.append(actor)
+
+    def _refuse_full_cluster(self) -> None:
+        if self._held:
+            self._none_since = time.monotonic()
+        elif time.monotonic() - self._none_since > _SETUP_SECONDS:
+            raise ExtractionError(
+                f"no Ray actor was ready after {_SETUP_SECONDS:.0f} s. Each needs a free processor "
+                "of the cluster: `ray status` shows who holds them."
+            )
 
     def _hand_out(self) -> None:
         while self._waiting and self._idle:
-            (actor, setup_seconds), task = self._idle.pop(), self._waiting.popleft()
-            limit = self._job.config.time_limit_seconds + setup_seconds
-            held = _Held(actor=actor, task=task, deadline=time.monotonic() + limit)
-            self._held[actor.do.remote(task)] = held
+            actor, task = self._idle.pop(), self._waiting.popleft()
+            deadline = time.monotonic() + self._job.config.time_limit_seconds
+            self._held[actor.do.remote(task)] = _Held(actor=actor, task=task, deadline=deadline)
 
     def _take(self, reference: Any) -> Iterator[Result]:
         """Take what a clip has come to; one whose actor died is tried once more."""
         held = self._held.pop(reference)
         try:
             result = self._ray.get(reference)
-        except self._ray.exceptions.ActorDiedError as error:
-            self._refuse_setup_fault(error)
+        except self._ray.exceptions.RayTaskError as error:
+            raise error.cause from error  # not the fault of one clip, for instance a full disk
+        except self._ray.exceptions.RayError:
+            self._ray.kill(held.actor)  # it may have been lost rather than died
             self._start()
             self._tries[held.task.path] += 1
             if self._tries[held.task.path] < _MAX_TRIES:
@@ -124,14 +151,8 @@ class _Crew:
                 reason = f"its worker died {_MAX_TRIES} times"
                 yield Result(clip_id=held.task.source.clip_id, stage="crash", reason=reason)
             return
-        self._idle.append((held.actor, 0.0))
+        self._idle.append(held.actor)
         yield result
-
-    def _refuse_setup_fault(self, error: Exception) -> None:
-        """Pass on why an actor could not be set up: another one would not do better."""
-        if "creation task" in str(error) or "__init__" in str(error):
-            lines = [line for line in str(error).splitlines() if line.strip()]
-            raise ExtractionError(f"a Ray actor cannot be set up: {lines[-1]}") from error
 
     def _give_up(self, reference: Any) -> Result:
         """End an actor that is out of time, and with it its clip."""

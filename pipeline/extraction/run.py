@@ -165,7 +165,7 @@ def extract_features(
 
 def _shard_dir(features_dir: Path, shard: tuple[int, int]) -> Path:
     """Return where a part goes; parts of different numbers would hold the same clips twice."""
-    from pipeline.extraction.gather import UNITS_NAME
+    from pipeline.extraction.sources import UNITS_NAME
 
     if (features_dir / UNITS_NAME).exists():
         raise ExtractionError(
@@ -201,6 +201,11 @@ def _held(features_dir: Path) -> Iterator[None]:
         ) from None
     try:
         yield
+    except OSError as error:
+        raise ExtractionError(
+            f"{error.filename or features_dir}: {error.strerror or error}. Clips that are done "
+            "stay; the same command goes on with the others."
+        ) from error
     finally:
         lock.release()
 

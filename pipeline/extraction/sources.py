@@ -15,6 +15,8 @@ from pipeline.extraction.worker import Result
 
 IMAGE_SUFFIXES: Final = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
 FLOW_SUFFIXES: Final = frozenset({".npy"})
+UNITS_NAME: Final = ".units"
+"""Where the files of the clips lie; a directory that has it is an extraction's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +182,8 @@ def _files_below(
 ) -> tuple[list[Path], tuple[tuple[Path, OSError], ...]]:
     """Return the files with one of `suffixes`, and the folders that cannot be looked into.
 
-    Links to folders are followed, each folder once: a link may lead back to where it is.
+    Links to folders are followed, each folder once: a link may lead back to where it is. What
+    an extraction has written into one of them is no clip.
     """
     if not directory.is_dir():
         found = "is a file" if directory.exists() else "does not exist"
@@ -190,6 +193,7 @@ def _files_below(
     errors: list[OSError] = []
     seen: set[tuple[int, int]] = set()
     for folder, folders, names in os.walk(directory, followlinks=True, onerror=errors.append):
+        is_written = UNITS_NAME in folders
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         state = Path(folder).stat()
         if (state.st_dev, state.st_ino) in seen:
@@ -199,7 +203,7 @@ def _files_below(
         found_files += [
             Path(folder) / name
             for name in names
-            if not name.startswith(".") and Path(name).suffix.lower() in wanted
+            if not is_written and not name.startswith(".") and Path(name).suffix.lower() in wanted
         ]
     return sorted(found_files), tuple((Path(error.filename), error) for error in errors)
 

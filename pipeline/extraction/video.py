@@ -41,9 +41,10 @@ class Timeline:
     """When each frame of a file is shown."""
 
     pts: IntArray
-    """Timestamps of the frames in the order they are shown, shape (F,), without repeats."""
+    """Timestamps of the frames in the order they are shown, shape (F,), without repeats. They
+    name the frames; H.264 in AVI has them in another order than that of time."""
     seconds: FloatArray
-    """The same in seconds since the first frame, shape (F,)."""
+    """When each is shown, in seconds since the first, increasing, shape (F,)."""
     codec: str
     """Name of the codec, e.g. "h264"."""
     stated_seconds: float | None
@@ -59,6 +60,14 @@ class Timeline:
     def step_seconds(self) -> float:
         """The usual time from frame to frame; 0 for a single frame."""
         return float(np.median(np.diff(self.seconds))) if len(self.seconds) > 1 else 0.0
+
+    @property
+    def frames_per_second(self) -> float:
+        """The usual frame rate; 0 for a single frame."""
+        if self.is_variable or not self.step_seconds:
+            return 1 / self.step_seconds if self.step_seconds else 0.0
+        # Matroska rounds times to milliseconds, and a single step of 33 ms is no 30 a second.
+        return float((len(self.seconds) - 1) / (self.seconds[-1] - self.seconds[0]))
 
     @property
     def duration_seconds(self) -> float:
@@ -140,16 +149,21 @@ def read_timeline(path: Path) -> Timeline:
         codec = stream.codec_context.name
         time_base = float(stream.time_base)
         pixel_aspect = float(stream.sample_aspect_ratio or 1)
-        if None in stamps:  # AVI and raw streams: only the decoder knows the order of frames
-            stamps = [*_decoded_stamps(path)]
-        if not stamps:
+        pts: IntArray
+        if None in stamps or (container.format.name == "avi" and stream.codec_context.has_b_frames):
+            # Such files count frames in the order of decoding: the decoder alone knows when
+            # each is shown, and gives them timestamps that may run back and forth.
+            pts = np.asarray([*dict.fromkeys(_decoded_stamps(path))], dtype=np.int64)
+        else:
+            pts = np.unique(np.asarray(stamps, dtype=np.int64))
+        if not len(pts):
             raise ClipError("open", "has a video stream without frames")
-        pts = np.unique(np.asarray(stamps, dtype=np.int64))
-        first_seconds = float(pts[0] * time_base)
+        ticks = np.sort(pts)
+        first_seconds = float(ticks[0] * time_base)
         stated = _stated_seconds(container, stream, first_seconds, packets.other_seconds)
     return Timeline(
         pts=pts,
-        seconds=(pts - pts[0]) * time_base,
+        seconds=(ticks - ticks[0]) * time_base,
         codec=codec,
         stated_seconds=stated,
         last_seconds=frame_ticks * time_base,

@@ -36,6 +36,11 @@ def die_while_building(job):
     os._exit(7)
 
 
+def be_killed_while_building(job):
+    del job
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def build_interrupted_work(job):
     """Interrupt the parent, as Ctrl-C does to the whole group."""
 

@@ -1,5 +1,6 @@
 """Frames are those of a full decode, byte for byte, however few of them are wanted."""
 
+import av
 import numpy as np
 import pytest
 
@@ -69,6 +70,17 @@ def test_when_skipping_loses_frames_everything_is_decoded(clips):
     frames = list(iterate_frames(clips[0], "h264", wanted | {late}))
     assert {frame.pts for frame in frames} == wanted
     assert len(frames) == len(wanted)
+
+
+def test_frames_of_an_avi_come_at_the_time_they_are_shown(tmp_path):
+    path = write_video(tmp_path / "a.avi", draw_frames(60), options={"bf": "3"})
+    timeline = read_timeline(path)
+    np.testing.assert_allclose(timeline.seconds, np.arange(60) / 30)
+    frames = iterate_frames(path, timeline.codec, timeline.pts.tolist())
+    by_pts = {frame.pts: content(frame) for frame in frames}
+    with av.open(str(path)) as container:
+        shown = [content(frame) for frame in container.decode(video=0)]
+    assert [by_pts[pts] for pts in timeline.pts.tolist()] == shown
 
 
 def test_damaged_frames_are_left_out(tmp_path, clips):

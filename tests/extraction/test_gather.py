@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import shlex
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -91,6 +94,32 @@ def test_a_set_that_is_being_replaced_counts_as_unfinished(tmp_path, units, monk
     assert earlier_metadata(out) is None
     gather(out, units(a=clip(1.0)), labels=None, metadata={})
     assert load_feature_set(out).num_clips == 1
+
+
+def test_a_full_disk_is_an_error_and_no_crash(tmp_path, units):
+    """Arrays that are memory-mapped to be written end the process there, without a word."""
+    frames = {f"clip{number}": clip(1.0, static=np.ones((64, 512), np.float32)) for number in "ab"}
+    paths = [str(path) for path in units(**frames).values()]
+    program = (
+        "import sys, pathlib\n"
+        "from pipeline.extraction.gather import gather\n"
+        "units = {path: pathlib.Path(path) for path in sys.argv[2:]}\n"
+        "try:\n"
+        "    gather(pathlib.Path(sys.argv[1]), units, labels=None, metadata={})\n"
+        "except OSError as error:\n"
+        "    print(error.strerror)\n"
+    )
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = f"mount -t tmpfs -o size=128k none {shlex.quote(str(small))}"
+    in_own_mounts = ["unshare", "--mount", "--map-root-user", "sh", "-c"]
+    if subprocess.run([*in_own_mounts, mount], capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount a small disk")
+    command = shlex.join([sys.executable, "-c", program, str(small / "out"), *paths])
+    finished = subprocess.run(
+        [*in_own_mounts, f"{mount} && {command}"], capture_output=True, text=True, check=False
+    )
+    assert (finished.stdout, finished.returncode) == ("No space left on device\n", 0)
 
 
 def test_the_contact_sheet_stacks_the_strips_that_there_are(tmp_path, units):

@@ -102,6 +102,7 @@ def test_a_step_of_several_pairs_takes_successive_fields(tmp_path):
         (np.array([["a"]]), "expected flow fields"),
         (np.full((8, 8, 2), np.nan), "NaN or infinite"),
         (np.zeros((0, 8, 8, 2)), "expected flow fields"),
+        (np.full((8, 8, 2), 128, dtype=np.uint8), "type uint8, .* of signed numbers"),
     ],
 )
 def test_what_is_no_flow_is_refused(tmp_path, array, words):
@@ -113,6 +114,13 @@ def test_what_is_no_flow_is_refused(tmp_path, array, words):
 def test_a_pickled_array_is_not_run(tmp_path):
     np.save(tmp_path / "a.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(ClipError, match="not an array of numbers"):
+        read_flow(tmp_path, **FLOW)
+
+
+def test_an_archive_of_arrays_is_no_field(tmp_path):
+    with (tmp_path / "a.npy").open("wb") as file:
+        np.savez(file, np.zeros((8, 8, 2)))
+    with pytest.raises(ClipError, match=r"a\.npy is not an array of numbers"):
         read_flow(tmp_path, **FLOW)
 
 

@@ -12,6 +12,7 @@ from pipeline.extraction.pool import WorkerPool
 from pipeline.extraction.sources import ClipSource
 from pipeline.extraction.worker import Job, Task
 from tests.extraction.odd_workers import (
+    be_killed_while_building,
     build_interrupted_work,
     build_odd_work,
     die_while_building,
@@ -83,6 +84,11 @@ def test_a_worker_that_dies_while_it_is_set_up_is_not_started_for_ever(run):
         run("good-1", build=die_while_building)
 
 
+def test_a_worker_that_is_killed_while_it_is_set_up_is_said_with_the_cure(run):
+    with pytest.raises(ExtractionError, match="smaller --num_workers"):
+        run("good-1", build=be_killed_while_building)
+
+
 def test_an_interrupt_leaves_no_worker_behind(run):
     with pytest.raises(KeyboardInterrupt):
         run("good-1", "good-2", build=build_interrupted_work)
@@ -102,4 +108,17 @@ def test_a_worker_whose_parent_is_gone_ends_quietly(monkeypatch):
 
     ours.send("a clip")
     pool_module._serve(theirs, None, build)
+    assert ours.closed
+
+
+def test_a_worker_that_cannot_go_on_when_its_parent_is_gone_ends_quietly(monkeypatch):
+    monkeypatch.setattr(pool_module.signal, "signal", lambda *_: None)
+    ours, theirs = multiprocessing.Pipe()
+
+    def build(job):
+        ours.close()
+        return refuse_to_build(job)
+
+    job = Job(config=ExtractionConfig(), has_videos=True, has_faces=False, has_flow=False)
+    pool_module._serve(theirs, job, build)
     assert ours.closed

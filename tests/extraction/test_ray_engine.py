@@ -39,6 +39,10 @@ class OddActor:
             os._exit(3)
         if kind == "hangs":
             time.sleep(600)
+        if kind == "slow":
+            time.sleep(2)
+        if kind == "full":
+            raise ExtractionError("no space left")
         return Result(clip_id=task.source.clip_id)
 
 
@@ -52,14 +56,14 @@ class Unready:
         return task
 
 
-def run(tmp_path, *names, limit=60.0, actor_class=OddActor):
+def run(tmp_path, *names, limit=60.0, actor_class=OddActor, num_workers=2):
     config = ExtractionConfig(time_limit_seconds=limit)
     job = Job(config=config, has_videos=True, has_faces=False, has_flow=False)
     tasks = [
         Task(source=ClipSource(clip_id=name), path=tmp_path / name, made_with="", with_strip=False)
         for name in names
     ]
-    results = run_on_ray(job, tasks, num_workers=2, actor_class=actor_class)
+    results = run_on_ray(job, tasks, num_workers=num_workers, actor_class=actor_class)
     return {result.clip_id: result for result in results}
 
 
@@ -73,8 +77,7 @@ def test_every_clip_is_done_and_one_whose_actor_dies_costs_itself(tmp_path):
     ]
 
 
-def test_a_clip_that_takes_too_long_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.extraction.ray_engine._SETUP_SECONDS", 10.0)
+def test_a_clip_that_takes_too_long_is_given_up(tmp_path):
     results = run(tmp_path, "hangs-1", "good-1", limit=1.0)
     assert results["hangs-1"].stage == "time"
     assert results["good-1"].is_done
@@ -83,6 +86,30 @@ def test_a_clip_that_takes_too_long_is_given_up(tmp_path, monkeypatch):
 def test_an_actor_that_cannot_be_set_up_says_why(tmp_path):
     with pytest.raises(ExtractionError, match="weights are missing"):
         run(tmp_path, "good-1", actor_class=Unready)
+
+
+def test_clips_do_not_wait_for_an_actor_without_a_processor(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.extraction.ray_engine._SETUP_SECONDS", 30.0)
+    names = [f"slow-{number}" for number in range(4)]
+    results = run(tmp_path, *names, limit=3.0, num_workers=4)
+    assert [results[name].stage for name in names] == [""] * 4
+
+
+def test_a_cluster_without_a_free_processor_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.extraction.ray_engine._SETUP_SECONDS", 3.0)
+    holders = [ray.remote(num_cpus=1)(OddActor).remote(None) for _ in range(2)]
+    ray.get([holder.__ray_ready__.remote() for holder in holders])
+    try:
+        with pytest.raises(ExtractionError, match="free processor"):
+            run(tmp_path, "good-1")
+    finally:
+        for holder in holders:
+            ray.kill(holder)
+
+
+def test_what_no_clip_can_help_ends_the_extraction(tmp_path):
+    with pytest.raises(ExtractionError, match=r"^no space left$"):
+        run(tmp_path, "full-1", "good-1")
 
 
 def test_features_made_on_ray_are_those_made_in_processes(tmp_path, clips):

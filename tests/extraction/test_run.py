@@ -1,6 +1,7 @@
 """An extraction as a whole: made, gone on with, refused."""
 
 import csv
+import errno
 import json
 import shutil
 
@@ -234,6 +235,15 @@ def test_nothing_is_written_outside_of_the_directory(extract, videos, tmp_path):
     extract(features_dir=tmp_path / "out", videos_dir=videos, config=CONFIG)
     new = set(tmp_path.rglob("*")) - set(before)
     assert all(path.is_relative_to(tmp_path / "out") for path in new)
+
+
+def test_a_full_disk_is_said_in_a_line(extract, videos, tmp_path, monkeypatch):
+    def fill(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pipeline.extraction.gather.gather", fill)
+    with pytest.raises(ExtractionError, match="out: No space left on device"):
+        extract(videos_dir=videos, features_dir=tmp_path / "out", config=CONFIG)
 
 
 def test_a_directory_of_other_files_is_not_touched(extract, videos, tmp_path):

@@ -98,6 +98,11 @@ def test_hidden_files_and_folders_are_left_out(make):
     assert list(find_videos(make(".cache/a.mp4", "._b.mp4", "c.mp4")).by_id) == ["c.mp4"]
 
 
+def test_what_an_extraction_wrote_below_its_sources_is_no_clip(make):
+    root = make("a/1.npy", "out/.units/00/1.npz", "out/static.npy", "out/b/1.npy")
+    assert list(find_folders(root, FLOW_SUFFIXES).by_id) == ["a", "b"]
+
+
 def test_names_may_hold_spaces_dashes_and_any_script(make):
     names = ["-AmM .003.mp4", "лицо.mp4", "顔 1.mp4", "a'b\"c;$(x).mp4"]
     assert sorted(find_videos(make(*names)).by_id) == sorted(names)

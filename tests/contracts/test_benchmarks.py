@@ -1,0 +1,33 @@
+"""Benchmarks keep step with what they measure."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_cost_of_extraction_is_measured_beside_a_full_decode(tmp_path, shared_data, repository):
+    pytest.importorskip("av", reason="the extra `video` is not installed")
+    clip = sorted((shared_data / "clips").glob("*.mp4"))[0]
+    (tmp_path / "clip.mp4").symlink_to(clip)
+    finished = subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks.extraction", "--videos_dir", str(tmp_path)),
+            *("--num_repeats", "1", "--clips_per_worker", "3"),
+        ],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert finished.returncode == 0, finished.stderr
+    measured = json.loads(finished.stdout)
+    assert 0.3 < measured["extraction_over_full_decode"] < 3
+    stages = ("timeline", "wanted_frames", "pictures", "faces", "crops_and_flow", "encoders")
+    parts = sum(measured[f"{stage}_cpu_ms"] for stage in (*stages, "write"))
+    assert parts == pytest.approx(measured["extraction_cpu_ms"], rel=0.3)
+    assert measured["two_workers_over_one"] > 0
