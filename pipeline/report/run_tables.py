@@ -88,10 +88,10 @@ def _total(measured: float | list[float | None] | None) -> float:
 
 def _times(times: TimeLogs) -> Iterator[Row]:
     if times.total_training_time is not None:
-        yield _time_row("training, all epochs", times.total_training_time)
+        yield _time_row("all epochs, validation included", times.total_training_time)
     if times.epoch_times:
-        yield _time_row("first epoch, which also builds the graph", times.epoch_times[0])
-    yield from _distribution("each further epoch", times.epoch_times[1:])
+        yield _time_row("training part of the first epoch, start-up included", times.epoch_times[0])
+    yield from _distribution("training part of each further epoch", times.epoch_times[1:])
     yield from _distribution("validation of an epoch", times.validation_times)
     yield from _distribution("training step", times.batch_times)
     yield from _distribution("wait before a step", times.batch_wait_times)

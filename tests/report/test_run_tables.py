@@ -21,9 +21,9 @@ def test_the_first_epoch_is_told_apart_from_the_others():
     table = time_table(TimeLogs(epoch_times=[6.0, 1.0, 2.0], total_training_time=9.0))
 
     assert texts(table) == {
-        "training, all epochs": ["9 s", ""],
-        "first epoch, which also builds the graph": ["6 s", ""],
-        "each further epoch": ["1.5 s", "1.95 s"],
+        "all epochs, validation included": ["9 s", ""],
+        "training part of the first epoch, start-up included": ["6 s", ""],
+        "training part of each further epoch": ["1.5 s", "1.95 s"],
     }
 
 
