@@ -14,6 +14,7 @@ from pipeline.report.wording import (
     baseline_name,
     count,
     decimal,
+    difference,
     listing,
     percent,
     plain,
@@ -209,7 +210,8 @@ def _told_apart(verdict: Verdict) -> str:
     )
     if verdict.difference is None:
         return values
-    return f"{values}, a difference of {with_interval(metric, verdict.difference)}"
+    told = " ".join(difference(metric, verdict.difference)).rstrip()
+    return f"{values}, a difference of {told}"
 
 
 def _features_of_unknown_worth(records: RunRecords) -> Iterator[Doubt]:

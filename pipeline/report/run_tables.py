@@ -2,13 +2,23 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median, quantiles
-from typing import Any
+from typing import Any, Final
 
 from pipeline.config.loading import flatten
 from pipeline.config.schema import ExperimentConfig
 from pipeline.report.records import RunRecords, TimeLogs
 from pipeline.report.tables import Cell, Row, Table
 from pipeline.report.wording import duration, percent, plain, sentence
+
+_PARTS: Final[Mapping[str, str]] = {
+    "start": "start-up",
+    "step": "training steps",
+    "input": "waiting for input",
+    "wait": "waits between steps",
+    "checkpoint": "checkpoints",
+    "rest": "rest of the epochs",
+}
+"""What parts of the time are called that have not got a name for people; as in the figures."""
 
 
 def time_table(times: TimeLogs) -> Table | None:
@@ -35,7 +45,7 @@ def breakdown_table(times: TimeLogs) -> Table | None:
         columns=("part", "time", "share"),
         rows=tuple(
             Row(
-                heading=sentence(name.replace("_", " ")),
+                heading=sentence(_PARTS.get(name, name.replace("_", " "))),
                 cells=(Cell(text=duration(seconds)), Cell(text=percent(seconds / total))),
             )
             for name, seconds in ranked

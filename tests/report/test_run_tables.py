@@ -46,8 +46,8 @@ def test_the_breakdown_begins_with_the_largest_part():
     )
 
     assert list(texts(breakdown_table(times)).items()) == [
-        ("Step", ["1.5 s", "75 %"]),
-        ("Input", ["500 ms", "25 %"]),
+        ("Training steps", ["1.5 s", "75 %"]),
+        ("Waiting for input", ["500 ms", "25 %"]),
     ]
 
 
