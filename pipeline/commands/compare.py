@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from pipeline.commands.arguments import optional_path
-from pipeline.core.errors import EXIT_OK, ConfigError
+from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
 
 TAKES_OVERRIDES = False
 EPILOG = "A difference whose 95 % interval holds 0 is not shown to be one."
@@ -40,8 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         write_json(arguments.output, comparison.to_json())
     runs = (arguments.run_a, arguments.run_b)
-    names = "-".join(run.name for run in runs)
+    names = "-".join(run.resolve().name for run in runs)
     figures_dir = arguments.figures_dir or Path("results") / names
     gallery = draw_comparison(comparison, *runs, split=arguments.split, output_dir=figures_dir)
     print_comparison(comparison, gallery)
-    return EXIT_OK
+    return EXIT_INCOMPLETE if gallery.faults else EXIT_OK

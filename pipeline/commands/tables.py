@@ -198,8 +198,9 @@ def print_extraction(outcome: "ExtractionOutcome") -> None:
 def print_checks(checks: "tuple[Check, ...]", results_path: Path) -> None:
     """Print what passed and what failed."""
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
-    for column in ("part", "file", "result"):
-        table.add_column(column, no_wrap=True)
+    table.add_column("part", no_wrap=True)
+    for column in ("file", "result"):
+        table.add_column(column, overflow="fold")  # rich would cut a long reason to fit
     for check in checks:
         table.add_row(check.part, check.file, f"failed: {check.fault}" if check.fault else "passed")
     _console().print(table)

@@ -43,7 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
     output = (arguments.output or Path(RESULTS_FILE)).absolute()
     if reason := why_unwritable(output):
         raise ConfigError(reason)
-    with tempfile.TemporaryDirectory() as directory, local_store(Path(directory)):
+    # Windows keeps files that this process has open, and the store is one of them.
+    temporary = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    with temporary as directory, local_store(Path(directory)):
         checks = verify_installation(config, Path(directory))
     write_results(output, checks)
     print_checks(checks, output)

@@ -40,6 +40,7 @@ _FORMAT: Final = 1
 _ARRAYS_BY_NAME: Final = (
     "mean_maps", "entropy", "agreement", "trait_attention", "trait_rollout",
     "sample_maps", "sample_trait_attention", "sample_trait_rollout",
+    "trait_share", "trait_attention_even", "trait_rollout_even",
 )  # fmt: skip
 
 
@@ -98,6 +99,13 @@ class AttentionMeasurements:
     """Mean weights of the traits by stream, over clips and heads, shape (K, T)."""
     trait_rollout: Mapping[str, FloatArray] = field(default_factory=dict)
     """The same, followed back through the blocks; empty for a model without blocks."""
+    trait_share: Mapping[str, FloatArray] = field(default_factory=dict)
+    """Share of its attention that each trait gives to a stream, mean over clips, shape (K,)."""
+    trait_attention_even: Mapping[str, FloatArray] = field(default_factory=dict)
+    """What `trait_attention` would be, had the traits looked alike at all real steps of a
+    stream, shape (T,): a step that only long clips have is one of many."""
+    trait_rollout_even: Mapping[str, FloatArray] = field(default_factory=dict)
+    """The same of `trait_rollout`."""
     sample_ids: tuple[str, ...] = ()
     """The named clips, M names."""
     sample_maps: Mapping[str, FloatArray] = field(default_factory=dict)

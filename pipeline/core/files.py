@@ -112,7 +112,14 @@ def _finite(value: Any) -> Any:
 
 
 def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+    """Sync a file, or the directory that holds its name, to disk."""
+    try:
+        # Windows syncs only what is open for writing, and cannot open a directory at all.
+        handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    except PermissionError:
+        if path.is_dir():
+            return
+        raise
     try:
         os.fsync(handle)
     finally:

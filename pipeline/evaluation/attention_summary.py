@@ -51,6 +51,11 @@ class AttentionSummary:
             DIRECT: defaultdict(kept),
             ROLLOUT: defaultdict(kept),
         }
+        self._share: defaultdict[str, PaddedMean] = defaultdict(PaddedMean)
+        self._even: dict[str, defaultdict[str, PaddedMean]] = {
+            DIRECT: defaultdict(PaddedMean),
+            ROLLOUT: defaultdict(PaddedMean),
+        }
         self._rankings: dict[str, defaultdict[str, list[FloatArray]]] = {
             DIRECT: defaultdict(list),
             ROLLOUT: defaultdict(list),
@@ -74,8 +79,14 @@ class AttentionSummary:
             (ROLLOUT, attention_rollout(weights, self._num_keys)),
         ):
             for stream, shares in attention.items():
-                padded = np.where(step_masks[stream][:, None, :], shares, np.nan)
+                is_real = step_masks[stream]
+                padded = np.where(is_real[:, None, :], shares, np.nan)
                 self._by_trait[ranking][stream].add(padded)
+                share = np.nansum(padded, axis=2)
+                even = share.mean(axis=1) / np.maximum(is_real.sum(axis=1), 1)
+                self._even[ranking][stream].add(np.where(is_real, even[:, None], np.nan))
+                if ranking == DIRECT:
+                    self._share[stream].add(share)
                 self._rankings[ranking][stream].append(shares.mean(axis=1))
 
     def rankings(self, stream: str) -> dict[str, FloatArray]:
@@ -110,6 +121,9 @@ class AttentionSummary:
             agreement={name: self._agreement[name].result() for name in names},
             trait_attention={stream: kept.mean for stream, kept in direct.items()},
             trait_rollout={stream: kept.mean for stream, kept in rollout.items()},
+            trait_share={stream: mean.result() for stream, mean in self._share.items()},
+            trait_attention_even={s: mean.result() for s, mean in self._even[DIRECT].items()},
+            trait_rollout_even={s: mean.result() for s, mean in self._even[ROLLOUT].items()},
             sample_ids=clip_ids[: self._maps[names[0]].num_samples],
             sample_maps={name: self._maps[name].samples for name in names},
             sample_trait_attention={stream: kept.samples for stream, kept in direct.items()},

@@ -101,7 +101,12 @@ def _shape(num_epochs: int, numbers: FloatArray, num_steps: int) -> tuple[int, i
     return num_epochs, num_steps // num_epochs if is_complete and is_whole else 0
 
 
-def _parts(breakdown: Mapping[str, Any]) -> dict[str, float]:
+def _parts(breakdown: Any) -> dict[str, float]:
+    if not isinstance(breakdown, Mapping):
+        raise RunError(
+            f"time_logs.json: 'breakdown' must be a JSON object; found {type(breakdown).__name__}. "
+            "Restore the file from the run's artifacts."
+        )
     return {
         name: float(np.nansum(_as_array(value, f"breakdown.{name}")))
         for name, value in breakdown.items()

@@ -15,7 +15,12 @@ from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import PipelineError, RunError
 from pipeline.core.files import read_json, write_json
 from pipeline.evaluation.coverage import Coverage
-from pipeline.evaluation.intervals import Interval, Intervals, cluster_bootstrap
+from pipeline.evaluation.intervals import (
+    Interval,
+    Intervals,
+    cluster_bootstrap,
+    paired_differences,
+)
 from pipeline.evaluation.predictions import Predictions
 
 MISSING: Final = "(missing)"
@@ -75,6 +80,9 @@ class EvaluationReport:
     baselines: Mapping[str, Intervals]
     """Name of the baseline -> the same, on the same clips and resamples."""
 
+    baseline_differences: Mapping[str, Intervals] = field(default_factory=dict)
+    """Name of the baseline -> the model minus it, paired on these resamples."""
+
     by: Mapping[str, Mapping[str, Subset]] = field(default_factory=dict)
     """Column -> value -> the metrics of the clips with that value."""
 
@@ -98,6 +106,7 @@ class EvaluationReport:
             "num_groups": self.num_groups,
             "metrics": _intervals_to_json(self.metrics),
             "baselines": _map_values(_intervals_to_json, self.baselines),
+            "baseline_differences": _map_values(_intervals_to_json, self.baseline_differences),
             "by": {
                 column: _map_values(Subset.to_json, subsets) for column, subsets in self.by.items()
             },
@@ -116,6 +125,9 @@ class EvaluationReport:
             num_groups=value["num_groups"],
             metrics=_intervals_from_json(value["metrics"]),
             baselines=_map_values(_intervals_from_json, value["baselines"]),
+            baseline_differences=_map_values(
+                _intervals_from_json, value.get("baseline_differences") or {}
+            ),
             by={
                 column: _map_values(Subset.from_json, subsets)
                 for column, subsets in value["by"].items()
@@ -165,16 +177,13 @@ def build_report(
             "Evaluate on a feature set that has labels.npy."
         )
     groups = np.asarray(predictions.groups, dtype=np.str_)
+    draws: Any = {"num_resamples": num_resamples, "confidence": confidence, "seed": seed}
 
     def score(y_pred: FloatArray, rows: Any = slice(None)) -> Intervals:
-        return cluster_bootstrap(
-            y_true[rows],
-            y_pred[rows],
-            groups[rows],
-            num_resamples=num_resamples,
-            confidence=confidence,
-            seed=seed,
-        )
+        return cluster_bootstrap(y_true[rows], y_pred[rows], groups[rows], **draws)
+
+    def difference(baseline: FloatArray) -> Intervals:
+        return paired_differences(y_true, baseline, predictions.y_pred, groups, **draws)
 
     def subset(rows: Any) -> Subset:
         return Subset(
@@ -189,6 +198,7 @@ def build_report(
         num_groups=len(set(groups)),
         metrics=score(predictions.y_pred),
         baselines=_map_values(score, baseline_predictions),
+        baseline_differences=_map_values(difference, baseline_predictions),
         by={
             column: {value: subset(names == value) for value in np.unique(names).tolist()}
             for column, names in _columns(by or {}, num_clips=len(groups)).items()

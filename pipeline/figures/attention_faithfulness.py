@@ -57,8 +57,8 @@ def faithfulness_data(attention: AttentionMeasurements) -> Faithfulness:
     """Return the deletion curves."""
     require_attention(attention)
     if not attention.deletions:
-        reasons = dict.fromkeys(attention.missing.values())
-        raise NothingToDraw(" ".join(reasons) or "hiding steps was not measured.")
+        reasons = dict.fromkeys(reason.removesuffix(".") for reason in attention.missing.values())
+        raise NothingToDraw(f"{'; '.join(reasons) or 'hiding steps was not measured'}.")
     return Faithfulness(
         streams=tuple(
             StreamFaithfulness(name=stream_name(attention, stream), curves=curves)

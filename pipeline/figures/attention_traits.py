@@ -37,17 +37,10 @@ class StreamLooks:
     """Mean over the clips in which the step is real, shape (K, T)."""
     samples: FloatArray
     """The named clips, shape (M, K, T); NaN is padding."""
-
-    @property
-    def share(self) -> FloatArray:
-        """Share of its attention that each trait gives to the stream, shape (K,)."""
-        share: FloatArray = np.nansum(self.mean, axis=1)
-        return share
-
-    @property
-    def even(self) -> float:
-        """Weight of every step if the traits gave all steps of the stream the same."""
-        return float(self.share.mean() / self.mean.shape[1])
+    share: FloatArray
+    """Share of its attention that each trait gives to the stream, mean over clips, shape (K,)."""
+    even: FloatArray
+    """What the mean of each step would be after an even look at the real steps, shape (T,)."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,7 +67,8 @@ def trait_attention_data(attention: AttentionMeasurements) -> TraitLooks:
         "Where each trait looks",
         attention.trait_attention,
         attention.sample_trait_attention,
-        has_shares=_shares_out(attention.trait_attention),
+        attention.trait_attention_even,
+        has_shares=_shares_out(attention),
     )
 
 
@@ -88,6 +82,7 @@ def trait_rollout_data(attention: AttentionMeasurements) -> TraitLooks:
         "Where each trait's evidence comes from (attention rollout)",
         attention.trait_rollout,
         attention.sample_trait_rollout,
+        attention.trait_rollout_even,
         has_shares=False,  # the rollout decides them, not the model
     )
 
@@ -120,13 +115,20 @@ def draw_mean_looks(axes: Axes, stream: StreamLooks) -> None:
     """Draw the mean weight of each step, one line a trait, into a panel."""
     num_steps = stream.mean.shape[1]
     steps = np.arange(1, num_steps + 1)
-    axes.axhline(stream.even, color=MUTED, linestyle="--", linewidth=1.0)
+    # Beyond the ends, so that the line of a stream of one length crosses the panel.
+    axes.plot(
+        [0.5, *steps, num_steps + 0.5],
+        [stream.even[0], *stream.even, stream.even[-1]],
+        color=MUTED,
+        linestyle="--",
+        linewidth=1.0,
+    )
     for trait, weights in zip(TRAITS, stream.mean, strict=True):
         marker = "o" if num_steps <= 16 else ""
         axes.plot(steps, weights, color=TRAIT_COLOURS[trait], marker=marker, markersize=3)
     axes.set_xticks(step_numbers(num_steps, 8))
     axes.set_xlim(0.5, num_steps + 0.5)
-    axes.set_ylim(0, max(1.1 * limit_of(stream.mean), 2 * stream.even))
+    axes.set_ylim(0, max(1.1 * limit_of(stream.mean), 2 * limit_of(stream.even)))
     axes.locator_params(axis="y", nbins=4)
 
 
@@ -134,20 +136,31 @@ def describe_trait_looks(data: TraitLooks) -> str:
     """Return the most looked-at step of each stream in one sentence."""
     parts = []
     for stream in data.streams:
-        mean = np.nanmean(stream.mean, axis=0)
-        step = int(np.nanargmax(mean)) + 1
+        mean = stream.mean.mean(axis=0)
+        step = int(np.nanargmax(mean / stream.even))
         parts.append(
-            f"{_heading(data, stream).lower()}, most at number {step} with "
-            f"{number(float(np.nanmax(mean)))}, where an even look has {number(stream.even)}"
+            f"{_heading(data, stream)}, most at number {step + 1} with "
+            f"{number(float(mean[step]))}, where an even look has "
+            f"{number(float(stream.even[step]))}"
         )
     return f"{data.title}, mean of {data.num_clips:,} clips and five traits. {'; '.join(parts)}."
 
 
-def _shares_out(means: Mapping[str, FloatArray]) -> bool:
+def _shares_out(attention: AttentionMeasurements) -> bool:
     """Return whether the traits choose between streams, rather than look at each by itself."""
-    total = sum(float(np.nansum(mean, axis=1).mean()) for mean in means.values())
-    # Padding makes the means of late steps rest on fewer clips, so they need not sum to 1.
-    return len(means) > 1 and total < 1.5
+    shares = [_share(attention, stream) for stream in attention.trait_attention]
+    return len(shares) > 1 and float(np.sum(shares, axis=0).mean()) < 1.5
+
+
+def _share(attention: AttentionMeasurements, stream: str) -> FloatArray:
+    """Return the share of each trait, shape (K,); earlier records leave it to the means."""
+    mean = attention.trait_attention[stream]
+    return attention.trait_share.get(stream, np.nansum(mean, axis=1))
+
+
+def _even_look(mean: FloatArray) -> FloatArray:
+    """Return an even look at steps that all clips have, shape (T,)."""
+    return np.full(mean.shape[1], np.nansum(mean, axis=1).mean() / mean.shape[1])
 
 
 def _heading(data: TraitLooks, stream: StreamLooks) -> str:
@@ -162,6 +175,7 @@ def _looks(
     title: str,
     means: Mapping[str, FloatArray],
     samples: Mapping[str, FloatArray],
+    even: Mapping[str, FloatArray],
     *,
     has_shares: bool,
 ) -> TraitLooks:
@@ -171,7 +185,13 @@ def _looks(
         num_clips=len(attention.clip_ids),
         clip_ids=attention.sample_ids,
         streams=tuple(
-            StreamLooks(name=stream_name(attention, stream), mean=mean, samples=samples[stream])
+            StreamLooks(
+                name=stream_name(attention, stream),
+                mean=mean,
+                samples=samples[stream],
+                share=_share(attention, stream),
+                even=even.get(stream, _even_look(mean)),
+            )
             for stream, mean in means.items()
         ),
     )
@@ -183,8 +203,9 @@ FIGURES: Final = (
         folder=FOLDER,
         title="Where each trait looks",
         caption=(
-            "Weights of the five trait queries, averaged over heads. Left: mean over the clips, "
-            "with the weight of an even look dashed. Right: named clips, rows in OCEAN order."
+            "Weights of the five trait queries, averaged over heads. Left: mean over the clips "
+            "that have the step, with an even look at the steps of those clips dashed. Right: "
+            "named clips, rows in OCEAN order."
         ),
         needs=("attention",),
         data=trait_attention_data,

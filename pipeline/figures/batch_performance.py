@@ -12,7 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray, IntArray
-from pipeline.figures.layout import build_panels, line_handle, point_style, set_log_scale, set_ticks
+from pipeline.figures.layout import (
+    build_panels,
+    keep_ticks_short,
+    line_handle,
+    point_style,
+    set_log_scale,
+    set_ticks,
+)
 from pipeline.figures.records import batch_numbers, batch_values, epoch_numbers
 from pipeline.figures.spec import FigureSpec, NothingToDraw
 from pipeline.figures.style import ACCENT, MUTED, Style, styled
@@ -105,10 +112,13 @@ def _draw_metric(axes: Axes, data: BatchPerformance, metric: str) -> None:
         axes.plot(data.steps, data.smoothed[metric], color=ACCENT)
     set_ticks(axes, integer_x=True)
     finite = values[np.isfinite(values)]
-    if metric == "loss" and finite.size and finite.max() >= 10 * finite.min() > 0:
+    is_log = metric == "loss" and finite.size > 0 and bool(finite.max() >= 10 * finite.min() > 0)
+    if is_log:
         set_log_scale(axes)
+    else:
+        keep_ticks_short(axes)
     axes.set_xlabel("step")
-    axes.set_ylabel(METRIC_LABELS[metric])
+    axes.set_ylabel(METRIC_LABELS[metric] + " · log scale" * is_log)
 
 
 FIGURES: Final = (

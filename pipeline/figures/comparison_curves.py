@@ -13,7 +13,13 @@ from matplotlib.figure import Figure
 
 from pipeline.figures.comparison_pair import COLOURS, pair_handles, read_names
 from pipeline.figures.curves import is_logarithmic
-from pipeline.figures.layout import build_panels, line_handle, set_log_scale, set_ticks
+from pipeline.figures.layout import (
+    build_panels,
+    keep_ticks_short,
+    line_handle,
+    set_log_scale,
+    set_ticks,
+)
 from pipeline.figures.records import Curve, read_curve
 from pipeline.figures.spec import FigureSpec
 from pipeline.figures.style import MUTED, Style, styled
@@ -98,6 +104,8 @@ def _draw_panel(axes: Axes, curves: tuple[Curve, Curve], metric: str) -> None:
     is_log = any(is_logarithmic(curve) for curve in curves) and _is_positive(curves)
     if is_log:
         set_log_scale(axes)
+    else:
+        keep_ticks_short(axes)
     axes.set_xlabel("epoch")
     axes.set_ylabel(METRIC_LABELS[metric] + " · log scale" * is_log)
     best = " · ".join(number(curve.best_value) for curve in curves)

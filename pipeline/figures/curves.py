@@ -13,7 +13,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pipeline.core.arrays import FloatArray
-from pipeline.figures.layout import build_panels, line_handle, set_log_scale, set_ticks
+from pipeline.figures.layout import (
+    build_panels,
+    keep_ticks_short,
+    line_handle,
+    set_log_scale,
+    set_ticks,
+)
 from pipeline.figures.records import Curve, is_better_higher, read_curve
 from pipeline.figures.spec import FigureSpec
 from pipeline.figures.style import (
@@ -80,6 +86,8 @@ def draw_curve(axes: Axes, curve: Curve, *, colour: str | None = None) -> None:
         set_log_scale(axes)
     _mark_best(axes, curve)
     _show_the_readable_part(axes, curve)
+    if not is_logarithmic(curve):
+        keep_ticks_short(axes)
 
 
 def curve_handles(curve: Curve, *, colour: str | None = None) -> list[Line2D]:

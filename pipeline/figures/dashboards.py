@@ -17,7 +17,13 @@ from pipeline.figures.batch_time import (
     draw_step_distribution,
     step_handles,
 )
-from pipeline.figures.curves import curve_handles, describe_curve, draw_curve, set_epoch_axis
+from pipeline.figures.curves import (
+    curve_handles,
+    describe_curve,
+    draw_curve,
+    is_logarithmic,
+    set_epoch_axis,
+)
 from pipeline.figures.epoch_time import (
     TrainingTime,
     draw_epoch_bars,
@@ -100,7 +106,8 @@ def draw_training_dashboard(data: TrainingDashboard, style: Style) -> Figure:
     for axes, metric in zip(panels, _CURVES, strict=False):
         if metric in data.curves:
             draw_curve(axes, data.curves[metric])
-            axes.set_ylabel(METRIC_LABELS[metric])
+            is_log = is_logarithmic(data.curves[metric])
+            axes.set_ylabel(METRIC_LABELS[metric] + " · log scale" * is_log)
             axes.set_xlabel("epoch")
         else:
             _leave_empty(axes, f"no {METRIC_LABELS[metric]}")

@@ -14,7 +14,13 @@ from matplotlib.patches import Patch
 
 from pipeline.core.arrays import FloatArray
 from pipeline.figures.curves import MAX_MARKED_EPOCHS, is_logarithmic, set_epoch_axis
-from pipeline.figures.layout import build_panels, line_handle, set_log_scale, set_ticks
+from pipeline.figures.layout import (
+    build_panels,
+    keep_ticks_short,
+    line_handle,
+    set_log_scale,
+    set_ticks,
+)
 from pipeline.figures.records import Curve, read_curve
 from pipeline.figures.spec import FigureSpec, NothingToDraw
 from pipeline.figures.style import MUTED, VALIDATION_COLOUR, WARNING_COLOUR, Style, styled
@@ -117,10 +123,13 @@ def draw_loss_over_time(axes: Axes, data: TrainingTime) -> None:
     axes.plot(data.elapsed * factor, data.loss.decisive, color=VALIDATION_COLOUR, marker=marker)
     axes.set_xlim(left=0)
     set_ticks(axes)
-    if is_logarithmic(data.loss):
+    is_log = is_logarithmic(data.loss)
+    if is_log:
         set_log_scale(axes)
+    else:
+        keep_ticks_short(axes)
     axes.set_xlabel(f"elapsed time ({unit})")
-    axes.set_ylabel(f"{data.loss.side} loss")
+    axes.set_ylabel(f"{data.loss.side} loss" + " · log scale" * is_log)
     if data.loss.best is not None:
         reached = duration(float(data.elapsed[data.loss.best]))
         title = f"best {number(data.loss.best_value)} after {reached}"

@@ -22,6 +22,8 @@ LineStyle: TypeAlias = Literal["-", "--", ":", "none"]
 
 _ROUND_INTEGERS: Final = (1, 2, 5, 10)
 _ROUND: Final = (1, 2, 2.5, 5, 10)
+_MAX_TICK_LETTERS: Final = 7
+_MAX_WIDENINGS: Final = 20
 _TITLE_EM: Final = 2.4
 _LEGEND_EM: Final = 1.9
 _HANDLE_EM: Final = 4.4  # a line, and the space around it
@@ -117,6 +119,21 @@ def set_ticks(axes: Axes, *, x: int = 6, y: int = 5, integer_x: bool = False) ->
     )
     axes.xaxis.set_major_locator(x_locator)
     axes.yaxis.set_major_locator(MaxNLocator(y, steps=_ROUND))
+
+
+def keep_ticks_short(axes: Axes) -> None:
+    """Widen the y axis until the numbers at its ticks fit beside its label.
+
+    Values that hardly differ, as after a single epoch, need many digits to be told apart.
+    Call it last: it looks at the limits.
+    """
+    formatter = axes.yaxis.get_major_formatter()
+    for _ in range(_MAX_WIDENINGS):
+        labels = formatter.format_ticks(axes.yaxis.get_majorticklocs())
+        if max(map(len, labels), default=0) <= _MAX_TICK_LETTERS:
+            return
+        low, high = axes.get_ylim()
+        axes.set_ylim(low - (high - low) / 2, high + (high - low) / 2)
 
 
 def set_log_scale(axes: Axes) -> None:

@@ -195,13 +195,16 @@ def log_amounts(
     return amounts
 
 
-def log_total(log: Mapping[str, Any], name: str, file: str) -> float:
-    """Return a number of a flat log, or the sum of its list of numbers; nulls count as 0.
+def log_totals(log: Mapping[str, Any], file: str) -> dict[str, float]:
+    """Return each number of a flat log, or the sum of its list of numbers; nulls count as 0.
 
     Raises:
         PipelineError: If there is something else.
     """
-    return float(np.nansum(_array(_checked(log, file).get(name), name, file)))
+    return {
+        name: float(np.nansum(_array(value, name, file)))
+        for name, value in _checked(log, file).items()
+    }
 
 
 def _epoch_values(

@@ -2,10 +2,23 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from pipeline.core.errors import PipelineError
 from pipeline.figures.style import Draw
+
+_INPUTS: Final[Mapping[str, str]] = {
+    "history": "batch_metrics/metrics_history.json",
+    "history_a": "batch_metrics/metrics_history.json of the first run",
+    "history_b": "batch_metrics/metrics_history.json of the second run",
+    "time_logs": "time_tracking/time_logs.json",
+    "lr_logs": "lr_tracking/lr_logs.json",
+    "evaluation": "evaluation.json",
+    "attention": "attention.npz",
+    "y_true": "predictions with annotated scores",
+    "y_pred": "predictions",
+}
+"""What a user knows an input as."""
 
 
 class NothingToDraw(PipelineError):  # noqa: N818 - says what it means, and is no fault
@@ -66,7 +79,7 @@ class FigureSpec:
             if isinstance(value, Unavailable):
                 raise PipelineError(value.reason)
             if value is None:
-                raise NothingToDraw(f"needs {name}, which this run does not have.")
+                raise NothingToDraw(f"needs {_INPUTS.get(name, name)}, which is not there.")
         needed = {name: inputs[name] for name in self.needs}
         used = {name: inputs[name] for name in self._at_hand(inputs)}
         try:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from pipeline.core.arrays import BoolArray, FloatArray, IntArray
-from pipeline.figures.records import TIME_FILE, log_amounts, log_numbers, log_total, log_values
+from pipeline.figures.records import TIME_FILE, log_amounts, log_numbers, log_totals, log_values
 from pipeline.figures.spec import NothingToDraw
 
 _DWARFING: Final = 2.5
@@ -159,8 +159,7 @@ def time_parts(time_logs: Mapping[str, Any]) -> dict[str, float]:
     """
     breakdown = time_logs.get("breakdown")
     if breakdown:
-        file = f"{TIME_FILE}: breakdown"
-        parts = {name: log_total(breakdown, name, file) for name in breakdown}
+        parts = log_totals(breakdown, f"{TIME_FILE}: breakdown")
     else:
         parts = _parts_of_epochs(time_logs)
     shown = {name: seconds for name, seconds in parts.items() if seconds > 0}

@@ -188,12 +188,22 @@ def _draw_bars(axes: Axes, data: TraitComparison, metric: str) -> None:
     axes.axvline(0, color="#666666", linewidth=0.8)
     beside = axes.get_yaxis_transform()
     for row, value in enumerate(data.values[metric]):
-        axes.text(1.02, row, number(float(value)), transform=beside, va="center", color="#444444")
+        axes.text(1.02, row, _beside(value), transform=beside, va="center", color="#444444")
     axes.set_xlabel(METRIC_LABELS[metric])
 
 
+def _beside(value: float) -> str:
+    """Return a value as it fits beside its bar: with four decimals at the most."""
+    if not abs(value) < 0.1:  # NaN is not below it either
+        return number(float(value)) if np.isfinite(value) else "–"
+    return f"{round(float(value), 4) + 0.0:.4f}".replace("-", "−")
+
+
 def _note(axes: Axes, text: str) -> None:
-    axes.text(0.5, 0.75, text, transform=axes.transAxes, ha="center", color=MUTED)
+    # The mean of the other traits may run behind it.
+    paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
+    place = {"transform": axes.transAxes, "ha": "center", "va": "center"}
+    axes.text(0.5, 0.4, text, color="#555555", bbox=paper, **place)
 
 
 def _trait_spec(trait: str) -> FigureSpec:

@@ -103,7 +103,7 @@ def report_content(
         summary=summarize(records),
         strips=interval_strips(evaluation) if evaluation is not None else (),
         interval_name=evaluation.interval_name if evaluation is not None else "",
-        problems=(*records.problems, *problems, *_faults(missing)),
+        problems=tuple(dict.fromkeys((*records.problems, *problems, *_faults(missing)))),
         doubts=find_doubts(records),
         scores=_score_tables(evaluation),
         baselines=baseline_tables(evaluation) if evaluation is not None else (),

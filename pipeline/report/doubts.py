@@ -8,12 +8,13 @@ from pipeline.core.traits import TRAITS
 from pipeline.report.constancy import MIN_LABEL_SD, MIN_RATIO, spread_of
 from pipeline.report.records import Overlap, RunRecords
 from pipeline.report.summary import is_cross_validated
-from pipeline.report.verdicts import Standing, judge
+from pipeline.report.verdicts import Standing, Verdict, judge
 from pipeline.report.wording import (
     METRIC_NAMES,
     baseline_name,
     count,
     decimal,
+    difference,
     listing,
     percent,
     plain,
@@ -192,17 +193,25 @@ def _baselines_not_beaten(records: RunRecords) -> Iterator[Doubt]:
         worse = [verdict for verdict in verdicts if verdict.standing is Standing.WORSE]
         metrics = listing([METRIC_NAMES[verdict.metric] for verdict in worse or verdicts])
         claim = "Worse than" if worse else "Not shown to be better than"
-        values = [
-            f"{METRIC_NAMES[verdict.metric]} {with_interval(verdict.metric, verdict.model)} "
-            f"against {with_interval(verdict.metric, verdict.reference)}"
-            for verdict in verdicts
-        ]
+        values = [_told_apart(verdict) for verdict in verdicts]
         yield Doubt(
             title=f"{claim} {baseline_name(baseline)} in {metrics}",
             detail=f"{sentence('; '.join(values))}. These clips do not show that the network adds "
             "anything to it.",
             is_serious=bool(worse) or baseline == "training_mean",
         )
+
+
+def _told_apart(verdict: Verdict) -> str:
+    metric = verdict.metric
+    values = (
+        f"{METRIC_NAMES[metric]} {with_interval(metric, verdict.model)} against "
+        f"{with_interval(metric, verdict.reference)}"
+    )
+    if verdict.difference is None:
+        return values
+    told = " ".join(difference(metric, verdict.difference)).rstrip()
+    return f"{values}, a difference of {told}"
 
 
 def _features_of_unknown_worth(records: RunRecords) -> Iterator[Doubt]:

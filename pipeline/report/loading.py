@@ -1,5 +1,6 @@
 """Reads the records of a run directory, whatever state it is in."""
 
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -27,7 +28,20 @@ def load_records(run: RunDirectory, *, status: str | None = None) -> RunRecords:
             contents[file] = _read_yaml(run) if path == run.config_path else read_json(path)
         except PipelineError as error:
             unreadable[file] = str(error).removeprefix(f"{path}: ")
-    return parse_records(contents, name=run.path.name, unreadable=unreadable, status=status)
+    return parse_records(
+        contents,
+        name=run.path.name,
+        directory=_as_typed(run.path),
+        unreadable=unreadable,
+        status=status,
+    )
+
+
+def _as_typed(path: Path) -> str:
+    """Return a path from the working directory, where commands are typed, if it is within."""
+    here = Path.cwd()
+    whole = path.absolute()
+    return str(whole.relative_to(here) if whole.is_relative_to(here) else whole)
 
 
 def _read_yaml(run: RunDirectory) -> Any:

@@ -83,6 +83,9 @@ class Evaluation:
     num_groups: int
     metrics: Scores
     baselines: dict[str, Scores]
+    baseline_differences: dict[str, Scores] = field(default_factory=dict)
+    """Name of a baseline -> model minus baseline, paired on the same resamples; without it,
+    only intervals that do not overlap count as evidence."""
     by: dict[str, dict[str, Subgroup]] = field(default_factory=dict)
     """Column -> value -> the scores of the clips with that value."""
     group_overlap: dict[str, Overlap] = field(default_factory=dict)
@@ -94,7 +97,8 @@ class Evaluation:
     num_resamples: int
 
     def __post_init__(self) -> None:
-        for scores in (self.metrics, *self.baselines.values()):
+        compared = (*self.baselines.values(), *self.baseline_differences.values())
+        for scores in (self.metrics, *compared):
             _check_scores(scores)
 
     @property
@@ -172,11 +176,18 @@ class History:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LearningRateLogs:
+    """`lr_logs.json`; figures draw it, and the report only says where it is damaged."""
+
+    learning_rate: list[float | None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TimeLogs:
     """`time_logs.json`: measured times, in seconds."""
 
     epoch_times: list[float]
-    """Whole epochs, validation included where it was part of them."""
+    """The training part of each epoch."""
     validation_times: list[float] = field(default_factory=list)
     batch_times: list[float] = field(default_factory=list)
     batch_wait_times: list[float] = field(default_factory=list)
@@ -205,6 +216,8 @@ class RunRecords:
 
     name: str
     """Name of the run directory."""
+    directory: str = ""
+    """Where it is, as a command names it; empty where that is not known."""
     config: ExperimentConfig | None = None
     summary: Summary | None = None
     evaluation: Evaluation | None = None
@@ -212,11 +225,10 @@ class RunRecords:
     features: Features | None = None
     history: History | None = None
     time_logs: TimeLogs | None = None
+    lr_logs: LearningRateLogs | None = None
     recommendations: tuple[Recommendation, ...] | None = None
     status: str | None = None
     """How the run ended, e.g. FINISHED or KILLED; None where nothing says that it did."""
-    baseline_differences: dict[str, Scores] = field(default_factory=dict)
-    """Name of a baseline -> model minus baseline, paired on the same resamples."""
     problems: tuple[str, ...] = ()
     """What is missing or damaged, one line each."""
 
@@ -232,6 +244,7 @@ FILES: Final[Mapping[str, tuple[str, Any]]] = {
     "data.json": ("features", Features),
     "batch_metrics/metrics_history.json": ("history", History),
     "time_tracking/time_logs.json": ("time_logs", TimeLogs),
+    "lr_tracking/lr_logs.json": ("lr_logs", LearningRateLogs),
     "training_time_analysis/training_speedup_recommendations.json": (
         "recommendations",
         tuple[Recommendation, ...],
@@ -246,21 +259,18 @@ def parse_records(
     contents: Mapping[str, Any],
     *,
     name: str,
+    directory: str = "",
     unreadable: Mapping[str, str] | None = None,
     status: str | None = None,
-    baseline_differences: Mapping[str, Any] | None = None,
 ) -> RunRecords:
     """Check the contents of a run's files, and keep what can be used.
 
     Args:
         contents: File of `FILES` -> its content, as a YAML or JSON reader returns it.
         name: Name of the run directory.
+        directory: Where it is, as a command names it.
         unreadable: File -> why it could not be read.
         status: How the run ended: FINISHED, FAILED or KILLED; None where nothing says it.
-        baseline_differences: Name of a baseline -> metric -> trait name or "mean" ->
-            `{"value", "low", "high"}` of the model minus the baseline, from the same
-            resamples of the same clips; without it, only intervals that do not overlap
-            count as evidence.
     """
     values: dict[str, Any] = {}
     problems = []
@@ -272,15 +282,8 @@ def parse_records(
             problems += problem
         elif file not in _OPTIONAL and not _is_unjudged(file, contents):
             problems.append(f"{file}: the run does not have this file.")
-    differences, problem = _parsed(
-        "paired differences to the baselines", dict[str, Scores], baseline_differences or {}
-    )
     return RunRecords(
-        name=name,
-        status=status,
-        baseline_differences=differences or {},
-        problems=(*problems, *problem),
-        **values,
+        name=name, directory=directory, status=status, problems=tuple(problems), **values
     )
 
 

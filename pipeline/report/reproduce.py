@@ -23,7 +23,8 @@ def recipes(records: RunRecords) -> tuple[Recipe, ...]:
     checkout = (f"git checkout {environment.git.commit}",) if environment.git.commit else ()
     ways = [Recipe(heading="As it was started", lines=(*checkout, _command(environment.command)))]
     if records.config is not None:
-        again = f"python -m pipeline train --config {shlex.quote(records.name)}/{CONFIG_FILE}"
+        config = shlex.quote(str(PurePath(records.directory or records.name, CONFIG_FILE)))
+        again = f"python -m pipeline train --config {config}"
         ways.append(Recipe(heading="From its own configuration", lines=(*checkout, again)))
     return tuple(ways)
 

@@ -2,13 +2,23 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median, quantiles
-from typing import Any
+from typing import Any, Final
 
 from pipeline.config.loading import flatten
 from pipeline.config.schema import ExperimentConfig
 from pipeline.report.records import RunRecords, TimeLogs
 from pipeline.report.tables import Cell, Row, Table
 from pipeline.report.wording import duration, percent, plain, sentence
+
+_PARTS: Final[Mapping[str, str]] = {
+    "start": "start-up",
+    "step": "training steps",
+    "input": "waiting for input",
+    "wait": "waits between steps",
+    "checkpoint": "checkpoints",
+    "rest": "rest of the epochs",
+}
+"""What parts of the time are called that have not got a name for people; as in the figures."""
 
 
 def time_table(times: TimeLogs) -> Table | None:
@@ -35,7 +45,7 @@ def breakdown_table(times: TimeLogs) -> Table | None:
         columns=("part", "time", "share"),
         rows=tuple(
             Row(
-                heading=sentence(name.replace("_", " ")),
+                heading=sentence(_PARTS.get(name, name.replace("_", " "))),
                 cells=(Cell(text=duration(seconds)), Cell(text=percent(seconds / total))),
             )
             for name, seconds in ranked
@@ -88,10 +98,10 @@ def _total(measured: float | list[float | None] | None) -> float:
 
 def _times(times: TimeLogs) -> Iterator[Row]:
     if times.total_training_time is not None:
-        yield _time_row("training, all epochs", times.total_training_time)
+        yield _time_row("all epochs, validation included", times.total_training_time)
     if times.epoch_times:
-        yield _time_row("first epoch, which also builds the graph", times.epoch_times[0])
-    yield from _distribution("each further epoch", times.epoch_times[1:])
+        yield _time_row("training part of the first epoch, start-up included", times.epoch_times[0])
+    yield from _distribution("training part of each further epoch", times.epoch_times[1:])
     yield from _distribution("validation of an epoch", times.validation_times)
     yield from _distribution("training step", times.batch_times)
     yield from _distribution("wait before a step", times.batch_wait_times)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from pipeline.report.records import Evaluation, RunRecords
+from pipeline.report.records import Evaluation, RunRecords, Summary
 from pipeline.report.verdicts import HEADLINE_METRICS, Standing, Verdict, judge
 from pipeline.report.wording import (
     METRIC_NAMES,
@@ -102,14 +102,18 @@ def _how_training_went(records: RunRecords) -> Iterator[str]:
     seconds = times.total_training_time if times is not None else None
     took = f", and took {duration(seconds)}" if seconds is not None else ""
     if summary is not None:
-        best = "" if summary.best_value is None else f" ({summary.best_value:.4g})"
-        yield (
-            f"Training went over {count(summary.num_epochs, 'epoch')}{took}; the weights kept are "
-            f"those of epoch {summary.best_epoch}, the best by {summary.monitor}{best}."
-        )
+        epochs = count(summary.num_epochs, "epoch")
+        yield f"Training went over {epochs}{took}; the weights kept are {_kept_weights(summary)}."
     elif records.history is not None:
         epochs = count(len(records.history.epoch.epoch_numbers), "epoch")
         yield f"Training went over {epochs}{took}, as far as is on record."
+
+
+def _kept_weights(summary: Summary) -> str:
+    if not summary.monitor.startswith("val_"):
+        return "the last ones, as no clips were held out to choose an epoch by"
+    best = "" if summary.best_value is None else f" ({summary.best_value:.4g})"
+    return f"those of epoch {summary.best_epoch}, the best by {summary.monitor}{best}"
 
 
 def _how_good_it_is(records: RunRecords) -> Iterator[str]:
@@ -174,6 +178,9 @@ def _what_a_leak_would_buy(records: RunRecords) -> Iterator[str]:
     evaluation = records.evaluation
     if evaluation is None or "same_group_mean" not in evaluation.baselines:
         return
+    is_shared = any(overlap.shared_groups for overlap in evaluation.group_overlap.values())
+    if evaluation.num_groups == evaluation.num_clips and not is_shared:
+        return  # no clip has another of its group to be guessed by
     scores = evaluation.baselines["same_group_mean"]
     yield (
         "For scale: guessing each clip by the annotations of the other clips of its group, "

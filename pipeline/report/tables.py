@@ -13,6 +13,7 @@ from pipeline.report.wording import (
     baseline_name,
     count,
     decimal,
+    difference,
     interval,
     metric_value,
     percent,
@@ -137,6 +138,33 @@ def baseline_tables(evaluation: Evaluation) -> tuple[Table, ...]:
                 for predictor, values in scores.items()
             ),
         ),
+        *_difference_tables(evaluation),
+    )
+
+
+def _difference_tables(evaluation: Evaluation) -> tuple[Table, ...]:
+    """Return the model minus each baseline that it has to beat, where that was measured."""
+    rivals = {
+        baseline_name(name).removeprefix("the "): scores
+        for name, scores in evaluation.baseline_differences.items()
+        if name not in ILLEGITIMATE
+    }
+    if not rivals:
+        return ()
+    return (
+        Table(
+            caption="This model minus each baseline, on average over the traits",
+            columns=("baseline", *(_with_direction(metric) for metric in METRICS)),
+            rows=tuple(
+                Row(
+                    heading=name,
+                    cells=tuple(_difference_cell(metric, scores) for metric in METRICS),
+                )
+                for name, scores in rivals.items()
+            ),
+            note="Paired: model and baseline are scored on the same resampled groups. In brackets: "
+            f"{evaluation.interval_name}s; one that excludes 0 shows a difference.",
+        ),
     )
 
 
@@ -170,6 +198,11 @@ def _mean_row(heading: str, scores: Scores) -> Row:
 
 def _cell(metric: str, estimate: Estimate) -> Cell:
     return Cell(text=metric_value(metric, estimate.value), detail=interval(metric, estimate))
+
+
+def _difference_cell(metric: str, scores: Scores) -> Cell:
+    text, detail = difference(metric, scores[metric]["mean"])
+    return Cell(text=text, detail=detail)
 
 
 def _with_direction(metric: str) -> str:

@@ -49,9 +49,14 @@ class Verdict:
     model: Estimate
     reference: Estimate
     """What the baseline scores."""
-    is_paired: bool
-    """Whether a paired interval has decided, not the overlap of two."""
+    difference: Estimate | None
+    """The model minus the baseline, paired; None where only the overlap could decide."""
     standing: Standing
+
+    @property
+    def is_paired(self) -> bool:
+        """Whether a paired interval has decided, not the overlap of two."""
+        return self.difference is not None
 
 
 def judge(records: RunRecords) -> tuple[Verdict, ...]:
@@ -60,20 +65,21 @@ def judge(records: RunRecords) -> tuple[Verdict, ...]:
 
 
 def _verdicts(records: RunRecords) -> Iterator[Verdict]:
-    if records.evaluation is None:
+    evaluation = records.evaluation
+    if evaluation is None:
         return
     for metric in HEADLINE_METRICS:
-        model = records.evaluation.metrics[metric]["mean"]
-        for name, scores in records.evaluation.baselines.items():
+        model = evaluation.metrics[metric]["mean"]
+        for name, scores in evaluation.baselines.items():
             if name in ILLEGITIMATE:
                 continue
-            paired = records.baseline_differences.get(name, {}).get(metric, {}).get("mean")
+            paired = evaluation.baseline_differences.get(name, {}).get(metric, {}).get("mean")
             yield Verdict(
                 metric=metric,
                 baseline=name,
                 model=model,
                 reference=scores[metric]["mean"],
-                is_paired=paired is not None,
+                difference=paired,
                 standing=standing(metric, model, scores[metric]["mean"], paired=paired),
             )
 

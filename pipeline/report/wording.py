@@ -21,6 +21,8 @@ METRIC_NAMES: Final[Mapping[str, str]] = {
 _DIGITS: Final[Mapping[str, int]] = {"accuracy": 4, "mae": 4, "mse": 5}
 """Decimals of the metrics whose differences are small; the others have three."""
 
+_MAX_DIGITS: Final = 7
+
 _BASELINE_NAMES: Final[Mapping[str, str]] = {
     "training_mean": "the training mean",
     "same_group_mean": "the same-group mean",
@@ -61,6 +63,22 @@ def with_interval(metric: str, estimate: Estimate) -> str:
     ends = interval(metric, estimate)
     value = metric_value(metric, estimate.value)
     return f"{value}{_NBSP}{ends}" if ends else value
+
+
+def difference(metric: str, estimate: Estimate) -> tuple[str, str]:
+    """Return a difference of two scores and its interval, with as many decimals as it needs.
+
+    Two scores may be alike in all the decimals that are told of them, and still differ.
+    """
+    digits = _DIGITS.get(metric, 3)
+    points = (estimate.value, estimate.low, estimate.high)
+    largest = max(abs(point) for point in points if point is not None)
+    while 0 < largest < 10 ** (1 - digits) and digits < _MAX_DIGITS:
+        digits += 1
+    value = decimal(estimate.value, digits)
+    if estimate.low is None or estimate.high is None:
+        return value, ""
+    return value, f"[{decimal(estimate.low, digits)},{_NBSP}{decimal(estimate.high, digits)}]"
 
 
 def baseline_name(name: str) -> str:

@@ -5,9 +5,10 @@ from typing import Any
 
 from pipeline.core.errors import PipelineError, RunError
 from pipeline.core.files import read_json
-from pipeline.core.run_directory import RunDirectory, open_run_directory
+from pipeline.core.run_directory import open_run_directory
 from pipeline.evaluation.comparison import Comparison, compare_predictions
 from pipeline.evaluation.predictions import Predictions, read_predictions
+from pipeline.evaluation.report import build_report
 from pipeline.figures.comparison import comparison_figures
 from pipeline.figures.gallery import Gallery, draw_gallery
 from pipeline.figures.spec import Unavailable
@@ -19,7 +20,7 @@ def compare_runs(run_a: Path, run_b: Path, *, split: str) -> Comparison:
     Raises:
         RunError: If a run has no predictions of the split, or they are of other clips.
     """
-    name_a, name_b = run_a.name, run_b.name
+    name_a, name_b = run_a.resolve().name, run_b.resolve().name
     if name_a == name_b:
         name_a, name_b = str(run_a), str(run_b)
     return compare_predictions(
@@ -35,16 +36,21 @@ def draw_comparison(
     for letter, path in (("a", run_a), ("b", run_b)):
         run = open_run_directory(path)
         inputs[f"history_{letter}"] = _json(run.metrics_dir / "metrics_history.json")
-        inputs[f"evaluation_{letter}"] = _evaluation(run, split)
+        inputs[f"evaluation_{letter}"] = _evaluate(path, comparison, split)
     return draw_gallery(comparison_figures(), inputs, output_dir)
 
 
-def _evaluation(run: RunDirectory, split: str) -> Any:
-    """Return the run's evaluation if it is of this split; a run keeps the newest one only."""
-    evaluation = _json(run.evaluation_path)
-    if isinstance(evaluation, dict) and evaluation.get("split") != split:
-        return None
-    return evaluation
+def _evaluate(run_dir: Path, comparison: Comparison, split: str) -> dict[str, Any]:
+    """Score what was compared: a run keeps its newest evaluation only, of whichever split."""
+    report = build_report(
+        _predictions(run_dir, split),
+        {},
+        split=split,
+        num_resamples=comparison.num_resamples,
+        confidence=comparison.confidence,
+        seed=0,
+    )
+    return report.to_json()
 
 
 def _json(path: Path) -> Any:

@@ -1,7 +1,7 @@
 """Draws a run from its directory: figures, advice on speed, and the report; no model needed."""
 
 import functools
-import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -38,6 +38,9 @@ from pipeline.workflows.search_illustration import (
 FIGURE_FOLDERS: Final = ("training_visualizations", "attention_visualizations", TIME_FOLDER)
 """Folders of a run directory that hold figures."""
 
+_TOLD_BY_RECORDS: Final = frozenset({"config", "num_train_clips"})
+"""Inputs whose files the records of the report read too, and name where they are damaged."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Illustration:
@@ -63,7 +66,8 @@ def illustrate(
 
     Args:
         run: Directory of a run or of a search, or the artifacts of one in one directory.
-        formats: Formats of the figures: png, svg, pdf.
+        formats: Formats of the figures: png, svg, pdf; of a training png besides where the
+            report could show none of them.
         style: Style of the figures.
         callback_seconds: What the ends of the epochs cost, from a training that has just
             ended; it is added to the time log, with what drawing costs now.
@@ -125,7 +129,7 @@ def read_inputs(run: RunDirectory) -> dict[str, Any]:
         ("lr_logs", run.learning_rate_dir / "lr_logs.json", learning_rate_log),
     ):
         inputs[name] = _attempt(functools.partial(_read_log, run, path, retell))
-    inputs["evaluation"] = _optional(run.evaluation_path, read_json)
+    inputs["evaluation"] = _optional(run.evaluation_path, _read_object)
     inputs["attention"] = _optional(run.attention_path, read_attention)
     inputs["attention_history"] = _attempt(lambda: _attention_history(run))
     inputs["num_train_clips"] = _attempt(lambda: _num_train_clips(run))
@@ -140,7 +144,9 @@ def _illustrate_training(
     callback_seconds: Mapping[str, float] | None,
 ) -> Illustration:
     began = time.perf_counter()
-    inputs = read_inputs(run)
+    if not MEDIA_TYPES.keys() & set(formats):
+        formats = (*formats, "png")  # for the report: a browser shows no other
+    inputs = {name: _placed(run, value) for name, value in read_inputs(run).items()}
     specs = figure_specs()
     of_time = {name: spec for name, spec in specs.items() if spec.folder == TIME_FOLDER}
     others = {name: spec for name, spec in specs.items() if name not in of_time}
@@ -153,9 +159,13 @@ def _illustrate_training(
     advice_problem = _write_advice(run, inputs)
     timing = draw_gallery(of_time, inputs, run.path, formats=formats, style=style)
     gallery = Gallery(drawn=gallery.drawn + timing.drawn, omitted=gallery.omitted + timing.omitted)
-    damaged = [value.reason for value in inputs.values() if isinstance(value, Unavailable)]
+    damaged = [
+        value.reason
+        for name, value in inputs.items()
+        if isinstance(value, Unavailable) and name not in _TOLD_BY_RECORDS
+    ]
     faults = [f"{figure.spec.name}: {figure.reason}" for figure in gallery.faults]
-    status = _attempt(lambda: read_last_status(run))
+    status = _placed(run, _attempt(lambda: read_last_status(run)))
     if isinstance(status, Unavailable):
         damaged.append(status.reason)
     records = load_records(run, status=status if isinstance(status, str) else None)
@@ -186,7 +196,7 @@ def _has_trained(run: RunDirectory) -> bool:
 
 def _read_log(run: RunDirectory, path: Path, retell: Callable[..., dict[str, Any]]) -> Any:
     try:
-        return read_json(path)
+        return _read_object(path)
     except PipelineError:
         if not run.journal_path.exists():
             raise
@@ -196,9 +206,20 @@ def _read_log(run: RunDirectory, path: Path, retell: Callable[..., dict[str, Any
         return retell(records)
 
 
+def _read_object(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise RunError(
+            f"{path}: must hold a JSON object; found {type(content).__name__}. "
+            "Restore the file from the run's artifacts."
+        )
+    return content
+
+
 def _scores(run: RunDirectory, evaluation: Any) -> dict[str, Any]:
     """Return truth and prediction of the split that was evaluated last."""
-    split = evaluation["split"] if isinstance(evaluation, Mapping) else "validation"
+    told = evaluation.get("split") if isinstance(evaluation, Mapping) else None
+    split = told if isinstance(told, str) else "validation"
     predictions = _optional(run.predictions_path(split), read_predictions)
     if predictions is None or isinstance(predictions, Unavailable):
         return {"y_true": predictions, "y_pred": predictions}
@@ -255,6 +276,13 @@ def _pictures(gallery: Gallery) -> list[Picture]:
     return pictures
 
 
+def _placed(run: RunDirectory, value: Any) -> Any:
+    """Return an input; the reason that it cannot be read names files from the run directory on."""
+    if not isinstance(value, Unavailable):
+        return value
+    return Unavailable(reason=value.reason.replace(f"{run.path}{os.sep}", ""))
+
+
 def _optional(path: Path, read: Callable[[Path], Any]) -> Any:
     return _attempt(lambda: read(path)) if path.exists() else None
 
@@ -263,5 +291,5 @@ def _attempt(read: Callable[[], Any]) -> Any:
     """Return what `read` returns, or why it cannot."""
     try:
         return read()
-    except (PipelineError, yaml.YAMLError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except (OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
         return Unavailable(reason=" ".join(str(error).split()))

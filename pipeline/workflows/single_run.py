@@ -378,10 +378,10 @@ def _describe_features(features: FeatureSet) -> dict[str, Any]:
 def _described(experiment: Experiment, result: FitResult, report: EvaluationReport | None) -> str:
     """Return what the run came to, in words, for the page of the MLflow run."""
     config, split = experiment.config, experiment.split
-    training = (
-        f"**{config.model.fusion}** on {len(split.train)} clips, best epoch {result.best_epoch} "
-        f"of {len(result.records)} by {result.monitor}."
-    )
+    epochs = f"{len(result.records)} epochs"
+    if len(split.validation):
+        epochs = f"best epoch {result.best_epoch} of {len(result.records)} by {result.monitor}"
+    training = f"**{config.model.fusion}** on {len(split.train)} clips, {epochs}."
     lines = [config.description, training]
     if report is not None:
         scores = report.metrics

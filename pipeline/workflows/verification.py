@@ -1,6 +1,7 @@
 """Checks an installation: runs the demo, and looks at every file that it must leave behind."""
 
 import dataclasses
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ from pipeline.workflows.training_run import run_training
 
 RESULTS_FILE = "test_results.json"
 
+_logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
@@ -45,12 +48,19 @@ def verify_installation(config: ExperimentConfig, directory: Path) -> tuple[Chec
     Args:
         config: The experiment; its built-in data set and its runs go to `directory`.
         directory: An empty directory.
+
+    Raises:
+        PipelineError: If the experiment cannot be run as it is configured.
     """
     data = dataclasses.replace(config.data, features_dir=str(directory / "features"))
-    run = run_training(dataclasses.replace(config, data=data), run_dir=directory / "run").run
-    return tuple(
-        Check(part=part, file=file, fault=_fault(run.path / file, read))
-        for part, file, read in _expected(run)
+    run = RunDirectory(directory / "run")
+    fault = _train(dataclasses.replace(config, data=data), run)
+    return (
+        Check(part="training", file="(the run itself)", fault=fault),
+        *(
+            Check(part=part, file=file, fault=_fault(run.path / file, read))
+            for part, file, read in _expected(run)
+        ),
     )
 
 
@@ -61,6 +71,18 @@ def write_results(path: Path, checks: tuple[Check, ...]) -> None:
     results: dict[str, Any] = {part: "failed" if part in failed else "passed" for part in parts}
     results["files"] = {check.file: check.fault or "passed" for check in checks}
     write_json(path, results)
+
+
+def _train(config: ExperimentConfig, run: RunDirectory) -> str:
+    """Run an experiment; return why it stopped, or nothing where it did not."""
+    try:
+        run_training(config, run_dir=run.path)
+    except PipelineError:
+        raise
+    except Exception as error:  # what an installation lacks shows as any error at all
+        _logger.exception("the demo stopped")
+        return f"stopped with {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return ""
 
 
 def _expected(run: RunDirectory) -> Iterator[tuple[str, str, Callable[[Path], Any]]]:

@@ -117,6 +117,29 @@ class TestAtomicPath:
         monkeypatch.setattr(os, "umask", lambda _: pytest.fail("os.umask was called"))
         write_text(tmp_path / "note.txt", "text")
 
+    def test_files_are_written_where_directories_cannot_be_opened(self, target, monkeypatch):
+        """Windows opens no directories, and syncs only what is open for writing."""
+        whole = {"open": os.open, "fsync": os.fsync}
+        writable = set()
+
+        def open_as_windows_does(path, flags, *others, **named):
+            if Path(path).is_dir():
+                raise PermissionError(13, "Permission denied", str(path))
+            handle = whole["open"](path, flags, *others, **named)
+            if flags & (os.O_WRONLY | os.O_RDWR):
+                writable.add(handle)
+            return handle
+
+        def fsync_as_windows_does(handle):
+            if handle not in writable:
+                raise OSError(9, "Bad file descriptor")
+            whole["fsync"](handle)
+
+        monkeypatch.setattr(os, "open", open_as_windows_does)
+        monkeypatch.setattr(os, "fsync", fsync_as_windows_does)
+        write_text(target, "new")
+        assert target.read_text() == "new"
+
     def test_missing_directories_are_made(self, tmp_path):
         write_text(tmp_path / "a" / "b" / "note.txt", "text")
         assert (tmp_path / "a" / "b" / "note.txt").read_text() == "text"

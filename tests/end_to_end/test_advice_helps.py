@@ -38,15 +38,54 @@ def train(features_dir, tmp_path):
     return run
 
 
+def advised(advice, setting):
+    """Return the settings of the advice that is about `setting`."""
+    return next(each.overrides for each in advice if setting in each.overrides)
+
+
 def test_more_steps_in_a_call_make_an_epoch_shorter(train):
     settings = {"training.num_epochs": 8, "training.batch_size": 1}
     before, _, advice = train("before", **settings, **{"training.steps_per_execution": 1})
-    overrides = next(
-        each.overrides for each in advice if "training.steps_per_execution" in each.overrides
-    )
-    after, _, _ = train("after", **settings, **overrides)
+    after, _, _ = train("after", **settings, **advised(advice, "training.steps_per_execution"))
     # What else the machine does only ever adds to an epoch: the shortest says what it takes.
     assert np.min(after["epoch_times"]) < np.min(before["epoch_times"])
+
+
+def test_features_in_memory_make_steps_wait_less(train):
+    settings = {"training.num_epochs": 4, "training.batch_size": 2}
+    before, _, advice = train("before", **settings, **{"training.cache": "disk"})
+    after, _, _ = train("after", **settings, **advised(advice, "training.cache"))
+    assert np.median(after["batch_wait_times"]) < np.median(before["batch_wait_times"])
+
+
+def test_larger_batches_make_an_epoch_shorter(train):
+    settings = {"training.num_epochs": 8}
+    before, _, advice = train("before", **settings, **{"training.batch_size": 5})
+    after, _, _ = train("after", **settings, **advised(advice, "training.batch_size"))
+    assert np.min(after["epoch_times"]) < np.min(before["epoch_times"])
+
+
+def test_fewer_held_out_clips_make_validation_shorter(train):
+    settings = {"training.num_epochs": 6, "training.batch_size": 1}
+    before, _, advice = train("before", **settings, **{"data.validation_fraction": 0.7})
+    assert "Validation takes long" in [each.issue for each in advice]
+    after, _, _ = train("after", **settings, **{"data.validation_fraction": 0.35})
+    assert np.min(after["validation_times"]) < np.min(before["validation_times"])
+
+
+def test_a_longer_run_makes_an_epoch_cheaper(train):
+    before, _, advice = train("before", **{"training.num_epochs": 2})
+    assert "Starting up dominates the run" in [each.issue for each in advice]
+    after, _, _ = train("after", **{"training.num_epochs": 4})
+    assert after["total_training_time"] / 4 < before["total_training_time"] / 2
+
+
+def test_without_tensorboard_callbacks_take_less_time(train):
+    pytest.importorskip("tensorboard")
+    settings = {"training.num_epochs": 6, "evaluation.figures": True}
+    before, _, advice = train("before", **settings, **{"training.tensorboard": True})
+    after, _, _ = train("after", **settings, **advised(advice, "training.tensorboard"))
+    assert after["breakdown"]["callbacks"] < before["breakdown"]["callbacks"]
 
 
 def test_stopping_early_saves_the_epochs_after_the_best_and_keeps_it(train):
@@ -60,10 +99,8 @@ def test_stopping_early_saves_the_epochs_after_the_best_and_keeps_it(train):
         "training.batch_size": 64,
     }
     before, history, advice = train("before", **settings)
-    overrides = next(
-        each.overrides for each in advice if "training.early_stopping_patience" in each.overrides
-    )
-    after, shorter, _ = train("after", **settings, **overrides)
+    patience = advised(advice, "training.early_stopping_patience")
+    after, shorter, _ = train("after", **settings, **patience)
     assert len(after["epoch_times"]) < len(before["epoch_times"])
     best = min(history["epoch"]["val_metrics"]["mae"])
     assert min(shorter["epoch"]["val_metrics"]["mae"]) == best

@@ -158,6 +158,19 @@ def test_a_run_is_no_better_than_itself(run_here, first, workspace, tmp_path):
     assert "No difference between first and twin is shown" in finished.out
 
 
+def test_a_figure_that_a_damaged_log_costs_is_named(run_here, first, workspace, tmp_path):
+    twin = tmp_path / "twin"
+    (twin / "predictions").mkdir(parents=True)
+    (twin / "batch_metrics").mkdir()
+    for name in ("config.yaml", "predictions/validation.csv"):
+        (twin / name).write_bytes((first / name).read_bytes())
+    (twin / "batch_metrics" / "metrics_history.json").write_text("{")
+    finished = run_here("compare", "--run_a", first, "--run_b", twin, cwd=workspace)
+    assert finished.status == 3
+    assert "not drawn: loss_curves: " in finished.out
+    assert (workspace / "results" / "first-twin" / "comparison" / "trait_scores.png").exists()
+
+
 def test_runs_on_other_clips_are_not_compared(run_here, first, workspace, tmp_path):
     other = tmp_path / "other"
     (other / "predictions").mkdir(parents=True)

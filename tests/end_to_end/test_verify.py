@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from pipeline.config.schema import ExperimentConfig
 from pipeline.core.run_directory import RunDirectory
 from pipeline.figures.gallery import training_figures
 from pipeline.workflows.verification import Check, write_results
@@ -45,6 +46,18 @@ def test_a_file_that_is_missing_torn_or_blank_fails_its_part(tmp_path):
     assert faults["model.keras"] == "is missing"
     assert "cannot be read as JSON" in faults["time_tracking/time_logs.json"]
     assert all(faults.values())
+
+
+def test_a_demo_that_stops_is_told_by_the_table(monkeypatch, tmp_path):
+    from pipeline.workflows import verification
+
+    def stop(*_, **__):
+        raise RuntimeError("no such operation")
+
+    monkeypatch.setattr(verification, "run_training", stop)
+    first, *others = verification.verify_installation(ExperimentConfig(), tmp_path)
+    assert first.fault == "stopped with RuntimeError: no such operation"
+    assert {check.fault for check in others} == {"is missing"}
 
 
 def test_one_fault_fails_its_part_alone(tmp_path):

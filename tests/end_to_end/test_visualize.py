@@ -50,13 +50,36 @@ def test_a_run_is_drawn_again_in_other_formats(run_here, copy, tmp_path):
     assert drawn == {".svg", ".pdf"}
 
 
-def test_a_truncated_log_is_named_and_told_anew_from_the_journal(run_here, copy, tmp_path):
-    log = copy.metrics_dir / "metrics_history.json"
-    log.write_text(log.read_text()[:200])
+def test_the_report_keeps_its_figures_when_only_pdf_is_asked_for(run_here, copy, tmp_path):
+    finished = run_here("visualize", "--run_dir", copy.path, "--format", "pdf", cwd=tmp_path)
+    assert finished.status == 0, finished.err
+    assert copy.report_path.read_text().count("<img") == len(figure_specs())
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        "batch_metrics/metrics_history.json",
+        "time_tracking/time_logs.json",
+        "lr_tracking/lr_logs.json",
+    ],
+)
+def test_a_truncated_log_is_named_and_told_anew_from_the_journal(run_here, copy, tmp_path, log):
+    path = copy.path / log
+    path.write_text(path.read_text()[:200])
     finished = run_here("visualize", "--run_dir", copy.path, cwd=tmp_path)
     assert finished.status == 3
-    assert "metrics_history.json" in finished.out
+    assert finished.out.count(log) == 1
     assert pictures(copy.path) == {f"{name}.png" for name in figure_specs()}
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"split": 3}'])
+def test_an_evaluation_of_another_form_is_named(run_here, copy, tmp_path, content):
+    copy.evaluation_path.write_text(content)
+    finished = run_here("visualize", "--run_dir", copy.path, cwd=tmp_path)
+    assert finished.status == 3
+    assert "missing: evaluation.json: " in finished.out
+    assert "predictions_vs_truth.png" in pictures(copy.path)
 
 
 def test_without_log_and_journal_the_other_figures_are_drawn(run_here, copy, tmp_path):
@@ -69,6 +92,13 @@ def test_without_log_and_journal_the_other_figures_are_drawn(run_here, copy, tmp
         copy.path
     )
     assert "train_val_loss.png" not in pictures(copy.path)
+
+
+def test_a_configuration_that_is_no_text_is_named(run_here, copy, tmp_path):
+    copy.config_path.write_bytes(b"name: \xff\xfe")
+    finished = run_here("visualize", "--run_dir", copy.path, cwd=tmp_path)
+    assert finished.status == 3
+    assert finished.out.count("config.yaml") == 1
 
 
 def test_a_run_that_was_killed_shows_what_it_had(run_here, copy, tmp_path):

@@ -79,6 +79,26 @@ def test_padding_is_nan_in_samples_and_out_of_means():
     np.testing.assert_allclose(found.mean_maps[MAPS[1]][..., 2], expected)
 
 
+def test_shares_of_clips_of_all_lengths_sum_to_one_and_an_even_look_follows_the_length():
+    masks = {"static": np.arange(3) < np.array([[1], [1], [1], [1], [3]]), "dynamic": None}
+    masks["dynamic"] = np.ones((5, 2), np.bool_)
+    weights, _ = clips(masks=masks)
+    weights["traits"][:, :, :, :3] = 0.5 * masks["static"][:, None, None, :]
+    weights["traits"][:, :, :, :3] /= masks["static"].sum(axis=1)[:, None, None, None]
+    weights["traits"][:, :, :, 3:] = 0.25
+    found = summarized(weights, masks, batch_size=2).measurements(IDS, KINDS)
+    np.testing.assert_allclose(found.trait_share["static"], 0.5)
+    np.testing.assert_allclose(found.trait_share["dynamic"], 0.5)
+    # The first step is all that four clips have, and a third of the fifth.
+    np.testing.assert_allclose(
+        found.trait_attention_even["static"], [(4 + 1 / 3) / 10, 1 / 6, 1 / 6]
+    )
+    for trait in range(5):  # they did look evenly
+        np.testing.assert_allclose(
+            found.trait_attention["static"][trait], found.trait_attention_even["static"]
+        )
+
+
 def test_one_stream_alone_has_no_rollout():
     summary = AttentionSummary({"static": 3}, num_samples=1)
     summary.add({"traits": np.full((4, 1, 5, 3), 1 / 3)}, {"static": np.ones((4, 3), np.bool_)})

@@ -70,6 +70,13 @@ def test_what_the_run_measured_itself_is_summed_up(time_logs):
     assert measured_times(time_logs).parts == {"step": 3.0, "figures": 5.0}
 
 
+@pytest.mark.parametrize("damage", [5, [1.0], "text"])
+def test_parts_without_names_are_refused(time_logs, damage):
+    time_logs["breakdown"] = damage
+    with pytest.raises(RunError, match="'breakdown' must be a JSON object"):
+        measured_times(time_logs)
+
+
 def test_a_run_before_its_first_epoch_has_no_times():
     times = measured_times({"epoch_times": [], "validation_times": []})
     assert (times.num_epochs, times.total) == (0, 0.0)

@@ -9,7 +9,7 @@ import pytest
 from pipeline.core.errors import PipelineError, RunError
 from pipeline.evaluation.conformal import calibrate
 from pipeline.evaluation.coverage import measure_coverage
-from pipeline.evaluation.intervals import cluster_bootstrap
+from pipeline.evaluation.intervals import cluster_bootstrap, paired_differences
 from pipeline.evaluation.predictions import Predictions
 from pipeline.evaluation.report import build_report, read_report, write_report
 
@@ -71,6 +71,14 @@ def test_metrics_and_baselines_are_those_of_the_cluster_bootstrap():
     assert (report.num_clips, report.num_groups) == (12, 6)
 
 
+def test_the_model_minus_each_baseline_is_paired_on_the_same_resamples():
+    predictions = some_predictions()
+    options = {"groups": predictions.groups, "num_resamples": 20, "seed": 0}
+    assert report_of(predictions).baseline_differences["training_mean"] == paired_differences(
+        predictions.y_true, np.full((12, 5), 0.5), predictions.y_pred, **options
+    )
+
+
 def test_a_breakdown_scores_the_clips_of_each_value():
     predictions = some_predictions()
     ages = np.array([20] * 7 + [30] * 5)
@@ -127,11 +135,12 @@ def test_a_written_report_reads_back_the_same(tmp_path):
     assert read_report(tmp_path / "evaluation.json") == report
 
 
-def test_a_report_from_before_there_were_prediction_intervals_is_read(tmp_path):
+def test_a_report_of_an_earlier_version_is_read(tmp_path):
     value = report_of(some_predictions()).to_json()
-    del value["intervals"]
+    del value["intervals"], value["baseline_differences"]
     (tmp_path / "evaluation.json").write_text(json.dumps(value))
-    assert read_report(tmp_path / "evaluation.json").intervals is None
+    found = read_report(tmp_path / "evaluation.json")
+    assert (found.intervals, found.baseline_differences) == (None, {})
 
 
 def test_an_interval_that_does_not_exist_reads_back_as_nan(tmp_path):

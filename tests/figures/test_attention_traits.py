@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -32,7 +34,21 @@ def test_each_stream_has_its_share_and_the_weight_of_an_even_look():
     assert (static.name, dynamic.name) == ("face frames", "flow windows")
     np.testing.assert_allclose(static.share, 0.6)
     np.testing.assert_allclose(dynamic.share, 0.4)
-    assert static.even == pytest.approx(0.3)
+    np.testing.assert_allclose(static.even, [0.3, 0.3])
+
+
+def test_shares_and_even_looks_are_taken_as_they_were_measured():
+    looks = dataclasses.replace(
+        measured(static=(0.9, np.nan)),
+        trait_share={"static": np.full(5, 0.7), "dynamic": np.full(5, 0.3)},
+        trait_attention_even={"static": np.array([0.6, np.nan]), "dynamic": np.full(3, 0.1)},
+    )
+    static, dynamic = trait_attention_data(looks).streams
+    np.testing.assert_allclose(static.share + dynamic.share, 1.0)
+    assert static.even[0] == 0.6
+    assert "most at number 1 with 0.900, where an even look has 0.600" in describe_trait_looks(
+        trait_attention_data(looks)
+    )
 
 
 def test_steps_that_no_clip_has_do_not_spoil_a_share():
@@ -65,7 +81,7 @@ def test_the_mean_is_drawn_as_a_line_a_trait_and_clips_as_maps():
 
 def test_the_most_looked_at_step_is_told():
     assert describe_trait_looks(trait_attention_data(measured())) == (
-        "Where each trait looks, mean of 2 clips and five traits. face frames: 60 % of the "
-        "attention, most at number 1 with 0.500, where an even look has 0.300; flow windows: "
+        "Where each trait looks, mean of 2 clips and five traits. Face frames: 60 % of the "
+        "attention, most at number 1 with 0.500, where an even look has 0.300; Flow windows: "
         "40 % of the attention, most at number 3 with 0.200, where an even look has 0.133."
     )

@@ -103,3 +103,14 @@ def test_a_paper_figure_leaves_its_title_to_the_caption(history, texts_of):
     data = train_val_data(history, "mae")
     assert "MAE over the epochs" in texts_of(draw_train_val(data))
     assert "MAE over the epochs" not in texts_of(draw_train_val(data, PAPER))
+
+
+def test_the_ticks_of_one_epoch_fit_beside_their_label(make_history):
+    history = make_history(1)
+    history["epoch"]["loss"], history["epoch"]["val_loss"] = [0.016055], [0.016071]
+    (axes,) = draw_train_val(train_val_data(history, "loss")).axes
+    axes.figure.canvas.draw()
+    low, high = axes.get_ylim()
+    assert max(len(label.get_text()) for label in axes.get_yticklabels()) <= 7
+    assert low < 0.016055
+    assert high > 0.016071

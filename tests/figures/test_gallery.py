@@ -61,7 +61,7 @@ def inputs(history, time_logs, lr_logs):
     y_true = np.random.default_rng(0).random((30, 5))
     return {
         "history": history,
-        "time_logs": time_logs,
+        "time_logs": time_logs | {"breakdown": {"step": [1.0, None], "figures": 0.5}},
         "lr_logs": lr_logs,
         "y_true": y_true,
         "y_pred": 0.5 + 0.5 * (y_true - 0.5),
@@ -84,7 +84,7 @@ def test_figures_have_the_places_that_tools_of_the_field_read():
 def test_every_figure_that_the_inputs_allow_is_drawn(inputs, tmp_path):
     gallery = draw_gallery(training_figures(), inputs, tmp_path, style=SMALL)
     assert [figure.spec.name for figure in gallery.omitted] == ["scores_and_baselines"]
-    assert gallery.omitted[0].reason == "needs evaluation, which this run does not have."
+    assert gallery.omitted[0].reason == "needs evaluation.json, which is not there."
     assert not gallery.faults
     for figure in gallery.drawn:
         (path,) = figure.paths

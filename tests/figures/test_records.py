@@ -10,7 +10,7 @@ from pipeline.figures.records import (
     epoch_numbers,
     log_amounts,
     log_numbers,
-    log_total,
+    log_totals,
     log_values,
     read_curve,
 )
@@ -128,9 +128,8 @@ def test_a_flat_log_is_read_by_name_and_size():
 
 
 def test_a_total_is_a_number_or_the_sum_of_its_list():
-    assert log_total({"a": 1.5, "b": [1, None, 2]}, "a", "log.json") == 1.5
-    assert log_total({"a": 1.5, "b": [1, None, 2]}, "b", "log.json") == 3
-    assert log_total({"a": None}, "a", "log.json") == 0
+    found = log_totals({"a": 1.5, "b": [1, None, 2], "c": None}, "log.json")
+    assert found == {"a": 1.5, "b": 3, "c": 0}
 
 
 def test_numbers_of_epochs_are_counted_where_the_log_has_none():

@@ -20,7 +20,7 @@ def test_what_a_figure_only_uses_may_be_missing(missing):
 
 @pytest.mark.parametrize("inputs", [{}, {"x": None}])
 def test_a_run_without_a_needed_record_has_nothing_to_draw(inputs):
-    with pytest.raises(NothingToDraw, match="needs x, which this run does not have"):
+    with pytest.raises(NothingToDraw, match="needs x, which is not there"):
         spec().build_data(inputs)
 
 

@@ -82,6 +82,14 @@ def test_bars_begin_at_zero_and_have_the_colours_of_the_traits(history):
     ]
 
 
+def test_no_value_beside_a_bar_is_too_long_for_its_place(history, texts_of):
+    for value in (-0.00614, -0.287, 0.000004, -123.456, float("nan")):
+        history["epoch"]["val_metrics"]["r2_openness"] = [value] * 4
+        texts = texts_of(draw_trait_comparison(trait_comparison_data(history)))
+        numbers = [text for text in texts if text[:1] in "−–0123456789" and text]
+        assert max(map(len, numbers)) <= 7
+
+
 def test_without_validation_the_bars_show_training(make_history, texts_of):
     data = trait_comparison_data(make_history(validation=False))
     assert np.isnan(data.validation["mae"]).all()

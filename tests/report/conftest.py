@@ -117,6 +117,7 @@ def make_contents() -> dict[str, Any]:
             "batch_times": [0.02, 0.03],
             "total_training_time": 63.0,
         },
+        "lr_tracking/lr_logs.json": {"epoch": [1, 2], "learning_rate": [0.001, 0.001]},
         ADVICE: [
             {
                 "issue": "Waiting for data",
@@ -188,9 +189,9 @@ def records_with() -> Callable[..., RunRecords]:
                 contents[files[name]].update(change)
             else:
                 contents[files[name]] = change
-        return parse_records(
-            contents, name="a-run", status=status, baseline_differences=differences
-        )
+        if differences is not None:
+            contents[EVALUATION]["baseline_differences"] = differences
+        return parse_records(contents, name="a-run", status=status)
 
     return build
 

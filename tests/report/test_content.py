@@ -21,7 +21,7 @@ def test_an_empty_run_directory_still_makes_a_report():
     content = report_content(parse_records({}, name="a-run"))
 
     assert content.title == "a-run"
-    assert len(content.problems) == 7
+    assert len(content.problems) == 8
     assert content.headline == "No scores on held-out clips are known"
     assert not content.has_time
     assert content.config is None

@@ -28,6 +28,13 @@ def test_a_whole_directory_is_read_without_problems(run):
     assert records.environment.python == "3.11.7"
 
 
+def test_a_run_is_placed_as_a_command_in_the_working_directory_names_it(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_records(run).directory == "a-run"
+    monkeypatch.chdir(run.metrics_dir)
+    assert load_records(run).directory == str(run.path)
+
+
 def test_a_truncated_log_is_named_and_the_rest_is_read(run):
     path = run.path / "time_tracking/time_logs.json"
     path.write_text(path.read_text(encoding="utf-8")[:20], encoding="utf-8")
@@ -52,5 +59,5 @@ def test_a_configuration_that_is_no_yaml_is_named_on_one_line(run):
 def test_an_empty_directory_names_everything_that_is_missing(tmp_path):
     records = load_records(RunDirectory(tmp_path))
 
-    assert len(records.problems) == 7
+    assert len(records.problems) == 8
     assert all(problem.endswith("does not have this file.") for problem in records.problems)

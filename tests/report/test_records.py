@@ -149,7 +149,9 @@ def test_what_the_time_rules_write_is_what_the_report_reads(contents):
 
 
 def test_paired_differences_of_another_form_are_named(contents):
-    records = parse_records(contents, name="run", baseline_differences={"ridge": 3})
+    contents["evaluation.json"]["baseline_differences"] = {"ridge": 3}
 
-    assert records.baseline_differences == {}
-    assert records.problems[0].startswith("paired differences to the baselines: cannot be used")
+    records = parse_records(contents, name="run")
+
+    assert records.evaluation is None
+    assert records.problems[0].startswith("evaluation.json: cannot be used (baseline_differences")

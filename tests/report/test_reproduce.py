@@ -1,5 +1,7 @@
 """A run can be made again from what it recorded."""
 
+import dataclasses
+
 import pytest
 
 from pipeline.cli import parse
@@ -21,6 +23,14 @@ def test_the_runs_own_configuration_is_run_again(records_with):
     _, own = recipes(records_with())
 
     assert own.lines == (CHECKOUT, "python -m pipeline train --config a-run/config.yaml")
+
+
+def test_the_configuration_is_named_where_it_is(records_with):
+    records = dataclasses.replace(records_with(), directory="runs/a run")
+
+    _, own = recipes(records)
+
+    assert own.lines[-1] == "python -m pipeline train --config 'runs/a run/config.yaml'"
 
 
 def test_the_command_line_accepts_the_recipe(records_with):

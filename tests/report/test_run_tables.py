@@ -21,9 +21,9 @@ def test_the_first_epoch_is_told_apart_from_the_others():
     table = time_table(TimeLogs(epoch_times=[6.0, 1.0, 2.0], total_training_time=9.0))
 
     assert texts(table) == {
-        "training, all epochs": ["9 s", ""],
-        "first epoch, which also builds the graph": ["6 s", ""],
-        "each further epoch": ["1.5 s", "1.95 s"],
+        "all epochs, validation included": ["9 s", ""],
+        "training part of the first epoch, start-up included": ["6 s", ""],
+        "training part of each further epoch": ["1.5 s", "1.95 s"],
     }
 
 
@@ -46,8 +46,8 @@ def test_the_breakdown_begins_with_the_largest_part():
     )
 
     assert list(texts(breakdown_table(times)).items()) == [
-        ("Step", ["1.5 s", "75 %"]),
-        ("Input", ["500 ms", "25 %"]),
+        ("Training steps", ["1.5 s", "75 %"]),
+        ("Waiting for input", ["500 ms", "25 %"]),
     ]
 
 

@@ -126,3 +126,16 @@ def test_a_run_that_was_killed_tells_the_epochs_on_record(records_with):
 
 def test_the_price_of_a_leak_is_told(records_with):
     assert "which no model may know, scores R² 0.340 and accuracy 0.9100" in text(records_with())
+
+
+def test_groups_of_one_clip_have_no_leak_to_price(records_with):
+    alone = {"num_clips": 250, "num_groups": 250}
+
+    assert "which no model may know" not in text(records_with(evaluation=alone))
+
+
+def test_a_run_that_held_nothing_out_keeps_its_last_weights(records_with):
+    told = text(records_with(summary={"monitor": "loss", "best_epoch": 20}, evaluation=None))
+
+    assert "the weights kept are the last ones, as no clips were held out" in told
+    assert "best by loss" not in told

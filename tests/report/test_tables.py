@@ -59,6 +59,15 @@ def test_the_leak_is_explained_where_it_is_listed(records_with, scores):
     assert "is no rival" not in without.note
 
 
+def test_paired_differences_stand_beside_the_baselines_that_are_to_be_beaten(records_with, scores):
+    differences = {name: scores(r2=(0.15, -0.01, 0.31)) for name in ("same_group_mean", "ridge")}
+
+    *_, table = baseline_tables(records_with(differences=differences).evaluation)
+
+    assert [row.heading for row in table.rows] == ["ridge regression"]
+    assert row(table, "ridge regression").cells[3].detail.startswith("[−0.010,")
+
+
 def test_without_baselines_there_is_no_table_of_them(records_with):
     assert baseline_tables(records_with(evaluation={"baselines": {}}).evaluation) == ()
 

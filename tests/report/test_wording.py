@@ -113,3 +113,18 @@ def test_an_encoder_goes_by_its_name_and_one_without_by_all_that_it_says():
     )
     assert wording.encoder_name("resnet") == "resnet"
     assert wording.encoder_name({"crop_px": 112}) == "crop_px: 112"
+
+
+@pytest.mark.parametrize(
+    ("metric", "ends", "told"),
+    [
+        ("r2", (0.15, 0.1, 0.2), ("0.150", f"[0.100,{NBSP}0.200]")),
+        ("r2", (0.00031, -0.0001, 0.00078), ("0.00031", f"[−0.00010,{NBSP}0.00078]")),
+        ("accuracy", (0.0, 0.0, 0.0), ("0.0000", f"[0.0000,{NBSP}0.0000]")),
+        ("r2", (0.02, None, None), ("0.020", "")),
+    ],
+)
+def test_a_small_difference_is_told_with_more_decimals(metric, ends, told):
+    value, low, high = ends
+
+    assert wording.difference(metric, Estimate(value=value, low=low, high=high)) == told

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -5,7 +7,7 @@ from pipeline.config.loading import write_config
 from pipeline.core.errors import RunError
 from pipeline.core.run_directory import RunDirectory
 from pipeline.evaluation.predictions import Predictions, write_predictions
-from pipeline.workflows.comparison_run import compare_runs
+from pipeline.workflows.comparison_run import compare_runs, draw_comparison
 
 
 @pytest.fixture
@@ -33,6 +35,22 @@ def test_runs_are_called_by_the_names_of_their_directories(make_run):
     comparison = compare_runs(make_run("one", 0.1), make_run("two", 0.05), split="validation")
     assert comparison.names == ("one", "two")
     assert comparison.differences["mae"]["mean"].value == pytest.approx(-0.05)
+
+
+def test_a_run_that_is_the_working_directory_has_a_name(make_run, monkeypatch):
+    one, two = make_run("one", 0.1), make_run("two", 0.05)
+    monkeypatch.chdir(one)
+    assert compare_runs(Path(), two, split="validation").names == ("one", "two")
+
+
+def test_the_scores_are_drawn_whatever_split_was_evaluated_last(make_run, tmp_path):
+    runs = (make_run("one", 0.1), make_run("two", 0.05))
+    for run in runs:
+        RunDirectory(run).evaluation_path.write_text('{"split": "test"}')
+    comparison = compare_runs(*runs, split="validation")
+    gallery = draw_comparison(comparison, *runs, split="validation", output_dir=tmp_path / "out")
+    assert {figure.spec.name for figure in gallery.drawn} == {"metric_differences", "trait_scores"}
+    assert gallery.faults == ()
 
 
 def test_runs_of_one_name_are_told_apart_by_their_paths(make_run):
