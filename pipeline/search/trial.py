@@ -95,6 +95,7 @@ class TrialObjective:
             trial,
             monitor=f"val_{config.training.monitor}",
             num_epochs=config.training.num_epochs,
+            num_parts=len(self._parts),
             is_reported=len(self._job.objectives) == 1,
         )
         if len(self._parts) == 1:
@@ -149,11 +150,16 @@ class TrialObjective:
                 experiment,
                 parent=parent,
                 build=build,
-                hooks=FitHooks(callbacks=[report], on_commit=commit, shows_progress=False),
+                hooks=FitHooks(
+                    callbacks=[report],
+                    on_commit=commit,
+                    is_resumable=False,
+                    shows_progress=False,
+                ),
                 tags=self._tags(trial),
             )
         finally:
-            # The best model is kept; a trial that did not get so far starts anew.
+            # The weights that it began with: a trial that is killed starts anew.
             shutil.rmtree(run.checkpoints_dir, ignore_errors=True)
         report.finish_part(outcome.fit.best_value)
         return outcome.fit, networks[0]

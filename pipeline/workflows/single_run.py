@@ -169,13 +169,13 @@ def fit_network(
         config.training,
         run=session.run,
         journal=session.journal,
-        hooks=FitHooks(
+        hooks=dataclasses.replace(
+            hooks,
             callbacks=[
                 *attention_callbacks(network, _entropy_inputs(features, split), session.journal),
                 *hooks.callbacks,
             ],
             on_commit=lambda: _each(session.wake_mirror, hooks.on_commit),
-            shows_progress=hooks.shows_progress,
         ),
     )
     save_model(network, session.run.model_path)
