@@ -81,6 +81,8 @@ class TrialObjective:
                 write_text(path, traceback.format_exc())
             raise
         finally:
+            # A short trial may have ended before its first delivery had.
+            _note_mlflow_run(trial, trial_directory(self._job, trial.number))
             keras.backend.clear_session()
 
     def _run(self, trial: optuna.Trial) -> float | tuple[float, float]:

@@ -172,7 +172,7 @@ def fit_network(
         hooks=dataclasses.replace(
             hooks,
             callbacks=[
-                *attention_callbacks(network, _entropy_inputs(features, split), session.journal),
+                *_watchers(session, experiment, network),
                 *hooks.callbacks,
             ],
             on_commit=lambda: _each(session.wake_mirror, hooks.on_commit),
@@ -345,6 +345,16 @@ def _illustrate(
 def _each(*calls: Callable[[], None]) -> None:
     for call in calls:
         call()
+
+
+def _watchers(
+    session: Session, experiment: Experiment, network: keras.Model
+) -> list[keras.callbacks.Callback]:
+    """Return what follows the attention over the epochs, where it will be drawn."""
+    if not experiment.config.evaluation.figures:
+        return []
+    inputs = _entropy_inputs(experiment.features, experiment.split)
+    return attention_callbacks(network, inputs, session.journal)
 
 
 def _entropy_inputs(features: FeatureSet, split: Split) -> tuple[FloatArray, ...]:
