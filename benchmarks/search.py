@@ -1,11 +1,12 @@
 """Trials an hour: `search` with two workers beside the loop that Optuna's Keras examples show.
 
 Both search the same space from the same configuration on the same clips, each in a process of
-its own, imports included. The loop builds a fresh model a trial, fits it with `model.fit`, and
-neither prunes nor logs. Then `search`, run as a user runs it and tracked in MLflow, is given the
-time that the loop took; what it does after its trials (training the best again, figures) is no
-part of either. Every trial of both starts from the same random state: otherwise the loop would
-search for a lucky initialisation too, which is no setting that anyone could use.
+its own, imports included. The loop builds a fresh model a trial, fits it with `model.fit` and an
+optimizer of Keras, and neither prunes nor logs. Then `search`, run as a user runs it and tracked in
+MLflow, is given the time that the loop took; what it does after its trials (training the best
+again, figures) is no part of either, and trials that fail do not count. Every trial of both starts
+from the same random state: otherwise the loop would search for a lucky initialisation too, which
+is no setting that anyone could use.
 
     python -m benchmarks.search --features_dir features/first_impressions --num_trials 20
 """
@@ -93,7 +94,8 @@ def measure_search(arguments: argparse.Namespace, seconds: float) -> tuple[int, 
     in_time = [
         trial
         for trial in study["trials"]
-        if trial["seconds"] and trial["started_ms"] / 1000 + trial["seconds"] <= began + seconds
+        if trial["state"] in ("COMPLETE", "PRUNED")
+        and trial["started_ms"] / 1000 + trial["seconds"] <= began + seconds
     ]
     return len(in_time), min(trial["values"][0] for trial in in_time if trial["values"])
 
@@ -108,7 +110,7 @@ def plain_loop(arguments: argparse.Namespace) -> float:
     from pipeline.data.batches import InputBatches
     from pipeline.search.parts import search_split
     from pipeline.search.space_file import load_space
-    from pipeline.training.optimizer import build_optimizer
+    from pipeline.training.optimizer import build_learning_rate
     from pipeline.workflows.features import open_features
     from pipeline.workflows.single_run import Experiment, adapt_network
     from pipeline.workflows.training_run import build_for
@@ -139,7 +141,13 @@ def plain_loop(arguments: argparse.Namespace) -> float:
         settings = config.training
         steps = -(-len(truth) // settings.batch_size)
         network.compile(
-            optimizer=build_optimizer(settings, steps_per_epoch=steps), loss="mse", metrics=["mae"]
+            optimizer=keras.optimizers.AdamW(
+                build_learning_rate(settings, steps_per_epoch=steps),
+                weight_decay=settings.weight_decay,
+                global_clipnorm=settings.gradient_clip_norm,
+            ),
+            loss="mse",
+            metrics=["mae"],
         )
         history = network.fit(
             inputs,

@@ -1,5 +1,6 @@
 """Workers as Ray actors: on a cluster that is there, or on one that is started here."""
 
+import logging
 import os
 import socket
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from pipeline.core.errors import SearchError
 from pipeline.search.pool import WorkerNews
 from pipeline.search.processes import TRIALS_PER_WORKER
 from pipeline.search.worker import Ticket, Worker, worker_name
+
+_logger = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 5.0
 
@@ -59,14 +62,13 @@ class RayPool:
         num_threads: Cores that each of them is given.
 
     Raises:
-        SearchError: If the cluster cannot be joined.
+        SearchError: If the cluster cannot be joined, or has no room for a worker.
     """
 
     def __init__(
         self, start: Callable[[], Worker], *, num_workers: int, num_threads: int = 1
     ) -> None:
         self._start = start
-        self._num_workers = num_workers
         self._num_threads = num_threads
         self._hired: list[_Hired] = []
         self._names: set[str] = set()
@@ -84,6 +86,13 @@ class RayPool:
             )
         except (RayError, ConnectionError, ValueError, RuntimeError) as error:
             raise _refusal(address, str(error).strip().splitlines()[0]) from error
+        self._num_workers = min(num_workers, _places(num_threads))
+        if self._num_workers < num_workers:
+            _logger.warning(
+                "The Ray cluster has room for %d of the %d workers at a time.",
+                self._num_workers,
+                num_workers,
+            )
 
     @property
     def num_idle(self) -> int:
@@ -152,6 +161,24 @@ class RayPool:
             self._hired.remove(hired)
             ray.kill(hired.actor)
         return WorkerNews(ticket=ticket, end=end, worker=hired.name)
+
+
+def _places(num_threads: int) -> int:
+    """Return how many actors fit on the nodes at a time: what does not fit would wait for ever.
+
+    Raises:
+        SearchError: If not even one does.
+    """
+    cores = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
+    places = sum(int(each // num_threads) for each in cores)
+    if places == 0:
+        ray.shutdown()
+        raise SearchError(
+            f"no node of the Ray cluster has the {num_threads} cores that a worker is given here "
+            f"(cores of its nodes: {', '.join(f'{each:g}' for each in cores) or 'none'}). Give "
+            "more --num_workers, which makes each of them smaller."
+        )
+    return places
 
 
 def _refuse_silent(address: str | None) -> None:

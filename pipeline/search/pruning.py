@@ -19,16 +19,24 @@ class EpochReport(keras.callbacks.Callback):
         trial: The trial.
         monitor: Name of the value in the logs that is searched for.
         num_epochs: Epochs of one fit.
+        num_parts: Fits of the trial.
         is_reported: Whether Optuna is told; it takes no reports where there are two objectives.
     """
 
     def __init__(
-        self, trial: optuna.Trial, *, monitor: str, num_epochs: int, is_reported: bool
+        self,
+        trial: optuna.Trial,
+        *,
+        monitor: str,
+        num_epochs: int,
+        num_parts: int = 1,
+        is_reported: bool,
     ) -> None:
         super().__init__()
         self._trial = trial
         self._monitor = monitor
         self._num_epochs = num_epochs
+        self._num_steps = num_epochs * num_parts
         self._is_reported = is_reported
         self._finished: list[float] = []
         self._newest: tuple[int, float] | None = None
@@ -52,5 +60,7 @@ class EpochReport(keras.callbacks.Callback):
         step = len(self._finished) * self._num_epochs + epoch
         self._trial.report((sum(self._finished) + value) / (len(self._finished) + 1), step)
         # The default configuration is what the best one is compared with: it runs to its end.
-        if not self._trial.user_attrs.get(IS_DEFAULT) and self._trial.should_prune():
+        # At its last epoch there is nothing to save, and a value to lose.
+        is_spared = self._trial.user_attrs.get(IS_DEFAULT) or step >= self._num_steps
+        if not is_spared and self._trial.should_prune():
             raise PrunedError(f"stopped at epoch {epoch} with {self._monitor} {value:.4f}")

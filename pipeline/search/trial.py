@@ -81,6 +81,8 @@ class TrialObjective:
                 write_text(path, traceback.format_exc())
             raise
         finally:
+            # A short trial may have ended before its first delivery had.
+            _note_mlflow_run(trial, trial_directory(self._job, trial.number))
             keras.backend.clear_session()
 
     def _run(self, trial: optuna.Trial) -> float | tuple[float, float]:
@@ -95,6 +97,7 @@ class TrialObjective:
             trial,
             monitor=f"val_{config.training.monitor}",
             num_epochs=config.training.num_epochs,
+            num_parts=len(self._parts),
             is_reported=len(self._job.objectives) == 1,
         )
         if len(self._parts) == 1:
@@ -149,11 +152,16 @@ class TrialObjective:
                 experiment,
                 parent=parent,
                 build=build,
-                hooks=FitHooks(callbacks=[report], on_commit=commit, shows_progress=False),
+                hooks=FitHooks(
+                    callbacks=[report],
+                    on_commit=commit,
+                    is_resumable=False,
+                    shows_progress=False,
+                ),
                 tags=self._tags(trial),
             )
         finally:
-            # The best model is kept; a trial that did not get so far starts anew.
+            # The weights that it began with: a trial that is killed starts anew.
             shutil.rmtree(run.checkpoints_dir, ignore_errors=True)
         report.finish_part(outcome.fit.best_value)
         return outcome.fit, networks[0]

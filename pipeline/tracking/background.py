@@ -22,6 +22,7 @@ class BackgroundMirror:
         mirror: What delivers.
         patience_seconds: How long `close` tries again when the store is not there.
         retry_seconds: Pause before the next try; while the run goes on it doubles each time.
+        rest_seconds: Pause after a delivery: epochs of a fraction of a second go together.
     """
 
     def __init__(
@@ -30,10 +31,12 @@ class BackgroundMirror:
         *,
         patience_seconds: float = _PATIENCE_SECONDS,
         retry_seconds: float = 2.0,
+        rest_seconds: float = 1.0,
     ) -> None:
         self._mirror = mirror
         self._patience_seconds = patience_seconds
         self._retry_seconds = retry_seconds
+        self._rest_seconds = rest_seconds
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._warned = False
@@ -70,6 +73,7 @@ class BackgroundMirror:
             try:
                 self._mirror.deliver()
                 pause = self._retry_seconds
+                self._closing.wait(self._rest_seconds)
             except StoreUnavailableError as error:
                 self._warn(error)
                 self._closing.wait(pause)

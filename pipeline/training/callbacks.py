@@ -40,13 +40,14 @@ class RecordLog(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: D102
         del logs
-        self._write()
+        self.write()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: D102
         del epoch, logs
-        self._write()
+        self.write()
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Write what has been recorded so far."""
         began = time.perf_counter()
         content = type(self).content(self._recorder.records, frequency=self._frequency)
         write_json(self.path, content)

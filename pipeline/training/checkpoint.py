@@ -122,6 +122,10 @@ class EpochCheckpoint(keras.callbacks.Callback):
         self.seconds += time.perf_counter() - began
         self._on_commit()
 
+    def restore(self, epoch: int) -> None:
+        """Give the network the variables it had at the end of `epoch`, of those that are kept."""
+        load_epoch(self._directory, epoch, self._network)
+
     def _commit(self, state: CheckpointState) -> None:
         target = self._directory / _name(state.epoch)
         target.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from pipeline.training.best_weights import BestWeights
 from pipeline.training.callbacks import RecordLog
 from pipeline.training.checkpoint import EpochCheckpoint
 
@@ -21,7 +22,9 @@ class EpochEndTimer:
         self.first = keras.callbacks.LambdaCallback(on_epoch_end=self._begin)
         self.last = keras.callbacks.LambdaCallback(on_epoch_end=self._end)
 
-    def parts(self, logs: Sequence[RecordLog], checkpoint: EpochCheckpoint) -> dict[str, float]:
+    def parts(
+        self, logs: Sequence[RecordLog], checkpoint: EpochCheckpoint | BestWeights
+    ) -> dict[str, float]:
         """Return seconds of this process by what they were spent on."""
         logging = sum(log.seconds for log in logs)
         rest = max(self.seconds - logging - checkpoint.seconds, 0.0)

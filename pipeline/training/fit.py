@@ -24,6 +24,7 @@ from pipeline.core.journal import (
 from pipeline.core.run_directory import RunDirectory
 from pipeline.data.batches import Batches
 from pipeline.metrics.regression import HIGHER_IS_BETTER
+from pipeline.training.best_weights import BestWeights
 from pipeline.training.callbacks import (
     LearningRateTrackerCallback,
     PerformanceMonitorCallback,
@@ -33,7 +34,6 @@ from pipeline.training.callbacks import (
 from pipeline.training.checkpoint import (
     CheckpointState,
     EpochCheckpoint,
-    load_epoch,
     read_last_state,
 )
 from pipeline.training.epoch_end import EpochEndTimer
@@ -75,6 +75,11 @@ class FitHooks:
     """Run after the logs are written and before the checkpoint is taken."""
     on_commit: Callable[[], None] = field(default=lambda: None)
     """Called after each epoch is safe on disk."""
+    is_resumable: bool = True
+    """Whether every epoch is kept on disk, so that a run that is killed goes on from its last.
+
+    A trial of a search begins anew: its best epoch is kept in memory, its logs are written once.
+    """
     shows_progress: bool = True
     """Whether there is a progress bar; workers of a search would draw over each other's."""
 
@@ -111,20 +116,22 @@ def fit(
     refuse_frozen(network)
     refuse_missing_tensorboard(config)
     hooks = hooks or FitHooks()
-    state = read_last_state(run.checkpoints_dir)
+    state = read_last_state(run.checkpoints_dir) if hooks.is_resumable else None
     recorder = EpochRecorder(journal, _records_before(state, run, journal))
     monitor, maximize = _monitor(config, validated=validation is not None)
     model = _compiled(network, training, config)
     stopping = _stopping(config, monitor, maximize)
-    checkpoint = EpochCheckpoint(
-        run.checkpoints_dir,
-        network=network,
-        monitor=monitor,
-        maximize=maximize,
-        stateful=stopping,
-        journal=journal,
-        resume_from=state,
-        on_commit=hooks.on_commit,
+    kept: dict[str, Any] = {
+        "network": network,
+        "monitor": monitor,
+        "maximize": maximize,
+        "journal": journal,
+        "on_commit": hooks.on_commit,
+    }
+    checkpoint = (
+        EpochCheckpoint(run.checkpoints_dir, **kept, stateful=stopping, resume_from=state)
+        if hooks.is_resumable
+        else BestWeights(**kept)
     )
     progress = ProgressBar(
         config.num_epochs,
@@ -141,7 +148,7 @@ def fit(
         NonFiniteLossGuard(),
         recorder,
         *stopping,
-        *logs,
+        *(logs if hooks.is_resumable else ()),
         *_tensorboard(config, run.path),
         *hooks.callbacks,
         progress,
@@ -166,8 +173,11 @@ def fit(
             raise
         finally:
             progress.close()
+            if not hooks.is_resumable:
+                for log in logs:
+                    log.write()
     best_epoch = checkpoint.best_epoch if validation else recorder.records[-1].epoch
-    load_epoch(run.checkpoints_dir, best_epoch, network)
+    checkpoint.restore(best_epoch)
     return FitResult(
         history=history_of(recorder.records),
         records=recorder.records,

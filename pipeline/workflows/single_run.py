@@ -169,13 +169,13 @@ def fit_network(
         config.training,
         run=session.run,
         journal=session.journal,
-        hooks=FitHooks(
+        hooks=dataclasses.replace(
+            hooks,
             callbacks=[
-                *attention_callbacks(network, _entropy_inputs(features, split), session.journal),
+                *_watchers(session, experiment, network),
                 *hooks.callbacks,
             ],
             on_commit=lambda: _each(session.wake_mirror, hooks.on_commit),
-            shows_progress=hooks.shows_progress,
         ),
     )
     save_model(network, session.run.model_path)
@@ -345,6 +345,16 @@ def _illustrate(
 def _each(*calls: Callable[[], None]) -> None:
     for call in calls:
         call()
+
+
+def _watchers(
+    session: Session, experiment: Experiment, network: keras.Model
+) -> list[keras.callbacks.Callback]:
+    """Return what follows the attention over the epochs, where it will be drawn."""
+    if not experiment.config.evaluation.figures:
+        return []
+    inputs = _entropy_inputs(experiment.features, experiment.split)
+    return attention_callbacks(network, inputs, session.journal)
 
 
 def _entropy_inputs(features: FeatureSet, split: Split) -> tuple[FloatArray, ...]:

@@ -13,6 +13,8 @@ from tests.search.quick_worker import start_quick_worker
 
 pytest.importorskip("ray", reason="Ray is not installed (extra `ray`)")
 
+from ray.cluster_utils import Cluster
+
 from pipeline.search.cluster import RayPool
 
 
@@ -53,6 +55,30 @@ def test_two_actors_lose_no_trial_and_run_none_twice(job):
     assert sorted(map(int, ran)) == list(range(12))
     assert len(workers) == 2
     assert not any(worker.endswith(f"-{os.getpid()}") for worker in workers)
+
+
+@pytest.mark.slow
+def test_a_cluster_with_room_for_one_actor_runs_all_trials(job, monkeypatch, caplog):
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+        standing, trials, _ = search(job, 3, functools.partial(start_quick_worker, job))
+    finally:
+        cluster.shutdown()
+    assert standing.num_complete == 3
+    assert len({trial.user_attrs["worker"] for trial in trials}) == 1
+    assert "has room for 1 of the 2 workers at a time" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_cluster_of_too_small_nodes_is_refused(job, monkeypatch):
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+        with pytest.raises(SearchError, match=r"has the 2 cores .* \(cores of its nodes: 1\)"):
+            RayPool(functools.partial(start_quick_worker, job), num_workers=1, num_threads=2)
+    finally:
+        cluster.shutdown()
 
 
 def test_a_cluster_that_is_not_there_is_refused(job, monkeypatch):

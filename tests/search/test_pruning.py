@@ -13,12 +13,18 @@ class Always(optuna.pruners.BasePruner):
         return True
 
 
-def make(pruner=None, *, is_reported=True, **attributes):
+def make(pruner=None, *, is_reported=True, num_parts=1, **attributes):
     study = optuna.create_study(pruner=pruner or optuna.pruners.NopPruner())
     trial = study.ask()
     for name, value in attributes.items():
         trial.set_user_attr(name, value)
-    report = EpochReport(trial, monitor="val_mae", num_epochs=10, is_reported=is_reported)
+    report = EpochReport(
+        trial,
+        monitor="val_mae",
+        num_epochs=10,
+        num_parts=num_parts,
+        is_reported=is_reported,
+    )
     return study, report
 
 
@@ -56,6 +62,20 @@ def test_the_default_configuration_is_never_stopped():
     report.on_epoch_end(0, {"val_mae": 0.5})
     report.commit()
     assert told(study) == {1: 0.5}
+
+
+def test_a_trial_is_not_stopped_at_its_last_epoch():
+    study, report = make(Always())
+    report.on_epoch_end(9, {"val_mae": 0.5})
+    report.commit()
+    assert told(study) == {10: 0.5}
+
+
+def test_the_last_epoch_of_a_fit_is_not_the_last_of_a_trial_with_more_fits():
+    _, report = make(Always(), num_parts=2)
+    report.on_epoch_end(9, {"val_mae": 0.5})
+    with pytest.raises(PrunedError):
+        report.commit()
 
 
 def test_two_objectives_are_not_reported():

@@ -51,6 +51,19 @@ def test_a_wake_delivers():
     background.close()
 
 
+def test_what_follows_soon_after_a_delivery_goes_together():
+    mirror = FakeMirror()
+    background = BackgroundMirror(mirror, rest_seconds=60)
+    for _ in range(5):
+        background.wake()
+        wait_until(lambda: mirror.deliveries == 1)
+        time.sleep(0.01)
+    began = time.monotonic()
+    assert background.close() is None
+    assert mirror.deliveries == 2
+    assert time.monotonic() - began < 30
+
+
 def test_a_store_that_hangs_does_not_hold_up_who_wakes_the_mirror():
     mirror = HangingMirror()
     background = BackgroundMirror(mirror)

@@ -78,6 +78,7 @@ class Laboratory:
         callbacks: Sequence[keras.callbacks.Callback] = (),
         validated: bool = True,
         seed: int = 0,
+        is_resumable: bool = True,
         **changes: Any,
     ) -> Fitted:
         """Fit in a run directory, from its last checkpoint if it has one."""
@@ -92,7 +93,7 @@ class Laboratory:
             config,
             run=run,
             journal=Journal(run.journal_path),
-            hooks=FitHooks(callbacks=callbacks),
+            hooks=FitHooks(callbacks=callbacks, is_resumable=is_resumable),
         )
         return Fitted(result=result, network=network, run=run)
 

@@ -210,6 +210,35 @@ class TestResume:
         assert_same_run(whole, resumed, laboratory)
 
 
+class TestWithoutResume:
+    def test_it_comes_to_the_same_values_without_a_checkpoint(self, laboratory, tmp_path):
+        values = [0.3, 0.1, 0.2, 0.2, 0.2]
+        kept, lean = (
+            laboratory.fit(
+                tmp_path / name, callbacks=[Script(values)], is_resumable=is_resumable, **COSINE
+            )
+            for name, is_resumable in (("kept", True), ("lean", False))
+        )
+        assert_same_run(kept, lean, laboratory)
+        assert lean.result.best_epoch == 2
+        assert not lean.run.checkpoints_dir.exists()
+
+    def test_without_validation_it_ends_with_the_last_epoch(self, laboratory, tmp_path):
+        kept = laboratory.fit(tmp_path / "kept", validated=False, **COSINE)
+        lean = laboratory.fit(tmp_path / "lean", validated=False, is_resumable=False, **COSINE)
+        assert lean.weights == kept.weights
+
+    def test_one_that_is_stopped_leaves_its_logs_and_epochs(self, laboratory, tmp_path):
+        with pytest.raises(PlugPulledError):
+            laboratory.fit(
+                tmp_path, callbacks=[PullPlug(3, "record")], is_resumable=False, **COSINE
+            )
+        log = json.loads((tmp_path / "batch_metrics" / "metrics_history.json").read_text())
+        assert log["epoch"]["epoch_numbers"] == [1, 2, 3]
+        kinds = [event.kind for event in read_events(tmp_path / "events.jsonl")]
+        assert kinds == [EPOCH, CHECKPOINT] * 2 + [EPOCH]
+
+
 class TestReproduction:
     def test_the_same_seed_gives_the_same_bits(self, laboratory, cosine, tmp_path):
         again = laboratory.fit(tmp_path, steps_per_execution=2, **COSINE)

@@ -3,7 +3,9 @@
 import math
 
 import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from pipeline.config.schema import TrainingConfig
 from pipeline.training.optimizer import build_learning_rate, build_optimizer
@@ -77,3 +79,33 @@ class TestOptimizer:
     def test_its_name_does_not_count_those_built_before(self):
         names = {build_optimizer(TrainingConfig(), steps_per_epoch=1).name for _ in range(3)}
         assert names == {"adamw"}
+
+
+class TestOncePerStep:
+    @staticmethod
+    def steps(optimizer, num_steps: int):
+        """Return the trained variables, and the graph of a step."""
+        variables = [keras.Variable([1.0, 2.0], name=f"v{place}") for place in range(3)]
+        optimizer.build(variables)
+
+        @tf.function
+        def step():
+            optimizer.apply([tf.constant([0.1, -0.2])] * 3)
+
+        for _ in range(num_steps):
+            step()
+        return np.array([each.numpy() for each in variables]), step.get_concrete_function().graph
+
+    def test_the_schedule_is_in_the_graph_of_a_step_once(self):
+        _, graph = self.steps(build_optimizer(TrainingConfig(), steps_per_epoch=10), 1)
+        branches = [op for op in graph.get_operations() if op.type in ("If", "StatelessIf")]
+        assert len(branches) == 1
+
+    def test_the_steps_are_those_that_keras_takes(self):
+        config = TrainingConfig(num_epochs=2, weight_decay=0.05)
+        plain = keras.optimizers.AdamW(
+            build_learning_rate(config, steps_per_epoch=10), weight_decay=0.05, global_clipnorm=1.0
+        )
+        ours, _ = self.steps(build_optimizer(config, steps_per_epoch=10), 15)
+        theirs, _ = self.steps(plain, 15)
+        np.testing.assert_array_equal(ours, theirs)
