@@ -66,8 +66,9 @@ class Calibration:
             return None
         return (
             f"the prediction intervals are all [0, 1]: a level of {self.level:.0%} takes "
-            f"{min_groups(self.level)} held-out groups or more to calibrate on, and there were "
-            f"{self.num_groups}. Train with a larger data.validation_fraction, or on more groups."
+            f"{min_groups(self.level)} held-out groups or more to calibrate on, none of them with "
+            f"clips in the training, and there were {self.num_groups}. Train with a larger "
+            "data.validation_fraction, or on more groups."
         )
 
     def intervals(self, y_pred: FloatArray) -> tuple[FloatArray, FloatArray]:

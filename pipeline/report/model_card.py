@@ -69,10 +69,11 @@ _MISUSE: Final = (
     "to it."
 )
 _INTERVAL_LIMITS: Final = (
-    "They are calibrated on the validation groups (hierarchical split conformal prediction, "
-    "arXiv:2306.06342) and hold for clips of new groups of the same kind: for each trait by "
-    "itself, on average over groups, not for every kind of person. The validation clips chose the "
-    "best epoch too, which makes their errors, and so the intervals, a little too small."
+    "They are calibrated on the validation groups without training clips (hierarchical split "
+    "conformal prediction, arXiv:2306.06342) and hold for clips of new groups of the same kind: "
+    "for each trait by itself, on average over groups, not for every kind of person. The "
+    "validation clips chose the best epoch too, which makes their errors, and so the intervals, a "
+    "little too small."
 )
 _LIMITS: Final = (
     "Annotators are biased by gender, age, ethnicity and attractiveness, and a model learns what "

@@ -101,7 +101,7 @@ def _readable(name: str, given: Any, shape: tuple[int, ...]) -> FloatArray:
     try:
         with np.errstate(over="ignore"):  # refused just below
             values = np.asarray(given, dtype=np.float32)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:  # an integer beyond any float
         reason = " ".join(str(error).split())[:200]
         raise RequestRefused(f"{name} does not hold numbers in rows of one shape ({reason})") from (
             error

@@ -19,7 +19,7 @@ from pipeline.data.encoder import refuse_other_encoder
 from pipeline.data.feature_set import FeatureSet
 from pipeline.evaluation.baselines import load_baselines
 from pipeline.evaluation.coverage import Coverage
-from pipeline.evaluation.predictions import write_predictions
+from pipeline.evaluation.predictions import Names, write_predictions
 from pipeline.evaluation.report import (
     EvaluationReport,
     build_report,
@@ -33,6 +33,7 @@ from pipeline.workflows.prediction_intervals import (
     calibrate_held_out,
     judge_evaluated,
     judge_held_out,
+    of_unseen_groups,
 )
 from pipeline.workflows.scoring import Scores, score
 from pipeline.workflows.trained_model import (
@@ -116,12 +117,15 @@ def conclude_evaluation(
     config: ExperimentConfig,
     *,
     group_overlap: dict[str, Any],
+    seen_groups: Names,
 ) -> EvaluationReport:
     """Write and journal the evaluation that ends a training, on its held-out clips.
 
-    The prediction intervals of the model are calibrated on the same clips.
+    The prediction intervals of the model are calibrated on the same clips, but for those of
+    `seen_groups`, which the training has clips of.
     """
-    calibration = calibrate_held_out(scores.predictions, config)
+    unseen = of_unseen_groups(scores.predictions, seen_groups)
+    calibration = calibrate_held_out(unseen, config)
     write_calibration(run.calibration_path, calibration)
     rows = np.flatnonzero(np.isin(features.clip_ids, scores.predictions.clip_ids))
     order = {clip_id: row for row, clip_id in zip(rows, features.clip_ids[rows], strict=True)}
@@ -133,7 +137,7 @@ def conclude_evaluation(
         config,
         by=_columns(features, in_order, config.evaluation.by),
         group_overlap=group_overlap,
-        intervals=judge_held_out(calibration, scores.predictions, config),
+        intervals=judge_held_out(calibration, unseen, config),
     )
     _journal_evaluation(run, journal, report)
     return report

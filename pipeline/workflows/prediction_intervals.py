@@ -7,11 +7,25 @@ from pipeline.config.schema import ExperimentConfig
 from pipeline.core.calibration import OUT_OF_FOLD, VALIDATION, Calibration
 from pipeline.evaluation.conformal import calibrate
 from pipeline.evaluation.coverage import Coverage, measure_coverage, measure_coverage_in_halves
-from pipeline.evaluation.predictions import Predictions
+from pipeline.evaluation.predictions import Names, Predictions
+
+
+def of_unseen_groups(predictions: Predictions, seen_groups: Names) -> Predictions:
+    """Return the clips whose group the model has not seen: only their errors are those of new ones.
+
+    A split that a clip table marks may have clips of one video on both sides.
+    """
+    groups, seen = (np.asarray(names, dtype=np.str_) for names in (predictions.groups, seen_groups))
+    is_seen = np.isin(groups, seen)
+    return predictions.take(np.flatnonzero(~is_seen))
 
 
 def calibrate_held_out(predictions: Predictions, config: ExperimentConfig) -> Calibration:
     """Calibrate on the held-out clips of a training: validation, or those of every fold.
+
+    Args:
+        predictions: Held-out clips, of groups that the model has not seen.
+        config: Configuration of the training.
 
     Raises:
         ValueError: If the annotated scores are unknown.
@@ -68,4 +82,6 @@ def judge_evaluated(
         )
     calibrated_on = used.loc[used["split"] == "validation", "clip_id"].to_numpy(dtype=np.str_)
     rows = np.flatnonzero(np.isin(np.asarray(predictions.clip_ids), calibrated_on))
-    return judge_held_out(calibration, predictions.take(rows), config) if len(rows) else None
+    trained_on = used.loc[used["split"] == "train", "group"].to_numpy(dtype=np.str_)
+    held_out = of_unseen_groups(predictions.take(rows), trained_on)
+    return judge_held_out(calibration, held_out, config)

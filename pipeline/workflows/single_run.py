@@ -187,13 +187,17 @@ def fit_network(
 
 def judge(session: Session, experiment: Experiment, scores: Scores) -> EvaluationReport:
     """Evaluate the scores of the held-out clips, and keep what comes of it in the run."""
+    features, split = experiment.features, experiment.split
+    # Without validation clips these are the scores of folds, which held out whole groups.
+    seen = features.groups[split.train] if len(split.validation) else ()
     return conclude_evaluation(
         session.run,
         session.journal,
-        experiment.features,
+        features,
         scores,
         experiment.config,
         group_overlap=experiment.group_overlap,
+        seen_groups=seen,
     )
 
 

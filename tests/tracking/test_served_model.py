@@ -197,6 +197,10 @@ BAD = {
         lambda inputs: as_json({**inputs, "dynamic": np.full((2, 4), 1e300)}),
         "dynamic holds a value that is not a finite number",
     ),
+    "a whole number beyond any float": (
+        lambda inputs: {"inputs": {**as_json(inputs)["inputs"], "dynamic": [[10**400] * 4] * 2}},
+        "dynamic does not hold numbers",
+    ),
     "a value that is absurd": (
         lambda inputs: as_json({**inputs, "dynamic": np.full((2, 4), 1e37)}),
         "dynamic of row 0 lies 10000 standard deviations or more from the clips",

@@ -10,6 +10,7 @@ from pipeline.workflows.prediction_intervals import (
     calibrate_held_out,
     judge_evaluated,
     judge_held_out,
+    of_unseen_groups,
 )
 
 CONFIG = load_config(None, {"evaluation.num_resamples": 100})
@@ -56,6 +57,25 @@ def test_a_run_is_calibrated_on_its_validation_clips():
 def test_cross_validation_is_calibrated_on_the_predictions_of_its_folds():
     config = load_config(None, {"training.num_folds": 4})
     assert calibrate_held_out(HELD_OUT, config).clips == OUT_OF_FOLD
+
+
+def test_clips_of_groups_that_the_training_has_seen_are_no_new_ones():
+    found = of_unseen_groups(join(TRAINED, HELD_OUT), TRAINED.groups)
+    assert found.clip_ids == HELD_OUT.clip_ids
+    np.testing.assert_array_equal(found.y_true, HELD_OUT.y_true)
+
+
+def test_where_every_group_was_seen_intervals_are_the_whole_range_and_nothing_is_measured():
+    nothing = of_unseen_groups(HELD_OUT, HELD_OUT.groups)
+    found = calibrate_held_out(nothing, CONFIG)
+    assert (found.num_groups, found.is_informative) == (0, False)
+    assert judge_held_out(found, nothing, CONFIG) is None
+
+
+def test_calibration_clips_of_groups_that_the_training_has_seen_do_not_count():
+    split = split_of(train=join(TRAINED, HELD_OUT.take(np.arange(1))), validation=HELD_OUT)
+    found = judge_evaluated(CALIBRATION, HELD_OUT, split, CONFIG)
+    assert (found.measured_on, found.num_groups) == (HALVED_GROUPS, 39)
 
 
 def test_test_clips_are_new_groups():

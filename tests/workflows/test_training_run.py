@@ -2,6 +2,7 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline.config.loading import load_config
@@ -42,6 +43,24 @@ def test_the_network_has_the_weights_of_the_best_epoch(trained):
     saved = load_model(trained.run.model_path)
     for one, two in zip(saved.weights, trained.network.weights, strict=True):
         np.testing.assert_array_equal(one.numpy(), two.numpy())
+
+
+def test_intervals_are_calibrated_on_groups_without_training_clips(
+    make_config, small_features, own_directory
+):
+    from pipeline.core.calibration import read_calibration
+    from pipeline.workflows.training_run import run_training
+
+    marked = shutil.copytree(small_features, own_directory / "marked")
+    table = pd.read_csv(marked / "clips.csv")
+    # The last of the five clips of each group, and the first two groups as a whole.
+    is_held_out = (np.arange(60) % 5 == 4) | (np.arange(60) < 10)
+    table["split"] = np.where(is_held_out, "validation", "train")
+    table.to_csv(marked / "clips.csv", index=False)
+    trained = run_training(make_config(data__features_dir=str(marked)))
+    calibration = read_calibration(trained.run.calibration_path)
+    assert trained.report.num_groups == 12
+    assert (calibration.num_groups, calibration.num_clips) == (2, 10)
 
 
 def test_an_untracked_run_has_nothing_to_deliver(trained):
