@@ -119,7 +119,7 @@ CASES = [
     Case("a search by a column that is not there", ("no column gneder", "camera"),
          command=("search", "--space", "x.yaml", "--features_dir", "{features}",
                   "--num_trials", "1", "--evaluation.by", "gneder"),
-         files={"x.yaml": "model.num_heads: [1, 2]\n"}),
+         files={"x.yaml": "name: heads\nparameters:\n  num_heads: [1, 2]\n"}),
     Case("a seed that generators do not take", ("seed must lie in", "got 4294967296"),
          options=("--seed", str(2**32))),
     Case("heads that do not divide", ("model.num_heads must divide", "Head counts that do"),
