@@ -129,7 +129,7 @@ def _draw_shares(axes: Axes, streams: tuple[StreamLooks, ...]) -> None:
 
 def _draw_looks(axes: Axes, stream: StreamLooks) -> None:
     draw_mean_looks(axes, stream)
-    axes.set_title(f"traits on {stream.name}, mean")
+    axes.set_title(f"look at {stream.name}")
     axes.set_xlabel(stream.name.removesuffix("s"))
     axes.set_ylabel("weight")
 
@@ -142,7 +142,7 @@ def _draw_entropy(axes: Axes, entropy: AttentionEntropy) -> None:
 
 def _draw_deletion(axes: Axes, stream: StreamFaithfulness) -> None:
     draw_movement(axes, stream)
-    axes.set_title("scores move as steps are hidden")
+    axes.set_title("effect of hiding steps")
 
 
 def _draw_agreement(axes: Axes, agreement: HeadAgreement) -> None:

@@ -129,7 +129,7 @@ def keep_ticks_short(axes: Axes) -> None:
     """
     formatter = axes.yaxis.get_major_formatter()
     for _ in range(_MAX_WIDENINGS):
-        labels = formatter.format_ticks(axes.yaxis.get_majorticklocs())
+        labels = formatter.format_ticks(axes.yaxis.get_majorticklocs().tolist())
         if max(map(len, labels), default=0) <= _MAX_TICK_LETTERS:
             return
         low, high = axes.get_ylim()

@@ -70,11 +70,12 @@ def draw_time_parts(axes: Axes, data: TimeBreakdown, *, is_brief: bool = False) 
     factor, unit = time_unit(data.total)
     values = [seconds * factor for seconds in data.seconds.values()]
     colours = [ACCENT if part == "step" else "#7F93A6" for part in data.seconds]
-    axes.barh(range(len(values)), values, height=0.42, color=colours)
+    height = 0.3 if is_brief else 0.42
+    axes.barh(range(len(values)), values, height=height, color=colours)
     for row, (part, seconds) in enumerate(data.seconds.items()):
         time = "" if is_brief else f"{duration(seconds)}, "
         text = f"{part_label(part)}: {time}{percent(data.shares[part])}"
-        axes.text(0, row - 0.28, text, va="bottom")
+        axes.text(0, row - height / 2 - 0.05, text, va="bottom")
     name_rows(axes, [""] * len(values))
     axes.set_ylim(len(values) - 0.6, -0.85)
     axes.grid(visible=False)

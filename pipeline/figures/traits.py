@@ -202,7 +202,7 @@ def _beside(value: float) -> str:
 def _note(axes: Axes, text: str) -> None:
     # The mean of the other traits may run behind it.
     paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
-    place = {"transform": axes.transAxes, "ha": "center", "va": "center"}
+    place: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "center"}
     axes.text(0.5, 0.4, text, color="#555555", bbox=paper, **place)
 
 

@@ -149,8 +149,8 @@ def _best_epoch_at_an_end(records: RunRecords) -> Iterator[Doubt]:
     if summary.best_epoch == summary.num_epochs:
         yield Doubt(
             title="The best epoch is the last",
-            detail=f"{sentence(summary.monitor)} was still improving when training ended after "
-            f"{summary.num_epochs} epochs. Train for longer.",
+            detail=f"Training ended after {summary.num_epochs} epochs while {summary.monitor} was "
+            "still improving. Train for longer.",
         )
     if summary.best_epoch == 1:
         yield Doubt(

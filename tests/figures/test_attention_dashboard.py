@@ -14,6 +14,7 @@ from pipeline.figures.attention_dashboard import (
     describe_attention_dashboard,
     draw_attention_dashboard,
 )
+from pipeline.figures.style import PAPER, SCREEN
 
 CURVES = DeletionCurves(
     hidden_by="taken out by the mask",
@@ -42,12 +43,21 @@ def titles(attention):
 def test_a_run_with_all_there_is_shows_all():
     assert titles(WHOLE) == [
         "attention on face frames",
-        "traits on face frames, mean",
-        "traits on flow windows, mean",
+        "look at face frames",
+        "look at flow windows",
         "traits: entropy over clips",
-        "scores move as steps are hidden",
-        "scores move as steps are hidden",
+        "effect of hiding steps",
+        "effect of hiding steps",
     ]
+
+
+@pytest.mark.parametrize("style", [SCREEN, PAPER])
+def test_nothing_is_cut_at_the_edges(style):
+    figure = draw_attention_dashboard(attention_dashboard_data(WHOLE), style)
+    figure.canvas.draw()
+    for axes in figure.axes:
+        box = axes.get_tightbbox()
+        assert box is None or (box.x0 >= 0 and box.x1 <= figure.bbox.x1)
 
 
 def test_where_nothing_can_be_hidden_the_agreement_of_heads_is_shown():
@@ -62,7 +72,7 @@ def test_one_head_over_one_stream_leaves_what_there_is():
         trait_attention={"static": np.full((5, 2), 0.5)},
         deletions={},
     )
-    assert titles(alone) == ["traits on face frames, mean", "traits: entropy over clips"]
+    assert titles(alone) == ["look at face frames", "traits: entropy over clips"]
 
 
 def test_bars_show_the_share_of_each_trait():
