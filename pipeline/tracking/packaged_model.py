@@ -29,6 +29,11 @@ from pipeline.tracking.store import (
 
 MODEL_NAME = "model"
 
+MAX_EXAMPLE_BYTES = 2**20
+"""Largest example of inputs that travels along; MLflow writes it as JSON, ten times as large.
+
+Clips of pictures are beyond it: hundreds of megabytes a run, of the faces of those filmed."""
+
 _PACKAGES = ("mlflow", "tensorflow", "keras", "numpy")
 
 
@@ -87,6 +92,7 @@ def _log_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
     }
     with np.load(run.input_example_path, allow_pickle=False) as arrays:
         example = {name: arrays[name] for name in arrays.files}
+    is_small = sum(array.nbytes for array in example.values()) <= MAX_EXAMPLE_BYTES
     Model.log(
         artifact_path=None,
         flavor=mlflow.pyfunc,
@@ -96,7 +102,7 @@ def _log_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
         artifacts={name: str(path) for name, path in artifacts.items() if path.exists()},
         signature=_signature(example),
         metadata={"inputs": _describe_inputs(example)},
-        input_example=example,
+        input_example=example if is_small else None,
         code_paths=[str(Path(pipeline.__file__).parent)],
         # Named outright: inferring them starts a process that imports TensorFlow.
         pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in _PACKAGES],

@@ -22,6 +22,7 @@ from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split, group_overlap, write_split
 from pipeline.data.statistics import feature_moments
 from pipeline.evaluation.baselines import Baselines, save_baselines
+from pipeline.evaluation.predictions import Names
 from pipeline.evaluation.report import EvaluationReport
 from pipeline.models.complete_personality_model import CompletePersonalityModel
 from pipeline.models.end_to_end import EndToEndModel
@@ -189,7 +190,7 @@ def judge(session: Session, experiment: Experiment, scores: Scores) -> Evaluatio
     """Evaluate the scores of the held-out clips, and keep what comes of it in the run."""
     features, split = experiment.features, experiment.split
     # Without validation clips these are the scores of folds, which held out whole groups.
-    seen = features.groups[split.train] if len(split.validation) else ()
+    seen: Names = features.groups[split.train] if len(split.validation) else ()
     return conclude_evaluation(
         session.run,
         session.journal,

@@ -151,6 +151,15 @@ def test_the_model_carries_an_example_of_its_inputs(model_uri, inputs):
         np.testing.assert_array_equal(np.asarray(values, np.float32), inputs[name])
 
 
+def test_an_example_of_pictures_would_be_too_large_to_travel_along(tracked, client, monkeypatch):
+    run, run_id = tracked
+    monkeypatch.setattr("pipeline.tracking.packaged_model.MAX_EXAMPLE_BYTES", 100)
+    log_packaged_model(run, run_id, registered_name="")
+    info = mlflow.models.get_model_info(f"runs:/{run_id}/model")
+    assert info.saved_input_example_info is None
+    assert [tensor.name for tensor in info.signature.inputs][:2] == ["static", "dynamic"]
+
+
 def test_the_model_scores_the_same_in_a_process_that_knows_nothing_of_this_one(
     model_uri, network, inputs, tmp_path
 ):
