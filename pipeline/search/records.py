@@ -21,6 +21,7 @@ from pipeline.search.parameter import Parameter
 from pipeline.search.retries import IS_DEFAULT, RETRY_OF, lost_numbers
 from pipeline.search.space import RANK
 from pipeline.search.standing import best_trial
+from pipeline.search.trial_directory import trial_mlflow_run
 
 _FEWEST_TRIALS = 8
 """Complete trials below which a number for the importance of a parameter is noise."""
@@ -50,7 +51,7 @@ def describe_study(job: SearchJob, study: optuna.Study) -> dict[str, Any]:
             {"name": name, "direction": direction}
             for name, direction in zip(job.objectives, job.directions, strict=True)
         ],
-        "trials": [_trial(trial, lost) for trial in trials],
+        "trials": [_trial(job, trial, lost) for trial in trials],
         "importances": importances,
         "importances_note": note,
         "best": None if best is None else {"number": best.number},
@@ -70,7 +71,7 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
     }
 
 
-def _trial(trial: FrozenTrial, lost: set[int]) -> dict[str, Any]:
+def _trial(job: SearchJob, trial: FrozenTrial, lost: set[int]) -> dict[str, Any]:
     began, ended = trial.datetime_start, trial.datetime_complete
     noted = trial.user_attrs
     reason = str(noted.get("reason", ""))
@@ -90,7 +91,7 @@ def _trial(trial: FrozenTrial, lost: set[int]) -> dict[str, Any]:
         "retry_of": noted.get(RETRY_OF),
         "worker": noted.get("worker", ""),
         "best_epochs": noted.get("best_epochs", []),
-        "mlflow_run_id": noted.get("mlflow_run_id", ""),
+        "mlflow_run_id": trial_mlflow_run(job, trial),
     }
 
 

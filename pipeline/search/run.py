@@ -36,6 +36,7 @@ from pipeline.search.space_file import load_space
 from pipeline.search.standing import Standing, read_standing
 from pipeline.search.storage import STORAGE_ERRORS, absolute_url, sqlite_url, without_password
 from pipeline.search.study import directory_token, is_home, open_study, place_of
+from pipeline.search.trial_directory import trial_mlflow_run
 from pipeline.search.worker import start_worker
 from pipeline.tracking.link import Link, read_link, write_link
 from pipeline.tracking.mirror import deliver_rest
@@ -356,7 +357,7 @@ def _tell_conclusion(
     ]
     tags = {
         "best_trial": best.number,
-        "best_run_id": best.user_attrs.get("mlflow_run_id", ""),
+        "best_run_id": trial_mlflow_run(job, best),
         "mlflow.note.content": "\n\n".join(line.strip() for line in lines if line.strip()),
         **settings,
     }

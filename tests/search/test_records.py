@@ -1,5 +1,6 @@
 """A study as plain files: what happened, and what mattered."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -9,6 +10,8 @@ from optuna.trial import TrialState
 
 from pipeline.search.records import describe_study, write_study
 from pipeline.search.retries import Retry, mark_lost
+from pipeline.search.trial_directory import trial_directory
+from pipeline.tracking.link import Link, write_link
 
 pytestmark = pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed:UserWarning")
 
@@ -43,6 +46,17 @@ def test_a_trial_is_told_with_its_settings_and_its_end(job, study):
     assert trial["intermediate"] == {"1": 0.9}
     assert (trial["worker"], trial["best_epochs"]) == ("here-1", [2])
     assert trial["seconds"] >= 0
+    assert trial["mlflow_run_id"] == "abc"
+
+
+def test_a_run_that_mlflow_got_after_its_trial_had_ended_is_found_in_its_directory(job, study):
+    run(job, study, 0.25)
+    path = trial_directory(job, 0).tracking_path
+    path.parent.mkdir(parents=True)
+    link = Link(tracking_uri="sqlite:///mlflow.db", experiment="ocean", run_name="first")
+    write_link(path, dataclasses.replace(link, run_id="late"))
+    (trial,) = describe_study(job, study)["trials"]
+    assert trial["mlflow_run_id"] == "late"
 
 
 def test_a_lost_trial_has_a_reason(job, study):
