@@ -1,0 +1,231 @@
+"""The commands of the README, typed as they stand there, one after the other.
+
+Only what takes long is made short, by options that are added at the end of a command.
+"""
+
+import json
+import os
+import pickle
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.core.files import read_json
+from pipeline.core.run_directory import RunDirectory
+from pipeline.core.traits import TRAITS
+
+pytest.importorskip("av", reason="the extra `video` is not installed")
+
+pytestmark = pytest.mark.slow
+
+NUM_CLIPS = 60
+"""Of six a source video, so that two videos are held out."""
+
+SHORT = {
+    "train": ("--training.num_epochs", "1", "--evaluation.num_resamples", "100"),
+    "search": ("--num_trials", "2", "--num_workers", "1", "--training.num_epochs", "2"),
+    "extract": ("--sampling.num_steps", "2"),
+    "verify": (
+        *("--data.synthetic.num_clips", "240", "--data.synthetic.num_steps", "4"),
+        *("--training.num_epochs", "1", "--evaluation.num_resamples", "100"),
+    ),
+}
+"""What is added to a command of the pipeline, besides what it is given."""
+
+SHORT_PROJECT = {
+    "train": (
+        *("-P", "training.num_epochs=1", "-P", "evaluation.num_resamples=100"),
+        *("-P", "evaluation.figures=false"),
+    ),
+    "evaluate": ("-P", "evaluation.num_resamples=100"),
+    "main": (
+        *("-P", "training.num_epochs=1", "-P", "evaluation.num_resamples=100"),
+        *("-P", "evaluation.figures=false", "-P", "data.synthetic.num_clips=240"),
+    ),
+}
+"""The same for `mlflow run`."""
+
+ELSEWHERE = {
+    "make test": "runs this",
+    "pip install -e '.[video]'": "tests/contracts/test_dependencies.py holds the extras",
+}
+"""Commands that are not run here, and why."""
+
+PROJECT = ("MLproject", "conda.yaml", "requirements.txt", "pipeline", "experiments", "Makefile")
+
+
+def commands_of(readme):
+    """Return the command lines of the document, in order, without their comments."""
+    lines = re.findall(r"^\$ (.+)$", readme, flags=re.MULTILINE)
+    return [re.sub(r"\s{2,}#.*", "", line) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def lines(repository):
+    return commands_of((repository / "README.md").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def clone(repository, shared_data, tmp_path_factory):
+    """A checkout with the files of a user beside it, under the names of the README."""
+    directory = tmp_path_factory.mktemp("clone")
+    for name in PROJECT:
+        (directory / name).symlink_to(repository / name)
+    rng = np.random.default_rng(0)
+    clip_ids = [f"video{row // 6:06d}.{row % 6:03d}.mp4" for row in range(NUM_CLIPS)]
+    for name in ("face", "motion"):
+        np.save(directory / f"{name}.npy", rng.normal(size=(NUM_CLIPS, 6)).astype(np.float32))
+    pd.DataFrame({"clip_id": clip_ids}).to_csv(directory / "clips.csv", index=False)
+    videos = sorted((shared_data / "clips").glob("*.mp4"))
+    for folder in ("videos", "clips"):
+        (directory / folder).mkdir()
+        for video in videos:
+            shutil.copy(video, directory / folder)
+    named = [*clip_ids, *(video.name for video in videos)]
+    scores = {
+        trait: dict(zip(named, rng.uniform(0.3, 0.7, len(named)).tolist(), strict=True))
+        for trait in TRAITS  # drawn: nobody looks at what is learned
+    }
+    (directory / "annotation_training.pkl").write_bytes(pickle.dumps(scores, protocol=2))
+    return directory
+
+
+class Session:
+    """A user at a shell in the checkout."""
+
+    def __init__(self, run, start, directory):
+        self._run, self._start, self._directory = run, start, directory
+        self._server = None
+        self._port = str(_free_port())
+
+    def type(self, line):
+        """Run one line of the README; return its exit status and what it printed."""
+        words = shlex.split(self._filled_in(line))
+        environment = dict(word.split("=", 1) for word in words if re.match(r"[A-Z_]+=", word))
+        words = words[len(environment) :]
+        if words[0] == "make":
+            return self._make(words[1:])
+        if words[:3] == ["mlflow", "models", "serve"]:
+            return self._serve(words, environment)
+        if words[:2] == ["mlflow", "run"]:
+            name = words[words.index("-e") + 1] if "-e" in words else "main"
+            return self._shell([*words, *SHORT_PROJECT[name]])
+        if words[:3] == ["python", "-m", "pipeline"]:
+            short = () if "--resume" in words else SHORT.get(words[3], ())
+            return self._shell([*words, *short])
+        return self._shell(["bash", "-c", line.replace("5017", self._port)])
+
+    def close(self):
+        """End the server."""
+        if self._server is not None:
+            os.killpg(self._server.pid, signal.SIGTERM)
+            self._server.wait(timeout=60)
+
+    def _shell(self, words):
+        finished = self._run(*words[1:], cwd=self._directory, program=(words[0],))
+        return finished.status, finished.out + finished.err
+
+    def _make(self, targets):
+        """Run what `make` would, in the environment that there is."""
+        recipe = subprocess.run(
+            ["make", "--dry-run", *targets],
+            cwd=self._directory,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        (line,) = [line for line in recipe.stdout.splitlines() if line.startswith("mlflow")]
+        return self.type(line)
+
+    def _serve(self, words, environment):
+        words = [self._port if word == "5017" else word for word in words]
+        self._server = self._start(
+            *words[1:],
+            cwd=self._directory,
+            program=(words[0],),
+            environment=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and self._server.poll() is None:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{self._port}/ping", timeout=5)
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.3)
+            else:
+                return 0, ""
+        return 1, "the server did not answer"
+
+    def _filled_in(self, line):
+        """Return the line with runs that there are: the newest one of such features, or two."""
+        places = {"RUN": -1, "ONE": -2, "OTHER": -1}
+        names = re.findall(r"(?<=runs/)(?:RUN|ONE|OTHER)\b", line)
+        if names:
+            runs = self._trained(512 if "--videos_dir" in line else 6)
+            for name in names:
+                line = line.replace(f"runs/{name}", f"runs/{runs[places[name]].name}")
+        return line
+
+    def _trained(self, width):
+        """Return the runs with a model of `width` static features, the oldest first."""
+        runs = [path.parent for path in self._directory.glob("runs/*/model.keras")]
+        shapes = {run: read_json(RunDirectory(run).data_path)["static_shape"] for run in runs}
+        of_width = [run for run in runs if shapes[run][-1] == width]
+        return sorted(of_width, key=lambda run: (run / "model.keras").stat().st_mtime)
+
+
+def _free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def finished(lines, clone, run, start):
+    """Each line of the README: its exit status, and what it printed."""
+    user = Session(run, start, clone)
+    try:
+        ended = {}
+        for line in lines:
+            if line in ELSEWHERE:
+                continue
+            if "features/new" in line and not (clone / "features" / "new").exists():
+                shutil.copytree(clone / "features/first_impressions", clone / "features/new")
+            ended[line] = user.type(line)
+        yield ended
+    finally:
+        user.close()
+
+
+def test_every_command_of_the_readme_does_what_it_is_asked_for(finished, lines):
+    failed = {line: ended for line, ended in finished.items() if ended[0] != 0}
+    assert failed == {}
+    assert {*finished, *ELSEWHERE} == {*lines}
+
+
+def test_they_leave_what_the_readme_says(finished, clone):
+    assert (clone / "results" / "model.keras").exists()
+    assert (clone / "features" / "mine" / "contact_sheet.png").exists()
+    assert len(pd.read_csv(clone / "attention.csv")) > 0
+    assert len(pd.read_parquet(clone / "scores.parquet")) == NUM_CLIPS
+    assert len(pd.read_csv(clone / "scores.csv")) == 2
+
+
+def test_the_server_answers_as_predict_does(finished, clone):
+    (answer,) = [ended[1] for line, ended in finished.items() if line.startswith("curl")]
+    served = json.loads(answer[answer.index("{") :])["predictions"]
+    scores = pd.read_parquet(clone / "scores.parquet")[[*TRAITS]].to_numpy()[:2]
+    assert served
+    np.testing.assert_allclose(served, scores, atol=1e-5)
