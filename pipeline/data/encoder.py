@@ -16,10 +16,16 @@ if TYPE_CHECKING:  # the shards of a feature set are compared by what is here
 UNKNOWN: Final = "unknown"
 """Stands for the encoder of features that come without a `features.json` that names it."""
 
-_CURE: Final = (
-    "Extract the clips again with the settings of the model: "
-    "`python -m pipeline predict --videos_dir VIDEOS` does so."
-)
+VIDEOS: Final = "videos"
+"""What an encoder's features are `of` that were made from recordings."""
+
+GIVEN_FACES: Final = "given faces"
+GIVEN_FLOW: Final = "given flow"
+
+_OPTIONS: Final = {
+    (VIDEOS, VIDEOS): "--videos_dir",
+    (GIVEN_FACES, GIVEN_FLOW): "--face_dir with --flow_dir",
+}
 
 
 def encoder_of(features: "FeatureSet") -> Any:
@@ -53,8 +59,23 @@ def refuse_other_encoder(features: "FeatureSet", expected: Any) -> None:
         raise FeatureSetError(
             f"{features.sources[0].parent}: was made in another way than the features of the "
             f"model: {difference.name} is {difference.found} here and {difference.expected} in "
-            f"the model. {_CURE}"
+            "the model. Extract the clips again with the settings of the model: `python -m "
+            f"pipeline predict {recordings_options(expected) or '--videos_dir'}` does so."
         )
+
+
+def recordings_options(encoder: Any) -> str | None:
+    """Return the options of `predict` whose recordings an encoder describes.
+
+    Returns:
+        None where it does not say of what it makes features, or where no one way of giving
+        clips has both.
+    """
+    streams = encoder if isinstance(encoder, Mapping) else {}
+    static, dynamic = (streams.get(name) for name in ("static", "dynamic"))
+    if not (isinstance(static, Mapping) and isinstance(dynamic, Mapping)):
+        return None
+    return _OPTIONS.get((static.get("of"), dynamic.get("of")))
 
 
 def encoder_doubt(features: "FeatureSet", expected: Any) -> str | None:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from pipeline.config.extraction import is_network
+from pipeline.data.encoder import GIVEN_FACES, GIVEN_FLOW, VIDEOS
 from pipeline.extraction.encoders import build_dynamic_encoder, build_static_encoder
 from pipeline.extraction.worker import Job
 
@@ -33,10 +34,10 @@ def describe(job: Job) -> dict[str, Any]:
         "name": f"{config.static.encoder} + {config.dynamic.encoder}",
         "sampling": _without_thresholds(asdict(config.sampling)),
         "faces": _without_thresholds(asdict(config.faces)),
-        "static": {**static, "of": "given faces" if job.has_faces else "videos"},
+        "static": {**static, "of": GIVEN_FACES if job.has_faces else VIDEOS},
         "dynamic": {
             **dynamic,
-            "of": "given flow" if job.has_flow else "videos",
+            "of": GIVEN_FLOW if job.has_flow else VIDEOS,
             "num_pairs": config.dynamic.num_pairs,
         },
         "libraries": _versions(job, sees_videos=sees_videos),

@@ -27,7 +27,11 @@ from pipeline.workflows.prediction_files import (
     refuse_one_file_for_both,
     refuse_sources,
 )
-from pipeline.workflows.recordings import Recordings, extract_as_trained
+from pipeline.workflows.recordings import (
+    Recordings,
+    extract_as_trained,
+    refuse_other_recordings,
+)
 from pipeline.workflows.scoring import predict, refuse_unscorable
 from pipeline.workflows.trained_model import (
     TrainedModel,
@@ -119,6 +123,7 @@ def _features_of(
     if isinstance(clips, DataConfig):
         yield open_features(clips, needs_group=False), ()
         return
+    refuse_other_recordings(clips, trained.encoder)
     with contextlib.ExitStack() as stack:
         work_dir = clips.work_dir or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         features_dir, failures = extract_as_trained(clips, trained.extraction, work_dir)

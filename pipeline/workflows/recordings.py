@@ -8,6 +8,7 @@ import pydantic
 
 from pipeline.config.extraction import ExtractionConfig
 from pipeline.core.errors import ExtractionError, ModelError
+from pipeline.data.encoder import recordings_options
 from pipeline.extraction.run import DEFAULT_WORKERS, extract_features
 
 FEATURES_NAME: Final = "features"
@@ -34,6 +35,25 @@ class Recordings:
         """Where there are arrays and tables: crops, flow, and the features that are kept."""
         kept = self.work_dir and self.work_dir / FEATURES_NAME
         return tuple(path for path in (self.face_dir, self.flow_dir, kept) if path is not None)
+
+
+def refuse_other_recordings(recordings: Recordings, encoder: Any) -> None:
+    """Refuse videos for a model of given crops and flow, and the reverse, before they are read.
+
+    Args:
+        recordings: The clips.
+        encoder: Encoder of the features that the model was trained on.
+
+    Raises:
+        ModelError: Naming the options that fit.
+    """
+    given = "--videos_dir" if recordings.videos_dir else "--face_dir with --flow_dir"
+    fitting = recordings_options(encoder)
+    if fitting is not None and fitting != given:
+        raise ModelError(
+            f"The model was trained on features of {encoder['static']['of']} and "
+            f"{encoder['dynamic']['of']}, which {given} does not give. Give {fitting}."
+        )
 
 
 def extract_as_trained(

@@ -39,6 +39,12 @@ def test_features_of_another_encoder_are_refused_by_the_setting_that_differs(mad
     assert "predict --videos_dir" in str(refusal.value)
 
 
+def test_the_cure_names_the_recordings_that_the_model_is_for(made_by):
+    of_crops = {"static": {"of": "given faces"}, "dynamic": {"of": "given flow"}}
+    with pytest.raises(FeatureSetError, match="predict --face_dir with --flow_dir` does so"):
+        refuse_other_encoder(made_by(ENCODER), of_crops)
+
+
 @pytest.mark.parametrize(("found", "expected"), [(None, ENCODER), (ENCODER, UNKNOWN)])
 def test_nothing_is_checked_where_one_side_does_not_say_what_made_it(made_by, found, expected):
     refuse_other_encoder(made_by(found), expected)

@@ -7,7 +7,12 @@ import pytest
 
 from pipeline.config.extraction import ExtractionConfig, SamplingConfig
 from pipeline.core.errors import ExtractionError, ModelError
-from pipeline.workflows.recordings import Recordings, extract_as_trained, extraction_config
+from pipeline.workflows.recordings import (
+    Recordings,
+    extract_as_trained,
+    extraction_config,
+    refuse_other_recordings,
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,31 @@ def test_crops_and_flow_are_handed_on(calls, tmp_path):
     recordings = Recordings(face_dir=Path("faces"), flow_dir=Path("flow"))
     extract_as_trained(recordings, SETTINGS, tmp_path)
     assert (calls[0]["face_dir"], calls[0]["flow_dir"]) == (Path("faces"), Path("flow"))
+
+
+CROPS = Recordings(face_dir=Path("faces"), flow_dir=Path("flow"))
+OF_VIDEOS = {"static": {"of": "videos"}, "dynamic": {"of": "videos"}}
+OF_CROPS = {"static": {"of": "given faces"}, "dynamic": {"of": "given flow"}}
+OF_BOTH = {"static": {"of": "given faces"}, "dynamic": {"of": "videos"}}
+
+
+@pytest.mark.parametrize(
+    ("recordings", "encoder", "cure"),
+    [
+        (Recordings(videos_dir=Path("v")), OF_CROPS, "Give --face_dir with --flow_dir."),
+        (CROPS, OF_VIDEOS, "Give --videos_dir."),
+    ],
+)
+def test_recordings_of_another_kind_are_refused_before_they_are_read(recordings, encoder, cure):
+    with pytest.raises(ModelError) as refusal:
+        refuse_other_recordings(recordings, encoder)
+    assert str(refusal.value).endswith(cure)
+    assert encoder["static"]["of"] in str(refusal.value)
+
+
+@pytest.mark.parametrize("encoder", [OF_CROPS, OF_BOTH, "unknown", {"static": "hog"}])
+def test_recordings_that_may_fit_are_not_refused_yet(encoder):
+    refuse_other_recordings(CROPS, encoder)
 
 
 def test_as_many_processes_work_as_were_asked_for(calls, tmp_path):
