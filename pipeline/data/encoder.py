@@ -22,7 +22,7 @@ VIDEOS: Final = "videos"
 GIVEN_FACES: Final = "given faces"
 GIVEN_FLOW: Final = "given flow"
 
-_OPTIONS: Final = {
+_OPTIONS: Final[dict[tuple[Any, Any], str]] = {
     (VIDEOS, VIDEOS): "--videos_dir",
     (GIVEN_FACES, GIVEN_FLOW): "--face_dir with --flow_dir",
 }
