@@ -13,8 +13,8 @@ from pipeline.workflows.training_run import run_training
 pytestmark = pytest.mark.slow
 
 SMALL = {
+    "model.fusion": "concat",
     "model.fusion_dim": 8,
-    "model.num_heads": 1,
     "evaluation.figures": False,
     "evaluation.num_resamples": 100,
     "tracking.enabled": False,

@@ -82,20 +82,26 @@ def test_cross_validation_freezes_the_layers_of_every_fold(make_config, own_dire
         assert layers["static_tokens"]["is_frozen"]
 
 
-def test_pictures_are_trained_on_scored_and_explained(picture_config, own_directory, pictures):
+def test_pictures_are_trained_on_scored_and_explained_and_random_weights_are_warned_of(
+    picture_config, own_directory, pictures, caplog
+):
     from pipeline.workflows.prediction_run import predict_clips
 
-    trained = train(picture_config(evaluation__figures=True), own_directory / "run")
-    assert not [layer.path for layer in trained.layers if layer.is_frozen]
+    frozen = "dynamic_steps/dynamic_encoder/conv_1"
+    config = picture_config(training__frozen=[frozen], evaluation__figures=True)
+    run = train(config, own_directory / "run").run
+    (warning,) = [each for each in caplog.messages if "random weights" in each]
+    assert frozen in warning
+    assert read_json(run.summary_path)["frozen_at_random"] == [frozen]
+    assert "Layers are frozen with random weights" in run.report_path.read_text()
     prediction = predict_clips(
         DataConfig(features_dir=str(pictures)),
-        run_dir=trained.run.path,
+        run_dir=run.path,
         output=own_directory / "scores.csv",
         explain=own_directory / "attention.csv",
     )
     assert len(prediction.table) == 30
     assert len(pd.read_csv(own_directory / "attention.csv")) == 30 * 5 * (3 + 2)
-    assert (trained.run.path / "report.html").exists()
 
 
 BACKBONE = "static_steps/static_encoder"
@@ -303,22 +309,12 @@ def test_folds_of_a_drawn_network_begin_with_what_the_seed_draws(make_config, ow
         np.testing.assert_array_equal(kept, expected)
 
 
-def test_random_weights_that_do_not_learn_are_warned_of_and_written_into_the_report(
-    picture_config, own_directory, caplog
-):
-    frozen = "dynamic_steps/dynamic_encoder/conv_1"
-    config = picture_config(training__frozen=[frozen], evaluation__figures=True)
-    run = train(config, own_directory / "run").run
-    (warning,) = [each for each in caplog.messages if "random weights" in each]
-    assert frozen in warning
-    assert read_json(run.summary_path)["frozen_at_random"] == [frozen]
-    assert "Layers are frozen with random weights" in run.report_path.read_text()
-
-
 def test_of_pictures_the_learned_encoders_leave_nothing_to_warn_of(
     picture_config, own_directory, caplog
 ):
-    run = train(picture_config(), own_directory / "run").run
+    trained = train(picture_config(), own_directory / "run")
+    assert not [layer.path for layer in trained.layers if layer.is_frozen]
+    run = trained.run
     assert not [each for each in caplog.messages if "random weights" in each]
     assert read_json(run.summary_path)["frozen_at_random"] == []
 
