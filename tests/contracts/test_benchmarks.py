@@ -16,7 +16,7 @@ def test_the_cost_of_extraction_is_measured_beside_a_full_decode(tmp_path, share
     finished = subprocess.run(
         [
             *(sys.executable, "-m", "benchmarks.extraction", "--videos_dir", str(tmp_path)),
-            *("--num_repeats", "1", "--clips_per_worker", "1"),
+            *("--num_repeats", "1", "--clips_per_worker", "3"),
         ],
         cwd=repository,
         capture_output=True,
