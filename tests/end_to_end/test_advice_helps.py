@@ -39,6 +39,14 @@ def train(features_dir, tmp_path):
     return run
 
 
+@pytest.fixture(scope="module")
+def many_clips(tmp_path_factory):
+    """Clips enough for their steps to be most of an epoch."""
+    path = tmp_path_factory.mktemp("many") / "features"
+    ensure_synthetic_set(path, SyntheticConfig(num_clips=1200, num_steps=4))
+    return str(path)
+
+
 def advised(advice, setting):
     """Return the settings of the advice that is about `setting`."""
     return next(each.overrides for each in advice if setting in each.overrides)
@@ -52,13 +60,13 @@ def test_more_steps_in_a_call_make_an_epoch_shorter(train):
     assert np.min(after["epoch_times"]) < np.min(before["epoch_times"])
 
 
-def least_in_turn(train, measure, settings, setting, value):
+def least_in_turn(train, measure, settings, setting, value, *, num_rounds=2):
     """Return the least of a measure without and with the advice that is about a setting.
 
-    Each is trained twice, in turn: whatever else the machine does meets both.
+    They are trained in turn: whatever else the machine does meets both.
     """
     before, after = [], []
-    for number in range(2):
+    for number in range(num_rounds):
         times, _, advice = train(f"before-{number}", **settings, **{setting: value})
         before.append(measure(times))
         times, _, _ = train(f"after-{number}", **settings, **advised(advice, setting))
@@ -74,14 +82,13 @@ def test_features_in_memory_make_steps_wait_less(train, tmp_path):
     before, after = least_in_turn(
         *(train, lambda times: np.median(times["batch_wait_times"]), settings),
         *("training.cache", "disk"),
+        num_rounds=4,
     )
     assert after < before
 
 
-def test_larger_batches_make_an_epoch_shorter(train, tmp_path):
-    path = tmp_path / "many"
-    ensure_synthetic_set(path, SyntheticConfig(num_clips=1200, num_steps=4))
-    settings = {"training.num_epochs": 12, "data.features_dir": str(path)}
+def test_larger_batches_make_an_epoch_shorter(train, many_clips):
+    settings = {"training.num_epochs": 12, "data.features_dir": many_clips}
     before, after = least_in_turn(
         *(train, lambda times: np.min(times["epoch_times"]), settings),
         *("training.batch_size", 7),
@@ -89,8 +96,8 @@ def test_larger_batches_make_an_epoch_shorter(train, tmp_path):
     assert after < before
 
 
-def test_fewer_held_out_clips_make_validation_shorter(train):
-    settings = {"training.num_epochs": 6, "training.batch_size": 1}
+def test_fewer_held_out_clips_make_validation_shorter(train, many_clips):
+    settings = {"training.num_epochs": 6, "training.batch_size": 1, "data.features_dir": many_clips}
     before, _, advice = train("before", **settings, **{"data.validation_fraction": 0.9})
     assert "Validation takes long" in [each.issue for each in advice]
     after, _, _ = train("after", **settings, **{"data.validation_fraction": 0.45})
