@@ -17,14 +17,17 @@ UNKNOWN: Final = "unknown"
 """Stands for the encoder of features that come without a `features.json` that names it."""
 
 VIDEOS: Final = "videos"
-"""What an encoder's features are `of` that were made from recordings."""
-
 GIVEN_FACES: Final = "given faces"
 GIVEN_FLOW: Final = "given flow"
+"""What an encoder says that the features of a stream are `of`."""
+
+VIDEOS_OPTION: Final = "--videos_dir"
+CROPS_OPTIONS: Final = "--face_dir with --flow_dir"
+"""The two ways to give recordings to `predict`."""
 
 _OPTIONS: Final[dict[tuple[Any, Any], str]] = {
-    (VIDEOS, VIDEOS): "--videos_dir",
-    (GIVEN_FACES, GIVEN_FLOW): "--face_dir with --flow_dir",
+    (VIDEOS, VIDEOS): VIDEOS_OPTION,
+    (GIVEN_FACES, GIVEN_FLOW): CROPS_OPTIONS,
 }
 
 
@@ -60,7 +63,7 @@ def refuse_other_encoder(features: "FeatureSet", expected: Any) -> None:
             f"{features.sources[0].parent}: was made in another way than the features of the "
             f"model: {difference.name} is {difference.found} here and {difference.expected} in "
             "the model. Extract the clips again with the settings of the model: `python -m "
-            f"pipeline predict {recordings_options(expected) or '--videos_dir'}` does so."
+            f"pipeline predict {recordings_options(expected) or VIDEOS_OPTION}` does so."
         )
 
 

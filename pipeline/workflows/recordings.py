@@ -8,7 +8,7 @@ import pydantic
 
 from pipeline.config.extraction import ExtractionConfig
 from pipeline.core.errors import ExtractionError, ModelError
-from pipeline.data.encoder import recordings_options
+from pipeline.data.encoder import CROPS_OPTIONS, VIDEOS_OPTION, recordings_options
 from pipeline.extraction.run import DEFAULT_WORKERS, extract_features
 
 FEATURES_NAME: Final = "features"
@@ -47,12 +47,13 @@ def refuse_other_recordings(recordings: Recordings, encoder: Any) -> None:
     Raises:
         ModelError: Naming the options that fit.
     """
-    given = "--videos_dir" if recordings.videos_dir else "--face_dir with --flow_dir"
+    given = VIDEOS_OPTION if recordings.videos_dir else CROPS_OPTIONS
     fitting = recordings_options(encoder)
     if fitting is not None and fitting != given:
+        kinds = dict.fromkeys(encoder[stream]["of"] for stream in ("static", "dynamic"))
         raise ModelError(
-            f"The model was trained on features of {encoder['static']['of']} and "
-            f"{encoder['dynamic']['of']}, which {given} does not give. Give {fitting}."
+            f"The model was trained on features of {' and '.join(kinds)}, which {given} does not "
+            f"give. Give {fitting}."
         )
 
 

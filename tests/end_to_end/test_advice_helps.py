@@ -82,8 +82,10 @@ def test_features_in_memory_make_steps_wait_less(train, tmp_path):
     ensure_synthetic_set(path, SyntheticConfig(**wide))
     settings = {"training.num_epochs": 8, "training.batch_size": 8, "training.cache": "disk"}
     before, after = least_in_turn(
-        *(train, lambda times: np.median(times["batch_wait_times"])),
-        *(settings | {"data.features_dir": str(path)}, {"training.cache": "memory"}),
+        train,
+        lambda times: np.median(times["batch_wait_times"]),
+        settings | {"data.features_dir": str(path)},
+        {"training.cache": "memory"},
         num_rounds=4,
     )
     assert after < before
@@ -92,8 +94,10 @@ def test_features_in_memory_make_steps_wait_less(train, tmp_path):
 def test_larger_batches_make_an_epoch_shorter(train, many_clips):
     settings = {"training.num_epochs": 12, "training.batch_size": 7}
     before, after = least_in_turn(
-        *(train, lambda times: np.min(times["epoch_times"])),
-        *(settings | {"data.features_dir": many_clips}, {"training.batch_size": 14}),
+        train,
+        lambda times: np.min(times["epoch_times"]),
+        settings | {"data.features_dir": many_clips},
+        {"training.batch_size": 14},
     )
     assert after < before
 

@@ -75,27 +75,26 @@ def commands_of(readme):
 @pytest.fixture
 def clone(repository, shared_data, tmp_path):
     """A checkout with the files of a user beside it, under the names of the README."""
-    directory = tmp_path
     for name in PROJECT:
-        (directory / name).symlink_to(repository / name)
+        (tmp_path / name).symlink_to(repository / name)
     rng = np.random.default_rng(0)
     clip_ids = [f"video{row // 6:06d}.{row % 6:03d}.mp4" for row in range(NUM_CLIPS)]
     for name in ("face", "motion"):
         steps = rng.normal(size=(NUM_CLIPS, 3, 6)).astype(np.float32)
-        np.save(directory / f"{name}.npy", steps)
-    pd.DataFrame({"clip_id": clip_ids}).to_csv(directory / "clips.csv", index=False)
+        np.save(tmp_path / f"{name}.npy", steps)
+    pd.DataFrame({"clip_id": clip_ids}).to_csv(tmp_path / "clips.csv", index=False)
     videos = sorted((shared_data / "clips").glob("*.mp4"))
     for folder in ("videos", "clips"):
-        (directory / folder).mkdir()
+        (tmp_path / folder).mkdir()
         for video in videos:
-            shutil.copy(video, directory / folder)
+            shutil.copy(video, tmp_path / folder)
     named = [*clip_ids, *(video.name for video in videos)]
     scores = {
         trait: dict(zip(named, rng.uniform(0.3, 0.7, len(named)).tolist(), strict=True))
         for trait in TRAITS  # drawn: nobody looks at what is learned
     }
-    (directory / "annotation_training.pkl").write_bytes(pickle.dumps(scores, protocol=2))
-    return directory
+    (tmp_path / "annotation_training.pkl").write_bytes(pickle.dumps(scores, protocol=2))
+    return tmp_path
 
 
 class Session:

@@ -40,15 +40,19 @@ def test_the_time_log_says_where_time_went(illustrated):
     assert all(seconds >= 0 for seconds in breakdown.values())
 
 
-def test_a_run_is_drawn_again_in_another_format_and_the_report_keeps_its_figures(
-    run_here, copy, tmp_path
-):
+def test_a_run_is_drawn_again_in_other_formats(run_here, copy, tmp_path):
     finished = run_here(
-        *("visualize", "--run_dir", copy.path, "--format", "pdf", "--style", "paper"), cwd=tmp_path
+        *("visualize", "--run_dir", copy.path, "--format", "svg,pdf", "--style", "paper"),
+        cwd=tmp_path,
     )
     assert finished.status == 0, finished.err
     drawn = {path.suffix for path in (copy.path / FIGURE_FOLDERS[0]).iterdir()}
-    assert drawn == {".pdf", ".png"}  # a browser shows no .pdf in a page
+    assert drawn == {".svg", ".pdf"}
+
+
+def test_the_report_keeps_its_figures_when_only_pdf_is_asked_for(run_here, copy, tmp_path):
+    finished = run_here("visualize", "--run_dir", copy.path, "--format", "pdf", cwd=tmp_path)
+    assert finished.status == 0, finished.err
     assert copy.report_path.read_text().count("<img") == len(figure_specs())
 
 
