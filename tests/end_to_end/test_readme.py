@@ -10,11 +10,7 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
-import time
-import urllib.error
-import urllib.request
 
 import numpy as np
 import pandas as pd
@@ -23,6 +19,7 @@ import pytest
 from pipeline.core.files import read_json
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.traits import TRAITS
+from tests.loopback import free_port, wait_until_it_answers
 
 pytest.importorskip("av", reason="the extra `video` is not installed")
 
@@ -104,7 +101,7 @@ class Session:
         self._run, self._run_here, self._start = run, run_here, start
         self._directory = directory
         self._server = None
-        self._port = str(_free_port())
+        self._port = str(free_port())
 
     def type(self, line):
         """Run one line of the README; return its exit status and what it printed."""
@@ -158,15 +155,8 @@ class Session:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and self._server.poll() is None:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{self._port}/ping", timeout=5)
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.3)
-            else:
-                return 0, ""
-        return 1, "the server did not answer"
+        wait_until_it_answers(f"http://127.0.0.1:{self._port}/ping", self._server)
+        return 0, ""
 
     def _filled_in(self, line):
         """Return the line with runs that there are: the newest one of such features, or two."""
@@ -184,12 +174,6 @@ class Session:
         shapes = {run: read_json(RunDirectory(run).data_path)["static_shape"] for run in runs}
         of_width = [run for run in runs if shapes[run][-1] == width]
         return sorted(of_width, key=lambda run: (run / "model.keras").stat().st_mtime)
-
-
-def _free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @pytest.fixture

@@ -2,23 +2,20 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
 import urllib.request
 
 import pytest
+
+from tests.loopback import free_port, wait_until_it_answers
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
 def server_uri(workspace):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     process = subprocess.Popen(
         [
@@ -33,23 +30,11 @@ def server_uri(workspace):
     )
     uri = f"http://127.0.0.1:{port}"
     try:
-        wait_for(uri)
+        wait_until_it_answers(f"{uri}/health", process)
         yield uri
     finally:
         process.terminate()
         process.wait(timeout=30)
-
-
-def wait_for(uri):
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(f"{uri}/health", timeout=5)
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.5)
-        else:
-            return
-    pytest.fail("mlflow server did not answer within two minutes")
 
 
 @pytest.mark.parametrize("width", [375, 1280])

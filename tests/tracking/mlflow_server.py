@@ -2,12 +2,11 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
+
+from tests.loopback import free_port, wait_until_it_answers
 
 
 class Server:
@@ -15,9 +14,7 @@ class Server:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
+        self._port = free_port()
         self.uri = f"http://127.0.0.1:{self._port}"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -40,7 +37,7 @@ class Server:
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # the server starts workers: they are signalled together
         )
-        self._wait_until_it_answers()
+        wait_until_it_answers(f"{self.uri}/health", self._process)
 
     def signal(self, number: int) -> None:
         assert self._process is not None
@@ -51,13 +48,3 @@ class Server:
             self.signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
-
-    def _wait_until_it_answers(self) -> None:
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                with urllib.request.urlopen(f"{self.uri}/health", timeout=2):
-                    return
-            except OSError:
-                assert time.monotonic() < deadline, "mlflow server does not answer"
-                time.sleep(0.2)

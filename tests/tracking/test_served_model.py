@@ -4,10 +4,8 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -23,10 +21,9 @@ from pipeline.evaluation.conformal import calibrate
 from pipeline.tracking.link import Link, read_link, write_link
 from pipeline.tracking.mirror import Mirror
 from pipeline.tracking.packaged_model import log_packaged_model
+from tests.loopback import free_port, wait_until_it_answers
 
 pytestmark = pytest.mark.slow
-
-_START_SECONDS = 180
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +85,7 @@ def served(tmp_path_factory, empty_database, network, calibration):
 def address(served):
     """Where a real server of the model listens."""
     directory, uri = served
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     # `--env-manager local` starts the server with the programs of PATH.
     environment |= {
@@ -109,23 +104,11 @@ def address(served):
         start_new_session=True,  # the server starts workers: they are signalled together
     )
     try:
-        _wait_until_it_answers(f"http://127.0.0.1:{port}/ping", process)
+        wait_until_it_answers(f"http://127.0.0.1:{port}/ping", process)
         yield f"http://127.0.0.1:{port}/invocations"
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def _wait_until_it_answers(url, process):
-    deadline = time.monotonic() + _START_SECONDS
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            assert process.poll() is None, "the server has ended"
-            assert time.monotonic() < deadline, "the server does not answer"
-            time.sleep(0.2)
 
 
 def ask(address, body):
