@@ -29,5 +29,6 @@ def test_the_cost_of_extraction_is_measured_beside_a_full_decode(tmp_path, share
     assert 0.3 < measured["extraction_over_full_decode"] < 3
     stages = ("timeline", "wanted_frames", "pictures", "faces", "crops_and_flow", "encoders")
     parts = sum(measured[f"{stage}_cpu_ms"] for stage in (*stages, "write"))
-    assert parts == pytest.approx(measured["extraction_cpu_ms"], rel=0.3)
+    # Each is timed once: a busy machine makes the same work half as dear again.
+    assert 0.5 < parts / measured["extraction_cpu_ms"] < 2
     assert measured["two_workers_over_one"] > 0
