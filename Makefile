@@ -31,8 +31,8 @@ test: $(VENV)/.development ## Run all tests.
 unit: $(VENV)/.development ## Run the tests that take a minute together.
 	python -m pytest $(PARALLEL) -m "not slow"
 
-# A file stays in one process, for its fixtures; the order is that of tests/conftest.py.
-PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+# Which tests share a process, and in which order they come, is said in tests/conftest.py.
+PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: check
 check: $(VENV)/.development ## Check style, types and layers.

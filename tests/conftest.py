@@ -28,9 +28,15 @@ _CHROMIUM_OPTIONS = [
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take long: begun last, one would keep a single process busy."""
+    """Keep a file, or files that share a run, in one process; begin with those that take long.
+
+    Begun last, one of them would keep a single process busy.
+    """
     slow_files = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow_files)
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(REPOSITORY))))
 
 
 @pytest.fixture(scope="session")

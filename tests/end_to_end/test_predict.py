@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from pipeline.core.traits import TRAITS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("first")]
 
 
 @pytest.fixture(scope="module")

@@ -3,20 +3,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.config.schema import SyntheticConfig, TrainingConfig
 from pipeline.core.attention_record import WHOLE
 from pipeline.core.errors import ModelError
-from pipeline.core.journal import Journal
-from pipeline.core.run_directory import RunDirectory
 from pipeline.data import batches
-from pipeline.data.batches import Batches
 from pipeline.data.feature_set import load_feature_set
 from pipeline.data.statistics import feature_moments
-from pipeline.data.synthetic import ensure_synthetic_set
 from pipeline.data.writer import write_feature_set
 from pipeline.models import CompletePersonalityModel
-from pipeline.training.fit import fit
-from pipeline.workflows.attention_run import measure_attention, read_attention, write_attention
+from pipeline.workflows.attention_run import measure_attention
 
 NUM_CLIPS = 20
 ROWS = np.arange(5, NUM_CLIPS)
@@ -212,50 +206,3 @@ def test_without_labels_the_movement_is_measured_and_the_error_is_not(write_set)
     found = measure(build_network(), write_set(labels=None))
     assert found.deletions["static"].error == {}
     assert found.deletions["static"].area("random") > 0
-
-
-@pytest.mark.slow
-def test_on_the_built_in_set_attention_is_faithful_as_the_planted_signal_demands(tmp_path):
-    ensure_synthetic_set(tmp_path / "demo", SyntheticConfig())
-    features = load_feature_set(tmp_path / "demo")
-    run = RunDirectory(tmp_path / "run")
-    run.path.mkdir()
-    train, validation = np.arange(4800), np.arange(4800, 6000)
-    keras.utils.set_random_seed(0)
-    network = CompletePersonalityModel(32, 16, 48, 4, 0.0, static_steps=8, dynamic_steps=8)
-    network.adapt(
-        static_moments=feature_moments(features.static, train),
-        dynamic_moments=feature_moments(features.dynamic, train),
-        label_mean=features.labels[train].mean(axis=0),
-    )
-    fit(
-        network,
-        Batches(features, train, batch_size=128, seed=0),
-        Batches(features, validation, batch_size=128),
-        TrainingConfig(num_epochs=14, batch_size=128, learning_rate=2e-3),
-        run=run,
-        journal=Journal(run.journal_path),
-    )
-
-    found = measure_attention(network, features, validation, seed=0)
-    write_attention(run.attention_path, found)
-    deletions = read_attention(run.attention_path).deletions
-
-    face = deletions["static"]
-    for ranking in ("traits", "rollout"):
-        assert face.area(f"{ranking}/top") > 1.5 * face.area("random")
-        assert face.area("random") > 3 * face.area(f"{ranking}/bottom")
-    # One frame carries the traits: without it the error is that of knowing nothing.
-    error = face.error["rollout/top"][0]
-    assert error[1] > 0.9 * error[-1] > 2 * error[0]
-
-    # The window that says which frame it is reaches the traits by way of the frames.
-    motion = deletions["dynamic"]
-    assert motion.area("rollout/top") > 1.4 * motion.area("random")
-    assert motion.area("random") > 3 * motion.area("rollout/bottom")
-    assert motion.area("rollout/top") > motion.area("traits/top")
-
-    # In the clips that are kept, the brightest frame is the planted one.
-    marked = dict(zip(features.clip_ids, features.clips["marked_step"].astype(int), strict=True))
-    for clip_id, shares in zip(found.sample_ids, found.sample_trait_rollout["static"], strict=True):
-        assert shares.mean(axis=0).argmax() == marked[clip_id]
