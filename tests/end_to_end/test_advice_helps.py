@@ -53,7 +53,7 @@ def advised(advice, setting):
 
 
 def test_more_steps_in_a_call_make_an_epoch_shorter(train):
-    settings = {"training.num_epochs": 8, "training.batch_size": 1}
+    settings = {"training.num_epochs": 5, "training.batch_size": 1}
     before, _, advice = train("before", **settings, **{"training.steps_per_execution": 1})
     after, _, _ = train("after", **settings, **advised(advice, "training.steps_per_execution"))
     # What else the machine does only ever adds to a time: the shortest says what it takes.
@@ -80,19 +80,19 @@ def test_features_in_memory_make_steps_wait_less(train, tmp_path):
     path = tmp_path / "wide"
     wide = {"num_clips": 240, "num_steps": 16, "static_dim": 256, "dynamic_dim": 128}
     ensure_synthetic_set(path, SyntheticConfig(**wide))
-    settings = {"training.num_epochs": 8, "training.batch_size": 8, "training.cache": "disk"}
+    settings = {"training.num_epochs": 4, "training.batch_size": 8, "training.cache": "disk"}
     before, after = least_in_turn(
         train,
         lambda times: np.median(times["batch_wait_times"]),
         settings | {"data.features_dir": str(path)},
         {"training.cache": "memory"},
-        num_rounds=4,
+        num_rounds=3,
     )
     assert after < before
 
 
 def test_larger_batches_make_an_epoch_shorter(train, many_clips):
-    settings = {"training.num_epochs": 12, "training.batch_size": 7}
+    settings = {"training.num_epochs": 6, "training.batch_size": 7}
     before, after = least_in_turn(
         train,
         lambda times: np.min(times["epoch_times"]),
@@ -103,7 +103,7 @@ def test_larger_batches_make_an_epoch_shorter(train, many_clips):
 
 
 def test_fewer_held_out_clips_make_validation_shorter(train, many_clips):
-    settings = {"training.num_epochs": 6, "training.batch_size": 1, "data.features_dir": many_clips}
+    settings = {"training.num_epochs": 3, "training.batch_size": 1, "data.features_dir": many_clips}
     before, _, advice = train("before", **settings, **{"data.validation_fraction": 0.9})
     assert "Validation takes long" in [each.issue for each in advice]
     after, _, _ = train("after", **settings, **{"data.validation_fraction": 0.45})
