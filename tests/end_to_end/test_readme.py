@@ -34,7 +34,7 @@ SHORT = {
         *("--evaluation.figures", "false"),
     ),
     "search": (
-        *("--num_trials", "2", "--num_workers", "1", "--training.num_epochs", "2"),
+        *("--num_trials", "1", "--num_workers", "1", "--training.num_epochs", "2"),
         *("--evaluation.num_resamples", "100", "--evaluation.figures", "false"),
     ),
     "extract": ("--sampling.num_steps", "2"),
@@ -49,6 +49,7 @@ SHORT_PROJECT = {
     "main": (
         *("-P", "training.num_epochs=1", "-P", "evaluation.num_resamples=100"),
         *("-P", "evaluation.figures=false", "-P", "data.synthetic.num_clips=240"),
+        *("-P", "model.fusion=concat"),
     ),
 }
 """The same for `mlflow run`."""

@@ -7,7 +7,6 @@ from dataclasses import replace
 import keras
 import pytest
 
-from pipeline.config.schema import ModelConfig
 from pipeline.core.errors import ConfigError, RunError, TrainingError
 from pipeline.core.journal import (
     CHECKPOINT,
@@ -18,7 +17,6 @@ from pipeline.core.journal import (
     effective_events,
     read_events,
 )
-from pipeline.models import StreamSpec, build_model
 from pipeline.training.checkpoint import read_last_state
 from pipeline.training.records import epoch_records
 
@@ -188,26 +186,6 @@ class TestResume:
         (run_dir / "events.jsonl").write_bytes(b"")
         with pytest.raises(RunError, match=r"does not hold the 5 epochs that the checkpoint"):
             laboratory.fit(run_dir, **COSINE)
-
-    @pytest.mark.slow
-    def test_the_flagship_comes_to_the_same_values(self, laboratory, tmp_path):
-        def network():
-            keras.utils.set_random_seed(0)
-            config = ModelConfig(fusion_dim=8, num_heads=2, num_tokens=2, dropout_rate=0.2)
-            static, dynamic = StreamSpec(width=6, num_steps=4), StreamSpec(width=5)
-            return build_model(config, static=static, dynamic=dynamic)
-
-        settings = {"num_epochs": 2, **COSINE}
-        whole = laboratory.fit(tmp_path / "whole", network=network(), **settings)
-        with pytest.raises(PlugPulledError):
-            laboratory.fit(
-                tmp_path / "resumed",
-                network=network(),
-                callbacks=[PullPlug(2, "batch")],
-                **settings,
-            )
-        resumed = laboratory.fit(tmp_path / "resumed", network=network(), **settings)
-        assert_same_run(whole, resumed, laboratory)
 
 
 class TestWithoutResume:
