@@ -32,7 +32,7 @@ unit: $(VENV)/.development ## Run the tests that take a minute together.
 	python -m pytest $(PARALLEL) -m "not slow"
 
 # Which tests share a process, and in which order they come, is said in tests/conftest.py.
-PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
+PARALLEL := -n 2 --dist loadscope --no-loadscope-reorder
 
 .PHONY: check
 check: $(VENV)/.development ## Check style, types and layers.

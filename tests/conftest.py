@@ -27,16 +27,35 @@ _CHROMIUM_OPTIONS = [
 ]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file, or files that share a run, in one process; begin with those that take long.
+SHARING = {
+    f"tests/end_to_end/test_{name}.py": fixture
+    for fixture, names in {
+        "first": ("train", "evaluate_and_compare", "predict", "sync"),
+        "illustrated": ("visualize", "report_in_mlflow"),
+    }.items()
+    for name in names
+}
+"""Files that look at one run, by the fixture that trains it."""
 
-    Begun last, one of them would keep a single process busy.
-    """
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep a file, or files that look at one run, in one process."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByRun(LoadScopeScheduling):
+        # The marks of `--dist loadgroup` say nothing to pytest 9.2 (pytest-xdist issue 1386).
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return SHARING.get(file, file)
+
+    return ByRun(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take long: begun last, one would keep a single process busy."""
     slow_files = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow_files)
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(REPOSITORY))))
 
 
 @pytest.fixture(scope="session")

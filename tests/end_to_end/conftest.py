@@ -5,9 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import pytest
 from pipeline.config.schema import SyntheticConfig
 from pipeline.core.run_directory import RunDirectory
 from pipeline.data.synthetic import ensure_synthetic_set
+from tests.end_to_end.command import Command, Finished, pipeline_here
 
 SETTINGS = (
     *("--training.batch_size", "32", "--model.fusion_dim", "16", "--model.num_heads", "2"),
@@ -35,18 +34,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.end_to_end)
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A command that has ended."""
-
-    status: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Finished]
 
 
 def clean_environment(repository: Path) -> dict[str, str]:
@@ -110,42 +97,10 @@ def run(start: Callable[..., subprocess.Popen[str]]) -> Command:
 
 
 @pytest.fixture
-def run_here(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Command]:
-    """Return a function that runs a command in this process, which has TensorFlow already.
-
-    What TensorFlow itself writes is not looked at: it is held back where a process begins.
-    """
-    import logging
-
-    import mlflow
-
-    from pipeline.cli import main
-    from pipeline.training.quiet import import_tensorflow_quietly
-
-    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
-        monkeypatch.delenv(name)
-    mlflow.set_tracking_uri(None)
-    import_tensorflow_quietly()
-    for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
-        warnings.simplefilter("ignore", category)  # as Python does where no test is run
-    show, interrupt = warnings.showwarning, signal.getsignal(signal.SIGTERM)
-
-    def finish(*arguments: object, cwd: Path) -> Finished:
-        monkeypatch.chdir(cwd)
-        capsys.readouterr()
-        try:
-            status = main([str(argument) for argument in arguments])
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-        return Finished(status, *capsys.readouterr())
-
-    yield finish
-    signal.signal(signal.SIGTERM, interrupt)
-    warnings.showwarning = show
-    logging.lastResort.setFormatter(None)
-    mlflow.set_tracking_uri(None)
+def run_here() -> Iterator[Command]:
+    """Return a function that runs a command in this process."""
+    with pipeline_here() as run:
+        yield run
 
 
 @pytest.fixture(scope="session")
@@ -180,14 +135,15 @@ def broken(tmp_path: Path, features_dir: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def illustrated(run: Command, features_dir: Path, workspace: Path) -> RunDirectory:
+def illustrated(features_dir: Path, workspace: Path) -> RunDirectory:
     """A run of three epochs with all its figures and its report."""
-    finished = run(
-        *("train", "--features_dir", features_dir, "--run_dir", "illustrated"),
-        *("--training.num_epochs", 3, "--training.batch_size", 32),
-        *("--model.fusion_dim", 16, "--model.num_heads", 2),
-        *("--evaluation.num_resamples", 100),
-        cwd=workspace,
-    )
+    with pipeline_here() as run:
+        finished = run(
+            *("train", "--features_dir", features_dir, "--run_dir", "illustrated"),
+            *("--training.num_epochs", 3, "--training.batch_size", 32),
+            *("--model.fusion_dim", 16, "--model.num_heads", 2),
+            *("--evaluation.num_resamples", 100),
+            cwd=workspace,
+        )
     assert finished.status == 0, finished.err
     return RunDirectory(workspace / "illustrated")

@@ -12,7 +12,7 @@ def test_main_trains_on_the_built_in_set_and_says_how_near_it_came(run_here, tmp
     finished = run_here(
         *("main", "--run_dir", "demo", "--data.synthetic.num_clips", 240),
         *("--training.num_epochs", 1, "--evaluation.num_resamples", 100),
-        *("--evaluation.figures", "false"),
+        *("--evaluation.figures", "false", "--model.fusion", "concat"),
         cwd=tmp_path,
     )
     assert (finished.status, finished.err) == (0, "")

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 
 from pipeline.core.traits import TRAITS
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("first")]
+pytestmark = pytest.mark.slow
 
 SCORE = """
 import json, sys

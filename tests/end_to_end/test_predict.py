@@ -9,21 +9,23 @@ import pytest
 from mlflow import MlflowClient
 
 from pipeline.core.traits import TRAITS
+from tests.end_to_end.command import pipeline_here
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("first")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def trained_dir(run, features_dir, workspace, settings):
+def trained_dir(features_dir, workspace, settings):
     """A run of one epoch with 16 validation groups, whose features name their encoder."""
     source = shutil.copytree(features_dir, workspace / "described")
     describe(source, {"sampling": {"num_steps": 4}, "static": {"encoder": "hog"}})
-    finished = run(
-        *("train", "--features_dir", source, "--run_dir", "described-run", *settings),
-        *("--training.num_epochs", 1, "--data.validation_fraction", 0.4),
-        *("--tracking.registered_model", "ocean"),
-        cwd=workspace,
-    )
+    with pipeline_here() as run:
+        finished = run(
+            *("train", "--features_dir", source, "--run_dir", "described-run", *settings),
+            *("--training.num_epochs", 1, "--data.validation_fraction", 0.4),
+            *("--tracking.registered_model", "ocean"),
+            cwd=workspace,
+        )
     assert finished.status == 0, finished.err
     return workspace / "described-run"
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.loopback import free_port, wait_until_it_answers
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("illustrated")]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import json
 import pytest
 from mlflow import MlflowClient
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("first")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from pipeline.core.traits import TRAITS
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("first")]
+pytestmark = pytest.mark.slow
 
 FILES = {
     *("config.yaml", "events.jsonl", "data.json", "split.csv", "summary.json", "evaluation.json"),

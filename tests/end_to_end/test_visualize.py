@@ -9,7 +9,7 @@ from pipeline.core.run_directory import RunDirectory
 from pipeline.workflows.illustration import FIGURE_FOLDERS, figure_specs
 from tests.figures.search_studies import study_content
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("illustrated")]
+pytestmark = pytest.mark.slow
 
 FROM_THE_MODEL = ("model.keras", "evaluation.json", "attention.npz", "summary.json", "report.html")
 
