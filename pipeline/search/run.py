@@ -42,7 +42,7 @@ from pipeline.tracking.link import Link, read_link, write_link
 from pipeline.tracking.mirror import deliver_rest
 from pipeline.tracking.store import print_no_addresses, tracking_uri
 from pipeline.training.quiet import import_tensorflow_quietly
-from pipeline.workflows.evaluation_run import refuse_unusable_columns
+from pipeline.workflows.columns import refuse_unusable_columns
 from pipeline.workflows.features import open_features, trainable_labels, with_absolute_paths
 from pipeline.workflows.search_illustration import illustrate_search
 from pipeline.workflows.session import Session, open_session, with_run_name

@@ -23,11 +23,11 @@ from pipeline.evaluation.predictions import Names, write_predictions
 from pipeline.evaluation.report import (
     EvaluationReport,
     build_report,
-    refuse_many_values,
     write_report,
 )
 from pipeline.tracking.mirror import deliver_rest
 from pipeline.tracking.packaged_model import log_evaluation
+from pipeline.workflows.columns import known_columns, refuse_unknown_columns, values_by
 from pipeline.workflows.features import open_features
 from pipeline.workflows.prediction_intervals import (
     calibrate_held_out,
@@ -135,37 +135,12 @@ def conclude_evaluation(
         scores,
         "validation",
         config,
-        by=_columns(features, in_order, config.evaluation.by),
+        by=values_by(features, in_order, config.evaluation.by),
         group_overlap=group_overlap,
         intervals=judge_held_out(calibration, unseen, config),
     )
     _journal_evaluation(run, journal, report)
     return report
-
-
-def refuse_unknown_columns(features: FeatureSet, by: tuple[str, ...]) -> None:
-    """Refuse to report by a column that the clip table does not have.
-
-    Raises:
-        SplitError: Naming the columns that it has.
-    """
-    for column in by:
-        if column not in features.clips:
-            raise SplitError(
-                f"{features.sources[0].parent}: the clip table has no column {column} to report "
-                f"by; it has {', '.join(features.clips.columns)}. Choose from these."
-            )
-
-
-def refuse_unusable_columns(features: FeatureSet, rows: IntArray, by: tuple[str, ...]) -> None:
-    """Refuse, before there is a model to judge, what no report of the clips `rows` can be by.
-
-    Raises:
-        PipelineError: If the clip table has no such column, or it has too many values there.
-    """
-    refuse_unknown_columns(features, by)
-    for column, values in _columns(features, rows, by).items():
-        refuse_many_values(column, values)
 
 
 def _evaluate(
@@ -184,7 +159,7 @@ def _evaluate(
     refuse_unknown_columns(features, by)
     known = _recognised(trained, features)
     rows = _rows_of(features, trained, known, split)
-    columns = _columns(features, rows, by or _known(features, trained.config.evaluation.by))
+    columns = values_by(features, rows, by or known_columns(features, trained.config.evaluation.by))
     scores = score(trained.network, load_baselines(trained.home.baselines_path), features, rows)
     report = _write(
         into,
@@ -304,15 +279,6 @@ def _rows_of(
             "the model has not seen, with a column `split`."
         )
     return rows
-
-
-def _known(features: FeatureSet, columns: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the configured columns that this set has; only those asked for must be there."""
-    return tuple(column for column in columns if column in features.clips)
-
-
-def _columns(features: FeatureSet, rows: IntArray, by: tuple[str, ...]) -> dict[str, Any]:
-    return {column: features.clips[column].to_numpy()[rows].tolist() for column in by}
 
 
 def _overlap_with_training(

@@ -29,8 +29,8 @@ from pipeline.tracking.mirror import deliver_rest
 from pipeline.training.checkpoint import load_initial
 from pipeline.training.fit import history_of, refuse_frozen, refuse_missing_tensorboard
 from pipeline.training.records import epoch_records
+from pipeline.workflows.columns import refuse_unusable_columns
 from pipeline.workflows.cross_validation import cross_validate, split_into_folds
-from pipeline.workflows.evaluation_run import refuse_unusable_columns
 from pipeline.workflows.features import open_features, trainable_labels, with_absolute_paths
 from pipeline.workflows.scoring import refuse_other_shapes
 from pipeline.workflows.single_run import (

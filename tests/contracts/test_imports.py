@@ -64,6 +64,12 @@ def test_nothing_heavy_is_loaded_for_it(repository, arguments):
     assert seconds < 0.5
 
 
+def test_the_process_that_leads_a_search_does_without_tensorflow(repository):
+    names, _ = imported_by(repository, "-c", "import pipeline.search.run")
+    assert {"optuna", "mlflow"} <= names
+    assert names.isdisjoint({"tensorflow", "keras"})
+
+
 def test_every_public_name_can_be_listed_without_loading_what_it_needs(repository):
     names, _ = imported_by(repository, "-c", "import pipeline; dir(pipeline); pipeline.__all__")
     assert names.isdisjoint(HEAVY)

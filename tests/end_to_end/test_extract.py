@@ -4,7 +4,6 @@ import json
 import shutil
 import signal
 import time
-from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -13,30 +12,11 @@ import pytest
 from pipeline.core.traits import TRAITS
 from pipeline.data.feature_set import load_feature_set
 
-av = pytest.importorskip("av", reason="the extra `video` is not installed")
+pytest.importorskip("av", reason="the extra `video` is not installed")
+
+from tests.extraction.drawn_videos import copy_part
 
 pytestmark = pytest.mark.slow
-
-
-def copy_part(clip, path, *, seconds):
-    """Copy the packets of the first seconds without decoding; repeat the clip if it is shorter."""
-    with av.open(str(clip)) as source, av.open(str(path), "w") as copy:
-        stream = source.streams.video[0]
-        target = copy.add_stream_from_template(stream)
-        packets = [packet for packet in source.demux(stream) if packet.dts is not None]
-        length = packets[-1].dts + packets[-1].duration - packets[0].dts
-        repeats = int(seconds / float(length * stream.time_base)) + 1
-        for repeat in range(repeats):
-            with av.open(str(clip)) as again:
-                for packet in again.demux(again.streams.video[0]):
-                    if packet.dts is None:
-                        continue
-                    packet.pts += repeat * length
-                    packet.dts += repeat * length
-                    if packet.dts * Fraction(stream.time_base) < seconds:
-                        packet.stream = target
-                        copy.mux(packet)
-    return path
 
 
 def done_clips(features_dir):

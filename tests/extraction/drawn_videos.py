@@ -1,4 +1,4 @@
-"""Videos that tests draw and encode themselves."""
+"""Videos that tests draw and encode themselves, and parts of real ones."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -67,7 +67,8 @@ def write_with_sound(path: Path, num_frames: int, *, sound_seconds: float) -> Pa
     """VP9 of 30 frames a second and Opus noise, interleaved as they are played."""
     noise = np.random.default_rng(0).normal(size=(1, 960), scale=0.1).astype(np.float32)
     with av.open(str(path), "w") as container:
-        video = container.add_stream("libvpx-vp9", rate=30, options={"deadline": "realtime"})
+        fast = {"deadline": "realtime", "cpu-used": "8"}
+        video = container.add_stream("libvpx-vp9", rate=30, options=fast)
         video.width, video.height, video.pix_fmt = 96, 96, "yuv420p"
         sound = container.add_stream("libopus", rate=48000, layout="mono")
         pictures = iter(draw_noise(num_frames))
@@ -102,6 +103,27 @@ def remux(clip: Path, path: Path) -> Path:
             if packet.dts is not None:
                 packet.stream = stream
                 copy.mux(packet)
+    return path
+
+
+def copy_part(clip: Path, path: Path, *, seconds: float) -> Path:
+    """Copy the packets of the first seconds without decoding; repeat the clip if it is shorter."""
+    with av.open(str(clip)) as source, av.open(str(path), "w") as copy:
+        stream = source.streams.video[0]
+        target = copy.add_stream_from_template(stream)
+        packets = [packet for packet in source.demux(stream) if packet.dts is not None]
+        length = packets[-1].dts + packets[-1].duration - packets[0].dts
+        repeats = int(seconds / float(length * stream.time_base)) + 1
+        for repeat in range(repeats):
+            with av.open(str(clip)) as again:
+                for packet in again.demux(again.streams.video[0]):
+                    if packet.dts is None:
+                        continue
+                    packet.pts += repeat * length
+                    packet.dts += repeat * length
+                    if packet.dts * Fraction(stream.time_base) < seconds:
+                        packet.stream = target
+                        copy.mux(packet)
     return path
 
 
