@@ -34,11 +34,14 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("--output_dir is for --model_uri: a run keeps its evaluation itself.")
     from pipeline.commands.tables import print_evaluation
     from pipeline.config.loading import load_config
+    from pipeline.core.run_directory import open_run_directory
     from pipeline.training.quiet import import_tensorflow_quietly
 
     overrides = feature_overrides(arguments)
     data = load_config(None, overrides).data if overrides else None
     by = tuple(column for column in arguments.by.split(",") if column)
+    if arguments.run_dir is not None:
+        open_run_directory(arguments.run_dir)  # before TensorFlow is waited for
     import_tensorflow_quietly()
     from pipeline.workflows.evaluation_run import evaluate_model, evaluate_run
 

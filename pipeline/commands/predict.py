@@ -63,12 +63,16 @@ def run(arguments: argparse.Namespace) -> int:
     if (arguments.run_dir is None) == (not arguments.model_uri):
         raise ConfigError("Give either --run_dir RUN or --model_uri URI, and not both.")
     from pipeline.commands.tables import print_prediction
+    from pipeline.core.run_directory import open_run_directory
     from pipeline.evaluation.score_table import check_table_path
     from pipeline.training.quiet import import_tensorflow_quietly
 
     clips = _clips(arguments)
     output = arguments.output or _OUTPUT
-    check_table_path(output)  # before TensorFlow is waited for
+    # Before TensorFlow is waited for:
+    check_table_path(output)
+    if arguments.run_dir is not None:
+        open_run_directory(arguments.run_dir)
     import_tensorflow_quietly()
     from pipeline.workflows.prediction_run import predict_clips
 

@@ -40,10 +40,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from pipeline.commands.tables import print_training
     from pipeline.config.loading import load_config
+    from pipeline.core.run_directory import open_run_directory
     from pipeline.training.quiet import import_tensorflow_quietly
+    from pipeline.workflows.features import open_features, trainable_labels, with_absolute_paths
 
     if arguments.resume is not None:
         _refuse_changes(arguments)
+        open_run_directory(arguments.resume)  # before TensorFlow is waited for
         import_tensorflow_quietly()
         from pipeline.workflows.training_run import resume_training
 
@@ -52,11 +55,16 @@ def run(arguments: argparse.Namespace) -> int:
         return EXIT_INCOMPLETE if finished.undelivered else EXIT_OK
 
     overrides = {**feature_overrides(arguments), **arguments.overrides}
-    config = load_config(arguments.config, overrides)
+    config = with_absolute_paths(load_config(arguments.config, overrides))
+    # Before TensorFlow is waited for: wrong features are told at once.
+    features = open_features(config.data)
+    trainable_labels(features)
     import_tensorflow_quietly()
     from pipeline.workflows.training_run import run_training
 
-    finished = run_training(config, run_dir=arguments.run_dir, output=arguments.output)
+    finished = run_training(
+        config, run_dir=arguments.run_dir, output=arguments.output, features=features
+    )
     print_training(finished)
     return EXIT_INCOMPLETE if finished.undelivered else EXIT_OK
 
