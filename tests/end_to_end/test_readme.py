@@ -44,7 +44,7 @@ SHORT = {
 SHORT_PROJECT = {
     "train": (
         *("-P", "training.num_epochs=1", "-P", "evaluation.num_resamples=100"),
-        *("-P", "evaluation.figures=false"),
+        *("-P", "evaluation.figures=false", "-P", "model.fusion=concat"),
     ),
     "main": (
         *("-P", "training.num_epochs=1", "-P", "evaluation.num_resamples=100"),

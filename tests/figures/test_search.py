@@ -46,7 +46,6 @@ STUDIES = {
     },
     "continued": {"num_trials": 30, "pause_seconds": 5e4, "num_workers": 2},
 }
-SIZES = [dataclasses.replace(style, dpi=40) for style in (SCREEN, PAPER)]
 SMALL = dataclasses.replace(SCREEN, dpi=30)
 JUNK = st.sampled_from(
     [None, "text", 0, 5, -1.5, float("inf"), [], {}, [[1.0]], ["a"], [0.0] * 4, {"a": 1}, True]
@@ -100,9 +99,16 @@ def test_captions_and_titles_are_there():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("style", SIZES, ids=lambda style: style.name)
-@pytest.mark.parametrize("kind", STUDIES)
+@pytest.mark.parametrize(
+    ("kind", "style"),
+    [
+        *((kind, SCREEN) for kind in STUDIES),
+        *((kind, PAPER) for kind in ("some trials", "many parameters", "two objectives, diverged")),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
 def test_no_text_leaves_its_figure(kind, style):
+    style = dataclasses.replace(style, dpi=40)
     outside = []
     for name, data in drawable(study(**STUDIES[kind])).items():
         with style.applied():
