@@ -1,9 +1,11 @@
 """Workers as Ray actors: on a cluster that is there, or on one that is started here."""
 
 import logging
+import math
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -37,11 +39,28 @@ class _Actor:
 _RemoteActor = ray.remote(max_restarts=0)(_Actor)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Share:
+    """What each actor is given of its node."""
+
+    num_cores: int
+    gpu: float
+    """Part of a GPU, in (0, 1]; 0 where there is none. Ray hides GPUs that are not asked for."""
+
+    def places(self, node: Mapping[str, float]) -> int:
+        """Return how many actors fit on a node of these resources at a time."""
+        by_cores = int(node.get("CPU", 0) // self.num_cores)
+        if not self.gpu:
+            return by_cores
+        return min(by_cores, int(node.get("GPU", 0)) * round(1 / self.gpu))
+
+
 class _Hired:
     """An actor, and what it was given."""
 
-    def __init__(self, start: Callable[[], Worker], num_threads: int) -> None:
-        self.actor = _RemoteActor.options(num_cpus=num_threads).remote(start)
+    def __init__(self, start: Callable[[], Worker], share: "_Share") -> None:
+        resources = {"num_cpus": share.num_cores, "num_gpus": share.gpu}
+        self.actor = _RemoteActor.options(**resources).remote(start)
         self.name_reply = self.actor.name.remote()
         self.name = ""
         self.ticket: Ticket | None = None
@@ -54,7 +73,8 @@ class RayPool:
 
     The cluster that the environment names (`RAY_ADDRESS`) is joined; otherwise one is started
     on this machine. Every node has to see the storage, the features and the study's directory
-    under the same names.
+    under the same names. Where the cluster has GPUs, the workers share them evenly, and nodes
+    without one are left to others.
 
     Args:
         start: Makes the worker, in the process of its actor.
@@ -69,7 +89,6 @@ class RayPool:
         self, start: Callable[[], Worker], *, num_workers: int, num_threads: int = 1
     ) -> None:
         self._start = start
-        self._num_threads = num_threads
         self._hired: list[_Hired] = []
         self._names: set[str] = set()
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -86,7 +105,9 @@ class RayPool:
             )
         except (RayError, ConnectionError, ValueError, RuntimeError) as error:
             raise _refusal(address, str(error).strip().splitlines()[0]) from error
-        self._num_workers = min(num_workers, _places(num_threads))
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        self._share = _Share(num_cores=num_threads, gpu=_gpu_share(nodes, num_workers))
+        self._num_workers = min(num_workers, _places(nodes, self._share))
         if self._num_workers < num_workers:
             _logger.warning(
                 "The Ray cluster has room for %d of the %d workers at a time.",
@@ -108,7 +129,7 @@ class RayPool:
         """Give a ticket to an idle actor."""
         idle = next((hired for hired in self._hired if hired.ticket is None), None)
         if idle is None:
-            idle = _Hired(self._start, self._num_threads)
+            idle = _Hired(self._start, self._share)
             self._hired.append(idle)
         idle.ticket = ticket
         idle.num_trials += 1
@@ -163,20 +184,26 @@ class RayPool:
         return WorkerNews(ticket=ticket, end=end, worker=hired.name)
 
 
-def _places(num_threads: int) -> int:
+def _gpu_share(nodes: Sequence[Mapping[str, float]], num_workers: int) -> float:
+    """Return the part of a GPU with which all workers have one, or 0 where there is none."""
+    num_gpus = sum(int(node.get("GPU", 0)) for node in nodes)
+    return 1 / max(1, math.ceil(num_workers / num_gpus)) if num_gpus else 0.0
+
+
+def _places(nodes: Sequence[Mapping[str, float]], share: _Share) -> int:
     """Return how many actors fit on the nodes at a time: what does not fit would wait for ever.
 
     Raises:
         SearchError: If not even one does.
     """
-    cores = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
-    places = sum(int(each // num_threads) for each in cores)
+    places = sum(share.places(node) for node in nodes)
     if places == 0:
         ray.shutdown()
+        cores = ", ".join(f"{node.get('CPU', 0):g}" for node in nodes) or "none"
         raise SearchError(
-            f"no node of the Ray cluster has the {num_threads} cores that a worker is given here "
-            f"(cores of its nodes: {', '.join(f'{each:g}' for each in cores) or 'none'}). Give "
-            "more --num_workers, which makes each of them smaller."
+            f"no node of the Ray cluster has the {share.num_cores} cores that a worker is given "
+            f"here (cores of its nodes: {cores}). Give more --num_workers, which makes each of "
+            "them smaller."
         )
     return places
 

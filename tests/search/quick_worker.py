@@ -32,6 +32,17 @@ def start_quick_worker(job: SearchJob, *, killed_in: int | None = None) -> Worke
     return Worker(job, run)
 
 
+def start_gpu_worker(job: SearchJob) -> Worker:
+    """Return a worker whose trials tell which GPUs their process sees."""
+
+    def run(trial: optuna.Trial) -> float:
+        job.space.propose(trial)
+        trial.set_user_attr("gpus", os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
+        return 0.0
+
+    return Worker(job, run)
+
+
 def start_slow_worker(job: SearchJob) -> Worker:
     """Return a worker whose trials take a minute."""
 
