@@ -45,7 +45,11 @@ class _Share:
 
     num_cores: int
     gpu: float
-    """Part of a GPU, in (0, 1]; 0 where there is none. Ray hides GPUs that are not asked for."""
+    """Part of a GPU, in (0, 1]; 0 where there is none.
+
+    Actors that ask for none would crowd on the first GPU of their node, or see none at all:
+    that depends on the version of Ray.
+    """
 
     def places(self, node: Mapping[str, float]) -> int:
         """Return how many actors fit on a node of these resources at a time."""
