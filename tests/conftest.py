@@ -27,7 +27,7 @@ _CHROMIUM_OPTIONS = [
 ]
 
 
-SHARING = {
+_SHARING = {
     f"tests/end_to_end/test_{name}.py": fixture
     for fixture, names in {
         "first": ("train", "evaluate_and_compare", "predict", "sync"),
@@ -47,13 +47,22 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         # The marks of `--dist loadgroup` say nothing to pytest 9.2 (pytest-xdist issue 1386).
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            return SHARING.get(file, file)
+            return _SHARING.get(file, file)
 
     return ByRun(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take long: begun last, one would keep a single process busy."""
+    """Begin with the files that take long: begun last, one would keep a single process busy.
+
+    Raises:
+        UsageError: If a file looks at a shared run and is not named as one that does.
+    """
+    for item in items:
+        file = item.path.relative_to(REPOSITORY).as_posix()
+        used = set(_SHARING.values()) & set(getattr(item, "fixturenames", ()))
+        if used and _SHARING.get(file) not in used:
+            raise pytest.UsageError(f"{file} uses {', '.join(used)}: name it in _SHARING")
     slow_files = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow_files)
 

@@ -40,13 +40,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from pipeline.commands.tables import print_training
     from pipeline.config.loading import load_config
+    from pipeline.core.model_path import check_model_path
     from pipeline.core.run_directory import open_run_directory
     from pipeline.training.quiet import import_tensorflow_quietly
     from pipeline.workflows.features import open_features, trainable_labels, with_absolute_paths
 
+    # What can be refused is, before TensorFlow is waited for.
+    if arguments.output is not None:
+        check_model_path(arguments.output)
     if arguments.resume is not None:
         _refuse_changes(arguments)
-        open_run_directory(arguments.resume)  # before TensorFlow is waited for
+        open_run_directory(arguments.resume)
         import_tensorflow_quietly()
         from pipeline.workflows.training_run import resume_training
 
@@ -56,7 +60,6 @@ def run(arguments: argparse.Namespace) -> int:
 
     overrides = {**feature_overrides(arguments), **arguments.overrides}
     config = with_absolute_paths(load_config(arguments.config, overrides))
-    # Before TensorFlow is waited for: wrong features are told at once.
     features = open_features(config.data)
     trainable_labels(features)
     import_tensorflow_quietly()

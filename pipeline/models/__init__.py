@@ -3,7 +3,7 @@
 from pipeline.models.build import StreamSpec, build_model
 from pipeline.models.complete_personality_model import CompletePersonalityModel
 from pipeline.models.fusion import FUSIONS
-from pipeline.models.persistence import check_model_path, load_model, save_model
+from pipeline.models.persistence import load_model, save_model
 from pipeline.models.summary import WeightCounts, count_weights
 
 __all__ = [
@@ -12,7 +12,6 @@ __all__ = [
     "StreamSpec",
     "WeightCounts",
     "build_model",
-    "check_model_path",
     "count_weights",
     "load_model",
     "save_model",

@@ -9,27 +9,8 @@ from pathlib import Path
 import keras
 
 from pipeline.core.errors import ModelError
-from pipeline.core.files import atomic_path, why_unwritable
-
-WEIGHTS = ".weights.h5"
-
-SUFFIXES = {
-    ".keras": "the whole model",
-    WEIGHTS: "its weights only",
-    ".h5": "the whole model, in the older format of Keras",
-}
-"""What a file of each suffix holds; a suffix that ends with another one comes before it."""
-
-
-def check_model_path(path: Path) -> None:
-    """Refuse a path that no model can be saved to, before hours of training.
-
-    Raises:
-        ModelError: If the suffix names no format, or nothing can be written there.
-    """
-    _suffix(path)
-    if reason := why_unwritable(path):
-        raise ModelError(reason)
+from pipeline.core.files import atomic_path
+from pipeline.core.model_path import WEIGHTS, check_model_path, model_suffix
 
 
 def save_model(model: keras.Model, path: Path) -> None:
@@ -44,7 +25,7 @@ def save_model(model: keras.Model, path: Path) -> None:
     """
     check_model_path(path)
     with atomic_path(path) as temporary:
-        if _suffix(path) == WEIGHTS:
+        if model_suffix(path) == WEIGHTS:
             model.save_weights(temporary)
         else:
             with _without_format_advice():
@@ -61,7 +42,7 @@ def load_model(path: Path) -> keras.Model:
     Raises:
         ModelError: If there is no such file, or it does not hold a whole model.
     """
-    if _suffix(path) == WEIGHTS:
+    if model_suffix(path) == WEIGHTS:
         raise ModelError(
             f"{path}: holds weights without a model; build the model as it was trained and call "
             "model.load_weights(path), or save it as .keras."
@@ -85,7 +66,7 @@ def _in_storable_order(model: keras.Model, path: Path) -> keras.Model:
     The older format writes what is trainable in a layer before what is frozen, but does not
     say which is which: a layer that is frozen in part would come back with weights swapped.
     """
-    if _suffix(path) != ".h5" or not any(map(_is_reordered, model.layers)):
+    if model_suffix(path) != ".h5" or not any(map(_is_reordered, model.layers)):
         return model
     copy = type(model).from_config(model.get_config())
     copy.set_weights(model.get_weights())
@@ -95,16 +76,6 @@ def _in_storable_order(model: keras.Model, path: Path) -> keras.Model:
 def _is_reordered(layer: keras.layers.Layer) -> bool:
     stored = [*layer.trainable_weights, *layer.non_trainable_weights]
     return any(a is not b for a, b in zip(stored, layer.weights, strict=True))
-
-
-def _suffix(path: Path) -> str:
-    for suffix in SUFFIXES:
-        if path.name.endswith(suffix):
-            if path.name == suffix:
-                break
-            return suffix
-    formats = ", ".join(f"{suffix} ({content})" for suffix, content in SUFFIXES.items())
-    raise ModelError(f"{path}: the suffix names no format of a model; use one of {formats}.")
 
 
 @contextlib.contextmanager

@@ -1,17 +1,16 @@
 """Workers as Ray actors: on a cluster that is there, or on one that is started here."""
 
 import logging
-import math
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
 
 from pipeline.core.errors import SearchError
+from pipeline.search.placement import Share, choose_share
 from pipeline.search.pool import WorkerNews
 from pipeline.search.processes import TRIALS_PER_WORKER
 from pipeline.search.worker import Ticket, Worker, worker_name
@@ -39,30 +38,10 @@ class _Actor:
 _RemoteActor = ray.remote(max_restarts=0)(_Actor)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Share:
-    """What each actor is given of its node."""
-
-    num_cores: int
-    gpu: float
-    """Part of a GPU, in (0, 1]; 0 where there is none.
-
-    Actors that ask for none would crowd on the first GPU of their node, or see none at all:
-    that depends on the version of Ray.
-    """
-
-    def places(self, node: Mapping[str, float]) -> int:
-        """Return how many actors fit on a node of these resources at a time."""
-        by_cores = int(node.get("CPU", 0) // self.num_cores)
-        if not self.gpu:
-            return by_cores
-        return min(by_cores, int(node.get("GPU", 0)) * round(1 / self.gpu))
-
-
 class _Hired:
     """An actor, and what it was given."""
 
-    def __init__(self, start: Callable[[], Worker], share: "_Share") -> None:
+    def __init__(self, start: Callable[[], Worker], share: Share) -> None:
         resources = {"num_cpus": share.num_cores, "num_gpus": share.gpu}
         self.actor = _RemoteActor.options(**resources).remote(start)
         self.name_reply = self.actor.name.remote()
@@ -77,8 +56,7 @@ class RayPool:
 
     The cluster that the environment names (`RAY_ADDRESS`) is joined; otherwise one is started
     on this machine. Every node has to see the storage, the features and the study's directory
-    under the same names. Where the cluster has GPUs, the workers share them evenly, and nodes
-    without one are left to others.
+    under the same names. Where all workers find a place beside a GPU, each has a part of one.
 
     Args:
         start: Makes the worker, in the process of its actor.
@@ -110,7 +88,7 @@ class RayPool:
         except (RayError, ConnectionError, ValueError, RuntimeError) as error:
             raise _refusal(address, str(error).strip().splitlines()[0]) from error
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        self._share = _Share(num_cores=num_threads, gpu=_gpu_share(nodes, num_workers))
+        self._share = choose_share(nodes, num_workers=num_workers, num_cores=num_threads)
         self._num_workers = min(num_workers, _places(nodes, self._share))
         if self._num_workers < num_workers:
             _logger.warning(
@@ -188,19 +166,13 @@ class RayPool:
         return WorkerNews(ticket=ticket, end=end, worker=hired.name)
 
 
-def _gpu_share(nodes: Sequence[Mapping[str, float]], num_workers: int) -> float:
-    """Return the part of a GPU with which all workers have one, or 0 where there is none."""
-    num_gpus = sum(int(node.get("GPU", 0)) for node in nodes)
-    return 1 / max(1, math.ceil(num_workers / num_gpus)) if num_gpus else 0.0
-
-
-def _places(nodes: Sequence[Mapping[str, float]], share: _Share) -> int:
+def _places(nodes: Sequence[Mapping[str, float]], share: Share) -> int:
     """Return how many actors fit on the nodes at a time: what does not fit would wait for ever.
 
     Raises:
         SearchError: If not even one does.
     """
-    places = sum(share.places(node) for node in nodes)
+    places = share.places(nodes)
     if places == 0:
         ray.shutdown()
         cores = ", ".join(f"{node.get('CPU', 0):g}" for node in nodes) or "none"

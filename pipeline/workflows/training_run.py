@@ -12,6 +12,7 @@ from pipeline.config.schema import ExperimentConfig
 from pipeline.core.errors import RunError
 from pipeline.core.files import read_json
 from pipeline.core.journal import effective_events, read_events
+from pipeline.core.model_path import check_model_path
 from pipeline.core.run_directory import (
     RUNS_DIR,
     RunDirectory,
@@ -23,7 +24,7 @@ from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split, read_split, split_feature_set, write_split
 from pipeline.evaluation.report import EvaluationReport, read_report
 from pipeline.models.build import StreamSpec, build_model
-from pipeline.models.persistence import check_model_path, load_model, save_model
+from pipeline.models.persistence import load_model, save_model
 from pipeline.models.trainability import LayerState, layer_states
 from pipeline.tracking.mirror import deliver_rest
 from pipeline.training.checkpoint import load_initial

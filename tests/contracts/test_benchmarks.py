@@ -30,7 +30,8 @@ def test_the_cost_of_extraction_is_measured_beside_a_full_decode(tmp_path, share
     measured = json.loads(finished.stdout)
     assert 0.3 < measured["extraction_over_full_decode"] < 3
     stages = ("timeline", "wanted_frames", "pictures", "faces", "crops_and_flow", "encoders")
-    parts = sum(measured[f"{stage}_cpu_ms"] for stage in (*stages, "write"))
+    parts = [measured[f"{stage}_cpu_ms"] for stage in (*stages, "write")]
+    assert min(parts) > 0
     # Each is timed once: a busy machine makes the same work half as dear again.
-    assert 0.5 < parts / measured["extraction_cpu_ms"] < 2
+    assert 0.6 < sum(parts) / measured["extraction_cpu_ms"] < 1.7
     assert measured["two_workers_over_one"] > 0

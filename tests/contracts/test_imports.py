@@ -25,7 +25,7 @@ HEAVY = (
 )
 
 
-def imported_by(repository, *arguments):
+def imported_by(repository, *arguments, status=0):
     """Run Python; return the top-level packages that it imported, and its CPU seconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     finished = subprocess.run(
@@ -38,7 +38,7 @@ def imported_by(repository, *arguments):
         check=False,
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert finished.returncode == 0, finished.stderr
+    assert finished.returncode == status, finished.stderr
     names = {
         line.rpartition("|")[2].strip().partition(".")[0]
         for line in finished.stderr.splitlines()
@@ -64,9 +64,26 @@ def test_nothing_heavy_is_loaded_for_it(repository, arguments):
     assert seconds < 0.5
 
 
-def test_the_process_that_leads_a_search_does_without_tensorflow(repository):
+def test_what_leads_a_search_imports_no_tensorflow(repository):
     names, _ = imported_by(repository, "-c", "import pipeline.search.run")
     assert {"optuna", "mlflow"} <= names
+    assert names.isdisjoint({"tensorflow", "keras"})
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "--features_dir", "nowhere"),
+        ("train", "--features_dir", "nowhere", "--output", "model.pkl"),
+        ("train", "--resume", "nowhere"),
+        ("evaluate", "--run_dir", "nowhere"),
+        ("predict", "--run_dir", "nowhere", "--features_dir", "nowhere"),
+        ("sync", "--run_dir", "nowhere"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_path_is_refused_before_tensorflow_is_loaded(repository, arguments):
+    names, _ = imported_by(repository, "-m", "pipeline", *arguments, status=2)
     assert names.isdisjoint({"tensorflow", "keras"})
 
 

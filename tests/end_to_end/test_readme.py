@@ -34,7 +34,7 @@ SHORT = {
         *("--evaluation.figures", "false"),
     ),
     "search": (
-        *("--num_trials", "1", "--num_workers", "1", "--training.num_epochs", "2"),
+        *("--num_trials", "2", "--num_workers", "1", "--training.num_epochs", "2"),
         *("--evaluation.num_resamples", "100", "--evaluation.figures", "false"),
     ),
     "extract": ("--sampling.num_steps", "2"),

@@ -5,6 +5,7 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mlflow import MlflowClient
 
@@ -115,6 +116,14 @@ def test_the_history_is_that_of_the_run_that_nothing_befell_value_for_value(stor
 def test_the_learning_rates_and_the_predictions_are_those_of_the_run_that_nothing_befell(story):
     for name in ("lr_tracking/lr_logs.json", "predictions/validation.csv", "split.csv"):
         assert (story.resumed / name).read_bytes() == (story.whole / name).read_bytes(), name
+
+
+def test_the_weights_are_those_of_the_run_that_nothing_befell(story):
+    from pipeline import load_model
+
+    one, two = (load_model(path / "model.keras") for path in (story.resumed, story.whole))
+    for ours, theirs in zip(one.get_weights(), two.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_the_evaluation_is_that_of_the_run_that_nothing_befell(story):

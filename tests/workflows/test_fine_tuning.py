@@ -1,4 +1,4 @@
-"""Training by name patterns, of the flagship and of a model that begins at pictures."""
+"""Training by name patterns, of models that begin at features and at pictures."""
 
 import dataclasses
 import shutil
