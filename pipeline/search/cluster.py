@@ -42,8 +42,8 @@ class _Hired:
     """An actor, and what it was given."""
 
     def __init__(self, start: Callable[[], Worker], share: Share) -> None:
-        resources = {"num_cpus": share.num_cores, "num_gpus": share.gpu}
-        self.actor = _RemoteActor.options(**resources).remote(start)
+        placed = _RemoteActor.options(num_cpus=share.num_cores, num_gpus=share.gpu)
+        self.actor = placed.remote(start)
         self.name_reply = self.actor.name.remote()
         self.name = ""
         self.ticket: Ticket | None = None

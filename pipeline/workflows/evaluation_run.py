@@ -20,11 +20,7 @@ from pipeline.data.feature_set import FeatureSet
 from pipeline.evaluation.baselines import load_baselines
 from pipeline.evaluation.coverage import Coverage
 from pipeline.evaluation.predictions import Names, write_predictions
-from pipeline.evaluation.report import (
-    EvaluationReport,
-    build_report,
-    write_report,
-)
+from pipeline.evaluation.report import EvaluationReport, build_report, write_report
 from pipeline.tracking.mirror import deliver_rest
 from pipeline.tracking.packaged_model import log_evaluation
 from pipeline.workflows.columns import known_columns, refuse_unknown_columns, values_by

@@ -58,7 +58,9 @@ def pipeline_here() -> Iterator[Command]:
                     status = int(stop.code or 0)
             return Finished(status, out.getvalue(), err.getvalue())
 
-        yield finish
-    signal.signal(signal.SIGTERM, interrupt)
-    logging.lastResort.setFormatter(None)
-    mlflow.set_tracking_uri(None)
+        try:
+            yield finish
+        finally:
+            signal.signal(signal.SIGTERM, interrupt)
+            logging.lastResort.setFormatter(None)
+            mlflow.set_tracking_uri(None)

@@ -26,6 +26,20 @@ def job(make_job, monkeypatch, repository):
     return make_job()
 
 
+@pytest.fixture
+def join_cluster(job, monkeypatch):
+    """Return a function that starts a cluster of one node, which a search then joins."""
+    started = []
+
+    def join(**resources):
+        started.append(Cluster(initialize_head=True, head_node_args=resources))
+        monkeypatch.setenv("RAY_ADDRESS", started[-1].address)
+
+    yield join
+    for cluster in started:
+        cluster.shutdown()
+
+
 def search(job, num_trials, start):
     study = open_study(job, features_digest="1")
     pool = RayPool(start, num_workers=2)
@@ -58,27 +72,19 @@ def test_two_actors_lose_no_trial_and_run_none_twice(job):
 
 
 @pytest.mark.slow
-def test_a_cluster_with_room_for_one_actor_runs_all_trials(job, monkeypatch, caplog):
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    try:
-        monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-        standing, trials, _ = search(job, 3, functools.partial(start_quick_worker, job))
-    finally:
-        cluster.shutdown()
+def test_a_cluster_with_room_for_one_actor_runs_all_trials(job, join_cluster, caplog):
+    join_cluster(num_cpus=1)
+    standing, trials, _ = search(job, 3, functools.partial(start_quick_worker, job))
     assert standing.num_complete == 3
     assert len({trial.user_attrs["worker"] for trial in trials}) == 1
     assert "has room for 1 of the 2 workers at a time" in caplog.text
 
 
 @pytest.mark.slow
-def test_two_workers_share_the_only_gpu(job, monkeypatch, caplog):
+def test_two_workers_share_the_only_gpu(job, join_cluster, monkeypatch, caplog):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)  # it would name Ray's GPUs
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 1})
-    try:
-        monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-        standing, trials, _ = search(job, 4, functools.partial(start_gpu_worker, job))
-    finally:
-        cluster.shutdown()
+    join_cluster(num_cpus=2, num_gpus=1)
+    standing, trials, _ = search(job, 4, functools.partial(start_gpu_worker, job))
     assert standing.num_complete == 4
     assert {trial.user_attrs["gpus"] for trial in trials} == {"0"}
     assert len({trial.user_attrs["worker"] for trial in trials}) == 2
@@ -86,14 +92,10 @@ def test_two_workers_share_the_only_gpu(job, monkeypatch, caplog):
 
 
 @pytest.mark.slow
-def test_a_cluster_of_too_small_nodes_is_refused(job, monkeypatch):
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    try:
-        monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-        with pytest.raises(SearchError, match=r"has the 2 cores .* \(cores of its nodes: 1\)"):
-            RayPool(functools.partial(start_quick_worker, job), num_workers=1, num_threads=2)
-    finally:
-        cluster.shutdown()
+def test_a_cluster_of_too_small_nodes_is_refused(job, join_cluster):
+    join_cluster(num_cpus=1)
+    with pytest.raises(SearchError, match=r"has the 2 cores .* \(cores of its nodes: 1\)"):
+        RayPool(functools.partial(start_quick_worker, job), num_workers=1, num_threads=2)
 
 
 def test_a_cluster_that_is_not_there_is_refused(job, monkeypatch):
