@@ -14,7 +14,7 @@ from pipeline.data.feature_set import load_feature_set
 
 pytest.importorskip("av", reason="the extra `video` is not installed")
 
-from tests.extraction.drawn_videos import copy_part
+from tests.extraction.drawn_videos import copy_part, small_copy
 
 pytestmark = pytest.mark.slow
 
@@ -162,7 +162,7 @@ def test_memory_does_not_grow_with_the_length_of_a_clip(tmp_path, shared_data):
     import subprocess
     import sys
 
-    clip = sorted((shared_data / "clips").glob("*.mp4"))[0]
+    clip = small_copy(sorted((shared_data / "clips").glob("*.mp4"))[0], tmp_path / "clip.mp4")
     long = copy_part(clip, tmp_path / "long.mp4", seconds=600)
     program = (
         "import resource, sys, pathlib\n"
