@@ -34,12 +34,15 @@ SHORT = {
         *("--evaluation.figures", "false"),
     ),
     "search": (
-        *("--num_trials", "2", "--num_workers", "1", "--training.num_epochs", "2"),
+        *("--num_trials", "2", "--num_workers", "1", "--training.num_epochs", "1"),
+        *("--model.fusion", "concat"),
         *("--evaluation.num_resamples", "100", "--evaluation.figures", "false"),
     ),
     "extract": ("--sampling.num_steps", "2"),
 }
 """What is added to a command of the pipeline, besides what it is given."""
+
+SIMPLE = ("--model.fusion", "concat")
 
 SHORT_PROJECT = {
     "train": (
@@ -117,8 +120,7 @@ class Session:
             name = words[words.index("-e") + 1] if "-e" in words else "main"
             return self._shell([*words, *SHORT_PROJECT.get(name, ())])
         if words[:3] == ["python", "-m", "pipeline"]:
-            short = () if "--resume" in words else SHORT.get(words[3], ())
-            finished = self._run_here(*words[3:], *short, cwd=self._directory)
+            finished = self._run_here(*words[3:], *self._shortened(words), cwd=self._directory)
             return finished.status, finished.out + finished.err
         return self._shell(["bash", "-c", line.replace("5017", self._port)])
 
@@ -127,6 +129,13 @@ class Session:
         if self._server is not None:
             os.killpg(self._server.pid, signal.SIGTERM)
             self._server.wait(timeout=60)
+
+    def _shortened(self, words):
+        """Return what is added to a command of the pipeline."""
+        if "--resume" in words:
+            return ()
+        is_simple = words[3] == "train" and "--seed" not in words  # that one is to explain
+        return SHORT.get(words[3], ()) + (SIMPLE if is_simple else ())
 
     def _shell(self, words):
         finished = self._run(*words[1:], cwd=self._directory, program=(words[0],))
