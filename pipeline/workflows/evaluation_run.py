@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline.config.schema import DataConfig, ExperimentConfig
 from pipeline.core.arrays import IntArray
@@ -166,7 +167,7 @@ def _evaluate(
         group_overlap=_overlap_with_training(features, rows, known),
         intervals=judge_evaluated(trained.calibration, scores.predictions, known, trained.config),
     )
-    training_clips = known.loc[known["split"] == "train", "clip_id"]
+    training_clips = _names_in_training(known, "clip_id")
     return Evaluation(
         report=report,
         report_path=into.evaluation_path,
@@ -277,12 +278,16 @@ def _rows_of(
     return rows
 
 
+def _names_in_training(split: pd.DataFrame, column: str) -> NDArray[np.str_]:
+    """Return the clips or groups of the training, as text: numpy compares objects pair by pair."""
+    return split.loc[split["split"] == "train", column].to_numpy(dtype=np.str_)
+
+
 def _overlap_with_training(
     features: FeatureSet, rows: IntArray, trained_on: pd.DataFrame
 ) -> dict[str, Any]:
-    training_groups = trained_on.loc[trained_on["split"] == "train", "group"].to_numpy()
     groups = features.groups[rows]
-    is_shared = np.isin(groups, training_groups)
+    is_shared = np.isin(groups, _names_in_training(trained_on, "group"))
     return {
         "train/evaluated": {
             "shared_groups": len(np.unique(groups[is_shared])),
