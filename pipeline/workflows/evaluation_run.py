@@ -280,7 +280,7 @@ def _rows_of(
 
 def _names_in_training(split: pd.DataFrame, column: str) -> NDArray[np.str_]:
     """Return the clips or groups of the training, as text: numpy compares objects pair by pair."""
-    return split.loc[split["split"] == "train", column].to_numpy(dtype=np.str_)
+    return np.asarray(split.loc[split["split"] == "train", column], dtype=np.str_)
 
 
 def _overlap_with_training(
