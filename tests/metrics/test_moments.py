@@ -25,10 +25,12 @@ def exact_metrics(true, pred, weight=None):
 
 
 def assert_equal_metrics(found, expected):
+    """Hold the metrics to six digits: a weighted variance of such scores may be 1e-9, of which
+    the sums, of up to 0.25 in 16 digits, leave seven."""
     assert tuple(found) == METRICS
     for metric in METRICS:
         np.testing.assert_allclose(
-            found[metric], expected[metric], rtol=1e-9, atol=1e-9, err_msg=metric
+            found[metric], expected[metric], rtol=1e-6, atol=1e-6, err_msg=metric
         )
 
 
