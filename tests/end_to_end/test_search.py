@@ -11,7 +11,7 @@ from pathlib import Path
 import optuna
 import pytest
 from mlflow import MlflowClient
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.config.loading import load_config
 from pipeline.tracking.store import configure_mlflow, open_store
@@ -54,6 +54,7 @@ class Night:
 
     def begin(self) -> subprocess.Popen[str]:
         """Give the one command that every chapter begins with."""
+        self._deadline = time.monotonic() + TIMEOUT_SECONDS
         self._log = (self.directory / f"{len(self.outputs)}.txt").open("w+")
         return self._start(
             *("search", "--config", "config.yaml", "--space", "space.yaml"),
@@ -67,11 +68,8 @@ class Night:
         )
 
     def wait_for(self, process, text: str, *, times: int = 1) -> None:
-        deadline = time.monotonic() + TIMEOUT_SECONDS
         while self.said().count(text) < times:
-            assert process.poll() is None, self.said()
-            assert time.monotonic() < deadline, self.said()
-            time.sleep(0.1)
+            self.tick(process)
 
     def said(self) -> str:
         return Path(self._log.name).read_text()
@@ -81,22 +79,35 @@ class Night:
         self.outputs.append(self.said())
         self._log.close()
 
-    def kill_in_the_middle(self, process) -> None:
-        """Kill a worker that has a trial in its hands, soon after it began."""
+    def kill_a_worker(self, process) -> None:
+        """Kill a worker that has a trial in its hands, until one is lost: a trial may just end."""
+        while (lost := "lost: its worker is gone") not in self.said():
+            trial = self.begun_trial(process)
+            os.kill(int(trial.user_attrs["worker"].rpartition("-")[2]), signal.SIGKILL)
+            while lost not in self.said() and f"trial {trial.number} complete" not in self.said():
+                self.tick(process)
+
+    def kill_all(self, process) -> None:
+        """Kill the search and its workers while they have a trial in their hands."""
+        self.begun_trial(process)
+        os.killpg(process.pid, signal.SIGKILL)
+
+    def begun_trial(self, process) -> FrozenTrial:
+        """Wait for a trial that a worker has begun less than a second ago, and return it."""
         study = optuna.load_study(
             study_name="night-night", storage=f"sqlite:///{self.run_dir / 'study.db'}"
         )
-        deadline = time.monotonic() + TIMEOUT_SECONDS
-        while time.monotonic() < deadline:
-            assert process.poll() is None, self.said()
+        while True:
             for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 age = dt.datetime.now() - trial.datetime_start  # noqa: DTZ005 (as Optuna notes it)
                 if "worker" in trial.user_attrs and age.total_seconds() < 1:
-                    worker = trial.user_attrs["worker"]
-                    os.kill(int(worker.rpartition("-")[2]), signal.SIGKILL)
-                    return
-            time.sleep(0.05)
-        pytest.fail(self.said())
+                    return trial
+            self.tick(process)
+
+    def tick(self, process) -> None:
+        assert process.poll() is None, self.said()
+        assert time.monotonic() < self._deadline, self.said()
+        time.sleep(0.05)
 
     def study(self) -> dict:
         return json.loads((self.run_dir / "search" / "study.json").read_text())
@@ -123,11 +134,9 @@ def night(tmp_path_factory, features_dir, start):
         process = night.begin()
         night.wait_for(process, "trial 0 complete")
         night.server.kill()
-        night.kill_in_the_middle(process)
-        night.wait_for(process, "lost: its worker is gone")
+        night.kill_a_worker(process)
         night.server.start()
-        night.wait_for(process, "of trial", times=2)  # one more has ended since
-        os.killpg(process.pid, signal.SIGKILL)
+        night.kill_all(process)
         night.end(process)
         # A person stops it.
         process = night.begin()
