@@ -63,9 +63,19 @@ clean: ## Remove the environment and caches; runs and MLflow's files stay.
 $(VENV)/.runtime: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] < (3, 14) else "Python 3.11 to 3.13 is needed, found %s: set PYTHON=..." % sys.version.split()[0])'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install $(QUIETLY) --constraint requirements-dev.txt uv
+	$(call install,requirements.txt)
 	touch $@
 
 $(VENV)/.development: $(VENV)/.runtime requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(call install,requirements-dev.txt)
 	touch $@
+
+QUIETLY := --quiet --disable-pip-version-check
+
+# uv takes a third of the time that pip takes. It knows nothing of pip's settings, a mirror or a
+# certificate above all: where it cannot install, pip does.
+define install
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r $(1) || \
+		{ echo "uv could not install, pip tries"; $(BIN)/python -m pip install $(QUIETLY) -r $(1); }
+endef
