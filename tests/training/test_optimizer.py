@@ -66,7 +66,7 @@ class TestOptimizer:
 
     def test_adam_has_none(self):
         optimizer = build_optimizer(TrainingConfig(optimizer="adam"), steps_per_epoch=1)
-        assert type(optimizer) is keras.optimizers.Adam
+        assert isinstance(optimizer, keras.optimizers.Adam)
         assert not optimizer.weight_decay
 
     @pytest.mark.parametrize(("norm", "expected"), [(2.5, 2.5), (0.0, None)])
@@ -101,11 +101,23 @@ class TestOncePerStep:
         branches = [op for op in graph.get_operations() if op.type in ("If", "StatelessIf")]
         assert len(branches) == 1
 
-    def test_the_steps_are_those_that_keras_takes(self):
-        config = TrainingConfig(num_epochs=2, weight_decay=0.05)
-        plain = keras.optimizers.AdamW(
-            build_learning_rate(config, steps_per_epoch=10), weight_decay=0.05, global_clipnorm=1.0
+    def test_the_bias_is_corrected_once(self):
+        _, graph = self.steps(build_optimizer(TrainingConfig(), steps_per_epoch=10), 1)
+        powers = [op for op in graph.get_operations() if op.type == "Pow"]
+        assert len(powers) == 2  # of each beta; the cosine has none
+
+    @pytest.mark.parametrize("eagerly", [False, True])
+    @pytest.mark.parametrize("name", ["adam", "adamw"])
+    def test_the_steps_are_those_that_keras_takes(self, name, eagerly):
+        config = TrainingConfig(num_epochs=2, weight_decay=0.05, optimizer=name)
+        decay = {"weight_decay": 0.05} if name == "adamw" else {}
+        theirs = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}[name](
+            build_learning_rate(config, steps_per_epoch=10), global_clipnorm=1.0, **decay
         )
-        ours, _ = self.steps(build_optimizer(config, steps_per_epoch=10), 15)
-        theirs, _ = self.steps(plain, 15)
-        np.testing.assert_array_equal(ours, theirs)
+        ours = build_optimizer(config, steps_per_epoch=10)
+        tf.config.run_functions_eagerly(eagerly)
+        try:
+            (after, _), (expected, _) = self.steps(ours, 15), self.steps(theirs, 15)
+        finally:
+            tf.config.run_functions_eagerly(False)
+        np.testing.assert_array_equal(after, expected)
