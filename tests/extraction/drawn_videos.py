@@ -127,14 +127,14 @@ def copy_part(clip: Path, path: Path, *, seconds: float) -> Path:
     return path
 
 
-def small_copy(clip: Path, path: Path, *, width: int = 320, height: int = 180) -> Path:
-    """The pictures of a clip in fewer pixels, which are decoded in a tenth of the time."""
+def small_copy(clip: Path, path: Path) -> Path:
+    """The pictures of a clip in 320 x 180 pixels, which are decoded in a tenth of the time."""
     with av.open(str(clip)) as source:
         pictures = [
-            frame.reformat(width=width, height=height, format="rgb24").to_ndarray()
+            frame.reformat(width=320, height=180, format="rgb24").to_ndarray()
             for frame in source.decode(video=0)
         ]
-    return write_video(path, pictures, options={"preset": "ultrafast"})
+    return write_video(path, pictures, options={"preset": "veryfast"})
 
 
 def with_hole(source: Path, path: Path, *, at: float, num_bytes: int, noise: bool = False) -> Path:

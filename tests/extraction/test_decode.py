@@ -16,6 +16,7 @@ from tests.extraction.drawn_videos import (
     draw_frames,
     draw_noise,
     remux,
+    small_copy,
     with_hole,
     write_video,
 )
@@ -108,13 +109,14 @@ def test_damaged_frames_are_left_out(tmp_path, clips):
 
 @pytest.fixture(scope="module")
 def whole_clip(clips, tmp_path_factory):
-    """Return a function that gives a real clip in a container."""
+    """Return a function that gives a real clip, in fewer pixels, in a container."""
     folder = tmp_path_factory.mktemp("whole")
-    return functools.cache(lambda container: remux(clips[0], folder / f"whole.{container}"))
+    clip = small_copy(clips[0], folder / "small.mp4")
+    return functools.cache(lambda container: remux(clip, folder / f"whole.{container}"))
 
 
 @pytest.mark.parametrize("container", ["mkv", "mp4"])
-@pytest.mark.parametrize(("at", "num_bytes"), [(0.75, 2048), (0.3, 200), (0.5, 300_000)])
+@pytest.mark.parametrize(("at", "num_bytes"), [(0.75, 2048), (0.3, 200), (0.5, 30_000)])
 @pytest.mark.parametrize("noise", [False, True], ids=["zeros", "noise"])
 def test_no_frame_refers_to_a_hole(tmp_path, whole_clip, container, at, num_bytes, noise):
     whole = whole_clip(container)

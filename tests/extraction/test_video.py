@@ -80,7 +80,7 @@ def test_a_cut_file_covers_less_than_it_states(tmp_path):
 
 
 def test_frames_that_are_lost_in_the_middle_are_not_covered(tmp_path):
-    options = {"g": "15", "b": "2000000"}
+    options = {"g": "15", "b": "2000000", "deadline": "realtime", "cpu-used": "8"}
     whole = write_video(tmp_path / "a.webm", draw_noise(300), codec="libvpx", options=options)
     num_bytes = int(0.4 * whole.stat().st_size)
     holed = read_timeline(with_hole(whole, tmp_path / "b.webm", at=0.3, num_bytes=num_bytes))
