@@ -26,18 +26,28 @@ def job(make_job, monkeypatch, repository):
     return make_job()
 
 
-@pytest.fixture
-def join_cluster(job, monkeypatch):
-    """Return a function that starts a cluster of one node, which a search then joins."""
-    started = []
+@pytest.fixture(scope="module")
+def start_cluster(repository):
+    """Return a function that starts a cluster of one node, or gives the one that is there."""
+    started = {}
 
-    def join(**resources):
-        started.append(Cluster(initialize_head=True, head_node_args=resources))
-        monkeypatch.setenv("RAY_ADDRESS", started[-1].address)
+    def start(**resources):
+        key = tuple(resources.items())
+        if key not in started:
+            started[key] = Cluster(initialize_head=True, head_node_args=resources)
+        return started[key]
 
-    yield join
-    for cluster in started:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(repository))
+        yield start
+    for cluster in started.values():
         cluster.shutdown()
+
+
+@pytest.fixture
+def join_cluster(job, start_cluster, monkeypatch):
+    """Return a function that names a cluster of one node, which a search then joins."""
+    return lambda **resources: monkeypatch.setenv("RAY_ADDRESS", start_cluster(**resources).address)
 
 
 def search(job, num_trials, start):
@@ -81,6 +91,13 @@ def test_a_cluster_with_room_for_one_actor_runs_all_trials(job, join_cluster, ca
 
 
 @pytest.mark.slow
+def test_a_cluster_of_too_small_nodes_is_refused(job, join_cluster):
+    join_cluster(num_cpus=1)
+    with pytest.raises(SearchError, match=r"has the 2 cores .* \(cores of its nodes: 1\)"):
+        RayPool(functools.partial(start_quick_worker, job), num_workers=1, num_threads=2)
+
+
+@pytest.mark.slow
 def test_two_workers_share_the_only_gpu(job, join_cluster, monkeypatch, caplog):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)  # it would name Ray's GPUs
     join_cluster(num_cpus=2, num_gpus=1)
@@ -89,13 +106,6 @@ def test_two_workers_share_the_only_gpu(job, join_cluster, monkeypatch, caplog):
     assert {trial.user_attrs["gpus"] for trial in trials} == {"0"}
     assert len({trial.user_attrs["worker"] for trial in trials}) == 2
     assert caplog.text == ""
-
-
-@pytest.mark.slow
-def test_a_cluster_of_too_small_nodes_is_refused(job, join_cluster):
-    join_cluster(num_cpus=1)
-    with pytest.raises(SearchError, match=r"has the 2 cores .* \(cores of its nodes: 1\)"):
-        RayPool(functools.partial(start_quick_worker, job), num_workers=1, num_threads=2)
 
 
 def test_a_cluster_that_is_not_there_is_refused(job, monkeypatch):
