@@ -1,5 +1,6 @@
 """Fixtures that every part of the suite shares."""
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -50,6 +51,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return _SHARING.get(file, file)
 
     return ByRun(config, log)
+
+
+def pytest_configure() -> None:
+    # What tests import, TensorFlow above all, is a million objects of which none is garbage.
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.set_threshold(50_000)  # models come and go; a collection goes through all that are left
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.config.extraction import ExtractionConfig
 from pipeline.core.errors import ExtractionError
+from pipeline.core.garbage import without_collections
 
 if TYPE_CHECKING:
     from pipeline.extraction.sources import ClipSource
@@ -93,7 +94,8 @@ def _import_tensorflow_unheard() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
-        import tensorflow as tf
+        with without_collections():
+            import tensorflow as tf
 
         tf.config.list_physical_devices()
     finally:

@@ -8,6 +8,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from pipeline.core.garbage import without_collections
+
 _CHATTER = re.compile(
     r"^(WARNING: All log messages before absl|[IWE]\d{4} |\d{4}-\d\d-\d\d .*: [IWE] "
     r"|To enable the following instructions)"
@@ -24,7 +26,7 @@ def import_tensorflow_quietly() -> None:
     if "tensorflow" in sys.modules or os.environ.get("PIPELINE_DEBUG"):
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _stderr_filtered():
+    with _stderr_filtered(), without_collections():
         import keras  # noqa: F401
         import tensorflow as tf
 

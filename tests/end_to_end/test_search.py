@@ -67,8 +67,8 @@ class Night:
             start_new_session=True,
         )
 
-    def wait_for(self, process, text: str, *, times: int = 1) -> None:
-        while self.said().count(text) < times:
+    def wait_for(self, process, text: str) -> None:
+        while text not in self.said():
             self.tick(process)
 
     def said(self) -> str:
@@ -140,7 +140,7 @@ def night(tmp_path_factory, features_dir, start):
         night.end(process)
         # A person stops it.
         process = night.begin()
-        night.wait_for(process, "complete: mae")
+        night.begun_trial(process)
         os.killpg(process.pid, signal.SIGINT)
         night.end(process)
         # It is left alone.

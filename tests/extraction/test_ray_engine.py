@@ -1,4 +1,4 @@
-"""Actors of Ray do what processes do."""
+"""Actors of Ray do what is done without them."""
 
 import os
 
@@ -9,6 +9,7 @@ from pipeline.core.errors import ExtractionError
 from pipeline.extraction.ray_engine import run_on_ray
 from pipeline.extraction.sources import ClipSource
 from pipeline.extraction.worker import Job, Result, Task
+from tests.extraction.in_this_process import InThisProcess
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
@@ -112,12 +113,13 @@ def test_what_no_clip_can_help_ends_the_extraction(tmp_path):
         run(tmp_path, "full-1", "good-1")
 
 
-def test_features_made_on_ray_are_those_made_in_processes(tmp_path, clips):
+def test_features_made_on_ray_are_those_made_here(tmp_path, clips, monkeypatch):
     from pipeline.data.feature_set import load_feature_set
-    from pipeline.extraction.run import extract_features
+    from pipeline.extraction import run as run_module
 
+    monkeypatch.setattr(run_module, "WorkerPool", InThisProcess)
     for engine in ("local", "ray"):
-        extract_features(
+        run_module.extract_features(
             features_dir=tmp_path / engine,
             videos_dir=clips[0].parent,
             num_workers=1,

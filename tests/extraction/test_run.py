@@ -16,25 +16,10 @@ from pipeline.core.traits import TRAITS
 from pipeline.data.feature_set import load_feature_set
 from pipeline.extraction import run as run_module
 from pipeline.extraction.run import extract_features
-from pipeline.extraction.worker import build_work
 from tests.extraction.drawn_videos import draw_frames, write_video
+from tests.extraction.in_this_process import InThisProcess
 
 pytestmark = pytest.mark.slow
-
-
-class InThisProcess:
-    """Stands in for the pool: spawned workers are tests/extraction/test_pool.py's."""
-
-    work = None
-
-    def __init__(self, job, *, num_workers):
-        del num_workers
-        self._job = job
-
-    def run(self, tasks):
-        work = build_work(self._job)
-        for task in tasks:
-            yield work(task)
 
 
 @pytest.fixture
