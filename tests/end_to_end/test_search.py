@@ -38,6 +38,11 @@ search: {heartbeat_seconds: 1, pruner: none, num_startup_trials: 2}
 TIMEOUT_SECONDS = 240
 
 
+def now() -> dt.datetime:
+    """The time as Optuna notes it."""
+    return dt.datetime.now()  # noqa: DTZ005
+
+
 class Night:
     """The search and what is done to it; each call is a chapter."""
 
@@ -55,6 +60,7 @@ class Night:
     def begin(self) -> subprocess.Popen[str]:
         """Give the one command that every chapter begins with."""
         self._deadline = time.monotonic() + TIMEOUT_SECONDS
+        self._began = now()
         self._log = (self.directory / f"{len(self.outputs)}.txt").open("w+")
         return self._start(
             *("search", "--config", "config.yaml", "--space", "space.yaml"),
@@ -93,14 +99,14 @@ class Night:
         os.killpg(process.pid, signal.SIGKILL)
 
     def begun_trial(self, process) -> FrozenTrial:
-        """Wait for a trial that a worker has begun less than a second ago, and return it."""
+        """Wait for a trial of this chapter that began less than a second ago, and return it."""
         study = optuna.load_study(
             study_name="night-night", storage=f"sqlite:///{self.run_dir / 'study.db'}"
         )
         while True:
             for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-                age = dt.datetime.now() - trial.datetime_start  # noqa: DTZ005 (as Optuna notes it)
-                if "worker" in trial.user_attrs and age.total_seconds() < 1:
+                is_young = trial.datetime_start > max(self._began, now() - dt.timedelta(seconds=1))
+                if "worker" in trial.user_attrs and is_young:
                     return trial
             self.tick(process)
 
