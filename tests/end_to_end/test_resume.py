@@ -13,7 +13,7 @@ from pipeline.core.journal import CHECKPOINT, read_events
 
 pytestmark = pytest.mark.slow
 
-NUM_EPOCHS, NUM_STEPS = 6, 48
+NUM_EPOCHS, NUM_STEPS = 4, 48
 SLOW_STEPS = (
     *("--training.num_epochs", NUM_EPOCHS, "--training.batch_size", 4),
     *("--training.steps_per_execution", 1, "--model.fusion_dim", 16, "--model.num_heads", 2),
@@ -67,11 +67,11 @@ class Story:
 
 @pytest.fixture(scope="module")
 def begun(start, features_dir, tmp_path_factory):
-    """Interrupted in epoch 2, resumed, killed in epoch 4."""
+    """Interrupted in epoch 2, resumed, killed in epoch 3."""
     story = Story(tmp_path_factory.mktemp("resume"))
     chapters = [
         (("--run_dir", "resumed", "--features_dir", features_dir, *SLOW_STEPS), 1, signal.SIGINT),
-        (("--resume", "resumed"), 3, signal.SIGKILL),
+        (("--resume", "resumed"), 2, signal.SIGKILL),
     ]
     for options, after_epoch, with_signal in chapters:
         process = start("train", *options, cwd=story.directory)

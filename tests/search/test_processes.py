@@ -15,7 +15,7 @@ from pipeline.search.study import open_study
 from pipeline.search.worker import Ticket
 from tests.search.quick_worker import start_quick_worker, start_slow_worker
 
-NUM_TRIALS = 40
+NUM_TRIALS = 20
 
 
 def coordinate(job, study, pool, num_trials, *, on_tick=lambda standing: None):
