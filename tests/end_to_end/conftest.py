@@ -104,13 +104,15 @@ def run_here() -> Iterator[Command]:
 
 
 @pytest.fixture(scope="session")
-def trained(run: Command, workspace: Path, features_dir: Path) -> Finished:
+def trained(workspace: Path, features_dir: Path) -> Finished:
     """A run of two epochs in `workspace/first`, its model besides in `first.h5`."""
-    return run(
-        *("train", "--features_dir", features_dir, "--run_dir", "first", "--output", "first.h5"),
-        *("--training.num_epochs", 2, "--description", "what it is for", *SETTINGS),
-        cwd=workspace,
-    )
+    options = ("--features_dir", features_dir, "--run_dir", "first", "--output", "first.h5")
+    with pipeline_here() as run:
+        return run(
+            *("train", *options, "--training.num_epochs", 2),
+            *("--description", "what it is for", *SETTINGS),
+            cwd=workspace,
+        )
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,8 @@
 """`evaluate` and `compare`: on a run, on a model that MLflow keeps, on the wrong clips."""
 
 import json
-import os
-import subprocess
-import sys
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,16 +11,6 @@ from mlflow import MlflowClient
 from pipeline.core.traits import TRAITS
 
 pytestmark = pytest.mark.slow
-
-SCORE = """
-import json, sys
-import mlflow, numpy as np
-
-uri, features, output = sys.argv[1:]
-model = mlflow.pyfunc.load_model(uri)
-inputs = {name: np.load(f"{features}/{name}.npy") for name in ("static", "dynamic")}
-np.save(output, model.predict(inputs))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -105,22 +93,16 @@ def test_a_model_that_mlflow_keeps_is_found_in_the_store_of_the_working_director
     assert (workspace / "results" / "evaluation" / "evaluation.json").exists()
 
 
-def test_a_process_that_knows_mlflow_alone_gives_the_scores_of_the_predictions(
-    first, workspace, features_dir, model_uri, tmp_path
+def test_mlflow_alone_gives_the_scores_of_the_predictions(
+    first, workspace, features_dir, model_uri, monkeypatch
 ):
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    scored = subprocess.run(
-        [sys.executable, "-c", SCORE, model_uri, features_dir, tmp_path / "scores.npy"],
-        cwd=tmp_path,
-        env={**environment, "MLFLOW_TRACKING_URI": f"sqlite:///{workspace / 'mlflow.db'}"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert scored.returncode == 0, scored.stderr
+    # test_packaged_model.py has a process that knows nothing else.
+    mlflow.set_tracking_uri(None)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{workspace / 'mlflow.db'}")
+    inputs = {name: np.load(features_dir / f"{name}.npy") for name in ("static", "dynamic")}
     clips = pd.read_csv(features_dir / "clips.csv")["clip_id"]
-    scores = pd.DataFrame(np.load(tmp_path / "scores.npy"), index=clips, columns=TRAITS)
+    found = mlflow.pyfunc.load_model(model_uri).predict(inputs)
+    scores = pd.DataFrame(found, index=clips, columns=TRAITS)
     expected = pd.read_csv(first / "predictions" / "validation.csv", index_col="clip_id")
     # Batches of other sizes add in another order.
     np.testing.assert_allclose(
