@@ -63,7 +63,7 @@ clean: ## Remove the environment and caches; runs and MLflow's files stay.
 $(VENV)/.runtime: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] < (3, 14) else "Python 3.11 to 3.13 is needed, found %s: set PYTHON=..." % sys.version.split()[0])'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install $(QUIETLY) --constraint requirements-dev.txt uv
+	-$(BIN)/python -m pip install $(QUIETLY) --constraint requirements-dev.txt uv
 	$(call install,requirements.txt)
 	touch $@
 
