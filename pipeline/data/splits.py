@@ -218,6 +218,19 @@ def read_split(path: Path) -> pd.DataFrame:
     return table[["clip_id", "group", "split"]]
 
 
+def names_on_side(table: pd.DataFrame, side: str, column: str) -> NDArray[np.str_]:
+    """Return the clips or groups of one side of a split that was read, shape (N,).
+
+    They are text, as numpy compares objects pair by pair.
+
+    Args:
+        table: What `read_split` gives.
+        side: `train`, `validation` or `test`.
+        column: `clip_id` or `group`.
+    """
+    return np.asarray(table.loc[table["split"] == side, column], dtype=np.str_)
+
+
 def _split_of(sides: Mapping[str, IntArray]) -> Split:
     if not len(sides["validation"]):
         raise SplitError(

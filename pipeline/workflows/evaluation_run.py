@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from pipeline.config.schema import DataConfig, ExperimentConfig
 from pipeline.core.arrays import IntArray
@@ -18,6 +17,7 @@ from pipeline.core.journal import Journal
 from pipeline.core.run_directory import RunDirectory, open_run_directory
 from pipeline.data.encoder import refuse_other_encoder
 from pipeline.data.feature_set import FeatureSet
+from pipeline.data.splits import names_on_side
 from pipeline.evaluation.baselines import load_baselines
 from pipeline.evaluation.coverage import Coverage
 from pipeline.evaluation.predictions import Names, write_predictions
@@ -167,7 +167,7 @@ def _evaluate(
         group_overlap=_overlap_with_training(features, rows, known),
         intervals=judge_evaluated(trained.calibration, scores.predictions, known, trained.config),
     )
-    training_clips = _names_in_training(known, "clip_id")
+    training_clips = names_on_side(known, "train", "clip_id")
     return Evaluation(
         report=report,
         report_path=into.evaluation_path,
@@ -278,16 +278,11 @@ def _rows_of(
     return rows
 
 
-def _names_in_training(split: pd.DataFrame, column: str) -> NDArray[np.str_]:
-    """Return the clips or groups of the training, as text: numpy compares objects pair by pair."""
-    return np.asarray(split.loc[split["split"] == "train", column], dtype=np.str_)
-
-
 def _overlap_with_training(
     features: FeatureSet, rows: IntArray, trained_on: pd.DataFrame
 ) -> dict[str, Any]:
     groups = features.groups[rows]
-    is_shared = np.isin(groups, _names_in_training(trained_on, "group"))
+    is_shared = np.isin(groups, names_on_side(trained_on, "train", "group"))
     return {
         "train/evaluated": {
             "shared_groups": len(np.unique(groups[is_shared])),

@@ -5,6 +5,7 @@ import pandas as pd
 
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.calibration import OUT_OF_FOLD, VALIDATION, Calibration
+from pipeline.data.splits import names_on_side
 from pipeline.evaluation.conformal import calibrate
 from pipeline.evaluation.coverage import Coverage, measure_coverage, measure_coverage_in_halves
 from pipeline.evaluation.predictions import Names, Predictions
@@ -80,8 +81,8 @@ def judge_evaluated(
             num_resamples=config.evaluation.num_resamples,
             seed=config.seed,
         )
-    calibrated_on = used.loc[used["split"] == "validation", "clip_id"].to_numpy(dtype=np.str_)
+    calibrated_on = names_on_side(used, "validation", "clip_id")
     rows = np.flatnonzero(np.isin(np.asarray(predictions.clip_ids), calibrated_on))
-    trained_on = used.loc[used["split"] == "train", "group"].to_numpy(dtype=np.str_)
+    trained_on = names_on_side(used, "train", "group")
     held_out = of_unseen_groups(predictions.take(rows), trained_on)
     return judge_held_out(calibration, held_out, config)

@@ -14,6 +14,7 @@ from pipeline.data.splits import (
     NoGroupsWarning,
     Split,
     group_overlap,
+    names_on_side,
     read_split,
     split_by_group,
     split_feature_set,
@@ -283,3 +284,12 @@ def test_the_real_clips_are_split_without_a_shared_video(shared_data):
     split = split_feature_set(feature_set, validation_fraction=0.2, test_fraction=0.1, seed=3)
     assert [len(rows) for _, rows in split.sides()] == pytest.approx([4200, 1200, 600], abs=2)
     assert group_overlap(feature_set.groups, split)["train/validation"]["shared_groups"] == 0
+
+
+def test_names_on_a_side_are_text():
+    table = pd.DataFrame(
+        {"clip_id": ["a", "b", "c"], "group": ["x", "y", "x"], "split": ["train", "test", "train"]}
+    )
+    found = names_on_side(table, "train", "group")
+    assert found.tolist() == ["x", "x"]
+    assert found.dtype.kind == names_on_side(table, "validation", "clip_id").dtype.kind == "U"
