@@ -82,7 +82,7 @@ class _RateOncePerStep(keras.optimizers.schedules.LearningRateSchedule):
         return self._rate.get(lambda: self._schedule(step))
 
 
-class _CorrectedOnce(keras.optimizers.Adam):
+class _Adam(keras.optimizers.Adam):
     """Adam as Keras has it, to the bit, whose bias is corrected once a step.
 
     Reference: Kingma & Ba, 2015 (arXiv:1412.6980), algorithm 1 in the order of section 2.
@@ -110,9 +110,5 @@ class _CorrectedOnce(keras.optimizers.Adam):
         return keras.ops.cast(learning_rate, dtype) * keras.ops.sqrt(of_square) / of_mean
 
 
-class _Adam(_CorrectedOnce):
-    pass
-
-
-class _AdamW(_CorrectedOnce, keras.optimizers.AdamW):
-    pass
+class _AdamW(_Adam, keras.optimizers.AdamW):
+    """The same, with decoupled weight decay."""
