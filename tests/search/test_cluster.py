@@ -18,16 +18,22 @@ from ray.cluster_utils import Cluster
 from pipeline.search.cluster import RayPool
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _findable(repository):
+    """Actors are processes of their own, which find the tests by this."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(repository))
+        yield
+
+
 @pytest.fixture
-def job(make_job, monkeypatch, repository):
+def job(make_job, monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    # Actors are processes of their own, which find the tests by this.
-    monkeypatch.setenv("PYTHONPATH", str(repository))
     return make_job()
 
 
 @pytest.fixture(scope="module")
-def start_cluster(repository):
+def start_cluster():
     """Return a function that starts a cluster of one node, or gives the one that is there."""
     started = {}
 
@@ -37,9 +43,7 @@ def start_cluster(repository):
             started[key] = Cluster(initialize_head=True, head_node_args=resources)
         return started[key]
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(repository))
-        yield start
+    yield start
     for cluster in started.values():
         cluster.shutdown()
 
