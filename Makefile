@@ -28,7 +28,7 @@ test: $(VENV)/.development ## Run all tests.
 	python -m pytest $(PARALLEL)
 
 .PHONY: unit
-unit: $(VENV)/.development ## Run the tests that take a minute together.
+unit: $(VENV)/.development ## Run the quick tests, a minute and a half.
 	python -m pytest $(PARALLEL) -m "not slow"
 
 # Which tests share a process, and in which order they come, is said in tests/conftest.py.

@@ -9,6 +9,8 @@ from pipeline.extraction.failures import ClipError
 from pipeline.extraction.sources import ClipSource
 from tests.extraction.drawn_videos import write_video
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def extract():

@@ -21,6 +21,8 @@ from tests.extraction.drawn_videos import (
     write_video,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def content(frame):
     return hashlib.blake2b(frame.to_ndarray(format="yuv420p").tobytes()).digest()

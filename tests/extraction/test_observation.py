@@ -8,6 +8,8 @@ from pipeline.extraction.failures import ClipError
 from pipeline.extraction.observation import VideoObserver
 from tests.extraction.drawn_videos import draw_frames, remux, with_hole, write_video
 
+pytestmark = pytest.mark.slow
+
 
 def num_seen(seen):
     return sum(step is not None for step in seen.steps)

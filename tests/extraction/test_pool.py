@@ -19,6 +19,8 @@ from tests.extraction.odd_workers import (
     refuse_to_build,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def run(tmp_path):

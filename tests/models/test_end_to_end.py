@@ -10,6 +10,8 @@ from pipeline.models.persistence import load_model, save_model
 from pipeline.models.standardize import Standardize
 from pipeline.models.trainability import choose_trainable, layer_states
 
+pytestmark = pytest.mark.slow
+
 FACES = StreamSpec(width=3, num_steps=4, picture=(16, 16), masked=True)
 FLOW = StreamSpec(width=2, num_steps=5, picture=(8, 8))
 SMALL = {"fusion": "concat", "fusion_dim": 8, "num_heads": 2, "dropout_rate": 0.0}

@@ -10,6 +10,8 @@ from pipeline.core.errors import ModelError
 from pipeline.core.seeds import generator
 from pipeline.models import FUSIONS, load_model, save_model
 
+pytestmark = pytest.mark.slow
+
 WHOLE = [".keras", ".h5"]
 
 LOAD_IN_A_NEW_PROCESS = """
@@ -38,7 +40,6 @@ def used(case, **changes):
     return model
 
 
-@pytest.mark.slow
 def test_every_fusion_predicts_the_same_bits_in_a_new_process(mixed, tmp_path, repository):
     for fusion in FUSIONS:
         model = used(mixed, fusion=fusion)

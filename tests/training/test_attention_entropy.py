@@ -12,6 +12,8 @@ from pipeline.training.attention_entropy import (
     attention_callbacks,
 )
 
+pytestmark = pytest.mark.slow
+
 NUM_EPOCHS = 2
 
 

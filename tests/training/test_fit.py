@@ -20,6 +20,8 @@ from pipeline.core.journal import (
 from pipeline.training.checkpoint import read_last_state
 from pipeline.training.records import epoch_records
 
+pytestmark = pytest.mark.slow
+
 COSINE = {"schedule": "warmup_cosine", "optimizer": "adamw"}
 PLATEAU = {
     "schedule": "constant",
@@ -113,7 +115,6 @@ class TestResume:
         resumed = fit_with_interruptions(laboratory, tmp_path, interruptions, **COSINE)
         assert_same_run(cosine, resumed, laboratory)
 
-    @pytest.mark.slow
     def test_the_state_of_plateaus_and_early_stopping_survives(self, laboratory, tmp_path):
         whole = laboratory.fit(tmp_path / "whole", **PLATEAU)
         rates = [record.learning_rate for record in whole.result.records]

@@ -12,6 +12,8 @@ from pipeline.data.writer import write_feature_set
 from pipeline.models import CompletePersonalityModel
 from pipeline.workflows.attention_run import measure_attention
 
+pytestmark = pytest.mark.slow
+
 NUM_CLIPS = 20
 ROWS = np.arange(5, NUM_CLIPS)
 SEQUENCES = {"static_steps": 4, "dynamic_steps": 3}

@@ -8,6 +8,8 @@ from pipeline.core.run_directory import RunDirectory
 from pipeline.tracking.link import Link, read_link, write_link
 from pipeline.workflows.sync_run import sync_run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def uri(own_directory):
