@@ -40,7 +40,9 @@ def start_cluster():
     def start(**resources):
         key = tuple(resources.items())
         if key not in started:
-            started[key] = Cluster(initialize_head=True, head_node_args=resources)
+            started[key] = Cluster(
+                initialize_head=True, head_node_args={**resources, "include_dashboard": False}
+            )
         return started[key]
 
     yield start
