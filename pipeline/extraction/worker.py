@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from pipeline.config.extraction import ExtractionConfig
 from pipeline.core.errors import ExtractionError
 from pipeline.core.garbage import without_collections
+from pipeline.core.keras_backend import take_tensorflow
 
 if TYPE_CHECKING:
     from pipeline.extraction.sources import ClipSource
@@ -87,6 +88,7 @@ def take_one_thread() -> None:
 
 def _import_tensorflow_unheard() -> None:
     """Import TensorFlow without what its native code prints about the processor."""
+    take_tensorflow()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it counts traces, and warns
     sys.stderr.flush()

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 
 from pipeline.core.garbage import without_collections
+from pipeline.core.keras_backend import take_tensorflow
 
 _CHATTER = re.compile(
     r"^(WARNING: All log messages before absl|[IWE]\d{4} |\d{4}-\d\d-\d\d .*: [IWE] "
@@ -17,11 +18,12 @@ _CHATTER = re.compile(
 
 
 def import_tensorflow_quietly() -> None:
-    """Import TensorFlow and Keras; hold back their start-up chatter, and nothing else.
+    """Import TensorFlow, and Keras on it; hold back their start-up chatter, and nothing else.
 
     The chatter is written by native code before any log level counts, so it is caught at
     the file descriptor. If the import fails, everything it printed is shown.
     """
+    take_tensorflow()
     logging.getLogger("tensorflow").addFilter(_is_not_about_tracing)
     if "tensorflow" in sys.modules or os.environ.get("PIPELINE_DEBUG"):
         return

@@ -27,6 +27,7 @@ def finished(run, repository, features_dir, tmp_path_factory):
         *("-P", "evaluation.num_resamples=100", "-P", "evaluation.figures=false"),
         cwd=directory,
         program=("mlflow",),
+        environment={"KERAS_BACKEND": "jax"},  # of a user whose other projects use it
     )
     return directory, ended, before.stdout
 

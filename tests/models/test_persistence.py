@@ -1,4 +1,6 @@
+import importlib.util
 import logging
+import os
 import subprocess
 import sys
 
@@ -31,6 +33,22 @@ for directory in sorted(Path(sys.argv[1]).iterdir()):
         np.testing.assert_array_equal(model(inputs), expected)
 """
 
+SCORE_ON_ANOTHER_BACKEND = """
+import sys
+from pathlib import Path
+import keras
+import numpy as np
+from pipeline.models import load_model
+
+for directory in sorted(Path(sys.argv[1]).iterdir()):
+    with np.load(directory / "clips.npz", allow_pickle=False) as clips:
+        inputs = {name: clips[name] for name in clips if name != "expected"}
+        expected = clips["expected"]
+    scores = keras.ops.convert_to_numpy(load_model(directory / "model.keras")(inputs))
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+assert keras.backend.backend() != "tensorflow"
+"""
+
 
 def used(case, **changes):
     """A model none of whose weights is what a new model has."""
@@ -49,6 +67,23 @@ def test_every_fusion_predicts_the_same_bits_in_a_new_process(mixed, tmp_path, r
         np.savez(tmp_path / fusion / "clips.npz", expected=expected, **mixed.inputs)
     subprocess.run(
         [sys.executable, "-c", LOAD_IN_A_NEW_PROCESS, str(tmp_path)], cwd=repository, check=True
+    )
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_every_fusion_scores_the_same_on_another_backend(backend, mixed, tmp_path, repository):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed; nothing here needs it")
+    for fusion in FUSIONS:
+        model = used(mixed, fusion=fusion)
+        save_model(model, tmp_path / fusion / "model.keras")
+        expected = np.asarray(model(mixed.values))
+        np.savez(tmp_path / fusion / "clips.npz", expected=expected, **mixed.inputs)
+    subprocess.run(
+        [sys.executable, "-c", SCORE_ON_ANOTHER_BACKEND, str(tmp_path)],
+        cwd=repository,
+        env={**os.environ, "KERAS_BACKEND": backend},
+        check=True,
     )
 
 
