@@ -16,7 +16,7 @@ from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.errors import RunError
 from pipeline.core.files import write_arrays
 from pipeline.evaluation.predictions import Names
-from pipeline.evaluation.ridge import Ridge, fit_ridge
+from pipeline.evaluation.ridge import Ridge, Rows, fit_ridge
 
 BASELINES: Final = ("training_mean", "same_group_mean", "ridge")
 """Names of the baselines, from the plainest to the strongest honest one."""
@@ -29,9 +29,10 @@ class Baselines:
     - `training_mean` knows nothing: the mean score of the training clips.
     - `same_group_mean` is never a legitimate predictor. It reads the labels of the
       *other* clips of the same group, training and evaluated ones alike, and leaves
-      the clip itself out: an upper bound on what a model can gain by recognising the
-      group. A model that scores like it on a split that shares groups has learned
-      who is on the screen.
+      the clip itself out: what the plainest leak buys. It is no upper bound: with few
+      clips a group their mean is noisy, and a model that shrinks it towards the mean
+      of all does better. A model that scores like it on a split that shares groups
+      has learned who is on the screen.
     - `ridge` is linear in the pooled features of both streams.
     """
 
@@ -58,8 +59,8 @@ class Baselines:
 
     def predict(
         self,
-        static_pooled: FloatArray,
-        dynamic_pooled: FloatArray,
+        static_pooled: Rows,
+        dynamic_pooled: Rows,
         *,
         labels: FloatArray,
         groups: Names,
@@ -68,7 +69,7 @@ class Baselines:
         """Return the scores that each baseline predicts, by name.
 
         Args:
-            static_pooled: Static features, pooled over time, shape (M, Ds).
+            static_pooled: Static features, pooled over time, shape (M, Ds); read in chunks.
             dynamic_pooled: Dynamic features, pooled over time, shape (M, Dd).
             labels: Annotated scores of the evaluated clips, shape (M, K); only
                 `same_group_mean` reads them.
@@ -95,7 +96,7 @@ class Baselines:
         return {
             "training_mean": np.tile(self.training_mean, (len(scores), 1)),
             "same_group_mean": self._same_group_mean(scores, _names(groups), _names(clip_ids)),
-            "ridge": self.ridge.predict(_side_by_side(static_pooled, dynamic_pooled)),
+            "ridge": self.ridge.predict(_SideBySide(static_pooled, dynamic_pooled)),
         }
 
     def _same_group_mean(
@@ -119,8 +120,8 @@ class Baselines:
 
 
 def fit_baselines(
-    static_pooled: FloatArray,
-    dynamic_pooled: FloatArray,
+    static_pooled: Rows,
+    dynamic_pooled: Rows,
     *,
     labels: FloatArray,
     groups: Names,
@@ -130,7 +131,7 @@ def fit_baselines(
     """Fit the three baselines on the training clips.
 
     Args:
-        static_pooled: Static features, pooled over time, shape (N, Ds).
+        static_pooled: Static features, pooled over time, shape (N, Ds); read in chunks.
         dynamic_pooled: Dynamic features, pooled over time, shape (N, Dd).
         labels: Annotated scores in [0, 1], shape (N, K).
         groups: Group of each clip, N names.
@@ -140,7 +141,8 @@ def fit_baselines(
     Raises:
         ValueError: If there are no clips, or the rows are not equal in number.
     """
-    counts = {len(rows) for rows in (static_pooled, dynamic_pooled, labels, groups, clip_ids)}
+    counts = {static_pooled.shape[0], dynamic_pooled.shape[0]}
+    counts |= {len(rows) for rows in (labels, groups, clip_ids)}
     if len(counts) != 1 or counts == {0}:
         raise ValueError(f"expected the same number of rows everywhere, found {sorted(counts)}")
     scores = np.asarray(labels, dtype=np.float64)
@@ -154,7 +156,7 @@ def fit_baselines(
         group_sums=group_sums,
         group_counts=group_counts,
         static_width=static_pooled.shape[1],
-        ridge=fit_ridge(_side_by_side(static_pooled, dynamic_pooled), scores, codes, seed=seed),
+        ridge=fit_ridge(_SideBySide(static_pooled, dynamic_pooled), scores, codes, seed=seed),
     )
 
 
@@ -190,5 +192,16 @@ def _names(names: Names) -> NDArray[np.str_]:
     return np.asarray(names, dtype=np.str_)
 
 
-def _side_by_side(static_pooled: FloatArray, dynamic_pooled: FloatArray) -> FloatArray:
-    return np.hstack([static_pooled, dynamic_pooled]).astype(np.float64)
+@dataclass(frozen=True, eq=False)
+class _SideBySide:
+    """The features of both streams as one, a slice at a time."""
+
+    static: Rows
+    dynamic: Rows
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.static.shape[0], self.static.shape[1] + self.dynamic.shape[1]
+
+    def __getitem__(self, part: slice) -> FloatArray:
+        return np.hstack([self.static[part], self.dynamic[part]]).astype(np.float64)

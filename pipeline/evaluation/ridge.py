@@ -1,14 +1,17 @@
 """Ridge regression whose penalty is chosen on whole groups that it was not fitted on.
 
-Fitted by scikit-learn, and kept as plain arrays that load without it.
+Fitted from sums over clips, fold by fold, which are added up while the features are read in
+chunks: as they need not fit in memory for training, they need not for this baseline. Equal to
+scikit-learn's `RidgeCV`, which keeps eight copies of them; kept as plain arrays.
 
-Shapes: N clips, D features, K traits.
+Shapes: N clips, n of them in a chunk, D features, K traits.
 
 Reference: Hoerl & Kennard, 1970 (doi:10.1080/00401706.1970.10488634), eq. 2.1.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 
@@ -18,6 +21,20 @@ ALPHAS: Final = tuple(10.0**exponent for exponent in range(-1, 6))
 """Penalties that are tried, on standardised features: one a decade."""
 
 _MAX_FOLDS: Final = 5
+_CHUNK_BYTES: Final = 64 * 2**20
+
+
+class Rows(Protocol):
+    """Features that are read a slice at a time: an array, or what stands for one on disk."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of all of them, (N, D)."""
+        ...
+
+    def __getitem__(self, part: slice, /) -> FloatArray:
+        """Return the rows of a slice, shape (n, D)."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,44 +56,153 @@ class Ridge:
     alpha: float
     """The penalty that was chosen."""
 
-    def predict(self, features: FloatArray) -> FloatArray:
+    def predict(self, features: Rows) -> FloatArray:
         """Return the predicted scores (N, K) of features (N, D), not clipped to [0, 1]."""
-        standardised = (features - self.feature_mean) / self.feature_scale
-        return standardised @ self.coefficients + self.intercept
+        scores = np.empty((features.shape[0], len(self.intercept)))
+        for part in _parts(features):
+            standardised = (features[part] - self.feature_mean) / self.feature_scale
+            scores[part] = standardised @ self.coefficients + self.intercept
+        return scores
 
 
-def fit_ridge(features: FloatArray, labels: FloatArray, groups: IntArray, *, seed: int) -> Ridge:
+def fit_ridge(features: Rows, labels: FloatArray, groups: IntArray, *, seed: int) -> Ridge:
     """Fit a ridge regression, with the penalty that errs least on held-out groups.
 
     Args:
-        features: Shape (N, D), any unit.
+        features: Shape (N, D), any unit; read twice, in chunks.
         labels: Annotated scores, shape (N, K).
         groups: Number of the group of each clip, shape (N,). Where there is one group
             only, the penalty is chosen on held-out clips.
         seed: Seed of the assignment of groups to folds.
     """
-    from sklearn import linear_model
     from sklearn.preprocessing import StandardScaler
 
-    features = np.asarray(features, dtype=np.float64)
+    scaler = StandardScaler()
+    for part in _parts(features):
+        scaler.partial_fit(np.asarray(features[part], dtype=np.float64))
+
+    def standardised(part: slice) -> FloatArray:
+        values: FloatArray = scaler.transform(np.asarray(features[part], dtype=np.float64))
+        return values
+
     labels = np.asarray(labels, dtype=np.float64)
-    scaler = StandardScaler().fit(features)
-    folds = _folds(groups, seed=seed)
-    if folds:
-        search = linear_model.RidgeCV(list(ALPHAS), cv=folds, scoring="neg_mean_squared_error")
-        model = search.fit(scaler.transform(features), labels)
-        alpha = float(model.alpha_)
-    else:  # one clip: nothing can be held out, and any penalty fits it by its own score
-        alpha = ALPHAS[-1]
-        model = linear_model.Ridge(alpha).fit(scaler.transform(features), labels)
+    mean_label = labels.mean(axis=0)
+    folds = _fold_numbers(groups, seed=seed)
+    read, axes = _few_axes(features, standardised)
+    sums = [_Sums.zero(len(axes), labels.shape[1]) for _ in range(max(folds) + 1)]
+    for part in _parts(features):
+        values, scores = read(part), labels[part] - mean_label
+        for number, fold in enumerate(sums):
+            chosen = folds[part] == number
+            fold.add(values[chosen], scores[chosen])
+    total = sum(sums[1:], start=sums[0])
+    # One clip: nothing can be held out, and any penalty fits it by its own score.
+    alpha = _best_alpha(total, sums) if len(sums) > 1 else ALPHAS[-1]
+    coefficients, intercept = total.solve(alpha)
     return Ridge(
         feature_mean=scaler.mean_,
         feature_scale=scaler.scale_,
-        # scikit-learn drops the axis of a single trait.
-        coefficients=np.reshape(model.coef_, (labels.shape[1], -1)).T,
-        intercept=np.atleast_1d(model.intercept_),
+        coefficients=axes.T @ coefficients,
+        intercept=mean_label + intercept,
         alpha=alpha,
     )
+
+
+@dataclass(eq=False)
+class _Sums:
+    """Sums over clips, of which a ridge regression and its errors follow."""
+
+    count: int
+    features: FloatArray
+    labels: FloatArray
+    gram: FloatArray
+    cross: FloatArray
+    squares: float
+
+    @classmethod
+    def zero(cls, num_features: int, num_traits: int) -> "_Sums":
+        return cls(
+            count=0,
+            features=np.zeros(num_features),
+            labels=np.zeros(num_traits),
+            gram=np.zeros((num_features, num_features)),
+            cross=np.zeros((num_features, num_traits)),
+            squares=0.0,
+        )
+
+    def add(self, features: FloatArray, labels: FloatArray) -> None:
+        self.count += len(features)
+        self.features += features.sum(axis=0)
+        self.labels += labels.sum(axis=0)
+        self.gram += features.T @ features
+        self.cross += features.T @ labels
+        self.squares += float(np.vdot(labels, labels))
+
+    def __add__(self, other: "_Sums") -> "_Sums":
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return _Sums(*(ours + theirs for ours, theirs in pairs))
+
+    def __sub__(self, other: "_Sums") -> "_Sums":
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return _Sums(*(ours - theirs for ours, theirs in pairs))
+
+    def solve(self, alpha: float) -> tuple[FloatArray, FloatArray]:
+        """Return the coefficients (D, K) and the intercept (K,), which is not penalised."""
+        mean = self.features / self.count
+        gram = self.gram - np.outer(mean, self.features)
+        gram[np.diag_indices_from(gram)] += alpha
+        cross = self.cross - np.outer(mean, self.labels)
+        coefficients = np.linalg.solve(gram, cross)
+        return coefficients, self.labels / self.count - mean @ coefficients
+
+    def mean_squared_error(self, coefficients: FloatArray, intercept: FloatArray) -> float:
+        """Return the error of a regression on these clips, over all traits."""
+        products = np.vdot(coefficients, self.cross) + self.labels @ intercept
+        predicted_squares = (
+            np.vdot(coefficients, self.gram @ coefficients)
+            + 2 * (self.features @ coefficients) @ intercept
+            + self.count * intercept @ intercept
+        )
+        error = self.squares - 2 * products + predicted_squares
+        return float(error) / (self.count * len(intercept))
+
+
+def _best_alpha(total: _Sums, folds: list[_Sums]) -> float:
+    """Return the penalty whose error on held-out folds is least in the mean over them."""
+    errors = np.zeros(len(ALPHAS))
+    for held_out in folds:
+        training = total - held_out
+        errors += [held_out.mean_squared_error(*training.solve(alpha)) for alpha in ALPHAS]
+    return ALPHAS[int(errors.argmin())]
+
+
+def _few_axes(
+    features: Rows, standardised: Callable[[slice], FloatArray]
+) -> tuple[Callable[[slice], FloatArray], FloatArray]:
+    """Return what reads the features along at most N axes, and these axes, shape (A, D).
+
+    N clips lie in a space of N dimensions, and a rotation changes no ridge regression.
+    """
+    num_clips, num_features = features.shape
+    if num_features <= num_clips:
+        return standardised, np.eye(num_features)
+    _, _, axes = np.linalg.svd(standardised(slice(None)), full_matrices=False)
+    return lambda part: standardised(part) @ axes.T, axes
+
+
+def _parts(features: Rows) -> Iterator[slice]:
+    """Yield slices that cover all rows, each of a size that fits in memory."""
+    num_clips, num_features = features.shape
+    step = max(1, _CHUNK_BYTES // (8 * max(1, num_features)))
+    return (slice(begin, begin + step) for begin in range(0, num_clips, step))
+
+
+def _fold_numbers(groups: IntArray, *, seed: int) -> IntArray:
+    """Return the number of the fold that each clip is held out in; all 0 where none is."""
+    numbers = np.zeros(len(groups), dtype=np.int64)
+    for number, (_, held_out) in enumerate(_folds(groups, seed=seed)):
+        numbers[held_out] = number
+    return numbers
 
 
 def _folds(groups: IntArray, *, seed: int) -> list[Any]:

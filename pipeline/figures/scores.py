@@ -156,7 +156,7 @@ FIGURES: Final = (
         caption=(
             "The model's score with its interval, per trait and on average, beside the baselines "
             "on the same clips. Lower is better for the MAE, higher for R² and CCC. The baseline "
-            "`same group mean` is what knowing other clips of the same video alone would buy."
+            "`same group mean` is what the plainest leak buys: other clips of the same video."
         ),
         needs=("evaluation",),
         data=scores_data,

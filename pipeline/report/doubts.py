@@ -142,6 +142,19 @@ def _chosen_on_these_clips(records: RunRecords) -> Iterator[Doubt]:
     )
 
 
+def _pooled_over_folds(records: RunRecords) -> Iterator[Doubt]:
+    evaluation = records.evaluation
+    if evaluation is None or evaluation.split != "validation":
+        return
+    if is_cross_validated(records):
+        yield Doubt(
+            title="The scores are pooled over folds",
+            detail="The model of a fold starts from the mean of its training clips, which is low "
+            "where its held-out clips are high. Over all folds together that makes PCC, CCC and R² "
+            "a little too low, most of all those of a model that knows little.",
+        )
+
+
 def _best_epoch_at_an_end(records: RunRecords) -> Iterator[Doubt]:
     summary = records.summary
     if summary is None or summary.num_epochs < 2 or not summary.monitor.startswith("val_"):
@@ -304,6 +317,7 @@ _RULES: Final[tuple[Callable[[RunRecords], Iterator[Doubt]], ...]] = (
     _features_of_unknown_worth,
     _layers_frozen_at_random,
     _chosen_on_these_clips,
+    _pooled_over_folds,
     _best_epoch_at_an_end,
     _one_seed,
     _unknown_code,

@@ -191,7 +191,7 @@ def _what_a_leak_would_buy(records: RunRecords) -> Iterator[str]:
                 for metric in HEADLINE_METRICS
             ]
         )
-        + ". That is about what recognising the person or the video could buy."
+        + ". That is what the plainest leak buys: recognising the person or the video."
     )
 
 

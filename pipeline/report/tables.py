@@ -117,7 +117,7 @@ def baseline_tables(evaluation: Evaluation) -> tuple[Table, ...]:
     if ILLEGITIMATE & evaluation.baselines.keys():
         note += (
             " * The same-group mean is no rival: it reads the annotations of the other clips of "
-            "the same group, and shows what recognising the group could buy."
+            "the same group, and shows what the plainest leak buys."
         )
     return (
         Table(

@@ -16,6 +16,7 @@ from pipeline.core.errors import ModelError
 from pipeline.core.traits import NUM_TRAITS, TRAITS
 from pipeline.data.batches import InputBatches, clips_at_once
 from pipeline.data.feature_set import FeatureSet
+from pipeline.data.pooled import PooledRows
 from pipeline.evaluation.baselines import Baselines, fit_baselines
 from pipeline.evaluation.predictions import Predictions
 
@@ -44,8 +45,7 @@ def score(
             y_true=labels,
         ),
         baselines=baselines.predict(
-            features.static.pooled(rows),
-            features.dynamic.pooled(rows),
+            *_pooled(features, rows),
             labels=labels,
             groups=features.groups[rows],
             clip_ids=features.clip_ids[rows],
@@ -72,8 +72,7 @@ def predict(network: keras.Model, features: FeatureSet, rows: IntArray) -> Float
 def fit_run_baselines(features: FeatureSet, rows: IntArray, config: ExperimentConfig) -> Baselines:
     """Fit the baselines on the training clips `rows`."""
     return fit_baselines(
-        features.static.pooled(rows),
-        features.dynamic.pooled(rows),
+        *_pooled(features, rows),
         labels=features.require_labels()[rows],
         groups=features.groups[rows],
         clip_ids=features.clip_ids[rows],
@@ -81,10 +80,27 @@ def fit_run_baselines(features: FeatureSet, rows: IntArray, config: ExperimentCo
     )
 
 
+def _pooled(features: FeatureSet, rows: IntArray) -> tuple[PooledRows, PooledRows]:
+    return (
+        PooledRows(stream=features.static, rows=rows),
+        PooledRows(stream=features.dynamic, rows=rows),
+    )
+
+
 def concatenate_scores(parts: list[Scores]) -> Scores:
-    """Join the scores of several folds."""
+    """Join the scores of several folds.
+
+    The training mean of a fold is low where its held-out clips are high: pooled as they are,
+    such means would correlate with the truth, negatively, and any model would seem to know
+    more than they do. What knows nothing says the same of every clip: their mean.
+    """
     predictions = [part.predictions for part in parts]
     truths = [part.y_true for part in predictions if part.y_true is not None]
+    baselines = {
+        name: np.concatenate([part.baselines[name] for part in parts])
+        for name in parts[0].baselines
+    }
+    baselines["training_mean"][:] = baselines["training_mean"].mean(axis=0)
     return Scores(
         predictions=Predictions(
             clip_ids=np.concatenate([np.asarray(part.clip_ids) for part in predictions]),
@@ -92,10 +108,7 @@ def concatenate_scores(parts: list[Scores]) -> Scores:
             y_pred=np.concatenate([part.y_pred for part in predictions]),
             y_true=np.concatenate(truths),
         ),
-        baselines={
-            name: np.concatenate([part.baselines[name] for part in parts])
-            for name in parts[0].baselines
-        },
+        baselines=baselines,
     )
 
 

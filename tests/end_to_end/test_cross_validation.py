@@ -53,6 +53,15 @@ def test_the_scores_are_those_of_the_folds(cross_validated):
     assert json.loads((cross_validated / "evaluation.json").read_text())["num_clips"] == 192
 
 
+def test_knowing_nothing_correlates_with_nothing(cross_validated):
+    # The mean of a fold's training clips is low where its held-out clips are high.
+    report = json.loads((cross_validated / "evaluation.json").read_text())
+    scores = report["baselines"]["training_mean"]
+    none = {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert (scores["pcc"]["mean"], scores["ccc"]["mean"]) == (none, none)
+    assert abs(scores["r2"]["mean"]["value"]) < 1e-6
+
+
 def test_mlflow_has_one_run_with_a_nested_run_for_each_fold(cross_validated, workspace):
     client = MlflowClient(tracking_uri=f"sqlite:///{workspace / 'mlflow.db'}")
     parent = json.loads((cross_validated / "mlflow.json").read_text())["run_id"]

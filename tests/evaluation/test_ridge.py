@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -27,6 +27,44 @@ def test_the_fit_equals_scikit_learn_with_as_many_and_with_more_features_than_cl
     found = fit_ridge(features, labels, groups, seed=0).predict(features)
     expected = make_pipeline(StandardScaler(), Ridge(alpha=3.0)).fit(features, labels)
     np.testing.assert_allclose(found, expected.predict(features), rtol=1e-9)
+
+
+@pytest.mark.parametrize("num_features", [7, 80])
+def test_penalty_and_weights_are_those_of_scikit_learn(num_features):
+    features, labels, groups = linear_data(60, num_features)
+    standardised = StandardScaler().fit_transform(features)
+    folds = ridge._folds(groups, seed=0)
+    search = RidgeCV(list(ALPHAS), cv=folds, scoring="neg_mean_squared_error")
+    expected = search.fit(standardised, labels)
+    found = fit_ridge(features, labels, groups, seed=0)
+    assert found.alpha == expected.alpha_
+    np.testing.assert_allclose(found.coefficients, expected.coef_.T, atol=1e-12)
+    np.testing.assert_allclose(found.intercept, expected.intercept_, atol=1e-12)
+
+
+class OnDisk:
+    """Stands for an array, and keeps count of what is read of it at once."""
+
+    def __init__(self, values):
+        self._values = values
+        self.shape = values.shape
+        self.most = 0
+
+    def __getitem__(self, part):
+        self.most = max(self.most, len(self._values[part]))
+        return self._values[part]
+
+
+def test_a_part_of_the_features_is_in_memory_at_a_time(monkeypatch):
+    features, labels, groups = linear_data(90, 6)
+    whole = fit_ridge(features, labels, groups, seed=0)
+    monkeypatch.setattr(ridge, "_CHUNK_BYTES", 8 * 6 * 10)
+    on_disk = OnDisk(features)
+    in_parts = fit_ridge(on_disk, labels, groups, seed=0)
+    assert in_parts.alpha == whole.alpha
+    np.testing.assert_allclose(in_parts.coefficients, whole.coefficients, atol=1e-12)
+    np.testing.assert_allclose(in_parts.predict(on_disk), whole.predict(features), atol=1e-12)
+    assert on_disk.most == 10
 
 
 def test_the_penalty_errs_least_on_held_out_groups():

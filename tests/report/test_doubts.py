@@ -98,6 +98,15 @@ def test_folds_choose_their_epochs_too(records_with, contents):
 
     told = detail(records, "The clips that chose the epoch are the clips that score it")
     assert told.startswith("Each fold kept its best epoch")
+    assert "The scores are pooled over folds" in titles(records)
+
+
+def test_scores_of_the_kept_model_are_those_of_no_fold(records_with, contents):
+    contents["config.yaml"]["training"]["num_folds"] = 5
+
+    records = records_with(config=contents["config.yaml"], evaluation={"split": "test"})
+
+    assert "The scores are pooled over folds" not in titles(records)
 
 
 @pytest.mark.parametrize(
