@@ -128,7 +128,7 @@ class ModelConfig:
     """Add a linear map of the pooled inputs to the logits."""
 
     def __post_init__(self) -> None:
-        at_least("model.fusion_dim", self.fusion_dim, 1)
+        at_least("model.fusion_dim", self.fusion_dim, 2)  # one number, normalised, is 0
         at_least("model.num_heads", self.num_heads, 1)
         at_least("model.num_tokens", self.num_tokens, 2)
         at_least("model.num_blocks", self.num_blocks, 1)

@@ -21,6 +21,7 @@ from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import FeatureSetError
 from pipeline.core.traits import TRAITS
 from pipeline.data.clip_table import number_clips
+from pipeline.data.open_files import make_room_for
 from pipeline.data.shard import (
     DYNAMIC_NAME,
     STATIC_NAME,
@@ -171,6 +172,7 @@ def _shard_directories(features_dir: Path) -> list[Path]:
 
 
 def _build(paths: Sequence[ShardPaths], *, needs_group: bool) -> FeatureSet:
+    make_room_for(sum(len(each.present) for each in paths), paths[-1].static.parent)
     shards = [open_shard(each, needs_group=needs_group) for each in paths]
     check_agreement(shards)
     static = Stream(name="static", parts=tuple(shard.static for shard in shards))

@@ -85,9 +85,8 @@ def head_agreement(
             num_real = np.maximum(query_mask.sum(axis=1), 1)
             alike = 1 - (distance * query_mask).sum(axis=1) / num_real
             agreement[:, first, second] = agreement[:, second, first] = alike
-    has_choice = query_mask.any(axis=1)
-    if key_mask is not None:
-        has_choice &= key_mask.sum(axis=1) > 1
+    num_keys = weights.shape[3] if key_mask is None else key_mask.sum(axis=1)
+    has_choice = query_mask.any(axis=1) & (num_keys > 1)
     agreement[~has_choice] = np.nan
     return agreement
 

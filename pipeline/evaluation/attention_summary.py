@@ -142,7 +142,9 @@ class _Kept:
 
     def add(self, values: FloatArray) -> None:
         self._mean.add(values)
-        self._samples.append(values[: self._max_samples - self.num_samples])
+        num_wanted = self._max_samples - self.num_samples
+        if num_wanted > 0:
+            self._samples.append(values[:num_wanted].copy())  # a view would keep the whole batch
 
     @property
     def num_samples(self) -> int:

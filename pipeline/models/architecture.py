@@ -89,10 +89,12 @@ class Architecture:
 
     def _check_numbers(self) -> None:
         for name in (
-            "static_dim", "dynamic_dim", "fusion_dim", "num_heads", "num_tokens", "num_blocks",
+            "static_dim", "dynamic_dim", "num_heads", "num_tokens", "num_blocks",
             "feed_forward_factor",
         ):  # fmt: skip
             _check_count(name, getattr(self, name))
+        # Normalised by its own mean, a token of one number is 0, and nothing learns.
+        _check_count("fusion_dim", self.fusion_dim, at_least=2)
         for name in ("static_steps", "dynamic_steps"):
             if getattr(self, name) is not None:
                 _check_count(name, getattr(self, name))
@@ -135,6 +137,6 @@ class Architecture:
             )
 
 
-def _check_count(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ModelError(f"{name}={value!r}: expected a whole number of 1 or more.")
+def _check_count(name: str, value: object, *, at_least: int = 1) -> None:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < at_least:
+        raise ModelError(f"{name}={value!r}: expected a whole number of {at_least} or more.")

@@ -160,7 +160,7 @@ class CompletePersonalityModel(keras.Model):
         Raises:
             ModelError: If the fusion has no attention.
         """
-        if not self._fusion.attends:
+        if not self.attends:
             having = ", ".join(name for name, fusion in FUSIONS.items() if fusion.attends)
             raise ModelError(
                 f"fusion={self.architecture.fusion!r} has no attention to show; "
@@ -168,9 +168,14 @@ class CompletePersonalityModel(keras.Model):
             )
         return self._probe.read(inputs, batch_size=batch_size)
 
-    def stand_in(self, stream: str) -> FloatArray:
-        """Return what a step is replaced by to hide it: the mean of the training clips, (C,)."""
-        return np.asarray(self.standardizer(stream).mean)
+    def stand_in(self, stream: str) -> tuple[FloatArray, str]:
+        """Return what a step is replaced by to hide it, shape (C,), and what that is in words."""
+        return np.asarray(self.standardizer(stream).mean), "the mean of the training clips"
+
+    @property
+    def attends(self) -> bool:
+        """Whether the fusion has attention to show."""
+        return self._fusion.attends
 
     @property
     def attention_keys(self) -> dict[str, int]:

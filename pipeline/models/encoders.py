@@ -49,7 +49,10 @@ def build_encoder(kind: str, picture: tuple[int, int, int], *, name: str) -> ker
 
 def _build_conv(picture: tuple[int, int, int], name: str) -> keras.Model:
     """Three strided convolutions, then the mean over the picture."""
-    layers: list[keras.layers.Layer] = [keras.Input(picture), Standardize(name=STANDARDIZE)]
+    layers: list[keras.layers.Layer] = [
+        keras.Input(picture),
+        Standardize(name=STANDARDIZE, dtype="float32"),
+    ]
     for number, width in enumerate(_WIDTHS, start=1):
         layers.append(
             keras.layers.Conv2D(

@@ -115,17 +115,24 @@ class EndToEndModel(keras.Model):
         )
 
     @property
+    def attends(self) -> bool:
+        """Whether the fusion has attention to show."""
+        return self._fusion_model.attends
+
+    @property
     def attention_keys(self) -> dict[str, int]:
         """How many tokens each stream has for attention to look at."""
         return self._fusion_model.attention_keys
 
-    def stand_in(self, stream: str) -> FloatArray:
-        """Return what a step is replaced by to hide it: the mean of the training clips.
+    def stand_in(self, stream: str) -> tuple[FloatArray, str]:
+        """Return what a step is replaced by to hide it, and what that is in words.
 
-        Of an encoder with a preprocessing of its own, no mean is known; it is black then.
+        Of an encoder with a preprocessing of its own, no mean of the training clips is known.
         """
         layer = self._standardizer(stream)
-        return np.zeros(1, np.float32) if layer is None else np.asarray(layer.mean)
+        if layer is None:
+            return np.zeros(1, np.float32), "zeros (of a picture: black)"
+        return np.asarray(layer.mean), "the mean of the training clips"
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -22,5 +22,7 @@ class MaskedMean(keras.layers.Layer):
         """Return the means, shape (B, F)."""
         if step_mask is None:
             return ops.mean(inputs, axis=1)
-        real = ops.expand_dims(ops.cast(step_mask, inputs.dtype), -1)
-        return ops.sum(inputs * real, axis=1) / ops.maximum(ops.sum(real, axis=1), 1)
+        # Half precision holds no sum over thousands of steps.
+        real = ops.expand_dims(ops.cast(step_mask, "float32"), -1)
+        total = ops.sum(ops.cast(inputs, "float32") * real, axis=1)
+        return ops.cast(total / ops.maximum(ops.sum(real, axis=1), 1), inputs.dtype)

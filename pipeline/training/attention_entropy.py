@@ -15,7 +15,7 @@ from pipeline.core.attention_record import ATTENTION_EVENT
 from pipeline.core.journal import Journal
 from pipeline.metrics.attention_entropy import head_entropies
 from pipeline.models.complete_personality_model import CompletePersonalityModel
-from pipeline.models.fusion import FUSIONS
+from pipeline.models.end_to_end import EndToEndModel
 
 MAX_CLIPS: Final = 64
 """Clips that are looked at; a mean over so many is settled, and costs an epoch next to nothing."""
@@ -31,13 +31,16 @@ class AttentionEntropy(keras.callbacks.Callback):
     Args:
         network: The model that is trained; has attention.
         inputs: Its inputs for the clips to look at, usually of validation, in the order of
-            `network.inputs`, shapes (N, T, D) or (N, D) and (N, T) for masks; the first
+            `network.inputs`, features or pictures and (N, T) for masks; the first
             `MAX_CLIPS` are used.
         journal: Journal of the run.
     """
 
     def __init__(
-        self, network: CompletePersonalityModel, inputs: Sequence[FloatArray], journal: Journal
+        self,
+        network: CompletePersonalityModel | EndToEndModel,
+        inputs: Sequence[FloatArray],
+        journal: Journal,
     ) -> None:
         super().__init__()
         self._network = network
@@ -67,8 +70,7 @@ def attention_callbacks(
         journal: Journal of the run.
     """
     has_attention = (
-        isinstance(network, CompletePersonalityModel)
-        and FUSIONS[network.architecture.fusion].attends
+        isinstance(network, CompletePersonalityModel | EndToEndModel) and network.attends
     )
     if not has_attention or not inputs or not len(inputs[0]):
         return []
@@ -76,7 +78,7 @@ def attention_callbacks(
 
 
 def _step_masks(
-    network: CompletePersonalityModel, inputs: Sequence[FloatArray]
+    network: CompletePersonalityModel | EndToEndModel, inputs: Sequence[FloatArray]
 ) -> dict[str, BoolArray]:
     """Return which steps or tokens are real, by stream, shape (N, T)."""
     by_name = {tensor.name: array for tensor, array in zip(network.inputs, inputs, strict=True)}

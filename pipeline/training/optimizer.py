@@ -55,16 +55,18 @@ class _OncePerGraph:
 
     def __init__(self) -> None:
         self._graph: Any = None
-        self._value: Any = None
+        self._values: dict[str, Any] = {}
 
-    def get(self, work_out: Callable[[], Any]) -> Any:
-        """Return what was worked out in this graph; without a graph, work it out."""
+    def get(self, work_out: Callable[[], Any], key: str = "") -> Any:
+        """Return what was worked out for a key in this graph; without a graph, work it out."""
         if tf.executing_eagerly():
             return work_out()
         graph = tf.compat.v1.get_default_graph()
         if graph is not self._graph:
-            self._graph, self._value = graph, work_out()
-        return self._value
+            self._graph, self._values = graph, {}
+        if key not in self._values:
+            self._values[key] = work_out()
+        return self._values[key]
 
 
 class _RateOncePerStep(keras.optimizers.schedules.LearningRateSchedule):
@@ -96,7 +98,8 @@ class _Adam(keras.optimizers.Adam):
         """Update one variable and its moments."""
         index = self._get_variable_index(variable)
         mean, square = self._momentums[index], self._velocities[index]
-        rate = self._corrected_rate.get(lambda: self._correct(learning_rate, variable.dtype))
+        dtype = variable.dtype
+        rate = self._corrected_rate.get(lambda: self._correct(learning_rate, dtype), dtype)
         self.assign_add(mean, (gradient - mean) * (1 - self.beta_1))
         self.assign_add(square, (keras.ops.square(gradient) - square) * (1 - self.beta_2))
         self.assign_sub(variable, mean * rate / (keras.ops.sqrt(square) + self.epsilon))

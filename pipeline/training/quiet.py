@@ -29,10 +29,14 @@ def import_tensorflow_quietly() -> None:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _stderr_filtered(), without_collections():
-        import keras  # noqa: F401
+        import keras
         import tensorflow as tf
 
         tf.config.list_physical_devices()
+        # What `keras.json` says is for other projects.
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")
+        keras.config.set_image_data_format("channels_last")
 
 
 def _is_not_about_tracing(record: logging.LogRecord) -> bool:

@@ -175,8 +175,8 @@ def _hider(network: keras.Model, stream: str) -> tuple[_Hide, str]:
     mask_name = f"{stream}_mask"
     if mask_name in names:
         return _replacer(names.index(mask_name), np.float32(0)), "taken out by the mask"
-    mean = network.stand_in(stream)
-    return _replacer(names.index(stream), mean), "replaced by the mean of the training clips"
+    value, words = network.stand_in(stream)
+    return _replacer(names.index(stream), value), f"replaced by {words}"
 
 
 def _replacer(position: int, value: FloatArray | np.float32) -> _Hide:

@@ -223,7 +223,7 @@ def adapt_network(network: keras.Model, experiment: Experiment) -> None:
     network.adapt(
         static_moments=feature_moments(features.static, rows),
         dynamic_moments=feature_moments(features.dynamic, rows),
-        label_mean=features.require_labels()[rows].mean(axis=0),
+        label_mean=features.require_labels()[rows].mean(axis=0, dtype=np.float64),
     )
 
 

@@ -27,9 +27,9 @@ from pipeline.models.build import StreamSpec, build_model
 from pipeline.models.persistence import load_model, save_model
 from pipeline.models.trainability import LayerState, layer_states
 from pipeline.tracking.mirror import deliver_rest
-from pipeline.training.backend import refuse_other_backends
 from pipeline.training.checkpoint import load_initial
 from pipeline.training.fit import history_of, refuse_frozen, refuse_missing_tensorboard
+from pipeline.training.keras_settings import refuse_other_settings
 from pipeline.training.records import epoch_records
 from pipeline.workflows.columns import refuse_unusable_columns
 from pipeline.workflows.cross_validation import cross_validate, split_into_folds
@@ -85,7 +85,7 @@ def run_training(
     Raises:
         PipelineError: If the input cannot be used; the message says what to do.
     """
-    refuse_other_backends()
+    refuse_other_settings()
     if output is not None:
         check_model_path(output)
     refuse_missing_tensorboard(config.training)
@@ -122,7 +122,7 @@ def resume_training(run_dir: Path, *, output: Path | None = None) -> TrainingRun
     Raises:
         RunError: If the directory holds no run, or its features are not what they were.
     """
-    refuse_other_backends()
+    refuse_other_settings()
     if output is not None:
         check_model_path(output)
     run = open_run_directory(run_dir)

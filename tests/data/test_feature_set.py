@@ -126,6 +126,20 @@ def test_shards_load_like_the_whole(write_files, tmp_path):
     np.testing.assert_array_equal(sharded.static.read_mask(rows), whole.static.read_mask(rows))
 
 
+def test_a_set_of_more_files_than_a_process_may_have_open_at_first_is_read(write_files, tmp_path):
+    resource = pytest.importorskip("resource", reason="systems without limits have no such case")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    sharded = split_into_shards(write_files("whole"), tmp_path / "shards", range(1, 5))
+    with (tmp_path / "last").open("w") as last:
+        room_for_five = last.fileno() + 6
+    resource.setrlimit(resource.RLIMIT_NOFILE, (room_for_five, limits[1]))
+    try:
+        features = load_feature_set(sharded)
+        assert len(features.static.read(np.arange(4))) == 4
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
 def test_the_times_of_the_steps_are_read_across_shards_and_are_no_part_of_the_digest(
     write_files, tmp_path
 ):

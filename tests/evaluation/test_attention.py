@@ -124,3 +124,7 @@ def test_a_rollout_is_the_product_of_the_matrices_of_all_blocks():
 
 def test_there_is_no_rollout_without_blocks():
     assert attention_rollout({"traits": np.full((1, 1, 5, 2), 0.5)}, {"static": 2}) == {}
+
+
+def test_one_key_is_no_choice_with_and_without_a_mask():
+    assert np.isnan(head_agreement(np.ones((1, 2, 3, 1)))).all()

@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -127,3 +130,18 @@ def test_nothing_but_the_reason_is_left_of_attention_over_single_keys():
     found = summary.measurements(IDS, {"static": FRAMES})
     assert found.mean_maps == {}
     assert "attention over one key is always 1" in found.missing[WHOLE]
+
+
+def test_maps_of_clips_that_are_not_kept_are_let_go():
+    summary = AttentionSummary(NUM_KEYS, num_samples=2)
+    held = []
+    for _ in range(3):
+        weights, masks = clips()
+        held.append(weakref.ref(weights["traits"]))
+        summary.add(weights, masks)
+    del weights, masks
+    gc.collect()
+    samples = [each for kept in summary._maps.values() for each in kept._samples]
+    assert [len(each) for each in samples] == [2] * len(MAPS)
+    assert all(each.base is None for each in samples)  # no view of a whole batch
+    assert [each() for each in held] == [None] * 3

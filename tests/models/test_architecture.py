@@ -32,7 +32,6 @@ def architecture(**changes):
     [
         "static_dim",
         "dynamic_dim",
-        "fusion_dim",
         "num_heads",
         "num_tokens",
         "num_blocks",
@@ -45,6 +44,12 @@ def architecture(**changes):
 def test_a_count_that_is_none_is_refused_with_its_value(name, value):
     with pytest.raises(ModelError, match=f"^{name}={value!r}: expected a whole number of 1 or"):
         architecture(**{name: value})
+
+
+@pytest.mark.parametrize("value", [1, 0, 2.5, True])
+def test_a_token_of_one_number_is_refused_as_it_is_nothing_once_it_is_normalised(value):
+    with pytest.raises(ModelError, match=f"^fusion_dim={value!r}: expected a whole number of 2"):
+        architecture(fusion_dim=value, num_heads=1)
 
 
 def test_counts_of_numpy_are_counts():

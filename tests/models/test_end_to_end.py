@@ -105,17 +105,18 @@ def test_the_statistics_of_a_loaded_encoder_stay(saved_encoder, inputs):
 def test_a_layer_of_a_loaded_encoder_may_have_any_name(saved_encoder, inputs):
     model = build(static_encoder=saved_encoder(keras.layers.Rescaling(1 / 255, name="standardize")))
     adapt(model, inputs)
-    assert model.stand_in("static").tolist() == [0.0]
+    value, words = model.stand_in("static")
+    assert (value.tolist(), words) == ([0.0], "zeros (of a picture: black)")
 
 
 def test_frozen_layers_are_not_adapted(inputs):
     model = build()
     choose_trainable(model, frozen=["static_steps", "*/traits"])
     adapt(model, inputs)
-    np.testing.assert_array_equal(model.stand_in("static"), np.zeros(3))
+    np.testing.assert_array_equal(model.stand_in("static")[0], np.zeros(3))
     fusion = model.get_layer("complete_personality_model")
     np.testing.assert_array_equal(fusion.get_layer("traits").get_weights()[0], np.zeros(5))
-    assert model.stand_in("dynamic").any()
+    assert model.stand_in("dynamic")[0].any()
 
 
 def test_a_model_knows_whether_it_is_adapted(inputs, tmp_path):
@@ -203,7 +204,9 @@ def test_one_stream_may_be_encoded_already(inputs):
 def test_a_hidden_step_shows_the_mean_of_the_training_clips(inputs):
     model = build()
     adapt(model, inputs)
-    np.testing.assert_allclose(model.stand_in("dynamic"), inputs[1].mean((0, 1, 2, 3)), atol=1e-6)
+    value, words = model.stand_in("dynamic")
+    np.testing.assert_allclose(value, inputs[1].mean((0, 1, 2, 3)), atol=1e-6)
+    assert words == "the mean of the training clips"
 
 
 @pytest.mark.parametrize(

@@ -31,3 +31,9 @@ def test_only_real_steps_count():
 
 def test_a_clip_without_real_steps_is_all_zeros():
     np.testing.assert_array_equal(mean([False, False, False]), [[0.0, 0.0]])
+
+
+def test_half_precision_holds_the_mean_of_thousands_of_steps():
+    steps = np.full((1, 3000, 2), 30.0, np.float32)
+    found = MaskedMean(dtype="mixed_float16")(steps, step_mask=np.ones((1, 3000), np.bool_))
+    np.testing.assert_array_equal(np.asarray(found), np.full((1, 2), 30.0))

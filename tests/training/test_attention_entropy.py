@@ -2,10 +2,12 @@ import keras
 import numpy as np
 import pytest
 
+from pipeline.config.schema import ModelConfig
 from pipeline.core.journal import Journal, read_events
 from pipeline.data.batches import InputBatches
 from pipeline.metrics.attention_entropy import head_entropies
 from pipeline.models import CompletePersonalityModel
+from pipeline.models.build import StreamSpec, build_model
 from pipeline.training.attention_entropy import (
     MAX_CLIPS,
     AttentionEntropy,
@@ -99,6 +101,21 @@ def test_padding_does_not_count_and_a_single_real_step_is_no_choice(journal):
     (event,) = told(journal)
     assert event["entropy"]["block_1/dynamic_to_static"] == [None, None]
     assert all(value > 0 for value in event["entropy"]["traits"])
+
+
+def test_a_model_with_encoders_is_followed_too(journal):
+    keras.utils.set_random_seed(0)
+    pictures = StreamSpec(width=3, num_steps=4, picture=(8, 8), masked=True)
+    settings = ModelConfig(fusion_dim=8, num_heads=2, static_encoder="conv")
+    network = build_model(settings, static=pictures, dynamic=StreamSpec(width=5))
+    rng = np.random.default_rng(0)
+    inputs = [rng.normal(size=shape).astype(np.float32) for shape in ((6, 4, 8, 8, 3), (6, 5))] + [
+        np.ones((6, 4), np.float32)
+    ]
+    (callback,) = attention_callbacks(network, inputs, journal)
+    callback.on_epoch_end(0)
+    (event,) = told(journal)
+    assert all(0 < value <= 1 for value in event["entropy"]["traits"])
 
 
 def test_models_without_attention_are_left_alone(journal, laboratory):
