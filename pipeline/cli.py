@@ -6,6 +6,7 @@ loaded, so that `--help` answers at once; a command imports what it needs when i
 
 import argparse
 import difflib
+import errno
 import logging
 import signal
 import sys
@@ -48,6 +49,14 @@ COMMANDS = {
 }
 
 _EXIT_INTERRUPTED = 130
+_NOT_YOURS = "You may not write there: give another place, or work on a copy that is yours."
+_CURES = {
+    errno.EACCES: _NOT_YOURS,
+    errno.EPERM: _NOT_YOURS,
+    errno.EROFS: _NOT_YOURS,
+    errno.ENOSPC: "Make room on the disk, and run the same command again.",
+}
+"""What mends an error of the file system."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,7 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.filename is None:
             raise
-        return _fail(f"{error.filename}: {error.strerror}.", EXIT_USER_ERROR)
+        cure = _CURES.get(error.errno or 0, "")
+        return _fail(f"{error.filename}: {error.strerror}. {cure}", EXIT_USER_ERROR)
     except KeyboardInterrupt as interrupt:
         notes = getattr(interrupt, "__notes__", ())  # how to go on, of whoever knows
         return _fail(" ".join(("interrupted.", *notes)), _EXIT_INTERRUPTED)

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     if arguments.run_a is None or arguments.run_b is None:
         raise ConfigError("Give two run directories: --run_a RUN --run_b RUN.")
-    from pipeline.commands.tables import print_comparison
+    from pipeline.commands.tables import print_comparison, print_line
     from pipeline.core.files import write_json
     from pipeline.workflows.comparison_run import compare_runs, draw_comparison
 
@@ -44,4 +44,6 @@ def run(arguments: argparse.Namespace) -> int:
     figures_dir = arguments.figures_dir or Path("results") / names
     gallery = draw_comparison(comparison, *runs, split=arguments.split, output_dir=figures_dir)
     print_comparison(comparison, gallery)
+    if arguments.output is not None:
+        print_line(f"comparison: {arguments.output}")
     return EXIT_INCOMPLETE if gallery.faults else EXIT_OK

@@ -22,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output_dir",
         type=optional_path,
         default=None,
-        help=f"where files go with --model_uri (default: {_MODEL_OUTPUT_DIR})",
+        help="write here, and leave the run and MLflow as they are; a run keeps its evaluation "
+        f"itself unless this is given (default with --model_uri: {_MODEL_OUTPUT_DIR})",
     )
 
 
@@ -30,9 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     if (arguments.run_dir is None) == (not arguments.model_uri):
         raise ConfigError("Give either --run_dir RUN or --model_uri URI, and not both.")
-    if arguments.run_dir is not None and arguments.output_dir is not None:
-        raise ConfigError("--output_dir is for --model_uri: a run keeps its evaluation itself.")
-    from pipeline.commands.tables import print_evaluation
+    from pipeline.commands.tables import print_evaluation, print_line
     from pipeline.config.loading import load_config
     from pipeline.core.run_directory import open_run_directory
     from pipeline.training.quiet import import_tensorflow_quietly
@@ -46,7 +45,9 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeline.workflows.evaluation_run import evaluate_model, evaluate_run
 
     if arguments.run_dir is not None:
-        evaluation = evaluate_run(arguments.run_dir, data, split=arguments.split, by=by)
+        evaluation = evaluate_run(
+            arguments.run_dir, data, split=arguments.split, by=by, output_dir=arguments.output_dir
+        )
     else:
         evaluation = evaluate_model(
             arguments.model_uri,
@@ -56,4 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
             output_dir=arguments.output_dir or _MODEL_OUTPUT_DIR,
         )
     print_evaluation(evaluation)
+    if evaluation.outdated_report is not None:
+        print_line(
+            f"{evaluation.outdated_report}: tells of the evaluation before; "
+            f"`python -m pipeline visualize --run_dir {arguments.run_dir}` draws it anew."
+        )
     return EXIT_INCOMPLETE if evaluation.undelivered else EXIT_OK

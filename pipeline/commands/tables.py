@@ -36,8 +36,8 @@ def print_line(text: str) -> None:
     _console().print(text, soft_wrap=True, highlight=False, markup=False)
 
 
-def print_training(finished: "TrainingRun") -> None:
-    """Print what a training came to."""
+def print_training(finished: "TrainingRun", output: Path | None = None) -> None:
+    """Print what a training came to, and where its model is, `output` included."""
     for pair, overlap in finished.group_overlap.items():
         print_line(
             f"groups shared by {pair}: {overlap['shared_groups']} "
@@ -45,9 +45,11 @@ def print_training(finished: "TrainingRun") -> None:
         )
     if finished.report is not None:
         _print_report(finished.report)
+        _print_subsets(finished.report)
     _print_layers(finished.layers)
     print_line(f"run: {finished.run.path}")
-    print_line(f"model: {finished.run.model_path}")
+    for path in filter(None, (finished.run.model_path, output)):
+        print_line(f"model: {path}")
     if finished.run.report_path.exists():
         print_line(f"report: {finished.run.report_path}")
 
@@ -87,15 +89,7 @@ def print_evaluation(evaluation: "Evaluation") -> None:
     """Print an evaluation, and what to distrust in it."""
     report = evaluation.report
     _print_report(report)
-    for column, values in report.by.items():
-        _print_metrics(
-            f"by {column}",
-            {
-                f"{value} ({part.num_clips}) {metric}": part.metrics[metric]
-                for value, part in values.items()
-                for metric in ("accuracy", "r2")
-            },
-        )
+    _print_subsets(report)
     if evaluation.num_training_clips:
         print_line(
             f"warning: the model was trained on {evaluation.num_training_clips} of these "
@@ -106,6 +100,18 @@ def print_evaluation(evaluation: "Evaluation") -> None:
     print_line(f"evaluation: {evaluation.report_path}")
     if evaluation.undelivered:
         print_line(f"warning: MLflow does not have it yet ({evaluation.undelivered}).")
+
+
+def _print_subsets(report: EvaluationReport) -> None:
+    for column, values in report.by.items():
+        _print_metrics(
+            f"by {column}",
+            {
+                f"{value} ({part.num_clips}) {metric}": part.metrics[metric]
+                for value, part in values.items()
+                for metric in ("accuracy", "r2")
+            },
+        )
 
 
 def print_prediction(prediction: "Prediction") -> None:

@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         from pipeline.workflows.training_run import resume_training
 
         finished = resume_training(arguments.resume, output=arguments.output)
-        print_training(finished)
+        print_training(finished, arguments.output)
         return EXIT_INCOMPLETE if finished.undelivered else EXIT_OK
 
     overrides = {**feature_overrides(arguments), **arguments.overrides}
@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     finished = run_training(
         config, run_dir=arguments.run_dir, output=arguments.output, features=features
     )
-    print_training(finished)
+    print_training(finished, arguments.output)
     return EXIT_INCOMPLETE if finished.undelivered else EXIT_OK
 
 

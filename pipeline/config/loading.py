@@ -1,5 +1,6 @@
 """From YAML files and dotted overrides to a checked configuration, and back."""
 
+import copy
 import dataclasses
 import difflib
 import functools
@@ -128,13 +129,20 @@ def config_digest(config: ExperimentConfig) -> str:
 def _load(
     schema: type[_Settings], path: Path | None, overrides: Mapping[str, Any] | None
 ) -> _Settings:
-    values = _read_layers(path) if path else {}
+    of_file = _read_layers(path) if path else {}
     source = str(path) if path else "overrides"
-    _refuse_other_kind(schema, values, source)
-    _refuse_unknown_keys(schema, values, source, prefix="")
+    _refuse_other_kind(schema, of_file, source)
+    _refuse_unknown_keys(schema, of_file, source, prefix="")
+    values = copy.deepcopy(of_file)
     for name, value in (overrides or {}).items():
         _apply_override(schema, values, name, value)
-    return _validated(schema, values, source)
+    try:
+        return _validated(schema, values, source)
+    except ConfigError:
+        if path and overrides:
+            _validated(schema, of_file, source)  # a file that is wrong itself is named
+            _validated(schema, values, "overrides")
+        raise
 
 
 def _refuse_other_kind(schema: Any, values: Mapping[str, Any], source: str) -> None:

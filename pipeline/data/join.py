@@ -171,7 +171,7 @@ def _refuse_unlabelled(clips: Path, joined: JoinedLabels, *, allow_unlabelled: b
     cure = (
         "Check that ids are spelled alike in both"
         if num_unlabelled == num_clips
-        else "Add the annotation file that holds them, or drop them with `allow_unlabelled`"
+        else "Add the annotation file that holds them, or drop them with `--allow_unlabelled true`"
     )
     raise AnnotationError(
         f"{clips}: {num_unlabelled} of {num_clips} clips have no annotation (the first: "

@@ -44,7 +44,7 @@ class Found:
 
     by_id: Mapping[str, Path]
     """Clip id -> path, in the order of the paths. The id is the name of the file or folder, as
-    annotations have it; where several share a name, it is the path below the directory."""
+    annotations have it, or where names do not do, the path below the directory."""
     unreadable: tuple[tuple[Path, OSError], ...]
     """Folders that could not be looked into."""
 
@@ -94,11 +94,11 @@ def find_sources(
 def source_group(clip_id: str) -> str:
     """Return what a clip was cut from: the part of its file's name before the first dot.
 
-    Where a name says nothing of that (`anna/1.mp4`, which shares its name with another clip
-    and is therefore called by its path), it is the folder.
+    Where a name says nothing of that (`anna/1.mp4`, called by its path as there are several
+    of a name), it is the folder.
     """
     folder, _, name = clip_id.rpartition("/")
-    return folder if folder and "." not in clip_stem(name) else group_of(name)
+    return folder if folder and _is_plain(name) else group_of(name)
 
 
 def find_videos(videos_dir: Path) -> Found:
@@ -209,11 +209,24 @@ def _files_below(
 
 
 def _by_id(directory: Path, paths: Sequence[Path]) -> dict[str, Path]:
+    """Return the paths by name, or by the path below the directory where names do not do.
+
+    Names without a dot say nothing of the source. Where one of them is there twice, folders
+    tell the sources apart, and all such clips are called by them: else one person would be in
+    the group of a folder with one clip, and in that of a name with the next.
+    """
     times = Counter(path.name for path in paths)
+    by_folder = any(number > 1 and _is_plain(name) for name, number in times.items())
     return {
-        path.name if times[path.name] == 1 else path.relative_to(directory).as_posix(): path
+        path.relative_to(directory).as_posix()
+        if times[path.name] > 1 or (by_folder and _is_plain(path.name))
+        else path.name: path
         for path in paths
     }
+
+
+def _is_plain(name: str) -> bool:
+    return "." not in clip_stem(name)
 
 
 def _fault_of_name(clip_id: str) -> str:

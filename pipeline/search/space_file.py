@@ -1,5 +1,6 @@
 """Reads a search space from YAML; what is wrong with it is said before the first trial."""
 
+import dataclasses
 import types
 import typing
 from collections.abc import Mapping
@@ -50,7 +51,9 @@ def load_space(path: Path, base: ExperimentConfig) -> Space:
     for key in values:
         if key not in ("name", "parameters"):
             hint = _hint(str(key), ["name", "parameters"])
-            raise ConfigError(f"{path}: unknown key {key}; {hint}")
+            raise ConfigError(
+                f"{path}: unknown key {key}; {hint} Settings to try stand below `parameters`."
+            )
     listed = values.get("parameters")
     if not isinstance(listed, dict) or not listed:
         raise ConfigError(
@@ -98,9 +101,11 @@ def _full_name(path: Path, name: str) -> str:
     if full_name in settings:
         return full_name
     elsewhere = [setting for setting in settings if setting.rpartition(".")[2] == name]
-    of_model = list(ModelConfig.__dataclass_fields__)
+    of_model = [field.name for field in dataclasses.fields(ModelConfig)]
     nearest = elsewhere[0] if elsewhere else nearest_name(name, [*of_model, *settings])
-    hint = f"did you mean {nearest}?" if nearest else f"settings of the model: {of_model}."
+    hint = (
+        f"did you mean {nearest}?" if nearest else f"settings of the model: {', '.join(of_model)}."
+    )
     raise ConfigError(f"{path}: unknown setting {name}; {hint}")
 
 

@@ -22,7 +22,7 @@ def download_run(run_id: str, output_dir: Path) -> Path:
     """
     configure_mlflow()
     try:
-        open_store(tracking_uri())
+        open_store(tracking_uri()).get_run(run_id)
         output_dir.mkdir(parents=True, exist_ok=True)
         mlflow.artifacts.download_artifacts(run_id=run_id, dst_path=str(output_dir))
     except STORE_ERRORS as error:

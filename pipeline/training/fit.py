@@ -214,7 +214,8 @@ def refuse_frozen(network: keras.Model) -> None:
     if not network.trainable_weights:
         raise TrainingError(
             f"{network.name}: none of its {network.count_params()} weights is trainable, so "
-            "nothing would be learned. Set `layer.trainable = True` for the layers to train."
+            "nothing would be learned. Look at training.frozen, or set "
+            "`layer.trainable = True` for the layers to train."
         )
 
 

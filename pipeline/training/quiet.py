@@ -48,17 +48,19 @@ def _is_not_about_tracing(record: logging.LogRecord) -> bool:
 def _stderr_filtered() -> Iterator[None]:
     sys.stderr.flush()
     original = os.dup(2)
-    failed = True
+    shows_all = False
     with tempfile.TemporaryFile() as caught:
         os.dup2(caught.fileno(), 2)
         try:
             yield
-            failed = False
+        except Exception:
+            shows_all = True
+            raise
         finally:
             sys.stderr.flush()
             os.dup2(original, 2)
             os.close(original)
             caught.seek(0)
             for line in caught.read().decode(errors="replace").splitlines():
-                if failed or not _CHATTER.match(line):
+                if shows_all or not _CHATTER.match(line):
                     print(line, file=sys.stderr)  # noqa: T201

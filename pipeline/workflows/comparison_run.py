@@ -20,6 +20,8 @@ def compare_runs(run_a: Path, run_b: Path, *, split: str) -> Comparison:
     Raises:
         RunError: If a run has no predictions of the split, or they are of other clips.
     """
+    if run_a.resolve() == run_b.resolve():
+        raise RunError(f"{run_a}: is one run, given twice. Give two runs to compare.")
     name_a, name_b = run_a.resolve().name, run_b.resolve().name
     if name_a == name_b:
         name_a, name_b = str(run_a), str(run_b)

@@ -54,10 +54,17 @@ class Evaluation:
     """How many of the evaluated clips the model was trained on."""
     undelivered: str | None = None
     """Why MLflow does not have it; None where it does, or where the run is not tracked."""
+    outdated_report: Path | None = None
+    """The page of the run that tells of an earlier evaluation; None where there is none."""
 
 
 def evaluate_run(
-    run_dir: Path, data: DataConfig | None, *, split: str, by: tuple[str, ...] = ()
+    run_dir: Path,
+    data: DataConfig | None,
+    *,
+    split: str,
+    by: tuple[str, ...] = (),
+    output_dir: Path | None = None,
 ) -> Evaluation:
     """Evaluate the model of a run directory; write into it, and log to its MLflow run.
 
@@ -66,16 +73,25 @@ def evaluate_run(
         data: Features to evaluate on; those of the run unless given.
         split: `validation`, `test` or `all`.
         by: Columns of the clip table to report separately.
+        output_dir: Where `evaluation.json` and `predictions/` go instead; then neither the run
+            nor its MLflow run knows of it.
 
     Raises:
         PipelineError: If the run has no model yet, or the clips cannot be evaluated.
     """
     run = open_run_directory(run_dir)
     trained = load_trained_model(run)
+    if output_dir is not None:
+        into = RunDirectory(output_dir.absolute())
+        return _evaluate(trained, data, split=split, by=by, into=into)
     with run.locked():
         evaluation = _evaluate(trained, data, split=split, by=by, into=run)
         _journal_evaluation(run, Journal(run.journal_path), evaluation.report)
-        return dataclasses.replace(evaluation, undelivered=deliver_rest(run))
+        return dataclasses.replace(
+            evaluation,
+            undelivered=deliver_rest(run),
+            outdated_report=run.report_path if run.report_path.exists() else None,
+        )
 
 
 def evaluate_model(
@@ -158,6 +174,12 @@ def _evaluate(
     rows = _rows_of(features, trained, known, split)
     columns = values_by(features, rows, by or known_columns(features, trained.config.evaluation.by))
     scores = score(trained.network, load_baselines(trained.home.baselines_path), features, rows)
+    if into == trained.home and features.digest != trained.digest:
+        _logger.warning(
+            "%s: its evaluation and its predictions of the split %s are now those of %s, which it "
+            "was not trained on. Give --output_dir to keep them apart.",
+            *(into.path, split, features.sources[0].parent),
+        )
     report = _write(
         into,
         scores,

@@ -9,7 +9,7 @@ import pydantic
 from pipeline.config.extraction import ExtractionConfig
 from pipeline.core.errors import ExtractionError, ModelError
 from pipeline.data.encoder import CROPS_OPTIONS, VIDEOS_OPTION, recordings_options
-from pipeline.extraction.run import DEFAULT_WORKERS, extract_features
+from pipeline.extraction.run import DEFAULT_WORKERS, FAILURES_NAME, extract_features
 
 FEATURES_NAME: Final = "features"
 """The directory of the features within that which a user gives for them."""
@@ -85,8 +85,12 @@ def extract_as_trained(
             num_workers=recordings.num_workers or DEFAULT_WORKERS,
         )
     except ExtractionError as error:
-        # Here the directory of the features follows from another option.
-        raise ExtractionError(str(error).replace("--features_dir", "--work_dir")) from error
+        # Here the directory of the features follows from another option, or is gone in a moment.
+        message = str(error).replace("--features_dir", "--work_dir")
+        if recordings.work_dir is None:
+            lost = f"{work_dir / FEATURES_NAME / FAILURES_NAME} lists all of them."
+            message = message.replace(lost, "Give --work_dir to keep the list of all of them.")
+        raise ExtractionError(message) from error
     failures = (f"{clip.clip_id}: {clip.stage}: {clip.reason}" for clip in outcome.failed)
     return outcome.features_dir, tuple(failures)
 

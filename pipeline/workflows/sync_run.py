@@ -29,7 +29,8 @@ def sync_run(run_dir: Path) -> Link:
     link = read_link(run.tracking_path)
     if missing or link is None:
         raise IncompleteError(
-            f"{run.path}: MLflow does not have all of the run yet ({missing}). "
-            "Try again when it can be reached."
+            f"{run.path}: MLflow does not have all of the run yet ({missing}). Try again when "
+            f"{link.tracking_uri if link else 'it'} can be reached; if the store has moved, write "
+            f"where to as `tracking_uri` into {run.tracking_path}."
         )
     return link

@@ -348,3 +348,13 @@ def test_every_experiment_of_the_project_loads(repository):
 
 def _is_plain(value: Any) -> bool:
     return isinstance(value, bool | int | float | str)
+
+
+def test_a_value_that_was_given_beside_a_file_is_not_blamed_on_the_file(tmp_path):
+    path = tmp_path / "experiment.yaml"
+    path.write_text("name: mine\n")
+    with pytest.raises(ConfigError, match=r"^overrides: training\.num_epochs.*1\.5"):
+        load_config(path, {"training.num_epochs": "1.5"})
+    path.write_text("name: mine\ntraining: {num_epochs: 0}\n")
+    with pytest.raises(ConfigError, match=r"experiment\.yaml: training\.num_epochs.*0"):
+        load_config(path, {"seed": "3"})

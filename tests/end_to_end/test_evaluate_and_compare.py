@@ -69,6 +69,32 @@ def test_scores_are_reported_by_the_values_of_a_column(run_here, first, workspac
     assert sum(part["num_clips"] for part in parts.values()) == 48
 
 
+def test_an_evaluation_that_goes_elsewhere_leaves_the_run_as_it_is(
+    run_here, first, workspace, broken, tmp_path
+):
+    labels = np.load(broken / "labels.npy")
+    np.save(broken / "labels.npy", labels[::-1])
+    kept = ("evaluation.json", "predictions/validation.csv", "events.jsonl")
+    before = [(first / name).read_bytes() for name in kept]
+    options = ("evaluate", "--run_dir", first, "--features_dir", broken)
+    finished = run_here(*options, "--output_dir", tmp_path / "new", cwd=workspace)
+    assert (finished.status, finished.err) == (0, "")
+    assert [(first / name).read_bytes() for name in kept] == before
+    assert read_report(tmp_path / "new")["metrics"] != read_report(first)["metrics"]
+    assert len(pd.read_csv(tmp_path / "new" / "predictions" / "validation.csv")) == 48
+
+
+def test_an_evaluation_of_other_features_says_what_it_takes_the_place_of(
+    run_here, first, workspace, broken, caplog
+):
+    labels = np.load(broken / "labels.npy")
+    np.save(broken / "labels.npy", labels[::-1])
+    options = ("evaluate", "--run_dir", first, "--features_dir", broken)
+    assert run_here(*options, cwd=workspace).status == 0
+    assert "which it was not trained on. Give --output_dir to keep them apart." in caplog.text
+    assert run_here("evaluate", "--run_dir", first, cwd=workspace).status == 0  # as it was
+
+
 def test_a_model_that_mlflow_keeps_scores_the_same_and_its_run_has_the_scores(
     run_here, first, workspace, tmp_path, model_uri, client, run_id, monkeypatch
 ):

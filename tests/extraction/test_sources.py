@@ -42,8 +42,15 @@ def test_videos_are_found_in_folders_and_named_by_their_files(make):
 
 
 def test_videos_that_share_a_name_are_named_by_their_paths(make):
-    root = make("anna/1.mp4", "bert/1.mp4", "bert/2.mp4")
-    assert list(find_videos(root).by_id) == ["anna/1.mp4", "bert/1.mp4", "2.mp4"]
+    root = make("a/anna.1.mp4", "b/anna.1.mp4", "b/bert.2.mp4")
+    assert list(find_videos(root).by_id) == ["a/anna.1.mp4", "b/anna.1.mp4", "bert.2.mp4"]
+
+
+def test_where_a_name_without_a_source_is_there_twice_folders_are_the_groups_of_all(make):
+    root = make("anna/1.mp4", "anna/talk.mp4", "bert/1.mp4", "bert/carl.3.mp4", "2.mp4")
+    ids = list(find_videos(root).by_id)
+    assert ids == ["2.mp4", "anna/1.mp4", "anna/talk.mp4", "bert/1.mp4", "carl.3.mp4"]
+    assert [source_group(each) for each in ids] == ["2", "anna", "anna", "bert", "carl"]
 
 
 @pytest.mark.parametrize(

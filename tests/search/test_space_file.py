@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from pipeline.config.loading import load_config
+from pipeline.config.schema import ExperimentConfig
 from pipeline.core.errors import ConfigError
 from pipeline.search.space_file import load_space
 
@@ -133,3 +134,17 @@ def test_the_spaces_of_the_project_hold_the_configurations_they_are_for(reposito
         base = load_config(repository / "experiments" / experiment)
         loaded = load_space(repository / "experiments" / "search" / space, base)
         assert loaded.encode(loaded.defaults()) is not None
+
+
+def test_settings_without_the_key_above_them_are_told_where_they_belong(tmp_path):
+    path = tmp_path / "space.yaml"
+    path.write_text("fusion_dim: [16, 32]\n")
+    with pytest.raises(ConfigError, match=r"unknown key fusion_dim.*stand below `parameters`"):
+        load_space(path, ExperimentConfig())
+
+
+def test_what_is_offered_for_an_unknown_setting_are_settings(tmp_path):
+    path = tmp_path / "space.yaml"
+    path.write_text("parameters: {nope: [1]}\n")
+    with pytest.raises(ConfigError, match=r"settings of the model: fusion, .*linear_skip\.$"):
+        load_space(path, ExperimentConfig())

@@ -60,7 +60,7 @@ def test_runs_of_one_name_are_told_apart_by_their_paths(make_run):
 
 def test_a_run_is_not_compared_with_itself(make_run):
     run = make_run("one", 0.1)
-    with pytest.raises(RunError, match="both models are called"):
+    with pytest.raises(RunError, match="is one run, given twice"):
         compare_runs(run, run, split="validation")
 
 
