@@ -40,10 +40,17 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         write_json(arguments.output, comparison.to_json())
     runs = (arguments.run_a, arguments.run_b)
-    names = "-".join(run.resolve().name for run in runs)
-    figures_dir = arguments.figures_dir or Path("results") / names
+    figures_dir = arguments.figures_dir or Path("results") / _folder_name(*runs)
     gallery = draw_comparison(comparison, *runs, split=arguments.split, output_dir=figures_dir)
     print_comparison(comparison, gallery)
     if arguments.output is not None:
         print_line(f"comparison: {arguments.output}")
     return EXIT_INCOMPLETE if gallery.faults else EXIT_OK
+
+
+def _folder_name(run_a: Path, run_b: Path) -> str:
+    """Return the names of the runs, with those of their directories where they are alike."""
+    paths = (run_a.resolve(), run_b.resolve())
+    if paths[0].name == paths[1].name:
+        return "-".join(f"{path.parent.name}-{path.name}" for path in paths)
+    return "-".join(path.name for path in paths)

@@ -1,4 +1,4 @@
-"""What a model has to beat, and what a leak alone would buy.
+"""What a model has to beat, and what the plainest leak would buy.
 
 Shapes: N training clips, M evaluated clips, Ds and Dd static and dynamic widths,
 K traits, G groups.
