@@ -6,7 +6,6 @@ NO_TEST_MODULE = {
     "__main__": "one call; run by every test of tests/end_to_end",
     "cli": "tests/contracts/test_entry_points.py and tests/end_to_end/test_refusals.py",
     "commands/arguments": "wiring; tests/contracts/test_entry_points.py and tests/end_to_end",
-    "commands/compare": "wiring; run as a user does by tests/end_to_end",
     "commands/demo": "two paths; tests/end_to_end/test_demo.py and tests/search/test_space_file.py",
     "commands/evaluate": "wiring; run as a user does by tests/end_to_end",
     "commands/extract": "wiring; tests/end_to_end/test_extract.py",
