@@ -69,7 +69,8 @@ class Journal:
             return
         with self.path.open("rb+") as stream:
             content = stream.read()
-            stream.truncate(content.rfind(b"\n") + 1)
+            if not content.endswith(b"\n"):
+                stream.truncate(content.rfind(b"\n") + 1)
 
 
 def _write_whole(stream: io.FileIO, line: bytes) -> None:

@@ -130,7 +130,8 @@ class Coordinator:
             promised = standing.num_done + self.pool.num_busy + elsewhere
             if self.limits.num_trials is not None and promised >= self.limits.num_trials:
                 return
-            number = promised
+            # A lost attempt had a number too: the same one again would draw the same proposal.
+            number = promised + standing.num_lost
             # A trial that has ended and whose news is not read yet is counted twice above.
             while number in self._handed_out:
                 number += 1

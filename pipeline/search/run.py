@@ -113,7 +113,8 @@ def run_search(config: ExperimentConfig, space_path: Path, options: SearchOption
     held_out = np.concatenate([split.train, split.validation])
     refuse_unusable_columns(features, held_out, config.evaluation.by)
     name = options.study or f"{config.name}-{space.name}"
-    study_dir = (options.run_dir or RUNS_DIR / re.sub(r"[^\w.-]+", "-", name)).absolute()
+    folder = re.sub(r"[^\w.-]+", "-", name).lstrip(".") or "study"
+    study_dir = (options.run_dir or RUNS_DIR / folder).absolute()
     job = SearchJob(
         config=config,
         space=space,

@@ -46,7 +46,8 @@ def open_study(job: SearchJob, *, features_digest: str) -> optuna.Study:
         features_digest: Digest of the features that trials are trained on.
 
     Raises:
-        SearchError: If a study of this name has another space, other settings or features.
+        SearchError: If a study of this name has another space, other settings or features, or
+            the directory has trials of another study.
     """
     with creation_lock(job.storage_url, "study"):
         return _open(job, features_digest)
@@ -56,6 +57,8 @@ def _open(job: SearchJob, features_digest: str) -> optuna.Study:
     storage = job.open_storage()
     definition = {**_settings(job), "features": features_digest}
     space = job.space.to_json()
+    if job.study_name not in optuna.get_all_study_names(storage):
+        _refuse_trials_of_another(job)
     try:
         study = optuna.create_study(
             study_name=job.study_name, storage=storage, directions=job.directions
@@ -68,6 +71,15 @@ def _open(job: SearchJob, features_digest: str) -> optuna.Study:
         _refuse_foreign(job, study)
     _define(job, study, definition, space)
     return study
+
+
+def _refuse_trials_of_another(job: SearchJob) -> None:
+    """Refuse to make a study where there are trials: its own would be written over them."""
+    if any(job.run.trials_dir.glob("*")):
+        raise SearchError(
+            f"{job.study_dir}: holds trials of another study than {job.study_name!r}, or of one "
+            "whose storage is gone. Give another --run_dir, or the --study and --storage of these."
+        )
 
 
 def is_home(job: SearchJob, study: optuna.Study) -> bool:

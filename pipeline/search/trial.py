@@ -97,6 +97,7 @@ class TrialObjective:
             trial,
             monitor=f"val_{config.training.monitor}",
             num_epochs=config.training.num_epochs,
+            num_steps=self._job.space.most_epochs,
             num_parts=len(self._parts),
             is_reported=len(self._job.objectives) == 1,
         )

@@ -19,6 +19,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from pipeline.core.attention_record import ATTENTION_EVENT
 from pipeline.core.errors import RunError
 from pipeline.core.journal import EPOCH, FINISHED, RESUMED, Event
 from pipeline.core.run_directory import RunDirectory
@@ -101,6 +102,8 @@ class Mirror:
         created = self._client.create_run(
             experiment_id, run_name=link.run_name, tags={**resolve_tags(), **tags}
         )
+        if not created.info.run_id:  # a proxy that answers for a server with an empty page
+            raise StoreUnavailableError(f"{link.tracking_uri} does not answer as MLflow does")
         link = dataclasses.replace(link, run_id=created.info.run_id)
         write_link(self._run.tracking_path, link)
         return link
@@ -139,6 +142,8 @@ class Mirror:
                 points += vocabulary.epoch_metrics(event, step_stride=link.step_stride)
             elif event.kind in ("metrics", SYSTEM):
                 points += vocabulary.plain_metrics(event)
+            elif event.kind == ATTENTION_EVENT:
+                points += vocabulary.attention_metrics(event)
             elif event.kind in self._handlers:
                 self._send_points(link.run_id, points)
                 points = []

@@ -1,10 +1,11 @@
 """Deliver a run directory to MLflow after an outage or a kill."""
 
+import contextlib
 from pathlib import Path
 
 from pipeline.core.errors import IncompleteError, RunError
 from pipeline.core.journal import FINISHED, Journal
-from pipeline.core.run_directory import open_run_directory
+from pipeline.core.run_directory import RunDirectory, open_run_directory
 from pipeline.core.run_status import read_last_status
 from pipeline.tracking.link import Link, read_link
 from pipeline.tracking.mirror import deliver_rest
@@ -21,10 +22,11 @@ def sync_run(run_dir: Path) -> Link:
     if read_link(run.tracking_path) is None:
         raise RunError(f"{run.path}: the run was not tracked (tracking.enabled was false).")
     with run.locked():
-        for each in (run, *run.nested()):
-            if each.journal_path.exists() and read_last_status(each) is None:
-                journal = Journal(each.journal_path)
-                journal.append(FINISHED, status="KILLED", reason="the process died")
+        _end_journal(run)
+        for nested in run.nested():
+            # Workers of a search live on for a while after what started them was killed.
+            with contextlib.suppress(RunError), nested.locked():
+                _end_journal(nested)
         missing = deliver_rest(run)
     link = read_link(run.tracking_path)
     if missing or link is None:
@@ -34,3 +36,9 @@ def sync_run(run_dir: Path) -> Link:
             f"where to as `tracking_uri` into {run.tracking_path}."
         )
     return link
+
+
+def _end_journal(run: RunDirectory) -> None:
+    """Say that a run whose process is gone was killed; only for who holds its directory."""
+    if run.journal_path.exists() and read_last_status(run) is None:
+        Journal(run.journal_path).append(FINISHED, status="KILLED", reason="the process died")

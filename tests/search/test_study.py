@@ -91,3 +91,18 @@ def test_a_directory_that_has_moved_is_still_the_home_of_its_study(make_job, tmp
     moved = job.study_dir.rename(tmp_path / "moved")
     assert is_home(dataclasses.replace(job, study_dir=moved), study)
     assert place_of(study).startswith(f"{job.study_dir} on ")
+
+
+def test_a_study_is_not_made_over_the_trials_of_another(make_job):
+    job = make_job()
+    (job.run.trials_dir / "trial-0000").mkdir(parents=True)
+    with pytest.raises(SearchError, match=r"holds trials of another study than .*--run_dir"):
+        open_study(job, features_digest="1")
+    assert optuna.get_all_study_names(job.open_storage()) == []
+
+
+def test_a_study_that_is_there_goes_on_where_its_trials_are(make_job):
+    job = make_job()
+    open_study(job, features_digest="1")
+    (job.run.trials_dir / "trial-0000").mkdir(parents=True)
+    assert open_study(job, features_digest="1").study_name == job.study_name

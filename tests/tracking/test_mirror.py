@@ -1,6 +1,7 @@
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from mlflow import MlflowClient
@@ -306,3 +307,23 @@ def test_a_file_that_the_run_does_not_have_is_passed_over(run, journal, client):
     journal.append("artifacts", paths=["never_written.json"])
     Mirror(run).deliver()
     assert client.list_artifacts(read_link(run.tracking_path).run_id) == []
+
+
+def test_the_attention_of_each_head_is_a_chart(run, journal, client):
+    entropy = {"traits": [0.5, None], "block_1/static_to_dynamic": [0.25, 0.75]}
+    journal.append("attention", epoch=3, entropy=entropy)
+    journal.append(FINISHED, status="FINISHED")
+    assert deliver_rest(run) is None
+    assert mlflow_run(client, run).data.metrics == {
+        "attention_entropy/traits/head_1": 0.5,
+        "attention_entropy/block_1/static_to_dynamic/head_1": 0.25,
+        "attention_entropy/block_1/static_to_dynamic/head_2": 0.75,
+    }
+
+
+def test_what_answers_for_a_server_with_an_empty_page_has_taken_nothing(run, journal, monkeypatch):
+    journal.append("metrics", step=0, metrics={"value": 1.0})
+    created = SimpleNamespace(info=SimpleNamespace(run_id=""))
+    monkeypatch.setattr(MlflowClient, "create_run", lambda *_, **__: created)
+    assert "does not answer as MLflow does" in deliver_rest(run)
+    assert read_link(run.tracking_path).delivered == 0

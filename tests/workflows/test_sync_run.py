@@ -82,3 +82,15 @@ def test_a_run_that_a_process_is_writing_to_is_left_alone(make_dead_run):
     with run.locked(), pytest.raises(RunError, match="another process is writing"):
         sync_run(run.path)
     assert [event.kind for event in read_events(run.journal_path)] == ["metrics"]
+
+
+def test_a_nested_run_that_a_process_is_at_work_in_is_not_killed(make_dead_run, uri):
+    run = make_dead_run()
+    trial = make_dead_run("run/trials/trial-0000", parent_dir="../..")
+    with trial.locked():  # by the worker of a search whose leader was killed
+        sync_run(run.path)
+        assert [event.kind for event in read_events(trial.journal_path)] == ["metrics"]
+        assert arrived(uri, trial).info.status == "RUNNING"
+    assert arrived(uri, run).info.status == "KILLED"
+    sync_run(run.path)
+    assert arrived(uri, trial).info.status == "KILLED"
