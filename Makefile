@@ -24,7 +24,7 @@ ui: setup ## Show the runs in MLflow's web interface.
 	mlflow ui --backend-store-uri sqlite:///mlflow.db
 
 .PHONY: test
-test: $(VENV)/.development ## Run all tests.
+test: $(VENV)/.development ## Run the tests.
 	python -m pytest $(PARALLEL)
 
 .PHONY: unit
@@ -33,6 +33,10 @@ unit: $(VENV)/.development ## Run the quick tests, a minute and a half.
 
 # Which tests share a process, and in which order they come, is said in tests/conftest.py.
 PARALLEL := -n 2 --dist loadscope --no-loadscope-reorder
+
+.PHONY: clusters
+clusters: $(VENV)/.development ## Run the tests of odd Ray clusters, half a minute, which `make test` leaves out.
+	python -m pytest -m odd_cluster
 
 .PHONY: check
 check: $(VENV)/.development ## Check style, types and layers.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.config.loading import config_digest
+from pipeline.config.loading import config_digest, load_config, write_config
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.files import read_json
 from pipeline.core.journal import Journal
@@ -73,8 +73,10 @@ class Refitter:
         # Named by what it is trained with, too: a search that goes on with another way to
         # refit must not take up, or compare with, what was trained in the old one.
         run = RunDirectory(self._job.run.refits_dir / f"{name}-{config_digest(config)[:8]}")
-        if read_last_status(run) != "FINISHED":
-            named = with_run_name(config, f"{self._job.study_name}-{name}")
+        named = with_run_name(config, f"{self._job.study_name}-{name}")
+        if read_last_status(run) == "FINISHED":
+            _register_as(run, named)
+        else:
             train_nested(
                 run,
                 Experiment(config=named, features=self._features, split=split),
@@ -83,6 +85,19 @@ class Refitter:
                 tags={"kind": "refit", "study": self._job.study_name, "role": name},
             )
         return run
+
+
+def _register_as(run: RunDirectory, config: ExperimentConfig) -> None:
+    """Register the model of a finished run as a later call wants it to be."""
+    wanted, found = config.tracking, load_config(run.config_path).tracking
+    if not wanted.package_model or wanted == found:
+        return
+    with run.locked():
+        write_config(run.config_path, config)
+        Journal(run.journal_path).append(
+            "model", registered_model=wanted.registered_model, alias=wanted.alias
+        )
+        deliver_rest(run)
 
 
 def _is_judged(run: RunDirectory) -> bool:

@@ -89,6 +89,7 @@ def test_an_actor_that_cannot_be_set_up_says_why(tmp_path):
         run(tmp_path, "good-1", actor_class=Unready)
 
 
+@pytest.mark.odd_cluster
 def test_clips_do_not_wait_for_an_actor_without_a_processor(tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.extraction.ray_engine._SETUP_SECONDS", 30.0)
     names = [f"slow-{number}" for number in range(4)]
@@ -96,6 +97,7 @@ def test_clips_do_not_wait_for_an_actor_without_a_processor(tmp_path, monkeypatc
     assert [results[name].stage for name in names] == [""] * 4
 
 
+@pytest.mark.odd_cluster
 def test_a_cluster_without_a_free_processor_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.extraction.ray_engine._SETUP_SECONDS", 3.0)
     holders = [ray.remote(num_cpus=1)(OddActor).remote(None) for _ in range(2)]

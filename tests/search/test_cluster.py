@@ -88,6 +88,7 @@ def test_two_actors_lose_no_trial_and_run_none_twice(job):
 
 
 @pytest.mark.slow
+@pytest.mark.odd_cluster
 def test_a_cluster_with_room_for_one_actor_runs_all_trials(job, join_cluster, caplog):
     join_cluster(num_cpus=1)
     standing, trials, _ = search(job, 3, functools.partial(start_quick_worker, job))
@@ -97,6 +98,7 @@ def test_a_cluster_with_room_for_one_actor_runs_all_trials(job, join_cluster, ca
 
 
 @pytest.mark.slow
+@pytest.mark.odd_cluster
 def test_a_cluster_of_too_small_nodes_is_refused(job, join_cluster):
     join_cluster(num_cpus=1)
     with pytest.raises(SearchError, match=r"has the 2 cores .* \(cores of its nodes: 1\)"):
@@ -104,6 +106,7 @@ def test_a_cluster_of_too_small_nodes_is_refused(job, join_cluster):
 
 
 @pytest.mark.slow
+@pytest.mark.odd_cluster
 def test_two_workers_share_the_only_gpu(job, join_cluster, monkeypatch, caplog):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)  # it would name Ray's GPUs
     join_cluster(num_cpus=2, num_gpus=1)
