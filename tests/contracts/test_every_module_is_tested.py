@@ -26,7 +26,6 @@ NO_TEST_MODULE = {
     "search/conclusion": "tests/end_to_end/test_search.py",
     "search/latency": "tests/search/test_trial.py",
     "search/pool": "a protocol; tests/search/test_processes.py and test_cluster.py",
-    "search/refit": "tests/end_to_end/test_search.py",
     "search/run": "tests/end_to_end/test_search.py",
     "search/trial_directory": "tests/search/test_trial.py and test_records.py",
     "tracking/artifacts": "tests/end_to_end/test_visualize.py fetches from a store",
