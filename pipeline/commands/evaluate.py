@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output_dir",
         type=optional_path,
         default=None,
-        help="write here, and leave the run and MLflow as they are; a run keeps its evaluation "
-        f"itself unless this is given (default with --model_uri: {_MODEL_OUTPUT_DIR})",
+        help="where files go; with --run_dir, the run and MLflow are left as they are (default: "
+        f"the run; with --model_uri {_MODEL_OUTPUT_DIR})",
     )
 
 

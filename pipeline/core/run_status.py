@@ -1,6 +1,9 @@
 """How a run ended, as its journal says."""
 
-from pipeline.core.journal import FINISHED, RESUMED, read_events
+import contextlib
+
+from pipeline.core.errors import RunError
+from pipeline.core.journal import FINISHED, RESUMED, Journal, read_events
 from pipeline.core.run_directory import RunDirectory
 
 
@@ -13,3 +16,19 @@ def read_last_status(run: RunDirectory) -> str | None:
         elif event.kind == RESUMED:
             status = None
     return status
+
+
+def note_killed(run: RunDirectory, *, reason: str) -> None:
+    """Say that a run whose process is gone was killed, unless it has ended.
+
+    Only for who holds its directory.
+    """
+    if run.journal_path.exists() and read_last_status(run) is None:
+        Journal(run.journal_path).append(FINISHED, status="KILLED", reason=reason)
+
+
+def note_killed_unless_at_work(run: RunDirectory, *, reason: str) -> None:
+    """The same for any run: one that a process is at work in will say itself how it ended."""
+    if run.journal_path.exists():
+        with contextlib.suppress(RunError), run.locked():
+            note_killed(run, reason=reason)

@@ -204,4 +204,4 @@ class _SideBySide:
         return self.static.shape[0], self.static.shape[1] + self.dynamic.shape[1]
 
     def __getitem__(self, part: slice) -> FloatArray:
-        return np.hstack([self.static[part], self.dynamic[part]]).astype(np.float64)
+        return np.hstack([self.static[part], self.dynamic[part]])

@@ -89,7 +89,7 @@ def fit_ridge(features: Rows, labels: FloatArray, groups: IntArray, *, seed: int
     mean_label = labels.mean(axis=0)
     folds = _fold_numbers(groups, seed=seed)
     read, axes = _few_axes(features, standardised)
-    sums = [_Sums.zero(len(axes), labels.shape[1]) for _ in range(max(folds) + 1)]
+    sums = [_Sums.zero(len(axes), labels.shape[1]) for _ in range(folds.max() + 1)]
     for part in _parts(features):
         values, scores = read(part), labels[part] - mean_label
         for number, fold in enumerate(sums):

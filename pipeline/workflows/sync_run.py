@@ -1,14 +1,14 @@
 """Deliver a run directory to MLflow after an outage or a kill."""
 
-import contextlib
 from pathlib import Path
 
 from pipeline.core.errors import IncompleteError, RunError
-from pipeline.core.journal import FINISHED, Journal
-from pipeline.core.run_directory import RunDirectory, open_run_directory
-from pipeline.core.run_status import read_last_status
+from pipeline.core.run_directory import open_run_directory
+from pipeline.core.run_status import note_killed, note_killed_unless_at_work
 from pipeline.tracking.link import Link, read_link
 from pipeline.tracking.mirror import deliver_rest
+
+_REASON = "the process died"
 
 
 def sync_run(run_dir: Path) -> Link:
@@ -22,11 +22,10 @@ def sync_run(run_dir: Path) -> Link:
     if read_link(run.tracking_path) is None:
         raise RunError(f"{run.path}: the run was not tracked (tracking.enabled was false).")
     with run.locked():
-        _end_journal(run)
+        note_killed(run, reason=_REASON)
         for nested in run.nested():
             # Workers of a search live on for a while after what started them was killed.
-            with contextlib.suppress(RunError), nested.locked():
-                _end_journal(nested)
+            note_killed_unless_at_work(nested, reason=_REASON)
         missing = deliver_rest(run)
     link = read_link(run.tracking_path)
     if missing or link is None:
@@ -36,9 +35,3 @@ def sync_run(run_dir: Path) -> Link:
             f"where to as `tracking_uri` into {run.tracking_path}."
         )
     return link
-
-
-def _end_journal(run: RunDirectory) -> None:
-    """Say that a run whose process is gone was killed; only for who holds its directory."""
-    if run.journal_path.exists() and read_last_status(run) is None:
-        Journal(run.journal_path).append(FINISHED, status="KILLED", reason="the process died")
