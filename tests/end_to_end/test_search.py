@@ -8,6 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import mlflow
 import optuna
 import pytest
 from mlflow import MlflowClient
@@ -133,6 +134,7 @@ def night(tmp_path_factory, features_dir, start):
     directory = tmp_path_factory.mktemp("night")
     home = tmp_path_factory.mktemp("server")
     open_store(f"sqlite:///{home / 'mlflow.db'}")
+    mlflow.set_tracking_uri(None)  # it is the store of the server, and of no later test
     night = Night(directory, features_dir, start, Server(home))
     night.server.start()
     try:

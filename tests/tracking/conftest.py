@@ -31,6 +31,7 @@ def own_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
         monkeypatch.delenv(name)
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"):
         monkeypatch.delenv(name, raising=False)
+    mlflow.set_tracking_uri(None)
     configure_mlflow()
     yield
     mlflow.set_tracking_uri(None)
