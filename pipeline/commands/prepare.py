@@ -8,7 +8,8 @@ from pipeline.core.errors import EXIT_OK, ConfigError
 TAKES_OVERRIDES = False
 EPILOG = (
     "Annotations are ChaLearn First Impressions pickles, read without running what they hold, "
-    "or CSV files with clip_id and the five traits; several are separated by commas."
+    "or CSV files with clip_id and the five traits; several are separated by commas. "
+    "First Impressions scores emotional stability as neuroticism; features.json records it."
 )
 
 _REQUIRED = ("annotations", "static_features", "dynamic_features", "clips", "features_dir")
@@ -39,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     if missing:
         raise ConfigError(f"prepare needs {', '.join(missing)}. See `prepare --help`.")
     from pipeline.commands.tables import print_line
+    from pipeline.core.traits import directions
     from pipeline.data.join import prepare_feature_set
 
     summary = prepare_feature_set(
@@ -54,4 +56,6 @@ def run(arguments: argparse.Namespace) -> int:
         f"{len(summary.unlabelled)} clips without annotation left out, "
         f"{summary.unused_annotations} annotations without features."
     )
+    for direction in directions(summary.traits):
+        print_line(f"note: {direction}")
     return EXIT_OK

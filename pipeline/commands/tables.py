@@ -8,7 +8,7 @@ import rich.box
 import rich.console
 import rich.table
 
-from pipeline.core.traits import TRAITS
+from pipeline.core.traits import TRAITS, directions
 from pipeline.evaluation.comparison import Comparison
 from pipeline.evaluation.intervals import Interval
 from pipeline.evaluation.report import EvaluationReport
@@ -195,6 +195,8 @@ def print_extraction(outcome: "ExtractionOutcome") -> None:
         f"{outcome.num_skipped} from before), {outcome.num_failed} failed, "
         f"{len(outcome.warnings)} with a warning"
     )
+    for direction in directions(outcome.traits):
+        print_line(f"note: {direction}")
     if outcome.failed:
         print_line(f"failures: {outcome.failures_path}")
     if outcome.contact_sheet_path is not None:

@@ -22,6 +22,8 @@ def normalize_identifier(text: str) -> str:
     Composes accents (NFC), replaces every kind of white space by a plain space, and drops
     outer white space and invisible characters. A name without such characters stays as it is.
     """
+    if text.isascii() and text.isprintable():  # as nearly all are
+        return text.strip()
     spaced = "".join(" " if character.isspace() else character for character in text)
     visible = "".join(each for each in spaced if unicodedata.category(each) not in _INVISIBLE)
     return unicodedata.normalize("NFC", visible).strip()

@@ -48,8 +48,7 @@ def read_csv_table(
     first_line = rows.pop(0)
     found = [normalize_identifier(name) for name in first_line]
     header = [(other_names or {}).get(name, name) for name in found]
-    missing = [name for name in columns if name not in header]
-    if missing:
+    if not set(columns) <= set(header):
         _check_separator(path, first_line, error)
     for index, row in enumerate(rows):
         if len(row) != len(header):
@@ -60,16 +59,28 @@ def read_csv_table(
     if len(set(header)) < len(header):
         twice = next(name for name in header if header.count(name) > 1)
         raise error(f"{path}: has the column {twice!r} twice. Rename or drop one of them.")
+    check_columns(path, header, columns, error)
+    table = pd.DataFrame(rows, columns=header, dtype=str)
+    for name in table.columns.intersection(list(IDENTIFIER_COLUMNS)):
+        table[name] = table[name].map(normalize_identifier)
+    return table
+
+
+def check_columns(
+    path: Path, found: Sequence[str], columns: Sequence[str], error: type[PipelineError]
+) -> None:
+    """Raise `error` if a table lacks one of `columns`; the message names the nearest column.
+
+    Raises:
+        PipelineError: An `error`.
+    """
+    missing = [name for name in columns if name not in found]
     if missing:
         raise error(
             f"{path}: has no column {' or '.join(missing)}; found {', '.join(found)}."
             f"{nearest_names(missing, found)} Name the columns in the first line of the file, "
             f"separated by commas."
         )
-    table = pd.DataFrame(rows, columns=header, dtype=str)
-    for name in table.columns.intersection(list(IDENTIFIER_COLUMNS)):
-        table[name] = table[name].map(normalize_identifier)
-    return table
 
 
 def _check_separator(path: Path, fields: Sequence[str], error: type[PipelineError]) -> None:
