@@ -41,7 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"prepare needs {', '.join(missing)}. See `prepare --help`.")
     from pipeline.commands.tables import print_line
     from pipeline.core.traits import directions
+    from pipeline.data.feature_set import load_feature_set
     from pipeline.data.join import prepare_feature_set
+    from pipeline.workflows.features import warn_of_features
 
     summary = prepare_feature_set(
         annotations_paths=annotation_paths(arguments),
@@ -58,4 +60,5 @@ def run(arguments: argparse.Namespace) -> int:
     )
     for direction in directions(summary.traits):
         print_line(f"note: {direction}")
+    warn_of_features(load_feature_set(arguments.features_dir))
     return EXIT_OK

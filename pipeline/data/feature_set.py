@@ -21,6 +21,7 @@ from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import FeatureSetError
 from pipeline.core.traits import TRAITS, TraitLabel
 from pipeline.data.clip_table import number_clips
+from pipeline.data.data_warnings import DataWarning, find_data_warnings
 from pipeline.data.open_files import make_room_for
 from pipeline.data.shard import (
     DYNAMIC_NAME,
@@ -93,6 +94,11 @@ class FeatureSet:
     def traits(self) -> tuple[TraitLabel, ...]:
         """How each trait is scored, in the order of the labels; empty if nothing says it."""
         return trait_labels(self.metadata)
+
+    @cached_property
+    def warnings(self) -> tuple[DataWarning, ...]:
+        """Signs that features or names are ruined; the first use reads every feature."""
+        return find_data_warnings((self.static, self.dynamic), self.clips)
 
     def require_labels(self) -> FloatArray:
         """Return the labels, shape (N, 5).

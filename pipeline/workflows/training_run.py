@@ -33,7 +33,12 @@ from pipeline.training.keras_settings import refuse_other_settings
 from pipeline.training.records import epoch_records
 from pipeline.workflows.columns import refuse_unusable_columns
 from pipeline.workflows.cross_validation import cross_validate, split_into_folds
-from pipeline.workflows.features import open_features, trainable_labels, with_absolute_paths
+from pipeline.workflows.features import (
+    open_features,
+    trainable_labels,
+    warn_of_features,
+    with_absolute_paths,
+)
 from pipeline.workflows.scoring import refuse_other_shapes
 from pipeline.workflows.single_run import (
     Experiment,
@@ -92,6 +97,7 @@ def run_training(
     config = with_absolute_paths(config)
     features = features or open_features(config.data)
     trainable_labels(features)
+    warn_of_features(features)
     experiment = Experiment(config=config, features=features, split=_split(config, features))
     held_out = experiment.split.validation
     if config.training.num_folds:
@@ -149,6 +155,7 @@ def build_for(config: ExperimentConfig, features: FeatureSet) -> keras.Model:
             num_steps=stream.num_steps,
             masked=stream.has_mask,
             picture=stream.picture,
+            source=str(stream.parts[0].path),
         )
         for stream in (features.static, features.dynamic)
     )
