@@ -42,6 +42,21 @@ def nearest_identifier(identifier: str, candidates: Iterable[str]) -> str | None
     return next(iter(difflib.get_close_matches(identifier, known[:_MAX_COMPARED], n=1)), None)
 
 
+def look_alikes(identifiers: Iterable[str], others: Iterable[str]) -> dict[str, str]:
+    """Return each name that is not among the others, but only case, folder or number spelling off.
+
+    Returns:
+        Name -> the other name that it looks like.
+    """
+    known = set(others)
+    by_key = {_loose_key(other): other for other in known}
+    return {
+        identifier: by_key[key]
+        for identifier in identifiers
+        if identifier not in known and (key := _loose_key(identifier)) in by_key
+    }
+
+
 def nearly_equal_identifiers(identifiers: Iterable[str]) -> list[tuple[str, ...]]:
     """Return sets of different names that are probably one name, each set sorted.
 

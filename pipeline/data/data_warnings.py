@@ -68,9 +68,9 @@ def find_data_warnings(streams: Sequence[Stream], clips: pd.DataFrame) -> tuple[
 
 def _near_names(clips: pd.DataFrame) -> Iterator[DataWarning]:
     consequences = {
-        "group": "If each set is one person or video, clips of it may be on both sides of the "
-        "split, and the scores are too good.",
-        "clip_id": "If each set is one clip, the model may be trained and scored on it.",
+        "group": "If they name one person or video, its clips may be on both sides of the split, "
+        "and the scores are too good.",
+        "clip_id": "If they name one clip, the model may be trained and scored on it.",
     }
     names = {column: set(clips[column]) for column in consequences}
     if names["group"] == names["clip_id"]:
@@ -80,9 +80,9 @@ def _near_names(clips: pd.DataFrame) -> Iterator[DataWarning]:
         if sets:
             shown = "; ".join(", ".join(map(repr, similar)) for similar in sorted(sets)[:3])
             yield DataWarning(
-                title=f"{len(sets)} sets of values of {column} are nearly the same",
-                detail=f"{shown}{'; ...' if len(sets) > 3 else ''}. {consequences[column]} Spell "
-                "them alike in clips.csv.",
+                title=f"Some values of {column} are nearly the same",
+                detail=f"{shown}{f'; and {len(sets) - 3} more' if len(sets) > 3 else ''}. "
+                f"{consequences[column]} Spell them alike in clips.csv.",
             )
 
 

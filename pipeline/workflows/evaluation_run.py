@@ -13,10 +13,12 @@ from pipeline.config.schema import DataConfig, ExperimentConfig
 from pipeline.core.arrays import IntArray
 from pipeline.core.calibration import write_calibration
 from pipeline.core.errors import SplitError
+from pipeline.core.identifiers import look_alikes
 from pipeline.core.journal import Journal
 from pipeline.core.run_directory import RunDirectory, open_run_directory
 from pipeline.data.encoder import refuse_other_encoder
 from pipeline.data.feature_set import FeatureSet
+from pipeline.data.join import clip_stem
 from pipeline.data.splits import names_on_side
 from pipeline.evaluation.baselines import load_baselines
 from pipeline.evaluation.coverage import Coverage
@@ -263,6 +265,7 @@ def _recognised(trained: TrainedModel, features: FeatureSet) -> pd.DataFrame:
     Clips without a table are numbered, and the numbers of another set are of other clips.
     """
     if features.has_groups or features.digest == trained.digest:
+        _warn_of_look_alikes(trained, features)
         return trained.split
     _logger.warning(
         "%s: has no table of clips, so nobody can tell which of them the model was trained on; "
@@ -270,6 +273,22 @@ def _recognised(trained: TrainedModel, features: FeatureSet) -> pd.DataFrame:
         features.sources[0].parent,
     )
     return trained.split.iloc[:0]
+
+
+def _warn_of_look_alikes(trained: TrainedModel, features: FeatureSet) -> None:
+    ids = set(trained.split["clip_id"])
+    known = {clip_stem(clip_id): clip_id for clip_id in ids}
+    unknown = [clip_id for clip_id in features.clip_ids.tolist() if clip_id not in ids]
+    given = {clip_stem(clip_id): clip_id for clip_id in unknown}
+    same_stem = {stem: stem for stem in given if stem in known}
+    similar = {**same_stem, **look_alikes(given, known)}
+    if similar:
+        stem, other = next(iter(similar.items()))
+        _logger.warning(
+            "%s: %d clips are not among those of the run, but their ids nearly are (the first is "
+            "%r, and the run has %r). They count as new. Spell the ids as the run does.",
+            *(features.sources[0].parent, len(similar), given[stem], known[other]),
+        )
 
 
 def _rows_of(

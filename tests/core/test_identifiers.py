@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.identifiers import (
+    look_alikes,
     nearest_identifier,
     nearest_names,
     nearly_equal_identifiers,
@@ -80,3 +81,8 @@ def test_the_nearest_name_is_found(name, nearest):
 def test_near_names_are_told_in_one_sentence():
     assert nearest_names(["group", "split"], ["Group", "age"]) == " Did you mean 'Group' for group?"
     assert nearest_names(["group"], ["age"]) == ""
+
+
+def test_names_that_are_not_among_the_others_but_nearly_are_found():
+    others = ["a", "b", "1"]
+    assert look_alikes(["A", "x/b", "1.0", "a", "c"], others) == {"A": "a", "x/b": "b", "1.0": "1"}

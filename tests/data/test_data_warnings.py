@@ -179,4 +179,4 @@ def test_clips_that_are_nearly_the_same_are_warned_of_by_name(values):
     names = [f"c{row}.mp4" for row in range(N)]
     names[1] = "C0.mp4"
     warning = only_warning(values, names=names, groups=[f"g{row}" for row in range(N)])
-    assert "'C0.mp4', 'c0.mp4'. If each set is one clip" in warning
+    assert "'C0.mp4', 'c0.mp4'. If they name one clip" in warning

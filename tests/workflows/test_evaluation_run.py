@@ -62,6 +62,36 @@ def test_the_clip_table_says_which_new_clips_are_the_test(run_dir, other_set):
     assert evaluate(run_dir, data, split="test").report.num_clips == 25
 
 
+@pytest.mark.parametrize(
+    "odd", ["{} ", "\u00a0{}", "{}\u200b"], ids=["blank", "nbsp", "zero width"]
+)
+def test_clips_whose_ids_differ_invisibly_are_those_of_the_run(run_dir, odd):
+    """Earlier versions wrote ids as they had read them."""
+    before = evaluate(run_dir, None, split="validation").report
+    table = pd.read_csv(run_dir / "split.csv")
+    for column in ("clip_id", "group"):
+        table[column] = table[column].map(odd.format)
+    table.to_csv(run_dir / "split.csv", index=False)
+    after = evaluate(run_dir, None, split="validation").report
+    assert after.metrics == before.metrics
+    assert after.group_overlap == before.group_overlap
+
+
+@pytest.mark.parametrize("odd", ["{}.MP4", "videos/{}"])
+def test_clips_whose_ids_are_nearly_those_of_the_run_are_warned_of(
+    run_dir, small_features, own_directory, make_config, odd, caplog
+):
+    path = shutil.copytree(small_features, own_directory / "near")
+    table = pd.read_csv(path / "clips.csv")
+    name = table["clip_id"][0]
+    table["clip_id"] = table["clip_id"].map(odd.format)
+    table.to_csv(path / "clips.csv", index=False)
+    evaluate(run_dir, make_config(data__features_dir=str(path)).data, split="all")
+    (warning,) = [text for text in caplog.messages if "nearly" in text]
+    assert f"the first is {odd.format(name)!r}, and the run has {name!r}" in warning
+    assert "60 clips" in warning
+
+
 def test_clips_of_no_split_are_refused(run_dir, other_set):
     _, data = other_set
     with pytest.raises(SplitError, match="no clip belongs to the split validation"):
