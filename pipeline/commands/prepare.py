@@ -39,8 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     missing = [f"--{name}" for name in _REQUIRED if not getattr(arguments, name)]
     if missing:
         raise ConfigError(f"prepare needs {', '.join(missing)}. See `prepare --help`.")
-    from pipeline.commands.tables import print_line
-    from pipeline.core.traits import directions
+    from pipeline.commands.tables import print_directions, print_line
     from pipeline.data.feature_set import load_feature_set
     from pipeline.data.join import prepare_feature_set
     from pipeline.workflows.features import warn_of_features
@@ -58,7 +57,6 @@ def run(arguments: argparse.Namespace) -> int:
         f"{len(summary.unlabelled)} clips without annotation left out, "
         f"{summary.unused_annotations} annotations without features."
     )
-    for direction in directions(summary.traits):
-        print_line(f"note: {direction}")
+    print_directions(summary.traits)
     warn_of_features(load_feature_set(arguments.features_dir))
     return EXIT_OK

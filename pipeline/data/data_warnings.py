@@ -201,8 +201,8 @@ def _far_cells(stream: Stream, scan: _StreamScan, clips: pd.DataFrame) -> Iterat
 def _sample(stream: Stream) -> FloatArray:
     """Return valid steps of some clips, spread evenly over the set, shape (M, D)."""
     num_clips = stream.shape[0]
-    rows = np.unique(np.linspace(0, num_clips - 1, min(num_clips, _SAMPLED_CLIPS)).astype(np.intp))
-    rows, values = next(stream.chunks(rows))
+    spread = np.linspace(0, num_clips - 1, min(num_clips, _SAMPLED_CLIPS)).astype(np.intp)
+    rows, values = next(stream.chunks(spread))  # a chunk is enough
     if stream.has_mask:
         values = values[stream.read_mask(rows)]
     return values.reshape(-1, stream.width)

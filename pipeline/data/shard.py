@@ -280,7 +280,7 @@ def _read_metadata(path: Path, paths: ShardPaths) -> dict[str, Any]:
         described
     ):
         return {}  # of the set in whose directory these files happen to lie
-    _check_traits(path, metadata)
+    check_traits(path, metadata)
     if paths.labels is not None and paths.labels.parent.resolve() != path.parent.resolve():
         metadata.pop("traits", None)  # it describes the labels beside it, and others are given
     return metadata
@@ -291,9 +291,18 @@ def trait_labels(metadata: Mapping[str, Any]) -> tuple[TraitLabel, ...]:
     return pydantic.TypeAdapter(tuple[TraitLabel, ...]).validate_python(metadata.get("traits", ()))
 
 
-def _check_traits(path: Path, metadata: Mapping[str, Any]) -> None:
+def check_traits(path: Path, metadata: Mapping[str, Any]) -> tuple[TraitLabel, ...]:
+    """Return how each trait is scored by the entry `traits` of a file.
+
+    Args:
+        path: The `features.json` of a set or the `data.json` of a run.
+        metadata: Its content.
+
+    Raises:
+        FeatureSetError: If the entry cannot be used, or names other traits.
+    """
     try:
-        names = tuple(trait.name for trait in trait_labels(metadata))
+        traits = trait_labels(metadata)
     except pydantic.ValidationError as error:
         fault = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in ("traits", *fault["loc"]))
@@ -301,8 +310,10 @@ def _check_traits(path: Path, metadata: Mapping[str, Any]) -> None:
             f"{path}: {place} cannot be used ({fault['msg']}). Write one entry per trait, "
             '{"name": ..., "is_reversed": true or false, "note": ...}, or drop `traits`.'
         ) from error
+    names = tuple(trait.name for trait in traits)
     if names not in ((), TRAITS):
         raise FeatureSetError(
             f"{path}: `traits` names {', '.join(names)}, expected {', '.join(TRAITS)} in this "
             "order, as labels.npy has its columns. Correct the names, or drop `traits`."
         )
+    return traits

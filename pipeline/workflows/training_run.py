@@ -20,6 +20,7 @@ from pipeline.core.run_directory import (
     open_run_directory,
 )
 from pipeline.core.run_status import read_last_status
+from pipeline.core.traits import TraitLabel
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split, read_split, split_feature_set, write_split
 from pipeline.evaluation.report import EvaluationReport, read_report
@@ -66,6 +67,8 @@ class TrainingRun:
     """Which layers learned."""
     undelivered: str | None
     """Why MLflow does not have all of it; None where it does, or where it is not tracked."""
+    traits: tuple[TraitLabel, ...]
+    """How the data score each trait; empty if they do not say it."""
 
 
 def run_training(
@@ -180,6 +183,7 @@ def _train(
         group_overlap=experiment.group_overlap,
         layers=layer_states(network),
         undelivered=deliver_rest(run),
+        traits=experiment.features.traits,
     )
 
 
@@ -203,6 +207,7 @@ def _finished(run: RunDirectory, experiment: Experiment, output: Path | None) ->
         group_overlap=experiment.group_overlap,
         layers=layer_states(network),
         undelivered=deliver_rest(run),
+        traits=experiment.features.traits,
     )
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import shutil
 
 import numpy as np
@@ -5,6 +6,8 @@ import pandas as pd
 import pytest
 
 from pipeline.core.errors import FeatureSetError, RunError, SplitError
+from pipeline.core.files import read_json, write_json
+from pipeline.core.traits import FIRST_IMPRESSIONS
 
 pytestmark = pytest.mark.slow
 
@@ -163,3 +166,34 @@ def test_a_column_that_is_asked_for_and_is_not_there_is_refused_before_anything_
         evaluate(run_dir, None, split="all", by=("age",))
     assert (run_dir / "evaluation.json").read_bytes() == before
     assert not (run_dir / "predictions" / "all.csv").exists()
+
+
+def with_direction(path, *, is_reversed):
+    traits = [dataclasses.asdict(trait) for trait in FIRST_IMPRESSIONS]
+    traits[4]["is_reversed"] = is_reversed
+    metadata = read_json(path) if path.exists() else {}
+    write_json(path, {**metadata, "traits": traits})
+
+
+def test_labels_of_the_other_direction_are_refused(run_dir, other_set):
+    path, data = other_set
+    with_direction(run_dir / "data.json", is_reversed=True)
+    with_direction(path / "features.json", is_reversed=False)
+    with pytest.raises(FeatureSetError, match="scores neuroticism in the other direction"):
+        evaluate(run_dir, data, split="all")
+
+
+def test_labels_of_an_unknown_direction_are_warned_of(run_dir, other_set, caplog):
+    path, data = other_set
+    with_direction(run_dir / "data.json", is_reversed=True)
+    evaluation = evaluate(run_dir, data, split="all")
+    assert f"{path}: does not say in which direction neuroticism is scored" in caplog.text
+    assert evaluation.traits == FIRST_IMPRESSIONS
+
+
+def test_labels_of_the_same_direction_are_taken_without_a_word(run_dir, other_set, caplog):
+    path, data = other_set
+    with_direction(run_dir / "data.json", is_reversed=True)
+    with_direction(path / "features.json", is_reversed=True)
+    evaluate(run_dir, data, split="all")
+    assert "neuroticism" not in caplog.text
