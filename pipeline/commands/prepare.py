@@ -8,7 +8,8 @@ from pipeline.core.errors import EXIT_OK, ConfigError
 TAKES_OVERRIDES = False
 EPILOG = (
     "Annotations are ChaLearn First Impressions pickles, read without running what they hold, "
-    "or CSV files with clip_id and the five traits; several are separated by commas."
+    "or CSV files with clip_id and the five traits; several are separated by commas. "
+    "First Impressions scores emotional stability as neuroticism; features.json records it."
 )
 
 _REQUIRED = ("annotations", "static_features", "dynamic_features", "clips", "features_dir")
@@ -38,8 +39,10 @@ def run(arguments: argparse.Namespace) -> int:
     missing = [f"--{name}" for name in _REQUIRED if not getattr(arguments, name)]
     if missing:
         raise ConfigError(f"prepare needs {', '.join(missing)}. See `prepare --help`.")
-    from pipeline.commands.tables import print_line
+    from pipeline.commands.tables import print_directions, print_line
+    from pipeline.data.feature_set import load_feature_set
     from pipeline.data.join import prepare_feature_set
+    from pipeline.workflows.features import warn_of_features
 
     summary = prepare_feature_set(
         annotations_paths=annotation_paths(arguments),
@@ -54,4 +57,6 @@ def run(arguments: argparse.Namespace) -> int:
         f"{len(summary.unlabelled)} clips without annotation left out, "
         f"{summary.unused_annotations} annotations without features."
     )
+    print_directions(summary.traits)
+    warn_of_features(load_feature_set(arguments.features_dir))
     return EXIT_OK

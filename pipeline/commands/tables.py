@@ -8,7 +8,7 @@ import rich.box
 import rich.console
 import rich.table
 
-from pipeline.core.traits import TRAITS
+from pipeline.core.traits import TRAITS, TraitLabel, directions
 from pipeline.evaluation.comparison import Comparison
 from pipeline.evaluation.intervals import Interval
 from pipeline.evaluation.report import EvaluationReport
@@ -36,6 +36,12 @@ def print_line(text: str) -> None:
     _console().print(text, soft_wrap=True, highlight=False, markup=False)
 
 
+def print_directions(traits: Sequence[TraitLabel]) -> None:
+    """Print which traits are scored in reverse."""
+    for direction in directions(traits):
+        print_line(f"note: {direction}")
+
+
 def print_training(finished: "TrainingRun", output: Path | None = None) -> None:
     """Print what a training came to, and where its model is, `output` included."""
     for pair, overlap in finished.group_overlap.items():
@@ -46,6 +52,7 @@ def print_training(finished: "TrainingRun", output: Path | None = None) -> None:
     if finished.report is not None:
         _print_report(finished.report)
         _print_subsets(finished.report)
+        print_directions(finished.traits)
     _print_layers(finished.layers)
     print_line(f"run: {finished.run.path}")
     for path in filter(None, (finished.run.model_path, output)):
@@ -90,6 +97,7 @@ def print_evaluation(evaluation: "Evaluation") -> None:
     report = evaluation.report
     _print_report(report)
     _print_subsets(report)
+    print_directions(evaluation.traits)
     if evaluation.num_training_clips:
         print_line(
             f"warning: the model was trained on {evaluation.num_training_clips} of these "
@@ -128,6 +136,7 @@ def print_prediction(prediction: "Prediction") -> None:
             for name, values in means.items()
         },
     )
+    print_directions(prediction.traits)
     for failure in prediction.failures:
         print_line(f"not predicted: {failure}")
     print_line(f"predictions: {prediction.output}")
@@ -195,6 +204,7 @@ def print_extraction(outcome: "ExtractionOutcome") -> None:
         f"{outcome.num_skipped} from before), {outcome.num_failed} failed, "
         f"{len(outcome.warnings)} with a warning"
     )
+    print_directions(outcome.traits)
     if outcome.failed:
         print_line(f"failures: {outcome.failures_path}")
     if outcome.contact_sheet_path is not None:

@@ -1,6 +1,8 @@
-"""The five apparent personality traits, in OCEAN order."""
+"""The five apparent personality traits, in OCEAN order, and how a data set scores them."""
 
-from typing import Final
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 TRAITS: Final = (
     "openness",
@@ -12,3 +14,51 @@ TRAITS: Final = (
 """Names of the traits; every array of scores has its columns in this order."""
 
 NUM_TRAITS: Final = len(TRAITS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TraitLabel:
+    """How a data set scores one trait: an entry of `traits` in `features.json`."""
+
+    name: str
+    """One of `TRAITS`."""
+
+    is_reversed: bool = False
+    """Whether a high score means little of the trait."""
+
+    note: str = ""
+    """What a high score means, in words."""
+
+    @property
+    def direction(self) -> str:
+        """A sentence that says that the trait is scored in reverse; "" if it is not."""
+        return f"{self.name} is scored in reverse: {self.note}" if self.is_reversed else ""
+
+
+FIRST_IMPRESSIONS: Final = tuple(
+    TraitLabel(
+        name=name,
+        is_reversed=name == "neuroticism",
+        note="First Impressions scores emotional stability under this name, so a high score "
+        "means a calm, emotionally stable person."
+        if name == "neuroticism"
+        else "",
+    )
+    for name in TRAITS
+)
+"""The labels of ChaLearn First Impressions.
+
+In its official annotations `neuroticism` correlates at +0.80 with extraversion, +0.77 with
+openness, +0.73 with agreeableness and +0.72 with conscientiousness.
+"""
+
+
+def traits_entry(traits: Iterable[TraitLabel]) -> dict[str, Any]:
+    """Return the entry `traits` of `features.json` and `data.json`; none for no traits."""
+    entries = [asdict(trait) for trait in traits]
+    return {"traits": entries} if entries else {}
+
+
+def directions(traits: Iterable[TraitLabel]) -> tuple[str, ...]:
+    """Return one sentence per trait that is scored in reverse."""
+    return tuple(trait.direction for trait in traits if trait.is_reversed)

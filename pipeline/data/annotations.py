@@ -1,28 +1,55 @@
-"""Read annotated trait scores: ChaLearn First Impressions pickles, or CSV tables."""
+"""Read annotated trait scores: ChaLearn First Impressions files, or CSV tables."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import AnnotationError
-from pipeline.core.traits import TRAITS
-from pipeline.data.csv_table import read_csv_table
+from pipeline.core.identifiers import normalize_identifier
+from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS, TraitLabel
+from pipeline.data.csv_table import check_columns, read_csv_table
 from pipeline.data.score_pickle import read_score_pickle
 
+_V1_NAMES: Final[Mapping[str, str]] = {
+    "VideoName": "clip_id",
+    "ValueOpenness": "openness",
+    "ValueConscientiousness": "conscientiousness",
+    "ValueExtraversion": "extraversion",
+    "ValueAgreeableness": "agreeableness",
+    "ValueNeurotisicm": "neuroticism",  # spelled so by ChaLearn
+    "ValueNeuroticism": "neuroticism",
+}
+"""Columns of the CSV tables of the first version of First Impressions."""
 
-def read_annotations(paths: Sequence[Path]) -> pd.DataFrame:
+_STABILITY: Final = re.compile(r"(emotional(ly)?|non|no|not)?(stability|stable|neuroticism)")
+"""Names of the opposite of neuroticism, in lower case and without separators."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Annotations:
+    """Annotated scores, and how they are to be read."""
+
+    scores: pd.DataFrame
+    """Index `clip_id`, columns `TRAITS`, float64 in [0, 1]."""
+
+    traits: tuple[TraitLabel, ...] = ()
+    """How each trait is scored, in the order of `TRAITS`; empty if the files do not say it."""
+
+
+def read_annotations(paths: Sequence[Path]) -> Annotations:
     """Read annotation files into one table of scores.
 
     Args:
         paths: ChaLearn pickles (`{trait: {clip: score}}`; further keys such as
             `interview` are left out), or `.csv` tables with `clip_id` and the five
-            traits. A clip may stand in several files if its scores are the same.
-
-    Returns:
-        Index `clip_id` as in the files, columns `TRAITS`, float64 in [0, 1].
+            traits, or with the columns of the first version of First Impressions
+            (`VideoName`, `ValueOpenness`, ...). A clip may stand in several files if its
+            scores are the same.
 
     Raises:
         AnnotationError: If a file is no such file, lacks a trait or a score, holds a
@@ -32,12 +59,16 @@ def read_annotations(paths: Sequence[Path]) -> pd.DataFrame:
     """
     if not paths:
         raise AnnotationError("No annotation file is given. Give at least one .pkl or .csv file.")
-    tables = [_read_one(path) for path in paths]
+    files = [_read_one(path) for path in paths]
+    tables = [file.scores for file in files]
     for number, table in enumerate(tables):
         for earlier in range(number):
             _refuse_contradiction(tables[earlier], paths[earlier], table, paths[number])
     scores = pd.concat(tables)
-    return scores[~scores.index.duplicated()]
+    return Annotations(
+        scores=scores[~scores.index.duplicated()],
+        traits=next((file.traits for file in files if file.traits), ()),
+    )
 
 
 def group_of(clip_name: str) -> str:
@@ -49,8 +80,9 @@ def group_of(clip_name: str) -> str:
     return clip_name.partition(".")[0]
 
 
-def _read_one(path: Path) -> pd.DataFrame:
-    scores = _read_table(path) if path.suffix.lower() == ".csv" else _read_pickle(path)
+def _read_one(path: Path) -> Annotations:
+    annotations = _read_table(path) if path.suffix.lower() == ".csv" else _read_pickle(path)
+    scores = annotations.scores
     if scores.empty:
         raise AnnotationError(f"{path}: annotates no clip. Give a file that does.")
     values = scores.to_numpy()
@@ -61,16 +93,17 @@ def _read_one(path: Path) -> pd.DataFrame:
             f"{path}: clip {scores.index[row]!r} has {TRAITS[column]} {values[row, column]}, "
             f"expected a score in [0, 1]. Rescale the scores, or drop the clip."
         )
-    return scores
+    return annotations
 
 
-def _read_pickle(path: Path) -> pd.DataFrame:
+def _read_pickle(path: Path) -> Annotations:
     by_trait = read_score_pickle(path)
     if not isinstance(by_trait, dict):
         raise AnnotationError(
             f"{path}: holds a {type(by_trait).__name__}, expected {{trait: {{clip: score}}}}. "
             f"Give the annotation file as ChaLearn distributes it."
         )
+    _check_no_stability(path, by_trait)
     missing = [trait for trait in TRAITS if trait not in by_trait]
     if missing:
         raise AnnotationError(
@@ -88,7 +121,29 @@ def _read_pickle(path: Path) -> pd.DataFrame:
                 f"Score it for every trait, or drop it."
             )
     values = [[columns[trait][clip] for trait in TRAITS] for clip in clips]
-    return _score_table(clips, values)
+    return Annotations(scores=_score_table(clips, values), traits=FIRST_IMPRESSIONS)
+
+
+def _check_no_stability(path: Path, names: Iterable[object]) -> None:
+    """Refuse emotional stability in place of neuroticism: nobody may reverse it in passing."""
+    texts = [name for name in names if isinstance(name, str)]
+    opposite = next(
+        (
+            name
+            for name in texts
+            if name != "neuroticism" and _STABILITY.fullmatch(re.sub(r"[\s_-]", "", name.lower()))
+        ),
+        None,
+    )
+    if opposite is None or "neuroticism" in texts:
+        return
+    raise AnnotationError(
+        f"{path}: has {opposite!r} and no neuroticism. These are opposite ends of one trait. "
+        f"First Impressions scores emotional stability under the name neuroticism: to use these "
+        f"scores with that corpus, rename the column to neuroticism and leave the scores as they "
+        f"are. Scores that are reversed (1 - score) contradict that corpus. Whichever you do, "
+        f"note it under `traits` in features.json."
+    )
 
 
 def _checked_scores(path: Path, trait: str, scores: Any) -> Mapping[str, float]:
@@ -97,14 +152,22 @@ def _checked_scores(path: Path, trait: str, scores: Any) -> Mapping[str, float]:
             f"{path}: {trait} holds a {type(scores).__name__}, expected {{clip: score}}. "
             f"Give the annotation file as ChaLearn distributes it."
         )
+    checked: dict[str, float] = {}
     for clip, score in scores.items():
         is_number = isinstance(score, int | float) and not isinstance(score, bool)
-        if not (isinstance(clip, str) and clip.strip() and is_number):
+        if not (isinstance(clip, str) and normalize_identifier(clip) and is_number):
             raise AnnotationError(
                 f"{path}: {trait} holds {_shown(clip)}: {_shown(score)}, expected the name of "
                 f"a clip and its score. Correct or drop the entry."
             )
-    return scores
+        name = normalize_identifier(clip)
+        if name in checked and checked[name] != score:
+            raise AnnotationError(
+                f"{path}: {trait} holds clip {name!r} twice with different scores (names that look "
+                f"alike are one name). Keep one of them."
+            )
+        checked[name] = score
+    return checked
 
 
 def _shown(value: object) -> str:
@@ -112,8 +175,10 @@ def _shown(value: object) -> str:
     return repr(value)[:60] if isinstance(value, str) else f"a {type(value).__name__}"
 
 
-def _read_table(path: Path) -> pd.DataFrame:
-    table = read_csv_table(path, columns=("clip_id", *TRAITS), error=AnnotationError)
+def _read_table(path: Path) -> Annotations:
+    table = read_csv_table(path, columns=("clip_id",), error=AnnotationError, other_names=_V1_NAMES)
+    _check_no_stability(path, table.columns)
+    check_columns(path, list(table), TRAITS, AnnotationError)
     clips = table["clip_id"].tolist()
     twice = table["clip_id"].duplicated().to_numpy()
     if twice.any():
@@ -126,7 +191,16 @@ def _read_table(path: Path) -> pd.DataFrame:
         [_parse_score(path, row, trait, text) for trait, text in zip(TRAITS, texts, strict=True)]
         for row, texts in enumerate(table[list(TRAITS)].to_numpy())
     ]
-    return _score_table(clips, values)
+    return Annotations(
+        scores=_score_table(clips, values),
+        traits=FIRST_IMPRESSIONS if _has_v1_names(path) else (),
+    )
+
+
+def _has_v1_names(path: Path) -> bool:
+    with path.open(encoding="utf-8-sig") as file:
+        header = file.readline()
+    return any(name in header for name, trait in _V1_NAMES.items() if trait == "neuroticism")
 
 
 def _parse_score(path: Path, row: int, trait: str, text: str) -> float:

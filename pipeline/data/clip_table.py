@@ -1,4 +1,4 @@
-"""The table of clips: one row a clip, in the row order of the arrays."""
+"""The table of clips: one row per clip, in the row order of the arrays."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,13 +14,16 @@ SPLIT_NAMES: Final = ("train", "validation", "test")
 """The values that a `split` column may hold."""
 
 
-def read_clips(path: Path, *, needs_group: bool = True) -> pd.DataFrame:
-    """Read and check a clips table; every cell is text.
+def read_clips(
+    path: Path, *, needs_group: bool = True, allows_repeats: bool = False
+) -> pd.DataFrame:
+    """Read and check a clips table; every cell is text, and ids and groups are normalised.
 
     Args:
         path: CSV with `clip_id`, `group` (the source video or the person), optional
             `split` and any further columns.
         needs_group: Whether a table without `group` is refused.
+        allows_repeats: Whether a clip may stand in several rows.
 
     Raises:
         FeatureSetError: If the table lacks a column or a row, names a clip twice, leaves
@@ -34,7 +37,8 @@ def read_clips(path: Path, *, needs_group: bool = True) -> pd.DataFrame:
         _refuse_blank(path, clips, column)
     if "split" in clips:
         _refuse_unknown_split(path, clips)
-    refuse_duplicates([clips], [path])
+    if not allows_repeats:
+        refuse_duplicates([clips], [path])
     return clips
 
 
@@ -63,13 +67,13 @@ def refuse_duplicates(tables: Sequence[pd.DataFrame], paths: Sequence[Path]) -> 
         for row, owner in zip(rows, owners, strict=True)
     )
     raise FeatureSetError(
-        f"{paths[owners[1]]}: clip {clip_id!r} occurs twice, in {first} and {second}. "
-        f"Keep one of them, with its rows of the arrays."
+        f"{paths[owners[1]]}: clip {clip_id!r} occurs twice, in {first} and {second} (names that "
+        f"look alike are one name). Keep one of them, with its rows of the arrays."
     )
 
 
 def _refuse_blank(path: Path, clips: pd.DataFrame, column: str) -> None:
-    blank = (clips[column].str.strip() == "").to_numpy()
+    blank = (clips[column] == "").to_numpy()
     if blank.any():
         raise FeatureSetError(
             f"{path}: row {blank.argmax()} has a blank {column}. "

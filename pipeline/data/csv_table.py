@@ -4,26 +4,39 @@ Rows are counted from 0, as NumPy counts them: row 0 is the line below the heade
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import pandas as pd
 
 from pipeline.core.errors import PipelineError
+from pipeline.core.identifiers import nearest_names, normalize_identifier
+
+IDENTIFIER_COLUMNS: Final = ("clip_id", "group", "split")
+"""Columns whose cells are names that are compared; `normalize_identifier` is applied to them."""
+
+_OTHER_SEPARATORS: Final = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 
 def read_csv_table(
-    path: Path, *, columns: Sequence[str], error: type[PipelineError]
+    path: Path,
+    *,
+    columns: Sequence[str],
+    error: type[PipelineError],
+    other_names: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """Read a comma-separated UTF-8 table whose cells stay the text they are.
+    """Read a comma-separated UTF-8 table whose cells stay text.
 
     pandas turns ids such as `001` or `NA` into numbers and NaN, and shifts or pads
-    lines of the wrong length; a table that names clips must not be guessed at.
+    lines of the wrong length; a table that names clips must not be guessed at. Column names
+    and the cells of `IDENTIFIER_COLUMNS` are normalised, all other cells stay as they are.
 
     Args:
         path: The file; its first line names the columns. Blank lines are skipped.
         columns: Columns that the table must have, among any others.
         error: Class of the error to raise.
+        other_names: Name in the file -> name of the column, for formats that are known.
 
     Raises:
         PipelineError: An `error`, if the file is missing, is not UTF-8 or not CSV, has
@@ -32,7 +45,11 @@ def read_csv_table(
     rows = _read_rows(path, error)
     if not rows:
         raise error(f"{path}: is empty. Expected a header line with {', '.join(columns)}.")
-    header = rows.pop(0)
+    first_line = rows.pop(0)
+    found = [normalize_identifier(name) for name in first_line]
+    header = [(other_names or {}).get(name, name) for name in found]
+    if not set(columns) <= set(header):
+        _check_separator(path, first_line, error)
     for index, row in enumerate(rows):
         if len(row) != len(header):
             raise error(
@@ -42,13 +59,37 @@ def read_csv_table(
     if len(set(header)) < len(header):
         twice = next(name for name in header if header.count(name) > 1)
         raise error(f"{path}: has the column {twice!r} twice. Rename or drop one of them.")
-    missing = [name for name in columns if name not in header]
+    check_columns(path, header, columns, error)
+    table = pd.DataFrame(rows, columns=header, dtype=str)
+    for name in table.columns.intersection(list(IDENTIFIER_COLUMNS)):
+        table[name] = table[name].map(normalize_identifier)
+    return table
+
+
+def check_columns(
+    path: Path, found: Sequence[str], columns: Sequence[str], error: type[PipelineError]
+) -> None:
+    """Raise `error` if a table lacks one of `columns`; the message names the nearest column.
+
+    Raises:
+        PipelineError: An `error`.
+    """
+    missing = [name for name in columns if name not in found]
     if missing:
         raise error(
-            f"{path}: has no column {' or '.join(missing)}; found {', '.join(header)}. "
-            f"Add it to the first line of the file, separated by commas."
+            f"{path}: has no column {' or '.join(missing)}; found {', '.join(found)}."
+            f"{nearest_names(missing, found)} Name the columns in the first line of the file, "
+            f"separated by commas."
         )
-    return pd.DataFrame(rows, columns=header, dtype=str)
+
+
+def _check_separator(path: Path, fields: Sequence[str], error: type[PipelineError]) -> None:
+    for separator, words in _OTHER_SEPARATORS.items():
+        if sum(field.count(separator) for field in fields) >= len(fields):
+            raise error(
+                f"{path}: is separated by {words}, expected commas (and points in numbers: 0.5). "
+                f"Save it as CSV with commas."
+            )
 
 
 def _read_rows(path: Path, error: type[PipelineError]) -> list[list[str]]:

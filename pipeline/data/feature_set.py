@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import FeatureSetError
-from pipeline.core.traits import TRAITS
+from pipeline.core.traits import TRAITS, TraitLabel
 from pipeline.data.clip_table import number_clips
+from pipeline.data.data_warnings import DataWarning, find_data_warnings
 from pipeline.data.open_files import make_room_for
 from pipeline.data.shard import (
     DYNAMIC_NAME,
@@ -29,6 +30,7 @@ from pipeline.data.shard import (
     ShardPaths,
     check_agreement,
     open_shard,
+    trait_labels,
 )
 from pipeline.data.stream import Stream
 from pipeline.data.validation import finite_chunks
@@ -87,6 +89,16 @@ class FeatureSet:
         if "split" not in self.clips:
             return None
         return np.asarray(self.clips["split"], dtype=np.str_)
+
+    @cached_property
+    def traits(self) -> tuple[TraitLabel, ...]:
+        """How each trait is scored, in the order of the labels; empty if nothing says it."""
+        return trait_labels(self.metadata)
+
+    @cached_property
+    def warnings(self) -> tuple[DataWarning, ...]:
+        """Signs that features or names are ruined; the first use reads every feature."""
+        return find_data_warnings((self.static, self.dynamic), self.clips)
 
     def require_labels(self) -> FloatArray:
         """Return the labels, shape (N, 5).

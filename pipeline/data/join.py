@@ -3,7 +3,7 @@
 Shape letters: N clips with features, T steps, D width.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,8 +14,9 @@ import pandas as pd
 from pipeline.core.arrays import BoolArray, FloatArray
 from pipeline.core.errors import AnnotationError
 from pipeline.core.files import file_digest
-from pipeline.core.traits import NUM_TRAITS
-from pipeline.data.annotations import group_of, read_annotations
+from pipeline.core.identifiers import nearest_identifier, normalize_identifier
+from pipeline.core.traits import NUM_TRAITS, TraitLabel, traits_entry
+from pipeline.data.annotations import Annotations, group_of, read_annotations
 from pipeline.data.shard import ShardPaths, open_shard
 from pipeline.data.writer import write_feature_set
 
@@ -44,6 +45,9 @@ class JoinedLabels:
     unused_annotations: int
     """The number of annotated clips without features."""
 
+    nearest: str = ""
+    """The first clip without labels and the annotated id most like it, in words."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedSummary:
@@ -61,6 +65,9 @@ class PreparedSummary:
     unused_annotations: int
     """The number of annotated clips without features."""
 
+    traits: tuple[TraitLabel, ...]
+    """How each trait is scored; empty if the annotations do not say it."""
+
 
 def clip_stem(clip_id: str) -> str:
     """Return a clip id without its video suffix: files and annotations may differ in it."""
@@ -68,28 +75,31 @@ def clip_stem(clip_id: str) -> str:
     return stem if f"{dot}{ending.lower()}" in VIDEO_SUFFIXES else clip_id
 
 
-def join_annotations(annotations: pd.DataFrame, feature_ids: Sequence[str]) -> JoinedLabels:
+def join_annotations(annotations: Annotations, feature_ids: Sequence[str]) -> JoinedLabels:
     """Find the labels of each clip by its id, with or without the video suffix.
 
     Args:
-        annotations: Table of `read_annotations`.
+        annotations: The annotated scores.
         feature_ids: Ids of the clips with features, length N.
 
     Raises:
         AnnotationError: If ids of one side differ only in their suffix.
     """
-    annotated, wanted = _stems(annotations.index, "annotations"), _stems(feature_ids, "features")
+    scores = annotations.scores
+    annotated, wanted = _stems(scores.index, "annotations"), _stems(feature_ids, "features")
     positions = pd.Index(list(annotated)).get_indexer(list(wanted))
     is_labelled = positions >= 0
     labels = np.full((len(feature_ids), NUM_TRAITS), np.nan, dtype=np.float32)
-    labels[is_labelled] = annotations.to_numpy()[positions[is_labelled]]
+    labels[is_labelled] = scores.to_numpy()[positions[is_labelled]]
+    unlabelled = tuple(
+        clip for clip, found in zip(feature_ids, is_labelled, strict=True) if not found
+    )
     return JoinedLabels(
         labels=labels,
         is_labelled=is_labelled,
-        unlabelled=tuple(
-            clip for clip, found in zip(feature_ids, is_labelled, strict=True) if not found
-        ),
-        unused_annotations=len(annotations) - int(is_labelled.sum()),
+        unlabelled=unlabelled,
+        unused_annotations=len(scores) - int(is_labelled.sum()),
+        nearest=_nearest(unlabelled[0], annotated) if unlabelled else "",
     )
 
 
@@ -124,7 +134,8 @@ def prepare_feature_set(
         needs_group=False,
     )
     table = shard.clips
-    joined = join_annotations(read_annotations(annotations_paths), table["clip_id"].tolist())
+    annotations = read_annotations(annotations_paths)
+    joined = join_annotations(annotations, table["clip_id"].tolist())
     _refuse_unlabelled(clips, joined, allow_unlabelled=allow_unlabelled)
     if "group" not in table:
         table.insert(1, "group", [group_of(clip) for clip in table["clip_id"]])
@@ -139,6 +150,7 @@ def prepare_feature_set(
         clips=table,
         metadata={
             **{name: shard.metadata[name] for name in _CARRIED if name in shard.metadata},
+            **traits_entry(annotations.traits),
             "annotations": {path.name: file_digest(path) for path in annotations_paths},
         },
         rows=np.flatnonzero(joined.is_labelled),
@@ -148,13 +160,21 @@ def prepare_feature_set(
         num_groups=int(table["group"][joined.is_labelled].nunique()),
         unlabelled=joined.unlabelled,
         unused_annotations=joined.unused_annotations,
+        traits=annotations.traits,
     )
+
+
+def _nearest(clip_id: str, annotated: Mapping[str, str]) -> str:
+    near = nearest_identifier(clip_stem(normalize_identifier(clip_id)), annotated)
+    if near is None:
+        return f"{clip_id!r}, and no annotation has a name like it"
+    return f"{clip_id!r}, and the annotation with the nearest name is of {annotated[near]!r}"
 
 
 def _stems(clip_ids: Iterable[str], side: str) -> dict[str, str]:
     stems: dict[str, str] = {}
     for clip_id in clip_ids:
-        stem = clip_stem(clip_id)
+        stem = clip_stem(normalize_identifier(clip_id))
         if stem in stems:
             raise AnnotationError(
                 f"The {side} hold both {stems[stem]!r} and {clip_id!r}, which name the same clip. "
@@ -168,12 +188,13 @@ def _refuse_unlabelled(clips: Path, joined: JoinedLabels, *, allow_unlabelled: b
     num_unlabelled, num_clips = len(joined.unlabelled), len(joined.is_labelled)
     if num_unlabelled == 0 or (allow_unlabelled and num_unlabelled < num_clips):
         return
-    cure = (
-        "Check that ids are spelled alike in both"
-        if num_unlabelled == num_clips
-        else "Add the annotation file that holds them, or drop them with `--allow_unlabelled true`"
-    )
+    cure = "Check that both spell the ids alike"
+    if num_unlabelled < num_clips:
+        cure += (
+            "; add the annotation file that holds these clips, or drop them with "
+            "`--allow_unlabelled true`"
+        )
     raise AnnotationError(
-        f"{clips}: {num_unlabelled} of {num_clips} clips have no annotation (the first: "
-        f"{', '.join(joined.unlabelled[:3])}). {cure}."
+        f"{clips}: {num_unlabelled} of {num_clips} clips have no annotation. The first is "
+        f"{joined.nearest}. {cure}."
     )

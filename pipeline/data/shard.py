@@ -1,16 +1,18 @@
 """The files that make up a feature set, or one shard of it, opened and checked together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pydantic
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import FeatureSetError
 from pipeline.core.files import read_json
+from pipeline.core.traits import TRAITS, TraitLabel
 from pipeline.data.array_file import BOOLEANS, open_array
 from pipeline.data.clip_table import number_clips, read_clips, refuse_duplicates
 from pipeline.data.encoder import UNKNOWN, encoder_in, first_difference
@@ -193,6 +195,10 @@ _CONTINUED: dict[str, Callable[[Shard], object]] = {
         path.name for path in shard.paths.present if path != shard.paths.metadata
     ),
     "the columns": lambda shard: ", ".join(shard.clips.columns),
+    "labels scored in reverse:": lambda shard: (
+        ", ".join(trait.name for trait in trait_labels(shard.metadata) if trait.is_reversed)
+        or "none"
+    ),
 }
 
 
@@ -274,4 +280,40 @@ def _read_metadata(path: Path, paths: ShardPaths) -> dict[str, Any]:
         described
     ):
         return {}  # of the set in whose directory these files happen to lie
+    check_traits(path, metadata)
+    if paths.labels is not None and paths.labels.parent.resolve() != path.parent.resolve():
+        metadata.pop("traits", None)  # it describes the labels beside it, and others are given
     return metadata
+
+
+def trait_labels(metadata: Mapping[str, Any]) -> tuple[TraitLabel, ...]:
+    """Return how each trait is scored by the entry `traits` of a `features.json`; () without."""
+    return pydantic.TypeAdapter(tuple[TraitLabel, ...]).validate_python(metadata.get("traits", ()))
+
+
+def check_traits(path: Path, metadata: Mapping[str, Any]) -> tuple[TraitLabel, ...]:
+    """Return how each trait is scored by the entry `traits` of a file.
+
+    Args:
+        path: The `features.json` of a set or the `data.json` of a run.
+        metadata: Its content.
+
+    Raises:
+        FeatureSetError: If the entry cannot be used, or names other traits.
+    """
+    try:
+        traits = trait_labels(metadata)
+    except pydantic.ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in ("traits", *fault["loc"]))
+        raise FeatureSetError(
+            f"{path}: {place} cannot be used ({fault['msg']}). Write one entry per trait, "
+            '{"name": ..., "is_reversed": true or false, "note": ...}, or drop `traits`.'
+        ) from error
+    names = tuple(trait.name for trait in traits)
+    if names not in ((), TRAITS):
+        raise FeatureSetError(
+            f"{path}: `traits` names {', '.join(names)}, expected {', '.join(TRAITS)} in this "
+            "order, as labels.npy has its columns. Correct the names, or drop `traits`."
+        )
+    return traits

@@ -209,13 +209,17 @@ def read_split(path: Path) -> pd.DataFrame:
     Raises:
         PipelineError: If the file is missing or is not a split of named clips.
     """
-    table = read_clips(path)
+    table = read_clips(path, allows_repeats=True)
     if "split" not in table:
         raise SplitError(
             f"{path}: has no column split; found {', '.join(table.columns)}. "
             f"Give a file that says which clip is on which side."
         )
-    return table[["clip_id", "group", "split"]]
+    # Earlier versions kept names apart that differ only invisibly, and such a run must still open.
+    # A clip that was trained on under one of its names counts as a training clip.
+    first = table["split"].map(SPLIT_NAMES.index).sort_values(kind="stable").index
+    kept = table.loc[first].drop_duplicates("clip_id").sort_index()
+    return kept[["clip_id", "group", "split"]].reset_index(drop=True)
 
 
 def names_on_side(table: pd.DataFrame, side: str, column: str) -> NDArray[np.str_]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import RunError
+from pipeline.core.identifiers import nearest_identifier
 from pipeline.evaluation.intervals import Interval, Intervals, paired_differences
 from pipeline.evaluation.predictions import Predictions
 from pipeline.metrics.regression import HIGHER_IS_BETTER, METRICS, trait_metrics
@@ -189,12 +190,14 @@ def _aligned(a: Predictions, b: Predictions, names: tuple[str, str]) -> Predicti
     only_b = sorted(set(b.clip_ids) - set(a.clip_ids))
     if only_a or only_b:
         found = "; ".join(
-            f"only in {name}: {len(clips)} ({', '.join(clips[:3])})"
+            f"only in {name}: {len(clips)} ({', '.join(map(repr, clips[:3]))})"
             for clips, name in ((only_a, names[0]), (only_b, names[1]))
             if clips
         )
+        near = nearest_identifier(only_a[0], only_b) if only_a else None
+        nearest = f" The nearest to {only_a[0]!r} is {near!r}." if near else ""
         raise RunError(
-            f"{names[0]} and {names[1]} must hold the same clips; {found}. "
+            f"{names[0]} and {names[1]} must hold the same clips; {found}.{nearest} "
             "Evaluate both on the same split of the same feature set."
         )
     for predictions, name in ((a, names[0]), (b, names[1])):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.errors import RunError
 from pipeline.core.files import atomic_path
+from pipeline.core.identifiers import normalize_identifier
 from pipeline.core.traits import NUM_TRAITS, TRAITS
 
 Names: TypeAlias = Sequence[str] | NDArray[Any]
@@ -116,8 +117,8 @@ def read_predictions(path: Path) -> Predictions:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RunError(f"{path}: cannot be read as CSV ({error}). {_CURE}") from error
     predictions = Predictions(
-        clip_ids=[row["clip_id"] for _, row in rows],
-        groups=[row["group"] for _, row in rows],
+        clip_ids=[normalize_identifier(row["clip_id"]) for _, row in rows],
+        groups=[normalize_identifier(row["group"]) for _, row in rows],
         y_pred=_scores(path, rows, TRAITS),
         y_true=_scores(path, rows, TRUE_COLUMNS) if known else None,
     )

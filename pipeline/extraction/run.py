@@ -15,6 +15,7 @@ from pipeline.config.extraction import ExtractionConfig
 from pipeline.core.errors import ConfigError, ExtractionError
 from pipeline.core.extras import install_command
 from pipeline.core.files import file_digest
+from pipeline.core.traits import TraitLabel, traits_entry
 from pipeline.extraction.failures import write_failures
 from pipeline.extraction.pool import WorkerPool
 from pipeline.extraction.progress import ExtractionProgress
@@ -50,6 +51,8 @@ class ExtractionOutcome:
     """The same failures, as a table; not there if nothing was to be done."""
     contact_sheet_path: Path | None
     """Pictures of the first clips; None where there are no videos."""
+    traits: tuple[TraitLabel, ...] = ()
+    """How each trait is scored; empty if the annotations do not say it."""
 
     @classmethod
     def empty(cls, features_dir: Path) -> "ExtractionOutcome":
@@ -121,12 +124,14 @@ def extract_features(
         has_faces=face_dir is not None,
         has_flow=flow_dir is not None,
     )
+    from pipeline.data.annotations import read_annotations
     from pipeline.extraction.labelling import find_labels
     from pipeline.extraction.plan import plan_work
     from pipeline.extraction.sources import find_sources
 
     sources, failed = find_sources(videos_dir, face_dir, flow_dir)
-    sources, labels, unlabelled = find_labels(sources, annotations)
+    annotated = read_annotations(annotations) if annotations else None
+    sources, labels, unlabelled = find_labels(sources, annotated)
     failed += unlabelled
     if shard is not None:
         sources, failed = sources[shard[0] - 1 :: shard[1]], failed[shard[0] - 1 :: shard[1]]
@@ -154,6 +159,7 @@ def extract_features(
             shown=[units[clip_id] for clip_id in shown],
             labels=labels,
             annotations=annotations,
+            traits=annotated.traits if annotated is not None else (),
             outcome={
                 "num_done": sum(result.is_done for result in results),
                 "num_skipped": len(plan.units) - len(plan.tasks),
@@ -239,6 +245,7 @@ def _finish(
     shown: Sequence[Path],
     labels: "Mapping[str, FloatArray]",
     annotations: Sequence[Path],
+    traits: tuple[TraitLabel, ...],
     outcome: Mapping[str, Any],
 ) -> ExtractionOutcome:
     """Write the set, unless it is there already as it would be written."""
@@ -259,13 +266,19 @@ def _finish(
     content = json.dumps([rows, None if scores is None else scores.tolist()])
     digest = hashlib.sha256(content.encode()).hexdigest()
     earlier = earlier_metadata(features_dir)
-    is_same = earlier is not None and earlier.get("content") == digest
+    labelled = traits_entry(traits)
+    is_same = (
+        earlier is not None
+        and earlier.get("content") == digest
+        and earlier.get("traits") == labelled.get("traits")
+    )
     if not is_same or not sheet.exists():
         write_contact_sheet(features_dir, shown)
     if earlier is None or not is_same or not is_whole(features_dir, earlier):
         metadata = {
             "encoder": plan.description,
             "settings": plan.settings,
+            **labelled,
             "annotations": {path.name: file_digest(path) for path in annotations},
             "content": digest,
         }
@@ -279,6 +292,7 @@ def _finish(
             if text
         },
         contact_sheet_path=sheet if sheet.exists() else None,
+        traits=traits,
         **outcome,
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.core.errors import ExtractionError
+from pipeline.core.identifiers import normalize_identifier
 from pipeline.data.annotations import group_of
 from pipeline.data.join import VIDEO_SUFFIXES, clip_stem
 from pipeline.extraction.worker import Result
@@ -215,14 +216,26 @@ def _by_id(directory: Path, paths: Sequence[Path]) -> dict[str, Path]:
     tell the sources apart, and all such clips are called by them: else one person would be in
     the group of a folder with one clip, and in that of a name with the next.
     """
-    times = Counter(path.name for path in paths)
+    times = Counter(_identifier(path.name) for path in paths)
     by_folder = any(number > 1 and _is_plain(name) for name, number in times.items())
-    return {
-        path.relative_to(directory).as_posix()
-        if times[path.name] > 1 or (by_folder and _is_plain(path.name))
-        else path.name: path
-        for path in paths
-    }
+    by_id: dict[str, Path] = {}
+    for path in paths:
+        clip_id = _identifier(path.name)
+        if times[clip_id] > 1 or (by_folder and _is_plain(clip_id)):
+            clip_id = _identifier(path.relative_to(directory).as_posix())
+        if clip_id in by_id:
+            raise ExtractionError(
+                f"{directory}: holds {str(by_id[clip_id])!r} and {str(path)!r}, whose names look "
+                f"alike and so are one name. Rename or remove one of them."
+            )
+        by_id[clip_id] = path
+    return by_id
+
+
+def _identifier(name: str) -> str:
+    # A name with a control character stays as it is: `_fault_of_name` refuses it.
+    has_control = any(unicodedata.category(character) == "Cc" for character in name)
+    return name if has_control else normalize_identifier(name)
 
 
 def _is_plain(name: str) -> bool:

@@ -20,6 +20,8 @@ class StreamSpec:
     """Whether a mask tells real steps from padding."""
     picture: tuple[int, int] | None = None
     """Height and width of a step that is a picture, whose channels are the features; or None."""
+    source: str = ""
+    """The file that the features come from, for error messages; "" if there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,20 +123,45 @@ class Architecture:
                 f"{name}_masked=True, but {name}_steps=None: a stream of one vector a clip has "
                 f"no steps to mask. Drop the mask or give {name}_steps."
             )
-        fusion = FUSIONS[self.fusion]
-        if not fusion.attends or name not in fusion.streams:
+        if not attends_to(self.fusion, name):
             return
-        if spec.num_steps == 1:
-            raise ModelError(
-                f"{name}_steps=1: attention over one key is always 1. Give the stream as "
-                f"(N, {spec.width}) instead of (N, 1, {spec.width}), {name}_steps=None: it is then "
-                f"turned into num_tokens={self.num_tokens} learned tokens."
-            )
+        check_num_steps(f"{name}_steps=1", spec)
         if spec.num_steps is None and self.num_tokens == 1:
             raise ModelError(
                 f"num_tokens=1: attention over one key is always 1, and the {name} stream is one "
                 "vector a clip. Use num_tokens=2 or more."
             )
+
+
+def attends_to(fusion: str, stream: str) -> bool:
+    """Return whether a fusion attends to the steps of a stream; False if it is unknown."""
+    return fusion in FUSIONS and FUSIONS[fusion].attends and stream in FUSIONS[fusion].streams
+
+
+def check_num_steps(place: str, spec: StreamSpec) -> None:
+    """Raise if attention would have one key only: its weight is always 1.
+
+    Args:
+        place: The file or the argument that the stream comes from.
+        spec: The shape of the stream.
+
+    Raises:
+        ModelError: If the stream has one step per clip.
+    """
+    if spec.num_steps != 1:
+        return
+    if spec.picture is not None:
+        cure = "Give two or more images per clip"
+    else:
+        cure = (
+            f"Give the stream as (N, {spec.width}) instead of (N, 1, {spec.width}), for instance "
+            "`array[:, 0]`, and without a mask: the model then makes num_tokens learned tokens "
+            "of it"
+        )
+    raise ModelError(
+        f"{place}: has one step per clip, and attention over one key is always 1. {cure}; or "
+        "choose a fusion without attention, such as concat."
+    )
 
 
 def _check_count(name: str, value: object, *, at_least: int = 1) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 
 from pipeline.config.schema import ModelConfig
 from pipeline.core.errors import ModelError
-from pipeline.models.architecture import StreamSpec
+from pipeline.models.architecture import StreamSpec, attends_to, check_num_steps
 from pipeline.models.complete_personality_model import CompletePersonalityModel
 from pipeline.models.encoders import CONV, build_encoder
 from pipeline.models.end_to_end import EndToEndModel
@@ -24,7 +24,10 @@ def build_model(
     encoders, pictures, drawn = {}, {}, []
     for name, spec in specs.items():
         kind = config.static_encoder if name == "static" else config.dynamic_encoder
-        _check_encoder(name, spec, kind)
+        place = spec.source or f"The {name} stream"
+        _check_encoder(place, name, spec, kind)
+        if attends_to(config.fusion, name):
+            check_num_steps(place, spec)
         if spec.picture is not None:
             picture = (*spec.picture, spec.width)
             encoders[name] = build_encoder(kind, picture, name=f"{name}_encoder")
@@ -39,17 +42,17 @@ def build_model(
     return EndToEndModel(encoders, pictures, fusion, drawn)
 
 
-def _check_encoder(name: str, spec: StreamSpec, kind: str) -> None:
+def _check_encoder(place: str, name: str, spec: StreamSpec, kind: str) -> None:
     if spec.picture is not None and not kind:
         raise ModelError(
-            f"The {name} stream holds pictures of {spec.picture[0]} x {spec.picture[1]} pixels, "
-            f"and model.{name}_encoder is not set. Set it to conv or to a .keras file, or give "
+            f"{place} holds pictures of {spec.picture[0]} x {spec.picture[1]} pixels, and "
+            f"model.{name}_encoder is not set. Set it to conv or to a .keras file, or give "
             "features that are encoded already."
         )
     if spec.picture is None and kind:
         raise ModelError(
-            f"model.{name}_encoder={kind!r}, but the {name} stream holds features, not pictures "
-            "of shape (clips, steps, height, width, channels). Leave it empty."
+            f"model.{name}_encoder={kind!r}, but {place} holds features, not pictures of shape "
+            "(clips, steps, height, width, channels). Leave the encoder empty."
         )
 
 

@@ -13,7 +13,7 @@ from pipeline.report.pictures import (
     chapters,
     titles_by_reason,
 )
-from pipeline.report.records import Evaluation, Recommendation, RunRecords
+from pipeline.report.records import Recommendation, RunRecords
 from pipeline.report.reproduce import Recipe, recipes
 from pipeline.report.run_tables import (
     breakdown_table,
@@ -105,7 +105,7 @@ def report_content(
         interval_name=evaluation.interval_name if evaluation is not None else "",
         problems=tuple(dict.fromkeys((*records.problems, *problems, *_faults(missing)))),
         doubts=find_doubts(records),
-        scores=_score_tables(evaluation),
+        scores=_score_tables(records),
         baselines=baseline_tables(evaluation) if evaluation is not None else (),
         subgroups=subgroup_tables(evaluation) if evaluation is not None else (),
         chapters=tuple(chapter for chapter in by_folder if chapter.folder != TIME_FOLDER),
@@ -126,8 +126,12 @@ def _title(records: RunRecords) -> str:
     return records.summary.name if records.summary is not None else records.name
 
 
-def _score_tables(evaluation: Evaluation | None) -> tuple[Table, ...]:
-    return (trait_table(evaluation), *coverage_tables(evaluation)) if evaluation else ()
+def _score_tables(records: RunRecords) -> tuple[Table, ...]:
+    evaluation, features = records.evaluation, records.features
+    if evaluation is None:
+        return ()
+    traits = features.traits if features is not None else ()
+    return (trait_table(evaluation, traits), *coverage_tables(evaluation))
 
 
 def _faults(missing: Iterable[MissingPicture]) -> tuple[str, ...]:

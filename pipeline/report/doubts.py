@@ -252,6 +252,21 @@ def _features_of_unknown_worth(records: RunRecords) -> Iterator[Doubt]:
         )
 
 
+def _ruined_features(records: RunRecords) -> Iterator[Doubt]:
+    for warning in records.features.warnings if records.features is not None else ():
+        yield Doubt(title=warning.title, detail=warning.detail, is_serious=True)
+
+
+def _reversed_traits(records: RunRecords) -> Iterator[Doubt]:
+    for trait in records.features.traits if records.features is not None else ():
+        if trait.is_reversed:
+            yield Doubt(
+                title=f"{sentence(trait.name)} is scored in reverse",
+                detail=f"{trait.note} Reverse the scores (1 − score) before they are compared with "
+                "data that scores the trait itself, and say so.",
+            )
+
+
 def _layers_frozen_at_random(records: RunRecords) -> Iterator[Doubt]:
     layers = records.summary.frozen_at_random if records.summary is not None else ()
     if layers:
@@ -313,6 +328,8 @@ _RULES: Final[tuple[Callable[[RunRecords], Iterator[Doubt]], ...]] = (
     _no_groups,
     _few_groups,
     _constant_traits,
+    _ruined_features,
+    _reversed_traits,
     _baselines_not_beaten,
     _features_of_unknown_worth,
     _layers_frozen_at_random,

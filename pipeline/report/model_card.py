@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final
 
+from pipeline.core.traits import directions
 from pipeline.metrics.regression import HIGHER_IS_BETTER
 from pipeline.report.records import Estimate, Evaluation, RunRecords, Subgroup
 from pipeline.report.summary import evaluated_clips
@@ -19,6 +20,7 @@ from pipeline.report.wording import (
     listing,
     percent,
     plain,
+    sentence,
     shape,
     with_interval,
 )
@@ -85,7 +87,7 @@ _LIMITS: Final = (
 def model_card(records: RunRecords) -> tuple[CardEntry, ...]:
     """Return the entries of the card; what is not on record is said to be unknown."""
     return (
-        CardEntry(heading="What the scores are", paragraphs=(_WHAT,)),
+        CardEntry(heading="What the scores are", paragraphs=(_WHAT, *_directions(records))),
         CardEntry(heading="Intended use", paragraphs=(_USE,)),
         CardEntry(heading="Not for", paragraphs=(_MISUSE,)),
         CardEntry(heading="Data", paragraphs=tuple(_data(records))),
@@ -94,6 +96,11 @@ def model_card(records: RunRecords) -> tuple[CardEntry, ...]:
         CardEntry(heading="Results by subgroup", paragraphs=tuple(_subgroups(records))),
         CardEntry(heading="Limits", paragraphs=(_LIMITS,)),
     )
+
+
+def _directions(records: RunRecords) -> tuple[str, ...]:
+    traits = records.features.traits if records.features is not None else ()
+    return tuple(sentence(direction) for direction in directions(traits))
 
 
 def _data(records: RunRecords) -> Iterator[str]:

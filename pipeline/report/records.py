@@ -11,7 +11,8 @@ from typing import Any, Final, TypeAlias
 import pydantic
 
 from pipeline.config.schema import ExperimentConfig
-from pipeline.core.traits import TRAITS
+from pipeline.core.traits import TRAITS, TraitLabel
+from pipeline.data.data_warnings import DataWarning
 from pipeline.metrics.regression import METRICS
 
 
@@ -159,6 +160,10 @@ class Features:
     sources: list[str]
     encoder: Any = "unknown"
     """What the features are made by: a name, or a description with entries."""
+    traits: tuple[TraitLabel, ...] = ()
+    """How each trait is scored; empty if the data does not say it."""
+    warnings: tuple[DataWarning, ...] = ()
+    """Signs that features or names are ruined."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,9 +1,9 @@
 """The tables of scores: cells of text, ready for a template."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pipeline.core.traits import TRAITS
+from pipeline.core.traits import TRAITS, TraitLabel, directions
 from pipeline.metrics.regression import HIGHER_IS_BETTER, METRICS
 from pipeline.report.doubts import MIN_GROUPS
 from pipeline.report.records import Estimate, Evaluation, Scores
@@ -17,6 +17,7 @@ from pipeline.report.wording import (
     interval,
     metric_value,
     percent,
+    sentence,
 )
 
 
@@ -52,8 +53,13 @@ class Table:
     """Whether the cells are numbers, which stand flush right."""
 
 
-def trait_table(evaluation: Evaluation) -> Table:
-    """Return every metric of every trait."""
+def trait_table(evaluation: Evaluation, traits: Iterable[TraitLabel] = ()) -> Table:
+    """Return every metric of every trait.
+
+    Args:
+        evaluation: The metrics.
+        traits: How each trait is scored; a note names those that are scored in reverse.
+    """
     return Table(
         caption="Each trait, and the mean over the traits",
         columns=("trait", *(_with_direction(metric) for metric in METRICS)),
@@ -67,7 +73,8 @@ def trait_table(evaluation: Evaluation) -> Table:
         ),
         note="Accuracy is 1 − MAE; errors are in units of the score, which runs from 0 to 1; R² is "
         "unclipped, so below 0 is worse than guessing the mean of these clips. Arrows point to "
-        f"the better side. In brackets: {evaluation.interval_name}s.",
+        f"the better side. In brackets: {evaluation.interval_name}s."
+        + "".join(f" {sentence(direction)}" for direction in directions(traits)),
     )
 
 

@@ -43,7 +43,12 @@ from pipeline.tracking.mirror import deliver_rest
 from pipeline.tracking.store import print_no_addresses, tracking_uri
 from pipeline.training.quiet import import_tensorflow_quietly
 from pipeline.workflows.columns import refuse_unusable_columns
-from pipeline.workflows.features import open_features, trainable_labels, with_absolute_paths
+from pipeline.workflows.features import (
+    open_features,
+    trainable_labels,
+    warn_of_features,
+    with_absolute_paths,
+)
 from pipeline.workflows.search_illustration import illustrate_search
 from pipeline.workflows.session import Session, open_session, with_run_name
 
@@ -106,6 +111,7 @@ def run_search(config: ExperimentConfig, space_path: Path, options: SearchOption
     config = with_absolute_paths(config)
     features = open_features(config.data)
     trainable_labels(features)
+    warn_of_features(features)
     config = _holding_out(config, features)
     space = load_space(space_path, config)
     split = search_split(features, config)

@@ -16,8 +16,9 @@ from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 import pipeline
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import RunError
+from pipeline.core.files import read_json
 from pipeline.core.run_directory import RunDirectory
-from pipeline.core.traits import NUM_TRAITS
+from pipeline.core.traits import NUM_TRAITS, TRAITS
 from pipeline.tracking.served_inputs import MASK_ENDING
 from pipeline.tracking.store import (
     STORE_ERRORS,
@@ -101,7 +102,7 @@ def _log_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
         python_model=str(Path(__file__).with_name("served_model.py")),
         artifacts={name: str(path) for name, path in artifacts.items() if path.exists()},
         signature=_signature(example),
-        metadata={"inputs": _describe_inputs(example)},
+        metadata={"inputs": _describe_inputs(example), "traits": _describe_traits(run)},
         input_example=example if is_small else None,
         code_paths=[str(Path(pipeline.__file__).parent)],
         # Named outright: inferring them starts a process that imports TensorFlow.
@@ -171,6 +172,16 @@ def _signature(example: Mapping[str, FloatArray]) -> ModelSignature:
     # request.
     signature._is_signature_from_type_hint = True  # noqa: SLF001
     return signature
+
+
+def _describe_traits(run: RunDirectory) -> list[dict[str, Any]]:
+    """Return how each trait is scored, in the order of the outputs.
+
+    Without a description of the data only the names are known.
+    """
+    data = read_json(run.data_path) if run.data_path.exists() else {}
+    names: list[dict[str, Any]] = [{"name": name} for name in TRAITS]
+    return data.get("traits") or names
 
 
 def _describe_inputs(example: Mapping[str, FloatArray]) -> dict[str, Any]:

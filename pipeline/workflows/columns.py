@@ -4,6 +4,7 @@ from typing import Any
 
 from pipeline.core.arrays import IntArray
 from pipeline.core.errors import SplitError
+from pipeline.core.identifiers import nearest_names, normalize_identifier
 from pipeline.data.feature_set import FeatureSet
 from pipeline.evaluation.report import refuse_many_values
 
@@ -18,7 +19,8 @@ def refuse_unknown_columns(features: FeatureSet, by: tuple[str, ...]) -> None:
         if column not in features.clips:
             raise SplitError(
                 f"{features.sources[0].parent}: the clip table has no column {column} to report "
-                f"by; it has {', '.join(features.clips.columns)}. Choose from these."
+                f"by; it has {', '.join(features.clips.columns)}."
+                f"{nearest_names([column], list(features.clips))} Choose from these."
             )
 
 
@@ -39,5 +41,11 @@ def known_columns(features: FeatureSet, columns: tuple[str, ...]) -> tuple[str, 
 
 
 def values_by(features: FeatureSet, rows: IntArray, by: tuple[str, ...]) -> dict[str, list[Any]]:
-    """Return the values of the clips `rows` in each column, by its name."""
-    return {column: features.clips[column].to_numpy()[rows].tolist() for column in by}
+    """Return the values of the clips `rows` in each column, by its name.
+
+    Values that differ only invisibly are one value, as for ids and groups.
+    """
+    return {
+        column: [normalize_identifier(value) for value in features.clips[column].to_numpy()[rows]]
+        for column in by
+    }

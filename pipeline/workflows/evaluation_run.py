@@ -12,11 +12,14 @@ import pandas as pd
 from pipeline.config.schema import DataConfig, ExperimentConfig
 from pipeline.core.arrays import IntArray
 from pipeline.core.calibration import write_calibration
-from pipeline.core.errors import SplitError
+from pipeline.core.errors import FeatureSetError, SplitError
+from pipeline.core.identifiers import look_alikes
 from pipeline.core.journal import Journal
 from pipeline.core.run_directory import RunDirectory, open_run_directory
+from pipeline.core.traits import TraitLabel
 from pipeline.data.encoder import refuse_other_encoder
 from pipeline.data.feature_set import FeatureSet
+from pipeline.data.join import clip_stem
 from pipeline.data.splits import names_on_side
 from pipeline.evaluation.baselines import load_baselines
 from pipeline.evaluation.coverage import Coverage
@@ -54,6 +57,8 @@ class Evaluation:
     """How many of the evaluated clips the model was trained on."""
     undelivered: str | None = None
     """Why MLflow does not have it; None where it does, or where the run is not tracked."""
+    traits: tuple[TraitLabel, ...] = ()
+    """How the training data of the model score each trait; empty if they do not say it."""
     outdated_report: Path | None = None
     """The page of the run that tells of an earlier evaluation; None where there is none."""
 
@@ -169,6 +174,7 @@ def _evaluate(
     refuse_other_encoder(features, trained.encoder)
     if doubt := trained.encoder_doubt(features):
         _logger.warning("%s", doubt)
+    _check_directions(trained, features)
     refuse_unknown_columns(features, by)
     known = _recognised(trained, features)
     rows = _rows_of(features, trained, known, split)
@@ -194,6 +200,34 @@ def _evaluate(
         report=report,
         report_path=into.evaluation_path,
         num_training_clips=int(np.isin(features.clip_ids[rows], training_clips).sum()),
+        traits=trained.traits,
+    )
+
+
+def _check_directions(trained: TrainedModel, features: FeatureSet) -> None:
+    """Refuse labels that score a trait in the other direction than the model was trained on."""
+    if features.digest == trained.digest:
+        return
+    place = features.sources[0].parent
+    expected, found = (
+        {trait.name for trait in traits if trait.is_reversed}
+        for traits in (trained.traits, features.traits)
+    )
+    other = ", ".join(sorted(expected ^ found))
+    if not other:
+        return
+    if trained.traits and features.traits:
+        raise FeatureSetError(
+            f"{place}: scores {other} in the other direction than the data that the model was "
+            "trained on (`traits` in features.json). Evaluate on labels of the same direction."
+        )
+    silent, known = str(place), "the training data of the model"
+    if features.traits:
+        silent, known = known, str(place)
+    _logger.warning(
+        "%s: does not say in which direction %s is scored, and %s scores it in reverse. If the "
+        "directions differ, the results for it mean nothing.",
+        *(silent, other, known),
     )
 
 
@@ -263,6 +297,7 @@ def _recognised(trained: TrainedModel, features: FeatureSet) -> pd.DataFrame:
     Clips without a table are numbered, and the numbers of another set are of other clips.
     """
     if features.has_groups or features.digest == trained.digest:
+        _warn_of_look_alikes(trained, features)
         return trained.split
     _logger.warning(
         "%s: has no table of clips, so nobody can tell which of them the model was trained on; "
@@ -270,6 +305,22 @@ def _recognised(trained: TrainedModel, features: FeatureSet) -> pd.DataFrame:
         features.sources[0].parent,
     )
     return trained.split.iloc[:0]
+
+
+def _warn_of_look_alikes(trained: TrainedModel, features: FeatureSet) -> None:
+    ids = set(trained.split["clip_id"])
+    known = {clip_stem(clip_id): clip_id for clip_id in ids}
+    unknown = [clip_id for clip_id in features.clip_ids.tolist() if clip_id not in ids]
+    given = {clip_stem(clip_id): clip_id for clip_id in unknown}
+    same_stem = {stem: stem for stem in given if stem in known}
+    similar = {**same_stem, **look_alikes(given, known)}
+    if similar:
+        stem, other = next(iter(similar.items()))
+        _logger.warning(
+            "%s: %d clips are not among those of the run, but their ids nearly are (the first is "
+            "%r, and the run has %r). They count as new. Spell the ids as the run does.",
+            *(features.sources[0].parent, len(similar), given[stem], known[other]),
+        )
 
 
 def _rows_of(

@@ -1,6 +1,7 @@
-"""Opens the feature set that a configuration names."""
+"""Open the feature set that a configuration names."""
 
 import dataclasses
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import ConfigError, FeatureSetError
 from pipeline.data.feature_set import FeatureSet, load_feature_files, load_feature_set
 from pipeline.data.synthetic import ensure_synthetic_set
+
+_logger = logging.getLogger(__name__)
 
 _PATHS = ("features_dir", "static_features", "dynamic_features", "labels", "clips")
 
@@ -43,6 +46,12 @@ def open_features(data: DataConfig, *, needs_group: bool = True) -> FeatureSet:
         clips=Path(data.clips) if data.clips else None,
         needs_group=needs_group,
     )
+
+
+def warn_of_features(features: FeatureSet) -> None:
+    """Warn in the terminal of features and names that are probably ruined."""
+    for warning in features.warnings:
+        _logger.warning("%s", warning)
 
 
 def with_absolute_paths(config: ExperimentConfig) -> ExperimentConfig:

@@ -16,6 +16,7 @@ import pandas as pd
 from pipeline.config.schema import DataConfig
 from pipeline.core.arrays import IntArray
 from pipeline.core.run_directory import open_run_directory
+from pipeline.core.traits import TraitLabel
 from pipeline.data.encoder import refuse_other_encoder
 from pipeline.data.feature_set import FeatureSet
 from pipeline.evaluation.score_table import check_table_path, score_table, write_table
@@ -55,6 +56,8 @@ class Prediction:
     """Where the attention was written; None where it was not asked for."""
     failures: tuple[str, ...] = ()
     """Clips that could not be extracted, each with the reason."""
+    traits: tuple[TraitLabel, ...] = ()
+    """How the training data of the model score each trait; empty if they do not say it."""
 
 
 def predict_clips(
@@ -106,6 +109,7 @@ def predict_clips(
         output=output,
         explanation=explain,
         failures=failures,
+        traits=trained.traits,
     )
 
 

@@ -5,7 +5,7 @@ Legend: N clips, K traits.
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import keras
 import numpy as np
@@ -17,6 +17,7 @@ from pipeline.core.traits import NUM_TRAITS, TRAITS
 from pipeline.data.batches import InputBatches, clips_at_once
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.pooled import PooledRows
+from pipeline.data.stream import Stream
 from pipeline.evaluation.baselines import Baselines, fit_baselines
 from pipeline.evaluation.predictions import Predictions
 
@@ -122,7 +123,7 @@ def refuse_unscorable(network: keras.Model, features: FeatureSet) -> None:
     """Refuse to score features that a model was not made for; masks may be missing.
 
     Raises:
-        ModelError: Naming the shapes of both.
+        ModelError: Naming the stream and what differs.
     """
     _refuse_other_shapes(network, features, masked=masked_streams(network))
 
@@ -131,7 +132,7 @@ def refuse_other_shapes(network: keras.Model, features: FeatureSet) -> None:
     """Refuse a model that does not take these features as they are, or score five traits.
 
     Raises:
-        ModelError: Naming the shapes of both.
+        ModelError: Naming the stream and what differs.
     """
     _refuse_other_shapes(network, features, masked=())
 
@@ -149,16 +150,55 @@ def _refuse_other_shapes(
             f"{network.name}: gives scores of shape {tuple(network.output_shape[1:])} a clip, "
             f"expected ({NUM_TRAITS},), in the order {', '.join(TRAITS)}. Change its last layer."
         )
-    expected = [tuple(tensor.shape[1:]) for tensor in network.inputs]
-    found: list[tuple[Any, ...]] = [features.static.shape[1:], features.dynamic.shape[1:]]
-    found += [
-        stream.shape[1:2]
-        for stream in (features.static, features.dynamic)
+    streams = (features.static, features.dynamic)
+    found = {stream.name: stream.shape[1:] for stream in streams}
+    found |= {
+        f"{stream.name}_mask": stream.shape[1:2]
+        for stream in streams
         if stream.has_mask or stream.name in masked
+    }
+    shapes = [tuple(tensor.shape[1:]) for tensor in network.inputs]
+    if shapes == [*found.values()]:
+        return
+    # The first two inputs are the streams, whatever a user has called them.
+    names = ["static", "dynamic", *(tensor.name for tensor in network.inputs[2:])]
+    expected = dict(zip(names, shapes, strict=False))
+    place = features.sources[0].parent
+    faults = [
+        _shape_fault(stream, expected[stream.name])
+        for stream in streams
+        if stream.name in expected and expected[stream.name] != found[stream.name]
     ]
-    if expected != found:
-        raise ModelError(
-            f"{features.sources[0].parent}: the model was made for inputs of shapes {expected} a "
-            f"clip, but these features have {found}. Use features of the same encoder, number of "
-            "steps and masks."
-        )
+    for name in ("static_mask", "dynamic_mask"):
+        if name in expected and name not in found:
+            faults.append(f"{place}: has no {name}.npy, which the model takes as well. Add it.")
+        if name in found and name not in expected:
+            faults.append(f"{place}: has {name}.npy, but the model takes no masks. Remove it.")
+    raise ModelError(
+        " ".join(faults)
+        or f"{place}: holds inputs of shapes {[*found.values()]} per clip, but the model takes "
+        f"{shapes}. Give features of the same kind, in the order static, dynamic, masks."
+    )
+
+
+def _shape_fault(stream: Stream, expected: tuple[int | None, ...]) -> str:
+    """Return in words how the shape of a stream differs from what the model takes."""
+    found = stream.shape[1:]
+    if len(expected) != len(found):
+        fault, cure = "another kind of features", "Give features of the model's encoder."
+    elif expected[-1] != found[-1]:
+        fault = f"{found[-1]} features instead of {expected[-1]}"
+        cure = "Give features of the model's encoder."
+    elif expected[0] != found[0]:
+        fault = f"{found[0]} steps instead of {expected[0]}"
+        cure = f"Extract {expected[0]} steps per clip."
+    else:
+        fault, cure = "images of another size", "Resize them to the size that the model takes."
+    return (
+        f"{stream.parts[0].path}: the {stream.name} stream has shape {_per_clip(found)}, but the "
+        f"model takes {_per_clip(expected)}: {fault}. {cure}"
+    )
+
+
+def _per_clip(shape: tuple[int | None, ...]) -> str:
+    return f"({', '.join(str(length) for length in ('clips', *shape))})"

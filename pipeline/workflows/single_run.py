@@ -16,6 +16,7 @@ from pipeline.core.arrays import FloatArray
 from pipeline.core.attention_record import write_attention
 from pipeline.core.files import write_arrays, write_json, write_text
 from pipeline.core.run_directory import RunDirectory
+from pipeline.core.traits import directions, traits_entry
 from pipeline.data.batches import Batches, InputBatches, clips_at_once
 from pipeline.data.encoder import encoder_of
 from pipeline.data.feature_set import FeatureSet
@@ -387,6 +388,8 @@ def _describe_features(features: FeatureSet) -> dict[str, Any]:
         "sources": [str(path) for path in features.sources],
         "encoder": encoder_of(features),
         "settings": features.metadata.get("settings"),
+        **traits_entry(features.traits),
+        "warnings": [dataclasses.asdict(warning) for warning in features.warnings],
     }
 
 
@@ -408,4 +411,5 @@ def _described(experiment: Experiment, result: FitResult, report: EvaluationRepo
             f"[{r2.low:.3f}, {r2.high:.3f}]; ridge: accuracy {ridge['accuracy']['mean'].value:.4f}"
             f", R² {ridge['r2']['mean'].value:.3f}."
         )
+    lines += directions(experiment.features.traits)
     return "\n\n".join(line.strip() for line in lines if line.strip())

@@ -14,8 +14,10 @@ from pipeline.core.calibration import Calibration, read_calibration
 from pipeline.core.errors import RunError
 from pipeline.core.files import read_json
 from pipeline.core.run_directory import RunDirectory
+from pipeline.core.traits import TraitLabel
 from pipeline.data.encoder import UNKNOWN, encoder_doubt
 from pipeline.data.feature_set import FeatureSet
+from pipeline.data.shard import check_traits
 from pipeline.data.splits import read_split
 from pipeline.models.persistence import load_model as load_model_file
 from pipeline.tracking.packaged_model import download_model
@@ -39,6 +41,8 @@ class TrainedModel:
     """Digest of the features that it was trained on; empty where it is not known."""
     extraction: Any
     """The settings that they were extracted with, likewise; None where it does not say."""
+    traits: tuple[TraitLabel, ...]
+    """How its training data score each trait; empty if they do not say it."""
     split: pd.DataFrame
     """Which clip was on which side when it was trained: `clip_id`, `group`, `split`."""
 
@@ -116,5 +120,6 @@ def _load(home: RunDirectory) -> TrainedModel:
         encoder=data.get("encoder", UNKNOWN),
         digest=data.get("digest", ""),
         extraction=data.get("settings"),
+        traits=check_traits(home.data_path, data),
         split=read_split(home.split_path),
     )

@@ -20,6 +20,7 @@ from pipeline.core.run_directory import (
     open_run_directory,
 )
 from pipeline.core.run_status import read_last_status
+from pipeline.core.traits import TraitLabel
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split, read_split, split_feature_set, write_split
 from pipeline.evaluation.report import EvaluationReport, read_report
@@ -33,7 +34,12 @@ from pipeline.training.keras_settings import refuse_other_settings
 from pipeline.training.records import epoch_records
 from pipeline.workflows.columns import refuse_unusable_columns
 from pipeline.workflows.cross_validation import cross_validate, split_into_folds
-from pipeline.workflows.features import open_features, trainable_labels, with_absolute_paths
+from pipeline.workflows.features import (
+    open_features,
+    trainable_labels,
+    warn_of_features,
+    with_absolute_paths,
+)
 from pipeline.workflows.scoring import refuse_other_shapes
 from pipeline.workflows.single_run import (
     Experiment,
@@ -61,6 +67,8 @@ class TrainingRun:
     """Which layers learned."""
     undelivered: str | None
     """Why MLflow does not have all of it; None where it does, or where it is not tracked."""
+    traits: tuple[TraitLabel, ...]
+    """How the data score each trait; empty if they do not say it."""
 
 
 def run_training(
@@ -92,6 +100,7 @@ def run_training(
     config = with_absolute_paths(config)
     features = features or open_features(config.data)
     trainable_labels(features)
+    warn_of_features(features)
     experiment = Experiment(config=config, features=features, split=_split(config, features))
     held_out = experiment.split.validation
     if config.training.num_folds:
@@ -149,6 +158,7 @@ def build_for(config: ExperimentConfig, features: FeatureSet) -> keras.Model:
             num_steps=stream.num_steps,
             masked=stream.has_mask,
             picture=stream.picture,
+            source=str(stream.parts[0].path),
         )
         for stream in (features.static, features.dynamic)
     )
@@ -173,6 +183,7 @@ def _train(
         group_overlap=experiment.group_overlap,
         layers=layer_states(network),
         undelivered=deliver_rest(run),
+        traits=experiment.features.traits,
     )
 
 
@@ -196,6 +207,7 @@ def _finished(run: RunDirectory, experiment: Experiment, output: Path | None) ->
         group_overlap=experiment.group_overlap,
         layers=layer_states(network),
         undelivered=deliver_rest(run),
+        traits=experiment.features.traits,
     )
 
 

@@ -20,7 +20,6 @@ NO_TEST_MODULE = {
     "commands/visualize": "wiring; tests/end_to_end/test_visualize.py",
     "core/arrays": "names of types",
     "core/errors": "names of errors and numbers",
-    "core/traits": "names of the traits",
     "data/hold_out": "the drawing behind splits: tests/data/test_splits.py",
     "models/shapes": "names of types",
     "search/conclusion": "tests/end_to_end/test_search.py",

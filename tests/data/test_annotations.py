@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.errors import AnnotationError
-from pipeline.core.traits import TRAITS
+from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS
 from pipeline.data.annotations import group_of, read_annotations
 
 HEADER = "clip_id,neuroticism,openness,conscientiousness,extraversion,agreeableness,interview\n"
@@ -37,7 +37,7 @@ def write(tmp_path: Path):
 
 
 def test_a_pickle_gives_a_table_in_ocean_order(write):
-    table = read_annotations([write(scores())])
+    table = read_annotations([write(scores())]).scores
     assert table.index.tolist() == ["-a.001.mp4", "b.000.mp4"]
     assert table.index.name == "clip_id"
     assert tuple(table.columns) == TRAITS
@@ -48,13 +48,81 @@ def test_a_pickle_gives_a_table_in_ocean_order(write):
 
 def test_scores_are_joined_by_clip_whatever_the_order_of_a_trait(write):
     reordered = dict(reversed(scores()["neuroticism"].items()))
-    table = read_annotations([write(scores(neuroticism=reordered))])
+    table = read_annotations([write(scores(neuroticism=reordered))]).scores
     assert table.loc["-a.001.mp4", "neuroticism"] == 0.4
 
 
 def test_a_csv_is_read_by_the_names_of_its_columns(write):
     path = write(HEADER + "a.0,0.5,0.1,0.2,0.3,0.4,0.9\n", "annotation.csv")
-    assert read_annotations([path]).loc["a.0"].tolist() == [0.1, 0.2, 0.3, 0.4, 0.5]
+    assert read_annotations([path]).scores.loc["a.0"].tolist() == [0.1, 0.2, 0.3, 0.4, 0.5]
+
+
+V1_HEADER = (
+    "VideoName,ValueExtraversion,ValueAgreeableness,ValueConscientiousness,ValueNeurotisicm,"
+    "ValueOpenness\n"
+)
+
+
+def test_the_table_of_the_first_version_of_first_impressions_is_read(write):
+    path = write(V1_HEADER + "a.000.mp4 ,0.3,0.4,0.2,0.5,0.1\n", "training_gt.csv")
+    annotations = read_annotations([path])
+    assert annotations.scores.loc["a.000.mp4"].tolist() == [0.1, 0.2, 0.3, 0.4, 0.5]
+    assert annotations.traits == FIRST_IMPRESSIONS
+
+
+def test_neuroticism_of_first_impressions_is_scored_in_reverse(write):
+    traits = read_annotations([write(scores())]).traits
+    assert tuple(trait.name for trait in traits) == TRAITS
+    assert [trait.name for trait in traits if trait.is_reversed] == ["neuroticism"]
+    assert "emotionally stable" in traits[-1].direction
+
+
+def test_the_real_neuroticism_rises_with_extraversion(shared_data):
+    path = shared_data / "first_impressions" / "annotation_training.pkl"
+    table = read_annotations([path]).scores
+    assert table["neuroticism"].corr(table["extraversion"]) == pytest.approx(0.80, abs=0.01)
+
+
+def test_nothing_is_said_of_the_direction_in_other_tables(write):
+    path = write(HEADER + "a.0,0.5,0.1,0.2,0.3,0.4,0.9\n", "annotation.csv")
+    assert read_annotations([path]).traits == ()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "emotional_stability",
+        "Emotional Stability",
+        "emotionally_stable",
+        "stability",
+        "non-neuroticism",
+    ],
+)
+def test_emotional_stability_is_not_taken_for_neuroticism_nor_reversed(write, name):
+    table = write(
+        HEADER.replace("neuroticism", name) + "a.0,0.5,0.1,0.2,0.3,0.4,0.9\n", "table.csv"
+    )
+    by_trait = scores()
+    by_trait[name] = by_trait.pop("neuroticism")
+    for path in (table, write(by_trait)):
+        with pytest.raises(AnnotationError, match="opposite ends of one trait") as refused:
+            read_annotations([path])
+        assert "leave the scores as they are" in str(refused.value)
+
+
+@pytest.mark.parametrize("odd", ["a.0\u00a0", "a.0 ", "\u200ba.0"])
+def test_a_clip_under_two_names_that_look_alike_needs_one_score(write, odd):
+    same = {trait: {"a.0": 0.5, odd: 0.5} for trait in TRAITS}
+    assert read_annotations([write(same)]).scores.index.tolist() == ["a.0"]
+    other = {**same, "openness": {"a.0": 0.5, odd: 0.6}}
+    with pytest.raises(AnnotationError, match=r"openness holds clip 'a\.0' twice"):
+        read_annotations([write(other)])
+
+
+def test_a_missing_trait_is_named_with_the_nearest_column(write):
+    path = write(HEADER.replace("openness", "Openness"), "annotation.csv")
+    with pytest.raises(AnnotationError, match="Did you mean 'Openness' for openness"):
+        read_annotations([path])
 
 
 def test_a_missing_trait_is_named(write):
@@ -138,7 +206,7 @@ def test_a_clip_twice_in_a_csv_is_refused_with_both_rows(write):
 
 def test_files_are_put_together(write):
     csv_path = write(HEADER + "c.0,0.5,0.1,0.2,0.3,0.4,0.9\n", "annotation.csv")
-    assert read_annotations([write(scores()), csv_path]).index.tolist() == [
+    assert read_annotations([write(scores()), csv_path]).scores.index.tolist() == [
         "-a.001.mp4",
         "b.000.mp4",
         "c.0",
@@ -146,7 +214,7 @@ def test_files_are_put_together(write):
 
 
 def test_a_clip_with_the_same_scores_in_two_files_is_kept_once(write):
-    table = read_annotations([write(scores()), write(scores(), "again.pkl")])
+    table = read_annotations([write(scores()), write(scores(), "again.pkl")]).scores
     assert table.index.tolist() == ["-a.001.mp4", "b.000.mp4"]
 
 
@@ -171,7 +239,7 @@ def test_the_group_is_the_part_before_the_first_dot(clip, group):
 
 def test_the_real_file_holds_the_labels_of_the_real_features(shared_data):
     directory = shared_data / "first_impressions"
-    table = read_annotations([directory / "annotation_training.pkl"])
+    table = read_annotations([directory / "annotation_training.pkl"]).scores
     clips = pd.read_csv(directory / "clips.csv")
     assert len(table) == 6000
     np.testing.assert_allclose(

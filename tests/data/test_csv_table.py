@@ -8,10 +8,10 @@ from pipeline.data.csv_table import read_csv_table
 
 @pytest.fixture
 def read(tmp_path: Path):
-    def read(content: str | bytes, columns: tuple[str, ...] = ("a",)):
+    def read(content: str | bytes, columns: tuple[str, ...] = ("a",), **options):
         path = tmp_path / "table.csv"
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return read_csv_table(path, columns=columns, error=FeatureSetError)
+        return read_csv_table(path, columns=columns, error=FeatureSetError, **options)
 
     return read
 
@@ -40,8 +40,40 @@ def test_a_row_of_another_length_is_refused(read, line, count):
 
 
 def test_a_missing_column_is_refused_with_those_found(read):
-    with pytest.raises(FeatureSetError, match="no column a; found a;b"):
-        read("a;b\nx;y\n")
+    with pytest.raises(FeatureSetError, match="no column a; found b, c"):
+        read("b,c\nx,y\n")
+
+
+@pytest.mark.parametrize("header", ["Group,b", "GROUP,b", "gruop,b"])
+def test_a_missing_column_is_refused_with_the_nearest_name(read, header):
+    name = header.partition(",")[0]
+    with pytest.raises(FeatureSetError, match=f"Did you mean '{name}' for group"):
+        read(f"{header}\nx,y\n", columns=("group",))
+
+
+def test_blanks_around_a_column_name_do_not_count(read):
+    assert list(read("\u00a0a, group \nx,y\n", columns=("a", "group"))) == ["a", "group"]
+
+
+@pytest.mark.parametrize(
+    ("separator", "words"), [(";", "semicolons"), ("\t", "tabs"), ("|", "vertical bars")]
+)
+def test_another_separator_is_named_even_with_decimal_commas(read, separator, words):
+    content = "a,b\nx,0,5\n".replace(",", separator, 1).replace("x,", f"x{separator}")
+    with pytest.raises(FeatureSetError, match=f"is separated by {words}, expected commas"):
+        read(content)
+
+
+def test_ids_groups_and_splits_are_normalised_and_other_cells_are_not(read):
+    table = read(
+        "clip_id,group,split,note\nZoe\u0301 ,p\u200b3\u00a0,train ,x \n", columns=("clip_id",)
+    )
+    assert table.iloc[0].tolist() == ["Zo\u00e9", "p3", "train", "x "]
+
+
+def test_other_names_of_a_column_are_understood(read):
+    table = read("VideoName,b\nx,y\n", columns=("clip_id",), other_names={"VideoName": "clip_id"})
+    assert list(table) == ["clip_id", "b"]
 
 
 def test_a_column_twice_is_refused(read):

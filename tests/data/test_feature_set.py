@@ -1,12 +1,15 @@
+import json
 import shutil
 import time
 import tracemalloc
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from pipeline.core.errors import FeatureSetError
+from pipeline.core.traits import FIRST_IMPRESSIONS
 from pipeline.data.feature_set import load_feature_files, load_feature_set
 
 ALL = np.arange(4)
@@ -266,3 +269,58 @@ def test_the_real_features_load_in_half_a_second(shared_data):
     assert feature_set.require_labels().shape == (6000, 5)
     assert feature_set.clip_ids[0] == "--Ymqszjv54.001.mp4"
     assert len(set(feature_set.groups.tolist())) == 2624
+
+
+def described(**changes) -> str:
+    traits = [asdict(trait) for trait in FIRST_IMPRESSIONS]
+    traits[4] |= changes
+    return json.dumps({"traits": traits})
+
+
+def test_the_direction_of_each_trait_is_read(write_files):
+    assert load_feature_set(write_files(features__json=described())).traits == FIRST_IMPRESSIONS
+    assert load_feature_set(write_files("other")).traits == ()
+
+
+def test_further_entries_of_a_trait_are_left_alone(write_files):
+    features_dir = write_files(features__json=described(range=[1, 7]))
+    assert load_feature_set(features_dir).traits == FIRST_IMPRESSIONS
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        (described(is_reversed="perhaps"), r"traits\.4\.is_reversed cannot be used"),
+        (
+            described(name="emotional_stability"),
+            "names openness, .*, emotional_stability, expected",
+        ),
+        ('{"traits": "neuroticism"}', "traits cannot be used"),
+        ('{"traits": [{"name": "neuroticism"}]}', "names neuroticism, expected openness, "),
+    ],
+)
+def test_traits_that_are_described_otherwise_are_refused(write_files, metadata, message):
+    with pytest.raises(FeatureSetError, match=rf"features\.json: .*{message}"):
+        load_feature_set(write_files(features__json=metadata))
+
+
+def test_shards_that_score_a_trait_in_two_directions_are_no_feature_set(write_files, tmp_path):
+    table = pd.DataFrame({"clip_id": list("abcd"), "group": list("abcd")})
+    write_files("set/1", features__json=described())
+    write_files("set/2", clips__csv=table)
+    message = "labels scored in reverse: none, but .* has neuroticism"
+    with pytest.raises(FeatureSetError, match=message):
+        load_feature_set(tmp_path / "set")
+
+
+def test_the_direction_is_that_of_the_labels_beside_it(write_files):
+    features_dir = write_files(features__json=described())
+    streams = {f"{name}_features": features_dir / f"{name}.npy" for name in ("static", "dynamic")}
+    own = load_feature_files(**streams, labels=features_dir / "labels.npy")
+    others = load_feature_files(**streams, labels=write_files("other") / "labels.npy")
+    assert (own.traits, others.traits) == (FIRST_IMPRESSIONS, ())
+
+
+def test_the_digest_of_clean_names_is_what_it_was_before_names_were_normalised(shared_data):
+    real = load_feature_set(shared_data / "first_impressions")
+    assert real.digest == "dff882ef78c1ec7b50b67fc1ea11f6ad69fef71349fb061ffbf28470d17890e7"

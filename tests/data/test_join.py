@@ -1,19 +1,23 @@
 import pickle
+import re
+import unicodedata
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from pipeline.core.errors import AnnotationError, FeatureSetError
-from pipeline.core.traits import TRAITS
+from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS
+from pipeline.data.annotations import Annotations
 from pipeline.data.feature_set import load_feature_set
 from pipeline.data.join import join_annotations, prepare_feature_set
 
 
-def annotations_of(**scores: float) -> pd.DataFrame:
+def annotations_of(**scores: float) -> Annotations:
     """Each clip has one score for all traits; `__` stands for a dot."""
     index = [name.replace("__", ".") for name in scores]
-    return pd.DataFrame({trait: list(scores.values()) for trait in TRAITS}, index=index)
+    table = pd.DataFrame({trait: list(scores.values()) for trait in TRAITS}, index=index)
+    return Annotations(scores=table)
 
 
 def test_labels_follow_the_clips_and_not_the_rows():
@@ -95,7 +99,7 @@ def test_what_made_the_features_is_still_known_of_a_prepared_set(prepare, tmp_pa
     prepare(IDS, changes={"features__json": '{"encoder": "hog", "settings": {"a": 1}, "b": 2}'})
     metadata = load_feature_set(tmp_path / "prepared").metadata
     assert (metadata["encoder"], metadata["settings"]) == ("hog", {"a": 1})
-    assert set(metadata) == {"encoder", "settings", "annotations", "files"}
+    assert set(metadata) == {"encoder", "settings", "traits", "annotations", "files"}
 
 
 def test_the_times_of_the_steps_go_with_their_clips(prepare, tmp_path):
@@ -119,8 +123,11 @@ def test_a_group_that_is_given_is_kept(prepare, tmp_path):
     assert load_feature_set(tmp_path / "prepared").groups.tolist() == ["p", "q", "p", "r"]
 
 
-def test_clips_without_annotation_are_refused_with_the_first_three(prepare, tmp_path):
-    message = r"3 of 4 clips have no annotation \(the first: v0\.001\.mp4, v1\.002\.mp4, v1\.003"
+def test_clips_without_annotation_are_refused_with_the_nearest_name(prepare, tmp_path):
+    message = (
+        r"3 of 4 clips have no annotation\. The first is 'v0\.001\.mp4', and the annotation with "
+        r"the nearest name is of 'v0\.000\.mp4'"
+    )
     with pytest.raises(AnnotationError, match=message):
         prepare(["v0.000.mp4"])
     assert not (tmp_path / "prepared").exists()
@@ -142,8 +149,42 @@ def test_clips_without_annotation_are_dropped_on_request(prepare, tmp_path):
 
 
 def test_a_set_is_not_prepared_without_a_single_label(prepare):
-    with pytest.raises(AnnotationError, match=r"4 of 4 clips .*Check that ids are spelled alike"):
+    with pytest.raises(AnnotationError, match=r"4 of 4 clips .*no annotation has a name like it"):
         prepare(["other"], allow_unlabelled=True)
+
+
+@pytest.mark.parametrize(
+    "odd", ["{} ", "\u00a0{}", "{}\u200b", "\ufeff{}"], ids=["blank", "nbsp", "zero width", "bom"]
+)
+def test_ids_that_differ_invisibly_are_joined(prepare, odd):
+    summary = prepare([odd.format(clip) for clip in IDS])
+    assert (summary.num_clips, summary.unlabelled) == (4, ())
+
+
+def test_ids_in_composed_and_decomposed_accents_are_joined(prepare):
+    names = ["é0.mp4", "é1.mp4", "ü2.mp4", "ü3.mp4"]
+    table = pd.DataFrame({"clip_id": [unicodedata.normalize("NFD", name) for name in names]})
+    assert prepare(names, changes={"clips__csv": table}).num_clips == 4
+
+
+@pytest.mark.parametrize(
+    ("annotated", "clip", "near"),
+    [
+        ([clip.upper() for clip in IDS], "v0.000.mp4", "V0.000.MP4"),
+        ([f"videos/{clip}" for clip in IDS], "v0.000.mp4", "videos/v0.000.mp4"),
+    ],
+)
+def test_ids_that_differ_in_case_or_folder_are_shown_side_by_side(prepare, annotated, clip, near):
+    message = re.escape(f"{clip!r}, and the annotation with the nearest name is of {near!r}")
+    with pytest.raises(AnnotationError, match=message):
+        prepare(annotated)
+
+
+def test_the_direction_of_each_trait_is_kept(prepare, tmp_path):
+    assert prepare(IDS).traits == FIRST_IMPRESSIONS
+    prepared = load_feature_set(tmp_path / "prepared")
+    assert prepared.traits == FIRST_IMPRESSIONS
+    assert prepared.metadata["traits"][4]["is_reversed"] is True
 
 
 def test_a_mask_with_a_row_too_many_is_refused(prepare):

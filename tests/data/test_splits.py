@@ -1,4 +1,5 @@
 import itertools
+import unicodedata
 import warnings
 
 import numpy as np
@@ -272,6 +273,31 @@ def test_a_file_without_sides_is_refused_as_a_split(tmp_path):
     (tmp_path / "split.csv").write_text("clip_id,group\na,b\n")
     with pytest.raises(SplitError, match="has no column split"):
         read_split(tmp_path / "split.csv")
+
+
+def test_the_split_of_an_earlier_version_with_invisible_differences_is_read(tmp_path):
+    rows = ["a,p1,validation", "b ,p1\u00a0,test", "b,p1,train", "c\u200b,p2,test"]
+    (tmp_path / "split.csv").write_text("\n".join(["clip_id,group,split", *rows]), encoding="utf-8")
+    table = read_split(tmp_path / "split.csv")
+    assert table.to_numpy().tolist() == [
+        ["a", "p1", "validation"],
+        ["b", "p1", "train"],
+        ["c", "p2", "test"],
+    ]
+
+
+def test_groups_that_differ_invisibly_stay_on_one_side(write_files):
+    num_groups, clips_each = 24, 5
+    names = [f"pé{number}" for number in range(num_groups) for _ in range(clips_each)]
+    odd = ["{} ", " {}", "{}\u00a0", "{}\u200b", "{}"]
+    groups = [form.format(name) for form, name in zip(odd * num_groups, names, strict=True)]
+    groups[::7] = [unicodedata.normalize("NFD", name) for name in groups[::7]]
+    table = pd.DataFrame({"clip_id": [f"c{row}" for row in range(120)], "group": groups})
+    feature_set = load_feature_set(write_files(num_clips=120, clips__csv=table))
+    split = split_feature_set(feature_set, validation_fraction=0.2, seed=0)
+    persons = np.array(names)
+    assert len(set(persons[split.train]) & set(persons[split.validation])) == 0
+    assert len(set(feature_set.groups)) == num_groups
 
 
 def test_a_missing_split_is_refused(tmp_path):

@@ -144,8 +144,11 @@ def test_the_json_holds_differences_and_verdicts():
 
 
 def test_different_clips_are_refused_with_examples():
-    fewer = predictions(rows=slice(56), clip_ids=[*(f"c{i}" for i in range(55)), "c60"])
-    expected = r"only in A: 5 \(c55, c56, c57\); only in B: 1 \(c60\)"
+    fewer = predictions(rows=slice(56), clip_ids=[*(f"c{i}" for i in range(55)), "C55"])
+    expected = (
+        r"only in A: 5 \('c55', 'c56', 'c57'\); only in B: 1 \('C55'\)\. "
+        r"The nearest to 'c55' is 'C55'"
+    )
     with pytest.raises(RunError, match=expected):
         compare_predictions(predictions(), fewer)
 

@@ -5,6 +5,7 @@ import pytest
 
 from pipeline.core.errors import ExtractionError
 from pipeline.core.traits import TRAITS
+from pipeline.data.annotations import read_annotations
 from pipeline.extraction.labelling import find_labels
 from pipeline.extraction.sources import ClipSource
 
@@ -15,7 +16,7 @@ def annotations(tmp_path):
         {"clip_id": ["a.mp4", "b", "unused"], **{key: [0.1, 0.2, 0.3] for key in TRAITS}}
     )
     table.to_csv(tmp_path / "labels.csv", index=False)
-    return [tmp_path / "labels.csv"]
+    return read_annotations([tmp_path / "labels.csv"])
 
 
 def sources(*clip_ids):
@@ -38,10 +39,15 @@ def test_a_clip_without_scores_is_listed(annotations):
 
 
 def test_annotations_of_other_clips_are_refused_before_hours_are_spent(annotations):
-    with pytest.raises(ExtractionError, match=r"none of the 1 clips is annotated .*x\.mp4"):
+    with pytest.raises(ExtractionError, match=r"none of the 1 clips is annotated\. .*x\.mp4"):
         find_labels(sources("x.mp4"), annotations)
 
 
 def test_without_annotations_every_clip_is_used():
     given = sources("a", "b")
-    assert find_labels(given, []) == (given, {}, [])
+    assert find_labels(given, None) == (given, {}, [])
+
+
+def test_the_nearest_annotated_name_is_told(annotations):
+    with pytest.raises(ExtractionError, match=r"first is 'Unused\.mp4', .* is of 'unused'"):
+        find_labels(sources("Unused.mp4"), annotations)

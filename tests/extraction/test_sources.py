@@ -2,6 +2,7 @@
 
 import errno
 import os
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -180,7 +181,7 @@ def test_a_name_that_no_table_can_hold_is_listed_in_one_line(make):
     assert {result.clip_id: result.reason for result in failed} == {
         "cr\\x0dname.mp4": control,
         "new\\x0aline.mp4": control,
-        " .mp4": "the name is blank before its first dot",
+        ".mp4": "the name is blank before its first dot",
     }
 
 
@@ -192,3 +193,14 @@ def test_the_order_is_that_of_the_ids(make):
 def test_one_kind_of_source_is_enough_for_a_join():
     assert join_sources(videos={}, face_dirs=None, flow_dirs=None) == ([], [])
     assert {".npy"} == FLOW_SUFFIXES
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems change such names")
+def test_ids_are_composed_and_names_that_look_alike_are_refused(make):
+    composed, decomposed = (unicodedata.normalize(form, "é.000.mp4") for form in ("NFC", "NFD"))
+    root = make(decomposed)
+    (source,), _ = find_sources(root, None, None)
+    assert (source.clip_id, source.video) == (composed, root / decomposed)
+    (root / composed).touch()
+    with pytest.raises(ExtractionError, match="whose names look alike"):
+        find_sources(root, None, None)

@@ -1,4 +1,9 @@
+import dataclasses
+
+import pytest
+
 from pipeline.config.schema import ModelConfig
+from pipeline.core.errors import ModelError
 from pipeline.models import StreamSpec, build_model
 
 
@@ -35,3 +40,23 @@ def test_every_setting_of_the_configuration_arrives():
         "linear_skip": False,
         "name": "complete_personality_model",
     }
+
+
+def test_a_stream_of_one_step_is_refused_with_its_file():
+    wide, single = StreamSpec(width=4, num_steps=8), StreamSpec(width=6, num_steps=1)
+    named = dataclasses.replace(single, source="features/dynamic.npy")
+    with pytest.raises(
+        ModelError, match=r"^features/dynamic\.npy: has one step per clip"
+    ) as refused:
+        build_model(ModelConfig(), static=wide, dynamic=named)
+    assert "`array[:, 0]`" in str(refused.value)
+    with pytest.raises(ModelError, match="The static stream: has one step per clip"):
+        build_model(ModelConfig(), static=single, dynamic=wide)
+    build_model(ModelConfig(fusion="concat"), static=wide, dynamic=named)
+
+
+def test_images_of_one_step_are_refused_before_an_encoder_is_built():
+    wide = StreamSpec(width=4, num_steps=8)
+    images = StreamSpec(width=3, num_steps=1, picture=(8, 8), source="static.npy")
+    with pytest.raises(ModelError, match=r"static\.npy: .*Give two or more images per clip"):
+        build_model(ModelConfig(static_encoder="conv"), static=images, dynamic=wide)

@@ -1,7 +1,13 @@
 """A report is put together from whatever there is."""
 
+from pipeline.core.traits import FIRST_IMPRESSIONS, traits_entry
 from pipeline.report.content import report_content
 from pipeline.report.records import parse_records
+
+
+def test_the_direction_of_a_trait_stands_beside_its_scores(records_with):
+    records = records_with(data=traits_entry(FIRST_IMPRESSIONS))
+    assert "scored in reverse" in report_content(records).scores[0].note
 
 
 def test_a_whole_run_fills_every_part(records_with, picture_with):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline.core.traits import FIRST_IMPRESSIONS, traits_entry
 from pipeline.report.doubts import find_doubts, has_random_weights
 
 
@@ -55,6 +56,23 @@ def test_scores_on_training_clips_are_serious_and_told_once(records_with):
     records = records_with(evaluation={"split": "all", **shared("train/evaluated")})
 
     assert titles(records) == ["The scores are on all clips", "One seed"]
+
+
+def test_ruined_features_are_serious_and_told_with_their_place(records_with):
+    warning = {"title": "The static features are constant", "detail": "static.npy: every clip"}
+    doubt = find_doubts(records_with(data={"warnings": [warning]}))[0]
+    assert (doubt.title, doubt.detail, doubt.is_serious) == (*warning.values(), True)
+
+
+def test_a_trait_that_is_scored_in_reverse_is_noted(records_with):
+    (doubt,) = [
+        doubt
+        for doubt in find_doubts(records_with(data=traits_entry(FIRST_IMPRESSIONS)))
+        if "reverse" in doubt.title
+    ]
+    assert doubt.title == "Neuroticism is scored in reverse"
+    assert "emotionally stable" in doubt.detail
+    assert not doubt.is_serious
 
 
 def test_features_without_a_clip_table_have_no_groups(records_with):

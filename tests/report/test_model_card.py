@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline.core.traits import FIRST_IMPRESSIONS, traits_entry
 from pipeline.report.model_card import BIAS_SOURCES, model_card
 
 
@@ -17,6 +18,12 @@ def subgroup(scores, r2, num_clips=300):
 def test_the_scores_are_apparent_and_not_for_decisions_on_people(records_with):
     assert "not the person’s personality" in entry(records_with(), "What the scores are")
     assert entry(records_with(), "Not for").startswith("Decisions on people: hiring")
+
+
+def test_a_trait_that_is_scored_in_reverse_is_named(records_with):
+    records = records_with(data=traits_entry(FIRST_IMPRESSIONS))
+    assert "Neuroticism is scored in reverse: First Imp" in entry(records, "What the scores are")
+    assert "reverse" not in entry(records_with(), "What the scores are")
 
 
 def test_the_data_are_named_with_sources_encoder_and_sides(records_with):

@@ -1,6 +1,6 @@
 """The tables of scores hold what the evaluation says."""
 
-from pipeline.core.traits import TRAITS
+from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS
 from pipeline.report.tables import (
     baseline_tables,
     coverage_tables,
@@ -31,6 +31,12 @@ def test_every_trait_has_every_metric_with_its_interval(records_with):
         "0.620",
     ]
     assert openness.cells[3].detail == INTERVAL
+
+
+def test_the_table_of_traits_notes_which_are_scored_in_reverse(records_with):
+    evaluation = records_with().evaluation
+    assert "Neuroticism is scored in reverse" in trait_table(evaluation, FIRST_IMPRESSIONS).note
+    assert "reverse" not in trait_table(evaluation).note
 
 
 def test_the_mean_stands_out(records_with):

@@ -10,8 +10,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from pipeline.core.errors import RunError
-from pipeline.core.files import write_arrays, write_text
+from pipeline.core.files import write_arrays, write_json, write_text
 from pipeline.core.run_directory import RunDirectory
+from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS, traits_entry
 from pipeline.tracking.link import Link, read_link, write_link
 from pipeline.tracking.mirror import Mirror
 from pipeline.tracking.packaged_model import download_model, log_evaluation, log_packaged_model
@@ -96,6 +97,7 @@ def make_tracked(path, uri, network, inputs):
     write_arrays(run.input_example_path, inputs)
     write_text(run.config_path, "seed: 0\n")
     write_text(run.split_path, "clip_id,group,split\n")
+    write_json(run.data_path, traits_entry(FIRST_IMPRESSIONS))
     write_link(run.tracking_path, Link(tracking_uri=uri, experiment="ocean", run_name="first"))
     Mirror(run).deliver()
     return run, read_link(run.tracking_path).run_id
@@ -138,6 +140,8 @@ def test_the_model_says_what_it_takes_and_what_it_gives(model_uri):
         "dynamic": {"shape": [-1, 4], "required": True},
         "static_mask": {"shape": [-1, 5], "required": False},
     }
+    assert [trait["name"] for trait in info.metadata["traits"]] == list(TRAITS)
+    assert "emotionally stable" in info.metadata["traits"][4]["note"]
     assert [tensor.name for tensor in info.signature.inputs][:2] == ["static", "dynamic"]
     assert [parameter.name for parameter in info.signature.params] == ["intervals"]
     assert [tensor.shape for tensor in info.signature.outputs] == [(-1, 5)]
@@ -236,6 +240,7 @@ def test_the_companions_of_a_model_travel_along(model_uri):
     artifacts = download_model(model_uri)
     assert {path.name for path in artifacts.iterdir()} == {
         "config.yaml",
+        "data.json",
         "model.keras",
         "split.csv",
     }

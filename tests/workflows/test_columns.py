@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,12 +25,20 @@ def test_the_values_are_those_of_the_clips_in_their_order(features):
     assert values_by(features, np.array([3, 0]), ("gender",)) == {"gender": ["male", "female"]}
 
 
+def test_values_that_differ_invisibly_are_one(features):
+    table = features.clips.assign(gender=["male ", "male", "male\u00a0", "\u200bmale"] * 15)
+    odd = dataclasses.replace(features, clips=table)
+    assert set(values_by(odd, np.arange(60), ("gender",))["gender"]) == {"male"}
+
+
 def test_columns_that_a_set_lacks_are_passed_over(features):
     assert known_columns(features, ("gender", "camera_angle")) == ("gender",)
 
 
 def test_a_column_that_the_table_lacks_is_refused_with_those_it_has(features):
-    with pytest.raises(PipelineError, match=r"no column gneder .* it has .*gender, age\."):
+    with pytest.raises(
+        PipelineError, match=r"no column gneder .*gender, age\. Did you mean 'gender'"
+    ):
         refuse_unusable_columns(features, np.arange(60), ("gneder",))
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import shutil
 
 import numpy as np
@@ -5,6 +6,8 @@ import pandas as pd
 import pytest
 
 from pipeline.core.errors import FeatureSetError, RunError, SplitError
+from pipeline.core.files import read_json, write_json
+from pipeline.core.traits import FIRST_IMPRESSIONS
 
 pytestmark = pytest.mark.slow
 
@@ -60,6 +63,36 @@ def test_the_clip_table_says_which_new_clips_are_the_test(run_dir, other_set):
     table["split"] = np.where(np.arange(60) < 25, "test", "train")
     table.to_csv(path / "clips.csv", index=False)
     assert evaluate(run_dir, data, split="test").report.num_clips == 25
+
+
+@pytest.mark.parametrize(
+    "odd", ["{} ", "\u00a0{}", "{}\u200b"], ids=["blank", "nbsp", "zero width"]
+)
+def test_clips_whose_ids_differ_invisibly_are_those_of_the_run(run_dir, odd):
+    """Earlier versions wrote ids as they had read them."""
+    before = evaluate(run_dir, None, split="validation").report
+    table = pd.read_csv(run_dir / "split.csv")
+    for column in ("clip_id", "group"):
+        table[column] = table[column].map(odd.format)
+    table.to_csv(run_dir / "split.csv", index=False)
+    after = evaluate(run_dir, None, split="validation").report
+    assert after.metrics == before.metrics
+    assert after.group_overlap == before.group_overlap
+
+
+@pytest.mark.parametrize("odd", ["{}.MP4", "videos/{}"])
+def test_clips_whose_ids_are_nearly_those_of_the_run_are_warned_of(
+    run_dir, small_features, own_directory, make_config, odd, caplog
+):
+    path = shutil.copytree(small_features, own_directory / "near")
+    table = pd.read_csv(path / "clips.csv")
+    name = table["clip_id"][0]
+    table["clip_id"] = table["clip_id"].map(odd.format)
+    table.to_csv(path / "clips.csv", index=False)
+    evaluate(run_dir, make_config(data__features_dir=str(path)).data, split="all")
+    (warning,) = [text for text in caplog.messages if "nearly" in text]
+    assert f"the first is {odd.format(name)!r}, and the run has {name!r}" in warning
+    assert "60 clips" in warning
 
 
 def test_clips_of_no_split_are_refused(run_dir, other_set):
@@ -133,3 +166,34 @@ def test_a_column_that_is_asked_for_and_is_not_there_is_refused_before_anything_
         evaluate(run_dir, None, split="all", by=("age",))
     assert (run_dir / "evaluation.json").read_bytes() == before
     assert not (run_dir / "predictions" / "all.csv").exists()
+
+
+def with_direction(path, *, is_reversed):
+    traits = [dataclasses.asdict(trait) for trait in FIRST_IMPRESSIONS]
+    traits[4]["is_reversed"] = is_reversed
+    metadata = read_json(path) if path.exists() else {}
+    write_json(path, {**metadata, "traits": traits})
+
+
+def test_labels_of_the_other_direction_are_refused(run_dir, other_set):
+    path, data = other_set
+    with_direction(run_dir / "data.json", is_reversed=True)
+    with_direction(path / "features.json", is_reversed=False)
+    with pytest.raises(FeatureSetError, match="scores neuroticism in the other direction"):
+        evaluate(run_dir, data, split="all")
+
+
+def test_labels_of_an_unknown_direction_are_warned_of(run_dir, other_set, caplog):
+    path, data = other_set
+    with_direction(run_dir / "data.json", is_reversed=True)
+    evaluation = evaluate(run_dir, data, split="all")
+    assert f"{path}: does not say in which direction neuroticism is scored" in caplog.text
+    assert evaluation.traits == FIRST_IMPRESSIONS
+
+
+def test_labels_of_the_same_direction_are_taken_without_a_word(run_dir, other_set, caplog):
+    path, data = other_set
+    with_direction(run_dir / "data.json", is_reversed=True)
+    with_direction(path / "features.json", is_reversed=True)
+    evaluate(run_dir, data, split="all")
+    assert "neuroticism" not in caplog.text

@@ -110,7 +110,7 @@ def frozen_network():
 @pytest.mark.parametrize(
     ("overrides", "make_network", "error", "words"),
     [
-        ({}, lambda: foreign_network(width=512), ModelError, "Use features of the same encoder"),
+        ({}, lambda: foreign_network(width=512), ModelError, "8 features instead of 512"),
         ({}, frozen_network, TrainingError, "none of its 185 weights is trainable"),
         ({"training__num_folds": 13}, None, SplitError, "at most 12"),
         (
