@@ -36,6 +36,13 @@ def print_line(text: str) -> None:
     _console().print(text, soft_wrap=True, highlight=False, markup=False)
 
 
+def print_device() -> None:
+    """Print which device trains."""
+    from pipeline.workflows.environment import describe_device
+
+    print_line(f"device: {describe_device()}")
+
+
 def print_training(finished: "TrainingRun", output: Path | None = None) -> None:
     """Print what a training came to, and where its model is, `output` included."""
     for pair, overlap in finished.group_overlap.items():
