@@ -76,11 +76,11 @@ def import_tensorflow_quietly() -> None:
 def find_gpu_fault() -> str:
     """Return why TensorFlow cannot use a GPU of this machine; "" if there is none to use.
 
-    Call it if TensorFlow lists no GPU. TensorFlow writes the reason at a log level that also
-    shows its chatter in training, and the same line without a driver as with a broken one. So
-    the driver itself is asked.
+    Call it if TensorFlow lists no GPU. The reason comes from the CUDA driver, not from
+    TensorFlow's log: at the log level of the reason, TensorFlow also writes chatter in training,
+    and its line is the same for a missing driver and a broken one.
     """
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in {"", "-1"}:
+    if sys.platform != "linux" or os.environ.get("CUDA_VISIBLE_DEVICES", "0") in {"", "-1"}:
         return ""
     try:
         driver: Any = ctypes.CDLL(_DRIVER)
@@ -97,8 +97,8 @@ def find_gpu_fault() -> str:
     if not number.value:
         return ""
     return (
-        f"the CUDA driver sees {number.value}, but a CUDA library is missing or too old. "
-        f"Try pip install 'tensorflow[and-cuda]'. This names the library: {_NAME_LIBRARIES}"
+        f"the CUDA driver sees GPUs ({number.value}), but a CUDA library is missing or too old. "
+        f"Try pip install 'tensorflow[and-cuda]'. This command names the library: {_NAME_LIBRARIES}"
     )
 
 

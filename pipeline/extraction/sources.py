@@ -23,6 +23,7 @@ FLOW_SUFFIXES: Final = frozenset({".npy"})
 _TEXT_SUFFIXES: Final = frozenset({".mts", ".ts"})
 """Suffixes of videos that are those of TypeScript as well."""
 _PROBED_BYTES: Final = 4096
+_MOST_SUFFIXES: Final = 5
 UNITS_NAME: Final = ".units"
 """Where the files of the clips lie; a directory that has it is an extraction's own."""
 
@@ -159,9 +160,12 @@ def find_folders(directory: Path, suffixes: Iterable[str]) -> Found:
 
 
 def count_suffixes(paths: Iterable[Path | str]) -> str:
-    """Return how many files there are of each suffix, the most frequent first."""
+    """Return how many files there are of the most frequent suffixes, for a message."""
     numbers = Counter(Path(path).suffix.lower() or "without a suffix" for path in paths)
-    return ", ".join(f"{number} {suffix}" for suffix, number in numbers.most_common()) or "no file"
+    shown = numbers.most_common(_MOST_SUFFIXES)
+    parts = [f"{number} {suffix}" for suffix, number in shown]
+    rest = numbers.total() - sum(number for _, number in shown)
+    return ", ".join([*parts, *([f"{rest} others"] if rest else [])]) or "no file"
 
 
 def _found(
@@ -182,6 +186,8 @@ def _is_video(path: Path) -> bool:
 
 def _is_text(path: Path) -> bool:
     """Return whether a file begins as text does; a transport stream holds zeros."""
+    if not path.is_file():  # a pipe, for instance, would be waited for
+        return False
     try:
         with path.open("rb") as file:
             beginning = file.read(_PROBED_BYTES)

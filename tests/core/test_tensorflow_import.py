@@ -162,7 +162,7 @@ def driver(tmp_path, repository):
     return ask
 
 
-def has_driver():
+def has_driver() -> bool:
     try:
         ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -198,7 +198,7 @@ int cuDeviceGetCount(int *number) {{ *number = {number}; return 0; }}
         (100, 0, ""),  # CUDA_ERROR_NO_DEVICE
         (0, 0, ""),
         (999, 1, "the CUDA driver cannot be started (CUDA_ERROR_UNKNOWN)."),
-        (0, 2, "the CUDA driver sees 2, but a CUDA library is missing or too old."),
+        (0, 2, "the CUDA driver sees GPUs (2), but a CUDA library is missing or too old."),
     ],
 )
 def test_a_driver_that_answers_shows_whether_there_is_a_gpu(driver, state, number, words):

@@ -10,6 +10,7 @@ from pipeline.core.errors import ExtractionError
 from pipeline.extraction.sources import (
     FLOW_SUFFIXES,
     IMAGE_SUFFIXES,
+    count_suffixes,
     find_folders,
     find_sources,
     find_videos,
@@ -113,6 +114,54 @@ def test_what_an_extraction_wrote_below_its_sources_is_no_clip(make):
 def test_names_may_hold_spaces_dashes_and_any_script(make):
     names = ["-AmM .003.mp4", "лицо.mp4", "顔 1.mp4", "a'b\"c;$(x).mp4"]
     assert sorted(find_videos(make(*names)).by_id) == sorted(names)
+
+
+@pytest.mark.parametrize("suffix", ["wmv", "flv", "ts", "3gp", "mts", "m2ts", "ogv", "mpg", "MTS"])
+def test_videos_of_any_usual_suffix_are_found(tmp_path, suffix):
+    (tmp_path / f"a.{suffix}").write_bytes(b"G@\0\x10" + bytes(184))
+    assert list(find_videos(tmp_path).by_id) == [f"a.{suffix}"]
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.mts"])
+def test_a_program_with_the_suffix_of_a_transport_stream_is_no_video(make, name):
+    root = make("b.mp4")
+    (root / name).write_text("export const a: number = 1;\n")
+    _, failed, left_out = find_sources(root, None, None)
+    assert failed == []
+    assert [(each.clip_id, each.stage) for each in left_out] == [(str(root / name), "suffix")]
+
+
+def test_a_transport_stream_that_is_empty_is_a_clip_that_will_fail(tmp_path):
+    (tmp_path / "a.ts").touch()
+    assert list(find_videos(tmp_path).by_id) == ["a.ts"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="named pipes are POSIX's")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.ts")
+    assert list(find_videos(tmp_path).by_id) == ["a.ts"]
+
+
+def test_files_that_are_not_used_are_listed(make):
+    root = make("a.mp4", "README", "b/notes.txt", ".hidden.txt", "c.xyz")
+    _, failed, left_out = find_sources(root, None, None)
+    assert failed == []
+    names = [Path(each.clip_id).relative_to(root).as_posix() for each in left_out]
+    assert names == ["README", "b/notes.txt", "c.xyz"]
+
+
+def test_files_that_another_directory_uses_are_not_listed(make):
+    root = make("a.mp4", "a/1.png", "a/1.npy", "a/1.json", "2.png")
+    sources, _, left_out = find_sources(root, root, root)
+    assert [source.clip_id for source in sources] == ["a.mp4"]
+    names = [Path(each.clip_id).relative_to(root).as_posix() for each in left_out]
+    assert names == ["2.png", "a/1.json"]
+
+
+def test_a_message_counts_only_the_most_frequent_suffixes():
+    names = ["a.txt", "b.TXT", *(f"c.{number}" for number in range(9))]
+    assert count_suffixes(names) == "2 .txt, 1 .0, 1 .1, 1 .2, 1 .3, 5 others"
+    assert count_suffixes(["README"]) == "1 without a suffix"
 
 
 @pytest.mark.parametrize("name", ["none", "a.mp4"])
