@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.config.loading import load_config
-from pipeline.training.quiet import import_tensorflow_quietly
+from pipeline.core.tensorflow_import import import_tensorflow_quietly
 
 
 def main() -> None:

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.schema import ModelConfig, SyntheticConfig, TrainingConfig
+from pipeline.core.tensorflow_import import import_tensorflow_quietly
 from pipeline.data.synthetic import ensure_synthetic_set
-from pipeline.training.quiet import import_tensorflow_quietly
 
 
 def main() -> None:

@@ -33,6 +33,7 @@ from pipeline.core.errors import (
     IncompleteError,
     PipelineError,
 )
+from pipeline.core.tensorflow_import import set_backends
 
 COMMANDS = {
     "main": main_job,
@@ -65,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_LogLine())
     signal.signal(signal.SIGTERM, _interrupt)
+    set_backends()
     arguments = parse(argv)
     try:
         return int(COMMANDS[arguments.command].run(arguments))

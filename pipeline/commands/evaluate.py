@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeline.commands.tables import print_evaluation, print_line
     from pipeline.config.loading import load_config
     from pipeline.core.run_directory import open_run_directory
-    from pipeline.training.quiet import import_tensorflow_quietly
+    from pipeline.core.tensorflow_import import import_tensorflow_quietly
 
     overrides = feature_overrides(arguments)
     data = load_config(None, overrides).data if overrides else None

@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeline.extraction.run import DEFAULT_WORKERS, extract_features
 
     if is_network(config):
-        from pipeline.training.quiet import import_tensorflow_quietly
+        from pipeline.core.tensorflow_import import import_tensorflow_quietly
 
         import_tensorflow_quietly()
     try:

@@ -17,12 +17,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from pipeline.commands.tables import print_ceiling, print_training
+    from pipeline.commands.tables import print_ceiling, print_device, print_training
     from pipeline.config.loading import load_config
-    from pipeline.training.quiet import import_tensorflow_quietly
+    from pipeline.core.tensorflow_import import import_tensorflow_quietly
 
     config = load_config(DEMO_CONFIG, arguments.overrides)
     import_tensorflow_quietly()
+    print_device()
     from pipeline.workflows.training_run import run_training
 
     finished = run_training(config, run_dir=arguments.run_dir)

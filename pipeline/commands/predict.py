@@ -64,8 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("Give either --run_dir RUN or --model_uri URI, and not both.")
     from pipeline.commands.tables import print_prediction
     from pipeline.core.run_directory import open_run_directory
+    from pipeline.core.tensorflow_import import import_tensorflow_quietly
     from pipeline.evaluation.score_table import check_table_path
-    from pipeline.training.quiet import import_tensorflow_quietly
 
     clips = _clips(arguments)
     output = arguments.output or _OUTPUT

@@ -20,7 +20,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("Give the run to deliver: --run_dir RUN.")
     from pipeline.commands.tables import print_line
     from pipeline.core.run_directory import open_run_directory
-    from pipeline.training.quiet import import_tensorflow_quietly
+    from pipeline.core.tensorflow_import import import_tensorflow_quietly
 
     open_run_directory(arguments.run_dir)  # before TensorFlow is waited for
     import_tensorflow_quietly()

@@ -42,6 +42,13 @@ def print_directions(traits: Sequence[TraitLabel]) -> None:
         print_line(f"note: {direction}")
 
 
+def print_device() -> None:
+    """Print which device trains."""
+    from pipeline.workflows.environment import describe_device
+
+    print_line(f"device: {describe_device()}")
+
+
 def print_training(finished: "TrainingRun", output: Path | None = None) -> None:
     """Print what a training came to, and where its model is, `output` included."""
     for pair, overlap in finished.group_overlap.items():

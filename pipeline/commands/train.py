@@ -38,11 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from pipeline.commands.tables import print_training
+    from pipeline.commands.tables import print_device, print_training
     from pipeline.config.loading import load_config
     from pipeline.core.model_path import check_model_path
     from pipeline.core.run_directory import open_run_directory
-    from pipeline.training.quiet import import_tensorflow_quietly
+    from pipeline.core.tensorflow_import import import_tensorflow_quietly
     from pipeline.workflows.features import open_features, trainable_labels, with_absolute_paths
 
     # What can be refused is, before TensorFlow is waited for.
@@ -52,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         _refuse_changes(arguments)
         open_run_directory(arguments.resume)
         import_tensorflow_quietly()
+        print_device()
         from pipeline.workflows.training_run import resume_training
 
         finished = resume_training(arguments.resume, output=arguments.output)
@@ -63,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     features = open_features(config.data)
     trainable_labels(features)
     import_tensorflow_quietly()
+    print_device()
     from pipeline.workflows.training_run import run_training
 
     finished = run_training(

@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeline.commands.tables import print_checks
     from pipeline.config.loading import load_config
     from pipeline.core.files import why_unwritable
-    from pipeline.training.quiet import import_tensorflow_quietly
+    from pipeline.core.tensorflow_import import import_tensorflow_quietly
 
     config = load_config(DEMO_CONFIG, {**_SHORT, **arguments.overrides})
     import_tensorflow_quietly()

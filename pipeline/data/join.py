@@ -20,10 +20,14 @@ from pipeline.data.annotations import Annotations, group_of, read_annotations
 from pipeline.data.shard import ShardPaths, open_shard
 from pipeline.data.writer import write_feature_set
 
-VIDEO_SUFFIXES: Final = frozenset(
-    {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"}
-)
-"""Endings that a clip id may have in one file and lack in another."""
+# fmt: off
+VIDEO_SUFFIXES: Final = frozenset({
+    ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".m1v", ".m2t", ".m2ts", ".m2v",
+    ".m4v", ".mkv", ".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".ogm", ".ogv", ".qt",
+    ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m",
+})
+# fmt: on
+"""Suffixes that a clip id may have in one file and lack in another."""
 
 _CARRIED: Final = ("encoder", "settings")
 """Entries of `features.json` that hold for the same features in another set, too."""

@@ -9,8 +9,9 @@ from typing import Literal
 from pipeline.core.files import write_text
 from pipeline.extraction.worker import Result
 
-Stage = Literal["name", "annotation", "open", "decode", "face", "encode", "time", "crash"]
-"""Where a clip can fail; `time` is its time limit, `crash` the death of its worker."""
+Stage = Literal["name", "annotation", "open", "decode", "face", "encode", "time", "crash", "suffix"]
+"""Where a clip can fail; `time` is its time limit, `crash` the death of its worker, `suffix` a
+file that is not taken as a clip at all."""
 
 
 class ClipError(Exception):

@@ -3,6 +3,7 @@
 Shape letters: H, W height and width of the picture.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -32,10 +33,58 @@ class FramePictures:
     """RGB, shape (H, W, 3), for networks that look at colour."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Orientation:
+    """One of the eight ways to show a coded frame: a transposition, then reflections."""
+
+    transposes: bool = False
+    """Whether rows become columns."""
+    reverses_rows: bool = False
+    """Whether top and bottom are exchanged, after the transposition."""
+    reverses_columns: bool = False
+    """Whether left and right are exchanged, after the transposition."""
+
+    def apply(self, picture: Picture) -> Picture:
+        """Return the picture as it is shown, shape (H, W, ...) or (W, H, ...)."""
+        if self.transposes:
+            picture = picture.swapaxes(0, 1)
+        if self.reverses_rows:
+            picture = picture[::-1]
+        if self.reverses_columns:
+            picture = picture[:, ::-1]
+        return np.ascontiguousarray(picture)
+
+
+def read_orientation(frame: Any) -> Orientation:
+    """Return the orientation by the display matrix of a frame, to the nearest quarter turn.
+
+    The matrix maps a coded point (p, q) to (a p + c q, b p + d q), right and down.
+
+    Args:
+        frame: An `av.VideoFrame`.
+
+    Reference: ISO/IEC 14496-12:2015, 6.2.2.
+    """
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:
+        # PyAV 18 raises it for side data that it has no name for, such as the EXIF data of
+        # Motion JPEG. Then only the angle of the matrix can be read.
+        angle = math.radians(frame.rotation)
+        a, b, c, d = math.cos(angle), -math.sin(angle), math.sin(angle), math.cos(angle)
+    else:
+        if matrix is None:
+            return Orientation()
+        a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return Orientation(reverses_rows=d < 0, reverses_columns=a < 0)
+    return Orientation(transposes=True, reverses_rows=b < 0, reverses_columns=c < 0)
+
+
 def take_pictures(
     frame: Any, *, pixel_aspect: float, small_px: int | None, with_colour: bool
 ) -> FramePictures:
-    """Return the pictures of a frame, turned and stretched as a player shows them.
+    """Return the pictures of a frame, oriented and stretched as a player shows them.
 
     Args:
         frame: An `av.VideoFrame`.
@@ -44,15 +93,14 @@ def take_pictures(
         with_colour: Whether a full-size RGB picture is wanted.
     """
     width, height = shown_size(frame.width, frame.height, pixel_aspect, MAX_PX)
-    # The angle is that of the turn to the left which puts the frame upright.
-    turns = round(frame.rotation / 90) % 4
+    orientation = read_orientation(frame)
     small = colour = None
     if small_px is not None:
         small_width, small_height = shown_size(frame.width, frame.height, pixel_aspect, small_px)
-        small = _turned(_rgb(frame, small_width, small_height), turns)
+        small = orientation.apply(_rgb(frame, small_width, small_height))
     if with_colour:
-        colour = _turned(_rgb(frame, width, height), turns)
-    grey = _turned(_grey(frame, width, height), turns)
+        colour = orientation.apply(_rgb(frame, width, height))
+    grey = orientation.apply(_grey(frame, width, height))
     return FramePictures(grey=grey, small=small, colour=colour)
 
 
@@ -79,7 +127,3 @@ def _rgb(frame: Any, width: int, height: int) -> Picture:
         width=width, height=height, format="rgb24", interpolation="AREA", threads=1
     ).to_ndarray()
     return picture
-
-
-def _turned(picture: Picture, turns: int) -> Picture:
-    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture

@@ -174,7 +174,7 @@ def _serve(pipe: Connection, job: Job, build: Callable[[Job], Callable[[Task], R
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
-        work = build(job)
+        work = _build(build, job)
         pipe.send(_READY)
         while True:
             pipe.send(work(pipe.recv()))
@@ -183,3 +183,13 @@ def _serve(pipe: Connection, job: Job, build: Callable[[Job], Callable[[Task], R
             pipe.send(error)
     except (EOFError, OSError):  # the parent is gone
         return
+
+
+def _build(build: Callable[[Job], Callable[[Task], Result]], job: Job) -> Callable[[Task], Result]:
+    try:
+        return build(job)
+    except PipelineError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ExtractionError(f"a worker cannot be set up ({reason}).") from error

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import importlib.util
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from pipeline.extraction.worker import Job, Result, Task
 if TYPE_CHECKING:
     from pipeline.core.arrays import FloatArray
     from pipeline.extraction.plan import Plan
+
+_logger = logging.getLogger(__name__)
 
 Engine = Literal["local", "ray"]
 
@@ -48,7 +51,8 @@ class ExtractionOutcome:
     warnings: Mapping[str, str]
     """Clip id -> what is wrong with it, though it could be used."""
     failures_path: Path
-    """The same failures, as a table; not there if nothing was to be done."""
+    """A table of the same failures and of the files that were not used; not there if nothing
+    was to be done."""
     contact_sheet_path: Path | None
     """Pictures of the first clips; None where there are no videos."""
     traits: tuple[TraitLabel, ...] = ()
@@ -127,14 +131,21 @@ def extract_features(
     from pipeline.data.annotations import read_annotations
     from pipeline.extraction.labelling import find_labels
     from pipeline.extraction.plan import plan_work
-    from pipeline.extraction.sources import find_sources
+    from pipeline.extraction.sources import count_suffixes, find_sources
 
-    sources, failed = find_sources(videos_dir, face_dir, flow_dir)
+    sources, failed, left_out = find_sources(videos_dir, face_dir, flow_dir)
+    if left_out:
+        _logger.warning(
+            "files that are not used as clips: %s. %s will list them.",
+            count_suffixes(each.clip_id for each in left_out),
+            FAILURES_NAME,
+        )
     annotated = read_annotations(annotations) if annotations else None
     sources, labels, unlabelled = find_labels(sources, annotated)
     failed += unlabelled
     if shard is not None:
-        sources, failed = sources[shard[0] - 1 :: shard[1]], failed[shard[0] - 1 :: shard[1]]
+        part = slice(shard[0] - 1, None, shard[1])
+        sources, failed, left_out = sources[part], failed[part], left_out[part]
         features_dir = _shard_dir(features_dir, shard)
         if not sources and not failed:
             return ExtractionOutcome.empty(features_dir)
@@ -143,7 +154,7 @@ def extract_features(
         results = _run(job, plan.tasks, num_workers=num_workers, engine=engine)
         failed = [*failed, *plan.failed, *(each for each in results if each.stage)]
         failures_path = features_dir / FAILURES_NAME
-        write_failures(failures_path, failed)
+        write_failures(failures_path, [*failed, *left_out])
         lost = {result.clip_id for result in failed}
         units = {clip_id: path for clip_id, path in plan.units.items() if clip_id not in lost}
         if not units:

@@ -14,8 +14,17 @@ from pipeline.data.annotations import group_of
 from pipeline.data.join import VIDEO_SUFFIXES, clip_stem
 from pipeline.extraction.worker import Result
 
-IMAGE_SUFFIXES: Final = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
+# fmt: off
+IMAGE_SUFFIXES: Final = frozenset({
+    ".avif", ".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm",
+    ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
+})
+# fmt: on
 FLOW_SUFFIXES: Final = frozenset({".npy"})
+_TEXT_SUFFIXES: Final = frozenset({".mts", ".ts"})
+"""Suffixes of videos that are those of TypeScript as well."""
+_PROBED_BYTES: Final = 4096
+_MOST_SUFFIXES: Final = 5
 UNITS_NAME: Final = ".units"
 """Where the files of the clips lie; a directory that has it is an extraction's own."""
 
@@ -48,15 +57,20 @@ class Found:
     annotations have it, or where names do not do, the path below the directory."""
     unreadable: tuple[tuple[Path, OSError], ...]
     """Folders that could not be looked into."""
+    used: frozenset[Path]
+    """Files that belong to the clips."""
+    left_out: tuple[Path, ...]
+    """The other files, without hidden ones."""
 
 
 def find_sources(
     videos_dir: Path | None, face_dir: Path | None, flow_dir: Path | None
-) -> tuple[list[ClipSource], list[Result]]:
+) -> tuple[list[ClipSource], list[Result], list[Result]]:
     """Find the clips in the directories that are given, joined by their ids.
 
     Returns:
-        The clips in the order of their ids, and those that cannot be used, as failures.
+        The clips in the order of their ids; those that cannot be used, as failures; and the
+        files that are not taken as clips by their suffix.
 
     Raises:
         ExtractionError: If a directory is not there, or holds no clip, or none can be used.
@@ -89,7 +103,15 @@ def find_sources(
         if each is not None
         for folder, error in each.unreadable
     ]
-    return usable, failed
+    return usable, failed, _left_out([each for each in found.values() if each is not None])
+
+
+def _left_out(found: Sequence[Found]) -> list[Result]:
+    """Return the files that no clip was made of; the given directories may overlap."""
+    used = frozenset[Path]().union(*(each.used for each in found))
+    others = sorted({path for each in found for path in each.left_out} - used)
+    reason = "is not used: it has no suffix of a clip, or lies outside of the folders of clips"
+    return [Result(clip_id=_shown(str(path)), stage="suffix", reason=reason) for path in others]
 
 
 def source_group(clip_id: str) -> str:
@@ -103,35 +125,76 @@ def source_group(clip_id: str) -> str:
 
 
 def find_videos(videos_dir: Path) -> Found:
-    """Find the videos below a directory, hidden ones apart.
+    """Find the videos below a directory, without hidden ones.
 
     Raises:
         ExtractionError: If there is no such directory, or no video in it.
     """
-    files, unreadable = _files_below(videos_dir, VIDEO_SUFFIXES)
-    if not files:
+    files, unreadable = _files_below(videos_dir)
+    videos = [path for path in files if _is_video(path)]
+    if not videos:
         raise ExtractionError(
-            f"{videos_dir}: holds no video ({', '.join(sorted(VIDEO_SUFFIXES))}). "
+            f"{videos_dir}: holds no video ({', '.join(sorted(VIDEO_SUFFIXES))}); "
+            f"found {count_suffixes(files)}. "
             f"Give the directory that holds the clips, in it or in folders below it."
         )
-    return Found(by_id=_by_id(videos_dir, files), unreadable=unreadable)
+    return _found(files, unreadable, used=videos, by_id=_by_id(videos_dir, videos))
 
 
 def find_folders(directory: Path, suffixes: Iterable[str]) -> Found:
-    """Find the folders that hold files with one of `suffixes`, one folder a clip.
+    """Find the folders that hold files with one of `suffixes`, one folder per clip.
 
     Raises:
         ExtractionError: If there is no such directory, or no such folder in it.
     """
     wanted = frozenset(suffixes)
-    files, unreadable = _files_below(directory, wanted)
-    folders = sorted({path.parent for path in files} - {directory})
-    if not folders:
+    files, unreadable = _files_below(directory)
+    used = [path for path in files if path.suffix.lower() in wanted and path.parent != directory]
+    if not used:
         raise ExtractionError(
-            f"{directory}: holds no folder with {', '.join(sorted(wanted))} files. Give a "
-            f"directory with one folder for each clip, named as the clip is."
+            f"{directory}: holds no folder with {', '.join(sorted(wanted))} files; "
+            f"found {count_suffixes(files)}. "
+            f"Give a directory with one folder for each clip, named as the clip is."
         )
-    return Found(by_id=_by_id(directory, folders), unreadable=unreadable)
+    folders = sorted({path.parent for path in used})
+    return _found(files, unreadable, used=used, by_id=_by_id(directory, folders))
+
+
+def count_suffixes(paths: Iterable[Path | str]) -> str:
+    """Return how many files there are of the most frequent suffixes, for a message."""
+    numbers = Counter(Path(path).suffix.lower() or "without a suffix" for path in paths)
+    shown = numbers.most_common(_MOST_SUFFIXES)
+    parts = [f"{number} {suffix}" for suffix, number in shown]
+    rest = numbers.total() - sum(number for _, number in shown)
+    return ", ".join([*parts, *([f"{rest} others"] if rest else [])]) or "no file"
+
+
+def _found(
+    files: Sequence[Path],
+    unreadable: tuple[tuple[Path, OSError], ...],
+    *,
+    used: Sequence[Path],
+    by_id: Mapping[str, Path],
+) -> Found:
+    left_out = tuple(sorted({*files}.difference(used)))
+    return Found(by_id=by_id, unreadable=unreadable, used=frozenset(used), left_out=left_out)
+
+
+def _is_video(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    return suffix in VIDEO_SUFFIXES and not (suffix in _TEXT_SUFFIXES and _is_text(path))
+
+
+def _is_text(path: Path) -> bool:
+    """Return whether a file begins as text does; a transport stream holds zeros."""
+    if not path.is_file():  # a pipe, for instance, would be waited for
+        return False
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(_PROBED_BYTES)
+    except OSError:  # the worker that opens it will give the reason
+        return False
+    return bool(beginning) and b"\0" not in beginning
 
 
 def join_sources(
@@ -178,10 +241,8 @@ def join_sources(
     return sources, incomplete
 
 
-def _files_below(
-    directory: Path, suffixes: Iterable[str]
-) -> tuple[list[Path], tuple[tuple[Path, OSError], ...]]:
-    """Return the files with one of `suffixes`, and the folders that cannot be looked into.
+def _files_below(directory: Path) -> tuple[list[Path], tuple[tuple[Path, OSError], ...]]:
+    """Return the files that are not hidden, and the folders that cannot be read.
 
     Links to folders are followed, each folder once: a link may lead back to where it is. What
     an extraction has written into one of them is no clip.
@@ -189,7 +250,6 @@ def _files_below(
     if not directory.is_dir():
         found = "is a file" if directory.exists() else "does not exist"
         raise ExtractionError(f"{directory}: {found}, expected a directory. Check the path.")
-    wanted = frozenset(suffixes)
     found_files: list[Path] = []
     errors: list[OSError] = []
     seen: set[tuple[int, int]] = set()
@@ -202,9 +262,7 @@ def _files_below(
             continue
         seen.add((state.st_dev, state.st_ino))
         found_files += [
-            Path(folder) / name
-            for name in names
-            if not is_written and not name.startswith(".") and Path(name).suffix.lower() in wanted
+            Path(folder) / name for name in names if not is_written and not name.startswith(".")
         ]
     return sorted(found_files), tuple((Path(error.filename), error) for error in errors)
 

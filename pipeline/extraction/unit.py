@@ -18,7 +18,7 @@ from pipeline.core.files import write_arrays
 from pipeline.extraction.clip import ClipFeatures
 from pipeline.extraction.sources import ClipSource
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _ARRAYS: Final = ("static", "static_mask", "dynamic", "dynamic_mask", "seconds", "boxes")
 
 

@@ -31,7 +31,8 @@ _TAG: Final = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 
 # A playlist that is called .mp4 would make FFmpeg open other files, and addresses.
 _FORMATS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,asf,flv,ogg,h264,hevc,m4v"
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,asf,flv,ogg,h264,hevc,m4v,"
+    "mxf,dv,rm,yuv4mpegpipe"
 )
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 
@@ -161,12 +162,15 @@ def read_timeline(path: Path) -> Timeline:
         ticks = np.sort(pts)
         first_seconds = float(ticks[0] * time_base)
         stated = _stated_seconds(container, stream, first_seconds, packets.other_seconds)
+    seconds = (ticks - ticks[0]) * time_base
+    # ASF and FLV do not state how long a frame is shown.
+    usual_seconds = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 0.0
     return Timeline(
         pts=pts,
-        seconds=(ticks - ticks[0]) * time_base,
+        seconds=seconds,
         codec=codec,
         stated_seconds=stated,
-        last_seconds=frame_ticks * time_base,
+        last_seconds=frame_ticks * time_base or usual_seconds,
         pixel_aspect=pixel_aspect,
         num_damaged=num_damaged,
     )

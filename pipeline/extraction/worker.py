@@ -4,9 +4,7 @@ Nothing heavy is imported when this module is loaded, as a spawned process loads
 it can set how many threads TensorFlow and OpenCV take.
 """
 
-import logging
 import os
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.config.extraction import ExtractionConfig
 from pipeline.core.errors import ExtractionError
-from pipeline.core.garbage import without_collections
-from pipeline.core.keras_backend import take_tensorflow
+from pipeline.core.tensorflow_import import import_tensorflow_quietly
 
 if TYPE_CHECKING:
     from pipeline.extraction.sources import ClipSource
@@ -83,27 +80,7 @@ def take_one_thread() -> None:
     import cv2
 
     cv2.setNumThreads(1)
-    _import_tensorflow_unheard()
-
-
-def _import_tensorflow_unheard() -> None:
-    """Import TensorFlow without what its native code prints about the processor."""
-    take_tensorflow()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it counts traces, and warns
-    sys.stderr.flush()
-    original = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        with without_collections():
-            import tensorflow as tf
-
-        tf.config.list_physical_devices()
-    finally:
-        os.dup2(original, 2)
-        os.close(original)
-        os.close(nowhere)
+    import_tensorflow_quietly()
 
 
 def build_work(job: Job) -> Callable[[Task], Result]:

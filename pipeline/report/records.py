@@ -147,6 +147,8 @@ class Environment:
     packages: dict[str, str]
     platform: str
     num_cpus: int | None = None
+    device: str | None = None
+    """Name of the GPU that trained, or "CPU"."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

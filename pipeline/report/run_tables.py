@@ -78,6 +78,7 @@ def environment_table(records: RunRecords) -> Table | None:
         **environment.packages,
         "platform": environment.platform,
         "CPUs": environment.num_cpus,
+        "device": environment.device,
         "digest of the features": records.features.digest if records.features else None,
     }
     return Table(

@@ -20,6 +20,7 @@ from pipeline.core.errors import RunError, SearchError
 from pipeline.core.extras import install_command
 from pipeline.core.journal import RESUMED, Journal
 from pipeline.core.run_directory import RUNS_DIR, RunDirectory
+from pipeline.core.tensorflow_import import import_tensorflow_quietly
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split
 from pipeline.search.coordinator import Coordinator, Limits
@@ -41,7 +42,6 @@ from pipeline.search.worker import start_worker
 from pipeline.tracking.link import Link, read_link, write_link
 from pipeline.tracking.mirror import deliver_rest
 from pipeline.tracking.store import print_no_addresses, tracking_uri
-from pipeline.training.quiet import import_tensorflow_quietly
 from pipeline.workflows.columns import refuse_unusable_columns
 from pipeline.workflows.features import (
     open_features,

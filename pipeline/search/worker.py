@@ -101,7 +101,7 @@ def start_worker(job: SearchJob, *, num_threads: int) -> Worker:
         job: The study.
         num_threads: Threads that TensorFlow may use.
     """
-    from pipeline.training.quiet import import_tensorflow_quietly
+    from pipeline.core.tensorflow_import import import_tensorflow_quietly
 
     os.environ.pop("MLFLOW_RUN_ID", None)  # of the run that the search itself is
     print_no_addresses()

@@ -12,7 +12,7 @@ _PACKAGES = ("keras", "mlflow", "numpy", "optuna", "pandas", "scikit-learn", "te
 
 
 def describe_environment() -> dict[str, Any]:
-    """Return commit, versions, machine and command, as plain values."""
+    """Return commit, versions, machine, device and command, as plain values."""
     return {
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "git": _git_state(),
@@ -20,9 +20,26 @@ def describe_environment() -> dict[str, Any]:
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "platform": platform.platform(),
         "num_cpus": os.cpu_count(),
+        "device": describe_device(),
         "hostname": platform.node(),
         "process_id": os.getpid(),
     }
+
+
+def describe_device() -> str | None:
+    """Return the device that trains; None in a process that has not imported TensorFlow.
+
+    The leader of a search is such a process: its workers train.
+    """
+    if "tensorflow" not in sys.modules:
+        return None
+    import tensorflow as tf
+
+    gpus = tf.config.get_visible_devices("GPU")
+    if not gpus:
+        return "CPU"
+    name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+    return f"{name} (first of {len(gpus)} GPUs)" if len(gpus) > 1 else str(name)
 
 
 def _git_state() -> dict[str, Any]:

@@ -111,6 +111,8 @@ def _describe(session: Session) -> None:
         **{f"version.{name}": value for name, value in environment["packages"].items()},
         **{f"git.{name}": value for name, value in environment["git"].items()},
     }
+    if environment["device"]:
+        tags["device"] = environment["device"]
     if session.config.description:
         tags["mlflow.note.content"] = session.config.description
     session.journal.append("tags", tags=tags)

@@ -12,7 +12,6 @@ NO_TEST_MODULE = {
     "commands/main_job": "wiring; run as a user does by tests/end_to_end",
     "commands/predict": "wiring; run as a user does by tests/end_to_end/test_predict.py",
     "commands/prepare": "wiring; run as a user does by tests/end_to_end",
-    "training/quiet": "tests/end_to_end look at what is printed",
     "commands/search": "wiring; tests/end_to_end/test_search.py",
     "commands/sync": "wiring; run as a user does by tests/end_to_end",
     "commands/train": "wiring; run as a user does by tests/end_to_end",

@@ -37,7 +37,7 @@ def pipeline_here() -> Iterator[Command]:
     import mlflow
 
     from pipeline.cli import main
-    from pipeline.training.quiet import import_tensorflow_quietly
+    from pipeline.core.tensorflow_import import import_tensorflow_quietly
 
     import_tensorflow_quietly()
     interrupt = signal.getsignal(signal.SIGTERM)

@@ -1,5 +1,6 @@
 """Videos that tests draw and encode themselves, and parts of real ones."""
 
+import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -7,6 +8,37 @@ from typing import Any
 
 import av
 import numpy as np
+
+ORIENTATIONS = {
+    "upright": (1, 0, 0, 1),
+    "left and right exchanged": (-1, 0, 0, 1),
+    "half a turn": (-1, 0, 0, -1),
+    "top and bottom exchanged": (1, 0, 0, -1),
+    "transposed": (0, 1, 1, 0),
+    "a quarter turn right": (0, 1, -1, 0),
+    "transposed along the other diagonal": (0, -1, -1, 0),
+    "a quarter turn left": (0, -1, 1, 0),
+}
+"""Display matrices a, b, c, d in the order of the values 1 to 8 of EXIF."""
+
+
+def to_coded(shown: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:
+    """The frame that a player shows as `shown` when it applies a display matrix."""
+    a, b, c, d = matrix
+    height, width = shown.shape[:2] if a else shown.shape[1::-1]
+    rows, columns = np.indices((height, width))
+    across, down = a * columns + c * rows, b * columns + d * rows
+    return np.ascontiguousarray(shown[down - down.min(), across - across.min()])
+
+
+def with_matrix(source: Path, path: Path, matrix: tuple[float, float, float, float]) -> Path:
+    """A copy of an MP4 file with another display matrix in its track header."""
+    content = bytearray(source.read_bytes())
+    at = content.index(b"tkhd") + 4 + 40
+    a, b, c, d = (round(value * 65536) for value in matrix)
+    content[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(content)
+    return path
 
 
 def draw_frames(num_frames: int, *, width: int = 160, height: int = 96) -> list[np.ndarray]:

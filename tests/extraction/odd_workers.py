@@ -31,6 +31,11 @@ def refuse_to_build(job):
     raise ExtractionError(f"weights are missing for {job.config.static.encoder}")
 
 
+def fail_to_build(job):
+    del job
+    raise ValueError("Key backend: 'module://x'\nis not a valid value")
+
+
 def die_while_building(job):
     del job
     os._exit(7)

@@ -7,7 +7,7 @@ from pipeline.config.extraction import ExtractionConfig, StaticConfig
 from pipeline.extraction.clip import ClipExtractor
 from pipeline.extraction.failures import ClipError
 from pipeline.extraction.sources import ClipSource
-from tests.extraction.drawn_videos import write_video
+from tests.extraction.drawn_videos import ORIENTATIONS, to_coded, with_matrix, write_video
 
 pytestmark = pytest.mark.slow
 
@@ -64,6 +64,28 @@ def test_steps_without_the_face_are_masked_and_zero(extract, tmp_path, face_fram
     assert not clip.dynamic[8:].any()
     assert clip.static[:8].any(axis=1).all()
     assert np.isnan(clip.seconds[8:]).all()
+
+
+@pytest.fixture(scope="module")
+def upright(extract, tmp_path_factory, face_frames):
+    path = tmp_path_factory.mktemp("upright") / "a.mp4"
+    write_video(path, face_frames, options={"qp": "0"})
+    return extract(ClipSource(clip_id="a.mp4", video=path))
+
+
+@pytest.mark.parametrize("matrix", ORIENTATIONS.values(), ids=ORIENTATIONS)
+def test_features_do_not_depend_on_how_the_frames_were_coded(
+    extract, tmp_path, face_frames, upright, matrix
+):
+    frames = [to_coded(frame, matrix) for frame in face_frames]
+    coded = write_video(tmp_path / "coded.mp4", frames, options={"qp": "0"})
+    path = with_matrix(coded, tmp_path / "a.mp4", matrix)
+    clip = extract(ClipSource(clip_id="a.mp4", video=path))
+    for name in ("static", "dynamic"):
+        found, expected = getattr(clip, name), getattr(upright, name)
+        cosine = (found * expected).sum() / np.linalg.norm(found) / np.linalg.norm(expected)
+        assert cosine > 0.99
+    np.testing.assert_allclose(clip.boxes, upright.boxes, atol=0.01)
 
 
 def test_a_clip_with_few_frames_is_padded(extract, tmp_path, face_frames):

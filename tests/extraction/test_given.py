@@ -7,6 +7,9 @@ import pytest
 from pipeline.extraction.alignment import FACE_SHARE
 from pipeline.extraction.failures import ClipError
 from pipeline.extraction.given import read_faces, read_flow, spread
+from pipeline.extraction.sources import IMAGE_SUFFIXES
+from tests.extraction.drawn_images import write_image
+from tests.extraction.drawn_videos import ORIENTATIONS, to_coded
 
 FLOW = {"num_steps": 16, "num_pairs": 1, "crop_px": 64, "pair_seconds": 0.04}
 
@@ -41,6 +44,26 @@ def test_colours_are_rgb(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.full((8, 8, 3), (255, 0, 0), np.uint8))  # blue
     faces = read_faces(tmp_path, num_steps=1, crop_px=8, with_colour=True)
     assert faces[0, 0, 0].tolist() == [0, 0, 255]
+
+
+@pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES - {".pbm", ".pgm"}))  # those are grey
+def test_images_of_any_usual_suffix_are_read(tmp_path, suffix):
+    encoded = cv2.imencode(".jpg" if suffix == ".jfif" else suffix, np.full((60, 60, 3), 90, "u1"))
+    (tmp_path / f"a{suffix}").write_bytes(encoded[1].tobytes())
+    assert grey(tmp_path) == pytest.approx([90], abs=1)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_shown_by_their_exif_orientation(tmp_path, suffix, orientation):
+    shown = np.zeros((64, 64, 3), np.uint8)
+    shown[:32, :32], shown[:32, 32:], shown[32:, :32] = 240, 160, 80
+    coded = to_coded(shown, list(ORIENTATIONS.values())[orientation - 1])
+    write_image(tmp_path / f"a{suffix}", coded, orientation=orientation)
+    for with_colour in (True, False):
+        (face,) = read_faces(tmp_path, num_steps=1, crop_px=64, with_colour=with_colour)
+        expected = shown if with_colour else shown[..., 0]
+        assert np.abs(face.astype(int) - expected).mean() < 2
 
 
 def test_other_files_beside_the_images_are_left_alone(tmp_path):

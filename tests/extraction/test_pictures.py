@@ -1,6 +1,6 @@
 """Pictures are upright, have square pixels and a bounded size."""
 
-import struct
+from fractions import Fraction
 
 import av
 import cv2
@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 
 from pipeline.extraction.pictures import MAX_PX, shown_size, take_pictures
-from tests.extraction.drawn_videos import draw_frames, write_video
-
-TURNS = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
+from tests.extraction.drawn_images import write_image
+from tests.extraction.drawn_videos import (
+    ORIENTATIONS,
+    draw_frames,
+    to_coded,
+    with_matrix,
+    write_video,
+)
 
 
 def first_frame(path):
@@ -28,26 +33,57 @@ def video(tmp_path):
     return write_video(tmp_path / "a.mp4", draw_frames(2))
 
 
-def turned(video, degrees):
-    """The same file with another display matrix in its track header."""
-    content = bytearray(video.read_bytes())
-    matrix = content.index(b"tkhd") + 4 + 40
-    a, b, c, d = (value << 16 for value in TURNS[degrees])
-    content[matrix : matrix + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
-    path = video.with_name(f"turned{degrees}.mp4")
-    path.write_bytes(content)
-    return path
+@pytest.mark.parametrize("matrix", ORIENTATIONS.values(), ids=ORIENTATIONS)
+def test_a_frame_is_shown_by_its_whole_display_matrix(tmp_path, matrix):
+    (shown,) = draw_frames(1)
+    coded = write_video(tmp_path / "a.mp4", [to_coded(shown, matrix)], options={"qp": "0"})
+    path = with_matrix(coded, tmp_path / "b.mp4", matrix)
+    pictures = take(first_frame(path), small_px=80, with_colour=True)
+    assert pictures.colour.shape == (96, 160, 3)
+    assert pictures.grey.shape == (96, 160)
+    assert pictures.small.shape == (48, 80, 3)
+    expected = cv2.cvtColor(shown, cv2.COLOR_RGB2GRAY).astype(int)
+    difference = cv2.cvtColor(pictures.colour, cv2.COLOR_RGB2GRAY) - expected
+    assert np.abs(difference).mean() < 2
+    assert np.corrcoef(pictures.grey.ravel(), expected.ravel())[0, 1] > 0.999
 
 
-@pytest.mark.parametrize("degrees", sorted(TURNS))
-def test_a_turned_video_is_put_upright_as_a_player_does(video, degrees):
-    path = turned(video, degrees)
-    upright = cv2.VideoCapture(str(path)).read()[1]  # turns by itself
-    pictures = take(first_frame(path), small_px=320, with_colour=True)
-    assert pictures.colour.shape == upright.shape
-    difference = pictures.colour[..., ::-1].astype(int) - upright
-    assert np.abs(difference).mean() < 4
-    assert pictures.grey.shape == pictures.small.shape[:2] == upright.shape[:2]
+@pytest.mark.parametrize(("degrees", "turns"), [(0, 0), (30, 0), (60, 1), (-135, 2), (-100, 3)])
+def test_other_angles_are_taken_to_the_nearest_quarter_turn(tmp_path, video, degrees, turns):
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    matrix = (cosine, -sine, sine, cosine)  # a turn to the left
+    path = with_matrix(video, tmp_path / "b.mp4", matrix)
+    upright = take(first_frame(video)).grey
+    np.testing.assert_array_equal(take(first_frame(path)).grey, np.rot90(upright, turns))
+
+
+def test_an_orientation_within_the_stream_counts_as_well(tmp_path, video):
+    path = tmp_path / "b.mkv"
+    edit = "h264_metadata=display_orientation=insert:flip=horizontal"
+    with av.open(str(video)) as source, av.open(str(path), "w") as copy:
+        stream = copy.add_stream_from_template(source.streams.video[0])
+        bitstream = av.BitStreamFilterContext(edit, source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            for edited in bitstream.filter(packet if packet.dts is not None else None):
+                edited.stream = stream
+                copy.mux(edited)
+    upright = take(first_frame(video)).grey
+    np.testing.assert_array_equal(take(first_frame(path)).grey, upright[:, ::-1])
+
+
+def test_frames_with_exif_data_are_turned_by_it(tmp_path):
+    upright = draw_frames(1)[0][..., ::-1]
+    path = tmp_path / "a.mov"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuvj420p"
+        packet = av.Packet(write_image(tmp_path / "a.jpg", upright, orientation=6).read_bytes())
+        packet.pts, packet.dts, packet.time_base, packet.stream = 0, 0, Fraction(1, 30), stream
+        container.mux(packet)
+    grey = take(first_frame(path)).grey
+    expected = np.rot90(cv2.cvtColor(upright, cv2.COLOR_BGR2GRAY), -1)
+    assert grey.shape == (160, 96)
+    assert np.abs(grey - expected.astype(int)).mean() < 8
 
 
 def test_brightness_is_the_plane_that_was_coded(video):

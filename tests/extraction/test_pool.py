@@ -16,6 +16,7 @@ from tests.extraction.odd_workers import (
     build_interrupted_work,
     build_odd_work,
     die_while_building,
+    fail_to_build,
     refuse_to_build,
 )
 
@@ -79,6 +80,12 @@ def test_what_no_clip_can_help_ends_the_extraction(run):
 def test_a_worker_that_cannot_be_set_up_says_why(run):
     with pytest.raises(ExtractionError, match="weights are missing for hog"):
         run("good-1", build=refuse_to_build)
+
+
+def test_an_unexpected_error_while_a_worker_is_set_up_is_named(run):
+    expected = r"set up \(ValueError: Key backend: 'module://x' is not a valid value\)"
+    with pytest.raises(ExtractionError, match=expected):
+        run("good-1", build=fail_to_build)
 
 
 def test_a_worker_that_dies_while_it_is_set_up_is_not_started_for_ever(run):

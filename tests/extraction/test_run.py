@@ -173,6 +173,27 @@ def test_clips_that_fail_are_listed_with_stage_and_reason(extract, videos, tmp_p
     assert load_feature_set(tmp_path / "out").num_clips == 3
 
 
+def test_videos_of_other_suffixes_are_used_and_what_is_not_is_listed(
+    extract, tmp_path, face_frames, caplog
+):
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    write_video(folder / "a.mp4", face_frames[:12])
+    write_video(folder / "b.wmv", face_frames[:12], codec="wmv2", options={"b": "2000000"})
+    write_video(folder / "c.MTS", face_frames[:12], container_format="mpegts")
+    (folder / "notes.txt").write_text("x")
+    outcome = extract(features_dir=tmp_path / "out", videos_dir=folder, config=CONFIG)
+    assert outcome.failed == ()
+    assert outcome.warnings == {}
+    table = pd.read_csv(tmp_path / "out" / "clips.csv")
+    assert table["clip_id"].tolist() == ["a.mp4", "b.wmv", "c.MTS"]
+    assert "files that are not used as clips: 1 .txt. failures.csv will list them." in caplog.text
+    failures = pd.read_csv(outcome.failures_path)
+    assert failures[["clip_id", "stage"]].to_numpy().tolist() == [
+        [str(folder / "notes.txt"), "suffix"]
+    ]
+
+
 def test_a_clip_that_failed_is_tried_again(extract, videos, tmp_path, face_frames):
     (videos / "late.mp4").write_bytes(b"")
     extract(features_dir=tmp_path / "out", videos_dir=videos, config=CONFIG)

@@ -11,6 +11,7 @@ from pipeline.core.errors import ExtractionError
 from pipeline.extraction.sources import (
     FLOW_SUFFIXES,
     IMAGE_SUFFIXES,
+    count_suffixes,
     find_folders,
     find_sources,
     find_videos,
@@ -70,7 +71,7 @@ def test_a_clip_was_cut_from_what_its_name_says_or_else_its_folder(clip_id, grou
 
 def test_videos_that_differ_only_in_their_suffix_are_two_clips(make):
     root = make("v/a.mp4", "v/deep/a.mkv", "v/b.mp4", "f/a.mp4/1.png", "f/a.mkv/1.png", "f/b/1.png")
-    sources, failed = find_sources(root / "v", root / "f", None)
+    sources, failed, _ = find_sources(root / "v", root / "f", None)
     assert failed == []
     assert {source.clip_id: source.face_dir.name for source in sources} == {
         "a.mkv": "a.mkv",
@@ -96,7 +97,7 @@ def test_a_folder_that_cannot_be_looked_into_is_listed(make, monkeypatch):
         return look(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    sources, (failure,) = find_sources(root, None, None)
+    sources, (failure,), _ = find_sources(root, None, None)
     assert [source.clip_id for source in sources] == ["a.mp4"]
     assert failure.clip_id == str(root / "locked")
     assert failure.reason == "cannot be read (Permission denied)"
@@ -116,19 +117,67 @@ def test_names_may_hold_spaces_dashes_and_any_script(make):
     assert sorted(find_videos(make(*names)).by_id) == sorted(names)
 
 
+@pytest.mark.parametrize("suffix", ["wmv", "flv", "ts", "3gp", "mts", "m2ts", "ogv", "mpg", "MTS"])
+def test_videos_of_any_usual_suffix_are_found(tmp_path, suffix):
+    (tmp_path / f"a.{suffix}").write_bytes(b"G@\0\x10" + bytes(184))
+    assert list(find_videos(tmp_path).by_id) == [f"a.{suffix}"]
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.mts"])
+def test_a_program_with_the_suffix_of_a_transport_stream_is_no_video(make, name):
+    root = make("b.mp4")
+    (root / name).write_text("export const a: number = 1;\n")
+    _, failed, left_out = find_sources(root, None, None)
+    assert failed == []
+    assert [(each.clip_id, each.stage) for each in left_out] == [(str(root / name), "suffix")]
+
+
+def test_a_transport_stream_that_is_empty_is_a_clip_that_will_fail(tmp_path):
+    (tmp_path / "a.ts").touch()
+    assert list(find_videos(tmp_path).by_id) == ["a.ts"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="named pipes are POSIX's")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.ts")
+    assert list(find_videos(tmp_path).by_id) == ["a.ts"]
+
+
+def test_files_that_are_not_used_are_listed(make):
+    root = make("a.mp4", "README", "b/notes.txt", ".hidden.txt", "c.xyz")
+    _, failed, left_out = find_sources(root, None, None)
+    assert failed == []
+    names = [Path(each.clip_id).relative_to(root).as_posix() for each in left_out]
+    assert names == ["README", "b/notes.txt", "c.xyz"]
+
+
+def test_files_that_another_directory_uses_are_not_listed(make):
+    root = make("a.mp4", "a/1.png", "a/1.npy", "a/1.json", "2.png")
+    sources, _, left_out = find_sources(root, root, root)
+    assert [source.clip_id for source in sources] == ["a.mp4"]
+    names = [Path(each.clip_id).relative_to(root).as_posix() for each in left_out]
+    assert names == ["2.png", "a/1.json"]
+
+
+def test_a_message_counts_only_the_most_frequent_suffixes():
+    names = ["a.txt", "b.TXT", *(f"c.{number}" for number in range(9))]
+    assert count_suffixes(names) == "2 .txt, 1 .0, 1 .1, 1 .2, 1 .3, 5 others"
+    assert count_suffixes(["README"]) == "1 without a suffix"
+
+
 @pytest.mark.parametrize("name", ["none", "a.mp4"])
 def test_a_directory_that_is_none_is_refused(make, name):
     with pytest.raises(ExtractionError, match="expected a directory"):
         find_videos(make("a.mp4") / name)
 
 
-def test_a_directory_without_videos_is_refused_with_the_endings_that_count(make):
-    with pytest.raises(ExtractionError, match=r"holds no video \(\.avi, .*\.webm\)"):
-        find_videos(make("a.txt"))
+def test_a_directory_without_videos_is_refused_with_the_suffixes_that_count(make):
+    with pytest.raises(ExtractionError, match=r"holds no video \(\.3g2, .*\); found 2 \.txt\."):
+        find_videos(make("a.txt", "b.TXT"))
 
 
 def test_a_folder_of_images_is_a_clip(make):
-    root = make("faces/v.001/face_1.jpg", "faces/v.001/face_2.jpg", "faces/w/deep/1.png", "faces/x")
+    root = make("faces/v.001/face_1.jpg", "faces/w/deep/1.TIF", "faces/x")
     folders = find_folders(root / "faces", IMAGE_SUFFIXES)
     assert sorted(folders.by_id) == ["deep", "v.001"]
 
@@ -140,7 +189,7 @@ def test_images_that_lie_loose_are_no_clip(make):
 
 def test_what_there_is_of_a_clip_is_joined_with_or_without_its_suffix(make):
     root = make("v/a.001.mp4", "f/a.001/1.png", "o/a.001.mp4/1.npy")
-    sources, failed = find_sources(root / "v", root / "f", root / "o")
+    sources, failed, _ = find_sources(root / "v", root / "f", root / "o")
     (source,) = sources
     assert failed == []
     assert source.clip_id == "a.001.mp4"
@@ -151,7 +200,7 @@ def test_what_there_is_of_a_clip_is_joined_with_or_without_its_suffix(make):
 
 def test_a_clip_of_which_a_part_is_missing_is_listed(make):
     root = make("f/a/1.png", "f/b/1.png", "o/b/1.npy", "o/c/1.npy")
-    sources, failed = find_sources(None, root / "f", root / "o")
+    sources, failed, _ = find_sources(None, root / "f", root / "o")
     assert [source.clip_id for source in sources] == ["b"]
     assert sorted(result.clip_id for result in failed) == ["a", "c"]
     assert {result.stage for result in failed} == {"open"}
@@ -167,7 +216,7 @@ def test_directories_that_share_no_clip_are_refused(make):
 def test_a_name_that_is_no_text_is_listed(make):
     root = make("a.mp4")
     (root / os.fsdecode(b"b\xff.mp4")).write_bytes(b"x")
-    sources, failed = find_sources(root, None, None)
+    sources, failed, _ = find_sources(root, None, None)
     assert [source.clip_id for source in sources] == ["a.mp4"]
     assert [(result.clip_id, result.stage) for result in failed] == [("b\ufffd.mp4", "name")]
 
@@ -175,7 +224,7 @@ def test_a_name_that_is_no_text_is_listed(make):
 @pytest.mark.skipif(os.name != "posix", reason="such names are POSIX's")
 def test_a_name_that_no_table_can_hold_is_listed_in_one_line(make):
     root = make("a.mp4", "cr\rname.mp4", "new\nline.mp4", " .mp4")
-    sources, failed = find_sources(root, None, None)
+    sources, failed, _ = find_sources(root, None, None)
     assert [source.clip_id for source in sources] == ["a.mp4"]
     control = "the name holds a control character, such as the end of a line"
     assert {result.clip_id: result.reason for result in failed} == {

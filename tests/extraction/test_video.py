@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.extraction.failures import ClipError
+from pipeline.extraction.sources import find_videos
 from pipeline.extraction.video import read_timeline
 from tests.extraction.drawn_videos import (
     decode_all,
@@ -47,14 +48,30 @@ def test_a_whole_clip_is_covered(clips):
         ("a.webm", "libvpx-vp9"),
         ("a.avi", "mpeg4"),
         ("b.avi", "libx264"),
+        ("a.wmv", "wmv2"),
+        ("a.asf", "wmv2"),
+        ("a.flv", "flv"),
+        ("a.f4v", "libx264"),
+        ("a.ts", "libx264"),
+        ("a.mts", "libx264"),
+        ("a.m2ts", "libx264"),
+        ("a.3gp", "libx264"),
+        ("a.3g2", "libx264"),
+        ("a.ogv", "libvpx"),
+        ("a.mpg", "mpeg1video"),
+        ("a.vob", "mpeg2video"),
+        ("a.mxf", "mpeg2video"),
+        ("a.rm", "rv10"),
+        ("a.y4m", "rawvideo"),
     ],
 )
 def test_any_container_gives_the_times_of_its_frames(tmp_path, name, codec):
     path = write_video(tmp_path / name, draw_frames(31), codec=codec)
+    assert list(find_videos(tmp_path).by_id) == [name]
     timeline = read_timeline(path)
     assert timeline.pts.tolist() == list(decode_all(path))  # in the order they are shown
     np.testing.assert_allclose(timeline.seconds, np.arange(31) / 30, atol=0.002)
-    assert timeline.coverage == pytest.approx(1.0, abs=0.04)
+    assert timeline.coverage == pytest.approx(1.0, abs=0.01)
 
 
 def test_a_variable_rate_shows_in_the_times(tmp_path):
