@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import RunError
+from pipeline.core.files import disk_errors_named
 
 EPOCH = "epoch"
 RESUMED = "resumed"
@@ -60,7 +61,11 @@ class Journal:
         """Write one event durably."""
         event = {"kind": kind, "time_ms": time.time_ns() // 1_000_000, **content}
         line = json.dumps(event, separators=(",", ":")) + "\n"
-        with self._lock, self.path.open("ab", buffering=0) as stream:
+        with (
+            self._lock,
+            disk_errors_named(self.path),
+            self.path.open("ab", buffering=0) as stream,
+        ):
             _write_whole(stream, line.encode())
             os.fsync(stream.fileno())
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from pipeline.core.garbage import without_collections
 from pipeline.core.keras_backend import take_tensorflow
+from pipeline.core.standard_streams import open_closed_streams
 
 _CHATTER = re.compile(
     r"^(WARNING: All log messages before absl|[IWE]\d{4} |\d{4}-\d\d-\d\d .*: [IWE] "
@@ -23,6 +24,7 @@ def import_tensorflow_quietly() -> None:
     The chatter is written by native code before any log level counts, so it is caught at
     the file descriptor. If the import fails, everything it printed is shown.
     """
+    open_closed_streams()
     take_tensorflow()
     logging.getLogger("tensorflow").addFilter(_is_not_about_tracing)
     if "tensorflow" in sys.modules or os.environ.get("PIPELINE_DEBUG"):
