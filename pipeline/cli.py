@@ -181,7 +181,9 @@ def _read_overrides(
 
 def _unexpected(token: str, options: Sequence[str]) -> str:
     """Return what is wrong with an argument that is no option: `run_dir=x`, `-run_dir`, `a b`."""
-    similar = nearest(token.lstrip("-\u2013\u2014").partition("=")[0], options)
+    name = token.lstrip("-\u2013\u2014").partition("=")[0]
+    looks_like_option = token != name or name in options
+    similar = nearest(name, options) if looks_like_option else None
     cure = (
         f"did you mean --{similar}?"
         if similar

@@ -36,12 +36,14 @@ def interrupt_handlers() -> Iterator[None]:
     A signal that is ignored stays ignored: `nohup` ignores SIGHUP, and a shell ignores SIGINT
     for background jobs.
     """
-    _Request.signal_number = None
-    with kept_handlers():
-        for number in _SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, _interrupt)
-        yield
+    try:
+        with kept_handlers():
+            for number in _SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    signal.signal(number, _interrupt)
+            yield
+    finally:
+        _Request.signal_number = None
 
 
 @contextlib.contextmanager

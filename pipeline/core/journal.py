@@ -11,6 +11,7 @@ resumed run will tell them again.
 import io
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,8 @@ EPOCH = "epoch"
 RESUMED = "resumed"
 CHECKPOINT = "checkpoint"
 FINISHED = "finished"
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +63,9 @@ class Journal:
     def append(self, kind: str, **content: Any) -> None:
         """Write one event durably."""
         event = {"kind": kind, "time_ms": time.time_ns() // 1_000_000, **content}
-        line = json.dumps(event, separators=(",", ":")) + "\n"
+        line = json.dumps(event, separators=(",", ":"), ensure_ascii=False) + "\n"
+        # Bytes of file names that are not UTF-8: MLflow takes no text that contains them.
+        line = _SURROGATES.sub(lambda found: rf"\\u{ord(found[0]):04x}", line)
         with (
             self._lock,
             disk_errors_named(self.path),

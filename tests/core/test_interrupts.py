@@ -26,16 +26,6 @@ cli.COMMANDS["sync"].run = run
 sys.exit(cli.main(["sync"]))
 """
 
-LEADER = """
-import multiprocessing, sys, time
-from tests.core.sleeping_worker import work
-
-if __name__ == "__main__":
-    process = multiprocessing.get_context("spawn").Process(target=work, daemon=True)
-    process.start()
-    time.sleep(60)
-"""
-
 
 @pytest.fixture
 def start(repository):
@@ -76,21 +66,36 @@ def test_a_hangup_does_not_end_a_command_under_nohup(start):
         process.wait(timeout=1)
 
 
-@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGSEGV"])
-def test_a_worker_ends_with_its_leader_however_the_leader_ends(start, tmp_path, name):
-    script = tmp_path / "leader.py"
-    script.write_text(LEADER)
-    process = start(sys.executable, str(script))
-    worker = psutil.Process(int(process.stdout.readline()))
+@pytest.fixture
+def start_leader(start):
+    """Start a leader process; return it and its worker."""
+
+    def start_leader(name):
+        process = start(sys.executable, "-m", "tests.core.sleeping_worker", name)
+        return process, psutil.Process(int(process.stdout.readline()))
+
+    return start_leader
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("leader", "name"),
+    [
+        ("lead_process", "SIGKILL"),
+        ("lead_process", "SIGTERM"),
+        ("lead_process", "SIGSEGV"),
+        ("lead_search", "SIGKILL"),
+        ("lead_extraction", "SIGKILL"),
+    ],
+)
+def test_a_worker_ends_with_its_leader_however_the_leader_ends(start_leader, leader, name):
+    process, worker = start_leader(leader)
     process.send_signal(getattr(signal, name))
-    assert psutil.wait_procs([worker], timeout=10) == ([worker], [])
+    assert psutil.wait_procs([worker], timeout=20) == ([worker], [])
 
 
-def test_a_signal_to_the_group_leaves_the_decision_to_the_leader(start, tmp_path):
-    script = tmp_path / "leader.py"
-    script.write_text(LEADER)
-    process = start(sys.executable, str(script))
-    worker = psutil.Process(int(process.stdout.readline()))
+def test_a_signal_to_the_group_leaves_the_decision_to_the_leader(start_leader):
+    _, worker = start_leader("lead_process")
     for name in ("SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"):
         worker.send_signal(getattr(signal, name))
     time.sleep(0.5)
