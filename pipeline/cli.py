@@ -5,13 +5,14 @@ loaded, so that `--help` answers at once; a command imports what it needs when i
 """
 
 import argparse
-import difflib
 import errno
 import logging
-import signal
+import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from pipeline.commands import (
@@ -33,6 +34,9 @@ from pipeline.core.errors import (
     IncompleteError,
     PipelineError,
 )
+from pipeline.core.interrupts import interrupt_handlers, interrupt_status
+from pipeline.core.near_names import nearest
+from pipeline.core.standard_streams import safe_standard_streams
 from pipeline.core.tensorflow_import import set_backends
 
 COMMANDS = {
@@ -49,52 +53,65 @@ COMMANDS = {
     "verify": verify,
 }
 
-_EXIT_INTERRUPTED = 130
-_NOT_YOURS = "You may not write there: give another place, or work on a copy that is yours."
+_FORBIDDEN = "You may not write there. Give another place, or work on a copy that is yours."
 _CURES = {
-    errno.EACCES: _NOT_YOURS,
-    errno.EPERM: _NOT_YOURS,
-    errno.EROFS: _NOT_YOURS,
-    errno.ENOSPC: "Make room on the disk, and run the same command again.",
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
+    errno.EROFS: _FORBIDDEN,
+    errno.ENOSPC: "Make room on this disk.",
+    errno.EDQUOT: "Make room within your disk quota.",
+    errno.EFBIG: "Raise the limit on the size of files (`ulimit -f`).",
 }
-"""What mends an error of the file system."""
+"""Cure of each error of the file system."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; return its exit status: 0 done, 1 our fault, 2 wrong input, 3 done in part."""
+    """Run a command and return its exit status.
+
+    Returns:
+        0 done, 1 a fault of this program, 2 wrong input, 3 done in part; 128 plus the number of
+        the signal if a signal ended the command: 130 SIGINT, 143 SIGTERM, 129 SIGHUP.
+    """
     warnings.showwarning = _show_warning
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_LogLine())
-    signal.signal(signal.SIGTERM, _interrupt)
     set_backends()
-    arguments = parse(argv)
+    with safe_standard_streams(), interrupt_handlers():
+        return _run(argv)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
-        return int(COMMANDS[arguments.command].run(arguments))
+        arguments = parse(argv)
+        status = int(COMMANDS[arguments.command].run(arguments))
+        sys.stdout.flush()
     except IncompleteError as error:
-        return _fail(str(error), EXIT_INCOMPLETE)
+        return _fail(error, EXIT_INCOMPLETE)
     except PipelineError as error:
-        return _fail(str(error), EXIT_USER_ERROR)
-    except OSError as error:
-        if error.filename is None:
-            raise
-        cure = _CURES.get(error.errno or 0, "")
-        return _fail(f"{error.filename}: {error.strerror}. {cure}", EXIT_USER_ERROR)
+        return _fail(error, EXIT_USER_ERROR)
     except KeyboardInterrupt as interrupt:
-        notes = getattr(interrupt, "__notes__", ())  # how to go on, of whoever knows
-        return _fail(" ".join(("interrupted.", *notes)), _EXIT_INTERRUPTED)
+        return _fail("interrupted.", interrupt_status(), how_to_go_on=_notes(interrupt))
+    except Exception as error:
+        message = _file_system_message(error)
+        if message is None:
+            raise
+        return _fail(message, EXIT_USER_ERROR, how_to_go_on=_notes(error))
+    return status
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line; dotted overrides end up in `overrides`."""
     parser = build_parser()
     arguments, rest = parser.parse_known_args(argv)
-    overrides = _read_overrides(parser, rest)
+    options = [name for name in vars(arguments) if name != "command"]
+    overrides = _read_overrides(parser, rest, options)
+    takes_overrides = COMMANDS[arguments.command].TAKES_OVERRIDES
     for name in overrides:
-        nearest = difflib.get_close_matches(name, vars(arguments), n=1, cutoff=0.8)
-        if nearest:
-            parser.error(f"{arguments.command} has no option --{name}; did you mean --{nearest[0]}")
-    if overrides and not COMMANDS[arguments.command].TAKES_OVERRIDES:
-        parser.error(f"{arguments.command} has no option --{next(iter(overrides))}")
+        similar = nearest(name, options)
+        # A dotted name is a setting, whose name the configuration checks.
+        if not takes_overrides or (similar and "." not in name):
+            hint = f"; did you mean --{similar}?" if similar else ""
+            parser.error(f"{arguments.command} has no option --{name}{hint}")
     arguments.overrides = overrides
     return arguments
 
@@ -108,7 +125,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, module in COMMANDS.items():
-        summary = (module.__doc__ or "").splitlines()[0]
+        summary = (module.__doc__ or "").partition("\n")[0]  # `python -OO` has no docstrings
         command = commands.add_parser(
             name,
             help=summary.replace("%", "%%"),
@@ -121,11 +138,21 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
+    """A parser whose errors are one line, with the nearest name for an unknown value."""
 
     def error(self, message: str) -> NoReturn:
-        print(f"error: {message}. See `{self.prog} --help`.", file=sys.stderr)  # noqa: T201
+        end = "" if message.endswith("?") else "."
+        print(f"error: {message}{end} See `{self.prog} --help`.", file=sys.stderr)  # noqa: T201
         sys.exit(EXIT_USER_ERROR)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            similar = nearest(str(value), map(str, action.choices or ()))
+            if similar:
+                error.message = f"invalid choice: {value!r}; did you mean {similar}?"
+            raise
 
 
 class _LogLine(logging.Formatter):
@@ -135,7 +162,9 @@ class _LogLine(logging.Formatter):
         return f"{record.levelname.lower()}: {super().format(record)}"
 
 
-def _read_overrides(parser: argparse.ArgumentParser, rest: Sequence[str]) -> dict[str, str]:
+def _read_overrides(
+    parser: argparse.ArgumentParser, rest: Sequence[str], options: Sequence[str]
+) -> dict[str, str]:
     """Read `--a.b value` and `--a.b=value`; `mlflow run` appends undeclared parameters so."""
     overrides: dict[str, str] = {}
     tokens = list(rest)
@@ -143,7 +172,7 @@ def _read_overrides(parser: argparse.ArgumentParser, rest: Sequence[str]) -> dic
         token = tokens.pop(0)
         name, equals, value = token.removeprefix("--").partition("=")
         if not token.startswith("--") or not name:
-            parser.error(f"unexpected argument {token!r}")
+            parser.error(_unexpected(token, options))
         if not equals:
             if not tokens or tokens[0].startswith("--"):
                 parser.error(f"--{name} needs a value")
@@ -152,15 +181,45 @@ def _read_overrides(parser: argparse.ArgumentParser, rest: Sequence[str]) -> dic
     return overrides
 
 
+def _unexpected(token: str, options: Sequence[str]) -> str:
+    """Return what is wrong with an argument that is no option: `run_dir=x`, `-run_dir`, `a b`."""
+    name = token.lstrip("-\u2013\u2014").partition("=")[0]
+    looks_like_option = token != name or name in options
+    similar = nearest(name, options) if looks_like_option else None
+    cure = (
+        f"did you mean --{similar}?"
+        if similar
+        else "expected --NAME VALUE; put a value that has spaces in quotes"
+    )
+    return f"unexpected argument {token!r}; {cure}"
+
+
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"warning: {message}", file=sys.stderr)  # noqa: T201
 
 
-def _interrupt(signal_number: int, frame: Any) -> NoReturn:
-    del signal_number, frame
-    raise KeyboardInterrupt
+def _file_system_message(error: Exception) -> str | None:
+    """Return a line for an error that the file system caused, or None."""
+    from pipeline.core.files import disk_error
+
+    number = disk_error(error)
+    name = getattr(error, "filename", None)
+    if isinstance(error, OSError) and name is not None:
+        number, reason = error.errno, error.strerror
+    elif number is not None:
+        # No library named the file: it is in one of these.
+        name, reason = f"{Path.cwd()} or {tempfile.gettempdir()}", os.strerror(number)
+    else:
+        return None
+    return f"{name}: {reason}. {_CURES.get(number or 0, '')}"
 
 
-def _fail(message: str, status: int) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+def _notes(error: BaseException) -> Sequence[str]:
+    """Return how to go on, from the code that noted it on the error."""
+    return getattr(error, "__notes__", ())
+
+
+def _fail(message: object, status: int, *, how_to_go_on: Sequence[str] = ()) -> int:
+    line = " ".join((str(message), *how_to_go_on))
+    print(f"error: {' '.join(line.split())}", file=sys.stderr)  # noqa: T201
     return status

@@ -1,15 +1,21 @@
 """Arguments that several commands share. An empty value means "not given", as in MLproject."""
 
 import argparse
+import os.path
 from pathlib import Path
 from typing import Any
 
 FEATURE_FILES = ("static_features", "dynamic_features", "labels", "clips")
 
 
+def path_text(text: str) -> str:
+    """Replace a leading `~` by the home directory."""
+    return os.path.expanduser(text)  # noqa: PTH111 - `Path.expanduser` raises for unknown users
+
+
 def optional_path(text: str) -> Path | None:
-    """Read a path; an empty one is none."""
-    return Path(text) if text else None
+    """Read a path, with `~` for the home directory; an empty one is none."""
+    return Path(path_text(text)) if text else None
 
 
 def optional_count(text: str) -> int | None:
@@ -26,7 +32,7 @@ def add_annotations(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--annotations",
         nargs="*",
-        action=_JoinedByCommas,
+        action=_JoinedBySeparator,
         default="",
         metavar="FILE",
         help="annotation files, .pkl or .csv; several between spaces or commas",
@@ -34,12 +40,21 @@ def add_annotations(parser: argparse.ArgumentParser) -> None:
 
 
 def annotation_paths(arguments: argparse.Namespace) -> list[Path]:
-    """Return the annotation files that were given."""
-    return [Path(part) for part in arguments.annotations.split(",") if part]
+    """Return the annotation files that were given; a file whose name has a comma is one file."""
+    paths: list[Path] = []
+    for text in arguments.annotations.split(_SEPARATOR):
+        path = optional_path(text)
+        is_one_file = path is not None and path.exists()
+        paths += filter(None, [path] if is_one_file else map(optional_path, text.split(",")))
+    return paths
 
 
-class _JoinedByCommas(argparse.Action):
-    """Keeps several values as one text, as MLproject gives them."""
+_SEPARATOR = "\0"
+"""Separates values of an option; no argument can contain it."""
+
+
+class _JoinedBySeparator(argparse.Action):
+    """Keeps several values, also from an option that is repeated, as one text."""
 
     def __call__(
         self,
@@ -49,16 +64,21 @@ class _JoinedByCommas(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         del parser, option_string
-        setattr(namespace, self.dest, ",".join(values))
+        given = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, _SEPARATOR.join(filter(None, (given, *values))))
 
 
 def add_features(parser: argparse.ArgumentParser, *, with_labels: bool = True) -> None:
     """Add what names a feature set: a directory, or its files one by one."""
-    parser.add_argument("--features_dir", default="", help="directory of a feature set")
+    parser.add_argument(
+        "--features_dir", type=path_text, default="", help="directory of a feature set"
+    )
     for name in FEATURE_FILES:
         if name == "labels" and not with_labels:
             continue
-        parser.add_argument(f"--{name}", default="", help=f"{name} file, instead of a directory")
+        parser.add_argument(
+            f"--{name}", type=path_text, default="", help=f"{name} file, instead of a directory"
+        )
 
 
 def feature_overrides(arguments: argparse.Namespace) -> dict[str, Any]:

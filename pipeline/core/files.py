@@ -1,6 +1,7 @@
 """Files that are whole or absent: written beside their place, synced, then renamed into it."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
@@ -20,6 +21,49 @@ _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}(\..*)?")
 """What `atomic_path` calls a file that is being written."""
 
 
+_DISK_ERRORS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_DISK_MESSAGES: Final = {
+    **{re.escape(os.strerror(number)): number for number in _DISK_ERRORS},
+    "database or disk is full": errno.ENOSPC,  # SQLite
+    r"\d+ requested and \d+ written": errno.ENOSPC,  # numpy
+}
+"""Messages of libraries that report a full disk without its error number."""
+
+
+def disk_error(error: BaseException | None) -> int | None:
+    """Return ENOSPC, EDQUOT or EFBIG if a full disk or a size limit caused `error`, else None."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+            return error.errno
+        for pattern, number in _DISK_MESSAGES.items():
+            if re.search(pattern, str(error)):
+                return number
+        error = error.__cause__ or error.__context__
+    return None
+
+
+@contextlib.contextmanager
+def disk_errors_named(path: Path) -> Iterator[None]:
+    """Name `path` in the error of a full disk: a failed write does not name its file.
+
+    Raises:
+        OSError: If a full disk or a limit on files ended the block.
+    """
+    try:
+        yield
+    except Exception as error:
+        number = disk_error(error)
+        if number is None or _is_of_other_directory(error, path):
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
+
+
+def _is_of_other_directory(error: Exception, path: Path) -> bool:
+    name = getattr(error, "filename", None)
+    return isinstance(name, str) and Path(name).parent != path.parent
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block succeeds.
@@ -30,12 +74,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     suffix = "".join(path.suffixes[-2:])
     temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}{suffix}")
-    temporary.touch(exist_ok=False)  # with the permissions that the umask gives
     try:
-        yield temporary
-        _sync(temporary)
-        temporary.replace(path)
-        _sync(path.parent)
+        with disk_errors_named(path):
+            temporary.touch(exist_ok=False)  # with the permissions that the umask gives
+            yield temporary
+            _sync(temporary)
+            temporary.replace(path)
+            _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -60,9 +105,12 @@ def why_unwritable(path: Path) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` atomically, as UTF-8."""
+    r"""Write `text` to `path` atomically, as UTF-8.
+
+    Bytes of file names that are not UTF-8 are written as `\udcff`.
+    """
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: Any) -> None:

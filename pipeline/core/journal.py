@@ -11,6 +11,7 @@ resumed run will tell them again.
 import io
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -19,11 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import RunError
+from pipeline.core.files import disk_errors_named
 
 EPOCH = "epoch"
 RESUMED = "resumed"
 CHECKPOINT = "checkpoint"
 FINISHED = "finished"
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,8 +63,14 @@ class Journal:
     def append(self, kind: str, **content: Any) -> None:
         """Write one event durably."""
         event = {"kind": kind, "time_ms": time.time_ns() // 1_000_000, **content}
-        line = json.dumps(event, separators=(",", ":")) + "\n"
-        with self._lock, self.path.open("ab", buffering=0) as stream:
+        line = json.dumps(event, separators=(",", ":"), ensure_ascii=False) + "\n"
+        # Bytes of file names that are not UTF-8: MLflow takes no text that contains them.
+        line = _SURROGATES.sub(lambda found: rf"\\u{ord(found[0]):04x}", line)
+        with (
+            self._lock,
+            disk_errors_named(self.path),
+            self.path.open("ab", buffering=0) as stream,
+        ):
             _write_whole(stream, line.encode())
             os.fsync(stream.fileno())
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from pipeline.core.garbage import without_collections
+from pipeline.core.standard_streams import open_closed_streams
 
 _CHATTER: Final = re.compile(
     r"^(WARNING: All log messages before absl|[IWE]\d{4} |\d{4}-\d\d-\d\d .*: [IWE] "
@@ -55,6 +56,7 @@ def import_tensorflow_quietly() -> None:
     descriptor. If the import fails, or ends the process, everything that it printed is shown.
     One line says if there is a GPU that TensorFlow cannot use.
     """
+    open_closed_streams()
     set_backends()
     logging.getLogger("tensorflow").addFilter(_is_not_about_tracing)
     if "tensorflow" in sys.modules or os.environ.get("PIPELINE_DEBUG"):

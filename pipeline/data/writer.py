@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pipeline.core.arrays import IntArray
 from pipeline.core.errors import FeatureSetError
-from pipeline.core.files import file_digest, write_json, write_text
+from pipeline.core.files import disk_errors_named, file_digest, write_json, write_text
 from pipeline.data.feature_set import load_feature_set
 from pipeline.data.shard import CLIPS_NAME, METADATA_NAME
 from pipeline.data.stream import CHUNK_BYTES
@@ -110,7 +110,7 @@ def _write_array(path: Path, array: NDArray[Any], rows: IntArray | None) -> dict
         "shape": shape,
     }
     # Written, not memory-mapped: a full disk is then an error instead of a SIGBUS.
-    with path.open("wb") as file:
+    with disk_errors_named(path), path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, num_rows, step):
             stop = min(start + step, num_rows)

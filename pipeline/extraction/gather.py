@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import ExtractionError
-from pipeline.core.files import atomic_path, read_json
+from pipeline.core.files import atomic_path, disk_errors_named, read_json
 from pipeline.data.shard import CLIPS_NAME, METADATA_NAME
 from pipeline.data.writer import write_feature_set
 from pipeline.extraction.contact_sheet import stack_strips
@@ -118,7 +118,7 @@ def _collect(
 ) -> tuple[dict[str, NDArray[Any]], pd.DataFrame]:
     """Copy the clips into arrays on disk: memory does not grow with their number."""
     rows: list[dict[str, Any]] = []
-    with contextlib.ExitStack() as stack:
+    with disk_errors_named(scratch / "features"), contextlib.ExitStack() as stack:
         # Written, not memory-mapped: a full disk is then an error instead of a SIGBUS.
         files = {
             name: stack.enter_context((scratch / f"{name}.npy").open("wb")) for name in _ARRAYS

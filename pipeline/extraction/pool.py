@@ -15,6 +15,8 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
 from pipeline.core.errors import ExtractionError, PipelineError
+from pipeline.core.interrupts import check_interrupt, end_with_leader
+from pipeline.core.standard_streams import open_closed_streams
 from pipeline.extraction.worker import Job, Result, Task, build_work
 
 _START_SECONDS: Final = 300.0
@@ -84,6 +86,7 @@ class WorkerPool:
                     if waiting and worker.is_ready and worker.task is None:
                         worker.give(waiting.popleft(), self._job.config.time_limit_seconds)
                 yield from self._next_results(waiting)
+                check_interrupt()
         finally:
             for worker in self._workers:
                 worker.end()
@@ -170,9 +173,8 @@ class WorkerPool:
 
 def _serve(pipe: Connection, job: Job, build: Callable[[Job], Callable[[Task], Result]]) -> None:
     """Be a worker: say when ready, then answer each clip, until the parent is gone."""
-    # An interrupt reaches the whole group of processes; the parent decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    end_with_leader()
+    open_closed_streams()
     try:
         work = _build(build, job)
         pipe.send(_READY)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from pipeline.core.errors import ExtractionError
 from pipeline.core.extras import install_command
+from pipeline.core.interrupts import check_interrupt, kept_handlers
 from pipeline.extraction.worker import Job, Result, Task, build_work
 
 _MAX_TRIES: Final = 2
@@ -56,7 +57,8 @@ def run_on_ray(
     """
     ray = _import_ray()
     if not ray.is_initialized():
-        ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR")
+        with kept_handlers():
+            ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR")
     crew = _Crew(ray, job, actor_class)
     try:
         yield from crew.run(tasks, num_workers=num_workers)
@@ -88,6 +90,7 @@ class _Crew:
         while self._waiting or self._held:
             self._hand_out()
             self._refuse_full_cluster()
+            check_interrupt()
             done, _ = self._ray.wait([*self._held, *self._starting], timeout=_LOOK_SECONDS)
             for reference in done:
                 if reference in self._starting:

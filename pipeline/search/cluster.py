@@ -10,6 +10,7 @@ import ray
 from ray.exceptions import RayError
 
 from pipeline.core.errors import SearchError
+from pipeline.core.interrupts import kept_handlers
 from pipeline.search.placement import Share, choose_share
 from pipeline.search.pool import WorkerNews
 from pipeline.search.processes import TRIALS_PER_WORKER
@@ -78,13 +79,14 @@ class RayPool:
         options: dict[str, Any] = {} if address else {"num_cpus": num_workers * num_threads}
         _refuse_silent(address)
         try:
-            ray.init(
-                address=address or "local",
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level="ERROR",
-                **options,
-            )
+            with kept_handlers():
+                ray.init(
+                    address=address or "local",
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                    **options,
+                )
         except (RayError, ConnectionError, ValueError, RuntimeError) as error:
             raise _refusal(address, str(error).strip().splitlines()[0]) from error
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]

@@ -12,6 +12,7 @@ import psutil
 from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.core.errors import SearchError
+from pipeline.core.interrupts import check_interrupt
 from pipeline.search.pool import WorkerNews, WorkerPool
 from pipeline.search.retries import Retry, lost_numbers, mark_lost, requeue
 from pipeline.search.standing import Standing, read_standing
@@ -74,6 +75,7 @@ class Coordinator:
         self._note_earlier_losses()
         try:
             while True:
+                check_interrupt()
                 try:
                     final = self._step(is_late=self._is_late(began))
                     self._outage_began = None

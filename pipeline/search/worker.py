@@ -2,13 +2,13 @@
 
 import os
 import platform
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 import optuna
 
+from pipeline.core.interrupts import end_with_leader
 from pipeline.search.job import SearchJob
 from pipeline.search.sampling import build_pruner, build_sampler, quiet_optuna
 from pipeline.tracking.store import print_no_addresses
@@ -120,8 +120,7 @@ def start_worker(job: SearchJob, *, num_threads: int) -> Worker:
 
 def serve(connection: Connection, start: Callable[[], Worker]) -> None:
     """Run a trial for every ticket that comes; end when the other side does."""
-    # Ctrl-C reaches the whole group; the coordinator decides what becomes of the trials.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_leader()
     try:
         worker = start()
         while (ticket := connection.recv()) is not None:

@@ -90,6 +90,13 @@ def open_store(uri: str) -> MlflowClient:
         return MlflowClient(tracking_uri=uri)
     path = Path(uri.removeprefix(_SQLITE)).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise MlflowException(
+            f"{path}: MLflow needs a directory whose name is UTF-8. Set MLFLOW_TRACKING_URI to "
+            "another place"
+        ) from error
     with filelock.FileLock(path.with_name(f"{path.name}.lock")):
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)

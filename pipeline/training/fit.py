@@ -12,6 +12,7 @@ import tensorflow as tf
 from pipeline.config.schema import TrainingConfig
 from pipeline.core.errors import ConfigError, RunError, TrainingError
 from pipeline.core.extras import install_command
+from pipeline.core.interrupts import check_interrupt
 from pipeline.core.journal import (
     CHECKPOINT,
     EPOCH,
@@ -145,6 +146,7 @@ def fit(
     callbacks = [
         epoch_end.first,
         _EpochOrder(training),
+        _InterruptCheck(),
         NonFiniteLossGuard(),
         recorder,
         *stopping,
@@ -166,6 +168,7 @@ def fit(
                 shuffle=False,  # the batches have an order of their own
                 verbose=0,
             )
+            check_interrupt()
         except tf.errors.OpError as error:
             # A signal may arrive while a step reads the clock: TensorFlow wraps what it raises.
             if "KeyboardInterrupt" in str(error):
@@ -229,6 +232,21 @@ class _EpochOrder(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         del logs
         self._batches.shuffle_for(epoch)
+
+
+class _InterruptCheck(keras.callbacks.Callback):
+    """Raises `KeyboardInterrupt` for a signal whose exception was lost inside TensorFlow.
+
+    An epoch that is complete is committed first.
+    """
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        del epoch, logs
+        check_interrupt()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        del batch, logs
+        check_interrupt()
 
 
 def _records_before(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import os.path
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +58,10 @@ def warn_of_features(features: FeatureSet) -> None:
 def with_absolute_paths(config: ExperimentConfig) -> ExperimentConfig:
     """Return the configuration with paths that hold from any working directory."""
     paths: dict[str, Any] = {
-        name: str(Path(value).absolute()) if (value := getattr(config.data, name)) else ""
-        for name in _PATHS
+        name: _absolute(value) if (value := getattr(config.data, name)) else "" for name in _PATHS
     }
     encoders: dict[str, Any] = {
-        name: str(Path(value).absolute())
+        name: _absolute(value)
         for name in ("static_encoder", "dynamic_encoder")
         if (value := getattr(config.model, name)).endswith(".keras")
     }
@@ -70,6 +70,11 @@ def with_absolute_paths(config: ExperimentConfig) -> ExperimentConfig:
         data=dataclasses.replace(config.data, **paths),
         model=dataclasses.replace(config.model, **encoders),
     )
+
+
+def _absolute(path: str) -> str:
+    # `Path.expanduser` raises an error for an unknown user.
+    return str(Path(os.path.expanduser(path)).absolute())  # noqa: PTH111
 
 
 def trainable_labels(features: FeatureSet) -> FloatArray:

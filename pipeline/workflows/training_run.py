@@ -1,5 +1,6 @@
 """One training run, whole: features in, an evaluated and tracked run directory out."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,10 +116,14 @@ def run_training(
     refuse_other_shapes(network, features)
 
     run = create_run_directory(run_dir, name=config.name, parent=RUNS_DIR)
-    write_split(run.split_path, features, experiment.split)
-    prepare_directory(run, experiment, network)
-    # Written last: a directory with a configuration is a run that can be resumed.
-    write_config(run.config_path, config)
+    try:
+        write_split(run.split_path, features, experiment.split)
+        prepare_directory(run, experiment, network)
+        # Written last: a directory with a configuration is a run that can be resumed.
+        write_config(run.config_path, config)
+    except BaseException:
+        shutil.rmtree(run.path, ignore_errors=True)
+        raise
     return _train(run, experiment, network, output)
 
 
@@ -170,8 +175,8 @@ def _train(
 ) -> TrainingRun:
     try:
         outcome = _fit(run, experiment, network)
-    except KeyboardInterrupt as interrupt:
-        interrupt.add_note(f"Go on with `python -m pipeline train --resume {run.path}`.")
+    except (KeyboardInterrupt, OSError) as error:
+        error.add_note(_how_to_go_on(run))
         raise
     if output is not None:
         save_model(network, output)
@@ -185,6 +190,15 @@ def _train(
         undelivered=deliver_rest(run),
         traits=experiment.features.traits,
     )
+
+
+def _how_to_go_on(run: RunDirectory) -> str:
+    if read_last_status(run) == "FINISHED":
+        return (
+            "The run has finished. If MLflow lacks some of it: "
+            f"`python -m pipeline sync --run_dir {run.path}`."
+        )
+    return f"Go on with `python -m pipeline train --resume {run.path}`."
 
 
 def _fit(run: RunDirectory, experiment: Experiment, network: keras.Model) -> Outcome:

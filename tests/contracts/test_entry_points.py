@@ -2,12 +2,15 @@
 
 import argparse
 import shlex
+import subprocess
+import sys
 
 import pytest
 import yaml
 
 from pipeline import cli
 from pipeline.cli import COMMANDS, build_parser, parse
+from pipeline.commands.arguments import annotation_paths
 
 PLUMBING_DEFAULTS = {
     ("evaluate", "split"),
@@ -135,6 +138,14 @@ def test_a_command_without_settings_refuses_an_unknown_option(capsys):
         (["fly"], "invalid choice: 'fly'"),
         ([], "COMMAND"),
         (["evaluate", "--split", "train"], "invalid choice: 'train'"),
+        (["trian"], "invalid choice: 'trian'; did you mean train?"),
+        (["evaluate", "--split", "validaton"], "did you mean validation?"),
+        (["visualize", "--style", "papers"], "did you mean paper?"),
+        (["sync", "--run_dirs", "x"], "sync has no option --run_dirs; did you mean --run_dir?"),
+        (["train", "run_dir=x"], "unexpected argument 'run_dir=x'; did you mean --run_dir?"),
+        (["train", "-run_dir", "x"], "unexpected argument '-run_dir'; did you mean --run_dir?"),
+        (["train", "\u2013\u2013config", "x"], "did you mean --config?"),
+        (["extract", "--videos_dir", "my", "videos"], "put a value that has spaces in quotes"),
     ],
 )
 def test_a_command_line_that_cannot_be_read_is_refused_in_one_line(argv, words, capsys):
@@ -159,6 +170,45 @@ def test_a_mistyped_option_is_told_its_name(typed, meant, capsys):
         parse(["train", f"--{typed}", "x"])
     assert ended.value.code == 2
     assert f"train has no option --{typed}; did you mean --{meant}" in capsys.readouterr().err
+
+
+def test_a_setting_is_not_taken_for_a_mistyped_option():
+    assert parse(["train", "--data.clips", "x"]).overrides == {"data.clips": "x"}
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [("train", "run_dir"), ("train", "features_dir"), ("train", "labels"), ("predict", "output"),
+     ("prepare", "annotations"), ("prepare", "clips")],
+)  # fmt: skip
+def test_a_tilde_is_the_home_directory(command, option, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    arguments = parse([command, f"--{option}=~/x"])
+    given = annotation_paths(arguments) if option == "annotations" else [getattr(arguments, option)]
+    assert list(map(str, given)) == ["/home/me/x"]
+
+
+def test_a_tilde_with_an_unknown_user_is_a_file_name():
+    assert str(parse(["train", "--run_dir", "~nobody-here/x"]).run_dir) == "~nobody-here/x"
+
+
+def test_annotations_may_be_separated_by_commas_or_spaces_or_repeated(tmp_path):
+    comma = tmp_path / "raw, 2016.csv"
+    comma.touch()
+    argv = ["prepare", "--annotations", "a.csv,b.csv", "c.csv", "--annotations", str(comma)]
+    paths = annotation_paths(parse(argv))
+    assert list(map(str, paths)) == ["a.csv", "b.csv", "c.csv", str(comma)]
+
+
+def test_the_command_line_works_without_docstrings(repository):
+    shown = subprocess.run(
+        [sys.executable, "-OO", "-m", "pipeline", "--help"],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "train" in shown.stdout
 
 
 def test_every_command_says_in_one_line_what_it_does(capsys):

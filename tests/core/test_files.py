@@ -1,9 +1,12 @@
 """Files are whole or absent."""
 
+import errno
 import json
 import math
 import os
+import resource
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -18,6 +21,8 @@ from hypothesis import strategies as st
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import (
     atomic_path,
+    disk_error,
+    disk_errors_named,
     file_digest,
     read_json,
     remove_unfinished,
@@ -266,3 +271,70 @@ def test_hidden_files_of_others_stay(tmp_path):
         (tmp_path / hidden).write_text("mine")
     remove_unfinished(tmp_path)
     assert len(list(tmp_path.iterdir())) == 3
+
+
+DISK_ERRORS = [
+    (OSError(errno.ENOSPC, "No space left on device"), errno.ENOSPC),
+    (OSError(errno.EDQUOT, "Disk quota exceeded"), errno.EDQUOT),
+    (OSError(errno.EFBIG, "File too large"), errno.EFBIG),
+    (OSError("1024 requested and 512 written"), errno.ENOSPC),
+    (sqlite3.OperationalError("database or disk is full"), errno.ENOSPC),
+    (
+        RuntimeError(
+            "Can't decrement id ref count (file write failed: errno = 28, "
+            "error message = 'No space left on device')"
+        ),
+        errno.ENOSPC,
+    ),
+    (OSError(errno.EACCES, "Permission denied"), None),
+    (ValueError("1024 rows requested"), None),
+]
+"""Errors of the system, numpy, SQLite and h5py."""
+
+
+@pytest.mark.parametrize(("error", "expected"), DISK_ERRORS)
+def test_a_full_disk_is_recognised_in_the_errors_of_libraries(error, expected):
+    wrapped = RuntimeError("could not save")
+    wrapped.__cause__ = error
+    assert disk_error(error) == expected
+    assert disk_error(wrapped) == expected
+
+
+@pytest.mark.parametrize(("error", "expected"), DISK_ERRORS)
+def test_an_error_of_a_full_disk_names_the_file_and_others_stay(error, expected, tmp_path):
+    with (
+        pytest.raises(type(error) if expected is None else OSError) as raised,
+        disk_errors_named(tmp_path / "note.txt"),
+    ):
+        raise error
+    if expected is not None:
+        assert (raised.value.errno, raised.value.filename) == (
+            expected,
+            str(tmp_path / "note.txt"),
+        )
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: write_text(path, "x" * 10_000),
+        lambda path: write_json(path, ["x" * 10_000]),
+        lambda path: write_arrays(path, {"values": np.zeros(10_000)}),
+    ],
+    ids=["text", "json", "arrays"],
+)
+def test_a_file_that_does_not_fit_is_named_and_nothing_is_left(write, tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as raised:
+            write(tmp_path / "large")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert raised.value.filename == str(tmp_path / "large")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_text_with_bytes_of_a_file_name_that_is_not_utf_8_is_written_escaped(tmp_path):
+    write_text(tmp_path / "note.txt", "run: " + os.fsdecode(b"caf\xe9"))
+    assert (tmp_path / "note.txt").read_text() == "run: caf\\udce9"

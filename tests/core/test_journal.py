@@ -103,6 +103,14 @@ class TestAppend:
         assert kinds(path) == ["a", "finished"]
 
 
+def test_bytes_of_a_file_name_that_is_not_utf_8_come_back_as_text_that_mlflow_takes(path):
+    Journal(path).append(
+        "tags", tags={"run_dir": os.fsdecode(b"caf\xe9"), "name": "Zo\u00eb \U0001f600"}
+    )
+    (event,) = read_events(path)
+    assert event.content["tags"] == {"run_dir": r"caf\udce9", "name": "Zo\u00eb \U0001f600"}
+
+
 class TestRead:
     def test_a_missing_journal_has_no_events(self, path):
         assert kinds(path) == []

@@ -70,7 +70,7 @@ def begun(start, features_dir, tmp_path_factory):
     """Interrupted in epoch 2, resumed, killed in epoch 3."""
     story = Story(tmp_path_factory.mktemp("resume"))
     chapters = [
-        (("--run_dir", "resumed", "--features_dir", features_dir, *SLOW_STEPS), 1, signal.SIGINT),
+        (("--run_dir", "resumed", "--features_dir", features_dir, *SLOW_STEPS), 1, signal.SIGHUP),
         (("--resume", "resumed"), 2, signal.SIGKILL),
     ]
     for options, after_epoch, with_signal in chapters:
@@ -103,7 +103,7 @@ def history(run_dir):
 
 
 def test_an_interrupt_is_told_in_a_line_and_the_last_resume_ends_well(story):
-    assert story.statuses == [130, -signal.SIGKILL, 0]
+    assert story.statuses == [128 + signal.SIGHUP, -signal.SIGKILL, 0]
     how = f"Go on with `python -m pipeline train --resume {story.resumed}`."
     assert story.errors == [f"error: interrupted. {how}\n", "", ""]
 

@@ -1,13 +1,16 @@
 """A fit keeps its best epoch, and comes to the same values however often it is interrupted."""
 
 import json
+import os
 import shutil
+import signal
 from dataclasses import replace
 
 import keras
 import pytest
 
 from pipeline.core.errors import ConfigError, RunError, TrainingError
+from pipeline.core.interrupts import interrupt_handlers
 from pipeline.core.journal import (
     CHECKPOINT,
     EPOCH,
@@ -325,3 +328,27 @@ def test_an_interrupt_while_a_step_reads_the_clock_is_an_interrupt(
     monkeypatch.setattr("pipeline.training.instrumented_model._clock", interrupted)
     with pytest.raises(KeyboardInterrupt):
         laboratory.fit(tmp_path / "run")
+
+
+class InterruptedDestructor:
+    """Receives a signal where Python drops the exception of its handler."""
+
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+class SwallowedInterrupt(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 1:
+            InterruptedDestructor()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("is_resumable", [True, False])
+def test_an_interrupt_that_was_swallowed_ends_the_training(laboratory, tmp_path, is_resumable):
+    with interrupt_handlers(), pytest.raises(KeyboardInterrupt):
+        laboratory.fit(
+            tmp_path / "run", callbacks=[SwallowedInterrupt()], is_resumable=is_resumable
+        )
+    events = read_events(tmp_path / "run" / "events.jsonl")
+    assert [event.content["epoch"] for event in events if event.kind == EPOCH] in ([], [1])

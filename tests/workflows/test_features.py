@@ -31,6 +31,14 @@ def test_paths_hold_from_any_working_directory(tmp_path, monkeypatch):
     assert config.data.labels == ""
 
 
+def test_a_tilde_is_the_home_directory(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = load_config(None, {"data.clips": "~/clips.csv", "model.static_encoder": "~/a.keras"})
+    config = with_absolute_paths(config)
+    assert config.data.clips == str(tmp_path / "clips.csv")
+    assert config.model.static_encoder == str(tmp_path / "a.keras")
+
+
 def test_a_configuration_without_features_is_refused_with_the_options_that_name_them():
     with pytest.raises(ConfigError, match=r"--features_dir DIR.*--static_features"):
         open_features(load_config(None).data)

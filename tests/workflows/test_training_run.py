@@ -158,3 +158,32 @@ def test_tensorboard_is_refused_where_it_is_not_installed(make_config, tmp_path,
     with pytest.raises(ConfigError, match=r"tensorboard.*not installed.*'\.\[tensorboard\]'"):
         run_training(config, run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_an_interrupt_after_the_end_does_not_advise_to_resume(
+    make_config, own_directory, monkeypatch
+):
+    from pipeline.workflows import single_run
+    from pipeline.workflows.training_run import run_training
+
+    def interrupted(directory):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(single_run, "remove_initial", interrupted)
+    with pytest.raises(KeyboardInterrupt) as raised:
+        run_training(make_config(), run_dir=own_directory / "run")
+    (note,) = raised.value.__notes__
+    assert "The run has finished." in note
+    assert "sync --run_dir" in note
+
+
+def test_a_run_that_cannot_be_prepared_leaves_no_directory(make_config, own_directory, monkeypatch):
+    from pipeline.workflows import training_run
+
+    def full(*_):
+        raise OSError(28, "No space left on device", "data.json")
+
+    monkeypatch.setattr(training_run, "prepare_directory", full)
+    with pytest.raises(OSError, match="No space left"):
+        training_run.run_training(make_config(), run_dir=own_directory / "run")
+    assert list(own_directory.iterdir()) == []

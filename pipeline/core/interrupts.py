@@ -1,0 +1,103 @@
+"""Signals that ask a command to end, and worker processes that end with their leader."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+_GROUP_SIGNALS: Final = ("SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+"""Signals that a terminal or a batch system sends to a whole process group."""
+
+_SIGNALS: Final = tuple(
+    getattr(signal, name)
+    for name in ("SIGTERM", "SIGXCPU", *_GROUP_SIGNALS)
+    if hasattr(signal, name)  # Windows has few of them
+)
+
+_SAME_REQUEST_SECONDS: Final = 1.0
+"""`mlflow run` and terminals send two signals at once for one request."""
+
+
+class _Request:
+    """The request to end that this process has received."""
+
+    signal_number: int | None = None
+    time: float = 0.0
+
+
+@contextlib.contextmanager
+def interrupt_handlers() -> Iterator[None]:
+    """Raise `KeyboardInterrupt` for each signal that asks this process to end.
+
+    A signal that is ignored stays ignored: `nohup` ignores SIGHUP, and a shell ignores SIGINT
+    for background jobs.
+    """
+    try:
+        with kept_handlers():
+            for number in _SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    signal.signal(number, _interrupt)
+            yield
+    finally:
+        _Request.signal_number = None
+
+
+@contextlib.contextmanager
+def kept_handlers() -> Iterator[None]:
+    """Restore the signal handlers that the block replaces, for instance `ray.init`."""
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            if signal.getsignal(number) is not handler:  # only the main thread may set one
+                signal.signal(number, handler)
+
+
+def check_interrupt() -> None:
+    """Raise `KeyboardInterrupt` if a signal arrived whose exception was lost.
+
+    Python drops an exception that a signal handler raises inside a destructor or in a
+    callback from native code.
+    """
+    if _Request.signal_number is not None:
+        raise KeyboardInterrupt
+
+
+def interrupt_status() -> int:
+    """Return the exit status of an interrupted command: 128 plus the number of the signal."""
+    return 128 + (_Request.signal_number or signal.SIGINT)
+
+
+def end_with_leader() -> None:
+    """Make this worker process end when the process that started it ends, even by SIGKILL.
+
+    The worker ignores signals to the whole process group: the leader decides what they mean.
+    SIGTERM still ends the worker, so that the leader can end it.
+    """
+    for name in _GROUP_SIGNALS:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    leader = multiprocessing.parent_process()
+    if leader is not None:
+        threading.Thread(target=_exit_after, args=(leader,), daemon=True).start()
+
+
+def _exit_after(leader: Any) -> None:
+    leader.join()  # waits for the end of a pipe that the leader holds open
+    os._exit(1)
+
+
+def _interrupt(signal_number: int, frame: Any) -> None:
+    del frame
+    now = time.monotonic()
+    is_repeated = _Request.signal_number is not None and now - _Request.time < _SAME_REQUEST_SECONDS
+    if not is_repeated:
+        _Request.signal_number = signal_number
+        _Request.time = now
+        raise KeyboardInterrupt

@@ -1,0 +1,136 @@
+"""Signals end a command in order, and a worker process ends with its leader."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from pipeline.core.interrupts import check_interrupt, interrupt_handlers, kept_handlers
+
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+
+COMMAND = """
+import sys, time
+from pipeline import cli
+
+def run(arguments):
+    print("started", flush=True)
+    time.sleep(60)
+
+cli.COMMANDS["sync"].run = run
+sys.exit(cli.main(["sync"]))
+"""
+
+
+@pytest.fixture
+def start(repository):
+    with contextlib.ExitStack() as stack:
+
+        def start(*arguments, **options):
+            process = subprocess.Popen(
+                arguments,
+                cwd=repository,
+                env={**os.environ, "PYTHONPATH": str(repository)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                **options,
+            )
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            return process
+
+        yield start
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_a_signal_ends_a_command_with_one_line_and_its_own_status(start, name):
+    process = start(sys.executable, "-c", COMMAND)
+    assert process.stdout.readline() == "started\n"
+    process.send_signal(getattr(signal, name))
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 128 + getattr(signal, name)
+    assert err == "error: interrupted.\n"
+
+
+def test_a_hangup_does_not_end_a_command_under_nohup(start):
+    process = start("nohup", sys.executable, "-c", COMMAND)
+    assert process.stdout.readline() == "started\n"
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=1)
+
+
+@pytest.fixture
+def start_leader(start):
+    """Start a leader process; return it and its worker."""
+
+    def start_leader(name):
+        process = start(sys.executable, "-m", "tests.core.sleeping_worker", name)
+        return process, psutil.Process(int(process.stdout.readline()))
+
+    return start_leader
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("leader", "name"),
+    [
+        ("lead_process", "SIGKILL"),
+        ("lead_process", "SIGTERM"),
+        ("lead_process", "SIGSEGV"),
+        ("lead_search", "SIGKILL"),
+        ("lead_extraction", "SIGKILL"),
+    ],
+)
+def test_a_worker_ends_with_its_leader_however_the_leader_ends(start_leader, leader, name):
+    process, worker = start_leader(leader)
+    process.send_signal(getattr(signal, name))
+    assert psutil.wait_procs([worker], timeout=20) == ([worker], [])
+
+
+def test_a_signal_to_the_group_leaves_the_decision_to_the_leader(start_leader):
+    _, worker = start_leader("lead_process")
+    for name in ("SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"):
+        worker.send_signal(getattr(signal, name))
+    time.sleep(0.5)
+    assert worker.is_running()
+    assert worker.status() != psutil.STATUS_ZOMBIE
+
+
+class InterruptedDestructor:
+    """Receives a signal where Python drops the exception of its handler."""
+
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_was_swallowed_is_raised_at_the_next_check():
+    with interrupt_handlers():
+        check_interrupt()
+        InterruptedDestructor()
+        with pytest.raises(KeyboardInterrupt):
+            check_interrupt()
+    with interrupt_handlers():
+        check_interrupt()
+
+
+def test_two_signals_at_once_are_one_request():
+    with interrupt_handlers():
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_library_cannot_replace_the_handlers():
+    with interrupt_handlers():
+        handler = signal.getsignal(signal.SIGTERM)
+        with kept_handlers():
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(15))
+        assert signal.getsignal(signal.SIGTERM) is handler
