@@ -115,6 +115,11 @@ class RunDirectory:
         return self.path / "environment.json"
 
     @property
+    def manifest_path(self) -> Path:
+        """Digests of the other files."""
+        return self.path / "manifest.json"
+
+    @property
     def tracking_path(self) -> Path:
         """Which MLflow run mirrors this directory."""
         return self.path / "mlflow.json"
