@@ -88,9 +88,7 @@ def read_sealed_json(path: Path) -> dict[str, Any]:
     Raises:
         PipelineError: If the file is missing, is not a JSON object, or does not fit its digest.
     """
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise PipelineError(f"{path}: holds a {type(content).__name__}, expected a JSON object.")
+    content = read_object(path)
     digest = content.pop(_SEAL, None)
     if digest is not None and digest != _content_digest(content):
         raise PipelineError(f"{path}: is damaged; its content does not fit the digest in it.")
@@ -115,6 +113,21 @@ def read_json(path: Path) -> Any:
         raise PipelineError(f"{path}: there is no such file.") from None
     except (OSError, ValueError, RecursionError) as error:
         raise PipelineError(f"{path}: cannot be read as JSON ({error}).") from error
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Raises:
+        PipelineError: If the file is missing or holds something else.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise PipelineError(
+            f"{path}: must hold a JSON object; found {type(content).__name__}. "
+            "Restore the file from the run's artifacts."
+        )
+    return content
 
 
 def file_digest(path: Path) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.core.errors import PipelineError
+from pipeline.core.near_names import did_you_mean_path
 
 
 def read_csv_table(
@@ -57,7 +58,8 @@ def _read_rows(path: Path, error: type[PipelineError]) -> list[list[str]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             return [row for row in csv.reader(file, strict=True) if row]
     except FileNotFoundError:
-        raise error(f"{path}: there is no such file. Give the path of a CSV table.") from None
+        near = did_you_mean_path(path)
+        raise error(f"{path}: there is no such file. Give the path of a CSV table.{near}") from None
     except UnicodeDecodeError as reason:
         raise error(f"{path}: is not UTF-8 text ({reason.reason}). Save it as UTF-8.") from reason
     except (OSError, csv.Error) as reason:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.core.errors import ExtractionError
+from pipeline.core.near_names import did_you_mean_path
 from pipeline.data.annotations import group_of
 from pipeline.data.join import VIDEO_SUFFIXES, clip_stem
 from pipeline.extraction.worker import Result
@@ -187,7 +188,8 @@ def _files_below(
     """
     if not directory.is_dir():
         found = "is a file" if directory.exists() else "does not exist"
-        raise ExtractionError(f"{directory}: {found}, expected a directory. Check the path.")
+        near = did_you_mean_path(directory)
+        raise ExtractionError(f"{directory}: {found}, expected a directory. Check the path.{near}")
     wanted = frozenset(suffixes)
     found_files: list[Path] = []
     errors: list[OSError] = []

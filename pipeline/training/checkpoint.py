@@ -250,10 +250,15 @@ def load_epoch(directory: Path, epoch: int, network: keras.Model) -> None:
     _read_variables(directory / _name(epoch) / _NETWORK, network.variables)
 
 
+def initial_path(directory: Path) -> Path:
+    """Return the file that holds the variables that a run starts from."""
+    return directory / _INITIAL
+
+
 def save_initial(directory: Path, network: keras.Model) -> None:
     """Save the variables that `network` starts from, whoever drew, loaded or trained them."""
     directory.mkdir(parents=True, exist_ok=True)
-    _write_variables(directory / _INITIAL, network.variables)
+    _write_variables(initial_path(directory), network.variables)
 
 
 def load_initial(directory: Path, network: keras.Model) -> None:
@@ -262,12 +267,12 @@ def load_initial(directory: Path, network: keras.Model) -> None:
     Raises:
         RunError: If they are not there, or are those of another model.
     """
-    _read_variables(directory / _INITIAL, network.variables)
+    _read_variables(initial_path(directory), network.variables)
 
 
 def remove_initial(directory: Path) -> None:
     """Remove what only a run that is not done needs: of a large encoder it is another copy."""
-    (directory / _INITIAL).unlink(missing_ok=True)
+    initial_path(directory).unlink(missing_ok=True)
 
 
 def _name(epoch: int) -> str:

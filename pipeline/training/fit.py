@@ -1,6 +1,7 @@
 """Fit a model: the one training loop, for `train`, for the Python interface and for a search."""
 
 import importlib.util
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +46,8 @@ from pipeline.training.optimizer import build_optimizer
 from pipeline.training.progress import ProgressBar
 from pipeline.training.recorder import EpochRecorder
 from pipeline.training.records import EpochRecord, epoch_records
+
+_logger = logging.getLogger(__name__)
 
 _LOGGED_BATCHES = 20_000
 """How many steps the JSON logs hold at the most; they are written anew every epoch."""
@@ -116,6 +119,7 @@ def fit(
     """
     refuse_frozen(network)
     refuse_missing_tensorboard(config)
+    _warn_of_single_clip_batches(training, config)
     hooks = hooks or FitHooks()
     state = _last_state(run) if hooks.is_resumable else None
     recorder = EpochRecorder(journal, _records_before(state, run, journal))
@@ -218,6 +222,19 @@ def refuse_frozen(network: keras.Model) -> None:
             "nothing would be learned. Look at training.frozen, or set "
             "`layer.trainable = True` for the layers to train."
         )
+
+
+def _warn_of_single_clip_batches(training: Batches, config: TrainingConfig) -> None:
+    """Warn of batches from which the CCC loss learns nothing: one clip has no correlation."""
+    last = training.num_clips % config.batch_size
+    if "ccc" not in config.loss_weights or (config.batch_size > 1 and last != 1):
+        return
+    which = "every batch holds" if config.batch_size == 1 else "the last batch of an epoch holds"
+    _logger.warning(
+        "training.loss: %s one clip, from which the ccc loss learns nothing. Choose another "
+        "training.batch_size than %d: %d clips are trained on.",
+        *(which, config.batch_size, training.num_clips),
+    )
 
 
 class _EpochOrder(keras.callbacks.Callback):

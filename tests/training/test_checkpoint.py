@@ -22,19 +22,20 @@ from pipeline.training.checkpoint import (
 )
 from pipeline.training.optimizer import build_optimizer
 
-DAMAGES = {
-    "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
-    "emptied": lambda path: path.write_bytes(b""),
-    "flipped": lambda path: flip_bit(path),
-    "removed": lambda path: path.unlink(),
-    "a directory": lambda path: (path.unlink(), path.mkdir()),
-}
-
 
 def flip_bit(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
+
+
+DAMAGES = {
+    "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "emptied": lambda path: path.write_bytes(b""),
+    "flipped": flip_bit,
+    "removed": lambda path: path.unlink(),
+    "a directory": lambda path: (path.unlink(), path.mkdir()),
+}
 
 
 def without_digests(path: Path) -> None:

@@ -330,6 +330,23 @@ class TestRefusal:
         assert not list(read_events(tmp_path / "events.jsonl"))
 
 
+@pytest.mark.parametrize(
+    ("settings", "warning"),
+    [
+        ({"batch_size": 1}, "every batch holds one clip"),
+        ({"batch_size": 43}, "the last batch of an epoch holds one clip"),
+        ({"batch_size": 43, "loss": {"mse": 1.0, "ccc": 0.5}}, "learns nothing"),
+        ({"batch_size": 16}, ""),
+        ({"batch_size": 1, "loss": "mse"}, ""),
+    ],
+)
+def test_batches_of_one_clip_are_warned_of_where_the_loss_is_ccc(
+    laboratory, tmp_path, caplog, settings, warning
+):
+    laboratory.fit(tmp_path, num_epochs=1, **{"loss": "ccc", **settings})
+    assert (warning in caplog.text) if warning else (caplog.text == "")
+
+
 class TestJournal:
     def test_a_run_that_was_never_interrupted_tells_of_no_resume(self, laboratory, tmp_path):
         journal = Journal(tmp_path / "events.jsonl")
