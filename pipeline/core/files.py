@@ -101,6 +101,23 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
         np.savez(stream, allow_pickle=False, **dict(arrays))
 
 
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Read every array of an `.npz`, by name; nothing is unpickled.
+
+    Raises:
+        PipelineError: If the file is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise PipelineError(f"{path}: there is no such file.") from None
+    # A damaged archive makes the zip and the array reader raise almost anything.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise PipelineError(f"{path}: cannot be read as arrays ({reason}).") from error
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file.
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import PipelineError, RunError
-from pipeline.core.files import read_object, write_json
+from pipeline.core.files import read_json, write_json
 from pipeline.evaluation.coverage import Coverage
 from pipeline.evaluation.intervals import (
     Interval,
@@ -221,7 +221,7 @@ def read_report(path: Path) -> EvaluationReport:
     Raises:
         PipelineError: If the file is missing or is not such a report.
     """
-    value = read_object(path)
+    value = read_json(path)
     try:
         return EvaluationReport.from_json(value)
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -26,6 +26,7 @@ import numpy as np
 from pipeline.core.errors import PipelineError, RunError
 from pipeline.core.files import (
     file_digest,
+    read_arrays,
     read_sealed_json,
     write_arrays,
     write_sealed_json,
@@ -301,10 +302,9 @@ def _write_variables(path: Path, variables: Sequence[Any]) -> None:
 
 def _read_variables(path: Path, variables: Sequence[Any]) -> None:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            stored = {key: arrays[key] for key in arrays.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise RunError(f"{path}: the checkpoint cannot be read ({error}). {_CURE}") from error
+        stored = read_arrays(path)
+    except PipelineError as error:
+        raise RunError(f"{error} {_CURE}") from error
     keys = _keys(variables)
     shapes = [tuple(variable.shape) for variable in variables]
     fits = len(stored) == len(keys) and all(

@@ -4,14 +4,12 @@ Each file of a run is cut, emptied, changed by one bit, and replaced by a direct
 each command that reads runs either gives what it gave before, or names the file.
 """
 
-import logging
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from pipeline.core.journal import CHECKPOINT, EPOCH, read_events
 from pipeline.figures.gallery import Gallery
 from tests.end_to_end.command import pipeline_here
 
@@ -98,10 +96,14 @@ def results_of(runs, where: Path, command: str):
     shutil.rmtree(where / "out", ignore_errors=True)
     options = {
         "evaluate": ("--run_dir", "finished"),
-        "predict": ("--run_dir", "finished", "--features_dir", runs.features_dir)
-        + ("--output", "out/scores.csv"),
-        "compare": ("--run_a", "finished", "--run_b", runs.directory / "other")
-        + ("--output", "out/comparison.json", "--figures_dir", "out"),
+        "predict": (
+            *("--run_dir", "finished", "--features_dir", runs.features_dir),
+            *("--output", "out/scores.csv"),
+        ),
+        "compare": (
+            *("--run_a", "finished", "--run_b", runs.directory / "other"),
+            *("--output", "out/comparison.json", "--figures_dir", "out"),
+        ),
         "visualize": ("--run_dir", "finished"),
         "resume": ("--resume", "interrupted"),
     }[command]
