@@ -12,7 +12,6 @@ resumed run will tell them again.
 
 import io
 import json
-import math
 import os
 import re
 import threading
@@ -68,7 +67,7 @@ class Journal:
 
     def append(self, kind: str, **content: Any) -> None:
         """Write one event durably, unless it is of an epoch that the journal holds already."""
-        if kind != RESUMED and content.get("epoch", math.inf) <= self.told_epochs:
+        if kind != RESUMED and 0 < content.get("epoch", 0) <= self.told_epochs:
             return
         event = {"kind": kind, "time_ms": time.time_ns() // 1_000_000, **content}
         body = json.dumps(event, separators=(",", ":")).encode().removesuffix(b"}")

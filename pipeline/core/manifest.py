@@ -6,13 +6,10 @@ wrote have no manifest; their files are not checked.
 """
 
 from pathlib import Path
-from typing import Final
 
 from pipeline.core.errors import PipelineError, RunError
 from pipeline.core.files import file_digest, read_sealed_json, write_sealed_json
 from pipeline.core.run_directory import RunDirectory
-
-_NEW_RUN: Final = "start a new run with `python -m pipeline train --config {config}`"
 
 
 def record_files(run: RunDirectory, *paths: Path) -> None:
@@ -51,9 +48,9 @@ def check_files(run: RunDirectory, *paths: Path) -> None:
         recorded = digests.get(_name(run, path))
         if recorded is not None and recorded != _digest(path):
             raise RunError(
-                f"{path}: is not as the run wrote it (its digest differs from the one in "
-                f"{run.manifest_path.name}). Restore it from a backup; to change a setting on "
-                f"purpose, {_NEW_RUN.format(config=run.config_path)}."
+                f"{path}: is not as the run wrote it; its digest differs from the one in "
+                f"{run.manifest_path.name}. Restore it from a backup. To change a setting on "
+                "purpose, start a new run."
             )
 
 

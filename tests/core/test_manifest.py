@@ -26,7 +26,7 @@ def test_files_as_they_were_written_pass(run):
 def test_a_file_that_still_parses_is_named_with_the_cure(run):
     run.config_path.write_text("weight_decay: 0.1\n")
     check_files(run, run.split_path)
-    with pytest.raises(RunError, match=r"config\.yaml: is not as .* wrote it .* start a new run"):
+    with pytest.raises(RunError, match=r"config\.yaml: is not as .* wrote it.* start a new run"):
         check_files(run, run.split_path, run.config_path)
 
 

@@ -46,6 +46,7 @@ RESULTS = (
     *("predictions/validation.csv", "batch_metrics/metrics_history.json", "environment.json"),
     *("time_tracking/time_logs.json", "lr_tracking/lr_logs.json", "attention.npz"),
 )
+NOT_DRAWN = ("split.csv", "model.keras", "baselines.npz", "conformal.json")
 STOOD_ON = (
     *("architecture.json", "checkpoints/initial.npz", "checkpoints/LAST"),
     *(
@@ -54,6 +55,16 @@ STOOD_ON = (
         for name in ("network.npz", "optimizer.npz", "state.json")
     ),
 )
+
+
+def cases(*files: str) -> list[tuple[str, str]]:
+    """A flipped bit in each file, and the other damages in turn: all of them take too long."""
+    others = [name for name in DAMAGES if name != "flipped"]
+    return [
+        (file, damage)
+        for number, file in enumerate(files)
+        for damage in ("flipped", others[number % len(others)])
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +93,7 @@ def interrupt(*_):
 
 @pytest.fixture
 def copy(runs, tmp_path):
-    """Give a function that copies a run, and one that runs a command beside the copy."""
+    """Give a function that copies a run."""
 
     def of(name: str) -> Path:
         shutil.copytree(runs.directory / name, tmp_path / name)
@@ -136,17 +147,18 @@ def check(runs, expected, where, command, file):
     done, made = results_of(runs, where, command)
     said = done.err + done.out
     assert "Traceback" not in said
+    if command == "visualize":
+        assert (done.status == 0) == (file in NOT_DRAWN), said
     if done.status == 0:
         assert made == expected[command], said
         return
-    assert done.status == (3 if command == "visualize" and done.status == 3 else 2), said
+    assert done.status in ((2, 3) if command == "visualize" else (2,)), said
     assert file in said
     if done.status == 2:
         assert len(done.err.strip().splitlines()) == 1, done.err
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("file", [*PREPARED, *RESULTS])
+@pytest.mark.parametrize(("file", "damage"), cases(*PREPARED, *RESULTS))
 def test_a_damaged_file_of_a_finished_run(runs, expected, copy, tmp_path, file, damage):
     for command in ("compare", "predict", "visualize", "evaluate"):
         run = copy("finished")
@@ -155,8 +167,7 @@ def test_a_damaged_file_of_a_finished_run(runs, expected, copy, tmp_path, file, 
         shutil.rmtree(run)
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("file", [*PREPARED, *STOOD_ON])
+@pytest.mark.parametrize(("file", "damage"), cases(*PREPARED, *STOOD_ON))
 def test_a_damaged_file_of_a_run_that_is_resumed(runs, expected, copy, tmp_path, file, damage):
     run = copy("interrupted")
     DAMAGES[damage](run / file)
