@@ -35,7 +35,7 @@ from pipeline.core.errors import (
     PipelineError,
 )
 from pipeline.core.interrupts import interrupt_handlers, interrupt_status
-from pipeline.core.near_names import nearest
+from pipeline.core.near_names import nearest_name
 from pipeline.core.standard_streams import safe_standard_streams
 from pipeline.core.tensorflow_import import set_backends
 
@@ -107,7 +107,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     overrides = _read_overrides(parser, rest, options)
     takes_overrides = COMMANDS[arguments.command].TAKES_OVERRIDES
     for name in overrides:
-        similar = nearest(name, options)
+        similar = nearest_name(name, options)
         # A dotted name is a setting, whose name the configuration checks.
         if not takes_overrides or (similar and "." not in name):
             hint = f"; did you mean --{similar}?" if similar else ""
@@ -149,7 +149,7 @@ class _Parser(argparse.ArgumentParser):
         try:
             super()._check_value(action, value)
         except argparse.ArgumentError as error:
-            similar = nearest(str(value), map(str, action.choices or ()))
+            similar = nearest_name(str(value), map(str, action.choices or ()))
             if similar:
                 error.message = f"invalid choice: {value!r}; did you mean {similar}?"
             raise
@@ -185,7 +185,7 @@ def _unexpected(token: str, options: Sequence[str]) -> str:
     """Return what is wrong with an argument that is no option: `run_dir=x`, `-run_dir`, `a b`."""
     name = token.lstrip("-\u2013\u2014").partition("=")[0]
     looks_like_option = token != name or name in options
-    similar = nearest(name, options) if looks_like_option else None
+    similar = nearest_name(name, options) if looks_like_option else None
     cure = (
         f"did you mean --{similar}?"
         if similar

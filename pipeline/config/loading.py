@@ -2,13 +2,13 @@
 
 import copy
 import dataclasses
-import difflib
 import functools
 import hashlib
 import json
+import re
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,9 +17,10 @@ import yaml
 
 from pipeline.config.extraction import ExtractionConfig
 from pipeline.config.schema import ExperimentConfig, to_dict
-from pipeline.config.yaml_file import read_yaml_mapping
+from pipeline.config.yaml_file import parse_yaml, read_yaml_mapping
 from pipeline.core.errors import ConfigError
 from pipeline.core.files import write_text
+from pipeline.core.near_names import did_you_mean, nearest_name
 
 _Settings = TypeVar("_Settings")
 
@@ -40,6 +41,25 @@ def load_config(
             nearest valid name is given), or a value is out of its range.
     """
     return _load(ExperimentConfig, path, overrides)
+
+
+def load_run_config(path: Path) -> ExperimentConfig:
+    """Read the configuration of a run directory, where `train` has written every setting.
+
+    Raises:
+        ConfigError: As for `load_config`, and if the end of the file is missing: defaults
+            would take the place of the settings there.
+    """
+    config = load_config(path)
+    given = read_yaml_mapping(path)
+    missing = [field.name for field in dataclasses.fields(config) if field.name not in given]
+    is_torn = not path.read_bytes().endswith(b"\n")
+    if missing or is_torn:
+        found = f"has no {missing[0]}" if missing else "its last line has no end"
+        raise ConfigError(
+            f"{path}: is cut off ({found}). Restore it from a backup, or start a new run."
+        )
+    return config
 
 
 def load_extraction_config(
@@ -200,8 +220,8 @@ def _apply_override(schema: Any, values: dict[str, Any], name: str, value: Any) 
 
 def _parse(name: str, value: str) -> Any:
     try:
-        return yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError) as error:
+        return parse_yaml(value)
+    except ValueError as error:
         raise ConfigError(f"--{name}: {value!r} is not a valid value.") from error
 
 
@@ -222,11 +242,21 @@ def _validated(schema: type[_Settings], values: dict[str, Any], source: str) -> 
             raise ConfigError(f"{source}: {cause}") from None
         parts = (str(part) for part in fault["loc"])
         name = ".".join(part for part in parts if part.isidentifier() or part.isdecimal())
-        raise ConfigError(
-            f"{source}: {name}: {fault['msg'][0].lower()}{fault['msg'][1:]}; "
-            f"got {fault['input']!r}."
-        ) from None
+        raise ConfigError(f"{source}: {name}: {_in_plain_words(fault)}") from None
     return settings
+
+
+def _in_plain_words(fault: Any) -> str:
+    """Return what is wrong with a value, from what pydantic says."""
+    found = fault["input"]
+    if found is None:
+        return "is empty; give a value, or leave the line out."
+    if fault["type"] == "dataclass_type":
+        return f"is a section with settings of its own; got {found!r}."
+    message = f"{fault['msg'][0].lower()}{fault['msg'][1:]}; got {found!r}."
+    if fault["type"] == "literal_error":
+        message += did_you_mean(str(found), re.findall("'([^']*)'", fault["ctx"]["expected"]))
+    return message
 
 
 def _refuse_unknown_keys(schema: Any, values: Any, source: str, prefix: str) -> None:
@@ -258,12 +288,6 @@ def _dotted_names(schema: Any) -> Iterator[str]:
             yield from (f"{field.name}.{name}" for name in _dotted_names(kind))
         else:
             yield field.name
-
-
-def nearest_name(name: str, names: Sequence[str]) -> str | None:
-    """Return the name that `name` was most likely meant to be, or None."""
-    matches = difflib.get_close_matches(name, names, n=1, cutoff=0.7)
-    return matches[0] if matches else None
 
 
 def _field_type(schema: Any, key: str) -> Any:

@@ -9,7 +9,6 @@ other, and `static/traits` those on one stream alone. NaN stands for padding.
 """
 
 import dataclasses
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.arrays import FloatArray
-from pipeline.core.errors import RunError
-from pipeline.core.files import write_arrays
+from pipeline.core.errors import PipelineError, RunError
+from pipeline.core.files import read_arrays, write_arrays
 
 ATTENTION_EVENT: Final = "attention"
 """Kind of the journal's event that tells the entropies of an epoch."""
@@ -170,14 +169,13 @@ def read_attention(path: Path) -> AttentionMeasurements:
     """
     cure = "Measure the attention again from the run's model."
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        arrays = read_arrays(path)
         found = int(arrays["format"])
         if found == _FORMAT:
             return _assembled(arrays)
-    except FileNotFoundError:
-        raise RunError(f"{path}: there is no such file. {cure}") from None
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+    except PipelineError as error:
+        raise RunError(f"{error} {cure}") from error
+    except (KeyError, TypeError, ValueError) as error:
         raise RunError(
             f"{path}: does not hold measurements of attention ({error}). {cure}"
         ) from error

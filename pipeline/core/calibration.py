@@ -130,7 +130,7 @@ def read_calibration(path: Path) -> Calibration:
     value = read_json(path)
     try:
         return Calibration.from_json(value)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunError(
             f"{path}: is not a calibration of prediction intervals ({type(error).__name__}: "
             f"{error}). Train the run again, or restore the file."

@@ -20,6 +20,9 @@ from pipeline.core.errors import PipelineError
 _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}(\..*)?")
 """What `atomic_path` calls a file that is being written."""
 
+_SEAL: Final = "sha256"
+"""Key under which a sealed JSON object holds the digest of its other entries."""
+
 
 _DISK_ERRORS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -121,10 +124,46 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
 
 
+def write_sealed_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON object with the SHA-256 of its content, so that a reader notices damage."""
+    content = _finite(value)
+    write_json(path, {**content, _SEAL: _content_digest(content)})
+
+
+def read_sealed_json(path: Path) -> dict[str, Any]:
+    """Read a file of `write_sealed_json`; an older file without a digest is not checked.
+
+    Raises:
+        PipelineError: If the file is missing, is not a JSON object, or does not fit its digest.
+    """
+    content = read_object(path)
+    digest = content.pop(_SEAL, None)
+    if digest is not None and digest != _content_digest(content):
+        raise PipelineError(f"{path}: is damaged; its content does not fit the digest in it.")
+    return content
+
+
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write arrays by name to an uncompressed `.npz`, atomically."""
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         np.savez(stream, allow_pickle=False, **dict(arrays))
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Read every array of an `.npz`, by name; nothing is unpickled.
+
+    Raises:
+        PipelineError: If the file is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise PipelineError(f"{path}: there is no such file.") from None
+    # A damaged archive makes the zip and the array reader raise almost anything.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise PipelineError(f"{path}: cannot be read as arrays ({reason}).") from error
 
 
 def read_json(path: Path) -> Any:
@@ -137,14 +176,33 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise PipelineError(f"{path}: there is no such file.") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise PipelineError(f"{path}: cannot be read as JSON ({error}).") from error
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Raises:
+        PipelineError: If the file is missing or holds something else.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise PipelineError(
+            f"{path}: must hold a JSON object; found {type(content).__name__}. "
+            "Restore the file from the run's artifacts."
+        )
+    return content
 
 
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _content_digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _finite(value: Any) -> Any:

@@ -1,7 +1,9 @@
 """The append-only journal of a run: the source of truth that everything else mirrors.
 
-One JSON object a line, in `events.jsonl`. A line counts once it ends in a newline and
+One JSON object per line, in `events.jsonl`. A line counts once it ends in a newline and
 is synced to disk; what a kill tears off is ignored by readers and cut by the next writer.
+The last key of a line, `crc`, holds the CRC-32 of the bytes before it: a damaged line may
+still parse, as another loss. Lines of older versions have none and are not checked.
 
 A run that is resumed goes back to its last checkpoint. It appends a `resumed` event with
 the journal's size at that checkpoint; events between the two are *superseded*, as the
@@ -14,10 +16,11 @@ import os
 import re
 import threading
 import time
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pipeline.core.errors import RunError
 from pipeline.core.files import disk_errors_named
@@ -27,7 +30,9 @@ RESUMED = "resumed"
 CHECKPOINT = "checkpoint"
 FINISHED = "finished"
 
-_SURROGATES = re.compile("[\ud800-\udfff]")
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
+_CRC: Final = re.compile(rb',"crc":"([0-9a-f]{8})"}\n')
+_CRC_SIZE: Final = len(',"crc":"01234567"}\n')
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +56,8 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.told_epochs = 0
+        """Epochs that the journal holds already; a resumed run that repeats them writes nothing."""
         self._lock = threading.Lock()  # system metrics are written from a thread of their own
         path.parent.mkdir(parents=True, exist_ok=True)
         self._cut_torn_line()
@@ -61,17 +68,20 @@ class Journal:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def append(self, kind: str, **content: Any) -> None:
-        """Write one event durably."""
+        """Write one event durably, unless it is of an epoch that the journal holds already."""
+        if kind != RESUMED and 0 < content.get("epoch", 0) <= self.told_epochs:
+            return
         event = {"kind": kind, "time_ms": time.time_ns() // 1_000_000, **content}
-        line = json.dumps(event, separators=(",", ":"), ensure_ascii=False) + "\n"
+        text = json.dumps(event, separators=(",", ":"), ensure_ascii=False).removesuffix("}")
         # Bytes of file names that are not UTF-8: MLflow takes no text that contains them.
-        line = _SURROGATES.sub(lambda found: rf"\\u{ord(found[0]):04x}", line)
+        body = _SURROGATES.sub(lambda found: rf"\\u{ord(found[0]):04x}", text).encode()
+        line = body + b',"crc":"%08x"}\n' % zlib.crc32(body)
         with (
             self._lock,
             disk_errors_named(self.path),
             self.path.open("ab", buffering=0) as stream,
         ):
-            _write_whole(stream, line.encode())
+            _write_whole(stream, line)
             os.fsync(stream.fileno())
 
     def _cut_torn_line(self) -> None:
@@ -123,7 +133,9 @@ def effective_events(events: Iterable[Event]) -> list[Event]:
 
 def _parsed(path: Path, line: bytes, start: int) -> Event:
     try:
+        _check_crc(line)
         content = json.loads(line)
+        content.pop("crc", None)
         return Event(
             kind=content.pop("kind"),
             time_ms=content.pop("time_ms"),
@@ -131,8 +143,16 @@ def _parsed(path: Path, line: bytes, start: int) -> Event:
             start=start,
             end=start + len(line),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RunError(
-            f"{path}: the line at byte {start} is damaged ({error}). "
-            "Restore the file from a backup, or delete that line."
+            f"{path}: the line at byte {start} is damaged ({error}). Restore the file from a "
+            "backup. Without one, start a new run: `python -m pipeline train --config "
+            f"{path.with_name('config.yaml')}`."
         ) from error
+
+
+def _check_crc(line: bytes) -> None:
+    """Raise a ValueError if the line does not fit the checksum that it ends with."""
+    found = _CRC.fullmatch(line[-_CRC_SIZE:])
+    if found and int(found[1], 16) != zlib.crc32(line[:-_CRC_SIZE]):
+        raise ValueError("its checksum differs")

@@ -1,10 +1,58 @@
-"""The known name that is most like an unknown name."""
+"""The name or the path that a user most likely meant."""
 
 import difflib
+import os
 from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+_MOST_ENTRIES: Final = 5000
+"""Largest number of directory entries that are compared with a misspelt name."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that `name` was probably meant to be, or None."""
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.7)
-    return matches[0] if matches else None
+def nearest_name(name: str, names: Iterable[str], *, cutoff: float = 0.65) -> str | None:
+    """Return the one of `names` that is most like `name`, or None if none is like it.
+
+    Args:
+        name: The name that was given.
+        names: The names that exist.
+        cutoff: Lowest similarity that counts, in [0, 1].
+    """
+    by_lower = {each.lower(): each for each in names}
+    matches = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)
+    return by_lower[matches[0]] if matches else None
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return ` Did you mean NAME?` for the end of an error message, or an empty string."""
+    near = nearest_name(name, names)
+    return f" Did you mean {near}?" if near else ""
+
+
+def did_you_mean_path(path: Path) -> str:
+    """Return ` Did you mean PATH?` for a path that does not exist, or an empty string."""
+    near = None if path.exists() else nearest_path(path)
+    return f" Did you mean {near}?" if near else ""
+
+
+def nearest_path(path: Path) -> Path | None:
+    """Return the existing path that is most like a missing one, or None.
+
+    Each misspelt part is replaced by the nearest entry of its directory.
+    """
+    if path.exists():
+        return path
+    if path == path.parent:
+        return None
+    parent = nearest_path(path.parent)
+    if parent is None:
+        return None
+    if (parent / path.name).exists():
+        return parent / path.name
+    try:
+        with os.scandir(parent) as entries:
+            near = nearest_name(path.name, [entry.name for entry in islice(entries, _MOST_ENTRIES)])
+    except OSError:
+        return None
+    return parent / near if near else None

@@ -13,6 +13,7 @@ import filelock
 
 from pipeline.core.errors import RunError
 from pipeline.core.files import remove_unfinished
+from pipeline.core.near_names import did_you_mean_path
 
 RUNS_DIR: Final = Path("runs")
 """Where runs are kept that were given no directory."""
@@ -113,6 +114,11 @@ class RunDirectory:
     def environment_path(self) -> Path:
         """Versions, commit and command behind the run."""
         return self.path / "environment.json"
+
+    @property
+    def manifest_path(self) -> Path:
+        """Digests of the other files."""
+        return self.path / "manifest.json"
 
     @property
     def tracking_path(self) -> Path:
@@ -228,7 +234,7 @@ def open_run_directory(path: Path) -> RunDirectory:
     """
     run = RunDirectory(path.resolve())
     if not path.is_dir():
-        raise RunError(f"{path}: there is no such run directory.")
+        raise RunError(f"{path}: there is no such run directory.{did_you_mean_path(path)}")
     if not run.config_path.exists():
         raise RunError(
             f"{path}: holds no config.yaml, so it is not a run directory. "

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.errors import FeatureSetError
+from pipeline.core.near_names import did_you_mean_path
 
 NUMBERS: Final = "fiu"
 """The NumPy kinds of real numbers: floats and integers."""
@@ -75,6 +76,7 @@ def _read_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]
     except FileNotFoundError:
         raise FeatureSetError(
             f"{path}: there is no such file. Check the path, or save the array there."
+            f"{did_you_mean_path(path)}"
         ) from None
     except _HEADER_ERRORS as error:
         reason = " ".join(str(error).split())[:200]

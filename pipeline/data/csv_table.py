@@ -12,6 +12,7 @@ import pandas as pd
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.identifiers import nearest_names, normalize_identifier
+from pipeline.core.near_names import did_you_mean_path
 
 IDENTIFIER_COLUMNS: Final = ("clip_id", "group", "split")
 """Columns whose cells are names that are compared; `normalize_identifier` is applied to them."""
@@ -98,7 +99,8 @@ def _read_rows(path: Path, error: type[PipelineError]) -> list[list[str]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             return [row for row in csv.reader(file, strict=True) if row]
     except FileNotFoundError:
-        raise error(f"{path}: there is no such file. Give the path of a CSV table.") from None
+        near = did_you_mean_path(path)
+        raise error(f"{path}: there is no such file. Give the path of a CSV table.{near}") from None
     except UnicodeDecodeError as reason:
         raise error(f"{path}: is not UTF-8 text ({reason.reason}). Save it as UTF-8.") from reason
     except (OSError, csv.Error) as reason:

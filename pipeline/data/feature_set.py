@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import FeatureSetError
+from pipeline.core.near_names import did_you_mean_path
 from pipeline.core.traits import TRAITS, TraitLabel
 from pipeline.data.clip_table import number_clips
 from pipeline.data.data_warnings import DataWarning, find_data_warnings
@@ -134,6 +135,7 @@ def load_feature_set(features_dir: Path, *, needs_group: bool = True) -> Feature
         raise FeatureSetError(
             f"{features_dir}: {found}, expected a directory with {STATIC_NAME} and "
             f"{DYNAMIC_NAME}. Check the path, or extract the features first."
+            f"{did_you_mean_path(features_dir)}"
         )
     directories = [features_dir] if _is_shard(features_dir) else _shard_directories(features_dir)
     if not directories:

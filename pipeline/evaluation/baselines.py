@@ -4,7 +4,6 @@ Shapes: N training clips, M evaluated clips, Ds and Dd static and dynamic widths
 K traits, G groups.
 """
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.arrays import FloatArray, IntArray
-from pipeline.core.errors import RunError
-from pipeline.core.files import write_arrays
+from pipeline.core.errors import PipelineError, RunError
+from pipeline.core.files import read_arrays, write_arrays
 from pipeline.evaluation.predictions import Names
 from pipeline.evaluation.ridge import Ridge, Rows, fit_ridge
 
@@ -174,15 +173,14 @@ def load_baselines(path: Path) -> Baselines:
         RunError: If the file is missing or is not such a file.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays: dict[str, Any] = dict(stored)
+        arrays: dict[str, Any] = read_arrays(path)
         ridge = {k.removeprefix("ridge_"): arrays.pop(k) for k in [*arrays] if k[:6] == "ridge_"}
         ridge["alpha"] = float(ridge["alpha"])
         arrays["static_width"] = int(arrays["static_width"])
         return Baselines(ridge=Ridge(**ridge), **arrays)
-    except FileNotFoundError:
-        raise RunError(f"{path}: there is no such file. Train the run again.") from None
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+    except PipelineError as error:
+        raise RunError(f"{error} Restore it from a backup, or train the run again.") from error
+    except (KeyError, TypeError, ValueError) as error:
         raise RunError(
             f"{path}: does not hold fitted baselines ({error}). Train the run again."
         ) from error

@@ -224,7 +224,7 @@ def read_report(path: Path) -> EvaluationReport:
     value = read_json(path)
     try:
         return EvaluationReport.from_json(value)
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunError(
             f"{path}: is not an evaluation report ({type(error).__name__}: {error}). "
             "Evaluate the run again."

@@ -15,8 +15,10 @@ from typing import Any, Final
 import keras
 
 from pipeline.config.extraction import KERAS_FILE
-from pipeline.core.errors import ConfigError, ExtractionError
+from pipeline.core.errors import ConfigError, ExtractionError, ModelError
 from pipeline.core.files import file_digest
+from pipeline.core.near_names import did_you_mean_path
+from pipeline.models.persistence import load_model
 
 IMAGENET: Final = "imagenet"
 RANDOM: Final = "random"
@@ -95,10 +97,13 @@ def load_network(path: str) -> tuple[Any, str]:
         ExtractionError: If the file is missing, or is no Keras model, or would run code.
     """
     if not Path(path).is_file():
-        raise ExtractionError(f"{path}: there is no such model file, which weights must name.")
+        near = did_you_mean_path(Path(path))
+        raise ExtractionError(
+            f"{path}: there is no such model file, which weights must name.{near}"
+        )
     try:
-        network = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (OSError, TypeError, ValueError) as error:
+        network = load_model(Path(path))
+    except ModelError as error:
         raise ExtractionError(f"{path}: is no Keras model that loads ({_line(error)}).") from error
     return network, f"sha256 {file_digest(Path(path))} of the file"
 

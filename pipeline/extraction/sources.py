@@ -10,6 +10,7 @@ from typing import Final
 
 from pipeline.core.errors import ExtractionError
 from pipeline.core.identifiers import normalize_identifier
+from pipeline.core.near_names import did_you_mean_path
 from pipeline.data.annotations import group_of
 from pipeline.data.join import VIDEO_SUFFIXES, clip_stem
 from pipeline.extraction.worker import Result
@@ -249,7 +250,8 @@ def _files_below(directory: Path) -> tuple[list[Path], tuple[tuple[Path, OSError
     """
     if not directory.is_dir():
         found = "is a file" if directory.exists() else "does not exist"
-        raise ExtractionError(f"{directory}: {found}, expected a directory. Check the path.")
+        near = did_you_mean_path(directory)
+        raise ExtractionError(f"{directory}: {found}, expected a directory. Check the path.{near}")
     found_files: list[Path] = []
     errors: list[OSError] = []
     seen: set[tuple[int, int]] = set()

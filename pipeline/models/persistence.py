@@ -1,16 +1,28 @@
-"""Save a model as what the suffix says, and load it again."""
+"""Save a model as what the suffix says, and load it again.
+
+A model file may come from anywhere. Keras' safe mode keeps it from running code; here its
+sizes are bounded before anything is unpacked, and whatever fails ends in one line.
+"""
 
 import contextlib
 import logging
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Final
 
 import keras
 
 from pipeline.core.errors import ModelError
-from pipeline.core.files import atomic_path
+from pipeline.core.files import atomic_path, read_object
 from pipeline.core.model_path import WEIGHTS, check_model_path, model_suffix
+from pipeline.core.near_names import did_you_mean_path
+
+_MOST_CONFIG_BYTES: Final = 2**26
+"""Largest description of a model; that of a ResNet-152 has 0.6 MB."""
+
+_MOST_EXPANSION: Final = 20
+"""How many times larger than its archive a model may be; Keras itself does not compress."""
 
 
 def save_model(model: keras.Model, path: Path) -> None:
@@ -48,16 +60,66 @@ def load_model(path: Path) -> keras.Model:
             "model.load_weights(path), or save it as .keras."
         )
     if not path.is_file():
-        raise ModelError(f"{path}: there is no such file; train a model first, or check the path.")
-    try:
-        # Safe mode is Keras' default; said here, as a model may come from anywhere.
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
-            f"{path}: does not hold a model that can be loaded ({reason}). "
-            "Save it again, or fetch the file anew."
+            f"{path}: there is no such file; train a model first, or check the path."
+            f"{did_you_mean_path(path)}"
+        )
+    with _one_line_errors(path, cure="Save it again, or fetch the file anew."):
+        if path.suffix == ".keras":
+            _check_archive(path)
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+
+def load_architecture(path: Path) -> keras.Model:
+    """Build the model, with new weights, that a JSON description by Keras names.
+
+    Raises:
+        ModelError: If there is no such file, or it does not describe a model.
+    """
+    import pipeline.models.end_to_end  # noqa: F401 (registers the models with Keras)
+
+    with _one_line_errors(path, cure="Restore it from a backup, or start a new run."):
+        if path.stat().st_size > _MOST_CONFIG_BYTES:
+            raise ValueError(f"it is larger than {_MOST_CONFIG_BYTES // 2**20} MiB")
+        network = keras.saving.deserialize_keras_object(read_object(path), safe_mode=True)
+        if not isinstance(network, keras.Model):
+            raise TypeError(f"it describes a {type(network).__name__}")
+        return network
+
+
+@contextlib.contextmanager
+def _one_line_errors(path: Path, *, cure: str) -> Iterator[None]:
+    try:
+        yield
+    # Keras runs what a file describes, so a hostile or damaged file can raise anything.
+    except Exception as error:
+        lines = str(error).removeprefix(f"{path}: ").strip().splitlines()
+        reason = (lines or [""])[0][:300].removesuffix(".") or type(error).__name__
+        raise ModelError(
+            f"{path}: does not hold a model that can be loaded ({reason}). {cure}"
         ) from error
+
+
+def _check_archive(path: Path) -> None:
+    """Check the sizes, the names and the checksums of a `.keras` file.
+
+    Raises:
+        ValueError: If it would unpack to too much, leads out of its directory, or is damaged.
+    """
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        for member in members:
+            is_description = member.filename.endswith(".json")
+            if is_description and member.file_size > _MOST_CONFIG_BYTES:
+                raise ValueError(f"{member.filename} unpacks to {member.file_size} bytes")
+            name = PurePosixPath(member.filename.replace("\\", "/"))
+            if name.is_absolute() or ".." in name.parts:
+                raise ValueError(f"{member.filename!r} leads out of the archive")
+        size = sum(member.file_size for member in members)
+        if size > _MOST_EXPANSION * path.stat().st_size + _MOST_CONFIG_BYTES:
+            raise ValueError(f"it unpacks to {size} bytes")
+        if damaged := archive.testzip():
+            raise ValueError(f"{damaged} does not fit its checksum")
 
 
 def _in_storable_order(model: keras.Model, path: Path) -> keras.Model:

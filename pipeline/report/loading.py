@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from pipeline.core.errors import PipelineError, RunError
+from pipeline.config.yaml_file import read_yaml_mapping
+from pipeline.core.errors import PipelineError
 from pipeline.core.files import read_json
+from pipeline.core.manifest import check_files
 from pipeline.core.run_directory import RunDirectory
 from pipeline.report.records import FILES, RunRecords, parse_records
 
@@ -25,7 +25,9 @@ def load_records(run: RunDirectory, *, status: str | None = None) -> RunRecords:
         if not path.exists():
             continue
         try:
-            contents[file] = _read_yaml(run) if path == run.config_path else read_json(path)
+            check_files(run, path)
+            read = read_yaml_mapping if path == run.config_path else read_json
+            contents[file] = read(path)
         except PipelineError as error:
             unreadable[file] = str(error).removeprefix(f"{path}: ")
     return parse_records(
@@ -42,11 +44,3 @@ def _as_typed(path: Path) -> str:
     here = Path.cwd()
     whole = path.absolute()
     return str(whole.relative_to(here) if whole.is_relative_to(here) else whole)
-
-
-def _read_yaml(run: RunDirectory) -> Any:
-    try:
-        return yaml.safe_load(run.config_path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        detail = " ".join(str(error).split())
-        raise RunError(f"{run.config_path}: cannot be read as YAML ({detail}).") from error

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.config.loading import config_digest, load_config, write_config
+from pipeline.config.loading import config_digest, load_run_config, write_config
 from pipeline.config.schema import ExperimentConfig
-from pipeline.core.files import read_json
 from pipeline.core.journal import Journal
+from pipeline.core.manifest import forget_files, record_files
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_status import read_last_status
 from pipeline.data.feature_set import FeatureSet
@@ -20,7 +20,7 @@ from pipeline.workflows.cross_validation import for_all_clips
 from pipeline.workflows.evaluation_run import evaluate_run
 from pipeline.workflows.illustration import FIGURE_FOLDERS, illustrate
 from pipeline.workflows.session import with_run_name
-from pipeline.workflows.single_run import Experiment, train_nested
+from pipeline.workflows.single_run import Experiment, read_best_epoch, train_nested
 from pipeline.workflows.training_run import build_for
 
 TEST = "test"
@@ -67,7 +67,7 @@ class Refitter:
     def choose_epoch(self, name: str, config: ExperimentConfig) -> int:
         """Return the best epoch of a configuration that no trial has been of."""
         run = self._train(f"{name}-epoch", without_model(config), self._split)
-        return int(read_json(run.summary_path)["best_epoch"])
+        return read_best_epoch(run)
 
     def _train(self, name: str, config: ExperimentConfig, split: Split) -> RunDirectory:
         # Named by what it is trained with, too: a search that goes on with another way to
@@ -89,11 +89,13 @@ class Refitter:
 
 def _register_as(run: RunDirectory, config: ExperimentConfig) -> None:
     """Register the model of a finished run as a later call wants it to be."""
-    wanted, found = config.tracking, load_config(run.config_path).tracking
+    wanted, found = config.tracking, load_run_config(run.config_path).tracking
     if not wanted.package_model or wanted == found:
         return
     with run.locked():
+        forget_files(run, run.config_path)
         write_config(run.config_path, config)
+        record_files(run, run.config_path)
         Journal(run.journal_path).append(
             "model", registered_model=wanted.registered_model, alias=wanted.alias
         )

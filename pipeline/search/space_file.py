@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.config.loading import flatten, nearest_name, setting_type
+from pipeline.config.loading import flatten, setting_type
 from pipeline.config.schema import ExperimentConfig, ModelConfig
 from pipeline.config.yaml_file import read_yaml_mapping
 from pipeline.core.errors import ConfigError
+from pipeline.core.near_names import nearest_name
 from pipeline.search.parameter import Parameter, is_on_step, label
 from pipeline.search.space import FUSION_DIM, NUM_HEADS, Space
 

@@ -16,7 +16,7 @@ from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 import pipeline
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import RunError
-from pipeline.core.files import read_json
+from pipeline.core.files import read_arrays, read_json
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.traits import NUM_TRAITS, TRAITS
 from pipeline.tracking.served_inputs import MASK_ENDING
@@ -91,8 +91,7 @@ def _log_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
         "calibration": run.calibration_path,
         "data": run.data_path,
     }
-    with np.load(run.input_example_path, allow_pickle=False) as arrays:
-        example = {name: arrays[name] for name in arrays.files}
+    example = read_arrays(run.input_example_path)
     is_small = sum(array.nbytes for array in example.values()) <= MAX_EXAMPLE_BYTES
     Model.log(
         artifact_path=None,

@@ -4,10 +4,13 @@
 states of its dropout generators), the optimiser's variables and the state of the
 callbacks. The file `LAST` names the newest directory; it is switched atomically when
 that directory is complete and synced, so that a kill at any moment leaves a whole one.
-The directories of the newest and of the best epoch are kept. `checkpoints/initial.npz` holds
-the network's variables before the first epoch, until the run is done.
+The directories of the newest epoch, of the one before and of the best epoch are kept:
+where the newest is damaged, a run resumes from the one before. `state.json` holds the
+digests of the files beside it. `checkpoints/initial.npz` holds the network's variables
+before the first epoch, until the run is done.
 """
 
+import logging
 import re
 import shutil
 import time
@@ -20,12 +23,25 @@ from typing import Any
 import keras
 import numpy as np
 
-from pipeline.core.errors import RunError
-from pipeline.core.files import read_json, write_arrays, write_json, write_text
+from pipeline.core.errors import PipelineError, RunError
+from pipeline.core.files import (
+    file_digest,
+    read_arrays,
+    read_sealed_json,
+    write_arrays,
+    write_sealed_json,
+    write_text,
+)
 from pipeline.core.journal import CHECKPOINT, Journal
+
+_logger = logging.getLogger(__name__)
 
 LAST = "LAST"
 _INITIAL = "initial.npz"
+_NETWORK = "network.npz"
+_OPTIMIZER = "optimizer.npz"
+_STATE = "state.json"
+_CURE = "Restore it from a backup, or start a new run."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,6 +104,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
         self.seconds = 0.0
         """Time that checkpoints have taken in this process."""
         self.best_epoch = resume_from.best_epoch if resume_from else 0
+        self._committed = resume_from
         self.best_value = resume_from.best_value if resume_from else float("nan")
 
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: D102
@@ -95,8 +112,8 @@ class EpochCheckpoint(keras.callbacks.Callback):
         if self._resume_from is None:
             return
         source = self._directory / _name(self._resume_from.epoch)
-        _read_variables(source / "network.npz", self._network.variables)
-        _read_variables(source / "optimizer.npz", self.model.optimizer.variables)
+        _read_variables(source / _NETWORK, self._network.variables)
+        _read_variables(source / _OPTIMIZER, self.model.optimizer.variables)
         for name, attributes in self._resume_from.callbacks.items():
             for attribute, value in attributes.items():
                 setattr(self._stateful[name], attribute, value)
@@ -118,7 +135,9 @@ class EpochCheckpoint(keras.callbacks.Callback):
         )
         self._commit(state)
         self._journal.append(CHECKPOINT, epoch=state.epoch)
-        self._remove_all_but(state.epoch, state.best_epoch)
+        before = self._committed or state
+        self._remove_all_but(state.epoch, state.best_epoch, before.epoch, before.best_epoch)
+        self._committed = state
         self.seconds += time.perf_counter() - began
         self._on_commit()
 
@@ -129,12 +148,11 @@ class EpochCheckpoint(keras.callbacks.Callback):
     def _commit(self, state: CheckpointState) -> None:
         target = self._directory / _name(state.epoch)
         target.mkdir(parents=True, exist_ok=True)
-        _write_variables(target / "network.npz", self._network.variables)
-        _write_variables(target / "optimizer.npz", self.model.optimizer.variables)
-        write_json(
-            target / "state.json",
-            {name: getattr(state, name) for name in CheckpointState.__slots__},
-        )
+        _write_variables(target / _NETWORK, self._network.variables)
+        _write_variables(target / _OPTIMIZER, self.model.optimizer.variables)
+        content = {name: getattr(state, name) for name in CheckpointState.__slots__}
+        digests = {name: file_digest(target / name) for name in (_NETWORK, _OPTIMIZER)}
+        write_sealed_json(target / _STATE, {**content, "files": digests})
         write_text(self._directory / LAST, target.name + "\n")
 
     def _remove_all_but(self, *epochs: int) -> None:
@@ -145,33 +163,103 @@ class EpochCheckpoint(keras.callbacks.Callback):
 
 
 def read_last_state(directory: Path) -> CheckpointState | None:
-    """Return the state of the newest checkpoint; None where there is none yet.
+    """Return the state of the newest checkpoint that is intact; None if there is none yet.
+
+    A warning names each newer one that is damaged.
 
     Raises:
-        RunError: If `LAST` names a checkpoint that is not there or is damaged.
+        RunError: If there are checkpoints and none is intact.
     """
-    pointer = directory / LAST
-    if not pointer.exists():
+    named = _read_pointer(directory)
+    found = sorted(path for path in directory.glob("epoch-*") if path.is_dir())
+    if named is None and not found:
         return None
-    path = directory / pointer.read_text(encoding="utf-8").strip() / "state.json"
+    pointer = directory / LAST
+    if named in found:
+        # A later directory is of a commit that a kill has interrupted.
+        found = found[: found.index(named) + 1]
+    else:
+        _logger.warning("%s: does not name a checkpoint; the newest one is used.", pointer)
+    faults = []
+    for path in reversed(found):
+        try:
+            state = _read_intact(path)
+        except PipelineError as error:
+            faults.append(" ".join(str(error).split()))
+            continue
+        for fault in faults:
+            _logger.warning(
+                "%s The run resumes from the checkpoint of epoch %d and trains the later epochs "
+                "again, with the same result.",
+                *(fault, state.epoch),
+            )
+        return state
+    reason = faults[0] if faults else f"{pointer}: names a checkpoint that does not exist."
+    raise RunError(f"{reason} No checkpoint of the run is intact. {_CURE}")
+
+
+def _read_pointer(directory: Path) -> Path | None:
+    """Return the directory that `LAST` names, which need not exist; None without `LAST`."""
+    pointer = directory / LAST
     try:
-        return CheckpointState(**read_json(path))
-    except (ValueError, TypeError) as error:
-        raise RunError(
-            f"{path}: the checkpoint that {pointer} names cannot be read ({error}). "
-            "Restore it from a backup, or start the run again in another directory."
-        ) from error
+        return directory / pointer.read_text(encoding="utf-8", errors="replace").strip()
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return pointer
+
+
+def _read_intact(path: Path) -> CheckpointState:
+    """Return the state of a checkpoint once its files, and those of its best epoch, are checked."""
+    state = _check_checkpoint(path)
+    if path.name != _name(state.epoch):
+        raise RunError(f"{path / _STATE}: is of epoch {state.epoch}.")
+    best = path.with_name(_name(state.best_epoch))
+    if best != path:
+        _check_checkpoint(best)
+    return state
+
+
+def _check_checkpoint(path: Path) -> CheckpointState:
+    """Return the state of a checkpoint whose files fit their digests.
+
+    Raises:
+        PipelineError: If a file is missing or damaged.
+    """
+    content = read_sealed_json(path / _STATE)
+    digests = content.pop("files", {})
+    for name in (_NETWORK, _OPTIMIZER):
+        file = path / name
+        try:
+            if name in digests:
+                is_intact = file_digest(file) == digests[name]
+            else:  # of an older version; a zip file has checksums of its own
+                with zipfile.ZipFile(file) as archive:
+                    is_intact = archive.testzip() is None
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise RunError(f"{file}: the checkpoint cannot be read ({error}).") from error
+        if not is_intact:
+            raise RunError(f"{file}: the checkpoint is damaged.")
+    try:
+        return CheckpointState(**content)
+    except TypeError as error:
+        raise RunError(f"{path / _STATE}: the checkpoint cannot be read ({error}).") from error
 
 
 def load_epoch(directory: Path, epoch: int, network: keras.Model) -> None:
     """Give `network` the variables it had at the end of `epoch`."""
-    _read_variables(directory / _name(epoch) / "network.npz", network.variables)
+    _read_variables(directory / _name(epoch) / _NETWORK, network.variables)
+
+
+def initial_path(directory: Path) -> Path:
+    """Return the file that holds the variables that a run starts from."""
+    return directory / _INITIAL
 
 
 def save_initial(directory: Path, network: keras.Model) -> None:
     """Save the variables that `network` starts from, whoever drew, loaded or trained them."""
     directory.mkdir(parents=True, exist_ok=True)
-    _write_variables(directory / _INITIAL, network.variables)
+    _write_variables(initial_path(directory), network.variables)
 
 
 def load_initial(directory: Path, network: keras.Model) -> None:
@@ -180,12 +268,12 @@ def load_initial(directory: Path, network: keras.Model) -> None:
     Raises:
         RunError: If they are not there, or are those of another model.
     """
-    _read_variables(directory / _INITIAL, network.variables)
+    _read_variables(initial_path(directory), network.variables)
 
 
 def remove_initial(directory: Path) -> None:
     """Remove what only a run that is not done needs: of a large encoder it is another copy."""
-    (directory / _INITIAL).unlink(missing_ok=True)
+    initial_path(directory).unlink(missing_ok=True)
 
 
 def _name(epoch: int) -> str:
@@ -214,13 +302,9 @@ def _write_variables(path: Path, variables: Sequence[Any]) -> None:
 
 def _read_variables(path: Path, variables: Sequence[Any]) -> None:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            stored = {key: arrays[key] for key in arrays.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise RunError(
-            f"{path}: the checkpoint cannot be read ({error}). "
-            "Restore it from a backup, or start the run again in another directory."
-        ) from error
+        stored = read_arrays(path)
+    except PipelineError as error:
+        raise RunError(f"{error} {_CURE}") from error
     keys = _keys(variables)
     shapes = [tuple(variable.shape) for variable in variables]
     fits = len(stored) == len(keys) and all(

@@ -1,6 +1,7 @@
 """Fit a model: the one training loop, for `train`, for the Python interface and for a search."""
 
 import importlib.util
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipeline.core.journal import (
     EPOCH,
     FINISHED,
     RESUMED,
+    Event,
     Journal,
     effective_events,
     read_events,
@@ -45,6 +47,8 @@ from pipeline.training.optimizer import build_optimizer
 from pipeline.training.progress import ProgressBar
 from pipeline.training.recorder import EpochRecorder
 from pipeline.training.records import EpochRecord, epoch_records
+
+_logger = logging.getLogger(__name__)
 
 _LOGGED_BATCHES = 20_000
 """How many steps the JSON logs hold at the most; they are written anew every epoch."""
@@ -116,8 +120,9 @@ def fit(
     """
     refuse_frozen(network)
     refuse_missing_tensorboard(config)
+    _warn_of_single_clip_batches(training, config)
     hooks = hooks or FitHooks()
-    state = read_last_state(run.checkpoints_dir) if hooks.is_resumable else None
+    state = _last_state(run) if hooks.is_resumable else None
     recorder = EpochRecorder(journal, _records_before(state, run, journal))
     monitor, maximize = _monitor(config, validated=validation is not None)
     model = _compiled(network, training, config)
@@ -222,6 +227,19 @@ def refuse_frozen(network: keras.Model) -> None:
         )
 
 
+def _warn_of_single_clip_batches(training: Batches, config: TrainingConfig) -> None:
+    """Warn of batches from which the CCC loss learns nothing: one clip has no correlation."""
+    last = training.num_clips % config.batch_size
+    if "ccc" not in config.loss_weights or (config.batch_size > 1 and last != 1):
+        return
+    which = "every batch holds" if config.batch_size == 1 else "the last batch of an epoch holds"
+    _logger.warning(
+        "training.loss: %s one clip, from which the ccc loss learns nothing. Choose another "
+        "training.batch_size than %d: %d clips are trained on.",
+        *(which, config.batch_size, training.num_clips),
+    )
+
+
 class _EpochOrder(keras.callbacks.Callback):
     """Shuffles the training clips as this epoch demands, whichever epochs ran before."""
 
@@ -249,25 +267,64 @@ class _InterruptCheck(keras.callbacks.Callback):
         check_interrupt()
 
 
+def _last_state(run: RunDirectory) -> CheckpointState | None:
+    state = read_last_state(run.checkpoints_dir)
+    if state is None and (committed := _commits(run)):
+        raise RunError(
+            f"{run.checkpoints_dir}: holds no checkpoint, but {run.journal_path.name} tells of "
+            f"{max(committed)} epochs. Restore the directory from a backup, or start a new run."
+        )
+    return state
+
+
 def _records_before(
     state: CheckpointState | None, run: RunDirectory, journal: Journal
 ) -> list[EpochRecord]:
-    """Return the records up to the checkpoint, and supersede what came after it."""
+    """Return the records of the epochs that are done, and supersede what came after them.
+
+    The journal may hold more epochs than the checkpoint: those whose own checkpoints are
+    damaged. They are trained again, to the same values, and MLflow has them. So their events
+    stay, and are not written a second time.
+    """
     if state is None:
         _supersede_first_epoch(run, journal)
         return []
-    later = read_events(run.journal_path, start=state.journal_offset)
-    if all(event.kind != CHECKPOINT for event in later):
-        # The run ended between the commit of this checkpoint and the word of it.
+    _check_reaches(run, state)
+    committed = _commits(run)
+    offset, num_epochs = state.journal_offset, max([state.epoch, *committed])
+    if num_epochs > state.epoch:
+        offset = committed[num_epochs].end
+    elif num_epochs not in committed:
+        # The run ended between the commit of this checkpoint and its event.
         journal.append(CHECKPOINT, epoch=state.epoch)
-    journal.append(RESUMED, epoch=state.epoch, offset=state.journal_offset)
+    journal.append(RESUMED, epoch=state.epoch, offset=offset)
+    journal.told_epochs = num_epochs
     records = epoch_records(effective_events(read_events(run.journal_path)))
-    if [record.epoch for record in records] != list(range(1, state.epoch + 1)):
+    if [record.epoch for record in records] != list(range(1, num_epochs + 1)):
         raise RunError(
-            f"{run.journal_path}: does not hold the {state.epoch} epochs that the checkpoint "
-            "stands on. Restore the file from a backup, or start the run again."
+            f"{run.journal_path}: does not hold the {num_epochs} epochs that the checkpoint "
+            "stands on. Restore the file from a backup, or start a new run."
         )
     return records
+
+
+def _commits(run: RunDirectory) -> dict[int, Event]:
+    """Return the last `checkpoint` event of each epoch."""
+    events = read_events(run.journal_path)
+    return {event.content["epoch"]: event for event in events if event.kind == CHECKPOINT}
+
+
+def _check_reaches(run: RunDirectory, state: CheckpointState) -> None:
+    """Check that the journal has whole lines up to where it was at the checkpoint."""
+    with run.journal_path.open("rb") as stream:
+        stream.seek(max(0, state.journal_offset - 1))
+        is_whole = stream.read(1) == b"\n"
+    if not is_whole:
+        raise RunError(
+            f"{run.journal_path}: is not as it was at the checkpoint of epoch {state.epoch}: "
+            f"no line ends at byte {state.journal_offset}. Restore the file from a backup, or "
+            "start a new run."
+        )
 
 
 def _supersede_first_epoch(run: RunDirectory, journal: Journal) -> None:

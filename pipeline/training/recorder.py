@@ -16,7 +16,8 @@ class EpochRecorder(keras.callbacks.Callback):
 
     Args:
         journal: Journal that gets one `epoch` event an epoch; None keeps them in memory only.
-        records: Records of the epochs that a resumed run has behind it.
+        records: Records of the epochs that the journal holds already. A resumed run may train
+            the last of them again; then their records stay as they are.
     """
 
     def __init__(self, journal: Journal | None, records: list[EpochRecord] | None = None) -> None:
@@ -44,6 +45,9 @@ class EpochRecorder(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
         logs = logs if logs is not None else {}
+        if epoch < len(self.records):
+            logs.update(self.records[epoch].logs())
+            return
         validated = "val_loss" in logs
         if self._train_metrics is None:
             self._end_of_training_part()

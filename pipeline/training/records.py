@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.core.errors import RunError
 from pipeline.core.journal import EPOCH, Event
 
 TraitScores = dict[str, dict[str, float]]
@@ -83,9 +84,20 @@ def to_content(record: EpochRecord) -> dict[str, Any]:
 
 
 def epoch_records(events: Iterable[Event]) -> list[EpochRecord]:
-    """Return the epochs that journal events tell of."""
-    return [_from_content(event.content) for event in events if event.kind == EPOCH]
+    """Return the epochs that journal events tell of.
+
+    Raises:
+        RunError: If an event does not have the form of an epoch.
+    """
+    return [_from_event(event) for event in events if event.kind == EPOCH]
 
 
-def _from_content(content: dict[str, Any]) -> EpochRecord:
-    return EpochRecord(**{**content, "steps": StepRecords(**content["steps"])})
+def _from_event(event: Event) -> EpochRecord:
+    try:
+        content = event.content
+        return EpochRecord(**{**content, "steps": StepRecords(**content["steps"])})
+    except (KeyError, TypeError) as error:
+        raise RunError(
+            f"the run log: the epoch at byte {event.start} is damaged ({error}). Restore the "
+            "file from a backup, or start a new run."
+        ) from error

@@ -5,7 +5,8 @@ from typing import Any
 
 from pipeline.core.errors import PipelineError, RunError
 from pipeline.core.files import read_json
-from pipeline.core.run_directory import open_run_directory
+from pipeline.core.manifest import check_files
+from pipeline.core.run_directory import RunDirectory, open_run_directory
 from pipeline.evaluation.comparison import Comparison, compare_predictions
 from pipeline.evaluation.predictions import Predictions, read_predictions
 from pipeline.evaluation.report import build_report
@@ -37,7 +38,7 @@ def draw_comparison(
     inputs: dict[str, Any] = {"comparison": comparison.to_json()}
     for letter, path in (("a", run_a), ("b", run_b)):
         run = open_run_directory(path)
-        inputs[f"history_{letter}"] = _json(run.metrics_dir / "metrics_history.json")
+        inputs[f"history_{letter}"] = _json(run, run.metrics_dir / "metrics_history.json")
         inputs[f"evaluation_{letter}"] = _evaluate(path, comparison, split)
     return draw_gallery(comparison_figures(), inputs, output_dir)
 
@@ -55,20 +56,23 @@ def _evaluate(run_dir: Path, comparison: Comparison, split: str) -> dict[str, An
     return report.to_json()
 
 
-def _json(path: Path) -> Any:
+def _json(run: RunDirectory, path: Path) -> Any:
     if not path.exists():
         return None
     try:
+        check_files(run, path)
         return read_json(path)
     except PipelineError as error:
         return Unavailable(reason=str(error))
 
 
 def _predictions(run_dir: Path, split: str) -> Predictions:
-    path = open_run_directory(run_dir).predictions_path(split)
+    run = open_run_directory(run_dir)
+    path = run.predictions_path(split)
     if not path.exists():
         raise RunError(
             f"{path}: there are no predictions of the split {split} yet. Make them with "
             f"`python -m pipeline evaluate --run_dir {run_dir} --split {split}`."
         )
+    check_files(run, path)
     return read_predictions(path)

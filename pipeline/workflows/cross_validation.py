@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from pipeline.config.schema import ExperimentConfig
-from pipeline.core.files import read_json
+from pipeline.core.manifest import check_files
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_status import read_last_status
 from pipeline.data.splits import Split, split_folds
@@ -27,6 +27,7 @@ from pipeline.workflows.single_run import (
     conclude,
     fit_network,
     judge,
+    read_best_epoch,
     tell_experiment,
     train_nested,
 )
@@ -94,10 +95,11 @@ def _train_fold(
 ) -> tuple[Scores, int]:
     """Train one fold, unless it is done; return its held-out scores and its best epoch."""
     if read_last_status(directory) == "FINISHED":
+        check_files(directory, directory.baselines_path)
         network = load_model(directory.model_path)
         baselines = load_baselines(directory.baselines_path)
         scores = score(network, baselines, fold.features, fold.split.validation)
-        return scores, int(read_json(directory.summary_path)["best_epoch"])
+        return scores, read_best_epoch(directory)
     outcome = train_nested(directory, fold, parent=parent, build=build)
     if outcome.scores is None:
         raise AssertionError("a fold always holds clips out")

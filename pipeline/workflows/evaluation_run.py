@@ -15,7 +15,9 @@ from pipeline.core.calibration import write_calibration
 from pipeline.core.errors import FeatureSetError, SplitError
 from pipeline.core.identifiers import look_alikes
 from pipeline.core.journal import Journal
+from pipeline.core.manifest import check_files, forget_files, record_files
 from pipeline.core.run_directory import RunDirectory, open_run_directory
+from pipeline.core.run_status import read_last_status
 from pipeline.core.traits import TraitLabel
 from pipeline.data.encoder import refuse_other_encoder
 from pipeline.data.feature_set import FeatureSet
@@ -90,7 +92,9 @@ def evaluate_run(
         into = RunDirectory(output_dir.absolute())
         return _evaluate(trained, data, split=split, by=by, into=into)
     with run.locked():
+        read_last_status(run)  # a damaged journal could not take the evaluation up
         evaluation = _evaluate(trained, data, split=split, by=by, into=run)
+        record_files(run, run.evaluation_path, run.predictions_path(split))
         _journal_evaluation(run, Journal(run.journal_path), evaluation.report)
         return dataclasses.replace(
             evaluation,
@@ -169,6 +173,7 @@ def _evaluate(
     by: tuple[str, ...],
     into: RunDirectory,
 ) -> Evaluation:
+    check_files(trained.home, trained.home.baselines_path)
     features = open_features(data or trained.config.data)
     features.require_labels()
     refuse_other_encoder(features, trained.encoder)
@@ -251,6 +256,7 @@ def _write(
         num_resamples=config.evaluation.num_resamples,
         seed=config.seed,
     )
+    forget_files(into, into.evaluation_path, into.predictions_path(split))
     write_predictions(into.predictions_path(split), scores.predictions)
     write_report(into.evaluation_path, report)
     return report

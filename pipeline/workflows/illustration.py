@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
+from pipeline.config.yaml_file import read_yaml_mapping
 from pipeline.core.attention_record import read_attention
 from pipeline.core.errors import PipelineError, RunError
-from pipeline.core.files import read_json, write_json
+from pipeline.core.files import read_json, read_object, write_json
 from pipeline.core.journal import effective_events, read_events
+from pipeline.core.manifest import check_files
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_status import read_last_status
 from pipeline.evaluation.predictions import read_predictions
@@ -129,8 +129,8 @@ def read_inputs(run: RunDirectory) -> dict[str, Any]:
         ("lr_logs", run.learning_rate_dir / "lr_logs.json", learning_rate_log),
     ):
         inputs[name] = _attempt(functools.partial(_read_log, run, path, retell))
-    inputs["evaluation"] = _optional(run.evaluation_path, _read_object)
-    inputs["attention"] = _optional(run.attention_path, read_attention)
+    inputs["evaluation"] = _optional(run, run.evaluation_path, read_object)
+    inputs["attention"] = _optional(run, run.attention_path, read_attention)
     inputs["attention_history"] = _attempt(lambda: _attention_history(run))
     inputs["num_train_clips"] = _attempt(lambda: _num_train_clips(run))
     inputs["config"] = config
@@ -196,7 +196,8 @@ def _has_trained(run: RunDirectory) -> bool:
 
 def _read_log(run: RunDirectory, path: Path, retell: Callable[..., dict[str, Any]]) -> Any:
     try:
-        return _read_object(path)
+        check_files(run, path)
+        return read_object(path)
     except PipelineError:
         if not run.journal_path.exists():
             raise
@@ -206,21 +207,11 @@ def _read_log(run: RunDirectory, path: Path, retell: Callable[..., dict[str, Any
         return retell(records)
 
 
-def _read_object(path: Path) -> dict[str, Any]:
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise RunError(
-            f"{path}: must hold a JSON object; found {type(content).__name__}. "
-            "Restore the file from the run's artifacts."
-        )
-    return content
-
-
 def _scores(run: RunDirectory, evaluation: Any) -> dict[str, Any]:
     """Return truth and prediction of the split that was evaluated last."""
     told = evaluation.get("split") if isinstance(evaluation, Mapping) else None
     split = told if isinstance(told, str) else "validation"
-    predictions = _optional(run.predictions_path(split), read_predictions)
+    predictions = _optional(run, run.predictions_path(split), read_predictions)
     if predictions is None or isinstance(predictions, Unavailable):
         return {"y_true": predictions, "y_pred": predictions}
     return {"y_true": predictions.y_true, "y_pred": predictions.y_pred, "split": split}
@@ -234,11 +225,12 @@ def _attention_history(run: RunDirectory) -> Any:
 def _num_train_clips(run: RunDirectory) -> int | None:
     if not run.summary_path.exists():
         return None
+    check_files(run, run.summary_path)
     return int(read_json(run.summary_path)["num_clips"]["train"])
 
 
 def _config(run: RunDirectory) -> Any:
-    return _optional(run.config_path, lambda path: yaml.safe_load(path.read_text(encoding="utf-8")))
+    return _optional(run, run.config_path, read_yaml_mapping)
 
 
 def _write_advice(run: RunDirectory, inputs: Mapping[str, Any]) -> list[str]:
@@ -283,13 +275,17 @@ def _placed(run: RunDirectory, value: Any) -> Any:
     return Unavailable(reason=value.reason.replace(f"{run.path}{os.sep}", ""))
 
 
-def _optional(path: Path, read: Callable[[Path], Any]) -> Any:
-    return _attempt(lambda: read(path)) if path.exists() else None
+def _optional(run: RunDirectory, path: Path, read: Callable[[Path], Any]) -> Any:
+    def read_checked() -> Any:
+        check_files(run, path)
+        return read(path)
+
+    return _attempt(read_checked) if path.exists() else None
 
 
 def _attempt(read: Callable[[], Any]) -> Any:
     """Return what `read` returns, or why it cannot."""
     try:
         return read()
-    except (OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
         return Unavailable(reason=" ".join(str(error).split()))

@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -14,7 +15,9 @@ from pipeline.config.loading import write_config
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.arrays import FloatArray
 from pipeline.core.attention_record import write_attention
-from pipeline.core.files import write_arrays, write_json, write_text
+from pipeline.core.errors import RunError
+from pipeline.core.files import read_json, write_arrays, write_json, write_text
+from pipeline.core.manifest import check_files, forget_files, record_files
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.traits import directions, traits_entry
 from pipeline.data.batches import Batches, InputBatches, clips_at_once
@@ -32,7 +35,7 @@ from pipeline.models.random_weights import frozen_at_random
 from pipeline.models.summary import count_weights
 from pipeline.models.trainability import choose_trainable, layer_states
 from pipeline.training.attention_entropy import MAX_CLIPS, attention_callbacks
-from pipeline.training.checkpoint import remove_initial, save_initial
+from pipeline.training.checkpoint import initial_path, remove_initial, save_initial
 from pipeline.training.fit import FitHooks, FitResult, fit
 from pipeline.workflows.attention_run import measure_attention
 from pipeline.workflows.evaluation_run import conclude_evaluation
@@ -146,9 +149,7 @@ def train_nested(
     network = build()
     choose_layers(network, experiment.config)
     run.path.mkdir(parents=True, exist_ok=True)
-    write_split(run.split_path, experiment.features, experiment.split)
     prepare_directory(run, experiment, network)
-    write_config(run.config_path, experiment.config)
     return train_single(run, experiment, network, parent=parent, hooks=hooks, tags=tags)
 
 
@@ -158,6 +159,7 @@ def fit_network(
     """Fit the network and the baselines, and save both."""
     hooks = hooks or FitHooks()
     config, features, split = experiment.config, experiment.features, experiment.split
+    forget_files(session.run, *_result_files(session.run))
     adapt_network(network, experiment)
     settings: dict[str, Any] = {
         "batch_size": config.training.batch_size,
@@ -229,11 +231,49 @@ def adapt_network(network: keras.Model, experiment: Experiment) -> None:
 
 
 def prepare_directory(run: RunDirectory, experiment: Experiment, network: keras.Model) -> None:
-    """Write what a run needs to be resumed, besides its configuration."""
+    """Write what a run needs to be resumed, and the digests of it."""
+    write_split(run.split_path, experiment.features, experiment.split)
     write_json(run.data_path, _describe_features(experiment.features))
     description = keras.saving.serialize_keras_object(network)
     write_text(run.architecture_path, json.dumps(description) + "\n")
     save_initial(run.checkpoints_dir, network)
+    # The configuration comes after the rest: a directory that has one can be resumed.
+    write_config(run.config_path, experiment.config)
+    record_files(run, *prepared_files(run))
+
+
+def prepared_files(run: RunDirectory) -> tuple[Path, ...]:
+    """Return the files that `prepare_directory` writes and a resume stands on."""
+    return (
+        *(run.config_path, run.split_path, run.data_path, run.architecture_path),
+        initial_path(run.checkpoints_dir),
+    )
+
+
+def _result_files(run: RunDirectory) -> tuple[Path, ...]:
+    """Return the files that a training leaves behind and other commands read."""
+    return (
+        *(run.metrics_dir / "metrics_history.json", run.time_dir / "time_logs.json"),
+        *(run.learning_rate_dir / "lr_logs.json", run.input_example_path, run.baselines_path),
+        *(run.calibration_path, run.evaluation_path, run.predictions_path("validation")),
+        *(run.attention_path, run.summary_path, run.environment_path),
+    )
+
+
+def read_best_epoch(run: RunDirectory) -> int:
+    """Return the best epoch of a finished run.
+
+    Raises:
+        PipelineError: If its summary is missing or damaged.
+    """
+    check_files(run, run.summary_path)
+    try:
+        return int(read_json(run.summary_path)["best_epoch"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{run.summary_path}: does not name the best epoch ({error}). Restore it from a "
+            "backup, or train the run again."
+        ) from error
 
 
 def tell_experiment(
@@ -319,6 +359,7 @@ def conclude(
     write_json(session.run.summary_path, summary)
     if experiment.config.evaluation.figures:
         _illustrate(session, experiment, network, result)
+    record_files(session.run, *_result_files(session.run))
     journal = session.journal
     journal.append(
         "tags",

@@ -8,11 +8,12 @@ from typing import Any
 import keras
 import pandas as pd
 
-from pipeline.config.loading import load_config
+from pipeline.config.loading import load_run_config
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.calibration import Calibration, read_calibration
 from pipeline.core.errors import RunError
-from pipeline.core.files import read_json
+from pipeline.core.files import read_object
+from pipeline.core.manifest import check_files
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.traits import TraitLabel
 from pipeline.data.encoder import UNKNOWN, encoder_doubt
@@ -110,12 +111,13 @@ def _is_uri(source: str | Path) -> bool:
 
 
 def _load(home: RunDirectory) -> TrainedModel:
+    check_files(home, home.config_path, home.split_path, home.calibration_path, home.data_path)
     # Models that were packaged before their features were described travel without the file.
-    data = read_json(home.data_path) if home.data_path.exists() else {}
+    data = read_object(home.data_path) if home.data_path.exists() else {}
     return TrainedModel(
         home=home,
         network=load_model_file(home.model_path),
-        config=load_config(home.config_path),
+        config=load_run_config(home.config_path),
         calibration=read_calibration(home.calibration_path),
         encoder=data.get("encoder", UNKNOWN),
         digest=data.get("digest", ""),

@@ -8,11 +8,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from pipeline.config.loading import load_config, write_config
+from pipeline.config.loading import load_run_config
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.errors import RunError
-from pipeline.core.files import read_json
+from pipeline.core.files import read_object
 from pipeline.core.journal import effective_events, read_events
+from pipeline.core.manifest import check_files
 from pipeline.core.model_path import check_model_path
 from pipeline.core.run_directory import (
     RUNS_DIR,
@@ -23,13 +24,13 @@ from pipeline.core.run_directory import (
 from pipeline.core.run_status import read_last_status
 from pipeline.core.traits import TraitLabel
 from pipeline.data.feature_set import FeatureSet
-from pipeline.data.splits import Split, read_split, split_feature_set, write_split
+from pipeline.data.splits import Split, read_split, split_feature_set
 from pipeline.evaluation.report import EvaluationReport, read_report
 from pipeline.models.build import StreamSpec, build_model
-from pipeline.models.persistence import load_model, save_model
+from pipeline.models.persistence import load_architecture, load_model, save_model
 from pipeline.models.trainability import LayerState, layer_states
 from pipeline.tracking.mirror import deliver_rest
-from pipeline.training.checkpoint import load_initial
+from pipeline.training.checkpoint import initial_path, load_initial
 from pipeline.training.fit import history_of, refuse_frozen, refuse_missing_tensorboard
 from pipeline.training.keras_settings import refuse_other_settings
 from pipeline.training.records import epoch_records
@@ -47,6 +48,7 @@ from pipeline.workflows.single_run import (
     Outcome,
     choose_layers,
     prepare_directory,
+    prepared_files,
     train_single,
 )
 
@@ -117,10 +119,7 @@ def run_training(
 
     run = create_run_directory(run_dir, name=config.name, parent=RUNS_DIR)
     try:
-        write_split(run.split_path, features, experiment.split)
         prepare_directory(run, experiment, network)
-        # Written last: a directory with a configuration is a run that can be resumed.
-        write_config(run.config_path, config)
     except BaseException:
         shutil.rmtree(run.path, ignore_errors=True)
         raise
@@ -140,16 +139,19 @@ def resume_training(run_dir: Path, *, output: Path | None = None) -> TrainingRun
     if output is not None:
         check_model_path(output)
     run = open_run_directory(run_dir)
-    config = load_config(run.config_path)
+    is_finished = read_last_status(run) == "FINISHED"
+    gone = initial_path(run.checkpoints_dir) if is_finished else None  # removed at the end
+    check_files(run, *(path for path in prepared_files(run) if path != gone))
+    config = load_run_config(run.config_path)
     refuse_missing_tensorboard(config.training)
     features = open_features(config.data)
-    if read_json(run.data_path)["digest"] != features.digest:
+    if read_object(run.data_path).get("digest") != features.digest:
         raise RunError(
             f"{run.path}: the features have changed since the run began, so it cannot go on to "
             "the same result. Restore them, or start a new run."
         )
     experiment = Experiment(config=config, features=features, split=_stored_split(run, features))
-    if read_last_status(run) == "FINISHED":
+    if is_finished:
         return _finished(run, experiment, output)
     keras.utils.set_random_seed(config.seed)
     return _train(run, experiment, _stored_network(run, config), output)
@@ -209,6 +211,7 @@ def _fit(run: RunDirectory, experiment: Experiment, network: keras.Model) -> Out
 
 def _finished(run: RunDirectory, experiment: Experiment, output: Path | None) -> TrainingRun:
     """Return a run that needs nothing more, as it is on disk."""
+    check_files(run, run.evaluation_path)
     network = load_model(run.model_path)
     if output is not None:
         save_model(network, output)
@@ -254,9 +257,7 @@ def _stored_split(run: RunDirectory, features: FeatureSet) -> Split:
 
 def _stored_network(run: RunDirectory, config: ExperimentConfig) -> keras.Model:
     """Return the run's model as it was before its first epoch."""
-    import pipeline.models.end_to_end  # noqa: F401 (registers both models with Keras)
-
-    network = keras.saving.deserialize_keras_object(read_json(run.architecture_path))
+    network = load_architecture(run.architecture_path)
     load_initial(run.checkpoints_dir, network)
     choose_layers(network, config)
     return network

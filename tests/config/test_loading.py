@@ -1,5 +1,6 @@
 """From files and overrides to a checked configuration, and back without a loss."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from pipeline.config.loading import (
     config_digest,
     flatten,
     load_config,
-    nearest_name,
+    load_run_config,
     write_config,
 )
 from pipeline.config.schema import (
@@ -25,6 +26,7 @@ from pipeline.config.schema import (
     TrainingConfig,
 )
 from pipeline.core.errors import ConfigError
+from pipeline.core.near_names import nearest_name
 
 FRACTIONS = st.floats(0.0, 0.4)
 POSITIVE = st.floats(1e-9, 1e3)
@@ -161,7 +163,10 @@ class TestFile:
             ("training: {learning_rate: .nan}", "training.learning_rate: input should be a finite"),
             ("training: {loss: {mse: .inf}}", "training.loss.mse: input should be a finite number"),
             ("training: {num_epochs: 0}", "training.num_epochs must be at least 1; got 0."),
-            ("training:", "training: input should be a dictionary or an instance of"),
+            ("training:", "training: is empty; give a value, or leave the line out."),
+            ("training: 5", "training: is a section with settings of its own; got 5."),
+            ("training: {num_epochs: }", "training.num_epochs: is empty; give a value, or"),
+            ("model: {fusion: cros_attention}", "model.fusion: input should be"),
             ("evaluation: {by: [[a]]}", "evaluation.by.0: input should be a valid string; got"),
         ],
     )
@@ -261,7 +266,7 @@ class TestOverrides:
             ("seed", "2024-13-45", "--seed: '2024-13-45' is not a valid value."),
             ("training.num_epochs", "0", "overrides: training.num_epochs must be at least 1; got"),
             ("training.num_epochs", "", "overrides: training.num_epochs: input should be a valid"),
-            ("data.synthetic", "5", "overrides: data.synthetic: input should be a dictionary"),
+            ("data.synthetic", "5", "overrides: data.synthetic: is a section with settings of"),
         ],
     )
     def test_what_cannot_be_used_is_refused(self, name, value, message):
@@ -358,3 +363,18 @@ def test_a_value_that_was_given_beside_a_file_is_not_blamed_on_the_file(tmp_path
     path.write_text("name: mine\ntraining: {num_epochs: 0}\n")
     with pytest.raises(ConfigError, match=r"experiment\.yaml: training\.num_epochs.*0"):
         load_config(path, {"seed": "3"})
+
+
+def test_the_configuration_of_a_run_is_read_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "config.yaml"
+    config = load_config(None, {"training.weight_decay": 0.3, "search.max_retries": 25})
+    write_config(path, config)
+    content = path.read_bytes()
+    for size in range(len(content)):
+        path.write_bytes(content[:size])
+        try:
+            found = load_run_config(path)
+        except ConfigError:
+            continue
+        # The last section is that of the search, which no training reads.
+        assert dataclasses.replace(found, search=config.search) == config, size

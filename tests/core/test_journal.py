@@ -102,6 +102,15 @@ class TestAppend:
         journal.append("finished")
         assert kinds(path) == ["a", "finished"]
 
+    def test_epochs_that_are_told_already_are_not_written_again(self, path):
+        journal = Journal(path)
+        journal.told_epochs = 2
+        for epoch in (1, 2, 3):
+            journal.append(EPOCH, epoch=epoch)
+        journal.append("metrics", step=0)
+        told = [(event.kind, event.content) for event in read_events(path)]
+        assert told == [(EPOCH, {"epoch": 3}), ("metrics", {"step": 0})]
+
 
 def test_bytes_of_a_file_name_that_is_not_utf_8_come_back_as_text_that_mlflow_takes(path):
     Journal(path).append(
@@ -139,6 +148,25 @@ class TestRead:
         journal.append("b")
         with pytest.raises(RunError, match=rf"events\.jsonl: the line at byte {start} is damaged"):
             list(read_events(path))
+
+    def test_no_bit_of_an_event_can_be_flipped_unnoticed(self, path):
+        Journal(path).append(EPOCH, epoch=7, loss=0.25)
+        content = path.read_bytes()
+        (event,) = read_events(path)
+        for bit in range(8 * (len(content) - 1)):  # without its newline, a line does not count
+            flipped = bytearray(content)
+            flipped[bit // 8] ^= 1 << bit % 8
+            path.write_bytes(flipped)
+            try:
+                events = list(read_events(path))
+            except RunError:
+                continue
+            assert all(found.content | event.content == found.content for found in events)
+
+    def test_lines_of_an_older_version_have_no_checksum(self, path):
+        path.parent.mkdir()
+        path.write_bytes(b'{"kind":"epoch","time_ms":1,"epoch":1}\n')
+        assert next(read_events(path)).content == {"epoch": 1}
 
     @given(st.data())
     def test_whatever_a_kill_tears_off_the_lines_before_it_stand(self, tmp_path_factory, data):

@@ -1,8 +1,10 @@
 import importlib.util
+import json
 import logging
 import os
 import subprocess
 import sys
+import zipfile
 
 import keras
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from pipeline.core.errors import ModelError
 from pipeline.core.seeds import generator
 from pipeline.models import FUSIONS, load_model, save_model
+from pipeline.models.persistence import load_architecture
 
 pytestmark = pytest.mark.slow
 
@@ -199,3 +202,94 @@ def test_a_file_with_code_in_it_is_refused_and_nothing_of_it_is_run(tmp_path):
     model.save(tmp_path / "model.keras")
     with pytest.raises(ModelError, match=r"model\.keras: does not hold a model that can be loaded"):
         load_model(tmp_path / "model.keras")
+
+
+def rewritten(path, source, **changes):
+    """Write a copy of a `.keras` file with other contents in some of its members."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        contents = {name: old.read(name) for name in old.namelist()}
+        for name, content in {**contents, **changes}.items():
+            new.writestr(name, content)
+    return path
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    inputs = keras.Input((2,))
+    path = tmp_path_factory.mktemp("small") / "model.keras"
+    keras.Model(inputs, keras.layers.Dense(1)(inputs)).save(path)
+    return path
+
+
+def described(class_name, module="keras.layers", **config):
+    return json.dumps({"module": module, "class_name": class_name, "config": config})
+
+
+HOSTILE = {
+    "a huge description": ({"config.json": bytes(2**27)}, "config.json unpacks to 134217728"),
+    "huge weights": ({"model.weights.h5": bytes(2**27)}, "it unpacks to 13"),
+    "a path upwards": ({"../evil.txt": b"x"}, "leads out of the archive"),
+    "an absolute path": ({"/tmp/evil.txt": b"x"}, "leads out of the archive"),
+    "deep brackets": ({"config.json": b"[" * 100_000}, "recursion"),
+    "a list": ({"config.json": b"[]"}, r"model\.keras: does not hold a model"),
+    "PyTorch": ({"config.json": described("TorchModuleWrapper", module="x")}, "does not hold"),
+    "a module of Python": (
+        {"config.json": json.dumps({"module": "os", "class_name": "function", "config": "system"})},
+        "does not hold a model",
+    ),
+    "code": (
+        {
+            "config.json": described(
+                "Lambda", function={"class_name": "__lambda__", "config": {"value": "4wEAAA=="}}
+            )
+        },
+        "Lambda|lambda",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_file_is_refused_in_one_line(small, tmp_path, changes, message):
+    path = rewritten(tmp_path / "model.keras", small, **changes)
+    with pytest.raises(ModelError, match=message) as caught:
+        load_model(path)
+    assert str(caught.value).startswith(f"{path}: does not hold a model that can be loaded (")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 600
+    assert [found.name for found in tmp_path.rglob("*")] == ["model.keras"]
+
+
+def test_a_flipped_bit_of_the_weights_is_noticed(small, tmp_path):
+    content = bytearray(small.read_bytes())
+    with zipfile.ZipFile(small) as archive:
+        start = archive.getinfo("model.weights.h5").header_offset
+    for place in range(start + 200, len(content) - 400, 997):
+        content[place] ^= 1
+        (tmp_path / "model.keras").write_bytes(content)
+        content[place] ^= 1
+        with pytest.raises(ModelError, match=r"model\.weights\.h5 does not fit its checksum"):
+            load_model(tmp_path / "model.keras")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        "[" * 100000,
+        described("Dense", units=1),
+        described("Dense", units="x"),
+        described("Lambda"),
+        described("Functional", module="keras"),
+        '{"class_name": 5}',
+    ],
+    ids=range(10),
+)
+def test_a_description_of_no_model_is_refused_in_one_line(tmp_path, content):
+    path = tmp_path / "architecture.json"
+    path.write_text(content)
+    with pytest.raises(ModelError, match=r"architecture\.json: does not hold a model") as caught:
+        load_architecture(path)
+    assert "\n" not in str(caught.value)

@@ -52,7 +52,7 @@ def test_a_configuration_that_is_no_yaml_is_named_on_one_line(run):
 
     (problem,) = load_records(run).problems
 
-    assert problem.startswith("config.yaml: cannot be read as YAML")
+    assert problem.startswith("config.yaml: is not valid YAML")
     assert "\n" not in problem
 
 

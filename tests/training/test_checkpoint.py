@@ -1,5 +1,6 @@
 """A checkpoint is committed or it is not there; a run goes on from the last one."""
 
+import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,28 @@ from pipeline.training.checkpoint import (
     save_initial,
 )
 from pipeline.training.optimizer import build_optimizer
+
+
+def flip_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES = {
+    "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "emptied": lambda path: path.write_bytes(b""),
+    "flipped": flip_bit,
+    "removed": lambda path: path.unlink(),
+    "a directory": lambda path: (path.unlink(), path.mkdir()),
+}
+
+
+def without_digests(path: Path) -> None:
+    state = json.loads(path.read_text())
+    del state["files"], state["sha256"]
+    path.write_text(json.dumps(state))
+
 
 WRITES = ["network.npz", "optimizer.npz", "state.json", "LAST"]
 
@@ -104,12 +127,13 @@ class TestCommit:
         ("values", "kept"),
         [
             ([0.3], ["epoch-00001"]),
-            ([0.3, 0.2, 0.1], ["epoch-00003"]),
-            ([0.1, 0.2, 0.3], ["epoch-00001", "epoch-00003"]),
-            ([0.3, 0.1, 0.2, 0.2], ["epoch-00002", "epoch-00004"]),
+            ([0.3, 0.2, 0.1], ["epoch-00002", "epoch-00003"]),
+            ([0.1, 0.2, 0.3], ["epoch-00001", "epoch-00002", "epoch-00003"]),
+            ([0.2, 0.3, 0.1], ["epoch-00001", "epoch-00002", "epoch-00003"]),
+            ([0.3, 0.1, 0.2, 0.2], ["epoch-00002", "epoch-00003", "epoch-00004"]),
         ],
     )
-    def test_the_last_and_the_best_are_kept(self, trainer, values, kept):
+    def test_the_last_two_and_their_best_are_kept(self, trainer, values, kept):
         trainer.run(*values)
         assert trainer.kept == kept
 
@@ -153,21 +177,21 @@ class TestKill:
         again = Trainer(directory, network, resume_from=state)
         again.run(0.1, first_epoch=2)
         assert read_last_state(directory).epoch == 3
-        assert again.kept == ["epoch-00003"]
+        assert again.kept == ["epoch-00002", "epoch-00003"]
 
     def test_while_the_old_ones_are_removed_the_new_one_is_there_and_told(
         self, trainer, directory, monkeypatch
     ):
-        trainer.run(0.3)
+        trainer.run(0.4, 0.3)
 
         def fail(_):
             raise KeyboardInterrupt
 
         monkeypatch.setattr(shutil, "rmtree", fail)
         with pytest.raises(KeyboardInterrupt):
-            trainer.run(0.2, first_epoch=1)
-        assert read_last_state(directory).epoch == 2
-        assert [event.content["epoch"] for event in read_events(trainer.journal.path)] == [1, 2]
+            trainer.run(0.2, first_epoch=2)
+        assert read_last_state(directory).epoch == 3
+        assert [event.content["epoch"] for event in read_events(trainer.journal.path)] == [1, 2, 3]
 
 
 class TestResume:
@@ -206,7 +230,7 @@ class TestResume:
         again = Trainer(directory, laboratory.network(), resume_from=read_last_state(directory))
         again.run(0.3, first_epoch=2)
         assert again.checkpoint.best_epoch == 1
-        assert again.kept == ["epoch-00001", "epoch-00003"]
+        assert again.kept == ["epoch-00001", "epoch-00002", "epoch-00003"]
 
     def test_counters_of_callbacks_come_back_after_these_reset_themselves(
         self, directory, laboratory
@@ -251,9 +275,9 @@ class TestResume:
         load_initial(directory, again)
         assert bits(again.variables) == before
         remove_initial(directory)
-        with pytest.raises(RunError, match=r"initial\.npz: the checkpoint cannot be read"):
+        with pytest.raises(RunError, match=r"initial\.npz: there is no such file\. Restore"):
             load_initial(directory, again)
-        assert trainer.kept == ["epoch-00002"]
+        assert trainer.kept == ["epoch-00001", "epoch-00002"]
 
     def test_a_model_that_is_built_from_its_description_goes_on(self, directory):
         inner = keras.Sequential(
@@ -302,19 +326,66 @@ class TestDamage:
         trainer.run(0.3)
         path = directory / "epoch-00001" / "network.npz"
         path.write_bytes(path.read_bytes()[:size])
-        with pytest.raises(RunError, match=r"network\.npz: the checkpoint cannot be read .*backup"):
+        with pytest.raises(RunError, match=r"network\.npz: cannot be read as arrays .*backup"):
             load_epoch(directory, 1, laboratory.network())
 
-    @pytest.mark.parametrize("pointer", ["epoch-00009\n", "", "state"])
-    def test_a_pointer_to_nothing_is_refused_with_the_cure(self, trainer, directory, pointer):
+    @pytest.mark.parametrize("pointer", [b"epoch-00009\n", b"", b"state", b"\xff\x00", None])
+    def test_without_a_usable_pointer_the_newest_checkpoint_is_used_with_a_warning(
+        self, trainer, directory, pointer, caplog
+    ):
+        trainer.run(0.3, 0.2)
+        (directory / "LAST").unlink()
+        if pointer is not None:
+            (directory / "LAST").write_bytes(pointer)
+        assert read_last_state(directory).epoch == 2
+        assert "LAST: does not name a checkpoint; the newest one is used" in caplog.text
+
+    @pytest.mark.parametrize("name", WRITES[:3])
+    @pytest.mark.parametrize("damage", DAMAGES)
+    def test_of_a_damaged_newest_checkpoint_the_one_before_is_used_with_a_warning(
+        self, trainer, directory, name, damage, caplog
+    ):
+        trainer.run(0.1, 0.3, 0.2)
+        DAMAGES[damage](directory / "epoch-00003" / name)
+        assert read_last_state(directory).epoch == 2
+        assert name in caplog.text
+        assert "resumes from the checkpoint of epoch 2" in caplog.text
+
+    def test_no_bit_of_a_state_can_be_flipped_unnoticed(self, trainer, directory):
         trainer.run(0.3)
-        (directory / "LAST").write_text(pointer)
-        with pytest.raises(RunError, match=r"the checkpoint that .*LAST names cannot be read"):
-            read_last_state(directory)
+        path = directory / "epoch-00001" / "state.json"
+        content = path.read_bytes()
+        state = read_last_state(directory)
+        for bit in range(8 * len(content)):
+            flipped = bytearray(content)
+            flipped[bit // 8] ^= 1 << bit % 8
+            path.write_bytes(flipped)
+            try:
+                assert read_last_state(directory) == state
+            except RunError:
+                continue
 
     @pytest.mark.parametrize("content", ["{}", "[]", "{", '{"epoch": 1, "mood": "good"}'])
-    def test_a_state_of_another_form_is_refused(self, trainer, directory, content):
+    def test_where_no_checkpoint_is_intact_the_run_is_refused_with_the_cure(
+        self, trainer, directory, content
+    ):
         trainer.run(0.3)
         (directory / "epoch-00001" / "state.json").write_text(content)
-        with pytest.raises(RunError, match=r"state\.json: the checkpoint that .* cannot be read"):
+        with pytest.raises(RunError, match=r"state\.json: .* No checkpoint .* intact\. Restore"):
+            read_last_state(directory)
+
+    def test_a_checkpoint_whose_best_epoch_is_damaged_is_refused_before_training(
+        self, trainer, directory
+    ):
+        trainer.run(0.1, 0.2, 0.3)
+        DAMAGES["flipped"](directory / "epoch-00001" / "network.npz")
+        with pytest.raises(RunError, match=r"epoch-00001/network\.npz: the checkpoint is damaged"):
+            read_last_state(directory)
+
+    def test_a_checkpoint_of_an_older_version_is_used_without_digests(self, trainer, directory):
+        trainer.run(0.3)
+        without_digests(directory / "epoch-00001" / "state.json")
+        assert read_last_state(directory).epoch == 1
+        DAMAGES["flipped"](directory / "epoch-00001" / "network.npz")
+        with pytest.raises(RunError, match="network"):
             read_last_state(directory)

@@ -188,8 +188,48 @@ class TestResume:
         run_dir = tmp_path / "run"
         shutil.copytree(cosine.run.path, run_dir)
         (run_dir / "events.jsonl").write_bytes(b"")
-        with pytest.raises(RunError, match=r"does not hold the 5 epochs that the checkpoint"):
+        with pytest.raises(RunError, match=r"events\.jsonl: is not as it was at the checkpoint"):
             laboratory.fit(run_dir, **COSINE)
+
+
+class TestDamagedCheckpoint:
+    @pytest.mark.parametrize("name", ["network.npz", "optimizer.npz", "state.json"])
+    def test_a_run_resumes_from_the_one_before_to_the_same_values(
+        self, laboratory, cosine, tmp_path, name
+    ):
+        with pytest.raises(PlugPulledError):
+            laboratory.fit(tmp_path, callbacks=[PullPlug(4, "batch")], **COSINE)
+        (tmp_path / "checkpoints" / "epoch-00003" / name).write_bytes(b"")
+        resumed = laboratory.fit(tmp_path, **COSINE)
+        assert_same_run(cosine, resumed, laboratory)
+
+    def test_epochs_that_are_trained_again_are_told_once(self, laboratory, tmp_path):
+        whole = laboratory.fit(tmp_path, **COSINE)
+        shutil.rmtree(tmp_path / "checkpoints" / "epoch-00005")
+        again = laboratory.fit(tmp_path, **COSINE)
+        told = [event.content["epoch"] for event in read_events(tmp_path / "events.jsonl")]
+        assert told == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 4]  # epoch and checkpoint, then resumed
+        assert again.weights == whole.weights
+        assert again.result.records == whole.result.records
+
+    def test_two_interruptions_and_a_damaged_checkpoint_tell_each_epoch_once(
+        self, laboratory, cosine, tmp_path
+    ):
+        for _ in range(2):  # the second time from the checkpoint of epoch 3
+            with pytest.raises(PlugPulledError):
+                laboratory.fit(tmp_path, callbacks=[PullPlug(4, "batch")], **COSINE)
+        shutil.rmtree(tmp_path / "checkpoints" / "epoch-00003")
+        assert_same_run(cosine, laboratory.fit(tmp_path, **COSINE), laboratory)
+        events = list(read_events(tmp_path / "events.jsonl"))
+        epochs = [event.content["epoch"] for event in events if event.kind == EPOCH]
+        assert epochs == [1, 2, 3, 4, 5]
+
+    def test_without_any_checkpoint_a_run_with_epochs_is_refused(self, laboratory, tmp_path):
+        with pytest.raises(PlugPulledError):
+            laboratory.fit(tmp_path, callbacks=[PullPlug(3, "batch")], **COSINE)
+        shutil.rmtree(tmp_path / "checkpoints")
+        with pytest.raises(RunError, match=r"checkpoints: holds no checkpoint, but events\.jsonl"):
+            laboratory.fit(tmp_path, **COSINE)
 
 
 class TestWithoutResume:
@@ -291,6 +331,23 @@ class TestRefusal:
         with pytest.raises(ConfigError, match=r"needs TensorBoard, which is not installed\."):
             laboratory.fit(tmp_path, tensorboard=True)
         assert not list(read_events(tmp_path / "events.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "warning"),
+    [
+        ({"batch_size": 1}, "every batch holds one clip"),
+        ({"batch_size": 43}, "the last batch of an epoch holds one clip"),
+        ({"batch_size": 43, "loss": {"mse": 1.0, "ccc": 0.5}}, "learns nothing"),
+        ({"batch_size": 16}, ""),
+        ({"batch_size": 1, "loss": "mse"}, ""),
+    ],
+)
+def test_batches_of_one_clip_are_warned_of_where_the_loss_is_ccc(
+    laboratory, tmp_path, caplog, settings, warning
+):
+    laboratory.fit(tmp_path, num_epochs=1, **{"loss": "ccc", **settings})
+    assert (warning in caplog.text) if warning else (caplog.text == "")
 
 
 class TestJournal:

@@ -14,6 +14,8 @@ from pipeline.core.errors import (
     SplitError,
     TrainingError,
 )
+from pipeline.core.manifest import record_files
+from pipeline.core.run_directory import RunDirectory
 
 pytestmark = pytest.mark.slow
 
@@ -85,11 +87,32 @@ def test_a_run_does_not_go_on_with_other_features(trained, own_directory, small_
     shutil.copytree(trained.run.path, run_dir)
     config = (run_dir / "config.yaml").read_text()
     (run_dir / "config.yaml").write_text(config.replace(str(small_features), str(copied)))
+    record_files(RunDirectory(run_dir), run_dir / "config.yaml")
     labels = np.load(copied / "labels.npy")
     labels[0, 0] = 0.123
     np.save(copied / "labels.npy", labels)
     with pytest.raises(RunError, match="the features have changed since the run began"):
         resume_training(run_dir)
+
+
+def test_a_run_does_not_go_on_with_another_setting(trained, own_directory):
+    from pipeline.workflows.training_run import resume_training
+
+    run_dir = own_directory / "run"
+    shutil.copytree(trained.run.path, run_dir)
+    config = (run_dir / "config.yaml").read_text()
+    (run_dir / "config.yaml").write_text(config.replace("weight_decay: 0.01", "weight_decay: 0.1"))
+    with pytest.raises(RunError, match=r"config\.yaml: is not as the run wrote it.* a new run"):
+        resume_training(run_dir)
+
+
+def test_a_run_of_an_older_version_goes_on_without_digests(trained, own_directory):
+    from pipeline.workflows.training_run import resume_training
+
+    run_dir = own_directory / "run"
+    shutil.copytree(trained.run.path, run_dir)
+    (run_dir / "manifest.json").unlink()
+    assert resume_training(run_dir).history.history == trained.history.history
 
 
 def foreign_network(width=8):

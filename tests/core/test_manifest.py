@@ -1,0 +1,70 @@
+"""A file that differs from its digest is named, whatever it parses as."""
+
+import contextlib
+
+import pytest
+
+from pipeline.core.errors import RunError
+from pipeline.core.manifest import check_files, forget_files, record_files
+from pipeline.core.run_directory import RunDirectory
+
+
+@pytest.fixture
+def run(tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    run.path.mkdir()
+    run.config_path.write_text("weight_decay: 0.3\n")
+    run.split_path.write_text("clip_id,group,split\n")
+    record_files(run, run.config_path, run.split_path)
+    return run
+
+
+def test_files_as_they_were_written_pass(run):
+    check_files(run, run.config_path, run.split_path)
+
+
+def test_a_file_that_still_parses_is_named_with_the_cure(run):
+    run.config_path.write_text("weight_decay: 0.1\n")
+    check_files(run, run.split_path)
+    with pytest.raises(RunError, match=r"config\.yaml: is not as .* wrote it.* start a new run"):
+        check_files(run, run.split_path, run.config_path)
+
+
+@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir()])
+def test_a_file_that_is_gone_is_named(run, make):
+    run.split_path.unlink()
+    make(run.split_path)
+    with pytest.raises(RunError, match=r"split\.csv: is not as the run wrote it"):
+        check_files(run, run.split_path)
+
+
+def test_a_file_that_is_not_recorded_is_not_checked(run):
+    run.summary_path.write_text("{}")
+    check_files(run, run.summary_path)
+
+
+def test_a_directory_of_an_older_version_is_not_checked(run):
+    run.manifest_path.unlink()
+    run.config_path.write_text("weight_decay: 0.1\n")
+    check_files(run, run.config_path)
+
+
+def test_a_file_that_is_written_again_gets_a_new_digest(run):
+    forget_files(run, run.config_path)
+    run.config_path.write_text("weight_decay: 0.1\n")
+    check_files(run, run.config_path)  # a kill here leaves it unchecked
+    record_files(run, run.config_path)
+    check_files(run, run.config_path, run.split_path)
+
+
+def test_no_bit_of_the_manifest_can_be_flipped_to_blame_another_file(run):
+    content = run.manifest_path.read_bytes()
+    for bit in range(8 * len(content)):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        run.manifest_path.write_bytes(flipped)
+        with contextlib.suppress(RunError):
+            check_files(run, run.config_path, run.split_path)
+            continue
+        with pytest.raises(RunError, match=r"manifest\.json: cannot be read"):
+            check_files(run, run.config_path, run.split_path)
