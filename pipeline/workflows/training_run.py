@@ -27,6 +27,7 @@ from pipeline.models.build import StreamSpec, build_model
 from pipeline.models.persistence import load_model, save_model
 from pipeline.models.trainability import LayerState, layer_states
 from pipeline.tracking.mirror import deliver_rest
+from pipeline.tracking.places import check_store
 from pipeline.training.checkpoint import load_initial
 from pipeline.training.fit import history_of, refuse_frozen, refuse_missing_tensorboard
 from pipeline.training.keras_settings import refuse_other_settings
@@ -98,6 +99,8 @@ def run_training(
         split_into_folds(experiment)
         held_out = experiment.split.train
     refuse_unusable_columns(features, held_out, config.evaluation.by)
+    if config.tracking.enabled:
+        check_store(config.tracking.experiment)
     keras.utils.set_random_seed(config.seed)
     if network is None:
         network = build_for(config, features)
@@ -161,7 +164,9 @@ def _train(
     try:
         outcome = _fit(run, experiment, network)
     except KeyboardInterrupt as interrupt:
-        interrupt.add_note(f"Go on with `python -m pipeline train --resume {run.path}`.")
+        # A run that has finished was interrupted while MLflow was waited for.
+        if read_last_status(run) != "FINISHED":
+            interrupt.add_note(f"Go on with `python -m pipeline train --resume {run.path}`.")
         raise
     if output is not None:
         save_model(network, output)
@@ -172,7 +177,7 @@ def _train(
         report=outcome.report,
         group_overlap=experiment.group_overlap,
         layers=layer_states(network),
-        undelivered=deliver_rest(run),
+        undelivered=outcome.undelivered,
     )
 
 

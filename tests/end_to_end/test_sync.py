@@ -17,7 +17,6 @@ def gone(tmp_path):
 
 @pytest.fixture
 def train_without_store(run_here, tmp_path, features_dir, settings, gone, monkeypatch):
-    monkeypatch.setattr("pipeline.tracking.background._PATIENCE_SECONDS", 0.0)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{gone / 'mlflow.db'}")
 
     def train(*options):

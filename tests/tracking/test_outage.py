@@ -56,7 +56,7 @@ def outage(server, tell_epoch, tmp_path_factory):
     client = MlflowClient(tracking_uri=server.uri)
     run, journal = start_run(directory / "run", server)
     journal.append("params", params={"config.seed": 0, "config.name": "x"})
-    background = BackgroundMirror(Mirror(run), patience_seconds=60)
+    background = BackgroundMirror(Mirror(run))
 
     def train(epochs):
         for epoch in epochs:
@@ -79,7 +79,7 @@ def outage(server, tell_epoch, tmp_path_factory):
     (run.path / "config.yaml").write_text("seed: 0\n")
     journal.append("artifacts", paths=["config.yaml"])
     journal.append(FINISHED, status="FINISHED")
-    reasons += [background.close(), deliver_rest(late_run)]
+    reasons += [background.close(seconds=60), deliver_rest(late_run, seconds=60)]
     return Outage(
         client=client,
         run=run,
@@ -125,7 +125,7 @@ def test_a_server_that_does_not_answer_costs_no_time_and_no_point(
 ):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     run, journal = start_run(tmp_path / "hanging", server)
-    background = BackgroundMirror(Mirror(run), patience_seconds=0)
+    background = BackgroundMirror(Mirror(run), is_patient=False)
     tell_epoch(journal, 1)
     background.wake()
     wait_for_epoch(outage.client, run, 1)
@@ -135,11 +135,11 @@ def test_a_server_that_does_not_answer_costs_no_time_and_no_point(
     tell_epoch(journal, 2)
     background.wake()
     assert time.monotonic() - began < 2
-    assert "timed out" in background.close().lower()
+    assert "timed out" in background.close(seconds=60).lower()
 
     server.signal(signal.SIGCONT)
     journal.append(FINISHED, status="FINISHED")
-    assert deliver_rest(run) is None
+    assert deliver_rest(run, seconds=60) is None
     run_id = read_link(run.tracking_path).run_id
     assert [point.step for point in outage.client.get_metric_history(run_id, "train/loss")] == [
         1,
