@@ -24,7 +24,8 @@ class BackgroundMirror:
 
     Args:
         mirror: What delivers.
-        is_patient: Whether `close` tries again if the store goes down at the end of the run.
+        is_nested: Whether another mirror delivers what is left here: then an outage is not
+            logged, and `close` does not try again.
         retry_seconds: Pause before the next try; while the run goes on it doubles each time.
         rest_seconds: Pause after a delivery: epochs of a fraction of a second go together.
     """
@@ -33,12 +34,12 @@ class BackgroundMirror:
         self,
         mirror: Mirror,
         *,
-        is_patient: bool = True,
+        is_nested: bool = False,
         retry_seconds: float = 2.0,
         rest_seconds: float = 1.0,
     ) -> None:
         self._mirror = mirror
-        self._is_patient = is_patient
+        self._is_nested = is_nested
         self._retry_seconds = retry_seconds
         self._rest_seconds = rest_seconds
         self._wake = threading.Event()
@@ -78,7 +79,7 @@ class BackgroundMirror:
             self._wake.clear()
             is_last = self._closing.is_set()
             is_down = not self._deliver(is_last=is_last)
-            if is_last and (not is_down or was_down or not self._is_patient):
+            if is_last and (not is_down or was_down or self._is_nested):
                 return
             was_down = is_down if not is_last else was_down
             if not is_down:
@@ -106,7 +107,7 @@ class BackgroundMirror:
         return True
 
     def _warn(self, error: DeliveryError) -> None:
-        if not self._warned and not self._closing.is_set():
+        if not (self._warned or self._is_nested or self._closing.is_set()):
             self._warned = True
             _logger.warning(
                 "MLflow does not take the run now (%s). The run goes on; its journal keeps "
@@ -139,7 +140,7 @@ def mirrored(
     if not run.tracking_path.exists():
         yield Untracked()
         return
-    background = BackgroundMirror(Mirror(run, warns=not is_nested), is_patient=not is_nested)
+    background = BackgroundMirror(Mirror(run, warns=not is_nested), is_nested=is_nested)
     background.wake()
     seconds = min(patience_seconds, _NESTED_SECONDS) if is_nested else patience_seconds
     try:
