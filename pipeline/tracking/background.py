@@ -15,7 +15,7 @@ from pipeline.tracking.mirror import (
 
 _logger = logging.getLogger(__name__)
 
-_NESTED_SECONDS = 2.0
+_NESTED_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 120.0
 
 

@@ -427,7 +427,7 @@ class Mirror:
             return False
         journal = self._run.journal_path
         size = journal.stat().st_size if journal.exists() else 0
-        return not self._run.tracking_path.exists() or size < self._link.delivered
+        return not self._run.path.exists() or size < self._link.delivered
 
     def _end_removed(self) -> None:
         """End the MLflow run of a directory that was removed: nobody else would.

@@ -81,11 +81,15 @@ def _check(uri: str, experiment: str, run_id: str) -> None:
     if run_id:
         _check_run(client, run_id)
         return
-    found = client.get_experiment_by_name(experiment)
+    experiment_id = os.environ.get("MLFLOW_EXPERIMENT_ID", "")
+    if experiment_id and "MLFLOW_EXPERIMENT_NAME" not in os.environ:
+        found = client.get_experiment(experiment_id)
+    else:
+        found = client.get_experiment_by_name(experiment)
     if found is not None and found.lifecycle_stage == LifecycleStage.DELETED:
         raise RunError(
-            f"The MLflow experiment {experiment!r} is deleted. Restore it with `mlflow experiments "
-            f"restore --experiment-id {found.experiment_id}`, or give another "
+            f"The MLflow experiment {found.name!r} is deleted. Restore it with `mlflow "
+            f"experiments restore --experiment-id {found.experiment_id}`, or give another "
             "--tracking.experiment."
         )
 
@@ -94,7 +98,7 @@ def _check_run(client: MlflowClient, run_id: str) -> None:
     try:
         info = client.get_run(run_id).info
     except MlflowException as error:
-        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+        if not _is_code(error, RESOURCE_DOES_NOT_EXIST):
             raise
         status = "does not exist"
     else:
@@ -126,6 +130,8 @@ def _explain(uri: str, error: Exception) -> str:
         fix = "Install the driver of the database, or set another MLFLOW_TRACKING_URI."
     elif isinstance(error, sqlalchemy.exc.ArgumentError):
         fix = "Write for instance postgresql+psycopg://USER@HOST/DATABASE."
+    elif isinstance(error, MlflowException) and _is_code(error, RESOURCE_DOES_NOT_EXIST):
+        fix = "Set another MLFLOW_EXPERIMENT_ID, or unset it."
     elif re.match(r"[\w.-]+:\d+(/|$)", uri):
         fix = f"Write http://{uri}."
     elif scheme in {"", "file"}:
@@ -135,6 +141,10 @@ def _explain(uri: str, error: Exception) -> str:
     else:
         fix = "Check the address, and the user name and the password if it needs them."
     return f"MLFLOW_TRACKING_URI={uri}: MLflow cannot keep runs there ({one_line(error)}). {fix}"
+
+
+def _is_code(error: MlflowException, code: int) -> bool:
+    return bool(error.error_code == ErrorCode.Name(code))
 
 
 def _without_password(text: str) -> str:

@@ -90,6 +90,18 @@ def test_a_deleted_experiment_is_refused(store, client):
         check_store("ocean")
 
 
+def test_an_experiment_id_that_is_stale_is_refused(store, client, monkeypatch):
+    number = client.create_experiment("team")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", number)
+    check_store("ocean")
+    client.delete_experiment(number)
+    with pytest.raises(RunError, match="'team' is deleted"):
+        check_store("ocean")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "999")
+    with pytest.raises(RunError, match="Set another MLFLOW_EXPERIMENT_ID, or unset it"):
+        check_store("ocean")
+
+
 def make_no_run(client):
     return "0" * 32
 
