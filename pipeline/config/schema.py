@@ -9,7 +9,13 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Literal
 
-from pipeline.config.guards import above_zero, at_least, within
+from pipeline.config.guards import (
+    above_zero,
+    at_least,
+    check_alias,
+    check_registered_model,
+    within,
+)
 from pipeline.config.search import SearchConfig
 from pipeline.core.errors import ConfigError
 
@@ -276,8 +282,13 @@ class TrackingConfig:
     """Alias given to the version that is registered, e.g. champion; it moves with each run."""
     system_metrics: bool = True
     """Record CPU and memory use every few seconds."""
+    patience_seconds: float = 10.0
+    """Longest wait for MLflow at the end of a run; `sync` sends what is left."""
 
     def __post_init__(self) -> None:
+        above_zero("tracking.patience_seconds", self.patience_seconds)
+        check_registered_model("tracking.registered_model", self.registered_model)
+        check_alias("tracking.alias", self.alias)
         if self.alias and not self.registered_model:
             raise ConfigError(
                 f"tracking.alias={self.alias} needs tracking.registered_model, the name of the "

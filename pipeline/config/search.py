@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from pipeline.config.guards import above_zero, at_least, within
+from pipeline.config.guards import above_zero, at_least, check_alias, within
 from pipeline.core.errors import ConfigError
 
 
@@ -52,6 +52,7 @@ class SearchConfig:
     """How often a trial is tried again whose worker died."""
 
     def __post_init__(self) -> None:
+        check_alias("search.alias", self.alias)
         at_least("search.num_seeds", self.num_seeds, 1)
         at_least("search.num_startup_trials", self.num_startup_trials, 1)
         at_least("search.min_epochs", self.min_epochs, 1)

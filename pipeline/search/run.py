@@ -14,6 +14,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from pipeline.config.guards import check_registered_model
 from pipeline.config.loading import flatten, write_config
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.errors import RunError, SearchError
@@ -41,6 +42,7 @@ from pipeline.search.trial_directory import trial_mlflow_run
 from pipeline.search.worker import start_worker
 from pipeline.tracking.link import Link, read_link, write_link
 from pipeline.tracking.mirror import deliver_rest
+from pipeline.tracking.places import check_store
 from pipeline.tracking.store import print_no_addresses, tracking_uri
 from pipeline.workflows.columns import refuse_unusable_columns
 from pipeline.workflows.features import (
@@ -129,6 +131,7 @@ def run_search(config: ExperimentConfig, space_path: Path, options: SearchOption
         study_dir=study_dir,
     )
     _refuse_other_run(job)
+    _check_tracking(config)
     study = open_study(job, features_digest=features.digest)
     if not is_home(job, study):
         return _help(job, study, options)
@@ -168,7 +171,7 @@ def _lead(
         study_name=job.study_name,
         standing=standing,
         conclusion=conclusion,
-        undelivered=deliver_rest(run),
+        undelivered=session.mirror.undelivered,
     )
 
 
@@ -278,6 +281,20 @@ def _holding_out(config: ExperimentConfig, features: FeatureSet) -> ExperimentCo
         return config
     data = dataclasses.replace(config.data, test_fraction=config.search.test_fraction)
     return dataclasses.replace(config, data=data)
+
+
+def _check_tracking(config: ExperimentConfig) -> None:
+    """Check what MLflow would refuse only after the search.
+
+    Raises:
+        PipelineError: If the runs have no place in MLflow, or the best model no valid name.
+    """
+    tracking = config.tracking
+    if not tracking.enabled:
+        return
+    check_store(tracking.experiment)
+    if tracking.package_model and not tracking.registered_model:
+        check_registered_model("name", config.name)  # the name that the best model gets
 
 
 def _refuse_second_leader(run: RunDirectory) -> None:

@@ -1,26 +1,31 @@
-"""Mirrors a run while it trains, in a thread: no store, slow or gone, holds up training."""
+"""Mirror a run while it trains, in a thread: no store, slow or gone, holds up training."""
 
 import contextlib
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from pipeline.core.run_directory import RunDirectory
-from pipeline.tracking.mirror import Mirror, StoreUnavailableError
+from pipeline.tracking.mirror import (
+    PATIENCE_SECONDS,
+    DeliveryError,
+    Mirror,
+    StoreUnavailableError,
+)
 
 _logger = logging.getLogger(__name__)
 
-_PATIENCE_SECONDS = 30.0
+_NESTED_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 120.0
 
 
 class BackgroundMirror:
-    """Runs a mirror in a thread, so that no store, slow or gone, holds up training.
+    """Runs a mirror in a thread. Nobody but this thread talks to the store.
 
     Args:
         mirror: What delivers.
-        patience_seconds: How long `close` tries again when the store is not there.
+        is_nested: Whether another mirror delivers what is left here: then an outage is not
+            logged, and `close` does not try again.
         retry_seconds: Pause before the next try; while the run goes on it doubles each time.
         rest_seconds: Pause after a delivery: epochs of a fraction of a second go together.
     """
@@ -29,91 +34,126 @@ class BackgroundMirror:
         self,
         mirror: Mirror,
         *,
-        patience_seconds: float = _PATIENCE_SECONDS,
+        is_nested: bool = False,
         retry_seconds: float = 2.0,
         rest_seconds: float = 1.0,
     ) -> None:
         self._mirror = mirror
-        self._patience_seconds = patience_seconds
+        self._is_nested = is_nested
         self._retry_seconds = retry_seconds
         self._rest_seconds = rest_seconds
         self._wake = threading.Event()
         self._closing = threading.Event()
+        self._abandoned = threading.Event()
         self._warned = False
+        self._reason: str | None = None
         self._thread = threading.Thread(target=self._loop, name="mlflow-mirror", daemon=True)
         self._thread.start()
 
+    @property
+    def undelivered(self) -> str | None:
+        """Why MLflow does not have all of the run, as far as is known; None if it has."""
+        return self._reason
+
     def wake(self) -> None:
-        """Say that the journal has grown."""
+        """Announce that the journal has grown."""
         self._wake.set()
 
-    def close(self) -> str | None:
-        """Deliver the rest; return None, or why something is left for `sync`."""
+    def close(self, *, seconds: float = PATIENCE_SECONDS) -> str | None:
+        """Deliver the rest within `seconds`; return None, or why something is left for `sync`."""
         self._closing.set()
         self._wake.set()
-        self._thread.join()
-        deadline = time.monotonic() + self._patience_seconds
-        while True:
-            try:
-                self._mirror.deliver()
-            except StoreUnavailableError as error:
-                if time.monotonic() > deadline:
-                    return str(error)
-                time.sleep(self._retry_seconds)
-            else:
-                return None
+        try:
+            self._thread.join(seconds)
+        finally:
+            self._abandoned.set()
+        if self._thread.is_alive() and self._reason is None:
+            self._reason = f"no answer within {seconds:g} s"
+        return self._reason
 
     def _loop(self) -> None:
         pause = self._retry_seconds
-        while not self._closing.is_set():
+        was_down = False
+        while not self._abandoned.is_set():
             self._wake.wait()
             self._wake.clear()
-            if self._closing.is_set():
+            is_last = self._closing.is_set()
+            is_down = not self._deliver(is_last=is_last)
+            if is_last and (not is_down or was_down or self._is_nested):
                 return
-            try:
-                self._mirror.deliver()
+            was_down = is_down if not is_last else was_down
+            if not is_down:
                 pause = self._retry_seconds
                 self._closing.wait(self._rest_seconds)
-            except StoreUnavailableError as error:
-                self._warn(error)
+            elif is_last:
+                self._abandoned.wait(self._retry_seconds)
+                self._wake.set()
+            else:
                 self._closing.wait(pause)
                 self._wake.set()
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
-    def _warn(self, error: StoreUnavailableError) -> None:
-        if not self._warned:
+    def _deliver(self, *, is_last: bool) -> bool:
+        """Deliver what there is; return False if the store cannot be reached."""
+        try:
+            self._reason = self._mirror.deliver(retries_refused=is_last)
+        except DeliveryError as error:
+            self._reason = str(error)
+            self._warn(error)
+            return not isinstance(error, StoreUnavailableError)
+        except BaseException as error:  # a fault of ours: the thread ends with a traceback
+            self._reason = f"{type(error).__name__}: {error}"
+            raise
+        return True
+
+    def _warn(self, error: DeliveryError) -> None:
+        if not (self._warned or self._is_nested or self._closing.is_set()):
             self._warned = True
             _logger.warning(
-                "MLflow cannot be reached (%s). The run goes on; its journal keeps "
-                "everything and is delivered when MLflow is back.",
+                "MLflow does not take the run now (%s). The run goes on; its journal keeps "
+                "everything and is delivered later.",
                 error,
             )
 
 
+class Untracked:
+    """Stands in for the mirror of a run that is not tracked."""
+
+    undelivered: str | None = None
+
+    def wake(self) -> None:
+        """Do nothing."""
+
+
 @contextlib.contextmanager
-def mirrored(run: RunDirectory, *, is_nested: bool = False) -> Iterator[Callable[[], None]]:
-    """Mirror a run directory while the block runs; yield the function that wakes the mirror.
+def mirrored(
+    run: RunDirectory, *, is_nested: bool = False, patience_seconds: float = PATIENCE_SECONDS
+) -> Iterator[BackgroundMirror | Untracked]:
+    """Mirror a run directory while the block runs, if it has a link; yield the mirror.
 
     Args:
-        run: The run directory; nothing is mirrored where it has no link.
+        run: The run directory.
         is_nested: Whether it is nested in a run that is mirrored too, which delivers what an
             outage leaves here, and waits and warns for both.
+        patience_seconds: Longest wait for MLflow at the end.
     """
     if not run.tracking_path.exists():
-        yield lambda: None
+        yield Untracked()
         return
-    background = BackgroundMirror(
-        Mirror(run), patience_seconds=0.0 if is_nested else _PATIENCE_SECONDS
-    )
+    background = BackgroundMirror(Mirror(run, warns=not is_nested), is_nested=is_nested)
     background.wake()
+    seconds = min(patience_seconds, _NESTED_SECONDS) if is_nested else patience_seconds
     try:
-        yield background.wake
+        yield background
     finally:
-        missing = background.close()
-        if missing and not is_nested:
-            _logger.warning(
-                "MLflow does not have all of this run (%s). When it is back: "
-                "`python -m pipeline sync --run_dir %s`.",
-                missing,
-                run.path,
-            )
+        missing: str | None = "the delivery was interrupted"
+        try:
+            missing = background.close(seconds=seconds)
+        finally:
+            if missing and not is_nested:
+                _logger.warning(
+                    "MLflow does not have all of this run (%s). Send the rest later: "
+                    "`python -m pipeline sync --run_dir %s`.",
+                    missing,
+                    run.path,
+                )

@@ -1,7 +1,7 @@
 """Which MLflow run mirrors a run directory, and how far it has got."""
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pipeline.core.errors import RunError
@@ -26,6 +26,11 @@ class Link:
     """Every how many steps a step is sent, so that charts stay quick."""
     delivered: int = 0
     """Journal bytes that the store has."""
+    run_key: str = ""
+    """Unique tag of the run, written here before the run is created: if the reply is lost, the
+    run is found by it."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Events that the store refused, for `sync`: offset in the journal and reason."""
 
 
 def new_link(

@@ -1,4 +1,4 @@
-"""What a journal has to tell that the store does not have, and no resume can take back."""
+"""Read the events of a run log that MLflow does not have yet and that no resume can take back."""
 
 from dataclasses import dataclass
 
@@ -12,38 +12,49 @@ from pipeline.core.journal import (
     read_events,
 )
 from pipeline.core.run_directory import RunDirectory
+from pipeline.tracking.system_metrics import SYSTEM
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class News:
-    """What a run has to tell."""
+    """Events to deliver."""
 
     events: list[Event]
     end: int
-    """Journal bytes behind which something is undecided, or nothing has been told yet."""
+    """Offset from which the run log has to be read again next time."""
 
 
 def read_news(run: RunDirectory, *, start: int) -> News:
-    """Read the events that no resume can take back any more.
+    """Read the events from byte `start` on that no resume can take back.
 
-    An epoch counts once its checkpoint is taken, and what is told behind it waits with it;
-    only the end of a run is told at once. An epoch that the end came before is decided by
-    the resume: mostly it is trained again, but the end may also have come between the
-    checkpoint and the word of it.
+    A resume goes back to the last checkpoint, and the events behind it are logged again with
+    other times. So an epoch waits for its checkpoint, and what follows a checkpoint waits for
+    the next one or for the end of the run. A run that ended as FAILED or KILLED may be resumed:
+    its status is delivered, and so are samples of the system, which are never logged again.
     """
     decided: list[Event] = []
     waiting: list[Event] = []
+    held_from: int | None = None  # a checkpoint, or the first epoch: what follows has to wait
+    has_ended = False
     end = start
     for event in read_events(run.journal_path, start=start):
         end = event.end
         if event.kind == FINISHED:
-            decided += [*(held for held in waiting if held.kind != EPOCH), event]
-            waiting = [held for held in waiting if held.kind == EPOCH]
+            is_final = event.content["status"] == "FINISHED"
+            decided += [held for held in waiting if is_final or held.kind == SYSTEM] + [event]
+            waiting = [held for held in waiting if not is_final and held.kind != SYSTEM]
+            held_from = held_from if waiting else None
+            has_ended = True
         elif event.kind in (CHECKPOINT, RESUMED):
-            decided += [*waiting, event]
+            decided += waiting
             waiting = []
-        elif waiting or event.kind == EPOCH:
+            if event.kind == RESUMED:
+                decided.append(event)
+            held_from = event.start if event.content["epoch"] else None
+            has_ended = False
+        elif event.kind == EPOCH or (held_from is not None and not has_ended):
             waiting.append(event)
+            held_from = event.start if held_from is None else held_from
         else:
             decided.append(event)
-    return News(events=effective_events(decided), end=waiting[0].start if waiting else end)
+    return News(events=effective_events(decided), end=end if held_from is None else held_from)

@@ -3,12 +3,14 @@
 import contextlib
 import logging
 import os
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
 import filelock
 import mlflow
 import requests
+import sqlalchemy
 import sqlalchemy.exc
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -23,6 +25,8 @@ STORE_ERRORS = (
 """What a store raises that cannot be reached, or refuses what it is asked."""
 
 _SQLITE = "sqlite:///"
+_DATABASES = ("postgresql", "mysql", "mssql")
+_CONNECT_SECONDS = 5
 
 
 def configure_mlflow() -> None:
@@ -31,8 +35,7 @@ def configure_mlflow() -> None:
     With its defaults a single call blocks for four minutes. What cannot be delivered
     now is in the journal and is delivered later. Values that the user has set win.
     """
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -87,6 +90,8 @@ def open_store(uri: str) -> MlflowClient:
     """
     mlflow.set_tracking_uri(uri)
     if not uri.startswith(_SQLITE):
+        if urllib.parse.urlsplit(uri).scheme.partition("+")[0] in _DATABASES:
+            _connect_once(uri)
         return MlflowClient(tracking_uri=uri)
     path = Path(uri.removeprefix(_SQLITE)).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,3 +106,21 @@ def open_store(uri: str) -> MlflowClient:
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     return client
+
+
+def _connect_once(uri: str) -> None:
+    """Connect to a database, in a few seconds at most.
+
+    MLflow itself tries ten times, for about 100 s, whenever a store is opened.
+
+    Raises:
+        SQLAlchemyError: If that fails.
+    """
+    is_libpq_or_mysql = not uri.startswith("mssql")
+    engine = sqlalchemy.create_engine(
+        uri,
+        poolclass=sqlalchemy.NullPool,
+        connect_args={"connect_timeout": _CONNECT_SECONDS} if is_libpq_or_mysql else {},
+    )
+    with engine.connect():
+        pass

@@ -12,9 +12,22 @@ from typing import Any
 import numpy as np
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
-from pipeline.core.journal import Event
+from pipeline.core.attention_record import ATTENTION_EVENT
+from pipeline.core.journal import EPOCH, Event
+from pipeline.tracking.system_metrics import SYSTEM
 
 _MAX_PARAM_LENGTH = 6000
+
+
+def metrics(event: Event, *, step_stride: int) -> list[Metric]:
+    """Return the metrics of an event; an event of another kind has none."""
+    if event.kind == EPOCH:
+        return epoch_metrics(event, step_stride=step_stride)
+    if event.kind in ("metrics", SYSTEM):
+        return plain_metrics(event)
+    if event.kind == ATTENTION_EVENT:
+        return attention_metrics(event)
+    return []
 
 
 def epoch_metrics(event: Event, *, step_stride: int) -> list[Metric]:

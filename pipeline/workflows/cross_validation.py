@@ -69,7 +69,7 @@ def cross_validate(
         report = judge(session, experiment, scores)
         conclude(session, final, network, result, report, at_random=at_random)
     remove_initial(run.checkpoints_dir)
-    return Outcome(fit=result, scores=scores, report=report)
+    return Outcome(fit=result, scores=scores, report=report, undelivered=session.mirror.undelivered)
 
 
 def split_into_folds(experiment: Experiment) -> tuple[Split, ...]:

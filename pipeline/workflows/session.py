@@ -13,7 +13,7 @@ from pipeline.core.errors import PrunedError
 from pipeline.core.files import write_json
 from pipeline.core.journal import FINISHED, Journal
 from pipeline.core.run_directory import RunDirectory
-from pipeline.tracking.background import mirrored
+from pipeline.tracking.background import BackgroundMirror, Untracked, mirrored
 from pipeline.tracking.link import new_link, read_link, write_link
 from pipeline.tracking.store import configure_mlflow, tracking_uri
 from pipeline.tracking.system_metrics import system_metrics
@@ -32,6 +32,8 @@ class Session:
     journal: Journal
     wake_mirror: Callable[[], None]
     """Says that the journal has grown."""
+    mirror: BackgroundMirror | Untracked
+    """Delivers the run to MLflow; after the session it has the reason for what is left."""
 
 
 @contextlib.contextmanager
@@ -55,8 +57,11 @@ def open_session(
         journal = Journal(run.journal_path)
         if config.tracking.enabled and not run.tracking_path.exists():
             _link_to_mlflow(run, config, num_steps=num_steps, parent=parent)
-        with mirrored(run, is_nested=parent is not None) as wake:
-            session = Session(run=run, config=config, journal=journal, wake_mirror=wake)
+        patience = config.tracking.patience_seconds
+        with mirrored(run, is_nested=parent is not None, patience_seconds=patience) as mirror:
+            session = Session(
+                run=run, config=config, journal=journal, wake_mirror=mirror.wake, mirror=mirror
+            )
             if journal.size == 0:
                 _describe(session)
             try:

@@ -87,6 +87,8 @@ class Outcome:
     scores: Scores | None
     """Scores of the held-out clips; None where nothing was held out."""
     report: EvaluationReport | None
+    undelivered: str | None
+    """Why MLflow does not have all of the run; None if it does, or if it is not tracked."""
 
 
 def train_single(
@@ -121,7 +123,7 @@ def train_single(
             report = judge(session, experiment, scores)
         conclude(session, experiment, network, result, report, at_random=at_random)
     remove_initial(run.checkpoints_dir)
-    return Outcome(fit=result, scores=scores, report=report)
+    return Outcome(fit=result, scores=scores, report=report, undelivered=session.mirror.undelivered)
 
 
 def train_nested(

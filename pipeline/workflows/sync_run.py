@@ -26,12 +26,12 @@ def sync_run(run_dir: Path) -> Link:
         for nested in run.nested():
             # Workers of a search live on for a while after what started them was killed.
             note_killed_unless_at_work(nested, reason=_REASON)
-        missing = deliver_rest(run)
+        missing = deliver_rest(run, seconds=None)
     link = read_link(run.tracking_path)
     if missing or link is None:
         raise IncompleteError(
             f"{run.path}: MLflow does not have all of the run yet ({missing}). Try again when "
-            f"{link.tracking_uri if link else 'it'} can be reached; if the store has moved, write "
-            f"where to as `tracking_uri` into {run.tracking_path}."
+            f"that is mended and {link.tracking_uri if link else 'MLflow'} can be reached; if the "
+            f"store has moved, write where to as `tracking_uri` into {run.tracking_path}."
         )
     return link

@@ -30,6 +30,7 @@ from pipeline.models.build import StreamSpec, build_model
 from pipeline.models.persistence import load_architecture, load_model, save_model
 from pipeline.models.trainability import LayerState, layer_states
 from pipeline.tracking.mirror import deliver_rest
+from pipeline.tracking.places import check_store
 from pipeline.training.checkpoint import initial_path, load_initial
 from pipeline.training.fit import history_of, refuse_frozen, refuse_missing_tensorboard
 from pipeline.training.keras_settings import refuse_other_settings
@@ -110,6 +111,8 @@ def run_training(
         split_into_folds(experiment)
         held_out = experiment.split.train
     refuse_unusable_columns(features, held_out, config.evaluation.by)
+    if config.tracking.enabled:
+        check_store(config.tracking.experiment)
     keras.utils.set_random_seed(config.seed)
     if network is None:
         network = build_for(config, features)
@@ -178,7 +181,9 @@ def _train(
     try:
         outcome = _fit(run, experiment, network)
     except (KeyboardInterrupt, OSError) as error:
-        error.add_note(_how_to_go_on(run))
+        # A run that has finished was interrupted while MLflow was waited for.
+        if read_last_status(run) != "FINISHED":
+            error.add_note(_how_to_go_on(run))
         raise
     if output is not None:
         save_model(network, output)
@@ -189,7 +194,7 @@ def _train(
         report=outcome.report,
         group_overlap=experiment.group_overlap,
         layers=layer_states(network),
-        undelivered=deliver_rest(run),
+        undelivered=outcome.undelivered,
         traits=experiment.features.traits,
     )
 

@@ -6,6 +6,12 @@ import math
 import typing
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.utils.validation import (
+    _validate_model_alias_name,
+    _validate_model_alias_name_reserved,
+    _validate_model_name,
+)
 
 from pipeline.config.schema import (
     DataConfig,
@@ -17,6 +23,7 @@ from pipeline.config.schema import (
     TrainingConfig,
     to_dict,
 )
+from pipeline.config.search import SearchConfig
 from pipeline.core.errors import ConfigError
 
 SECTIONS = {
@@ -26,6 +33,7 @@ SECTIONS = {
     "model": ModelConfig,
     "training": TrainingConfig,
     "evaluation": EvaluationConfig,
+    "tracking": TrackingConfig,
 }
 
 REFUSED = [
@@ -75,6 +83,8 @@ REFUSED = [
     ("training.num_folds", 1, "must be 0 (one split) or at least 2; got 1."),
     ("training.num_folds", -2, "must be 0 (one split) or at least 2; got -2."),
     ("evaluation.num_resamples", 99, "must be at least 100; got 99."),
+    ("tracking.patience_seconds", 0.0, "must be above 0; got 0.0."),
+    ("tracking.patience_seconds", math.inf, "must be above 0; got inf."),
 ]
 
 
@@ -145,6 +155,37 @@ def test_the_mix_that_is_handed_out_is_a_copy():
 def test_an_alias_needs_a_registered_model():
     with pytest.raises(ConfigError, match=r"needs tracking\.registered_model"):
         TrackingConfig(alias="best")
+
+
+def check_alias_as_mlflow_does(alias):
+    _validate_model_alias_name(alias)
+    _validate_model_alias_name_reserved(alias)
+
+
+@pytest.mark.parametrize("name", ["a/b", "a:b", "a/b:c", " ", ".", "../a"])
+def test_a_name_that_mlflows_registry_refuses_is_refused_before_training(name):
+    with pytest.raises(MlflowException):
+        _validate_model_name(name)
+    with pytest.raises(ConfigError, match=r"tracking\.registered_model=.* cannot be the name"):
+        TrackingConfig(registered_model=name)
+
+
+@pytest.mark.parametrize("alias", ["v1", "V2", "latest", "Latest", "a b", "a/b", "a" * 256])
+def test_an_alias_that_mlflows_registry_refuses_is_refused_before_training(alias):
+    with pytest.raises(MlflowException):
+        check_alias_as_mlflow_does(alias)
+    with pytest.raises(ConfigError, match=r"tracking\.alias=.* cannot be an alias"):
+        TrackingConfig(registered_model="ocean", alias=alias)
+    with pytest.raises(ConfigError, match=r"search\.alias=.* cannot be an alias"):
+        SearchConfig(alias=alias)
+
+
+@pytest.mark.parametrize("name", ["ocean", "Ocean 2", "a..", "persönlich"])
+@pytest.mark.parametrize("alias", ["champion", "version-1", "v1a", "beste_größe"])
+def test_a_name_and_an_alias_that_mlflows_registry_accepts_are_accepted(name, alias):
+    _validate_model_name(name)
+    check_alias_as_mlflow_does(alias)
+    assert TrackingConfig(registered_model=name, alias=alias).alias == alias
 
 
 def test_a_run_that_is_not_registered_has_no_alias_either():

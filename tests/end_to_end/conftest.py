@@ -19,7 +19,7 @@ from tests.end_to_end.command import Command, Finished, pipeline_here
 SETTINGS = (
     *("--training.batch_size", "32", "--model.fusion_dim", "16", "--model.num_heads", "2"),
     *("--data.test_fraction", "0.2", "--evaluation.num_resamples", "100"),
-    *("--evaluation.figures", "false"),
+    *("--evaluation.figures", "false", "--tracking.patience_seconds", "60"),
 )
 """A small model, and a split with all three sides."""
 

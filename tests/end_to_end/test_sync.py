@@ -1,9 +1,14 @@
 """A store that is gone costs a run nothing; `sync` delivers what it missed."""
 
 import json
+import signal
+import socket
+import time
 
 import pytest
 from mlflow import MlflowClient
+
+from pipeline.core.journal import FINISHED, read_events
 
 pytestmark = pytest.mark.slow
 
@@ -17,7 +22,6 @@ def gone(tmp_path):
 
 @pytest.fixture
 def train_without_store(run_here, tmp_path, features_dir, settings, gone, monkeypatch):
-    monkeypatch.setattr("pipeline.tracking.background._PATIENCE_SECONDS", 0.0)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{gone / 'mlflow.db'}")
 
     def train(*options):
@@ -88,3 +92,43 @@ def test_a_run_whose_loss_is_no_number_fails_and_says_where(
     run = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}").get_run(run_id)
     assert run.info.status == "FAILED"
     assert f"error: {run.data.tags['failure']}" == line
+
+
+def test_a_signal_while_mlflow_is_waited_for_ends_a_finished_run_at_once(
+    start, tmp_path, features_dir, settings
+):
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts and never answers
+        process = start(
+            *("train", "--features_dir", features_dir, "--run_dir", "run", *settings),
+            *("--training.num_epochs", 1, "--model.fusion", "concat"),
+            cwd=tmp_path,
+            environment={"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{silent.getsockname()[1]}"},
+        )
+        deadline = time.monotonic() + 240
+        journal = tmp_path / "run" / "events.jsonl"
+        while not any(event.kind == FINISHED for event in read_events(journal)):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(0.5)
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert time.monotonic() - began < 8
+    assert process.returncode in {130, 143}
+    assert f"python -m pipeline sync --run_dir {tmp_path / 'run'}" in err
+    assert "--resume" not in err
+
+
+def test_a_deleted_experiment_is_refused_before_training(
+    run_here, tmp_path, features_dir, settings
+):
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
+    client.delete_experiment(client.create_experiment("ocean"))
+    refused = run_here(
+        *("train", "--features_dir", features_dir, "--run_dir", "run", *settings), cwd=tmp_path
+    )
+    assert refused.status == 2
+    (line,) = refused.err.splitlines()
+    assert "mlflow experiments restore" in line
+    assert not (tmp_path / "run").exists()

@@ -62,6 +62,7 @@ def make_config(small_features: Path) -> Callable[..., ExperimentConfig]:
             "evaluation.figures": False,
             "tracking.enabled": False,
             "tracking.system_metrics": False,
+            "tracking.patience_seconds": 60,
         }
         named = {name.replace("__", "."): value for name, value in overrides.items()}
         return load_config(None, {**quick, **named})

@@ -1,4 +1,6 @@
 import logging
+import os
+import signal
 import threading
 import time
 
@@ -19,8 +21,9 @@ class FakeMirror:
         self.deliveries = 0
         self._failures_left = num_failures
 
-    def deliver(self):
+    def deliver(self, *, retries_refused):
         self.deliveries += 1
+        self.retries_refused = retries_refused
         if self._failures_left:
             self._failures_left -= 1
             raise StoreUnavailableError("gone")
@@ -32,7 +35,7 @@ class HangingMirror:
     def __init__(self):
         self.released = threading.Event()
 
-    def deliver(self):
+    def deliver(self, *, retries_refused):
         self.released.wait(timeout=30)
 
 
@@ -79,16 +82,62 @@ def test_closing_delivers_what_is_left():
     mirror = FakeMirror()
     assert BackgroundMirror(mirror).close() is None
     assert mirror.deliveries == 1
+    assert mirror.retries_refused
 
 
 def test_closing_tries_again_until_the_store_is_back():
     mirror = FakeMirror(num_failures=2)
-    assert BackgroundMirror(mirror, patience_seconds=60, retry_seconds=0.01).close() is None
+    assert BackgroundMirror(mirror, retry_seconds=0.01).close() is None
     assert mirror.deliveries == 3
 
 
-def test_closing_says_why_something_is_left_when_its_patience_is_over():
-    assert BackgroundMirror(FakeMirror(num_failures=99), patience_seconds=0).close() == "gone"
+def test_closing_says_why_something_is_left_when_its_time_is_over():
+    mirror = FakeMirror(num_failures=999)
+    assert BackgroundMirror(mirror, retry_seconds=0.01).close(seconds=0.2) == "gone"
+
+
+def test_closing_does_not_wait_for_a_store_that_was_down_before():
+    mirror = FakeMirror(num_failures=999)
+    background = BackgroundMirror(mirror, retry_seconds=60)
+    background.wake()
+    wait_until(lambda: mirror.deliveries == 1)
+    began = time.monotonic()
+    assert background.close(seconds=60) == "gone"
+    assert time.monotonic() - began < 30
+    assert mirror.deliveries == 2
+
+
+def test_closing_gives_up_a_store_that_hangs_when_its_time_is_over():
+    mirror = HangingMirror()
+    background = BackgroundMirror(mirror)
+    began = time.monotonic()
+    assert background.close(seconds=0.2) == "no answer within 0.2 s"
+    assert time.monotonic() - began < 10
+    mirror.released.set()
+
+
+def test_a_signal_ends_the_wait_for_mlflow_at_once_with_the_command_that_sends_the_rest(
+    make_run, caplog, monkeypatch
+):
+    released = threading.Event()
+
+    def hang(uri):
+        released.wait(60)
+        raise ConnectionError(uri)
+
+    monkeypatch.setattr("pipeline.tracking.mirror.open_store", hang)
+    run = make_run()
+    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    began = time.monotonic()
+    with (
+        caplog.at_level(logging.WARNING),
+        pytest.raises(KeyboardInterrupt),
+        mirrored(run, patience_seconds=60),
+    ):
+        timer.start()
+    assert time.monotonic() - began < 30
+    assert f"python -m pipeline sync --run_dir {run.path}" in caplog.records[-1].getMessage()
+    released.set()
 
 
 def test_an_outage_is_told_once_and_ends_by_itself(caplog):
@@ -106,8 +155,9 @@ def test_a_run_without_a_link_is_not_mirrored(make_run):
     run = make_run()
     run.tracking_path.unlink()
     threads = threading.active_count()
-    with mirrored(run) as wake:
-        wake()
+    with mirrored(run) as mirror:
+        mirror.wake()
+        assert mirror.undelivered is None
         assert threading.active_count() == threads
 
 
@@ -132,13 +182,11 @@ def test_a_block_that_fails_is_delivered_too_and_its_error_is_kept(make_run, cli
     assert client.get_metric_history(read_link(run.tracking_path).run_id, "train/loss")
 
 
-def test_what_an_outage_leaves_is_told_with_the_command_that_sends_it(
-    make_run, caplog, monkeypatch
-):
-    monkeypatch.setattr("pipeline.tracking.background._PATIENCE_SECONDS", 0.0)
+def test_what_an_outage_leaves_is_told_with_the_command_that_sends_it(make_run, caplog):
     run = make_run(tracking_uri=GONE)
-    with caplog.at_level(logging.WARNING), mirrored(run):
+    with caplog.at_level(logging.WARNING), mirrored(run, patience_seconds=2.0) as mirror:
         pass
+    assert "127.0.0.1" in mirror.undelivered
     last = caplog.records[-1].getMessage()
     assert f"python -m pipeline sync --run_dir {run.path}" in last
 
@@ -150,4 +198,4 @@ def test_a_nested_run_leaves_waiting_and_warning_to_its_parent(make_run, caplog)
     with caplog.at_level(logging.WARNING), mirrored(fold, is_nested=True):
         pass
     assert time.monotonic() - began < 20
-    assert not [each for each in caplog.records if "sync" in each.getMessage()]
+    assert caplog.records == []

@@ -1,3 +1,5 @@
+import logging
+import shutil
 import sys
 import threading
 import time
@@ -9,8 +11,13 @@ from mlflow.entities import Param
 from mlflow.exceptions import MlflowException
 
 from pipeline.core.journal import CHECKPOINT, FINISHED, RESUMED, Journal
-from pipeline.tracking.link import read_link
-from pipeline.tracking.mirror import Mirror, StoreUnavailableError, deliver_rest
+from pipeline.tracking.link import read_link, write_link
+from pipeline.tracking.mirror import (
+    DeliveryError,
+    Mirror,
+    StoreUnavailableError,
+    deliver_rest,
+)
 
 
 @pytest.fixture
@@ -133,15 +140,18 @@ def test_a_delivery_that_was_cut_off_is_repeated_without_doubling_a_point(
         tell_epoch(journal, epoch, num_steps=10)
     send, calls = MlflowClient.log_batch, []
 
+    def fail(*_, **__):
+        raise MlflowException("the server went down")
+
     def send_once(self, *args, **kwargs):
         calls.append(1)
-        if len(calls) == 2:
-            raise MlflowException("the server went down")
-        return send(self, *args, **kwargs)
+        return fail() if len(calls) > 1 else send(self, *args, **kwargs)
 
-    monkeypatch.setattr(MlflowClient, "log_batch", send_once)
-    with pytest.raises(StoreUnavailableError, match="the server went down"):
-        Mirror(run).deliver()
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_batch", send_once)
+        patch.setattr(MlflowClient, "get_run", fail)
+        with pytest.raises(StoreUnavailableError, match="the server went down"):
+            Mirror(run).deliver()
     assert 0 < len(points(client, run, "batch/loss")) < 400
     Mirror(run).deliver()
     assert len(points(client, run, "batch/loss")) == 400
@@ -283,9 +293,7 @@ def test_a_store_whose_driver_is_not_installed_is_a_store_that_is_gone(make_run,
     assert "pymysql" in deliver_rest(run)
 
 
-def test_an_artifact_store_with_errors_of_its_own_is_a_store_that_is_gone(
-    run, journal, client, monkeypatch
-):
+def test_a_refused_file_holds_up_nothing_and_sync_sends_it_later(run, journal, client, monkeypatch):
     class CloudError(Exception):
         """As the libraries of clouds have them: of no class that is known here."""
 
@@ -294,13 +302,16 @@ def test_an_artifact_store_with_errors_of_its_own_is_a_store_that_is_gone(
 
     (run.path / "config.yaml").write_text("seed: 0\n")
     journal.append("artifacts", paths=["config.yaml"])
+    journal.append("metrics", step=0, metrics={"value": 1.0})
     finish(journal)
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "log_artifact", upload)
-        assert deliver_rest(run) == "no credentials"
-    assert mlflow_run(client, run).info.status == "RUNNING"
+        assert deliver_rest(run) == "it refused config.yaml (no credentials)"
+    arrived = mlflow_run(client, run)
+    assert (arrived.info.status, arrived.data.metrics) == ("FINISHED", {"value": 1.0})
     assert deliver_rest(run) is None
-    assert mlflow_run(client, run).info.status == "FINISHED"
+    assert [each.path for each in client.list_artifacts(arrived.info.run_id)] == ["config.yaml"]
+    assert read_link(run.tracking_path).refused == {}
 
 
 def test_a_file_that_the_run_does_not_have_is_passed_over(run, journal, client):
@@ -327,3 +338,175 @@ def test_what_answers_for_a_server_with_an_empty_page_has_taken_nothing(run, jou
     monkeypatch.setattr(MlflowClient, "create_run", lambda *_, **__: created)
     assert "does not answer as MLflow does" in deliver_rest(run)
     assert read_link(run.tracking_path).delivered == 0
+
+
+@pytest.mark.parametrize("location", ["s3://bucket/runs", "/proc/no/place"])
+def test_an_artifact_location_that_cannot_be_used_costs_no_metric(
+    location, run, journal, client, tell_epoch, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    client.create_experiment("ocean", artifact_location=location)
+    (run.path / "config.yaml").write_text("seed: 0\n")
+    journal.append("artifacts", paths=["config.yaml"])
+    tell_epoch(journal, 1)
+    finish(journal)
+    assert deliver_rest(run).startswith("it refused config.yaml")
+    arrived = mlflow_run(client, run)
+    assert (arrived.info.status, arrived.data.metrics["train/loss"]) == ("FINISHED", 1.0)
+
+
+def test_a_refusal_is_named_once(run, journal, client, caplog, monkeypatch):
+    def upload(*_):
+        raise ImportError("No module named 'boto3'")
+
+    monkeypatch.setattr(MlflowClient, "log_artifact", upload)
+    for name in ("config.yaml", "split.csv"):
+        (run.path / name).write_text("")
+        journal.append("artifacts", paths=[name])
+    with caplog.at_level(logging.WARNING):
+        reason = Mirror(run, warns=True).deliver()
+    assert reason == "it refused config.yaml (No module named 'boto3'), and 1 more"
+    (record,) = caplog.records
+    assert "MLflow refused config.yaml" in record.getMessage()
+    assert "everything else is delivered" in record.getMessage()
+
+
+def test_one_point_that_is_refused_costs_no_other(run, journal, client):
+    values = {f"value/{number}": float(number) for number in range(40)}
+    journal.append("metrics", step=0, metrics={**values, "no%good": 1.0})
+    finish(journal)
+    assert deliver_rest(run).startswith("it refused no%good")
+    assert mlflow_run(client, run).data.metrics == values
+    assert mlflow_run(client, run).info.status == "FINISHED"
+
+
+@pytest.mark.parametrize("kind", ["params", "tags"])
+def test_one_field_that_is_refused_costs_no_other(kind, run, journal, client):
+    fields = {f"name.{number}": "x" for number in range(150)}
+    journal.append(kind, **{kind: {**fields, "k" * 300: "too long a name"}})
+    finish(journal)
+    assert deliver_rest(run).startswith("it refused kkk")
+    arrived = mlflow_run(client, run)
+    assert fields.items() <= getattr(arrived.data, kind).items()
+    assert arrived.info.status == "FINISHED"
+
+
+def test_a_store_that_accepts_no_point_at_all_is_not_asked_for_each(
+    run, journal, client, monkeypatch
+):
+    calls = []
+
+    def fail(*_, **__):
+        calls.append(1)
+        raise MlflowException("broken")
+
+    monkeypatch.setattr(MlflowClient, "log_batch", fail)
+    journal.append("metrics", step=0, metrics={f"value/{n}": 1.0 for n in range(900)})
+    assert deliver_rest(run) == "broken"
+    assert len(calls) < 200
+    assert read_link(run.tracking_path).delivered == 0
+
+
+def test_a_run_that_was_deleted_in_mlflow_is_named_with_the_fix(run, journal, client):
+    Mirror(run).deliver()
+    run_id = read_link(run.tracking_path).run_id
+    client.delete_run(run_id)
+    journal.append("metrics", step=0, metrics={"value": 1.0})
+    assert f"mlflow runs restore --run-id {run_id}" in deliver_rest(run)
+    client.restore_run(run_id)
+    assert deliver_rest(run) is None
+    assert mlflow_run(client, run).data.metrics == {"value": 1.0}
+
+
+def test_a_nested_run_that_was_deleted_in_mlflow_holds_up_no_other(make_run, client, tell_epoch):
+    parent = make_run()
+    folds = [make_fold(make_run, name) for name in ("fold-1", "fold-2")]
+    deliver_rest(parent)
+    client.delete_run(read_link(folds[0].tracking_path).run_id)
+    for fold in folds:
+        tell_epoch(Journal(fold.journal_path), 1)
+    assert "was deleted" in deliver_rest(parent)
+    assert points(client, folds[1], "train/loss") == [(1, 1.0)]
+
+
+def test_a_run_whose_creation_was_not_answered_is_found_again(run, client, monkeypatch):
+    create = MlflowClient.create_run
+
+    def create_and_lose(self, *args, **kwargs):
+        create(self, *args, **kwargs)
+        raise MlflowException("connection reset")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "create_run", create_and_lose)
+        assert deliver_rest(run) == "connection reset"
+    assert deliver_rest(run) is None
+    (made,) = client.search_runs([client.get_experiment_by_name("ocean").experiment_id])
+    assert made.info.run_id == read_link(run.tracking_path).run_id
+
+
+def test_a_full_disk_is_no_outage_and_makes_no_second_run(run, client, monkeypatch):
+    def fill(path, link):
+        if link.run_id:
+            raise OSError(28, "No space left on device", str(path))
+        write_link(path, link)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.tracking.mirror.write_link", fill)
+        for _ in range(2):
+            with pytest.raises(DeliveryError, match="No space left on device") as error:
+                Mirror(run).deliver()
+            assert not isinstance(error.value, StoreUnavailableError)
+    assert deliver_rest(run) is None
+    assert len(client.search_runs([client.get_experiment_by_name("ocean").experiment_id])) == 1
+
+
+@pytest.mark.parametrize("left", ["nothing", "the journal, begun again"])
+def test_a_run_whose_directory_was_removed_has_failed(left, run, journal, client, tell_epoch):
+    mirror = Mirror(run)
+    tell_epoch(journal, 1)
+    mirror.deliver()
+    run_id = read_link(run.tracking_path).run_id
+    shutil.rmtree(run.path)
+    if left != "nothing":
+        Journal(run.journal_path).append("metrics", step=0, metrics={})
+    for _ in range(2):
+        with pytest.raises(DeliveryError, match="was removed while the run was going on"):
+            mirror.deliver()
+    ended = client.get_run(run_id)
+    assert ended.info.status == "FAILED"
+    assert "was removed" in ended.data.tags["failure"]
+
+
+def test_a_store_that_hangs_is_waited_for_no_longer_than_asked(run, monkeypatch):
+    released = threading.Event()
+
+    def hang(uri):
+        released.wait(60)
+        raise ConnectionError(uri)
+
+    monkeypatch.setattr("pipeline.tracking.mirror.open_store", hang)
+    began = time.monotonic()
+    assert deliver_rest(run, seconds=0.2) == "no answer within 0.2 s"
+    assert time.monotonic() - began < 10
+    released.set()
+
+
+def test_evaluation_points_of_a_run_that_is_resumed_arrive_once(run, journal, client, tell_epoch):
+    tell_epoch(journal, 1, committed=False)
+    checkpointed = journal.size
+    journal.append(CHECKPOINT, epoch=1)
+    Mirror(run).deliver()
+    journal.append("metrics", step=0, metrics={"evaluation/validation/mae/mean": 0.1})
+    Mirror(run).deliver()
+    finish(journal, "KILLED", reason="interrupted")
+    Mirror(run).deliver()
+    assert mlflow_run(client, run).info.status == "KILLED"
+    time.sleep(0.01)
+    journal.append(RESUMED, epoch=1, offset=checkpointed)
+    journal.append("metrics", step=0, metrics={"evaluation/validation/mae/mean": 0.1})
+    Mirror(run).deliver()
+    finish(journal)
+    Mirror(run).deliver()
+    assert points(client, run, "evaluation/validation/mae/mean") == [(0, 0.1)]
+    assert points(client, run, "train/loss") == [(1, 1.0)]
+    assert mlflow_run(client, run).info.status == "FINISHED"

@@ -22,7 +22,7 @@ def test_an_epoch_is_told_once_its_checkpoint_is_taken(tmp_path):
     journal.append(EPOCH, epoch=1)
     assert told(run) == []
     journal.append(CHECKPOINT, epoch=1)
-    assert told(run) == [1, CHECKPOINT]
+    assert told(run) == [1]
 
 
 def test_what_is_told_behind_an_undecided_epoch_waits_with_it(tmp_path):
@@ -50,7 +50,7 @@ def test_an_epoch_that_a_resume_takes_back_is_never_told(tmp_path):
     journal.append(RESUMED, epoch=0, offset=0)
     journal.append(EPOCH, epoch=1)
     journal.append(CHECKPOINT, epoch=1)
-    assert told(run) == [RESUMED, 1, CHECKPOINT]
+    assert told(run) == [RESUMED, 1]
 
 
 def test_an_epoch_whose_checkpoint_the_end_came_before_the_word_of_is_told(tmp_path):
@@ -70,8 +70,62 @@ def test_what_was_delivered_is_not_told_again(tmp_path):
     journal.append(CHECKPOINT, epoch=1)
     delivered = read_news(run, start=0).end
     assert told(run, start=delivered) == []
+    assert read_news(run, start=delivered).end == delivered
     journal.append(FINISHED, status="FINISHED")
     assert told(run, start=delivered) == [FINISHED]
+
+
+def test_what_follows_a_checkpoint_waits_for_the_end_of_the_run(tmp_path):
+    run, journal = open_journal(tmp_path)
+    journal.append(EPOCH, epoch=1)
+    journal.append(CHECKPOINT, epoch=1)
+    delivered = read_news(run, start=0).end
+    journal.append("metrics")
+    assert told(run, start=delivered) == []
+    journal.append(FINISHED, status="FINISHED")
+    assert told(run, start=delivered) == ["metrics", FINISHED]
+    assert read_news(run, start=delivered).end == journal.size
+
+
+def test_what_follows_a_checkpoint_is_told_once_however_often_the_run_is_killed(tmp_path):
+    run, journal = open_journal(tmp_path)
+    journal.append(EPOCH, epoch=1)
+    offset = journal.size
+    journal.append(CHECKPOINT, epoch=1)
+    arrived, delivered = [], 0
+
+    def deliver():
+        nonlocal delivered
+        news = read_news(run, start=delivered)
+        arrived.extend(event.kind for event in news.events)
+        delivered = news.end
+
+    for ending in ("KILLED", None, "FAILED", "FINISHED"):
+        deliver()
+        journal.append("metrics")
+        deliver()
+        if ending:
+            journal.append(FINISHED, status=ending)
+            deliver()
+        if ending != "FINISHED":
+            journal.append(RESUMED, epoch=1, offset=offset)
+    assert arrived.count("metrics") == 1
+
+
+def test_an_evaluation_of_a_finished_run_is_told_at_once(tmp_path):
+    run, journal = open_journal(tmp_path)
+    journal.append(CHECKPOINT, epoch=1)
+    journal.append(FINISHED, status="FINISHED")
+    journal.append("metrics")
+    assert told(run) == [FINISHED, "metrics"]
+
+
+def test_a_search_that_goes_on_tells_its_trials_at_once(tmp_path):
+    run, journal = open_journal(tmp_path)
+    journal.append(FINISHED, status="KILLED")
+    journal.append(RESUMED, epoch=0, offset=journal.size)
+    journal.append("metrics")
+    assert told(run) == [FINISHED, RESUMED, "metrics"]
 
 
 STORIES = st.lists(

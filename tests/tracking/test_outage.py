@@ -9,10 +9,11 @@ from mlflow import MlflowClient
 
 from pipeline.core.journal import FINISHED, Journal
 from pipeline.core.run_directory import RunDirectory
-from pipeline.tracking.background import BackgroundMirror
+from pipeline.tracking.background import BackgroundMirror, mirrored
 from pipeline.tracking.link import Link, read_link, write_link
 from pipeline.tracking.mirror import Mirror, deliver_rest
 from pipeline.tracking.store import configure_mlflow
+from tests.tracking.proxy import Proxy
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +57,7 @@ def outage(server, tell_epoch, tmp_path_factory):
     client = MlflowClient(tracking_uri=server.uri)
     run, journal = start_run(directory / "run", server)
     journal.append("params", params={"config.seed": 0, "config.name": "x"})
-    background = BackgroundMirror(Mirror(run), patience_seconds=60)
+    background = BackgroundMirror(Mirror(run))
 
     def train(epochs):
         for epoch in epochs:
@@ -79,7 +80,7 @@ def outage(server, tell_epoch, tmp_path_factory):
     (run.path / "config.yaml").write_text("seed: 0\n")
     journal.append("artifacts", paths=["config.yaml"])
     journal.append(FINISHED, status="FINISHED")
-    reasons += [background.close(), deliver_rest(late_run)]
+    reasons += [background.close(seconds=60), deliver_rest(late_run, seconds=60)]
     return Outage(
         client=client,
         run=run,
@@ -125,7 +126,7 @@ def test_a_server_that_does_not_answer_costs_no_time_and_no_point(
 ):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     run, journal = start_run(tmp_path / "hanging", server)
-    background = BackgroundMirror(Mirror(run), patience_seconds=0)
+    background = BackgroundMirror(Mirror(run), is_nested=True)
     tell_epoch(journal, 1)
     background.wake()
     wait_for_epoch(outage.client, run, 1)
@@ -135,14 +136,58 @@ def test_a_server_that_does_not_answer_costs_no_time_and_no_point(
     tell_epoch(journal, 2)
     background.wake()
     assert time.monotonic() - began < 2
-    assert "timed out" in background.close().lower()
+    assert "timed out" in background.close(seconds=60).lower()
 
     server.signal(signal.SIGCONT)
     journal.append(FINISHED, status="FINISHED")
-    assert deliver_rest(run) is None
+    assert deliver_rest(run, seconds=60) is None
     run_id = read_link(run.tracking_path).run_id
     assert [point.step for point in outage.client.get_metric_history(run_id, "train/loss")] == [
         1,
         2,
     ]
     assert outage.client.get_run(run_id).info.status == "FINISHED"
+
+
+@pytest.fixture
+def proxy(server):
+    """A proxy in front of the server."""
+    proxy = Proxy(server.uri)
+    yield proxy
+    proxy.close()
+
+
+def test_lost_replies_double_no_run_and_no_point(proxy, server, tell_epoch, tmp_path):
+    run, journal = start_run(tmp_path / "lost", proxy)
+    client = MlflowClient(tracking_uri=server.uri)
+    tell_epoch(journal, 1)
+    proxy.mode = "cut"
+    assert deliver_rest(run, seconds=60) is not None
+    proxy.mode = "pass"
+    assert deliver_rest(run, seconds=60) is None
+    tell_epoch(journal, 2)
+    journal.append(FINISHED, status="FINISHED")
+    proxy.mode = "cut"
+    assert deliver_rest(run, seconds=60) is not None
+    proxy.mode = "pass"
+    assert deliver_rest(run, seconds=60) is None
+    made = client.search_runs(
+        [client.get_experiment_by_name("ocean").experiment_id],
+        filter_string="attributes.run_name = 'lost'",
+    )
+    (only,) = made
+    history = client.get_metric_history(only.info.run_id, "train/loss")
+    assert sorted(point.step for point in history) == [1, 2]
+    assert only.info.status == "FINISHED"
+
+
+def test_a_server_that_hangs_at_the_end_is_waited_for_as_long_as_was_asked(
+    proxy, tell_epoch, tmp_path
+):
+    run, journal = start_run(tmp_path / "hangs", proxy)
+    with mirrored(run, patience_seconds=1.0) as mirror:
+        tell_epoch(journal, 1)
+        proxy.mode = "hang"
+        began = time.monotonic()
+    assert time.monotonic() - began < 8
+    assert mirror.undelivered is not None

@@ -1,9 +1,12 @@
 import os
+import socket
 import subprocess
 import sys
+import time
 
 import mlflow
 import pytest
+import sqlalchemy.exc
 from mlflow import MlflowClient
 
 from pipeline.tracking.store import configure_mlflow, one_line, open_store, tracking_uri
@@ -44,7 +47,25 @@ def test_a_server_that_is_gone_is_given_up_soon_unless_the_user_is_patient(monke
     monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
     configure_mlflow()
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
-    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "1"
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
+
+
+def test_a_database_that_is_down_is_given_up_at_once():
+    pytest.importorskip("psycopg")
+    began = time.monotonic()
+    with pytest.raises(sqlalchemy.exc.OperationalError, match="refused"):
+        open_store("postgresql+psycopg://u:p@127.0.0.1:1/db")
+    assert time.monotonic() - began < 10
+
+
+def test_a_database_that_does_not_answer_is_given_up_in_seconds():
+    pytest.importorskip("psycopg")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        began = time.monotonic()
+        with pytest.raises(sqlalchemy.exc.OperationalError, match="timeout"):
+            open_store(f"postgresql+psycopg://u:p@127.0.0.1:{port}/db")
+        assert time.monotonic() - began < 20
 
 
 def test_the_directory_of_a_new_file_is_made(tmp_path):

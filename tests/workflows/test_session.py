@@ -108,7 +108,6 @@ def test_mlflow_is_sent_two_thousand_steps_at_the_most(
     num_steps, stride, run, make_config, monkeypatch
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    monkeypatch.setattr("pipeline.tracking.background._PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr("pipeline.tracking.mirror.open_store", _no_store)
     with open_session(run, make_config(tracking__enabled=True), num_steps=num_steps):
         pass
@@ -118,7 +117,6 @@ def test_mlflow_is_sent_two_thousand_steps_at_the_most(
 
 
 def test_a_nested_run_knows_where_its_parent_is(run, make_config, monkeypatch):
-    monkeypatch.setattr("pipeline.tracking.background._PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr("pipeline.tracking.mirror.open_store", _no_store)
     fold = RunDirectory(run.folds_dir / "fold-1")
     fold.path.mkdir(parents=True)
