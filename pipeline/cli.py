@@ -10,6 +10,7 @@ import errno
 import logging
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -33,6 +34,7 @@ from pipeline.core.errors import (
     IncompleteError,
     PipelineError,
 )
+from pipeline.core.urls import hide_passwords
 
 COMMANDS = {
     "main": main_job,
@@ -62,6 +64,7 @@ _CURES = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status: 0 done, 1 our fault, 2 wrong input, 3 done in part."""
     warnings.showwarning = _show_warning
+    sys.excepthook = _show_fault
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_LogLine())
     signal.signal(signal.SIGTERM, _interrupt)
@@ -130,7 +133,7 @@ class _LogLine(logging.Formatter):
     """What is logged, as what is warned of: `warning: ...`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return f"{record.levelname.lower()}: {super().format(record)}"
+        return f"{record.levelname.lower()}: {hide_passwords(super().format(record))}"
 
 
 def _read_overrides(parser: argparse.ArgumentParser, rest: Sequence[str]) -> dict[str, str]:
@@ -151,7 +154,12 @@ def _read_overrides(parser: argparse.ArgumentParser, rest: Sequence[str]) -> dic
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"warning: {message}", file=sys.stderr)  # noqa: T201
+    print(f"warning: {hide_passwords(str(message))}", file=sys.stderr)  # noqa: T201
+
+
+def _show_fault(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    text = "".join(traceback.format_exception(kind, error, trace))
+    print(hide_passwords(text), end="", file=sys.stderr)  # noqa: T201
 
 
 def _interrupt(signal_number: int, frame: Any) -> NoReturn:
@@ -160,5 +168,5 @@ def _interrupt(signal_number: int, frame: Any) -> NoReturn:
 
 
 def _fail(message: str, status: int) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+    print(f"error: {hide_passwords(' '.join(message.split()))}", file=sys.stderr)  # noqa: T201
     return status

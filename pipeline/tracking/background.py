@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from pipeline.core.run_directory import RunDirectory
+from pipeline.tracking.link import read_link
 from pipeline.tracking.mirror import Mirror, StoreUnavailableError
 
 _logger = logging.getLogger(__name__)
@@ -99,7 +100,7 @@ def mirrored(run: RunDirectory, *, is_nested: bool = False) -> Iterator[Callable
         is_nested: Whether it is nested in a run that is mirrored too, which delivers what an
             outage leaves here, and waits and warns for both.
     """
-    if not run.tracking_path.exists():
+    if read_link(run.tracking_path) is None:
         yield lambda: None
         return
     background = BackgroundMirror(

@@ -8,6 +8,7 @@ harm, as points carry the times of the journal.
 
 import contextlib
 import dataclasses
+import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,14 +21,20 @@ from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from pipeline.core.attention_record import ATTENTION_EVENT
-from pipeline.core.errors import RunError
 from pipeline.core.journal import EPOCH, FINISHED, RESUMED, Event
 from pipeline.core.run_directory import RunDirectory
+from pipeline.core.urls import sqlite_path
 from pipeline.tracking import vocabulary
-from pipeline.tracking.link import Link, read_link, write_link
+from pipeline.tracking.link import Link, note_link, read_link, write_link
 from pipeline.tracking.news import News, read_news
 from pipeline.tracking.packaged_model import log_packaged_model
-from pipeline.tracking.store import STORE_ERRORS, configure_mlflow, one_line, open_store
+from pipeline.tracking.store import (
+    STORE_ERRORS,
+    configure_mlflow,
+    one_line,
+    open_store,
+    with_password,
+)
 from pipeline.tracking.system_metrics import SYSTEM
 
 _FAILURE_TAG = "failure"
@@ -74,19 +81,17 @@ class Mirror:
         Raises:
             StoreUnavailableError: If the store cannot be reached; what was sent is noted.
         """
-        if not self._run.tracking_path.exists():
+        if is_delivered(self._run):
             return
         # A run and those nested in it wake each other: two that deliver the same run at
         # once would create it twice.
         with filelock.FileLock(self._run.path / ".delivery.lock"):
             link = read_link(self._run.tracking_path)
-            if link is None:
-                return
-            news = read_news(self._run, start=link.delivered)
-            if not news.events and link.run_id:
+            if link is None or is_delivered(self._run):
                 return
             try:
-                self._send(self._with_run(link), news)
+                link = self._with_run(link)
+                self._send(link, read_news(self._run, start=link.delivered))
             except STORE_ERRORS as error:
                 self._client = None
                 raise StoreUnavailableError(one_line(error)) from error
@@ -95,7 +100,7 @@ class Mirror:
         """Connect, and create the run where there is none yet."""
         if self._client is None:
             configure_mlflow()
-            self._client = open_store(link.tracking_uri)
+            self._client = open_store(with_password(link.tracking_uri))
         if link.run_id:
             return link
         experiment_id, tags = self._home(link)
@@ -105,29 +110,28 @@ class Mirror:
         if not created.info.run_id:  # a proxy that answers for a server with an empty page
             raise StoreUnavailableError(f"{link.tracking_uri} does not answer as MLflow does")
         link = dataclasses.replace(link, run_id=created.info.run_id)
-        write_link(self._run.tracking_path, link)
+        note_link(self._run.tracking_path, link)
         return link
 
     def _home(self, link: Link) -> tuple[str, dict[str, str]]:
         """Return the experiment of a run to be, and the tags that say where it belongs."""
         if not link.parent_dir:
-            return self._experiment_id(link.experiment), {}
+            return link.experiment_id or self._experiment_id(link), {}
         parent = RunDirectory((self._run.path / link.parent_dir).resolve())
         Mirror(parent).deliver_own()
         parent_link = read_link(parent.tracking_path)
         if parent_link is None:
-            raise RunError(
-                f"{parent.path}: is not tracked, but {self._run.path.name} in it is. "
-                "Restore its mlflow.json from a backup."
-            )
+            # A search that joins a study learns the MLflow run of the study a moment later.
+            raise StoreUnavailableError(f"{parent.path} has no MLflow run yet")
         experiment_id = self._store.get_run(parent_link.run_id).info.experiment_id
         return experiment_id, {MLFLOW_PARENT_RUN_ID: parent_link.run_id}
 
-    def _experiment_id(self, name: str) -> str:
+    def _experiment_id(self, link: Link) -> str:
+        name = link.experiment
         experiment = self._store.get_experiment_by_name(name)
         if experiment is None:
             try:
-                return str(self._store.create_experiment(name))
+                return str(self._store.create_experiment(name, _artifact_location(link)))
             except MlflowException as error:
                 if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
                     raise
@@ -209,6 +213,14 @@ class Mirror:
         self._store.set_terminated(run_id, status=event.content["status"], end_time=event.time_ms)
 
 
+def is_delivered(run: RunDirectory) -> bool:
+    """Return whether MLflow has all that a run log holds, or the run is not tracked."""
+    link = read_link(run.tracking_path)
+    if link is None:
+        return True
+    return bool(link.run_id) and not read_news(run, start=link.delivered).events
+
+
 def deliver_rest(run: RunDirectory) -> str | None:
     """Deliver what is left, now; return None, or in a line why it is left for later."""
     try:
@@ -225,3 +237,15 @@ def _artifact_store_errors() -> Iterator[None]:
     # Clouds raise errors of their own libraries, which are not known here.
     except Exception as error:
         raise StoreUnavailableError(one_line(error)) from error
+
+
+def _artifact_location(link: Link) -> str | None:
+    """Return where a new experiment in a SQLite file keeps its artifacts: beside the file.
+
+    MLflow would take the working directory, which is another one for `sync`, and would read
+    a `?`, `#` or `%` in its path as parts of a URI.
+    """
+    database = sqlite_path(link.tracking_uri)
+    if database is None:
+        return None
+    return (database.parent / "mlruns" / secrets.token_hex(9)).as_uri()
