@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 import tempfile
+import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +39,7 @@ from pipeline.core.interrupts import interrupt_handlers, interrupt_status
 from pipeline.core.near_names import nearest_name
 from pipeline.core.standard_streams import safe_standard_streams
 from pipeline.core.tensorflow_import import set_backends
+from pipeline.core.urls import hide_passwords
 
 COMMANDS = {
     "main": main_job,
@@ -73,6 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         the signal if a signal ended the command: 130 SIGINT, 143 SIGTERM, 129 SIGHUP.
     """
     warnings.showwarning = _show_warning
+    sys.excepthook = _show_fault
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_LogLine())
     set_backends()
@@ -159,7 +162,7 @@ class _LogLine(logging.Formatter):
     """What is logged, as what is warned of: `warning: ...`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return f"{record.levelname.lower()}: {super().format(record)}"
+        return f"{record.levelname.lower()}: {hide_passwords(super().format(record))}"
 
 
 def _read_overrides(
@@ -195,7 +198,12 @@ def _unexpected(token: str, options: Sequence[str]) -> str:
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"warning: {message}", file=sys.stderr)  # noqa: T201
+    print(f"warning: {hide_passwords(str(message))}", file=sys.stderr)  # noqa: T201
+
+
+def _show_fault(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    text = "".join(traceback.format_exception(kind, error, trace))
+    print(hide_passwords(text), end="", file=sys.stderr)  # noqa: T201
 
 
 def _file_system_message(error: Exception) -> str | None:
@@ -221,5 +229,5 @@ def _notes(error: BaseException) -> Sequence[str]:
 
 def _fail(message: object, status: int, *, how_to_go_on: Sequence[str] = ()) -> int:
     line = " ".join((str(message), *how_to_go_on))
-    print(f"error: {' '.join(line.split())}", file=sys.stderr)  # noqa: T201
+    print(f"error: {hide_passwords(' '.join(line.split()))}", file=sys.stderr)  # noqa: T201
     return status

@@ -1,9 +1,13 @@
 """Arguments that several commands share. An empty value means "not given", as in MLproject."""
 
 import argparse
+import os
 import os.path
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from pipeline.core.errors import ConfigError
 
 FEATURE_FILES = ("static_features", "dynamic_features", "labels", "clips")
 
@@ -94,6 +98,35 @@ def feature_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
     if not files:
         given |= dict.fromkeys(FEATURE_FILES, "")
     return {"data.synthetic": None, **{f"data.{name}": value for name, value in given.items()}}
+
+
+def with_environment(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the overrides with what the environment says of the MLflow run.
+
+    A setting on the command line replaces one in the environment, which replaces one in a
+    configuration file. `mlflow run` is environment: it has made and named its run already.
+
+    Raises:
+        ConfigError: If the run of `mlflow run` would have to move to another experiment.
+    """
+    is_made = "MLFLOW_RUN_ID" in os.environ
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
+    wanted = overrides.get("tracking.experiment")
+    if wanted and is_made:
+        from pipeline.tracking.store import experiment_of_run
+
+        found = experiment_of_run(os.environ["MLFLOW_RUN_ID"])
+        if found not in (wanted, None):
+            raise ConfigError(
+                f"--tracking.experiment {wanted}: `mlflow run` has made the run in the experiment "
+                f"{found} already. Choose it there: `mlflow run --experiment-name {wanted}`."
+            )
+    elif wanted:
+        os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
+    settings = {"tracking.experiment": name} if name else {}
+    if is_made:
+        settings["tracking.run_name"] = ""
+    return {**settings, **overrides}
 
 
 def add_split(parser: argparse.ArgumentParser) -> None:

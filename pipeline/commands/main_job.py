@@ -2,7 +2,7 @@
 
 import argparse
 
-from pipeline.commands.arguments import optional_path
+from pipeline.commands.arguments import optional_path, with_environment
 from pipeline.commands.demo import DEMO_CONFIG
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK
 
@@ -21,7 +21,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeline.config.loading import load_config
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
 
-    config = load_config(DEMO_CONFIG, arguments.overrides)
+    config = load_config(DEMO_CONFIG, with_environment(arguments.overrides))
     import_tensorflow_quietly()
     print_device()
     from pipeline.workflows.training_run import run_training

@@ -10,6 +10,7 @@ from pipeline.commands.arguments import (
     feature_overrides,
     optional_count,
     optional_path,
+    with_environment,
 )
 from pipeline.commands.demo import DEMO_CONFIG, DEMO_SPACE
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
@@ -48,7 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="trials at a time (default: one a core, at most 8)",
     )
     parser.add_argument(
-        "--storage", default="", help="database URL (default: a SQLite file in the run directory)"
+        "--storage",
+        default="",
+        help="database URL (default: a SQLite file in the run directory); its password may be in "
+        "the variable PGPASSWORD instead",
     )
     parser.add_argument("--study", default="", help="name of the study")
     parser.add_argument(
@@ -69,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.config, arguments.space = DEMO_CONFIG, DEMO_SPACE
     if arguments.space is None:
         raise ConfigError("Give the space to search: --space experiments/search/FILE.yaml.")
-    config = load_config(arguments.config, {**overrides, **arguments.overrides})
+    config = load_config(arguments.config, with_environment({**overrides, **arguments.overrides}))
     from pipeline.search.run import SearchOptions, run_search
 
     num_trials = arguments.num_trials

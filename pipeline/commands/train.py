@@ -10,6 +10,7 @@ from pipeline.commands.arguments import (
     add_features,
     feature_overrides,
     optional_path,
+    with_environment,
 )
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
 
@@ -59,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_training(finished, arguments.output)
         return EXIT_INCOMPLETE if finished.undelivered else EXIT_OK
 
-    overrides = {**feature_overrides(arguments), **arguments.overrides}
+    overrides = with_environment({**feature_overrides(arguments), **arguments.overrides})
     config = with_absolute_paths(load_config(arguments.config, overrides))
     features = open_features(config.data)
     trainable_labels(features)

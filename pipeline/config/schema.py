@@ -271,9 +271,11 @@ class TrackingConfig:
     enabled: bool = True
     """Mirror the run directory to MLflow; the run directory itself is always written."""
     experiment: str = "ocean"
-    """MLflow experiment, used unless `mlflow run` has chosen one."""
+    """MLflow experiment. A setting on the command line replaces MLFLOW_EXPERIMENT_NAME and
+    MLFLOW_EXPERIMENT_ID, which replace one in a file. `mlflow run` takes --experiment-name."""
     run_name: str = ""
-    """Name of the run; empty takes the name of the experiment file."""
+    """Name of the run; empty takes the name of the experiment file. `mlflow run` names its run
+    itself, unless the command line gives this setting."""
     package_model: bool = True
     """Log the model as one that MLflow can load and serve."""
     registered_model: str = ""

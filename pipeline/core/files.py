@@ -8,7 +8,7 @@ import math
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -88,11 +88,18 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def remove_unfinished(directory: Path) -> None:
-    """Remove the temporary files that a kill has left in a directory that nobody writes to."""
-    for path in directory.rglob(".*"):
-        if _TEMPORARY.fullmatch(path.name) and path.is_file():
-            path.unlink()
+def remove_unfinished(directory: Path, *, leave: Collection[Path] = ()) -> None:
+    """Remove the temporary files that a kill has left in a directory that nobody writes to.
+
+    Args:
+        directory: Directory to clean, with all directories in it.
+        leave: Directories in it that are left alone.
+    """
+    for folder, folders, names in os.walk(directory):
+        folders[:] = [name for name in folders if Path(folder, name) not in leave]
+        for name in names:
+            if _TEMPORARY.fullmatch(name):
+                Path(folder, name).unlink(missing_ok=True)
 
 
 def why_unwritable(path: Path) -> str:

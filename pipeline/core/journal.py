@@ -54,13 +54,14 @@ class Event:
 class Journal:
     """Appends events to a journal file, each append synced to disk before it returns."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, cuts_torn_line: bool = True) -> None:
         self.path = path
         self.told_epochs = 0
         """Epochs that the journal holds already; a resumed run that repeats them writes nothing."""
         self._lock = threading.Lock()  # system metrics are written from a thread of their own
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._cut_torn_line()
+        if cuts_torn_line:  # only the process that holds the run directory may cut
+            self._cut_torn_line()
 
     @property
     def size(self) -> int:

@@ -159,14 +159,12 @@ class RunDirectory:
                 yield from run.nested()
 
     def remove_unfinished(self) -> None:
-        """Remove what a kill has left half written in folders, which MLflow is given whole.
+        """Remove the temporary files that a kill has left in this run, but not in nested runs.
 
-        Only for who holds the directory; runs inside of it are held by others.
+        Only the process that holds the directory may call this.
         """
-        inside = (self.folds_dir, self.trials_dir, self.refits_dir)
-        for folder in self.path.iterdir():
-            if folder.is_dir() and folder not in inside:
-                remove_unfinished(folder)
+        nested = (self.folds_dir, self.trials_dir, self.refits_dir)
+        remove_unfinished(self.path, leave=nested)
 
     def predictions_path(self, split: str) -> Path:
         """The predictions of one split, one row a clip."""
@@ -177,7 +175,7 @@ class RunDirectory:
         """Hold the directory for this process alone; the lock ends with the process.
 
         Raises:
-            RunError: If another process is writing to the directory.
+            RunError: If another process is writing to the directory, or it is read-only.
         """
         lock = filelock.FileLock(self.path / ".lock", timeout=0)
         try:
@@ -187,6 +185,11 @@ class RunDirectory:
                 f"{self.path}: another process is writing to this run. "
                 "Wait for it to end, or stop it, and try again."
             ) from None
+        except OSError as error:
+            raise RunError(
+                f"{self.path}: cannot be written to ({error.strerror}). Write elsewhere with "
+                "--output_dir if the command has that option, or work on a copy of the run."
+            ) from error
         try:
             yield
         finally:

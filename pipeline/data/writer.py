@@ -3,9 +3,11 @@
 Shape letters: N clips, n clips written, T steps, D width.
 """
 
+import glob
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,9 @@ from pipeline.core.files import disk_errors_named, file_digest, write_json, writ
 from pipeline.data.feature_set import load_feature_set
 from pipeline.data.shard import CLIPS_NAME, METADATA_NAME
 from pipeline.data.stream import CHUNK_BYTES
+
+_UNFINISHED_SECONDS = 3600.0
+"""Age of a temporary directory after which no process writes to it any more."""
 
 
 def write_feature_set(
@@ -68,7 +73,12 @@ def write_feature_set(
         "seconds": None if seconds is None else np.asarray(seconds, dtype=np.float32),
     }
     destination = features_dir.resolve()
-    temporary = destination.with_name(f".{destination.name[:40]}.{secrets.token_hex(4)}")
+    prefix = f".{destination.name[:40]}."
+    for unfinished in destination.parent.glob(f"{glob.escape(prefix)}????????"):
+        # An old one is of a process that was killed.
+        if time.time() - unfinished.stat().st_mtime > _UNFINISHED_SECONDS:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    temporary = destination.with_name(f"{prefix}{secrets.token_hex(4)}")
     temporary.mkdir(parents=True)
     try:
         files = {

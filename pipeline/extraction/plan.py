@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import ExtractionError
+from pipeline.core.files import remove_unfinished
 from pipeline.data.clip_table import read_clips
 from pipeline.data.encoder import first_difference
 from pipeline.data.shard import CLIPS_NAME
@@ -59,8 +60,7 @@ def plan_work(job: Job, sources: Sequence[ClipSource], features_dir: Path) -> Pl
     _refuse_other_set(features_dir, description, {source.clip_id for source in sources})
     units_dir = features_dir / UNITS_NAME
     units_dir.mkdir(parents=True, exist_ok=True)
-    for unfinished in units_dir.glob("*/.*.npz"):  # by a worker that was killed
-        unfinished.unlink(missing_ok=True)
+    remove_unfinished(features_dir)
     settings = {**description, "thresholds": thresholds(job)}
     prints: dict[str, str] = {}
     failed = []

@@ -1,14 +1,11 @@
 """Hands out trials, notices workers that die, and stops when enough is done."""
 
 import contextlib
-import datetime as dt
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import optuna
-import psutil
 from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.core.errors import SearchError
@@ -17,7 +14,7 @@ from pipeline.search.pool import WorkerNews, WorkerPool
 from pipeline.search.retries import Retry, lost_numbers, mark_lost, requeue
 from pipeline.search.standing import Standing, read_standing
 from pipeline.search.storage import STORAGE_ERRORS
-from pipeline.search.worker import Ticket
+from pipeline.search.worker import Ticket, is_gone
 
 _TICK_SECONDS = 0.5
 _OUTAGE_SECONDS = 600.0
@@ -61,6 +58,8 @@ class Coordinator:
     _first_failures: list[str] = field(default_factory=list, init=False)
     _next_sweep: float = field(default=0.0, init=False)
     _told: set[int] = field(default_factory=set, init=False)
+    _nameless: dict[int, float] = field(default_factory=dict, init=False)
+    """When each trial was first seen without a worker's name."""
     _handed_out: set[int] = field(default_factory=set, init=False)
     _outage_began: float | None = field(default=None, init=False)
 
@@ -207,11 +206,13 @@ class Coordinator:
     def _is_dead(self, trial: FrozenTrial) -> bool:
         worker = trial.user_attrs.get("worker", "")
         if worker:
-            return _is_gone(worker)
+            return is_gone(worker)
         # A worker names itself at once; one that was killed before it did has no heartbeat
-        # either, which is what Optuna looks for.
-        age = dt.datetime.now() - (trial.datetime_start or dt.datetime.now())  # noqa: DTZ005
-        return age.total_seconds() > _NAMELESS_BEATS * self.heartbeat_seconds
+        # either, which is what Optuna looks for. The start of the trial is the local time of
+        # another machine, so the time is measured here.
+        now = time.monotonic()
+        first_seen = self._nameless.setdefault(trial.number, now)
+        return now - first_seen > _NAMELESS_BEATS * self.heartbeat_seconds
 
     def _tell_lost(self) -> None:
         """Tell of each lost trial once, whoever has noticed it."""
@@ -249,9 +250,3 @@ class Coordinator:
 
     def _running_of(self, worker: str) -> list[FrozenTrial]:
         return [trial for trial in self._running() if trial.user_attrs.get("worker") == worker]
-
-
-def _is_gone(worker: str) -> bool:
-    """Whether a worker of this machine is known to be gone."""
-    host, _, process_id = worker.rpartition("-")
-    return host == platform.node() and not psutil.pid_exists(int(process_id))

@@ -1,12 +1,11 @@
 """Ends the runs of trials whose worker died: nothing else would."""
 
-import platform
-
 from optuna.trial import FrozenTrial
 
 from pipeline.core.run_status import note_killed_unless_at_work
 from pipeline.search.job import SearchJob
 from pipeline.search.trial_directory import trial_directory
+from pipeline.search.worker import is_of_this_machine
 from pipeline.tracking.ending import end_run
 
 _REASON = "the worker was killed; its trial is tried again"
@@ -23,7 +22,6 @@ def end_orphan(job: SearchJob, trial: FrozenTrial) -> None:
         for each in (run, *run.nested()):
             note_killed_unless_at_work(each, reason=_REASON)
         return
-    was_here = trial.user_attrs.get("worker", "").startswith(f"{platform.node()}-")
     run_id = trial.user_attrs.get("mlflow_run_id", "")
-    if run_id and not was_here:
+    if run_id and not is_of_this_machine(trial.user_attrs.get("worker", "")):
         end_run(run_id, status="KILLED", reason=_REASON)

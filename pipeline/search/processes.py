@@ -2,13 +2,12 @@
 
 import contextlib
 import multiprocessing
-import platform
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from pipeline.search.pool import WorkerNews
-from pipeline.search.worker import Ticket, Worker, serve
+from pipeline.search.worker import Ticket, Worker, serve, worker_name
 
 TRIALS_PER_WORKER = 15
 """After so many a worker is replaced: TensorFlow keeps some 30 MB of every model."""
@@ -35,7 +34,7 @@ class _Process:
     @property
     def name(self) -> str:
         """As `worker_name` in that process."""
-        return f"{platform.node()}-{self.process.pid}"
+        return worker_name(self.process.pid)
 
     def give(self, ticket: Ticket) -> None:
         self.ticket = ticket

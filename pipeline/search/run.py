@@ -3,8 +3,10 @@
 import contextlib
 import dataclasses
 import functools
+import logging
 import os
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ from pipeline.core.extras import install_command
 from pipeline.core.journal import RESUMED, Journal
 from pipeline.core.run_directory import RUNS_DIR, RunDirectory
 from pipeline.core.tensorflow_import import import_tensorflow_quietly
+from pipeline.core.urls import absolute_url, hide_passwords, sqlite_url
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split
 from pipeline.search.coordinator import Coordinator, Limits
@@ -36,14 +39,14 @@ from pipeline.search.retries import Retry
 from pipeline.search.sampling import prunes, quiet_optuna
 from pipeline.search.space_file import load_space
 from pipeline.search.standing import Standing, read_standing
-from pipeline.search.storage import STORAGE_ERRORS, absolute_url, sqlite_url, without_password
+from pipeline.search.storage import STORAGE_ERRORS
 from pipeline.search.study import directory_token, is_home, open_study, place_of
 from pipeline.search.trial_directory import trial_mlflow_run
 from pipeline.search.worker import start_worker
 from pipeline.tracking.link import Link, read_link, write_link
 from pipeline.tracking.mirror import deliver_rest
 from pipeline.tracking.places import check_store
-from pipeline.tracking.store import print_no_addresses, tracking_uri
+from pipeline.tracking.store import print_no_addresses, store_environment, tracking_uri
 from pipeline.workflows.columns import refuse_unusable_columns
 from pipeline.workflows.features import (
     open_features,
@@ -57,8 +60,14 @@ from pipeline.workflows.session import Session, open_session, with_run_name
 if TYPE_CHECKING:
     from pipeline.search.conclusion import Conclusion
 
+_logger = logging.getLogger(__name__)
+
 _ARTIFACTS = ("search", "search_visualizations", "comparison", "events.jsonl")
 _MOST_WORKERS = 8
+_HOME_SECONDS = 20.0
+"""How long a machine that helps waits for the MLflow run of the study before it begins."""
+_MLFLOW_RUN = "mlflow_run_id"
+"""Attribute of a study: its MLflow run, in which the trials of all machines are nested."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,6 +139,11 @@ def run_search(config: ExperimentConfig, space_path: Path, options: SearchOption
         storage_url=absolute_url(options.storage) or sqlite_url(study_dir / "study.db"),
         study_dir=study_dir,
     )
+    if "MLFLOW_RUN_ID" in os.environ and hide_passwords(options.storage) != options.storage:
+        _logger.warning(
+            "`mlflow run` has logged --storage as a parameter, with its password. Change the "
+            "password, and give the new one in the variable PGPASSWORD."
+        )
     _refuse_other_run(job)
     _check_tracking(config)
     study = open_study(job, features_digest=features.digest)
@@ -147,15 +161,24 @@ def _lead(
     _refuse_second_leader(run)
     write_config(run.config_path, job.config)
     is_new = not run.journal_path.exists()
-    with open_session(run, with_run_name(job.config, job.study_name), num_steps=1) as session:
+    # `mlflow run` has named its run already.
+    is_named = job.config.tracking.run_name or "MLFLOW_RUN_ID" in os.environ
+    config = job.config if is_named else with_run_name(job.config, job.study_name)
+    with open_session(run, config, num_steps=1) as session:
         if is_new:
             _describe(session, job)
         else:
             session.journal.append(RESUMED, epoch=0, offset=session.journal.size)
         # Trials are nested in the run of the study: it has to be there before them.
         deliver_rest(run)
-        _note_mlflow_run(run, study)
-        standing = _search(job, study, options, journal=session.journal, wake=session.wake_mirror)
+        standing = _search(
+            job,
+            study,
+            options,
+            journal=session.journal,
+            wake=session.wake_mirror,
+            share_mlflow_run=functools.partial(_note_mlflow_run, run, study),
+        )
         write_study(job, study)
         illustrate_search(run)
         if standing.best is None:
@@ -192,8 +215,16 @@ def _help(job: SearchJob, study: optuna.Study, options: SearchOptions) -> Search
     write_config(run.config_path, job.config)
     job = dataclasses.replace(job, sampler_stream=f"sampler of {directory_token(job)}")
     with run.locked():
-        _link_to_home(job, study)
-        standing = _search(job, study, options, journal=None, wake=lambda: None)
+        if job.config.tracking.enabled:
+            _wait_for_home(job, study)
+        standing = _search(
+            job,
+            study,
+            options,
+            journal=None,
+            wake=lambda: None,
+            share_mlflow_run=functools.partial(_link_to_home, job, study),
+        )
         undelivered = deliver_rest(run)
     return SearchOutcome(
         run=run,
@@ -212,7 +243,19 @@ def _search(
     *,
     journal: Journal | None,
     wake: Callable[[], None],
+    share_mlflow_run: Callable[[], bool],
 ) -> Standing:
+    """Run trials until the study is done.
+
+    Args:
+        job: The study, as its workers see it.
+        study: The study in its storage.
+        options: The limits and the workers.
+        journal: Run log of the study; None if another machine writes it.
+        wake: Wakes the mirror of the study.
+        share_mlflow_run: Passes the MLflow run of the study between its machines; returns
+            whether that is done. It is called until then: MLflow may be down at the start.
+    """
     minutes = options.timeout_minutes
     limits = Limits(
         num_trials=options.num_trials, timeout_seconds=None if minutes is None else 60 * minutes
@@ -232,6 +275,13 @@ def _search(
         end_orphan(job, trial)
         wake()
 
+    is_shared = not job.config.tracking.enabled or share_mlflow_run()
+
+    def tick(standing: Standing) -> None:
+        nonlocal is_shared
+        is_shared = is_shared or share_mlflow_run()
+        progress.show(standing)
+
     for trial in study.get_trials(deepcopy=False, states=(TrialState.FAIL,)):
         end_orphan(job, trial)  # that an earlier call was killed before it could
 
@@ -243,7 +293,7 @@ def _search(
         heartbeat_seconds=job.config.search.heartbeat_seconds,
         on_end=tell_end,
         on_lost=tell_lost,
-        on_tick=progress.show,
+        on_tick=tick,
     )
     with progress:
         try:
@@ -261,7 +311,10 @@ def _pool(job: SearchJob, options: SearchOptions) -> WorkerPool:
     cores = cores or 1
     num_workers = options.num_workers or min(cores, _MOST_WORKERS)
     num_threads = max(1, cores // num_workers)
-    start = functools.partial(start_worker, job, num_threads=num_threads)
+    # Ray starts workers without the environment of this process, and no file holds passwords.
+    start = functools.partial(
+        start_worker, job, num_threads=num_threads, environment=store_environment()
+    )
     if options.engine == "local":
         return ProcessPool(start, num_workers=num_workers)
     try:
@@ -337,7 +390,7 @@ def _describe(session: Session, job: SearchJob) -> None:
         "kind": "study",
         "study": job.study_name,
         "space": job.space.name,
-        "storage": without_password(job.storage_url),
+        "storage": hide_passwords(job.storage_url),
         "pruner": job.config.search.pruner if prunes(job.config.search) else "none",
     }
     session.journal.append("tags", tags=tags)
@@ -389,21 +442,34 @@ def _tell_conclusion(
     journal.append("artifacts", paths=list(_ARTIFACTS))
 
 
-def _note_mlflow_run(run: RunDirectory, study: optuna.Study) -> None:
-    """Note the study's MLflow run where other machines find it."""
+def _note_mlflow_run(run: RunDirectory, study: optuna.Study) -> bool:
+    """Note the study's MLflow run where other machines find it, once there is one."""
     link = read_link(run.tracking_path)
-    if link is not None and link.run_id:
-        study.set_user_attr("mlflow_run_id", link.run_id)
+    if link is None or not link.run_id:
+        return False
+    study.set_user_attr(_MLFLOW_RUN, link.run_id)
+    return True
 
 
-def _link_to_home(job: SearchJob, study: optuna.Study) -> None:
-    """Nest the trials of this machine in the MLflow run that the study has already."""
-    run_id = study.user_attrs.get("mlflow_run_id", "")
-    if job.config.tracking.enabled and run_id and not job.run.tracking_path.exists():
-        link = Link(
-            tracking_uri=tracking_uri(),
-            experiment=job.config.tracking.experiment,
-            run_name=job.study_name,
-            run_id=run_id,
-        )
-        write_link(job.run.tracking_path, link)
+def _wait_for_home(job: SearchJob, study: optuna.Study) -> None:
+    """Wait a while for the MLflow run of a study that another process is just beginning."""
+    deadline = time.monotonic() + _HOME_SECONDS
+    while not _link_to_home(job, study) and time.monotonic() < deadline:
+        time.sleep(0.5)
+
+
+def _link_to_home(job: SearchJob, study: optuna.Study) -> bool:
+    """Nest the trials of this machine in the MLflow run of the study, once it is noted."""
+    if read_link(job.run.tracking_path) is not None:
+        return True
+    run_id = study.user_attrs.get(_MLFLOW_RUN, "")
+    if not run_id:
+        return False
+    link = Link(
+        tracking_uri=tracking_uri(),
+        experiment=job.config.tracking.experiment,
+        run_name=job.study_name,
+        run_id=run_id,
+    )
+    write_link(job.run.tracking_path, link)
+    return True

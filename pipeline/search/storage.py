@@ -4,7 +4,6 @@ import contextlib
 import importlib.util
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import filelock
 import optuna
@@ -16,6 +15,7 @@ from sqlalchemy.engine import URL, make_url
 
 from pipeline.core.errors import SearchError
 from pipeline.core.extras import install_command
+from pipeline.core.urls import hide_passwords, sqlite_path
 from pipeline.search.retries import Retry
 
 STORAGE_ERRORS = (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError)
@@ -23,11 +23,6 @@ STORAGE_ERRORS = (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlch
 _MISSED_BEATS = 3
 _LOCK_SECONDS = 60.0
 """How long a process waits for another that writes to the same SQLite file."""
-
-
-def sqlite_url(path: Path) -> str:
-    """Return the URL of a SQLite file, by its absolute path."""
-    return f"sqlite:///{path.absolute()}"
 
 
 def open_storage(url: str, *, heartbeat_seconds: int, max_retries: int) -> RDBStorage:
@@ -42,8 +37,8 @@ def open_storage(url: str, *, heartbeat_seconds: int, max_retries: int) -> RDBSt
         SearchError: If the URL cannot be used, or the database cannot be reached.
     """
     parsed = _parsed(url)
-    if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
-        Path(str(parsed.database)).absolute().parent.mkdir(parents=True, exist_ok=True)
+    if path := sqlite_path(url):
+        path.parent.mkdir(parents=True, exist_ok=True)
     try:
         # Several processes that make the tables at once get in each other's way.
         with creation_lock(url, "tables"):
@@ -55,19 +50,11 @@ def open_storage(url: str, *, heartbeat_seconds: int, max_retries: int) -> RDBSt
                 heartbeat_stale_trial_callback=Retry(max_retries=max_retries),
             )
     except STORAGE_ERRORS as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = hide_passwords(str(error)).strip().splitlines()[0]
         raise SearchError(
-            f"{without_password(url)}: the storage cannot be opened ({reason}). Check that the "
+            f"{hide_passwords(url)}: the storage cannot be opened ({reason}). Check that the "
             "database is there and that this user may make tables in it."
         ) from error
-
-
-def absolute_url(url: str) -> str:
-    """Return a URL that means the same in every directory."""
-    database = url.removeprefix("sqlite:///")
-    if database in (url, "", ":memory:") or Path(database).is_absolute():
-        return url
-    return sqlite_url(Path(database))
 
 
 @contextlib.contextmanager
@@ -79,8 +66,7 @@ def creation_lock(url: str, what: str) -> Iterator[None]:
         what: Name of the thing, e.g. `tables`.
     """
     parsed = _parsed(url)
-    if parsed.get_backend_name() == "sqlite":
-        path = Path(str(parsed.database)).absolute()
+    if path := sqlite_path(url):
         path.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(path.with_name(f"{path.name}.{what}.lock")):
             yield
@@ -93,37 +79,30 @@ def creation_lock(url: str, what: str) -> Iterator[None]:
         yield
 
 
-def without_password(url: str) -> str:
-    """Return a URL that can be shown."""
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except sqlalchemy.exc.ArgumentError:
-        return "the storage"
-
-
 def _parsed(url: str) -> URL:
+    shown = hide_passwords(url)
     try:
         parsed = make_url(url)
-    except sqlalchemy.exc.ArgumentError:
+    except (sqlalchemy.exc.ArgumentError, ValueError):  # a port that is no number
         raise SearchError(
-            f"--storage {url}: is not a database URL. Give sqlite:///FILE, or "
+            f"--storage {shown}: is not a database URL. Give sqlite:///FILE, or "
             "postgresql+psycopg://USER@HOST/DATABASE."
         ) from None
     backend = parsed.get_backend_name()
-    if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
+    if backend == "sqlite" and sqlite_path(url) is None:
         raise SearchError(
-            f"--storage {url}: lives in the memory of one process, and workers are several. "
+            f"--storage {shown}: lives in the memory of one process, and workers are several. "
             "Name a file: sqlite:///FILE."
         )
     driver = {"postgresql+psycopg": "psycopg", "postgresql": "psycopg2"}.get(parsed.drivername)
     if driver and importlib.util.find_spec(driver) is None:
         raise SearchError(
-            f"--storage {without_password(url)}: needs {driver}, which is not installed. Install "
+            f"--storage {shown}: needs {driver}, which is not installed. Install "
             f"it with `{install_command('postgres')}`, and use postgresql+psycopg://."
         )
     if backend not in ("sqlite", "postgresql"):
         raise SearchError(
-            f"--storage {without_password(url)}: {backend} is not supported. "
+            f"--storage {shown}: {backend} is not supported. "
             "Give sqlite:///FILE, or postgresql+psycopg://USER@HOST/DATABASE."
         )
     return parsed

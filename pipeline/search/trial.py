@@ -15,6 +15,7 @@ from pipeline.core.errors import PipelineError, PrunedError
 from pipeline.core.files import write_text
 from pipeline.core.journal import Journal
 from pipeline.core.run_directory import RunDirectory
+from pipeline.core.urls import hide_passwords
 from pipeline.data.feature_set import FeatureSet
 from pipeline.models.summary import count_weights
 from pipeline.search.job import SearchJob
@@ -78,7 +79,7 @@ class TrialObjective:
             trial.set_user_attr("reason", _reason(error))
             if not isinstance(error, PipelineError):
                 path = trial_directory(self._job, trial.number).path / "error.txt"
-                write_text(path, traceback.format_exc())
+                write_text(path, hide_passwords(traceback.format_exc()))
             raise
         finally:
             # A short trial may have ended before its first delivery had.
@@ -200,5 +201,5 @@ def _journal_mean(journal: Journal, results: Sequence[FitResult]) -> None:
 
 
 def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
+    lines = hide_passwords(str(error)).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__

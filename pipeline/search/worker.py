@@ -1,14 +1,20 @@
 """A worker: a process that runs trials until it is told to stop."""
 
+import functools
+import hashlib
 import os
 import platform
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import optuna
+import psutil
 
 from pipeline.core.interrupts import end_with_leader
+from pipeline.core.urls import hide_passwords
 from pipeline.search.job import SearchJob
 from pipeline.search.sampling import build_pruner, build_sampler, quiet_optuna
 from pipeline.tracking.store import print_no_addresses
@@ -74,7 +80,7 @@ class Worker:
                 callbacks=[lambda _, trial: numbers.append(trial.number)],
             )
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            reason = hide_passwords(f"{type(error).__name__}: {error}").splitlines()[0]
             return TrialEnd(trial=None, reason=reason, is_taken_away=_is_taken_away(error))
         return TrialEnd(trial=numbers[0])
 
@@ -89,20 +95,48 @@ def _is_taken_away(error: Exception) -> bool:
     return is_finished or "Cannot tell a FAIL trial" in str(error)
 
 
-def worker_name() -> str:
-    """Return what this process is called in the trials that it runs."""
-    return f"{platform.node()}-{os.getpid()}"
+def worker_name(process_id: int | None = None) -> str:
+    """Return the name of a process of this machine, by default this one, in its trials."""
+    return f"{_machine()}-{process_id or os.getpid()}"
 
 
-def start_worker(job: SearchJob, *, num_threads: int) -> Worker:
+def is_of_this_machine(worker: str) -> bool:
+    """Return whether a worker is or was a process of this machine since its last start."""
+    return worker.rpartition("-")[0] == _machine()
+
+
+def is_gone(worker: str) -> bool:
+    """Return whether a worker is known to be gone; the heartbeats tell for other machines."""
+    return is_of_this_machine(worker) and not psutil.pid_exists(int(worker.rpartition("-")[2]))
+
+
+@functools.cache
+def _machine() -> str:
+    """Return the host name with a digest of what makes process ids unique.
+
+    Two containers may share the host name, the kernel and even the process ids. They differ in
+    the PID namespace. The boot id tells two hosts apart, and one host before and after a restart.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+        namespace = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:  # no Linux
+        boot, namespace = str(psutil.boot_time()), str(uuid.getnode())
+    digest = hashlib.sha256(f"{boot} {namespace}".encode()).hexdigest()
+    return f"{platform.node()}-{digest[:8]}"
+
+
+def start_worker(job: SearchJob, *, num_threads: int, environment: Mapping[str, str]) -> Worker:
     """Return a worker that trains models, in a process that has not used TensorFlow before.
 
     Args:
         job: The study.
         num_threads: Threads that TensorFlow may use.
+        environment: Variables that say where MLflow is, and who may use it.
     """
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
 
+    os.environ.update(environment)
     os.environ.pop("MLFLOW_RUN_ID", None)  # of the run that the search itself is
     print_no_addresses()
     import_tensorflow_quietly()

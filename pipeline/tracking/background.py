@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 
 from pipeline.core.run_directory import RunDirectory
+from pipeline.tracking.link import read_link
 from pipeline.tracking.mirror import (
     PATIENCE_SECONDS,
     DeliveryError,
@@ -137,7 +138,7 @@ def mirrored(
             outage leaves here, and waits and warns for both.
         patience_seconds: Longest wait for MLflow at the end.
     """
-    if not run.tracking_path.exists():
+    if read_link(run.tracking_path) is None:
         yield Untracked()
         return
     background = BackgroundMirror(Mirror(run, warns=not is_nested), is_nested=is_nested)

@@ -8,6 +8,7 @@ and `sync` tries it again. Sending twice does no harm, as points carry the times
 
 import dataclasses
 import logging
+import secrets
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,15 +27,22 @@ from mlflow.protos.databricks_pb2 import (
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from pipeline.core.errors import PipelineError, RunError
+from pipeline.core.errors import PipelineError
 from pipeline.core.journal import FINISHED, RESUMED, Event, read_events
 from pipeline.core.run_directory import RunDirectory
+from pipeline.core.urls import sqlite_path
 from pipeline.tracking import vocabulary
 from pipeline.tracking.bounded import call_within
-from pipeline.tracking.link import Link, read_link, write_link
+from pipeline.tracking.link import Link, note_link, read_link, write_link
 from pipeline.tracking.news import read_news
 from pipeline.tracking.packaged_model import log_packaged_model
-from pipeline.tracking.store import STORE_ERRORS, configure_mlflow, one_line, open_store
+from pipeline.tracking.store import (
+    STORE_ERRORS,
+    configure_mlflow,
+    one_line,
+    open_store,
+    with_password,
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -117,7 +125,7 @@ class Mirror:
         """
         if self._is_removed():
             self._end_removed()
-        if not self._run.tracking_path.exists():
+        if is_delivered(self._run, counts_refused=retries_refused):
             return None
         try:
             # A run and those nested in it wake each other: two that deliver the same run at
@@ -137,7 +145,10 @@ class Mirror:
         self._link = link
         news = read_news(self._run, start=link.delivered)
         if news.events or not link.run_id or (retries_refused and link.refused):
-            link = self._link = self._with_run(link)
+            if not link.run_id:
+                link = self._link = self._with_run(link)
+                news = read_news(self._run, start=link.delivered)  # it has the new link too
+            self._connect(link.tracking_uri)
             self._send(link.run_id, news.events, end=news.end)
             if retries_refused:
                 self._send_refused(link)
@@ -148,10 +159,8 @@ class Mirror:
         return f"it refused {first}" + (f", and {len(others)} more" if others else "")
 
     def _with_run(self, link: Link) -> Link:
-        """Connect, and create the run unless there is one."""
+        """Connect, and create the MLflow run, or find the one whose creation was not answered."""
         self._connect(link.tracking_uri)
-        if link.run_id:
-            return link
         experiment_id, tags = self._home(link)
         run_id = ""
         if link.run_key:  # the run may have been created, and the reply lost
@@ -174,34 +183,33 @@ class Mirror:
         if not run_id:  # a proxy that answers for a server with an empty page
             raise StoreUnavailableError(f"{link.tracking_uri} does not answer as MLflow does")
         link = dataclasses.replace(link, run_id=run_id)
-        write_link(self._run.tracking_path, link)
+        note_link(self._run.tracking_path, link)
         return link
 
     def _connect(self, uri: str) -> None:
         if self._client is None:
             configure_mlflow()
-            self._client = self._call(open_store, uri)
+            self._client = self._call(open_store, with_password(uri))
 
     def _home(self, link: Link) -> tuple[str, dict[str, str]]:
         """Return the experiment of a run to be, and the tags that say where it belongs."""
         if not link.parent_dir:
-            return self._experiment_id(link.experiment), {}
+            return link.experiment_id or self._experiment_id(link), {}
         parent = RunDirectory((self._run.path / link.parent_dir).resolve())
         Mirror(parent).deliver_own()
         parent_link = read_link(parent.tracking_path)
         if parent_link is None:
-            raise RunError(
-                f"{parent.path}: is not tracked, but {self._run.path.name} in it is. "
-                "Restore its mlflow.json from a backup."
-            )
+            # A search that joins a study learns the MLflow run of the study a moment later.
+            raise StoreUnavailableError(f"{parent.path} has no MLflow run yet")
         parent_run = self._call(self._store.get_run, parent_link.run_id)
         return parent_run.info.experiment_id, {MLFLOW_PARENT_RUN_ID: parent_link.run_id}
 
-    def _experiment_id(self, name: str) -> str:
+    def _experiment_id(self, link: Link) -> str:
+        name = link.experiment
         experiment = self._call(self._store.get_experiment_by_name, name)
         if experiment is None:
             try:
-                return str(self._store.create_experiment(name))
+                return str(self._store.create_experiment(name, _artifact_location(link)))
             except STORE_ERRORS as error:
                 if not _has_code(error, RESOURCE_ALREADY_EXISTS):
                     raise StoreUnavailableError(one_line(error)) from error
@@ -445,6 +453,21 @@ class Mirror:
         raise DeliveryError(reason)
 
 
+def is_delivered(run: RunDirectory, *, counts_refused: bool = True) -> bool:
+    """Return whether MLflow has all that a run log holds, or the run is not tracked.
+
+    Args:
+        run: The run directory.
+        counts_refused: Whether events that the store refused count as not delivered.
+    """
+    link = read_link(run.tracking_path)
+    if link is None:
+        return True
+    if not link.run_id or (counts_refused and link.refused):
+        return False
+    return not read_news(run, start=link.delivered).events
+
+
 def deliver_rest(run: RunDirectory, *, seconds: float | None = PATIENCE_SECONDS) -> str | None:
     """Deliver what is left, now; return None, or in a line why it is left for later.
 
@@ -461,3 +484,15 @@ def deliver_rest(run: RunDirectory, *, seconds: float | None = PATIENCE_SECONDS)
 
 def _has_code(error: Exception, code: int) -> bool:
     return isinstance(error, MlflowException) and error.error_code == ErrorCode.Name(code)
+
+
+def _artifact_location(link: Link) -> str | None:
+    """Return where a new experiment in a SQLite file keeps its artifacts: beside the file.
+
+    MLflow would take the working directory, which is another one for `sync`, and would read
+    a `?`, `#` or `%` in its path as parts of a URI.
+    """
+    database = sqlite_path(link.tracking_uri)
+    if database is None:
+        return None
+    return (database.parent / "mlruns" / secrets.token_hex(9)).as_uri()

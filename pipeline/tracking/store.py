@@ -15,6 +15,15 @@ import sqlalchemy.exc
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from pipeline.core.urls import (
+    HIDDEN,
+    absolute_url,
+    hide_passwords,
+    sqlite_path,
+    sqlite_url,
+    without_user,
+)
+
 STORE_ERRORS = (
     ImportError,  # the driver of a database
     MlflowException,
@@ -24,7 +33,6 @@ STORE_ERRORS = (
 )
 """What a store raises that cannot be reached, or refuses what it is asked."""
 
-_SQLITE = "sqlite:///"
 _DATABASES = ("postgresql", "mysql", "mssql")
 _CONNECT_SECONDS = 5
 
@@ -57,10 +65,55 @@ def tracking_uri() -> str:
 
     A SQLite file is named by its absolute path, so that `sync` finds it from anywhere.
     """
-    uri = str(mlflow.get_tracking_uri()) if mlflow.is_tracking_uri_set() else f"{_SQLITE}mlflow.db"
-    if not uri.startswith(_SQLITE):
+    if mlflow.is_tracking_uri_set():
+        return absolute_url(str(mlflow.get_tracking_uri()))
+    return sqlite_url(Path("mlflow.db"))
+
+
+def with_password(uri: str) -> str:
+    """Return the URI of a store with the password that `mlflow.json` leaves out.
+
+    The password is taken from the tracking URI in use, if it names the same place. MLflow itself
+    reads MLFLOW_TRACKING_USERNAME and the like, and libpq reads PGPASSWORD.
+
+    Raises:
+        MlflowException: If the environment holds no password.
+    """
+    if HIDDEN not in uri:
         return uri
-    return f"{_SQLITE}{Path(uri.removeprefix(_SQLITE)).absolute()}"
+    current, bare = tracking_uri(), without_user(uri)
+    names_same = hide_passwords(current) == uri or (
+        HIDDEN not in bare and current != bare == without_user(current)
+    )
+    if names_same:
+        return current
+    names = (
+        ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+        if uri.startswith("http")
+        else ("PGPASSWORD",)
+    )
+    if any(name in os.environ for name in names):
+        return bare if uri.startswith("http") else uri.replace(f":{HIDDEN}@", "@")
+    user = "MLFLOW_TRACKING_USERNAME and " if uri.startswith("http") else ""
+    raise MlflowException(
+        f"no file holds the password of {uri}: set MLFLOW_TRACKING_URI to the URI with its "
+        f"password, or set {user}{names[0]}"
+    )
+
+
+def experiment_of_run(run_id: str) -> str | None:
+    """Return the name of the experiment that a run is in; None if the store does not answer."""
+    configure_mlflow()
+    try:
+        client = open_store(tracking_uri())
+        return str(client.get_experiment(client.get_run(run_id).info.experiment_id).name)
+    except STORE_ERRORS:
+        return None
+
+
+def store_environment() -> dict[str, str]:
+    """Return the environment variables that say where the store is, and who may use it."""
+    return {name: os.environ[name] for name in os.environ if name.startswith("MLFLOW_TRACKING_")}
 
 
 @contextlib.contextmanager
@@ -69,7 +122,7 @@ def local_store(directory: Path) -> Iterator[None]:
     before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
     with contextlib.chdir(directory):
         if "MLFLOW_RUN_ID" not in os.environ:
-            mlflow.set_tracking_uri(f"{_SQLITE}{directory.absolute() / 'mlflow.db'}")
+            mlflow.set_tracking_uri(sqlite_url(directory / "mlflow.db"))
         try:
             yield
         finally:
@@ -77,8 +130,8 @@ def local_store(directory: Path) -> Iterator[None]:
 
 
 def one_line(error: Exception) -> str:
-    """Return the first line of an error's message, or its type where it says nothing."""
-    lines = str(error).strip().splitlines()
+    """Return the first line of an error's message without passwords, or else its type."""
+    lines = hide_passwords(str(error)).strip().splitlines()
     return lines[0][:300] if lines else type(error).__name__
 
 
@@ -89,11 +142,11 @@ def open_store(uri: str) -> MlflowClient:
     migrates its tables without a lock.
     """
     mlflow.set_tracking_uri(uri)
-    if not uri.startswith(_SQLITE):
+    path = sqlite_path(uri)
+    if path is None:
         if urllib.parse.urlsplit(uri).scheme.partition("+")[0] in _DATABASES:
             _connect_once(uri)
         return MlflowClient(tracking_uri=uri)
-    path = Path(uri.removeprefix(_SQLITE)).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         str(path).encode()

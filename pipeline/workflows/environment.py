@@ -8,13 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pipeline.core.urls import hide_passwords
+
 _PACKAGES = ("keras", "mlflow", "numpy", "optuna", "pandas", "scikit-learn", "tensorflow")
 
 
 def describe_environment() -> dict[str, Any]:
     """Return commit, versions, machine, device and command, as plain values."""
     return {
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": hide_passwords(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])),
         "git": _git_state(),
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},

@@ -13,8 +13,9 @@ from pipeline.core.errors import PrunedError
 from pipeline.core.files import write_json
 from pipeline.core.journal import FINISHED, Journal
 from pipeline.core.run_directory import RunDirectory
+from pipeline.core.urls import hide_passwords
 from pipeline.tracking.background import BackgroundMirror, Untracked, mirrored
-from pipeline.tracking.link import new_link, read_link, write_link
+from pipeline.tracking.link import new_link, note_link, read_link, write_link
 from pipeline.tracking.store import configure_mlflow, tracking_uri
 from pipeline.tracking.system_metrics import system_metrics
 from pipeline.workflows.environment import describe_environment
@@ -55,14 +56,15 @@ def open_session(
     with run.locked():
         run.remove_unfinished()
         journal = Journal(run.journal_path)
-        if config.tracking.enabled and not run.tracking_path.exists():
+        is_new = journal.size == 0  # before the mirror adds the MLflow run
+        if config.tracking.enabled and read_link(run.tracking_path) is None:
             _link_to_mlflow(run, config, num_steps=num_steps, parent=parent)
         patience = config.tracking.patience_seconds
         with mirrored(run, is_nested=parent is not None, patience_seconds=patience) as mirror:
             session = Session(
                 run=run, config=config, journal=journal, wake_mirror=mirror.wake, mirror=mirror
             )
-            if journal.size == 0:
+            if is_new:
                 _describe(session)
             try:
                 with system_metrics(journal, enabled=config.tracking.system_metrics):
@@ -94,7 +96,8 @@ def _link_to_mlflow(
         parent_dir=os.path.relpath(parent.path, run.path) if parent else "",
         step_stride=max(1, -(-num_steps // _CHARTED_STEPS)),
     )
-    write_link(run.tracking_path, link)
+    # The run log names every MLflow run; the mirror notes the one that it makes.
+    (note_link if link.run_id else write_link)(run.tracking_path, link)
 
 
 def _describe(session: Session) -> None:
@@ -118,6 +121,9 @@ def _describe(session: Session) -> None:
     }
     if environment["device"]:
         tags["device"] = environment["device"]
+    link = read_link(session.run.tracking_path)
+    if link is not None and link.run_id and session.config.tracking.run_name:
+        tags["mlflow.runName"] = session.config.tracking.run_name  # of a run of `mlflow run`
     if session.config.description:
         tags["mlflow.note.content"] = session.config.description
     session.journal.append("tags", tags=tags)
@@ -132,5 +138,5 @@ def with_run_name(config: ExperimentConfig, name: str) -> ExperimentConfig:
 
 
 def _one_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
+    lines = hide_passwords(str(error)).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:500]

@@ -1,7 +1,9 @@
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -141,3 +143,13 @@ def test_a_write_that_is_killed_leaves_nothing_at_the_destination(tmp_path, repo
     assert not (tmp_path / "features").exists()
     with pytest.raises(FeatureSetError, match=r"holds no static\.npy"):
         load_feature_set(tmp_path)
+
+
+def test_a_new_write_removes_what_a_kill_left_long_ago(tmp_path):
+    for name, age in ((".features.0123abcd", 7200), (".features.4567abcd", 0), (".other", 7200)):
+        (tmp_path / name).mkdir()
+        then = time.time() - age
+        os.utime(tmp_path / name, (then, then))
+    write_feature_set(tmp_path / "features", **ARRAYS)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"features", ".features.4567abcd", ".other"}

@@ -60,5 +60,8 @@ def test_what_a_killed_worker_was_writing_is_removed(tmp_path, sources):
     unfinished = plan.tasks[0].path.with_name(".half.0123abcd.npz")
     unfinished.parent.mkdir()
     unfinished.write_bytes(b"x")
+    table = tmp_path / "out" / ".failures.csv.0123abcd.csv"
+    table.touch()
     plan_work(job(), sources("a.mp4"), tmp_path / "out")
     assert not unfinished.exists()
+    assert not table.exists()

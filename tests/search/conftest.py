@@ -16,12 +16,12 @@ import yaml
 
 from pipeline.config.loading import load_config
 from pipeline.config.schema import ExperimentConfig, SyntheticConfig
+from pipeline.core.urls import sqlite_url
 from pipeline.data.synthetic import ensure_synthetic_set
 from pipeline.search.job import SearchJob
 from pipeline.search.sampling import quiet_optuna
 from pipeline.search.space import Space
 from pipeline.search.space_file import load_space
-from pipeline.search.storage import sqlite_url
 
 MakeJob = Callable[..., SearchJob]
 

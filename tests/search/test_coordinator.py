@@ -1,6 +1,9 @@
 """Every trial is one ticket: the number of trials is met to the one, whatever dies."""
 
+import os
 import platform
+import threading
+import time
 
 import optuna
 import pytest
@@ -10,7 +13,7 @@ from pipeline.core.errors import SearchError
 from pipeline.search.coordinator import Coordinator, Limits
 from pipeline.search.pool import WorkerNews
 from pipeline.search.retries import Retry
-from pipeline.search.worker import TrialEnd
+from pipeline.search.worker import TrialEnd, worker_name
 
 pytestmark = pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed:UserWarning")
 
@@ -219,9 +222,40 @@ def test_an_interrupt_queues_what_was_running(make, study):
 
 def test_a_trial_of_a_dead_process_of_this_machine_is_found_at_once(make, study):
     orphan = study.ask()
-    orphan.set_user_attr("worker", f"{platform.node()}-999999999")
+    orphan.set_user_attr("worker", worker_name(999_999_999))
     make(num_trials=1).run()
     assert states(study) == ["FAIL", "COMPLETE"]
+
+
+@pytest.mark.parametrize("process_id", [999_999_999, os.getpid()])
+def test_a_trial_in_a_container_of_the_same_host_name_is_lost_only_without_heartbeats(
+    make_job, make, process_id, monkeypatch
+):
+    monkeypatch.setattr("pipeline.search.coordinator._TICK_SECONDS", 0.1)
+    storage = make_job(search__heartbeat_seconds=1).open_storage()
+    coordinator = make(num_trials=1)
+    study = optuna.load_study(study_name="quick", storage=storage)
+    there = study.ask()
+    there.set_user_attr("worker", f"{platform.node()}-0123abcd-{process_id}")
+    storage.record_heartbeat(there._trial_id)
+    coordinator.study = coordinator.pool._study = study
+    coordinator.heartbeat_seconds = 0.2
+    began = time.monotonic()
+    while_alive = []
+
+    def beat():
+        while time.monotonic() - began < 5:  # longer than the heartbeats may be missing
+            storage.record_heartbeat(there._trial_id)
+            while_alive.append(study.get_trials()[0].state.name)
+            time.sleep(0.3)
+
+    beats = threading.Thread(target=beat)
+    beats.start()
+    standing = coordinator.run()
+    beats.join()
+    assert set(while_alive) == {"RUNNING"}
+    assert states(study) == ["FAIL", "COMPLETE"]
+    assert (standing.num_complete, standing.num_lost) == (1, 1)
 
 
 def test_a_trial_that_no_worker_has_named_is_found_after_a_while(make, study, monkeypatch):

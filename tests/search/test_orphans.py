@@ -8,6 +8,7 @@ import pytest
 from pipeline.core.journal import FINISHED, Journal, read_events
 from pipeline.search.orphans import end_orphan
 from pipeline.search.trial_directory import trial_directory
+from pipeline.search.worker import worker_name
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def last(run):
 
 
 def a_trial(worker="", **attributes):
-    worker = worker or f"{platform.node()}-1"
+    worker = worker or worker_name(1)
     trial = optuna.trial.create_trial(
         state=optuna.trial.TrialState.FAIL, user_attrs={"worker": worker, **attributes}
     )
@@ -65,8 +66,9 @@ def test_a_run_in_which_a_process_is_still_at_work_is_left_alone(job, run, ended
     assert last(run).kind == "params"
 
 
-def test_the_run_of_another_machine_is_ended_in_mlflow(job, ended):
-    end_orphan(job, a_trial(worker="elsewhere-7", mlflow_run_id="abc"))
+@pytest.mark.parametrize("host", ["elsewhere", platform.node(), f"{platform.node()}-0123abcd"])
+def test_the_run_of_another_machine_is_ended_in_mlflow(job, ended, host):
+    end_orphan(job, a_trial(worker=f"{host}-7", mlflow_run_id="abc"))
     assert [run_id for run_id, _ in ended] == ["abc"]
 
 

@@ -259,6 +259,27 @@ def test_a_parent_is_made_before_what_is_nested_in_it(make_run, client):
     assert tags["mlflow.parentRunId"] == read_link(parent.tracking_path).run_id
 
 
+def test_a_nested_run_waits_until_its_parent_has_a_run(make_run, client):
+    parent, fold = make_run(), make_fold(make_run)
+    link = read_link(parent.tracking_path)
+    parent.tracking_path.unlink()
+    assert deliver_rest(fold) == f"{parent.path} has no MLflow run yet"
+    write_link(parent.tracking_path, link)
+    assert deliver_rest(fold) is None
+
+
+def test_a_link_that_is_lost_is_sent_again_without_doubling_a_point(run, client, tell_epoch):
+    journal = Journal(run.journal_path)
+    tell_epoch(journal, 1)
+    Mirror(run).deliver()
+    before = mlflow_run(client, run)
+    run.tracking_path.unlink()
+    tell_epoch(journal, 2)
+    Mirror(run).deliver()
+    assert mlflow_run(client, run).info.run_id == before.info.run_id
+    assert points(client, run, "train/loss") == [(1, 1.0), (2, 0.5)]
+
+
 def test_a_parent_delivers_what_its_nested_runs_left(make_run, client, tell_epoch):
     parent = make_run()
     folds = [make_fold(make_run, name) for name in ("fold-1", "fold-2")]

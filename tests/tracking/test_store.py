@@ -8,8 +8,17 @@ import mlflow
 import pytest
 import sqlalchemy.exc
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
-from pipeline.tracking.store import configure_mlflow, one_line, open_store, tracking_uri
+from pipeline.core.urls import sqlite_path
+from pipeline.tracking.store import (
+    configure_mlflow,
+    local_store,
+    one_line,
+    open_store,
+    tracking_uri,
+    with_password,
+)
 
 OPEN_STORE = """
 import sys
@@ -35,6 +44,53 @@ def test_a_relative_file_is_named_by_its_absolute_path(tmp_path, monkeypatch):
 def test_a_server_is_taken_as_the_user_named_it(uri, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     assert tracking_uri() == uri
+
+
+@pytest.mark.parametrize("name", ["job%41", "a%20b", "a?b", "a#b"])
+def test_an_odd_working_directory_holds_its_database(tmp_path, monkeypatch, name):
+    directory = tmp_path / name
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    open_store(tracking_uri())
+    assert sorted(path.name for path in directory.iterdir()) == ["mlflow.db", "mlflow.db.lock"]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    with local_store(directory):
+        assert sqlite_path(tracking_uri()) == directory / "mlflow.db"
+
+
+STORED = "http://me:***@host:5000"
+
+
+@pytest.mark.parametrize(
+    ("stored", "environment", "found"),
+    [
+        ("http://host", {}, "http://host"),
+        (STORED, {"URI": "http://me:s3cret@host:5000"}, "http://me:s3cret@host:5000"),
+        (STORED, {"URI": "http://new:s3cret@host:5000"}, "http://new:s3cret@host:5000"),
+        (STORED, {"USERNAME": "me", "PASSWORD": "s3cret"}, "http://host:5000"),
+        ("http://***@host", {"TOKEN": "s3cret"}, "http://host"),
+        ("postgresql://h/d?password=***", {"URI": "postgresql://h/d?password=x"}, None),
+    ],
+)
+def test_the_password_is_taken_from_the_environment(stored, environment, found, monkeypatch):
+    for name, value in environment.items():
+        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", value)
+    assert with_password(stored) == (found or environment["URI"])
+
+
+def test_a_database_may_take_its_password_from_libpq(monkeypatch):
+    monkeypatch.setenv("PGPASSWORD", "s3cret")
+    assert with_password("postgresql://me:***@host/db") == "postgresql://me@host/db"
+
+
+@pytest.mark.parametrize("elsewhere", ["", "http://me:s3cret@other:5000", "http://host:5000"])
+def test_a_password_that_is_missing_is_asked_for(elsewhere, monkeypatch):
+    monkeypatch.setenv("PGPASSWORD", "of a database")
+    if elsewhere:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", elsewhere)
+    with pytest.raises(MlflowException, match="MLFLOW_TRACKING_USERNAME") as refusal:
+        with_password(STORED)
+    assert "s3cret" not in str(refusal.value)
 
 
 def test_a_store_chosen_in_python_is_taken():
@@ -98,6 +154,7 @@ def test_three_processes_may_open_one_new_file_at_once(tmp_path, repository):
         (OSError("first\nsecond"), "first"),
         (TimeoutError(), "TimeoutError"),
         (ValueError("x" * 400), "x" * 300),
+        (ValueError("http://me:s3cret@host is gone"), "http://me:***@host is gone"),
     ],
 )
 def test_an_error_is_told_in_one_line(error, line):

@@ -42,6 +42,9 @@ def test_what_a_kill_left_half_written_is_gone_and_nothing_else(run, make_config
         "figures/.loss.png.0a1b2c3d.png": False,
         "figures/loss.png": True,
         "figures/.hidden": True,
+        ".mlflow.json.0a1b2c3d.json": False,
+        ".notes": True,
+        "checkpoints/epoch-1/.state.json.0a1b2c3d.json": False,
         "folds/fold-1/.state.json.0a1b2c3d.json": True,  # of a run that another may be at
     }
     for name in names:
@@ -101,6 +104,76 @@ def test_a_failed_run_is_failed_in_mlflow_with_its_reason(run, make_config, own_
     arrived = client.get_run(read_link(run.tracking_path).run_id)
     assert (arrived.info.run_name, arrived.info.status) == ("doomed", "FAILED")
     assert arrived.data.tags["failure"] == "no clip is left"
+
+
+def test_mlflow_runs_are_made_where_the_environment_says(
+    run, make_config, own_directory, monkeypatch
+):
+    client = MlflowClient(tracking_uri=f"sqlite:///{own_directory / 'mlflow.db'}")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", client.create_experiment("team"))
+    with open_session(run, make_config(tracking__enabled=True), num_steps=1):
+        pass
+    link = read_link(run.tracking_path)
+    assert client.get_run(link.run_id).info.experiment_id == link.experiment_id
+    assert client.get_experiment(link.experiment_id).name == "team"
+
+
+@pytest.mark.parametrize(("run_name", "expected"), [("", "spiffy-cat-241"), ("mine", "mine")])
+def test_a_run_of_mlflow_run_is_renamed_only_if_a_name_is_given(
+    run, make_config, own_directory, monkeypatch, run_name, expected
+):
+    client = MlflowClient(tracking_uri=f"sqlite:///{own_directory / 'mlflow.db'}")
+    made = client.create_run("0", run_name="spiffy-cat-241").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", made)
+    with open_session(
+        run, with_run_name(make_config(tracking__enabled=True), run_name), num_steps=1
+    ):
+        pass
+    assert client.get_run(made).info.run_name == expected
+    assert kinds(run)[1] == "params"  # the first is the MLflow run
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut"])
+def test_a_resumed_run_without_its_link_goes_on_in_its_mlflow_run(
+    run, make_config, own_directory, damage
+):
+    config = make_config(tracking__enabled=True)
+    with open_session(run, config, num_steps=1):
+        pass
+    before = read_link(run.tracking_path).run_id
+    if damage == "gone":
+        run.tracking_path.unlink()
+    else:
+        run.tracking_path.write_bytes(run.tracking_path.read_bytes()[:40])
+    with open_session(run, config, num_steps=1) as session:
+        session.journal.append("metrics", step=0, metrics={"x": 1.0})
+    client = MlflowClient(tracking_uri=f"sqlite:///{own_directory / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("ocean").experiment_id
+    (found,) = client.search_runs([experiment])
+    assert (found.info.run_id, found.info.status) == (before, "FINISHED")
+    assert found.data.metrics == {"x": 1.0}
+
+
+@pytest.mark.parametrize("name", ["job%41", "a%20b", "a?b", "a#b"])
+def test_artifacts_are_beside_the_database_of_an_odd_directory(
+    make_config, own_directory, monkeypatch, name
+):
+    directory = own_directory / name
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    run = RunDirectory(directory / "run")
+    run.path.mkdir()
+    run.config_path.write_text("")
+    with open_session(run, make_config(tracking__enabled=True), num_steps=1):
+        pass
+    link = read_link(run.tracking_path)
+    client = MlflowClient(tracking_uri=link.tracking_uri)
+    assert {each.path for each in client.list_artifacts(link.run_id)} == {
+        "config.yaml",
+        "environment.json",
+    }
+    assert len(list((directory / "mlruns").rglob("environment.json"))) == 1
+    assert [path.name for path in own_directory.iterdir()] == [name]
 
 
 @pytest.mark.parametrize(("num_steps", "stride"), [(1, 1), (2000, 1), (2001, 2), (100_000, 50)])

@@ -52,7 +52,45 @@ def test_a_run_that_has_ended_is_not_killed(make_dead_run, uri):
     Journal(run.journal_path).append(FINISHED, status="FINISHED")
     sync_run(run.path)
     assert arrived(uri, run).info.status == "FINISHED"
-    assert [event.kind for event in read_events(run.journal_path)] == ["metrics", FINISHED]
+    kinds = [event.kind for event in read_events(run.journal_path)]
+    assert kinds == ["metrics", FINISHED, "mlflow_run"]
+
+
+@pytest.fixture
+def read_only(monkeypatch):
+    """Let no lock file be made, as in a directory that is read-only."""
+
+    def refuse(lock, *_, **__):
+        raise PermissionError(13, "Permission denied", lock.lock_file)
+
+    return lambda: monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+
+
+def test_a_delivered_run_may_be_read_only(make_dead_run, read_only):
+    run = make_dead_run()
+    make_dead_run("run/folds/fold-1", parent_dir="../..")
+    link = sync_run(run.path)
+    read_only()
+    assert sync_run(run.path).run_id == link.run_id
+
+
+def test_an_undelivered_run_that_is_read_only_is_refused_in_one_line(make_dead_run, read_only):
+    run = make_dead_run()
+    read_only()
+    with pytest.raises(RunError, match=r"cannot be written to \(Permission denied\)"):
+        sync_run(run.path)
+
+
+def test_sync_from_elsewhere_puts_artifacts_beside_the_database(
+    make_dead_run, own_directory, monkeypatch
+):
+    run = make_dead_run()
+    Journal(run.journal_path).append("artifacts", paths=["config.yaml"])
+    (own_directory / "elsewhere").mkdir()
+    monkeypatch.chdir(own_directory / "elsewhere")
+    sync_run(run.path)
+    assert list((own_directory / "elsewhere").iterdir()) == []
+    assert len(list((own_directory / "mlruns").rglob("config.yaml"))) == 1
 
 
 def test_the_runs_that_are_nested_in_it_are_delivered_too(make_dead_run, uri):
@@ -89,7 +127,7 @@ def test_a_nested_run_that_a_process_is_at_work_in_is_not_killed(make_dead_run, 
     trial = make_dead_run("run/trials/trial-0000", parent_dir="../..")
     with trial.locked():  # by the worker of a search whose leader was killed
         sync_run(run.path)
-        assert [event.kind for event in read_events(trial.journal_path)] == ["metrics"]
+        assert FINISHED not in [event.kind for event in read_events(trial.journal_path)]
         assert arrived(uri, trial).info.status == "RUNNING"
     assert arrived(uri, run).info.status == "KILLED"
     sync_run(run.path)

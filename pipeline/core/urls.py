@@ -1,0 +1,67 @@
+"""URLs of databases and servers: SQLite files by path, and texts without passwords."""
+
+import re
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote
+
+HIDDEN: Final = "***"
+"""Text in place of a password."""
+
+_SQLITE: Final = re.compile(r"sqlite(?:\+pysqlite)?:///")
+_PASSWORD: Final = re.compile(
+    # A port is no password. A password may hold any character but white space, even those that
+    # should have been encoded: the second alternative takes a slash, the first another @.
+    r"(?<=//)([^\s:/?#@]*):(?!\d+(?:[/?#\s]|$))(?:[^\s/?#]*@|[^\s@]*@)"
+)
+_TOKEN: Final = re.compile(r"(?<=http://|ttps://)[^\s:/?#@]+@")
+_SECRET_FIELD: Final = re.compile(
+    r"((?:^|[?&;\s])(?:password|passwd|pwd|sslpassword|token|access_token|secret|odbc_connect)"
+    r"\s*=\s*)[^&;\s'\"]+",
+    re.IGNORECASE,
+)
+_USER: Final = re.compile(r"(?<=://)[^\s/?#]*@")
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the SQLAlchemy URL of a SQLite file, by its absolute path.
+
+    SQLAlchemy decodes `%41` and takes a question mark as the end of the path, so both are
+    encoded. MLflow makes the parent directory of a path that it has not decoded, but only for
+    URLs that begin with `sqlite:///`: an encoded one begins with the driver too.
+    """
+    text = str(path.absolute())
+    encoded = text.replace("%", "%25").replace("?", "%3F")
+    return f"{'sqlite' if encoded == text else 'sqlite+pysqlite'}:///{encoded}"
+
+
+def sqlite_path(url: str) -> Path | None:
+    """Return the absolute path of the file that a SQLite URL names; None for any other URL."""
+    found = _SQLITE.match(url)
+    if not found:
+        return None
+    database = unquote(url[found.end() :].partition("?")[0])
+    if database in ("", ":memory:") or database.startswith("file:"):
+        return None
+    return Path(database).absolute()
+
+
+def absolute_url(url: str) -> str:
+    """Return a URL that names the same database from every directory."""
+    path = sqlite_path(url)
+    if path is None:
+        return url
+    _, mark, query = url.partition("?")
+    return f"{sqlite_url(path)}{mark}{query}"
+
+
+def hide_passwords(text: str) -> str:
+    """Return a URL, or a text with URLs in it, with `***` for every password and token."""
+    text = _PASSWORD.sub(rf"\1:{HIDDEN}@", text)
+    text = _TOKEN.sub(f"{HIDDEN}@", text)
+    return _SECRET_FIELD.sub(rf"\1{HIDDEN}", text)
+
+
+def without_user(url: str) -> str:
+    """Return a URL without its user name and password."""
+    return _USER.sub("", url, count=1)
