@@ -76,7 +76,6 @@ def test_keras_runs_on_tensorflow_and_figures_need_no_window(monkeypatch):
 def test_every_command_sets_the_backends_before_it_imports_anything(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
-    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
     with pytest.raises(SystemExit):
         cli.main(["--help"])
     assert (os.environ["KERAS_BACKEND"], os.environ["MPLBACKEND"]) == ("tensorflow", "agg")
