@@ -200,8 +200,8 @@ def test_features_of_another_width_are_refused_in_one_line(run_here, trained_dir
     )
     assert finished.status == 2
     (line,) = finished.err.splitlines()
-    assert "(4, 8)" in line
-    assert "(4, 9)" in line
+    assert "9 features instead of 8" in line
+    assert "(clips, 4, 9)" in line
 
 
 def test_too_few_held_out_groups_give_the_whole_range_and_a_warning(

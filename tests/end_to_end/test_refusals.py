@@ -81,6 +81,12 @@ CASES = [
     Case("a torn header", ("static.npy", "is not a .npy file"),
          lambda features: (features / "static.npy").write_bytes(
              b"\x93NUMPY\x01\x00\x10\x00{'descr': '<f4',")),
+    Case("a shape of True and False", ("static.npy", "which no array can have"),
+         lambda features: (features / "static.npy").write_bytes(
+             b"\x93NUMPY\x01\x00\x3c\x00"
+             b"{'descr': '<f4', 'fortran_order': False, 'shape': (True, 2)}" + bytes(8))),
+    Case("semicolons with decimal commas", ("clips.csv", "separated by semicolons"),
+         lambda features: (features / "clips.csv").write_text("clip_id;group\na;1,5\n")),
     Case("an array of objects", ("static.npy", "type object", "astype"), pickle_objects),
     Case("NaN", ("dynamic.npy", "row 7", "nan", "drop it"),
          change("dynamic.npy", with_value(np.nan))),
@@ -108,7 +114,7 @@ CASES = [
          change_table(lambda table: table.assign(split="dev"))),
     Case("a table without groups", ("clips.csv", "no column group"),
          change_table(lambda table: table.drop(columns="group"))),
-    Case("one step to attend to", ("static_steps=1", "attention over one key is always 1"),
+    Case("one step to attend to", ("static.npy: has one", "attention over one key is always 1"),
          change("static.npy", lambda values: values[:, :1])),
     Case("more folds than groups", ("num_folds is 50", "at most 40"),
          options=("--training.num_folds", "50")),

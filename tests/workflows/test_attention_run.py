@@ -200,7 +200,7 @@ def test_no_clips_give_a_reason(write_set):
 
 
 def test_features_of_another_shape_are_refused(write_set):
-    with pytest.raises(ModelError, match="the model was made for inputs of shapes"):
+    with pytest.raises(ModelError, match="but the model takes"):
         measure(build_network(static_steps=5), write_set())
 
 
