@@ -28,7 +28,7 @@ from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.journal import FINISHED, RESUMED, Event, read_events
+from pipeline.core.journal import FINISHED, RESUMED, Event, effective_events, read_events
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.urls import sqlite_path
 from pipeline.tracking import vocabulary
@@ -240,13 +240,13 @@ class Mirror:
         self._send_points(run_id, points)
 
     def _send_refused(self, link: Link) -> None:
-        """Send the events again that were refused before."""
-        for event in read_events(self._run.journal_path):
-            if str(event.start) in link.refused:
-                refused = dict(self._known_link.refused)
-                del refused[str(event.start)]
-                self._link = dataclasses.replace(self._known_link, refused=refused)
-                self._send(link.run_id, [event], end=self._link.delivered)
+        """Send the events again that were refused before, unless a resume took them back."""
+        events = effective_events(read_events(self._run.journal_path))
+        for start in link.refused:
+            refused = {key: text for key, text in self._known_link.refused.items() if key != start}
+            self._link = dataclasses.replace(self._known_link, refused=refused)
+            again = [event for event in events if str(event.start) == start]
+            self._send(link.run_id, again, end=self._link.delivered)
 
     def _note(self, delivered: int) -> None:
         """Note that the store has the journal up to the byte `delivered`."""
@@ -410,7 +410,7 @@ class Mirror:
         )
 
     def _send_resumed(self, run_id: str, event: Event) -> None:
-        self._attempt(event, "the status", self._store.update_run, run_id, status="RUNNING")
+        self._try(self._store.update_run, run_id, status="RUNNING")  # the end sets it anyway
         if _FAILURE_TAG in self._call(self._store.get_run, run_id).data.tags:
             self._attempt(event, _FAILURE_TAG, self._store.delete_tag, run_id, _FAILURE_TAG)
 

@@ -531,3 +531,20 @@ def test_evaluation_points_of_a_run_that_is_resumed_arrive_once(run, journal, cl
     assert points(client, run, "evaluation/validation/mae/mean") == [(0, 0.1)]
     assert points(client, run, "train/loss") == [(1, 1.0)]
     assert mlflow_run(client, run).info.status == "FINISHED"
+
+
+def test_a_refused_status_that_a_resume_took_back_is_not_sent_again(
+    run, journal, client, monkeypatch
+):
+    def refuse(*_, **__):
+        raise MlflowException("not now")
+
+    finish(journal, "KILLED", reason="interrupted")
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "set_terminated", refuse)
+        assert deliver_rest(run) == "it refused the status (not now)"
+    journal.append(RESUMED, epoch=0, offset=0)
+    finish(journal)
+    assert deliver_rest(run) is None
+    assert mlflow_run(client, run).info.status == "FINISHED"
+    assert read_link(run.tracking_path).refused == {}
