@@ -147,7 +147,9 @@ class EpochCheckpoint(keras.callbacks.Callback):
 
     def _commit(self, state: CheckpointState) -> None:
         target = self._directory / _name(state.epoch)
-        target.mkdir(parents=True, exist_ok=True)
+        if target.exists():  # damaged, or of a commit that was interrupted
+            shutil.rmtree(target)
+        target.mkdir(parents=True)
         _write_variables(target / _NETWORK, self._network.variables)
         _write_variables(target / _OPTIMIZER, self.model.optimizer.variables)
         content = {name: getattr(state, name) for name in CheckpointState.__slots__}

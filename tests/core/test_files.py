@@ -266,3 +266,11 @@ def test_hidden_files_of_others_stay(tmp_path):
         (tmp_path / hidden).write_text("mine")
     remove_unfinished(tmp_path)
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_directory_in_the_place_of_a_file_is_named(tmp_path):
+    (tmp_path / "report.csv").mkdir()
+    with pytest.raises(IsADirectoryError) as caught:
+        write_text(tmp_path / "report.csv", "")
+    assert caught.value.filename == str(tmp_path / "report.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.csv"]
