@@ -75,6 +75,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     The temporary name keeps the suffix of `path`, as libraries choose formats by it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():  # the rename would fail too, and name the temporary path
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     suffix = "".join(path.suffixes[-2:])
     temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}{suffix}")
     try:

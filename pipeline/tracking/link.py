@@ -35,13 +35,13 @@ class Link:
     """Every how many steps a step is sent, so that charts stay quick."""
     delivered: int = 0
     """Journal bytes that the store has."""
+    experiment_id: str = ""
+    """Id of the experiment; replaces its name."""
     run_key: str = ""
     """Unique tag of the run, written here before the run is created: if the reply is lost, the
     run is found by it."""
     refused: dict[str, str] = field(default_factory=dict)
     """Events that the store refused, for `sync`: offset in the journal and reason."""
-    experiment_id: str = ""
-    """Id of the experiment; replaces its name."""
 
 
 def new_link(
@@ -94,7 +94,7 @@ def note_link(path: Path, link: Link) -> None:
     The run log gets it too, so that a lost file costs no second MLflow run.
     """
     stored = _as_stored(link)
-    del stored["delivered"]
+    del stored["delivered"], stored["refused"]
     Journal(_journal_path(path), cuts_torn_line=False).append(_LINKED, link=stored)
     write_link(path, link)
 

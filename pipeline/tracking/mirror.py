@@ -125,9 +125,9 @@ class Mirror:
         """
         if self._is_removed():
             self._end_removed()
-        if is_delivered(self._run, counts_refused=retries_refused):
-            return None
         try:
+            if is_delivered(self._run):  # needs no lock: the run may be read-only
+                return None
             # A run and those nested in it wake each other: two that deliver the same run at
             # once would create it twice.
             with filelock.FileLock(self._run.path / ".delivery.lock"):
@@ -143,12 +143,10 @@ class Mirror:
         if link is None:
             return None
         self._link = link
-        news = read_news(self._run, start=link.delivered)
-        if news.events or not link.run_id or (retries_refused and link.refused):
-            if not link.run_id:
-                link = self._link = self._with_run(link)
-                news = read_news(self._run, start=link.delivered)  # it has the new link too
-            self._connect(link.tracking_uri)
+        has_news = bool(read_news(self._run, start=link.delivered).events)
+        if has_news or not link.run_id or (retries_refused and link.refused):
+            link = self._link = self._with_run(link)
+            news = read_news(self._run, start=link.delivered)  # with the MLflow run in it
             self._send(link.run_id, news.events, end=news.end)
             if retries_refused:
                 self._send_refused(link)
@@ -159,8 +157,10 @@ class Mirror:
         return f"it refused {first}" + (f", and {len(others)} more" if others else "")
 
     def _with_run(self, link: Link) -> Link:
-        """Connect, and create the MLflow run, or find the one whose creation was not answered."""
+        """Connect, and create the run unless there is one."""
         self._connect(link.tracking_uri)
+        if link.run_id:
+            return link
         experiment_id, tags = self._home(link)
         run_id = ""
         if link.run_key:  # the run may have been created, and the reply lost
@@ -189,7 +189,7 @@ class Mirror:
     def _connect(self, uri: str) -> None:
         if self._client is None:
             configure_mlflow()
-            self._client = self._call(open_store, with_password(uri))
+            self._client = self._call(lambda: open_store(with_password(uri)))
 
     def _home(self, link: Link) -> tuple[str, dict[str, str]]:
         """Return the experiment of a run to be, and the tags that say where it belongs."""
@@ -453,17 +453,12 @@ class Mirror:
         raise DeliveryError(reason)
 
 
-def is_delivered(run: RunDirectory, *, counts_refused: bool = True) -> bool:
-    """Return whether MLflow has all that a run log holds, or the run is not tracked.
-
-    Args:
-        run: The run directory.
-        counts_refused: Whether events that the store refused count as not delivered.
-    """
+def is_delivered(run: RunDirectory) -> bool:
+    """Return whether MLflow has all that a run log holds, or the run is not tracked."""
     link = read_link(run.tracking_path)
     if link is None:
         return True
-    if not link.run_id or (counts_refused and link.refused):
+    if link.refused or not link.run_id:
         return False
     return not read_news(run, start=link.delivered).events
 
@@ -482,10 +477,6 @@ def deliver_rest(run: RunDirectory, *, seconds: float | None = PATIENCE_SECONDS)
     return None if reason is None else str(reason)
 
 
-def _has_code(error: Exception, code: int) -> bool:
-    return isinstance(error, MlflowException) and error.error_code == ErrorCode.Name(code)
-
-
 def _artifact_location(link: Link) -> str | None:
     """Return where a new experiment in a SQLite file keeps its artifacts: beside the file.
 
@@ -496,3 +487,7 @@ def _artifact_location(link: Link) -> str | None:
     if database is None:
         return None
     return (database.parent / "mlruns" / secrets.token_hex(9)).as_uri()
+
+
+def _has_code(error: Exception, code: int) -> bool:
+    return isinstance(error, MlflowException) and error.error_code == ErrorCode.Name(code)

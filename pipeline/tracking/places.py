@@ -7,7 +7,6 @@ import difflib
 import os
 import re
 import urllib.parse
-from pathlib import Path
 
 import sqlalchemy.exc
 from mlflow import MlflowClient
@@ -24,6 +23,7 @@ from mlflow.protos.databricks_pb2 import (
 )
 
 from pipeline.core.errors import RunError
+from pipeline.core.urls import hide_passwords, sqlite_path
 from pipeline.tracking.bounded import call_within
 from pipeline.tracking.store import (
     STORE_ERRORS,
@@ -61,11 +61,8 @@ def check_store(experiment: str) -> None:
     configure_mlflow()
     uri = tracking_uri()
     run_id = os.environ.get("MLFLOW_RUN_ID", "")
-    if (
-        not run_id
-        and uri.startswith("sqlite:")
-        and not Path(uri.removeprefix("sqlite:///")).exists()
-    ):
+    database = sqlite_path(uri)
+    if not run_id and database is not None and not database.exists():
         return  # the mirror creates it while the training starts
     try:
         call_within(_SECONDS, lambda: _check(uri, experiment, run_id))
@@ -73,7 +70,7 @@ def check_store(experiment: str) -> None:
         raise
     except STORE_ERRORS as error:
         if _is_wrong_place(error):
-            raise RunError(_without_password(_explain(uri, error))) from error
+            raise RunError(hide_passwords(_explain(uri, error))) from error
 
 
 def _check(uri: str, experiment: str, run_id: str) -> None:
@@ -145,7 +142,3 @@ def _explain(uri: str, error: Exception) -> str:
 
 def _is_code(error: MlflowException, code: int) -> bool:
     return bool(error.error_code == ErrorCode.Name(code))
-
-
-def _without_password(text: str) -> str:
-    return re.sub(r"(://[^\s/@:]*):[^\s/@]*@", r"\1:***@", text)

@@ -147,7 +147,9 @@ class EpochCheckpoint(keras.callbacks.Callback):
 
     def _commit(self, state: CheckpointState) -> None:
         target = self._directory / _name(state.epoch)
-        target.mkdir(parents=True, exist_ok=True)
+        if target.exists():  # damaged, or of a commit that was interrupted
+            shutil.rmtree(target)
+        target.mkdir(parents=True)
         _write_variables(target / _NETWORK, self._network.variables)
         _write_variables(target / _OPTIMIZER, self.model.optimizer.variables)
         content = {name: getattr(state, name) for name in CheckpointState.__slots__}
@@ -211,24 +213,24 @@ def _read_pointer(directory: Path) -> Path | None:
 
 def _read_intact(path: Path) -> CheckpointState:
     """Return the state of a checkpoint once its files, and those of its best epoch, are checked."""
-    state = _check_checkpoint(path)
+    state = _check_checkpoint(path, _NETWORK, _OPTIMIZER)
     if path.name != _name(state.epoch):
         raise RunError(f"{path / _STATE}: is of epoch {state.epoch}.")
     best = path.with_name(_name(state.best_epoch))
     if best != path:
-        _check_checkpoint(best)
+        _check_checkpoint(best, _NETWORK)
     return state
 
 
-def _check_checkpoint(path: Path) -> CheckpointState:
-    """Return the state of a checkpoint whose files fit their digests.
+def _check_checkpoint(path: Path, *names: str) -> CheckpointState:
+    """Return the state of a checkpoint if its files `names` fit their digests.
 
     Raises:
         PipelineError: If a file is missing or damaged.
     """
     content = read_sealed_json(path / _STATE)
     digests = content.pop("files", {})
-    for name in (_NETWORK, _OPTIMIZER):
+    for name in names:
         file = path / name
         try:
             if name in digests:

@@ -14,6 +14,7 @@ from pipeline.core.errors import PipelineError, RunError
 from pipeline.core.files import read_json, read_object, write_json
 from pipeline.core.journal import effective_events, read_events
 from pipeline.core.manifest import check_files
+from pipeline.core.near_names import did_you_mean_path
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_status import read_last_status
 from pipeline.evaluation.predictions import read_predictions
@@ -106,7 +107,7 @@ def open_drawable(path: Path) -> RunDirectory:
     if not any(part.exists() for part in known):
         raise RunError(
             f"{path}: holds nothing of a run. Give a directory that `train` has written, or "
-            "the artifacts of a run."
+            f"the artifacts of a run.{did_you_mean_path(path)}"
         )
     return run
 

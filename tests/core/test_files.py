@@ -338,3 +338,11 @@ def test_a_file_that_does_not_fit_is_named_and_nothing_is_left(write, tmp_path):
 def test_text_with_bytes_of_a_file_name_that_is_not_utf_8_is_written_escaped(tmp_path):
     write_text(tmp_path / "note.txt", "run: " + os.fsdecode(b"caf\xe9"))
     assert (tmp_path / "note.txt").read_text() == "run: caf\\udce9"
+
+
+def test_a_directory_in_the_place_of_a_file_is_named(tmp_path):
+    (tmp_path / "report.csv").mkdir()
+    with pytest.raises(IsADirectoryError) as caught:
+        write_text(tmp_path / "report.csv", "")
+    assert caught.value.filename == str(tmp_path / "report.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.csv"]

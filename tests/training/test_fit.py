@@ -199,7 +199,9 @@ class TestDamagedCheckpoint:
     ):
         with pytest.raises(PlugPulledError):
             laboratory.fit(tmp_path, callbacks=[PullPlug(4, "batch")], **COSINE)
-        (tmp_path / "checkpoints" / "epoch-00003" / name).write_bytes(b"")
+        path = tmp_path / "checkpoints" / "epoch-00003" / name
+        path.unlink()
+        path.mkdir()
         resumed = laboratory.fit(tmp_path, **COSINE)
         assert_same_run(cosine, resumed, laboratory)
 
