@@ -1,0 +1,99 @@
+"""A run that is asked to stop ends within seconds, says how to go on, and goes on."""
+
+import re
+import shlex
+import signal
+import time
+
+import pytest
+
+from tests.end_to_end.faults.campaign import sampled, size, stream
+from tests.end_to_end.faults.comparing import differences
+from tests.end_to_end.faults.mlflow_database import count_differences, read_runs
+
+pytestmark = pytest.mark.slow
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+LONGEST_END_SECONDS = 10
+"""A few seconds on an idle machine; tests share theirs."""
+
+CASES = sampled([(name, number) for number in range(7) for name in SIGNALS], 2, "signals")
+
+
+@pytest.mark.parametrize(
+    ("number", "repeat"), CASES, ids=lambda value: getattr(value, "name", value)
+)
+def test_a_signal_ends_a_run_that_its_hint_resumes_to_the_same_values(
+    number, repeat, launcher, reference, toll_of, resume, tmp_path
+):
+    toll = toll_of(f"{number.name} at a random moment, then resume")
+    home = reference.workplace(tmp_path / "work")
+    seconds = stream(number.name, repeat).uniform(0.2, 0.95) * reference.seconds
+    case = f"{number.name} after {seconds:.3f} s"
+    child = launcher.start(*reference.options(), cwd=home)
+    child.leave_running(seconds)
+    toll.times += child.is_running()
+    began = time.monotonic()
+    child.signal(number)
+    ended = child.wait()
+    took = time.monotonic() - began
+
+    if ended.status == 0:
+        toll.endings["had ended already"] += 1
+    else:
+        status = 128 + number
+        toll.endings[f"status {ended.status}"] += 1
+        toll.expect(ended.status == status, f"{case}: status {ended.status}, not {status}")
+        toll.expect(ended.error_line() != "", f"{case}: says {ended.err}")
+        toll.expect(took < LONGEST_END_SECONDS, f"{case}: took {took:.1f} s to end")
+    toll.expect(not ended.has_traceback, f"{case}: {ended.err[-600:]}")
+    for run in read_runs(home / "mlflow.db"):
+        expected = ("FINISHED",) if ended.status == 0 else ("KILLED", "FINISHED")
+        toll.expect(run.status in expected, f"{case}: the MLflow run is {run.status}")
+
+    hint = re.search(r"`python -m pipeline (train --resume [^`]+)`", ended.err)
+    if (home / "run" / "events.jsonl").exists():
+        toll.expect(hint is not None or ended.status == 0, f"{case}: no hint in {ended.err}")
+        command = shlex.split(hint[1]) if hint else ("train", "--resume", "run")
+        again = launcher.run(*command, cwd=home)
+    else:
+        again = launcher.run(*reference.options("anew"), cwd=home)
+    run_dir = home / ("anew" if (home / "anew").exists() else "run")
+    toll.expect(again.status == 0, f"{case}: the resume ends with {again.status}, {again.err}")
+    for difference in differences(run_dir, reference.run_dir):
+        toll.lose(f"{case}: {difference}")
+    count_differences(home / "mlflow.db", reference.database, toll, case)
+    toll.check()
+
+
+TWICE = sampled([(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGTERM)], 0, "twice")
+
+
+@pytest.mark.parametrize(
+    "pair", TWICE or [pytest.param((), marks=pytest.mark.skip(reason="only in the campaign"))]
+)
+def test_a_second_signal_while_the_run_ends_does_no_harm(
+    pair, launcher, reference, toll_of, resume, tmp_path
+):
+    first, second = pair
+    toll = toll_of(f"{first.name} twice within 0.3 s, then resume")
+    home = reference.workplace(tmp_path / "work")
+    child = launcher.start(*reference.options(), cwd=home)
+    child.leave_running(0.6 * reference.seconds)
+    toll.times += 1
+    child.signal(first)
+    child.leave_running(0.3)
+    child.signal(second)
+    ended = child.wait()
+    case = f"{first.name}, then {second.name}"
+    toll.endings[f"status {ended.status}"] += 1
+    # A process that has noted its end may die of the second signal by itself.
+    expected = (128 + first, 128 + second, -second)
+    toll.expect(ended.status in expected, f"{case}: status {ended.status}")
+    toll.expect(not ended.has_traceback, f"{case}: {ended.err[-600:]}")
+    again = resume(home)
+    toll.expect(again.status == 0, f"{case}: {again.err}")
+    for difference in differences(home / "run", reference.run_dir):
+        toll.lose(f"{case}: {difference}")
+    count_differences(home / "mlflow.db", reference.database, toll, case)
+    toll.check()
