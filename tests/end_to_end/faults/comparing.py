@@ -12,7 +12,9 @@ import h5py
 import numpy as np
 import yaml
 
-_MEASURED = re.compile(r"time|second|_dir$|path|offset|digest|sha256|source|command|created")
+_MEASURED = re.compile(
+    r"time|second|_dir$|path|offset|digest|sha256|source|command|created|package_model"
+)
 """Keys of values that differ between two runs of the same experiment."""
 _OF_ONE_RUN = re.compile(
     r"(^|/)(mlflow|environment|architecture)\.json$|manifest|events\.jsonl$|\.html$|\.png$"
@@ -102,4 +104,4 @@ def _equal(one: Any, two: Any) -> bool:
         return len(one) == len(two) and all(map(_equal, one, two))
     if isinstance(one, np.ndarray) or isinstance(two, np.ndarray):
         return np.array_equal(one, two, equal_nan=np.asarray(one).dtype.kind == "f")
-    return bool(one == two) or (one != one and two != two)
+    return bool(one == two)

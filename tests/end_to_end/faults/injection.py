@@ -4,7 +4,6 @@ A *boundary* is a moment just before the process changes a file of its run direc
 store. Python's audit events report them, so the product needs no hooks.
 """
 
-import contextlib
 import functools
 import json
 import os
@@ -21,7 +20,6 @@ from typing import Any, NamedTuple
 _WRITING = os.O_WRONLY | os.O_RDWR
 _CLIENT_CALLS = ("create_", "log_", "set_", "update_", "delete_")
 _RANDOM = re.compile(r"\.[0-9a-f]{8}(?=\.|$)")
-TORN = "torn "
 
 
 class Boundary(NamedTuple):
@@ -40,7 +38,7 @@ class _Watch:
 
     def __init__(self, run_dir: Path, kill_at: Boundary | None) -> None:
         self._root = str(run_dir)
-        self._last = str(run_dir / "checkpoints" / "LAST")
+        self._last = run_dir / "checkpoints" / "LAST"
         self._kill_at = kill_at
         self._counts: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
@@ -57,7 +55,7 @@ class _Watch:
 
     def fsync(self, handle: Any) -> None:
         number = handle if isinstance(handle, int) else handle.fileno()
-        path = os.readlink(f"/proc/self/fd/{number}")
+        path = str(Path(f"/proc/self/fd/{number}").readlink())
         self._meet("fsync", path)
         if path.endswith(".jsonl") and self._inside(path) is not None:
             self._meet("torn", path, before_the_kill=lambda: _tear(number))
@@ -82,9 +80,7 @@ class _Watch:
         return os.path.relpath(full, self._root)
 
     def _count(self, name: str, before_the_kill: Callable[[], None] = lambda: None) -> None:
-        phase = ""
-        with contextlib.suppress(OSError), open(self._last) as stream:
-            phase = stream.read().strip()
+        phase = self._last.read_text().strip() if self._last.exists() else ""
         with self._lock:
             self._counts[phase, name] += 1
             boundary = Boundary(phase, name, self._counts[phase, name])
@@ -140,7 +136,6 @@ def _watch_client(watch: _Watch) -> None:
 
 def _tear(handle: int) -> None:
     """Leave half of the last line of a file, as a kill in the middle of a write does."""
-    with open(f"/proc/self/fd/{handle}", "rb") as stream:
-        content = stream.read()
+    content = Path(f"/proc/self/fd/{handle}").read_bytes()
     begin = content.rfind(b"\n", 0, len(content) - 1) + 1
     os.truncate(handle, begin + (len(content) - begin) // 2)

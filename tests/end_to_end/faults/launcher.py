@@ -317,8 +317,8 @@ def _call(function: Any, argv: list[str], log: Path) -> int:
     handle = os.open(log.with_suffix(".out"), os.O_WRONLY | os.O_CREAT)
     os.dup2(handle, 1)
     os.dup2(os.open(log.with_suffix(".err"), os.O_WRONLY | os.O_CREAT), 2)
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
-    sys.stderr = open(2, "w", encoding="utf-8", buffering=1, closefd=False)
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = os.fdopen(2, "w", encoding="utf-8", buffering=1, closefd=False)
     try:
         status = int(function(argv))
     except SystemExit as stop:

@@ -54,6 +54,22 @@ def read_runs(database: Path) -> list[StoredRun]:
     return runs
 
 
+def count_points(runs: list[StoredRun], expected: StoredRun, toll: Toll, case: str) -> StoredRun:
+    """Add to a toll the runs and points that MLflow lost or doubled; return the run that counts."""
+    for extra in runs[1:]:
+        toll.double(f"{case}: MLflow has a second run, {extra.run_id}, {extra.status}")
+    run = max(runs, key=lambda run: len(run.points))
+    toll.expect(run.status == expected.status, f"{case}: the MLflow run is {run.status}")
+    for point in sorted(expected.points.keys() - run.points.keys()):
+        toll.lose(f"{case}: MLflow lacks {point}")
+    for point, number in sorted(run.points.items()):
+        if number > 1 or point not in expected.points:
+            toll.double(f"{case}: MLflow has {point} {number} times")
+        elif not _MEASURED.search(point[0]) and run.values[point] != expected.values[point]:
+            toll.lose(f"{case}: MLflow has another value of {point}")
+    return run
+
+
 def count_differences(
     database: Path, reference: Path, toll: Toll, case: str, *, has_model: bool = True
 ) -> None:
@@ -62,17 +78,7 @@ def count_differences(
     if not runs:
         toll.lose(f"{case}: MLflow has no run")
         return
-    for extra in runs[1:]:
-        toll.double(f"{case}: MLflow has a second run, {extra.run_id}, {extra.status}")
-    run = max(runs, key=lambda run: len(run.points))
-    toll.expect(run.status == "FINISHED", f"{case}: the MLflow run is {run.status}")
-    for point in sorted(expected.points.keys() - run.points.keys()):
-        toll.lose(f"{case}: MLflow lacks {point}")
-    for point, number in sorted(run.points.items()):
-        if number > 1 or point not in expected.points:
-            toll.double(f"{case}: MLflow has {point} {number} times")
-        elif not _MEASURED.search(point[0]) and run.values[point] != expected.values[point]:
-            toll.lose(f"{case}: MLflow has another value of {point}")
+    run = count_points(runs, expected, toll, case)
     for name, value in expected.params.items():
         if not _OF_ONE_RUN.search(name) and run.params.get(name) != value:
             toll.lose(f"{case}: MLflow has {run.params.get(name)!r} for the parameter {name}")

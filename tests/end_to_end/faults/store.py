@@ -24,7 +24,6 @@ def serve(argv: list[str]) -> int:
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
     import uvicorn
-
     from mlflow.server.fastapi_app import app
 
     uvicorn.run(app, host=_HOST, port=int(argv[0]), log_level="critical")

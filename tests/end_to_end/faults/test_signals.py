@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.end_to_end.faults.campaign import sampled, size, stream
+from tests.end_to_end.faults.campaign import sampled, stream
 from tests.end_to_end.faults.comparing import differences
 from tests.end_to_end.faults.mlflow_database import count_differences, read_runs
 
