@@ -166,8 +166,8 @@ def check_case(
     if ended.out != expected.out and Path(case.file).name not in ended.err:
         toll.lose(f"{told}: prints other values in silence")
     for difference in differences(place.directory / "run", expected_dir / "run"):
-        # What a command does not need may stay damaged.
-        if not difference.startswith(f"{case.file}:") or case.state == KILLED:
+        # A command may leave a file damaged that it does not need; a resumed run needs all.
+        if (case.state, case.command) == (KILLED, "resume") or not difference.startswith(case.file):
             toll.lose(f"{told}: {difference}")
     check_results(case, told, expected_dir, place, toll)
     toll.endings["same values"] += toll.lost + toll.doubled == before
@@ -202,9 +202,9 @@ def test_a_line_of_the_run_log_that_was_changed_is_never_delivered(place, toll_o
         path = run_dir / "events.jsonl"
         lines = path.read_text().splitlines(keepends=True)
         epochs = [number for number, line in enumerate(lines) if '"kind":"epoch"' in line]
-        event = json.loads(lines[epochs[-1]])
-        event["val_loss"] = round(event["val_loss"] + 0.001, 6)
-        lines[epochs[-1]] = json.dumps(event, separators=(",", ":")) + "\n"
+        event = json.loads(lines[epochs[1]])
+        event["val_loss"] += 0.001
+        lines[epochs[1]] = json.dumps(event, separators=(",", ":")) + "\n"
         path.write_text("".join(lines))
 
     for command in ("resume", "sync"):
