@@ -241,7 +241,10 @@ def _serve() -> None:
             read = os.read(orders, 65536)
             is_open = bool(read)
             buffer += read
-        elif not is_open:
+        if not is_open:  # whoever gave the orders is gone
+            for pid in children:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)
             time.sleep(0.05)
         *lines, buffer = buffer.split(b"\n")
         for line in lines:
