@@ -129,6 +129,7 @@ class Launcher:
             env=self._environment | {"CUDA_VISIBLE_DEVICES": ""},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=(directory / "launcher.txt").open("w"),
             start_new_session=True,
         )
         self._buffer = b""
@@ -193,7 +194,7 @@ class Launcher:
         if not select.select([handle], [], [], timeout)[0]:
             return
         read = os.read(handle, 65536)
-        assert read, "the launcher has died"
+        assert read, f"the launcher has died: {_read(self._directory / 'launcher.txt')[-2000:]}"
         self._buffer += read
         *lines, self._buffer = self._buffer.split(b"\n")
         for line in lines:
@@ -260,10 +261,10 @@ def _serve() -> None:
 
 
 def _import() -> None:
-    from pipeline.training.quiet import import_tensorflow_quietly
-
-    import_tensorflow_quietly()
+    os.environ.update(KERAS_BACKEND="tensorflow", TF_CPP_MIN_LOG_LEVEL="3")
     for name in (
+        "tensorflow",
+        "keras",
         "mlflow.pyfunc",
         "mlflow.store.tracking.sqlalchemy_store",
         "mlflow.store.artifact.local_artifact_repo",
