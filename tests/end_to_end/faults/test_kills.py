@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
 
 NUM_SHARDS = size(20, 1)
 NUM_RANDOM_STORIES, NUM_RANDOM_KILLS = size(20, 1), size(3, 2)
+KILLS_PER_PHASE = 2
 KILLED = -signal.SIGKILL
 
 
@@ -115,10 +116,12 @@ def stories(boundaries: list[Boundary]) -> list[list[Boundary]]:
     phases: dict[str, list[Boundary]] = {}
     for boundary in boundaries:
         phases.setdefault(boundary.phase, []).append(boundary)
-    number = max(len(phase) for name, phase in phases.items() if name)
-    first = phases.pop("")
-    columns = [first[begin : begin + number] for begin in range(0, len(first), number)]
-    columns += phases.values()
+    number = -(-max(map(len, phases.values())) // KILLS_PER_PHASE)
+    columns = [
+        phase[begin : begin + number]
+        for phase in phases.values()
+        for begin in range(0, len(phase), number)
+    ]
     return [[column[row] for column in columns if row < len(column)] for row in range(number)]
 
 
