@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 TIMEOUT_SECONDS = 240.0
+INCOMPLETE = 3
 PIPELINE = "pipeline.cli:main"
 
 
@@ -186,6 +187,12 @@ class Launcher:
     def run(self, *argv: object, timeout: float = TIMEOUT_SECONDS, **options: Any) -> Ended:
         """Run one command to its end."""
         return self.start(*argv, **options).wait(timeout)
+
+    def delivered(self, ended: Ended, run_dir: object, *, cwd: Path) -> Ended:
+        """Deliver what a run has left for `sync`, which a busy machine may cause."""
+        if ended.status != INCOMPLETE:
+            return ended
+        return self.run("sync", "--run_dir", run_dir, cwd=cwd)
 
     def listen(self, timeout: float) -> None:
         """Read what the launcher reports, for at most `timeout` seconds."""

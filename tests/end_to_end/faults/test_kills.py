@@ -51,14 +51,14 @@ class Story:
         """Note how a process ended; return whether it was killed as intended."""
         self._told.append(what)
         if ended.status != KILLED:
-            self._check_end(ended)
+            self._check_end(self._delivered(ended))
             return False
         self._toll.times += 1
         return True
 
     def conclude(self) -> None:
         """Lead the run to its end, and compare it with the undisturbed run."""
-        ended = self.begin().wait()
+        ended = self._delivered(self.begin().wait())
         self._check_end(ended)
         if ended.status != 0:
             return
@@ -66,6 +66,9 @@ class Story:
         for difference in differences(self.run_dir, self._reference.run_dir):
             self._toll.lose(f"{self.case}: {difference}")
         count_differences(self._home / "mlflow.db", self._reference.database, self._toll, self.case)
+
+    def _delivered(self, ended: Ended) -> Ended:
+        return self._launcher.delivered(ended, self.run_dir, cwd=self._home)
 
     def _check_end(self, ended: Ended) -> None:
         is_well = ended.status == 0 and not ended.err

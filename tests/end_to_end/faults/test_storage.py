@@ -40,6 +40,7 @@ def go_on(
     if ended.status == 2 and not (run_dir / "events.jsonl").exists():
         shutil.rmtree(run_dir, ignore_errors=True)
         ended = launcher.run(*reference.options(str(run_dir)), cwd=home)
+    ended = launcher.delivered(ended, run_dir, cwd=home)
     toll.expect(ended.status == 0, f"{case}: the resume says {ended.err[-600:]}")
     if ended.status == 0:
         for difference in differences(run_dir, reference.run_dir):
