@@ -1,9 +1,6 @@
 """The undisturbed run, the launcher of commands, and the table of what was injected."""
 
-import json
-import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,56 +11,10 @@ from pipeline.config.schema import SyntheticConfig
 from pipeline.data.synthetic import ensure_synthetic_set
 from tests.end_to_end.conftest import clean_environment
 from tests.end_to_end.faults.campaign import IS_FULL, SEED, Toll, markdown_table
-from tests.end_to_end.faults.injection import Boundary
 from tests.end_to_end.faults.launcher import Ended, Launcher
+from tests.end_to_end.faults.reference import Reference
 
 _rows: list[dict[str, Any]] = []
-
-
-@dataclass(frozen=True)
-class Reference:
-    """An undisturbed run, and what is needed to start the same run elsewhere."""
-
-    directory: Path
-    """Working directory of the run: `run` and `mlflow.db` are in it."""
-    features_dir: Path
-    empty_store: Path
-    """An MLflow database without runs."""
-
-    @property
-    def run_dir(self) -> Path:
-        return self.directory / "run"
-
-    @property
-    def database(self) -> Path:
-        return self.directory / "mlflow.db"
-
-    @property
-    def seconds(self) -> float:
-        """How long the undisturbed run took."""
-        return float((self.directory / "seconds").read_text())
-
-    @property
-    def boundaries(self) -> list[Boundary]:
-        """Every moment at which the run changed a file or MLflow."""
-        return [Boundary(*each) for each in json.loads((self.directory / "trace").read_text())]
-
-    def options(self, run_dir: str = "run") -> tuple[object, ...]:
-        """Return the arguments of `train` that give this run."""
-        return (
-            *("train", "--features_dir", self.features_dir, "--run_dir", run_dir),
-            *("--training.num_epochs", 3, "--training.batch_size", 8, "--model.fusion", "concat"),
-            *("--training.early_stopping_patience", 3, "--model.fusion_dim", 8),
-            *("--model.num_heads", 2, "--data.test_fraction", 0.2),
-            *("--evaluation.num_resamples", 100, "--evaluation.figures", "false"),
-            *("--tracking.system_metrics", "false"),
-        )
-
-    def workplace(self, directory: Path) -> Path:
-        """Return a new working directory with an empty MLflow store."""
-        directory.mkdir(parents=True)
-        shutil.copy(self.empty_store, directory / "mlflow.db")
-        return directory
 
 
 @pytest.fixture(scope="session")

@@ -11,15 +11,15 @@ import pytest
 
 from tests.end_to_end.faults.campaign import Toll, sampled, size, stream
 from tests.end_to_end.faults.comparing import differences, file_names
-from tests.end_to_end.faults.conftest import Reference
 from tests.end_to_end.faults.injection import Boundary
 from tests.end_to_end.faults.launcher import Ended, Launcher
 from tests.end_to_end.faults.mlflow_database import count_differences, count_points, read_runs
+from tests.end_to_end.faults.reference import Reference
 
 pytestmark = pytest.mark.slow
 
 NUM_SHARDS = size(24, 1)
-SAMPLE_SIZE = 6
+SAMPLE_SIZE = 4
 NUM_FLIPS = 2
 
 FINISHED, KILLED = "finished run", "killed run"
@@ -36,8 +36,8 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
         "sync": ("sync", "--run_dir", "run"),
     },
 }
-COMMANDS_PER_DAMAGE = 3
-"""Of a finished run: each damage of a file meets three of the five commands, in turn."""
+COMMANDS_PER_DAMAGE = 2
+"""Each damage of a file of a finished run meets two of the five commands, in turn."""
 
 
 class Case(NamedTuple):

@@ -7,15 +7,15 @@ import pytest
 
 from tests.end_to_end.faults.campaign import IS_FULL, Toll, sampled, size, stream
 from tests.end_to_end.faults.comparing import differences
-from tests.end_to_end.faults.conftest import Reference
 from tests.end_to_end.faults.injection import Boundary
 from tests.end_to_end.faults.launcher import Child, Ended, Launcher
 from tests.end_to_end.faults.mlflow_database import count_differences
+from tests.end_to_end.faults.reference import Reference
 
 pytestmark = pytest.mark.slow
 
 NUM_SHARDS = size(20, 1)
-NUM_RANDOM_STORIES, NUM_RANDOM_KILLS = size(20, 1), size(3, 2)
+NUM_RANDOM_STORIES, NUM_RANDOM_KILLS = size(17, 1), size(3, 2)
 KILLS_PER_PHASE = 2
 KILLED = -signal.SIGKILL
 

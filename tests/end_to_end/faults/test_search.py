@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from tests.end_to_end.faults.campaign import IS_FULL, Toll, stream
-from tests.end_to_end.faults.conftest import Reference
 from tests.end_to_end.faults.launcher import Child, Launcher
 from tests.end_to_end.faults.mlflow_database import read_runs
+from tests.end_to_end.faults.reference import Reference
 
 pytestmark = [
     pytest.mark.slow,

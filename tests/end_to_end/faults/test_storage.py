@@ -12,9 +12,9 @@ import pytest
 
 from tests.end_to_end.faults.campaign import IS_FULL, Toll, sampled, size, stream
 from tests.end_to_end.faults.comparing import differences, file_names
-from tests.end_to_end.faults.conftest import Reference
 from tests.end_to_end.faults.launcher import Ended, Launcher
 from tests.end_to_end.faults.mlflow_database import count_differences, read_runs
+from tests.end_to_end.faults.reference import Reference
 
 pytestmark = pytest.mark.slow
 
