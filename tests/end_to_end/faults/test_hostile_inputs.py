@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 LARGEST_GROWTH_MB = 1000
 LONGEST_SECONDS = 60
 """Ten seconds on an idle machine; tests share theirs."""
-SAMPLE_SIZE = 5
+SAMPLE_SIZE = 3
 NUM_SHARDS = size(6, 1)
 
 NEW = ("train", "--features_dir", "features", "--run_dir", "new")
