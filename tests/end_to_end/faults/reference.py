@@ -8,6 +8,10 @@ from pathlib import Path
 from tests.end_to_end.faults.injection import Boundary
 
 
+IDLE_SECONDS = 6.0
+"""How long the run takes on two idle cores."""
+
+
 @dataclass(frozen=True)
 class Reference:
     """An undisturbed run, and what is needed to start the same run elsewhere."""
@@ -30,6 +34,10 @@ class Reference:
     def seconds(self) -> float:
         """How long the undisturbed run took."""
         return float((self.directory / "seconds").read_text())
+
+    def limit(self, seconds: float) -> float:
+        """Return a time limit of an idle machine as this machine, busy as it is, needs it."""
+        return seconds * max(1.0, self.seconds / IDLE_SECONDS)
 
     @property
     def boundaries(self) -> list[Boundary]:

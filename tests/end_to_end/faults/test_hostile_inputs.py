@@ -10,12 +10,13 @@ from tests.end_to_end.faults import hostile
 from tests.end_to_end.faults.campaign import Toll, sampled, size
 from tests.end_to_end.faults.injection import Boundary
 from tests.end_to_end.faults.launcher import Launcher
+from tests.end_to_end.faults.reference import Reference
 
 pytestmark = pytest.mark.slow
 
 LARGEST_GROWTH_MB = 1000
-LONGEST_SECONDS = 60
-"""Ten seconds on an idle machine; tests share theirs."""
+LONGEST_SECONDS = 15
+"""On an idle machine."""
 SAMPLE_SIZE = 3
 NUM_SHARDS = size(6, 1)
 
@@ -129,23 +130,26 @@ def whole(launcher, reference, tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("shard", range(NUM_SHARDS))
-def test_a_hostile_file_is_refused_in_one_line(shard, whole, launcher, toll_of, tmp_path):
+def test_a_hostile_file_is_refused_in_one_line(
+    shard, whole, launcher, reference, toll_of, tmp_path
+):
     tolls: dict[str, Toll] = {}
     for number, case in enumerate(sampled(CASES[shard::NUM_SHARDS], SAMPLE_SIZE, "hostile")):
         kind = case.write.__name__.replace("_", " ")
         fault = f"hostile file: {kind}"
         toll = tolls.setdefault(fault, toll_of(fault))
-        check(case, shutil.copytree(whole, tmp_path / str(number)), launcher, toll)
+        check(case, shutil.copytree(whole, tmp_path / str(number)), launcher, reference, toll)
     problems = [problem for toll in tolls.values() for problem in toll.problems]
     assert not problems, "\n".join(problems)
 
 
-def check(case: Case, home: Path, launcher: Launcher, toll: Toll) -> None:
+def check(case: Case, home: Path, launcher: Launcher, reference: Reference, toll: Toll) -> None:
     """Run a command on a hostile file, and check that it refused the file in one line."""
     canary = home / "canary"
     case.write(home / case.file, canary)
     toll.times += 1
-    ended = launcher.run(*case.command, cwd=home, timeout=2 * LONGEST_SECONDS)
+    longest = reference.limit(LONGEST_SECONDS)
+    ended = launcher.run(*case.command, cwd=home, timeout=longest)
     told = f"{case.file} ({case.write.__name__}), {case.command[0]}"
     if canary.exists():
         toll.executed += 1
@@ -154,6 +158,6 @@ def check(case: Case, home: Path, launcher: Launcher, toll: Toll) -> None:
     toll.expect(not ended.has_traceback, f"{told}: {ended.err[-700:]}")
     is_refused = ended.status == 2 and Path(case.file).name in ended.error_line()
     toll.expect(is_refused, f"{told}: status {ended.status}, {ended.err[-500:]}")
-    toll.expect(ended.seconds < LONGEST_SECONDS, f"{told}: took {ended.seconds:.0f} s")
+    toll.expect(ended.seconds < longest, f"{told}: took {ended.seconds:.0f} s")
     grown = ended.peak_mb - launcher.run("sync", "--help", cwd=home).peak_mb
     toll.expect(grown < LARGEST_GROWTH_MB, f"{told}: took {grown:.0f} MB")
