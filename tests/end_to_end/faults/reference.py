@@ -7,7 +7,6 @@ from pathlib import Path
 
 from tests.end_to_end.faults.injection import Boundary
 
-
 IDLE_SECONDS = 6.0
 """How long the run takes on two idle cores."""
 
