@@ -38,6 +38,10 @@ PARALLEL := -n 2 --dist loadscope --no-loadscope-reorder
 clusters: $(VENV)/.development ## Run the tests of odd Ray clusters, half a minute, which `make test` leaves out.
 	python -m pytest -m odd_cluster
 
+.PHONY: faults
+faults: $(VENV)/.development ## Inject every fault, half an hour, and print the table of docs/reliability.md.
+	FAULTS=full python -m pytest tests/end_to_end/faults -n 2 --timeout 1800
+
 .PHONY: check
 check: $(VENV)/.development ## Check style, types and layers.
 	ruff format --check .

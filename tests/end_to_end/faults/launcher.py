@@ -1,0 +1,349 @@
+"""A process that has imported TensorFlow once, and forks a child for each command.
+
+Importing TensorFlow takes 3 to 10 seconds, so a campaign of hundreds of commands cannot start
+Python for each of them. The launcher only imports: TensorFlow starts its threads in the child.
+"""
+
+import contextlib
+import importlib
+import itertools
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+TIMEOUT_SECONDS = 240.0
+INCOMPLETE = 3
+PIPELINE = "pipeline.cli:main"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that has ended."""
+
+    status: int
+    """Exit status; -9 after a SIGKILL, as `subprocess` counts."""
+    out: str
+    err: str
+    seconds: float
+    peak_mb: float
+    """Most memory that the process held, in MB; the launcher's own share is in it."""
+
+    def error_line(self) -> str:
+        """Return the one line on stderr that begins with `error:`, or "" for none or several."""
+        lines = [line for line in self.err.splitlines() if line.startswith("error:")]
+        return lines[0] if len(lines) == 1 else ""
+
+    @property
+    def has_traceback(self) -> bool:
+        """Whether Python printed a traceback."""
+        return "Traceback (most recent call last)" in self.err + self.out
+
+
+class Child:
+    """A command that a launcher has started."""
+
+    def __init__(self, launcher: "Launcher", number: int, log: Path, commands: int) -> None:
+        self._launcher = launcher
+        self._number = number
+        self._log = log
+        self._commands = commands
+        self.pid = 0
+        self.report: dict[str, Any] | None = None
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process, not to its children."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def kill_all(self) -> None:
+        """Kill the process and its children."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def is_running(self) -> bool:
+        """Return whether the process has not ended yet."""
+        self._launcher.listen(0.0)
+        return self.report is None
+
+    def leave_running(self, seconds: float) -> bool:
+        """Wait for a time; return whether the process still runs after it."""
+        deadline = time.monotonic() + seconds
+        while self.is_running() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        return self.report is None
+
+    def wait(self, timeout: float = TIMEOUT_SECONDS) -> Ended:
+        """Return how the process ended; kill it when it takes too long."""
+        deadline = time.monotonic() + timeout
+        while self.report is None and time.monotonic() < deadline:
+            self._launcher.listen(min(0.2, timeout))
+        if self.report is None:
+            self.kill_all()
+            while self.report is None:
+                self._launcher.listen(0.2)
+            self.report["status"] = "timeout"
+        return self.ends()[-1]
+
+    def ends(self) -> list[Ended]:
+        """Return how each command of the process ended, those that never began included."""
+        assert self.report is not None
+        ends = []
+        for index in range(self._commands):
+            path = self._log.with_name(f"{self._log.name}-{index}")
+            status = _read(path.with_suffix(".status"))
+            last = self.report["status"]
+            err = _read(path.with_suffix(".err"))
+            if last == "timeout":
+                err += f"\nerror: stopped after {self.report['seconds']:.0f} s"
+                last = -signal.SIGKILL
+            ends.append(
+                Ended(
+                    status=int(status) if status else int(last),
+                    out=_read(path.with_suffix(".out")),
+                    err=err,
+                    seconds=self.report["seconds"],
+                    peak_mb=self.report["peak_mb"],
+                )
+            )
+        return ends
+
+
+class Launcher:
+    """Starts commands as forks of one process."""
+
+    def __init__(self, directory: Path, environment: dict[str, str]) -> None:
+        self._directory = directory
+        self._environment = {"MLFLOW_DISABLE_TELEMETRY": "true", **environment}
+        self._numbers = itertools.count()
+        self._children: dict[int, Child] = {}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            cwd=Path(__file__).resolve().parents[3],
+            env=self._environment | {"CUDA_VISIBLE_DEVICES": ""},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=(directory / "launcher.txt").open("w"),
+            start_new_session=True,
+        )
+        self._buffer = b""
+
+    def start(
+        self,
+        *argv: object,
+        cwd: Path,
+        environment: dict[str, str] | None = None,
+        plan: dict[str, Any] | None = None,
+        call: str = PIPELINE,
+    ) -> Child:
+        """Start one command.
+
+        Args:
+            argv: Arguments of the command.
+            cwd: Working directory.
+            environment: Variables besides those of the launcher.
+            plan: Faults to inject, as `injection.install` takes them.
+            call: Function that takes the arguments and returns the status, "module:function".
+        """
+        return self.start_all([argv], cwd=cwd, environment=environment, plan=plan, call=call)
+
+    def start_all(
+        self,
+        commands: "list[tuple[object, ...]]",
+        *,
+        cwd: Path,
+        environment: dict[str, str] | None = None,
+        plan: dict[str, Any] | None = None,
+        call: str = PIPELINE,
+    ) -> Child:
+        """Start several commands in one process, one after the other."""
+        number = next(self._numbers)
+        log = self._directory / f"{number:05d}"
+        child = Child(self, number, log, len(commands))
+        self._children[number] = child
+        request = {
+            "number": number,
+            "commands": [[str(argument) for argument in argv] for argv in commands],
+            "cwd": str(cwd),
+            "environment": self._environment | (environment or {}),
+            "plan": plan or {},
+            "call": call,
+            "log": str(log),
+        }
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(request).encode() + b"\n")
+        self._process.stdin.flush()
+        while not child.pid:
+            self.listen(1.0)
+        return child
+
+    def run(self, *argv: object, timeout: float = TIMEOUT_SECONDS, **options: Any) -> Ended:
+        """Run one command to its end."""
+        return self.start(*argv, **options).wait(timeout)
+
+    def delivered(self, ended: Ended, run_dir: object, *, cwd: Path) -> Ended:
+        """Deliver what a run has left for `sync`, which a busy machine may cause."""
+        if ended.status != INCOMPLETE:
+            return ended
+        return self.run("sync", "--run_dir", run_dir, cwd=cwd)
+
+    def listen(self, timeout: float) -> None:
+        """Read what the launcher reports, for at most `timeout` seconds."""
+        assert self._process.stdout is not None
+        handle = self._process.stdout.fileno()
+        if not select.select([handle], [], [], timeout)[0]:
+            return
+        read = os.read(handle, 65536)
+        assert read, f"the launcher has died: {_read(self._directory / 'launcher.txt')[-2000:]}"
+        self._buffer += read
+        *lines, self._buffer = self._buffer.split(b"\n")
+        for line in lines:
+            report = json.loads(line)
+            child = self._children[report.pop("number")]
+            if "pid" in report:
+                child.pid = report["pid"]
+            else:
+                child.report = report
+
+    def close(self) -> None:
+        """End the launcher and every command that still runs."""
+        for child in self._children.values():
+            if child.report is None and child.pid:
+                child.kill_all()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(30)
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+
+# ---- The launcher's own process ----
+
+
+@dataclass
+class _Forked:
+    number: int
+    began: float = field(default_factory=time.monotonic)
+
+
+def _serve() -> None:
+    """Fork a child per request until stdin closes."""
+    orders, reports = os.dup(0), os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    _import()
+    children: dict[int, _Forked] = {}
+    buffer = b""
+    is_open = True
+    while is_open or children:
+        if is_open and select.select([orders], [], [], 0.01)[0]:
+            read = os.read(orders, 65536)
+            is_open = bool(read)
+            buffer += read
+        if not is_open:  # whoever gave the orders is gone
+            for pid in children:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)
+            time.sleep(0.05)
+        *lines, buffer = buffer.split(b"\n")
+        for line in lines:
+            request = json.loads(line)
+            pid = os.fork()
+            if pid == 0:
+                os.close(orders)
+                os.close(reports)
+                _become(request)
+            children[pid] = _Forked(request["number"])
+            _report(reports, number=request["number"], pid=pid)
+        _reap(children, reports)
+
+
+def _import() -> None:
+    os.environ.update(KERAS_BACKEND="tensorflow", TF_CPP_MIN_LOG_LEVEL="3")
+    for name in (
+        "tensorflow",
+        "keras",
+        "mlflow.pyfunc",
+        "mlflow.store.tracking.sqlalchemy_store",
+        "mlflow.store.artifact.local_artifact_repo",
+        "pipeline.commands.tables",
+        "pipeline.workflows.evaluation_run",
+        "pipeline.workflows.prediction_run",
+        "pipeline.workflows.sync_run",
+        "pipeline.workflows.training_run",
+    ):
+        importlib.import_module(name)
+
+
+def _reap(children: dict[int, _Forked], reports: int) -> None:
+    for pid in list(children):
+        ended, status, usage = os.wait4(pid, os.WNOHANG)
+        if ended:
+            child = children.pop(pid)
+            _report(
+                reports,
+                number=child.number,
+                status=os.waitstatus_to_exitcode(status),
+                seconds=time.monotonic() - child.began,
+                peak_mb=usage.ru_maxrss / 1024,
+            )
+
+
+def _report(reports: int, **content: Any) -> None:
+    os.write(reports, json.dumps(content).encode() + b"\n")
+
+
+def _become(request: dict[str, Any]) -> None:
+    """Run the commands of a request in this process, and end it."""
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["cwd"])
+    module, _, name = request["call"].partition(":")
+    status = 1
+    try:
+        function = getattr(importlib.import_module(module), name)
+        if request["plan"]:
+            from tests.end_to_end.faults.injection import install
+
+            install(request["plan"])
+        for index, argv in enumerate(request["commands"]):
+            status = _call(function, argv, Path(f"{request['log']}-{index}"))
+    finally:
+        # As a process of its own: threads that are no daemons are waited for.
+        sys.exit(status)
+
+
+def _call(function: Any, argv: list[str], log: Path) -> int:
+    handle = os.open(log.with_suffix(".out"), os.O_WRONLY | os.O_CREAT)
+    os.dup2(handle, 1)
+    os.dup2(os.open(log.with_suffix(".err"), os.O_WRONLY | os.O_CREAT), 2)
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = os.fdopen(2, "w", encoding="utf-8", buffering=1, closefd=False)
+    try:
+        status = int(function(argv))
+    except SystemExit as stop:
+        status = int(stop.code or 0) if not isinstance(stop.code, str) else 1
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        log.with_suffix(".status").write_text(str(status))
+    return status
+
+
+if __name__ == "__main__":
+    _serve()
