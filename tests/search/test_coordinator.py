@@ -227,7 +227,7 @@ def test_a_trial_of_a_dead_process_of_this_machine_is_found_at_once(make, study)
     assert states(study) == ["FAIL", "COMPLETE"]
 
 
-@pytest.mark.parametrize("process_id", [999_999_999, os.getpid()])
+@pytest.mark.parametrize("process_id", [999_999_999, os.getpid()], ids=["dead", "alive"])
 def test_a_trial_in_a_container_of_the_same_host_name_is_lost_only_without_heartbeats(
     make_job, make, process_id, monkeypatch
 ):
