@@ -1,5 +1,6 @@
 """One training run, whole: features in, an evaluated and tracked run directory out."""
 
+import contextlib
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from pipeline.models.persistence import load_architecture, load_model, save_mode
 from pipeline.models.trainability import LayerState, layer_states
 from pipeline.tracking.mirror import deliver_rest
 from pipeline.tracking.places import check_store
-from pipeline.training.checkpoint import initial_path, load_initial
+from pipeline.training.checkpoint import initial_path, load_initial, remove_initial
 from pipeline.training.fit import history_of, refuse_frozen, refuse_missing_tensorboard
 from pipeline.training.keras_settings import refuse_other_settings
 from pipeline.training.records import epoch_records
@@ -217,6 +218,10 @@ def _fit(run: RunDirectory, experiment: Experiment, network: keras.Model) -> Out
 def _finished(run: RunDirectory, experiment: Experiment, output: Path | None) -> TrainingRun:
     """Return a run that needs nothing more, as it is on disk."""
     check_files(run, run.evaluation_path)
+    # Removes what a kill at the end of the run has left; a read-only run stays as it is.
+    with contextlib.suppress(RunError), run.locked():
+        run.remove_unfinished()
+        remove_initial(run.checkpoints_dir)
     network = load_model(run.model_path)
     if output is not None:
         save_model(network, output)
