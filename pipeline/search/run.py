@@ -23,6 +23,7 @@ from pipeline.core.run_directory import RUNS_DIR, RunDirectory
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split
 from pipeline.search.coordinator import Coordinator, Limits
+from pipeline.search.figures import SearchFigures, draw_search
 from pipeline.search.job import SearchJob
 from pipeline.search.orphans import end_orphan
 from pipeline.search.parts import plan_parts, search_split
@@ -44,7 +45,6 @@ from pipeline.tracking.store import print_no_addresses, tracking_uri
 from pipeline.training.quiet import import_tensorflow_quietly
 from pipeline.workflows.columns import refuse_unusable_columns
 from pipeline.workflows.features import open_features, trainable_labels, with_absolute_paths
-from pipeline.workflows.search_illustration import illustrate_search
 from pipeline.workflows.session import Session, open_session, with_run_name
 
 if TYPE_CHECKING:
@@ -87,6 +87,8 @@ class SearchOutcome:
     """Why MLflow does not have all of it."""
     home: str = ""
     """Where the study is concluded, if not here."""
+    figures: SearchFigures | None = None
+    """Figures of the study, if it is concluded here."""
 
 
 def run_search(config: ExperimentConfig, space_path: Path, options: SearchOptions) -> SearchOutcome:
@@ -148,7 +150,7 @@ def _lead(
         _note_mlflow_run(run, study)
         standing = _search(job, study, options, journal=session.journal, wake=session.wake_mirror)
         write_study(job, study)
-        illustrate_search(run)
+        figures = draw_search(run)
         if standing.best is None:
             raise SearchError(
                 f"none of {standing.num_done} trials came to its end, so there is nothing to "
@@ -163,6 +165,7 @@ def _lead(
         standing=standing,
         conclusion=conclusion,
         undelivered=deliver_rest(run),
+        figures=figures,
     )
 
 
