@@ -57,7 +57,7 @@ class OptunaPlot:
             "figure.constrained_layout.use": True,
             "axes.grid": False,
         }
-        with mpl.rc_context(layout), _optuna_keeps_style(), _no_window() as plt:
+        with mpl.rc_context(layout), _quiet_pyplot() as plt:
             getattr(optuna.visualization.matplotlib, self.function)(**self.arguments)
             figure: Figure = plt.gcf()
             plt.close(figure)
@@ -328,27 +328,21 @@ def _polish_curves(figure: Figure, record: StudyRecord) -> None:
 
 
 @contextlib.contextmanager
-def _optuna_keeps_style() -> Iterator[None]:
-    """Keep the figure style: Optuna's functions otherwise load matplotlib's style `ggplot`."""
-    ggplot = library["ggplot"]
+def _quiet_pyplot() -> Iterator[Any]:
+    """Give pyplot, which Optuna draws with, without windows, warnings and a style of its own.
+
+    Optuna's functions load matplotlib's style `ggplot`: it is empty inside the block.
+    """
+    from matplotlib import pyplot as plt
+
+    ggplot, backend = library["ggplot"], mpl.get_backend(auto_select=False)
     library["ggplot"] = mpl.RcParams()
+    plt.switch_backend("agg")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # one value per axis, or a constant surface
-            yield
+            yield plt
     finally:
         library["ggplot"] = ggplot
-
-
-@contextlib.contextmanager
-def _no_window() -> Iterator[Any]:
-    """Give pyplot, which Optuna draws with, a backend that needs no display."""
-    from matplotlib import pyplot as plt
-
-    backend = mpl.get_backend(auto_select=False)
-    plt.switch_backend("agg")
-    try:
-        yield plt
-    finally:
         if backend is not None:
             plt.switch_backend(backend)
