@@ -18,7 +18,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.run_directory import RunDirectory
 from pipeline.figures.gallery import Gallery, draw_gallery
 from pipeline.figures.spec import FigureSpec, NothingToDraw, Unavailable, registry
-from pipeline.figures.style import SCREEN, Style, styled
+from pipeline.figures.style import ACCENT, SCREEN, WARNING_COLOUR, Style, styled
 from pipeline.figures.wording import count
 from pipeline.search.page import InteractiveFigure, write_page
 from pipeline.search.sampling import quiet_optuna
@@ -47,7 +47,17 @@ class OptunaPlot:
 
     def interactive(self) -> Any:
         """Return the plotly figure."""
-        return getattr(optuna.visualization, self.function)(**self.arguments)
+        figure = getattr(optuna.visualization, self.function)(**self.arguments)
+        if self.function == "plot_pareto_front":
+            # Optuna draws early trials white, on the front or not.
+            for is_best, colour in ((False, ACCENT), (True, WARNING_COLOUR)):
+                figure.update_traces(
+                    selector=lambda trace, best=is_best: ("Best" in trace.hovertemplate) == best,
+                    marker={"color": colour, "showscale": False},
+                    name="Pareto front" if is_best else "Other trials",
+                    showlegend=True,
+                )
+        return figure
 
     def static(self, style: Style) -> Figure:
         """Return the matplotlib figure, in the settings in force."""

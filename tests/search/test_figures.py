@@ -156,3 +156,14 @@ def test_alt_texts_have_the_best_value(make_search):
         if spec.name != "pareto_front":
             text = spec.alt_text(spec.build_data({"study": record}))
             assert text == f"{spec.title} of fusion search: {record.describe()}"
+
+
+def test_the_pareto_front_has_a_colour_of_its_own_on_the_page(make_search):
+    content = study_content(12, objectives=("accuracy", "weights"))
+    record = read_study(make_search(content).study_path)
+
+    plot = search_figures()["pareto_front"].build_data({"study": record}).interactive()
+
+    points = {trace.name: trace for trace in plot.data}
+    assert len(points["Pareto front"].x) == len(content["pareto"])
+    assert points["Pareto front"].marker.color != points["Other trials"].marker.color
