@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.extraction.run import ExtractionOutcome
     from pipeline.figures.gallery import Gallery
     from pipeline.models.trainability import LayerState
+    from pipeline.search.figures import SearchFigures
     from pipeline.search.run import SearchOutcome
     from pipeline.workflows.evaluation_run import Evaluation
     from pipeline.workflows.illustration import Illustration
@@ -172,8 +173,19 @@ def print_illustration(illustration: "Illustration") -> None:
     for problem in illustration.problems:
         print_line(f"missing: {problem}")
     print_line(f"{len(gallery.drawn)} figures drawn")
-    if illustration.report_path is not None:
-        print_line(f"report: {illustration.report_path}")
+    print_line(f"report: {illustration.report_path}")
+
+
+def print_search_figures(figures: "SearchFigures") -> None:
+    """Print how many figures of a search were drawn, and why others are missing."""
+    for omitted in figures.gallery.omitted:
+        if not omitted.is_fault:
+            print_line(f"not drawn: {omitted.spec.name}: {omitted.reason}")
+    for reason in dict.fromkeys(fault.reason for fault in figures.gallery.faults):
+        print_line(f"missing: {reason}")
+    print_line(f"{len(figures.gallery.drawn)} figures drawn")
+    if figures.page_path is not None:
+        print_line(f"interactive figures: {figures.page_path}")
 
 
 def print_search(outcome: "SearchOutcome") -> None:
@@ -194,6 +206,8 @@ def print_search(outcome: "SearchOutcome") -> None:
         _print_differences(conclusion.comparison)
     print_line(conclusion.verdict)
     print_line(f"run: {outcome.run.path}")
+    if outcome.figures is not None:
+        print_search_figures(outcome.figures)
     print_line(f"best configuration: {outcome.run.search_dir / 'best.yaml'}")
     print_line(f"best model: {conclusion.best_run.model_path}")
     if outcome.undelivered:

@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from pathlib import Path
 
-    from pipeline.commands.tables import print_illustration
+    from pipeline.commands.tables import print_illustration, print_search_figures
 
     if (arguments.run_dir is None) == (not arguments.run_id):
         raise ConfigError("Give either --run_dir RUN or --run_id ID, and not both.")
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("--output_dir is for --run_id: a run keeps its figures itself.")
     from pipeline.figures.saving import check_formats
     from pipeline.figures.style import STYLES
-    from pipeline.workflows.illustration import illustrate, open_drawable
+    from pipeline.workflows.illustration import has_trained, illustrate, open_drawable
 
     formats = check_formats(part for part in arguments.format.split(",") if part)
     if arguments.run_id:
@@ -48,6 +48,16 @@ def run(arguments: argparse.Namespace) -> int:
         drawable = open_drawable(download_run(arguments.run_id, output_dir))
     else:
         drawable = open_drawable(arguments.run_dir)
-    illustration = illustrate(drawable, formats=formats, style=STYLES[arguments.style])
-    print_illustration(illustration)
-    return EXIT_INCOMPLETE if illustration.problems else EXIT_OK
+    style = STYLES[arguments.style]
+    is_search, is_complete = drawable.study_path.exists(), True
+    if is_search:
+        from pipeline.search.figures import draw_search
+
+        figures = draw_search(drawable, formats=formats, style=style)
+        print_search_figures(figures)
+        is_complete = not figures.gallery.faults
+    if has_trained(drawable) or not is_search:
+        illustration = illustrate(drawable, formats=formats, style=style)
+        print_illustration(illustration)
+        is_complete = is_complete and not illustration.problems
+    return EXIT_OK if is_complete else EXIT_INCOMPLETE

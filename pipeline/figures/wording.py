@@ -87,8 +87,3 @@ def count(number_of: int, noun: str) -> str:
 def keeping_end(name: str, max_length: int) -> str:
     """Return a name that fits into its place; a longer one keeps its end, which tells it apart."""
     return name if len(name) <= max_length else f"…{name[1 - max_length :]}"
-
-
-def sentence_case(text: str) -> str:
-    """Return a text with its first letter large, the others as they are."""
-    return text[:1].upper() + text[1:]

@@ -28,6 +28,7 @@ from pipeline.core.urls import absolute_url, hide_passwords, sqlite_url
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split
 from pipeline.search.coordinator import Coordinator, Limits
+from pipeline.search.figures import SearchFigures, draw_search
 from pipeline.search.job import SearchJob
 from pipeline.search.orphans import end_orphan
 from pipeline.search.parts import plan_parts, search_split
@@ -54,7 +55,6 @@ from pipeline.workflows.features import (
     warn_of_features,
     with_absolute_paths,
 )
-from pipeline.workflows.search_illustration import illustrate_search
 from pipeline.workflows.session import Session, open_session, with_run_name
 
 if TYPE_CHECKING:
@@ -103,6 +103,8 @@ class SearchOutcome:
     """Why MLflow does not have all of it."""
     home: str = ""
     """Where the study is concluded, if not here."""
+    figures: SearchFigures | None = None
+    """Figures of the study, if it is concluded here."""
 
 
 def run_search(config: ExperimentConfig, space_path: Path, options: SearchOptions) -> SearchOutcome:
@@ -180,7 +182,7 @@ def _lead(
             share_mlflow_run=functools.partial(_note_mlflow_run, run, study),
         )
         write_study(job, study)
-        illustrate_search(run)
+        figures = draw_search(run)
         if standing.best is None:
             raise SearchError(
                 f"none of {standing.num_done} trials came to its end, so there is nothing to "
@@ -195,6 +197,7 @@ def _lead(
         standing=standing,
         conclusion=conclusion,
         undelivered=session.mirror.undelivered,
+        figures=figures,
     )
 
 

@@ -30,11 +30,6 @@ from pipeline.report.loading import load_records
 from pipeline.report.pictures import MEDIA_TYPES, TIME_FOLDER, MissingPicture, Picture
 from pipeline.training.logs import learning_rate_log, performance_log, time_log
 from pipeline.training.records import epoch_records
-from pipeline.workflows.search_illustration import (
-    illustrate_search,
-    is_search,
-    search_problems,
-)
 
 FIGURE_FOLDERS: Final = ("training_visualizations", "attention_visualizations", TIME_FOLDER)
 """Folders of a run directory that hold figures."""
@@ -48,49 +43,9 @@ class Illustration:
     """What was drawn of a run, and what could not be."""
 
     gallery: Gallery
-    report_path: Path | None
-    """The report; None for a search, which has not trained by itself."""
+    report_path: Path
     problems: tuple[str, ...]
     """What is missing or damaged, one line each; empty for a whole run."""
-
-
-def illustrate(
-    run: RunDirectory,
-    *,
-    formats: tuple[str, ...] = ("png",),
-    style: Style = SCREEN,
-    callback_seconds: Mapping[str, float] | None = None,
-) -> Illustration:
-    """Draw everything that the directory of a run allows, and write its report.
-
-    A search that has not trained by itself has figures, and no report.
-
-    Args:
-        run: Directory of a run or of a search, or the artifacts of one in one directory.
-        formats: Formats of the figures: png, svg, pdf; of a training png besides where the
-            report could show none of them.
-        style: Style of the figures.
-        callback_seconds: What the ends of the epochs cost, from a training that has just
-            ended; it is added to the time log, with what drawing costs now.
-
-    Raises:
-        PipelineError: If a format is unknown.
-    """
-    parts = []
-    if is_search(run):
-        gallery = illustrate_search(run, formats=formats, style=style)
-        problems = search_problems(gallery)
-        parts.append(Illustration(gallery=gallery, report_path=None, problems=problems))
-    if not parts or _has_trained(run):
-        parts.append(_illustrate_training(run, formats, style, callback_seconds))
-    return Illustration(
-        gallery=Gallery(
-            drawn=tuple(figure for part in parts for figure in part.gallery.drawn),
-            omitted=tuple(figure for part in parts for figure in part.gallery.omitted),
-        ),
-        report_path=parts[-1].report_path,
-        problems=tuple(problem for part in parts for problem in part.problems),
-    )
 
 
 def open_drawable(path: Path) -> RunDirectory:
@@ -138,12 +93,26 @@ def read_inputs(run: RunDirectory) -> dict[str, Any]:
     return inputs | _scores(run, inputs["evaluation"])
 
 
-def _illustrate_training(
+def illustrate(
     run: RunDirectory,
-    formats: tuple[str, ...],
-    style: Style,
-    callback_seconds: Mapping[str, float] | None,
+    *,
+    formats: tuple[str, ...] = ("png",),
+    style: Style = SCREEN,
+    callback_seconds: Mapping[str, float] | None = None,
 ) -> Illustration:
+    """Draw everything that the directory of a run allows, and write its report.
+
+    Args:
+        run: Directory of a run, or the artifacts of one in one directory.
+        formats: Formats of the figures: png, svg, pdf; of a training png besides where the
+            report could show none of them.
+        style: Style of the figures.
+        callback_seconds: What the ends of the epochs cost, from a training that has just
+            ended; it is added to the time log, with what drawing costs now.
+
+    Raises:
+        PipelineError: If a format is unknown.
+    """
     began = time.perf_counter()
     if not MEDIA_TYPES.keys() & set(formats):
         formats = (*formats, "png")  # for the report: a browser shows no other
@@ -189,8 +158,8 @@ def _illustrate_training(
     return Illustration(gallery=gallery, report_path=run.report_path, problems=(*problems, *faults))
 
 
-def _has_trained(run: RunDirectory) -> bool:
-    """Return whether a directory holds records of a training; a search's own has only trials."""
+def has_trained(run: RunDirectory) -> bool:
+    """Return whether a directory holds records of a training run, not only of a search."""
     records = (run.metrics_dir, run.time_dir, run.evaluation_path, run.attention_path)
     return any(path.exists() for path in records)
 

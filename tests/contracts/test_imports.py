@@ -18,6 +18,7 @@ HEAVY = (
     "matplotlib",
     "pandas",
     "optuna",
+    "plotly",
     "sklearn",
     "scipy",
     "cv2",
@@ -67,7 +68,7 @@ def test_nothing_heavy_is_loaded_for_it(repository, arguments):
 def test_what_leads_a_search_imports_no_tensorflow(repository):
     names, _ = imported_by(repository, "-c", "import pipeline.search.run")
     assert {"optuna", "mlflow"} <= names
-    assert names.isdisjoint({"tensorflow", "keras"})
+    assert names.isdisjoint({"tensorflow", "keras", "plotly"})
 
 
 @pytest.mark.parametrize(

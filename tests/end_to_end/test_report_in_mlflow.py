@@ -1,5 +1,6 @@
-"""The report as a reader opens it: on the artifact page of a real MLflow server."""
+"""The report and the figures of a search, on the artifact page of a real MLflow server."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -8,7 +9,11 @@ import urllib.request
 
 import pytest
 
+from pipeline.core.files import write_json
+from pipeline.core.run_directory import RunDirectory
+from pipeline.search.figures import draw_search
 from tests.loopback import free_port, wait_until_it_answers
+from tests.search.search_studies import study_content
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -37,11 +42,9 @@ def server_uri(workspace):
         process.wait(timeout=30)
 
 
-@pytest.mark.parametrize("width", [375, 1280])
-def test_the_report_is_whole_on_the_artifact_page(width, illustrated, server_uri, browser):
-    run_id = json.loads(illustrated.tracking_path.read_text())["run_id"]
-    answer = urllib.request.urlopen(f"{server_uri}/api/2.0/mlflow/runs/get?run_id={run_id}")
-    experiment_id = json.load(answer)["run"]["info"]["experiment_id"]
+@contextlib.contextmanager
+def artifact_frame(browser, server_uri, run, path, width=1280):
+    """Yield the frame in which MLflow shows an HTML artifact, and the errors of its console."""
     page = browser.new_page(viewport={"width": width, "height": 1000})
     errors = []
     page.on(
@@ -52,12 +55,46 @@ def test_the_report_is_whole_on_the_artifact_page(width, illustrated, server_uri
             else None
         ),
     )
-    page.goto(f"{server_uri}/#/experiments/{experiment_id}/runs/{run_id}/artifacts/report.html")
+    page.goto(f"{server_uri}/#/experiments/{run}/artifacts/{path}")
     page.wait_for_selector("iframe", timeout=60_000)
     frame = page.query_selector("iframe").content_frame()
     frame.wait_for_selector("h1", timeout=30_000)
-    widths = frame.eval_on_selector_all("img", "images => images.map(i => i.naturalWidth)")
-    assert len(widths) > 30
-    assert all(widths)
-    assert errors == []
+    yield frame, errors
     page.close()
+
+
+@pytest.mark.parametrize("width", [375, 1280])
+def test_the_report_is_whole_on_the_artifact_page(width, illustrated, server_uri, browser):
+    run_id = json.loads(illustrated.tracking_path.read_text())["run_id"]
+    answer = urllib.request.urlopen(f"{server_uri}/api/2.0/mlflow/runs/get?run_id={run_id}")
+    experiment_id = json.load(answer)["run"]["info"]["experiment_id"]
+    with artifact_frame(
+        browser, server_uri, f"{experiment_id}/runs/{run_id}", "report.html", width
+    ) as (
+        frame,
+        errors,
+    ):
+        widths = frame.eval_on_selector_all("img", "images => images.map(i => i.naturalWidth)")
+        assert len(widths) > 30
+        assert all(widths)
+        assert errors == []
+
+
+def test_the_figures_of_a_search_are_drawn_on_the_artifact_page(server_uri, browser, tmp_path):
+    from mlflow import MlflowClient
+
+    run = RunDirectory(tmp_path)
+    write_json(run.study_path, study_content(12))
+    figures = draw_search(run)
+    client = MlflowClient(server_uri)
+    experiment_id = client.create_experiment("search page")
+    run_id = client.create_run(experiment_id).info.run_id
+    client.log_artifact(run_id, str(figures.page_path), "search_visualizations")
+    path = "search_visualizations/search.html"
+    with artifact_frame(browser, server_uri, f"{experiment_id}/runs/{run_id}", path) as (
+        frame,
+        errors,
+    ):
+        frame.wait_for_selector("#search_timeline .bars", state="attached", timeout=30_000)
+        assert len(frame.query_selector_all(".main-svg .bglayer")) == len(figures.gallery.drawn)
+        assert errors == []

@@ -7,7 +7,7 @@ import pytest
 from pipeline.core.files import write_json
 from pipeline.core.run_directory import RunDirectory
 from pipeline.workflows.illustration import FIGURE_FOLDERS, figure_specs
-from tests.figures.search_studies import study_content
+from tests.search.search_studies import study_content
 
 pytestmark = pytest.mark.slow
 
@@ -125,9 +125,19 @@ def test_a_search_is_drawn_from_its_record(run_here, tmp_path):
     finished = run_here("visualize", "--run_dir", tmp_path, cwd=tmp_path)
     assert finished.status == 0, finished.out + finished.err
     assert "not drawn: pareto_front: needs two objectives" in finished.out
-    assert "7 figures drawn" in finished.out
+    assert "8 figures drawn" in finished.out
     assert "report" not in finished.out
-    assert len(list((tmp_path / "search_visualizations").glob("*.png"))) == 7
+    assert len(list((tmp_path / "search_visualizations").glob("*.png"))) == 8
+    assert f"interactive figures: {tmp_path}/search_visualizations/search.html" in finished.out
+
+
+def test_a_directory_of_a_search_and_a_training_run_is_drawn_as_both(run_here, tmp_path):
+    run = RunDirectory(tmp_path)
+    write_json(run.study_path, study_content(1))
+    write_json(run.metrics_dir / "metrics_history.json", {"epoch": {"epoch_numbers": []}})
+    finished = run_here("visualize", "--run_dir", tmp_path, cwd=tmp_path)
+    assert "interactive figures: " in finished.out
+    assert "report: " in finished.out
 
 
 def test_a_damaged_record_of_a_search_is_named(run_here, tmp_path):

@@ -10,7 +10,6 @@ from pipeline.figures.wording import (
     keeping_end,
     number,
     percent,
-    sentence_case,
     signed,
 )
 from pipeline.metrics.regression import METRICS
@@ -76,8 +75,3 @@ def test_every_metric_has_a_label_and_a_name():
 def test_a_name_that_is_too_long_keeps_its_end():
     assert keeping_end("model.fusion_dim", 16) == "model.fusion_dim"
     assert keeping_end("model.fusion_dim", 11) == "…fusion_dim"
-
-
-def test_only_the_first_letter_is_made_large():
-    assert sentence_case("accuracy of R² and MAE") == "Accuracy of R² and MAE"
-    assert sentence_case("") == ""

@@ -5,8 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.figures.search_study import Study, parse_study
-
 STARTED_MS = 1_700_000_000_000
 NUM_EPOCHS = 9
 
@@ -88,11 +86,6 @@ def study_content(
         "trials": trials,
         **_conclusions(complete, parameters, objectives),
     }
-
-
-def study(num_trials: int = 40, **options: Any) -> Study:
-    """Return the study that `study_content` describes."""
-    return parse_study(study_content(num_trials, **options))
 
 
 def _trial(

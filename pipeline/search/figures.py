@@ -1,0 +1,358 @@
+"""Figures of a search, drawn by Optuna from `study.json`: image files and one interactive page."""
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib as mpl
+import optuna
+from matplotlib.figure import Figure
+from matplotlib.style import library
+from matplotlib.ticker import MaxNLocator
+from optuna.importance import BaseImportanceEvaluator
+
+from pipeline.core.errors import PipelineError
+from pipeline.core.run_directory import RunDirectory
+from pipeline.figures.gallery import Gallery, draw_gallery
+from pipeline.figures.spec import FigureSpec, NothingToDraw, Unavailable, registry
+from pipeline.figures.style import ACCENT, SCREEN, WARNING_COLOUR, Style, styled
+from pipeline.figures.wording import count
+from pipeline.search.page import InteractiveFigure, write_page
+from pipeline.search.sampling import quiet_optuna
+from pipeline.search.study_file import StudyRecord, read_study
+
+FOLDER: Final = "search_visualizations"
+PAGE_NAME: Final = "search.html"
+
+_MAX_PARAMETERS: Final = 6
+_MAX_CONTOUR_PARAMETERS: Final = 3
+_MAX_LEGEND_ENTRIES: Final = 12
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class OptunaPlot:
+    """A call of one of Optuna's plot functions, which exist for plotly and for matplotlib."""
+
+    record: StudyRecord
+    title: str
+    function: str
+    arguments: Mapping[str, Any]
+    height: float
+    """Height as a multiple of the width."""
+    polish: Callable[[Figure, StudyRecord], None]
+    """Changes to the matplotlib figure that only this figure needs."""
+
+    def interactive(self) -> Any:
+        """Return the plotly figure."""
+        figure = getattr(optuna.visualization, self.function)(**self.arguments)
+        if self.function == "plot_pareto_front":
+            # Optuna draws early trials white, on the front or not.
+            for is_best, colour in ((False, ACCENT), (True, WARNING_COLOUR)):
+                figure.update_traces(
+                    selector=lambda trace, best=is_best: ("Best" in trace.hovertemplate) == best,
+                    marker={"color": colour, "showscale": False},
+                    name="Pareto front" if is_best else "Other trials",
+                    showlegend=True,
+                )
+        return figure
+
+    def static(self, style: Style) -> Figure:
+        """Return the matplotlib figure, in the settings in force."""
+        size = (style.full_width, self.height * style.full_width)
+        layout: dict[Any, Any] = {
+            "figure.figsize": size,
+            "figure.constrained_layout.use": True,
+            "axes.grid": False,
+        }
+        with mpl.rc_context(layout), _quiet_pyplot() as plt:
+            getattr(optuna.visualization.matplotlib, self.function)(**self.arguments)
+            figure: Figure = plt.gcf()
+            plt.close(figure)
+        # Some functions choose another size and another layout.
+        figure.set_layout_engine("constrained")
+        figure.set_size_inches(size)
+        for axes in figure.axes:
+            for side in ("left", "center"):
+                axes.set_title("", loc=side)
+        figure.suptitle(self.title if style.has_title else "")
+        self.polish(figure, self.record)
+        return figure
+
+
+class _RecordedImportances(BaseImportanceEvaluator):
+    """Returns the importances that the search has computed, so that every output agrees."""
+
+    def __init__(self, importances: Mapping[str, float]) -> None:
+        self._importances = importances
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        return dict(self._importances)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchFigures:
+    """Figures of a search."""
+
+    gallery: Gallery
+    """The drawn figures, and a reason per missing figure. A damaged record is a fault."""
+    page_path: Path | None
+    """Page with the interactive figures; None if the record is damaged."""
+
+
+def search_figures() -> dict[str, FigureSpec]:
+    """Return the figures of a search, by name and in order."""
+    return registry(
+        _spec(
+            "optimization_history",
+            "Optimization history",
+            "First objective of each complete trial, and the best value so far.",
+            "plot_optimization_history",
+            _of_complete,
+            polish=_polish_history,
+        ),
+        _spec(
+            "parameter_importances",
+            "Parameter importances",
+            "Share of each parameter in the variation of the first objective among the better "
+            "trials (PED-ANOVA, Watanabe et al., 2023). The shares add up to 1.",
+            "plot_param_importances",
+            _of_importances,
+        ),
+        _spec(
+            "slice",
+            "Slice",
+            "First objective of each complete trial against each parameter, at most "
+            f"{_MAX_PARAMETERS}, the most important ones. Darker points are later trials.",
+            "plot_slice",
+            _of_parameters,
+            polish=_polish_slice,
+        ),
+        _spec(
+            "contour",
+            "Contour",
+            "First objective over pairs of parameters, interpolated between the complete trials "
+            f"(points); at most {_MAX_CONTOUR_PARAMETERS} parameters, the most important ones. "
+            "Between distant points the surface is a guess.",
+            "plot_contour",
+            _of_contour,
+            height=0.8,
+        ),
+        _spec(
+            "parallel_coordinates",
+            "Parallel coordinates",
+            "Each line is one complete trial, from its first objective through its parameters, "
+            f"at most {_MAX_PARAMETERS}, the most important ones.",
+            "plot_parallel_coordinate",
+            _of_parameters,
+            polish=_polish_parallel_coordinates,
+        ),
+        _spec(
+            "intermediate_values",
+            "Intermediate values",
+            "First objective after each epoch, one line per trial. Lines of pruned trials end "
+            "early.",
+            "plot_intermediate_values",
+            _of_intermediate_values,
+            polish=_polish_curves,
+        ),
+        _spec(
+            "pareto_front",
+            "Pareto front",
+            "Both objectives of each complete trial. No other trial is at least as good in both "
+            "objectives and better in one than a trial of the front.",
+            "plot_pareto_front",
+            _of_pareto_front,
+        ),
+        _spec(
+            "edf",
+            "Empirical distribution",
+            "Share of complete trials whose first objective is at most the value on the x axis.",
+            "plot_edf",
+            lambda record: _of_complete(record, 2),
+        ),
+        _spec(
+            "search_timeline",
+            "Timeline",
+            "Start, duration and final state of each trial, in local time.",
+            "plot_timeline",
+            _of_timeline,
+        ),
+    )
+
+
+def draw_search(
+    run: RunDirectory, *, formats: tuple[str, ...] = ("png",), style: Style = SCREEN
+) -> SearchFigures:
+    """Draw every figure that the record of a search allows, and write the interactive page.
+
+    Args:
+        run: Directory of the study. Only its `search/study.json` is read.
+        formats: Formats of the image files: png, svg, pdf.
+        style: Style of the image files.
+
+    Raises:
+        PipelineError: If a format is unknown.
+    """
+    quiet_optuna()
+    record: StudyRecord | Unavailable
+    try:
+        record = read_study(run.study_path)
+    except PipelineError as error:
+        record = Unavailable(reason=str(error))
+    inputs = {"study": record}
+    gallery = draw_gallery(search_figures(), inputs, run.path, formats=formats, style=style)
+    if isinstance(record, Unavailable):
+        return SearchFigures(gallery=gallery, page_path=None)
+    page_path = run.path / FOLDER / PAGE_NAME
+    write_page(
+        page_path,
+        title=record.name,
+        summary=record.describe(),
+        figures=[
+            InteractiveFigure(
+                name=drawn.spec.name,
+                title=drawn.spec.title,
+                caption=drawn.spec.caption,
+                alt_text=drawn.alt_text,
+                plot=(plot := drawn.spec.build_data(inputs)).interactive(),
+                height_px=round(960 * plot.height),
+            )
+            for drawn in gallery.drawn
+        ],
+        omitted={figure.spec.title: figure.reason for figure in gallery.omitted},
+    )
+    return SearchFigures(gallery=gallery, page_path=page_path)
+
+
+def _spec(
+    name: str,
+    title: str,
+    caption: str,
+    function: str,
+    arguments: Callable[[StudyRecord], dict[str, Any]],
+    *,
+    height: float = 0.5,
+    polish: Callable[[Figure, StudyRecord], None] = lambda figure, record: None,
+) -> FigureSpec:
+    return FigureSpec(
+        name=name,
+        folder=FOLDER,
+        title=title,
+        caption=caption,
+        needs=("study",),
+        data=lambda study: OptunaPlot(
+            record=study,
+            title=title,
+            function=function,
+            arguments=arguments(study),
+            height=height,
+            polish=polish,
+        ),
+        draw=styled(OptunaPlot.static),
+        alt_text=lambda plot: f"{plot.title} of {plot.record.name}: {plot.record.describe()}",
+    )
+
+
+def _of_complete(record: StudyRecord, min_trials: int = 1) -> dict[str, Any]:
+    found = len(record.complete)
+    if found < min_trials:
+        raise NothingToDraw(f"needs {count(min_trials, 'complete trial')}; there are {found}.")
+    return {"study": record.first, "target_name": record.objectives[0]}
+
+
+def _of_parameters(record: StudyRecord) -> dict[str, Any]:
+    return {**_of_complete(record, 2), "params": list(record.parameters[:_MAX_PARAMETERS])}
+
+
+def _of_importances(record: StudyRecord) -> dict[str, Any]:
+    if not record.importances:
+        raise NothingToDraw(record.importances_note)
+    evaluator = _RecordedImportances(record.importances)
+    return {**_of_complete(record), "evaluator": evaluator}
+
+
+def _of_contour(record: StudyRecord) -> dict[str, Any]:
+    arguments = _of_complete(record, 3)
+    varied = [
+        name
+        for name in record.parameters
+        if len({trial.params[name] for trial in record.complete if name in trial.params}) > 1
+    ]
+    if len(varied) < 2:
+        raise NothingToDraw(f"needs 2 parameters with different values; there are {len(varied)}.")
+    return arguments | {"params": varied[:_MAX_CONTOUR_PARAMETERS]}
+
+
+def _of_intermediate_values(record: StudyRecord) -> dict[str, Any]:
+    if len(record.objectives) > 1:
+        raise NothingToDraw("needs one objective: with two, trials report no values per epoch.")
+    shown = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+    trials = record.first.get_trials(deepcopy=False, states=shown)
+    if not any(trial.intermediate_values for trial in trials):
+        raise NothingToDraw("no complete or pruned trial has reported values per epoch.")
+    return {"study": record.first}
+
+
+def _of_pareto_front(record: StudyRecord) -> dict[str, Any]:
+    if len(record.objectives) < 2:
+        raise NothingToDraw("needs two objectives: --search.second_objective.")
+    _of_complete(record)
+    return {"study": record.study, "target_names": list(record.objectives)}
+
+
+def _of_timeline(record: StudyRecord) -> dict[str, Any]:
+    if not any(trial.datetime_start for trial in record.study.get_trials(deepcopy=False)):
+        raise NothingToDraw("no trial has started.")
+    return {"study": record.study}
+
+
+def _polish_history(figure: Figure, _: StudyRecord) -> None:
+    figure.axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _polish_slice(figure: Figure, record: StudyRecord) -> None:
+    """Make the colour of a trial the same in every panel, and as the colour bar shows it."""
+    for axes in figure.axes[:-1]:
+        axes.tick_params(axis="x", rotation=30)
+        axes.collections[0].set_clim(0, max(trial.number for trial in record.complete))
+
+
+def _polish_parallel_coordinates(figure: Figure, _: StudyRecord) -> None:
+    """Draw the vertical axes, and keep their numbers readable above the lines."""
+    for axes in figure.axes[2:]:
+        axes.spines["right"].set_visible(True)
+        for text in axes.get_yticklabels():
+            text.set_bbox({"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1})
+
+
+def _polish_curves(figure: Figure, record: StudyRecord) -> None:
+    axes = figure.axes[0]
+    axes.set(xlabel="Epoch", ylabel=record.objectives[0])
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    legend = axes.get_legend()
+    if legend is not None and len(legend.get_texts()) > _MAX_LEGEND_ENTRIES:
+        legend.remove()
+
+
+@contextlib.contextmanager
+def _quiet_pyplot() -> Iterator[Any]:
+    """Give pyplot, which Optuna draws with, without windows, warnings and a style of its own.
+
+    Optuna's functions load matplotlib's style `ggplot`: it is empty inside the block.
+    """
+    from matplotlib import pyplot as plt
+
+    ggplot, backend = library["ggplot"], mpl.get_backend(auto_select=False)
+    library["ggplot"] = mpl.RcParams()
+    plt.switch_backend("agg")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # one value per axis, or a constant surface
+            yield plt
+    finally:
+        library["ggplot"] = ggplot
+        if backend is not None:
+            plt.switch_backend(backend)

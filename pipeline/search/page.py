@@ -1,0 +1,104 @@
+"""Writes interactive figures as one HTML file that needs no other file and no network."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.core.files import write_text
+
+# MLflow shows HTML artifacts in a frame without a network, so plotly.js is part of the file.
+_PAGE: Final = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
+script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:">
+<title>{title}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff;
+  max-width: 1200px; margin: 0 auto; padding: 1rem; }}
+h2 {{ margin: 2.5rem 0 0; }}
+figure {{ margin: 0; overflow-x: auto; }}
+</style>
+<script>{plotly}</script>
+</head>
+<body>
+<h1>{title}</h1>
+<p>{summary}</p>
+{figures}
+{omitted}
+</body>
+</html>
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InteractiveFigure:
+    """A plotly figure and its text."""
+
+    name: str
+    title: str
+    caption: str
+    alt_text: str
+    plot: Any
+    """The plotly figure."""
+    height_px: int
+
+
+def write_page(
+    path: Path,
+    *,
+    title: str,
+    summary: str,
+    figures: Sequence[InteractiveFigure],
+    omitted: Mapping[str, str],
+) -> None:
+    """Write the page, atomically.
+
+    Args:
+        path: The HTML file.
+        title: Heading of the page.
+        summary: First paragraph.
+        figures: The figures, in order.
+        omitted: Title of each missing figure -> the reason.
+    """
+    from plotly.offline import get_plotlyjs
+
+    reasons = "".join(
+        f"<li>{escape(name)}: {escape(reason)}</li>\n" for name, reason in omitted.items()
+    )
+    page = _PAGE.format(
+        title=escape(title),
+        plotly=get_plotlyjs(),
+        summary=escape(summary),
+        figures="\n".join(map(_figure_html, figures)),
+        omitted=f"<h2>Not drawn</h2>\n<ul>\n{reasons}</ul>" if omitted else "",
+    )
+    write_text(path, page)
+
+
+def _figure_html(figure: InteractiveFigure) -> str:
+    figure.plot.update_layout(
+        title=None,
+        width=None,  # the width of the page
+        height=figure.height_px,
+        margin={"t": 30},
+        template="plotly_white",
+        font={"size": 13, "color": "#222"},
+    )
+    for update_axes in (figure.plot.update_xaxes, figure.plot.update_yaxes):
+        update_axes(selector={"type": "log"}, dtick=1, exponentformat="power")
+    plot = figure.plot.to_html(
+        full_html=False,
+        include_plotlyjs=False,
+        div_id=figure.name,  # a random one would make every file different
+        config={"responsive": True, "displaylogo": False},
+    )
+    return (
+        f"<h2>{escape(figure.title)}</h2>\n<p>{escape(figure.caption)}</p>\n"
+        f'<figure aria-label="{escape(figure.alt_text)}">{plot}</figure>'
+    )

@@ -1,0 +1,169 @@
+import matplotlib as mpl
+import pytest
+from matplotlib import pyplot as plt
+
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import write_json
+from pipeline.core.run_directory import RunDirectory
+from pipeline.figures.style import PAPER
+from pipeline.search.figures import FOLDER, draw_search, search_figures
+from pipeline.search.study_file import read_study
+from tests.search.search_studies import study_content
+
+NAMES = (
+    "optimization_history",
+    "parameter_importances",
+    "slice",
+    "contour",
+    "parallel_coordinates",
+    "intermediate_values",
+    "pareto_front",
+    "edf",
+    "search_timeline",
+)
+PER_TRIAL = {"optimization_history", "intermediate_values", "search_timeline"}
+
+STUDIES = {
+    "no trial": (study_content(0), set()),
+    "one trial": (study_content(1), PER_TRIAL),
+    "one parameter": (
+        study_content(9, num_parameters=1, share_failed=0, share_pruned=0),
+        {*NAMES} - {"pareto_front", "contour"},
+    ),
+    "many parameters": (study_content(30, num_parameters=12), {*NAMES} - {"pareto_front"}),
+    "two objectives": (
+        study_content(12, objectives=("accuracy", "weights")),
+        {*NAMES} - {"intermediate_values"},
+    ),
+    "all failed": (study_content(6, share_failed=1.0), {"search_timeline"}),
+    "diverged": (study_content(12, diverged=(float("inf"), 1e30)), {*NAMES} - {"pareto_front"}),
+    "equal values": (study_content(12, diverged=(0.1,) * 12), {*NAMES} - {"pareto_front"}),
+}
+
+
+@pytest.fixture
+def make_search(tmp_path):
+    """Return a function that makes the directory of a search with its record only."""
+
+    def make(content):
+        run = RunDirectory(tmp_path / "study")
+        write_json(run.study_path, content)
+        return run
+
+    return make
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", STUDIES)
+def test_every_figure_that_the_trials_allow_is_drawn(kind, make_search):
+    content, expected = STUDIES[kind]
+    run = make_search(content)
+
+    gallery, page_path = (figures := draw_search(run)).gallery, figures.page_path
+
+    assert {figure.spec.name for figure in gallery.drawn} == expected
+    assert {path.stem for path in (run.path / FOLDER).glob("*.png")} == expected
+    assert gallery.faults == ()
+    page = page_path.read_text(encoding="utf-8")
+    for name in NAMES:
+        assert (f'id="{name}"' in page) == (name in expected)
+    for omitted in gallery.omitted:
+        assert "\n" not in omitted.reason
+        assert f"<li>{omitted.spec.title}: {omitted.reason}</li>" in page
+
+
+def test_the_figures_have_their_names_and_captions():
+    figures = search_figures()
+
+    assert tuple(figures) == NAMES
+    assert all(spec.caption.endswith(".") for spec in figures.values())
+
+
+@pytest.mark.slow
+def test_files_have_the_wanted_formats_and_the_same_bytes_again(make_search):
+    run = make_search(study_content(2, share_pruned=0, share_failed=0))
+
+    def draw():
+        draw_search(run, formats=("svg", "pdf"), style=PAPER)
+        return {path.name: path.read_bytes() for path in (run.path / FOLDER).iterdir()}
+
+    first = draw()
+    assert {name.rpartition(".")[2] for name in first} == {"svg", "pdf", "html"}
+    assert draw() == first
+
+
+def test_an_unknown_format_is_an_error(make_search):
+    with pytest.raises(PipelineError, match="'gif'"):
+        draw_search(make_search(study_content(1)), formats=("gif",))
+
+
+def test_a_damaged_record_is_a_fault_of_every_figure(make_search):
+    run = make_search(study_content(1))
+    run.study_path.write_text('{"study": ', encoding="utf-8")
+
+    figures = draw_search(run)
+
+    assert len(figures.gallery.faults) == len(NAMES)
+    assert str(run.study_path) in figures.gallery.faults[0].reason
+    assert figures.page_path is None
+
+
+def test_drawing_leaves_matplotlib_as_it_was(make_search):
+    before = dict(mpl.rcParams), mpl.style.library["ggplot"]
+
+    draw_search(make_search(study_content(1)))
+
+    assert (dict(mpl.rcParams), mpl.style.library["ggplot"]) == before
+    assert plt.get_fignums() == []
+
+
+def test_the_figures_have_the_style_of_the_project_and_no_title_in_a_paper(make_search):
+    record = read_study(make_search(study_content(9)).study_path)
+    spec = search_figures()["optimization_history"]
+
+    figure = spec.draw(spec.build_data({"study": record}), PAPER)
+
+    assert figure.get_size_inches()[0] == PAPER.full_width
+    assert figure.axes[0].get_facecolor() == (1.0, 1.0, 1.0, 1.0)
+    assert figure.get_suptitle() == figure.axes[0].get_title() == ""
+
+
+def test_a_trial_has_one_colour_in_all_panels_of_the_slice(make_search):
+    record = read_study(make_search(study_content(30)).study_path)
+    spec = search_figures()["slice"]
+
+    figure = spec.draw(spec.build_data({"study": record}))
+
+    limits = {axes.collections[0].get_clim() for axes in figure.axes[:-1]}
+    assert limits == {(0, max(trial.number for trial in record.complete))}
+
+
+def test_a_long_legend_is_left_out(make_search):
+    spec = search_figures()["intermediate_values"]
+
+    def legend(num_trials):
+        record = read_study(make_search(study_content(num_trials)).study_path)
+        return spec.draw(spec.build_data({"study": record})).axes[0].get_legend()
+
+    assert legend(5) is not None
+    assert legend(40) is None
+
+
+def test_alt_texts_have_the_best_value(make_search):
+    record = read_study(make_search(study_content(9)).study_path)
+
+    for spec in search_figures().values():
+        if spec.name != "pareto_front":
+            text = spec.alt_text(spec.build_data({"study": record}))
+            assert text == f"{spec.title} of fusion search: {record.describe()}"
+
+
+def test_the_pareto_front_has_a_colour_of_its_own_on_the_page(make_search):
+    content = study_content(12, objectives=("accuracy", "weights"))
+    record = read_study(make_search(content).study_path)
+
+    plot = search_figures()["pareto_front"].build_data({"study": record}).interactive()
+
+    points = {trace.name: trace for trace in plot.data}
+    assert len(points["Pareto front"].x) == len(content["pareto"])
+    assert points["Pareto front"].marker.color != points["Other trials"].marker.color

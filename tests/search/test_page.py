@@ -1,0 +1,56 @@
+import pytest
+
+from pipeline.search.page import InteractiveFigure, write_page
+
+
+@pytest.fixture
+def make_page(tmp_path):
+    """Return a function that writes a page with one figure, and returns its path."""
+
+    def make(text="text"):
+        import plotly.graph_objects as go
+
+        figure = InteractiveFigure(
+            name="bars",
+            title=text,
+            caption=text,
+            alt_text=text,
+            plot=go.Figure([go.Bar(x=[1, 10], y=[text, "b"], name=text)]),
+            height_px=300,
+        )
+        path = tmp_path / "page.html"
+        write_page(path, title=text, summary=text, figures=[figure], omitted={text: text})
+        return path
+
+    return make
+
+
+def test_text_of_a_study_is_escaped(make_page):
+    page = make_page('</script><b id="x">').read_text(encoding="utf-8")
+
+    assert '<b id="x">' not in page
+
+
+def test_plotly_is_in_the_page_once_and_nothing_is_loaded(make_page):
+    page = make_page().read_text(encoding="utf-8")
+
+    assert page.count("plotly.js v") == 1
+    assert "<script src" not in page
+    assert "<link" not in page
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [375, 1280])
+def test_a_browser_draws_the_page_from_disk_without_the_network(width, make_page, browser):
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    problems, requests = [], []
+    page.on("console", lambda message: problems.append(message.text))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(make_page().as_uri())
+    page.wait_for_selector("#bars .bars .point", state="attached", timeout=30_000)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.close()
+    assert problems == []
+    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
