@@ -157,13 +157,9 @@ def test_a_command_line_that_cannot_be_read_is_refused_in_one_line(argv, words, 
     assert "--help" in line
 
 
-def test_an_abbreviated_option_is_not_guessed():
-    assert parse(["train", "--con", "x.yaml"]).overrides == {"con": "x.yaml"}
-
-
 @pytest.mark.parametrize(
     ("typed", "meant"),
-    [("feature_dir", "features_dir"), ("confg", "config"), ("rundir", "run_dir")],
+    [("feature_dir", "features_dir"), ("confg", "config"), ("rundir", "run_dir"), ("con", "config")],
 )
 def test_a_mistyped_option_is_told_its_name(typed, meant, capsys):
     with pytest.raises(SystemExit) as ended:
