@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -34,8 +35,11 @@ def interrupt_handlers() -> Iterator[None]:
     """Raise `KeyboardInterrupt` for each signal that asks this process to end.
 
     A signal that is ignored stays ignored: `nohup` ignores SIGHUP, and a shell ignores SIGINT
-    for background jobs.
+    for background jobs. An exception that Python drops is not printed; `check_interrupt` raises
+    it again.
     """
+    report = sys.unraisablehook
+    sys.unraisablehook = lambda lost: None if lost.exc_type is KeyboardInterrupt else report(lost)
     try:
         with kept_handlers():
             for number in _SIGNALS:
@@ -44,6 +48,7 @@ def interrupt_handlers() -> Iterator[None]:
             yield
     finally:
         _Request.signal_number = None
+        sys.unraisablehook = report
 
 
 @contextlib.contextmanager

@@ -50,11 +50,7 @@ def open_storage(url: str, *, heartbeat_seconds: int, max_retries: int) -> RDBSt
                 heartbeat_stale_trial_callback=Retry(max_retries=max_retries),
             )
     except STORAGE_ERRORS as error:
-        reason = hide_passwords(str(error)).strip().splitlines()[0]
-        raise SearchError(
-            f"{hide_passwords(url)}: the storage cannot be opened ({reason}). Check that the "
-            "database is there and that this user may make tables in it."
-        ) from error
+        raise _cannot_open(parsed, error) from error
 
 
 @contextlib.contextmanager
@@ -64,6 +60,9 @@ def creation_lock(url: str, what: str) -> Iterator[None]:
     Args:
         url: The database that it is made in.
         what: Name of the thing, e.g. `tables`.
+
+    Raises:
+        SearchError: If the database cannot be reached.
     """
     parsed = _parsed(url)
     if path := sqlite_path(url):
@@ -73,10 +72,25 @@ def creation_lock(url: str, what: str) -> Iterator[None]:
         return
     engine = sqlalchemy.create_engine(parsed, poolclass=sqlalchemy.pool.NullPool)
     # The lock ends with the connection, so that a kill leaves none behind.
-    with engine.connect() as connection:
+    with _connect(engine) as connection:
         key = zlib.crc32(f"ocean-pipeline {what}".encode())
         connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_lock(key)))
         yield
+
+
+def _connect(engine: sqlalchemy.Engine) -> sqlalchemy.Connection:
+    try:
+        return engine.connect()
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise _cannot_open(engine.url, error) from error
+
+
+def _cannot_open(url: URL, error: Exception) -> SearchError:
+    reason = hide_passwords(str(error)).strip().splitlines()[0]
+    return SearchError(
+        f"{url.render_as_string(hide_password=True)}: the storage cannot be opened ({reason}). "
+        "Check that the database is there and that this user may make tables in it."
+    )
 
 
 def _parsed(url: str) -> URL:

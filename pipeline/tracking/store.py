@@ -142,6 +142,8 @@ def open_store(uri: str) -> MlflowClient:
     migrates its tables without a lock.
     """
     mlflow.set_tracking_uri(uri)
+    if hide_passwords(uri) != uri:
+        print_no_addresses()  # MLflow would print the password with them
     path = sqlite_path(uri)
     if path is None:
         if urllib.parse.urlsplit(uri).scheme.partition("+")[0] in _DATABASES:

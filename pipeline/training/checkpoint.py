@@ -165,23 +165,19 @@ class EpochCheckpoint(keras.callbacks.Callback):
 
 
 def read_last_state(directory: Path) -> CheckpointState | None:
-    """Return the state of the newest checkpoint that is intact; None if there is none yet.
+    """Return the state of the newest intact checkpoint; None if none was ever committed.
 
     A warning names each newer one that is damaged.
 
     Raises:
-        RunError: If there are checkpoints and none is intact.
+        RunError: If `LAST` says that there was a checkpoint, and none is intact.
     """
     named = _read_pointer(directory)
     found = sorted(path for path in directory.glob("epoch-*") if path.is_dir())
-    if named is None and not found:
-        return None
     pointer = directory / LAST
     if named in found:
-        # A later directory is of a commit that a kill has interrupted.
+        # A later directory is of a commit that was interrupted.
         found = found[: found.index(named) + 1]
-    else:
-        _logger.warning("%s: does not name a checkpoint; the newest one is used.", pointer)
     faults = []
     for path in reversed(found):
         try:
@@ -189,6 +185,8 @@ def read_last_state(directory: Path) -> CheckpointState | None:
         except PipelineError as error:
             faults.append(" ".join(str(error).split()))
             continue
+        if named not in found:
+            _logger.warning("%s: does not name a checkpoint; the newest one is used.", pointer)
         for fault in faults:
             _logger.warning(
                 "%s The run resumes from the checkpoint of epoch %d and trains the later epochs "
@@ -196,6 +194,8 @@ def read_last_state(directory: Path) -> CheckpointState | None:
                 *(fault, state.epoch),
             )
         return state
+    if named is None:  # the first commit was interrupted, if there was one
+        return None
     reason = faults[0] if faults else f"{pointer}: names a checkpoint that does not exist."
     raise RunError(f"{reason} No checkpoint of the run is intact. {_CURE}")
 

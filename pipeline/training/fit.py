@@ -271,7 +271,7 @@ def _last_state(run: RunDirectory) -> CheckpointState | None:
     state = read_last_state(run.checkpoints_dir)
     if state is None and (committed := _commits(run)):
         raise RunError(
-            f"{run.checkpoints_dir}: holds no checkpoint, but {run.journal_path.name} tells of "
+            f"{run.checkpoints_dir}: holds no intact checkpoint, but {run.journal_path.name} holds "
             f"{max(committed)} epochs. Restore the directory from a backup, or start a new run."
         )
     return state

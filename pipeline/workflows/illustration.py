@@ -189,6 +189,8 @@ def _scores(run: RunDirectory, evaluation: Any) -> dict[str, Any]:
 
 def _attention_history(run: RunDirectory) -> Any:
     events = effective_events(read_events(run.journal_path))
+    if not events and run.journal_path.exists():
+        raise RunError(f"{run.journal_path}: is empty. Restore it from a backup.")
     return [event.content for event in events if event.kind == "attention"] or None
 
 

@@ -182,9 +182,7 @@ def _train(
     try:
         outcome = _fit(run, experiment, network)
     except (KeyboardInterrupt, OSError) as error:
-        # A run that has finished was interrupted while MLflow was waited for.
-        if read_last_status(run) != "FINISHED":
-            error.add_note(_how_to_go_on(run))
+        error.add_note(_how_to_go_on(run))
         raise
     if output is not None:
         save_model(network, output)

@@ -248,7 +248,7 @@ def test_one_kind_of_source_is_enough_for_a_join():
 def test_ids_are_composed_and_names_that_look_alike_are_refused(make):
     composed, decomposed = (unicodedata.normalize(form, "é.000.mp4") for form in ("NFC", "NFD"))
     root = make(decomposed)
-    (source,), _ = find_sources(root, None, None)
+    (source,), _, _ = find_sources(root, None, None)
     assert (source.clip_id, source.video) == (composed, root / decomposed)
     (root / composed).touch()
     with pytest.raises(ExtractionError, match="whose names look alike"):

@@ -230,7 +230,7 @@ class TestDamagedCheckpoint:
         with pytest.raises(PlugPulledError):
             laboratory.fit(tmp_path, callbacks=[PullPlug(3, "batch")], **COSINE)
         shutil.rmtree(tmp_path / "checkpoints")
-        with pytest.raises(RunError, match=r"checkpoints: holds no checkpoint, but events\.jsonl"):
+        with pytest.raises(RunError, match="checkpoints: holds no intact checkpoint"):
             laboratory.fit(tmp_path, **COSINE)
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from pipeline.core.errors import FeatureSetError, RunError, SplitError
 from pipeline.core.files import read_json, write_json
+from pipeline.core.manifest import record_files
+from pipeline.core.run_directory import RunDirectory
 from pipeline.core.traits import FIRST_IMPRESSIONS
 
 pytestmark = pytest.mark.slow
@@ -75,6 +77,7 @@ def test_clips_whose_ids_differ_invisibly_are_those_of_the_run(run_dir, odd):
     for column in ("clip_id", "group"):
         table[column] = table[column].map(odd.format)
     table.to_csv(run_dir / "split.csv", index=False)
+    record_files(RunDirectory(run_dir), run_dir / "split.csv")
     after = evaluate(run_dir, None, split="validation").report
     assert after.metrics == before.metrics
     assert after.group_overlap == before.group_overlap
@@ -173,6 +176,8 @@ def with_direction(path, *, is_reversed):
     traits[4]["is_reversed"] = is_reversed
     metadata = read_json(path) if path.exists() else {}
     write_json(path, {**metadata, "traits": traits})
+    if path.name == "data.json":
+        record_files(RunDirectory(path.parent), path)
 
 
 def test_labels_of_the_other_direction_are_refused(run_dir, other_set):

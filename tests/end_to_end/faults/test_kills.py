@@ -41,10 +41,11 @@ class Story:
 
     def begin(self, kill_at: Boundary | None = None) -> Child:
         """Start the run, or go on with it, up to a boundary if one is given."""
-        plan = {"run_dir": str(self.run_dir), "kill_at": kill_at} if kill_at else None
-        command = self._reference.options(self.run_dir.name)
         if self._can_be_resumed():
             command = ("train", "--resume", self.run_dir)
+        else:
+            command = self._reference.options(self.run_dir.name)
+        plan = {"run_dir": str(self.run_dir), "kill_at": kill_at} if kill_at else None
         return self._launcher.start(*command, cwd=self._home, plan=plan)
 
     def note(self, ended: Ended, what: str) -> bool:
