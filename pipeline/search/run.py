@@ -16,7 +16,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from pipeline.config.guards import check_registered_model
+from pipeline.config.checks import check_registered_model
 from pipeline.config.loading import flatten, write_config
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.errors import RunError, SearchError
