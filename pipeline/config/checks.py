@@ -33,7 +33,7 @@ def check_ranges(section: str, settings: Any) -> None:
     Raises:
         ConfigError: If a number is out of its range, infinite or NaN.
     """
-    for name, allowed in ranges_of(type(settings)).items():
+    for name, allowed in ranges_of(typing.cast("Any", type(settings))).items():
         value = getattr(settings, name)
         if not (math.isfinite(value) and _contains(allowed, value)):
             raise ConfigError(f"{f'{section}.{name}'.lstrip('.')} {out_of_range(allowed, value)}")

@@ -248,7 +248,8 @@ def _validated(schema: type[_Settings], values: dict[str, Any], source: str) -> 
         name = ".".join(part for part in parts if part.isidentifier() or part.isdecimal())
         if fault["type"] in _RANGE_FAULTS:
             section, _, key = name.rpartition(".")
-            allowed = ranges_of(setting_type(section, source, schema) if section else schema)
+            kind: Any = setting_type(section, source, schema) if section else schema
+            allowed = ranges_of(kind)
             message = out_of_range(allowed[key], fault["input"])
             raise ConfigError(f"{source}: {name} {message}") from None
         raise ConfigError(f"{source}: {name}: {_in_plain_words(fault)}") from None
