@@ -1,16 +1,15 @@
-"""How features are made of videos: every setting once, with its unit, default and guard.
+"""Settings of the feature extraction, with unit, default and range.
 
-`ExtractionConfig` is the root of an extraction file, as `ExperimentConfig` is of an
-experiment file; both are read by `pipeline.config.loading`.
+`ExtractionConfig` is the root of an extraction file, which `pipeline.config.loading` reads.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pipeline.config.guards import above_zero, at_least, within
+from annotated_types import Interval
+
+from pipeline.config.checks import PYDANTIC_CONFIG, check_ranges
 from pipeline.core.errors import ConfigError
-
-_CHECKS = {"extra": "forbid", "coerce_numbers_to_str": True, "allow_inf_nan": False}
 
 HOG = "hog"
 RECTIFIED_FLOW = "rectified_flow"
@@ -21,42 +20,37 @@ KERAS_FILE = "keras_file"
 class SamplingConfig:
     """Which frames of a clip are looked at."""
 
-    __pydantic_config__: ClassVar[Any] = _CHECKS
+    __pydantic_config__: ClassVar[Any] = PYDANTIC_CONFIG
 
-    num_steps: int = 16
+    num_steps: Annotated[int, Interval(ge=1)] = 16
     """Instants a clip, the centres of as many equal parts of its whole duration."""
-    pair_seconds: float = 1 / 30
+    pair_seconds: Annotated[float, Interval(gt=0)] = 1 / 30
     """Time from a frame to the next one of a flow pair, in seconds; the nearest frame is taken.
     Frames much further apart show no motion: such a pair is masked."""
-    min_coverage: float = 0.5
+    min_coverage: Annotated[float, Interval(ge=0.0, le=1.0)] = 0.5
     """Least share of the stated duration, and of the wanted frames, that must be there."""
 
     def __post_init__(self) -> None:
-        at_least("sampling.num_steps", self.num_steps, 1)
-        above_zero("sampling.pair_seconds", self.pair_seconds)
-        within("sampling.min_coverage", self.min_coverage, 0.0, 1.0)
+        check_ranges("sampling", self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FacesConfig:
     """How the face is found and cut out."""
 
-    __pydantic_config__: ClassVar[Any] = _CHECKS
+    __pydantic_config__: ClassVar[Any] = PYDANTIC_CONFIG
 
-    detect_px: int = 240
+    detect_px: Annotated[int, Interval(ge=48)] = 240
     """Longer side of the frames that the detector sees, in pixels; it finds faces from 20 px."""
-    min_confidence: float = 0.9
+    min_confidence: Annotated[float, Interval(ge=0.0, le=1.0)] = 0.9
     """Least confidence of a detection, in [0, 1]."""
-    min_share: float = 0.25
+    min_share: Annotated[float, Interval(ge=0.0, le=1.0)] = 0.25
     """Least share of the steps that must show the face, or the clip fails."""
-    crop_px: int = 112
+    crop_px: Annotated[int, Interval(ge=32)] = 112
     """Side of the aligned square crop, in pixels; a multiple of 16."""
 
     def __post_init__(self) -> None:
-        at_least("faces.detect_px", self.detect_px, 48)
-        within("faces.min_confidence", self.min_confidence, 0.0, 1.0)
-        within("faces.min_share", self.min_share, 0.0, 1.0)
-        at_least("faces.crop_px", self.crop_px, 32)
+        check_ranges("faces", self)
         if self.crop_px % 16:
             raise ConfigError(
                 f"faces.crop_px must be a multiple of 16 (a grid of 8 x 8 cells); got "
@@ -68,57 +62,55 @@ class FacesConfig:
 class StaticConfig:
     """What a face looks like: one vector a step."""
 
-    __pydantic_config__: ClassVar[Any] = _CHECKS
+    __pydantic_config__: ClassVar[Any] = PYDANTIC_CONFIG
 
     encoder: str = HOG
     """`hog`, a network of `keras.applications` by its module or class name, or `keras_file`."""
     weights: str = ""
     """`imagenet`, the path of a weights file (or of the model, for `keras_file`), or `random`."""
-    image_px: int = 224
+    image_px: Annotated[int, Interval(ge=32)] = 224
     """Side of the crops that a network sees, in pixels."""
-    dim: int = 512
+    dim: Annotated[int, Interval(ge=0)] = 512
     """Width of a vector; a wider one is projected to it. 0 keeps the encoder's own width."""
 
     def __post_init__(self) -> None:
+        check_ranges("static", self)
         _check_encoder("static", self.encoder, HOG, self.weights)
-        at_least("static.image_px", self.image_px, 32)
-        at_least("static.dim", self.dim, 0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DynamicConfig:
     """How a face moves: one vector a step."""
 
-    __pydantic_config__: ClassVar[Any] = _CHECKS
+    __pydantic_config__: ClassVar[Any] = PYDANTIC_CONFIG
 
     encoder: str = RECTIFIED_FLOW
     """`rectified_flow`, a network of `keras.applications`, or `keras_file`."""
     weights: str = ""
     """As for `static.weights`; RGB weights are adapted to flow (Wang et al., 2016)."""
-    num_pairs: int = 1
+    num_pairs: Annotated[int, Interval(ge=1)] = 1
     """Flow fields L of a step; a network sees the 2L channels at once (10 is usual)."""
-    dim: int = 256
+    dim: Annotated[int, Interval(ge=0)] = 256
     """Width of a vector; a wider one is projected to it. 0 keeps the encoder's own width."""
 
     def __post_init__(self) -> None:
+        check_ranges("dynamic", self)
         _check_encoder("dynamic", self.encoder, RECTIFIED_FLOW, self.weights)
-        at_least("dynamic.num_pairs", self.num_pairs, 1)
-        at_least("dynamic.dim", self.dim, 0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProjectionConfig:
     """How wide vectors become narrower, without looking at the data."""
 
-    __pydantic_config__: ClassVar[Any] = _CHECKS
+    __pydantic_config__: ClassVar[Any] = PYDANTIC_CONFIG
 
     method: str = "gaussian"
     """`gaussian`: fixed seeded draws (Johnson & Lindenstrauss, 1984); nothing is fitted."""
-    seed: int = 0
+    seed: Annotated[int, Interval(ge=0)] = 0
     """Seed of the draws, and of networks with `weights: random`."""
 
     def __post_init__(self) -> None:
-        at_least("projection.seed", self.seed, 0)
+        check_ranges("projection", self)
         if self.method == "pca":
             raise ConfigError(
                 "projection.method must not be pca: it would be fitted on all clips, held-out "
@@ -132,7 +124,7 @@ class ProjectionConfig:
 class ExtractionConfig:
     """One way of making features, whole."""
 
-    __pydantic_config__: ClassVar[Any] = _CHECKS
+    __pydantic_config__: ClassVar[Any] = PYDANTIC_CONFIG
 
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     """Frames."""
@@ -144,14 +136,13 @@ class ExtractionConfig:
     """Dynamic stream."""
     projection: ProjectionConfig = field(default_factory=ProjectionConfig)
     """Widths."""
-    time_limit_seconds: float = 120.0
+    time_limit_seconds: Annotated[float, Interval(gt=0)] = 120.0
     """Longest that one clip may take before it is given up; does not change values."""
-    num_shown: int = 4
+    num_shown: Annotated[int, Interval(ge=0)] = 4
     """Clips on the contact sheet; does not change values."""
 
     def __post_init__(self) -> None:
-        above_zero("time_limit_seconds", self.time_limit_seconds)
-        at_least("num_shown", self.num_shown, 0)
+        check_ranges("", self)
 
 
 def is_network(config: ExtractionConfig) -> bool:

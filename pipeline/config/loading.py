@@ -10,17 +10,21 @@ import types
 import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import pydantic
 import yaml
 
+from pipeline.config.checks import out_of_range, ranges_of
 from pipeline.config.extraction import ExtractionConfig
 from pipeline.config.schema import ExperimentConfig, to_dict
 from pipeline.config.yaml_file import parse_yaml, read_yaml_mapping
 from pipeline.core.errors import ConfigError
 from pipeline.core.files import write_text
 from pipeline.core.near_names import did_you_mean, nearest_name
+
+_RANGE_FAULTS: Final = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
+"""Types of pydantic's errors about numbers out of their range."""
 
 _Settings = TypeVar("_Settings")
 
@@ -242,6 +246,12 @@ def _validated(schema: type[_Settings], values: dict[str, Any], source: str) -> 
             raise ConfigError(f"{source}: {cause}") from None
         parts = (str(part) for part in fault["loc"])
         name = ".".join(part for part in parts if part.isidentifier() or part.isdecimal())
+        if fault["type"] in _RANGE_FAULTS:
+            section, _, key = name.rpartition(".")
+            kind: Any = setting_type(section, source, schema) if section else schema
+            allowed = ranges_of(kind)
+            message = out_of_range(allowed[key], fault["input"])
+            raise ConfigError(f"{source}: {name} {message}") from None
         raise ConfigError(f"{source}: {name}: {_in_plain_words(fault)}") from None
     return settings
 

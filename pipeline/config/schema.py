@@ -1,27 +1,28 @@
-"""The experiment configuration: every setting once, with its unit, its default and its guard.
+"""The experiment configuration: every setting with its unit, default and range.
 
-`ExperimentConfig` is the whole of it. YAML files and dotted overrides are checked
-against these classes by `pipeline.config.loading`; nothing else holds a default.
+`pipeline.config.loading` checks YAML files and dotted overrides against these classes. No other
+module defines a default.
 """
 
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pipeline.config.guards import (
-    above_zero,
-    at_least,
+from annotated_types import Interval
+
+from pipeline.config.checks import (
+    PYDANTIC_CONFIG,
     check_alias,
+    check_num_folds,
+    check_ranges,
     check_registered_model,
-    within,
 )
 from pipeline.config.search import SearchConfig
 from pipeline.core.errors import ConfigError
 
 Fusion = Literal["cross_attention", "concat", "gated", "late", "static_only", "dynamic_only"]
 LossName = Literal["mae", "mse", "huber", "ccc"]
-_CHECKS = {"extra": "forbid", "coerce_numbers_to_str": True, "allow_inf_nan": False}
 
 LARGEST_SEED: Final = 2**32 - 1
 """NumPy's older generator, which Keras and scikit-learn seed, takes no more."""
@@ -33,38 +34,32 @@ Monitor = Literal["loss", "accuracy", "mae", "mse", "r2", "pcc", "ccc"]
 class SyntheticConfig:
     """The built-in data set: clips in groups, with a planted cross-modal signal."""
 
-    __pydantic_config__: ClassVar[Any] = _CHECKS
+    __pydantic_config__: ClassVar[Any] = PYDANTIC_CONFIG
 
-    num_clips: int = 6000
+    num_clips: Annotated[int, Interval(ge=2)] = 6000
     """Number of clips."""
-    clips_per_group: int = 6
+    clips_per_group: Annotated[int, Interval(ge=1)] = 6
     """Clips that share a source video, and with it a part of their appearance."""
-    num_steps: int = 8
+    num_steps: Annotated[int, Interval(ge=2)] = 8
     """Face frames, and flow windows, a clip."""
-    static_dim: int = 32
+    static_dim: Annotated[int, Interval(ge=8)] = 32
     """Width of a face frame."""
-    dynamic_dim: int = 16
+    dynamic_dim: Annotated[int, Interval(ge=2)] = 16
     """Width of a flow window."""
-    noise: float = 0.03
+    noise: Annotated[float, Interval(ge=0.0, le=0.2)] = 0.03
     """Standard deviation of the annotation noise, in score units; sets the best possible R²."""
-    seed: int = 0
+    seed: Annotated[int, Interval(ge=0)] = 0
     """Seed of the generator; the set is the same on every machine."""
 
     def __post_init__(self) -> None:
-        at_least("data.synthetic.num_clips", self.num_clips, 2)
-        at_least("data.synthetic.clips_per_group", self.clips_per_group, 1)
-        at_least("data.synthetic.num_steps", self.num_steps, 2)
-        at_least("data.synthetic.static_dim", self.static_dim, 8)
-        at_least("data.synthetic.dynamic_dim", self.dynamic_dim, 2)
-        within("data.synthetic.noise", self.noise, 0.0, 0.2)
-        at_least("data.synthetic.seed", self.seed, 0)
+        check_ranges("data.synthetic", self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataConfig:
     """Which clips are used and how they are split; whole groups stay on one side."""
 
-    __pydantic_config__: ClassVar[Any] = _CHECKS
+    __pydantic_config__: ClassVar[Any] = PYDANTIC_CONFIG
 
     features_dir: str = ""
     """Directory of the feature set. Leave empty to name the files one by one."""
@@ -76,16 +71,15 @@ class DataConfig:
     """Path of the labels, shape (N, 5) in OCEAN order, each in [0, 1]."""
     clips: str = ""
     """Path of the clip table with `clip_id`, `group` and, optionally, `split`."""
-    validation_fraction: float = 0.2
+    validation_fraction: Annotated[float, Interval(ge=0.0, le=0.9)] = 0.2
     """Share of the clips held out for validation where no `split` column says it."""
-    test_fraction: float = 0.0
+    test_fraction: Annotated[float, Interval(ge=0.0, le=0.9)] = 0.0
     """Share of the clips held out for the test where no `split` column says it."""
     synthetic: SyntheticConfig | None = None
     """When given, the built-in set is generated in `features_dir` if it is not there yet."""
 
     def __post_init__(self) -> None:
-        within("data.validation_fraction", self.validation_fraction, 0.0, 0.9)
-        within("data.test_fraction", self.test_fraction, 0.0, 0.9)
+        check_ranges("data", self)
         if self.validation_fraction + self.test_fraction >= 1.0:
             raise ConfigError(
                 "data.validation_fraction + data.test_fraction must stay below 1; got "
@@ -108,21 +102,21 @@ class DataConfig:
 class ModelConfig:
     """The shape of the network."""
 
-    __pydantic_config__: ClassVar[Any] = _CHECKS
+    __pydantic_config__: ClassVar[Any] = PYDANTIC_CONFIG
 
     fusion: Fusion = "cross_attention"
     """How the two streams are joined; the others are the simple fusions to beat."""
-    fusion_dim: int = 128
+    fusion_dim: Annotated[int, Interval(ge=2)] = 128
     """Width of every token."""
-    num_heads: int = 4
+    num_heads: Annotated[int, Interval(ge=1)] = 4
     """Attention heads; must divide `fusion_dim`."""
-    dropout_rate: float = 0.3
+    dropout_rate: Annotated[float, Interval(ge=0, lt=1)] = 0.3
     """Share of activations dropped while training, in [0, 1)."""
-    num_tokens: int = 8
+    num_tokens: Annotated[int, Interval(ge=2)] = 8
     """Learned tokens a vector stream is turned into; attention over one key is always 1."""
-    num_blocks: int = 1
+    num_blocks: Annotated[int, Interval(ge=1)] = 1
     """Bidirectional cross-attention blocks."""
-    feed_forward_factor: int = 2
+    feed_forward_factor: Annotated[int, Interval(ge=1)] = 2
     """Width of a block's feed-forward layer, in multiples of `fusion_dim`."""
     static_encoder: str = ""
     """Encoder of face crops inside of the model, for a static stream of pictures (N, T, H, W, 3):
@@ -134,13 +128,7 @@ class ModelConfig:
     """Add a linear map of the pooled inputs to the logits."""
 
     def __post_init__(self) -> None:
-        at_least("model.fusion_dim", self.fusion_dim, 2)  # one number, normalised, is 0
-        at_least("model.num_heads", self.num_heads, 1)
-        at_least("model.num_tokens", self.num_tokens, 2)
-        at_least("model.num_blocks", self.num_blocks, 1)
-        at_least("model.feed_forward_factor", self.feed_forward_factor, 1)
-        if not 0.0 <= self.dropout_rate < 1.0:
-            raise ConfigError(f"model.dropout_rate must lie in [0, 1); got {self.dropout_rate}.")
+        check_ranges("model", self)
         if self.fusion_dim % self.num_heads:
             valid = [heads for heads in range(1, 33) if self.fusion_dim % heads == 0]
             raise ConfigError(
@@ -153,23 +141,23 @@ class ModelConfig:
 class TrainingConfig:
     """How a model is fitted."""
 
-    __pydantic_config__: ClassVar[Any] = _CHECKS
+    __pydantic_config__: ClassVar[Any] = PYDANTIC_CONFIG
 
-    num_epochs: int = 50
+    num_epochs: Annotated[int, Interval(ge=1)] = 50
     """Passes over the training clips."""
-    batch_size: int = 32
+    batch_size: Annotated[int, Interval(ge=1)] = 32
     """Clips in one step; the last, smaller batch of an epoch is used too."""
     loss: LossName | dict[LossName, float] = "mse"
     """One loss, or a mix as `{name: weight}`; `ccc` is 1 - CCC over the batch."""
-    huber_delta: float = 0.1
+    huber_delta: Annotated[float, Interval(gt=0)] = 0.1
     """Error, in score units, where the huber loss turns from square to linear."""
     optimizer: Literal["adamw", "adam"] = "adamw"
     """Loshchilov & Hutter, 2019 (arXiv:1711.05101), or Kingma & Ba, 2015 (arXiv:1412.6980)."""
-    learning_rate: float = 1e-3
+    learning_rate: Annotated[float, Interval(gt=0)] = 1e-3
     """Highest step size."""
-    weight_decay: float = 1e-2
+    weight_decay: Annotated[float, Interval(ge=0)] = 1e-2
     """Decoupled weight decay of `adamw`; `adam` has none."""
-    gradient_clip_norm: float = 1.0
+    gradient_clip_norm: Annotated[float, Interval(ge=0)] = 1.0
     """Largest norm of the gradient of all weights together; 0 clips nothing."""
     schedule: Literal["warmup_cosine", "constant"] = "warmup_cosine"
     """Linear warm-up then cosine decay to zero, or a constant learning rate."""
@@ -177,15 +165,15 @@ class TrainingConfig:
     """Length of the warm-up, in epochs; fractions are allowed."""
     monitor: Monitor = "mae"
     """Validation metric that decides the best epoch, early stopping and plateaus."""
-    early_stopping_patience: int = 0
+    early_stopping_patience: Annotated[int, Interval(ge=0)] = 0
     """Epochs without improvement after which training stops; 0 never stops early."""
-    reduce_lr_patience: int = 0
+    reduce_lr_patience: Annotated[int, Interval(ge=0)] = 0
     """Epochs without improvement after which a constant learning rate is cut; 0 never cuts."""
-    reduce_lr_factor: float = 0.5
-    """What the learning rate is multiplied with on a plateau."""
+    reduce_lr_factor: Annotated[float, Interval(gt=0, lt=1)] = 0.5
+    """Factor of the learning rate on a plateau."""
     cache: Literal["memory", "disk"] = "memory"
     """Hold the features in memory, or read each batch from disk."""
-    steps_per_execution: int = 32
+    steps_per_execution: Annotated[int, Interval(ge=1)] = 32
     """Steps that run inside one call into the graph; per-step values are recorded all the same."""
     trainable: tuple[str, ...] = ()
     """Patterns of layers that learn though the model was made with them frozen, e.g. `*`."""
@@ -199,21 +187,10 @@ class TrainingConfig:
     """Write TensorBoard logs into the run directory (extra `tensorboard`)."""
 
     def __post_init__(self) -> None:
-        at_least("training.num_epochs", self.num_epochs, 1)
-        at_least("training.batch_size", self.batch_size, 1)
-        at_least("training.steps_per_execution", self.steps_per_execution, 1)
-        at_least("training.early_stopping_patience", self.early_stopping_patience, 0)
-        at_least("training.reduce_lr_patience", self.reduce_lr_patience, 0)
-        at_least("training.gradient_clip_norm", self.gradient_clip_norm, 0)
-        at_least("training.weight_decay", self.weight_decay, 0)
-        above_zero("training.learning_rate", self.learning_rate)
-        above_zero("training.huber_delta", self.huber_delta)
+        check_ranges("training", self)
         self._check_schedule()
         self._check_loss()
-        if self.num_folds < 0 or self.num_folds == 1:
-            raise ConfigError(
-                f"training.num_folds must be 0 (one split) or at least 2; got {self.num_folds}."
-            )
+        check_num_folds("training.num_folds", self.num_folds)
 
     def _check_schedule(self) -> None:
         if self.schedule == "warmup_cosine" and not 0.0 <= self.warmup_epochs <= self.num_epochs:
@@ -226,10 +203,6 @@ class TrainingConfig:
             raise ConfigError(
                 "training.reduce_lr_patience needs training.schedule=constant; got "
                 f"{self.schedule}, which sets the learning rate itself."
-            )
-        if not 0.0 < self.reduce_lr_factor < 1.0:
-            raise ConfigError(
-                f"training.reduce_lr_factor must lie in (0, 1); got {self.reduce_lr_factor}."
             )
 
     def _check_loss(self) -> None:
@@ -249,9 +222,9 @@ class TrainingConfig:
 class EvaluationConfig:
     """How sure the numbers are."""
 
-    __pydantic_config__: ClassVar[Any] = _CHECKS
+    __pydantic_config__: ClassVar[Any] = PYDANTIC_CONFIG
 
-    num_resamples: int = 2000
+    num_resamples: Annotated[int, Interval(ge=100)] = 2000
     """Resamples of the cluster bootstrap behind every 95 % interval."""
     by: tuple[str, ...] = ()
     """Columns of the clip table to report separately, e.g. gender."""
@@ -259,14 +232,14 @@ class EvaluationConfig:
     """Measure attention, draw the figures and write the report when training ends."""
 
     def __post_init__(self) -> None:
-        at_least("evaluation.num_resamples", self.num_resamples, 100)
+        check_ranges("evaluation", self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrackingConfig:
     """Where MLflow finds the run."""
 
-    __pydantic_config__: ClassVar[Any] = _CHECKS
+    __pydantic_config__: ClassVar[Any] = PYDANTIC_CONFIG
 
     enabled: bool = True
     """Mirror the run directory to MLflow; the run directory itself is always written."""
@@ -284,11 +257,11 @@ class TrackingConfig:
     """Alias given to the version that is registered, e.g. champion; it moves with each run."""
     system_metrics: bool = True
     """Record CPU and memory use every few seconds."""
-    patience_seconds: float = 10.0
+    patience_seconds: Annotated[float, Interval(gt=0)] = 10.0
     """Longest wait for MLflow at the end of a run; `sync` sends what is left."""
 
     def __post_init__(self) -> None:
-        above_zero("tracking.patience_seconds", self.patience_seconds)
+        check_ranges("tracking", self)
         check_registered_model("tracking.registered_model", self.registered_model)
         check_alias("tracking.alias", self.alias)
         if self.alias and not self.registered_model:
@@ -306,13 +279,13 @@ class TrackingConfig:
 class ExperimentConfig:
     """One experiment, whole."""
 
-    __pydantic_config__: ClassVar[Any] = _CHECKS
+    __pydantic_config__: ClassVar[Any] = PYDANTIC_CONFIG
 
     name: str = "experiment"
     """Short name, used for run directories and MLflow runs."""
     description: str = ""
     """What the experiment is for; becomes the description of the MLflow run."""
-    seed: int = 0
+    seed: Annotated[int, Interval(ge=0, le=LARGEST_SEED)] = 0
     """Seed of every random stream, below 2**32."""
     data: DataConfig = field(default_factory=DataConfig)
     """Clips and splits."""
@@ -328,7 +301,7 @@ class ExperimentConfig:
     """The search for better settings; `train` does not look at it."""
 
     def __post_init__(self) -> None:
-        within("seed", self.seed, 0, LARGEST_SEED)
+        check_ranges("", self)
 
 
 def to_dict(config: ExperimentConfig) -> dict[str, Any]:

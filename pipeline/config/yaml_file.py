@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import yaml
 
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, one_line
 from pipeline.core.near_names import did_you_mean_path
 
 _MOST_BYTES: Final = 2**20
@@ -59,7 +59,7 @@ def parse_yaml(text: str) -> Any:
                 raise ValueError(f"it is nested more than {_MOST_LEVELS} levels deep")
         return yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(" ".join(str(error).split())) from error
+        raise ValueError(one_line(error)) from error
 
 
 def read_yaml_mapping(path: Path) -> dict[str, Any]:

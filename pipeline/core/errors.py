@@ -1,4 +1,6 @@
-"""Errors that a user can act on: what was expected, what was found, where, and the cure."""
+"""Errors that a user can act on, their exit status, and their text in one line."""
+
+from pipeline.core.urls import hide_passwords
 
 EXIT_OK = 0
 EXIT_FAULT = 1
@@ -7,7 +9,7 @@ EXIT_INCOMPLETE = 3
 
 
 class PipelineError(ValueError):
-    """The input is wrong; the message names the place and the cure. Exit status 2."""
+    """The input is wrong; the message names the place and the fix. Exit status 2."""
 
 
 class ConfigError(PipelineError):
@@ -23,11 +25,11 @@ class AnnotationError(PipelineError):
 
 
 class SplitError(PipelineError):
-    """The clips cannot be split as asked."""
+    """The clips cannot be split as requested."""
 
 
 class ModelError(PipelineError):
-    """A model cannot be built, saved or loaded as asked."""
+    """A model cannot be built, saved or loaded as requested."""
 
 
 class TrainingError(PipelineError):
@@ -35,11 +37,11 @@ class TrainingError(PipelineError):
 
 
 class RunError(PipelineError):
-    """A run directory or a tracked run cannot be used as asked."""
+    """A run directory or a tracked run cannot be used as requested."""
 
 
 class ExtractionError(PipelineError):
-    """Features cannot be made as asked."""
+    """Features cannot be extracted as requested."""
 
 
 class SearchError(PipelineError):
@@ -47,8 +49,19 @@ class SearchError(PipelineError):
 
 
 class IncompleteError(PipelineError):
-    """Part of what was asked for was done; the message says which part was not. Exit status 3."""
+    """Only a part was completed; the message names the rest. Exit status 3."""
 
 
 class PrunedError(Exception):
-    """A search ended a training before its time, as others were ahead of it; no fault."""
+    """The pruner stopped this trial because other trials were better. This is not a failure."""
+
+
+def one_line(error: BaseException) -> str:
+    """Return the message of an error in one line, without passwords; its type if it has none."""
+    return " ".join(hide_passwords(str(error)).split()) or type(error).__name__
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, for libraries whose messages have many."""
+    lines = hide_passwords(str(error)).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import PipelineError, one_line
 
 _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}(\..*)?")
 """What `atomic_path` calls a file that is being written."""
@@ -171,7 +171,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         raise PipelineError(f"{path}: there is no such file.") from None
     # A damaged archive makes the zip and the array reader raise almost anything.
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)[:200]
         raise PipelineError(f"{path}: cannot be read as arrays ({reason}).") from error
 
 

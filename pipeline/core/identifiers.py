@@ -1,19 +1,15 @@
-"""Names of clips and groups: one spelling per name, and the search for near names."""
+"""Names of clips and groups: one spelling per name, and names that look alike."""
 
-import difflib
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 _INVISIBLE: Final = frozenset({"Cc", "Cf"})
 """Unicode categories without a glyph: control and format characters."""
 
 _NUMBER: Final = re.compile(r"0*(\d+)(\.0*)?")
-
-_MAX_COMPARED: Final = 5000
-"""Names that are compared letter by letter; more would take seconds."""
 
 
 def normalize_identifier(text: str) -> str:
@@ -29,31 +25,18 @@ def normalize_identifier(text: str) -> str:
     return unicodedata.normalize("NFC", visible).strip()
 
 
-def nearest_identifier(identifier: str, candidates: Iterable[str]) -> str | None:
-    """Return the candidate most like `identifier`; None if none is alike.
-
-    A candidate that differs only in case, folder, or the spelling of a number comes first.
-    """
-    known = list(candidates)
-    key = _loose_key(identifier)
-    for candidate in known:
-        if _loose_key(candidate) == key:
-            return candidate
-    return next(iter(difflib.get_close_matches(identifier, known[:_MAX_COMPARED], n=1)), None)
-
-
 def look_alikes(identifiers: Iterable[str], others: Iterable[str]) -> dict[str, str]:
-    """Return each name that is not among the others, but only case, folder or number spelling off.
+    """Return the names that differ from one of the others only in case, folder or number spelling.
 
     Returns:
-        Name -> the other name that it looks like.
+        Name -> the other name. Names that are among the others are left out.
     """
     known = set(others)
-    by_key = {_loose_key(other): other for other in known}
+    by_key = {loose_key(other): other for other in known}
     return {
         identifier: by_key[key]
         for identifier in identifiers
-        if identifier not in known and (key := _loose_key(identifier)) in by_key
+        if identifier not in known and (key := loose_key(identifier)) in by_key
     }
 
 
@@ -69,18 +52,12 @@ def nearly_equal_identifiers(identifiers: Iterable[str]) -> list[tuple[str, ...]
     return [tuple(sorted(names)) for names in by_key.values() if len(names) > 1]
 
 
-def nearest_names(missing: Sequence[str], found: Sequence[str]) -> str:
-    """Return the sentence "Did you mean …?" for names that are missing; "" if none is near."""
-    near = {name: nearest_identifier(name, found) for name in missing}
-    pairs = [f"{candidate!r} for {name}" for name, candidate in near.items() if candidate]
-    return f" Did you mean {', '.join(pairs)}?" if pairs else ""
+def loose_key(identifier: str) -> str:
+    """Return a key that is equal for names that differ in case, folder or number spelling."""
+    return _key(identifier.replace("\\", "/").rpartition("/")[2])
 
 
 def _key(identifier: str) -> str:
     text = " ".join(unicodedata.normalize("NFKC", identifier).casefold().split())
     number = _NUMBER.fullmatch(text)
     return number[1] if number else text
-
-
-def _loose_key(identifier: str) -> str:
-    return _key(identifier.replace("\\", "/").rpartition("/")[2])

@@ -7,27 +7,36 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-_MOST_ENTRIES: Final = 5000
-"""Largest number of directory entries that are compared with a misspelt name."""
+from pipeline.core.identifiers import loose_key
+
+_MAX_COMPARED: Final = 5000
+"""Names that are compared with a misspelt one; more would take seconds."""
 
 
-def nearest_name(name: str, names: Iterable[str], *, cutoff: float = 0.65) -> str | None:
-    """Return the one of `names` that is most like `name`, or None if none is like it.
+def nearest_name(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """Return the entry of `names` that is most similar to `name`, or None.
+
+    An entry that differs only in case, folder, or the spelling of a number comes first.
 
     Args:
         name: The name that was given.
         names: The names that exist.
-        cutoff: Lowest similarity that counts, in [0, 1].
+        cutoff: Lowest similarity, in [0, 1].
     """
-    by_lower = {each.lower(): each for each in names}
+    known = list(names)
+    key = loose_key(name)
+    for candidate in known:
+        if loose_key(candidate) == key:
+            return candidate
+    by_lower = {candidate.lower(): candidate for candidate in known[:_MAX_COMPARED]}
     matches = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)
     return by_lower[matches[0]] if matches else None
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Return ` Did you mean NAME?` for the end of an error message, or an empty string."""
+    """Return ` Did you mean 'NAME'?` for the end of an error message, or an empty string."""
     near = nearest_name(name, names)
-    return f" Did you mean {near}?" if near else ""
+    return f" Did you mean {near!r}?" if near else ""
 
 
 def did_you_mean_path(path: Path) -> str:
@@ -37,7 +46,7 @@ def did_you_mean_path(path: Path) -> str:
 
 
 def nearest_path(path: Path) -> Path | None:
-    """Return the existing path that is most like a missing one, or None.
+    """Return the existing path that is most similar to a missing one, or None.
 
     Each misspelt part is replaced by the nearest entry of its directory.
     """
@@ -52,7 +61,7 @@ def nearest_path(path: Path) -> Path | None:
         return parent / path.name
     try:
         with os.scandir(parent) as entries:
-            near = nearest_name(path.name, [entry.name for entry in islice(entries, _MOST_ENTRIES)])
+            near = nearest_name(path.name, [entry.name for entry in islice(entries, _MAX_COMPARED)])
     except OSError:
         return None
     return parent / near if near else None

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.errors import FeatureSetError
+from pipeline.core.errors import FeatureSetError, one_line
 from pipeline.core.near_names import did_you_mean_path
 
 NUMBERS: Final = "fiu"
@@ -79,7 +79,7 @@ def _read_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]
             f"{did_you_mean_path(path)}"
         ) from None
     except _HEADER_ERRORS as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)[:200]
         raise FeatureSetError(
             f"{path}: is not a .npy file ({reason}). Write it with `numpy.save`."
         ) from error

@@ -11,8 +11,8 @@ from typing import Final
 import pandas as pd
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.identifiers import nearest_names, normalize_identifier
-from pipeline.core.near_names import did_you_mean_path
+from pipeline.core.identifiers import normalize_identifier
+from pipeline.core.near_names import did_you_mean, did_you_mean_path
 
 IDENTIFIER_COLUMNS: Final = ("clip_id", "group", "split")
 """Columns whose cells are names that are compared; `normalize_identifier` is applied to them."""
@@ -79,7 +79,7 @@ def check_columns(
     if missing:
         raise error(
             f"{path}: has no column {' or '.join(missing)}; found {', '.join(found)}."
-            f"{nearest_names(missing, found)} Name the columns in the first line of the file, "
+            f"{did_you_mean(missing[0], found)} Name the columns in the first line of the file, "
             f"separated by commas."
         )
 

@@ -14,7 +14,8 @@ import pandas as pd
 from pipeline.core.arrays import BoolArray, FloatArray
 from pipeline.core.errors import AnnotationError
 from pipeline.core.files import file_digest
-from pipeline.core.identifiers import nearest_identifier, normalize_identifier
+from pipeline.core.identifiers import normalize_identifier
+from pipeline.core.near_names import nearest_name
 from pipeline.core.traits import NUM_TRAITS, TraitLabel, traits_entry
 from pipeline.data.annotations import Annotations, group_of, read_annotations
 from pipeline.data.shard import ShardPaths, open_shard
@@ -169,7 +170,7 @@ def prepare_feature_set(
 
 
 def _nearest(clip_id: str, annotated: Mapping[str, str]) -> str:
-    near = nearest_identifier(clip_stem(normalize_identifier(clip_id)), annotated)
+    near = nearest_name(clip_stem(normalize_identifier(clip_id)), annotated)
     if near is None:
         return f"{clip_id!r}, and no annotation has a name like it"
     return f"{clip_id!r}, and the annotation with the nearest name is of {annotated[near]!r}"

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from pipeline.core.errors import AnnotationError
+from pipeline.core.errors import AnnotationError, one_line
 
 _MAX_BYTES: Final = 256 * 2**20
 """No annotation file comes near it; a larger file is another file."""
@@ -59,7 +59,7 @@ def read_score_pickle(path: Path) -> Any:
             f"ChaLearn distributes it; a CSV with clip_id and the traits is read as well."
         ) from error
     except _DAMAGE as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)[:200]
         raise AnnotationError(
             f"{path}: is not a whole pickle ({reason}). Download or copy the file again."
         ) from error

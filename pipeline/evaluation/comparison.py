@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import RunError
-from pipeline.core.identifiers import nearest_identifier
+from pipeline.core.near_names import nearest_name
 from pipeline.evaluation.intervals import Interval, Intervals, paired_differences
 from pipeline.evaluation.predictions import Predictions
 from pipeline.metrics.regression import HIGHER_IS_BETTER, METRICS, trait_metrics
@@ -194,7 +194,7 @@ def _aligned(a: Predictions, b: Predictions, names: tuple[str, str]) -> Predicti
             for clips, name in ((only_a, names[0]), (only_b, names[1]))
             if clips
         )
-        near = nearest_identifier(only_a[0], only_b) if only_a else None
+        near = nearest_name(only_a[0], only_b) if only_a else None
         nearest = f" The nearest to {only_a[0]!r} is {near!r}." if near else ""
         raise RunError(
             f"{names[0]} and {names[1]} must hold the same clips; {found}.{nearest} "

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.core.errors import ExtractionError
-from pipeline.core.extras import install_command
+from pipeline.core.install_hint import install_command
 from pipeline.core.interrupts import check_interrupt, kept_handlers
 from pipeline.extraction.worker import Job, Result, Task, build_work
 

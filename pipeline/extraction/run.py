@@ -14,8 +14,8 @@ import filelock
 
 from pipeline.config.extraction import ExtractionConfig
 from pipeline.core.errors import ConfigError, ExtractionError
-from pipeline.core.extras import install_command
 from pipeline.core.files import file_digest
+from pipeline.core.install_hint import install_command
 from pipeline.core.traits import TraitLabel, traits_entry
 from pipeline.extraction.failures import write_failures
 from pipeline.extraction.pool import WorkerPool

@@ -82,7 +82,7 @@ def paired_scores(y_true: FloatArray, y_pred: FloatArray) -> tuple[FloatArray, F
     """
     if len(y_true) == 0:
         raise NothingToDraw("there are no clips.")
-    true, pred, _ = as_columns(y_true, y_pred)
+    true, pred = as_columns(y_true, y_pred)
     return true, pred
 
 

@@ -52,7 +52,7 @@ def trait_correlations_data(
         y_pred: Predicted scores, shape (N, 5).
         split: Name of the clips' split.
     """
-    true, pred, _ = as_columns(y_true, y_pred)
+    true, pred = as_columns(y_true, y_pred)
     if len(true) < _MIN_CLIPS:
         raise NothingToDraw(
             f"a correlation needs at least {_MIN_CLIPS} clips; there are {len(true)}."

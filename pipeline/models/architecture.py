@@ -1,10 +1,10 @@
 """What a model is made of, checked before a single weight is made."""
 
-import difflib
 from dataclasses import dataclass
 from numbers import Integral
 
 from pipeline.core.errors import ModelError
+from pipeline.core.near_names import nearest_name
 from pipeline.models.fusion import FUSIONS, FusionSizes
 
 
@@ -83,7 +83,7 @@ class Architecture:
 
     def _check_fusion(self) -> None:
         if self.fusion not in FUSIONS:
-            near = difflib.get_close_matches(str(self.fusion), FUSIONS, n=1, cutoff=0.0)[0]
+            near = nearest_name(str(self.fusion), FUSIONS, cutoff=0.0)
             raise ModelError(
                 f"fusion={self.fusion!r} is unknown; did you mean {near!r}? "
                 f"There are {', '.join(FUSIONS)}."

@@ -13,7 +13,7 @@ from typing import Final
 
 import keras
 
-from pipeline.core.errors import ModelError
+from pipeline.core.errors import ModelError, first_line
 from pipeline.core.files import atomic_path, read_object
 from pipeline.core.model_path import WEIGHTS, check_model_path, model_suffix
 from pipeline.core.near_names import did_you_mean_path
@@ -93,8 +93,7 @@ def _one_line_errors(path: Path, *, cure: str) -> Iterator[None]:
         yield
     # Keras runs what a file describes, so a hostile or damaged file can raise anything.
     except Exception as error:
-        lines = str(error).removeprefix(f"{path}: ").strip().splitlines()
-        reason = (lines or [""])[0][:300].removesuffix(".") or type(error).__name__
+        reason = first_line(error).removeprefix(f"{path}: ").removesuffix(".")
         raise ModelError(
             f"{path}: does not hold a model that can be loaded ({reason}). {cure}"
         ) from error

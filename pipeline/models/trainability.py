@@ -6,7 +6,6 @@ model hold their layers, and a layer that wraps another one has the path of both
 holds it.
 """
 
-import difflib
 import fnmatch
 import math
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 import keras
 
 from pipeline.core.errors import ModelError
+from pipeline.core.near_names import nearest_name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,7 +111,7 @@ def _matches(path: str, pattern: str) -> bool:
 
 def _no_match(pattern: str, paths: list[str], setting: str) -> str:
     holders = {"/".join(path.split("/")[:-1]) for path in paths} - {""}
-    near = difflib.get_close_matches(pattern, [*paths, *holders], n=1, cutoff=0.0)[0]
+    near = nearest_name(pattern, [*paths, *holders], cutoff=0.0)
     return (
         f"training.{setting}: the pattern {pattern!r} matches no layer; did you mean {near!r}? "
         f"The model has {len(paths)} layers, from {paths[0]!r} to {paths[-1]!r}."

@@ -16,11 +16,11 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from pipeline.config.guards import check_registered_model
+from pipeline.config.checks import check_registered_model
 from pipeline.config.loading import flatten, write_config
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.errors import RunError, SearchError
-from pipeline.core.extras import install_command
+from pipeline.core.install_hint import install_command
 from pipeline.core.journal import RESUMED, Journal
 from pipeline.core.run_directory import RUNS_DIR, RunDirectory
 from pipeline.core.tensorflow_import import import_tensorflow_quietly

@@ -14,7 +14,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy.engine import URL, make_url
 
 from pipeline.core.errors import SearchError
-from pipeline.core.extras import install_command
+from pipeline.core.install_hint import install_command
 from pipeline.core.urls import hide_passwords, sqlite_path
 from pipeline.search.retries import Retry
 

@@ -23,7 +23,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pipeline.core.errors import PipelineError, RunError
+from pipeline.core.errors import PipelineError, RunError, one_line
 from pipeline.core.files import (
     file_digest,
     read_arrays,
@@ -183,7 +183,7 @@ def read_last_state(directory: Path) -> CheckpointState | None:
         try:
             state = _read_intact(path)
         except PipelineError as error:
-            faults.append(" ".join(str(error).split()))
+            faults.append(one_line(error))
             continue
         if named not in found:
             _logger.warning("%s: does not name a checkpoint; the newest one is used.", pointer)

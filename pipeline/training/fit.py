@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from pipeline.config.schema import TrainingConfig
 from pipeline.core.errors import ConfigError, RunError, TrainingError
-from pipeline.core.extras import install_command
+from pipeline.core.install_hint import install_command
 from pipeline.core.interrupts import check_interrupt
 from pipeline.core.journal import (
     CHECKPOINT,

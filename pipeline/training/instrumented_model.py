@@ -83,9 +83,9 @@ class InstrumentedModel(keras.Model):
         return self._step_loss
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Update the running moments; the metrics themselves are worked out once an epoch."""
-        del x
-        self.moments.update_state(y, y_pred, sample_weight)
+        """Update the running moments; the metrics are computed once per epoch."""
+        del x, sample_weight
+        self.moments.update_state(y, y_pred)
         error = tf.cast(y, y_pred.dtype) - y_pred
         self._step_errors = (tf.reduce_mean(tf.abs(error)), tf.reduce_mean(tf.square(error)))
         return {"loss": self._loss_tracker.result()}

@@ -56,7 +56,7 @@ class EpochRecorder(keras.callbacks.Callback):
             loss=float(logs["loss"]),
             metrics=self._train_metrics or {},
             val_loss=float(logs["val_loss"]) if validated else None,
-            val_metrics=self.model.moments.numpy_result() if validated else None,
+            val_metrics=self.model.moments.trait_metrics() if validated else None,
             learning_rate=self._steps.learning_rate[-1],
             train_seconds=self._train_seconds,
             validation_seconds=self._validation_seconds,
@@ -70,7 +70,7 @@ class EpochRecorder(keras.callbacks.Callback):
 
     def _end_of_training_part(self) -> None:
         self._train_seconds = time.perf_counter() - self._began
-        self._train_metrics = self.model.moments.numpy_result()
+        self._train_metrics = self.model.moments.trait_metrics()
         first = self.records[-1].last_step + 1 if self.records else 1
         self._steps = _step_records(self.model.read_trace(), first, self._began_at)
 

@@ -4,7 +4,8 @@ from typing import Any
 
 from pipeline.core.arrays import IntArray
 from pipeline.core.errors import SplitError
-from pipeline.core.identifiers import nearest_names, normalize_identifier
+from pipeline.core.identifiers import normalize_identifier
+from pipeline.core.near_names import did_you_mean
 from pipeline.data.feature_set import FeatureSet
 from pipeline.evaluation.report import refuse_many_values
 
@@ -20,7 +21,7 @@ def refuse_unknown_columns(features: FeatureSet, by: tuple[str, ...]) -> None:
             raise SplitError(
                 f"{features.sources[0].parent}: the clip table has no column {column} to report "
                 f"by; it has {', '.join(features.clips.columns)}."
-                f"{nearest_names([column], list(features.clips))} Choose from these."
+                f"{did_you_mean(column, features.clips)} Choose from these."
             )
 
 

@@ -6,8 +6,6 @@ from hypothesis import strategies as st
 
 from pipeline.core.identifiers import (
     look_alikes,
-    nearest_identifier,
-    nearest_names,
     nearly_equal_identifiers,
     normalize_identifier,
 )
@@ -62,25 +60,6 @@ def test_names_that_are_probably_one_are_found(names):
 
 def test_names_that_differ_visibly_are_left_alone():
     assert nearly_equal_identifiers(["p1", "p10", "p2", "p-1", "1.5", "1", "15", "p 1"]) == []
-
-
-@pytest.mark.parametrize(
-    ("name", "nearest"),
-    [
-        ("A.mp4", "a.mp4"),
-        ("videos/b.mp4", "b.mp4"),
-        ("videos\\b.mp4", "b.mp4"),
-        ("interview_o1", "interview_01"),
-        ("zzz", None),
-    ],
-)
-def test_the_nearest_name_is_found(name, nearest):
-    assert nearest_identifier(name, ["interview_01", "b.mp4", "a.mp4"]) == nearest
-
-
-def test_near_names_are_told_in_one_sentence():
-    assert nearest_names(["group", "split"], ["Group", "age"]) == " Did you mean 'Group' for group?"
-    assert nearest_names(["group"], ["age"]) == ""
 
 
 def test_names_that_are_not_among_the_others_but_nearly_are_found():

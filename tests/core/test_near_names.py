@@ -12,6 +12,9 @@ from pipeline.core.near_names import did_you_mean, did_you_mean_path, nearest_na
         ("Cross_Attention", "cross_attention"),
         ("gate", "gated"),
         ("xyz", None),
+        ("CROSS_ATTENTION", "cross_attention"),
+        ("videos/late", "late"),
+        ("videos\\late", "late"),
     ],
 )
 def test_the_nearest_name_is_found_where_one_is_near(name, near):
@@ -19,7 +22,7 @@ def test_the_nearest_name_is_found_where_one_is_near(name, near):
 
 
 def test_the_hint_ends_a_sentence_or_is_empty():
-    assert did_you_mean("maee", ["mae", "mse"]) == " Did you mean mae?"
+    assert did_you_mean("maee", ["mae", "mse"]) == " Did you mean 'mae'?"
     assert did_you_mean("other", ["mae", "mse"]) == ""
 
 

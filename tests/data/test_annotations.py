@@ -121,7 +121,7 @@ def test_a_clip_under_two_names_that_look_alike_needs_one_score(write, odd):
 
 def test_a_missing_trait_is_named_with_the_nearest_column(write):
     path = write(HEADER.replace("openness", "Openness"), "annotation.csv")
-    with pytest.raises(AnnotationError, match="Did you mean 'Openness' for openness"):
+    with pytest.raises(AnnotationError, match="Did you mean 'Openness'"):
         read_annotations([path])
 
 

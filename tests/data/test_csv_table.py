@@ -47,7 +47,7 @@ def test_a_missing_column_is_refused_with_those_found(read):
 @pytest.mark.parametrize("header", ["Group,b", "GROUP,b", "gruop,b"])
 def test_a_missing_column_is_refused_with_the_nearest_name(read, header):
     name = header.partition(",")[0]
-    with pytest.raises(FeatureSetError, match=f"Did you mean '{name}' for group"):
+    with pytest.raises(FeatureSetError, match=f"Did you mean '{name}'"):
         read(f"{header}\nx,y\n", columns=("group",))
 
 

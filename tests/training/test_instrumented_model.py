@@ -30,12 +30,12 @@ class Order(keras.callbacks.Callback):
             self.model.start_trace()
 
     def on_test_begin(self, logs=None):
-        self.moments.append(self.model.moments.numpy_result())
+        self.moments.append(self.model.moments.trait_metrics())
 
     def on_epoch_end(self, epoch, logs=None):
         if isinstance(self.model, InstrumentedModel):
             self.traces.append(self.model.read_trace())
-            self.validation_moments.append(self.model.moments.numpy_result())
+            self.validation_moments.append(self.model.moments.trait_metrics())
 
 
 def compiled(model, config, *, steps_per_execution):

@@ -101,11 +101,6 @@ class TestOncePerStep:
         branches = [op for op in graph.get_operations() if op.type in ("If", "StatelessIf")]
         assert len(branches) == 1
 
-    def test_the_bias_is_corrected_once(self):
-        _, graph = self.steps(build_optimizer(TrainingConfig(), steps_per_epoch=10), 1)
-        powers = [op for op in graph.get_operations() if op.type == "Pow"]
-        assert len(powers) == 2  # of each beta; the cosine has none
-
     @pytest.mark.parametrize("eagerly", [False, True])
     @pytest.mark.parametrize("name", ["adam", "adamw"])
     def test_the_steps_are_those_that_keras_takes(self, name, eagerly):

@@ -18,7 +18,7 @@ class FakeModel:
 
     def __init__(self) -> None:
         self.scores = TRAIN
-        self.moments = SimpleNamespace(numpy_result=lambda: self.scores)
+        self.moments = SimpleNamespace(trait_metrics=lambda: self.scores)
         self.began = 0
         self.trace = trace(begin=[10.0, 11.0, 12.5], end=[10.5, 12.0, 13.0])
 

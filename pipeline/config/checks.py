@@ -1,0 +1,105 @@
+"""Checks of settings. The range of a number is part of its type: `Annotated[int, Interval(ge=1)]`.
+
+pydantic checks the types and ranges of a file; `check_ranges` checks the ranges if a program
+makes or changes a section. Both give the same error text.
+"""
+
+import functools
+import math
+import re
+import typing
+from collections.abc import Mapping
+from typing import Any, Final
+
+from annotated_types import Interval
+
+from pipeline.core.errors import ConfigError
+
+PYDANTIC_CONFIG: Final = {
+    "extra": "forbid",
+    "coerce_numbers_to_str": True,
+    "allow_inf_nan": False,
+}
+"""How pydantic reads every section of a configuration."""
+
+
+def check_ranges(section: str, settings: Any) -> None:
+    """Check the numbers of a section against the ranges of their types.
+
+    Args:
+        section: Dotted name of the section; "" for the whole configuration.
+        settings: The section, a dataclass.
+
+    Raises:
+        ConfigError: If a number is out of its range, infinite or NaN.
+    """
+    for name, allowed in ranges_of(typing.cast("Any", type(settings))).items():
+        value = getattr(settings, name)
+        if not (math.isfinite(value) and _contains(allowed, value)):
+            raise ConfigError(f"{f'{section}.{name}'.lstrip('.')} {out_of_range(allowed, value)}")
+
+
+@functools.cache
+def ranges_of(schema: Any) -> Mapping[str, Interval]:
+    """Return the range of each number of a section that has one."""
+    hints = typing.get_type_hints(schema, include_extras=True)
+    return {
+        name: part
+        for name, hint in hints.items()
+        for part in getattr(hint, "__metadata__", ())
+        if isinstance(part, Interval)
+    }
+
+
+def out_of_range(allowed: Interval, value: Any) -> str:
+    """Return the text of an error about a value out of its range, without the name."""
+    low = allowed.gt if allowed.ge is None else allowed.ge
+    high = allowed.lt if allowed.le is None else allowed.le
+    if high is None:
+        return f"must be {'above' if allowed.ge is None else 'at least'} {low}; got {value}."
+    left, right = "(" if allowed.ge is None else "[", ")" if allowed.le is None else "]"
+    return f"must lie in {left}{low}, {high}{right}; got {value}."
+
+
+def check_num_folds(name: str, value: int) -> None:
+    """Check a number of cross-validation folds.
+
+    Raises:
+        ConfigError: If it is negative, or 1.
+    """
+    if value < 0 or value == 1:
+        raise ConfigError(f"{name} must be 0 (one split) or at least 2; got {value}.")
+
+
+def check_registered_model(name: str, value: str) -> None:
+    """Check that MLflow's registry accepts `value` as the name of a model, or that it is empty.
+
+    Raises:
+        ConfigError: If it does not.
+    """
+    if re.search("[/:]", value) or value == "." or value.startswith("..") or value.isspace():
+        raise ConfigError(
+            f"{name}={value!r} cannot be the name of a model in MLflow's registry. "
+            "Give a name without / and :, for instance personality."
+        )
+
+
+def check_alias(name: str, value: str) -> None:
+    """Check that MLflow's registry accepts `value` as an alias, or that it is empty.
+
+    Raises:
+        ConfigError: If it does not.
+    """
+    is_reserved = value.lower() == "latest" or re.fullmatch(r"[vV]\d+", value)
+    if is_reserved or not re.fullmatch(r"[\w-]{0,255}", value):
+        raise ConfigError(
+            f"{name}={value!r} cannot be an alias in MLflow's registry. Use letters, digits, _ "
+            "and -; `latest` and `v1`, `v2`, ... are reserved. For instance: champion."
+        )
+
+
+def _contains(allowed: Interval, value: Any) -> bool:
+    low = value > allowed.gt if allowed.ge is None else value >= allowed.ge
+    if allowed.le is None and allowed.lt is None:
+        return bool(low)
+    return bool(low and (value < allowed.lt if allowed.le is None else value <= allowed.le))
