@@ -46,6 +46,10 @@ class SearchError(PipelineError):
     """A search cannot start, or cannot go on."""
 
 
+class WorkerError(PipelineError):
+    """Worker processes or a Ray cluster cannot be used as asked."""
+
+
 class IncompleteError(PipelineError):
     """Part of what was asked for was done; the message says which part was not. Exit status 3."""
 
