@@ -157,7 +157,7 @@ def measure_workers(
     videos: Mapping[str, Path], directory: Path, clips_per_worker: int
 ) -> dict[str, float]:
     """Return the clips a second of one worker and of two, once each has done its first clip."""
-    from pipeline.extraction.pool import WorkerPool
+    from pipeline.extraction.dispatch import run_tasks
 
     rates = {}
     for num_workers in (1, 2):
@@ -170,7 +170,7 @@ def measure_workers(
             )
         ]
         ends = []
-        for result in WorkerPool(JOB, num_workers=num_workers).run(tasks):
+        for result in run_tasks(JOB, tasks, num_workers=num_workers, engine="local"):
             assert result.is_done, result
             ends.append(time.perf_counter())
         warm = ends[2 * num_workers - 1 :]

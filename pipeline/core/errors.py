@@ -48,6 +48,10 @@ class SearchError(PipelineError):
     """A search cannot start, or cannot go on."""
 
 
+class WorkerError(PipelineError):
+    """Worker processes or a Ray cluster cannot be used as asked."""
+
+
 class IncompleteError(PipelineError):
     """Only a part was completed; the message names the rest. Exit status 3."""
 

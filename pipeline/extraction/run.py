@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import filelock
 
@@ -17,8 +17,8 @@ from pipeline.core.errors import ConfigError, ExtractionError
 from pipeline.core.files import file_digest
 from pipeline.core.install_hint import install_command
 from pipeline.core.traits import TraitLabel, traits_entry
+from pipeline.extraction.dispatch import Engine, run_tasks
 from pipeline.extraction.failures import write_failures
-from pipeline.extraction.pool import WorkerPool
 from pipeline.extraction.progress import ExtractionProgress
 from pipeline.extraction.worker import Job, Result, Task
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from pipeline.extraction.plan import Plan
 
 _logger = logging.getLogger(__name__)
-
-Engine = Literal["local", "ray"]
 
 FAILURES_NAME: Final = "failures.csv"
 DEFAULT_WORKERS: Final = 2
@@ -232,20 +230,10 @@ def _run(job: Job, tasks: Sequence[Task], *, num_workers: int, engine: Engine) -
         return []
     results = []
     with ExtractionProgress(len(tasks)) as progress:
-        for result in _results(job, tasks, num_workers=num_workers, engine=engine):
+        for result in run_tasks(job, tasks, num_workers=num_workers, engine=engine):
             results.append(result)
             progress.advance(failed=not result.is_done)
     return results
-
-
-def _results(
-    job: Job, tasks: Sequence[Task], *, num_workers: int, engine: Engine
-) -> Iterator[Result]:
-    if engine == "ray":
-        from pipeline.extraction.ray_engine import run_on_ray
-
-        return run_on_ray(job, tasks, num_workers=num_workers)
-    return WorkerPool(job, num_workers=num_workers).run(tasks)
 
 
 def _finish(

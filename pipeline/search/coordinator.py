@@ -1,4 +1,4 @@
-"""Hands out trials, notices workers that die, and stops when enough is done."""
+"""Hand out trials, retry those of dead workers, and stop when the study is done."""
 
 import contextlib
 import time
@@ -10,11 +10,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.core.errors import SearchError
 from pipeline.core.interrupts import check_interrupt
-from pipeline.search.pool import WorkerNews, WorkerPool
+from pipeline.core.urls import hide_passwords
 from pipeline.search.retries import Retry, lost_numbers, mark_lost, requeue
 from pipeline.search.standing import Standing, read_standing
 from pipeline.search.storage import STORAGE_ERRORS
-from pipeline.search.worker import Ticket, is_gone
+from pipeline.search.worker import TrialSlot
+from pipeline.workers.names import is_gone
+from pipeline.workers.pool import WorkerEvent, WorkerPool
 
 _TICK_SECONDS = 0.5
 _OUTAGE_SECONDS = 600.0
@@ -39,8 +41,8 @@ class Limits:
 class Coordinator:
     """Keeps the workers of this machine busy until the study is done.
 
-    Every trial is one ticket, handed to one worker: none is run twice, and the number of
-    trials is met to the one. Several machines that share a storage count each other's.
+    Each trial slot goes to one worker, so no trial runs twice and exactly the requested number
+    of trials runs. Machines that share a storage count each other's trials.
     """
 
     study: optuna.Study
@@ -79,7 +81,7 @@ class Coordinator:
                     final = self._step(is_late=self._is_late(began))
                     self._outage_began = None
                 except STORAGE_ERRORS as error:
-                    self._sit_out(error)
+                    self._wait_for_storage(error)
                 else:
                     if final is not None:
                         return final
@@ -88,19 +90,19 @@ class Coordinator:
             raise
 
     def _step(self, *, is_late: bool) -> Standing | None:
-        """Hand out what can be, and take what has come; return how it stands at the end."""
+        """Hand out trials and handle events; return the final status once the study is done."""
         self._sweep()
         standing = read_standing(self.study)
         self._dispatch(standing, is_late=is_late)
         self.on_tick(standing)
         if not self.pool.num_busy and (is_late or self._is_done(standing)):
             return standing
-        for news in self._wait():
-            self._take(news)
+        for event in self._wait():
+            self._handle_event(event)
         return None
 
-    def _sit_out(self, error: Exception) -> None:
-        """Wait for a storage that has gone away: a server may be restarted in the night."""
+    def _wait_for_storage(self, error: Exception) -> None:
+        """Wait while the storage is unreachable: its server may be restarting."""
         now = time.monotonic()
         self._outage_began = self._outage_began or now
         if now - self._outage_began > _OUTAGE_SECONDS:
@@ -133,51 +135,55 @@ class Coordinator:
                 return
             # A lost attempt had a number too: the same one again would draw the same proposal.
             number = promised + standing.num_lost
-            # A trial that has ended and whose news is not read yet is counted twice above.
+            # A trial that has ended and whose event is not read yet is counted twice above.
             while number in self._handed_out:
                 number += 1
             self._handed_out.add(number)
-            self.pool.submit(Ticket(number=number))
+            self.pool.submit(TrialSlot(number=number))
 
-    def _wait(self) -> list[WorkerNews]:
+    def _wait(self) -> list[WorkerEvent]:
         if self.pool.num_busy:
             return self.pool.wait(_TICK_SECONDS)
         time.sleep(_TICK_SECONDS)
         return []
 
-    def _take(self, news: WorkerNews) -> None:
-        if news.ticket is not None:
-            self._handed_out.discard(news.ticket.number)
-        if news.end is None:
-            self._bury(news)
-        elif news.end.is_taken_away:
-            return  # it fell silent for so long that it was given to another; no fault of its own
-        elif news.end.trial is None:
-            self._count_death(f"the storage cannot be used ({news.end.reason})")
+    def _handle_event(self, event: WorkerEvent) -> None:
+        if event.kind == "setup_failed":
+            self._count_death("a worker could not be set up", event.reason)
+            return
+        if event.task is not None:
+            self._handed_out.discard(event.task.number)
+        outcome = event.result
+        if outcome is None:
+            self._handle_dead_worker(event)
+        elif outcome.was_reassigned:
+            return  # not its fault: its heartbeats were late
+        elif outcome.trial is None:
+            self._count_death("the storage cannot be used", outcome.reason)
         else:
-            trial = self.study.get_trials(deepcopy=False)[news.end.trial]
+            trial = self.study.get_trials(deepcopy=False)[outcome.trial]
             self._count_failure(trial)
             self._deaths = 0
-            self.on_tick(read_standing(self.study))  # so that it is told with this trial counted
+            self.on_tick(read_standing(self.study))  # so that the next line counts this trial
             self.on_end(trial)
 
-    def _bury(self, news: WorkerNews) -> None:
-        """Queue again what a dead worker was doing."""
-        for trial in self._running_of(news.worker):
+    def _handle_dead_worker(self, event: WorkerEvent) -> None:
+        """Queue the trials of a dead worker again."""
+        for trial in self._running_of(event.worker):
             mark_lost(self.study, trial, self.retry)
         self._tell_lost()
-        self._count_death(f"the worker {news.worker} died")
+        self._count_death(f"the worker {event.worker} died", event.reason)
 
-    def _count_death(self, what: str) -> None:
+    def _count_death(self, what: str, reason: str) -> None:
         self._deaths += 1
-        # One configuration that kills its worker is given up after its retries; that, with every
-        # other worker dying once besides, is no reason to end a night.
+        # One configuration that kills its worker is given up after its retries. Every other
+        # worker may die once besides; that must not end a search that runs unattended.
         num_workers = self.pool.num_idle + self.pool.num_busy
         if self._deaths >= self.retry.max_retries + 2 + num_workers:
             raise SearchError(
-                f"{what}: {self._deaths} times in a row no trial has come to its end. "
-                "Look for the reason in the memory of the machine and in the storage, then give "
-                "the same command to go on."
+                f"{what} ({hide_passwords(reason)}): {self._deaths} times in a row no trial has "
+                "come to its end. If the reason is not clear, look at the memory of the machine "
+                "and at the storage. Then give the same command to go on."
             )
 
     def _count_failure(self, trial: FrozenTrial) -> None:
@@ -233,7 +239,7 @@ class Coordinator:
                 for trial in self._running()
                 if self.pool.owns(trial.user_attrs.get("worker", ""))
             ]
-        self.pool.interrupt()
+        self.pool.close()
         # What cannot be told to the storage now is found by the next call, as of dead workers.
         with contextlib.suppress(*STORAGE_ERRORS):
             for trial in ours:

@@ -5,8 +5,8 @@ from optuna.trial import FrozenTrial
 from pipeline.core.run_status import note_killed_unless_at_work
 from pipeline.search.job import SearchJob
 from pipeline.search.trial_directory import trial_directory
-from pipeline.search.worker import is_of_this_machine
 from pipeline.tracking.ending import end_run
+from pipeline.workers.names import is_of_this_machine
 
 _REASON = "the worker was killed; its trial is tried again"
 

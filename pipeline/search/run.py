@@ -20,7 +20,6 @@ from pipeline.config.checks import check_registered_model
 from pipeline.config.loading import flatten, write_config
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.errors import RunError, SearchError
-from pipeline.core.install_hint import install_command
 from pipeline.core.journal import RESUMED, Journal
 from pipeline.core.run_directory import RUNS_DIR, RunDirectory
 from pipeline.core.tensorflow_import import import_tensorflow_quietly
@@ -32,8 +31,6 @@ from pipeline.search.figures import SearchFigures, draw_search
 from pipeline.search.job import SearchJob
 from pipeline.search.orphans import end_orphan
 from pipeline.search.parts import plan_parts, search_split
-from pipeline.search.pool import WorkerPool
-from pipeline.search.processes import ProcessPool
 from pipeline.search.progress import SearchProgress
 from pipeline.search.records import write_study
 from pipeline.search.retries import Retry
@@ -48,6 +45,9 @@ from pipeline.tracking.link import Link, read_link, write_link
 from pipeline.tracking.mirror import deliver_rest
 from pipeline.tracking.places import check_store
 from pipeline.tracking.store import print_no_addresses, store_environment, tracking_uri
+from pipeline.workers.pool import WorkerPool
+from pipeline.workers.process_pool import ProcessPool
+from pipeline.workers.ray_pool import RayPool
 from pipeline.workflows.columns import refuse_unusable_columns
 from pipeline.workflows.features import (
     open_features,
@@ -64,6 +64,8 @@ _logger = logging.getLogger(__name__)
 
 _ARTIFACTS = ("search", "search_visualizations", "comparison", "events.jsonl")
 _MOST_WORKERS = 8
+_TRIALS_PER_WORKER = 15
+"""Trials after which a worker is replaced: TensorFlow keeps about 30 MB of each model."""
 _HOME_SECONDS = 20.0
 """How long a machine that helps waits for the MLflow run of the study before it begins."""
 _MLFLOW_RUN = "mlflow_run_id"
@@ -319,15 +321,14 @@ def _pool(job: SearchJob, options: SearchOptions) -> WorkerPool:
         start_worker, job, num_threads=num_threads, environment=store_environment()
     )
     if options.engine == "local":
-        return ProcessPool(start, num_workers=num_workers)
-    try:
-        from pipeline.search.cluster import RayPool
-    except ImportError as error:
-        raise SearchError(
-            f"--engine ray needs Ray, which is not installed ({error}). "
-            f"Install it with `{install_command('ray')}`."
-        ) from error
-    return RayPool(start, num_workers=num_workers, num_threads=num_threads)
+        return ProcessPool(start, num_workers=num_workers, max_tasks=_TRIALS_PER_WORKER)
+    return RayPool(
+        start,
+        num_workers=num_workers,
+        num_cores=num_threads,
+        uses_gpus=True,
+        max_tasks=_TRIALS_PER_WORKER,
+    )
 
 
 def _holding_out(config: ExperimentConfig, features: FeatureSet) -> ExperimentConfig:

@@ -17,7 +17,7 @@ from pipeline.core import seeds
 
 
 def build_sampler(
-    config: SearchConfig, *, seed: int, ticket: int, stream: str = "sampler"
+    config: SearchConfig, *, seed: int, slot: int, stream: str = "sampler"
 ) -> BaseSampler:
     """Return the sampler of one trial.
 
@@ -27,13 +27,13 @@ def build_sampler(
     Args:
         config: How to sample.
         seed: Seed of the experiment.
-        ticket: Number of the trial in the order in which trials were handed out.
+        slot: Position of the trial in the order in which trials are handed out.
         stream: Name of the random stream.
 
     Reference: Bergstra et al., 2011 (Algorithms for Hyper-Parameter Optimization), in the
     multivariate form of Falkner et al., 2018 (arXiv:1807.01774).
     """
-    draw = int(seeds.generator(seed, stream, epoch=ticket).integers(2**31))
+    draw = int(seeds.generator(seed, stream, epoch=slot).integers(2**31))
     if config.sampler == "random":
         return RandomSampler(seed=draw)
     return TPESampler(seed=draw, n_startup_trials=config.num_startup_trials)

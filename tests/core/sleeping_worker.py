@@ -25,19 +25,12 @@ def lead_process():
     time.sleep(60)
 
 
-def lead_search():
-    from pipeline.search.processes import ProcessPool
-    from pipeline.search.worker import Ticket
+def lead_pool():
+    from pipeline.workers.process_pool import ProcessPool
 
     pool = ProcessPool(sleep, num_workers=1)
-    pool.submit(Ticket(number=0))
+    pool.submit("a task")
     pool.wait(60)
-
-
-def lead_extraction():
-    from pipeline.extraction.pool import WorkerPool
-
-    list(WorkerPool(None, num_workers=1, build=sleep).run([None]))
 
 
 if __name__ == "__main__":

@@ -84,8 +84,7 @@ def start_leader(start):
         ("lead_process", "SIGKILL"),
         ("lead_process", "SIGTERM"),
         ("lead_process", "SIGSEGV"),
-        ("lead_search", "SIGKILL"),
-        ("lead_extraction", "SIGKILL"),
+        ("lead_pool", "SIGKILL"),
     ],
 )
 def test_a_worker_ends_with_its_leader_however_the_leader_ends(start_leader, leader, name):

@@ -16,16 +16,20 @@ from pipeline.core.traits import TRAITS
 from pipeline.data.feature_set import load_feature_set
 from pipeline.extraction import run as run_module
 from pipeline.extraction.run import extract_features
+from pipeline.extraction.worker import build_work
 from tests.extraction.drawn_videos import draw_frames, write_video
-from tests.extraction.in_this_process import InThisProcess
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def extract(monkeypatch):
-    monkeypatch.setattr(run_module, "WorkerPool", InThisProcess)
+    monkeypatch.setattr(run_module, "run_tasks", run_in_this_process)
     return extract_features
+
+
+def run_in_this_process(job, tasks, **_):
+    return map(build_work(job), tasks)  # worker processes take long to start
 
 
 @pytest.fixture
@@ -327,3 +331,15 @@ def test_missing_packages_are_named_with_the_cure(tmp_path, monkeypatch):
     monkeypatch.setattr(run_module, "_PACKAGES", ("av", "no_such_package"))
     with pytest.raises(ExtractionError, match=r"no_such_package.*'\.\[video\]'"):
         extract_features(features_dir=tmp_path / "out", videos_dir=tmp_path)
+
+
+def test_features_made_on_ray_are_those_made_here(tmp_path, clips, monkeypatch):
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    options = {"videos_dir": clips[0].parent, "num_workers": 1}
+    extract_features(features_dir=tmp_path / "ray", engine="ray", **options)
+    monkeypatch.setattr(run_module, "run_tasks", run_in_this_process)
+    extract_features(features_dir=tmp_path / "local", **options)
+    here, on_ray = (load_feature_set(tmp_path / engine) for engine in ("local", "ray"))
+    assert here.num_clips == on_ray.num_clips == len(clips)
+    assert here.digest == on_ray.digest

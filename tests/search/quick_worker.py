@@ -1,21 +1,21 @@
-"""A worker whose trials take milliseconds, for tests of everything around a trial.
-
-It is a module of its own as processes that are started anew import it by its name.
-"""
+"""Workers with trials that train nothing. Worker processes import this module by its name."""
 
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
 
 from pipeline.search.job import SearchJob
-from pipeline.search.worker import Worker
+from pipeline.search.worker import TrialOutcome, TrialSlot, Worker
+
+RunTrial = Callable[[TrialSlot], TrialOutcome]
 
 
-def start_quick_worker(job: SearchJob, *, killed_in: int | None = None) -> Worker:
-    """Return a worker; in the trial of number `killed_in` its process dies."""
+def start_quick_worker(job: SearchJob, *, killed_in: int | None = None) -> RunTrial:
+    """Return a worker whose trials take milliseconds; its process dies in trial `killed_in`."""
 
     def run(trial: optuna.Trial) -> float:
         overrides = job.space.propose(trial)
@@ -29,21 +29,10 @@ def start_quick_worker(job: SearchJob, *, killed_in: int | None = None) -> Worke
         return float(overrides["model.dropout_rate"])
 
     job.study_dir.mkdir(parents=True, exist_ok=True)
-    return Worker(job, run)
+    return Worker(job, run).run
 
 
-def start_gpu_worker(job: SearchJob) -> Worker:
-    """Return a worker whose trials tell which GPUs their process sees."""
-
-    def run(trial: optuna.Trial) -> float:
-        job.space.propose(trial)
-        trial.set_user_attr("gpus", os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
-        return 0.0
-
-    return Worker(job, run)
-
-
-def start_slow_worker(job: SearchJob) -> Worker:
+def start_slow_worker(job: SearchJob) -> RunTrial:
     """Return a worker whose trials take a minute."""
 
     def run(trial: optuna.Trial) -> float:
@@ -51,4 +40,4 @@ def start_slow_worker(job: SearchJob) -> Worker:
         time.sleep(60)
         return 0.0
 
-    return Worker(job, run)
+    return Worker(job, run).run

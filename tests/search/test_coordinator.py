@@ -1,4 +1,4 @@
-"""Every trial is one ticket: the number of trials is met to the one, whatever dies."""
+"""Exactly the requested number of trials runs, whatever dies."""
 
 import os
 import platform
@@ -11,22 +11,23 @@ from optuna.trial import TrialState
 
 from pipeline.core.errors import SearchError
 from pipeline.search.coordinator import Coordinator, Limits
-from pipeline.search.pool import WorkerNews
 from pipeline.search.retries import Retry
-from pipeline.search.worker import TrialEnd, worker_name
+from pipeline.search.worker import TrialOutcome
+from pipeline.workers.names import worker_name
+from pipeline.workers.pool import WorkerEvent
 
 pytestmark = pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed:UserWarning")
 
 
 class ScriptedPool:
-    """A pool of one process: each ticket is played as the script says."""
+    """A pool without processes: each trial slot ends as the script says."""
 
     def __init__(self, study, script, *, num_workers=1):
         self._study, self._script = study, list(script)
         self._num_workers = num_workers
         self._busy = []
-        self.tickets = []
-        self.is_interrupted = False
+        self.slots = []
+        self.is_closed = False
 
     @property
     def num_idle(self):
@@ -36,24 +37,23 @@ class ScriptedPool:
     def num_busy(self):
         return len(self._busy)
 
-    def submit(self, ticket):
-        self.tickets.append(ticket.number)
-        self._busy.append(ticket)
+    def submit(self, slot):
+        self.slots.append(slot.number)
+        self._busy.append(slot)
 
     def wait(self, timeout_seconds):
-        ticket = self._busy.pop(0)
         act = self._script.pop(0) if self._script else "complete"
+        if act == "setup":
+            return [WorkerEvent(kind="setup_failed", reason="no weights")]
+        slot = self._busy.pop(0)
         if act == "no storage":
-            return [
-                WorkerNews(ticket=ticket, end=TrialEnd(trial=None, reason="gone"), worker="a-1")
-            ]
-        if act == "taken away":
-            end = TrialEnd(trial=None, reason="x", is_taken_away=True)
-            return [WorkerNews(ticket=ticket, end=end, worker="a-1")]
+            return self._end(slot, trial=None, reason="gone")
+        if act == "reassigned":
+            return self._end(slot, trial=None, reason="x", was_reassigned=True)
         trial = self._study.ask()
         trial.set_user_attr("worker", "a-1")
         if act == "dies":
-            return [WorkerNews(ticket=ticket, end=None, worker="a-1")]
+            return [WorkerEvent(kind="death", worker="a-1", task=slot, reason="exit code 3")]
         if act == "interrupt":
             raise KeyboardInterrupt
         if act == "fails":
@@ -61,16 +61,17 @@ class ScriptedPool:
         states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
         state = states.get(act, TrialState.FAIL)
         self._study.tell(trial, 0.5 if act == "complete" else None, state=state)
-        return [WorkerNews(ticket=ticket, end=TrialEnd(trial=trial.number), worker="a-1")]
+        return self._end(slot, trial=trial.number)
+
+    def _end(self, slot, **outcome):
+        result = TrialOutcome(**outcome)
+        return [WorkerEvent(kind="result", worker="a-1", task=slot, result=result)]
 
     def owns(self, worker):
         return worker == "a-1"
 
-    def interrupt(self):
-        self.is_interrupted = True
-
     def close(self):
-        pass
+        self.is_closed = True
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def states(study):
 def test_as_many_trials_are_run_as_were_asked_for(make, study, num_workers):
     coordinator = make(num_trials=4, num_workers=num_workers)
     assert coordinator.run().num_complete == 4
-    assert coordinator.pool.tickets == [0, 1, 2, 3]
+    assert coordinator.pool.slots == [0, 1, 2, 3]
 
 
 def test_a_trial_is_told_when_it_is_counted(make):
@@ -120,7 +121,7 @@ def test_trials_of_earlier_calls_count(make, study):
     make(num_trials=2).run()
     again = make(num_trials=5)
     again.run()
-    assert again.pool.tickets == [2, 3, 4]
+    assert again.pool.slots == [2, 3, 4]
 
 
 def test_pruned_and_failed_trials_count(make, study):
@@ -138,9 +139,17 @@ def test_a_trial_whose_worker_dies_is_run_again_and_does_not_count(make, study):
     assert states(study) == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
 
 
-def test_workers_that_keep_dying_end_the_search(make):
-    with pytest.raises(SearchError, match="the worker a-1 died: 5 times in a row no trial"):
-        make(*["dies"] * 9).run()
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        ("dies", r"the worker a-1 died \(exit code 3\): 5 times in a row no trial"),
+        ("setup", r"a worker could not be set up \(no weights\): 5 times in a row no trial"),
+        ("no storage", r"the storage cannot be used \(gone\): 5 times in a row no trial"),
+    ],
+)
+def test_workers_that_fail_again_and_again_end_the_search_with_the_reason(make, act, message):
+    with pytest.raises(SearchError, match=message):
+        make(*[act] * 9).run()
 
 
 def test_a_configuration_that_kills_its_worker_is_given_up_and_the_search_goes_on(make):
@@ -153,7 +162,7 @@ def test_a_configuration_that_kills_its_worker_is_given_up_and_the_search_goes_o
 
 
 def test_a_trial_that_was_given_to_another_is_no_death(make):
-    assert make(*["taken away"] * 9, num_trials=2).run().num_complete == 2
+    assert make(*["reassigned"] * 9, num_trials=2).run().num_complete == 2
 
 
 def test_losses_of_earlier_calls_are_not_told_again(make, study):
@@ -170,7 +179,7 @@ def test_a_storage_that_goes_away_for_a_while_is_waited_for(make, study, monkeyp
     get_trials, refusals = study.get_trials, iter([True, True, False, True])
 
     def flaky(*arguments, **options):
-        if coordinator.pool.tickets and next(refusals, False):
+        if coordinator.pool.slots and next(refusals, False):
             raise optuna.exceptions.StorageInternalError("the server is restarting")
         return get_trials(*arguments, **options)
 
@@ -189,12 +198,7 @@ def test_a_storage_that_stays_away_ends_the_search_and_its_workers(make, study, 
     coordinator.on_tick = lambda standing: monkeypatch.setattr(study, "get_trials", gone)
     with pytest.raises(SearchError, match=r"out of reach for 0 minutes \(connection refused\)"):
         coordinator.run()
-    assert coordinator.pool.is_interrupted
-
-
-def test_a_storage_that_is_gone_ends_the_search(make):
-    with pytest.raises(SearchError, match=r"the storage cannot be used \(gone\)"):
-        make(*["no storage"] * 9).run()
+    assert coordinator.pool.is_closed
 
 
 def test_nothing_but_failures_ends_the_search_with_the_reason(make):
@@ -209,14 +213,14 @@ def test_failures_after_a_success_do_not_end_it(make):
 def test_no_trial_is_begun_after_the_time(make, study):
     coordinator = make(num_trials=None, timeout_seconds=0.0)
     coordinator.run()
-    assert coordinator.pool.tickets == []
+    assert coordinator.pool.slots == []
 
 
 def test_an_interrupt_queues_what_was_running(make, study):
     coordinator = make("complete", "interrupt")
     with pytest.raises(KeyboardInterrupt):
         coordinator.run()
-    assert coordinator.pool.is_interrupted
+    assert coordinator.pool.is_closed
     assert states(study) == ["COMPLETE", "FAIL", "WAITING"]
 
 
@@ -276,4 +280,4 @@ def test_a_trial_of_another_machine_is_counted_in(make, study):
 
     coordinator.on_tick = end_elsewhere
     assert coordinator.run().num_complete == 3
-    assert len(coordinator.pool.tickets) == 2
+    assert len(coordinator.pool.slots) == 2

@@ -8,7 +8,7 @@ import pytest
 from pipeline.core.journal import FINISHED, Journal, read_events
 from pipeline.search.orphans import end_orphan
 from pipeline.search.trial_directory import trial_directory
-from pipeline.search.worker import worker_name
+from pipeline.workers.names import worker_name
 
 
 @pytest.fixture

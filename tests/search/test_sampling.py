@@ -1,4 +1,4 @@
-"""Samplers are seeded by ticket; pruners are those that the configuration names."""
+"""Samplers are seeded by slot; pruners are those that the configuration names."""
 
 import optuna
 import pytest
@@ -8,23 +8,23 @@ from pipeline.search.sampling import build_pruner, build_sampler, prunes
 
 
 def draw(**arguments):
-    settings = {"config": SearchConfig(), "seed": 0, "ticket": 0, **arguments}
+    settings = {"config": SearchConfig(), "seed": 0, "slot": 0, **arguments}
     study = optuna.create_study(sampler=build_sampler(**settings))
     return study.ask().suggest_float("x", 0.0, 1.0)
 
 
-def test_the_same_ticket_draws_the_same():
-    assert draw(ticket=3) == draw(ticket=3)
+def test_the_same_slot_draws_the_same():
+    assert draw(slot=3) == draw(slot=3)
 
 
-@pytest.mark.parametrize("other", [{"ticket": 1}, {"seed": 1}, {"stream": "another machine"}])
-def test_another_ticket_seed_or_machine_draws_something_else(other):
+@pytest.mark.parametrize("other", [{"slot": 1}, {"seed": 1}, {"stream": "another machine"}])
+def test_another_slot_seed_or_machine_draws_something_else(other):
     assert draw() != draw(**other)
 
 
 @pytest.mark.parametrize(("name", "expected"), [("tpe", "TPESampler"), ("random", "RandomSampler")])
 def test_the_sampler_is_the_one_that_is_named(name, expected):
-    sampler = build_sampler(SearchConfig(sampler=name), seed=0, ticket=0)
+    sampler = build_sampler(SearchConfig(sampler=name), seed=0, slot=0)
     assert type(sampler).__name__ == expected
 
 

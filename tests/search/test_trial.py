@@ -11,7 +11,7 @@ from pipeline.core.run_status import read_last_status
 from pipeline.models.summary import count_weights
 from pipeline.search.trial import TrialObjective, trial_config
 from pipeline.search.trial_directory import trial_directory
-from pipeline.search.worker import Ticket, Worker
+from pipeline.search.worker import TrialSlot, Worker
 from pipeline.workflows.features import open_features
 from pipeline.workflows.training_run import build_for
 
@@ -20,8 +20,8 @@ def run(job):
     study = optuna.create_study(
         study_name=job.study_name, storage=job.open_storage(), directions=job.directions
     )
-    end = Worker(job, TrialObjective(job)).run(Ticket(number=0))
-    return study.get_trials()[end.trial]
+    outcome = Worker(job, TrialObjective(job)).run(TrialSlot(number=0))
+    return study.get_trials()[outcome.trial]
 
 
 def summary(job):

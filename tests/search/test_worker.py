@@ -1,10 +1,11 @@
-"""A worker runs one trial a ticket; what goes wrong in it stays in it."""
+"""A worker runs one trial per slot; a trial that fails does not end its worker."""
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
-from pipeline.search.worker import Ticket, Worker, worker_name
+from pipeline.search.worker import TrialSlot, Worker
+from pipeline.workers.names import worker_name
 
 
 @pytest.fixture
@@ -21,10 +22,10 @@ def rate(job):
     return lambda trial: job.space.propose(trial)["model.dropout_rate"]
 
 
-def test_a_ticket_is_one_trial_with_the_name_of_its_worker(job, study):
-    end = Worker(job, rate(job)).run(Ticket(number=0))
+def test_a_slot_is_one_trial_with_the_name_of_its_worker(job, study):
+    outcome = Worker(job, rate(job)).run(TrialSlot(number=0))
     (trial,) = study.get_trials()
-    assert end.trial == trial.number == 0
+    assert outcome.trial == trial.number == 0
     assert trial.state == TrialState.COMPLETE
     assert trial.user_attrs["worker"] == worker_name()
 
@@ -36,7 +37,7 @@ def test_two_searches_with_one_worker_are_identical(make_job, tmp_path):
         study = optuna.create_study(study_name=job.study_name, storage=job.open_storage())
         worker = Worker(job, rate(job))
         for number in range(14):  # more than are drawn at random
-            worker.run(Ticket(number=number))
+            worker.run(TrialSlot(number=number))
         values.append([trial.params for trial in study.get_trials()])
     assert values[0] == values[1]
 
@@ -51,7 +52,7 @@ def test_a_search_that_is_resumed_proposes_what_the_uninterrupted_one_would_have
         for piece in pieces:
             worker = Worker(job, rate(job))
             for number in piece:
-                worker.run(Ticket(number=number))
+                worker.run(TrialSlot(number=number))
         proposals.append([trial.params for trial in study.get_trials()])
     assert proposals[0] == proposals[1]
 
@@ -60,16 +61,16 @@ def test_a_trial_that_fails_does_not_end_its_worker(job, study):
     def fail(trial):
         raise ValueError("a fault of the trial")
 
-    end = Worker(job, fail).run(Ticket(number=0))
-    assert study.get_trials()[end.trial].state == TrialState.FAIL
+    outcome = Worker(job, fail).run(TrialSlot(number=0))
+    assert study.get_trials()[outcome.trial].state == TrialState.FAIL
 
 
-def test_a_storage_that_is_gone_is_told(job, study, monkeypatch):
+def test_an_unreachable_storage_is_reported(job, study, monkeypatch):
     worker = Worker(job, rate(job))
 
     def gone(*_, **__):
         raise RuntimeError("the database is gone")
 
     monkeypatch.setattr(worker._study, "optimize", gone)
-    end = worker.run(Ticket(number=0))
-    assert (end.trial, end.reason) == (None, "RuntimeError: the database is gone")
+    outcome = worker.run(TrialSlot(number=0))
+    assert (outcome.trial, outcome.reason) == (None, "RuntimeError: the database is gone")

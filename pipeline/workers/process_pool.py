@@ -1,0 +1,67 @@
+"""Workers as processes of this machine."""
+
+import contextlib
+import multiprocessing
+from multiprocessing.connection import Connection, wait
+from typing import Any, Final
+
+from pipeline.core.interrupts import end_with_leader
+from pipeline.core.standard_streams import open_closed_streams
+from pipeline.workers.pool import Setup, TaskRunner, WorkerEvent, WorkerHandle, WorkerPool
+
+_END_SECONDS: Final = 20.0
+"""Longest time that a process may take to end after its pipe."""
+
+
+class _Process(WorkerHandle):
+    """A process and the pipe to it."""
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__()
+        context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
+        self.pipe, other_end = context.Pipe()
+        self._process = context.Process(target=_serve, args=(other_end, setup), daemon=True)
+        self._process.start()
+        other_end.close()  # so that the death of the process ends the pipe
+
+    def send(self, task: Any) -> None:
+        with contextlib.suppress(OSError):  # a dead process is found by the next `receive`
+            self.pipe.send(task)
+
+    def receive(self) -> WorkerEvent:
+        try:
+            event: WorkerEvent = self.pipe.recv()
+        except (EOFError, OSError):
+            self._process.join(_END_SECONDS)
+            code = self._process.exitcode
+            return WorkerEvent(kind="death", reason=f"exit code {code}", exit_code=code)
+        return event
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self.pipe.close()
+
+
+class ProcessPool(WorkerPool):
+    """Workers as processes of this machine, which end with the process that started them."""
+
+    def _start(self) -> _Process:
+        return _Process(self._setup)
+
+    def _receive(self, timeout_seconds: float) -> list[tuple[_Process, WorkerEvent]]:
+        by_pipe: dict[Any, _Process] = {worker.pipe: worker for worker in self._workers}
+        ready = wait(list(by_pipe), timeout_seconds)
+        return [(by_pipe[pipe], by_pipe[pipe].receive()) for pipe in ready]
+
+
+def _serve(pipe: Connection, setup: Setup) -> None:
+    """Do each task that the leader sends, until the leader ends."""
+    end_with_leader()
+    open_closed_streams()
+    runner = TaskRunner(setup)
+    with contextlib.suppress(EOFError, OSError):  # the leader is gone
+        event = runner.set_up()
+        pipe.send(event)
+        while event.kind == "result":
+            pipe.send(runner.run(pipe.recv()))
