@@ -24,8 +24,8 @@ def main() -> None:
     parser.add_argument("--num_epochs", type=int, default=50)
     arguments = parser.parse_args()
     import_tensorflow_quietly()
-    from pipeline.core.attention_record import write_attention
     from pipeline.data.feature_set import load_feature_set
+    from pipeline.records.attention import write_attention
     from pipeline.workflows.attention_run import measure_attention
     from pipeline.workflows.illustration import FIGURE_FOLDERS, illustrate
     from pipeline.workflows.training_run import run_training

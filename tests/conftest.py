@@ -3,12 +3,16 @@
 import gc
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
+
+from pipeline.core.traits import TRAITS
+from pipeline.metrics.regression import METRICS
+from pipeline.records.epochs import EpochRecord, StepRecords
 
 # How long an example takes says more about what else the machine does than about the code.
 hypothesis.settings.register_profile("pipeline", deadline=None)
@@ -109,3 +113,38 @@ def browser() -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=chromium, args=_CHROMIUM_OPTIONS)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def record() -> Callable[..., EpochRecord]:
+    """Return a function that makes the record of an epoch of three steps, with changes."""
+
+    def make(*, epoch: int = 1, first_step: int = 1, **changes: Any) -> EpochRecord:
+        names = (*TRAITS, "mean")
+        scores = {
+            metric: {name: row + column / 10 for column, name in enumerate(names)}
+            for row, metric in enumerate(METRICS)
+        }
+        values: dict[str, Any] = {
+            "epoch": epoch,
+            "loss": 0.5,
+            "metrics": scores,
+            "val_loss": 0.6,
+            "val_metrics": scores,
+            "learning_rate": 0.01,
+            "train_seconds": 2.0,
+            "validation_seconds": 0.5,
+            "steps": StepRecords(
+                first_step=first_step,
+                loss=[0.1, 0.2, 0.3],
+                mae=[0.25, 0.5, 0.75],
+                mse=[0.01, 0.04, 0.09],
+                learning_rate=[0.01, 0.01, 0.01],
+                seconds=[0.01, 0.02, 0.03],
+                wait_seconds=[0.5, 0.0, 0.0],
+                time_ms=[1000, 2000, 3000],
+            ),
+        }
+        return EpochRecord(**{**values, **changes})
+
+    return make

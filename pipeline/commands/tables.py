@@ -10,14 +10,13 @@ import rich.table
 
 from pipeline.core.traits import TRAITS, TraitLabel, directions
 from pipeline.evaluation.comparison import Comparison
-from pipeline.evaluation.intervals import Interval
-from pipeline.evaluation.report import EvaluationReport
+from pipeline.records.evaluation import EvaluationReport, Interval
 
 if TYPE_CHECKING:
-    from pipeline.evaluation.coverage import Coverage
     from pipeline.extraction.run import ExtractionOutcome
     from pipeline.figures.gallery import Gallery
     from pipeline.models.trainability import LayerState
+    from pipeline.records.evaluation import Coverage
     from pipeline.search.figures import SearchFigures
     from pipeline.search.run import SearchOutcome
     from pipeline.workflows.evaluation_run import Evaluation
@@ -86,7 +85,7 @@ def print_ceiling(finished: "TrainingRun") -> None:
     """Print how near the built-in set's known ceiling the model has come."""
     from pipeline.config.loading import load_config
     from pipeline.data.synthetic import best_possible_r2
-    from pipeline.evaluation.predictions import read_predictions
+    from pipeline.records.predictions import read_predictions
 
     synthetic = load_config(finished.run.config_path).data.synthetic
     if synthetic is None or finished.report is None:

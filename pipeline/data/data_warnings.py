@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pipeline.core.arrays import BoolArray, FloatArray, IntArray
 from pipeline.core.identifiers import nearly_equal_identifiers
 from pipeline.data.stream import Stream
+from pipeline.records.data_description import DataWarning
 
 MIN_SHARE: Final = 0.01
 """Share of the clips below which copies and steps of one number are not worth a warning."""
@@ -35,20 +36,6 @@ _MIN_SAMPLE: Final = 10
 
 _MIN_VALUES: Final = 4
 """Rows with fewer different numbers, such as 0 and 1, are equal by chance."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DataWarning:
-    """One reason to distrust a feature set."""
-
-    title: str
-    """The fault, in a few words."""
-
-    detail: str
-    """Where it is, what was found, and the cure."""
-
-    def __str__(self) -> str:
-        return f"{self.title}. {self.detail}"
 
 
 def find_data_warnings(streams: Sequence[Stream], clips: pd.DataFrame) -> tuple[DataWarning, ...]:

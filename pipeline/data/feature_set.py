@@ -22,7 +22,7 @@ from pipeline.core.errors import FeatureSetError
 from pipeline.core.near_names import did_you_mean_path
 from pipeline.core.traits import TRAITS, TraitLabel
 from pipeline.data.clip_table import number_clips
-from pipeline.data.data_warnings import DataWarning, find_data_warnings
+from pipeline.data.data_warnings import find_data_warnings
 from pipeline.data.open_files import make_room_for
 from pipeline.data.shard import (
     DYNAMIC_NAME,
@@ -35,6 +35,7 @@ from pipeline.data.shard import (
 )
 from pipeline.data.stream import Stream
 from pipeline.data.validation import finite_chunks
+from pipeline.records.data_description import DataWarning
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.core.errors import RunError
-from pipeline.evaluation.measured_times import MeasuredTimes
+from pipeline.records.metrics_history import MetricsHistory
+from pipeline.records.time_logs import TimeLogs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +43,8 @@ class Recommendation:
 class MeasuredRun:
     """What the rules look at."""
 
-    times: MeasuredTimes
-    """Its epochs and steps."""
-    history: Mapping[str, Any]
-    """Content of `metrics_history.json`."""
+    times: TimeLogs
+    history: MetricsHistory
     config: Mapping[str, Any]
     """Its configuration, nested as in `config.yaml`."""
     num_train_clips: int | None

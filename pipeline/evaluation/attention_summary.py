@@ -12,7 +12,6 @@ from typing import Final
 import numpy as np
 
 from pipeline.core.arrays import BoolArray, FloatArray
-from pipeline.core.attention_record import WHOLE, AttentionMeasurements
 from pipeline.evaluation.attention import (
     PaddedMean,
     attention_rollout,
@@ -21,6 +20,7 @@ from pipeline.evaluation.attention import (
     without_padding,
 )
 from pipeline.metrics.attention_entropy import map_masks, normalized_entropy
+from pipeline.records.attention import WHOLE, AttentionMeasurements
 
 DIRECT: Final = "traits"
 """The ranking of steps by the weights of the traits."""

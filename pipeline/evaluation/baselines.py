@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.errors import PipelineError, RunError
 from pipeline.core.files import read_arrays, write_arrays
-from pipeline.evaluation.predictions import Names
 from pipeline.evaluation.ridge import Ridge, Rows, fit_ridge
+from pipeline.records.predictions import Names
 
 BASELINES: Final = ("training_mean", "same_group_mean", "ridge")
 """Names of the baselines, from the plainest to the strongest honest one."""

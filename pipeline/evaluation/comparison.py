@@ -13,9 +13,10 @@ import numpy as np
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import RunError
 from pipeline.core.near_names import nearest_name
-from pipeline.evaluation.intervals import Interval, Intervals, paired_differences
-from pipeline.evaluation.predictions import Predictions
+from pipeline.evaluation.intervals import paired_differences
 from pipeline.metrics.regression import HIGHER_IS_BETTER, METRICS, trait_metrics
+from pipeline.records.evaluation import Interval, Intervals, scores_to_json
+from pipeline.records.predictions import Predictions
 
 _TRUTH_TOLERANCE: Final = 1e-6
 """Annotated scores that differ by less are the same: float32 against float64."""
@@ -86,10 +87,7 @@ class Comparison:
             "num_clips": self.num_clips,
             "num_groups": self.num_groups,
             "metrics": {name: dict(values) for name, values in self.metrics.items()},
-            "differences": {
-                metric: {name: interval.to_json() for name, interval in by_trait.items()}
-                for metric, by_trait in self.differences.items()
-            },
+            "differences": scores_to_json(self.differences),
             "verdicts": self.verdicts,
             "overall": self.overall,
             "confidence": self.confidence,

@@ -30,9 +30,9 @@ from typing import Final
 import numpy as np
 
 from pipeline.core.arrays import FloatArray
-from pipeline.core.calibration import LEVEL, VALIDATION, Calibration
 from pipeline.core.traits import NUM_TRAITS
-from pipeline.evaluation.predictions import Names
+from pipeline.records.calibration import LEVEL, VALIDATION, Calibration
+from pipeline.records.predictions import Names
 
 
 def calibrate(

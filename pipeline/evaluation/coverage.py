@@ -8,72 +8,23 @@ a clip of a new group, every group weighs the same, whatever its number of clips
 Shapes: N clips, K = 5 traits.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from pipeline.core.arrays import BoolArray, FloatArray
-from pipeline.core.calibration import Calibration, min_groups
 from pipeline.core.seeds import generator
 from pipeline.core.traits import TRAITS
 from pipeline.evaluation.conformal import calibrate
-from pipeline.evaluation.intervals import Interval, group_means
-from pipeline.evaluation.predictions import Predictions
+from pipeline.evaluation.intervals import group_means
+from pipeline.records.calibration import Calibration, min_groups
+from pipeline.records.evaluation import Coverage
+from pipeline.records.predictions import Predictions
 
 NEW_GROUPS: Final = "groups that were neither trained nor calibrated on"
 HALVED_GROUPS: Final = "calibration groups, in halves: one calibrated on, the other looked at"
 
 _NUM_HALVINGS: Final = 50
-
-
-@dataclass(frozen=True, kw_only=True)
-class Coverage:
-    """What share of annotated scores lies in its interval, and how wide the intervals are."""
-
-    level: float
-    """Share that the intervals promise, in (0, 1)."""
-
-    measured_on: str
-    """Which clips this is about: `NEW_GROUPS` or `HALVED_GROUPS`."""
-
-    num_clips: int
-    """Number of clips."""
-
-    num_groups: int
-    """Number of groups."""
-
-    coverage: Mapping[str, Interval]
-    """Trait name or "mean" -> covered share, every group weighing the same, and how far that
-    share can be trusted."""
-
-    mean_width: Mapping[str, float]
-    """Trait name or "mean" -> mean width of the intervals, in units of the score."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the coverage as JSON values."""
-        return {
-            "level": self.level,
-            "measured_on": self.measured_on,
-            "num_clips": self.num_clips,
-            "num_groups": self.num_groups,
-            "coverage": {name: share.to_json() for name, share in self.coverage.items()},
-            "mean_width": dict(self.mean_width),
-        }
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "Coverage":
-        """Return the coverage that `to_json` described."""
-        shares = value["coverage"].items()
-        return cls(
-            level=value["level"],
-            measured_on=value["measured_on"],
-            num_clips=value["num_clips"],
-            num_groups=value["num_groups"],
-            coverage={name: Interval.from_json(share) for name, share in shares},
-            mean_width=dict(value["mean_width"]),
-        )
 
 
 def measure_coverage(

@@ -9,8 +9,8 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from pipeline.core.arrays import BoolArray, FloatArray
-from pipeline.core.attention_record import DeletionCurves
 from pipeline.core.seeds import generator
+from pipeline.records.attention import DeletionCurves
 
 Predict: TypeAlias = Callable[[BoolArray], FloatArray]
 """Hidden steps (N, T) -> scores (N, K)."""

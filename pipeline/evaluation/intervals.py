@@ -12,51 +12,21 @@ Reference: Davison & Hinkley, 1997, Bootstrap Methods and their Application
     (doi:10.1111/j.1467-9868.2007.00593.x), the cluster bootstrap.
 """
 
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
 
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.seeds import generator
 from pipeline.core.traits import TRAITS
-from pipeline.evaluation.predictions import Names
 from pipeline.metrics.moments import metrics_from_moments, row_moments
 from pipeline.metrics.regression import METRICS, trait_metrics
+from pipeline.records.evaluation import Interval
+from pipeline.records.predictions import Names
 
 _MAX_COUNTS: Final = 2_000_000
 """Group counts held at a time; 16 MB, whatever the number of groups."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A value measured on the data, and the interval that its resamples span."""
-
-    value: float
-    """The exact metric, or difference of metrics, on all clips."""
-
-    low: float
-    """Lower end; NaN where there is one group only, which shows no spread."""
-
-    high: float
-    """Upper end; NaN where there is one group only."""
-
-    def to_json(self) -> dict[str, float | None]:
-        """Return the three numbers by name; None stands for NaN, which JSON has not."""
-        numbers = {"value": self.value, "low": self.low, "high": self.high}
-        return {name: number if math.isfinite(number) else None for name, number in numbers.items()}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, float | None]) -> "Interval":
-        """Return the interval that `to_json` described."""
-        numbers = (value["value"], value["low"], value["high"])
-        return cls(*(math.nan if number is None else float(number) for number in numbers))
-
-
-Intervals: TypeAlias = Mapping[str, Mapping[str, Interval]]
-"""Metric -> trait name or "mean" -> interval."""
 
 
 def cluster_bootstrap(
@@ -67,7 +37,7 @@ def cluster_bootstrap(
     num_resamples: int = 2000,
     confidence: float = 0.95,
     seed: int,
-) -> Intervals:
+) -> dict[str, dict[str, Interval]]:
     """Return every metric, per trait and on average, with its percentile interval.
 
     Args:
@@ -96,7 +66,7 @@ def paired_differences(
     num_resamples: int = 2000,
     confidence: float = 0.95,
     seed: int,
-) -> Intervals:
+) -> dict[str, dict[str, Interval]]:
     """Return B minus A in every metric, with the interval of that difference.
 
     Both are scored on the same resampled groups, so that what makes a resample hard
@@ -134,7 +104,7 @@ def group_means(
     num_resamples: int = 2000,
     confidence: float = 0.95,
     seed: int,
-) -> Mapping[str, Interval]:
+) -> dict[str, Interval]:
     """Return the mean of each column, and of all, with every group weighing the same.
 
     Args:
@@ -176,7 +146,7 @@ class _Draws:
             for metric, values in metrics.items()
         }
 
-    def means(self, values: FloatArray) -> Mapping[str, Interval]:
+    def means(self, values: FloatArray) -> dict[str, Interval]:
         """Return the mean over groups of the clips' means (N, K): each trait, then the mean."""
         sizes = np.bincount(self._codes, minlength=self._num_groups)
         table = self._sums(values) / sizes[:, None]
@@ -195,7 +165,7 @@ class _Draws:
 
     def intervals(
         self, values: Mapping[str, Mapping[str, float]], resampled: Mapping[str, FloatArray]
-    ) -> Intervals:
+    ) -> dict[str, dict[str, Interval]]:
         """Return each value with the percentile interval of its resamples (B, K + 1)."""
         return {metric: self._column(values[metric], resampled[metric]) for metric in METRICS}
 

@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from pipeline.core.files import write_json, write_text
 from pipeline.evaluation.advice import MeasuredRun, Recommendation
-from pipeline.evaluation.measured_times import measured_times
 from pipeline.evaluation.run_rules import late_stop, long_validation, short_run, tensorboard
 from pipeline.evaluation.step_rules import many_calls, slow_input, small_batches, uneven_steps
+from pipeline.records.metrics_history import MetricsHistory
+from pipeline.records.time_logs import TimeLogs
 
 JSON_FILE: Final = "training_speedup_recommendations.json"
 TEXT_FILE: Final = "training_speedup_recommendations.txt"
@@ -31,8 +32,8 @@ RULES: Final[tuple[Callable[[MeasuredRun], Recommendation | None], ...]] = (
 
 
 def recommendations(
-    time_logs: Mapping[str, Any],
-    history: Mapping[str, Any],
+    time_logs: TimeLogs,
+    history: MetricsHistory,
     config: Mapping[str, Any],
     *,
     num_train_clips: int | None = None,
@@ -40,8 +41,8 @@ def recommendations(
     """Return what would make a run like this one faster, the largest gain first.
 
     Args:
-        time_logs: Content of `time_logs.json`.
-        history: Content of `metrics_history.json`.
+        time_logs: The times of the run.
+        history: The history of the run.
         config: The run's configuration, nested as in `config.yaml`.
         num_train_clips: Clips in the training split; without it nothing is said on batches.
 
@@ -49,10 +50,10 @@ def recommendations(
         No recommendations where no measurement suggests one.
 
     Raises:
-        RunError: If the logs are damaged, or the configuration lacks a setting.
+        RunError: If the configuration lacks a setting.
     """
     run = MeasuredRun(
-        times=measured_times(time_logs),
+        times=time_logs,
         history=history,
         config=config,
         num_train_clips=num_train_clips,

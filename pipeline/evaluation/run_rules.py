@@ -10,7 +10,6 @@ from typing import Final
 import numpy as np
 
 from pipeline.core.arrays import FloatArray, IntArray
-from pipeline.core.errors import RunError
 from pipeline.evaluation.advice import MeasuredRun, Recommendation, percent, share_of, written
 from pipeline.metrics.regression import HIGHER_IS_BETTER
 
@@ -28,12 +27,12 @@ def long_validation(run: MeasuredRun) -> Recommendation | None:
     """Advise fewer validation clips where validation takes a large part of each epoch."""
     times = run.times
     steady = slice(1, None) if times.num_epochs > 1 else slice(None)
-    validated = float(times.validation[steady].sum())
-    whole = validated + float(times.train[steady].sum())
+    validated = float(times.validation_times[steady].sum())
+    whole = validated + float(times.epoch_times[steady].sum())
     share = share_of(validated, whole)
     if share <= VALIDATION_SHARE:
         return None
-    total = float(times.validation.sum())
+    total = float(times.validation_times.sum())
     fraction = run.setting("data.validation_fraction")
     return Recommendation(
         issue="Validation takes long",
@@ -43,8 +42,8 @@ def long_validation(run: MeasuredRun) -> Recommendation | None:
         f"(data.validation_fraction, now {fraction}; or the clip table's split column). "
         "Fewer clips make the intervals wider.",
         gain_seconds=total / 2,
-        expected_gain=f"{written(total / 2)} of {written(times.total)} with half as many clips, as "
-        "the time goes with their number.",
+        expected_gain=f"{written(total / 2)} of {written(times.total_seconds)} with half as many "
+        "clips, as the time goes with their number.",
     )
 
 
@@ -61,7 +60,7 @@ def late_stop(run: MeasuredRun) -> Recommendation | None:
     is_set = 0 < int(run.setting("training.early_stopping_patience")) <= patience
     if best_epoch > times.num_epochs / 2 or spared < 1 or is_set:
         return None
-    gain = spared * times.epoch_seconds
+    gain = spared * times.median_epoch
     return Recommendation(
         issue="Training goes on without improving",
         details=f"The best of {times.num_epochs} epochs by {run.setting('training.monitor')} was "
@@ -70,13 +69,13 @@ def late_stop(run: MeasuredRun) -> Recommendation | None:
             "best_epoch": best_epoch,
             "num_epochs": times.num_epochs,
             "epochs_without_improvement": times.num_epochs - best_epoch,
-            "median_epoch_seconds": times.epoch_seconds,
+            "median_epoch_seconds": times.median_epoch,
         },
         advice=f"Stop early: training.early_stopping_patience={patience} would have kept this "
         "best epoch. With other seeds the way there differs: give it some more.",
         gain_seconds=gain,
-        expected_gain=f"{written(gain)} of {written(times.total)}: {spared} epochs of "
-        f"{written(times.epoch_seconds)} in the median.",
+        expected_gain=f"{written(gain)} of {written(times.total_seconds)}: {spared} epochs of "
+        f"{written(times.median_epoch)} in the median.",
         overrides={"training.early_stopping_patience": patience},
     )
 
@@ -85,21 +84,21 @@ def short_run(run: MeasuredRun) -> Recommendation | None:
     """Advise longer runs where starting up is a large part of this one."""
     times = run.times
     start = times.start_seconds
-    share = share_of(start, times.total)
+    share = share_of(start, times.total_seconds)
     if share <= START_SHARE:
         return None
-    rest = times.total - start
-    now = times.total / times.num_epochs
+    rest = times.total_seconds - start
+    now = times.total_seconds / times.num_epochs
     twice = (start + 2 * rest) / (2 * times.num_epochs)
     return Recommendation(
         issue="Starting up dominates the run",
-        details=f"{written(start)} of {written(times.total)} ({percent(share)}) went into starting "
-        "up and tracing the graph, which is paid once a run.",
+        details=f"{written(start)} of {written(times.total_seconds)} ({percent(share)}) went into "
+        "starting up and tracing the graph, which is paid once a run.",
         evidence={
             "start_seconds": start,
-            "total_seconds": times.total,
+            "total_seconds": times.total_seconds,
             "share": share,
-            "median_epoch_seconds": times.epoch_seconds,
+            "median_epoch_seconds": times.median_epoch,
         },
         advice="Train longer in one go (training.num_epochs) rather than in several short runs, "
         "and judge speed by the epochs after the first.",
@@ -112,7 +111,7 @@ def short_run(run: MeasuredRun) -> Recommendation | None:
 def tensorboard(run: MeasuredRun) -> Recommendation | None:
     """Advise to leave TensorBoard out where its logs are written and callbacks take long."""
     times = run.times
-    seconds, measured = times.parts.get("callbacks", 0.0), sum(times.parts.values())
+    seconds, measured = times.breakdown.get("callbacks", 0.0), sum(times.breakdown.values())
     share = share_of(seconds, measured)
     if share <= CALLBACK_SHARE or not run.setting("training.tensorboard"):
         return None
@@ -131,15 +130,7 @@ def tensorboard(run: MeasuredRun) -> Recommendation | None:
 def _monitored(run: MeasuredRun) -> FloatArray | None:
     """Return the score that decides the best epoch, larger is better; None without validation."""
     monitor = str(run.setting("training.monitor"))
-    try:
-        epoch = run.history["epoch"]
-        values = epoch["val_loss"] if monitor == "loss" else epoch["val_metrics"].get(monitor)
-        scores = np.asarray(values or [], dtype=np.float64)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise RunError(
-            f"metrics_history.json: is not a history ({type(error).__name__}: {error}). "
-            "Restore the file from the run's artifacts."
-        ) from error
+    scores = run.history.epoch.validation(monitor)
     if not scores.size or not np.isfinite(scores).all():
         return None
     return scores if HIGHER_IS_BETTER.get(monitor, False) else -scores

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.arrays import FloatArray
-from pipeline.core.calibration import Calibration
 from pipeline.core.errors import ConfigError
 from pipeline.core.files import atomic_path, why_unwritable
 from pipeline.core.traits import TRAITS
-from pipeline.evaluation.predictions import Names
+from pipeline.records.calibration import Calibration
+from pipeline.records.predictions import Names
 
 FORMATS: Final = (".csv", ".npy", ".parquet")
 """What a table can be written as; a `.npy` file holds one record a row, with named fields."""

@@ -31,8 +31,8 @@ def slow_input(run: MeasuredRun) -> Recommendation | None:
     times = run.times
     if run.setting("training.cache") != "disk":
         return None
-    waited = times.parts.get("input", float(times.usual_waits.sum()))
-    trained = float(times.train.sum()) - times.start_seconds
+    waited = times.breakdown.get("input", float(times.usual_waits.sum()))
+    trained = float(times.epoch_times.sum()) - times.start_seconds
     share = share_of(waited, trained)
     if share <= INPUT_SHARE:
         return None
@@ -43,7 +43,7 @@ def slow_input(run: MeasuredRun) -> Recommendation | None:
         evidence={"wait_seconds": waited, "train_seconds": trained, "share": share},
         advice="Hold the features in memory: training.cache=memory.",
         gain_seconds=waited,
-        expected_gain=f"up to {written(waited)} of {written(times.total)}, if the features "
+        expected_gain=f"up to {written(waited)} of {written(times.total_seconds)}, if the features "
         "fit into memory.",
         overrides={"training.cache": "memory"},
     )
@@ -53,12 +53,12 @@ def many_calls(run: MeasuredRun) -> Recommendation | None:
     """Advise fewer calls into the graph where time is lost between them."""
     times, per_call = run.times, int(run.setting("training.steps_per_execution"))
     num_steps = times.steps_per_epoch
-    if per_call >= num_steps or not times.waits.size:
+    if per_call >= num_steps or not times.waits_by_epoch.size:
         return None
     if per_call == 1 and run.setting("training.cache") == "disk":
         return None  # a wait may be the disk's as well as the call's
-    lost = _seconds_between_calls(times.waits, per_call)
-    trained = float(times.train.sum()) - times.start_seconds
+    lost = _seconds_between_calls(times.waits_by_epoch, per_call)
+    trained = float(times.epoch_times.sum()) - times.start_seconds
     share = share_of(lost, trained)
     if share <= DISPATCH_SHARE:
         return None
@@ -76,7 +76,7 @@ def many_calls(run: MeasuredRun) -> Recommendation | None:
         advice=f"Run a whole epoch in one call: training.steps_per_execution={num_steps}. "
         "Values per step are recorded all the same.",
         gain_seconds=lost,
-        expected_gain=f"up to {written(lost)} of {written(times.total)}.",
+        expected_gain=f"up to {written(lost)} of {written(times.total_seconds)}.",
         overrides={"training.steps_per_execution": num_steps},
     )
 
@@ -91,14 +91,14 @@ def small_batches(run: MeasuredRun) -> Recommendation | None:
     num_last = _clips_in_last_step(run, batch_size)
     if num_last is None or times.num_epochs < 4:
         return None
-    full = float(np.median(times.steps[1:, :-1]))
-    last = float(np.median(times.steps[1:, -1]))
+    full = float(np.median(times.steps_by_epoch[1:, :-1]))
+    last = float(np.median(times.steps_by_epoch[1:, -1]))
     per_clip = max(0.0, full - last) / (batch_size - num_last)
     fixed = max(0.0, full - per_clip * batch_size)
     share = share_of(fixed, full)
     if share <= FIXED_SHARE:
         return None
-    gain = fixed * times.steps.size / 2
+    gain = fixed * times.steps_by_epoch.size / 2
     return Recommendation(
         issue="Batches are small",
         details=f"A step over {batch_size} clips took {written(full)} in the median, one over "
@@ -113,7 +113,7 @@ def small_batches(run: MeasuredRun) -> Recommendation | None:
         advice=f"Take larger batches: training.batch_size={2 * batch_size}. Fewer, larger steps "
         "train differently: compare the scores, and try a higher learning rate.",
         gain_seconds=gain,
-        expected_gain=f"up to {written(gain)} of {written(times.total)}, the fixed cost of "
+        expected_gain=f"up to {written(gain)} of {written(times.total_seconds)}, the fixed cost of "
         "half the steps.",
         overrides={"training.batch_size": 2 * batch_size},
     )
@@ -122,7 +122,7 @@ def small_batches(run: MeasuredRun) -> Recommendation | None:
 def uneven_steps(run: MeasuredRun) -> Recommendation | None:
     """Advise a quieter machine where steps often take far longer than the median one."""
     times = run.times
-    steps = times.steps[1:, :-1] if times.num_epochs > 1 else times.steps[:, 1:-1]
+    steps = times.steps_by_epoch[1:, :-1] if times.num_epochs > 1 else times.steps_by_epoch[:, 1:-1]
     if steps.size < 20:
         return None
     median, p95 = (float(value) for value in np.percentile(steps, (50, 95)))
@@ -143,7 +143,7 @@ def uneven_steps(run: MeasuredRun) -> Recommendation | None:
         advice="Something else used the machine: run fewer jobs at a time, or fewer workers of a "
         "search.",
         gain_seconds=lost,
-        expected_gain=f"up to {written(lost)} of {written(times.total)}.",
+        expected_gain=f"up to {written(lost)} of {written(times.total_seconds)}.",
     )
 
 

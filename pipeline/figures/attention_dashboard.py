@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pipeline.core.attention_record import AttentionMeasurements
 from pipeline.core.traits import TRAITS
 from pipeline.figures.attention_agreement import HeadAgreement, head_agreement_data
 from pipeline.figures.attention_entropy import (
@@ -39,6 +38,7 @@ from pipeline.figures.attention_wording import FOLDER, map_name
 from pipeline.figures.layout import build_panels, hide_panel, line_handle, name_rows
 from pipeline.figures.spec import FigureSpec, NothingToDraw
 from pipeline.figures.style import ACCENTS, PALE, TRAIT_COLOURS, Style, styled
+from pipeline.records.attention import AttentionMeasurements
 
 _COLUMNS: Final = 3
 _Panel: TypeAlias = Callable[[Axes], None]

@@ -14,7 +14,6 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from pipeline.core.arrays import FloatArray
-from pipeline.core.attention_record import AttentionMeasurements, DeletionCurves
 from pipeline.figures.attention_wording import (
     FOLDER,
     RANKING_NAMES,
@@ -25,6 +24,7 @@ from pipeline.figures.layout import LineStyle, build_panels, line_handle
 from pipeline.figures.spec import FigureSpec, NothingToDraw
 from pipeline.figures.style import ACCENTS, MUTED, Style, styled
 from pipeline.figures.wording import number
+from pipeline.records.attention import AttentionMeasurements, DeletionCurves
 
 _ENDS: Final = {"top": "highest", "bottom": "lowest"}
 _LINES: Final[Mapping[str, LineStyle]] = {"top": "-", "bottom": "--"}

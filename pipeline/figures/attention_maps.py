@@ -11,7 +11,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray
-from pipeline.core.attention_record import TRAIT_QUERIES, AttentionMeasurements, queries_and_keys
 from pipeline.figures.attention_grid import Grid, GridRow, limit_of
 from pipeline.figures.attention_wording import (
     FOLDER,
@@ -23,6 +22,7 @@ from pipeline.figures.attention_wording import (
 from pipeline.figures.spec import FigureSpec, NothingToDraw
 from pipeline.figures.style import Style, styled
 from pipeline.figures.wording import number
+from pipeline.records.attention import TRAIT_QUERIES, AttentionMeasurements, queries_and_keys
 
 _NUM_SAMPLES: Final = 3
 

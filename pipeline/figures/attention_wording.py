@@ -2,14 +2,14 @@
 
 from typing import Final
 
-from pipeline.core.attention_record import (
+from pipeline.figures.spec import NothingToDraw
+from pipeline.records.attention import (
     LEARNED_TOKENS,
     TRAIT_QUERIES,
     WHOLE,
     AttentionMeasurements,
     queries_and_keys,
 )
-from pipeline.figures.spec import NothingToDraw
 
 FOLDER: Final = "attention_visualizations"
 """Where the figures of attention go in a run directory."""

@@ -5,13 +5,14 @@ Shapes: S logged steps.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray, IntArray
+from pipeline.figures.curve_data import check_epochs
 from pipeline.figures.layout import (
     build_panels,
     keep_ticks_short,
@@ -20,10 +21,10 @@ from pipeline.figures.layout import (
     set_log_scale,
     set_ticks,
 )
-from pipeline.figures.records import batch_numbers, batch_values, epoch_numbers
 from pipeline.figures.spec import FigureSpec, NothingToDraw
 from pipeline.figures.style import ACCENT, MUTED, Style, styled
 from pipeline.figures.wording import METRIC_LABELS, METRIC_NAMES, count, number
+from pipeline.records.metrics_history import MetricsHistory
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,18 +41,21 @@ class BatchPerformance:
     """Logged steps in the running mean: an epoch's worth, at most a tenth of all."""
 
 
-def batch_performance_data(history: Mapping[str, Any]) -> BatchPerformance:
+def batch_performance_data(history: MetricsHistory) -> BatchPerformance:
     """Return the loss and the error of every logged step.
 
     Args:
-        history: Content of `metrics_history.json`.
+        history: The history of the run.
     """
-    steps = batch_numbers(history)
-    by_metric = {metric: batch_values(history, metric) for metric in ("loss", "mae")}
-    values = {metric: found for metric, found in by_metric.items() if found is not None}
+    steps, epochs = history.batch.batch_numbers, history.epoch.epoch_numbers
+    if not steps.size:
+        raise NothingToDraw("no step was logged.")
+    by_metric = {"loss": history.batch.loss, "mae": history.batch.metrics.get("mae", np.empty(0))}
+    values = {metric: found for metric, found in by_metric.items() if found.size}
     if not values:
         raise NothingToDraw("the steps were logged without loss and metrics.")
-    window = max(1, min(len(steps) // len(epoch_numbers(history)), len(steps) // 10))
+    check_epochs(epochs)
+    window = max(1, min(len(steps) // len(epochs), len(steps) // 10))
     return BatchPerformance(
         steps=steps,
         values=values,

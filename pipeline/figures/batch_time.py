@@ -3,9 +3,8 @@
 Shapes: S logged steps, B bins.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,10 +20,10 @@ from pipeline.figures.layout import (
     set_log_scale_x,
     set_ticks,
 )
-from pipeline.figures.spec import FigureSpec
+from pipeline.figures.spec import FigureSpec, NothingToDraw
 from pipeline.figures.style import ACCENT, WARNING_COLOUR, Style, styled
-from pipeline.figures.times import StepTimes, step_times
 from pipeline.figures.wording import duration
+from pipeline.records.time_logs import TimeLogs
 
 _NUM_BINS: Final = 48
 _SHORTEST: Final = 1e-6  # seconds; clocks tell nothing below
@@ -35,7 +34,7 @@ _WAIT_COLOUR: Final = "#E69F00"
 class BatchTimes:
     """Times of the steps and their distribution."""
 
-    times: StepTimes
+    times: TimeLogs
     """Seconds of each logged step."""
     edges: FloatArray
     """Edges of the bins in seconds, logarithmic, shape (B + 1,)."""
@@ -47,24 +46,27 @@ class BatchTimes:
     @property
     def step_percentiles(self) -> tuple[float, float]:
         """Median and 95th percentile of the steady steps' seconds."""
-        return _percentiles(self.times.seconds[self.times.steady])
+        return _percentiles(self.times.batch_times[self.times.is_steady_step])
 
     @property
     def wait_percentiles(self) -> tuple[float, float]:
         """Median and 95th percentile of the waits before the steady steps, in seconds."""
-        return _percentiles(self.times.waits[self.times.steady])
+        return _percentiles(self.times.batch_wait_times[self.times.is_steady_step])
 
 
-def batch_time_data(time_logs: Mapping[str, Any]) -> BatchTimes:
+def batch_time_data(time_logs: TimeLogs) -> BatchTimes:
     """Return the times of the steps.
 
     Args:
-        time_logs: Content of `time_logs.json`.
+        time_logs: The times of the run.
     """
-    times = step_times(time_logs)
-    seconds = np.maximum(times.seconds[times.steady], _SHORTEST)
-    has_waits = times.waits.size > 0
-    waits = np.maximum(times.waits[times.steady], _SHORTEST) if has_waits else np.empty(0)
+    if not time_logs.batch_times.size:
+        raise NothingToDraw("no step was timed.")
+    times = time_logs
+    seconds = np.maximum(times.batch_times[times.is_steady_step], _SHORTEST)
+    waits = np.empty(0)
+    if times.batch_wait_times.size:
+        waits = np.maximum(times.batch_wait_times[times.is_steady_step], _SHORTEST)
     every = np.concatenate([seconds, waits])
     edges = np.geomspace(every.min() * 0.99, every.max() * 1.01, _NUM_BINS + 1)
     return BatchTimes(
@@ -94,7 +96,7 @@ def draw_batch_time(data: BatchTimes, style: Style) -> Figure:
 def step_handles(data: BatchTimes) -> list[Patch]:
     """Return the legend of the steps: their own time, and where known the wait before them."""
     handles = [Patch(color=ACCENT, label="step")]
-    if data.times.waits.size:
+    if data.times.batch_wait_times.size:
         handles.append(Patch(color=_WAIT_COLOUR, label="wait before it"))
     return handles
 
@@ -103,7 +105,7 @@ def draw_step_distribution(axes: Axes, data: BatchTimes) -> None:
     """Draw the distribution of the steady steps' times into a panel."""
     edges = data.edges * 1e3
     axes.stairs(data.step_counts, edges, fill=True, color=ACCENT, alpha=0.85)
-    if data.times.waits.size:
+    if data.times.batch_wait_times.size:
         axes.stairs(data.wait_counts, edges, color=_WAIT_COLOUR, linewidth=1.6)
     median, p95 = data.step_percentiles
     axes.axvline(median * 1e3, color=ACCENT, linewidth=1.0)
@@ -120,7 +122,7 @@ def describe_batch_time(data: BatchTimes) -> str:
     """Return the times of the steps in one sentence."""
     median, p95 = map(duration, data.step_percentiles)
     waits = ""
-    if data.times.waits.size:
+    if data.times.batch_wait_times.size:
         wait_median, wait_p95 = map(duration, data.wait_percentiles)
         waits = f"; the wait before it takes {wait_median} in the median, {wait_p95} at the 95th"
     is_steady = not data.times.is_first_epoch.all()
@@ -128,14 +130,14 @@ def describe_batch_time(data: BatchTimes) -> str:
     return f"{which} step takes {median} in the median and {p95} at the 95th percentile{waits}."
 
 
-def _draw_series(axes: Axes, times: StepTimes) -> None:
+def _draw_series(axes: Axes, times: TimeLogs) -> None:
     first = times.is_first_epoch
     for which, colour in ((~first, ACCENT), (first, WARNING_COLOUR)):
         axes.plot(
-            times.steps[which],
-            np.maximum(times.seconds[which], _SHORTEST) * 1e3,
+            times.batch_numbers[which],
+            np.maximum(times.batch_times[which], _SHORTEST) * 1e3,
             color=colour,
-            **point_style(len(times.steps)),
+            **point_style(len(times.batch_numbers)),
         )
     set_ticks(axes, integer_x=True)
     set_log_scale(axes)

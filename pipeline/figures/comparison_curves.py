@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.figures.comparison_pair import COLOURS, pair_handles, read_names
+from pipeline.figures.curve_data import Curve, read_curve
 from pipeline.figures.curves import is_logarithmic
 from pipeline.figures.layout import (
     build_panels,
@@ -20,10 +21,10 @@ from pipeline.figures.layout import (
     set_log_scale,
     set_ticks,
 )
-from pipeline.figures.records import Curve, read_curve
 from pipeline.figures.spec import FigureSpec
 from pipeline.figures.style import MUTED, Style, styled
 from pipeline.figures.wording import METRIC_LABELS, METRIC_NAMES, number
+from pipeline.records.metrics_history import MetricsHistory
 
 SHOWN: Final = ("loss", "mae")
 """What is drawn: the MAE is comparable where the losses are of two kinds."""
@@ -43,18 +44,18 @@ class CurvePair:
 
 
 def curve_pair_data(
-    comparison: Mapping[str, Any], history_a: Mapping[str, Any], history_b: Mapping[str, Any]
+    comparison: Mapping[str, Any], history_a: MetricsHistory, history_b: MetricsHistory
 ) -> CurvePair:
     """Return the curves of two runs.
 
     Args:
         comparison: Content of `Comparison.to_json()`, for the names.
-        history_a: Content of the first run's `metrics_history.json`.
-        history_b: Content of the second run's `metrics_history.json`.
+        history_a: The history of the first run.
+        history_b: The history of the second run.
 
     Raises:
         NothingToDraw: If a run has no epochs yet.
-        PipelineError: If a history or the comparison is damaged.
+        PipelineError: If the comparison is damaged.
     """
     return CurvePair(
         names=read_names(comparison),

@@ -12,17 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray
-from pipeline.core.errors import PipelineError
-from pipeline.core.traits import TRAITS
 from pipeline.figures.comparison_pair import COLOURS, pair_handles, read_names
 from pipeline.figures.layout import build_panels, name_rows
+from pipeline.figures.scores import ROWS, ends_of
 from pipeline.figures.spec import FigureSpec, NothingToDraw
 from pipeline.figures.style import MUTED, Style, styled
 from pipeline.figures.wording import METRIC_LABELS, number
 from pipeline.metrics.regression import HIGHER_IS_BETTER
-
-ROWS: Final = ("mean", *TRAITS)
-"""What is scored, from top to bottom."""
+from pipeline.records.evaluation import EvaluationReport
 
 SHOWN_METRICS: Final = ("r2", "ccc", "mae")
 """Metrics whose zero means something, so that bars from zero are fair; accuracy is 1 - MAE."""
@@ -50,32 +47,23 @@ class ScorePair:
 
 def score_pair_data(
     comparison: Mapping[str, Any],
-    evaluation_a: Mapping[str, Any],
-    evaluation_b: Mapping[str, Any],
+    evaluation_a: EvaluationReport,
+    evaluation_b: EvaluationReport,
 ) -> ScorePair:
     """Return the scores of two runs.
 
     Args:
         comparison: Content of `Comparison.to_json()`, for the names.
-        evaluation_a: Content of the first run's `evaluation.json`.
-        evaluation_b: Content of the second run's `evaluation.json`.
+        evaluation_a: The evaluation of the first run.
+        evaluation_b: The evaluation of the second run.
 
     Raises:
         NothingToDraw: If the runs were last evaluated on other clips.
-        PipelineError: If an evaluation is damaged.
+        PipelineError: If the comparison is damaged.
     """
     names = read_names(comparison)
-    try:
-        samples = [_sample(evaluation) for evaluation in (evaluation_a, evaluation_b)]
-        scores = {
-            end: (_ends(evaluation_a, end), _ends(evaluation_b, end))
-            for end in ("value", "low", "high")
-        }
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise PipelineError(
-            f"evaluation.json: is not an evaluation ({type(error).__name__}: {error}). "
-            "Evaluate both runs again."
-        ) from error
+    evaluations = (evaluation_a, evaluation_b)
+    samples = [(evaluation.split, evaluation.num_clips) for evaluation in evaluations]
     if samples[0] != samples[1]:
         found = ", ".join(
             f"{name} on {num_clips} {split} clips"
@@ -83,7 +71,14 @@ def score_pair_data(
         )
         raise NothingToDraw(f"needs both runs evaluated on one split; found {found}.")
     split, num_clips = samples[0]
-    return ScorePair(names=names, split=split, num_clips=num_clips, **scores)
+    value, low, high = (
+        (
+            ends_of(evaluation_a.metrics, end, SHOWN_METRICS),
+            ends_of(evaluation_b.metrics, end, SHOWN_METRICS),
+        )
+        for end in ("value", "low", "high")
+    )
+    return ScorePair(names=names, split=split, num_clips=num_clips, value=value, low=low, high=high)
 
 
 @styled
@@ -114,18 +109,6 @@ def describe_score_pair(data: ScorePair) -> str:
         for name, value in zip(data.names, data.value, strict=True)
     ]
     return f"Mean over the traits on {data.num_clips:,} {data.split} clips: {told[0]}; {told[1]}."
-
-
-def _sample(evaluation: Mapping[str, Any]) -> tuple[str, int]:
-    return str(evaluation["split"]), int(evaluation["num_clips"])
-
-
-def _ends(evaluation: Mapping[str, Any], end: str) -> dict[str, FloatArray]:
-    scores = evaluation["metrics"]
-    return {
-        metric: np.array([scores[metric][row][end] for row in ROWS], dtype=np.float64)
-        for metric in SHOWN_METRICS
-    }
 
 
 def _draw_panel(axes: Axes, data: ScorePair, metric: str) -> None:

@@ -4,7 +4,6 @@ Shapes: E epochs.
 """
 
 import functools
-from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pipeline.core.arrays import FloatArray
+from pipeline.figures.curve_data import Curve, is_better_higher, read_curve
 from pipeline.figures.layout import (
     build_panels,
     keep_ticks_short,
@@ -20,7 +20,6 @@ from pipeline.figures.layout import (
     set_log_scale,
     set_ticks,
 )
-from pipeline.figures.records import Curve, is_better_higher, read_curve
 from pipeline.figures.spec import FigureSpec
 from pipeline.figures.style import (
     MUTED,
@@ -31,6 +30,7 @@ from pipeline.figures.style import (
     styled,
 )
 from pipeline.figures.wording import METRIC_LABELS, METRIC_NAMES, number
+from pipeline.records.metrics_history import MetricsHistory
 
 MAX_MARKED_EPOCHS: Final = 25
 """Epochs up to which each value gets a point of its own on the line."""
@@ -42,11 +42,11 @@ _DWARFING: Final = 20.0
 """How many times wider than the rest the first epochs may make an axis before they are cut."""
 
 
-def train_val_data(history: Mapping[str, Any], metric: str) -> Curve:
+def train_val_data(history: MetricsHistory, metric: str) -> Curve:
     """Return a metric over the epochs, the mean over the traits.
 
     Args:
-        history: Content of `metrics_history.json`.
+        history: The history of the run.
         metric: `loss`, or one of `pipeline.metrics.regression.METRICS`.
     """
     return read_curve(history, metric)

@@ -5,7 +5,7 @@ Shapes: E epochs.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,6 +17,7 @@ from pipeline.figures.batch_time import (
     draw_step_distribution,
     step_handles,
 )
+from pipeline.figures.curve_data import Curve, check_epochs, read_curve
 from pipeline.figures.curves import (
     curve_handles,
     describe_curve,
@@ -37,7 +38,6 @@ from pipeline.figures.learning_rate import (
     draw_learning_rate_panel,
     learning_rate_data,
 )
-from pipeline.figures.records import Curve, epoch_numbers, read_curve
 from pipeline.figures.spec import FigureSpec, NothingToDraw
 from pipeline.figures.style import MUTED, TRAIT_COLOURS, Style, styled
 from pipeline.figures.throughput import Throughput, draw_throughput_panel, throughput_data
@@ -47,8 +47,10 @@ from pipeline.figures.time_breakdown import (
     draw_time_parts,
     time_breakdown_data,
 )
-from pipeline.figures.times import EpochTimes, epoch_times
 from pipeline.figures.wording import METRIC_LABELS, duration, number
+from pipeline.records.lr_logs import LearningRateLogs
+from pipeline.records.metrics_history import MetricsHistory
+from pipeline.records.time_logs import TimeLogs
 
 _CURVES: Final = ("loss", "mae", "r2")
 
@@ -63,23 +65,23 @@ class TrainingDashboard:
     """Trait -> its concordance over the epochs; empty where it is unknown."""
     learning_rate: LearningRate | None
     """The learning rate; None where it is unknown."""
-    times: EpochTimes | None
+    times: TimeLogs | None
     """Seconds of each epoch; None where they are unknown."""
 
 
 def training_dashboard_data(
-    history: Mapping[str, Any],
-    lr_logs: Mapping[str, Any] | None = None,
-    time_logs: Mapping[str, Any] | None = None,
+    history: MetricsHistory,
+    lr_logs: LearningRateLogs | None = None,
+    time_logs: TimeLogs | None = None,
 ) -> TrainingDashboard:
     """Return the scores of a run at a glance.
 
     Args:
-        history: Content of `metrics_history.json`.
-        lr_logs: Content of `lr_logs.json`.
-        time_logs: Content of `time_logs.json`.
+        history: The history of the run.
+        lr_logs: The learning rate of each epoch.
+        time_logs: The times of the run.
     """
-    epoch_numbers(history)
+    check_epochs(history.epoch.epoch_numbers)
     curves = _curves(history, {metric: (metric, None) for metric in _CURVES})
     if not curves:
         raise NothingToDraw("the history holds neither loss nor metrics.")
@@ -87,7 +89,7 @@ def training_dashboard_data(
         curves=curves,
         traits=_curves(history, {trait: ("ccc", trait) for trait in TRAITS}),
         learning_rate=None if lr_logs is None else learning_rate_data(lr_logs, history),
-        times=None if time_logs is None else epoch_times(time_logs),
+        times=time_logs if time_logs is not None and time_logs.num_epochs else None,
     )
 
 
@@ -144,19 +146,19 @@ class TimeDashboard:
 
 
 def time_dashboard_data(
-    time_logs: Mapping[str, Any],
-    history: Mapping[str, Any] | None = None,
+    time_logs: TimeLogs,
+    history: MetricsHistory | None = None,
     num_train_clips: int | None = None,
 ) -> TimeDashboard:
     """Return the time of a run at a glance.
 
     Args:
-        time_logs: Content of `time_logs.json`.
-        history: Content of `metrics_history.json`.
+        time_logs: The times of the run.
+        history: The history of the run.
         num_train_clips: Clips in the training split.
     """
     training = training_time_data(time_logs, history)
-    has_steps = bool(time_logs.get("batch_times"))
+    has_steps = bool(time_logs.batch_times.size)
     return TimeDashboard(
         training=training,
         steps=batch_time_data(time_logs) if has_steps else None,
@@ -213,11 +215,11 @@ def describe_time_dashboard(data: TimeDashboard) -> str:
 
 def _summary(data: TimeDashboard) -> dict[str, str]:
     times = data.training.times
-    lines = {"epochs": f"{len(times.epochs):,}", "total": duration(float(times.total.sum()))}
-    if len(times.epochs) > 1:
-        lines["first epoch"] = duration(float(times.total[0]))
-        lines["median epoch"] = duration(times.median)
-        lines["p95 epoch"] = duration(times.p95)
+    lines = {"epochs": f"{times.num_epochs:,}", "total": duration(float(times.total_seconds))}
+    if times.num_epochs > 1:
+        lines["first epoch"] = duration(float(times.epoch_seconds[0]))
+        lines["median epoch"] = duration(times.median_epoch)
+        lines["p95 epoch"] = duration(times.p95_epoch)
     if data.steps is not None:
         median, p95 = data.steps.step_percentiles
         lines |= {"median step": duration(median), "p95 step": duration(p95)}
@@ -227,7 +229,7 @@ def _summary(data: TimeDashboard) -> dict[str, str]:
 
 
 def _curves(
-    history: Mapping[str, Any], wanted: Mapping[str, tuple[str, str | None]]
+    history: MetricsHistory, wanted: Mapping[str, tuple[str, str | None]]
 ) -> dict[str, Curve]:
     curves = {}
     for name, (metric, trait) in wanted.items():

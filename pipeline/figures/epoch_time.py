@@ -3,16 +3,16 @@
 Shapes: E epochs.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from pipeline.core.arrays import FloatArray
+from pipeline.core.arrays import BoolArray, FloatArray
+from pipeline.figures.curve_data import Curve, check_epochs, read_curve
 from pipeline.figures.curves import MAX_MARKED_EPOCHS, is_logarithmic, set_epoch_axis
 from pipeline.figures.layout import (
     build_panels,
@@ -21,21 +21,24 @@ from pipeline.figures.layout import (
     set_log_scale,
     set_ticks,
 )
-from pipeline.figures.records import Curve, read_curve
 from pipeline.figures.spec import FigureSpec, NothingToDraw
 from pipeline.figures.style import MUTED, VALIDATION_COLOUR, WARNING_COLOUR, Style, styled
-from pipeline.figures.times import EpochTimes, epoch_times
 from pipeline.figures.wording import duration, number, time_unit
+from pipeline.records.metrics_history import MetricsHistory
+from pipeline.records.time_logs import TimeLogs
 
 TRAIN_FILL: Final = "#A6B8C7"
 VALIDATION_FILL: Final = "#33475B"
+
+_LONG: Final = 2.5
+"""Number of median epochs above which the axis may be cut below the end of an epoch."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingTime:
     """Time per epoch, and the loss over the time."""
 
-    times: EpochTimes
+    times: TimeLogs
     """Seconds of each epoch."""
     loss: Curve | None
     """The loss of each epoch; None where it is unknown."""
@@ -43,24 +46,22 @@ class TrainingTime:
     @property
     def elapsed(self) -> FloatArray:
         """Seconds of training and validation up to the end of each epoch, shape (E,)."""
-        elapsed: FloatArray = np.cumsum(self.times.total)
+        elapsed: FloatArray = np.cumsum(self.times.epoch_seconds)
         return elapsed
 
 
-def training_time_data(
-    time_logs: Mapping[str, Any], history: Mapping[str, Any] | None = None
-) -> TrainingTime:
+def training_time_data(time_logs: TimeLogs, history: MetricsHistory | None = None) -> TrainingTime:
     """Return the time of each epoch beside its loss.
 
     Args:
-        time_logs: Content of `time_logs.json`.
-        history: Content of `metrics_history.json`, which knows the loss.
+        time_logs: The times of the run.
+        history: The history of the run, for the loss.
     """
-    times = epoch_times(time_logs)
+    check_epochs(time_logs.epoch_numbers)
     loss = _loss(history) if history is not None else None
     # Logs are written one after the other: a kill in between leaves one an epoch ahead.
-    is_aligned = loss is not None and len(loss.epochs) == len(times.epochs)
-    return TrainingTime(times=times, loss=loss if is_aligned else None)
+    is_aligned = loss is not None and len(loss.epochs) == time_logs.num_epochs
+    return TrainingTime(times=time_logs, loss=loss if is_aligned else None)
 
 
 @styled
@@ -81,34 +82,34 @@ def draw_training_time(data: TrainingTime, style: Style) -> Figure:
 
 def describe_training_time(data: TrainingTime) -> str:
     """Return the time of the epochs in one sentence."""
-    times, total = data.times, duration(float(data.times.total.sum()))
-    if len(times.epochs) == 1:
+    times, total = data.times, duration(data.times.total_seconds)
+    if times.num_epochs == 1:
         return f"The only epoch took {total}, start-up included."
+    first = duration(float(times.epoch_seconds[0]))
     return (
-        f"{len(times.epochs)} epochs took {total}: the first, which starts up, "
-        f"{duration(float(times.total[0]))}, the others {duration(times.median)} in the median "
-        f"and {duration(times.p95)} at the 95th percentile."
+        f"{times.num_epochs} epochs took {total}: the first, which starts up, "
+        f"{first}, the others {duration(times.median_epoch)} in the median "
+        f"and {duration(times.p95_epoch)} at the 95th percentile."
     )
 
 
-def time_handles(times: EpochTimes) -> list[Patch]:
+def time_handles(times: TimeLogs) -> list[Patch]:
     """Return the legend of the bars."""
     handles = [Patch(color=TRAIN_FILL, label="training")]
-    if times.validation.any():
+    if times.validation_times.any():
         handles.append(Patch(color=VALIDATION_FILL, label="validation"))
     return handles
 
 
-def draw_epoch_bars(axes: Axes, times: EpochTimes) -> None:
+def draw_epoch_bars(axes: Axes, times: TimeLogs) -> None:
     """Draw the seconds of each epoch as bars, training below validation."""
-    factor, unit = time_unit(times.median)
-    edges = np.append(times.epochs - 0.5, times.epochs[-1] + 0.5)
-    axes.stairs(times.train * factor, edges, fill=True, color=TRAIN_FILL)
-    axes.stairs(
-        times.total * factor, edges, baseline=times.train * factor, fill=True, color=VALIDATION_FILL
-    )
-    set_epoch_axis(axes, times.epochs)
-    axes.set_ylim(0, float(times.total[~times.is_outlier].max()) * 1.2 * factor)
+    factor, unit = time_unit(times.median_epoch)
+    edges = np.append(times.epoch_numbers - 0.5, times.epoch_numbers[-1] + 0.5)
+    train, whole = times.epoch_times * factor, times.epoch_seconds * factor
+    axes.stairs(train, edges, fill=True, color=TRAIN_FILL)
+    axes.stairs(whole, edges, baseline=train, fill=True, color=VALIDATION_FILL)
+    set_epoch_axis(axes, times.epoch_numbers)
+    axes.set_ylim(0, float(times.epoch_seconds[~_is_outlier(times)].max()) * 1.2 * factor)
     _mark_outliers(axes, times)
     axes.set_xlabel("epoch")
     axes.set_ylabel(f"time per epoch ({unit})")
@@ -136,20 +137,21 @@ def draw_loss_over_time(axes: Axes, data: TrainingTime) -> None:
         axes.set_title(title, loc="right", color="#555555")
 
 
-def epoch_time_data(time_logs: Mapping[str, Any]) -> EpochTimes:
+def epoch_time_data(time_logs: TimeLogs) -> TimeLogs:
     """Return the seconds of each epoch.
 
     Args:
-        time_logs: Content of `time_logs.json`.
+        time_logs: The times of the run.
     """
-    return epoch_times(time_logs)
+    check_epochs(time_logs.epoch_numbers)
+    return time_logs
 
 
 @styled
-def draw_epoch_time(data: EpochTimes, style: Style) -> Figure:
+def draw_epoch_time(data: TimeLogs, style: Style) -> Figure:
     """Draw the time of each epoch, and the share of epochs that stay below a time."""
     lines = [line_handle("median", MUTED), line_handle("95th percentile", MUTED, "--")]
-    has_distribution = len(data.steady) > 1
+    has_distribution = len(data.steady_epochs) > 1
     figure, panels = build_panels(
         style,
         title="Distribution of the epoch times",
@@ -163,39 +165,46 @@ def draw_epoch_time(data: EpochTimes, style: Style) -> Figure:
     return figure
 
 
-def _mark_outliers(axes: Axes, times: EpochTimes) -> None:
-    outliers = times.epochs[times.is_outlier]
+def _is_outlier(times: TimeLogs) -> BoolArray:
+    """Return whether an epoch is so long that the axis is cut below its end, shape (E,)."""
+    seconds = times.epoch_seconds
+    outlier: BoolArray = (seconds > _LONG * times.median_epoch) & (seconds > 1.5 * times.p95_epoch)
+    return outlier
+
+
+def _mark_outliers(axes: Axes, times: TimeLogs) -> None:
+    outliers = times.epoch_numbers[_is_outlier(times)]
     if not outliers.size:
         return
     top = [axes.get_ylim()[1]] * len(outliers)
     axes.plot(outliers, top, "^", color=WARNING_COLOUR, markersize=7, clip_on=False)
-    longest = duration(float(times.total.max()))
+    longest = duration(float(times.epoch_seconds.max()))
     text = f"▲ epoch {outliers[0]}: {longest}" if len(outliers) == 1 else f"▲ up to {longest}"
     axes.set_title(text, loc="right", color=WARNING_COLOUR)
 
 
-def _draw_distribution(axes: Axes, data: EpochTimes) -> None:
-    factor, unit = time_unit(data.median)
-    times = np.sort(data.steady) * factor
+def _draw_distribution(axes: Axes, data: TimeLogs) -> None:
+    factor, unit = time_unit(data.median_epoch)
+    times = np.sort(data.steady_epochs) * factor
     shares = np.arange(1, len(times) + 1) / len(times)
     axes.step(times, shares * 100, where="post", color=VALIDATION_FILL)
     axes.plot(times, shares * 100, ".", color=VALIDATION_FILL)
-    axes.axvline(data.median * factor, color=MUTED)
-    axes.axvline(data.p95 * factor, color=MUTED, linestyle="--")
+    axes.axvline(data.median_epoch * factor, color=MUTED)
+    axes.axvline(data.p95_epoch * factor, color=MUTED, linestyle="--")
     axes.set_ylim(0, 105)
     set_ticks(axes)
-    title = f"median {duration(data.median)}, p95 {duration(data.p95)}"
+    title = f"median {duration(data.median_epoch)}, p95 {duration(data.p95_epoch)}"
     axes.set_title(title, loc="right", color="#555555")
-    which = "epochs after the first" if len(data.epochs) > 1 else "epochs"
+    which = "epochs after the first" if data.num_epochs > 1 else "epochs"
     axes.set_xlabel(f"time per epoch ({unit})")
     axes.set_ylabel(f"share of {which} (%)")
 
 
-def _describe_epoch_time(data: EpochTimes) -> str:
+def _describe_epoch_time(data: TimeLogs) -> str:
     return describe_training_time(TrainingTime(times=data, loss=None))
 
 
-def _loss(history: Mapping[str, Any]) -> Curve | None:
+def _loss(history: MetricsHistory) -> Curve | None:
     try:
         return read_curve(history, "loss")
     except NothingToDraw:

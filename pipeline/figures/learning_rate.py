@@ -3,9 +3,8 @@
 Shapes: E epochs, S logged steps.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,21 +13,14 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from pipeline.core.arrays import FloatArray, IntArray
+from pipeline.figures.curve_data import check_epochs
 from pipeline.figures.curves import MAX_MARKED_EPOCHS, set_epoch_axis
 from pipeline.figures.layout import LineStyle, build_panels, line_handle, set_log_scale
-from pipeline.figures.records import (
-    batch_numbers,
-    batch_values,
-    epoch_numbers,
-    log_amounts,
-    log_numbers,
-    log_values,
-)
-from pipeline.figures.spec import FigureSpec, NothingToDraw
+from pipeline.figures.spec import FigureSpec
 from pipeline.figures.style import ACCENT, WARNING_COLOUR, Style, styled
 from pipeline.figures.wording import count, number
-
-_FILE: Final = "lr_tracking/lr_logs.json"
+from pipeline.records.lr_logs import LearningRateLogs
+from pipeline.records.metrics_history import MetricsHistory
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,19 +50,17 @@ class LearningRate:
 
 
 def learning_rate_data(
-    lr_logs: Mapping[str, Any], history: Mapping[str, Any] | None = None
+    lr_logs: LearningRateLogs, history: MetricsHistory | None = None
 ) -> LearningRate:
     """Return the learning rate over the training.
 
     Args:
-        lr_logs: Content of `lr_logs.json`.
-        history: Content of `metrics_history.json`, which knows the steps.
+        lr_logs: The learning rate of each epoch.
+        history: The history of the run, for the learning rate of each step.
     """
-    rates = log_amounts(lr_logs, "learning_rate", _FILE)
-    if not rates.size:
-        raise NothingToDraw("no epoch has ended yet.")
-    epochs = log_numbers(lr_logs, "epoch", _FILE, len(rates))
-    is_reduction = log_values(lr_logs, "is_reduction", _FILE, len(epochs)).astype(bool)
+    check_epochs(lr_logs.epoch)
+    epochs, rates = lr_logs.epoch, lr_logs.learning_rate
+    is_reduction = lr_logs.is_reduction.astype(bool)
     # A schedule lowers the rate in nearly every epoch; only a rate that mostly rests is cut.
     changes = np.diff(rates)
     rests = bool((changes == 0).sum() >= max(1, (changes < 0).sum()))
@@ -145,13 +135,12 @@ def _handles(data: LearningRate) -> list[Line2D]:
     return handles
 
 
-def _steps(history: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:
+def _steps(history: MetricsHistory) -> tuple[FloatArray, FloatArray]:
     """Return when each logged step ended, in epochs, and its learning rate."""
-    rates = batch_values(history, "learning_rate")
-    if rates is None:
+    rates, numbers = history.batch.learning_rate, history.batch.batch_numbers
+    epochs = history.epoch.epoch_numbers
+    if not rates.size or not epochs.size:
         return np.empty(0), np.empty(0)
-    numbers = batch_numbers(history)
-    epochs = epoch_numbers(history)
     # The last steps of the last epoch may be missing where only some steps are logged.
     steps_per_epoch = np.ceil(numbers[-1] / len(epochs))
     return epochs[0] - 1 + numbers / steps_per_epoch, rates

@@ -3,21 +3,21 @@
 Shapes: E epochs, M series.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray
+from pipeline.figures.curve_data import check_epochs, read_curve
 from pipeline.figures.heatmap import draw_heatmap
 from pipeline.figures.layout import build_panels
-from pipeline.figures.records import epoch_numbers, read_curve
 from pipeline.figures.spec import FigureSpec, NothingToDraw
 from pipeline.figures.style import Style, styled
 from pipeline.figures.wording import METRIC_NAMES, number
 from pipeline.metrics.regression import is_constant
+from pipeline.records.metrics_history import MetricsHistory
 
 _METRICS: Final = ("loss", "mae", "mse", "r2", "pcc", "ccc")
 """Accuracy is left out: it is 1 - MAE, so its correlations are those of the MAE, negated."""
@@ -37,11 +37,11 @@ class MetricCorrelation:
     """Epochs in which all series are finite."""
 
 
-def metric_correlation_data(history: Mapping[str, Any]) -> MetricCorrelation:
+def metric_correlation_data(history: MetricsHistory) -> MetricCorrelation:
     """Return how the losses and metrics correlate over the epochs.
 
     Args:
-        history: Content of `metrics_history.json`.
+        history: The history of the run.
     """
     series = _series(history)
     values = np.array(list(series.values()))
@@ -103,8 +103,8 @@ def describe_metric_correlation(data: MetricCorrelation) -> str:
     return f"Over {data.num_epochs} epochs the {reference} correlates {others or 'with nothing'}."
 
 
-def _series(history: Mapping[str, Any]) -> dict[str, FloatArray]:
-    epoch_numbers(history)
+def _series(history: MetricsHistory) -> dict[str, FloatArray]:
+    check_epochs(history.epoch.epoch_numbers)
     series = {}
     for side in ("validation", "train"):
         for metric in _METRICS:

@@ -3,9 +3,9 @@
 Shapes: R rows, the five traits and their mean.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pipeline.core.arrays import FloatArray
-from pipeline.core.errors import PipelineError
 from pipeline.core.traits import TRAITS
 from pipeline.figures.layout import build_panels, line_handle, name_rows
 from pipeline.figures.spec import FigureSpec
 from pipeline.figures.style import TRAIT_COLOURS, Style, styled
 from pipeline.figures.wording import METRIC_LABELS, number, percent
+from pipeline.records.evaluation import EvaluationReport, Intervals
 
 ROWS: Final = ("mean", *TRAITS)
 """What is scored, from top to bottom."""
@@ -54,32 +54,24 @@ class Scores:
         return bool(np.isfinite(self.low["mae"]).any())
 
 
-def scores_data(evaluation: Mapping[str, Any]) -> Scores:
+def scores_data(evaluation: EvaluationReport) -> Scores:
     """Return the scores of an evaluation.
 
     Args:
-        evaluation: Content of `evaluation.json`.
-
-    Raises:
-        PipelineError: If it is not an evaluation.
+        evaluation: The evaluation of the run.
     """
-    try:
-        model = evaluation["metrics"]
-        baselines = evaluation["baselines"]
-        return Scores(
-            value=_ends(model, "value"),
-            low=_ends(model, "low"),
-            high=_ends(model, "high"),
-            baselines={name: _ends(scores, "value") for name, scores in baselines.items()},
-            split=str(evaluation["split"]),
-            num_clips=int(evaluation["num_clips"]),
-            confidence=float(evaluation["confidence"]),
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise PipelineError(
-            f"evaluation.json: is not an evaluation ({type(error).__name__}: {error}). "
-            "Evaluate the run again."
-        ) from error
+    return Scores(
+        value=ends_of(evaluation.metrics, "value", SHOWN_METRICS),
+        low=ends_of(evaluation.metrics, "low", SHOWN_METRICS),
+        high=ends_of(evaluation.metrics, "high", SHOWN_METRICS),
+        baselines={
+            name: ends_of(scores, "value", SHOWN_METRICS)
+            for name, scores in evaluation.baselines.items()
+        },
+        split=evaluation.split,
+        num_clips=evaluation.num_clips,
+        confidence=evaluation.confidence,
+    )
 
 
 @styled
@@ -121,10 +113,10 @@ def describe_scores(data: Scores) -> str:
     )
 
 
-def _ends(scores: Mapping[str, Any], end: str) -> dict[str, FloatArray]:
+def ends_of(scores: Intervals, end: str, metrics: Iterable[str]) -> dict[str, FloatArray]:
+    """Return metric -> values, or ends of the intervals, of all rows, shape (R,)."""
     return {
-        metric: np.array([scores[metric][row][end] for row in ROWS], dtype=np.float64)
-        for metric in SHOWN_METRICS
+        metric: np.array([getattr(scores[metric][row], end) for row in ROWS]) for metric in metrics
     }
 
 

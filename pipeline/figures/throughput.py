@@ -3,22 +3,21 @@
 Shapes: E epochs.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray, IntArray
+from pipeline.figures.curve_data import check_epochs
 from pipeline.figures.curves import MAX_MARKED_EPOCHS, set_epoch_axis
 from pipeline.figures.layout import build_panels, line_handle
-from pipeline.figures.records import TIME_FILE, log_amounts
 from pipeline.figures.spec import FigureSpec, NothingToDraw
 from pipeline.figures.style import ACCENT, MUTED, Style, styled
-from pipeline.figures.times import epoch_times, step_times
 from pipeline.figures.wording import number
+from pipeline.records.time_logs import TimeLogs
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,24 +37,26 @@ class Throughput:
         return float(np.median(self.rate[1:] if len(self.rate) > 1 else self.rate))
 
 
-def throughput_data(time_logs: Mapping[str, Any], num_train_clips: int | None = None) -> Throughput:
+def throughput_data(time_logs: TimeLogs, num_train_clips: int | None = None) -> Throughput:
     """Return the throughput of each epoch.
 
     Args:
-        time_logs: Content of `time_logs.json`. Its measured `clips_per_second` is taken
+        time_logs: The times of the run. Its measured `clips_per_second` is taken
             where there is one.
         num_train_clips: Clips in the training split; without it, steps are counted.
     """
-    times = epoch_times(time_logs)
-    measured = log_amounts(time_logs, "clips_per_second", TIME_FILE, len(times.epochs))
-    if measured.size:
-        return Throughput(epochs=times.epochs, rate=measured, unit="clips")
-    if not times.train.all():
+    epochs, seconds = time_logs.epoch_numbers, time_logs.epoch_times
+    check_epochs(epochs)
+    if time_logs.clips_per_second.size:
+        return Throughput(epochs=epochs, rate=time_logs.clips_per_second, unit="clips")
+    if not seconds.all():
         raise NothingToDraw("an epoch took no measurable time.")
     if num_train_clips is not None:
-        return Throughput(epochs=times.epochs, rate=num_train_clips / times.train, unit="clips")
-    steps_per_epoch = float(step_times(time_logs).steps[-1]) / len(times.epochs)
-    return Throughput(epochs=times.epochs, rate=steps_per_epoch / times.train, unit="steps")
+        return Throughput(epochs=epochs, rate=num_train_clips / seconds, unit="clips")
+    if not time_logs.batch_numbers.size:
+        raise NothingToDraw("no step was timed.")
+    steps_per_epoch = float(time_logs.batch_numbers[-1]) / len(epochs)
+    return Throughput(epochs=epochs, rate=steps_per_epoch / seconds, unit="steps")
 
 
 @styled

@@ -2,18 +2,29 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pipeline.figures.curve_data import check_epochs
 from pipeline.figures.layout import build_panels, name_rows
 from pipeline.figures.spec import FigureSpec
 from pipeline.figures.style import ACCENT, Style, styled
-from pipeline.figures.times import PART_LABELS, time_parts
 from pipeline.figures.wording import duration, percent, time_unit
+from pipeline.records.time_logs import TimeLogs
 
 _MAX_BRIEF_PARTS: Final = 5
+
+_PART_LABELS: Final[Mapping[str, str]] = {
+    "start": "start-up",
+    "step": "training steps",
+    "input": "waiting for input",
+    "wait": "waits between steps",
+    "checkpoint": "checkpoints",
+    "rest": "rest of the epochs",
+}
+"""Labels of the parts of a run; the label of any other part is its name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +45,15 @@ class TimeBreakdown:
         return {part: seconds / self.total for part, seconds in self.seconds.items()}
 
 
-def time_breakdown_data(time_logs: Mapping[str, Any]) -> TimeBreakdown:
+def time_breakdown_data(time_logs: TimeLogs) -> TimeBreakdown:
     """Return where the time went.
 
     Args:
-        time_logs: Content of `time_logs.json`.
+        time_logs: The times of the run.
     """
-    return TimeBreakdown(seconds=time_parts(time_logs))
+    if not time_logs.breakdown:
+        check_epochs(time_logs.epoch_numbers)
+    return TimeBreakdown(seconds=time_logs.parts())
 
 
 @styled
@@ -95,7 +108,7 @@ def _joined(data: TimeBreakdown) -> TimeBreakdown:
 
 def part_label(part: str) -> str:
     """Return what a part of the time is called; its own name if it has no other."""
-    return PART_LABELS.get(part, part)
+    return _PART_LABELS.get(part, part)
 
 
 def describe_time_breakdown(data: TimeBreakdown) -> str:

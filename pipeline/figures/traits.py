@@ -14,12 +14,13 @@ from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.traits import TRAITS
+from pipeline.figures.curve_data import Curve, read_curve
 from pipeline.figures.curves import curve_handles, draw_curve
 from pipeline.figures.layout import build_panels, hide_panel, line_handle, name_rows
-from pipeline.figures.records import Curve, read_curve
 from pipeline.figures.spec import FigureSpec, NothingToDraw
 from pipeline.figures.style import MUTED, TRAIT_COLOURS, Style, styled
 from pipeline.figures.wording import METRIC_LABELS, METRIC_NAMES, number
+from pipeline.records.metrics_history import MetricsHistory
 
 SHOWN_METRICS: Final = ("mae", "r2", "pcc", "ccc")
 """Metrics of a trait that are drawn; accuracy is 1 - MAE, and R² is MSE on a scale."""
@@ -43,11 +44,11 @@ class TraitMetrics:
         return bool(curves) and all((curve.decisive == 0).all() for curve in curves)
 
 
-def trait_metrics_data(history: Mapping[str, Any], trait: str) -> TraitMetrics:
+def trait_metrics_data(history: MetricsHistory, trait: str) -> TraitMetrics:
     """Return the metrics of one trait over the epochs.
 
     Args:
-        history: Content of `metrics_history.json`.
+        history: The history of the run.
         trait: Name of the trait.
     """
     curves, means = {}, {}
@@ -121,11 +122,11 @@ class TraitComparison:
         return self.validation if self.side == "validation" else self.train
 
 
-def trait_comparison_data(history: Mapping[str, Any]) -> TraitComparison:
+def trait_comparison_data(history: MetricsHistory) -> TraitComparison:
     """Return the metrics of the five traits in the epoch with the best mean MAE.
 
     Args:
-        history: Content of `metrics_history.json`.
+        history: The history of the run.
     """
     reference = read_curve(history, "mae")
     best = reference.best

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from pipeline.core.arrays import BoolArray, FloatArray
-from pipeline.core.attention_record import TRAIT_QUERIES, queries_and_keys
+from pipeline.records.attention import TRAIT_QUERIES, queries_and_keys
 
 
 def normalized_entropy(

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipeline.report.doubts import Doubt, find_doubts
+from pipeline.report.loading import Recommendation, RunRecords
 from pipeline.report.model_card import BIAS_SOURCES, CardEntry, Citation, model_card
 from pipeline.report.pictures import (
     TIME_FOLDER,
@@ -13,7 +14,6 @@ from pipeline.report.pictures import (
     chapters,
     titles_by_reason,
 )
-from pipeline.report.records import Recommendation, RunRecords
 from pipeline.report.reproduce import Recipe, recipes
 from pipeline.report.run_tables import (
     breakdown_table,

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pipeline.core.traits import TRAITS
-from pipeline.report.constancy import MIN_LABEL_SD, MIN_RATIO, spread_of
-from pipeline.report.records import Overlap, RunRecords
+from pipeline.records.evaluation import Overlap
+from pipeline.report.loading import RunRecords
 from pipeline.report.summary import is_cross_validated
 from pipeline.report.verdicts import Standing, Verdict, judge
 from pipeline.report.wording import (
@@ -28,6 +28,15 @@ MIN_GROUPS: Final = 30
 Reference: Cameron, Gelbach & Miller, 2008 (doi:10.1162/rest.90.3.414): tests with 5 to 30
     clusters reject too often.
 """
+
+MIN_LABEL_SD: Final = 0.02
+"""Standard deviation below which annotated scores count as nearly constant.
+
+This is 2 % of the scale; the scores of First Impressions have about 0.14.
+"""
+
+MIN_RATIO: Final = 0.1
+"""Predictions with less than this share of the annotations' standard deviation are constant."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,14 +77,14 @@ def _not_finished(records: RunRecords) -> Iterator[Doubt]:
 def _shared_groups(records: RunRecords) -> Iterator[Doubt]:
     evaluates_all = records.evaluation is not None and records.evaluation.split == "all"
     for pair, overlap in _overlaps(records).items():
-        if not overlap.shared_groups or (evaluates_all and pair == "train/evaluated"):
+        if not overlap["shared_groups"] or (evaluates_all and pair == "train/evaluated"):
             continue
         first, _, second = pair.partition("/")
         yield Doubt(
             title=f"{sentence(first)} and {second} clips share groups",
-            detail=f"{count(overlap.shared_groups, 'group')} are on both sides, and with them "
-            f"{percent(overlap.shared_clips)} of the {second} clips. A model is then scored for "
-            "recognising whom it has seen. Split by group.",
+            detail=f"{count(int(overlap['shared_groups']), 'group')} are on both sides, and with "
+            f"them {percent(overlap['shared_clips'])} of the {second} clips. A model is then "
+            "scored for recognising whom it has seen. Split by group.",
             is_serious=first == "train",
         )
 
@@ -174,15 +183,16 @@ def _best_epoch_at_an_end(records: RunRecords) -> Iterator[Doubt]:
 
 
 def _constant_traits(records: RunRecords) -> Iterator[Doubt]:
-    if records.evaluation is None:
+    predictions = records.predictions
+    if predictions is None or predictions.y_true is None:
         return
     flat_truth, flat_scores = [], []
-    for trait in TRAITS:
-        spread = spread_of(records.evaluation.metrics, trait)
-        if spread.label_sd is not None and spread.label_sd < MIN_LABEL_SD:
-            flat_truth.append(f"{trait} (standard deviation {decimal(spread.label_sd, 3)})")
-        elif spread.ratio is not None and spread.ratio < MIN_RATIO:
-            flat_scores.append(f"{trait} ({percent(spread.ratio)})")
+    spreads = zip(predictions.y_true.std(axis=0), predictions.y_pred.std(axis=0), strict=True)
+    for trait, (truth, predicted) in zip(TRAITS, spreads, strict=True):
+        if truth < MIN_LABEL_SD:
+            flat_truth.append(f"{trait} (standard deviation {decimal(truth, 3)})")
+        elif predicted < MIN_RATIO * truth:
+            flat_scores.append(f"{trait} ({percent(predicted / truth)})")
     if flat_truth:
         yield Doubt(
             title="Annotations are nearly constant",
@@ -217,14 +227,11 @@ def _baselines_not_beaten(records: RunRecords) -> Iterator[Doubt]:
 
 def _told_apart(verdict: Verdict) -> str:
     metric = verdict.metric
-    values = (
-        f"{METRIC_NAMES[metric]} {with_interval(metric, verdict.model)} against "
-        f"{with_interval(metric, verdict.reference)}"
-    )
-    if verdict.difference is None:
-        return values
     told = " ".join(difference(metric, verdict.difference)).rstrip()
-    return f"{values}, a difference of {told}"
+    return (
+        f"{METRIC_NAMES[metric]} {with_interval(metric, verdict.model)} against "
+        f"{with_interval(metric, verdict.reference)}, a difference of {told}"
+    )
 
 
 def _features_of_unknown_worth(records: RunRecords) -> Iterator[Doubt]:

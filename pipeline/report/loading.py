@@ -1,46 +1,124 @@
-"""Reads the records of a run directory, whatever state it is in."""
+"""Reads all records of a run directory; missing and damaged files become problems in words."""
 
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from pipeline.config.schema import ExperimentConfig
 from pipeline.config.yaml_file import read_yaml_mapping
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import read_json
-from pipeline.core.manifest import check_files
 from pipeline.core.run_directory import RunDirectory
-from pipeline.report.records import FILES, RunRecords, parse_records
+from pipeline.records.data_description import DataDescription
+from pipeline.records.environment import Environment
+from pipeline.records.evaluation import EvaluationReport
+from pipeline.records.lr_logs import LEARNING_RATE_FILE, LearningRateLogs
+from pipeline.records.manifest import check_files
+from pipeline.records.metrics_history import HISTORY_FILE, MetricsHistory
+from pipeline.records.predictions import Predictions, read_predictions
+from pipeline.records.summary import Summary
+from pipeline.records.time_logs import TIME_FILE, TimeLogs
+from pipeline.records.typed_json import check_content
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recommendation:
+    """One entry of `training_speedup_recommendations.json`."""
+
+    issue: str
+    """What is slow, in a few words."""
+    details: str
+    """The measurement, one sentence."""
+    recommendation: str
+    """What to do."""
+    expected_gain: str = ""
+    """Possible saving, with its conditions."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRecords:
+    """Records of a run for the report; None if a file is missing or damaged."""
+
+    name: str
+    """Name of the run directory."""
+    directory: str = ""
+    """Path of the run directory as a command takes it; empty if unknown."""
+    config: ExperimentConfig | None = None
+    summary: Summary | None = None
+    evaluation: EvaluationReport | None = None
+    predictions: Predictions | None = None
+    """Predictions of the split that was evaluated."""
+    environment: Environment | None = None
+    features: DataDescription | None = None
+    history: MetricsHistory | None = None
+    time_logs: TimeLogs | None = None
+    lr_logs: LearningRateLogs | None = None
+    recommendations: tuple[Recommendation, ...] | None = None
+    status: str | None = None
+    """Status of the run: FINISHED, FAILED or KILLED; None if it has not ended."""
+    problems: tuple[str, ...] = ()
+    """Missing and damaged files, one line each."""
+
+
+CONFIG_FILE: Final = "config.yaml"
+
+ADVICE_FILE: Final = "training_time_analysis/training_speedup_recommendations.json"
+
+FILES: Final[Mapping[str, tuple[str, Any]]] = {
+    CONFIG_FILE: ("config", ExperimentConfig),
+    "summary.json": ("summary", Summary),
+    "evaluation.json": ("evaluation", EvaluationReport),
+    "environment.json": ("environment", Environment),
+    "data.json": ("features", DataDescription),
+    HISTORY_FILE: ("history", MetricsHistory),
+    TIME_FILE: ("time_logs", TimeLogs),
+    LEARNING_RATE_FILE: ("lr_logs", LearningRateLogs),
+    ADVICE_FILE: ("recommendations", tuple[Recommendation, ...]),
+}
+"""File, relative to the run directory -> field of `RunRecords` and its type."""
 
 
 def load_records(run: RunDirectory, *, status: str | None = None) -> RunRecords:
-    """Read what a run directory says; what is missing or damaged is named in the result.
+    """Read the records of a run directory.
 
     Args:
         run: The run directory.
-        status: How the run ended, as its journal says; None where nothing says it.
+        status: Status of the run according to its run log; None if it has not ended.
     """
-    contents: dict[str, Any] = {}
-    unreadable: dict[str, str] = {}
-    for file in FILES:
+    values: dict[str, Any] = {}
+    problems = []
+    for file, (target, form) in FILES.items():
         path = run.path / file
         if not path.exists():
+            problems.append((file, f"{file}: the run does not have this file."))
             continue
         try:
             check_files(run, path)
-            read = read_yaml_mapping if path == run.config_path else read_json
-            contents[file] = read(path)
+            content = read_yaml_mapping(path) if file == CONFIG_FILE else read_json(path)
+            values[target] = check_content(form, content)
         except PipelineError as error:
-            unreadable[file] = str(error).removeprefix(f"{path}: ")
-    return parse_records(
-        contents,
+            problems.append(("", f"{file}: {str(error).removeprefix(f'{path}: ')}"))
+    optional = {ADVICE_FILE}
+    if "summary" in values and values["summary"].num_clips.get("validation") == 0:
+        optional.add("evaluation.json")  # no clips were held out
+    if "evaluation" in values:
+        with contextlib.suppress(PipelineError):  # the figures report it
+            path = run.predictions_path(values["evaluation"].split)
+            check_files(run, path)
+            values["predictions"] = read_predictions(path)
+    return RunRecords(
         name=run.path.name,
         directory=_as_typed(run.path),
-        unreadable=unreadable,
         status=status,
+        problems=tuple(problem for file, problem in problems if file not in optional),
+        **values,
     )
 
 
 def _as_typed(path: Path) -> str:
-    """Return a path from the working directory, where commands are typed, if it is within."""
+    """Return a path relative to the working directory if it is inside of it."""
     here = Path.cwd()
     whole = path.absolute()
     return str(whole.relative_to(here) if whole.is_relative_to(here) else whole)

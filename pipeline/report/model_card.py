@@ -10,9 +10,10 @@ from typing import Final
 
 from pipeline.core.traits import directions
 from pipeline.metrics.regression import HIGHER_IS_BETTER
-from pipeline.report.records import Estimate, Evaluation, RunRecords, Subgroup
+from pipeline.records.evaluation import EvaluationReport, Interval, Subgroup
+from pipeline.report.loading import RunRecords
 from pipeline.report.summary import evaluated_clips
-from pipeline.report.verdicts import HEADLINE_METRICS, are_apart
+from pipeline.report.verdicts import HEADLINE_METRICS
 from pipeline.report.wording import (
     METRIC_NAMES,
     count,
@@ -153,7 +154,7 @@ def _intervals(records: RunRecords) -> Iterator[str]:
     intervals = evaluation.intervals
     covered, level = intervals.coverage["mean"], percent(intervals.level)
     ends = ""
-    if covered.low is not None and covered.high is not None:
+    if covered.exists:
         ends = f" [{_share(covered.low)}, {_share(covered.high)}]"
     yield (
         f"An interval of {level} held the annotated score of {_share(covered.value)}{ends} of the "
@@ -181,7 +182,7 @@ def _subgroups(records: RunRecords) -> Iterator[str]:
         yield from _widest_gap(evaluation, column)
 
 
-def _widest_gap(evaluation: Evaluation, column: str) -> Iterator[str]:
+def _widest_gap(evaluation: EvaluationReport, column: str) -> Iterator[str]:
     """Yield in words how far the best and the worst served subgroup are apart."""
     subgroups = evaluation.by[column]
     if len(subgroups) < 2:
@@ -194,7 +195,7 @@ def _widest_gap(evaluation: Evaluation, column: str) -> Iterator[str]:
             reverse=HIGHER_IS_BETTER[metric],
         )
         best, worst = ranked[0], ranked[-1]
-        overlap = not are_apart(_mean(subgroups[best], metric), _mean(subgroups[worst], metric))
+        overlap = _mean(subgroups[best], metric).overlaps(_mean(subgroups[worst], metric))
         yield (
             f"By {column}, {METRIC_NAMES[metric]} is best for {best} "
             f"({_told(subgroups[best], metric)}) and worst for {worst} "
@@ -208,5 +209,5 @@ def _told(subgroup: Subgroup, metric: str) -> str:
     return f"{estimate}, {count(subgroup.num_clips, 'clip')}"
 
 
-def _mean(subgroup: Subgroup, metric: str) -> Estimate:
+def _mean(subgroup: Subgroup, metric: str) -> Interval:
     return subgroup.metrics[metric]["mean"]

@@ -4,7 +4,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from pipeline.report.records import CONFIG_FILE, RunRecords
+from pipeline.report.loading import CONFIG_FILE, RunRecords
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,12 +1,15 @@
 """The tables of how a run went and what it ran on: times, settings, versions."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from statistics import median, quantiles
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
+
+import numpy as np
 
 from pipeline.config.loading import flatten
 from pipeline.config.schema import ExperimentConfig
-from pipeline.report.records import RunRecords, TimeLogs
+from pipeline.core.arrays import FloatArray
+from pipeline.records.time_logs import TimeLogs
+from pipeline.report.loading import RunRecords
 from pipeline.report.tables import Cell, Row, Table
 from pipeline.report.wording import duration, percent, plain, sentence
 
@@ -35,7 +38,7 @@ def time_table(times: TimeLogs) -> Table | None:
 
 def breakdown_table(times: TimeLogs) -> Table | None:
     """Return what the time went to, largest share first; None where it was not measured."""
-    parts = {name: _total(measured) for name, measured in (times.breakdown or {}).items()}
+    parts = times.breakdown
     total = sum(parts.values())
     if not total:
         return None
@@ -91,29 +94,24 @@ def environment_table(records: RunRecords) -> Table | None:
     )
 
 
-def _total(measured: float | list[float | None] | None) -> float:
-    """Return the seconds of a part, measured as a whole or epoch by epoch."""
-    values = measured if isinstance(measured, list) else [measured]
-    return sum(value for value in values if value is not None)
-
-
 def _times(times: TimeLogs) -> Iterator[Row]:
     if times.total_training_time is not None:
         yield _time_row("all epochs, validation included", times.total_training_time)
-    if times.epoch_times:
-        yield _time_row("training part of the first epoch, start-up included", times.epoch_times[0])
+    if times.num_epochs:
+        first = float(times.epoch_times[0])
+        yield _time_row("training part of the first epoch, start-up included", first)
     yield from _distribution("training part of each further epoch", times.epoch_times[1:])
-    yield from _distribution("validation of an epoch", times.validation_times)
+    if times.validation_times.any():
+        yield from _distribution("validation of an epoch", times.validation_times)
     yield from _distribution("training step", times.batch_times)
     yield from _distribution("wait before a step", times.batch_wait_times)
 
 
-def _distribution(name: str, seconds: Sequence[float]) -> Iterator[Row]:
-    if len(seconds) > 1:
-        late = quantiles(seconds, n=20, method="inclusive")[-1]
-        yield _time_row(name, median(seconds), late)
-    elif seconds:
-        yield _time_row(name, seconds[0])
+def _distribution(name: str, seconds: FloatArray) -> Iterator[Row]:
+    if seconds.size > 1:
+        yield _time_row(name, float(np.median(seconds)), float(np.percentile(seconds, 95)))
+    elif seconds.size:
+        yield _time_row(name, float(seconds[0]))
 
 
 def _time_row(heading: str, seconds: float, late: float | None = None) -> Row:

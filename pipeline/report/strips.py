@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeline.metrics.regression import HIGHER_IS_BETTER
-from pipeline.report.records import Estimate, Evaluation
+from pipeline.records.evaluation import EvaluationReport, Interval
 from pipeline.report.verdicts import HEADLINE_METRICS, ILLEGITIMATE
 from pipeline.report.wording import METRIC_NAMES, baseline_name, interval, metric_value, sentence
 
@@ -43,12 +43,12 @@ class Strip:
     """Where 0 is; None where it is off the axis."""
 
 
-def interval_strips(evaluation: Evaluation) -> tuple[Strip, ...]:
+def interval_strips(evaluation: EvaluationReport) -> tuple[Strip, ...]:
     """Return the headline metrics of the model, and of the baselines from best to worst."""
     return tuple(_strip(metric, evaluation) for metric in HEADLINE_METRICS)
 
 
-def _strip(metric: str, evaluation: Evaluation) -> Strip:
+def _strip(metric: str, evaluation: EvaluationReport) -> Strip:
     model = evaluation.metrics[metric]["mean"]
     baselines = {name: scores[metric]["mean"] for name, scores in evaluation.baselines.items()}
     ranked = sorted(
@@ -70,7 +70,7 @@ def _strip(metric: str, evaluation: Evaluation) -> Strip:
 def _bar(
     metric: str,
     label: str,
-    estimate: Estimate,
+    estimate: Interval,
     axis: "_Axis",
     *,
     is_model: bool = False,
@@ -96,7 +96,7 @@ class _Axis:
     high: float
 
     @classmethod
-    def around(cls, *estimates: Estimate) -> "_Axis":
+    def around(cls, *estimates: Interval) -> "_Axis":
         ends = [end for estimate in estimates for end in _all_points(estimate)]
         low, high = min(ends), max(ends)
         margin = _MARGIN * (high - low) or 0.5  # equal values stand in the middle
@@ -106,12 +106,10 @@ class _Axis:
         return round(100 * (value - self.low) / (self.high - self.low), 2)
 
 
-def _ends(estimate: Estimate) -> tuple[float, float]:
-    if estimate.low is None or estimate.high is None:
-        return estimate.value, estimate.value
-    return estimate.low, estimate.high
+def _ends(estimate: Interval) -> tuple[float, float]:
+    return (estimate.low, estimate.high) if estimate.exists else (estimate.value, estimate.value)
 
 
-def _all_points(estimate: Estimate) -> Iterator[float]:
+def _all_points(estimate: Interval) -> Iterator[float]:
     yield estimate.value
     yield from _ends(estimate)

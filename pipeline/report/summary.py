@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from pipeline.report.records import Evaluation, RunRecords, Summary
+from pipeline.records.evaluation import EvaluationReport
+from pipeline.records.summary import Summary
+from pipeline.report.loading import RunRecords
 from pipeline.report.verdicts import HEADLINE_METRICS, Standing, Verdict, judge
 from pipeline.report.wording import (
     METRIC_NAMES,
@@ -57,7 +59,7 @@ def summarize(records: RunRecords) -> tuple[str, ...]:
     return tuple(paragraph for paragraph in paragraphs if paragraph)
 
 
-def evaluated_clips(records: RunRecords, evaluation: Evaluation) -> str:
+def evaluated_clips(records: RunRecords, evaluation: EvaluationReport) -> str:
     """Return which clips an evaluation is about, e.g. `1,200 validation clips of 200 groups`."""
     groups = f"of {count(evaluation.num_groups, 'group')}"
     number = count(evaluation.num_clips)
@@ -133,10 +135,13 @@ def _how_good_it_is(records: RunRecords) -> Iterator[str]:
     for metric in HEADLINE_METRICS:
         yield from _compared([verdict for verdict in verdicts if verdict.metric == metric])
     if verdicts:
-        yield _evidence_note(evaluation, verdicts)
+        yield (
+            "‘Better’ and ‘worse’ are said only where the interval of the paired difference "
+            "excludes zero."
+        )
 
 
-def _interval_note(evaluation: Evaluation) -> str:
+def _interval_note(evaluation: EvaluationReport) -> str:
     if evaluation.num_groups < 2:
         return "; one group only shows no spread, so there are no intervals"
     resamples = count(evaluation.num_resamples)
@@ -161,24 +166,11 @@ def _scored(verdict: Verdict) -> str:
     return f"{baseline_name(verdict.baseline)} ({value})"
 
 
-def _evidence_note(evaluation: Evaluation, verdicts: Sequence[Verdict]) -> str:
-    paired = {verdict.is_paired for verdict in verdicts}
-    apart = f"the two {evaluation.interval_name}s do not overlap"
-    off_zero = "the interval of the paired difference excludes zero"
-    if paired == {True}:
-        rule = off_zero
-    elif paired == {False}:
-        rule = apart
-    else:
-        rule = f"{off_zero} or, without one, {apart}"
-    return f"‘Better’ and ‘worse’ are said only where {rule}."
-
-
 def _what_a_leak_would_buy(records: RunRecords) -> Iterator[str]:
     evaluation = records.evaluation
     if evaluation is None or "same_group_mean" not in evaluation.baselines:
         return
-    is_shared = any(overlap.shared_groups for overlap in evaluation.group_overlap.values())
+    is_shared = any(overlap["shared_groups"] for overlap in evaluation.group_overlap.values())
     if evaluation.num_groups == evaluation.num_clips and not is_shared:
         return  # no clip has another of its group to be guessed by
     scores = evaluation.baselines["same_group_mean"]

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from pipeline.core.traits import TRAITS, TraitLabel, directions
 from pipeline.metrics.regression import HIGHER_IS_BETTER, METRICS
+from pipeline.records.evaluation import EvaluationReport, Interval, Intervals
 from pipeline.report.doubts import MIN_GROUPS
-from pipeline.report.records import Estimate, Evaluation, Scores
 from pipeline.report.verdicts import ILLEGITIMATE
 from pipeline.report.wording import (
     METRIC_NAMES,
@@ -53,7 +53,7 @@ class Table:
     """Whether the cells are numbers, which stand flush right."""
 
 
-def trait_table(evaluation: Evaluation, traits: Iterable[TraitLabel] = ()) -> Table:
+def trait_table(evaluation: EvaluationReport, traits: Iterable[TraitLabel] = ()) -> Table:
     """Return every metric of every trait.
 
     Args:
@@ -78,7 +78,7 @@ def trait_table(evaluation: Evaluation, traits: Iterable[TraitLabel] = ()) -> Ta
     )
 
 
-def coverage_tables(evaluation: Evaluation) -> tuple[Table, ...]:
+def coverage_tables(evaluation: EvaluationReport) -> tuple[Table, ...]:
     """Return how often prediction intervals held the score, where that was measured."""
     intervals = evaluation.intervals
     if intervals is None:
@@ -108,7 +108,7 @@ def coverage_tables(evaluation: Evaluation) -> tuple[Table, ...]:
     )
 
 
-def baseline_tables(evaluation: Evaluation) -> tuple[Table, ...]:
+def baseline_tables(evaluation: EvaluationReport) -> tuple[Table, ...]:
     """Return the model beside its baselines: on average in all metrics, and R² per trait."""
     if not evaluation.baselines:
         return ()
@@ -149,7 +149,7 @@ def baseline_tables(evaluation: Evaluation) -> tuple[Table, ...]:
     )
 
 
-def _difference_tables(evaluation: Evaluation) -> tuple[Table, ...]:
+def _difference_tables(evaluation: EvaluationReport) -> tuple[Table, ...]:
     """Return the model minus each baseline that it has to beat, where that was measured."""
     rivals = {
         baseline_name(name).removeprefix("the "): scores
@@ -175,7 +175,7 @@ def _difference_tables(evaluation: Evaluation) -> tuple[Table, ...]:
     )
 
 
-def subgroup_tables(evaluation: Evaluation) -> tuple[Table, ...]:
+def subgroup_tables(evaluation: EvaluationReport) -> tuple[Table, ...]:
     """Return one table a column by which the scores were broken down."""
     return tuple(
         Table(
@@ -198,16 +198,16 @@ def subgroup_tables(evaluation: Evaluation) -> tuple[Table, ...]:
     )
 
 
-def _mean_row(heading: str, scores: Scores) -> Row:
+def _mean_row(heading: str, scores: Intervals) -> Row:
     cells = tuple(_cell(metric, scores[metric]["mean"]) for metric in METRICS)
     return Row(heading=heading, cells=cells, is_key=heading == "this model")
 
 
-def _cell(metric: str, estimate: Estimate) -> Cell:
+def _cell(metric: str, estimate: Interval) -> Cell:
     return Cell(text=metric_value(metric, estimate.value), detail=interval(metric, estimate))
 
 
-def _difference_cell(metric: str, scores: Scores) -> Cell:
+def _difference_cell(metric: str, scores: Intervals) -> Cell:
     text, detail = difference(metric, scores[metric]["mean"])
     return Cell(text=text, detail=detail)
 

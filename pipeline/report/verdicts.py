@@ -1,13 +1,7 @@
-"""Whether a model is better than a baseline, and what shows it.
+"""Evidence that a model is better or worse than a baseline.
 
-A paired interval, from the same resamples of the same clips, decides where there is one.
-Without it, only two intervals that do not overlap are evidence: that is stricter than a
-test of the difference, as |a - b| then exceeds the sum of both half-widths, which bounds
-the half-width of the difference however the two are correlated. Intervals that overlap
-show nothing in either direction.
-
-Reference: Schenker & Gentleman, 2001 (doi:10.1198/000313001317097960), on judging by
-    overlap.
+The paired interval of the difference decides: model and baseline are scored on the same
+resamples of the same clips.
 """
 
 import enum
@@ -16,7 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from pipeline.metrics.regression import HIGHER_IS_BETTER
-from pipeline.report.records import Estimate, RunRecords
+from pipeline.records.evaluation import Interval
+from pipeline.report.loading import RunRecords
 
 HEADLINE_METRICS: Final = ("r2", "accuracy")
 """The metrics that the verdicts in words are about."""
@@ -46,17 +41,12 @@ class Verdict:
 
     metric: str
     baseline: str
-    model: Estimate
-    reference: Estimate
+    model: Interval
+    reference: Interval
     """What the baseline scores."""
-    difference: Estimate | None
-    """The model minus the baseline, paired; None where only the overlap could decide."""
+    difference: Interval
+    """The model minus the baseline, paired."""
     standing: Standing
-
-    @property
-    def is_paired(self) -> bool:
-        """Whether a paired interval has decided, not the overlap of two."""
-        return self.difference is not None
 
 
 def judge(records: RunRecords) -> tuple[Verdict, ...]:
@@ -73,46 +63,27 @@ def _verdicts(records: RunRecords) -> Iterator[Verdict]:
         for name, scores in evaluation.baselines.items():
             if name in ILLEGITIMATE:
                 continue
-            paired = evaluation.baseline_differences.get(name, {}).get(metric, {}).get("mean")
+            difference = evaluation.baseline_differences[name][metric]["mean"]
             yield Verdict(
                 metric=metric,
                 baseline=name,
                 model=model,
                 reference=scores[metric]["mean"],
-                difference=paired,
-                standing=standing(metric, model, scores[metric]["mean"], paired=paired),
+                difference=difference,
+                standing=standing(metric, difference),
             )
 
 
-def standing(
-    metric: str, model: Estimate, baseline: Estimate, *, paired: Estimate | None = None
-) -> Standing:
-    """Return how a model stands to a baseline.
+def standing(metric: str, difference: Interval) -> Standing:
+    """Return how a model compares with a baseline.
 
     Args:
         metric: Name of the metric.
-        model: What the model scores.
-        baseline: What the baseline scores on the same clips.
-        paired: The model minus the baseline, from the same resamples.
+        difference: The model minus the baseline, from the same resamples.
     """
-    sign = 1 if HIGHER_IS_BETTER[metric] else -1
-    gain = sign * (model.value - baseline.value)
-    shown = _is_off_zero(paired) if paired is not None else are_apart(model, baseline)
+    gain = difference.value if HIGHER_IS_BETTER[metric] else -difference.value
     if gain == 0:
         return Standing.LEVEL
     if gain > 0:
-        return Standing.BETTER if shown else Standing.AHEAD
-    return Standing.WORSE if shown else Standing.BEHIND
-
-
-def are_apart(a: Estimate, b: Estimate) -> bool:
-    """Return whether two intervals exist and do not overlap."""
-    if a.low is None or a.high is None or b.low is None or b.high is None:
-        return False
-    return a.low > b.high or a.high < b.low
-
-
-def _is_off_zero(difference: Estimate) -> bool:
-    if difference.low is None or difference.high is None:
-        return False
-    return difference.low > 0 or difference.high < 0
+        return Standing.BETTER if difference.excludes_zero else Standing.AHEAD
+    return Standing.WORSE if difference.excludes_zero else Standing.BEHIND

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from pipeline.report.records import Estimate
+from pipeline.records.evaluation import Interval
 
 _NBSP: Final = "\N{NO-BREAK SPACE}"
 
@@ -50,33 +50,33 @@ def decimal(value: float, digits: int) -> str:
     return text.lstrip("-") if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
 
 
-def interval(metric: str, estimate: Estimate) -> str:
+def interval(metric: str, estimate: Interval) -> str:
     """Return the interval of an estimate, e.g. `[0.930, 0.936]`; empty where it has none."""
-    if estimate.low is None or estimate.high is None:
+    if not estimate.exists:
         return ""
     low, high = (metric_value(metric, end) for end in (estimate.low, estimate.high))
     return f"[{low},{_NBSP}{high}]"
 
 
-def with_interval(metric: str, estimate: Estimate) -> str:
+def with_interval(metric: str, estimate: Interval) -> str:
     """Return an estimate and its interval, e.g. `0.933 [0.930, 0.936]`."""
     ends = interval(metric, estimate)
     value = metric_value(metric, estimate.value)
     return f"{value}{_NBSP}{ends}" if ends else value
 
 
-def difference(metric: str, estimate: Estimate) -> tuple[str, str]:
+def difference(metric: str, estimate: Interval) -> tuple[str, str]:
     """Return a difference of two scores and its interval, with as many decimals as it needs.
 
     Two scores may be alike in all the decimals that are told of them, and still differ.
     """
     digits = _DIGITS.get(metric, 3)
     points = (estimate.value, estimate.low, estimate.high)
-    largest = max(abs(point) for point in points if point is not None)
+    largest = max(abs(point) for point in points if math.isfinite(point))
     while 0 < largest < 10 ** (1 - digits) and digits < _MAX_DIGITS:
         digits += 1
     value = decimal(estimate.value, digits)
-    if estimate.low is None or estimate.high is None:
+    if not estimate.exists:
         return value, ""
     return value, f"[{decimal(estimate.low, digits)},{_NBSP}{decimal(estimate.high, digits)}]"
 

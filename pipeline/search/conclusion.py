@@ -13,7 +13,7 @@ from pipeline.core.run_directory import RunDirectory
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split
 from pipeline.evaluation.comparison import Comparison
-from pipeline.evaluation.report import EvaluationReport
+from pipeline.records.evaluation import EvaluationReport
 from pipeline.search.job import SearchJob
 from pipeline.search.refit import TEST, Refitter, held_out_report
 from pipeline.search.retries import IS_DEFAULT

@@ -8,12 +8,12 @@ import numpy as np
 from pipeline.config.loading import config_digest, load_run_config, write_config
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.journal import Journal
-from pipeline.core.manifest import forget_files, record_files
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_status import read_last_status
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split
-from pipeline.evaluation.report import EvaluationReport, read_report
+from pipeline.records.evaluation import EvaluationReport, read_report
+from pipeline.records.manifest import forget_files, record_files
 from pipeline.search.job import SearchJob
 from pipeline.tracking.mirror import deliver_rest
 from pipeline.workflows.cross_validation import for_all_clips

@@ -27,12 +27,12 @@ from pipeline.core.urls import absolute_url, hide_passwords, sqlite_url
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split
 from pipeline.search.coordinator import Coordinator, Limits
+from pipeline.search.export import write_study
 from pipeline.search.figures import SearchFigures, draw_search
 from pipeline.search.job import SearchJob
 from pipeline.search.orphans import end_orphan
 from pipeline.search.parts import plan_parts, search_split
 from pipeline.search.progress import SearchProgress
-from pipeline.search.records import write_study
 from pipeline.search.retries import Retry
 from pipeline.search.sampling import prunes, quiet_optuna
 from pipeline.search.space_file import load_space

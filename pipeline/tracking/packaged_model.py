@@ -1,5 +1,6 @@
 """The model as MLflow serves it: code and plain files, nothing pickled."""
 
+import dataclasses
 import importlib.metadata
 import time
 from collections.abc import Mapping
@@ -16,9 +17,10 @@ from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 import pipeline
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import RunError
-from pipeline.core.files import read_arrays, read_json
+from pipeline.core.files import read_arrays
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.traits import NUM_TRAITS, TRAITS
+from pipeline.records.data_description import read_data
 from pipeline.tracking.served_inputs import MASK_ENDING
 from pipeline.tracking.store import (
     STORE_ERRORS,
@@ -178,9 +180,8 @@ def _describe_traits(run: RunDirectory) -> list[dict[str, Any]]:
 
     Without a description of the data only the names are known.
     """
-    data = read_json(run.data_path) if run.data_path.exists() else {}
-    names: list[dict[str, Any]] = [{"name": name} for name in TRAITS]
-    return data.get("traits") or names
+    traits = read_data(run.data_path).traits if run.data_path.exists() else ()
+    return [dataclasses.asdict(trait) for trait in traits] or [{"name": name} for name in TRAITS]
 
 
 def _describe_inputs(example: Mapping[str, FloatArray]) -> dict[str, Any]:

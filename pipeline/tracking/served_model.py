@@ -17,8 +17,8 @@ class ServedModel(mlflow.pyfunc.PythonModel):
         """Load the network once, when the server starts."""
         from pathlib import Path
 
-        from pipeline.core.calibration import read_calibration, uncalibrated
         from pipeline.models.persistence import load_model
+        from pipeline.records.calibration import read_calibration, uncalibrated
 
         self._model = load_model(Path(context.artifacts["keras_model"]))
         calibration = context.artifacts.get("calibration")

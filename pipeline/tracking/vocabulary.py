@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
-from pipeline.core.attention_record import ATTENTION_EVENT
 from pipeline.core.journal import EPOCH, Event
+from pipeline.records.attention import ATTENTION_EVENT
 from pipeline.tracking.system_metrics import SYSTEM
 
 _MAX_PARAM_LENGTH = 6000

@@ -11,11 +11,11 @@ import keras
 import numpy as np
 
 from pipeline.core.arrays import BoolArray, FloatArray
-from pipeline.core.attention_record import ATTENTION_EVENT
 from pipeline.core.journal import Journal
 from pipeline.metrics.attention_entropy import head_entropies
 from pipeline.models.complete_personality_model import CompletePersonalityModel
 from pipeline.models.end_to_end import EndToEndModel
+from pipeline.records.attention import ATTENTION_EVENT
 
 MAX_CLIPS: Final = 64
 """Clips that are looked at; a mean over so many is settled, and costs an epoch next to nothing."""

@@ -12,7 +12,9 @@ from typing import Any, ClassVar
 import keras
 
 from pipeline.core.files import write_json
-from pipeline.training.logs import learning_rate_log, performance_log, time_log
+from pipeline.records.lr_logs import learning_rate_content
+from pipeline.records.metrics_history import history_content
+from pipeline.records.time_logs import time_content
 from pipeline.training.recorder import EpochRecorder
 
 
@@ -58,18 +60,18 @@ class PerformanceMonitorCallback(RecordLog):
     """Writes `metrics_history.json`: losses and metrics of every epoch and of every batch."""
 
     file_name = "metrics_history.json"
-    content = staticmethod(performance_log)
+    content = staticmethod(history_content)
 
 
 class TimeTrackingCallback(RecordLog):
     """Writes `time_logs.json`: measured seconds of every epoch and of every batch."""
 
     file_name = "time_logs.json"
-    content = staticmethod(time_log)
+    content = staticmethod(time_content)
 
 
 class LearningRateTrackerCallback(RecordLog):
     """Writes `lr_logs.json`: the learning rate of every epoch, and whether it was cut there."""
 
     file_name = "lr_logs.json"
-    content = staticmethod(learning_rate_log)
+    content = staticmethod(learning_rate_content)

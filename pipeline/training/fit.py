@@ -27,6 +27,7 @@ from pipeline.core.journal import (
 from pipeline.core.run_directory import RunDirectory
 from pipeline.data.batches import Batches
 from pipeline.metrics.regression import HIGHER_IS_BETTER
+from pipeline.records.epochs import EpochRecord, epoch_records
 from pipeline.training.best_weights import BestWeights
 from pipeline.training.callbacks import (
     LearningRateTrackerCallback,
@@ -46,7 +47,6 @@ from pipeline.training.losses import build_loss
 from pipeline.training.optimizer import build_optimizer
 from pipeline.training.progress import ProgressBar
 from pipeline.training.recorder import EpochRecorder
-from pipeline.training.records import EpochRecord, epoch_records
 
 _logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 
 from pipeline.core.journal import EPOCH, Journal
+from pipeline.records.epochs import EpochRecord, StepRecords, TraitScores, to_content
 from pipeline.training.instrumented_model import StepTrace
-from pipeline.training.records import EpochRecord, StepRecords, TraitScores, to_content
 
 
 class EpochRecorder(keras.callbacks.Callback):

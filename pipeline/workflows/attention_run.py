@@ -17,7 +17,13 @@ import keras
 import numpy as np
 
 from pipeline.core.arrays import BoolArray, FloatArray, IntArray
-from pipeline.core.attention_record import (
+from pipeline.core.errors import ModelError
+from pipeline.core.seeds import generator
+from pipeline.data.batches import InputBatches, clips_at_once
+from pipeline.data.feature_set import FeatureSet
+from pipeline.evaluation.attention_summary import AttentionSummary
+from pipeline.evaluation.deletion import measure_deletion
+from pipeline.records.attention import (
     FRAMES,
     LEARNED_TOKENS,
     WHOLE,
@@ -27,12 +33,6 @@ from pipeline.core.attention_record import (
     read_attention,
     write_attention,
 )
-from pipeline.core.errors import ModelError
-from pipeline.core.seeds import generator
-from pipeline.data.batches import InputBatches, clips_at_once
-from pipeline.data.feature_set import FeatureSet
-from pipeline.evaluation.attention_summary import AttentionSummary
-from pipeline.evaluation.deletion import measure_deletion
 from pipeline.workflows.scoring import predict
 
 __all__ = ["AttentionMeasurements", "measure_attention", "read_attention", "write_attention"]

@@ -7,7 +7,7 @@ from pipeline.core.errors import SplitError
 from pipeline.core.identifiers import normalize_identifier
 from pipeline.core.near_names import did_you_mean
 from pipeline.data.feature_set import FeatureSet
-from pipeline.evaluation.report import refuse_many_values
+from pipeline.evaluation.report import check_few_values
 
 
 def refuse_unknown_columns(features: FeatureSet, by: tuple[str, ...]) -> None:
@@ -33,7 +33,7 @@ def refuse_unusable_columns(features: FeatureSet, rows: IntArray, by: tuple[str,
     """
     refuse_unknown_columns(features, by)
     for column, values in values_by(features, rows, by).items():
-        refuse_many_values(column, values)
+        check_few_values(column, values)
 
 
 def known_columns(features: FeatureSet, columns: tuple[str, ...]) -> tuple[str, ...]:

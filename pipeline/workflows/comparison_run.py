@@ -4,15 +4,16 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import PipelineError, RunError
-from pipeline.core.files import read_json
-from pipeline.core.manifest import check_files
 from pipeline.core.run_directory import RunDirectory, open_run_directory
 from pipeline.evaluation.comparison import Comparison, compare_predictions
-from pipeline.evaluation.predictions import Predictions, read_predictions
 from pipeline.evaluation.report import build_report
 from pipeline.figures.comparison import comparison_figures
 from pipeline.figures.gallery import Gallery, draw_gallery
 from pipeline.figures.spec import Unavailable
+from pipeline.records.evaluation import EvaluationReport
+from pipeline.records.manifest import check_files
+from pipeline.records.metrics_history import HISTORY_FILE, MetricsHistory, read_history
+from pipeline.records.predictions import Predictions, read_predictions
 
 
 def compare_runs(run_a: Path, run_b: Path, *, split: str) -> Comparison:
@@ -38,14 +39,14 @@ def draw_comparison(
     inputs: dict[str, Any] = {"comparison": comparison.to_json()}
     for letter, path in (("a", run_a), ("b", run_b)):
         run = open_run_directory(path)
-        inputs[f"history_{letter}"] = _json(run, run.metrics_dir / "metrics_history.json")
+        inputs[f"history_{letter}"] = _history(run)
         inputs[f"evaluation_{letter}"] = _evaluate(path, comparison, split)
     return draw_gallery(comparison_figures(), inputs, output_dir)
 
 
-def _evaluate(run_dir: Path, comparison: Comparison, split: str) -> dict[str, Any]:
-    """Score what was compared: a run keeps its newest evaluation only, of whichever split."""
-    report = build_report(
+def _evaluate(run_dir: Path, comparison: Comparison, split: str) -> EvaluationReport:
+    """Score the compared split: a run keeps only its latest evaluation, of any split."""
+    return build_report(
         _predictions(run_dir, split),
         {},
         split=split,
@@ -53,15 +54,15 @@ def _evaluate(run_dir: Path, comparison: Comparison, split: str) -> dict[str, An
         confidence=comparison.confidence,
         seed=0,
     )
-    return report.to_json()
 
 
-def _json(run: RunDirectory, path: Path) -> Any:
+def _history(run: RunDirectory) -> MetricsHistory | Unavailable | None:
+    path = run.path / HISTORY_FILE
     if not path.exists():
         return None
     try:
         check_files(run, path)
-        return read_json(path)
+        return read_history(path)
     except PipelineError as error:
         return Unavailable(reason=str(error))
 

@@ -12,12 +12,12 @@ import keras
 import numpy as np
 
 from pipeline.config.schema import ExperimentConfig
-from pipeline.core.manifest import check_files
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_status import read_last_status
 from pipeline.data.splits import Split, split_folds
 from pipeline.evaluation.baselines import load_baselines
 from pipeline.models.persistence import load_model
+from pipeline.records.manifest import check_files
 from pipeline.training.checkpoint import remove_initial
 from pipeline.workflows.scoring import Scores, concatenate_scores, score
 from pipeline.workflows.session import open_session, with_run_name

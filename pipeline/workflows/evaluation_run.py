@@ -11,11 +11,9 @@ import pandas as pd
 
 from pipeline.config.schema import DataConfig, ExperimentConfig
 from pipeline.core.arrays import IntArray
-from pipeline.core.calibration import write_calibration
 from pipeline.core.errors import FeatureSetError, SplitError
 from pipeline.core.identifiers import look_alikes
 from pipeline.core.journal import Journal
-from pipeline.core.manifest import check_files, forget_files, record_files
 from pipeline.core.run_directory import RunDirectory, open_run_directory
 from pipeline.core.run_status import read_last_status
 from pipeline.core.traits import TraitLabel
@@ -24,9 +22,11 @@ from pipeline.data.feature_set import FeatureSet
 from pipeline.data.join import clip_stem
 from pipeline.data.splits import names_on_side
 from pipeline.evaluation.baselines import load_baselines
-from pipeline.evaluation.coverage import Coverage
-from pipeline.evaluation.predictions import Names, write_predictions
-from pipeline.evaluation.report import EvaluationReport, build_report, write_report
+from pipeline.evaluation.report import build_report
+from pipeline.records.calibration import write_calibration
+from pipeline.records.evaluation import Coverage, EvaluationReport, write_report
+from pipeline.records.manifest import check_files, forget_files, record_files
+from pipeline.records.predictions import Names, write_predictions
 from pipeline.tracking.mirror import deliver_rest
 from pipeline.tracking.packaged_model import log_evaluation
 from pipeline.workflows.columns import known_columns, refuse_unknown_columns, values_by

@@ -1,5 +1,6 @@
 """Draws a run from its directory: figures, advice on speed, and the report; no model needed."""
 
+import dataclasses
 import functools
 import os
 import time
@@ -9,27 +10,30 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.config.yaml_file import read_yaml_mapping
-from pipeline.core.attention_record import read_attention
 from pipeline.core.errors import PipelineError, RunError
-from pipeline.core.files import read_json, read_object, write_json
 from pipeline.core.journal import effective_events, read_events
-from pipeline.core.manifest import check_files
 from pipeline.core.near_names import did_you_mean_path
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_status import read_last_status
-from pipeline.evaluation.predictions import read_predictions
 from pipeline.evaluation.recommendations import recommendations, save_recommendations
 from pipeline.figures.attention import attention_figures
 from pipeline.figures.gallery import Gallery, draw_gallery, training_figures
 from pipeline.figures.spec import FigureSpec, Unavailable
 from pipeline.figures.style import SCREEN, Style
-from pipeline.figures.times import time_parts
+from pipeline.records.attention import read_attention
+from pipeline.records.epochs import epoch_records
+from pipeline.records.evaluation import EvaluationReport, read_report
+from pipeline.records.lr_logs import LEARNING_RATE_FILE, LearningRateLogs, learning_rate_content
+from pipeline.records.manifest import check_files
+from pipeline.records.metrics_history import HISTORY_FILE, MetricsHistory, history_content
+from pipeline.records.predictions import read_predictions
+from pipeline.records.summary import read_summary
+from pipeline.records.time_logs import TIME_FILE, TimeLogs, time_content, write_time_logs
+from pipeline.records.typed_json import check_content, read_record
 from pipeline.report.content import report_content
 from pipeline.report.html import write_html
 from pipeline.report.loading import load_records
 from pipeline.report.pictures import MEDIA_TYPES, TIME_FOLDER, MissingPicture, Picture
-from pipeline.training.logs import learning_rate_log, performance_log, time_log
-from pipeline.training.records import epoch_records
 
 FIGURE_FOLDERS: Final = ("training_visualizations", "attention_visualizations", TIME_FOLDER)
 """Folders of a run directory that hold figures."""
@@ -75,17 +79,17 @@ def figure_specs() -> dict[str, FigureSpec]:
 def read_inputs(run: RunDirectory) -> dict[str, Any]:
     """Return what figures are drawn from, by name.
 
-    A log that is missing or damaged is told anew from the journal where there is one.
+    A log that is missing or damaged is rebuilt from the run log.
     """
     config = _config(run)
     inputs: dict[str, Any] = {}
-    for name, path, retell in (
-        ("history", run.metrics_dir / "metrics_history.json", performance_log),
-        ("time_logs", run.time_dir / "time_logs.json", time_log),
-        ("lr_logs", run.learning_rate_dir / "lr_logs.json", learning_rate_log),
+    for name, file, form, rebuild in (
+        ("history", HISTORY_FILE, MetricsHistory, history_content),
+        ("time_logs", TIME_FILE, TimeLogs, time_content),
+        ("lr_logs", LEARNING_RATE_FILE, LearningRateLogs, learning_rate_content),
     ):
-        inputs[name] = _attempt(functools.partial(_read_log, run, path, retell))
-    inputs["evaluation"] = _optional(run, run.evaluation_path, read_object)
+        inputs[name] = _attempt(functools.partial(_read_log, run, file, form, rebuild))
+    inputs["evaluation"] = _optional(run, run.evaluation_path, read_report)
     inputs["attention"] = _optional(run, run.attention_path, read_attention)
     inputs["attention_history"] = _attempt(lambda: _attention_history(run))
     inputs["num_train_clips"] = _attempt(lambda: _num_train_clips(run))
@@ -121,11 +125,12 @@ def illustrate(
     of_time = {name: spec for name, spec in specs.items() if spec.folder == TIME_FOLDER}
     others = {name: spec for name, spec in specs.items() if name not in of_time}
     gallery = draw_gallery(others, inputs, run.path, formats=formats, style=style)
-    if callback_seconds is not None and isinstance(inputs["time_logs"], Mapping):
+    time_logs = inputs["time_logs"]
+    if callback_seconds is not None and isinstance(time_logs, TimeLogs):
         drawing = time.perf_counter() - began
-        parts = {**time_parts(inputs["time_logs"]), **callback_seconds, "figures": drawing}
-        inputs["time_logs"] = {**inputs["time_logs"], "breakdown": parts}
-        write_json(run.time_dir / "time_logs.json", inputs["time_logs"])
+        breakdown = {**time_logs.parts(), **callback_seconds, "figures": drawing}
+        inputs["time_logs"] = dataclasses.replace(time_logs, breakdown=breakdown)
+        write_time_logs(run.path / TIME_FILE, inputs["time_logs"])
     advice_problem = _write_advice(run, inputs)
     timing = draw_gallery(of_time, inputs, run.path, formats=formats, style=style)
     gallery = Gallery(drawn=gallery.drawn + timing.drawn, omitted=gallery.omitted + timing.omitted)
@@ -164,23 +169,25 @@ def has_trained(run: RunDirectory) -> bool:
     return any(path.exists() for path in records)
 
 
-def _read_log(run: RunDirectory, path: Path, retell: Callable[..., dict[str, Any]]) -> Any:
+def _read_log(
+    run: RunDirectory, file: str, form: type[Any], rebuild: Callable[..., dict[str, Any]]
+) -> Any:
+    """Read a log; rebuild it from the run log if it is missing or damaged."""
     try:
-        check_files(run, path)
-        return read_object(path)
+        check_files(run, run.path / file)
+        return read_record(form, run.path / file)
     except PipelineError:
         if not run.journal_path.exists():
             raise
-        records = epoch_records(effective_events(read_events(run.journal_path)))
-        if not records:
+        epochs = epoch_records(effective_events(read_events(run.journal_path)))
+        if not epochs:
             raise
-        return retell(records)
+        return check_content(form, rebuild(epochs))
 
 
 def _scores(run: RunDirectory, evaluation: Any) -> dict[str, Any]:
     """Return truth and prediction of the split that was evaluated last."""
-    told = evaluation.get("split") if isinstance(evaluation, Mapping) else None
-    split = told if isinstance(told, str) else "validation"
+    split = evaluation.split if isinstance(evaluation, EvaluationReport) else "validation"
     predictions = _optional(run, run.predictions_path(split), read_predictions)
     if predictions is None or isinstance(predictions, Unavailable):
         return {"y_true": predictions, "y_pred": predictions}
@@ -198,7 +205,7 @@ def _num_train_clips(run: RunDirectory) -> int | None:
     if not run.summary_path.exists():
         return None
     check_files(run, run.summary_path)
-    return int(read_json(run.summary_path)["num_clips"]["train"])
+    return read_summary(run.summary_path).num_clips["train"]
 
 
 def _config(run: RunDirectory) -> Any:
@@ -207,7 +214,7 @@ def _config(run: RunDirectory) -> Any:
 
 def _write_advice(run: RunDirectory, inputs: Mapping[str, Any]) -> list[str]:
     needed = [inputs[name] for name in ("time_logs", "history", "config")]
-    if not all(isinstance(value, Mapping) for value in needed):
+    if any(value is None or isinstance(value, Unavailable) for value in needed):
         return []
     num_train_clips = inputs["num_train_clips"]
     try:

@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config.schema import ExperimentConfig
-from pipeline.core.calibration import OUT_OF_FOLD, VALIDATION, Calibration
 from pipeline.data.splits import names_on_side
 from pipeline.evaluation.conformal import calibrate
-from pipeline.evaluation.coverage import Coverage, measure_coverage, measure_coverage_in_halves
-from pipeline.evaluation.predictions import Names, Predictions
+from pipeline.evaluation.coverage import measure_coverage, measure_coverage_in_halves
+from pipeline.records.calibration import OUT_OF_FOLD, VALIDATION, Calibration
+from pipeline.records.evaluation import Coverage
+from pipeline.records.predictions import Names, Predictions
 
 
 def of_unseen_groups(predictions: Predictions, seen_groups: Names) -> Predictions:

@@ -19,7 +19,7 @@ from pipeline.data.feature_set import FeatureSet
 from pipeline.data.pooled import PooledRows
 from pipeline.data.stream import Stream
 from pipeline.evaluation.baselines import Baselines, fit_baselines
-from pipeline.evaluation.predictions import Predictions
+from pipeline.records.predictions import Predictions
 
 _MOST_AT_ONCE: Final = 256
 

@@ -14,26 +14,30 @@ import numpy as np
 from pipeline.config.loading import write_config
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.arrays import FloatArray
-from pipeline.core.attention_record import write_attention
-from pipeline.core.errors import RunError
-from pipeline.core.files import read_json, write_arrays, write_json, write_text
-from pipeline.core.manifest import check_files, forget_files, record_files
+from pipeline.core.files import write_arrays, write_text
 from pipeline.core.run_directory import RunDirectory
-from pipeline.core.traits import directions, traits_entry
+from pipeline.core.traits import directions
 from pipeline.data.batches import Batches, InputBatches, clips_at_once
 from pipeline.data.encoder import encoder_of
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split, group_overlap, write_split
 from pipeline.data.statistics import feature_moments
 from pipeline.evaluation.baselines import Baselines, save_baselines
-from pipeline.evaluation.predictions import Names
-from pipeline.evaluation.report import EvaluationReport
 from pipeline.models.complete_personality_model import CompletePersonalityModel
 from pipeline.models.end_to_end import EndToEndModel
 from pipeline.models.persistence import save_model
 from pipeline.models.random_weights import frozen_at_random
 from pipeline.models.summary import count_weights
 from pipeline.models.trainability import choose_trainable, layer_states
+from pipeline.records.attention import write_attention
+from pipeline.records.data_description import DataDescription, write_data
+from pipeline.records.evaluation import EvaluationReport
+from pipeline.records.lr_logs import LEARNING_RATE_FILE
+from pipeline.records.manifest import check_files, forget_files, record_files
+from pipeline.records.metrics_history import HISTORY_FILE
+from pipeline.records.predictions import Names
+from pipeline.records.summary import Summary, read_summary, write_summary
+from pipeline.records.time_logs import TIME_FILE
 from pipeline.training.attention_entropy import MAX_CLIPS, attention_callbacks
 from pipeline.training.checkpoint import initial_path, remove_initial, save_initial
 from pipeline.training.fit import FitHooks, FitResult, fit
@@ -235,7 +239,7 @@ def adapt_network(network: keras.Model, experiment: Experiment) -> None:
 def prepare_directory(run: RunDirectory, experiment: Experiment, network: keras.Model) -> None:
     """Write what a run needs to be resumed, and the digests of it."""
     write_split(run.split_path, experiment.features, experiment.split)
-    write_json(run.data_path, _describe_features(experiment.features))
+    write_data(run.data_path, describe_features(experiment.features))
     description = keras.saving.serialize_keras_object(network)
     write_text(run.architecture_path, json.dumps(description) + "\n")
     save_initial(run.checkpoints_dir, network)
@@ -255,8 +259,8 @@ def prepared_files(run: RunDirectory) -> tuple[Path, ...]:
 def _result_files(run: RunDirectory) -> tuple[Path, ...]:
     """Return the files that a training leaves behind and other commands read."""
     return (
-        *(run.metrics_dir / "metrics_history.json", run.time_dir / "time_logs.json"),
-        *(run.learning_rate_dir / "lr_logs.json", run.input_example_path, run.baselines_path),
+        *(run.path / HISTORY_FILE, run.path / TIME_FILE),
+        *(run.path / LEARNING_RATE_FILE, run.input_example_path, run.baselines_path),
         *(run.calibration_path, run.evaluation_path, run.predictions_path("validation")),
         *(run.attention_path, run.summary_path, run.environment_path),
     )
@@ -269,13 +273,7 @@ def read_best_epoch(run: RunDirectory) -> int:
         PipelineError: If its summary is missing or damaged.
     """
     check_files(run, run.summary_path)
-    try:
-        return int(read_json(run.summary_path)["best_epoch"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(
-            f"{run.summary_path}: does not name the best epoch ({error}). Restore it from a "
-            "backup, or train the run again."
-        ) from error
+    return read_summary(run.summary_path).best_epoch
 
 
 def tell_experiment(
@@ -292,7 +290,7 @@ def tell_experiment(
         name=features.sources[0].parent.name,
         digest=features.digest,
         source=str(features.sources[0].parent),
-        profile=_describe_features(features),
+        profile=describe_features(features).to_json(),
         splits={name: len(rows) for name, rows in split.sides() if len(rows)},
     )
     weights = count_weights(network)
@@ -339,26 +337,26 @@ def conclude(
         at_random: What `tell_experiment` said of the model before it was trained.
     """
     weights = count_weights(network)
-    summary = {
-        "name": experiment.config.name,
-        "seed": experiment.config.seed,
-        "num_epochs": len(result.records),
-        "best_epoch": result.best_epoch,
-        "monitor": result.monitor,
-        "best_value": result.best_value,
-        "trainable_weights": weights.trainable,
-        "total_weights": weights.total,
-        "frozen_at_random": list(at_random),
-        "layers": [dataclasses.asdict(layer) for layer in layer_states(network)],
-        "num_clips": {name: len(rows) for name, rows in experiment.split.sides()},
-        "num_groups": {
+    summary = Summary(
+        name=experiment.config.name,
+        seed=experiment.config.seed,
+        num_epochs=len(result.records),
+        best_epoch=result.best_epoch,
+        monitor=result.monitor,
+        best_value=result.best_value,
+        trainable_weights=weights.trainable,
+        total_weights=weights.total,
+        frozen_at_random=at_random,
+        layers=tuple(dataclasses.asdict(layer) for layer in layer_states(network)),
+        num_clips={name: len(rows) for name, rows in experiment.split.sides()},
+        num_groups={
             name: len(np.unique(experiment.features.groups[rows]))
             for name, rows in experiment.split.sides()
         },
-        "group_overlap": experiment.group_overlap,
-        "metrics": report.to_json()["metrics"] if report else None,
-    }
-    write_json(session.run.summary_path, summary)
+        group_overlap=experiment.group_overlap,
+        metrics=report.metrics if report else None,
+    )
+    write_summary(session.run.summary_path, summary)
     if experiment.config.evaluation.figures:
         _illustrate(session, experiment, network, result)
     record_files(session.run, *_result_files(session.run))
@@ -422,18 +420,19 @@ def _input_example(features: FeatureSet, network: keras.Model) -> dict[str, Floa
     return {tensor.name: array for tensor, array in zip(network.inputs, inputs, strict=True)}
 
 
-def _describe_features(features: FeatureSet) -> dict[str, Any]:
-    return {
-        "digest": features.digest,
-        "num_clips": features.num_clips,
-        "static_shape": list(features.static.shape),
-        "dynamic_shape": list(features.dynamic.shape),
-        "sources": [str(path) for path in features.sources],
-        "encoder": encoder_of(features),
-        "settings": features.metadata.get("settings"),
-        **traits_entry(features.traits),
-        "warnings": [dataclasses.asdict(warning) for warning in features.warnings],
-    }
+def describe_features(features: FeatureSet) -> DataDescription:
+    """Return the content of `data.json`."""
+    return DataDescription(
+        digest=features.digest,
+        num_clips=features.num_clips,
+        static_shape=list(features.static.shape),
+        dynamic_shape=list(features.dynamic.shape),
+        sources=[str(path) for path in features.sources],
+        encoder=encoder_of(features),
+        settings=features.metadata.get("settings"),
+        traits=features.traits,
+        warnings=features.warnings,
+    )
 
 
 def _described(experiment: Experiment, result: FitResult, report: EvaluationReport | None) -> str:

@@ -10,17 +10,16 @@ import pandas as pd
 
 from pipeline.config.loading import load_run_config
 from pipeline.config.schema import ExperimentConfig
-from pipeline.core.calibration import Calibration, read_calibration
 from pipeline.core.errors import RunError
-from pipeline.core.files import read_object
-from pipeline.core.manifest import check_files
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.traits import TraitLabel
-from pipeline.data.encoder import UNKNOWN, encoder_doubt
+from pipeline.data.encoder import encoder_doubt
 from pipeline.data.feature_set import FeatureSet
-from pipeline.data.shard import check_traits
 from pipeline.data.splits import read_split
 from pipeline.models.persistence import load_model as load_model_file
+from pipeline.records.calibration import Calibration, read_calibration
+from pipeline.records.data_description import read_data
+from pipeline.records.manifest import check_files
 from pipeline.tracking.packaged_model import download_model
 
 
@@ -112,16 +111,15 @@ def _is_uri(source: str | Path) -> bool:
 
 def _load(home: RunDirectory) -> TrainedModel:
     check_files(home, home.config_path, home.split_path, home.calibration_path, home.data_path)
-    # Models that were packaged before their features were described travel without the file.
-    data = read_object(home.data_path) if home.data_path.exists() else {}
+    data = read_data(home.data_path)
     return TrainedModel(
         home=home,
         network=load_model_file(home.model_path),
         config=load_run_config(home.config_path),
         calibration=read_calibration(home.calibration_path),
-        encoder=data.get("encoder", UNKNOWN),
-        digest=data.get("digest", ""),
-        extraction=data.get("settings"),
-        traits=check_traits(home.data_path, data),
+        encoder=data.encoder,
+        digest=data.digest,
+        extraction=data.settings,
+        traits=data.traits,
         split=read_split(home.split_path),
     )

@@ -12,9 +12,7 @@ import numpy as np
 from pipeline.config.loading import load_run_config
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.errors import RunError
-from pipeline.core.files import read_object
 from pipeline.core.journal import effective_events, read_events
-from pipeline.core.manifest import check_files
 from pipeline.core.model_path import check_model_path
 from pipeline.core.run_directory import (
     RUNS_DIR,
@@ -26,16 +24,18 @@ from pipeline.core.run_status import read_last_status
 from pipeline.core.traits import TraitLabel
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split, read_split, split_feature_set
-from pipeline.evaluation.report import EvaluationReport, read_report
 from pipeline.models.build import StreamSpec, build_model
 from pipeline.models.persistence import load_architecture, load_model, save_model
 from pipeline.models.trainability import LayerState, layer_states
+from pipeline.records.data_description import read_data
+from pipeline.records.epochs import epoch_records
+from pipeline.records.evaluation import EvaluationReport, read_report
+from pipeline.records.manifest import check_files
 from pipeline.tracking.mirror import deliver_rest
 from pipeline.tracking.places import check_store
 from pipeline.training.checkpoint import initial_path, load_initial, remove_initial
 from pipeline.training.fit import history_of, refuse_frozen, refuse_missing_tensorboard
 from pipeline.training.keras_settings import refuse_other_settings
-from pipeline.training.records import epoch_records
 from pipeline.workflows.columns import refuse_unusable_columns
 from pipeline.workflows.cross_validation import cross_validate, split_into_folds
 from pipeline.workflows.features import (
@@ -149,7 +149,7 @@ def resume_training(run_dir: Path, *, output: Path | None = None) -> TrainingRun
     config = load_run_config(run.config_path)
     refuse_missing_tensorboard(config.training)
     features = open_features(config.data)
-    if read_object(run.data_path).get("digest") != features.digest:
+    if read_data(run.data_path).digest != features.digest:
         raise RunError(
             f"{run.path}: the features have changed since the run began, so it cannot go on to "
             "the same result. Restore them, or start a new run."

@@ -14,7 +14,7 @@ from pipeline.config.schema import DataConfig, ExperimentConfig
 from pipeline.core.errors import RunError
 from pipeline.core.run_directory import RunDirectory
 from pipeline.data.feature_set import FeatureSet
-from pipeline.evaluation.report import EvaluationReport
+from pipeline.records.evaluation import EvaluationReport
 from pipeline.workflows.evaluation_run import evaluate_run
 from pipeline.workflows.features import open_features, with_absolute_paths
 from pipeline.workflows.training_run import TrainingRun, build_for, run_training

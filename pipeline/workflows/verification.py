@@ -11,16 +11,20 @@ import numpy as np
 import yaml
 
 from pipeline.config.schema import ExperimentConfig
-from pipeline.core.attention_record import read_attention
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import read_json, write_json
 from pipeline.core.journal import read_events
 from pipeline.core.run_directory import RunDirectory
 from pipeline.evaluation.baselines import load_baselines
-from pipeline.evaluation.predictions import read_predictions
-from pipeline.evaluation.report import read_report
 from pipeline.figures.blankness import is_blank
 from pipeline.models.persistence import load_model
+from pipeline.records.attention import read_attention
+from pipeline.records.evaluation import read_report
+from pipeline.records.lr_logs import LEARNING_RATE_FILE, read_lr_logs
+from pipeline.records.metrics_history import HISTORY_FILE, read_history
+from pipeline.records.predictions import read_predictions
+from pipeline.records.summary import read_summary
+from pipeline.records.time_logs import TIME_FILE, read_time_logs
 from pipeline.tracking.link import read_link
 from pipeline.workflows.illustration import figure_specs
 from pipeline.workflows.training_run import run_training
@@ -90,10 +94,10 @@ def _expected(run: RunDirectory) -> Iterator[tuple[str, str, Callable[[Path], An
     yield "training", "config.yaml", lambda path: yaml.safe_load(path.read_text("utf-8"))
     yield "training", "events.jsonl", lambda path: list(read_events(path))
     yield "training", "model.keras", load_model
-    yield "training", "summary.json", read_json
-    yield "training_callbacks", "batch_metrics/metrics_history.json", read_json
-    yield "training_callbacks", "time_tracking/time_logs.json", read_json
-    yield "training_callbacks", "lr_tracking/lr_logs.json", read_json
+    yield "training", "summary.json", read_summary
+    yield "training_callbacks", HISTORY_FILE, read_history
+    yield "training_callbacks", TIME_FILE, read_time_logs
+    yield "training_callbacks", LEARNING_RATE_FILE, read_lr_logs
     yield "evaluation", "evaluation.json", read_report
     yield "evaluation", "baselines.npz", load_baselines
     yield "evaluation", "predictions/validation.csv", _read_scores

@@ -18,7 +18,8 @@ def _logs(num_epochs=10, num_steps=10):
 def orderly_run():
     """Time logs, history and configuration of which no rule has anything to say."""
     scores = [0.5 - 0.01 * epoch for epoch in range(10)]
-    history = {"epoch": {"val_loss": scores, "val_metrics": {"mae": scores, "ccc": scores}}}
+    epoch = {"val_loss": scores, "val_metrics": {"mae": scores, "ccc": scores}}
+    history = {"epoch": {"epoch_numbers": list(range(1, 11)), **epoch}}
     config = {
         "data": {"validation_fraction": 0.2},
         "training": {

@@ -4,10 +4,10 @@ import weakref
 import numpy as np
 import pytest
 
-from pipeline.core.attention_record import FRAMES, WHOLE, WINDOWS
 from pipeline.evaluation.attention import attention_rollout, trait_attention
 from pipeline.evaluation.attention_summary import AttentionSummary
 from pipeline.metrics.attention_entropy import normalized_entropy
+from pipeline.records.attention import FRAMES, WHOLE, WINDOWS
 
 NUM_KEYS = {"static": 3, "dynamic": 2}
 KINDS = {"static": FRAMES, "dynamic": WINDOWS}

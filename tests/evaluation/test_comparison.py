@@ -5,9 +5,9 @@ import pytest
 
 from pipeline.core.errors import RunError
 from pipeline.evaluation.comparison import Comparison, compare_predictions
-from pipeline.evaluation.intervals import Interval
-from pipeline.evaluation.predictions import Predictions
 from pipeline.metrics.regression import METRICS, trait_metrics
+from pipeline.records.evaluation import Interval
+from pipeline.records.predictions import Predictions
 
 NUMBERS = np.random.default_rng(0)
 TRUE = NUMBERS.random((60, 5))

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.calibration import min_groups
 from pipeline.core.traits import NUM_TRAITS
 from pipeline.evaluation.conformal import calibrate
+from pipeline.records.calibration import min_groups
 
 
 def calibrate_errors(errors, groups, **options):

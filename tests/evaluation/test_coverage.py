@@ -1,19 +1,16 @@
-import json
-
 import numpy as np
 import pytest
 
-from pipeline.core.calibration import Calibration, uncalibrated
 from pipeline.core.traits import NUM_TRAITS, TRAITS
 from pipeline.evaluation.conformal import calibrate
 from pipeline.evaluation.coverage import (
     HALVED_GROUPS,
     NEW_GROUPS,
-    Coverage,
     measure_coverage,
     measure_coverage_in_halves,
 )
-from pipeline.evaluation.predictions import Predictions
+from pipeline.records.calibration import Calibration, uncalibrated
+from pipeline.records.predictions import Predictions
 
 
 def predictions_of(errors, groups):
@@ -134,8 +131,3 @@ def test_clips_without_annotations_are_refused():
     object.__setattr__(predictions, "y_true", None)
     with pytest.raises(ValueError, match="needs annotated scores"):
         measure_coverage(widths_of(0.1), predictions, num_resamples=10, seed=0)
-
-
-def test_what_is_stored_comes_back_the_same():
-    found = measure_coverage(widths_of(0.1), some_predictions(0), num_resamples=20, seed=0)
-    assert Coverage.from_json(json.loads(json.dumps(found.to_json()))) == found

@@ -6,13 +6,9 @@ import pytest
 from pipeline.core.seeds import generator
 from pipeline.core.traits import TRAITS
 from pipeline.evaluation import intervals
-from pipeline.evaluation.intervals import (
-    Interval,
-    cluster_bootstrap,
-    group_means,
-    paired_differences,
-)
+from pipeline.evaluation.intervals import cluster_bootstrap, group_means, paired_differences
 from pipeline.metrics.regression import METRICS, trait_metrics
+from pipeline.records.evaluation import Interval
 
 
 def clustered_scores(seed, *, num_groups=40, clips_per_group=4, group_spread=0.1, spread=0.05):
@@ -122,18 +118,12 @@ def test_one_group_has_a_value_and_no_interval():
     assert found.value == pytest.approx(np.abs(true - pred).mean())
     assert math.isnan(found.low)
     assert math.isnan(found.high)
-    assert found.to_json() == {"value": found.value, "low": None, "high": None}
 
 
 def test_every_number_is_a_python_float():
     found = cluster_bootstrap(*clustered_scores(11), num_resamples=5, seed=0)
     numbers = {type(n) for t in found.values() for i in t.values() for n in vars(i).values()}
     assert numbers == {float}
-
-
-def test_an_interval_survives_json():
-    interval = Interval(0.5, 0.25, 0.75)
-    assert Interval.from_json(interval.to_json()) == interval
 
 
 def test_a_difference_is_the_second_minus_the_first():

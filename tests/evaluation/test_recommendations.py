@@ -12,6 +12,9 @@ from pipeline.evaluation.recommendations import (
     recommendations_text,
     save_recommendations,
 )
+from pipeline.records.metrics_history import MetricsHistory
+from pipeline.records.time_logs import TimeLogs
+from pipeline.records.typed_json import check_content
 
 
 def a_recommendation(**changes):
@@ -26,13 +29,18 @@ def a_recommendation(**changes):
     return Recommendation(**(fields | changes))
 
 
+def advice_for(*, time_logs, history, config, **options):
+    logs = check_content(TimeLogs, time_logs), check_content(MetricsHistory, history)
+    return recommendations(*logs, config, **options)
+
+
 def test_an_orderly_run_gets_no_advice(orderly_run):
-    assert recommendations(**orderly_run, num_train_clips=310) == ()
+    assert advice_for(**orderly_run, num_train_clips=310) == ()
 
 
 def test_a_run_before_its_first_epoch_gets_no_advice(orderly_run):
     orderly_run["time_logs"] = {"epoch_times": []}
-    assert recommendations(**orderly_run) == ()
+    assert advice_for(**orderly_run) == ()
 
 
 def test_the_largest_gain_comes_first(orderly_run):
@@ -40,7 +48,7 @@ def test_the_largest_gain_comes_first(orderly_run):
     logs["validation_times"] = [1.0] * 10
     logs["epoch_times"][0] = 40.0
     orderly_run["history"]["epoch"]["val_metrics"]["mae"] = [0.1] * 10
-    found = recommendations(**orderly_run)
+    found = advice_for(**orderly_run)
     gains = [recommendation.gain_seconds for recommendation in found]
     assert len(found) == 3
     assert gains == sorted(gains, reverse=True)
@@ -51,20 +59,20 @@ def test_every_gain_is_within_the_time_of_the_run(orderly_run):
     logs["validation_times"] = [1.0] * 10
     logs["epoch_times"][0] = 40.0
     total = sum(logs["epoch_times"]) + sum(logs["validation_times"])
-    assert all(0 < found.gain_seconds < total for found in recommendations(**orderly_run))
+    assert all(0 < found.gain_seconds < total for found in advice_for(**orderly_run))
 
 
 def test_the_settings_that_rules_ask_for_are_those_of_the_configuration(orderly_run):
     config = to_dict(ExperimentConfig())
     for section, settings in orderly_run["config"].items():
         assert set(settings) <= set(config[section])
-    assert recommendations(**orderly_run | {"config": config}) == ()
+    assert advice_for(**orderly_run | {"config": config}) == ()
 
 
 def test_a_configuration_without_a_setting_is_refused(orderly_run):
     del orderly_run["config"]["training"]["cache"]
     with pytest.raises(RunError, match=r"config\.yaml: has no training\.cache"):
-        recommendations(**orderly_run)
+        advice_for(**orderly_run)
 
 
 def test_each_rule_is_asked_once():

@@ -1,9 +1,10 @@
 import pytest
 
-from pipeline.core.errors import RunError
 from pipeline.evaluation.advice import MeasuredRun
-from pipeline.evaluation.measured_times import measured_times
 from pipeline.evaluation.run_rules import late_stop, long_validation, short_run, tensorboard
+from pipeline.records.metrics_history import MetricsHistory
+from pipeline.records.time_logs import TimeLogs
+from pipeline.records.typed_json import check_content
 
 
 @pytest.fixture
@@ -14,8 +15,10 @@ def ask(orderly_run):
         config = orderly_run["config"]
         config = config | {"training": config["training"] | training}
         run = MeasuredRun(
-            times=measured_times(orderly_run["time_logs"] | (logs or {})),
-            history=orderly_run["history"] if history is None else history,
+            times=check_content(TimeLogs, orderly_run["time_logs"] | (logs or {})),
+            history=check_content(
+                MetricsHistory, orderly_run["history"] if history is None else history
+            ),
             config=config,
             num_train_clips=None,
         )
@@ -25,7 +28,9 @@ def ask(orderly_run):
 
 
 def history_of(*maes):
-    return {"epoch": {"val_loss": list(maes), "val_metrics": {"mae": list(maes)}}}
+    numbers = list(range(1, len(maes) + 1))
+    epoch = {"val_loss": list(maes), "val_metrics": {"mae": list(maes)}}
+    return {"epoch": {"epoch_numbers": numbers, **epoch}}
 
 
 @pytest.mark.parametrize("rule", [late_stop, long_validation, short_run, tensorboard])
@@ -86,25 +91,33 @@ def test_a_patience_that_is_set_already_is_left_alone(ask):
 
 
 def test_agreement_improves_upwards(ask):
-    history = {"epoch": {"val_loss": [1] * 10, "val_metrics": {"ccc": [0.1, 0.5, *[0.3] * 8]}}}
+    history = {
+        "epoch": {
+            "epoch_numbers": list(range(1, 11)),
+            "val_loss": [1] * 10,
+            "val_metrics": {"ccc": [0.1, 0.5, *[0.3] * 8]},
+        }
+    }
     assert ask(late_stop, history=history, monitor="ccc").evidence["best_epoch"] == 2
 
 
 def test_the_loss_can_decide(ask):
-    history = {"epoch": {"val_loss": [0.5, 0.1, *[0.3] * 8], "val_metrics": {}}}
+    history = {
+        "epoch": {
+            "epoch_numbers": list(range(1, 11)),
+            "val_loss": [0.5, 0.1, *[0.3] * 8],
+            "val_metrics": {},
+        }
+    }
     assert ask(late_stop, history=history, monitor="loss").evidence["best_epoch"] == 2
 
 
 def test_a_run_without_validation_has_no_best_epoch(ask):
-    history = {"epoch": {"val_loss": [None] * 10, "val_metrics": {}}}
+    history = {
+        "epoch": {"epoch_numbers": list(range(1, 11)), "val_loss": [None] * 10, "val_metrics": {}}
+    }
     assert ask(late_stop, history=history) is None
     assert ask(late_stop, history=history, monitor="loss") is None
-
-
-@pytest.mark.parametrize("history", [{}, {"epoch": {}}, {"epoch": {"val_metrics": ["mae"]}}, []])
-def test_a_damaged_history_is_refused(ask, history):
-    with pytest.raises(RunError, match=r"metrics_history\.json: is not a history"):
-        ask(late_stop, history=history)
 
 
 def test_a_run_that_mostly_starts_up_is_answered_with_a_longer_one(ask):

@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core.calibration import Calibration, uncalibrated
 from pipeline.core.errors import ConfigError
 from pipeline.core.traits import TRAITS
 from pipeline.evaluation.score_table import check_table_path, score_table, write_table
+from pipeline.records.calibration import Calibration, uncalibrated
 
 READ = {
     ".csv": lambda path: pd.read_csv(path, dtype={"clip_id": str}),

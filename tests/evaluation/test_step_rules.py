@@ -1,8 +1,10 @@
 import pytest
 
 from pipeline.evaluation.advice import MeasuredRun
-from pipeline.evaluation.measured_times import measured_times
 from pipeline.evaluation.step_rules import many_calls, slow_input, small_batches, uneven_steps
+from pipeline.records.metrics_history import MetricsHistory
+from pipeline.records.time_logs import TimeLogs
+from pipeline.records.typed_json import check_content
 
 
 @pytest.fixture
@@ -14,8 +16,8 @@ def ask(orderly_run):
         config = orderly_run["config"]
         config = config | {"training": config["training"] | training}
         run = MeasuredRun(
-            times=measured_times(time_logs),
-            history=orderly_run["history"],
+            times=check_content(TimeLogs, time_logs),
+            history=check_content(MetricsHistory, orderly_run["history"]),
             config=config,
             num_train_clips=num_train_clips,
         )

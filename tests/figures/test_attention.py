@@ -3,7 +3,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pipeline.core.attention_record import (
+from pipeline.figures.attention import attention_figures
+from pipeline.figures.gallery import draw_gallery
+from pipeline.figures.style import STYLES
+from pipeline.records.attention import (
     FRAMES,
     LEARNED_TOKENS,
     WHOLE,
@@ -13,9 +16,6 @@ from pipeline.core.attention_record import (
     read_attention,
     write_attention,
 )
-from pipeline.figures.attention import attention_figures
-from pipeline.figures.gallery import draw_gallery
-from pipeline.figures.style import STYLES
 
 NAMES = [
     "attention_dashboard",

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from pipeline.core.attention_record import AttentionMeasurements
 from pipeline.figures.attention_agreement import (
     describe_head_agreement,
     draw_head_agreement,
     head_agreement_data,
 )
 from pipeline.figures.spec import NothingToDraw
+from pipeline.records.attention import AttentionMeasurements
 
 MATRIX = np.array([[1.0, 0.2, 0.4], [0.2, 1.0, 0.9], [0.4, 0.9, 1.0]])
 

@@ -3,18 +3,18 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pipeline.core.attention_record import (
-    FRAMES,
-    WINDOWS,
-    AttentionMeasurements,
-    DeletionCurves,
-)
 from pipeline.figures.attention_dashboard import (
     attention_dashboard_data,
     describe_attention_dashboard,
     draw_attention_dashboard,
 )
 from pipeline.figures.style import PAPER, SCREEN
+from pipeline.records.attention import (
+    FRAMES,
+    WINDOWS,
+    AttentionMeasurements,
+    DeletionCurves,
+)
 
 CURVES = DeletionCurves(
     hidden_by="taken out by the mask",

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from pipeline.core.attention_record import AttentionMeasurements
 from pipeline.core.errors import PipelineError
 from pipeline.figures.attention_entropy import (
     attention_entropy_data,
     describe_attention_entropy,
     draw_attention_entropy,
 )
+from pipeline.records.attention import AttentionMeasurements
 
 HISTORY = [
     {"epoch": 1, "entropy": {"traits": [0.9, 0.8]}},

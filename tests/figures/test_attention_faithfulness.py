@@ -1,18 +1,18 @@
 import numpy as np
 import pytest
 
-from pipeline.core.attention_record import (
-    FRAMES,
-    WINDOWS,
-    AttentionMeasurements,
-    DeletionCurves,
-)
 from pipeline.figures.attention_faithfulness import (
     describe_faithfulness,
     draw_faithfulness,
     faithfulness_data,
 )
 from pipeline.figures.spec import NothingToDraw
+from pipeline.records.attention import (
+    FRAMES,
+    WINDOWS,
+    AttentionMeasurements,
+    DeletionCurves,
+)
 
 MOVEMENT = {
     "rollout/top": np.array([[0.0, 0.2, 0.2]]),

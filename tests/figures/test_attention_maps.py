@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from pipeline.core.attention_record import FRAMES, WINDOWS, AttentionMeasurements
 from pipeline.figures.attention_maps import (
     attention_comparison_data,
     describe_map_grid,
@@ -9,6 +8,7 @@ from pipeline.figures.attention_maps import (
     multi_head_data,
 )
 from pipeline.figures.spec import NothingToDraw
+from pipeline.records.attention import FRAMES, WINDOWS, AttentionMeasurements
 
 BLOCK = "block_1/static_to_dynamic"
 

@@ -3,7 +3,6 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pipeline.core.attention_record import FRAMES, WINDOWS, AttentionMeasurements
 from pipeline.figures.attention_traits import (
     describe_trait_looks,
     draw_trait_looks,
@@ -11,6 +10,7 @@ from pipeline.figures.attention_traits import (
     trait_rollout_data,
 )
 from pipeline.figures.spec import NothingToDraw
+from pipeline.records.attention import FRAMES, WINDOWS, AttentionMeasurements
 
 
 def measured(*, static=(0.5, 0.1), dynamic=(0.1, 0.1, 0.2), rollout=True):

@@ -1,6 +1,5 @@
 import pytest
 
-from pipeline.core.attention_record import FRAMES, LEARNED_TOKENS, WINDOWS, AttentionMeasurements
 from pipeline.figures.attention_wording import (
     map_heading,
     map_name,
@@ -9,6 +8,7 @@ from pipeline.figures.attention_wording import (
     stream_name,
 )
 from pipeline.figures.spec import NothingToDraw
+from pipeline.records.attention import FRAMES, LEARNED_TOKENS, WINDOWS, AttentionMeasurements
 
 STEPS = AttentionMeasurements(key_kinds={"static": FRAMES, "dynamic": WINDOWS})
 

@@ -10,6 +10,9 @@ from pipeline.figures.batch_performance import (
     running_mean,
 )
 from pipeline.figures.spec import NothingToDraw
+from tests.figures.contents import on_contents
+
+batch_performance_data = on_contents(batch_performance_data)
 
 
 def test_a_running_mean_is_centred_and_shrinks_at_the_ends():

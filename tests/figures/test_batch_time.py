@@ -1,6 +1,9 @@
 import pytest
 
 from pipeline.figures.batch_time import batch_time_data, describe_batch_time, draw_batch_time
+from tests.figures.contents import on_contents
+
+batch_time_data = on_contents(batch_time_data)
 
 
 def test_steps_after_the_first_epoch_are_counted(time_logs):

@@ -7,7 +7,6 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.seeds import generator
 from pipeline.core.traits import TRAITS
 from pipeline.evaluation.comparison import compare_predictions
-from pipeline.evaluation.predictions import Predictions
 from pipeline.figures.comparison import (
     ROWS,
     comparison_figures,
@@ -18,6 +17,7 @@ from pipeline.figures.comparison import (
 from pipeline.figures.gallery import draw_gallery
 from pipeline.figures.style import PAPER, SCREEN
 from pipeline.metrics.regression import METRICS
+from pipeline.records.predictions import Predictions
 
 
 def comparison(**intervals):

@@ -2,13 +2,15 @@
 
 import pytest
 
-from pipeline.core.errors import PipelineError
 from pipeline.figures.comparison_curves import (
     curve_pair_data,
     describe_curve_pair,
     draw_curve_pair,
 )
 from pipeline.figures.spec import NothingToDraw
+from tests.figures.contents import on_contents
+
+curve_pair_data = on_contents(curve_pair_data)
 
 NAMES = {"names": ["one", "other"]}
 
@@ -20,7 +22,7 @@ def history(losses, val_losses):
             "loss": losses,
             "val_loss": val_losses,
             "metrics": {"mae": losses},
-            "val_metrics": {"mae": val_losses} if val_losses else None,
+            "val_metrics": {"mae": val_losses} if val_losses else {},
         }
     }
 
@@ -67,8 +69,3 @@ def test_a_loss_below_zero_stays_on_a_linear_axis():
 def test_a_run_without_epochs_has_nothing_to_draw():
     with pytest.raises(NothingToDraw, match="no epoch has ended"):
         curve_pair_data(NAMES, history([], []), history([3.0], [2.5]))
-
-
-def test_a_damaged_history_is_named():
-    with pytest.raises(PipelineError, match=r"metrics_history\.json"):
-        curve_pair_data(NAMES, {"epoch": 3}, history([3.0], [2.5]))

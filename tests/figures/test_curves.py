@@ -11,6 +11,9 @@ from pipeline.figures.curves import (
 )
 from pipeline.figures.style import PAPER
 from pipeline.metrics.regression import METRICS
+from tests.figures.contents import on_contents, record_of
+
+train_val_data = on_contents(train_val_data)
 
 
 def with_loss(history, train, validation):
@@ -60,7 +63,7 @@ def test_other_losses_keep_a_linear_axis(history, end):
 
 
 def test_a_first_epoch_far_off_is_cut_and_named(history, texts_of):
-    history["epoch"]["epoch_numbers"] = list(range(1, 6))
+    history["epoch"] = {"epoch_numbers": list(range(1, 6)), "metrics": {}, "val_metrics": {}}
     history["epoch"]["metrics"]["r2"] = [-52.0, 0.1, 0.2, 0.3, 0.35]
     history["epoch"]["val_metrics"]["r2"] = [-50.0, 0.1, 0.2, 0.3, 0.3]
     curve = train_val_data(history, "r2")
@@ -86,7 +89,7 @@ def test_the_alt_text_tells_the_numbers(history, make_history):
 
 def test_there_is_a_figure_for_the_loss_and_for_every_metric(history):
     names = [spec.name for spec in FIGURES]
-    metrics = [spec.data(history=history).metric for spec in FIGURES]
+    metrics = [spec.data(history=record_of(history)).metric for spec in FIGURES]
     assert names == [
         "train_val_loss",
         "train_val_accuracy",

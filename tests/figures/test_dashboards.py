@@ -8,6 +8,10 @@ from pipeline.figures.dashboards import (
     time_dashboard_data,
     training_dashboard_data,
 )
+from tests.figures.contents import on_contents
+
+time_dashboard_data = on_contents(time_dashboard_data)
+training_dashboard_data = on_contents(training_dashboard_data)
 
 
 def test_the_scores_at_a_glance_are_those_of_the_single_figures(history, lr_logs, time_logs):
@@ -15,7 +19,7 @@ def test_the_scores_at_a_glance_are_those_of_the_single_figures(history, lr_logs
     assert list(data.curves) == ["loss", "mae", "r2"]
     assert data.traits["openness"].validation[0] == pytest.approx(0.61)
     assert data.learning_rate.rates.tolist() == lr_logs["learning_rate"]
-    assert data.times.total[0] == pytest.approx(2.8)
+    assert data.times.epoch_seconds[0] == pytest.approx(2.8)
     assert len(draw_training_dashboard(data).axes) == 6
 
 
@@ -57,7 +61,8 @@ def test_many_parts_are_joined_at_a_glance(time_logs, texts_of):
 
 
 def test_a_run_without_steps_or_losses_still_has_its_epochs(time_logs, texts_of):
-    time_logs["batch_times"] = []
+    for name in ("batch_times", "batch_wait_times", "batch_numbers"):
+        time_logs[name] = []
     texts = texts_of(draw_time_dashboard(time_dashboard_data(time_logs)))
     assert {"no step was timed", "neither clips nor steps are known", "no loss"} <= set(texts)
 

@@ -7,6 +7,10 @@ from pipeline.figures.epoch_time import (
     epoch_time_data,
     training_time_data,
 )
+from tests.figures.contents import on_contents
+
+epoch_time_data = on_contents(epoch_time_data)
+training_time_data = on_contents(training_time_data)
 
 
 def test_the_loss_stands_at_the_time_it_was_reached(time_logs, history):

@@ -11,6 +11,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.figures.gallery import draw_gallery, training_figures
 from pipeline.figures.spec import Unavailable
 from pipeline.figures.style import SCREEN
+from tests.figures.contents import record_of
 
 FOLDERS = {
     "training_visualizations": {
@@ -57,7 +58,7 @@ SMALL = dataclasses.replace(SCREEN, dpi=30)
 
 
 @pytest.fixture
-def inputs(history, time_logs, lr_logs):
+def contents(history, time_logs, lr_logs):
     y_true = np.random.default_rng(0).random((30, 5))
     return {
         "history": history,
@@ -68,6 +69,11 @@ def inputs(history, time_logs, lr_logs):
         "split": "validation",
         "num_train_clips": 1100,
     }
+
+
+@pytest.fixture
+def inputs(contents):
+    return {name: record_of(value) for name, value in contents.items()}
 
 
 def some_of(*names):
@@ -119,7 +125,7 @@ def test_a_damaged_record_costs_its_figures_only(inputs, tmp_path):
 
 
 def test_a_run_before_its_first_epoch_is_no_fault(make_history, make_time_logs, tmp_path):
-    inputs = {"history": make_history(0), "time_logs": make_time_logs(0)}
+    inputs = {"history": record_of(make_history(0)), "time_logs": record_of(make_time_logs(0))}
     gallery = draw_gallery(training_figures(), inputs, tmp_path)
     assert not gallery.drawn
     assert not gallery.faults
@@ -154,8 +160,8 @@ def places_of(value, path=()):
     max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
-def test_damage_anywhere_in_a_log_gives_a_figure_or_a_clear_refusal(inputs, data):
-    damaged = copy.deepcopy(inputs)
+def test_damage_anywhere_in_a_log_gives_a_figure_or_a_clear_refusal(contents, data):
+    damaged = copy.deepcopy(contents)
     log = data.draw(st.sampled_from(LOGS))
     *parents, key = data.draw(st.sampled_from(list(places_of(damaged[log]))))
     place = damaged[log]
@@ -164,7 +170,7 @@ def test_damage_anywhere_in_a_log_gives_a_figure_or_a_clear_refusal(inputs, data
     place[key] = data.draw(JUNK)
     spec = training_figures()[data.draw(st.sampled_from(NAMES))]
     try:
-        numbers = spec.build_data(damaged)
+        numbers = spec.build_data({name: record_of(value) for name, value in damaged.items()})
     except PipelineError as error:
         reason = str(error)
     else:

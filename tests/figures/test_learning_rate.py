@@ -1,12 +1,14 @@
 import pytest
 
-from pipeline.core.errors import PipelineError
 from pipeline.figures.learning_rate import (
     describe_learning_rate,
     draw_learning_rate,
     learning_rate_data,
 )
 from pipeline.figures.spec import NothingToDraw
+from tests.figures.contents import on_contents
+
+learning_rate_data = on_contents(learning_rate_data)
 
 
 def test_the_cuts_of_a_constant_rate_are_marked(lr_logs, texts_of):
@@ -61,9 +63,3 @@ def test_the_alt_text_tells_the_numbers(lr_logs):
 def test_a_run_before_its_first_epoch_has_nothing_to_draw():
     with pytest.raises(NothingToDraw):
         learning_rate_data({"epoch": [], "learning_rate": [], "is_reduction": []})
-
-
-def test_a_torn_log_is_refused(lr_logs):
-    lr_logs["learning_rate"].pop()
-    with pytest.raises(PipelineError, match=r"lr_logs\.json: 'epoch' must hold 3 values"):
-        learning_rate_data(lr_logs)

@@ -11,6 +11,9 @@ from pipeline.figures.metric_correlation import (
     metric_correlation_data,
 )
 from pipeline.figures.spec import NothingToDraw
+from tests.figures.contents import on_contents
+
+metric_correlation_data = on_contents(metric_correlation_data)
 
 
 @given(arrays(float, (3, 8), elements=st.integers(-5, 5).map(float)))

@@ -1,6 +1,9 @@
 import pytest
 
 from pipeline.figures.throughput import describe_throughput, draw_throughput, throughput_data
+from tests.figures.contents import on_contents
+
+throughput_data = on_contents(throughput_data)
 
 
 def test_clips_a_second_are_those_of_the_training_part(time_logs):

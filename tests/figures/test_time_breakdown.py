@@ -5,6 +5,9 @@ from pipeline.figures.time_breakdown import (
     draw_time_breakdown,
     time_breakdown_data,
 )
+from tests.figures.contents import on_contents
+
+time_breakdown_data = on_contents(time_breakdown_data)
 
 
 def test_shares_add_up_to_one(time_logs):

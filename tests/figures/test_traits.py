@@ -14,6 +14,10 @@ from pipeline.figures.traits import (
     trait_comparison_data,
     trait_metrics_data,
 )
+from tests.figures.contents import on_contents
+
+trait_comparison_data = on_contents(trait_comparison_data)
+trait_metrics_data = on_contents(trait_metrics_data)
 
 
 def test_a_trait_has_its_own_curves_beside_the_mean(history):

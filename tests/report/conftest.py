@@ -11,8 +11,10 @@ import pytest
 
 from pipeline.config.schema import DataConfig, ExperimentConfig, TrainingConfig, to_dict
 from pipeline.core.traits import TRAITS
+from pipeline.records.predictions import Predictions
+from pipeline.records.typed_json import check_content
+from pipeline.report.loading import FILES, RunRecords
 from pipeline.report.pictures import MissingPicture, Picture
-from pipeline.report.records import RunRecords, parse_records
 
 METRICS = ("accuracy", "mae", "mse", "r2", "pcc", "ccc")
 EVALUATION, SUMMARY = "evaluation.json", "summary.json"
@@ -37,6 +39,28 @@ def make_scores(**values: tuple[float, float | None, float | None]) -> Scores:
             for name in (*TRAITS, "mean")
         }
         for metric, ends in (plausible | values).items()
+    }
+
+
+def difference_of(model: Scores, baseline: Scores) -> Scores:
+    """Model minus baseline; the interval excludes 0 if the two intervals do not overlap."""
+
+    def difference(a: dict[str, float | None], b: dict[str, float | None]) -> dict[str, Any]:
+        ends = {"low": (a["low"], b["high"]), "high": (a["high"], b["low"])}
+        return {"value": a["value"] - b["value"]} | {
+            name: None if None in pair else pair[0] - pair[1] for name, pair in ends.items()
+        }
+
+    return {
+        metric: {name: difference(traits[name], baseline[metric][name]) for name in traits}
+        for metric, traits in model.items()
+    }
+
+
+def add_differences(evaluation: dict[str, Any]) -> None:
+    evaluation["baseline_differences"] = {
+        name: difference_of(evaluation["metrics"], scores)
+        for name, scores in evaluation["baselines"].items()
     }
 
 
@@ -113,7 +137,7 @@ def make_contents() -> dict[str, Any]:
         "batch_metrics/metrics_history.json": {"epoch": {"epoch_numbers": list(range(1, 21))}},
         "time_tracking/time_logs.json": {
             "epoch_times": [6.0, 1.0, 2.0],
-            "validation_times": [0.5],
+            "validation_times": [0.5, 0.5, 0.5],
             "batch_times": [0.02, 0.03],
             "total_training_time": 63.0,
         },
@@ -149,7 +173,9 @@ def make_png(width: int = 8, height: int = 6) -> bytes:
 @pytest.fixture
 def contents() -> dict[str, Any]:
     """The contents of the files of a run; change them as a test needs."""
-    return make_contents()
+    contents = make_contents()
+    add_differences(contents[EVALUATION])
+    return contents
 
 
 @pytest.fixture
@@ -179,6 +205,7 @@ def records_with() -> Callable[..., RunRecords]:
         *,
         status: str | None = None,
         differences: dict[str, Scores] | None = None,
+        predictions: Predictions | None = None,
         **changes: Any,
     ) -> RunRecords:
         contents = copy.deepcopy(make_contents())
@@ -189,9 +216,17 @@ def records_with() -> Callable[..., RunRecords]:
                 contents[files[name]].update(change)
             else:
                 contents[files[name]] = change
-        if differences is not None:
-            contents[EVALUATION]["baseline_differences"] = differences
-        return parse_records(contents, name="a-run", status=status)
+        if EVALUATION in contents:
+            add_differences(contents[EVALUATION])
+            contents[EVALUATION]["baseline_differences"] |= differences or {}
+        values = {
+            FILES[file][0]: check_content(FILES[file][1], content)
+            for file, content in contents.items()
+        }
+        problems = tuple(f"{file}: missing" for file in FILES if file not in contents)
+        return RunRecords(
+            name="a-run", status=status, predictions=predictions, problems=problems, **values
+        )
 
     return build
 

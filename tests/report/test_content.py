@@ -1,8 +1,9 @@
 """A report is put together from whatever there is."""
 
+from pipeline.core.run_directory import RunDirectory
 from pipeline.core.traits import FIRST_IMPRESSIONS, traits_entry
 from pipeline.report.content import report_content
-from pipeline.report.records import parse_records
+from pipeline.report.loading import load_records
 
 
 def test_the_direction_of_a_trait_stands_beside_its_scores(records_with):
@@ -17,14 +18,14 @@ def test_a_whole_run_fills_every_part(records_with, picture_with):
     assert content.description == "What it is for."
     assert content.problems == ()
     assert len(content.summary) == 3
-    assert [len(part) for part in (content.scores, content.baselines, content.strips)] == [2, 2, 2]
+    assert [len(part) for part in (content.scores, content.baselines, content.strips)] == [2, 3, 2]
     assert content.config is not None
     assert content.environment is not None
     assert content.recommendations[0].issue == "Waiting for data"
 
 
-def test_an_empty_run_directory_still_makes_a_report():
-    content = report_content(parse_records({}, name="a-run"))
+def test_an_empty_run_directory_still_makes_a_report(tmp_path):
+    content = report_content(load_records(RunDirectory(tmp_path / "a-run")))
 
     assert content.title == "a-run"
     assert len(content.problems) == 8

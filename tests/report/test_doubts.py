@@ -1,8 +1,10 @@
 """Each doubt is raised on its evidence, and only then."""
 
+import numpy as np
 import pytest
 
 from pipeline.core.traits import FIRST_IMPRESSIONS, traits_entry
+from pipeline.records.predictions import Predictions
 from pipeline.report.doubts import find_doubts, has_random_weights
 
 
@@ -141,25 +143,28 @@ def test_the_last_epoch_of_a_fit_without_validation_is_no_news(records_with):
     assert titles(records) == ["One seed"]
 
 
-def test_annotations_that_hardly_vary_are_serious(records_with, scores):
-    flat = scores()
-    flat["mse"]["openness"]["value"], flat["r2"]["openness"]["value"] = 0.0001, 0.0
+def scores_of_spread(truth, predicted):
+    """Predictions whose first trait has these standard deviations."""
+    y_true, y_pred = np.tile([[0.0], [0.4]], (1, 5)), np.tile([[0.1], [0.3]], (1, 5))
+    y_true[:, 0], y_pred[:, 0] = [0.5 - truth, 0.5 + truth], [0.5 - predicted, 0.5 + predicted]
+    return Predictions(clip_ids=["a", "b"], groups=["g", "h"], y_true=y_true, y_pred=y_pred)
 
-    records = records_with(evaluation={"metrics": flat})
+
+def test_annotations_that_hardly_vary_are_serious(records_with):
+    records = records_with(predictions=scores_of_spread(0.01, 0.1))
 
     assert seriousness(records)["Annotations are nearly constant"]
     told = detail(records, "Annotations are nearly constant")
     assert "openness (standard deviation 0.010);" in told
 
 
-def test_predictions_that_hardly_vary_are_serious(records_with, scores):
-    flat = scores()
-    flat["pcc"]["neuroticism"]["value"] = flat["ccc"]["neuroticism"]["value"] = 0.0
-
-    records = records_with(evaluation={"metrics": flat})
+def test_predictions_that_hardly_vary_are_serious(records_with):
+    records = records_with(predictions=scores_of_spread(0.1, 0.0))
 
     assert seriousness(records)["Predictions are nearly constant"]
-    assert "neuroticism (0 %):" in detail(records, "Predictions are nearly constant")
+    assert "openness (0 %):" in detail(records, "Predictions are nearly constant").replace(
+        "\xa0", " "
+    )
 
 
 def test_a_baseline_that_is_not_beaten_is_named_once(records_with, scores):
@@ -170,7 +175,7 @@ def test_a_baseline_that_is_not_beaten_is_named_once(records_with, scores):
     title = "Not shown to be better than ridge regression in R² and accuracy"
     assert seriousness(records)[title] is False
     assert detail(records, title).startswith(
-        "R² 0.450 [0.400, 0.500] against 0.460 [0.410, 0.510]; accuracy 0.9100 "
+        "R² 0.450 [0.400, 0.500] against 0.460 [0.410, 0.510], a difference of "
     )
 
 

@@ -7,9 +7,10 @@ import re
 
 import pytest
 
+from pipeline.core.run_directory import RunDirectory
 from pipeline.report.content import report_content
 from pipeline.report.html import render_html, write_html
-from pipeline.report.records import parse_records
+from pipeline.report.loading import load_records
 
 ATTACK = '<script>alert("x")</script>'
 VOID = {"meta", "img", "br", "line", "link", "input"}
@@ -113,7 +114,9 @@ def test_the_page_forbids_itself_the_network_and_every_script_but_its_own(page):
     assert f"script-src 'sha256-{digest}'" in policy
 
 
-def test_what_comes_from_files_is_escaped(contents, scores, picture_with, missing_picture_with):
+def test_what_comes_from_files_is_escaped(
+    contents, scores, records_with, picture_with, missing_picture_with
+):
     contents["config.yaml"]["name"] = ATTACK
     contents["config.yaml"]["description"] = ATTACK
     contents["data.json"]["encoder"] = {ATTACK: ATTACK}
@@ -136,7 +139,15 @@ def test_what_comes_from_files_is_escaped(contents, scores, picture_with, missin
         }
     ]
     content = report_content(
-        parse_records(contents, name=ATTACK, unreadable={"x": ATTACK}),
+        records_with(
+            config=contents["config.yaml"],
+            summary=contents["summary.json"],
+            evaluation=contents["evaluation.json"],
+            environment=contents["environment.json"],
+            data=contents["data.json"],
+            times=contents["time_tracking/time_logs.json"],
+            advice=contents[advice],
+        ),
         pictures=[picture_with(title=ATTACK, caption=f"`{ATTACK}`", alt_text=f'"><b>{ATTACK}')],
         missing_pictures=[missing_picture_with(title=ATTACK, reason=ATTACK, folder=ATTACK)],
         problems=[ATTACK],
@@ -156,8 +167,8 @@ def test_words_in_backticks_are_set_as_code(records_with):
     assert "`" not in page
 
 
-def test_a_damaged_run_names_what_is_missing():
-    page = render_html(report_content(parse_records({}, name="a-run")))
+def test_a_damaged_run_names_what_is_missing(tmp_path):
+    page = render_html(report_content(load_records(RunDirectory(tmp_path))))
 
     assert "What is missing" in Outline(page).headings
     assert "summary.json: the run does not have this file." in page

@@ -1,7 +1,8 @@
 """Times, settings and versions are told as they were recorded."""
 
 from pipeline.config.schema import ExperimentConfig, TrainingConfig
-from pipeline.report.records import TimeLogs
+from pipeline.records.time_logs import TimeLogs
+from pipeline.records.typed_json import check_content
 from pipeline.report.run_tables import (
     breakdown_table,
     config_table,
@@ -17,8 +18,12 @@ def texts(table):
     }
 
 
+def times_of(**content):
+    return check_content(TimeLogs, content)
+
+
 def test_the_first_epoch_is_told_apart_from_the_others():
-    table = time_table(TimeLogs(epoch_times=[6.0, 1.0, 2.0], total_training_time=9.0))
+    table = time_table(times_of(epoch_times=[6.0, 1.0, 2.0], total_training_time=9.0))
 
     assert texts(table) == {
         "all epochs, validation included": ["9 s", ""],
@@ -28,19 +33,19 @@ def test_the_first_epoch_is_told_apart_from_the_others():
 
 
 def test_a_single_measurement_has_no_distribution():
-    assert texts(time_table(TimeLogs(epoch_times=[], validation_times=[0.5]))) == {
-        "validation of an epoch": ["500 ms", ""]
+    assert texts(time_table(times_of(epoch_times=[0.5]))) == {
+        "training part of the first epoch, start-up included": ["500 ms", ""]
     }
 
 
 def test_nothing_measured_is_no_table():
-    assert time_table(TimeLogs(epoch_times=[])) is None
-    assert breakdown_table(TimeLogs(epoch_times=[1.0])) is None
-    assert breakdown_table(TimeLogs(epoch_times=[1.0], breakdown={"step": 0.0})) is None
+    assert time_table(times_of(epoch_times=[])) is None
+    assert breakdown_table(times_of(epoch_times=[1.0])) is None
+    assert breakdown_table(times_of(epoch_times=[1.0], breakdown={"step": 0.0})) is None
 
 
 def test_the_breakdown_begins_with_the_largest_part():
-    times = TimeLogs(
+    times = times_of(
         epoch_times=[1.0],
         breakdown={"input": [0.25, None, 0.25], "step": 1.5, "figures": None, "logging": 0.0},
     )

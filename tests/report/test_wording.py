@@ -1,11 +1,13 @@
 """Numbers and lists read as a person would write them."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.records.evaluation import Interval
 from pipeline.report import wording
-from pipeline.report.records import Estimate
 
 NBSP = "\N{NO-BREAK SPACE}"
 
@@ -19,14 +21,14 @@ def test_decimals_have_a_true_minus_and_no_negative_zero(value, digits, text):
 
 
 def test_an_estimate_is_told_with_its_interval():
-    estimate = Estimate(value=0.93307, low=0.92955, high=0.93609)
+    estimate = Interval(value=0.93307, low=0.92955, high=0.93609)
 
     assert wording.with_interval("r2", estimate) == f"0.933{NBSP}[0.930,{NBSP}0.936]"
 
 
 def test_an_estimate_without_an_interval_is_told_alone():
-    assert wording.with_interval("accuracy", Estimate(value=0.9)) == "0.9000"
-    assert wording.interval("accuracy", Estimate(value=0.9)) == ""
+    assert wording.with_interval("accuracy", Interval(0.9)) == "0.9000"
+    assert wording.interval("accuracy", Interval(0.9)) == ""
 
 
 @pytest.mark.parametrize(
@@ -121,10 +123,10 @@ def test_an_encoder_goes_by_its_name_and_one_without_by_all_that_it_says():
         ("r2", (0.15, 0.1, 0.2), ("0.150", f"[0.100,{NBSP}0.200]")),
         ("r2", (0.00031, -0.0001, 0.00078), ("0.00031", f"[−0.00010,{NBSP}0.00078]")),
         ("accuracy", (0.0, 0.0, 0.0), ("0.0000", f"[0.0000,{NBSP}0.0000]")),
-        ("r2", (0.02, None, None), ("0.020", "")),
+        ("r2", (0.02, math.nan, math.nan), ("0.020", "")),
     ],
 )
 def test_a_small_difference_is_told_with_more_decimals(metric, ends, told):
     value, low, high = ends
 
-    assert wording.difference(metric, Estimate(value=value, low=low, high=high)) == told
+    assert wording.difference(metric, Interval(value, low, high)) == told

@@ -14,10 +14,10 @@ import mlflow
 import numpy as np
 import pytest
 
-from pipeline.core.calibration import write_calibration
 from pipeline.core.files import write_arrays, write_text
 from pipeline.core.run_directory import RunDirectory
 from pipeline.evaluation.conformal import calibrate
+from pipeline.records.calibration import write_calibration
 from pipeline.tracking.link import Link, read_link, write_link
 from pipeline.tracking.mirror import Mirror
 from pipeline.tracking.packaged_model import log_packaged_model

@@ -4,7 +4,7 @@ Sixty clips in ten groups: 44 to train on, in three batches of which the last is
 and 16 held out.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,10 @@ import pytest
 from pipeline.config.schema import TrainingConfig
 from pipeline.core.journal import Journal
 from pipeline.core.run_directory import RunDirectory
-from pipeline.core.traits import TRAITS
 from pipeline.data.batches import Batches
 from pipeline.data.feature_set import FeatureSet, load_feature_set
 from pipeline.data.writer import write_feature_set
-from pipeline.metrics.regression import METRICS
 from pipeline.training.fit import FitHooks, FitResult, fit
-from pipeline.training.records import EpochRecord, StepRecords
 
 TRAIN, VALIDATION = np.arange(44), np.arange(44, 60)
 
@@ -118,38 +115,3 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
         ),
     )
     return Laboratory(features=load_feature_set(features_dir))
-
-
-@pytest.fixture
-def record() -> Callable[..., EpochRecord]:
-    """Return a function that makes the record of an epoch of three steps, with changes."""
-
-    def make(*, epoch: int = 1, first_step: int = 1, **changes: Any) -> EpochRecord:
-        names = (*TRAITS, "mean")
-        scores = {
-            metric: {name: row + column / 10 for column, name in enumerate(names)}
-            for row, metric in enumerate(METRICS)
-        }
-        values: dict[str, Any] = {
-            "epoch": epoch,
-            "loss": 0.5,
-            "metrics": scores,
-            "val_loss": 0.6,
-            "val_metrics": scores,
-            "learning_rate": 0.01,
-            "train_seconds": 2.0,
-            "validation_seconds": 0.5,
-            "steps": StepRecords(
-                first_step=first_step,
-                loss=[0.1, 0.2, 0.3],
-                mae=[0.25, 0.5, 0.75],
-                mse=[0.01, 0.04, 0.09],
-                learning_rate=[0.01, 0.01, 0.01],
-                seconds=[0.01, 0.02, 0.03],
-                wait_seconds=[0.5, 0.0, 0.0],
-                time_ms=[1000, 2000, 3000],
-            ),
-        }
-        return EpochRecord(**{**values, **changes})
-
-    return make

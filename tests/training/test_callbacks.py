@@ -5,12 +5,12 @@ import math
 
 import pytest
 
+from pipeline.records.metrics_history import history_content
 from pipeline.training.callbacks import (
     LearningRateTrackerCallback,
     PerformanceMonitorCallback,
     TimeTrackingCallback,
 )
-from pipeline.training.logs import performance_log
 from pipeline.training.recorder import EpochRecorder
 
 
@@ -55,7 +55,7 @@ def test_the_file_holds_the_log_of_the_records(tmp_path, record):
         tmp_path, EpochRecorder(None, records), batch_log_frequency=2
     )
     callback.on_epoch_end(1)
-    assert json.loads(callback.path.read_text()) == performance_log(records, frequency=2)
+    assert json.loads(callback.path.read_text()) == history_content(records, frequency=2)
 
 
 def test_a_value_that_is_no_number_becomes_null(tmp_path, record):

@@ -20,8 +20,8 @@ from pipeline.core.journal import (
     effective_events,
     read_events,
 )
+from pipeline.records.epochs import epoch_records
 from pipeline.training.checkpoint import read_last_state
-from pipeline.training.records import epoch_records
 
 pytestmark = pytest.mark.slow
 

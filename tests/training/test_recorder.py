@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pipeline.core.journal import Journal, read_events
+from pipeline.records.epochs import epoch_records
 from pipeline.training.instrumented_model import StepTrace
 from pipeline.training.recorder import EpochRecorder
-from pipeline.training.records import epoch_records
 
 TRAIN, VALIDATION = {"mae": {"mean": 0.1}}, {"mae": {"mean": 0.2}}
 

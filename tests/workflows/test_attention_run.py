@@ -3,13 +3,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core.attention_record import WHOLE
 from pipeline.core.errors import ModelError
 from pipeline.data import batches
 from pipeline.data.feature_set import load_feature_set
 from pipeline.data.statistics import feature_moments
 from pipeline.data.writer import write_feature_set
 from pipeline.models import CompletePersonalityModel
+from pipeline.records.attention import WHOLE
 from pipeline.workflows.attention_run import measure_attention
 
 pytestmark = pytest.mark.slow

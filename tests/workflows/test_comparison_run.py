@@ -6,7 +6,7 @@ import pytest
 from pipeline.config.loading import write_config
 from pipeline.core.errors import RunError
 from pipeline.core.run_directory import RunDirectory
-from pipeline.evaluation.predictions import Predictions, write_predictions
+from pipeline.records.predictions import Predictions, write_predictions
 from pipeline.workflows.comparison_run import compare_runs, draw_comparison
 
 

@@ -4,10 +4,10 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from pipeline.core.manifest import record_files
 
 from pipeline.core.errors import FeatureSetError, RunError, SplitError
 from pipeline.core.files import read_json, write_json
-from pipeline.core.manifest import record_files
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.traits import FIRST_IMPRESSIONS
 

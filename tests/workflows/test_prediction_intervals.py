@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 
 from pipeline.config.loading import load_config
-from pipeline.core.calibration import OUT_OF_FOLD, VALIDATION
 from pipeline.evaluation.coverage import HALVED_GROUPS, NEW_GROUPS
-from pipeline.evaluation.predictions import Predictions
+from pipeline.records.calibration import OUT_OF_FOLD, VALIDATION
+from pipeline.records.predictions import Predictions
 from pipeline.workflows.prediction_intervals import (
     calibrate_held_out,
     judge_evaluated,

@@ -14,8 +14,8 @@ from pipeline.core.errors import (
     SplitError,
     TrainingError,
 )
-from pipeline.core.manifest import record_files
 from pipeline.core.run_directory import RunDirectory
+from pipeline.records.manifest import record_files
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +50,7 @@ def test_the_network_has_the_weights_of_the_best_epoch(trained):
 def test_intervals_are_calibrated_on_groups_without_training_clips(
     make_config, small_features, own_directory
 ):
-    from pipeline.core.calibration import read_calibration
+    from pipeline.records.calibration import read_calibration
     from pipeline.workflows.training_run import run_training
 
     marked = shutil.copytree(small_features, own_directory / "marked")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.journal import EPOCH, Journal, read_events
-from pipeline.training.records import epoch_records, flat_names, to_content
+from pipeline.records.epochs import epoch_records, flat_names, to_content
 
 SCORES = {"mae": {"openness": 0.1, "mean": 0.2}, "r2": {"openness": -3.0, "mean": 0.5}}
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
-from pipeline.search.records import describe_study, write_study
+from pipeline.search.export import describe_study, write_study
 from pipeline.search.retries import Retry, mark_lost
 from pipeline.search.trial_directory import trial_directory
 from pipeline.tracking.link import Link, write_link

@@ -3,7 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pipeline.core.attention_record import (
+from pipeline.core.errors import RunError
+from pipeline.records.attention import (
     FRAMES,
     LEARNED_TOKENS,
     AttentionMeasurements,
@@ -12,7 +13,6 @@ from pipeline.core.attention_record import (
     read_attention,
     write_attention,
 )
-from pipeline.core.errors import RunError
 
 STREAMS = ("static", "dynamic")
 

@@ -1,9 +1,10 @@
-"""The three logs have the keys that tools of the field read, and measured values."""
-
+import numpy as np
 import pytest
 
+from pipeline.core.errors import RunError
 from pipeline.core.traits import TRAITS
-from pipeline.training.logs import learning_rate_log, performance_log, time_log
+from pipeline.records.metrics_history import MetricsHistory, history_content
+from pipeline.records.typed_json import check_content
 
 FIELD_METRICS = {"accuracy", "mae", "mse", "r_squared"} | {
     f"{metric}_{letter}" for metric in ("mae", "mse", "r_squared") for letter in "OCEAN"
@@ -25,7 +26,7 @@ def two_epochs(record):
 
 class TestMetrics:
     def test_keys_are_those_of_the_contract(self, two_epochs):
-        log = performance_log(two_epochs)
+        log = history_content(two_epochs)
         assert set(log) == {
             "epoch",
             "batch",
@@ -46,7 +47,7 @@ class TestMetrics:
         assert set(log["batch"]["metrics"]) == {"accuracy", "mae", "mse"}
 
     def test_every_list_has_one_entry_an_epoch_or_a_batch(self, two_epochs):
-        log = performance_log(two_epochs)
+        log = history_content(two_epochs)
         for part, length in (("epoch", 2), ("batch", 6)):
             lists = [value for value in log[part].values() if isinstance(value, list)]
             for metrics in (value for value in log[part].values() if isinstance(value, dict)):
@@ -54,29 +55,29 @@ class TestMetrics:
             assert {len(values) for values in lists} == {length}
 
     def test_batch_numbers_are_global_steps(self, two_epochs):
-        batch = performance_log(two_epochs)["batch"]
+        batch = history_content(two_epochs)["batch"]
         assert batch["batch_numbers"] == [1, 2, 3, 4, 5, 6]
         assert batch["loss"] == [0.1, 0.2, 0.3] * 2
 
     def test_accuracy_of_a_batch_is_one_minus_its_error(self, two_epochs):
-        metrics = performance_log(two_epochs)["batch"]["metrics"]
+        metrics = history_content(two_epochs)["batch"]["metrics"]
         assert metrics["mae"][:3] == [0.25, 0.5, 0.75]
         assert metrics["accuracy"][:3] == [0.75, 0.5, 0.25]
 
     def test_the_names_of_the_field_stand_for_the_same_values(self, two_epochs):
-        metrics = performance_log(two_epochs)["epoch"]["metrics"]
+        metrics = history_content(two_epochs)["epoch"]["metrics"]
         assert metrics["r_squared"] == metrics["r2"]
         assert metrics["r_squared_N"] == metrics["r2_neuroticism"]
         assert metrics["mae_C"] == metrics["mae_conscientiousness"] != metrics["mae_O"]
         assert metrics["lr"] == [0.02, 0.01]
 
     def test_an_epoch_without_validation_holds_none(self, record):
-        log = performance_log([record(val_loss=None, val_metrics=None)])
+        log = history_content([record(val_loss=None, val_metrics=None)])
         assert log["epoch"]["val_loss"] == [None]
         assert log["epoch"]["val_metrics"] == {}
 
     def test_long_runs_log_every_so_many_steps(self, two_epochs):
-        log = performance_log(two_epochs, frequency=2)
+        log = history_content(two_epochs, frequency=2)
         assert log["batch"]["batch_numbers"] == [2, 4, 6]
         assert log["batch"]["metrics"]["mae"] == [0.5, 0.25, 0.75]
 
@@ -86,40 +87,36 @@ class TestMetrics:
     )
     def test_the_total_time_does_not_wrap_after_a_day(self, record, seconds, text):
         epoch = record(train_seconds=seconds, validation_seconds=0.0)
-        log = performance_log([epoch])
+        log = history_content([epoch])
         assert log["total_training_time_seconds"] == seconds
         assert log["total_training_time_formatted"] == text
 
 
-class TestTimes:
-    def test_keys_are_those_of_the_contract(self, two_epochs):
-        log = time_log(two_epochs)
-        of_the_field = {"epoch_times", "batch_times", "batch_numbers", "epoch_numbers"}
-        own = {"validation_times", "batch_wait_times", "total_training_time"}
-        assert set(log) == of_the_field | own
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "dictionary"),
+        ([], "dictionary"),
+        ({"epoch": {}}, "epoch_numbers: field required"),
+        ({"epoch": {"epoch_numbers": [2, 1]}}, "epoch.epoch_numbers: must ascend from 1"),
+        ({"epoch": {"epoch_numbers": [0]}}, "must ascend from 1"),
+        ({"epoch": {"epoch_numbers": [1, 2], "loss": [0.1]}}, "'loss' must hold 2 values; found 1"),
+        ({"epoch": {"epoch_numbers": [1], "loss": ["x"]}}, "epoch.loss: must be a list of numbers"),
+        ({"epoch": {"epoch_numbers": [1], "loss": [[0.1]]}}, "must be a list of numbers"),
+        ({"epoch": {"epoch_numbers": [1], "metrics": [1]}}, "epoch.metrics: input should be"),
+        (
+            {"epoch": {"epoch_numbers": [1]}, "batch": {"batch_numbers": [1], "loss": [1, 2]}},
+            "'loss' must hold 1 values; found 2",
+        ),
+    ],
+)
+def test_a_damaged_history_is_named_with_its_place(content, message):
+    with pytest.raises(RunError, match=message):
+        check_content(MetricsHistory, content)
 
-    def test_training_and_validation_stand_apart(self, two_epochs):
-        log = time_log(two_epochs)
-        assert log["epoch_times"] == [2.0, 4000.0]
-        assert log["validation_times"] == [0.5, 0.5]
-        assert log["total_training_time"] == 4003.0
 
-    def test_times_of_batches_are_those_measured(self, two_epochs):
-        log = time_log(two_epochs)
-        assert log["batch_times"] == [0.01, 0.02, 0.03] * 2
-        assert log["batch_wait_times"] == [0.5, 0.0, 0.0] * 2
-        assert log["batch_numbers"] == [1, 2, 3, 4, 5, 6]
-
-
-class TestLearningRates:
-    def test_keys_are_those_of_the_contract(self, two_epochs):
-        log = learning_rate_log(two_epochs)
-        assert set(log) == {"epoch", "learning_rate", "is_reduction"}
-
-    def test_a_reduction_is_marked_where_it_took_effect(self, record):
-        rates = [0.1, 0.1, 0.05, 0.05, 0.2]
-        records = [record(epoch=n, learning_rate=rate) for n, rate in enumerate(rates, start=1)]
-        log = learning_rate_log(records)
-        assert log["epoch"] == [1, 2, 3, 4, 5]
-        assert log["learning_rate"] == rates
-        assert log["is_reduction"] == [False, False, True, False, False]
+def test_null_is_read_as_a_gap():
+    content = {"epoch": {"epoch_numbers": [1, 2], "val_loss": [None, 0.5]}}
+    history = check_content(MetricsHistory, content)
+    assert np.isnan(history.epoch.validation("loss")).tolist() == [True, False]
+    assert history.epoch.training("mae").size == 0

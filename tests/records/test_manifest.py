@@ -5,8 +5,8 @@ import contextlib
 import pytest
 
 from pipeline.core.errors import RunError
-from pipeline.core.manifest import check_files, forget_files, record_files
 from pipeline.core.run_directory import RunDirectory
+from pipeline.records.manifest import check_files, forget_files, record_files
 
 
 @pytest.fixture

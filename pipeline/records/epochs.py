@@ -1,6 +1,7 @@
-"""What one epoch leaves behind, and its form in the journal."""
+"""The `epoch` events of the run log: all measurements of one epoch."""
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ TraitScores = dict[str, dict[str, float]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepRecords:
-    """The steps of one epoch, one list entry a step."""
+    """The steps of one epoch; each list has one value per step."""
 
     first_step: int
     """Global number of the first step, from 1."""
@@ -22,11 +23,11 @@ class StepRecords:
     mse: list[float]
     learning_rate: list[float]
     seconds: list[float]
-    """From the step's begin, batch at hand, to its last weight update."""
+    """From the first operation of a step to its last weight update."""
     wait_seconds: list[float]
-    """From the end of the step before (or of the epoch's begin) to this step's begin."""
+    """From the end of the previous step, or the start of the epoch, to the start of this step."""
     time_ms: list[int]
-    """When the step ended, in milliseconds since 1970."""
+    """End of the step, in milliseconds since 1970."""
 
     @property
     def numbers(self) -> list[int]:
@@ -36,25 +37,25 @@ class StepRecords:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EpochRecord:
-    """One epoch, measured."""
+    """Measurements of one epoch."""
 
     epoch: int
     """Number of the epoch, from 1."""
     loss: float
     metrics: TraitScores
-    """Over the training clips as they were seen, dropout active."""
+    """On the training clips during training, with active dropout."""
     val_loss: float | None
     val_metrics: TraitScores | None
     learning_rate: float
-    """Learning rate of the epoch's last step."""
+    """Learning rate of the last step."""
     train_seconds: float
-    """The training part alone, without validation."""
+    """Training part, without validation."""
     validation_seconds: float
     steps: StepRecords
 
     @property
     def last_step(self) -> int:
-        """Global number of the epoch's last step."""
+        """Global number of the last step."""
         return self.steps.first_step + len(self.steps.loss) - 1
 
     def logs(self) -> dict[str, float]:
@@ -75,19 +76,32 @@ def flat_names(scores: TraitScores) -> dict[str, float]:
     }
 
 
+def over_steps(epochs: Sequence[EpochRecord], name: str, frequency: int) -> list[Any]:
+    """Return a value of every `frequency`-th step of all epochs."""
+    return [
+        value
+        for epoch in epochs
+        for number, value in zip(epoch.steps.numbers, getattr(epoch.steps, name), strict=True)
+        if number % frequency == 0
+    ]
+
+
+def total_seconds(epochs: Iterable[EpochRecord]) -> float:
+    """Return the seconds of all epochs, validation included."""
+    return sum(epoch.train_seconds + epoch.validation_seconds for epoch in epochs)
+
+
 def to_content(record: EpochRecord) -> dict[str, Any]:
-    """Return the content of the journal's event for an epoch."""
-    steps = {name: getattr(record.steps, name) for name in StepRecords.__slots__}
-    return {
-        name: steps if name == "steps" else getattr(record, name) for name in EpochRecord.__slots__
-    }
+    """Return the content of the run-log event of an epoch."""
+    content = {name: getattr(record, name) for name in EpochRecord.__slots__}
+    return {**content, "steps": dataclasses.asdict(record.steps)}
 
 
 def epoch_records(events: Iterable[Event]) -> list[EpochRecord]:
-    """Return the epochs that journal events tell of.
+    """Return the epochs among run-log events.
 
     Raises:
-        RunError: If an event does not have the form of an epoch.
+        RunError: If an epoch event is damaged.
     """
     return [_from_event(event) for event in events if event.kind == EPOCH]
 

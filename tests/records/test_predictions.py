@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pipeline.core.errors import RunError
 from pipeline.core.traits import TRAITS
-from pipeline.evaluation.predictions import Predictions, read_predictions, write_predictions
+from pipeline.records.predictions import Predictions, read_predictions, write_predictions
 
 
 def some_predictions(num_clips=4, *, known=True):

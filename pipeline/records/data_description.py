@@ -1,0 +1,71 @@
+"""`data.json`: the feature set that a run was trained on."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.files import write_json
+from pipeline.core.traits import TRAITS, TraitLabel
+from pipeline.records.typed_json import read_record
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataWarning:
+    """One reason to distrust a feature set."""
+
+    title: str
+    """The fault, in a few words."""
+
+    detail: str
+    """Place, value and cure."""
+
+    def __str__(self) -> str:
+        return f"{self.title}. {self.detail}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataDescription:
+    """Content of `data.json`."""
+
+    digest: str
+    """SHA-256 of the training data."""
+    num_clips: int
+    static_shape: list[int]
+    dynamic_shape: list[int]
+    sources: list[str]
+    """Paths of the files."""
+    encoder: Any = "unknown"
+    """Encoder of the features: a name, or a description with entries."""
+    settings: Any = None
+    """Settings of the extraction; None if the features come from elsewhere."""
+    traits: tuple[TraitLabel, ...] = ()
+    """How each trait is scored; empty if the data do not say it."""
+    warnings: tuple[DataWarning, ...] = ()
+    """Signs that features or names are damaged."""
+
+    def __post_init__(self) -> None:
+        names = tuple(trait.name for trait in self.traits)
+        if names not in ((), TRAITS):
+            raise ValueError(f"`traits` names {', '.join(names)}, expected {', '.join(TRAITS)}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of the file; it has no `traits` if the data do not describe them."""
+        content = dataclasses.asdict(self)
+        if not self.traits:
+            del content["traits"]
+        return content
+
+
+def write_data(path: Path, data: DataDescription) -> None:
+    """Write `data.json` atomically."""
+    write_json(path, data.to_json())
+
+
+def read_data(path: Path) -> DataDescription:
+    """Read `data.json`.
+
+    Raises:
+        PipelineError: If the file is missing or damaged.
+    """
+    return read_record(DataDescription, path)

@@ -1,0 +1,164 @@
+"""`evaluation.json`: the scores of one model on one split, with intervals and baselines."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeAlias, get_args
+
+import pydantic
+
+from pipeline.config.schema import Monitor
+from pipeline.core.files import write_json
+from pipeline.core.traits import TRAITS
+from pipeline.records.typed_json import read_record
+
+_METRICS: Final = tuple(name for name in get_args(Monitor) if name != "loss")
+
+_NAMES: Final = ("mean", *TRAITS)
+
+End = Annotated[float, pydantic.BeforeValidator(lambda end: math.nan if end is None else end)]
+"""End of an interval; null becomes NaN."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A measured value and its interval over resampled groups."""
+
+    value: float
+    """The metric, or difference of metrics, on all clips."""
+    low: End = math.nan
+    """Lower end; NaN for a single group, which has no spread."""
+    high: End = math.nan
+    """Upper end; NaN for a single group."""
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is an interval around the value."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval shows a difference."""
+        return self.low > 0 or self.high < 0
+
+    def overlaps(self, other: "Interval") -> bool:
+        """Return whether both intervals have a value in common; True if one does not exist."""
+        return not (self.low > other.high or self.high < other.low)
+
+
+Intervals: TypeAlias = Mapping[str, Mapping[str, Interval]]
+"""Metric -> trait name or "mean" -> interval."""
+
+
+def _check_complete(scores: Intervals) -> Intervals:
+    """Check that every metric of every trait is there."""
+    for metric in _METRICS:
+        for name in _NAMES:
+            if name not in scores.get(metric, {}):
+                raise ValueError(f"has no {metric} of {name}")
+    return scores
+
+
+Scores = Annotated[dict[str, dict[str, Interval]], pydantic.AfterValidator(_check_complete)]
+"""Every metric of every trait and on average."""
+
+
+def _check_overlap(overlap: dict[str, Any]) -> dict[str, Any]:
+    for name in ("shared_groups", "shared_clips"):
+        if name not in overlap:
+            raise ValueError(f"has no {name}")
+    return overlap
+
+
+Overlap = Annotated[dict[str, int | float], pydantic.AfterValidator(_check_overlap)]
+"""Groups that two subsets of a split share: the number of `shared_groups`, and `shared_clips`,
+the share in [0, 1] of the clips of the second subset whose group is in the first one too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subgroup:
+    """Scores of the clips with one value in a column."""
+
+    num_clips: int
+    num_groups: int
+    metrics: Scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coverage:
+    """Share of annotated scores inside their prediction intervals, and width of the intervals."""
+
+    level: float
+    """Nominal share, in (0, 1)."""
+    measured_on: str
+    """Clips that were used, in words."""
+    num_clips: int
+    num_groups: int
+    coverage: dict[str, Interval]
+    """Trait name or "mean" -> measured share; every group has the same weight."""
+    mean_width: dict[str, float]
+    """Trait name or "mean" -> mean width of the intervals, in units of the score."""
+
+    def __post_init__(self) -> None:
+        for name in _NAMES:
+            if name not in self.coverage or name not in self.mean_width:
+                raise ValueError(f"has no coverage or width of {name}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationReport:
+    """Content of `evaluation.json`."""
+
+    split: str
+    """Name of the split, e.g. "test"."""
+    num_clips: int
+    num_groups: int
+    """Number of groups; whole groups were resampled for the intervals."""
+    metrics: Scores
+    baselines: dict[str, Scores]
+    """Baseline -> its scores, on the same clips and resamples."""
+    baseline_differences: dict[str, Scores]
+    """Baseline -> model minus baseline, paired on the same resamples."""
+    by: dict[str, dict[str, Subgroup]] = field(default_factory=dict)
+    """Column -> value -> scores of the clips with that value."""
+    group_overlap: dict[str, Overlap] = field(default_factory=dict)
+    """Pair of subsets, e.g. `train/validation` -> groups that they share."""
+    intervals: Coverage | None = None
+    """Coverage of the prediction intervals; None if it was not measured."""
+    confidence: float = 0.95
+    """Share of the resamples inside each interval, in (0, 1)."""
+    num_resamples: int
+
+    def __post_init__(self) -> None:
+        for name in self.baselines:
+            if name not in self.baseline_differences:
+                raise ValueError(f"has no difference to the baseline {name}")
+
+    @property
+    def interval_name(self) -> str:
+        """Name of the intervals, e.g. `95 % interval`."""
+        return f"{100 * self.confidence:g}\N{NO-BREAK SPACE}% interval"
+
+
+def write_report(path: Path, report: EvaluationReport) -> None:
+    """Write `evaluation.json` atomically; an interval that does not exist has null ends."""
+    write_json(path, dataclasses.asdict(report))
+
+
+def read_report(path: Path) -> EvaluationReport:
+    """Read `evaluation.json`.
+
+    Raises:
+        PipelineError: If the file is missing or damaged.
+    """
+    return read_record(EvaluationReport, path)
+
+
+def scores_to_json(scores: Intervals) -> dict[str, Any]:
+    """Return intervals as JSON values; an end that does not exist is NaN."""
+    return {
+        metric: {name: dataclasses.asdict(interval) for name, interval in by_trait.items()}
+        for metric, by_trait in scores.items()
+    }

@@ -1,0 +1,145 @@
+"""`batch_metrics/metrics_history.json`: losses and metrics of every epoch and logged step.
+
+Batch values are those of one batch alone. Step numbers are global.
+
+Shapes: E epochs, S logged steps.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.core.arrays import FloatArray
+from pipeline.core.traits import TRAITS
+from pipeline.records.epochs import EpochRecord, TraitScores, flat_names, over_steps, total_seconds
+from pipeline.records.typed_json import (
+    Numbers,
+    Series,
+    check_lengths,
+    empty,
+    no_numbers,
+    read_record,
+)
+
+HISTORY_FILE: Final = "batch_metrics/metrics_history.json"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EpochSeries:
+    """Values of each epoch; a list that the file does not have is empty."""
+
+    epoch_numbers: Numbers
+    """Numbers of the epochs, shape (E,)."""
+    loss: Series = field(default_factory=empty)
+    """Training loss, shape (E,)."""
+    val_loss: Series = field(default_factory=empty)
+    """Validation loss, shape (E,)."""
+    metrics: dict[str, Series] = field(default_factory=dict)
+    """Name -> training metric, shape (E,); `mae` is the mean, `mae_openness` one trait."""
+    val_metrics: dict[str, Series] = field(default_factory=dict)
+    """Name -> validation metric, shape (E,)."""
+
+    def __post_init__(self) -> None:
+        losses = {"loss": self.loss, "val_loss": self.val_loss}
+        for arrays in (losses, self.metrics, self.val_metrics):
+            check_lengths(len(self.epoch_numbers), arrays)
+
+    def training(self, name: str) -> FloatArray:
+        """Return the loss or a metric on the training clips; empty if it is unknown."""
+        return self.loss if name == "loss" else self.metrics.get(name, empty())
+
+    def validation(self, name: str) -> FloatArray:
+        """Return the loss or a metric on the validation clips; empty if it is unknown."""
+        return self.val_loss if name == "loss" else self.val_metrics.get(name, empty())
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StepSeries:
+    """Values of each logged step."""
+
+    batch_numbers: Numbers = field(default_factory=no_numbers)
+    """Global numbers of the steps, shape (S,)."""
+    loss: Series = field(default_factory=empty)
+    metrics: dict[str, Series] = field(default_factory=dict)
+    """Name -> value of each step, shape (S,)."""
+    learning_rate: Series = field(default_factory=empty)
+
+    def __post_init__(self) -> None:
+        values = {"loss": self.loss, "learning_rate": self.learning_rate}
+        check_lengths(len(self.batch_numbers), {**self.metrics, **values})
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MetricsHistory:
+    """Content of `metrics_history.json`."""
+
+    epoch: EpochSeries
+    batch: StepSeries = field(default_factory=StepSeries)
+
+
+def read_history(path: Path) -> MetricsHistory:
+    """Read `metrics_history.json`.
+
+    Raises:
+        PipelineError: If the file is missing or damaged.
+    """
+    return read_record(MetricsHistory, path)
+
+
+def history_content(epochs: Sequence[EpochRecord], *, frequency: int = 1) -> dict[str, Any]:
+    """Return the content of `metrics_history.json`.
+
+    Args:
+        epochs: The epochs, from the first on.
+        frequency: Every how many steps a step is logged.
+    """
+    mae = over_steps(epochs, "mae", frequency)
+    seconds = total_seconds(epochs)
+    learning_rates = [epoch.learning_rate for epoch in epochs]
+    return {
+        "epoch": {
+            "loss": [epoch.loss for epoch in epochs],
+            "val_loss": [epoch.val_loss for epoch in epochs],
+            "metrics": {**_columns([epoch.metrics for epoch in epochs]), "lr": learning_rates},
+            "val_metrics": _columns([epoch.val_metrics for epoch in epochs]),
+            "learning_rate": learning_rates,
+            "epoch_numbers": [epoch.epoch for epoch in epochs],
+        },
+        "batch": {
+            "loss": over_steps(epochs, "loss", frequency),
+            "metrics": {
+                "accuracy": [1.0 - value for value in mae],
+                "mae": mae,
+                "mse": over_steps(epochs, "mse", frequency),
+            },
+            "learning_rate": over_steps(epochs, "learning_rate", frequency),
+            "batch_numbers": over_steps(epochs, "numbers", frequency),
+        },
+        "total_training_time_seconds": seconds,
+        "total_training_time_formatted": _clock(seconds),
+    }
+
+
+def _columns(scores: Sequence[TraitScores | None]) -> dict[str, list[float | None]]:
+    """Return one list per metric, with one value per epoch."""
+    rows = [_with_field_names(flat_names(epoch)) if epoch else {} for epoch in scores]
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+def _with_field_names(flat: Mapping[str, float]) -> dict[str, float]:
+    """Add the names that other tools read: `r_squared` for r2, `mae_O` for `mae_openness`."""
+    named = dict(flat)
+    for metric, alias in (("mae", "mae"), ("mse", "mse"), ("r2", "r_squared")):
+        named[alias] = flat[metric]
+        for trait in TRAITS:
+            named[f"{alias}_{trait}"] = flat[f"{metric}_{trait}"]
+            named[f"{alias}_{trait[0].upper()}"] = flat[f"{metric}_{trait}"]
+    return named
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02d}:{minutes:02d}:{rest:02d}"

@@ -1,0 +1,51 @@
+"""`summary.json`: what was trained, on which data, with which result."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.files import write_json
+from pipeline.records.evaluation import Intervals, Overlap
+from pipeline.records.typed_json import read_record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """Content of `summary.json`."""
+
+    name: str
+    seed: int
+    num_epochs: int
+    best_epoch: int
+    monitor: str
+    """Metric that selected the best epoch, e.g. `val_mae`."""
+    best_value: float | None = None
+    trainable_weights: int
+    total_weights: int
+    frozen_at_random: tuple[str, ...] = ()
+    """Layers that kept random weights."""
+    layers: tuple[dict[str, Any], ...] = ()
+    """Name, number of weights and state of each layer."""
+    num_clips: dict[str, int]
+    """Subset of the split -> number of clips."""
+    num_groups: dict[str, int]
+    """Subset of the split -> number of groups."""
+    group_overlap: dict[str, Overlap] = field(default_factory=dict)
+    """Pair of subsets -> groups that they share."""
+    metrics: Intervals | None = None
+    """Scores on the held-out clips; None without any."""
+
+
+def write_summary(path: Path, summary: Summary) -> None:
+    """Write `summary.json` atomically."""
+    write_json(path, dataclasses.asdict(summary))
+
+
+def read_summary(path: Path) -> Summary:
+    """Read `summary.json`.
+
+    Raises:
+        PipelineError: If the file is missing or damaged.
+    """
+    return read_record(Summary, path)

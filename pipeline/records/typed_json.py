@@ -1,0 +1,114 @@
+"""Typed reading of JSON files: the content of a file is checked against a dataclass."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import numpy as np
+import pydantic
+
+from pipeline.core.arrays import FloatArray, IntArray
+from pipeline.core.errors import RunError
+from pipeline.core.files import read_json
+
+Record = TypeVar("Record")
+
+
+def check_content(form: type[Record] | Any, content: Any) -> Any:
+    """Return the content of a file as a typed record.
+
+    Args:
+        form: A dataclass, or another type that pydantic can check.
+        content: Result of the JSON or YAML reader.
+
+    Raises:
+        RunError: If the content does not fit; the message does not name the file.
+    """
+    try:
+        return pydantic.TypeAdapter(form).validate_python(content)
+    except pydantic.ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in fault["loc"])
+        message = fault["msg"].removeprefix("Value error, ")
+        message = message[0].lower() + message[1:]
+        reason = f"{place}: {message}" if place else message
+        raise RunError(f"cannot be used ({reason}).") from error
+
+
+def read_record(form: type[Record], path: Path) -> Record:
+    """Read a JSON file as a typed record.
+
+    Raises:
+        PipelineError: If the file is missing, is not JSON, or does not fit.
+    """
+    content = read_json(path)
+    try:
+        record: Record = check_content(form, content)
+    except RunError as error:
+        raise RunError(f"{path}: {error} Restore the file from the run's artifacts.") from error
+    return record
+
+
+def check_lengths(length: int, arrays: Mapping[str, FloatArray | IntArray]) -> None:
+    """Check that each array is empty or has one value per epoch or step.
+
+    Raises:
+        ValueError: If one has another length.
+    """
+    for name, array in arrays.items():
+        if array.size not in (0, length):
+            raise ValueError(f"{name!r} must hold {length} values; found {array.size}")
+
+
+def _series(values: Any) -> FloatArray:
+    try:
+        array = np.asarray(values if values is not None else [], dtype=np.float64)
+    except (OverflowError, TypeError, ValueError):
+        raise ValueError("must be a list of numbers") from None
+    if array.ndim != 1:
+        raise ValueError("must be a list of numbers")
+    return np.where(np.isfinite(array), array, np.nan)
+
+
+def _amounts(values: Any) -> FloatArray:
+    array = _series(values)
+    if not (array >= 0).all():
+        raise ValueError(f"must hold values of zero or more; found {array[~(array >= 0)][0]}")
+    return array
+
+
+def _numbers(values: Any) -> IntArray:
+    array = _series(values)
+    if not (array >= 1).all() or not (np.diff(array) > 0).all():
+        raise ValueError(f"must ascend from 1; found {array[:3].tolist()}")
+    return array.astype(np.int64)
+
+
+def _totals(values: Any) -> dict[str, float]:
+    if not isinstance(values, Mapping | None):
+        raise ValueError("must be a JSON object")  # noqa: TRY004 - pydantic reports it
+    parts = {name: value for name, value in (values or {}).items() if value is not None}
+    return {name: float(np.nansum(_series(np.atleast_1d(part)))) for name, part in parts.items()}
+
+
+Series = Annotated[FloatArray, pydantic.PlainValidator(_series)]
+"""One number per epoch or step; null becomes NaN."""
+
+Amounts = Annotated[FloatArray, pydantic.PlainValidator(_amounts)]
+"""One time or rate per epoch or step, zero or more."""
+
+Numbers = Annotated[IntArray, pydantic.PlainValidator(_numbers)]
+"""Numbers of epochs or steps, ascending from 1."""
+
+Totals = Annotated[dict[str, float], pydantic.PlainValidator(_totals)]
+"""Name -> number, or sum of a list of numbers; null is left out."""
+
+
+def empty() -> FloatArray:
+    """Return the series of a list that the file does not have."""
+    return np.empty(0)
+
+
+def no_numbers() -> IntArray:
+    """Return the numbers of epochs or steps of a list that the file does not have."""
+    return np.empty(0, dtype=np.int64)

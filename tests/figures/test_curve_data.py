@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+
+from pipeline.figures.curve_data import read_curve
+from pipeline.figures.spec import NothingToDraw
+from tests.figures.contents import on_contents
+
+read_curve = on_contents(read_curve)
+
+
+def test_a_curve_has_the_mean_of_the_traits_on_both_sides(history):
+    curve = read_curve(history, "mae")
+    assert curve.epochs.tolist() == [1, 2, 3, 4]
+    assert curve.train == pytest.approx([0.5, 0.48, 0.46, 0.44])
+    assert curve.validation == pytest.approx([0.6, 0.58, 0.56, 0.54])
+
+
+def test_a_curve_of_one_trait_is_that_trait(history):
+    assert read_curve(history, "ccc", "openness").validation[0] == pytest.approx(0.61)
+
+
+def test_lower_is_better_for_errors_and_higher_for_agreement(history):
+    history["epoch"]["val_metrics"]["mae"] = [0.4, 0.1, 0.3, 0.2]
+    history["epoch"]["val_metrics"]["ccc"] = [0.4, 0.1, 0.3, 0.2]
+    assert read_curve(history, "mae").best_epoch == 2
+    assert read_curve(history, "ccc").best_epoch == 1
+    assert read_curve(history, "ccc").best_value == 0.4
+
+
+def test_epochs_keep_their_numbers_when_the_first_is_not_one(history):
+    history["epoch"]["epoch_numbers"] = [11, 12, 13, 14]
+    assert read_curve(history, "loss").best_epoch == 14
+
+
+def test_without_validation_training_decides(make_history):
+    curve = read_curve(make_history(validation=False), "loss")
+    assert (curve.side, curve.validation) == ("training", None)
+    assert curve.best_value == pytest.approx(0.27)
+
+
+def test_nulls_are_gaps_and_never_the_best(history):
+    history["epoch"]["val_loss"] = [None, 0.5, None, 0.7]
+    curve = read_curve(history, "loss")
+    assert np.isnan(curve.validation).tolist() == [True, False, True, False]
+    assert curve.best_epoch == 2
+
+
+def test_a_flat_curve_of_several_epochs_is_flat(history):
+    history["epoch"]["val_metrics"]["pcc"] = [0.0] * 4
+    assert read_curve(history, "pcc").is_flat
+    assert not read_curve(history, "ccc").is_flat
+
+
+def test_an_unknown_metric_is_nothing_to_draw(history):
+    with pytest.raises(NothingToDraw, match="holds no roc_auc of openness"):
+        read_curve(history, "roc_auc", "openness")
+
+
+def test_a_run_before_its_first_epoch_has_nothing_to_draw(make_history):
+    with pytest.raises(NothingToDraw, match="no epoch has ended"):
+        read_curve(make_history(0), "loss")

@@ -1,0 +1,89 @@
+import json
+
+import numpy as np
+import pytest
+
+from pipeline.core.errors import PipelineError
+from pipeline.evaluation.conformal import calibrate
+from pipeline.evaluation.coverage import measure_coverage
+from pipeline.evaluation.report import build_report
+from pipeline.records.evaluation import Interval, read_report, write_report
+from pipeline.records.predictions import Predictions
+
+
+def some_report(num_clips=40, **options):
+    numbers = np.random.default_rng(0)
+    predictions = Predictions(
+        clip_ids=[f"c{row}" for row in range(num_clips)],
+        groups=[f"g{row // 2}" for row in range(num_clips)],
+        y_pred=numbers.random((num_clips, 5)),
+        y_true=numbers.random((num_clips, 5)),
+    )
+    calibration = calibrate(predictions.y_true, predictions.y_pred, predictions.groups)
+    return build_report(
+        predictions,
+        {"ridge": np.full((num_clips, 5), 0.5)},
+        split="test",
+        intervals=measure_coverage(calibration, predictions, num_resamples=20, seed=0),
+        num_resamples=20,
+        seed=0,
+        **options,
+    )
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "evaluation.json"
+
+
+def test_a_written_report_reads_back_the_same(path):
+    report = some_report(
+        by={"gender": ["a", "b"] * 20},
+        group_overlap={"train/evaluated": {"shared_groups": 3, "shared_clips": 0.5}},
+    )
+    write_report(path, report)
+    assert report.intervals is not None
+    assert read_report(path) == report
+
+
+def test_the_ends_of_an_interval_that_does_not_exist_are_null(path):
+    write_report(path, some_report(2))
+    mae = json.loads(path.read_text())["metrics"]["mae"]["mean"]
+    assert (mae["low"], mae["high"]) == (None, None)
+    assert not read_report(path).metrics["mae"]["mean"].exists
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: content["metrics"]["mae"].pop("openness"), "has no mae of openness"),
+        (lambda content: content["by"]["g"]["a"]["metrics"].pop("r2"), "has no r2 of mean"),
+        (lambda content: content.pop("split"), "split: field required"),
+        (lambda content: content.update(baseline_differences={"ridge": 3}), "differences.ridge"),
+        (lambda content: content.update(baseline_differences={}), "no difference to .* ridge"),
+        (lambda content: content.update(group_overlap={"a/b": {}}), "has no shared_groups"),
+        (lambda content: content["intervals"]["coverage"].clear(), "has no coverage or width"),
+        (lambda content: content.clear(), "split: field required"),
+    ],
+)
+def test_a_damaged_report_is_named_with_its_place(path, change, message):
+    write_report(path, some_report(by={"g": ["a", "b"] * 20}))
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(PipelineError, match=rf"evaluation\.json: cannot be used .*{message}"):
+        read_report(path)
+
+
+def test_intervals_that_do_not_exist_show_nothing():
+    nothing = Interval(0.5)
+    assert nothing.overlaps(Interval(0.1, 0.0, 0.2))
+    assert not nothing.excludes_zero
+
+
+def test_intervals_are_compared_by_their_ends():
+    low, middle, high = Interval(1, 0, 2), Interval(2, 1, 3), Interval(5, 4, 6)
+    assert low.overlaps(middle)
+    assert not low.overlaps(high)
+    assert not high.overlaps(low)
+    assert (low.excludes_zero, middle.excludes_zero) == (False, True)
