@@ -159,7 +159,12 @@ def test_a_command_line_that_cannot_be_read_is_refused_in_one_line(argv, words, 
 
 @pytest.mark.parametrize(
     ("typed", "meant"),
-    [("feature_dir", "features_dir"), ("confg", "config"), ("rundir", "run_dir"), ("con", "config")],
+    [
+        ("feature_dir", "features_dir"),
+        ("confg", "config"),
+        ("rundir", "run_dir"),
+        ("con", "config"),
+    ],
 )
 def test_a_mistyped_option_is_told_its_name(typed, meant, capsys):
     with pytest.raises(SystemExit) as ended:

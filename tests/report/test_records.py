@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.seeds import generator
-from pipeline.evaluation.advice import Recommendation as SpeedRecommendation
 from pipeline.evaluation.predictions import Predictions
 from pipeline.evaluation.report import build_report
+from pipeline.evaluation.speed_advice import Recommendation as SpeedRecommendation
 from pipeline.report.records import FILES, parse_records
 
 JSON = st.recursive(
