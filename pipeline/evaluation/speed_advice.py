@@ -71,6 +71,7 @@ class MeasuredTimes:
 
     @property
     def total(self) -> float:
+        """All epochs."""
         return float(self.train.sum() + self.validation.sum())
 
     @property
@@ -88,6 +89,7 @@ class MeasuredTimes:
 
     @property
     def steady_train(self) -> float:
+        """Training without the start."""
         return float(self.train.sum()) - self.start
 
 
