@@ -76,8 +76,10 @@ def metric_differences(metric: str, *values: float) -> tuple[str, ...]:
     """Return differences of a metric, all with as many decimals as the largest one needs."""
     digits = _METRIC_DECIMALS.get(metric, 3)
     largest = max(abs(value) for value in values)
-    while 0 < largest < 10 ** (1 - digits) and digits < _MAX_DECIMALS:
+    while 0 < largest < 10 ** (1 - digits):
         digits += 1
+    if digits > _MAX_DECIMALS:
+        return tuple(map(number, values))
     return tuple(decimal(value, digits) for value in values)
 
 

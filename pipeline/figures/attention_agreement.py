@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.attention_record import AttentionMeasurements
+from pipeline.core.number_format import number
 from pipeline.figures.attention_wording import FOLDER, map_name, require_attention
 from pipeline.figures.layout import build_panels, hide_panel
 from pipeline.figures.spec import FigureSpec, NothingToDraw
 from pipeline.figures.style import SEQUENTIAL, Style, styled
-from pipeline.figures.wording import number
 
 _MAX_COLUMNS: Final = 3
 _MAX_WRITTEN_HEADS: Final = 8

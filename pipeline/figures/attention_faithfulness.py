@@ -15,6 +15,7 @@ from matplotlib.ticker import PercentFormatter
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.attention_record import AttentionMeasurements, DeletionCurves
+from pipeline.core.number_format import number
 from pipeline.figures.attention_wording import (
     FOLDER,
     RANKING_NAMES,
@@ -24,7 +25,6 @@ from pipeline.figures.attention_wording import (
 from pipeline.figures.layout import LineStyle, build_panels, line_handle
 from pipeline.figures.spec import FigureSpec, NothingToDraw
 from pipeline.figures.style import ACCENTS, MUTED, Style, styled
-from pipeline.figures.wording import number
 
 _ENDS: Final = {"top": "highest", "bottom": "lowest"}
 _LINES: Final[Mapping[str, LineStyle]] = {"top": "-", "bottom": "--"}

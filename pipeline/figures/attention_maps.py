@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.attention_record import TRAIT_QUERIES, AttentionMeasurements, queries_and_keys
+from pipeline.core.number_format import number
 from pipeline.figures.attention_grid import Grid, GridRow, limit_of
 from pipeline.figures.attention_wording import (
     FOLDER,
@@ -22,7 +23,6 @@ from pipeline.figures.attention_wording import (
 )
 from pipeline.figures.spec import FigureSpec, NothingToDraw
 from pipeline.figures.style import Style, styled
-from pipeline.figures.wording import number
 
 _NUM_SAMPLES: Final = 3
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.attention_record import AttentionMeasurements
+from pipeline.core.number_format import number, percent
 from pipeline.core.traits import TRAITS
 from pipeline.figures.attention_grid import Grid, GridRow, limit_of, step_numbers
 from pipeline.figures.attention_wording import (
@@ -24,7 +25,6 @@ from pipeline.figures.attention_wording import (
 from pipeline.figures.layout import line_handle
 from pipeline.figures.spec import FigureSpec, NothingToDraw
 from pipeline.figures.style import MUTED, TRAIT_COLOURS, Style, styled
-from pipeline.figures.wording import number, percent
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

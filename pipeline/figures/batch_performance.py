@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray, IntArray
+from pipeline.core.number_format import METRIC_LABELS, METRIC_NAMES, count, metric_value
 from pipeline.figures.layout import (
     build_panels,
     keep_ticks_short,
@@ -23,7 +24,6 @@ from pipeline.figures.layout import (
 from pipeline.figures.records import batch_numbers, batch_values, epoch_numbers
 from pipeline.figures.spec import FigureSpec, NothingToDraw
 from pipeline.figures.style import ACCENT, MUTED, Style, styled
-from pipeline.figures.wording import METRIC_LABELS, METRIC_NAMES, count, number
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -97,8 +97,8 @@ def draw_batch_performance(data: BatchPerformance, style: Style) -> Figure:
 def describe_batch_performance(data: BatchPerformance) -> str:
     """Return the steps in one sentence."""
     changes = [
-        f"the {METRIC_NAMES[metric]} goes from {number(float(values[0]))} "
-        f"to {number(float(values[-1]))}"
+        f"the {METRIC_NAMES[metric]} goes from {metric_value(metric, values[0])} "
+        f"to {metric_value(metric, values[-1])}"
         for metric, values in data.smoothed.items()
     ]
     averaged = f", averaged over {data.window} of them" if data.window > 1 else ""

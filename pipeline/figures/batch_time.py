@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from pipeline.core.arrays import FloatArray, IntArray
+from pipeline.core.number_format import duration
 from pipeline.figures.layout import (
     build_panels,
     line_handle,
@@ -24,7 +25,6 @@ from pipeline.figures.layout import (
 from pipeline.figures.spec import FigureSpec
 from pipeline.figures.style import ACCENT, WARNING_COLOUR, Style, styled
 from pipeline.figures.times import StepTimes, step_times
-from pipeline.figures.wording import duration
 
 _NUM_BINS: Final = 48
 _SHORTEST: Final = 1e-6  # seconds; clocks tell nothing below

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray, IntArray
+from pipeline.core.number_format import decimal
 from pipeline.core.traits import TRAITS
 from pipeline.figures.layout import build_panels, hide_panel, line_handle, set_ticks
 from pipeline.figures.predictions import paired_scores, score_limits
@@ -88,7 +89,7 @@ def draw_calibration(data: Calibration, style: Style) -> Figure:
     for k, trait in enumerate(TRAITS):
         _draw_trait(panels[k], data, k, limits)
         panels[k].set_title(trait)
-        slope = f"slope {_slope_text(data.slope[k])}"
+        slope = f"slope {decimal(data.slope[k], 2)}"
         panels[k].set_title(slope, loc="right", color="#555555")
     hide_panel(panels[5])
     panels[5].text(0, 0.5, _READING, va="center", color=MUTED)
@@ -102,7 +103,7 @@ def draw_calibration(data: Calibration, style: Style) -> Figure:
 def describe_calibration(data: Calibration) -> str:
     """Return the slopes in one sentence."""
     slopes = ", ".join(
-        f"{trait} {_slope_text(slope)}" for trait, slope in zip(TRAITS, data.slope, strict=True)
+        f"{trait} {decimal(slope, 2)}" for trait, slope in zip(TRAITS, data.slope, strict=True)
     )
     return (
         "Slope of the annotated over the predicted score (1 is calibrated, below 1 too extreme, "
@@ -117,10 +118,6 @@ def _slopes(true: FloatArray, pred: FloatArray) -> FloatArray:
     covariance = (centred * (true - true.mean(axis=0))).mean(axis=0)
     slopes: FloatArray = np.where(flat, np.nan, covariance / np.where(flat, 1.0, variance))
     return slopes
-
-
-def _slope_text(slope: float) -> str:
-    return "undefined" if np.isnan(slope) else f"{slope:.2f}".replace("-", "−")
 
 
 def _limits(data: Calibration) -> tuple[float, float]:

@@ -14,13 +14,13 @@ from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import PipelineError
+from pipeline.core.number_format import METRIC_NAMES, count, metric_differences, percent
 from pipeline.core.traits import TRAITS
 from pipeline.figures import comparison_curves, comparison_scores
 from pipeline.figures.comparison_pair import COLOURS, pair_handles, read_names
 from pipeline.figures.layout import build_panels, line_handle, name_rows
 from pipeline.figures.spec import FigureSpec, registry
 from pipeline.figures.style import MUTED, Style, styled
-from pipeline.figures.wording import METRIC_NAMES, count, number
 from pipeline.metrics.regression import HIGHER_IS_BETTER, METRICS
 
 ROWS: Final = ("mean", *TRAITS)
@@ -110,7 +110,7 @@ def draw_metric_differences(data: MetricDifferences, style: Style) -> Figure:
         top=2.4,
         legend=[
             *pair_handles(data.names, linestyle="-", marker="o"),
-            line_handle(f"{100 * data.confidence:g} % interval holds 0", _UNDECIDED, "-", "o"),
+            line_handle(f"{percent(data.confidence)} interval holds 0", _UNDECIDED, "-", "o"),
         ],
     )
     for position, (axes, metric) in enumerate(zip(panels, METRICS, strict=True)):
@@ -126,7 +126,8 @@ def describe_metric_differences(data: MetricDifferences) -> str:
     for metric in METRICS:
         winner = data.winners(metric)[0]
         verdict = "undecided" if winner is None else f"{'AB'[winner]} is better"
-        parts.append(f"{METRIC_NAMES[metric]} {number(float(data.value[metric][0]))} ({verdict})")
+        (difference,) = metric_differences(metric, data.value[metric][0])
+        parts.append(f"{METRIC_NAMES[metric]} {difference} ({verdict})")
     return (
         f"B ({data.names[1]}) minus A ({data.names[0]}) on {count(data.num_clips, 'clip')}, mean "
         f"over the traits: {', '.join(parts)}."

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pipeline.core.number_format import METRIC_LABELS, METRIC_NAMES
 from pipeline.figures.comparison_pair import COLOURS, pair_handles, read_names
 from pipeline.figures.curves import is_logarithmic
 from pipeline.figures.layout import (
@@ -23,7 +24,6 @@ from pipeline.figures.layout import (
 from pipeline.figures.records import Curve, read_curve
 from pipeline.figures.spec import FigureSpec
 from pipeline.figures.style import MUTED, Style, styled
-from pipeline.figures.wording import METRIC_LABELS, METRIC_NAMES, number
 
 SHOWN: Final = ("loss", "mae")
 """What is drawn: the MAE is comparable where the losses are of two kinds."""
@@ -84,8 +84,7 @@ def draw_curve_pair(data: CurvePair, style: Style) -> Figure:
 def describe_curve_pair(data: CurvePair) -> str:
     """Return the best losses of two runs in one sentence."""
     told = [
-        f"{name} {number(curve.best_value)} in epoch {curve.best_epoch} of {curve.epochs[-1]} "
-        f"({curve.side})"
+        f"{name} {curve.best_text} in epoch {curve.best_epoch} of {curve.epochs[-1]} ({curve.side})"
         for name, curve in zip(data.names, data.curves["loss"], strict=True)
     ]
     return f"Lowest losses: {told[0]}, {told[1]}."
@@ -108,7 +107,7 @@ def _draw_panel(axes: Axes, curves: tuple[Curve, Curve], metric: str) -> None:
         keep_ticks_short(axes)
     axes.set_xlabel("epoch")
     axes.set_ylabel(METRIC_LABELS[metric] + " · log scale" * is_log)
-    best = " · ".join(number(curve.best_value) for curve in curves)
+    best = " · ".join(curve.best_text for curve in curves)
     axes.set_title(f"best {METRIC_NAMES[metric]}, A · B: {best}", loc="right", color="#555555")
 
 

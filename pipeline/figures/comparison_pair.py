@@ -7,7 +7,6 @@ from matplotlib.lines import Line2D
 
 from pipeline.core.errors import PipelineError
 from pipeline.figures.layout import LineStyle, line_handle
-from pipeline.figures.wording import keeping_end
 
 COLOURS: Final = ("#0072B2", "#D55E00")
 """Colours of the first and of the second run."""
@@ -42,5 +41,5 @@ def pair_handles(
 
 
 def shortened(name: str) -> str:
-    """Return a name that fits into a legend."""
-    return keeping_end(name, MAX_NAME)
+    """Return a name that fits into a legend; a longer name keeps its end."""
+    return name if len(name) <= MAX_NAME else f"…{name[1 - MAX_NAME :]}"

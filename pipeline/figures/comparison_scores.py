@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import PipelineError
+from pipeline.core.number_format import METRIC_LABELS, METRIC_NAMES, metric_value
 from pipeline.core.traits import TRAITS
 from pipeline.figures.comparison_pair import COLOURS, pair_handles, read_names
 from pipeline.figures.layout import build_panels, name_rows
 from pipeline.figures.spec import FigureSpec, NothingToDraw
 from pipeline.figures.style import MUTED, Style, styled
-from pipeline.figures.wording import METRIC_LABELS, number
 from pipeline.metrics.regression import HIGHER_IS_BETTER
 
 ROWS: Final = ("mean", *TRAITS)
@@ -109,8 +109,8 @@ def draw_score_pair(data: ScorePair, style: Style) -> Figure:
 def describe_score_pair(data: ScorePair) -> str:
     """Return the mean scores of two runs in one sentence."""
     told = [
-        f"{name} R² {number(float(value['r2'][0]))}, CCC {number(float(value['ccc'][0]))}, "
-        f"MAE {number(float(value['mae'][0]))}"
+        f"{name} "
+        + ", ".join(f"{METRIC_NAMES[m]} {metric_value(m, value[m][0])}" for m in SHOWN_METRICS)
         for name, value in zip(data.names, data.value, strict=True)
     ]
     return f"Mean over the traits on {data.num_clips:,} {data.split} clips: {told[0]}; {told[1]}."

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pipeline.core.arrays import FloatArray
+from pipeline.core.number_format import METRIC_LABELS, METRIC_NAMES, metric_value
 from pipeline.figures.layout import (
     build_panels,
     keep_ticks_short,
@@ -30,7 +31,6 @@ from pipeline.figures.style import (
     Style,
     styled,
 )
-from pipeline.figures.wording import METRIC_LABELS, METRIC_NAMES, number
 
 MAX_MARKED_EPOCHS: Final = 25
 """Epochs up to which each value gets a point of its own on the line."""
@@ -142,13 +142,12 @@ def readable_limits(curve: Curve) -> tuple[float, float] | None:
 def describe_curve(curve: Curve) -> str:
     """Return a curve in one sentence."""
     name, side = METRIC_NAMES[curve.metric], curve.side
-    last, num_epochs = curve.decisive[-1], len(curve.epochs)
-    if num_epochs == 1:
-        return f"After epoch {curve.epochs[0]}, the only one, the {side} {name} is {number(last)}."
+    first, last = (metric_value(curve.metric, curve.decisive[epoch]) for epoch in (0, -1))
+    if len(curve.epochs) == 1:
+        return f"After epoch {curve.epochs[0]}, the only one, the {side} {name} is {last}."
     return (
-        f"Over {num_epochs} epochs the {side} {name} goes from {number(curve.decisive[0])} to "
-        f"{number(last)}; its best is {number(curve.best_value)} in epoch {curve.best_epoch}"
-        f"{_describe_gap(curve)}."
+        f"Over {len(curve.epochs)} epochs the {side} {name} goes from {first} to {last}; "
+        f"its best is {curve.best_text} in epoch {curve.best_epoch}{_describe_gap(curve)}."
     )
 
 
@@ -159,7 +158,7 @@ def _marker(curve: Curve) -> str:
 def _describe_gap(curve: Curve) -> str:
     if curve.train is None or curve.validation is None or curve.best is None:
         return ""
-    return f", where training has {number(float(curve.train[curve.best]))}"
+    return f", where training has {metric_value(curve.metric, curve.train[curve.best])}"
 
 
 def _mark_best(axes: Axes, curve: Curve) -> None:
@@ -167,7 +166,11 @@ def _mark_best(axes: Axes, curve: Curve) -> None:
         axes.set_title("no finite value", loc="right", color=MUTED)
         return
     if curve.is_flat:
-        axes.set_title(f"{number(curve.best_value)} in every epoch", loc="right", color=MUTED)
+        axes.set_title(
+            f"{curve.best_text} in every epoch",
+            loc="right",
+            color=MUTED,
+        )
         return
     axes.axvline(curve.epochs[curve.best], color=MUTED, linestyle=":", linewidth=1.0, zorder=1)
     axes.plot(
@@ -178,7 +181,7 @@ def _mark_best(axes: Axes, curve: Curve) -> None:
         markerfacecolor="none",
         markeredgecolor=MUTED,
     )
-    best = f"best {number(curve.best_value)}, epoch {curve.best_epoch}"
+    best = f"best {curve.best_text}, epoch {curve.best_epoch}"
     axes.set_title(best, loc="right", color="#555555")
 
 
@@ -193,7 +196,7 @@ def _show_the_readable_part(axes: Axes, curve: Curve) -> None:
         # A curve that starts far above, or below, its end leaves this corner free.
         0.99,
         0.97 if is_above else 0.03,
-        f"{arrow} epoch {curve.epochs[0]}: {number(float(curve.decisive[0]))}",
+        f"{arrow} epoch {curve.epochs[0]}: {metric_value(curve.metric, curve.decisive[0])}",
         transform=axes.transAxes,
         ha="right",
         va="top" if is_above else "bottom",

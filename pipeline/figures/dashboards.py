@@ -10,6 +10,7 @@ from typing import Any, Final
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pipeline.core.number_format import METRIC_LABELS, duration, number
 from pipeline.core.traits import TRAITS
 from pipeline.figures.batch_time import (
     BatchTimes,
@@ -48,7 +49,6 @@ from pipeline.figures.time_breakdown import (
     time_breakdown_data,
 )
 from pipeline.figures.times import EpochTimes, epoch_times
-from pipeline.figures.wording import METRIC_LABELS, duration, number
 
 _CURVES: Final = ("loss", "mae", "r2")
 

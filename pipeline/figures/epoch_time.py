@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from pipeline.core.arrays import FloatArray
+from pipeline.core.number_format import axis_unit, duration, number
 from pipeline.figures.curves import MAX_MARKED_EPOCHS, is_logarithmic, set_epoch_axis
 from pipeline.figures.layout import (
     build_panels,
@@ -25,7 +26,6 @@ from pipeline.figures.records import Curve, read_curve
 from pipeline.figures.spec import FigureSpec, NothingToDraw
 from pipeline.figures.style import MUTED, VALIDATION_COLOUR, WARNING_COLOUR, Style, styled
 from pipeline.figures.times import EpochTimes, epoch_times
-from pipeline.figures.wording import duration, number, time_unit
 
 TRAIN_FILL: Final = "#A6B8C7"
 VALIDATION_FILL: Final = "#33475B"
@@ -101,7 +101,7 @@ def time_handles(times: EpochTimes) -> list[Patch]:
 
 def draw_epoch_bars(axes: Axes, times: EpochTimes) -> None:
     """Draw the seconds of each epoch as bars, training below validation."""
-    factor, unit = time_unit(times.median)
+    factor, unit = axis_unit(times.median)
     edges = np.append(times.epochs - 0.5, times.epochs[-1] + 0.5)
     axes.stairs(times.train * factor, edges, fill=True, color=TRAIN_FILL)
     axes.stairs(
@@ -118,7 +118,7 @@ def draw_loss_over_time(axes: Axes, data: TrainingTime) -> None:
     """Draw the loss over the elapsed time into a panel."""
     if data.loss is None:
         raise ValueError("the loss is unknown; draw the other panels only")
-    factor, unit = time_unit(float(data.elapsed[-1]))
+    factor, unit = axis_unit(float(data.elapsed[-1]))
     marker = "o" if len(data.elapsed) <= MAX_MARKED_EPOCHS else ""
     axes.plot(data.elapsed * factor, data.loss.decisive, color=VALIDATION_COLOUR, marker=marker)
     axes.set_xlim(left=0)
@@ -175,7 +175,7 @@ def _mark_outliers(axes: Axes, times: EpochTimes) -> None:
 
 
 def _draw_distribution(axes: Axes, data: EpochTimes) -> None:
-    factor, unit = time_unit(data.median)
+    factor, unit = axis_unit(data.median)
     times = np.sort(data.steady) * factor
     shares = np.arange(1, len(times) + 1) / len(times)
     axes.step(times, shares * 100, where="post", color=VALIDATION_FILL)

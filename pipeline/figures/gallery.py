@@ -12,6 +12,12 @@ from typing import Any
 
 from pipeline.core.errors import PipelineError
 from pipeline.figures import (
+    attention_agreement,
+    attention_dashboard,
+    attention_entropy,
+    attention_faithfulness,
+    attention_maps,
+    attention_traits,
     batch_performance,
     batch_time,
     calibration,
@@ -127,4 +133,20 @@ def training_figures() -> dict[str, FigureSpec]:
         *batch_time.FIGURES,
         *time_breakdown.FIGURES,
         *throughput.FIGURES,
+    )
+
+
+def attention_figures() -> dict[str, FigureSpec]:
+    """Return the figures of attention, by name and in order.
+
+    Their inputs are `attention`, read by `read_attention`, and optionally `attention_history`:
+    the contents of the events `ATTENTION_EVENT` of the run log, in their order.
+    """
+    return registry(
+        *attention_dashboard.FIGURES,
+        *attention_traits.FIGURES,
+        *attention_faithfulness.FIGURES,
+        *attention_maps.FIGURES,
+        *attention_entropy.FIGURES,
+        *attention_agreement.FIGURES,
     )

@@ -11,12 +11,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray
-from pipeline.figures.heatmap import draw_heatmap
-from pipeline.figures.layout import build_panels
+from pipeline.core.number_format import METRIC_NAMES, number
+from pipeline.figures.layout import build_panels, draw_heatmap
 from pipeline.figures.records import epoch_numbers, read_curve
 from pipeline.figures.spec import FigureSpec, NothingToDraw
 from pipeline.figures.style import Style, styled
-from pipeline.figures.wording import METRIC_NAMES, number
 from pipeline.metrics.regression import is_constant
 
 _METRICS: Final = ("loss", "mae", "mse", "r2", "pcc", "ccc")

@@ -13,6 +13,7 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray, IntArray
+from pipeline.core.number_format import metric_value
 from pipeline.core.traits import TRAITS
 from pipeline.figures.layout import build_panels, hide_panel, line_handle, point_style, set_ticks
 from pipeline.figures.spec import FigureSpec, NothingToDraw
@@ -109,7 +110,8 @@ def draw_predictions_vs_truth(data: PredictionsVsTruth, style: Style) -> Figure:
     norm = LogNorm(1, max(2.0, float(np.median(data.density.max(axis=(1, 2))))))
     for k, trait in enumerate(TRAITS):
         _draw_trait(panels[k], data, k, norm)
-        panels[k].set_title(f"{trait}\nMAE {data.mae[k]:.3f} · CCC {data.ccc[k]:.2f}")
+        mae, ccc = metric_value("mae", data.mae[k]), metric_value("ccc", data.ccc[k])
+        panels[k].set_title(f"{trait}\nMAE {mae} · CCC {ccc}")
     hide_panel(panels[5])
     if len(data.y_true) > MAX_POINTS:
         _draw_scale(panels[5], norm, style)
@@ -123,7 +125,7 @@ def draw_predictions_vs_truth(data: PredictionsVsTruth, style: Style) -> Figure:
 def describe_predictions_vs_truth(data: PredictionsVsTruth) -> str:
     """Return the agreement in one sentence."""
     values = ", ".join(
-        f"{trait} {ccc:.2f} (MAE {mae:.3f})"
+        f"{trait} {metric_value('ccc', ccc)} (MAE {metric_value('mae', mae)})"
         for trait, ccc, mae in zip(TRAITS, data.ccc, data.mae, strict=True)
     )
     return f"Concordance of {len(data.y_true):,} {data.split} clips with the annotations: {values}."

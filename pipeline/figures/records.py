@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.errors import PipelineError
+from pipeline.core.number_format import metric_value
 from pipeline.figures.spec import NothingToDraw
 from pipeline.metrics.regression import HIGHER_IS_BETTER
 
@@ -65,6 +66,11 @@ class Curve:
     def best_epoch(self) -> int | None:
         """Number of the epoch with the best decisive value."""
         return None if self.best is None else int(self.epochs[self.best])
+
+    @property
+    def best_text(self) -> str:
+        """The best decisive value as text."""
+        return metric_value(self.metric, self.best_value)
 
     @property
     def best_value(self) -> float:

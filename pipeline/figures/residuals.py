@@ -11,12 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray, IntArray
+from pipeline.core.number_format import decimal
 from pipeline.core.traits import TRAITS
 from pipeline.figures.layout import build_panels, set_ticks
 from pipeline.figures.predictions import paired_scores
 from pipeline.figures.spec import FigureSpec
 from pipeline.figures.style import TRAIT_COLOURS, Style, styled
-from pipeline.figures.wording import signed
 
 MIN_CLIPS: Final = 5
 """Clips that a bin of the scale needs before its mean is shown."""
@@ -111,7 +111,8 @@ def draw_residuals(data: Residuals, style: Style) -> Figure:
         axes.axvline(0, color="#222222", linewidth=1.0, linestyle="--")
         axes.set_ylim(0, data.counts[k].max() * 1.05)
         set_ticks(axes, x=4, y=4)
-        axes.set_title(f"{trait}\nmean {signed(data.bias[k])} · SD {data.deviation[k]:.3f}")
+        bias, deviation = decimal(data.bias[k], 3, sign=True), decimal(data.deviation[k], 3)
+        axes.set_title(f"{trait}\nmean {bias} · SD {deviation}")
         axes.set_xlabel("predicted − annotated")
     for axes in (panels[0], panels[3]):
         axes.set_ylabel("clips")
@@ -122,7 +123,7 @@ def draw_residuals(data: Residuals, style: Style) -> Figure:
 def describe_residuals(data: Residuals) -> str:
     """Return the errors in one sentence."""
     values = ", ".join(
-        f"{trait} {signed(bias)} (SD {deviation:.3f})"
+        f"{trait} {decimal(bias, 3, sign=True)} (SD {decimal(deviation, 3)})"
         for trait, bias, deviation in zip(TRAITS, data.bias, data.deviation, strict=True)
     )
     clips = f"{data.num_clips:,} {data.split} clips"

@@ -14,11 +14,11 @@ from matplotlib.lines import Line2D
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import PipelineError
+from pipeline.core.number_format import METRIC_LABELS, metric_value, percent
 from pipeline.core.traits import TRAITS
 from pipeline.figures.layout import build_panels, line_handle, name_rows
 from pipeline.figures.spec import FigureSpec
 from pipeline.figures.style import TRAIT_COLOURS, Style, styled
-from pipeline.figures.wording import METRIC_LABELS, number, percent
 
 ROWS: Final = ("mean", *TRAITS)
 """What is scored, from top to bottom."""
@@ -105,19 +105,19 @@ def draw_scores(data: Scores, style: Style) -> Figure:
 def describe_scores(data: Scores) -> str:
     """Return the mean scores in one sentence."""
     interval = (
-        f"{percent(data.confidence)} interval {number(data.low['mae'][0])} "
-        f"to {number(data.high['mae'][0])}"
+        f"{percent(data.confidence)} interval {metric_value('mae', data.low['mae'][0])} "
+        f"to {metric_value('mae', data.high['mae'][0])}"
         if data.has_intervals
         else "no interval, as there is one group only"
     )
     baselines = ", ".join(
-        f"{name.replace('_', ' ')} {number(values['mae'][0])}"
+        f"{name.replace('_', ' ')} {metric_value('mae', values['mae'][0])}"
         for name, values in data.baselines.items()
     )
     return (
         f"On {data.num_clips:,} {data.split} clips the model has a mean MAE of "
-        f"{number(data.value['mae'][0])} ({interval}) and a mean CCC of "
-        f"{number(data.value['ccc'][0])}; MAE of the baselines: {baselines or 'none'}."
+        f"{metric_value('mae', data.value['mae'][0])} ({interval}) and a mean CCC of "
+        f"{metric_value('ccc', data.value['ccc'][0])}; MAE of the baselines: {baselines or 'none'}."
     )
 
 

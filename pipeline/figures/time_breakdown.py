@@ -7,11 +7,11 @@ from typing import Any, Final
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pipeline.core.number_format import axis_unit, duration, percent
 from pipeline.figures.layout import build_panels, name_rows
 from pipeline.figures.spec import FigureSpec
 from pipeline.figures.style import ACCENT, Style, styled
 from pipeline.figures.times import PART_LABELS, time_parts
-from pipeline.figures.wording import duration, percent, time_unit
 
 _MAX_BRIEF_PARTS: Final = 5
 
@@ -67,7 +67,7 @@ def draw_time_parts(axes: Axes, data: TimeBreakdown, *, is_brief: bool = False) 
         is_brief: Whether the smallest parts are joined, and the times left to the axis.
     """
     data = _joined(data) if is_brief else data
-    factor, unit = time_unit(data.total)
+    factor, unit = axis_unit(data.total)
     values = [seconds * factor for seconds in data.seconds.values()]
     colours = [ACCENT if part == "step" else "#7F93A6" for part in data.seconds]
     height = 0.3 if is_brief else 0.42

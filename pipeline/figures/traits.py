@@ -13,13 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray
+from pipeline.core.number_format import METRIC_LABELS, METRIC_NAMES, metric_value, number
 from pipeline.core.traits import TRAITS
 from pipeline.figures.curves import curve_handles, draw_curve
 from pipeline.figures.layout import build_panels, hide_panel, line_handle, name_rows
 from pipeline.figures.records import Curve, read_curve
 from pipeline.figures.spec import FigureSpec, NothingToDraw
 from pipeline.figures.style import MUTED, TRAIT_COLOURS, Style, styled
-from pipeline.figures.wording import METRIC_LABELS, METRIC_NAMES, number
 
 SHOWN_METRICS: Final = ("mae", "r2", "pcc", "ccc")
 """Metrics of a trait that are drawn; accuracy is 1 - MAE, and R² is MSE on a scale."""
@@ -93,7 +93,7 @@ def draw_trait_metrics(data: TraitMetrics, style: Style) -> Figure:
 def describe_trait_metrics(data: TraitMetrics) -> str:
     """Return the metrics of one trait in one sentence."""
     best = ", ".join(
-        f"{METRIC_NAMES[metric]} {number(curve.best_value)} in epoch {curve.best_epoch}"
+        f"{METRIC_NAMES[metric]} {curve.best_text} in epoch {curve.best_epoch}"
         for metric, curve in data.curves.items()
         if curve.best is not None and not curve.is_flat
     )
@@ -168,7 +168,7 @@ def draw_trait_comparison(data: TraitComparison, style: Style) -> Figure:
 def describe_trait_comparison(data: TraitComparison) -> str:
     """Return the five traits in one sentence."""
     maes = ", ".join(
-        f"{trait} {number(float(mae))} (CCC {number(float(ccc))})"
+        f"{trait} {metric_value('mae', mae)} (CCC {metric_value('ccc', ccc)})"
         for trait, mae, ccc in zip(TRAITS, data.values["mae"], data.values["ccc"], strict=True)
     )
     return f"In epoch {data.epoch} the {data.side} MAE is {maes}."
@@ -188,15 +188,16 @@ def _draw_bars(axes: Axes, data: TraitComparison, metric: str) -> None:
     axes.axvline(0, color="#666666", linewidth=0.8)
     beside = axes.get_yaxis_transform()
     for row, value in enumerate(data.values[metric]):
-        axes.text(1.02, row, _beside(value), transform=beside, va="center", color="#444444")
+        axes.text(1.02, row, _beside(metric, value), transform=beside, va="center", color="#444444")
     axes.set_xlabel(METRIC_LABELS[metric])
 
 
-def _beside(value: float) -> str:
-    """Return a value as it fits beside its bar: with four decimals at the most."""
-    if not abs(value) < 0.1:  # NaN is not below it either
-        return number(float(value)) if np.isfinite(value) else "–"
-    return f"{round(float(value), 4) + 0.0:.4f}".replace("-", "−")
+def _beside(metric: str, value: float) -> str:
+    """Return a value with at most seven characters, the space beside a bar."""
+    if not np.isfinite(value):
+        return "–"
+    text = metric_value(metric, value)
+    return text if len(text) <= 7 else number(value)
 
 
 def _note(axes: Axes, text: str) -> None:

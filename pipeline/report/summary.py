@@ -3,17 +3,15 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
+from pipeline.core.number_format import METRIC_NAMES, count, metric_value
 from pipeline.report.records import Evaluation, RunRecords, Summary
 from pipeline.report.verdicts import HEADLINE_METRICS, Standing, Verdict, judge
 from pipeline.report.wording import (
-    METRIC_NAMES,
     baseline_name,
-    count,
     duration,
     encoder_name,
     fusion_name,
     listing,
-    metric_value,
     sentence,
     shape,
     with_interval,

@@ -19,8 +19,7 @@ from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_status import read_last_status
 from pipeline.evaluation.predictions import read_predictions
 from pipeline.evaluation.speed_advice import recommendations, save_recommendations
-from pipeline.figures.attention import attention_figures
-from pipeline.figures.gallery import Gallery, draw_gallery, training_figures
+from pipeline.figures.gallery import Gallery, attention_figures, draw_gallery, training_figures
 from pipeline.figures.spec import FigureSpec, Unavailable
 from pipeline.figures.style import SCREEN, Style
 from pipeline.figures.times import time_parts

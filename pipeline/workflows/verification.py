@@ -19,7 +19,7 @@ from pipeline.core.run_directory import RunDirectory
 from pipeline.evaluation.baselines import load_baselines
 from pipeline.evaluation.predictions import read_predictions
 from pipeline.evaluation.report import read_report
-from pipeline.figures.blankness import is_blank
+from pipeline.figures.saving import is_blank
 from pipeline.models.persistence import load_model
 from pipeline.tracking.link import read_link
 from pipeline.workflows.illustration import figure_specs
