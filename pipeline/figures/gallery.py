@@ -11,32 +11,31 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import PipelineError
-from pipeline.figures import (
-    attention_agreement,
-    attention_dashboard,
-    attention_entropy,
-    attention_faithfulness,
-    attention_maps,
-    attention_traits,
-    batch_performance,
-    batch_time,
+from pipeline.figures.attention import agreement as attention_agreement
+from pipeline.figures.attention import dashboard as attention_dashboard
+from pipeline.figures.attention import entropy as attention_entropy
+from pipeline.figures.attention import faithfulness as attention_faithfulness
+from pipeline.figures.attention import maps as attention_maps
+from pipeline.figures.attention import traits as attention_traits
+from pipeline.figures.evaluation import (
     calibration,
-    curves,
-    dashboards,
-    epoch_time,
-    learning_rate,
-    metric_correlation,
     predictions,
     residuals,
     scores,
-    throughput,
-    time_breakdown,
     trait_correlations,
-    traits,
 )
 from pipeline.figures.saving import check_formats, save_figure
 from pipeline.figures.spec import FigureSpec, NothingToDraw, registry
 from pipeline.figures.style import SCREEN, Style
+from pipeline.figures.time import batch_time, epoch_time, throughput, time_breakdown
+from pipeline.figures.training import (
+    batch_performance,
+    curves,
+    dashboards,
+    learning_rate,
+    metric_correlation,
+    traits,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

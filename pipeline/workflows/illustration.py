@@ -22,7 +22,7 @@ from pipeline.evaluation.speed_advice import recommendations, save_recommendatio
 from pipeline.figures.gallery import Gallery, attention_figures, draw_gallery, training_figures
 from pipeline.figures.spec import FigureSpec, Unavailable
 from pipeline.figures.style import SCREEN, Style
-from pipeline.figures.times import time_parts
+from pipeline.figures.time.times import time_parts
 from pipeline.report.content import report_content
 from pipeline.report.html import write_html
 from pipeline.report.loading import load_records

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.core.attention_record import FRAMES, WINDOWS, AttentionMeasurements, DeletionCurves
 from pipeline.core.traits import TRAITS
-from pipeline.figures.comparison import comparison_figures
+from pipeline.figures.comparison.differences import comparison_figures
 from pipeline.figures.gallery import attention_figures, training_figures
 from pipeline.figures.style import SCREEN
 

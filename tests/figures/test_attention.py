@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from pipeline.core.attention_record import LEARNED_TOKENS, WHOLE, AttentionMeasurements
 from pipeline.core.errors import PipelineError
-from pipeline.figures.attention_grid import Grid, GridRow, head_colours, limit_of, step_numbers
-from pipeline.figures.attention_wording import map_heading, map_name, shortened, stream_name
+from pipeline.figures.attention.grid import Grid, GridRow, head_colours, limit_of, step_numbers
+from pipeline.figures.attention.wording import map_heading, map_name, shortened, stream_name
 from pipeline.figures.gallery import attention_figures, draw_gallery
 from pipeline.figures.spec import NothingToDraw
 from pipeline.figures.style import STYLES

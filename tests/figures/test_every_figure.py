@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.errors import PipelineError
-from pipeline.figures.comparison import comparison_figures
+from pipeline.figures.comparison.differences import comparison_figures
 from pipeline.figures.gallery import attention_figures, draw_gallery, training_figures
 from pipeline.figures.saving import is_blank
 from pipeline.figures.spec import Unavailable

@@ -3,7 +3,7 @@ import pytest
 
 from pipeline.core.errors import PipelineError
 from pipeline.figures.spec import NothingToDraw
-from pipeline.figures.times import epoch_times, step_times, time_parts
+from pipeline.figures.time.times import epoch_times, step_times, time_parts
 
 
 def test_the_first_epoch_is_left_out_of_the_distribution(time_logs):

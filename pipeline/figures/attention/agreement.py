@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from pipeline.core.arrays import FloatArray
 from pipeline.core.attention_record import AttentionMeasurements
 from pipeline.core.number_format import number
-from pipeline.figures.attention_wording import FOLDER, map_name, require_attention
+from pipeline.figures.attention.wording import FOLDER, map_name, require_attention
 from pipeline.figures.layout import build_panels, hide_panel
 from pipeline.figures.spec import FigureSpec, NothingToDraw
 from pipeline.figures.style import SEQUENTIAL, Style, styled

@@ -15,12 +15,12 @@ from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.attention_record import AttentionMeasurements
 from pipeline.core.errors import PipelineError
 from pipeline.core.number_format import number
-from pipeline.figures.attention_grid import head_colours
-from pipeline.figures.attention_wording import FOLDER, map_name, require_attention
-from pipeline.figures.curves import MAX_MARKED_EPOCHS, set_epoch_axis
+from pipeline.figures.attention.grid import head_colours
+from pipeline.figures.attention.wording import FOLDER, map_name, require_attention
 from pipeline.figures.layout import build_panels, hide_panel, line_handle
 from pipeline.figures.spec import FigureSpec
 from pipeline.figures.style import Style, styled
+from pipeline.figures.training.curves import MAX_MARKED_EPOCHS, set_epoch_axis
 
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Shares of the clips below the marks of a bar."""

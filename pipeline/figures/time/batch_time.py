@@ -24,7 +24,7 @@ from pipeline.figures.layout import (
 )
 from pipeline.figures.spec import FigureSpec
 from pipeline.figures.style import ACCENT, WARNING_COLOUR, Style, styled
-from pipeline.figures.times import StepTimes, step_times
+from pipeline.figures.time.times import StepTimes, step_times
 
 _NUM_BINS: Final = 48
 _SHORTEST: Final = 1e-6  # seconds; clocks tell nothing below

@@ -12,43 +12,43 @@ from matplotlib.figure import Figure
 
 from pipeline.core.number_format import METRIC_LABELS, duration, number
 from pipeline.core.traits import TRAITS
-from pipeline.figures.batch_time import (
+from pipeline.figures.layout import build_panels, hide_panel
+from pipeline.figures.records import Curve, epoch_numbers, read_curve
+from pipeline.figures.spec import FigureSpec, NothingToDraw
+from pipeline.figures.style import MUTED, TRAIT_COLOURS, Style, styled
+from pipeline.figures.time.batch_time import (
     BatchTimes,
     batch_time_data,
     draw_step_distribution,
     step_handles,
 )
-from pipeline.figures.curves import (
-    curve_handles,
-    describe_curve,
-    draw_curve,
-    is_logarithmic,
-    set_epoch_axis,
-)
-from pipeline.figures.epoch_time import (
+from pipeline.figures.time.epoch_time import (
     TrainingTime,
     draw_epoch_bars,
     draw_loss_over_time,
     time_handles,
     training_time_data,
 )
-from pipeline.figures.layout import build_panels, hide_panel
-from pipeline.figures.learning_rate import (
-    LearningRate,
-    draw_learning_rate_panel,
-    learning_rate_data,
-)
-from pipeline.figures.records import Curve, epoch_numbers, read_curve
-from pipeline.figures.spec import FigureSpec, NothingToDraw
-from pipeline.figures.style import MUTED, TRAIT_COLOURS, Style, styled
-from pipeline.figures.throughput import Throughput, draw_throughput_panel, throughput_data
-from pipeline.figures.time_breakdown import (
+from pipeline.figures.time.throughput import Throughput, draw_throughput_panel, throughput_data
+from pipeline.figures.time.time_breakdown import (
     TimeBreakdown,
     describe_time_breakdown,
     draw_time_parts,
     time_breakdown_data,
 )
-from pipeline.figures.times import EpochTimes, epoch_times
+from pipeline.figures.time.times import EpochTimes, epoch_times
+from pipeline.figures.training.curves import (
+    curve_handles,
+    describe_curve,
+    draw_curve,
+    is_logarithmic,
+    set_epoch_axis,
+)
+from pipeline.figures.training.learning_rate import (
+    LearningRate,
+    draw_learning_rate_panel,
+    learning_rate_data,
+)
 
 _CURVES: Final = ("loss", "mae", "r2")
 

@@ -14,28 +14,28 @@ from matplotlib.lines import Line2D
 
 from pipeline.core.attention_record import AttentionMeasurements
 from pipeline.core.traits import TRAITS
-from pipeline.figures.attention_agreement import HeadAgreement, head_agreement_data
-from pipeline.figures.attention_entropy import (
+from pipeline.figures.attention.agreement import HeadAgreement, head_agreement_data
+from pipeline.figures.attention.entropy import (
     AttentionEntropy,
     attention_entropy_data,
     draw_over_clips,
 )
-from pipeline.figures.attention_faithfulness import (
+from pipeline.figures.attention.faithfulness import (
     Faithfulness,
     StreamFaithfulness,
     curve_handles,
     draw_movement,
     faithfulness_data,
 )
-from pipeline.figures.attention_grid import head_colours
-from pipeline.figures.attention_traits import (
+from pipeline.figures.attention.grid import head_colours
+from pipeline.figures.attention.traits import (
     StreamLooks,
     TraitLooks,
     describe_trait_looks,
     draw_mean_looks,
     trait_attention_data,
 )
-from pipeline.figures.attention_wording import FOLDER, map_name
+from pipeline.figures.attention.wording import FOLDER, map_name
 from pipeline.figures.layout import build_panels, hide_panel, line_handle, name_rows
 from pipeline.figures.spec import FigureSpec, NothingToDraw
 from pipeline.figures.style import ACCENTS, PALE, TRAIT_COLOURS, Style, styled

@@ -15,7 +15,7 @@ from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import PipelineError
 from pipeline.core.number_format import METRIC_LABELS, METRIC_NAMES, metric_value
 from pipeline.core.traits import TRAITS
-from pipeline.figures.comparison_pair import COLOURS, pair_handles, read_names
+from pipeline.figures.comparison.pair import COLOURS, pair_handles, read_names
 from pipeline.figures.layout import build_panels, name_rows
 from pipeline.figures.spec import FigureSpec, NothingToDraw
 from pipeline.figures.style import MUTED, Style, styled

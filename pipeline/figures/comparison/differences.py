@@ -16,8 +16,9 @@ from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import PipelineError
 from pipeline.core.number_format import METRIC_NAMES, count, metric_differences, percent
 from pipeline.core.traits import TRAITS
-from pipeline.figures import comparison_curves, comparison_scores
-from pipeline.figures.comparison_pair import COLOURS, pair_handles, read_names
+from pipeline.figures.comparison import curves as comparison_curves
+from pipeline.figures.comparison import scores as comparison_scores
+from pipeline.figures.comparison.pair import COLOURS, pair_handles, read_names
 from pipeline.figures.layout import build_panels, line_handle, name_rows
 from pipeline.figures.spec import FigureSpec, registry
 from pipeline.figures.style import MUTED, Style, styled

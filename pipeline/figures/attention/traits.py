@@ -15,8 +15,8 @@ from pipeline.core.arrays import FloatArray
 from pipeline.core.attention_record import AttentionMeasurements
 from pipeline.core.number_format import number, percent
 from pipeline.core.traits import TRAITS
-from pipeline.figures.attention_grid import Grid, GridRow, limit_of, step_numbers
-from pipeline.figures.attention_wording import (
+from pipeline.figures.attention.grid import Grid, GridRow, limit_of, step_numbers
+from pipeline.figures.attention.wording import (
     FOLDER,
     require_attention,
     shortened,

@@ -14,7 +14,6 @@ from matplotlib.patches import Patch
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.number_format import axis_unit, duration, number
-from pipeline.figures.curves import MAX_MARKED_EPOCHS, is_logarithmic, set_epoch_axis
 from pipeline.figures.layout import (
     build_panels,
     keep_ticks_short,
@@ -25,7 +24,8 @@ from pipeline.figures.layout import (
 from pipeline.figures.records import Curve, read_curve
 from pipeline.figures.spec import FigureSpec, NothingToDraw
 from pipeline.figures.style import MUTED, VALIDATION_COLOUR, WARNING_COLOUR, Style, styled
-from pipeline.figures.times import EpochTimes, epoch_times
+from pipeline.figures.time.times import EpochTimes, epoch_times
+from pipeline.figures.training.curves import MAX_MARKED_EPOCHS, is_logarithmic, set_epoch_axis
 
 TRAIN_FILL: Final = "#A6B8C7"
 VALIDATION_FILL: Final = "#33475B"

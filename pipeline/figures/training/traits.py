@@ -15,11 +15,11 @@ from matplotlib.figure import Figure
 from pipeline.core.arrays import FloatArray
 from pipeline.core.number_format import METRIC_LABELS, METRIC_NAMES, metric_value, number
 from pipeline.core.traits import TRAITS
-from pipeline.figures.curves import curve_handles, draw_curve
 from pipeline.figures.layout import build_panels, hide_panel, line_handle, name_rows
 from pipeline.figures.records import Curve, read_curve
 from pipeline.figures.spec import FigureSpec, NothingToDraw
 from pipeline.figures.style import MUTED, TRAIT_COLOURS, Style, styled
+from pipeline.figures.training.curves import curve_handles, draw_curve
 
 SHOWN_METRICS: Final = ("mae", "r2", "pcc", "ccc")
 """Metrics of a trait that are drawn; accuracy is 1 - MAE, and R² is MSE on a scale."""

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from pipeline.core.arrays import FloatArray
 from pipeline.core.attention_record import TRAIT_QUERIES, AttentionMeasurements, queries_and_keys
 from pipeline.core.number_format import number
-from pipeline.figures.attention_grid import Grid, GridRow, limit_of
-from pipeline.figures.attention_wording import (
+from pipeline.figures.attention.grid import Grid, GridRow, limit_of
+from pipeline.figures.attention.wording import (
     FOLDER,
     map_heading,
     map_name,

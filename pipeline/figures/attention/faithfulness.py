@@ -16,7 +16,7 @@ from matplotlib.ticker import PercentFormatter
 from pipeline.core.arrays import FloatArray
 from pipeline.core.attention_record import AttentionMeasurements, DeletionCurves
 from pipeline.core.number_format import number
-from pipeline.figures.attention_wording import (
+from pipeline.figures.attention.wording import (
     FOLDER,
     RANKING_NAMES,
     require_attention,

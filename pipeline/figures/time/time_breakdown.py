@@ -11,7 +11,7 @@ from pipeline.core.number_format import axis_unit, duration, percent
 from pipeline.figures.layout import build_panels, name_rows
 from pipeline.figures.spec import FigureSpec
 from pipeline.figures.style import ACCENT, Style, styled
-from pipeline.figures.times import PART_LABELS, time_parts
+from pipeline.figures.time.times import PART_LABELS, time_parts
 
 _MAX_BRIEF_PARTS: Final = 5
 

@@ -15,7 +15,6 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.number_format import count, number
-from pipeline.figures.curves import MAX_MARKED_EPOCHS, set_epoch_axis
 from pipeline.figures.layout import LineStyle, build_panels, line_handle, set_log_scale
 from pipeline.figures.records import (
     batch_numbers,
@@ -27,6 +26,7 @@ from pipeline.figures.records import (
 )
 from pipeline.figures.spec import FigureSpec, NothingToDraw
 from pipeline.figures.style import ACCENT, WARNING_COLOUR, Style, styled
+from pipeline.figures.training.curves import MAX_MARKED_EPOCHS, set_epoch_axis
 
 _FILE: Final = "lr_tracking/lr_logs.json"
 

@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.number_format import number
-from pipeline.figures.curves import MAX_MARKED_EPOCHS, set_epoch_axis
 from pipeline.figures.layout import build_panels, line_handle
 from pipeline.figures.records import TIME_FILE, log_amounts
 from pipeline.figures.spec import FigureSpec, NothingToDraw
 from pipeline.figures.style import ACCENT, MUTED, Style, styled
-from pipeline.figures.times import epoch_times, step_times
+from pipeline.figures.time.times import epoch_times, step_times
+from pipeline.figures.training.curves import MAX_MARKED_EPOCHS, set_epoch_axis
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -12,8 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.core.number_format import METRIC_LABELS, METRIC_NAMES
-from pipeline.figures.comparison_pair import COLOURS, pair_handles, read_names
-from pipeline.figures.curves import is_logarithmic
+from pipeline.figures.comparison.pair import COLOURS, pair_handles, read_names
 from pipeline.figures.layout import (
     build_panels,
     keep_ticks_short,
@@ -24,6 +23,7 @@ from pipeline.figures.layout import (
 from pipeline.figures.records import Curve, read_curve
 from pipeline.figures.spec import FigureSpec
 from pipeline.figures.style import MUTED, Style, styled
+from pipeline.figures.training.curves import is_logarithmic
 
 SHOWN: Final = ("loss", "mae")
 """What is drawn: the MAE is comparable where the losses are of two kinds."""

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.number_format import decimal
 from pipeline.core.traits import TRAITS
+from pipeline.figures.evaluation.predictions import paired_scores
 from pipeline.figures.layout import build_panels, set_ticks
-from pipeline.figures.predictions import paired_scores
 from pipeline.figures.spec import FigureSpec
 from pipeline.figures.style import TRAIT_COLOURS, Style, styled
 
