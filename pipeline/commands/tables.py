@@ -8,6 +8,7 @@ import rich.box
 import rich.console
 import rich.table
 
+from pipeline.core.number_format import percent
 from pipeline.core.traits import TRAITS, TraitLabel, directions
 from pipeline.evaluation.comparison import Comparison
 from pipeline.records.evaluation import EvaluationReport, Interval
@@ -54,7 +55,7 @@ def print_training(finished: "TrainingRun", output: Path | None = None) -> None:
     for pair, overlap in finished.group_overlap.items():
         print_line(
             f"groups shared by {pair}: {overlap['shared_groups']} "
-            f"({overlap['shared_clips']:.1%} of the clips)"
+            f"({percent(overlap['shared_clips'])} of the clips)"
         )
     if finished.report is not None:
         _print_report(finished.report)
@@ -95,7 +96,7 @@ def print_ceiling(finished: "TrainingRun") -> None:
     reached = finished.report.metrics["r2"]["mean"].value
     print_line(
         f"R² {reached:.3f} of a best possible {best:.3f} "
-        f"({reached / best:.0%} of what the annotation noise leaves to be found)"
+        f"({percent(reached / best)} of what the annotation noise leaves to be found)"
     )
 
 
@@ -134,7 +135,7 @@ def print_prediction(prediction: "Prediction") -> None:
     table = prediction.table
     scores = [table[trait] for trait in TRAITS]
     widths = [table[f"{trait}_high"] - table[f"{trait}_low"] for trait in TRAITS]
-    rows = {"score": scores, f"width of the {prediction.level:.0%} interval": widths}
+    rows = {"score": scores, f"width of the {percent(prediction.level)} interval": widths}
     means = {name: [float(column.mean()) for column in columns] for name, columns in rows.items()}
     _print_cells(
         f"{len(table)} clips, on average",
@@ -273,7 +274,7 @@ def _print_report(report: EvaluationReport) -> None:
 def _print_coverage(intervals: "Coverage") -> None:
     covered = intervals.coverage
     _print_cells(
-        f"{intervals.level:.0%} prediction intervals, {intervals.num_clips} clips of "
+        f"{percent(intervals.level)} prediction intervals, {intervals.num_clips} clips of "
         f"{intervals.num_groups} groups",
         {
             "covered": [

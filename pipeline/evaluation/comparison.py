@@ -13,6 +13,7 @@ import numpy as np
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import RunError
 from pipeline.core.near_names import nearest_name
+from pipeline.core.number_format import metric_differences, percent
 from pipeline.evaluation.intervals import paired_differences
 from pipeline.metrics.regression import HIGHER_IS_BETTER, METRICS, trait_metrics
 from pipeline.records.evaluation import Interval, Intervals, scores_to_json
@@ -107,21 +108,15 @@ class Comparison:
         if math.isnan(difference.low):
             return f"A difference in {metric} is not shown: one group only."
         winner = self._winner(metric)
+        gain = _negated(difference) if winner is not None and difference.low <= 0 else difference
+        value, low, high = metric_differences(metric, gain.value, gain.low, gain.high)
+        interval = f"({percent(self.confidence)} interval {low} to {high})"
         if winner is None:
             return (
-                f"No difference in {metric} is shown: {second} minus {first} is "
-                f"{_number(difference.value)} ({self._range(difference)})."
+                f"No difference in {metric} is shown: {second} minus {first} is {value} {interval}."
             )
         loser = first if winner == second else second
-        gain = difference if difference.low > 0 else _negated(difference)
-        return (
-            f"{winner} is better than {loser} in {metric} by {_number(gain.value)} "
-            f"({self._range(gain)})."
-        )
-
-    def _range(self, interval: Interval) -> str:
-        percent = f"{100 * self.confidence:g} %"
-        return f"{percent} interval {_number(interval.low)} to {_number(interval.high)}"
+        return f"{winner} is better than {loser} in {metric} by {value} {interval}."
 
 
 def compare_predictions(
@@ -232,8 +227,3 @@ def _refuse_different_annotations(
 
 def _negated(interval: Interval) -> Interval:
     return Interval(-interval.value, -interval.high, -interval.low)
-
-
-def _number(value: float) -> str:
-    """Return four decimals, or as many as a smaller value needs to not look like 0."""
-    return f"{value:.4f}" if value == 0 or abs(value) >= 5e-5 else f"{value:.1e}"

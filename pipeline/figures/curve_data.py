@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.core.arrays import FloatArray, IntArray
+from pipeline.core.number_format import metric_value
 from pipeline.figures.spec import NothingToDraw
 from pipeline.metrics.regression import HIGHER_IS_BETTER
 from pipeline.records.metrics_history import MetricsHistory
@@ -55,6 +56,11 @@ class Curve:
     def best_epoch(self) -> int | None:
         """Number of the epoch with the best decisive value."""
         return None if self.best is None else int(self.epochs[self.best])
+
+    @property
+    def best_text(self) -> str:
+        """The best decisive value as text."""
+        return metric_value(self.metric, self.best_value)
 
     @property
     def best_value(self) -> float:

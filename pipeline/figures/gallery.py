@@ -11,26 +11,31 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import PipelineError
-from pipeline.figures import (
-    batch_performance,
-    batch_time,
+from pipeline.figures.attention import agreement as attention_agreement
+from pipeline.figures.attention import dashboard as attention_dashboard
+from pipeline.figures.attention import entropy as attention_entropy
+from pipeline.figures.attention import faithfulness as attention_faithfulness
+from pipeline.figures.attention import maps as attention_maps
+from pipeline.figures.attention import traits as attention_traits
+from pipeline.figures.evaluation import (
     calibration,
-    curves,
-    dashboards,
-    epoch_time,
-    learning_rate,
-    metric_correlation,
     predictions,
     residuals,
     scores,
-    throughput,
-    time_breakdown,
     trait_correlations,
-    traits,
 )
 from pipeline.figures.saving import check_formats, save_figure
 from pipeline.figures.spec import FigureSpec, NothingToDraw, registry
 from pipeline.figures.style import SCREEN, Style
+from pipeline.figures.time import batch_time, epoch_time, throughput, time_breakdown
+from pipeline.figures.training import (
+    batch_performance,
+    curves,
+    dashboards,
+    learning_rate,
+    metric_correlation,
+    traits,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,4 +132,20 @@ def training_figures() -> dict[str, FigureSpec]:
         *batch_time.FIGURES,
         *time_breakdown.FIGURES,
         *throughput.FIGURES,
+    )
+
+
+def attention_figures() -> dict[str, FigureSpec]:
+    """Return the figures of attention, by name and in order.
+
+    Their inputs are `attention`, read by `read_attention`, and optionally `attention_history`:
+    the contents of the events `ATTENTION_EVENT` of the run log, in their order.
+    """
+    return registry(
+        *attention_dashboard.FIGURES,
+        *attention_traits.FIGURES,
+        *attention_faithfulness.FIGURES,
+        *attention_maps.FIGURES,
+        *attention_entropy.FIGURES,
+        *attention_agreement.FIGURES,
     )

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import atomic_path
@@ -68,6 +70,20 @@ def check_formats(formats: Iterable[str]) -> tuple[str, ...]:
             f"found {', '.join(map(repr, unknown)) or 'no format'}. Name one or more of these."
         )
     return formats
+
+
+def is_blank(path: Path) -> bool:
+    """Return whether all pixels of a PNG file have the same colour.
+
+    Raises:
+        PipelineError: If the file is not a PNG, or is incomplete.
+    """
+    try:
+        pixels = imread(path)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise PipelineError(f"{path}: cannot be read as an image ({error}).") from error
+    flat = np.reshape(pixels, (-1, pixels.shape[-1]))
+    return bool((flat == flat[0]).all())
 
 
 def _metadata(suffix: str, alt_text: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import pydantic
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.files import write_json
+from pipeline.core.number_format import percent
 from pipeline.core.traits import NUM_TRAITS, TRAITS
 from pipeline.records.typed_json import read_record
 
@@ -75,7 +76,7 @@ class Calibration:
         if self.is_informative:
             return None
         return (
-            f"the prediction intervals are all [0, 1]: a level of {self.level:.0%} takes "
+            f"the prediction intervals are all [0, 1]: a level of {percent(self.level)} takes "
             f"{min_groups(self.level)} held-out groups or more to calibrate on, none of them with "
             f"clips in the training, and there were {self.num_groups}. Train with a larger "
             "data.validation_fraction, or on more groups."

@@ -4,16 +4,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pipeline.core.number_format import METRIC_NAMES, count, decimal
 from pipeline.core.traits import TRAITS
 from pipeline.records.evaluation import Overlap
 from pipeline.report.loading import RunRecords
 from pipeline.report.summary import is_cross_validated
 from pipeline.report.verdicts import Standing, Verdict, judge
 from pipeline.report.wording import (
-    METRIC_NAMES,
     baseline_name,
-    count,
-    decimal,
     difference,
     listing,
     percent,

@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final
 
+from pipeline.core.number_format import METRIC_NAMES, count, decimal
 from pipeline.core.traits import directions
-from pipeline.metrics.regression import HIGHER_IS_BETTER
+from pipeline.metrics.regression import HIGHER_IS_BETTER, METRICS
 from pipeline.records.evaluation import EvaluationReport, Interval, Subgroup
 from pipeline.report.loading import RunRecords
 from pipeline.report.summary import evaluated_clips
 from pipeline.report.verdicts import HEADLINE_METRICS
 from pipeline.report.wording import (
-    METRIC_NAMES,
-    count,
-    decimal,
     listing,
     percent,
     plain,
@@ -137,8 +135,8 @@ def _evaluation(records: RunRecords) -> Iterator[str]:
         yield "None is at hand."
         return
     means = [
-        f"{name} {with_interval(metric, evaluation.metrics[metric]['mean'])}"
-        for metric, name in METRIC_NAMES.items()
+        f"{METRIC_NAMES[metric]} {with_interval(metric, evaluation.metrics[metric]['mean'])}"
+        for metric in METRICS
     ]
     yield f"{evaluated_clips(records, evaluation)}, on average over the traits: {listing(means)}."
 
@@ -152,22 +150,18 @@ def _intervals(records: RunRecords) -> Iterator[str]:
         )
         return
     intervals = evaluation.intervals
+    # Coverage has one decimal because 89.5 % and 90.4 % are different results.
     covered, level = intervals.coverage["mean"], percent(intervals.level)
     ends = ""
     if covered.exists:
-        ends = f" [{_share(covered.low)}, {_share(covered.high)}]"
+        ends = f" [{percent(covered.low, 1)}, {percent(covered.high, 1)}]"
     yield (
-        f"An interval of {level} held the annotated score of {_share(covered.value)}{ends} of the "
-        f"clips, on average over traits and groups ({count(intervals.num_groups, 'group')}: "
+        f"An interval of {level} held the annotated score of {percent(covered.value, 1)}{ends} "
+        f"of the clips, on average over traits and groups ({count(intervals.num_groups, 'group')}: "
         f"{intervals.measured_on}), and was {decimal(intervals.mean_width['mean'], 3)} wide on a "
         "scale from 0 to 1."
     )
     yield _INTERVAL_LIMITS
-
-
-def _share(value: float) -> str:
-    # To a tenth: 89.5 % and 90.4 % are not the same promise kept.
-    return f"{decimal(100 * value, 1)}\N{NO-BREAK SPACE}%"
 
 
 def _subgroups(records: RunRecords) -> Iterator[str]:

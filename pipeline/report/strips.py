@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pipeline.core.number_format import METRIC_NAMES, metric_value
 from pipeline.metrics.regression import HIGHER_IS_BETTER
 from pipeline.records.evaluation import EvaluationReport, Interval
 from pipeline.report.verdicts import HEADLINE_METRICS, ILLEGITIMATE
-from pipeline.report.wording import METRIC_NAMES, baseline_name, interval, metric_value, sentence
+from pipeline.report.wording import baseline_name, interval, sentence
 
 _MARGIN = 0.04
 """Room left and right of the values, as a share of their range."""

@@ -3,19 +3,17 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
+from pipeline.core.number_format import METRIC_NAMES, count, metric_value
 from pipeline.records.evaluation import EvaluationReport
 from pipeline.records.summary import Summary
 from pipeline.report.loading import RunRecords
 from pipeline.report.verdicts import HEADLINE_METRICS, Standing, Verdict, judge
 from pipeline.report.wording import (
-    METRIC_NAMES,
     baseline_name,
-    count,
     duration,
     encoder_name,
     fusion_name,
     listing,
-    metric_value,
     sentence,
     shape,
     with_interval,

@@ -3,22 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from pipeline.core.number_format import METRIC_NAMES, count, decimal, metric_value
 from pipeline.core.traits import TRAITS, TraitLabel, directions
 from pipeline.metrics.regression import HIGHER_IS_BETTER, METRICS
 from pipeline.records.evaluation import EvaluationReport, Interval, Intervals
 from pipeline.report.doubts import MIN_GROUPS
 from pipeline.report.verdicts import ILLEGITIMATE
-from pipeline.report.wording import (
-    METRIC_NAMES,
-    baseline_name,
-    count,
-    decimal,
-    difference,
-    interval,
-    metric_value,
-    percent,
-    sentence,
-)
+from pipeline.report.wording import baseline_name, difference, interval, percent, sentence
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import read_json
-from pipeline.figures.wording import METRIC_NAMES
+from pipeline.core.number_format import METRIC_NAMES
 from pipeline.search.parameter import label
 from pipeline.search.standing import best_trial
 

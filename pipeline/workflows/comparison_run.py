@@ -7,7 +7,7 @@ from pipeline.core.errors import PipelineError, RunError
 from pipeline.core.run_directory import RunDirectory, open_run_directory
 from pipeline.evaluation.comparison import Comparison, compare_predictions
 from pipeline.evaluation.report import build_report
-from pipeline.figures.comparison import comparison_figures
+from pipeline.figures.comparison.differences import comparison_figures
 from pipeline.figures.gallery import Gallery, draw_gallery
 from pipeline.figures.spec import Unavailable
 from pipeline.records.evaluation import EvaluationReport

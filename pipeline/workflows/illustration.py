@@ -15,9 +15,8 @@ from pipeline.core.journal import effective_events, read_events
 from pipeline.core.near_names import did_you_mean_path
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_status import read_last_status
-from pipeline.evaluation.recommendations import recommendations, save_recommendations
-from pipeline.figures.attention import attention_figures
-from pipeline.figures.gallery import Gallery, draw_gallery, training_figures
+from pipeline.evaluation.speed_advice import recommendations, save_recommendations
+from pipeline.figures.gallery import Gallery, attention_figures, draw_gallery, training_figures
 from pipeline.figures.spec import FigureSpec, Unavailable
 from pipeline.figures.style import SCREEN, Style
 from pipeline.records.attention import read_attention

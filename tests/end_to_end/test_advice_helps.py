@@ -9,7 +9,7 @@ from pipeline.config.loading import load_config
 from pipeline.config.schema import to_dict
 from pipeline.core.files import read_json
 from pipeline.data.batches import Batches
-from pipeline.evaluation.recommendations import recommendations
+from pipeline.evaluation.speed_advice import recommendations
 from pipeline.training import instrumented_model
 from pipeline.workflows.training_run import run_training
 

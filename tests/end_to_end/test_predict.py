@@ -58,7 +58,7 @@ def test_clips_without_labels_are_scored_with_intervals(
         cwd=tmp_path,
     )
     assert (finished.status, finished.err, caplog.text) == (0, "", "")
-    assert "width of the 90% interval" in finished.out
+    assert "width of the 90 % interval" in finished.out
     table = read(tmp_path / "a.csv")
     assert table["clip_id"].to_list() == read(clips / "clips.csv")["clip_id"].to_list()
     for trait in TRAITS:
@@ -303,7 +303,7 @@ def test_recordings_need_a_model_that_says_how_its_features_were_made(run_here, 
 def test_evaluate_tells_the_coverage_on_groups_that_are_new(run_here, trained_dir, workspace):
     finished = run_here("evaluate", "--run_dir", trained_dir, "--split", "test", cwd=workspace)
     assert finished.status == 0
-    assert "90% prediction intervals, 48 clips of 8 groups" in finished.out
+    assert "90 % prediction intervals, 48 clips of 8 groups" in finished.out
     intervals = json.loads((trained_dir / "evaluation.json").read_text())["intervals"]
     assert intervals["num_groups"] == 8
     run_id = json.loads((trained_dir / "mlflow.json").read_text())["run_id"]

@@ -96,13 +96,13 @@ def test_a_verdict_knows_which_direction_is_better(metric, difference, expected)
 def test_an_interval_that_holds_zero_shows_no_difference():
     assert comparison_of({"mae": Interval(0.0003, -0.001, 0.0016)}).verdicts["mae"] == (
         "No difference in mae is shown: second minus first is 0.0003 "
-        "(95 % interval -0.0010 to 0.0016)."
+        "(95 % interval −0.0010 to 0.0016)."
     )
 
 
 def test_a_tiny_difference_is_not_printed_as_zero():
     verdict = comparison_of({"mse": Interval(-2.1e-6, -3e-6, -1e-6)}).verdicts["mse"]
-    assert "by 2.1e-06 (95 % interval 1.0e-06 to 3.0e-06)" in verdict
+    assert "by 0.0000021 (95 % interval 0.0000010 to 0.0000030)" in verdict
 
 
 def test_one_group_shows_nothing():

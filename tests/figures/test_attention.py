@@ -1,124 +1,182 @@
+"""Values of the figures of attention."""
+
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipeline.figures.attention import attention_figures
-from pipeline.figures.gallery import draw_gallery
+from pipeline.core.errors import PipelineError
+from pipeline.figures.attention.grid import Grid, GridRow, head_colours, limit_of, step_numbers
+from pipeline.figures.attention.wording import map_heading, map_name, shortened, stream_name
+from pipeline.figures.gallery import attention_figures, draw_gallery
+from pipeline.figures.spec import NothingToDraw
 from pipeline.figures.style import STYLES
 from pipeline.records.attention import (
-    FRAMES,
     LEARNED_TOKENS,
     WHOLE,
-    WINDOWS,
     AttentionMeasurements,
-    DeletionCurves,
-    read_attention,
-    write_attention,
 )
 
-NAMES = [
-    "attention_dashboard",
-    "trait_attention",
-    "trait_rollout",
-    "attention_faithfulness",
-    "multi_head_attention_sample_1",
-    "multi_head_attention_sample_2",
-    "multi_head_attention_sample_3",
-    "attention_comparison",
-    "attention_entropy",
-    "head_agreement",
-]
-MAPS = {"block_1/static_to_dynamic": (4, 3), "block_1/dynamic_to_static": (3, 4), "traits": (5, 7)}
-"""Queries and keys of each map."""
-HISTORY = [{"epoch": epoch, "entropy": {name: [0.9, 0.5] for name in MAPS}} for epoch in (1, 2)]
+BLOCK = "block_1/static_to_dynamic"
 
 
-def measured(*, kinds=(FRAMES, WINDOWS)):
-    rng = np.random.default_rng(0)
-    samples = {name: rng.dirichlet(np.ones(t), (3, 2, q)) for name, (q, t) in MAPS.items()}
-    looks = np.split(samples["traits"].mean(axis=1), [4], axis=-1)
-    by_stream = dict(zip(("static", "dynamic"), looks, strict=True))
-    curve = np.array([[0.0, 0.1, 0.2]])
-    curves = DeletionCurves(
-        hidden_by="taken out by the mask",
-        num_clips=3,
-        hidden_share=np.array([0.0, 0.5, 1.0]),
-        movement={"traits/top": curve, "traits/bottom": curve, "random": np.tile(curve, (5, 1))},
-    )
-    return AttentionMeasurements(
-        clip_ids=("first", "second", "third"),
-        key_kinds=dict(zip(("static", "dynamic"), kinds, strict=True)),
-        num_keys={"static": 4, "dynamic": 3},
-        mean_maps={name: maps.mean(axis=0) for name, maps in samples.items()},
-        entropy={name: rng.random((3, 2)) for name in MAPS},
-        agreement={name: np.array([[1.0, 0.4], [0.4, 1.0]]) for name in MAPS},
-        trait_attention={name: values.mean(axis=0) for name, values in by_stream.items()},
-        trait_rollout={name: values.mean(axis=0) for name, values in by_stream.items()},
-        sample_ids=("first", "second", "third"),
-        sample_maps=samples,
-        sample_trait_attention=by_stream,
-        sample_trait_rollout=by_stream,
-        deletions={"static": curves} if kinds[0] == FRAMES else {},
-        missing={} if kinds[0] == FRAMES else {"static": "there are no steps to hide."},
-    )
+@pytest.mark.parametrize(
+    ("attention", "reason"),
+    [
+        (AttentionMeasurements(missing={WHOLE: "attention over one key is always 1."}), "one key"),
+        (AttentionMeasurements(), "not measured"),
+    ],
+)
+def test_without_maps_no_figure_is_drawn(tmp_path, attention, reason):
+    gallery = draw_gallery(attention_figures(), {"attention": attention}, tmp_path)
+    assert (gallery.drawn, gallery.faults) == ((), ())
+    assert all(reason in figure.reason for figure in gallery.omitted)
+
+
+def test_head_agreement_is_the_mean_over_different_heads(build, draw, attention):
+    matrix = np.array([[1.0, 0.2, 0.4], [0.2, 1.0, 0.9], [0.4, 0.9, 1.0]])
+    changed = dataclasses.replace(attention, agreement={"traits": matrix})
+    assert build("head_agreement", attention=changed).maps[0].mean == pytest.approx(0.5)
+    texts = [text.get_text() for text in draw("head_agreement", attention=changed).axes[0].texts]
+    assert sorted(map(float, texts)) == sorted(matrix.ravel())
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("head_agreement", {"agreement": {"traits": np.ones((1, 1))}}, "one head"),
+        ("attention_faithfulness", {"deletions": {}, "missing": {"static": "no steps."}}, "steps"),
+        ("trait_rollout", {"trait_rollout": {}}, "no cross-attention blocks"),
+        ("multi_head_attention_sample_3", {"sample_ids": ("a", "b")}, "2 clips only"),
+    ],
+)
+def test_a_missing_measurement_is_named(build, attention, name, changes, message):
+    with pytest.raises(NothingToDraw, match=message):
+        build(name, attention=dataclasses.replace(attention, **changes))
+
+
+def test_entropy_is_shown_by_quantiles_without_undefined_clips(build, attention):
+    entropy = {"traits": np.array([[0.0], [0.5], [1.0], [np.nan]])}
+    (found,) = build("attention_entropy", attention=dataclasses.replace(attention, entropy=entropy),
+                     attention_history=None).maps  # fmt: skip
+    np.testing.assert_allclose(found.quantiles[:, 0], [0.05, 0.25, 0.5, 0.75, 0.95])
+
+
+def test_entropy_is_drawn_over_the_epochs(draw):
+    lines = draw("attention_entropy").axes[0].lines
+    np.testing.assert_array_equal(lines[0].get_ydata(), [0.9, 0.9])
+
+
+@pytest.mark.parametrize("entropy", [None, {"other": [0.5, 0.5]}, {"traits": [0.5]}])
+def test_an_event_that_does_not_fit_is_named(attention, specs, entropy):
+    with pytest.raises(PipelineError, match=r"events\.jsonl: an event `attention`"):
+        specs["attention_entropy"].data(attention, [{"epoch": 1, "entropy": entropy}])
+
+
+def test_deletion_curves_are_means_over_the_repetitions(draw):
+    lines = draw("attention_faithfulness").axes[0].lines
+    drawn = {tuple(line.get_ydata().round(9).tolist()) for line in lines}
+    assert drawn == {(0.0, 0.2, 0.2), (0.0, 0.0, 0.2), (0.0, 0.1, 0.2)}
+
+
+@pytest.mark.parametrize(("error", "num_panels"), [(True, 2), (False, 1)])
+def test_errors_are_drawn_if_there_are_labels(draw, attention, error, num_panels):
+    curves = attention.deletions["static"]
+    curves = curves if error else dataclasses.replace(curves, error={})
+    changed = dataclasses.replace(attention, deletions={"static": curves})
+    assert len(draw("attention_faithfulness", attention=changed).axes) == num_panels
+
+
+def test_a_clip_has_a_column_per_head(build, attention):
+    block, traits = build("multi_head_attention_sample_2").rows
+    np.testing.assert_array_equal(block.weights, attention.sample_maps[BLOCK][1])
+    assert (block.num_keys, traits.num_keys) == ((3,), (4, 3))
+    assert (block.is_of_traits, traits.is_of_traits) == (False, True)
+
+
+def test_the_comparison_shows_the_mean_beside_the_clips(build, attention):
+    weights = build("attention_comparison").rows[0].weights
+    np.testing.assert_allclose(weights[0], attention.mean_maps[BLOCK].mean(axis=0))
+    np.testing.assert_allclose(weights[1:], attention.sample_maps[BLOCK].mean(axis=1))
+
+
+def test_traits_have_their_share_per_stream(build, draw, attention):
+    looks = {"static": np.tile((0.5, *[np.nan] * 3), (5, 1)), "dynamic": np.tile(0.2, (5, 3))}
+    changed = dataclasses.replace(attention, trait_attention=looks)
+    static, dynamic = build("trait_attention", attention=changed).streams
+    np.testing.assert_allclose(static.share, 0.5)
+    np.testing.assert_allclose(dynamic.share, 0.6)
+    _, *traits = draw("trait_attention", attention=changed).axes[2].lines
+    assert [line.get_ydata().tolist() for line in traits] == [[0.2] * 3] * 5
+
+
+def test_a_rollout_has_no_shares_of_streams(build):
+    assert build("trait_attention").has_shares
+    assert not build("trait_rollout").has_shares
+
+
+def test_the_dashboard_draws_the_shares(draw, attention):
+    widths = [bar.get_width() for bar in draw("attention_dashboard").axes[0].patches]
+    static, dynamic = (attention.trait_attention[name].sum(axis=1) for name in attention.streams)
+    assert widths == pytest.approx([*(static + dynamic), *static])
+
+
+@pytest.mark.parametrize(
+    ("name", "short", "heading"),
+    [
+        (BLOCK, "block 1, static → dynamic", "Block 1: face frames (down)"),
+        ("traits", "traits", "The traits look at face frames (left of the line)"),
+        ("dynamic/traits", "traits → dynamic", "The traits look at flow windows"),
+    ],
+)
+def test_maps_have_names(attention, name, short, heading):
+    assert map_name(name) == short
+    assert map_heading(attention, name).startswith(heading)
+
+
+def test_learned_tokens_have_the_name_of_their_stream(attention):
+    changed = dataclasses.replace(attention, key_kinds={"static": LEARNED_TOKENS})
+    assert stream_name(changed, "static") == "static tokens"
+
+
+def test_long_clip_names_keep_both_ends():
+    assert shortened("video00521.001", 20) == "video00521.001"
+    assert shortened("a" * 30 + ".007.mp4", 13) == "aaaaaa…07.mp4"
 
 
 @pytest.mark.parametrize("style", STYLES.values(), ids=list(STYLES))
-def test_every_figure_is_drawn_from_the_file_alone(tmp_path, style):
-    write_attention(tmp_path / "attention.npz", measured())
-    inputs = {
-        "attention": read_attention(tmp_path / "attention.npz"),
-        "attention_history": HISTORY,
-    }
-    gallery = draw_gallery(attention_figures(), inputs, tmp_path, style=style)
-    assert [figure.spec.name for figure in gallery.drawn] == NAMES
-    assert gallery.omitted == ()
-    for figure in gallery.drawn:
-        (path,) = figure.paths
-        assert path.parent == tmp_path / "attention_visualizations"
-        assert path.stat().st_size > 5_000
-        assert len(figure.alt_text) > 40
+@pytest.mark.parametrize("num_columns", [1, 4, 12])
+def test_maps_of_a_grid_are_apart_and_inside_the_figure(style, num_columns):
+    rows = (GridRow(heading="upper", aspect=0.8), GridRow(heading="lower", aspect=0.4))
+    with style.applied():
+        grid = Grid(style, title="T", rows=rows, columns=("x",) * num_columns, left=10.0)
+    width, height = grid.figure.get_size_inches() / style.em
+    upper, lower = grid.boxes()
+    for boxes in (upper, lower):
+        assert boxes[0].left >= 10.0
+        assert boxes[-1].left + boxes[-1].width < width
+        assert all(a.left + a.width < b.left for a, b in itertools.pairwise(boxes))
+    assert upper[0].top + upper[0].height < lower[0].top
+    assert lower[0].top + lower[0].height < height
 
 
-def test_learned_tokens_have_every_figure_but_the_deletion_curves(tmp_path):
-    inputs = {"attention": measured(kinds=(LEARNED_TOKENS, LEARNED_TOKENS))}
-    gallery = draw_gallery(attention_figures(), inputs, tmp_path)
-    (omitted,) = gallery.omitted
-    assert omitted.spec.name == "attention_faithfulness"
-    assert omitted.reason == "there are no steps to hide."
-    assert not omitted.is_fault
+@given(st.integers(1, 5000), st.integers(1, 40))
+def test_step_numbers_are_even_and_start_at_one(num_steps, most):
+    numbers = step_numbers(num_steps, most)
+    assert numbers[0] == 1
+    assert len(numbers) <= most
+    assert len(set(np.diff(numbers))) <= 1
+    assert numbers[-1] <= num_steps
 
 
-def test_over_a_single_key_no_figure_is_drawn_and_the_reason_is_returned(tmp_path):
-    reason = "attention over one key is always 1."
-    inputs = {"attention": AttentionMeasurements(missing={WHOLE: reason})}
-    gallery = draw_gallery(attention_figures(), inputs, tmp_path)
-    assert gallery.drawn == ()
-    assert {figure.reason for figure in gallery.omitted} == {f"no attention to show: {reason}"}
-    assert gallery.faults == ()
-    assert not list(tmp_path.iterdir())
+def test_the_scale_ends_at_the_largest_weight():
+    assert limit_of(np.array([0.2, np.nan, 0.7])) == 0.7
+    assert limit_of(np.array([np.nan])) == 1.0
 
 
-def test_a_run_that_was_not_measured_says_so(tmp_path):
-    gallery = draw_gallery(attention_figures(), {"attention": None}, tmp_path)
-    assert gallery.drawn == ()
-    assert all("needs attention" in figure.reason for figure in gallery.omitted)
-
-
-def test_many_blocks_and_one_head_are_drawn(tmp_path):
-    whole = measured()
-    one_head = {name: maps[:, :1] for name, maps in whole.sample_maps.items()}
-    more = {f"block_{n}/static_to_dynamic": one_head["block_1/static_to_dynamic"] for n in (2, 3)}
-    maps = {**more, **one_head}
-    inputs = {
-        "attention": dataclasses.replace(
-            whole,
-            sample_maps=maps,
-            mean_maps={name: values.mean(axis=0) for name, values in maps.items()},
-            entropy={name: np.full((3, 1), 0.5) for name in maps},
-            agreement={name: np.ones((1, 1)) for name in maps},
-        )
-    }
-    gallery = draw_gallery(attention_figures(), inputs, tmp_path)
-    assert [figure.spec.name for figure in gallery.omitted] == ["head_agreement"]
+@pytest.mark.parametrize("num_heads", [1, 8, 16])
+def test_every_head_has_its_own_colour(num_heads):
+    assert len(set(head_colours(num_heads))) == num_heads

@@ -1,71 +1,24 @@
-"""The differences of two runs are drawn with their intervals and their direction."""
+"""Values of the figures of two runs."""
 
 import numpy as np
 import pytest
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.seeds import generator
-from pipeline.core.traits import TRAITS
-from pipeline.evaluation.comparison import compare_predictions
-from pipeline.figures.comparison import (
-    ROWS,
-    comparison_figures,
-    describe_metric_differences,
-    draw_metric_differences,
-    metric_differences_data,
-)
-from pipeline.figures.gallery import draw_gallery
-from pipeline.figures.style import PAPER, SCREEN
+from pipeline.figures.comparison.pair import MAX_NAME, read_names, shortened
+from pipeline.figures.spec import NothingToDraw
 from pipeline.metrics.regression import METRICS
-from pipeline.records.predictions import Predictions
 
 
-def comparison(**intervals):
-    """A comparison with one (value, low, high) a metric for all rows; undecided unless given."""
-    rows = ("mean", *TRAITS)
+def history_of(losses, val_losses):
     return {
-        "names": ["first", "second"],
-        "num_clips": 1200,
-        "num_groups": 200,
-        "confidence": 0.95,
-        "differences": {
-            metric: {
-                row: dict(
-                    zip(
-                        ("value", "low", "high"),
-                        intervals.get(metric, (0.0, -0.01, 0.01)),
-                        strict=True,
-                    )
-                )
-                for row in rows
-            }
-            for metric in METRICS
-        },
+        "epoch": {
+            "epoch_numbers": list(range(1, len(losses) + 1)),
+            "loss": losses,
+            "val_loss": val_losses,
+            "metrics": {"mae": losses},
+            "val_metrics": {"mae": val_losses} if val_losses else None,
+        }
     }
-
-
-def test_what_a_comparison_writes_is_what_is_drawn():
-    draw = generator(0, "figures")
-    truth = draw.uniform(size=(30, 5))
-    names = [f"clip-{row}" for row in range(30)]
-    groups = [f"group-{row // 3}" for row in range(30)]
-    near, far = (
-        Predictions(
-            clip_ids=names,
-            groups=groups,
-            y_true=truth,
-            y_pred=truth + scale * draw.normal(size=truth.shape),
-        )
-        for scale in (0.01, 0.3)
-    )
-    written = compare_predictions(near, far, names=("near", "far"), num_resamples=200).to_json()
-
-    data = metric_differences_data(written)
-
-    assert data.names == ("near", "far")
-    assert (data.num_clips, data.num_groups) == (30, 10)
-    assert data.value["mae"][0] == written["differences"]["mae"]["mean"]["value"] > 0
-    assert data.winners("mae") == data.winners("r2") == (0,) * len(ROWS)
 
 
 @pytest.mark.parametrize(
@@ -79,79 +32,100 @@ def test_what_a_comparison_writes_is_what_is_drawn():
         ("r2", (0.02, None, None), None),
     ],
 )
-def test_a_row_favours_the_better_run_where_its_interval_leaves_zero_out(metric, interval, winner):
-    data = metric_differences_data(comparison(**{metric: interval}))
+def test_a_run_wins_if_the_interval_excludes_zero(build, make_comparison, metric, interval, winner):
+    data = build("metric_differences", comparison=make_comparison(**{metric: interval}))
+    assert data.value[metric].tolist() == [interval[0]] * 6
+    assert data.winners(metric) == (winner,) * 6
 
-    assert data.winners(metric) == (winner,) * len(ROWS)
 
-
-def test_zero_is_in_the_middle_and_all_ends_are_on_the_axis():
-    data = metric_differences_data(comparison(r2=(0.2, 0.1, 0.3)))
-
-    axes = draw_metric_differences(data).axes[METRICS.index("r2")]
-
-    left, right = axes.get_xlim()
+@pytest.mark.parametrize("ends", [(0.2, 0.1, 0.3), (0.0, 0.0, 0.0)])
+def test_zero_is_in_the_middle_of_the_axis(draw, make_comparison, ends):
+    figure = draw("metric_differences", comparison=make_comparison(r2=ends))
+    left, right = figure.axes[METRICS.index("r2")].get_xlim()
     assert left == -right
-    assert right > 0.3
-    assert [text.get_text() for text in axes.get_xticklabels()] == ["−0.2", "0", "+0.2"]
-
-
-def test_runs_that_do_not_differ_at_all_still_have_an_axis():
-    data = metric_differences_data(comparison(r2=(0.0, 0.0, 0.0)))
-
-    assert data.limit("r2") == 1.0
-    assert draw_metric_differences(data).axes
+    assert right > ends[2]
 
 
 @pytest.mark.parametrize(("metric", "left", "right"), [("r2", "A", "B"), ("mae", "B", "A")])
-def test_the_sides_say_which_run_is_better_there(metric, left, right):
-    axes = draw_metric_differences(metric_differences_data(comparison())).axes[
-        METRICS.index(metric)
-    ]
-
-    assert axes.get_title("left") == f"← {left} better"
-    assert axes.get_title("right") == f"{right} better →"
-
-
-def test_the_words_tell_the_means_and_what_they_show():
-    data = metric_differences_data(comparison(r2=(0.02, 0.01, 0.03), mae=(0.004, 0.001, 0.007)))
-
-    told = describe_metric_differences(data)
-
-    assert told.startswith("B (second) minus A (first) on 1,200 clips")
-    assert "R² 0.0200 (B is better)" in told
-    assert "MAE 0.00400 (A is better)" in told
-    assert "CCC 0 (undecided)" in told
+def test_each_direction_names_the_better_run(draw, metric, left, right):
+    axes = draw("metric_differences").axes[METRICS.index(metric)]
+    assert left in axes.get_title("left")
+    assert right in axes.get_title("right")
 
 
 @pytest.mark.parametrize("damage", ["differences", "num_clips", "confidence", "names"])
-def test_what_is_no_comparison_is_refused(damage):
-    written = comparison()
-    del written[damage]
-
+def test_a_damaged_comparison_is_named(build, make_comparison, damage):
+    comparison = make_comparison()
+    del comparison[damage]
     with pytest.raises(PipelineError, match="Compare the runs again"):
-        metric_differences_data(written)
+        build("metric_differences", comparison=comparison)
 
 
-def test_a_comparison_without_histories_draws_what_it_can(tmp_path):
-    gallery = draw_gallery(comparison_figures(), {"comparison": comparison()}, tmp_path)
-
-    assert [drawn.spec.name for drawn in gallery.drawn] == ["metric_differences"]
-    assert gallery.drawn[0].paths[0] == tmp_path / "comparison" / "metric_differences.png"
-    assert gallery.faults == ()
-    assert {omitted.spec.name for omitted in gallery.omitted} == {"trait_scores", "loss_curves"}
+def test_bars_show_the_scores_of_both_runs(draw):
+    for axes in draw("trait_scores").axes:
+        bars = [(bar.get_x(), bar.get_width()) for bar in axes.patches]
+        assert bars == [(0, 0.4)] * 6 + [(0, -0.5)] * 6
 
 
-@pytest.mark.parametrize("style", [SCREEN, PAPER])
-def test_no_label_leaves_the_figure(style):
-    written = comparison(mse=(0.0004, 0.00031, 0.00049)) | {"names": ["a" * 200, "b" * 200]}
+@pytest.mark.parametrize("other", [{"split": "validation"}, {"num_clips": 7}])
+def test_runs_evaluated_on_different_clips_are_not_compared(build, make_evaluation, other):
+    with pytest.raises(NothingToDraw, match="on 1200 test clips"):
+        build("trait_scores", evaluation_b=make_evaluation(**other))
 
-    figure = draw_metric_differences(metric_differences_data(written), style)
 
-    figure.canvas.draw()
-    width, height = figure.canvas.get_width_height()
-    boxes = [text.get_window_extent() for axes in figure.axes for text in axes.texts]
-    boxes += [label.get_window_extent() for axes in figure.axes for label in axes.get_yticklabels()]
-    boxes += [legend.get_window_extent() for legend in figure.legends]
-    assert all(box.x0 >= 0 and box.x1 <= width and box.y1 <= height for box in boxes)
-    assert np.isfinite(boxes[0].x0)
+def test_a_damaged_evaluation_of_a_pair_is_named(build, make_evaluation):
+    damaged = make_evaluation()
+    del damaged["metrics"]["ccc"]["openness"]
+    with pytest.raises(PipelineError, match=r"evaluation.json: is not an evaluation .*openness"):
+        build("trait_scores", evaluation_b=damaged)
+
+
+def test_each_run_keeps_its_own_epochs(build, draw):
+    histories = {
+        "history_a": history_of([3.0, 2.0], [4.0, 1.0]),
+        "history_b": history_of([3.0], [2.5]),
+    }
+    first, second = build("loss_curves", **histories).curves["loss"]
+    assert (len(first.epochs), len(second.epochs)) == (2, 1)
+    assert (first.best_epoch, first.best_value) == (2, 1.0)
+    for axes in draw("loss_curves", **histories).axes:
+        assert [len(line.get_xdata()) for line in axes.lines] == [2, 2, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("other", "scale"), [(3.0, "log"), (-0.5, "linear")])
+def test_a_steep_fall_has_a_logarithmic_axis(draw, other, scale):
+    falling = history_of([3.0, 0.1], [3.0, 0.1])
+    figure = draw("loss_curves", history_a=falling, history_b=history_of([other], [other]))
+    assert figure.axes[0].get_yscale() == scale
+
+
+@pytest.mark.parametrize(
+    ("history", "error", "message"),
+    [
+        (history_of([], []), NothingToDraw, "no epoch has ended"),
+        ({"epoch": 3}, PipelineError, r"metrics_history\.json"),
+    ],
+)
+def test_a_history_without_curves_is_named(build, history, error, message):
+    with pytest.raises(error, match=message):
+        build("loss_curves", history_a=history)
+
+
+def test_a_long_name_keeps_its_end():
+    name = "/a/long/folder/of/runs/20260101-120000-demo-abcdef12"
+    assert len(shortened(name)) == MAX_NAME
+    assert name.endswith(shortened(name)[1:])
+    assert shortened("demo") == "demo"
+
+
+@pytest.mark.parametrize("damaged", [{}, {"names": ["one"]}, {"names": None}, []])
+def test_a_comparison_names_two_runs(damaged):
+    with pytest.raises(PipelineError, match="`names` must be the names of two runs"):
+        read_names(damaged)
+
+
+def test_a_score_without_an_interval_is_drawn_without(build, make_evaluation):
+    evaluation = make_evaluation()
+    for row in evaluation["metrics"]["r2"].values():
+        row |= {"low": None, "high": None}
+    assert np.isnan(build("trait_scores", evaluation_a=evaluation).low[0]["r2"]).all()

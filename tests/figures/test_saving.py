@@ -1,9 +1,11 @@
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.image import imsave
 from PIL import Image
 
 from pipeline.core.errors import PipelineError
-from pipeline.figures.saving import check_formats, save_figure
+from pipeline.figures.saving import check_formats, is_blank, save_figure
 from pipeline.figures.style import PAPER, SCREEN
 
 
@@ -73,3 +75,20 @@ def test_unknown_formats_are_refused_before_anything_is_written(tmp_path, format
 
 def test_a_format_named_twice_is_written_once():
     assert check_formats(["png", "svg", "png"]) == ("png", "svg")
+
+
+@pytest.mark.parametrize(("grey", "expected"), [(0.5, True), (0.0, False)])
+def test_an_image_of_one_colour_is_blank(tmp_path, grey, expected):
+    pixels = np.full((4, 5, 3), 0.5)
+    pixels[2, 3] = grey
+    imsave(tmp_path / "a.png", pixels)
+    assert is_blank(tmp_path / "a.png") is expected
+
+
+@pytest.mark.parametrize("length", [0, 60])
+def test_an_unreadable_image_is_named(tmp_path, length):
+    path = tmp_path / "a.png"
+    imsave(path, np.full((40, 50, 3), 0.5))
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(PipelineError, match=r"a\.png: cannot be read as an image"):
+        is_blank(path)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pipeline.core.errors import RunError
 from pipeline.core.files import write_json, write_text
 from pipeline.core.run_directory import RunDirectory
-from pipeline.evaluation.advice import Recommendation as SpeedRecommendation
+from pipeline.evaluation.speed_advice import Recommendation as SpeedRecommendation
 from pipeline.records.typed_json import check_content
 from pipeline.report.loading import ADVICE_FILE, FILES, load_records
 

@@ -1,0 +1,145 @@
+"""Numbers as text: the one rule for metrics, percentages, durations and counts.
+
+A negative number has a true minus sign. A value that is not finite is written as `undefined`.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+METRIC_NAMES: Final[Mapping[str, str]] = {
+    "loss": "loss",
+    "accuracy": "accuracy",
+    "mae": "MAE",
+    "mse": "MSE",
+    "r2": "R²",
+    "pcc": "PCC",
+    "ccc": "CCC",
+}
+"""Name of each metric within a sentence."""
+
+METRIC_LABELS: Final[Mapping[str, str]] = {
+    "loss": "Loss",
+    "accuracy": "Accuracy (1 − MAE)",
+    "mae": "MAE (score units)",
+    "mse": "MSE (score units²)",
+    "r2": "R²",
+    "pcc": "Pearson correlation",
+    "ccc": "Concordance (CCC)",
+}
+"""Label of an axis that shows a metric."""
+
+_METRIC_DECIMALS: Final[Mapping[str, int]] = {"accuracy": 4, "mae": 4, "mse": 5}
+"""Decimals of the metrics with small differences; the other metrics have three."""
+
+_MAX_DECIMALS: Final = 7
+
+_AXIS_UNITS: Final = ((1.0, 1e3, "ms"), (120.0, 1.0, "s"), (7200.0, 1 / 60, "min"))
+"""Upper limit in seconds, factor, unit."""
+
+
+def number(value: float) -> str:
+    """Return a value with three significant digits; digits before the point are all kept."""
+    if not math.isfinite(value):
+        return "undefined"
+    if value == 0:
+        return "0"
+    # The magnitude is that of the rounded value: 0.09996 becomes 0.100, not 0.1000.
+    magnitude = math.floor(math.log10(float(f"{abs(value):.2e}")))
+    decimals = max(0, 2 - magnitude)
+    text = f"{value:.1e}" if decimals > 6 else f"{value:,.{decimals}f}"
+    return _with_true_minus(text)
+
+
+def decimal(value: float, digits: int, *, sign: bool = False) -> str:
+    """Return a number with `digits` decimals, never `−0`.
+
+    Args:
+        value: The number.
+        digits: Number of decimals.
+        sign: Write a plus sign before a positive number.
+    """
+    if not math.isfinite(value):
+        return "undefined"
+    text = f"{value:{'+' if sign else ''}.{digits}f}"
+    return text.lstrip("+-") if float(text) == 0 else _with_true_minus(text)
+
+
+def metric_value(metric: str, value: float) -> str:
+    """Return the value of a metric with the decimals of this metric; the loss as `number`."""
+    if metric == "loss":
+        return number(value)
+    return decimal(value, _METRIC_DECIMALS.get(metric, 3))
+
+
+def metric_differences(metric: str, *values: float) -> tuple[str, ...]:
+    """Return differences of a metric, all with as many decimals as the largest one needs."""
+    digits = _METRIC_DECIMALS.get(metric, 3)
+    largest = max(abs(value) for value in values)
+    while 0 < largest < 10 ** (1 - digits):
+        digits += 1
+    if digits > _MAX_DECIMALS:
+        return tuple(map(number, values))
+    return tuple(decimal(value, digits) for value in values)
+
+
+def percent(share: float, digits: int | None = None) -> str:
+    """Return a share in [0, 1] as a percentage.
+
+    Args:
+        share: The share.
+        digits: Number of decimals. None for whole percents, except that small shares keep
+            two significant digits and shares close to 1 are not rounded to 100 %.
+    """
+    if not math.isfinite(share):
+        return "undefined"
+    value = 100 * share
+    if digits is not None:
+        text = decimal(value, digits)
+    elif 0 < value < 9.95:
+        text = f"{value:.2g}"
+    elif 99.5 <= value < 100:
+        text = f"{value:.4g}"
+    else:
+        text = f"{value:.0f}"
+    return f"{text} %"
+
+
+def duration(seconds: float) -> str:
+    """Return a time with the units that fit, e.g. `12 ms`, `1.4 s` or `1 h 3 min`."""
+    if not math.isfinite(seconds):
+        return "undefined"
+    if seconds < 0.9995:
+        return f"{1000 * seconds:.3g} ms"
+    if seconds < 59.95:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = ((hours, "h"), (minutes, "min"), (0 if hours else rest, "s"))
+    return " ".join(f"{value} {unit}" for value, unit in parts if value)
+
+
+def axis_unit(seconds: float) -> tuple[float, str]:
+    """Return the unit of a time axis.
+
+    Args:
+        seconds: Longest time on the axis.
+
+    Returns:
+        Factor from seconds to the unit, and the unit: ms, s, min or h.
+    """
+    for limit, factor, unit in _AXIS_UNITS:
+        if seconds < limit:
+            return factor, unit
+    return 1 / 3600, "h"
+
+
+def count(number_of: int, noun: str = "") -> str:
+    """Return a count and its noun if there is one, e.g. `4,800`, `1 clip` or `1,520 steps`."""
+    if not noun:
+        return f"{number_of:,}"
+    return f"{number_of:,} {noun}{'' if number_of == 1 else 's'}"
+
+
+def _with_true_minus(text: str) -> str:
+    return text.replace("-", "\N{MINUS SIGN}")

@@ -1,0 +1,418 @@
+"""Speed advice: settings that would make the next run faster, from the measured times of a run.
+
+Shapes: E epochs, S steps per epoch.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from pipeline.core.arrays import FloatArray
+from pipeline.core.errors import RunError
+from pipeline.core.files import write_json, write_text
+from pipeline.core.number_format import duration, percent
+from pipeline.metrics.regression import HIGHER_IS_BETTER
+from pipeline.records.metrics_history import MetricsHistory
+from pipeline.records.time_logs import TimeLogs
+
+JSON_FILE: Final = "training_speedup_recommendations.json"
+TEXT_FILE: Final = "training_speedup_recommendations.txt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recommendation:
+    """One piece of advice."""
+
+    issue: str
+    """What is slow, in a few words."""
+    details: str
+    """The measurement, one sentence."""
+    evidence: Mapping[str, float]
+    """The measured numbers; times in seconds, shares in [0, 1]."""
+    advice: str
+    """What to do; settings by their dotted names."""
+    gain_seconds: float
+    """Upper limit of the seconds that a run like this one could save."""
+    expected_gain: str
+    """The same as a sentence."""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """The advice as settings, dotted name -> value; empty if it is not a setting."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry of the JSON file."""
+        return {
+            "issue": self.issue,
+            "details": self.details,
+            "evidence": dict(self.evidence),
+            "recommendation": self.advice,
+            "expected_gain": self.expected_gain,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Run:
+    """Input of the rules."""
+
+    times: TimeLogs
+    history: MetricsHistory
+    config: Mapping[str, Any]
+    num_train_clips: int | None
+
+    def setting(self, name: str) -> Any:
+        section, key = name.split(".")
+        try:
+            return self.config[section][key]
+        except (KeyError, TypeError):
+            raise RunError(
+                f"config.yaml: has no {name}. Use the configuration file that the run wrote."
+            ) from None
+
+
+_Facts = dict[str, Any]
+"""Measured values by name: `share` decides, `gain_seconds` orders, `new` is the new setting."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rule:
+    """One kind of advice.
+
+    The texts are templates of the facts: times and shares are inserted with their units.
+    """
+
+    measure: Callable[[_Run], _Facts | None]
+    """Return the facts, or None if the rule does not apply to the run."""
+    min_share: float
+    """The advice is given if the fact `share` is larger."""
+    issue: str
+    details: str
+    advice: str
+    expected_gain: str = "up to {gain_seconds} of {run_seconds}."
+    setting: str = ""
+    """Setting that gets the fact `new` as its value; may be empty."""
+
+    def apply(self, run: _Run) -> Recommendation | None:
+        """Return the advice for a run, or None."""
+        facts = self.measure(run)
+        if facts is None or facts["share"] <= self.min_share:
+            return None
+        evidence = {
+            name: value for name, value in facts.items() if name not in ("gain_seconds", "new")
+        }
+        facts |= {
+            "run_seconds": run.times.total_seconds,
+            "monitor": run.setting("training.monitor"),
+        }
+        texts = {name: _text(name, value) for name, value in facts.items()}
+        return Recommendation(
+            issue=self.issue,
+            details=self.details.format(**texts),
+            evidence=evidence,
+            advice=self.advice.format(**texts),
+            gain_seconds=facts["gain_seconds"],
+            expected_gain=self.expected_gain.format(**texts),
+            overrides={self.setting: facts["new"]} if self.setting else {},
+        )
+
+
+def _slow_input(run: _Run) -> _Facts | None:
+    if run.setting("training.cache") != "disk":
+        return None
+    times = run.times
+    waited = times.breakdown.get("input", float(times.usual_waits.sum()))
+    return _loss("wait_seconds", waited, "train_seconds", _steady_seconds(times)) | {
+        "new": "memory"
+    }
+
+
+def _many_calls(run: _Run) -> _Facts | None:
+    """Measure the waits where a call begins, beyond the median wait within a call.
+
+    The first step of an epoch is left out, because its wait belongs to the epoch.
+    """
+    waits, per_call = run.times.waits_by_epoch, int(run.setting("training.steps_per_execution"))
+    num_steps = waits.shape[1]
+    if per_call >= num_steps:
+        return None
+    if per_call == 1 and run.setting("training.cache") == "disk":
+        return None  # The wait may be for the disk.
+    in_call = np.arange(num_steps) % per_call
+    inner = waits[:, in_call > 0]
+    usual = float(np.median(inner)) if inner.size else 0.0
+    lost = float(np.maximum(waits[:, in_call == 0][:, 1:] - usual, 0.0).sum())
+    facts = _loss("between_calls_seconds", lost, "train_seconds", _steady_seconds(run.times))
+    num_calls = math.ceil(num_steps / per_call)
+    return facts | {"calls_per_epoch": num_calls, "per_call": per_call, "new": num_steps}
+
+
+def _small_batches(run: _Run) -> _Facts | None:
+    """Measure the cost of a step that does not depend on its number of clips.
+
+    The last step of an epoch has fewer clips than the others. The line through the two
+    median times, extended to zero clips, is the fixed cost.
+    """
+    steps, batch_size = run.times.steps_by_epoch, int(run.setting("training.batch_size"))
+    num_clips = run.num_train_clips
+    if num_clips is None or len(steps) < 4 or steps.shape[1] < 2:
+        return None
+    num_last = num_clips % batch_size
+    if math.ceil(num_clips / batch_size) != steps.shape[1] or not 0 < num_last <= batch_size / 2:
+        return None
+    full, last = float(np.median(steps[1:, :-1])), float(np.median(steps[1:, -1]))
+    per_clip = max(0.0, full - last) / (batch_size - num_last)
+    fixed = max(0.0, full - per_clip * batch_size)
+    return _loss("fixed_seconds", fixed, "full_step_seconds", full) | {
+        "gain_seconds": fixed * steps.size / 2,
+        "last_step_seconds": last,
+        "clips_in_last_step": num_last,
+        "batch_size": batch_size,
+        "new": 2 * batch_size,
+    }
+
+
+def _uneven_steps(run: _Run) -> _Facts | None:
+    steps = run.times.steps_by_epoch
+    steps = steps[1:, :-1] if len(steps) > 1 else steps[:, 1:-1]
+    if steps.size < 20:
+        return None
+    median, p95 = (float(value) for value in np.percentile(steps, (50, 95)))
+    lost = float(np.maximum(steps - median, 0.0).sum())
+    facts = _loss("beyond_median_seconds", lost, "steps_seconds", float(steps.sum()))
+    return facts | {"median_step_seconds": median, "p95_step_seconds": p95}
+
+
+def _long_validation(run: _Run) -> _Facts:
+    times = run.times
+    steady = slice(1, None) if times.num_epochs > 1 else slice(None)
+    validation, train = (
+        float(part[steady].sum()) for part in (times.validation_times, times.epoch_times)
+    )
+    total = float(times.validation_times.sum())
+    return {
+        "share": _share(validation, validation + train),
+        "gain_seconds": total / 2,
+        "validation_seconds": total,
+        "fraction": run.setting("data.validation_fraction"),
+    }
+
+
+def _late_stop(run: _Run) -> _Facts | None:
+    scores, num_epochs = _monitored_scores(run), run.times.num_epochs
+    if scores is None or len(scores) != num_epochs or num_epochs < 4:
+        return None
+    best_before = np.concatenate([[-np.inf], np.maximum.accumulate(scores)[:-1]])
+    improved = np.flatnonzero(scores > best_before)
+    best_epoch = int(improved[-1]) + 1
+    # This patience waits for every improvement up to the best epoch.
+    patience = int(max(2, np.diff(improved).max(initial=0)))
+    spared = num_epochs - best_epoch - patience
+    is_set = 0 < int(run.setting("training.early_stopping_patience")) <= patience
+    if best_epoch > num_epochs / 2 or spared < 1 or is_set:
+        return None
+    gain = spared * run.times.median_epoch
+    return {
+        "share": _share(gain, run.times.total_seconds),
+        "gain_seconds": gain,
+        "best_epoch": best_epoch,
+        "num_epochs": num_epochs,
+        "epochs_without_improvement": num_epochs - best_epoch,
+        "median_epoch_seconds": run.times.median_epoch,
+        "spared": spared,
+        "new": patience,
+    }
+
+
+def _short_run(run: _Run) -> _Facts:
+    times = run.times
+    num_epochs, start = times.num_epochs, times.start_seconds
+    return _loss("start_seconds", start, "total_seconds", times.total_seconds) | {
+        "median_epoch_seconds": times.median_epoch,
+        "epoch_now_seconds": times.total_seconds / num_epochs,
+        "epoch_twice_seconds": (times.total_seconds - start / 2) / num_epochs,
+    }
+
+
+def _tensorboard(run: _Run) -> _Facts | None:
+    if not run.setting("training.tensorboard"):
+        return None
+    parts = run.times.breakdown
+    measured = sum(parts.values())
+    facts = _loss("callbacks_seconds", parts.get("callbacks", 0.0), "measured_seconds", measured)
+    return facts | {"new": False}
+
+
+_RULES: Final = (
+    _Rule(
+        measure=_slow_input,
+        min_share=0.15,
+        issue="Steps wait for their input",
+        details="{wait_seconds} of {train_seconds} of training ({share}) was spent waiting for "
+        "batches from the disk.",
+        advice="Keep the features in memory: training.cache=memory.",
+        expected_gain="up to {gain_seconds} of {run_seconds}, if the features fit into memory.",
+        setting="training.cache",
+    ),
+    _Rule(
+        measure=_many_calls,
+        min_share=0.10,
+        issue="Many calls into the graph",
+        details="{between_calls_seconds} of {train_seconds} of training ({share}) was spent "
+        "between the {calls_per_epoch} calls per epoch, {per_call} steps each.",
+        advice="Run a whole epoch in one call: training.steps_per_execution={new}. "
+        "The values of each step are still recorded.",
+        setting="training.steps_per_execution",
+    ),
+    _Rule(
+        measure=_small_batches,
+        min_share=0.50,
+        issue="Batches are small",
+        details="The median step with {batch_size} clips took {full_step_seconds}, with "
+        "{clips_in_last_step} clips {last_step_seconds}: {share} of a step does not depend on the "
+        "number of clips.",
+        advice="Use larger batches: training.batch_size={new}. Fewer, larger steps "
+        "train differently: compare the scores, and try a higher learning rate.",
+        expected_gain="up to {gain_seconds} of {run_seconds}, the fixed cost of half the steps.",
+        setting="training.batch_size",
+    ),
+    _Rule(
+        measure=_uneven_steps,
+        min_share=0.25,
+        issue="Steps take uneven time",
+        details="The median step took {median_step_seconds}, the 95th percentile "
+        "{p95_step_seconds}; {share} of the step time is above the median.",
+        advice="Another program used the machine: run fewer jobs at a time, or fewer workers of "
+        "a search.",
+    ),
+    _Rule(
+        measure=_long_validation,
+        min_share=0.30,
+        issue="Validation takes long",
+        details="Validation took {share} of an epoch, {validation_seconds} over the run.",
+        advice="Hold out fewer clips for validation (data.validation_fraction, now {fraction}; or "
+        "the split column of the clip table). Fewer clips make the intervals wider.",
+        expected_gain="{gain_seconds} of {run_seconds} with half as many clips, because the time "
+        "grows with their number.",
+    ),
+    _Rule(
+        measure=_late_stop,
+        min_share=0.0,
+        issue="Training goes on without improving",
+        details="Epoch {best_epoch} of {num_epochs} was the best by {monitor}; the "
+        "{epochs_without_improvement} epochs after it brought no improvement.",
+        advice="Stop early: training.early_stopping_patience={new} would have kept this best "
+        "epoch. Other seeds improve at other epochs: allow some more.",
+        expected_gain="{gain_seconds} of {run_seconds}: {spared} epochs of {median_epoch_seconds} "
+        "(median).",
+        setting="training.early_stopping_patience",
+    ),
+    _Rule(
+        measure=_short_run,
+        min_share=0.30,
+        issue="Starting up dominates the run",
+        details="{start_seconds} of {total_seconds} ({share}) was spent on starting up and tracing "
+        "the graph, once per run.",
+        advice="Train once for longer (training.num_epochs) instead of in several short runs, "
+        "and judge the speed by the epochs after the first.",
+        expected_gain="an epoch takes {epoch_twice_seconds} instead of {epoch_now_seconds}, "
+        "start-up included, in a run with twice as many epochs.",
+    ),
+    _Rule(
+        measure=_tensorboard,
+        min_share=0.15,
+        issue="Callbacks take long",
+        details="{callbacks_seconds} of {measured_seconds} measured ({share}) was spent in "
+        "callbacks, including TensorBoard.",
+        advice="Turn TensorBoard off: training.tensorboard=false. MLflow has the same curves.",
+        setting="training.tensorboard",
+    ),
+)
+
+
+def recommendations(
+    time_logs: TimeLogs,
+    history: MetricsHistory,
+    config: Mapping[str, Any],
+    *,
+    num_train_clips: int | None = None,
+) -> tuple[Recommendation, ...]:
+    """Return advice for a faster run, the largest gain first.
+
+    Args:
+        time_logs: Times of the run.
+        history: History of the run.
+        config: Configuration of the run, nested as in `config.yaml`.
+        num_train_clips: Number of clips in the training split; None if unknown.
+
+    Returns:
+        Empty if no measurement supports any advice.
+
+    Raises:
+        RunError: If the configuration lacks a setting.
+    """
+    run = _Run(
+        times=time_logs,
+        history=history,
+        config=config,
+        num_train_clips=num_train_clips,
+    )
+    if not run.times.num_epochs:
+        return ()
+    found = [advice for rule in _RULES if (advice := rule.apply(run)) is not None]
+    return tuple(sorted(found, key=lambda advice: -advice.gain_seconds))
+
+
+def save_recommendations(output_dir: Path, found: Sequence[Recommendation]) -> tuple[Path, Path]:
+    """Write recommendations as JSON and as text, each file atomically.
+
+    Args:
+        output_dir: Usually `training_time_analysis` in the run directory.
+        found: The recommendations; may be empty.
+
+    Returns:
+        The JSON file and the text file.
+    """
+    json_path, text_path = output_dir / JSON_FILE, output_dir / TEXT_FILE
+    write_json(json_path, [item.to_json() for item in found])
+    items = [
+        f"{position}. {item.issue}\n"
+        f"   Measured: {item.details}\n"
+        f"   Advice:   {item.advice}\n"
+        f"   Gain:     {item.expected_gain}\n"
+        for position, item in enumerate(found, start=1)
+    ]
+    nothing = "Nothing stands out: no measurement of this run suggests a faster setting.\n"
+    write_text(text_path, "\n".join(items) or nothing)
+    return json_path, text_path
+
+
+def _monitored_scores(run: _Run) -> FloatArray | None:
+    """Return the monitored score per epoch, larger is better; None without validation."""
+    monitor = str(run.setting("training.monitor"))
+    scores = run.history.epoch.validation(monitor)
+    if not scores.size or not np.isfinite(scores).all():
+        return None
+    return scores if HIGHER_IS_BETTER.get(monitor, False) else -scores
+
+
+def _steady_seconds(times: TimeLogs) -> float:
+    """Return the seconds of training without the start."""
+    return float(times.epoch_times.sum()) - times.start_seconds
+
+
+def _loss(part: str, seconds: float, whole: str, whole_seconds: float) -> _Facts:
+    """Return the facts of a part of the time that could be saved completely."""
+    share = _share(seconds, whole_seconds)
+    return {part: seconds, whole: whole_seconds, "share": share, "gain_seconds": seconds}
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole > 0 else 0.0
+
+
+def _text(name: str, value: Any) -> Any:
+    if name.endswith("_seconds"):
+        return duration(value)
+    return percent(value) if name == "share" else value

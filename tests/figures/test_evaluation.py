@@ -1,0 +1,166 @@
+"""Values of the figures of predictions and scores."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.core.errors import PipelineError
+from pipeline.figures.evaluation.predictions import score_limits
+from pipeline.figures.evaluation.residuals import binned_mean
+from pipeline.figures.spec import NothingToDraw
+from pipeline.metrics.regression import concordance
+
+
+def noisy_scores(num_clips):
+    numbers = np.random.default_rng(0)
+    y_true = numbers.uniform(0.2, 0.8, (num_clips, 5))
+    return {"y_true": y_true, "y_pred": y_true + numbers.normal(0, 0.05, (num_clips, 5))}
+
+
+def linear_scores(slope=1.0, num_clips=200):
+    y_pred = np.tile(np.linspace(0.2, 0.8, num_clips)[:, None], (1, 5))
+    return {"y_true": 0.5 + slope * (y_pred - 0.5), "y_pred": y_pred}
+
+
+def constant(num_clips, value=0.5):
+    return np.full((num_clips, 5), value)
+
+
+def test_the_model_stands_beside_its_baselines(build, draw, texts_of):
+    data = build("scores_and_baselines")
+    assert data.value["mae"].tolist() == [0.5] * 6
+    assert data.low["ccc"] == pytest.approx(np.full(6, 0.4))
+    assert data.baselines["ridge"]["r2"].tolist() == [0.3] * 6
+    texts = texts_of(draw("scores_and_baselines"))
+    assert {"model, 95 % interval", "training mean", "ridge"} <= set(texts)
+
+
+def test_the_legend_has_no_interval_if_there_is_none(draw, make_evaluation, texts_of):
+    evaluation = make_evaluation()
+    for rows in evaluation["metrics"].values():
+        for row in rows.values():
+            row |= {"low": None, "high": None}
+    assert "model" in texts_of(draw("scores_and_baselines", evaluation=evaluation))
+
+
+@pytest.mark.parametrize("lost", ["metrics", "baselines", "split", "confidence"])
+def test_a_damaged_evaluation_is_named(build, make_evaluation, lost):
+    damaged = make_evaluation()
+    del damaged[lost]
+    with pytest.raises(PipelineError, match=r"evaluation\.json: is not an evaluation.*again"):
+        build("scores_and_baselines", evaluation=damaged)
+
+
+def test_every_clip_is_counted_per_trait(build):
+    scores = noisy_scores(500)
+    data = build("predictions_vs_truth", **scores)
+    assert data.density.sum(axis=(1, 2)).tolist() == [500] * 5
+    assert data.ccc == pytest.approx(concordance(scores["y_true"], scores["y_pred"]))
+
+
+def test_a_cell_counts_the_clips_with_its_scores(build):
+    y_true = np.tile([[0.2], [0.8]], (1, 5))
+    data = build("predictions_vs_truth", y_true=y_true, y_pred=constant(2, 0.8))
+    low, high = data.density[0][:, 0], data.density[0][:, -1]
+    assert low.nonzero()[0].tolist() == high.nonzero()[0].tolist()
+    assert (low.sum(), high.sum()) == (1, 1)
+
+
+def test_few_clips_are_points_and_many_are_cells(draw):
+    few = draw("predictions_vs_truth", **noisy_scores(50)).axes[0]
+    many = draw("predictions_vs_truth", **noisy_scores(500)).axes[0]
+    assert len(few.lines[0].get_xdata()) == 50
+    assert (len(few.images), len(many.images)) == (0, 1)
+
+
+def test_all_panels_have_the_limits_of_all_scores(draw):
+    scores = noisy_scores(50)
+    scores["y_pred"][0, 3] = 1.14
+    limits = {axes.get_xlim() for axes in draw("predictions_vs_truth", **scores).axes[:5]}
+    assert limits == {score_limits(scores["y_true"], scores["y_pred"])}
+    assert limits.pop()[1] == pytest.approx(1.2)
+
+
+@pytest.mark.parametrize("name", ["predictions_vs_truth", "residuals"])
+def test_constant_scores_can_be_drawn(draw, name):
+    assert draw(name, y_true=constant(4), y_pred=constant(4)).axes
+
+
+def test_bias_and_deviation_are_of_predicted_minus_annotated(build):
+    y_true = np.tile(np.linspace(0.05, 0.95, 120)[:, None], (1, 5))
+    y_pred = 0.6 + 0.5 * (y_true - 0.5)
+    data = build("residuals", y_true=y_true, y_pred=y_pred)
+    assert data.bias == pytest.approx(np.full(5, 0.1))
+    assert data.deviation == pytest.approx((y_pred - y_true).std(axis=0))
+    assert data.counts.sum(axis=1).tolist() == [120] * 5
+    assert data.edges[0] == -data.edges[-1]
+    assert (np.diff(data.trend[0]) < 0).all()
+    assert data.trend[0][0] == pytest.approx(0.1 + 0.5 * 0.42, abs=0.03)
+
+
+@given(st.lists(st.tuples(st.floats(-0.5, 1.5), st.floats(-1, 1)), min_size=1, max_size=60))
+def test_binned_means_weighted_by_counts_give_the_mean(pairs):
+    keys, values = np.array(pairs).T
+    means, counts = binned_mean(keys, values, np.array([0.0, 0.5, 1.0]))
+    assert counts.sum() == len(pairs)
+    if (counts[counts > 0] >= 5).all():
+        assert np.nansum(means * counts) / len(pairs) == pytest.approx(values.mean(), abs=1e-9)
+
+
+def test_a_bin_of_few_clips_has_no_mean():
+    means, counts = binned_mean(np.array([0.1] * 5 + [0.9] * 4), np.ones(9), np.linspace(0, 1, 3))
+    assert counts.tolist() == [5, 4]
+    assert means[0] == 1
+    assert np.isnan(means[1])
+
+
+@pytest.mark.parametrize("slope", [0.5, 1.0, 1.6])
+def test_the_slope_is_of_annotated_over_predicted_scores(build, slope):
+    data = build("calibration", **linear_scores(slope))
+    shown = np.isfinite(data.mean_true)
+    assert data.slope == pytest.approx(np.full(5, slope))
+    expected = 0.5 + slope * (data.mean_pred[shown] - 0.5)
+    assert data.mean_true[shown] == pytest.approx(expected)
+
+
+def test_bins_with_few_clips_are_not_shown(build):
+    data = build("calibration", **linear_scores(num_clips=20))
+    assert data.counts.sum(axis=1).tolist() == [20] * 5
+    assert np.isnan(data.mean_true).all()
+
+
+def test_a_constant_prediction_has_no_slope(build, draw, texts_of):
+    scores = linear_scores()
+    scores["y_pred"][:, 1] = 0.5
+    assert np.isnan(build("calibration", **scores).slope).tolist() == [False, True, *[False] * 3]
+    assert "slope undefined" in texts_of(draw("calibration", **scores))
+
+
+def test_correlations_of_traits_equal_numpy(build, draw):
+    scores = noisy_scores(40)
+    true, predicted = (np.corrcoef(values.T) for values in scores.values())
+    data = build("trait_correlations", **scores)
+    assert data.true == pytest.approx(true)
+    assert data.difference == pytest.approx(predicted - true)
+    scores["y_pred"][:, 2] = 0.5
+    written = [len(axes.texts) for axes in draw("trait_correlations", **scores).axes]
+    assert written == [25, 16, 16]
+
+
+def test_the_largest_difference_between_traits_is_described(describe):
+    rising = np.linspace(0, 1, 5)
+    y_true = np.tile(rising[:, None], (1, 5))
+    y_pred = y_true.copy()
+    y_pred[:, 4] = rising[::-1]
+    sentence = describe("trait_correlations", y_true=y_true, y_pred=y_pred)
+    assert "−2.00, is between neuroticism and openness" in sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "num_clips", "message"),
+    [("predictions_vs_truth", 0, "no clips"), ("trait_correlations", 2, "at least 3 clips")],
+)
+def test_too_few_clips_are_named(build, name, num_clips, message):
+    with pytest.raises(NothingToDraw, match=message):
+        build(name, y_true=constant(num_clips), y_pred=constant(num_clips))

@@ -1,0 +1,115 @@
+"""Values of the figures of time."""
+
+import pytest
+
+
+def test_the_loss_stands_at_its_elapsed_time(draw):
+    line = draw("training_time_analysis").axes[1].lines[0]
+    assert line.get_xdata() == pytest.approx([2.8, 3.6, 4.4, 5.2])
+    assert line.get_ydata() == pytest.approx([0.35, 0.34, 0.33, 0.32])
+
+
+def test_logs_of_different_length_are_not_joined(build, make_history):
+    assert build("training_time_analysis", history=make_history(3)).loss is None
+
+
+def test_long_epochs_are_cut_and_named(draw, make_time_logs, texts_of):
+    figure = draw("epoch_time_analysis")
+    assert figure.axes[0].get_ylim()[0] == 0
+    assert figure.axes[0].get_ylim()[1] < 2000  # ms
+    assert "▲ epoch 1: 2.8 s" in texts_of(figure)
+    logs = make_time_logs(60)
+    logs["epoch_times"][40] = 9.0
+    figure = draw("epoch_time_analysis", time_logs=logs)
+    assert "▲ up to 9.25 s" in texts_of(figure)
+    assert figure.axes[0].lines[0].get_xdata().tolist() == [1, 41]
+
+
+@pytest.mark.parametrize(("num_epochs", "num_panels"), [(2, 1), (3, 2)])
+def test_a_distribution_needs_three_epochs(draw, make_time_logs, num_epochs, num_panels):
+    figure = draw("epoch_time_analysis", time_logs=make_time_logs(num_epochs))
+    assert len(figure.axes) == num_panels
+
+
+def test_median_and_percentile_of_epochs_are_written(draw, texts_of):
+    assert "median 800 ms, p95 800 ms" in texts_of(draw("epoch_time_analysis"))
+
+
+def test_the_legend_has_validation_only_if_it_took_time(draw, time_logs, texts_of):
+    assert "validation" in texts_of(draw("epoch_time_analysis"))
+    time_logs["validation_times"] = [0.0] * 4
+    assert "validation" not in texts_of(draw("epoch_time_analysis"))
+
+
+def test_percentiles_of_steps_leave_the_first_epoch_out(build, time_logs):
+    time_logs["batch_times"][:5] = [9.0] * 5
+    time_logs["batch_times"][-1] = 0.4
+    data = build("batch_time_analysis")
+    assert data.step_counts.sum() == data.wait_counts.sum() == 15
+    # 0.95 * 14 = 13.3: between the last two steps
+    assert data.step_percentiles == pytest.approx((0.1, 0.1 + 0.3 * 0.3))
+
+
+def test_every_step_is_drawn_once(draw):
+    later, first = draw("batch_time_analysis").axes[0].lines
+    assert first.get_xdata().tolist() == [1, 2, 3, 4, 5]
+    assert later.get_xdata().tolist() == list(range(6, 21))
+
+
+def test_unknown_waits_are_left_out(build, describe, time_logs):
+    del time_logs["batch_wait_times"]
+    assert build("batch_time_analysis").wait_counts.sum() == 0
+    assert "wait" not in describe("batch_time_analysis")
+
+
+def test_times_of_zero_can_be_drawn(draw, time_logs):
+    time_logs["batch_times"] = [0.0] * 20
+    assert draw("batch_time_analysis").axes
+
+
+def test_parts_have_their_share_of_the_time(build, draw, texts_of):
+    data = build("time_breakdown")
+    assert sum(data.shares.values()) == pytest.approx(1)
+    assert data.total == pytest.approx(5.2)
+    figure = draw("time_breakdown")
+    assert all(bar.get_x() == 0 for bar in figure.axes[0].patches)
+    assert "training steps: 2 s, 38 %" in texts_of(figure)
+
+
+def test_a_part_without_a_label_keeps_its_key(draw, time_logs, texts_of):
+    time_logs["breakdown"] = {"step": 3.0, "warm_up": 1.0}
+    assert "warm_up: 1 s, 25 %" in texts_of(draw("time_breakdown"))
+
+
+def test_throughput_is_clips_per_second_of_training(build, draw, time_logs):
+    data = build("throughput")
+    assert data.unit == "clips"
+    assert data.rate == pytest.approx([1100 / 2.55, 2000, 2000, 2000])
+    assert data.median == pytest.approx(2000)
+    assert draw("throughput").axes[0].get_ylim()[0] == 0
+    time_logs["clips_per_second"] = [10, 20, 30, 40]
+    assert build("throughput").rate.tolist() == [10, 20, 30, 40]
+
+
+def test_without_the_number_of_clips_steps_are_counted(build):
+    data = build("throughput", num_train_clips=None)
+    assert data.unit == "steps"
+    assert data.rate[1] == pytest.approx(5 / 0.55)
+
+
+def test_the_dashboard_lists_its_numbers(draw, texts_of):
+    texts = texts_of(draw("training_time_dashboard"))
+    assert {"median epoch", "800 ms", "median step", "100 ms", "clips per second"} <= set(texts)
+
+
+def test_the_dashboard_joins_small_parts(draw, time_logs, texts_of):
+    time_logs["breakdown"] = {"step": 10, "a": 5, "b": 4, "c": 3, "d": 2, "e": 1}
+    texts = texts_of(draw("training_time_dashboard"))
+    assert {"2 others: 12 %", "c: 12 %"} <= set(texts)
+    assert not any(text.startswith("d:") for text in texts)
+
+
+def test_the_dashboard_says_what_is_missing(draw, time_logs, texts_of):
+    time_logs["batch_times"] = []
+    texts = texts_of(draw("training_time_dashboard", history=None, num_train_clips=None))
+    assert {"no step was timed", "no loss"} <= set(texts)

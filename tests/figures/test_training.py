@@ -1,0 +1,239 @@
+"""Values of the figures of training: curves, traits, learning rate, steps."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from pipeline.core.errors import PipelineError
+from pipeline.figures.spec import NothingToDraw
+from pipeline.figures.training.batch_performance import running_mean
+from pipeline.figures.training.curves import is_logarithmic, readable_limits
+from pipeline.figures.training.metric_correlation import correlation_matrix
+
+
+@pytest.fixture
+def loss_curve(history, build):
+    """Return a function that builds the loss curve of given values."""
+
+    def make(train, validation):
+        numbers = list(range(1, len(train) + 1))
+        history["epoch"] |= {"loss": train, "val_loss": validation, "epoch_numbers": numbers}
+        return build("train_val_loss", history=history)
+
+    return make
+
+
+def test_training_and_validation_are_drawn(draw):
+    drawn = [line.get_ydata() for line in draw("train_val_mae").axes[0].lines]
+    assert any(np.array_equal(line, [0.5, 0.48, 0.46, 0.44]) for line in drawn)
+    assert any(len(line) == 4 and np.allclose(line, [0.6, 0.58, 0.56, 0.54]) for line in drawn)
+
+
+def test_the_best_epoch_and_its_value_are_written(draw, describe, texts_of):
+    assert "best 0.5400, epoch 4" in texts_of(draw("train_val_mae"))
+    assert "0.5400 in epoch 4" in describe("train_val_mae")
+
+
+def test_without_validation_the_legend_has_no_validation(draw, make_history, texts_of):
+    figure = draw("train_val_mae", history=make_history(validation=False))
+    assert "validation" not in texts_of(figure)
+
+
+def test_one_epoch_is_a_point(draw, make_history):
+    axes = draw("train_val_mae", history=make_history(1)).axes[0]
+    assert axes.get_xticks().tolist() == [1]
+    assert all(line.get_marker() == "o" for line in axes.lines if len(line.get_xdata()) == 1)
+
+
+def test_a_flat_curve_has_no_best_epoch(draw, history, texts_of):
+    history["epoch"]["val_metrics"]["pcc"] = [0.0] * 4
+    assert "0.000 in every epoch" in texts_of(draw("train_val_pcc"))
+
+
+@pytest.mark.parametrize(("end", "scale"), [(0.1, "log"), (0.11, "linear"), (-0.5, "linear")])
+def test_a_tenfold_fall_of_the_loss_has_a_logarithmic_axis(loss_curve, specs, end, scale):
+    curve = loss_curve([1.0, 0.5, 0.2, end], None)
+    assert is_logarithmic(curve) == (scale == "log")
+    assert specs["train_val_loss"].draw(curve).axes[0].get_yscale() == scale
+
+
+def test_a_first_epoch_far_off_is_cut_and_named(build, specs, history, texts_of):
+    history["epoch"]["epoch_numbers"] = list(range(1, 6))
+    history["epoch"]["metrics"]["r2"] = [-52.0, 0.1, 0.2, 0.3, 0.35]
+    history["epoch"]["val_metrics"]["r2"] = [-50.0, 0.1, 0.2, 0.3, 0.3]
+    curve = build("train_val_r_squared")
+    figure = specs["train_val_r_squared"].draw(curve)
+    assert readable_limits(curve) == pytest.approx((0.08, 0.37))
+    assert figure.axes[0].get_ylim() == pytest.approx((0.08, 0.37))
+    assert "▼ epoch 1: −50.000" in texts_of(figure)
+
+
+def test_an_ordinary_curve_is_drawn_whole(build):
+    assert readable_limits(build("train_val_mae")) is None
+
+
+def test_long_tick_labels_widen_the_axis(loss_curve, specs):
+    (axes,) = specs["train_val_loss"].draw(loss_curve([0.016055], [0.016071])).axes
+    axes.figure.canvas.draw()
+    assert max(len(label.get_text()) for label in axes.get_yticklabels()) <= 7
+    low, high = axes.get_ylim()
+    assert low < 0.016055
+    assert high > 0.016071
+
+
+def test_a_trait_has_its_own_curves_beside_the_mean(build):
+    data = build("trait_Neuroticism_metrics")
+    assert data.curves["mae"].validation[0] == pytest.approx(0.65)
+    assert data.means["mae"][0] == pytest.approx(0.6)
+    assert not data.is_constant
+
+
+def test_a_constant_trait_is_noted(draw, describe, history, texts_of):
+    for side in ("metrics", "val_metrics"):
+        history["epoch"][side] |= {"pcc_openness": [0.0] * 4, "ccc_openness": [0.0] * 4}
+    assert any("not vary" in text for text in texts_of(draw("trait_Openness_metrics")))
+    assert "PCC" not in describe("trait_Openness_metrics")
+
+
+def test_a_missing_metric_leaves_its_panel_empty(build, draw, history):
+    for side in ("metrics", "val_metrics"):
+        del history["epoch"][side]["r2_openness"]
+    assert list(build("trait_Openness_metrics").curves) == ["mae", "pcc", "ccc"]
+    assert not draw("trait_Openness_metrics").axes[1].axison
+
+
+def test_traits_are_compared_in_the_epoch_with_the_best_mae(build, history):
+    history["epoch"]["val_metrics"]["mae"] = [0.4, 0.1, 0.3, 0.2]
+    data = build("trait_comparison")
+    assert data.epoch == 2
+    assert data.validation["mae"] == pytest.approx([0.59, 0.60, 0.61, 0.62, 0.63])
+    assert data.train["mae"] == pytest.approx([0.49, 0.50, 0.51, 0.52, 0.53])
+
+
+@pytest.mark.parametrize(("validation", "openness"), [(True, 0.55), (False, 0.45)])
+def test_bars_start_at_zero_and_show_the_scores(draw, make_history, validation, openness):
+    bars = draw("trait_comparison", history=make_history(validation=validation)).axes[0].patches
+    expected = [openness + 0.01 * trait for trait in range(5)]
+    assert [bar.get_x() for bar in bars] == [0] * 5
+    assert [bar.get_width() for bar in bars] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("value", [-0.00614, -0.287, 0.000004, -123.456, float("nan")])
+def test_values_beside_bars_fit_into_their_space(draw, history, texts_of, value):
+    history["epoch"]["val_metrics"]["r2_openness"] = [value] * 4
+    texts = texts_of(draw("trait_comparison"))
+    assert max(len(text) for text in texts if text[0] in "−–0123456789") <= 7
+
+
+def test_the_dashboard_shows_the_values_of_the_single_figures(build, lr_logs):
+    data = build("training_dashboard")
+    assert list(data.curves) == ["loss", "mae", "r2"]
+    assert data.traits["openness"].validation[0] == pytest.approx(0.61)
+    assert data.learning_rate.rates.tolist() == lr_logs["learning_rate"]
+    assert data.times.total[0] == pytest.approx(2.8)
+
+
+def test_empty_panels_of_the_dashboard_say_what_is_missing(draw, history, texts_of):
+    history["epoch"] |= {"metrics": {}, "val_metrics": {}}
+    texts = texts_of(draw("training_dashboard", lr_logs=None, time_logs=None))
+    assert {"no MAE (score units)", "no learning rate", "no times"} <= set(texts)
+
+
+@pytest.mark.parametrize(
+    ("rates", "reductions", "cuts"),
+    [
+        ([1e-2, 1e-2, 1e-3, 1e-3], [False, False, True, False], [3]),
+        ([4e-3, 3e-3, 2e-3, 1e-3], [False, True, True, True], []),
+        ([4e-3, 4e-3, 2e-3, 1e-3], [False, True, True, True], []),
+    ],
+)
+def test_cuts_of_a_constant_rate_are_marked(build, lr_logs, rates, reductions, cuts):
+    logs = lr_logs | {"learning_rate": rates, "is_reduction": reductions}
+    assert build("learning_rate_changes", lr_logs=logs).cut_epochs.tolist() == cuts
+
+
+def test_steps_stand_at_their_fraction_of_an_epoch(build, history):
+    data = build("learning_rate_changes")
+    assert data.step_epochs[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert data.step_epochs[-1] == 4
+    for name in ("loss", "learning_rate", "batch_numbers"):
+        history["batch"][name] = history["batch"][name][1::2]
+    assert build("learning_rate_changes", history=history).step_epochs[-1] == 4
+
+
+def test_a_damaged_learning_rate_log_is_named(build, lr_logs):
+    lr_logs["learning_rate"].pop()
+    with pytest.raises(PipelineError, match=r"lr_logs\.json: 'epoch' must hold 3 values"):
+        build("learning_rate_changes")
+
+
+def test_a_running_mean_is_centred_and_ignores_gaps():
+    assert running_mean(np.array([1.0, 2.0, 3.0, 10.0]), 3) == pytest.approx([1.5, 2.0, 5.0, 6.5])
+    mean = running_mean(np.array([1.0, np.nan, 3.0, np.nan, np.nan, np.nan]), 3)
+    assert mean[:4] == pytest.approx([1.0, 2.0, 3.0, 3.0])
+    assert np.isnan(mean[5])
+
+
+@given(st.lists(st.floats(-100, 100), min_size=1, max_size=40), st.integers(1, 50))
+def test_a_running_mean_is_within_the_values(values, window):
+    mean = running_mean(np.array(values), window)
+    assert len(mean) == len(values)
+    assert min(values) - 1e-9 <= mean.min() <= mean.max() <= max(values) + 1e-9
+
+
+def test_every_step_is_drawn_with_its_value(draw, history):
+    line = draw("batch_performance").axes[0].lines[0]
+    assert line.get_xdata().tolist() == list(range(1, 21))
+    assert line.get_ydata().tolist() == history["batch"]["loss"]
+
+
+@pytest.mark.parametrize(("num_epochs", "window"), [(1, 1), (4, 2), (50, 5)])
+def test_the_mean_covers_at_most_an_epoch_and_a_tenth_of_the_run(
+    build, make_history, num_epochs, window
+):
+    assert build("batch_performance", history=make_history(num_epochs)).window == window
+
+
+@given(arrays(float, (3, 8), elements=st.integers(-5, 5).map(float)))
+def test_the_correlation_matrix_equals_numpy_if_series_vary(values):
+    found = correlation_matrix(values)
+    flat = values.std(axis=1) == 0
+    assert np.isnan(found[flat]).all()
+    if (~flat).sum() > 1:
+        expected = np.corrcoef(values[~flat])
+        assert found[np.ix_(~flat, ~flat)] == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_series_that_differs_only_by_rounding_is_constant():
+    values = np.array([[0.1, 0.1 + 1e-16, 0.1], [1.0, 2.0, 3.0]])
+    assert np.isnan(correlation_matrix(values)[0]).all()
+
+
+def test_metrics_are_correlated_over_the_complete_epochs(build, make_history):
+    history = make_history(6)
+    history["epoch"]["val_metrics"]["pcc"][2] = None
+    data = build("metrics_correlation_matrix", history=history)
+    row, column = (data.names.index(f"validation {name}") for name in ("loss", "CCC"))
+    assert data.num_epochs == 5
+    assert data.correlation[row, column] == pytest.approx(-1)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("trait_Openness_metrics", {"epoch": {"metrics": {}, "val_metrics": {}}}, "no metric of"),
+        ("batch_performance", {"batch": {"loss": [], "metrics": {}}}, "without loss and metrics"),
+    ],
+)
+def test_missing_values_are_named(build, history, name, change, message):
+    for part, values in change.items():
+        history[part] |= values
+    with pytest.raises(NothingToDraw, match=message):
+        build(name)
+
+
+def test_two_epochs_are_too_few_for_correlations(build, make_history):
+    with pytest.raises(NothingToDraw, match="at least 3 of them; there are 2"):
+        build("metrics_correlation_matrix", history=make_history(2))
