@@ -16,7 +16,8 @@ from pipeline.tracking.mirror import (
 
 _logger = logging.getLogger(__name__)
 
-_NESTED_SECONDS = 5.0
+_SHORT_WAIT_SECONDS = 5.0
+"""Longest wait of a nested run, and of a run that a signal has ended."""
 _LONGEST_PAUSE_SECONDS = 120.0
 
 
@@ -136,16 +137,19 @@ def mirrored(
         run: The run directory.
         is_nested: Whether it is nested in a run that is mirrored too, which delivers what an
             outage leaves here, and waits and warns for both.
-        patience_seconds: Longest wait for MLflow at the end.
+        patience_seconds: Longest wait for MLflow at the end; at most 5 s after a signal.
     """
     if read_link(run.tracking_path) is None:
         yield Untracked()
         return
     background = BackgroundMirror(Mirror(run, warns=not is_nested), is_nested=is_nested)
     background.wake()
-    seconds = min(patience_seconds, _NESTED_SECONDS) if is_nested else patience_seconds
+    seconds = min(patience_seconds, _SHORT_WAIT_SECONDS) if is_nested else patience_seconds
     try:
         yield background
+    except KeyboardInterrupt:
+        seconds = min(seconds, _SHORT_WAIT_SECONDS)
+        raise
     finally:
         missing: str | None = "the delivery was interrupted"
         try:
