@@ -11,6 +11,7 @@ from pipeline.config.loading import flatten
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.errors import PrunedError
 from pipeline.core.files import write_json
+from pipeline.core.interrupts import interrupts_restored
 from pipeline.core.journal import FINISHED, Journal
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.urls import hide_passwords
@@ -67,7 +68,10 @@ def open_session(
             if is_new:
                 _describe(session)
             try:
-                with system_metrics(journal, enabled=config.tracking.system_metrics):
+                with (
+                    interrupts_restored(),
+                    system_metrics(journal, enabled=config.tracking.system_metrics),
+                ):
                     yield session
             except PrunedError as pruned:
                 journal.append("tags", tags={"state": "PRUNED", "pruned": str(pruned)})
