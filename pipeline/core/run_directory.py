@@ -56,6 +56,11 @@ class RunDirectory:
         return self.path / "checkpoints"
 
     @property
+    def initial_path(self) -> Path:
+        """The variables that a run starts from; removed at the end of the run."""
+        return self.checkpoints_dir / "initial.npz"
+
+    @property
     def model_path(self) -> Path:
         """The best model by the monitored metric."""
         return self.path / "model.keras"

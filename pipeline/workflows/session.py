@@ -105,7 +105,7 @@ def _link_to_mlflow(
 
 def _is_described(run: RunDirectory) -> bool:
     """Return whether the run log has the last event of `_describe`; a kill may have come first."""
-    return any(
+    return run.environment_path.exists() and any(
         event.kind == "artifacts" and "environment.json" in event.content["paths"]
         for event in read_events(run.journal_path)
     )

@@ -22,7 +22,7 @@ from pipeline.core.run_directory import (
     create_run_directory,
     open_run_directory,
 )
-from pipeline.core.run_status import read_last_status
+from pipeline.core.run_status import check_run_log, read_last_status
 from pipeline.core.traits import TraitLabel
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split, read_split, split_feature_set
@@ -32,7 +32,7 @@ from pipeline.models.persistence import load_architecture, load_model, save_mode
 from pipeline.models.trainability import LayerState, layer_states
 from pipeline.tracking.mirror import deliver_rest
 from pipeline.tracking.places import check_store
-from pipeline.training.checkpoint import LAST, initial_path, load_initial, remove_initial
+from pipeline.training.checkpoint import initial_path, load_initial, remove_initial
 from pipeline.training.fit import history_of, refuse_frozen, refuse_missing_tensorboard
 from pipeline.training.keras_settings import refuse_other_settings
 from pipeline.training.records import epoch_records
@@ -143,11 +143,7 @@ def resume_training(run_dir: Path, *, output: Path | None = None) -> TrainingRun
     if output is not None:
         check_model_path(output)
     run = open_run_directory(run_dir)
-    if (run.checkpoints_dir / LAST).exists() and not run.journal_path.exists():
-        raise RunError(
-            f"{run.journal_path}: is missing, but the run has checkpoints. Restore it from a "
-            "backup, or start a new run."
-        )
+    check_run_log(run)
     is_finished = read_last_status(run) == "FINISHED"
     gone = initial_path(run.checkpoints_dir) if is_finished else None  # removed at the end
     check_files(run, *(path for path in prepared_files(run) if path != gone))
