@@ -1,5 +1,6 @@
 """Draws a run from its directory: figures, advice on speed, and the report; no model needed."""
 
+import contextlib
 import functools
 import os
 import time
@@ -76,21 +77,11 @@ def illustrate(
     Raises:
         PipelineError: If a format is unknown.
     """
-    parts = []
-    if is_search(run):
-        gallery = illustrate_search(run, formats=formats, style=style)
-        problems = search_problems(gallery)
-        parts.append(Illustration(gallery=gallery, report_path=None, problems=problems))
-    if not parts or _has_trained(run):
-        parts.append(_illustrate_training(run, formats, style, callback_seconds))
-    return Illustration(
-        gallery=Gallery(
-            drawn=tuple(figure for part in parts for figure in part.gallery.drawn),
-            omitted=tuple(figure for part in parts for figure in part.gallery.omitted),
-        ),
-        report_path=parts[-1].report_path,
-        problems=tuple(problem for part in parts for problem in part.problems),
-    )
+    with contextlib.ExitStack() as stack:
+        # A training holds the run already, and another process that does is at work.
+        with contextlib.suppress(RunError):
+            stack.enter_context(run.locked())
+        return _illustrate(run, formats, style, callback_seconds)
 
 
 def open_drawable(path: Path) -> RunDirectory:
@@ -136,6 +127,29 @@ def read_inputs(run: RunDirectory) -> dict[str, Any]:
     inputs["num_train_clips"] = _attempt(lambda: _num_train_clips(run))
     inputs["config"] = config
     return inputs | _scores(run, inputs["evaluation"])
+
+
+def _illustrate(
+    run: RunDirectory,
+    formats: tuple[str, ...],
+    style: Style,
+    callback_seconds: Mapping[str, float] | None,
+) -> Illustration:
+    parts = []
+    if is_search(run):
+        gallery = illustrate_search(run, formats=formats, style=style)
+        problems = search_problems(gallery)
+        parts.append(Illustration(gallery=gallery, report_path=None, problems=problems))
+    if not parts or _has_trained(run):
+        parts.append(_illustrate_training(run, formats, style, callback_seconds))
+    return Illustration(
+        gallery=Gallery(
+            drawn=tuple(figure for part in parts for figure in part.gallery.drawn),
+            omitted=tuple(figure for part in parts for figure in part.gallery.omitted),
+        ),
+        report_path=parts[-1].report_path,
+        problems=tuple(problem for part in parts for problem in part.problems),
+    )
 
 
 def _illustrate_training(

@@ -55,7 +55,6 @@ def open_session(
         parent: Run that this one is nested in; its session is open too.
     """
     with run.locked():
-        run.remove_unfinished()
         journal = Journal(run.journal_path)
         if config.tracking.enabled and read_link(run.tracking_path) is None:
             _link_to_mlflow(run, config, num_steps=num_steps, parent=parent)

@@ -219,7 +219,6 @@ def _finished(run: RunDirectory, experiment: Experiment, output: Path | None) ->
     check_files(run, run.evaluation_path)
     # Removes what a kill at the end of the run has left; a read-only run stays as it is.
     with contextlib.suppress(RunError), run.locked():
-        run.remove_unfinished()
         remove_initial(run.checkpoints_dir)
     network = load_model(run.model_path)
     if output is not None:
