@@ -35,7 +35,7 @@ from pipeline.core.errors import (
     IncompleteError,
     PipelineError,
 )
-from pipeline.core.interrupts import interrupt_handlers, interrupt_status
+from pipeline.core.interrupts import interrupt_handlers, interrupt_status, interrupts_restored
 from pipeline.core.near_names import nearest_name
 from pipeline.core.standard_streams import safe_standard_streams
 from pipeline.core.tensorflow_import import set_backends
@@ -86,7 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     try:
         arguments = parse(argv)
-        status = int(COMMANDS[arguments.command].run(arguments))
+        with interrupts_restored():
+            status = int(COMMANDS[arguments.command].run(arguments))
         sys.stdout.flush()
     except IncompleteError as error:
         return _fail(error, EXIT_INCOMPLETE)

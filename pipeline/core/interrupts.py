@@ -73,6 +73,20 @@ def check_interrupt() -> None:
         raise KeyboardInterrupt
 
 
+@contextlib.contextmanager
+def interrupts_restored() -> Iterator[None]:
+    """Raise `KeyboardInterrupt` in place of an error that came of a lost interrupt.
+
+    TensorFlow drops an exception that a signal handler raises while it traces a function. It
+    then fails with an error of its own, for instance about a value that is missing.
+    """
+    try:
+        yield
+    except Exception:
+        check_interrupt()
+        raise
+
+
 def interrupt_status() -> int:
     """Return the exit status of an interrupted command: 128 plus the number of the signal."""
     return 128 + (_Request.signal_number or signal.SIGINT)

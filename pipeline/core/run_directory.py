@@ -56,6 +56,11 @@ class RunDirectory:
         return self.path / "checkpoints"
 
     @property
+    def initial_path(self) -> Path:
+        """The variables that a run starts from; removed at the end of the run."""
+        return self.checkpoints_dir / "initial.npz"
+
+    @property
     def model_path(self) -> Path:
         """The best model by the monitored metric."""
         return self.path / "model.keras"
@@ -158,14 +163,6 @@ class RunDirectory:
                 yield run
                 yield from run.nested()
 
-    def remove_unfinished(self) -> None:
-        """Remove the temporary files that a kill has left in this run, but not in nested runs.
-
-        Only the process that holds the directory may call this.
-        """
-        nested = (self.folds_dir, self.trials_dir, self.refits_dir)
-        remove_unfinished(self.path, leave=nested)
-
     def predictions_path(self, split: str) -> Path:
         """The predictions of one split, one row a clip."""
         return self.path / "predictions" / f"{split}.csv"
@@ -173,6 +170,9 @@ class RunDirectory:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the directory for this process alone; the lock ends with the process.
+
+        The temporary files that a kill has left in this run are removed; nested runs have locks
+        of their own.
 
         Raises:
             RunError: If another process is writing to the directory, or it is read-only.
@@ -191,6 +191,8 @@ class RunDirectory:
                 "--output_dir if the command has that option, or work on a copy of the run."
             ) from error
         try:
+            nested = (self.folds_dir, self.trials_dir, self.refits_dir)
+            remove_unfinished(self.path, leave=nested)
             yield
         finally:
             lock.release()

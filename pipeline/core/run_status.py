@@ -18,6 +18,26 @@ def read_last_status(run: RunDirectory) -> str | None:
     return status
 
 
+def check_run_log(run: RunDirectory) -> None:
+    """Check that nothing is missing at the end of the run log, as far as other files show.
+
+    Raises:
+        RunError: If the run has reached its end, or a checkpoint, and the log does not have it.
+    """
+    if not run.checkpoints_dir.exists() or read_last_status(run) == "FINISHED":
+        return
+    if not run.journal_path.exists():
+        raise RunError(
+            f"{run.journal_path}: is missing. Restore it from a backup, or start a new run."
+        )
+    if not run.initial_path.exists():
+        raise RunError(
+            f"{run.journal_path}: does not have the end of the run, but {run.initial_path}, which "
+            "is removed at the end, is gone. Restore the damaged one of the two from a backup, or "
+            "start a new run."
+        )
+
+
 def note_killed(run: RunDirectory, *, reason: str) -> None:
     """Say that a run whose process is gone was killed, unless it has ended.
 

@@ -86,9 +86,10 @@ def _connect(engine: sqlalchemy.Engine) -> sqlalchemy.Connection:
 
 
 def _cannot_open(url: URL, error: Exception) -> SearchError:
+    shown = hide_passwords(url.render_as_string(hide_password=False))
     reason = hide_passwords(str(error)).strip().splitlines()[0]
     return SearchError(
-        f"{url.render_as_string(hide_password=True)}: the storage cannot be opened ({reason}). "
+        f"{shown}: the storage cannot be opened ({reason}). "
         "Check that the database is there and that this user may make tables in it."
     )
 

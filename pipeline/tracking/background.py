@@ -3,8 +3,10 @@
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Iterator
 
+from pipeline.core.interrupts import check_interrupt
 from pipeline.core.run_directory import RunDirectory
 from pipeline.tracking.link import read_link
 from pipeline.tracking.mirror import (
@@ -16,8 +18,10 @@ from pipeline.tracking.mirror import (
 
 _logger = logging.getLogger(__name__)
 
-_NESTED_SECONDS = 5.0
+_SHORT_WAIT_SECONDS = 5.0
+"""Longest wait of a nested run, and of a run that a signal has ended."""
 _LONGEST_PAUSE_SECONDS = 120.0
+_LOOK_SECONDS = 0.2
 
 
 class BackgroundMirror:
@@ -60,12 +64,23 @@ class BackgroundMirror:
         """Announce that the journal has grown."""
         self._wake.set()
 
-    def close(self, *, seconds: float = PATIENCE_SECONDS) -> str | None:
-        """Deliver the rest within `seconds`; return None, or why something is left for `sync`."""
+    def close(
+        self, *, seconds: float = PATIENCE_SECONDS, is_interrupted: bool = False
+    ) -> str | None:
+        """Deliver the rest, and return None, or why something is left for `sync`.
+
+        Args:
+            seconds: Longest wait.
+            is_interrupted: Whether a signal has ended the run; otherwise a signal ends the wait.
+        """
         self._closing.set()
         self._wake.set()
+        deadline = time.monotonic() + seconds
         try:
-            self._thread.join(seconds)
+            while self._thread.is_alive() and time.monotonic() < deadline:
+                if not is_interrupted:
+                    check_interrupt()
+                self._thread.join(min(_LOOK_SECONDS, deadline - time.monotonic()))
         finally:
             self._abandoned.set()
         if self._thread.is_alive() and self._reason is None:
@@ -136,20 +151,26 @@ def mirrored(
         run: The run directory.
         is_nested: Whether it is nested in a run that is mirrored too, which delivers what an
             outage leaves here, and waits and warns for both.
-        patience_seconds: Longest wait for MLflow at the end.
+        patience_seconds: Longest wait for MLflow at the end; at most 5 s after a signal.
     """
     if read_link(run.tracking_path) is None:
         yield Untracked()
         return
     background = BackgroundMirror(Mirror(run, warns=not is_nested), is_nested=is_nested)
     background.wake()
-    seconds = min(patience_seconds, _NESTED_SECONDS) if is_nested else patience_seconds
+    is_interrupted = False
     try:
         yield background
+    except KeyboardInterrupt:
+        is_interrupted = True
+        raise
     finally:
         missing: str | None = "the delivery was interrupted"
         try:
-            missing = background.close(seconds=seconds)
+            longest = _SHORT_WAIT_SECONDS if is_nested or is_interrupted else patience_seconds
+            missing = background.close(
+                seconds=min(patience_seconds, longest), is_interrupted=is_interrupted
+            )
         finally:
             if missing and not is_nested:
                 _logger.warning(

@@ -123,10 +123,12 @@ def _checked(path: Path, content: Any) -> Link:
         value, kind = getattr(link, each.name), typing.get_origin(each.type) or each.type
         if type(value) is not kind:
             raise RunError(f"{path}: {each.name} is {value!r}, expected {each.type}. {cure}")
-    if link.step_stride < 1 or not _is_line_end(_journal_path(path), link.delivered):
+    if link.step_stride < 1:
+        raise RunError(f"{path}: step_stride is {link.step_stride}, expected 1 or more. {cure}")
+    if not _is_line_end(journal := _journal_path(path), link.delivered):
         raise RunError(
-            f"{path}: step_stride is {link.step_stride}, expected 1 or more; delivered is "
-            f"{link.delivered}, expected the end of a line of the run log. {cure}"
+            f"{journal}: does not fit {path.name}: MLflow has {link.delivered} bytes of it, "
+            "expected the end of a line. Restore both files from a backup."
         )
     return link
 

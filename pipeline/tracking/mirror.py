@@ -300,7 +300,9 @@ class Mirror:
             stage = self._store.get_run(run_id).info.lifecycle_stage
         except STORE_ERRORS as error:
             if _has_code(error, RESOURCE_DOES_NOT_EXIST):
-                raise DeliveryError(one_line(error)) from cause
+                raise DeliveryError(
+                    f"MLflow has no run {run_id}, which {self._run.tracking_path} names"
+                ) from cause
             raise StoreUnavailableError(one_line(cause)) from cause
         if stage == LifecycleStage.DELETED:
             raise DeliveryError(

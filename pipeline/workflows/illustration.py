@@ -1,5 +1,6 @@
 """Draws a run from its directory: figures, advice on speed, and the report; no model needed."""
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -116,6 +117,19 @@ def illustrate(
     Raises:
         PipelineError: If a format is unknown.
     """
+    with contextlib.ExitStack() as stack:
+        # A training that draws its own figures holds the run already.
+        with contextlib.suppress(RunError):
+            stack.enter_context(run.locked())
+        return _illustrate(run, formats, style, callback_seconds)
+
+
+def _illustrate(
+    run: RunDirectory,
+    formats: tuple[str, ...],
+    style: Style,
+    callback_seconds: Mapping[str, float] | None,
+) -> Illustration:
     began = time.perf_counter()
     if not MEDIA_TYPES.keys() & set(formats):
         formats = (*formats, "png")  # for the report: a browser shows no other

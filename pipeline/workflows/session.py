@@ -11,7 +11,8 @@ from pipeline.config.loading import flatten
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.errors import PrunedError
 from pipeline.core.files import write_json
-from pipeline.core.journal import FINISHED, Journal
+from pipeline.core.interrupts import interrupts_restored
+from pipeline.core.journal import FINISHED, Journal, read_events
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.urls import hide_passwords
 from pipeline.tracking.background import BackgroundMirror, Untracked, mirrored
@@ -54,9 +55,7 @@ def open_session(
         parent: Run that this one is nested in; its session is open too.
     """
     with run.locked():
-        run.remove_unfinished()
         journal = Journal(run.journal_path)
-        is_new = journal.size == 0  # before the mirror adds the MLflow run
         if config.tracking.enabled and read_link(run.tracking_path) is None:
             _link_to_mlflow(run, config, num_steps=num_steps, parent=parent)
         patience = config.tracking.patience_seconds
@@ -64,10 +63,13 @@ def open_session(
             session = Session(
                 run=run, config=config, journal=journal, wake_mirror=mirror.wake, mirror=mirror
             )
-            if is_new:
+            if not _is_described(run):
                 _describe(session)
             try:
-                with system_metrics(journal, enabled=config.tracking.system_metrics):
+                with (
+                    interrupts_restored(),
+                    system_metrics(journal, enabled=config.tracking.system_metrics),
+                ):
                     yield session
             except PrunedError as pruned:
                 journal.append("tags", tags={"state": "PRUNED", "pruned": str(pruned)})
@@ -98,6 +100,14 @@ def _link_to_mlflow(
     )
     # The run log names every MLflow run; the mirror notes the one that it makes.
     (note_link if link.run_id else write_link)(run.tracking_path, link)
+
+
+def _is_described(run: RunDirectory) -> bool:
+    """Return whether the run log has the last event of `_describe`; a kill may have come first."""
+    return run.environment_path.exists() and any(
+        event.kind == "artifacts" and "environment.json" in event.content["paths"]
+        for event in read_events(run.journal_path)
+    )
 
 
 def _describe(session: Session) -> None:

@@ -4,7 +4,12 @@ from pathlib import Path
 
 from pipeline.core.errors import IncompleteError, RunError
 from pipeline.core.run_directory import open_run_directory
-from pipeline.core.run_status import note_killed, note_killed_unless_at_work, read_last_status
+from pipeline.core.run_status import (
+    check_run_log,
+    note_killed,
+    note_killed_unless_at_work,
+    read_last_status,
+)
 from pipeline.tracking.link import Link, read_link
 from pipeline.tracking.mirror import deliver_rest, is_delivered
 
@@ -22,6 +27,7 @@ def sync_run(run_dir: Path) -> Link:
     link = read_link(run.tracking_path)
     if link is None:
         raise RunError(f"{run.path}: the run was not tracked (tracking.enabled was false).")
+    check_run_log(run)
     # A finished and delivered run is not written to, so it may be read-only.
     if all(read_last_status(each) and is_delivered(each) for each in (run, *run.nested())):
         return link

@@ -20,7 +20,7 @@ from pipeline.core.run_directory import (
     create_run_directory,
     open_run_directory,
 )
-from pipeline.core.run_status import read_last_status
+from pipeline.core.run_status import check_run_log, read_last_status
 from pipeline.core.traits import TraitLabel
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split, read_split, split_feature_set
@@ -143,6 +143,7 @@ def resume_training(run_dir: Path, *, output: Path | None = None) -> TrainingRun
     if output is not None:
         check_model_path(output)
     run = open_run_directory(run_dir)
+    check_run_log(run)
     is_finished = read_last_status(run) == "FINISHED"
     gone = initial_path(run.checkpoints_dir) if is_finished else None  # removed at the end
     check_files(run, *(path for path in prepared_files(run) if path != gone))
@@ -218,7 +219,6 @@ def _finished(run: RunDirectory, experiment: Experiment, output: Path | None) ->
     check_files(run, run.evaluation_path)
     # Removes what a kill at the end of the run has left; a read-only run stays as it is.
     with contextlib.suppress(RunError), run.locked():
-        run.remove_unfinished()
         remove_initial(run.checkpoints_dir)
     network = load_model(run.model_path)
     if output is not None:

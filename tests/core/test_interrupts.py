@@ -10,7 +10,12 @@ import time
 import psutil
 import pytest
 
-from pipeline.core.interrupts import check_interrupt, interrupt_handlers, kept_handlers
+from pipeline.core.interrupts import (
+    check_interrupt,
+    interrupt_handlers,
+    interrupts_restored,
+    kept_handlers,
+)
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGXCPU")
 
@@ -118,6 +123,28 @@ def test_an_interrupt_that_was_swallowed_is_raised_at_the_next_check():
             check_interrupt()
     with interrupt_handlers():
         check_interrupt()
+
+
+def test_an_error_that_came_of_a_lost_interrupt_is_an_interrupt():
+    with interrupt_handlers():
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt), interrupts_restored():
+            raise TypeError("cannot convert None")
+    with pytest.raises(TypeError), interrupts_restored():
+        raise TypeError("cannot convert None")
+
+
+def test_a_lost_interrupt_is_not_printed(capsys):
+    class Cache:
+        def __del__(self):
+            signal.raise_signal(signal.SIGTERM)
+
+    with interrupt_handlers():
+        Cache()
+        with pytest.raises(KeyboardInterrupt):
+            check_interrupt()
+    assert capsys.readouterr().err == ""
 
 
 def test_two_signals_at_once_are_one_request():

@@ -116,6 +116,16 @@ class TestLock:
         with run.locked(), pytest.raises(RunError, match="is writing"):
             run.locked().__enter__()
 
+    def test_what_a_kill_has_left_is_removed_except_in_nested_runs(self, tmp_path):
+        run = RunDirectory(tmp_path)
+        leftovers = (tmp_path / "figures", run.folds_dir / "0")
+        for directory in leftovers:
+            directory.mkdir(parents=True)
+            (directory / ".loss.png.0123abcd.png").touch()
+        with run.locked():
+            pass
+        assert [any(directory.iterdir()) for directory in leftovers] == [False, True]
+
 
 def test_names_in_a_run_are_a_contract(tmp_path):
     run = RunDirectory(tmp_path)

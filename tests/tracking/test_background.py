@@ -191,6 +191,16 @@ def test_what_an_outage_leaves_is_told_with_the_command_that_sends_it(make_run, 
     assert f"python -m pipeline sync --run_dir {run.path}" in last
 
 
+def test_a_run_that_a_signal_has_ended_waits_a_few_seconds_only(make_run, monkeypatch, caplog):
+    mirror = HangingMirror()
+    monkeypatch.setattr("pipeline.tracking.background.Mirror", lambda run, warns: mirror)
+    monkeypatch.setattr("pipeline.tracking.background._SHORT_WAIT_SECONDS", 0.2)
+    with pytest.raises(KeyboardInterrupt), mirrored(make_run(), patience_seconds=600):
+        raise KeyboardInterrupt
+    mirror.released.set()
+    assert "no answer within 0.2 s" in caplog.records[-1].getMessage()
+
+
 def test_a_nested_run_leaves_waiting_and_warning_to_its_parent(make_run, caplog):
     make_run(tracking_uri=GONE)
     fold = make_run("run/folds/fold-1", parent_dir="../..", tracking_uri=GONE)

@@ -4,7 +4,7 @@ import pytest
 from mlflow import MlflowClient
 
 from pipeline.core.errors import RunError
-from pipeline.core.journal import read_events
+from pipeline.core.journal import Journal, read_events
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_status import read_last_status
 from pipeline.tracking.link import read_link
@@ -35,6 +35,14 @@ def test_what_the_run_is_is_not_told_again_when_it_is_resumed(run, make_config):
         with open_session(run, make_config(), num_steps=1):
             pass
     assert kinds(run) == ["params", "tags", "artifacts", "finished", "finished"]
+
+
+def test_what_a_kill_kept_a_session_from_telling_is_told_by_the_next(run, make_config):
+    Journal(run.journal_path).append("params", params={})
+    with open_session(run, make_config(), num_steps=1):
+        pass
+    assert kinds(run) == ["params", "params", "tags", "artifacts", "finished"]
+    assert run.environment_path.exists()
 
 
 def test_what_a_kill_left_half_written_is_gone_and_nothing_else(run, make_config):

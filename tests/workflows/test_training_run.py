@@ -78,6 +78,15 @@ def test_a_finished_run_is_resumed_to_what_it_was(trained):
     assert again.report.metrics == trained.report.metrics
 
 
+def test_a_run_whose_run_log_is_gone_is_refused_by_its_name(trained, own_directory):
+    from pipeline.workflows.training_run import resume_training
+
+    run_dir = shutil.copytree(trained.run.path, own_directory / "run")
+    (run_dir / "events.jsonl").unlink()
+    with pytest.raises(RunError, match=r"events\.jsonl: is missing"):
+        resume_training(run_dir)
+
+
 def test_a_run_does_not_go_on_with_other_features(trained, own_directory, small_features):
     from pipeline.workflows.training_run import resume_training
 

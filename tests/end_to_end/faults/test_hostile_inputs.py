@@ -143,6 +143,10 @@ def test_a_hostile_file_is_refused_in_one_line(
     assert not problems, "\n".join(problems)
 
 
+DISPENSABLE = ("killed/checkpoints/", "run/mlflow.json", "run/evaluation.json")
+"""Files that a command may do without: an older checkpoint or the run log takes their place."""
+
+
 def check(case: Case, home: Path, launcher: Launcher, reference: Reference, toll: Toll) -> None:
     """Run a command on a hostile file, and check that it refused the file in one line."""
     canary = home / "canary"
@@ -157,7 +161,8 @@ def check(case: Case, home: Path, launcher: Launcher, reference: Reference, toll
     toll.endings[f"status {ended.status}"] += 1
     toll.expect(not ended.has_traceback, f"{told}: {ended.err[-700:]}")
     is_refused = ended.status == 2 and Path(case.file).name in ended.error_line()
-    toll.expect(is_refused, f"{told}: status {ended.status}, {ended.err[-500:]}")
+    is_done_without = ended.status in (0, 3) and case.file.startswith(DISPENSABLE)
+    toll.expect(is_refused or is_done_without, f"{told}: status {ended.status}, {ended.err[-500:]}")
     toll.expect(ended.seconds < longest, f"{told}: took {ended.seconds:.0f} s")
     grown = ended.peak_mb - launcher.run("sync", "--help", cwd=home).peak_mb
     toll.expect(grown < LARGEST_GROWTH_MB, f"{told}: took {grown:.0f} MB")

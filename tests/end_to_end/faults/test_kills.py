@@ -1,5 +1,6 @@
 """A run that is killed at any moment goes on to the values of the run that was not disturbed."""
 
+import shutil
 import signal
 from pathlib import Path
 
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.slow
 
 NUM_SHARDS = size(20, 1)
 NUM_RANDOM_STORIES, NUM_RANDOM_KILLS = size(17, 1), size(3, 1)
+NUM_FIGURE_KILLS = size(10, 0)
 KILLS_PER_PHASE = 2
 KILLED = -signal.SIGKILL
 
@@ -167,4 +169,40 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_values(
         if not story.note(child.wait(), f"killed after {seconds:.3f} s"):
             break
     story.conclude()
+    toll.check()
+
+
+@pytest.fixture(scope="module")
+def drawn(launcher, reference, tmp_path_factory):
+    """The undisturbed run with its figures, and how long it took to draw them."""
+    run_dir = tmp_path_factory.mktemp("drawn") / "run"
+    shutil.copytree(reference.run_dir, run_dir)
+    ended = launcher.run("visualize", "--run_dir", run_dir, cwd=run_dir.parent)
+    assert ended.status == 0, ended.err
+    return run_dir, ended.seconds
+
+
+@pytest.mark.parametrize("number", range(NUM_FIGURE_KILLS))
+def test_figures_killed_while_they_are_drawn_are_whole_after_the_next_visualize(
+    number, launcher, reference, drawn, toll_of, tmp_path
+):
+    toll = toll_of("SIGKILL while figures are drawn, then visualize")
+    undisturbed, duration = drawn
+    run_dir = tmp_path / "run"
+    shutil.copytree(reference.run_dir, run_dir)
+    command = ("visualize", "--run_dir", run_dir)
+    child = launcher.start(*command, cwd=tmp_path)
+    child.leave_running(stream("figures", number).uniform(0.1, 0.95) * duration)
+    toll.times += child.is_running()
+    child.signal(signal.SIGKILL)
+    child.wait()
+    ended = launcher.run(*command, cwd=tmp_path)
+    toll.expect(ended.status == 0, f"status {ended.status}, {ended.err[-600:]}")
+    toll.endings["drawn to the same images"] += ended.status == 0
+    for difference in differences(run_dir, undisturbed):
+        toll.lose(difference)
+    for path in undisturbed.rglob("*.png"):
+        copy = run_dir / path.relative_to(undisturbed)
+        if copy.exists() and copy.read_bytes() != path.read_bytes():
+            toll.lose(f"{copy}: is another image")
     toll.check()
