@@ -68,8 +68,8 @@ def time_bare(features_dir: Path, num_epochs: int) -> float:
 
 def time_instrumented(features_dir: Path, num_epochs: int, run_dir: Path) -> float:
     """Return seconds an epoch of the pipeline's fit, the first epoch (tracing) left out."""
-    from pipeline.core.journal import Journal
     from pipeline.core.run_directory import RunDirectory
+    from pipeline.core.run_log import RunLog
     from pipeline.data.batches import Batches
     from pipeline.training.fit import FitHooks, fit
 
@@ -84,8 +84,8 @@ def time_instrumented(features_dir: Path, num_epochs: int, run_dir: Path) -> flo
         None,
         TrainingConfig(num_epochs=num_epochs, batch_size=128),
         run=run,
-        journal=Journal(run.journal_path),
-        # A commit is the very last thing of an epoch: logs, journal and checkpoint count.
+        run_log=RunLog(run.run_log_path),
+        # A commit is the very last thing of an epoch: logs, run log and checkpoint count.
         hooks=FitHooks(on_commit=clock.tick),
     )
     return clock.seconds_per_epoch()

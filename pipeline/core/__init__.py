@@ -1,1 +1,1 @@
-"""What everything stands on: traits, errors, files, seeds, the run directory, its journal."""
+"""What everything stands on: traits, errors, files, seeds, the run directory, its run log."""

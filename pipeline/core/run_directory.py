@@ -31,8 +31,8 @@ class RunDirectory:
         return self.path / "config.yaml"
 
     @property
-    def journal_path(self) -> Path:
-        """The append-only journal, the source of truth."""
+    def run_log_path(self) -> Path:
+        """The append-only run log, the source of truth."""
         return self.path / "events.jsonl"
 
     @property

@@ -139,7 +139,7 @@ def attention_figures() -> dict[str, FigureSpec]:
     """Return the figures of attention, by name and in order.
 
     Their inputs are `attention`, read by `read_attention`, and optionally `attention_history`:
-    the contents of the events `ATTENTION_EVENT` of the run log, in their order.
+    the contents of the `attention` events of the run log, in their order.
     """
     return registry(
         *attention_dashboard.FIGURES,

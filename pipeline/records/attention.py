@@ -21,9 +21,6 @@ from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import PipelineError, RunError
 from pipeline.core.files import read_arrays, write_arrays
 
-ATTENTION_EVENT: Final = "attention"
-"""Kind of the journal's event that tells the entropies of an epoch."""
-
 TRAIT_QUERIES: Final = "traits"
 """Name of the queries of the traits, and of their map."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.core.errors import RunError
-from pipeline.core.journal import EPOCH, Event
+from pipeline.core.run_log import EPOCH, Event
 
 TraitScores = dict[str, dict[str, float]]
 """Metric name -> trait name or `mean` -> value."""

@@ -59,7 +59,7 @@ def _not_finished(records: RunRecords) -> Iterator[Doubt]:
     if records.status in ("FAILED", "KILLED"):
         yield Doubt(
             title="The run did not end in order",
-            detail=f"Its journal says {records.status}. Continue it with `train --resume`.",
+            detail=f"Its run log says {records.status}. Continue it with `train --resume`.",
             is_serious=True,
         )
     elif records.summary is None and records.history is not None and records.config is not None:

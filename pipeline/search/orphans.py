@@ -12,13 +12,13 @@ _REASON = "the worker was killed; its trial is tried again"
 
 
 def end_orphan(job: SearchJob, trial: FrozenTrial) -> None:
-    """Say in journal and MLflow that a trial's run is over, if nothing has said so yet.
+    """Say in run log and MLflow that a trial's run is over, if nothing has said so yet.
 
     The run directory of a trial of another machine is not here; its MLflow run is ended
     by its number.
     """
     run = trial_directory(job, trial.number)
-    if run.journal_path.exists():
+    if run.run_log_path.exists():
         for each in (run, *run.nested()):
             note_killed_unless_at_work(each, reason=_REASON)
         return

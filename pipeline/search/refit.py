@@ -7,8 +7,8 @@ import numpy as np
 
 from pipeline.config.loading import config_digest, load_run_config, write_config
 from pipeline.config.schema import ExperimentConfig
-from pipeline.core.journal import Journal
 from pipeline.core.run_directory import RunDirectory
+from pipeline.core.run_log import RunLog
 from pipeline.core.run_status import read_last_status
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split
@@ -96,8 +96,8 @@ def _register_as(run: RunDirectory, config: ExperimentConfig) -> None:
         forget_files(run, run.config_path)
         write_config(run.config_path, config)
         record_files(run, run.config_path)
-        Journal(run.journal_path).append(
-            "model", registered_model=wanted.registered_model, alias=wanted.alias
+        RunLog(run.run_log_path).log_model(
+            registered_model=wanted.registered_model, alias=wanted.alias
         )
         deliver_rest(run)
 
@@ -118,7 +118,7 @@ def _draw_evaluated(run: RunDirectory) -> None:
     illustrate(run)
     with run.locked():
         paths = [*FIGURE_FOLDERS, run.report_path.name]
-        Journal(run.journal_path).append("artifacts", paths=paths)
+        RunLog(run.run_log_path).log_artifacts(paths)
         deliver_rest(run)
 
 

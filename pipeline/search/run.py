@@ -20,8 +20,8 @@ from pipeline.config.checks import check_registered_model
 from pipeline.config.loading import flatten, write_config
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.errors import RunError, SearchError
-from pipeline.core.journal import RESUMED, Journal
 from pipeline.core.run_directory import RUNS_DIR, RunDirectory
+from pipeline.core.run_log import RunLog
 from pipeline.core.tensorflow_import import import_tensorflow_quietly
 from pipeline.core.urls import absolute_url, hide_passwords, sqlite_url
 from pipeline.data.feature_set import FeatureSet
@@ -164,7 +164,7 @@ def _lead(
     run.path.mkdir(parents=True, exist_ok=True)
     _refuse_second_leader(run)
     write_config(run.config_path, job.config)
-    is_new = not run.journal_path.exists()
+    is_new = not run.run_log_path.exists()
     # `mlflow run` has named its run already.
     is_named = job.config.tracking.run_name or "MLFLOW_RUN_ID" in os.environ
     config = job.config if is_named else with_run_name(job.config, job.study_name)
@@ -172,14 +172,14 @@ def _lead(
         if is_new:
             _describe(session, job)
         else:
-            session.journal.append(RESUMED, epoch=0, offset=session.journal.size)
+            session.run_log.log_resumed(0, offset=session.run_log.size)
         # Trials are nested in the run of the study: it has to be there before them.
         deliver_rest(run)
         standing = _search(
             job,
             study,
             options,
-            journal=session.journal,
+            run_log=session.run_log,
             wake=session.wake_mirror,
             share_mlflow_run=functools.partial(_note_mlflow_run, run, study),
         )
@@ -226,7 +226,7 @@ def _help(job: SearchJob, study: optuna.Study, options: SearchOptions) -> Search
             job,
             study,
             options,
-            journal=None,
+            run_log=None,
             wake=lambda: None,
             share_mlflow_run=functools.partial(_link_to_home, job, study),
         )
@@ -246,7 +246,7 @@ def _search(
     study: optuna.Study,
     options: SearchOptions,
     *,
-    journal: Journal | None,
+    run_log: RunLog | None,
     wake: Callable[[], None],
     share_mlflow_run: Callable[[], bool],
 ) -> Standing:
@@ -256,7 +256,7 @@ def _search(
         job: The study, as its workers see it.
         study: The study in its storage.
         options: The limits and the workers.
-        journal: Run log of the study; None if another machine writes it.
+        run_log: Run log of the study; None if another machine writes it.
         wake: Wakes the mirror of the study.
         share_mlflow_run: Passes the MLflow run of the study between its machines; returns
             whether that is done. It is called until then: MLflow may be down at the start.
@@ -271,8 +271,8 @@ def _search(
 
     def tell_end(trial: FrozenTrial) -> None:
         progress.tell(trial)
-        if journal is not None:
-            _journal_trial(journal, job, study, trial)
+        if run_log is not None:
+            _log_trial(run_log, job, study, trial)
             wake()
 
     def tell_lost(trial: FrozenTrial, is_retried: bool) -> None:
@@ -383,13 +383,13 @@ def _is_study(run: RunDirectory) -> bool:
 
 
 def _describe(session: Session, job: SearchJob) -> None:
-    """Tell the journal what is searched, where, and how."""
+    """Tell the run log what is searched, where, and how."""
     settings = {
         f"config.{name}": value
         for name, value in flatten(job.config).items()
         if name.startswith("search.")
     }
-    session.journal.append("params", params=settings)
+    session.run_log.log_params(settings)
     tags = {
         "kind": "study",
         "study": job.study_name,
@@ -397,13 +397,11 @@ def _describe(session: Session, job: SearchJob) -> None:
         "storage": hide_passwords(job.storage_url),
         "pruner": job.config.search.pruner if prunes(job.config.search) else "none",
     }
-    session.journal.append("tags", tags=tags)
+    session.run_log.log_tags(tags)
 
 
-def _journal_trial(
-    journal: Journal, job: SearchJob, study: optuna.Study, trial: FrozenTrial
-) -> None:
-    """Tell the journal a trial's objective, and the best so far."""
+def _log_trial(run_log: RunLog, job: SearchJob, study: optuna.Study, trial: FrozenTrial) -> None:
+    """Tell the run log a trial's objective, and the best so far."""
     metrics: dict[str, float] = {}
     if trial.state == TrialState.COMPLETE:
         named = zip(job.objectives, trial.values, strict=True)
@@ -412,7 +410,7 @@ def _journal_trial(
     if best is not None:
         metrics[f"search/best_{job.objectives[0]}"] = best.values[0]
     if metrics:
-        journal.append("metrics", step=trial.number, metrics=metrics)
+        run_log.log_metrics(metrics, step=trial.number)
 
 
 def _tell_conclusion(
@@ -422,14 +420,14 @@ def _tell_conclusion(
 
     MLflow shows nested runs folded: what the search came to has to be on the parent.
     """
-    report, best, journal = conclusion.report, conclusion.best, session.journal
+    report, best, run_log = conclusion.report, conclusion.best, session.run_log
     num_trials, score = len(study.get_trials(deepcopy=False)), f"{best.values[0]:.5f}"
     metrics = {
         f"evaluation/test/{metric}/{trait}": interval.value
         for metric, traits in report.metrics.items()
         for trait, interval in traits.items()
     }
-    journal.append("metrics", step=0, metrics=metrics)
+    run_log.log_metrics(metrics)
     settings = {f"best.{name}": value for name, value in conclusion.overrides.items()}
     lines = [
         job.config.description,
@@ -442,8 +440,8 @@ def _tell_conclusion(
         "mlflow.note.content": "\n\n".join(line.strip() for line in lines if line.strip()),
         **settings,
     }
-    journal.append("tags", tags=tags)
-    journal.append("artifacts", paths=list(_ARTIFACTS))
+    run_log.log_tags(tags)
+    run_log.log_artifacts(_ARTIFACTS)
 
 
 def _note_mlflow_run(run: RunDirectory, study: optuna.Study) -> bool:

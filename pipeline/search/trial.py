@@ -13,8 +13,8 @@ import optuna
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.errors import PipelineError, PrunedError
 from pipeline.core.files import write_text
-from pipeline.core.journal import Journal
 from pipeline.core.run_directory import RunDirectory
+from pipeline.core.run_log import RunLog
 from pipeline.core.urls import hide_passwords
 from pipeline.data.feature_set import FeatureSet
 from pipeline.models.summary import count_weights
@@ -118,13 +118,13 @@ class TrialObjective:
         run.path.mkdir(parents=True, exist_ok=True)
         num_steps = config.training.num_epochs * len(self._parts)
         with open_session(run, config, num_steps=num_steps, parent=self._job.run) as session:
-            session.journal.append("tags", tags=self._tags(trial))
+            session.run_log.log_tags(self._tags(trial))
             results = []
             for part in self._parts:
                 directory = RunDirectory(run.folds_dir / part.name)
                 named = with_run_name(config, f"{config.tracking.run_name}-{part.name}")
                 results.append(self._fit(directory, part, named, report, trial, run))
-            _journal_mean(session.journal, [result for result, _ in results])
+            _log_mean(session.run_log, [result for result, _ in results])
         return results
 
     def _fit(
@@ -189,15 +189,15 @@ def _note_mlflow_run(trial: optuna.Trial, run: RunDirectory) -> None:
         trial.set_user_attr("mlflow_run_id", link.run_id)
 
 
-def _journal_mean(journal: Journal, results: Sequence[FitResult]) -> None:
-    """Tell the journal the mean of the fits, each at its best epoch."""
+def _log_mean(run_log: RunLog, results: Sequence[FitResult]) -> None:
+    """Tell the run log the mean of the fits, each at its best epoch."""
     scores = [result.records[result.best_epoch - 1].val_metrics or {} for result in results]
     metrics = {
         f"validation/{metric}/{trait}": float(np.mean([each[metric][trait] for each in scores]))
         for metric, traits in scores[0].items()
         for trait in traits
     }
-    journal.append("metrics", step=0, metrics=metrics)
+    run_log.log_metrics(metrics)
 
 
 def _reason(error: Exception) -> str:

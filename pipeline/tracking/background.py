@@ -61,7 +61,7 @@ class BackgroundMirror:
         return self._reason
 
     def wake(self) -> None:
-        """Announce that the journal has grown."""
+        """Announce that the run log has grown."""
         self._wake.set()
 
     def close(
@@ -126,7 +126,7 @@ class BackgroundMirror:
         if not (self._warned or self._is_nested or self._closing.is_set()):
             self._warned = True
             _logger.warning(
-                "MLflow does not take the run now (%s). The run goes on; its journal keeps "
+                "MLflow does not take the run now (%s). The run goes on; its run log keeps "
                 "everything and is delivered later.",
                 error,
             )

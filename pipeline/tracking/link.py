@@ -9,11 +9,10 @@ from typing import Any
 
 from pipeline.core.errors import PipelineError, RunError
 from pipeline.core.files import read_json, write_json
-from pipeline.core.journal import Journal, read_events
 from pipeline.core.run_directory import RunDirectory
+from pipeline.core.run_log import LINK, RunLog, read_events
 from pipeline.core.urls import hide_passwords
 
-_LINKED = "mlflow_run"
 """Run-log event with the link of an MLflow run that has just been made."""
 
 
@@ -34,14 +33,14 @@ class Link:
     step_stride: int = 1
     """Every how many steps a step is sent, so that charts stay quick."""
     delivered: int = 0
-    """Journal bytes that the store has."""
+    """Run log bytes that the store has."""
     experiment_id: str = ""
     """Id of the experiment; replaces its name."""
     run_key: str = ""
     """Unique tag of the run, written here before the run is created: if the reply is lost, the
     run is found by it."""
     refused: dict[str, str] = field(default_factory=dict)
-    """Events that the store refused, for `sync`: offset in the journal and reason."""
+    """Events that the store refused, for `sync`: offset in the run log and reason."""
 
 
 def new_link(
@@ -95,7 +94,7 @@ def note_link(path: Path, link: Link) -> None:
     """
     stored = _as_stored(link)
     del stored["delivered"], stored["refused"]
-    Journal(_journal_path(path), cuts_torn_line=False).append(_LINKED, link=stored)
+    RunLog(_run_log_path(path), cuts_torn_line=False).log_link(stored)
     write_link(path, link)
 
 
@@ -103,13 +102,13 @@ def _as_stored(link: Link) -> dict[str, Any]:
     return {**asdict(link), "tracking_uri": hide_passwords(link.tracking_uri)}
 
 
-def _journal_path(path: Path) -> Path:
-    return RunDirectory(path.parent).journal_path
+def _run_log_path(path: Path) -> Path:
+    return RunDirectory(path.parent).run_log_path
 
 
 def _recovered(path: Path) -> Link | None:
     """Return the newest link in the run log."""
-    found = [event for event in read_events(_journal_path(path)) if event.kind == _LINKED]
+    found = [event for event in read_events(_run_log_path(path)) if event.kind == LINK]
     return Link(**found[-1].content["link"]) if found else None
 
 
@@ -125,19 +124,19 @@ def _checked(path: Path, content: Any) -> Link:
             raise RunError(f"{path}: {each.name} is {value!r}, expected {each.type}. {cure}")
     if link.step_stride < 1:
         raise RunError(f"{path}: step_stride is {link.step_stride}, expected 1 or more. {cure}")
-    if not _is_line_end(journal := _journal_path(path), link.delivered):
+    if not _is_line_end(run_log := _run_log_path(path), link.delivered):
         raise RunError(
-            f"{journal}: does not fit {path.name}: MLflow has {link.delivered} bytes of it, "
+            f"{run_log}: does not fit {path.name}: MLflow has {link.delivered} bytes of it, "
             "expected the end of a line. Restore both files from a backup."
         )
     return link
 
 
-def _is_line_end(journal: Path, offset: int) -> bool:
+def _is_line_end(run_log: Path, offset: int) -> bool:
     if offset == 0:
         return True
-    if offset < 0 or not journal.exists():
+    if offset < 0 or not run_log.exists():
         return False
-    with journal.open("rb") as stream:
+    with run_log.open("rb") as stream:
         stream.seek(offset - 1)
         return stream.read(1) == b"\n"

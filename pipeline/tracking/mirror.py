@@ -1,9 +1,9 @@
 """Mirror a run directory to MLflow: in batches, in the background, again after an outage.
 
-The journal is the source of truth. The mirror reads it from where it left off, sends what
+The run log is the source of truth. The mirror reads it from where it left off, sends what
 is there, and notes how far it got. An outage costs training nothing: the rest is sent when the
 store is back, at the end of the run, or by `sync`. What the store refuses is skipped and noted,
-and `sync` tries it again. Sending twice does no harm, as points carry the times of the journal.
+and `sync` tries it again. Sending twice does no harm, as points have the times in the run log.
 """
 
 import dataclasses
@@ -28,8 +28,8 @@ from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.journal import FINISHED, RESUMED, Event, effective_events, read_events
 from pipeline.core.run_directory import RunDirectory
+from pipeline.core.run_log import FINISHED, RESUMED, Event, effective_events, read_events
 from pipeline.core.urls import sqlite_path
 from pipeline.tracking import vocabulary
 from pipeline.tracking.bounded import call_within
@@ -58,7 +58,7 @@ _MAX_REFUSALS = 50
 
 
 class DeliveryError(Exception):
-    """The rest of a run cannot be delivered; nothing is lost, as the journal has it all."""
+    """The rest of a run cannot be delivered; nothing is lost, as the run log has it all."""
 
 
 class StoreUnavailableError(DeliveryError):
@@ -66,7 +66,7 @@ class StoreUnavailableError(DeliveryError):
 
 
 class Mirror:
-    """Delivers the journal of one run directory to its MLflow run.
+    """Delivers the run log of one run directory to its MLflow run.
 
     Args:
         run: The run directory; its `mlflow.json` says which run mirrors it.
@@ -241,7 +241,7 @@ class Mirror:
 
     def _send_refused(self, link: Link) -> None:
         """Send the events again that were refused before, unless a resume took them back."""
-        events = effective_events(read_events(self._run.journal_path))
+        events = effective_events(read_events(self._run.run_log_path))
         for start in link.refused:
             refused = {key: text for key, text in self._known_link.refused.items() if key != start}
             self._link = dataclasses.replace(self._known_link, refused=refused)
@@ -249,7 +249,7 @@ class Mirror:
             self._send(link.run_id, again, end=self._link.delivered)
 
     def _note(self, delivered: int) -> None:
-        """Note that the store has the journal up to the byte `delivered`."""
+        """Note that the store has the run log up to the byte `delivered`."""
         link = self._known_link
         self._link = dataclasses.replace(link, delivered=max(link.delivered, delivered))
         write_link(self._run.tracking_path, self._link)
@@ -435,8 +435,8 @@ class Mirror:
         """Return whether the run directory was removed since the last delivery."""
         if self._link is None:
             return False
-        journal = self._run.journal_path
-        size = journal.stat().st_size if journal.exists() else 0
+        run_log = self._run.run_log_path
+        size = run_log.stat().st_size if run_log.exists() else 0
         return not self._run.path.exists() or size < self._link.delivered
 
     def _end_removed(self) -> None:

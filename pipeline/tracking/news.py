@@ -2,17 +2,17 @@
 
 from dataclasses import dataclass
 
-from pipeline.core.journal import (
+from pipeline.core.run_directory import RunDirectory
+from pipeline.core.run_log import (
     CHECKPOINT,
     EPOCH,
     FINISHED,
     RESUMED,
+    SYSTEM_METRICS,
     Event,
     effective_events,
     read_events,
 )
-from pipeline.core.run_directory import RunDirectory
-from pipeline.tracking.system_metrics import SYSTEM
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,12 +37,14 @@ def read_news(run: RunDirectory, *, start: int) -> News:
     held_from: int | None = None  # a checkpoint, or the first epoch: what follows has to wait
     has_ended = False
     end = start
-    for event in read_events(run.journal_path, start=start):
+    for event in read_events(run.run_log_path, start=start):
         end = event.end
         if event.kind == FINISHED:
             is_final = event.content["status"] == "FINISHED"
-            decided += [held for held in waiting if is_final or held.kind == SYSTEM] + [event]
-            waiting = [held for held in waiting if not is_final and held.kind != SYSTEM]
+            decided += [held for held in waiting if is_final or held.kind == SYSTEM_METRICS] + [
+                event
+            ]
+            waiting = [held for held in waiting if not is_final and held.kind != SYSTEM_METRICS]
             held_from = held_from if waiting else None
             has_ended = True
         elif event.kind in (CHECKPOINT, RESUMED):

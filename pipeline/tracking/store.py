@@ -41,7 +41,7 @@ def configure_mlflow() -> None:
     """Make MLflow quiet, and quick to give up on a server that is gone.
 
     With its defaults a single call blocks for four minutes. What cannot be delivered
-    now is in the journal and is delivered later. Values that the user has set win.
+    now is in the run log and is delivered later. Values that the user has set win.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")

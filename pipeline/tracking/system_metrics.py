@@ -1,4 +1,4 @@
-"""CPU and memory use of a run, told to its journal every few seconds."""
+"""CPU and memory use of a run, told to its run log every few seconds."""
 
 import contextlib
 import threading
@@ -6,14 +6,12 @@ from collections.abc import Iterator
 
 import psutil
 
-from pipeline.core.journal import Journal, read_events
-
-SYSTEM = "system"
+from pipeline.core.run_log import SYSTEM_METRICS, RunLog, read_events
 
 
 @contextlib.contextmanager
 def system_metrics(
-    journal: Journal, *, enabled: bool, interval_seconds: float = 5.0
+    run_log: RunLog, *, enabled: bool, interval_seconds: float = 5.0
 ) -> Iterator[None]:
     """Sample this process and its machine while the block runs, and once at its end.
 
@@ -25,7 +23,7 @@ def system_metrics(
         return
     stop = threading.Event()
     thread = threading.Thread(
-        target=_sample, args=(journal, stop, interval_seconds), name="system-metrics", daemon=True
+        target=_sample, args=(run_log, stop, interval_seconds), name="system-metrics", daemon=True
     )
     thread.start()
     try:
@@ -35,10 +33,10 @@ def system_metrics(
         thread.join()
 
 
-def _sample(journal: Journal, stop: threading.Event, interval_seconds: float) -> None:
+def _sample(run_log: RunLog, stop: threading.Event, interval_seconds: float) -> None:
     process = psutil.Process()
     psutil.cpu_percent()  # the first reading is the baseline of the next
-    step = sum(event.kind == SYSTEM for event in read_events(journal.path))
+    step = sum(event.kind == SYSTEM_METRICS for event in read_events(run_log.path))
     is_last = False
     while not is_last:
         is_last = stop.wait(interval_seconds)
@@ -48,5 +46,5 @@ def _sample(journal: Journal, stop: threading.Event, interval_seconds: float) ->
             "system/system_memory_usage_percentage": memory.percent,
             "system/process_memory_megabytes": process.memory_info().rss / 1e6,
         }
-        journal.append(SYSTEM, step=step, metrics=metrics)
+        run_log.log_system_metrics(metrics, step=step)
         step += 1

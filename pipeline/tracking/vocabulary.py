@@ -1,4 +1,4 @@
-"""The journal's events, as MLflow metrics, parameters, tags and inputs.
+"""The run log's events, as MLflow metrics, parameters, tags and inputs.
 
 Metric names are paths: the MLflow UI makes one section of everything before the last
 slash, so that `validation/mae/openness` stands beside the other four traits.
@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
-from pipeline.core.journal import EPOCH, Event
-from pipeline.records.attention import ATTENTION_EVENT
-from pipeline.tracking.system_metrics import SYSTEM
+from pipeline.core.run_log import ATTENTION, EPOCH, METRICS, SYSTEM_METRICS, Event
 
 _MAX_PARAM_LENGTH = 6000
 
@@ -23,9 +21,9 @@ def metrics(event: Event, *, step_stride: int) -> list[Metric]:
     """Return the metrics of an event; an event of another kind has none."""
     if event.kind == EPOCH:
         return epoch_metrics(event, step_stride=step_stride)
-    if event.kind in ("metrics", SYSTEM):
+    if event.kind in (METRICS, SYSTEM_METRICS):
         return plain_metrics(event)
-    if event.kind == ATTENTION_EVENT:
+    if event.kind == ATTENTION:
         return attention_metrics(event)
     return []
 

@@ -11,18 +11,17 @@ import keras
 import numpy as np
 
 from pipeline.core.arrays import BoolArray, FloatArray
-from pipeline.core.journal import Journal
+from pipeline.core.run_log import RunLog
 from pipeline.metrics.attention_entropy import head_entropies
 from pipeline.models.complete_personality_model import CompletePersonalityModel
 from pipeline.models.end_to_end import EndToEndModel
-from pipeline.records.attention import ATTENTION_EVENT
 
 MAX_CLIPS: Final = 64
 """Clips that are looked at; a mean over so many is settled, and costs an epoch next to nothing."""
 
 
 class AttentionEntropy(keras.callbacks.Callback):
-    """Tells the journal the normalised entropy of each head, at the end of every epoch.
+    """Tells the run log the normalised entropy of each head, at the end of every epoch.
 
     The event `attention` holds `epoch`, from 1, and `entropy`: by map, one number a head in
     [0, 1], the mean over the clips; None where no clip has more than one key. Training is the
@@ -33,48 +32,47 @@ class AttentionEntropy(keras.callbacks.Callback):
         inputs: Its inputs for the clips to look at, usually of validation, in the order of
             `network.inputs`, features or pictures and (N, T) for masks; the first
             `MAX_CLIPS` are used.
-        journal: Journal of the run.
+        run_log: Run log of the run.
     """
 
     def __init__(
         self,
         network: CompletePersonalityModel | EndToEndModel,
         inputs: Sequence[FloatArray],
-        journal: Journal,
+        run_log: RunLog,
     ) -> None:
         super().__init__()
         self._network = network
         self._inputs = [np.asarray(array)[:MAX_CLIPS] for array in inputs]
         self._masks = _step_masks(network, self._inputs)
-        self._journal = journal
+        self._run_log = run_log
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: D102
         del logs
         weights = self._network.attention(self._inputs, batch_size=MAX_CLIPS)
         entropies = head_entropies(weights, self._masks)
-        self._journal.append(
-            ATTENTION_EVENT,
-            epoch=epoch + 1,
-            entropy={name: _means(values) for name, values in entropies.items()},
+        self._run_log.log_attention(
+            epoch + 1,
+            {name: _means(values) for name, values in entropies.items()},
         )
 
 
 def attention_callbacks(
-    network: keras.Model, inputs: Sequence[FloatArray], journal: Journal
+    network: keras.Model, inputs: Sequence[FloatArray], run_log: RunLog
 ) -> list[keras.callbacks.Callback]:
     """Return an `AttentionEntropy` for a model that has attention, and nothing for others.
 
     Args:
         network: The model that is trained.
         inputs: As `AttentionEntropy` takes them; empty where nothing is held out.
-        journal: Journal of the run.
+        run_log: Run log of the run.
     """
     has_attention = (
         isinstance(network, CompletePersonalityModel | EndToEndModel) and network.attends
     )
     if not has_attention or not inputs or not len(inputs[0]):
         return []
-    return [AttentionEntropy(network, inputs, journal)]
+    return [AttentionEntropy(network, inputs, run_log)]
 
 
 def _step_masks(

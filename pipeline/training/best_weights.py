@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from pipeline.core.arrays import FloatArray
-from pipeline.core.journal import CHECKPOINT, Journal
+from pipeline.core.run_log import RunLog
 
 
 class BestWeights(keras.callbacks.Callback):
@@ -20,7 +20,7 @@ class BestWeights(keras.callbacks.Callback):
         network: The model whose variables are kept.
         monitor: Name of the value in the logs that decides the best epoch.
         maximize: Whether larger values of it are better.
-        journal: Journal of the run; each epoch is final, and gets a `checkpoint` event.
+        run_log: Run log of the run; each epoch is final, and gets a `checkpoint` event.
         on_commit: Called after each epoch.
     """
 
@@ -30,14 +30,14 @@ class BestWeights(keras.callbacks.Callback):
         network: keras.Model,
         monitor: str,
         maximize: bool,
-        journal: Journal,
+        run_log: RunLog,
         on_commit: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
         self._network = network
         self._monitor = monitor
         self._maximize = maximize
-        self._journal = journal
+        self._run_log = run_log
         self._on_commit = on_commit
         self._best: list[FloatArray] = []
         self.seconds = 0.0
@@ -53,7 +53,7 @@ class BestWeights(keras.callbacks.Callback):
         ):
             self.best_epoch, self.best_value = epoch + 1, value
             self._best = [np.array(variable.numpy()) for variable in self._network.variables]
-        self._journal.append(CHECKPOINT, epoch=epoch + 1)
+        self._run_log.log_checkpoint(epoch + 1)
         self.seconds += time.perf_counter() - began
         self._on_commit()
 

@@ -24,7 +24,7 @@ class RecordLog(keras.callbacks.Callback):
     Args:
         log_dir: Directory of the log.
         recorder: The recorder whose records are logged.
-        batch_log_frequency: Every how many steps a step is logged; the journal keeps all.
+        batch_log_frequency: Every how many steps a step is logged; the run log keeps all.
     """
 
     file_name: ClassVar[str]

@@ -32,7 +32,7 @@ from pipeline.core.files import (
     write_sealed_json,
     write_text,
 )
-from pipeline.core.journal import CHECKPOINT, Journal
+from pipeline.core.run_log import RunLog
 
 _logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class CheckpointState:
     stopped: bool
     """Whether training has come to its end, early or not."""
     journal_offset: int
-    """Size of the journal when the checkpoint was taken."""
+    """Size of the run log when the checkpoint was taken."""
     callbacks: dict[str, dict[str, Any]]
     """Counters of the callbacks by class name."""
 
@@ -75,7 +75,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
         monitor: Name of the value in the logs that decides the best epoch.
         maximize: Whether larger values of it are better.
         stateful: Callbacks whose counters belong to the state.
-        journal: Journal of the run; gets a `checkpoint` event a commit.
+        run_log: Run log of the run; gets a `checkpoint` event a commit.
         resume_from: State of the checkpoint to restore; None starts anew.
         on_commit: Called after each commit.
     """
@@ -88,7 +88,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
         monitor: str,
         maximize: bool,
         stateful: Sequence[keras.callbacks.Callback],
-        journal: Journal,
+        run_log: RunLog,
         resume_from: CheckpointState | None = None,
         on_commit: Callable[[], None] = lambda: None,
     ) -> None:
@@ -98,7 +98,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
         self._monitor = monitor
         self._maximize = maximize
         self._stateful = {type(callback).__name__: callback for callback in stateful}
-        self._journal = journal
+        self._run_log = run_log
         self._resume_from = resume_from
         self._on_commit = on_commit
         self.seconds = 0.0
@@ -130,11 +130,11 @@ class EpochCheckpoint(keras.callbacks.Callback):
             best_epoch=self.best_epoch,
             best_value=self.best_value,
             stopped=bool(self.model.stop_training),
-            journal_offset=self._journal.size,
+            journal_offset=self._run_log.size,
             callbacks={name: _counters(callback) for name, callback in self._stateful.items()},
         )
         self._commit(state)
-        self._journal.append(CHECKPOINT, epoch=state.epoch)
+        self._run_log.log_checkpoint(state.epoch)
         before = self._committed or state
         self._remove_all_but(state.epoch, state.best_epoch, before.epoch, before.best_epoch)
         self._committed = state

@@ -14,17 +14,16 @@ from pipeline.config.schema import TrainingConfig
 from pipeline.core.errors import ConfigError, RunError, TrainingError
 from pipeline.core.install_hint import install_command
 from pipeline.core.interrupts import check_interrupt
-from pipeline.core.journal import (
+from pipeline.core.run_directory import RunDirectory
+from pipeline.core.run_log import (
     CHECKPOINT,
     EPOCH,
     FINISHED,
-    RESUMED,
     Event,
-    Journal,
+    RunLog,
     effective_events,
     read_events,
 )
-from pipeline.core.run_directory import RunDirectory
 from pipeline.data.batches import Batches
 from pipeline.metrics.regression import HIGHER_IS_BETTER
 from pipeline.records.epochs import EpochRecord, epoch_records
@@ -96,7 +95,7 @@ def fit(
     config: TrainingConfig,
     *,
     run: RunDirectory,
-    journal: Journal,
+    run_log: RunLog,
     hooks: FitHooks | None = None,
 ) -> FitResult:
     """Train `network` and leave it with the weights of its best epoch.
@@ -110,20 +109,20 @@ def fit(
         validation: Held-out clips; None trains to the last epoch and keeps that.
         config: How to train.
         run: Run directory for checkpoints and logs.
-        journal: Journal of the run.
+        run_log: Run log of the run.
         hooks: What the caller adds.
 
     Raises:
         ConfigError: If TensorBoard is asked for and is not installed.
         TrainingError: If nothing can be trained, or the loss is no longer a number.
-        RunError: If the checkpoint cannot be read, or the journal does not reach to it.
+        RunError: If the checkpoint cannot be read, or the run log does not reach to it.
     """
     refuse_frozen(network)
     refuse_missing_tensorboard(config)
     _warn_of_single_clip_batches(training, config)
     hooks = hooks or FitHooks()
     state = _last_state(run) if hooks.is_resumable else None
-    recorder = EpochRecorder(journal, _records_before(state, run, journal))
+    recorder = EpochRecorder(run_log, _records_before(state, run, run_log))
     monitor, maximize = _monitor(config, validated=validation is not None)
     model = _compiled(network, training, config)
     stopping = _stopping(config, monitor, maximize)
@@ -131,7 +130,7 @@ def fit(
         "network": network,
         "monitor": monitor,
         "maximize": maximize,
-        "journal": journal,
+        "run_log": run_log,
         "on_commit": hooks.on_commit,
     }
     checkpoint = (
@@ -271,23 +270,23 @@ def _last_state(run: RunDirectory) -> CheckpointState | None:
     state = read_last_state(run.checkpoints_dir)
     if state is None and (committed := _commits(run)):
         raise RunError(
-            f"{run.checkpoints_dir}: holds no intact checkpoint, but {run.journal_path.name} holds "
+            f"{run.checkpoints_dir}: holds no intact checkpoint, but {run.run_log_path.name} holds "
             f"{max(committed)} epochs. Restore the directory from a backup, or start a new run."
         )
     return state
 
 
 def _records_before(
-    state: CheckpointState | None, run: RunDirectory, journal: Journal
+    state: CheckpointState | None, run: RunDirectory, run_log: RunLog
 ) -> list[EpochRecord]:
     """Return the records of the epochs that are done, and supersede what came after them.
 
-    The journal may hold more epochs than the checkpoint: those whose own checkpoints are
+    The run log may hold more epochs than the checkpoint: those whose own checkpoints are
     damaged. They are trained again, to the same values, and MLflow has them. So their events
     stay, and are not written a second time.
     """
     if state is None:
-        _supersede_first_epoch(run, journal)
+        _supersede_first_epoch(run, run_log)
         return []
     _check_reaches(run, state)
     committed = _commits(run)
@@ -296,13 +295,13 @@ def _records_before(
         offset = committed[num_epochs].end
     elif num_epochs not in committed:
         # The run ended between the commit of this checkpoint and its event.
-        journal.append(CHECKPOINT, epoch=state.epoch)
-    journal.append(RESUMED, epoch=state.epoch, offset=offset)
-    journal.told_epochs = num_epochs
-    records = epoch_records(effective_events(read_events(run.journal_path)))
+        run_log.log_checkpoint(state.epoch)
+    run_log.log_resumed(state.epoch, offset=offset)
+    run_log.told_epochs = num_epochs
+    records = epoch_records(effective_events(read_events(run.run_log_path)))
     if [record.epoch for record in records] != list(range(1, num_epochs + 1)):
         raise RunError(
-            f"{run.journal_path}: does not hold the {num_epochs} epochs that the checkpoint "
+            f"{run.run_log_path}: does not hold the {num_epochs} epochs that the checkpoint "
             "stands on. Restore the file from a backup, or start a new run."
         )
     return records
@@ -310,30 +309,30 @@ def _records_before(
 
 def _commits(run: RunDirectory) -> dict[int, Event]:
     """Return the last `checkpoint` event of each epoch."""
-    events = read_events(run.journal_path)
+    events = read_events(run.run_log_path)
     return {event.content["epoch"]: event for event in events if event.kind == CHECKPOINT}
 
 
 def _check_reaches(run: RunDirectory, state: CheckpointState) -> None:
-    """Check that the journal has whole lines up to where it was at the checkpoint."""
-    with run.journal_path.open("rb") as stream:
+    """Check that the run log has whole lines up to where it was at the checkpoint."""
+    with run.run_log_path.open("rb") as stream:
         stream.seek(max(0, state.journal_offset - 1))
         is_whole = stream.read(1) == b"\n"
     if not is_whole:
         raise RunError(
-            f"{run.journal_path}: is not as it was at the checkpoint of epoch {state.epoch}: "
+            f"{run.run_log_path}: is not as it was at the checkpoint of epoch {state.epoch}: "
             f"no line ends at byte {state.journal_offset}. Restore the file from a backup, or "
             "start a new run."
         )
 
 
-def _supersede_first_epoch(run: RunDirectory, journal: Journal) -> None:
+def _supersede_first_epoch(run: RunDirectory, run_log: RunLog) -> None:
     """Take back the epoch that a run told before it ended without a checkpoint."""
-    events = effective_events(read_events(run.journal_path))
+    events = effective_events(read_events(run.run_log_path))
     if not any(event.kind in (EPOCH, FINISHED) for event in events):
         return
     epochs = [event.start for event in events if event.kind == EPOCH]
-    journal.append(RESUMED, epoch=0, offset=min(epochs, default=events[-1].end))
+    run_log.log_resumed(0, offset=min(epochs, default=events[-1].end))
 
 
 def _monitor(config: TrainingConfig, *, validated: bool) -> tuple[str, bool]:

@@ -1,4 +1,4 @@
-"""Turns each epoch into a record and writes it to the journal, before anything reads it."""
+"""Turns each epoch into a record and writes it to the run log, before anything reads it."""
 
 import time
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pipeline.core.journal import EPOCH, Journal
+from pipeline.core.run_log import RunLog
 from pipeline.records.epochs import EpochRecord, StepRecords, TraitScores, to_content
 from pipeline.training.instrumented_model import StepTrace
 
@@ -15,15 +15,15 @@ class EpochRecorder(keras.callbacks.Callback):
     """Records each epoch; must be the first callback, as the others read its `records`.
 
     Args:
-        journal: Journal that gets one `epoch` event an epoch; None keeps them in memory only.
-        records: Records of the epochs that the journal holds already. A resumed run may train
+        run_log: Run log that gets one `epoch` event an epoch; None keeps them in memory only.
+        records: Records of the epochs that the run log holds already. A resumed run may train
             the last of them again; then their records stay as they are.
     """
 
-    def __init__(self, journal: Journal | None, records: list[EpochRecord] | None = None) -> None:
+    def __init__(self, run_log: RunLog | None, records: list[EpochRecord] | None = None) -> None:
         super().__init__()
         self.records = list(records or [])
-        self._journal = journal
+        self._run_log = run_log
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: D102
         del epoch, logs
@@ -63,8 +63,8 @@ class EpochRecorder(keras.callbacks.Callback):
             steps=self._steps,
         )
         self.records.append(record)
-        if self._journal is not None:
-            self._journal.append(EPOCH, **to_content(record))
+        if self._run_log is not None:
+            self._run_log.log_epoch(to_content(record))
         # Later callbacks, and Keras' own history, see the full set of names.
         logs.update(record.logs())
 

@@ -13,8 +13,8 @@ from pipeline.config.schema import DataConfig, ExperimentConfig
 from pipeline.core.arrays import IntArray
 from pipeline.core.errors import FeatureSetError, SplitError
 from pipeline.core.identifiers import look_alikes
-from pipeline.core.journal import Journal
 from pipeline.core.run_directory import RunDirectory, open_run_directory
+from pipeline.core.run_log import RunLog
 from pipeline.core.run_status import read_last_status
 from pipeline.core.traits import TraitLabel
 from pipeline.data.encoder import refuse_other_encoder
@@ -92,10 +92,10 @@ def evaluate_run(
         into = RunDirectory(output_dir.absolute())
         return _evaluate(trained, data, split=split, by=by, into=into)
     with run.locked():
-        read_last_status(run)  # a damaged journal could not take the evaluation up
+        read_last_status(run)  # a damaged run log could not take the evaluation up
         evaluation = _evaluate(trained, data, split=split, by=by, into=run)
         record_files(run, run.evaluation_path, run.predictions_path(split))
-        _journal_evaluation(run, Journal(run.journal_path), evaluation.report)
+        _log_evaluation(run, RunLog(run.run_log_path), evaluation.report)
         return dataclasses.replace(
             evaluation,
             undelivered=deliver_rest(run),
@@ -133,7 +133,7 @@ def evaluate_model(
 
 def conclude_evaluation(
     run: RunDirectory,
-    journal: Journal,
+    run_log: RunLog,
     features: FeatureSet,
     scores: Scores,
     config: ExperimentConfig,
@@ -141,7 +141,7 @@ def conclude_evaluation(
     group_overlap: dict[str, Any],
     seen_groups: Names,
 ) -> EvaluationReport:
-    """Write and journal the evaluation that ends a training, on its held-out clips.
+    """Write and log the evaluation that ends a training, on its held-out clips.
 
     The prediction intervals of the model are calibrated on the same clips, but for those of
     `seen_groups`, which the training has clips of.
@@ -161,7 +161,7 @@ def conclude_evaluation(
         group_overlap=group_overlap,
         intervals=judge_held_out(calibration, unseen, config),
     )
-    _journal_evaluation(run, journal, report)
+    _log_evaluation(run, run_log, report)
     return report
 
 
@@ -262,10 +262,10 @@ def _write(
     return report
 
 
-def _journal_evaluation(run: RunDirectory, journal: Journal, report: EvaluationReport) -> None:
-    journal.append("metrics", step=0, metrics=_metrics(report))
+def _log_evaluation(run: RunDirectory, run_log: RunLog, report: EvaluationReport) -> None:
+    run_log.log_metrics(_metrics(report))
     predictions = run.predictions_path(report.split).relative_to(run.path)
-    journal.append("artifacts", paths=["evaluation.json", predictions.as_posix()])
+    run_log.log_artifacts(["evaluation.json", predictions.as_posix()])
 
 
 def _metrics(report: EvaluationReport) -> dict[str, float]:

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from pipeline.config.yaml_file import read_yaml_mapping
 from pipeline.core.errors import PipelineError, RunError
-from pipeline.core.journal import effective_events, read_events
 from pipeline.core.near_names import did_you_mean_path
 from pipeline.core.run_directory import RunDirectory
+from pipeline.core.run_log import effective_events, read_events
 from pipeline.core.run_status import read_last_status
 from pipeline.evaluation.speed_advice import recommendations, save_recommendations
 from pipeline.figures.gallery import Gallery, attention_figures, draw_gallery, training_figures
@@ -60,7 +60,7 @@ def open_drawable(path: Path) -> RunDirectory:
     """
     run = RunDirectory(path.resolve())
     known = (
-        *(run.journal_path, run.config_path, run.metrics_dir, run.evaluation_path),
+        *(run.run_log_path, run.config_path, run.metrics_dir, run.evaluation_path),
         run.study_path,
     )
     if not any(part.exists() for part in known):
@@ -190,9 +190,9 @@ def _read_log(
         check_files(run, run.path / file)
         return read_record(form, run.path / file)
     except PipelineError:
-        if not run.journal_path.exists():
+        if not run.run_log_path.exists():
             raise
-        epochs = epoch_records(effective_events(read_events(run.journal_path)))
+        epochs = epoch_records(effective_events(read_events(run.run_log_path)))
         if not epochs:
             raise
         return check_content(form, rebuild(epochs))
@@ -208,9 +208,9 @@ def _scores(run: RunDirectory, evaluation: Any) -> dict[str, Any]:
 
 
 def _attention_history(run: RunDirectory) -> Any:
-    events = effective_events(read_events(run.journal_path))
-    if not events and run.journal_path.exists():
-        raise RunError(f"{run.journal_path}: is empty. Restore it from a backup.")
+    events = effective_events(read_events(run.run_log_path))
+    if not events and run.run_log_path.exists():
+        raise RunError(f"{run.run_log_path}: is empty. Restore it from a backup.")
     return [event.content for event in events if event.kind == "attention"] or None
 
 

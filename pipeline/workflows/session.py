@@ -1,4 +1,4 @@
-"""A run directory while a run is working in it: locked, journalled, mirrored, ended in order."""
+"""A run directory while a run is working in it: locked, logged, mirrored, ended in order."""
 
 import contextlib
 import dataclasses
@@ -12,8 +12,8 @@ from pipeline.config.schema import ExperimentConfig
 from pipeline.core.errors import PrunedError
 from pipeline.core.files import write_json
 from pipeline.core.interrupts import interrupts_restored
-from pipeline.core.journal import FINISHED, Journal, read_events
 from pipeline.core.run_directory import RunDirectory
+from pipeline.core.run_log import RunLog, read_events
 from pipeline.core.urls import hide_passwords
 from pipeline.tracking.background import BackgroundMirror, Untracked, mirrored
 from pipeline.tracking.link import new_link, note_link, read_link, write_link
@@ -31,9 +31,9 @@ class Session:
 
     run: RunDirectory
     config: ExperimentConfig
-    journal: Journal
+    run_log: RunLog
     wake_mirror: Callable[[], None]
-    """Says that the journal has grown."""
+    """Says that the run log has grown."""
     mirror: BackgroundMirror | Untracked
     """Delivers the run to MLflow; after the session it has the reason for what is left."""
 
@@ -46,7 +46,7 @@ def open_session(
     num_steps: int,
     parent: RunDirectory | None = None,
 ) -> Iterator[Session]:
-    """Work in a run directory; however the block ends, journal and MLflow say how.
+    """Work in a run directory; however the block ends, run log and MLflow say how.
 
     Args:
         run: The run directory.
@@ -55,33 +55,33 @@ def open_session(
         parent: Run that this one is nested in; its session is open too.
     """
     with run.locked():
-        journal = Journal(run.journal_path)
+        run_log = RunLog(run.run_log_path)
         if config.tracking.enabled and read_link(run.tracking_path) is None:
             _link_to_mlflow(run, config, num_steps=num_steps, parent=parent)
         patience = config.tracking.patience_seconds
         with mirrored(run, is_nested=parent is not None, patience_seconds=patience) as mirror:
             session = Session(
-                run=run, config=config, journal=journal, wake_mirror=mirror.wake, mirror=mirror
+                run=run, config=config, run_log=run_log, wake_mirror=mirror.wake, mirror=mirror
             )
             if not _is_described(run):
                 _describe(session)
             try:
                 with (
                     interrupts_restored(),
-                    system_metrics(journal, enabled=config.tracking.system_metrics),
+                    system_metrics(run_log, enabled=config.tracking.system_metrics),
                 ):
                     yield session
             except PrunedError as pruned:
-                journal.append("tags", tags={"state": "PRUNED", "pruned": str(pruned)})
-                journal.append(FINISHED, status="FINISHED")
+                run_log.log_tags({"state": "PRUNED", "pruned": str(pruned)})
+                run_log.log_status("FINISHED")
                 raise
             except KeyboardInterrupt:
-                journal.append(FINISHED, status="KILLED", reason="interrupted")
+                run_log.log_status("KILLED", reason="interrupted")
                 raise
             except BaseException as error:
-                journal.append(FINISHED, status="FAILED", reason=_one_line(error))
+                run_log.log_status("FAILED", reason=_one_line(error))
                 raise
-            journal.append(FINISHED, status="FINISHED")
+            run_log.log_status("FINISHED")
 
 
 def _link_to_mlflow(
@@ -106,12 +106,12 @@ def _is_described(run: RunDirectory) -> bool:
     """Return whether the run log has the last event of `_describe`; a kill may have come first."""
     return run.environment_path.exists() and any(
         event.kind == "artifacts" and "environment.json" in event.content["paths"]
-        for event in read_events(run.journal_path)
+        for event in read_events(run.run_log_path)
     )
 
 
 def _describe(session: Session) -> None:
-    """Tell the journal what this run is, first of all."""
+    """Tell the run log what this run is, first of all."""
     environment = describe_environment()
     write_json(session.run.environment_path, environment)
     # `mlflow run` has logged what was typed under the plain names, and a parameter cannot be
@@ -121,7 +121,7 @@ def _describe(session: Session) -> None:
         for name, value in flatten(session.config).items()
         if not name.startswith("search.")  # only a search looks at them, and logs them itself
     }
-    session.journal.append("params", params=settings)
+    session.run_log.log_params(settings)
     tags = {
         "run_dir": str(session.run.path),
         "hostname": platform.node(),
@@ -136,8 +136,8 @@ def _describe(session: Session) -> None:
         tags["mlflow.runName"] = session.config.tracking.run_name  # of a run of `mlflow run`
     if session.config.description:
         tags["mlflow.note.content"] = session.config.description
-    session.journal.append("tags", tags=tags)
-    session.journal.append("artifacts", paths=["config.yaml", "environment.json"])
+    session.run_log.log_tags(tags)
+    session.run_log.log_artifacts(["config.yaml", "environment.json"])
     session.wake_mirror()
 
 

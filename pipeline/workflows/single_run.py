@@ -118,7 +118,7 @@ def train_single(
         run, experiment.config, num_steps=experiment.num_steps, parent=parent
     ) as session:
         if tags:
-            session.journal.append("tags", tags=dict(tags))
+            session.run_log.log_tags(tags)
         at_random = tell_experiment(session, experiment, network)
         result, baselines = fit_network(session, experiment, network, hooks)
         scores = report = None
@@ -178,7 +178,7 @@ def fit_network(
         validation,
         config.training,
         run=session.run,
-        journal=session.journal,
+        run_log=session.run_log,
         hooks=dataclasses.replace(
             hooks,
             callbacks=[
@@ -202,7 +202,7 @@ def judge(session: Session, experiment: Experiment, scores: Scores) -> Evaluatio
     seen: Names = features.groups[split.train] if len(split.validation) else ()
     return conclude_evaluation(
         session.run,
-        session.journal,
+        session.run_log,
         features,
         scores,
         experiment.config,
@@ -279,14 +279,13 @@ def read_best_epoch(run: RunDirectory) -> int:
 def tell_experiment(
     session: Session, experiment: Experiment, network: keras.Model
 ) -> tuple[str, ...]:
-    """Tell the journal the data, the split and the size of the model that is to be trained.
+    """Tell the run log the data, the split and the size of the model that is to be trained.
 
     Returns:
         The layers that will keep random weights, which a warning names too.
     """
     features, split = experiment.features, experiment.split
-    session.journal.append(
-        "dataset",
+    session.run_log.log_dataset(
         name=features.sources[0].parent.name,
         digest=features.digest,
         source=str(features.sources[0].parent),
@@ -301,13 +300,11 @@ def tell_experiment(
     for pair, overlap in experiment.group_overlap.items():
         for name, value in overlap.items():
             params[f"overlap.{pair.replace('/', '_')}.{name}"] = value
-    session.journal.append("params", params=params)
+    session.run_log.log_params(params)
     frozen = [layer.path for layer in layer_states(network) if layer.is_frozen]
     at_random = frozen_at_random(network)
     tags = {"frozen_layers": frozen, "layers_frozen_at_random": at_random}
-    session.journal.append(
-        "tags", tags={name: ", ".join(paths) or "none" for name, paths in tags.items()}
-    )
+    session.run_log.log_tags({name: ", ".join(paths) or "none" for name, paths in tags.items()})
     if at_random:
         _logger.warning(
             "These layers are frozen with random weights and will not learn: %s. Take them out of "
@@ -360,19 +357,18 @@ def conclude(
     if experiment.config.evaluation.figures:
         _illustrate(session, experiment, network, result)
     record_files(session.run, *_result_files(session.run))
-    journal = session.journal
-    journal.append(
-        "tags",
-        tags={
+    run_log = session.run_log
+    run_log.log_tags(
+        {
             "best_epoch": result.best_epoch,
             "monitor": result.monitor,
             "mlflow.note.content": _described(experiment, result, report),
-        },
+        }
     )
-    journal.append("artifacts", paths=[*_ARTIFACTS, *FIGURE_FOLDERS])
+    run_log.log_artifacts([*_ARTIFACTS, *FIGURE_FOLDERS])
     if experiment.config.tracking.package_model:
         tracking = experiment.config.tracking
-        journal.append("model", registered_model=tracking.registered_model, alias=tracking.alias)
+        run_log.log_model(registered_model=tracking.registered_model, alias=tracking.alias)
 
 
 def _illustrate(
@@ -401,7 +397,7 @@ def _watchers(
     if not experiment.config.evaluation.figures:
         return []
     inputs = _entropy_inputs(experiment.features, experiment.split)
-    return attention_callbacks(network, inputs, session.journal)
+    return attention_callbacks(network, inputs, session.run_log)
 
 
 def _entropy_inputs(features: FeatureSet, split: Split) -> tuple[FloatArray, ...]:

@@ -12,7 +12,6 @@ import numpy as np
 from pipeline.config.loading import load_run_config
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.errors import RunError
-from pipeline.core.journal import effective_events, read_events
 from pipeline.core.model_path import check_model_path
 from pipeline.core.run_directory import (
     RUNS_DIR,
@@ -20,6 +19,7 @@ from pipeline.core.run_directory import (
     create_run_directory,
     open_run_directory,
 )
+from pipeline.core.run_log import effective_events, read_events
 from pipeline.core.run_status import check_run_log, read_last_status
 from pipeline.core.traits import TraitLabel
 from pipeline.data.feature_set import FeatureSet
@@ -223,7 +223,7 @@ def _finished(run: RunDirectory, experiment: Experiment, output: Path | None) ->
     network = load_model(run.model_path)
     if output is not None:
         save_model(network, output)
-    events = effective_events(read_events(run.journal_path))
+    events = effective_events(read_events(run.run_log_path))
     return TrainingRun(
         run=run,
         network=network,

@@ -13,8 +13,8 @@ import yaml
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import read_json, write_json
-from pipeline.core.journal import read_events
 from pipeline.core.run_directory import RunDirectory
+from pipeline.core.run_log import read_events
 from pipeline.evaluation.baselines import load_baselines
 from pipeline.figures.saving import is_blank
 from pipeline.models.persistence import load_model

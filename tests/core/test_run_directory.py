@@ -144,7 +144,7 @@ def test_names_in_a_run_are_a_contract(tmp_path):
         "evaluation_path": "evaluation.json",
         "folds_dir": "folds",
         "input_example_path": "input_example.npz",
-        "journal_path": "events.jsonl",
+        "run_log_path": "events.jsonl",
         "learning_rate_dir": "lr_tracking",
         "metrics_dir": "batch_metrics",
         "model_path": "model.keras",

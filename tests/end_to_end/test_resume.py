@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from pipeline.core.journal import CHECKPOINT, read_events
+from pipeline.core.run_log import CHECKPOINT, read_events
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ import time
 import pytest
 from mlflow import MlflowClient
 
-from pipeline.core.journal import FINISHED, read_events
+from pipeline.core.run_log import FINISHED, read_events
 
 pytestmark = pytest.mark.slow
 
@@ -105,8 +105,8 @@ def test_a_signal_while_mlflow_is_waited_for_ends_a_finished_run_at_once(
             environment={"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{silent.getsockname()[1]}"},
         )
         deadline = time.monotonic() + 240
-        journal = tmp_path / "run" / "events.jsonl"
-        while not any(event.kind == FINISHED for event in read_events(journal)):
+        run_log = tmp_path / "run" / "events.jsonl"
+        while not any(event.kind == FINISHED for event in read_events(run_log)):
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.05)

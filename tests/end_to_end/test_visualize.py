@@ -65,7 +65,7 @@ def test_the_report_keeps_its_figures_when_only_pdf_is_asked_for(run_here, copy,
     assert copy.report_path.read_text().count("<img") == len(FEW)
 
 
-def test_truncated_logs_are_named_and_told_anew_from_the_journal(run_here, copy, tmp_path):
+def test_truncated_logs_are_named_and_told_anew_from_the_run_log(run_here, copy, tmp_path):
     logs = (
         "batch_metrics/metrics_history.json",
         "time_tracking/time_logs.json",
@@ -90,9 +90,9 @@ def test_an_evaluation_of_another_form_is_named(run_here, copy, tmp_path, conten
     assert "predictions_vs_truth.png" in pictures(copy.path)
 
 
-def test_without_log_and_journal_the_other_figures_are_drawn(run_here, copy, tmp_path):
+def test_without_log_and_run_log_the_other_figures_are_drawn(run_here, copy, tmp_path):
     shutil.rmtree(copy.metrics_dir)
-    copy.journal_path.unlink()
+    copy.run_log_path.unlink()
     finished = run_here("visualize", "--run_dir", copy.path, cwd=tmp_path)
     assert finished.status == 3
     assert "metrics_history.json" in finished.out

@@ -1,11 +1,11 @@
-"""What an epoch leaves behind, and its way through the journal."""
+"""What an epoch leaves behind, and its way through the run log."""
 
 import math
 
 import numpy as np
 import pytest
 
-from pipeline.core.journal import EPOCH, Journal, read_events
+from pipeline.core.run_log import RunLog, read_events
 from pipeline.records.epochs import epoch_records, flat_names, to_content
 
 SCORES = {"mae": {"openness": 0.1, "mean": 0.2}, "r2": {"openness": -3.0, "mean": 0.5}}
@@ -33,21 +33,21 @@ def test_logs_of_an_epoch_without_validation_name_none(record):
 
 
 @pytest.mark.parametrize("validated", [True, False])
-def test_records_come_back_from_the_journal_to_the_bit(record, tmp_path, validated):
+def test_records_come_back_from_the_run_log_to_the_bit(record, tmp_path, validated):
     changes = {} if validated else {"val_loss": None, "val_metrics": None}
     records = [
         record(epoch=1, loss=0.1 + 0.2, **changes),
         record(epoch=2, first_step=4, loss=float(np.float32(0.1)), **changes),
     ]
-    journal = Journal(tmp_path / "events.jsonl")
+    run_log = RunLog(tmp_path / "events.jsonl")
     for each in records:
-        journal.append(EPOCH, **to_content(each))
-        journal.append("system", cpu=0.5)
-    assert epoch_records(read_events(journal.path)) == records
+        run_log.log_epoch(to_content(each))
+        run_log.log_system_metrics({}, step=0)
+    assert epoch_records(read_events(run_log.path)) == records
 
 
 def test_a_score_that_is_no_number_comes_back_as_such(record, tmp_path):
-    journal = Journal(tmp_path / "events.jsonl")
-    journal.append(EPOCH, **to_content(record(epoch=1, loss=math.nan)))
-    (read,) = epoch_records(read_events(journal.path))
+    run_log = RunLog(tmp_path / "events.jsonl")
+    run_log.log_epoch(to_content(record(epoch=1, loss=math.nan)))
+    (read,) = epoch_records(read_events(run_log.path))
     assert math.isnan(read.loss)

@@ -51,9 +51,9 @@ def test_figures_lost_to_one_damaged_file_are_one_problem(records_with, missing_
         for title in ("Epochs", "Steps")
     ]
 
-    content = report_content(records_with(), missing_pictures=missing, problems=["No journal."])
+    content = report_content(records_with(), missing_pictures=missing, problems=["No run log."])
 
-    assert content.problems == ("No journal.", f"{reason} Not drawn: Epochs and Steps.")
+    assert content.problems == ("No run log.", f"{reason} Not drawn: Epochs and Steps.")
 
 
 def test_a_figure_with_nothing_to_show_is_no_problem(records_with, missing_picture_with):

@@ -5,7 +5,7 @@ import platform
 import optuna
 import pytest
 
-from pipeline.core.journal import FINISHED, Journal, read_events
+from pipeline.core.run_log import FINISHED, RunLog, read_events
 from pipeline.search.orphans import end_orphan
 from pipeline.search.trial_directory import trial_directory
 from pipeline.workers.names import worker_name
@@ -33,7 +33,7 @@ def ended(monkeypatch):
 
 
 def last(run):
-    return list(read_events(run.journal_path))[-1]
+    return list(read_events(run.run_log_path))[-1]
 
 
 def a_trial(worker="", **attributes):
@@ -45,8 +45,8 @@ def a_trial(worker="", **attributes):
     return trial
 
 
-def test_the_journal_of_a_run_on_this_machine_is_ended(job, run, ended):
-    Journal(run.journal_path).append("params", params={})
+def test_the_run_log_of_a_run_on_this_machine_is_ended(job, run, ended):
+    RunLog(run.run_log_path).log_params({})
     end_orphan(job, a_trial())
     assert last(run).kind == FINISHED
     assert last(run).content["status"] == "KILLED"
@@ -54,13 +54,13 @@ def test_the_journal_of_a_run_on_this_machine_is_ended(job, run, ended):
 
 
 def test_a_run_that_has_ended_by_itself_is_left_alone(job, run, ended):
-    Journal(run.journal_path).append(FINISHED, status="FAILED", reason="NaN")
+    RunLog(run.run_log_path).log_status("FAILED", reason="NaN")
     end_orphan(job, a_trial())
     assert last(run).content["reason"] == "NaN"
 
 
 def test_a_run_in_which_a_process_is_still_at_work_is_left_alone(job, run, ended):
-    Journal(run.journal_path).append("params", params={})
+    RunLog(run.run_log_path).log_params({})
     with run.locked():
         end_orphan(job, a_trial())
     assert last(run).kind == "params"

@@ -3,8 +3,8 @@
 import pytest
 
 from pipeline.config.loading import load_config, write_config
-from pipeline.core.journal import FINISHED, Journal, read_events
 from pipeline.core.run_directory import RunDirectory
+from pipeline.core.run_log import RunLog, read_events
 from pipeline.search.refit import _register_as
 
 
@@ -13,7 +13,7 @@ def trained(tmp_path):
     """A run that was registered under one alias, without MLflow."""
     run = RunDirectory(tmp_path)
     write_config(run.config_path, wanted("best"))
-    Journal(run.journal_path).append(FINISHED, status="FINISHED")
+    RunLog(run.run_log_path).log_status("FINISHED")
     return run
 
 
@@ -22,7 +22,7 @@ def wanted(alias):
 
 
 def told(run):
-    return [event.content for event in read_events(run.journal_path) if event.kind == "model"]
+    return [event.content for event in read_events(run.run_log_path) if event.kind == "model"]
 
 
 def test_another_alias_is_told_and_remembered(trained):

@@ -10,8 +10,8 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from pipeline.core.journal import CHECKPOINT, EPOCH, Journal
 from pipeline.core.run_directory import RunDirectory
+from pipeline.core.run_log import RunLog
 from pipeline.core.traits import TRAITS
 from pipeline.tracking.link import Link, write_link
 from pipeline.tracking.store import configure_mlflow, open_store
@@ -75,12 +75,12 @@ def make_run(tmp_path: Path, store_uri: str) -> MakeRun:
 
 @pytest.fixture(scope="session")
 def tell_epoch() -> TellEpoch:
-    """Return a function that journals an epoch, and its checkpoint unless told not to."""
+    """Return a function that run logs an epoch, and its checkpoint unless told not to."""
 
-    def tell(journal: Journal, epoch: int, *, num_steps: int = 3, committed: bool = True) -> None:
-        journal.append(EPOCH, **epoch_content(epoch, num_steps))
+    def tell(run_log: RunLog, epoch: int, *, num_steps: int = 3, committed: bool = True) -> None:
+        run_log.log_epoch(epoch_content(epoch, num_steps))
         if committed:
-            journal.append(CHECKPOINT, epoch=epoch)
+            run_log.log_checkpoint(epoch)
 
     return tell
 

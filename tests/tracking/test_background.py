@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pipeline.core.journal import Journal
+from pipeline.core.run_log import RunLog
 from pipeline.tracking.background import BackgroundMirror, mirrored
 from pipeline.tracking.link import read_link
 from pipeline.tracking.mirror import StoreUnavailableError
@@ -161,10 +161,10 @@ def test_a_run_without_a_link_is_not_mirrored(make_run):
         assert threading.active_count() == threads
 
 
-def test_what_is_journalled_in_the_block_has_arrived_when_it_ends(make_run, client, tell_epoch):
+def test_what_is_run_logled_in_the_block_has_arrived_when_it_ends(make_run, client, tell_epoch):
     run = make_run()
     with mirrored(run):
-        tell_epoch(Journal(run.journal_path), 1)
+        tell_epoch(RunLog(run.run_log_path), 1)
     (point,) = client.get_metric_history(read_link(run.tracking_path).run_id, "train/loss")
     assert point.value == 1.0
 
@@ -174,7 +174,7 @@ def test_a_block_that_fails_is_delivered_too_and_its_error_is_kept(make_run, cli
 
     def train():
         with mirrored(run):
-            tell_epoch(Journal(run.journal_path), 1)
+            tell_epoch(RunLog(run.run_log_path), 1)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -1,7 +1,7 @@
 import pytest
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.journal import Journal
+from pipeline.core.run_log import RunLog
 from pipeline.tracking.link import Link, new_link, note_link, read_link, write_link
 
 
@@ -78,7 +78,7 @@ DAMAGES = {
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_link_is_recovered_from_the_run_log(tmp_path, damage):
     path = tmp_path / "mlflow.json"
-    Journal(tmp_path / "events.jsonl").append("params", params={})
+    RunLog(tmp_path / "events.jsonl").log_params({})
     link = Link(tracking_uri="http://me:s3cret@u", experiment="x", run_name="y", run_id="abc")
     note_link(path, link)
     path.unlink()

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Param
 from mlflow.exceptions import MlflowException
 
-from pipeline.core.journal import CHECKPOINT, FINISHED, RESUMED, Journal
+from pipeline.core.run_log import RunLog
 from pipeline.tracking.link import read_link, write_link
 from pipeline.tracking.mirror import (
     DeliveryError,
@@ -26,8 +26,8 @@ def run(make_run):
 
 
 @pytest.fixture
-def journal(run):
-    return Journal(run.journal_path)
+def run_log(run):
+    return RunLog(run.run_log_path)
 
 
 def mlflow_run(client, run):
@@ -39,8 +39,8 @@ def points(client, run, name):
     return sorted((point.step, point.value) for point in history)
 
 
-def finish(journal, status="FINISHED", **content):
-    journal.append(FINISHED, status=status, **content)
+def finish(run_log, status="FINISHED", **content):
+    run_log.log_status(status, **content)
 
 
 def test_a_run_that_is_not_tracked_is_left_alone(run, client):
@@ -77,27 +77,26 @@ def test_an_experiment_that_another_process_makes_meanwhile_is_used(run, client,
     assert mlflow_run(client, run).info.experiment_id == experiment_id
 
 
-def test_every_kind_of_event_arrives(run, journal, client, tell_epoch):
+def test_every_kind_of_event_arrives(run, run_log, client, tell_epoch):
     (run.path / "predictions").mkdir()
     (run.path / "predictions" / "validation.csv").write_text("clip_id\n")
     (run.path / "logs").mkdir()
     (run.path / "logs" / "a.json").write_text("{}")
     (run.path / "config.yaml").write_text("seed: 0\n")
-    journal.append("params", params={"config.seed": 0, "config.model.fusion": "concat"})
-    journal.append("tags", tags={"mlflow.note.content": "what it is for", "git.commit": "abc"})
-    journal.append(
-        "dataset",
+    run_log.log_params({"config.seed": 0, "config.model.fusion": "concat"})
+    run_log.log_tags({"mlflow.note.content": "what it is for", "git.commit": "abc"})
+    run_log.log_dataset(
         name="faces",
         digest="d" * 64,
         source="features",
         profile={},
         splits={"train": 8, "validation": 2},
     )
-    journal.append("artifacts", paths=["config.yaml", "predictions/validation.csv", "logs"])
-    tell_epoch(journal, 1)
-    journal.append("metrics", step=0, metrics={"evaluation/validation/mae/mean": 0.1})
-    journal.append("system", step=0, metrics={"system/cpu_utilization_percentage": 50.0})
-    finish(journal)
+    run_log.log_artifacts(["config.yaml", "predictions/validation.csv", "logs"])
+    tell_epoch(run_log, 1)
+    run_log.log_metrics({"evaluation/validation/mae/mean": 0.1})
+    run_log.log_system_metrics({"system/cpu_utilization_percentage": 50.0}, step=0)
+    finish(run_log)
     Mirror(run).deliver()
 
     arrived = mlflow_run(client, run)
@@ -122,11 +121,11 @@ def test_every_kind_of_event_arrives(run, journal, client, tell_epoch):
     assert arrived.info.status == "FINISHED"
 
 
-def test_a_second_delivery_sends_what_is_new_and_nothing_twice(run, journal, client, tell_epoch):
+def test_a_second_delivery_sends_what_is_new_and_nothing_twice(run, run_log, client, tell_epoch):
     mirror = Mirror(run)
-    tell_epoch(journal, 1)
+    tell_epoch(run_log, 1)
     mirror.deliver()
-    tell_epoch(journal, 2)
+    tell_epoch(run_log, 2)
     mirror.deliver()
     mirror.deliver()
     assert points(client, run, "train/loss") == [(1, 1.0), (2, 0.5)]
@@ -134,10 +133,10 @@ def test_a_second_delivery_sends_what_is_new_and_nothing_twice(run, journal, cli
 
 
 def test_a_delivery_that_was_cut_off_is_repeated_without_doubling_a_point(
-    run, journal, client, tell_epoch, monkeypatch
+    run, run_log, client, tell_epoch, monkeypatch
 ):
     for epoch in range(1, 41):
-        tell_epoch(journal, epoch, num_steps=10)
+        tell_epoch(run_log, epoch, num_steps=10)
     send, calls = MlflowClient.log_batch, []
 
     def fail(*_, **__):
@@ -160,10 +159,10 @@ def test_a_delivery_that_was_cut_off_is_repeated_without_doubling_a_point(
 
 def test_a_stride_thins_out_steps_however_they_are_delivered(make_run, client, tell_epoch):
     run = make_run(step_stride=4)
-    journal = Journal(run.journal_path)
-    tell_epoch(journal, 1, num_steps=10)
+    run_log = RunLog(run.run_log_path)
+    tell_epoch(run_log, 1, num_steps=10)
     Mirror(run).deliver()
-    tell_epoch(journal, 2, num_steps=10)
+    tell_epoch(run_log, 2, num_steps=10)
     assert deliver_rest(run) is None
     assert [step for step, _ in points(client, run, "batch/loss")] == [4, 8, 12, 16, 20]
 
@@ -172,65 +171,65 @@ def test_a_run_that_mlflow_run_made_is_used_and_its_parameters_are_kept(make_run
     made = client.create_run("0", run_name="made by mlflow run")
     client.log_batch(made.info.run_id, params=[Param("config.seed", "'7'")])
     run = make_run(run_id=made.info.run_id)
-    Journal(run.journal_path).append("params", params={"config.seed": 7, "config.name": "x"})
+    RunLog(run.run_log_path).log_params({"config.seed": 7, "config.name": "x"})
     Mirror(run).deliver()
     assert mlflow_run(client, run).data.params == {"config.seed": "'7'", "config.name": "x"}
     assert mlflow_run(client, run).info.run_name == "made by mlflow run"
     assert client.get_experiment_by_name("ocean") is None
 
 
-def test_a_run_that_failed_says_why(run, journal, client):
-    finish(journal, "FAILED", reason="The loss became nan in epoch 2, step 7.")
+def test_a_run_that_failed_says_why(run, run_log, client):
+    finish(run_log, "FAILED", reason="The loss became nan in epoch 2, step 7.")
     Mirror(run).deliver()
     failed = mlflow_run(client, run)
     assert failed.info.status == "FAILED"
     assert failed.data.tags["failure"] == "The loss became nan in epoch 2, step 7."
 
 
-def test_a_run_ends_when_it_ended_and_not_when_that_was_delivered(run, journal, client):
+def test_a_run_ends_when_it_ended_and_not_when_that_was_delivered(run, run_log, client):
     before = time.time_ns() // 1_000_000
-    finish(journal)
+    finish(run_log)
     after = time.time_ns() // 1_000_000
     time.sleep(0.05)
     Mirror(run).deliver()
     assert before <= mlflow_run(client, run).info.end_time <= after
 
 
-def test_a_run_that_is_resumed_runs_again_and_has_not_failed(run, journal, client):
-    finish(journal, "KILLED", reason="interrupted")
+def test_a_run_that_is_resumed_runs_again_and_has_not_failed(run, run_log, client):
+    finish(run_log, "KILLED", reason="interrupted")
     Mirror(run).deliver()
-    journal.append(RESUMED, epoch=0, offset=0)
+    run_log.log_resumed(0, offset=0)
     Mirror(run).deliver()
     assert mlflow_run(client, run).info.status == "RUNNING"
     assert "failure" not in mlflow_run(client, run).data.tags
-    finish(journal)
+    finish(run_log)
     Mirror(run).deliver()
     assert mlflow_run(client, run).info.status == "FINISHED"
 
 
-def test_an_epoch_that_is_trained_again_arrives_once(run, journal, client, tell_epoch):
-    tell_epoch(journal, 1)
-    checkpointed = journal.size
+def test_an_epoch_that_is_trained_again_arrives_once(run, run_log, client, tell_epoch):
+    tell_epoch(run_log, 1)
+    checkpointed = run_log.size
     Mirror(run).deliver()
-    tell_epoch(journal, 2, committed=False)
-    finish(journal, "KILLED", reason="interrupted")
+    tell_epoch(run_log, 2, committed=False)
+    finish(run_log, "KILLED", reason="interrupted")
     Mirror(run).deliver()
-    journal.append(RESUMED, epoch=1, offset=checkpointed)
-    tell_epoch(journal, 2)
+    run_log.log_resumed(1, offset=checkpointed)
+    tell_epoch(run_log, 2)
     Mirror(run).deliver()
     assert points(client, run, "train/loss") == [(1, 1.0), (2, 0.5)]
     assert [step for step, _ in points(client, run, "batch/loss")] == list(range(1, 7))
 
 
 def test_an_interrupt_between_a_checkpoint_and_the_word_of_it_loses_no_epoch(
-    run, journal, client, tell_epoch
+    run, run_log, client, tell_epoch
 ):
-    tell_epoch(journal, 1, committed=False)
-    checkpointed = journal.size
-    finish(journal, "KILLED", reason="interrupted")
+    tell_epoch(run_log, 1, committed=False)
+    checkpointed = run_log.size
+    finish(run_log, "KILLED", reason="interrupted")
     Mirror(run).deliver()
-    journal.append(CHECKPOINT, epoch=1)
-    journal.append(RESUMED, epoch=1, offset=checkpointed)
+    run_log.log_checkpoint(1)
+    run_log.log_resumed(1, offset=checkpointed)
     Mirror(run).deliver()
     assert points(client, run, "train/loss") == [(1, 1.0)]
     assert mlflow_run(client, run).info.status == "RUNNING"
@@ -269,12 +268,12 @@ def test_a_nested_run_waits_until_its_parent_has_a_run(make_run, client):
 
 
 def test_a_link_that_is_lost_is_sent_again_without_doubling_a_point(run, client, tell_epoch):
-    journal = Journal(run.journal_path)
-    tell_epoch(journal, 1)
+    run_log = RunLog(run.run_log_path)
+    tell_epoch(run_log, 1)
     Mirror(run).deliver()
     before = mlflow_run(client, run)
     run.tracking_path.unlink()
-    tell_epoch(journal, 2)
+    tell_epoch(run_log, 2)
     Mirror(run).deliver()
     assert mlflow_run(client, run).info.run_id == before.info.run_id
     assert points(client, run, "train/loss") == [(1, 1.0), (2, 0.5)]
@@ -284,7 +283,7 @@ def test_a_parent_delivers_what_its_nested_runs_left(make_run, client, tell_epoc
     parent = make_run()
     folds = [make_fold(make_run, name) for name in ("fold-1", "fold-2")]
     for fold in folds:
-        tell_epoch(Journal(fold.journal_path), 1)
+        tell_epoch(RunLog(fold.run_log_path), 1)
     assert deliver_rest(parent) is None
     assert [points(client, fold, "train/loss") for fold in folds] == [[(1, 1.0)]] * 2
 
@@ -314,7 +313,7 @@ def test_a_store_whose_driver_is_not_installed_is_a_store_that_is_gone(make_run,
     assert "pymysql" in deliver_rest(run)
 
 
-def test_a_refused_file_holds_up_nothing_and_sync_sends_it_later(run, journal, client, monkeypatch):
+def test_a_refused_file_holds_up_nothing_and_sync_sends_it_later(run, run_log, client, monkeypatch):
     class CloudError(Exception):
         """As the libraries of clouds have them: of no class that is known here."""
 
@@ -322,9 +321,9 @@ def test_a_refused_file_holds_up_nothing_and_sync_sends_it_later(run, journal, c
         raise CloudError("no credentials")
 
     (run.path / "config.yaml").write_text("seed: 0\n")
-    journal.append("artifacts", paths=["config.yaml"])
-    journal.append("metrics", step=0, metrics={"value": 1.0})
-    finish(journal)
+    run_log.log_artifacts(["config.yaml"])
+    run_log.log_metrics({"value": 1.0})
+    finish(run_log)
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "log_artifact", upload)
         assert deliver_rest(run) == "it refused config.yaml (no credentials)"
@@ -335,16 +334,16 @@ def test_a_refused_file_holds_up_nothing_and_sync_sends_it_later(run, journal, c
     assert read_link(run.tracking_path).refused == {}
 
 
-def test_a_file_that_the_run_does_not_have_is_passed_over(run, journal, client):
-    journal.append("artifacts", paths=["never_written.json"])
+def test_a_file_that_the_run_does_not_have_is_passed_over(run, run_log, client):
+    run_log.log_artifacts(["never_written.json"])
     Mirror(run).deliver()
     assert client.list_artifacts(read_link(run.tracking_path).run_id) == []
 
 
-def test_the_attention_of_each_head_is_a_chart(run, journal, client):
+def test_the_attention_of_each_head_is_a_chart(run, run_log, client):
     entropy = {"traits": [0.5, None], "block_1/static_to_dynamic": [0.25, 0.75]}
-    journal.append("attention", epoch=3, entropy=entropy)
-    journal.append(FINISHED, status="FINISHED")
+    run_log.log_attention(3, entropy)
+    run_log.log_status("FINISHED")
     assert deliver_rest(run) is None
     assert mlflow_run(client, run).data.metrics == {
         "attention_entropy/traits/head_1": 0.5,
@@ -353,8 +352,8 @@ def test_the_attention_of_each_head_is_a_chart(run, journal, client):
     }
 
 
-def test_what_answers_for_a_server_with_an_empty_page_has_taken_nothing(run, journal, monkeypatch):
-    journal.append("metrics", step=0, metrics={"value": 1.0})
+def test_what_answers_for_a_server_with_an_empty_page_has_taken_nothing(run, run_log, monkeypatch):
+    run_log.log_metrics({"value": 1.0})
     created = SimpleNamespace(info=SimpleNamespace(run_id=""))
     monkeypatch.setattr(MlflowClient, "create_run", lambda *_, **__: created)
     assert "does not answer as MLflow does" in deliver_rest(run)
@@ -363,27 +362,27 @@ def test_what_answers_for_a_server_with_an_empty_page_has_taken_nothing(run, jou
 
 @pytest.mark.parametrize("location", ["s3://bucket/runs", "/proc/no/place"])
 def test_an_artifact_location_that_cannot_be_used_costs_no_metric(
-    location, run, journal, client, tell_epoch, monkeypatch
+    location, run, run_log, client, tell_epoch, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, "boto3", None)
     client.create_experiment("ocean", artifact_location=location)
     (run.path / "config.yaml").write_text("seed: 0\n")
-    journal.append("artifacts", paths=["config.yaml"])
-    tell_epoch(journal, 1)
-    finish(journal)
+    run_log.log_artifacts(["config.yaml"])
+    tell_epoch(run_log, 1)
+    finish(run_log)
     assert deliver_rest(run).startswith("it refused config.yaml")
     arrived = mlflow_run(client, run)
     assert (arrived.info.status, arrived.data.metrics["train/loss"]) == ("FINISHED", 1.0)
 
 
-def test_a_refusal_is_named_once(run, journal, client, caplog, monkeypatch):
+def test_a_refusal_is_named_once(run, run_log, client, caplog, monkeypatch):
     def upload(*_):
         raise ImportError("No module named 'boto3'")
 
     monkeypatch.setattr(MlflowClient, "log_artifact", upload)
     for name in ("config.yaml", "split.csv"):
         (run.path / name).write_text("")
-        journal.append("artifacts", paths=[name])
+        run_log.log_artifacts([name])
     with caplog.at_level(logging.WARNING):
         reason = Mirror(run, warns=True).deliver()
     assert reason == "it refused config.yaml (No module named 'boto3'), and 1 more"
@@ -392,20 +391,21 @@ def test_a_refusal_is_named_once(run, journal, client, caplog, monkeypatch):
     assert "everything else is delivered" in record.getMessage()
 
 
-def test_one_point_that_is_refused_costs_no_other(run, journal, client):
+def test_one_point_that_is_refused_costs_no_other(run, run_log, client):
     values = {f"value/{number}": float(number) for number in range(40)}
-    journal.append("metrics", step=0, metrics={**values, "no%good": 1.0})
-    finish(journal)
+    run_log.log_metrics({**values, "no%good": 1.0})
+    finish(run_log)
     assert deliver_rest(run).startswith("it refused no%good")
     assert mlflow_run(client, run).data.metrics == values
     assert mlflow_run(client, run).info.status == "FINISHED"
 
 
 @pytest.mark.parametrize("kind", ["params", "tags"])
-def test_one_field_that_is_refused_costs_no_other(kind, run, journal, client):
+def test_one_field_that_is_refused_costs_no_other(kind, run, run_log, client):
     fields = {f"name.{number}": "x" for number in range(150)}
-    journal.append(kind, **{kind: {**fields, "k" * 300: "too long a name"}})
-    finish(journal)
+    log = {"params": run_log.log_params, "tags": run_log.log_tags}[kind]
+    log({**fields, "k" * 300: "too long a name"})
+    finish(run_log)
     assert deliver_rest(run).startswith("it refused kkk")
     arrived = mlflow_run(client, run)
     assert fields.items() <= getattr(arrived.data, kind).items()
@@ -413,7 +413,7 @@ def test_one_field_that_is_refused_costs_no_other(kind, run, journal, client):
 
 
 def test_a_store_that_accepts_no_point_at_all_is_not_asked_for_each(
-    run, journal, client, monkeypatch
+    run, run_log, client, monkeypatch
 ):
     calls = []
 
@@ -422,17 +422,17 @@ def test_a_store_that_accepts_no_point_at_all_is_not_asked_for_each(
         raise MlflowException("broken")
 
     monkeypatch.setattr(MlflowClient, "log_batch", fail)
-    journal.append("metrics", step=0, metrics={f"value/{n}": 1.0 for n in range(900)})
+    run_log.log_metrics({f"value/{n}": 1.0 for n in range(900)})
     assert deliver_rest(run) == "broken"
     assert len(calls) < 200
     assert read_link(run.tracking_path).delivered == 0
 
 
-def test_a_run_that_was_deleted_in_mlflow_is_named_with_the_fix(run, journal, client):
+def test_a_run_that_was_deleted_in_mlflow_is_named_with_the_fix(run, run_log, client):
     Mirror(run).deliver()
     run_id = read_link(run.tracking_path).run_id
     client.delete_run(run_id)
-    journal.append("metrics", step=0, metrics={"value": 1.0})
+    run_log.log_metrics({"value": 1.0})
     assert f"mlflow runs restore --run-id {run_id}" in deliver_rest(run)
     client.restore_run(run_id)
     assert deliver_rest(run) is None
@@ -445,7 +445,7 @@ def test_a_nested_run_that_was_deleted_in_mlflow_holds_up_no_other(make_run, cli
     deliver_rest(parent)
     client.delete_run(read_link(folds[0].tracking_path).run_id)
     for fold in folds:
-        tell_epoch(Journal(fold.journal_path), 1)
+        tell_epoch(RunLog(fold.run_log_path), 1)
     assert "was deleted" in deliver_rest(parent)
     assert points(client, folds[1], "train/loss") == [(1, 1.0)]
 
@@ -481,15 +481,15 @@ def test_a_full_disk_is_no_outage_and_makes_no_second_run(run, client, monkeypat
     assert len(client.search_runs([client.get_experiment_by_name("ocean").experiment_id])) == 1
 
 
-@pytest.mark.parametrize("left", ["nothing", "the journal, begun again"])
-def test_a_run_whose_directory_was_removed_has_failed(left, run, journal, client, tell_epoch):
+@pytest.mark.parametrize("left", ["nothing", "the run log, begun again"])
+def test_a_run_whose_directory_was_removed_has_failed(left, run, run_log, client, tell_epoch):
     mirror = Mirror(run)
-    tell_epoch(journal, 1)
+    tell_epoch(run_log, 1)
     mirror.deliver()
     run_id = read_link(run.tracking_path).run_id
     shutil.rmtree(run.path)
     if left != "nothing":
-        Journal(run.journal_path).append("metrics", step=0, metrics={})
+        RunLog(run.run_log_path).log_metrics({})
     for _ in range(2):
         with pytest.raises(DeliveryError, match="was removed while the run was going on"):
             mirror.deliver()
@@ -512,21 +512,21 @@ def test_a_store_that_hangs_is_waited_for_no_longer_than_asked(run, monkeypatch)
     released.set()
 
 
-def test_evaluation_points_of_a_run_that_is_resumed_arrive_once(run, journal, client, tell_epoch):
-    tell_epoch(journal, 1, committed=False)
-    checkpointed = journal.size
-    journal.append(CHECKPOINT, epoch=1)
+def test_evaluation_points_of_a_run_that_is_resumed_arrive_once(run, run_log, client, tell_epoch):
+    tell_epoch(run_log, 1, committed=False)
+    checkpointed = run_log.size
+    run_log.log_checkpoint(1)
     Mirror(run).deliver()
-    journal.append("metrics", step=0, metrics={"evaluation/validation/mae/mean": 0.1})
+    run_log.log_metrics({"evaluation/validation/mae/mean": 0.1})
     Mirror(run).deliver()
-    finish(journal, "KILLED", reason="interrupted")
+    finish(run_log, "KILLED", reason="interrupted")
     Mirror(run).deliver()
     assert mlflow_run(client, run).info.status == "KILLED"
     time.sleep(0.01)
-    journal.append(RESUMED, epoch=1, offset=checkpointed)
-    journal.append("metrics", step=0, metrics={"evaluation/validation/mae/mean": 0.1})
+    run_log.log_resumed(1, offset=checkpointed)
+    run_log.log_metrics({"evaluation/validation/mae/mean": 0.1})
     Mirror(run).deliver()
-    finish(journal)
+    finish(run_log)
     Mirror(run).deliver()
     assert points(client, run, "evaluation/validation/mae/mean") == [(0, 0.1)]
     assert points(client, run, "train/loss") == [(1, 1.0)]
@@ -534,17 +534,17 @@ def test_evaluation_points_of_a_run_that_is_resumed_arrive_once(run, journal, cl
 
 
 def test_a_refused_status_that_a_resume_took_back_is_not_sent_again(
-    run, journal, client, monkeypatch
+    run, run_log, client, monkeypatch
 ):
     def refuse(*_, **__):
         raise MlflowException("not now")
 
-    finish(journal, "KILLED", reason="interrupted")
+    finish(run_log, "KILLED", reason="interrupted")
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "set_terminated", refuse)
         assert deliver_rest(run) == "it refused the status (not now)"
-    journal.append(RESUMED, epoch=0, offset=0)
-    finish(journal)
+    run_log.log_resumed(0, offset=0)
+    finish(run_log)
     assert deliver_rest(run) is None
     assert mlflow_run(client, run).info.status == "FINISHED"
     assert read_link(run.tracking_path).refused == {}

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pytest
 from mlflow import MlflowClient
 
-from pipeline.core.journal import FINISHED, Journal
 from pipeline.core.run_directory import RunDirectory
+from pipeline.core.run_log import RunLog
 from pipeline.tracking.background import BackgroundMirror, mirrored
 from pipeline.tracking.link import Link, read_link, write_link
 from pipeline.tracking.mirror import Mirror, deliver_rest
@@ -36,7 +36,7 @@ def start_run(path, server):
     path.mkdir()
     link = Link(tracking_uri=server.uri, experiment="ocean", run_name=path.name)
     write_link(run.tracking_path, link)
-    return run, Journal(run.journal_path)
+    return run, RunLog(run.run_log_path)
 
 
 def wait_for_epoch(client, run, epoch):
@@ -55,13 +55,13 @@ def outage(server, tell_epoch, tmp_path_factory):
     configure_mlflow()
     directory = tmp_path_factory.mktemp("runs")
     client = MlflowClient(tracking_uri=server.uri)
-    run, journal = start_run(directory / "run", server)
-    journal.append("params", params={"config.seed": 0, "config.name": "x"})
+    run, run_log = start_run(directory / "run", server)
+    run_log.log_params({"config.seed": 0, "config.name": "x"})
     background = BackgroundMirror(Mirror(run))
 
     def train(epochs):
         for epoch in epochs:
-            tell_epoch(journal, epoch, num_steps=NUM_STEPS)
+            tell_epoch(run_log, epoch, num_steps=NUM_STEPS)
             background.wake()
 
     train(range(1, 6))
@@ -71,15 +71,15 @@ def outage(server, tell_epoch, tmp_path_factory):
     train(range(6, NUM_EPOCHS + 1))
     blocked_seconds = time.monotonic() - began
 
-    late_run, late_journal = start_run(directory / "late", server)
-    tell_epoch(late_journal, 1)
-    late_journal.append(FINISHED, status="FINISHED")
+    late_run, late_run_log = start_run(directory / "late", server)
+    tell_epoch(late_run_log, 1)
+    late_run_log.log_status("FINISHED")
     reasons = [deliver_rest(late_run)]
 
     server.start()
     (run.path / "config.yaml").write_text("seed: 0\n")
-    journal.append("artifacts", paths=["config.yaml"])
-    journal.append(FINISHED, status="FINISHED")
+    run_log.log_artifacts(["config.yaml"])
+    run_log.log_status("FINISHED")
     reasons += [background.close(seconds=60), deliver_rest(late_run, seconds=60)]
     return Outage(
         client=client,
@@ -125,21 +125,21 @@ def test_a_server_that_does_not_answer_costs_no_time_and_no_point(
     outage, server, tell_epoch, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    run, journal = start_run(tmp_path / "hanging", server)
+    run, run_log = start_run(tmp_path / "hanging", server)
     background = BackgroundMirror(Mirror(run), is_nested=True)
-    tell_epoch(journal, 1)
+    tell_epoch(run_log, 1)
     background.wake()
     wait_for_epoch(outage.client, run, 1)
 
     server.signal(signal.SIGSTOP)
     began = time.monotonic()
-    tell_epoch(journal, 2)
+    tell_epoch(run_log, 2)
     background.wake()
     assert time.monotonic() - began < 2
     assert "timed out" in background.close(seconds=60).lower()
 
     server.signal(signal.SIGCONT)
-    journal.append(FINISHED, status="FINISHED")
+    run_log.log_status("FINISHED")
     assert deliver_rest(run, seconds=60) is None
     run_id = read_link(run.tracking_path).run_id
     assert [point.step for point in outage.client.get_metric_history(run_id, "train/loss")] == [
@@ -158,15 +158,15 @@ def proxy(server):
 
 
 def test_lost_replies_double_no_run_and_no_point(proxy, server, tell_epoch, tmp_path):
-    run, journal = start_run(tmp_path / "lost", proxy)
+    run, run_log = start_run(tmp_path / "lost", proxy)
     client = MlflowClient(tracking_uri=server.uri)
-    tell_epoch(journal, 1)
+    tell_epoch(run_log, 1)
     proxy.mode = "cut"
     assert deliver_rest(run, seconds=60) is not None
     proxy.mode = "pass"
     assert deliver_rest(run, seconds=60) is None
-    tell_epoch(journal, 2)
-    journal.append(FINISHED, status="FINISHED")
+    tell_epoch(run_log, 2)
+    run_log.log_status("FINISHED")
     proxy.mode = "cut"
     assert deliver_rest(run, seconds=60) is not None
     proxy.mode = "pass"
@@ -184,9 +184,9 @@ def test_lost_replies_double_no_run_and_no_point(proxy, server, tell_epoch, tmp_
 def test_a_server_that_hangs_at_the_end_is_waited_for_as_long_as_was_asked(
     proxy, tell_epoch, tmp_path
 ):
-    run, journal = start_run(tmp_path / "hangs", proxy)
+    run, run_log = start_run(tmp_path / "hangs", proxy)
     with mirrored(run, patience_seconds=1.0) as mirror:
-        tell_epoch(journal, 1)
+        tell_epoch(run_log, 1)
         proxy.mode = "hang"
         began = time.monotonic()
     assert time.monotonic() - began < 8

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from pipeline.core.journal import Event
+from pipeline.core.run_log import Event
 from pipeline.core.traits import TRAITS
 from pipeline.tracking import vocabulary
 
@@ -14,11 +14,11 @@ def event(kind, **content):
 
 @pytest.fixture
 def epoch_event(tell_epoch, tmp_path):
-    from pipeline.core.journal import Journal, read_events
+    from pipeline.core.run_log import RunLog, read_events
 
-    journal = Journal(tmp_path / "events.jsonl")
-    tell_epoch(journal, 2, num_steps=10, committed=False)
-    return next(read_events(journal.path))
+    run_log = RunLog(tmp_path / "events.jsonl")
+    tell_epoch(run_log, 2, num_steps=10, committed=False)
+    return next(read_events(run_log.path))
 
 
 def by_name(metrics):

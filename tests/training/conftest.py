@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 
 from pipeline.config.schema import TrainingConfig
-from pipeline.core.journal import Journal
 from pipeline.core.run_directory import RunDirectory
+from pipeline.core.run_log import RunLog
 from pipeline.data.batches import Batches
 from pipeline.data.feature_set import FeatureSet, load_feature_set
 from pipeline.data.writer import write_feature_set
@@ -89,7 +89,7 @@ class Laboratory:
             self.validation(batch_size=config.batch_size) if validated else None,
             config,
             run=run,
-            journal=Journal(run.journal_path),
+            run_log=RunLog(run.run_log_path),
             hooks=FitHooks(callbacks=callbacks, is_resumable=is_resumable),
         )
         return Fitted(result=result, network=network, run=run)

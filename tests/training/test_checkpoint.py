@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.config.schema import TrainingConfig
 from pipeline.core.errors import RunError
-from pipeline.core.journal import CHECKPOINT, Journal, read_events
+from pipeline.core.run_log import CHECKPOINT, RunLog, read_events
 from pipeline.training.checkpoint import (
     EpochCheckpoint,
     load_epoch,
@@ -55,7 +55,7 @@ class Trainer:
         self.network = network
         self.optimizer = build_optimizer(TrainingConfig(), steps_per_epoch=1)
         self.optimizer.build(network.trainable_variables)
-        self.journal = Journal(directory.parent / "events.jsonl")
+        self.run_log = RunLog(directory.parent / "events.jsonl")
         self.commits = 0
         self.model = SimpleNamespace(optimizer=self.optimizer, stop_training=False)
         self.checkpoint = EpochCheckpoint(
@@ -65,7 +65,7 @@ class Trainer:
                 "monitor": "val_mae",
                 "maximize": False,
                 "stateful": [],
-                "journal": self.journal,
+                "run log": self.run_log,
                 "on_commit": self._count,
                 **settings,
             },
@@ -111,12 +111,12 @@ class TestCommit:
         assert (state.epoch, state.best_epoch, state.best_value) == (3, 2, 0.2)
         assert state.stopped is False
 
-    def test_the_journal_is_told_behind_the_offset_that_is_kept(self, trainer, directory):
-        trainer.journal.append("epoch")
-        size = trainer.journal.size
+    def test_the_run_log_is_told_behind_the_offset_that_is_kept(self, trainer, directory):
+        trainer.run_log.log_epoch({})
+        size = trainer.run_log.size
         trainer.run(0.3)
         assert read_last_state(directory).journal_offset == size
-        (event,) = read_events(trainer.journal.path, start=size)
+        (event,) = read_events(trainer.run_log.path, start=size)
         assert (event.kind, event.content) == (CHECKPOINT, {"epoch": 1})
 
     def test_the_caller_hears_of_each(self, trainer):
@@ -191,7 +191,7 @@ class TestKill:
         with pytest.raises(KeyboardInterrupt):
             trainer.run(0.2, first_epoch=2)
         assert read_last_state(directory).epoch == 3
-        assert [event.content["epoch"] for event in read_events(trainer.journal.path)] == [1, 2, 3]
+        assert [event.content["epoch"] for event in read_events(trainer.run_log.path)] == [1, 2, 3]
 
 
 class TestResume:

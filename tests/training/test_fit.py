@@ -11,12 +11,12 @@ import pytest
 
 from pipeline.core.errors import ConfigError, RunError, TrainingError
 from pipeline.core.interrupts import interrupt_handlers
-from pipeline.core.journal import (
+from pipeline.core.run_log import (
     CHECKPOINT,
     EPOCH,
     FINISHED,
     RESUMED,
-    Journal,
+    RunLog,
     effective_events,
     read_events,
 )
@@ -131,12 +131,12 @@ class TestResume:
         assert_same_run(whole, resumed, laboratory)
 
     def test_a_kill_before_the_first_record_begins_anew(self, laboratory, cosine, tmp_path):
-        journal = Journal(tmp_path / "events.jsonl")
-        journal.append("params", params={})
-        journal.append(FINISHED, status="KILLED", reason="interrupted")
+        run_log = RunLog(tmp_path / "events.jsonl")
+        run_log.log_params({})
+        run_log.log_status("KILLED", reason="interrupted")
         resumed = laboratory.fit(tmp_path, **COSINE)
         assert_same_run(cosine, resumed, laboratory)
-        kinds = [event.kind for event in effective_events(read_events(journal.path))]
+        kinds = [event.kind for event in effective_events(read_events(run_log.path))]
         assert kinds[:4] == ["params", FINISHED, RESUMED, EPOCH]
 
     def test_a_kill_before_the_first_checkpoint_takes_the_record_back(
@@ -152,14 +152,14 @@ class TestResume:
     def test_a_kill_between_a_commit_and_its_word_loses_no_epoch(
         self, laboratory, cosine, tmp_path, monkeypatch
     ):
-        append = Journal.append
+        append = RunLog.append
 
-        def pull_plug(journal, kind, **content):
+        def pull_plug(run_log, kind, **content):
             if (kind, content.get("epoch")) == (CHECKPOINT, 2):
                 raise PlugPulledError
-            append(journal, kind, **content)
+            append(run_log, kind, **content)
 
-        monkeypatch.setattr(Journal, "append", pull_plug)
+        monkeypatch.setattr(RunLog, "append", pull_plug)
         with pytest.raises(PlugPulledError):
             laboratory.fit(tmp_path, **COSINE)
         monkeypatch.undo()
@@ -184,7 +184,7 @@ class TestResume:
         assert_same_run(cosine, again, laboratory)
         assert contents(run_dir) == before
 
-    def test_a_journal_that_lost_its_epochs_is_refused(self, laboratory, cosine, tmp_path):
+    def test_a_run_log_that_lost_its_epochs_is_refused(self, laboratory, cosine, tmp_path):
         run_dir = tmp_path / "run"
         shutil.copytree(cosine.run.path, run_dir)
         (run_dir / "events.jsonl").write_bytes(b"")
@@ -352,15 +352,15 @@ def test_batches_of_one_clip_are_warned_of_where_the_loss_is_ccc(
     assert (warning in caplog.text) if warning else (caplog.text == "")
 
 
-class TestJournal:
+class TestRunLog:
     def test_a_run_that_was_never_interrupted_tells_of_no_resume(self, laboratory, tmp_path):
-        journal = Journal(tmp_path / "events.jsonl")
-        journal.append("params", params={})
+        run_log = RunLog(tmp_path / "events.jsonl")
+        run_log.log_params({})
         laboratory.fit(tmp_path, num_epochs=1)
-        assert [event.kind for event in read_events(journal.path)] == ["params", EPOCH, CHECKPOINT]
+        assert [event.kind for event in read_events(run_log.path)] == ["params", EPOCH, CHECKPOINT]
 
     def test_its_epochs_are_the_records_of_the_result(self, cosine):
-        assert epoch_records(read_events(cosine.run.journal_path)) == cosine.result.records
+        assert epoch_records(read_events(cosine.run.run_log_path)) == cosine.result.records
 
     def test_steps_are_numbered_through_the_run(self, cosine):
         numbers = [number for record in cosine.result.records for number in record.steps.numbers]
@@ -372,7 +372,7 @@ class TestJournal:
 
 
 def contents(run_dir):
-    """Every file of a run by name, but for the word of its resumption in the journal."""
+    """Every file of a run by name, but for the word of its resumption in the run log."""
     files = [path for path in run_dir.rglob("*") if path.is_file()]
     told = [event for event in read_events(run_dir / "events.jsonl") if event.kind != RESUMED]
     return {path.name: path.read_bytes() for path in files if path.suffix != ".jsonl"}, told

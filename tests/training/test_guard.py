@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import TrainingError
-from pipeline.core.journal import EPOCH, read_events
+from pipeline.core.run_log import EPOCH, read_events
 from pipeline.training.checkpoint import read_last_state
 from pipeline.training.guard import NonFiniteLossGuard
 

@@ -1,11 +1,11 @@
-"""The recorder turns what a model measured into records, and tells the journal first."""
+"""The recorder turns what a model measured into records, and tells the run log first."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from pipeline.core.journal import Journal, read_events
+from pipeline.core.run_log import RunLog, read_events
 from pipeline.records.epochs import epoch_records
 from pipeline.training.instrumented_model import StepTrace
 from pipeline.training.recorder import EpochRecorder
@@ -46,12 +46,12 @@ def model():
 
 
 @pytest.fixture
-def journal(tmp_path):
-    return Journal(tmp_path / "events.jsonl")
+def run_log(tmp_path):
+    return RunLog(tmp_path / "events.jsonl")
 
 
-def recorder_of(model, journal=None, records=None) -> EpochRecorder:
-    recorder = EpochRecorder(journal, records)
+def recorder_of(model, run_log=None, records=None) -> EpochRecorder:
+    recorder = EpochRecorder(run_log, records)
     recorder.set_model(model)
     return recorder
 
@@ -162,8 +162,8 @@ def test_later_callbacks_see_every_name(model):
     }
 
 
-def test_the_journal_has_what_the_records_have(model, journal):
-    recorder = recorder_of(model, journal)
+def test_the_run_log_has_what_the_records_have(model, run_log):
+    recorder = recorder_of(model, run_log)
     for epoch in range(2):
         run_epoch(recorder, model, epoch)
-    assert epoch_records(read_events(journal.path)) == recorder.records
+    assert epoch_records(read_events(run_log.path)) == recorder.records

@@ -4,8 +4,8 @@ import pytest
 from mlflow import MlflowClient
 
 from pipeline.core.errors import RunError
-from pipeline.core.journal import Journal, read_events
 from pipeline.core.run_directory import RunDirectory
+from pipeline.core.run_log import RunLog, read_events
 from pipeline.core.run_status import read_last_status
 from pipeline.tracking.link import read_link
 from pipeline.workflows.session import open_session, with_run_name
@@ -19,14 +19,14 @@ def run(own_directory):
 
 
 def kinds(run):
-    return [event.kind for event in read_events(run.journal_path)]
+    return [event.kind for event in read_events(run.run_log_path)]
 
 
 def test_a_session_tells_first_what_the_run_is_and_last_how_it_ended(run, make_config):
     with open_session(run, make_config(seed=7), num_steps=1) as session:
-        session.journal.append("metrics", step=0, metrics={})
+        session.run_log.log_metrics({})
     assert kinds(run) == ["params", "tags", "artifacts", "metrics", "finished"]
-    assert next(read_events(run.journal_path)).content["params"]["config.seed"] == 7
+    assert next(read_events(run.run_log_path)).content["params"]["config.seed"] == 7
     assert json.loads(run.environment_path.read_text())["packages"]["keras"]
 
 
@@ -38,7 +38,7 @@ def test_what_the_run_is_is_not_told_again_when_it_is_resumed(run, make_config):
 
 
 def test_what_a_kill_kept_a_session_from_telling_is_told_by_the_next(run, make_config):
-    Journal(run.journal_path).append("params", params={})
+    RunLog(run.run_log_path).log_params({})
     with open_session(run, make_config(), num_steps=1):
         pass
     assert kinds(run) == ["params", "params", "tags", "artifacts", "finished"]
@@ -77,7 +77,7 @@ def test_an_error_ends_the_run_and_goes_on(error, status, reason, run, make_conf
         open_session(run, make_config(), num_steps=1),
     ):
         raise error
-    last = list(read_events(run.journal_path))[-1]
+    last = list(read_events(run.run_log_path))[-1]
     assert (last.content["status"], last.content["reason"]) == (status, reason)
     assert read_last_status(run) == status
 
@@ -154,7 +154,7 @@ def test_a_resumed_run_without_its_link_goes_on_in_its_mlflow_run(
     else:
         run.tracking_path.write_bytes(run.tracking_path.read_bytes()[:40])
     with open_session(run, config, num_steps=1) as session:
-        session.journal.append("metrics", step=0, metrics={"x": 1.0})
+        session.run_log.log_metrics({"x": 1.0})
     client = MlflowClient(tracking_uri=f"sqlite:///{own_directory / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("ocean").experiment_id
     (found,) = client.search_runs([experiment])

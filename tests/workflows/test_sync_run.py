@@ -3,8 +3,8 @@ from mlflow import MlflowClient
 
 from pipeline.config.loading import write_config
 from pipeline.core.errors import IncompleteError, RunError
-from pipeline.core.journal import FINISHED, Journal, read_events
 from pipeline.core.run_directory import RunDirectory
+from pipeline.core.run_log import FINISHED, RunLog, read_events
 from pipeline.tracking.link import Link, read_link, write_link
 from pipeline.workflows.sync_run import sync_run
 
@@ -28,7 +28,7 @@ def make_dead_run(own_directory, make_config, uri):
             tracking_uri=tracking_uri, experiment="ocean", run_name=name, parent_dir=parent_dir
         )
         write_link(run.tracking_path, link)
-        Journal(run.journal_path).append("metrics", step=0, metrics={"value": 1.0})
+        RunLog(run.run_log_path).log_metrics({"value": 1.0})
         return run
 
     return make
@@ -49,10 +49,10 @@ def test_a_run_whose_process_died_is_delivered_and_killed(make_dead_run, uri):
 
 def test_a_run_that_has_ended_is_not_killed(make_dead_run, uri):
     run = make_dead_run()
-    Journal(run.journal_path).append(FINISHED, status="FINISHED")
+    RunLog(run.run_log_path).log_status("FINISHED")
     sync_run(run.path)
     assert arrived(uri, run).info.status == "FINISHED"
-    kinds = [event.kind for event in read_events(run.journal_path)]
+    kinds = [event.kind for event in read_events(run.run_log_path)]
     assert kinds == ["metrics", FINISHED, "mlflow_run"]
 
 
@@ -85,7 +85,7 @@ def test_sync_from_elsewhere_puts_artifacts_beside_the_database(
     make_dead_run, own_directory, monkeypatch
 ):
     run = make_dead_run()
-    Journal(run.journal_path).append("artifacts", paths=["config.yaml"])
+    RunLog(run.run_log_path).log_artifacts(["config.yaml"])
     (own_directory / "elsewhere").mkdir()
     monkeypatch.chdir(own_directory / "elsewhere")
     sync_run(run.path)
@@ -119,7 +119,7 @@ def test_a_run_that_a_process_is_writing_to_is_left_alone(make_dead_run):
     run = make_dead_run()
     with run.locked(), pytest.raises(RunError, match="another process is writing"):
         sync_run(run.path)
-    assert [event.kind for event in read_events(run.journal_path)] == ["metrics"]
+    assert [event.kind for event in read_events(run.run_log_path)] == ["metrics"]
 
 
 def test_a_nested_run_that_a_process_is_at_work_in_is_not_killed(make_dead_run, uri):
@@ -127,7 +127,7 @@ def test_a_nested_run_that_a_process_is_at_work_in_is_not_killed(make_dead_run, 
     trial = make_dead_run("run/trials/trial-0000", parent_dir="../..")
     with trial.locked():  # by the worker of a search whose leader was killed
         sync_run(run.path)
-        assert FINISHED not in [event.kind for event in read_events(trial.journal_path)]
+        assert FINISHED not in [event.kind for event in read_events(trial.run_log_path)]
         assert arrived(uri, trial).info.status == "RUNNING"
     assert arrived(uri, run).info.status == "KILLED"
     sync_run(run.path)

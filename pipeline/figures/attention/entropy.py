@@ -70,7 +70,7 @@ def attention_entropy_data(
 
     Args:
         attention: What was measured of the trained model.
-        attention_history: Contents of the journal's events `attention`, in their order.
+        attention_history: Contents of the run log's events `attention`, in their order.
     """
     require_attention(attention)
     maps = []

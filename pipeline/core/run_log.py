@@ -1,4 +1,4 @@
-"""The append-only journal of a run: the source of truth that everything else mirrors.
+"""The append-only log of a run: the source of truth that everything else mirrors.
 
 One JSON object per line, in `events.jsonl`. A line counts once it ends in a newline and
 is synced to disk; what a kill tears off is ignored by readers and cut by the next writer.
@@ -6,7 +6,7 @@ The last key of a line, `crc`, holds the CRC-32 of the bytes before it: a damage
 still parse, as another loss. Lines of older versions have none and are not checked.
 
 A run that is resumed goes back to its last checkpoint. It appends a `resumed` event with
-the journal's size at that checkpoint; events between the two are *superseded*, as the
+the run log's size at that checkpoint; events between the two are *superseded*, as the
 resumed run will tell them again.
 """
 
@@ -17,7 +17,7 @@ import re
 import threading
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -25,10 +25,20 @@ from typing import Any, Final
 from pipeline.core.errors import RunError
 from pipeline.core.files import disk_errors_named
 
-EPOCH = "epoch"
-RESUMED = "resumed"
-CHECKPOINT = "checkpoint"
-FINISHED = "finished"
+# Kinds of events. They are stored in `events.jsonl`.
+PARAMS: Final = "params"
+TAGS: Final = "tags"
+METRICS: Final = "metrics"
+SYSTEM_METRICS: Final = "system"
+DATASET: Final = "dataset"
+EPOCH: Final = "epoch"
+ATTENTION: Final = "attention"
+CHECKPOINT: Final = "checkpoint"
+RESUMED: Final = "resumed"
+ARTIFACTS: Final = "artifacts"
+MODEL: Final = "model"
+LINK: Final = "mlflow_run"
+FINISHED: Final = "finished"
 
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _CRC: Final = re.compile(rb',"crc":"([0-9a-f]{8})"}\n')
@@ -37,7 +47,7 @@ _CRC_SIZE: Final = len(',"crc":"01234567"}\n')
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """One line of the journal."""
+    """One line of the run log."""
 
     kind: str
     """What happened, e.g. `epoch`."""
@@ -51,13 +61,13 @@ class Event:
     """Offset behind the line's last byte."""
 
 
-class Journal:
-    """Appends events to a journal file, each append synced to disk before it returns."""
+class RunLog:
+    """Appends events to a run log file, each append synced to disk before it returns."""
 
     def __init__(self, path: Path, *, cuts_torn_line: bool = True) -> None:
         self.path = path
         self.told_epochs = 0
-        """Epochs that the journal holds already; a resumed run that repeats them writes nothing."""
+        """Epochs that the run log holds already; a resumed run that repeats them writes nothing."""
         self._lock = threading.Lock()  # system metrics are written from a thread of their own
         path.parent.mkdir(parents=True, exist_ok=True)
         if cuts_torn_line:  # only the process that holds the run directory may cut
@@ -65,11 +75,91 @@ class Journal:
 
     @property
     def size(self) -> int:
-        """The journal's size in bytes."""
+        """The run log's size in bytes."""
         return self.path.stat().st_size if self.path.exists() else 0
 
-    def append(self, kind: str, **content: Any) -> None:
-        """Write one event durably, unless it is of an epoch that the journal holds already."""
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Log parameters of the run."""
+        self._append(PARAMS, params=dict(params))
+
+    def log_tags(self, tags: Mapping[str, Any]) -> None:
+        """Log tags of the run; a later value replaces an earlier one."""
+        self._append(TAGS, tags=dict(tags))
+
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int = 0) -> None:
+        """Log metrics, named like `validation/ccc/openness`."""
+        self._append(METRICS, step=step, metrics=dict(metrics))
+
+    def log_system_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
+        """Log CPU and memory use."""
+        self._append(SYSTEM_METRICS, step=step, metrics=dict(metrics))
+
+    def log_dataset(
+        self,
+        *,
+        name: str,
+        digest: str,
+        source: str,
+        profile: Mapping[str, Any],
+        splits: Mapping[str, int],
+    ) -> None:
+        """Log the feature set of the run.
+
+        Args:
+            name: Name of the feature set.
+            digest: Hash of its content.
+            source: Directory of its files.
+            profile: Description of its arrays.
+            splits: Number of clips per split.
+        """
+        self._append(
+            DATASET,
+            name=name,
+            digest=digest,
+            source=source,
+            profile=dict(profile),
+            splits=dict(splits),
+        )
+
+    def log_epoch(self, content: Mapping[str, Any]) -> None:
+        """Log one epoch, as `records.epochs.to_content` returns it."""
+        self._append(EPOCH, **content)
+
+    def log_attention(self, epoch: int, entropy: Mapping[str, Sequence[float | None]]) -> None:
+        """Log the attention entropy of each head after an epoch."""
+        self._append(ATTENTION, epoch=epoch, entropy=dict(entropy))
+
+    def log_checkpoint(self, epoch: int) -> None:
+        """Log that the checkpoint after this epoch is complete."""
+        self._append(CHECKPOINT, epoch=epoch)
+
+    def log_resumed(self, epoch: int, *, offset: int) -> None:
+        """Log that the run continues after an epoch; events after byte `offset` are superseded."""
+        self._append(RESUMED, epoch=epoch, offset=offset)
+
+    def log_artifacts(self, paths: Iterable[str]) -> None:
+        """Log files and folders of the run directory that MLflow gets as artifacts."""
+        self._append(ARTIFACTS, paths=list(paths))
+
+    def log_model(self, *, registered_model: str, alias: str) -> None:
+        """Log the trained model, which MLflow gets packaged.
+
+        Args:
+            registered_model: Name in the model registry, or "".
+            alias: Alias of the new version, or "".
+        """
+        self._append(MODEL, registered_model=registered_model, alias=alias)
+
+    def log_link(self, link: Mapping[str, Any]) -> None:
+        """Log which MLflow run mirrors this run."""
+        self._append(LINK, link=dict(link))
+
+    def log_status(self, status: str, *, reason: str | None = None) -> None:
+        """Log how the run ended: FINISHED, FAILED or KILLED."""
+        self._append(FINISHED, status=status, **({"reason": reason} if reason else {}))
+
+    def _append(self, kind: str, **content: Any) -> None:
+        """Write one event and sync it, unless the run log already has its epoch."""
         if kind != RESUMED and 0 < content.get("epoch", 0) <= self.told_epochs:
             return
         event = {"kind": kind, "time_ms": time.time_ns() // 1_000_000, **content}
@@ -106,7 +196,7 @@ def _write_whole(stream: io.FileIO, line: bytes) -> None:
 
 
 def read_events(path: Path, *, start: int = 0) -> Iterator[Event]:
-    """Yield the whole events of a journal from byte `start` on; a torn last line is left out.
+    """Yield the whole events of a run log from byte `start` on; a torn last line is left out.
 
     Raises:
         RunError: If a line in the middle is damaged.
