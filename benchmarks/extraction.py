@@ -86,9 +86,12 @@ class Stages:
 
     def __init__(self, directory: Path) -> None:
         from pipeline.extraction.clip import ClipExtractor
-        from pipeline.extraction.encoders import build_dynamic_encoder, build_static_encoder
-        from pipeline.extraction.faces import FaceDetector
-        from pipeline.extraction.flow import FlowEstimator
+        from pipeline.extraction.encoders.encoders import (
+            build_dynamic_encoder,
+            build_static_encoder,
+        )
+        from pipeline.extraction.encoders.flow import FlowEstimator
+        from pipeline.extraction.faces.detection import FaceDetector
 
         config = JOB.config
         self._path = directory / "stage.npz"
@@ -99,10 +102,10 @@ class Stages:
 
     def of(self, video: Path) -> dict[str, Callable[[], object]]:
         """Return what can be timed of one video."""
-        from pipeline.extraction.decode import iterate_frames
-        from pipeline.extraction.sampling import choose_instants, choose_windows
-        from pipeline.extraction.unit import write_unit
-        from pipeline.extraction.video import read_timeline
+        from pipeline.extraction.clip_cache import write_unit
+        from pipeline.extraction.video.decode import iterate_frames
+        from pipeline.extraction.video.sampling import choose_instants, choose_windows
+        from pipeline.extraction.video.video import read_timeline
 
         sampling = JOB.config.sampling
         timeline = read_timeline(video)
@@ -141,7 +144,7 @@ class Stages:
     def _crops_and_flow(self, steps: list[Any], seconds: Any) -> tuple[Any, Any]:
         import numpy as np
 
-        from pipeline.extraction.alignment import crop_transform, cut
+        from pipeline.extraction.faces.alignment import crop_transform, cut
 
         crop_px = JOB.config.faces.crop_px
         crops, speeds = [], []
@@ -190,7 +193,7 @@ def task_of(clip_id: str, video: Path, path: Path) -> Task:
 
 def take_all(frames: list[Any], shown: set[int]) -> dict[int, Any]:
     """Return the pictures of frames by their timestamps, small ones of those in `shown` as well."""
-    from pipeline.extraction.pictures import take_pictures
+    from pipeline.extraction.video.images import take_pictures
 
     small_px = JOB.config.faces.detect_px
     return {

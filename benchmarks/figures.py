@@ -26,9 +26,9 @@ def main() -> None:
     import_tensorflow_quietly()
     from pipeline.data.feature_set import load_feature_set
     from pipeline.records.attention import write_attention
-    from pipeline.workflows.attention_run import measure_attention
-    from pipeline.workflows.illustration import FIGURE_FOLDERS, illustrate
-    from pipeline.workflows.training_run import run_training
+    from pipeline.workflows.attention import measure_attention
+    from pipeline.workflows.train import run_training
+    from pipeline.workflows.visualize import FIGURE_FOLDERS, illustrate
 
     with tempfile.TemporaryDirectory() as directory:
         features_dir = Path(directory) / "features"

@@ -107,7 +107,7 @@ def _set_and_model(features_dir: Path) -> tuple[Any, Any]:
 
     from pipeline.config.schema import ExperimentConfig
     from pipeline.data.feature_set import load_feature_set
-    from pipeline.workflows.training_run import build_for
+    from pipeline.workflows.train import build_for
 
     keras.utils.set_random_seed(0)
     features = load_feature_set(features_dir)

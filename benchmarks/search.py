@@ -108,12 +108,12 @@ def plain_loop(arguments: argparse.Namespace) -> float:
     from pipeline.config.loading import load_config
     from pipeline.core.arrays import FloatArray, IntArray
     from pipeline.data.batches import InputBatches
-    from pipeline.search.parts import search_split
-    from pipeline.search.space_file import load_space
+    from pipeline.search.fits import search_split
+    from pipeline.search.space.space_file import load_space
     from pipeline.training.optimizer import build_learning_rate
     from pipeline.workflows.features import open_features
-    from pipeline.workflows.single_run import Experiment, adapt_network
-    from pipeline.workflows.training_run import build_for
+    from pipeline.workflows.train import build_for
+    from pipeline.workflows.training_steps import Experiment, adapt_network
 
     # The clips are those of `search`, which holds a fifth of them out of itself.
     overrides = {

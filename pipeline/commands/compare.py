@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("Give two run directories: --run_a RUN --run_b RUN.")
     from pipeline.commands.tables import print_comparison, print_line
     from pipeline.core.files import write_json
-    from pipeline.workflows.comparison_run import compare_runs, draw_comparison
+    from pipeline.workflows.compare import compare_runs, draw_comparison
 
     comparison = compare_runs(arguments.run_a, arguments.run_b, split=arguments.split)
     if arguments.output is not None:

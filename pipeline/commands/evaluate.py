@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.run_dir is not None:
         open_run_directory(arguments.run_dir)  # before TensorFlow is waited for
     import_tensorflow_quietly()
-    from pipeline.workflows.evaluation_run import evaluate_model, evaluate_run
+    from pipeline.workflows.evaluate import evaluate_model, evaluate_run
 
     if arguments.run_dir is not None:
         evaluation = evaluate_run(

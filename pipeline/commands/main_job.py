@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = load_config(DEMO_CONFIG, with_environment(arguments.overrides))
     import_tensorflow_quietly()
     print_device()
-    from pipeline.workflows.training_run import run_training
+    from pipeline.workflows.train import run_training
 
     finished = run_training(config, run_dir=arguments.run_dir)
     print_training(finished)

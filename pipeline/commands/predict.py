@@ -14,7 +14,7 @@ from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
 
 if TYPE_CHECKING:
     from pipeline.config.schema import DataConfig
-    from pipeline.workflows.recordings import Recordings
+    from pipeline.workflows.raw_clips import Recordings
 
 TAKES_OVERRIDES = False
 EPILOG = (
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.run_dir is not None:
         open_run_directory(arguments.run_dir)
     import_tensorflow_quietly()
-    from pipeline.workflows.prediction_run import predict_clips
+    from pipeline.workflows.predict import predict_clips
 
     prediction = predict_clips(
         clips,
@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _clips(arguments: argparse.Namespace) -> "DataConfig | Recordings":
     """Return the one source of clips that was given."""
     from pipeline.config.loading import load_config
-    from pipeline.workflows.recordings import Recordings
+    from pipeline.workflows.raw_clips import Recordings
 
     overrides = feature_overrides(arguments)
     crops = (arguments.face_dir, arguments.flow_dir)

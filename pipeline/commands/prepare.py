@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"prepare needs {', '.join(missing)}. See `prepare --help`.")
     from pipeline.commands.tables import print_directions, print_line
     from pipeline.data.feature_set import load_feature_set
-    from pipeline.data.join import prepare_feature_set
+    from pipeline.data.prepare import prepare_feature_set
     from pipeline.workflows.features import warn_of_features
 
     summary = prepare_feature_set(

@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     open_run_directory(arguments.run_dir)  # before TensorFlow is waited for
     import_tensorflow_quietly()
-    from pipeline.workflows.sync_run import sync_run
+    from pipeline.workflows.sync import sync_run
 
     link = sync_run(arguments.run_dir)
     print_line(f"{arguments.run_dir}: delivered to {link.tracking_uri}, run {link.run_id}.")

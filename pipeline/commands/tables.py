@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from pipeline.records.evaluation import Coverage
     from pipeline.search.figures import SearchFigures
     from pipeline.search.run import SearchOutcome
-    from pipeline.workflows.evaluation_run import Evaluation
-    from pipeline.workflows.illustration import Illustration
-    from pipeline.workflows.prediction_run import Prediction
-    from pipeline.workflows.training_run import TrainingRun
-    from pipeline.workflows.verification import Check
+    from pipeline.workflows.evaluate import Evaluation
+    from pipeline.workflows.predict import Prediction
+    from pipeline.workflows.train import TrainingRun
+    from pipeline.workflows.verify import Check
+    from pipeline.workflows.visualize import Illustration
 
 _COLUMNS = ("mean", *TRAITS)
 _DIGITS = 4

@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         open_run_directory(arguments.resume)
         import_tensorflow_quietly()
         print_device()
-        from pipeline.workflows.training_run import resume_training
+        from pipeline.workflows.train import resume_training
 
         finished = resume_training(arguments.resume, output=arguments.output)
         print_training(finished, arguments.output)
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     trainable_labels(features)
     import_tensorflow_quietly()
     print_device()
-    from pipeline.workflows.training_run import run_training
+    from pipeline.workflows.train import run_training
 
     finished = run_training(
         config, run_dir=arguments.run_dir, output=arguments.output, features=features

@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = load_config(DEMO_CONFIG, {**_SHORT, **arguments.overrides})
     import_tensorflow_quietly()
     from pipeline.tracking.store import local_store
-    from pipeline.workflows.verification import RESULTS_FILE, verify_installation, write_results
+    from pipeline.workflows.verify import RESULTS_FILE, verify_installation, write_results
 
     output = (arguments.output or Path(RESULTS_FILE)).absolute()
     if reason := why_unwritable(output):

@@ -36,9 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("Give either --run_dir RUN or --run_id ID, and not both.")
     if arguments.run_dir is not None and arguments.output_dir is not None:
         raise ConfigError("--output_dir is for --run_id: a run keeps its figures itself.")
-    from pipeline.figures.saving import check_formats
-    from pipeline.figures.style import STYLES
-    from pipeline.workflows.illustration import has_trained, illustrate, open_drawable
+    from pipeline.figures.base.saving import check_formats
+    from pipeline.figures.base.style import STYLES
+    from pipeline.workflows.visualize import has_trained, illustrate, open_drawable
 
     formats = check_formats(part for part in arguments.format.split(",") if part)
     if arguments.run_id:

@@ -23,7 +23,7 @@ from pipeline.core.near_names import did_you_mean_path
 from pipeline.core.traits import TRAITS, TraitLabel
 from pipeline.data.clip_table import number_clips
 from pipeline.data.data_warnings import find_data_warnings
-from pipeline.data.open_files import make_room_for
+from pipeline.data.file_limit import make_room_for
 from pipeline.data.shard import (
     DYNAMIC_NAME,
     STATIC_NAME,

@@ -3,7 +3,7 @@
 Shapes: N clips, H heads, Q queries, T keys, S static tokens, D dynamic tokens, K traits.
 
 Weights tell where a model looks, not yet what decides its scores (Jain & Wallace, 2019,
-arXiv:1902.10186); `pipeline.evaluation.deletion` checks that.
+arXiv:1902.10186); `pipeline.evaluation.faithfulness` checks that.
 """
 
 from collections.abc import Mapping

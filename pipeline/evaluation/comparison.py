@@ -14,7 +14,7 @@ from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import RunError
 from pipeline.core.near_names import nearest_name
 from pipeline.core.number_format import metric_differences, percent
-from pipeline.evaluation.intervals import paired_differences
+from pipeline.evaluation.intervals.bootstrap import paired_differences
 from pipeline.metrics.regression import HIGHER_IS_BETTER, METRICS, trait_metrics
 from pipeline.records.evaluation import Interval, Intervals, scores_to_json
 from pipeline.records.predictions import Predictions

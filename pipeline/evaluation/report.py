@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import PipelineError, RunError
-from pipeline.evaluation.intervals import cluster_bootstrap, paired_differences
+from pipeline.evaluation.intervals.bootstrap import cluster_bootstrap, paired_differences
 from pipeline.records.evaluation import Coverage, EvaluationReport, Overlap, Scores, Subgroup
 from pipeline.records.predictions import Predictions
 

@@ -11,14 +11,14 @@ import numpy as np
 from pipeline.config.extraction import ExtractionConfig
 from pipeline.core.arrays import BoolArray, FloatArray
 from pipeline.extraction.contact_sheet import draw_strip
-from pipeline.extraction.encoders import build_dynamic_encoder, build_static_encoder
+from pipeline.extraction.encoders.encoders import build_dynamic_encoder, build_static_encoder
 from pipeline.extraction.failures import ClipError
-from pipeline.extraction.given import read_faces, read_flow
 from pipeline.extraction.observation import Observation, VideoObserver
-from pipeline.extraction.pictures import Picture
+from pipeline.extraction.precomputed import read_faces, read_flow
 from pipeline.extraction.quality import brightness, mean_speed, sharpness
-from pipeline.extraction.sampling import LONGEST_PAIR_SECONDS
 from pipeline.extraction.sources import ClipSource
+from pipeline.extraction.video.images import Picture
+from pipeline.extraction.video.sampling import LONGEST_PAIR_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.core.arrays import FloatArray
 from pipeline.extraction.observation import FaceStep, Observation
-from pipeline.extraction.pictures import Picture
+from pipeline.extraction.video.images import Picture
 
 _TILE_PX: Final = 160
 _MARGIN_PX: Final = 4

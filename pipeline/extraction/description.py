@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pipeline.config.extraction import is_network
 from pipeline.data.encoder import GIVEN_FACES, GIVEN_FLOW, VIDEOS
-from pipeline.extraction.encoders import build_dynamic_encoder, build_static_encoder
+from pipeline.extraction.encoders.encoders import build_dynamic_encoder, build_static_encoder
 from pipeline.extraction.worker import Job
 
 _VIDEO_PACKAGES: Final = ("av", "mtcnn", "opencv-python-headless")

@@ -2,8 +2,8 @@
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import ExtractionError
-from pipeline.data.annotations import Annotations
-from pipeline.data.join import join_annotations
+from pipeline.data.prepare import join_annotations
+from pipeline.data.readers.annotations import Annotations
 from pipeline.extraction.sources import ClipSource
 from pipeline.extraction.worker import Result
 

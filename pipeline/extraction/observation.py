@@ -12,15 +12,15 @@ import numpy as np
 
 from pipeline.config.extraction import ExtractionConfig
 from pipeline.core.arrays import FloatArray, IntArray
-from pipeline.extraction.alignment import crop_transform, cut
-from pipeline.extraction.decode import iterate_frames
-from pipeline.extraction.faces import Face, FaceDetector
+from pipeline.extraction.encoders.flow import FlowEstimator
+from pipeline.extraction.faces.alignment import crop_transform, cut
+from pipeline.extraction.faces.detection import Face, FaceDetector
+from pipeline.extraction.faces.face_tracking import follow_face
 from pipeline.extraction.failures import ClipError
-from pipeline.extraction.flow import FlowEstimator
-from pipeline.extraction.linking import follow_face
-from pipeline.extraction.pictures import FramePictures, Picture, take_pictures
-from pipeline.extraction.sampling import are_motion, choose_instants, choose_windows
-from pipeline.extraction.video import Timeline, read_timeline
+from pipeline.extraction.video.decode import iterate_frames
+from pipeline.extraction.video.images import FramePictures, Picture, take_pictures
+from pipeline.extraction.video.sampling import are_motion, choose_instants, choose_windows
+from pipeline.extraction.video.video import Timeline, read_timeline
 
 _LOW_COVERAGE: Final = 0.98
 """Below this share of the stated duration a file counts as cut."""

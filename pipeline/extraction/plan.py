@@ -11,10 +11,10 @@ from pipeline.core.files import remove_unfinished
 from pipeline.data.clip_table import read_clips
 from pipeline.data.encoder import first_difference
 from pipeline.data.shard import CLIPS_NAME
+from pipeline.extraction.assemble import earlier_metadata
+from pipeline.extraction.clip_cache import fingerprint, is_done, unit_path
 from pipeline.extraction.description import describe, thresholds
-from pipeline.extraction.gather import earlier_metadata
 from pipeline.extraction.sources import UNITS_NAME, ClipSource
-from pipeline.extraction.unit import fingerprint, is_done, unit_path
 from pipeline.extraction.worker import Job, Result, Task
 
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from pipeline.core.arrays import FloatArray
-from pipeline.extraction.pictures import Picture
+from pipeline.extraction.video.images import Picture
 
 MEASURED_PX: Final = 112
 """Side that crops are brought to first, so that measures of different sizes compare."""

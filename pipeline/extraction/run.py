@@ -126,7 +126,7 @@ def extract_features(
         has_faces=face_dir is not None,
         has_flow=flow_dir is not None,
     )
-    from pipeline.data.annotations import read_annotations
+    from pipeline.data.readers.annotations import read_annotations
     from pipeline.extraction.labelling import find_labels
     from pipeline.extraction.plan import plan_work
     from pipeline.extraction.sources import count_suffixes, find_sources
@@ -199,7 +199,7 @@ def _shard_dir(features_dir: Path, shard: tuple[int, int]) -> Path:
 @contextlib.contextmanager
 def _held(features_dir: Path) -> Iterator[None]:
     """Hold the directory for this process alone; the lock ends with the process."""
-    from pipeline.extraction.gather import LOCK_NAME, earlier_metadata
+    from pipeline.extraction.assemble import LOCK_NAME, earlier_metadata
 
     earlier_metadata(features_dir)  # refuses the directories of others
     try:
@@ -251,7 +251,7 @@ def _finish(
     import numpy as np
 
     from pipeline.data.clip_table import read_clips
-    from pipeline.extraction.gather import (
+    from pipeline.extraction.assemble import (
         SHEET_NAME,
         earlier_metadata,
         gather,

@@ -11,8 +11,8 @@ from typing import Final
 from pipeline.core.errors import ExtractionError
 from pipeline.core.identifiers import normalize_identifier
 from pipeline.core.near_names import did_you_mean_path
-from pipeline.data.annotations import group_of
-from pipeline.data.join import VIDEO_SUFFIXES, clip_stem
+from pipeline.data.prepare import VIDEO_SUFFIXES, clip_stem
+from pipeline.data.readers.annotations import group_of
 from pipeline.extraction.worker import Result
 
 # fmt: off

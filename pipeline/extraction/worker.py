@@ -91,8 +91,8 @@ def build_work(job: Job) -> Callable[[Task], Result]:
     """
     take_one_thread()
     from pipeline.extraction.clip import ClipExtractor
+    from pipeline.extraction.clip_cache import write_unit
     from pipeline.extraction.failures import ClipError
-    from pipeline.extraction.unit import write_unit
 
     extract = ClipExtractor(
         job.config, has_videos=job.has_videos, has_faces=job.has_faces, has_flow=job.has_flow

@@ -17,6 +17,9 @@ from pipeline.figures.attention import entropy as attention_entropy
 from pipeline.figures.attention import faithfulness as attention_faithfulness
 from pipeline.figures.attention import maps as attention_maps
 from pipeline.figures.attention import traits as attention_traits
+from pipeline.figures.base.saving import check_formats, save_figure
+from pipeline.figures.base.spec import FigureSpec, NothingToDraw, registry
+from pipeline.figures.base.style import SCREEN, Style
 from pipeline.figures.evaluation import (
     calibration,
     predictions,
@@ -24,9 +27,6 @@ from pipeline.figures.evaluation import (
     scores,
     trait_correlations,
 )
-from pipeline.figures.saving import check_formats, save_figure
-from pipeline.figures.spec import FigureSpec, NothingToDraw, registry
-from pipeline.figures.style import SCREEN, Style
 from pipeline.figures.time import batch_time, epoch_time, throughput, time_breakdown
 from pipeline.figures.training import (
     batch_performance,

@@ -1,6 +1,6 @@
 """`conformal.json`: half-widths of the prediction intervals of a model.
 
-`pipeline.evaluation.conformal` computes them.
+`pipeline.evaluation.intervals.conformal` computes them.
 
 Shapes: N clips, K = 5 traits, G groups.
 """

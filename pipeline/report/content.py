@@ -3,10 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pipeline.report.doubts import Doubt, find_doubts
-from pipeline.report.loading import Recommendation, RunRecords
-from pipeline.report.model_card import BIAS_SOURCES, CardEntry, Citation, model_card
-from pipeline.report.pictures import (
+from pipeline.report.caveats import Doubt, find_doubts
+from pipeline.report.images import (
     TIME_FOLDER,
     Chapter,
     MissingPicture,
@@ -14,6 +12,9 @@ from pipeline.report.pictures import (
     chapters,
     titles_by_reason,
 )
+from pipeline.report.interval_bars import Strip, interval_strips
+from pipeline.report.loading import Recommendation, RunRecords
+from pipeline.report.model_card import BIAS_SOURCES, CardEntry, Citation, model_card
 from pipeline.report.reproduce import Recipe, recipes
 from pipeline.report.run_tables import (
     breakdown_table,
@@ -21,7 +22,6 @@ from pipeline.report.run_tables import (
     environment_table,
     time_table,
 )
-from pipeline.report.strips import Strip, interval_strips
 from pipeline.report.summary import headline, summarize
 from pipeline.report.tables import (
     Table,

@@ -7,7 +7,7 @@ from pipeline.core.number_format import METRIC_NAMES, count, decimal, metric_val
 from pipeline.core.traits import TRAITS, TraitLabel, directions
 from pipeline.metrics.regression import HIGHER_IS_BETTER, METRICS
 from pipeline.records.evaluation import EvaluationReport, Interval, Intervals
-from pipeline.report.doubts import MIN_GROUPS
+from pipeline.report.caveats import MIN_GROUPS
 from pipeline.report.verdicts import ILLEGITIMATE
 from pipeline.report.wording import baseline_name, difference, interval, percent, sentence
 

@@ -11,9 +11,9 @@ from optuna.trial import FrozenTrial, TrialState
 from pipeline.core.errors import SearchError
 from pipeline.core.interrupts import check_interrupt
 from pipeline.core.urls import hide_passwords
-from pipeline.search.retries import Retry, lost_numbers, mark_lost, requeue
-from pipeline.search.standing import Standing, read_standing
-from pipeline.search.storage import STORAGE_ERRORS
+from pipeline.search.study.retries import Retry, lost_numbers, mark_lost, requeue
+from pipeline.search.study.storage import STORAGE_ERRORS
+from pipeline.search.study.study_status import Standing, read_standing
 from pipeline.search.worker import TrialSlot
 from pipeline.workers.names import is_gone
 from pipeline.workers.pool import WorkerEvent, WorkerPool

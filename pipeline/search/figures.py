@@ -17,12 +17,12 @@ from optuna.importance import BaseImportanceEvaluator
 from pipeline.core.errors import PipelineError
 from pipeline.core.number_format import count
 from pipeline.core.run_directory import RunDirectory
+from pipeline.figures.base.spec import FigureSpec, NothingToDraw, Unavailable, registry
+from pipeline.figures.base.style import ACCENT, SCREEN, WARNING_COLOUR, Style, styled
 from pipeline.figures.gallery import Gallery, draw_gallery
-from pipeline.figures.spec import FigureSpec, NothingToDraw, Unavailable, registry
-from pipeline.figures.style import ACCENT, SCREEN, WARNING_COLOUR, Style, styled
 from pipeline.search.page import InteractiveFigure, write_page
-from pipeline.search.sampling import quiet_optuna
-from pipeline.search.study_file import StudyRecord, read_study
+from pipeline.search.study.sampling import quiet_optuna
+from pipeline.search.study.study_file import StudyRecord, read_study
 
 FOLDER: Final = "search_visualizations"
 PAGE_NAME: Final = "search.html"

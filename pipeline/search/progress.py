@@ -11,7 +11,7 @@ import rich.table
 import rich.text
 from optuna.trial import FrozenTrial, TrialState
 
-from pipeline.search.standing import Standing
+from pipeline.search.study.study_status import Standing
 
 _NEWEST = 8
 _WORDS = {

@@ -14,14 +14,14 @@ from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split
 from pipeline.records.evaluation import EvaluationReport, read_report
 from pipeline.records.manifest import forget_files, record_files
-from pipeline.search.job import SearchJob
+from pipeline.search.study_spec import SearchJob
 from pipeline.tracking.mirror import deliver_rest
 from pipeline.workflows.cross_validation import for_all_clips
-from pipeline.workflows.evaluation_run import evaluate_run
-from pipeline.workflows.illustration import FIGURE_FOLDERS, illustrate
+from pipeline.workflows.evaluate import evaluate_run
 from pipeline.workflows.session import with_run_name
-from pipeline.workflows.single_run import Experiment, read_best_epoch, train_nested
-from pipeline.workflows.training_run import build_for
+from pipeline.workflows.train import build_for
+from pipeline.workflows.training_steps import Experiment, read_best_epoch, train_nested
+from pipeline.workflows.visualize import FIGURE_FOLDERS, illustrate
 
 TEST = "test"
 

@@ -26,29 +26,28 @@ from pipeline.core.tensorflow_import import import_tensorflow_quietly
 from pipeline.core.urls import absolute_url, hide_passwords, sqlite_url
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split
+from pipeline.search.close_lost_runs import end_orphan
 from pipeline.search.coordinator import Coordinator, Limits
-from pipeline.search.export import write_study
 from pipeline.search.figures import SearchFigures, draw_search
-from pipeline.search.job import SearchJob
-from pipeline.search.orphans import end_orphan
-from pipeline.search.parts import plan_parts, search_split
+from pipeline.search.fits import plan_parts, search_split
 from pipeline.search.progress import SearchProgress
-from pipeline.search.retries import Retry
-from pipeline.search.sampling import prunes, quiet_optuna
-from pipeline.search.space_file import load_space
-from pipeline.search.standing import Standing, read_standing
-from pipeline.search.storage import STORAGE_ERRORS
-from pipeline.search.study import directory_token, is_home, open_study, place_of
+from pipeline.search.space.space_file import load_space
+from pipeline.search.study.export import write_study
+from pipeline.search.study.retries import Retry
+from pipeline.search.study.sampling import prunes, quiet_optuna
+from pipeline.search.study.storage import STORAGE_ERRORS
+from pipeline.search.study.study import directory_token, is_home, open_study, place_of
+from pipeline.search.study.study_status import Standing, read_standing
+from pipeline.search.study_spec import SearchJob
 from pipeline.search.trial_directory import trial_mlflow_run
 from pipeline.search.worker import start_worker
-from pipeline.tracking.link import Link, read_link, write_link
 from pipeline.tracking.mirror import deliver_rest
 from pipeline.tracking.places import check_store
+from pipeline.tracking.run_link import Link, read_link, write_link
 from pipeline.tracking.store import print_no_addresses, store_environment, tracking_uri
 from pipeline.workers.pool import WorkerPool
 from pipeline.workers.process_pool import ProcessPool
 from pipeline.workers.ray_pool import RayPool
-from pipeline.workflows.columns import refuse_unusable_columns
 from pipeline.workflows.features import (
     open_features,
     trainable_labels,
@@ -56,9 +55,10 @@ from pipeline.workflows.features import (
     with_absolute_paths,
 )
 from pipeline.workflows.session import Session, open_session, with_run_name
+from pipeline.workflows.subgroups import refuse_unusable_columns
 
 if TYPE_CHECKING:
-    from pipeline.search.conclusion import Conclusion
+    from pipeline.search.conclude import Conclusion
 
 _logger = logging.getLogger(__name__)
 
@@ -208,7 +208,7 @@ def _conclude(
 ) -> "Conclusion":
     # TensorFlow is loaded only now: while workers run it would be a gigabyte for nothing.
     import_tensorflow_quietly()
-    from pipeline.search.conclusion import conclude_search
+    from pipeline.search.conclude import conclude_search
 
     return conclude_search(job, best, study.get_trials(deepcopy=False), features, split)
 

@@ -18,18 +18,18 @@ from pipeline.core.run_log import RunLog
 from pipeline.core.urls import hide_passwords
 from pipeline.data.feature_set import FeatureSet
 from pipeline.models.summary import count_weights
-from pipeline.search.job import SearchJob
+from pipeline.search.fits import Part, plan_parts, search_split
 from pipeline.search.latency import clip_latency_ms
-from pipeline.search.parts import Part, plan_parts, search_split
-from pipeline.search.pruning import EpochReport
-from pipeline.search.retries import RETRY_OF
+from pipeline.search.study.pruning import EpochReport
+from pipeline.search.study.retries import RETRY_OF
+from pipeline.search.study_spec import SearchJob
 from pipeline.search.trial_directory import trial_directory
-from pipeline.tracking.link import read_link
+from pipeline.tracking.run_link import read_link
 from pipeline.training.fit import FitHooks, FitResult
 from pipeline.workflows.features import open_features
 from pipeline.workflows.session import open_session, with_run_name
-from pipeline.workflows.single_run import Experiment, train_nested
-from pipeline.workflows.training_run import build_for
+from pipeline.workflows.train import build_for
+from pipeline.workflows.training_steps import Experiment, train_nested
 
 
 def trial_config(job: SearchJob, overrides: dict[str, Any]) -> ExperimentConfig:

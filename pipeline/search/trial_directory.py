@@ -3,8 +3,8 @@
 from optuna.trial import FrozenTrial
 
 from pipeline.core.run_directory import RunDirectory
-from pipeline.search.job import SearchJob
-from pipeline.tracking.link import read_link
+from pipeline.search.study_spec import SearchJob
+from pipeline.tracking.run_link import read_link
 
 
 def trial_directory(job: SearchJob, number: int) -> RunDirectory:

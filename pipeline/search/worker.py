@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import optuna
 
 from pipeline.core.urls import hide_passwords
-from pipeline.search.job import SearchJob
-from pipeline.search.sampling import build_pruner, build_sampler, quiet_optuna
+from pipeline.search.study.sampling import build_pruner, build_sampler, quiet_optuna
+from pipeline.search.study_spec import SearchJob
 from pipeline.tracking.store import print_no_addresses
 from pipeline.workers.names import worker_name
 

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 
 from pipeline.core.interrupts import check_interrupt
 from pipeline.core.run_directory import RunDirectory
-from pipeline.tracking.link import read_link
 from pipeline.tracking.mirror import (
     PATIENCE_SECONDS,
     DeliveryError,
     Mirror,
     StoreUnavailableError,
 )
+from pipeline.tracking.run_link import read_link
 
 _logger = logging.getLogger(__name__)
 

@@ -31,11 +31,11 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import FINISHED, RESUMED, Event, effective_events, read_events
 from pipeline.core.urls import sqlite_path
-from pipeline.tracking import vocabulary
+from pipeline.tracking import mlflow_entities
 from pipeline.tracking.bounded import call_within
-from pipeline.tracking.link import Link, note_link, read_link, write_link
-from pipeline.tracking.news import read_news
 from pipeline.tracking.packaged_model import log_packaged_model
+from pipeline.tracking.pending_events import read_news
+from pipeline.tracking.run_link import Link, note_link, read_link, write_link
 from pipeline.tracking.store import (
     STORE_ERRORS,
     configure_mlflow,
@@ -235,7 +235,7 @@ class Mirror:
                 points = []
                 self._records[event.kind](run_id, event)
             else:
-                metrics = vocabulary.metrics(event, step_stride=self._known_link.step_stride)
+                metrics = mlflow_entities.metrics(event, step_stride=self._known_link.step_stride)
                 points += [(event, metric) for metric in metrics]
         self._send_points(run_id, points)
 
@@ -368,7 +368,7 @@ class Mirror:
 
     def _send_params(self, run_id: str, event: Event) -> None:
         known = self._call(self._store.get_run, run_id).data.params
-        new = [(event, param) for param in vocabulary.params(event) if param.key not in known]
+        new = [(event, param) for param in mlflow_entities.params(event) if param.key not in known]
         for begin in range(0, len(new), _MAX_FIELDS):
             self._send_batch(
                 new[begin : begin + _MAX_FIELDS],
@@ -376,7 +376,7 @@ class Mirror:
             )
 
     def _send_tags(self, run_id: str, event: Event) -> None:
-        tags = [(event, tag) for tag in vocabulary.tags(event)]
+        tags = [(event, tag) for tag in mlflow_entities.tags(event)]
         for begin in range(0, len(tags), _MAX_FIELDS):
             self._send_batch(
                 tags[begin : begin + _MAX_FIELDS],
@@ -384,7 +384,7 @@ class Mirror:
             )
 
     def _send_dataset(self, run_id: str, event: Event) -> None:
-        inputs = vocabulary.dataset_inputs(event)
+        inputs = mlflow_entities.dataset_inputs(event)
         self._attempt(event, "the data set", self._store.log_inputs, run_id, datasets=inputs)
 
     def _send_artifacts(self, run_id: str, event: Event) -> None:

@@ -14,7 +14,6 @@ from mlflow.entities import LoggedModelStatus, Metric
 from mlflow.models import Model, ModelSignature
 from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
-import pipeline
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import RunError
 from pipeline.core.files import read_arrays
@@ -105,7 +104,7 @@ def _log_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
         signature=_signature(example),
         metadata={"inputs": _describe_inputs(example), "traits": _describe_traits(run)},
         input_example=example if is_small else None,
-        code_paths=[str(Path(pipeline.__file__).parent)],
+        code_paths=[str(Path(__file__).parents[1])],
         # Named outright: inferring them starts a process that imports TensorFlow.
         pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in _PACKAGES],
     )

@@ -28,6 +28,7 @@ from pipeline.data.batches import Batches
 from pipeline.metrics.regression import HIGHER_IS_BETTER
 from pipeline.records.epochs import EpochRecord, epoch_records
 from pipeline.training.best_weights import BestWeights
+from pipeline.training.callback_timer import EpochEndTimer
 from pipeline.training.callbacks import (
     LearningRateTrackerCallback,
     PerformanceMonitorCallback,
@@ -39,10 +40,9 @@ from pipeline.training.checkpoint import (
     EpochCheckpoint,
     read_last_state,
 )
-from pipeline.training.epoch_end import EpochEndTimer
-from pipeline.training.guard import NonFiniteLossGuard
 from pipeline.training.instrumented_model import InstrumentedModel
 from pipeline.training.losses import build_loss
+from pipeline.training.non_finite_loss import NonFiniteLossGuard
 from pipeline.training.optimizer import build_optimizer
 from pipeline.training.progress import ProgressBar
 from pipeline.training.recorder import EpochRecorder

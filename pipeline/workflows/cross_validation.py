@@ -21,7 +21,7 @@ from pipeline.records.manifest import check_files
 from pipeline.training.checkpoint import remove_initial
 from pipeline.workflows.scoring import Scores, concatenate_scores, score
 from pipeline.workflows.session import open_session, with_run_name
-from pipeline.workflows.single_run import (
+from pipeline.workflows.training_steps import (
     Experiment,
     Outcome,
     conclude,

@@ -15,9 +15,9 @@ from pipeline.core.errors import RunError
 from pipeline.core.run_directory import RunDirectory
 from pipeline.data.feature_set import FeatureSet
 from pipeline.records.evaluation import EvaluationReport
-from pipeline.workflows.evaluation_run import evaluate_run
+from pipeline.workflows.evaluate import evaluate_run
 from pipeline.workflows.features import open_features, with_absolute_paths
-from pipeline.workflows.training_run import TrainingRun, build_for, run_training
+from pipeline.workflows.train import TrainingRun, build_for, run_training
 
 _logger = logging.getLogger("pipeline")
 

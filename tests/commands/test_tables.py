@@ -9,7 +9,7 @@ import rich.text
 
 from pipeline.commands import tables
 from pipeline.core.traits import TRAITS
-from pipeline.workflows.verification import Check
+from pipeline.workflows.verify import Check
 
 INTERVALS = {
     "accuracy": ["0.9172 [0.9145, 0.9196]", "0.9101", "0.9102", "0.9103", "0.9104", "0.9105"],

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.core.errors import AnnotationError
 from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS
-from pipeline.data.annotations import group_of, read_annotations
+from pipeline.data.readers.annotations import group_of, read_annotations
 
 HEADER = "clip_id,neuroticism,openness,conscientiousness,extraversion,agreeableness,interview\n"
 

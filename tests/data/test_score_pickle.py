@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import AnnotationError
-from pipeline.data import score_pickle
-from pipeline.data.score_pickle import read_score_pickle
+from pipeline.data.readers import score_pickle
+from pipeline.data.readers.score_pickle import read_score_pickle
 
 
 class Call:

@@ -11,7 +11,7 @@ from pipeline.core.files import read_json
 from pipeline.data.batches import Batches
 from pipeline.evaluation.speed_advice import recommendations
 from pipeline.training import instrumented_model
-from pipeline.workflows.training_run import run_training
+from pipeline.workflows.train import run_training
 
 pytestmark = pytest.mark.slow
 

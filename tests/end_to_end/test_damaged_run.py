@@ -81,7 +81,7 @@ def runs(tmp_path_factory, features_dir):
             done = run("train", *options, "--run_dir", name, cwd=directory)
             assert done.status == 0, done.err
         with pytest.MonkeyPatch.context() as interrupted:
-            interrupted.setattr("pipeline.workflows.single_run.judge", interrupt)
+            interrupted.setattr("pipeline.workflows.training_steps.judge", interrupt)
             done = run("train", *options, "--run_dir", "interrupted", cwd=directory)
             assert done.status == 130, done.err
         yield SimpleNamespace(directory=directory, run=run, features_dir=features_dir)

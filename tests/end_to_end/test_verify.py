@@ -5,7 +5,7 @@ import pytest
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.run_directory import RunDirectory
 from pipeline.figures.gallery import training_figures
-from pipeline.workflows.verification import Check, write_results
+from pipeline.workflows.verify import Check, write_results
 
 pytestmark = pytest.mark.slow
 

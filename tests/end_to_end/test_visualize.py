@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.core.files import write_json
 from pipeline.core.run_directory import RunDirectory
-from pipeline.workflows.illustration import FIGURE_FOLDERS, figure_specs
+from pipeline.workflows.visualize import FIGURE_FOLDERS, figure_specs
 from tests.search.search_studies import study_content
 
 pytestmark = pytest.mark.slow
@@ -25,7 +25,7 @@ def copy(illustrated, tmp_path, monkeypatch):
     """A copy of the run without its figures, of which a few are drawn again."""
     specs = figure_specs()
     few = {name: specs[name] for name in FEW}
-    monkeypatch.setattr("pipeline.workflows.illustration.figure_specs", lambda: few)
+    monkeypatch.setattr("pipeline.workflows.visualize.figure_specs", lambda: few)
     path = tmp_path / "copy"
     shutil.copytree(illustrated.path, path)
     for folder in FIGURE_FOLDERS:

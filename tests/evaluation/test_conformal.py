@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.traits import NUM_TRAITS
-from pipeline.evaluation.conformal import calibrate
+from pipeline.evaluation.intervals.conformal import calibrate
 from pipeline.records.calibration import min_groups
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from pipeline.core.traits import NUM_TRAITS, TRAITS
-from pipeline.evaluation.conformal import calibrate
-from pipeline.evaluation.coverage import (
+from pipeline.evaluation.intervals.conformal import calibrate
+from pipeline.evaluation.intervals.coverage import (
     HALVED_GROUPS,
     NEW_GROUPS,
     measure_coverage,

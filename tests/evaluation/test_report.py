@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from pipeline.core.errors import PipelineError, RunError
-from pipeline.evaluation.conformal import calibrate
-from pipeline.evaluation.coverage import measure_coverage
-from pipeline.evaluation.intervals import cluster_bootstrap, paired_differences
+from pipeline.evaluation.intervals.bootstrap import cluster_bootstrap, paired_differences
+from pipeline.evaluation.intervals.conformal import calibrate
+from pipeline.evaluation.intervals.coverage import measure_coverage
 from pipeline.evaluation.report import build_report
 from pipeline.records.predictions import Predictions
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.extraction.alignment import FACE_SHARE, crop_transform, cut
+from pipeline.extraction.faces.alignment import FACE_SHARE, crop_transform, cut
 
 FACE = np.array([[34.0, 40], [66, 40], [50, 58], [38, 73], [62, 73]])
 """A frontal face as a crop of 100 pixels has it."""

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import ConfigError, ExtractionError
-from pipeline.extraction import backbone as backbone_module
-from pipeline.extraction.backbone import (
+from pipeline.extraction.encoders import backbone as backbone_module
+from pipeline.extraction.encoders.backbone import (
     Backbone,
     build_network,
     find_backbone,

@@ -7,10 +7,10 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.extraction.decode import iterate_frames
 from pipeline.extraction.failures import ClipError
-from pipeline.extraction.sampling import choose_instants, choose_windows
-from pipeline.extraction.video import read_timeline
+from pipeline.extraction.video.decode import iterate_frames
+from pipeline.extraction.video.sampling import choose_instants, choose_windows
+from pipeline.extraction.video.video import read_timeline
 from tests.extraction.drawn_videos import (
     decode_all,
     draw_frames,

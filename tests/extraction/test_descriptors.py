@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.extraction.descriptors import HogEncoder, RectifiedFlowEncoder
+from pipeline.extraction.encoders.descriptors import HogEncoder, RectifiedFlowEncoder
 
 
 def stripes(*, across, size=112):

@@ -10,8 +10,12 @@ from pipeline.config.extraction import (
     StaticConfig,
 )
 from pipeline.core.errors import ConfigError
-from pipeline.extraction.encoders import Projected, build_dynamic_encoder, build_static_encoder
-from pipeline.extraction.projection import gaussian_projection
+from pipeline.extraction.encoders.encoders import (
+    Projected,
+    build_dynamic_encoder,
+    build_static_encoder,
+)
+from pipeline.extraction.encoders.projection import gaussian_projection
 
 
 def test_the_default_needs_no_download_and_is_as_wide_as_promised():

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.extraction.alignment import FACE_SHARE
-from pipeline.extraction.flow import FlowEstimator, to_speed
+from pipeline.extraction.encoders.flow import FlowEstimator, to_speed
+from pipeline.extraction.faces.alignment import FACE_SHARE
 
 
 def textured(shift, size=112):

@@ -6,8 +6,8 @@ import pytest
 
 from pipeline.config.extraction import DynamicConfig
 from pipeline.core.errors import ConfigError, ExtractionError
-from pipeline.extraction.backbone import build_network, find_backbone
-from pipeline.extraction.flow_network import FASTEST, FlowNetwork
+from pipeline.extraction.encoders.backbone import build_network, find_backbone
+from pipeline.extraction.encoders.flow_network import FASTEST, FlowNetwork
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.config.extraction import StaticConfig
 from pipeline.core.errors import ExtractionError
-from pipeline.extraction.image_network import ImageNetwork
+from pipeline.extraction.encoders.image_network import ImageNetwork
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.core.errors import ExtractionError
 from pipeline.core.traits import TRAITS
-from pipeline.data.annotations import read_annotations
+from pipeline.data.readers.annotations import read_annotations
 from pipeline.extraction.labelling import find_labels
 from pipeline.extraction.sources import ClipSource
 

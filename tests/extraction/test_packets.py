@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.extraction.packets import PacketReader
+from pipeline.extraction.video.packets import PacketReader
 
 AVCC = bytes([1, 100, 0, 31, 0xFF])  # lengths of four bytes
 UNIT = b"\x65\x88\x84\x21\xa0" * 20

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import ConfigError
-from pipeline.extraction.projection import gaussian_projection
+from pipeline.extraction.encoders.projection import gaussian_projection
 
 CORNER = [
     [-0.019228534772992134, 0.09193197637796402],

@@ -251,7 +251,7 @@ def test_a_full_disk_is_said_in_a_line(extract, videos, tmp_path, monkeypatch):
     def fill(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("pipeline.extraction.gather.gather", fill)
+    monkeypatch.setattr("pipeline.extraction.assemble.gather", fill)
     with pytest.raises(ExtractionError, match="out: No space left on device"):
         extract(videos_dir=videos, features_dir=tmp_path / "out", config=CONFIG)
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from pipeline.extraction.sampling import are_motion, choose_instants, choose_windows, nearest
+from pipeline.extraction.video.sampling import are_motion, choose_instants, choose_windows, nearest
 
 TIMES = st.lists(st.integers(1, 400), min_size=1, max_size=200).map(
     lambda steps: np.cumsum([0, *steps]) / 1000

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.extraction.failures import ClipError
 from pipeline.extraction.sources import find_videos
-from pipeline.extraction.video import read_timeline
+from pipeline.extraction.video.video import read_timeline
 from tests.extraction.drawn_videos import (
     decode_all,
     draw_frames,

@@ -6,9 +6,9 @@ import pytest
 from pipeline.config.extraction import ExtractionConfig
 from pipeline.core.errors import ExtractionError
 from pipeline.extraction import clip as clip_module
+from pipeline.extraction.clip_cache import is_done
 from pipeline.extraction.failures import ClipError
 from pipeline.extraction.sources import ClipSource
-from pipeline.extraction.unit import is_done
 from pipeline.extraction.worker import Job, Result, Task, build_work
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from pipeline.core.traits import TRAITS
+from pipeline.figures.base.style import SCREEN
 from pipeline.figures.comparison.differences import comparison_figures
 from pipeline.figures.gallery import attention_figures, training_figures
-from pipeline.figures.style import SCREEN
 from pipeline.records.attention import FRAMES, WINDOWS, AttentionMeasurements, DeletionCurves
 from tests.figures.contents import record_of
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pipeline.core.errors import PipelineError
 from pipeline.figures.attention.grid import Grid, GridRow, head_colours, limit_of, step_numbers
 from pipeline.figures.attention.wording import map_heading, map_name, shortened, stream_name
+from pipeline.figures.base.spec import NothingToDraw
+from pipeline.figures.base.style import STYLES
 from pipeline.figures.gallery import attention_figures, draw_gallery
-from pipeline.figures.spec import NothingToDraw
-from pipeline.figures.style import STYLES
 from pipeline.records.attention import (
     LEARNED_TOKENS,
     WHOLE,

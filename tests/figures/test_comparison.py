@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import PipelineError
+from pipeline.figures.base.spec import NothingToDraw
 from pipeline.figures.comparison.pair import MAX_NAME, read_names, shortened
-from pipeline.figures.spec import NothingToDraw
 from pipeline.metrics.regression import METRICS
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from pipeline.figures.curve_data import read_curve
-from pipeline.figures.spec import NothingToDraw
+from pipeline.figures.base.curve_data import read_curve
+from pipeline.figures.base.spec import NothingToDraw
 from tests.figures.contents import on_contents
 
 read_curve = on_contents(read_curve)

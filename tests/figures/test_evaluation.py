@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.errors import PipelineError
+from pipeline.figures.base.spec import NothingToDraw
 from pipeline.figures.evaluation.predictions import score_limits
 from pipeline.figures.evaluation.residuals import binned_mean
-from pipeline.figures.spec import NothingToDraw
 from pipeline.metrics.regression import concordance
 
 

@@ -8,11 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.errors import PipelineError
+from pipeline.figures.base.saving import is_blank
+from pipeline.figures.base.spec import Unavailable
+from pipeline.figures.base.style import SCREEN, STYLES
 from pipeline.figures.comparison.differences import comparison_figures
 from pipeline.figures.gallery import attention_figures, draw_gallery, training_figures
-from pipeline.figures.saving import is_blank
-from pipeline.figures.spec import Unavailable
-from pipeline.figures.style import SCREEN, STYLES
 
 FOLDERS = {
     "training_visualizations": (

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from pipeline.figures.layout import (
+from pipeline.figures.base.layout import (
     build_panels,
     draw_heatmap,
     line_handle,
@@ -10,7 +10,7 @@ from pipeline.figures.layout import (
     set_log_scale,
     set_ticks,
 )
-from pipeline.figures.style import PAPER, SCREEN
+from pipeline.figures.base.style import PAPER, SCREEN
 
 
 @pytest.fixture

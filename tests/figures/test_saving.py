@@ -5,8 +5,8 @@ from matplotlib.image import imsave
 from PIL import Image
 
 from pipeline.core.errors import PipelineError
-from pipeline.figures.saving import check_formats, is_blank, save_figure
-from pipeline.figures.style import PAPER, SCREEN
+from pipeline.figures.base.saving import check_formats, is_blank, save_figure
+from pipeline.figures.base.style import PAPER, SCREEN
 
 
 def some_figure():

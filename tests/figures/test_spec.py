@@ -1,7 +1,7 @@
 import pytest
 
 from pipeline.core.errors import PipelineError
-from pipeline.figures.spec import FigureSpec, NothingToDraw, Unavailable, registry
+from pipeline.figures.base.spec import FigureSpec, NothingToDraw, Unavailable, registry
 
 
 def spec(name="a", data=lambda x, y=None: (x, y), **options):

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from pipeline.core.traits import TRAITS
-from pipeline.figures.style import (
+from pipeline.figures.base.style import (
     PAPER,
     SCREEN,
     STYLES,

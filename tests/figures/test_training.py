@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pipeline.core.errors import PipelineError
-from pipeline.figures.spec import NothingToDraw
+from pipeline.figures.base.spec import NothingToDraw
 from pipeline.figures.training.batch_performance import running_mean
 from pipeline.figures.training.curves import is_logarithmic, readable_limits
 from pipeline.figures.training.metric_correlation import correlation_matrix

@@ -13,8 +13,8 @@ from pipeline.config.schema import DataConfig, ExperimentConfig, TrainingConfig,
 from pipeline.core.traits import TRAITS
 from pipeline.records.predictions import Predictions
 from pipeline.records.typed_json import check_content
+from pipeline.report.images import MissingPicture, Picture
 from pipeline.report.loading import FILES, RunRecords
-from pipeline.report.pictures import MissingPicture, Picture
 
 METRICS = ("accuracy", "mae", "mse", "r2", "pcc", "ccc")
 EVALUATION, SUMMARY = "evaluation.json", "summary.json"

@@ -18,10 +18,10 @@ from pipeline.config.loading import load_config
 from pipeline.config.schema import ExperimentConfig, SyntheticConfig
 from pipeline.core.urls import sqlite_url
 from pipeline.data.synthetic import ensure_synthetic_set
-from pipeline.search.job import SearchJob
-from pipeline.search.sampling import quiet_optuna
-from pipeline.search.space import Space
-from pipeline.search.space_file import load_space
+from pipeline.search.space.space import Space
+from pipeline.search.space.space_file import load_space
+from pipeline.search.study.sampling import quiet_optuna
+from pipeline.search.study_spec import SearchJob
 
 MakeJob = Callable[..., SearchJob]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import optuna
 
-from pipeline.search.job import SearchJob
+from pipeline.search.study_spec import SearchJob
 from pipeline.search.worker import TrialOutcome, TrialSlot, Worker
 
 RunTrial = Callable[[TrialSlot], TrialOutcome]

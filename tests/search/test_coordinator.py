@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 
 from pipeline.core.errors import SearchError
 from pipeline.search.coordinator import Coordinator, Limits
-from pipeline.search.retries import Retry
+from pipeline.search.study.retries import Retry
 from pipeline.search.worker import TrialOutcome
 from pipeline.workers.names import worker_name
 from pipeline.workers.pool import WorkerEvent

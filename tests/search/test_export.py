@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
-from pipeline.search.export import describe_study, write_study
-from pipeline.search.retries import Retry, mark_lost
+from pipeline.search.study.export import describe_study, write_study
+from pipeline.search.study.retries import Retry, mark_lost
 from pipeline.search.trial_directory import trial_directory
-from pipeline.tracking.link import Link, write_link
+from pipeline.tracking.run_link import Link, write_link
 
 pytestmark = pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed:UserWarning")
 
@@ -128,7 +128,7 @@ def test_the_files_can_be_read_back(job, study):
 
 
 def test_the_space_that_is_written_is_read_again(job, study):
-    from pipeline.search.space_file import load_space
+    from pipeline.search.space.space_file import load_space
 
     write_study(job, study)
     again = load_space(job.run.search_dir / "space.yaml", job.config)

@@ -5,9 +5,9 @@ from matplotlib import pyplot as plt
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import write_json
 from pipeline.core.run_directory import RunDirectory
-from pipeline.figures.style import PAPER
+from pipeline.figures.base.style import PAPER
 from pipeline.search.figures import FOLDER, draw_search, search_figures
-from pipeline.search.study_file import read_study
+from pipeline.search.study.study_file import read_study
 from tests.search.search_studies import study_content
 
 NAMES = (

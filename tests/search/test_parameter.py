@@ -3,7 +3,7 @@
 import optuna
 import pytest
 
-from pipeline.search.parameter import Parameter, is_on_step, label
+from pipeline.search.space.parameter import Parameter, is_on_step, label
 
 STEPPED = Parameter(name="model.dropout_rate", kind="float", low=0.0, high=0.6, step=0.1)
 WHOLE = Parameter(name="model.num_tokens", kind="int", low=2, high=8, step=2)

@@ -8,7 +8,7 @@ import rich.console
 from optuna.trial import TrialState
 
 from pipeline.search.progress import SearchProgress
-from pipeline.search.standing import read_standing
+from pipeline.search.study.study_status import read_standing
 
 
 def console(*, is_terminal):

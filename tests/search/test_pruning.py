@@ -5,8 +5,8 @@ import pytest
 from optuna.pruners import SuccessiveHalvingPruner
 
 from pipeline.core.errors import PrunedError
-from pipeline.search.pruning import EpochReport
-from pipeline.search.retries import IS_DEFAULT
+from pipeline.search.study.pruning import EpochReport
+from pipeline.search.study.retries import IS_DEFAULT
 
 
 class Always(optuna.pruners.BasePruner):

@@ -5,7 +5,14 @@ import pytest
 import sqlalchemy
 from optuna.trial import TrialState
 
-from pipeline.search.retries import IS_DEFAULT, RETRY_OF, Retry, lost_numbers, mark_lost, requeue
+from pipeline.search.study.retries import (
+    IS_DEFAULT,
+    RETRY_OF,
+    Retry,
+    lost_numbers,
+    mark_lost,
+    requeue,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed:UserWarning")
 

@@ -4,7 +4,7 @@ import optuna
 import pytest
 
 from pipeline.config.search import SearchConfig
-from pipeline.search.sampling import build_pruner, build_sampler, prunes
+from pipeline.search.study.sampling import build_pruner, build_sampler, prunes
 
 
 def draw(**arguments):

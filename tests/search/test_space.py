@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from pipeline.config.loading import load_config
 from pipeline.core.errors import ConfigError
 from pipeline.core.seeds import generator
-from pipeline.search.draws import Draws
-from pipeline.search.parameter import Parameter
-from pipeline.search.space import NUM_HEADS, RANK, Space, describe_difference
+from pipeline.search.space.parameter import Parameter
+from pipeline.search.space.space import NUM_HEADS, RANK, Space, describe_difference
+from pipeline.search.study.random_proposals import Draws
 
 FUSION = Parameter(name="model.fusion_dim", kind="categorical", choices=(8, 12, 32))
 HEADS = Parameter(name=NUM_HEADS, kind="categorical", choices=(1, 2, 3, 4, 8))

@@ -6,7 +6,7 @@ import yaml
 from pipeline.config.loading import load_config
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.errors import ConfigError
-from pipeline.search.space_file import load_space
+from pipeline.search.space.space_file import load_space
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.core.errors import SearchError
 from pipeline.core.urls import sqlite_url
-from pipeline.search.storage import creation_lock, open_storage
+from pipeline.search.study.storage import creation_lock, open_storage
 
 
 def opened(url):

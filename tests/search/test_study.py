@@ -7,8 +7,8 @@ import pytest
 from optuna.trial import TrialState
 
 from pipeline.core.errors import SearchError
-from pipeline.search.retries import IS_DEFAULT
-from pipeline.search.study import is_home, open_study, place_of
+from pipeline.search.study.retries import IS_DEFAULT
+from pipeline.search.study.study import is_home, open_study, place_of
 
 
 def test_the_configuration_as_it_is_comes_first(make_job):

@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import write_json
-from pipeline.search.study_file import read_study
+from pipeline.search.study.study_file import read_study
 from tests.search.search_studies import STARTED_MS, study_content
 
 JUNK = st.sampled_from(

@@ -10,8 +10,8 @@ import pytest
 from optuna.trial import TrialState
 
 from pipeline.search.coordinator import Coordinator, Limits
-from pipeline.search.retries import Retry
-from pipeline.search.study import open_study
+from pipeline.search.study.retries import Retry
+from pipeline.search.study.study import open_study
 from pipeline.workers.process_pool import ProcessPool
 from pipeline.workers.ray_pool import RayPool
 from tests.search.quick_worker import start_quick_worker, start_slow_worker

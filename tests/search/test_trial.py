@@ -13,7 +13,7 @@ from pipeline.search.trial import TrialObjective, trial_config
 from pipeline.search.trial_directory import trial_directory
 from pipeline.search.worker import TrialSlot, Worker
 from pipeline.workflows.features import open_features
-from pipeline.workflows.training_run import build_for
+from pipeline.workflows.train import build_for
 
 
 def run(job):

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import RunLog
 from pipeline.core.traits import TRAITS
-from pipeline.tracking.link import Link, write_link
+from pipeline.tracking.run_link import Link, write_link
 from pipeline.tracking.store import configure_mlflow, open_store
 from tests.tracking.mlflow_server import Server
 

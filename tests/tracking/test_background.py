@@ -8,8 +8,8 @@ import pytest
 
 from pipeline.core.run_log import RunLog
 from pipeline.tracking.background import BackgroundMirror, mirrored
-from pipeline.tracking.link import read_link
 from pipeline.tracking.mirror import StoreUnavailableError
+from pipeline.tracking.run_link import read_link
 
 GONE = "http://127.0.0.1:9"
 

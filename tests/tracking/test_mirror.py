@@ -11,13 +11,13 @@ from mlflow.entities import Param
 from mlflow.exceptions import MlflowException
 
 from pipeline.core.run_log import RunLog
-from pipeline.tracking.link import read_link, write_link
 from pipeline.tracking.mirror import (
     DeliveryError,
     Mirror,
     StoreUnavailableError,
     deliver_rest,
 )
+from pipeline.tracking.run_link import read_link, write_link
 
 
 @pytest.fixture

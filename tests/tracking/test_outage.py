@@ -10,8 +10,8 @@ from mlflow import MlflowClient
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import RunLog
 from pipeline.tracking.background import BackgroundMirror, mirrored
-from pipeline.tracking.link import Link, read_link, write_link
 from pipeline.tracking.mirror import Mirror, deliver_rest
+from pipeline.tracking.run_link import Link, read_link, write_link
 from pipeline.tracking.store import configure_mlflow
 from tests.tracking.proxy import Proxy
 

@@ -13,9 +13,9 @@ from pipeline.core.errors import RunError
 from pipeline.core.files import write_arrays, write_json, write_text
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS, traits_entry
-from pipeline.tracking.link import Link, read_link, write_link
 from pipeline.tracking.mirror import Mirror
 from pipeline.tracking.packaged_model import download_model, log_evaluation, log_packaged_model
+from pipeline.tracking.run_link import Link, read_link, write_link
 
 pytestmark = pytest.mark.slow
 

@@ -16,11 +16,11 @@ import pytest
 
 from pipeline.core.files import write_arrays, write_text
 from pipeline.core.run_directory import RunDirectory
-from pipeline.evaluation.conformal import calibrate
+from pipeline.evaluation.intervals.conformal import calibrate
 from pipeline.records.calibration import write_calibration
-from pipeline.tracking.link import Link, read_link, write_link
 from pipeline.tracking.mirror import Mirror
 from pipeline.tracking.packaged_model import log_packaged_model
+from pipeline.tracking.run_link import Link, read_link, write_link
 from tests.loopback import free_port, wait_until_it_answers
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def whole(make_config, tmp_path_factory):
     """A cross-validation that nothing befell."""
-    from pipeline.workflows.training_run import run_training
+    from pipeline.workflows.train import run_training
 
     path = tmp_path_factory.mktemp("whole") / "run"
     return run_training(make_config(training__num_folds=2), run_dir=path)
@@ -20,7 +20,7 @@ def test_a_cross_validation_that_was_interrupted_goes_on_to_the_same_scores(
     whole, make_config, own_directory, monkeypatch
 ):
     from pipeline.workflows import cross_validation
-    from pipeline.workflows.training_run import resume_training, run_training
+    from pipeline.workflows.train import resume_training, run_training
 
     train, started = cross_validation.train_nested, []
 

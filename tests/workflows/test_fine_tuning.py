@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 
 def train(config, run_dir):
-    from pipeline.workflows.training_run import run_training
+    from pipeline.workflows.train import run_training
 
     return run_training(config, run_dir=run_dir)
 
@@ -53,7 +53,7 @@ def first_weights(config):
     import keras
 
     from pipeline.data.feature_set import load_feature_set
-    from pipeline.workflows.training_run import build_for
+    from pipeline.workflows.train import build_for
 
     keras.utils.set_random_seed(config.seed)
     return weights_of(build_for(config, load_feature_set(Path(config.data.features_dir))))
@@ -84,7 +84,7 @@ def test_a_pattern_that_matches_nothing_is_refused_before_a_directory_is_made(
 def test_pictures_are_trained_on_scored_and_explained_and_random_weights_are_warned_of(
     picture_config, own_directory, pictures, caplog
 ):
-    from pipeline.workflows.prediction_run import predict_clips
+    from pipeline.workflows.predict import predict_clips
 
     frozen = "dynamic_steps/dynamic_encoder/conv_1"
     config = picture_config(model__fusion="cross_attention", training__frozen=[frozen])
@@ -164,7 +164,7 @@ def killed_after_the_first_checkpoint(config, run_dir, encoder):
 
 
 def killed_and_resumed(config, run_dir, encoder, home, name):
-    from pipeline.workflows.training_run import resume_training
+    from pipeline.workflows.train import resume_training
 
     def die(*_):
         raise KeyboardInterrupt
@@ -180,8 +180,8 @@ def killed_and_resumed(config, run_dir, encoder, home, name):
 def trained_by_a_search(config, run_dir, encoder):
     from pipeline.data.feature_set import load_feature_set
     from pipeline.data.splits import split_feature_set
-    from pipeline.workflows.single_run import Experiment, train_nested
-    from pipeline.workflows.training_run import build_for
+    from pipeline.workflows.train import build_for
+    from pipeline.workflows.training_steps import Experiment, train_nested
 
     del encoder
     features = load_feature_set(Path(config.data.features_dir))
@@ -209,7 +209,7 @@ def test_frozen_layers_of_a_loaded_encoder_stay_to_the_bit_and_all_others_move(
     trained, picture_config, own_directory, backbone
 ):
     from pipeline.models.persistence import load_model
-    from pipeline.workflows.single_run import choose_layers
+    from pipeline.workflows.training_steps import choose_layers
 
     path, stored = backbone
     config = picture_config(
@@ -243,7 +243,7 @@ def test_a_network_of_the_callers_own_keeps_its_weights_in_folds_and_when_resume
     make_config, own_directory
 ):
     from pipeline.models.persistence import load_model
-    from pipeline.workflows.training_run import resume_training, run_training
+    from pipeline.workflows.train import resume_training, run_training
 
     frozen = ["static_*", "dynamic_*", "traits"]
     trained = train(make_config(training__num_epochs=2), own_directory / "first")
@@ -271,7 +271,7 @@ def test_a_network_of_the_callers_own_keeps_its_weights_in_folds_and_when_resume
 def test_a_trained_model_goes_on_with_the_statistics_that_it_was_trained_with(
     make_config, own_directory, small_features
 ):
-    from pipeline.workflows.training_run import run_training
+    from pipeline.workflows.train import run_training
 
     trained = train(make_config(), own_directory / "first")
     before = weights_of(trained.network)

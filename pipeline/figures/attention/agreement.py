@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from pipeline.core.arrays import FloatArray
 from pipeline.core.number_format import number
 from pipeline.figures.attention.wording import FOLDER, map_name, require_attention
-from pipeline.figures.layout import build_panels, hide_panel
-from pipeline.figures.spec import FigureSpec, NothingToDraw
-from pipeline.figures.style import SEQUENTIAL, Style, styled
+from pipeline.figures.base.layout import build_panels, hide_panel
+from pipeline.figures.base.spec import FigureSpec, NothingToDraw
+from pipeline.figures.base.style import SEQUENTIAL, Style, styled
 from pipeline.records.attention import AttentionMeasurements
 
 _MAX_COLUMNS: Final = 3

@@ -35,9 +35,9 @@ from pipeline.figures.attention.traits import (
     trait_attention_data,
 )
 from pipeline.figures.attention.wording import FOLDER, map_name
-from pipeline.figures.layout import build_panels, hide_panel, line_handle, name_rows
-from pipeline.figures.spec import FigureSpec, NothingToDraw
-from pipeline.figures.style import ACCENTS, PALE, TRAIT_COLOURS, Style, styled
+from pipeline.figures.base.layout import build_panels, hide_panel, line_handle, name_rows
+from pipeline.figures.base.spec import FigureSpec, NothingToDraw
+from pipeline.figures.base.style import ACCENTS, PALE, TRAIT_COLOURS, Style, styled
 from pipeline.records.attention import AttentionMeasurements
 
 _COLUMNS: Final = 3

@@ -16,9 +16,9 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.number_format import number
 from pipeline.figures.attention.grid import head_colours
 from pipeline.figures.attention.wording import FOLDER, map_name, require_attention
-from pipeline.figures.layout import build_panels, hide_panel, line_handle
-from pipeline.figures.spec import FigureSpec
-from pipeline.figures.style import Style, styled
+from pipeline.figures.base.layout import build_panels, hide_panel, line_handle
+from pipeline.figures.base.spec import FigureSpec
+from pipeline.figures.base.style import Style, styled
 from pipeline.figures.training.curves import MAX_MARKED_EPOCHS, set_epoch_axis
 from pipeline.records.attention import AttentionMeasurements
 

@@ -21,9 +21,9 @@ from pipeline.figures.attention.wording import (
     require_attention,
     stream_name,
 )
-from pipeline.figures.layout import LineStyle, build_panels, line_handle
-from pipeline.figures.spec import FigureSpec, NothingToDraw
-from pipeline.figures.style import ACCENTS, MUTED, Style, styled
+from pipeline.figures.base.layout import LineStyle, build_panels, line_handle
+from pipeline.figures.base.spec import FigureSpec, NothingToDraw
+from pipeline.figures.base.style import ACCENTS, MUTED, Style, styled
 from pipeline.records.attention import AttentionMeasurements, DeletionCurves
 
 _ENDS: Final = {"top": "highest", "bottom": "lowest"}

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.traits import TRAITS
-from pipeline.figures.style import ACCENTS, PALE, SEQUENTIAL, TRAIT_COLOURS, Style
+from pipeline.figures.base.style import ACCENTS, PALE, SEQUENTIAL, TRAIT_COLOURS, Style
 
 _TITLE_EM: Final = 2.4
 _LEGEND_EM: Final = 2.0

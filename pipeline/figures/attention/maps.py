@@ -20,8 +20,8 @@ from pipeline.figures.attention.wording import (
     require_attention,
     shortened,
 )
-from pipeline.figures.spec import FigureSpec, NothingToDraw
-from pipeline.figures.style import Style, styled
+from pipeline.figures.base.spec import FigureSpec, NothingToDraw
+from pipeline.figures.base.style import Style, styled
 from pipeline.records.attention import TRAIT_QUERIES, AttentionMeasurements, queries_and_keys
 
 _NUM_SAMPLES: Final = 3

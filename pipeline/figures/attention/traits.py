@@ -21,9 +21,9 @@ from pipeline.figures.attention.wording import (
     shortened,
     stream_name,
 )
-from pipeline.figures.layout import line_handle
-from pipeline.figures.spec import FigureSpec, NothingToDraw
-from pipeline.figures.style import MUTED, TRAIT_COLOURS, Style, styled
+from pipeline.figures.base.layout import line_handle
+from pipeline.figures.base.spec import FigureSpec, NothingToDraw
+from pipeline.figures.base.style import MUTED, TRAIT_COLOURS, Style, styled
 from pipeline.records.attention import AttentionMeasurements
 
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from pipeline.figures.spec import NothingToDraw
+from pipeline.figures.base.spec import NothingToDraw
 from pipeline.records.attention import (
     LEARNED_TOKENS,
     TRAIT_QUERIES,

@@ -12,17 +12,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.core.number_format import METRIC_LABELS, METRIC_NAMES
-from pipeline.figures.comparison.pair import COLOURS, pair_handles, read_names
-from pipeline.figures.curve_data import Curve, read_curve
-from pipeline.figures.layout import (
+from pipeline.figures.base.curve_data import Curve, read_curve
+from pipeline.figures.base.layout import (
     build_panels,
     keep_ticks_short,
     line_handle,
     set_log_scale,
     set_ticks,
 )
-from pipeline.figures.spec import FigureSpec
-from pipeline.figures.style import MUTED, Style, styled
+from pipeline.figures.base.spec import FigureSpec
+from pipeline.figures.base.style import MUTED, Style, styled
+from pipeline.figures.comparison.pair import COLOURS, pair_handles, read_names
 from pipeline.figures.training.curves import is_logarithmic
 from pipeline.records.metrics_history import MetricsHistory
 

@@ -16,12 +16,12 @@ from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import PipelineError
 from pipeline.core.number_format import METRIC_NAMES, count, metric_differences, percent
 from pipeline.core.traits import TRAITS
+from pipeline.figures.base.layout import build_panels, line_handle, name_rows
+from pipeline.figures.base.spec import FigureSpec, registry
+from pipeline.figures.base.style import MUTED, Style, styled
 from pipeline.figures.comparison import curves as comparison_curves
 from pipeline.figures.comparison import scores as comparison_scores
 from pipeline.figures.comparison.pair import COLOURS, pair_handles, read_names
-from pipeline.figures.layout import build_panels, line_handle, name_rows
-from pipeline.figures.spec import FigureSpec, registry
-from pipeline.figures.style import MUTED, Style, styled
 from pipeline.metrics.regression import HIGHER_IS_BETTER, METRICS
 
 ROWS: Final = ("mean", *TRAITS)

@@ -6,7 +6,7 @@ from typing import Any, Final
 from matplotlib.lines import Line2D
 
 from pipeline.core.errors import PipelineError
-from pipeline.figures.layout import LineStyle, line_handle
+from pipeline.figures.base.layout import LineStyle, line_handle
 
 COLOURS: Final = ("#0072B2", "#D55E00")
 """Colours of the first and of the second run."""

@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.number_format import METRIC_LABELS, METRIC_NAMES, metric_value
+from pipeline.figures.base.layout import build_panels, name_rows
+from pipeline.figures.base.spec import FigureSpec, NothingToDraw
+from pipeline.figures.base.style import MUTED, Style, styled
 from pipeline.figures.comparison.pair import COLOURS, pair_handles, read_names
 from pipeline.figures.evaluation.scores import ROWS, ends_of
-from pipeline.figures.layout import build_panels, name_rows
-from pipeline.figures.spec import FigureSpec, NothingToDraw
-from pipeline.figures.style import MUTED, Style, styled
 from pipeline.metrics.regression import HIGHER_IS_BETTER
 from pipeline.records.evaluation import EvaluationReport
 

@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.number_format import decimal
 from pipeline.core.traits import TRAITS
+from pipeline.figures.base.layout import build_panels, hide_panel, line_handle, set_ticks
+from pipeline.figures.base.spec import FigureSpec
+from pipeline.figures.base.style import MUTED, PALE, TRAIT_COLOURS, Style, styled
 from pipeline.figures.evaluation.predictions import paired_scores, score_limits
 from pipeline.figures.evaluation.residuals import MIN_CLIPS, binned_mean
-from pipeline.figures.layout import build_panels, hide_panel, line_handle, set_ticks
-from pipeline.figures.spec import FigureSpec
-from pipeline.figures.style import MUTED, PALE, TRAIT_COLOURS, Style, styled
 from pipeline.metrics.regression import is_constant
 
 _READING: Final = "slope 1: calibrated\nslope < 1: too extreme\nslope > 1: too timid"

@@ -15,9 +15,15 @@ from matplotlib.figure import Figure
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.number_format import metric_value
 from pipeline.core.traits import TRAITS
-from pipeline.figures.layout import build_panels, hide_panel, line_handle, point_style, set_ticks
-from pipeline.figures.spec import FigureSpec, NothingToDraw
-from pipeline.figures.style import MUTED, TRAIT_COLOURS, Style, styled
+from pipeline.figures.base.layout import (
+    build_panels,
+    hide_panel,
+    line_handle,
+    point_style,
+    set_ticks,
+)
+from pipeline.figures.base.spec import FigureSpec, NothingToDraw
+from pipeline.figures.base.style import MUTED, TRAIT_COLOURS, Style, styled
 from pipeline.metrics.regression import as_columns, concordance, mean_absolute_error, pearson
 
 MAX_POINTS: Final = 400

@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.number_format import decimal
 from pipeline.core.traits import TRAITS
+from pipeline.figures.base.layout import build_panels, set_ticks
+from pipeline.figures.base.spec import FigureSpec
+from pipeline.figures.base.style import TRAIT_COLOURS, Style, styled
 from pipeline.figures.evaluation.predictions import paired_scores
-from pipeline.figures.layout import build_panels, set_ticks
-from pipeline.figures.spec import FigureSpec
-from pipeline.figures.style import TRAIT_COLOURS, Style, styled
 
 MIN_CLIPS: Final = 5
 """Clips that a bin of the scale needs before its mean is shown."""

@@ -15,9 +15,9 @@ from matplotlib.lines import Line2D
 from pipeline.core.arrays import FloatArray
 from pipeline.core.number_format import METRIC_LABELS, metric_value, percent
 from pipeline.core.traits import TRAITS
-from pipeline.figures.layout import build_panels, line_handle, name_rows
-from pipeline.figures.spec import FigureSpec
-from pipeline.figures.style import TRAIT_COLOURS, Style, styled
+from pipeline.figures.base.layout import build_panels, line_handle, name_rows
+from pipeline.figures.base.spec import FigureSpec
+from pipeline.figures.base.style import TRAIT_COLOURS, Style, styled
 from pipeline.records.evaluation import EvaluationReport, Intervals
 
 ROWS: Final = ("mean", *TRAITS)

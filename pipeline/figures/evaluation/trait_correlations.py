@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from pipeline.core.arrays import FloatArray
 from pipeline.core.number_format import number
 from pipeline.core.traits import TRAITS
-from pipeline.figures.layout import build_panels, draw_heatmap
-from pipeline.figures.spec import FigureSpec, NothingToDraw
-from pipeline.figures.style import Style, styled
+from pipeline.figures.base.layout import build_panels, draw_heatmap
+from pipeline.figures.base.spec import FigureSpec, NothingToDraw
+from pipeline.figures.base.style import Style, styled
 from pipeline.figures.training.metric_correlation import correlation_matrix
 from pipeline.metrics.regression import as_columns
 

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.number_format import duration
-from pipeline.figures.layout import (
+from pipeline.figures.base.layout import (
     build_panels,
     line_handle,
     point_style,
@@ -21,8 +21,8 @@ from pipeline.figures.layout import (
     set_log_scale_x,
     set_ticks,
 )
-from pipeline.figures.spec import FigureSpec, NothingToDraw
-from pipeline.figures.style import ACCENT, WARNING_COLOUR, Style, styled
+from pipeline.figures.base.spec import FigureSpec, NothingToDraw
+from pipeline.figures.base.style import ACCENT, WARNING_COLOUR, Style, styled
 from pipeline.records.time_logs import TimeLogs
 
 _NUM_BINS: Final = 48

@@ -13,16 +13,16 @@ from matplotlib.patches import Patch
 
 from pipeline.core.arrays import BoolArray, FloatArray
 from pipeline.core.number_format import axis_unit, duration, number
-from pipeline.figures.curve_data import Curve, check_epochs, read_curve
-from pipeline.figures.layout import (
+from pipeline.figures.base.curve_data import Curve, check_epochs, read_curve
+from pipeline.figures.base.layout import (
     build_panels,
     keep_ticks_short,
     line_handle,
     set_log_scale,
     set_ticks,
 )
-from pipeline.figures.spec import FigureSpec, NothingToDraw
-from pipeline.figures.style import MUTED, VALIDATION_COLOUR, WARNING_COLOUR, Style, styled
+from pipeline.figures.base.spec import FigureSpec, NothingToDraw
+from pipeline.figures.base.style import MUTED, VALIDATION_COLOUR, WARNING_COLOUR, Style, styled
 from pipeline.figures.training.curves import MAX_MARKED_EPOCHS, is_logarithmic, set_epoch_axis
 from pipeline.records.metrics_history import MetricsHistory
 from pipeline.records.time_logs import TimeLogs

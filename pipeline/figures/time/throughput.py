@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.number_format import number
-from pipeline.figures.curve_data import check_epochs
-from pipeline.figures.layout import build_panels, line_handle
-from pipeline.figures.spec import FigureSpec, NothingToDraw
-from pipeline.figures.style import ACCENT, MUTED, Style, styled
+from pipeline.figures.base.curve_data import check_epochs
+from pipeline.figures.base.layout import build_panels, line_handle
+from pipeline.figures.base.spec import FigureSpec, NothingToDraw
+from pipeline.figures.base.style import ACCENT, MUTED, Style, styled
 from pipeline.figures.training.curves import MAX_MARKED_EPOCHS, set_epoch_axis
 from pipeline.records.time_logs import TimeLogs
 

@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.core.number_format import axis_unit, duration, percent
-from pipeline.figures.curve_data import check_epochs
-from pipeline.figures.layout import build_panels, name_rows
-from pipeline.figures.spec import FigureSpec
-from pipeline.figures.style import ACCENT, Style, styled
+from pipeline.figures.base.curve_data import check_epochs
+from pipeline.figures.base.layout import build_panels, name_rows
+from pipeline.figures.base.spec import FigureSpec
+from pipeline.figures.base.style import ACCENT, Style, styled
 from pipeline.records.time_logs import TimeLogs
 
 _MAX_BRIEF_PARTS: Final = 5

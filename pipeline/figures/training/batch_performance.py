@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.number_format import METRIC_LABELS, METRIC_NAMES, count, metric_value
-from pipeline.figures.curve_data import check_epochs
-from pipeline.figures.layout import (
+from pipeline.figures.base.curve_data import check_epochs
+from pipeline.figures.base.layout import (
     build_panels,
     keep_ticks_short,
     line_handle,
@@ -22,8 +22,8 @@ from pipeline.figures.layout import (
     set_log_scale,
     set_ticks,
 )
-from pipeline.figures.spec import FigureSpec, NothingToDraw
-from pipeline.figures.style import ACCENT, MUTED, Style, styled
+from pipeline.figures.base.spec import FigureSpec, NothingToDraw
+from pipeline.figures.base.style import ACCENT, MUTED, Style, styled
 from pipeline.records.metrics_history import MetricsHistory
 
 

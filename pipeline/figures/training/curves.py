@@ -13,16 +13,16 @@ from matplotlib.lines import Line2D
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.number_format import METRIC_LABELS, METRIC_NAMES, metric_value
-from pipeline.figures.curve_data import Curve, is_better_higher, read_curve
-from pipeline.figures.layout import (
+from pipeline.figures.base.curve_data import Curve, is_better_higher, read_curve
+from pipeline.figures.base.layout import (
     build_panels,
     keep_ticks_short,
     line_handle,
     set_log_scale,
     set_ticks,
 )
-from pipeline.figures.spec import FigureSpec
-from pipeline.figures.style import (
+from pipeline.figures.base.spec import FigureSpec
+from pipeline.figures.base.style import (
     MUTED,
     TRAIN_COLOUR,
     VALIDATION_COLOUR,

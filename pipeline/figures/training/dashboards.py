@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 
 from pipeline.core.number_format import METRIC_LABELS, duration, number
 from pipeline.core.traits import TRAITS
-from pipeline.figures.curve_data import Curve, check_epochs, read_curve
-from pipeline.figures.layout import build_panels, hide_panel
-from pipeline.figures.spec import FigureSpec, NothingToDraw
-from pipeline.figures.style import MUTED, TRAIT_COLOURS, Style, styled
+from pipeline.figures.base.curve_data import Curve, check_epochs, read_curve
+from pipeline.figures.base.layout import build_panels, hide_panel
+from pipeline.figures.base.spec import FigureSpec, NothingToDraw
+from pipeline.figures.base.style import MUTED, TRAIT_COLOURS, Style, styled
 from pipeline.figures.time.batch_time import (
     BatchTimes,
     batch_time_data,

@@ -14,10 +14,10 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.number_format import count, number
-from pipeline.figures.curve_data import check_epochs
-from pipeline.figures.layout import LineStyle, build_panels, line_handle, set_log_scale
-from pipeline.figures.spec import FigureSpec
-from pipeline.figures.style import ACCENT, WARNING_COLOUR, Style, styled
+from pipeline.figures.base.curve_data import check_epochs
+from pipeline.figures.base.layout import LineStyle, build_panels, line_handle, set_log_scale
+from pipeline.figures.base.spec import FigureSpec
+from pipeline.figures.base.style import ACCENT, WARNING_COLOUR, Style, styled
 from pipeline.figures.training.curves import MAX_MARKED_EPOCHS, set_epoch_axis
 from pipeline.records.lr_logs import LearningRateLogs
 from pipeline.records.metrics_history import MetricsHistory

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.number_format import METRIC_NAMES, number
-from pipeline.figures.curve_data import check_epochs, read_curve
-from pipeline.figures.layout import build_panels, draw_heatmap
-from pipeline.figures.spec import FigureSpec, NothingToDraw
-from pipeline.figures.style import Style, styled
+from pipeline.figures.base.curve_data import check_epochs, read_curve
+from pipeline.figures.base.layout import build_panels, draw_heatmap
+from pipeline.figures.base.spec import FigureSpec, NothingToDraw
+from pipeline.figures.base.style import Style, styled
 from pipeline.metrics.regression import is_constant
 from pipeline.records.metrics_history import MetricsHistory
 

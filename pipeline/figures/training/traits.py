@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 from pipeline.core.arrays import FloatArray
 from pipeline.core.number_format import METRIC_LABELS, METRIC_NAMES, metric_value, number
 from pipeline.core.traits import TRAITS
-from pipeline.figures.curve_data import Curve, read_curve
-from pipeline.figures.layout import build_panels, hide_panel, line_handle, name_rows
-from pipeline.figures.spec import FigureSpec, NothingToDraw
-from pipeline.figures.style import MUTED, TRAIT_COLOURS, Style, styled
+from pipeline.figures.base.curve_data import Curve, read_curve
+from pipeline.figures.base.layout import build_panels, hide_panel, line_handle, name_rows
+from pipeline.figures.base.spec import FigureSpec, NothingToDraw
+from pipeline.figures.base.style import MUTED, TRAIT_COLOURS, Style, styled
 from pipeline.figures.training.curves import curve_handles, draw_curve
 from pipeline.records.metrics_history import MetricsHistory
 

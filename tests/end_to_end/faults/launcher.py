@@ -276,10 +276,10 @@ def _import() -> None:
         "mlflow.store.tracking.sqlalchemy_store",
         "mlflow.store.artifact.local_artifact_repo",
         "pipeline.commands.tables",
-        "pipeline.workflows.evaluation_run",
-        "pipeline.workflows.prediction_run",
-        "pipeline.workflows.sync_run",
-        "pipeline.workflows.training_run",
+        "pipeline.workflows.evaluate",
+        "pipeline.workflows.predict",
+        "pipeline.workflows.sync",
+        "pipeline.workflows.train",
     ):
         importlib.import_module(name)
 

@@ -1,0 +1,230 @@
+"""Read annotated trait scores: ChaLearn First Impressions files, or CSV tables."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core.errors import AnnotationError
+from pipeline.core.identifiers import normalize_identifier
+from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS, TraitLabel
+from pipeline.data.csv_table import check_columns, read_csv_table
+from pipeline.data.readers.score_pickle import read_score_pickle
+
+_V1_NAMES: Final[Mapping[str, str]] = {
+    "VideoName": "clip_id",
+    "ValueOpenness": "openness",
+    "ValueConscientiousness": "conscientiousness",
+    "ValueExtraversion": "extraversion",
+    "ValueAgreeableness": "agreeableness",
+    "ValueNeurotisicm": "neuroticism",  # spelled so by ChaLearn
+    "ValueNeuroticism": "neuroticism",
+}
+"""Columns of the CSV tables of the first version of First Impressions."""
+
+_STABILITY: Final = re.compile(r"(emotional(ly)?|non|no|not)?(stability|stable|neuroticism)")
+"""Names of the opposite of neuroticism, in lower case and without separators."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Annotations:
+    """Annotated scores, and how they are to be read."""
+
+    scores: pd.DataFrame
+    """Index `clip_id`, columns `TRAITS`, float64 in [0, 1]."""
+
+    traits: tuple[TraitLabel, ...] = ()
+    """How each trait is scored, in the order of `TRAITS`; empty if the files do not say it."""
+
+
+def read_annotations(paths: Sequence[Path]) -> Annotations:
+    """Read annotation files into one table of scores.
+
+    Args:
+        paths: ChaLearn pickles (`{trait: {clip: score}}`; further keys such as
+            `interview` are left out), or `.csv` tables with `clip_id` and the five
+            traits, or with the columns of the first version of First Impressions
+            (`VideoName`, `ValueOpenness`, ...). A clip may stand in several files if its
+            scores are the same.
+
+    Raises:
+        AnnotationError: If a file is no such file, lacks a trait or a score, holds a
+            score outside [0, 1], contradicts another file, or names anything to run.
+
+    Reference: Escalante et al., 2020 (doi:10.1109/TAFFC.2020.2973984), the data set.
+    """
+    if not paths:
+        raise AnnotationError("No annotation file is given. Give at least one .pkl or .csv file.")
+    files = [_read_one(path) for path in paths]
+    tables = [file.scores for file in files]
+    for number, table in enumerate(tables):
+        for earlier in range(number):
+            _refuse_contradiction(tables[earlier], paths[earlier], table, paths[number])
+    scores = pd.concat(tables)
+    return Annotations(
+        scores=scores[~scores.index.duplicated()],
+        traits=next((file.traits for file in files if file.traits), ()),
+    )
+
+
+def group_of(clip_name: str) -> str:
+    """Return the source video of a First Impressions clip: the part before the first dot.
+
+    Clips are cut from longer videos and named `<video>.<number>.mp4`; a video id may
+    begin with a dash.
+    """
+    return clip_name.partition(".")[0]
+
+
+def _read_one(path: Path) -> Annotations:
+    annotations = _read_table(path) if path.suffix.lower() == ".csv" else _read_pickle(path)
+    scores = annotations.scores
+    if scores.empty:
+        raise AnnotationError(f"{path}: annotates no clip. Give a file that does.")
+    values = scores.to_numpy()
+    wrong = ~((values >= 0) & (values <= 1))  # written so that NaN is wrong
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise AnnotationError(
+            f"{path}: clip {scores.index[row]!r} has {TRAITS[column]} {values[row, column]}, "
+            f"expected a score in [0, 1]. Rescale the scores, or drop the clip."
+        )
+    return annotations
+
+
+def _read_pickle(path: Path) -> Annotations:
+    by_trait = read_score_pickle(path)
+    if not isinstance(by_trait, dict):
+        raise AnnotationError(
+            f"{path}: holds a {type(by_trait).__name__}, expected {{trait: {{clip: score}}}}. "
+            f"Give the annotation file as ChaLearn distributes it."
+        )
+    _check_no_stability(path, by_trait)
+    missing = [trait for trait in TRAITS if trait not in by_trait]
+    if missing:
+        raise AnnotationError(
+            f"{path}: has no scores for {', '.join(missing)}; found "
+            f"{', '.join(_shown(key) for key in list(by_trait)[:6]) or 'no trait'}. "
+            f"Give a file with all five traits."
+        )
+    columns = {trait: _checked_scores(path, trait, by_trait[trait]) for trait in TRAITS}
+    clips = list(columns[TRAITS[0]])
+    for trait in TRAITS[1:]:
+        odd = columns[trait].keys() ^ columns[TRAITS[0]].keys()
+        if odd:
+            raise AnnotationError(
+                f"{path}: clip {min(odd)!r} has a score for only one of {TRAITS[0]} and {trait}. "
+                f"Score it for every trait, or drop it."
+            )
+    values = [[columns[trait][clip] for trait in TRAITS] for clip in clips]
+    return Annotations(scores=_score_table(clips, values), traits=FIRST_IMPRESSIONS)
+
+
+def _check_no_stability(path: Path, names: Iterable[object]) -> None:
+    """Refuse emotional stability in place of neuroticism: nobody may reverse it in passing."""
+    texts = [name for name in names if isinstance(name, str)]
+    opposite = next(
+        (
+            name
+            for name in texts
+            if name != "neuroticism" and _STABILITY.fullmatch(re.sub(r"[\s_-]", "", name.lower()))
+        ),
+        None,
+    )
+    if opposite is None or "neuroticism" in texts:
+        return
+    raise AnnotationError(
+        f"{path}: has {opposite!r} and no neuroticism. These are opposite ends of one trait. "
+        f"First Impressions scores emotional stability under the name neuroticism: to use these "
+        f"scores with that corpus, rename the column to neuroticism and leave the scores as they "
+        f"are. Scores that are reversed (1 - score) contradict that corpus. Whichever you do, "
+        f"note it under `traits` in features.json."
+    )
+
+
+def _checked_scores(path: Path, trait: str, scores: Any) -> Mapping[str, float]:
+    if not isinstance(scores, dict):
+        raise AnnotationError(
+            f"{path}: {trait} holds a {type(scores).__name__}, expected {{clip: score}}. "
+            f"Give the annotation file as ChaLearn distributes it."
+        )
+    checked: dict[str, float] = {}
+    for clip, score in scores.items():
+        is_number = isinstance(score, int | float) and not isinstance(score, bool)
+        if not (isinstance(clip, str) and normalize_identifier(clip) and is_number):
+            raise AnnotationError(
+                f"{path}: {trait} holds {_shown(clip)}: {_shown(score)}, expected the name of "
+                f"a clip and its score. Correct or drop the entry."
+            )
+        name = normalize_identifier(clip)
+        if name in checked and checked[name] != score:
+            raise AnnotationError(
+                f"{path}: {trait} holds clip {name!r} twice with different scores (names that look "
+                f"alike are one name). Keep one of them."
+            )
+        checked[name] = score
+    return checked
+
+
+def _shown(value: object) -> str:
+    # The repr of a container from a file of strangers may be endless.
+    return repr(value)[:60] if isinstance(value, str) else f"a {type(value).__name__}"
+
+
+def _read_table(path: Path) -> Annotations:
+    table = read_csv_table(path, columns=("clip_id",), error=AnnotationError, other_names=_V1_NAMES)
+    _check_no_stability(path, table.columns)
+    check_columns(path, list(table), TRAITS, AnnotationError)
+    clips = table["clip_id"].tolist()
+    twice = table["clip_id"].duplicated().to_numpy()
+    if twice.any():
+        row = int(twice.argmax())
+        raise AnnotationError(
+            f"{path}: clip {clips[row]!r} occurs twice, in rows {clips.index(clips[row])} and "
+            f"{row}. Keep one of them."
+        )
+    values = [
+        [_parse_score(path, row, trait, text) for trait, text in zip(TRAITS, texts, strict=True)]
+        for row, texts in enumerate(table[list(TRAITS)].to_numpy())
+    ]
+    return Annotations(
+        scores=_score_table(clips, values),
+        traits=FIRST_IMPRESSIONS if _has_v1_names(path) else (),
+    )
+
+
+def _has_v1_names(path: Path) -> bool:
+    with path.open(encoding="utf-8-sig") as file:
+        header = file.readline()
+    return any(name in header for name, trait in _V1_NAMES.items() if trait == "neuroticism")
+
+
+def _parse_score(path: Path, row: int, trait: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise AnnotationError(
+            f"{path}: row {row} has {trait} {text!r}, expected a number in [0, 1]. "
+            f"Fill it in, or drop the row."
+        ) from None
+
+
+def _score_table(clips: Sequence[str], values: Sequence[Sequence[float]]) -> pd.DataFrame:
+    index = pd.Index(clips, name="clip_id", dtype=str)
+    return pd.DataFrame(values, index=index, columns=list(TRAITS), dtype=np.float64)
+
+
+def _refuse_contradiction(
+    first: pd.DataFrame, first_path: Path, second: pd.DataFrame, second_path: Path
+) -> None:
+    both = first.index.intersection(second.index)
+    differs = (first.loc[both].to_numpy() != second.loc[both].to_numpy()).any(axis=1)
+    if differs.any():
+        raise AnnotationError(
+            f"{second_path}: clip {both[differs][0]!r} has other scores than in {first_path}. "
+            f"Give only one of the files, or drop the clip from one."
+        )

@@ -1,0 +1,1 @@
+"""Encoders: from images and optical flow to feature vectors."""

@@ -1,0 +1,259 @@
+"""Panels at fixed margins: nothing is measured and moved afterwards, which is what costs time.
+
+Margins are given in em, the style's font size, so that one layout holds for every style.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Final, Literal, TypeAlias
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from pipeline.core.arrays import FloatArray
+from pipeline.core.number_format import decimal
+from pipeline.figures.base.style import DIVERGING, Style
+
+LineStyle: TypeAlias = Literal["-", "--", ":", "none"]
+
+_ROUND_INTEGERS: Final = (1, 2, 5, 10)
+_ROUND: Final = (1, 2, 2.5, 5, 10)
+_MAX_TICK_LETTERS: Final = 7
+_MAX_WIDENINGS: Final = 20
+_TITLE_EM: Final = 2.4
+_LEGEND_EM: Final = 1.9
+_HANDLE_EM: Final = 4.4  # a line, and the space around it
+
+
+def build_panels(
+    style: Style,
+    *,
+    title: str,
+    rows: int = 1,
+    columns: int = 1,
+    aspect: float = 0.6,
+    width: Literal["column", "full"] = "full",
+    legend: Sequence[Artist] = (),
+    outer_left: float = 0.0,
+    outer_right: float = 0.0,
+    left: float = 6.2,
+    right: float = 1.4,
+    bottom: float = 3.8,
+    top: float = 2.0,
+) -> tuple[Figure, list[Axes]]:
+    """Build a figure with a grid of equal panels, its title and its legend above them.
+
+    The legend stands above the panels, never on the data.
+
+    Args:
+        style: The style that is applied.
+        title: Title of the figure; left out in styles without titles.
+        rows: Panels from top to bottom.
+        columns: Panels from left to right.
+        aspect: Height of a panel over its width.
+        width: Whether the figure fills one column of a page or all of it.
+        legend: Artists with labels that the legend lists; none for no legend.
+        outer_left: Room left of the whole grid, in em, e.g. for names shared by its rows.
+        outer_right: Room right of the whole grid, in em, e.g. for a colour bar.
+        left: Room for the labels left of each panel, in em.
+        right: Room right of each panel, in em.
+        bottom: Room for the labels below each panel, in em.
+        top: Room for the title above each panel, in em.
+
+    Returns:
+        The figure and its panels, row by row.
+    """
+    em = style.em
+    figure_width = style.full_width if width == "full" else style.column_width
+    cell_width = (figure_width - (outer_left + outer_right) * em) / columns
+    panel_width = cell_width - (left + right) * em
+    panel_height = panel_width * aspect
+    cell_height = panel_height + (top + bottom) * em
+    legend_rows = _legend_rows(legend, width=figure_width / em)
+    header = em * (_TITLE_EM * style.has_title + _LEGEND_EM * legend_rows)
+    height = rows * cell_height + header
+
+    figure = Figure(figsize=(figure_width, height))
+    FigureCanvasAgg(figure)
+    axes = [
+        figure.add_axes(
+            (
+                (column * cell_width + (outer_left + left) * em) / figure_width,
+                ((rows - 1 - row) * cell_height + bottom * em) / height,
+                panel_width / figure_width,
+                panel_height / height,
+            )
+        )
+        for row in range(rows)
+        for column in range(columns)
+    ]
+    for panel in axes:
+        # Labels at fixed places line up, and need no measuring of the ticks.
+        panel.xaxis.set_label_coords(0.5, -2.2 * em / panel_height)
+        panel.yaxis.set_label_coords(-4.7 * em / panel_width, 0.5)
+    if style.has_title:
+        y = 1 - 0.7 * em / height
+        size = style.font_size * 1.15
+        figure.text(em / figure_width, y, title, va="top", weight="bold", size=size)
+    if legend:
+        top_inches = _TITLE_EM * em * style.has_title + 0.2 * em
+        num_columns = math.ceil(len(legend) / legend_rows)
+        corner = (0.8 * em / figure_width, 1 - top_inches / height)
+        _add_legend(figure, legend, corner=corner, num_columns=num_columns)
+    return figure, axes
+
+
+def line_handle(label: str, colour: str, linestyle: LineStyle = "-", marker: str = "") -> Line2D:
+    """Return a line for the legend."""
+    return Line2D([], [], color=colour, linestyle=linestyle, marker=marker, label=label)
+
+
+def set_ticks(axes: Axes, *, x: int = 6, y: int = 5, integer_x: bool = False) -> None:
+    """Keep ticks few: at most `x` and `y` intervals; whole numbers on x if asked."""
+    x_locator = MaxNLocator(
+        x, steps=_ROUND_INTEGERS if integer_x else _ROUND, integer=integer_x, min_n_ticks=1
+    )
+    axes.xaxis.set_major_locator(x_locator)
+    axes.yaxis.set_major_locator(MaxNLocator(y, steps=_ROUND))
+
+
+def keep_ticks_short(axes: Axes) -> None:
+    """Widen the y axis until the numbers at its ticks fit beside its label.
+
+    Values that hardly differ, as after a single epoch, need many digits to be told apart.
+    Call it last: it looks at the limits.
+    """
+    formatter = axes.yaxis.get_major_formatter()
+    for _ in range(_MAX_WIDENINGS):
+        labels = formatter.format_ticks(axes.yaxis.get_majorticklocs().tolist())
+        if max(map(len, labels), default=0) <= _MAX_TICK_LETTERS:
+            return
+        low, high = axes.get_ylim()
+        axes.set_ylim(low - (high - low) / 2, high + (high - low) / 2)
+
+
+def set_log_scale(axes: Axes) -> None:
+    """Make the y axis logarithmic, its ticks written out; call it when the data is drawn."""
+    axes.set_yscale("log")
+    _write_out(axes.yaxis, *axes.get_ylim())
+
+
+def set_log_scale_x(axes: Axes) -> None:
+    """Make the x axis logarithmic, its ticks written out."""
+    axes.set_xscale("log")
+    _write_out(axes.xaxis, *axes.get_xlim())
+
+
+def point_style(num_points: int) -> dict[str, Any]:
+    """Return how a cloud of points is drawn: the more there are, the smaller and paler."""
+    is_dense = num_points > 400
+    return {
+        "linestyle": "none",
+        "marker": "." if is_dense else "o",
+        "markersize": 3.5,
+        "markeredgewidth": 0,
+        "alpha": 0.4 if is_dense else 0.7,
+        "rasterized": is_dense,
+    }
+
+
+def name_rows(axes: Axes, names: Sequence[str]) -> None:
+    """Label the rows of a panel of horizontal bars, the first one on top."""
+    axes.set_yticks(range(len(names)), list(names))
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    axes.grid(visible=True, axis="x")
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=_ROUND))
+
+
+def hide_panel(axes: Axes) -> None:
+    """Leave the place of a panel empty, for text or a colour bar."""
+    axes.set_axis_off()
+
+
+def draw_heatmap(
+    axes: Axes,
+    values: FloatArray,
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    is_wide: bool = False,
+    limit: float = 1.0,
+) -> None:
+    """Draw a matrix of signed values, white at zero; cells that are NaN stay empty.
+
+    Args:
+        axes: The panel.
+        values: The matrix, shape (rows, columns).
+        rows: Names of the rows.
+        columns: Names of the columns.
+        is_wide: Whether the cells fill the panel instead of being square.
+        limit: Value at which the colours are strongest, on both sides of zero.
+    """
+    colours = mpl.colormaps[DIVERGING]
+    axes.imshow(
+        values, cmap=colours, vmin=-limit, vmax=limit, aspect="auto" if is_wide else "equal"
+    )
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.set_xticks(
+        range(len(columns)), list(columns), rotation=45, ha="right", rotation_mode="anchor"
+    )
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            is_dark = abs(value) > 0.6 * limit
+            colour = "white" if is_dark else "#222222"
+            text = decimal(float(value), 2)
+            axes.text(column, row, text, ha="center", va="center", color=colour, size="small")
+
+
+def _write_out(axis: Axis, low: float, high: float) -> None:
+    """Give a logarithmic axis ticks at round numbers, more of them the less it spans."""
+    decades = np.log10(high / low)
+    subs = (1.0, 2.0, 3.0, 5.0, 7.0) if decades < 1 else (1.0, 2.0, 5.0) if decades < 3 else (1.0,)
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
+    axis.set_minor_locator(NullLocator())
+
+
+def _legend_rows(handles: Sequence[Artist], *, width: float) -> int:
+    """Return how many rows a legend needs in a figure of `width` em, by the length of its labels.
+
+    Text is not measured: DejaVu Sans at 0.9 em takes half an em a letter.
+    """
+    needed = [_HANDLE_EM + 0.52 * len(str(handle.get_label())) for handle in handles]
+    for rows in range(1, len(handles)):
+        columns = math.ceil(len(handles) / rows)
+        widths = [
+            max(needed[column * rows :][:rows])
+            for column in range(columns)
+            if column * rows < len(needed)
+        ]
+        if sum(widths) <= width - 1:
+            return rows
+    return len(handles)
+
+
+def _add_legend(
+    figure: Figure, handles: Sequence[Artist], *, corner: tuple[float, float], num_columns: int
+) -> None:
+    figure.legend(
+        handles=list(handles),
+        loc="upper left",
+        bbox_to_anchor=corner,
+        ncols=num_columns,
+        borderaxespad=0.0,
+        borderpad=0.2,
+        columnspacing=1.6,
+        handlelength=2.2,
+    )

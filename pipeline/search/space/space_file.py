@@ -1,0 +1,242 @@
+"""Reads a search space from YAML; what is wrong with it is said before the first trial."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.config.loading import flatten, setting_type
+from pipeline.config.schema import ExperimentConfig, ModelConfig
+from pipeline.config.yaml_file import read_yaml_mapping
+from pipeline.core.errors import ConfigError
+from pipeline.core.near_names import nearest_name
+from pipeline.search.space.parameter import Parameter, is_on_step, label
+from pipeline.search.space.space import FUSION_DIM, NUM_HEADS, Space
+
+_KEYS: Final = ("choices", "low", "high", "step", "log", "when")
+_RULES: Final = {
+    "data.": "trials are compared on the same clips",
+    "evaluation.": "it decides how sure a number is, not how good",
+    "tracking.": "it does not change a trial's score",
+    "search.": "it is how the search goes about it",
+    "name": "it does not change a trial's score",
+    "description": "it does not change a trial's score",
+    "seed": "a lucky seed is no better model; search.num_seeds takes the mean of several",
+    "training.monitor": "search.metric decides it for all trials alike",
+    "training.num_folds": "search.num_folds decides it for all trials alike",
+    "training.deterministic": "it does not change a trial's score",
+    "training.tensorboard": "it does not change a trial's score",
+    "training.cache": "it does not change a trial's score",
+}
+"""Settings that are not searched, and why."""
+
+
+def load_space(path: Path, base: ExperimentConfig) -> Space:
+    """Read a search space.
+
+    A file holds `name` and `parameters`: settings of the model by their bare names, all others
+    by their dotted ones. Each is a list of choices, `{choices: [...]}`, or `{low, high}` with
+    `step` or `log: true`; `when: {other: value}` tries it only beside these values of another.
+
+    Args:
+        path: The YAML file.
+        base: The configuration that the search starts from.
+
+    Raises:
+        ConfigError: If a setting is unknown (the nearest name is given) or not to be searched,
+            a range is wrong, or the space can propose a configuration that is not valid.
+    """
+    values = read_yaml_mapping(path)
+    for key in values:
+        if key not in ("name", "parameters"):
+            hint = _hint(str(key), ["name", "parameters"])
+            raise ConfigError(
+                f"{path}: unknown key {key}; {hint} Settings to try stand below `parameters`."
+            )
+    listed = values.get("parameters")
+    if not isinstance(listed, dict) or not listed:
+        raise ConfigError(
+            f"{path}: must hold `parameters`, with a line for each setting to search, "
+            "for instance `dropout_rate: {low: 0.0, high: 0.6}`."
+        )
+    parameters = [_parameter(path, str(name), given) for name, given in listed.items()]
+    space = Space(
+        name=str(values.get("name") or path.stem),
+        parameters=_in_order(path, parameters),
+        base=base,
+        path=path,
+    )
+    space.check()
+    return space
+
+
+def _parameter(path: Path, name: str, given: Any) -> Parameter:
+    full_name = _full_name(path, name)
+    kind = setting_type(full_name, str(path))
+    where = f"{path}: {full_name}"
+    _refuse_unsearched(where, full_name)
+    if isinstance(given, list):
+        given = {"choices": given}
+    if not isinstance(given, dict):
+        raise ConfigError(
+            f"{where}: must be a list of choices, or {{low, high}}; got {given!r}. "
+            "A setting with one value belongs into the configuration."
+        )
+    for key in given:
+        if key not in _KEYS:
+            raise ConfigError(f"{where}: unknown key {key}; {_hint(str(key), _KEYS)}")
+    when = _conditions(path, where, given.get("when", {}))
+    if "choices" in given:
+        return _categorical(where, full_name, given, when)
+    return _number(where, full_name, kind, given, when)
+
+
+def _full_name(path: Path, name: str) -> str:
+    """Return the dotted name of a setting; a bare one is of the model."""
+    settings = list(flatten(ExperimentConfig()))
+    if "." in name or name in settings:
+        return name
+    full_name = f"model.{name}"
+    if full_name in settings:
+        return full_name
+    elsewhere = [setting for setting in settings if setting.rpartition(".")[2] == name]
+    of_model = [field.name for field in dataclasses.fields(ModelConfig)]
+    nearest = elsewhere[0] if elsewhere else nearest_name(name, [*of_model, *settings])
+    hint = (
+        f"did you mean {nearest}?" if nearest else f"settings of the model: {', '.join(of_model)}."
+    )
+    raise ConfigError(f"{path}: unknown setting {name}; {hint}")
+
+
+def _refuse_unsearched(where: str, name: str) -> None:
+    for rule, reason in _RULES.items():
+        if name == rule or (rule.endswith(".") and name.startswith(rule)):
+            raise ConfigError(f"{where}: is not searched: {reason}.")
+
+
+def _conditions(path: Path, where: str, given: Any) -> dict[str, tuple[Any, ...]]:
+    if not isinstance(given, dict):
+        raise ConfigError(f"{where}: when must be {{other: value}}; got {given!r}.")
+    return {
+        _full_name(path, str(name)): tuple(value) if isinstance(value, list) else (value,)
+        for name, value in given.items()
+    }
+
+
+def _categorical(
+    where: str, name: str, given: Mapping[str, Any], when: dict[str, tuple[Any, ...]]
+) -> Parameter:
+    choices = given["choices"]
+    beside = [key for key in given if key not in ("choices", "when")]
+    if beside:
+        raise ConfigError(f"{where}: choices and {beside[0]} exclude each other.")
+    if not isinstance(choices, list) or len(choices) < 2:
+        raise ConfigError(f"{where}: choices must be a list of at least two; got {choices!r}.")
+    labels = [(type(choice), label(choice)) for choice in choices]
+    for choice, own in zip(choices, labels, strict=True):
+        if labels.count(own) > 1:
+            raise ConfigError(f"{where}: the choice {choice!r} is given twice.")
+    return Parameter(name=name, kind="categorical", choices=tuple(choices), when=when)
+
+
+def _number(
+    where: str, name: str, kind: Any, given: Mapping[str, Any], when: dict[str, tuple[Any, ...]]
+) -> Parameter:
+    if kind not in (int, float):
+        raise ConfigError(
+            f"{where}: takes no range, for it is no number; give a list of choices{_listed(kind)}."
+        )
+    missing = [key for key in ("low", "high") if key not in given]
+    if missing:
+        raise ConfigError(f"{where}: {missing[0]} is missing; give low and high, or choices.")
+    low, high, step = given["low"], given["high"], given.get("step")
+    for key, value in (("low", low), ("high", high), ("step", step)):
+        _refuse_no_number(where, key, value, kind)
+    log = given.get("log", False)
+    if not isinstance(log, bool):
+        raise ConfigError(f"{where}: log must be true or false; got {log!r}.")
+    _check_range(where, low, high, step, log=log)
+    if kind is float:
+        low, high, step = float(low), float(high), None if step is None else float(step)
+    return Parameter(
+        name=name,
+        kind="int" if kind is int else "float",
+        low=low,
+        high=high,
+        step=step,
+        log=log,
+        when=when,
+    )
+
+
+def _refuse_no_number(where: str, key: str, value: Any, kind: type) -> None:
+    if value is None and key == "step":
+        return
+    allowed = int if kind is int else (int, float)
+    if isinstance(value, bool) or not isinstance(value, allowed):
+        word = "a whole number" if kind is int else "a number (write 1.0e-4, not 1e-4)"
+        raise ConfigError(f"{where}: {key} must be {word}; got {value!r}.")
+
+
+def _check_range(where: str, low: float, high: float, step: float | None, *, log: bool) -> None:
+    if not low < high:
+        raise ConfigError(f"{where}: low must be below high; got low {low}, high {high}.")
+    if log and step is not None:
+        raise ConfigError(f"{where}: log and step exclude each other.")
+    if log and low <= 0:
+        raise ConfigError(f"{where}: log needs low above 0; got {low}.")
+    if step is not None and (step <= 0 or not is_on_step(high, low, step)):
+        raise ConfigError(
+            f"{where}: high must be a whole number of steps above low; got low {low}, "
+            f"high {high}, step {step}."
+        )
+
+
+def _in_order(path: Path, parameters: list[Parameter]) -> tuple[Parameter, ...]:
+    """Return the parameters with every one after those that it depends on."""
+    by_name: dict[str, Parameter] = {}
+    for parameter in parameters:
+        if parameter.name in by_name:
+            raise ConfigError(f"{path}: {parameter.name} is given twice, once by its bare name.")
+        by_name[parameter.name] = parameter
+    ordered: dict[str, Parameter] = {}
+
+    def place(parameter: Parameter, above: tuple[str, ...]) -> None:
+        if parameter.name in above:
+            circle = " -> ".join((*above, parameter.name))
+            raise ConfigError(f"{path}: `when` goes round in a circle: {circle}.")
+        for name in _needs(path, parameter, by_name):
+            place(by_name[name], (*above, parameter.name))
+        ordered.setdefault(parameter.name, parameter)
+
+    for parameter in parameters:
+        place(parameter, ())
+    return tuple(ordered.values())
+
+
+def _needs(path: Path, parameter: Parameter, by_name: Mapping[str, Parameter]) -> list[str]:
+    """Return the names of the parameters that have to be proposed before this one."""
+    for name, allowed in parameter.when.items():
+        where = f"{path}: {parameter.name}: when"
+        if name not in by_name:
+            raise ConfigError(f"{where}: {name} is not searched; {_hint(name, list(by_name))}")
+        for value in allowed:
+            if not by_name[name].holds(value):
+                raise ConfigError(f"{where}: {name} is never {value!r}, so this is never tried.")
+    is_heads = parameter.name == NUM_HEADS and FUSION_DIM in by_name
+    return [*parameter.when, FUSION_DIM] if is_heads else list(parameter.when)
+
+
+def _listed(kind: Any) -> str:
+    """Return the values that a setting can have, where its type lists them."""
+    for each in typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,):
+        if typing.get_origin(each) is typing.Literal:
+            return f" of {', '.join(map(str, typing.get_args(each)))}"
+    return " true and false" if kind is bool else ""
+
+
+def _hint(name: str, names: typing.Sequence[str]) -> str:
+    nearest = nearest_name(name, names)
+    return f"did you mean {nearest}?" if nearest else f"valid: {', '.join(names)}."

@@ -1,0 +1,1 @@
+"""Optuna study: storage, sampling, pruning and retries."""

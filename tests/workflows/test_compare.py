@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.config.loading import write_config
+from pipeline.core.errors import RunError
+from pipeline.core.run_directory import RunDirectory
+from pipeline.records.predictions import Predictions, write_predictions
+from pipeline.workflows.compare import compare_runs, draw_comparison
+
+
+@pytest.fixture
+def make_run(tmp_path, make_config):
+    """Return a function that makes a run directory whose predictions are off by `error`."""
+
+    def make(name, error):
+        run = RunDirectory(tmp_path / name)
+        run.path.mkdir(parents=True)
+        write_config(run.config_path, make_config())
+        truth = np.random.default_rng(0).uniform(0.2, 0.8, (20, 5))
+        predictions = Predictions(
+            clip_ids=[f"clip{row}" for row in range(20)],
+            groups=[f"video{row // 2}" for row in range(20)],
+            y_pred=truth + error,
+            y_true=truth,
+        )
+        write_predictions(run.predictions_path("validation"), predictions)
+        return run.path
+
+    return make
+
+
+def test_runs_are_called_by_the_names_of_their_directories(make_run):
+    comparison = compare_runs(make_run("one", 0.1), make_run("two", 0.05), split="validation")
+    assert comparison.names == ("one", "two")
+    assert comparison.differences["mae"]["mean"].value == pytest.approx(-0.05)
+
+
+def test_a_run_that_is_the_working_directory_has_a_name(make_run, monkeypatch):
+    one, two = make_run("one", 0.1), make_run("two", 0.05)
+    monkeypatch.chdir(one)
+    assert compare_runs(Path(), two, split="validation").names == ("one", "two")
+
+
+def test_the_scores_are_drawn_whatever_split_was_evaluated_last(make_run, tmp_path):
+    runs = (make_run("one", 0.1), make_run("two", 0.05))
+    for run in runs:
+        RunDirectory(run).evaluation_path.write_text('{"split": "test"}')
+    comparison = compare_runs(*runs, split="validation")
+    gallery = draw_comparison(comparison, *runs, split="validation", output_dir=tmp_path / "out")
+    assert {figure.spec.name for figure in gallery.drawn} == {"metric_differences", "trait_scores"}
+    assert gallery.faults == ()
+
+
+def test_runs_of_one_name_are_told_apart_by_their_paths(make_run):
+    one, two = make_run("a/run", 0.1), make_run("b/run", 0.05)
+    assert compare_runs(one, two, split="validation").names == (str(one), str(two))
+
+
+def test_a_run_is_not_compared_with_itself(make_run):
+    run = make_run("one", 0.1)
+    with pytest.raises(RunError, match="is one run, given twice"):
+        compare_runs(run, run, split="validation")
+
+
+def test_missing_predictions_are_named_with_the_command_that_makes_them(make_run):
+    one, two = make_run("one", 0.1), make_run("two", 0.1)
+    with pytest.raises(RunError, match=r"test\.csv.*evaluate --run_dir .*one --split test"):
+        compare_runs(one, two, split="test")
