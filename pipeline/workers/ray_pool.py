@@ -6,8 +6,7 @@ import socket
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.core.errors import WorkerError
-from pipeline.core.install_hint import install_command
+from pipeline.core.errors import WorkerError, install_command
 from pipeline.core.interrupts import kept_handlers
 from pipeline.workers.pool import Setup, TaskRunner, WorkerEvent, WorkerHandle, WorkerPool
 from pipeline.workers.ray_resources import Share, choose_share

@@ -16,7 +16,7 @@ import keras
 
 from pipeline.config.extraction import KERAS_FILE
 from pipeline.core.errors import ConfigError, ExtractionError, ModelError
-from pipeline.core.files import file_digest
+from pipeline.core.files import file_hash
 from pipeline.core.near_names import did_you_mean_path
 from pipeline.models.persistence import load_model
 
@@ -105,7 +105,7 @@ def load_network(path: str) -> tuple[Any, str]:
         network = load_model(Path(path))
     except ModelError as error:
         raise ExtractionError(f"{path}: is no Keras model that loads ({_line(error)}).") from error
-    return network, f"sha256 {file_digest(Path(path))} of the file"
+    return network, f"sha256 {file_hash(Path(path))} of the file"
 
 
 def weights_digest(network: Any) -> str:
