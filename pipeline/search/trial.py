@@ -17,7 +17,7 @@ from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import RunLog
 from pipeline.core.urls import hide_passwords
 from pipeline.data.feature_set import FeatureSet
-from pipeline.models.summary import count_weights
+from pipeline.models.trainability import count_weights
 from pipeline.search.fits import Part, plan_parts, search_split
 from pipeline.search.latency import clip_latency_ms
 from pipeline.search.study.pruning import EpochReport

@@ -175,7 +175,7 @@ def _hider(network: keras.Model, stream: str) -> tuple[_Hide, str]:
     mask_name = f"{stream}_mask"
     if mask_name in names:
         return _replacer(names.index(mask_name), np.float32(0)), "taken out by the mask"
-    value, words = network.stand_in(stream)
+    value, words = network.hidden_step_value(stream)
     return _replacer(names.index(stream), value), f"replaced by {words}"
 
 

@@ -26,9 +26,12 @@ from pipeline.evaluation.baselines import Baselines, save_baselines
 from pipeline.models.complete_personality_model import CompletePersonalityModel
 from pipeline.models.end_to_end import EndToEndModel
 from pipeline.models.persistence import save_model
-from pipeline.models.random_weights import frozen_at_random
-from pipeline.models.summary import count_weights
-from pipeline.models.trainability import choose_trainable, layer_states
+from pipeline.models.trainability import (
+    choose_trainable,
+    count_weights,
+    frozen_at_random,
+    layer_states,
+)
 from pipeline.records.attention import write_attention
 from pipeline.records.data_description import DataDescription, write_data
 from pipeline.records.evaluation import EvaluationReport
@@ -39,7 +42,7 @@ from pipeline.records.predictions import Names
 from pipeline.records.summary import Summary, read_summary, write_summary
 from pipeline.records.time_logs import TIME_FILE
 from pipeline.training.attention_entropy import MAX_CLIPS, attention_callbacks
-from pipeline.training.checkpoint import initial_path, remove_initial, save_initial
+from pipeline.training.checkpoint import remove_initial, save_initial
 from pipeline.training.fit import FitHooks, FitResult, fit
 from pipeline.workflows.attention import measure_attention
 from pipeline.workflows.evaluate import conclude_evaluation
@@ -126,7 +129,7 @@ def train_single(
             scores = score(network, baselines, experiment.features, experiment.split.validation)
             report = judge(session, experiment, scores)
         conclude(session, experiment, network, result, report, at_random=at_random)
-    remove_initial(run.checkpoints_dir)
+    remove_initial(run)
     return Outcome(fit=result, scores=scores, report=report, undelivered=session.mirror.undelivered)
 
 
@@ -242,7 +245,7 @@ def prepare_directory(run: RunDirectory, experiment: Experiment, network: keras.
     write_data(run.data_path, describe_features(experiment.features))
     description = keras.saving.serialize_keras_object(network)
     write_text(run.architecture_path, json.dumps(description) + "\n")
-    save_initial(run.checkpoints_dir, network)
+    save_initial(run, network)
     # The configuration comes after the rest: a directory that has one can be resumed.
     write_config(run.config_path, experiment.config)
     record_files(run, *prepared_files(run))
@@ -252,7 +255,7 @@ def prepared_files(run: RunDirectory) -> tuple[Path, ...]:
     """Return the files that `prepare_directory` writes and a resume stands on."""
     return (
         *(run.config_path, run.split_path, run.data_path, run.architecture_path),
-        initial_path(run.checkpoints_dir),
+        run.initial_path,
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import TrialState
 
 from pipeline.core.run_status import read_last_status
-from pipeline.models.summary import count_weights
+from pipeline.models.trainability import count_weights
 from pipeline.search.trial import TrialObjective, trial_config
 from pipeline.search.trial_directory import trial_directory
 from pipeline.search.worker import TrialSlot, Worker

@@ -182,10 +182,10 @@ def test_a_model_of_the_users_own_is_trained(make_config, own_directory):
 
 
 def test_tensorboard_is_refused_where_it_is_not_installed(make_config, tmp_path, monkeypatch):
-    from pipeline.training import fit
+    from pipeline.training import checks
     from pipeline.workflows.train import run_training
 
-    monkeypatch.setattr(fit.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(checks.importlib.util, "find_spec", lambda name: None)
     config = make_config(**{"training.tensorboard": True})
     with pytest.raises(ConfigError, match=r"tensorboard.*not installed.*'\.\[tensorboard\]'"):
         run_training(config, run_dir=tmp_path / "run")
