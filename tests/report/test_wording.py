@@ -71,7 +71,7 @@ def test_a_value_does_not_break_before_its_unit_or_interval(text):
     [
         ((0.15, 0.1, 0.2), ("0.150", "[0.100, 0.200]")),
         ((0.00031, -0.0001, 0.00078), ("0.00031", "[−0.00010, 0.00078]")),
-        ((0.02, None, None), ("0.020", "")),
+        ((0.02, float("nan"), float("nan")), ("0.020", "")),
     ],
 )
 def test_a_difference_and_its_interval_have_equal_decimals(ends, expected):
