@@ -4,18 +4,12 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config.schema import ExperimentConfig
-<<<<<<< HEAD
 from pipeline.data.splits import names_in_subset
-from pipeline.evaluation.intervals.conformal import calibrate
-from pipeline.evaluation.intervals.coverage import measure_coverage, measure_coverage_in_halves
-=======
-from pipeline.data.splits import names_on_side
 from pipeline.evaluation.intervals.conformal import (
     calibrate,
     measure_coverage,
     measure_coverage_in_halves,
 )
->>>>>>> x-evaluation
 from pipeline.records.calibration import OUT_OF_FOLD, VALIDATION, Calibration
 from pipeline.records.evaluation import Coverage
 from pipeline.records.predictions import Names, Predictions
