@@ -173,9 +173,9 @@ def mirrored(
             )
         finally:
             if missing and not is_nested:
+                later = f" Send the rest later: `python -m pipeline sync --run_dir {run.path}`."
                 _logger.warning(
-                    "MLflow does not have all of this run (%s). Send the rest later: "
-                    "`python -m pipeline sync --run_dir %s`.",
+                    "MLflow does not have all of this run (%s).%s",
                     missing,
-                    run.path,
+                    later if run.path.exists() else "",
                 )

@@ -346,6 +346,8 @@ class Mirror:
 
     def _refuse(self, event: Event, what: str, error: Exception) -> None:
         """Skip what the store refuses: note it for `sync`, and warn once per reason."""
+        if self._is_removed():
+            self._end_removed()
         reason = one_line(error)
         if self._warns and reason not in self._warned:
             self._warned.add(reason)
