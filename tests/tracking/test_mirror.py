@@ -499,19 +499,19 @@ def test_a_run_whose_directory_was_removed_has_failed(left, run, run_log, client
 
 
 def test_a_run_whose_directory_is_removed_while_its_model_is_sent_has_failed(
-    run, journal, client, tell_epoch, monkeypatch
+    run, run_log, client, tell_epoch, monkeypatch
 ):
     def remove(*_, **__):
         shutil.rmtree(run.path)
         raise FileNotFoundError("model.keras")
 
     mirror = Mirror(run)
-    tell_epoch(journal, 1)
+    tell_epoch(run_log, 1)
     mirror.deliver()
     run_id = read_link(run.tracking_path).run_id
     monkeypatch.setattr("pipeline.tracking.mirror.log_packaged_model", remove)
-    journal.append("model", registered_model="", alias="")
-    finish(journal)
+    run_log.log_model(registered_model="", alias="")
+    finish(run_log)
     with pytest.raises(DeliveryError, match="was removed while the run was going on"):
         mirror.deliver()
     assert client.get_run(run_id).info.status == "FAILED"

@@ -212,7 +212,7 @@ def test_an_interrupt_after_the_end_does_not_advise_to_resume(
 def test_a_run_that_was_killed_before_its_first_event_is_resumed(
     make_config, own_directory, monkeypatch
 ):
-    from pipeline.workflows import training_run
+    from pipeline.workflows import train as training_run
 
     def killed(*_, **__):
         raise SystemExit("killed")
@@ -226,7 +226,7 @@ def test_a_run_that_was_killed_before_its_first_event_is_resumed(
 
 
 def test_a_run_that_cannot_be_prepared_leaves_no_directory(make_config, own_directory, monkeypatch):
-    from pipeline.workflows import training_run
+    from pipeline.workflows import train as training_run
 
     def full(*_):
         raise OSError(28, "No space left on device", "data.json")
