@@ -36,8 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("Give either --run_dir RUN or --run_id ID, and not both.")
     if arguments.run_dir is not None and arguments.output_dir is not None:
         raise ConfigError("--output_dir is for --run_id: a run keeps its figures itself.")
-    from pipeline.figures.base.saving import check_formats
     from pipeline.figures.base.style import STYLES
+    from pipeline.figures.gallery import check_formats
     from pipeline.workflows.visualize import has_trained, illustrate, open_drawable
 
     formats = check_formats(part for part in arguments.format.split(",") if part)
