@@ -24,7 +24,7 @@ from pipeline.core.run_log import (
     effective_events,
     read_events,
 )
-from pipeline.data.batches import Batches
+from pipeline.data.batches import LabelledBatches
 from pipeline.metrics.regression import HIGHER_IS_BETTER
 from pipeline.records.epochs import EpochRecord, epoch_records
 from pipeline.training.best_weights import BestWeights
@@ -90,8 +90,8 @@ class FitHooks:
 
 def fit(
     network: keras.Model,
-    training: Batches,
-    validation: Batches | None,
+    training: LabelledBatches,
+    validation: LabelledBatches | None,
     config: TrainingConfig,
     *,
     run: RunDirectory,
@@ -226,7 +226,7 @@ def refuse_frozen(network: keras.Model) -> None:
         )
 
 
-def _warn_of_single_clip_batches(training: Batches, config: TrainingConfig) -> None:
+def _warn_of_single_clip_batches(training: LabelledBatches, config: TrainingConfig) -> None:
     """Warn of batches from which the CCC loss learns nothing: one clip has no correlation."""
     last = training.num_clips % config.batch_size
     if "ccc" not in config.loss_weights or (config.batch_size > 1 and last != 1):
@@ -242,7 +242,7 @@ def _warn_of_single_clip_batches(training: Batches, config: TrainingConfig) -> N
 class _EpochOrder(keras.callbacks.Callback):
     """Shuffles the training clips as this epoch demands, whichever epochs ran before."""
 
-    def __init__(self, batches: Batches) -> None:
+    def __init__(self, batches: LabelledBatches) -> None:
         super().__init__()
         self._batches = batches
 
@@ -342,7 +342,9 @@ def _monitor(config: TrainingConfig, *, validated: bool) -> tuple[str, bool]:
     return f"val_{config.monitor}", HIGHER_IS_BETTER.get(config.monitor, False)
 
 
-def _compiled(network: keras.Model, training: Batches, config: TrainingConfig) -> InstrumentedModel:
+def _compiled(
+    network: keras.Model, training: LabelledBatches, config: TrainingConfig
+) -> InstrumentedModel:
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     steps_per_epoch = training.num_batches

@@ -8,7 +8,7 @@ from pipeline.figures.base.style import SCREEN
 from pipeline.figures.comparison.differences import comparison_figures
 from pipeline.figures.gallery import attention_figures, training_figures
 from pipeline.records.attention import FRAMES, WINDOWS, AttentionMeasurements, DeletionCurves
-from tests.figures.contents import record_of
+from tests.figures.contents import records_of
 
 METRICS = ("accuracy", "mae", "mse", "r2", "pcc", "ccc")
 
@@ -110,8 +110,9 @@ def make_evaluation():
     def make(value=0.5, **changes):
         rows = ("mean", *TRAITS)
         baselines = {"training_mean": _intervals(0.2, rows), "ridge": _intervals(0.3, rows)}
-        content = {"split": "test", "num_clips": 1200, "confidence": 0.95, "baselines": baselines}
-        return content | {"metrics": _intervals(value, rows)} | changes
+        content = {"split": "test", "num_clips": 1200, "num_groups": 200, "num_resamples": 1000}
+        content |= {"confidence": 0.95, "metrics": _intervals(value, rows)}
+        return content | {"baselines": baselines, "baseline_differences": baselines} | changes
 
     return make
 
@@ -206,9 +207,7 @@ def specs():
 @pytest.fixture
 def build(specs, inputs):
     """Return a function that builds the data of a figure, with some inputs changed."""
-    return lambda name, **changes: specs[name].build_data(
-        {key: record_of(value) for key, value in (inputs | changes).items()}
-    )
+    return lambda name, **changes: specs[name].build_data(records_of(inputs | changes))
 
 
 @pytest.fixture

@@ -1,6 +1,4 @@
-"""Calls functions of figures with the contents of files, which are checked as on disk."""
-
-import functools
+"""Typed records from the contents of files, checked as they are when read from disk."""
 
 from pipeline.records.evaluation import EvaluationReport
 from pipeline.records.lr_logs import LearningRateLogs
@@ -13,7 +11,7 @@ def record_of(content):
     """Return the typed record of a file's content; another value as it is."""
     if not isinstance(content, dict):
         return content
-    if "num_resamples" in content and "baselines" in content:
+    if "num_resamples" in content:
         return check_content(EvaluationReport, content)
     if "epoch_times" in content:
         return check_content(TimeLogs, content)
@@ -22,12 +20,6 @@ def record_of(content):
     return check_content(MetricsHistory, content) if "epoch" in content else content
 
 
-def on_contents(function):
-    """Return the function, with records in place of the contents of files."""
-
-    @functools.wraps(function)
-    def call(*args, **options):
-        records = {name: record_of(value) for name, value in options.items()}
-        return function(*map(record_of, args), **records)
-
-    return call
+def records_of(contents):
+    """Return inputs of figures by name, with records in place of the contents of files."""
+    return {name: record_of(content) for name, content in contents.items()}

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 
-from pipeline.figures.base.curve_data import read_curve
+from pipeline.figures.base import curve_data
 from pipeline.figures.base.spec import NothingToDraw
-from tests.figures.contents import on_contents
+from tests.figures.contents import record_of
 
-read_curve = on_contents(read_curve)
+
+def read_curve(content, *names):
+    return curve_data.read_curve(record_of(content), *names)
 
 
 def test_a_curve_has_the_mean_of_the_traits_on_both_sides(history):

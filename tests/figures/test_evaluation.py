@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.errors import PipelineError
 from pipeline.figures.base.spec import NothingToDraw
 from pipeline.figures.evaluation.predictions import score_limits
 from pipeline.figures.evaluation.residuals import binned_mean
@@ -42,14 +41,6 @@ def test_the_legend_has_no_interval_if_there_is_none(draw, make_evaluation, text
         for row in rows.values():
             row |= {"low": None, "high": None}
     assert "model" in texts_of(draw("scores_and_baselines", evaluation=evaluation))
-
-
-@pytest.mark.parametrize("lost", ["metrics", "baselines", "split", "confidence"])
-def test_a_damaged_evaluation_is_named(build, make_evaluation, lost):
-    damaged = make_evaluation()
-    del damaged[lost]
-    with pytest.raises(PipelineError, match=r"evaluation\.json: is not an evaluation.*again"):
-        build("scores_and_baselines", evaluation=damaged)
 
 
 def test_every_clip_is_counted_per_trait(build):

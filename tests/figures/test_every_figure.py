@@ -13,6 +13,7 @@ from pipeline.figures.base.spec import Unavailable
 from pipeline.figures.base.style import SCREEN, STYLES
 from pipeline.figures.comparison.differences import comparison_figures
 from pipeline.figures.gallery import attention_figures, draw_gallery, training_figures
+from tests.figures.contents import records_of
 
 FOLDERS = {
     "training_visualizations": (
@@ -45,7 +46,7 @@ JUNK = st.sampled_from(
 
 def check_figure(spec, inputs, style):
     """Check the words, the axes and the legend of one figure."""
-    data = spec.build_data(inputs)
+    data = spec.build_data(records_of(inputs))
     sentence = spec.alt_text(data)
     assert sentence.endswith(".")
     assert any(letter.isdigit() for letter in sentence)
@@ -110,7 +111,7 @@ def test_figures_have_the_places_that_other_tools_read(specs):
 
 def test_every_figure_is_written(specs, inputs, tmp_path):
     small = dataclasses.replace(SCREEN, dpi=30)
-    gallery = draw_gallery(specs, inputs, tmp_path, style=small)
+    gallery = draw_gallery(specs, records_of(inputs), tmp_path, style=small)
     assert gallery.omitted == ()
     for figure in gallery.drawn:
         (path,) = figure.paths
@@ -120,7 +121,7 @@ def test_every_figure_is_written(specs, inputs, tmp_path):
 
 def test_a_missing_input_is_named(inputs, tmp_path):
     inputs["evaluation"] = None
-    gallery = draw_gallery(only("scores_and_baselines"), inputs, tmp_path)
+    gallery = draw_gallery(only("scores_and_baselines"), records_of(inputs), tmp_path)
     assert [(omitted.reason, omitted.is_fault) for omitted in gallery.omitted] == [
         ("needs evaluation.json, which is not there.", False)
     ]
@@ -129,7 +130,7 @@ def test_a_missing_input_is_named(inputs, tmp_path):
 def test_a_damaged_input_loses_only_the_figures_that_need_it(inputs, tmp_path):
     inputs["lr_logs"] = Unavailable(reason="lr_logs.json: cannot be read as JSON.")
     names = ("training_dashboard", "learning_rate_changes", "train_val_mae")
-    gallery = draw_gallery(only(*names), inputs, tmp_path)
+    gallery = draw_gallery(only(*names), records_of(inputs), tmp_path)
     assert {figure.spec.name for figure in gallery.drawn} == {"training_dashboard", "train_val_mae"}
     assert [figure.reason for figure in gallery.faults] == ["lr_logs.json: cannot be read as JSON."]
 
@@ -139,12 +140,14 @@ def test_a_run_before_its_first_epoch_is_not_damaged(
     figures, make_history, make_time_logs, tmp_path
 ):
     inputs = {"history": make_history(0), "time_logs": make_time_logs(0)}
-    gallery = draw_gallery(figures(), inputs, tmp_path)
+    gallery = draw_gallery(figures(), records_of(inputs), tmp_path)
     assert (gallery.drawn, gallery.faults) == ((), ())
 
 
 def test_each_format_is_written(inputs, tmp_path):
-    gallery = draw_gallery(only("train_val_mae"), inputs, tmp_path, formats=("svg", "pdf"))
+    gallery = draw_gallery(
+        only("train_val_mae"), records_of(inputs), tmp_path, formats=("svg", "pdf")
+    )
     assert [path.name for path in gallery.drawn[0].paths] == [
         "train_val_mae.svg",
         "train_val_mae.pdf",
@@ -153,7 +156,7 @@ def test_each_format_is_written(inputs, tmp_path):
 
 def test_an_unknown_format_raises_before_anything_is_drawn(inputs, tmp_path):
     with pytest.raises(PipelineError, match="'gif'"):
-        draw_gallery(training_figures(), inputs, tmp_path, formats=("gif",))
+        draw_gallery(training_figures(), records_of(inputs), tmp_path, formats=("gif",))
     assert not list(tmp_path.iterdir())
 
 
@@ -187,7 +190,7 @@ def test_damage_in_a_log_gives_a_figure_or_a_one_line_error(specs, inputs, data)
     place[key] = data.draw(JUNK)
     spec = specs[data.draw(st.sampled_from(DRAWN_FROM_LOGS))]
     try:
-        numbers = spec.build_data(damaged)
+        numbers = spec.build_data(records_of(damaged))
     except PipelineError as error:
         reason = str(error)
     else:

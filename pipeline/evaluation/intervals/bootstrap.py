@@ -21,8 +21,12 @@ import numpy as np
 from pipeline.core.arrays import FloatArray
 from pipeline.core.seeds import generator
 from pipeline.core.traits import TRAITS
-from pipeline.metrics.moments import metrics_from_moments, row_moments
-from pipeline.metrics.regression import METRICS, trait_metrics
+from pipeline.metrics.regression import (
+    METRICS,
+    metrics_from_moments,
+    row_moments,
+    trait_metrics,
+)
 from pipeline.records.evaluation import Interval
 from pipeline.records.predictions import Names
 
