@@ -80,12 +80,8 @@ class Chapter:
     """Target of links to the chapter."""
     title: str
     images: tuple[Image, ...]
-    missing: tuple[MissingImage, ...]
-
-    @property
-    def titles_by_reason(self) -> dict[str, list[str]]:
-        """Reason -> titles of the missing figures."""
-        return titles_by_reason(self.missing)
+    missing: dict[str, list[str]]
+    """Reason -> titles of the missing figures."""
 
 
 def titles_by_reason(missing: Iterable[MissingImage]) -> dict[str, list[str]]:
@@ -108,7 +104,7 @@ def build_chapters(images: Iterable[Image], missing: Iterable[MissingImage]) -> 
             anchor=f"figures-{number}",
             title=_TITLES.get(folder, folder.replace("_", " ").capitalize()),
             images=tuple(image for image in images if image.folder == folder),
-            missing=tuple(image for image in missing if image.folder == folder),
+            missing=titles_by_reason(image for image in missing if image.folder == folder),
         )
         for number, folder in enumerate(folders, start=1)
     )

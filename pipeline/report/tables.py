@@ -1,6 +1,6 @@
 """Tables of a report: scores, times, settings and versions, as cells of text."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -74,6 +74,26 @@ class Table:
     """Whether the cells are numbers, aligned right."""
 
 
+def _table(
+    caption: str,
+    columns: Sequence[str],
+    rows: Mapping[str, Sequence[Cell]],
+    *,
+    key: str = "",
+    note: str = "",
+) -> Table:
+    """Build a table from heading -> cells. The row `key` is emphasized."""
+    return Table(
+        caption=caption,
+        columns=tuple(columns),
+        rows=tuple(
+            Row(heading=heading, cells=tuple(cells), is_key=heading == key)
+            for heading, cells in rows.items()
+        ),
+        note=note,
+    )
+
+
 def score_tables(records: RunRecords) -> tuple[Table, ...]:
     """Build the table of all metrics per trait, and the table of the prediction intervals."""
     evaluation = records.evaluation
@@ -88,17 +108,11 @@ def score_tables(records: RunRecords) -> tuple[Table, ...]:
         f"Brackets: {evaluation.interval_name}s.",
         *(sentence(direction) for direction in directions(traits)),
     )
-    scores = Table(
-        caption="Scores of each trait, and their mean",
-        columns=("trait", *_METRIC_COLUMNS),
-        rows=tuple(
-            Row(
-                heading=name,
-                cells=tuple(_cell(metric, evaluation.metrics[metric][name]) for metric in METRICS),
-                is_key=name == "mean",
-            )
-            for name in (*TRAITS, "mean")
-        ),
+    scores = _table(
+        "Scores of each trait, and their mean",
+        ("trait", *_METRIC_COLUMNS),
+        {name: _metric_cells(evaluation.metrics, name) for name in (*TRAITS, "mean")},
+        key="mean",
         note=" ".join(notes),
     )
     return scores, *_coverage_tables(evaluation)
@@ -118,25 +132,16 @@ def _coverage_tables(evaluation: EvaluationReport) -> tuple[Table, ...]:
         f"Brackets: {evaluation.interval_name}s.",
         "Widths are in units of the score.",
     )
-    rows = tuple(
-        Row(
-            heading=name,
-            cells=(
-                _cell("coverage", intervals.coverage[name]),
-                Cell(text=decimal(intervals.mean_width[name], 3)),
-            ),
-            is_key=name == "mean",
+    rows = {
+        name: (
+            _cell("coverage", intervals.coverage[name]),
+            Cell(text=decimal(intervals.mean_width[name], 3)),
         )
         for name in (*TRAITS, "mean")
-    )
-    return (
-        Table(
-            caption=f"Prediction intervals of {level}",
-            columns=("trait", "coverage", "mean width"),
-            rows=rows,
-            note=" ".join(notes),
-        ),
-    )
+    }
+    columns = ("trait", "coverage", "mean width")
+    caption = f"Prediction intervals of {level}"
+    return (_table(caption, columns, rows, key="mean", note=" ".join(notes)),)
 
 
 def baseline_tables(evaluation: EvaluationReport | None) -> tuple[Table, ...]:
@@ -146,6 +151,11 @@ def baseline_tables(evaluation: EvaluationReport | None) -> tuple[Table, ...]:
     scores = {"this model": evaluation.metrics} | {
         _heading(name) + (" *" if name in ILLEGITIMATE else ""): values
         for name, values in evaluation.baselines.items()
+    }
+    differences = {
+        _heading(name): [_difference_cell(metric, values[metric]["mean"]) for metric in METRICS]
+        for name, values in evaluation.baseline_differences.items()
+        if name not in ILLEGITIMATE
     }
     note = (
         "The training mean predicts the same scores for every clip. Ridge regression is linear "
@@ -158,45 +168,27 @@ def baseline_tables(evaluation: EvaluationReport | None) -> tuple[Table, ...]:
             "would give."
         )
     names = ("mean", *TRAITS)
-    differences = {
-        _heading(name): values
-        for name, values in evaluation.baseline_differences.items()
-        if name not in ILLEGITIMATE
-    }
     tables = (
-        Table(
-            caption="All metrics, averaged over the traits",
-            columns=("predictor", *_METRIC_COLUMNS),
-            rows=tuple(
-                Row(heading=name, cells=_mean_cells(values), is_key=values is evaluation.metrics)
-                for name, values in scores.items()
-            ),
+        _table(
+            "All metrics, averaged over the traits",
+            ("predictor", *_METRIC_COLUMNS),
+            {name: _metric_cells(values) for name, values in scores.items()},
+            key="this model",
             note=note,
         ),
-        Table(
-            caption="R² of each trait",
-            columns=("predictor", *names),
-            rows=tuple(
-                Row(
-                    heading=predictor,
-                    cells=tuple(_cell("r2", values["r2"][name]) for name in names),
-                    is_key=values is evaluation.metrics,
-                )
+        _table(
+            "R² of each trait",
+            ("predictor", *names),
+            {
+                predictor: [_cell("r2", values["r2"][name]) for name in names]
                 for predictor, values in scores.items()
-            ),
+            },
+            key="this model",
         ),
-        Table(
-            caption="This model minus each baseline, averaged over the traits",
-            columns=("baseline", *_METRIC_COLUMNS),
-            rows=tuple(
-                Row(
-                    heading=name,
-                    cells=tuple(
-                        _difference_cell(metric, values[metric]["mean"]) for metric in METRICS
-                    ),
-                )
-                for name, values in differences.items()
-            ),
+        _table(
+            "This model minus each baseline, averaged over the traits",
+            ("baseline", *_METRIC_COLUMNS),
+            differences,
             note="Paired: model and baseline are scored on the same resampled groups. Brackets: "
             f"{evaluation.interval_name}s. An interval that excludes 0 shows a difference.",
         ),
@@ -206,37 +198,29 @@ def baseline_tables(evaluation: EvaluationReport | None) -> tuple[Table, ...]:
 
 def subgroup_tables(evaluation: EvaluationReport | None) -> tuple[Table, ...]:
     """Build one table of subgroup scores per column."""
-    return tuple(
-        Table(
-            caption=f"By {column}",
-            columns=(column, "clips", "groups", *_METRIC_COLUMNS),
-            rows=tuple(
-                Row(
-                    heading=value,
-                    cells=(
-                        Cell(text=count(subgroup.num_clips)),
-                        Cell(text=count(subgroup.num_groups)),
-                        *_mean_cells(subgroup.metrics),
-                    ),
-                )
-                for value, subgroup in subgroups.items()
-            ),
-            note=(
-                f"Intervals from fewer than {MIN_GROUPS} groups are too narrow."
-                if any(subgroup.num_groups < MIN_GROUPS for subgroup in subgroups.values())
-                else ""
-            ),
-        )
-        for column, subgroups in (evaluation.by if evaluation is not None else {}).items()
-    )
+    tables = []
+    for column, subgroups in (evaluation.by if evaluation is not None else {}).items():
+        rows = {
+            value: (
+                Cell(text=count(subgroup.num_clips)),
+                Cell(text=count(subgroup.num_groups)),
+                *_metric_cells(subgroup.metrics),
+            )
+            for value, subgroup in subgroups.items()
+        }
+        is_small = any(subgroup.num_groups < MIN_GROUPS for subgroup in subgroups.values())
+        note = f"Intervals from fewer than {MIN_GROUPS} groups are too narrow." if is_small else ""
+        columns = (column, "clips", "groups", *_METRIC_COLUMNS)
+        tables.append(_table(f"By {column}", columns, rows, note=note))
+    return tuple(tables)
 
 
 def _heading(baseline: str) -> str:
     return baseline_name(baseline).removeprefix("the ")
 
 
-def _mean_cells(scores: Intervals) -> tuple[Cell, ...]:
-    return tuple(_cell(metric, scores[metric]["mean"]) for metric in METRICS)
+def _metric_cells(scores: Intervals, name: str = "mean") -> list[Cell]:
+    return [_cell(metric, scores[metric][name]) for metric in METRICS]
 
 
 def _cell(metric: str, estimate: Interval) -> Cell:
@@ -253,46 +237,40 @@ def time_tables(times: TimeLogs | None) -> tuple[Table, ...]:
     if times is None:
         return ()
     parts = {name: seconds for name, seconds in times.breakdown.items() if seconds}
+    ranked = sorted(parts.items(), key=lambda part: -part[1])
     total = sum(parts.values())
+    shares = {
+        sentence(_PARTS.get(name, name.replace("_", " "))): (
+            Cell(text=duration(seconds)),
+            Cell(text=percent(seconds / total)),
+        )
+        for name, seconds in ranked
+    }
     tables = (
-        Table(
-            caption="Measured times",
-            columns=("", "time or median", "95th percentile"),
-            rows=tuple(_time_rows(times)),
-        ),
-        Table(
-            caption="Parts of the run",
-            columns=("part", "time", "share"),
-            rows=tuple(
-                Row(
-                    heading=sentence(_PARTS.get(name, name.replace("_", " "))),
-                    cells=(Cell(text=duration(seconds)), Cell(text=percent(seconds / total))),
-                )
-                for name, seconds in sorted(parts.items(), key=lambda part: -part[1])
-            ),
-        ),
+        _table("Measured times", ("", "time or median", "95th percentile"), _time_rows(times)),
+        _table("Parts of the run", ("part", "time", "share"), shares),
     )
     return tuple(table for table in tables if table.rows)
 
 
-def _time_rows(times: TimeLogs) -> Iterator[Row]:
-    if times.total_training_time is not None:
-        total = np.array([times.total_training_time])
-        yield from _time_row("all epochs, validation included", total)
-    first, further = times.epoch_times[:1], times.epoch_times[1:]
-    yield from _time_row("training part of the first epoch, start-up included", first)
-    yield from _time_row("training part of a further epoch", further)
-    if times.validation_times.any():
-        yield from _time_row("validation of an epoch", times.validation_times)
-    yield from _time_row("training step", times.batch_times)
-    yield from _time_row("wait before a step", times.batch_wait_times)
-
-
-def _time_row(heading: str, seconds: FloatArray) -> Iterator[Row]:
-    if seconds.size:
-        late = duration(float(np.percentile(seconds, 95))) if seconds.size > 1 else ""
-        cells = (Cell(text=duration(float(np.median(seconds)))), Cell(text=late))
-        yield Row(heading=heading, cells=cells)
+def _time_rows(times: TimeLogs) -> dict[str, tuple[Cell, ...]]:
+    total, validation = times.total_training_time, times.validation_times
+    measured: dict[str, FloatArray] = {
+        "all epochs, validation included": np.array([] if total is None else [total]),
+        "training part of the first epoch, start-up included": times.epoch_times[:1],
+        "training part of a further epoch": times.epoch_times[1:],
+        "validation of an epoch": validation if validation.any() else validation[:0],
+        "training step": times.batch_times,
+        "wait before a step": times.batch_wait_times,
+    }
+    return {
+        name: (
+            Cell(text=duration(float(np.median(seconds)))),
+            Cell(text=duration(float(np.percentile(seconds, 95))) if len(seconds) > 1 else ""),
+        )
+        for name, seconds in measured.items()
+        if len(seconds)
+    }
 
 
 def config_tables(config: ExperimentConfig | None) -> tuple[Table, ...]:

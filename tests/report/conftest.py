@@ -19,10 +19,10 @@ from pipeline.report.loading import FILES, RunRecords
 EVALUATION = "evaluation.json"
 ADVICE = "training_time_analysis/training_speedup_recommendations.json"
 
-Scores = dict[str, dict[str, dict[str, float | None]]]
+Scores = dict[str, dict[str, dict[str, float]]]
 
 
-def make_scores(**values: tuple[float, float | None, float | None]) -> Scores:
+def make_scores(**values: tuple[float, float, float]) -> Scores:
     """Scores by metric, (value, low, high), equal for every trait. Others are plausible."""
     plausible = {
         "accuracy": (0.91, 0.90, 0.92),
@@ -41,25 +41,21 @@ def make_scores(**values: tuple[float, float | None, float | None]) -> Scores:
     }
 
 
-def difference_of(model: Scores, baseline: Scores) -> Scores:
-    """Model minus baseline; the interval excludes 0 if the two intervals do not overlap."""
-
-    def difference(a: dict[str, float | None], b: dict[str, float | None]) -> dict[str, Any]:
-        ends = {"low": (a["low"], b["high"]), "high": (a["high"], b["low"])}
-        return {"value": a["value"] - b["value"]} | {
-            name: None if None in pair else pair[0] - pair[1] for name, pair in ends.items()
-        }
-
-    return {
-        metric: {name: difference(traits[name], baseline[metric][name]) for name in traits}
-        for metric, traits in model.items()
-    }
-
-
 def add_differences(evaluation: dict[str, Any]) -> None:
+    """Add model minus baseline. It excludes 0 if the two intervals do not overlap."""
+
+    def difference(a: dict[str, float], b: dict[str, float]) -> dict[str, float]:
+        ends = {"low": a["low"] - b["high"], "high": a["high"] - b["low"]}
+        return {"value": a["value"] - b["value"]} | ends
+
     evaluation["baseline_differences"] = {
-        name: difference_of(evaluation["metrics"], scores)
-        for name, scores in evaluation["baselines"].items()
+        baseline: {
+            metric: {
+                name: difference(score, scores[metric][name]) for name, score in traits.items()
+            }
+            for metric, traits in evaluation["metrics"].items()
+        }
+        for baseline, scores in evaluation["baselines"].items()
     }
 
 

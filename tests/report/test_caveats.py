@@ -27,87 +27,38 @@ def test_serious_caveats_come_first(records_with):
 
 WARNING = {"title": "The static features are constant", "detail": "static.npy: every clip"}
 RANDOM = {"static": {"name": "resnet50", "weights": "random"}, "dynamic": "flow"}
+CHANGED = {"commit": "0123456789abcdef", "is_dirty": True}
+LEAK, HELD_OUT = shared("train/evaluated"), shared("validation/test")
+ALL, VALIDATION = {"split": "all", **LEAK}, {"split": "validation"}
+NO_TABLE = {"sources": ["static.npy", "dynamic.npy", "labels.npy"]}
+TWO_EPOCHS = {"epoch": {"epoch_numbers": [1, 2]}}
 
 
 @pytest.mark.parametrize(
     ("changes", "title", "detail", "is_serious"),
     [
-        (
-            {"evaluation": shared("train/evaluated")},
-            "Train and evaluated clips share groups",
-            "12 groups are in both subsets, with 84 % of the evaluated clips",
-            True,
-        ),
-        (
-            {"summary": shared("validation/test")},
-            "Validation and test clips share groups",
-            "84 % of the test clips",
-            False,
-        ),
-        (
-            {"evaluation": {"split": "all", **shared("train/evaluated")}},
-            "The scores are on all clips",
-            "training clips",
-            True,
-        ),
-        (
-            {"data": {"sources": ["static.npy", "dynamic.npy", "labels.npy"]}},
-            "The groups are unknown",
-            "clips.csv",
-            True,
-        ),
+        ({"evaluation": LEAK}, "Train and evaluated clips share", "12 groups are in both", True),
+        ({"evaluation": LEAK}, "Train and evaluated clips share", "84 % of the evaluated", True),
+        ({"summary": HELD_OUT}, "Validation and test clips share", "84 % of the test", False),
+        ({"evaluation": ALL}, "The scores are on all clips", "training clips", True),
+        ({"data": NO_TABLE}, "The groups are unknown", "clips.csv", True),
         ({"evaluation": {"num_groups": 600}}, "Every clip is its own group", "600 clips", False),
         ({"evaluation": {"num_groups": 29}}, "Only 29 groups", "fewer than 30 groups", True),
-        (
-            {"evaluation": {"split": "validation"}},
-            "The scored clips also selected the epoch",
-            "The best of 20 epochs was selected by val_mae",
-            False,
-        ),
-        (
-            {"evaluation": {"split": "validation"}, "folds": 5},
-            "The scored clips also selected the epoch",
-            "In each fold",
-            False,
-        ),
-        (
-            {"evaluation": {"split": "validation"}, "folds": 5},
-            "The scores are pooled over folds",
-            "too low",
-            False,
-        ),
+        ({"evaluation": VALIDATION}, "also selected the epoch", "20 epochs was selected", False),
+        ({"evaluation": VALIDATION, "folds": 5}, "also selected the epoch", "each fold", False),
+        ({"evaluation": VALIDATION, "folds": 5}, "pooled over folds", "too low", False),
         ({"summary": {"best_epoch": 20}}, "The best epoch is the last epoch", "val_mae", False),
         ({"summary": {"best_epoch": 1}}, "The best epoch is the first epoch", "val_mae", False),
         ({"synthetic": {}}, "The clips are synthetic", "do not apply to people", False),
         ({"data": {"warnings": [WARNING]}}, WARNING["title"], WARNING["detail"], True),
-        (
-            {"data": traits_entry(FIRST_IMPRESSIONS)},
-            "Neuroticism is scored in reverse",
-            "emotionally stable",
-            False,
-        ),
+        ({"data": traits_entry(FIRST_IMPRESSIONS)}, "Neuroticism", "emotionally stable", False),
         ({"data": {"encoder": RANDOM}}, "The encoder has random weights", "resnet50", True),
-        (
-            {"summary": {"frozen_at_random": ["static_tokens", "traits"]}},
-            "Layers are frozen with random weights",
-            "static_tokens and traits were not trained",
-            True,
-        ),
+        ({"summary": {"frozen_at_random": ["a", "b"]}}, "Layers are frozen", "a and b", True),
         ({"status": "FAILED"}, "The run failed or was killed", "FAILED", True),
         ({"status": "KILLED"}, "The run failed or was killed", "KILLED", True),
-        (
-            {"summary": None, "history": {"epoch": {"epoch_numbers": [1, 2]}}},
-            "The run is not finished",
-            "2 of 20 epochs",
-            True,
-        ),
-        ({"environment": {"git": {}}}, "The code may not be reproducible", "git checkout", False),
-        (
-            {"environment": {"git": {"commit": "0123456789abcdef", "is_dirty": True}}},
-            "The code may not be reproducible",
-            "after commit 0123456789ab.",
-            False,
-        ),
+        ({"summary": None, "history": TWO_EPOCHS}, "not finished", "2 of 20 epochs", True),
+        ({"environment": {"git": {}}}, "The code may not be", "git checkout", False),
+        ({"environment": {"git": CHANGED}}, "The code may not be", "commit 0123456789ab.", False),
     ],
 )
 def test_each_caveat_has_its_evidence(records_with, contents, changes, title, detail, is_serious):
@@ -115,33 +66,24 @@ def test_each_caveat_has_its_evidence(records_with, contents, changes, title, de
     config = contents["config.yaml"]
     config["training"]["num_folds"] = changes.pop("folds", 0)
     config["data"]["synthetic"] = changes.pop("synthetic", None)
-    caveats = {
-        caveat.title: caveat for caveat in find_caveats(records_with(config=config, **changes))
-    }
-    assert detail in caveats[title].detail.replace("\N{NO-BREAK SPACE}", " ")
-    assert caveats[title].is_serious is is_serious
+    found = find_caveats(records_with(config=config, **changes))
+    (caveat,) = [caveat for caveat in found if title in caveat.title]
+    assert detail in caveat.detail.replace("\N{NO-BREAK SPACE}", " ")
+    assert caveat.is_serious is is_serious
+
+
+ONE_EPOCH = {"num_epochs": 1, "best_epoch": 1}
+NOTHING = dict.fromkeys(("config", "summary", "evaluation", "environment", "data", "history"))
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        (
-            {"evaluation": {"split": "all", **shared("train/evaluated")}},
-            ["The scores are on all clips", "One seed"],
-        ),
+        ({"evaluation": ALL}, ["The scores are on all clips", "One seed"]),
         ({"evaluation": {"num_groups": 30}}, ["One seed"]),
-        (
-            {
-                "evaluation": {"split": "validation"},
-                "summary": {"num_epochs": 1, "best_epoch": 1},
-            },
-            ["One seed"],
-        ),
+        ({"evaluation": VALIDATION, "summary": ONE_EPOCH}, ["One seed"]),
         ({"summary": {"best_epoch": 20, "monitor": "loss"}}, ["One seed"]),
-        (
-            dict.fromkeys(("config", "summary", "evaluation", "environment", "data", "history")),
-            [],
-        ),
+        (NOTHING, []),
     ],
 )
 def test_other_runs_do_not_get_a_caveat(records_with, changes, expected):
@@ -170,34 +112,23 @@ def test_nearly_constant_scores_are_serious(records_with, truth, predicted, titl
     assert detail in caveat.detail.replace("\N{NO-BREAK SPACE}", " ")
 
 
+NEAR = {"r2": (0.46, 0.41, 0.51), "accuracy": (0.911, 0.90, 0.92)}
+BETTER = {"r2": (0.60, 0.55, 0.65), "accuracy": (0.911, 0.90, 0.92)}
+
+
 @pytest.mark.parametrize(
     ("baseline", "changes", "title", "is_serious"),
     [
-        (
-            "ridge",
-            {"r2": (0.46, 0.41, 0.51), "accuracy": (0.911, 0.90, 0.92)},
-            "Not shown to be better than ridge regression in R² and accuracy",
-            False,
-        ),
-        (
-            "ridge",
-            {"r2": (0.60, 0.55, 0.65), "accuracy": (0.911, 0.90, 0.92)},
-            "Worse than ridge regression in R²",
-            True,
-        ),
-        (
-            "training_mean",
-            {},
-            "Not shown to be better than the training mean in R² and accuracy",
-            True,
-        ),
+        ("ridge", NEAR, "Not shown to be better than ridge regression in R² and accuracy", False),
+        ("ridge", BETTER, "Worse than ridge regression in R²", True),
+        ("training_mean", {}, "Not shown to be better than the training mean in R² and", True),
     ],
 )
 def test_a_baseline_that_is_not_beaten_is_a_caveat(
     records_with, scores, baseline, changes, title, is_serious
 ):
     records = records_with(evaluation={"baselines": {baseline: scores(**changes)}})
-    caveat = {caveat.title: caveat for caveat in find_caveats(records)}[title]
+    (caveat,) = [caveat for caveat in find_caveats(records) if title in caveat.title]
     assert caveat.is_serious is is_serious
     values = scores(**changes)["r2"]["mean"].values()
     for number in (0.45, 0.40, 0.50, *values):

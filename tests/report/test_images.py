@@ -36,7 +36,7 @@ def test_each_folder_is_a_chapter_in_the_order_of_its_first_image(image_with, mi
         "Attention",
     ]
     assert found[0].images == (loss, mae)
-    assert found[3].missing == (entropy,)
+    assert found[3].missing == {entropy.reason: ["Entropy"]}
     assert len({chapter.anchor for chapter in found}) == 4
 
 

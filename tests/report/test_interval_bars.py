@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from pipeline.report.interval_bars import interval_bars
@@ -34,7 +36,7 @@ def test_the_model_comes_first_and_then_the_baselines_from_best_to_worst(records
 
 
 def test_equal_values_without_intervals_are_centred(records_with, scores):
-    same = scores(r2=(0.3, None, None))
+    same = scores(r2=(0.3, math.nan, math.nan))
     changed = {"metrics": same, "baselines": {"ridge": same}}
     r2, _ = interval_bars(records_with(evaluation=changed).evaluation)
     assert {(bar.point, bar.width, bar.interval) for bar in r2.bars} == {(50.0, 0.0, "")}

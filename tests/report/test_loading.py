@@ -77,7 +77,7 @@ def test_the_report_reads_the_written_speed_advice():
         issue="Validation is long",
         details="It takes 40 % of an epoch.",
         evidence={"validation_share": 0.4},
-        advice="Validate on fewer clips.",
+        recommendation="Validate on fewer clips.",
         gain_seconds=20.0,
         expected_gain="20 s of 60 s.",
     )

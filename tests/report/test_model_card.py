@@ -13,36 +13,23 @@ def subgroup(scores, r2, num_clips=300):
 
 
 SUBSETS = {"train": 10, "validation": 5, "test": 0}
+EMPTY_TEST = {"summary": {"num_clips": SUBSETS, "num_groups": SUBSETS}}
+TWO_DIRS = {"data": {"sources": ["a/static.npy", "b/clips.csv"]}}
+REVERSED = {"data": traits_entry(FIRST_IMPRESSIONS)}
 
 
 @pytest.mark.parametrize(
     ("heading", "changes", "expected"),
     [
         ("Meaning of the scores", {}, "not the person’s personality"),
-        (
-            "Meaning of the scores",
-            {"data": traits_entry(FIRST_IMPRESSIONS)},
-            "Neuroticism is scored in reverse: First Imp",
-        ),
+        ("Meaning of the scores", REVERSED, "Neuroticism is scored in reverse: First Imp"),
         ("Not intended for", {}, "Decisions about people: hiring"),
         ("Data", {}, "6,000 clips; static features 6,000 × 8 × 32"),
         ("Data", {}, "encoder: hog"),
         ("Data", {}, "Sources: static.npy and clips.csv in features."),
-        (
-            "Data",
-            {},
-            "train 4,800 clips from 2,000 groups, validation 600 clips from 250 groups and test",
-        ),
-        (
-            "Data",
-            {"data": {"sources": ["a/static.npy", "b/clips.csv"]}},
-            "Sources: a/static.npy and b/clips.csv.",
-        ),
-        (
-            "Data",
-            {"summary": {"num_clips": SUBSETS, "num_groups": SUBSETS}},
-            "validation 5 clips from 5 groups.",
-        ),
+        ("Data", {}, "train 4,800 clips from 2,000 groups, validation 600 clips from 250 groups"),
+        ("Data", TWO_DIRS, "Sources: a/static.npy and b/clips.csv."),
+        ("Data", EMPTY_TEST, "validation 5 clips from 5 groups."),
         ("Data", {"data": None, "summary": None}, "Unknown"),
         ("Evaluation", {}, "600 test clips from 250 groups. Averages over the traits: accuracy"),
         ("Evaluation", {}, "CCC 0.620 [0.580, 0.660]"),

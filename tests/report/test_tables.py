@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from pipeline.config.schema import ExperimentConfig, TrainingConfig
@@ -87,7 +89,7 @@ def test_subgroups_have_sizes_and_a_warning(records_with, scores):
     by = {
         "gender": {
             "a": {"num_clips": 1200, "num_groups": 60, "metrics": scores()},
-            "b": {"num_clips": 9, "num_groups": 3, "metrics": scores(r2=(0.1, None, None))},
+            "b": {"num_clips": 9, "num_groups": 3, "metrics": scores(r2=(0.1, math.nan, math.nan))},
         }
     }
     (table,) = subgroup_tables(records_with(evaluation={"by": by}).evaluation)
