@@ -8,7 +8,7 @@ import time
 import pytest
 
 from pipeline.core.run_directory import RunDirectory
-from pipeline.core.run_status import read_last_status
+from pipeline.core.run_log import read_last_status
 from tests.end_to_end.faults.campaign import IS_FULL, sampled, stream
 from tests.end_to_end.faults.comparing import differences
 from tests.end_to_end.faults.mlflow_database import count_differences, read_runs
