@@ -16,7 +16,7 @@ from pipeline.data.feature_set import FeatureSet
 from pipeline.data.stream import Stream
 
 
-class Batches:
+class LabelledBatches:
     """The clips `rows` of a feature set, batch by batch, as a finite `tf.data.Dataset`.
 
     Each element is `(inputs, labels)`; the inputs are a tuple in the order static,
@@ -45,7 +45,7 @@ class Batches:
         self.num_batches = -(-self.num_clips // batch_size)
         self._seed = seed
         self._rows = np.asarray(rows, dtype=np.int64)
-        self._labels = feature_set.require_labels()[self._rows]
+        self._labels = feature_set.checked_labels()[self._rows]
         self._sources = _sources(feature_set)
         # The order is a variable that the data set reads when an epoch begins, so that
         # epoch 7 has the same order whether or not the epochs before it ran here.
@@ -100,19 +100,19 @@ memory as the inputs do.
 """
 
 
-def clips_at_once(feature_set: FeatureSet, *, at_most: int) -> int:
+def inference_batch_size(feature_set: FeatureSet, *, max_size: int) -> int:
     """Return how many clips may go through a model at once, at least 1.
 
     Args:
         feature_set: Where the clips come from; the larger its rows, the fewer of them.
-        at_most: More would not be faster, or are not wanted.
+        max_size: More would not be faster, or are not wanted.
     """
     streams = (feature_set.static, feature_set.dynamic)
     row_bytes = sum(4 * math.prod(stream.shape[1:]) for stream in streams)  # float32 once read
-    return max(1, min(at_most, BATCH_BYTES // row_bytes))
+    return max(1, min(max_size, BATCH_BYTES // row_bytes))
 
 
-class InputBatches:
+class InferenceBatches:
     """The clips `rows` of a feature set in order, without labels, as numpy batches.
 
     Args:

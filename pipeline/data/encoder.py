@@ -41,10 +41,10 @@ def encoder_in(metadata: Mapping[str, Any]) -> Any:
     return metadata.get("encoder") or UNKNOWN
 
 
-def refuse_other_encoder(features: "FeatureSet", expected: Any) -> None:
+def check_encoder(features: "FeatureSet", expected: Any) -> None:
     """Refuse features that were made in another way than those a model was trained on.
 
-    Where either of them does not say what made it, nothing can be checked: `encoder_doubt` says
+    Where either of them does not say what made it, nothing can be checked: `encoder_caveat` says
     so in words.
 
     Args:
@@ -81,7 +81,7 @@ def recordings_options(encoder: Any) -> str | None:
     return _OPTIONS.get((static.get("of"), dynamic.get("of")))
 
 
-def encoder_doubt(features: "FeatureSet", expected: Any) -> str | None:
+def encoder_caveat(features: "FeatureSet", expected: Any) -> str | None:
     """Return why nobody can tell that features suit a model; None where both name an encoder.
 
     Args:

@@ -102,7 +102,7 @@ class FeatureSet:
         """Signs that features or names are ruined; the first use reads every feature."""
         return find_data_warnings((self.static, self.dynamic), self.clips)
 
-    def require_labels(self) -> FloatArray:
+    def checked_labels(self) -> FloatArray:
         """Return the labels, shape (N, 5).
 
         Raises:

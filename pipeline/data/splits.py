@@ -44,10 +44,10 @@ class Split:
     """Rows to report on, read once; may be empty."""
 
     def __post_init__(self) -> None:
-        for name, rows in self.sides():
+        for name, rows in self.subsets():
             object.__setattr__(self, name, np.sort(np.asarray(rows, dtype=np.intp)))
 
-    def sides(self) -> Iterator[tuple[str, IntArray]]:
+    def subsets(self) -> Iterator[tuple[str, IntArray]]:
         """Yield the name and the rows of train, validation and test."""
         for name in SPLIT_NAMES:
             yield name, getattr(self, name)
@@ -185,7 +185,7 @@ def group_overlap(groups: NDArray[Any], split: Split) -> dict[str, dict[str, flo
         side's clips whose group the first side holds too.
     """
     overlap: dict[str, dict[str, float | int]] = {}
-    sides = [(name, rows) for name, rows in split.sides() if len(rows)]
+    sides = [(name, rows) for name, rows in split.subsets() if len(rows)]
     for (first, first_rows), (second, second_rows) in combinations(sides, 2):
         is_shared = np.isin(groups[second_rows], groups[first_rows])
         overlap[f"{first}/{second}"] = {
@@ -197,8 +197,8 @@ def group_overlap(groups: NDArray[Any], split: Split) -> dict[str, dict[str, flo
 
 def write_split(path: Path, feature_set: FeatureSet, split: Split) -> None:
     """Write which side each clip is on as CSV: `clip_id`, `group`, `split`, in row order."""
-    rows = np.concatenate([side for _, side in split.sides()])
-    names = np.repeat(SPLIT_NAMES, [len(side) for _, side in split.sides()])
+    rows = np.concatenate([side for _, side in split.subsets()])
+    names = np.repeat(SPLIT_NAMES, [len(side) for _, side in split.subsets()])
     table = feature_set.clips.loc[rows, ["clip_id", "group"]].assign(split=names).sort_index()
     write_text(path, table.to_csv(index=False, lineterminator="\n"))
 
@@ -222,7 +222,7 @@ def read_split(path: Path) -> pd.DataFrame:
     return kept[["clip_id", "group", "split"]].reset_index(drop=True)
 
 
-def names_on_side(table: pd.DataFrame, side: str, column: str) -> NDArray[np.str_]:
+def names_in_subset(table: pd.DataFrame, side: str, column: str) -> NDArray[np.str_]:
     """Return the clips or groups of one side of a split that was read, shape (N,).
 
     They are text, as numpy compares objects pair by pair.

@@ -5,10 +5,9 @@ the variables of the optimizer, and the state of the callbacks. The file `LAST` 
 of the newest directory. It is replaced atomically after this directory is complete and synced,
 so a kill at any time leaves an intact checkpoint.
 
-Three directories are kept: the newest epoch, the epoch before it and the best epoch. If the
-newest is damaged, a run resumes from the epoch before. `state.json` contains the hashes of the
-other files. `checkpoints/initial.npz` contains the variables before the first epoch, until the
-run is finished.
+The directories of the last two epochs and of their best epochs are kept. If the newest is
+damaged, a run resumes from the epoch before. `state.json` contains the hashes of the other files.
+`checkpoints/initial.npz` contains the variables before the first epoch, until the run is finished.
 """
 
 import logging
@@ -25,7 +24,7 @@ import numpy as np
 
 from pipeline.core.errors import PipelineError, RunError, one_line
 from pipeline.core.files import (
-    file_digest,
+    file_hash,
     read_arrays,
     read_sealed_json,
     write_arrays,
@@ -128,7 +127,7 @@ class EpochCheckpoint(BestEpoch):
         _write_variables(target / _NETWORK, self._network.variables)
         _write_variables(target / _OPTIMIZER, self.model.optimizer.variables)
         content = {name: getattr(state, name) for name in CheckpointState.__slots__}
-        hashes = {name: file_digest(target / name) for name in (_NETWORK, _OPTIMIZER)}
+        hashes = {name: file_hash(target / name) for name in (_NETWORK, _OPTIMIZER)}
         write_sealed_json(target / _STATE, {**content, "files": hashes})
         write_text(self._checkpoints_dir / _LAST, target.name + "\n")
 
@@ -209,7 +208,7 @@ def _check_checkpoint(path: Path, *names: str) -> CheckpointState:
         file = path / name
         try:
             if name in hashes:
-                is_intact = file_digest(file) == hashes[name]
+                is_intact = file_hash(file) == hashes[name]
             else:  # older versions stored no hashes, but a zip file has checksums
                 with zipfile.ZipFile(file) as archive:
                     is_intact = archive.testzip() is None

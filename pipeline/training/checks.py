@@ -6,9 +6,8 @@ import logging
 import keras
 
 from pipeline.config.schema import TrainingConfig
-from pipeline.core.errors import ConfigError, TrainingError
-from pipeline.core.install_hint import install_command
-from pipeline.data.batches import Batches
+from pipeline.core.errors import ConfigError, TrainingError, install_command
+from pipeline.data.batches import LabelledBatches
 
 _logger = logging.getLogger(__name__)
 
@@ -65,7 +64,7 @@ def check_trainable(network: keras.Model) -> None:
         )
 
 
-def warn_of_single_clip_batches(training: Batches, config: TrainingConfig) -> None:
+def warn_of_single_clip_batches(training: LabelledBatches, config: TrainingConfig) -> None:
     """Warn if a batch has one clip and the loss is CCC, which needs at least two clips."""
     last = training.num_clips % config.batch_size
     if "ccc" not in config.loss_weights or (config.batch_size > 1 and last != 1):

@@ -12,7 +12,7 @@ from pipeline.config.schema import TrainingConfig
 from pipeline.core.interrupts import check_interrupt
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import RunLog
-from pipeline.data.batches import Batches
+from pipeline.data.batches import LabelledBatches
 from pipeline.metrics.regression import HIGHER_IS_BETTER
 from pipeline.records.epochs import EpochRecord
 from pipeline.training.best_epoch import BestEpoch, BestWeights
@@ -77,8 +77,8 @@ class FitHooks:
 
 def fit(
     network: keras.Model,
-    training: Batches,
-    validation: Batches | None,
+    training: LabelledBatches,
+    validation: LabelledBatches | None,
     config: TrainingConfig,
     *,
     run: RunDirectory,
@@ -163,8 +163,8 @@ def fit(
 
 def _train(
     model: InstrumentedModel,
-    training: Batches,
-    validation: Batches | None,
+    training: LabelledBatches,
+    validation: LabelledBatches | None,
     config: TrainingConfig,
     state: CheckpointState | None,
     callbacks: list[Any],
@@ -199,7 +199,9 @@ def _monitor(config: TrainingConfig, *, has_validation: bool) -> tuple[str, bool
     return f"val_{config.monitor}", HIGHER_IS_BETTER.get(config.monitor, False)
 
 
-def _compiled(network: keras.Model, training: Batches, config: TrainingConfig) -> InstrumentedModel:
+def _compiled(
+    network: keras.Model, training: LabelledBatches, config: TrainingConfig
+) -> InstrumentedModel:
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     steps_per_epoch = training.num_batches

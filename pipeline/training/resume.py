@@ -54,7 +54,7 @@ def records_before(
         # The run ended after this checkpoint was complete, but before its event was written.
         run_log.log_checkpoint(state.epoch)
     run_log.log_resumed(state.epoch, offset=offset)
-    run_log.told_epochs = num_epochs
+    run_log.num_logged_epochs = num_epochs
     records = epoch_records(effective_events(read_events(run.run_log_path)))
     if [record.epoch for record in records] != list(range(1, num_epochs + 1)):
         raise RunError(

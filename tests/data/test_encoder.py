@@ -5,11 +5,11 @@ import pytest
 from pipeline.core.errors import FeatureSetError
 from pipeline.data.encoder import (
     UNKNOWN,
-    encoder_doubt,
+    check_encoder,
+    encoder_caveat,
     encoder_in,
     encoder_of,
     first_difference,
-    refuse_other_encoder,
 )
 from pipeline.data.feature_set import load_feature_set
 
@@ -28,13 +28,13 @@ def made_by(write_files):
 
 
 def test_features_of_the_same_encoder_are_accepted(made_by):
-    refuse_other_encoder(made_by(ENCODER), json.loads(json.dumps(ENCODER)))
+    check_encoder(made_by(ENCODER), json.loads(json.dumps(ENCODER)))
 
 
 def test_features_of_another_encoder_are_refused_by_the_setting_that_differs(made_by):
     other = {**ENCODER, "static": {"encoder": "vgg16"}}
     with pytest.raises(FeatureSetError) as refusal:
-        refuse_other_encoder(made_by(other), ENCODER)
+        check_encoder(made_by(other), ENCODER)
     assert "encoder.static.encoder is 'vgg16' here and 'hog' in the model" in str(refusal.value)
     assert "predict --videos_dir" in str(refusal.value)
 
@@ -42,12 +42,12 @@ def test_features_of_another_encoder_are_refused_by_the_setting_that_differs(mad
 def test_the_cure_names_the_recordings_that_the_model_is_for(made_by):
     of_crops = {"static": {"of": "given faces"}, "dynamic": {"of": "given flow"}}
     with pytest.raises(FeatureSetError, match="predict --face_dir with --flow_dir` does so"):
-        refuse_other_encoder(made_by(ENCODER), of_crops)
+        check_encoder(made_by(ENCODER), of_crops)
 
 
 @pytest.mark.parametrize(("found", "expected"), [(None, ENCODER), (ENCODER, UNKNOWN)])
 def test_nothing_is_checked_where_one_side_does_not_say_what_made_it(made_by, found, expected):
-    refuse_other_encoder(made_by(found), expected)
+    check_encoder(made_by(found), expected)
 
 
 @pytest.mark.parametrize("encoder", [None, "", {}])
@@ -65,11 +65,11 @@ def test_features_that_do_not_say_what_made_them_are_of_an_unknown_encoder(made_
     ],
 )
 def test_what_cannot_be_checked_is_told(made_by, found, expected, words):
-    assert words in encoder_doubt(made_by(found), expected)
+    assert words in encoder_caveat(made_by(found), expected)
 
 
 def test_features_and_a_model_that_name_their_encoder_leave_no_doubt(made_by):
-    assert encoder_doubt(made_by(ENCODER), ENCODER) is None
+    assert encoder_caveat(made_by(ENCODER), ENCODER) is None
 
 
 @pytest.mark.parametrize(

@@ -75,13 +75,13 @@ def test_the_split_column_is_offered_where_there_is_one(write_files):
 
 def test_labels_that_are_required_are_returned(write_files):
     feature_set = load_feature_set(write_files())
-    assert feature_set.require_labels() is feature_set.labels
+    assert feature_set.checked_labels() is feature_set.labels
 
 
 def test_labels_that_are_required_and_missing_are_refused_with_the_cure(write_files):
     feature_set = load_feature_set(write_files(labels__npy=None))
     with pytest.raises(FeatureSetError, match=r"no labels\.npy.* shape \(4, 5\) .*openness"):
-        feature_set.require_labels()
+        feature_set.checked_labels()
 
 
 def test_masks_beside_the_streams_are_read(write_files):
@@ -266,7 +266,7 @@ def test_the_real_features_load_in_half_a_second(shared_data):
     feature_set = load_feature_set(shared_data / "first_impressions")
     assert time.perf_counter() - start < 0.5
     assert feature_set.static.shape == feature_set.dynamic.shape == (6000, 6)
-    assert feature_set.require_labels().shape == (6000, 5)
+    assert feature_set.checked_labels().shape == (6000, 5)
     assert feature_set.clip_ids[0] == "--Ymqszjv54.001.mp4"
     assert len(set(feature_set.groups.tolist())) == 2624
 

@@ -88,7 +88,7 @@ def test_a_prepared_set_holds_the_features_and_the_labels_of_each_clip(prepare, 
     assert (summary.unlabelled, summary.unused_annotations) == ((), 1)
     prepared = load_feature_set(tmp_path / "prepared")
     extracted = load_feature_set(tmp_path / "extracted")
-    np.testing.assert_array_equal(prepared.require_labels()[:, 2], np.float32([0.2, 0.4, 0.3, 0.1]))
+    np.testing.assert_array_equal(prepared.checked_labels()[:, 2], np.float32([0.2, 0.4, 0.3, 0.1]))
     rows = np.arange(4)
     np.testing.assert_array_equal(prepared.static.read(rows), extracted.static.read(rows))
     np.testing.assert_array_equal(prepared.dynamic.read(rows), extracted.dynamic.read(rows))
@@ -143,7 +143,7 @@ def test_clips_without_annotation_are_dropped_on_request(prepare, tmp_path):
     extracted = load_feature_set(tmp_path / "extracted")
     kept = np.array([0, 3])
     assert prepared.clip_ids.tolist() == ["v0.000.mp4", "v1.003.mp4"]
-    np.testing.assert_array_equal(prepared.require_labels()[:, 0], np.float32([0.2, 0.1]))
+    np.testing.assert_array_equal(prepared.checked_labels()[:, 0], np.float32([0.2, 0.1]))
     np.testing.assert_array_equal(prepared.static.read(np.arange(2)), extracted.static.read(kept))
     np.testing.assert_array_equal(prepared.static.read_mask(np.arange(2)), mask[kept])
 
@@ -205,5 +205,5 @@ def test_the_real_features_are_joined_to_their_labels(shared_data, tmp_path):
     assert (summary.num_clips, summary.num_groups) == (6000, 2624)
     prepared = load_feature_set(tmp_path / "prepared")
     np.testing.assert_allclose(
-        prepared.require_labels(), np.load(directory / "labels.npy"), atol=1e-6
+        prepared.checked_labels(), np.load(directory / "labels.npy"), atol=1e-6
     )

@@ -15,7 +15,7 @@ from pipeline.data.splits import (
     NoGroupsWarning,
     Split,
     group_overlap,
-    names_on_side,
+    names_in_subset,
     read_split,
     split_by_group,
     split_feature_set,
@@ -40,11 +40,11 @@ def draw(groups, seed=0, validation=0.2, test=0.0) -> Split:
 
 
 def sides(split: Split) -> dict[str, list[int]]:
-    return {name: rows.tolist() for name, rows in split.sides()}
+    return {name: rows.tolist() for name, rows in split.subsets()}
 
 
 def by_name(groups, split: Split) -> dict[str, set[str]]:
-    return {name: {groups[row] for row in rows} for name, rows in split.sides()}
+    return {name: {groups[row] for row in rows} for name, rows in split.subsets()}
 
 
 @given(groups=groups_, seed=seeds_, validation=st.floats(0.01, 0.6), test=st.floats(0.0, 0.39))
@@ -308,7 +308,7 @@ def test_a_missing_split_is_refused(tmp_path):
 def test_the_real_clips_are_split_without_a_shared_video(shared_data):
     feature_set = load_feature_set(shared_data / "first_impressions")
     split = split_feature_set(feature_set, validation_fraction=0.2, test_fraction=0.1, seed=3)
-    assert [len(rows) for _, rows in split.sides()] == pytest.approx([4200, 1200, 600], abs=2)
+    assert [len(rows) for _, rows in split.subsets()] == pytest.approx([4200, 1200, 600], abs=2)
     assert group_overlap(feature_set.groups, split)["train/validation"]["shared_groups"] == 0
 
 
@@ -316,6 +316,6 @@ def test_names_on_a_side_are_text():
     table = pd.DataFrame(
         {"clip_id": ["a", "b", "c"], "group": ["x", "y", "x"], "split": ["train", "test", "train"]}
     )
-    found = names_on_side(table, "train", "group")
+    found = names_in_subset(table, "train", "group")
     assert found.tolist() == ["x", "x"]
-    assert found.dtype.kind == names_on_side(table, "validation", "clip_id").dtype.kind == "U"
+    assert found.dtype.kind == names_in_subset(table, "validation", "clip_id").dtype.kind == "U"

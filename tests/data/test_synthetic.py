@@ -140,7 +140,7 @@ class TestOnDisk:
         rows = np.arange(20)
         np.testing.assert_array_equal(features.static.read(rows), small.static)
         np.testing.assert_array_equal(features.dynamic.read(rows), small.dynamic)
-        np.testing.assert_array_equal(features.require_labels(), small.labels)
+        np.testing.assert_array_equal(features.checked_labels(), small.labels)
         assert features.metadata["encoder"] == "synthetic"
 
     def test_a_set_that_is_there_is_left_as_it_is(self, tmp_path):

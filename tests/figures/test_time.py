@@ -110,6 +110,6 @@ def test_the_dashboard_joins_small_parts(draw, time_logs, texts_of):
 
 
 def test_the_dashboard_says_what_is_missing(draw, time_logs, texts_of):
-    time_logs["batch_times"] = []
+    time_logs |= {"batch_times": [], "batch_wait_times": [], "batch_numbers": []}
     texts = texts_of(draw("training_time_dashboard", history=None, num_train_clips=None))
     assert {"no step was timed", "no loss"} <= set(texts)
