@@ -30,7 +30,7 @@ PARAMETERS: tuple[dict[str, Any], ...] = (
 """What is searched, the most important first; `warmup_epochs` only with a cosine schedule."""
 
 
-def study_content(
+def synthetic_study(
     num_trials: int = 40,
     *,
     num_parameters: int = 5,

@@ -8,7 +8,7 @@ from pipeline.core.run_directory import RunDirectory
 from pipeline.figures.base.style import PAPER
 from pipeline.search.figures import FOLDER, draw_search, search_figures
 from pipeline.search.study.study_file import read_study
-from tests.search.search_studies import study_content
+from tests.search.search_studies import synthetic_study
 
 NAMES = (
     "optimization_history",
@@ -24,20 +24,20 @@ NAMES = (
 PER_TRIAL = {"optimization_history", "intermediate_values", "search_timeline"}
 
 STUDIES = {
-    "no trial": (study_content(0), set()),
-    "one trial": (study_content(1), PER_TRIAL),
+    "no trial": (synthetic_study(0), set()),
+    "one trial": (synthetic_study(1), PER_TRIAL),
     "one parameter": (
-        study_content(9, num_parameters=1, share_failed=0, share_pruned=0),
+        synthetic_study(9, num_parameters=1, share_failed=0, share_pruned=0),
         {*NAMES} - {"pareto_front", "contour"},
     ),
-    "many parameters": (study_content(30, num_parameters=12), {*NAMES} - {"pareto_front"}),
+    "many parameters": (synthetic_study(30, num_parameters=12), {*NAMES} - {"pareto_front"}),
     "two objectives": (
-        study_content(12, objectives=("accuracy", "weights")),
+        synthetic_study(12, objectives=("accuracy", "weights")),
         {*NAMES} - {"intermediate_values"},
     ),
-    "all failed": (study_content(6, share_failed=1.0), {"search_timeline"}),
-    "diverged": (study_content(12, diverged=(float("inf"), 1e30)), {*NAMES} - {"pareto_front"}),
-    "equal values": (study_content(12, diverged=(0.1,) * 12), {*NAMES} - {"pareto_front"}),
+    "all failed": (synthetic_study(6, share_failed=1.0), {"search_timeline"}),
+    "diverged": (synthetic_study(12, diverged=(float("inf"), 1e30)), {*NAMES} - {"pareto_front"}),
+    "equal values": (synthetic_study(12, diverged=(0.1,) * 12), {*NAMES} - {"pareto_front"}),
 }
 
 
@@ -81,7 +81,7 @@ def test_the_figures_have_their_names_and_captions():
 
 @pytest.mark.slow
 def test_files_have_the_wanted_formats_and_the_same_bytes_again(make_search):
-    run = make_search(study_content(2, share_pruned=0, share_failed=0))
+    run = make_search(synthetic_study(2, share_pruned=0, share_failed=0))
 
     def draw():
         draw_search(run, formats=("svg", "pdf"), style=PAPER)
@@ -94,11 +94,11 @@ def test_files_have_the_wanted_formats_and_the_same_bytes_again(make_search):
 
 def test_an_unknown_format_is_an_error(make_search):
     with pytest.raises(PipelineError, match="'gif'"):
-        draw_search(make_search(study_content(1)), formats=("gif",))
+        draw_search(make_search(synthetic_study(1)), formats=("gif",))
 
 
 def test_a_damaged_record_is_a_fault_of_every_figure(make_search):
-    run = make_search(study_content(1))
+    run = make_search(synthetic_study(1))
     run.study_path.write_text('{"study": ', encoding="utf-8")
 
     figures = draw_search(run)
@@ -111,14 +111,14 @@ def test_a_damaged_record_is_a_fault_of_every_figure(make_search):
 def test_drawing_leaves_matplotlib_as_it_was(make_search):
     before = dict(mpl.rcParams), mpl.style.library["ggplot"]
 
-    draw_search(make_search(study_content(1)))
+    draw_search(make_search(synthetic_study(1)))
 
     assert (dict(mpl.rcParams), mpl.style.library["ggplot"]) == before
     assert plt.get_fignums() == []
 
 
 def test_the_figures_have_the_style_of_the_project_and_no_title_in_a_paper(make_search):
-    record = read_study(make_search(study_content(9)).study_path)
+    record = read_study(make_search(synthetic_study(9)).study_path)
     spec = search_figures()["optimization_history"]
 
     figure = spec.draw(spec.build_data({"study": record}), PAPER)
@@ -129,7 +129,7 @@ def test_the_figures_have_the_style_of_the_project_and_no_title_in_a_paper(make_
 
 
 def test_a_trial_has_one_colour_in_all_panels_of_the_slice(make_search):
-    record = read_study(make_search(study_content(30)).study_path)
+    record = read_study(make_search(synthetic_study(30)).study_path)
     spec = search_figures()["slice"]
 
     figure = spec.draw(spec.build_data({"study": record}))
@@ -142,7 +142,7 @@ def test_a_long_legend_is_left_out(make_search):
     spec = search_figures()["intermediate_values"]
 
     def legend(num_trials):
-        record = read_study(make_search(study_content(num_trials)).study_path)
+        record = read_study(make_search(synthetic_study(num_trials)).study_path)
         return spec.draw(spec.build_data({"study": record})).axes[0].get_legend()
 
     assert legend(5) is not None
@@ -150,7 +150,7 @@ def test_a_long_legend_is_left_out(make_search):
 
 
 def test_alt_texts_have_the_best_value(make_search):
-    record = read_study(make_search(study_content(9)).study_path)
+    record = read_study(make_search(synthetic_study(9)).study_path)
 
     for spec in search_figures().values():
         if spec.name != "pareto_front":
@@ -159,7 +159,7 @@ def test_alt_texts_have_the_best_value(make_search):
 
 
 def test_the_pareto_front_has_a_colour_of_its_own_on_the_page(make_search):
-    content = study_content(12, objectives=("accuracy", "weights"))
+    content = synthetic_study(12, objectives=("accuracy", "weights"))
     record = read_study(make_search(content).study_path)
 
     plot = search_figures()["pareto_front"].build_data({"study": record}).interactive()
