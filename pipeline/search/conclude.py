@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
-from pipeline.config.loading import config_digest, load_run_config, write_config
+from pipeline.config.loading import config_hash, load_run_config, write_config
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.files import write_json
 from pipeline.core.run_directory import RunDirectory
-from pipeline.core.run_log import RunLog
-from pipeline.core.run_status import read_last_status
+from pipeline.core.run_log import RunLog, read_last_status
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split
 from pipeline.evaluation.comparison import Comparison
@@ -161,7 +160,7 @@ class _Refitter:
 
     def _train(self, name: str, config: ExperimentConfig, split: Split) -> RunDirectory:
         # The hash separates runs that a later call trains with other settings.
-        run = RunDirectory(self._spec.run.refits_dir / f"{name}-{config_digest(config)[:8]}")
+        run = RunDirectory(self._spec.run.refits_dir / f"{name}-{config_hash(config)[:8]}")
         named = with_run_name(config, f"{self._spec.study_name}-{name}")
         if read_last_status(run) == "FINISHED":
             register_model(run, named)

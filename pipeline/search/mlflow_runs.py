@@ -6,9 +6,9 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from pipeline.core.run_directory import RunDirectory
-from pipeline.core.run_status import note_killed_unless_at_work
+from pipeline.core.run_log import log_killed_unless_running
 from pipeline.search.study_spec import StudySpec
-from pipeline.tracking.ending import end_run
+from pipeline.tracking.existing_runs import end_run
 from pipeline.tracking.run_link import Link, read_link, write_link
 from pipeline.tracking.store import tracking_uri
 from pipeline.workers.names import is_of_this_machine
@@ -73,7 +73,7 @@ def close_lost_run(spec: StudySpec, trial: FrozenTrial) -> None:
     run = spec.trial_run(trial.number)
     if run.run_log_path.exists():
         for each in (run, *run.nested()):
-            note_killed_unless_at_work(each, reason=_REASON)
+            log_killed_unless_running(each, reason=_REASON)
         return
     run_id = trial.user_attrs.get(_RUN_ID, "")
     if run_id and not is_of_this_machine(trial.user_attrs.get("worker", "")):

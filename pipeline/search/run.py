@@ -49,9 +49,9 @@ from pipeline.search.study.study_file import write_study
 from pipeline.search.study.study_status import StudyStatus, read_status
 from pipeline.search.study_spec import StudySpec, plan_fits, search_split
 from pipeline.search.worker import start_worker
+from pipeline.tracking.check_store import check_store
 from pipeline.tracking.mirror import deliver_rest
-from pipeline.tracking.places import check_store
-from pipeline.tracking.store import print_no_addresses, store_environment
+from pipeline.tracking.store import hide_run_urls, store_environment
 from pipeline.workers.pool import WorkerPool
 from pipeline.workers.process_pool import ProcessPool
 from pipeline.workers.ray_pool import RayPool
@@ -125,7 +125,7 @@ def run_search(config: ExperimentConfig, space_path: Path, options: SearchOption
         SearchError: If no trial is complete.
     """
     quiet_optuna()
-    print_no_addresses()
+    hide_run_urls()
     config = with_absolute_paths(config)
     features = open_features(config.data)
     trainable_labels(features)

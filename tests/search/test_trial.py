@@ -9,7 +9,7 @@ from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHal
 from optuna.trial import TrialState
 
 from pipeline.core.errors import PrunedError
-from pipeline.core.run_status import read_last_status
+from pipeline.core.run_log import read_last_status
 from pipeline.models.summary import count_weights
 from pipeline.search.study.retries import IS_DEFAULT
 from pipeline.search.trial import EpochReport, TrialObjective, trial_config
