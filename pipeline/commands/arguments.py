@@ -55,7 +55,7 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
         "--engine",
         default="local",
         choices=("local", "ray"),
-        help="workers are processes of this machine (local) or Ray actors (ray); default: local",
+        help="processes of this machine (local) or Ray actors (ray) as workers (default: local)",
     )
 
 
@@ -89,7 +89,7 @@ def add_split(parser: argparse.ArgumentParser) -> None:
         "--split",
         default="validation",
         choices=("validation", "test", "all"),
-        help="clips to evaluate; default: validation",
+        help="subset of clips (default: validation)",
     )
 
 

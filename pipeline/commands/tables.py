@@ -1,6 +1,6 @@
 """Print the results of commands as lines and tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ _MAX_WIDTH = 160
 
 def print_line(text: str) -> None:
     """Print one line without line breaks."""
-    _console().print(text, soft_wrap=True, highlight=False, markup=False)
+    build_console().print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def print_directions(traits: Sequence[TraitLabel]) -> None:
@@ -78,7 +78,7 @@ def _print_layers(layers: "Sequence[LayerState]") -> None:
         table.add_column(column, justify="right")
     for layer in layers:
         table.add_row(layer.path, f"{layer.trainable:,}", f"{layer.total:,}")
-    _console().print(table)
+    build_console().print(table)
 
 
 def print_ceiling(finished: "TrainingRun") -> None:
@@ -119,7 +119,7 @@ def print_evaluation(evaluation: "Evaluation") -> None:
 
 def _print_subsets(report: EvaluationReport) -> None:
     for column, values in report.by.items():
-        _print_metrics(
+        print_metrics(
             f"by {column}",
             {
                 f"{value} ({part.num_clips}) {metric}": part.metrics[metric]
@@ -164,27 +164,26 @@ def print_comparison(comparison: Comparison, gallery: "Gallery") -> None:
 
 
 def print_illustration(illustration: "Illustration") -> None:
-    """Print the number of drawn figures, and the reason for each missing figure."""
-    gallery = illustration.gallery
-    for figure in gallery.omitted:
-        if not figure.is_fault:
-            print_line(f"not drawn: {figure.spec.name}: {figure.reason}")
-    for problem in illustration.problems:
-        print_line(f"missing: {problem}")
-    print_line(f"{len(gallery.drawn)} figures drawn")
+    """Print the number of drawn figures, and the reason for each missing figure or report."""
+    _print_figures(illustration.gallery, illustration.problems)
     print_line(f"report: {illustration.report_path}")
 
 
 def print_search_figures(figures: "SearchFigures") -> None:
     """Print the number of drawn figures, and the reason for each missing figure."""
-    for omitted in figures.gallery.omitted:
-        if not omitted.is_fault:
-            print_line(f"not drawn: {omitted.spec.name}: {omitted.reason}")
-    for reason in dict.fromkeys(fault.reason for fault in figures.gallery.faults):
-        print_line(f"missing: {reason}")
-    print_line(f"{len(figures.gallery.drawn)} figures drawn")
+    faults = dict.fromkeys(fault.reason for fault in figures.gallery.faults)
+    _print_figures(figures.gallery, faults)
     if figures.page_path is not None:
         print_line(f"interactive figures: {figures.page_path}")
+
+
+def _print_figures(gallery: "Gallery", problems: Iterable[str]) -> None:
+    for omitted in gallery.omitted:
+        if not omitted.is_fault:
+            print_line(f"not drawn: {omitted.spec.name}: {omitted.reason}")
+    for problem in problems:
+        print_line(f"missing: {problem}")
+    print_line(f"{len(gallery.drawn)} figures drawn")
 
 
 def print_search(outcome: "SearchOutcome") -> None:
@@ -241,7 +240,7 @@ def print_checks(checks: "tuple[Check, ...]", results_path: Path) -> None:
         table.add_column(column, overflow="fold")  # by default, rich truncates long texts
     for check in checks:
         table.add_row(check.part, check.file, f"failed: {check.fault}" if check.fault else "passed")
-    _console().print(table)
+    build_console().print(table)
     num_failed = sum(bool(check.fault) for check in checks)
     print_line(f"{len(checks) - num_failed} passed, {num_failed} failed")
     print_line(f"results: {results_path}")
@@ -250,7 +249,7 @@ def print_checks(checks: "tuple[Check, ...]", results_path: Path) -> None:
 def _print_differences(comparison: Comparison) -> None:
     first, second = comparison.names
     print_line(f"A: {first}\nB: {second}")
-    _print_metrics(
+    print_metrics(
         f"difference B - A on {comparison.num_clips} clips of {comparison.num_groups} groups",
         dict(comparison.differences),
         signed=True,
@@ -261,13 +260,13 @@ def _print_report(report: EvaluationReport) -> None:
     title = (
         f"{report.split}: {report.num_clips} clips of {report.num_groups} groups, 95 % intervals"
     )
-    _print_metrics(title, dict(report.metrics))
+    print_metrics(title, dict(report.metrics))
     rows = {
         f"{name} {metric}": scores[metric]
         for name, scores in report.baselines.items()
         for metric in ("accuracy", "r2", "ccc")
     }
-    _print_metrics("baselines on the same clips", rows)
+    print_metrics("baselines on the same clips", rows)
     if report.intervals is not None:
         _print_coverage(report.intervals)
 
@@ -288,9 +287,10 @@ def _print_coverage(intervals: "Coverage") -> None:
     print_line(f"measured on {intervals.measured_on}")
 
 
-def _print_metrics(
+def print_metrics(
     title: str, rows: Mapping[str, Mapping[str, Interval]], *, signed: bool = False
 ) -> None:
+    """Print rows of metrics, for the mean with its interval and for each trait."""
     cells = {
         name: [
             _with_range(traits["mean"], signed=signed),
@@ -303,7 +303,7 @@ def _print_metrics(
 
 def _print_cells(title: str, rows: Mapping[str, Sequence[str]]) -> None:
     """Print rows of texts, for the mean and each trait."""
-    console = _console()
+    console = build_console()
     table = _table(title, _COLUMNS, rows)
     unlimited = console.options.update(max_width=_MAX_WIDTH)
     if console.measure(table, options=unlimited).maximum <= console.width:
@@ -336,7 +336,8 @@ def _value(interval: Interval, *, signed: bool) -> str:
     return f"{interval.value:{'+' if signed else ''}.{_DIGITS}f}"
 
 
-def _console() -> rich.console.Console:
+def build_console() -> rich.console.Console:
+    """Build the console for standard output."""
     console = rich.console.Console()
     # A file or a pipe has no width.
     return console if console.is_terminal else rich.console.Console(width=_MAX_WIDTH)

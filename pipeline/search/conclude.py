@@ -18,6 +18,7 @@ from pipeline.data.splits import Split
 from pipeline.evaluation.comparison import Comparison
 from pipeline.records.evaluation import EvaluationReport, read_report
 from pipeline.records.manifest import forget_files, record_files
+from pipeline.search.mlflow_runs import trial_run_id
 from pipeline.search.study.retries import IS_DEFAULT
 from pipeline.search.study_spec import StudySpec
 from pipeline.tracking.mirror import deliver_rest
@@ -44,8 +45,6 @@ class Conclusion:
     """Run of the best configuration, trained again."""
     report: EvaluationReport
     """Evaluation of `best_run` on the held-out test clips."""
-    default_run: RunDirectory
-    """Run of the default configuration, trained in the same way."""
     comparison: Comparison | None
     """Best minus default on the test clips; None if the default is the best."""
 
@@ -82,7 +81,7 @@ def conclude_search(
     best_run = refitter.refit(
         f"trial-{best.number:04d}", _registered(spec, config), best.user_attrs["best_epochs"]
     )
-    default_run, comparison = best_run, None
+    comparison = None
     if not best.user_attrs.get(IS_DEFAULT):
         default = _with_search_metric(spec, spec.config)
         best_epochs = _default_epochs(spec, trials)
@@ -99,9 +98,37 @@ def conclude_search(
         overrides=overrides,
         best_run=best_run,
         report=read_report(best_run.evaluation_path),
-        default_run=default_run,
         comparison=comparison,
     )
+
+
+def log_conclusion(
+    run_log: RunLog, spec: StudySpec, num_trials: int, conclusion: Conclusion
+) -> None:
+    """Log settings and scores of the best trial to the run of the study.
+
+    MLflow hides nested runs by default, so the result must be in the parent.
+    """
+    best = conclusion.best
+    metrics = {
+        f"evaluation/test/{metric}/{trait}": interval.value
+        for metric, traits in conclusion.report.metrics.items()
+        for trait, interval in traits.items()
+    }
+    run_log.log_metrics(metrics)
+    value = f"{spec.objectives[0]} {best.values[0]:.5f}"
+    lines = [
+        spec.config.description,
+        f"Search of {num_trials} trials; best: trial {best.number}, {value}.",
+        conclusion.verdict,
+    ]
+    tags = {
+        "best_trial": best.number,
+        "best_run_id": trial_run_id(spec, best),
+        "mlflow.note.content": "\n\n".join(line.strip() for line in lines if line.strip()),
+        **{f"best.{name}": value for name, value in conclusion.overrides.items()},
+    }
+    run_log.log_tags(tags)
 
 
 def register_model(run: RunDirectory, config: ExperimentConfig) -> None:

@@ -31,7 +31,6 @@ from pipeline.search.mlflow_runs import (
     close_lost_run,
     link_study_run,
     share_study_run,
-    trial_run_id,
     wait_for_study_run,
 )
 from pipeline.search.progress import SearchProgress
@@ -61,7 +60,7 @@ from pipeline.workflows.features import (
     warn_of_features,
     with_absolute_paths,
 )
-from pipeline.workflows.session import Session, open_session, with_run_name
+from pipeline.workflows.session import open_session, with_run_name
 from pipeline.workflows.subgroups import refuse_unusable_columns
 
 if TYPE_CHECKING:
@@ -196,11 +195,12 @@ def _lead(
             )
         # Loaded only now: TensorFlow needs about 1 GB, which the workers may need before.
         import_tensorflow_quietly()
-        from pipeline.search.conclude import conclude_search
+        from pipeline.search.conclude import conclude_search, log_conclusion
 
         trials = study.get_trials(deepcopy=False)
         conclusion = conclude_search(spec, status.best, trials, features, split)
-        _log_conclusion(session, spec, len(trials), conclusion)
+        log_conclusion(session.run_log, spec, len(trials), conclusion)
+        session.run_log.log_artifacts(_ARTIFACTS)
     return SearchOutcome(
         run=run,
         study_name=spec.study_name,
@@ -401,33 +401,3 @@ def _log_trial(run_log: RunLog, spec: StudySpec, study: optuna.Study, trial: Fro
         metrics[f"search/best_{spec.objectives[0]}"] = best.values[0]
     if metrics:
         run_log.log_metrics(metrics, step=trial.number)
-
-
-def _log_conclusion(
-    session: Session, spec: StudySpec, num_trials: int, conclusion: "Conclusion"
-) -> None:
-    """Log settings and scores of the best trial to the run of the study.
-
-    MLflow hides nested runs by default, so the result must be in the parent.
-    """
-    report, best, run_log = conclusion.report, conclusion.best, session.run_log
-    metrics = {
-        f"evaluation/test/{metric}/{trait}": interval.value
-        for metric, traits in report.metrics.items()
-        for trait, interval in traits.items()
-    }
-    run_log.log_metrics(metrics)
-    value = f"{spec.objectives[0]} {best.values[0]:.5f}"
-    lines = [
-        spec.config.description,
-        f"Search of {num_trials} trials; best: trial {best.number}, {value}.",
-        conclusion.verdict,
-    ]
-    tags = {
-        "best_trial": best.number,
-        "best_run_id": trial_run_id(spec, best),
-        "mlflow.note.content": "\n\n".join(line.strip() for line in lines if line.strip()),
-        **{f"best.{name}": value for name, value in conclusion.overrides.items()},
-    }
-    run_log.log_tags(tags)
-    run_log.log_artifacts(_ARTIFACTS)

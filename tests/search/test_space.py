@@ -9,12 +9,10 @@ from hypothesis import strategies as st
 
 from pipeline.config.loading import load_config
 from pipeline.core.errors import ConfigError
-from pipeline.core.seeds import generator
 from pipeline.search.space.space import (
     NUM_HEADS,
     RANK,
     Parameter,
-    RandomProposals,
     Space,
     describe_difference,
     is_on_step,
@@ -40,7 +38,8 @@ def space_of(*parameters, **base):
 
 
 def propose(space, seed=0):
-    return space.propose(RandomProposals(generator(seed, "test"), {}))
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    return space.propose(study.ask())
 
 
 @pytest.mark.parametrize(
@@ -84,28 +83,6 @@ def test_a_mapping_can_be_a_choice():
 )
 def test_rounding_does_not_leave_a_step(value, expected):
     assert is_on_step(value, 0.0, 0.1) is expected
-
-
-@given(st.integers(0, 1000), st.integers(-5, 5), st.integers(1, 10), st.integers(1, 3))
-def test_random_integers_are_on_a_step_of_the_range(seed, low, width, step):
-    proposals = RandomProposals(generator(seed, "test"), {})
-    value = proposals.suggest_int("x", low, low + width, step=step, log=False)
-    assert low <= value <= low + width
-    assert (value - low) % step == 0
-
-
-@given(st.integers(0, 1000))
-def test_random_floats_are_in_the_range(seed):
-    proposals = RandomProposals(generator(seed, "test"), {})
-    assert 0.5 <= proposals.suggest_float("x", 0.5, 0.9, step=None, log=True) <= 0.9
-    assert proposals.suggest_float("y", 0.0, 1.0, step=0.5, log=False) in (0.0, 0.5, 1.0)
-
-
-def test_fixed_values_are_proposed():
-    proposals = RandomProposals(generator(0, "test"), {"x": 3, "y": "late", "z": 0.5})
-    assert proposals.suggest_int("x", 0, 9, step=1, log=False) == 3
-    assert proposals.suggest_categorical("y", ("concat", "late")) == "late"
-    assert proposals.suggest_float("z", 0.0, 1.0, step=None, log=False) == 0.5
 
 
 def test_exactly_the_head_counts_that_divide_are_proposed():

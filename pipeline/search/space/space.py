@@ -1,16 +1,15 @@
 """Search space: settings, their values and conditions."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal
 
-import numpy as np
+import optuna
 
 from pipeline.config.loading import with_overrides
 from pipeline.config.schema import ExperimentConfig
-from pipeline.core import seeds
 from pipeline.core.errors import ConfigError
 
 FUSION_DIM: Final = "model.fusion_dim"
@@ -24,58 +23,6 @@ _NUM_RANDOM_PROPOSALS = 300
 
 Label = str | int | float | bool
 """Plain value that represents a choice in the storage."""
-
-
-class ProposalSource(Protocol):
-    """The methods of `optuna.Trial` that a space needs."""
-
-    def suggest_categorical(self, name: str, choices: Sequence[Label]) -> Label:
-        """Return one of the choices."""
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int:
-        """Return an integer in [low, high]."""
-
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None, log: bool
-    ) -> float:
-        """Return a number in [low, high]."""
-
-
-class RandomProposals:
-    """Proposes uniformly random values, without a study.
-
-    Args:
-        generator: Random generator.
-        fixed: Parameter -> value that is always proposed.
-    """
-
-    def __init__(self, generator: np.random.Generator, fixed: Mapping[str, Any]) -> None:
-        self._generator = generator
-        self._fixed = fixed
-
-    def suggest_categorical(self, name: str, choices: Sequence[Label]) -> Label:
-        """Return one of the choices."""
-        if name in self._fixed:
-            return label(self._fixed[name])
-        return choices[int(self._generator.integers(len(choices)))]
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int:
-        """Return an integer in [low, high]; `log` is ignored."""
-        del log
-        if name in self._fixed:
-            return int(self._fixed[name])
-        return low + step * int(self._generator.integers((high - low) // step + 1))
-
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None, log: bool
-    ) -> float:
-        """Return a number in [low, high]; `log` is ignored."""
-        del log
-        if name in self._fixed:
-            return float(self._fixed[name])
-        if step is None:
-            return float(self._generator.uniform(low, high))
-        return low + step * int(self._generator.integers(round((high - low) / step) + 1))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,16 +65,16 @@ class Parameter:
             name in overrides and overrides[name] in allowed for name, allowed in self.when.items()
         )
 
-    def suggest(self, source: ProposalSource) -> Any:
+    def suggest(self, trial: optuna.trial.BaseTrial) -> Any:
         """Return a proposed value."""
         if self.kind == "categorical":
             by_label = {label(choice): choice for choice in self.choices}
-            return by_label[source.suggest_categorical(self.name, tuple(by_label))]
+            return by_label[trial.suggest_categorical(self.name, tuple(by_label))]
         low, high = self._range()
         if self.kind == "int":
             step = int(self.step or 1)
-            return source.suggest_int(self.name, int(low), int(high), step=step, log=self.log)
-        return source.suggest_float(self.name, low, high, step=self.step, log=self.log)
+            return trial.suggest_int(self.name, int(low), int(high), step=step, log=self.log)
+        return trial.suggest_float(self.name, low, high, step=self.step, log=self.log)
 
     def allows(self, value: Any) -> bool:
         """Return whether the value is a choice or inside the range."""
@@ -170,7 +117,7 @@ class Space:
     path: Path
     """Path of the space file, for error messages."""
 
-    def propose(self, source: ProposalSource) -> dict[str, Any]:
+    def propose(self, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
         """Return dotted name -> value for all active parameters.
 
         The number of heads always divides the fusion dimension.
@@ -183,10 +130,10 @@ class Space:
                 # Optuna needs the same choices in every trial. The valid head counts vary, but
                 # the range of their relative rank does not.
                 counts = self._head_counts(parameter, overrides)
-                rank = source.suggest_float(NUM_HEADS + RANK, 0.0, 1.0, step=None, log=False)
+                rank = trial.suggest_float(NUM_HEADS + RANK, 0.0, 1.0, step=None, log=False)
                 overrides[NUM_HEADS] = counts[min(int(rank * len(counts)), len(counts) - 1)]
             else:
-                overrides[parameter.name] = parameter.suggest(source)
+                overrides[parameter.name] = parameter.suggest(trial)
         return overrides
 
     def config(self, overrides: Mapping[str, Any]) -> ExperimentConfig:
@@ -230,13 +177,14 @@ class Space:
             ConfigError: If the space can propose an invalid configuration.
         """
         self._check_heads()
-        generator = seeds.generator(0, "space")
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
         for parameter in self.parameters:
             for value in parameter.boundary_values:
                 fixed = {**self._conditions(parameter), parameter.name: value}
-                self._check_proposal(RandomProposals(generator, fixed))
+                study.enqueue_trial({name: label(each) for name, each in fixed.items()})
+                self._check_proposal(study.ask())
         for _ in range(_NUM_RANDOM_PROPOSALS):
-            self._check_proposal(RandomProposals(generator, {}))
+            self._check_proposal(study.ask())
 
     @property
     def max_epochs(self) -> int:
@@ -254,8 +202,8 @@ class Space:
             "parameters": {each.name: each.to_json() for each in self.parameters},
         }
 
-    def _check_proposal(self, source: ProposalSource) -> None:
-        overrides = self.propose(source)
+    def _check_proposal(self, trial: optuna.trial.BaseTrial) -> None:
+        overrides = self.propose(trial)
         try:
             self.config(overrides)
         except ConfigError as error:
