@@ -63,11 +63,6 @@ def test_entry_point_and_command_have_the_same_options(entry_points, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_options_have_the_names_of_the_parameters(name):
-    assert all(action.option_strings == [f"--{option}"] for option, action in options(name).items())
-
-
-@pytest.mark.parametrize("name", NAMES)
 def test_each_parameter_reaches_the_command(entry_points, name):
     declared = entry_points[name]["parameters"]
     given = {

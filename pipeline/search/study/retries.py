@@ -45,19 +45,17 @@ def requeue(study: optuna.Study, trial: FrozenTrial, *, num_retries: int | None 
     if num_retries is None:
         num_retries = trial.system_attrs.get(_NUM_RETRIES, 0)
     history = [*_history(trial), trial.number]
-    # Values that the trial was enqueued with, but may not have used yet.
-    enqueued = {
-        name: trial.system_attrs[name] for name in ("fixed_params",) if name in trial.system_attrs
-    }
-    kept = {name: trial.user_attrs[name] for name in (IS_DEFAULT,) if name in trial.user_attrs}
+    is_default = IS_DEFAULT in trial.user_attrs
+    # An enqueued trial may not have used all of its fixed parameters yet.
+    fixed = trial.system_attrs.get("fixed_params")
     study.add_trial(
         optuna.create_trial(
             state=TrialState.WAITING,
             params=trial.params,
             distributions=trial.distributions,
-            user_attrs={**kept, RETRY_OF: trial.number},
+            user_attrs={RETRY_OF: trial.number, **({IS_DEFAULT: True} if is_default else {})},
             system_attrs={
-                **enqueued,
+                **({} if fixed is None else {"fixed_params": fixed}),
                 _ORIGINAL: history[0],
                 _HISTORY: history,
                 _NUM_RETRIES: num_retries,
