@@ -22,18 +22,16 @@ ILLEGITIMATE: Final = frozenset({"same_group_mean"})
 
 
 class Outcome(enum.Enum):
-    """Outcome of a comparison with a baseline."""
+    """Outcome of a comparison with a baseline.
+
+    For AHEAD and BEHIND, the interval of the difference contains 0.
+    """
 
     BETTER = "better"
-    """Better, and the interval of the difference excludes 0."""
     AHEAD = "ahead"
-    """Better, but the interval contains 0."""
     EQUAL = "equal"
-    """Same value."""
     BEHIND = "behind"
-    """Worse, but the interval contains 0."""
     WORSE = "worse"
-    """Worse, and the interval of the difference excludes 0."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
