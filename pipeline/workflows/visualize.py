@@ -14,8 +14,7 @@ from pipeline.config.yaml_file import read_yaml_mapping
 from pipeline.core.errors import PipelineError, RunError
 from pipeline.core.near_names import did_you_mean_path
 from pipeline.core.run_directory import RunDirectory
-from pipeline.core.run_log import effective_events, read_events
-from pipeline.core.run_status import read_last_status
+from pipeline.core.run_log import effective_events, read_events, read_last_status
 from pipeline.evaluation.speed_advice import recommendations, save_recommendations
 from pipeline.figures.base.spec import FigureSpec, Unavailable
 from pipeline.figures.base.style import SCREEN, Style

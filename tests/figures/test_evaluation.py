@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.figures.base.spec import NothingToDraw
-from pipeline.figures.evaluation.predictions import score_limits
-from pipeline.figures.evaluation.residuals import binned_mean
+from pipeline.figures.evaluation.predictions import binned_mean, score_limits
 from pipeline.metrics.regression import concordance
 
 
@@ -28,8 +27,8 @@ def constant(num_clips, value=0.5):
 
 def test_the_model_stands_beside_its_baselines(build, draw, texts_of):
     data = build("scores_and_baselines")
-    assert data.value["mae"].tolist() == [0.5] * 6
-    assert data.low["ccc"] == pytest.approx(np.full(6, 0.4))
+    assert data.model.value["mae"].tolist() == [0.5] * 6
+    assert data.model.low["ccc"] == pytest.approx(np.full(6, 0.4))
     assert data.baselines["ridge"]["r2"].tolist() == [0.3] * 6
     texts = texts_of(draw("scores_and_baselines"))
     assert {"model, 95 % interval", "training mean", "ridge"} <= set(texts)

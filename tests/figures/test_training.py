@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from pipeline.figures.base.curves import readable_limits
 from pipeline.figures.base.spec import NothingToDraw
-from pipeline.figures.training.batch_performance import running_mean
-from pipeline.figures.training.curves import is_logarithmic, readable_limits
-from pipeline.figures.training.metric_correlation import correlation_matrix
+from pipeline.figures.evaluation.correlations import correlation_matrix
+from pipeline.figures.training.steps import running_mean
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_a_flat_curve_has_no_best_epoch(draw, history, texts_of):
 @pytest.mark.parametrize(("end", "scale"), [(0.1, "log"), (0.11, "linear"), (-0.5, "linear")])
 def test_a_tenfold_fall_of_the_loss_has_a_logarithmic_axis(loss_curve, specs, end, scale):
     curve = loss_curve([1.0, 0.5, 0.2, end], None)
-    assert is_logarithmic(curve) == (scale == "log")
+    assert curve.is_logarithmic == (scale == "log")
     assert specs["train_val_loss"].draw(curve).axes[0].get_yscale() == scale
 
 
@@ -92,7 +92,7 @@ def test_a_trait_has_its_own_curves_beside_the_mean(build):
 def test_a_constant_trait_is_noted(draw, describe, history, texts_of):
     for side in ("metrics", "val_metrics"):
         history["epoch"][side] |= {"pcc_openness": [0.0] * 4, "ccc_openness": [0.0] * 4}
-    assert any("not vary" in text for text in texts_of(draw("trait_Openness_metrics")))
+    assert any("are constant" in text for text in texts_of(draw("trait_Openness_metrics")))
     assert "PCC" not in describe("trait_Openness_metrics")
 
 
@@ -228,5 +228,5 @@ def test_missing_values_are_named(build, history, name, change, message):
 
 
 def test_two_epochs_are_too_few_for_correlations(build, make_history):
-    with pytest.raises(NothingToDraw, match="at least 3 of them; there are 2"):
+    with pytest.raises(NothingToDraw, match="at least 3 epochs with all metrics; there are 2"):
         build("metrics_correlation_matrix", history=make_history(2))
