@@ -11,8 +11,8 @@ from pipeline.report.headline import BaselineResult, Outcome, baseline_results
 from pipeline.report.loading import RunRecords
 from pipeline.report.summary import is_cross_validated
 from pipeline.report.wording import (
-    baseline_name,
     difference,
+    display_name,
     listing,
     percent,
     plain,
@@ -211,7 +211,7 @@ def _baselines_not_beaten(records: RunRecords) -> Iterator[Caveat]:
         metrics = listing([METRIC_NAMES[result.metric] for result in worse or found])
         claim = "Worse than" if worse else "Not shown to be better than"
         yield Caveat(
-            title=f"{claim} {baseline_name(baseline)} in {metrics}",
+            title=f"{claim} {display_name(baseline)} in {metrics}",
             detail=f"{sentence('; '.join(map(_scores, found)))}. These clips do not show that the "
             "model is better than this baseline.",
             is_serious=bool(worse) or baseline == "training_mean",

@@ -12,7 +12,7 @@ from typing import Final
 from pipeline.core.number_format import METRIC_NAMES
 from pipeline.metrics.regression import HIGHER_IS_BETTER
 from pipeline.records.evaluation import EvaluationReport, Interval
-from pipeline.report.wording import baseline_name, listing, sentence
+from pipeline.report.wording import display_name, listing, sentence
 
 HEADLINE_METRICS: Final = ("r2", "accuracy")
 """Metrics of the headline and the summary."""
@@ -99,5 +99,5 @@ def _claim(results: Sequence[BaselineResult], words: str, outcomes: Sequence[Out
             metrics.setdefault(result.baseline, []).append(METRIC_NAMES[result.metric])
     baselines: dict[str, list[str]] = {}
     for name, names in metrics.items():
-        baselines.setdefault(listing(names), []).append(baseline_name(name))
+        baselines.setdefault(listing(names), []).append(display_name(name))
     return "; ".join(f"{words} {listing(names)} in {text}" for text, names in baselines.items())

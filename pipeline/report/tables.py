@@ -18,8 +18,8 @@ from pipeline.report.caveats import MIN_GROUPS
 from pipeline.report.headline import ILLEGITIMATE
 from pipeline.report.loading import RunRecords
 from pipeline.report.wording import (
-    baseline_name,
     difference,
+    display_name,
     duration,
     interval,
     percent,
@@ -104,7 +104,7 @@ def score_tables(records: RunRecords) -> tuple[Table, ...]:
     traits = records.features.traits if records.features is not None else ()
     notes = (
         "Accuracy is 1 − MAE.",
-        "MAE and MSE are in units of the score, which is between 0 and 1.",
+        "MAE is in units of the score, which is between 0 and 1. MSE is in squared units.",
         "R² is not clipped: below 0 is worse than predicting the mean of these clips.",
         "Arrows show the better direction.",
         f"Brackets: {evaluation.interval_name}s.",
@@ -218,7 +218,7 @@ def subgroup_tables(evaluation: EvaluationReport | None) -> tuple[Table, ...]:
 
 
 def _heading(baseline: str) -> str:
-    return baseline_name(baseline).removeprefix("the ")
+    return display_name(baseline).removeprefix("the ")
 
 
 def _metric_cells(scores: Intervals, name: str = "mean") -> list[Cell]:
