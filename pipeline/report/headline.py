@@ -1,7 +1,7 @@
 """Headline of the report, and the comparison with the baselines behind it.
 
-The paired interval of the difference decides: model and baseline are scored on the same
-resamples of the same clips.
+The paired interval of the difference determines the outcome. Model and baseline are scored on
+the same resamples of the same clips.
 """
 
 import enum

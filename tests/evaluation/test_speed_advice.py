@@ -32,6 +32,7 @@ PROPORTIONAL_STEPS = {"batch_times": [*[0.1] * 9, 0.03] * 10}
 SLOW_STEPS = {"batch_times": [*[0.1] * 8, 0.5, 0.1] * 10}
 SLOW_FIRST_EPOCH = {"batch_times": [*[5.0] * 10, *[0.1] * 90]}
 LONG_VALIDATION = {"validation_times": [1.1] * 10}
+ONE_EPOCH = {"epoch_times": [1.1], "validation_times": [1.1]}
 LONG_START = {"epoch_times": [13.1, *[1.1] * 9]}
 SLOW_CALLBACKS = {"breakdown": {"step": 8.0, "callbacks": 2.0}}
 # The best is epoch 4, two epochs after the last improvement: patience 2 saves 4 of 10 epochs.
@@ -46,6 +47,7 @@ FOUND = [
     (BATCHES, {"logs": SMALL_LAST_STEP, "num_train_clips": 296}, {"share": 0.8}, 0.08 * 100 / 2),
     (UNEVEN, {"logs": SLOW_STEPS}, {"p95_step_seconds": 0.5}, 9 * 0.4),
     (VALIDATION, {"logs": LONG_VALIDATION}, {"validation_seconds": 11.0, "share": 0.5}, 5.5),
+    (VALIDATION, {"logs": ONE_EPOCH}, {"validation_seconds": 1.1, "share": 0.5}, 0.55),
     (LATE, {"mae": EARLY_BEST}, {"best_epoch": 4, "epochs_without_improvement": 6}, 4 * 1.2),
     (LATE, {"mae": EARLY_BEST, "early_stopping_patience": 5}, {"best_epoch": 4}, 4 * 1.2),
     (LATE, {"ccc": EARLY_CCC, "monitor": "ccc"}, {"best_epoch": 2}, 6 * 1.2),
