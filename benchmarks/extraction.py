@@ -138,7 +138,7 @@ class Stages:
             "faces": lambda: self._detect(small),
             "crops_and_flow": lambda: self._crops_and_flow(steps, timeline.seconds),
             "encoders": lambda: (self._encoders[0](crops), self._encoders[1](speeds)),
-            "write": lambda: write_cached_clip(self._path, features, fingerprint=""),
+            "write": lambda: write_cached_clip(task_of("", video, self._path), features),
         }
 
     def _crops_and_flow(self, steps: list[Any], seconds: Any) -> tuple[Any, Any]:
@@ -188,7 +188,7 @@ def measure_workers(
 def task_of(clip_id: str, video: Path, path: Path) -> Task:
     """Return the task that an extraction would make of a video without a place on the sheet."""
     source = ClipSource(clip_id=clip_id, video=video)
-    return Task(source=source, path=path, fingerprint="", with_strip=False)
+    return Task(source=source, path=path, fingerprint="")
 
 
 def take_all(frames: list[Any], shown: set[int]) -> dict[int, Any]:

@@ -40,11 +40,8 @@ def assemble_feature_set(
 ) -> None:
     """Write the feature set of the cached clips. It replaces an earlier set.
 
-    Args:
-        features_dir: Directory of the feature set.
-        paths: Clip id -> cache file, in the order of the rows.
-        labels: Scores of the clips, shape (N, 5), or None.
-        metadata: Entries for `features.json`.
+    `paths` maps clip ids to cache files, in the order of the rows. `labels` has shape (N, 5).
+    `metadata` has further entries for `features.json`.
     """
     features_dir.mkdir(parents=True, exist_ok=True)
     for unfinished in features_dir.glob(".gather.*"):  # left by a killed process
@@ -114,7 +111,7 @@ def is_complete(features_dir: Path, metadata: Mapping[str, Any]) -> bool:
 def _collect(
     scratch: Path, paths: Mapping[str, Path]
 ) -> tuple[dict[str, NDArray[Any]], pd.DataFrame]:
-    """Copy the clips into arrays on disk, so that memory does not grow with their number."""
+    # The arrays are on disk, so that memory does not grow with the number of clips.
     rows: list[dict[str, Any]] = []
     with disk_errors_named(scratch / "features"), contextlib.ExitStack() as stack:
         # Not memory-mapped: a full disk would then raise SIGBUS instead of an error.
@@ -145,10 +142,7 @@ def _collect(
 
 
 def _replace(features_dir: Path, new_set: Path) -> None:
-    """Move the files of a set into place; `features.json` is removed first and added last.
-
-    A set without it is unfinished, and the next run assembles it again.
-    """
+    # A set without features.json is unfinished, and the next run assembles it again.
     names = sorted(path.name for path in new_set.iterdir())
     (features_dir / METADATA_NAME).unlink(missing_ok=True)
     for old in _array_files(features_dir):

@@ -47,11 +47,7 @@ class ClipFeatures:
 
 
 class ClipExtractor:
-    """Extracts features clip by clip. Detector and encoders are loaded once.
-
-    Args:
-        job: Settings of the extraction.
-    """
+    """Extracts features clip by clip. Detector and encoders are loaded once."""
 
     def __init__(self, job: Job) -> None:
         self._config = job.config
@@ -104,7 +100,6 @@ class ClipExtractor:
     def _static_steps(
         self, source: ClipSource, observed: Observation | None
     ) -> tuple[FloatArray, BoolArray]:
-        """Return the vectors of the steps with a face, and the mask of these steps."""
         if source.face_dir is not None:
             crops = read_faces(
                 source.face_dir,
@@ -120,7 +115,6 @@ class ClipExtractor:
     def _dynamic_steps(
         self, source: ClipSource, observed: Observation | None
     ) -> tuple[FloatArray, BoolArray, float]:
-        """Return the vectors of the steps with motion, their mask, and the mean speed."""
         if source.flow_dir is not None:
             speeds = read_flow(
                 source.flow_dir,
@@ -161,7 +155,6 @@ def mean_speed(speeds: FloatArray) -> float:
 
 
 def _pad(values: FloatArray, mask: BoolArray, num_steps: int) -> tuple[FloatArray, BoolArray]:
-    """Place vectors at their steps, with zeros between them; return shapes (T, D) and (T,)."""
     padded = np.zeros((num_steps, values.shape[1]), dtype=np.float32)
     is_valid = np.zeros(num_steps, dtype=np.bool_)
     is_valid[: len(mask)] = mask

@@ -16,7 +16,7 @@ import numpy as np
 
 from pipeline.core.files import write_arrays
 from pipeline.extraction.clip import ClipFeatures
-from pipeline.extraction.tasks import ClipSource
+from pipeline.extraction.tasks import ClipSource, Task
 
 _FORMAT: Final = 2
 _ARRAYS: Final = ("static", "static_mask", "dynamic", "dynamic_mask", "seconds", "boxes")
@@ -43,18 +43,18 @@ def clip_fingerprint(source: ClipSource, settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def write_cached_clip(path: Path, features: ClipFeatures, *, fingerprint: str) -> None:
-    """Write the features of a clip with its fingerprint."""
+def write_cached_clip(task: Task, features: ClipFeatures) -> None:
+    """Write the features and the fingerprint of a clip."""
     arrays = {name: getattr(features, name) for name in _ARRAYS}
     facts = {
-        "fingerprint": fingerprint,
+        "fingerprint": task.fingerprint,
         "quality": features.quality,
         "warnings": features.warnings,
     }
     arrays["facts"] = np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)
     if features.strip is not None:
         arrays["strip"] = cv2.imencode(".png", features.strip)[1]
-    write_arrays(path, arrays)
+    write_arrays(task.path, arrays)
 
 
 def read_cached_clip(path: Path) -> ClipFeatures:
@@ -70,12 +70,14 @@ def read_cached_clip(path: Path) -> ClipFeatures:
         )
 
 
-def is_cached(path: Path, *, fingerprint: str, needs_strip: bool) -> bool:
-    """Return whether the file is complete and has this fingerprint."""
+def is_cached(task: Task) -> bool:
+    """Return whether the cache file of a task is complete and has its fingerprint."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(task.path, allow_pickle=False) as file:
             facts = json.loads(file["facts"].tobytes())
-            if facts["fingerprint"] != fingerprint or (needs_strip and "strip" not in file):
+            if facts["fingerprint"] != task.fingerprint:
+                return False
+            if task.with_strip and "strip" not in file:
                 return False
             for name in _ARRAYS:
                 file[name]  # reading verifies the checksum

@@ -86,7 +86,6 @@ def _flow(step: FaceStep) -> Image:
 
 
 def _fit_tile(image: Image) -> Image:
-    """Scale an image to the tile width, at most as high as wide, on a white background."""
     longer_side = _TILE_PX - _MARGIN_PX
     scale = longer_side / max(image.shape[:2])
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR

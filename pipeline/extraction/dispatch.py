@@ -39,11 +39,7 @@ def run_tasks(
 ) -> Iterator[Result]:
     """Run all tasks; yield each result when it is available.
 
-    Args:
-        job: Settings of the workers.
-        tasks: Clips to extract. If a worker dies, its clip is tried once more.
-        num_workers: Number of workers, each with one processor.
-        engine: `local` for processes of this machine, `ray` for Ray actors.
+    If a worker dies, its clip is tried once more.
 
     Raises:
         PipelineError: If a worker cannot be set up, or features cannot be written.
@@ -115,10 +111,7 @@ def show_progress(
 ) -> Iterator[Result]:
     """Yield the results; show the number of done and failed clips, and the time left.
 
-    Args:
-        results: Results of the clips.
-        num_clips: Number of results.
-        console: Output, by default stderr. Without a terminal, one line per minute is written.
+    The default console is stderr. Without a terminal, one line per minute is written.
     """
     console = console or rich.console.Console(stderr=True)
     bar = rich.progress.Progress(

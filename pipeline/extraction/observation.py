@@ -118,13 +118,7 @@ class FlowEstimator:
 
 
 class VideoObserver:
-    """Observes videos one by one. Detector and flow estimator are loaded once.
-
-    Args:
-        config: Settings of the extraction.
-        static_px: Side of the crops for the static encoder.
-        with_colour: Whether the static encoder needs RGB crops.
-    """
+    """Observes videos one by one, with crops of `static_px` pixels for the static encoder."""
 
     def __init__(self, config: ExtractionConfig, *, static_px: int, with_colour: bool) -> None:
         self._config = config
@@ -151,10 +145,23 @@ class VideoObserver:
         )
         has_motion = are_motion(timeline.seconds, windows, pair_seconds=sampling.pair_seconds)
         images = self._read(path, timeline, instants, windows)
-        self._check_decoded(images, instants)
+        num_decoded = sum(instant in images for instant in instants.tolist())
+        if num_decoded < max(1, sampling.min_coverage * len(instants)):
+            raise ClipError(
+                "decode",
+                f"{num_decoded} of {len(instants)} sampled frames could be decoded, expected at "
+                f"least {sampling.min_coverage:.0%}; the file is damaged",
+            )
         faces = self._find_faces(images, instants)
         followed = follow_face(faces)
-        self._check_faces(followed)
+        min_share = self._config.faces.min_share
+        num_seen = sum(face is not None for face in followed)
+        if num_seen < max(1, min_share * len(followed)):
+            raise ClipError(
+                "face",
+                f"a face is seen in {num_seen} of {len(followed)} sampled frames, expected at "
+                f"least {min_share:.0%}",
+            )
         grey = next(iter(images.values())).grey
         steps = [
             None
@@ -178,7 +185,6 @@ class VideoObserver:
     def _read(
         self, path: Path, timeline: Timeline, instants: IntArray, windows: IntArray
     ) -> dict[int, FrameImages]:
-        """Return the images of the sampled frames by frame number, without damaged frames."""
         with_faces = set(instants.tolist())
         wanted = np.union1d(instants, windows)
         numbers = dict(zip(timeline.pts[wanted].tolist(), wanted.tolist(), strict=True))
@@ -196,7 +202,6 @@ class VideoObserver:
     def _find_faces(
         self, images: Mapping[int, FrameImages], instants: IntArray
     ) -> list[list[Face]]:
-        """Return the faces at each instant. Missing frames have no faces."""
         by_size: dict[Any, list[int]] = {}
         for instant in instants.tolist():
             if instant in images:
@@ -260,24 +265,4 @@ class VideoObserver:
                 "open",
                 f"its frames cover {found:.0%} of the {timeline.whole_seconds:.1f} s that its "
                 f"header states, expected at least {minimum:.0%}; the file {fault}",
-            )
-
-    def _check_decoded(self, images: Mapping[int, FrameImages], instants: IntArray) -> None:
-        minimum = self._config.sampling.min_coverage
-        num_decoded = sum(instant in images for instant in instants.tolist())
-        if num_decoded < max(1, minimum * len(instants)):
-            raise ClipError(
-                "decode",
-                f"{num_decoded} of {len(instants)} sampled frames could be decoded, expected at "
-                f"least {minimum:.0%}; the file is damaged",
-            )
-
-    def _check_faces(self, followed: Sequence[Face | None]) -> None:
-        minimum = self._config.faces.min_share
-        num_found = sum(face is not None for face in followed)
-        if num_found < max(1, minimum * len(followed)):
-            raise ClipError(
-                "face",
-                f"a face is seen in {num_found} of {len(followed)} sampled frames, expected at "
-                f"least {minimum:.0%}",
             )

@@ -1,8 +1,8 @@
 """Plan an extraction: describe its features, and find the clips that are not cached yet."""
 
 import importlib.metadata
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,31 +34,18 @@ class Plan:
     """The configuration as plain values, to extract other clips in the same way."""
     num_shown: int
     """Maximum number of clips on the contact sheet."""
-    sources: Mapping[str, ClipSource]
-    """Clip id -> its files, in order. The other mappings have the same keys."""
-    paths: Mapping[str, Path]
-    """Clip id -> cache file."""
-    fingerprints: Mapping[str, str]
-    """Clip id -> fingerprint."""
+    tasks: Mapping[str, Task]
+    """Clip id -> task, in order, for all clips with readable files."""
     failed: Sequence[Result]
     """Clips with unreadable files."""
 
-    def tasks(self) -> list[Task]:
-        """Return the tasks of all clips that are not cached. The first clips get a strip."""
+    def remaining(self, clip_ids: Iterable[str]) -> list[Task]:
+        """Return the tasks of clips that are not cached. The first clips get a strip."""
         tasks = (
-            self.task(clip_id, with_strip=number < self.num_shown)
-            for number, clip_id in enumerate(self.paths)
+            replace(self.tasks[clip_id], with_strip=number < self.num_shown)
+            for number, clip_id in enumerate(clip_ids)
         )
-        return [task for task in tasks if task is not None]
-
-    def task(self, clip_id: str, *, with_strip: bool) -> Task | None:
-        """Return the task of a clip, or None if the clip is cached."""
-        path, fingerprint = self.paths[clip_id], self.fingerprints[clip_id]
-        if is_cached(path, fingerprint=fingerprint, needs_strip=with_strip):
-            return None
-        return Task(
-            source=self.sources[clip_id], path=path, fingerprint=fingerprint, with_strip=with_strip
-        )
+        return [task for task in tasks if not is_cached(task)]
 
 
 def plan_extraction(job: Job, sources: Sequence[ClipSource], features_dir: Path) -> Plan:
@@ -77,22 +64,21 @@ def plan_extraction(job: Job, sources: Sequence[ClipSource], features_dir: Path)
         "min_coverage": job.config.sampling.min_coverage,
         "min_share": job.config.faces.min_share,
     }
-    fingerprints: dict[str, str] = {}
+    tasks: dict[str, Task] = {}
     failed = []
     for source in sources:
         try:
-            fingerprints[source.clip_id] = clip_fingerprint(
-                source, {**description, "thresholds": thresholds}
-            )
+            fingerprint = clip_fingerprint(source, {**description, "thresholds": thresholds})
         except OSError as error:
             failed.append(Result.unreadable(source.clip_id, error))
+        else:
+            path = cache_path(cache_dir, source.clip_id)
+            tasks[source.clip_id] = Task(source=source, path=path, fingerprint=fingerprint)
     return Plan(
         description=description,
         settings=asdict(job.config),
         num_shown=job.config.num_shown if job.decodes_videos else 0,
-        sources={source.clip_id: source for source in sources if source.clip_id in fingerprints},
-        paths={clip_id: cache_path(cache_dir, clip_id) for clip_id in fingerprints},
-        fingerprints=fingerprints,
+        tasks=tasks,
         failed=failed,
     )
 

@@ -1,6 +1,6 @@
 """Read faces and flow of other tools: a folder of face images, a folder of flow fields.
 
-Shape letters: T steps, L flow fields per step, P side of a crop, (H, W) size of a field.
+Shape letters: T = num_steps, L = num_pairs, P = crop_px, (H, W) size of a field.
 """
 
 import re
@@ -20,14 +20,10 @@ from pipeline.extraction.video.images import Image
 def read_faces(folder: Path, *, num_steps: int, crop_px: int, with_colour: bool) -> Image:
     """Read face crops, evenly spaced over the images of a folder in the order of their names.
 
-    Args:
-        folder: Images of faces; `face_2.png` comes before `face_10.png`.
-        num_steps: Number of steps T.
-        crop_px: Side P of the returned crops.
-        with_colour: Whether to return RGB or grey.
+    The number in a name counts: `face_2.png` comes before `face_10.png`.
 
     Returns:
-        Shape (t, P, P) or (t, P, P, 3), with t at most T.
+        Grey, shape (t, P, P), or RGB, shape (t, P, P, 3), with t at most T.
 
     Raises:
         ClipError: If there is no image, or an image cannot be read.
@@ -43,13 +39,8 @@ def read_flow(
 ) -> FloatArray:
     """Read flow fields of face crops, evenly spaced over a folder in the order of the names.
 
-    Args:
-        folder: `.npy` files. Each is one field (H, W, 2) or (2, H, W), or several (F, H, W, 2), in
-            pixels per frame, right and down.
-        num_steps: Number of steps T.
-        num_pairs: Successive fields L per step.
-        crop_px: Side P of the returned fields.
-        pair_seconds: Time between the two frames of a field.
+    Each `.npy` file has one field (H, W, 2) or (2, H, W), or several (F, H, W, 2), in pixels per
+    frame, right and down. `pair_seconds` is the time between the two frames of a field.
 
     Returns:
         Face widths per second, shape (t, L, P, P, 2), with t at most T.
@@ -112,7 +103,6 @@ def _resize(image: Image, side: int) -> Image:
 
 
 def _open_fields(path: Path) -> FloatArray:
-    """Open a file as fields, shape (F, H, W, 2)."""
     try:
         array: FloatArray = open_memmap(path, mode="r")
     except (OSError, ValueError) as error:

@@ -6,7 +6,7 @@ import importlib.util
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -43,7 +43,7 @@ class ExtractionOutcome:
     """Number of clips extracted in earlier runs."""
     failed: tuple[Result, ...] = ()
     """Clips without features, with the reasons."""
-    warnings: Mapping[str, str]
+    warnings: Mapping[str, str] = field(default_factory=dict)
     """Clip id -> problems of a clip that is still usable."""
     failures_path: Path
     """Table of failed clips and unused files. Not written if the run had no clip."""
@@ -127,37 +127,33 @@ def extract_features(
         features_dir = _shard_dir(features_dir, shard)
     failures_path = features_dir / FAILURES_NAME
     if not sources and not failed:  # a part of a batch array without a clip
-        return ExtractionOutcome(
-            features_dir=features_dir, warnings={}, failures_path=failures_path
-        )
+        return ExtractionOutcome(features_dir=features_dir, failures_path=failures_path)
     with _locked(features_dir):
         plan = plan_extraction(job, sources, features_dir)
-        tasks = plan.tasks()
+        tasks = plan.remaining(plan.tasks)
         results = _run(job, tasks, num_workers=num_workers, engine=engine)
         failed = [*failed, *plan.failed, *(each for each in results if not each.is_done)]
         write_failures(failures_path, [*failed, *unused])
         lost = {result.clip_id for result in failed}
-        paths = {clip_id: path for clip_id, path in plan.paths.items() if clip_id not in lost}
-        if not paths:
+        done = {clip_id: task for clip_id, task in plan.tasks.items() if clip_id not in lost}
+        if not done:
             raise ExtractionError(
                 f"none of {len(failed)} clips could be used; the first, {failed[0].clip_id}: "
                 f"{failed[0].reason} ({failed[0].stage}). {failures_path} lists all of them."
             )
         # Later clips replace failed clips on the contact sheet.
-        shown = list(paths)[: plan.num_shown]
-        others = [task for name in shown if (task := plan.task(name, with_strip=True)) is not None]
+        others = plan.remaining(list(done)[: plan.num_shown])
         _run(job, others, num_workers=num_workers, engine=engine)
         return _finish(
             plan,
             features_dir,
-            paths,
-            shown=[paths[clip_id] for clip_id in shown],
+            done,
             labels=labels,
             annotations=annotations,
             traits=annotated.traits if annotated is not None else (),
             outcome={
                 "num_done": sum(result.is_done for result in results),
-                "num_skipped": len(plan.paths) - len(tasks),
+                "num_skipped": len(plan.tasks) - len(tasks),
                 "failed": tuple(failed),
                 "failures_path": failures_path,
             },
@@ -165,7 +161,6 @@ def extract_features(
 
 
 def _shard_dir(features_dir: Path, shard: tuple[int, int]) -> Path:
-    """Return the directory of a part. Parts of different counts would contain clips twice."""
     from pipeline.extraction.sources import CACHE_NAME
 
     if (features_dir / CACHE_NAME).exists():
@@ -184,7 +179,6 @@ def _shard_dir(features_dir: Path, shard: tuple[int, int]) -> Path:
 
 @contextlib.contextmanager
 def _locked(features_dir: Path) -> Iterator[None]:
-    """Lock the directory for this process. The lock ends with the process."""
     from pipeline.extraction.assemble import LOCK_NAME, read_earlier_metadata
 
     read_earlier_metadata(features_dir)  # raises an error for directories with other files
@@ -221,15 +215,13 @@ def _run(job: Job, tasks: Sequence[Task], *, num_workers: int, engine: Engine) -
 def _finish(
     plan: "Plan",
     features_dir: Path,
-    paths: Mapping[str, Path],
+    tasks: Mapping[str, Task],
     *,
-    shown: Sequence[Path],
     labels: "Mapping[str, FloatArray]",
     annotations: Sequence[Path],
     traits: tuple[TraitLabel, ...],
     outcome: Mapping[str, Any],
 ) -> ExtractionOutcome:
-    """Write the feature set, unless an identical one exists."""
     import numpy as np
 
     from pipeline.data.clip_table import read_clips
@@ -242,8 +234,9 @@ def _finish(
     )
 
     sheet = features_dir / SHEET_NAME
-    scores = np.stack([labels[clip_id] for clip_id in paths]) if labels else None
-    rows = [(clip_id, plan.fingerprints[clip_id]) for clip_id in paths]
+    paths = {clip_id: task.path for clip_id, task in tasks.items()}
+    scores = np.stack([labels[clip_id] for clip_id in tasks]) if labels else None
+    rows = [(clip_id, task.fingerprint) for clip_id, task in tasks.items()]
     content = json.dumps([rows, None if scores is None else scores.tolist()])
     content_hash = hashlib.sha256(content.encode()).hexdigest()
     earlier = read_earlier_metadata(features_dir)
@@ -254,7 +247,7 @@ def _finish(
         and earlier.get("traits") == trait_labels.get("traits")
     )
     if not is_same or not sheet.exists():
-        write_contact_sheet(features_dir, shown)
+        write_contact_sheet(features_dir, list(paths.values())[: plan.num_shown])
     if earlier is None or not is_same or not is_complete(features_dir, earlier):
         metadata = {
             "encoder": plan.description,

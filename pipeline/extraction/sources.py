@@ -3,7 +3,7 @@
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -40,10 +40,10 @@ class FoundClips:
     names are not unique, it is the path below the directory."""
     unreadable: tuple[tuple[Path, OSError], ...]
     """Folders that cannot be read."""
-    used: frozenset[Path]
+    used: Set[Path]
     """Files that belong to clips."""
-    unused: tuple[Path, ...]
-    """All other files except hidden files."""
+    files: Set[Path]
+    """All files except hidden files."""
 
 
 def find_sources(
@@ -87,8 +87,8 @@ def find_sources(
         for folder, error in each.unreadable
     ]
     # The given directories may overlap.
-    used = frozenset[Path]().union(*(each.used for each in searched))
-    unused = sorted({path for each in searched for path in each.unused} - used)
+    files = {path for each in searched for path in each.files}
+    unused = sorted(files.difference(*(each.used for each in searched)))
     reason = "is not used: it does not have the suffix of a clip, or is outside the clip folders"
     return (
         usable,
@@ -153,35 +153,26 @@ def find_videos(videos_dir: Path) -> FoundClips:
             f"found {count_suffixes(files)}. "
             f"Give the directory of the clips. They may be in folders below it."
         )
-    return FoundClips(
-        by_id=_assign_ids(videos_dir, videos),
-        unreadable=unreadable,
-        used=frozenset(videos),
-        unused=tuple(sorted({*files}.difference(videos))),
-    )
+    by_id = _assign_ids(videos_dir, videos)
+    return FoundClips(by_id=by_id, unreadable=unreadable, used={*videos}, files={*files})
 
 
-def find_folders(directory: Path, suffixes: Iterable[str]) -> FoundClips:
+def find_folders(directory: Path, suffixes: Set[str]) -> FoundClips:
     """Find the folders with files of these suffixes, one folder per clip.
 
     Raises:
         ExtractionError: If the directory does not exist or has no such folder.
     """
-    wanted = frozenset(suffixes)
     files, unreadable = _list_files(directory)
-    used = [path for path in files if path.suffix.lower() in wanted and path.parent != directory]
+    used = [path for path in files if path.suffix.lower() in suffixes and path.parent != directory]
     if not used:
         raise ExtractionError(
-            f"{directory}: holds no folder with {', '.join(sorted(wanted))} files; "
+            f"{directory}: holds no folder with {', '.join(sorted(suffixes))} files; "
             f"found {count_suffixes(files)}. "
             f"Give a directory with one folder for each clip, with the name of the clip."
         )
-    return FoundClips(
-        by_id=_assign_ids(directory, sorted({path.parent for path in used})),
-        unreadable=unreadable,
-        used=frozenset(used),
-        unused=tuple(sorted({*files}.difference(used))),
-    )
+    by_id = _assign_ids(directory, sorted({path.parent for path in used}))
+    return FoundClips(by_id=by_id, unreadable=unreadable, used={*used}, files={*files})
 
 
 def count_suffixes(paths: Iterable[Path | str]) -> str:
@@ -242,7 +233,6 @@ def _is_video(path: Path) -> bool:
 
 
 def _is_text(path: Path) -> bool:
-    """Return whether the first bytes have no zero. Transport streams have zeros."""
     if not path.is_file():  # reading a named pipe would block
         return False
     try:
@@ -250,22 +240,17 @@ def _is_text(path: Path) -> bool:
             beginning = file.read(_PROBED_BYTES)
     except OSError:  # the worker reports the reason
         return False
-    return bool(beginning) and b"\0" not in beginning
+    return bool(beginning) and b"\0" not in beginning  # transport streams have zeros
 
 
 def _list_files(directory: Path) -> tuple[list[Path], tuple[tuple[Path, OSError], ...]]:
-    """Return the visible files, and the folders that cannot be read.
-
-    Links to folders are followed. Each folder is visited once, because links may form a loop.
-    Files that an extraction wrote are skipped.
-    """
     if not directory.is_dir():
         found = "is a file" if directory.exists() else "does not exist"
         near = did_you_mean_path(directory)
         raise ExtractionError(f"{directory}: {found}, expected a directory. Check the path.{near}")
     files: list[Path] = []
     errors: list[OSError] = []
-    visited: set[tuple[int, int]] = set()
+    visited: set[tuple[int, int]] = set()  # links to folders may form a loop
     for folder, folders, names in os.walk(directory, followlinks=True, onerror=errors.append):
         is_output = CACHE_NAME in folders
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -280,11 +265,8 @@ def _list_files(directory: Path) -> tuple[list[Path], tuple[tuple[Path, OSError]
 
 
 def _assign_ids(directory: Path, paths: Sequence[Path]) -> dict[str, Path]:
-    """Return the paths by name, or by the path below the directory if names are not unique.
-
-    A name without a dot does not contain its source. If such a name occurs twice, all clips
-    with such names get their path as id, so that each folder is one group.
-    """
+    # A name without a dot does not contain its source. If such a name occurs twice, all clips
+    # with such names get their path as id, so that each folder is one group.
     times = Counter(_identifier(path.name) for path in paths)
     by_folder = any(number > 1 and _is_plain(name) for name, number in times.items())
     by_id: dict[str, Path] = {}
@@ -312,7 +294,6 @@ def _is_plain(name: str) -> bool:
 
 
 def _name_fault(clip_id: str) -> str:
-    """Return why the name is not usable in a table, or ""."""
     try:
         clip_id.encode("utf-8")
     except UnicodeEncodeError:
@@ -323,7 +304,6 @@ def _name_fault(clip_id: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """Return a name without control characters and undecodable bytes."""
     readable = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return "".join(
         f"\\x{ord(each):02x}" if unicodedata.category(each) == "Cc" else each for each in readable

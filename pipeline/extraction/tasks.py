@@ -19,12 +19,7 @@ Stage = Literal["name", "annotation", "open", "decode", "face", "encode", "time"
 
 
 class ClipError(Exception):
-    """A clip cannot be used. The extraction continues with the other clips.
-
-    Args:
-        stage: Stage that failed.
-        reason: Expected and found value, in one line.
-    """
+    """A clip cannot be used, for a reason at one stage. The other clips continue."""
 
     def __init__(self, stage: Stage, reason: str) -> None:
         super().__init__(stage, reason)  # pickle needs both arguments
@@ -83,7 +78,7 @@ class Task:
     """Cache file for its features."""
     fingerprint: str
     """Fingerprint to store with the features."""
-    with_strip: bool
+    with_strip: bool = False
     """Whether the clip is on the contact sheet."""
 
 
@@ -97,8 +92,6 @@ class Result:
     """Stage that failed; empty on success."""
     reason: str = ""
     """Reason for the failure."""
-    seconds: float = 0.0
-    """Duration of the task."""
 
     @classmethod
     def unreadable(cls, clip_id: str, error: OSError) -> "Result":

@@ -5,7 +5,6 @@ Therefore the slow imports are inside the functions.
 """
 
 import os
-import time
 from collections.abc import Callable
 
 from pipeline.core.errors import ExtractionError
@@ -37,7 +36,6 @@ def build_work(job: Job) -> Callable[[Task], Result]:
     extract = ClipExtractor(job)
 
     def work(task: Task) -> Result:
-        began = time.perf_counter()
         clip_id = task.source.clip_id
         try:
             features = extract(task.source, with_strip=task.with_strip)
@@ -49,10 +47,10 @@ def build_work(job: Job) -> Callable[[Task], Result]:
             reason = f"unexpected {type(error).__name__}: {error}"
             return Result(clip_id=clip_id, stage="encode", reason=" ".join(reason.split()))
         try:
-            write_cached_clip(task.path, features, fingerprint=task.fingerprint)
+            write_cached_clip(task, features)
         except OSError as error:  # a full disk affects every clip
             message = f"{task.path}: cannot be written ({error.strerror}). Finished clips are kept."
             raise ExtractionError(message) from error
-        return Result(clip_id=clip_id, seconds=time.perf_counter() - began)
+        return Result(clip_id=clip_id)
 
     return work

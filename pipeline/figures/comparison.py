@@ -82,19 +82,13 @@ class MetricDifferences:
         )
 
 
-def metric_differences_data(comparison: Mapping[str, Any]) -> MetricDifferences:
-    """Return the differences from the content of `Comparison.to_json()`.
-
-    Raises:
-        RunError: If the content is not a comparison.
-    """
+def _metric_differences_data(comparison: Mapping[str, Any]) -> MetricDifferences:
     runs = check_content(ComparedRuns, comparison)
     return MetricDifferences(runs=runs, rows=interval_rows(runs.differences, METRICS))
 
 
 @styled
-def draw_metric_differences(data: MetricDifferences, style: Style) -> Figure:
-    """Draw the differences with intervals, one panel per metric."""
+def _draw_metric_differences(data: MetricDifferences, style: Style) -> Figure:
     clips = count(data.runs.num_clips, "clip")
     interval = f"{percent(data.runs.confidence)} interval contains 0"
     figure, panels = build_panels(
@@ -121,8 +115,7 @@ def draw_metric_differences(data: MetricDifferences, style: Style) -> Figure:
     return figure
 
 
-def describe_metric_differences(data: MetricDifferences) -> str:
-    """Describe the differences of the means in one sentence."""
+def _describe_metric_differences(data: MetricDifferences) -> str:
     parts = []
     for metric in METRICS:
         winner = data.winners(metric)[0]
@@ -150,15 +143,9 @@ class ScorePair:
     """Scores of the first and of the second run."""
 
 
-def score_pair_data(
+def _score_pair_data(
     comparison: Mapping[str, Any], evaluation_a: EvaluationReport, evaluation_b: EvaluationReport
 ) -> ScorePair:
-    """Return the scores of two runs.
-
-    Raises:
-        NothingToDraw: If the runs were evaluated on different clips.
-        RunError: If `comparison` is not a comparison.
-    """
     names = check_content(ComparedRuns, comparison).names
     evaluations = (evaluation_a, evaluation_b)
     samples = [(evaluation.split, evaluation.num_clips) for evaluation in evaluations]
@@ -180,8 +167,7 @@ def score_pair_data(
 
 
 @styled
-def draw_score_pair(data: ScorePair, style: Style) -> Figure:
-    """Draw the scores as pairs of bars, one panel per metric."""
+def _draw_score_pair(data: ScorePair, style: Style) -> Figure:
     figure, panels = build_panels(
         style,
         title=f"Scores of two runs, {data.num_clips:,} {data.split} clips",
@@ -206,8 +192,7 @@ def draw_score_pair(data: ScorePair, style: Style) -> Figure:
     return figure
 
 
-def describe_score_pair(data: ScorePair) -> str:
-    """Describe the mean scores of two runs in one sentence."""
+def _describe_score_pair(data: ScorePair) -> str:
     first, second = (
         f"{name} "
         + ", ".join(
@@ -228,15 +213,9 @@ class CurvePair:
     """`loss` or `mae` -> curves of the first and of the second run."""
 
 
-def curve_pair_data(
+def _curve_pair_data(
     comparison: Mapping[str, Any], history_a: MetricsHistory, history_b: MetricsHistory
 ) -> CurvePair:
-    """Return the curves of two runs.
-
-    Raises:
-        NothingToDraw: If a run has no epochs.
-        RunError: If `comparison` is not a comparison.
-    """
     return CurvePair(
         names=check_content(ComparedRuns, comparison).names,
         curves={
@@ -247,8 +226,7 @@ def curve_pair_data(
 
 
 @styled
-def draw_curve_pair(data: CurvePair, style: Style) -> Figure:
-    """Draw the curves of both runs, one panel per metric."""
+def _draw_curve_pair(data: CurvePair, style: Style) -> Figure:
     handles = [
         *_run_handles(data.names, linestyle="-"),
         line_handle("validation", "#444444"),
@@ -262,8 +240,7 @@ def draw_curve_pair(data: CurvePair, style: Style) -> Figure:
     return figure
 
 
-def describe_curve_pair(data: CurvePair) -> str:
-    """Describe the best losses of two runs in one sentence."""
+def _describe_curve_pair(data: CurvePair) -> str:
     first, second = (
         f"{name} {curve.best_text} in epoch {curve.best_epoch} of {curve.epochs[-1]} "
         f"({curve.subset})"
@@ -337,10 +314,9 @@ FIGURES: Final = (
             "intervals. If an interval contains zero (dark grey), no difference is shown. Other "
             "intervals have the colour of the better run. Arrows point to the better run."
         ),
-        needs=("comparison",),
-        data=metric_differences_data,
-        draw=draw_metric_differences,
-        alt_text=describe_metric_differences,
+        data=_metric_differences_data,
+        draw=_draw_metric_differences,
+        alt_text=_describe_metric_differences,
     ),
     FigureSpec(
         name="trait_scores",
@@ -350,10 +326,9 @@ FIGURES: Final = (
             "Score of each run with its interval, on average and per trait. Overlapping intervals "
             "do not show that the runs are equal: use the paired differences for this question."
         ),
-        needs=("comparison", "evaluation_a", "evaluation_b"),
-        data=score_pair_data,
-        draw=draw_score_pair,
-        alt_text=describe_score_pair,
+        data=_score_pair_data,
+        draw=_draw_score_pair,
+        alt_text=_describe_score_pair,
     ),
     FigureSpec(
         name="loss_curves",
@@ -364,9 +339,8 @@ FIGURES: Final = (
             "training clips (dashed). Rings mark the best epochs. The losses are comparable only "
             "if both runs minimise the same loss. The MAE is always comparable."
         ),
-        needs=("comparison", "history_a", "history_b"),
-        data=curve_pair_data,
-        draw=draw_curve_pair,
-        alt_text=describe_curve_pair,
+        data=_curve_pair_data,
+        draw=_draw_curve_pair,
+        alt_text=_describe_curve_pair,
     ),
 )

@@ -27,11 +27,8 @@ def is_gone(worker: str) -> bool:
 
 @functools.cache
 def _machine() -> str:
-    """Return the host name with a hash of the scope of its process ids.
-
-    Containers may share host name, kernel and process ids, but have different PID namespaces.
-    The boot id differs between hosts and between restarts.
-    """
+    # Containers may share host name, kernel and process ids, but have different PID namespaces.
+    # The boot id differs between hosts and between restarts.
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
         namespace = str(Path("/proc/self/ns/pid").readlink())

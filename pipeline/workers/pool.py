@@ -44,11 +44,7 @@ class WorkerEvent:
 
 
 class TaskRunner:
-    """Part of a pool inside a worker: runs the set-up, then tasks. Errors become events.
-
-    Args:
-        setup: Set-up of the worker.
-    """
+    """Part of a pool inside a worker: runs the set-up, then tasks. Errors become events."""
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
@@ -180,7 +176,6 @@ class WorkerPool(ABC):
         """Return the workers that replied or died, with their events."""
 
     def _assign(self) -> None:
-        """Assign waiting tasks to idle workers; start workers for the remaining tasks."""
         idle = [worker for worker in self._workers if worker.is_ready and worker.task is None]
         while self._waiting and idle:
             worker = idle.pop()

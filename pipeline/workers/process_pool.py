@@ -14,8 +14,6 @@ _END_SECONDS: Final = 20.0
 
 
 class _Process(WorkerHandle):
-    """A process and the pipe to it."""
-
     def __init__(self, setup: Setup) -> None:
         super().__init__()
         context = multiprocessing.get_context("spawn")  # TensorFlow fails after a fork
@@ -56,7 +54,6 @@ class ProcessPool(WorkerPool):
 
 
 def _serve(pipe: Connection, setup: Setup) -> None:
-    """Run the tasks from the pipe until the leader ends."""
     end_with_leader()
     open_closed_streams()
     runner = TaskRunner(setup)

@@ -5,7 +5,6 @@ import math
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,60 +22,41 @@ _ENVIRONMENT: Final = {
 _PARTS_PER_GPU: Final = 10_000
 """Ray counts parts of a GPU in steps of 1/10,000."""
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Share:
-    """Resources of one worker."""
-
-    num_cores: int
-    """Number of cores."""
-    workers_per_gpu: int = 0
-    """Number of workers that share a GPU; 0 if workers use no GPU."""
-
-    @property
-    def gpu(self) -> float:
-        """Part of a GPU, in [0, 1], rounded down so that `workers_per_gpu` workers fit."""
-        if not self.workers_per_gpu:
-            return 0.0
-        return _PARTS_PER_GPU // self.workers_per_gpu / _PARTS_PER_GPU
-
-    def num_places(self, nodes: Sequence[Mapping[str, float]]) -> int:
-        """Return the number of workers that fit on nodes with these resources."""
-        return sum(map(self._num_places_on, nodes))
-
-    def _num_places_on(self, node: Mapping[str, float]) -> int:
-        by_cores = int(node.get("CPU", 0) // self.num_cores)
-        if not self.workers_per_gpu:
-            return by_cores
-        return min(by_cores, int(node.get("GPU", 0)) * self.workers_per_gpu)
+Nodes = Sequence[Mapping[str, float]]
+"""Resources of each node, with Ray's names `CPU` and `GPU`."""
 
 
-def choose_share(
-    nodes: Sequence[Mapping[str, float]], *, num_workers: int, num_cores: int
-) -> Share:
-    """Return a share with a part of a GPU if all workers fit on the cluster that way.
+def choose_workers_per_gpu(nodes: Nodes, *, num_workers: int, num_cores: int) -> int:
+    """Return the number of workers that share a GPU, or 0 if not all workers fit that way.
 
-    Otherwise no worker requests a GPU, and each may run on any node. Workers with and without a
-    GPU are not mixed: depending on the Ray version, those without would all use the first GPU of
-    a node, or none.
-
-    Args:
-        nodes: Resources of each node, with Ray's names `CPU` and `GPU`.
-        num_workers: Number of workers.
-        num_cores: Cores of each worker.
+    Workers with and without a GPU are not mixed: depending on the Ray version, those without
+    would all use the first GPU of a node, or none. `num_cores` are the cores of each worker.
     """
-    on_cores = Share(num_cores=num_cores)
     num_gpus = sum(int(node.get("GPU", 0)) for node in nodes)
     if not num_gpus:
-        return on_cores
-    on_gpus = Share(num_cores=num_cores, workers_per_gpu=math.ceil(num_workers / num_gpus))
-    num_wanted = min(num_workers, on_cores.num_places(nodes))
-    return on_gpus if 0 < num_wanted <= on_gpus.num_places(nodes) else on_cores
+        return 0
+    workers_per_gpu = math.ceil(num_workers / num_gpus)
+    num_wanted = min(num_workers, count_places(nodes, num_cores))
+    num_places = count_places(nodes, num_cores, workers_per_gpu)
+    return workers_per_gpu if 0 < num_wanted <= num_places else 0
+
+
+def count_places(nodes: Nodes, num_cores: int, workers_per_gpu: int = 0) -> int:
+    """Return the number of workers that fit on the nodes, with or without a part of a GPU."""
+    num_places = 0
+    for node in nodes:
+        by_cores = int(node.get("CPU", 0) // num_cores)
+        by_gpus = int(node.get("GPU", 0)) * workers_per_gpu
+        num_places += min(by_cores, by_gpus) if workers_per_gpu else by_cores
+    return num_places
+
+
+def gpu_part(workers_per_gpu: int) -> float:
+    """Return the part of a GPU per worker, in [0, 1], rounded down so that all workers fit."""
+    return _PARTS_PER_GPU // workers_per_gpu / _PARTS_PER_GPU if workers_per_gpu else 0.0
 
 
 class _ActorHandle(WorkerHandle):
-    """An actor, and the reference to its next reply."""
-
     def __init__(self, ray: Any, actor: Any) -> None:
         super().__init__()
         self._ray = ray
@@ -112,7 +92,7 @@ class RayPool(WorkerPool):
         setup: Set-up of a worker, called in its process.
         num_workers: Maximum number of actors.
         num_cores: Cores of each actor.
-        uses_gpus: Whether actors request a part of a GPU, see `choose_share`.
+        uses_gpus: Whether actors request a part of a GPU, see `choose_workers_per_gpu`.
         joins_local_cluster: Whether to use a cluster that already runs on this machine, or else
             to start one with all cores. By default, a new cluster gets the cores of the workers.
         **limits: Limits of `WorkerPool`.
@@ -138,15 +118,15 @@ class RayPool(WorkerPool):
         self._ray = _import_ray()
         self._owns_cluster = not self._ray.is_initialized()
         if self._owns_cluster:
-            if joins_local_cluster:
-                _join_cluster(self._ray)
-            else:
-                _join_cluster(self._ray, address="local", num_cpus=num_workers * num_cores)
+            new_cluster = {"address": "local", "num_cpus": num_workers * num_cores}
+            _join_cluster(self._ray, {} if joins_local_cluster else new_cluster)
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        share = Share(num_cores=num_cores)
+        workers_per_gpu = 0
         if uses_gpus:
-            share = choose_share(nodes, num_workers=num_workers, num_cores=num_cores)
-        num_places = share.num_places(nodes)
+            workers_per_gpu = choose_workers_per_gpu(
+                nodes, num_workers=num_workers, num_cores=num_cores
+            )
+        num_places = count_places(nodes, num_cores, workers_per_gpu)
         super().__init__(setup, num_workers=min(num_workers, num_places), **limits)
         if not num_places:
             self.close()
@@ -162,8 +142,8 @@ class RayPool(WorkerPool):
                 num_workers,
             )
         self._actor_class = self._ray.remote(
-            num_cpus=share.num_cores,
-            num_gpus=share.gpu,
+            num_cpus=num_cores,
+            num_gpus=gpu_part(workers_per_gpu),
             max_restarts=0,
             runtime_env={"env_vars": _ENVIRONMENT},
         )(TaskRunner)
@@ -195,8 +175,7 @@ def _import_ray() -> Any:
     return ray
 
 
-def _join_cluster(ray: Any, **local_options: Any) -> None:
-    """Join the cluster at `RAY_ADDRESS`, or else call `ray.init` with `local_options`."""
+def _join_cluster(ray: Any, local_options: Mapping[str, Any]) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = os.environ.get("RAY_ADDRESS")
     try:
@@ -216,7 +195,7 @@ def _join_cluster(ray: Any, **local_options: Any) -> None:
 
 
 def _check_connection(address: str | None) -> None:
-    """Raise OSError if nothing listens at an address; Ray itself would try for two minutes."""
+    # Ray itself would try for two minutes.
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():  # Ray resolves `auto` and other words
         socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()

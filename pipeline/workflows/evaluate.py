@@ -175,7 +175,7 @@ def _evaluate(
     check_files(trained.home, trained.home.baselines_path)
     features = open_features(data or trained.config.data)
     features.checked_labels()
-    check_encoder(features, trained.encoder)
+    check_encoder(features.encoder, trained.encoder, features.features_dir)
     if doubt := trained.encoder_doubt(features):
         _logger.warning("%s", doubt)
     _check_directions(trained, features)

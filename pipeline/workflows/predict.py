@@ -92,7 +92,7 @@ def predict_clips(
     refuse_files_of_run(outputs, trained.home)
     with _features_of(clips, trained) as (features, failures):
         refuse_sources(outputs, features.sources)
-        check_encoder(features, trained.encoder)
+        check_encoder(features.encoder, trained.encoder, features.features_dir)
         refuse_unscorable(trained.network, features)
         if explain is not None:
             refuse_unexplainable(trained.network, features)

@@ -16,8 +16,7 @@ from pipeline.core.errors import ModelError
 from pipeline.core.traits import NUM_TRAITS, TRAITS
 from pipeline.data.batches import InferenceBatches, inference_batch_size
 from pipeline.data.feature_set import FeatureSet
-from pipeline.data.pooled import PooledRows
-from pipeline.data.stream import Stream
+from pipeline.data.stream import PooledFeatures, Stream
 from pipeline.evaluation.baselines import Baselines, fit_baselines
 from pipeline.records.predictions import Predictions
 
@@ -81,10 +80,10 @@ def fit_run_baselines(features: FeatureSet, rows: IntArray, config: ExperimentCo
     )
 
 
-def _pooled(features: FeatureSet, rows: IntArray) -> tuple[PooledRows, PooledRows]:
+def _pooled(features: FeatureSet, rows: IntArray) -> tuple[PooledFeatures, PooledFeatures]:
     return (
-        PooledRows(stream=features.static, rows=rows),
-        PooledRows(stream=features.dynamic, rows=rows),
+        PooledFeatures(stream=features.static, rows=rows),
+        PooledFeatures(stream=features.dynamic, rows=rows),
     )
 
 

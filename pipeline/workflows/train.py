@@ -168,7 +168,7 @@ def build_for(config: ExperimentConfig, features: FeatureSet) -> keras.Model:
             width=stream.width,
             num_steps=stream.num_steps,
             masked=stream.has_mask,
-            picture=stream.picture,
+            picture=stream.image_size,
             source=str(stream.parts[0].path),
         )
         for stream in (features.static, features.dynamic)

@@ -53,7 +53,7 @@ class TrainedModel:
         """
         if features.digest == self.digest:
             return None
-        return encoder_caveat(features, self.encoder)
+        return encoder_caveat(features.encoder, self.encoder, features.features_dir)
 
 
 def load_trained_model(run: RunDirectory) -> TrainedModel:

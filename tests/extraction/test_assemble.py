@@ -17,6 +17,7 @@ from pipeline.extraction.assemble import (
     write_contact_sheet,
 )
 from pipeline.extraction.clip_cache import cache_path, write_cached_clip
+from pipeline.extraction.tasks import ClipSource, Task
 
 
 @pytest.fixture
@@ -29,7 +30,8 @@ def cached(tmp_path, make_features):
             clip_id = f"{name}.0,1 ü.mp4"
             paths[clip_id] = cache_path(tmp_path / "out" / ".units", clip_id)
             features = make_features(clip) if isinstance(clip, float) else clip
-            write_cached_clip(paths[clip_id], features, fingerprint="f")
+            task = Task(source=ClipSource(clip_id=clip_id), path=paths[clip_id], fingerprint="f")
+            write_cached_clip(task, features)
         return paths
 
     return write

@@ -7,7 +7,7 @@ import pytest
 from pipeline.config.extraction import ExtractionConfig, StaticConfig
 from pipeline.extraction.clip import ClipExtractor, brightness, mean_speed, sharpness
 from pipeline.extraction.tasks import ClipError, ClipSource, Job
-from tests.extraction.drawn_videos import ORIENTATIONS, to_coded, with_matrix, write_video
+from tests.extraction.drawn_videos import write_video
 
 NOISE = np.random.default_rng(0).integers(0, 256, (112, 112), dtype=np.uint8)
 
@@ -65,27 +65,6 @@ def test_steps_without_a_face_are_masked_and_zero(extract, tmp_path, face_frames
     assert not clip.dynamic[8:].any()
     assert clip.static[:8].any(axis=1).all()
     assert np.isnan(clip.seconds[8:]).all()
-
-
-@pytest.fixture(scope="module")
-def upright(extract, tmp_path_factory, face_frames):
-    path = tmp_path_factory.mktemp("upright") / "a.mp4"
-    return extract(write_video(path, face_frames, options={"qp": "0"}))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("matrix", ORIENTATIONS.values(), ids=ORIENTATIONS)
-def test_features_do_not_depend_on_the_coded_orientation(
-    extract, tmp_path, face_frames, upright, matrix
-):
-    frames = [to_coded(frame, matrix) for frame in face_frames]
-    coded = write_video(tmp_path / "coded.mp4", frames, options={"qp": "0"})
-    clip = extract(with_matrix(coded, tmp_path / "a.mp4", matrix))
-    for name in ("static", "dynamic"):
-        found, expected = getattr(clip, name), getattr(upright, name)
-        cosine = (found * expected).sum() / np.linalg.norm(found) / np.linalg.norm(expected)
-        assert cosine > 0.99
-    np.testing.assert_allclose(clip.boxes, upright.boxes, atol=0.01)
 
 
 @pytest.mark.slow

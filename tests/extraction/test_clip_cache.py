@@ -1,5 +1,6 @@
 """A cache file is used again only for the same clip and settings."""
 
+import dataclasses
 import os
 
 import numpy as np
@@ -12,36 +13,40 @@ from pipeline.extraction.clip_cache import (
     read_cached_clip,
     write_cached_clip,
 )
-from pipeline.extraction.tasks import ClipSource
+from pipeline.extraction.tasks import ClipSource, Task
 
 
 @pytest.fixture
-def cached(tmp_path, make_features):
-    path = tmp_path / "x" / "a.npz"
-    write_cached_clip(path, make_features(), fingerprint="f")
-    return path
+def task(tmp_path):
+    source = ClipSource(clip_id="a.mp4")
+    return Task(source=source, path=tmp_path / "x" / "a.npz", fingerprint="f")
 
 
-def test_features_survive_writing_and_reading(tmp_path, make_features):
-    path = tmp_path / "x" / "a.npz"
+@pytest.fixture
+def cached(task, make_features):
+    write_cached_clip(task, make_features())
+    return task
+
+
+def test_features_survive_writing_and_reading(task, make_features):
     strip = np.full((4, 5, 3), 7, dtype=np.uint8)
     features = make_features(warnings=["frames cover 60%"], strip=strip)
-    write_cached_clip(path, features, fingerprint="f")
-    found = read_cached_clip(path)
+    write_cached_clip(task, features)
+    found = read_cached_clip(task.path)
     for name in ("static", "static_mask", "dynamic", "dynamic_mask", "seconds", "boxes", "strip"):
         np.testing.assert_array_equal(getattr(found, name), getattr(features, name))
     assert found.quality == features.quality
     assert found.warnings == features.warnings
-    assert [file.name for file in path.parent.iterdir()] == ["a.npz"]
+    assert [file.name for file in task.path.parent.iterdir()] == ["a.npz"]
 
 
 @pytest.mark.parametrize(
-    ("fingerprint", "needs_strip", "expected"),
-    [("f", False, True), ("g", False, False), ("f", True, False)],
+    ("changes", "expected"),
+    [({}, True), ({"fingerprint": "g"}, False), ({"with_strip": True}, False)],
 )
-def test_a_file_is_used_if_fingerprint_and_strip_match(cached, fingerprint, needs_strip, expected):
-    assert is_cached(cached, fingerprint=fingerprint, needs_strip=needs_strip) is expected
-    assert read_cached_clip(cached).strip is None
+def test_a_file_is_used_if_fingerprint_and_strip_match(cached, changes, expected):
+    assert is_cached(dataclasses.replace(cached, **changes)) is expected
+    assert read_cached_clip(cached.path).strip is None
 
 
 def with_damaged_array(content):
@@ -55,12 +60,12 @@ def with_damaged_array(content):
     ids=["empty", "no archive", "cut", "damaged"],
 )
 def test_a_broken_file_is_not_used(cached, damage):
-    cached.write_bytes(damage(cached.read_bytes()))
-    assert not is_cached(cached, fingerprint="f", needs_strip=False)
+    cached.path.write_bytes(damage(cached.path.read_bytes()))
+    assert not is_cached(cached)
 
 
-def test_a_missing_file_is_not_used(tmp_path):
-    assert not is_cached(tmp_path / "a.npz", fingerprint="f", needs_strip=False)
+def test_a_missing_file_is_not_used(task):
+    assert not is_cached(task)
 
 
 def test_the_fingerprint_depends_on_settings_and_files(tmp_path, make_sources):

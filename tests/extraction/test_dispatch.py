@@ -51,9 +51,7 @@ class ScriptedPool:
 
 def run(pool, tmp_path, *names, engine="local"):
     tasks = [
-        Task(
-            source=ClipSource(clip_id=name), path=tmp_path / name, fingerprint="", with_strip=False
-        )
+        Task(source=ClipSource(clip_id=name), path=tmp_path / name, fingerprint="")
         for name in names
     ]
     return list(run_on_pool(pool, tasks, time_limit_seconds=2.0, engine=engine))

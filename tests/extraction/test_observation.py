@@ -81,26 +81,6 @@ def test_crops_for_a_network_are_rgb_and_have_its_size(short):
     assert crop[..., 0].mean() > crop[..., 2].mean()  # skin is more red than blue
 
 
-def test_a_variable_frame_rate_is_supported(observe, tmp_path, face_frames):
-    ticks = np.cumsum([0] + [33, 33, 150, 33] * 12)[:48].tolist()
-    observed = observe(write_video(tmp_path / "a.mkv", face_frames, ticks=ticks))
-    assert num_seen(observed) == 16
-    assert observed.timeline.is_variable
-
-
-def test_4k_frames_are_reduced(observe, tmp_path, face_frames):
-    frames = [cv2.resize(frame, (3840, 2160)) for frame in face_frames[:3]]
-    options = {"preset": "ultrafast"}
-    observed = observe(write_video(tmp_path / "a.mp4", frames, options=options))
-    assert num_seen(observed) == 3
-    assert (observed.width, observed.height) == (1280, 720)
-
-
-def test_a_portrait_video_is_supported(observe, tmp_path, face_frames):
-    frames = [np.ascontiguousarray(frame[:, 200:400]) for frame in face_frames[:20]]
-    assert num_seen(observe(write_video(tmp_path / "a.mp4", frames))) == 16
-
-
 def test_one_of_two_people_is_tracked(observe, tmp_path, face_frames):
     def beside(frame):
         smaller = cv2.resize(frame, (480, 270))[:, 120:360]
@@ -112,12 +92,6 @@ def test_one_of_two_people_is_tracked(observe, tmp_path, face_frames):
     places = [step.face.centre[0] for step in observed.steps if step is not None]
     assert len(places) == 16
     assert np.ptp(places) < 0.1
-
-
-def test_a_single_frame_has_a_face_and_no_motion(observe, tmp_path, face_frames):
-    observed = observe(write_video(tmp_path / "a.mp4", face_frames[:1]))
-    assert num_seen(observed) == 1
-    assert observed.steps[0].speeds is None
 
 
 def test_a_video_without_a_face_fails(observe, tmp_path):

@@ -24,21 +24,21 @@ def describe(**settings):
 
 def test_every_clip_has_a_task_with_its_own_file(tmp_path, make_sources):
     plan = plan_extraction(JOB, make_sources("a.mp4", "b.mp4"), tmp_path / "out")
-    tasks = plan.tasks()
-    assert [task.source.clip_id for task in tasks] == list(plan.paths) == ["a.mp4", "b.mp4"]
+    tasks = plan.remaining(plan.tasks)
+    assert [task.source.clip_id for task in tasks] == ["a.mp4", "b.mp4"]
     assert len({task.path for task in tasks}) == 2
 
 
 def test_the_first_clips_are_on_the_contact_sheet(tmp_path, make_sources):
     job = Job(config=ExtractionConfig(num_shown=1))
     plan = plan_extraction(job, make_sources("a.mp4", "b.mp4"), tmp_path / "out")
-    assert [task.with_strip for task in plan.tasks()] == [True, False]
+    assert [task.with_strip for task in plan.remaining(plan.tasks)] == [True, False]
 
 
 def test_a_clip_with_a_missing_file_fails(tmp_path, make_sources):
     gone = ClipSource(clip_id="gone.mp4", video=tmp_path / "gone.mp4")
     plan = plan_extraction(JOB, [*make_sources("a.mp4"), gone], tmp_path / "out")
-    assert list(plan.paths) == list(plan.sources) == ["a.mp4"]
+    assert list(plan.tasks) == ["a.mp4"]
     assert [(result.clip_id, result.stage) for result in plan.failed] == [("gone.mp4", "open")]
 
 
@@ -52,7 +52,7 @@ def test_features_of_other_settings_are_not_replaced(tmp_path, make_sources):
 
 def test_unfinished_files_of_a_killed_worker_are_removed(tmp_path, make_sources):
     plan = plan_extraction(JOB, make_sources("a.mp4"), tmp_path / "out")
-    unfinished = plan.paths["a.mp4"].with_name(".half.0123abcd.npz")
+    unfinished = plan.tasks["a.mp4"].path.with_name(".half.0123abcd.npz")
     unfinished.parent.mkdir()
     unfinished.write_bytes(b"x")
     table = tmp_path / "out" / ".failures.csv.0123abcd.csv"
@@ -92,8 +92,8 @@ def test_settings_that_change_no_value_do_not_change_the_description(settings):
 def test_thresholds_change_the_fingerprints(tmp_path, make_sources):
     sources = make_sources("a.mp4")
     strict = Job(config=ExtractionConfig(faces=FacesConfig(min_share=0.9)))
-    plans = [plan_extraction(job, sources, tmp_path / "out") for job in (JOB, strict)]
-    assert plans[0].fingerprints != plans[1].fingerprints
+    first, second = (plan_extraction(job, sources, tmp_path / "out") for job in (JOB, strict))
+    assert first.tasks["a.mp4"].fingerprint != second.tasks["a.mp4"].fingerprint
 
 
 def test_precomputed_faces_and_flow_are_described():

@@ -20,6 +20,7 @@ from pipeline.figures.attention.grid import (
     step_numbers,
     stream_name,
 )
+from pipeline.figures.attention.heads import mean_agreement
 from pipeline.figures.base.spec import NothingToDraw
 from pipeline.figures.base.style import STYLES
 from pipeline.figures.gallery import attention_figures, draw_gallery
@@ -48,7 +49,9 @@ def test_without_maps_no_figure_is_drawn(tmp_path, attention, reason):
 def test_head_agreement_is_the_mean_over_different_heads(build, draw, attention):
     matrix = np.array([[1.0, 0.2, 0.4], [0.2, 1.0, 0.9], [0.4, 0.9, 1.0]])
     changed = dataclasses.replace(attention, agreement={"traits": matrix})
-    assert build("head_agreement", attention=changed)[0].mean == pytest.approx(0.5)
+    assert mean_agreement(build("head_agreement", attention=changed)["traits"]) == pytest.approx(
+        0.5
+    )
     texts = [text.get_text() for text in draw("head_agreement", attention=changed).axes[0].texts]
     assert sorted(map(float, texts)) == sorted(matrix.ravel())
 

@@ -5,7 +5,7 @@ import contextlib
 import pytest
 
 from pipeline.core.errors import WorkerError
-from pipeline.workers.ray_pool import RayPool, Share, choose_share
+from pipeline.workers.ray_pool import RayPool, choose_workers_per_gpu, count_places, gpu_part
 from tests.workers.odd_work import run, set_up
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
@@ -131,18 +131,17 @@ def test_an_unreachable_cluster_is_an_error(monkeypatch):
 )
 def test_gpus_are_shared_if_all_workers_fit(num_workers, resources, workers_per_gpu, num_places):
     nodes = [{"CPU": float(cores), "GPU": float(gpus)} for cores, gpus in resources]
-    share = choose_share(nodes, num_workers=num_workers, num_cores=2)
-    assert share.workers_per_gpu == workers_per_gpu
-    assert share.num_places(nodes) == num_places
+    assert choose_workers_per_gpu(nodes, num_workers=num_workers, num_cores=2) == workers_per_gpu
+    assert count_places(nodes, 2, workers_per_gpu) == num_places
 
 
 @pytest.mark.parametrize("number", range(1, 100))
 def test_the_parts_of_all_workers_fit_on_one_gpu(number):
-    parts = 10_000 * Share(num_cores=1, workers_per_gpu=number).gpu  # in units of Ray
+    parts = 10_000 * gpu_part(number)  # in units of Ray
     assert parts == pytest.approx(round(parts), abs=1e-6)
     assert round(parts) * number <= 10_000
     assert round(parts) >= 1
 
 
 def test_without_gpus_the_part_is_zero():
-    assert Share(num_cores=1).gpu == 0
+    assert gpu_part(0) == 0

@@ -3,7 +3,6 @@
 Random weights are used only for `weights: random`. Missing weights are an error.
 """
 
-import difflib
 import hashlib
 import types
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ import keras
 
 from pipeline.core.errors import ConfigError, ExtractionError, ModelError
 from pipeline.core.files import file_hash
-from pipeline.core.near_names import did_you_mean_path
+from pipeline.core.near_names import did_you_mean_path, nearest_name
 from pipeline.models.persistence import load_model
 
 IMAGENET: Final = "imagenet"
@@ -43,24 +42,18 @@ def find_backbone(name: str) -> Backbone:
     known = {backbone.name.lower(): backbone for backbone in _backbones()}
     if name.lower() in known:
         return known[name.lower()]
-    nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.4)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(sorted(known))}."
+    nearest = nearest_name(name, known, cutoff=0.4)
+    hint = f"did you mean {nearest}?" if nearest else f"there are {', '.join(sorted(known))}."
     raise ConfigError(f"encoder {name!r} is no network of keras.applications; {hint}")
 
 
 def build_network(
     backbone: Backbone, *, weights: str, input_shape: tuple[int, int, int], seed: int
 ) -> tuple[Any, str]:
-    """Build a network with average pooling instead of its classifier.
+    """Build a network with average pooling instead of its classifier, and describe its weights.
 
-    Args:
-        backbone: Architecture of the network.
-        weights: `imagenet`, `random`, or the path of a weights file.
-        input_shape: Height, width, channels.
-        seed: Seed of random weights.
-
-    Returns:
-        The network, and a description of its weights.
+    `weights` is `imagenet`, `random`, or the path of a weights file. `input_shape` is height,
+    width and channels.
 
     Raises:
         ExtractionError: If the weights are not available or do not fit.

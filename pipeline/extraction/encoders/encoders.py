@@ -1,7 +1,6 @@
 """Build the encoders of a configuration. Each encoder returns one vector per step.
 
-Shape letters: T steps, L flow fields per step, P side of a crop, D feature width, d projected
-width.
+Shape letters: T steps, L flow fields per step, P side of a crop, D = width, d = dim.
 """
 
 import math
@@ -9,12 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pipeline.config.extraction import (
-    HOG,
-    RECTIFIED_FLOW,
-    ExtractionConfig,
-    ProjectionConfig,
-)
+from pipeline.config.extraction import HOG, RECTIFIED_FLOW, ExtractionConfig, ProjectionConfig
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import ConfigError
 from pipeline.core.seeds import generator
@@ -22,7 +16,11 @@ from pipeline.extraction.encoders.descriptors import HogEncoder, RectifiedFlowEn
 
 
 class Encoder(Protocol):
-    """Encoder from each step to one vector."""
+    """Encoder from each step to one vector.
+
+    The input of a static encoder is uint8 crops (T, P, P) or (T, P, P, 3). That of a dynamic
+    encoder is flow (T, L, P, P, 2) in face widths per second.
+    """
 
     @property
     def width(self) -> int:
@@ -34,12 +32,7 @@ class Encoder(Protocol):
         ...
 
     def __call__(self, steps: Any, /) -> FloatArray:
-        """Return float32 vectors, shape (T, D).
-
-        Args:
-            steps: For a static encoder, uint8 crops (T, P, P) or (T, P, P, 3). For a dynamic
-                encoder, flow (T, L, P, P, 2) in face widths per second.
-        """
+        """Return float32 vectors, shape (T, D)."""
         ...
 
 
@@ -115,13 +108,8 @@ def gaussian_projection(width: int, dim: int, *, seed: int) -> FloatArray:
 
     The matrix is not fitted to data, so it cannot leak information about held-out clips.
 
-    Args:
-        width: Width of the vectors D.
-        dim: Projected width d.
-        seed: Seed of the matrix. Equal seeds give equal matrices on every machine.
-
     Returns:
-        Normal samples with variance 1 / d, shape (D, d), float32.
+        Normal samples with variance 1 / d, shape (D, d), float32: the same on every machine.
 
     Raises:
         ConfigError: If the vectors are narrower than `dim`.

@@ -33,16 +33,11 @@ MAX_SPEED: Final = 4.0
 
 
 class ImageNetwork:
-    """Pooled features of a network for RGB crops.
-
-    Args:
-        config: Network and weights.
-        seed: Seed of random weights.
+    """Pooled features of a network for RGB crops. The seed is used for random weights.
 
     Raises:
         ConfigError: If there is no such network.
-        ExtractionError: If its weights are not available, or the input of a model file does not
-            fit.
+        ExtractionError: If its weights are not available, or a model file does not fit.
     """
 
     wants_colour: Final = True
@@ -73,17 +68,11 @@ class ImageNetwork:
 
 
 class FlowNetwork:
-    """Pooled features of a network for stacks of flow fields.
-
-    Args:
-        config: Network, weights, and number of fields per step.
-        crop_px: Side of the fields.
-        seed: Seed of random weights.
+    """Pooled features of a network for stacks of flow fields of `crop_px` pixels.
 
     Raises:
         ConfigError: If there is no such network, or it accepts only RGB.
-        ExtractionError: If its weights are not available, or the input of a model file does not
-            fit.
+        ExtractionError: If its weights are not available, or a model file does not fit.
     """
 
     def __init__(self, config: DynamicConfig, *, crop_px: int, seed: int) -> None:
@@ -133,11 +122,6 @@ def _crop_side(network: keras.Model, config: StaticConfig) -> int:
 
 
 def _input_scale(backbone: Backbone) -> float:
-    """Return half of the input range of a network.
-
-    Raises:
-        ConfigError: If the network itself scales RGB.
-    """
     ends = backbone.prepare(np.array([[[[0.0] * 3]], [[[255.0] * 3]]], dtype=np.float32))
     if np.allclose(ends[1], 255.0):
         raise ConfigError(

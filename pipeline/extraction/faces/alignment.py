@@ -67,7 +67,6 @@ def to_face_widths(flow: FloatArray, frames_per_second: float) -> FloatArray:
 def _shrink(
     image: Image, transform: FloatArray, scale: float, crop_px: int
 ) -> tuple[Image, FloatArray]:
-    """Shrink the part of the image under the crop by averaging; adapt the transform."""
     corners = np.array([[0, crop_px, 0, crop_px], [0, 0, crop_px, crop_px]], dtype=np.float64)
     in_image = np.linalg.solve(transform[:, :2], corners - transform[:, 2:])
     ends = np.array([image.shape[1], image.shape[0]])

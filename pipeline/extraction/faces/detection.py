@@ -42,11 +42,7 @@ class Face:
 
 
 class FaceDetector:
-    """Detector of faces of at least 20 pixels.
-
-    Args:
-        min_confidence: Minimum confidence of a detection.
-    """
+    """Detector of faces of at least 20 pixels, with a minimum confidence in [0, 1]."""
 
     def __init__(self, *, min_confidence: float) -> None:
         from mtcnn import MTCNN
@@ -72,7 +68,7 @@ class FaceDetector:
         return faces
 
     def _faces(self, rows: FloatArray, scale: float) -> list[Face]:
-        """Convert rows of image number, left, top, right, bottom, confidence, 5 x, 5 y."""
+        # Columns: image number, left, top, right, bottom, confidence, 5 x, 5 y.
         faces = []
         for row in rows.astype(np.float64):
             left, top, right, bottom = row[1:5] * scale
@@ -84,7 +80,7 @@ class FaceDetector:
 
 
 def _compile_stage(stage: Any) -> Any:
-    """Return a subclass of an MTCNN stage with a compiled network: same output, half the time."""
+    # A compiled network has the same output in half the time.
     import tensorflow as tf
 
     class CompiledStage(stage):

@@ -22,11 +22,7 @@ MAX_RATIO: Final = 2.0
 
 
 def follow_face(faces: Sequence[Sequence[Face]]) -> list[Face | None]:
-    """Return the main face at each step, or None if it is not visible.
-
-    Args:
-        faces: All faces at each step.
-    """
+    """Return the main face at each step, or None; `faces` has all faces at each step."""
     tracks: list[dict[int, Face]] = []
     for step, found in enumerate(faces):
         _link(tracks, step, found)
@@ -37,7 +33,6 @@ def follow_face(faces: Sequence[Sequence[Face]]) -> list[Face | None]:
 
 
 def _link(tracks: list[dict[int, Face]], step: int, found: Sequence[Face]) -> None:
-    """Add each face to its best matching track, or to a new track."""
     costs = sorted(
         (_cost(list(track.values())[-1], face), number, index)
         for number, track in enumerate(tracks)
@@ -52,7 +47,6 @@ def _link(tracks: list[dict[int, Face]], step: int, found: Sequence[Face]) -> No
 
 
 def _cost(before: Face, after: Face) -> float:
-    """Return the dissimilarity of two faces; infinite if they cannot be the same face."""
     distance = float(np.linalg.norm(after.centre - before.centre)) / before.size
     ratio = abs(math.log2(after.size / before.size))
     if distance > MAX_DISTANCE or ratio > math.log2(MAX_RATIO):

@@ -28,12 +28,7 @@ _MAX_DELAY: Final = 17
 
 
 def iterate_frames(path: Path, codec: str, wanted: Collection[int]) -> Iterator[Any]:
-    """Yield the undamaged frames (`av.VideoFrame`) with the given timestamps, in any order.
-
-    Args:
-        path: Video file.
-        codec: Name of its codec.
-        wanted: Timestamps, in the time base of the stream.
+    """Yield the undamaged frames (`av.VideoFrame`) with the wanted timestamps, in any order.
 
     Raises:
         ClipError: If the file cannot be opened.
@@ -106,7 +101,6 @@ class _SafeDecoder:
         self._shown = -math.inf
 
     def decode(self, packet: Any, *, is_damaged: bool) -> Iterator[Any]:
-        """Decode a packet; yield the wanted frames that are now known to be safe."""
         number, group = self._last.number + 1, self._last.group
         if packet.is_keyframe:
             follows_damage = math.isfinite(group.damaged_from)
@@ -122,7 +116,6 @@ class _SafeDecoder:
         yield from self._release()
 
     def flush(self) -> Iterator[Any]:
-        """Yield the remaining safe frames at the end of the file."""
         self._take(None)
         self._shown = math.inf
         yield from self._release()

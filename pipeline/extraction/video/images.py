@@ -33,35 +33,37 @@ class FrameImages:
     """RGB for networks, shape (H, W, 3)."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Orientation:
-    """Orientation of a coded frame: a transposition, then reflections."""
+def convert_frame(
+    frame: Any, *, pixel_aspect: float, small_px: int | None, with_colour: bool
+) -> FrameImages:
+    """Convert an `av.VideoFrame` to images with the orientation and proportions of a player.
 
-    transposes: bool = False
-    """Whether rows become columns."""
-    reverses_rows: bool = False
-    """Whether top and bottom are exchanged, after the transposition."""
-    reverses_columns: bool = False
-    """Whether left and right are exchanged, after the transposition."""
-
-    def apply(self, image: Image) -> Image:
-        """Return the upright image, shape (H, W, ...) or (W, H, ...)."""
-        if self.transposes:
-            image = image.swapaxes(0, 1)
-        if self.reverses_rows:
-            image = image[::-1]
-        if self.reverses_columns:
-            image = image[:, ::-1]
-        return np.ascontiguousarray(image)
+    `pixel_aspect` is the width of a pixel over its height, `small_px` the longer side of the small
+    image.
+    """
+    width, height = shown_size(frame.width, frame.height, pixel_aspect, MAX_PX)
+    matrix = _read_matrix(frame)
+    small = colour = None
+    if small_px is not None:
+        small_width, small_height = shown_size(frame.width, frame.height, pixel_aspect, small_px)
+        small = _turn_upright(_rgb(frame, small_width, small_height), matrix)
+    if with_colour:
+        colour = _turn_upright(_rgb(frame, width, height), matrix)
+    grey = _turn_upright(_grey(frame, width, height), matrix)
+    return FrameImages(grey=grey, small=small, colour=colour)
 
 
-def read_orientation(frame: Any) -> Orientation:
-    """Return the orientation from the display matrix, rounded to a quarter turn.
+def shown_size(width: int, height: int, pixel_aspect: float, max_px: int) -> tuple[int, int]:
+    """Return width and height with square pixels, the longer side at most `max_px`."""
+    true_width = width * pixel_aspect
+    scale = min(1.0, max_px / max(true_width, height))
+    return max(1, round(true_width * scale)), max(1, round(height * scale))
+
+
+def _read_matrix(frame: Any) -> tuple[float, float, float, float]:
+    """Return a, b, c, d of the display matrix.
 
     The matrix maps a coded point (p, q) to (a p + c q, b p + d q), right and down.
-
-    Args:
-        frame: An `av.VideoFrame`.
 
     Reference: ISO/IEC 14496-12:2015, 6.2.2.
     """
@@ -71,44 +73,20 @@ def read_orientation(frame: Any) -> Orientation:
         # PyAV 18 fails on side data without a name, such as the EXIF data of Motion JPEG.
         # Then only the angle of the matrix is available.
         angle = math.radians(frame.rotation)
-        a, b, c, d = math.cos(angle), -math.sin(angle), math.sin(angle), math.cos(angle)
-    else:
-        if matrix is None:
-            return Orientation()
-        a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
-    if abs(a) + abs(d) >= abs(b) + abs(c):
-        return Orientation(reverses_rows=d < 0, reverses_columns=a < 0)
-    return Orientation(transposes=True, reverses_rows=b < 0, reverses_columns=c < 0)
+        return math.cos(angle), -math.sin(angle), math.sin(angle), math.cos(angle)
+    if matrix is None:
+        return 1, 0, 0, 1
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
+    return a, b, c, d
 
 
-def convert_frame(
-    frame: Any, *, pixel_aspect: float, small_px: int | None, with_colour: bool
-) -> FrameImages:
-    """Convert a frame to images with the orientation and proportions of a video player.
-
-    Args:
-        frame: An `av.VideoFrame`.
-        pixel_aspect: Width of a pixel over its height.
-        small_px: Longer side of the small image; None to omit it.
-        with_colour: Whether to add a full-size RGB image.
-    """
-    width, height = shown_size(frame.width, frame.height, pixel_aspect, MAX_PX)
-    orientation = read_orientation(frame)
-    small = colour = None
-    if small_px is not None:
-        small_width, small_height = shown_size(frame.width, frame.height, pixel_aspect, small_px)
-        small = orientation.apply(_rgb(frame, small_width, small_height))
-    if with_colour:
-        colour = orientation.apply(_rgb(frame, width, height))
-    grey = orientation.apply(_grey(frame, width, height))
-    return FrameImages(grey=grey, small=small, colour=colour)
-
-
-def shown_size(width: int, height: int, pixel_aspect: float, max_px: int) -> tuple[int, int]:
-    """Return width and height with square pixels, the longer side at most `max_px`."""
-    true_width = width * pixel_aspect
-    scale = min(1.0, max_px / max(true_width, height))
-    return max(1, round(true_width * scale)), max(1, round(height * scale))
+def _turn_upright(image: Image, matrix: tuple[float, float, float, float]) -> Image:
+    """Apply a display matrix, rounded to a quarter turn; return (H, W, ...) or (W, H, ...)."""
+    a, b, c, d = matrix
+    if abs(a) + abs(d) < abs(b) + abs(c):
+        image = image.swapaxes(0, 1)
+        a, d = c, b
+    return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
 
 
 def _grey(frame: Any, width: int, height: int) -> Image:

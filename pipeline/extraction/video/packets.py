@@ -1,16 +1,13 @@
 """Read the packets of a video stream, and detect damaged packets.
 
-Decoders conceal damage, and containers resynchronise after it, mostly without an error. This
-module detects damage that is visible in the packets:
-- packets that the demuxer marks as corrupt;
-- runs of zeros that no encoder writes, which come from holes on a disk or in a download;
-- inconsistent lengths of NAL units;
-- unreadable bytes before a packet, in Matroska and FLV.
+Decoders conceal damage, and containers resynchronise after it, mostly without an error. Detected
+here: packets that the demuxer marks as corrupt; runs of zeros that no encoder writes, from holes
+on a disk or in a download; inconsistent lengths of NAL units; and, in Matroska and FLV, unreadable
+bytes before a packet.
 
-Other changed bytes within a packet are not detected here. The decoders of H.264 and MPEG report
-most of them. Those of VP8, VP9, AV1, HEVC and Motion JPEG decode almost anything without an
-error, so this damage stays undetected. AVI files have frame numbers instead of times: after a
-loss, frames get too early times, and only the coverage shows the loss.
+Other damage within a packet is not detected here. The decoders of H.264 and MPEG report most of
+it; those of VP8, VP9, AV1, HEVC and Motion JPEG do not. AVI files have frame numbers instead of
+times: after a loss, frames get too early times, and only the coverage shows the loss.
 """
 
 import re
@@ -39,12 +36,7 @@ _MAX_HEADER: Final = 1024
 
 
 class PacketReader:
-    """Iterates over the packets of one stream, up to the end or the first unreadable place.
-
-    Args:
-        container: The open file.
-        stream: The video stream.
-    """
+    """Iterates over the packets of a stream, up to the end or the first unreadable place."""
 
     def __init__(self, container: Any, stream: Any) -> None:
         self.other_seconds = 0.0
@@ -87,19 +79,14 @@ class PacketReader:
             self.other_seconds = max(self.other_seconds, end)
 
     def _has_skipped(self, packet: Any) -> bool:
-        """Return whether the file has unread bytes before a packet."""
         if not self._is_contiguous or packet.pos is None or packet.pos < 0:
             return False
         end, self._end = self._end, packet.pos + packet.size
         return end is not None and packet.pos - end > _MAX_HEADER
 
     def _is_late(self, packet: Any) -> bool:
-        """Return whether frames may be missing before a packet.
-
-        A stall loses no bytes, and an index between packets loses no frames. If frames are
-        reordered, each may be late. Decoding times are not used, because demuxers derive them
-        from earlier frames after a loss.
-        """
+        # Unread bytes alone can be an index, and a late frame alone a stall. Decoding times are
+        # not used, because demuxers derive them from earlier frames after a loss.
         stamp = packet.dts if packet.pts is None else packet.pts
         if stamp is None:
             return True
@@ -114,7 +101,6 @@ class PacketReader:
 
 
 def _content_check(codec_context: Any) -> Callable[[bytes], bool]:
-    """Return the function that detects damage in the bytes of a packet."""
     codec, extradata = codec_context.name, codec_context.extradata or b""
     # The first byte is the version of avcC and hvcC, or 0 for start codes.
     if codec == "h264" and len(extradata) > 4 and extradata[0] == 1:
@@ -133,7 +119,6 @@ def _has_hole(data: bytes) -> bool:
 
 
 def _has_broken_units(data: bytes, prefix_bytes: int) -> bool:
-    """Return whether a packet is not a sequence of complete NAL units with length prefixes."""
     if not any(data):
         return True
     at = 0

@@ -1,6 +1,8 @@
 """Sample the frames of a clip by time, evenly over its whole duration.
 
-Shape letters: F frames of the clip, T steps, L flow fields per step.
+`seconds` are the times of the frames, ascending, shape (F,).
+
+Shape letters: F frames of the clip, T = num_steps, L = num_pairs.
 """
 
 from typing import Final
@@ -20,10 +22,6 @@ def choose_instants(seconds: FloatArray, num_steps: int) -> IntArray:
 
     If several centres have the same nearest frame, as in a stall, the first centre gets it. The
     others get the nearest free frames.
-
-    Args:
-        seconds: Times of the frames, ascending, shape (F,).
-        num_steps: Number of steps T.
 
     Returns:
         Frame numbers, ascending and unique, shape (min(T, F),).
@@ -51,12 +49,6 @@ def choose_windows(
     the one nearest to `pair_seconds` later. It may be much later if frames are missing, see
     `are_motion`.
 
-    Args:
-        seconds: Times of the frames, ascending, shape (F,).
-        instants: Frame numbers, shape (T,).
-        num_pairs: Flow fields L per step.
-        pair_seconds: Time between the two frames of a pair, in seconds.
-
     Returns:
         Frame numbers, each row ascending, shape (T, L + 1). If the clip has fewer than L + 1
         frames: only the instants, shape (T, 1).
@@ -80,10 +72,7 @@ def are_motion(seconds: FloatArray, windows: IntArray, *, pair_seconds: float) -
     The limit is twice `pair_seconds`. At low frame rates it is 1.5 usual frame intervals, at most
     0.25 s. So pairs across a gap are not motion, nor are pairs below 4 frames per second.
 
-    Args:
-        seconds: Times of the frames, ascending, shape (F,).
-        windows: Frame numbers of each window, shape (T, L + 1).
-        pair_seconds: Intended time between the two frames of a pair, in seconds.
+    `windows` has the frame numbers of each window, shape (T, L + 1).
 
     Returns:
         Shape (T,); False for windows with a single frame.

@@ -189,19 +189,6 @@ def _decode_stamps(path: Path) -> Iterator[int]:
 def _stated_seconds(
     container: Any, stream: Any, first_seconds: float, other_seconds: float
 ) -> float | None:
-    """Return the duration of the stream in the header, from its first frame.
-
-    Args:
-        container: The open file.
-        stream: Its video stream.
-        first_seconds: Time of the first frame.
-        other_seconds: End of the latest packet of the other streams.
-
-    Returns:
-        None if the header has no duration, or only the duration of a longer stream: Matroska and
-        FLV state the duration of the whole file, including sound. A loss at the end of the video
-        is then not detected, but the other stream shows that the file is complete.
-    """
     if stream.duration:
         return float(stream.duration * stream.time_base)
     ends_at = _tagged_seconds(stream)
@@ -209,6 +196,8 @@ def _stated_seconds(
         if not container.duration:
             return None
         ends_at = container.duration / av.time_base
+        # Matroska and FLV state the duration of the longest stream, which may be the sound. Then
+        # a loss at the end of the video is not detected.
         if other_seconds >= _COMPLETE * ends_at:
             return None
     # Both times count from time 0 of the file, but the stream may begin later.
@@ -216,7 +205,7 @@ def _stated_seconds(
 
 
 def _tagged_seconds(stream: Any) -> float | None:
-    """Return the end of a Matroska stream by its DURATION tag, or None."""
+    # Matroska has the end of each stream in a DURATION tag.
     for name, value in stream.metadata.items():
         found = _TAG.fullmatch(value) if name.upper().split("-")[0] == "DURATION" else None
         if found:

@@ -4,8 +4,7 @@ Shapes: P points of a curve, R repetitions.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -26,33 +25,24 @@ _ENDS: Final = {"top": "highest", "bottom": "lowest"}
 _LINES: Final[Mapping[str, LineStyle]] = {"top": "-", "bottom": "--"}
 _COLOURS: Final = {"traits": ACCENTS[1], "rollout": ACCENTS[0]}
 
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class StreamFaithfulness:
-    """Deletion curves of one stream."""
-
-    name: str
-    """Name of the steps."""
-    curves: DeletionCurves
-    """Deletion curves."""
+StreamCurves: TypeAlias = tuple[tuple[str, DeletionCurves], ...]
+"""Name of the steps and deletion curves, for each stream."""
 
 
-def faithfulness_data(attention: AttentionMeasurements) -> tuple[StreamFaithfulness, ...]:
-    """Return the deletion curves, by stream."""
+def faithfulness_data(attention: AttentionMeasurements) -> StreamCurves:
+    """Return the deletion curves of each stream."""
     check_attention(attention)
     if not attention.deletions:
         reasons = dict.fromkeys(reason.removesuffix(".") for reason in attention.missing.values())
         raise NothingToDraw(f"{'; '.join(reasons) or 'deletion was not measured'}.")
     return tuple(
-        StreamFaithfulness(name=stream_name(attention, stream), curves=curves)
-        for stream, curves in attention.deletions.items()
+        (stream_name(attention, stream), curves) for stream, curves in attention.deletions.items()
     )
 
 
 @styled
-def draw_faithfulness(data: tuple[StreamFaithfulness, ...], style: Style) -> Figure:
-    """Draw change and error of the scores, one row per stream."""
-    has_error = all(stream.curves.error for stream in data)
+def _draw_faithfulness(data: StreamCurves, style: Style) -> Figure:
+    has_error = all(curves.error for _, curves in data)
     columns = 1 + has_error
     figure, panels = build_panels(
         style,
@@ -60,48 +50,47 @@ def draw_faithfulness(data: tuple[StreamFaithfulness, ...], style: Style) -> Fig
         rows=len(data),
         columns=columns,
         aspect=0.5,
-        legend=deletion_handles(data[0].curves),
+        legend=deletion_handles(data),
     )
-    for row, stream in enumerate(data):
-        draw_movement(panels[row * columns], stream)
+    for row, (steps, curves) in enumerate(data):
+        draw_movement(panels[row * columns], steps, curves)
         if has_error:
             axes = panels[row * columns + 1]
-            _draw_curves(axes, stream, stream.curves.error)
+            _draw_curves(axes, steps, curves.hidden_share, curves.error)
             axes.set_ylabel("MAE (score units)")
     return figure
 
 
-def draw_movement(axes: Axes, stream: StreamFaithfulness) -> None:
-    """Draw the change of the scores into a panel."""
-    _draw_curves(axes, stream, stream.curves.movement)
+def draw_movement(axes: Axes, steps: str, curves: DeletionCurves) -> None:
+    """Draw the change of the scores into a panel; `steps` is the name of the hidden steps."""
+    _draw_curves(axes, steps, curves.hidden_share, curves.movement)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("mean |Δ score|")
 
 
-def describe_faithfulness(data: tuple[StreamFaithfulness, ...]) -> str:
-    """Describe the mean change of the scores for each curve in one sentence."""
+def _describe_faithfulness(data: StreamCurves) -> str:
     parts = []
-    for stream in data:
+    for steps, curves in data:
         areas = ", ".join(
-            f"{_curve_name(curve)} {number(stream.curves.area(curve))}"
-            for curve in stream.curves.movement
+            f"{_curve_name(curve)} {number(curves.area(curve))}" for curve in curves.movement
         )
-        parts.append(
-            f"{stream.name} of {stream.curves.num_clips} clips ({stream.curves.hidden_by}): {areas}"
-        )
+        parts.append(f"{steps} of {curves.num_clips} clips ({curves.hidden_by}): {areas}")
     return (
         "Mean change of the scores over all shares of hidden steps, by order of hiding: "
         f"{'; '.join(parts)}."
     )
 
 
-def deletion_handles(curves: DeletionCurves) -> list[Line2D]:
+def deletion_handles(data: StreamCurves) -> list[Line2D]:
     """Return the legend of the curves."""
+    _, curves = data[0]
     return [line_handle(_curve_name(curve), *_line_format(curve)) for curve in curves.movement]
 
 
-def _draw_curves(axes: Axes, stream: StreamFaithfulness, curves: Mapping[str, FloatArray]) -> None:
-    shares, width = stream.curves.hidden_share, float(mpl.rcParams["lines.linewidth"])
+def _draw_curves(
+    axes: Axes, steps: str, shares: FloatArray, curves: Mapping[str, FloatArray]
+) -> None:
+    width = float(mpl.rcParams["lines.linewidth"])
     for name, values in curves.items():
         colour, line = _line_format(name)
         # If curves coincide, the wider line stays visible below the other.
@@ -113,7 +102,7 @@ def _draw_curves(axes: Axes, stream: StreamFaithfulness, curves: Mapping[str, Fl
             )
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
     axes.locator_params(axis="y", nbins=5)
-    axes.set_xlabel(f"{stream.name} hidden")
+    axes.set_xlabel(f"{steps} hidden")
 
 
 def _line_format(curve: str) -> tuple[str, LineStyle]:
@@ -137,9 +126,8 @@ FIGURES: Final = (
             "steps changes the scores most, and hiding the lowest ranked steps least. Ranks: "
             "weights of the traits, or attention rollout through the blocks."
         ),
-        needs=("attention",),
         data=faithfulness_data,
-        draw=draw_faithfulness,
-        alt_text=describe_faithfulness,
+        draw=_draw_faithfulness,
+        alt_text=_describe_faithfulness,
     ),
 )

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.traits import TRAITS
+from pipeline.figures.base.layout import add_header, header_em
 from pipeline.figures.base.spec import NothingToDraw
 from pipeline.figures.base.style import ACCENTS, PALE, SEQUENTIAL, TRAIT_COLOURS, Style
 from pipeline.records.attention import (
@@ -32,8 +33,6 @@ from pipeline.records.attention import (
 FOLDER: Final = "attention_visualizations"
 """Folder of the attention figures in a run directory."""
 
-_TITLE_EM: Final = 2.4
-_LEGEND_EM: Final = 2.0
 _TOP_EM: Final = 3.7
 """Space above the maps of a row, for the heading and the column titles."""
 _BOTTOM_EM: Final = 2.0
@@ -95,18 +94,14 @@ class Grid:
         self._map_heights = [
             float(np.clip(row.aspect * self._map_width, *_MAP_HEIGHTS_EM)) for row in rows
         ]
-        self._header = _TITLE_EM * style.has_title + _LEGEND_EM * bool(legend)
+        self._header = header_em(style, legend, width=style.full_width)
         height = self._header + sum(self._map_heights) + len(rows) * (_TOP_EM + _BOTTOM_EM)
         self.figure = Figure(figsize=(self._width * style.em, height * style.em))
         FigureCanvasAgg(self.figure)
         self._sheet = self.figure.add_axes((0, 0, 1, 1), xlim=(0, self._width), ylim=(height, 0))
         self._sheet.set_axis_off()
         self._sheet.set_autoscale_on(False)
-        if style.has_title:
-            size = style.font_size * 1.15
-            self._sheet.text(1, 0.7, title, va="top", weight="bold", size=size)
-        if legend:
-            self._add_legend(legend, top=_TITLE_EM * style.has_title + 0.2)
+        add_header(self.figure, style, title=title, legend=legend)
         for row, boxes in zip(rows, self.boxes(), strict=True):
             self._sheet.text(1, boxes[0].top - _TOP_EM + 0.3, row.heading, va="top")
             for box, name in zip(boxes, columns, strict=True):
@@ -191,19 +186,6 @@ class Grid:
 
     def _label(self, x: float, y: float, text: str, *, color: str = "#444444", **look: Any) -> None:
         self._sheet.text(x, y, text, size="small", color=color, **look)
-
-    def _add_legend(self, legend: Sequence[Artist], *, top: float) -> None:
-        self._sheet.legend(
-            handles=list(legend),
-            loc="upper left",
-            bbox_to_anchor=(0.8, top),
-            bbox_transform=self._sheet.transData,
-            ncols=len(legend),
-            borderaxespad=0.0,
-            borderpad=0.2,
-            columnspacing=1.4,
-            handlelength=1.6,
-        )
 
 
 def check_attention(attention: AttentionMeasurements) -> None:

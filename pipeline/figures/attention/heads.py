@@ -17,7 +17,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.number_format import number
 from pipeline.figures.attention.grid import FOLDER, check_attention, head_colours, map_name
 from pipeline.figures.base.curves import epoch_marker, set_epoch_axis
-from pipeline.figures.base.layout import build_panels, hide_panel, line_handle
+from pipeline.figures.base.layout import build_panels, line_handle
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
 from pipeline.figures.base.style import SEQUENTIAL, Style, styled
 from pipeline.records.attention import AttentionMeasurements
@@ -86,18 +86,16 @@ def attention_entropy_data(
 
 
 @styled
-def draw_attention_entropy(data: AttentionEntropy, style: Style) -> Figure:
-    """Draw the entropies of each map, over the epochs and over the clips."""
+def _draw_attention_entropy(data: AttentionEntropy, style: Style) -> Figure:
     num_heads = max(entropy.num_heads for entropy in data.maps)
     colours = head_colours(num_heads)
     handles = [line_handle(f"head {head + 1}", colour) for head, colour in enumerate(colours)]
     columns = 2 if data.has_epochs else min(_MAX_COLUMNS, len(data.maps))
-    num_panels = len(data.maps) * (2 if data.has_epochs else 1)
     has_legend = 1 < num_heads <= _MAX_HEADS_WITH_TEXT and data.has_epochs
     figure, panels = build_panels(
         style,
         title=f"Attention entropy of each head, {data.num_clips:,} clips",
-        rows=-(-num_panels // columns),
+        num_panels=len(data.maps) * (2 if data.has_epochs else 1),
         columns=columns,
         width="full" if columns > 1 else "column",
         aspect=0.4 if data.has_epochs else 0.8,
@@ -110,8 +108,6 @@ def draw_attention_entropy(data: AttentionEntropy, style: Style) -> Figure:
         axes = next(free_panels)
         draw_over_clips(axes, entropy, colours)
         axes.set_title(map_name(entropy.name) + (", over the clips" if data.has_epochs else ""))
-    for axes in free_panels:
-        hide_panel(axes)
     return figure
 
 
@@ -130,8 +126,7 @@ def draw_over_clips(axes: Axes, entropy: HeadEntropy, colours: Sequence[str]) ->
     _set_entropy_axis(axes)
 
 
-def describe_attention_entropy(data: AttentionEntropy) -> str:
-    """Describe the median entropies in one sentence."""
+def _describe_attention_entropy(data: AttentionEntropy) -> str:
     parts = []
     for entropy in data.maps:
         medians = ", ".join(number(float(value)) for value in entropy.quantiles[2])
@@ -177,43 +172,28 @@ def _over_epochs(
         ) from error
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class MapAgreement:
-    """Agreement between the heads of one map."""
-
-    name: str
-    """Name of the map."""
-    matrix: FloatArray
-    """Mean over clips and queries, in [0, 1], 1 for equal attention, shape (H, H)."""
-
-    @property
-    def mean(self) -> float:
-        """Mean over pairs of different heads."""
-        return float(self.matrix[np.tril_indices(len(self.matrix), k=-1)].mean())
-
-
-def head_agreement_data(attention: AttentionMeasurements) -> tuple[MapAgreement, ...]:
-    """Return the agreement between heads, by map."""
+def head_agreement_data(attention: AttentionMeasurements) -> dict[str, FloatArray]:
+    """Return map -> mean agreement between heads over clips and queries, in [0, 1], shape (H, H)."""
     check_attention(attention)
-    maps = tuple(
-        MapAgreement(name=name, matrix=matrix)
-        for name, matrix in attention.agreement.items()
-        if len(matrix) > 1
-    )
+    maps = {name: matrix for name, matrix in attention.agreement.items() if len(matrix) > 1}
     if not maps:
         raise NothingToDraw("the model has one head; an agreement needs at least two.")
     return maps
 
 
+def mean_agreement(matrix: FloatArray) -> float:
+    """Return the mean over pairs of different heads."""
+    return float(matrix[np.tril_indices(len(matrix), k=-1)].mean())
+
+
 @styled
-def draw_head_agreement(data: tuple[MapAgreement, ...], style: Style) -> Figure:
-    """Draw one matrix per map."""
+def _draw_head_agreement(data: Mapping[str, FloatArray], style: Style) -> Figure:
     columns = min(_MAX_COLUMNS, len(data))
-    has_scale = len(data[0].matrix) > _MAX_HEADS_WITH_TEXT
+    has_scale = any(len(matrix) > _MAX_HEADS_WITH_TEXT for matrix in data.values())
     figure, panels = build_panels(
         style,
         title="Agreement between heads",
-        rows=-(-len(data) // columns),
+        num_panels=len(data),
         columns=columns,
         aspect=1.0,
         width="full" if columns > 1 else "column",
@@ -221,23 +201,22 @@ def draw_head_agreement(data: tuple[MapAgreement, ...], style: Style) -> Figure:
         right=3.4 if has_scale else 2.0,
         bottom=3.4,
     )
-    for axes, agreement in zip(panels, data, strict=False):
-        _draw_matrix(axes, agreement.matrix)
-        axes.set_title(f"{map_name(agreement.name)}: {agreement.mean:.2f}")
-    for axes in panels[len(data) :]:
-        hide_panel(axes)
+    for axes, (name, matrix) in zip(panels, data.items(), strict=True):
+        _draw_matrix(axes, matrix)
+        axes.set_title(f"{map_name(name)}: {mean_agreement(matrix):.2f}")
     return figure
 
 
-def describe_head_agreement(data: tuple[MapAgreement, ...]) -> str:
-    """Describe the mean agreement of each map in one sentence."""
-    parts = ", ".join(f"{map_name(entry.name)} {number(entry.mean)}" for entry in data)
+def _describe_head_agreement(data: Mapping[str, FloatArray]) -> str:
+    parts = ", ".join(
+        f"{map_name(name)} {number(mean_agreement(matrix))}" for name, matrix in data.items()
+    )
     return f"Mean agreement of two heads (1: equal attention, 0: no key in common): {parts}."
 
 
 def _draw_matrix(axes: Axes, matrix: FloatArray) -> None:
     num_heads = len(matrix)
-    axes.imshow(matrix, cmap=SEQUENTIAL, vmin=0, vmax=1)
+    image = axes.imshow(matrix, cmap=SEQUENTIAL, vmin=0, vmax=1)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
@@ -247,7 +226,8 @@ def _draw_matrix(axes: Axes, matrix: FloatArray) -> None:
     axes.set_yticks(ticks, labels)
     axes.set_xlabel("head")
     if num_heads > _MAX_HEADS_WITH_TEXT:
-        _draw_scale(axes)
+        scale = axes.inset_axes((1.03, 0.0, 0.04, 1.0))
+        scale.figure.colorbar(image, cax=scale, ticks=[0, 1]).outline.set_visible(False)
         return
     for (row, column), value in np.ndenumerate(matrix):
         red, green, blue, _ = mpl.colormaps[SEQUENTIAL](float(value))
@@ -255,15 +235,6 @@ def _draw_matrix(axes: Axes, matrix: FloatArray) -> None:
         colour = "black" if is_light else "white"
         text = f"{value:.2f}".removeprefix("0")  # cells are small
         axes.text(column, row, text, ha="center", va="center", color=colour, size="small")
-
-
-def _draw_scale(axes: Axes) -> None:
-    bar = axes.inset_axes((1.03, 0.0, 0.04, 1.0))
-    bar.imshow(np.linspace(1, 0, 64)[:, None], cmap=SEQUENTIAL, extent=(0, 1, 0, 1), aspect="auto")
-    bar.grid(visible=False)
-    bar.set_xticks([])
-    bar.yaxis.tick_right()
-    bar.set_yticks([0, 1])
 
 
 FIGURES: Final = (
@@ -276,11 +247,9 @@ FIGURES: Final = (
             "0 for one key, 1 for uniform attention. Bars show the middle 50 % of the clips, "
             "lines the middle 90 %, dots the median."
         ),
-        needs=("attention",),
-        uses=("attention_history",),
         data=attention_entropy_data,
-        draw=draw_attention_entropy,
-        alt_text=describe_attention_entropy,
+        draw=_draw_attention_entropy,
+        alt_text=_describe_attention_entropy,
     ),
     FigureSpec(
         name="head_agreement",
@@ -291,9 +260,8 @@ FIGURES: Final = (
             "and queries: 1 for equal attention, 0 for no key in common. The number above each "
             "matrix is the mean over pairs. Heads with an agreement of 1 are redundant."
         ),
-        needs=("attention",),
         data=head_agreement_data,
-        draw=draw_head_agreement,
-        alt_text=describe_head_agreement,
+        draw=_draw_head_agreement,
+        alt_text=_describe_head_agreement,
     ),
 )

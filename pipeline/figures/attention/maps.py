@@ -58,13 +58,7 @@ class MapGrid:
     """Rows, one per map."""
 
 
-def multi_head_data(attention: AttentionMeasurements, sample: int) -> MapGrid:
-    """Return every map of one named clip, one column per head.
-
-    Args:
-        attention: Measurements.
-        sample: Position in the named clips, from 0.
-    """
+def _multi_head_data(attention: AttentionMeasurements, sample: int) -> MapGrid:
     check_attention(attention)
     if sample >= len(attention.sample_ids):
         raise NothingToDraw(f"there are maps of only {len(attention.sample_ids)} clips.")
@@ -76,8 +70,7 @@ def multi_head_data(attention: AttentionMeasurements, sample: int) -> MapGrid:
     )
 
 
-def attention_comparison_data(attention: AttentionMeasurements) -> MapGrid:
-    """Return every map, averaged over heads: the mean over all clips, and each named clip."""
+def _attention_comparison_data(attention: AttentionMeasurements) -> MapGrid:
     check_attention(attention)
     by_map = {
         name: np.stack([mean.mean(axis=0), *attention.sample_maps[name].mean(axis=1)])
@@ -92,8 +85,7 @@ def attention_comparison_data(attention: AttentionMeasurements) -> MapGrid:
 
 
 @styled
-def draw_map_grid(data: MapGrid, style: Style) -> Figure:
-    """Draw rows of maps."""
+def _draw_map_grid(data: MapGrid, style: Style) -> Figure:
     grid = Grid(
         style,
         title=data.title,
@@ -116,8 +108,7 @@ def draw_map_grid(data: MapGrid, style: Style) -> Figure:
     return grid.figure
 
 
-def describe_map_grid(data: MapGrid) -> str:
-    """Describe the largest weight of each map in one sentence."""
+def _describe_map_grid(data: MapGrid) -> str:
     largest = "; ".join(
         f"{map_name(row.name)} {number(limit_of(row.weights))} ({_largest_column(data, row)})"
         for row in data.rows
@@ -155,10 +146,9 @@ def _sample_spec(position: int) -> FigureSpec:
             "Attention weights of each head in one named clip. Each row of a map sums to 1. "
             "Brighter is more, grey is padding. Each row of maps has one colour scale."
         ),
-        needs=("attention",),
-        data=functools.partial(multi_head_data, sample=position - 1),
-        draw=draw_map_grid,
-        alt_text=describe_map_grid,
+        data=functools.partial(_multi_head_data, sample=position - 1),
+        draw=_draw_map_grid,
+        alt_text=_describe_map_grid,
     )
 
 
@@ -172,9 +162,8 @@ FIGURES: Final = (
             "Each map, averaged over heads: first the mean over the measured clips, then the "
             "named clips. Differences between columns depend on the content of the clips."
         ),
-        needs=("attention",),
-        data=attention_comparison_data,
-        draw=draw_map_grid,
-        alt_text=describe_map_grid,
+        data=_attention_comparison_data,
+        draw=_draw_map_grid,
+        alt_text=_describe_map_grid,
     ),
 )

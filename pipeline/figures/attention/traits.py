@@ -78,8 +78,7 @@ def trait_attention_data(attention: AttentionMeasurements) -> TraitAttention:
     )
 
 
-def trait_rollout_data(attention: AttentionMeasurements) -> TraitAttention:
-    """Return the attention rollout of the traits through the blocks."""
+def _trait_rollout_data(attention: AttentionMeasurements) -> TraitAttention:
     check_attention(attention)
     if not attention.trait_rollout:
         raise NothingToDraw("a rollout needs cross-attention blocks, and the model has none.")
@@ -94,8 +93,7 @@ def trait_rollout_data(attention: AttentionMeasurements) -> TraitAttention:
 
 
 @styled
-def draw_trait_attention(data: TraitAttention, style: Style) -> Figure:
-    """Draw the means as lines over the steps, and the named clips as maps."""
+def _draw_trait_attention(data: TraitAttention, style: Style) -> Figure:
     handles = [line_handle(trait, TRAIT_COLOURS[trait]) for trait in TRAITS]
     grid = Grid(
         style,
@@ -195,9 +193,8 @@ FIGURES: Final = (
             "the clips that have the step; dashed: uniform attention over the steps of these "
             "clips. Right: named clips, with the traits in OCEAN order."
         ),
-        needs=("attention",),
         data=trait_attention_data,
-        draw=draw_trait_attention,
+        draw=_draw_trait_attention,
         alt_text=describe_trait_attention,
     ),
     FigureSpec(
@@ -209,9 +206,8 @@ FIGURES: Final = (
             "blocks (attention rollout, arXiv:2005.00928). Compare steps only within a stream. "
             "Layout as in the attention of each trait."
         ),
-        needs=("attention",),
-        data=trait_rollout_data,
-        draw=draw_trait_attention,
+        data=_trait_rollout_data,
+        draw=_draw_trait_attention,
         alt_text=describe_trait_attention,
     ),
 )

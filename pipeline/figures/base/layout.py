@@ -39,6 +39,7 @@ def build_panels(
     title: str,
     rows: int = 1,
     columns: int = 1,
+    num_panels: int | None = None,
     aspect: float = 0.6,
     width: Literal["column", "full"] = "full",
     legend: Sequence[Artist] = (),
@@ -55,6 +56,7 @@ def build_panels(
         title: Title of the figure; not drawn in styles without titles.
         rows: Number of rows of panels.
         columns: Number of columns of panels.
+        num_panels: Number of panels; replaces `rows`. The last row may be incomplete.
         aspect: Height of a panel divided by its width.
         width: Width of the figure: one column of a page, or the full page.
         legend: Artists with labels; empty for no legend.
@@ -67,44 +69,60 @@ def build_panels(
     Returns:
         The figure and its panels, row by row.
     """
+    if num_panels is None:
+        num_panels = rows * columns
+    rows = math.ceil(num_panels / columns)
     em = style.em
     figure_width = style.full_width if width == "full" else style.column_width
     cell_width = (figure_width - outer_left * em) / columns
     panel_width = cell_width - (left + right) * em
     panel_height = panel_width * aspect
     cell_height = panel_height + (top + bottom) * em
-    legend_rows = _legend_rows(legend, width=figure_width / em)
-    header = em * (_TITLE_EM * style.has_title + _LEGEND_EM * legend_rows)
-    height = rows * cell_height + header
+    height = rows * cell_height + header_em(style, legend, width=figure_width) * em
 
     figure = Figure(figsize=(figure_width, height))
     FigureCanvasAgg(figure)
     axes = [
         figure.add_axes(
             (
-                (column * cell_width + (outer_left + left) * em) / figure_width,
-                ((rows - 1 - row) * cell_height + bottom * em) / height,
+                (panel % columns * cell_width + (outer_left + left) * em) / figure_width,
+                ((rows - 1 - panel // columns) * cell_height + bottom * em) / height,
                 panel_width / figure_width,
                 panel_height / height,
             )
         )
-        for row in range(rows)
-        for column in range(columns)
+        for panel in range(num_panels)
     ]
     for panel in axes:
         # Fixed positions align the labels and need no measurement of the ticks.
         panel.xaxis.set_label_coords(0.5, -2.2 * em / panel_height)
         panel.yaxis.set_label_coords(-4.7 * em / panel_width, 0.5)
-    if style.has_title:
-        y = 1 - 0.7 * em / height
-        size = style.font_size * 1.15
-        figure.text(em / figure_width, y, title, va="top", weight="bold", size=size)
-    if legend:
-        top_inches = _TITLE_EM * em * style.has_title + 0.2 * em
-        num_columns = math.ceil(len(legend) / legend_rows)
-        corner = (0.8 * em / figure_width, 1 - top_inches / height)
-        _add_legend(figure, legend, corner=corner, num_columns=num_columns)
+    add_header(figure, style, title=title, legend=legend)
     return figure, axes
+
+
+def header_em(style: Style, legend: Sequence[Artist], *, width: float) -> float:
+    """Return the height of title and legend, in em, for a figure of `width` inches."""
+    return _TITLE_EM * style.has_title + _LEGEND_EM * _legend_rows(legend, width=width / style.em)
+
+
+def add_header(figure: Figure, style: Style, *, title: str, legend: Sequence[Artist]) -> None:
+    """Write the title and the legend at the top of a figure."""
+    width, height = figure.get_size_inches() / style.em
+    if style.has_title:
+        size = style.font_size * 1.15
+        figure.text(1 / width, 1 - 0.7 / height, title, va="top", weight="bold", size=size)
+    if legend:
+        figure.legend(
+            handles=list(legend),
+            loc="upper left",
+            bbox_to_anchor=(0.8 / width, 1 - (_TITLE_EM * style.has_title + 0.2) / height),
+            ncols=math.ceil(len(legend) / _legend_rows(legend, width=width)),
+            borderaxespad=0.0,
+            borderpad=0.2,
+            columnspacing=1.6,
+            handlelength=2.2,
+        )
 
 
 def line_handle(label: str, colour: str, linestyle: LineStyle = "-", marker: str = "") -> Line2D:
@@ -247,18 +265,3 @@ def _legend_rows(handles: Sequence[Artist], *, width: float) -> int:
         if sum(widths) <= width - 1:
             return rows
     return len(handles)
-
-
-def _add_legend(
-    figure: Figure, handles: Sequence[Artist], *, corner: tuple[float, float], num_columns: int
-) -> None:
-    figure.legend(
-        handles=list(handles),
-        loc="upper left",
-        bbox_to_anchor=corner,
-        ncols=num_columns,
-        borderaxespad=0.0,
-        borderpad=0.2,
-        columnspacing=1.6,
-        handlelength=2.2,
-    )

@@ -1,5 +1,6 @@
 """Specification of a figure: its inputs, and functions that compute, draw and describe it."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -52,16 +53,19 @@ class FigureSpec:
     """Title, a few words."""
     caption: str
     """Content of the figure and how to read it, one or two sentences."""
-    needs: tuple[str, ...]
-    """Names of the required inputs."""
-    uses: tuple[str, ...] = ()
-    """Names of the optional inputs; not passed to `data` if they are missing."""
     data: Callable[..., Any]
-    """Function of the inputs that returns the data of the figure or raises `NothingToDraw`."""
+    """Function of the inputs that returns the data of the figure or raises `NothingToDraw`.
+
+    Its parameters are the names of inputs. A parameter with a default is an optional input."""
     draw: Draw[Any]
     """Function of the data and a style that returns the figure."""
     alt_text: Callable[[Any], str]
     """Function of the data that returns the alt text, one sentence with the main values."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of the required inputs."""
+        return self._parameters(has_default=False)
 
     def build_data(self, inputs: Mapping[str, Any]) -> Any:
         """Compute the data of the figure.
@@ -83,7 +87,7 @@ class FigureSpec:
         needed = {name: inputs[name] for name in self.needs}
         used = {
             name: value
-            for name in self.uses
+            for name in self._parameters(has_default=True)
             if not isinstance(value := inputs.get(name), Unavailable | None)
         }
         try:
@@ -93,6 +97,10 @@ class FigureSpec:
             if not used:
                 raise
             return self.data(**needed)
+
+    def _parameters(self, *, has_default: bool) -> tuple[str, ...]:
+        parameters = inspect.signature(self.data).parameters.values()
+        return tuple(p.name for p in parameters if (p.default is not p.empty) == has_default)
 
 
 def registry(*specs: FigureSpec) -> dict[str, FigureSpec]:

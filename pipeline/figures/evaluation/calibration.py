@@ -43,22 +43,16 @@ class Calibration:
     mean_true: FloatArray
     """Mean annotated score per bin, shape (K, B); NaN below five clips."""
     slope: FloatArray
-    """Slope of annotations over predictions, shape (K,); NaN for constant predictions."""
+    """Slope of annotations over predictions, shape (K,); NaN for constant predictions.
+
+    Reference: Cox, 1958 (doi:10.2307/2333203). Below 1 the predictions are too extreme, above 1
+        not extreme enough.
+    """
     split: str
     """Name of the split."""
 
 
-def calibration_data(y_true: FloatArray, y_pred: FloatArray, split: str = "") -> Calibration:
-    """Return the calibration of the predictions.
-
-    Args:
-        y_true: Annotated scores, shape (N, K), in OCEAN order.
-        y_pred: Predicted scores, shape (N, K).
-        split: Name of the split.
-
-    Reference: Cox, 1958 (doi:10.2307/2333203). With a slope below 1 the predictions are too
-        extreme, with a slope above 1 they are not extreme enough.
-    """
+def _calibration_data(y_true: FloatArray, y_pred: FloatArray, split: str = "") -> Calibration:
     true, pred = paired_scores(y_true, y_pred)
     low, high = score_limits(pred)
     edges = np.linspace(low, high, round((high - low) / _BIN_WIDTH) + 1)
@@ -75,8 +69,7 @@ def calibration_data(y_true: FloatArray, y_pred: FloatArray, split: str = "") ->
 
 
 @styled
-def draw_calibration(data: Calibration, style: Style) -> Figure:
-    """Draw one panel per trait."""
+def _draw_calibration(data: Calibration, style: Style) -> Figure:
     num_clips = int(data.counts[0].sum())
     figure, panels = build_panels(
         style,
@@ -104,8 +97,7 @@ def draw_calibration(data: Calibration, style: Style) -> Figure:
     return figure
 
 
-def describe_calibration(data: Calibration) -> str:
-    """Describe the slopes in one sentence."""
+def _describe_calibration(data: Calibration) -> str:
     slopes = ", ".join(
         f"{trait} {decimal(slope, 2)}" for trait, slope in zip(TRAITS, data.slope, strict=True)
     )
@@ -145,10 +137,8 @@ FIGURES: Final = (
             f"{_BIN_WIDTH} and at least {MIN_CLIPS} clips. On the dashed line the mean annotation "
             "equals the predicted score. Grey: number of clips per bin."
         ),
-        needs=("y_true", "y_pred"),
-        uses=("split",),
-        data=calibration_data,
-        draw=draw_calibration,
-        alt_text=describe_calibration,
+        data=_calibration_data,
+        draw=_draw_calibration,
+        alt_text=_describe_calibration,
     ),
 )

@@ -55,8 +55,7 @@ class MetricCorrelation:
     """Number of epochs in which all series are finite."""
 
 
-def metric_correlation_data(history: MetricsHistory) -> MetricCorrelation:
-    """Return the correlations of losses and metrics over the epochs."""
+def _metric_correlation_data(history: MetricsHistory) -> MetricCorrelation:
     check_epochs(history.epoch.epoch_numbers)
     curves = read_curves(history, {metric: (metric, None) for metric in _SERIES})
     series = {
@@ -78,8 +77,7 @@ def metric_correlation_data(history: MetricsHistory) -> MetricCorrelation:
 
 
 @styled
-def draw_metric_correlation(data: MetricCorrelation, style: Style) -> Figure:
-    """Draw the lower triangle of the symmetric matrix."""
+def _draw_metric_correlation(data: MetricCorrelation, style: Style) -> Figure:
     figure, (axes,) = build_panels(
         style,
         title=f"Correlation of the metrics over {data.num_epochs} epochs",
@@ -96,8 +94,7 @@ def draw_metric_correlation(data: MetricCorrelation, style: Style) -> Figure:
     return figure
 
 
-def describe_metric_correlation(data: MetricCorrelation) -> str:
-    """Describe the correlations with the validation loss in one sentence."""
+def _describe_metric_correlation(data: MetricCorrelation) -> str:
     reference = "validation loss" if "validation loss" in data.names else data.names[0]
     row = data.correlation[data.names.index(reference)]
     others = ", ".join(
@@ -127,16 +124,9 @@ class TraitCorrelations:
         return self.predicted - self.true
 
 
-def trait_correlations_data(
+def _trait_correlations_data(
     y_true: FloatArray, y_pred: FloatArray, split: str = ""
 ) -> TraitCorrelations:
-    """Return the correlations between the traits, annotated and predicted.
-
-    Args:
-        y_true: Annotated scores, shape (N, K), in OCEAN order.
-        y_pred: Predicted scores, shape (N, K).
-        split: Name of the split.
-    """
     if len(y_true) < _MIN_CLIPS:
         raise NothingToDraw(
             f"a correlation needs at least {_MIN_CLIPS} clips; there are {len(y_true)}."
@@ -151,8 +141,7 @@ def trait_correlations_data(
 
 
 @styled
-def draw_trait_correlations(data: TraitCorrelations, style: Style) -> Figure:
-    """Draw both matrices and their difference."""
+def _draw_trait_correlations(data: TraitCorrelations, style: Style) -> Figure:
     figure, panels = build_panels(
         style,
         title=f"Correlation between the traits, {data.num_clips:,} {data.split} clips",
@@ -176,8 +165,7 @@ def draw_trait_correlations(data: TraitCorrelations, style: Style) -> Figure:
     return figure
 
 
-def describe_trait_correlations(data: TraitCorrelations) -> str:
-    """Describe the mean correlations and the largest difference in one sentence."""
+def _describe_trait_correlations(data: TraitCorrelations) -> str:
     difference = np.where(np.tri(len(TRAITS), k=-1) > 0, data.difference, np.nan)
     if not np.isfinite(difference).any():
         return "No correlations: fewer than 2 traits have varying annotations and predictions."
@@ -202,10 +190,9 @@ METRIC_FIGURE: Final = FigureSpec(
         "training and validation values suggests overfitting. Cells of a constant series are "
         "empty."
     ),
-    needs=("history",),
-    data=metric_correlation_data,
-    draw=draw_metric_correlation,
-    alt_text=describe_metric_correlation,
+    data=_metric_correlation_data,
+    draw=_draw_metric_correlation,
+    alt_text=_describe_metric_correlation,
 )
 
 TRAIT_FIGURE: Final = FigureSpec(
@@ -217,9 +204,7 @@ TRAIT_FIGURE: Final = FigureSpec(
         "the difference. Red cells on the right: the model correlates two traits more strongly "
         "than the annotators. Cells of a constant trait are empty."
     ),
-    needs=("y_true", "y_pred"),
-    uses=("split",),
-    data=trait_correlations_data,
-    draw=draw_trait_correlations,
-    alt_text=describe_trait_correlations,
+    data=_trait_correlations_data,
+    draw=_draw_trait_correlations,
+    alt_text=_describe_trait_correlations,
 )

@@ -9,6 +9,7 @@ from typing import Final
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 
@@ -95,16 +96,9 @@ class PredictionsVsTruth:
     """Name of the split."""
 
 
-def predictions_vs_truth_data(
+def _predictions_vs_truth_data(
     y_true: FloatArray, y_pred: FloatArray, split: str = ""
 ) -> PredictionsVsTruth:
-    """Return predicted and annotated scores with their density.
-
-    Args:
-        y_true: Annotated scores, shape (N, K), in OCEAN order.
-        y_pred: Predicted scores, shape (N, K).
-        split: Name of the split.
-    """
     true, pred = paired_scores(y_true, y_pred)
     edges = np.linspace(*score_limits(true, pred), _NUM_CELLS + 1)
     density = [
@@ -122,8 +116,7 @@ def predictions_vs_truth_data(
 
 
 @styled
-def draw_predictions_vs_truth(data: PredictionsVsTruth, style: Style) -> Figure:
-    """Draw one panel per trait."""
+def _draw_predictions_vs_truth(data: PredictionsVsTruth, style: Style) -> Figure:
     num_clips = len(data.y_true)
     figure, panels = build_panels(
         style,
@@ -150,8 +143,7 @@ def draw_predictions_vs_truth(data: PredictionsVsTruth, style: Style) -> Figure:
     return figure
 
 
-def describe_predictions_vs_truth(data: PredictionsVsTruth) -> str:
-    """Describe CCC and MAE of each trait in one sentence."""
+def _describe_predictions_vs_truth(data: PredictionsVsTruth) -> str:
     values = ", ".join(
         f"{trait} {metric_value('ccc', ccc)} (MAE {metric_value('mae', mae)})"
         for trait, ccc, mae in zip(TRAITS, data.ccc, data.mae, strict=True)
@@ -188,21 +180,14 @@ def _shades(colour: str) -> Colormap:
 
 
 def _draw_scale(axes: Axes, norm: LogNorm, style: Style) -> None:
-    bar = axes.inset_axes((0.0, 0.5, 0.8, 0.08))
-    high = norm.vmax or 2
-    bar.imshow(
-        np.geomspace(1, high, 64)[np.newaxis],
-        cmap=_shades(MUTED),
-        norm=norm,
-        aspect="auto",
-        extent=(0, np.log10(high), 0, 1),
-    )
-    ticks = [1, *(n for n in (3, 10, 30, 100, 300, 1000, 3000, 10_000) if n <= high)]
-    bar.set_xticks(np.log10(ticks), [f"{tick:,}" for tick in ticks])
-    bar.set_yticks([])
-    bar.grid(visible=False)
-    bar.spines[:].set_visible(False)
-    bar.set_title("clips in a cell, or more", size=style.font_size)
+    scale = axes.inset_axes((0.0, 0.5, 0.8, 0.08))
+    colours = ScalarMappable(norm, _shades(MUTED))
+    ticks = [n for n in (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000) if n <= (norm.vmax or 2)]
+    bar = scale.figure.colorbar(colours, cax=scale, orientation="horizontal", ticks=ticks)
+    bar.ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    bar.ax.minorticks_off()
+    bar.outline.set_visible(False)
+    scale.set_title("clips in a cell, or more", size=style.font_size)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -225,14 +210,7 @@ class Residuals:
     """Name of the split."""
 
 
-def residuals_data(y_true: FloatArray, y_pred: FloatArray, split: str = "") -> Residuals:
-    """Return the residuals of the predictions.
-
-    Args:
-        y_true: Annotated scores, shape (N, K), in OCEAN order, in [0, 1].
-        y_pred: Predicted scores, shape (N, K).
-        split: Name of the split.
-    """
+def _residuals_data(y_true: FloatArray, y_pred: FloatArray, split: str = "") -> Residuals:
     true, pred = paired_scores(y_true, y_pred)
     residuals = pred - true
     reach = max(float(np.abs(residuals).max()), 1e-6)
@@ -250,8 +228,7 @@ def residuals_data(y_true: FloatArray, y_pred: FloatArray, split: str = "") -> R
 
 
 @styled
-def draw_residuals(data: Residuals, style: Style) -> Figure:
-    """Draw the distribution of each trait, and the mean residual over the annotated score."""
+def _draw_residuals(data: Residuals, style: Style) -> Figure:
     figure, panels = build_panels(
         style,
         title=f"Residuals of {data.num_clips:,} {data.split} clips",
@@ -282,8 +259,7 @@ def draw_residuals(data: Residuals, style: Style) -> Figure:
     return figure
 
 
-def describe_residuals(data: Residuals) -> str:
-    """Describe mean and standard deviation of the residuals in one sentence."""
+def _describe_residuals(data: Residuals) -> str:
     values = ", ".join(
         f"{trait} {decimal(bias, 3, sign=True)} (SD {decimal(deviation, 3)})"
         for trait, bias, deviation in zip(TRAITS, data.bias, data.deviation, strict=True)
@@ -302,11 +278,9 @@ FIGURES: Final = (
             "clips. On the dashed line predictions are exact. If the points form a flatter line, "
             "the predictions vary less than the annotations."
         ),
-        needs=("y_true", "y_pred"),
-        uses=("split",),
-        data=predictions_vs_truth_data,
-        draw=draw_predictions_vs_truth,
-        alt_text=describe_predictions_vs_truth,
+        data=_predictions_vs_truth_data,
+        draw=_draw_predictions_vs_truth,
+        alt_text=_describe_predictions_vs_truth,
     ),
     FigureSpec(
         name="residuals",
@@ -317,10 +291,8 @@ FIGURES: Final = (
             "the annotated score. If this line falls, low scores are predicted too high and high "
             "scores too low."
         ),
-        needs=("y_true", "y_pred"),
-        uses=("split",),
-        data=residuals_data,
-        draw=draw_residuals,
-        alt_text=describe_residuals,
+        data=_residuals_data,
+        draw=_draw_residuals,
+        alt_text=_describe_residuals,
     ),
 )

@@ -69,8 +69,7 @@ def interval_rows(intervals: Intervals, metrics: Iterable[str]) -> IntervalRows:
     return IntervalRows(value=value, low=low, high=high)
 
 
-def scores_data(evaluation: EvaluationReport) -> Scores:
-    """Return the scores of an evaluation."""
+def _scores_data(evaluation: EvaluationReport) -> Scores:
     return Scores(
         model=interval_rows(evaluation.metrics, _METRICS),
         baselines={
@@ -84,8 +83,7 @@ def scores_data(evaluation: EvaluationReport) -> Scores:
 
 
 @styled
-def draw_scores(data: Scores, style: Style) -> Figure:
-    """Draw the scores and intervals of the model, and the scores of the baselines."""
+def _draw_scores(data: Scores, style: Style) -> Figure:
     model = f"model, {percent(data.confidence)} interval" if data.has_intervals else "model"
     baselines = [
         line_handle(name.replace("_", " "), "#555555", "none", marker)
@@ -107,8 +105,7 @@ def draw_scores(data: Scores, style: Style) -> Figure:
     return figure
 
 
-def describe_scores(data: Scores) -> str:
-    """Describe the mean scores in one sentence."""
+def _describe_scores(data: Scores) -> str:
     value, low, high = (
         {metric: metric_value(metric, values[metric][0]) for metric in _METRICS}
         for values in (data.model.value, data.model.low, data.model.high)
@@ -154,9 +151,8 @@ FIGURES: Final = (
             "baseline `same group mean` predicts the mean of other clips of the same video. It "
             "shows the score that a simple group leak would give."
         ),
-        needs=("evaluation",),
-        data=scores_data,
-        draw=draw_scores,
-        alt_text=describe_scores,
+        data=_scores_data,
+        draw=_draw_scores,
+        alt_text=_describe_scores,
     ),
 )

@@ -73,8 +73,7 @@ def training_time_data(time_logs: TimeLogs, history: MetricsHistory | None = Non
 
 
 @styled
-def draw_training_time(data: TrainingTime, style: Style) -> Figure:
-    """Draw the time of each epoch, and the loss over the elapsed time."""
+def _draw_training_time(data: TrainingTime, style: Style) -> Figure:
     figure, panels = build_panels(
         style,
         title="Time of the epochs",
@@ -88,8 +87,7 @@ def draw_training_time(data: TrainingTime, style: Style) -> Figure:
     return figure
 
 
-def describe_training_time(data: TrainingTime) -> str:
-    """Describe the time of the epochs in one sentence."""
+def _describe_training_time(data: TrainingTime) -> str:
     times, total = data.times, duration(data.times.total_seconds)
     if times.num_epochs == 1:
         return f"The only epoch took {total}, including start-up."
@@ -141,8 +139,7 @@ def draw_loss_over_time(axes: Axes, data: TrainingTime) -> None:
 
 
 @styled
-def draw_epoch_time(data: TrainingTime, style: Style) -> Figure:
-    """Draw the time of each epoch, and the cumulative distribution."""
+def _draw_epoch_time(data: TrainingTime, style: Style) -> Figure:
     lines = [line_handle("median", MUTED), line_handle("95th percentile", MUTED, "--")]
     has_distribution = len(data.times.steady_epochs) > 1
     figure, panels = build_panels(
@@ -227,8 +224,7 @@ def throughput_data(time_logs: TimeLogs, num_train_clips: int | None = None) -> 
 
 
 @styled
-def draw_throughput(data: Throughput, style: Style) -> Figure:
-    """Draw the throughput of each epoch."""
+def _draw_throughput(data: Throughput, style: Style) -> Figure:
     handles = [line_handle("each epoch", ACCENT, "-", "o"), line_handle("median", MUTED, "--")]
     figure, (axes,) = build_panels(style, title="Throughput", width="column", legend=handles)
     draw_throughput_panel(axes, data)
@@ -245,8 +241,7 @@ def draw_throughput_panel(axes: Axes, data: Throughput) -> None:
     axes.set_ylabel(f"{data.unit} per second")
 
 
-def describe_throughput(data: Throughput) -> str:
-    """Describe the throughput in one sentence."""
+def _describe_throughput(data: Throughput) -> str:
     median = f"{number(data.median)} {data.unit} per second"
     if len(data.rate) == 1:
         return f"The throughput of the only epoch is {median}, including start-up."
@@ -266,11 +261,9 @@ EPOCH_FIGURES: Final = (
             "Measured time of each epoch, divided into training and validation, and the loss over "
             "the elapsed time. The first epoch includes start-up and graph tracing."
         ),
-        needs=("time_logs",),
-        uses=("history",),
         data=training_time_data,
-        draw=draw_training_time,
-        alt_text=describe_training_time,
+        draw=_draw_training_time,
+        alt_text=_describe_training_time,
     ),
     FigureSpec(
         name="epoch_time_analysis",
@@ -281,10 +274,9 @@ EPOCH_FIGURES: Final = (
             "cumulative distribution of the epochs after the first. Triangles mark epochs beyond "
             "the axis. A 95th percentile far above the median suggests other load on the machine."
         ),
-        needs=("time_logs",),
         data=training_time_data,
-        draw=draw_epoch_time,
-        alt_text=describe_training_time,
+        draw=_draw_epoch_time,
+        alt_text=_describe_training_time,
     ),
 )
 
@@ -296,9 +288,7 @@ THROUGHPUT: Final = FigureSpec(
         "Clips or steps per second in the training part of each epoch, without validation. "
         "The first epoch includes start-up and graph tracing."
     ),
-    needs=("time_logs",),
-    uses=("num_train_clips",),
     data=throughput_data,
-    draw=draw_throughput,
-    alt_text=describe_throughput,
+    draw=_draw_throughput,
+    alt_text=_describe_throughput,
 )

@@ -88,8 +88,7 @@ def batch_time_data(time_logs: TimeLogs) -> BatchTimes:
 
 
 @styled
-def draw_batch_time(data: BatchTimes, style: Style) -> Figure:
-    """Draw the time of each step, and the distribution."""
+def _draw_batch_time(data: BatchTimes, style: Style) -> Figure:
     first = line_handle("steps of the first epoch", WARNING_COLOUR, "none", ".")
     figure, (series, distribution) = build_panels(
         style,
@@ -128,8 +127,7 @@ def draw_step_distribution(axes: Axes, data: BatchTimes) -> None:
     axes.set_ylabel("steps")
 
 
-def describe_batch_time(data: BatchTimes) -> str:
-    """Describe the times of the steps in one sentence."""
+def _describe_batch_time(data: BatchTimes) -> str:
     median, p95 = map(duration, data.step_percentiles)
     waits = ""
     if data.times.batch_wait_times.size:
@@ -159,39 +157,20 @@ def _percentiles(seconds: FloatArray) -> tuple[float, float]:
     return float(median), float(p95)
 
 
-@dataclass(frozen=True, kw_only=True)
-class TimeBreakdown:
-    """Parts of the time of a run."""
-
-    seconds: Mapping[str, float]
-    """Part -> seconds, in descending order."""
-
-    @property
-    def total(self) -> float:
-        """Seconds of all parts."""
-        return sum(self.seconds.values())
-
-    @property
-    def shares(self) -> Mapping[str, float]:
-        """Part -> share of the total, in [0, 1]."""
-        return {part: seconds / self.total for part, seconds in self.seconds.items()}
-
-
-def time_breakdown_data(time_logs: TimeLogs) -> TimeBreakdown:
-    """Return the parts of the time of a run."""
+def time_breakdown_data(time_logs: TimeLogs) -> dict[str, float]:
+    """Return the parts of the time of a run: name -> seconds, in descending order."""
     if not time_logs.breakdown:
         check_epochs(time_logs.epoch_numbers)
-    return TimeBreakdown(seconds=time_logs.parts())
+    return time_logs.parts()
 
 
 @styled
-def draw_time_breakdown(data: TimeBreakdown, style: Style) -> Figure:
-    """Draw one bar per part."""
+def _draw_time_breakdown(data: Mapping[str, float], style: Style) -> Figure:
     figure, (axes,) = build_panels(
         style,
-        title=f"Parts of the total time, {duration(data.total)}",
+        title=f"Parts of the total time, {duration(sum(data.values()))}",
         width="column",
-        aspect=0.06 + 0.11 * len(data.seconds),
+        aspect=0.06 + 0.11 * len(data),
         left=1.6,
         right=1.6,
     )
@@ -199,7 +178,7 @@ def draw_time_breakdown(data: TimeBreakdown, style: Style) -> Figure:
     return figure
 
 
-def draw_time_parts(axes: Axes, data: TimeBreakdown, *, is_brief: bool = False) -> None:
+def draw_time_parts(axes: Axes, data: Mapping[str, float], *, is_brief: bool = False) -> None:
     """Draw one bar per part into a panel, with name and share.
 
     Args:
@@ -208,14 +187,15 @@ def draw_time_parts(axes: Axes, data: TimeBreakdown, *, is_brief: bool = False) 
         is_brief: Join the smallest parts, and do not write the times.
     """
     data = _joined(data) if is_brief else data
-    factor, unit = axis_unit(data.total)
-    values = [seconds * factor for seconds in data.seconds.values()]
-    colours = [ACCENT if part == "step" else "#7F93A6" for part in data.seconds]
+    total = sum(data.values())
+    factor, unit = axis_unit(total)
+    values = [seconds * factor for seconds in data.values()]
+    colours = [ACCENT if part == "step" else "#7F93A6" for part in data]
     height = 0.3 if is_brief else 0.42
     axes.barh(range(len(values)), values, height=height, color=colours)
-    for row, (part, seconds) in enumerate(data.seconds.items()):
+    for row, (part, seconds) in enumerate(data.items()):
         time = "" if is_brief else f"{duration(seconds)}, "
-        text = f"{_PART_LABELS.get(part, part)}: {time}{percent(data.shares[part])}"
+        text = f"{_PART_LABELS.get(part, part)}: {time}{percent(seconds / total)}"
         axes.text(0, row - height / 2 - 0.05, text, va="bottom")
     name_rows(axes, [""] * len(values))
     axes.set_ylim(len(values) - 0.6, -0.85)
@@ -224,21 +204,22 @@ def draw_time_parts(axes: Axes, data: TimeBreakdown, *, is_brief: bool = False) 
     axes.set_xlabel(f"time ({unit})")
 
 
-def describe_time_breakdown(data: TimeBreakdown) -> str:
+def describe_time_breakdown(data: Mapping[str, float]) -> str:
     """Describe the parts in one sentence."""
+    total = sum(data.values())
     parts = ", ".join(
-        f"{_PART_LABELS.get(part, part)} {percent(share)}" for part, share in data.shares.items()
+        f"{_PART_LABELS.get(part, part)} {percent(seconds / total)}"
+        for part, seconds in data.items()
     )
-    return f"Measured time of {duration(data.total)}: {parts}."
+    return f"Measured time of {duration(total)}: {parts}."
 
 
-def _joined(data: TimeBreakdown) -> TimeBreakdown:
-    if len(data.seconds) <= _MAX_BRIEF_PARTS:
+def _joined(data: Mapping[str, float]) -> Mapping[str, float]:
+    if len(data) <= _MAX_BRIEF_PARTS:
         return data
-    parts = list(data.seconds.items())
-    others = parts[_MAX_BRIEF_PARTS - 1 :]
-    name = f"{len(others)} others"
-    return TimeBreakdown(seconds=dict(parts[: -len(others)]) | {name: sum(s for _, s in others)})
+    parts = list(data.items())
+    others = [seconds for _, seconds in parts[_MAX_BRIEF_PARTS - 1 :]]
+    return dict(parts[: -len(others)]) | {f"{len(others)} others": sum(others)}
 
 
 FIGURES: Final = (
@@ -251,10 +232,9 @@ FIGURES: Final = (
             "(solid) and 95th percentile (dashed) of the steps. The first epoch includes graph "
             "tracing: its steps have another colour on the left and are left out on the right."
         ),
-        needs=("time_logs",),
         data=batch_time_data,
-        draw=draw_batch_time,
-        alt_text=describe_batch_time,
+        draw=_draw_batch_time,
+        alt_text=_describe_batch_time,
     ),
     FigureSpec(
         name="time_breakdown",
@@ -264,9 +244,8 @@ FIGURES: Final = (
             "Measured time of each part of the run. Training steps are blue. All other parts are "
             "overhead or validation."
         ),
-        needs=("time_logs",),
         data=time_breakdown_data,
-        draw=draw_time_breakdown,
+        draw=_draw_time_breakdown,
         alt_text=describe_time_breakdown,
     ),
 )

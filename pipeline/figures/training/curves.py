@@ -34,8 +34,7 @@ TRAIT_METRICS: Final = ("mae", "r2", "pcc", "ccc")
 
 
 @styled
-def draw_train_val(curve: Curve, style: Style) -> Figure:
-    """Draw one metric over the epochs."""
+def _draw_train_val(curve: Curve, style: Style) -> Figure:
     figure, (axes,) = build_panels(
         style,
         title=f"{_heading(curve.metric)} over the epochs",
@@ -64,8 +63,7 @@ class TraitMetrics:
         return bool(curves) and all((curve.values == 0).all() for curve in curves)
 
 
-def trait_metrics_data(history: MetricsHistory, trait: str) -> TraitMetrics:
-    """Return the metrics of one trait over the epochs."""
+def _trait_metrics_data(history: MetricsHistory, trait: str) -> TraitMetrics:
     curves = read_curves(history, {metric: (metric, trait) for metric in TRAIT_METRICS})
     means = read_curves(history, {metric: (metric, None) for metric in curves})
     if not means:
@@ -78,8 +76,7 @@ def trait_metrics_data(history: MetricsHistory, trait: str) -> TraitMetrics:
 
 
 @styled
-def draw_trait_metrics(data: TraitMetrics, style: Style) -> Figure:
-    """Draw the metrics of one trait."""
+def _draw_trait_metrics(data: TraitMetrics, style: Style) -> Figure:
     colour = TRAIT_COLOURS[data.trait]
     first = next(iter(data.curves.values()))
     handles = curve_handles(first, colour=colour)
@@ -104,8 +101,7 @@ def draw_trait_metrics(data: TraitMetrics, style: Style) -> Figure:
     return figure
 
 
-def describe_trait_metrics(data: TraitMetrics) -> str:
-    """Describe the best values of one trait in one sentence."""
+def _describe_trait_metrics(data: TraitMetrics) -> str:
     best = ", ".join(
         f"{METRIC_NAMES[metric]} {curve.best_text} in epoch {curve.best_epoch}"
         for metric, curve in data.curves.items()
@@ -135,8 +131,7 @@ class TraitComparison:
         return self.validation if self.subset == "validation" else self.train
 
 
-def trait_comparison_data(history: MetricsHistory) -> TraitComparison:
-    """Return the metrics of the five traits in the epoch with the best mean MAE."""
+def _trait_comparison_data(history: MetricsHistory) -> TraitComparison:
     reference = read_curve(history, "mae")
     best = reference.best
     if best is None:
@@ -151,8 +146,7 @@ def trait_comparison_data(history: MetricsHistory) -> TraitComparison:
 
 
 @styled
-def draw_trait_comparison(data: TraitComparison, style: Style) -> Figure:
-    """Draw the five traits side by side."""
+def _draw_trait_comparison(data: TraitComparison, style: Style) -> Figure:
     handles = [line_handle(data.subset, "#444444", "none", "s")]
     if data.subset == "validation":
         handles.append(line_handle("training", "#444444", "none", "|"))
@@ -175,8 +169,7 @@ def draw_trait_comparison(data: TraitComparison, style: Style) -> Figure:
     return figure
 
 
-def describe_trait_comparison(data: TraitComparison) -> str:
-    """Describe MAE and CCC of the five traits in one sentence."""
+def _describe_trait_comparison(data: TraitComparison) -> str:
     maes = ", ".join(
         f"{trait} {metric_value('mae', mae)} (CCC {metric_value('ccc', ccc)})"
         for trait, mae, ccc in zip(TRAITS, data.values["mae"], data.values["ccc"], strict=True)
@@ -232,9 +225,8 @@ def _metric_spec(name: str, metric: str) -> FigureSpec:
             f"{_heading(metric)} on the training clips (dashed, measured during training) and on "
             f"the validation clips (solid). {better} is better. The ring marks the best epoch."
         ),
-        needs=("history",),
         data=functools.partial(read_curve, metric=metric),
-        draw=draw_train_val,
+        draw=_draw_train_val,
         alt_text=describe_curve,
     )
 
@@ -249,10 +241,9 @@ def _trait_spec(trait: str) -> FigureSpec:
             "(solid). The grey line is the mean over the five traits. The ring marks the best "
             "epoch of each metric."
         ),
-        needs=("history",),
-        data=functools.partial(trait_metrics_data, trait=trait),
-        draw=draw_trait_metrics,
-        alt_text=describe_trait_metrics,
+        data=functools.partial(_trait_metrics_data, trait=trait),
+        draw=_draw_trait_metrics,
+        alt_text=_describe_trait_metrics,
     )
 
 
@@ -276,9 +267,8 @@ TRAIT_FIGURES: Final = (
             "Metrics of each trait in the epoch with the best mean MAE. Bars show validation, "
             "ticks show training. Lower is better for the MAE, higher for the other metrics."
         ),
-        needs=("history",),
-        data=trait_comparison_data,
-        draw=draw_trait_comparison,
-        alt_text=describe_trait_comparison,
+        data=_trait_comparison_data,
+        draw=_draw_trait_comparison,
+        alt_text=_describe_trait_comparison,
     ),
 )

@@ -3,9 +3,9 @@
 Shapes: E epochs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -24,26 +24,7 @@ from pipeline.figures.base.curves import (
 from pipeline.figures.base.layout import build_panels, hide_panel
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
 from pipeline.figures.base.style import TRAIT_COLOURS, Style, styled
-from pipeline.figures.time.epoch_time import (
-    Throughput,
-    TrainingTime,
-    draw_epoch_bars,
-    draw_loss_over_time,
-    draw_throughput_panel,
-    epoch_handles,
-    throughput_data,
-    training_time_data,
-)
-from pipeline.figures.time.step_time import (
-    BatchTimes,
-    TimeBreakdown,
-    batch_time_data,
-    describe_time_breakdown,
-    draw_step_distribution,
-    draw_time_parts,
-    step_handles,
-    time_breakdown_data,
-)
+from pipeline.figures.time import epoch_time, step_time
 from pipeline.figures.training.steps import (
     LearningRate,
     draw_learning_rate_panel,
@@ -54,6 +35,8 @@ from pipeline.records.metrics_history import MetricsHistory
 from pipeline.records.time_logs import TimeLogs
 
 _METRICS: Final = ("loss", "mae", "r2")
+
+Data = TypeVar("Data")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,12 +53,11 @@ class TrainingDashboard:
     """Seconds of each epoch; None if they are unknown."""
 
 
-def training_dashboard_data(
+def _training_dashboard_data(
     history: MetricsHistory,
     lr_logs: LearningRateLogs | None = None,
     time_logs: TimeLogs | None = None,
 ) -> TrainingDashboard:
-    """Return the overview of the scores of a run."""
     check_epochs(history.epoch.epoch_numbers)
     curves = read_curves(history, {metric: (metric, None) for metric in _METRICS})
     if not curves:
@@ -89,8 +71,7 @@ def training_dashboard_data(
 
 
 @styled
-def draw_training_dashboard(data: TrainingDashboard, style: Style) -> Figure:
-    """Draw the overview of the scores of a run."""
+def _draw_training_dashboard(data: TrainingDashboard, style: Style) -> Figure:
     first = next(iter(data.curves.values()))
     figure, panels = build_panels(
         style,
@@ -101,24 +82,14 @@ def draw_training_dashboard(data: TrainingDashboard, style: Style) -> Figure:
         legend=curve_handles(first),
     )
     for axes, metric in zip(panels, _METRICS, strict=False):
-        if metric in data.curves:
-            draw_curve(axes, data.curves[metric])
-        else:
-            hide_panel(axes, f"no {METRIC_LABELS[metric]}")
+        _draw_or_hide(axes, draw_curve, data.curves.get(metric), f"no {METRIC_LABELS[metric]}")
     _draw_traits(panels[3], data.traits)
-    if data.learning_rate is None:
-        hide_panel(panels[4], "no learning rate")
-    else:
-        draw_learning_rate_panel(panels[4], data.learning_rate)
-    if data.times is None:
-        hide_panel(panels[5], "no times")
-    else:
-        draw_epoch_bars(panels[5], data.times)
+    _draw_or_hide(panels[4], draw_learning_rate_panel, data.learning_rate, "no learning rate")
+    _draw_or_hide(panels[5], epoch_time.draw_epoch_bars, data.times, "no times")
     return figure
 
 
-def describe_training_dashboard(data: TrainingDashboard) -> str:
-    """Describe the loss and the MAE, each in one sentence."""
+def _describe_training_dashboard(data: TrainingDashboard) -> str:
     shown = [data.curves[metric] for metric in ("loss", "mae") if metric in data.curves]
     return " ".join(map(describe_curve, shown))
 
@@ -127,58 +98,51 @@ def describe_training_dashboard(data: TrainingDashboard) -> str:
 class TimeDashboard:
     """Overview of the time of a run."""
 
-    training: TrainingTime
+    training: epoch_time.TrainingTime
     """Seconds of each epoch, and the loss."""
-    steps: BatchTimes | None
+    steps: step_time.BatchTimes | None
     """Seconds of each step; None if no step was timed."""
-    breakdown: TimeBreakdown
-    """Parts of the total time."""
-    throughput: Throughput | None
+    breakdown: Mapping[str, float]
+    """Part of the run -> seconds."""
+    throughput: epoch_time.Throughput | None
     """Clips or steps per second; None if both are unknown."""
 
 
-def time_dashboard_data(
+def _time_dashboard_data(
     time_logs: TimeLogs,
     history: MetricsHistory | None = None,
     num_train_clips: int | None = None,
 ) -> TimeDashboard:
-    """Return the overview of the time of a run."""
     has_steps = bool(time_logs.batch_times.size)
     has_throughput = has_steps or num_train_clips is not None
     return TimeDashboard(
-        training=training_time_data(time_logs, history),
-        steps=batch_time_data(time_logs) if has_steps else None,
-        breakdown=time_breakdown_data(time_logs),
-        throughput=throughput_data(time_logs, num_train_clips) if has_throughput else None,
+        training=epoch_time.training_time_data(time_logs, history),
+        steps=step_time.batch_time_data(time_logs) if has_steps else None,
+        breakdown=step_time.time_breakdown_data(time_logs),
+        throughput=epoch_time.throughput_data(time_logs, num_train_clips)
+        if has_throughput
+        else None,
     )
 
 
 @styled
-def draw_time_dashboard(data: TimeDashboard, style: Style) -> Figure:
-    """Draw the overview of the time of a run."""
-    step_legend = [] if data.steps is None else step_handles(data.steps)
+def _draw_time_dashboard(data: TimeDashboard, style: Style) -> Figure:
+    step_legend = [] if data.steps is None else step_time.step_handles(data.steps)
     figure, panels = build_panels(
         style,
         title="Time overview",
         rows=2,
         columns=3,
         aspect=0.75,
-        legend=[*epoch_handles(data.training.times), *step_legend],
+        legend=[*epoch_time.epoch_handles(data.training.times), *step_legend],
     )
-    draw_epoch_bars(panels[0], data.training.times)
-    if data.steps is None:
-        hide_panel(panels[1], "no step was timed")
-    else:
-        draw_step_distribution(panels[1], data.steps)
-    draw_time_parts(panels[2], data.breakdown, is_brief=True)
-    if data.throughput is None:
-        hide_panel(panels[3], "clips and steps are unknown")
-    else:
-        draw_throughput_panel(panels[3], data.throughput)
-    if data.training.loss is None:
-        hide_panel(panels[4], "no loss")
-    else:
-        draw_loss_over_time(panels[4], data.training)
+    epoch_time.draw_epoch_bars(panels[0], data.training.times)
+    _draw_or_hide(panels[1], step_time.draw_step_distribution, data.steps, "no step was timed")
+    step_time.draw_time_parts(panels[2], data.breakdown, is_brief=True)
+    no_throughput = "clips and steps are unknown"
+    _draw_or_hide(panels[3], epoch_time.draw_throughput_panel, data.throughput, no_throughput)
+    loss = None if data.training.loss is None else data.training
+    _draw_or_hide(panels[4], epoch_time.draw_loss_over_time, loss, "no loss")
     hide_panel(panels[5])
     for row, (name, value) in enumerate(_summary(data).items()):
         height = 0.97 - 0.12 * row
@@ -187,10 +151,18 @@ def draw_time_dashboard(data: TimeDashboard, style: Style) -> Figure:
     return figure
 
 
-def describe_time_dashboard(data: TimeDashboard) -> str:
-    """Describe the summary and the parts of the total time, each in one sentence."""
+def _describe_time_dashboard(data: TimeDashboard) -> str:
     summary = ", ".join(f"{name} {value}" for name, value in _summary(data).items())
-    return f"Times: {summary}. {describe_time_breakdown(data.breakdown)}"
+    return f"Times: {summary}. {step_time.describe_time_breakdown(data.breakdown)}"
+
+
+def _draw_or_hide(
+    axes: Axes, draw: Callable[[Axes, Data], None], data: Data | None, reason: str
+) -> None:
+    if data is None:
+        hide_panel(axes, reason)
+    else:
+        draw(axes, data)
 
 
 def _summary(data: TimeDashboard) -> dict[str, str]:
@@ -239,11 +211,9 @@ TRAINING: Final = FigureSpec(
         "Loss, MAE and R² on training (dashed) and validation clips (solid), CCC of each trait, "
         "learning rate, and measured time of each epoch (validation dark)."
     ),
-    needs=("history",),
-    uses=("lr_logs", "time_logs"),
-    data=training_dashboard_data,
-    draw=draw_training_dashboard,
-    alt_text=describe_training_dashboard,
+    data=_training_dashboard_data,
+    draw=_draw_training_dashboard,
+    alt_text=_describe_training_dashboard,
 )
 
 TIME: Final = FigureSpec(
@@ -254,9 +224,7 @@ TIME: Final = FigureSpec(
         "Measured time of the epochs, of the steps after the first epoch, and of the parts of the "
         "run; throughput of each epoch; loss over the elapsed time."
     ),
-    needs=("time_logs",),
-    uses=("history", "num_train_clips"),
-    data=time_dashboard_data,
-    draw=draw_time_dashboard,
-    alt_text=describe_time_dashboard,
+    data=_time_dashboard_data,
+    draw=_draw_time_dashboard,
+    alt_text=_describe_time_dashboard,
 )

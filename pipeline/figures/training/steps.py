@@ -51,8 +51,7 @@ class BatchPerformance:
     """Number of steps in the running mean: one epoch, at most a tenth of all steps."""
 
 
-def batch_performance_data(history: MetricsHistory) -> BatchPerformance:
-    """Return the loss and the error of every logged batch."""
+def _batch_performance_data(history: MetricsHistory) -> BatchPerformance:
     steps, epochs = history.batch.batch_numbers, history.epoch.epoch_numbers
     if not steps.size:
         raise NothingToDraw("no step was logged.")
@@ -87,8 +86,7 @@ def running_mean(values: FloatArray, window: int) -> FloatArray:
 
 
 @styled
-def draw_batch_performance(data: BatchPerformance, style: Style) -> Figure:
-    """Draw the loss and the error of every logged batch."""
+def _draw_batch_performance(data: BatchPerformance, style: Style) -> Figure:
     handles = [line_handle("each batch", MUTED, "none", ".")]
     if data.window > 1:
         handles.append(line_handle(f"mean over {count(data.window, 'step')}", ACCENT))
@@ -111,8 +109,7 @@ def draw_batch_performance(data: BatchPerformance, style: Style) -> Figure:
     return figure
 
 
-def describe_batch_performance(data: BatchPerformance) -> str:
-    """Describe the change of loss and error in one sentence."""
+def _describe_batch_performance(data: BatchPerformance) -> str:
     changes = [
         f"the {METRIC_NAMES[metric]} goes from {metric_value(metric, values[0])} "
         f"to {metric_value(metric, values[-1])}"
@@ -169,8 +166,7 @@ def learning_rate_data(
 
 
 @styled
-def draw_learning_rate(data: LearningRate, style: Style) -> Figure:
-    """Draw the learning rate."""
+def _draw_learning_rate(data: LearningRate, style: Style) -> Figure:
     figure, (axes,) = build_panels(
         style, title="Learning rate", width="column", legend=_rate_handles(data)
     )
@@ -204,8 +200,7 @@ def draw_learning_rate_panel(axes: Axes, data: LearningRate) -> None:
     axes.set_ylabel("learning rate")
 
 
-def describe_learning_rate(data: LearningRate) -> str:
-    """Describe the learning rate in one sentence."""
+def _describe_learning_rate(data: LearningRate) -> str:
     rates = data.step_rates if data.step_rates.size else data.rates
     peak = number(float(rates.max()))
     if rates.min() == rates.max():
@@ -250,11 +245,9 @@ FIGURES: Final = (
             "Learning rate of every logged step and of the last step of every epoch. "
             "Dotted lines mark reductions of a constant rate."
         ),
-        needs=("lr_logs",),
-        uses=("history",),
         data=learning_rate_data,
-        draw=draw_learning_rate,
-        alt_text=describe_learning_rate,
+        draw=_draw_learning_rate,
+        alt_text=_describe_learning_rate,
     ),
     FigureSpec(
         name="batch_performance",
@@ -264,9 +257,8 @@ FIGURES: Final = (
             "Loss and MAE of every logged batch (points) and their running mean (line), over "
             "the steps of the training."
         ),
-        needs=("history",),
-        data=batch_performance_data,
-        draw=draw_batch_performance,
-        alt_text=describe_batch_performance,
+        data=_batch_performance_data,
+        draw=_draw_batch_performance,
+        alt_text=_describe_batch_performance,
     ),
 )
