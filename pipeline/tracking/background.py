@@ -168,11 +168,11 @@ def mirrored(
             )
         finally:
             if reason and not is_nested:
+                later = f" Send the rest later: `python -m pipeline sync --run_dir {run.path}`."
                 _logger.warning(
-                    "MLflow does not have all of this run (%s). Send the rest later: "
-                    "`python -m pipeline sync --run_dir %s`.",
+                    "MLflow does not have all of this run (%s).%s",
                     reason,
-                    run.path,
+                    later if run.path.exists() else "",
                 )
 
 

@@ -125,7 +125,7 @@ class Mirror:
             client = self._connect(link.tracking_uri)
             self._link = link = self._with_run(client, link)
             events, end = read_pending_events(self._run, start=link.delivered)  # with the link
-            sender = EventSender(self._run, client, link, on_rejection=self._warn)
+            sender = EventSender(self._run, client, link, on_rejection=self._handle_rejection)
             link = self._send(sender, link, events, end=end)
             if retries_rejected:
                 link = self._send_rejected(sender, link)
@@ -210,7 +210,9 @@ class Mirror:
         self._link = link
         return link
 
-    def _warn(self, item: str, reason: str) -> None:
+    def _handle_rejection(self, item: str, reason: str) -> None:
+        if self._is_removed():
+            self._end_removed()
         if self._warns and reason not in self._warned:
             self._warned.add(reason)
             _logger.warning(
@@ -233,7 +235,7 @@ class Mirror:
         Raises:
             DeliveryError: Always.
         """
-        reason = f"{self._run.path} was removed during the run"
+        reason = f"{self._run.path} was removed while the run was going on"
         if self._link is not None and self._link.run_id:
             run_id = self._link.run_id
             client = self._connect(self._link.tracking_uri)

@@ -68,7 +68,7 @@ def cross_validate(
         result, _ = fit_network(session, final, network)
         report = judge(session, experiment, scores)
         conclude(session, final, network, result, report, at_random=at_random)
-    remove_initial(run.checkpoints_dir)
+    remove_initial(run)
     return Outcome(fit=result, scores=scores, report=report, undelivered=session.mirror.undelivered)
 
 

@@ -32,9 +32,9 @@ from pipeline.records.evaluation import EvaluationReport, read_report
 from pipeline.records.manifest import check_files
 from pipeline.tracking.check_store import check_store
 from pipeline.tracking.mirror import deliver_rest
-from pipeline.training.checkpoint import initial_path, load_initial, remove_initial
-from pipeline.training.fit import history_of, refuse_frozen, refuse_missing_tensorboard
-from pipeline.training.keras_settings import refuse_other_settings
+from pipeline.training.checkpoint import load_initial, remove_initial
+from pipeline.training.checks import check_keras_settings, check_tensorboard, check_trainable
+from pipeline.training.fit import build_history
 from pipeline.workflows.cross_validation import cross_validate, split_into_folds
 from pipeline.workflows.features import (
     open_features,
@@ -97,10 +97,10 @@ def run_training(
     Raises:
         PipelineError: If the input cannot be used; the message says what to do.
     """
-    refuse_other_settings()
+    check_keras_settings()
     if output is not None:
         check_model_path(output)
-    refuse_missing_tensorboard(config.training)
+    check_tensorboard(config.training)
     config = with_absolute_paths(config)
     features = features or open_features(config.data)
     trainable_labels(features)
@@ -117,7 +117,7 @@ def run_training(
     if network is None:
         network = build_for(config, features)
     choose_layers(network, config)
-    refuse_frozen(network)
+    check_trainable(network)
     refuse_other_shapes(network, features)
 
     run = create_run_directory(run_dir, name=config.name, parent=RUNS_DIR)
@@ -138,16 +138,16 @@ def resume_training(run_dir: Path, *, output: Path | None = None) -> TrainingRun
     Raises:
         RunError: If the directory holds no run, or its features are not what they were.
     """
-    refuse_other_settings()
+    check_keras_settings()
     if output is not None:
         check_model_path(output)
     run = open_run_directory(run_dir)
     check_run_log(run)
     is_finished = read_last_status(run) == "FINISHED"
-    gone = initial_path(run.checkpoints_dir) if is_finished else None  # removed at the end
+    gone = run.initial_path if is_finished else None  # removed at the end
     check_files(run, *(path for path in prepared_files(run) if path != gone))
     config = load_run_config(run.config_path)
-    refuse_missing_tensorboard(config.training)
+    check_tensorboard(config.training)
     features = open_features(config.data)
     if read_data(run.data_path).digest != features.digest:
         raise RunError(
@@ -168,7 +168,7 @@ def build_for(config: ExperimentConfig, features: FeatureSet) -> keras.Model:
             width=stream.width,
             num_steps=stream.num_steps,
             masked=stream.has_mask,
-            picture=stream.picture,
+            image_size=stream.image_size,
             source=str(stream.parts[0].path),
         )
         for stream in (features.static, features.dynamic)
@@ -218,7 +218,7 @@ def _finished(run: RunDirectory, experiment: Experiment, output: Path | None) ->
     check_files(run, run.evaluation_path)
     # Removes what a kill at the end of the run has left; a read-only run stays as it is.
     with contextlib.suppress(RunError), run.locked():
-        remove_initial(run.checkpoints_dir)
+        remove_initial(run)
     network = load_model(run.model_path)
     if output is not None:
         save_model(network, output)
@@ -226,7 +226,7 @@ def _finished(run: RunDirectory, experiment: Experiment, output: Path | None) ->
     return TrainingRun(
         run=run,
         network=network,
-        history=history_of(epoch_records(events)),
+        history=build_history(epoch_records(events)),
         report=read_report(run.evaluation_path) if run.evaluation_path.exists() else None,
         group_overlap=experiment.group_overlap,
         layers=layer_states(network),
@@ -265,7 +265,7 @@ def _stored_split(run: RunDirectory, features: FeatureSet) -> Split:
 def _stored_network(run: RunDirectory, config: ExperimentConfig) -> keras.Model:
     """Return the run's model as it was before its first epoch."""
     network = load_architecture(run.architecture_path)
-    load_initial(run.checkpoints_dir, network)
+    load_initial(run, network)
     choose_layers(network, config)
     return network
 

@@ -13,7 +13,7 @@ from pipeline.config.schema import ExperimentConfig
 from pipeline.core.errors import RunError
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.traits import TraitLabel
-from pipeline.data.encoder import encoder_doubt
+from pipeline.data.encoder import encoder_caveat
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import read_split
 from pipeline.models.persistence import load_model as load_model_file
@@ -53,7 +53,7 @@ class TrainedModel:
         """
         if features.digest == self.digest:
             return None
-        return encoder_doubt(features, self.encoder)
+        return encoder_caveat(features.encoder, self.encoder, features.features_dir)
 
 
 def load_trained_model(run: RunDirectory) -> TrainedModel:

@@ -17,18 +17,20 @@ from pipeline.core.arrays import FloatArray
 from pipeline.core.files import write_arrays, write_text
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.traits import directions
-from pipeline.data.batches import Batches, InputBatches, clips_at_once
-from pipeline.data.encoder import encoder_of
+from pipeline.data.batches import InferenceBatches, LabelledBatches, inference_batch_size
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split, group_overlap, write_split
-from pipeline.data.statistics import feature_moments
+from pipeline.data.stream import feature_moments
 from pipeline.evaluation.baselines import Baselines, save_baselines
 from pipeline.models.complete_personality_model import CompletePersonalityModel
 from pipeline.models.end_to_end import EndToEndModel
 from pipeline.models.persistence import save_model
-from pipeline.models.random_weights import frozen_at_random
-from pipeline.models.summary import count_weights
-from pipeline.models.trainability import choose_trainable, layer_states
+from pipeline.models.trainability import (
+    choose_trainable,
+    count_weights,
+    frozen_at_random,
+    layer_states,
+)
 from pipeline.records.attention import write_attention
 from pipeline.records.data_description import DataDescription, write_data
 from pipeline.records.evaluation import EvaluationReport
@@ -39,7 +41,7 @@ from pipeline.records.predictions import Names
 from pipeline.records.summary import Summary, read_summary, write_summary
 from pipeline.records.time_logs import TIME_FILE
 from pipeline.training.attention_entropy import MAX_CLIPS, attention_callbacks
-from pipeline.training.checkpoint import initial_path, remove_initial, save_initial
+from pipeline.training.checkpoint import remove_initial, save_initial
 from pipeline.training.fit import FitHooks, FitResult, fit
 from pipeline.workflows.attention import measure_attention
 from pipeline.workflows.evaluate import conclude_evaluation
@@ -126,7 +128,7 @@ def train_single(
             scores = score(network, baselines, experiment.features, experiment.split.validation)
             report = judge(session, experiment, scores)
         conclude(session, experiment, network, result, report, at_random=at_random)
-    remove_initial(run.checkpoints_dir)
+    remove_initial(run)
     return Outcome(fit=result, scores=scores, report=report, undelivered=session.mirror.undelivered)
 
 
@@ -171,10 +173,12 @@ def fit_network(
         "batch_size": config.training.batch_size,
         "cache": config.training.cache,
     }
-    validation = Batches(features, split.validation, **settings) if len(split.validation) else None
+    validation = (
+        LabelledBatches(features, split.validation, **settings) if len(split.validation) else None
+    )
     result = fit(
         network,
-        Batches(features, split.train, seed=config.seed, **settings),
+        LabelledBatches(features, split.train, seed=config.seed, **settings),
         validation,
         config.training,
         run=session.run,
@@ -232,7 +236,7 @@ def adapt_network(network: keras.Model, experiment: Experiment) -> None:
     network.adapt(
         static_moments=feature_moments(features.static, rows),
         dynamic_moments=feature_moments(features.dynamic, rows),
-        label_mean=features.require_labels()[rows].mean(axis=0, dtype=np.float64),
+        label_mean=features.checked_labels()[rows].mean(axis=0, dtype=np.float64),
     )
 
 
@@ -242,7 +246,8 @@ def prepare_directory(run: RunDirectory, experiment: Experiment, network: keras.
     write_data(run.data_path, describe_features(experiment.features))
     description = keras.saving.serialize_keras_object(network)
     write_text(run.architecture_path, json.dumps(description) + "\n")
-    save_initial(run.checkpoints_dir, network)
+    save_initial(run, network)
+    run.run_log_path.touch()  # a resume refuses a run whose log is missing
     # The configuration comes after the rest: a directory that has one can be resumed.
     write_config(run.config_path, experiment.config)
     record_files(run, *prepared_files(run))
@@ -252,7 +257,7 @@ def prepared_files(run: RunDirectory) -> tuple[Path, ...]:
     """Return the files that `prepare_directory` writes and a resume stands on."""
     return (
         *(run.config_path, run.split_path, run.data_path, run.architecture_path),
-        initial_path(run.checkpoints_dir),
+        run.initial_path,
     )
 
 
@@ -290,7 +295,7 @@ def tell_experiment(
         digest=features.digest,
         source=str(features.sources[0].parent),
         profile=describe_features(features).to_json(),
-        splits={name: len(rows) for name, rows in split.sides() if len(rows)},
+        splits={name: len(rows) for name, rows in split.subsets() if len(rows)},
     )
     weights = count_weights(network)
     params: dict[str, float] = {
@@ -345,10 +350,10 @@ def conclude(
         total_weights=weights.total,
         frozen_at_random=at_random,
         layers=tuple(dataclasses.asdict(layer) for layer in layer_states(network)),
-        num_clips={name: len(rows) for name, rows in experiment.split.sides()},
+        num_clips={name: len(rows) for name, rows in experiment.split.subsets()},
         num_groups={
             name: len(np.unique(experiment.features.groups[rows]))
-            for name, rows in experiment.split.sides()
+            for name, rows in experiment.split.subsets()
         },
         group_overlap=experiment.group_overlap,
         metrics=report.metrics if report else None,
@@ -402,17 +407,17 @@ def _watchers(
 
 def _entropy_inputs(features: FeatureSet, split: Split) -> tuple[FloatArray, ...]:
     """Return the inputs of the held-out clips whose attention is watched while training."""
-    num_clips = clips_at_once(features, at_most=MAX_CLIPS)
+    num_clips = inference_batch_size(features, max_size=MAX_CLIPS)
     rows = split.validation[:num_clips]
     inputs: tuple[FloatArray, ...] = next(
-        iter(InputBatches(features, rows, batch_size=num_clips)), ()
+        iter(InferenceBatches(features, rows, batch_size=num_clips)), ()
     )
     return inputs
 
 
 def _input_example(features: FeatureSet, network: keras.Model) -> dict[str, FloatArray]:
     rows = np.arange(min(2, features.num_clips))
-    inputs = next(iter(InputBatches(features, rows, batch_size=len(rows))))
+    inputs = next(iter(InferenceBatches(features, rows, batch_size=len(rows))))
     return {tensor.name: array for tensor, array in zip(network.inputs, inputs, strict=True)}
 
 
@@ -424,7 +429,7 @@ def describe_features(features: FeatureSet) -> DataDescription:
         static_shape=list(features.static.shape),
         dynamic_shape=list(features.dynamic.shape),
         sources=[str(path) for path in features.sources],
-        encoder=encoder_of(features),
+        encoder=features.encoder,
         settings=features.metadata.get("settings"),
         traits=features.traits,
         warnings=features.warnings,

@@ -488,6 +488,25 @@ def test_a_run_whose_directory_is_removed_has_failed(has_new_log, run, run_log, 
     assert "was removed" in ended.data.tags["failure"]
 
 
+def test_a_run_whose_directory_is_removed_during_its_upload_has_failed(
+    run, run_log, client, log_epoch, monkeypatch
+):
+    def remove(*_, **__):
+        shutil.rmtree(run.path)
+        raise FileNotFoundError("model.keras")
+
+    mirror = Mirror(run)
+    log_epoch(run_log, 1)
+    mirror.deliver()
+    run_id = run_id_of(run)
+    monkeypatch.setattr("pipeline.tracking.send_events.log_model", remove)
+    run_log.log_model(registered_model="", alias="")
+    run_log.log_status("FINISHED")
+    with pytest.raises(DeliveryError, match="was removed"):
+        mirror.deliver()
+    assert client.get_run(run_id).info.status == "FAILED"
+
+
 def test_the_wait_for_a_store_that_hangs_is_limited(run, hanging_store):
     began = time.monotonic()
     assert deliver_rest(run, seconds=0.2) == "no answer within 0.2 s"

@@ -59,7 +59,7 @@ def test_a_signal_ends_a_run_that_its_hint_resumes_to_the_same_values(
 
     run_dir = home / "run"
     hint = re.search(r"`python -m pipeline (train --resume [^`]+)`", ended.err)
-    if (run_dir / "events.jsonl").exists():
+    if (run_dir / "config.yaml").exists():
         is_over = read_last_status(RunDirectory(run_dir)) == "FINISHED"
         is_right = is_over == (hint is None)
         toll.expect(is_right, f"{case}: the hint does not fit: {ended.err}")
