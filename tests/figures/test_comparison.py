@@ -34,7 +34,7 @@ def history_of(losses, val_losses):
 )
 def test_a_run_wins_if_the_interval_excludes_zero(build, make_comparison, metric, interval, winner):
     data = build("metric_differences", comparison=make_comparison(**{metric: interval}))
-    assert data.rows.value[metric].tolist() == [interval[0]] * 6
+    assert data.rows[metric][0].tolist() == [interval[0]] * 6
     assert data.winners(metric) == (winner,) * 6
 
 
@@ -103,4 +103,4 @@ def test_a_score_without_an_interval_is_drawn_without(build, make_evaluation):
     evaluation = make_evaluation()
     for row in evaluation["metrics"]["r2"].values():
         row |= {"low": None, "high": None}
-    assert np.isnan(build("trait_scores", evaluation_a=evaluation).rows[0].low["r2"]).all()
+    assert np.isnan(build("trait_scores", evaluation_a=evaluation).rows[0]["r2"][1:]).all()

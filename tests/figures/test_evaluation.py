@@ -27,9 +27,9 @@ def constant(num_clips, value=0.5):
 
 def test_the_model_stands_beside_its_baselines(build, draw, texts_of):
     data = build("scores_and_baselines")
-    assert data.model.value["mae"].tolist() == [0.5] * 6
-    assert data.model.low["ccc"] == pytest.approx(np.full(6, 0.4))
-    assert data.baselines["ridge"]["r2"].tolist() == [0.3] * 6
+    assert data.model["mae"][0].tolist() == [0.5] * 6
+    assert data.model["ccc"][1] == pytest.approx(np.full(6, 0.4))
+    assert data.baselines["ridge"]["r2"][0].tolist() == [0.3] * 6
     texts = texts_of(draw("scores_and_baselines"))
     assert {"model, 95 % interval", "training mean", "ridge"} <= set(texts)
 
