@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     formats = check_formats(part for part in arguments.format.split(",") if part)
     if arguments.run_id:
-        from pipeline.tracking.artifacts import download_run
+        from pipeline.tracking.existing_runs import download_run
 
         output_dir = arguments.output_dir or Path("results") / arguments.run_id
         drawable = open_drawable(download_run(arguments.run_id, output_dir))

@@ -22,13 +22,12 @@ from mlflow.protos.databricks_pb2 import (
     ErrorCode,
 )
 
-from pipeline.core.errors import RunError
+from pipeline.core.errors import RunError, first_line
 from pipeline.core.urls import hide_passwords, sqlite_path
-from pipeline.tracking.bounded import call_within
 from pipeline.tracking.store import (
     STORE_ERRORS,
+    call_within,
     configure_mlflow,
-    one_line,
     open_store,
     tracking_uri,
 )
@@ -137,7 +136,7 @@ def _explain(uri: str, error: Exception) -> str:
         fix = f"Write {near[0]}{uri.removeprefix(scheme)}."
     else:
         fix = "Check the address, and the user name and the password if it needs them."
-    return f"MLFLOW_TRACKING_URI={uri}: MLflow cannot keep runs there ({one_line(error)}). {fix}"
+    return f"MLFLOW_TRACKING_URI={uri}: MLflow cannot keep runs there ({first_line(error)}). {fix}"
 
 
 def _is_code(error: MlflowException, code: int) -> bool:

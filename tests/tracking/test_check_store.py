@@ -6,7 +6,7 @@ import time
 import pytest
 
 from pipeline.core.errors import RunError
-from pipeline.tracking.places import check_store
+from pipeline.tracking.check_store import check_store
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ def test_a_store_that_is_down_is_no_wrong_place_and_costs_no_time(uri, monkeypat
 
 
 def test_a_server_that_hangs_is_no_wrong_place_and_costs_seconds(serve, monkeypatch):
-    monkeypatch.setattr("pipeline.tracking.places._SECONDS", 0.2)
+    monkeypatch.setattr("pipeline.tracking.check_store._SECONDS", 0.2)
     serve(200, b"{}", pause_seconds=3)
     began = time.monotonic()
     check_store("ocean")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib.metadata
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,24 +9,16 @@ from typing import Any
 import mlflow
 import numpy as np
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModelStatus, Metric
+from mlflow.entities import LoggedModelStatus
 from mlflow.models import Model, ModelSignature
 from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
 from pipeline.core.arrays import FloatArray
-from pipeline.core.errors import RunError
 from pipeline.core.files import read_arrays
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.traits import NUM_TRAITS, TRAITS
 from pipeline.records.data_description import read_data
 from pipeline.tracking.served_inputs import MASK_ENDING
-from pipeline.tracking.store import (
-    STORE_ERRORS,
-    configure_mlflow,
-    one_line,
-    open_store,
-    tracking_uri,
-)
 
 MODEL_NAME = "model"
 
@@ -39,9 +30,7 @@ Clips of pictures are beyond it: hundreds of megabytes a run, of the faces of th
 _PACKAGES = ("mlflow", "tensorflow", "keras", "numpy")
 
 
-def log_packaged_model(
-    run: RunDirectory, run_id: str, *, registered_name: str, alias: str = ""
-) -> None:
+def log_model(run: RunDirectory, run_id: str, *, registered_name: str, alias: str = "") -> None:
     """Log the model of a run directory, and register it where a name is given.
 
     What the run has already is not logged again, so that a delivery that was cut off can be
@@ -109,51 +98,6 @@ def _log_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
         pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in _PACKAGES],
     )
     return str(model.model_id)
-
-
-def download_model(uri: str) -> Path:
-    """Fetch a packaged model; return the directory of its artifacts.
-
-    Raises:
-        RunError: If the store or the model cannot be reached, or it is not one of ours.
-    """
-    configure_mlflow()
-    try:
-        open_store(tracking_uri())
-        path = Path(mlflow.artifacts.download_artifacts(uri))
-    except STORE_ERRORS as error:
-        raise RunError(
-            f"{uri}: the model cannot be fetched ({one_line(error)}). "
-            "Check the URI, and MLFLOW_TRACKING_URI, which says where models are."
-        ) from error
-    artifacts = path / "artifacts"
-    if not list(artifacts.glob("*.keras")):
-        raise RunError(
-            f"{uri}: holds no .keras file, so it is not a model that `train` has logged. "
-            "Give the URI of one that is."
-        )
-    return artifacts
-
-
-def log_evaluation(uri: str, paths: Mapping[str, Path], metrics: Mapping[str, float]) -> str | None:
-    """Add an evaluation to the run that logged a model; return None, or why it could not be.
-
-    Args:
-        uri: The model, as it was fetched.
-        paths: Files by the folder of the run's artifacts that they go to; "" is the top.
-        metrics: Values by their paths.
-    """
-    try:
-        info = mlflow.models.get_model_info(uri)
-        client = MlflowClient()
-        now = time.time_ns() // 1_000_000
-        points = [Metric(name, value, now, 0) for name, value in metrics.items()]
-        client.log_batch(info.run_id, metrics=points)
-        for folder, path in paths.items():
-            client.log_artifact(info.run_id, str(path), folder or None)
-    except STORE_ERRORS as error:
-        return one_line(error)
-    return None
 
 
 def _signature(example: Mapping[str, FloatArray]) -> ModelSignature:

@@ -13,8 +13,9 @@ from pipeline.core.errors import RunError
 from pipeline.core.files import write_arrays, write_json, write_text
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS, traits_entry
+from pipeline.tracking.existing_runs import download_model, log_evaluation
+from pipeline.tracking.log_model import log_model
 from pipeline.tracking.mirror import Mirror
-from pipeline.tracking.packaged_model import download_model, log_evaluation, log_packaged_model
 from pipeline.tracking.run_link import Link, read_link, write_link
 
 pytestmark = pytest.mark.slow
@@ -117,7 +118,7 @@ def logged(tmp_path_factory, empty_database, network, inputs):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)  # where MLflow keeps artifacts
         run, run_id = make_tracked(directory / "run", uri, network, inputs)
-        log_packaged_model(run, run_id, registered_name="")
+        log_model(run, run_id, registered_name="")
     return uri, run_id
 
 
@@ -157,8 +158,8 @@ def test_the_model_carries_an_example_of_its_inputs(model_uri, inputs):
 
 def test_an_example_of_pictures_would_be_too_large_to_travel_along(tracked, client, monkeypatch):
     run, run_id = tracked
-    monkeypatch.setattr("pipeline.tracking.packaged_model.MAX_EXAMPLE_BYTES", 100)
-    log_packaged_model(run, run_id, registered_name="")
+    monkeypatch.setattr("pipeline.tracking.log_model.MAX_EXAMPLE_BYTES", 100)
+    log_model(run, run_id, registered_name="")
     info = mlflow.models.get_model_info(f"runs:/{run_id}/model")
     assert info.saved_input_example_info is None
     assert [tensor.name for tensor in info.signature.inputs][:2] == ["static", "dynamic"]
@@ -194,7 +195,7 @@ def test_the_model_is_made_in_the_experiment_of_its_run_whichever_is_active(
     run, run_id = tracked
     another = client.create_experiment("another")
     monkeypatch.setattr("mlflow.tracking.fluent._active_experiment_id", another)
-    log_packaged_model(run, run_id, registered_name="")
+    log_model(run, run_id, registered_name="")
     (model,) = logged_models(client, run_id)
     assert model.experiment_id == client.get_run(run_id).info.experiment_id
 
@@ -207,15 +208,15 @@ def test_logging_the_model_does_not_end_its_run(logged):
 def test_a_model_that_is_there_is_not_logged_again(tracked, client):
     run, run_id = tracked
     for _ in range(2):
-        log_packaged_model(run, run_id, registered_name="ocean")
+        log_model(run, run_id, registered_name="ocean")
     assert len(logged_models(client, run_id)) == 1
     assert len(client.search_model_versions("name = 'ocean'")) == 1
 
 
 def test_the_alias_goes_to_the_version_of_the_run(tracked, client):
     run, run_id = tracked
-    log_packaged_model(run, run_id, registered_name="ocean")
-    log_packaged_model(run, run_id, registered_name="ocean", alias="best")
+    log_model(run, run_id, registered_name="ocean")
+    log_model(run, run_id, registered_name="ocean", alias="best")
     assert client.get_model_version_by_alias("ocean", "best").run_id == run_id
 
 
@@ -228,8 +229,8 @@ def test_a_model_that_was_cut_off_is_logged_again(tracked, client, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "log_model_artifacts", fail)
         with pytest.raises(MlflowException, match="went down"):
-            log_packaged_model(run, run_id, registered_name="ocean")
-    log_packaged_model(run, run_id, registered_name="ocean")
+            log_model(run, run_id, registered_name="ocean")
+    log_model(run, run_id, registered_name="ocean")
     statuses = sorted(model.status.name for model in logged_models(client, run_id))
     assert statuses == ["FAILED", "READY"]
     (version,) = client.search_model_versions("name = 'ocean'")

@@ -1,11 +1,8 @@
-"""A reader's browser shows the page: whole, quiet, offline, and within the screen."""
-
 from pathlib import Path
 
 import pytest
 
-from pipeline.report.content import report_content
-from pipeline.report.html import render_html, write_html
+from pipeline.report.page import write_page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -15,9 +12,9 @@ _LONG = "a-name-that-no-line-break-fits-into-" * 6
 
 @pytest.fixture
 def report_path(
-    tmp_path, contents, records_with, picture_with, missing_picture_with, png, scores
+    tmp_path, contents, records_with, image_with, missing_image_with, png, scores
 ) -> Path:
-    """A report with wide and narrow figures, every kind of table, and names that do not wrap."""
+    """A report with wide and narrow figures, every kind of table, and long names."""
     contents["config.yaml"]["name"] = _LONG
     records = records_with(
         config=contents["config.yaml"],
@@ -36,23 +33,20 @@ def report_path(
     drawing = (
         b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 20 10"><path d="M0 0h9"/></svg>'
     )
-    pictures = [
-        picture_with(data=png(704, 420)),
-        picture_with(name="wide", data=png(1100, 500), title=_LONG),
-        picture_with(name="drawing", media_type="image/svg+xml", data=drawing),
-        picture_with(name="time", folder="training_time_analysis", data=png(1100, 500)),
+    images = [
+        image_with(data=png(704, 420)),
+        image_with(data=png(1100, 500), title=_LONG),
+        image_with(media_type="image/svg+xml", data=drawing),
+        image_with(folder="training_time_analysis", data=png(1100, 500)),
     ]
-    content = report_content(
-        records, pictures=pictures, missing_pictures=[missing_picture_with(reason=_LONG)]
-    )
     path: Path = tmp_path / "report.html"
-    write_html(path, content)
+    write_page(path, records, images=images, missing_images=[missing_image_with(reason=_LONG)])
     return path
 
 
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_opens_from_disk_without_a_fault(browser, report_path, width, scheme):
+def test_the_page_opens_from_disk_without_errors(browser, report_path, width, scheme):
     context = browser.new_context(
         viewport={"width": width, "height": 800}, color_scheme=scheme, offline=True
     )
@@ -73,7 +67,7 @@ def test_the_page_opens_from_disk_without_a_fault(browser, report_path, width, s
     context.close()
 
 
-def test_the_colours_follow_the_readers_scheme(browser, report_path):
+def test_colours_follow_the_colour_scheme(browser, report_path):
     papers = []
     for scheme in ("light", "dark"):
         page = browser.new_page(color_scheme=scheme)
@@ -108,7 +102,7 @@ def test_the_page_works_in_the_sandboxed_frame_of_a_tracking_server(browser, rep
     page.close()
 
 
-def test_a_reader_without_sight_gets_every_figure_and_heading(browser, report_path):
+def test_figures_and_headings_are_accessible(browser, report_path):
     page = browser.new_page()
     page.goto(report_path.as_uri())
 
@@ -118,12 +112,12 @@ def test_a_reader_without_sight_gets_every_figure_and_heading(browser, report_pa
     page.close()
 
 
-def test_the_test_sees_what_it_is_for(browser, records_with, tmp_path):
-    """A page with a script, a broken image and an overflow is not let pass."""
-    broken = '<script>1</script><img src="data:image/png;base64,xx"><p style="width:2000px">.</p>'
-    page_text = render_html(report_content(records_with())).replace("<main>", f"<main>{broken}")
+def test_broken_pages_are_detected(browser, records_with, tmp_path):
     path = tmp_path / "broken.html"
-    path.write_text(page_text, encoding="utf-8")
+    write_page(path, records_with())
+    broken = '<script>1</script><img src="data:image/png;base64,xx"><p style="width:2000px">.</p>'
+    text = path.read_text(encoding="utf-8").replace("<main>", f"<main>{broken}")
+    path.write_text(text, encoding="utf-8")
     page = browser.new_page(viewport={"width": PHONE, "height": 800})
     faults: list[str] = []
     page.on("console", lambda message: faults.append(message.text))
