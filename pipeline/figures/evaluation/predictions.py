@@ -24,7 +24,7 @@ from pipeline.figures.base.layout import (
     set_ticks,
 )
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
-from pipeline.figures.base.style import MUTED, TRAIT_COLOURS, Style, styled
+from pipeline.figures.base.style import MUTED, TRAIT_COLOURS, Style
 from pipeline.metrics.regression import as_columns, concordance, mean_absolute_error
 
 MIN_CLIPS: Final = 5
@@ -115,7 +115,6 @@ def _predictions_vs_truth_data(
     )
 
 
-@styled
 def _draw_predictions_vs_truth(data: PredictionsVsTruth, style: Style) -> Figure:
     num_clips = len(data.y_true)
     figure, panels = build_panels(
@@ -227,7 +226,6 @@ def _residuals_data(y_true: FloatArray, y_pred: FloatArray, split: str = "") -> 
     )
 
 
-@styled
 def _draw_residuals(data: Residuals, style: Style) -> Figure:
     figure, panels = build_panels(
         style,
