@@ -24,7 +24,7 @@ from pipeline.figures.base.layout import (
 )
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
 from pipeline.figures.base.style import MUTED, TRAIT_COLOURS, Style, styled
-from pipeline.metrics.regression import as_columns, concordance, mean_absolute_error, pearson
+from pipeline.metrics.regression import as_columns, exact_metrics
 
 MAX_POINTS: Final = 400
 """Clips up to which each is a point; more are counted in cells."""
@@ -69,14 +69,15 @@ def predictions_vs_truth_data(
     density = [
         np.histogram2d(pred[:, k], true[:, k], bins=(edges, edges))[0] for k in range(true.shape[1])
     ]
+    metrics = exact_metrics(true, pred)
     return PredictionsVsTruth(
         y_true=true,
         y_pred=pred,
         density=np.array(density).astype(np.int64),
         edges=edges,
-        mae=mean_absolute_error(true, pred),
-        pcc=pearson(true, pred),
-        ccc=concordance(true, pred),
+        mae=metrics["mae"],
+        pcc=metrics["pcc"],
+        ccc=metrics["ccc"],
         split=split,
     )
 
