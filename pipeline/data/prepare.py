@@ -13,7 +13,7 @@ import pandas as pd
 
 from pipeline.core.arrays import BoolArray, FloatArray
 from pipeline.core.errors import AnnotationError
-from pipeline.core.files import file_digest
+from pipeline.core.files import file_hash
 from pipeline.core.identifiers import normalize_identifier
 from pipeline.core.near_names import nearest_name
 from pipeline.core.traits import NUM_TRAITS, TraitLabel, traits_entry
@@ -149,7 +149,7 @@ def prepare_feature_set(
         metadata={
             **{name: shard.metadata[name] for name in _COPIED_METADATA if name in shard.metadata},
             **traits_entry(annotations.traits),
-            "annotations": {path.name: file_digest(path) for path in annotations_paths},
+            "annotations": {path.name: file_hash(path) for path in annotations_paths},
         },
         rows=np.flatnonzero(joined.is_labelled),
     )

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pipeline.core.arrays import IntArray
 from pipeline.core.errors import FeatureSetError
-from pipeline.core.files import disk_errors_named, file_digest, write_json, write_text
+from pipeline.core.files import disk_errors_named, file_hash, write_json, write_text
 from pipeline.data.feature_set import load_feature_set
 from pipeline.data.shard import CLIPS_NAME, METADATA_NAME
 from pipeline.data.stream import CHUNK_BYTES
@@ -126,7 +126,7 @@ def _write_array(path: Path, array: NDArray[Any], rows: IntArray | None) -> dict
             file.write(np.ascontiguousarray(chunk).data)
         file.flush()
         os.fsync(file.fileno())
-    return {"shape": shape, "dtype": str(array.dtype), "sha256": file_digest(path)}
+    return {"shape": shape, "dtype": str(array.dtype), "sha256": file_hash(path)}
 
 
 def _check_written(temporary: Path, features_dir: Path) -> None:

@@ -21,7 +21,7 @@ from pipeline.core.errors import ModelError
 from pipeline.core.seeds import generator
 from pipeline.data.batches import InferenceBatches, inference_batch_size
 from pipeline.data.feature_set import FeatureSet
-from pipeline.evaluation.attention_summary import AttentionSummary
+from pipeline.evaluation.attention import AttentionSummary
 from pipeline.evaluation.faithfulness import measure_deletion
 from pipeline.records.attention import (
     FRAMES,

@@ -5,8 +5,11 @@ import pandas as pd
 
 from pipeline.config.schema import ExperimentConfig
 from pipeline.data.splits import names_in_subset
-from pipeline.evaluation.intervals.conformal import calibrate
-from pipeline.evaluation.intervals.coverage import measure_coverage, measure_coverage_in_halves
+from pipeline.evaluation.intervals.conformal import (
+    calibrate,
+    measure_coverage,
+    measure_coverage_in_halves,
+)
 from pipeline.records.calibration import OUT_OF_FOLD, VALIDATION, Calibration
 from pipeline.records.evaluation import Coverage
 from pipeline.records.predictions import Names, Predictions

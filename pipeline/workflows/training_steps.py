@@ -244,6 +244,7 @@ def prepare_directory(run: RunDirectory, experiment: Experiment, network: keras.
     description = keras.saving.serialize_keras_object(network)
     write_text(run.architecture_path, json.dumps(description) + "\n")
     save_initial(run.checkpoints_dir, network)
+    run.run_log_path.touch()  # a resume refuses a run whose log is missing
     # The configuration comes after the rest: a directory that has one can be resumed.
     write_config(run.config_path, experiment.config)
     record_files(run, *prepared_files(run))

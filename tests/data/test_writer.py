@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from pipeline.core.errors import FeatureSetError
-from pipeline.core.files import file_digest
+from pipeline.core.files import file_hash
 from pipeline.data import writer
 from pipeline.data.feature_set import load_feature_set
 from pipeline.data.writer import write_feature_set
@@ -53,7 +53,7 @@ def test_metadata_contain_shapes_types_and_hashes(tmp_path):
     assert metadata["files"]["static.npy"] == {
         "shape": [3, 3, 2],
         "dtype": "float16",
-        "sha256": file_digest(tmp_path / "features" / "static.npy"),
+        "sha256": file_hash(tmp_path / "features" / "static.npy"),
     }
     assert sorted(metadata["files"]) == ["dynamic.npy", "static.npy"]
 
