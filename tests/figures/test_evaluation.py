@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pipeline.figures.base.spec import NothingToDraw
 from pipeline.figures.evaluation.predictions import binned_mean, score_limits
-from pipeline.metrics.regression import concordance
+from pipeline.metrics.regression import exact_metrics
 
 
 def noisy_scores(num_clips):
@@ -46,7 +46,7 @@ def test_every_clip_is_counted_per_trait(build):
     scores = noisy_scores(500)
     data = build("predictions_vs_truth", **scores)
     assert data.density.sum(axis=(1, 2)).tolist() == [500] * 5
-    assert data.ccc == pytest.approx(concordance(scores["y_true"], scores["y_pred"]))
+    assert data.ccc == pytest.approx(exact_metrics(scores["y_true"], scores["y_pred"])["ccc"])
 
 
 def test_few_clips_are_points_and_many_are_cells(draw):

@@ -25,7 +25,7 @@ from pipeline.figures.base.layout import (
 )
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
 from pipeline.figures.base.style import MUTED, TRAIT_COLOURS, Style
-from pipeline.metrics.regression import as_columns, concordance, mean_absolute_error
+from pipeline.metrics.regression import as_columns, exact_metrics
 
 MIN_CLIPS: Final = 5
 """Minimum number of clips for the mean of a bin."""
@@ -104,13 +104,14 @@ def _predictions_vs_truth_data(
     density = [
         np.histogram2d(pred[:, k], true[:, k], bins=(edges, edges))[0] for k in range(true.shape[1])
     ]
+    metrics = exact_metrics(true, pred)
     return PredictionsVsTruth(
         y_true=true,
         y_pred=pred,
         density=np.array(density).astype(np.int64),
         edges=edges,
-        mae=mean_absolute_error(true, pred),
-        ccc=concordance(true, pred),
+        mae=metrics["mae"],
+        ccc=metrics["ccc"],
         split=split,
     )
 
