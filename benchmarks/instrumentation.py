@@ -57,7 +57,7 @@ def time_bare(features_dir: Path, num_epochs: int) -> float:
     model.compile(keras.optimizers.AdamW(1e-3), "mse", jit_compile=False)
     model.fit(
         [features.static.read(rows), features.dynamic.read(rows)],
-        features.require_labels(),
+        features.checked_labels(),
         batch_size=128,
         epochs=num_epochs,
         verbose=0,
@@ -70,11 +70,11 @@ def time_instrumented(features_dir: Path, num_epochs: int, run_dir: Path) -> flo
     """Return seconds an epoch of the pipeline's fit, the first epoch (tracing) left out."""
     from pipeline.core.run_directory import RunDirectory
     from pipeline.core.run_log import RunLog
-    from pipeline.data.batches import Batches
+    from pipeline.data.batches import LabelledBatches
     from pipeline.training.fit import FitHooks, fit
 
     features, model = _set_and_model(features_dir)
-    batches = Batches(features, np.arange(features.num_clips), batch_size=128, seed=0)
+    batches = LabelledBatches(features, np.arange(features.num_clips), batch_size=128, seed=0)
     clock = _EpochClock()
     run = RunDirectory(run_dir)
     run_dir.mkdir()

@@ -107,7 +107,7 @@ def plain_loop(arguments: argparse.Namespace) -> float:
 
     from pipeline.config.loading import load_config
     from pipeline.core.arrays import FloatArray, IntArray
-    from pipeline.data.batches import InputBatches
+    from pipeline.data.batches import InferenceBatches
     from pipeline.search.fits import search_split
     from pipeline.search.space.space_file import load_space
     from pipeline.training.optimizer import build_learning_rate
@@ -124,10 +124,12 @@ def plain_loop(arguments: argparse.Namespace) -> float:
     base = load_config(CONFIG, overrides)
     features = open_features(base.data)
     split, space = search_split(features, base), load_space(SPACE, base)
-    labels = features.require_labels()
+    labels = features.checked_labels()
 
     def arrays(rows: IntArray) -> tuple[list[FloatArray], FloatArray]:
-        return list(next(iter(InputBatches(features, rows, batch_size=len(rows))))), labels[rows]
+        return list(next(iter(InferenceBatches(features, rows, batch_size=len(rows))))), labels[
+            rows
+        ]
 
     inputs, truth = arrays(split.train)
     held_out = arrays(split.validation)

@@ -1,1 +1,1 @@
-"""Typed experiment configuration: schema, YAML loading, dotted overrides."""
+"""Typed configuration: settings, loading and dotted overrides."""

@@ -1,7 +1,8 @@
-"""Checks of settings. The range of a number is part of its type: `Annotated[int, Interval(ge=1)]`.
+"""The base class of configuration sections, and checks of single settings.
 
-pydantic checks the types and ranges of a file; `check_ranges` checks the ranges if a program
-makes or changes a section. Both give the same error text.
+The range of a number is part of its type: `Annotated[int, Interval(ge=1)]`. pydantic checks types
+and ranges in a file. `Section` checks the ranges of sections that a program creates, with the
+same error messages.
 """
 
 import functools
@@ -9,39 +10,43 @@ import math
 import re
 import typing
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from annotated_types import Interval
 
 from pipeline.core.errors import ConfigError
 
-PYDANTIC_CONFIG: Final = {
+_PYDANTIC_CONFIG: Final = {
     "extra": "forbid",
     "coerce_numbers_to_str": True,
     "allow_inf_nan": False,
 }
-"""How pydantic reads every section of a configuration."""
 
 
-def check_ranges(section: str, settings: Any) -> None:
-    """Check the numbers of a section against the ranges of their types.
+class Section:
+    """Base class of every section: a frozen dataclass with a range for each number."""
 
-    Args:
-        section: Dotted name of the section; "" for the whole configuration.
-        settings: The section, a dataclass.
+    __slots__ = ()
+    __pydantic_config__: ClassVar[Any] = _PYDANTIC_CONFIG
 
-    Raises:
-        ConfigError: If a number is out of its range, infinite or NaN.
-    """
-    for name, allowed in ranges_of(typing.cast("Any", type(settings))).items():
-        value = getattr(settings, name)
-        if not (math.isfinite(value) and _contains(allowed, value)):
-            raise ConfigError(f"{f'{section}.{name}'.lstrip('.')} {out_of_range(allowed, value)}")
+    section: ClassVar[str] = ""
+    """Dotted name of the section; "" for the whole configuration."""
+
+    def __post_init__(self) -> None:
+        for name, allowed in ranges_of(typing.cast("Any", type(self))).items():
+            value = getattr(self, name)
+            if not (math.isfinite(value) and _contains(allowed, value)):
+                place = f"{self.section}.{name}".lstrip(".")
+                raise ConfigError(f"{place} {range_message(allowed, value)}")
+        self._check()
+
+    def _check(self) -> None:
+        """Check the settings of the section against each other."""
 
 
 @functools.cache
 def ranges_of(schema: Any) -> Mapping[str, Interval]:
-    """Return the range of each number of a section that has one."""
+    """Return the ranges of the numbers in a section, by field name."""
     hints = typing.get_type_hints(schema, include_extras=True)
     return {
         name: part
@@ -51,8 +56,8 @@ def ranges_of(schema: Any) -> Mapping[str, Interval]:
     }
 
 
-def out_of_range(allowed: Interval, value: Any) -> str:
-    """Return the text of an error about a value out of its range, without the name."""
+def range_message(allowed: Interval, value: Any) -> str:
+    """Return the error message for a value out of its range, without the name of the setting."""
     low = allowed.gt if allowed.ge is None else allowed.ge
     high = allowed.lt if allowed.le is None else allowed.le
     if high is None:
@@ -72,10 +77,10 @@ def check_num_folds(name: str, value: int) -> None:
 
 
 def check_registered_model(name: str, value: str) -> None:
-    """Check that MLflow's registry accepts `value` as the name of a model, or that it is empty.
+    """Check that MLflow's registry accepts `value` as a model name, or that it is empty.
 
     Raises:
-        ConfigError: If it does not.
+        ConfigError: If MLflow rejects the name.
     """
     if re.search("[/:]", value) or value == "." or value.startswith("..") or value.isspace():
         raise ConfigError(
@@ -88,7 +93,7 @@ def check_alias(name: str, value: str) -> None:
     """Check that MLflow's registry accepts `value` as an alias, or that it is empty.
 
     Raises:
-        ConfigError: If it does not.
+        ConfigError: If MLflow rejects the alias.
     """
     is_reserved = value.lower() == "latest" or re.fullmatch(r"[vV]\d+", value)
     if is_reserved or not re.fullmatch(r"[\w-]{0,255}", value):

@@ -1,4 +1,4 @@
-"""From YAML files and dotted overrides to a checked configuration, and back."""
+"""Load a configuration from YAML files and dotted overrides, check it, and write it."""
 
 import copy
 import dataclasses
@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 import pydantic
 import yaml
 
-from pipeline.config.checks import out_of_range, ranges_of
+from pipeline.config.checks import range_message, ranges_of
 from pipeline.config.extraction import ExtractionConfig
 from pipeline.config.schema import ExperimentConfig, to_dict
 from pipeline.config.yaml_file import parse_yaml, read_yaml_mapping
@@ -23,8 +23,8 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.files import write_text
 from pipeline.core.near_names import did_you_mean, nearest_name
 
-_RANGE_FAULTS: Final = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
-"""Types of pydantic's errors about numbers out of their range."""
+_RANGE_ERRORS: Final = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
+"""Types of pydantic's errors for numbers out of their range."""
 
 _Settings = TypeVar("_Settings")
 
@@ -32,27 +32,27 @@ _Settings = TypeVar("_Settings")
 def load_config(
     path: Path | None = None, overrides: Mapping[str, Any] | None = None
 ) -> ExperimentConfig:
-    """Read an experiment file, apply dotted overrides, and check the whole.
+    """Load an experiment file, apply overrides, and check the result.
 
     Args:
         path: YAML file; None starts from the defaults.
-        overrides: Values by dotted name, e.g. `{"training.num_epochs": "20"}`; text
-            is read as YAML, unless the setting is a text itself; a list may be given as its
-            entries, between commas.
+        overrides: Values by dotted name, e.g. `{"training.num_epochs": "20"}`. Text is parsed
+            as YAML unless the setting is a string. A list may be given as entries separated by
+            commas.
 
     Raises:
-        ConfigError: If the file is missing or malformed, a key is unknown (the
-            nearest valid name is given), or a value is out of its range.
+        ConfigError: If the file is missing or malformed, a key is unknown (the message gives
+            the nearest valid name), or a value is out of its range.
     """
     return _load(ExperimentConfig, path, overrides)
 
 
 def load_run_config(path: Path) -> ExperimentConfig:
-    """Read the configuration of a run directory, where `train` has written every setting.
+    """Load the configuration of a run directory, which contains every setting.
 
     Raises:
-        ConfigError: As for `load_config`, and if the end of the file is missing: defaults
-            would take the place of the settings there.
+        ConfigError: As for `load_config`, and if the end of the file is missing. Otherwise
+            defaults would silently replace the lost settings.
     """
     config = load_config(path)
     given = read_yaml_mapping(path)
@@ -69,7 +69,7 @@ def load_run_config(path: Path) -> ExperimentConfig:
 def load_extraction_config(
     path: Path | None = None, overrides: Mapping[str, Any] | None = None
 ) -> ExtractionConfig:
-    """Read an extraction file as `load_config` reads an experiment file.
+    """Load an extraction file; arguments and errors are those of `load_config`.
 
     Raises:
         ConfigError: As for `load_config`.
@@ -80,15 +80,15 @@ def load_extraction_config(
 def with_overrides(
     config: ExperimentConfig, overrides: Mapping[str, Any], *, source: str
 ) -> ExperimentConfig:
-    """Return the configuration with other values for some settings, checked as a whole.
+    """Return a checked copy of the configuration with other values for some settings.
 
     Args:
-        config: Where to start from.
+        config: The original configuration.
         overrides: Values by dotted name.
-        source: What to name in an error, e.g. the file that the overrides are from.
+        source: Origin of the overrides for error messages, e.g. a file name.
 
     Raises:
-        ConfigError: If a setting is unknown, or the whole is not valid.
+        ConfigError: If a setting is unknown, or the new configuration is not valid.
     """
     values = to_dict(config)
     for name, value in overrides.items():
@@ -102,24 +102,24 @@ def with_overrides(
 
 
 def setting_type(name: str, source: str, schema: Any = ExperimentConfig) -> Any:
-    """Return the type of the setting with a dotted name, of an experiment unless told.
+    """Return the type of the setting with a dotted name.
 
     Raises:
-        ConfigError: If there is no such setting; the nearest valid name is given.
+        ConfigError: If there is no such setting; the message gives the nearest valid name.
     """
     keys = name.split(".")
     for depth, key in enumerate(keys):
         if not dataclasses.is_dataclass(schema):
             raise ConfigError(f"{source}: {'.'.join(keys[:depth])} is a single value.")
-        _refuse_unknown(schema, key, source, ".".join(keys[:depth]))
+        _check_key(schema, key, source, ".".join(keys[:depth]))
         schema = _field_type(schema, key)
     return schema
 
 
 def write_config(path: Path, config: ExperimentConfig) -> None:
-    """Write the resolved configuration as YAML that `load_config` accepts as it is."""
+    """Write every setting as YAML that `load_config` reads back."""
     values = to_dict(config)
-    # PyYAML writes these line breaks in a way that it reads back as others, unless escaped.
+    # Without escapes, PyYAML does not read these line breaks back.
     is_plain = not any(
         character in json.dumps(values, ensure_ascii=False) for character in "\x85\u2028\u2029"
     )
@@ -141,8 +141,8 @@ def flatten(config: ExperimentConfig) -> dict[str, Any]:
     return flat
 
 
-def config_digest(config: ExperimentConfig) -> str:
-    """Return a digest of the settings that decide the result of a run."""
+def config_hash(config: ExperimentConfig) -> str:
+    """Return a hash of the settings that determine the result of a run."""
     values = to_dict(config)
     for section in ("tracking", "search"):
         values.pop(section)
@@ -153,24 +153,24 @@ def config_digest(config: ExperimentConfig) -> str:
 def _load(
     schema: type[_Settings], path: Path | None, overrides: Mapping[str, Any] | None
 ) -> _Settings:
-    of_file = _read_layers(path) if path else {}
+    from_file = _read_layers(path) if path else {}
     source = str(path) if path else "overrides"
-    _refuse_other_kind(schema, of_file, source)
-    _refuse_unknown_keys(schema, of_file, source, prefix="")
-    values = copy.deepcopy(of_file)
+    _check_kind(schema, from_file, source)
+    _check_keys(schema, from_file, source, prefix="")
+    values = copy.deepcopy(from_file)
     for name, value in (overrides or {}).items():
         _apply_override(schema, values, name, value)
     try:
         return _validated(schema, values, source)
     except ConfigError:
         if path and overrides:
-            _validated(schema, of_file, source)  # a file that is wrong itself is named
+            _validated(schema, from_file, source)  # raises if the file alone is wrong
             _validated(schema, values, "overrides")
         raise
 
 
-def _refuse_other_kind(schema: Any, values: Mapping[str, Any], source: str) -> None:
-    """Refuse a file of the other kind by what it is, not by its first key."""
+def _check_kind(schema: Any, values: Mapping[str, Any], source: str) -> None:
+    """Check that a file is not of the other kind; all its keys together show the kind."""
     kinds = {ExperimentConfig: "an experiment", ExtractionConfig: "an extraction"}
     fits = {
         kind: set(values) <= {field.name for field in dataclasses.fields(kind)} for kind in kinds
@@ -183,7 +183,6 @@ def _refuse_other_kind(schema: Any, values: Mapping[str, Any], source: str) -> N
 
 
 def _read_layers(path: Path) -> dict[str, Any]:
-    """Read a file and the one parent that it may name with `extends`."""
     values = read_yaml_mapping(path)
     parent = values.pop("extends", None)
     if parent is None:
@@ -200,38 +199,34 @@ def _read_layers(path: Path) -> dict[str, Any]:
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in changes.items():
-        # A loss mix is one value: merging two mixes would add up what was meant to replace.
+        # A loss mix is one value: a new mix replaces the old mix.
         nested = isinstance(value, dict) and isinstance(merged.get(key), dict) and key != "loss"
         merged[key] = _merge(merged[key], value) if nested else value
     return merged
 
 
 def _apply_override(schema: Any, values: dict[str, Any], name: str, value: Any) -> None:
-    schema = setting_type(name, f"--{name}", schema)
+    kind = setting_type(name, f"--{name}", schema)
     keys = name.split(".")
     target = values
     for key in keys[:-1]:
         if not isinstance(target.get(key), dict):
             target[key] = {}
         target = target[key]
-    # YAML would read a name such as `007` or `2024-01-05` as something else than a text.
-    is_parsed = isinstance(value, str) and value and schema is not str
-    parsed = _parse(name, value) if is_parsed else value
-    if isinstance(parsed, str) and typing.get_origin(schema) is tuple:
-        parsed = [part.strip() for part in parsed.split(",") if part.strip()]
-    target[keys[-1]] = parsed
-
-
-def _parse(name: str, value: str) -> Any:
-    try:
-        return parse_yaml(value)
-    except ValueError as error:
-        raise ConfigError(f"--{name}: {value!r} is not a valid value.") from error
+    # YAML would parse a name such as `007` or `2024-01-05` as a number or a date.
+    if isinstance(value, str) and value and kind is not str:
+        try:
+            value = parse_yaml(value)
+        except ValueError as error:
+            raise ConfigError(f"--{name}: {value!r} is not a valid value.") from error
+    if isinstance(value, str) and typing.get_origin(kind) is tuple:
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    target[keys[-1]] = value
 
 
 @functools.cache
 def _adapter(schema: Any) -> pydantic.TypeAdapter[Any]:
-    # Made once: a search checks hundreds of configurations, and this is most of the cost.
+    # Cached: a search checks hundreds of configurations, and building it is most of the cost.
     return pydantic.TypeAdapter(schema)
 
 
@@ -239,25 +234,23 @@ def _validated(schema: type[_Settings], values: dict[str, Any], source: str) -> 
     try:
         settings: _Settings = _adapter(typing.cast("Any", schema)).validate_python(values)
     except pydantic.ValidationError as error:
-        # Of a value that could be one of two types, the deepest fault is the one it has.
+        # pydantic reports one error per type of a union; the deepest error fits the value.
         fault = max(error.errors(include_url=False), key=lambda fault: len(fault["loc"]))
         cause = fault.get("ctx", {}).get("error")
         if isinstance(cause, ConfigError):
             raise ConfigError(f"{source}: {cause}") from None
         parts = (str(part) for part in fault["loc"])
         name = ".".join(part for part in parts if part.isidentifier() or part.isdecimal())
-        if fault["type"] in _RANGE_FAULTS:
+        if fault["type"] in _RANGE_ERRORS:
             section, _, key = name.rpartition(".")
             kind: Any = setting_type(section, source, schema) if section else schema
-            allowed = ranges_of(kind)
-            message = out_of_range(allowed[key], fault["input"])
+            message = range_message(ranges_of(kind)[key], fault["input"])
             raise ConfigError(f"{source}: {name} {message}") from None
-        raise ConfigError(f"{source}: {name}: {_in_plain_words(fault)}") from None
+        raise ConfigError(f"{source}: {name}: {_type_message(fault)}") from None
     return settings
 
 
-def _in_plain_words(fault: Any) -> str:
-    """Return what is wrong with a value, from what pydantic says."""
+def _type_message(fault: Any) -> str:
     found = fault["input"]
     if found is None:
         return "is empty; give a value, or leave the line out."
@@ -269,29 +262,27 @@ def _in_plain_words(fault: Any) -> str:
     return message
 
 
-def _refuse_unknown_keys(schema: Any, values: Any, source: str, prefix: str) -> None:
+def _check_keys(schema: Any, values: Any, source: str, prefix: str) -> None:
     if not isinstance(values, dict) or not dataclasses.is_dataclass(schema):
         return
     for key, value in values.items():
-        _refuse_unknown(schema, str(key), source, prefix)
+        _check_key(schema, str(key), source, prefix)
         path = f"{prefix}.{key}" if prefix else str(key)
-        _refuse_unknown_keys(_field_type(schema, str(key)), value, source, path)
+        _check_keys(_field_type(schema, str(key)), value, source, path)
 
 
-def _refuse_unknown(schema: Any, key: str, source: str, prefix: str) -> None:
+def _check_key(schema: Any, key: str, source: str, prefix: str) -> None:
     names = [field.name for field in dataclasses.fields(schema)]
     if key in names:
         return
-    path = f"{prefix}.{key}" if prefix else key
-    home = f"{prefix}." if prefix else ""
+    parent = f"{prefix}." if prefix else ""
     deeper = [name for name in _dotted_names(schema) if name.rpartition(".")[2] == key]
     nearest = deeper[0] if len(deeper) == 1 else nearest_name(key, names)
-    hint = f"did you mean {home}{nearest}?" if nearest else f"valid keys: {', '.join(names)}."
-    raise ConfigError(f"{source}: unknown key {path}; {hint}")
+    hint = f"did you mean {parent}{nearest}?" if nearest else f"valid keys: {', '.join(names)}."
+    raise ConfigError(f"{source}: unknown key {parent}{key}; {hint}")
 
 
 def _dotted_names(schema: Any) -> Iterator[str]:
-    """Yield the dotted names of all settings."""
     for field in dataclasses.fields(schema):
         kind = _field_type(schema, field.name)
         if dataclasses.is_dataclass(kind):

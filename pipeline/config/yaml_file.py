@@ -1,4 +1,4 @@
-"""Read YAML: plain data only, each key once, in bounded time and memory."""
+"""Read YAML files safely: plain data, unique keys, limited size."""
 
 from collections.abc import Hashable
 from pathlib import Path
@@ -9,19 +9,19 @@ import yaml
 from pipeline.core.errors import ConfigError, one_line
 from pipeline.core.near_names import did_you_mean_path
 
-_MOST_BYTES: Final = 2**20
-_MOST_LEVELS: Final = 32
-_MOST_VALUES: Final = 100_000
-"""Bounds of a YAML file; an experiment has about 100 values on 4 levels."""
+_MAX_BYTES: Final = 2**20
+_MAX_LEVELS: Final = 32
+_MAX_VALUES: Final = 100_000
+"""Limits of a YAML file; an experiment has about 100 values on 4 levels."""
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice: YAML would drop the first in silence."""
+    """Safe loader that rejects repeated keys; YAML would silently drop the first value."""
 
     def get_single_node(self) -> Any:
         node = super().get_single_node()
-        if node is not None and _count_values(node, {}) > _MOST_VALUES:
-            raise yaml.YAMLError(f"its aliases stand for more than {_MOST_VALUES} values")
+        if node is not None and _count_values(node, {}) > _MAX_VALUES:
+            raise yaml.YAMLError(f"its aliases expand to more than {_MAX_VALUES} values")
         return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -31,7 +31,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
                 continue
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):
-                continue  # the loader below refuses it
+                continue  # the call of `super` below raises the error
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} is given twice", node.start_mark
@@ -44,34 +44,33 @@ def parse_yaml(text: str) -> Any:
     """Return the value of a YAML text.
 
     Raises:
-        ValueError: If it is not YAML, gives a key twice, is too large or nested too deeply,
-            or its aliases stand for too many values.
+        ValueError: If the text is not valid YAML, repeats a key, is too large or too deeply
+            nested, or its aliases expand to too many values.
     """
-    if len(text) > _MOST_BYTES:
-        raise ValueError(f"it is larger than {_MOST_BYTES // 2**20} MiB")
+    if len(text) > _MAX_BYTES:
+        raise ValueError(f"it is larger than {_MAX_BYTES // 2**20} MiB")
     try:
         depth = 0
-        # The parser has a stack of its own; what comes after it calls itself on every level.
+        # The parser uses a stack, but the loader is recursive and would overflow.
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
-            if depth > _MOST_LEVELS:
-                raise ValueError(f"it is nested more than {_MOST_LEVELS} levels deep")
+            if depth > _MAX_LEVELS:
+                raise ValueError(f"it is nested more than {_MAX_LEVELS} levels deep")
         return yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(one_line(error)) from error
 
 
 def read_yaml_mapping(path: Path) -> dict[str, Any]:
-    """Read the keys and values of a YAML file; an empty file has none.
+    """Read the keys and values of a YAML file; an empty file gives an empty dict.
 
     Raises:
-        ConfigError: If the file is missing, cannot be parsed (see `parse_yaml`), or holds
-            something else than keys and values.
+        ConfigError: If the file is missing, `parse_yaml` fails, or the content is not a mapping.
     """
     try:
         with path.open("rb") as stream:
-            text = stream.read(_MOST_BYTES + 1).decode("utf-8")
+            text = stream.read(_MAX_BYTES + 1).decode("utf-8")
         values = parse_yaml(text)
     except FileNotFoundError:
         raise ConfigError(
@@ -89,13 +88,13 @@ def read_yaml_mapping(path: Path) -> dict[str, Any]:
 
 
 def _count_values(node: yaml.Node, counts: dict[int, int]) -> int:
-    """Return how many values a node stands for, every alias written out.
+    """Return the number of values of a node after all aliases are expanded.
 
     Raises:
-        YAMLError: If a node holds an alias of itself.
+        YAMLError: If a node contains an alias of itself.
     """
     if id(node) not in counts:
-        counts[id(node)] = 0  # until all that is below has been counted
+        counts[id(node)] = 0  # marks a node whose children are being counted
         children = (
             [part for pair in node.value for part in pair]
             if isinstance(node, yaml.MappingNode)
@@ -105,5 +104,5 @@ def _count_values(node: yaml.Node, counts: dict[int, int]) -> int:
         )
         counts[id(node)] = 1 + sum(_count_values(child, counts) for child in children)
     elif counts[id(node)] == 0:
-        raise yaml.YAMLError("an alias stands for the value that it is in")
+        raise yaml.YAMLError("an alias refers to a value that contains it")
     return counts[id(node)]

@@ -1,28 +1,46 @@
-"""What attention weights say: where the traits look, whether heads agree, what reaches a trait.
+"""Measures of attention: agreement of heads, attention of the traits, and means over clips.
 
-Shapes: N clips, H heads, Q queries, T keys, S static tokens, D dynamic tokens, K traits.
+Attention weights do not necessarily show which inputs determine the scores (Jain & Wallace,
+2019, arXiv:1902.10186). `pipeline.evaluation.faithfulness` tests this.
 
-Weights tell where a model looks, not yet what decides its scores (Jain & Wallace, 2019,
-arXiv:1902.10186); `pipeline.evaluation.faithfulness` checks that.
+Shapes: N clips, n clips of a batch, H heads, Q queries, T keys, S static tokens, D dynamic
+tokens, K traits.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
+from functools import partial
+from typing import Final
 
 import numpy as np
 
 from pipeline.core.arrays import BoolArray, FloatArray, IntArray
-from pipeline.records.attention import TRAIT_QUERIES, queries_and_keys
+from pipeline.metrics.attention_entropy import map_masks, normalized_entropy
+from pipeline.records.attention import (
+    TRAIT_QUERIES,
+    WHOLE,
+    AttentionMeasurements,
+    queries_and_keys,
+)
+
+DIRECT: Final = "traits"
+"""Ranking of the steps by the attention of the traits."""
+
+ROLLOUT: Final = "rollout"
+"""Ranking of the steps by attention rollout."""
+
+_ONE_KEY: Final = "every clip has only one key, and attention over one key is always 1."
 
 
-def without_padding(
+def padding_to_nan(
     weights: FloatArray, query_mask: BoolArray | None, key_mask: BoolArray
 ) -> FloatArray:
-    """Return weights with NaN wherever the query or the key is padding.
+    """Replace the weights of padded queries and keys by NaN.
 
     Args:
         weights: Shape (N, H, Q, T).
-        query_mask: True where a query is real, shape (N, Q); None where all are.
-        key_mask: True where a key is real, shape (N, T).
+        query_mask: True for real queries, shape (N, Q); None if all are real.
+        key_mask: True for real keys, shape (N, T).
     """
     is_real = key_mask[:, None, None, :]
     if query_mask is not None:
@@ -30,23 +48,38 @@ def without_padding(
     return np.where(is_real, weights, np.nan)
 
 
-class PaddedMean:
-    """A mean over clips that come batch by batch, NaN left out of it."""
+class RunningMean:
+    """Mean over clips that are added in batches, without NaN.
 
-    def __init__(self) -> None:
+    Args:
+        num_samples: Number of first clips whose values are kept.
+    """
+
+    def __init__(self, num_samples: int = 0) -> None:
         self._sum: FloatArray | float = 0.0
         self._count: IntArray | int = 0
+        self._max_samples = num_samples
+        self._samples: list[FloatArray] = []
 
     def add(self, values: FloatArray) -> None:
-        """Add the clips along the first axis."""
+        """Add clips along the first axis."""
         is_real = ~np.isnan(values)
         self._sum = self._sum + np.where(is_real, values, 0.0).sum(axis=0, dtype=np.float64)
         self._count = self._count + is_real.sum(axis=0)
+        num_wanted = self._max_samples - sum(map(len, self._samples))
+        if num_wanted > 0:
+            self._samples.append(values[:num_wanted].copy())  # a view would keep the whole batch
 
-    def result(self) -> FloatArray:
-        """Return the mean of each entry; NaN where no clip had one."""
+    @property
+    def mean(self) -> FloatArray:
+        """Mean of each entry; NaN if the entry is NaN in every clip."""
         count = np.asarray(self._count)
         return np.where(count > 0, self._sum / np.maximum(count, 1), np.nan)
+
+    @property
+    def samples(self) -> FloatArray:
+        """Values of the first clips, stacked along the first axis."""
+        return np.concatenate(self._samples)
 
 
 def head_agreement(
@@ -55,60 +88,65 @@ def head_agreement(
     query_mask: BoolArray | None = None,
     key_mask: BoolArray | None = None,
 ) -> FloatArray:
-    """Return how alike the heads look: 1 where two share every weight, 0 where they share none.
+    """Compute the pairwise similarity of the heads: 1 if identical, 0 without overlap.
 
-    It is 1 minus the Jensen-Shannon distance (to base 2) of two heads' weights.
+    The similarity is 1 minus the Jensen-Shannon distance (base 2) between the weights.
 
     Args:
         weights: Weights that sum to 1 over the keys and are 0 on padding, shape (N, H, Q, T).
-        query_mask: True where a query is real, shape (N, Q); None where all are.
-        key_mask: True where a key is real, shape (N, T); None where all are.
+        query_mask: True for real queries, shape (N, Q); None if all are real.
+        key_mask: True for real keys, shape (N, T); None if all are real.
 
     Returns:
-        Shape (N, H, H), symmetric, the mean over the real queries; NaN for a clip with fewer
-        than two real keys, where heads cannot differ, or without a real query.
+        Mean over the real queries, shape (N, H, H), symmetric. NaN for a clip without a real
+        query or with fewer than two real keys, because then heads cannot differ.
 
     Reference: Lin, 1991 (doi:10.1109/18.61115), the divergence; Endres & Schindelin, 2003
-        (doi:10.1109/TIT.2003.813506), its root is a distance.
+        (doi:10.1109/TIT.2003.813506), its square root is a distance.
     """
     weights = np.asarray(weights, dtype=np.float64)
-    num_clips, num_heads, num_queries, _ = weights.shape
+    num_clips, num_heads, num_queries, num_keys = weights.shape
     if query_mask is None:
         query_mask = np.ones((num_clips, num_queries), dtype=np.bool_)
-    entropy = _bits(weights)
+    entropy = _entropy_bits(weights)
     agreement = np.ones((num_clips, num_heads, num_heads))
+    num_real = np.maximum(query_mask.sum(axis=1), 1)
     for first in range(num_heads):
         for second in range(first):
-            middle = _bits((weights[:, first] + weights[:, second]) / 2)
-            divergence = middle - (entropy[:, first] + entropy[:, second]) / 2
-            distance = np.sqrt(np.clip(divergence, 0.0, 1.0))  # rounding may leave [0, 1]
-            num_real = np.maximum(query_mask.sum(axis=1), 1)
-            alike = 1 - (distance * query_mask).sum(axis=1) / num_real
-            agreement[:, first, second] = agreement[:, second, first] = alike
-    num_keys = weights.shape[3] if key_mask is None else key_mask.sum(axis=1)
-    has_choice = query_mask.any(axis=1) & (num_keys > 1)
-    agreement[~has_choice] = np.nan
+            mixture = _entropy_bits((weights[:, first] + weights[:, second]) / 2)
+            divergence = mixture - (entropy[:, first] + entropy[:, second]) / 2
+            # Rounding can give values outside [0, 1].
+            distance = np.sqrt(np.clip(divergence, 0.0, 1.0))
+            similarity = 1 - (distance * query_mask).sum(axis=1) / num_real
+            agreement[:, first, second] = agreement[:, second, first] = similarity
+    num_real_keys = num_keys if key_mask is None else key_mask.sum(axis=1)
+    agreement[~(query_mask.any(axis=1) & (num_real_keys > 1))] = np.nan
     return agreement
+
+
+def _entropy_bits(weights: FloatArray) -> FloatArray:
+    bits: FloatArray = -(weights * np.log2(np.where(weights > 0, weights, 1.0))).sum(axis=-1)
+    return bits
 
 
 def trait_attention(
     weights: Mapping[str, FloatArray], num_keys: Mapping[str, int]
 ) -> dict[str, FloatArray]:
-    """Return the weights of the traits on the tokens of each stream, the mean over heads.
+    """Return the attention of the traits to the tokens of each stream, averaged over heads.
 
     Args:
-        weights: Weights by map, shape (N, H, Q, T); those of the traits are taken.
-        num_keys: Tokens of each stream, in the order in which maps hold the streams.
+        weights: Map -> weights, shape (N, H, Q, T). Maps of other queries are ignored.
+        num_keys: Number of tokens of each stream, in the stream order of the maps.
 
     Returns:
-        Shape (N, K, S) and (N, K, D), by stream.
+        Stream -> attention, shape (N, K, S) or (N, K, D).
     """
     by_stream: dict[str, FloatArray] = {}
     for name, values in weights.items():
         queries, streams = queries_and_keys(name, tuple(num_keys))
         if queries == TRAIT_QUERIES:
-            ends = np.cumsum([num_keys[stream] for stream in streams])[:-1]
-            parts = np.split(values.mean(axis=1), ends, axis=-1)
+            boundaries = np.cumsum([num_keys[stream] for stream in streams])[:-1]
+            parts = np.split(values.mean(axis=1), boundaries, axis=-1)
             by_stream |= dict(zip(streams, parts, strict=True))
     return {stream: by_stream[stream] for stream in num_keys if stream in by_stream}
 
@@ -116,22 +154,21 @@ def trait_attention(
 def attention_rollout(
     weights: Mapping[str, FloatArray], num_keys: Mapping[str, int]
 ) -> dict[str, FloatArray]:
-    """Return how much of what each trait reads comes from each step, blocks included.
+    """Return, for each trait, the share of attention that goes back to each step.
 
-    The traits read tokens that have already looked at each other. Each block is taken for
-    the mean of its heads, and half of what a token holds afterwards for its own, as the
-    residual connection keeps it. Compare steps within a stream: which share a stream has
-    follows from that half, not from the model, once there is a block.
+    Each block is represented by its head-averaged attention. For the residual connection,
+    attention and identity have weight 0.5 each. Compare steps within one stream only: the
+    weight 0.5 determines the shares of the streams.
 
     Args:
-        weights: Weights by map, shape (N, H, Q, T).
-        num_keys: Tokens of each stream, in the order in which maps hold the streams.
+        weights: Map -> weights, shape (N, H, Q, T).
+        num_keys: Number of tokens of each stream, in the stream order of the maps.
 
     Returns:
-        Shape (N, K, S) and (N, K, D), by stream; empty for a model without blocks.
+        Stream -> shares, shape (N, K, S) or (N, K, D); empty for a model without blocks.
 
-    Reference: Abnar & Zuidema, 2020 (arXiv:2005.00928), section 3, attention rollout; applied
-        to co-attention, where a block's matrix is zero within a stream but for the identity.
+    Reference: Abnar & Zuidema, 2020 (arXiv:2005.00928), section 3, attention rollout. For
+        co-attention, the matrix of a block is the identity within each stream.
     """
     num_blocks = sum(name.endswith("/static_to_dynamic") for name in weights)
     if not num_blocks:
@@ -148,7 +185,103 @@ def attention_rollout(
     return shares
 
 
-def _bits(weights: FloatArray) -> FloatArray:
-    """Return the entropy over the last axis, in bits."""
-    bits: FloatArray = -(weights * np.log2(np.where(weights > 0, weights, 1.0))).sum(axis=-1)
-    return bits
+class AttentionSummary:
+    """Attention measurements over many clips, added in batches to limit memory.
+
+    Args:
+        num_keys: Number of tokens of each stream, in the stream order of the maps.
+        num_samples: Number of first clips whose maps are kept.
+    """
+
+    def __init__(self, num_keys: Mapping[str, int], *, num_samples: int) -> None:
+        self._num_keys = dict(num_keys)
+        with_samples = partial(RunningMean, num_samples)
+        self._maps: defaultdict[str, RunningMean] = defaultdict(with_samples)
+        self._entropy: defaultdict[str, list[FloatArray]] = defaultdict(list)
+        self._agreement: defaultdict[str, RunningMean] = defaultdict(RunningMean)
+        self._shares: defaultdict[str, RunningMean] = defaultdict(RunningMean)
+        self._steps: dict[str, defaultdict[str, RunningMean]] = {}
+        self._uniform: dict[str, defaultdict[str, RunningMean]] = {}
+        self._rankings: dict[str, defaultdict[str, list[FloatArray]]] = {}
+        for ranking in (DIRECT, ROLLOUT):
+            self._steps[ranking] = defaultdict(with_samples)
+            self._uniform[ranking] = defaultdict(RunningMean)
+            self._rankings[ranking] = defaultdict(list)
+
+    def add(self, weights: Mapping[str, FloatArray], step_masks: Mapping[str, BoolArray]) -> None:
+        """Add a batch of clips.
+
+        Args:
+            weights: Map -> weights, shape (n, H, Q, T).
+            step_masks: Stream -> True for real steps or tokens, shape (n, T).
+        """
+        for name, values in weights.items():
+            query_mask, key_mask = map_masks(name, step_masks)
+            masks = {"query_mask": query_mask, "key_mask": key_mask}
+            self._maps[name].add(padding_to_nan(values, query_mask, key_mask))
+            self._entropy[name].append(normalized_entropy(values, **masks))
+            self._agreement[name].add(head_agreement(values, **masks))
+        for ranking, attention in (
+            (DIRECT, trait_attention(weights, self._num_keys)),
+            (ROLLOUT, attention_rollout(weights, self._num_keys)),
+        ):
+            for stream, steps in attention.items():
+                is_real = step_masks[stream]
+                padded = np.where(is_real[:, None, :], steps, np.nan)
+                share = np.nansum(padded, axis=2)
+                uniform = share.mean(axis=1) / np.maximum(is_real.sum(axis=1), 1)
+                self._steps[ranking][stream].add(padded)
+                self._uniform[ranking][stream].add(np.where(is_real, uniform[:, None], np.nan))
+                self._rankings[ranking][stream].append(steps.mean(axis=1))
+                if ranking == DIRECT:
+                    self._shares[stream].add(share)
+
+    def rankings(self, stream: str) -> dict[str, FloatArray]:
+        """Return, by ranking, the importance of each step, averaged over traits, shape (N, T)."""
+        return {
+            ranking: np.concatenate(by_stream[stream])
+            for ranking, by_stream in self._rankings.items()
+            if stream in by_stream
+        }
+
+    def measurements(
+        self, clip_ids: tuple[str, ...], key_kinds: Mapping[str, str]
+    ) -> AttentionMeasurements:
+        """Return the measurements, without maps that have a single key in every clip.
+
+        Args:
+            clip_ids: Ids of all clips, in the order of the batches.
+            key_kinds: Kind of the keys of each stream.
+        """
+        entropy = {name: np.concatenate(parts) for name, parts in self._entropy.items()}
+        names = [name for name, values in entropy.items() if np.isfinite(values).any()]
+        missing = {name: _ONE_KEY for name in entropy if name not in names}
+        if not names:
+            return AttentionMeasurements(missing={WHOLE: _ONE_KEY, **missing})
+        sample_maps = {name: self._maps[name].samples for name in names}
+        return AttentionMeasurements(
+            clip_ids=clip_ids,
+            key_kinds=dict(key_kinds),
+            num_keys=self._num_keys,
+            mean_maps={name: self._maps[name].mean for name in names},
+            entropy={name: entropy[name] for name in names},
+            agreement={name: self._agreement[name].mean for name in names},
+            trait_attention=_means(self._steps[DIRECT]),
+            trait_rollout=_means(self._steps[ROLLOUT]),
+            trait_share=_means(self._shares),
+            trait_attention_even=_means(self._uniform[DIRECT]),
+            trait_rollout_even=_means(self._uniform[ROLLOUT]),
+            sample_ids=clip_ids[: len(sample_maps[names[0]])],
+            sample_maps=sample_maps,
+            sample_trait_attention=_samples(self._steps[DIRECT]),
+            sample_trait_rollout=_samples(self._steps[ROLLOUT]),
+            missing=missing,
+        )
+
+
+def _means(by_stream: Mapping[str, RunningMean]) -> dict[str, FloatArray]:
+    return {stream: running.mean for stream, running in by_stream.items()}
+
+
+def _samples(by_stream: Mapping[str, RunningMean]) -> dict[str, FloatArray]:
+    return {stream: running.samples for stream, running in by_stream.items()}

@@ -1,12 +1,12 @@
-"""What a model has to beat, and what the plainest leak would buy.
+"""Baselines of a model: training mean, same-group mean and ridge regression.
 
-Shapes: N training clips, M evaluated clips, Ds and Dd static and dynamic widths,
+Shapes: N training clips, M evaluated clips, Ds and Dd static and dynamic feature widths,
 K traits, G groups.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,22 +17,17 @@ from pipeline.core.files import read_arrays, write_arrays
 from pipeline.evaluation.ridge import Ridge, Rows, fit_ridge
 from pipeline.records.predictions import Names
 
-BASELINES: Final = ("training_mean", "same_group_mean", "ridge")
-"""Names of the baselines, from the plainest to the strongest honest one."""
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Baselines:
-    """Three predictors that were fitted on the training clips.
+    """Three predictors, fitted on the training clips.
 
-    - `training_mean` knows nothing: the mean score of the training clips.
-    - `same_group_mean` is never a legitimate predictor. It reads the labels of the
-      *other* clips of the same group, training and evaluated ones alike, and leaves
-      the clip itself out: what the plainest leak buys. It is no upper bound: with few
-      clips a group their mean is noisy, and a model that shrinks it towards the mean
-      of all does better. A model that scores like it on a split that shares groups
-      has learned who is on the screen.
-    - `ridge` is linear in the pooled features of both streams.
+    - `training_mean`: the mean score of the training clips.
+    - `same_group_mean`: the mean label of the *other* clips from the same group, in training
+      and evaluation. It reads labels, so it is not a legitimate predictor. It shows the score
+      that the simplest group leak alone would give, which is not an upper bound. If a model
+      reaches it on a split that shares groups, the model has probably learned identities.
+    - `ridge`: ridge regression on the pooled features of both streams.
     """
 
     training_mean: FloatArray
@@ -45,16 +40,16 @@ class Baselines:
     """Names of the training groups, shape (G,)."""
 
     group_sums: FloatArray
-    """Sum of the scores of the training clips of each group, shape (G, K)."""
+    """Sum of the training scores of each group, shape (G, K)."""
 
     group_counts: IntArray
     """Number of training clips of each group, shape (G,)."""
 
     static_width: int
-    """Width Ds of the static features; the dynamic ones have the rest."""
+    """Number of static features Ds; the other features are dynamic."""
 
     ridge: Ridge
-    """Ridge regression on static and dynamic features, side by side."""
+    """Ridge regression on the concatenated static and dynamic features."""
 
     def predict(
         self,
@@ -65,23 +60,16 @@ class Baselines:
         groups: Names,
         clip_ids: Names,
     ) -> dict[str, FloatArray]:
-        """Return the scores that each baseline predicts, by name.
+        """Predict the scores of M clips with each baseline.
 
-        Args:
-            static_pooled: Static features, pooled over time, shape (M, Ds); read in chunks.
-            dynamic_pooled: Dynamic features, pooled over time, shape (M, Dd).
-            labels: Annotated scores of the evaluated clips, shape (M, K); only
-                `same_group_mean` reads them.
-            groups: Group of each evaluated clip, M names.
-            clip_ids: Id of each evaluated clip, M names; a training clip that is
-                evaluated again is counted once.
+        The arguments are those of `fit_baselines`, for the evaluated clips. Only
+        `same_group_mean` uses the labels. It counts a training clip only once.
 
         Returns:
-            Name of the baseline -> shape (M, K). Ridge predictions stay linear: they
-            are not clipped to [0, 1].
+            Baseline -> scores, shape (M, K). Ridge scores are not clipped to [0, 1].
 
         Raises:
-            RunError: If the features are not as wide as those of the training clips.
+            RunError: If the feature widths differ from the training features.
         """
         widths = (static_pooled.shape[1], dynamic_pooled.shape[1])
         expected = (self.static_width, len(self.ridge.feature_mean) - self.static_width)
@@ -95,7 +83,7 @@ class Baselines:
         return {
             "training_mean": np.tile(self.training_mean, (len(scores), 1)),
             "same_group_mean": self._same_group_mean(scores, _names(groups), _names(clip_ids)),
-            "ridge": self.ridge.predict(_SideBySide(static_pooled, dynamic_pooled)),
+            "ridge": self.ridge.predict(_Concatenated(static_pooled, dynamic_pooled)),
         }
 
     def _same_group_mean(
@@ -103,16 +91,16 @@ class Baselines:
     ) -> FloatArray:
         """Return the mean label (M, K) of the other clips of each clip's group.
 
-        A clip that is alone in its group gets the training mean.
+        A clip without other clips in its group gets the training mean.
         """
-        new = ~np.isin(clip_ids, self.clip_ids)
+        is_new = ~np.isin(clip_ids, self.clip_ids)
         names, codes = np.unique(np.concatenate([self.group_names, groups]), return_inverse=True)
         training, evaluated = codes[: len(self.group_names)], codes[len(self.group_names) :]
         sums = np.zeros((len(names), labels.shape[1]))
         counts = np.zeros(len(names), dtype=np.int64)
         sums[training], counts[training] = self.group_sums, self.group_counts
-        np.add.at(sums, evaluated[new], labels[new])
-        np.add.at(counts, evaluated[new], 1)
+        np.add.at(sums, evaluated[is_new], labels[is_new])
+        np.add.at(counts, evaluated[is_new], 1)
         num_others = counts[evaluated] - 1
         others = (sums[evaluated] - labels) / np.maximum(num_others, 1)[:, None]
         return np.where(num_others[:, None] > 0, others, self.training_mean)
@@ -135,10 +123,10 @@ def fit_baselines(
         labels: Annotated scores in [0, 1], shape (N, K).
         groups: Group of each clip, N names.
         clip_ids: Id of each clip, N names.
-        seed: Seed of the folds on which the penalty of the ridge regression is chosen.
+        seed: Seed of the folds that select the ridge penalty.
 
     Raises:
-        ValueError: If there are no clips, or the rows are not equal in number.
+        ValueError: If there are no clips, or the numbers of rows differ.
     """
     counts = {static_pooled.shape[0], dynamic_pooled.shape[0]}
     counts |= {len(rows) for rows in (labels, groups, clip_ids)}
@@ -155,12 +143,12 @@ def fit_baselines(
         group_sums=group_sums,
         group_counts=group_counts,
         static_width=static_pooled.shape[1],
-        ridge=fit_ridge(_SideBySide(static_pooled, dynamic_pooled), scores, codes, seed=seed),
+        ridge=fit_ridge(_Concatenated(static_pooled, dynamic_pooled), scores, codes, seed=seed),
     )
 
 
 def save_baselines(path: Path, baselines: Baselines) -> None:
-    """Write fitted baselines as an .npz of plain arrays, atomically."""
+    """Write fitted baselines to an `.npz` of plain arrays, atomically."""
     arrays = {**vars(baselines), **{f"ridge_{k}": v for k, v in vars(baselines.ridge).items()}}
     del arrays["ridge"]
     write_arrays(path, arrays)
@@ -170,7 +158,7 @@ def load_baselines(path: Path) -> Baselines:
     """Read baselines that `save_baselines` wrote.
 
     Raises:
-        RunError: If the file is missing or is not such a file.
+        RunError: If the file is missing or damaged.
     """
     try:
         arrays: dict[str, Any] = read_arrays(path)
@@ -182,7 +170,7 @@ def load_baselines(path: Path) -> Baselines:
         raise RunError(f"{error} Restore it from a backup, or train the run again.") from error
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(
-            f"{path}: does not hold fitted baselines ({error}). Train the run again."
+            f"{path}: does not contain fitted baselines ({error}). Train the run again."
         ) from error
 
 
@@ -191,8 +179,8 @@ def _names(names: Names) -> NDArray[np.str_]:
 
 
 @dataclass(frozen=True, eq=False)
-class _SideBySide:
-    """The features of both streams as one, a slice at a time."""
+class _Concatenated:
+    """Features of both streams, read in slices."""
 
     static: Rows
     dynamic: Rows

@@ -1,11 +1,11 @@
-"""Which of two models is better: paired on the same clips and the same resampled groups.
+"""Paired comparison of two models on the same clips.
 
 Shapes: N clips, K = 5 traits.
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -16,59 +16,60 @@ from pipeline.core.near_names import nearest_name
 from pipeline.core.number_format import metric_differences, percent
 from pipeline.evaluation.intervals.bootstrap import paired_differences
 from pipeline.metrics.regression import HIGHER_IS_BETTER, METRICS, trait_metrics
-from pipeline.records.evaluation import Interval, Intervals, scores_to_json
+from pipeline.records.evaluation import Interval, Intervals
 from pipeline.records.predictions import Predictions
 
+_CONFIDENCE: Final = 0.95
+
 _TRUTH_TOLERANCE: Final = 1e-6
-"""Annotated scores that differ by less are the same: float32 against float64."""
+"""Largest difference of equal annotated scores: float32 and float64 differ by less."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What two models score on the same clips, and what the difference is worth.
+    """Scores of two models on the same clips, and the intervals of the differences.
 
-    Each metric is judged by itself, at the confidence of its interval; the six are not
-    six independent witnesses (accuracy is 1 - MAE).
+    The confidence applies to each metric separately. The six metrics are not independent
+    (accuracy is 1 - MAE).
     """
 
     names: tuple[str, str]
-    """What the two models are called."""
+    """Names of the two models."""
 
     num_clips: int
-    """Number of clips that both were scored on: all clips of either."""
 
     num_groups: int
-    """Number of groups; whole groups were resampled for the intervals."""
+    """Number of groups; whole groups are resampled for the intervals."""
 
     metrics: Mapping[str, Mapping[str, Mapping[str, float]]]
-    """Name of the model -> metric -> trait name or "mean" -> value."""
+    """Model -> metric -> trait name or "mean" -> value."""
 
     differences: Intervals
-    """Metric -> trait name or "mean" -> the second minus the first."""
+    """Metric -> trait name or "mean" -> second model minus first model."""
 
     confidence: float
-    """Share of the resamples that each interval holds."""
+    """Share of the resamples inside each interval, in (0, 1)."""
 
     num_resamples: int
     """Number of resamples of each interval."""
 
     @property
     def verdicts(self) -> dict[str, str]:
-        """One sentence for each metric, on its mean over the traits."""
+        """Result in each metric, one sentence on its mean over the traits."""
         return {metric: self._verdict(metric) for metric in METRICS}
 
     @property
     def overall(self) -> str:
-        """One sentence on all metrics together."""
+        """Result over all metrics, one sentence."""
         first, second = self.names
         winners = {metric: self._winner(metric) for metric in METRICS}
         wins = {
             name: ", ".join(metric for metric in METRICS if winners[metric] == name)
             for name in self.names
         }
-        sample = f"{self.num_clips} clips of {self.num_groups} groups"
+        sample = f"{self.num_clips} clips from {self.num_groups} groups"
         if self.num_groups < 2:
-            return f"No difference can be shown: all {self.num_clips} clips are of one group."
+            return f"No difference can be shown: all {self.num_clips} clips are from one group."
         if wins[first] and wins[second]:
             return (
                 f"The metrics disagree on {sample}: {first} is better in {wins[first]}; "
@@ -82,33 +83,24 @@ class Comparison:
         return f"{better} is better than {worse} in {wins[better]} on {sample}{rest}."
 
     def to_json(self) -> dict[str, Any]:
-        """Return the comparison as JSON values; an interval that does not exist has null ends."""
-        return {
-            "names": list(self.names),
-            "num_clips": self.num_clips,
-            "num_groups": self.num_groups,
-            "metrics": {name: dict(values) for name, values in self.metrics.items()},
-            "differences": scores_to_json(self.differences),
-            "verdicts": self.verdicts,
-            "overall": self.overall,
-            "confidence": self.confidence,
-            "num_resamples": self.num_resamples,
-        }
+        """Return the comparison as JSON values. The ends of a missing interval are null."""
+        return asdict(self) | {"verdicts": self.verdicts, "overall": self.overall}
 
     def _winner(self, metric: str) -> str | None:
-        """Return the better model, None where the interval holds 0 or does not exist."""
+        """Return the better model; None if the interval contains 0 or does not exist."""
         difference = self.differences[metric]["mean"]
-        if not (difference.low > 0 or difference.high < 0):
+        if not difference.excludes_zero:
             return None
         return self.names[(difference.low > 0) == HIGHER_IS_BETTER[metric]]
 
     def _verdict(self, metric: str) -> str:
         first, second = self.names
-        difference = self.differences[metric]["mean"]
-        if math.isnan(difference.low):
-            return f"A difference in {metric} is not shown: one group only."
+        gain = self.differences[metric]["mean"]
+        if math.isnan(gain.low):
+            return f"No difference in {metric} can be shown: one group only."
         winner = self._winner(metric)
-        gain = _negated(difference) if winner is not None and difference.low <= 0 else difference
+        if winner is not None and gain.low <= 0:
+            gain = Interval(-gain.value, -gain.high, -gain.low)
         value, low, high = metric_differences(metric, gain.value, gain.low, gain.high)
         interval = f"({percent(self.confidence)} interval {low} to {high})"
         if winner is None:
@@ -125,18 +117,14 @@ def compare_predictions(
     *,
     names: tuple[str, str] = ("A", "B"),
     num_resamples: int = 2000,
-    confidence: float = 0.95,
-    seed: int = 0,
 ) -> Comparison:
-    """Compare two models on the clips that both predicted, joined by clip id.
+    """Compare two models on the same clips, joined by clip id.
 
     Args:
-        a: Predictions of the first model, with the annotated scores.
-        b: Predictions of the second model, of the same clips in any order.
-        names: What the two are called in the verdicts.
+        a: Predictions of the first model, with annotated scores.
+        b: Predictions of the second model, for the same clips in any order.
+        names: Names of the two models.
         num_resamples: Number of resamples of each interval.
-        confidence: Share of the resamples that each interval holds, in (0, 1).
-        seed: Seed of the resamples.
 
     Raises:
         RunError: If the names are equal, the clips, their groups or their annotated
@@ -144,8 +132,8 @@ def compare_predictions(
     """
     if names[0] == names[1]:
         raise RunError(f"both models are called {names[0]!r}. Give them different names.")
-    y_true, b = _checked_truth(a, names[0]), _aligned(a, b, names)
-    _refuse_different_annotations(a, y_true, b, _checked_truth(b, names[1]), names)
+    y_true, b = _annotated_scores(a, names[0]), _aligned(a, b, names)
+    _check_same_annotations(a, b, names)
     return Comparison(
         names=names,
         num_clips=len(a.clip_ids),
@@ -160,19 +148,19 @@ def compare_predictions(
             b.y_pred,
             a.groups,
             num_resamples=num_resamples,
-            confidence=confidence,
-            seed=seed,
+            confidence=_CONFIDENCE,
+            seed=0,
         ),
-        confidence=confidence,
+        confidence=_CONFIDENCE,
         num_resamples=num_resamples,
     )
 
 
-def _checked_truth(predictions: Predictions, name: str) -> FloatArray:
+def _annotated_scores(predictions: Predictions, name: str) -> FloatArray:
     if predictions.y_true is None:
         raise RunError(
-            f"{name} has no annotated scores (columns true_...). Compare predictions that were "
-            "made by evaluating on labelled clips."
+            f"{name} has no annotated scores (columns true_...). Compare predictions from an "
+            "evaluation on labelled clips."
         )
     return predictions.y_true
 
@@ -195,25 +183,14 @@ def _aligned(a: Predictions, b: Predictions, names: tuple[str, str]) -> Predicti
         )
     for predictions, name in ((a, names[0]), (b, names[1])):
         if len(set(predictions.clip_ids)) != len(predictions.clip_ids):
-            raise RunError(f"{name} holds a clip twice; expected each once. Predict again.")
+            raise RunError(f"{name} has a clip twice; expected each clip once. Predict again.")
     row_of = {clip_id: row for row, clip_id in enumerate(b.clip_ids)}
-    order = np.array([row_of[clip_id] for clip_id in a.clip_ids], dtype=np.intp)
-    return Predictions(
-        clip_ids=a.clip_ids,
-        groups=[b.groups[row] for row in order],
-        y_pred=b.y_pred[order],
-        y_true=None if b.y_true is None else b.y_true[order],
-    )
+    return b.take(np.array([row_of[clip_id] for clip_id in a.clip_ids], dtype=np.intp))
 
 
-def _refuse_different_annotations(
-    a: Predictions,
-    true_a: FloatArray,
-    b: Predictions,
-    true_b: FloatArray,
-    names: tuple[str, str],
-) -> None:
-    """Refuse aligned predictions whose clips have other groups or annotated scores."""
+def _check_same_annotations(a: Predictions, b: Predictions, names: tuple[str, str]) -> None:
+    """Check that aligned predictions have the same groups and annotated scores."""
+    true_a, true_b = _annotated_scores(a, names[0]), _annotated_scores(b, names[1])
     other_group = np.asarray(a.groups) != np.asarray(b.groups)
     other_truth = ~np.isclose(true_a, true_b, rtol=0, atol=_TRUTH_TOLERANCE).all(axis=1)
     for differs, what in ((other_group, "group"), (other_truth, "annotated scores")):
@@ -223,7 +200,3 @@ def _refuse_different_annotations(
                 f"{int(differs.sum())} of {len(a.clip_ids)} differ, the first is "
                 f"{a.clip_ids[int(np.argmax(differs))]}. Evaluate both on the same feature set."
             )
-
-
-def _negated(interval: Interval) -> Interval:
-    return Interval(-interval.value, -interval.high, -interval.low)

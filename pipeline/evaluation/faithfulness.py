@@ -1,10 +1,10 @@
-"""Is attention faithful: do the scores move most when the steps it ranks highest are hidden?
+"""Faithfulness of attention: change of the scores when highly ranked steps are hidden.
 
-Shapes: N clips, T steps, K traits, P points of a curve, R draws.
+Shapes: N clips, T steps, K traits, P points of a curve, R random orders.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
 
@@ -12,23 +12,20 @@ from pipeline.core.arrays import BoolArray, FloatArray
 from pipeline.core.seeds import generator
 from pipeline.records.attention import DeletionCurves
 
-Predict: TypeAlias = Callable[[BoolArray], FloatArray]
-"""Hidden steps (N, T) -> scores (N, K)."""
-
 MAX_POINTS: Final = 11
-"""Points of a curve at the most, both ends included."""
+"""Largest number of points of a curve, both ends included."""
 
 
 def steps_to_hide(ranking: FloatArray, is_real: BoolArray, share: float) -> BoolArray:
-    """Return the highest ranked steps of each clip, as many as make up `share` of its real ones.
+    """Select the highest ranked share of the real steps of each clip.
 
     Args:
-        ranking: Larger is hidden earlier, shape (N, T); of equals, the earlier step goes first.
-        is_real: True where a step is real, shape (N, T); padding is never hidden.
-        share: Share of the real steps, in [0, 1]; rounded to whole steps of each clip.
+        ranking: Importance of each step, shape (N, T). Of equal steps, the earlier one is first.
+        is_real: True for real steps, shape (N, T). Padding is never hidden.
+        share: Share of the real steps, in [0, 1], rounded to whole steps per clip.
 
     Returns:
-        True where a step is hidden, shape (N, T).
+        True for hidden steps, shape (N, T).
     """
     order = np.argsort(np.where(is_real, -ranking, np.inf), axis=1, kind="stable")
     place = np.argsort(order, axis=1, kind="stable")
@@ -38,7 +35,7 @@ def steps_to_hide(ranking: FloatArray, is_real: BoolArray, share: float) -> Bool
 
 
 def measure_deletion(
-    predict: Predict,
+    predict: Callable[[BoolArray], FloatArray],
     rankings: Mapping[str, FloatArray],
     is_real: BoolArray,
     *,
@@ -47,25 +44,24 @@ def measure_deletion(
     seed: int,
     num_draws: int = 5,
 ) -> DeletionCurves:
-    """Hide more and more steps, in the order of each ranking, backwards, and at random.
+    """Hide an increasing share of the steps: by each ranking, in reverse, and at random.
 
     Args:
-        predict: Predicts the clips with steps hidden.
-        rankings: Scores of the steps by ranking, larger is more important, shape (N, T).
-        is_real: True where a step is real, shape (N, T).
-        labels: Annotated scores, shape (N, K); None leaves the error out.
+        predict: Function from hidden steps (N, T) to scores (N, K).
+        rankings: Ranking -> importance of each step, shape (N, T).
+        is_real: True for real steps, shape (N, T).
+        labels: Annotated scores, shape (N, K); None to skip the error.
         hidden_by: How `predict` hides a step, for the record.
         seed: Seed of the experiment.
-        num_draws: Random orders R.
+        num_draws: Number of random orders R.
 
     Reference: Samek et al., 2017 (doi:10.1109/TNNLS.2016.2599820), section III; Petsiuk et
         al., 2018 (arXiv:1806.07421), section 4.2, deletion.
     """
     num_points = min(is_real.shape[1] + 1, MAX_POINTS)
     shares = np.linspace(0.0, 1.0, num_points)
-    hide_nothing, hide_all = np.zeros_like(is_real), is_real
     # Both ends are the same for every order.
-    whole, empty = predict(hide_nothing), predict(hide_all)
+    whole, empty = predict(np.zeros_like(is_real)), predict(is_real)
 
     def curve(ranking: FloatArray) -> list[FloatArray]:
         between = [predict(steps_to_hide(ranking, is_real, share)) for share in shares[1:-1]]
@@ -75,24 +71,26 @@ def measure_deletion(
     for name, ranking in rankings.items():
         orders[f"{name}/top"] = [curve(ranking)]
         orders[f"{name}/bottom"] = [curve(-ranking)]
-    orders["random"] = [curve(_random_ranking(is_real, seed, draw)) for draw in range(num_draws)]
+    orders["random"] = [
+        curve(generator(seed, f"deletion/{draw}").random(is_real.shape))
+        for draw in range(num_draws)
+    ]
+
+    def distances(origin: FloatArray | None) -> dict[str, FloatArray]:
+        """Return the mean absolute distance from `origin` by order, shape (R, P)."""
+        if origin is None:
+            return {}
+        return {
+            name: np.array(
+                [[np.abs(scores - origin).mean() for scores in points] for points in curves]
+            )
+            for name, curves in orders.items()
+        }
+
     return DeletionCurves(
         hidden_by=hidden_by,
         num_clips=len(is_real),
         hidden_share=shares,
-        movement={name: _distances(curves, whole) for name, curves in orders.items()},
-        error=(
-            {}
-            if labels is None
-            else {name: _distances(curves, labels) for name, curves in orders.items()}
-        ),
+        movement=distances(whole),
+        error=distances(labels),
     )
-
-
-def _random_ranking(is_real: BoolArray, seed: int, draw: int) -> FloatArray:
-    return generator(seed, f"deletion/{draw}").random(is_real.shape)
-
-
-def _distances(curves: list[list[FloatArray]], origin: FloatArray) -> FloatArray:
-    """Return the mean absolute distance of every point from `origin`, shape (R, P)."""
-    return np.array([[np.abs(scores - origin).mean() for scores in curve] for curve in curves])

@@ -1,9 +1,9 @@
-"""Evaluation of one model: every metric with its interval, beside the baselines.
+"""Evaluation of one model: metrics with intervals, baselines and subgroups.
 
 Shapes: N clips, K = 5 traits.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -16,10 +16,10 @@ from pipeline.records.evaluation import Coverage, EvaluationReport, Overlap, Sco
 from pipeline.records.predictions import Predictions
 
 MISSING: Final = "(missing)"
-"""Value of the clips that have no value in a column."""
+"""Subgroup of the clips without a value."""
 
 MAX_VALUES: Final = 50
-"""Most distinct values of a column that scores can be grouped by."""
+"""Largest number of subgroups per column."""
 
 
 def build_report(
@@ -34,18 +34,18 @@ def build_report(
     confidence: float = 0.95,
     seed: int,
 ) -> EvaluationReport:
-    """Score predictions and baselines on the same clips and the same resampled groups.
+    """Score the model and its baselines on the same clips and the same resampled groups.
 
     Args:
-        predictions: The predictions of the model, with the annotated scores.
-        baseline_predictions: Name of the baseline -> its scores, shape (N, 5).
+        predictions: Predictions of the model, with annotated scores.
+        baseline_predictions: Baseline -> its scores, shape (N, 5).
         split: Name of the split.
-        by: Column -> its value for each of the N clips; the metrics are grouped by it. None,
-            NaN and "" count as the value "(missing)".
-        group_overlap: Groups that the split shares with the training clips.
+        by: Column -> value for each of the N clips. The metrics are also computed per value.
+            None, NaN and "" become the value "(missing)".
+        group_overlap: Groups shared with the training clips.
         intervals: Coverage of the prediction intervals.
-        num_resamples: Number of resamples of each interval.
-        confidence: Share of the resamples that each interval holds, in (0, 1).
+        num_resamples: Number of resamples.
+        confidence: Share of the resamples inside each interval, in (0, 1).
         seed: Seed of the experiment.
 
     Raises:
@@ -60,13 +60,13 @@ def build_report(
             "Evaluate on a feature set that has labels.npy."
         )
     groups = np.asarray(predictions.groups, dtype=np.str_)
-    draws: Any = {"num_resamples": num_resamples, "confidence": confidence, "seed": seed}
+    options: Any = {"num_resamples": num_resamples, "confidence": confidence, "seed": seed}
 
     def score(y_pred: FloatArray, rows: Any = slice(None)) -> Scores:
-        return cluster_bootstrap(y_true[rows], y_pred[rows], groups[rows], **draws)
+        return cluster_bootstrap(y_true[rows], y_pred[rows], groups[rows], **options)
 
     def difference(baseline: FloatArray) -> Scores:
-        return paired_differences(y_true, baseline, predictions.y_pred, groups, **draws)
+        return paired_differences(y_true, baseline, predictions.y_pred, groups, **options)
 
     def subgroup(rows: Any) -> Subgroup:
         return Subgroup(
@@ -75,16 +75,22 @@ def build_report(
             metrics=score(predictions.y_pred, rows),
         )
 
+    columns = {
+        column: _as_text(column, values, num_clips=len(groups))
+        for column, values in (by or {}).items()
+    }
     return EvaluationReport(
         split=split,
         num_clips=len(groups),
         num_groups=len(set(groups)),
         metrics=score(predictions.y_pred),
-        baselines=_map_values(score, baseline_predictions),
-        baseline_differences=_map_values(difference, baseline_predictions),
+        baselines={name: score(scores) for name, scores in baseline_predictions.items()},
+        baseline_differences={
+            name: difference(scores) for name, scores in baseline_predictions.items()
+        },
         by={
-            column: {value: subgroup(names == value) for value in np.unique(names).tolist()}
-            for column, names in _columns(by or {}, num_clips=len(groups)).items()
+            column: {value: subgroup(values == value) for value in np.unique(values).tolist()}
+            for column, values in columns.items()
         },
         group_overlap=dict(group_overlap or {}),
         intervals=intervals,
@@ -93,31 +99,23 @@ def build_report(
     )
 
 
-def _columns(by: Mapping[str, Sequence[Any]], *, num_clips: int) -> dict[str, Any]:
-    """Return the value of each clip in each column, as arrays of text."""
-    columns = {}
-    for column, values in by.items():
-        if len(values) != num_clips:
-            raise ValueError(f"column {column!r} has {len(values)} values for {num_clips} clips")
-        names = [MISSING if pd.isna(value) or value == "" else str(value) for value in values]
-        check_few_values(column, names)
-        columns[column] = np.asarray(names, dtype=np.str_)
-    return columns
+def _as_text(column: str, values: Sequence[Any], *, num_clips: int) -> Any:
+    if len(values) != num_clips:
+        raise ValueError(f"column {column!r} has {len(values)} values for {num_clips} clips")
+    names = [MISSING if pd.isna(value) or value == "" else str(value) for value in values]
+    check_few_values(column, names)
+    return np.asarray(names, dtype=np.str_)
 
 
 def check_few_values(column: str, values: Iterable[str]) -> None:
-    """Check that scores can be grouped by a column.
+    """Check that a column has at most 50 distinct values.
 
     Raises:
-        PipelineError: If it has more than 50 distinct values.
+        PipelineError: If it has more.
     """
     num_values = len(set(values))
     if num_values > MAX_VALUES:
         raise PipelineError(
-            f"column {column!r} has {num_values} distinct values, at most {MAX_VALUES} can be "
-            "broken down. Bin it first (e.g. ages into ranges), or leave it out."
+            f"column {column!r} has {num_values} distinct values; expected at most {MAX_VALUES}. "
+            "Bin the values first (for example ages into ranges), or leave the column out."
         )
-
-
-def _map_values(function: Callable[[Any], Any], mapping: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: function(value) for key, value in mapping.items()}

@@ -1,35 +1,35 @@
-"""Ridge regression whose penalty is chosen on whole groups that it was not fitted on.
+"""Ridge regression with a penalty selected on held-out groups.
 
-Fitted from sums over clips, fold by fold, which are added up while the features are read in
-chunks: as they need not fit in memory for training, they need not for this baseline. Equal to
-scikit-learn's `RidgeCV`, which keeps eight copies of them; kept as plain arrays.
+The fit needs only sums over clips, per fold. These are accumulated while the features are read
+in chunks, so the features need not fit in memory. The result equals scikit-learn's `RidgeCV`,
+which keeps eight copies of the features.
 
-Shapes: N clips, n of them in a chunk, D features, K traits.
+Shapes: N clips, n clips of a chunk, D features, K traits.
 
 Reference: Hoerl & Kennard, 1970 (doi:10.1080/00401706.1970.10488634), eq. 2.1.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
 from pipeline.core.arrays import FloatArray, IntArray
 
 ALPHAS: Final = tuple(10.0**exponent for exponent in range(-1, 6))
-"""Penalties that are tried, on standardised features: one a decade."""
+"""Candidate penalties for standardized features."""
 
 _MAX_FOLDS: Final = 5
 _CHUNK_BYTES: Final = 64 * 2**20
 
 
 class Rows(Protocol):
-    """Features that are read a slice at a time: an array, or what stands for one on disk."""
+    """Features that can be read in slices: an array, or a lazy replacement for an array."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of all of them, (N, D)."""
+        """Shape of all features, (N, D)."""
         ...
 
     def __getitem__(self, part: slice, /) -> FloatArray:
@@ -39,64 +39,64 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Ridge:
-    """A linear map from features to scores."""
+    """Fitted linear map from features to scores."""
 
     feature_mean: FloatArray
     """Mean of each feature over the training clips, shape (D,)."""
 
     feature_scale: FloatArray
-    """Standard deviation of each feature, 1 where it does not vary, shape (D,)."""
+    """Standard deviation of each feature, or 1 for a constant feature, shape (D,)."""
 
     coefficients: FloatArray
-    """Weight of each standardised feature, shape (D, K)."""
+    """Weight of each standardized feature, shape (D, K)."""
 
     intercept: FloatArray
     """Mean score of the training clips, shape (K,)."""
 
     alpha: float
-    """The penalty that was chosen."""
+    """Selected penalty."""
 
     def predict(self, features: Rows) -> FloatArray:
-        """Return the predicted scores (N, K) of features (N, D), not clipped to [0, 1]."""
+        """Predict scores (N, K) from features (N, D). The scores are not clipped to [0, 1]."""
         scores = np.empty((features.shape[0], len(self.intercept)))
-        for part in _parts(features):
-            standardised = (features[part] - self.feature_mean) / self.feature_scale
-            scores[part] = standardised @ self.coefficients + self.intercept
+        for part in _chunks(features):
+            standardized = (features[part] - self.feature_mean) / self.feature_scale
+            scores[part] = standardized @ self.coefficients + self.intercept
         return scores
 
 
 def fit_ridge(features: Rows, labels: FloatArray, groups: IntArray, *, seed: int) -> Ridge:
-    """Fit a ridge regression, with the penalty that errs least on held-out groups.
+    """Fit a ridge regression. Select the penalty with the smallest error on held-out groups.
 
     Args:
-        features: Shape (N, D), any unit; read twice, in chunks.
+        features: Shape (N, D), any unit. They are read twice, in chunks.
         labels: Annotated scores, shape (N, K).
-        groups: Number of the group of each clip, shape (N,). Where there is one group
-            only, the penalty is chosen on held-out clips.
+        groups: Group number of each clip, shape (N,). If there is only one group, single
+            clips are held out.
         seed: Seed of the assignment of groups to folds.
     """
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler()
-    for part in _parts(features):
+    for part in _chunks(features):
         scaler.partial_fit(np.asarray(features[part], dtype=np.float64))
 
-    def standardised(part: slice) -> FloatArray:
+    def standardized(part: slice) -> FloatArray:
         values: FloatArray = scaler.transform(np.asarray(features[part], dtype=np.float64))
         return values
 
     labels = np.asarray(labels, dtype=np.float64)
     mean_label = labels.mean(axis=0)
     folds = _fold_numbers(groups, seed=seed)
-    read, axes = _few_axes(features, standardised)
+    read, axes = _reduced(features, standardized)
     sums = [_Sums.zero(len(axes), labels.shape[1]) for _ in range(folds.max() + 1)]
-    for part in _parts(features):
+    for part in _chunks(features):
         values, scores = read(part), labels[part] - mean_label
         for number, fold in enumerate(sums):
-            chosen = folds[part] == number
-            fold.add(values[chosen], scores[chosen])
+            in_fold = folds[part] == number
+            fold.add(values[in_fold], scores[in_fold])
     total = sum(sums[1:], start=sums[0])
-    # One clip: nothing can be held out, and any penalty fits it by its own score.
+    # A single clip cannot be held out, and its fit is exact with any penalty.
     alpha = _best_alpha(total, sums) if len(sums) > 1 else ALPHAS[-1]
     coefficients, intercept = total.solve(alpha)
     return Ridge(
@@ -110,7 +110,7 @@ def fit_ridge(features: Rows, labels: FloatArray, groups: IntArray, *, seed: int
 
 @dataclass(eq=False)
 class _Sums:
-    """Sums over clips, of which a ridge regression and its errors follow."""
+    """Sums over clips that determine a ridge regression and its errors."""
 
     count: int
     features: FloatArray
@@ -121,14 +121,9 @@ class _Sums:
 
     @classmethod
     def zero(cls, num_features: int, num_traits: int) -> "_Sums":
-        return cls(
-            count=0,
-            features=np.zeros(num_features),
-            labels=np.zeros(num_traits),
-            gram=np.zeros((num_features, num_features)),
-            cross=np.zeros((num_features, num_traits)),
-            squares=0.0,
-        )
+        gram, cross = (num_features, num_features), (num_features, num_traits)
+        features, labels = np.zeros(num_features), np.zeros(num_traits)
+        return cls(0, features, labels, np.zeros(gram), np.zeros(cross), 0.0)
 
     def add(self, features: FloatArray, labels: FloatArray) -> None:
         self.count += len(features)
@@ -140,14 +135,14 @@ class _Sums:
 
     def __add__(self, other: "_Sums") -> "_Sums":
         pairs = zip(vars(self).values(), vars(other).values(), strict=True)
-        return _Sums(*(ours + theirs for ours, theirs in pairs))
+        return _Sums(*(left + right for left, right in pairs))
 
     def __sub__(self, other: "_Sums") -> "_Sums":
         pairs = zip(vars(self).values(), vars(other).values(), strict=True)
-        return _Sums(*(ours - theirs for ours, theirs in pairs))
+        return _Sums(*(left - right for left, right in pairs))
 
     def solve(self, alpha: float) -> tuple[FloatArray, FloatArray]:
-        """Return the coefficients (D, K) and the intercept (K,), which is not penalised."""
+        """Return the coefficients (D, K) and the unpenalized intercept (K,)."""
         mean = self.features / self.count
         gram = self.gram - np.outer(mean, self.features)
         gram[np.diag_indices_from(gram)] += alpha
@@ -156,7 +151,7 @@ class _Sums:
         return coefficients, self.labels / self.count - mean @ coefficients
 
     def mean_squared_error(self, coefficients: FloatArray, intercept: FloatArray) -> float:
-        """Return the error of a regression on these clips, over all traits."""
+        """Return the error of a regression on these clips, averaged over traits."""
         products = np.vdot(coefficients, self.cross) + self.labels @ intercept
         predicted_squares = (
             np.vdot(coefficients, self.gram @ coefficients)
@@ -168,7 +163,6 @@ class _Sums:
 
 
 def _best_alpha(total: _Sums, folds: list[_Sums]) -> float:
-    """Return the penalty whose error on held-out folds is least in the mean over them."""
     errors = np.zeros(len(ALPHAS))
     for held_out in folds:
         training = total - held_out
@@ -176,42 +170,35 @@ def _best_alpha(total: _Sums, folds: list[_Sums]) -> float:
     return ALPHAS[int(errors.argmin())]
 
 
-def _few_axes(
-    features: Rows, standardised: Callable[[slice], FloatArray]
+def _reduced(
+    features: Rows, standardized: Callable[[slice], FloatArray]
 ) -> tuple[Callable[[slice], FloatArray], FloatArray]:
-    """Return what reads the features along at most N axes, and these axes, shape (A, D).
+    """Return a reader of the features in at most N dimensions, and their axes, shape (A, D).
 
-    N clips lie in a space of N dimensions, and a rotation changes no ridge regression.
+    N clips span at most N dimensions, and ridge regression does not depend on rotations.
     """
     num_clips, num_features = features.shape
     if num_features <= num_clips:
-        return standardised, np.eye(num_features)
-    _, _, axes = np.linalg.svd(standardised(slice(None)), full_matrices=False)
-    return lambda part: standardised(part) @ axes.T, axes
+        return standardized, np.eye(num_features)
+    _, _, axes = np.linalg.svd(standardized(slice(None)), full_matrices=False)
+    return lambda part: standardized(part) @ axes.T, axes
 
 
-def _parts(features: Rows) -> Iterator[slice]:
-    """Yield slices that cover all rows, each of a size that fits in memory."""
+def _chunks(features: Rows) -> Iterator[slice]:
     num_clips, num_features = features.shape
     step = max(1, _CHUNK_BYTES // (8 * max(1, num_features)))
     return (slice(begin, begin + step) for begin in range(0, num_clips, step))
 
 
 def _fold_numbers(groups: IntArray, *, seed: int) -> IntArray:
-    """Return the number of the fold that each clip is held out in; all 0 where none is."""
-    numbers = np.zeros(len(groups), dtype=np.int64)
-    for number, (_, held_out) in enumerate(_folds(groups, seed=seed)):
-        numbers[held_out] = number
-    return numbers
-
-
-def _folds(groups: IntArray, *, seed: int) -> list[Any]:
-    """Return training and held-out rows of each fold; a group is in one fold only."""
+    """Return the fold in which each clip is held out, with whole groups; 0 for a single clip."""
     from sklearn.model_selection import GroupKFold
 
     units = groups if len(np.unique(groups)) > 1 else np.arange(len(groups))
+    numbers = np.zeros(len(groups), dtype=np.int64)
     num_folds = min(_MAX_FOLDS, len(np.unique(units)))
-    if num_folds < 2:
-        return []
-    splitter = GroupKFold(num_folds, shuffle=True, random_state=seed)
-    return list(splitter.split(units, groups=units))
+    if num_folds > 1:
+        splitter = GroupKFold(num_folds, shuffle=True, random_state=seed)
+        for number, (_, held_out) in enumerate(splitter.split(units, groups=units)):
+            numbers[held_out] = number
+    return numbers

@@ -1,4 +1,4 @@
-"""Predicted scores with their intervals, as the table that a user gets.
+"""Table of predicted scores with prediction intervals, for the user.
 
 Shapes: N clips, K = 5 traits.
 """
@@ -17,16 +17,18 @@ from pipeline.records.calibration import Calibration
 from pipeline.records.predictions import Names
 
 FORMATS: Final = (".csv", ".npy", ".parquet")
-"""What a table can be written as; a `.npy` file holds one record a row, with named fields."""
+"""Suffixes of the table formats; `.npy` is a structured array with one record per row."""
 
 
 def score_table(clip_ids: Names, y_pred: FloatArray, calibration: Calibration) -> pd.DataFrame:
-    """Return one row a clip: `clip_id`, and of each trait the score and its interval's ends.
+    """Build a table with one row per clip.
+
+    The columns are `clip_id`, and for each trait the score and both ends of its interval.
 
     Args:
         clip_ids: Id of each clip, N names.
         y_pred: Predicted scores, shape (N, 5), in OCEAN order.
-        calibration: Where the intervals come from.
+        calibration: Half-widths of the intervals.
     """
     scores = np.asarray(y_pred, dtype=np.float64)
     low, high = calibration.intervals(scores)
@@ -39,14 +41,14 @@ def score_table(clip_ids: Names, y_pred: FloatArray, calibration: Calibration) -
 
 
 def check_table_path(path: Path) -> None:
-    """Refuse a path that no table can be written to, before hours of work.
+    """Check that a table can be written to a path, before the scores are computed.
 
     Raises:
-        ConfigError: If the suffix names no format, or nothing can be written there.
+        ConfigError: If the suffix is unknown, or the path is not writable.
     """
     if path.suffix not in FORMATS:
         raise ConfigError(
-            f"{path}: the suffix {path.suffix!r} names no format of a table; use one of "
+            f"{path}: the suffix {path.suffix!r} is not a table format; use one of "
             f"{', '.join(FORMATS)}."
         )
     if reason := why_unwritable(path):
@@ -54,12 +56,10 @@ def check_table_path(path: Path) -> None:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table whole or not at all, in the format that the suffix names.
-
-    Every number reads back as the same number.
+    """Write a table atomically, in the format of the suffix, without loss of precision.
 
     Raises:
-        ConfigError: If no table can be written to `path`.
+        ConfigError: If the suffix is unknown, or the path is not writable.
     """
     check_table_path(path)
     with atomic_path(path) as temporary:
@@ -68,18 +68,17 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         elif path.suffix == ".parquet":
             table.to_parquet(temporary, index=False)
         else:
-            np.save(temporary, _records(table), allow_pickle=False)
+            np.save(temporary, _structured_array(table), allow_pickle=False)
 
 
-def _records(table: pd.DataFrame) -> Any:
-    """Return the rows as records whose text has a fixed width: numpy would pickle objects."""
-    columns = {name: _plain_array(table[name]) for name in table.columns}
-    records = np.empty(len(table), dtype=[(name, c.dtype) for name, c in columns.items()])
+def _structured_array(table: pd.DataFrame) -> Any:
+    # Text gets a fixed width, because NumPy would pickle objects.
+    columns = {name: table[name].to_numpy() for name in table.columns}
+    columns = {
+        name: column if column.dtype.kind in "fiub" else column.astype(np.str_)
+        for name, column in columns.items()
+    }
+    array = np.empty(len(table), dtype=[(name, column.dtype) for name, column in columns.items()])
     for name, column in columns.items():
-        records[name] = column
-    return records
-
-
-def _plain_array(column: Any) -> Any:
-    values = column.to_numpy()
-    return values if values.dtype.kind in "fiub" else values.astype(np.str_)
+        array[name] = column
+    return array

@@ -1,11 +1,11 @@
-"""Speed advice: settings that would make the next run faster, from the measured times of a run.
+"""Speed advice: settings that would make the next run faster, based on measured times.
 
 Shapes: E epochs, S steps per epoch.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,44 +19,37 @@ from pipeline.metrics.regression import HIGHER_IS_BETTER
 from pipeline.records.metrics_history import MetricsHistory
 from pipeline.records.time_logs import TimeLogs
 
-JSON_FILE: Final = "training_speedup_recommendations.json"
-TEXT_FILE: Final = "training_speedup_recommendations.txt"
+_FILE_NAME: Final = "training_speedup_recommendations"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recommendation:
-    """One piece of advice."""
+    """One recommendation for a faster run."""
 
     issue: str
-    """What is slow, in a few words."""
+    """Problem, in a few words."""
     details: str
-    """The measurement, one sentence."""
+    """Measurement, one sentence."""
     evidence: Mapping[str, float]
-    """The measured numbers; times in seconds, shares in [0, 1]."""
-    advice: str
-    """What to do; settings by their dotted names."""
-    gain_seconds: float
-    """Upper limit of the seconds that a run like this one could save."""
+    """Measured numbers: times in seconds, shares in [0, 1]."""
+    recommendation: str
+    """Recommended change, with dotted setting names."""
     expected_gain: str
-    """The same as a sentence."""
+    """Possible saving, in words."""
+    gain_seconds: float
+    """Upper limit of the seconds that an equal run could save."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
-    """The advice as settings, dotted name -> value; empty if it is not a setting."""
+    """Setting, dotted name -> new value; empty if no setting changes."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the entry of the JSON file."""
-        return {
-            "issue": self.issue,
-            "details": self.details,
-            "evidence": dict(self.evidence),
-            "recommendation": self.advice,
-            "expected_gain": self.expected_gain,
-        }
+        """Return the entry for the JSON file."""
+        entry = asdict(self)
+        del entry["gain_seconds"], entry["overrides"]
+        return entry
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Run:
-    """Input of the rules."""
-
     times: TimeLogs
     history: MetricsHistory
     config: Mapping[str, Any]
@@ -68,77 +61,69 @@ class _Run:
             return self.config[section][key]
         except (KeyError, TypeError):
             raise RunError(
-                f"config.yaml: has no {name}. Use the configuration file that the run wrote."
+                f"config.yaml: has no {name}. Use the configuration file from the run."
             ) from None
 
 
 _Facts = dict[str, Any]
-"""Measured values by name: `share` decides, `gain_seconds` orders, `new` is the new setting."""
+"""Measured values by name. `share` is compared with `min_share`; `new` is the new setting."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Rule:
-    """One kind of advice.
-
-    The texts are templates of the facts: times and shares are inserted with their units.
-    """
+    """One kind of recommendation. Its texts are templates that are filled with the facts."""
 
     measure: Callable[[_Run], _Facts | None]
-    """Return the facts, or None if the rule does not apply to the run."""
+    """Function that returns the facts, or None if the rule does not apply to the run."""
     min_share: float
-    """The advice is given if the fact `share` is larger."""
+    """The rule applies if the fact `share` is larger."""
     issue: str
     details: str
-    advice: str
+    recommendation: str
     expected_gain: str = "up to {gain_seconds} of {run_seconds}."
     setting: str = ""
-    """Setting that gets the fact `new` as its value; may be empty."""
+    """Setting whose new value is the fact `new`; may be empty."""
 
     def apply(self, run: _Run) -> Recommendation | None:
-        """Return the advice for a run, or None."""
         facts = self.measure(run)
         if facts is None or facts["share"] <= self.min_share:
             return None
-        evidence = {
-            name: value for name, value in facts.items() if name not in ("gain_seconds", "new")
-        }
-        facts |= {
+        context = {
             "run_seconds": run.times.total_seconds,
             "monitor": run.setting("training.monitor"),
         }
-        texts = {name: _text(name, value) for name, value in facts.items()}
+        texts = {name: _text(name, value) for name, value in (facts | context).items()}
+        gain, new = facts.pop("gain_seconds"), facts.pop("new", None)
         return Recommendation(
             issue=self.issue,
             details=self.details.format(**texts),
-            evidence=evidence,
-            advice=self.advice.format(**texts),
-            gain_seconds=facts["gain_seconds"],
+            evidence=facts,
+            recommendation=self.recommendation.format(**texts),
             expected_gain=self.expected_gain.format(**texts),
-            overrides={self.setting: facts["new"]} if self.setting else {},
+            gain_seconds=gain,
+            overrides={self.setting: new} if self.setting else {},
         )
 
 
 def _slow_input(run: _Run) -> _Facts | None:
     if run.setting("training.cache") != "disk":
         return None
-    times = run.times
-    waited = times.breakdown.get("input", float(times.usual_waits.sum()))
-    return _loss("wait_seconds", waited, "train_seconds", _steady_seconds(times)) | {
-        "new": "memory"
-    }
+    waited = run.times.breakdown.get("input", float(run.times.usual_waits.sum()))
+    facts = _loss("wait_seconds", waited, "train_seconds", _steady_seconds(run.times))
+    return facts | {"new": "memory"}
 
 
 def _many_calls(run: _Run) -> _Facts | None:
-    """Measure the waits where a call begins, beyond the median wait within a call.
+    """Measure the waits before each call, minus the median wait within a call.
 
-    The first step of an epoch is left out, because its wait belongs to the epoch.
+    The first step of an epoch is ignored, because its wait belongs to the epoch.
     """
     waits, per_call = run.times.waits_by_epoch, int(run.setting("training.steps_per_execution"))
     num_steps = waits.shape[1]
     if per_call >= num_steps:
         return None
     if per_call == 1 and run.setting("training.cache") == "disk":
-        return None  # The wait may be for the disk.
+        return None  # The disk may cause the wait.
     in_call = np.arange(num_steps) % per_call
     inner = waits[:, in_call > 0]
     usual = float(np.median(inner)) if inner.size else 0.0
@@ -149,10 +134,10 @@ def _many_calls(run: _Run) -> _Facts | None:
 
 
 def _small_batches(run: _Run) -> _Facts | None:
-    """Measure the cost of a step that does not depend on its number of clips.
+    """Measure the fixed cost of a step.
 
-    The last step of an epoch has fewer clips than the others. The line through the two
-    median times, extended to zero clips, is the fixed cost.
+    The last step of an epoch has fewer clips than the others. The fixed cost is the line
+    through the two median times, extrapolated to zero clips.
     """
     steps, batch_size = run.times.steps_by_epoch, int(run.setting("training.batch_size"))
     num_clips = run.num_train_clips
@@ -206,13 +191,13 @@ def _late_stop(run: _Run) -> _Facts | None:
     best_before = np.concatenate([[-np.inf], np.maximum.accumulate(scores)[:-1]])
     improved = np.flatnonzero(scores > best_before)
     best_epoch = int(improved[-1]) + 1
-    # This patience waits for every improvement up to the best epoch.
+    # With this patience, training would still have reached the best epoch.
     patience = int(max(2, np.diff(improved).max(initial=0)))
-    spared = num_epochs - best_epoch - patience
+    num_saved = num_epochs - best_epoch - patience
     is_set = 0 < int(run.setting("training.early_stopping_patience")) <= patience
-    if best_epoch > num_epochs / 2 or spared < 1 or is_set:
+    if best_epoch > num_epochs / 2 or num_saved < 1 or is_set:
         return None
-    gain = spared * run.times.median_epoch
+    gain = num_saved * run.times.median_epoch
     return {
         "share": _share(gain, run.times.total_seconds),
         "gain_seconds": gain,
@@ -220,7 +205,7 @@ def _late_stop(run: _Run) -> _Facts | None:
         "num_epochs": num_epochs,
         "epochs_without_improvement": num_epochs - best_epoch,
         "median_epoch_seconds": run.times.median_epoch,
-        "spared": spared,
+        "spared": num_saved,
         "new": patience,
     }
 
@@ -249,19 +234,19 @@ _RULES: Final = (
         measure=_slow_input,
         min_share=0.15,
         issue="Steps wait for their input",
-        details="{wait_seconds} of {train_seconds} of training ({share}) was spent waiting for "
-        "batches from the disk.",
-        advice="Keep the features in memory: training.cache=memory.",
-        expected_gain="up to {gain_seconds} of {run_seconds}, if the features fit into memory.",
+        details="Steps waited for batches from the disk during {wait_seconds} of {train_seconds} "
+        "of training ({share}).",
+        recommendation="Keep the features in memory: training.cache=memory.",
+        expected_gain="up to {gain_seconds} of {run_seconds}, if the features fit in memory.",
         setting="training.cache",
     ),
     _Rule(
         measure=_many_calls,
         min_share=0.10,
         issue="Many calls into the graph",
-        details="{between_calls_seconds} of {train_seconds} of training ({share}) was spent "
-        "between the {calls_per_epoch} calls per epoch, {per_call} steps each.",
-        advice="Run a whole epoch in one call: training.steps_per_execution={new}. "
+        details="The waits between the {calls_per_epoch} calls per epoch ({per_call} steps each) "
+        "took {between_calls_seconds} of {train_seconds} of training ({share}).",
+        recommendation="Run a whole epoch in one call: training.steps_per_execution={new}. "
         "The values of each step are still recorded.",
         setting="training.steps_per_execution",
     ),
@@ -272,8 +257,8 @@ _RULES: Final = (
         details="The median step with {batch_size} clips took {full_step_seconds}, with "
         "{clips_in_last_step} clips {last_step_seconds}: {share} of a step does not depend on the "
         "number of clips.",
-        advice="Use larger batches: training.batch_size={new}. Fewer, larger steps "
-        "train differently: compare the scores, and try a higher learning rate.",
+        recommendation="Use larger batches: training.batch_size={new}. Larger batches change the "
+        "training: compare the scores, and try a higher learning rate.",
         expected_gain="up to {gain_seconds} of {run_seconds}, the fixed cost of half the steps.",
         setting="training.batch_size",
     ),
@@ -283,27 +268,26 @@ _RULES: Final = (
         issue="Steps take uneven time",
         details="The median step took {median_step_seconds}, the 95th percentile "
         "{p95_step_seconds}; {share} of the step time is above the median.",
-        advice="Another program used the machine: run fewer jobs at a time, or fewer workers of "
-        "a search.",
+        recommendation="Other programs probably used the machine: run fewer jobs at a time, or "
+        "use fewer search workers.",
     ),
     _Rule(
         measure=_long_validation,
         min_share=0.30,
         issue="Validation takes long",
         details="Validation took {share} of an epoch, {validation_seconds} over the run.",
-        advice="Hold out fewer clips for validation (data.validation_fraction, now {fraction}; or "
-        "the split column of the clip table). Fewer clips make the intervals wider.",
-        expected_gain="{gain_seconds} of {run_seconds} with half as many clips, because the time "
-        "grows with their number.",
+        recommendation="Hold out fewer clips for validation (data.validation_fraction, now "
+        "{fraction}, or the split column of the clip table). The intervals will then be wider.",
+        expected_gain="{gain_seconds} of {run_seconds} with half as many validation clips.",
     ),
     _Rule(
         measure=_late_stop,
         min_share=0.0,
         issue="Training goes on without improving",
-        details="Epoch {best_epoch} of {num_epochs} was the best by {monitor}; the "
-        "{epochs_without_improvement} epochs after it brought no improvement.",
-        advice="Stop early: training.early_stopping_patience={new} would have kept this best "
-        "epoch. Other seeds improve at other epochs: allow some more.",
+        details="Epoch {best_epoch} of {num_epochs} was the best by {monitor}. The "
+        "{epochs_without_improvement} epochs after it gave no improvement.",
+        recommendation="Stop early: training.early_stopping_patience={new} would have given the "
+        "same best epoch. Other seeds can improve at other epochs, so use a slightly larger value.",
         expected_gain="{gain_seconds} of {run_seconds}: {spared} epochs of {median_epoch_seconds} "
         "(median).",
         setting="training.early_stopping_patience",
@@ -312,20 +296,21 @@ _RULES: Final = (
         measure=_short_run,
         min_share=0.30,
         issue="Starting up dominates the run",
-        details="{start_seconds} of {total_seconds} ({share}) was spent on starting up and tracing "
-        "the graph, once per run.",
-        advice="Train once for longer (training.num_epochs) instead of in several short runs, "
-        "and judge the speed by the epochs after the first.",
-        expected_gain="an epoch takes {epoch_twice_seconds} instead of {epoch_now_seconds}, "
-        "start-up included, in a run with twice as many epochs.",
+        details="Start-up and graph tracing took {start_seconds} of {total_seconds} ({share}), "
+        "once per run.",
+        recommendation="Train one longer run (training.num_epochs) instead of several short runs. "
+        "Measure the speed after the first epoch.",
+        expected_gain="with twice as many epochs, an epoch takes {epoch_twice_seconds} instead of "
+        "{epoch_now_seconds}, start-up included.",
     ),
     _Rule(
         measure=_tensorboard,
         min_share=0.15,
         issue="Callbacks take long",
-        details="{callbacks_seconds} of {measured_seconds} measured ({share}) was spent in "
-        "callbacks, including TensorBoard.",
-        advice="Turn TensorBoard off: training.tensorboard=false. MLflow has the same curves.",
+        details="Callbacks, including TensorBoard, took {callbacks_seconds} of "
+        "{measured_seconds} ({share}).",
+        recommendation="Disable TensorBoard: training.tensorboard=false. MLflow shows the same "
+        "curves.",
         setting="training.tensorboard",
     ),
 )
@@ -338,54 +323,44 @@ def recommendations(
     *,
     num_train_clips: int | None = None,
 ) -> tuple[Recommendation, ...]:
-    """Return advice for a faster run, the largest gain first.
+    """Find settings that would make a run faster, largest gain first.
 
     Args:
         time_logs: Times of the run.
-        history: History of the run.
+        history: Metrics of the run.
         config: Configuration of the run, nested as in `config.yaml`.
         num_train_clips: Number of clips in the training split; None if unknown.
 
     Returns:
-        Empty if no measurement supports any advice.
+        Recommendations; empty if the measurements support none.
 
     Raises:
         RunError: If the configuration lacks a setting.
     """
-    run = _Run(
-        times=time_logs,
-        history=history,
-        config=config,
-        num_train_clips=num_train_clips,
-    )
-    if not run.times.num_epochs:
+    if not time_logs.num_epochs:
         return ()
+    run = _Run(times=time_logs, history=history, config=config, num_train_clips=num_train_clips)
     found = [advice for rule in _RULES if (advice := rule.apply(run)) is not None]
     return tuple(sorted(found, key=lambda advice: -advice.gain_seconds))
 
 
-def save_recommendations(output_dir: Path, found: Sequence[Recommendation]) -> tuple[Path, Path]:
+def save_recommendations(output_dir: Path, found: Sequence[Recommendation]) -> None:
     """Write recommendations as JSON and as text, each file atomically.
 
     Args:
         output_dir: Usually `training_time_analysis` in the run directory.
         found: The recommendations; may be empty.
-
-    Returns:
-        The JSON file and the text file.
     """
-    json_path, text_path = output_dir / JSON_FILE, output_dir / TEXT_FILE
-    write_json(json_path, [item.to_json() for item in found])
+    write_json(output_dir / f"{_FILE_NAME}.json", [item.to_json() for item in found])
     items = [
         f"{position}. {item.issue}\n"
         f"   Measured: {item.details}\n"
-        f"   Advice:   {item.advice}\n"
+        f"   Advice:   {item.recommendation}\n"
         f"   Gain:     {item.expected_gain}\n"
         for position, item in enumerate(found, start=1)
     ]
-    nothing = "Nothing stands out: no measurement of this run suggests a faster setting.\n"
-    write_text(text_path, "\n".join(items) or nothing)
-    return json_path, text_path
+    nothing = "The measured times do not suggest a faster setting.\n"
+    write_text(output_dir / f"{_FILE_NAME}.txt", "\n".join(items) or nothing)
 
 
 def _monitored_scores(run: _Run) -> FloatArray | None:
@@ -398,12 +373,12 @@ def _monitored_scores(run: _Run) -> FloatArray | None:
 
 
 def _steady_seconds(times: TimeLogs) -> float:
-    """Return the seconds of training without the start."""
+    """Return the seconds of training without the start-up."""
     return float(times.epoch_times.sum()) - times.start_seconds
 
 
 def _loss(part: str, seconds: float, whole: str, whole_seconds: float) -> _Facts:
-    """Return the facts of a part of the time that could be saved completely."""
+    """Return the facts for a part of the time that could be saved completely."""
     share = _share(seconds, whole_seconds)
     return {part: seconds, whole: whole_seconds, "share": share, "gain_seconds": seconds}
 

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import filelock
 
 from pipeline.config.extraction import ExtractionConfig
-from pipeline.core.errors import ConfigError, ExtractionError
-from pipeline.core.files import file_digest
-from pipeline.core.install_hint import install_command
+from pipeline.core.errors import ConfigError, ExtractionError, install_command
+from pipeline.core.files import file_hash
 from pipeline.core.traits import TraitLabel, traits_entry
 from pipeline.extraction.dispatch import Engine, run_tasks, show_progress
 from pipeline.extraction.tasks import Job, Result, Task, write_failures
@@ -254,7 +253,7 @@ def _finish(
             "encoder": plan.description,
             "settings": plan.settings,
             **trait_labels,
-            "annotations": {path.name: file_digest(path) for path in annotations},
+            "annotations": {path.name: file_hash(path) for path in annotations},
             "content": content_hash,
         }
         assemble_feature_set(features_dir, paths, labels=scores, metadata=metadata)

@@ -1,1 +1,1 @@
-"""Per-trait regression metrics: exact ones in numpy, exact streaming ones in Keras."""
+"""Regression metrics and attention entropy."""

@@ -1,4 +1,4 @@
-"""How widely attention spreads: one key, or all of them alike.
+"""Normalized entropy of attention weights: 0 for a single key, 1 for a uniform spread.
 
 Shapes: N clips, H heads, Q queries, T keys, S steps of a stream.
 """
@@ -17,17 +17,16 @@ def normalized_entropy(
     query_mask: BoolArray | None = None,
     key_mask: BoolArray | None = None,
 ) -> FloatArray:
-    """Return how evenly each head spreads its weights over the real keys of a clip.
+    """Compute the entropy of the weights over the valid keys, averaged over the valid queries.
 
     Args:
-        weights: Weights that sum to 1 over the keys, shape (N, H, Q, T).
-        query_mask: True where a query is real, shape (N, Q); None where all are.
-        key_mask: True where a key is real, shape (N, T); None where all are.
+        weights: Attention weights that sum to 1 over the keys, shape (N, H, Q, T).
+        query_mask: True for valid queries, shape (N, Q); None if all are valid.
+        key_mask: True for valid keys, shape (N, T); None if all are valid.
 
     Returns:
-        Shape (N, H), the mean over the real queries: 0 where each looks at one key, 1 where
-        each looks at all keys alike; NaN for a clip with a single real key or none, where
-        attention has no choice, or without a real query.
+        Shape (N, H), each in [0, 1]: 0 if each query attends to one key, 1 if each query weights
+        all keys equally. NaN for a clip with fewer than two valid keys or without a valid query.
 
     Reference: Shannon, 1948 (doi:10.1002/j.1538-7305.1948.tb01338.x), divided by the log of
         the number of keys: Pielou, 1966 (doi:10.1016/0022-5193(66)90013-0), evenness.
@@ -41,9 +40,9 @@ def normalized_entropy(
     weights = np.where(key_mask[:, None, None, :], weights, 0.0)
     # 0 log 0 is 0.
     entropy = -(weights * np.log(np.where(weights > 0, weights, 1.0))).sum(axis=-1)
-    num_real_keys, num_real_queries = key_mask.sum(axis=1), query_mask.sum(axis=1)
-    is_defined = (num_real_keys > 1) & (num_real_queries > 0)
-    scale = np.log(np.maximum(num_real_keys, 2)) * np.maximum(num_real_queries, 1)
+    num_valid_keys, num_valid_queries = key_mask.sum(axis=1), query_mask.sum(axis=1)
+    is_defined = (num_valid_keys > 1) & (num_valid_queries > 0)
+    scale = np.log(np.maximum(num_valid_keys, 2)) * np.maximum(num_valid_queries, 1)
     mean = (entropy * query_mask[:, None, :]).sum(axis=-1) / scale[:, None]
     # Weights in float32 sum to 1 up to rounding, which can lift a uniform row above 1.
     return np.where(is_defined[:, None], np.clip(mean, 0.0, 1.0), np.nan)
@@ -52,12 +51,11 @@ def normalized_entropy(
 def head_entropies(
     weights: Mapping[str, FloatArray], step_masks: Mapping[str, BoolArray]
 ) -> dict[str, FloatArray]:
-    """Return the normalised entropy of each head, by map.
+    """Compute the normalized entropy of each head of each attention map.
 
     Args:
-        weights: Weights by map, shape (N, H, Q, T).
-        step_masks: True where a step or token of a stream is real, by stream in the order in
-            which maps hold the streams, shape (N, S).
+        weights: Attention weights by map, shape (N, H, Q, T).
+        step_masks: True for valid steps or tokens, by stream, shape (N, S).
 
     Returns:
         Shape (N, H) by map.
@@ -70,14 +68,14 @@ def head_entropies(
 
 
 def map_masks(name: str, step_masks: Mapping[str, BoolArray]) -> tuple[BoolArray | None, BoolArray]:
-    """Return which queries (N, Q) and which keys (N, T) of a map are real.
+    """Return the query mask (N, Q) and the key mask (N, T) of an attention map.
+
+    The query mask is None for the trait queries, which are always valid.
 
     Args:
         name: Name of the map.
-        step_masks: True where a step or token of a stream is real, by stream.
-
-    Returns:
-        The queries' mask, None for the traits, which are always there; and the keys' mask.
+        step_masks: True for valid steps or tokens, by stream, shape (N, S). The order of the
+            streams is their order in the keys.
     """
     query, keys = queries_and_keys(name, tuple(step_masks))
     key_mask = np.concatenate([step_masks[stream] for stream in keys], axis=1)

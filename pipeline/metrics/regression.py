@@ -1,13 +1,14 @@
-"""Exact regression metrics of each trait in NumPy, in float64, over all clips pooled.
+"""Regression metrics of each trait over all clips, in float64: exact, or from sums.
 
-Variances are computed from centred values, so that no digits cancel. The streaming and the
-bootstrapped metrics are tested against these functions.
+The exact functions compute variances from centred values, so that no digits cancel. They take
+the annotated scores `y_true` in [0, 1] and the predictions `y_pred`, both of shape (N, K), and
+return shape (K,). They raise a ValueError if the shapes differ or there are no clips.
 
-Every function takes the annotated scores `y_true` in [0, 1] and the predictions `y_pred`, both
-of shape (N, K), and returns shape (K,). It raises a ValueError if the shapes differ or there are
-no clips.
+`row_moments` and `metrics_from_moments` compute the same metrics from seven sums per trait. Such
+sums add up over batches, groups and resamples. Scores are shifted by 0.5 first, so that the sums
+stay small and a variance, which is a difference of two sums, keeps its digits.
 
-Shapes: N clips, K traits.
+Shapes: N clips, K traits, M = 7 moments, ... any leading axes.
 """
 
 from collections.abc import Mapping
@@ -32,7 +33,21 @@ METRICS: Final = tuple(HIGHER_IS_BETTER)
 """Names of the metrics, in the order in which they are reported."""
 
 CONSTANT_TOLERANCE: Final = 1e-12
-"""Largest variance of a constant column, as a share of 1 + mean²."""
+"""Largest variance of a constant column, relative to 1 + mean²."""
+
+MOMENTS: Final = (
+    "weight",
+    "true",
+    "pred",
+    "true_squared",
+    "pred_squared",
+    "product",
+    "absolute_error",
+)
+"""Names of the sums, in the order of the axis M."""
+
+SHIFT: Final = 0.5
+"""Subtracted from scores in [0, 1] before they are summed."""
 
 
 def mean_absolute_error(y_true: FloatArray, y_pred: FloatArray) -> FloatArray:
@@ -64,7 +79,7 @@ def r_squared(y_true: FloatArray, y_pred: FloatArray) -> FloatArray:
     `sklearn.metrics.r2_score(force_finite=True)`.
     """
     error = mean_squared_error(y_true, y_pred)
-    moments = _moments(y_true, y_pred)
+    moments = _central_moments(y_true, y_pred)
     flat = is_constant(moments.mean_true, moments.variance_true)
     perfect = np.where(error == 0, 1.0, 0.0)
     return np.where(flat, perfect, 1.0 - error / np.where(flat, 1.0, moments.variance_true))
@@ -72,7 +87,7 @@ def r_squared(y_true: FloatArray, y_pred: FloatArray) -> FloatArray:
 
 def pearson(y_true: FloatArray, y_pred: FloatArray) -> FloatArray:
     """Compute Pearson's correlation of each trait; 0 if either column is constant."""
-    moments = _moments(y_true, y_pred)
+    moments = _central_moments(y_true, y_pred)
     return _correlation(moments, np.sqrt(moments.variance_true * moments.variance_pred))
 
 
@@ -83,7 +98,7 @@ def concordance(y_true: FloatArray, y_pred: FloatArray) -> FloatArray:
 
     Reference: Lin, 1989 (doi:10.2307/2532051), eq. 3, population moments.
     """
-    moments = _moments(y_true, y_pred)
+    moments = _central_moments(y_true, y_pred)
     offset = moments.mean_true - moments.mean_pred
     return _correlation(moments, (moments.variance_true + moments.variance_pred + offset**2) / 2)
 
@@ -130,6 +145,63 @@ def name_traits(values: FloatArray) -> dict[str, float]:
     return {**named, "mean": float(values.mean())}
 
 
+def row_moments(y_true: FloatArray, y_pred: FloatArray) -> FloatArray:
+    """Return the seven terms of each clip, shape (N, 7, K); their sum over clips is the moments.
+
+    Args:
+        y_true: Annotated scores in [0, 1], shape (N, K).
+        y_pred: Predicted scores, shape (N, K).
+
+    Raises:
+        ValueError: If the shapes differ, or there are no clips.
+    """
+    true, pred = as_columns(y_true, y_pred)
+    true, pred = true - SHIFT, pred - SHIFT
+    rows = (np.ones_like(true), true, pred, true**2, pred**2, true * pred, np.abs(true - pred))
+    return np.stack(rows, axis=1)
+
+
+def metrics_from_moments(moments: FloatArray) -> dict[str, FloatArray]:
+    """Compute every metric from the seven sums.
+
+    Constant columns are treated as by the exact functions.
+
+    Args:
+        moments: Shape (..., 7, K), in the order of `MOMENTS`.
+
+    Returns:
+        Metric -> shape (..., K); NaN if the weight is 0.
+    """
+    weight, *sums = (moments[..., index, :] for index in range(len(MOMENTS)))
+    with np.errstate(invalid="ignore"):
+        mean_true, mean_pred, square_true, square_pred, product, mae = (
+            total / weight for total in sums
+        )
+    variance_true = square_true - mean_true**2
+    variance_pred = square_pred - mean_pred**2
+    covariance = product - mean_true * mean_pred
+    # Absolute errors cannot cancel, so their sum is 0 only for a perfect prediction. The squared
+    # error is a difference of sums, and rounding can move it away from 0.
+    perfect = mae == 0
+    mse = np.where(perfect, 0.0, np.abs(square_true - 2 * product + square_pred))
+
+    flat_true = is_constant(mean_true + SHIFT, variance_true)
+    flat = flat_true | is_constant(mean_pred + SHIFT, variance_pred)
+    r2 = 1 - mse / np.where(flat_true, 1.0, variance_true)
+    pcc = covariance / np.sqrt(np.where(flat, 1.0, variance_true * variance_pred))
+    distance = variance_true + variance_pred + (mean_true - mean_pred) ** 2
+    ccc = 2 * covariance / np.where(flat, 1.0, distance)
+    values = (
+        1 - mae,
+        mae,
+        mse,
+        np.where(flat_true, np.where(perfect, 1.0, 0.0), r2),
+        np.where(flat, 0.0, np.clip(pcc, -1.0, 1.0)),
+        np.where(flat, 0.0, np.clip(ccc, -1.0, 1.0)),
+    )
+    return dict(zip(METRICS, values, strict=True))
+
+
 def is_constant(mean: Any, variance: Any) -> Any:
     """Return whether each column varies by less than a millionth of its magnitude.
 
@@ -161,7 +233,7 @@ def as_columns(y_true: FloatArray, y_pred: FloatArray) -> tuple[FloatArray, Floa
     return true, pred
 
 
-class _Moments(NamedTuple):
+class _CentralMoments(NamedTuple):
     """Population moments of annotations and predictions, shape (K,) each."""
 
     mean_true: FloatArray
@@ -171,11 +243,11 @@ class _Moments(NamedTuple):
     covariance: FloatArray
 
 
-def _moments(y_true: FloatArray, y_pred: FloatArray) -> _Moments:
+def _central_moments(y_true: FloatArray, y_pred: FloatArray) -> _CentralMoments:
     true, pred = as_columns(y_true, y_pred)
     mean_true, mean_pred = true.mean(axis=0), pred.mean(axis=0)
     true, pred = true - mean_true, pred - mean_pred
-    return _Moments(
+    return _CentralMoments(
         mean_true=mean_true,
         mean_pred=mean_pred,
         variance_true=(true**2).mean(axis=0),
@@ -184,7 +256,7 @@ def _moments(y_true: FloatArray, y_pred: FloatArray) -> _Moments:
     )
 
 
-def _correlation(moments: _Moments, scale: FloatArray) -> FloatArray:
+def _correlation(moments: _CentralMoments, scale: FloatArray) -> FloatArray:
     """Return covariance over `scale`, shape (K,); 0 if either column is constant."""
     flat = is_constant(moments.mean_true, moments.variance_true) | is_constant(
         moments.mean_pred, moments.variance_pred

@@ -1,7 +1,7 @@
 """Exact streaming metrics for Keras: equal to the NumPy metrics for any batch size.
 
-Keras' own `PearsonCorrelation` and `ConcordanceCorrelation` correlate across the traits of one
-clip, or average over batches. Neither is the correlation over all clips.
+The `PearsonCorrelation` and `ConcordanceCorrelation` of Keras correlate across the traits of a
+clip, or average over batches. Neither gives the correlation over all clips.
 
 Shapes: B clips of a batch, K = 5 traits.
 """
@@ -13,15 +13,14 @@ import numpy as np
 from keras import ops
 
 from pipeline.core.traits import NUM_TRAITS
-from pipeline.metrics.moments import MOMENTS, SHIFT, metrics_from_moments
-from pipeline.metrics.regression import name_traits
+from pipeline.metrics.regression import MOMENTS, SHIFT, metrics_from_moments, name_traits
 
 
 class TraitMoments(keras.metrics.Metric):
-    """Sums up the moments of all clips, and computes every metric from them.
+    """Sum of the moments of all clips, and every metric computed from this sum.
 
-    The sums are float64 for any precision of the model: float32 sums over an epoch would lose
-    the digits that a variance needs.
+    The sums are float64 for any precision of the model, because a variance from float32 sums
+    over an epoch loses too many digits.
     """
 
     def __init__(self) -> None:
@@ -49,11 +48,11 @@ class TraitMoments(keras.metrics.Metric):
         self._moments.assign_add(ops.sum(rows, axis=1))
 
     def result(self) -> dict[str, Any]:
-        """Return nothing: Keras calls this in every epoch, and `trait_metrics` has the values."""
+        """Return no values, because Keras calls this each epoch; use `trait_metrics` instead."""
         return {}
 
     def trait_metrics(self) -> dict[str, dict[str, float]]:
-        """Compute every metric, in the form of `pipeline.metrics.regression.trait_metrics`.
+        """Compute every metric, as `pipeline.metrics.regression.trait_metrics` does.
 
         Returns:
             Metric -> trait name or `"mean"` -> value; NaN before the first batch.
@@ -64,7 +63,7 @@ class TraitMoments(keras.metrics.Metric):
 
 def _as_scores(argument: str, scores: Any) -> Any:
     tensor = ops.convert_to_tensor(scores, dtype="float64")
-    # A single column would be broadcast against five without an error.
+    # Broadcasting would accept a single column.
     if len(tensor.shape) != 2 or tensor.shape[1] not in (None, NUM_TRAITS):
         raise ValueError(
             f"{argument} must have shape (clips, {NUM_TRAITS}); found {tuple(tensor.shape)}"

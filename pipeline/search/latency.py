@@ -5,7 +5,7 @@ import time
 import keras
 import numpy as np
 
-from pipeline.data.batches import InputBatches
+from pipeline.data.batches import InferenceBatches
 from pipeline.data.feature_set import FeatureSet
 
 _WARM_UP = 3
@@ -15,7 +15,8 @@ _REPEATS = 30
 def clip_latency_ms(network: keras.Model, features: FeatureSet) -> float:
     """Return the milliseconds that one clip takes, alone in its batch: the median of 30 calls."""
     inputs = [
-        np.asarray(each) for each in next(iter(InputBatches(features, np.arange(1), batch_size=1)))
+        np.asarray(each)
+        for each in next(iter(InferenceBatches(features, np.arange(1), batch_size=1)))
     ]
     seconds = []
     for _ in range(_WARM_UP + _REPEATS):

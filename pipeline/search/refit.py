@@ -5,11 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.config.loading import config_digest, load_run_config, write_config
+from pipeline.config.loading import config_hash, load_run_config, write_config
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.run_directory import RunDirectory
-from pipeline.core.run_log import RunLog
-from pipeline.core.run_status import read_last_status
+from pipeline.core.run_log import RunLog, read_last_status
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split
 from pipeline.records.evaluation import EvaluationReport, read_report
@@ -72,7 +71,7 @@ class Refitter:
     def _train(self, name: str, config: ExperimentConfig, split: Split) -> RunDirectory:
         # Named by what it is trained with, too: a search that goes on with another way to
         # refit must not take up, or compare with, what was trained in the old one.
-        run = RunDirectory(self._job.run.refits_dir / f"{name}-{config_digest(config)[:8]}")
+        run = RunDirectory(self._job.run.refits_dir / f"{name}-{config_hash(config)[:8]}")
         named = with_run_name(config, f"{self._job.study_name}-{name}")
         if read_last_status(run) == "FINISHED":
             _register_as(run, named)

@@ -11,8 +11,7 @@ import keras
 import tensorflow as tf
 
 from pipeline.config.schema import TrainingConfig
-from pipeline.core.errors import ConfigError, RunError, TrainingError
-from pipeline.core.install_hint import install_command
+from pipeline.core.errors import ConfigError, RunError, TrainingError, install_command
 from pipeline.core.interrupts import check_interrupt
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import (
@@ -24,7 +23,7 @@ from pipeline.core.run_log import (
     effective_events,
     read_events,
 )
-from pipeline.data.batches import Batches
+from pipeline.data.batches import LabelledBatches
 from pipeline.metrics.regression import HIGHER_IS_BETTER
 from pipeline.records.epochs import EpochRecord, epoch_records
 from pipeline.training.best_weights import BestWeights
@@ -90,8 +89,8 @@ class FitHooks:
 
 def fit(
     network: keras.Model,
-    training: Batches,
-    validation: Batches | None,
+    training: LabelledBatches,
+    validation: LabelledBatches | None,
     config: TrainingConfig,
     *,
     run: RunDirectory,
@@ -226,7 +225,7 @@ def refuse_frozen(network: keras.Model) -> None:
         )
 
 
-def _warn_of_single_clip_batches(training: Batches, config: TrainingConfig) -> None:
+def _warn_of_single_clip_batches(training: LabelledBatches, config: TrainingConfig) -> None:
     """Warn of batches from which the CCC loss learns nothing: one clip has no correlation."""
     last = training.num_clips % config.batch_size
     if "ccc" not in config.loss_weights or (config.batch_size > 1 and last != 1):
@@ -242,7 +241,7 @@ def _warn_of_single_clip_batches(training: Batches, config: TrainingConfig) -> N
 class _EpochOrder(keras.callbacks.Callback):
     """Shuffles the training clips as this epoch demands, whichever epochs ran before."""
 
-    def __init__(self, batches: Batches) -> None:
+    def __init__(self, batches: LabelledBatches) -> None:
         super().__init__()
         self._batches = batches
 
@@ -297,7 +296,7 @@ def _records_before(
         # The run ended between the commit of this checkpoint and its event.
         run_log.log_checkpoint(state.epoch)
     run_log.log_resumed(state.epoch, offset=offset)
-    run_log.told_epochs = num_epochs
+    run_log.num_logged_epochs = num_epochs
     records = epoch_records(effective_events(read_events(run.run_log_path)))
     if [record.epoch for record in records] != list(range(1, num_epochs + 1)):
         raise RunError(
@@ -342,7 +341,9 @@ def _monitor(config: TrainingConfig, *, validated: bool) -> tuple[str, bool]:
     return f"val_{config.monitor}", HIGHER_IS_BETTER.get(config.monitor, False)
 
 
-def _compiled(network: keras.Model, training: Batches, config: TrainingConfig) -> InstrumentedModel:
+def _compiled(
+    network: keras.Model, training: LabelledBatches, config: TrainingConfig
+) -> InstrumentedModel:
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     steps_per_epoch = training.num_batches

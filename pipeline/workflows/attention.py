@@ -19,9 +19,9 @@ import numpy as np
 from pipeline.core.arrays import BoolArray, FloatArray, IntArray
 from pipeline.core.errors import ModelError
 from pipeline.core.seeds import generator
-from pipeline.data.batches import InputBatches, clips_at_once
+from pipeline.data.batches import InferenceBatches, inference_batch_size
 from pipeline.data.feature_set import FeatureSet
-from pipeline.evaluation.attention_summary import AttentionSummary
+from pipeline.evaluation.attention import AttentionSummary
 from pipeline.evaluation.faithfulness import measure_deletion
 from pipeline.records.attention import (
     FRAMES,
@@ -104,7 +104,7 @@ class _Clips:
         self.network = network
         self.features = features
         self.rows = rows
-        self._batch_size = clips_at_once(features, at_most=_MOST_AT_ONCE)
+        self._batch_size = inference_batch_size(features, max_size=_MOST_AT_ONCE)
         self.num_keys: dict[str, int] = network.attention_keys
         self._streams = {"static": features.static, "dynamic": features.dynamic}
 
@@ -130,7 +130,7 @@ class _Clips:
     def batches(self, rows: IntArray) -> Iterator[tuple[IntArray, list[FloatArray]]]:
         """Yield row numbers and the model's inputs, batch by batch."""
         begin = 0
-        for inputs in InputBatches(self.features, rows, batch_size=self._batch_size):
+        for inputs in InferenceBatches(self.features, rows, batch_size=self._batch_size):
             yield rows[begin : begin + len(inputs[0])], list(inputs)
             begin += len(inputs[0])
 

@@ -12,7 +12,7 @@ import pandas as pd
 from pipeline.core.arrays import BoolArray, FloatArray, IntArray
 from pipeline.core.errors import ModelError
 from pipeline.core.traits import NUM_TRAITS, TRAITS
-from pipeline.data.batches import InputBatches, clips_at_once
+from pipeline.data.batches import InferenceBatches, inference_batch_size
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.stream import Stream
 from pipeline.evaluation.attention import trait_attention
@@ -32,7 +32,7 @@ def refuse_unexplainable(network: keras.Model, features: FeatureSet) -> None:
     if not hasattr(network, "attention"):
         raise ModelError(f"{network.name}: is a model of another kind; it has no attention.")
     masked = masked_streams(network)
-    inputs = next(iter(InputBatches(features, np.arange(1), batch_size=1, masked=masked)))
+    inputs = next(iter(InferenceBatches(features, np.arange(1), batch_size=1, masked=masked)))
     network.attention(list(inputs))  # refuses a fusion that does not attend
     if not _streams_in_steps(network, features):
         raise ModelError(
@@ -56,8 +56,8 @@ def attention_table(network: keras.Model, features: FeatureSet) -> pd.DataFrame:
     rows = np.arange(features.num_clips)
     parts = []
     masked = masked_streams(network)
-    batch_size = clips_at_once(features, at_most=_MOST_AT_ONCE)
-    batches = InputBatches(features, rows, batch_size=batch_size, masked=masked)
+    batch_size = inference_batch_size(features, max_size=_MOST_AT_ONCE)
+    batches = InferenceBatches(features, rows, batch_size=batch_size, masked=masked)
     for begin, inputs in zip(range(0, len(rows), batch_size), batches, strict=True):
         chosen = rows[begin : begin + batch_size]
         weights = network.attention(list(inputs), batch_size=batch_size)

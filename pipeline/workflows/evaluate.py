@@ -14,21 +14,20 @@ from pipeline.core.arrays import IntArray
 from pipeline.core.errors import FeatureSetError, SplitError
 from pipeline.core.identifiers import look_alikes
 from pipeline.core.run_directory import RunDirectory, open_run_directory
-from pipeline.core.run_log import RunLog
-from pipeline.core.run_status import read_last_status
+from pipeline.core.run_log import RunLog, read_last_status
 from pipeline.core.traits import TraitLabel
-from pipeline.data.encoder import refuse_other_encoder
+from pipeline.data.encoder import check_encoder
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.prepare import clip_stem
-from pipeline.data.splits import names_on_side
+from pipeline.data.splits import names_in_subset
 from pipeline.evaluation.baselines import load_baselines
 from pipeline.evaluation.report import build_report
 from pipeline.records.calibration import write_calibration
 from pipeline.records.evaluation import Coverage, EvaluationReport, write_report
 from pipeline.records.manifest import check_files, forget_files, record_files
 from pipeline.records.predictions import Names, write_predictions
+from pipeline.tracking.existing_runs import log_evaluation
 from pipeline.tracking.mirror import deliver_rest
-from pipeline.tracking.packaged_model import log_evaluation
 from pipeline.workflows.features import open_features
 from pipeline.workflows.prediction_intervals import (
     calibrate_held_out,
@@ -175,8 +174,8 @@ def _evaluate(
 ) -> Evaluation:
     check_files(trained.home, trained.home.baselines_path)
     features = open_features(data or trained.config.data)
-    features.require_labels()
-    refuse_other_encoder(features, trained.encoder)
+    features.checked_labels()
+    check_encoder(features.encoder, trained.encoder, features.features_dir)
     if doubt := trained.encoder_doubt(features):
         _logger.warning("%s", doubt)
     _check_directions(trained, features)
@@ -200,7 +199,7 @@ def _evaluate(
         group_overlap=_overlap_with_training(features, rows, known),
         intervals=judge_evaluated(trained.calibration, scores.predictions, known, trained.config),
     )
-    training_clips = names_on_side(known, "train", "clip_id")
+    training_clips = names_in_subset(known, "train", "clip_id")
     return Evaluation(
         report=report,
         report_path=into.evaluation_path,
@@ -361,7 +360,7 @@ def _overlap_with_training(
     features: FeatureSet, rows: IntArray, trained_on: pd.DataFrame
 ) -> dict[str, Any]:
     groups = features.groups[rows]
-    is_shared = np.isin(groups, names_on_side(trained_on, "train", "group"))
+    is_shared = np.isin(groups, names_in_subset(trained_on, "train", "group"))
     return {
         "train/evaluated": {
             "shared_groups": len(np.unique(groups[is_shared])),

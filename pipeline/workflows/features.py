@@ -83,7 +83,7 @@ def trainable_labels(features: FeatureSet) -> FloatArray:
     Raises:
         FeatureSetError: If there are no labels, or several clips and one label for all.
     """
-    labels = features.require_labels()
+    labels = features.checked_labels()
     if len(labels) > 1 and np.all(labels == labels[0]):
         raise FeatureSetError(
             f"{features.sources[0].parent}: all {features.num_clips} clips have the same labels, "

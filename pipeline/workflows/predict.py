@@ -17,7 +17,7 @@ from pipeline.config.schema import DataConfig
 from pipeline.core.arrays import IntArray
 from pipeline.core.run_directory import open_run_directory
 from pipeline.core.traits import TraitLabel
-from pipeline.data.encoder import refuse_other_encoder
+from pipeline.data.encoder import check_encoder
 from pipeline.data.feature_set import FeatureSet
 from pipeline.evaluation.score_table import check_table_path, score_table, write_table
 from pipeline.models.standardize import FAR, standardize_layers
@@ -92,7 +92,7 @@ def predict_clips(
     refuse_files_of_run(outputs, trained.home)
     with _features_of(clips, trained) as (features, failures):
         refuse_sources(outputs, features.sources)
-        refuse_other_encoder(features, trained.encoder)
+        check_encoder(features.encoder, trained.encoder, features.features_dir)
         refuse_unscorable(trained.network, features)
         if explain is not None:
             refuse_unexplainable(trained.network, features)

@@ -4,9 +4,12 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config.schema import ExperimentConfig
-from pipeline.data.splits import names_on_side
-from pipeline.evaluation.intervals.conformal import calibrate
-from pipeline.evaluation.intervals.coverage import measure_coverage, measure_coverage_in_halves
+from pipeline.data.splits import names_in_subset
+from pipeline.evaluation.intervals.conformal import (
+    calibrate,
+    measure_coverage,
+    measure_coverage_in_halves,
+)
 from pipeline.records.calibration import OUT_OF_FOLD, VALIDATION, Calibration
 from pipeline.records.evaluation import Coverage
 from pipeline.records.predictions import Names, Predictions
@@ -82,8 +85,8 @@ def judge_evaluated(
             num_resamples=config.evaluation.num_resamples,
             seed=config.seed,
         )
-    calibrated_on = names_on_side(used, "validation", "clip_id")
+    calibrated_on = names_in_subset(used, "validation", "clip_id")
     rows = np.flatnonzero(np.isin(np.asarray(predictions.clip_ids), calibrated_on))
-    trained_on = names_on_side(used, "train", "group")
+    trained_on = names_in_subset(used, "train", "group")
     held_out = of_unseen_groups(predictions.take(rows), trained_on)
     return judge_held_out(calibration, held_out, config)

@@ -14,10 +14,9 @@ from pipeline.config.schema import ExperimentConfig
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.errors import ModelError
 from pipeline.core.traits import NUM_TRAITS, TRAITS
-from pipeline.data.batches import InputBatches, clips_at_once
+from pipeline.data.batches import InferenceBatches, inference_batch_size
 from pipeline.data.feature_set import FeatureSet
-from pipeline.data.pooled import PooledRows
-from pipeline.data.stream import Stream
+from pipeline.data.stream import PooledFeatures, Stream
 from pipeline.evaluation.baselines import Baselines, fit_baselines
 from pipeline.records.predictions import Predictions
 
@@ -37,7 +36,7 @@ def score(
     network: keras.Model, baselines: Baselines, features: FeatureSet, rows: IntArray
 ) -> Scores:
     """Predict the clips `rows` with the model and with the baselines."""
-    labels = features.require_labels()[rows]
+    labels = features.checked_labels()[rows]
     return Scores(
         predictions=Predictions(
             clip_ids=features.clip_ids[rows],
@@ -63,9 +62,9 @@ def predict(network: keras.Model, features: FeatureSet, rows: IntArray) -> Float
         ModelError: If the model was made for features of another shape.
     """
     refuse_unscorable(network, features)
-    batch_size = clips_at_once(features, at_most=_MOST_AT_ONCE)
+    batch_size = inference_batch_size(features, max_size=_MOST_AT_ONCE)
     masked = masked_streams(network)
-    batches = InputBatches(features, rows, batch_size=batch_size, masked=masked)
+    batches = InferenceBatches(features, rows, batch_size=batch_size, masked=masked)
     scores = [network.predict_on_batch(list(inputs)) for inputs in batches]
     return np.concatenate(scores) if scores else np.zeros((0, NUM_TRAITS), np.float32)
 
@@ -74,17 +73,17 @@ def fit_run_baselines(features: FeatureSet, rows: IntArray, config: ExperimentCo
     """Fit the baselines on the training clips `rows`."""
     return fit_baselines(
         *_pooled(features, rows),
-        labels=features.require_labels()[rows],
+        labels=features.checked_labels()[rows],
         groups=features.groups[rows],
         clip_ids=features.clip_ids[rows],
         seed=config.seed,
     )
 
 
-def _pooled(features: FeatureSet, rows: IntArray) -> tuple[PooledRows, PooledRows]:
+def _pooled(features: FeatureSet, rows: IntArray) -> tuple[PooledFeatures, PooledFeatures]:
     return (
-        PooledRows(stream=features.static, rows=rows),
-        PooledRows(stream=features.dynamic, rows=rows),
+        PooledFeatures(stream=features.static, rows=rows),
+        PooledFeatures(stream=features.dynamic, rows=rows),
     )
 
 

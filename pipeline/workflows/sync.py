@@ -4,10 +4,10 @@ from pathlib import Path
 
 from pipeline.core.errors import IncompleteError, RunError
 from pipeline.core.run_directory import open_run_directory
-from pipeline.core.run_status import (
+from pipeline.core.run_log import (
     check_run_log,
-    note_killed,
-    note_killed_unless_at_work,
+    log_killed,
+    log_killed_unless_running,
     read_last_status,
 )
 from pipeline.tracking.mirror import deliver_rest, is_delivered
@@ -32,10 +32,10 @@ def sync_run(run_dir: Path) -> Link:
     if all(read_last_status(each) and is_delivered(each) for each in (run, *run.nested())):
         return link
     with run.locked():
-        note_killed(run, reason=_REASON)
+        log_killed(run, reason=_REASON)
         for nested in run.nested():
             # Workers of a search live on for a while after what started them was killed.
-            note_killed_unless_at_work(nested, reason=_REASON)
+            log_killed_unless_running(nested, reason=_REASON)
         missing = deliver_rest(run, seconds=None)
     link = read_link(run.tracking_path)
     if missing or link is None:

@@ -13,14 +13,14 @@ from pipeline.config.schema import ExperimentConfig
 from pipeline.core.errors import RunError
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.traits import TraitLabel
-from pipeline.data.encoder import encoder_doubt
+from pipeline.data.encoder import encoder_caveat
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import read_split
 from pipeline.models.persistence import load_model as load_model_file
 from pipeline.records.calibration import Calibration, read_calibration
 from pipeline.records.data_description import read_data
 from pipeline.records.manifest import check_files
-from pipeline.tracking.packaged_model import download_model
+from pipeline.tracking.existing_runs import download_model
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +53,7 @@ class TrainedModel:
         """
         if features.digest == self.digest:
             return None
-        return encoder_doubt(features, self.encoder)
+        return encoder_caveat(features.encoder, self.encoder, features.features_dir)
 
 
 def load_trained_model(run: RunDirectory) -> TrainedModel:

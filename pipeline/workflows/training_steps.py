@@ -17,11 +17,10 @@ from pipeline.core.arrays import FloatArray
 from pipeline.core.files import write_arrays, write_text
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.traits import directions
-from pipeline.data.batches import Batches, InputBatches, clips_at_once
-from pipeline.data.encoder import encoder_of
+from pipeline.data.batches import InferenceBatches, LabelledBatches, inference_batch_size
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split, group_overlap, write_split
-from pipeline.data.statistics import feature_moments
+from pipeline.data.stream import feature_moments
 from pipeline.evaluation.baselines import Baselines, save_baselines
 from pipeline.models.complete_personality_model import CompletePersonalityModel
 from pipeline.models.end_to_end import EndToEndModel
@@ -171,10 +170,12 @@ def fit_network(
         "batch_size": config.training.batch_size,
         "cache": config.training.cache,
     }
-    validation = Batches(features, split.validation, **settings) if len(split.validation) else None
+    validation = (
+        LabelledBatches(features, split.validation, **settings) if len(split.validation) else None
+    )
     result = fit(
         network,
-        Batches(features, split.train, seed=config.seed, **settings),
+        LabelledBatches(features, split.train, seed=config.seed, **settings),
         validation,
         config.training,
         run=session.run,
@@ -232,7 +233,7 @@ def adapt_network(network: keras.Model, experiment: Experiment) -> None:
     network.adapt(
         static_moments=feature_moments(features.static, rows),
         dynamic_moments=feature_moments(features.dynamic, rows),
-        label_mean=features.require_labels()[rows].mean(axis=0, dtype=np.float64),
+        label_mean=features.checked_labels()[rows].mean(axis=0, dtype=np.float64),
     )
 
 
@@ -243,6 +244,7 @@ def prepare_directory(run: RunDirectory, experiment: Experiment, network: keras.
     description = keras.saving.serialize_keras_object(network)
     write_text(run.architecture_path, json.dumps(description) + "\n")
     save_initial(run.checkpoints_dir, network)
+    run.run_log_path.touch()  # a resume refuses a run whose log is missing
     # The configuration comes after the rest: a directory that has one can be resumed.
     write_config(run.config_path, experiment.config)
     record_files(run, *prepared_files(run))
@@ -290,7 +292,7 @@ def tell_experiment(
         digest=features.digest,
         source=str(features.sources[0].parent),
         profile=describe_features(features).to_json(),
-        splits={name: len(rows) for name, rows in split.sides() if len(rows)},
+        splits={name: len(rows) for name, rows in split.subsets() if len(rows)},
     )
     weights = count_weights(network)
     params: dict[str, float] = {
@@ -345,10 +347,10 @@ def conclude(
         total_weights=weights.total,
         frozen_at_random=at_random,
         layers=tuple(dataclasses.asdict(layer) for layer in layer_states(network)),
-        num_clips={name: len(rows) for name, rows in experiment.split.sides()},
+        num_clips={name: len(rows) for name, rows in experiment.split.subsets()},
         num_groups={
             name: len(np.unique(experiment.features.groups[rows]))
-            for name, rows in experiment.split.sides()
+            for name, rows in experiment.split.subsets()
         },
         group_overlap=experiment.group_overlap,
         metrics=report.metrics if report else None,
@@ -402,17 +404,17 @@ def _watchers(
 
 def _entropy_inputs(features: FeatureSet, split: Split) -> tuple[FloatArray, ...]:
     """Return the inputs of the held-out clips whose attention is watched while training."""
-    num_clips = clips_at_once(features, at_most=MAX_CLIPS)
+    num_clips = inference_batch_size(features, max_size=MAX_CLIPS)
     rows = split.validation[:num_clips]
     inputs: tuple[FloatArray, ...] = next(
-        iter(InputBatches(features, rows, batch_size=num_clips)), ()
+        iter(InferenceBatches(features, rows, batch_size=num_clips)), ()
     )
     return inputs
 
 
 def _input_example(features: FeatureSet, network: keras.Model) -> dict[str, FloatArray]:
     rows = np.arange(min(2, features.num_clips))
-    inputs = next(iter(InputBatches(features, rows, batch_size=len(rows))))
+    inputs = next(iter(InferenceBatches(features, rows, batch_size=len(rows))))
     return {tensor.name: array for tensor, array in zip(network.inputs, inputs, strict=True)}
 
 
@@ -424,7 +426,7 @@ def describe_features(features: FeatureSet) -> DataDescription:
         static_shape=list(features.static.shape),
         dynamic_shape=list(features.dynamic.shape),
         sources=[str(path) for path in features.sources],
-        encoder=encoder_of(features),
+        encoder=features.encoder,
         settings=features.metadata.get("settings"),
         traits=features.traits,
         warnings=features.warnings,

@@ -14,8 +14,7 @@ from pipeline.config.yaml_file import read_yaml_mapping
 from pipeline.core.errors import PipelineError, RunError
 from pipeline.core.near_names import did_you_mean_path
 from pipeline.core.run_directory import RunDirectory
-from pipeline.core.run_log import effective_events, read_events
-from pipeline.core.run_status import read_last_status
+from pipeline.core.run_log import effective_events, read_events, read_last_status
 from pipeline.evaluation.speed_advice import recommendations, save_recommendations
 from pipeline.figures.base.spec import FigureSpec, Unavailable
 from pipeline.figures.base.style import SCREEN, Style
@@ -30,10 +29,9 @@ from pipeline.records.predictions import read_predictions
 from pipeline.records.summary import read_summary
 from pipeline.records.time_logs import TIME_FILE, TimeLogs, time_content, write_time_logs
 from pipeline.records.typed_json import check_content, read_record
-from pipeline.report.content import report_content
-from pipeline.report.html import write_html
-from pipeline.report.images import MEDIA_TYPES, TIME_FOLDER, MissingPicture, Picture
+from pipeline.report.images import MEDIA_TYPES, TIME_FOLDER, Image, MissingImage
 from pipeline.report.loading import load_records
+from pipeline.report.page import write_page
 
 FIGURE_FOLDERS: Final = ("training_visualizations", "attention_visualizations", TIME_FOLDER)
 """Folders of a run directory that hold figures."""
@@ -158,11 +156,12 @@ def _illustrate(
         damaged.append(status.reason)
     records = load_records(run, status=status if isinstance(status, str) else None)
     problems = dict.fromkeys([*damaged, *advice_problem, *records.problems])
-    content = report_content(
+    write_page(
+        run.report_path,
         records,
-        pictures=_pictures(gallery),
-        missing_pictures=[
-            MissingPicture(
+        images=_images(gallery),
+        missing_images=[
+            MissingImage(
                 folder=figure.spec.folder,
                 title=figure.spec.title,
                 reason=figure.reason,
@@ -172,7 +171,6 @@ def _illustrate(
         ],
         problems=[*damaged, *advice_problem],
     )
-    write_html(run.report_path, content)
     return Illustration(gallery=gallery, report_path=run.report_path, problems=(*problems, *faults))
 
 
@@ -240,15 +238,14 @@ def _write_advice(run: RunDirectory, inputs: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _pictures(gallery: Gallery) -> list[Picture]:
-    """Return the figures as the report shows them; those in other formats only are left out."""
-    pictures = []
+def _images(gallery: Gallery) -> list[Image]:
+    """Return the figures that a browser can show."""
+    images = []
     for figure in gallery.drawn:
         shown = [path for path in figure.paths if path.suffix[1:] in MEDIA_TYPES]
         if shown:
-            pictures.append(
-                Picture(
-                    name=figure.spec.name,
+            images.append(
+                Image(
                     folder=figure.spec.folder,
                     title=figure.spec.title,
                     caption=figure.spec.caption,
@@ -257,7 +254,7 @@ def _pictures(gallery: Gallery) -> list[Picture]:
                     data=shown[0].read_bytes(),
                 )
             )
-    return pictures
+    return images
 
 
 def _placed(run: RunDirectory, value: Any) -> Any:

@@ -8,7 +8,7 @@ import pytest
 from pipeline.config.loading import load_config
 from pipeline.config.schema import to_dict
 from pipeline.core.files import read_json
-from pipeline.data.batches import Batches
+from pipeline.data.batches import LabelledBatches
 from pipeline.evaluation.speed_advice import recommendations
 from pipeline.training import instrumented_model
 from pipeline.workflows.train import run_training
@@ -58,13 +58,13 @@ def test_more_steps_in_a_call_make_an_epoch_shorter(train):
 @pytest.fixture
 def slow_disk(monkeypatch):
     """A disk, or a network, that takes a hundredth of a second for a batch."""
-    read = Batches._read
+    read = LabelledBatches._read
 
     def read_slowly(self, indices):
         time.sleep(0.01)
         return read(self, indices)
 
-    monkeypatch.setattr(Batches, "_read", read_slowly)
+    monkeypatch.setattr(LabelledBatches, "_read", read_slowly)
 
 
 def test_features_in_memory_make_steps_wait_less(train, slow_disk):

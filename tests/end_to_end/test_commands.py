@@ -37,7 +37,7 @@ def test_prepare_joins_real_annotations_by_clip_id(run_here, tmp_path, shared_da
     assert (finished.status, finished.err) == (0, "")
     prepared = load_feature_set(tmp_path / "features")
     np.testing.assert_allclose(
-        prepared.require_labels(), np.load(source / "labels.npy")[order], atol=1e-6
+        prepared.checked_labels(), np.load(source / "labels.npy")[order], atol=1e-6
     )
     assert prepared.groups.tolist() == clips["group"].iloc[order].tolist()
     assert "500 clips of" in finished.out

@@ -62,7 +62,7 @@ def test_real_clips_become_a_feature_set(extracted):
     assert features.dynamic.shape == (6, 4, 256)
     assert features.static.read_mask(np.arange(6)).all()
     assert len(set(features.groups)) == 2
-    assert features.require_labels().shape == (6, 5)
+    assert features.checked_labels().shape == (6, 5)
 
 
 def test_the_same_command_again_does_nothing(extracted, run, parts):

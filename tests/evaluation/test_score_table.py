@@ -23,14 +23,14 @@ def table():
     return score_table(["a.001", "007", "-x.002", "Zoë, live"], y_pred, calibration)
 
 
-def test_the_columns_are_the_clip_and_each_trait_with_its_interval(table):
+def test_every_trait_has_a_score_and_an_interval(table):
     expected = ["clip_id"]
     for trait in TRAITS:
         expected += [trait, f"{trait}_low", f"{trait}_high"]
     assert list(table.columns) == expected
 
 
-def test_a_score_lies_in_its_interval(table):
+def test_an_interval_contains_its_score(table):
     for trait in TRAITS:
         assert (table[f"{trait}_low"] <= table[trait]).all()
         assert (table[trait] <= table[f"{trait}_high"]).all()
@@ -42,13 +42,13 @@ def test_without_calibration_the_intervals_are_the_whole_range():
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".npy", ".parquet"])
-def test_every_format_reads_back_the_same(table, tmp_path, suffix):
+def test_every_format_gives_the_same_table_back(table, tmp_path, suffix):
     path = tmp_path / "below" / f"scores{suffix}"
     write_table(path, table)
     pd.testing.assert_frame_equal(READ[suffix](path), table, check_dtype=False, rtol=0, atol=0)
 
 
-def test_a_write_that_fails_leaves_what_was_there(table, tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_old_file(table, tmp_path, monkeypatch):
     path = tmp_path / "scores.csv"
     path.write_text("before")
 
@@ -62,19 +62,19 @@ def test_a_write_that_fails_leaves_what_was_there(table, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("name", ["scores.xlsx", "scores", "scores.CSV", ".csv/"])
-def test_a_suffix_that_names_no_format_is_refused_with_those_that_do(tmp_path, name):
-    with pytest.raises(ConfigError, match=r"use one of \.csv, \.npy, \.parquet"):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("scores.xlsx", r"'.xlsx' .* use one of \.csv, \.npy, \.parquet"),
+        ("scores", r"use one of \.csv, \.npy, \.parquet"),
+        ("scores.CSV", r"use one of \.csv, \.npy, \.parquet"),
+        (".csv/", r"use one of \.csv, \.npy, \.parquet"),
+        ("directory.csv", "is a directory"),
+        ("file/scores.csv", "is a file, not a directory"),
+    ],
+)
+def test_a_path_that_cannot_be_written_is_an_error(tmp_path, name, message):
+    (tmp_path / "directory.csv").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=message):
         check_table_path(tmp_path / name)
-
-
-def test_a_directory_in_the_way_is_refused(tmp_path):
-    (tmp_path / "scores.csv").mkdir()
-    with pytest.raises(ConfigError, match="is a directory"):
-        check_table_path(tmp_path / "scores.csv")
-
-
-def test_a_file_in_place_of_a_directory_is_refused(tmp_path):
-    (tmp_path / "results").touch()
-    with pytest.raises(ConfigError, match="is a file, not a directory"):
-        check_table_path(tmp_path / "results" / "scores.csv")

@@ -1,12 +1,14 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from pipeline.config.schema import ExperimentConfig, to_dict
 from pipeline.core.errors import RunError
-from pipeline.evaluation.speed_advice import read_times, recommendations, save_recommendations
+from pipeline.evaluation.speed_advice import recommendations, save_recommendations
+from pipeline.records.metrics_history import MetricsHistory
+from pipeline.records.time_logs import TimeLogs
+from pipeline.records.typed_json import check_content
 
 NUMBERS = list(range(1, 101))
 SLOW_DISK = {"batch_wait_times": [0.03] * 100, "epoch_times": [1.3] * 10}
@@ -83,7 +85,9 @@ NO_ADVICE = {
     },
     "an epoch in one call": {"logs": SLOW_CALLS, "steps_per_execution": 10},
     "waits at the start of an epoch": {"logs": {"batch_wait_times": [0.31, *[0.01] * 9] * 10}},
-    "steps that were not all logged": {"logs": SLOW_CALLS | {"batch_numbers": NUMBERS[::2] * 2}},
+    "steps that were not all logged": {
+        "logs": SLOW_CALLS | {"batch_numbers": [2 * number for number in NUMBERS]}
+    },
     "steps as long as their clips": {
         "logs": {"batch_times": [*[0.1] * 9, 0.03] * 10},
         "num_train_clips": 296,
@@ -94,17 +98,17 @@ NO_ADVICE = {
     "a slow first epoch": {"logs": {"batch_times": [*[5.0] * 10, *[0.1] * 90]}},
     "a long validation only once": {"logs": {"validation_times": [3.0, *[0.1] * 9]}},
     "the best epoch in the second half": {"mae": [0.5, *[0.4] * 4, 0.3, *[0.35] * 4]},
-    "a history of another length": {"mae": [0.5, 0.4, 0.3]},
+    "a history of another length": {"mae": [0.5, 0.4, 0.3], "loss": [0.5] * 3},
     "a score that is missing once": {"mae": [None, 0.4, *[0.5] * 8]},
     "no validation": {"mae": []},
     "a patience that is set already": {"mae": LATE, "early_stopping_patience": 2},
     "callbacks without TensorBoard": {"logs": SLOW_CALLBACKS},
-    "no epoch": {"logs": {"epoch_times": []}},
+    "no epoch": {"logs": {"epoch_times": [], "validation_times": []}},
 }
 
 
-def advise(logs=None, num_train_clips=None, mae=None, ccc=(), loss=None, history=None, **training):
-    """Return the advice on an orderly run of ten epochs of ten steps, with these changes."""
+def advise(logs=None, num_train_clips=None, mae=None, ccc=(), loss=None, **training):
+    """Return the advice for a run of ten epochs of ten steps, with these changes."""
     time_logs = {
         "epoch_times": [1.1] * 10,
         "validation_times": [0.1] * 10,
@@ -117,9 +121,12 @@ def advise(logs=None, num_train_clips=None, mae=None, ccc=(), loss=None, history
     config = to_dict(ExperimentConfig())
     config["training"] |= {"cache": "memory", "steps_per_execution": 5, "monitor": "mae"}
     config["training"] |= {"batch_size": 32, "early_stopping_patience": 0} | training
+    epochs = list(range(1, max(map(len, (mae, ccc, loss))) + 1))
+    scores = {name: values for name, values in (("mae", mae), ("ccc", list(ccc))) if len(values)}
+    history = {"epoch_numbers": epochs, "val_loss": loss, "val_metrics": scores}
     return recommendations(
-        time_logs | (logs or {}),
-        history or {"epoch": {"val_loss": loss, "val_metrics": {"mae": mae, "ccc": list(ccc)}}},
+        check_content(TimeLogs, time_logs | (logs or {})),
+        check_content(MetricsHistory, {"epoch": history}),
         config,
         num_train_clips=num_train_clips,
     )
@@ -129,7 +136,7 @@ def advise(logs=None, num_train_clips=None, mae=None, ccc=(), loss=None, history
     ("issue", "run", "evidence", "gain"),
     [(issue, *case) for issue, cases in FOUND.items() for case in cases],
 )
-def test_what_is_slow_is_found(issue, run, evidence, gain):
+def test_slow_parts_are_found(issue, run, evidence, gain):
     found = {advice.issue: advice for advice in advise(**run)}[issue]
     assert {name: found.evidence[name] for name in evidence} == pytest.approx(evidence)
     assert found.gain_seconds == pytest.approx(gain)
@@ -138,22 +145,22 @@ def test_what_is_slow_is_found(issue, run, evidence, gain):
 
 
 @pytest.mark.parametrize("run", NO_ADVICE.values(), ids=NO_ADVICE)
-def test_no_advice_is_given_without_a_reason(run):
+def test_other_runs_get_no_advice(run):
     assert advise(**run) == ()
 
 
-def test_the_disk_and_the_calls_are_not_told_apart():
+def test_waits_with_single_steps_are_blamed_on_the_disk_only():
     found = advise(logs=SLOW_DISK, steps_per_execution=1, cache="disk")
     assert [advice.issue for advice in found] == ["Steps wait for their input"]
 
 
-def test_the_texts_have_numbers_with_units():
+def test_texts_have_numbers_with_units():
     (found,) = advise(logs=SLOW_DISK, cache="disk")
     assert "2.97 s of 13 s" in found.details
     assert "(23 %)" in found.details
 
 
-def test_the_largest_gain_comes_first_and_is_within_the_run():
+def test_the_largest_gain_comes_first():
     logs = {"validation_times": [1.0] * 10, "epoch_times": [40.0, *[1.1] * 9]}
     gains = [found.gain_seconds for found in advise(logs=logs, mae=[0.1] * 10)]
     assert len(gains) == 3
@@ -162,7 +169,7 @@ def test_the_largest_gain_comes_first_and_is_within_the_run():
 
 
 @pytest.mark.parametrize("resumed", [True, False])
-def test_the_patience_keeps_the_best_epoch(resumed):
+def test_the_advised_patience_keeps_the_best_epoch(resumed):
     scores = [0.5, 0.6, 0.6, 0.4, 0.3, *[0.35] * 5] if resumed else LATE
     (found,) = advise(mae=scores)
     patience = found.overrides["training.early_stopping_patience"]
@@ -176,59 +183,23 @@ def test_the_patience_keeps_the_best_epoch(resumed):
     assert last < len(scores)
 
 
-@pytest.mark.parametrize(
-    ("run", "message"),
-    [
-        ({"logs": {"breakdown": [1.0]}}, r"time_logs\.json: 'breakdown' must be a JSON object"),
-        ({"logs": {"epoch_times": ["x"]}}, r"time_logs\.json: 'epoch_times' must hold numbers"),
-        ({"logs": {"epoch_times": "text"}}, "must hold numbers"),
-        ({"history": {"epoch": {}}}, r"metrics_history\.json: is not a history"),
-        ({"history": {"epoch": {"val_metrics": ["mae"]}}}, "is not a history"),
-        ({"history": [1]}, "is not a history"),
-    ],
-)
-def test_damaged_files_raise_an_error(run, message):
-    with pytest.raises(RunError, match=message):
-        advise(**run)
-
-
-def test_a_missing_setting_raises_an_error():
+def test_a_missing_setting_is_an_error():
+    times, history = check_content(TimeLogs, {"epoch_times": [1.0]}), None
     with pytest.raises(RunError, match=r"config\.yaml: has no training\.cache"):
-        recommendations({"epoch_times": [1.0]}, {}, {"training": {}})
+        recommendations(times, history, {"training": {}})
 
 
-def test_times_of_parts_are_added_up_without_gaps():
-    parts = {"step": [1.0, None, 2.0], "figures": 5, "input": None}
-    expected = {"step": 3.0, "figures": 5.0, "input": 0.0}
-    assert read_times({"breakdown": parts}).parts == expected
-
-
-def test_steps_are_split_into_epochs():
-    logs = {"epoch_times": [5.0, 1.0, 1.2], "batch_times": [0.4] * 6, "batch_numbers": NUMBERS[:6]}
-    times = read_times(logs | {"batch_wait_times": [4.0, *[0.1] * 5]})
-    assert times.waits.tolist() == [[4.0, 0.1], [0.1, 0.1], [0.1, 0.1]]
-    assert times.start == pytest.approx(5.0 - 1.1)
-    assert np.array_equal(times.validation, np.zeros(3))
-
-
-def test_a_single_epoch_starts_until_its_first_step():
-    logs = {"epoch_times": [5.0], "batch_times": [0.4, 0.4], "batch_numbers": [1, 2]}
-    assert read_times(logs | {"batch_wait_times": [4.0, 0.1]}).start == 4.0
-    assert read_times(logs).start == 0.0
-
-
-def test_the_files_have_their_names_and_keys(tmp_path: Path):
+def test_the_files_have_fixed_names_and_keys(tmp_path: Path):
     found = advise(logs=SLOW_DISK, cache="disk", mae=LATE)
-    json_path, text_path = save_recommendations(tmp_path, found)
-    assert json_path.name == "training_speedup_recommendations.json"
-    assert text_path.name == "training_speedup_recommendations.txt"
-    entries = json.loads(json_path.read_text())
+    save_recommendations(tmp_path, found)
+    entries = json.loads((tmp_path / "training_speedup_recommendations.json").read_text())
     assert len(entries) == 2
     assert set(entries[0]) == {"issue", "details", "evidence", "recommendation", "expected_gain"}
-    assert f"2. {found[1].issue}" in text_path.read_text()
+    text = (tmp_path / "training_speedup_recommendations.txt").read_text()
+    assert f"2. {found[1].issue}" in text
 
 
-def test_no_advice_is_written_as_such(tmp_path: Path):
-    json_path, text_path = save_recommendations(tmp_path, ())
-    assert json.loads(json_path.read_text()) == []
-    assert text_path.read_text().startswith("Nothing stands out")
+def test_no_advice_is_written_too(tmp_path: Path):
+    save_recommendations(tmp_path, ())
+    assert json.loads((tmp_path / "training_speedup_recommendations.json").read_text()) == []
+    assert (tmp_path / "training_speedup_recommendations.txt").read_text()

@@ -41,7 +41,7 @@ def test_metrics_equal_the_exact_ones(true, pred, batch_size):
     assert_equal_to_numpy(metric, true, pred)
 
 
-def test_a_graph_gives_the_same_as_eager_execution():
+def test_graph_execution_gives_the_exact_metrics():
     metric = TraitMoments()
     step = tf.function(metric.update_state)
     for start in range(0, 53, 16):
@@ -50,7 +50,7 @@ def test_a_graph_gives_the_same_as_eager_execution():
     assert_equal_to_numpy(metric, TRUE, PRED)
 
 
-def test_a_reset_forgets_all_clips():
+def test_a_reset_removes_all_clips():
     metric = TraitMoments()
     metric.update_state(1 - TRUE, PRED)
     metric.reset_state()
@@ -64,6 +64,6 @@ def test_metrics_of_no_clips_are_nan():
 
 
 @pytest.mark.parametrize("shape", [(53, 1), (53,), (53, 4)])
-def test_scores_that_would_be_broadcast_raise_an_error(shape):
+def test_scores_of_another_shape_are_an_error(shape):
     with pytest.raises(ValueError, match=r"y_true must have shape \(clips, 5\)"):
         TraitMoments().update_state(np.zeros(shape), PRED)

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import PipelineError
-from pipeline.evaluation.intervals.conformal import calibrate
-from pipeline.evaluation.intervals.coverage import measure_coverage
+from pipeline.evaluation.intervals.conformal import calibrate, measure_coverage
 from pipeline.evaluation.report import build_report
 from pipeline.records.evaluation import Interval, read_report, write_report
 from pipeline.records.predictions import Predictions

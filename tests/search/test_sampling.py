@@ -3,7 +3,7 @@
 import optuna
 import pytest
 
-from pipeline.config.search import SearchConfig
+from pipeline.config.schema import SearchConfig
 from pipeline.search.study.sampling import build_pruner, build_sampler, prunes
 
 

@@ -17,7 +17,7 @@ import pytest
 from pipeline.config.schema import TrainingConfig
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import RunLog
-from pipeline.data.batches import Batches
+from pipeline.data.batches import LabelledBatches
 from pipeline.data.feature_set import FeatureSet, load_feature_set
 from pipeline.data.writer import write_feature_set
 from pipeline.training.fit import FitHooks, FitResult, fit
@@ -59,13 +59,13 @@ class Laboratory:
         scores = keras.layers.Dense(5, activation=activation, name="scores")(hidden)
         return keras.Model([static, dynamic], scores, name="small")
 
-    def training(self, *, seed: int | None = 0, batch_size: int = 16) -> Batches:
+    def training(self, *, seed: int | None = 0, batch_size: int = 16) -> LabelledBatches:
         """The training clips."""
-        return Batches(self.features, TRAIN, batch_size=batch_size, seed=seed)
+        return LabelledBatches(self.features, TRAIN, batch_size=batch_size, seed=seed)
 
-    def validation(self, *, batch_size: int = 16) -> Batches:
+    def validation(self, *, batch_size: int = 16) -> LabelledBatches:
         """The held-out clips."""
-        return Batches(self.features, VALIDATION, batch_size=batch_size)
+        return LabelledBatches(self.features, VALIDATION, batch_size=batch_size)
 
     def fit(
         self,

@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.config.schema import ModelConfig
 from pipeline.core.run_log import RunLog, read_events
-from pipeline.data.batches import InputBatches
+from pipeline.data.batches import InferenceBatches
 from pipeline.metrics.attention_entropy import head_entropies
 from pipeline.models import CompletePersonalityModel
 from pipeline.models.build import StreamSpec, build_model
@@ -42,7 +42,7 @@ def told(run_log):
 
 @pytest.fixture(scope="module")
 def inputs(laboratory):
-    return next(iter(InputBatches(laboratory.features, np.arange(44, 60), batch_size=16)))
+    return next(iter(InferenceBatches(laboratory.features, np.arange(44, 60), batch_size=16)))
 
 
 @pytest.fixture(scope="module")

@@ -150,7 +150,7 @@ def test_numbered_clips_of_the_same_set_are_known(numbered, own_directory, caplo
 def test_clips_without_labels_cannot_be_judged(run_dir, other_set):
     path, data = other_set
     (path / "labels.npy").unlink()
-    with pytest.raises(FeatureSetError, match=r"holds no labels\.npy"):
+    with pytest.raises(FeatureSetError, match=r"has no labels\.npy"):
         evaluate(run_dir, data, split="all")
 
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from pipeline.config.loading import load_config
-from pipeline.evaluation.intervals.coverage import HALVED_GROUPS, NEW_GROUPS
+from pipeline.evaluation.intervals.conformal import HALVED_GROUPS, NEW_GROUPS
 from pipeline.records.calibration import OUT_OF_FOLD, VALIDATION
 from pipeline.records.predictions import Predictions
 from pipeline.workflows.prediction_intervals import (

@@ -209,8 +209,24 @@ def test_an_interrupt_after_the_end_does_not_advise_to_resume(
     assert "sync --run_dir" in note
 
 
+def test_a_run_that_was_killed_before_its_first_event_is_resumed(
+    make_config, own_directory, monkeypatch
+):
+    from pipeline.workflows import train as training_run
+
+    def killed(*_, **__):
+        raise SystemExit("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training_run, "train_single", killed)
+        with pytest.raises(SystemExit):
+            training_run.run_training(make_config(), run_dir=own_directory / "run")
+    resumed = training_run.resume_training(own_directory / "run")
+    assert resumed.report.num_clips > 0
+
+
 def test_a_run_that_cannot_be_prepared_leaves_no_directory(make_config, own_directory, monkeypatch):
-    from pipeline.workflows import training_run
+    from pipeline.workflows import train as training_run
 
     def full(*_):
         raise OSError(28, "No space left on device", "data.json")

@@ -1,1 +1,1 @@
-"""Confidence and prediction intervals."""
+"""Intervals: `bootstrap` for metrics (95 %), `conformal` for predicted scores (90 %)."""

@@ -1,9 +1,10 @@
-"""How far a metric can be trusted: intervals from resampled groups.
+"""Confidence intervals of metrics, from resampled groups (cluster bootstrap).
 
-Clips of one video or person resemble each other, so rows are no independent sample of
-the world; whole groups nearly are. Resampling rows would give intervals that are too
-narrow. Every metric follows from sums that add up over groups, so that a resample is
-one row of a matrix product: group counts (B, G) times group moments (G, 7 K).
+Clips from one video or person are similar, so they are not independent samples. Groups nearly
+are. Intervals from resampled clips would be too narrow.
+
+All metrics follow from sums of moments over groups. A resample is therefore one row of the
+matrix product of group counts (B, G) and group moments (G, 7 K).
 
 Shapes: N clips, K = 5 traits, G groups, B resamples.
 
@@ -17,16 +18,20 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.core.arrays import FloatArray, IntArray
+from pipeline.core.arrays import FloatArray
 from pipeline.core.seeds import generator
 from pipeline.core.traits import TRAITS
-from pipeline.metrics.moments import metrics_from_moments, row_moments
-from pipeline.metrics.regression import METRICS, trait_metrics
+from pipeline.metrics.regression import (
+    METRICS,
+    metrics_from_moments,
+    row_moments,
+    trait_metrics,
+)
 from pipeline.records.evaluation import Interval
 from pipeline.records.predictions import Names
 
 _MAX_COUNTS: Final = 2_000_000
-"""Group counts held at a time; 16 MB, whatever the number of groups."""
+"""Largest number of group counts in memory: 16 MB."""
 
 
 def cluster_bootstrap(
@@ -38,22 +43,22 @@ def cluster_bootstrap(
     confidence: float = 0.95,
     seed: int,
 ) -> dict[str, dict[str, Interval]]:
-    """Return every metric, per trait and on average, with its percentile interval.
+    """Compute every metric, per trait and on average, with its percentile interval.
 
     Args:
         y_true: Annotated scores in [0, 1], shape (N, 5), in OCEAN order.
         y_pred: Predicted scores, shape (N, 5).
         groups: Group of each clip, N names; whole groups are resampled.
         num_resamples: Number of resamples B.
-        confidence: Share of the resamples that the interval holds, in (0, 1).
+        confidence: Share of the resamples inside the interval, in (0, 1).
         seed: Seed of the experiment.
 
     Raises:
         ValueError: If the shapes differ, there are no clips, or an option is out of range.
     """
-    draws = _Draws(groups, num_resamples=num_resamples, confidence=confidence, seed=seed)
-    return draws.intervals(
-        trait_metrics(y_true, y_pred), draws.resample(row_moments(y_true, y_pred))
+    bootstrap = _Bootstrap(groups, num_resamples, confidence, seed)
+    return bootstrap.intervals(
+        trait_metrics(y_true, y_pred), bootstrap.resample(row_moments(y_true, y_pred))
     )
 
 
@@ -67,109 +72,76 @@ def paired_differences(
     confidence: float = 0.95,
     seed: int,
 ) -> dict[str, dict[str, Interval]]:
-    """Return B minus A in every metric, with the interval of that difference.
+    """Compute model B minus model A in every metric, with the interval of the difference.
 
-    Both are scored on the same resampled groups, so that what makes a resample hard
-    for both cancels: the interval is far narrower than two separate ones suggest.
-
-    Args:
-        y_true: Annotated scores in [0, 1], shape (N, 5), in OCEAN order.
-        y_pred_a: Scores predicted by A, shape (N, 5).
-        y_pred_b: Scores predicted by B, shape (N, 5).
-        groups: Group of each clip, N names; whole groups are resampled.
-        num_resamples: Number of resamples.
-        confidence: Share of the resamples that the interval holds, in (0, 1).
-        seed: Seed of the experiment.
-
-    Raises:
-        ValueError: If the shapes differ, there are no clips, or an option is out of range.
+    Both models are scored on the same resampled groups. Variation that affects both models
+    cancels, so the interval is much narrower than two separate intervals suggest. Arguments
+    and errors are those of `cluster_bootstrap`, with one array of predictions per model.
     """
-    draws = _Draws(groups, num_resamples=num_resamples, confidence=confidence, seed=seed)
+    bootstrap = _Bootstrap(groups, num_resamples, confidence, seed)
     values_a, values_b = trait_metrics(y_true, y_pred_a), trait_metrics(y_true, y_pred_b)
-    resampled_a = draws.resample(row_moments(y_true, y_pred_a))
-    resampled_b = draws.resample(row_moments(y_true, y_pred_b))
-    return draws.intervals(
-        {
-            metric: {name: values_b[metric][name] - value for name, value in by_trait.items()}
-            for metric, by_trait in values_a.items()
-        },
-        {metric: resampled_b[metric] - resampled_a[metric] for metric in METRICS},
+    resampled_a = bootstrap.resample(row_moments(y_true, y_pred_a))
+    resampled_b = bootstrap.resample(row_moments(y_true, y_pred_b))
+    differences = {
+        metric: {name: values_b[metric][name] - value for name, value in by_trait.items()}
+        for metric, by_trait in values_a.items()
+    }
+    return bootstrap.intervals(
+        differences, {metric: resampled_b[metric] - resampled_a[metric] for metric in METRICS}
     )
 
 
 def group_means(
-    values: FloatArray,
-    groups: Names,
-    *,
-    num_resamples: int = 2000,
-    confidence: float = 0.95,
-    seed: int,
+    values: FloatArray, groups: Names, *, num_resamples: int, seed: int
 ) -> dict[str, Interval]:
-    """Return the mean of each column, and of all, with every group weighing the same.
+    """Compute the mean over groups of values (N, 5), with 95 % intervals.
 
-    Args:
-        values: One number a clip and trait, shape (N, 5), in OCEAN order.
-        groups: Group of each clip, N names; whole groups are resampled.
-        num_resamples: Number of resamples B.
-        confidence: Share of the resamples that the interval holds, in (0, 1).
-        seed: Seed of the experiment.
+    Every group has the same weight. Arguments and errors are those of `cluster_bootstrap`.
 
-    Raises:
-        ValueError: If the shapes differ, or an option is out of range.
+    Returns:
+        Trait name or "mean" -> mean.
     """
-    draws = _Draws(groups, num_resamples=num_resamples, confidence=confidence, seed=seed)
-    return draws.means(values)
+    bootstrap = _Bootstrap(groups, num_resamples, 0.95, seed)
+    table = bootstrap.sums(values) / bootstrap.group_sizes[:, None]
+    table = np.column_stack([table, table.mean(axis=1)])
+    means = dict(zip((*TRAITS, "mean"), table.mean(axis=0).tolist(), strict=True))
+    return bootstrap.with_ends(means, bootstrap.resampled_sums(table) / len(table))
 
 
-class _Draws:
-    """Resampled groups: the same ones for every prediction that is scored with them."""
+class _Bootstrap:
+    """Resamples of groups, which depend only on the groups and the seed."""
 
-    def __init__(self, groups: Names, *, num_resamples: int, confidence: float, seed: int) -> None:
+    def __init__(self, groups: Names, num_resamples: int, confidence: float, seed: int) -> None:
         if num_resamples < 1 or not 0 < confidence < 1:
             raise ValueError(
-                "expected one resample or more and a confidence between 0 and 1; "
+                "expected at least one resample and a confidence between 0 and 1; "
                 f"found num_resamples={num_resamples}, confidence={confidence}"
             )
-        names, self._codes = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
-        self._num_groups = len(names)
+        _, self._codes, self.group_sizes = np.unique(
+            np.asarray(groups, dtype=np.str_), return_inverse=True, return_counts=True
+        )
+        self._num_groups = len(self.group_sizes)
         self._num_resamples = num_resamples
         self._tail = (1 - confidence) / 2
         self._seed = seed
 
     def resample(self, rows: FloatArray) -> dict[str, FloatArray]:
-        """Return metric -> (B, K + 1): each trait, then the mean, from moments (N, 7, K)."""
-        table = self._sums(rows).reshape(self._num_groups, -1)
-        resampled = np.concatenate([counts @ table for counts in self._counts()])
+        """Compute metric -> values (B, K + 1) from the moments of the clips (N, 7, K)."""
+        resampled = self.resampled_sums(self.sums(rows).reshape(self._num_groups, -1))
         metrics = metrics_from_moments(resampled.reshape(-1, *rows.shape[1:]))
         return {
             metric: np.column_stack([values, values.mean(axis=1)])
             for metric, values in metrics.items()
         }
 
-    def means(self, values: FloatArray) -> dict[str, Interval]:
-        """Return the mean over groups of the clips' means (N, K): each trait, then the mean."""
-        sizes = np.bincount(self._codes, minlength=self._num_groups)
-        table = self._sums(values) / sizes[:, None]
-        table = np.column_stack([table, table.mean(axis=1)])
-        resampled = np.concatenate([counts @ table for counts in self._counts()])
-        means = dict(zip((*TRAITS, "mean"), table.mean(axis=0).tolist(), strict=True))
-        return self._column(means, resampled / self._num_groups)
-
-    def _sums(self, rows: FloatArray) -> FloatArray:
-        """Return the sum of the rows of each group, shape (G, ...)."""
-        if len(rows) != len(self._codes):
-            raise ValueError(f"{len(rows)} clips need as many groups; found {len(self._codes)}")
-        sums = np.zeros((self._num_groups, *rows.shape[1:]))
-        np.add.at(sums, self._codes, rows)
-        return sums
-
     def intervals(
         self, values: Mapping[str, Mapping[str, float]], resampled: Mapping[str, FloatArray]
     ) -> dict[str, dict[str, Interval]]:
-        """Return each value with the percentile interval of its resamples (B, K + 1)."""
-        return {metric: self._column(values[metric], resampled[metric]) for metric in METRICS}
+        """Add percentile intervals to the values of every metric."""
+        return {metric: self.with_ends(values[metric], resampled[metric]) for metric in METRICS}
 
-    def _column(self, values: Mapping[str, float], resampled: FloatArray) -> dict[str, Interval]:
+    def with_ends(self, values: Mapping[str, float], resampled: FloatArray) -> dict[str, Interval]:
+        """Add percentile intervals of the resamples (B, K + 1) to the values."""
         if self._num_groups < 2:
             ends = np.full((2, len(TRAITS) + 1), np.nan)
         else:
@@ -179,18 +151,28 @@ class _Draws:
             for name, low, high in zip((*TRAITS, "mean"), *ends.tolist(), strict=True)
         }
 
+    def sums(self, rows: FloatArray) -> FloatArray:
+        """Return the sum of the rows of each group, shape (G, ...)."""
+        if len(rows) != len(self._codes):
+            raise ValueError(
+                f"expected one group per clip; found {len(rows)} clips and "
+                f"{len(self._codes)} groups"
+            )
+        sums = np.zeros((self._num_groups, *rows.shape[1:]))
+        np.add.at(sums, self._codes, rows)
+        return sums
+
+    def resampled_sums(self, table: FloatArray) -> FloatArray:
+        """Return the sum over the groups of each resample, shape (B, ...)."""
+        return np.concatenate([counts @ table for counts in self._counts()])
+
     def _counts(self) -> Iterator[FloatArray]:
-        """Yield how often each group is drawn, (some of the B resamples, G), chunk by chunk."""
+        """Yield how often each group is sampled, in chunks of the B resamples, with G columns."""
         numbers = generator(self._seed, "bootstrap")
         chunk = max(1, _MAX_COUNTS // self._num_groups)
         for start in range(0, self._num_resamples, chunk):
             size = min(chunk, self._num_resamples - start)
-            drawn = numbers.integers(self._num_groups, size=(size, self._num_groups))
-            yield _count_rows(drawn).astype(np.float64)
-
-
-def _count_rows(drawn: IntArray) -> IntArray:
-    """Return how often each of 0 ... G - 1 stands in each row of `drawn`, shape (B, G)."""
-    num_rows, num_groups = drawn.shape
-    cells = drawn + num_groups * np.arange(num_rows)[:, None]
-    return np.bincount(cells.ravel(), minlength=drawn.size).reshape(drawn.shape)
+            sampled = numbers.integers(self._num_groups, size=(size, self._num_groups))
+            cells = sampled + self._num_groups * np.arange(size)[:, None]
+            counts = np.bincount(cells.ravel(), minlength=cells.size)
+            yield counts.reshape(cells.shape).astype(np.float64)

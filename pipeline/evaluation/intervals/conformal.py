@@ -1,28 +1,26 @@
-"""Prediction intervals from the errors on held-out groups: hierarchical split conformal prediction.
+"""Prediction intervals of scores, from errors on held-out groups, and their measured coverage.
 
-Clips of one video or person share much of their error, so they are no exchangeable draws; whole
-groups nearly are. Each of the G calibration groups therefore weighs 1 / (G + 1) however many
-clips it has, shared equally by its clips, and the group of the new clip weighs 1 / (G + 1) too,
-at an infinite error. The interval of a trait is the prediction plus and minus the smallest
-error below which the level of that weight lies. It covers the annotated score of a clip of a
-new group with at least that probability, whatever the distribution and the model, if
+The method is hierarchical split conformal prediction. Clips from one group have similar errors,
+so clips are not exchangeable. Groups nearly are. Each of the G calibration groups therefore has
+weight 1 / (G + 1), shared equally by its clips. The group of the new clip has the same weight,
+at an infinite error. The half-width is the smallest error up to which the weights add up to the
+level. The interval is the prediction plus and minus the half-width, clipped to [0, 1].
 
-- the new group is exchangeable with the calibration groups: of the same population, and described
-  by the same encoder; and
-- the model has not seen the calibration groups. The epoch with the best metric is chosen on
-  them, one choice among the epochs of one training, which makes their errors a little too small.
-  What that costs is measured on other groups: see `pipeline.evaluation.intervals.coverage`.
+A clip from a new group is covered with at least this probability, for any model, if:
 
-The probability is over groups and for each trait by itself: not for all five at once, nor for
-each kind of clip. An interval has the same width for every clip, but for its ends: they stay in
-[0, 1], where all annotated scores are, which loses no coverage.
+- The new group is exchangeable with the calibration groups: same population, same encoder.
+- The model was not trained on the calibration groups. They are used to select the best epoch,
+  which makes their errors slightly too small. `measure_coverage` shows the effect.
+
+The probability is an average over groups, for each trait separately. It does not hold for all
+traits together, or within each subgroup.
 
 Shapes: N clips, K = 5 traits, G groups.
 
 Reference: Lee, Barber & Willett, 2023, Distribution-free inference with hierarchical data
     (arXiv:2306.06342), hierarchical conformal prediction with the score |y - f(x)|; Dunn,
-    Wasserman & Ramdas, 2022 (arXiv:1809.07441), which draws one clip a group instead: this is
-    the quantile of all such draws together, without the randomness.
+    Wasserman & Ramdas, 2022 (arXiv:1809.07441), who sample one clip per group instead. Here the
+    quantile is taken over all such samples, so it is not random.
 """
 
 from typing import Final
@@ -30,9 +28,20 @@ from typing import Final
 import numpy as np
 
 from pipeline.core.arrays import FloatArray
-from pipeline.core.traits import NUM_TRAITS
-from pipeline.records.calibration import LEVEL, VALIDATION, Calibration
-from pipeline.records.predictions import Names
+from pipeline.core.seeds import generator
+from pipeline.core.traits import NUM_TRAITS, TRAITS
+from pipeline.evaluation.intervals.bootstrap import group_means
+from pipeline.records.calibration import LEVEL, VALIDATION, Calibration, min_groups
+from pipeline.records.evaluation import Coverage
+from pipeline.records.predictions import Names, Predictions
+
+NEW_GROUPS: Final = "groups that were not used for training or calibration"
+HALVED_GROUPS: Final = "calibration groups, split in halves: one calibrates, the other is tested"
+
+_NUM_HALVINGS: Final = 50
+
+_ROUNDING: Final = 1e-9
+"""Upper limit of the rounding error in a sum of weights such as 1/3."""
 
 
 def calibrate(
@@ -43,14 +52,14 @@ def calibrate(
     level: float = LEVEL,
     clips: str = VALIDATION,
 ) -> Calibration:
-    """Return the widths with which a score of a new group is covered at `level`.
+    """Compute the half-width of the prediction intervals of each trait.
 
     Args:
         y_true: Annotated scores in [0, 1], shape (N, 5), in OCEAN order.
-        y_pred: Scores predicted by a model that has not seen these groups, shape (N, 5).
+        y_pred: Scores from a model that was not trained on these groups, shape (N, 5).
         groups: Group of each clip, N names.
-        level: Probability with which an interval is to hold the score, in (0, 1).
-        clips: Which clips these are.
+        level: Probability that an interval contains the score, in (0, 1).
+        clips: Name of the calibration clips.
 
     Raises:
         ValueError: If the shapes differ, or the level is out of range.
@@ -60,13 +69,14 @@ def calibrate(
     errors = np.abs(np.asarray(y_true, np.float64) - np.asarray(y_pred, np.float64))
     if errors.shape != (len(groups), NUM_TRAITS):
         raise ValueError(
-            f"{len(groups)} groups need as many rows of {NUM_TRAITS} scores; found {errors.shape}"
+            f"expected scores of shape ({len(groups)}, {NUM_TRAITS}) for {len(groups)} groups; "
+            f"found {errors.shape}"
         )
     names, codes, sizes = np.unique(
         np.asarray(groups, dtype=np.str_), return_inverse=True, return_counts=True
     )
     weights = 1.0 / sizes[codes]
-    # Compared as a number of groups, not as a share: 9 of 10 groups are 90 % exactly.
+    # In groups, not as a share: 9 of 10 groups are exactly 90 %.
     needed = level * (len(names) + 1)
     return Calibration(
         level=level,
@@ -78,12 +88,120 @@ def calibrate(
 
 
 def _quantile(errors: FloatArray, weights: FloatArray, needed: float) -> float:
-    """Return the smallest error up to which the weights add up to `needed`; infinite if none."""
+    """Return the smallest error up to which the weights add up to `needed`, or infinity."""
     order = np.argsort(errors)
     reached = np.cumsum(weights[order])
     index = int(np.searchsorted(reached, needed - _ROUNDING))
     return float(errors[order[index]]) if index < len(errors) else np.inf
 
 
-_ROUNDING: Final = 1e-9
-"""Sums of shares such as 1/3 miss a whole number of groups by less than this."""
+def measure_coverage(
+    calibration: Calibration, predictions: Predictions, *, num_resamples: int, seed: int
+) -> Coverage | None:
+    """Measure how many annotated scores are inside their prediction intervals.
+
+    Every group has the same weight, because the level is about a clip from a new group.
+
+    Args:
+        calibration: Half-widths of the intervals.
+        predictions: Clips from groups that were not used for training or calibration.
+        num_resamples: Resamples of the cluster bootstrap.
+        seed: Seed of the experiment.
+
+    Returns:
+        None if the intervals are all [0, 1], because they then contain every score.
+
+    Raises:
+        ValueError: If the annotated scores are unknown.
+    """
+    if not calibration.is_informative:
+        return None
+    y_true, (low, high) = _known_scores(predictions), calibration.intervals(predictions.y_pred)
+    return _summarize(
+        predictions,
+        ((low <= y_true) & (y_true <= high)).astype(np.float64),
+        high - low,
+        level=calibration.level,
+        measured_on=NEW_GROUPS,
+        num_resamples=num_resamples,
+        seed=seed,
+    )
+
+
+def measure_coverage_in_halves(
+    predictions: Predictions, *, level: float, num_resamples: int, seed: int
+) -> Coverage | None:
+    """Estimate the coverage from the calibration clips alone.
+
+    In each of 50 repetitions, a random half of the groups calibrates the intervals, and the
+    clips of the other half are tested. The widths are slightly larger than with all groups.
+
+    Args:
+        predictions: The calibration clips.
+        level: Nominal coverage, in (0, 1).
+        num_resamples: Resamples of the cluster bootstrap.
+        seed: Seed of the experiment.
+
+    Returns:
+        None if half of the groups is too few for a calibration.
+
+    Raises:
+        ValueError: If the annotated scores are unknown.
+    """
+    y_true, y_pred = _known_scores(predictions), predictions.y_pred
+    names, codes = np.unique(np.asarray(predictions.groups), return_inverse=True)
+    if len(names) // 2 < min_groups(level):
+        return None
+    covered, widths, times = np.zeros(y_true.shape), np.zeros(y_true.shape), np.zeros(len(codes))
+    numbers = generator(seed, "coverage")
+    for _ in range(_NUM_HALVINGS):
+        half = numbers.permutation(len(names))[: len(names) // 2]
+        is_used = np.isin(codes, half)
+        groups = codes.astype(str)[is_used]
+        calibration = calibrate(y_true[is_used], y_pred[is_used], groups, level=level)
+        low, high = calibration.intervals(y_pred)
+        is_tested = ~is_used[:, None]
+        covered += is_tested & (low <= y_true) & (y_true <= high)
+        widths += is_tested * (high - low)
+        times += ~is_used
+    # Without this, a group that is never tested (probability about 1e-14) would give 0 / 0.
+    tested = times > 0
+    return _summarize(
+        predictions.take(np.flatnonzero(tested)),
+        covered[tested] / times[tested, None],
+        widths[tested] / times[tested, None],
+        level=level,
+        measured_on=HALVED_GROUPS,
+        num_resamples=num_resamples,
+        seed=seed,
+    )
+
+
+def _summarize(
+    predictions: Predictions,
+    covered: FloatArray,
+    widths: FloatArray,
+    *,
+    level: float,
+    measured_on: str,
+    num_resamples: int,
+    seed: int,
+) -> Coverage:
+    mean_widths = widths.mean(axis=0)
+    return Coverage(
+        level=level,
+        measured_on=measured_on,
+        num_clips=len(predictions.clip_ids),
+        num_groups=len(set(predictions.groups)),
+        coverage=group_means(covered, predictions.groups, num_resamples=num_resamples, seed=seed),
+        mean_width={
+            **dict(zip(TRAITS, mean_widths.tolist(), strict=True)),
+            "mean": float(mean_widths.mean()),
+        },
+    )
+
+
+def _known_scores(predictions: Predictions) -> FloatArray:
+    if predictions.y_true is None:
+        raise ValueError("coverage needs annotated scores, and these predictions have none")
+    return predictions.y_true

@@ -13,7 +13,7 @@ from typing import Any, Final
 import keras
 
 from pipeline.core.errors import ConfigError, ExtractionError, ModelError
-from pipeline.core.files import file_digest
+from pipeline.core.files import file_hash
 from pipeline.core.near_names import did_you_mean_path, nearest_name
 from pipeline.models.persistence import load_model
 
@@ -101,7 +101,7 @@ def load_network(path: str) -> tuple[Any, str]:
         raise ExtractionError(
             f"{path}: is no Keras model that loads ({_short_line(error)})."
         ) from error
-    return network, f"sha256 {file_digest(Path(path))} of the file"
+    return network, f"sha256 {file_hash(Path(path))} of the file"
 
 
 def hash_weights(network: Any) -> str:

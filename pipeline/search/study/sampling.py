@@ -12,7 +12,7 @@ from optuna.pruners import (
 )
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
-from pipeline.config.search import SearchConfig
+from pipeline.config.schema import SearchConfig
 from pipeline.core import seeds
 
 
