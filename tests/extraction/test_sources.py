@@ -281,7 +281,7 @@ def test_scores_are_found_with_or_without_suffix(annotations):
     ("clip_id", "message"),
     [
         ("x.mp4", r"none of the 1 clips is annotated\. .*x\.mp4"),
-        ("Unused.mp4", r"first is 'Unused\.mp4', .* is of 'unused'"),
+        ("Unused.mp4", r"first is 'Unused\.mp4'.*'unused'"),
     ],
 )
 def test_annotations_of_other_clips_are_an_error(annotations, clip_id, message):
