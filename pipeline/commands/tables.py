@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.workflows.predict import Prediction
     from pipeline.workflows.train import TrainingRun
     from pipeline.workflows.verify import Check
-    from pipeline.workflows.visualize import Illustration
+    from pipeline.workflows.visualize import Visualization
 
 _COLUMNS = ("mean", *TRAITS)
 _DIGITS = 4
@@ -45,7 +45,7 @@ def print_directions(traits: Sequence[TraitLabel]) -> None:
 
 def print_device() -> None:
     """Print which device trains."""
-    from pipeline.workflows.environment import describe_device
+    from pipeline.workflows.session import describe_device
 
     print_line(f"device: {describe_device()}")
 
@@ -164,16 +164,16 @@ def print_comparison(comparison: Comparison, gallery: "Gallery") -> None:
         print_line(f"not drawn: {omitted.spec.name}: {omitted.reason}")
 
 
-def print_illustration(illustration: "Illustration") -> None:
+def print_visualization(visualization: "Visualization") -> None:
     """Print what was drawn of a run, and what is missing."""
-    gallery = illustration.gallery
+    gallery = visualization.gallery
     for figure in gallery.omitted:
         if not figure.is_fault:
             print_line(f"not drawn: {figure.spec.name}: {figure.reason}")
-    for problem in illustration.problems:
+    for problem in visualization.problems:
         print_line(f"missing: {problem}")
     print_line(f"{len(gallery.drawn)} figures drawn")
-    print_line(f"report: {illustration.report_path}")
+    print_line(f"report: {visualization.report_path}")
 
 
 def print_search_figures(figures: "SearchFigures") -> None:

@@ -21,7 +21,7 @@ from pipeline.workflows.evaluate import evaluate_run
 from pipeline.workflows.session import with_run_name
 from pipeline.workflows.train import build_for
 from pipeline.workflows.training_steps import Experiment, read_best_epoch, train_nested
-from pipeline.workflows.visualize import FIGURE_FOLDERS, illustrate
+from pipeline.workflows.visualize import FIGURE_FOLDERS, visualize_run
 
 TEST = "test"
 
@@ -115,7 +115,7 @@ def _draw_evaluated(run: RunDirectory) -> None:
         return
     if run.report_path.stat().st_mtime > run.predictions_path(TEST).stat().st_mtime:
         return
-    illustrate(run)
+    visualize_run(run)
     with run.locked():
         paths = [*FIGURE_FOLDERS, run.report_path.name]
         RunLog(run.run_log_path).log_artifacts(paths)

@@ -12,8 +12,7 @@ from typing import Any, ClassVar
 import keras
 
 from pipeline.core.files import write_json
-from pipeline.records.lr_logs import learning_rate_content
-from pipeline.records.metrics_history import history_content
+from pipeline.records.metrics_history import history_content, learning_rate_content
 from pipeline.records.time_logs import time_content
 from pipeline.training.recorder import EpochRecorder
 

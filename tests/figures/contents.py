@@ -3,8 +3,7 @@
 import functools
 
 from pipeline.records.evaluation import EvaluationReport
-from pipeline.records.lr_logs import LearningRateLogs
-from pipeline.records.metrics_history import MetricsHistory
+from pipeline.records.metrics_history import LearningRateLogs, MetricsHistory
 from pipeline.records.time_logs import TimeLogs
 from pipeline.records.typed_json import check_content
 

@@ -19,8 +19,7 @@ from pipeline.figures.base.layout import LineStyle, build_panels, line_handle, s
 from pipeline.figures.base.spec import FigureSpec
 from pipeline.figures.base.style import ACCENT, WARNING_COLOUR, Style, styled
 from pipeline.figures.training.curves import MAX_MARKED_EPOCHS, set_epoch_axis
-from pipeline.records.lr_logs import LearningRateLogs
-from pipeline.records.metrics_history import MetricsHistory
+from pipeline.records.metrics_history import LearningRateLogs, MetricsHistory
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
