@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.extraction import ExtractionConfig
-from pipeline.extraction.sources import ClipSource, find_videos
-from pipeline.extraction.worker import Job, Task
+from pipeline.extraction.sources import find_videos
+from pipeline.extraction.tasks import ClipSource, Job, Task
 
-JOB = Job(config=ExtractionConfig(), has_videos=True, has_faces=False, has_flow=False)
+JOB = Job(config=ExtractionConfig())
 
 
 def main() -> None:
@@ -90,19 +90,19 @@ class Stages:
             build_dynamic_encoder,
             build_static_encoder,
         )
-        from pipeline.extraction.encoders.flow import FlowEstimator
         from pipeline.extraction.faces.detection import FaceDetector
+        from pipeline.extraction.observation import FlowEstimator
 
         config = JOB.config
         self._path = directory / "stage.npz"
-        self._extract = ClipExtractor(config)
+        self._extract = ClipExtractor(JOB)
         self._detect = FaceDetector(min_confidence=config.faces.min_confidence)
         self._flow = FlowEstimator()
         self._encoders = build_static_encoder(config), build_dynamic_encoder(config)
 
     def of(self, video: Path) -> dict[str, Callable[[], object]]:
         """Return what can be timed of one video."""
-        from pipeline.extraction.clip_cache import write_unit
+        from pipeline.extraction.clip_cache import write_cached_clip
         from pipeline.extraction.video.decode import iterate_frames
         from pipeline.extraction.video.sampling import choose_instants, choose_windows
         from pipeline.extraction.video.video import read_timeline
@@ -138,7 +138,7 @@ class Stages:
             "faces": lambda: self._detect(small),
             "crops_and_flow": lambda: self._crops_and_flow(steps, timeline.seconds),
             "encoders": lambda: (self._encoders[0](crops), self._encoders[1](speeds)),
-            "write": lambda: write_unit(self._path, features, made_with=""),
+            "write": lambda: write_cached_clip(task_of("", video, self._path), features),
         }
 
     def _crops_and_flow(self, steps: list[Any], seconds: Any) -> tuple[Any, Any]:
@@ -188,16 +188,16 @@ def measure_workers(
 def task_of(clip_id: str, video: Path, path: Path) -> Task:
     """Return the task that an extraction would make of a video without a place on the sheet."""
     source = ClipSource(clip_id=clip_id, video=video)
-    return Task(source=source, path=path, made_with="", with_strip=False)
+    return Task(source=source, path=path, fingerprint="")
 
 
 def take_all(frames: list[Any], shown: set[int]) -> dict[int, Any]:
     """Return the pictures of frames by their timestamps, small ones of those in `shown` as well."""
-    from pipeline.extraction.video.images import take_pictures
+    from pipeline.extraction.video.images import convert_frame
 
     small_px = JOB.config.faces.detect_px
     return {
-        frame.pts: take_pictures(
+        frame.pts: convert_frame(
             frame,
             pixel_aspect=1.0,
             small_px=small_px if frame.pts in shown else None,

@@ -113,7 +113,7 @@ def with_environment(overrides: Mapping[str, Any]) -> dict[str, Any]:
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
     wanted = overrides.get("tracking.experiment")
     if wanted and is_made:
-        from pipeline.tracking.store import experiment_of_run
+        from pipeline.tracking.existing_runs import experiment_of_run
 
         found = experiment_of_run(os.environ["MLFLOW_RUN_ID"])
         if found not in (wanted, None):

@@ -36,13 +36,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("Give either --run_dir RUN or --run_id ID, and not both.")
     if arguments.run_dir is not None and arguments.output_dir is not None:
         raise ConfigError("--output_dir is for --run_id: a run keeps its figures itself.")
-    from pipeline.figures.base.saving import check_formats
     from pipeline.figures.base.style import STYLES
+    from pipeline.figures.gallery import check_formats
     from pipeline.workflows.visualize import has_trained, open_drawable, visualize_run
 
     formats = check_formats(part for part in arguments.format.split(",") if part)
     if arguments.run_id:
-        from pipeline.tracking.artifacts import download_run
+        from pipeline.tracking.existing_runs import download_run
 
         output_dir = arguments.output_dir or Path("results") / arguments.run_id
         drawable = open_drawable(download_run(arguments.run_id, output_dir))

@@ -33,7 +33,7 @@ class Section:
     """Dotted name of the section; "" for the whole configuration."""
 
     def __post_init__(self) -> None:
-        for name, allowed in ranges_of(type(self)).items():
+        for name, allowed in ranges_of(typing.cast("Any", type(self))).items():
             value = getattr(self, name)
             if not (math.isfinite(value) and _contains(allowed, value)):
                 place = f"{self.section}.{name}".lstrip(".")

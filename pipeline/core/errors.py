@@ -69,3 +69,8 @@ def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, for libraries whose messages have many."""
     lines = hide_passwords(str(error)).strip().splitlines()
     return lines[0][:300] if lines else type(error).__name__
+
+
+def install_command(*extras: str) -> str:
+    """Return the command that installs extras of this project, run in its directory."""
+    return f"pip install -e '.[{','.join(extras)}]'"

@@ -204,7 +204,7 @@ def read_object(path: Path) -> dict[str, Any]:
     return content
 
 
-def file_digest(path: Path) -> str:
+def file_hash(path: Path) -> str:
     """Return the SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -10,6 +10,7 @@ the run log's size at that checkpoint; events between the two are *superseded*, 
 resumed run will tell them again.
 """
 
+import contextlib
 import io
 import json
 import os
@@ -24,6 +25,7 @@ from typing import Any, Final
 
 from pipeline.core.errors import RunError
 from pipeline.core.files import disk_errors_named
+from pipeline.core.run_directory import RunDirectory
 
 # Kinds of events. They are stored in `events.jsonl`.
 PARAMS: Final = "params"
@@ -66,7 +68,7 @@ class RunLog:
 
     def __init__(self, path: Path, *, cuts_torn_line: bool = True) -> None:
         self.path = path
-        self.told_epochs = 0
+        self.num_logged_epochs = 0
         """Epochs that the run log holds already; a resumed run that repeats them writes nothing."""
         self._lock = threading.Lock()  # system metrics are written from a thread of their own
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -160,7 +162,7 @@ class RunLog:
 
     def _append(self, kind: str, **content: Any) -> None:
         """Write one event and sync it, unless the run log already has its epoch."""
-        if kind != RESUMED and 0 < content.get("epoch", 0) <= self.told_epochs:
+        if kind != RESUMED and 0 < content.get("epoch", 0) <= self.num_logged_epochs:
             return
         event = {"kind": kind, "time_ms": time.time_ns() // 1_000_000, **content}
         text = json.dumps(event, separators=(",", ":"), ensure_ascii=False).removesuffix("}")
@@ -247,3 +249,50 @@ def _check_crc(line: bytes) -> None:
     found = _CRC.fullmatch(line[-_CRC_SIZE:])
     if found and int(found[1], 16) != zlib.crc32(line[:-_CRC_SIZE]):
         raise ValueError("its checksum differs")
+
+
+def read_last_status(run: RunDirectory) -> str | None:
+    """Return how a run ended: FINISHED, FAILED or KILLED; None where nothing says it did."""
+    status = None
+    for event in read_events(run.run_log_path):
+        if event.kind == FINISHED:
+            status = str(event.content["status"])
+        elif event.kind == RESUMED:
+            status = None
+    return status
+
+
+def check_run_log(run: RunDirectory) -> None:
+    """Check that nothing is missing at the end of the run log, as far as other files show.
+
+    Raises:
+        RunError: If the run has reached its end, or a checkpoint, and the log does not have it.
+    """
+    if not run.checkpoints_dir.exists() or read_last_status(run) == "FINISHED":
+        return
+    if not run.run_log_path.exists():
+        raise RunError(
+            f"{run.run_log_path}: is missing. Restore it from a backup, or start a new run."
+        )
+    if not run.initial_path.exists():
+        raise RunError(
+            f"{run.run_log_path}: does not have the end of the run, but {run.initial_path}, which "
+            "is removed at the end, is gone. Restore the damaged one of the two from a backup, or "
+            "start a new run."
+        )
+
+
+def log_killed(run: RunDirectory, *, reason: str) -> None:
+    """Say that a run whose process is gone was killed, unless it has ended.
+
+    Only for who holds its directory.
+    """
+    if run.run_log_path.exists() and read_last_status(run) is None:
+        RunLog(run.run_log_path).log_status("KILLED", reason=reason)
+
+
+def log_killed_unless_running(run: RunDirectory, *, reason: str) -> None:
+    """The same for any run: one that a process is at work in will say itself how it ended."""
+    if run.run_log_path.exists():
+        with contextlib.suppress(RunError), run.locked():
+            log_killed(run, reason=reason)

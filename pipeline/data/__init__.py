@@ -1,1 +1,1 @@
-"""Feature sets, annotations, splits, batches and the built-in synthetic set."""
+"""Feature sets, annotations, splits, batches and the built-in data set."""

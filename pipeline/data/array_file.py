@@ -1,21 +1,29 @@
-"""Open `.npy` files as memory maps: checked first, and never unpickled."""
+"""Open the arrays of a feature set as memory maps, and check them.
+
+Legend: N clips, T steps, D width. Rows are counted from 0 within their file.
+"""
 
 import math
 import tokenize
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.core.arrays import BoolArray, FloatArray
 from pipeline.core.errors import FeatureSetError, one_line
 from pipeline.core.near_names import did_you_mean_path
+from pipeline.core.traits import NUM_TRAITS, TRAITS
+from pipeline.data.stream import Stream
 
 NUMBERS: Final = "fiu"
-"""The NumPy kinds of real numbers: floats and integers."""
+"""NumPy kinds of real numbers: floats and integers."""
 
 BOOLEANS: Final = "b"
-"""The NumPy kind of masks."""
+"""NumPy kind of masks."""
 
 _HEADER_ERRORS: Final = (
     MemoryError,
@@ -34,29 +42,29 @@ def open_array(path: Path, *, kinds: str = NUMBERS) -> NDArray[Any]:
 
     Args:
         path: The file.
-        kinds: NumPy kinds that are accepted.
+        kinds: Accepted NumPy kinds.
 
     Raises:
-        FeatureSetError: If the file is missing, is no `.npy` file, holds other values
-            than numbers (objects are never unpickled), its header gives an impossible
-            shape, or it has more or fewer bytes than its header announces.
+        FeatureSetError: If the file is missing or is not a `.npy` file, its values are not
+            numbers (objects are never unpickled), its shape is impossible, or its size does not
+            fit its header.
     """
     shape, fortran_order, dtype, offset = _read_header(path)
     if dtype.kind not in kinds:
         expected = "True and False" if kinds == BOOLEANS else "float or integer numbers"
         raise FeatureSetError(
-            f"{path}: holds values of type {dtype}, expected {expected}. "
+            f"{path}: has values of type {dtype}, expected {expected}. "
             f"Convert the array with `astype` and save it again."
         )
-    # NumPy reads True and False, and numbers below 0, as lengths.
+    # NumPy accepts True, False and negative numbers as lengths.
     if not all(type(length) is int and length >= 0 for length in shape):
         raise _impossible_shape(path, shape)
     expected_bytes = math.prod(shape) * dtype.itemsize
     found_bytes = path.stat().st_size - offset
     if found_bytes != expected_bytes:
         raise FeatureSetError(
-            f"{path}: its header announces shape {_shown(shape)} and {expected_bytes} bytes of "
-            f"data, but {found_bytes} follow. Copy or save the file again: it is not whole."
+            f"{path}: is incomplete or damaged: its header gives shape {_short(shape)} and "
+            f"{expected_bytes} bytes of data, but {found_bytes} follow. Copy or save it again."
         )
     try:
         if expected_bytes == 0:  # an empty file cannot be mapped
@@ -66,6 +74,125 @@ def open_array(path: Path, *, kinds: str = NUMBERS) -> NDArray[Any]:
     except ValueError as error:  # too many axes, or an axis too long
         raise _impossible_shape(path, shape) from error
     return np.asarray(mapped)
+
+
+def check_features(path: Path, values: NDArray[Any]) -> None:
+    """Check that features are vectors, sequences or images, and not empty.
+
+    Raises:
+        FeatureSetError: With the shape found.
+    """
+    if values.ndim not in (2, 3, 5):
+        raise FeatureSetError(
+            f"{path}: has shape {values.shape}, expected (clips, steps, features), "
+            f"(clips, features), or images (clips, steps, height, width, channels). "
+            f"Reshape the array and save it again."
+        )
+    if values.size == 0:
+        raise FeatureSetError(
+            f"{path}: has no features: its shape is {values.shape}. "
+            f"Extract the features of at least one clip."
+        )
+
+
+def check_num_rows(path: Path, num_rows: int, *, reference: Path, expected: int) -> None:
+    """Check that a file has as many rows as the `reference` file.
+
+    Raises:
+        FeatureSetError: With both files and both counts.
+    """
+    if num_rows != expected:
+        raise FeatureSetError(
+            f"{path}: has {num_rows} rows, but {reference} has {expected}. "
+            f"Write both for the same clips, in the same order."
+        )
+
+
+def check_mask(path: Path, mask: BoolArray, values: NDArray[Any], clips: pd.DataFrame) -> None:
+    """Check that a mask fits its features and that every clip has a valid step.
+
+    Raises:
+        FeatureSetError: With the shapes, or the row and its clip.
+    """
+    if values.ndim < 3:
+        raise FeatureSetError(
+            f"{path}: is a mask for features of shape {values.shape}, which have no steps. "
+            f"Delete the mask, or give the features as (clips, steps, features)."
+        )
+    if mask.shape != values.shape[:2]:
+        raise FeatureSetError(
+            f"{path}: has shape {mask.shape}, expected {values.shape[:2]} as in the features. "
+            f"Write one True or False for each step."
+        )
+    empty = ~mask.any(axis=1)
+    if empty.any():
+        raise FeatureSetError(
+            f"{path}: {_row(int(empty.argmax()), clips)} has no valid step (True). "
+            f"Mark its valid steps, or drop the clip from every file."
+        )
+
+
+def check_seconds(path: Path, seconds: NDArray[Any], streams: Sequence[NDArray[Any]]) -> None:
+    """Check that there is one time per step, and that no time is infinite.
+
+    Args:
+        path: File of the times.
+        seconds: Time of each step from the start of the clip, shape (N, T); NaN if unknown.
+        streams: Features of both streams; those without steps are ignored.
+
+    Raises:
+        FeatureSetError: With the shapes, or the row and the step.
+    """
+    expected = {values.shape[:2] for values in streams if values.ndim > 2}
+    if expected != {seconds.shape}:
+        found = " and ".join(str(values.shape) for values in streams)
+        raise FeatureSetError(
+            f"{path}: has shape {seconds.shape}, expected one time per step (clips, steps) for "
+            f"features of shape {found}. Delete it, or write it for these features."
+        )
+    infinite = np.isinf(seconds)
+    if infinite.any():
+        row, step = (int(index) for index in np.argwhere(infinite)[0])
+        raise FeatureSetError(
+            f"{path}: row {row} has {seconds[row, step]} in step {step}, expected seconds from "
+            f"the start of the clip. Write NaN if the time is unknown."
+        )
+
+
+def check_labels(path: Path, labels: NDArray[Any], clips: pd.DataFrame) -> None:
+    """Check that labels have shape (N, 5), and that each is finite and in [0, 1].
+
+    Raises:
+        FeatureSetError: With the shape, or the row, the trait and the value.
+    """
+    if labels.ndim != 2 or labels.shape[1] != NUM_TRAITS:
+        drop = " Drop the `interview` column." if labels.shape[1:] == (NUM_TRAITS + 1,) else ""
+        raise FeatureSetError(
+            f"{path}: has shape {labels.shape}, expected ({len(clips)}, {NUM_TRAITS}) "
+            f"with the columns {', '.join(TRAITS)}.{drop or ' Reorder or add columns.'}"
+        )
+    wrong = ~((labels >= 0) & (labels <= 1))  # also true for NaN
+    if wrong.any():
+        row, column = (int(index) for index in np.argwhere(wrong)[0])
+        raise FeatureSetError(
+            f"{path}: {_row(row, clips)} has {TRAITS[column]} {labels[row, column]}, "
+            f"expected a score in [0, 1]. {_label_fix(labels)}"
+        )
+
+
+def finite_chunks(stream: Stream, clips: pd.DataFrame) -> Iterator[FloatArray]:
+    """Yield the whole stream in float32 chunks, and check that every value is finite.
+
+    Raises:
+        FeatureSetError: If a value is NaN, infinite or too large for float32, with the file,
+            row, clip, step and column.
+    """
+    for rows, values in stream.chunks():
+        finite = np.isfinite(values)
+        if not finite.all():
+            index, *position = (int(axis) for axis in np.argwhere(~finite)[0])
+            raise _not_finite(stream, int(rows[index]), position, clips)
+        yield values
 
 
 def _read_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
@@ -86,7 +213,7 @@ def _read_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]
 
 
 def _parse_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    # Format 3.0 differs from 2.0 only for field names, which no array of numbers has.
+    # Format 3.0 differs from 2.0 only in field names, which plain arrays do not have.
     if np.lib.format.read_magic(file) == (1, 0):
         return np.lib.format.read_array_header_1_0(file)
     return np.lib.format.read_array_header_2_0(file)
@@ -94,11 +221,50 @@ def _parse_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]
 
 def _impossible_shape(path: Path, shape: tuple[int, ...]) -> FeatureSetError:
     return FeatureSetError(
-        f"{path}: its header announces shape {_shown(shape)}, which no array can have. "
+        f"{path}: its header gives the impossible shape {_short(shape)}. "
         f"Write the file again with `numpy.save`."
     )
 
 
-def _shown(shape: tuple[int, ...]) -> str:
+def _short(shape: tuple[int, ...]) -> str:
     text = str(shape)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _not_finite(
+    stream: Stream, row: int, position: list[int], clips: pd.DataFrame
+) -> FeatureSetError:
+    part, part_row = stream.locate(row)
+    found = part.values[part_row][tuple(position)]
+    too_large = ", too large for float32," if np.isfinite(found) else ""
+    steps = f"step {position[0]}, " if len(position) > 1 else ""
+    fix = "Extract the clip again, or drop it from every file."
+    if part.mask is not None and not part.mask[part_row, position[0]]:
+        fix = "The mask marks this step as padding: pad with zeros."
+    return FeatureSetError(
+        f"{part.path}: row {part_row}{_clip(row, clips)} has {found}{too_large} in {steps}column "
+        f"{position[-1]}, expected finite numbers. {fix}"
+    )
+
+
+def _label_fix(labels: NDArray[Any]) -> str:
+    finite = labels[np.isfinite(labels)]
+    if finite.size < labels.size:
+        return "Drop the clips without a score from every file."
+    largest = finite.max()
+    if largest <= 1.5:
+        return "Map the scores to [0, 1]; undo any standardization first."
+    for top in (5, 7):
+        if largest <= top and finite.min() >= 1:
+            return f"Scores look like 1-{top}: subtract 1, then divide by {top - 1}."
+        if largest <= top:
+            return f"Scores look like 0-{top}: divide by {top}."
+    return "Scores look like 0-100: divide by 100."
+
+
+def _row(row: int, clips: pd.DataFrame) -> str:
+    return f"row {row}{_clip(row, clips)}"
+
+
+def _clip(row: int, clips: pd.DataFrame) -> str:
+    return f" (clip {clips['clip_id'].iloc[row]})"

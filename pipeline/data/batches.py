@@ -1,6 +1,6 @@
-"""Batches of clips for Keras: every clip once an epoch, the last partial batch included.
+"""Batches of clips for Keras: each clip once per epoch, including a last partial batch.
 
-Legend: N clips, B clips in a batch, T steps, D width, K traits.
+Legend: N clips, B clips per batch, T steps, D width, K traits.
 """
 
 import math
@@ -13,22 +13,27 @@ import tensorflow as tf
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.seeds import generator
 from pipeline.data.feature_set import FeatureSet
-from pipeline.data.stream import Stream
+
+BATCH_BYTES: Final = 16 * 2**20
+"""Size limit of the inputs of an inference batch, in bytes.
+
+In image networks the activations need about 10 to 50 times the memory of the inputs.
+"""
 
 
 class LabelledBatches:
-    """The clips `rows` of a feature set, batch by batch, as a finite `tf.data.Dataset`.
+    """Batches with labels, for training and validation, as a finite `tf.data.Dataset`.
 
-    Each element is `(inputs, labels)`; the inputs are a tuple in the order static,
-    dynamic, static mask, dynamic mask, the masks only where the streams have them.
+    Each element is `(inputs, labels)`. The inputs are a tuple: static, dynamic, and then the mask
+    of each stream that has a mask.
 
     Args:
-        feature_set: Where the clips come from.
+        feature_set: The clips.
         rows: Row numbers of the clips, shape (N,).
-        batch_size: Clips in a batch.
-        seed: Seed of the order; None keeps the order of `rows`.
-        cache: `memory` holds the clips in memory; `disk` reads each batch from the
-            memory-mapped files, for sets that are larger than memory.
+        batch_size: Clips per batch B.
+        seed: Shuffle seed; None keeps the order of `rows`.
+        cache: `memory` keeps the clips in memory. `disk` reads each batch from the files, for
+            sets that are larger than memory.
     """
 
     def __init__(
@@ -46,20 +51,20 @@ class LabelledBatches:
         self._seed = seed
         self._rows = np.asarray(rows, dtype=np.int64)
         self._labels = feature_set.checked_labels()[self._rows]
-        self._sources = _sources(feature_set)
-        # The order is a variable that the data set reads when an epoch begins, so that
-        # epoch 7 has the same order whether or not the epochs before it ran here.
+        self._inputs = _Inputs(feature_set)
+        # The data set reads this variable at the start of each epoch. So the order of an epoch
+        # does not depend on whether earlier epochs ran in this process.
         self._order = tf.Variable(np.arange(self.num_clips), trainable=False)
         self._cache = cache
 
     def shuffle_for(self, epoch: int) -> None:
-        """Draw the order of `epoch` (0-based); without a seed the order stays as it is."""
+        """Shuffle for `epoch` (0-based); without a seed the order does not change."""
         if self._seed is not None:
             order = generator(self._seed, "shuffle", epoch=epoch).permutation(self.num_clips)
             self._order.assign(order)
 
     def dataset(self) -> Any:
-        """Return the data set; each pass over it takes the order that is set when it begins."""
+        """Return the data set. Each pass uses the order that is set when it starts."""
         batches = tf.data.Dataset.range(self.num_batches).map(self._indices)
         gather = self._from_memory() if self._cache == "memory" else self._from_disk
         options = tf.data.Options()
@@ -71,56 +76,35 @@ class LabelledBatches:
         return self._order[begin : begin + self.batch_size]
 
     def _from_memory(self) -> Any:
-        inputs = tuple(tf.constant(source.read(self._rows)) for source in self._sources)
+        arrays = tuple(tf.constant(array) for array in self._inputs.read(self._rows))
         labels = tf.constant(self._labels)
 
         def gather(indices: Any) -> Any:
-            return tuple(tf.gather(array, indices) for array in inputs), tf.gather(labels, indices)
+            return tuple(tf.gather(array, indices) for array in arrays), tf.gather(labels, indices)
 
         return gather
 
     def _from_disk(self, indices: Any) -> Any:
-        types = [tf.float32] * len(self._sources)
-        arrays = tf.numpy_function(self._read, [indices], [*types, tf.float32], stateful=False)
-        for array, source in zip(arrays, self._sources, strict=False):
-            array.set_shape((None, *source.row_shape))
-        arrays[-1].set_shape((None, self._labels.shape[1]))
+        row_shapes = [*self._inputs.row_shapes, self._labels.shape[1:]]
+        types = [tf.float32] * len(row_shapes)
+        arrays = tf.numpy_function(self._read, [indices], types, stateful=False)
+        for array, row_shape in zip(arrays, row_shapes, strict=True):
+            array.set_shape((None, *row_shape))
         return tuple(arrays[:-1]), arrays[-1]
 
     def _read(self, indices: IntArray) -> list[FloatArray]:
-        rows = self._rows[indices]
-        return [*(source.read(rows) for source in self._sources), self._labels[indices]]
-
-
-BATCH_BYTES: Final = 16 * 2**20
-"""Bytes of the inputs that go through a model at once where nothing is learned from them.
-
-What networks of pictures make of their inputs on the way takes some ten to fifty times as much
-memory as the inputs do.
-"""
-
-
-def inference_batch_size(feature_set: FeatureSet, *, max_size: int) -> int:
-    """Return how many clips may go through a model at once, at least 1.
-
-    Args:
-        feature_set: Where the clips come from; the larger its rows, the fewer of them.
-        max_size: More would not be faster, or are not wanted.
-    """
-    streams = (feature_set.static, feature_set.dynamic)
-    row_bytes = sum(4 * math.prod(stream.shape[1:]) for stream in streams)  # float32 once read
-    return max(1, min(max_size, BATCH_BYTES // row_bytes))
+        return [*self._inputs.read(self._rows[indices]), self._labels[indices]]
 
 
 class InferenceBatches:
-    """The clips `rows` of a feature set in order, without labels, as numpy batches.
+    """Batches without labels, in the order of `rows`, as tuples of NumPy arrays.
 
     Args:
-        feature_set: Where the clips come from.
+        feature_set: The clips.
         rows: Row numbers of the clips, shape (N,).
-        batch_size: Clips in a batch.
-        masked: Names of streams whose mask is among the inputs even where the set has none, as
-            then every step is there.
+        batch_size: Clips per batch B.
+        masked: Names of streams that always get a mask input. If the feature set has no mask for
+            such a stream, all its steps are valid.
     """
 
     def __init__(
@@ -133,39 +117,38 @@ class InferenceBatches:
     ) -> None:
         self._rows = rows
         self._batch_size = batch_size
-        self._sources = _sources(feature_set, masked)
+        self._inputs = _Inputs(feature_set, masked)
 
     def __iter__(self) -> Any:
         for begin in range(0, len(self._rows), self._batch_size):
             rows = self._rows[begin : begin + self._batch_size]
-            yield tuple(source.read(rows) for source in self._sources)
+            yield self._inputs.read(rows)
 
 
-class _Values:
-    """The values of a stream."""
+def inference_batch_size(feature_set: FeatureSet, *, max_size: int) -> int:
+    """Return a batch size for inference that limits the memory of the inputs, at least 1.
 
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-        self.row_shape = stream.shape[1:]
-
-    def read(self, rows: IntArray) -> FloatArray:
-        return self._stream.read(rows)
-
-
-class _Mask:
-    """The mask of a stream, as 0 and 1."""
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-        self.row_shape = stream.shape[1:2]
-
-    def read(self, rows: IntArray) -> FloatArray:
-        return self._stream.read_mask(rows).astype(np.float32)
-
-
-def _sources(feature_set: FeatureSet, masked: Collection[str] = ()) -> list[_Values | _Mask]:
+    Args:
+        feature_set: The clips; larger rows give smaller batches.
+        max_size: Upper limit of the batch size.
+    """
     streams = (feature_set.static, feature_set.dynamic)
-    values: list[_Values | _Mask] = [_Values(stream) for stream in streams]
-    return values + [
-        _Mask(stream) for stream in streams if stream.has_mask or stream.name in masked
-    ]
+    row_bytes = sum(4 * math.prod(stream.shape[1:]) for stream in streams)  # float32
+    return max(1, min(max_size, BATCH_BYTES // row_bytes))
+
+
+class _Inputs:
+    """Inputs of a model: the values of each stream, then each mask as 0 and 1."""
+
+    def __init__(self, feature_set: FeatureSet, masked: Collection[str] = ()) -> None:
+        self._streams = (feature_set.static, feature_set.dynamic)
+        self._masked = [each for each in self._streams if each.has_mask or each.name in masked]
+        self.row_shapes = [
+            *(stream.shape[1:] for stream in self._streams),
+            *(stream.shape[1:2] for stream in self._masked),
+        ]
+
+    def read(self, rows: IntArray) -> tuple[FloatArray, ...]:
+        values = (stream.read(rows) for stream in self._streams)
+        masks = (stream.read_mask(rows).astype(np.float32) for stream in self._masked)
+        return (*values, *masks)

@@ -1,58 +1,136 @@
-"""The table of clips: one row per clip, in the row order of the arrays."""
+"""Read CSV tables as text, and check the table of clips.
 
-from collections.abc import Sequence
+Rows are counted from 0: row 0 is the first line below the header.
+"""
+
+import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from pipeline.core.errors import FeatureSetError
-from pipeline.data.csv_table import read_csv_table
+from pipeline.core.errors import FeatureSetError, PipelineError
+from pipeline.core.identifiers import normalize_identifier
+from pipeline.core.near_names import did_you_mean, did_you_mean_path
 
 SPLIT_NAMES: Final = ("train", "validation", "test")
-"""The values that a `split` column may hold."""
+"""Valid values of a `split` column."""
+
+_IDENTIFIER_COLUMNS: Final = ("clip_id", "group", "split")
+"""Columns whose cells are normalized, because they are compared."""
+
+_OTHER_SEPARATORS: Final = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+
+
+def read_csv_table(
+    path: Path,
+    *,
+    columns: Sequence[str],
+    error: type[PipelineError],
+    other_names: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
+    """Read a comma-separated UTF-8 table with cells of type str.
+
+    `pandas.read_csv` would convert ids such as `001` or `NA`, and would accept lines of the
+    wrong length. Column names and ids are normalized; other cells are unchanged.
+
+    Args:
+        path: CSV file with a header line. Blank lines are skipped.
+        columns: Required columns; others are kept.
+        error: Class of the error to raise.
+        other_names: Known names of columns in other formats -> the name used here.
+
+    Raises:
+        PipelineError: An `error`, if the file is missing or is not CSV in UTF-8, a line has the
+            wrong length, a column occurs twice, or a required column is missing.
+    """
+    rows = _read_rows(path, error)
+    if not rows:
+        raise error(f"{path}: is empty. Expected a header line with {', '.join(columns)}.")
+    first_line = rows.pop(0)
+    found = [normalize_identifier(name) for name in first_line]
+    header = [(other_names or {}).get(name, name) for name in found]
+    if not set(columns) <= set(header):
+        _check_separator(path, first_line, error)
+    for index, row in enumerate(rows):
+        if len(row) != len(header):
+            raise error(
+                f"{path}: row {index} has {len(row)} fields, expected {len(header)} as in the "
+                f"header. Put quotes around fields that contain commas."
+            )
+    if len(set(header)) < len(header):
+        twice = next(name for name in header if header.count(name) > 1)
+        raise error(f"{path}: has the column {twice!r} twice. Rename or drop one of them.")
+    check_columns(path, header, columns, error)
+    table = pd.DataFrame(rows, columns=header, dtype=str)
+    for name in table.columns.intersection(list(_IDENTIFIER_COLUMNS)):
+        table[name] = table[name].map(normalize_identifier)
+    return table
+
+
+def check_columns(
+    path: Path, found: Sequence[str], columns: Sequence[str], error: type[PipelineError]
+) -> None:
+    """Check that a table has all `columns`.
+
+    Raises:
+        PipelineError: An `error`, with the missing columns and the nearest name found.
+    """
+    missing = [name for name in columns if name not in found]
+    if missing:
+        raise error(
+            f"{path}: has no column {' or '.join(missing)}; found {', '.join(found)}."
+            f"{did_you_mean(missing[0], found)} Name the columns in the first line of the file, "
+            f"separated by commas."
+        )
 
 
 def read_clips(
     path: Path, *, needs_group: bool = True, allows_repeats: bool = False
 ) -> pd.DataFrame:
-    """Read and check a clips table; every cell is text, and ids and groups are normalised.
+    """Read and check a table of clips, one row per clip, with cells of type str.
 
     Args:
-        path: CSV with `clip_id`, `group` (the source video or the person), optional
-            `split` and any further columns.
-        needs_group: Whether a table without `group` is refused.
-        allows_repeats: Whether a clip may stand in several rows.
+        path: CSV with `clip_id`, `group` (the source video or the person), optional `split` and
+            any further columns.
+        needs_group: Whether the column `group` is required.
+        allows_repeats: Whether a clip may occur in several rows.
 
     Raises:
-        FeatureSetError: If the table lacks a column or a row, names a clip twice, leaves
-            an id or a group blank, or holds an unknown split.
+        FeatureSetError: If a column is missing, the table is empty, a clip occurs twice, an id
+            or group is blank, or a split name is unknown.
     """
     columns = ("clip_id", "group") if needs_group else ("clip_id",)
     clips = read_csv_table(path, columns=columns, error=FeatureSetError)
     if clips.empty:
-        raise FeatureSetError(f"{path}: holds no clips. Write one line per clip.")
+        raise FeatureSetError(f"{path}: has no clips. Write one line per clip.")
     for column in clips.columns.intersection(["clip_id", "group"]):
-        _refuse_blank(path, clips, column)
+        blank = (clips[column] == "").to_numpy()
+        if blank.any():
+            raise FeatureSetError(
+                f"{path}: row {blank.argmax()} has a blank {column}. "
+                f"Fill it in, or drop the clip and its rows of the arrays."
+            )
     if "split" in clips:
-        _refuse_unknown_split(path, clips)
+        _check_split_names(path, clips)
     if not allows_repeats:
-        refuse_duplicates([clips], [path])
+        check_unique_clips([clips], [path])
     return clips
 
 
 def number_clips(num_clips: int) -> pd.DataFrame:
-    """Return the table of clips that nobody named: each is `row-000000`, its own group."""
+    """Return a table of clips with ids `row-000000`, ...; each clip is its own group."""
     ids = [f"row-{row:06d}" for row in range(num_clips)]
     return pd.DataFrame({"clip_id": ids, "group": ids}, dtype=str)
 
 
-def refuse_duplicates(tables: Sequence[pd.DataFrame], paths: Sequence[Path]) -> None:
-    """Refuse clip ids that occur twice within or between tables.
+def check_unique_clips(tables: Sequence[pd.DataFrame], paths: Sequence[Path]) -> None:
+    """Check that no clip id occurs twice within or between tables.
 
     Raises:
-        FeatureSetError: Naming the files and the rows of the first id that repeats.
+        FeatureSetError: With the files and rows of the first repeated id.
     """
     ids = np.concatenate([table["clip_id"].to_numpy(dtype=object) for table in tables])
     repeated = pd.Series(ids).duplicated().to_numpy()
@@ -67,26 +145,40 @@ def refuse_duplicates(tables: Sequence[pd.DataFrame], paths: Sequence[Path]) -> 
         for row, owner in zip(rows, owners, strict=True)
     )
     raise FeatureSetError(
-        f"{paths[owners[1]]}: clip {clip_id!r} occurs twice, in {first} and {second} (names that "
-        f"look alike are one name). Keep one of them, with its rows of the arrays."
+        f"{paths[owners[1]]}: clip {clip_id!r} occurs twice, in {first} and {second}. Names that "
+        f"look alike are the same name. Keep one of them, with its rows of the arrays."
     )
 
 
-def _refuse_blank(path: Path, clips: pd.DataFrame, column: str) -> None:
-    blank = (clips[column] == "").to_numpy()
-    if blank.any():
-        raise FeatureSetError(
-            f"{path}: row {blank.argmax()} has a blank {column}. "
-            f"Fill it in, or drop the clip and its rows of the arrays."
-        )
+def _read_rows(path: Path, error: type[PipelineError]) -> list[list[str]]:
+    try:
+        # Spreadsheets write a byte order mark first; "utf-8-sig" drops it.
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return [row for row in csv.reader(file, strict=True) if row]
+    except FileNotFoundError:
+        near = did_you_mean_path(path)
+        raise error(f"{path}: there is no such file. Give the path of a CSV table.{near}") from None
+    except UnicodeDecodeError as reason:
+        raise error(f"{path}: is not UTF-8 text ({reason.reason}). Save it as UTF-8.") from reason
+    except (OSError, csv.Error) as reason:
+        raise error(f"{path}: cannot be read as CSV ({reason}). Save it again.") from reason
 
 
-def _refuse_unknown_split(path: Path, clips: pd.DataFrame) -> None:
+def _check_separator(path: Path, fields: Sequence[str], error: type[PipelineError]) -> None:
+    for separator, words in _OTHER_SEPARATORS.items():
+        if sum(field.count(separator) for field in fields) >= len(fields):
+            raise error(
+                f"{path}: is separated by {words}, expected commas (and points in numbers: 0.5). "
+                f"Save it as CSV with commas."
+            )
+
+
+def _check_split_names(path: Path, clips: pd.DataFrame) -> None:
     unknown = ~clips["split"].isin(SPLIT_NAMES).to_numpy()
     if unknown.any():
         row = int(unknown.argmax())
         raise FeatureSetError(
             f"{path}: row {row} (clip {clips['clip_id'][row]}) has split "
             f"{clips['split'][row]!r}, expected {', '.join(SPLIT_NAMES)}. "
-            f"Rename it, or drop the column to have the clips split by group."
+            f"Rename it, or drop the column to split the clips by group."
         )

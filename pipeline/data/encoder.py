@@ -1,29 +1,27 @@
-"""What made the features: the description in `features.json` that travels with the model.
+"""Compare the encoder of features with the encoder that a model was trained on.
 
-The same width says nothing: features of another encoder, another crop or another sampling of
-frames are other numbers in the same places, and a model scores them with confidence.
+Features of the same width can come from other encoders, crops or frame rates. A model would
+score them without an error. So `features.json` describes the encoder, and each model stores it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 from pipeline.core.errors import FeatureSetError
 
-if TYPE_CHECKING:  # the shards of a feature set are compared by what is here
-    from pipeline.data.feature_set import FeatureSet
-
 UNKNOWN: Final = "unknown"
-"""Stands for the encoder of features that come without a `features.json` that names it."""
+"""Encoder of features without a `features.json` that names it."""
 
 VIDEOS: Final = "videos"
 GIVEN_FACES: Final = "given faces"
 GIVEN_FLOW: Final = "given flow"
-"""What an encoder says that the features of a stream are `of`."""
+"""Values of `of` in the description of a stream: the kind of recordings."""
 
 VIDEOS_OPTION: Final = "--videos_dir"
 CROPS_OPTIONS: Final = "--face_dir with --flow_dir"
-"""The two ways to give recordings to `predict`."""
+"""Options of `predict` for each kind of recordings."""
 
 _OPTIONS: Final[dict[tuple[Any, Any], str]] = {
     (VIDEOS, VIDEOS): VIDEOS_OPTION,
@@ -31,48 +29,41 @@ _OPTIONS: Final[dict[tuple[Any, Any], str]] = {
 }
 
 
-def encoder_of(features: "FeatureSet") -> Any:
-    """Return what made the features, in JSON values; `UNKNOWN` where nothing says it."""
-    return encoder_in(features.metadata)
-
-
 def encoder_in(metadata: Mapping[str, Any]) -> Any:
-    """Return the encoder that a `features.json` names; `UNKNOWN` where it names none."""
+    """Return the encoder in the content of a `features.json`, or `UNKNOWN`."""
     return metadata.get("encoder") or UNKNOWN
 
 
-def check_encoder(features: "FeatureSet", expected: Any) -> None:
-    """Refuse features that were made in another way than those a model was trained on.
+def check_encoder(found: Any, expected: Any, features_dir: Path) -> None:
+    """Check that features have the encoder that a model was trained on.
 
-    Where either of them does not say what made it, nothing can be checked: `encoder_caveat` says
-    so in words.
+    If one of the two is unknown, nothing is checked; `encoder_caveat` describes this case.
 
     Args:
-        features: The features to score.
+        found: Encoder of the features to score.
         expected: Encoder of the features that the model was trained on.
+        features_dir: Directory of the features to score.
 
     Raises:
-        FeatureSetError: Naming the first setting that differs, with both values.
+        FeatureSetError: With the first setting that differs, and both values.
     """
-    found = encoder_of(features)
     if UNKNOWN in (expected, found):
         return
     difference = first_difference(expected, found, "encoder")
     if difference is not None:
         raise FeatureSetError(
-            f"{features.sources[0].parent}: was made in another way than the features of the "
-            f"model: {difference.name} is {difference.found} here and {difference.expected} in "
+            f"{features_dir}: has other features than the model was trained on: "
+            f"{difference.name} is {difference.found} here and {difference.expected} in "
             "the model. Extract the clips again with the settings of the model: `python -m "
             f"pipeline predict {recordings_options(expected) or VIDEOS_OPTION}` does so."
         )
 
 
 def recordings_options(encoder: Any) -> str | None:
-    """Return the options of `predict` whose recordings an encoder describes.
+    """Return the options of `predict` for the recordings that an encoder describes.
 
     Returns:
-        None where it does not say of what it makes features, or where no one way of giving
-        clips has both.
+        None if the recordings are unknown, or if no option accepts this combination.
     """
     streams = encoder if isinstance(encoder, Mapping) else {}
     static, dynamic = (streams.get(name) for name in ("static", "dynamic"))
@@ -81,68 +72,65 @@ def recordings_options(encoder: Any) -> str | None:
     return _OPTIONS.get((static.get("of"), dynamic.get("of")))
 
 
-def encoder_caveat(features: "FeatureSet", expected: Any) -> str | None:
-    """Return why nobody can tell that features suit a model; None where both name an encoder.
+def encoder_caveat(found: Any, expected: Any, features_dir: Path) -> str | None:
+    """Return a warning if an encoder is unknown, so that `check_encoder` has no effect.
 
     Args:
-        features: The features to score.
+        found: Encoder of the features to score.
         expected: Encoder of the features that the model was trained on.
+        features_dir: Directory of the features to score.
     """
-    place = features.sources[0].parent
-    if encoder_of(features) == UNKNOWN:
+    if found == UNKNOWN:
         return (
-            f"{place}: does not say what made the features (no features.json beside them names "
-            "their encoder), so nothing shows that they are of the encoder that the model was "
-            "trained on."
+            f"{features_dir}: the encoder of the features is unknown (no features.json beside "
+            "them names it). They may differ from the features that the model was trained on."
         )
     if expected == UNKNOWN:
         return (
-            "The model does not say what made the features that it was trained on (they named no "
-            f"encoder), so nothing shows that those of {place} were made alike."
+            "The encoder of the features that the model was trained on is unknown. "
+            f"The features of {features_dir} may differ from them."
         )
     return None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """An entry in which two descriptions differ."""
+    """Entry that differs between two descriptions."""
 
     name: str
-    """Its name, entries of entries after a dot."""
+    """Dotted name of the entry."""
     expected: str
-    """What it should be, in few words."""
+    """Expected value, shortened."""
     found: str
-    """What it is."""
+    """Value found, shortened."""
 
 
 def first_difference(expected: Any, found: Any, name: str) -> Difference | None:
-    """Return the first entry in which two JSON values differ; None where none does.
+    """Return the first entry that differs between two JSON values, or None.
 
     Args:
-        expected: What it should be.
-        found: What it is.
-        name: What the values are called; entries below are named after a dot.
+        expected: Expected value.
+        found: Value found.
+        name: Name of both values; the names of entries are appended after a dot.
     """
     if expected == found:
         return None
     if not (isinstance(expected, Mapping) and isinstance(found, Mapping)):
         return Difference(name=name, expected=_short(expected), found=_short(found))
-    # Entries that one of them lacks compare as "not there", which no JSON value equals.
+    # A missing entry differs from every JSON value, also from null.
     differences = (
-        first_difference(expected.get(key, _NOT_THERE), found.get(key, _NOT_THERE), f"{name}.{key}")
+        first_difference(expected.get(key, _MISSING), found.get(key, _MISSING), f"{name}.{key}")
         for key in dict.fromkeys([*expected, *found])
     )
     return next((difference for difference in differences if difference), None)
 
 
-class _NotThere:
-    """Stands for an entry that a description does not have."""
-
+class _Missing:
     def __repr__(self) -> str:
         return "not given"
 
 
-_NOT_THERE: Final = _NotThere()
+_MISSING: Final = _Missing()
 
 
 def _short(value: Any) -> str:

@@ -1,9 +1,9 @@
-"""The feature set: the only thing that training reads.
+"""The feature set: the only input of training.
 
-A directory holds `static.npy` and `dynamic.npy`, optional `labels.npy`, masks,
-`seconds.npy`, `clips.csv` and `features.json`; a directory of such directories is a sharded set.
+A directory contains `static.npy` and `dynamic.npy`, and optionally `labels.npy`, masks,
+`seconds.npy`, `clips.csv` and `features.json`. A directory of such directories is one sharded set.
 
-Shape letters: N clips, T steps, D width. Rows are counted from 0.
+Legend: N clips, T steps, D width. Rows are counted from 0.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -21,9 +21,10 @@ from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import FeatureSetError
 from pipeline.core.near_names import did_you_mean_path
 from pipeline.core.traits import TRAITS, TraitLabel
+from pipeline.data.array_file import finite_chunks
 from pipeline.data.clip_table import number_clips
 from pipeline.data.data_warnings import find_data_warnings
-from pipeline.data.file_limit import make_room_for
+from pipeline.data.encoder import encoder_in
 from pipeline.data.shard import (
     DYNAMIC_NAME,
     STATIC_NAME,
@@ -34,50 +35,53 @@ from pipeline.data.shard import (
     trait_labels,
 )
 from pipeline.data.stream import Stream
-from pipeline.data.validation import finite_chunks
 from pipeline.records.data_description import DataWarning
+
+_OTHER_FILES: Final = 512
+"""Open files reserved for the rest of the process: libraries, logs, storage, workers."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FeatureSet:
-    """A validated set of clips: two feature streams, and what is known of each clip."""
+    """Validated clips: two feature streams, labels and the table of clips."""
 
     static: Stream
-    """What the face looks like."""
-
+    """Appearance of the face."""
     dynamic: Stream
-    """How it moves."""
-
+    """Motion of the face."""
     labels: FloatArray | None
     """Scores in OCEAN order in [0, 1], shape (N, 5), float32; None without labels."""
-
     clips: pd.DataFrame
-    """`clip_id`, `group` and further columns, all text, in row order."""
-
+    """`clip_id`, `group` and further columns in row order, cells of type str."""
     has_groups: bool
-    """False without a clips table: ids are row numbers, and each clip is its own group."""
-
+    """False without a clip table: ids are row numbers, and each clip is its own group."""
     digest: str
-    """SHA-256 of what training reads; the same numbers have it however they are stored."""
-
+    """SHA-256 of the training data. It depends on the values, not on how they are stored."""
     metadata: dict[str, Any]
-    """What `features.json` says; of a sharded set, the entries that all shards share."""
-
+    """Content of `features.json`; for a sharded set, the entries that all shards share."""
     sources: tuple[Path, ...]
-    """Every file that was opened."""
-
+    """All opened files."""
     seconds: Stream | None = None
-    """When each step is, from the start of its clip, shape (N, T), NaN where unknown; None
-    where the set does not say."""
+    """Times of the steps from the start of the clip, shape (N, T); NaN if unknown."""
 
     @property
     def num_clips(self) -> int:
         """The number of clips N."""
         return len(self.clips)
 
+    @property
+    def features_dir(self) -> Path:
+        """Directory of the static features, or of the first shard."""
+        return self.sources[0].parent
+
+    @property
+    def encoder(self) -> Any:
+        """Encoder of the features as JSON values, or `unknown`."""
+        return encoder_in(self.metadata)
+
     @cached_property
     def clip_ids(self) -> NDArray[np.str_]:
-        """The unique name of each clip, shape (N,)."""
+        """The unique id of each clip, shape (N,)."""
         return np.asarray(self.clips["clip_id"], dtype=np.str_)
 
     @cached_property
@@ -87,19 +91,19 @@ class FeatureSet:
 
     @cached_property
     def split_column(self) -> NDArray[np.str_] | None:
-        """The side each clip was assigned by the table, shape (N,); None without one."""
+        """The given subset of each clip, shape (N,); None if there is no split column."""
         if "split" not in self.clips:
             return None
         return np.asarray(self.clips["split"], dtype=np.str_)
 
     @cached_property
     def traits(self) -> tuple[TraitLabel, ...]:
-        """How each trait is scored, in the order of the labels; empty if nothing says it."""
+        """Name and direction of each trait, in the order of the labels; empty if unknown."""
         return trait_labels(self.metadata)
 
     @cached_property
     def warnings(self) -> tuple[DataWarning, ...]:
-        """Signs that features or names are ruined; the first use reads every feature."""
+        """Signs of damaged features or names. The first access reads all features."""
         return find_data_warnings((self.static, self.dynamic), self.clips)
 
     def checked_labels(self) -> FloatArray:
@@ -110,7 +114,7 @@ class FeatureSet:
         """
         if self.labels is None:
             raise FeatureSetError(
-                f"{self.sources[0].parent}: holds no labels.npy, which is needed here. Add it, "
+                f"{self.features_dir}: has no labels.npy, which is needed here. Add it, "
                 f"shape ({self.num_clips}, {len(TRAITS)}) with the columns {', '.join(TRAITS)}, "
                 f"or join annotations with `prepare`."
             )
@@ -120,16 +124,16 @@ class FeatureSet:
 def load_feature_set(features_dir: Path, *, needs_group: bool = True) -> FeatureSet:
     """Load a directory: one feature set, or its shards in the order of their names.
 
-    Features stay on disk; they are read once, in chunks, to check and to digest them.
+    Features stay on disk. They are read once, in chunks, to check and to hash them.
 
     Args:
-        features_dir: Holds `static.npy`, or sub-directories that do. Names that begin
-            with a dot are left out, as unfinished writes have them.
-        needs_group: Whether a clips table without `group` is refused; without one each clip is
-            its own group.
+        features_dir: Directory with `static.npy`, or with sub-directories that contain it.
+            Names that begin with a dot are ignored, because unfinished writes use them.
+        needs_group: Whether the clip table needs the column `group`. Without this column each
+            clip is its own group.
 
     Raises:
-        FeatureSetError: If the directory or a file in it breaks the contract.
+        FeatureSetError: If the directory or a file in it has a wrong format.
     """
     if not features_dir.is_dir():
         found = "is a file" if features_dir.exists() else "does not exist"
@@ -138,14 +142,14 @@ def load_feature_set(features_dir: Path, *, needs_group: bool = True) -> Feature
             f"{DYNAMIC_NAME}. Check the path, or extract the features first."
             f"{did_you_mean_path(features_dir)}"
         )
-    directories = [features_dir] if _is_shard(features_dir) else _shard_directories(features_dir)
-    if not directories:
+    shard_dirs = [features_dir] if _is_shard(features_dir) else _shard_dirs(features_dir)
+    if not shard_dirs:
         raise FeatureSetError(
-            f"{features_dir}: holds no {STATIC_NAME}, neither itself nor in a sub-directory. "
+            f"{features_dir}: has no {STATIC_NAME}, neither itself nor in a sub-directory. "
             f"Check the path, or extract the features first."
         )
-    paths = [ShardPaths.of_directory(directory) for directory in directories]
-    return _build(paths, needs_group=needs_group)
+    paths = [ShardPaths.of_directory(shard_dir) for shard_dir in shard_dirs]
+    return _open(paths, needs_group=needs_group)
 
 
 def load_feature_files(
@@ -156,38 +160,38 @@ def load_feature_files(
     clips: Path | None = None,
     needs_group: bool = True,
 ) -> FeatureSet:
-    """Load a feature set whose files are given one by one.
+    """Load a feature set from single files.
 
     Args:
-        static_features: `.npy` file, shape (N, T, D) or (N, D). A `<stem>_mask.npy`
-            beside it is its mask; the same holds for `dynamic_features`.
-        dynamic_features: `.npy` file of the same clips in the same order. A `features.json` in
-            the directory of both says what made them.
+        static_features: `.npy` file, shape (N, T, D) or (N, D). A `<stem>_mask.npy` beside it is
+            its mask.
+        dynamic_features: `.npy` file of the same clips in the same order, with the same rule for
+            masks. A `features.json` in the directory of both describes the encoder.
         labels: `.npy` file, shape (N, 5).
         clips: CSV table of the clips.
-        needs_group: Whether a table without `group` is refused.
+        needs_group: Whether the clip table needs the column `group`.
 
     Raises:
-        FeatureSetError: If a file breaks the contract.
+        FeatureSetError: If a file has a wrong format.
     """
     paths = ShardPaths.of_files(
         static=static_features, dynamic=dynamic_features, labels=labels, clips=clips
     )
-    return _build([paths], needs_group=needs_group)
+    return _open([paths], needs_group=needs_group)
 
 
 def _is_shard(directory: Path) -> bool:
-    # Either stream makes a shard, so that a half-copied one is refused, not left out.
+    # One stream is enough, so that a partly copied shard raises an error.
     return any((directory / name).exists() for name in (STATIC_NAME, DYNAMIC_NAME))
 
 
-def _shard_directories(features_dir: Path) -> list[Path]:
+def _shard_dirs(features_dir: Path) -> list[Path]:
     visible = (path for path in features_dir.iterdir() if not path.name.startswith("."))
     return sorted(path for path in visible if path.is_dir() and _is_shard(path))
 
 
-def _build(paths: Sequence[ShardPaths], *, needs_group: bool) -> FeatureSet:
-    make_room_for(sum(len(each.present) for each in paths), paths[-1].static.parent)
+def _open(paths: Sequence[ShardPaths], *, needs_group: bool) -> FeatureSet:
+    _allow_open_files(sum(len(each.present) for each in paths), paths[-1].static.parent)
     shards = [open_shard(each, needs_group=needs_group) for each in paths]
     check_agreement(shards)
     static = Stream(name="static", parts=tuple(shard.static for shard in shards))
@@ -202,11 +206,29 @@ def _build(paths: Sequence[ShardPaths], *, needs_group: bool) -> FeatureSet:
         labels=np.concatenate(labels) if labels else None,
         clips=clips,
         has_groups=has_groups,
-        digest=_validated_digest((static, dynamic), labels, clips),
+        digest=_checked_hash((static, dynamic), labels, clips),
         metadata=_shared_entries([shard.metadata for shard in shards]),
         sources=tuple(path for each in paths for path in each.present),
         seconds=Stream(name="seconds", parts=seconds) if seconds else None,
     )
+
+
+def _allow_open_files(num_files: int, features_dir: Path) -> None:
+    """Raise the limit of open files of this process, because each mapped file stays open."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = num_files + _OTHER_FILES
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise FeatureSetError(
+            f"{features_dir}: the set has {num_files} files, which must be open at once, but "
+            f"the system allows {hard} in all. Raise the limit (`ulimit -Hn`), or use fewer shards."
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _concatenate_clips(shards: Sequence[Shard]) -> pd.DataFrame:
@@ -216,22 +238,22 @@ def _concatenate_clips(shards: Sequence[Shard]) -> pd.DataFrame:
     return clips
 
 
-def _validated_digest(
+def _checked_hash(
     streams: Iterable[Stream], labels: Iterable[FloatArray], clips: pd.DataFrame
 ) -> str:
-    # Checking and hashing share one pass: a set larger than memory is read only once.
-    digest = hashlib.sha256()
+    # One pass for checks and hash: a set larger than memory is read only once.
+    sha256 = hashlib.sha256()
     for stream in streams:
-        digest.update(f"{stream.name} {stream.shape} {stream.has_mask}\n".encode())
+        sha256.update(f"{stream.name} {stream.shape} {stream.has_mask}\n".encode())
         for values in finite_chunks(stream, clips):
-            digest.update(values.astype("<f4", copy=False).ravel().data)
+            sha256.update(values.astype("<f4", copy=False).ravel().data)
         for part in stream.parts:
             if part.mask is not None:
-                digest.update(np.ascontiguousarray(part.mask).ravel().data)
+                sha256.update(np.ascontiguousarray(part.mask).ravel().data)
     for part_labels in labels:
-        digest.update(part_labels.astype("<f4", copy=False).ravel().data)
-    digest.update(clips.to_csv(index=False, lineterminator="\n").encode())
-    return digest.hexdigest()
+        sha256.update(part_labels.astype("<f4", copy=False).ravel().data)
+    sha256.update(clips.to_csv(index=False, lineterminator="\n").encode())
+    return sha256.hexdigest()
 
 
 def _shared_entries(mappings: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""The files that make up a feature set, or one shard of it, opened and checked together."""
+"""Open the files of one feature set, or of one shard, and check them together.
+
+Legend: N clips, T steps, D width. `s` and `d` mark the static and the dynamic stream.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,17 +16,18 @@ from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import FeatureSetError
 from pipeline.core.files import read_json
 from pipeline.core.traits import TRAITS, TraitLabel
-from pipeline.data.array_file import BOOLEANS, open_array
-from pipeline.data.clip_table import number_clips, read_clips, refuse_duplicates
-from pipeline.data.encoder import UNKNOWN, encoder_in, first_difference
-from pipeline.data.stream import StreamPart
-from pipeline.data.validation import (
+from pipeline.data.array_file import (
+    BOOLEANS,
     check_features,
     check_labels,
     check_mask,
-    check_rows,
+    check_num_rows,
     check_seconds,
+    open_array,
 )
+from pipeline.data.clip_table import check_unique_clips, number_clips, read_clips
+from pipeline.data.encoder import UNKNOWN, encoder_in, first_difference
+from pipeline.data.stream import StreamPart
 
 STATIC_NAME = "static.npy"
 DYNAMIC_NAME = "dynamic.npy"
@@ -35,148 +39,111 @@ SECONDS_NAME = "seconds.npy"
 
 @dataclass(frozen=True, kw_only=True)
 class ShardPaths:
-    """Where the files of a shard are; None for those that there are not."""
+    """Paths of the files of a shard; None for a missing file."""
 
     static: Path
     """Features (N, Ts, Ds) or (N, Ds)."""
-
-    dynamic: Path
-    """Features (N, Td, Dd) or (N, Dd)."""
-
-    labels: Path | None = None
-    """Scores (N, 5)."""
-
-    clips: Path | None = None
-    """Table of the clips."""
-
     static_mask: Path | None = None
     """Valid steps (N, Ts)."""
-
+    dynamic: Path
+    """Features (N, Td, Dd) or (N, Dd)."""
     dynamic_mask: Path | None = None
     """Valid steps (N, Td)."""
-
-    metadata: Path | None = None
-    """How the features were made."""
-
     seconds: Path | None = None
-    """When the steps are, (N, T)."""
+    """Times of the steps (N, T)."""
+    labels: Path | None = None
+    """Scores (N, 5)."""
+    clips: Path | None = None
+    """Table of the clips."""
+    metadata: Path | None = None
+    """Description of the features."""
 
     @classmethod
     def of_files(
-        cls,
-        *,
-        static: Path,
-        dynamic: Path,
-        labels: Path | None = None,
-        clips: Path | None = None,
-        metadata: Path | None = None,
+        cls, *, static: Path, dynamic: Path, labels: Path | None = None, clips: Path | None = None
     ) -> "ShardPaths":
-        """Return the given files and what is known of them by its place.
+        """Return the paths of given files and of the files that belong to them.
 
-        That is the `<stem>_mask.npy` beside each stream, the `features.json` beside both of
-        them where none is given, and the `seconds.npy` beside both where they have the names of
-        the contract.
+        These are `<stem>_mask.npy` beside each stream. If both streams are in the same directory,
+        its `features.json` is added, and its `seconds.npy` if the streams have standard names.
         """
-        seconds = None
+        metadata = seconds = None
         if static.parent.resolve() == dynamic.parent.resolve():
-            metadata = metadata or existing(static.with_name(METADATA_NAME))
+            metadata = _existing(static.with_name(METADATA_NAME))
             if (static.name, dynamic.name) == (STATIC_NAME, DYNAMIC_NAME):
-                seconds = existing(static.with_name(SECONDS_NAME))
+                seconds = _existing(static.with_name(SECONDS_NAME))
         return cls(
             static=static,
             dynamic=dynamic,
             labels=labels,
             clips=clips,
-            static_mask=existing(mask_path(static)),
-            dynamic_mask=existing(mask_path(dynamic)),
+            static_mask=_existing(static.with_name(f"{static.stem}_mask.npy")),
+            dynamic_mask=_existing(dynamic.with_name(f"{dynamic.stem}_mask.npy")),
             metadata=metadata,
             seconds=seconds,
         )
 
     @classmethod
     def of_directory(cls, features_dir: Path) -> "ShardPaths":
-        """Return the files of a directory, under the names of the contract."""
+        """Return the paths of the files with standard names in a directory."""
         return cls.of_files(
             static=features_dir / STATIC_NAME,
             dynamic=features_dir / DYNAMIC_NAME,
-            labels=existing(features_dir / LABELS_NAME),
-            clips=existing(features_dir / CLIPS_NAME),
+            labels=_existing(features_dir / LABELS_NAME),
+            clips=_existing(features_dir / CLIPS_NAME),
         )
 
     @property
     def present(self) -> tuple[Path, ...]:
-        """Every file of the shard."""
-        paths = (
-            self.static,
-            self.static_mask,
-            self.dynamic,
-            self.dynamic_mask,
-            self.seconds,
-            self.labels,
-            self.clips,
-            self.metadata,
-        )
-        return tuple(path for path in paths if path is not None)
+        """All files of the shard."""
+        return tuple(path for path in vars(self).values() if path is not None)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Shard:
-    """The opened files of a shard; features stay memory maps."""
+    """Opened files of a shard; features are memory maps."""
 
     paths: ShardPaths
-    """Where the files are."""
-
+    """Paths of the files."""
     static: StreamPart
-    """The static features."""
-
+    """Static features."""
     dynamic: StreamPart
-    """The dynamic features."""
-
+    """Dynamic features."""
     labels: FloatArray | None
     """Scores in [0, 1], shape (N, 5), float32."""
-
     clips: pd.DataFrame
-    """One row of text a clip; numbered ids where there is no table."""
-
+    """One row per clip, cells of type str; numbered ids if there is no table."""
     metadata: dict[str, Any]
-    """What `features.json` holds; nothing where it describes other files."""
-
+    """Content of `features.json`; empty if it describes other files."""
     seconds: StreamPart | None = None
-    """When the steps are, from the start of their clip, shape (N, T); NaN where unknown."""
-
-
-def mask_path(features: Path) -> Path:
-    """Return where the mask of a features file is: `<stem>_mask.npy` beside it."""
-    return features.with_name(f"{features.stem}_mask.npy")
-
-
-def existing(path: Path) -> Path | None:
-    """Return the path if there is something at it, else None."""
-    return path if path.exists() else None
+    """Times of the steps from the start of the clip, shape (N, T); NaN if unknown."""
 
 
 def open_shard(paths: ShardPaths, *, needs_group: bool = True) -> Shard:
     """Open the files of one shard and check them against each other.
 
-    Everything but the feature values is checked here; those are read in one streamed
-    pass by `validation.finite_chunks`.
+    Feature values are not read here; `finite_chunks` checks them later.
 
     Args:
-        paths: Where the files are.
-        needs_group: Whether a clips table without `group` is refused.
+        paths: Paths of the files.
+        needs_group: Whether the clip table needs the column `group`.
 
     Raises:
-        FeatureSetError: If a file is missing, is not what it should be, or does not fit
-            the others.
+        FeatureSetError: If a file is missing, is not valid, or does not fit the others.
     """
     static, dynamic = open_array(paths.static), open_array(paths.dynamic)
     check_features(paths.static, static)
     check_features(paths.dynamic, dynamic)
-    check_rows(paths.dynamic, len(dynamic), reference=paths.static, expected=len(static))
+    check_num_rows(paths.dynamic, len(dynamic), reference=paths.static, expected=len(static))
     clips = number_clips(len(static))
     if paths.clips is not None:
         clips = read_clips(paths.clips, needs_group=needs_group)
-        check_rows(paths.clips, len(clips), reference=paths.static, expected=len(static))
+        check_num_rows(paths.clips, len(clips), reference=paths.static, expected=len(static))
+    seconds = None
+    if paths.seconds is not None:
+        times = open_array(paths.seconds)
+        check_seconds(paths.seconds, times, (static, dynamic))
+        seconds = StreamPart(path=paths.seconds, values=times)
     return Shard(
         paths=paths,
         static=_open_part(paths.static, static, paths.static_mask, clips),
@@ -184,11 +151,11 @@ def open_shard(paths: ShardPaths, *, needs_group: bool = True) -> Shard:
         labels=None if paths.labels is None else _read_labels(paths.labels, paths.static, clips),
         clips=clips,
         metadata={} if paths.metadata is None else _read_metadata(paths.metadata, paths),
-        seconds=None if paths.seconds is None else _open_seconds(paths.seconds, static, dynamic),
+        seconds=seconds,
     )
 
 
-_CONTINUED: dict[str, Callable[[Shard], object]] = {
+_SHARED_PROPERTIES: dict[str, Callable[[Shard], object]] = {
     "static features of shape (clips,) +": lambda shard: shard.static.values.shape[1:],
     "dynamic features of shape (clips,) +": lambda shard: shard.dynamic.values.shape[1:],
     "the files": lambda shard: ", ".join(
@@ -203,66 +170,66 @@ _CONTINUED: dict[str, Callable[[Shard], object]] = {
 
 
 def check_agreement(shards: Sequence[Shard]) -> None:
-    """Refuse shards that do not continue the first one.
+    """Check that all shards have the same format and encoder, and no clip in common.
 
     Raises:
-        FeatureSetError: Naming the two shards and what differs.
+        FeatureSetError: With the two shards and the first difference.
     """
     first = shards[0]
     for shard in shards[1:]:
-        for what, of in _CONTINUED.items():
-            if of(shard) != of(first):
+        for name, property_of in _SHARED_PROPERTIES.items():
+            if property_of(shard) != property_of(first):
                 raise FeatureSetError(
-                    f"{shard.paths.static.parent}: has {what} {of(shard)}, but "
-                    f"{first.paths.static.parent} has {of(first)}. "
+                    f"{shard.paths.static.parent}: has {name} {property_of(shard)}, but "
+                    f"{first.paths.static.parent} has {property_of(first)}. "
                     f"Extract both with the same settings, or move one of them away."
                 )
-        _refuse_other_encoder(first, shard)
-    tables = [shard for shard in shards if shard.paths.clips is not None]
+        _check_same_encoder(first, shard)
+    tables = {shard.paths.clips: shard.clips for shard in shards if shard.paths.clips is not None}
     if tables:
-        refuse_duplicates(
-            [shard.clips for shard in tables],
-            [shard.paths.clips for shard in tables if shard.paths.clips is not None],
-        )
+        check_unique_clips(list(tables.values()), list(tables))
 
 
-def _refuse_other_encoder(first: Shard, shard: Shard) -> None:
+def _check_same_encoder(first: Shard, shard: Shard) -> None:
     expected, found = encoder_in(first.metadata), encoder_in(shard.metadata)
     difference = first_difference(expected, found, "encoder")
     if difference is None:
         return
     here, there = shard.paths.static.parent, first.paths.static.parent
     if UNKNOWN in (expected, found):
-        silent, named = (there, here) if expected == UNKNOWN else (here, there)
+        unknown, known = (there, here) if expected == UNKNOWN else (here, there)
         raise FeatureSetError(
-            f"{silent}: does not say what made its features, but {named} does. Put the "
-            f"{METADATA_NAME} there that was written with them, or move one of them away."
+            f"{unknown}: its encoder is unknown, but that of {known} is given. Add the "
+            f"{METADATA_NAME} that was written with the features, or move one of them away."
         )
     raise FeatureSetError(
-        f"{here}: was made in another way than {there}: {difference.name} is {difference.found} "
+        f"{here}: has other features than {there}: {difference.name} is {difference.found} "
         f"here and {difference.expected} there. "
         f"Extract both with the same settings, or move one of them away."
     )
 
 
-def _open_part(path: Path, values: Any, mask_file: Path | None, clips: pd.DataFrame) -> StreamPart:
-    if mask_file is None:
+def trait_labels(metadata: Mapping[str, Any]) -> tuple[TraitLabel, ...]:
+    """Return the entry `traits` of a `features.json`; () if it is missing."""
+    return pydantic.TypeAdapter(tuple[TraitLabel, ...]).validate_python(metadata.get("traits", ()))
+
+
+def _existing(path: Path) -> Path | None:
+    return path if path.exists() else None
+
+
+def _open_part(path: Path, values: Any, mask_path: Path | None, clips: pd.DataFrame) -> StreamPart:
+    if mask_path is None:
         return StreamPart(path=path, values=values)
-    mask = open_array(mask_file, kinds=BOOLEANS)
-    check_mask(mask_file, mask, values, clips)
+    mask = open_array(mask_path, kinds=BOOLEANS)
+    check_mask(mask_path, mask, values, clips)
     return StreamPart(path=path, values=values, mask=mask)
-
-
-def _open_seconds(path: Path, static: Any, dynamic: Any) -> StreamPart:
-    seconds = open_array(path)
-    check_seconds(path, seconds, (static, dynamic))
-    return StreamPart(path=path, values=seconds)
 
 
 def _read_labels(path: Path, static: Path, clips: pd.DataFrame) -> FloatArray:
     labels = open_array(path)
-    check_rows(path, len(labels) if labels.ndim else 0, reference=static, expected=len(clips))
-    with np.errstate(over="ignore"):  # refused just below
+    check_num_rows(path, len(labels) if labels.ndim else 0, reference=static, expected=len(clips))
+    with np.errstate(over="ignore"):  # the check below rejects infinity
         labels = labels.astype(np.float32)
     check_labels(path, labels, clips)
     return labels
@@ -272,48 +239,32 @@ def _read_metadata(path: Path, paths: ShardPaths) -> dict[str, Any]:
     metadata = read_json(path)
     if not isinstance(metadata, dict):
         raise FeatureSetError(
-            f"{path}: holds a JSON {type(metadata).__name__}, expected a mapping. "
-            f"Write {{}} if there is nothing to say."
+            f"{path}: is a JSON {type(metadata).__name__}, expected a mapping. "
+            f"Write {{}} if you have no metadata."
         )
     described = metadata.get("files")
-    if isinstance(described, dict) and not {paths.static.name, paths.dynamic.name} <= set(
-        described
-    ):
-        return {}  # of the set in whose directory these files happen to lie
-    check_traits(path, metadata)
+    streams = {paths.static.name, paths.dynamic.name}
+    if isinstance(described, dict) and not streams <= set(described):
+        return {}  # it describes other files of the same directory
+    _check_traits(path, metadata)
     if paths.labels is not None and paths.labels.parent.resolve() != path.parent.resolve():
-        metadata.pop("traits", None)  # it describes the labels beside it, and others are given
+        metadata.pop("traits", None)  # it describes the labels in its own directory
     return metadata
 
 
-def trait_labels(metadata: Mapping[str, Any]) -> tuple[TraitLabel, ...]:
-    """Return how each trait is scored by the entry `traits` of a `features.json`; () without."""
-    return pydantic.TypeAdapter(tuple[TraitLabel, ...]).validate_python(metadata.get("traits", ()))
-
-
-def check_traits(path: Path, metadata: Mapping[str, Any]) -> tuple[TraitLabel, ...]:
-    """Return how each trait is scored by the entry `traits` of a file.
-
-    Args:
-        path: The `features.json` of a set or the `data.json` of a run.
-        metadata: Its content.
-
-    Raises:
-        FeatureSetError: If the entry cannot be used, or names other traits.
-    """
+def _check_traits(path: Path, metadata: Mapping[str, Any]) -> None:
     try:
         traits = trait_labels(metadata)
     except pydantic.ValidationError as error:
         fault = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in ("traits", *fault["loc"]))
         raise FeatureSetError(
-            f"{path}: {place} cannot be used ({fault['msg']}). Write one entry per trait, "
+            f"{path}: {place} is not valid ({fault['msg']}). Write one entry per trait, "
             '{"name": ..., "is_reversed": true or false, "note": ...}, or drop `traits`.'
         ) from error
     names = tuple(trait.name for trait in traits)
     if names not in ((), TRAITS):
         raise FeatureSetError(
             f"{path}: `traits` names {', '.join(names)}, expected {', '.join(TRAITS)} in this "
-            "order, as labels.npy has its columns. Correct the names, or drop `traits`."
+            "order, the order of the columns of labels.npy. Correct the names, or drop `traits`."
         )
-    return traits

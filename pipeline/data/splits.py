@@ -1,9 +1,9 @@
-"""Split clips into sides that share no group.
+"""Split clips into training, validation and test subsets that share no group.
 
-A group is a source video or a person. A model that has seen other clips of the video
-it is tested on is scored for remembering, so whole groups stay on one side.
+A group is a source video or a person. A model can recognize other clips of a group that it was
+trained on, so whole groups are held out.
 
-Shape letters: N clips.
+Legend: N clips.
 """
 
 import warnings
@@ -23,25 +23,22 @@ from pipeline.core.errors import SplitError
 from pipeline.core.files import write_text
 from pipeline.data.clip_table import SPLIT_NAMES, read_clips
 from pipeline.data.feature_set import FeatureSet
-from pipeline.data.hold_out import hold_out
 
 
 class NoGroupsWarning(UserWarning):
-    """Clips are split one by one, as nothing says which belong together."""
+    """Clips are split individually, because their groups are unknown."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Split:
-    """Row numbers of the clips on each side, in rising order."""
+    """Row numbers of the clips in each subset, in ascending order."""
 
     train: IntArray
-    """Rows to fit on."""
-
+    """Rows for training."""
     validation: IntArray
-    """Rows to choose by: the best epoch, the best settings; empty for a fit on all rows."""
-
+    """Rows for model selection; empty for a fit on all rows."""
     test: IntArray
-    """Rows to report on, read once; may be empty."""
+    """Rows for the final evaluation; may be empty."""
 
     def __post_init__(self) -> None:
         for name, rows in self.subsets():
@@ -61,93 +58,126 @@ def split_feature_set(
     seed: int,
     needs_validation: bool = True,
 ) -> Split:
-    """Split a feature set by its `split` column, or else by group.
+    """Split a feature set by its `split` column, and otherwise by group.
 
-    A side that the column marks is taken as marked, and its fraction is not looked at; a
-    side that it does not mark is held out of the training rows, by group.
+    If the column assigns rows to a subset, these rows are used and the fraction is ignored.
+    Otherwise whole groups are held out from the training rows.
 
     Args:
         feature_set: The clips.
-        validation_fraction: Share of the rows to hold out for validation, in [0, 1).
-        test_fraction: Share of the rows to hold out for the test, in [0, 1).
+        validation_fraction: Share of the training rows for validation, in [0, 1).
+        test_fraction: Share of the training rows for the test, in [0, 1).
         seed: Seed of the experiment.
-        needs_validation: Whether a split that holds no clips out for validation is refused.
+        needs_validation: Whether an empty validation subset is an error.
 
     Returns:
-        Rows of every clip, each on one side.
+        A split in which each clip is in exactly one subset.
 
     Raises:
-        SplitError: If a fraction is out of range, there are too few groups, a side
-            would be empty, or the column marks no training rows.
+        SplitError: If a fraction is out of range, there are too few groups, or a required subset
+            would be empty.
 
     Warns:
-        NoGroupsWarning: If the set has no groups, and so is split clip by clip.
+        NoGroupsWarning: If the set has no groups, so that clips are split individually.
     """
-    marked = feature_set.split_column
-    if marked is None:
-        marked = np.full(feature_set.num_clips, "train")
+    subset_of_clip = feature_set.split_column
+    if subset_of_clip is None:
+        subset_of_clip = np.full(feature_set.num_clips, "train")
         if not feature_set.has_groups:
-            _warn_no_groups()
-    elif not (marked == "train").any():
+            warnings.warn(
+                "There is no clip table, so clips are split individually. Clips of one video in "
+                "two subsets inflate every score. On First Impressions, the mean label of the "
+                "other clips of a video gives an accuracy of 0.905; the mean of all labels gives "
+                "0.883. Give a clips.csv with clip_id and group.",
+                NoGroupsWarning,
+                stacklevel=2,
+            )
+    elif not (subset_of_clip == "train").any():
         raise SplitError(
-            f"The split column marks none of {len(marked)} clips as train. "
-            f"Mark some, or drop the column to have the clips split by group."
+            f"The split column assigns none of {len(subset_of_clip)} clips to train. "
+            f"Assign some, or drop the column to split the clips by group."
         )
-    sides = hold_out(
+    subsets = hold_out(
         feature_set.groups,
-        {name: np.flatnonzero(marked == name) for name in SPLIT_NAMES},
+        {name: np.flatnonzero(subset_of_clip == name) for name in SPLIT_NAMES},
         fractions={"test": test_fraction, "validation": validation_fraction},
         generator=seeds.generator(seed, "split"),
     )
-    return _split_of(sides) if needs_validation else Split(**sides)
+    if needs_validation and not len(subsets["validation"]):
+        raise SplitError(
+            "The split has no clips for validation, which select the best epoch. "
+            "Set a validation_fraction above 0, or assign some in a split column."
+        )
+    return Split(**subsets)
 
 
-def split_by_group(
+def hold_out(
     groups: NDArray[Any],
+    subsets: Mapping[str, IntArray],
     *,
-    validation_fraction: float,
-    test_fraction: float = 0.0,
+    fractions: Mapping[str, float],
     generator: np.random.Generator,
-) -> Split:
-    """Hold out whole groups, drawn at random, until the fractions are met.
+) -> dict[str, IntArray]:
+    """Fill each empty subset with whole groups from the training rows.
 
-    A group is taken where that brings the number of rows nearer to the fraction, and at
-    least one group is. Which groups are held out depends on their names and sizes, not
-    on the order of the rows.
+    The groups are shuffled. A group is held out if that brings the number of rows closer to the
+    fraction, and at least one group is held out. The result depends on the names and sizes of the
+    groups, not on the order of the rows.
 
     Args:
         groups: The group of each clip, shape (N,).
-        validation_fraction: Share of the rows to hold out for validation, in [0, 1).
-        test_fraction: Share of the rows to hold out for the test, in [0, 1).
-        generator: Source of the draws.
+        subsets: Row numbers by subset, in ascending order: `train` and each key of `fractions`.
+        fractions: Share of the training rows by subset, in [0, 1); ignored for a subset with rows.
+        generator: Random generator of the shuffle.
+
+    Returns:
+        Row numbers by subset, in ascending order.
 
     Raises:
-        SplitError: If a fraction is out of range, there are too few groups, or no clips
-            are left for training or held out for validation.
+        SplitError: If a fraction is out of range, they add up to 1 or more, or there are too
+            few groups.
     """
-    none = np.arange(0)
-    sides = hold_out(
-        groups,
-        {"train": np.arange(len(groups)), "validation": none, "test": none},
-        fractions={"test": test_fraction, "validation": validation_fraction},
-        generator=generator,
+    _check_fractions(fractions)
+    targets = {
+        name: fraction * len(subsets["train"])
+        for name, fraction in fractions.items()
+        if fraction and not len(subsets[name])
+    }
+    names, group_of_row, sizes = np.unique(
+        groups[subsets["train"]], return_inverse=True, return_counts=True
     )
-    return _split_of(sides)
+    if len(names) <= len(targets):
+        raise SplitError(
+            f"The training clips form {len(names)} group(s), but at least "
+            f"{len(targets) + 1} groups are needed to hold {len(targets)} out "
+            f"({', '.join(targets)}). Add clips of other groups, or add a split column."
+        )
+    remaining = generator.permutation(len(names))
+    filled = dict(subsets)
+    for num_reserved, (name, target) in zip(
+        range(len(targets), 0, -1), targets.items(), strict=True
+    ):
+        chosen = _choose_groups(remaining, sizes, target, num_reserved=num_reserved)
+        filled[name] = subsets["train"][np.isin(group_of_row, chosen)]
+        remaining = remaining[~np.isin(remaining, chosen)]
+    filled["train"] = subsets["train"][np.isin(group_of_row, remaining)]
+    return filled
 
 
 def split_folds(
     groups: NDArray[Any], *, num_folds: int, seed: int, rows: IntArray | None = None
 ) -> tuple[Split, ...]:
-    """Split into folds by group: each row is validated on once, and trained on otherwise.
+    """Split into cross-validation folds by group.
 
-    The largest groups are dealt first, each to the fold with the fewest rows, so that
-    folds are balanced in rows. The test side is empty.
+    Each row is in the validation subset of one fold and in the training subset of all others. The
+    largest groups are assigned first, each to the fold with the fewest rows, so that the folds
+    have similar sizes. The test subsets are empty.
 
     Args:
         groups: The group of each clip, shape (N,).
-        num_folds: Number of folds, two or more.
+        num_folds: Number of folds, at least 2.
         seed: Seed of the experiment.
-        rows: Rows to split, e.g. those outside the test side; None for all.
+        rows: Rows to split, e.g. all rows outside the test subset; None for all.
 
     Raises:
         SplitError: If there are fewer than two folds, or fewer groups than folds.
@@ -157,7 +187,7 @@ def split_folds(
     if not 2 <= num_folds <= len(sizes):
         raise SplitError(
             f"num_folds is {num_folds}, expected at least 2 and at most {len(sizes)} (groups). "
-            f"Ask for fewer folds, or add clips of other groups."
+            f"Use fewer folds, or add clips of other groups."
         )
     order = seeds.generator(seed, "folds").permutation(len(sizes))
     fold_of_group = np.empty(len(sizes), dtype=np.intp)
@@ -173,20 +203,20 @@ def split_folds(
 
 
 def group_overlap(groups: NDArray[Any], split: Split) -> dict[str, dict[str, float | int]]:
-    """Measure how far the sides of a split share groups; all zeros where they are disjoint.
+    """Count the groups that the subsets of a split share.
 
     Args:
         groups: The group of each clip, shape (N,).
-        split: The sides.
+        split: The split.
 
     Returns:
-        For `train/validation`, `train/test` and `validation/test`, where both sides have clips:
-        the number of `shared_groups`, and `shared_clips`, the share in [0, 1] of the second
-        side's clips whose group the first side holds too.
+        For each pair of subsets with clips, e.g. `train/test`: the number of `shared_groups`, and
+        `shared_clips`. This is the share, in [0, 1], of clips in the second subset whose group is
+        also in the first. Both are 0 for a split by group.
     """
     overlap: dict[str, dict[str, float | int]] = {}
-    sides = [(name, rows) for name, rows in split.subsets() if len(rows)]
-    for (first, first_rows), (second, second_rows) in combinations(sides, 2):
+    subsets = [(name, rows) for name, rows in split.subsets() if len(rows)]
+    for (first, first_rows), (second, second_rows) in combinations(subsets, 2):
         is_shared = np.isin(groups[second_rows], groups[first_rows])
         overlap[f"{first}/{second}"] = {
             "shared_groups": len(np.unique(groups[second_rows][is_shared])),
@@ -196,60 +226,69 @@ def group_overlap(groups: NDArray[Any], split: Split) -> dict[str, dict[str, flo
 
 
 def write_split(path: Path, feature_set: FeatureSet, split: Split) -> None:
-    """Write which side each clip is on as CSV: `clip_id`, `group`, `split`, in row order."""
-    rows = np.concatenate([side for _, side in split.subsets()])
-    names = np.repeat(SPLIT_NAMES, [len(side) for _, side in split.subsets()])
+    """Write the subset of each clip as CSV: `clip_id`, `group`, `split`, in row order."""
+    rows = np.concatenate([subset for _, subset in split.subsets()])
+    names = np.repeat(SPLIT_NAMES, [len(subset) for _, subset in split.subsets()])
     table = feature_set.clips.loc[rows, ["clip_id", "group"]].assign(split=names).sort_index()
     write_text(path, table.to_csv(index=False, lineterminator="\n"))
 
 
 def read_split(path: Path) -> pd.DataFrame:
-    """Read a file of `write_split`: columns `clip_id`, `group` and `split`, all text.
+    """Read a file written by `write_split`: `clip_id`, `group` and `split`, of type str.
 
     Raises:
-        PipelineError: If the file is missing or is not a split of named clips.
+        PipelineError: If the file is missing or is not a split of clips.
     """
     table = read_clips(path, allows_repeats=True)
     if "split" not in table:
         raise SplitError(
             f"{path}: has no column split; found {', '.join(table.columns)}. "
-            f"Give a file that says which clip is on which side."
+            f"Give a file with the subset of each clip."
         )
-    # Earlier versions kept names apart that differ only invisibly, and such a run must still open.
-    # A clip that was trained on under one of its names counts as a training clip.
+    # Early versions did not normalize ids, so a clip may have several rows in such a run. It
+    # counts as a training clip if one of them is.
     first = table["split"].map(SPLIT_NAMES.index).sort_values(kind="stable").index
     kept = table.loc[first].drop_duplicates("clip_id").sort_index()
     return kept[["clip_id", "group", "split"]].reset_index(drop=True)
 
 
-def names_in_subset(table: pd.DataFrame, side: str, column: str) -> NDArray[np.str_]:
-    """Return the clips or groups of one side of a split that was read, shape (N,).
+def names_in_subset(table: pd.DataFrame, subset: str, column: str) -> NDArray[np.str_]:
+    """Return the clips or groups in a subset, shape (n,).
 
-    They are text, as numpy compares objects pair by pair.
+    The type is str, because NumPy comparisons are slow on object arrays.
 
     Args:
-        table: What `read_split` gives.
-        side: `train`, `validation` or `test`.
+        table: Table returned by `read_split`.
+        subset: `train`, `validation` or `test`.
         column: `clip_id` or `group`.
     """
-    return np.asarray(table.loc[table["split"] == side, column], dtype=np.str_)
+    return np.asarray(table.loc[table["split"] == subset, column], dtype=np.str_)
 
 
-def _split_of(sides: Mapping[str, IntArray]) -> Split:
-    if not len(sides["validation"]):
+def _choose_groups(
+    order: IntArray, sizes: IntArray, target: float, *, num_reserved: int
+) -> list[int]:
+    chosen: list[int] = []
+    num_rows = 0
+    for group in order.tolist():
+        if len(chosen) == len(order) - num_reserved:
+            break
+        if abs(num_rows + sizes[group] - target) < abs(num_rows - target):
+            chosen.append(group)
+            num_rows += int(sizes[group])
+    # If no group is chosen, each has at least twice the target; the smallest is the closest.
+    return chosen or [min(order.tolist(), key=lambda group: int(sizes[group]))]
+
+
+def _check_fractions(fractions: Mapping[str, float]) -> None:
+    for name, fraction in fractions.items():
+        if not 0 <= fraction < 1:  # also true for NaN
+            raise SplitError(
+                f"{name}_fraction is {fraction}, expected a number in [0, 1). "
+                f"For a fifth of the clips, use 0.2."
+            )
+    if sum(fractions.values()) >= 1:
         raise SplitError(
-            "The split leaves no clips for validation, by which the best epoch is chosen. "
-            "Set a validation_fraction above 0, or mark some in a split column."
+            f"The fractions for {' and '.join(fractions)} add up to {sum(fractions.values())}, "
+            f"so that no training clips are left. Lower one of them."
         )
-    return Split(**sides)
-
-
-def _warn_no_groups() -> None:
-    warnings.warn(
-        "There is no clips table, so clips are split one by one. Clips of one video on both "
-        "sides inflate every score: on First Impressions the mean label of the same video's "
-        "other clips alone reaches an accuracy of 0.905, against 0.883 for the mean of all. "
-        "Give a clips.csv with clip_id and group.",
-        NoGroupsWarning,
-        stacklevel=3,
-    )

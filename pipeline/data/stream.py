@@ -1,6 +1,6 @@
-"""One feature stream of a feature set: rows of memory-mapped files, read on demand.
+"""One feature stream: rows of memory-mapped files, their means and their variances.
 
-Shape letters: N clips of the set, n rows asked for, T steps, D width.
+Legend: N clips of the stream, n selected rows, T steps, D width, H height, W width of an image.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,67 +15,66 @@ from numpy.typing import NDArray
 from pipeline.core.arrays import BoolArray, FloatArray, IntArray
 
 CHUNK_BYTES: Final = 64 * 2**20
-"""Memory that one chunk of a streamed pass may take, in bytes."""
+"""Largest chunk of a pass over a stream, in bytes."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StreamPart:
-    """The file of one shard, memory-mapped."""
+    """Memory-mapped file of one shard."""
 
     path: Path
-    """Where the values come from."""
+    """File of the values."""
 
     values: NDArray[Any]
-    """Features of any real dtype, shape (N, T, D) or (N, D)."""
+    """Features of any real dtype, shape (N, T, D), (N, D) or (N, T, H, W, D)."""
 
     mask: BoolArray | None = None
-    """True where a step is valid, shape (N, T); None where every step is."""
+    """True for valid steps, shape (N, T); None if all steps are valid."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Stream:
-    """The rows of one feature stream, of one file or of several read as one.
+    """Rows of one feature stream, from one or more files.
 
-    Nothing is held in memory: `read` fetches the rows asked for, as float32. A (N, D)
-    stream holds one vector a clip and has no steps.
+    The features stay on disk. `read` returns selected rows as float32.
     """
 
     name: str
-    """`"static"` or `"dynamic"`."""
+    """`static` or `dynamic`."""
 
     parts: tuple[StreamPart, ...]
-    """The files in row order; their shapes agree but for the number of rows."""
+    """Files in row order; their shapes differ only in the number of rows."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of the whole stream, (N, T, D) or (N, D)."""
+        """The shape of the whole stream, (N, T, D), (N, D) or (N, T, H, W, D)."""
         return (int(self._ends[-1]), *self.parts[0].values.shape[1:])
 
     @property
     def num_steps(self) -> int | None:
-        """The number of steps T, or None for a stream of vectors."""
+        """The number of steps T; None for one vector per clip."""
         return self.shape[1] if len(self.shape) > 2 else None
 
     @property
-    def picture(self) -> tuple[int, int] | None:
-        """Height and width where each step is a picture, whose channels are its features."""
+    def image_size(self) -> tuple[int, int] | None:
+        """Height and width if each step is an image, in pixels; else None."""
         return self.shape[2:4] if len(self.shape) == 5 else None
 
     @property
     def width(self) -> int:
-        """The number of features D of one step."""
+        """The number of features D per step, or of channels per pixel."""
         return self.shape[-1]
 
     @property
     def has_mask(self) -> bool:
-        """Whether a mask says which steps are valid."""
+        """Whether the stream has a mask of valid steps."""
         return self.parts[0].mask is not None
 
     def read(self, rows: IntArray) -> FloatArray:
-        """Return the features of `rows` as float32, shape (n, T, D) or (n, D).
+        """Return the features of `rows` as float32, shape (n, T, D), (n, D) or (n, T, H, W, D).
 
         Args:
-            rows: Row numbers in any order, repeated or not, shape (n,).
+            rows: Row numbers in any order, shape (n,); they may repeat.
 
         Raises:
             IndexError: If a row number is not an integer in [0, N).
@@ -83,9 +82,7 @@ class Stream:
         return self._gather([part.values for part in self.parts], rows, np.float32)
 
     def read_mask(self, rows: IntArray) -> BoolArray:
-        """Return which steps of `rows` are valid, shape (n, T); (n, 1) for vectors.
-
-        Without a mask every step is valid.
+        """Return the valid steps of `rows`, shape (n, T), or (n, 1) for one vector per clip.
 
         Raises:
             IndexError: If a row number is not an integer in [0, N).
@@ -98,24 +95,24 @@ class Stream:
     def chunks(
         self, rows: IntArray | None = None, *, max_bytes: int = CHUNK_BYTES
     ) -> Iterator[tuple[IntArray, FloatArray]]:
-        """Yield `(rows, values)` until all `rows` have been read, in their order.
+        """Yield `(rows, values)` for consecutive parts of `rows`.
 
         Args:
             rows: Row numbers; None for all rows of the stream.
-            max_bytes: Upper bound on the bytes of `values`, but for a single larger row.
+            max_bytes: Size limit of `values` in bytes. A larger single row is still returned.
         """
-        wanted = np.arange(self.shape[0]) if rows is None else self._checked(rows)
+        selected = np.arange(self.shape[0]) if rows is None else self._checked(rows)
         row_bytes = 4 * int(np.prod(self.shape[1:]))
         step = max(1, max_bytes // row_bytes)
-        for start in range(0, len(wanted), step):
-            chunk = wanted[start : start + step]
+        for start in range(0, len(selected), step):
+            chunk = selected[start : start + step]
             yield chunk, self.read(chunk)
 
-    def pooled(self, rows: IntArray) -> FloatArray:
-        """Return the mean of the valid steps of each of `rows`, shape (n, D).
+    def pool(self, rows: IntArray) -> FloatArray:
+        """Return the mean over the valid steps of each of `rows`, shape (n, D), float32.
 
-        Of pictures it is the mean colour. Means are taken in float64 and returned as float32;
-        a stream of vectors is returned as it is.
+        Images are also averaged over their pixels. Means are computed in float64. One vector per
+        clip is returned unchanged.
         """
         if self.num_steps is None:
             return self.read(rows)
@@ -124,13 +121,13 @@ class Stream:
         for chunk, values in self.chunks(rows):
             per_step = (*values.shape[:2], *(1,) * (values.ndim - 2))
             valid = self.read_mask(chunk).reshape(per_step) if self.has_mask else np.True_
-            within = tuple(range(1, values.ndim - 1))
-            means[done : done + len(chunk)] = values.mean(within, dtype=np.float64, where=valid)
+            axes = tuple(range(1, values.ndim - 1))
+            means[done : done + len(chunk)] = values.mean(axes, dtype=np.float64, where=valid)
             done += len(chunk)
         return means
 
     def locate(self, row: int) -> tuple[StreamPart, int]:
-        """Return the part that holds `row` of the stream, and the row within that part."""
+        """Return the part that contains `row` of the stream, and the row number in this part."""
         owner = int(np.searchsorted(self._ends, row, side="right"))
         part = self.parts[owner]
         return part, row - int(self._ends[owner]) + len(part.values)
@@ -141,7 +138,7 @@ class Stream:
 
     def _gather(self, arrays: Sequence[NDArray[Any]], rows: IntArray, dtype: type) -> NDArray[Any]:
         rows = self._checked(rows)
-        # A float64 beyond float32 becomes an infinity here, which validation refuses.
+        # A float64 beyond float32 becomes infinite here; the check of the set rejects it.
         with np.errstate(over="ignore"):
             if len(arrays) == 1:
                 return arrays[0][rows].astype(dtype, copy=False)
@@ -163,3 +160,54 @@ class Stream:
                 f"got {rows.dtype} in [{rows.min()}, {rows.max()}]"
             )
         return rows
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PooledFeatures:
+    """Lazy array (n, D) of time-pooled features; slices are computed on access."""
+
+    stream: Stream
+    """Stream of the features."""
+
+    rows: IntArray
+    """Row numbers of the clips, shape (n,)."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape (n, D)."""
+        return len(self.rows), self.stream.width
+
+    def __getitem__(self, part: slice) -> FloatArray:
+        """Return the pooled features of a slice of the clips, float32."""
+        return self.stream.pool(self.rows[part])
+
+
+def feature_moments(stream: Stream, rows: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Compute mean and population variance of each feature over clips and valid steps.
+
+    The stream is read in chunks, so it may be larger than memory.
+
+    Args:
+        stream: Features, shape (N, D), (N, T, D) or (N, T, H, W, D).
+        rows: Row numbers of the training clips.
+
+    Returns:
+        Two arrays of shape (D,), float64.
+
+    Reference: Chan, Golub & LeVeque, 1983 (doi:10.1080/00031305.1983.10483115), eq. 2.1.
+    """
+    count = 0
+    mean = np.zeros(stream.width)
+    squares = np.zeros(stream.width)
+    for chunk_rows, values in stream.chunks(rows):
+        valid = values.astype(np.float64)
+        if valid.ndim > 2:
+            valid = valid[stream.read_mask(chunk_rows)].reshape(-1, stream.width)
+        chunk_mean = valid.mean(axis=0)
+        delta = chunk_mean - mean
+        total = count + len(valid)
+        squares += ((valid - chunk_mean) ** 2).sum(axis=0)
+        squares += delta**2 * count * len(valid) / total
+        mean += delta * len(valid) / total
+        count = total
+    return mean, squares / count

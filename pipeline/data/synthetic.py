@@ -1,10 +1,9 @@
-"""The built-in data set: a signal that only both streams together reveal, and a known ceiling.
+"""The built-in data set: a signal that needs both streams, and a known best R².
 
-In every clip one face frame carries the traits and all others carry decoys of the same
-kind; nothing in the face stream says which frame it is. The motion stream does: its
-window at that moment holds a marker. A model finds the traits only if it uses motion to
-choose the frame, which is what cross-attention is for. Annotation noise of known size
-sets the best R² that any model can reach.
+In each clip one face frame encodes the traits of the clip. All other frames encode the traits of
+other clips, and look the same to a model. The motion window at the same step contains a marker.
+So a model finds the traits only if it uses motion to select the frame, which cross-attention can
+do. Annotation noise of known size limits the R² of every model.
 
 Legend: N clips, T steps, D width, K traits.
 """
@@ -23,6 +22,7 @@ from pipeline.core.errors import FeatureSetError
 from pipeline.core.files import read_json
 from pipeline.core.seeds import generator
 from pipeline.core.traits import NUM_TRAITS
+from pipeline.data.shard import METADATA_NAME
 from pipeline.data.writer import write_feature_set
 
 _LOW, _HIGH = 0.2, 0.8
@@ -33,24 +33,24 @@ _GROUP_SHARE = 0.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SyntheticClips:
-    """The generated clips and what was planted in them."""
+    """Generated clips and their planted signal."""
 
     static: FloatArray
     """Face frames, shape (N, T, D)."""
     dynamic: FloatArray
     """Flow windows, shape (N, T, D)."""
     labels: FloatArray
-    """Annotated scores, shape (N, K): the true ones and noise."""
+    """Annotated scores, shape (N, K): true scores plus noise."""
     truth: FloatArray
     """Scores without annotation noise, shape (N, K)."""
     marked_step: IntArray
-    """The step that carries the traits, shape (N,)."""
+    """Step that encodes the traits, shape (N,)."""
     clips: pd.DataFrame
     """Clip table: `clip_id`, `group`, `camera`, `marked_step`."""
 
 
 def generate_clips(config: SyntheticConfig) -> SyntheticClips:
-    """Generate the clips; equal configurations give equal clips on every machine."""
+    """Generate the clips; the same configuration gives the same clips on every machine."""
     rng = generator(config.seed, "synthetic")
     num_groups = -(-config.num_clips // config.clips_per_group)
     group = np.repeat(np.arange(num_groups), config.clips_per_group)[: config.num_clips]
@@ -68,16 +68,17 @@ def generate_clips(config: SyntheticConfig) -> SyntheticClips:
 
 
 def ensure_synthetic_set(features_dir: Path, config: SyntheticConfig) -> None:
-    """Write the built-in set to `features_dir` unless it is there already.
+    """Write the built-in set to `features_dir` unless it exists.
 
     Raises:
-        FeatureSetError: If the directory holds another set.
+        FeatureSetError: If the directory has other content.
     """
     features_dir.parent.mkdir(parents=True, exist_ok=True)
     settings = dataclasses.asdict(config)
-    # Two runs that start together must not both write.
+    description = features_dir / METADATA_NAME
+    # The lock prevents two runs from writing at the same time.
     with filelock.FileLock(features_dir.with_name(f".{features_dir.name}.lock")):
-        if _is_vacant(features_dir):
+        if not description.exists():
             made = generate_clips(config)
             write_feature_set(
                 features_dir,
@@ -87,19 +88,17 @@ def ensure_synthetic_set(features_dir: Path, config: SyntheticConfig) -> None:
                 clips=made.clips,
                 metadata={"encoder": "synthetic", "synthetic": settings},
             )
-            return
-    description = features_dir / "features.json"
-    if not description.exists() or read_json(description).get("synthetic") != settings:
+    if read_json(description).get("synthetic") != settings:
         raise FeatureSetError(
-            f"{features_dir}: holds another feature set than data.synthetic asks for. "
-            "Give another data.features_dir, or delete the directory to have it made again."
+            f"{features_dir}: is not the feature set that data.synthetic describes. "
+            "Give another data.features_dir, or delete the directory to generate it again."
         )
 
 
 def best_possible_r2(config: SyntheticConfig, clip_ids: list[str]) -> float:
-    """Return the R², averaged over traits, of the noise-free scores on these clips.
+    """Return the R² of the noise-free scores on these clips, averaged over traits.
 
-    No model can be expected to do better: what is left is annotation noise.
+    No model can be expected to exceed it, because only annotation noise remains.
     """
     made = generate_clips(config)
     rows = made.clips["clip_id"].isin(clip_ids).to_numpy()
@@ -109,22 +108,17 @@ def best_possible_r2(config: SyntheticConfig, clip_ids: list[str]) -> float:
     return float((1.0 - residual / total).mean())
 
 
-def _is_vacant(features_dir: Path) -> bool:
-    return not features_dir.exists() or (features_dir.is_dir() and not any(features_dir.iterdir()))
-
-
 def _scores(rng: np.random.Generator, group: IntArray) -> FloatArray:
-    """Draw true scores, shape (N, K); clips of a group resemble each other."""
-    of_group = rng.uniform(_LOW, _HIGH, (group.max() + 1, NUM_TRAITS))[group]
+    """Sample true scores, shape (N, K); clips of a group have similar scores."""
+    shared = rng.uniform(_LOW, _HIGH, (group.max() + 1, NUM_TRAITS))[group]
     own = rng.uniform(_LOW, _HIGH, (len(group), NUM_TRAITS))
-    scores: FloatArray = _GROUP_SHARE * of_group + (1.0 - _GROUP_SHARE) * own
+    scores: FloatArray = _GROUP_SHARE * shared + (1.0 - _GROUP_SHARE) * own
     return scores
 
 
 def _face_frames(
     rng: np.random.Generator, config: SyntheticConfig, truth: FloatArray, marked_step: IntArray
 ) -> FloatArray:
-    """Write the traits into the marked frame, and those of strangers into all others."""
     shape = (config.num_clips, config.num_steps)
     codes = truth[rng.integers(config.num_clips, size=shape)]
     codes[np.arange(config.num_clips), marked_step] = truth
@@ -138,7 +132,6 @@ def _face_frames(
 def _flow_windows(
     rng: np.random.Generator, config: SyntheticConfig, marked_step: IntArray
 ) -> FloatArray:
-    """Add one fixed marker to the window at the marked step."""
     shape = (config.num_clips, config.num_steps, config.dynamic_dim)
     windows = rng.normal(0.0, 0.5, shape)
     marker = rng.normal(size=config.dynamic_dim)

@@ -1,6 +1,6 @@
-"""Write a feature set whole or not at all.
+"""Write a complete feature set, or nothing.
 
-Shape letters: N clips, n clips written, T steps, D width.
+Legend: N clips, n written clips, T steps, D width.
 """
 
 import glob
@@ -18,13 +18,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from pipeline.core.arrays import IntArray
 from pipeline.core.errors import FeatureSetError
-from pipeline.core.files import disk_errors_named, file_digest, write_json, write_text
+from pipeline.core.files import disk_errors_named, file_hash, write_json, write_text
 from pipeline.data.feature_set import load_feature_set
 from pipeline.data.shard import CLIPS_NAME, METADATA_NAME
 from pipeline.data.stream import CHUNK_BYTES
 
 _UNFINISHED_SECONDS = 3600.0
-"""Age of a temporary directory after which no process writes to it any more."""
+"""Age at which a temporary directory counts as abandoned by a killed process."""
 
 
 def write_feature_set(
@@ -42,28 +42,27 @@ def write_feature_set(
 ) -> None:
     """Write a feature set that `load_feature_set` accepts.
 
-    The files are written beside `features_dir`, validated by loading them, and renamed
-    into place: a write that fails or is killed leaves nothing there. Memory maps are
-    copied in chunks.
+    The files are written into a temporary directory, checked by loading them, and renamed. A
+    failed or killed write leaves nothing at `features_dir`. Memory maps are copied in chunks.
 
     Args:
-        features_dir: Where to; must not exist, or be an empty directory.
+        features_dir: New or empty directory.
         static: Features, shape (N, T, D) or (N, D); the dtype is kept.
         dynamic: Features of the same clips.
         clips: Table with `clip_id` and `group`, in the same order.
         labels: Scores in OCEAN order in [0, 1], shape (N, 5); written as float32.
-        static_mask: True where a step is valid, shape (N, T).
+        static_mask: True for valid steps, shape (N, T).
         dynamic_mask: The same for the dynamic steps.
-        seconds: When each static step and dynamic window is, from the start of its clip, shape
-            (N, T), NaN where unknown; written as float32.
-        metadata: Written to `features.json`, along with the shape, dtype and SHA-256 of
-            each array under `files`.
+        seconds: Time of each step from the start of the clip, shape (N, T), NaN if unknown;
+            written as float32.
+        metadata: Content of `features.json`. The shape, dtype and SHA-256 of each array are added
+            as `files`.
         rows: Row numbers of the clips to write, in this order, shape (n,); None for all.
 
     Raises:
-        FeatureSetError: If the destination is taken, or the set breaks the contract.
+        FeatureSetError: If the directory is not empty, or the set has a wrong format.
     """
-    _refuse_taken(features_dir)
+    _check_empty(features_dir)
     arrays = {
         "static": np.asanyarray(static),
         "dynamic": np.asanyarray(dynamic),
@@ -75,7 +74,6 @@ def write_feature_set(
     destination = features_dir.resolve()
     prefix = f".{destination.name[:40]}."
     for unfinished in destination.parent.glob(f"{glob.escape(prefix)}????????"):
-        # An old one is of a process that was killed.
         if time.time() - unfinished.stat().st_mtime > _UNFINISHED_SECONDS:
             shutil.rmtree(unfinished, ignore_errors=True)
     temporary = destination.with_name(f"{prefix}{secrets.token_hex(4)}")
@@ -89,16 +87,16 @@ def write_feature_set(
         table = clips if rows is None else clips.iloc[rows]
         write_text(temporary / CLIPS_NAME, table.to_csv(index=False, lineterminator="\n"))
         write_json(temporary / METADATA_NAME, {**(metadata or {}), "files": files})
-        _validate(temporary, features_dir)
-        _refuse_taken(features_dir)
+        _check_written(temporary, features_dir)
+        _check_empty(features_dir)
         temporary.replace(destination)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _refuse_taken(features_dir: Path) -> None:
-    taken = features_dir.exists() and not features_dir.is_dir()
-    if taken or (features_dir.is_dir() and any(features_dir.iterdir())):
+def _check_empty(features_dir: Path) -> None:
+    is_file = features_dir.exists() and not features_dir.is_dir()
+    if is_file or (features_dir.is_dir() and any(features_dir.iterdir())):
         raise FeatureSetError(
             f"{features_dir}: exists already and is never overwritten. "
             f"Give another directory, or move this one away."
@@ -108,7 +106,7 @@ def _refuse_taken(features_dir: Path) -> None:
 def _write_array(path: Path, array: NDArray[Any], rows: IntArray | None) -> dict[str, Any]:
     if array.dtype.hasobject:
         raise FeatureSetError(
-            f"{path.name}: would hold Python objects, expected an array of numbers. "
+            f"{path.name}: would contain Python objects, expected an array of numbers. "
             f"Give every clip the same number of steps, with a mask for the padding."
         )
     num_rows = len(array) if rows is None else len(rows)
@@ -119,7 +117,7 @@ def _write_array(path: Path, array: NDArray[Any], rows: IntArray | None) -> dict
         "fortran_order": False,
         "shape": shape,
     }
-    # Written, not memory-mapped: a full disk is then an error instead of a SIGBUS.
+    # On a full disk, a write raises an error but a memory map ends the process (SIGBUS).
     with disk_errors_named(path), path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, num_rows, step):
@@ -128,13 +126,13 @@ def _write_array(path: Path, array: NDArray[Any], rows: IntArray | None) -> dict
             file.write(np.ascontiguousarray(chunk).data)
         file.flush()
         os.fsync(file.fileno())
-    return {"shape": shape, "dtype": str(array.dtype), "sha256": file_digest(path)}
+    return {"shape": shape, "dtype": str(array.dtype), "sha256": file_hash(path)}
 
 
-def _validate(temporary: Path, features_dir: Path) -> None:
+def _check_written(temporary: Path, features_dir: Path) -> None:
     try:
         load_feature_set(temporary)
     except FeatureSetError as error:
-        # The temporary place is gone when the user reads this.
+        # The error names the destination, because the temporary directory is removed.
         message = str(error).replace(str(temporary), str(features_dir))
         raise FeatureSetError(f"Not written: {message}") from error

@@ -60,14 +60,10 @@ class Baselines:
         groups: Names,
         clip_ids: Names,
     ) -> dict[str, FloatArray]:
-        """Predict the scores of clips with each baseline.
+        """Predict the scores of M clips with each baseline.
 
-        Args:
-            static_pooled: Static features, pooled over time, shape (M, Ds); read in chunks.
-            dynamic_pooled: Dynamic features, pooled over time, shape (M, Dd).
-            labels: Annotated scores, shape (M, K). Only `same_group_mean` uses them.
-            groups: Group of each clip, M names.
-            clip_ids: Id of each clip, M names. A training clip is counted only once.
+        The arguments are those of `fit_baselines`, for the evaluated clips. Only
+        `same_group_mean` uses the labels. It counts a training clip only once.
 
         Returns:
             Baseline -> scores, shape (M, K). Ridge scores are not clipped to [0, 1].

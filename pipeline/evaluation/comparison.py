@@ -5,7 +5,7 @@ Shapes: N clips, K = 5 traits.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +16,7 @@ from pipeline.core.near_names import nearest_name
 from pipeline.core.number_format import metric_differences, percent
 from pipeline.evaluation.intervals.bootstrap import paired_differences
 from pipeline.metrics.regression import HIGHER_IS_BETTER, METRICS, trait_metrics
-from pipeline.records.evaluation import Interval, Intervals, scores_to_json
+from pipeline.records.evaluation import Interval, Intervals
 from pipeline.records.predictions import Predictions
 
 _CONFIDENCE: Final = 0.95
@@ -84,17 +84,7 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """Return the comparison as JSON values. The ends of a missing interval are null."""
-        return {
-            "names": list(self.names),
-            "num_clips": self.num_clips,
-            "num_groups": self.num_groups,
-            "metrics": {name: dict(values) for name, values in self.metrics.items()},
-            "differences": scores_to_json(self.differences),
-            "verdicts": self.verdicts,
-            "overall": self.overall,
-            "confidence": self.confidence,
-            "num_resamples": self.num_resamples,
-        }
+        return asdict(self) | {"verdicts": self.verdicts, "overall": self.overall}
 
     def _winner(self, metric: str) -> str | None:
         """Return the better model; None if the interval contains 0 or does not exist."""
@@ -143,7 +133,7 @@ def compare_predictions(
     if names[0] == names[1]:
         raise RunError(f"both models are called {names[0]!r}. Give them different names.")
     y_true, b = _annotated_scores(a, names[0]), _aligned(a, b, names)
-    _check_same_annotations(a, y_true, b, _annotated_scores(b, names[1]), names)
+    _check_same_annotations(a, b, names)
     return Comparison(
         names=names,
         num_clips=len(a.clip_ids),
@@ -198,14 +188,9 @@ def _aligned(a: Predictions, b: Predictions, names: tuple[str, str]) -> Predicti
     return b.take(np.array([row_of[clip_id] for clip_id in a.clip_ids], dtype=np.intp))
 
 
-def _check_same_annotations(
-    a: Predictions,
-    true_a: FloatArray,
-    b: Predictions,
-    true_b: FloatArray,
-    names: tuple[str, str],
-) -> None:
+def _check_same_annotations(a: Predictions, b: Predictions, names: tuple[str, str]) -> None:
     """Check that aligned predictions have the same groups and annotated scores."""
+    true_a, true_b = _annotated_scores(a, names[0]), _annotated_scores(b, names[1])
     other_group = np.asarray(a.groups) != np.asarray(b.groups)
     other_truth = ~np.isclose(true_a, true_b, rtol=0, atol=_TRUTH_TOLERANCE).all(axis=1)
     for differs, what in ((other_group, "group"), (other_truth, "annotated scores")):

@@ -11,7 +11,7 @@ Reference: Hoerl & Kennard, 1970 (doi:10.1080/00401706.1970.10488634), eq. 2.1.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -121,14 +121,9 @@ class _Sums:
 
     @classmethod
     def zero(cls, num_features: int, num_traits: int) -> "_Sums":
-        return cls(
-            count=0,
-            features=np.zeros(num_features),
-            labels=np.zeros(num_traits),
-            gram=np.zeros((num_features, num_features)),
-            cross=np.zeros((num_features, num_traits)),
-            squares=0.0,
-        )
+        gram, cross = (num_features, num_features), (num_features, num_traits)
+        features, labels = np.zeros(num_features), np.zeros(num_traits)
+        return cls(0, features, labels, np.zeros(gram), np.zeros(cross), 0.0)
 
     def add(self, features: FloatArray, labels: FloatArray) -> None:
         self.count += len(features)
@@ -196,20 +191,14 @@ def _chunks(features: Rows) -> Iterator[slice]:
 
 
 def _fold_numbers(groups: IntArray, *, seed: int) -> IntArray:
-    """Return the number of the fold in which each clip is held out; all 0 without folds."""
-    numbers = np.zeros(len(groups), dtype=np.int64)
-    for number, (_, held_out) in enumerate(_folds(groups, seed=seed)):
-        numbers[held_out] = number
-    return numbers
-
-
-def _folds(groups: IntArray, *, seed: int) -> list[Any]:
-    """Return training and held-out rows of each fold; whole groups are held out."""
+    """Return the fold in which each clip is held out, with whole groups; 0 for a single clip."""
     from sklearn.model_selection import GroupKFold
 
     units = groups if len(np.unique(groups)) > 1 else np.arange(len(groups))
+    numbers = np.zeros(len(groups), dtype=np.int64)
     num_folds = min(_MAX_FOLDS, len(np.unique(units)))
-    if num_folds < 2:
-        return []
-    splitter = GroupKFold(num_folds, shuffle=True, random_state=seed)
-    return list(splitter.split(units, groups=units))
+    if num_folds > 1:
+        splitter = GroupKFold(num_folds, shuffle=True, random_state=seed)
+        for number, (_, held_out) in enumerate(splitter.split(units, groups=units)):
+            numbers[held_out] = number
+    return numbers

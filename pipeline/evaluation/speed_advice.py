@@ -5,7 +5,7 @@ Shapes: E epochs, S steps per epoch.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,24 +32,20 @@ class Recommendation:
     """Measurement, one sentence."""
     evidence: Mapping[str, float]
     """Measured numbers: times in seconds, shares in [0, 1]."""
-    advice: str
+    recommendation: str
     """Recommended change, with dotted setting names."""
-    gain_seconds: float
-    """Upper limit of the seconds that an equal run could save."""
     expected_gain: str
     """Possible saving, in words."""
+    gain_seconds: float
+    """Upper limit of the seconds that an equal run could save."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Setting, dotted name -> new value; empty if no setting changes."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry for the JSON file."""
-        return {
-            "issue": self.issue,
-            "details": self.details,
-            "evidence": dict(self.evidence),
-            "recommendation": self.advice,
-            "expected_gain": self.expected_gain,
-        }
+        entry = asdict(self)
+        del entry["gain_seconds"], entry["overrides"]
+        return entry
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,7 +79,7 @@ class _Rule:
     """The rule applies if the fact `share` is larger."""
     issue: str
     details: str
-    advice: str
+    recommendation: str
     expected_gain: str = "up to {gain_seconds} of {run_seconds}."
     setting: str = ""
     """Setting whose new value is the fact `new`; may be empty."""
@@ -92,33 +88,29 @@ class _Rule:
         facts = self.measure(run)
         if facts is None or facts["share"] <= self.min_share:
             return None
-        evidence = {
-            name: value for name, value in facts.items() if name not in ("gain_seconds", "new")
-        }
-        facts |= {
+        context = {
             "run_seconds": run.times.total_seconds,
             "monitor": run.setting("training.monitor"),
         }
-        texts = {name: _text(name, value) for name, value in facts.items()}
+        texts = {name: _text(name, value) for name, value in (facts | context).items()}
+        gain, new = facts.pop("gain_seconds"), facts.pop("new", None)
         return Recommendation(
             issue=self.issue,
             details=self.details.format(**texts),
-            evidence=evidence,
-            advice=self.advice.format(**texts),
-            gain_seconds=facts["gain_seconds"],
+            evidence=facts,
+            recommendation=self.recommendation.format(**texts),
             expected_gain=self.expected_gain.format(**texts),
-            overrides={self.setting: facts["new"]} if self.setting else {},
+            gain_seconds=gain,
+            overrides={self.setting: new} if self.setting else {},
         )
 
 
 def _slow_input(run: _Run) -> _Facts | None:
     if run.setting("training.cache") != "disk":
         return None
-    times = run.times
-    waited = times.breakdown.get("input", float(times.usual_waits.sum()))
-    return _loss("wait_seconds", waited, "train_seconds", _steady_seconds(times)) | {
-        "new": "memory"
-    }
+    waited = run.times.breakdown.get("input", float(run.times.usual_waits.sum()))
+    facts = _loss("wait_seconds", waited, "train_seconds", _steady_seconds(run.times))
+    return facts | {"new": "memory"}
 
 
 def _many_calls(run: _Run) -> _Facts | None:
@@ -244,7 +236,7 @@ _RULES: Final = (
         issue="Steps wait for their input",
         details="Steps waited for batches from the disk during {wait_seconds} of {train_seconds} "
         "of training ({share}).",
-        advice="Keep the features in memory: training.cache=memory.",
+        recommendation="Keep the features in memory: training.cache=memory.",
         expected_gain="up to {gain_seconds} of {run_seconds}, if the features fit in memory.",
         setting="training.cache",
     ),
@@ -254,7 +246,7 @@ _RULES: Final = (
         issue="Many calls into the graph",
         details="The waits between the {calls_per_epoch} calls per epoch ({per_call} steps each) "
         "took {between_calls_seconds} of {train_seconds} of training ({share}).",
-        advice="Run a whole epoch in one call: training.steps_per_execution={new}. "
+        recommendation="Run a whole epoch in one call: training.steps_per_execution={new}. "
         "The values of each step are still recorded.",
         setting="training.steps_per_execution",
     ),
@@ -265,7 +257,7 @@ _RULES: Final = (
         details="The median step with {batch_size} clips took {full_step_seconds}, with "
         "{clips_in_last_step} clips {last_step_seconds}: {share} of a step does not depend on the "
         "number of clips.",
-        advice="Use larger batches: training.batch_size={new}. Larger batches change the "
+        recommendation="Use larger batches: training.batch_size={new}. Larger batches change the "
         "training: compare the scores, and try a higher learning rate.",
         expected_gain="up to {gain_seconds} of {run_seconds}, the fixed cost of half the steps.",
         setting="training.batch_size",
@@ -276,16 +268,16 @@ _RULES: Final = (
         issue="Steps take uneven time",
         details="The median step took {median_step_seconds}, the 95th percentile "
         "{p95_step_seconds}; {share} of the step time is above the median.",
-        advice="Other programs probably used the machine: run fewer jobs at a time, or use fewer "
-        "search workers.",
+        recommendation="Other programs probably used the machine: run fewer jobs at a time, or "
+        "use fewer search workers.",
     ),
     _Rule(
         measure=_long_validation,
         min_share=0.30,
         issue="Validation takes long",
         details="Validation took {share} of an epoch, {validation_seconds} over the run.",
-        advice="Hold out fewer clips for validation (data.validation_fraction, now {fraction}, or "
-        "the split column of the clip table). The intervals will then be wider.",
+        recommendation="Hold out fewer clips for validation (data.validation_fraction, now "
+        "{fraction}, or the split column of the clip table). The intervals will then be wider.",
         expected_gain="{gain_seconds} of {run_seconds} with half as many validation clips.",
     ),
     _Rule(
@@ -294,8 +286,8 @@ _RULES: Final = (
         issue="Training goes on without improving",
         details="Epoch {best_epoch} of {num_epochs} was the best by {monitor}. The "
         "{epochs_without_improvement} epochs after it gave no improvement.",
-        advice="Stop early: training.early_stopping_patience={new} would have given the same best "
-        "epoch. Other seeds can improve at other epochs, so use a slightly larger value.",
+        recommendation="Stop early: training.early_stopping_patience={new} would have given the "
+        "same best epoch. Other seeds can improve at other epochs, so use a slightly larger value.",
         expected_gain="{gain_seconds} of {run_seconds}: {spared} epochs of {median_epoch_seconds} "
         "(median).",
         setting="training.early_stopping_patience",
@@ -306,7 +298,7 @@ _RULES: Final = (
         issue="Starting up dominates the run",
         details="Start-up and graph tracing took {start_seconds} of {total_seconds} ({share}), "
         "once per run.",
-        advice="Train one longer run (training.num_epochs) instead of several short runs. "
+        recommendation="Train one longer run (training.num_epochs) instead of several short runs. "
         "Measure the speed after the first epoch.",
         expected_gain="with twice as many epochs, an epoch takes {epoch_twice_seconds} instead of "
         "{epoch_now_seconds}, start-up included.",
@@ -317,7 +309,8 @@ _RULES: Final = (
         issue="Callbacks take long",
         details="Callbacks, including TensorBoard, took {callbacks_seconds} of "
         "{measured_seconds} ({share}).",
-        advice="Disable TensorBoard: training.tensorboard=false. MLflow has the same curves.",
+        recommendation="Disable TensorBoard: training.tensorboard=false. MLflow shows the same "
+        "curves.",
         setting="training.tensorboard",
     ),
 )
@@ -362,7 +355,7 @@ def save_recommendations(output_dir: Path, found: Sequence[Recommendation]) -> N
     items = [
         f"{position}. {item.issue}\n"
         f"   Measured: {item.details}\n"
-        f"   Advice:   {item.advice}\n"
+        f"   Advice:   {item.recommendation}\n"
         f"   Gain:     {item.expected_gain}\n"
         for position, item in enumerate(found, start=1)
     ]

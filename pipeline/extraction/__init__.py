@@ -1,1 +1,1 @@
-"""From videos to a feature set: frames, faces, flow, vectors. The only place of cv2 and av."""
+"""Extraction of feature sets from videos. Only this package uses OpenCV and PyAV."""

@@ -1,6 +1,6 @@
-"""From the files of the clips to a feature set.
+"""Assemble the feature set from the cache files of the clips.
 
-Shape letters: N clips, T steps, D width.
+Shape letters: N clips, T steps, D feature width.
 """
 
 import contextlib
@@ -21,9 +21,9 @@ from pipeline.core.errors import ExtractionError
 from pipeline.core.files import atomic_path, disk_errors_named, read_json
 from pipeline.data.shard import CLIPS_NAME, METADATA_NAME
 from pipeline.data.writer import write_feature_set
-from pipeline.extraction.clip_cache import read_unit
+from pipeline.extraction.clip_cache import read_cached_clip
 from pipeline.extraction.contact_sheet import stack_strips
-from pipeline.extraction.sources import UNITS_NAME, source_group
+from pipeline.extraction.sources import CACHE_NAME, source_group
 
 SHEET_NAME: Final = "contact_sheet.png"
 LOCK_NAME: Final = ".lock"
@@ -31,52 +31,46 @@ LOCK_NAME: Final = ".lock"
 _ARRAYS: Final = ("static", "static_mask", "dynamic", "dynamic_mask", "seconds")
 
 
-def gather(
+def assemble_feature_set(
     features_dir: Path,
-    units: Mapping[str, Path],
+    paths: Mapping[str, Path],
     *,
     labels: FloatArray | None,
     metadata: Mapping[str, Any],
 ) -> None:
-    """Write the feature set of clips whose files are there, in place of an earlier one.
+    """Write the feature set of the cached clips. It replaces an earlier set.
 
-    Args:
-        features_dir: Where to; an earlier set in it is replaced.
-        units: Clip id -> its file, in the order of the rows.
-        labels: Scores of the same clips, shape (N, 5), or None.
-        metadata: Goes into `features.json`.
+    `paths` maps clip ids to cache files, in the order of the rows. `labels` has shape (N, 5).
+    `metadata` has further entries for `features.json`.
     """
     features_dir.mkdir(parents=True, exist_ok=True)
-    for unfinished in features_dir.glob(".gather.*"):  # by a process that was killed
+    for unfinished in features_dir.glob(".gather.*"):  # left by a killed process
         shutil.rmtree(unfinished, ignore_errors=True)
     scratch = features_dir / f".gather.{secrets.token_hex(4)}"
     scratch.mkdir()
     try:
-        arrays, table = _collect(scratch, units)
-        fresh = scratch / "set"
-        write_feature_set(fresh, **arrays, clips=table, labels=labels, metadata=metadata)
-        _replace(features_dir, fresh)
+        arrays, table = _collect(scratch, paths)
+        new_set = scratch / "set"
+        write_feature_set(new_set, **arrays, clips=table, labels=labels, metadata=metadata)
+        _replace(features_dir, new_set)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def write_contact_sheet(features_dir: Path, units: Sequence[Path]) -> Path | None:
-    """Draw the strips of the clips that have one; return where, or None without any."""
-    strips = [strip for path in units if (strip := read_unit(path).strip) is not None]
-    if not strips:
-        return None
-    destination = features_dir / SHEET_NAME
-    with atomic_path(destination) as temporary:
-        # cv2.imwrite says nothing of a full disk.
-        temporary.write_bytes(cv2.imencode(".png", stack_strips(strips))[1].tobytes())
-    return destination
+def write_contact_sheet(features_dir: Path, paths: Sequence[Path]) -> None:
+    """Write one image with the strips of the cached clips. Clips without a strip are skipped."""
+    strips = [strip for path in paths if (strip := read_cached_clip(path).strip) is not None]
+    if strips:
+        with atomic_path(features_dir / SHEET_NAME) as temporary:
+            # cv2.imwrite does not report a full disk.
+            temporary.write_bytes(cv2.imencode(".png", stack_strips(strips))[1].tobytes())
 
 
-def earlier_metadata(features_dir: Path) -> dict[str, Any] | None:
-    """Return what the `features.json` of an earlier set says, or None without one.
+def read_earlier_metadata(features_dir: Path) -> dict[str, Any] | None:
+    """Return the `features.json` of an earlier set, or None if there is none.
 
     Raises:
-        ExtractionError: If the directory holds something else than an extraction.
+        ExtractionError: If the directory has files that no extraction wrote.
     """
     if not features_dir.exists():
         return None
@@ -84,25 +78,26 @@ def earlier_metadata(features_dir: Path) -> dict[str, Any] | None:
         raise ExtractionError(f"{features_dir}: is a file, expected a directory for the features.")
     path = features_dir / METADATA_NAME
     metadata = read_json(path) if path.exists() else None
-    if (features_dir / UNITS_NAME).is_dir():
-        written = set() if metadata is None else {*metadata.get("files", ())}
-        foreign = (
-            []
-            if metadata is None
-            else [path for path in _set_files(features_dir) if path.name not in written]
-        )
+    if not (features_dir / CACHE_NAME).is_dir():
+        foreign = [path.name for path in features_dir.iterdir() if path.name != LOCK_NAME]
+    elif metadata is not None:
+        foreign = [
+            path.name
+            for path in _array_files(features_dir)
+            if path.name not in metadata.get("files", ())
+        ]
     else:
-        foreign = [path for path in features_dir.iterdir() if path.name != LOCK_NAME]
+        foreign = []
     if foreign:
         raise ExtractionError(
-            f"{features_dir}: holds {min(path.name for path in foreign)}, which no extraction has "
-            f"written, and nothing is overwritten. Give another --features_dir, or move it away."
+            f"{features_dir}: holds {min(foreign)}, which no extraction has written, and nothing "
+            "is overwritten. Give another --features_dir, or move the files away."
         )
     return dict(metadata) if metadata is not None else None
 
 
-def is_whole(features_dir: Path, metadata: Mapping[str, Any]) -> bool:
-    """Return whether the files that a set's `features.json` lists are there, as it lists them."""
+def is_complete(features_dir: Path, metadata: Mapping[str, Any]) -> bool:
+    """Return whether all files in `features.json` exist with their shape and dtype."""
     try:
         for name, described in metadata["files"].items():
             array = np.load(features_dir / name, mmap_mode="r", allow_pickle=False)
@@ -114,22 +109,27 @@ def is_whole(features_dir: Path, metadata: Mapping[str, Any]) -> bool:
 
 
 def _collect(
-    scratch: Path, units: Mapping[str, Path]
+    scratch: Path, paths: Mapping[str, Path]
 ) -> tuple[dict[str, NDArray[Any]], pd.DataFrame]:
-    """Copy the clips into arrays on disk: memory does not grow with their number."""
+    # The arrays are on disk, so that memory does not grow with the number of clips.
     rows: list[dict[str, Any]] = []
     with disk_errors_named(scratch / "features"), contextlib.ExitStack() as stack:
-        # Written, not memory-mapped: a full disk is then an error instead of a SIGBUS.
+        # Not memory-mapped: a full disk would then raise SIGBUS instead of an error.
         files = {
             name: stack.enter_context((scratch / f"{name}.npy").open("wb")) for name in _ARRAYS
         }
-        for clip_id, path in units.items():
-            clip = read_unit(path)
+        for clip_id, path in paths.items():
+            clip = read_cached_clip(path)
             for name, file in files.items():
                 values = getattr(clip, name)
                 values = values.astype(np.float32) if name == "seconds" else values
                 if not rows:
-                    write_array_header_1_0(file, _header(values, len(units)))
+                    header = {
+                        "descr": dtype_to_descr(values.dtype),
+                        "fortran_order": False,
+                        "shape": (len(paths), *values.shape),
+                    }
+                    write_array_header_1_0(file, header)
                 file.write(np.ascontiguousarray(values).data)
             warned = {"warnings": "; ".join(clip.warnings)}
             group = source_group(clip_id)
@@ -141,30 +141,18 @@ def _collect(
     return arrays, pd.DataFrame(rows)
 
 
-def _header(values: NDArray[Any], num_clips: int) -> dict[str, Any]:
-    return {
-        "descr": dtype_to_descr(values.dtype),
-        "fortran_order": False,
-        "shape": (num_clips, *values.shape),
-    }
-
-
-def _replace(features_dir: Path, fresh: Path) -> None:
-    """Move the files of a set into place; `features.json` goes first and comes last.
-
-    A set without it is known to be unfinished, and made again by the next run.
-    """
-    names = sorted(path.name for path in fresh.iterdir())
+def _replace(features_dir: Path, new_set: Path) -> None:
+    # A set without features.json is unfinished, and the next run assembles it again.
+    names = sorted(path.name for path in new_set.iterdir())
     (features_dir / METADATA_NAME).unlink(missing_ok=True)
-    for stale in _set_files(features_dir):
-        stale.unlink()
+    for old in _array_files(features_dir):
+        old.unlink()
     for name in sorted(names, key=lambda name: name == METADATA_NAME):
-        (fresh / name).replace(features_dir / name)
+        (new_set / name).replace(features_dir / name)
 
 
-def _set_files(features_dir: Path) -> Iterator[Path]:
-    with contextlib.suppress(FileNotFoundError):
-        for stream in (*_ARRAYS, "labels"):
-            path = features_dir / f"{stream}.npy"
-            if path.exists():
-                yield path
+def _array_files(features_dir: Path) -> Iterator[Path]:
+    for name in (*_ARRAYS, "labels"):
+        path = features_dir / f"{name}.npy"
+        if path.exists():
+            yield path

@@ -1,7 +1,7 @@
-"""The file of one clip: its features, written whole, found again by a later run.
+"""Cache files with the features of one clip each, so that an extraction can be resumed.
 
-A file is used again only if the settings, the clip's files and the format are those it was
-made with. It is read without unpickling.
+A file is used again only if its fingerprint matches: same settings, clip files and format.
+Files are written atomically and read without pickle.
 """
 
 import hashlib
@@ -16,23 +16,23 @@ import numpy as np
 
 from pipeline.core.files import write_arrays
 from pipeline.extraction.clip import ClipFeatures
-from pipeline.extraction.sources import ClipSource
+from pipeline.extraction.tasks import ClipSource, Task
 
 _FORMAT: Final = 2
 _ARRAYS: Final = ("static", "static_mask", "dynamic", "dynamic_mask", "seconds", "boxes")
 
 
-def unit_path(units_dir: Path, clip_id: str) -> Path:
-    """Return where the file of a clip is: its name is a digest, so no id leads elsewhere."""
-    digest = hashlib.sha256(clip_id.encode("utf-8", "surrogateescape")).hexdigest()
-    return units_dir / digest[:2] / f"{digest[2:26]}.npz"
+def cache_path(cache_dir: Path, clip_id: str) -> Path:
+    """Return the cache file of a clip. Its name is a hash, so no id leads to another folder."""
+    name = hashlib.sha256(clip_id.encode("utf-8", "surrogateescape")).hexdigest()
+    return cache_dir / name[:2] / f"{name[2:26]}.npz"
 
 
-def fingerprint(source: ClipSource, settings: Mapping[str, Any]) -> str:
-    """Return a digest of what decides the features of a clip.
+def clip_fingerprint(source: ClipSource, settings: Mapping[str, Any]) -> str:
+    """Return a hash of everything that determines the features of a clip.
 
-    Files count by size and time of change, folders by those of what they hold: reading
-    every video again would cost as much as the extraction.
+    It uses the size and modification time of files, because reading all videos would take as
+    long as the extraction.
     """
     files = []
     for path in source.paths:
@@ -43,28 +43,22 @@ def fingerprint(source: ClipSource, settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def write_unit(path: Path, features: ClipFeatures, *, made_with: str) -> None:
-    """Write the features of a clip, atomically.
-
-    Args:
-        path: Where to.
-        features: What to write.
-        made_with: The clip's `fingerprint`.
-    """
+def write_cached_clip(task: Task, features: ClipFeatures) -> None:
+    """Write the features and the fingerprint of a clip."""
     arrays = {name: getattr(features, name) for name in _ARRAYS}
     facts = {
-        "fingerprint": made_with,
+        "fingerprint": task.fingerprint,
         "quality": features.quality,
         "warnings": features.warnings,
     }
     arrays["facts"] = np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)
     if features.strip is not None:
         arrays["strip"] = cv2.imencode(".png", features.strip)[1]
-    write_arrays(path, arrays)
+    write_arrays(task.path, arrays)
 
 
-def read_unit(path: Path) -> ClipFeatures:
-    """Read what `write_unit` wrote."""
+def read_cached_clip(path: Path) -> ClipFeatures:
+    """Read a file written by `write_cached_clip`."""
     with np.load(path, allow_pickle=False) as file:
         facts = json.loads(file["facts"].tobytes())
         strip = file.get("strip")
@@ -76,15 +70,17 @@ def read_unit(path: Path) -> ClipFeatures:
         )
 
 
-def is_done(path: Path, *, made_with: str, needs_strip: bool) -> bool:
-    """Return whether the file of a clip is there, whole, and made with this fingerprint."""
+def is_cached(task: Task) -> bool:
+    """Return whether the cache file of a task is complete and has its fingerprint."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(task.path, allow_pickle=False) as file:
             facts = json.loads(file["facts"].tobytes())
-            if facts["fingerprint"] != made_with or (needs_strip and "strip" not in file):
+            if facts["fingerprint"] != task.fingerprint:
+                return False
+            if task.with_strip and "strip" not in file:
                 return False
             for name in _ARRAYS:
-                file[name]  # whose checksum is looked at as it is read
+                file[name]  # reading verifies the checksum
             return True
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return False  # missing, or not ours: made again
+        return False

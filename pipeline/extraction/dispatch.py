@@ -1,19 +1,25 @@
-"""Hand clips to workers. A clip whose worker dies or hangs fails; the other clips go on.
+"""Give clips to workers, and show progress.
 
-Decoding, faces, flow and encoding of a clip stay in one worker: frames are about 900 times as
-large as the features. Each worker writes the files of its clips, so on a Ray cluster videos and
-`features_dir` must have the same paths on every machine.
+A clip fails if its worker dies twice or exceeds the time limit. The other clips continue.
+All stages of a clip run in one worker, because frames are about 900 times as large as features.
+Workers write the features themselves. On a Ray cluster, videos and `features_dir` therefore need
+the same paths on every machine.
 """
 
 import functools
 import signal
+import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
-from typing import Any, Final, Literal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, Literal
+
+import rich.console
+import rich.progress
 
 from pipeline.core.errors import ExtractionError
 from pipeline.core.interrupts import check_interrupt
-from pipeline.extraction.worker import Job, Result, Task, build_work
+from pipeline.extraction.tasks import Job, Result, Stage, Task
+from pipeline.extraction.worker import build_work
 from pipeline.workers.pool import WorkerEvent, WorkerPool
 from pipeline.workers.process_pool import ProcessPool
 from pipeline.workers.ray_pool import RayPool
@@ -21,41 +27,40 @@ from pipeline.workers.ray_pool import RayPool
 Engine = Literal["local", "ray"]
 
 _SETUP_SECONDS: Final = 300.0
-"""Longest set-up of the first worker; weights of networks may be on a slow disk."""
+"""Longest set-up of the first worker; network weights may be on a slow disk."""
 _MAX_TRIES: Final = 2
 _WAIT_SECONDS: Final = 1.0
+_LINE_SECONDS: Final = 60.0
+"""Time between two progress lines if there is no terminal."""
 
 
 def run_tasks(
     job: Job, tasks: Sequence[Task], *, num_workers: int, engine: Engine
 ) -> Iterator[Result]:
-    """Do all tasks; yield each result when it is there.
+    """Run all tasks; yield each result when it is available.
 
-    A clip whose worker dies is tried once more.
-
-    Args:
-        job: Settings that the workers share.
-        tasks: Clips to do.
-        num_workers: Workers at a time, each with one processor.
-        engine: Processes of this machine, or Ray actors.
+    If a worker dies, its clip is tried once more.
 
     Raises:
         PipelineError: If a worker cannot be set up, or features cannot be written.
     """
-    pool_class = RayPool if engine == "ray" else ProcessPool
-    pool = pool_class(
+    limit = job.config.time_limit_seconds
+    open_pool: Callable[..., WorkerPool] = ProcessPool
+    if engine == "ray":
+        open_pool = functools.partial(RayPool, joins_local_cluster=True)
+    pool = open_pool(
         functools.partial(build_work, job),
         num_workers=num_workers,
-        time_limit_seconds=job.config.time_limit_seconds,
+        time_limit_seconds=limit,
         setup_seconds=_SETUP_SECONDS,
     )
-    return run_on_pool(pool, tasks, time_limit_seconds=job.config.time_limit_seconds)
+    return run_on_pool(pool, tasks, time_limit_seconds=job.config.time_limit_seconds, engine=engine)
 
 
 def run_on_pool(
-    pool: WorkerPool, tasks: Sequence[Task], *, time_limit_seconds: float
+    pool: WorkerPool, tasks: Sequence[Task], *, time_limit_seconds: float, engine: Engine
 ) -> Iterator[Result]:
-    """Do all tasks on a pool, and end the pool; yield each result when it is there."""
+    """Run all tasks on a pool, then close it; yield each result when it is available."""
     waiting = deque(tasks)
     num_tries: Counter[str] = Counter()
     try:
@@ -63,32 +68,32 @@ def run_on_pool(
             while waiting and pool.num_idle:
                 pool.submit(waiting.popleft())
             for event in pool.wait(_WAIT_SECONDS):
-                match event.kind:
-                    case "result":
-                        yield event.result
-                    case "timeout":
-                        reason = f"took longer than time_limit_seconds={time_limit_seconds:g}"
-                        yield _failure(event.task, "time", reason)
-                    case "death" if event.task is not None:
-                        clip_id = event.task.source.clip_id
-                        num_tries[clip_id] += 1
-                        if num_tries[clip_id] < _MAX_TRIES:
-                            waiting.appendleft(event.task)
-                        else:
-                            reason = f"its worker died {_MAX_TRIES} times ({event.reason})"
-                            yield _failure(event.task, "crash", reason)
-                    case "error" | "setup_failed":
-                        raise _fatal_error(event)  # every other clip would fail, too
+                if event.kind == "setup_failed" or event.error is not None:
+                    raise _fatal_error(event, engine)
+                if event.kind == "result":
+                    yield event.result
+                elif event.kind == "timeout":
+                    reason = f"took longer than time_limit_seconds={time_limit_seconds:g}"
+                    yield _failure(event.task, "time", reason)
+                elif event.kind == "error":
+                    yield _failure(event.task, "crash", f"unexpected {event.reason}")
+                elif event.task is not None:
+                    num_tries[event.task.source.clip_id] += 1
+                    if num_tries[event.task.source.clip_id] < _MAX_TRIES:
+                        waiting.appendleft(event.task)
+                    else:
+                        reason = f"its worker died {_MAX_TRIES} times ({event.reason})"
+                        yield _failure(event.task, "crash", reason)
             check_interrupt()
     finally:
         pool.close()
 
 
-def _failure(task: Any, stage: str, reason: str) -> Result:
+def _failure(task: Task, stage: Stage, reason: str) -> Result:
     return Result(clip_id=task.source.clip_id, stage=stage, reason=reason)
 
 
-def _fatal_error(event: WorkerEvent) -> Exception:
+def _fatal_error(event: WorkerEvent, engine: Engine) -> Exception:
     if event.error is not None:
         return event.error
     if event.exit_code == -signal.SIGKILL:
@@ -96,6 +101,41 @@ def _fatal_error(event: WorkerEvent) -> Exception:
             "a worker was killed during its set-up. Each needs about 1.5 GB of memory: give a "
             "smaller --num_workers."
         )
-    if event.kind == "error" or event.exit_code is not None:
-        return RuntimeError(f"a worker failed ({event.reason})")
-    return ExtractionError(f"a worker cannot be set up ({event.reason}).")
+    message = f"a worker cannot be set up ({event.reason})"
+    # On this machine the fault is ours; on a cluster, it is most often the state of a node.
+    return ExtractionError(f"{message}.") if engine == "ray" else RuntimeError(message)
+
+
+def show_progress(
+    results: Iterable[Result], num_clips: int, console: rich.console.Console | None = None
+) -> Iterator[Result]:
+    """Yield the results; show the number of done and failed clips, and the time left.
+
+    The default console is stderr. Without a terminal, one line per minute is written.
+    """
+    console = console or rich.console.Console(stderr=True)
+    bar = rich.progress.Progress(
+        rich.progress.TextColumn("clip {task.completed:.0f}/{task.total:.0f}"),
+        rich.progress.BarColumn(),
+        rich.progress.TimeElapsedColumn(),
+        rich.progress.TextColumn("left"),
+        rich.progress.TimeRemainingColumn(),
+        rich.progress.TextColumn("{task.fields[note]}"),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    began = last_line = time.monotonic()
+    num_failed = 0
+    with bar:
+        task = bar.add_task("clips", total=num_clips, note="")
+        for num_done, result in enumerate(results, start=1):
+            num_failed += not result.is_done
+            now = time.monotonic()
+            note = f"{num_done / max(1e-9, now - began):.2f} clips/s"
+            note += f"  {num_failed} failed" if num_failed else ""
+            bar.update(task, completed=num_done, note=note)
+            if not console.is_terminal and now - last_line >= _LINE_SECONDS:
+                last_line = now
+                line = f"clip {num_done}/{num_clips}  {note}"
+                console.print(line, soft_wrap=True, highlight=False, markup=False)
+            yield result

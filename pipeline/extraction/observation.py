@@ -1,6 +1,6 @@
-"""What is seen in one video: the face at each step, upright, and how it moves.
+"""Observe one video: the upright face at each step, and its optical flow.
 
-Shape letters: T steps, L flow fields of a step, P side of a crop.
+Shape letters: T steps, L flow fields per step, P side of a crop.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,73 +8,73 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import cv2
 import numpy as np
 
 from pipeline.config.extraction import ExtractionConfig
 from pipeline.core.arrays import FloatArray, IntArray
-from pipeline.extraction.encoders.flow import FlowEstimator
-from pipeline.extraction.faces.alignment import crop_transform, cut
+from pipeline.extraction.faces.alignment import crop_transform, cut, to_face_widths
 from pipeline.extraction.faces.detection import Face, FaceDetector
 from pipeline.extraction.faces.face_tracking import follow_face
-from pipeline.extraction.failures import ClipError
+from pipeline.extraction.tasks import ClipError
 from pipeline.extraction.video.decode import iterate_frames
-from pipeline.extraction.video.images import FramePictures, Picture, take_pictures
+from pipeline.extraction.video.images import FrameImages, Image, convert_frame
 from pipeline.extraction.video.sampling import are_motion, choose_instants, choose_windows
 from pipeline.extraction.video.video import Timeline, read_timeline
 
 _LOW_COVERAGE: Final = 0.98
-"""Below this share of the stated duration a file counts as cut."""
+"""A file with less coverage of its stated duration gets a warning."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FaceStep:
-    """The face of the clip at one step."""
+    """The tracked face at one step."""
 
     seconds: float
-    """When, since the first frame of the clip."""
+    """Time since the first frame of the clip."""
     face: Face
-    """Where it is."""
-    picture: Picture
-    """The frame as the detector saw it, RGB."""
-    crop: Picture
-    """The face, upright and grey, shape (P, P)."""
-    static_crop: Picture
-    """The face as the static encoder wants it."""
+    """Detection of the face."""
+    image: Image
+    """Frame at the size of the detector input, RGB."""
+    crop: Image
+    """Upright grey crop, shape (P, P)."""
+    static_crop: Image
+    """Upright crop for the static encoder."""
     speeds: FloatArray | None
-    """Flow in face widths a second, (L, P, P, 2); None where frames of the window are missing or
-    too far apart."""
+    """Flow in face widths per second, shape (L, P, P, 2). None if frames of the window are missing
+    or too far apart."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Observation:
-    """What is seen in one video."""
+    """Faces and motion in one video."""
 
     timeline: Timeline
-    """When its frames are shown."""
+    """Times of the frames."""
     steps: Sequence[FaceStep | None]
-    """The face at each step, length at most T; None where it is not seen."""
+    """Face at each step, length at most T; None if it is not visible."""
     faces: Sequence[Sequence[Face]]
     """All faces at each step."""
     num_wanted: int
-    """Frames that were wanted."""
+    """Number of sampled frames."""
     num_decoded: int
-    """Those of them that could be decoded."""
+    """Number of sampled frames that could be decoded."""
     num_far: int
-    """Steps whose frames are too far apart for their flow to be motion."""
+    """Number of steps whose frames are too far apart to measure motion."""
     width: int
-    """Width of the upright picture that crops are cut from, in pixels."""
+    """Width of the upright image for the crops, in pixels."""
     height: int
-    """Its height."""
+    """Height of the same image."""
 
     @property
     def warnings(self) -> list[str]:
-        """What is wrong with the file, though it could be used; one clause each."""
+        """Problems of a file that is still usable."""
         found = []
         if self.timeline.coverage < _LOW_COVERAGE:
             found.append(f"frames cover {self.timeline.coverage:.0%} of the stated duration")
         if len(gaps := self.timeline.gaps):
             found.append(
-                f"no frame for up to {gaps.max():.1f} s, {len(gaps)} times: a loss or a stall"
+                f"no frame for up to {gaps.max():.1f} s, {len(gaps)} times: lost frames or a stall"
             )
         if self.timeline.num_damaged:
             found.append(f"the file is damaged in {self.timeline.num_damaged} places")
@@ -88,14 +88,37 @@ class Observation:
         return found
 
 
-class VideoObserver:
-    """Looks at videos, one after the other.
+class FlowEstimator:
+    """Dense inverse search at the medium preset: twice as fast and more exact than Farneback.
 
-    Args:
-        config: What to look at.
-        static_px: Side of the crops for the static encoder.
-        with_colour: Whether it wants RGB.
+    Reference: Kroeger, Timofte, Dai & Van Gool, 2016 (arXiv:1603.03590).
     """
+
+    def __init__(self) -> None:
+        self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+
+    def __call__(self, crops: Sequence[Image], seconds: FloatArray) -> FloatArray:
+        """Return the speed of every point between successive crops.
+
+        Args:
+            crops: L + 1 grey crops of one window, cut with the same transform.
+            seconds: Times of the crops, ascending, shape (L + 1,).
+
+        Returns:
+            Right and down, in face widths per second, float32, shape (L, P, P, 2). The values
+            do not depend on frame rate or face size.
+        """
+        gaps = np.diff(seconds)
+        return np.stack(
+            [
+                to_face_widths(self._search.calc(before, after, None), 1.0 / gap)
+                for before, after, gap in zip(crops[:-1], crops[1:], gaps, strict=True)
+            ]
+        )
+
+
+class VideoObserver:
+    """Observes videos one by one, with crops of `static_px` pixels for the static encoder."""
 
     def __init__(self, config: ExtractionConfig, *, static_px: int, with_colour: bool) -> None:
         self._config = config
@@ -105,10 +128,10 @@ class VideoObserver:
         self._flow = FlowEstimator()
 
     def __call__(self, path: Path) -> Observation:
-        """Look at one video.
+        """Observe one video.
 
         Raises:
-            ClipError: If it cannot be read, or too little of it, or no face is seen.
+            ClipError: If too little of the video can be read, or it shows no face.
         """
         timeline = read_timeline(path)
         self._check_coverage(timeline)
@@ -121,17 +144,29 @@ class VideoObserver:
             pair_seconds=sampling.pair_seconds,
         )
         has_motion = are_motion(timeline.seconds, windows, pair_seconds=sampling.pair_seconds)
-        pictures = self._read(path, timeline, instants, windows)
-        num_wanted = len(np.union1d(instants, windows))
-        self._check_decoded(pictures, instants)
-        faces = self._find_faces(pictures, instants)
+        images = self._read(path, timeline, instants, windows)
+        num_decoded = sum(instant in images for instant in instants.tolist())
+        if num_decoded < max(1, sampling.min_coverage * len(instants)):
+            raise ClipError(
+                "decode",
+                f"{num_decoded} of {len(instants)} sampled frames could be decoded, expected at "
+                f"least {sampling.min_coverage:.0%}; the file is damaged",
+            )
+        faces = self._find_faces(images, instants)
         followed = follow_face(faces)
-        self._check_faces(followed)
-        grey = next(iter(pictures.values())).grey
+        min_share = self._config.faces.min_share
+        num_seen = sum(face is not None for face in followed)
+        if num_seen < max(1, min_share * len(followed)):
+            raise ClipError(
+                "face",
+                f"a face is seen in {num_seen} of {len(followed)} sampled frames, expected at "
+                f"least {min_share:.0%}",
+            )
+        grey = next(iter(images.values())).grey
         steps = [
             None
             if face is None
-            else self._step(face, instant, window if is_near else None, timeline, pictures)
+            else self._step(face, instant, window if is_near else None, timeline, images)
             for face, instant, window, is_near in zip(
                 followed, instants, windows, has_motion, strict=True
             )
@@ -140,8 +175,8 @@ class VideoObserver:
             timeline=timeline,
             steps=steps,
             faces=faces,
-            num_wanted=num_wanted,
-            num_decoded=len(pictures),
+            num_wanted=len(np.union1d(instants, windows)),
+            num_decoded=len(images),
             num_far=int((~has_motion).sum()) if windows.shape[1] > 1 else 0,
             width=grey.shape[1],
             height=grey.shape[0],
@@ -149,36 +184,33 @@ class VideoObserver:
 
     def _read(
         self, path: Path, timeline: Timeline, instants: IntArray, windows: IntArray
-    ) -> dict[int, FramePictures]:
-        """Return the pictures of the wanted frames by their number; damaged ones are missing."""
-        looked_at = set(instants.tolist())
+    ) -> dict[int, FrameImages]:
+        with_faces = set(instants.tolist())
         wanted = np.union1d(instants, windows)
         numbers = dict(zip(timeline.pts[wanted].tolist(), wanted.tolist(), strict=True))
-        pictures = {}
+        images = {}
         for frame in iterate_frames(path, timeline.codec, numbers):
             number = numbers[frame.pts]
-            pictures[number] = take_pictures(
+            images[number] = convert_frame(
                 frame,
                 pixel_aspect=timeline.pixel_aspect,
-                small_px=self._config.faces.detect_px if number in looked_at else None,
-                with_colour=self._with_colour and number in looked_at,
+                small_px=self._config.faces.detect_px if number in with_faces else None,
+                with_colour=self._with_colour and number in with_faces,
             )
-        return pictures
+        return images
 
     def _find_faces(
-        self, pictures: Mapping[int, FramePictures], instants: IntArray
+        self, images: Mapping[int, FrameImages], instants: IntArray
     ) -> list[list[Face]]:
-        """Return the faces at each instant; none where the frame is missing."""
         by_size: dict[Any, list[int]] = {}
         for instant in instants.tolist():
-            if instant in pictures:
-                small = pictures[instant].small
+            if instant in images:
+                small = images[instant].small
                 by_size.setdefault(None if small is None else small.shape, []).append(instant)
         found: dict[int, list[Face]] = {}
-        for numbers in by_size.values():  # one size, but for streams that change it midway
-            shown = [small for number in numbers if (small := pictures[number].small) is not None]
-            detected = self._detect(shown)
-            found |= dict(zip(numbers, detected, strict=True))
+        for numbers in by_size.values():  # the frame size can change within a stream
+            batch = [small for number in numbers if (small := images[number].small) is not None]
+            found |= dict(zip(numbers, self._detect(batch), strict=True))
         return [found.get(instant, []) for instant in instants.tolist()]
 
     def _step(
@@ -187,73 +219,50 @@ class VideoObserver:
         instant: int,
         window: IntArray | None,
         timeline: Timeline,
-        pictures: Mapping[int, FramePictures],
+        images: Mapping[int, FrameImages],
     ) -> FaceStep:
-        seen = pictures[instant]
-        small = seen.small
-        assert small is not None  # noqa: S101 - a face was found on it
-        landmarks = face.landmarks * max(seen.grey.shape)
+        frame = images[instant]
+        assert frame.small is not None  # noqa: S101 - the detector found the face in it
+        landmarks = face.landmarks * max(frame.grey.shape)
         crop_px = self._config.faces.crop_px
         transform = crop_transform(landmarks, crop_px)
-        picture = seen.grey if seen.colour is None else seen.colour
-        crop = cut(seen.grey, transform, crop_px)
-        if self._static_px == crop_px and seen.colour is None:
-            static_crop = crop
-        else:
-            static_crop = cut(picture, crop_transform(landmarks, self._static_px), self._static_px)
+        crop = static_crop = cut(frame.grey, transform, crop_px)
+        if self._static_px != crop_px or frame.colour is not None:
+            image = frame.grey if frame.colour is None else frame.colour
+            static_crop = cut(image, crop_transform(landmarks, self._static_px), self._static_px)
         return FaceStep(
             seconds=float(timeline.seconds[instant]),
             face=face,
-            picture=small,
+            image=frame.small,
             crop=crop,
             static_crop=static_crop,
-            speeds=None if window is None else self._speeds(window, timeline, pictures, transform),
+            speeds=None if window is None else self._speeds(window, timeline, images, transform),
         )
 
     def _speeds(
         self,
         window: IntArray,
         timeline: Timeline,
-        pictures: Mapping[int, FramePictures],
+        images: Mapping[int, FrameImages],
         transform: FloatArray,
     ) -> FloatArray | None:
         numbers = window.tolist()
-        shapes = {pictures[number].grey.shape for number in numbers if number in pictures}
-        is_whole = all(number in pictures for number in numbers) and len(shapes) == 1
-        if len(numbers) < 2 or not is_whole:
+        shapes = {images[number].grey.shape for number in numbers if number in images}
+        is_complete = all(number in images for number in numbers) and len(shapes) == 1
+        if len(numbers) < 2 or not is_complete:
             return None
         crop_px = self._config.faces.crop_px
-        crops = [cut(pictures[number].grey, transform, crop_px) for number in numbers]
+        crops = [cut(images[number].grey, transform, crop_px) for number in numbers]
         return self._flow(crops, timeline.seconds[window])
 
     def _check_coverage(self, timeline: Timeline) -> None:
-        least = self._config.sampling.min_coverage
-        # Without damage a gap is a stall: the clip stood still, and all of it is there.
+        minimum = self._config.sampling.min_coverage
+        # Without damage, a gap is a stall of the camera, and no frame is missing.
         found = timeline.coverage if timeline.num_damaged else timeline.reach
-        if found < least:
-            missing = "is cut" if timeline.reach < least else "has holes"
+        if found < minimum:
+            fault = "is cut" if timeline.reach < minimum else "has holes"
             raise ClipError(
                 "open",
                 f"its frames cover {found:.0%} of the {timeline.whole_seconds:.1f} s that its "
-                f"header states, expected at least {least:.0%}; the file {missing}",
-            )
-
-    def _check_decoded(self, pictures: Mapping[int, FramePictures], instants: IntArray) -> None:
-        least = self._config.sampling.min_coverage
-        num_decoded = sum(instant in pictures for instant in instants.tolist())
-        if num_decoded < max(1, least * len(instants)):
-            raise ClipError(
-                "decode",
-                f"{num_decoded} of {len(instants)} sampled frames could be decoded, expected at "
-                f"least {least:.0%}; the file is damaged",
-            )
-
-    def _check_faces(self, followed: Sequence[Face | None]) -> None:
-        least = self._config.faces.min_share
-        num_seen = sum(face is not None for face in followed)
-        if num_seen < max(1, least * len(followed)):
-            raise ClipError(
-                "face",
-                f"a face is seen in {num_seen} of {len(followed)} sampled frames, expected at "
-                f"least {least:.0%}",
+                f"header states, expected at least {minimum:.0%}; the file {fault}",
             )

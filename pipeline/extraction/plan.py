@@ -1,102 +1,138 @@
-"""What an extraction has to do, and what earlier runs have done already."""
+"""Plan an extraction: describe its features, and find the clips that are not cached yet."""
 
-import dataclasses
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import importlib.metadata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from pipeline.config.extraction import is_network
 from pipeline.core.errors import ExtractionError
 from pipeline.core.files import remove_unfinished
 from pipeline.data.clip_table import read_clips
-from pipeline.data.encoder import first_difference
+from pipeline.data.encoder import GIVEN_FACES, GIVEN_FLOW, VIDEOS, first_difference
 from pipeline.data.shard import CLIPS_NAME
-from pipeline.extraction.assemble import earlier_metadata
-from pipeline.extraction.clip_cache import fingerprint, is_done, unit_path
-from pipeline.extraction.description import describe, thresholds
-from pipeline.extraction.sources import UNITS_NAME, ClipSource
-from pipeline.extraction.worker import Job, Result, Task
+from pipeline.extraction.assemble import read_earlier_metadata
+from pipeline.extraction.clip_cache import cache_path, clip_fingerprint, is_cached
+from pipeline.extraction.encoders.encoders import build_dynamic_encoder, build_static_encoder
+from pipeline.extraction.sources import CACHE_NAME
+from pipeline.extraction.tasks import ClipSource, Job, Result, Task
+
+_VIDEO_PACKAGES: Final = ("av", "mtcnn", "opencv-python-headless")
+_NETWORK_PACKAGES: Final = ("keras", "tensorflow")
+_THRESHOLDS: Final = ("min_coverage", "min_share")
+"""Settings that select clips and do not change feature values."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is to be done."""
+    """Readable clips of an extraction."""
 
     description: Mapping[str, Any]
-    """What decides the values."""
+    """Description of the features, see `describe_features`."""
     settings: Mapping[str, Any]
-    """The configuration, in plain values, with which others can be made alike."""
-    units: Mapping[str, Path]
-    """Clip id -> its file, of all clips that can be read, in order."""
-    prints: Mapping[str, str]
-    """Clip id -> its fingerprint."""
-    sources: Mapping[str, ClipSource]
-    """The same clips."""
+    """The configuration as plain values, to extract other clips in the same way."""
     num_shown: int
-    """Clips on the contact sheet, if there are so many."""
-    tasks: Sequence[Task]
-    """Clips that are not done yet."""
+    """Maximum number of clips on the contact sheet."""
+    tasks: Mapping[str, Task]
+    """Clip id -> task, in order, for all clips with readable files."""
     failed: Sequence[Result]
-    """Clips whose files are not there."""
+    """Clips with unreadable files."""
 
-    def task(self, clip_id: str, *, with_strip: bool) -> Task | None:
-        """Return what is to be done for a clip; None if its file is there as it should be."""
-        path, made_with = self.units[clip_id], self.prints[clip_id]
-        if is_done(path, made_with=made_with, needs_strip=with_strip):
-            return None
-        return Task(
-            source=self.sources[clip_id], path=path, made_with=made_with, with_strip=with_strip
+    def remaining(self, clip_ids: Iterable[str]) -> list[Task]:
+        """Return the tasks of clips that are not cached. The first clips get a strip."""
+        tasks = (
+            replace(self.tasks[clip_id], with_strip=number < self.num_shown)
+            for number, clip_id in enumerate(clip_ids)
         )
+        return [task for task in tasks if not is_cached(task)]
 
 
-def plan_work(job: Job, sources: Sequence[ClipSource], features_dir: Path) -> Plan:
-    """Return what is to be done to have the features of `sources` in `features_dir`.
+def plan_extraction(job: Job, sources: Sequence[ClipSource], features_dir: Path) -> Plan:
+    """Plan the extraction of `sources` into `features_dir`.
 
     Raises:
-        ExtractionError: If the directory holds other features, or something else.
+        ExtractionError: If the directory has other features or other files.
         PipelineError: If an encoder cannot be built.
     """
-    description = describe(job)
-    _refuse_other_set(features_dir, description, {source.clip_id for source in sources})
-    units_dir = features_dir / UNITS_NAME
-    units_dir.mkdir(parents=True, exist_ok=True)
+    description = describe_features(job)
+    _check_earlier_set(features_dir, description, {source.clip_id for source in sources})
+    cache_dir = features_dir / CACHE_NAME
+    cache_dir.mkdir(parents=True, exist_ok=True)
     remove_unfinished(features_dir)
-    settings = {**description, "thresholds": thresholds(job)}
-    prints: dict[str, str] = {}
+    thresholds = {
+        "min_coverage": job.config.sampling.min_coverage,
+        "min_share": job.config.faces.min_share,
+    }
+    tasks: dict[str, Task] = {}
     failed = []
     for source in sources:
         try:
-            prints[source.clip_id] = fingerprint(source, settings)
+            fingerprint = clip_fingerprint(source, {**description, "thresholds": thresholds})
         except OSError as error:
             failed.append(Result.unreadable(source.clip_id, error))
-    sees_videos = job.has_videos and not (job.has_faces and job.has_flow)
-    plan = Plan(
+        else:
+            path = cache_path(cache_dir, source.clip_id)
+            tasks[source.clip_id] = Task(source=source, path=path, fingerprint=fingerprint)
+    return Plan(
         description=description,
-        settings=dataclasses.asdict(job.config),
-        units={clip_id: unit_path(units_dir, clip_id) for clip_id in prints},
-        prints=prints,
-        sources={source.clip_id: source for source in sources if source.clip_id in prints},
-        num_shown=job.config.num_shown if sees_videos else 0,
-        tasks=(),
+        settings=asdict(job.config),
+        num_shown=job.config.num_shown if job.decodes_videos else 0,
+        tasks=tasks,
         failed=failed,
     )
-    tasks = (
-        plan.task(clip_id, with_strip=number < plan.num_shown)
-        for number, clip_id in enumerate(prints)
-    )
-    return dataclasses.replace(plan, tasks=[task for task in tasks if task is not None])
 
 
-def _refuse_other_set(
+def describe_features(job: Job) -> dict[str, Any]:
+    """Return the settings that determine the feature values, as plain values.
+
+    The description is `encoder` in `features.json`. A model accepts features of new clips if
+    their description equals the description of its training features.
+
+    Raises:
+        PipelineError: If an encoder cannot be built, for instance because weights are missing.
+    """
+    config = job.config
+    static = build_static_encoder(config).describe()
+    dynamic = build_dynamic_encoder(config).describe()
+    packages = list(_VIDEO_PACKAGES) if job.decodes_videos else ["opencv-python-headless"]
+    if is_network(config):
+        packages += _NETWORK_PACKAGES
+    description: dict[str, Any] = {
+        "name": f"{config.static.encoder} + {config.dynamic.encoder}",
+        "sampling": _without_thresholds(asdict(config.sampling)),
+        "faces": _without_thresholds(asdict(config.faces)),
+        "static": {**static, "of": GIVEN_FACES if job.has_faces else VIDEOS},
+        "dynamic": {
+            **dynamic,
+            "of": GIVEN_FLOW if job.has_flow else VIDEOS,
+            "num_pairs": config.dynamic.num_pairs,
+        },
+        "libraries": {
+            name: importlib.metadata.version(name).partition(".")[0] for name in packages
+        },
+    }
+    if job.decodes_videos:
+        description["faces"]["detector"] = "mtcnn"
+    if not job.has_flow:
+        description["dynamic"]["flow"] = "DIS medium"
+    return description
+
+
+def _without_thresholds(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in _THRESHOLDS}
+
+
+def _check_earlier_set(
     features_dir: Path, description: Mapping[str, Any], clip_ids: set[str]
 ) -> None:
-    earlier = earlier_metadata(features_dir)
+    earlier = read_earlier_metadata(features_dir)
     if earlier is None:
         return
     difference = first_difference(earlier.get("encoder"), dict(description), "encoder")
     if difference:
         raise ExtractionError(
-            f"{features_dir}: holds features made otherwise ({difference.name} was "
+            f"{features_dir}: holds features of other settings ({difference.name} was "
             f"{difference.expected} and is {difference.found}). They are not replaced: give "
             "another --features_dir, or remove this one."
         )
@@ -104,6 +140,6 @@ def _refuse_other_set(
     gone = set(read_clips(table)["clip_id"]) - clip_ids if table.exists() else set()
     if gone:
         raise ExtractionError(
-            f"{features_dir}: holds {len(gone)} clips that are not among those given (the "
-            f"first: {min(gone)}). They are not dropped: give another --features_dir."
+            f"{features_dir}: holds {len(gone)} clips that are not among the given clips (the "
+            f"first: {min(gone)}). They are not removed: give another --features_dir."
         )

@@ -1,10 +1,9 @@
-"""Faces and flow that were made elsewhere: a folder of face images, one of flow fields.
+"""Read faces and flow of other tools: a folder of face images, a folder of flow fields.
 
-Shape letters: T steps, L flow fields of a step, P side of a crop, H, W of a field.
+Shape letters: T = num_steps, L = num_pairs, P = crop_px, (H, W) size of a field.
 """
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -12,80 +11,66 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from pipeline.core.arrays import FloatArray, IntArray
-from pipeline.extraction.encoders.flow import to_speed
-from pipeline.extraction.failures import ClipError
+from pipeline.extraction.faces.alignment import to_face_widths
 from pipeline.extraction.sources import FLOW_SUFFIXES, IMAGE_SUFFIXES
-from pipeline.extraction.video.images import Picture
+from pipeline.extraction.tasks import ClipError
+from pipeline.extraction.video.images import Image
 
 
-def read_faces(folder: Path, *, num_steps: int, crop_px: int, with_colour: bool) -> Picture:
-    """Read cropped faces, spread evenly over the images of a folder in the order of names.
+def read_faces(folder: Path, *, num_steps: int, crop_px: int, with_colour: bool) -> Image:
+    """Read face crops, evenly spaced over the images of a folder in the order of their names.
 
-    Args:
-        folder: Images of faces; `face_2.png` comes before `face_10.png`.
-        num_steps: Number of steps T.
-        crop_px: Side P that the faces are brought to.
-        with_colour: Whether RGB is wanted, or grey.
+    The number in a name counts: `face_2.png` comes before `face_10.png`.
 
     Returns:
-        Shape (t, P, P) or (t, P, P, 3), t at most T.
+        Grey, shape (t, P, P), or RGB, shape (t, P, P, 3), with t at most T.
 
     Raises:
-        ClipError: If there is no image, or one cannot be read.
+        ClipError: If there is no image, or an image cannot be read.
     """
-    paths = _listed(folder, IMAGE_SUFFIXES)
+    paths = _list_files(folder, IMAGE_SUFFIXES)
     mode = cv2.IMREAD_COLOR_RGB if with_colour else cv2.IMREAD_GRAYSCALE
-    return np.stack(
-        [_resized(_read_image(paths[number], mode), crop_px) for number in spread(paths, num_steps)]
-    )
+    positions = spread(len(paths), num_steps)
+    return np.stack([_resize(_read_image(paths[number], mode), crop_px) for number in positions])
 
 
 def read_flow(
     folder: Path, *, num_steps: int, num_pairs: int, crop_px: int, pair_seconds: float
 ) -> FloatArray:
-    """Read flow fields between face crops, spread evenly over a folder in the order of names.
+    """Read flow fields of face crops, evenly spaced over a folder in the order of the names.
 
-    Args:
-        folder: `.npy` files, each a field (H, W, 2), (2, H, W), or several (F, H, W, 2), in
-            pixels a frame, right and down.
-        num_steps: Number of steps T.
-        num_pairs: Successive fields L of a step.
-        crop_px: Side P that the fields are brought to.
-        pair_seconds: Time between the two frames of a field.
+    Each `.npy` file has one field (H, W, 2) or (2, H, W), or several (F, H, W, 2), in pixels per
+    frame, right and down. `pair_seconds` is the time between the two frames of a field.
 
     Returns:
-        Face widths a second, shape (t, L, P, P, 2), t at most T.
+        Face widths per second, shape (t, L, P, P, 2), with t at most T.
 
     Raises:
-        ClipError: If there is no field, or one cannot be read or is no field.
+        ClipError: If there are too few fields, or a file is not a flow field.
     """
-    paths = _listed(folder, FLOW_SUFFIXES)
-    fields = [(path, index) for path in paths for index in range(_num_fields(path))]
-    windows = len(fields) - num_pairs + 1
-    if windows < 1:
+    paths = _list_files(folder, FLOW_SUFFIXES)
+    fields = [(path, index) for path in paths for index in range(len(_open_fields(path)))]
+    num_windows = len(fields) - num_pairs + 1
+    if num_windows < 1:
         raise ClipError("open", f"{folder} holds {len(fields)} flow fields, {num_pairs} are needed")
+    steps = [fields[start : start + num_pairs] for start in spread(num_windows, num_steps)]
+    rate = 1.0 / pair_seconds
     return np.stack(
         [
-            np.stack(
-                [
-                    _speed(*fields[start + pair], crop_px=crop_px, rate=1.0 / pair_seconds)
-                    for pair in range(num_pairs)
-                ]
-            )
-            for start in spread(range(windows), num_steps)
+            np.stack([_read_speeds(*field, crop_px=crop_px, rate=rate) for field in step])
+            for step in steps
         ]
     )
 
 
-def spread(items: Iterable[object], num_steps: int) -> IntArray:
-    """Return the positions of at most `num_steps` items, the centres of equal parts of all."""
-    num_items = len(list(items))
+def spread(num_items: int, num_steps: int) -> IntArray:
+    """Return the positions of at most `num_steps` items, the centres of equal parts."""
     if num_items <= num_steps:
         return np.arange(num_items)
     return np.floor((np.arange(num_steps) + 0.5) * num_items / num_steps).astype(np.intp)
 
 
-def _listed(folder: Path, suffixes: frozenset[str]) -> list[Path]:
+def _list_files(folder: Path, suffixes: frozenset[str]) -> list[Path]:
     paths = [
         path
         for path in folder.iterdir()
@@ -93,16 +78,16 @@ def _listed(folder: Path, suffixes: frozenset[str]) -> list[Path]:
     ]
     if not paths:
         raise ClipError("open", f"{folder} holds no {', '.join(sorted(suffixes))} file")
-    return sorted(paths, key=lambda path: _natural(path.name))
+    return sorted(paths, key=lambda path: _natural_key(path.name))
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
+def _natural_key(name: str) -> list[tuple[int, str]]:
     parts = re.split(r"(\d+)", name)
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
-def _read_image(path: Path, mode: int) -> Picture:
-    # cv2 prints why it cannot open a file, and raises nothing; names may hold any character.
+def _read_image(path: Path, mode: int) -> Image:
+    # Not cv2.imread: it prints its errors, and fails on some file names.
     encoded = np.fromfile(path, dtype=np.uint8)
     image = cv2.imdecode(encoded, mode) if encoded.size else None
     if image is None:
@@ -110,21 +95,19 @@ def _read_image(path: Path, mode: int) -> Picture:
     return np.asarray(image, dtype=np.uint8)
 
 
-def _resized(image: Picture, side: int) -> Picture:
+def _resize(image: Image, side: int) -> Image:
     if image.shape[:2] == (side, side):
         return image
-    shrinks = max(image.shape[:2]) > side
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    method = cv2.INTER_AREA if max(image.shape[:2]) > side else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (side, side), interpolation=method), dtype=np.uint8)
 
 
-def _open_field(path: Path) -> FloatArray:
-    """Open one file as fields, shape (F, H, W, 2)."""
+def _open_fields(path: Path) -> FloatArray:
     try:
         array: FloatArray = open_memmap(path, mode="r")
     except (OSError, ValueError) as error:
         raise ClipError("open", f"{path.name} is not an array of numbers ({error})") from error
-    found = array.shape
+    shape = array.shape
     if array.ndim == 3 and array.shape[-1] != 2 and array.shape[0] == 2:
         array = np.moveaxis(array, 0, -1)
     if array.ndim == 3:
@@ -132,21 +115,17 @@ def _open_field(path: Path) -> FloatArray:
     if array.ndim != 4 or array.shape[-1] != 2 or array.dtype.kind not in "fi" or not array.size:
         raise ClipError(
             "open",
-            f"{path.name} has shape {found} and type {array.dtype}, expected flow fields "
+            f"{path.name} has shape {shape} and type {array.dtype}, expected flow fields "
             f"(H, W, 2), (2, H, W) or (F, H, W, 2) of signed numbers",
         )
     return np.asarray(array)
 
 
-def _num_fields(path: Path) -> int:
-    return len(_open_field(path))
-
-
-def _speed(path: Path, index: int, *, crop_px: int, rate: float) -> FloatArray:
-    field = np.asarray(_open_field(path)[index], dtype=np.float32)
+def _read_speeds(path: Path, index: int, *, crop_px: int, rate: float) -> FloatArray:
+    field = np.asarray(_open_fields(path)[index], dtype=np.float32)
     if not np.isfinite(field).all():
         raise ClipError("open", f"{path.name} holds NaN or infinite flow")
     height, width = field.shape[:2]
     resized = cv2.resize(field, (crop_px, crop_px), interpolation=cv2.INTER_AREA)
     in_crop_px = resized * (np.array([crop_px / width, crop_px / height], dtype=np.float32))
-    return to_speed(in_crop_px, rate)
+    return to_face_widths(in_crop_px, rate)

@@ -1,4 +1,4 @@
-"""An extraction: from folders of clips to a feature set, resumed where it was left."""
+"""Run an extraction: from folders of clips to a feature set. A stopped run can be resumed."""
 
 import contextlib
 import hashlib
@@ -6,21 +6,18 @@ import importlib.util
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import filelock
 
 from pipeline.config.extraction import ExtractionConfig
-from pipeline.core.errors import ConfigError, ExtractionError
-from pipeline.core.files import file_digest
-from pipeline.core.install_hint import install_command
+from pipeline.core.errors import ConfigError, ExtractionError, install_command
+from pipeline.core.files import file_hash
 from pipeline.core.traits import TraitLabel, traits_entry
-from pipeline.extraction.dispatch import Engine, run_tasks
-from pipeline.extraction.failures import write_failures
-from pipeline.extraction.progress import ExtractionProgress
-from pipeline.extraction.worker import Job, Result, Task
+from pipeline.extraction.dispatch import Engine, run_tasks, show_progress
+from pipeline.extraction.tasks import Job, Result, Task, write_failures
 
 if TYPE_CHECKING:
     from pipeline.core.arrays import FloatArray
@@ -36,47 +33,33 @@ _PACKAGES: Final = ("av", "cv2", "mtcnn")
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractionOutcome:
-    """What an extraction came to."""
+    """Outcome of an extraction."""
 
     features_dir: Path
-    """Where the feature set is."""
-    num_done: int
-    """Clips made in this run."""
-    num_skipped: int
-    """Clips that an earlier run had made."""
-    failed: tuple[Result, ...]
-    """Clips that have no features, with the reasons."""
-    warnings: Mapping[str, str]
-    """Clip id -> what is wrong with it, though it could be used."""
+    """Directory of the feature set."""
+    num_done: int = 0
+    """Number of clips extracted in this run."""
+    num_skipped: int = 0
+    """Number of clips extracted in earlier runs."""
+    failed: tuple[Result, ...] = ()
+    """Clips without features, with the reasons."""
+    warnings: Mapping[str, str] = field(default_factory=dict)
+    """Clip id -> problems of a clip that is still usable."""
     failures_path: Path
-    """A table of the same failures and of the files that were not used; not there if nothing
-    was to be done."""
-    contact_sheet_path: Path | None
-    """Pictures of the first clips; None where there are no videos."""
+    """Table of failed clips and unused files. Not written if the run had no clip."""
+    contact_sheet_path: Path | None = None
+    """Image of the first clips; None without videos."""
     traits: tuple[TraitLabel, ...] = ()
-    """How each trait is scored; empty if the annotations do not say it."""
-
-    @classmethod
-    def empty(cls, features_dir: Path) -> "ExtractionOutcome":
-        """Return what a part of a batch array comes to that has no clip."""
-        return cls(
-            features_dir=features_dir,
-            num_done=0,
-            num_skipped=0,
-            failed=(),
-            warnings={},
-            failures_path=features_dir / FAILURES_NAME,
-            contact_sheet_path=None,
-        )
+    """Direction of each trait; empty if the annotations do not define it."""
 
     @property
     def num_clips(self) -> int:
-        """Clips in the feature set."""
+        """Number of clips in the feature set."""
         return self.num_done + self.num_skipped
 
     @property
     def num_failed(self) -> int:
-        """Clips without features."""
+        """Number of clips without features."""
         return len(self.failed)
 
 
@@ -92,33 +75,31 @@ def extract_features(
     engine: Engine = "local",
     shard: tuple[int, int] | None = None,
 ) -> ExtractionOutcome:
-    """Make a feature set of clips.
+    """Extract a feature set from clips.
 
-    Each clip is a file of its own below `features_dir`, written whole: an extraction that is
-    stopped goes on where it was when it is called again, and one that is complete does
-    nothing. Clips that fail are tried again by every call.
+    Each clip gets its own cache file below `features_dir`. A second call therefore continues a
+    stopped extraction, and does nothing after a complete one. It tries failed clips again.
 
     Args:
-        features_dir: Where the feature set goes; an earlier extraction with the same
-            settings is gone on with.
-        videos_dir: Videos, in it or in folders below it.
-        face_dir: A folder of face images for each clip; they make the static stream.
-        flow_dir: A folder of flow fields for each clip; they make the dynamic stream.
-        annotations: Files for `read_annotations`; their scores become the labels, and
-            clips without any are left out and listed.
-        config: How features are made; None for the defaults.
-        num_workers: Processes, or actors of Ray.
-        engine: `local` processes, or `ray` for many machines.
-        shard: `(i, n)` does the i-th of n parts, counted from 1, into a folder of its own
-            below `features_dir`; the folders together are one sharded feature set.
+        features_dir: Directory of the feature set. An earlier extraction with the same settings
+            is continued.
+        videos_dir: Directory of the videos, which may be in folders below it.
+        face_dir: One folder of face images per clip, for the static stream.
+        flow_dir: One folder of flow fields per clip, for the dynamic stream.
+        annotations: Files for `read_annotations`. Their scores become the labels; clips without
+            scores are skipped and listed.
+        config: Settings of the extraction; None for the defaults.
+        num_workers: Number of processes or Ray actors.
+        engine: `local` for processes of this machine, `ray` for several machines.
+        shard: `(i, n)` extracts the i-th of n parts, from 1, into a folder below `features_dir`.
+            The folders together are one sharded feature set.
 
     Raises:
-        ConfigError: If what is given does not make both streams.
-        ExtractionError: If there is nothing to do, no clip could be done, packages or
-            weights are missing, `features_dir` holds something else, or another extraction
-            is writing to it.
+        ConfigError: If the inputs do not give both streams.
+        ExtractionError: If no clip can be extracted, packages or weights are missing,
+            `features_dir` has other content, or another extraction writes to it.
     """
-    _require_packages()
+    _check_packages()
     _check_request(videos_dir, face_dir, flow_dir, num_workers=num_workers, shard=shard)
     job = Job(
         config=config or ExtractionConfig(),
@@ -127,15 +108,14 @@ def extract_features(
         has_flow=flow_dir is not None,
     )
     from pipeline.data.readers.annotations import read_annotations
-    from pipeline.extraction.labelling import find_labels
-    from pipeline.extraction.plan import plan_work
-    from pipeline.extraction.sources import count_suffixes, find_sources
+    from pipeline.extraction.plan import plan_extraction
+    from pipeline.extraction.sources import count_suffixes, find_labels, find_sources
 
-    sources, failed, left_out = find_sources(videos_dir, face_dir, flow_dir)
-    if left_out:
+    sources, failed, unused = find_sources(videos_dir, face_dir, flow_dir)
+    if unused:
         _logger.warning(
             "files that are not used as clips: %s. %s will list them.",
-            count_suffixes(each.clip_id for each in left_out),
+            count_suffixes(each.clip_id for each in unused),
             FAILURES_NAME,
         )
     annotated = read_annotations(annotations) if annotations else None
@@ -143,35 +123,37 @@ def extract_features(
     failed += unlabelled
     if shard is not None:
         part = slice(shard[0] - 1, None, shard[1])
-        sources, failed, left_out = sources[part], failed[part], left_out[part]
+        sources, failed, unused = sources[part], failed[part], unused[part]
         features_dir = _shard_dir(features_dir, shard)
-        if not sources and not failed:
-            return ExtractionOutcome.empty(features_dir)
-    with _held(features_dir):
-        plan = plan_work(job, sources, features_dir)
-        results = _run(job, plan.tasks, num_workers=num_workers, engine=engine)
-        failed = [*failed, *plan.failed, *(each for each in results if each.stage)]
-        failures_path = features_dir / FAILURES_NAME
-        write_failures(failures_path, [*failed, *left_out])
+    failures_path = features_dir / FAILURES_NAME
+    if not sources and not failed:  # a part of a batch array without a clip
+        return ExtractionOutcome(features_dir=features_dir, failures_path=failures_path)
+    with _locked(features_dir):
+        plan = plan_extraction(job, sources, features_dir)
+        tasks = plan.remaining(plan.tasks)
+        results = _run(job, tasks, num_workers=num_workers, engine=engine)
+        failed = [*failed, *plan.failed, *(each for each in results if not each.is_done)]
+        write_failures(failures_path, [*failed, *unused])
         lost = {result.clip_id for result in failed}
-        units = {clip_id: path for clip_id, path in plan.units.items() if clip_id not in lost}
-        if not units:
-            raise ExtractionError(_nothing_done(failed, failures_path))
-        shown = list(units)[: plan.num_shown]
-        # Clips that were to be on the contact sheet may have failed: others take their places.
-        others = [task for name in shown if (task := plan.task(name, with_strip=True)) is not None]
+        done = {clip_id: task for clip_id, task in plan.tasks.items() if clip_id not in lost}
+        if not done:
+            raise ExtractionError(
+                f"none of {len(failed)} clips could be used; the first, {failed[0].clip_id}: "
+                f"{failed[0].reason} ({failed[0].stage}). {failures_path} lists all of them."
+            )
+        # Later clips replace failed clips on the contact sheet.
+        others = plan.remaining(list(done)[: plan.num_shown])
         _run(job, others, num_workers=num_workers, engine=engine)
         return _finish(
             plan,
             features_dir,
-            units,
-            shown=[units[clip_id] for clip_id in shown],
+            done,
             labels=labels,
             annotations=annotations,
             traits=annotated.traits if annotated is not None else (),
             outcome={
                 "num_done": sum(result.is_done for result in results),
-                "num_skipped": len(plan.units) - len(plan.tasks),
+                "num_skipped": len(plan.tasks) - len(tasks),
                 "failed": tuple(failed),
                 "failures_path": failures_path,
             },
@@ -179,12 +161,11 @@ def extract_features(
 
 
 def _shard_dir(features_dir: Path, shard: tuple[int, int]) -> Path:
-    """Return where a part goes; parts of different numbers would hold the same clips twice."""
-    from pipeline.extraction.sources import UNITS_NAME
+    from pipeline.extraction.sources import CACHE_NAME
 
-    if (features_dir / UNITS_NAME).exists():
+    if (features_dir / CACHE_NAME).exists():
         raise ExtractionError(
-            f"{features_dir}: holds a whole extraction already, beside which a part is not read. "
+            f"{features_dir}: holds a whole extraction already, so a part in it would not be read. "
             "Give another --features_dir."
         )
     for other in features_dir.glob("shard-*-of-*"):
@@ -197,11 +178,10 @@ def _shard_dir(features_dir: Path, shard: tuple[int, int]) -> Path:
 
 
 @contextlib.contextmanager
-def _held(features_dir: Path) -> Iterator[None]:
-    """Hold the directory for this process alone; the lock ends with the process."""
-    from pipeline.extraction.assemble import LOCK_NAME, earlier_metadata
+def _locked(features_dir: Path) -> Iterator[None]:
+    from pipeline.extraction.assemble import LOCK_NAME, read_earlier_metadata
 
-    earlier_metadata(features_dir)  # refuses the directories of others
+    read_earlier_metadata(features_dir)  # raises an error for directories with other files
     try:
         features_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -218,8 +198,8 @@ def _held(features_dir: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ExtractionError(
-            f"{error.filename or features_dir}: {error.strerror or error}. Clips that are done "
-            "stay; the same command goes on with the others."
+            f"{error.filename or features_dir}: {error.strerror or error}. Finished clips are "
+            "kept; the same command continues with the others."
         ) from error
     finally:
         lock.release()
@@ -228,60 +208,55 @@ def _held(features_dir: Path) -> Iterator[None]:
 def _run(job: Job, tasks: Sequence[Task], *, num_workers: int, engine: Engine) -> list[Result]:
     if not tasks:
         return []
-    results = []
-    with ExtractionProgress(len(tasks)) as progress:
-        for result in run_tasks(job, tasks, num_workers=num_workers, engine=engine):
-            results.append(result)
-            progress.advance(failed=not result.is_done)
-    return results
+    results = run_tasks(job, tasks, num_workers=num_workers, engine=engine)
+    return list(show_progress(results, len(tasks)))
 
 
 def _finish(
     plan: "Plan",
     features_dir: Path,
-    units: Mapping[str, Path],
+    tasks: Mapping[str, Task],
     *,
-    shown: Sequence[Path],
     labels: "Mapping[str, FloatArray]",
     annotations: Sequence[Path],
     traits: tuple[TraitLabel, ...],
     outcome: Mapping[str, Any],
 ) -> ExtractionOutcome:
-    """Write the set, unless it is there already as it would be written."""
     import numpy as np
 
     from pipeline.data.clip_table import read_clips
     from pipeline.extraction.assemble import (
         SHEET_NAME,
-        earlier_metadata,
-        gather,
-        is_whole,
+        assemble_feature_set,
+        is_complete,
+        read_earlier_metadata,
         write_contact_sheet,
     )
 
     sheet = features_dir / SHEET_NAME
-    scores = np.stack([labels[clip_id] for clip_id in units]) if labels else None
-    rows = [(clip_id, plan.prints[clip_id]) for clip_id in units]
+    paths = {clip_id: task.path for clip_id, task in tasks.items()}
+    scores = np.stack([labels[clip_id] for clip_id in tasks]) if labels else None
+    rows = [(clip_id, task.fingerprint) for clip_id, task in tasks.items()]
     content = json.dumps([rows, None if scores is None else scores.tolist()])
-    digest = hashlib.sha256(content.encode()).hexdigest()
-    earlier = earlier_metadata(features_dir)
-    labelled = traits_entry(traits)
+    content_hash = hashlib.sha256(content.encode()).hexdigest()
+    earlier = read_earlier_metadata(features_dir)
+    trait_labels = traits_entry(traits)
     is_same = (
         earlier is not None
-        and earlier.get("content") == digest
-        and earlier.get("traits") == labelled.get("traits")
+        and earlier.get("content") == content_hash
+        and earlier.get("traits") == trait_labels.get("traits")
     )
     if not is_same or not sheet.exists():
-        write_contact_sheet(features_dir, shown)
-    if earlier is None or not is_same or not is_whole(features_dir, earlier):
+        write_contact_sheet(features_dir, list(paths.values())[: plan.num_shown])
+    if earlier is None or not is_same or not is_complete(features_dir, earlier):
         metadata = {
             "encoder": plan.description,
             "settings": plan.settings,
-            **labelled,
-            "annotations": {path.name: file_digest(path) for path in annotations},
-            "content": digest,
+            **trait_labels,
+            "annotations": {path.name: file_hash(path) for path in annotations},
+            "content": content_hash,
         }
-        gather(features_dir, units, labels=scores, metadata=metadata)
+        assemble_feature_set(features_dir, paths, labels=scores, metadata=metadata)
     table = read_clips(features_dir / "clips.csv")
     return ExtractionOutcome(
         features_dir=features_dir,
@@ -296,7 +271,7 @@ def _finish(
     )
 
 
-def _require_packages() -> None:
+def _check_packages() -> None:
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise ExtractionError(
@@ -323,11 +298,3 @@ def _check_request(
         raise ConfigError(f"num_workers must be at least 1; got {num_workers}.")
     if shard is not None and not 1 <= shard[0] <= shard[1]:
         raise ConfigError(f"shard i/n needs 1 <= i <= n; got {shard[0]}/{shard[1]}.")
-
-
-def _nothing_done(failed: Sequence[Result], path: Path) -> str:
-    first = failed[0]
-    return (
-        f"none of {len(failed)} clips could be used; the first, {first.clip_id}: {first.reason} "
-        f"({first.stage}). {path} lists all of them."
-    )

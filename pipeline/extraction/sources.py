@@ -1,19 +1,20 @@
-"""Which clips there are, and where their frames, face images and flow fields lie."""
+"""Find the clips: their videos, face images and flow fields, and their annotated scores."""
 
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import ExtractionError
 from pipeline.core.identifiers import normalize_identifier
 from pipeline.core.near_names import did_you_mean_path
-from pipeline.data.prepare import VIDEO_SUFFIXES, clip_stem
-from pipeline.data.readers.annotations import group_of
-from pipeline.extraction.worker import Result
+from pipeline.data.prepare import VIDEO_SUFFIXES, clip_stem, join_annotations
+from pipeline.data.readers.annotations import Annotations, group_of
+from pipeline.extraction.tasks import ClipSource, Result
 
 # fmt: off
 IMAGE_SUFFIXES: Final = frozenset({
@@ -23,58 +24,39 @@ IMAGE_SUFFIXES: Final = frozenset({
 # fmt: on
 FLOW_SUFFIXES: Final = frozenset({".npy"})
 _TEXT_SUFFIXES: Final = frozenset({".mts", ".ts"})
-"""Suffixes of videos that are those of TypeScript as well."""
+"""Video suffixes that TypeScript also uses."""
 _PROBED_BYTES: Final = 4096
-_MOST_SUFFIXES: Final = 5
-UNITS_NAME: Final = ".units"
-"""Where the files of the clips lie; a directory that has it is an extraction's own."""
+_MAX_SUFFIXES: Final = 5
+CACHE_NAME: Final = ".units"
+"""Folder of the cache files. A directory with it was written by an extraction."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipSource:
-    """Where one clip comes from; at least one path is set."""
-
-    clip_id: str
-    """Its id in the feature set."""
-    video: Path | None = None
-    """A video file."""
-    face_dir: Path | None = None
-    """A folder of face images."""
-    flow_dir: Path | None = None
-    """A folder of flow fields."""
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """What there is of it."""
-        return tuple(path for path in (self.video, self.face_dir, self.flow_dir) if path)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """What a directory holds."""
+class FoundClips:
+    """Clips in one directory."""
 
     by_id: Mapping[str, Path]
-    """Clip id -> path, in the order of the paths. The id is the name of the file or folder, as
-    annotations have it, or where names do not do, the path below the directory."""
+    """Clip id -> path, in the order of the paths. The id is the name of the file or folder. If
+    names are not unique, it is the path below the directory."""
     unreadable: tuple[tuple[Path, OSError], ...]
-    """Folders that could not be looked into."""
-    used: frozenset[Path]
-    """Files that belong to the clips."""
-    left_out: tuple[Path, ...]
-    """The other files, without hidden ones."""
+    """Folders that cannot be read."""
+    used: Set[Path]
+    """Files that belong to clips."""
+    files: Set[Path]
+    """All files except hidden files."""
 
 
 def find_sources(
     videos_dir: Path | None, face_dir: Path | None, flow_dir: Path | None
 ) -> tuple[list[ClipSource], list[Result], list[Result]]:
-    """Find the clips in the directories that are given, joined by their ids.
+    """Find the clips in the given directories, and join them by id.
 
     Returns:
-        The clips in the order of their ids; those that cannot be used, as failures; and the
-        files that are not taken as clips by their suffix.
+        The clips in the order of their ids; the unusable clips; and the files that do not belong
+        to a clip.
 
     Raises:
-        ExtractionError: If a directory is not there, or holds no clip, or none can be used.
+        ExtractionError: If a directory is missing or has no clip, or no clip is usable.
     """
     found = {
         "videos": find_videos(videos_dir) if videos_dir else None,
@@ -84,118 +66,122 @@ def find_sources(
     sources, incomplete = join_sources(
         **{name: None if each is None else each.by_id for name, each in found.items()}
     )
-    faults = {source.clip_id: _fault_of_name(source.clip_id) for source in sources}
+    faults = {source.clip_id: _name_fault(source.clip_id) for source in sources}
     usable = [source for source in sources if not faults[source.clip_id]]
     if not usable:
         raise ExtractionError(
             f"none of {len(sources) + len(incomplete)} clips can be used: each needs a name in "
-            f"UTF-8 and a place in every directory that is given. Check how they are named."
+            f"UTF-8 and a place in every given directory. Check the names."
         )
-    reason = "is not in each of the directories that were given"
-    failed = [Result(clip_id=_shown(each), stage="open", reason=reason) for each in incomplete]
+    reason = "is not in every given directory"
+    failed = [Result(clip_id=_printable(each), stage="open", reason=reason) for each in incomplete]
     failed += [
-        Result(clip_id=_shown(clip_id), stage="name", reason=fault)
+        Result(clip_id=_printable(clip_id), stage="name", reason=fault)
         for clip_id, fault in faults.items()
         if fault
     ]
+    searched = [each for each in found.values() if each is not None]
     failed += [
-        Result.unreadable(_shown(str(folder)), error)
-        for each in found.values()
-        if each is not None
+        Result.unreadable(_printable(str(folder)), error)
+        for each in searched
         for folder, error in each.unreadable
     ]
-    return usable, failed, _left_out([each for each in found.values() if each is not None])
+    # The given directories may overlap.
+    files = {path for each in searched for path in each.files}
+    unused = sorted(files.difference(*(each.used for each in searched)))
+    reason = "is not used: it does not have the suffix of a clip, or is outside the clip folders"
+    return (
+        usable,
+        failed,
+        [Result(clip_id=_printable(str(path)), stage="suffix", reason=reason) for path in unused],
+    )
 
 
-def _left_out(found: Sequence[Found]) -> list[Result]:
-    """Return the files that no clip was made of; the given directories may overlap."""
-    used = frozenset[Path]().union(*(each.used for each in found))
-    others = sorted({path for each in found for path in each.left_out} - used)
-    reason = "is not used: it has no suffix of a clip, or lies outside of the folders of clips"
-    return [Result(clip_id=_shown(str(path)), stage="suffix", reason=reason) for path in others]
+def find_labels(
+    sources: list[ClipSource], annotations: Annotations | None
+) -> tuple[list[ClipSource], dict[str, FloatArray], list[Result]]:
+    """Find the annotated scores of each clip.
+
+    Returns:
+        The annotated clips; clip id -> scores in OCEAN order, shape (5,); and the other clips, as
+        failures. Without annotations: all clips and no scores.
+
+    Raises:
+        ExtractionError: If no clip is annotated.
+        AnnotationError: If two clips have the same name in the annotations.
+    """
+    if annotations is None:
+        return sources, {}, []
+    joined = join_annotations(annotations, [each.clip_id for each in sources])
+    labelled = [each for each, found in zip(sources, joined.is_labelled, strict=True) if found]
+    if not labelled:
+        raise ExtractionError(
+            f"none of the {len(sources)} clips is annotated. The first is {joined.nearest}. "
+            f"Check that files and annotations use the same names."
+        )
+    scores = {
+        source.clip_id: row
+        for source, row, found in zip(sources, joined.labels, joined.is_labelled, strict=True)
+        if found
+    }
+    reason = "no annotation file has scores for it"
+    failed = [Result(clip_id=each, stage="annotation", reason=reason) for each in joined.unlabelled]
+    return labelled, scores, failed
 
 
 def source_group(clip_id: str) -> str:
-    """Return what a clip was cut from: the part of its file's name before the first dot.
+    """Return the source video or person of a clip: its file name before the first dot.
 
-    Where a name says nothing of that (`anna/1.mp4`, called by its path as there are several
-    of a name), it is the folder.
+    If the clip is named by its path and its file name has no dot (`anna/1.mp4`), the group is
+    the folder.
     """
     folder, _, name = clip_id.rpartition("/")
     return folder if folder and _is_plain(name) else group_of(name)
 
 
-def find_videos(videos_dir: Path) -> Found:
-    """Find the videos below a directory, without hidden ones.
+def find_videos(videos_dir: Path) -> FoundClips:
+    """Find the videos below a directory, except hidden ones.
 
     Raises:
-        ExtractionError: If there is no such directory, or no video in it.
+        ExtractionError: If the directory does not exist or has no video.
     """
-    files, unreadable = _files_below(videos_dir)
+    files, unreadable = _list_files(videos_dir)
     videos = [path for path in files if _is_video(path)]
     if not videos:
         raise ExtractionError(
             f"{videos_dir}: holds no video ({', '.join(sorted(VIDEO_SUFFIXES))}); "
             f"found {count_suffixes(files)}. "
-            f"Give the directory that holds the clips, in it or in folders below it."
+            f"Give the directory of the clips. They may be in folders below it."
         )
-    return _found(files, unreadable, used=videos, by_id=_by_id(videos_dir, videos))
+    by_id = _assign_ids(videos_dir, videos)
+    return FoundClips(by_id=by_id, unreadable=unreadable, used={*videos}, files={*files})
 
 
-def find_folders(directory: Path, suffixes: Iterable[str]) -> Found:
-    """Find the folders that hold files with one of `suffixes`, one folder per clip.
+def find_folders(directory: Path, suffixes: Set[str]) -> FoundClips:
+    """Find the folders with files of these suffixes, one folder per clip.
 
     Raises:
-        ExtractionError: If there is no such directory, or no such folder in it.
+        ExtractionError: If the directory does not exist or has no such folder.
     """
-    wanted = frozenset(suffixes)
-    files, unreadable = _files_below(directory)
-    used = [path for path in files if path.suffix.lower() in wanted and path.parent != directory]
+    files, unreadable = _list_files(directory)
+    used = [path for path in files if path.suffix.lower() in suffixes and path.parent != directory]
     if not used:
         raise ExtractionError(
-            f"{directory}: holds no folder with {', '.join(sorted(wanted))} files; "
+            f"{directory}: holds no folder with {', '.join(sorted(suffixes))} files; "
             f"found {count_suffixes(files)}. "
-            f"Give a directory with one folder for each clip, named as the clip is."
+            f"Give a directory with one folder for each clip, with the name of the clip."
         )
-    folders = sorted({path.parent for path in used})
-    return _found(files, unreadable, used=used, by_id=_by_id(directory, folders))
+    by_id = _assign_ids(directory, sorted({path.parent for path in used}))
+    return FoundClips(by_id=by_id, unreadable=unreadable, used={*used}, files={*files})
 
 
 def count_suffixes(paths: Iterable[Path | str]) -> str:
-    """Return how many files there are of the most frequent suffixes, for a message."""
+    """Return the number of files for each of the most frequent suffixes, as text."""
     numbers = Counter(Path(path).suffix.lower() or "without a suffix" for path in paths)
-    shown = numbers.most_common(_MOST_SUFFIXES)
+    shown = numbers.most_common(_MAX_SUFFIXES)
     parts = [f"{number} {suffix}" for suffix, number in shown]
     rest = numbers.total() - sum(number for _, number in shown)
     return ", ".join([*parts, *([f"{rest} others"] if rest else [])]) or "no file"
-
-
-def _found(
-    files: Sequence[Path],
-    unreadable: tuple[tuple[Path, OSError], ...],
-    *,
-    used: Sequence[Path],
-    by_id: Mapping[str, Path],
-) -> Found:
-    left_out = tuple(sorted({*files}.difference(used)))
-    return Found(by_id=by_id, unreadable=unreadable, used=frozenset(used), left_out=left_out)
-
-
-def _is_video(path: Path) -> bool:
-    suffix = path.suffix.lower()
-    return suffix in VIDEO_SUFFIXES and not (suffix in _TEXT_SUFFIXES and _is_text(path))
-
-
-def _is_text(path: Path) -> bool:
-    """Return whether a file begins as text does; a transport stream holds zeros."""
-    if not path.is_file():  # a pipe, for instance, would be waited for
-        return False
-    try:
-        with path.open("rb") as file:
-            beginning = file.read(_PROBED_BYTES)
-    except OSError:  # the worker that opens it will give the reason
-        return False
-    return bool(beginning) and b"\0" not in beginning
 
 
 def join_sources(
@@ -204,13 +190,12 @@ def join_sources(
     face_dirs: Mapping[str, Path] | None,
     flow_dirs: Mapping[str, Path] | None,
 ) -> tuple[list[ClipSource], list[str]]:
-    """Join what there is of each clip by its id, with or without a video suffix.
+    """Join the files of each clip by id, with or without a video suffix.
 
-    Where two clips of a directory differ in nothing but the suffix, it stays part of their names.
+    If two clips of a directory differ only in the suffix, the suffix is used to join them.
 
     Returns:
-        The clips of which everything is there, and the ids of those of which a part is
-        missing, both in the order of their ids.
+        The complete clips, and the ids of clips with missing parts, both in the order of the ids.
     """
     given = {"video": videos, "face_dir": face_dirs, "flow_dir": flow_dirs}
     known = {name: by_id for name, by_id in given.items() if by_id is not None}
@@ -227,7 +212,7 @@ def join_sources(
         }
         for name, by_id in known.items()
     }
-    # A video's id has the suffix that others lack, so it is the one to keep.
+    # Videos come first, so the id with the suffix is kept.
     ids: dict[str, str] = {}
     for part in parts.values():
         for stem, (clip_id, _) in part.items():
@@ -242,40 +227,46 @@ def join_sources(
     return sources, incomplete
 
 
-def _files_below(directory: Path) -> tuple[list[Path], tuple[tuple[Path, OSError], ...]]:
-    """Return the files that are not hidden, and the folders that cannot be read.
+def _is_video(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    return suffix in VIDEO_SUFFIXES and not (suffix in _TEXT_SUFFIXES and _is_text(path))
 
-    Links to folders are followed, each folder once: a link may lead back to where it is. What
-    an extraction has written into one of them is no clip.
-    """
+
+def _is_text(path: Path) -> bool:
+    if not path.is_file():  # reading a named pipe would block
+        return False
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(_PROBED_BYTES)
+    except OSError:  # the worker reports the reason
+        return False
+    return bool(beginning) and b"\0" not in beginning  # transport streams have zeros
+
+
+def _list_files(directory: Path) -> tuple[list[Path], tuple[tuple[Path, OSError], ...]]:
     if not directory.is_dir():
         found = "is a file" if directory.exists() else "does not exist"
         near = did_you_mean_path(directory)
         raise ExtractionError(f"{directory}: {found}, expected a directory. Check the path.{near}")
-    found_files: list[Path] = []
+    files: list[Path] = []
     errors: list[OSError] = []
-    seen: set[tuple[int, int]] = set()
+    visited: set[tuple[int, int]] = set()  # links to folders may form a loop
     for folder, folders, names in os.walk(directory, followlinks=True, onerror=errors.append):
-        is_written = UNITS_NAME in folders
+        is_output = CACHE_NAME in folders
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         state = Path(folder).stat()
-        if (state.st_dev, state.st_ino) in seen:
+        if (state.st_dev, state.st_ino) in visited:
             folders[:] = []
             continue
-        seen.add((state.st_dev, state.st_ino))
-        found_files += [
-            Path(folder) / name for name in names if not is_written and not name.startswith(".")
-        ]
-    return sorted(found_files), tuple((Path(error.filename), error) for error in errors)
+        visited.add((state.st_dev, state.st_ino))
+        if not is_output:
+            files += [Path(folder) / name for name in names if not name.startswith(".")]
+    return sorted(files), tuple((Path(error.filename), error) for error in errors)
 
 
-def _by_id(directory: Path, paths: Sequence[Path]) -> dict[str, Path]:
-    """Return the paths by name, or by the path below the directory where names do not do.
-
-    Names without a dot say nothing of the source. Where one of them is there twice, folders
-    tell the sources apart, and all such clips are called by them: else one person would be in
-    the group of a folder with one clip, and in that of a name with the next.
-    """
+def _assign_ids(directory: Path, paths: Sequence[Path]) -> dict[str, Path]:
+    # A name without a dot does not contain its source. If such a name occurs twice, all clips
+    # with such names get their path as id, so that each folder is one group.
     times = Counter(_identifier(path.name) for path in paths)
     by_folder = any(number > 1 and _is_plain(name) for name, number in times.items())
     by_id: dict[str, Path] = {}
@@ -286,14 +277,14 @@ def _by_id(directory: Path, paths: Sequence[Path]) -> dict[str, Path]:
         if clip_id in by_id:
             raise ExtractionError(
                 f"{directory}: holds {str(by_id[clip_id])!r} and {str(path)!r}, whose names look "
-                f"alike and so are one name. Rename or remove one of them."
+                f"alike and give the same id. Rename or remove one of them."
             )
         by_id[clip_id] = path
     return by_id
 
 
 def _identifier(name: str) -> str:
-    # A name with a control character stays as it is: `_fault_of_name` refuses it.
+    # `_name_fault` reports control characters, so they are kept here.
     has_control = any(unicodedata.category(character) == "Cc" for character in name)
     return name if has_control else normalize_identifier(name)
 
@@ -302,19 +293,17 @@ def _is_plain(name: str) -> bool:
     return "." not in clip_stem(name)
 
 
-def _fault_of_name(clip_id: str) -> str:
-    """Return why a name cannot stand in a table; empty if it can."""
+def _name_fault(clip_id: str) -> str:
     try:
         clip_id.encode("utf-8")
     except UnicodeEncodeError:
         return "the name is not UTF-8 text"
     if any(unicodedata.category(character) == "Cc" for character in clip_id):
-        return "the name holds a control character, such as the end of a line"
+        return "the name holds a control character, such as a line break"
     return "" if source_group(clip_id).strip() else "the name is blank before its first dot"
 
 
-def _shown(text: str) -> str:
-    """Return a name as it can be shown in one line."""
+def _printable(text: str) -> str:
     readable = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return "".join(
         f"\\x{ord(each):02x}" if unicodedata.category(each) == "Cc" else each for each in readable

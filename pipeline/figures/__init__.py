@@ -1,1 +1,1 @@
-"""Figures of a run: numbers first, ink second; the only place that imports matplotlib."""
+"""Figures of a run. Each figure has three functions: compute its data, draw, describe."""

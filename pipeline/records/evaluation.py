@@ -153,11 +153,3 @@ def read_report(path: Path) -> EvaluationReport:
         PipelineError: If the file is missing or damaged.
     """
     return read_record(EvaluationReport, path)
-
-
-def scores_to_json(scores: Intervals) -> dict[str, Any]:
-    """Return intervals as JSON values; an end that does not exist is NaN."""
-    return {
-        metric: {name: dataclasses.asdict(interval) for name, interval in by_trait.items()}
-        for metric, by_trait in scores.items()
-    }

@@ -8,7 +8,7 @@ their files are not checked.
 from pathlib import Path
 
 from pipeline.core.errors import PipelineError, RunError
-from pipeline.core.files import file_digest, read_sealed_json, write_sealed_json
+from pipeline.core.files import file_hash, read_sealed_json, write_sealed_json
 from pipeline.core.run_directory import RunDirectory
 
 
@@ -21,7 +21,7 @@ def record_files(run: RunDirectory, *paths: Path) -> None:
     for path in paths:
         hashes.pop(_name(run, path), None)
         if path.is_file():
-            hashes[_name(run, path)] = file_digest(path)
+            hashes[_name(run, path)] = file_hash(path)
     write_sealed_json(run.manifest_path, {"files": hashes})
 
 
@@ -74,6 +74,6 @@ def _name(run: RunDirectory, path: Path) -> str:
 
 def _hash(path: Path) -> str | None:
     try:
-        return file_digest(path)
+        return file_hash(path)
     except OSError:
         return None

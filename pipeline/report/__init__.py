@@ -1,1 +1,1 @@
-"""One page that explains a run: what was trained, how good it is, what to distrust."""
+"""HTML report of a run: summary, scores, caveats, figures, model card."""

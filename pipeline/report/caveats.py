@@ -1,4 +1,4 @@
-"""What to distrust in a run: each doubt rests on what its records say, with the numbers."""
+"""Caveats of a run: reasons to trust its scores less, with the evidence."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -6,10 +6,9 @@ from typing import Any, Final
 
 from pipeline.core.number_format import METRIC_NAMES, count, decimal
 from pipeline.core.traits import TRAITS
-from pipeline.records.evaluation import Overlap
+from pipeline.report.headline import BaselineResult, Outcome, baseline_results
 from pipeline.report.loading import RunRecords
 from pipeline.report.summary import is_cross_validated
-from pipeline.report.verdicts import Standing, Verdict, judge
 from pipeline.report.wording import (
     baseline_name,
     difference,
@@ -21,166 +20,162 @@ from pipeline.report.wording import (
 )
 
 MIN_GROUPS: Final = 30
-"""Fewer groups than this make a percentile interval too narrow.
+"""Smallest number of groups for percentile intervals. With fewer, they are too narrow.
 
 Reference: Cameron, Gelbach & Miller, 2008 (doi:10.1162/rest.90.3.414): tests with 5 to 30
     clusters reject too often.
 """
 
 MIN_LABEL_SD: Final = 0.02
-"""Standard deviation below which annotated scores count as nearly constant.
+"""Annotated scores with a smaller standard deviation are nearly constant.
 
-This is 2 % of the scale; the scores of First Impressions have about 0.14.
+This is 2 % of the scale. The scores of First Impressions have about 0.14.
 """
 
-MIN_RATIO: Final = 0.1
-"""Predictions with less than this share of the annotations' standard deviation are constant."""
+MIN_SD_RATIO: Final = 0.1
+"""Predictions with a smaller share of the annotations' standard deviation are nearly constant."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Doubt:
-    """One reason to trust the numbers less."""
+class Caveat:
+    """One reason to trust the scores less."""
 
     title: str
-    """The doubt, in a few words."""
     detail: str
-    """What it rests on, and what would settle it."""
+    """Evidence, and a way to resolve the caveat."""
     is_serious: bool = False
-    """Whether the scores may be wrong, not only less certain than they look."""
+    """Whether the scores may be wrong, not only less certain."""
 
 
-def find_doubts(records: RunRecords) -> tuple[Doubt, ...]:
-    """Return what there is to distrust, the serious first."""
-    doubts = [doubt for rule in _RULES for doubt in rule(records)]
-    return tuple(sorted(doubts, key=lambda doubt: not doubt.is_serious))
+def find_caveats(records: RunRecords) -> tuple[Caveat, ...]:
+    """Find all caveats of a run, serious ones first."""
+    caveats = [caveat for rule in _RULES for caveat in rule(records)]
+    return tuple(sorted(caveats, key=lambda caveat: not caveat.is_serious))
 
 
-def _not_finished(records: RunRecords) -> Iterator[Doubt]:
+def _unfinished(records: RunRecords) -> Iterator[Caveat]:
     if records.status in ("FAILED", "KILLED"):
-        yield Doubt(
-            title="The run did not end in order",
-            detail=f"Its run log says {records.status}. Continue it with `train --resume`.",
+        yield Caveat(
+            title="The run failed or was killed",
+            detail=f"The status in its run log is {records.status}. Continue the run with "
+            "`train --resume`.",
             is_serious=True,
         )
     elif records.summary is None and records.history is not None and records.config is not None:
         done = len(records.history.epoch.epoch_numbers)
-        yield Doubt(
+        yield Caveat(
             title="The run is not finished",
-            detail=f"{done} of {count(records.config.training.num_epochs, 'epoch')} are on "
-            "record, and no summary. Continue it with `train --resume`.",
+            detail=f"The logs have {done} of {count(records.config.training.num_epochs, 'epoch')}, "
+            "and there is no summary. Continue the run with `train --resume`.",
             is_serious=True,
         )
 
 
-def _shared_groups(records: RunRecords) -> Iterator[Doubt]:
-    evaluates_all = records.evaluation is not None and records.evaluation.split == "all"
-    for pair, overlap in _overlaps(records).items():
-        if not overlap["shared_groups"] or (evaluates_all and pair == "train/evaluated"):
-            continue
-        first, _, second = pair.partition("/")
-        yield Doubt(
-            title=f"{sentence(first)} and {second} clips share groups",
-            detail=f"{count(int(overlap['shared_groups']), 'group')} are on both sides, and with "
-            f"them {percent(overlap['shared_clips'])} of the {second} clips. A model is then "
-            "scored for recognising whom it has seen. Split by group.",
-            is_serious=first == "train",
-        )
-
-
-def _training_clips(records: RunRecords) -> Iterator[Doubt]:
-    if records.evaluation is not None and records.evaluation.split == "all":
-        yield Doubt(
+def _evaluated_clips(records: RunRecords) -> Iterator[Caveat]:
+    evaluation = records.evaluation
+    if evaluation is None:
+        return
+    if evaluation.split == "all":
+        yield Caveat(
             title="The scores are on all clips",
-            detail="Where these are the clips of the training set, the model has seen most of "
-            "them, and the scores say little about new ones. Evaluate on `validation` or `test`.",
+            detail="If these include the training clips, the model was trained on most of them. "
+            "The scores then do not apply to new clips. Evaluate on `validation` or `test`.",
+            is_serious=True,
+        )
+    if evaluation.num_groups < MIN_GROUPS:
+        groups = count(evaluation.num_groups, "group")
+        yield Caveat(
+            title=f"Only {groups}",
+            detail=f"The scores come from {groups}. With fewer than {MIN_GROUPS} groups, the "
+            "intervals are too narrow. Evaluate on more groups.",
             is_serious=True,
         )
 
 
-def _no_groups(records: RunRecords) -> Iterator[Doubt]:
+def _shared_groups(records: RunRecords) -> Iterator[Caveat]:
+    evaluation, summary = records.evaluation, records.summary
+    overlaps = dict(summary.group_overlap) if summary is not None else {}
+    if evaluation is not None:
+        overlaps |= evaluation.group_overlap  # newer than the summary
+        if evaluation.split == "all":
+            overlaps.pop("train/evaluated", None)
+    for pair, overlap in overlaps.items():
+        if overlap["shared_groups"]:
+            first, _, second = pair.partition("/")
+            yield Caveat(
+                title=f"{sentence(first)} and {second} clips share groups",
+                detail=f"{count(int(overlap['shared_groups']), 'group')} are in both subsets, with "
+                f"{percent(overlap['shared_clips'])} of the {second} clips. The scores then "
+                "reward recognizing known people or videos. Split by group.",
+                is_serious=first == "train",
+            )
+
+
+def _unknown_groups(records: RunRecords) -> Iterator[Caveat]:
     evaluation, features = records.evaluation, records.features
     if features is not None and not any(source.endswith(".csv") for source in features.sources):
-        yield Doubt(
-            title="No groups are known",
-            detail="The features come without a clip table, so the clips were split one by one. "
-            "Where several are of one video or person, every score and every interval here is "
-            "too good. Give a clips.csv with clip_id and group.",
+        yield Caveat(
+            title="The groups are unknown",
+            detail="The features have no clip table, so single clips were split. If several clips "
+            "show one video or person, all scores are too good and all intervals too narrow. Add "
+            "a clips.csv with clip_id and group.",
             is_serious=True,
         )
     elif evaluation is not None and evaluation.num_groups == evaluation.num_clips:
-        yield Doubt(
-            title="Each clip is a group of its own",
-            detail=f"{count(evaluation.num_clips)} clips have as many groups. That is right if no "
-            "two are of one video or person; if some are, the split could not keep them together.",
+        yield Caveat(
+            title="Every clip is its own group",
+            detail=f"There are {count(evaluation.num_clips)} clips and as many groups. This is "
+            "correct if no two clips show the same video or person. Otherwise the split could not "
+            "keep such clips together.",
         )
 
 
-def _few_groups(records: RunRecords) -> Iterator[Doubt]:
-    if records.evaluation is None or records.evaluation.num_groups >= MIN_GROUPS:
-        return
-    number = records.evaluation.num_groups
-    yield Doubt(
-        title=f"Only {count(number, 'group')}",
-        detail=f"The scores rest on {count(number, 'independent group')}; below {MIN_GROUPS}, "
-        "the intervals are narrower than they claim to be. Evaluate on more groups.",
-        is_serious=True,
-    )
-
-
-def _chosen_on_these_clips(records: RunRecords) -> Iterator[Doubt]:
+def _epoch_selection(records: RunRecords) -> Iterator[Caveat]:
     evaluation, summary = records.evaluation, records.summary
     if evaluation is None or evaluation.split != "validation":
         return
     if is_cross_validated(records):
-        detail = (
-            "Each fold kept its best epoch by the clips that it is scored on, which makes the "
-            "scores a little too good."
-        )
+        evidence = "In each fold, the best epoch was selected on the clips that are scored."
     elif summary is not None and summary.num_epochs > 1:
-        detail = (
-            f"The epoch was chosen among {summary.num_epochs} by {summary.monitor} on the clips "
-            "that the scores are about, which makes them a little too good."
+        evidence = (
+            f"The best of {summary.num_epochs} epochs was selected by {summary.monitor} on the "
+            "clips that are scored."
         )
     else:
         return
-    yield Doubt(
-        title="The clips that chose the epoch are the clips that score it",
-        detail=f"{detail} For a number to publish, evaluate once on a test split.",
+    yield Caveat(
+        title="The scored clips also selected the epoch",
+        detail=f"{evidence} This makes the scores slightly too good. Before publication, evaluate "
+        "once on a test split.",
     )
-
-
-def _pooled_over_folds(records: RunRecords) -> Iterator[Doubt]:
-    evaluation = records.evaluation
-    if evaluation is None or evaluation.split != "validation":
-        return
     if is_cross_validated(records):
-        yield Doubt(
+        yield Caveat(
             title="The scores are pooled over folds",
-            detail="The model of a fold starts from the mean of its training clips, which is low "
-            "where its held-out clips are high. Over all folds together that makes PCC, CCC and R² "
-            "a little too low, most of all those of a model that knows little.",
+            detail="The predictions of a fold are centred on the mean of its training clips, which "
+            "is low if the mean of its held-out clips is high. Pooled over folds, PCC, CCC and R² "
+            "are therefore slightly too low, mostly for weak models.",
         )
 
 
-def _best_epoch_at_an_end(records: RunRecords) -> Iterator[Doubt]:
+def _best_epoch_at_an_end(records: RunRecords) -> Iterator[Caveat]:
     summary = records.summary
     if summary is None or summary.num_epochs < 2 or not summary.monitor.startswith("val_"):
         return
     if summary.best_epoch == summary.num_epochs:
-        yield Doubt(
-            title="The best epoch is the last",
-            detail=f"Training ended after {summary.num_epochs} epochs while {summary.monitor} was "
-            "still improving. Train for longer.",
+        yield Caveat(
+            title="The best epoch is the last epoch",
+            detail=f"After {summary.num_epochs} epochs, {summary.monitor} was still improving. "
+            "Train longer.",
         )
     if summary.best_epoch == 1:
-        yield Doubt(
-            title="The best epoch is the first",
-            detail=f"None of the {summary.num_epochs - 1} epochs after it improved "
-            f"{summary.monitor}. Lower the learning rate, or look for overfitting.",
+        yield Caveat(
+            title="The best epoch is the first epoch",
+            detail=f"The other {summary.num_epochs - 1} epochs did not improve {summary.monitor}. "
+            "Lower the learning rate, or check for overfitting.",
         )
 
 
-def _constant_traits(records: RunRecords) -> Iterator[Doubt]:
+def _constant_traits(records: RunRecords) -> Iterator[Caveat]:
     predictions = records.predictions
     if predictions is None or predictions.y_true is None:
         return
@@ -189,105 +184,88 @@ def _constant_traits(records: RunRecords) -> Iterator[Doubt]:
     for trait, (truth, predicted) in zip(TRAITS, spreads, strict=True):
         if truth < MIN_LABEL_SD:
             flat_truth.append(f"{trait} (standard deviation {decimal(truth, 3)})")
-        elif predicted < MIN_RATIO * truth:
+        elif predicted < MIN_SD_RATIO * truth:
             flat_scores.append(f"{trait} ({percent(predicted / truth)})")
     if flat_truth:
-        yield Doubt(
+        yield Caveat(
             title="Annotations are nearly constant",
-            detail=f"There is next to nothing to predict in {listing(flat_truth)}; R² and "
-            "correlations mean little there, and the averages over the traits suffer.",
+            detail=f"The annotated scores hardly vary in {listing(flat_truth)}. R² and "
+            "correlations are not meaningful there, and affect the averages over the traits.",
             is_serious=True,
         )
     if flat_scores:
-        yield Doubt(
+        yield Caveat(
             title="Predictions are nearly constant",
-            detail=f"The model says nearly the same of everyone in {listing(flat_scores)}: in "
-            "brackets, its spread as a share of the annotations'.",
+            detail=f"The predictions hardly vary in {listing(flat_scores)}. Brackets: their "
+            "standard deviation as a share of the annotations'.",
             is_serious=True,
         )
 
 
-def _baselines_not_beaten(records: RunRecords) -> Iterator[Doubt]:
-    open_ = [verdict for verdict in judge(records) if verdict.standing is not Standing.BETTER]
-    for baseline in dict.fromkeys(verdict.baseline for verdict in open_):
-        verdicts = [verdict for verdict in open_ if verdict.baseline == baseline]
-        worse = [verdict for verdict in verdicts if verdict.standing is Standing.WORSE]
-        metrics = listing([METRIC_NAMES[verdict.metric] for verdict in worse or verdicts])
+def _baselines_not_beaten(records: RunRecords) -> Iterator[Caveat]:
+    results = [
+        result
+        for result in baseline_results(records.evaluation)
+        if result.outcome is not Outcome.BETTER
+    ]
+    for baseline in dict.fromkeys(result.baseline for result in results):
+        found = [result for result in results if result.baseline == baseline]
+        worse = [result for result in found if result.outcome is Outcome.WORSE]
+        metrics = listing([METRIC_NAMES[result.metric] for result in worse or found])
         claim = "Worse than" if worse else "Not shown to be better than"
-        values = [_told_apart(verdict) for verdict in verdicts]
-        yield Doubt(
+        yield Caveat(
             title=f"{claim} {baseline_name(baseline)} in {metrics}",
-            detail=f"{sentence('; '.join(values))}. These clips do not show that the network adds "
-            "anything to it.",
+            detail=f"{sentence('; '.join(map(_scores, found)))}. These clips do not show that the "
+            "model is better than this baseline.",
             is_serious=bool(worse) or baseline == "training_mean",
         )
 
 
-def _told_apart(verdict: Verdict) -> str:
-    metric = verdict.metric
-    told = " ".join(difference(metric, verdict.difference)).rstrip()
+def _scores(result: BaselineResult) -> str:
+    metric = result.metric
+    gain = " ".join(difference(metric, result.difference)).rstrip()
     return (
-        f"{METRIC_NAMES[metric]} {with_interval(metric, verdict.model)} against "
-        f"{with_interval(metric, verdict.reference)}, a difference of {told}"
+        f"{METRIC_NAMES[metric]} is {with_interval(metric, result.model_score)}, the baseline has "
+        f"{with_interval(metric, result.baseline_score)}, the difference is {gain}"
     )
 
 
-def _features_of_unknown_worth(records: RunRecords) -> Iterator[Doubt]:
+def _features(records: RunRecords) -> Iterator[Caveat]:
     config, features = records.config, records.features
     if config is not None and config.data.synthetic is not None:
-        yield Doubt(
+        yield Caveat(
             title="The clips are synthetic",
-            detail="The scores show that a planted signal is found. They say nothing about people.",
+            detail="The scores show that the model finds a planted signal. They do not apply to "
+            "people.",
         )
     if features is None:
         return
+    for warning in features.warnings:
+        yield Caveat(title=warning.title, detail=warning.detail, is_serious=True)
+    for trait in features.traits:
+        if trait.is_reversed:
+            yield Caveat(
+                title=f"{sentence(trait.name)} is scored in reverse",
+                detail=f"{trait.note} Before a comparison with data that score the trait itself, "
+                "reverse the scores (1 − score), and report this.",
+            )
     if has_random_weights(features.encoder):
-        yield Doubt(
+        yield Caveat(
             title="The encoder has random weights",
-            detail=f"The features were made by an untrained network ({plain(features.encoder)}); "
-            "they hold little of what a face shows. Extract them with trained weights.",
+            detail=f"The features come from an untrained network ({plain(features.encoder)}), so "
+            "they contain little facial information. Extract features with trained weights.",
             is_serious=True,
         )
     elif features.encoder in ("unknown", "", None):
-        yield Doubt(
+        yield Caveat(
             title="The encoder is unknown",
-            detail="The feature set does not say what made its features (`encoder` in "
-            "features.json), so they cannot be made again, and nothing shows that new clips are "
-            "described in the same way.",
-        )
-
-
-def _ruined_features(records: RunRecords) -> Iterator[Doubt]:
-    for warning in records.features.warnings if records.features is not None else ():
-        yield Doubt(title=warning.title, detail=warning.detail, is_serious=True)
-
-
-def _reversed_traits(records: RunRecords) -> Iterator[Doubt]:
-    for trait in records.features.traits if records.features is not None else ():
-        if trait.is_reversed:
-            yield Doubt(
-                title=f"{sentence(trait.name)} is scored in reverse",
-                detail=f"{trait.note} Reverse the scores (1 − score) before they are compared with "
-                "data that scores the trait itself, and say so.",
-            )
-
-
-def _layers_frozen_at_random(records: RunRecords) -> Iterator[Doubt]:
-    layers = records.summary.frozen_at_random if records.summary is not None else ()
-    if layers:
-        yield Doubt(
-            title="Layers are frozen with random weights",
-            detail=f"{listing(list(layers))} never learned: what passes through is mixed at "
-            "random. Take them out of `training.frozen`, or load weights that are trained.",
-            is_serious=True,
+            detail="The feature set does not name its encoder (`encoder` in features.json). The "
+            "features cannot be reproduced, and new clips may need another encoder.",
         )
 
 
 def has_random_weights(encoder: Any) -> bool:
-    """Return whether the description of an encoder, or of a part of it, says `random`.
-
-    Encoders without weights, such as HOG, have none to train and say so otherwise.
-    """
+    """Return whether an encoder description contains the word `random` in any value."""
     if isinstance(encoder, Mapping):
         return any(has_random_weights(part) for part in encoder.values())
     if isinstance(encoder, list | tuple):
@@ -295,52 +273,46 @@ def has_random_weights(encoder: Any) -> bool:
     return isinstance(encoder, str) and "random" in encoder.lower()
 
 
-def _one_seed(records: RunRecords) -> Iterator[Doubt]:
-    seed = records.summary.seed if records.summary is not None else None
-    if seed is not None:
-        yield Doubt(
+def _training(records: RunRecords) -> Iterator[Caveat]:
+    summary = records.summary
+    if summary is None:
+        return
+    if summary.frozen_at_random:
+        yield Caveat(
+            title="Layers are frozen with random weights",
+            detail=f"{listing(list(summary.frozen_at_random))} were not trained. Remove them from "
+            "`training.frozen`, or load trained weights.",
+            is_serious=True,
+        )
+    if summary.seed is not None:
+        yield Caveat(
             title="One seed",
-            detail=f"The model was trained once, with seed {seed}. The intervals tell how the "
-            "scores vary with the clips, not how they vary with another start. Train with "
-            "further seeds before two settings are compared.",
+            detail=f"The model was trained once, with seed {summary.seed}. The intervals show the "
+            "variation over clips, not over random initializations. Train with more seeds before "
+            "two settings are compared.",
         )
 
 
-def _unknown_code(records: RunRecords) -> Iterator[Doubt]:
-    if records.environment is None:
+def _unknown_code(records: RunRecords) -> Iterator[Caveat]:
+    git = records.environment.git if records.environment is not None else None
+    if git is None or (git.commit and not git.is_dirty):
         return
-    git = records.environment.git
-    if not git.commit:
-        detail = "The run was not started from a git checkout, so its code is not on record."
-    elif git.is_dirty:
-        detail = f"The code was changed after commit {git.commit[:12]}; the changes are not kept."
-    else:
-        return
-    yield Doubt(title="The code cannot be had again for certain", detail=detail)
+    detail = "The run was not started from a git checkout, so its code is not recorded."
+    if git.commit:
+        detail = f"The code had uncommitted changes after commit {git.commit[:12]}."
+    yield Caveat(title="The code may not be reproducible", detail=detail)
 
 
-def _overlaps(records: RunRecords) -> Mapping[str, Overlap]:
-    """Return what the sides share; what an evaluation has measured is newer than a summary."""
-    summary = records.summary.group_overlap if records.summary is not None else {}
-    evaluation = records.evaluation.group_overlap if records.evaluation is not None else {}
-    return {**summary, **evaluation}
-
-
-_RULES: Final[tuple[Callable[[RunRecords], Iterator[Doubt]], ...]] = (
-    _not_finished,
-    _training_clips,
+_RULES: Final[tuple[Callable[[RunRecords], Iterator[Caveat]], ...]] = (
+    _unfinished,
+    _evaluated_clips,
     _shared_groups,
-    _no_groups,
-    _few_groups,
+    _unknown_groups,
     _constant_traits,
-    _ruined_features,
-    _reversed_traits,
     _baselines_not_beaten,
-    _features_of_unknown_worth,
-    _layers_frozen_at_random,
-    _chosen_on_these_clips,
-    _pooled_over_folds,
+    _features,
+    _epoch_selection,
     _best_epoch_at_an_end,
-    _one_seed,
+    _training,
     _unknown_code,
 )

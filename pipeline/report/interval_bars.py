@@ -1,116 +1,86 @@
-"""Intervals side by side on one axis: the one picture that the report draws itself."""
+"""Interval bars: scores of the model and its baselines on one axis per metric."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from pipeline.core.number_format import METRIC_NAMES, metric_value
 from pipeline.metrics.regression import HIGHER_IS_BETTER
 from pipeline.records.evaluation import EvaluationReport, Interval
-from pipeline.report.verdicts import HEADLINE_METRICS, ILLEGITIMATE
+from pipeline.report.headline import HEADLINE_METRICS, ILLEGITIMATE
 from pipeline.report.wording import baseline_name, interval, sentence
 
-_MARGIN = 0.04
-"""Room left and right of the values, as a share of their range."""
+_MARGIN: Final = 0.04
+"""Space left and right of the values, as a share of their range."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bar:
-    """One predictor on the axis; positions and widths in per cent of the axis."""
+    """Score of one predictor; positions and widths are percentages of the axis."""
 
     label: str
     value: str
-    """The value, in words."""
     interval: str
-    """Its interval, in words; empty where there is none."""
+    """Interval as text; empty without an interval."""
     point: float
-    """Where the value is."""
+    """Position of the value."""
     left: float
-    """Where the interval begins; the value itself where there is none."""
+    """Position of the lower end; the value without an interval."""
     width: float
-    """How far the interval reaches."""
+    """Width of the interval."""
     is_model: bool
-    """Whether it is the model, not a baseline."""
-    is_rival: bool
-    """Whether it is the model or a legitimate baseline."""
+    is_legitimate: bool
+    """False for a baseline that uses annotations of the evaluated clips."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Strip:
-    """One metric of the model and of its baselines, on average over the traits."""
+class MetricBars:
+    """Bars of one metric, averaged over the traits."""
 
     title: str
     bars: tuple[Bar, ...]
     zero: float | None
-    """Where 0 is; None where it is off the axis."""
+    """Position of 0; None outside the axis."""
 
 
-def interval_strips(evaluation: EvaluationReport) -> tuple[Strip, ...]:
-    """Return the headline metrics of the model, and of the baselines from best to worst."""
-    return tuple(_strip(metric, evaluation) for metric in HEADLINE_METRICS)
+def interval_bars(evaluation: EvaluationReport) -> tuple[MetricBars, ...]:
+    """Build the bars of the headline metrics: the model, then the baselines from best to worst."""
+    return tuple(_metric_bars(metric, evaluation) for metric in HEADLINE_METRICS)
 
 
-def _strip(metric: str, evaluation: EvaluationReport) -> Strip:
+def _metric_bars(metric: str, evaluation: EvaluationReport) -> MetricBars:
     model = evaluation.metrics[metric]["mean"]
     baselines = {name: scores[metric]["mean"] for name, scores in evaluation.baselines.items()}
     ranked = sorted(
         baselines, key=lambda name: baselines[name].value, reverse=HIGHER_IS_BETTER[metric]
     )
-    axis = _Axis.around(model, *baselines.values())
-    bars = [_bar(metric, "this model", model, axis, is_model=True)]
-    for name in ranked:
-        label = baseline_name(name).removeprefix("the ")
-        is_rival = name not in ILLEGITIMATE
-        bars.append(_bar(metric, label, baselines[name], axis, is_rival=is_rival))
-    return Strip(
+    points = [point for score in (model, *baselines.values()) for point in _points(score)]
+    margin = _MARGIN * (max(points) - min(points)) or 0.5  # equal values are centred
+    low, high = min(points) - margin, max(points) + margin
+
+    def position(value: float) -> float:
+        return round(100 * (value - low) / (high - low), 2)
+
+    def bar(score: Interval, baseline: str = "") -> Bar:
+        _, left, right = map(position, _points(score))
+        return Bar(
+            label=baseline_name(baseline).removeprefix("the ") if baseline else "this model",
+            value=metric_value(metric, score.value),
+            interval=interval(metric, score),
+            point=position(score.value),
+            left=left,
+            width=right - left,
+            is_model=not baseline,
+            is_legitimate=baseline not in ILLEGITIMATE,
+        )
+
+    return MetricBars(
         title=sentence(METRIC_NAMES[metric]),
-        bars=tuple(bars),
-        zero=axis.position(0.0) if axis.low <= 0 <= axis.high else None,
+        bars=(bar(model), *(bar(baselines[name], name) for name in ranked)),
+        zero=position(0.0) if low <= 0 <= high else None,
     )
 
 
-def _bar(
-    metric: str,
-    label: str,
-    estimate: Interval,
-    axis: "_Axis",
-    *,
-    is_model: bool = False,
-    is_rival: bool = True,
-) -> Bar:
-    low, high = _ends(estimate)
-    left = axis.position(low)
-    return Bar(
-        label=label,
-        value=metric_value(metric, estimate.value),
-        interval=interval(metric, estimate),
-        point=axis.position(estimate.value),
-        left=left,
-        width=axis.position(high) - left,
-        is_model=is_model,
-        is_rival=is_rival,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Axis:
-    low: float
-    high: float
-
-    @classmethod
-    def around(cls, *estimates: Interval) -> "_Axis":
-        ends = [end for estimate in estimates for end in _all_points(estimate)]
-        low, high = min(ends), max(ends)
-        margin = _MARGIN * (high - low) or 0.5  # equal values stand in the middle
-        return cls(low - margin, high + margin)
-
-    def position(self, value: float) -> float:
-        return round(100 * (value - self.low) / (self.high - self.low), 2)
-
-
-def _ends(estimate: Interval) -> tuple[float, float]:
-    return (estimate.low, estimate.high) if estimate.exists else (estimate.value, estimate.value)
-
-
-def _all_points(estimate: Interval) -> Iterator[float]:
-    yield estimate.value
-    yield from _ends(estimate)
+def _points(score: Interval) -> tuple[float, float, float]:
+    """Return value, lower end and upper end; the value as both ends without an interval."""
+    ends = (score.low, score.high) if score.exists else (score.value, score.value)
+    return score.value, *ends

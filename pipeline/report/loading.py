@@ -1,4 +1,4 @@
-"""Reads all records of a run directory; missing and damaged files become problems in words."""
+"""Reader of all records of a run directory; missing and damaged files become problems."""
 
 import contextlib
 from collections.abc import Mapping
@@ -28,31 +28,31 @@ from pipeline.records.typed_json import check_content
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recommendation:
-    """One entry of `training_speedup_recommendations.json`."""
+    """Entry of `training_speedup_recommendations.json`."""
 
     issue: str
-    """What is slow, in a few words."""
+    """Problem, in a few words."""
     details: str
-    """The measurement, one sentence."""
+    """Measurement, one sentence."""
     recommendation: str
-    """What to do."""
+    """Recommended change."""
     expected_gain: str = ""
-    """Possible saving, with its conditions."""
+    """Possible saving, in words."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRecords:
-    """Records of a run for the report; None if a file is missing or damaged."""
+    """Records of a run. A record is None if its file is missing or damaged."""
 
     name: str
     """Name of the run directory."""
-    directory: str = ""
-    """Path of the run directory as a command takes it; empty if unknown."""
+    directory: str
+    """Path of the run directory, for use in a command."""
     config: ExperimentConfig | None = None
     summary: Summary | None = None
     evaluation: EvaluationReport | None = None
     predictions: Predictions | None = None
-    """Predictions of the split that was evaluated."""
+    """Predictions of the evaluated split."""
     environment: Environment | None = None
     features: DataDescription | None = None
     history: MetricsHistory | None = None
@@ -60,7 +60,7 @@ class RunRecords:
     lr_logs: LearningRateLogs | None = None
     recommendations: tuple[Recommendation, ...] | None = None
     status: str | None = None
-    """Status of the run: FINISHED, FAILED or KILLED; None if it has not ended."""
+    """FINISHED, FAILED or KILLED; None if the run has not ended."""
     problems: tuple[str, ...] = ()
     """Missing and damaged files, one line each."""
 
@@ -80,7 +80,7 @@ FILES: Final[Mapping[str, tuple[str, Any]]] = {
     LEARNING_RATE_FILE: ("lr_logs", LearningRateLogs),
     ADVICE_FILE: ("recommendations", tuple[Recommendation, ...]),
 }
-"""File, relative to the run directory -> field of `RunRecords` and its type."""
+"""Path in the run directory -> field of `RunRecords` and its type."""
 
 
 def load_records(run: RunDirectory, *, status: str | None = None) -> RunRecords:
@@ -88,7 +88,7 @@ def load_records(run: RunDirectory, *, status: str | None = None) -> RunRecords:
 
     Args:
         run: The run directory.
-        status: Status of the run according to its run log; None if it has not ended.
+        status: Last status in the run log; None if the run has not ended.
     """
     values: dict[str, Any] = {}
     problems = []
@@ -107,21 +107,15 @@ def load_records(run: RunDirectory, *, status: str | None = None) -> RunRecords:
     if "summary" in values and values["summary"].num_clips.get("validation") == 0:
         optional.add("evaluation.json")  # no clips were held out
     if "evaluation" in values:
-        with contextlib.suppress(PipelineError):  # the figures report it
+        with contextlib.suppress(PipelineError):  # the figures report the error
             path = run.predictions_path(values["evaluation"].split)
             check_files(run, path)
             values["predictions"] = read_predictions(path)
+    here, whole = Path.cwd(), run.path.absolute()
     return RunRecords(
         name=run.path.name,
-        directory=_as_typed(run.path),
+        directory=str(whole.relative_to(here) if whole.is_relative_to(here) else whole),
         status=status,
         problems=tuple(problem for file, problem in problems if file not in optional),
         **values,
     )
-
-
-def _as_typed(path: Path) -> str:
-    """Return a path relative to the working directory if it is inside of it."""
-    here = Path.cwd()
-    whole = path.absolute()
-    return str(whole.relative_to(here) if whole.is_relative_to(here) else whole)

@@ -1,20 +1,19 @@
-"""What the model is for, what it is not for, and what is known of its data and limits.
+"""Model card: intended use, data, evaluation and limits of the model.
 
 Reference: Mitchell et al., 2019 (doi:10.1145/3287560.3287596), model cards.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Final
 
 from pipeline.core.number_format import METRIC_NAMES, count, decimal
 from pipeline.core.traits import directions
 from pipeline.metrics.regression import HIGHER_IS_BETTER, METRICS
-from pipeline.records.evaluation import EvaluationReport, Interval, Subgroup
+from pipeline.records.evaluation import EvaluationReport, Subgroup
+from pipeline.report.headline import HEADLINE_METRICS
 from pipeline.report.loading import RunRecords
 from pipeline.report.summary import evaluated_clips
-from pipeline.report.verdicts import HEADLINE_METRICS
 from pipeline.report.wording import (
     listing,
     percent,
@@ -24,82 +23,54 @@ from pipeline.report.wording import (
     with_interval,
 )
 
+BIAS_SOURCES: Final[Mapping[str, str]] = {
+    "Junior et al., 2021, Person Perception Biases Exposed: Revisiting the First Impressions "
+    "Dataset (arXiv:2011.14906)": "https://arxiv.org/abs/2011.14906",
+    "Principi et al., 2019, On the Effect of Observed Subject Biases in Apparent Personality "
+    "Analysis from Audio-visual Signals (arXiv:1909.05568)": "https://arxiv.org/abs/1909.05568",
+}
+"""Publication on annotator bias -> address."""
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CardEntry:
-    """One heading of the card and its paragraphs."""
-
-    heading: str
-    paragraphs: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Citation:
-    """A work that a statement rests on."""
-
-    text: str
-    url: str
-
-
-BIAS_SOURCES: Final = (
-    Citation(
-        text="Junior et al., 2021, Person Perception Biases Exposed: Revisiting the First "
-        "Impressions Dataset (arXiv:2011.14906)",
-        url="https://arxiv.org/abs/2011.14906",
-    ),
-    Citation(
-        text="Principi et al., 2019, On the Effect of Observed Subject Biases in Apparent "
-        "Personality Analysis from Audio-visual Signals (arXiv:1909.05568)",
-        url="https://arxiv.org/abs/1909.05568",
-    ),
-)
-"""Where the biases of annotators of such clips were shown."""
-
-
-_WHAT: Final = (
-    "Apparent personality: what strangers say of a person after a clip of some seconds. They are "
-    "not the person’s personality, and no diagnosis."
+_SCORES: Final = (
+    "Apparent personality: the impression of strangers after watching a clip of a few seconds. "
+    "The scores are not the person’s personality, and not a diagnosis."
 )
 _USE: Final = (
-    "Research on first impressions: which cues annotators react to, how features and fusions "
-    "compare, on clips like those that the model was trained on."
+    "Research on first impressions, with clips like the training clips: which cues affect the "
+    "annotators, and how features and fusions compare."
 )
 _MISUSE: Final = (
-    "Decisions on people: hiring, admission, credit, insurance, policing, health, dating or any "
-    "other. Not for telling what someone is like, and not for clips of people who did not agree "
-    "to it."
+    "Decisions about people: hiring, admission, credit, insurance, policing, health, dating or "
+    "any other. Statements about a person’s character. Clips of people who did not agree to the "
+    "use."
 )
 _INTERVAL_LIMITS: Final = (
-    "They are calibrated on the validation groups without training clips (hierarchical split "
-    "conformal prediction, arXiv:2306.06342) and hold for clips of new groups of the same kind: "
-    "for each trait by itself, on average over groups, not for every kind of person. The "
-    "validation clips chose the best epoch too, which makes their errors, and so the intervals, a "
-    "little too small."
+    "The intervals are calibrated on the validation groups that have no training clips "
+    "(hierarchical split conformal prediction, arXiv:2306.06342). They hold for clips from new "
+    "groups of the same kind. They hold for each trait separately and on average over groups, "
+    "not for every subgroup of people. The validation clips were also used to select the best "
+    "epoch, so the errors and the intervals are slightly too small."
 )
 _LIMITS: Final = (
-    "Annotators are biased by gender, age, ethnicity and attractiveness, and a model learns what "
-    "its annotators did. Scores hold for clips, cameras, languages and people like the evaluated "
-    "ones; nothing is known beyond them."
+    "Annotators are biased by gender, age, ethnicity and attractiveness, and a model learns "
+    "these biases. The scores hold for clips, cameras, languages and people like the evaluated "
+    "ones. For others, the quality is unknown."
 )
 
 
-def model_card(records: RunRecords) -> tuple[CardEntry, ...]:
-    """Return the entries of the card; what is not on record is said to be unknown."""
-    return (
-        CardEntry(heading="What the scores are", paragraphs=(_WHAT, *_directions(records))),
-        CardEntry(heading="Intended use", paragraphs=(_USE,)),
-        CardEntry(heading="Not for", paragraphs=(_MISUSE,)),
-        CardEntry(heading="Data", paragraphs=tuple(_data(records))),
-        CardEntry(heading="Evaluation", paragraphs=tuple(_evaluation(records))),
-        CardEntry(heading="Prediction intervals", paragraphs=tuple(_intervals(records))),
-        CardEntry(heading="Results by subgroup", paragraphs=tuple(_subgroups(records))),
-        CardEntry(heading="Limits", paragraphs=(_LIMITS,)),
-    )
-
-
-def _directions(records: RunRecords) -> tuple[str, ...]:
+def model_card(records: RunRecords) -> dict[str, tuple[str, ...]]:
+    """Write the model card: heading -> paragraphs."""
     traits = records.features.traits if records.features is not None else ()
-    return tuple(sentence(direction) for direction in directions(traits))
+    return {
+        "Meaning of the scores": (_SCORES, *map(sentence, directions(traits))),
+        "Intended use": (_USE,),
+        "Not intended for": (_MISUSE,),
+        "Data": tuple(_data(records)),
+        "Evaluation": tuple(_evaluation(records)),
+        "Prediction intervals": tuple(_intervals(records)),
+        "Results by subgroup": tuple(_subgroups(records)),
+        "Limits": (_LIMITS,),
+    }
 
 
 def _data(records: RunRecords) -> Iterator[str]:
@@ -111,18 +82,18 @@ def _data(records: RunRecords) -> Iterator[str]:
             f"{count(features.num_clips, 'clip')}; static features {shape(features.static_shape)}, "
             f"dynamic features {shape(features.dynamic_shape)}; encoder: {plain(features.encoder)}."
         )
-        yield f"Sources: {_files(features.sources)}."
+        yield f"Sources: {_paths(features.sources)}."
     if summary is not None:
-        sides = [
-            f"{side} {count(number, 'clip')} of {count(summary.num_groups.get(side, 0), 'group')}"
-            for side, number in summary.num_clips.items()
+        subsets = [
+            f"{name} {count(number, 'clip')} from {count(summary.num_groups.get(name, 0), 'group')}"
+            for name, number in summary.num_clips.items()
             if number
         ]
-        yield f"Split: {listing(sides)}."
+        yield f"Split: {listing(subsets)}."
 
 
-def _files(sources: list[str]) -> str:
-    """Return paths as a list; those in one directory name it once."""
+def _paths(sources: Sequence[str]) -> str:
+    """Return paths as a list. A common directory is written once."""
     paths = [PurePath(source) for source in sources]
     if len({path.parent for path in paths}) == 1:
         return f"{listing([path.name for path in paths])} in {paths[0].parent}"
@@ -132,34 +103,33 @@ def _files(sources: list[str]) -> str:
 def _evaluation(records: RunRecords) -> Iterator[str]:
     evaluation = records.evaluation
     if evaluation is None:
-        yield "None is at hand."
+        yield "There is no evaluation."
         return
     means = [
         f"{METRIC_NAMES[metric]} {with_interval(metric, evaluation.metrics[metric]['mean'])}"
         for metric in METRICS
     ]
-    yield f"{evaluated_clips(records, evaluation)}, on average over the traits: {listing(means)}."
+    clips = sentence(evaluated_clips(records, evaluation))
+    yield f"{clips}. Averages over the traits: {listing(means)}."
 
 
 def _intervals(records: RunRecords) -> Iterator[str]:
     evaluation = records.evaluation
     if evaluation is None or evaluation.intervals is None:
         yield (
-            "Not measured: there were too few held-out groups to calibrate them on, or to look at. "
-            "Intervals that were calibrated on fewer than 9 groups are the whole range, 0 to 1."
+            "Not measured, because there were too few held-out groups for calibration or testing. "
+            "Intervals from fewer than 9 calibration groups are the whole range, 0 to 1."
         )
         return
     intervals = evaluation.intervals
-    # Coverage has one decimal because 89.5 % and 90.4 % are different results.
+    # One decimal, because 89.5 % and 90.4 % are different results.
     covered, level = intervals.coverage["mean"], percent(intervals.level)
-    ends = ""
-    if covered.exists:
-        ends = f" [{percent(covered.low, 1)}, {percent(covered.high, 1)}]"
+    ends = f" [{percent(covered.low, 1)}, {percent(covered.high, 1)}]" if covered.exists else ""
     yield (
-        f"An interval of {level} held the annotated score of {percent(covered.value, 1)}{ends} "
-        f"of the clips, on average over traits and groups ({count(intervals.num_groups, 'group')}: "
-        f"{intervals.measured_on}), and was {decimal(intervals.mean_width['mean'], 3)} wide on a "
-        "scale from 0 to 1."
+        f"Intervals with a nominal coverage of {level} contained {percent(covered.value, 1)}{ends} "
+        "of the annotated scores, averaged over traits and groups. They were measured on "
+        f"{count(intervals.num_groups, 'group')}: {intervals.measured_on}. Their mean width was "
+        f"{decimal(intervals.mean_width['mean'], 3)} on a scale from 0 to 1."
     )
     yield _INTERVAL_LIMITS
 
@@ -168,40 +138,35 @@ def _subgroups(records: RunRecords) -> Iterator[str]:
     evaluation = records.evaluation
     if evaluation is None or not evaluation.by:
         yield (
-            "Not measured. Where clips.csv has a column such as gender or age, evaluate with "
-            "`--by COLUMN` before anything is said of how the model treats people."
+            "Not measured. If clips.csv has a column such as gender or age, evaluate with "
+            "`--by COLUMN` before any statement about fairness."
         )
         return
     for column in evaluation.by:
-        yield from _widest_gap(evaluation, column)
+        yield from _largest_gaps(evaluation, column)
 
 
-def _widest_gap(evaluation: EvaluationReport, column: str) -> Iterator[str]:
-    """Yield in words how far the best and the worst served subgroup are apart."""
+def _largest_gaps(evaluation: EvaluationReport, column: str) -> Iterator[str]:
+    """Yield the best and the worst subgroup of a column in each headline metric."""
     subgroups = evaluation.by[column]
     if len(subgroups) < 2:
         yield f"By {column}: all evaluated clips are {listing(list(subgroups))}."
         return
     for metric in HEADLINE_METRICS:
+        scores = {value: subgroup.metrics[metric]["mean"] for value, subgroup in subgroups.items()}
         ranked = sorted(
-            subgroups,
-            key=lambda value, metric=metric: _mean(subgroups[value], metric).value,  # type: ignore[misc]
-            reverse=HIGHER_IS_BETTER[metric],
+            scores, key=lambda value: scores[value].value, reverse=HIGHER_IS_BETTER[metric]
         )
         best, worst = ranked[0], ranked[-1]
-        overlap = _mean(subgroups[best], metric).overlaps(_mean(subgroups[worst], metric))
+        overlap = scores[best].overlaps(scores[worst])
         yield (
             f"By {column}, {METRIC_NAMES[metric]} is best for {best} "
-            f"({_told(subgroups[best], metric)}) and worst for {worst} "
-            f"({_told(subgroups[worst], metric)}); the intervals "
-            f"{'overlap, so this may be chance' if overlap else 'do not overlap'}."
+            f"({_described(subgroups[best], metric)}) and worst for {worst} "
+            f"({_described(subgroups[worst], metric)}). The intervals "
+            f"{'overlap, so the difference may be chance' if overlap else 'do not overlap'}."
         )
 
 
-def _told(subgroup: Subgroup, metric: str) -> str:
-    estimate = with_interval(metric, _mean(subgroup, metric))
-    return f"{estimate}, {count(subgroup.num_clips, 'clip')}"
-
-
-def _mean(subgroup: Subgroup, metric: str) -> Interval:
-    return subgroup.metrics[metric]["mean"]
+def _described(subgroup: Subgroup, metric: str) -> str:
+    score = with_interval(metric, subgroup.metrics[metric]["mean"])
+    return f"{score}, {count(subgroup.num_clips, 'clip')}"

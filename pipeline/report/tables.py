@@ -1,20 +1,50 @@
-"""The tables of scores: cells of text, ready for a template."""
+"""Tables of a report: scores, times, settings and versions, as cells of text."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
+import numpy as np
+
+from pipeline.config.loading import flatten
+from pipeline.config.schema import ExperimentConfig
+from pipeline.core.arrays import FloatArray
 from pipeline.core.number_format import METRIC_NAMES, count, decimal, metric_value
-from pipeline.core.traits import TRAITS, TraitLabel, directions
+from pipeline.core.traits import TRAITS, directions
 from pipeline.metrics.regression import HIGHER_IS_BETTER, METRICS
 from pipeline.records.evaluation import EvaluationReport, Interval, Intervals
+from pipeline.records.time_logs import TimeLogs
 from pipeline.report.caveats import MIN_GROUPS
-from pipeline.report.verdicts import ILLEGITIMATE
-from pipeline.report.wording import baseline_name, difference, interval, percent, sentence
+from pipeline.report.headline import ILLEGITIMATE
+from pipeline.report.loading import RunRecords
+from pipeline.report.wording import (
+    baseline_name,
+    difference,
+    duration,
+    interval,
+    percent,
+    plain,
+    sentence,
+)
+
+_PARTS: Final[Mapping[str, str]] = {
+    "start": "start-up",
+    "step": "training steps",
+    "input": "waiting for input",
+    "wait": "waits between steps",
+    "checkpoint": "checkpoints",
+    "rest": "rest of the epochs",
+}
+"""Part of the time -> its name in the report; the same as in the figures."""
+
+_METRIC_COLUMNS: Final = tuple(
+    f"{METRIC_NAMES[metric]} {'↑' if HIGHER_IS_BETTER[metric] else '↓'}" for metric in METRICS
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
-    """One cell: a value, and what stands smaller beside it."""
+    """Value, and smaller text next to it."""
 
     text: str
     detail: str = ""
@@ -22,192 +52,260 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One row under its own heading."""
+    """Heading and cells of one row."""
 
     heading: str
     cells: tuple[Cell, ...]
     is_key: bool = False
-    """Whether the reader looks for this row first."""
+    """Whether the row is emphasized."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
-    """A table with headings on top and on the left."""
+    """Table with a header row and a header column."""
 
     caption: str
     columns: tuple[str, ...]
-    """Headings, the one above the row headings first."""
+    """Column headings, including the column of the row headings."""
     rows: tuple[Row, ...]
     note: str = ""
-    """How to read it."""
+    """Explanation below the table."""
     is_numeric: bool = True
-    """Whether the cells are numbers, which stand flush right."""
+    """Whether the cells are numbers, aligned right."""
 
 
-def trait_table(evaluation: EvaluationReport, traits: Iterable[TraitLabel] = ()) -> Table:
-    """Return every metric of every trait.
-
-    Args:
-        evaluation: The metrics.
-        traits: How each trait is scored; a note names those that are scored in reverse.
-    """
+def _table(
+    caption: str,
+    columns: Sequence[str],
+    rows: Mapping[str, Sequence[Cell]],
+    *,
+    key: str = "",
+    note: str = "",
+) -> Table:
+    """Build a table from heading -> cells. The row `key` is emphasized."""
     return Table(
-        caption="Each trait, and the mean over the traits",
-        columns=("trait", *(_with_direction(metric) for metric in METRICS)),
+        caption=caption,
+        columns=tuple(columns),
         rows=tuple(
-            Row(
-                heading=name,
-                cells=tuple(_cell(metric, evaluation.metrics[metric][name]) for metric in METRICS),
-                is_key=name == "mean",
-            )
-            for name in (*TRAITS, "mean")
+            Row(heading=heading, cells=tuple(cells), is_key=heading == key)
+            for heading, cells in rows.items()
         ),
-        note="Accuracy is 1 − MAE; errors are in units of the score, which runs from 0 to 1; R² is "
-        "unclipped, so below 0 is worse than guessing the mean of these clips. Arrows point to "
-        f"the better side. In brackets: {evaluation.interval_name}s."
-        + "".join(f" {sentence(direction)}" for direction in directions(traits)),
+        note=note,
     )
 
 
-def coverage_tables(evaluation: EvaluationReport) -> tuple[Table, ...]:
-    """Return how often prediction intervals held the score, where that was measured."""
+def score_tables(records: RunRecords) -> tuple[Table, ...]:
+    """Build the table of all metrics per trait, and the table of the prediction intervals."""
+    evaluation = records.evaluation
+    if evaluation is None:
+        return ()
+    traits = records.features.traits if records.features is not None else ()
+    notes = (
+        "Accuracy is 1 − MAE.",
+        "MAE and MSE are in units of the score, which is between 0 and 1.",
+        "R² is not clipped: below 0 is worse than predicting the mean of these clips.",
+        "Arrows show the better direction.",
+        f"Brackets: {evaluation.interval_name}s.",
+        *(sentence(direction) for direction in directions(traits)),
+    )
+    scores = _table(
+        "Scores of each trait, and their mean",
+        ("trait", *_METRIC_COLUMNS),
+        {name: _metric_cells(evaluation.metrics, name) for name in (*TRAITS, "mean")},
+        key="mean",
+        note=" ".join(notes),
+    )
+    return scores, *_coverage_tables(evaluation)
+
+
+def _coverage_tables(evaluation: EvaluationReport) -> tuple[Table, ...]:
     intervals = evaluation.intervals
     if intervals is None:
         return ()
     level = percent(intervals.level)
-    return (
-        Table(
-            caption=f"Prediction intervals of {level}",
-            columns=("trait", "covered", "mean width"),
-            rows=tuple(
-                Row(
-                    heading=name,
-                    cells=(
-                        _cell("coverage", intervals.coverage[name]),
-                        Cell(text=decimal(intervals.mean_width[name], 3)),
-                    ),
-                    is_key=name == "mean",
-                )
-                for name in (*TRAITS, "mean")
-            ),
-            note=f"The share of annotated scores that lie in their interval; {level} is promised "
-            "for a clip of a new group, of each trait by itself. Measured on "
-            f"{count(intervals.num_clips, 'clip')} of {count(intervals.num_groups, 'group')}: "
-            f"{intervals.measured_on}. Every group weighs the same. In brackets: "
-            f"{evaluation.interval_name}s. Widths are in units of the score.",
-        ),
+    clips, groups = count(intervals.num_clips, "clip"), count(intervals.num_groups, "group")
+    notes = (
+        "Coverage is the share of annotated scores inside their interval.",
+        f"The nominal coverage is {level} for a clip from a new group, for each trait separately.",
+        f"Measured on {clips} from {groups}: {intervals.measured_on}.",
+        "Every group has the same weight.",
+        f"Brackets: {evaluation.interval_name}s.",
+        "Widths are in units of the score.",
     )
+    rows = {
+        name: (
+            _cell("coverage", intervals.coverage[name]),
+            Cell(text=decimal(intervals.mean_width[name], 3)),
+        )
+        for name in (*TRAITS, "mean")
+    }
+    columns = ("trait", "coverage", "mean width")
+    caption = f"Prediction intervals of {level}"
+    return (_table(caption, columns, rows, key="mean", note=" ".join(notes)),)
 
 
-def baseline_tables(evaluation: EvaluationReport) -> tuple[Table, ...]:
-    """Return the model beside its baselines: on average in all metrics, and R² per trait."""
-    if not evaluation.baselines:
+def baseline_tables(evaluation: EvaluationReport | None) -> tuple[Table, ...]:
+    """Build the tables of the baselines: mean scores, R² per trait, paired differences."""
+    if evaluation is None or not evaluation.baselines:
         return ()
     scores = {"this model": evaluation.metrics} | {
-        baseline_name(name).removeprefix("the ") + (" *" if name in ILLEGITIMATE else ""): values
+        _heading(name) + (" *" if name in ILLEGITIMATE else ""): values
         for name, values in evaluation.baselines.items()
     }
-    names = ("mean", *TRAITS)
+    differences = {
+        _heading(name): [_difference_cell(metric, values[metric]["mean"]) for metric in METRICS]
+        for name, values in evaluation.baseline_differences.items()
+        if name not in ILLEGITIMATE
+    }
     note = (
-        "The training mean knows nothing of a clip; ridge regression is linear in the features "
-        "averaged over time."
+        "The training mean predicts the same scores for every clip. Ridge regression is linear "
+        "in the features averaged over time."
     )
     if ILLEGITIMATE & evaluation.baselines.keys():
         note += (
-            " * The same-group mean is no rival: it reads the annotations of the other clips of "
-            "the same group, and shows what the plainest leak buys."
+            " * The same-group mean is not a competitor. It uses the annotations of the other "
+            "clips from the same group, and shows the score that the simplest group leak alone "
+            "would give."
         )
-    return (
-        Table(
-            caption="All metrics, on average over the traits",
-            columns=("predictor", *(_with_direction(metric) for metric in METRICS)),
-            rows=tuple(_mean_row(name, values) for name, values in scores.items()),
+    names = ("mean", *TRAITS)
+    tables = (
+        _table(
+            "All metrics, averaged over the traits",
+            ("predictor", *_METRIC_COLUMNS),
+            {name: _metric_cells(values) for name, values in scores.items()},
+            key="this model",
             note=note,
         ),
-        Table(
-            caption="R² of each trait",
-            columns=("predictor", *names),
-            rows=tuple(
-                Row(
-                    heading=predictor,
-                    cells=tuple(_cell("r2", values["r2"][name]) for name in names),
-                    is_key=values is evaluation.metrics,
-                )
+        _table(
+            "R² of each trait",
+            ("predictor", *names),
+            {
+                predictor: [_cell("r2", values["r2"][name]) for name in names]
                 for predictor, values in scores.items()
-            ),
+            },
+            key="this model",
         ),
-        *_difference_tables(evaluation),
-    )
-
-
-def _difference_tables(evaluation: EvaluationReport) -> tuple[Table, ...]:
-    """Return the model minus each baseline that it has to beat, where that was measured."""
-    rivals = {
-        baseline_name(name).removeprefix("the "): scores
-        for name, scores in evaluation.baseline_differences.items()
-        if name not in ILLEGITIMATE
-    }
-    if not rivals:
-        return ()
-    return (
-        Table(
-            caption="This model minus each baseline, on average over the traits",
-            columns=("baseline", *(_with_direction(metric) for metric in METRICS)),
-            rows=tuple(
-                Row(
-                    heading=name,
-                    cells=tuple(_difference_cell(metric, scores) for metric in METRICS),
-                )
-                for name, scores in rivals.items()
-            ),
-            note="Paired: model and baseline are scored on the same resampled groups. In brackets: "
-            f"{evaluation.interval_name}s; one that excludes 0 shows a difference.",
+        _table(
+            "This model minus each baseline, averaged over the traits",
+            ("baseline", *_METRIC_COLUMNS),
+            differences,
+            note="Paired: model and baseline are scored on the same resampled groups. Brackets: "
+            f"{evaluation.interval_name}s. An interval that excludes 0 shows a difference.",
         ),
     )
+    return tuple(table for table in tables if table.rows)
 
 
-def subgroup_tables(evaluation: EvaluationReport) -> tuple[Table, ...]:
-    """Return one table a column by which the scores were broken down."""
-    return tuple(
-        Table(
-            caption=f"By {column}",
-            columns=(column, "clips", "groups", *(_with_direction(metric) for metric in METRICS)),
-            rows=tuple(
-                Row(
-                    heading=value,
-                    cells=(
-                        Cell(text=count(subgroup.num_clips)),
-                        Cell(text=count(subgroup.num_groups)),
-                        *_mean_row("", subgroup.metrics).cells,
-                    ),
-                )
-                for value, subgroup in subgroups.items()
-            ),
-            note=_few_groups_note([part.num_groups for part in subgroups.values()]),
-        )
-        for column, subgroups in evaluation.by.items()
-    )
+def subgroup_tables(evaluation: EvaluationReport | None) -> tuple[Table, ...]:
+    """Build one table of subgroup scores per column."""
+    tables = []
+    for column, subgroups in (evaluation.by if evaluation is not None else {}).items():
+        rows = {
+            value: (
+                Cell(text=count(subgroup.num_clips)),
+                Cell(text=count(subgroup.num_groups)),
+                *_metric_cells(subgroup.metrics),
+            )
+            for value, subgroup in subgroups.items()
+        }
+        is_small = any(subgroup.num_groups < MIN_GROUPS for subgroup in subgroups.values())
+        note = f"Intervals from fewer than {MIN_GROUPS} groups are too narrow." if is_small else ""
+        columns = (column, "clips", "groups", *_METRIC_COLUMNS)
+        tables.append(_table(f"By {column}", columns, rows, note=note))
+    return tuple(tables)
 
 
-def _mean_row(heading: str, scores: Intervals) -> Row:
-    cells = tuple(_cell(metric, scores[metric]["mean"]) for metric in METRICS)
-    return Row(heading=heading, cells=cells, is_key=heading == "this model")
+def _heading(baseline: str) -> str:
+    return baseline_name(baseline).removeprefix("the ")
+
+
+def _metric_cells(scores: Intervals, name: str = "mean") -> list[Cell]:
+    return [_cell(metric, scores[metric][name]) for metric in METRICS]
 
 
 def _cell(metric: str, estimate: Interval) -> Cell:
     return Cell(text=metric_value(metric, estimate.value), detail=interval(metric, estimate))
 
 
-def _difference_cell(metric: str, scores: Intervals) -> Cell:
-    text, detail = difference(metric, scores[metric]["mean"])
+def _difference_cell(metric: str, estimate: Interval) -> Cell:
+    text, detail = difference(metric, estimate)
     return Cell(text=text, detail=detail)
 
 
-def _with_direction(metric: str) -> str:
-    return f"{METRIC_NAMES[metric]} {'↑' if HIGHER_IS_BETTER[metric] else '↓'}"
+def time_tables(times: TimeLogs | None) -> tuple[Table, ...]:
+    """Build the table of the measured times, and the table of the parts of the run."""
+    if times is None:
+        return ()
+    parts = {name: seconds for name, seconds in times.breakdown.items() if seconds}
+    ranked = sorted(parts.items(), key=lambda part: -part[1])
+    total = sum(parts.values())
+    shares = {
+        sentence(_PARTS.get(name, name.replace("_", " "))): (
+            Cell(text=duration(seconds)),
+            Cell(text=percent(seconds / total)),
+        )
+        for name, seconds in ranked
+    }
+    tables = (
+        _table("Measured times", ("", "time or median", "95th percentile"), _time_rows(times)),
+        _table("Parts of the run", ("part", "time", "share"), shares),
+    )
+    return tuple(table for table in tables if table.rows)
 
 
-def _few_groups_note(sizes: Sequence[int]) -> str:
-    if all(size >= MIN_GROUPS for size in sizes):
-        return ""
-    return f"Intervals over fewer than {MIN_GROUPS} groups are narrower than they claim to be."
+def _time_rows(times: TimeLogs) -> dict[str, tuple[Cell, ...]]:
+    total, validation = times.total_training_time, times.validation_times
+    measured: dict[str, FloatArray] = {
+        "all epochs, validation included": np.array([] if total is None else [total]),
+        "training part of the first epoch, start-up included": times.epoch_times[:1],
+        "training part of a further epoch": times.epoch_times[1:],
+        "validation of an epoch": validation if validation.any() else validation[:0],
+        "training step": times.batch_times,
+        "wait before a step": times.batch_wait_times,
+    }
+    return {
+        name: (
+            Cell(text=duration(float(np.median(seconds)))),
+            Cell(text=duration(float(np.percentile(seconds, 95))) if len(seconds) > 1 else ""),
+        )
+        for name, seconds in measured.items()
+        if len(seconds)
+    }
+
+
+def config_tables(config: ExperimentConfig | None) -> tuple[Table, ...]:
+    """Build the table of all settings, with defaults that differ."""
+    if config is None:
+        return ()
+    defaults = flatten(ExperimentConfig())
+    rows = []
+    for name, value in flatten(config).items():
+        text, default = plain(value), plain(defaults.get(name))
+        is_changed = text != default
+        cells = (Cell(text=text), Cell(text=default if is_changed else ""))
+        rows.append(Row(heading=name, cells=cells, is_key=is_changed))
+    return (_text_table("Settings", ("setting", "value", "default, if different"), rows),)
+
+
+def environment_tables(records: RunRecords) -> tuple[Table, ...]:
+    """Build the table of code, versions and machine."""
+    environment = records.environment
+    if environment is None:
+        return ()
+    git = environment.git
+    state = {None: "", True: ", with uncommitted changes", False: ", unchanged"}[git.is_dirty]
+    values: dict[str, Any] = {
+        "commit": f"{git.commit}{state}" if git.commit else None,
+        "Python": environment.python,
+        **environment.packages,
+        "platform": environment.platform,
+        "CPUs": environment.num_cpus,
+        "device": environment.device,
+        "hash of the features": records.features.digest if records.features else None,
+    }
+    rows = [Row(heading=name, cells=(Cell(text=plain(value)),)) for name, value in values.items()]
+    return (_text_table("Code, versions and machine", ("", "value"), rows),)
+
+
+def _text_table(caption: str, columns: tuple[str, ...], rows: Sequence[Row]) -> Table:
+    return Table(caption=caption, columns=columns, rows=tuple(rows), is_numeric=False)

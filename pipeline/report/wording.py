@@ -18,16 +18,16 @@ _BASELINE_NAMES: Final[Mapping[str, str]] = {
 
 _FUSION_NAMES: Final[Mapping[str, str]] = {
     "cross_attention": "cross-attention",
-    "concat": "plain concatenation",
+    "concat": "concatenation",
     "gated": "gated fusion",
     "late": "late fusion",
-    "static_only": "the static stream alone",
-    "dynamic_only": "the dynamic stream alone",
+    "static_only": "static stream only",
+    "dynamic_only": "dynamic stream only",
 }
 
 
 def interval(metric: str, estimate: Interval) -> str:
-    """Return the interval of an estimate, e.g. `[0.930, 0.936]`; "" if it has none."""
+    """Format the interval of a metric, e.g. `[0.930, 0.936]`; "" without an interval."""
     if not estimate.exists:
         return ""
     low, high = (metric_value(metric, end) for end in (estimate.low, estimate.high))
@@ -35,14 +35,14 @@ def interval(metric: str, estimate: Interval) -> str:
 
 
 def with_interval(metric: str, estimate: Interval) -> str:
-    """Return an estimate and its interval, e.g. `0.933 [0.930, 0.936]`."""
+    """Format a metric and its interval, e.g. `0.933 [0.930, 0.936]`."""
     ends = interval(metric, estimate)
     value = metric_value(metric, estimate.value)
     return f"{value}{_NBSP}{ends}" if ends else value
 
 
 def difference(metric: str, estimate: Interval) -> tuple[str, str]:
-    """Return a difference of two scores and its interval, "" if it has none."""
+    """Format a difference of two scores and its interval; "" without an interval."""
     if not estimate.exists:
         (value,) = metric_differences(metric, estimate.value)
         return value, ""
@@ -51,22 +51,22 @@ def difference(metric: str, estimate: Interval) -> tuple[str, str]:
 
 
 def baseline_name(name: str) -> str:
-    """Return the name of a baseline within a sentence."""
+    """Return the name of a baseline for use in a sentence."""
     return _BASELINE_NAMES.get(name, name.replace("_", " "))
 
 
 def fusion_name(name: str) -> str:
-    """Return the name of a fusion within a sentence."""
+    """Return the name of a fusion for use in a sentence."""
     return _FUSION_NAMES.get(name, name.replace("_", " "))
 
 
 def percent(share: float, digits: int | None = None) -> str:
-    """Return a share in [0, 1] as a percentage that does not break."""
+    """Format a share in [0, 1] as a percentage without a line break."""
     return number_format.percent(share, digits).replace(" ", _NBSP)
 
 
 def duration(seconds: float) -> str:
-    """Return a time that does not break, e.g. `1 h 3 min`."""
+    """Format a time without a line break, e.g. `1 h 3 min`."""
     return number_format.duration(seconds).replace(" ", _NBSP)
 
 
@@ -78,12 +78,12 @@ def listing(items: Sequence[str]) -> str:
 
 
 def shape(sizes: Sequence[int]) -> str:
-    """Return an array shape, e.g. `6,000 × 8 × 32`."""
+    """Format an array shape, e.g. `6,000 × 8 × 32`."""
     return " × ".join(count(size) for size in sizes)
 
 
 def plain(value: Any) -> str:
-    """Return any value of a JSON or YAML file on one line."""
+    """Format any JSON or YAML value on one line."""
     if value is None or (isinstance(value, str | list | tuple | Mapping) and not value):
         return "–"
     if isinstance(value, bool):
@@ -98,10 +98,10 @@ def plain(value: Any) -> str:
 
 
 def encoder_name(encoder: Any) -> str:
-    """Return the `name` in the description of an encoder, or the whole description."""
+    """Return the `name` of an encoder, or its whole description if there is no name."""
     return plain(encoder["name"] if isinstance(encoder, Mapping) and "name" in encoder else encoder)
 
 
 def sentence(text: str) -> str:
-    """Return `text` with a capital first letter."""
+    """Capitalize the first letter of `text`."""
     return text[:1].upper() + text[1:]

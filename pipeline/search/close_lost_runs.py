@@ -2,10 +2,10 @@
 
 from optuna.trial import FrozenTrial
 
-from pipeline.core.run_status import note_killed_unless_at_work
+from pipeline.core.run_log import log_killed_unless_running
 from pipeline.search.study_spec import SearchJob
 from pipeline.search.trial_directory import trial_directory
-from pipeline.tracking.ending import end_run
+from pipeline.tracking.existing_runs import end_run
 from pipeline.workers.names import is_of_this_machine
 
 _REASON = "the worker was killed; its trial is tried again"
@@ -20,7 +20,7 @@ def end_orphan(job: SearchJob, trial: FrozenTrial) -> None:
     run = trial_directory(job, trial.number)
     if run.run_log_path.exists():
         for each in (run, *run.nested()):
-            note_killed_unless_at_work(each, reason=_REASON)
+            log_killed_unless_running(each, reason=_REASON)
         return
     run_id = trial.user_attrs.get("mlflow_run_id", "")
     if run_id and not is_of_this_machine(trial.user_attrs.get("worker", "")):

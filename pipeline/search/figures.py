@@ -242,7 +242,6 @@ def _spec(
         folder=FOLDER,
         title=title,
         caption=caption,
-        needs=("study",),
         data=lambda study: OptunaPlot(
             record=study,
             title=title,

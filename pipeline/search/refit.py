@@ -8,8 +8,7 @@ import numpy as np
 from pipeline.config.loading import config_hash, load_run_config, write_config
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.run_directory import RunDirectory
-from pipeline.core.run_log import RunLog
-from pipeline.core.run_status import read_last_status
+from pipeline.core.run_log import RunLog, read_last_status
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split
 from pipeline.records.evaluation import EvaluationReport, read_report

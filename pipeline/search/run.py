@@ -41,10 +41,10 @@ from pipeline.search.study.study_status import Standing, read_standing
 from pipeline.search.study_spec import SearchJob
 from pipeline.search.trial_directory import trial_mlflow_run
 from pipeline.search.worker import start_worker
+from pipeline.tracking.check_store import check_store
 from pipeline.tracking.mirror import deliver_rest
-from pipeline.tracking.places import check_store
 from pipeline.tracking.run_link import Link, read_link, write_link
-from pipeline.tracking.store import print_no_addresses, store_environment, tracking_uri
+from pipeline.tracking.store import hide_run_urls, store_environment, tracking_uri
 from pipeline.workers.pool import WorkerPool
 from pipeline.workers.process_pool import ProcessPool
 from pipeline.workers.ray_pool import RayPool
@@ -122,7 +122,7 @@ def run_search(config: ExperimentConfig, space_path: Path, options: SearchOption
         SearchError: If nothing but failures came of it.
     """
     quiet_optuna()
-    print_no_addresses()
+    hide_run_urls()
     config = with_absolute_paths(config)
     features = open_features(config.data)
     check_labels_vary(features)

@@ -9,7 +9,7 @@ import optuna
 from pipeline.core.urls import hide_passwords
 from pipeline.search.study.sampling import build_pruner, build_sampler, quiet_optuna
 from pipeline.search.study_spec import SearchJob
-from pipeline.tracking.store import print_no_addresses
+from pipeline.tracking.store import hide_run_urls
 from pipeline.workers.names import worker_name
 
 Objective = Callable[[optuna.Trial], float | tuple[float, float]]
@@ -101,7 +101,7 @@ def start_worker(
 
     os.environ.update(environment)
     os.environ.pop("MLFLOW_RUN_ID", None)  # the run of the whole search
-    print_no_addresses()
+    hide_run_urls()
     import_tensorflow_quietly()
     import tensorflow as tf
 

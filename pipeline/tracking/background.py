@@ -6,8 +6,11 @@ import threading
 import time
 from collections.abc import Iterator
 
+import psutil
+
 from pipeline.core.interrupts import check_interrupt
 from pipeline.core.run_directory import RunDirectory
+from pipeline.core.run_log import SYSTEM_METRICS, RunLog, read_events
 from pipeline.tracking.mirror import (
     PATIENCE_SECONDS,
     DeliveryError,
@@ -173,9 +176,50 @@ def mirrored(
             )
         finally:
             if missing and not is_nested:
+                later = f" Send the rest later: `python -m pipeline sync --run_dir {run.path}`."
                 _logger.warning(
-                    "MLflow does not have all of this run (%s). Send the rest later: "
-                    "`python -m pipeline sync --run_dir %s`.",
+                    "MLflow does not have all of this run (%s).%s",
                     missing,
-                    run.path,
+                    later if run.path.exists() else "",
                 )
+
+
+@contextlib.contextmanager
+def system_metrics(
+    run_log: RunLog, *, enabled: bool, interval_seconds: float = 5.0
+) -> Iterator[None]:
+    """Sample this process and its machine while the block runs, and once at its end.
+
+    The names begin with `system/`, which MLflow shows on a page of their own. A run that is
+    resumed goes on with the number of the next sample.
+    """
+    if not enabled:
+        yield
+        return
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=_sample, args=(run_log, stop, interval_seconds), name="system-metrics", daemon=True
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _sample(run_log: RunLog, stop: threading.Event, interval_seconds: float) -> None:
+    process = psutil.Process()
+    psutil.cpu_percent()  # the first reading is the baseline of the next
+    step = sum(event.kind == SYSTEM_METRICS for event in read_events(run_log.path))
+    is_last = False
+    while not is_last:
+        is_last = stop.wait(interval_seconds)
+        memory = psutil.virtual_memory()
+        metrics = {
+            "system/cpu_utilization_percentage": psutil.cpu_percent(),
+            "system/system_memory_usage_percentage": memory.percent,
+            "system/process_memory_megabytes": process.memory_info().rss / 1e6,
+        }
+        run_log.log_system_metrics(metrics, step=step)
+        step += 1

@@ -27,19 +27,18 @@ from mlflow.protos.databricks_pb2 import (
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import PipelineError, first_line
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import FINISHED, RESUMED, Event, effective_events, read_events
 from pipeline.core.urls import sqlite_path
 from pipeline.tracking import mlflow_entities
-from pipeline.tracking.bounded import call_within
-from pipeline.tracking.packaged_model import log_packaged_model
+from pipeline.tracking.log_model import log_model
 from pipeline.tracking.pending_events import read_news
 from pipeline.tracking.run_link import Link, note_link, read_link, write_link
 from pipeline.tracking.store import (
     STORE_ERRORS,
+    call_within,
     configure_mlflow,
-    one_line,
     open_store,
     with_password,
 )
@@ -136,7 +135,7 @@ class Mirror:
             self._client = None
             raise
         except (OSError, PipelineError) as error:  # of this machine, and no outage
-            raise DeliveryError(one_line(error)) from error
+            raise DeliveryError(first_line(error)) from error
 
     def _deliver_locked(self, *, retries_refused: bool) -> str | None:
         link = read_link(self._run.tracking_path)
@@ -212,7 +211,7 @@ class Mirror:
                 return str(self._store.create_experiment(name, _artifact_location(link)))
             except STORE_ERRORS as error:
                 if not _has_code(error, RESOURCE_ALREADY_EXISTS):
-                    raise StoreUnavailableError(one_line(error)) from error
+                    raise StoreUnavailableError(first_line(error)) from error
             # Another process was quicker.
             experiment = self._call(self._store.get_experiment_by_name, name)
         return str(experiment.experiment_id)
@@ -275,7 +274,7 @@ class Mirror:
         try:
             return function(*args, **kwargs)
         except STORE_ERRORS as error:
-            raise StoreUnavailableError(one_line(error)) from error
+            raise StoreUnavailableError(first_line(error)) from error
 
     def _try(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Exception | None:
         """Call the store; return the error if it answers and refuses.
@@ -303,7 +302,7 @@ class Mirror:
                 raise DeliveryError(
                     f"MLflow has no run {run_id}, which {self._run.tracking_path} names"
                 ) from cause
-            raise StoreUnavailableError(one_line(cause)) from cause
+            raise StoreUnavailableError(first_line(cause)) from cause
         if stage == LifecycleStage.DELETED:
             raise DeliveryError(
                 f"the MLflow run {run_id} was deleted; restore it with "
@@ -335,7 +334,7 @@ class Mirror:
             elif _has_code(error, PERMISSION_DENIED) or (
                 num_refused >= _MAX_REFUSALS and not num_accepted
             ):
-                raise DeliveryError(one_line(error)) from error
+                raise DeliveryError(first_line(error)) from error
             elif len(part) > 1:
                 middle = len(part) // 2
                 parts += [part[middle:], part[:middle]]
@@ -346,7 +345,9 @@ class Mirror:
 
     def _refuse(self, event: Event, what: str, error: Exception) -> None:
         """Skip what the store refuses: note it for `sync`, and warn once per reason."""
-        reason = one_line(error)
+        if self._is_removed():
+            self._end_removed()
+        reason = first_line(error)
         if self._warns and reason not in self._warned:
             self._warned.add(reason)
             _logger.warning(
@@ -404,7 +405,7 @@ class Mirror:
         self._attempt(
             event,
             "the model",
-            log_packaged_model,
+            log_model,
             self._run,
             run_id,
             registered_name=event.content["registered_model"],

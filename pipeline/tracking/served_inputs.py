@@ -17,7 +17,7 @@ MASK_ENDING: Final = "_mask"
 """Ends the name of an input that says which steps of a stream are there."""
 
 
-class RequestRefused(MlflowException):
+class RequestError(MlflowException):
     """Why a request cannot be answered, in one line; a server answers with status 400."""
 
     def __init__(self, reason: str) -> None:
@@ -40,24 +40,24 @@ def read_inputs(tensors: Sequence[Any], request: Any) -> list[FloatArray]:
             the columns of a table. A mask, of 0 and 1, may be left out: every step is there then.
 
     Raises:
-        RequestRefused: Naming the input and what is wrong with it.
+        RequestError: Naming the input and what is wrong with it.
     """
     shapes = {tensor.name: tuple(tensor.shape[1:]) for tensor in tensors}
     given = _by_name(request, shapes)
     values = {name: _readable(name, each, shapes[name]) for name, each in given.items()}
     sizes = {len(each) for each in values.values()}
     if len(sizes) > 1:
-        raise RequestRefused(f"the inputs are of {sorted(sizes)} clips; give each as many rows")
+        raise RequestError(f"the inputs are of {sorted(sizes)} clips; give each as many rows")
     num_clips = sizes.pop()
     if num_clips == 0:
-        raise RequestRefused("there are no clips; give at least one row")
+        raise RequestError("there are no clips; give at least one row")
     return [
         values[name] if name in values else np.ones((num_clips, *shape), np.float32)
         for name, shape in shapes.items()
     ]
 
 
-def refuse_far(network: Any, inputs: Sequence[FloatArray]) -> None:
+def check_distances(network: Any, inputs: Sequence[FloatArray]) -> None:
     """Refuse features that have nothing to do with those that a model was trained on.
 
     Args:
@@ -65,7 +65,7 @@ def refuse_far(network: Any, inputs: Sequence[FloatArray]) -> None:
         inputs: Its inputs, as `read_inputs` returns them.
 
     Raises:
-        RequestRefused: Naming the input and the first row.
+        RequestError: Naming the input and the first row.
     """
     from pipeline.models.standardize import FAR, standardize_layers  # Keras, which a server has
 
@@ -74,7 +74,7 @@ def refuse_far(network: Any, inputs: Sequence[FloatArray]) -> None:
         mask = by_name.get(f"{name}{MASK_ENDING}")
         is_far = layer.is_far(by_name[name], None if mask is None else mask > 0)
         if is_far.any():
-            raise RequestRefused(
+            raise RequestError(
                 f"{name} of row {int(is_far.argmax())} lies {FAR:g} standard deviations or more "
                 "from the clips that the model was trained on"
             )
@@ -86,13 +86,13 @@ def _by_name(request: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, A
     if isinstance(request, pd.DataFrame):
         request = {str(name): column.to_list() for name, column in request.items()}
     if not isinstance(request, Mapping):
-        raise RequestRefused(f"the inputs have no names; expected {takes}")
+        raise RequestError(f"the inputs have no names; expected {takes}")
     for name in request:
         if name not in shapes:
-            raise RequestRefused(f"the model takes no {str(name)[:80]!r}; expected {takes}")
+            raise RequestError(f"the model takes no {str(name)[:80]!r}; expected {takes}")
     for name in shapes:
         if name not in request and not name.endswith(MASK_ENDING):
-            raise RequestRefused(f"there is no {name}; expected {takes}")
+            raise RequestError(f"there is no {name}; expected {takes}")
     return dict(request)
 
 
@@ -103,13 +103,13 @@ def _readable(name: str, given: Any, shape: tuple[int, ...]) -> FloatArray:
             values = np.asarray(given, dtype=np.float32)
     except (TypeError, ValueError, OverflowError) as error:  # an integer beyond any float
         reason = " ".join(str(error).split())[:200]
-        raise RequestRefused(f"{name} does not hold numbers in rows of one shape ({reason})") from (
+        raise RequestError(f"{name} does not hold numbers in rows of one shape ({reason})") from (
             error
         )
     if values.shape[1:] != shape or values.ndim == 0:
-        raise RequestRefused(f"{name} has the shape {values.shape}, expected {_rows(shape)}")
+        raise RequestError(f"{name} has the shape {values.shape}, expected {_rows(shape)}")
     if not np.isfinite(values).all():
-        raise RequestRefused(f"{name} holds a value that is not a finite number, or is too large")
+        raise RequestError(f"{name} holds a value that is not a finite number, or is too large")
     if name.endswith(MASK_ENDING):
         _check_mask(name, values)
     return values
@@ -118,10 +118,10 @@ def _readable(name: str, given: Any, shape: tuple[int, ...]) -> FloatArray:
 def _check_mask(name: str, values: FloatArray) -> None:
     odd = values[(values != 0) & (values != 1)]
     if odd.size:
-        raise RequestRefused(f"{name} holds {odd[0]:g}; write 1 where a step is there, else 0")
+        raise RequestError(f"{name} holds {odd[0]:g}; write 1 where a step is there, else 0")
     empty = np.flatnonzero(~values.any(axis=1))
     if empty.size:
-        raise RequestRefused(f"{name} has no step at all in row {empty[0]}; leave that clip out")
+        raise RequestError(f"{name} has no step at all in row {empty[0]}; leave that clip out")
 
 
 def _described(name: str, shape: tuple[int, ...]) -> str:

@@ -33,13 +33,13 @@ class ServedModel(mlflow.pyfunc.PythonModel):
         and the lower and the upper end of its prediction interval.
 
         Raises:
-            RequestRefused: If an input cannot be scored; a server answers with status 400.
+            RequestError: If an input cannot be scored; a server answers with status 400.
         """
-        from pipeline.tracking.served_inputs import read_inputs, refuse_far
+        from pipeline.tracking.served_inputs import check_distances, read_inputs
 
         del context
         inputs = read_inputs(self._model.inputs, model_input)
-        refuse_far(self._model, inputs)
+        check_distances(self._model, inputs)
         scores = self._model.predict(inputs, verbose=0)
         if not (params or {}).get("intervals"):
             return scores

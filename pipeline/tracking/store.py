@@ -3,9 +3,11 @@
 import contextlib
 import logging
 import os
+import threading
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import filelock
 import mlflow
@@ -55,7 +57,7 @@ def configure_mlflow() -> None:
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 
-def print_no_addresses() -> None:
+def hide_run_urls() -> None:
     """Keep MLflow from printing the address of each run that ends: a search ends many."""
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
@@ -101,16 +103,6 @@ def with_password(uri: str) -> str:
     )
 
 
-def experiment_of_run(run_id: str) -> str | None:
-    """Return the name of the experiment that a run is in; None if the store does not answer."""
-    configure_mlflow()
-    try:
-        client = open_store(tracking_uri())
-        return str(client.get_experiment(client.get_run(run_id).info.experiment_id).name)
-    except STORE_ERRORS:
-        return None
-
-
 def store_environment() -> dict[str, str]:
     """Return the environment variables that say where the store is, and who may use it."""
     return {name: os.environ[name] for name in os.environ if name.startswith("MLFLOW_TRACKING_")}
@@ -129,12 +121,6 @@ def local_store(directory: Path) -> Iterator[None]:
             mlflow.set_tracking_uri(before)
 
 
-def one_line(error: Exception) -> str:
-    """Return the first line of an error's message without passwords, or else its type."""
-    lines = hide_passwords(str(error)).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__
-
-
 def open_store(uri: str) -> MlflowClient:
     """Return a client of the store; a fresh SQLite file is created by one process at a time.
 
@@ -143,7 +129,7 @@ def open_store(uri: str) -> MlflowClient:
     """
     mlflow.set_tracking_uri(uri)
     if hide_passwords(uri) != uri:
-        print_no_addresses()  # MLflow would print the password with them
+        hide_run_urls()  # MLflow would print the password with them
     path = sqlite_path(uri)
     if path is None:
         if urllib.parse.urlsplit(uri).scheme.partition("+")[0] in _DATABASES:
@@ -179,3 +165,36 @@ def _connect_once(uri: str) -> None:
     )
     with engine.connect():
         pass
+
+
+def call_within(seconds: float | None, call: Callable[[], Any]) -> Any:
+    """Return the result of `call`, which runs in a thread of its own.
+
+    The caller can be interrupted while it waits. A call that takes too long goes on in its
+    thread, which ends with the process.
+
+    Args:
+        seconds: Longest wait; None waits for the end of the call.
+        call: Function without arguments.
+
+    Raises:
+        TimeoutError: If the call does not end in time.
+        Exception: The error of the call itself.
+    """
+    results: list[Any] = []
+    errors: list[Exception] = []
+
+    def run() -> None:
+        try:
+            results.append(call())
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="mlflow-call", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if errors:
+        raise errors[0]
+    if not results:
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    return results[0]

@@ -25,7 +25,7 @@ import numpy as np
 
 from pipeline.core.errors import PipelineError, RunError, one_line
 from pipeline.core.files import (
-    file_digest,
+    file_hash,
     read_arrays,
     read_sealed_json,
     write_arrays,
@@ -153,7 +153,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
         _write_variables(target / _NETWORK, self._network.variables)
         _write_variables(target / _OPTIMIZER, self.model.optimizer.variables)
         content = {name: getattr(state, name) for name in CheckpointState.__slots__}
-        digests = {name: file_digest(target / name) for name in (_NETWORK, _OPTIMIZER)}
+        digests = {name: file_hash(target / name) for name in (_NETWORK, _OPTIMIZER)}
         write_sealed_json(target / _STATE, {**content, "files": digests})
         write_text(self._directory / LAST, target.name + "\n")
 
@@ -234,7 +234,7 @@ def _check_checkpoint(path: Path, *names: str) -> CheckpointState:
         file = path / name
         try:
             if name in digests:
-                is_intact = file_digest(file) == digests[name]
+                is_intact = file_hash(file) == digests[name]
             else:  # of an older version; a zip file has checksums of its own
                 with zipfile.ZipFile(file) as archive:
                     is_intact = archive.testzip() is None

@@ -11,8 +11,7 @@ import keras
 import tensorflow as tf
 
 from pipeline.config.schema import TrainingConfig
-from pipeline.core.errors import ConfigError, RunError, TrainingError
-from pipeline.core.install_hint import install_command
+from pipeline.core.errors import ConfigError, RunError, TrainingError, install_command
 from pipeline.core.interrupts import check_interrupt
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import (
@@ -297,7 +296,7 @@ def _records_before(
         # The run ended between the commit of this checkpoint and its event.
         run_log.log_checkpoint(state.epoch)
     run_log.log_resumed(state.epoch, offset=offset)
-    run_log.told_epochs = num_epochs
+    run_log.num_logged_epochs = num_epochs
     records = epoch_records(effective_events(read_events(run.run_log_path)))
     if [record.epoch for record in records] != list(range(1, num_epochs + 1)):
         raise RunError(

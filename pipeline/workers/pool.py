@@ -1,7 +1,7 @@
-"""The protocol of worker pools: hand tasks to workers, and report what happens to them.
+"""Protocol of worker pools: assign tasks to workers, and report the end of tasks and workers.
 
-`concurrent.futures` does not name the task that a dead worker held, and cannot end a single
-worker. Both engines share this module; they differ in how a worker is started and ended.
+`concurrent.futures` does not report the task of a dead worker, and cannot end a single worker.
+`ProcessPool` and `RayPool` differ only in how they start, call and end a worker.
 """
 
 import math
@@ -16,50 +16,46 @@ from pipeline.core.errors import PipelineError
 from pipeline.workers.names import worker_name
 
 Work = Callable[[Any], Any]
-"""Does one task and returns its result."""
+"""Function from a task to its result."""
 
 Setup = Callable[[], Work]
-"""Loads what a worker needs; called once in the process of each worker."""
+"""Function that loads the resources of a worker, called once in its process."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerEvent:
-    """The end of a task, or of a worker."""
+    """End of a task or of a worker."""
 
     kind: Literal["result", "error", "timeout", "death", "setup_failed"]
-    """`result`: the task is done. `error`: the task raised an error. `timeout`: the task took
-    too long, and its worker was ended. `death`: the worker ended by itself. `setup_failed`: the
-    worker raised an error or died before it was ready."""
+    """`result`: the task is done. `error`: the task raised an error. `timeout`: the task took too
+    long, and its worker was ended. `death`: the worker process died. `setup_failed`: the worker
+    raised an error or died before it was ready."""
     worker: str = ""
     """Name of the worker; empty if it was never ready."""
     task: Any = None
-    """The task that the worker held, if any."""
+    """Task of the worker, if any."""
     result: Any = None
     error: PipelineError | None = None
-    """The error that task or set-up raised, if it is one that a user can act on."""
+    """Error of the task or set-up, if the user can fix it."""
     reason: str = ""
-    """One line on what went wrong, if known."""
+    """Description of the failure in one line, if known."""
     exit_code: int | None = None
     """Exit code of a dead process of this machine."""
 
 
 class TaskRunner:
-    """The part that runs inside a worker: set up once, then do tasks. Errors become events.
-
-    Args:
-        setup: Loads what the worker needs.
-    """
+    """Part of a pool inside a worker: runs the set-up, then tasks. Errors become events."""
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self._work: Work
 
     def set_up(self) -> WorkerEvent:
-        """Prepare for tasks; the result is the name of this worker."""
+        """Run the set-up; the result is the name of this worker."""
         return _attempt(self._prepare)
 
     def run(self, task: Any) -> WorkerEvent:
-        """Do one task."""
+        """Run one task."""
         return _attempt(self._work, task)
 
     def _prepare(self) -> str:
@@ -77,7 +73,7 @@ def _attempt(function: Callable[..., Any], *arguments: Any) -> WorkerEvent:
 
 
 class WorkerHandle(ABC):
-    """The leader's side of one worker."""
+    """Reference of a pool to one worker."""
 
     def __init__(self) -> None:
         self.name = ""
@@ -88,7 +84,7 @@ class WorkerHandle(ABC):
 
     @abstractmethod
     def send(self, task: Any) -> None:
-        """Begin a task."""
+        """Start a task."""
 
     @abstractmethod
     def kill(self) -> None:
@@ -96,21 +92,21 @@ class WorkerHandle(ABC):
 
 
 class WorkerPool(ABC):
-    """Workers that do one task at a time. They start when tasks need them.
+    """Workers that run one task at a time. A worker starts when a task needs it.
 
-    A task waits in the pool until a worker is ready. Thus no task is lost with a worker that
-    cannot start, and the time limit does not count the set-up.
+    Tasks wait in the pool until a worker is ready. So no task is lost if a worker cannot start,
+    and the time limit does not include the set-up.
 
     Args:
-        setup: Loads what a worker needs, in the process of the worker.
-        num_workers: Workers at a time.
-        max_tasks: Tasks after which a worker is replaced.
-        time_limit_seconds: Longest time for one task.
-        setup_seconds: Longest time for which tasks wait while no worker has one.
+        setup: Set-up of a worker, called in its process.
+        num_workers: Maximum number of workers.
+        max_tasks: Number of tasks after which a worker is replaced.
+        time_limit_seconds: Maximum duration of a task.
+        setup_seconds: Maximum time that tasks wait while no worker is busy.
     """
 
     _SETUP_NEEDS = ""
-    """What a worker may be waiting for, for an error text."""
+    """Hint for the error message if no worker becomes ready."""
 
     def __init__(
         self,
@@ -138,16 +134,16 @@ class WorkerPool(ABC):
 
     @property
     def num_busy(self) -> int:
-        """Number of tasks that were submitted and have not ended."""
+        """Number of submitted tasks that have not ended."""
         return len(self._waiting) + sum(worker.task is not None for worker in self._workers)
 
     def submit(self, task: Any) -> None:
-        """Hand in a task; call this only if `num_idle` is positive."""
+        """Submit a task. Call this only if `num_idle` is positive."""
         self._waiting.append(task)
         self._assign()
 
     def wait(self, timeout_seconds: float) -> list[WorkerEvent]:
-        """Return the next events, or an empty list if none occurs in time."""
+        """Return the next events, or an empty list after the timeout."""
         self._assign()
         first_deadline = min((worker.deadline for worker in self._workers), default=math.inf)
         timeout = min(timeout_seconds, first_deadline - time.monotonic())
@@ -157,14 +153,14 @@ class WorkerPool(ABC):
         return [*events, *self._end_late_tasks()]
 
     def owns(self, worker: str) -> bool:
-        """Return whether a worker of this name is or was in this pool."""
+        """Return whether a worker with this name is or was in this pool."""
         return worker in self._names
 
     def close(self) -> None:
-        """End all workers now.
+        """Kill all workers.
 
-        They are killed: an exception raised from outside can surface in code that swallows it,
-        and an idle worker has nothing to save.
+        A softer end is not possible: the worker's code may swallow an exception that is raised
+        from outside. Idle workers have no unsaved data.
         """
         for worker in self._workers:
             worker.kill()
@@ -173,14 +169,13 @@ class WorkerPool(ABC):
 
     @abstractmethod
     def _start(self) -> WorkerHandle:
-        """Start a worker, which reports the result of `TaskRunner.set_up` first."""
+        """Start a worker. Its first reply is the result of `TaskRunner.set_up`."""
 
     @abstractmethod
     def _receive(self, timeout_seconds: float) -> list[tuple[Any, WorkerEvent]]:
-        """Return the workers that have replied or died, with their events."""
+        """Return the workers that replied or died, with their events."""
 
     def _assign(self) -> None:
-        """Give waiting tasks to ready workers, and start a worker for each of the others."""
         idle = [worker for worker in self._workers if worker.is_ready and worker.task is None]
         while self._waiting and idle:
             worker = idle.pop()
@@ -225,5 +220,5 @@ class WorkerPool(ABC):
         return events
 
     def _remove(self, worker: WorkerHandle) -> None:
-        worker.kill()  # a lost Ray actor may still run
+        worker.kill()  # an unreachable Ray actor may still run
         self._workers.remove(worker)

@@ -10,22 +10,20 @@ from pipeline.core.standard_streams import open_closed_streams
 from pipeline.workers.pool import Setup, TaskRunner, WorkerEvent, WorkerHandle, WorkerPool
 
 _END_SECONDS: Final = 20.0
-"""Longest time that a process may take to end after its pipe."""
+"""Maximum time from the end of the pipe to the end of the process."""
 
 
 class _Process(WorkerHandle):
-    """A process and the pipe to it."""
-
     def __init__(self, setup: Setup) -> None:
         super().__init__()
-        context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
+        context = multiprocessing.get_context("spawn")  # TensorFlow fails after a fork
         self.pipe, other_end = context.Pipe()
         self._process = context.Process(target=_serve, args=(other_end, setup), daemon=True)
         self._process.start()
-        other_end.close()  # so that the death of the process ends the pipe
+        other_end.close()  # so that the pipe ends with the process
 
     def send(self, task: Any) -> None:
-        with contextlib.suppress(OSError):  # a dead process is found by the next `receive`
+        with contextlib.suppress(OSError):  # `receive` reports a dead process
             self.pipe.send(task)
 
     def receive(self) -> WorkerEvent:
@@ -44,7 +42,7 @@ class _Process(WorkerHandle):
 
 
 class ProcessPool(WorkerPool):
-    """Workers as processes of this machine, which end with the process that started them."""
+    """Workers as processes of this machine. They end with the process that started them."""
 
     def _start(self) -> _Process:
         return _Process(self._setup)
@@ -56,11 +54,10 @@ class ProcessPool(WorkerPool):
 
 
 def _serve(pipe: Connection, setup: Setup) -> None:
-    """Do each task that the leader sends, until the leader ends."""
     end_with_leader()
     open_closed_streams()
     runner = TaskRunner(setup)
-    with contextlib.suppress(EOFError, OSError):  # the leader is gone
+    with contextlib.suppress(EOFError, OSError):  # the leader has ended
         event = runner.set_up()
         pipe.send(event)
         while event.kind == "result":

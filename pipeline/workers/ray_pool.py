@@ -1,29 +1,62 @@
 """Workers as Ray actors, on a cluster or on this machine."""
 
 import logging
+import math
 import os
 import socket
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.core.errors import WorkerError
-from pipeline.core.install_hint import install_command
+from pipeline.core.errors import WorkerError, first_line, install_command
 from pipeline.core.interrupts import kept_handlers
 from pipeline.workers.pool import Setup, TaskRunner, WorkerEvent, WorkerHandle, WorkerPool
-from pipeline.workers.ray_resources import Share, choose_share
 
 _logger = logging.getLogger(__name__)
 
-_ANSWER_SECONDS: Final = 5.0
+_CONNECT_SECONDS: Final = 5.0
 _ENVIRONMENT: Final = {
     "PYTHONPATH": f"{Path(__file__).resolve().parents[2]}{os.pathsep}${{PYTHONPATH}}"
 }
-"""Actors import this package, which need not be installed."""
+"""Environment in which actors can import this package without an installation."""
+_PARTS_PER_GPU: Final = 10_000
+"""Ray counts parts of a GPU in steps of 1/10,000."""
+
+Nodes = Sequence[Mapping[str, float]]
+"""Resources of each node, with Ray's names `CPU` and `GPU`."""
+
+
+def choose_workers_per_gpu(nodes: Nodes, *, num_workers: int, num_cores: int) -> int:
+    """Return the number of workers that share a GPU, or 0 if not all workers fit that way.
+
+    Workers with and without a GPU are not mixed: depending on the Ray version, those without
+    would all use the first GPU of a node, or none. `num_cores` are the cores of each worker.
+    """
+    num_gpus = sum(int(node.get("GPU", 0)) for node in nodes)
+    if not num_gpus:
+        return 0
+    workers_per_gpu = math.ceil(num_workers / num_gpus)
+    num_wanted = min(num_workers, count_places(nodes, num_cores))
+    num_places = count_places(nodes, num_cores, workers_per_gpu)
+    return workers_per_gpu if 0 < num_wanted <= num_places else 0
+
+
+def count_places(nodes: Nodes, num_cores: int, workers_per_gpu: int = 0) -> int:
+    """Return the number of workers that fit on the nodes, with or without a part of a GPU."""
+    num_places = 0
+    for node in nodes:
+        by_cores = int(node.get("CPU", 0) // num_cores)
+        by_gpus = int(node.get("GPU", 0)) * workers_per_gpu
+        num_places += min(by_cores, by_gpus) if workers_per_gpu else by_cores
+    return num_places
+
+
+def gpu_part(workers_per_gpu: int) -> float:
+    """Return the part of a GPU per worker, in [0, 1], rounded down so that all workers fit."""
+    return _PARTS_PER_GPU // workers_per_gpu / _PARTS_PER_GPU if workers_per_gpu else 0.0
 
 
 class _ActorHandle(WorkerHandle):
-    """An actor, and the reference to its next reply."""
-
     def __init__(self, ray: Any, actor: Any) -> None:
         super().__init__()
         self._ray = ray
@@ -39,7 +72,7 @@ class _ActorHandle(WorkerHandle):
             event: WorkerEvent = self._ray.get(reply)
         except self._ray.exceptions.RayError as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            # The first line says how an actor ended; the last one, why it could not be created.
+            # The first line has the cause of a death, the last line that of a failed set-up.
             reason = lines[0 if self.is_ready else -1] if lines else type(error).__name__
             return WorkerEvent(kind="death", reason=reason)
         return event
@@ -51,15 +84,17 @@ class _ActorHandle(WorkerHandle):
 class RayPool(WorkerPool):
     """Workers as Ray actors.
 
-    They run on the cluster that this process has joined, or on the one that `RAY_ADDRESS` names;
-    otherwise a cluster is started on this machine. Files that tasks read and write must have the
-    same paths on every node. Actors may use GPUs: each has a part of one if all find a place so.
+    The pool uses the cluster that this process has joined, or the cluster at `RAY_ADDRESS`.
+    Otherwise it starts a cluster on this machine. Files of the tasks need the same paths on every
+    node.
 
     Args:
-        setup: Loads what a worker needs, in the process of the worker.
-        num_workers: Actors at a time.
+        setup: Set-up of a worker, called in its process.
+        num_workers: Maximum number of actors.
         num_cores: Cores of each actor.
-        uses_gpus: Whether to ask for parts of GPUs.
+        uses_gpus: Whether actors request a part of a GPU, see `choose_workers_per_gpu`.
+        joins_local_cluster: Whether to use a cluster that already runs on this machine, or else
+            to start one with all cores. By default, a new cluster gets the cores of the workers.
         **limits: Limits of `WorkerPool`.
 
     Raises:
@@ -77,17 +112,21 @@ class RayPool(WorkerPool):
         num_workers: int,
         num_cores: int = 1,
         uses_gpus: bool = False,
+        joins_local_cluster: bool = False,
         **limits: Any,
     ) -> None:
         self._ray = _import_ray()
         self._owns_cluster = not self._ray.is_initialized()
         if self._owns_cluster:
-            _join_cluster(self._ray, num_cores=num_workers * num_cores)
+            new_cluster = {"address": "local", "num_cpus": num_workers * num_cores}
+            _join_cluster(self._ray, {} if joins_local_cluster else new_cluster)
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        share = Share(num_cores=num_cores)
+        workers_per_gpu = 0
         if uses_gpus:
-            share = choose_share(nodes, num_workers=num_workers, num_cores=num_cores)
-        num_places = share.num_places(nodes)
+            workers_per_gpu = choose_workers_per_gpu(
+                nodes, num_workers=num_workers, num_cores=num_cores
+            )
+        num_places = count_places(nodes, num_cores, workers_per_gpu)
         super().__init__(setup, num_workers=min(num_workers, num_places), **limits)
         if not num_places:
             self.close()
@@ -103,11 +142,17 @@ class RayPool(WorkerPool):
                 num_workers,
             )
         self._actor_class = self._ray.remote(
-            num_cpus=share.num_cores,
-            num_gpus=share.gpu,
+            num_cpus=num_cores,
+            num_gpus=gpu_part(workers_per_gpu),
             max_restarts=0,
             runtime_env={"env_vars": _ENVIRONMENT},
         )(TaskRunner)
+
+    def close(self) -> None:
+        """Kill all workers, and leave the cluster if the pool has joined or started it."""
+        super().close()
+        if self._owns_cluster:
+            self._ray.shutdown()
 
     def _start(self) -> _ActorHandle:
         return _ActorHandle(self._ray, self._actor_class.remote(self._setup))
@@ -118,12 +163,6 @@ class RayPool(WorkerPool):
             return []
         ready, _ = self._ray.wait(list(by_reply), timeout=timeout_seconds)
         return [(by_reply[reply], by_reply[reply].receive()) for reply in ready]
-
-    def close(self) -> None:
-        """End all workers now, and the cluster if it was started or joined for them."""
-        super().close()
-        if self._owns_cluster:
-            self._ray.shutdown()
 
 
 def _import_ray() -> Any:
@@ -136,30 +175,27 @@ def _import_ray() -> Any:
     return ray
 
 
-def _join_cluster(ray: Any, *, num_cores: int) -> None:
-    """Join the cluster that `RAY_ADDRESS` names, or start one with `num_cores` cores."""
+def _join_cluster(ray: Any, local_options: Mapping[str, Any]) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = os.environ.get("RAY_ADDRESS")
     try:
-        _check_answers(address)
+        _check_connection(address)
         with kept_handlers():
             ray.init(
-                address=address or "local",
-                num_cpus=None if address else num_cores,
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level="ERROR",
+                **({"address": address} if address else local_options),
             )
     except (ray.exceptions.RayError, OSError, ValueError, RuntimeError) as error:
         raise WorkerError(
             f"the Ray cluster {address or 'of this machine'} cannot be used "
-            f"({str(error).strip().splitlines()[0]}). Check RAY_ADDRESS and, on every node, "
-            "RAY_AUTH_TOKEN."
+            f"({first_line(error)}). Check RAY_ADDRESS and, on every node, RAY_AUTH_TOKEN."
         ) from error
 
 
-def _check_answers(address: str | None) -> None:
-    """Raise OSError if nothing answers at an address; Ray itself would try for two minutes."""
+def _check_connection(address: str | None) -> None:
+    # Ray itself would try for two minutes.
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
-    if host and port.isdecimal():  # Ray resolves `auto` and the like itself
-        socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
+    if host and port.isdecimal():  # Ray resolves `auto` and other words
+        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()

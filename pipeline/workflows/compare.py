@@ -8,8 +8,7 @@ from pipeline.core.run_directory import RunDirectory, open_run_directory
 from pipeline.evaluation.comparison import Comparison, compare_predictions
 from pipeline.evaluation.report import build_report
 from pipeline.figures.base.spec import Unavailable
-from pipeline.figures.comparison.differences import comparison_figures
-from pipeline.figures.gallery import Gallery, draw_gallery
+from pipeline.figures.gallery import Gallery, comparison_figures, draw_gallery
 from pipeline.records.manifest import check_files
 from pipeline.records.metrics_history import HISTORY_FILE, MetricsHistory, read_history
 from pipeline.records.predictions import Predictions, read_predictions

@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.run_directory import RunDirectory
-from pipeline.core.run_status import read_last_status
+from pipeline.core.run_log import read_last_status
 from pipeline.data.splits import Split, split_folds
 from pipeline.evaluation.baselines import load_baselines
 from pipeline.models.persistence import load_model

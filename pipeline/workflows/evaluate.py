@@ -14,8 +14,7 @@ from pipeline.core.arrays import IntArray
 from pipeline.core.errors import FeatureSetError, SplitError
 from pipeline.core.identifiers import look_alikes
 from pipeline.core.run_directory import RunDirectory, open_run_directory
-from pipeline.core.run_log import RunLog
-from pipeline.core.run_status import read_last_status
+from pipeline.core.run_log import RunLog, read_last_status
 from pipeline.core.traits import TraitLabel
 from pipeline.data.encoder import check_encoder
 from pipeline.data.feature_set import FeatureSet
@@ -27,8 +26,8 @@ from pipeline.records.calibration import write_calibration
 from pipeline.records.evaluation import Coverage, EvaluationReport, write_report
 from pipeline.records.manifest import check_files, forget_files, record_files
 from pipeline.records.predictions import Names, write_predictions
+from pipeline.tracking.existing_runs import log_evaluation
 from pipeline.tracking.mirror import deliver_rest
-from pipeline.tracking.packaged_model import log_evaluation
 from pipeline.workflows.features import (
     check_columns,
     column_values,
@@ -176,7 +175,7 @@ def _evaluate(
     check_files(trained.home, trained.home.baselines_path)
     features = open_features(data or trained.config.data)
     features.checked_labels()
-    check_encoder(features, trained.encoder)
+    check_encoder(features.encoder, trained.encoder, features.features_dir)
     if caveat := trained.encoder_caveat(features):
         _logger.warning("%s", caveat)
     _check_directions(trained, features)

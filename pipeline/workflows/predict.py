@@ -82,7 +82,7 @@ def predict_clips(
     check_no_run_file(outputs, trained.home)
     with _features_of(clips, trained) as (features, failures):
         check_no_source(outputs, features.sources)
-        check_encoder(features, trained.encoder)
+        check_encoder(features.encoder, trained.encoder, features.features_dir)
         check_shapes(trained.network, features, needs_masks=False)
         if explain is not None:
             check_explainable(trained.network, features)

@@ -15,8 +15,7 @@ from pipeline.core.errors import ModelError
 from pipeline.core.traits import NUM_TRAITS, TRAITS
 from pipeline.data.batches import InferenceBatches, inference_batch_size
 from pipeline.data.feature_set import FeatureSet
-from pipeline.data.pooled import PooledRows
-from pipeline.data.stream import Stream
+from pipeline.data.stream import PooledFeatures, Stream
 from pipeline.evaluation.baselines import Baselines, fit_baselines
 from pipeline.records.predictions import Predictions
 
@@ -45,8 +44,8 @@ def score(
             y_true=labels,
         ),
         baselines=baselines.predict(
-            PooledRows(stream=features.static, rows=rows),
-            PooledRows(stream=features.dynamic, rows=rows),
+            PooledFeatures(stream=features.static, rows=rows),
+            PooledFeatures(stream=features.dynamic, rows=rows),
             labels=labels,
             groups=features.groups[rows],
             clip_ids=features.clip_ids[rows],
@@ -73,8 +72,8 @@ def predict(network: keras.Model, features: FeatureSet, rows: IntArray) -> Float
 def fit_run_baselines(features: FeatureSet, rows: IntArray, config: ExperimentConfig) -> Baselines:
     """Fit the baselines on the training clips `rows`."""
     return fit_baselines(
-        PooledRows(stream=features.static, rows=rows),
-        PooledRows(stream=features.dynamic, rows=rows),
+        PooledFeatures(stream=features.static, rows=rows),
+        PooledFeatures(stream=features.dynamic, rows=rows),
         labels=features.checked_labels()[rows],
         groups=features.groups[rows],
         clip_ids=features.clip_ids[rows],

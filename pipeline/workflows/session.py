@@ -20,10 +20,9 @@ from pipeline.core.interrupts import interrupts_restored
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import RunLog, read_events
 from pipeline.core.urls import hide_passwords
-from pipeline.tracking.background import BackgroundMirror, Untracked, mirrored
+from pipeline.tracking.background import BackgroundMirror, Untracked, mirrored, system_metrics
 from pipeline.tracking.run_link import new_link, note_link, read_link, write_link
 from pipeline.tracking.store import configure_mlflow, tracking_uri
-from pipeline.tracking.system_metrics import system_metrics
 
 _MAX_CHARTED_STEPS: Final = 2000
 """Upper limit of steps per run in MLflow; the run directory has all steps."""

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from pipeline.core.errors import IncompleteError, RunError
 from pipeline.core.run_directory import open_run_directory
-from pipeline.core.run_status import (
+from pipeline.core.run_log import (
     check_run_log,
-    note_killed,
-    note_killed_unless_at_work,
+    log_killed,
+    log_killed_unless_running,
     read_last_status,
 )
 from pipeline.tracking.mirror import deliver_rest, is_delivered
@@ -31,10 +31,10 @@ def sync_run(run_dir: Path) -> Link:
         return link
     with run.locked():
         reason = "the process died"
-        note_killed(run, reason=reason)
+        log_killed(run, reason=reason)
         for nested in run.nested():
             # Workers of a search outlive a killed leader for a while.
-            note_killed_unless_at_work(nested, reason=reason)
+            log_killed_unless_running(nested, reason=reason)
         missing = deliver_rest(run, seconds=None)
     link = read_link(run.tracking_path)
     if missing or link is None:

@@ -19,8 +19,7 @@ from pipeline.core.run_directory import (
     create_run_directory,
     open_run_directory,
 )
-from pipeline.core.run_log import effective_events, read_events
-from pipeline.core.run_status import check_run_log, read_last_status
+from pipeline.core.run_log import check_run_log, effective_events, read_events, read_last_status
 from pipeline.core.traits import TraitLabel
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split, read_split, split_feature_set
@@ -31,8 +30,8 @@ from pipeline.records.data_description import read_data
 from pipeline.records.epochs import epoch_records
 from pipeline.records.evaluation import EvaluationReport, read_report
 from pipeline.records.manifest import check_files
+from pipeline.tracking.check_store import check_store
 from pipeline.tracking.mirror import deliver_rest
-from pipeline.tracking.places import check_store
 from pipeline.training.checkpoint import initial_path, load_initial, remove_initial
 from pipeline.training.fit import history_of, refuse_frozen, refuse_missing_tensorboard
 from pipeline.training.keras_settings import refuse_other_settings
@@ -167,7 +166,7 @@ def build_for(config: ExperimentConfig, features: FeatureSet) -> keras.Model:
             width=stream.width,
             num_steps=stream.num_steps,
             masked=stream.has_mask,
-            picture=stream.picture,
+            picture=stream.image_size,
             source=str(stream.parts[0].path),
         )
         for stream in (features.static, features.dynamic)

@@ -20,7 +20,7 @@ from pipeline.models.persistence import load_model as load_model_file
 from pipeline.records.calibration import Calibration, read_calibration
 from pipeline.records.data_description import read_data
 from pipeline.records.manifest import check_files
-from pipeline.tracking.packaged_model import download_model
+from pipeline.tracking.existing_runs import download_model
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +50,7 @@ class TrainedModel:
         """Return why it is unknown whether features fit the model; None if they fit."""
         if features.digest == self.digest:
             return None
-        return encoder_caveat(features, self.encoder)
+        return encoder_caveat(features.encoder, self.encoder, features.features_dir)
 
 
 def load_trained_model(run: RunDirectory) -> TrainedModel:

@@ -18,10 +18,9 @@ from pipeline.core.files import write_arrays, write_text
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.traits import directions
 from pipeline.data.batches import InferenceBatches, LabelledBatches, inference_batch_size
-from pipeline.data.encoder import encoder_of
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split, group_overlap, write_split
-from pipeline.data.statistics import feature_moments
+from pipeline.data.stream import feature_moments
 from pipeline.evaluation.baselines import Baselines, save_baselines
 from pipeline.models.complete_personality_model import CompletePersonalityModel
 from pipeline.models.end_to_end import EndToEndModel
@@ -164,6 +163,7 @@ def prepare_directory(run: RunDirectory, experiment: Experiment, network: keras.
     description = keras.saving.serialize_keras_object(network)
     write_text(run.architecture_path, json.dumps(description) + "\n")
     save_initial(run.checkpoints_dir, network)
+    run.run_log_path.touch()  # a run without its run log cannot be resumed
     # The configuration is the last file: a directory with config.yaml can be resumed.
     write_config(run.config_path, experiment.config)
     record_files(run, *prepared_files(run))
@@ -343,7 +343,7 @@ def _describe_features(features: FeatureSet) -> DataDescription:
         static_shape=list(features.static.shape),
         dynamic_shape=list(features.dynamic.shape),
         sources=[str(path) for path in features.sources],
-        encoder=encoder_of(features),
+        encoder=features.encoder,
         settings=features.metadata.get("settings"),
         traits=features.traits,
         warnings=features.warnings,

@@ -16,7 +16,7 @@ from pipeline.core.files import read_json, write_json
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import read_events
 from pipeline.evaluation.baselines import load_baselines
-from pipeline.figures.base.saving import is_blank
+from pipeline.figures.gallery import is_blank
 from pipeline.models.persistence import load_model
 from pipeline.records.attention import read_attention
 from pipeline.records.evaluation import read_report

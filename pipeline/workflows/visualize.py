@@ -14,8 +14,7 @@ from pipeline.config.yaml_file import read_yaml_mapping
 from pipeline.core.errors import PipelineError, RunError
 from pipeline.core.near_names import did_you_mean_path
 from pipeline.core.run_directory import RunDirectory
-from pipeline.core.run_log import effective_events, read_events
-from pipeline.core.run_status import read_last_status
+from pipeline.core.run_log import effective_events, read_events, read_last_status
 from pipeline.evaluation.speed_advice import recommendations, save_recommendations
 from pipeline.figures.base.spec import FigureSpec, Unavailable
 from pipeline.figures.base.style import SCREEN, Style
@@ -36,10 +35,9 @@ from pipeline.records.predictions import read_predictions
 from pipeline.records.summary import read_summary
 from pipeline.records.time_logs import TIME_FILE, TimeLogs, time_content, write_time_logs
 from pipeline.records.typed_json import check_content, read_record
-from pipeline.report.content import report_content
-from pipeline.report.html import write_html
-from pipeline.report.images import MEDIA_TYPES, TIME_FOLDER, MissingPicture, Picture
+from pipeline.report.images import MEDIA_TYPES, TIME_FOLDER, Image, MissingImage
 from pipeline.report.loading import load_records
+from pipeline.report.page import write_page
 
 FIGURE_FOLDERS: Final = ("training_visualizations", "attention_visualizations", TIME_FOLDER)
 """Figure folders of a run directory."""
@@ -171,11 +169,12 @@ def _visualize(
     ]
     problems = [*unavailable, *advice_problems]
     records = load_records(run, status=status if isinstance(status, str) else None)
-    content = report_content(
+    write_page(
+        run.report_path,
         records,
-        pictures=_report_images(gallery),
-        missing_pictures=[
-            MissingPicture(
+        images=_report_images(gallery),
+        missing_images=[
+            MissingImage(
                 folder=figure.spec.folder,
                 title=figure.spec.title,
                 reason=figure.reason,
@@ -185,7 +184,6 @@ def _visualize(
         ],
         problems=problems,
     )
-    write_html(run.report_path, content)
     faults = [f"{figure.spec.name}: {figure.reason}" for figure in gallery.faults]
     return Visualization(
         gallery=gallery,
@@ -233,15 +231,14 @@ def _write_advice(run: RunDirectory, inputs: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _report_images(gallery: Gallery) -> list[Picture]:
+def _report_images(gallery: Gallery) -> list[Image]:
     """Return the figures that have a format for browsers."""
     images = []
     for figure in gallery.drawn:
         path = next((path for path in figure.paths if path.suffix[1:] in MEDIA_TYPES), None)
         if path is not None:
             images.append(
-                Picture(
-                    name=figure.spec.name,
+                Image(
                     folder=figure.spec.folder,
                     title=figure.spec.title,
                     caption=figure.spec.caption,

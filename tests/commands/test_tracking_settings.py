@@ -41,7 +41,9 @@ def test_the_name_that_mlflow_run_gave_replaces_that_of_a_file_only(environment)
 
 def test_a_run_that_mlflow_run_made_does_not_move_to_another_experiment(environment, monkeypatch):
     environment("MLFLOW_RUN_ID", "abc")
-    monkeypatch.setattr("pipeline.tracking.store.experiment_of_run", lambda run_id: "Default")
+    monkeypatch.setattr(
+        "pipeline.tracking.existing_runs.experiment_of_run", lambda run_id: "Default"
+    )
     with pytest.raises(ConfigError, match="mlflow run --experiment-name mine"):
         with_environment({EXPERIMENT: "mine"})
     assert with_environment({EXPERIMENT: "Default"})[EXPERIMENT] == "Default"

@@ -23,7 +23,7 @@ from pipeline.core.files import (
     atomic_path,
     disk_error,
     disk_errors_named,
-    file_digest,
+    file_hash,
     read_json,
     remove_unfinished,
     why_unwritable,
@@ -232,7 +232,7 @@ def test_the_digest_is_that_of_the_content(tmp_path):
     (tmp_path / "x").write_bytes(b"abc")
     # The example of FIPS 180-2, appendix B.1.
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert file_digest(tmp_path / "x") == expected
+    assert file_hash(tmp_path / "x") == expected
 
 
 def _with_null(value):

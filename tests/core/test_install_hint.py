@@ -5,7 +5,7 @@ import tomllib
 
 import pytest
 
-from pipeline.core.install_hint import install_command
+from pipeline.core.errors import install_command
 
 
 def test_the_command_names_all_that_is_needed():

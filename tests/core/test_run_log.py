@@ -106,7 +106,7 @@ class TestAppend:
 
     def test_epochs_that_are_told_already_are_not_written_again(self, path):
         run_log = RunLog(path)
-        run_log.told_epochs = 2
+        run_log.num_logged_epochs = 2
         for epoch in (1, 2, 3):
             run_log.log_epoch({"epoch": epoch})
         run_log.log_metrics({})

@@ -1,8 +1,7 @@
 import pytest
 
 from pipeline.core.run_directory import RunDirectory
-from pipeline.core.run_log import RunLog
-from pipeline.core.run_status import read_last_status
+from pipeline.core.run_log import RunLog, read_last_status
 
 
 @pytest.fixture

@@ -1,5 +1,3 @@
-"""A small feature set on disk, for tests to load, break and load again."""
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,9 +26,9 @@ def default_files(num_clips: int = 4) -> dict[str, Any]:
 
 @pytest.fixture
 def write_files(tmp_path: Path) -> FeatureWriter:
-    """Return a function that writes four valid clips, with changes by file name.
+    """Return a function that writes a valid feature set, with changes by file name.
 
-    A value is an array, a table, text or bytes; None leaves the file out.
+    A change is an array, a table or text; None leaves the file out.
     """
 
     def write(directory: str = "features", *, num_clips: int = 4, **changes: Any) -> Path:
@@ -49,7 +47,5 @@ def _write(path: Path, value: Any) -> None:
         np.save(path, value)
     elif isinstance(value, pd.DataFrame):
         value.to_csv(path, index=False)
-    elif isinstance(value, bytes):
-        path.write_bytes(value)
     elif isinstance(value, str):
         path.write_text(value, encoding="utf-8")

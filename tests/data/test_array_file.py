@@ -2,14 +2,27 @@ import struct
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline.core.errors import FeatureSetError
-from pipeline.data.array_file import BOOLEANS, open_array
+from pipeline.data.array_file import (
+    BOOLEANS,
+    check_features,
+    check_labels,
+    check_mask,
+    check_num_rows,
+    finite_chunks,
+    open_array,
+)
+from pipeline.data.stream import Stream, StreamPart
+
+LABELS_PATH = Path("labels.npy")
+CLIPS = pd.DataFrame({"clip_id": ["a", "b"]})
 
 
 class Payload:
-    """Creates a file when it is unpickled."""
+    """Object that creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -25,7 +38,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", ">f4", "int8", "uint16"])
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_the_values_of_every_real_dtype_are_mapped(path, dtype, order):
+def test_arrays_of_real_numbers_are_mapped(path, dtype, order):
     values = np.asarray(np.arange(6).reshape(2, 3), dtype=dtype, order=order)
     np.save(path, values)
     opened = open_array(path)
@@ -33,102 +46,73 @@ def test_the_values_of_every_real_dtype_are_mapped(path, dtype, order):
     assert isinstance(opened.base, np.memmap)
 
 
-def test_the_file_cannot_be_changed_through_the_map(path):
+def test_a_mapped_array_is_read_only(path):
     np.save(path, np.zeros((2, 2)))
     with pytest.raises(ValueError, match="read-only"):
         open_array(path)[0, 0] = 1
 
 
-def test_an_array_without_values_can_be_opened(path):
+def test_an_empty_array_can_be_opened(path):
     np.save(path, np.zeros((0, 3)))
     assert open_array(path).shape == (0, 3)
 
 
-def test_a_missing_file_is_named(path):
-    with pytest.raises(FeatureSetError, match=r"static\.npy: there is no such file"):
-        open_array(path)
+def header(text: str, data: bytes = bytes(4)) -> bytes:
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode() + data
+
+
+def shape_header(shape: str, num_bytes: int) -> bytes:
+    return header(f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}", bytes(num_bytes))
+
+
+NO_NPY = r"is not a \.npy file .*numpy\.save"
+IMPOSSIBLE = "impossible shape"
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "message"),
     [
-        b"",
-        b"PK\x03\x04 an npz",
-        b"\x93NUMPY\x01\x00",
-        b"\x93NUMPY\x01\x00\x10\x00{'descr': '<f4',",
-        b"\x93NUMPY\x01\x00\x05\x00  {\n }",
-        b"1,2\n3,4\n",
+        (None, r"static\.npy: there is no such file"),
+        (b"", NO_NPY),
+        (b"PK\x03\x04 an npz", NO_NPY),
+        (b"\x93NUMPY\x01\x00", NO_NPY),
+        (b"\x93NUMPY\x01\x00\x10\x00{'descr': '<f4',", NO_NPY),
+        (b"\x93NUMPY\x01\x00\x05\x00  {\n }", NO_NPY),
+        (b"1,2\n3,4\n", NO_NPY),
+        (header("{1: 2, 'a': 3}"), NO_NPY),
+        (header("{[]: 1}"), NO_NPY),
+        (header("-" * 9000 + "1"), NO_NPY),
+        (header("[" * 9000), NO_NPY),
+        (header("{'descr': [('a', 5)], 'fortran_order': False, 'shape': (1,)}"), NO_NPY),
+        (shape_header("('a',)", 4), NO_NPY),
+        (shape_header("((1,),)", 4), NO_NPY),
+        (shape_header("(-2, -3)", 24), IMPOSSIBLE),
+        (shape_header("(True, 2)", 8), IMPOSSIBLE),
+        (shape_header("(True,)", 4), IMPOSSIBLE),
+        (shape_header(f"({2**63}, 0)", 0), IMPOSSIBLE),
+        (shape_header(f"(0, {2**47}, {2**47})", 0), IMPOSSIBLE),
+        (shape_header(f"({'1,' * 100})", 4), IMPOSSIBLE),
+        (shape_header("(10, 3)", 119), r"\(10, 3\) and 120 bytes of data, but 119 follow"),
+        (shape_header("(10, 3)", 121), "120 bytes of data, but 121 follow"),
     ],
+    ids=range(22),
 )
-def test_another_kind_of_file_is_refused(path, content):
-    path.write_bytes(content)
-    with pytest.raises(FeatureSetError, match=r"is not a \.npy file .*numpy\.save"):
+def test_a_bad_file_is_a_one_line_error(path, content, message):
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(FeatureSetError, match=message) as error:
         open_array(path)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 500
 
 
-def test_a_directory_is_refused(path):
+def test_a_directory_is_an_error(path):
     path.mkdir()
     with pytest.raises(FeatureSetError, match=r"is not a \.npy file"):
         open_array(path)
 
 
-def test_a_file_cut_short_is_refused_with_both_sizes(path):
-    np.save(path, np.zeros((10, 3), dtype=np.float32))
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(FeatureSetError, match=r"\(10, 3\) and 120 bytes of data, but 119 follow"):
-        open_array(path)
-
-
-def test_a_file_with_bytes_left_over_is_refused(path):
-    np.save(path, np.zeros((10, 3), dtype=np.float32))
-    path.write_bytes(path.read_bytes() + b"\0")
-    with pytest.raises(FeatureSetError, match="120 bytes of data, but 121 follow"):
-        open_array(path)
-
-
-def write_header(path: Path, header: str, data: bytes) -> None:
-    path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + data)
-
-
-@pytest.mark.parametrize(
-    ("shape", "num_bytes"),
-    [
-        ("(-2, -3)", 24),
-        ("(True, 2)", 8),
-        ("(True,)", 4),
-        (f"({2**63}, 0)", 0),
-        (f"(0, {2**47}, {2**47})", 0),
-        (f"({'1,' * 100})", 4),
-    ],
-)
-def test_a_header_with_a_shape_that_no_array_can_have_is_refused(path, shape, num_bytes):
-    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}"
-    write_header(path, header, bytes(num_bytes))
-    with pytest.raises(FeatureSetError, match="which no array can have"):
-        open_array(path)
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        "{1: 2, 'a': 3}",
-        "{[]: 1}",
-        "-" * 9000 + "1",
-        "[" * 9000,
-        "{'descr': [('a', 5)], 'fortran_order': False, 'shape': (1,)}",
-        "{'descr': '<f4', 'fortran_order': False, 'shape': ('a',)}",
-        "{'descr': '<f4', 'fortran_order': False, 'shape': ((1,),)}",
-    ],
-)
-def test_a_header_that_is_no_header_is_refused_in_one_line(path, header):
-    write_header(path, header, bytes(4))
-    with pytest.raises(FeatureSetError, match=r"is not a \.npy file") as refused:
-        open_array(path)
-    assert "\n" not in str(refused.value)
-    assert len(str(refused.value)) < 500
-
-
-def test_an_object_array_is_refused_and_not_unpickled(path, tmp_path):
+def test_an_object_array_is_an_error_and_not_unpickled(path, tmp_path):
     touched = tmp_path / "touched"
     np.save(path, np.array([Payload(touched)], dtype=object), allow_pickle=True)
     with pytest.raises(FeatureSetError, match="values of type object"):
@@ -139,13 +123,124 @@ def test_an_object_array_is_refused_and_not_unpickled(path, tmp_path):
 @pytest.mark.parametrize(
     "values", [np.zeros(2, complex), np.array(["a"]), np.zeros(2, "M8[s]"), np.zeros(2, bool)]
 )
-def test_values_that_are_no_real_numbers_are_refused(path, values):
+def test_values_other_than_real_numbers_are_an_error(path, values):
     np.save(path, values)
     with pytest.raises(FeatureSetError, match="expected float or integer numbers"):
         open_array(path)
 
 
-def test_a_mask_of_numbers_is_refused(path):
+def test_a_mask_of_numbers_is_an_error(path):
     np.save(path, np.ones((2, 2), dtype=np.uint8))
     with pytest.raises(FeatureSetError, match="uint8, expected True and False"):
         open_array(path, kinds=BOOLEANS)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 4), (2, 3, 5, 5, 3)])
+def test_vectors_sequences_and_images_are_accepted(shape):
+    check_features(LABELS_PATH, np.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((), r"expected \(clips, steps, features\)"),
+        ((2,), r"expected \(clips, steps, features\)"),
+        ((2, 3, 4, 5), r"expected \(clips, steps, features\)"),
+        ((0, 3), "has no features"),
+        ((2, 0), "has no features"),
+        ((2, 0, 3), "has no features"),
+    ],
+)
+def test_features_of_another_shape_are_an_error(shape, message):
+    with pytest.raises(FeatureSetError, match=message):
+        check_features(LABELS_PATH, np.zeros(shape))
+
+
+def test_another_number_of_rows_is_an_error_with_both_files():
+    with pytest.raises(FeatureSetError, match=r"labels\.npy: has 3 rows, but static\.npy has 2"):
+        check_num_rows(LABELS_PATH, 3, reference=Path("static.npy"), expected=2)
+
+
+def labels_with(value: float) -> np.ndarray:
+    labels = np.full((2, 5), 0.5, dtype=np.float32)
+    labels[1, 2] = value
+    return labels
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_the_ends_of_the_label_range_are_accepted(value):
+    check_labels(LABELS_PATH, labels_with(value), CLIPS)
+
+
+PLACE = r"row 1 \(clip b\) has extraversion {}, expected a score in \[0, 1\]\. .*"
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.zeros((2, 4)), r"expected \(2, 5\) .*openness, .*, neuroticism"),
+        (np.zeros(2), r"expected \(2, 5\)"),
+        (np.zeros((2, 5, 1)), r"expected \(2, 5\)"),
+        (np.zeros((2, 6)), "Drop the `interview` column"),
+        (labels_with(np.nan), PLACE.format("nan") + "Drop the clips without a score"),
+        (labels_with(-0.25), PLACE.format("-0.25") + "Map the scores"),
+        (labels_with(1.25), PLACE.format("1.25") + "Map the scores"),
+        (labels_with(4.0), PLACE.format("4.0") + "look like 0-5: divide by 5"),
+        (labels_with(6.5), PLACE.format("6.5") + "look like 0-7: divide by 7"),
+        (labels_with(65.0), PLACE.format("65.0") + "look like 0-100: divide by 100"),
+        (np.tile(np.linspace(1, 5, 5), (2, 1)), "1-5: subtract 1, then divide by 4"),
+        (np.tile(np.linspace(1, 7, 5), (2, 1)), "1-7: subtract 1, then divide by 6"),
+    ],
+    ids=range(12),
+)
+def test_bad_labels_are_an_error_with_place_and_fix(labels, message):
+    with pytest.raises(FeatureSetError, match=message):
+        check_labels(LABELS_PATH, labels, CLIPS)
+
+
+@pytest.mark.parametrize(
+    ("mask", "shape", "message"),
+    [
+        (np.ones((2, 3), bool), (2, 3), "have no steps"),
+        (np.ones((2, 4), bool), (2, 3, 1), r"shape \(2, 4\), expected \(2, 3\)"),
+        (np.array([[True, False], [False, False]]), (2, 2, 1), r"row 1 \(clip b\) has no valid"),
+    ],
+)
+def test_a_bad_mask_is_an_error(mask, shape, message):
+    with pytest.raises(FeatureSetError, match=message):
+        check_mask(LABELS_PATH, mask, np.zeros(shape), CLIPS)
+
+
+def array_with(shape, position, value) -> np.ndarray:
+    values = np.zeros(shape)
+    values[position] = value
+    return values
+
+
+IN_B = "part-1.npy: row 0 (clip b) has "
+PADDED = np.array([[True, False], [True, True]])
+
+
+@pytest.mark.parametrize(
+    ("values", "mask", "start", "end"),
+    [
+        (array_with((2, 3, 4), (1, 2, 3), np.nan), None, IN_B + "nan in step 2, column 3,", ""),
+        (array_with((2, 3, 4), (1, 2, 3), -np.inf), None, IN_B + "-inf in step 2,", ""),
+        (array_with((2, 2), (1, 1), np.nan), None, IN_B + "nan in column 1,", ""),
+        (array_with((2, 2), (1, 1), 1e300), None, IN_B + "1e+300, too large for float32,", ""),
+        (array_with((2, 2, 1), (0, 1, 0), np.nan), PADDED, "", "pad with zeros."),
+        (array_with((2, 2, 1), (0, 0, 0), np.nan), PADDED, "", "drop it from every file."),
+        (array_with((2, 3, 5, 5, 3), (1, 2, 0, 4, 1), np.nan), None, IN_B + "nan in step 2,", ""),
+    ],
+    ids=range(7),
+)
+def test_a_value_that_is_not_finite_is_an_error_with_place_and_fix(values, mask, start, end):
+    masks = [None] * len(values) if mask is None else mask[:, None]
+    parts = tuple(
+        StreamPart(path=Path(f"part-{row}.npy"), values=values[[row]], mask=part_mask)
+        for row, part_mask in enumerate(masks)
+    )
+    with pytest.raises(FeatureSetError, match="expected finite numbers") as error:
+        list(finite_chunks(Stream(name="static", parts=parts), CLIPS))
+    assert str(error.value).startswith(start)
+    assert str(error.value).endswith(end)

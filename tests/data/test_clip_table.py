@@ -3,70 +3,115 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline.core.errors import FeatureSetError
-from pipeline.data.clip_table import number_clips, read_clips, refuse_duplicates
+from pipeline.core.errors import AnnotationError, FeatureSetError
+from pipeline.data.clip_table import check_unique_clips, number_clips, read_clips, read_csv_table
 
 
 @pytest.fixture
-def read(tmp_path: Path):
-    def read(content: str, **options):
+def write(tmp_path: Path):
+    def write(content: str | bytes) -> Path:
         path = tmp_path / "clips.csv"
-        path.write_text(content, encoding="utf-8")
-        return read_clips(path, **options)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def read_csv(write):
+    def read(content: str | bytes, columns: tuple[str, ...] = ("a",), **options):
+        return read_csv_table(write(content), columns=columns, error=FeatureSetError, **options)
 
     return read
 
 
-def test_further_columns_are_kept_as_text(read):
-    clips = read("clip_id,group,age\n-a.001.mp4,-a,031\n")
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("a,b\n001,NA\n1e3,\n", {"a": ["001", "1e3"], "b": ["NA", ""]}),
+        (b"\xef\xbb\xbfa,b\r\nx,y\r\n", {"a": ["x"], "b": ["y"]}),
+        ("a,b\nx,y\n\n", {"a": ["x"], "b": ["y"]}),
+        ('a,b\n"x,1","y\nz"\n', {"a": ["x,1"], "b": ["y\nz"]}),
+        ("\u00a0a, b \nx,y\n", {"a": ["x"], "b": ["y"]}),
+    ],
+    ids=["text", "byte order mark", "blank line", "quotes", "blanks in the header"],
+)
+def test_cells_are_text(read_csv, content, expected):
+    assert read_csv(content).to_dict("list") == expected
+
+
+def test_ids_groups_and_splits_are_normalized_and_other_cells_are_not(read_csv):
+    table = read_csv("clip_id,group,split,a\nZoe\u0301 ,p\u200b3\u00a0,train ,x \n")
+    assert table.iloc[0].tolist() == ["Zo\u00e9", "p3", "train", "x "]
+
+
+def test_known_other_names_of_columns_are_accepted(read_csv):
+    table = read_csv("Video,b\nx,y\n", columns=("clip_id",), other_names={"Video": "clip_id"})
+    assert list(table) == ["clip_id", "b"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is empty"),
+        ("a,b\nu,v\nx\n", "row 1 has 1 fields, expected 2"),
+        ("a,b\nu,v\nx,y,z\n", "row 1 has 3 fields, expected 2"),
+        ("b,c\nx,y\n", "no column a; found b, c"),
+        ("A,b\nx,y\n", "Did you mean 'A'"),
+        ("a,b,b\n1,2,3\n", "column 'b' twice"),
+        ("a;b\nx;0,5\n", "is separated by semicolons, expected commas"),
+        ("a\tb\nx\t0,5\n", "is separated by tabs, expected commas"),
+        ("a|b\nx|0,5\n", "is separated by vertical bars, expected commas"),
+        ("a\nJos\u00e9\n".encode("latin1"), "is not UTF-8"),
+        ('a,b\n"x,y\n', "cannot be read as CSV"),
+    ],
+)
+def test_a_bad_csv_file_is_an_error(read_csv, content, message):
+    with pytest.raises(FeatureSetError, match=message):
+        read_csv(content)
+
+
+def test_a_missing_file_raises_the_given_error_class(tmp_path):
+    with pytest.raises(AnnotationError, match="there is no such file"):
+        read_csv_table(tmp_path / "none.csv", columns=("a",), error=AnnotationError)
+
+
+def test_further_columns_of_clips_are_kept_as_text(write):
+    clips = read_clips(write("clip_id,group,age\n-a.001.mp4,-a,031\n"))
     assert clips.to_dict("list") == {"clip_id": ["-a.001.mp4"], "group": ["-a"], "age": ["031"]}
 
 
-@pytest.mark.parametrize(("header", "missing"), [("id,group", "clip_id"), ("clip_id,g", "group")])
-def test_a_table_without_ids_or_groups_is_refused(read, header, missing):
-    with pytest.raises(FeatureSetError, match=f"no column {missing};"):
-        read(f"{header}\na,b\n")
+def test_groups_are_optional_if_they_are_not_needed(write):
+    assert list(read_clips(write("clip_id\na\n"), needs_group=False)) == ["clip_id"]
 
 
-def test_a_table_without_groups_is_read_where_they_are_not_needed(read):
-    assert list(read("clip_id\na\n", needs_group=False)) == ["clip_id"]
-
-
-def test_a_table_without_rows_is_refused(read):
-    with pytest.raises(FeatureSetError, match="holds no clips"):
-        read("clip_id,group\n")
-
-
-@pytest.mark.parametrize(("row", "column"), [("  ,g", "clip_id"), ("b,", "group")])
-def test_a_blank_cell_is_refused_with_its_row(read, row, column):
-    with pytest.raises(FeatureSetError, match=f"row 1 has a blank {column}"):
-        read(f"clip_id,group\na,g\n{row}\n")
-
-
-def test_an_id_twice_is_refused_with_both_rows(read):
-    message = r"clip 'b' occurs twice, in row 1 of .*clips\.csv and row 3 of .*clips\.csv"
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("id,group\na,b\n", "no column clip_id;"),
+        ("clip_id,g\na,b\n", "no column group;"),
+        ("clip_id,group\n", "has no clips"),
+        ("clip_id,group\na,g\n  ,g\n", "row 1 has a blank clip_id"),
+        ("clip_id,group\na,g\nb,\n", "row 1 has a blank group"),
+        ("clip_id,group\na,g\nb,g\nb,g\n", r"'b' occurs twice, in row 1 of .*csv and row 2 of .*"),
+        ("clip_id,group,split\na,g,train\nb,g,dev\n", r"row 1 \(clip b\) has split 'dev'"),
+        ("clip_id,group,split\na,g,train\nb,g,Train\n", r"row 1 \(clip b\) has split 'Train'"),
+        ("clip_id,group,split\na,g,train\nb,g,\n", r"row 1 \(clip b\) has split ''"),
+    ],
+)
+def test_a_bad_table_of_clips_is_an_error(write, content, message):
     with pytest.raises(FeatureSetError, match=message):
-        read("clip_id,group\na,g\nb,g\nc,g\nb,g\n")
+        read_clips(write(content))
 
 
-def test_an_id_in_two_tables_is_refused_with_the_row_in_each():
+def test_an_id_in_two_tables_is_an_error_with_both_rows():
     tables = [pd.DataFrame({"clip_id": ids}) for ids in (["a", "b"], ["c"], ["d", "b"])]
     paths = [Path("one"), Path("two"), Path("three")]
-    with pytest.raises(
-        FeatureSetError, match="'b' occurs twice, in row 1 of one and row 1 of three"
-    ):
-        refuse_duplicates(tables, paths)
+    message = "'b' occurs twice, in row 1 of one and row 1 of three"
+    with pytest.raises(FeatureSetError, match=message):
+        check_unique_clips(tables, paths)
 
 
-@pytest.mark.parametrize("split", ["dev", "Train", ""])
-def test_an_unknown_split_is_refused_with_its_clip(read, split):
-    with pytest.raises(FeatureSetError, match=rf"row 1 \(clip b\) has split '{split}'"):
-        read(f"clip_id,group,split\na,g,train\nb,g,{split}\n")
-
-
-def test_numbered_clips_are_each_their_own_group():
-    clips = number_clips(2)
-    assert clips.to_dict("list") == {
-        "clip_id": ["row-000000", "row-000001"],
-        "group": ["row-000000", "row-000001"],
-    }
+def test_each_numbered_clip_is_its_own_group():
+    ids = ["row-000000", "row-000001"]
+    assert number_clips(2).to_dict("list") == {"clip_id": ids, "group": ids}

@@ -1,3 +1,4 @@
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -5,11 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.data.stream import Stream, StreamPart
+from pipeline.data.stream import PooledFeatures, Stream, StreamPart, feature_moments
+
+VALUES = np.arange(24, dtype=np.float64).reshape(6, 2, 2)
+MASK = np.array([[True, False]] * 3 + [[True, True]] * 3)
+IMAGES = np.random.default_rng(0).integers(0, 256, (6, 2, 5, 4, 3), dtype=np.uint8)
 
 
 def stream_of(values, mask=None, lengths=None) -> Stream:
-    """A stream that holds `values` in parts of the given lengths."""
+    """Return a stream with parts of the given lengths."""
     ends = np.cumsum(lengths or [len(values)])[:-1]
     masks = [None] * (len(ends) + 1) if mask is None else np.split(mask, ends)
     parts = [
@@ -19,25 +24,25 @@ def stream_of(values, mask=None, lengths=None) -> Stream:
     return Stream(name="static", parts=tuple(parts))
 
 
-VALUES = np.arange(24, dtype=np.float64).reshape(6, 2, 2)
-MASK = np.array([[True, False]] * 3 + [[True, True]] * 3)
-
-
-def test_a_sequence_stream_knows_its_shape():
-    stream = stream_of(VALUES, lengths=[1, 2, 3])
-    assert (stream.shape, stream.num_steps, stream.width) == ((6, 2, 2), 2, 2)
-
-
-def test_a_vector_stream_has_no_steps():
-    stream = stream_of(VALUES[:, 0])
-    assert (stream.shape, stream.num_steps, stream.width) == ((6, 2), None, 2)
+@pytest.mark.parametrize(
+    ("stream", "shape", "num_steps", "width", "image_size"),
+    [
+        (stream_of(VALUES, lengths=[1, 2, 3]), (6, 2, 2), 2, 2, None),
+        (stream_of(VALUES[:, 0]), (6, 2), None, 2, None),
+        (stream_of(IMAGES), (6, 2, 5, 4, 3), 2, 3, (5, 4)),
+    ],
+)
+def test_the_shape_gives_steps_width_and_image_size(stream, shape, num_steps, width, image_size):
+    assert (stream.shape, stream.num_steps, stream.width) == (shape, num_steps, width)
+    assert stream.image_size == image_size
 
 
 @given(rows=st.lists(st.integers(0, 5), max_size=9), cut=st.integers(1, 5))
-def test_rows_are_read_in_any_order_over_any_parts(rows, cut):
+def test_rows_are_read_in_any_order_from_all_parts(rows, cut):
     stream = stream_of(VALUES, MASK, lengths=[cut, 6 - cut])
-    np.testing.assert_array_equal(stream.read(np.array(rows)), VALUES[np.array(rows, dtype=int)])
-    np.testing.assert_array_equal(stream.read_mask(np.array(rows)), MASK[np.array(rows, dtype=int)])
+    rows = np.array(rows, dtype=int)
+    np.testing.assert_array_equal(stream.read(rows), VALUES[rows])
+    np.testing.assert_array_equal(stream.read_mask(rows), MASK[rows])
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float64", ">f4", "int16"])
@@ -48,23 +53,20 @@ def test_every_dtype_is_read_as_native_float32(dtype):
     np.testing.assert_array_equal(read, VALUES[[5, 0]])
 
 
-def test_what_is_read_is_a_copy():
+def test_reading_returns_a_copy():
     values = np.zeros((2, 2), dtype=np.float32)
     stream_of(values).read(np.array([0]))[:] = 1
     assert values.sum() == 0
 
 
 @pytest.mark.parametrize("rows", [[-1], [6], [0.0], [True]])
-def test_rows_that_are_not_there_are_refused(rows):
+def test_bad_row_numbers_are_an_error(rows):
     with pytest.raises(IndexError, match=r"integers in \[0, 6\)"):
         stream_of(VALUES).read(np.array(rows))
 
 
 def test_without_a_mask_every_step_is_valid():
     np.testing.assert_array_equal(stream_of(VALUES).read_mask(np.array([3])), [[True, True]])
-
-
-def test_a_vector_counts_as_one_valid_step():
     np.testing.assert_array_equal(stream_of(VALUES[:, 0]).read_mask(np.array([3, 4])), [[1], [1]])
 
 
@@ -74,36 +76,43 @@ def test_chunks_cover_all_rows_in_order():
     np.testing.assert_array_equal(np.concatenate([values for _, values in chunks]), VALUES)
 
 
-def test_chunks_follow_the_rows_asked_for():
-    chunks = [
-        rows.tolist() for rows, _ in stream_of(VALUES).chunks(np.array([5, 0, 5]), max_bytes=32)
-    ]
-    assert chunks == [[5, 0], [5]]
+@pytest.mark.parametrize(
+    ("rows", "max_bytes", "expected"),
+    [([5, 0, 5], 32, [[5, 0], [5]]), ([1, 0], 1, [[1], [0]])],
+)
+def test_chunks_follow_the_given_rows(rows, max_bytes, expected):
+    chunks = stream_of(VALUES).chunks(np.array(rows), max_bytes=max_bytes)
+    assert [chunk.tolist() for chunk, _ in chunks] == expected
 
 
-def test_a_row_larger_than_the_limit_is_a_chunk_of_its_own():
-    assert len(list(stream_of(VALUES).chunks(max_bytes=1))) == 6
-
-
-def test_pooling_takes_the_mean_of_the_valid_steps():
-    values = np.array([[[1.0], [3.0]], [[5.0], [900.0]]])
-    stream = stream_of(values, np.array([[True, True], [True, False]]))
-    pooled = stream.pooled(np.array([1, 0]))
+@pytest.mark.parametrize(
+    ("values", "mask", "expected"),
+    [
+        ([[[1], [3]], [[5], [900]]], [[True, True], [True, False]], [[5], [2]]),
+        (VALUES[:2], None, [[5, 6], [1, 2]]),
+        (VALUES[:2, 0], None, VALUES[[1, 0], 0]),
+        (IMAGES[:2], None, IMAGES[[1, 0]].mean((1, 2, 3))),
+        (IMAGES[:2], MASK[2:4], [IMAGES[1].mean((0, 1, 2)), IMAGES[0, 0].mean((0, 1))]),
+    ],
+    ids=["masked", "sequences", "vectors", "images", "masked images"],
+)
+def test_pooling_is_the_mean_over_valid_steps(values, mask, expected):
+    mask = None if mask is None else np.array(mask)
+    pooled = stream_of(np.asarray(values), mask).pool(np.array([1, 0]))
     assert pooled.dtype == np.float32
-    np.testing.assert_array_equal(pooled, [[5.0], [2.0]])
+    np.testing.assert_allclose(pooled, expected, rtol=1e-6)
 
 
-def test_pooling_without_a_mask_takes_the_mean_of_all_steps():
-    np.testing.assert_array_equal(stream_of(VALUES).pooled(np.array([0])), [[1.0, 2.0]])
-
-
-def test_pooling_leaves_vectors_as_they_are():
-    np.testing.assert_array_equal(stream_of(VALUES[:, 0]).pooled(np.array([2])), VALUES[[2], 0])
-
-
-def test_pooled_means_do_not_lose_precision_over_many_steps():
+def test_pooling_many_steps_does_not_lose_precision():
     values = np.full((1, 100_000, 1), 0.1, dtype=np.float32)
-    np.testing.assert_array_equal(stream_of(values).pooled(np.array([0])), np.float32([[0.1]]))
+    np.testing.assert_array_equal(stream_of(values).pool(np.array([0])), np.float32([[0.1]]))
+
+
+def test_a_slice_of_pooled_features_is_computed_on_access():
+    rows = np.array([5, 0, 3, 3])
+    pooled = PooledFeatures(stream=stream_of(VALUES), rows=rows)
+    assert pooled.shape == (4, 2)
+    np.testing.assert_array_equal(pooled[1:3], stream_of(VALUES).pool(rows)[1:3])
 
 
 @pytest.mark.parametrize(("row", "part", "local"), [(0, "0", 0), (2, "1", 1), (3, "2", 0)])
@@ -112,16 +121,60 @@ def test_a_row_is_located_in_its_part(row, part, local):
     assert (found.path.stem, found_row) == (part, local)
 
 
-def test_pictures_have_steps_and_channels():
-    stream = stream_of(np.zeros((6, 2, 5, 4, 3), np.uint8))
-    assert (stream.num_steps, stream.picture, stream.width) == (2, (5, 4), 3)
-    assert stream_of(VALUES).picture is None
+@pytest.mark.parametrize(
+    ("values", "mask", "rows", "mean", "variance"),
+    [
+        ([[1, 10], [3, 10]], None, [0, 1], [2, 10], [1, 0]),
+        ([[[1], [2]], [[3], [6]]], None, [0, 1], [3], [3.5]),
+        ([[[1], [99]], [[3], [5]]], [[True, False], [True, True]], [0, 1], [3], [8 / 3]),
+        ([[1], [99], [3]], None, [0, 2], [2], [1]),
+        (2**20 + np.array([[0.0], [0.5], [1.0]]), None, [0, 1, 2], [2**20 + 0.5], [1 / 6]),
+    ],
+    ids=["vectors", "sequences", "masked", "some rows", "large offset"],
+)
+def test_moments_have_the_values_computed_by_hand(values, mask, rows, mean, variance):
+    mask = None if mask is None else np.array(mask)
+    found = feature_moments(stream_of(np.float32(values), mask), np.array(rows))
+    assert found[0].dtype == found[1].dtype == np.float64
+    np.testing.assert_allclose(found[0], mean, rtol=1e-12)
+    np.testing.assert_allclose(found[1], variance, rtol=1e-12)
 
 
-@pytest.mark.parametrize("masked", [True, False])
-def test_pictures_are_pooled_to_the_mean_colour_of_their_valid_steps(masked):
-    values = np.random.default_rng(0).integers(0, 256, (6, 2, 5, 4, 3), dtype=np.uint8)
-    pooled = stream_of(values, MASK if masked else None).pooled(np.array([4, 0]))
-    first = values[0, :1] if masked else values[0]
-    expected = [values[4].mean((0, 1, 2)), first.mean((0, 1, 2))]
-    np.testing.assert_allclose(pooled, expected, rtol=1e-6)
+def test_moments_of_images_are_computed_per_channel():
+    mask = np.array([[True, False]] * 6)
+    mean, variance = feature_moments(stream_of(IMAGES, mask, [1, 5]), np.arange(6))
+    np.testing.assert_allclose(mean, IMAGES[:, 0].mean((0, 1, 2)), rtol=1e-6)
+    np.testing.assert_allclose(variance, IMAGES[:, 0].var((0, 1, 2)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_chunks_and_shards_do_not_change_the_moments(monkeypatch, masked):
+    monkeypatch.setattr(Stream, "chunks", functools.partialmethod(Stream.chunks, max_bytes=24))
+    rng = np.random.default_rng(0)
+    values = rng.normal(5.0, [0.1, 1.0, 10.0], size=(40, 2, 3)).astype(np.float32)
+    mask = rng.uniform(size=(40, 2)) < 0.5
+    mask[:, 0] |= ~mask.any(axis=1)
+    rows = rng.permutation(40)[:31]
+    stream = stream_of(values, mask if masked else None, lengths=[7, 13, 20])
+    assert len(list(stream.chunks(rows))) == 31
+
+    mean, variance = feature_moments(stream, rows)
+    valid = values[rows][mask[rows]] if masked else values[rows].reshape(-1, 3)
+    np.testing.assert_allclose(mean, valid.mean(axis=0, dtype=np.float64), rtol=1e-13)
+    np.testing.assert_allclose(variance, valid.var(axis=0, dtype=np.float64), rtol=1e-12)
+
+
+@given(data=st.data(), num_clips=st.integers(1, 12), num_rows=st.integers(1, 5))
+def test_any_chunk_size_gives_the_moments_of_numpy(data, num_clips, num_rows):
+    numbers = st.floats(-1e4, 1e4, width=32)
+    drawn = data.draw(st.lists(numbers, min_size=2 * num_clips, max_size=2 * num_clips))
+    values = np.array(drawn, dtype=np.float32).reshape(num_clips, 2)
+    stream = stream_of(values)
+    chunked = functools.partial(stream.chunks, max_bytes=8 * num_rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stream, "chunks", lambda _, rows: chunked(rows))
+        mean, variance = feature_moments(stream, np.arange(num_clips))
+    wide = values.astype(np.float64)
+    scale = 1.0 + np.abs(wide).max()
+    np.testing.assert_allclose(mean, wide.mean(axis=0), atol=1e-12 * scale)
+    np.testing.assert_allclose(variance, wide.var(axis=0), atol=1e-12 * scale**2)

@@ -1,5 +1,3 @@
-"""The built-in set holds what its module promises, on every machine."""
-
 import hashlib
 import subprocess
 import sys
@@ -22,164 +20,142 @@ def made():
 
 
 def linear_r2(inputs, targets) -> float:
-    """The in-sample R² of least squares, averaged over the targets."""
+    """Return the in-sample R² of least squares, averaged over the targets."""
     design = np.column_stack([inputs, np.ones(len(inputs))])
     residual = targets - design @ np.linalg.lstsq(design, targets, rcond=None)[0]
     return float(1 - (residual**2).sum() / ((targets - targets.mean(axis=0)) ** 2).sum())
 
 
-class TestClips:
-    def test_the_numbers_are_those_of_every_machine(self):
-        # Scores that were published on the built-in set hang on them.
-        small = generate_clips(SMALL)
-        digest = hashlib.sha256()
-        for array in (small.static, small.dynamic, small.labels):
-            digest.update(array.astype("<f4").tobytes())
-        digest.update(small.clips.to_csv(index=False).encode())
-        assert digest.hexdigest() == FROZEN
-
-    def test_another_seed_makes_another_set(self):
-        other = generate_clips(SyntheticConfig(num_clips=60, seed=1))
-        assert not np.array_equal(
-            other.labels, generate_clips(SyntheticConfig(num_clips=60)).labels
-        )
-
-    def test_shapes_are_those_asked_for(self):
-        small = generate_clips(SMALL)
-        assert small.static.shape == (20, 3, 8)
-        assert small.dynamic.shape == (20, 3, 4)
-        assert small.labels.shape == small.truth.shape == (20, 5)
-
-    def test_groups_have_the_size_asked_for_and_the_last_one_the_rest(self):
-        clips = generate_clips(SMALL).clips
-        assert clips["group"].value_counts(sort=False).tolist() == [6, 6, 6, 2]
-        assert clips["clip_id"].is_unique
-        assert clips["clip_id"].iloc[7] == "video00001.001"
-
-    def test_clips_of_a_group_share_their_camera(self):
-        clips = generate_clips(SMALL).clips
-        assert (clips.groupby("group")["camera"].nunique() == 1).all()
-        assert clips["camera"].nunique() == 2
-
-    def test_clips_of_a_group_resemble_each_other(self, made):
-        # Half of a score is its group's: between groups lies half of the variance.
-        groups = made.truth.reshape(-1, 6, 5)
-        share = groups.mean(axis=1).var(axis=0) / made.truth.var(axis=0)
-        np.testing.assert_allclose(share, 0.5 + 0.5 / 6, atol=0.05)
-
-    def test_labels_are_truth_and_noise_within_the_scale(self, made):
-        error = made.labels - made.truth
-        assert error.std() == pytest.approx(0.03, rel=0.02)
-        assert abs(error.mean()) < 5 * 0.03 / np.sqrt(error.size)
-        loud = generate_clips(SyntheticConfig(num_clips=600, noise=0.2)).labels
-        assert loud.min() == 0.0
-        assert loud.max() == 1.0
+def test_the_clips_are_the_same_on_every_machine():
+    # Published scores on the built-in set depend on these numbers.
+    small = generate_clips(SMALL)
+    sha256 = hashlib.sha256()
+    for array in (small.static, small.dynamic, small.labels):
+        sha256.update(array.astype("<f4").tobytes())
+    sha256.update(small.clips.to_csv(index=False).encode())
+    assert sha256.hexdigest() == FROZEN
+    assert small.static.shape == (20, 3, 8)
+    assert small.dynamic.shape == (20, 3, 4)
+    assert small.labels.shape == small.truth.shape == (20, 5)
 
 
-class TestPlantedSignal:
-    def test_motion_tells_the_marked_step(self, made):
-        rows = np.arange(len(made.marked_step))
-        marker = made.dynamic[rows, made.marked_step].mean(axis=0)
-        found = (made.dynamic @ marker).argmax(axis=1)
-        assert (found == made.marked_step).mean() > 0.99
-
-    def test_the_table_names_the_marked_step(self, made):
-        assert made.clips["marked_step"].astype(int).tolist() == made.marked_step.tolist()
-
-    def test_every_step_is_marked_equally_often(self, made):
-        shares = np.bincount(made.marked_step, minlength=8) / len(made.marked_step)
-        np.testing.assert_allclose(shares, 1 / 8, atol=0.025)
-
-    def test_the_marked_frame_tells_the_traits(self, made):
-        marked = made.static[np.arange(len(made.static)), made.marked_step]
-        assert linear_r2(marked, made.truth) > 0.99
-
-    def test_no_fixed_frame_and_no_average_tells_them(self, made):
-        for step in range(8):
-            assert linear_r2(made.static[:, step], made.truth) < 0.1
-        assert linear_r2(made.static.mean(axis=1), made.truth) < 0.2
-
-    def test_motion_alone_tells_nothing(self, made):
-        flat = made.dynamic.reshape(len(made.dynamic), -1)
-        # Chance: 128 inputs explain 128/3000 of anything in the sample.
-        assert linear_r2(flat, made.truth) < 2 * flat.shape[1] / len(flat)
-
-    def test_the_marked_frame_looks_like_the_others(self, made):
-        lengths = np.linalg.norm(made.static, axis=2)
-        marked = np.zeros(lengths.shape, dtype=bool)
-        marked[np.arange(len(lengths)), made.marked_step] = True
-        difference = lengths[marked].mean() - lengths[~marked].mean()
-        assert abs(difference) < 4 * lengths.std() / np.sqrt(len(lengths))
+def test_the_seed_changes_the_clips():
+    first, second = (generate_clips(SyntheticConfig(num_clips=60, seed=seed)) for seed in (0, 1))
+    assert not np.array_equal(first.labels, second.labels)
 
 
-class TestBestPossibleScore:
-    def test_it_is_what_the_noise_leaves(self):
-        config = SyntheticConfig(noise=0.06)
-        made = generate_clips(config)
-        expected = 1 - 0.06**2 / made.labels.var(axis=0, dtype=np.float64)
-        best = best_possible_r2(config, made.clips["clip_id"].tolist())
-        assert best == pytest.approx(expected.mean(), abs=0.01)
-
-    def test_it_is_1_without_noise(self):
-        config = SyntheticConfig(num_clips=60, noise=0.0)
-        clip_ids = generate_clips(config).clips["clip_id"].tolist()
-        assert best_possible_r2(config, clip_ids) == pytest.approx(1.0, abs=1e-12)
-
-    def test_only_the_clips_asked_for_count(self):
-        made = generate_clips(SMALL)
-        labels, truth = made.labels[:6].astype(np.float64), made.truth[:6]
-        expected = 1 - ((labels - truth) ** 2).sum(0) / ((labels - labels.mean(0)) ** 2).sum(0)
-        best = best_possible_r2(SMALL, made.clips["clip_id"].tolist()[:6])
-        assert best == pytest.approx(expected.mean(), rel=1e-12)
+def test_groups_have_the_given_size_and_one_camera():
+    clips = generate_clips(SMALL).clips
+    assert clips["group"].value_counts(sort=False).tolist() == [6, 6, 6, 2]
+    assert clips["clip_id"].is_unique
+    assert clips["clip_id"].iloc[7] == "video00001.001"
+    assert (clips.groupby("group")["camera"].nunique() == 1).all()
+    assert clips["camera"].nunique() == 2
 
 
-class TestOnDisk:
-    def test_what_is_written_is_what_was_generated(self, tmp_path):
+def test_half_of_the_variance_is_between_groups(made):
+    groups = made.truth.reshape(-1, 6, 5)
+    share = groups.mean(axis=1).var(axis=0) / made.truth.var(axis=0)
+    np.testing.assert_allclose(share, 0.5 + 0.5 / 6, atol=0.05)
+
+
+def test_labels_are_true_scores_plus_noise_in_0_1(made):
+    error = made.labels - made.truth
+    assert error.std() == pytest.approx(0.03, rel=0.02)
+    assert abs(error.mean()) < 5 * 0.03 / np.sqrt(error.size)
+    noisy = generate_clips(SyntheticConfig(num_clips=600, noise=0.2)).labels
+    assert (noisy.min(), noisy.max()) == (0.0, 1.0)
+
+
+def test_motion_shows_the_marked_step(made):
+    marker = made.dynamic[np.arange(len(made.marked_step)), made.marked_step].mean(axis=0)
+    found = (made.dynamic @ marker).argmax(axis=1)
+    assert (found == made.marked_step).mean() > 0.99
+    assert made.clips["marked_step"].astype(int).tolist() == made.marked_step.tolist()
+
+
+def test_every_step_is_marked_equally_often(made):
+    shares = np.bincount(made.marked_step, minlength=8) / len(made.marked_step)
+    np.testing.assert_allclose(shares, 1 / 8, atol=0.025)
+
+
+def test_only_the_marked_frame_predicts_the_traits(made):
+    marked = made.static[np.arange(len(made.static)), made.marked_step]
+    assert linear_r2(marked, made.truth) > 0.99
+    for step in range(8):
+        assert linear_r2(made.static[:, step], made.truth) < 0.1
+    assert linear_r2(made.static.mean(axis=1), made.truth) < 0.2
+
+
+def test_motion_alone_does_not_predict_the_traits(made):
+    flat = made.dynamic.reshape(len(made.dynamic), -1)
+    # By chance, 128 inputs explain 128/3000 of any target in the sample.
+    assert linear_r2(flat, made.truth) < 2 * flat.shape[1] / len(flat)
+
+
+def test_marked_frames_are_as_large_as_the_others(made):
+    lengths = np.linalg.norm(made.static, axis=2)
+    marked = np.zeros(lengths.shape, dtype=bool)
+    marked[np.arange(len(lengths)), made.marked_step] = True
+    difference = lengths[marked].mean() - lengths[~marked].mean()
+    assert abs(difference) < 4 * lengths.std() / np.sqrt(len(lengths))
+
+
+@pytest.mark.parametrize(("noise", "tolerance"), [(0.06, 0.01), (0.0, 1e-12)])
+def test_the_best_r2_follows_from_the_noise(noise, tolerance):
+    config = SyntheticConfig(noise=noise)
+    clips = generate_clips(config)
+    expected = 1 - noise**2 / clips.labels.var(axis=0, dtype=np.float64)
+    best = best_possible_r2(config, clips.clips["clip_id"].tolist())
+    assert best == pytest.approx(expected.mean(), abs=tolerance)
+
+
+def test_the_best_r2_uses_only_the_given_clips():
+    clips = generate_clips(SMALL)
+    labels, truth = clips.labels[:6].astype(np.float64), clips.truth[:6]
+    expected = 1 - ((labels - truth) ** 2).sum(0) / ((labels - labels.mean(0)) ** 2).sum(0)
+    best = best_possible_r2(SMALL, clips.clips["clip_id"].tolist()[:6])
+    assert best == pytest.approx(expected.mean(), rel=1e-12)
+
+
+def test_the_set_is_written_once(tmp_path):
+    (tmp_path / "demo").mkdir()
+    ensure_synthetic_set(tmp_path / "demo", SMALL)
+    features, small = load_feature_set(tmp_path / "demo"), generate_clips(SMALL)
+    rows = np.arange(20)
+    np.testing.assert_array_equal(features.static.read(rows), small.static)
+    np.testing.assert_array_equal(features.dynamic.read(rows), small.dynamic)
+    np.testing.assert_array_equal(features.checked_labels(), small.labels)
+    assert features.encoder == "synthetic"
+    before = {path.name: path.stat().st_ino for path in (tmp_path / "demo").iterdir()}
+    ensure_synthetic_set(tmp_path / "demo", SMALL)
+    assert {path.name: path.stat().st_ino for path in (tmp_path / "demo").iterdir()} == before
+    with pytest.raises(FeatureSetError, match=r"demo: is not the feature set .* delete the"):
+        ensure_synthetic_set(tmp_path / "demo", SyntheticConfig(num_clips=30))
+
+
+def test_other_files_in_the_directory_are_an_error_and_stay(tmp_path):
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "thesis.txt").touch()
+    with pytest.raises(FeatureSetError, match="demo: "):
         ensure_synthetic_set(tmp_path / "demo", SMALL)
-        features, small = load_feature_set(tmp_path / "demo"), generate_clips(SMALL)
-        rows = np.arange(20)
-        np.testing.assert_array_equal(features.static.read(rows), small.static)
-        np.testing.assert_array_equal(features.dynamic.read(rows), small.dynamic)
-        np.testing.assert_array_equal(features.checked_labels(), small.labels)
-        assert features.metadata["encoder"] == "synthetic"
+    assert [path.name for path in (tmp_path / "demo").iterdir()] == ["thesis.txt"]
 
-    def test_a_set_that_is_there_is_left_as_it_is(self, tmp_path):
-        ensure_synthetic_set(tmp_path / "demo", SMALL)
-        before = {path.name: path.stat().st_ino for path in (tmp_path / "demo").iterdir()}
-        ensure_synthetic_set(tmp_path / "demo", SMALL)
-        assert {path.name: path.stat().st_ino for path in (tmp_path / "demo").iterdir()} == before
 
-    def test_an_empty_directory_is_filled(self, tmp_path):
-        (tmp_path / "demo").mkdir()
-        ensure_synthetic_set(tmp_path / "demo", SMALL)
-        assert load_feature_set(tmp_path / "demo").num_clips == 20
-
-    def test_a_set_of_other_settings_is_refused(self, tmp_path):
-        ensure_synthetic_set(tmp_path / "demo", SMALL)
-        with pytest.raises(FeatureSetError, match=r"demo: holds another feature set .* delete the"):
-            ensure_synthetic_set(tmp_path / "demo", SyntheticConfig(num_clips=30))
-
-    def test_files_of_a_user_are_refused_and_stay(self, tmp_path):
-        (tmp_path / "demo").mkdir()
-        (tmp_path / "demo" / "thesis.txt").touch()
-        with pytest.raises(FeatureSetError, match="holds another feature set"):
-            ensure_synthetic_set(tmp_path / "demo", SMALL)
-        assert [path.name for path in (tmp_path / "demo").iterdir()] == ["thesis.txt"]
-
-    def test_two_processes_that_start_together_write_once(self, tmp_path):
-        code = (
-            "import sys, time; from pathlib import Path\n"
-            "from pipeline.config.schema import SyntheticConfig\n"
-            "from pipeline.data import synthetic\n"
-            "write = synthetic.write_feature_set\n"
-            "def slowly(*args, **kwargs):\n"
-            "    print('written'); time.sleep(0.5); write(*args, **kwargs)\n"
-            "synthetic.write_feature_set = slowly\n"
-            "synthetic.ensure_synthetic_set(Path(sys.argv[1]), SyntheticConfig(num_clips=20))\n"
-        )
-        command = [sys.executable, "-c", code, str(tmp_path / "demo")]
-        processes = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
-        outputs = [process.communicate()[0] for process in processes]
-        assert [process.returncode for process in processes] == [0, 0]
-        assert sorted(outputs) == [b"", b"written\n"]
-        assert load_feature_set(tmp_path / "demo").num_clips == 20
+def test_two_processes_write_the_set_once(tmp_path):
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from pipeline.config.schema import SyntheticConfig\n"
+        "from pipeline.data import synthetic\n"
+        "write = synthetic.write_feature_set\n"
+        "def slowly(*args, **kwargs):\n"
+        "    print('written'); time.sleep(0.5); write(*args, **kwargs)\n"
+        "synthetic.write_feature_set = slowly\n"
+        "synthetic.ensure_synthetic_set(Path(sys.argv[1]), SyntheticConfig(num_clips=20))\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "demo")]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
+    outputs = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert sorted(outputs) == [b"", b"written\n"]
+    assert load_feature_set(tmp_path / "demo").num_clips == 20

@@ -166,11 +166,11 @@ def test_memory_does_not_grow_with_the_length_of_a_clip(tmp_path, shared_data):
     long = copy_part(clip, tmp_path / "long.mp4", seconds=600)
     program = (
         "import resource, sys, pathlib\n"
-        "from pipeline.extraction.worker import take_one_thread; take_one_thread()\n"
+        "from pipeline.extraction.worker import use_one_thread; use_one_thread()\n"
         "from pipeline.config.extraction import ExtractionConfig\n"
         "from pipeline.extraction.clip import ClipExtractor\n"
-        "from pipeline.extraction.sources import ClipSource\n"
-        "extract = ClipExtractor(ExtractionConfig())\n"
+        "from pipeline.extraction.tasks import ClipSource, Job\n"
+        "extract = ClipExtractor(Job(config=ExtractionConfig()))\n"
         "for path in sys.argv[1:]:\n"
         "    clip = extract(ClipSource(clip_id='a', video=pathlib.Path(path)))\n"
         "    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"

@@ -94,7 +94,7 @@ def test_files_are_given_one_by_one_and_clips_without_a_table_are_numbered(
     assert caplog.text == ""  # features.json beside both of them names their encoder
     (clips / "features.json").unlink()
     assert run_here(*arguments, cwd=tmp_path).status == 0
-    assert "does not say what made the features" in caplog.text
+    assert "the encoder of the features is unknown" in caplog.text
     assert pd.read_parquet(tmp_path / "b.parquet")["clip_id"][11] == "row-000011"
 
 
@@ -186,7 +186,7 @@ def test_a_model_of_an_unknown_encoder_scores_other_features_with_a_warning(
     np.save(clips / "labels.npy", np.load(workspace / "described" / "labels.npy")[:12])
     arguments = (*command, "--run_dir", silent, "--features_dir")
     assert run_here(*arguments, clips, cwd=tmp_path).status == 0
-    assert "The model does not say what made the features" in caplog.text
+    assert "encoder of the features that the model was trained on is unknown" in caplog.text
     caplog.clear()
     assert run_here(*arguments, workspace / "described", cwd=tmp_path).status == 0
     assert caplog.text == ""  # the very features that it was trained on

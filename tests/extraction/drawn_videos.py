@@ -1,12 +1,14 @@
-"""Videos that tests draw and encode themselves, and parts of real ones."""
+"""Videos and images that tests draw and encode, and modified copies of real clips."""
 
 import struct
+import zlib
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 
 ORIENTATIONS = {
@@ -19,11 +21,11 @@ ORIENTATIONS = {
     "transposed along the other diagonal": (0, -1, -1, 0),
     "a quarter turn left": (0, -1, 1, 0),
 }
-"""Display matrices a, b, c, d in the order of the values 1 to 8 of EXIF."""
+"""Display matrices a, b, c, d in the order of the EXIF values 1 to 8."""
 
 
 def to_coded(shown: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:
-    """The frame that a player shows as `shown` when it applies a display matrix."""
+    """Return the frame that a player shows as `shown` with this display matrix."""
     a, b, c, d = matrix
     height, width = shown.shape[:2] if a else shown.shape[1::-1]
     rows, columns = np.indices((height, width))
@@ -32,7 +34,7 @@ def to_coded(shown: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray
 
 
 def with_matrix(source: Path, path: Path, matrix: tuple[float, float, float, float]) -> Path:
-    """A copy of an MP4 file with another display matrix in its track header."""
+    """Copy an MP4 file, with another display matrix in its track header."""
     content = bytearray(source.read_bytes())
     at = content.index(b"tkhd") + 4 + 40
     a, b, c, d = (round(value * 65536) for value in matrix)
@@ -42,7 +44,7 @@ def with_matrix(source: Path, path: Path, matrix: tuple[float, float, float, flo
 
 
 def draw_frames(num_frames: int, *, width: int = 160, height: int = 96) -> list[np.ndarray]:
-    """A square that moves right by two pixels a frame, before noise that stays."""
+    """Draw a square that moves right by two pixels per frame, on constant noise."""
     noise = np.random.default_rng(0).integers(60, 120, (height, width, 3), dtype=np.uint8)
     frames = []
     for number in range(num_frames):
@@ -64,8 +66,8 @@ def write_video(
     pixel_format: str = "yuv420p",
     container_format: str | None = None,
 ) -> Path:
-    """Encode RGB frames; `ticks` are their times in milliseconds, for variable rates."""
-    # The index at the beginning, so that a file that is cut can be opened.
+    """Encode RGB frames; for variable rates, `ticks` are their times in milliseconds."""
+    # With the index at the beginning, a cut file can be opened.
     muxer = {"movflags": "faststart"} if path.suffix in {".mp4", ".mov"} else {}
     with av.open(str(path), "w", format=container_format, options=muxer) as container:
         stream = container.add_stream(codec, rate=rate, options=options or {})
@@ -73,8 +75,8 @@ def write_video(
         stream.pix_fmt = pixel_format
         if ticks is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
-        for number, picture in enumerate(frames):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        for number, image in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             if ticks is not None:
                 frame.pts, frame.time_base = ticks[number], Fraction(1, 1000)
             container.mux(stream.encode(frame))
@@ -83,31 +85,31 @@ def write_video(
 
 
 def decode_all(path: Path) -> dict[int, Any]:
-    """Every frame of a file by its timestamp, decoded without skipping anything."""
+    """Decode all frames of a file; return them by timestamp."""
     with av.open(str(path)) as container:
         return {frame.pts: frame for frame in container.decode(video=0)}
 
 
 def draw_noise(num_frames: int, *, size: int = 96) -> list[np.ndarray]:
-    """Frames that compress badly, so that every packet is large."""
+    """Draw frames that compress badly, so that all packets are large."""
     numbers = np.random.default_rng(0)
     shape = (num_frames, size, size, 3)
     return list(numbers.integers(0, 256, shape, dtype=np.uint8))
 
 
 def write_with_sound(path: Path, num_frames: int, *, sound_seconds: float) -> Path:
-    """VP9 of 30 frames a second and Opus noise, interleaved as they are played."""
+    """Write interleaved VP9 video with 30 frames per second and Opus noise."""
     noise = np.random.default_rng(0).normal(size=(1, 960), scale=0.1).astype(np.float32)
     with av.open(str(path), "w") as container:
         fast = {"deadline": "realtime", "cpu-used": "8"}
         video = container.add_stream("libvpx-vp9", rate=30, options=fast)
         video.width, video.height, video.pix_fmt = 96, 96, "yuv420p"
         sound = container.add_stream("libopus", rate=48000, layout="mono")
-        pictures = iter(draw_noise(num_frames))
+        images = iter(draw_noise(num_frames))
         shown = 0
         for number in range(round(sound_seconds * 50)):
             while shown < min(num_frames, number * 30 / 50):
-                frame = av.VideoFrame.from_ndarray(next(pictures), format="rgb24")
+                frame = av.VideoFrame.from_ndarray(next(images), format="rgb24")
                 container.mux(video.encode(frame))
                 shown += 1
             if shown == num_frames:
@@ -121,13 +123,13 @@ def write_with_sound(path: Path, num_frames: int, *, sound_seconds: float) -> Pa
 
 
 def without_duration_tag(source: Path, path: Path) -> Path:
-    """A Matroska file whose streams do not say how long they are, as some muxers write it."""
+    """Copy a Matroska file without the durations of its streams."""
     path.write_bytes(source.read_bytes().replace(b"DURATION", b"NODURATN"))
     return path
 
 
 def remux(clip: Path, path: Path) -> Path:
-    """The packets of the video in another container; in mp4, with the index first."""
+    """Copy the video packets to another container; for mp4, with the index first."""
     options = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
     with av.open(str(clip)) as source, av.open(str(path), "w", options=options) as copy:
         stream = copy.add_stream_from_template(source.streams.video[0])
@@ -139,7 +141,7 @@ def remux(clip: Path, path: Path) -> Path:
 
 
 def copy_part(clip: Path, path: Path, *, seconds: float) -> Path:
-    """Copy the packets of the first seconds without decoding; repeat the clip if it is shorter."""
+    """Copy the packets of the first seconds; repeat the clip if it is shorter."""
     with av.open(str(clip)) as source, av.open(str(path), "w") as copy:
         stream = source.streams.video[0]
         target = copy.add_stream_from_template(stream)
@@ -160,20 +162,56 @@ def copy_part(clip: Path, path: Path, *, seconds: float) -> Path:
 
 
 def small_copy(clip: Path, path: Path) -> Path:
-    """The pictures of a clip in 320 x 180 pixels, which are decoded in a tenth of the time."""
+    """Copy a clip with 320 x 180 pixels, to decode it in a tenth of the time."""
     with av.open(str(clip)) as source:
-        pictures = [
+        images = [
             frame.reformat(width=320, height=180, format="rgb24").to_ndarray()
             for frame in source.decode(video=0)
         ]
-    return write_video(path, pictures, options={"preset": "veryfast"})
+    return write_video(path, images, options={"preset": "veryfast"})
 
 
 def with_hole(source: Path, path: Path, *, at: float, num_bytes: int, noise: bool = False) -> Path:
-    """A copy with bytes from a share `at` of the file on that are zeros, or noise."""
+    """Copy a file with zeros or noise at the relative position `at`."""
     content = bytearray(source.read_bytes())
     begin = int(len(content) * at)
     hole = np.random.default_rng(0).bytes(num_bytes) if noise else bytes(num_bytes)
     content[begin : begin + num_bytes] = hole
     path.write_bytes(content)
     return path
+
+
+def write_image(path: Path, image: np.ndarray, *, orientation: int) -> Path:
+    """Write a BGR image as JPEG, PNG or WebP with an EXIF orientation from 1 to 8."""
+    plain = cv2.imencode(path.suffix, image)[1].tobytes()
+    path.write_bytes(_WRITERS[path.suffix](plain, _exif(orientation), image.shape))
+    return path
+
+
+def _exif(orientation: int) -> bytes:
+    entry = struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0)
+    return b"MM\0*" + struct.pack(">IH", 8, 1) + entry + bytes(4)
+
+
+def _jpeg(plain: bytes, exif: bytes, shape: tuple[int, ...]) -> bytes:
+    del shape
+    content = b"Exif\0\0" + exif
+    return plain[:2] + b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content + plain[2:]
+
+
+def _png(plain: bytes, exif: bytes, shape: tuple[int, ...]) -> bytes:
+    del shape
+    chunk = b"eXIf" + exif
+    header = 33  # bytes of the signature and of the first chunk
+    length, check = struct.pack(">I", len(exif)), struct.pack(">I", zlib.crc32(chunk))
+    return plain[:header] + length + chunk + check + plain[header:]
+
+
+def _webp(plain: bytes, exif: bytes, shape: tuple[int, ...]) -> bytes:
+    height, width = (struct.pack("<I", side - 1)[:3] for side in shape[:2])
+    header = b"VP8X" + struct.pack("<II", 10, 0x08) + width + height
+    body = b"WEBP" + header + plain[12:] + b"EXIF" + struct.pack("<I", len(exif)) + exif
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+_WRITERS = {".jpg": _jpeg, ".png": _png, ".webp": _webp}

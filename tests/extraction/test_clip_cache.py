@@ -1,110 +1,96 @@
-"""The file of a clip is used again only for the same clip and the same settings."""
+"""A cache file is used again only for the same clip and settings."""
 
+import dataclasses
 import os
 
 import numpy as np
 import pytest
 
-from pipeline.extraction.clip import ClipFeatures
-from pipeline.extraction.clip_cache import fingerprint, is_done, read_unit, unit_path, write_unit
-from pipeline.extraction.sources import ClipSource
+from pipeline.extraction.clip_cache import (
+    cache_path,
+    clip_fingerprint,
+    is_cached,
+    read_cached_clip,
+    write_cached_clip,
+)
+from pipeline.extraction.tasks import ClipSource, Task
 
 
 @pytest.fixture
-def features():
-    return ClipFeatures(
-        static=np.arange(6, dtype=np.float32).reshape(2, 3),
-        static_mask=np.array([True, False]),
-        dynamic=np.ones((2, 2), dtype=np.float32),
-        dynamic_mask=np.array([True, False]),
-        seconds=np.array([0.5, np.nan]),
-        boxes=np.zeros((2, 4)),
-        quality={"sharpness": 1.5, "variable_rate": False},
-        warnings=["frames cover 60%"],
-        strip=np.full((4, 5, 3), 7, dtype=np.uint8),
-    )
+def task(tmp_path):
+    source = ClipSource(clip_id="a.mp4")
+    return Task(source=source, path=tmp_path / "x" / "a.npz", fingerprint="f")
 
 
 @pytest.fixture
-def source(tmp_path):
-    (tmp_path / "a.mp4").write_bytes(b"content")
-    return ClipSource(clip_id="a.mp4", video=tmp_path / "a.mp4")
+def cached(task, make_features):
+    write_cached_clip(task, make_features())
+    return task
 
 
-def test_what_is_written_is_read_back(tmp_path, features):
-    path = tmp_path / "x" / "a.npz"
-    write_unit(path, features, made_with="f")
-    back = read_unit(path)
+def test_features_survive_writing_and_reading(task, make_features):
+    strip = np.full((4, 5, 3), 7, dtype=np.uint8)
+    features = make_features(warnings=["frames cover 60%"], strip=strip)
+    write_cached_clip(task, features)
+    found = read_cached_clip(task.path)
     for name in ("static", "static_mask", "dynamic", "dynamic_mask", "seconds", "boxes", "strip"):
-        np.testing.assert_array_equal(getattr(back, name), getattr(features, name))
-    assert back.quality == features.quality
-    assert back.warnings == features.warnings
-    assert [file.name for file in path.parent.iterdir()] == ["a.npz"]
+        np.testing.assert_array_equal(getattr(found, name), getattr(features, name))
+    assert found.quality == features.quality
+    assert found.warnings == features.warnings
+    assert [file.name for file in task.path.parent.iterdir()] == ["a.npz"]
 
 
-def test_a_file_is_used_for_its_fingerprint_only(tmp_path, features):
-    path = tmp_path / "a.npz"
-    write_unit(path, features, made_with="f")
-    assert is_done(path, made_with="f", needs_strip=True)
-    assert not is_done(path, made_with="g", needs_strip=True)
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [({}, True), ({"fingerprint": "g"}, False), ({"with_strip": True}, False)],
+)
+def test_a_file_is_used_if_fingerprint_and_strip_match(cached, changes, expected):
+    assert is_cached(dataclasses.replace(cached, **changes)) is expected
+    assert read_cached_clip(cached.path).strip is None
 
 
-def test_a_clip_that_is_to_be_shown_is_made_again_if_its_strip_is_missing(tmp_path, features):
-    import dataclasses
-
-    path = tmp_path / "a.npz"
-    write_unit(path, dataclasses.replace(features, strip=None), made_with="f")
-    assert is_done(path, made_with="f", needs_strip=False)
-    assert not is_done(path, made_with="f", needs_strip=True)
-    assert read_unit(path).strip is None
+def with_damaged_array(content):
+    start = content.index(b"static.npy") + 160  # after its headers
+    return content[:start] + b"\xff" * 8 + content[start + 8 :]
 
 
-@pytest.mark.parametrize("content", [b"", b"PK no archive", None])
-def test_a_file_that_is_broken_or_missing_is_made_again(tmp_path, content):
-    path = tmp_path / "a.npz"
-    if content is not None:
-        path.write_bytes(content)
-    assert not is_done(path, made_with="f", needs_strip=False)
+@pytest.mark.parametrize(
+    "damage",
+    [lambda _: b"", lambda _: b"PK no archive", lambda content: content[:-200], with_damaged_array],
+    ids=["empty", "no archive", "cut", "damaged"],
+)
+def test_a_broken_file_is_not_used(cached, damage):
+    cached.path.write_bytes(damage(cached.path.read_bytes()))
+    assert not is_cached(cached)
 
 
-def test_a_file_that_is_cut_is_made_again(tmp_path, features):
-    path = tmp_path / "a.npz"
-    write_unit(path, features, made_with="f")
-    path.write_bytes(path.read_bytes()[:-200])
-    assert not is_done(path, made_with="f", needs_strip=False)
+def test_a_missing_file_is_not_used(task):
+    assert not is_cached(task)
 
 
-def test_a_file_with_a_hole_is_made_again(tmp_path, features):
-    path = tmp_path / "a.npz"
-    write_unit(path, features, made_with="f")
-    content = bytearray(path.read_bytes())
-    start = content.index(b"static.npy") + 160  # behind its headers
-    content[start : start + 8] = b"\xff" * 8
-    path.write_bytes(content)
-    assert not is_done(path, made_with="f", needs_strip=False)
-
-
-def test_the_fingerprint_hangs_on_settings_and_on_the_file(source):
-    first = fingerprint(source, {"a": 1})
-    assert fingerprint(source, {"a": 1}) == first
-    assert fingerprint(source, {"a": 2}) != first
+def test_the_fingerprint_depends_on_settings_and_files(tmp_path, make_sources):
+    (source,) = make_sources("a.mp4")
+    first = clip_fingerprint(source, {"a": 1})
+    assert clip_fingerprint(source, {"a": 1}) == first
+    assert clip_fingerprint(source, {"a": 2}) != first
     os.utime(source.video, ns=(0, 12345))
-    assert fingerprint(source, {"a": 1}) != first
-
-
-def test_the_fingerprint_of_a_folder_hangs_on_what_it_holds(tmp_path):
-    source = ClipSource(clip_id="a", face_dir=tmp_path)
-    first = fingerprint(source, {})
+    assert clip_fingerprint(source, {"a": 1}) != first
+    folder = ClipSource(clip_id="a", face_dir=tmp_path)
+    first = clip_fingerprint(folder, {})
     (tmp_path / "1.png").write_bytes(b"x")
-    assert fingerprint(source, {}) != first
+    assert clip_fingerprint(folder, {}) != first
+
+
+def test_the_fingerprint_is_the_same_on_every_machine(make_sources):
+    (source,) = make_sources("a.mp4")
+    os.utime(source.video, ns=(0, 12345))
+    expected = "9aaf2bc8f698c7264dd6f499173441ddb952300d80dd06d29b1e14c7ae09b10a"
+    assert clip_fingerprint(source, {"a": 1, "b": {"c": 0.5}}) == expected
 
 
 @pytest.mark.parametrize("clip_id", ["../../etc/x.mp4", "/abs.mp4", "a\x00b", "顔.mp4", "x" * 400])
-def test_no_id_leads_out_of_the_directory(tmp_path, clip_id):
-    path = unit_path(tmp_path, clip_id)
+def test_no_id_leads_out_of_the_cache(tmp_path, clip_id):
+    path = cache_path(tmp_path, clip_id)
     assert path.resolve().is_relative_to(tmp_path.resolve())
     assert len(path.name) < 40
-
-
-def test_ids_have_files_of_their_own(tmp_path):
-    assert unit_path(tmp_path, "a") != unit_path(tmp_path, "b")
+    assert path != cache_path(tmp_path, "a")

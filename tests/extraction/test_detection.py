@@ -1,11 +1,10 @@
-"""The detector finds the faces there are, and none where there are none."""
+"""The detector finds all faces, and nothing else."""
 
+import cv2
 import numpy as np
 import pytest
 
 from pipeline.extraction.faces.detection import FaceDetector
-
-SMALL = (240, 135)
 
 
 @pytest.fixture(scope="module")
@@ -14,18 +13,17 @@ def detect():
 
 
 @pytest.fixture(scope="module")
-def pictures(face_frames):
-    import cv2
-
-    return [cv2.resize(frame, SMALL, interpolation=cv2.INTER_AREA) for frame in face_frames[:18]]
-
-
-def test_one_face_is_found_in_each_picture_of_one_person(detect, pictures):
-    assert [len(found) for found in detect(pictures)] == [1] * 18
+def images(face_frames):
+    frames = face_frames[:18]
+    return [cv2.resize(frame, (240, 135), interpolation=cv2.INTER_AREA) for frame in frames]
 
 
-def test_a_face_has_its_eyes_above_its_mouth_within_its_box(detect, pictures):
-    (face,) = detect(pictures[:1])[0]
+def test_each_image_of_one_person_has_one_face(detect, images):
+    assert [len(found) for found in detect(images)] == [1] * 18
+
+
+def test_landmarks_are_in_the_box_and_in_order(detect, images):
+    (face,) = detect(images[:1])[0]
     left, top, width, height = face.box
     assert (face.landmarks >= [left, top]).all()
     assert (face.landmarks <= [left + width, top + height]).all()
@@ -35,48 +33,45 @@ def test_a_face_has_its_eyes_above_its_mouth_within_its_box(detect, pictures):
     assert 0.9 <= face.confidence <= 1
 
 
-def test_landmarks_are_finer_than_pixels(detect, pictures):
-    (face,) = detect(pictures[:1])[0]
+def test_landmarks_are_not_rounded_to_pixels(detect, images):
+    (face,) = detect(images[:1])[0]
     assert (np.abs(face.landmarks * 240 % 1 - 0.5) < 0.49).any()
 
 
-def test_two_people_are_two_faces(detect, pictures):
-    pair = np.hstack([pictures[0][:, 60:200], pictures[9][:, 60:200, ::1]])
+def test_two_people_are_two_faces(detect, images):
+    pair = np.hstack([images[0][:, 60:200], images[9][:, 60:200]])
     assert len(detect([pair])[0]) == 2
 
 
-def test_pictures_without_a_face_have_none_among_others_that_have_one(detect, pictures):
-    grey = np.full_like(pictures[0], 128)
-    noise = np.random.default_rng(0).integers(0, 256, pictures[0].shape, dtype=np.uint8)
-    assert [len(found) for found in detect([grey, pictures[0], noise])] == [0, 1, 0]
+def test_images_without_a_face_have_no_detection(detect, images):
+    grey = np.full_like(images[0], 128)
+    noise = np.random.default_rng(0).integers(0, 256, images[0].shape, dtype=np.uint8)
+    assert [len(found) for found in detect([grey, images[0], noise])] == [0, 1, 0]
     assert detect([grey, grey]) == [[], []]
-
-
-def test_the_number_of_pictures_at_a_time_does_not_matter(detect, pictures):
-    together = detect(pictures)
-    alone = [detect([picture])[0] for picture in pictures[:2]]
-    for one, other in zip(together, alone, strict=False):
-        np.testing.assert_allclose(one[0].box, other[0].box, atol=1e-4)
-        np.testing.assert_allclose(one[0].landmarks, other[0].landmarks, atol=1e-4)
-
-
-@pytest.mark.parametrize("shape", [(4, 240, 3), (240, 4, 3), (1, 1, 3), (24, 240, 3)])
-def test_a_strip_holds_no_face(detect, shape):
-    assert detect([np.zeros(shape, dtype=np.uint8)]) == [[]]
-
-
-def test_without_pictures_there_is_nothing_to_find(detect):
     assert detect([]) == []
 
 
-def test_less_sure_detections_are_left_out(pictures):
-    assert FaceDetector(min_confidence=1.0)([pictures[0]]) == [[]]
+def test_detections_do_not_depend_on_the_batch(detect, images):
+    together = detect(images)
+    for number in range(2):
+        (alone,) = detect([images[number]])[0]
+        np.testing.assert_allclose(together[number][0].box, alone.box, atol=1e-4)
+        np.testing.assert_allclose(together[number][0].landmarks, alone.landmarks, atol=1e-4)
 
 
-def test_networks_in_a_graph_give_the_same_bits(detect, pictures):
+@pytest.mark.parametrize("shape", [(4, 240, 3), (240, 4, 3), (1, 1, 3), (24, 240, 3)])
+def test_a_narrow_image_has_no_face(detect, shape):
+    assert detect([np.zeros(shape, dtype=np.uint8)]) == [[]]
+
+
+def test_detections_with_low_confidence_are_omitted(images):
+    assert FaceDetector(min_confidence=1.0)([images[0]]) == [[]]
+
+
+def test_compiled_networks_give_identical_results(detect, images):
     from mtcnn import MTCNN
 
-    rows = MTCNN(device="CPU:0").detect_faces(pictures[:4], box_format="xyxy", output_type="numpy")
+    rows = MTCNN(device="CPU:0").detect_faces(images[:4], box_format="xyxy", output_type="numpy")
     plain = rows[:, 6:16].reshape(-1, 2, 5).transpose(0, 2, 1).astype(np.float64) * (1 / 240)
-    found = np.stack([faces[0].landmarks for faces in detect(pictures[:4])])
+    found = np.stack([faces[0].landmarks for faces in detect(images[:4])])
     np.testing.assert_array_equal(found, plain)

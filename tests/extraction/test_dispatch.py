@@ -1,23 +1,26 @@
-"""A clip whose worker dies or hangs fails alone; other errors end the extraction."""
+"""A clip whose worker dies or hangs fails alone; errors of the set-up end the extraction."""
 
+import io
 import signal
 from dataclasses import replace
 
 import pytest
+import rich.console
 
 from pipeline.core.errors import ExtractionError
-from pipeline.extraction.dispatch import run_on_pool
-from pipeline.extraction.sources import ClipSource
-from pipeline.extraction.worker import Result, Task
+from pipeline.extraction import dispatch
+from pipeline.extraction.dispatch import run_on_pool, show_progress
+from pipeline.extraction.tasks import ClipSource, Result, Task
 from pipeline.workers.pool import WorkerEvent
 
 DONE = WorkerEvent(kind="result")
 DEATH = WorkerEvent(kind="death", reason="exit code -9")
 SETUP = WorkerEvent(kind="setup_failed")
+FULL = ExtractionError("full")
 
 
 class ScriptedPool:
-    """A pool with one worker, whose events are given."""
+    """A pool with one worker and given events."""
 
     def __init__(self, *events):
         self._events = list(events)
@@ -46,12 +49,12 @@ class ScriptedPool:
         self.is_closed = True
 
 
-def run(pool, tmp_path, *names):
+def run(pool, tmp_path, *names, engine="local"):
     tasks = [
-        Task(source=ClipSource(clip_id=name), path=tmp_path / name, made_with="", with_strip=False)
+        Task(source=ClipSource(clip_id=name), path=tmp_path / name, fingerprint="")
         for name in names
     ]
-    return list(run_on_pool(pool, tasks, time_limit_seconds=2.0))
+    return list(run_on_pool(pool, tasks, time_limit_seconds=2.0, engine=engine))
 
 
 @pytest.mark.parametrize(
@@ -60,9 +63,10 @@ def run(pool, tmp_path, *names):
         ([DEATH, DONE], "", ""),
         ([DEATH, DEATH], "crash", "its worker died 2 times (exit code -9)"),
         ([WorkerEvent(kind="timeout")], "time", "took longer than time_limit_seconds=2"),
+        ([WorkerEvent(kind="error", reason="KeyError: x")], "crash", "unexpected KeyError: x"),
     ],
 )
-def test_a_clip_that_ends_its_worker_costs_no_other_clip(tmp_path, events, stage, reason):
+def test_a_failed_task_fails_only_its_clip(tmp_path, events, stage, reason):
     pool = ScriptedPool(DONE, *events, DONE)
     assert run(pool, tmp_path, "a", "b", "c") == [
         Result(clip_id="a"),
@@ -73,24 +77,47 @@ def test_a_clip_that_ends_its_worker_costs_no_other_clip(tmp_path, events, stage
 
 
 @pytest.mark.parametrize(
-    ("event", "error", "message"),
+    ("event", "engine", "error", "message"),
     [
-        (replace(SETUP, error=ExtractionError("no weights")), ExtractionError, "^no weights$"),
-        (replace(SETUP, reason="KeyError: 1"), ExtractionError, r"set up \(KeyError: 1\)"),
-        (replace(SETUP, exit_code=-signal.SIGKILL), ExtractionError, "smaller --num_workers"),
-        (replace(SETUP, exit_code=7, reason="exit code 7"), RuntimeError, "exit code 7"),
-        (WorkerEvent(kind="error", error=ExtractionError("full")), ExtractionError, "^full$"),
-        (WorkerEvent(kind="error", reason="ValueError: x"), RuntimeError, "ValueError: x"),
+        (replace(SETUP, error=FULL), "local", ExtractionError, "^full$"),
+        (WorkerEvent(kind="error", error=FULL), "local", ExtractionError, "^full$"),
+        (replace(SETUP, exit_code=-signal.SIGKILL), "local", ExtractionError, "--num_workers"),
+        (replace(SETUP, exit_code=7, reason="exit code 7"), "local", RuntimeError, "exit code 7"),
+        (replace(SETUP, reason="KeyError: 1"), "local", RuntimeError, "KeyError: 1"),
+        (replace(SETUP, reason="KeyError: 1"), "ray", ExtractionError, "KeyError: 1"),
     ],
 )
-def test_an_error_that_no_other_clip_would_escape_ends_the_extraction(
-    tmp_path, event, error, message
-):
+def test_an_error_that_affects_all_clips_is_raised(tmp_path, event, engine, error, message):
     pool = ScriptedPool(event)
     with pytest.raises(error, match=message):
-        run(pool, tmp_path, "a")
+        run(pool, tmp_path, "a", engine=engine)
     assert pool.is_closed
 
 
-def test_no_clip_needs_no_worker(tmp_path):
+def test_without_tasks_no_worker_is_started(tmp_path):
     assert run(ScriptedPool(), tmp_path) == []
+
+
+def progress(*, is_terminal):
+    console = rich.console.Console(file=io.StringIO(), force_terminal=is_terminal, width=120)
+    results = [Result(clip_id=stage, stage=stage) for stage in ("", "open", "")]
+    assert list(show_progress(results, 3, console)) == results
+    return console.file.getvalue()
+
+
+def test_a_terminal_shows_the_number_of_done_and_failed_clips():
+    text = progress(is_terminal=True)
+    assert "clip 3/3" in text
+    assert "1 failed" in text
+
+
+def test_a_log_gets_no_line_for_a_short_extraction():
+    assert progress(is_terminal=False) == ""
+
+
+def test_a_log_gets_a_line_after_some_time(monkeypatch):
+    monkeypatch.setattr(dispatch, "_LINE_SECONDS", 0.0)
+    lines = progress(is_terminal=False).splitlines()
+    assert len(lines) == 3
+    assert lines[-1].startswith("clip 3/3")
+    assert lines[-1].endswith("1 failed")

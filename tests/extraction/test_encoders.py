@@ -1,4 +1,4 @@
-"""A configuration chooses the encoders, and equal ones describe themselves alike."""
+"""Encoders are built from the configuration, and projected to its widths."""
 
 import numpy as np
 import pytest
@@ -11,55 +11,44 @@ from pipeline.config.extraction import (
 )
 from pipeline.core.errors import ConfigError
 from pipeline.extraction.encoders.encoders import (
-    Projected,
     build_dynamic_encoder,
     build_static_encoder,
+    gaussian_projection,
 )
-from pipeline.extraction.encoders.projection import gaussian_projection
+
+CORNER = [
+    [-0.019228534772992134, 0.09193197637796402],
+    [-0.036563530564308167, 0.013606708496809006],
+]
 
 
-def test_the_default_needs_no_download_and_is_as_wide_as_promised():
-    config = ExtractionConfig()
+@pytest.mark.parametrize(
+    "config",
+    [
+        ExtractionConfig(),
+        ExtractionConfig(static=StaticConfig(dim=0), dynamic=DynamicConfig(dim=0)),
+    ],
+    ids=["default", "own width"],
+)
+def test_encoders_without_projection_keep_their_width(config):
     assert build_static_encoder(config).width == 512
     assert build_dynamic_encoder(config).width == 256
+    assert "projection" not in build_static_encoder(config).describe()
 
 
-def test_a_width_of_zero_keeps_the_encoder_as_it_is():
-    config = ExtractionConfig(static=StaticConfig(dim=0), dynamic=DynamicConfig(dim=0))
-    assert build_static_encoder(config).width == 512
-    assert build_dynamic_encoder(config).width == 256
-
-
-def test_a_smaller_width_is_a_projection_that_says_so():
+def test_a_smaller_width_is_a_projection():
     config = ExtractionConfig(static=StaticConfig(dim=64), projection=ProjectionConfig(seed=3))
     narrow, wide = build_static_encoder(config), build_static_encoder(ExtractionConfig())
-    assert narrow.width == 64
+    assert (narrow.width, narrow.crop_px, narrow.wants_colour) == (64, 112, False)
     assert narrow.describe()["projection"] == {"method": "gaussian", "dim": 64, "seed": 3}
+    assert "random" not in str(narrow.describe())
     crops = np.random.default_rng(0).integers(0, 256, (2, 112, 112), dtype=np.uint8)
     expected = wide(crops) @ gaussian_projection(512, 64, seed=3)
     np.testing.assert_allclose(narrow(crops), expected, rtol=1e-5)
 
 
-def test_no_description_without_random_weights_holds_that_word():
-    config = ExtractionConfig(static=StaticConfig(dim=64))
-    assert "random" not in str(build_static_encoder(config).describe())
-
-
-def test_a_projection_keeps_what_the_encoder_wants_to_see():
-    config = ExtractionConfig(static=StaticConfig(dim=64))
-    encoder = build_static_encoder(config)
-    assert isinstance(encoder, Projected)
-    assert encoder.crop_px == 112
-    assert not encoder.wants_colour
-
-
-def test_vectors_cannot_become_wider():
-    with pytest.raises(ConfigError, match="256 wide and cannot be projected to 300"):
-        build_dynamic_encoder(ExtractionConfig(dynamic=DynamicConfig(dim=300)))
-
-
 @pytest.mark.slow
-def test_networks_are_projected_to_the_promised_widths():
+def test_networks_are_projected_to_the_configured_widths():
     config = ExtractionConfig(
         static=StaticConfig(encoder="mobilenet", weights="random", image_px=64),
         dynamic=DynamicConfig(encoder="mobilenet", weights="random"),
@@ -71,6 +60,31 @@ def test_networks_are_projected_to_the_promised_widths():
 
 
 @pytest.mark.slow
-def test_an_unknown_encoder_is_refused():
-    with pytest.raises(ConfigError, match=r"no network of keras\.applications"):
+def test_an_unknown_encoder_is_an_error():
+    with pytest.raises(ConfigError, match=r"'hug' is no network of keras\.applications"):
         build_static_encoder(ExtractionConfig(static=StaticConfig(encoder="hug", weights="x")))
+
+
+def test_a_projection_preserves_distances_on_average():
+    vectors = np.random.default_rng(1).normal(size=(40, 2048)).astype(np.float32)
+    projected = vectors @ gaussian_projection(2048, 512, seed=0)
+    ratios = np.linalg.norm(np.diff(projected, axis=0), axis=1) / np.linalg.norm(
+        np.diff(vectors, axis=0), axis=1
+    )
+    assert ratios.mean() == pytest.approx(1.0, abs=0.03)
+    assert ratios.std() < 0.06
+
+
+def test_a_projection_depends_on_its_seed_only():
+    first = gaussian_projection(64, 8, seed=0)
+    np.testing.assert_array_equal(first, gaussian_projection(64, 8, seed=0))
+    assert not np.allclose(first, gaussian_projection(64, 8, seed=1))
+    assert first.dtype == np.float32
+    # Other values would be incompatible with all existing feature sets.
+    corner = gaussian_projection(2048, 512, seed=0)[:2, :2]
+    np.testing.assert_allclose(corner, CORNER, atol=1e-7)
+
+
+def test_vectors_cannot_become_wider():
+    with pytest.raises(ConfigError, match=r"256 wide and cannot be projected to 300.*at most 256"):
+        build_dynamic_encoder(ExtractionConfig(dynamic=DynamicConfig(dim=300)))

@@ -1,4 +1,4 @@
-"""Pictures are upright, have square pixels and a bounded size."""
+"""Images are upright, with square pixels and a limited size."""
 
 from fractions import Fraction
 
@@ -7,13 +7,13 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.extraction.video.images import MAX_PX, shown_size, take_pictures
-from tests.extraction.drawn_images import write_image
+from pipeline.extraction.video.images import MAX_PX, convert_frame, shown_size
 from tests.extraction.drawn_videos import (
     ORIENTATIONS,
     draw_frames,
     to_coded,
     with_matrix,
+    write_image,
     write_video,
 )
 
@@ -23,9 +23,9 @@ def first_frame(path):
         return next(container.decode(video=0))
 
 
-def take(frame, **changes):
+def convert(frame, **changes):
     arguments = {"pixel_aspect": 1.0, "small_px": None, "with_colour": False, **changes}
-    return take_pictures(frame, **arguments)
+    return convert_frame(frame, **arguments)
 
 
 @pytest.fixture
@@ -34,30 +34,30 @@ def video(tmp_path):
 
 
 @pytest.mark.parametrize("matrix", ORIENTATIONS.values(), ids=ORIENTATIONS)
-def test_a_frame_is_shown_by_its_whole_display_matrix(tmp_path, matrix):
+def test_the_display_matrix_is_applied(tmp_path, matrix):
     (shown,) = draw_frames(1)
     coded = write_video(tmp_path / "a.mp4", [to_coded(shown, matrix)], options={"qp": "0"})
     path = with_matrix(coded, tmp_path / "b.mp4", matrix)
-    pictures = take(first_frame(path), small_px=80, with_colour=True)
-    assert pictures.colour.shape == (96, 160, 3)
-    assert pictures.grey.shape == (96, 160)
-    assert pictures.small.shape == (48, 80, 3)
+    images = convert(first_frame(path), small_px=80, with_colour=True)
+    assert images.colour.shape == (96, 160, 3)
+    assert images.grey.shape == (96, 160)
+    assert images.small.shape == (48, 80, 3)
     expected = cv2.cvtColor(shown, cv2.COLOR_RGB2GRAY).astype(int)
-    difference = cv2.cvtColor(pictures.colour, cv2.COLOR_RGB2GRAY) - expected
+    difference = cv2.cvtColor(images.colour, cv2.COLOR_RGB2GRAY) - expected
     assert np.abs(difference).mean() < 2
-    assert np.corrcoef(pictures.grey.ravel(), expected.ravel())[0, 1] > 0.999
+    assert np.corrcoef(images.grey.ravel(), expected.ravel())[0, 1] > 0.999
 
 
 @pytest.mark.parametrize(("degrees", "turns"), [(0, 0), (30, 0), (60, 1), (-135, 2), (-100, 3)])
-def test_other_angles_are_taken_to_the_nearest_quarter_turn(tmp_path, video, degrees, turns):
+def test_angles_are_rounded_to_a_quarter_turn(tmp_path, video, degrees, turns):
     cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    matrix = (cosine, -sine, sine, cosine)  # a turn to the left
+    matrix = (cosine, -sine, sine, cosine)  # rotation to the left
     path = with_matrix(video, tmp_path / "b.mp4", matrix)
-    upright = take(first_frame(video)).grey
-    np.testing.assert_array_equal(take(first_frame(path)).grey, np.rot90(upright, turns))
+    upright = convert(first_frame(video)).grey
+    np.testing.assert_array_equal(convert(first_frame(path)).grey, np.rot90(upright, turns))
 
 
-def test_an_orientation_within_the_stream_counts_as_well(tmp_path, video):
+def test_an_orientation_in_the_stream_is_applied(tmp_path, video):
     path = tmp_path / "b.mkv"
     edit = "h264_metadata=display_orientation=insert:flip=horizontal"
     with av.open(str(video)) as source, av.open(str(path), "w") as copy:
@@ -67,11 +67,11 @@ def test_an_orientation_within_the_stream_counts_as_well(tmp_path, video):
             for edited in bitstream.filter(packet if packet.dts is not None else None):
                 edited.stream = stream
                 copy.mux(edited)
-    upright = take(first_frame(video)).grey
-    np.testing.assert_array_equal(take(first_frame(path)).grey, upright[:, ::-1])
+    upright = convert(first_frame(video)).grey
+    np.testing.assert_array_equal(convert(first_frame(path)).grey, upright[:, ::-1])
 
 
-def test_frames_with_exif_data_are_turned_by_it(tmp_path):
+def test_an_exif_orientation_is_applied(tmp_path):
     upright = draw_frames(1)[0][..., ::-1]
     path = tmp_path / "a.mov"
     with av.open(str(path), "w") as container:
@@ -80,50 +80,50 @@ def test_frames_with_exif_data_are_turned_by_it(tmp_path):
         packet = av.Packet(write_image(tmp_path / "a.jpg", upright, orientation=6).read_bytes())
         packet.pts, packet.dts, packet.time_base, packet.stream = 0, 0, Fraction(1, 30), stream
         container.mux(packet)
-    grey = take(first_frame(path)).grey
+    grey = convert(first_frame(path)).grey
     expected = np.rot90(cv2.cvtColor(upright, cv2.COLOR_BGR2GRAY), -1)
     assert grey.shape == (160, 96)
     assert np.abs(grey - expected.astype(int)).mean() < 8
 
 
-def test_brightness_is_the_plane_that_was_coded(video):
+def test_grey_equals_the_coded_brightness(video):
     frame = first_frame(video)
     expected = frame.to_ndarray(format="yuv420p")[: frame.height]
-    np.testing.assert_array_equal(take(frame).grey, expected)
+    np.testing.assert_array_equal(convert(frame).grey, expected)
 
 
 @pytest.mark.parametrize("pixel_format", ["yuv444p", "yuv420p10le", "gbrp"])
-def test_brightness_of_other_formats_is_nearly_that(tmp_path, video, pixel_format):
+def test_grey_of_other_pixel_formats_is_similar(tmp_path, video, pixel_format):
     path = write_video(
         tmp_path / "b.mkv",
         draw_frames(2),
         codec="libx264rgb" if pixel_format == "gbrp" else "libx264",
         pixel_format="rgb24" if pixel_format == "gbrp" else pixel_format,
     )
-    grey, expected = take(first_frame(path)).grey, take(first_frame(video)).grey
+    grey, expected = convert(first_frame(path)).grey, convert(first_frame(video)).grey
     assert grey.mean() == pytest.approx(expected.mean(), abs=4)
     assert np.corrcoef(grey.ravel(), expected.ravel())[0, 1] > 0.9
 
 
-def test_a_picture_does_not_share_the_memory_of_the_decoder(video):
+def test_images_do_not_share_memory_with_the_decoder(video):
     frame = first_frame(video)
-    grey = take(frame).grey
+    grey = convert(frame).grey
     assert not np.shares_memory(grey, np.frombuffer(frame.planes[0], np.uint8))
 
 
 def test_a_large_frame_is_shrunk(tmp_path):
     path = write_video(tmp_path / "a.mp4", draw_frames(1, width=3840, height=2160))
-    pictures = take(first_frame(path), small_px=240)
-    assert pictures.grey.shape == (720, MAX_PX)
-    assert pictures.small.shape == (135, 240, 3)
+    images = convert(first_frame(path), small_px=240)
+    assert images.grey.shape == (720, MAX_PX)
+    assert images.small.shape == (135, 240, 3)
 
 
-def test_pixels_that_are_not_square_are_stretched():
+def test_non_square_pixels_are_stretched():
     assert shown_size(720, 576, 64 / 45, 1280) == (1024, 576)
     assert shown_size(1440, 1080, 4 / 3, 1280) == (1280, 720)
 
 
-def test_nothing_more_is_made_than_is_wanted(video):
-    pictures = take(first_frame(video))
-    assert pictures.small is None
-    assert pictures.colour is None
+def test_optional_images_are_omitted(video):
+    images = convert(first_frame(video))
+    assert images.small is None
+    assert images.colour is None

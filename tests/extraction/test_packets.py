@@ -1,4 +1,4 @@
-"""Packets that show damage are told from sound ones; whole files are read in test_decode."""
+"""Damaged packets are detected. Whole files are tested in test_decode."""
 
 from fractions import Fraction
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ def unit(content, length=None):
 
 
 class Packet(SimpleNamespace):
-    """As much of a packet as is looked at."""
+    """Used attributes of a packet."""
 
     def __bytes__(self):
         return self.data
@@ -58,7 +58,7 @@ def read(*packets, codec="h264", extradata=AVCC, container="mov,mp4"):
     ],
     ids=["a unit", "two, padded", "too long", "cut", "with a hole", "forbidden bit", "all zeros"],
 )
-def test_nal_units_add_up_and_hold_no_zeros(data, is_damaged):
+def test_broken_nal_units_are_damage(data, is_damaged):
     assert read(packet(data))[1] == [is_damaged]
 
 
@@ -73,20 +73,20 @@ def test_nal_units_add_up_and_hold_no_zeros(data, is_damaged):
         ("ffv1", bytes(1000), False),
     ],
 )
-def test_holes_are_zeros_that_no_encoder_writes(codec, data, is_damaged):
+def test_zeros_that_no_encoder_writes_are_damage(codec, data, is_damaged):
     assert read(packet(data), codec=codec, extradata=None)[1] == [is_damaged]
 
 
-def test_what_the_demuxer_calls_corrupt_is():
+def test_a_corrupt_packet_of_the_demuxer_is_damage():
     assert read(packet(unit(UNIT), is_corrupt=True))[1] == [True]
 
 
-def test_bytes_that_belong_to_no_packet_are_a_loss_where_frames_are_late():
+def test_unread_bytes_before_a_late_frame_are_damage():
     size = len(unit(UNIT))
     places = [0, size, 2 * size + 5000, 3 * size + 5000]
     for times, expected in (
         ([0, 1, 5, 6], [False, False, True, False]),
-        ([0, 1, 2, 3], [False] * 4),  # nothing is missing: it was an index
+        ([0, 1, 2, 3], [False] * 4),  # no frame is missing: the bytes are an index
     ):
         packets = [
             packet(unit(UNIT), pts=time, pos=pos) for time, pos in zip(times, places, strict=True)
@@ -95,7 +95,7 @@ def test_bytes_that_belong_to_no_packet_are_a_loss_where_frames_are_late():
         assert read(*packets, container="mov,mp4")[1] == [False] * 4
 
 
-def test_the_end_of_other_streams_is_noted_and_flushes_are_passed_over():
+def test_the_end_of_other_streams_is_recorded():
     reader, damaged = read(packet(b""), packet(unit(UNIT)), packet(b"sound", stream=1, pts=70))
     assert damaged == [False]
     assert reader.other_seconds == pytest.approx(7.1)

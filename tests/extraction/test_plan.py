@@ -1,67 +1,113 @@
-"""A plan holds what is missing, and no more."""
+"""A plan has the tasks of clips that are not cached, and describes the features."""
 
 import json
 
 import pytest
 
-from pipeline.config.extraction import ExtractionConfig
+from pipeline.config.extraction import (
+    DynamicConfig,
+    ExtractionConfig,
+    FacesConfig,
+    SamplingConfig,
+    StaticConfig,
+)
 from pipeline.core.errors import ExtractionError
-from pipeline.extraction.plan import plan_work
-from pipeline.extraction.sources import ClipSource
-from pipeline.extraction.worker import Job
+from pipeline.extraction.plan import describe_features, plan_extraction
+from pipeline.extraction.tasks import ClipSource, Job
+
+JOB = Job(config=ExtractionConfig())
 
 
-@pytest.fixture
-def sources(tmp_path):
-    def make(*names):
-        for name in names:
-            (tmp_path / name).write_bytes(b"x")
-        return [ClipSource(clip_id=name, video=tmp_path / name) for name in names]
-
-    return make
+def describe(**settings):
+    return describe_features(Job(config=ExtractionConfig(**settings)))
 
 
-def job(**settings):
-    config = ExtractionConfig(**settings)
-    return Job(config=config, has_videos=True, has_faces=False, has_flow=False)
+def test_every_clip_has_a_task_with_its_own_file(tmp_path, make_sources):
+    plan = plan_extraction(JOB, make_sources("a.mp4", "b.mp4"), tmp_path / "out")
+    tasks = plan.remaining(plan.tasks)
+    assert [task.source.clip_id for task in tasks] == ["a.mp4", "b.mp4"]
+    assert len({task.path for task in tasks}) == 2
 
 
-def test_every_clip_is_a_task_with_a_file_of_its_own(tmp_path, sources):
-    plan = plan_work(job(), sources("a.mp4", "b.mp4"), tmp_path / "out")
-    assert [task.source.clip_id for task in plan.tasks] == ["a.mp4", "b.mp4"]
-    assert len({task.path for task in plan.tasks}) == 2
-    assert list(plan.units) == ["a.mp4", "b.mp4"]
+def test_the_first_clips_are_on_the_contact_sheet(tmp_path, make_sources):
+    job = Job(config=ExtractionConfig(num_shown=1))
+    plan = plan_extraction(job, make_sources("a.mp4", "b.mp4"), tmp_path / "out")
+    assert [task.with_strip for task in plan.remaining(plan.tasks)] == [True, False]
 
 
-def test_the_first_clips_are_shown(tmp_path, sources):
-    plan = plan_work(job(num_shown=1), sources("a.mp4", "b.mp4"), tmp_path / "out")
-    assert [task.with_strip for task in plan.tasks] == [True, False]
-    assert plan.num_shown == 1
-
-
-def test_a_clip_whose_file_is_gone_is_no_task(tmp_path, sources):
+def test_a_clip_with_a_missing_file_fails(tmp_path, make_sources):
     gone = ClipSource(clip_id="gone.mp4", video=tmp_path / "gone.mp4")
-    plan = plan_work(job(), [*sources("a.mp4"), gone], tmp_path / "out")
-    assert [task.source.clip_id for task in plan.tasks] == ["a.mp4"]
+    plan = plan_extraction(JOB, [*make_sources("a.mp4"), gone], tmp_path / "out")
+    assert list(plan.tasks) == ["a.mp4"]
     assert [(result.clip_id, result.stage) for result in plan.failed] == [("gone.mp4", "open")]
-    assert list(plan.units) == ["a.mp4"]
 
 
-def test_features_made_otherwise_are_not_replaced(tmp_path, sources):
+def test_features_of_other_settings_are_not_replaced(tmp_path, make_sources):
     out = tmp_path / "out"
     (out / ".units").mkdir(parents=True)
     (out / "features.json").write_text(json.dumps({"encoder": {"name": "other"}}))
     with pytest.raises(ExtractionError, match=r"encoder.name was 'other' and is 'hog \+ "):
-        plan_work(job(), sources("a.mp4"), out)
+        plan_extraction(JOB, make_sources("a.mp4"), out)
 
 
-def test_what_a_killed_worker_was_writing_is_removed(tmp_path, sources):
-    plan = plan_work(job(), sources("a.mp4"), tmp_path / "out")
-    unfinished = plan.tasks[0].path.with_name(".half.0123abcd.npz")
+def test_unfinished_files_of_a_killed_worker_are_removed(tmp_path, make_sources):
+    plan = plan_extraction(JOB, make_sources("a.mp4"), tmp_path / "out")
+    unfinished = plan.tasks["a.mp4"].path.with_name(".half.0123abcd.npz")
     unfinished.parent.mkdir()
     unfinished.write_bytes(b"x")
     table = tmp_path / "out" / ".failures.csv.0123abcd.csv"
     table.touch()
-    plan_work(job(), sources("a.mp4"), tmp_path / "out")
+    plan_extraction(JOB, make_sources("a.mp4"), tmp_path / "out")
     assert not unfinished.exists()
     assert not table.exists()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"sampling": SamplingConfig(num_steps=8)},
+        {"sampling": SamplingConfig(pair_seconds=0.1)},
+        {"faces": FacesConfig(crop_px=96)},
+        {"faces": FacesConfig(detect_px=320)},
+        {"static": StaticConfig(dim=64)},
+        {"dynamic": DynamicConfig(num_pairs=2)},
+    ],
+)
+def test_settings_that_change_values_change_the_description(settings):
+    assert describe(**settings) != describe()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"num_shown": 9, "time_limit_seconds": 5},
+        {"sampling": SamplingConfig(min_coverage=0.1)},
+        {"faces": FacesConfig(min_share=0.9)},
+    ],
+)
+def test_settings_that_change_no_value_do_not_change_the_description(settings):
+    assert describe(**settings) == describe()
+
+
+def test_thresholds_change_the_fingerprints(tmp_path, make_sources):
+    sources = make_sources("a.mp4")
+    strict = Job(config=ExtractionConfig(faces=FacesConfig(min_share=0.9)))
+    first, second = (plan_extraction(job, sources, tmp_path / "out") for job in (JOB, strict))
+    assert first.tasks["a.mp4"].fingerprint != second.tasks["a.mp4"].fingerprint
+
+
+def test_precomputed_faces_and_flow_are_described():
+    config = ExtractionConfig()
+    faces = describe_features(Job(config=config, has_faces=True))
+    assert (faces["static"]["of"], faces["dynamic"]["of"]) == ("given faces", "videos")
+    job = Job(config=config, has_videos=False, has_faces=True, has_flow=True)
+    both = describe_features(job)
+    assert "detector" not in both["faces"]
+    assert "mtcnn" not in both["libraries"]
+
+
+def test_the_description_has_major_versions_and_survives_json():
+    description = describe()
+    assert json.loads(json.dumps(description)) == description
+    assert set(description["libraries"]) == {"av", "mtcnn", "opencv-python-headless"}
+    assert all(version.isdecimal() for version in description["libraries"].values())

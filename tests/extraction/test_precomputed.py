@@ -1,15 +1,14 @@
-"""Faces and flow that were made elsewhere are read in the order of their numbers."""
+"""Precomputed faces and flow are read in the order of their numbers."""
 
 import cv2
 import numpy as np
 import pytest
 
 from pipeline.extraction.faces.alignment import FACE_SHARE
-from pipeline.extraction.failures import ClipError
 from pipeline.extraction.precomputed import read_faces, read_flow, spread
 from pipeline.extraction.sources import IMAGE_SUFFIXES
-from tests.extraction.drawn_images import write_image
-from tests.extraction.drawn_videos import ORIENTATIONS, to_coded
+from pipeline.extraction.tasks import ClipError
+from tests.extraction.drawn_videos import ORIENTATIONS, to_coded, write_image
 
 FLOW = {"num_steps": 16, "num_pairs": 1, "crop_px": 64, "pair_seconds": 0.04}
 
@@ -25,16 +24,16 @@ def grey(folder, num_steps=16, crop_px=48):
     return faces.mean(axis=(1, 2)).round().tolist()
 
 
-def test_faces_come_in_the_order_of_their_numbers(tmp_path):
+def test_faces_are_ordered_by_their_numbers(tmp_path):
     assert grey(write_faces(tmp_path, range(0, 120, 10))) == list(range(0, 120, 10))
 
 
-def test_faces_are_spread_over_all_that_there_are(tmp_path):
+def test_faces_are_evenly_spaced(tmp_path):
     levels = list(range(0, 200, 2))
     assert grey(write_faces(tmp_path, levels), num_steps=4) == [24, 74, 124, 174]
 
 
-def test_faces_of_any_size_are_brought_to_one(tmp_path):
+def test_faces_are_resized(tmp_path):
     write_faces(tmp_path, [50], size=(33, 71))
     faces = read_faces(tmp_path, num_steps=16, crop_px=48, with_colour=True)
     assert faces.shape == (1, 48, 48, 3)
@@ -46,8 +45,8 @@ def test_colours_are_rgb(tmp_path):
     assert faces[0, 0, 0].tolist() == [0, 0, 255]
 
 
-@pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES - {".pbm", ".pgm"}))  # those are grey
-def test_images_of_any_usual_suffix_are_read(tmp_path, suffix):
+@pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES - {".pbm", ".pgm"}))  # grey formats
+def test_images_of_every_suffix_are_read(tmp_path, suffix):
     encoded = cv2.imencode(".jpg" if suffix == ".jfif" else suffix, np.full((60, 60, 3), 90, "u1"))
     (tmp_path / f"a{suffix}").write_bytes(encoded[1].tobytes())
     assert grey(tmp_path) == pytest.approx([90], abs=1)
@@ -55,7 +54,7 @@ def test_images_of_any_usual_suffix_are_read(tmp_path, suffix):
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_images_are_shown_by_their_exif_orientation(tmp_path, suffix, orientation):
+def test_the_exif_orientation_is_applied(tmp_path, suffix, orientation):
     shown = np.zeros((64, 64, 3), np.uint8)
     shown[:32, :32], shown[:32, 32:], shown[32:, :32] = 240, 160, 80
     coded = to_coded(shown, list(ORIENTATIONS.values())[orientation - 1])
@@ -66,7 +65,7 @@ def test_images_are_shown_by_their_exif_orientation(tmp_path, suffix, orientatio
         assert np.abs(face.astype(int) - expected).mean() < 2
 
 
-def test_other_files_beside_the_images_are_left_alone(tmp_path):
+def test_other_and_hidden_files_are_ignored(tmp_path):
     write_faces(tmp_path, [10, 20])
     (tmp_path / "notes.txt").write_text("x")
     (tmp_path / ".hidden.png").write_text("x")
@@ -74,13 +73,13 @@ def test_other_files_beside_the_images_are_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"no image"])
-def test_an_image_that_cannot_be_read_is_named(tmp_path, content):
+def test_an_unreadable_image_is_named(tmp_path, content):
     (tmp_path / "face_1.png").write_bytes(content)
     with pytest.raises(ClipError, match=r"face_1\.png is not a readable image"):
         grey(tmp_path)
 
 
-def test_a_folder_without_images_is_refused(tmp_path):
+def test_a_folder_without_images_is_an_error(tmp_path):
     with pytest.raises(ClipError, match="holds no"):
         grey(tmp_path)
 
@@ -90,7 +89,7 @@ def test_a_folder_without_images_is_refused(tmp_path):
     [lambda field: field, lambda field: np.moveaxis(field, -1, 0), lambda field: field[np.newaxis]],
     ids=["(H, W, 2)", "(2, H, W)", "(F, H, W, 2)"],
 )
-def test_a_field_may_be_stored_in_any_usual_layout(tmp_path, layout):
+def test_a_field_can_have_any_usual_layout(tmp_path, layout):
     field = np.zeros((32, 32, 2), dtype=np.float32)
     field[..., 0] = 1.5
     np.save(tmp_path / "flow_1.npy", layout(field))
@@ -100,7 +99,7 @@ def test_a_field_may_be_stored_in_any_usual_layout(tmp_path, layout):
     np.testing.assert_allclose(speeds[..., 1], 0)
 
 
-def test_fields_are_spread_over_all_files_and_within_them(tmp_path):
+def test_fields_are_evenly_spaced_over_all_files(tmp_path):
     np.save(tmp_path / "a_2.npy", np.full((4, 8, 8, 2), 2.0))
     np.save(tmp_path / "a_10.npy", np.full((4, 8, 8, 2), 10.0))
     speeds = read_flow(tmp_path, **{**FLOW, "num_steps": 4})
@@ -109,7 +108,7 @@ def test_fields_are_spread_over_all_files_and_within_them(tmp_path):
     assert first == second < third == fourth
 
 
-def test_a_step_of_several_pairs_takes_successive_fields(tmp_path):
+def test_a_step_with_several_pairs_has_successive_fields(tmp_path):
     for number in range(10):
         np.save(tmp_path / f"{number}.npy", np.full((8, 8, 2), float(number)))
     speeds = read_flow(tmp_path, **{**FLOW, "num_pairs": 3, "num_steps": 2})
@@ -128,31 +127,33 @@ def test_a_step_of_several_pairs_takes_successive_fields(tmp_path):
         (np.full((8, 8, 2), 128, dtype=np.uint8), "type uint8, .* of signed numbers"),
     ],
 )
-def test_what_is_no_flow_is_refused(tmp_path, array, words):
+def test_an_array_that_is_not_flow_is_an_error(tmp_path, array, words):
     np.save(tmp_path / "a.npy", array)
     with pytest.raises(ClipError, match=words):
         read_flow(tmp_path, **FLOW)
 
 
-def test_a_pickled_array_is_not_run(tmp_path):
-    np.save(tmp_path / "a.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(ClipError, match="not an array of numbers"):
-        read_flow(tmp_path, **FLOW)
-
-
-def test_an_archive_of_arrays_is_no_field(tmp_path):
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda file: np.save(file, np.array([{}], dtype=object), allow_pickle=True),
+        lambda file: np.savez(file, np.zeros((8, 8, 2))),
+    ],
+    ids=["pickle", "archive"],
+)
+def test_a_pickle_or_an_archive_is_an_error(tmp_path, write):
     with (tmp_path / "a.npy").open("wb") as file:
-        np.savez(file, np.zeros((8, 8, 2)))
+        write(file)
     with pytest.raises(ClipError, match=r"a\.npy is not an array of numbers"):
         read_flow(tmp_path, **FLOW)
 
 
-def test_too_few_fields_for_one_step_are_refused(tmp_path):
+def test_too_few_fields_are_an_error(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((8, 8, 2)))
     with pytest.raises(ClipError, match="holds 1 flow fields, 5 are needed"):
         read_flow(tmp_path, **{**FLOW, "num_pairs": 5})
 
 
-def test_positions_are_centres_of_equal_parts():
-    assert spread(range(100), 4).tolist() == [12, 37, 62, 87]
-    assert spread(range(3), 4).tolist() == [0, 1, 2]
+def test_spread_gives_the_centres_of_equal_parts():
+    assert spread(100, 4).tolist() == [12, 37, 62, 87]
+    assert spread(3, 4).tolist() == [0, 1, 2]

@@ -1,4 +1,4 @@
-"""Instants are spread over the whole clip, by time."""
+"""Instants are evenly spaced over the clip, by time."""
 
 import hypothesis.strategies as st
 import numpy as np
@@ -17,17 +17,17 @@ def test_instants_are_the_centres_of_equal_parts():
     assert choose_instants(seconds, 5).tolist() == [10, 30, 50, 70, 90]
 
 
-def test_instants_follow_time_and_not_frame_numbers():
+def test_instants_are_spaced_by_time_and_not_by_frame_number():
     seconds = np.concatenate([np.arange(90) / 90, 1 + np.arange(11)])  # dense, then sparse
     chosen = seconds[choose_instants(seconds, 4)]
     np.testing.assert_allclose(chosen, [1, 4, 7, 10], atol=0.5)
 
 
-def test_a_clip_with_fewer_frames_than_steps_gives_each_frame_once():
+def test_a_clip_with_few_frames_gives_each_frame_once():
     assert choose_instants(np.arange(3) / 30, 16).tolist() == [0, 1, 2]
 
 
-def test_centres_in_a_stall_move_to_its_edges_and_the_others_stay():
+def test_centres_in_a_stall_move_to_its_edges():
     seconds = np.arange(300) / 30
     seconds = np.concatenate([seconds[:150], seconds[150:] + 5])  # 5 s without a frame
     chosen = seconds[choose_instants(seconds, 16)]
@@ -39,7 +39,7 @@ def test_centres_in_a_stall_move_to_its_edges_and_the_others_stay():
 
 
 @given(seconds=TIMES, num_steps=st.integers(1, 32))
-def test_no_frame_is_chosen_twice_whatever_the_rate(seconds, num_steps):
+def test_no_frame_is_chosen_twice(seconds, num_steps):
     chosen = choose_instants(seconds, num_steps)
     assert len(chosen) == min(num_steps, len(seconds))
     assert (np.diff(chosen) > 0).all()
@@ -47,7 +47,7 @@ def test_no_frame_is_chosen_twice_whatever_the_rate(seconds, num_steps):
 
 
 @given(seconds=TIMES, num_steps=st.integers(1, 32), num_pairs=st.integers(1, 6))
-def test_windows_stay_within_the_clip_and_go_forward(seconds, num_steps, num_pairs):
+def test_windows_are_ascending_and_within_the_clip(seconds, num_steps, num_pairs):
     instants = choose_instants(seconds, num_steps)
     windows = choose_windows(seconds, instants, num_pairs=num_pairs, pair_seconds=1 / 30)
     if len(seconds) <= num_pairs:
@@ -59,60 +59,46 @@ def test_windows_stay_within_the_clip_and_go_forward(seconds, num_steps, num_pai
 
 
 def test_the_second_frame_of_a_pair_is_the_nearest_in_time():
-    seconds = np.arange(0, 60) / 60  # 60 frames a second: 1/30 s is two frames on
+    seconds = np.arange(0, 60) / 60  # at 60 frames per second, 1/30 s is two frames
     windows = choose_windows(seconds, np.array([0, 10]), num_pairs=1, pair_seconds=1 / 30)
     assert windows.tolist() == [[0, 2], [10, 12]]
 
 
-def test_a_slow_clip_pairs_a_frame_with_its_successor():
+def test_a_slow_clip_uses_successive_frames():
     seconds = np.arange(10) / 5.0
     windows = choose_windows(seconds, np.array([4]), num_pairs=1, pair_seconds=1 / 30)
     assert windows.tolist() == [[4, 5]]
 
 
-def test_a_window_at_the_end_is_moved_back_into_the_clip():
+def test_a_window_at_the_end_is_moved_back():
     seconds = np.arange(10) / 30
     windows = choose_windows(seconds, np.array([9]), num_pairs=2, pair_seconds=1 / 30)
     assert windows.tolist() == [[7, 8, 9]]
 
 
-def motion_at(rate, *, pair_seconds=1 / 30):
+@pytest.mark.parametrize(
+    ("rate", "pair_seconds", "expected"),
+    [(rate, 1 / 30, True) for rate in (60, 30, 12, 5, 4)]
+    + [(3, 1 / 30, False), (1, 1 / 30, False), (30, 0.5, True)],
+)
+def test_frames_more_than_a_quarter_second_apart_are_not_motion(rate, pair_seconds, expected):
     seconds = np.arange(20) / rate
     windows = choose_windows(seconds, np.array([3, 12]), num_pairs=1, pair_seconds=pair_seconds)
-    return are_motion(seconds, windows, pair_seconds=pair_seconds).tolist()
+    assert are_motion(seconds, windows, pair_seconds=pair_seconds).tolist() == [expected] * 2
 
 
-@pytest.mark.parametrize("rate", [60, 30, 12, 5])
-def test_frames_of_a_usual_rate_show_motion(rate):
-    assert motion_at(rate) == [True] * 2
-
-
-def test_frames_over_a_quarter_of_a_second_apart_show_none():
-    assert motion_at(4) == [True] * 2
-    assert motion_at(3) == [False] * 2
-    assert motion_at(1) == [False] * 2
-
-
-def test_pairs_that_are_asked_for_far_apart_are_taken():
-    assert motion_at(30, pair_seconds=0.5) == [True] * 2
-
-
-def test_a_pair_over_a_gap_shows_no_motion():
+def test_a_pair_across_a_gap_is_not_motion():
     seconds = np.arange(20) / 30 + 2.5 * (np.arange(20) >= 10)
     windows = choose_windows(seconds, np.array([7, 8, 9, 10]), num_pairs=2, pair_seconds=1 / 30)
     near = are_motion(seconds, windows, pair_seconds=1 / 30)
     assert near.tolist() == [True, False, False, True]
 
 
-def test_a_single_frame_shows_no_motion():
+def test_a_single_frame_is_not_motion():
     assert are_motion(np.zeros(1), np.zeros((1, 1), dtype=int), pair_seconds=1).tolist() == [False]
 
 
-def test_the_nearest_value_is_found_at_both_ends():
-    assert nearest(np.array([0.0, 1.0, 2.0]), np.array([-5.0, 0.4, 0.6, 9.0])).tolist() == [
-        0,
-        0,
-        1,
-        2,
-    ]
+def test_nearest_works_at_both_ends():
+    found = nearest(np.array([0.0, 1.0, 2.0]), np.array([-5.0, 0.4, 0.6, 9.0]))
+    assert found.tolist() == [0, 0, 1, 2]
     assert nearest(np.array([3.0]), np.array([0.0, 9.0])).tolist() == [0, 0]

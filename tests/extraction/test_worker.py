@@ -1,24 +1,25 @@
-"""A worker turns whatever happens to a clip into a result."""
+"""A worker returns a result for every outcome of a clip."""
 
-import numpy as np
+import csv
+import pickle
+
 import pytest
 
 from pipeline.config.extraction import ExtractionConfig
 from pipeline.core.errors import ExtractionError
 from pipeline.extraction import clip as clip_module
-from pipeline.extraction.clip_cache import is_done
-from pipeline.extraction.failures import ClipError
-from pipeline.extraction.sources import ClipSource
-from pipeline.extraction.worker import Job, Result, Task, build_work
+from pipeline.extraction.clip_cache import is_cached
+from pipeline.extraction.tasks import ClipError, Job, Result, Task, write_failures
+from pipeline.extraction.worker import build_work
 
 
 @pytest.fixture
 def work(monkeypatch):
-    """Do one clip with an extractor that does what it is told."""
+    """Return a function that runs a task with a given outcome."""
 
-    def do(task, outcome):
+    def work(task, outcome):
         class Extractor:
-            def __init__(self, config, **has):
+            def __init__(self, job):
                 pass
 
             def __call__(self, source, *, with_strip):
@@ -27,36 +28,20 @@ def work(monkeypatch):
                 return outcome
 
         monkeypatch.setattr(clip_module, "ClipExtractor", Extractor)
-        job = Job(config=ExtractionConfig(), has_videos=True, has_faces=False, has_flow=False)
-        return build_work(job)(task)
+        return build_work(Job(config=ExtractionConfig()))(task)
 
-    return do
+    return work
 
 
 @pytest.fixture
-def task(tmp_path):
-    source = ClipSource(clip_id="a.mp4", video=tmp_path / "a.mp4")
-    return Task(source=source, path=tmp_path / "x" / "a.npz", made_with="f", with_strip=False)
+def task(tmp_path, make_sources):
+    (source,) = make_sources("a.mp4")
+    return Task(source=source, path=tmp_path / "x" / "a.npz", fingerprint="f")
 
 
-FEATURES = clip_module.ClipFeatures(
-    static=np.zeros((1, 2)),
-    static_mask=np.array([True]),
-    dynamic=np.zeros((1, 2)),
-    dynamic_mask=np.array([True]),
-    seconds=np.zeros(1),
-    boxes=np.zeros((1, 4)),
-    quality={},
-    warnings=[],
-    strip=None,
-)
-
-
-def test_a_clip_that_is_done_is_written(work, task):
-    result = work(task, FEATURES)
-    assert result.is_done
-    assert result.seconds > 0
-    assert is_done(task.path, made_with="f", needs_strip=False)
+def test_features_of_a_clip_are_written(work, task, make_features):
+    assert work(task, make_features()).is_done
+    assert is_cached(task)
 
 
 @pytest.mark.parametrize(
@@ -67,12 +52,26 @@ def test_a_clip_that_is_done_is_written(work, task):
         (ZeroDivisionError("by\nzero"), "encode", "unexpected ZeroDivisionError: by zero"),
     ],
 )
-def test_a_clip_that_fails_is_a_result_with_stage_and_reason(work, task, error, stage, reason):
+def test_a_failed_clip_has_a_stage_and_a_reason(work, task, error, stage, reason):
     assert work(task, error) == Result(clip_id="a.mp4", stage=stage, reason=reason)
     assert not task.path.exists()
 
 
-def test_a_place_that_cannot_be_written_is_no_fault_of_the_clip(work, task):
-    task.path.parent.write_text("a file where a directory should be")
+def test_an_unwritable_directory_is_an_error_and_no_failure_of_the_clip(work, task, make_features):
+    task.path.parent.write_text("a file instead of a directory")
     with pytest.raises(ExtractionError, match="cannot be written"):
-        work(task, FEATURES)
+        work(task, make_features())
+
+
+def test_a_clip_error_survives_pickle():
+    error = pickle.loads(pickle.dumps(ClipError("face", "no face\n is seen")))
+    assert (error.stage, error.reason) == ("face", "no face is seen")
+    assert str(error) == "face: no face is seen"
+
+
+@pytest.mark.parametrize("rows", [[], [('a,"b"\n.mp4', "open", "x, y"), ("顔", "", "")]])
+def test_the_table_of_failures_has_any_name_and_reason(tmp_path, rows):
+    failed = [Result(clip_id=name, stage=stage, reason=reason) for name, stage, reason in rows]
+    write_failures(tmp_path / "failures.csv", failed)
+    with (tmp_path / "failures.csv").open(encoding="utf-8", newline="") as file:
+        assert [*map(tuple, csv.reader(file))] == [("clip_id", "stage", "reason"), *rows]

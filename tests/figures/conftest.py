@@ -5,30 +5,46 @@ import pytest
 
 from pipeline.core.traits import TRAITS
 from pipeline.figures.base.style import SCREEN
-from pipeline.figures.comparison.differences import comparison_figures
-from pipeline.figures.gallery import attention_figures, training_figures
+from pipeline.figures.gallery import attention_figures, comparison_figures, training_figures
 from pipeline.records.attention import FRAMES, WINDOWS, AttentionMeasurements, DeletionCurves
-from tests.figures.contents import record_of
+from pipeline.records.evaluation import EvaluationReport
+from pipeline.records.metrics_history import LearningRateLogs, MetricsHistory
+from pipeline.records.time_logs import TimeLogs
+from pipeline.records.typed_json import check_content
 
 METRICS = ("accuracy", "mae", "mse", "r2", "pcc", "ccc")
+RECORDS = {
+    "num_resamples": EvaluationReport,
+    "epoch_times": TimeLogs,
+    "learning_rate": LearningRateLogs,
+    "epoch": MetricsHistory,
+}
+"""A key of the file -> its record."""
 
 
-def _metrics(num_epochs, offset):
-    """Every metric of every trait; errors fall, agreement rises, each trait has its own level."""
-    columns = {}
-    for metric in METRICS:
-        sign = -1 if metric in {"mae", "mse"} else 1
-        for number, trait in enumerate(("", *TRAITS)):
-            name = f"{metric}_{trait}" if trait else metric
-            columns[name] = [
-                0.5 + offset + 0.01 * number + sign * 0.02 * epoch for epoch in range(num_epochs)
-            ]
-    return columns
+def records_of(inputs):
+    """Return the inputs with typed records instead of the contents of files."""
+    records = dict(inputs)
+    for name, content in inputs.items():
+        keys = [key for key in RECORDS if isinstance(content, dict) and key in content]
+        if keys and name != "comparison":
+            records[name] = check_content(RECORDS[keys[0]], content)
+    return records
 
 
 @pytest.fixture
 def make_history():
     """Return a function that makes the content of `metrics_history.json`."""
+
+    def metrics(num_epochs, offset):
+        columns = {}
+        for metric in METRICS:
+            sign = -1 if metric in {"mae", "mse"} else 1
+            for number, trait in enumerate(("", *TRAITS)):
+                first = 0.5 + offset + 0.01 * number
+                values = [first + sign * 0.02 * epoch for epoch in range(num_epochs)]
+                columns[f"{metric}_{trait}" if trait else metric] = values
+        return columns
 
     def make(num_epochs=4, *, validation=True, steps_per_epoch=5):
         num_steps = num_epochs * steps_per_epoch
@@ -37,18 +53,14 @@ def make_history():
             "epoch": {
                 "loss": losses,
                 "val_loss": [loss + 0.05 for loss in losses] if validation else [None] * num_epochs,
-                "metrics": _metrics(num_epochs, 0.0),
-                "val_metrics": _metrics(num_epochs, 0.1) if validation else {},
+                "metrics": metrics(num_epochs, 0.0),
+                "val_metrics": metrics(num_epochs, 0.1) if validation else {},
                 "learning_rate": [0.001] * num_epochs,
                 "epoch_numbers": list(range(1, num_epochs + 1)),
             },
             "batch": {
                 "loss": [0.3 - 0.001 * step for step in range(num_steps)],
-                "metrics": {
-                    "accuracy": [0.8] * num_steps,
-                    "mae": [0.2] * num_steps,
-                    "mse": [0.1] * num_steps,
-                },
+                "metrics": {"accuracy": [0.8] * num_steps, "mae": [0.2] * num_steps},
                 "learning_rate": [0.001] * num_steps,
                 "batch_numbers": list(range(1, num_steps + 1)),
             },
@@ -59,20 +71,17 @@ def make_history():
 
 @pytest.fixture
 def make_time_logs():
-    """Return a function that makes the content of `time_logs.json`: 2 s of start-up, then even."""
+    """Return a function that makes the content of `time_logs.json`, with 2 s of start-up."""
 
     def make(num_epochs=4, *, steps_per_epoch=5):
         num_steps = num_epochs * steps_per_epoch
-        waits = [0.01] * num_steps
-        waits[:1] = [2.0] * min(num_steps, 1)
+        times = [steps_per_epoch * 0.11 + 2.0 * (epoch == 0) for epoch in range(num_epochs)]
         return {
-            "epoch_times": [
-                steps_per_epoch * 0.11 + 2.0 * (epoch == 0) for epoch in range(num_epochs)
-            ],
+            "epoch_times": times,
             "validation_times": [0.25] * num_epochs,
             "epoch_numbers": list(range(1, num_epochs + 1)),
             "batch_times": [0.1] * num_steps,
-            "batch_wait_times": waits,
+            "batch_wait_times": [2.0, *[0.01] * (num_steps - 1)][:num_steps],
             "batch_numbers": list(range(1, num_steps + 1)),
         }
 
@@ -98,20 +107,19 @@ def lr_logs():
     }
 
 
-def _intervals(value, names):
-    row = {"value": value, "low": value - 0.1, "high": value + 0.1}
-    return {metric: {name: dict(row) for name in names} for metric in METRICS}
-
-
 @pytest.fixture
 def make_evaluation():
     """Return a function that makes the content of `evaluation.json`, one value per metric."""
 
+    def intervals(value):
+        row = {"value": value, "low": value - 0.1, "high": value + 0.1}
+        return {metric: {name: dict(row) for name in ("mean", *TRAITS)} for metric in METRICS}
+
     def make(value=0.5, **changes):
-        rows = ("mean", *TRAITS)
-        baselines = {"training_mean": _intervals(0.2, rows), "ridge": _intervals(0.3, rows)}
-        content = {"split": "test", "num_clips": 1200, "confidence": 0.95, "baselines": baselines}
-        return content | {"metrics": _intervals(value, rows)} | changes
+        baselines = {"training_mean": intervals(0.2), "ridge": intervals(0.3)}
+        content = {"split": "test", "num_clips": 1200, "num_groups": 200, "num_resamples": 1000}
+        content |= {"confidence": 0.95, "metrics": intervals(value)}
+        return content | {"baselines": baselines, "baseline_differences": baselines} | changes
 
     return make
 
@@ -121,14 +129,11 @@ def make_comparison():
     """Return a function that makes a comparison, with one (value, low, high) per metric."""
 
     def make(**intervals):
-        ends = {metric: intervals.get(metric, (0.0, -0.01, 0.01)) for metric in METRICS}
-        differences = {
-            metric: {
-                row: dict(zip(("value", "low", "high"), ends[metric], strict=True))
-                for row in ("mean", *TRAITS)
-            }
-            for metric in METRICS
-        }
+        differences = {}
+        for metric in METRICS:
+            value, low, high = intervals.get(metric, (0.0, -0.01, 0.01))
+            row = {"value": value, "low": low, "high": high}
+            differences[metric] = dict.fromkeys(("mean", *TRAITS), row)
         content = {"names": ["first", "second"], "num_clips": 1200, "num_groups": 200}
         return content | {"confidence": 0.95, "differences": differences}
 
@@ -144,6 +149,7 @@ def attention():
     static, dynamic = np.split(samples["traits"].mean(axis=1), [4], axis=-1)
     by_stream = {"static": static, "dynamic": dynamic}
     mean_by_stream = {name: values.mean(axis=0) for name, values in by_stream.items()}
+    uniform = {"static": np.full(4, 1 / 7), "dynamic": np.full(3, 1 / 7)}
     movement = {
         "traits/top": np.array([[0.0, 0.2, 0.2]]),
         "traits/bottom": np.array([[0.0, 0.0, 0.2]]),
@@ -165,6 +171,9 @@ def attention():
         agreement={name: np.array([[1.0, 0.4], [0.4, 1.0]]) for name in maps},
         trait_attention=mean_by_stream,
         trait_rollout=mean_by_stream,
+        trait_share={name: values.sum(axis=1) for name, values in mean_by_stream.items()},
+        trait_attention_even=uniform,
+        trait_rollout_even=uniform,
         sample_ids=("first", "second", "third"),
         sample_maps=samples,
         sample_trait_attention=by_stream,
@@ -175,7 +184,7 @@ def attention():
 
 @pytest.fixture
 def inputs(history, time_logs, lr_logs, attention, make_evaluation, make_comparison):
-    """Every input of every figure."""
+    """Every input of every figure, with files as plain contents."""
     y_true = np.random.default_rng(0).random((30, 5))
     entropy = {name: [0.9, 0.5] for name in attention.entropy}
     return {
@@ -205,10 +214,8 @@ def specs():
 
 @pytest.fixture
 def build(specs, inputs):
-    """Return a function that builds the data of a figure, with some inputs changed."""
-    return lambda name, **changes: specs[name].build_data(
-        {key: record_of(value) for key, value in (inputs | changes).items()}
-    )
+    """Return a function that computes the data of a figure, with some inputs changed."""
+    return lambda name, **changes: specs[name].build_data(records_of(inputs | changes))
 
 
 @pytest.fixture
@@ -219,22 +226,38 @@ def draw(specs, build):
 
 @pytest.fixture
 def describe(specs, build):
-    """Return a function that writes the alt text of a figure, with some inputs changed."""
+    """Return a function that returns the alt text of a figure, with some inputs changed."""
     return lambda name, **changes: specs[name].alt_text(build(name, **changes))
 
 
 @pytest.fixture
 def texts_of():
-    """Return a function that lists all texts that a figure shows."""
+    """Return a function that lists all texts in a figure."""
 
     def texts(figure):
         found = [text.get_text() for text in figure.texts]
         for axes in figure.axes:
             found += [axes.get_xlabel(), axes.get_ylabel()]
-            found += [axes.get_title(loc=side) for side in ("left", "center", "right")]
+            found += [axes.get_title(loc=place) for place in ("left", "center", "right")]
             found += [text.get_text() for text in axes.texts]
         for legend in figure.legends:
             found += [text.get_text() for text in legend.get_texts()]
         return [text for text in found if text]
 
     return texts
+
+
+@pytest.fixture
+def boxes_of():
+    """Return a function that lists the boxes of titles, labels and legends in pixels."""
+
+    def boxes(figure, style):
+        with style.applied():
+            figure.canvas.draw()
+        texts = [*figure.texts, *(text for legend in figure.legends for text in legend.get_texts())]
+        for axes in figure.axes:
+            texts += [axes.xaxis.label, axes.yaxis.label, axes.title]
+        shown = [text for text in texts if text.get_text() and text.get_visible()]
+        return [text.get_window_extent() for text in shown]
+
+    return boxes

@@ -9,8 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.errors import PipelineError
-from pipeline.figures.attention.grid import Grid, GridRow, head_colours, limit_of, step_numbers
-from pipeline.figures.attention.wording import map_heading, map_name, shortened, stream_name
+from pipeline.figures.attention.grid import (
+    Grid,
+    GridRow,
+    head_colours,
+    limit_of,
+    map_heading,
+    map_name,
+    shortened,
+    step_numbers,
+    stream_name,
+)
+from pipeline.figures.attention.heads import mean_agreement
 from pipeline.figures.base.spec import NothingToDraw
 from pipeline.figures.base.style import STYLES
 from pipeline.figures.gallery import attention_figures, draw_gallery
@@ -39,7 +49,9 @@ def test_without_maps_no_figure_is_drawn(tmp_path, attention, reason):
 def test_head_agreement_is_the_mean_over_different_heads(build, draw, attention):
     matrix = np.array([[1.0, 0.2, 0.4], [0.2, 1.0, 0.9], [0.4, 0.9, 1.0]])
     changed = dataclasses.replace(attention, agreement={"traits": matrix})
-    assert build("head_agreement", attention=changed).maps[0].mean == pytest.approx(0.5)
+    assert mean_agreement(build("head_agreement", attention=changed)["traits"]) == pytest.approx(
+        0.5
+    )
     texts = [text.get_text() for text in draw("head_agreement", attention=changed).axes[0].texts]
     assert sorted(map(float, texts)) == sorted(matrix.ravel())
 
@@ -49,8 +61,8 @@ def test_head_agreement_is_the_mean_over_different_heads(build, draw, attention)
     [
         ("head_agreement", {"agreement": {"traits": np.ones((1, 1))}}, "one head"),
         ("attention_faithfulness", {"deletions": {}, "missing": {"static": "no steps."}}, "steps"),
-        ("trait_rollout", {"trait_rollout": {}}, "no cross-attention blocks"),
-        ("multi_head_attention_sample_3", {"sample_ids": ("a", "b")}, "2 clips only"),
+        ("trait_rollout", {"trait_rollout": {}}, "cross-attention blocks"),
+        ("multi_head_attention_sample_3", {"sample_ids": ("a", "b")}, "only 2 clips"),
     ],
 )
 def test_a_missing_measurement_is_named(build, attention, name, changes, message):
@@ -72,7 +84,7 @@ def test_entropy_is_drawn_over_the_epochs(draw):
 
 @pytest.mark.parametrize("entropy", [None, {"other": [0.5, 0.5]}, {"traits": [0.5]}])
 def test_an_event_that_does_not_fit_is_named(attention, specs, entropy):
-    with pytest.raises(PipelineError, match=r"events\.jsonl: an event `attention`"):
+    with pytest.raises(PipelineError, match=r"events\.jsonl: an `attention` event"):
         specs["attention_entropy"].data(attention, [{"epoch": 1, "entropy": entropy}])
 
 
@@ -105,9 +117,10 @@ def test_the_comparison_shows_the_mean_beside_the_clips(build, attention):
 
 def test_traits_have_their_share_per_stream(build, draw, attention):
     looks = {"static": np.tile((0.5, *[np.nan] * 3), (5, 1)), "dynamic": np.tile(0.2, (5, 3))}
-    changed = dataclasses.replace(attention, trait_attention=looks)
+    share = {"static": np.full(5, 0.4), "dynamic": np.full(5, 0.6)}
+    changed = dataclasses.replace(attention, trait_attention=looks, trait_share=share)
     static, dynamic = build("trait_attention", attention=changed).streams
-    np.testing.assert_allclose(static.share, 0.5)
+    np.testing.assert_allclose(static.share, 0.4)
     np.testing.assert_allclose(dynamic.share, 0.6)
     _, *traits = draw("trait_attention", attention=changed).axes[2].lines
     assert [line.get_ydata().tolist() for line in traits] == [[0.2] * 3] * 5
@@ -127,9 +140,9 @@ def test_the_dashboard_draws_the_shares(draw, attention):
 @pytest.mark.parametrize(
     ("name", "short", "heading"),
     [
-        (BLOCK, "block 1, static → dynamic", "Block 1: face frames (down)"),
-        ("traits", "traits", "The traits look at face frames (left of the line)"),
-        ("dynamic/traits", "traits → dynamic", "The traits look at flow windows"),
+        (BLOCK, "block 1, static → dynamic", "Block 1: face frames (rows)"),
+        ("traits", "traits", "The traits attend to face frames and"),
+        ("dynamic/traits", "traits → dynamic", "The traits attend to flow windows"),
     ],
 )
 def test_maps_have_names(attention, name, short, heading):

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 
-from pipeline.figures.base.curve_data import read_curve
+from pipeline.figures.base import curves
 from pipeline.figures.base.spec import NothingToDraw
-from tests.figures.contents import on_contents
+from tests.figures.conftest import records_of
 
-read_curve = on_contents(read_curve)
+
+def read_curve(content, *names):
+    return curves.read_curve(records_of({"history": content})["history"], *names)
 
 
 def test_a_curve_has_the_mean_of_the_traits_on_both_sides(history):
@@ -34,7 +36,7 @@ def test_epochs_keep_their_numbers_when_the_first_is_not_one(history):
 
 def test_without_validation_training_decides(make_history):
     curve = read_curve(make_history(validation=False), "loss")
-    assert (curve.side, curve.validation) == ("training", None)
+    assert (curve.subset, curve.validation) == ("training", None)
     assert curve.best_value == pytest.approx(0.27)
 
 
@@ -52,7 +54,7 @@ def test_a_flat_curve_of_several_epochs_is_flat(history):
 
 
 def test_an_unknown_metric_is_nothing_to_draw(history):
-    with pytest.raises(NothingToDraw, match="holds no roc_auc of openness"):
+    with pytest.raises(NothingToDraw, match="contains no roc_auc of openness"):
         read_curve(history, "roc_auc", "openness")
 
 

@@ -5,10 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.errors import PipelineError
 from pipeline.figures.base.spec import NothingToDraw
-from pipeline.figures.evaluation.predictions import score_limits
-from pipeline.figures.evaluation.residuals import binned_mean
+from pipeline.figures.evaluation.predictions import binned_mean, score_limits
 from pipeline.metrics.regression import concordance
 
 
@@ -29,8 +27,8 @@ def constant(num_clips, value=0.5):
 
 def test_the_model_stands_beside_its_baselines(build, draw, texts_of):
     data = build("scores_and_baselines")
-    assert data.value["mae"].tolist() == [0.5] * 6
-    assert data.low["ccc"] == pytest.approx(np.full(6, 0.4))
+    assert data.model.value["mae"].tolist() == [0.5] * 6
+    assert data.model.low["ccc"] == pytest.approx(np.full(6, 0.4))
     assert data.baselines["ridge"]["r2"].tolist() == [0.3] * 6
     texts = texts_of(draw("scores_and_baselines"))
     assert {"model, 95 % interval", "training mean", "ridge"} <= set(texts)
@@ -42,14 +40,6 @@ def test_the_legend_has_no_interval_if_there_is_none(draw, make_evaluation, text
         for row in rows.values():
             row |= {"low": None, "high": None}
     assert "model" in texts_of(draw("scores_and_baselines", evaluation=evaluation))
-
-
-@pytest.mark.parametrize("lost", ["metrics", "baselines", "split", "confidence"])
-def test_a_damaged_evaluation_is_named(build, make_evaluation, lost):
-    damaged = make_evaluation()
-    del damaged[lost]
-    with pytest.raises(PipelineError, match=r"evaluation\.json: is not an evaluation.*again"):
-        build("scores_and_baselines", evaluation=damaged)
 
 
 def test_every_clip_is_counted_per_trait(build):

@@ -1,7 +1,14 @@
+"""Layout and style of figures."""
+
+import threading
+
+import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from pipeline.core.traits import TRAITS
 from pipeline.figures.base.layout import (
     build_panels,
     draw_heatmap,
@@ -10,7 +17,17 @@ from pipeline.figures.base.layout import (
     set_log_scale,
     set_ticks,
 )
-from pipeline.figures.base.style import PAPER, SCREEN
+from pipeline.figures.base.style import (
+    PAPER,
+    SCREEN,
+    STYLES,
+    TRAIN_COLOUR,
+    TRAIT_COLOURS,
+    VALIDATION_COLOUR,
+    styled,
+)
+
+OKABE_ITO = {"#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#000000"}
 
 
 @pytest.fixture
@@ -24,17 +41,7 @@ def panels():
     return build
 
 
-def boxes_of(figure, style):
-    """Return the boxes of all texts of a figure in pixels."""
-    with style.applied():
-        figure.canvas.draw()
-    texts = [*figure.texts, *(text for legend in figure.legends for text in legend.get_texts())]
-    for axes in figure.axes:
-        texts += [axes.xaxis.label, axes.yaxis.label, axes.title]
-    return [text.get_window_extent() for text in texts if text.get_text()]
-
-
-def test_panels_are_equal_and_come_row_by_row(panels):
+def test_panels_are_equal_and_row_by_row(panels):
     _, found = panels(rows=2, columns=3, aspect=0.5)
     boxes = [axes.get_position() for axes in found]
     assert len(found) == 6
@@ -51,9 +58,9 @@ def test_a_panel_has_the_given_aspect(panels):
     assert width == SCREEN.column_width
 
 
-@pytest.mark.parametrize("style", [SCREEN, PAPER], ids=lambda style: style.name)
+@pytest.mark.parametrize("style", STYLES.values(), ids=list(STYLES))
 @pytest.mark.parametrize("length", [5, 30])
-def test_title_legend_and_labels_are_inside_and_apart(style, length):
+def test_title_legend_and_labels_are_inside_and_apart(style, length, boxes_of):
     handles = [line_handle("x" * length, "black") for _ in range(5)]
     with style.applied():
         figure, panels = build_panels(style, title="A title", columns=2, legend=handles)
@@ -76,12 +83,14 @@ def test_ticks_of_counts_are_whole_numbers(panels):
     assert all(tick == round(tick) for tick in axes.get_xticks())
 
 
-def test_a_logarithmic_axis_writes_its_ticks_as_decimals(panels):
+@pytest.mark.parametrize("axis", ["x", "y"])
+def test_a_logarithmic_axis_has_decimal_labels(panels, axis):
     figure, (axes,) = panels()
-    axes.plot([1, 2], [0.002, 0.01])
-    set_log_scale(axes)
+    axes.plot([0.002, 0.01], [0.002, 0.01])
+    set_log_scale(axes, axis)
     figure.canvas.draw()
-    assert "0.005" in [label.get_text() for label in axes.get_yticklabels()]
+    labels = axes.get_xticklabels() if axis == "x" else axes.get_yticklabels()
+    assert "0.005" in [label.get_text() for label in labels]
 
 
 def test_rows_are_named_from_top_to_bottom(panels):
@@ -91,16 +100,57 @@ def test_rows_are_named_from_top_to_bottom(panels):
     assert [label.get_text() for label in axes.get_yticklabels()] == ["first", "second"]
 
 
-def test_the_outer_right_margin_stays_free(panels):
-    figure, found = panels(columns=2, right=1.0, outer_right=8.0)
-    free = (1 - found[-1].get_position().x1) * figure.get_size_inches()[0]
-    assert free == pytest.approx(9.0 * SCREEN.em)
-
-
-def test_a_heatmap_writes_every_finite_value_into_its_cell():
+def test_a_heatmap_writes_every_finite_value():
     axes = Figure().add_subplot()
     values = np.array([[0.5, np.nan], [-0.001, -1.0]])
     draw_heatmap(axes, values, rows=["a", "b"], columns=["c", "d"], limit=0.25)
     written = {text.get_position(): text.get_text() for text in axes.texts}
     assert written == {(0, 0): "0.50", (0, 1): "0.00", (1, 1): "−1.00"}
     assert axes.images[0].get_clim() == (-0.25, 0.25)
+
+
+def luminance(colour):
+    """Return the relative luminance of WCAG 2."""
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_each_trait_has_its_own_okabe_ito_colour():
+    assert tuple(TRAIT_COLOURS) == TRAITS
+    assert len(set(TRAIT_COLOURS.values())) == len(TRAITS)
+    assert set(TRAIT_COLOURS.values()) <= OKABE_ITO
+
+
+def test_curves_have_contrast_to_the_page_and_to_each_other():
+    train, validation = luminance(TRAIN_COLOUR), luminance(VALIDATION_COLOUR)
+    assert all(1.05 / (value + 0.05) >= 4.5 for value in (train, validation))
+    assert abs(train - validation) > 0.15
+
+
+def test_a_style_restores_the_settings_after_an_error():
+    before = dict(mpl.rcParams)
+    with pytest.raises(RuntimeError), PAPER.applied():
+        raise RuntimeError
+    assert dict(mpl.rcParams) == before
+
+
+def test_threads_draw_in_their_own_styles():
+    seen = {}
+    barrier = threading.Barrier(2)
+
+    @styled
+    def draw(data, style):
+        sizes = {mpl.rcParams["font.size"] for _ in range(2000)}
+        seen[data] = (style.name, sizes)
+
+    def run(name):
+        barrier.wait()
+        for _ in range(5):
+            draw(name, STYLES[name])
+
+    threads = [threading.Thread(target=run, args=(name,)) for name in STYLES]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == {"screen": ("screen", {10.0}), "paper": ("paper", {8.0})}

@@ -6,21 +6,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline.core.errors import PipelineError
+from pipeline.figures.base.curves import readable_limits
 from pipeline.figures.base.spec import NothingToDraw
-from pipeline.figures.training.batch_performance import running_mean
-from pipeline.figures.training.curves import is_logarithmic, readable_limits
-from pipeline.figures.training.metric_correlation import correlation_matrix
+from pipeline.figures.evaluation.correlations import correlation_matrix
+from pipeline.figures.training.steps import running_mean
 
 
 @pytest.fixture
-def loss_curve(history, build):
+def loss_curve(build):
     """Return a function that builds the loss curve of given values."""
 
     def make(train, validation):
         numbers = list(range(1, len(train) + 1))
-        history["epoch"] |= {"loss": train, "val_loss": validation, "epoch_numbers": numbers}
-        return build("train_val_loss", history=history)
+        epoch = {"loss": train, "val_loss": validation, "epoch_numbers": numbers}
+        return build("train_val_loss", history={"epoch": epoch})
 
     return make
 
@@ -55,15 +54,15 @@ def test_a_flat_curve_has_no_best_epoch(draw, history, texts_of):
 @pytest.mark.parametrize(("end", "scale"), [(0.1, "log"), (0.11, "linear"), (-0.5, "linear")])
 def test_a_tenfold_fall_of_the_loss_has_a_logarithmic_axis(loss_curve, specs, end, scale):
     curve = loss_curve([1.0, 0.5, 0.2, end], None)
-    assert is_logarithmic(curve) == (scale == "log")
+    assert curve.is_logarithmic == (scale == "log")
     assert specs["train_val_loss"].draw(curve).axes[0].get_yscale() == scale
 
 
-def test_a_first_epoch_far_off_is_cut_and_named(build, specs, history, texts_of):
-    history["epoch"]["epoch_numbers"] = list(range(1, 6))
-    history["epoch"]["metrics"]["r2"] = [-52.0, 0.1, 0.2, 0.3, 0.35]
-    history["epoch"]["val_metrics"]["r2"] = [-50.0, 0.1, 0.2, 0.3, 0.3]
-    curve = build("train_val_r_squared")
+def test_a_first_epoch_far_off_is_cut_and_named(build, specs, texts_of):
+    train, validation = [-52.0, 0.1, 0.2, 0.3, 0.35], [-50.0, 0.1, 0.2, 0.3, 0.3]
+    epoch = {"epoch_numbers": [1, 2, 3, 4, 5], "metrics": {"r2": train}}
+    history = {"epoch": epoch | {"val_metrics": {"r2": validation}}}
+    curve = build("train_val_r_squared", history=history)
     figure = specs["train_val_r_squared"].draw(curve)
     assert readable_limits(curve) == pytest.approx((0.08, 0.37))
     assert figure.axes[0].get_ylim() == pytest.approx((0.08, 0.37))
@@ -93,7 +92,7 @@ def test_a_trait_has_its_own_curves_beside_the_mean(build):
 def test_a_constant_trait_is_noted(draw, describe, history, texts_of):
     for side in ("metrics", "val_metrics"):
         history["epoch"][side] |= {"pcc_openness": [0.0] * 4, "ccc_openness": [0.0] * 4}
-    assert any("not vary" in text for text in texts_of(draw("trait_Openness_metrics")))
+    assert any("are constant" in text for text in texts_of(draw("trait_Openness_metrics")))
     assert "PCC" not in describe("trait_Openness_metrics")
 
 
@@ -132,7 +131,7 @@ def test_the_dashboard_shows_the_values_of_the_single_figures(build, lr_logs):
     assert list(data.curves) == ["loss", "mae", "r2"]
     assert data.traits["openness"].validation[0] == pytest.approx(0.61)
     assert data.learning_rate.rates.tolist() == lr_logs["learning_rate"]
-    assert data.times.total[0] == pytest.approx(2.8)
+    assert data.times.epoch_seconds[0] == pytest.approx(2.8)
 
 
 def test_empty_panels_of_the_dashboard_say_what_is_missing(draw, history, texts_of):
@@ -158,15 +157,9 @@ def test_steps_stand_at_their_fraction_of_an_epoch(build, history):
     data = build("learning_rate_changes")
     assert data.step_epochs[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
     assert data.step_epochs[-1] == 4
-    for name in ("loss", "learning_rate", "batch_numbers"):
-        history["batch"][name] = history["batch"][name][1::2]
+    steps = {"batch_numbers": list(range(2, 21, 2)), "learning_rate": [0.001] * 10}
+    history["batch"] = steps
     assert build("learning_rate_changes", history=history).step_epochs[-1] == 4
-
-
-def test_a_damaged_learning_rate_log_is_named(build, lr_logs):
-    lr_logs["learning_rate"].pop()
-    with pytest.raises(PipelineError, match=r"lr_logs\.json: 'epoch' must hold 3 values"):
-        build("learning_rate_changes")
 
 
 def test_a_running_mean_is_centred_and_ignores_gaps():
@@ -235,5 +228,5 @@ def test_missing_values_are_named(build, history, name, change, message):
 
 
 def test_two_epochs_are_too_few_for_correlations(build, make_history):
-    with pytest.raises(NothingToDraw, match="at least 3 of them; there are 2"):
+    with pytest.raises(NothingToDraw, match="at least 3 epochs with all metrics; there are 2"):
         build("metrics_correlation_matrix", history=make_history(2))

@@ -1,4 +1,4 @@
-"""The contents of a run directory, whole, for tests to take apart."""
+"""Records of an example run, which tests change in parts."""
 
 import binascii
 import copy
@@ -13,18 +13,17 @@ from pipeline.config.schema import DataConfig, ExperimentConfig, TrainingConfig,
 from pipeline.core.traits import TRAITS
 from pipeline.records.predictions import Predictions
 from pipeline.records.typed_json import check_content
-from pipeline.report.images import MissingPicture, Picture
+from pipeline.report.images import Image, MissingImage
 from pipeline.report.loading import FILES, RunRecords
 
-METRICS = ("accuracy", "mae", "mse", "r2", "pcc", "ccc")
-EVALUATION, SUMMARY = "evaluation.json", "summary.json"
+EVALUATION = "evaluation.json"
 ADVICE = "training_time_analysis/training_speedup_recommendations.json"
 
-Scores = dict[str, dict[str, dict[str, float | None]]]
+Scores = dict[str, dict[str, dict[str, float]]]
 
 
-def make_scores(**values: tuple[float, float | None, float | None]) -> Scores:
-    """Scores of (value, low, high) by metric, alike for every trait; plausible unless given."""
+def make_scores(**values: tuple[float, float, float]) -> Scores:
+    """Scores by metric, (value, low, high), equal for every trait. Others are plausible."""
     plausible = {
         "accuracy": (0.91, 0.90, 0.92),
         "mae": (0.09, 0.08, 0.10),
@@ -42,30 +41,26 @@ def make_scores(**values: tuple[float, float | None, float | None]) -> Scores:
     }
 
 
-def difference_of(model: Scores, baseline: Scores) -> Scores:
-    """Model minus baseline; the interval excludes 0 if the two intervals do not overlap."""
-
-    def difference(a: dict[str, float | None], b: dict[str, float | None]) -> dict[str, Any]:
-        ends = {"low": (a["low"], b["high"]), "high": (a["high"], b["low"])}
-        return {"value": a["value"] - b["value"]} | {
-            name: None if None in pair else pair[0] - pair[1] for name, pair in ends.items()
-        }
-
-    return {
-        metric: {name: difference(traits[name], baseline[metric][name]) for name in traits}
-        for metric, traits in model.items()
-    }
-
-
 def add_differences(evaluation: dict[str, Any]) -> None:
+    """Add model minus baseline. It excludes 0 if the two intervals do not overlap."""
+
+    def difference(a: dict[str, float], b: dict[str, float]) -> dict[str, float]:
+        ends = {"low": a["low"] - b["high"], "high": a["high"] - b["low"]}
+        return {"value": a["value"] - b["value"]} | ends
+
     evaluation["baseline_differences"] = {
-        name: difference_of(evaluation["metrics"], scores)
-        for name, scores in evaluation["baselines"].items()
+        baseline: {
+            metric: {
+                name: difference(score, scores[metric][name]) for name, score in traits.items()
+            }
+            for metric, traits in evaluation["metrics"].items()
+        }
+        for baseline, scores in evaluation["baselines"].items()
     }
 
 
 def make_contents() -> dict[str, Any]:
-    """A run that gives no reason for doubt, but that there is one seed."""
+    """Contents of the files of a run that has no caveat except its single seed."""
     overlap = {"shared_groups": 0, "shared_clips": 0.0}
     return {
         "config.yaml": to_dict(
@@ -106,7 +101,7 @@ def make_contents() -> dict[str, Any]:
             "group_overlap": {"train/evaluated": overlap},
             "intervals": {
                 "level": 0.9,
-                "measured_on": "groups that were neither trained nor calibrated on",
+                "measured_on": "new groups",
                 "num_clips": 600,
                 "num_groups": 250,
                 "coverage": {
@@ -154,7 +149,7 @@ def make_contents() -> dict[str, Any]:
 
 
 def make_png(width: int = 8, height: int = 6) -> bytes:
-    """A grey PNG, whole and valid."""
+    """Return a valid grey PNG."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         checksum = struct.pack(">I", binascii.crc32(kind + content))
@@ -172,7 +167,7 @@ def make_png(width: int = 8, height: int = 6) -> bytes:
 
 @pytest.fixture
 def contents() -> dict[str, Any]:
-    """The contents of the files of a run; change them as a test needs."""
+    """Contents of the files of the example run."""
     contents = make_contents()
     add_differences(contents[EVALUATION])
     return contents
@@ -185,15 +180,15 @@ def scores() -> Callable[..., Scores]:
 
 @pytest.fixture
 def records_with() -> Callable[..., RunRecords]:
-    """Records of the example run in which parts of files are replaced.
+    """Records of the example run with changed files.
 
-    `records_with(summary={"best_epoch": 1})` changes one entry, `records_with(summary=None)`
-    takes the file away.
+    `records_with(summary={"best_epoch": 1})` changes one entry. `records_with(summary=None)`
+    removes the file.
     """
     files = {
         "config": "config.yaml",
         "summary": "summary.json",
-        "evaluation": "evaluation.json",
+        "evaluation": EVALUATION,
         "environment": "environment.json",
         "data": "data.json",
         "history": "batch_metrics/metrics_history.json",
@@ -204,6 +199,7 @@ def records_with() -> Callable[..., RunRecords]:
     def build(
         *,
         status: str | None = None,
+        directory: str = "a-run",
         differences: dict[str, Scores] | None = None,
         predictions: Predictions | None = None,
         **changes: Any,
@@ -225,7 +221,12 @@ def records_with() -> Callable[..., RunRecords]:
         }
         problems = tuple(f"{file}: missing" for file in FILES if file not in contents)
         return RunRecords(
-            name="a-run", status=status, predictions=predictions, problems=problems, **values
+            name="a-run",
+            directory=directory,
+            status=status,
+            predictions=predictions,
+            problems=problems,
+            **values,
         )
 
     return build
@@ -237,12 +238,11 @@ def png() -> Callable[..., bytes]:
 
 
 @pytest.fixture
-def picture_with() -> Callable[..., Picture]:
-    """A picture, entries of which are replaced."""
+def image_with() -> Callable[..., Image]:
+    """An image with changed entries."""
 
-    def build(**changes: Any) -> Picture:
+    def build(**changes: Any) -> Image:
         entries = {
-            "name": "train_val_loss",
             "folder": "training_visualizations",
             "title": "Loss",
             "caption": "Loss over the epochs.",
@@ -250,19 +250,19 @@ def picture_with() -> Callable[..., Picture]:
             "media_type": "image/png",
             "data": make_png(),
         }
-        return Picture(**(entries | changes))
+        return Image(**(entries | changes))
 
     return build
 
 
 @pytest.fixture
-def missing_picture_with() -> Callable[..., MissingPicture]:
-    def build(**changes: Any) -> MissingPicture:
+def missing_image_with() -> Callable[..., MissingImage]:
+    def build(**changes: Any) -> MissingImage:
         entries = {
             "folder": "attention_visualizations",
             "title": "Entropy",
-            "reason": "there is one key, on which attention is always 1.",
+            "reason": "attention over one key is always 1.",
         }
-        return MissingPicture(**(entries | changes))
+        return MissingImage(**(entries | changes))
 
     return build

@@ -1,5 +1,3 @@
-"""Run directories in any state are read."""
-
 import contextlib
 
 import pytest
@@ -33,74 +31,53 @@ def run(tmp_path, contents):
     return directory
 
 
-def test_a_whole_directory_is_read_without_problems(run):
-    records = load_records(run, status="FINISHED")
-
-    assert records.problems == ()
-    assert records.name == "a-run"
-    assert records.status == "FINISHED"
-    assert records.environment.python == "3.11.7"
-
-
-def test_a_run_is_placed_as_a_command_in_the_working_directory_names_it(run, tmp_path, monkeypatch):
+def test_a_complete_directory_has_no_problems(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert load_records(run).directory == "a-run"
+    records = load_records(run, status="FINISHED")
+    assert records.problems == ()
+    assert (records.name, records.directory, records.status) == ("a-run", "a-run", "FINISHED")
+    assert records.environment.python == "3.11.7"
     monkeypatch.chdir(run.metrics_dir)
     assert load_records(run).directory == str(run.path)
 
 
-def test_a_truncated_log_is_named_and_the_rest_is_read(run):
-    path = run.path / "time_tracking/time_logs.json"
-    path.write_text(path.read_text(encoding="utf-8")[:20], encoding="utf-8")
-
+@pytest.mark.parametrize(
+    ("file", "content", "problem"),
+    [
+        ("time_tracking/time_logs.json", '{"epoch_times": [1', "cannot be read as JSON"),
+        ("config.yaml", "name: [", "is not valid YAML"),
+        ("summary.json", "{}", "cannot be used ("),
+    ],
+)
+def test_a_damaged_file_is_one_problem(run, file, content, problem):
+    (run.path / file).write_text(content, encoding="utf-8")
     records = load_records(run)
-
-    assert records.time_logs is None
-    assert records.summary is not None
-    (problem,) = records.problems
-    assert problem.startswith("time_tracking/time_logs.json: cannot be read as JSON")
-
-
-def test_a_configuration_that_is_no_yaml_is_named_on_one_line(run):
-    run.config_path.write_text("name: [", encoding="utf-8")
-
-    (problem,) = load_records(run).problems
-
-    assert problem.startswith("config.yaml: is not valid YAML")
-    assert "\n" not in problem
-
-
-def test_a_record_that_does_not_fit_is_named_and_the_others_count(run, contents):
-    del contents["summary.json"]["best_epoch"]
-    write_json(run.summary_path, contents["summary.json"])
-
-    records = load_records(run)
-
-    assert records.summary is None
+    assert getattr(records, FILES[file][0]) is None
     assert records.evaluation is not None
-    assert records.problems == ("summary.json: cannot be used (best_epoch: field required).",)
+    (found,) = records.problems
+    assert found.startswith(f"{file}: {problem}")
+    assert "\n" not in found
 
 
-def test_a_run_without_held_out_clips_needs_no_evaluation(run, contents):
+def test_without_held_out_clips_no_evaluation_is_needed(run, contents):
     contents["summary.json"]["num_clips"]["validation"] = 0
     write_json(run.summary_path, contents["summary.json"])
     run.evaluation_path.unlink()
-
     assert load_records(run).problems == ()
 
 
 @given(file=st.sampled_from(sorted(FILES)), content=JSON)
-def test_whatever_a_file_holds_it_is_read_or_refused(file, content):
+def test_any_content_is_read_or_is_a_run_error(file, content):
     with contextlib.suppress(RunError):
         check_content(FILES[file][1], content)
 
 
-def test_what_the_time_rules_write_is_what_the_report_reads():
+def test_the_report_reads_the_written_speed_advice():
     found = SpeedRecommendation(
         issue="Validation is long",
         details="It takes 40 % of an epoch.",
         evidence={"validation_share": 0.4},
-        advice="Validate on fewer clips.",
+        recommendation="Validate on fewer clips.",
         gain_seconds=20.0,
         expected_gain="20 s of 60 s.",
     )
@@ -108,8 +85,7 @@ def test_what_the_time_rules_write_is_what_the_report_reads():
     assert read.recommendation == "Validate on fewer clips."
 
 
-def test_an_empty_directory_names_everything_that_is_missing(tmp_path):
+def test_every_missing_file_is_a_problem(tmp_path):
     records = load_records(RunDirectory(tmp_path))
-
     assert len(records.problems) == 8
-    assert all(problem.endswith("does not have this file.") for problem in records.problems)
+    assert all("does not have this file" in problem for problem in records.problems)

@@ -1,11 +1,18 @@
-"""The tables of scores hold what the evaluation says."""
+import math
 
-from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS
+import pytest
+
+from pipeline.config.schema import ExperimentConfig, TrainingConfig
+from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS, traits_entry
+from pipeline.records.time_logs import TimeLogs
+from pipeline.records.typed_json import check_content
 from pipeline.report.tables import (
     baseline_tables,
-    coverage_tables,
+    config_tables,
+    environment_tables,
+    score_tables,
     subgroup_tables,
-    trait_table,
+    time_tables,
 )
 
 INTERVAL = "[0.400,\N{NO-BREAK SPACE}0.500]"
@@ -16,94 +23,135 @@ def row(table, heading):
     return found
 
 
-def test_every_trait_has_every_metric_with_its_interval(records_with):
-    table = trait_table(records_with().evaluation)
-
-    assert [row.heading for row in table.rows] == [*TRAITS, "mean"]
-    assert table.columns == ("trait", "accuracy ↑", "MAE ↓", "MSE ↓", "R² ↑", "PCC ↑", "CCC ↑")
-    openness = row(table, "openness")
-    assert [cell.text for cell in openness.cells] == [
-        "0.9100",
-        "0.0900",
-        "0.01200",
-        "0.450",
-        "0.680",
-        "0.620",
-    ]
-    assert openness.cells[3].detail == INTERVAL
+def headings(table):
+    return [row.heading for row in table.rows]
 
 
-def test_the_table_of_traits_notes_which_are_scored_in_reverse(records_with):
-    evaluation = records_with().evaluation
-    assert "Neuroticism is scored in reverse" in trait_table(evaluation, FIRST_IMPRESSIONS).note
-    assert "reverse" not in trait_table(evaluation).note
-
-
-def test_the_mean_stands_out(records_with):
-    table = trait_table(records_with().evaluation)
-
-    assert [row.heading for row in table.rows if row.is_key] == ["mean"]
-
-
-def test_the_model_stands_above_its_baselines(records_with):
-    means, per_trait, _ = baseline_tables(records_with().evaluation)
-
-    expected = ["this model", "training mean", "same-group mean *", "ridge regression"]
-    assert [row.heading for row in means.rows] == expected
-    assert [row.heading for row in per_trait.rows] == expected
-    assert row(means, "ridge regression").cells[3].text == "0.300"
-    assert row(per_trait, "this model").cells[0].detail == INTERVAL
-
-
-def test_the_leak_is_explained_where_it_is_listed(records_with, scores):
-    with_leak, *_ = baseline_tables(records_with().evaluation)
-    without, *_ = baseline_tables(
-        records_with(evaluation={"baselines": {"ridge": scores()}}).evaluation
-    )
-
-    assert "is no rival" in with_leak.note
-    assert "is no rival" not in without.note
-
-
-def test_paired_differences_stand_beside_the_baselines_that_are_to_be_beaten(records_with, scores):
-    differences = {name: scores(r2=(0.15, -0.01, 0.31)) for name in ("same_group_mean", "ridge")}
-
-    *_, table = baseline_tables(records_with(differences=differences).evaluation)
-
-    assert [row.heading for row in table.rows] == ["training mean", "ridge regression"]
-    assert row(table, "ridge regression").cells[3].detail.startswith("[−0.010,")
-
-
-def test_without_baselines_there_is_no_table_of_them(records_with):
-    assert baseline_tables(records_with(evaluation={"baselines": {}}).evaluation) == ()
-
-
-def test_subgroups_tell_their_size_and_warn_of_few_groups(records_with, scores):
-    by = {
-        "gender": {
-            "a": {"num_clips": 1200, "num_groups": 60, "metrics": scores()},
-            "b": {"num_clips": 9, "num_groups": 3, "metrics": scores(r2=(0.1, None, None))},
-        }
+def texts(table):
+    return {
+        row.heading: [cell.text.replace("\N{NO-BREAK SPACE}", " ") for cell in row.cells]
+        for row in table.rows
     }
 
-    (table,) = subgroup_tables(records_with(evaluation={"by": by}).evaluation)
 
-    assert table.caption == "By gender"
-    assert [cell.text for cell in row(table, "a").cells[:2]] == ["1,200", "60"]
-    assert row(table, "b").cells[5].text == "0.100"
-    assert row(table, "b").cells[5].detail == ""
-    assert "fewer than 30 groups" in table.note
+def test_every_trait_has_every_metric_with_its_interval(records_with):
+    table, _ = score_tables(records_with())
+    assert headings(table) == [*TRAITS, "mean"]
+    assert [row.heading for row in table.rows if row.is_key] == ["mean"]
+    assert table.columns == ("trait", "accuracy ↑", "MAE ↓", "MSE ↓", "R² ↑", "PCC ↑", "CCC ↑")
+    expected = ["0.9100", "0.0900", "0.01200", "0.450", "0.680", "0.620"]
+    assert texts(table)["openness"] == expected
+    assert row(table, "openness").cells[3].detail == INTERVAL
 
 
-def test_prediction_intervals_are_told_with_their_coverage_and_width(records_with):
-    (table,) = coverage_tables(records_with().evaluation)
+def test_the_note_names_reversed_traits(records_with):
+    reversed_table, _ = score_tables(records_with(data=traits_entry(FIRST_IMPRESSIONS)))
+    assert "Neuroticism is scored in reverse" in reversed_table.note
+    table, _ = score_tables(records_with())
+    assert "reverse" not in table.note
 
-    assert [row.heading for row in table.rows] == [*TRAITS, "mean"]
+
+def test_prediction_intervals_have_coverage_and_width(records_with):
+    _, table = score_tables(records_with())
+    assert headings(table) == [*TRAITS, "mean"]
     covered, width = row(table, "mean").cells
     assert (covered.text, covered.detail) == ("0.905", "[0.885,\N{NO-BREAK SPACE}0.925]")
     assert width.text == "0.353"
-    assert "250 groups: groups that were neither trained nor calibrated on" in table.note
+    assert "250 groups: new groups" in table.note
+    assert len(score_tables(records_with(evaluation={"intervals": None}))) == 1
 
 
-def test_intervals_that_were_not_measured_have_no_table(records_with):
-    assert coverage_tables(records_with(evaluation={"intervals": None}).evaluation) == ()
+def test_the_model_comes_before_its_baselines(records_with):
+    means, per_trait, differences = baseline_tables(records_with().evaluation)
+    expected = ["this model", "training mean", "same-group mean *", "ridge regression"]
+    assert headings(means) == headings(per_trait) == expected
+    assert headings(differences) == ["training mean", "ridge regression"]
+    assert row(means, "ridge regression").cells[3].text == "0.300"
+    assert row(per_trait, "this model").cells[0].detail == INTERVAL
+    assert row(means, "this model").is_key
+
+
+def test_the_same_group_mean_is_explained(records_with, scores):
+    with_leak, *_ = baseline_tables(records_with().evaluation)
+    only_ridge = {"baselines": {"ridge": scores()}}
+    without, *_ = baseline_tables(records_with(evaluation=only_ridge).evaluation)
+    assert "same-group mean" in with_leak.note
+    assert "same-group mean" not in without.note
+
+
+def test_differences_are_the_paired_ones(records_with, scores):
+    differences = {name: scores(r2=(0.15, -0.01, 0.31)) for name in ("same_group_mean", "ridge")}
+    *_, table = baseline_tables(records_with(differences=differences).evaluation)
+    assert row(table, "ridge regression").cells[3].detail.startswith("[−0.010,")
+
+
+def test_subgroups_have_sizes_and_a_warning(records_with, scores):
+    by = {
+        "gender": {
+            "a": {"num_clips": 1200, "num_groups": 60, "metrics": scores()},
+            "b": {"num_clips": 9, "num_groups": 3, "metrics": scores(r2=(0.1, math.nan, math.nan))},
+        }
+    }
+    (table,) = subgroup_tables(records_with(evaluation={"by": by}).evaluation)
+    assert table.caption == "By gender"
+    assert texts(table)["a"][:2] == ["1,200", "60"]
+    assert (row(table, "b").cells[5].text, row(table, "b").cells[5].detail) == ("0.100", "")
+    assert "fewer than 30 groups" in table.note
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        (
+            {"epoch_times": [6.0, 1.0, 2.0], "total_training_time": 9.0},
+            {
+                "all epochs, validation included": ["9 s", ""],
+                "training part of the first epoch, start-up included": ["6 s", ""],
+                "training part of a further epoch": ["1.5 s", "1.95 s"],
+            },
+        ),
+        (
+            {"epoch_times": [0.5]},
+            {"training part of the first epoch, start-up included": ["500 ms", ""]},
+        ),
+    ],
+)
+def test_the_first_epoch_is_separate(times, expected):
+    (table,) = time_tables(check_content(TimeLogs, times))
+    assert texts(table) == expected
+
+
+def test_parts_of_the_run_are_sorted_by_time():
+    parts = {"input": [0.25, None, 0.25], "step": 1.5, "figures": None, "logging": 0.0}
+    _, table = time_tables(check_content(TimeLogs, {"epoch_times": [1.0], "breakdown": parts}))
+    assert list(texts(table).items()) == [
+        ("Training steps", ["1.5 s", "75 %"]),
+        ("Waiting for input", ["500 ms", "25 %"]),
+    ]
+
+
+def test_changed_settings_have_their_default():
+    (table,) = config_tables(ExperimentConfig(training=TrainingConfig(num_epochs=20)))
+    assert texts(table)["training.num_epochs"] == ["20", "50"]
+    assert texts(table)["training.batch_size"] == ["32", ""]
+    assert [row.heading for row in table.rows if row.is_key] == ["training.num_epochs"]
+
+
+@pytest.mark.parametrize(
+    ("is_dirty", "expected"), [(False, "0123, unchanged"), (True, "0123, with uncommitted changes")]
+)
+def test_the_environment_has_commit_versions_and_feature_hash(records_with, is_dirty, expected):
+    git = {"commit": "0123", "is_dirty": is_dirty}
+    found = texts(*environment_tables(records_with(environment={"git": git})))
+    assert found["commit"] == [expected]
+    assert found["keras"] == ["3.15.1"]
+    assert found["hash of the features"] == ["d1ce"]
+
+
+def test_without_records_there_are_no_tables(records_with):
+    records = records_with(evaluation=None, environment=None)
+    empty = check_content(TimeLogs, {"epoch_times": []})
+    assert score_tables(records) == environment_tables(records) == ()
+    assert baseline_tables(None) == subgroup_tables(None) == config_tables(None) == ()
+    assert time_tables(None) == time_tables(empty) == ()
+    assert baseline_tables(records_with(evaluation={"baselines": {}}).evaluation) == ()

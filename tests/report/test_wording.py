@@ -49,7 +49,7 @@ CASES = {
     ("function", "arguments", "expected"),
     [(function, *case) for function, cases in CASES.items() for case in cases],
 )
-def test_values_are_written_as_text(function, arguments, expected):
+def test_values_are_formatted(function, arguments, expected):
     text = getattr(wording, function)(*arguments)
     assert text.replace(NO_BREAK, " ") == expected
 
@@ -62,7 +62,7 @@ def test_values_are_written_as_text(function, arguments, expected):
         wording.with_interval("r2", Interval(value=0.9, low=0.8, high=0.95)),
     ],
 )
-def test_a_value_does_not_break_before_its_unit_or_interval(text):
+def test_units_and_intervals_stay_on_the_line_of_the_value(text):
     assert " " not in text
 
 
@@ -71,10 +71,10 @@ def test_a_value_does_not_break_before_its_unit_or_interval(text):
     [
         ((0.15, 0.1, 0.2), ("0.150", "[0.100, 0.200]")),
         ((0.00031, -0.0001, 0.00078), ("0.00031", "[−0.00010, 0.00078]")),
-        ((0.02, None, None), ("0.020", "")),
+        ((0.02, float("nan"), float("nan")), ("0.020", "")),
     ],
 )
-def test_a_difference_and_its_interval_have_equal_decimals(ends, expected):
+def test_a_difference_and_its_interval_have_the_same_decimals(ends, expected):
     value, low, high = ends
     found = wording.difference("r2", Interval(value=value, low=low, high=high))
     assert tuple(text.replace(NO_BREAK, " ") for text in found) == expected

@@ -7,7 +7,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from pipeline.core.run_status import read_last_status
+from pipeline.core.run_log import read_last_status
 from pipeline.models.summary import count_weights
 from pipeline.search.trial import TrialObjective, trial_config
 from pipeline.search.trial_directory import trial_directory

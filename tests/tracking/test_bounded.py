@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from pipeline.tracking.bounded import call_within
+from pipeline.tracking.store import call_within
 
 
 @pytest.mark.parametrize("value", [1, None])

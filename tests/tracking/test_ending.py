@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.tracking.ending import end_run
+from pipeline.tracking.existing_runs import end_run
 
 
 @pytest.fixture

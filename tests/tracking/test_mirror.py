@@ -498,6 +498,25 @@ def test_a_run_whose_directory_was_removed_has_failed(left, run, run_log, client
     assert "was removed" in ended.data.tags["failure"]
 
 
+def test_a_run_whose_directory_is_removed_while_its_model_is_sent_has_failed(
+    run, run_log, client, tell_epoch, monkeypatch
+):
+    def remove(*_, **__):
+        shutil.rmtree(run.path)
+        raise FileNotFoundError("model.keras")
+
+    mirror = Mirror(run)
+    tell_epoch(run_log, 1)
+    mirror.deliver()
+    run_id = read_link(run.tracking_path).run_id
+    monkeypatch.setattr("pipeline.tracking.mirror.log_packaged_model", remove)
+    run_log.log_model(registered_model="", alias="")
+    finish(run_log)
+    with pytest.raises(DeliveryError, match="was removed while the run was going on"):
+        mirror.deliver()
+    assert client.get_run(run_id).info.status == "FAILED"
+
+
 def test_a_store_that_hangs_is_waited_for_no_longer_than_asked(run, monkeypatch):
     released = threading.Event()
 

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.tracking.served_inputs import RequestRefused, read_inputs, refuse_far
+from pipeline.tracking.served_inputs import RequestError, check_distances, read_inputs
 
 TENSORS = [
     SimpleNamespace(name="static", shape=(None, 3, 2)),
@@ -70,7 +70,7 @@ TAKES = "expected static (clips, 3, 2); dynamic (clips, 4); static_mask (clips, 
     ],
 )
 def test_what_a_feature_set_would_refuse_is_refused_in_one_line(changes, words):
-    with pytest.raises(RequestRefused) as refusal:
+    with pytest.raises(RequestError) as refusal:
         read_inputs(TENSORS, {**REQUEST, **changes})
     assert words in str(refusal.value)
     assert "\n" not in str(refusal.value)
@@ -88,7 +88,7 @@ def test_what_a_feature_set_would_refuse_is_refused_in_one_line(changes, words):
     ],
 )
 def test_a_request_that_lacks_something_is_told_what_the_model_takes(request_, words):
-    with pytest.raises(RequestRefused) as refusal:
+    with pytest.raises(RequestError) as refusal:
         read_inputs(TENSORS, request_)
     assert words in str(refusal.value)
 
@@ -102,14 +102,14 @@ def test_what_lies_far_from_the_training_clips_is_refused_but_not_as_padding():
     static = STATIC.astype(np.float32)
     static[1, 2] = 1e37  # the mask says that nothing is there
     request = {**REQUEST, "static": static}
-    refuse_far(network, read_inputs(network.inputs, request))
+    check_distances(network, read_inputs(network.inputs, request))
     whole = {**request, "static_mask": np.ones((2, 3))}
-    with pytest.raises(RequestRefused, match="static of row 1 lies 10000 standard deviations"):
-        refuse_far(network, read_inputs(network.inputs, whole))
+    with pytest.raises(RequestError, match="static of row 1 lies 10000 standard deviations"):
+        check_distances(network, read_inputs(network.inputs, whole))
 
 
 def test_the_answer_of_a_server_is_the_reason_and_not_the_request():
-    refusal = RequestRefused("dynamic is missing")
+    refusal = RequestError("dynamic is missing")
     refusal.message = (
         f"Failed to predict data {STATIC}. \nError: {refusal.message}"  # as MLflow does
     )

@@ -18,8 +18,8 @@ from pipeline.core.files import write_arrays, write_text
 from pipeline.core.run_directory import RunDirectory
 from pipeline.evaluation.intervals.conformal import calibrate
 from pipeline.records.calibration import write_calibration
+from pipeline.tracking.log_model import log_model
 from pipeline.tracking.mirror import Mirror
-from pipeline.tracking.packaged_model import log_packaged_model
 from pipeline.tracking.run_link import Link, read_link, write_link
 from tests.loopback import free_port, wait_until_it_answers
 
@@ -77,7 +77,7 @@ def served(tmp_path_factory, empty_database, network, calibration):
         patch.chdir(directory)  # where MLflow keeps artifacts
         Mirror(run).deliver()
         run_id = read_link(run.tracking_path).run_id
-        log_packaged_model(run, run_id, registered_name="ocean", alias="champion")
+        log_model(run, run_id, registered_name="ocean", alias="champion")
     return directory, uri
 
 

@@ -10,11 +10,11 @@ import sqlalchemy.exc
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from pipeline.core.errors import first_line
 from pipeline.core.urls import sqlite_path
 from pipeline.tracking.store import (
     configure_mlflow,
     local_store,
-    one_line,
     open_store,
     tracking_uri,
     with_password,
@@ -158,4 +158,4 @@ def test_three_processes_may_open_one_new_file_at_once(tmp_path, repository):
     ],
 )
 def test_an_error_is_told_in_one_line(error, line):
-    assert one_line(error) == line
+    assert first_line(error) == line

@@ -3,7 +3,7 @@ import threading
 import pytest
 
 from pipeline.core.run_log import RunLog, read_events
-from pipeline.tracking.system_metrics import system_metrics
+from pipeline.tracking.background import system_metrics
 
 
 @pytest.fixture

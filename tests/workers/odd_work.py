@@ -1,4 +1,4 @@
-"""Set-ups and tasks that fail, for tests of the pools. Worker processes import this module."""
+"""Set-ups and tasks that fail, for tests of the pools. Workers import this module."""
 
 import os
 import time
@@ -44,7 +44,7 @@ def set_up_forever():
 
 
 def run(pool, *tasks):
-    """Do tasks on a pool until all have ended or a set-up failed; return the events."""
+    """Run tasks on a pool until all have ended or a set-up failed; return the events."""
     waiting, events = list(tasks), []
     while (waiting or pool.num_busy) and not any(each.kind == "setup_failed" for each in events):
         while waiting and pool.num_idle:

@@ -1,4 +1,4 @@
-"""Both engines follow one protocol: a worker that dies or hangs costs only its task."""
+"""Processes and Ray actors follow one protocol: a failed task fails alone."""
 
 import contextlib
 import os
@@ -30,7 +30,7 @@ def cluster():
 
 @pytest.fixture(params=[ProcessPool, RayPool], ids=["local", "ray"])
 def open_pool(request):
-    """Return a function that opens a pool; the pools are closed at the end of the test."""
+    """Return a function that opens a pool, closed at the end of the test."""
     if request.param is RayPool:
         request.getfixturevalue("cluster")
     with contextlib.ExitStack() as stack:
@@ -43,7 +43,7 @@ def open_pool(request):
         yield open_pool
 
 
-def test_every_task_is_done_once_by_the_workers_of_the_pool(open_pool):
+def test_every_task_is_done_once(open_pool):
     pool = open_pool(num_workers=2)
     tasks = [f"good-{number}" for number in range(9)]
     events = run(pool, *tasks)
@@ -65,14 +65,14 @@ def test_every_task_is_done_once_by_the_workers_of_the_pool(open_pool):
         ("bug", "error", "ZeroDivisionError: by zero"),
     ],
 )
-def test_a_task_that_fails_costs_no_other_task(open_pool, task, kind, reason):
+def test_a_failed_task_does_not_affect_others(open_pool, task, kind, reason):
     events = run(open_pool(num_workers=1, time_limit_seconds=1.0), "good-1", task, "good-2")
     assert [event.kind for event in events] == ["result", kind, "result"]
     assert events[1].task == task
     assert reason in events[1].reason
 
 
-def test_an_error_that_a_user_can_act_on_reaches_the_leader_whole(open_pool):
+def test_a_pipeline_error_reaches_the_leader(open_pool):
     (event,) = run(open_pool(), "full")
     assert str(event.error) == "no space left"
 
@@ -86,7 +86,7 @@ def test_an_error_that_a_user_can_act_on_reaches_the_leader_whole(open_pool):
         (set_up_forever, "none was ready after 2 s"),
     ],
 )
-def test_a_failed_set_up_has_its_reason_and_loses_no_task(open_pool, setup, reason):
+def test_a_failed_set_up_has_a_reason_and_loses_no_task(open_pool, setup, reason):
     pool = open_pool(setup, num_workers=1, setup_seconds=2.0)
     (event,) = run(pool, "good-1")
     assert (event.kind, event.task) == ("setup_failed", None)
@@ -94,19 +94,19 @@ def test_a_failed_set_up_has_its_reason_and_loses_no_task(open_pool, setup, reas
     assert pool.num_busy == 1
 
 
-def test_the_exit_code_of_a_dead_process_is_known():
+def test_a_dead_process_has_an_exit_code():
     with contextlib.closing(ProcessPool(set_up, num_workers=1)) as pool:
         (event,) = run(pool, "dies")
     assert (event.exit_code, event.reason) == (3, "exit code 3")
 
 
-def test_a_worker_is_replaced_after_its_share_of_tasks(open_pool):
+def test_a_worker_is_replaced_after_max_tasks(open_pool):
     events = run(open_pool(num_workers=1, max_tasks=3), *["good"] * 7)
     workers = [event.worker for event in events]
     assert [workers.count(worker) for worker in dict.fromkeys(workers)] == [3, 3, 1]
 
 
-def test_closing_a_pool_ends_a_worker_in_the_middle_of_a_task(open_pool):
+def test_closing_a_pool_ends_busy_workers(open_pool):
     pool = open_pool(num_workers=1)
     (event,) = run(pool, "good-1")
     process = psutil.Process(int(event.worker.rpartition("-")[2]))

@@ -1,11 +1,11 @@
-"""Ray actors find their place on a cluster, and a cluster without room is an error."""
+"""Ray actors share a cluster and its GPUs, and a full cluster is an error."""
 
 import contextlib
 
 import pytest
 
 from pipeline.core.errors import WorkerError
-from pipeline.workers.ray_pool import RayPool
+from pipeline.workers.ray_pool import RayPool, choose_workers_per_gpu, count_places, gpu_part
 from tests.workers.odd_work import run, set_up
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
@@ -13,17 +13,29 @@ pytest.importorskip("ray.cluster_utils")
 
 
 @pytest.fixture
-def open_pool(monkeypatch):
-    """Return a function that starts a cluster with one node, and opens a pool on it."""
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)  # it would name Ray's GPUs
+def start_cluster(monkeypatch):
+    """Return a function that starts a cluster with one node and returns its address."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)  # would hide the GPUs of Ray
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with contextlib.ExitStack() as stack:
 
-        def open_pool(node, num_held=0, **options):
+        def start_cluster(**node):
             cluster = ray.cluster_utils.Cluster(
                 initialize_head=True, head_node_args={**node, "include_dashboard": False}
             )
             stack.callback(cluster.shutdown)
-            monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+            return cluster.address
+
+        yield start_cluster
+
+
+@pytest.fixture
+def open_pool(start_cluster, monkeypatch):
+    """Return a function that opens a pool on a cluster with one node."""
+    with contextlib.ExitStack() as stack:
+
+        def open_pool(node, num_held=0, **options):
+            monkeypatch.setenv("RAY_ADDRESS", start_cluster(**node))
             pool = stack.enter_context(contextlib.closing(RayPool(set_up, **options)))
             holders = [ray.remote(num_cpus=1)(Holder).remote() for _ in range(num_held)]
             ray.get([holder.__ray_ready__.remote() for holder in holders])
@@ -34,12 +46,12 @@ def open_pool(monkeypatch):
 
 
 class Holder:
-    """Holds a processor of the cluster."""
+    """Occupies a processor of the cluster."""
 
 
 @pytest.mark.slow
 @pytest.mark.odd_cluster
-def test_a_cluster_with_room_for_one_actor_does_all_tasks(open_pool, caplog):
+def test_a_cluster_with_one_place_does_all_tasks(open_pool, caplog):
     events = run(open_pool({"num_cpus": 1}, num_workers=2), "good-1", "good-2", "good-3")
     assert [event.kind for event in events] == ["result"] * 3
     assert len({event.worker for event in events}) == 1
@@ -56,10 +68,9 @@ def test_tasks_do_not_wait_for_an_actor_without_a_processor(open_pool):
 
 @pytest.mark.slow
 @pytest.mark.odd_cluster
-def test_a_cluster_without_a_free_processor_is_named(open_pool):
-    (event,) = run(
-        open_pool({"num_cpus": 1}, num_held=1, num_workers=1, setup_seconds=3.0), "good-1"
-    )
+def test_a_cluster_without_a_free_processor_is_a_failed_set_up(open_pool):
+    pool = open_pool({"num_cpus": 1}, num_held=1, num_workers=1, setup_seconds=3.0)
+    (event,) = run(pool, "good-1")
     assert event.kind == "setup_failed"
     assert "free processor of the cluster" in event.reason
 
@@ -76,13 +87,61 @@ def test_two_workers_share_the_only_gpu(open_pool, caplog):
 
 @pytest.mark.slow
 @pytest.mark.odd_cluster
-def test_nodes_that_are_too_small_are_an_error(open_pool):
+def test_nodes_with_too_few_cores_are_an_error(open_pool):
     with pytest.raises(WorkerError, match=r"has the 2 cores .* \(cores of its nodes: 1\)"):
         open_pool({"num_cpus": 1}, num_workers=1, num_cores=2)
     assert not ray.is_initialized()
 
 
-def test_a_cluster_that_does_not_answer_is_an_error(monkeypatch):
+@pytest.mark.slow
+@pytest.mark.odd_cluster
+def test_a_running_local_cluster_is_joined_on_request(start_cluster, monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        "ray._private.utils.get_ray_address_file", lambda _: str(tmp_path / "current_cluster")
+    )
+    (tmp_path / "current_cluster").write_text(start_cluster(num_cpus=3, resources={"mark": 1}))
+    with contextlib.closing(RayPool(set_up, num_workers=1, joins_local_cluster=True)) as pool:
+        assert ray.cluster_resources()["mark"] == 1
+        assert [event.kind for event in run(pool, "good-1")] == ["result"]
+    with contextlib.closing(RayPool(set_up, num_workers=1)):
+        assert "mark" not in ray.cluster_resources()
+        assert ray.cluster_resources()["CPU"] == 1
+
+
+def test_an_unreachable_cluster_is_an_error(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     with pytest.raises(WorkerError, match=r"the Ray cluster 127.0.0.1:1 cannot be used"):
         RayPool(set_up, num_workers=1)
+
+
+@pytest.mark.parametrize(
+    ("num_workers", "resources", "workers_per_gpu", "num_places"),
+    [
+        (2, [(16, 0), (16, 0)], 0, 16),
+        (4, [(16, 1), (16, 0)], 4, 4),
+        (4, [(16, 2), (16, 1)], 2, 6),
+        (3, [(16, 4)], 1, 4),
+        (6, [(16, 1)], 6, 6),
+        (20, [(16, 1)], 20, 8),  # the cores are the limit
+        (20, [(4, 1), (32, 0)], 0, 18),  # too few cores on the GPU node
+        (4, [(0, 1), (32, 0)], 0, 16),
+        (4, [(0, 1)], 0, 0),
+        (4, [], 0, 0),
+    ],
+)
+def test_gpus_are_shared_if_all_workers_fit(num_workers, resources, workers_per_gpu, num_places):
+    nodes = [{"CPU": float(cores), "GPU": float(gpus)} for cores, gpus in resources]
+    assert choose_workers_per_gpu(nodes, num_workers=num_workers, num_cores=2) == workers_per_gpu
+    assert count_places(nodes, 2, workers_per_gpu) == num_places
+
+
+@pytest.mark.parametrize("number", range(1, 100))
+def test_the_parts_of_all_workers_fit_on_one_gpu(number):
+    parts = 10_000 * gpu_part(number)  # in units of Ray
+    assert parts == pytest.approx(round(parts), abs=1e-6)
+    assert round(parts) * number <= 10_000
+    assert round(parts) >= 1
+
+
+def test_without_gpus_the_part_is_zero():
+    assert gpu_part(0) == 0

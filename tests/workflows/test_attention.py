@@ -7,7 +7,7 @@ from pipeline.core.errors import ModelError
 from pipeline.core.traits import TRAITS
 from pipeline.data import batches
 from pipeline.data.feature_set import load_feature_set
-from pipeline.data.statistics import feature_moments
+from pipeline.data.stream import feature_moments
 from pipeline.data.writer import write_feature_set
 from pipeline.models import CompletePersonalityModel
 from pipeline.records.attention import WHOLE

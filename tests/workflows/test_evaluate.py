@@ -84,7 +84,7 @@ def test_nearly_equal_ids_give_a_warning(run_dir, copy_set, odd, caplog):
     path, data = copy_set(lambda table: table.assign(clip_id=table["clip_id"].map(odd.format)))
     name = pd.read_csv(path / "clips.csv")["clip_id"][0]
     evaluate(run_dir, data, split="all")
-    (warning,) = [text for text in caplog.messages if "nearly" in text]
+    (warning,) = [text for text in caplog.messages if "nearly, but" in text]
     assert repr(name) in warning
     assert "60 clip" in warning
 
@@ -136,7 +136,7 @@ def test_the_configured_columns_are_reported_if_the_set_has_them(run_dir, copy_s
     ("missing", "settings", "error", "message"),
     [
         ("run/model.keras", {}, RunError, r"no model\.keras yet.*train --resume"),
-        ("other/labels.npy", {}, FeatureSetError, r"labels\.npy"),
+        ("other/labels.npy", {}, FeatureSetError, r"has no labels\.npy"),
         ("", {"split": "validation"}, SplitError, "no clip belongs to the split validation"),
         ("", {"by": ("age",)}, SplitError, r"no column age.*clip_id, group, camera"),
     ],

@@ -9,8 +9,7 @@ from mlflow import MlflowClient
 
 from pipeline.core.errors import RunError
 from pipeline.core.run_directory import RunDirectory
-from pipeline.core.run_log import RunLog, read_events
-from pipeline.core.run_status import read_last_status
+from pipeline.core.run_log import RunLog, read_events, read_last_status
 from pipeline.tracking.run_link import read_link
 from pipeline.workflows.session import describe_environment, open_session, with_run_name
 

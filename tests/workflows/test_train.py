@@ -170,6 +170,19 @@ def test_a_custom_model_is_trained(make_config, own_directory):
     assert np.isfinite(finished.history.history["val_mae"]).all()
 
 
+def test_a_run_that_was_killed_before_its_first_event_is_resumed(
+    make_config, own_directory, monkeypatch
+):
+    def kill(*_, **__):
+        raise SystemExit("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.workflows.train.train_single", kill)
+        with pytest.raises(SystemExit):
+            run_training(make_config(), run_dir=own_directory / "run")
+    assert resume_training(own_directory / "run").report.num_clips > 0
+
+
 def test_an_interrupt_after_the_end_advises_to_sync(make_config, own_directory, monkeypatch):
     def interrupt(directory):
         raise KeyboardInterrupt

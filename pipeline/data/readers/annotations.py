@@ -1,4 +1,4 @@
-"""Read annotated trait scores: ChaLearn First Impressions files, or CSV tables."""
+"""Read annotated trait scores from ChaLearn First Impressions files or CSV tables."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ import pandas as pd
 from pipeline.core.errors import AnnotationError
 from pipeline.core.identifiers import normalize_identifier
 from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS, TraitLabel
-from pipeline.data.csv_table import check_columns, read_csv_table
+from pipeline.data.clip_table import check_columns, read_csv_table
 from pipeline.data.readers.score_pickle import read_score_pickle
 
 _V1_NAMES: Final[Mapping[str, str]] = {
@@ -21,49 +21,47 @@ _V1_NAMES: Final[Mapping[str, str]] = {
     "ValueConscientiousness": "conscientiousness",
     "ValueExtraversion": "extraversion",
     "ValueAgreeableness": "agreeableness",
-    "ValueNeurotisicm": "neuroticism",  # spelled so by ChaLearn
+    "ValueNeurotisicm": "neuroticism",  # the spelling of ChaLearn
     "ValueNeuroticism": "neuroticism",
 }
-"""Columns of the CSV tables of the first version of First Impressions."""
+"""Columns of the CSV tables in the first version of First Impressions."""
 
 _STABILITY: Final = re.compile(r"(emotional(ly)?|non|no|not)?(stability|stable|neuroticism)")
-"""Names of the opposite of neuroticism, in lower case and without separators."""
+"""Names of emotional stability, in lower case and without separators."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Annotations:
-    """Annotated scores, and how they are to be read."""
+    """Annotated scores and the direction of each trait."""
 
     scores: pd.DataFrame
     """Index `clip_id`, columns `TRAITS`, float64 in [0, 1]."""
-
     traits: tuple[TraitLabel, ...] = ()
-    """How each trait is scored, in the order of `TRAITS`; empty if the files do not say it."""
+    """Name and direction of each trait, in the order of `TRAITS`; empty if unknown."""
 
 
 def read_annotations(paths: Sequence[Path]) -> Annotations:
     """Read annotation files into one table of scores.
 
     Args:
-        paths: ChaLearn pickles (`{trait: {clip: score}}`; further keys such as
-            `interview` are left out), or `.csv` tables with `clip_id` and the five
-            traits, or with the columns of the first version of First Impressions
-            (`VideoName`, `ValueOpenness`, ...). A clip may stand in several files if its
-            scores are the same.
+        paths: ChaLearn pickles (`{trait: {clip: score}}`; other keys such as `interview` are
+            ignored), or `.csv` tables. A table has the columns `clip_id` and the five traits, or
+            those of the first version of First Impressions (`VideoName`, `ValueOpenness`, ...). A
+            clip may be in several files if its scores are equal.
 
     Raises:
-        AnnotationError: If a file is no such file, lacks a trait or a score, holds a
-            score outside [0, 1], contradicts another file, or names anything to run.
+        AnnotationError: If a file has another format, a trait or score is missing, a score is
+            outside [0, 1], two files contradict each other, or a pickle contains code.
 
     Reference: Escalante et al., 2020 (doi:10.1109/TAFFC.2020.2973984), the data set.
     """
     if not paths:
         raise AnnotationError("No annotation file is given. Give at least one .pkl or .csv file.")
-    files = [_read_one(path) for path in paths]
+    files = [_read_file(path) for path in paths]
     tables = [file.scores for file in files]
     for number, table in enumerate(tables):
         for earlier in range(number):
-            _refuse_contradiction(tables[earlier], paths[earlier], table, paths[number])
+            _check_agreement(tables[earlier], paths[earlier], table, paths[number])
     scores = pd.concat(tables)
     return Annotations(
         scores=scores[~scores.index.duplicated()],
@@ -74,19 +72,19 @@ def read_annotations(paths: Sequence[Path]) -> Annotations:
 def group_of(clip_name: str) -> str:
     """Return the source video of a First Impressions clip: the part before the first dot.
 
-    Clips are cut from longer videos and named `<video>.<number>.mp4`; a video id may
-    begin with a dash.
+    Clips are cut from longer videos and named `<video>.<number>.mp4`. A video id may begin with
+    a dash.
     """
     return clip_name.partition(".")[0]
 
 
-def _read_one(path: Path) -> Annotations:
+def _read_file(path: Path) -> Annotations:
     annotations = _read_table(path) if path.suffix.lower() == ".csv" else _read_pickle(path)
     scores = annotations.scores
     if scores.empty:
-        raise AnnotationError(f"{path}: annotates no clip. Give a file that does.")
+        raise AnnotationError(f"{path}: has no annotated clip. Give another file.")
     values = scores.to_numpy()
-    wrong = ~((values >= 0) & (values <= 1))  # written so that NaN is wrong
+    wrong = ~((values >= 0) & (values <= 1))  # also true for NaN
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
         raise AnnotationError(
@@ -100,7 +98,7 @@ def _read_pickle(path: Path) -> Annotations:
     by_trait = read_score_pickle(path)
     if not isinstance(by_trait, dict):
         raise AnnotationError(
-            f"{path}: holds a {type(by_trait).__name__}, expected {{trait: {{clip: score}}}}. "
+            f"{path}: is a pickled {type(by_trait).__name__}, expected {{trait: {{clip: score}}}}. "
             f"Give the annotation file as ChaLearn distributes it."
         )
     _check_no_stability(path, by_trait)
@@ -108,7 +106,7 @@ def _read_pickle(path: Path) -> Annotations:
     if missing:
         raise AnnotationError(
             f"{path}: has no scores for {', '.join(missing)}; found "
-            f"{', '.join(_shown(key) for key in list(by_trait)[:6]) or 'no trait'}. "
+            f"{', '.join(_short(key) for key in list(by_trait)[:6]) or 'no trait'}. "
             f"Give a file with all five traits."
         )
     columns = {trait: _checked_scores(path, trait, by_trait[trait]) for trait in TRAITS}
@@ -125,7 +123,6 @@ def _read_pickle(path: Path) -> Annotations:
 
 
 def _check_no_stability(path: Path, names: Iterable[object]) -> None:
-    """Refuse emotional stability in place of neuroticism: nobody may reverse it in passing."""
     texts = [name for name in names if isinstance(name, str)]
     opposite = next(
         (
@@ -139,17 +136,17 @@ def _check_no_stability(path: Path, names: Iterable[object]) -> None:
         return
     raise AnnotationError(
         f"{path}: has {opposite!r} and no neuroticism. These are opposite ends of one trait. "
-        f"First Impressions scores emotional stability under the name neuroticism: to use these "
-        f"scores with that corpus, rename the column to neuroticism and leave the scores as they "
-        f"are. Scores that are reversed (1 - score) contradict that corpus. Whichever you do, "
-        f"note it under `traits` in features.json."
+        f"First Impressions scores emotional stability under the name neuroticism. To combine the "
+        f"scores with that corpus, rename the column to neuroticism and do not change the scores: "
+        f"reversed scores (1 - score) would contradict the corpus. In any case, "
+        f"describe the direction under `traits` in features.json."
     )
 
 
 def _checked_scores(path: Path, trait: str, scores: Any) -> Mapping[str, float]:
     if not isinstance(scores, dict):
         raise AnnotationError(
-            f"{path}: {trait} holds a {type(scores).__name__}, expected {{clip: score}}. "
+            f"{path}: {trait} is a {type(scores).__name__}, expected {{clip: score}}. "
             f"Give the annotation file as ChaLearn distributes it."
         )
     checked: dict[str, float] = {}
@@ -157,21 +154,21 @@ def _checked_scores(path: Path, trait: str, scores: Any) -> Mapping[str, float]:
         is_number = isinstance(score, int | float) and not isinstance(score, bool)
         if not (isinstance(clip, str) and normalize_identifier(clip) and is_number):
             raise AnnotationError(
-                f"{path}: {trait} holds {_shown(clip)}: {_shown(score)}, expected the name of "
-                f"a clip and its score. Correct or drop the entry."
+                f"{path}: {trait} has the entry {_short(clip)}: {_short(score)}, expected the name "
+                f"of a clip and its score. Correct or drop the entry."
             )
         name = normalize_identifier(clip)
         if name in checked and checked[name] != score:
             raise AnnotationError(
-                f"{path}: {trait} holds clip {name!r} twice with different scores (names that look "
-                f"alike are one name). Keep one of them."
+                f"{path}: {trait} has clip {name!r} twice with different scores. Names that look "
+                f"alike are the same name. Keep one of them."
             )
         checked[name] = score
     return checked
 
 
-def _shown(value: object) -> str:
-    # The repr of a container from a file of strangers may be endless.
+def _short(value: object) -> str:
+    # The repr of a container in an untrusted file may be huge.
     return repr(value)[:60] if isinstance(value, str) else f"a {type(value).__name__}"
 
 
@@ -218,7 +215,7 @@ def _score_table(clips: Sequence[str], values: Sequence[Sequence[float]]) -> pd.
     return pd.DataFrame(values, index=index, columns=list(TRAITS), dtype=np.float64)
 
 
-def _refuse_contradiction(
+def _check_agreement(
     first: pd.DataFrame, first_path: Path, second: pd.DataFrame, second_path: Path
 ) -> None:
     both = first.index.intersection(second.index)

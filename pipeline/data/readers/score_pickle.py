@@ -1,8 +1,8 @@
-"""Read the numbers out of a pickle without running anything it names.
+"""Read scores from a pickle without executing code from the file.
 
-The ChaLearn First Impressions annotations are Python 2 pickles of dictionaries of
-floats, some of them NumPy scalars. A pickle is a program: it may name any function and
-call it. Here it may name three, and gets stand-ins for them that return floats.
+The ChaLearn First Impressions annotations are Python 2 pickles: dictionaries of floats, some of
+them NumPy scalars. A pickle can name any function and call it. This reader accepts three names
+and replaces them by classes that return floats.
 """
 
 import io
@@ -17,10 +17,10 @@ import numpy as np
 from pipeline.core.errors import AnnotationError, one_line
 
 _MAX_BYTES: Final = 256 * 2**20
-"""No annotation file comes near it; a larger file is another file."""
+"""Size limit; real annotation files are far smaller."""
 
 _REFUSED_OPCODES: Final = frozenset(
-    # Extension codes are resolved from a cache of the process, past `find_class`.
+    # Extension codes use a cache of the process, so `find_class` is not called.
     {"EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX"}
 )
 
@@ -35,19 +35,19 @@ _DAMAGE: Final = (
     ValueError,
     pickle.UnpicklingError,
 )
-"""What the unpickler raises for a damaged stream; its documentation warns of the variety."""
+"""Errors that the unpickler raises for a damaged stream, according to its documentation."""
 
 
 class _ForbiddenError(Exception):
-    """The pickle asks for more than numbers."""
+    """The pickle contains more than numbers."""
 
 
 def read_score_pickle(path: Path) -> Any:
-    """Return the dictionaries, strings and numbers that a pickle holds.
+    """Return the dictionaries, strings and numbers of a pickle.
 
     Raises:
-        AnnotationError: If the file is missing, is no pickle, is cut short, or names
-            anything but a NumPy float scalar. Nothing it names is imported or called.
+        AnnotationError: If the file is missing or damaged, or names anything but a NumPy float
+            scalar. Such names are never imported or called.
     """
     content = _read_bytes(path)
     try:
@@ -55,13 +55,13 @@ def read_score_pickle(path: Path) -> Any:
         return _ScoreUnpickler(io.BytesIO(content), encoding="latin1").load()
     except _ForbiddenError as error:
         raise AnnotationError(
-            f"{path}: is refused, as {error}. Expected {{trait: {{clip: score}}}} as "
-            f"ChaLearn distributes it; a CSV with clip_id and the traits is read as well."
+            f"{path}: is not a safe pickle of scores: {error}. Expected {{trait: {{clip: score}}}} "
+            f"as ChaLearn distributes it, or a CSV with clip_id and the traits."
         ) from error
     except _DAMAGE as error:
         reason = one_line(error)[:200]
         raise AnnotationError(
-            f"{path}: is not a whole pickle ({reason}). Download or copy the file again."
+            f"{path}: is not a complete pickle ({reason}). Download or copy the file again."
         ) from error
 
 
@@ -84,53 +84,51 @@ def _check_opcodes(content: bytes) -> None:
     for opcode, argument, _ in pickletools.genops(content):
         if opcode.name in _REFUSED_OPCODES:
             raise _ForbiddenError(f"it uses the opcode {opcode.name}")
-        # The unpickler makes room for the memo up to the largest index.
+        # The unpickler allocates its memo up to the largest index.
         if opcode.name in _MEMO_OPCODES and int(argument or 0) > len(content):
-            raise _ForbiddenError(f"it asks for {argument} memo entries")
+            raise _ForbiddenError(f"it needs {argument} memo entries")
 
 
-class _StandIn:
-    """Takes the place of what a pickle names.
+class _Replacement:
+    """Base class of the replacements for names in a pickle."""
 
-    A pickle may set the attributes of what it has named, unless there is a method for it.
-    """
-
+    # Without this method a pickle could set attributes of the class.
     def __setstate__(self, state: object) -> None:
-        raise _ForbiddenError("it changes what it names")
+        raise _ForbiddenError("it changes a named object")
 
 
-class _FloatType(_StandIn):
-    """Stands in for `numpy.dtype`: one of the float types."""
+class _FloatType(_Replacement):
+    """Replacement for `numpy.dtype`, for float types only."""
 
     def __init__(self, code: str, *_: object) -> None:
         if code not in ("f2", "f4", "f8"):
-            raise _ForbiddenError(f"it holds NumPy values of type {code!r}")
+            raise _ForbiddenError(f"it has NumPy values of type {code!r}")
         self._code = code
         self._byte_order = "<" if sys.byteorder == "little" else ">"
 
     def __setstate__(self, state: object) -> None:
         order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
         if order not in ("<", ">"):
-            raise _ForbiddenError(f"it holds a NumPy type in byte order {order!r}")
+            raise _ForbiddenError(f"it has a NumPy type in byte order {order!r}")
         self._byte_order = order
 
     def decode(self, content: bytes) -> float:
-        """Return the one number that `content` holds."""
+        """Return the number that `content` encodes."""
         return float(np.frombuffer(content, dtype=f"{self._byte_order}{self._code}", count=1)[0])
 
 
-class _FloatScalar(_StandIn):
-    """Stands in for `numpy.core.multiarray.scalar`: calling it returns a float."""
+class _FloatScalar(_Replacement):
+    """Replacement for `numpy.core.multiarray.scalar`; a call returns a float."""
 
     def __new__(cls, kind: _FloatType, content: bytes | str) -> Any:
         if not isinstance(kind, _FloatType):
-            raise _ForbiddenError("it holds a NumPy scalar without a type")
-        # Python 2 had no bytes: its strings arrive decoded as latin-1.
+            raise _ForbiddenError("it has a NumPy scalar without a type")
+        # Byte strings of Python 2 are decoded as latin-1.
         return kind.decode(content.encode("latin1") if isinstance(content, str) else content)
 
 
-class _Latin1Bytes(_StandIn):
-    """Stands in for `_codecs.encode`, with which Python 3 writes bytes into old pickles."""
+class _Latin1Bytes(_Replacement):
+    """Replacement for `_codecs.encode`, which Python 3 uses for bytes in old protocols."""
 
     def __new__(cls, text: str, encoding: str) -> Any:
         if not isinstance(text, str) or encoding != "latin1":
@@ -138,7 +136,7 @@ class _Latin1Bytes(_StandIn):
         return text.encode("latin1")
 
 
-_STAND_INS: Final[dict[tuple[str, str], type[_StandIn]]] = {
+_REPLACEMENTS: Final[dict[tuple[str, str], type[_Replacement]]] = {
     ("numpy", "dtype"): _FloatType,
     ("numpy.core.multiarray", "scalar"): _FloatScalar,
     ("numpy._core.multiarray", "scalar"): _FloatScalar,
@@ -147,13 +145,13 @@ _STAND_INS: Final[dict[tuple[str, str], type[_StandIn]]] = {
 
 
 class _ScoreUnpickler(pickle.Unpickler):
-    """Resolves names to stand-ins only; the named module is never imported."""
+    """Unpickler that resolves names to replacements and never imports a module."""
 
-    def find_class(self, module_name: str, global_name: str) -> type[_StandIn]:
-        stand_in = _STAND_INS.get((module_name, global_name))
-        if stand_in is None:
+    def find_class(self, module_name: str, global_name: str) -> type[_Replacement]:
+        replacement = _REPLACEMENTS.get((module_name, global_name))
+        if replacement is None:
             raise _ForbiddenError(f"it names {f'{module_name}.{global_name}'[:100]!r}")
-        return stand_in
+        return replacement
 
     def persistent_load(self, pid: object) -> object:
-        raise _ForbiddenError(f"it refers to an object outside it ({pid!r})")
+        raise _ForbiddenError(f"it refers to an external object ({pid!r})")

@@ -72,57 +72,44 @@ def paired_differences(
     confidence: float = 0.95,
     seed: int,
 ) -> dict[str, dict[str, Interval]]:
-    """Compute B minus A in every metric, with the interval of the difference.
+    """Compute model B minus model A in every metric, with the interval of the difference.
 
     Both models are scored on the same resampled groups. Variation that affects both models
-    cancels, so the interval is much narrower than two separate intervals suggest.
-
-    Args:
-        y_true: Annotated scores in [0, 1], shape (N, 5), in OCEAN order.
-        y_pred_a: Scores predicted by A, shape (N, 5).
-        y_pred_b: Scores predicted by B, shape (N, 5).
-        groups: Group of each clip, N names; whole groups are resampled.
-        num_resamples: Number of resamples B.
-        confidence: Share of the resamples inside the interval, in (0, 1).
-        seed: Seed of the experiment.
-
-    Raises:
-        ValueError: If the shapes differ, there are no clips, or an option is out of range.
+    cancels, so the interval is much narrower than two separate intervals suggest. Arguments
+    and errors are those of `cluster_bootstrap`, with one array of predictions per model.
     """
     bootstrap = _Bootstrap(groups, num_resamples, confidence, seed)
     values_a, values_b = trait_metrics(y_true, y_pred_a), trait_metrics(y_true, y_pred_b)
     resampled_a = bootstrap.resample(row_moments(y_true, y_pred_a))
     resampled_b = bootstrap.resample(row_moments(y_true, y_pred_b))
+    differences = {
+        metric: {name: values_b[metric][name] - value for name, value in by_trait.items()}
+        for metric, by_trait in values_a.items()
+    }
     return bootstrap.intervals(
-        {
-            metric: {name: values_b[metric][name] - value for name, value in by_trait.items()}
-            for metric, by_trait in values_a.items()
-        },
-        {metric: resampled_b[metric] - resampled_a[metric] for metric in METRICS},
+        differences, {metric: resampled_b[metric] - resampled_a[metric] for metric in METRICS}
     )
 
 
 def group_means(
     values: FloatArray, groups: Names, *, num_resamples: int, seed: int
 ) -> dict[str, Interval]:
-    """Compute the mean over groups of each trait and of all traits, with 95 % intervals.
+    """Compute the mean over groups of values (N, 5), with 95 % intervals.
 
-    Every group has the same weight.
+    Every group has the same weight. Arguments and errors are those of `cluster_bootstrap`.
 
-    Args:
-        values: One number per clip and trait, shape (N, 5), in OCEAN order.
-        groups: Group of each clip, N names; whole groups are resampled.
-        num_resamples: Number of resamples B.
-        seed: Seed of the experiment.
-
-    Raises:
-        ValueError: If the numbers of clips differ, or there are no resamples.
+    Returns:
+        Trait name or "mean" -> mean.
     """
-    return _Bootstrap(groups, num_resamples, 0.95, seed).means(values)
+    bootstrap = _Bootstrap(groups, num_resamples, 0.95, seed)
+    table = bootstrap.sums(values) / bootstrap.group_sizes[:, None]
+    table = np.column_stack([table, table.mean(axis=1)])
+    means = dict(zip((*TRAITS, "mean"), table.mean(axis=0).tolist(), strict=True))
+    return bootstrap.with_ends(means, bootstrap.resampled_sums(table) / len(table))
 
 
 class _Bootstrap:
-    """Resamples of groups. Every call with the same groups and seed uses the same resamples."""
+    """Resamples of groups, which depend only on the groups and the seed."""
 
     def __init__(self, groups: Names, num_resamples: int, confidence: float, seed: int) -> None:
         if num_resamples < 1 or not 0 < confidence < 1:
@@ -130,40 +117,31 @@ class _Bootstrap:
                 "expected at least one resample and a confidence between 0 and 1; "
                 f"found num_resamples={num_resamples}, confidence={confidence}"
             )
-        names, self._codes = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
-        self._num_groups = len(names)
+        _, self._codes, self.group_sizes = np.unique(
+            np.asarray(groups, dtype=np.str_), return_inverse=True, return_counts=True
+        )
+        self._num_groups = len(self.group_sizes)
         self._num_resamples = num_resamples
         self._tail = (1 - confidence) / 2
         self._seed = seed
 
     def resample(self, rows: FloatArray) -> dict[str, FloatArray]:
-        """Compute the metrics of each resample from the moments of the clips (N, 7, K).
-
-        Returns:
-            Metric -> shape (B, K + 1): each trait, then the mean.
-        """
-        resampled = self._resampled_sums(self._sums(rows).reshape(self._num_groups, -1))
+        """Compute metric -> values (B, K + 1) from the moments of the clips (N, 7, K)."""
+        resampled = self.resampled_sums(self.sums(rows).reshape(self._num_groups, -1))
         metrics = metrics_from_moments(resampled.reshape(-1, *rows.shape[1:]))
         return {
             metric: np.column_stack([values, values.mean(axis=1)])
             for metric, values in metrics.items()
         }
 
-    def means(self, values: FloatArray) -> dict[str, Interval]:
-        """Compute the mean over groups of each trait, then of all traits, from values (N, K)."""
-        sizes = np.bincount(self._codes, minlength=self._num_groups)
-        table = self._sums(values) / sizes[:, None]
-        table = np.column_stack([table, table.mean(axis=1)])
-        means = dict(zip((*TRAITS, "mean"), table.mean(axis=0).tolist(), strict=True))
-        return self._with_ends(means, self._resampled_sums(table) / self._num_groups)
-
     def intervals(
         self, values: Mapping[str, Mapping[str, float]], resampled: Mapping[str, FloatArray]
     ) -> dict[str, dict[str, Interval]]:
-        """Add the percentile interval of the resamples (B, K + 1) to each value."""
-        return {metric: self._with_ends(values[metric], resampled[metric]) for metric in METRICS}
+        """Add percentile intervals to the values of every metric."""
+        return {metric: self.with_ends(values[metric], resampled[metric]) for metric in METRICS}
 
-    def _with_ends(self, values: Mapping[str, float], resampled: FloatArray) -> dict[str, Interval]:
+    def with_ends(self, values: Mapping[str, float], resampled: FloatArray) -> dict[str, Interval]:
+        """Add percentile intervals of the resamples (B, K + 1) to the values."""
         if self._num_groups < 2:
             ends = np.full((2, len(TRAITS) + 1), np.nan)
         else:
@@ -173,7 +151,7 @@ class _Bootstrap:
             for name, low, high in zip((*TRAITS, "mean"), *ends.tolist(), strict=True)
         }
 
-    def _sums(self, rows: FloatArray) -> FloatArray:
+    def sums(self, rows: FloatArray) -> FloatArray:
         """Return the sum of the rows of each group, shape (G, ...)."""
         if len(rows) != len(self._codes):
             raise ValueError(
@@ -184,7 +162,7 @@ class _Bootstrap:
         np.add.at(sums, self._codes, rows)
         return sums
 
-    def _resampled_sums(self, table: FloatArray) -> FloatArray:
+    def resampled_sums(self, table: FloatArray) -> FloatArray:
         """Return the sum over the groups of each resample, shape (B, ...)."""
         return np.concatenate([counts @ table for counts in self._counts()])
 

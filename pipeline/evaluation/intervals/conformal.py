@@ -2,20 +2,18 @@
 
 The method is hierarchical split conformal prediction. Clips from one group have similar errors,
 so clips are not exchangeable. Groups nearly are. Each of the G calibration groups therefore has
-weight 1 / (G + 1), shared equally by its clips. The group of the new clip also has weight
-1 / (G + 1), at an infinite error. The half-width is the smallest error up to which the weights
-add up to the level. The interval of a trait is the prediction plus and minus the half-width.
+weight 1 / (G + 1), shared equally by its clips. The group of the new clip has the same weight,
+at an infinite error. The half-width is the smallest error up to which the weights add up to the
+level. The interval is the prediction plus and minus the half-width, clipped to [0, 1].
 
-The interval covers the annotated score of a clip from a new group with at least this
-probability, for any distribution and any model, if:
+A clip from a new group is covered with at least this probability, for any model, if:
 
 - The new group is exchangeable with the calibration groups: same population, same encoder.
 - The model was not trained on the calibration groups. They are used to select the best epoch,
   which makes their errors slightly too small. `measure_coverage` shows the effect.
 
 The probability is an average over groups, for each trait separately. It does not hold for all
-five traits together, or within each subgroup. All intervals of a trait have the same width,
-clipped to [0, 1]. Clipping loses no coverage, because all annotated scores are in [0, 1].
+traits together, or within each subgroup.
 
 Shapes: N clips, K = 5 traits, G groups.
 

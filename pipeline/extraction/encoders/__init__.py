@@ -1,1 +1,1 @@
-"""Encoders: from images and optical flow to feature vectors."""
+"""Encoders from face crops and optical flow to feature vectors."""

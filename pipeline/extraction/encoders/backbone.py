@@ -1,10 +1,8 @@
-"""Networks of `keras.applications`, and Keras model files: found, loaded, and identified.
+"""Load networks of `keras.applications` and Keras model files, and hash their weights.
 
-Random weights are never taken for trained ones: without `weights: random` a network whose
-weights cannot be had is an error.
+Random weights are used only for `weights: random`. Missing weights are an error.
 """
 
-import difflib
 import hashlib
 import types
 from collections.abc import Callable, Iterator
@@ -14,10 +12,9 @@ from typing import Any, Final
 
 import keras
 
-from pipeline.config.extraction import KERAS_FILE
 from pipeline.core.errors import ConfigError, ExtractionError, ModelError
-from pipeline.core.files import file_digest
-from pipeline.core.near_names import did_you_mean_path
+from pipeline.core.files import file_hash
+from pipeline.core.near_names import did_you_mean_path, nearest_name
 from pipeline.models.persistence import load_model
 
 IMAGENET: Final = "imagenet"
@@ -26,43 +23,40 @@ RANDOM: Final = "random"
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
-    """A family of networks that share how their input is prepared."""
+    """A network architecture of `keras.applications`."""
 
     name: str
-    """Its class name, e.g. "ResNet50"."""
+    """Class name, e.g. "ResNet50"."""
     build: Callable[..., Any]
-    """Makes the network."""
+    """Function that builds the network."""
     prepare: Callable[[Any], Any]
-    """Turns RGB in [0, 255] into what the network expects."""
+    """Function from RGB in [0, 255] to the input of the network."""
 
 
 def find_backbone(name: str) -> Backbone:
-    """Return a network of `keras.applications` by its class name, in any case.
+    """Return a network of `keras.applications` by its class name, ignoring case.
 
     Raises:
-        ConfigError: If there is none of that name; the nearest one is given.
+        ConfigError: If there is no such network. The message has the nearest name.
     """
     known = {backbone.name.lower(): backbone for backbone in _backbones()}
     if name.lower() in known:
         return known[name.lower()]
-    nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.4)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(sorted(known))}."
+    nearest = nearest_name(name, known, cutoff=0.4)
+    hint = f"did you mean {nearest}?" if nearest else f"there are {', '.join(sorted(known))}."
     raise ConfigError(f"encoder {name!r} is no network of keras.applications; {hint}")
 
 
 def build_network(
     backbone: Backbone, *, weights: str, input_shape: tuple[int, int, int], seed: int
 ) -> tuple[Any, str]:
-    """Return a network without its classifier, pooled by averaging, and what its weights are.
+    """Build a network with average pooling instead of its classifier, and describe its weights.
 
-    Args:
-        backbone: Which.
-        weights: `imagenet`, `random`, or the path of a weights file.
-        input_shape: Height, width, channels.
-        seed: Seed of random weights.
+    `weights` is `imagenet`, `random`, or the path of a weights file. `input_shape` is height,
+    width and channels.
 
     Raises:
-        ExtractionError: If the weights cannot be had, or do not fit.
+        ExtractionError: If the weights are not available or do not fit.
     """
     options = {"include_top": False, "pooling": "avg", "input_shape": input_shape}
     if weights == RANDOM:
@@ -75,50 +69,47 @@ def build_network(
         )
     try:
         network = backbone.build(weights=weights, **options)
-    except Exception as error:  # Keras raises a bare Exception where a download fails
+    except Exception as error:  # Keras raises a bare Exception if a download fails
         if weights == IMAGENET:
             raise ExtractionError(
-                f"the ImageNet weights of {backbone.name} cannot be had ({_line(error)}). Fetch "
-                f"them where there is a network and give their path as weights, or use an "
-                f"encoder without weights (hog, rectified_flow)."
+                f"the ImageNet weights of {backbone.name} cannot be downloaded "
+                f"({_short_line(error)}). Download them on another machine and give their path "
+                f"as weights, or use an encoder without weights (hog, rectified_flow)."
             ) from error
         raise ExtractionError(
             f"{weights}: does not hold the weights of {backbone.name} without its classifier "
-            f"({_line(error)})."
+            f"({_short_line(error)})."
         ) from error
-    # Of the values, not of the file: equal weights are equal however they came here.
-    return network, f"sha256 {weights_digest(network)}"
+    # Hash of the values, not of the file, so that equal weights from two files are equal.
+    return network, f"sha256 {hash_weights(network)}"
 
 
 def load_network(path: str) -> tuple[Any, str]:
-    """Return the network of a Keras model file, and what its weights are.
+    """Load a Keras model file; return the network and a description of its weights.
 
     Raises:
-        ExtractionError: If the file is missing, or is no Keras model, or would run code.
+        ExtractionError: If the file is missing, is not a Keras model, or would run code.
     """
     if not Path(path).is_file():
         near = did_you_mean_path(Path(path))
         raise ExtractionError(
-            f"{path}: there is no such model file, which weights must name.{near}"
+            f"{path}: there is no such model file; weights must be its path.{near}"
         )
     try:
         network = load_model(Path(path))
     except ModelError as error:
-        raise ExtractionError(f"{path}: is no Keras model that loads ({_line(error)}).") from error
-    return network, f"sha256 {file_digest(Path(path))} of the file"
+        raise ExtractionError(
+            f"{path}: is no Keras model that loads ({_short_line(error)})."
+        ) from error
+    return network, f"sha256 {file_hash(Path(path))} of the file"
 
 
-def weights_digest(network: Any) -> str:
-    """Return a SHA-256 of the values of all weights."""
+def hash_weights(network: Any) -> str:
+    """Return the SHA-256 of the values of all weights."""
     digest = hashlib.sha256()
     for values in network.get_weights():
         digest.update(values.tobytes())
     return digest.hexdigest()
-
-
-def is_file(encoder: str) -> bool:
-    """Return whether an encoder is a model file."""
-    return encoder == KERAS_FILE
 
 
 def _backbones() -> Iterator[Backbone]:
@@ -130,6 +121,6 @@ def _backbones() -> Iterator[Backbone]:
                 yield Backbone(name=name, build=build, prepare=module.preprocess_input)
 
 
-def _line(error: Exception) -> str:
+def _short_line(error: Exception) -> str:
     text = " ".join(str(error).split())
     return text if len(text) < 160 else f"{text[:157]}..."

@@ -1,116 +1,131 @@
-"""Encoders turn crops, or flow, into one vector a step; a configuration chooses them.
+"""Build the encoders of a configuration. Each encoder returns one vector per step.
 
-Shape letters: T steps, L flow fields of a step, P side of a crop, D width.
+Shape letters: T steps, L flow fields per step, P side of a crop, D = width, d = dim.
 """
 
+import math
 from typing import Any, Protocol
 
-from pipeline.config.extraction import (
-    HOG,
-    RECTIFIED_FLOW,
-    ExtractionConfig,
-    ProjectionConfig,
-)
+import numpy as np
+
+from pipeline.config.extraction import HOG, RECTIFIED_FLOW, ExtractionConfig, ProjectionConfig
 from pipeline.core.arrays import FloatArray
+from pipeline.core.errors import ConfigError
+from pipeline.core.seeds import generator
 from pipeline.extraction.encoders.descriptors import HogEncoder, RectifiedFlowEncoder
-from pipeline.extraction.encoders.projection import gaussian_projection
-from pipeline.extraction.video.images import Picture
 
 
 class Encoder(Protocol):
-    """Describes each step by one vector."""
+    """Encoder from each step to one vector.
+
+    The input of a static encoder is uint8 crops (T, P, P) or (T, P, P, 3). That of a dynamic
+    encoder is flow (T, L, P, P, 2) in face widths per second.
+    """
 
     @property
     def width(self) -> int:
-        """The number of features D."""
+        """Number of features D."""
         ...
 
     def describe(self) -> dict[str, Any]:
-        """Return what decides the values, as plain values: equal for equal encoders."""
+        """Return the settings that determine the values, as plain values."""
         ...
 
     def __call__(self, steps: Any, /) -> FloatArray:
-        """Return float32 vectors, shape (T, D).
-
-        Args:
-            steps: Crops, uint8, (T, P, P) or (T, P, P, 3), of a static encoder; flow in face
-                widths a second, (T, L, P, P, 2), of a dynamic one.
-        """
+        """Return float32 vectors, shape (T, D)."""
         ...
 
 
 class StaticEncoder(Encoder, Protocol):
-    """Describes what a face looks like."""
+    """Encoder of the appearance of a face."""
 
     crop_px: int
-    """Side of the crops P that it wants."""
+    """Side of its input crops P."""
 
     @property
     def wants_colour(self) -> bool:
-        """Whether it wants RGB crops, or grey ones."""
+        """Whether its input is RGB or grey."""
         ...
 
 
-class Projected:
-    """A dynamic or static encoder whose vectors are made narrower by fixed draws."""
+class ProjectedEncoder:
+    """Encoder with a random projection to fewer features."""
 
     def __init__(self, encoder: Encoder, *, dim: int, seed: int) -> None:
         self._encoder = encoder
         self._seed = seed
         self._matrix = gaussian_projection(encoder.width, dim, seed=seed)
+        self.width = dim
         self.crop_px: int = getattr(encoder, "crop_px", 0)
         self.wants_colour: bool = getattr(encoder, "wants_colour", False)
 
-    @property
-    def width(self) -> int:
-        """The number of features."""
-        return int(self._matrix.shape[1])
-
     def describe(self) -> dict[str, Any]:
-        """Return what decides the values."""
-        made = {"method": "gaussian", "dim": self.width, "seed": self._seed}
-        return {**self._encoder.describe(), "projection": made}
+        """Return the settings that determine the values."""
+        projection = {"method": "gaussian", "dim": self.width, "seed": self._seed}
+        return {**self._encoder.describe(), "projection": projection}
 
-    def __call__(self, steps: Picture | FloatArray) -> FloatArray:
-        """Return the narrower vectors."""
+    def __call__(self, steps: Any) -> FloatArray:
+        """Return the projected vectors, shape (T, d)."""
         return self._encoder(steps) @ self._matrix
 
 
 def build_static_encoder(config: ExtractionConfig) -> StaticEncoder:
-    """Return the encoder of crops that a configuration names.
+    """Build the encoder of face crops.
 
     Raises:
         ConfigError: If there is no such encoder.
-        ExtractionError: If its weights cannot be had.
+        ExtractionError: If its weights are not available.
     """
     if config.static.encoder == HOG:
         encoder: StaticEncoder = HogEncoder(crop_px=config.faces.crop_px)
     else:
-        from pipeline.extraction.encoders.image_network import ImageNetwork
+        from pipeline.extraction.encoders.networks import ImageNetwork
 
         encoder = ImageNetwork(config.static, seed=config.projection.seed)
-    return _fitted(encoder, config.static.dim, config.projection)
+    return _project(encoder, config.static.dim, config.projection)
 
 
 def build_dynamic_encoder(config: ExtractionConfig) -> Encoder:
-    """Return the encoder of flow that a configuration names.
+    """Build the encoder of optical flow.
 
     Raises:
         ConfigError: If there is no such encoder.
-        ExtractionError: If its weights cannot be had.
+        ExtractionError: If its weights are not available.
     """
     if config.dynamic.encoder == RECTIFIED_FLOW:
         encoder: Encoder = RectifiedFlowEncoder()
     else:
-        from pipeline.extraction.encoders.flow_network import FlowNetwork
+        from pipeline.extraction.encoders.networks import FlowNetwork
 
         encoder = FlowNetwork(
             config.dynamic, crop_px=config.faces.crop_px, seed=config.projection.seed
         )
-    return _fitted(encoder, config.dynamic.dim, config.projection)
+    return _project(encoder, config.dynamic.dim, config.projection)
 
 
-def _fitted(encoder: Any, dim: int, projection: ProjectionConfig) -> Any:
+def gaussian_projection(width: int, dim: int, *, seed: int) -> FloatArray:
+    """Return a random matrix that preserves distances between vectors on average.
+
+    The matrix is not fitted to data, so it cannot leak information about held-out clips.
+
+    Returns:
+        Normal samples with variance 1 / d, shape (D, d), float32: the same on every machine.
+
+    Raises:
+        ConfigError: If the vectors are narrower than `dim`.
+
+    Reference: Johnson & Lindenstrauss, 1984 (doi:10.1090/conm/026/737400).
+    """
+    if width < dim:
+        raise ConfigError(
+            f"the encoder's vectors are {width} wide and cannot be projected to {dim}. "
+            f"Set dim to at most {width}, or to 0 to keep the width."
+        )
+    samples = generator(seed, f"projection {width} to {dim}").standard_normal((width, dim))
+    return np.asarray(samples / math.sqrt(dim), dtype=np.float32)
+
+
+def _project(encoder: Any, dim: int, projection: ProjectionConfig) -> Any:
     if dim in (0, encoder.width):
         return encoder
-    return Projected(encoder, dim=dim, seed=projection.seed)
+    return ProjectedEncoder(encoder, dim=dim, seed=projection.seed)

@@ -1,12 +1,11 @@
-"""Decode the wanted frames of a video, bit for bit as a full decode gives them.
+"""Decode the sampled frames of a video, bit-identical to a full decode.
 
-Seeking loses: with keyframes 250 frames apart, 16 seeks cost six times one pass. So one
-pass goes up to the last wanted frame. On H.264, frames that no other refers to and that
-nobody wants are skipped, which changes no other frame and saves a quarter of the time.
+Frames are decoded in one pass up to the last sampled frame. With keyframes 250 frames apart, 16
+seeks would take six times as long. For H.264, frames that are neither sampled nor reference
+frames are skipped. This changes no other frame and saves a quarter of the time.
 
-Frames that are damaged, or refer to damage, are left out as far as anybody can tell: what
-packets show is said in `packets`, and the decoder adds its own errors. Bytes that decode
-without an error to something else cannot be told from sound ones.
+Damaged frames and frames that depend on them are omitted, as far as damage is detectable:
+`packets` finds damage in packets, and the decoder reports further errors.
 """
 
 import math
@@ -21,119 +20,105 @@ from pipeline.extraction.video.packets import PacketReader
 from pipeline.extraction.video.video import open_video
 
 _SKIPS_EXACTLY = frozenset({"h264"})
-"""Codecs whose decoder obeys a skip packet by packet; others decode everything (AV1's does
-not, and HEVC may drop frames that a higher temporal layer refers to)."""
+"""Codecs whose decoder can skip single packets. AV1 decoders ignore the option, and HEVC may drop
+frames that a higher temporal layer needs."""
 
-_DEEPEST: Final = 17
-"""No codec shows a frame later than this many packets after its own."""
+_MAX_DELAY: Final = 17
+"""Maximum number of packets between a frame's own packet and its output, for every codec."""
 
 
 def iterate_frames(path: Path, codec: str, wanted: Collection[int]) -> Iterator[Any]:
-    """Yield the sound frames (`av.VideoFrame`) of the wanted timestamps, in no set order.
-
-    A frame that is damaged, refers to a damaged one or cannot be decoded is left out: who
-    asks counts.
-
-    Args:
-        path: The file.
-        codec: Name of its codec.
-        wanted: Timestamps, in the time base of the stream.
+    """Yield the undamaged frames (`av.VideoFrame`) with the wanted timestamps, in any order.
 
     Raises:
         ClipError: If the file cannot be opened.
     """
     missing = set(wanted)
-    if codec in _SKIPS_EXACTLY:
-        for frame in _one_pass(path, missing, skips=True):
-            missing.discard(frame.pts)
-            yield frame
-    if missing:
-        for frame in _one_pass(path, missing, skips=False):
-            missing.discard(frame.pts)
-            yield frame
+    for skips in [True, False] if codec in _SKIPS_EXACTLY else [False]:
+        if missing:
+            for frame in _decode_once(path, frozenset(missing), skips=skips):
+                missing.discard(frame.pts)
+                yield frame
 
 
-def _one_pass(path: Path, wanted: Collection[int], *, skips: bool) -> Iterator[Any]:
+def _decode_once(path: Path, wanted: Collection[int], *, skips: bool) -> Iterator[Any]:
     missing = set(wanted)
     with open_video(path) as (container, stream):
         decoder = stream.codec_context
-        decoder.thread_count = 1  # workers share the processors, not threads
-        soundness = _Soundness(decoder, wanted)
-        if not missing:
-            return
+        decoder.thread_count = 1  # workers share the processors
+        safe_decoder = _SafeDecoder(decoder, wanted)
         for packet, is_damaged in PacketReader(container, stream):
             if skips:
                 decoder.skip_frame = "DEFAULT" if packet.pts in missing else "NONREF"
-            for frame in soundness.decode(packet, is_damaged=is_damaged):
+            for frame in safe_decoder.decode(packet, is_damaged=is_damaged):
                 missing.discard(frame.pts)
                 yield frame
             if not missing:
                 return
-        yield from soundness.flush()
+        yield from safe_decoder.flush()
 
 
 @dataclass(kw_only=True)
 class _Group:
-    """A keyframe and what follows it up to the next one, in the order of decoding."""
+    """A keyframe and the packets up to the next keyframe, in decoding order."""
 
-    shown_from: int | None
-    """Timestamp of the keyframe; what is shown before it may refer to the group before."""
+    keyframe_pts: int | None
+    """Timestamp of the keyframe. Frames shown earlier may depend on the previous group."""
     follows_damage: bool
-    """Whether the group before is damaged."""
+    """Whether the previous group is damaged."""
     damaged_from: float = math.inf
-    """Number of its first damaged packet in the file; what follows may refer to it."""
+    """Number of the first damaged packet in the file. Later packets may depend on it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Origin:
-    """The packet that a frame was decoded from."""
+    """Packet of a decoded frame."""
 
     number: int
-    """Its place in the file, from 0."""
+    """Position in the file, from 0."""
     group: _Group
     latest: float
-    """The latest timestamp up to it; inf where packets have none."""
+    """Latest timestamp up to this packet; inf without timestamps."""
 
 
-class _Soundness:
-    """Decodes, and keeps back what may refer to damage: decoders conceal it.
+class _SafeDecoder:
+    """Decoder that omits frames which may depend on damage, because decoders conceal it.
 
-    After damage, no frame is sound before the next keyframe, in the order of decoding. As
-    damage is noticed only when its frame is shown, after others that refer to it, a frame is
-    held until all those decoded before it are known.
+    After damage, no frame is safe before the next keyframe in decoding order. Damage is reported
+    with the output of its frame, after the output of frames that depend on it. Therefore a frame
+    is held until the state of all frames decoded before it is known.
     """
 
     def __init__(self, decoder: Any, wanted: Collection[int]) -> None:
         self._decoder = decoder
-        decoder.copy_opaque = True  # lets a frame name its packet
+        decoder.copy_opaque = True  # copies the packet number to the frame
         self._wanted = set(wanted)
         self._held: list[tuple[Any, _Origin]] = []
         self._origins: dict[int, _Origin] = {}
         self._last = _Origin(
-            number=-1, group=_Group(shown_from=None, follows_damage=False), latest=-math.inf
+            number=-1, group=_Group(keyframe_pts=None, follows_damage=False), latest=-math.inf
         )
         self._shown = -math.inf
 
     def decode(self, packet: Any, *, is_damaged: bool) -> Iterator[Any]:
-        """Yield the wanted sound frames that are known to be sound once a packet is decoded."""
         number, group = self._last.number + 1, self._last.group
         if packet.is_keyframe:
-            group = _Group(shown_from=packet.pts, follows_damage=math.isfinite(group.damaged_from))
+            follows_damage = math.isfinite(group.damaged_from)
+            group = _Group(keyframe_pts=packet.pts, follows_damage=follows_damage)
         pts = math.inf if packet.pts is None else packet.pts
         self._last = _Origin(number=number, group=group, latest=max(pts, self._last.latest))
         self._origins[number] = self._last
-        self._origins.pop(number - 4 * _DEEPEST, None)
+        self._origins.pop(number - 4 * _MAX_DELAY, None)
         packet.opaque = number
         if is_damaged:
             self._mark(self._last)
         self._take(packet)
-        yield from self._released()
+        yield from self._release()
 
     def flush(self) -> Iterator[Any]:
-        """Yield the sound frames that are left at the end."""
         self._take(None)
         self._shown = math.inf
-        yield from self._released()
+        yield from self._release()
 
     def _take(self, packet: Any) -> None:
         try:
@@ -157,21 +142,21 @@ class _Soundness:
     def _mark(self, origin: _Origin) -> None:
         origin.group.damaged_from = min(origin.group.damaged_from, origin.number)
 
-    def _released(self) -> Iterator[Any]:
+    def _release(self) -> Iterator[Any]:
         still_held = []
         for frame, origin in self._held:
             is_known = self._shown >= origin.latest
-            if is_known or self._last.number - origin.number >= _DEEPEST:
-                if _is_sound(frame, origin):
+            if is_known or self._last.number - origin.number >= _MAX_DELAY:
+                if _is_safe(frame, origin):
                     yield frame
             else:
                 still_held.append((frame, origin))
         self._held = still_held
 
 
-def _is_sound(frame: Any, origin: _Origin) -> bool:
+def _is_safe(frame: Any, origin: _Origin) -> bool:
     group = origin.group
-    refers_back = (
-        group.follows_damage and group.shown_from is not None and frame.pts < group.shown_from
+    needs_previous = (
+        group.follows_damage and group.keyframe_pts is not None and frame.pts < group.keyframe_pts
     )
-    return origin.number < group.damaged_from and not refers_back
+    return origin.number < group.damaged_from and not needs_previous

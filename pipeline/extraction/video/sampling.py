@@ -1,6 +1,8 @@
-"""Which frames of a clip are looked at: instants spread over all of it, by time.
+"""Sample the frames of a clip by time, evenly over its whole duration.
 
-Shape letters: F frames of the clip, T steps, L flow fields of a step.
+`seconds` are the times of the frames, ascending, shape (F,).
+
+Shape letters: F frames of the clip, T = num_steps, L = num_pairs.
 """
 
 from typing import Final
@@ -9,24 +11,20 @@ import numpy as np
 
 from pipeline.core.arrays import BoolArray, FloatArray, IntArray
 
-LONGEST_PAIR_SECONDS: Final = 0.25
-"""Over a longer time, the flow between two frames is no motion: a face has moved on and back."""
+MAX_PAIR_SECONDS: Final = 0.25
+"""Maximum time between two frames at low frame rates. After longer times, flow is not motion."""
 _ROUNDING_SECONDS: Final = 0.002
-"""Containers round times to milliseconds."""
+"""Tolerance for containers that round times to milliseconds."""
 
 
 def choose_instants(seconds: FloatArray, num_steps: int) -> IntArray:
     """Return the frame nearest to the centre of each of `num_steps` equal parts of a clip.
 
-    Where several centres share their nearest frame, as in a stall of a variable rate, the
-    first takes it and the others take the nearest frames that are free.
-
-    Args:
-        seconds: When each frame is shown, increasing, shape (F,).
-        num_steps: Number of steps T.
+    If several centres have the same nearest frame, as in a stall, the first centre gets it. The
+    others get the nearest free frames.
 
     Returns:
-        Frame numbers, increasing, shape (min(T, F),): no frame is chosen twice.
+        Frame numbers, ascending and unique, shape (min(T, F),).
     """
     if len(seconds) <= num_steps:
         return np.arange(len(seconds))
@@ -45,21 +43,15 @@ def choose_instants(seconds: FloatArray, num_steps: int) -> IntArray:
 def choose_windows(
     seconds: FloatArray, instants: IntArray, *, num_pairs: int, pair_seconds: float
 ) -> IntArray:
-    """Return the frames that the flow of each step is measured on.
+    """Return the frames for the flow of each step.
 
-    A window begins at its instant; near the end of the clip it is moved back into it. The
-    frame after another is the one nearest to `pair_seconds` later, and never the same; it may
-    be much later where there is none (see `are_motion`).
-
-    Args:
-        seconds: When each frame is shown, increasing, shape (F,).
-        instants: Frame numbers, shape (T,).
-        num_pairs: Flow fields L of a step.
-        pair_seconds: Time between the two frames of a pair, in seconds.
+    A window begins at its instant. Near the end of the clip it is moved back. Each next frame is
+    the one nearest to `pair_seconds` later. It may be much later if frames are missing, see
+    `are_motion`.
 
     Returns:
-        Frame numbers, each row increasing, shape (T, L + 1); (T, 1), the instants, for a clip
-        of fewer than L + 1 frames, in which nothing can be measured.
+        Frame numbers, each row ascending, shape (T, L + 1). If the clip has fewer than L + 1
+        frames: only the instants, shape (T, 1).
     """
     if len(seconds) <= num_pairs:
         return instants[:, np.newaxis]
@@ -69,36 +61,32 @@ def choose_windows(
         before = np.minimum(windows[:, pair], len(seconds) - 1)
         after = nearest(seconds, seconds[before] + pair_seconds)
         windows[:, pair + 1] = np.maximum(after, before + 1)
-    # Where a window reaches over the last frame, its frames are counted from the end.
+    # Windows that exceed the clip get its last frames.
     latest = len(seconds) - 1 - np.arange(num_pairs, -1, -1)
     return np.minimum(windows, latest)
 
 
 def are_motion(seconds: FloatArray, windows: IntArray, *, pair_seconds: float) -> BoolArray:
-    """Return which windows hold only pairs that are near enough for their flow to be motion.
+    """Return the windows whose frames are close enough in time to measure motion.
 
-    A pair may be twice `pair_seconds` apart. At low frame rates it may be one and a half of
-    the usual steps from frame to frame, up to 0.25 s. So a pair over a gap of the clip is not
-    motion, nor is any pair at fewer than 4 frames a second.
+    The limit is twice `pair_seconds`. At low frame rates it is 1.5 usual frame intervals, at most
+    0.25 s. So pairs across a gap are not motion, nor are pairs below 4 frames per second.
 
-    Args:
-        seconds: When each frame is shown, increasing, shape (F,).
-        windows: Frame numbers of each window, shape (T, L + 1).
-        pair_seconds: Time that was wanted between the two frames of a pair, in seconds.
+    `windows` has the frame numbers of each window, shape (T, L + 1).
 
     Returns:
-        Shape (T,); False as well for windows of a single frame.
+        Shape (T,); False for windows with a single frame.
     """
     if windows.shape[1] < 2:
         return np.zeros(len(windows), dtype=np.bool_)
     usual = float(np.median(np.diff(seconds)))
-    furthest = max(2 * pair_seconds, min(1.5 * usual, LONGEST_PAIR_SECONDS))
-    apart = np.diff(seconds[windows], axis=1).max(axis=1)
-    return np.asarray(apart <= furthest + _ROUNDING_SECONDS)
+    limit = max(2 * pair_seconds, min(1.5 * usual, MAX_PAIR_SECONDS))
+    longest = np.diff(seconds[windows], axis=1).max(axis=1)
+    return np.asarray(longest <= limit + _ROUNDING_SECONDS)
 
 
 def nearest(seconds: FloatArray, wanted: FloatArray) -> IntArray:
-    """Return the position in `seconds`, increasing, of the value nearest to each of `wanted`."""
+    """Return the index of the value in ascending `seconds` nearest to each of `wanted`."""
     after = np.searchsorted(seconds, wanted).clip(1, max(1, len(seconds) - 1))
     before = after - 1
     after = after.clip(max=len(seconds) - 1)

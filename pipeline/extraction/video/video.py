@@ -1,8 +1,7 @@
-"""What a video file holds, from its packets alone: nothing is decoded to plan the reading.
+"""Read the timeline of a video file from its packets, without decoding.
 
-Frames are known by their presentation timestamps (pts). The number of frames and the
-frame rate that a header claims are not used: they are wrong for cut files, edit lists and
-variable rates.
+Frames are identified by their presentation timestamps (pts). The frame count and frame rate of
+the header are not used: they are wrong for cut files, edit lists and variable rates.
 
 Shape letters: F frames of the file.
 """
@@ -19,17 +18,17 @@ import av
 import numpy as np
 
 from pipeline.core.arrays import FloatArray, IntArray
-from pipeline.extraction.failures import ClipError
+from pipeline.extraction.tasks import ClipError
 from pipeline.extraction.video.packets import PacketReader
 
 _GAP_SECONDS: Final = 1.0
 _GAP_STEPS: Final = 5
-"""Frames follow each other faster than both of these, or there is a gap."""
-_WHOLE: Final = 0.98
-"""Share of its stated duration that a container reaches when nothing was cut from its end."""
+"""A gap is longer than `_GAP_SECONDS` and longer than this many usual steps."""
+_COMPLETE: Final = 0.98
+"""Minimum share of the stated duration that a complete stream reaches."""
 _TAG: Final = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 
-# A playlist that is called .mp4 would make FFmpeg open other files, and addresses.
+# With a playlist named .mp4, FFmpeg would open other files and addresses.
 _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,asf,flv,ogg,h264,hevc,m4v,"
     "mxf,dv,rm,yuv4mpegpipe"
@@ -39,66 +38,66 @@ _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Timeline:
-    """When each frame of a file is shown."""
+    """Times of the frames of a file."""
 
     pts: IntArray
-    """Timestamps of the frames in the order they are shown, shape (F,), without repeats. They
-    name the frames; H.264 in AVI has them in another order than that of time."""
+    """Unique timestamps of the frames in the order they are shown, shape (F,). For H.264 in AVI,
+    they are not ascending."""
     seconds: FloatArray
-    """When each is shown, in seconds since the first, increasing, shape (F,)."""
+    """Times of the frames since the first frame, ascending, shape (F,)."""
     codec: str
     """Name of the codec, e.g. "h264"."""
     stated_seconds: float | None
-    """Duration by the header; None where it has none."""
+    """Duration in the header; None if there is none."""
     last_seconds: float
-    """How long the last frame is shown."""
+    """Duration of the last frame."""
     pixel_aspect: float
     """Width of a pixel over its height."""
     num_damaged: int = 0
-    """Packets that are damaged, or come after bytes that could not be read."""
+    """Number of packets that are damaged or follow unreadable bytes."""
 
     @property
     def step_seconds(self) -> float:
-        """The usual time from frame to frame; 0 for a single frame."""
+        """Median time between frames; 0 for a single frame."""
         return float(np.median(np.diff(self.seconds))) if len(self.seconds) > 1 else 0.0
 
     @property
     def frames_per_second(self) -> float:
-        """The usual frame rate; 0 for a single frame."""
+        """Usual frame rate; 0 for a single frame."""
         if self.is_variable or not self.step_seconds:
             return 1 / self.step_seconds if self.step_seconds else 0.0
-        # Matroska rounds times to milliseconds, and a single step of 33 ms is no 30 a second.
+        # The mean is used because Matroska rounds each time to milliseconds.
         return float((len(self.seconds) - 1) / (self.seconds[-1] - self.seconds[0]))
 
     @property
     def duration_seconds(self) -> float:
-        """How long the frames that are there are shown."""
+        """Time from the first frame to the end of the last frame."""
         return float(self.seconds[-1]) + self.last_seconds
 
     @property
     def gaps(self) -> FloatArray:
-        """How long nothing new is shown, wherever that is over 1 s and over 5 usual steps.
+        """Durations of the gaps: steps over 1 s and over 5 usual steps.
 
-        A file from which frames were lost and a camera that stalled look the same here.
+        Lost frames and a stall of the camera look the same here.
         """
         steps = np.diff(self.seconds)
         return steps[steps > max(_GAP_SECONDS, _GAP_STEPS * self.step_seconds)]
 
     @property
     def whole_seconds(self) -> float:
-        """How long it should be: as stated, or up to its last frame where that is longer."""
+        """Expected duration: the stated one, or the time to the last frame if that is longer."""
         return max(self.stated_seconds or 0.0, self.duration_seconds)
 
     @property
     def reach(self) -> float:
-        """The share of the whole duration up to the end of the last frame, in [0, 1]."""
+        """Share of the expected duration up to the end of the last frame, in [0, 1]."""
         return self.duration_seconds / self.whole_seconds if self.whole_seconds else 1.0
 
     @property
     def coverage(self) -> float:
-        """The share of the whole duration that frames cover, in [0, 1].
+        """Share of the expected duration that frames cover, in [0, 1].
 
-        A file that is cut at its end or has gaps covers less. A gap counts as one usual step.
+        Cut files and files with gaps cover less. A gap counts as one usual step.
         """
         if not self.whole_seconds:
             return 1.0
@@ -107,7 +106,7 @@ class Timeline:
 
     @property
     def is_variable(self) -> bool:
-        """Whether frames follow each other at unequal times."""
+        """Whether the time between frames varies."""
         steps = np.diff(self.seconds)
         return bool(len(steps) and steps.max() > 1.5 * self.step_seconds)
 
@@ -117,14 +116,15 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
     """Open a file; yield its container and its first video stream.
 
     Raises:
-        ClipError: If it cannot be opened, or has no video stream.
+        ClipError: If the file cannot be opened, or has no video stream.
     """
     try:
         container = av.open(
             str(path.absolute()), metadata_errors="replace", container_options=_OPTIONS
         )
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise ClipError("open", f"is not a readable video ({_reason(error)})") from error
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ClipError("open", f"is not a readable video ({reason})") from error
     with container:
         if not container.streams.video:
             raise ClipError("open", "has no video stream")
@@ -132,7 +132,7 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
 
 
 def read_timeline(path: Path) -> Timeline:
-    """Read when the frames of a file are shown, from its packets.
+    """Read the times of the frames of a file from its packets.
 
     Raises:
         ClipError: If the file cannot be opened or has no frames.
@@ -141,10 +141,9 @@ def read_timeline(path: Path) -> Timeline:
         frame_ticks = num_damaged = 0
         stamps: list[int | None] = []
         packets = PacketReader(container, stream)
-        # What an edit list cuts away is decoded, as others refer to it, and not shown.
         for packet, is_damaged in packets:
             num_damaged += is_damaged
-            if not packet.is_discard:
+            if not packet.is_discard:  # an edit list hides the frame
                 stamps.append(packet.pts)
                 frame_ticks = packet.duration or frame_ticks
         codec = stream.codec_context.name
@@ -152,9 +151,9 @@ def read_timeline(path: Path) -> Timeline:
         pixel_aspect = float(stream.sample_aspect_ratio or 1)
         pts: IntArray
         if None in stamps or (container.format.name == "avi" and stream.codec_context.has_b_frames):
-            # Such files count frames in the order of decoding: the decoder alone knows when
-            # each is shown, and gives them timestamps that may run back and forth.
-            pts = np.asarray([*dict.fromkeys(_decoded_stamps(path))], dtype=np.int64)
+            # Such files have only the decoding order. The decoder assigns the timestamps, which
+            # may not be ascending.
+            pts = np.asarray([*dict.fromkeys(_decode_stamps(path))], dtype=np.int64)
         else:
             pts = np.unique(np.asarray(stamps, dtype=np.int64))
         if not len(pts):
@@ -163,7 +162,7 @@ def read_timeline(path: Path) -> Timeline:
         first_seconds = float(ticks[0] * time_base)
         stated = _stated_seconds(container, stream, first_seconds, packets.other_seconds)
     seconds = (ticks - ticks[0]) * time_base
-    # ASF and FLV do not state how long a frame is shown.
+    # ASF and FLV have no frame durations.
     usual_seconds = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 0.0
     return Timeline(
         pts=pts,
@@ -176,12 +175,12 @@ def read_timeline(path: Path) -> Timeline:
     )
 
 
-def _decoded_stamps(path: Path) -> Iterator[int]:
+def _decode_stamps(path: Path) -> Iterator[int]:
     with open_video(path) as (container, stream):
         stream.codec_context.thread_count = 1
         packets = (packet for packet, _ in PacketReader(container, stream))
         for packet in itertools.chain(packets, [None]):
-            with contextlib.suppress(av.FFmpegError):  # shows in the coverage
+            with contextlib.suppress(av.FFmpegError):  # the coverage shows the loss
                 for frame in stream.codec_context.decode(packet):
                     if frame.pts is not None:
                         yield frame.pts
@@ -190,19 +189,6 @@ def _decoded_stamps(path: Path) -> Iterator[int]:
 def _stated_seconds(
     container: Any, stream: Any, first_seconds: float, other_seconds: float
 ) -> float | None:
-    """Return how long the stream is shown by the header, from its first frame on.
-
-    Args:
-        container: The open file.
-        stream: Its video stream.
-        first_seconds: When the first frame is shown.
-        other_seconds: When the latest packet of the other streams ends.
-
-    Returns:
-        None where the header has no duration, or has that of a longer stream: Matroska and FLV
-        state the duration of the whole file, sound included. Then what is missing at the end
-        cannot be noticed, but the file is read up to its stated end by the other stream.
-    """
     if stream.duration:
         return float(stream.duration * stream.time_base)
     ends_at = _tagged_seconds(stream)
@@ -210,21 +196,19 @@ def _stated_seconds(
         if not container.duration:
             return None
         ends_at = container.duration / av.time_base
-        if other_seconds >= _WHOLE * ends_at:
+        # Matroska and FLV state the duration of the longest stream, which may be the sound. Then
+        # a loss at the end of the video is not detected.
+        if other_seconds >= _COMPLETE * ends_at:
             return None
-    # Both count from the time 0 of the file, at which the stream need not begin.
+    # Both times count from time 0 of the file, but the stream may begin later.
     return ends_at - first_seconds if 0 < first_seconds < ends_at else ends_at
 
 
 def _tagged_seconds(stream: Any) -> float | None:
-    """Return when a Matroska stream ends by its tag, which muxers write beside the header."""
+    # Matroska has the end of each stream in a DURATION tag.
     for name, value in stream.metadata.items():
         found = _TAG.fullmatch(value) if name.upper().split("-")[0] == "DURATION" else None
         if found:
             hours, minutes, seconds = map(float, found.groups())
             return 3600 * hours + 60 * minutes + seconds or None
     return None
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)

@@ -1,184 +1,152 @@
-"""Attention at a glance: where the traits look, how widely, and whether it decides the scores.
+"""Overview of attention: traits, entropy of the heads, and faithfulness.
 
-Shapes: K = 5 traits.
+Shapes: K = 5 traits, H heads.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
+from pipeline.core.arrays import FloatArray
 from pipeline.core.traits import TRAITS
-from pipeline.figures.attention.agreement import HeadAgreement, head_agreement_data
-from pipeline.figures.attention.entropy import (
-    AttentionEntropy,
-    attention_entropy_data,
-    draw_over_clips,
-)
-from pipeline.figures.attention.faithfulness import (
-    Faithfulness,
-    StreamFaithfulness,
-    curve_handles,
-    draw_movement,
-    faithfulness_data,
-)
-from pipeline.figures.attention.grid import head_colours
-from pipeline.figures.attention.traits import (
-    StreamLooks,
-    TraitLooks,
-    describe_trait_looks,
-    draw_mean_looks,
-    trait_attention_data,
-)
-from pipeline.figures.attention.wording import FOLDER, map_name
-from pipeline.figures.base.layout import build_panels, hide_panel, line_handle, name_rows
+from pipeline.figures.attention import faithfulness, heads, traits
+from pipeline.figures.attention.grid import FOLDER, head_colours, map_name
+from pipeline.figures.base.layout import build_panels, line_handle, name_rows
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
 from pipeline.figures.base.style import ACCENTS, PALE, TRAIT_COLOURS, Style, styled
-from pipeline.records.attention import AttentionMeasurements
-
-_COLUMNS: Final = 3
-_Panel: TypeAlias = Callable[[Axes], None]
+from pipeline.records.attention import AttentionMeasurements, DeletionCurves
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AttentionDashboard:
-    """The numbers of the dashboard."""
+    """Data of the overview."""
 
-    looks: TraitLooks
-    """Where the traits look."""
-    entropy: AttentionEntropy
-    """How widely the heads look."""
-    agreement: HeadAgreement | None
-    """How alike the heads look; None for a single head."""
-    faithfulness: Faithfulness | None
-    """What hiding steps does; None where there are no steps to hide."""
+    traits: traits.TraitAttention
+    """Attention of the traits."""
+    entropy: heads.AttentionEntropy
+    """Entropy of the heads."""
+    agreement: Mapping[str, FloatArray]
+    """Map -> agreement between heads, shape (H, H); empty for a single head."""
+    deletions: faithfulness.StreamCurves
+    """Deletion curves of each stream; empty if they were not measured."""
 
 
-def attention_dashboard_data(attention: AttentionMeasurements) -> AttentionDashboard:
-    """Return the numbers of the dashboard."""
+def _dashboard_data(attention: AttentionMeasurements) -> AttentionDashboard:
     return AttentionDashboard(
-        looks=trait_attention_data(attention),
-        entropy=attention_entropy_data(attention),
-        agreement=_if_any(head_agreement_data, attention),
-        faithfulness=_if_any(faithfulness_data, attention),
+        traits=traits.trait_attention_data(attention),
+        entropy=heads.attention_entropy_data(attention),
+        agreement=_or_empty(heads.head_agreement_data, attention),
+        deletions=_or_empty(faithfulness.faithfulness_data, attention),
     )
 
 
 @styled
-def draw_attention_dashboard(data: AttentionDashboard, style: Style) -> Figure:
-    """Draw the dashboard."""
+def _draw_dashboard(data: AttentionDashboard, style: Style) -> Figure:
     drawers = _panels(data)
+    legend = []
+    if data.deletions:
+        legend.append(line_handle("steps hidden first:", "none", "none"))
+        legend += faithfulness.deletion_handles(data.deletions)
     figure, panels = build_panels(
         style,
-        title="Attention at a glance",
-        rows=-(-len(drawers) // _COLUMNS),
-        columns=_COLUMNS,
+        title="Attention overview",
+        num_panels=len(drawers),
+        columns=3,
         aspect=0.72,
-        legend=_handles(data),
+        legend=legend,
     )
-    for axes, draw in zip(panels, drawers, strict=False):
+    for axes, draw in zip(panels, drawers, strict=True):
         draw(axes)
-    for axes in panels[len(drawers) :]:
-        hide_panel(axes)
     return figure
 
 
-def describe_attention_dashboard(data: AttentionDashboard) -> str:
-    """Return where the traits look, and what else is shown, in one sentence."""
-    checked = "deletion curves" if data.faithfulness else "no deletion curves"
-    looks = describe_trait_looks(data.looks).removesuffix(".")
-    return f"{looks}; with the entropy of each head and {checked}."
+def _describe_dashboard(data: AttentionDashboard) -> str:
+    curves = "deletion curves" if data.deletions else "no deletion curves"
+    text = traits.describe_trait_attention(data.traits).removesuffix(".")
+    return f"{text}; also shown: entropy of each head and {curves}."
 
 
-def _panels(data: AttentionDashboard) -> list[_Panel]:
-    """Return what draws each panel, most telling first."""
-    streams = data.looks.streams
-    panels: list[_Panel] = []
-    if data.looks.has_shares:
+def _panels(data: AttentionDashboard) -> list[Callable[[Axes], None]]:
+    streams = data.traits.streams
+    panels: list[Callable[[Axes], None]] = []
+    if data.traits.has_shares:
         panels.append(partial(_draw_shares, streams=streams))
-    panels += [partial(_draw_looks, stream=stream) for stream in streams]
-    panels.append(partial(_draw_entropy, entropy=data.entropy))
-    if data.faithfulness:
-        panels += [partial(_draw_deletion, stream=each) for each in data.faithfulness.streams]
-    elif data.agreement:
+    panels += [partial(_draw_stream, stream=stream) for stream in streams]
+    panels.append(partial(_draw_entropy, entropy=data.entropy.maps[-1]))
+    for steps, curves in data.deletions:
+        panels.append(partial(_draw_deletion, steps=steps, curves=curves))
+    if data.agreement and not data.deletions:
         panels.append(partial(_draw_agreement, agreement=data.agreement))
     return panels
 
 
-def _handles(data: AttentionDashboard) -> list[Line2D]:
-    if data.faithfulness is None:
-        return []
-    curves = curve_handles(data.faithfulness.streams[0].curves)
-    return [line_handle("steps hidden first:", "none", "none"), *curves]
-
-
-def _draw_shares(axes: Axes, streams: tuple[StreamLooks, ...]) -> None:
-    first, second = streams
+def _draw_shares(axes: Axes, streams: tuple[traits.StreamAttention, ...]) -> None:
+    first, *others = streams
     axes.barh(TRAITS, [1.0] * len(TRAITS), height=0.62, color=PALE)
     axes.barh(TRAITS, first.share, height=0.62, color=[TRAIT_COLOURS[trait] for trait in TRAITS])
     name_rows(axes, [trait[0].upper() for trait in TRAITS])
     axes.set_xlim(0, 1)
     axes.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
-    axes.set_title(f"attention on {first.name}")
-    axes.set_xlabel(f"share (rest: {second.name})")
+    axes.set_title(f"attention to {first.name}")
+    axes.set_xlabel(f"share (rest: {', '.join(stream.name for stream in others)})")
 
 
-def _draw_looks(axes: Axes, stream: StreamLooks) -> None:
-    draw_mean_looks(axes, stream)
-    axes.set_title(f"look at {stream.name}")
+def _draw_stream(axes: Axes, stream: traits.StreamAttention) -> None:
+    traits.draw_mean_attention(axes, stream)
+    axes.set_title(f"attention over {stream.name}")
     axes.set_xlabel(stream.name.removesuffix("s"))
     axes.set_ylabel("weight")
 
 
-def _draw_entropy(axes: Axes, entropy: AttentionEntropy) -> None:
-    last = entropy.maps[-1]
-    draw_over_clips(axes, last, head_colours(last.num_heads))
-    axes.set_title(f"{map_name(last.name)}: entropy over clips")
+def _draw_entropy(axes: Axes, entropy: heads.HeadEntropy) -> None:
+    heads.draw_over_clips(axes, entropy, head_colours(entropy.num_heads))
+    axes.set_title(f"{map_name(entropy.name)}: entropy over clips")
 
 
-def _draw_deletion(axes: Axes, stream: StreamFaithfulness) -> None:
-    draw_movement(axes, stream)
+def _draw_deletion(axes: Axes, steps: str, curves: DeletionCurves) -> None:
+    faithfulness.draw_movement(axes, steps, curves)
     axes.set_title("effect of hiding steps")
 
 
-def _draw_agreement(axes: Axes, agreement: HeadAgreement) -> None:
-    names = [map_name(entry.name) for entry in agreement.maps]
-    axes.barh(names, [entry.mean for entry in agreement.maps], height=0.4, color=ACCENTS[0])
+def _draw_agreement(axes: Axes, agreement: Mapping[str, FloatArray]) -> None:
+    names = [map_name(name) for name in agreement]
+    means = [heads.mean_agreement(matrix) for matrix in agreement.values()]
+    axes.barh(names, means, height=0.4, color=ACCENTS[0])
     for row, name in enumerate(names):
         axes.text(0.01, row - 0.26, name, va="bottom", size="small")
     axes.set_yticks([])
     axes.set_ylim(len(names) - 0.6, -0.8)
     axes.set_xlim(0, 1)
-    axes.set_title("agreement of the heads")
+    axes.set_title("agreement between heads")
     axes.set_xlabel("mean over pairs of heads")
 
 
-def _if_any(build: Callable[[AttentionMeasurements], Any], attention: AttentionMeasurements) -> Any:
+def _or_empty(
+    build: Callable[[AttentionMeasurements], Any], attention: AttentionMeasurements
+) -> Any:
     try:
         return build(attention)
     except NothingToDraw:
-        return None
+        return ()
 
 
 FIGURES: Final = (
     FigureSpec(
         name="attention_dashboard",
         folder=FOLDER,
-        title="Attention at a glance",
+        title="Attention overview",
         caption=(
-            "How the traits share their attention out, which steps they look at on average "
-            "(dashed: an even look), how widely each head looks, and how far the scores move when "
-            "steps are hidden (solid: highest first, dashed: lowest first, dotted: at random; "
-            "blue by rollout, orange by weight)."
+            "Share of attention per stream, mean attention of each trait over the steps (dashed: "
+            "uniform attention), entropy of each head, and change of the scores if steps are "
+            "hidden (solid: highest rank first, dashed: lowest rank first, dotted: random; blue: "
+            "by rollout, orange: by weight)."
         ),
-        needs=("attention",),
-        data=attention_dashboard_data,
-        draw=draw_attention_dashboard,
-        alt_text=describe_attention_dashboard,
+        data=_dashboard_data,
+        draw=_draw_dashboard,
+        alt_text=_describe_dashboard,
     ),
 )
-"""The dashboard."""

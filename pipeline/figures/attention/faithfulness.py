@@ -1,11 +1,10 @@
-"""Whether attention tells what decides the scores: deletion curves.
+"""Faithfulness of attention: deletion curves.
 
-Shapes: P points of a curve, R draws.
+Shapes: P points of a curve, R repetitions.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -15,159 +14,120 @@ from matplotlib.ticker import PercentFormatter
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.number_format import number
-from pipeline.figures.attention.wording import (
-    FOLDER,
-    RANKING_NAMES,
-    require_attention,
-    stream_name,
-)
+from pipeline.figures.attention.grid import FOLDER, check_attention, stream_name
 from pipeline.figures.base.layout import LineStyle, build_panels, line_handle
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
 from pipeline.figures.base.style import ACCENTS, MUTED, Style, styled
 from pipeline.records.attention import AttentionMeasurements, DeletionCurves
 
+_RANKING_NAMES: Final = {"traits": "weight", "rollout": "rollout"}
 _ENDS: Final = {"top": "highest", "bottom": "lowest"}
 _LINES: Final[Mapping[str, LineStyle]] = {"top": "-", "bottom": "--"}
 _COLOURS: Final = {"traits": ACCENTS[1], "rollout": ACCENTS[0]}
 
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class StreamFaithfulness:
-    """What hiding the steps of one stream does."""
-
-    name: str
-    """What the steps are called."""
-    curves: DeletionCurves
-    """The curves."""
+StreamCurves: TypeAlias = tuple[tuple[str, DeletionCurves], ...]
+"""Name of the steps and deletion curves, for each stream."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Faithfulness:
-    """What hiding steps does, by stream."""
-
-    streams: tuple[StreamFaithfulness, ...]
-
-    @property
-    def has_error(self) -> bool:
-        """Whether labels tell how the error grows."""
-        return all(stream.curves.error for stream in self.streams)
-
-
-def faithfulness_data(attention: AttentionMeasurements) -> Faithfulness:
-    """Return the deletion curves."""
-    require_attention(attention)
+def faithfulness_data(attention: AttentionMeasurements) -> StreamCurves:
+    """Return the deletion curves of each stream."""
+    check_attention(attention)
     if not attention.deletions:
         reasons = dict.fromkeys(reason.removesuffix(".") for reason in attention.missing.values())
-        raise NothingToDraw(f"{'; '.join(reasons) or 'hiding steps was not measured'}.")
-    return Faithfulness(
-        streams=tuple(
-            StreamFaithfulness(name=stream_name(attention, stream), curves=curves)
-            for stream, curves in attention.deletions.items()
-        )
+        raise NothingToDraw(f"{'; '.join(reasons) or 'deletion was not measured'}.")
+    return tuple(
+        (stream_name(attention, stream), curves) for stream, curves in attention.deletions.items()
     )
 
 
 @styled
-def draw_faithfulness(data: Faithfulness, style: Style) -> Figure:
-    """Draw the deletion curves: a row a stream; how far the scores move, and how they err."""
-    columns = 1 + data.has_error
+def _draw_faithfulness(data: StreamCurves, style: Style) -> Figure:
+    has_error = all(curves.error for _, curves in data)
+    columns = 1 + has_error
     figure, panels = build_panels(
         style,
-        title="How the scores change as steps are hidden, by what goes first",
-        rows=len(data.streams),
+        title="Change of the scores if steps are hidden, by order of hiding",
+        rows=len(data),
         columns=columns,
         aspect=0.5,
-        width="full",
-        legend=curve_handles(data.streams[0].curves),
-        left=6.2,
+        legend=deletion_handles(data),
     )
-    for row, stream in enumerate(data.streams):
-        draw_movement(panels[row * columns], stream)
-        if data.has_error:
-            _draw_error(panels[row * columns + 1], stream)
+    for row, (steps, curves) in enumerate(data):
+        draw_movement(panels[row * columns], steps, curves)
+        if has_error:
+            axes = panels[row * columns + 1]
+            _draw_curves(axes, steps, curves.hidden_share, curves.error)
+            axes.set_ylabel("MAE (score units)")
     return figure
 
 
-def draw_movement(axes: Axes, stream: StreamFaithfulness) -> None:
-    """Draw how far the scores move into a panel."""
-    _draw_curves(axes, stream.curves.hidden_share, stream.curves.movement)
+def draw_movement(axes: Axes, steps: str, curves: DeletionCurves) -> None:
+    """Draw the change of the scores into a panel; `steps` is the name of the hidden steps."""
+    _draw_curves(axes, steps, curves.hidden_share, curves.movement)
     axes.set_ylim(bottom=0)
-    axes.set_xlabel(f"{stream.name} hidden")
     axes.set_ylabel("mean |Δ score|")
 
 
-def describe_faithfulness(data: Faithfulness) -> str:
-    """Return the mean movement under each curve in one sentence."""
+def _describe_faithfulness(data: StreamCurves) -> str:
     parts = []
-    for stream in data.streams:
+    for steps, curves in data:
         areas = ", ".join(
-            f"{_curve_name(curve)} {number(stream.curves.area(curve))}"
-            for curve in stream.curves.movement
+            f"{_curve_name(curve)} {number(curves.area(curve))}" for curve in curves.movement
         )
-        parts.append(
-            f"{stream.name} of {stream.curves.num_clips} clips, {stream.curves.hidden_by}: {areas}"
-        )
+        parts.append(f"{steps} of {curves.num_clips} clips ({curves.hidden_by}): {areas}")
     return (
-        "Mean movement of the scores while more and more steps are hidden, by what goes first: "
+        "Mean change of the scores over all shares of hidden steps, by order of hiding: "
         f"{'; '.join(parts)}."
     )
 
 
-def _draw_error(axes: Axes, stream: StreamFaithfulness) -> None:
-    _draw_curves(axes, stream.curves.hidden_share, stream.curves.error)
-    axes.set_xlabel(f"{stream.name} hidden")
-    axes.set_ylabel("MAE (score units)")
+def deletion_handles(data: StreamCurves) -> list[Line2D]:
+    """Return the legend of the curves."""
+    _, curves = data[0]
+    return [line_handle(_curve_name(curve), *_line_format(curve)) for curve in curves.movement]
 
 
-def _draw_curves(axes: Axes, shares: FloatArray, curves: Mapping[str, FloatArray]) -> None:
+def _draw_curves(
+    axes: Axes, steps: str, shares: FloatArray, curves: Mapping[str, FloatArray]
+) -> None:
+    width = float(mpl.rcParams["lines.linewidth"])
     for name, values in curves.items():
-        colour, line = _look(name)
-        axes.plot(shares, values.mean(axis=0), line, color=colour, linewidth=_width(name))
+        colour, line = _line_format(name)
+        # If curves coincide, the wider line stays visible below the other.
+        linewidth = 2.5 * width if name.startswith("traits/") else width
+        axes.plot(shares, values.mean(axis=0), line, color=colour, linewidth=linewidth)
         if len(values) > 1:
             axes.fill_between(
                 shares, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.25, lw=0
             )
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
     axes.locator_params(axis="y", nbins=5)
+    axes.set_xlabel(f"{steps} hidden")
 
 
-def _look(curve: str) -> tuple[str, LineStyle]:
-    """Return the colour and the line style of a curve."""
+def _line_format(curve: str) -> tuple[str, LineStyle]:
     ranking, _, end = curve.rpartition("/")
     return _COLOURS.get(ranking, MUTED), _LINES.get(end, ":")
 
 
-def _width(curve: str) -> float:
-    """Return the width of a line; the wider one shows from under the other where both agree."""
-    width = float(mpl.rcParams["lines.linewidth"])
-    return 2.5 * width if curve.startswith("traits/") else width
-
-
 def _curve_name(curve: str) -> str:
     ranking, _, end = curve.rpartition("/")
-    return f"{_ENDS[end]} {RANKING_NAMES[ranking]}" if ranking else curve
-
-
-def curve_handles(curves: DeletionCurves) -> list[Line2D]:
-    """Return the legend's lines."""
-    return [line_handle(_curve_name(curve), *_look(curve)) for curve in curves.movement]
+    return f"{_ENDS[end]} {_RANKING_NAMES[ranking]}" if ranking else curve
 
 
 FIGURES: Final = (
     FigureSpec(
         name="attention_faithfulness",
         folder=FOLDER,
-        title="Does attention tell what decides the scores?",
+        title="Does attention show which steps determine the scores?",
         caption=(
-            "Steps are hidden in the order of their rank, in the reverse order, and at random "
-            "(mean and range of the draws). Where attention is faithful, hiding the highest ranked "
-            "moves the scores at once, and hiding the lowest hardly does. Ranked by the weights "
-            "of the traits, and by the same followed back through the blocks (rollout)."
+            "Steps are hidden in the order of their rank, in reverse order, and at random (mean "
+            "and range of the repetitions). If attention is faithful, hiding the highest ranked "
+            "steps changes the scores most, and hiding the lowest ranked steps least. Ranks: "
+            "weights of the traits, or attention rollout through the blocks."
         ),
-        needs=("attention",),
         data=faithfulness_data,
-        draw=draw_faithfulness,
-        alt_text=describe_faithfulness,
+        draw=_draw_faithfulness,
+        alt_text=_describe_faithfulness,
     ),
 )
-"""The deletion curves."""

@@ -1,7 +1,7 @@
-"""A grid of maps: one row a kind of map, one colour scale a row, labels only where needed.
+"""Grid of attention maps, and names of maps, streams and clips.
 
-The whole grid is one sheet measured in em: an axis of its own, with its ticks, would cost each
-map more time than its picture.
+All maps of a grid share one axes object, in em units, because separate axes are slow. Each row
+has one colour scale.
 
 Shapes: Q queries, T keys of all streams of a map.
 """
@@ -19,21 +19,33 @@ from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.traits import TRAITS
+from pipeline.figures.base.layout import add_header, header_em
+from pipeline.figures.base.spec import NothingToDraw
 from pipeline.figures.base.style import ACCENTS, PALE, SEQUENTIAL, TRAIT_COLOURS, Style
+from pipeline.records.attention import (
+    LEARNED_TOKENS,
+    TRAIT_QUERIES,
+    WHOLE,
+    AttentionMeasurements,
+    queries_and_keys,
+)
 
-_TITLE_EM: Final = 2.4
-_LEGEND_EM: Final = 2.0
+FOLDER: Final = "attention_visualizations"
+"""Folder of the attention figures in a run directory."""
+
 _TOP_EM: Final = 3.7
-"""Room above a row's maps, for its heading and for the titles of the columns."""
+"""Space above the maps of a row, for the heading and the column titles."""
 _BOTTOM_EM: Final = 2.0
 _RIGHT_EM: Final = 5.0
-"""Room right of the last column, for the colour bar and its numbers."""
+"""Space right of the last column, for the colour bar and its numbers."""
 _MAX_LABELS: Final = 32
-"""Steps that are numbered along a whole row of maps."""
+"""Maximum number of step labels per row of maps."""
+_MAP_HEIGHTS_EM: Final = (6.5, 13.0)
+"""Minimum and maximum height of a map."""
 
 
 class Box(NamedTuple):
-    """A place on the sheet, in em from its top left corner."""
+    """Rectangle in em, measured from the top left corner of the figure."""
 
     left: float
     top: float
@@ -43,26 +55,25 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GridRow:
-    """One row of a grid."""
+    """Row of a grid."""
 
     heading: str
-    """What the row shows; stands above it, over its whole width."""
+    """Heading above the row."""
     aspect: float
-    """Height of a map over its width, as far as the limits of the grid allow."""
+    """Height of a map divided by its width; the height is also limited by the grid."""
 
 
 class Grid:
-    """A figure with places for maps in rows and columns.
+    """Figure with maps in rows and columns.
 
     Args:
-        style: The style that is applied.
-        title: Title of the figure; left out in styles without titles.
-        rows: The rows, from top to bottom.
-        columns: Titles of the columns, above each row.
-        left: Room left of the first column, in em.
-        gap: Room between two columns, in em.
-        legend: Artists with labels that a legend below the title lists.
-        heights: Least and greatest height of a map, in em.
+        style: Active style.
+        title: Title of the figure; not drawn in styles without titles.
+        rows: Rows, from top to bottom.
+        columns: Titles of the columns, repeated above each row.
+        left: Space left of the first column, in em.
+        gap: Space between two columns, in em.
+        legend: Artists with labels; empty for no legend.
     """
 
     def __init__(
@@ -75,32 +86,29 @@ class Grid:
         left: float,
         gap: float = 0.8,
         legend: Sequence[Artist] = (),
-        heights: tuple[float, float] = (6.5, 13.0),
     ) -> None:
         self._columns = columns
         self._left, self._gap = left, gap
         self._width = style.full_width / style.em
         self._map_width = (self._width - left - _RIGHT_EM + gap) / len(columns) - gap
-        self._map_heights = [float(np.clip(row.aspect * self._map_width, *heights)) for row in rows]
-        self._header = _TITLE_EM * style.has_title + _LEGEND_EM * bool(legend)
+        self._map_heights = [
+            float(np.clip(row.aspect * self._map_width, *_MAP_HEIGHTS_EM)) for row in rows
+        ]
+        self._header = header_em(style, legend, width=style.full_width)
         height = self._header + sum(self._map_heights) + len(rows) * (_TOP_EM + _BOTTOM_EM)
         self.figure = Figure(figsize=(self._width * style.em, height * style.em))
         FigureCanvasAgg(self.figure)
         self._sheet = self.figure.add_axes((0, 0, 1, 1), xlim=(0, self._width), ylim=(height, 0))
         self._sheet.set_axis_off()
         self._sheet.set_autoscale_on(False)
-        if style.has_title:
-            size = style.font_size * 1.15
-            self._sheet.text(1, 0.7, title, va="top", weight="bold", size=size)
-        if legend:
-            self._add_legend(legend, top=_TITLE_EM * style.has_title + 0.2)
+        add_header(self.figure, style, title=title, legend=legend)
         for row, boxes in zip(rows, self.boxes(), strict=True):
             self._sheet.text(1, boxes[0].top - _TOP_EM + 0.3, row.heading, va="top")
             for box, name in zip(boxes, columns, strict=True):
                 self._sheet.text(box.left, box.top - 0.4, name, va="baseline", size="small")
 
     def boxes(self) -> Iterator[list[Box]]:
-        """Yield the places of the maps, row by row."""
+        """Yield the rectangles of the maps, row by row."""
         top = self._header
         for height in self._map_heights:
             top += _TOP_EM
@@ -116,7 +124,7 @@ class Grid:
             top += height + _BOTTOM_EM
 
     def add_panel(self, box: Box) -> Axes:
-        """Add axes of their own, for something other than a map."""
+        """Add separate axes, for content that is not a map."""
         width, height = self._width, float(self._sheet.get_ylim()[0])
         bottom = 1 - (box.top + box.height) / height
         return self.figure.add_axes(
@@ -126,13 +134,13 @@ class Grid:
     def draw_map(
         self, box: Box, weights: FloatArray, *, limit: float, num_keys: Sequence[int] | None = None
     ) -> None:
-        """Draw one map of weights, its keys numbered below; padding is grey.
+        """Draw one map of weights with numbered keys; padding is grey.
 
         Args:
-            box: Its place.
+            box: Rectangle of the map.
             weights: Shape (Q, T); NaN is padding.
             limit: Weight at the bright end of the colour scale.
-            num_keys: Keys of each stream, which a line parts and whose numbers begin anew.
+            num_keys: Number of keys per stream; lines separate the streams. None for one stream.
         """
         num_keys = num_keys or [weights.shape[1]]
         self._draw_image(box, weights, limit)
@@ -142,20 +150,20 @@ class Grid:
         for count in num_keys:
             if left > box.left:
                 self._sheet.vlines(left, box.top, box.top + box.height, color="white", lw=1.6)
-            most = max(3 - len(num_keys), round(labels_per_key * count))
-            for number in step_numbers(count, most).tolist():
+            max_labels = max(1, 3 - len(num_keys), round(labels_per_key * count))
+            for number in step_numbers(count, max_labels).tolist():
                 x = left + (number - 0.5) * key_width
                 self._label(x, box.top + box.height + 0.4, str(number), ha="center", va="top")
             left += count * key_width
 
     def number_queries(self, box: Box, num_queries: int) -> None:
-        """Number the queries of a map at its left, from 1."""
+        """Number the queries left of a map, from 1."""
         for number in step_numbers(num_queries, 5).tolist():
             y = box.top + (number - 0.5) * box.height / num_queries
             self._label(box.left - 0.5, y, str(number), ha="right", va="center")
 
     def name_traits(self, box: Box, *, is_short: bool = False) -> None:
-        """Name the traits at the left of a map, each in its colour."""
+        """Write the names of the traits left of a map, in their colours."""
         for row, trait in enumerate(TRAITS):
             y = box.top + (row + 0.5) * box.height / len(TRAITS)
             name = trait[0].upper() if is_short else trait
@@ -163,7 +171,7 @@ class Grid:
             self._label(box.left - 0.4, y, name, color=TRAIT_COLOURS[trait], weight="bold", **place)
 
     def draw_bar(self, box: Box, limit: float) -> None:
-        """Draw the colour bar of a row right of its last map, from 0 to `limit`."""
+        """Draw the colour bar of a row, from 0 to `limit`, right of the last map."""
         bar = Box(self._width - _RIGHT_EM + 0.8, box.top, 0.8, box.height)
         self._draw_image(bar, np.linspace(limit, 0.0, 64)[:, None], limit)
         self._label(bar.left, bar.top - 0.4, "weight", va="baseline")
@@ -179,34 +187,68 @@ class Grid:
     def _label(self, x: float, y: float, text: str, *, color: str = "#444444", **look: Any) -> None:
         self._sheet.text(x, y, text, size="small", color=color, **look)
 
-    def _add_legend(self, legend: Sequence[Artist], *, top: float) -> None:
-        self._sheet.legend(
-            handles=list(legend),
-            loc="upper left",
-            bbox_to_anchor=(0.8, top),
-            bbox_transform=self._sheet.transData,
-            ncols=len(legend),
-            borderaxespad=0.0,
-            borderpad=0.2,
-            columnspacing=1.4,
-            handlelength=1.6,
-        )
+
+def check_attention(attention: AttentionMeasurements) -> None:
+    """Check that there are attention maps.
+
+    Raises:
+        NothingToDraw: If there are no maps, with the reason.
+    """
+    if not attention.mean_maps:
+        reason = attention.missing.get(WHOLE, "attention was not measured.")
+        raise NothingToDraw(f"no attention to show: {reason}")
 
 
-def step_numbers(num_steps: int, most: int) -> IntArray:
-    """Return the numbers of at most `most` steps to label, evenly spaced, the first one 1."""
+def stream_name(attention: AttentionMeasurements, stream: str) -> str:
+    """Return the name of the keys of a stream, e.g. `face frames` or `static tokens`."""
+    kind = attention.key_kinds[stream]
+    return f"{stream} tokens" if kind == LEARNED_TOKENS else kind
+
+
+def map_name(name: str) -> str:
+    """Return a short name of a map, e.g. `block 1, static → dynamic`."""
+    prefix, _, direction = name.rpartition("/")
+    if direction == TRAIT_QUERIES:
+        return f"traits → {prefix}" if prefix else "traits"
+    return f"{prefix.replace('_', ' ')}, {direction.replace('_to_', ' → ')}"
+
+
+def map_heading(attention: AttentionMeasurements, name: str) -> str:
+    """Return a heading with the queries and the keys of a map."""
+    query, streams = queries_and_keys(name, attention.streams)
+    keys = [stream_name(attention, stream) for stream in streams]
+    if query != TRAIT_QUERIES:
+        block = name.split("/", maxsplit=1)[0].replace("_", " ").capitalize()
+        return f"{block}: {stream_name(attention, query)} (rows) attend to {keys[0]} (columns)"
+    order = " (left to right)" if len(keys) > 1 else ""
+    return f"The traits attend to {' and '.join(keys)}{order}"
+
+
+def shortened(clip_id: str, max_length: int = 20) -> str:
+    """Return a clip name of limited length; a long name loses its middle.
+
+    The start usually contains the video, and the end the number of the clip.
+    """
+    if len(clip_id) <= max_length:
+        return clip_id
+    kept = max_length - 1
+    return f"{clip_id[: kept - kept // 2]}…{clip_id[-(kept // 2) :]}"
+
+
+def step_numbers(num_steps: int, max_labels: int) -> IntArray:
+    """Return evenly spaced step numbers for at most `max_labels` labels, starting at 1."""
     strides = (digit * 10**power for power in range(10) for digit in (1, 2, 5))
-    stride = next(stride for stride in strides if num_steps <= stride * most)
+    stride = next(stride for stride in strides if num_steps <= stride * max_labels)
     return np.arange(1, num_steps + 1, stride)
 
 
 def limit_of(weights: FloatArray) -> float:
-    """Return the largest weight, for the end of a colour scale; 1 where there is none."""
+    """Return the largest weight, for the end of a colour scale; 1 if all weights are NaN."""
     return float(np.nanmax(weights)) if np.isfinite(weights).any() else 1.0
 
 
 def head_colours(num_heads: int) -> list[str]:
-    """Return a colour for each head: hues that are told apart, or shades where hues run out."""
+    """Return a colour for each head: distinct hues, or shades if there are many heads."""
     if num_heads <= len(ACCENTS):
         return list(ACCENTS[:num_heads])
     shades = mpl.colormaps[SEQUENTIAL](np.linspace(0.0, 0.95, num_heads))

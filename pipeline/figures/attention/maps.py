@@ -1,9 +1,10 @@
-"""Who looks at whom: the maps of each head in one clip, and of several clips side by side.
+"""Attention maps: of each head in one clip, and of several clips side by side.
 
 Shapes: M named clips, H heads, Q queries, T keys of all streams of a map, C columns.
 """
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,12 +13,14 @@ from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.number_format import number
-from pipeline.figures.attention.grid import Grid, GridRow, limit_of
-from pipeline.figures.attention.wording import (
+from pipeline.figures.attention.grid import (
     FOLDER,
+    Grid,
+    GridRow,
+    check_attention,
+    limit_of,
     map_heading,
     map_name,
-    require_attention,
     shortened,
 )
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
@@ -29,42 +32,36 @@ _NUM_SAMPLES: Final = 3
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MapRow:
-    """One kind of map, in several variants side by side."""
+    """Variants of one map, e.g. of different heads or clips."""
 
     name: str
     """Name of the map."""
     heading: str
-    """Who looks at what."""
+    """Queries and keys of the map."""
     weights: FloatArray
-    """Shape (C, Q, T); NaN is padding."""
+    """Weights, shape (C, Q, T); NaN is padding."""
     num_keys: tuple[int, ...]
-    """Keys of each stream; their sum is T."""
+    """Number of keys per stream; the sum is T."""
     is_of_traits: bool
     """Whether the queries are the traits."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MapGrid:
-    """Rows of maps under common columns."""
+    """Rows of maps with common columns."""
 
     title: str
     """Title of the figure."""
     columns: tuple[str, ...]
-    """What sets the maps of a row apart, C names."""
+    """Titles of the C columns."""
     rows: tuple[MapRow, ...]
-    """The kinds of maps."""
+    """Rows, one per map."""
 
 
-def multi_head_data(attention: AttentionMeasurements, sample: int) -> MapGrid:
-    """Return every map of one named clip, one column a head.
-
-    Args:
-        attention: What was measured.
-        sample: Position of the clip among the named ones, from 0.
-    """
-    require_attention(attention)
+def _multi_head_data(attention: AttentionMeasurements, sample: int) -> MapGrid:
+    check_attention(attention)
     if sample >= len(attention.sample_ids):
-        raise NothingToDraw(f"the maps of {len(attention.sample_ids)} clips only were kept.")
+        raise NothingToDraw(f"there are maps of only {len(attention.sample_ids)} clips.")
     num_heads = next(iter(attention.sample_maps.values())).shape[1]
     return MapGrid(
         title=f"Attention of each head, clip {shortened(attention.sample_ids[sample], 60)}",
@@ -73,26 +70,22 @@ def multi_head_data(attention: AttentionMeasurements, sample: int) -> MapGrid:
     )
 
 
-def attention_comparison_data(attention: AttentionMeasurements) -> MapGrid:
-    """Return every map, the mean over heads, of all clips and of each named one."""
-    require_attention(attention)
+def _attention_comparison_data(attention: AttentionMeasurements) -> MapGrid:
+    check_attention(attention)
     by_map = {
         name: np.stack([mean.mean(axis=0), *attention.sample_maps[name].mean(axis=1)])
         for name, mean in attention.mean_maps.items()
     }
+    mean_column = f"mean of {len(attention.clip_ids):,} clips"
     return MapGrid(
         title="Attention across clips, mean over heads",
-        columns=(
-            f"mean of {len(attention.clip_ids):,} clips",
-            *map(shortened, attention.sample_ids),
-        ),
+        columns=(mean_column, *map(shortened, attention.sample_ids)),
         rows=_rows(attention, by_map),
     )
 
 
 @styled
-def draw_map_grid(data: MapGrid, style: Style) -> Figure:
-    """Draw rows of maps."""
+def _draw_map_grid(data: MapGrid, style: Style) -> Figure:
     grid = Grid(
         style,
         title=data.title,
@@ -115,21 +108,20 @@ def draw_map_grid(data: MapGrid, style: Style) -> Figure:
     return grid.figure
 
 
-def describe_map_grid(data: MapGrid) -> str:
-    """Return the strongest look of each map in one sentence."""
-    strongest = "; ".join(
-        f"{map_name(row.name)} up to {number(limit_of(row.weights))}, "
-        f"{data.columns[_strongest_column(row)]}"
+def _describe_map_grid(data: MapGrid) -> str:
+    largest = "; ".join(
+        f"{map_name(row.name)} {number(limit_of(row.weights))} ({_largest_column(data, row)})"
         for row in data.rows
     )
-    return f"{data.title}. Largest weights: {strongest}."
+    return f"{data.title}. Largest weights: {largest}."
 
 
-def _strongest_column(row: MapRow) -> int:
-    return int(np.unravel_index(np.nanargmax(row.weights), row.weights.shape)[0])
+def _largest_column(data: MapGrid, row: MapRow) -> str:
+    column, *_ = np.unravel_index(np.nanargmax(row.weights), row.weights.shape)
+    return data.columns[int(column)]
 
 
-def _rows(attention: AttentionMeasurements, by_map: dict[str, FloatArray]) -> tuple[MapRow, ...]:
+def _rows(attention: AttentionMeasurements, by_map: Mapping[str, FloatArray]) -> tuple[MapRow, ...]:
     rows = []
     for name, weights in by_map.items():
         query, streams = queries_and_keys(name, attention.streams)
@@ -145,19 +137,18 @@ def _rows(attention: AttentionMeasurements, by_map: dict[str, FloatArray]) -> tu
     return tuple(rows)
 
 
-def _sample_spec(number_of_sample: int) -> FigureSpec:
+def _sample_spec(position: int) -> FigureSpec:
     return FigureSpec(
-        name=f"multi_head_attention_sample_{number_of_sample}",
+        name=f"multi_head_attention_sample_{position}",
         folder=FOLDER,
-        title=f"Attention of each head, clip {number_of_sample}",
+        title=f"Attention of each head, clip {position}",
         caption=(
-            "Where each head looks in one named clip: every row of a map sums to 1, brighter is "
-            "more, grey is padding. Maps of a kind share their colour scale."
+            "Attention weights of each head in one named clip. Each row of a map sums to 1. "
+            "Brighter is more, grey is padding. Each row of maps has one colour scale."
         ),
-        needs=("attention",),
-        data=functools.partial(multi_head_data, sample=number_of_sample - 1),
-        draw=draw_map_grid,
-        alt_text=describe_map_grid,
+        data=functools.partial(_multi_head_data, sample=position - 1),
+        draw=_draw_map_grid,
+        alt_text=_describe_map_grid,
     )
 
 
@@ -168,13 +159,11 @@ FIGURES: Final = (
         folder=FOLDER,
         title="Attention across clips",
         caption=(
-            "Each map, averaged over heads: the mean over the measured clips, then the named "
-            "clips. What differs from column to column is content; what stays is habit."
+            "Each map, averaged over heads: first the mean over the measured clips, then the "
+            "named clips. Differences between columns depend on the content of the clips."
         ),
-        needs=("attention",),
-        data=attention_comparison_data,
-        draw=draw_map_grid,
-        alt_text=describe_map_grid,
+        data=_attention_comparison_data,
+        draw=_draw_map_grid,
+        alt_text=_describe_map_grid,
     ),
 )
-"""The maps of the named clips, and their comparison."""

@@ -1,4 +1,4 @@
-"""Which steps each trait looks at: on average over the clips, and in the named ones.
+"""Attention of each trait over the steps of each stream, directly and as rollout.
 
 Shapes: M named clips, K = 5 traits, T steps or tokens of one stream.
 """
@@ -14,11 +14,14 @@ from matplotlib.figure import Figure
 from pipeline.core.arrays import FloatArray
 from pipeline.core.number_format import number, percent
 from pipeline.core.traits import TRAITS
-from pipeline.figures.attention.grid import Grid, GridRow, limit_of, step_numbers
-from pipeline.figures.attention.wording import (
+from pipeline.figures.attention.grid import (
     FOLDER,
-    require_attention,
+    Grid,
+    GridRow,
+    check_attention,
+    limit_of,
     shortened,
+    step_numbers,
     stream_name,
 )
 from pipeline.figures.base.layout import line_handle
@@ -28,68 +31,69 @@ from pipeline.records.attention import AttentionMeasurements
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class StreamLooks:
-    """Where the traits look in one stream."""
+class StreamAttention:
+    """Attention of the traits to one stream."""
 
     name: str
-    """What the steps are called."""
+    """Name of the steps."""
     mean: FloatArray
-    """Mean over the clips in which the step is real, shape (K, T)."""
+    """Mean over the clips that have the step, shape (K, T)."""
     samples: FloatArray
-    """The named clips, shape (M, K, T); NaN is padding."""
+    """Weights of the named clips, shape (M, K, T); NaN is padding."""
     share: FloatArray
-    """Share of its attention that each trait gives to the stream, mean over clips, shape (K,)."""
-    even: FloatArray
-    """What the mean of each step would be after an even look at the real steps, shape (T,)."""
+    """Share of the attention of each trait to the stream, mean over clips, shape (K,)."""
+    uniform: FloatArray
+    """Mean of each step under uniform attention, shape (T,)."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TraitLooks:
-    """Where the traits look."""
+class TraitAttention:
+    """Attention of the traits to all streams."""
 
     title: str
     """Title of the figure."""
     has_shares: bool
-    """Whether it says something how the traits share their attention out between streams."""
+    """Whether the traits divide their attention between streams."""
     num_clips: int
-    """Clips behind the means."""
+    """Number of clips in the means."""
     clip_ids: tuple[str, ...]
-    """The named clips."""
-    streams: tuple[StreamLooks, ...]
-    """The streams, in the order of the model."""
+    """Named clips."""
+    streams: tuple[StreamAttention, ...]
+    """Streams, in the order of the model."""
 
 
-def trait_attention_data(attention: AttentionMeasurements) -> TraitLooks:
-    """Return where the traits look, the mean over heads."""
-    require_attention(attention)
-    return _looks(
+def trait_attention_data(attention: AttentionMeasurements) -> TraitAttention:
+    """Return the attention weights of the traits, mean over heads."""
+    check_attention(attention)
+    shares = [attention.trait_share[stream] for stream in attention.trait_attention]
+    # If the traits attend to each stream separately, each share is 1.
+    has_shares = len(shares) > 1 and float(np.sum(shares, axis=0).mean()) < 1.5
+    return _build(
         attention,
-        "Where each trait looks",
+        "Attention of each trait",
         attention.trait_attention,
         attention.sample_trait_attention,
         attention.trait_attention_even,
-        has_shares=_shares_out(attention),
+        has_shares=has_shares,
     )
 
 
-def trait_rollout_data(attention: AttentionMeasurements) -> TraitLooks:
-    """Return from which steps each trait gets its evidence, by way of the blocks."""
-    require_attention(attention)
+def _trait_rollout_data(attention: AttentionMeasurements) -> TraitAttention:
+    check_attention(attention)
     if not attention.trait_rollout:
-        raise NothingToDraw("the model has no cross-attention blocks to follow attention through.")
-    return _looks(
+        raise NothingToDraw("a rollout needs cross-attention blocks, and the model has none.")
+    return _build(
         attention,
-        "Where each trait's evidence comes from (attention rollout)",
+        "Attention rollout of each trait",
         attention.trait_rollout,
         attention.sample_trait_rollout,
         attention.trait_rollout_even,
-        has_shares=False,  # the rollout decides them, not the model
+        has_shares=False,  # the rollout method determines the shares
     )
 
 
 @styled
-def draw_trait_looks(data: TraitLooks, style: Style) -> Figure:
-    """Draw the mean as lines over the steps, and the named clips as maps."""
+def _draw_trait_attention(data: TraitAttention, style: Style) -> Figure:
     handles = [line_handle(trait, TRAIT_COLOURS[trait]) for trait in TRAITS]
     grid = Grid(
         style,
@@ -98,10 +102,10 @@ def draw_trait_looks(data: TraitLooks, style: Style) -> Figure:
         columns=(f"mean of {data.num_clips:,} clips", *map(shortened, data.clip_ids)),
         left=5.0,
         gap=2.2,
-        legend=[*handles, line_handle("an even look", MUTED, "--")],
+        legend=[*handles, line_handle("uniform attention", MUTED, "--")],
     )
     for stream, (first, *others) in zip(data.streams, grid.boxes(), strict=True):
-        draw_mean_looks(grid.add_panel(first), stream)
+        draw_mean_attention(grid.add_panel(first), stream)
         limit = limit_of(stream.samples)
         for box, weights in zip(others, stream.samples, strict=True):
             grid.draw_map(box, weights, limit=limit)
@@ -111,14 +115,14 @@ def draw_trait_looks(data: TraitLooks, style: Style) -> Figure:
     return grid.figure
 
 
-def draw_mean_looks(axes: Axes, stream: StreamLooks) -> None:
-    """Draw the mean weight of each step, one line a trait, into a panel."""
+def draw_mean_attention(axes: Axes, stream: StreamAttention) -> None:
+    """Draw the mean weight of each step into a panel, one line per trait."""
     num_steps = stream.mean.shape[1]
     steps = np.arange(1, num_steps + 1)
-    # Beyond the ends, so that the line of a stream of one length crosses the panel.
+    uniform = stream.uniform
     axes.plot(
-        [0.5, *steps, num_steps + 0.5],
-        [stream.even[0], *stream.even, stream.even[-1]],
+        [0.5, *steps, num_steps + 0.5],  # across the full panel, even for a single step
+        [uniform[0], *uniform, uniform[-1]],
         color=MUTED,
         linestyle="--",
         linewidth=1.0,
@@ -128,69 +132,51 @@ def draw_mean_looks(axes: Axes, stream: StreamLooks) -> None:
         axes.plot(steps, weights, color=TRAIT_COLOURS[trait], marker=marker, markersize=3)
     axes.set_xticks(step_numbers(num_steps, 8))
     axes.set_xlim(0.5, num_steps + 0.5)
-    axes.set_ylim(0, max(1.1 * limit_of(stream.mean), 2 * limit_of(stream.even)))
+    axes.set_ylim(0, max(1.1 * limit_of(stream.mean), 2 * limit_of(uniform)))
     axes.locator_params(axis="y", nbins=4)
 
 
-def describe_trait_looks(data: TraitLooks) -> str:
-    """Return the most looked-at step of each stream in one sentence."""
+def describe_trait_attention(data: TraitAttention) -> str:
+    """Describe the step with most attention in each stream in one sentence."""
     parts = []
     for stream in data.streams:
         mean = stream.mean.mean(axis=0)
-        step = int(np.nanargmax(mean / stream.even))
+        step = int(np.nanargmax(mean / stream.uniform))
         parts.append(
-            f"{_heading(data, stream)}, most at number {step + 1} with "
-            f"{number(float(mean[step]))}, where an even look has "
-            f"{number(float(stream.even[step]))}"
+            f"{_heading(data, stream)}, maximum {number(float(mean[step]))} at number {step + 1} "
+            f"(uniform: {number(float(stream.uniform[step]))})"
         )
     return f"{data.title}, mean of {data.num_clips:,} clips and five traits. {'; '.join(parts)}."
 
 
-def _shares_out(attention: AttentionMeasurements) -> bool:
-    """Return whether the traits choose between streams, rather than look at each by itself."""
-    shares = [_share(attention, stream) for stream in attention.trait_attention]
-    return len(shares) > 1 and float(np.sum(shares, axis=0).mean()) < 1.5
-
-
-def _share(attention: AttentionMeasurements, stream: str) -> FloatArray:
-    """Return the share of each trait, shape (K,); earlier records leave it to the means."""
-    mean = attention.trait_attention[stream]
-    return attention.trait_share.get(stream, np.nansum(mean, axis=1))
-
-
-def _even_look(mean: FloatArray) -> FloatArray:
-    """Return an even look at steps that all clips have, shape (T,)."""
-    return np.full(mean.shape[1], np.nansum(mean, axis=1).mean() / mean.shape[1])
-
-
-def _heading(data: TraitLooks, stream: StreamLooks) -> str:
+def _heading(data: TraitAttention, stream: StreamAttention) -> str:
     name = stream.name.capitalize()
     if not data.has_shares:
         return name
     return f"{name}: {percent(float(stream.share.mean()))} of the attention"
 
 
-def _looks(
+def _build(
     attention: AttentionMeasurements,
     title: str,
     means: Mapping[str, FloatArray],
     samples: Mapping[str, FloatArray],
-    even: Mapping[str, FloatArray],
+    uniform: Mapping[str, FloatArray],
     *,
     has_shares: bool,
-) -> TraitLooks:
-    return TraitLooks(
+) -> TraitAttention:
+    return TraitAttention(
         title=title,
         has_shares=has_shares,
         num_clips=len(attention.clip_ids),
         clip_ids=attention.sample_ids,
         streams=tuple(
-            StreamLooks(
+            StreamAttention(
                 name=stream_name(attention, stream),
                 mean=mean,
                 samples=samples[stream],
-                share=_share(attention, stream),
-                even=even.get(stream, _even_look(mean)),
+                share=attention.trait_share[stream],
+                uniform=uniform[stream],
             )
             for stream, mean in means.items()
         ),
@@ -201,30 +187,27 @@ FIGURES: Final = (
     FigureSpec(
         name="trait_attention",
         folder=FOLDER,
-        title="Where each trait looks",
+        title="Attention of each trait",
         caption=(
-            "Weights of the five trait queries, averaged over heads. Left: mean over the clips "
-            "that have the step, with an even look at the steps of those clips dashed. Right: "
-            "named clips, rows in OCEAN order."
+            "Attention weights of the five trait queries, averaged over heads. Left: mean over "
+            "the clips that have the step; dashed: uniform attention over the steps of these "
+            "clips. Right: named clips, with the traits in OCEAN order."
         ),
-        needs=("attention",),
         data=trait_attention_data,
-        draw=draw_trait_looks,
-        alt_text=describe_trait_looks,
+        draw=_draw_trait_attention,
+        alt_text=describe_trait_attention,
     ),
     FigureSpec(
         name="trait_rollout",
         folder=FOLDER,
-        title="Where each trait's evidence comes from",
+        title="Attention rollout of each trait",
         caption=(
-            "The weights of the trait queries, followed back through the cross-attention blocks "
-            "(attention rollout, arXiv:2005.00928): a token that is looked at has itself looked "
-            "at others. Compare steps within a stream; left and right as in the figure before."
+            "Weights of the trait queries, traced back to the inputs through the cross-attention "
+            "blocks (attention rollout, arXiv:2005.00928). Compare steps only within a stream. "
+            "Layout as in the attention of each trait."
         ),
-        needs=("attention",),
-        data=trait_rollout_data,
-        draw=draw_trait_looks,
-        alt_text=describe_trait_looks,
+        data=_trait_rollout_data,
+        draw=_draw_trait_attention,
+        alt_text=describe_trait_attention,
     ),
 )
-"""The looks of the traits: direct, and through the blocks."""

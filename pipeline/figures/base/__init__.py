@@ -1,1 +1,1 @@
-"""Style, layout and files of all figures."""
+"""Style, layout, curves and specification of figures."""

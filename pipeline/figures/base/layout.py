@@ -1,6 +1,7 @@
-"""Panels at fixed margins: nothing is measured and moved afterwards, which is what costs time.
+"""Layout of figures: panels with fixed margins, axes, legends and heatmaps.
 
-Margins are given in em, the style's font size, so that one layout holds for every style.
+Fixed margins are fast, because no text is measured. Margins are in em, the font size of the
+style, so that the layout fits every style.
 """
 
 import math
@@ -11,7 +12,6 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -19,7 +19,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.number_format import decimal
-from pipeline.figures.base.style import DIVERGING, Style
+from pipeline.figures.base.style import DIVERGING, MUTED, Style
 
 LineStyle: TypeAlias = Literal["-", "--", ":", "none"]
 
@@ -29,7 +29,8 @@ _MAX_TICK_LETTERS: Final = 7
 _MAX_WIDENINGS: Final = 20
 _TITLE_EM: Final = 2.4
 _LEGEND_EM: Final = 1.9
-_HANDLE_EM: Final = 4.4  # a line, and the space around it
+_HANDLE_EM: Final = 4.4  # a line and the space around it
+_NOTE_COLOUR: Final = "#555555"
 
 
 def build_panels(
@@ -38,85 +39,99 @@ def build_panels(
     title: str,
     rows: int = 1,
     columns: int = 1,
+    num_panels: int | None = None,
     aspect: float = 0.6,
     width: Literal["column", "full"] = "full",
     legend: Sequence[Artist] = (),
     outer_left: float = 0.0,
-    outer_right: float = 0.0,
     left: float = 6.2,
     right: float = 1.4,
     bottom: float = 3.8,
     top: float = 2.0,
 ) -> tuple[Figure, list[Axes]]:
-    """Build a figure with a grid of equal panels, its title and its legend above them.
-
-    The legend stands above the panels, never on the data.
+    """Build a figure with a title, a legend and a grid of equal panels below.
 
     Args:
-        style: The style that is applied.
-        title: Title of the figure; left out in styles without titles.
-        rows: Panels from top to bottom.
-        columns: Panels from left to right.
-        aspect: Height of a panel over its width.
-        width: Whether the figure fills one column of a page or all of it.
-        legend: Artists with labels that the legend lists; none for no legend.
-        outer_left: Room left of the whole grid, in em, e.g. for names shared by its rows.
-        outer_right: Room right of the whole grid, in em, e.g. for a colour bar.
-        left: Room for the labels left of each panel, in em.
-        right: Room right of each panel, in em.
-        bottom: Room for the labels below each panel, in em.
-        top: Room for the title above each panel, in em.
+        style: Active style.
+        title: Title of the figure; not drawn in styles without titles.
+        rows: Number of rows of panels.
+        columns: Number of columns of panels.
+        num_panels: Number of panels; replaces `rows`. The last row may be incomplete.
+        aspect: Height of a panel divided by its width.
+        width: Width of the figure: one column of a page, or the full page.
+        legend: Artists with labels; empty for no legend.
+        outer_left: Space left of the grid, in em, e.g. for shared row names.
+        left: Space for the labels left of each panel, in em.
+        right: Space right of each panel, in em.
+        bottom: Space for the labels below each panel, in em.
+        top: Space for the title above each panel, in em.
 
     Returns:
         The figure and its panels, row by row.
     """
+    if num_panels is None:
+        num_panels = rows * columns
+    rows = math.ceil(num_panels / columns)
     em = style.em
     figure_width = style.full_width if width == "full" else style.column_width
-    cell_width = (figure_width - (outer_left + outer_right) * em) / columns
+    cell_width = (figure_width - outer_left * em) / columns
     panel_width = cell_width - (left + right) * em
     panel_height = panel_width * aspect
     cell_height = panel_height + (top + bottom) * em
-    legend_rows = _legend_rows(legend, width=figure_width / em)
-    header = em * (_TITLE_EM * style.has_title + _LEGEND_EM * legend_rows)
-    height = rows * cell_height + header
+    height = rows * cell_height + header_em(style, legend, width=figure_width) * em
 
     figure = Figure(figsize=(figure_width, height))
     FigureCanvasAgg(figure)
     axes = [
         figure.add_axes(
             (
-                (column * cell_width + (outer_left + left) * em) / figure_width,
-                ((rows - 1 - row) * cell_height + bottom * em) / height,
+                (panel % columns * cell_width + (outer_left + left) * em) / figure_width,
+                ((rows - 1 - panel // columns) * cell_height + bottom * em) / height,
                 panel_width / figure_width,
                 panel_height / height,
             )
         )
-        for row in range(rows)
-        for column in range(columns)
+        for panel in range(num_panels)
     ]
     for panel in axes:
-        # Labels at fixed places line up, and need no measuring of the ticks.
+        # Fixed positions align the labels and need no measurement of the ticks.
         panel.xaxis.set_label_coords(0.5, -2.2 * em / panel_height)
         panel.yaxis.set_label_coords(-4.7 * em / panel_width, 0.5)
-    if style.has_title:
-        y = 1 - 0.7 * em / height
-        size = style.font_size * 1.15
-        figure.text(em / figure_width, y, title, va="top", weight="bold", size=size)
-    if legend:
-        top_inches = _TITLE_EM * em * style.has_title + 0.2 * em
-        num_columns = math.ceil(len(legend) / legend_rows)
-        corner = (0.8 * em / figure_width, 1 - top_inches / height)
-        _add_legend(figure, legend, corner=corner, num_columns=num_columns)
+    add_header(figure, style, title=title, legend=legend)
     return figure, axes
 
 
+def header_em(style: Style, legend: Sequence[Artist], *, width: float) -> float:
+    """Return the height of title and legend, in em, for a figure of `width` inches."""
+    return _TITLE_EM * style.has_title + _LEGEND_EM * _legend_rows(legend, width=width / style.em)
+
+
+def add_header(figure: Figure, style: Style, *, title: str, legend: Sequence[Artist]) -> None:
+    """Write the title and the legend at the top of a figure."""
+    width, height = figure.get_size_inches() / style.em
+    if style.has_title:
+        size = style.font_size * 1.15
+        figure.text(1 / width, 1 - 0.7 / height, title, va="top", weight="bold", size=size)
+    if legend:
+        figure.legend(
+            handles=list(legend),
+            loc="upper left",
+            bbox_to_anchor=(0.8 / width, 1 - (_TITLE_EM * style.has_title + 0.2) / height),
+            ncols=math.ceil(len(legend) / _legend_rows(legend, width=width)),
+            borderaxespad=0.0,
+            borderpad=0.2,
+            columnspacing=1.6,
+            handlelength=2.2,
+        )
+
+
 def line_handle(label: str, colour: str, linestyle: LineStyle = "-", marker: str = "") -> Line2D:
-    """Return a line for the legend."""
+    """Return an entry of a legend."""
     return Line2D([], [], color=colour, linestyle=linestyle, marker=marker, label=label)
 
 
 def set_ticks(axes: Axes, *, x: int = 6, y: int = 5, integer_x: bool = False) -> None:
-    """Keep ticks few: at most `x` and `y` intervals; whole numbers on x if asked."""
+    """Limit the ticks to `x` and `y` intervals; optionally allow only whole numbers on x."""
     x_locator = MaxNLocator(
         x, steps=_ROUND_INTEGERS if integer_x else _ROUND, integer=integer_x, min_n_ticks=1
     )
@@ -125,10 +140,10 @@ def set_ticks(axes: Axes, *, x: int = 6, y: int = 5, integer_x: bool = False) ->
 
 
 def keep_ticks_short(axes: Axes) -> None:
-    """Widen the y axis until the numbers at its ticks fit beside its label.
+    """Widen the y axis until its tick labels are short enough for the margin.
 
-    Values that hardly differ, as after a single epoch, need many digits to be told apart.
-    Call it last: it looks at the limits.
+    Tick labels are long if all values are nearly equal, for example after one epoch.
+    Call this function after the data is drawn.
     """
     formatter = axes.yaxis.get_major_formatter()
     for _ in range(_MAX_WIDENINGS):
@@ -139,20 +154,37 @@ def keep_ticks_short(axes: Axes) -> None:
         axes.set_ylim(low - (high - low) / 2, high + (high - low) / 2)
 
 
-def set_log_scale(axes: Axes) -> None:
-    """Make the y axis logarithmic, its ticks written out; call it when the data is drawn."""
-    axes.set_yscale("log")
-    _write_out(axes.yaxis, *axes.get_ylim())
+def set_log_scale(axes: Axes, axis: Literal["x", "y"] = "y") -> None:
+    """Make an axis logarithmic, with decimal tick labels, after the data is drawn."""
+    if axis == "x":
+        axes.set_xscale("log")
+    else:
+        axes.set_yscale("log")
+    low, high = axes.get_xlim() if axis == "x" else axes.get_ylim()
+    decades = np.log10(high / low)
+    subs = (1.0, 2.0, 3.0, 5.0, 7.0) if decades < 1 else (1.0, 2.0, 5.0) if decades < 3 else (1.0,)
+    target = axes.xaxis if axis == "x" else axes.yaxis
+    target.set_major_locator(LogLocator(subs=subs))
+    target.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
+    target.set_minor_locator(NullLocator())
 
 
-def set_log_scale_x(axes: Axes) -> None:
-    """Make the x axis logarithmic, its ticks written out."""
-    axes.set_xscale("log")
-    _write_out(axes.xaxis, *axes.get_xlim())
+def set_value_axis(axes: Axes, label: str, *, is_log: bool) -> None:
+    """Label the y axis and choose its scale, after the data is drawn."""
+    if is_log:
+        set_log_scale(axes)
+    else:
+        keep_ticks_short(axes)
+    axes.set_ylabel(f"{label} · log scale" if is_log else label)
+
+
+def set_note(axes: Axes, text: str, colour: str = _NOTE_COLOUR) -> None:
+    """Write a note above the right end of a panel."""
+    axes.set_title(text, loc="right", color=colour)
 
 
 def point_style(num_points: int) -> dict[str, Any]:
-    """Return how a cloud of points is drawn: the more there are, the smaller and paler."""
+    """Return plot options for a scatter of points; many points become small and pale."""
     is_dense = num_points > 400
     return {
         "linestyle": "none",
@@ -165,7 +197,7 @@ def point_style(num_points: int) -> dict[str, Any]:
 
 
 def name_rows(axes: Axes, names: Sequence[str]) -> None:
-    """Label the rows of a panel of horizontal bars, the first one on top."""
+    """Label the rows of a panel of horizontal bars, from top to bottom."""
     axes.set_yticks(range(len(names)), list(names))
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
@@ -174,9 +206,12 @@ def name_rows(axes: Axes, names: Sequence[str]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=_ROUND))
 
 
-def hide_panel(axes: Axes) -> None:
-    """Leave the place of a panel empty, for text or a colour bar."""
+def hide_panel(axes: Axes, reason: str = "") -> None:
+    """Hide the axes of a panel, and optionally write the reason in its centre."""
     axes.set_axis_off()
+    if reason:
+        place: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "center"}
+        axes.text(0.5, 0.5, reason, color=MUTED, **place)
 
 
 def draw_heatmap(
@@ -188,15 +223,15 @@ def draw_heatmap(
     is_wide: bool = False,
     limit: float = 1.0,
 ) -> None:
-    """Draw a matrix of signed values, white at zero; cells that are NaN stay empty.
+    """Draw a matrix of signed values; zero is white, and NaN cells are empty.
 
     Args:
-        axes: The panel.
-        values: The matrix, shape (rows, columns).
+        axes: Panel.
+        values: Matrix, shape (rows, columns).
         rows: Names of the rows.
         columns: Names of the columns.
-        is_wide: Whether the cells fill the panel instead of being square.
-        limit: Value at which the colours are strongest, on both sides of zero.
+        is_wide: Stretch the cells to fill the panel; else the cells are square.
+        limit: Absolute value with the strongest colour.
     """
     colours = mpl.colormaps[DIVERGING]
     axes.imshow(
@@ -217,20 +252,8 @@ def draw_heatmap(
             axes.text(column, row, text, ha="center", va="center", color=colour, size="small")
 
 
-def _write_out(axis: Axis, low: float, high: float) -> None:
-    """Give a logarithmic axis ticks at round numbers, more of them the less it spans."""
-    decades = np.log10(high / low)
-    subs = (1.0, 2.0, 3.0, 5.0, 7.0) if decades < 1 else (1.0, 2.0, 5.0) if decades < 3 else (1.0,)
-    axis.set_major_locator(LogLocator(subs=subs))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
-    axis.set_minor_locator(NullLocator())
-
-
 def _legend_rows(handles: Sequence[Artist], *, width: float) -> int:
-    """Return how many rows a legend needs in a figure of `width` em, by the length of its labels.
-
-    Text is not measured: DejaVu Sans at 0.9 em takes half an em a letter.
-    """
+    # Text is not measured: a letter of DejaVu Sans at 0.9 em is about half an em wide.
     needed = [_HANDLE_EM + 0.52 * len(str(handle.get_label())) for handle in handles]
     for rows in range(1, len(handles)):
         columns = math.ceil(len(handles) / rows)
@@ -242,18 +265,3 @@ def _legend_rows(handles: Sequence[Artist], *, width: float) -> int:
         if sum(widths) <= width - 1:
             return rows
     return len(handles)
-
-
-def _add_legend(
-    figure: Figure, handles: Sequence[Artist], *, corner: tuple[float, float], num_columns: int
-) -> None:
-    figure.legend(
-        handles=list(handles),
-        loc="upper left",
-        bbox_to_anchor=corner,
-        ncols=num_columns,
-        borderaxespad=0.0,
-        borderpad=0.2,
-        columnspacing=1.6,
-        handlelength=2.2,
-    )

@@ -1,5 +1,6 @@
-"""What a figure needs, how it is made, and how it is told in words."""
+"""Specification of a figure: its inputs, and functions that compute, draw and describe it."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -7,7 +8,7 @@ from typing import Any, Final
 from pipeline.core.errors import PipelineError
 from pipeline.figures.base.style import Draw
 
-_INPUTS: Final[Mapping[str, str]] = {
+_FILES: Final[Mapping[str, str]] = {
     "history": "batch_metrics/metrics_history.json",
     "history_a": "batch_metrics/metrics_history.json of the first run",
     "history_b": "batch_metrics/metrics_history.json of the second run",
@@ -18,26 +19,26 @@ _INPUTS: Final[Mapping[str, str]] = {
     "y_true": "predictions with annotated scores",
     "y_pred": "predictions",
 }
-"""What a user knows an input as."""
+"""Input -> its file in the run directory."""
 
 
-class NothingToDraw(PipelineError):  # noqa: N818 - says what it means, and is no fault
-    """The records are sound, but hold nothing that this figure could show."""
+class NothingToDraw(PipelineError):  # noqa: N818 - not a fault
+    """The records are valid but contain no data for this figure."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unavailable:
-    """Stands in place of an input that should be there and cannot be read."""
+    """Placeholder for an input that cannot be read."""
 
     reason: str
-    """Why, in one line, e.g. the message of the error that reading it raised."""
+    """Error message, one line."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FigureSpec:
-    """One figure of a gallery: numbers, ink and words, and the inputs that they need.
+    """Specification of one figure.
 
-    `data` is called with its inputs by name, `draw` and `alt_text` with what it returns:
+    `data` gets its inputs as keyword arguments. `draw` and `alt_text` get its result:
 
         data = spec.data(history=history)
         figure = spec.draw(data, style)
@@ -45,65 +46,72 @@ class FigureSpec:
     """
 
     name: str
-    """File name without its suffix; unique in a gallery."""
+    """File name without suffix."""
     folder: str
     """Folder in the run directory."""
     title: str
     """Title, a few words."""
     caption: str
-    """What is shown and how to read it, one or two sentences."""
-    needs: tuple[str, ...]
-    """Names of the inputs without which there is no figure."""
-    uses: tuple[str, ...] = ()
-    """Names of inputs that enrich the figure; left out of the call where they are missing."""
+    """Content of the figure and how to read it, one or two sentences."""
     data: Callable[..., Any]
-    """Inputs by name -> the figure's numbers; raises `NothingToDraw` where there are none."""
+    """Function of the inputs that returns the data of the figure or raises `NothingToDraw`.
+
+    Its parameters are the names of inputs. A parameter with a default is an optional input."""
     draw: Draw[Any]
-    """The numbers, and a style -> the figure."""
+    """Function of the data and a style that returns the figure."""
     alt_text: Callable[[Any], str]
-    """The numbers -> one sentence that stands in for the picture, with the actual values."""
+    """Function of the data that returns the alt text, one sentence with the main values."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of the required inputs."""
+        return self._parameters(has_default=False)
 
     def build_data(self, inputs: Mapping[str, Any]) -> Any:
-        """Return the figure's numbers from `inputs`, of which it takes what it needs.
+        """Compute the data of the figure.
 
         Args:
-            inputs: Values by name; None for one that the run does not have,
-                `Unavailable` for one that cannot be read.
+            inputs: Values by name: None for a missing input, `Unavailable` for an unreadable
+                input. Other inputs are ignored.
 
         Raises:
-            NothingToDraw: If the run has nothing that this figure could show.
-            PipelineError: If a needed input is damaged.
+            NothingToDraw: If the run has no data for this figure.
+            PipelineError: If a required input is damaged.
         """
         for name in self.needs:
             value = inputs.get(name)
             if isinstance(value, Unavailable):
                 raise PipelineError(value.reason)
             if value is None:
-                raise NothingToDraw(f"needs {_INPUTS.get(name, name)}, which is not there.")
+                raise NothingToDraw(f"needs {_FILES.get(name, name)}, which is missing.")
         needed = {name: inputs[name] for name in self.needs}
-        used = {name: inputs[name] for name in self._at_hand(inputs)}
+        used = {
+            name: value
+            for name in self._parameters(has_default=True)
+            if not isinstance(value := inputs.get(name), Unavailable | None)
+        }
         try:
             return self.data(**needed, **used)
         except PipelineError:
-            # What only enriches a figure must not cost it, when that is damaged or empty.
+            # A damaged optional input must not prevent the figure.
             if not used:
                 raise
             return self.data(**needed)
 
-    def _at_hand(self, inputs: Mapping[str, Any]) -> tuple[str, ...]:
-        missing = (type(None), Unavailable)
-        return tuple(name for name in self.uses if not isinstance(inputs.get(name), missing))
+    def _parameters(self, *, has_default: bool) -> tuple[str, ...]:
+        parameters = inspect.signature(self.data).parameters.values()
+        return tuple(p.name for p in parameters if (p.default is not p.empty) == has_default)
 
 
 def registry(*specs: FigureSpec) -> dict[str, FigureSpec]:
-    """Return specs by name, in their order.
+    """Return specifications by name, in the given order.
 
     Raises:
-        ValueError: If two have the same name.
+        ValueError: If two figures have the same name.
     """
     by_name = {spec.name: spec for spec in specs}
     if len(by_name) != len(specs):
         names = [spec.name for spec in specs]
         repeated = sorted({name for name in names if names.count(name) > 1})
-        raise ValueError(f"figures need names of their own; repeated: {', '.join(repeated)}")
+        raise ValueError(f"each figure needs its own name; repeated: {', '.join(repeated)}")
     return by_name

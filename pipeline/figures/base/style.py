@@ -1,8 +1,8 @@
-"""One theme for every figure: two sizes of it, and a colour for everything that recurs.
+"""Style of all figures: sizes, fonts and colours.
 
-The colours are those of Okabe & Ito (2008, https://jfly.uni-koeln.de/color), which people
-with any of the common colour-vision deficiencies tell apart. A trait has the same colour
-in every figure; training is dashed and grey, validation solid and black.
+The colours are from Okabe & Ito (2008, https://jfly.uni-koeln.de/color). People with common
+colour-vision deficiencies can distinguish them. Each trait has the same colour in every figure.
+Training values are grey and dashed, validation values black and solid.
 """
 
 import contextlib
@@ -25,64 +25,63 @@ TRAIT_COLOURS: Final[Mapping[str, str]] = {
 """Colour of each trait."""
 
 TRAIN_COLOUR: Final = "#767676"
-"""Training values: grey, and dashed where they are lines."""
+"""Colour of training values."""
 
 VALIDATION_COLOUR: Final = "#000000"
-"""Values on held-out clips."""
+"""Colour of values on held-out clips."""
 
 ACCENT: Final = "#0072B2"
-"""What a figure wants seen first where neither traits nor splits colour it."""
+"""Main colour of figures without traits and subsets."""
 
 ACCENTS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
-"""Colours of further series, in the order in which they are taken."""
+"""Colours of several series, in order."""
 
 WARNING_COLOUR: Final = "#D55E00"
-"""Outliers, thresholds, and what is out of the ordinary."""
+"""Colour of outliers and thresholds."""
 
 MUTED: Final = "#8C8C8C"
-"""Reference lines and remarks."""
+"""Colour of reference lines and notes."""
 
 PALE: Final = "#D9D9D9"
-"""Fills that must not draw the eye."""
+"""Colour of background fills."""
 
 SEQUENTIAL: Final = "cividis"
-"""Colour map of amounts; even in lightness, and safe for colour-blind readers."""
+"""Colour map of amounts; perceptually uniform and safe for colour-blind readers."""
 
 DIVERGING: Final = "RdBu_r"
-"""Colour map of signed values; blue is negative, white zero, red positive."""
+"""Colour map of signed values: negative blue, zero white, positive red."""
 
-# matplotlib keeps its settings and its font caches in global state. Drawing is short and
-# holds the interpreter lock anyway, so threads take turns.
+# The settings and font caches of matplotlib are global, so only one thread draws at a time.
 _LOCK = threading.RLock()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Style:
-    """One size of the theme."""
+    """Sizes of the figures for one medium."""
 
     name: str
-    """Name of the style, as the command line gives it."""
+    """Name of the style on the command line."""
     column_width: float
     """Width of a figure with one panel, in inches."""
     full_width: float
     """Width of a figure with panels side by side, in inches."""
     font_size: float
-    """Size of all text but the figure's title, in points."""
+    """Size of all text except the figure title, in points."""
     line_width: float
     """Width of a curve, in points."""
     dpi: int
-    """Pixels an inch of bitmaps."""
+    """Resolution of bitmaps, in pixels per inch."""
     has_title: bool
-    """Whether the figure carries its title; in a paper the caption does."""
+    """Whether figures have a title; in a paper the caption replaces it."""
 
     @property
     def em(self) -> float:
-        """The font size in inches: the unit of all margins."""
+        """Font size in inches, the unit of all margins."""
         return self.font_size / 72
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
-        """Draw in this style inside the block; one thread at a time, and none is left changed."""
+        """Apply this style in a `with` block; only one thread draws at a time."""
         with _LOCK, mpl.rc_context(self._settings()):
             yield
 
@@ -107,7 +106,7 @@ class Style:
 
 _THEME: Final[Mapping[str, Any]] = {
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same on every machine
+    "font.sans-serif": ["DejaVu Sans"],  # part of matplotlib, so equal on every machine
     "figure.facecolor": "white",
     "axes.facecolor": "white",
     "savefig.facecolor": "white",
@@ -119,7 +118,7 @@ _THEME: Final[Mapping[str, Any]] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlelocation": "left",
-    "axes.titley": 1.0,  # searching for room above the ticks costs a seventh of all drawing
+    "axes.titley": 1.0,  # automatic placement takes a seventh of the drawing time
     "axes.axisbelow": True,
     "axes.grid": True,
     "axes.grid.axis": "y",
@@ -133,9 +132,9 @@ _THEME: Final[Mapping[str, Any]] = {
     "image.cmap": SEQUENTIAL,
     "image.interpolation": "nearest",
     "agg.path.chunksize": 10_000,
-    "svg.fonttype": "path",  # looks the same where the font is missing
-    "svg.hashsalt": "ocean",  # the same figure gives the same file
-    "pdf.fonttype": 42,  # journals refuse Type 3 fonts
+    "svg.fonttype": "path",  # looks the same without the font
+    "svg.hashsalt": "ocean",  # makes files reproducible
+    "pdf.fonttype": 42,  # journals do not accept Type 3 fonts
 }
 
 SCREEN: Final = Style(
@@ -147,7 +146,7 @@ SCREEN: Final = Style(
     dpi=110,
     has_title=True,
 )
-"""For reports and web pages."""
+"""Style for reports and web pages."""
 
 PAPER: Final = Style(
     name="paper",
@@ -158,16 +157,16 @@ PAPER: Final = Style(
     dpi=300,
     has_title=False,
 )
-"""For publications: the widths of one and of two columns, no titles."""
+"""Style for publications: widths of one and two columns, no titles."""
 
 STYLES: Final[Mapping[str, Style]] = {style.name: style for style in (SCREEN, PAPER)}
-"""The styles by name."""
+"""All styles by name."""
 
 Data_contra = TypeVar("Data_contra", contravariant=True)
 
 
 class Draw(Protocol[Data_contra]):
-    """A function that turns the numbers of a figure into ink."""
+    """Function that draws the data of a figure."""
 
     def __call__(self, data: Data_contra, style: Style = SCREEN) -> Figure:
         """Return the figure."""
@@ -175,7 +174,7 @@ class Draw(Protocol[Data_contra]):
 
 
 def styled(draw: Callable[[Data_contra, Style], Figure]) -> Draw[Data_contra]:
-    """Let a drawing function `draw(data, style)` run in its style; `SCREEN` unless given."""
+    """Decorate `draw(data, style)` so that it runs in its style; the default is `SCREEN`."""
 
     @functools.wraps(draw)
     def draw_in_style(data: Data_contra, style: Style = SCREEN) -> Figure:

@@ -1,4 +1,4 @@
-"""Whether a predicted score means what it says: the mean annotation at each predicted score.
+"""Calibration: the mean annotated score for each predicted score.
 
 Shapes: N clips, K = 5 traits, B bins of the predicted score.
 """
@@ -13,49 +13,48 @@ from matplotlib.figure import Figure
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.number_format import decimal
 from pipeline.core.traits import TRAITS
-from pipeline.figures.base.layout import build_panels, hide_panel, line_handle, set_ticks
+from pipeline.figures.base.layout import build_panels, hide_panel, line_handle, set_note, set_ticks
 from pipeline.figures.base.spec import FigureSpec
 from pipeline.figures.base.style import MUTED, PALE, TRAIT_COLOURS, Style, styled
-from pipeline.figures.evaluation.predictions import paired_scores, score_limits
-from pipeline.figures.evaluation.residuals import MIN_CLIPS, binned_mean
+from pipeline.figures.evaluation.predictions import (
+    MIN_CLIPS,
+    binned_mean,
+    paired_scores,
+    score_limits,
+)
 from pipeline.metrics.regression import is_constant
 
-_READING: Final = "slope 1: calibrated\nslope < 1: too extreme\nslope > 1: too timid"
+_SLOPE_KEY: Final = "slope 1: calibrated\nslope < 1: too extreme\nslope > 1: not extreme enough"
 _BIN_WIDTH: Final = 0.05
-_COUNTS_HEIGHT: Final = 0.22  # share of a panel that the tallest bar of the counts takes
+_COUNTS_HEIGHT: Final = 0.22
+"""Height of the highest bar of the counts, as a share of the panel."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Calibration:
-    """Mean predicted and mean annotated score in bins of the predicted score."""
+    """Mean predicted and mean annotated score per bin of the predicted score."""
 
     edges: FloatArray
     """Edges of the bins, shape (B + 1,)."""
     counts: IntArray
-    """Clips in each bin, shape (K, B)."""
+    """Number of clips per bin, shape (K, B)."""
     mean_pred: FloatArray
-    """Mean predicted score in each bin, shape (K, B); NaN below five clips."""
+    """Mean predicted score per bin, shape (K, B); NaN below five clips."""
     mean_true: FloatArray
-    """Mean annotated score in each bin, shape (K, B); NaN below five clips."""
+    """Mean annotated score per bin, shape (K, B); NaN below five clips."""
     slope: FloatArray
-    """Slope of the annotations over the predictions, shape (K,); NaN for a constant prediction."""
-    split: str
-    """Name of the clips' split."""
+    """Slope of annotations over predictions, shape (K,); NaN for constant predictions.
 
-
-def calibration_data(y_true: FloatArray, y_pred: FloatArray, split: str = "") -> Calibration:
-    """Return how predicted scores relate to the mean annotation at them.
-
-    Args:
-        y_true: Annotated scores, shape (N, 5), in OCEAN order.
-        y_pred: Predicted scores, shape (N, 5).
-        split: Name of the clips' split.
-
-    Reference: Cox, 1958 (doi:10.2307/2333203); a slope below 1 means that predictions are too
-        extreme, above 1 that they are too timid.
+    Reference: Cox, 1958 (doi:10.2307/2333203). Below 1 the predictions are too extreme, above 1
+        not extreme enough.
     """
+    split: str
+    """Name of the split."""
+
+
+def _calibration_data(y_true: FloatArray, y_pred: FloatArray, split: str = "") -> Calibration:
     true, pred = paired_scores(y_true, y_pred)
-    low, high = score_limits(pred, pred)
+    low, high = score_limits(pred)
     edges = np.linspace(low, high, round((high - low) / _BIN_WIDTH) + 1)
     traits = range(true.shape[1])
     binned = [binned_mean(pred[:, k], true[:, k], edges) for k in traits]
@@ -70,8 +69,7 @@ def calibration_data(y_true: FloatArray, y_pred: FloatArray, split: str = "") ->
 
 
 @styled
-def draw_calibration(data: Calibration, style: Style) -> Figure:
-    """Draw one panel a trait."""
+def _draw_calibration(data: Calibration, style: Style) -> Figure:
     num_clips = int(data.counts[0].sum())
     figure, panels = build_panels(
         style,
@@ -81,18 +79,17 @@ def draw_calibration(data: Calibration, style: Style) -> Figure:
         aspect=0.85,
         legend=[
             line_handle("mean annotation", "#444444", "-", "o"),
-            line_handle("perfect", "#222222", "--"),
+            line_handle("perfect calibration", "#222222", "--"),
             line_handle("number of clips", PALE, "none", "s"),
         ],
     )
-    limits = _limits(data)
+    limits = score_limits(data.edges, data.mean_true[np.isfinite(data.mean_true)])
     for k, trait in enumerate(TRAITS):
         _draw_trait(panels[k], data, k, limits)
         panels[k].set_title(trait)
-        slope = f"slope {decimal(data.slope[k], 2)}"
-        panels[k].set_title(slope, loc="right", color="#555555")
+        set_note(panels[k], f"slope {decimal(data.slope[k], 2)}")
     hide_panel(panels[5])
-    panels[5].text(0, 0.5, _READING, va="center", color=MUTED)
+    panels[5].text(0, 0.5, _SLOPE_KEY, va="center", color=MUTED)
     for axes in (panels[0], panels[3]):
         axes.set_ylabel("annotated score, mean")
     for axes in panels[2:5]:
@@ -100,14 +97,13 @@ def draw_calibration(data: Calibration, style: Style) -> Figure:
     return figure
 
 
-def describe_calibration(data: Calibration) -> str:
-    """Return the slopes in one sentence."""
+def _describe_calibration(data: Calibration) -> str:
     slopes = ", ".join(
         f"{trait} {decimal(slope, 2)}" for trait, slope in zip(TRAITS, data.slope, strict=True)
     )
     return (
-        "Slope of the annotated over the predicted score (1 is calibrated, below 1 too extreme, "
-        f"above 1 too timid): {slopes}."
+        "Slope of the annotated over the predicted score (1: calibrated, below 1: too extreme, "
+        f"above 1: not extreme enough): {slopes}."
     )
 
 
@@ -120,16 +116,8 @@ def _slopes(true: FloatArray, pred: FloatArray) -> FloatArray:
     return slopes
 
 
-def _limits(data: Calibration) -> tuple[float, float]:
-    shown = data.mean_true[np.isfinite(data.mean_true)]
-    low = min(data.edges[0], *shown) if shown.size else data.edges[0]
-    high = max(data.edges[-1], *shown) if shown.size else data.edges[-1]
-    return float(np.floor(low * 10) / 10), float(np.ceil(high * 10) / 10)
-
-
 def _draw_trait(axes: Axes, data: Calibration, k: int, limits: tuple[float, float]) -> None:
     low, high = limits
-    # Counts stand on the floor of the panel; their scale is given by the highest of them.
     heights = data.counts[k] / data.counts[k].max() * _COUNTS_HEIGHT * (high - low)
     axes.stairs(low + heights, data.edges, baseline=low, fill=True, color=PALE)
     axes.plot(limits, limits, "--", color="#222222", linewidth=1.0)
@@ -145,15 +133,12 @@ FIGURES: Final = (
         folder="training_visualizations",
         title="Calibration of the scores",
         caption=(
-            "Mean annotated score of the clips whose predicted score falls into a bin of width "
-            f"{_BIN_WIDTH} with at least {MIN_CLIPS} clips. On the dashed line a predicted score "
-            "means what it says. Grey: how many clips are in each bin."
+            "Mean annotated score per bin of the predicted score. Bins have a width of "
+            f"{_BIN_WIDTH} and at least {MIN_CLIPS} clips. On the dashed line the mean annotation "
+            "equals the predicted score. Grey: number of clips per bin."
         ),
-        needs=("y_true", "y_pred"),
-        uses=("split",),
-        data=calibration_data,
-        draw=draw_calibration,
-        alt_text=describe_calibration,
+        data=_calibration_data,
+        draw=_draw_calibration,
+        alt_text=_describe_calibration,
     ),
 )
-"""The calibration."""

@@ -1,6 +1,6 @@
-"""Predicted scores against annotated ones, trait by trait, with their density.
+"""Predicted against annotated scores of each trait, and the residuals.
 
-Shapes: N clips, K = 5 traits, B cells along an axis.
+Shapes: N clips, K = 5 traits, B bins.
 """
 
 from dataclasses import dataclass
@@ -9,11 +9,12 @@ from typing import Final
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray, IntArray
-from pipeline.core.number_format import metric_value
+from pipeline.core.number_format import decimal, metric_value
 from pipeline.core.traits import TRAITS
 from pipeline.figures.base.layout import (
     build_panels,
@@ -24,46 +25,80 @@ from pipeline.figures.base.layout import (
 )
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
 from pipeline.figures.base.style import MUTED, TRAIT_COLOURS, Style, styled
-from pipeline.metrics.regression import as_columns, concordance, mean_absolute_error, pearson
+from pipeline.metrics.regression import as_columns, concordance, mean_absolute_error
 
-MAX_POINTS: Final = 400
-"""Clips up to which each is a point; more are counted in cells."""
+MIN_CLIPS: Final = 5
+"""Minimum number of clips for the mean of a bin."""
+
+_MAX_POINTS: Final = 400
+"""Maximum number of clips that are drawn as points; with more clips, their density is drawn."""
 
 _NUM_CELLS: Final = 36
+_NUM_RESIDUAL_BINS: Final = 40
+_SCORE_EDGES: Final = np.linspace(0.0, 1.0, 11)
+
+
+def paired_scores(y_true: FloatArray, y_pred: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return annotated and predicted scores in float64.
+
+    Raises:
+        NothingToDraw: If there are no clips.
+    """
+    if len(y_true) == 0:
+        raise NothingToDraw("there are no clips.")
+    return as_columns(y_true, y_pred)
+
+
+def score_limits(*scores: FloatArray) -> tuple[float, float]:
+    """Return axis limits that include all scores, in multiples of 0.1."""
+    every = np.concatenate([values.ravel() for values in scores])
+    low, high = np.floor(every.min() * 10) / 10, np.ceil(every.max() * 10) / 10
+    return float(low), float(max(high, low + 0.1))
+
+
+def binned_mean(
+    keys: FloatArray, values: FloatArray, edges: FloatArray
+) -> tuple[FloatArray, IntArray]:
+    """Return mean and count of the values in each bin of the keys.
+
+    Args:
+        keys: Shape (N,). Keys outside the edges belong to the first or the last bin.
+        values: Shape (N,).
+        edges: Edges of the bins, ascending, shape (B + 1,).
+
+    Returns:
+        Means, shape (B,), NaN for fewer than `MIN_CLIPS` values; counts, shape (B,).
+    """
+    num_bins = len(edges) - 1
+    bins = np.clip(np.searchsorted(edges, keys, side="right") - 1, 0, num_bins - 1)
+    counts = np.bincount(bins, minlength=num_bins)
+    sums = np.bincount(bins, weights=values, minlength=num_bins)
+    return np.where(counts >= MIN_CLIPS, sums / np.maximum(counts, 1), np.nan), counts
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PredictionsVsTruth:
-    """Predicted and annotated scores of some clips."""
+    """Predicted and annotated scores."""
 
     y_true: FloatArray
     """Annotated scores, shape (N, K)."""
     y_pred: FloatArray
     """Predicted scores, shape (N, K)."""
     density: IntArray
-    """Clips in each cell of predicted by annotated score, shape (K, B, B)."""
+    """Number of clips per cell of predicted and annotated score, shape (K, B, B)."""
     edges: FloatArray
-    """Edges of the cells, the same on both axes and for all traits, shape (B + 1,)."""
+    """Edges of the cells on both axes, shape (B + 1,)."""
     mae: FloatArray
-    """Mean absolute error of each trait, shape (K,)."""
-    pcc: FloatArray
-    """Pearson correlation of each trait, shape (K,); 0 where either side is constant."""
+    """MAE of each trait, shape (K,)."""
     ccc: FloatArray
-    """Concordance of each trait, shape (K,); 0 where either side is constant."""
+    """CCC of each trait, shape (K,); 0 for constant scores."""
     split: str
-    """Name of the clips' split."""
+    """Name of the split."""
 
 
-def predictions_vs_truth_data(
+def _predictions_vs_truth_data(
     y_true: FloatArray, y_pred: FloatArray, split: str = ""
 ) -> PredictionsVsTruth:
-    """Return predicted against annotated scores.
-
-    Args:
-        y_true: Annotated scores, shape (N, 5), in OCEAN order.
-        y_pred: Predicted scores, shape (N, 5).
-        split: Name of the clips' split.
-    """
     true, pred = paired_scores(y_true, y_pred)
     edges = np.linspace(*score_limits(true, pred), _NUM_CELLS + 1)
     density = [
@@ -75,51 +110,31 @@ def predictions_vs_truth_data(
         density=np.array(density).astype(np.int64),
         edges=edges,
         mae=mean_absolute_error(true, pred),
-        pcc=pearson(true, pred),
         ccc=concordance(true, pred),
         split=split,
     )
 
 
-def paired_scores(y_true: FloatArray, y_pred: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return annotated and predicted scores in float64.
-
-    Raises:
-        NothingToDraw: If there are no clips.
-    """
-    if len(y_true) == 0:
-        raise NothingToDraw("there are no clips.")
-    true, pred = as_columns(y_true, y_pred)
-    return true, pred
-
-
-def score_limits(y_true: FloatArray, y_pred: FloatArray) -> tuple[float, float]:
-    """Return limits in whole tenths that hold all scores, both sides and all traits alike."""
-    low = np.floor(min(y_true.min(), y_pred.min()) * 10) / 10
-    high = np.ceil(max(y_true.max(), y_pred.max()) * 10) / 10
-    return float(low), float(max(high, low + 0.1))
-
-
 @styled
-def draw_predictions_vs_truth(data: PredictionsVsTruth, style: Style) -> Figure:
-    """Draw one panel a trait."""
+def _draw_predictions_vs_truth(data: PredictionsVsTruth, style: Style) -> Figure:
+    num_clips = len(data.y_true)
     figure, panels = build_panels(
         style,
-        title=f"Predicted against annotated scores, {len(data.y_true):,} {data.split} clips",
+        title=f"Predicted against annotated scores, {num_clips:,} {data.split} clips",
         rows=2,
         columns=3,
         aspect=1.0,
         top=3.2,
         legend=[line_handle("prediction = annotation", "#222222", "--")],
     )
-    # The median over the traits: one constant trait, all in one cell, must not pale the others.
+    # The median over the traits keeps one constant trait from dominating the colour scale.
     norm = LogNorm(1, max(2.0, float(np.median(data.density.max(axis=(1, 2))))))
     for k, trait in enumerate(TRAITS):
         _draw_trait(panels[k], data, k, norm)
         mae, ccc = metric_value("mae", data.mae[k]), metric_value("ccc", data.ccc[k])
         panels[k].set_title(f"{trait}\nMAE {mae} · CCC {ccc}")
     hide_panel(panels[5])
-    if len(data.y_true) > MAX_POINTS:
+    if num_clips > _MAX_POINTS:
         _draw_scale(panels[5], norm, style)
     for axes in (panels[0], panels[3]):
         axes.set_ylabel("predicted score")
@@ -128,28 +143,27 @@ def draw_predictions_vs_truth(data: PredictionsVsTruth, style: Style) -> Figure:
     return figure
 
 
-def describe_predictions_vs_truth(data: PredictionsVsTruth) -> str:
-    """Return the agreement in one sentence."""
+def _describe_predictions_vs_truth(data: PredictionsVsTruth) -> str:
     values = ", ".join(
         f"{trait} {metric_value('ccc', ccc)} (MAE {metric_value('mae', mae)})"
         for trait, ccc, mae in zip(TRAITS, data.ccc, data.mae, strict=True)
     )
-    return f"Concordance of {len(data.y_true):,} {data.split} clips with the annotations: {values}."
+    return f"CCC on {len(data.y_true):,} {data.split} clips: {values}."
 
 
 def _draw_trait(axes: Axes, data: PredictionsVsTruth, k: int, norm: LogNorm) -> None:
     low, high = data.edges[0], data.edges[-1]
-    if len(data.y_true) > MAX_POINTS:
+    colour = TRAIT_COLOURS[TRAITS[k]]
+    if len(data.y_true) > _MAX_POINTS:
         axes.imshow(
             np.ma.masked_equal(data.density[k], 0),
-            cmap=_shades(TRAIT_COLOURS[TRAITS[k]]),
+            cmap=_shades(colour),
             norm=norm,
             extent=(low, high, low, high),
             origin="lower",
             aspect="auto",
         )
     else:
-        colour = TRAIT_COLOURS[TRAITS[k]]
         points = point_style(len(data.y_true))
         axes.plot(data.y_true[:, k], data.y_pred[:, k], color=colour, **points)
     axes.plot((low, high), (low, high), "--", color="#222222", linewidth=1.0)
@@ -160,28 +174,98 @@ def _draw_trait(axes: Axes, data: PredictionsVsTruth, k: int, norm: LogNorm) -> 
 
 
 def _shades(colour: str) -> Colormap:
-    """Return a colour map from a tint of `colour`, through it, to a dark shade of it."""
+    """Return a colour map from light to dark shades of a colour."""
     rgb = np.array(mpl.colors.to_rgb(colour))
     return LinearSegmentedColormap.from_list("shades", [0.75 + 0.25 * rgb, rgb, 0.35 * rgb], N=64)
 
 
 def _draw_scale(axes: Axes, norm: LogNorm, style: Style) -> None:
-    """Explain the darkness of the cells by a grey bar in the empty panel."""
-    bar = axes.inset_axes((0.0, 0.5, 0.8, 0.08))
-    amounts = np.geomspace(norm.vmin or 1, norm.vmax or 2, 64)[np.newaxis]
-    bar.imshow(
-        amounts,
-        cmap=_shades(MUTED),
-        norm=norm,
-        aspect="auto",
-        extent=(np.log10(norm.vmin or 1), np.log10(norm.vmax or 2), 0, 1),
+    scale = axes.inset_axes((0.0, 0.5, 0.8, 0.08))
+    colours = ScalarMappable(norm, _shades(MUTED))
+    ticks = [n for n in (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000) if n <= (norm.vmax or 2)]
+    bar = scale.figure.colorbar(colours, cax=scale, orientation="horizontal", ticks=ticks)
+    bar.ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    bar.ax.minorticks_off()
+    bar.outline.set_visible(False)
+    scale.set_title("clips in a cell, or more", size=style.font_size)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Residuals:
+    """Predicted minus annotated scores."""
+
+    edges: FloatArray
+    """Edges of the bins of the residuals, symmetric around zero, shape (B + 1,)."""
+    counts: IntArray
+    """Number of clips per bin, shape (K, B)."""
+    bias: FloatArray
+    """Mean residual of each trait, shape (K,)."""
+    deviation: FloatArray
+    """Standard deviation of the residuals of each trait, shape (K,)."""
+    trend: FloatArray
+    """Mean residual in ten bins of the annotated score, shape (K, 10); NaN below five clips."""
+    num_clips: int
+    """Number of clips, N."""
+    split: str
+    """Name of the split."""
+
+
+def _residuals_data(y_true: FloatArray, y_pred: FloatArray, split: str = "") -> Residuals:
+    true, pred = paired_scores(y_true, y_pred)
+    residuals = pred - true
+    reach = max(float(np.abs(residuals).max()), 1e-6)
+    edges = np.linspace(-reach, reach, _NUM_RESIDUAL_BINS + 1)
+    traits = range(true.shape[1])
+    return Residuals(
+        edges=edges,
+        counts=np.array([np.histogram(residuals[:, k], edges)[0] for k in traits]),
+        bias=residuals.mean(axis=0),
+        deviation=residuals.std(axis=0),
+        trend=np.array([binned_mean(true[:, k], residuals[:, k], _SCORE_EDGES)[0] for k in traits]),
+        num_clips=len(true),
+        split=split,
     )
-    ticks = [1, *(n for n in (3, 10, 30, 100, 300, 1000, 3000, 10_000) if n <= (norm.vmax or 2))]
-    bar.set_xticks(np.log10(ticks), [f"{tick:,}" for tick in ticks])
-    bar.set_yticks([])
-    bar.grid(visible=False)
-    bar.spines[:].set_visible(False)
-    bar.set_title("clips in a cell, or more", size=style.font_size)
+
+
+@styled
+def _draw_residuals(data: Residuals, style: Style) -> Figure:
+    figure, panels = build_panels(
+        style,
+        title=f"Residuals of {data.num_clips:,} {data.split} clips",
+        rows=2,
+        columns=3,
+        aspect=0.72,
+        top=3.2,
+    )
+    trend = panels[5]
+    for k, trait in enumerate(TRAITS):
+        axes = panels[k]
+        axes.stairs(data.counts[k], data.edges, fill=True, color=TRAIT_COLOURS[trait])
+        axes.axvline(0, color="#222222", linewidth=1.0, linestyle="--")
+        axes.set_ylim(0, data.counts[k].max() * 1.05)
+        set_ticks(axes, x=4, y=4)
+        bias, deviation = decimal(data.bias[k], 3, sign=True), decimal(data.deviation[k], 3)
+        axes.set_title(f"{trait}\nmean {bias} · SD {deviation}")
+        axes.set_xlabel("predicted − annotated")
+        centres = (_SCORE_EDGES[:-1] + _SCORE_EDGES[1:]) / 2
+        trend.plot(centres, data.trend[k], ".-", color=TRAIT_COLOURS[trait])
+    for axes in (panels[0], panels[3]):
+        axes.set_ylabel("clips")
+    trend.axhline(0, color="#222222", linewidth=1.0, linestyle="--")
+    trend.set_xlim(0, 1)
+    set_ticks(trend, x=5, y=4)
+    trend.set_title("mean residual by score,\nall traits")
+    trend.set_xlabel("annotated score")
+    return figure
+
+
+def _describe_residuals(data: Residuals) -> str:
+    values = ", ".join(
+        f"{trait} {decimal(bias, 3, sign=True)} (SD {decimal(deviation, 3)})"
+        for trait, bias, deviation in zip(TRAITS, data.bias, data.deviation, strict=True)
+    )
+    clips = f"{data.num_clips:,} {data.split} clips"
+    return f"Mean residual (predicted minus annotated) of {clips}: {values}."
 
 
 FIGURES: Final = (
@@ -190,15 +274,25 @@ FIGURES: Final = (
         folder="training_visualizations",
         title="Predicted against annotated scores",
         caption=(
-            "Predicted scores over the annotated ones, one panel a trait; darker cells hold more "
-            "clips. On the dashed line a prediction is exact. A cloud flatter than the line means "
-            "that the model stays closer to the mean than people do."
+            "Predicted against annotated scores, one panel per trait. Darker cells contain more "
+            "clips. On the dashed line predictions are exact. If the points form a flatter line, "
+            "the predictions vary less than the annotations."
         ),
-        needs=("y_true", "y_pred"),
-        uses=("split",),
-        data=predictions_vs_truth_data,
-        draw=draw_predictions_vs_truth,
-        alt_text=describe_predictions_vs_truth,
+        data=_predictions_vs_truth_data,
+        draw=_draw_predictions_vs_truth,
+        alt_text=_describe_predictions_vs_truth,
+    ),
+    FigureSpec(
+        name="residuals",
+        folder="training_visualizations",
+        title="Residuals of the predictions",
+        caption=(
+            "Distribution of predicted minus annotated scores. Lower right: mean residual over "
+            "the annotated score. If this line falls, low scores are predicted too high and high "
+            "scores too low."
+        ),
+        data=_residuals_data,
+        draw=_draw_residuals,
+        alt_text=_describe_residuals,
     ),
 )
-"""Predictions against the annotations."""

@@ -1,6 +1,6 @@
-"""What the model scores beside its baselines, with intervals.
+"""Scores of the model and of the baselines, with intervals.
 
-Shapes: R rows, the five traits and their mean.
+Shapes: R rows, the mean over the traits and the five traits.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,6 @@ from typing import Final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.number_format import METRIC_LABELS, metric_value, percent
@@ -21,51 +20,60 @@ from pipeline.figures.base.style import TRAIT_COLOURS, Style, styled
 from pipeline.records.evaluation import EvaluationReport, Intervals
 
 ROWS: Final = ("mean", *TRAITS)
-"""What is scored, from top to bottom."""
+"""Names of the rows, from top to bottom."""
 
-SHOWN_METRICS: Final = ("mae", "r2", "ccc")
-"""Metrics that are drawn."""
-
+_METRICS: Final = ("mae", "r2", "ccc")
 _MARKERS: Final = "|xdsv^"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class IntervalRows:
+    """Values and intervals in all rows, by metric."""
+
+    value: Mapping[str, FloatArray]
+    """Metric -> values, shape (R,)."""
+    low: Mapping[str, FloatArray]
+    """Metric -> lower ends of the intervals, shape (R,); NaN if there is no interval."""
+    high: Mapping[str, FloatArray]
+    """Metric -> upper ends of the intervals, shape (R,); NaN if there is no interval."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scores:
     """Scores of the model and of the baselines on one split."""
 
-    value: Mapping[str, FloatArray]
-    """Metric -> the model's value in each row, shape (R,)."""
-    low: Mapping[str, FloatArray]
-    """Metric -> lower ends of the intervals, shape (R,); NaN where there is none."""
-    high: Mapping[str, FloatArray]
-    """Metric -> upper ends of the intervals, shape (R,); NaN where there is none."""
+    model: IntervalRows
+    """Scores of the model."""
     baselines: Mapping[str, Mapping[str, FloatArray]]
-    """Baseline -> metric -> its value in each row, shape (R,)."""
+    """Baseline -> metric -> values, shape (R,)."""
     split: str
     """Name of the split."""
     num_clips: int
-    """Clips in it."""
+    """Number of clips."""
     confidence: float
-    """Share of the resamples that an interval holds."""
+    """Share of the resamples inside each interval, in (0, 1)."""
 
     @property
     def has_intervals(self) -> bool:
-        """Whether there are intervals: resampling one group alone tells nothing."""
-        return bool(np.isfinite(self.low["mae"]).any())
+        """Whether there are intervals; a single group has no interval."""
+        return bool(np.isfinite(self.model.low["mae"]).any())
 
 
-def scores_data(evaluation: EvaluationReport) -> Scores:
-    """Return the scores of an evaluation.
+def interval_rows(intervals: Intervals, metrics: Iterable[str]) -> IntervalRows:
+    """Return the intervals of some metrics as arrays, shape (R,)."""
+    metrics = tuple(metrics)
+    value, low, high = (
+        {m: np.array([getattr(intervals[m][row], end) for row in ROWS]) for m in metrics}
+        for end in ("value", "low", "high")
+    )
+    return IntervalRows(value=value, low=low, high=high)
 
-    Args:
-        evaluation: The evaluation of the run.
-    """
+
+def _scores_data(evaluation: EvaluationReport) -> Scores:
     return Scores(
-        value=ends_of(evaluation.metrics, "value", SHOWN_METRICS),
-        low=ends_of(evaluation.metrics, "low", SHOWN_METRICS),
-        high=ends_of(evaluation.metrics, "high", SHOWN_METRICS),
+        model=interval_rows(evaluation.metrics, _METRICS),
         baselines={
-            name: ends_of(scores, "value", SHOWN_METRICS)
+            name: interval_rows(scores, _METRICS).value
             for name, scores in evaluation.baselines.items()
         },
         split=evaluation.split,
@@ -75,56 +83,47 @@ def scores_data(evaluation: EvaluationReport) -> Scores:
 
 
 @styled
-def draw_scores(data: Scores, style: Style) -> Figure:
-    """Draw the model's intervals and the baselines' values, one row a trait."""
+def _draw_scores(data: Scores, style: Style) -> Figure:
     model = f"model, {percent(data.confidence)} interval" if data.has_intervals else "model"
+    baselines = [
+        line_handle(name.replace("_", " "), "#555555", "none", marker)
+        for name, marker in zip(data.baselines, _MARKERS, strict=False)
+    ]
     figure, panels = build_panels(
         style,
-        title=f"Scores beside the baselines, {data.num_clips:,} {data.split} clips",
-        columns=len(SHOWN_METRICS),
+        title=f"Scores of model and baselines, {data.num_clips:,} {data.split} clips",
+        columns=len(_METRICS),
         aspect=1.05,
         outer_left=9.0,
         left=1.4,
         right=1.4,
-        legend=[line_handle(model, "#222222", "-", "o"), *_baseline_handles(data)],
+        legend=[line_handle(model, "#222222", "-", "o"), *baselines],
     )
-    for axes, metric in zip(panels, SHOWN_METRICS, strict=True):
+    for axes, metric in zip(panels, _METRICS, strict=True):
         _draw_metric(axes, data, metric)
     name_rows(panels[0], ROWS)
     return figure
 
 
-def describe_scores(data: Scores) -> str:
-    """Return the mean scores in one sentence."""
+def _describe_scores(data: Scores) -> str:
+    value, low, high = (
+        {metric: metric_value(metric, values[metric][0]) for metric in _METRICS}
+        for values in (data.model.value, data.model.low, data.model.high)
+    )
     interval = (
-        f"{percent(data.confidence)} interval {metric_value('mae', data.low['mae'][0])} "
-        f"to {metric_value('mae', data.high['mae'][0])}"
+        f"{percent(data.confidence)} interval {low['mae']} to {high['mae']}"
         if data.has_intervals
-        else "no interval, as there is one group only"
+        else "no interval, because there is only one group"
     )
     baselines = ", ".join(
         f"{name.replace('_', ' ')} {metric_value('mae', values['mae'][0])}"
         for name, values in data.baselines.items()
     )
     return (
-        f"On {data.num_clips:,} {data.split} clips the model has a mean MAE of "
-        f"{metric_value('mae', data.value['mae'][0])} ({interval}) and a mean CCC of "
-        f"{metric_value('ccc', data.value['ccc'][0])}; MAE of the baselines: {baselines or 'none'}."
+        f"On {data.num_clips:,} {data.split} clips the model has a mean MAE of {value['mae']} "
+        f"({interval}) and a mean CCC of {value['ccc']}; MAE of the baselines: "
+        f"{baselines or 'none'}."
     )
-
-
-def ends_of(scores: Intervals, end: str, metrics: Iterable[str]) -> dict[str, FloatArray]:
-    """Return metric -> values, or ends of the intervals, of all rows, shape (R,)."""
-    return {
-        metric: np.array([getattr(scores[metric][row], end) for row in ROWS]) for metric in metrics
-    }
-
-
-def _baseline_handles(data: Scores) -> list[Line2D]:
-    return [
-        line_handle(name.replace("_", " "), "#555555", "none", marker)
-        for name, marker in zip(data.baselines, _MARKERS, strict=False)
-    ]
 
 
 def _draw_metric(axes: Axes, data: Scores, metric: str) -> None:
@@ -132,9 +131,10 @@ def _draw_metric(axes: Axes, data: Scores, metric: str) -> None:
     colours = ["#222222", *(TRAIT_COLOURS[trait] for trait in TRAITS)]
     for values, marker in zip(data.baselines.values(), _MARKERS, strict=False):
         axes.plot(values[metric], rows + 0.3, marker, color="#555555")
-    axes.hlines(rows, data.low[metric], data.high[metric], colors=colours, linewidth=2.5)
+    model = data.model
+    axes.hlines(rows, model.low[metric], model.high[metric], colors=colours, linewidth=2.5)
     for row, colour in enumerate(colours):
-        axes.plot(data.value[metric][row], row, "o", color=colour)
+        axes.plot(model.value[metric][row], row, "o", color=colour)
     axes.margins(x=0.05)
     name_rows(axes, [""] * len(ROWS))
     axes.set_xlabel(METRIC_LABELS[metric])
@@ -144,16 +144,15 @@ FIGURES: Final = (
     FigureSpec(
         name="scores_and_baselines",
         folder="training_visualizations",
-        title="Scores beside the baselines",
+        title="Scores of model and baselines",
         caption=(
-            "The model's score with its interval, per trait and on average, beside the baselines "
-            "on the same clips. Lower is better for the MAE, higher for R² and CCC. The baseline "
-            "`same group mean` is what the plainest leak buys: other clips of the same video."
+            "Score of the model with its interval, and scores of the baselines on the same clips, "
+            "on average and per trait. Lower is better for the MAE, higher for R² and CCC. The "
+            "baseline `same group mean` predicts the mean of other clips of the same video. It "
+            "shows the score that a simple group leak would give."
         ),
-        needs=("evaluation",),
-        data=scores_data,
-        draw=draw_scores,
-        alt_text=describe_scores,
+        data=_scores_data,
+        draw=_draw_scores,
+        alt_text=_describe_scores,
     ),
 )
-"""The scores."""

@@ -1,1 +1,1 @@
-"""Figures of measured times."""
+"""Figures of the measured times of a run."""

@@ -1,4 +1,4 @@
-"""Time per epoch: over the run, as a distribution, and what the loss had become by then.
+"""Time and throughput of each epoch.
 
 Shapes: E epochs.
 """
@@ -11,68 +11,75 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from pipeline.core.arrays import BoolArray, FloatArray
+from pipeline.core.arrays import BoolArray, FloatArray, IntArray
 from pipeline.core.number_format import axis_unit, duration, number
-from pipeline.figures.base.curve_data import Curve, check_epochs, read_curve
+from pipeline.figures.base.curves import (
+    Curve,
+    check_epochs,
+    epoch_marker,
+    read_curves,
+    set_epoch_axis,
+)
 from pipeline.figures.base.layout import (
     build_panels,
-    keep_ticks_short,
     line_handle,
-    set_log_scale,
+    set_note,
     set_ticks,
+    set_value_axis,
 )
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
-from pipeline.figures.base.style import MUTED, VALIDATION_COLOUR, WARNING_COLOUR, Style, styled
-from pipeline.figures.training.curves import MAX_MARKED_EPOCHS, is_logarithmic, set_epoch_axis
+from pipeline.figures.base.style import (
+    ACCENT,
+    MUTED,
+    VALIDATION_COLOUR,
+    WARNING_COLOUR,
+    Style,
+    styled,
+)
 from pipeline.records.metrics_history import MetricsHistory
 from pipeline.records.time_logs import TimeLogs
 
-TRAIN_FILL: Final = "#A6B8C7"
-VALIDATION_FILL: Final = "#33475B"
+_TRAIN_FILL: Final = "#A6B8C7"
+_VALIDATION_FILL: Final = "#33475B"
 
-_LONG: Final = 2.5
-"""Number of median epochs above which the axis may be cut below the end of an epoch."""
+_OUTLIER_MEDIANS: Final = 2.5
+"""Number of median epochs above which an epoch can be an outlier."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingTime:
-    """Time per epoch, and the loss over the time."""
+    """Time per epoch, and the loss over the elapsed time."""
 
     times: TimeLogs
     """Seconds of each epoch."""
-    loss: Curve | None
-    """The loss of each epoch; None where it is unknown."""
+    loss: Curve | None = None
+    """Loss of each epoch; None if it is unknown."""
 
     @property
     def elapsed(self) -> FloatArray:
-        """Seconds of training and validation up to the end of each epoch, shape (E,)."""
+        """Seconds from the start to the end of each epoch, shape (E,)."""
         elapsed: FloatArray = np.cumsum(self.times.epoch_seconds)
         return elapsed
 
 
 def training_time_data(time_logs: TimeLogs, history: MetricsHistory | None = None) -> TrainingTime:
-    """Return the time of each epoch beside its loss.
-
-    Args:
-        time_logs: The times of the run.
-        history: The history of the run, for the loss.
-    """
+    """Return the time of each epoch, and the loss if there is a history."""
     check_epochs(time_logs.epoch_numbers)
-    loss = _loss(history) if history is not None else None
-    # Logs are written one after the other: a kill in between leaves one an epoch ahead.
+    curves = {} if history is None else read_curves(history, {"loss": ("loss", None)})
+    loss = curves.get("loss")
+    # A run that is killed between writing the two logs leaves logs of different length.
     is_aligned = loss is not None and len(loss.epochs) == time_logs.num_epochs
     return TrainingTime(times=time_logs, loss=loss if is_aligned else None)
 
 
 @styled
-def draw_training_time(data: TrainingTime, style: Style) -> Figure:
-    """Draw the time of each epoch, and the loss over the time."""
+def _draw_training_time(data: TrainingTime, style: Style) -> Figure:
     figure, panels = build_panels(
         style,
         title="Time of the epochs",
         columns=1 if data.loss is None else 2,
         aspect=0.62 if data.loss is not None else 0.35,
-        legend=time_handles(data.times),
+        legend=epoch_handles(data.times),
     )
     draw_epoch_bars(panels[0], data.times)
     if data.loss is not None:
@@ -80,165 +87,208 @@ def draw_training_time(data: TrainingTime, style: Style) -> Figure:
     return figure
 
 
-def describe_training_time(data: TrainingTime) -> str:
-    """Return the time of the epochs in one sentence."""
+def _describe_training_time(data: TrainingTime) -> str:
     times, total = data.times, duration(data.times.total_seconds)
     if times.num_epochs == 1:
-        return f"The only epoch took {total}, start-up included."
+        return f"The only epoch took {total}, including start-up."
     first = duration(float(times.epoch_seconds[0]))
     return (
-        f"{times.num_epochs} epochs took {total}: the first, which starts up, "
-        f"{first}, the others {duration(times.median_epoch)} in the median "
-        f"and {duration(times.p95_epoch)} at the 95th percentile."
+        f"{times.num_epochs} epochs took {total}: the first {first}, including start-up, and the "
+        f"others {duration(times.median_epoch)} (median) and {duration(times.p95_epoch)} "
+        "(95th percentile)."
     )
 
 
-def time_handles(times: TimeLogs) -> list[Patch]:
+def epoch_handles(times: TimeLogs) -> list[Patch]:
     """Return the legend of the bars."""
-    handles = [Patch(color=TRAIN_FILL, label="training")]
+    handles = [Patch(color=_TRAIN_FILL, label="training")]
     if times.validation_times.any():
-        handles.append(Patch(color=VALIDATION_FILL, label="validation"))
+        handles.append(Patch(color=_VALIDATION_FILL, label="validation"))
     return handles
 
 
 def draw_epoch_bars(axes: Axes, times: TimeLogs) -> None:
-    """Draw the seconds of each epoch as bars, training below validation."""
+    """Draw the time of each epoch as bars, with validation on top of training."""
     factor, unit = axis_unit(times.median_epoch)
     edges = np.append(times.epoch_numbers - 0.5, times.epoch_numbers[-1] + 0.5)
-    train, whole = times.epoch_times * factor, times.epoch_seconds * factor
-    axes.stairs(train, edges, fill=True, color=TRAIN_FILL)
-    axes.stairs(whole, edges, baseline=train, fill=True, color=VALIDATION_FILL)
+    train, total = times.epoch_times * factor, times.epoch_seconds * factor
+    axes.stairs(train, edges, fill=True, color=_TRAIN_FILL)
+    axes.stairs(total, edges, baseline=train, fill=True, color=_VALIDATION_FILL)
     set_epoch_axis(axes, times.epoch_numbers)
-    axes.set_ylim(0, float(times.epoch_seconds[~_is_outlier(times)].max()) * 1.2 * factor)
-    _mark_outliers(axes, times)
-    axes.set_xlabel("epoch")
+    is_outlier = _is_outlier(times)
+    axes.set_ylim(0, float(times.epoch_seconds[~is_outlier].max()) * 1.2 * factor)
+    if is_outlier.any():
+        _mark_outliers(axes, times, times.epoch_numbers[is_outlier])
     axes.set_ylabel(f"time per epoch ({unit})")
 
 
 def draw_loss_over_time(axes: Axes, data: TrainingTime) -> None:
     """Draw the loss over the elapsed time into a panel."""
     if data.loss is None:
-        raise ValueError("the loss is unknown; draw the other panels only")
+        raise ValueError("the loss is unknown")
     factor, unit = axis_unit(float(data.elapsed[-1]))
-    marker = "o" if len(data.elapsed) <= MAX_MARKED_EPOCHS else ""
-    axes.plot(data.elapsed * factor, data.loss.decisive, color=VALIDATION_COLOUR, marker=marker)
+    marker = epoch_marker(data.elapsed)
+    axes.plot(data.elapsed * factor, data.loss.values, color=VALIDATION_COLOUR, marker=marker)
     axes.set_xlim(left=0)
     set_ticks(axes)
-    is_log = is_logarithmic(data.loss)
-    if is_log:
-        set_log_scale(axes)
-    else:
-        keep_ticks_short(axes)
+    set_value_axis(axes, f"{data.loss.subset} loss", is_log=data.loss.is_logarithmic)
     axes.set_xlabel(f"elapsed time ({unit})")
-    axes.set_ylabel(f"{data.loss.side} loss" + " · log scale" * is_log)
     if data.loss.best is not None:
-        reached = duration(float(data.elapsed[data.loss.best]))
-        title = f"best {number(data.loss.best_value)} after {reached}"
-        axes.set_title(title, loc="right", color="#555555")
-
-
-def epoch_time_data(time_logs: TimeLogs) -> TimeLogs:
-    """Return the seconds of each epoch.
-
-    Args:
-        time_logs: The times of the run.
-    """
-    check_epochs(time_logs.epoch_numbers)
-    return time_logs
+        seconds = duration(float(data.elapsed[data.loss.best]))
+        set_note(axes, f"best {number(data.loss.best_value)} after {seconds}")
 
 
 @styled
-def draw_epoch_time(data: TimeLogs, style: Style) -> Figure:
-    """Draw the time of each epoch, and the share of epochs that stay below a time."""
+def _draw_epoch_time(data: TrainingTime, style: Style) -> Figure:
     lines = [line_handle("median", MUTED), line_handle("95th percentile", MUTED, "--")]
-    has_distribution = len(data.steady_epochs) > 1
+    has_distribution = len(data.times.steady_epochs) > 1
     figure, panels = build_panels(
         style,
         title="Distribution of the epoch times",
         columns=1 + has_distribution,
         aspect=0.62 if has_distribution else 0.35,
-        legend=[*time_handles(data), *(lines if has_distribution else [])],
+        legend=[*epoch_handles(data.times), *(lines if has_distribution else [])],
     )
-    draw_epoch_bars(panels[0], data)
+    draw_epoch_bars(panels[0], data.times)
     if has_distribution:
-        _draw_distribution(panels[1], data)
+        _draw_distribution(panels[1], data.times)
     return figure
 
 
 def _is_outlier(times: TimeLogs) -> BoolArray:
-    """Return whether an epoch is so long that the axis is cut below its end, shape (E,)."""
+    """Return whether the axis is cut below the end of an epoch, shape (E,)."""
     seconds = times.epoch_seconds
-    outlier: BoolArray = (seconds > _LONG * times.median_epoch) & (seconds > 1.5 * times.p95_epoch)
-    return outlier
+    is_long: BoolArray = seconds > _OUTLIER_MEDIANS * times.median_epoch
+    return is_long & (seconds > 1.5 * times.p95_epoch)
 
 
-def _mark_outliers(axes: Axes, times: TimeLogs) -> None:
-    outliers = times.epoch_numbers[_is_outlier(times)]
-    if not outliers.size:
-        return
-    top = [axes.get_ylim()[1]] * len(outliers)
-    axes.plot(outliers, top, "^", color=WARNING_COLOUR, markersize=7, clip_on=False)
+def _mark_outliers(axes: Axes, times: TimeLogs, epochs: IntArray) -> None:
+    top = [axes.get_ylim()[1]] * len(epochs)
+    axes.plot(epochs, top, "^", color=WARNING_COLOUR, markersize=7, clip_on=False)
     longest = duration(float(times.epoch_seconds.max()))
-    text = f"▲ epoch {outliers[0]}: {longest}" if len(outliers) == 1 else f"▲ up to {longest}"
-    axes.set_title(text, loc="right", color=WARNING_COLOUR)
+    text = f"▲ epoch {epochs[0]}: {longest}" if len(epochs) == 1 else f"▲ up to {longest}"
+    set_note(axes, text, WARNING_COLOUR)
 
 
-def _draw_distribution(axes: Axes, data: TimeLogs) -> None:
-    factor, unit = axis_unit(data.median_epoch)
-    times = np.sort(data.steady_epochs) * factor
-    shares = np.arange(1, len(times) + 1) / len(times)
-    axes.step(times, shares * 100, where="post", color=VALIDATION_FILL)
-    axes.plot(times, shares * 100, ".", color=VALIDATION_FILL)
-    axes.axvline(data.median_epoch * factor, color=MUTED)
-    axes.axvline(data.p95_epoch * factor, color=MUTED, linestyle="--")
+def _draw_distribution(axes: Axes, times: TimeLogs) -> None:
+    factor, unit = axis_unit(times.median_epoch)
+    values = np.sort(times.steady_epochs) * factor
+    percents = 100 * np.arange(1, len(values) + 1) / len(values)
+    axes.step(values, percents, where="post", color=_VALIDATION_FILL)
+    axes.plot(values, percents, ".", color=_VALIDATION_FILL)
+    axes.axvline(times.median_epoch * factor, color=MUTED)
+    axes.axvline(times.p95_epoch * factor, color=MUTED, linestyle="--")
     axes.set_ylim(0, 105)
     set_ticks(axes)
-    title = f"median {duration(data.median_epoch)}, p95 {duration(data.p95_epoch)}"
-    axes.set_title(title, loc="right", color="#555555")
-    which = "epochs after the first" if data.num_epochs > 1 else "epochs"
+    set_note(axes, f"median {duration(times.median_epoch)}, p95 {duration(times.p95_epoch)}")
     axes.set_xlabel(f"time per epoch ({unit})")
-    axes.set_ylabel(f"share of {which} (%)")
+    axes.set_ylabel("share of epochs after the first (%)")
 
 
-def _describe_epoch_time(data: TimeLogs) -> str:
-    return describe_training_time(TrainingTime(times=data, loss=None))
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Throughput:
+    """Throughput of the training part of each epoch."""
+
+    epochs: IntArray
+    """Numbers of the epochs, shape (E,)."""
+    rate: FloatArray
+    """Clips or steps per second, shape (E,)."""
+    unit: str
+    """`clips` or `steps`."""
+
+    @property
+    def median(self) -> float:
+        """Median rate of the epochs after the first; the rate of a single epoch."""
+        return float(np.median(self.rate[1:] if len(self.rate) > 1 else self.rate))
 
 
-def _loss(history: MetricsHistory) -> Curve | None:
-    try:
-        return read_curve(history, "loss")
-    except NothingToDraw:
-        return None
+def throughput_data(time_logs: TimeLogs, num_train_clips: int | None = None) -> Throughput:
+    """Return the throughput of each epoch.
+
+    Args:
+        time_logs: Times of the run, with measured `clips_per_second` or without.
+        num_train_clips: Number of training clips; without it, steps are counted.
+    """
+    epochs, seconds = time_logs.epoch_numbers, time_logs.epoch_times
+    check_epochs(epochs)
+    if time_logs.clips_per_second.size:
+        return Throughput(epochs=epochs, rate=time_logs.clips_per_second, unit="clips")
+    if not seconds.all():
+        raise NothingToDraw("the time of an epoch is zero.")
+    if num_train_clips is not None:
+        return Throughput(epochs=epochs, rate=num_train_clips / seconds, unit="clips")
+    if not time_logs.batch_numbers.size:
+        raise NothingToDraw("no step was timed.")
+    steps_per_epoch = float(time_logs.batch_numbers[-1]) / len(epochs)
+    return Throughput(epochs=epochs, rate=steps_per_epoch / seconds, unit="steps")
 
 
-FIGURES: Final = (
+@styled
+def _draw_throughput(data: Throughput, style: Style) -> Figure:
+    handles = [line_handle("each epoch", ACCENT, "-", "o"), line_handle("median", MUTED, "--")]
+    figure, (axes,) = build_panels(style, title="Throughput", width="column", legend=handles)
+    draw_throughput_panel(axes, data)
+    return figure
+
+
+def draw_throughput_panel(axes: Axes, data: Throughput) -> None:
+    """Draw the throughput into a panel."""
+    axes.axhline(data.median, color=MUTED, linestyle="--", linewidth=1.0)
+    axes.plot(data.epochs, data.rate, color=ACCENT, marker=epoch_marker(data.epochs))
+    set_epoch_axis(axes, data.epochs)
+    axes.set_ylim(0, float(np.nanmax(data.rate)) * 1.1)
+    set_note(axes, f"median {number(data.median)} {data.unit}/s")
+    axes.set_ylabel(f"{data.unit} per second")
+
+
+def _describe_throughput(data: Throughput) -> str:
+    median = f"{number(data.median)} {data.unit} per second"
+    if len(data.rate) == 1:
+        return f"The throughput of the only epoch is {median}, including start-up."
+    return (
+        f"The median throughput of the epochs after the first is {median}, the lowest "
+        f"{number(float(data.rate[1:].min()))}; the first epoch, including start-up, has "
+        f"{number(float(data.rate[0]))}."
+    )
+
+
+EPOCH_FIGURES: Final = (
     FigureSpec(
         name="training_time_analysis",
         folder="training_visualizations",
         title="Time of the epochs",
         caption=(
-            "Measured time of each epoch, training and validation apart, and the loss over the "
-            "elapsed time. The first epoch also starts up and traces the graph."
+            "Measured time of each epoch, divided into training and validation, and the loss over "
+            "the elapsed time. The first epoch includes start-up and graph tracing."
         ),
-        needs=("time_logs",),
-        uses=("history",),
         data=training_time_data,
-        draw=draw_training_time,
-        alt_text=describe_training_time,
+        draw=_draw_training_time,
+        alt_text=_describe_training_time,
     ),
     FigureSpec(
         name="epoch_time_analysis",
         folder="training_time_analysis",
         title="Distribution of the epoch times",
         caption=(
-            "Measured time of each epoch, and the share of the epochs after the first that stay "
-            "below a time. A long way from the median to the 95 % line means that something else "
-            "kept the machine busy."
+            "Measured time of each epoch, divided into training and validation, and the "
+            "cumulative distribution of the epochs after the first. Triangles mark epochs beyond "
+            "the axis. A 95th percentile far above the median suggests other load on the machine."
         ),
-        needs=("time_logs",),
-        data=epoch_time_data,
-        draw=draw_epoch_time,
-        alt_text=_describe_epoch_time,
+        data=training_time_data,
+        draw=_draw_epoch_time,
+        alt_text=_describe_training_time,
     ),
 )
-"""Time per epoch."""
+
+THROUGHPUT: Final = FigureSpec(
+    name="throughput",
+    folder="training_time_analysis",
+    title="Throughput",
+    caption=(
+        "Clips or steps per second in the training part of each epoch, without validation. "
+        "The first epoch includes start-up and graph tracing."
+    ),
+    data=throughput_data,
+    draw=_draw_throughput,
+    alt_text=_describe_throughput,
+)

@@ -1,60 +1,40 @@
-"""Loss and metrics over the epochs, training beside validation.
+"""Loss and metrics over the epochs: means over the traits, and each trait.
 
-Shapes: E epochs.
+Shapes: E epochs, K = 5 traits.
 """
 
 import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from pipeline.core.arrays import FloatArray
-from pipeline.core.number_format import METRIC_LABELS, METRIC_NAMES, metric_value
-from pipeline.figures.base.curve_data import Curve, is_better_higher, read_curve
-from pipeline.figures.base.layout import (
-    build_panels,
-    keep_ticks_short,
-    line_handle,
-    set_log_scale,
-    set_ticks,
+from pipeline.core.number_format import METRIC_LABELS, METRIC_NAMES, metric_value, number
+from pipeline.core.traits import TRAITS
+from pipeline.figures.base.curves import (
+    Curve,
+    curve_handles,
+    describe_curve,
+    draw_curve,
+    is_better_higher,
+    read_curve,
+    read_curves,
 )
-from pipeline.figures.base.spec import FigureSpec
-from pipeline.figures.base.style import (
-    MUTED,
-    TRAIN_COLOUR,
-    VALIDATION_COLOUR,
-    WARNING_COLOUR,
-    Style,
-    styled,
-)
+from pipeline.figures.base.layout import build_panels, hide_panel, line_handle, name_rows
+from pipeline.figures.base.spec import FigureSpec, NothingToDraw
+from pipeline.figures.base.style import MUTED, TRAIT_COLOURS, Style, styled
 from pipeline.records.metrics_history import MetricsHistory
 
-MAX_MARKED_EPOCHS: Final = 25
-"""Epochs up to which each value gets a point of its own on the line."""
-
-_FALL: Final = 10.0
-"""Largest over smallest value from which on a loss is drawn on a logarithmic axis."""
-
-_DWARFING: Final = 20.0
-"""How many times wider than the rest the first epochs may make an axis before they are cut."""
-
-
-def train_val_data(history: MetricsHistory, metric: str) -> Curve:
-    """Return a metric over the epochs, the mean over the traits.
-
-    Args:
-        history: The history of the run.
-        metric: `loss`, or one of `pipeline.metrics.regression.METRICS`.
-    """
-    return read_curve(history, metric)
+TRAIT_METRICS: Final = ("mae", "r2", "pcc", "ccc")
+"""Metrics in the figures of traits. Accuracy is 1 - MAE, and R² is a scaled MSE."""
 
 
 @styled
-def draw_train_val(curve: Curve, style: Style) -> Figure:
-    """Draw one metric over the epochs."""
+def _draw_train_val(curve: Curve, style: Style) -> Figure:
     figure, (axes,) = build_panels(
         style,
         title=f"{_heading(curve.metric)} over the epochs",
@@ -62,146 +42,172 @@ def draw_train_val(curve: Curve, style: Style) -> Figure:
         legend=curve_handles(curve),
     )
     draw_curve(axes, curve)
-    axes.set_ylabel(METRIC_LABELS[curve.metric] + " · log scale" * is_logarithmic(curve))
-    axes.set_xlabel("epoch")
     return figure
 
 
-def draw_curve(axes: Axes, curve: Curve, *, colour: str | None = None) -> None:
-    """Draw a curve into a panel, its best epoch marked and named above the panel.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TraitMetrics:
+    """Metrics of one trait over the epochs."""
 
-    Args:
-        axes: The panel.
-        curve: The curve.
-        colour: Colour of both sides; each has its own unless given.
-    """
-    marker = _marker(curve)
-    if curve.train is not None:
-        train_colour = colour or TRAIN_COLOUR
-        axes.plot(curve.epochs, curve.train, "--", color=train_colour, marker=marker, mfc="white")
-    if curve.validation is not None:
-        axes.plot(curve.epochs, curve.validation, color=colour or VALIDATION_COLOUR, marker=marker)
-    set_epoch_axis(axes, curve.epochs)
-    if is_logarithmic(curve):
-        set_log_scale(axes)
-    _mark_best(axes, curve)
-    _show_the_readable_part(axes, curve)
-    if not is_logarithmic(curve):
-        keep_ticks_short(axes)
+    trait: str
+    """Name of the trait."""
+    curves: Mapping[str, Curve]
+    """Metric -> curve of the trait; only metrics in the history."""
+    means: Mapping[str, FloatArray]
+    """Metric -> mean over the traits on the same subset, shape (E,)."""
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether all correlations are 0, because annotations or predictions are constant."""
+        curves = [self.curves[metric] for metric in ("pcc", "ccc") if metric in self.curves]
+        return bool(curves) and all((curve.values == 0).all() for curve in curves)
 
 
-def curve_handles(curve: Curve, *, colour: str | None = None) -> list[Line2D]:
-    """Return the legend of a curve: validation and training, those of them that it has."""
-    train = line_handle("training", colour or TRAIN_COLOUR, "--", _marker(curve))
-    train.set_markerfacecolor("white")
-    validation = line_handle("validation", colour or VALIDATION_COLOUR, "-", _marker(curve))
-    handles = ((validation, curve.validation), (train, curve.train))
-    return [handle for handle, values in handles if values is not None]
-
-
-def set_epoch_axis(axes: Axes, epochs: FloatArray | Any) -> None:
-    """Let the x axis span the epochs, with whole numbers as ticks."""
-    pad = max(0.5, 0.02 * (epochs[-1] - epochs[0])) if len(epochs) > 1 else 1.5
-    axes.set_xlim(epochs[0] - pad, epochs[-1] + pad)
-    set_ticks(axes, integer_x=True)
-    if len(epochs) == 1:
-        axes.set_xticks(epochs)
-
-
-def is_logarithmic(curve: Curve) -> bool:
-    """Return whether a loss or a squared error falls so far that only a log scale shows its end."""
-    values = np.concatenate([side for side in (curve.train, curve.validation) if side is not None])
-    values = values[np.isfinite(values)]
-    is_squared = curve.metric in {"loss", "mse"}
-    return is_squared and values.size > 0 and bool(values.max() >= _FALL * values.min() > 0)
-
-
-def readable_limits(curve: Curve) -> tuple[float, float] | None:
-    """Return the y limits that keep a curve readable when its first epochs would dwarf the rest.
-
-    A network that starts far off can have an R² of -50 in its first epoch; drawn in full,
-    all that follows is a flat line. At most the first tenth of the epochs is cut.
-
-    Returns:
-        Lowest and highest value to show; None where all values fit.
-    """
-    if is_logarithmic(curve):
-        return None
-    num_cut = max(1, len(curve.epochs) // 10)
-    sides = [side for side in (curve.train, curve.validation) if side is not None]
-    whole, rest = np.array(sides), np.array(sides)[:, num_cut:]
-    if rest.shape[1] < 3 or not np.isfinite(rest).any():
-        return None
-    low, high = float(np.nanmin(rest)), float(np.nanmax(rest))
-    if high == low or np.nanmax(whole) - np.nanmin(whole) <= _DWARFING * (high - low):
-        return None
-    margin = 0.08 * (high - low)
-    return low - margin, high + margin
-
-
-def describe_curve(curve: Curve) -> str:
-    """Return a curve in one sentence."""
-    name, side = METRIC_NAMES[curve.metric], curve.side
-    first, last = (metric_value(curve.metric, curve.decisive[epoch]) for epoch in (0, -1))
-    if len(curve.epochs) == 1:
-        return f"After epoch {curve.epochs[0]}, the only one, the {side} {name} is {last}."
-    return (
-        f"Over {len(curve.epochs)} epochs the {side} {name} goes from {first} to {last}; "
-        f"its best is {curve.best_text} in epoch {curve.best_epoch}{_describe_gap(curve)}."
+def _trait_metrics_data(history: MetricsHistory, trait: str) -> TraitMetrics:
+    curves = read_curves(history, {metric: (metric, trait) for metric in TRAIT_METRICS})
+    means = read_curves(history, {metric: (metric, None) for metric in curves})
+    if not means:
+        raise NothingToDraw(f"the history contains no metric of {trait}.")
+    return TraitMetrics(
+        trait=trait,
+        curves={metric: curves[metric] for metric in means},
+        means={metric: curve.values for metric, curve in means.items()},
     )
 
 
-def _marker(curve: Curve) -> str:
-    return "o" if len(curve.epochs) <= MAX_MARKED_EPOCHS else ""
-
-
-def _describe_gap(curve: Curve) -> str:
-    if curve.train is None or curve.validation is None or curve.best is None:
-        return ""
-    return f", where training has {metric_value(curve.metric, curve.train[curve.best])}"
-
-
-def _mark_best(axes: Axes, curve: Curve) -> None:
-    if curve.best is None:
-        axes.set_title("no finite value", loc="right", color=MUTED)
-        return
-    if curve.is_flat:
-        axes.set_title(
-            f"{curve.best_text} in every epoch",
-            loc="right",
-            color=MUTED,
-        )
-        return
-    axes.axvline(curve.epochs[curve.best], color=MUTED, linestyle=":", linewidth=1.0, zorder=1)
-    axes.plot(
-        curve.epochs[curve.best],
-        curve.best_value,
-        "o",
-        markersize=7,
-        markerfacecolor="none",
-        markeredgecolor=MUTED,
+@styled
+def _draw_trait_metrics(data: TraitMetrics, style: Style) -> Figure:
+    colour = TRAIT_COLOURS[data.trait]
+    first = next(iter(data.curves.values()))
+    handles = curve_handles(first, colour=colour)
+    figure, panels = build_panels(
+        style,
+        title=f"{data.trait.capitalize()} over the epochs",
+        rows=2,
+        columns=2,
+        aspect=0.5,
+        legend=[*handles, line_handle(f"mean of the traits, {first.subset}", MUTED)],
     )
-    best = f"best {curve.best_text}, epoch {curve.best_epoch}"
-    axes.set_title(best, loc="right", color="#555555")
+    for axes, metric in zip(panels, TRAIT_METRICS, strict=True):
+        if metric not in data.curves:
+            hide_panel(axes)
+            continue
+        axes.plot(first.epochs, data.means[metric], color=MUTED, alpha=0.7, zorder=1)
+        draw_curve(axes, data.curves[metric], colour=colour)
+        if data.is_constant and metric in {"pcc", "ccc"}:
+            _write_over_curve(axes, "annotations or predictions\nare constant")
+    for axes in panels[:2]:
+        axes.set_xlabel("")
+    return figure
 
 
-def _show_the_readable_part(axes: Axes, curve: Curve) -> None:
-    limits = readable_limits(curve)
-    if limits is None:
-        return
-    axes.set_ylim(limits)
-    is_above = np.nanmax(curve.decisive) > limits[1]
-    arrow = "▲" if is_above else "▼"
-    axes.text(
-        # A curve that starts far above, or below, its end leaves this corner free.
-        0.99,
-        0.97 if is_above else 0.03,
-        f"{arrow} epoch {curve.epochs[0]}: {metric_value(curve.metric, curve.decisive[0])}",
-        transform=axes.transAxes,
-        ha="right",
-        va="top" if is_above else "bottom",
-        color=WARNING_COLOUR,
+def _describe_trait_metrics(data: TraitMetrics) -> str:
+    best = ", ".join(
+        f"{METRIC_NAMES[metric]} {curve.best_text} in epoch {curve.best_epoch}"
+        for metric, curve in data.curves.items()
+        if curve.best is not None and not curve.is_flat
     )
+    subset = next(iter(data.curves.values())).subset
+    constant = "; annotations or predictions are constant" if data.is_constant else ""
+    return f"Best {subset} values of {data.trait}: {best}{constant}."
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TraitComparison:
+    """Metrics of the five traits in one epoch."""
+
+    epoch: int
+    """Epoch with the best mean MAE."""
+    subset: str
+    """Subset that selects this epoch: validation, or training without validation."""
+    validation: Mapping[str, FloatArray]
+    """Metric -> value of each trait on the validation clips, shape (K,); NaN if unknown."""
+    train: Mapping[str, FloatArray]
+    """Metric -> value of each trait on the training clips, shape (K,); NaN if unknown."""
+
+    @property
+    def values(self) -> Mapping[str, FloatArray]:
+        """Values on `subset`."""
+        return self.validation if self.subset == "validation" else self.train
+
+
+def _trait_comparison_data(history: MetricsHistory) -> TraitComparison:
+    reference = read_curve(history, "mae")
+    best = reference.best
+    if best is None:
+        raise NothingToDraw("no epoch has a finite MAE.")
+    curves = {m: [read_curve(history, m, trait) for trait in TRAITS] for m in TRAIT_METRICS}
+    return TraitComparison(
+        epoch=int(reference.epochs[best]),
+        subset=reference.subset,
+        validation={m: _values_at(best, [c.validation for c in curves[m]]) for m in TRAIT_METRICS},
+        train={m: _values_at(best, [c.train for c in curves[m]]) for m in TRAIT_METRICS},
+    )
+
+
+@styled
+def _draw_trait_comparison(data: TraitComparison, style: Style) -> Figure:
+    handles = [line_handle(data.subset, "#444444", "none", "s")]
+    if data.subset == "validation":
+        handles.append(line_handle("training", "#444444", "none", "|"))
+    figure, panels = build_panels(
+        style,
+        title=f"The five traits in epoch {data.epoch} (best {data.subset} MAE)",
+        rows=2,
+        columns=2,
+        aspect=0.42,
+        outer_left=8.0,
+        left=1.8,
+        right=5.0,
+        bottom=3.6,
+        legend=handles,
+    )
+    for axes, metric in zip(panels, TRAIT_METRICS, strict=True):
+        _draw_bars(axes, data, metric)
+    for axes in panels[1::2]:
+        axes.tick_params(axis="y", labelleft=False)
+    return figure
+
+
+def _describe_trait_comparison(data: TraitComparison) -> str:
+    maes = ", ".join(
+        f"{trait} {metric_value('mae', mae)} (CCC {metric_value('ccc', ccc)})"
+        for trait, mae, ccc in zip(TRAITS, data.values["mae"], data.values["ccc"], strict=True)
+    )
+    return f"The {data.subset} MAE in epoch {data.epoch}: {maes}."
+
+
+def _values_at(position: int, subsets: list[FloatArray | None]) -> FloatArray:
+    return np.array([np.nan if values is None else values[position] for values in subsets])
+
+
+def _draw_bars(axes: Axes, data: TraitComparison, metric: str) -> None:
+    rows = np.arange(len(TRAITS))
+    colours = [TRAIT_COLOURS[trait] for trait in TRAITS]
+    axes.barh(rows, np.nan_to_num(data.values[metric]), height=0.62, color=colours)
+    if data.subset == "validation":
+        axes.plot(data.train[metric], rows, "|", color="#222222", markersize=11, mew=1.6)
+    name_rows(axes, TRAITS)
+    axes.axvline(0, color="#666666", linewidth=0.8)
+    beside = axes.get_yaxis_transform()
+    for row, value in enumerate(data.values[metric]):
+        text = _short_value(metric, value)
+        axes.text(1.02, row, text, transform=beside, va="center", color="#444444")
+    axes.set_xlabel(METRIC_LABELS[metric])
+
+
+def _short_value(metric: str, value: float) -> str:
+    """Return a value with at most seven characters, which fit beside a bar."""
+    if not np.isfinite(value):
+        return "–"
+    text = metric_value(metric, value)
+    return text if len(text) <= 7 else number(value)
+
+
+def _write_over_curve(axes: Axes, text: str) -> None:
+    background = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
+    place: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "center"}
+    axes.text(0.5, 0.4, text, color="#555555", bbox=background, **place)
 
 
 def _heading(metric: str) -> str:
@@ -209,31 +215,60 @@ def _heading(metric: str) -> str:
     return name[0].upper() + name[1:]
 
 
-def _spec(name: str, metric: str) -> FigureSpec:
+def _metric_spec(name: str, metric: str) -> FigureSpec:
     better = "Higher" if is_better_higher(metric) else "Lower"
     return FigureSpec(
         name=name,
         folder="training_visualizations",
         title=f"{_heading(metric)} over the epochs",
         caption=(
-            f"{_heading(metric)} on the training clips (dashed, as they were seen in training) "
-            f"and on the validation clips (solid). {better} is better; the ring marks the best "
-            "epoch."
+            f"{_heading(metric)} on the training clips (dashed, measured during training) and on "
+            f"the validation clips (solid). {better} is better. The ring marks the best epoch."
         ),
-        needs=("history",),
-        data=functools.partial(train_val_data, metric=metric),
-        draw=draw_train_val,
+        data=functools.partial(read_curve, metric=metric),
+        draw=_draw_train_val,
         alt_text=describe_curve,
     )
 
 
-FIGURES: Final = (
-    _spec("train_val_loss", "loss"),
-    _spec("train_val_accuracy", "accuracy"),
-    _spec("train_val_mae", "mae"),
-    _spec("train_val_mse", "mse"),
-    _spec("train_val_r_squared", "r2"),
-    _spec("train_val_pcc", "pcc"),
-    _spec("train_val_ccc", "ccc"),
+def _trait_spec(trait: str) -> FigureSpec:
+    return FigureSpec(
+        name=f"trait_{trait.capitalize()}_metrics",
+        folder="training_visualizations",
+        title=f"{trait.capitalize()} over the epochs",
+        caption=(
+            f"Metrics of {trait} on the training clips (dashed) and on the validation clips "
+            "(solid). The grey line is the mean over the five traits. The ring marks the best "
+            "epoch of each metric."
+        ),
+        data=functools.partial(_trait_metrics_data, trait=trait),
+        draw=_draw_trait_metrics,
+        alt_text=_describe_trait_metrics,
+    )
+
+
+METRIC_FIGURES: Final = (
+    _metric_spec("train_val_loss", "loss"),
+    _metric_spec("train_val_accuracy", "accuracy"),
+    _metric_spec("train_val_mae", "mae"),
+    _metric_spec("train_val_mse", "mse"),
+    _metric_spec("train_val_r_squared", "r2"),
+    _metric_spec("train_val_pcc", "pcc"),
+    _metric_spec("train_val_ccc", "ccc"),
 )
-"""One figure for the loss and one for every metric."""
+
+TRAIT_FIGURES: Final = (
+    *map(_trait_spec, TRAITS),
+    FigureSpec(
+        name="trait_comparison",
+        folder="training_visualizations",
+        title="The five traits side by side",
+        caption=(
+            "Metrics of each trait in the epoch with the best mean MAE. Bars show validation, "
+            "ticks show training. Lower is better for the MAE, higher for the other metrics."
+        ),
+        data=_trait_comparison_data,
+        draw=_draw_trait_comparison,
+        alt_text=_describe_trait_comparison,
+    ),
+)

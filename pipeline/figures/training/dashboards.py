@@ -1,49 +1,31 @@
-"""A run at a glance: one page for its scores, one for its time.
+"""Overviews of a run: one figure for its scores, one figure for its time.
 
 Shapes: E epochs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.core.number_format import METRIC_LABELS, duration, number
 from pipeline.core.traits import TRAITS
-from pipeline.figures.base.curve_data import Curve, check_epochs, read_curve
-from pipeline.figures.base.layout import build_panels, hide_panel
-from pipeline.figures.base.spec import FigureSpec, NothingToDraw
-from pipeline.figures.base.style import MUTED, TRAIT_COLOURS, Style, styled
-from pipeline.figures.time.batch_time import (
-    BatchTimes,
-    batch_time_data,
-    draw_step_distribution,
-    step_handles,
-)
-from pipeline.figures.time.epoch_time import (
-    TrainingTime,
-    draw_epoch_bars,
-    draw_loss_over_time,
-    time_handles,
-    training_time_data,
-)
-from pipeline.figures.time.throughput import Throughput, draw_throughput_panel, throughput_data
-from pipeline.figures.time.time_breakdown import (
-    TimeBreakdown,
-    describe_time_breakdown,
-    draw_time_parts,
-    time_breakdown_data,
-)
-from pipeline.figures.training.curves import (
+from pipeline.figures.base.curves import (
+    Curve,
+    check_epochs,
     curve_handles,
     describe_curve,
     draw_curve,
-    is_logarithmic,
+    read_curves,
     set_epoch_axis,
 )
-from pipeline.figures.training.learning_rate import (
+from pipeline.figures.base.layout import build_panels, hide_panel
+from pipeline.figures.base.spec import FigureSpec, NothingToDraw
+from pipeline.figures.base.style import TRAIT_COLOURS, Style, styled
+from pipeline.figures.time import epoch_time, step_time
+from pipeline.figures.training.steps import (
     LearningRate,
     draw_learning_rate_panel,
     learning_rate_data,
@@ -51,153 +33,115 @@ from pipeline.figures.training.learning_rate import (
 from pipeline.records.metrics_history import LearningRateLogs, MetricsHistory
 from pipeline.records.time_logs import TimeLogs
 
-_CURVES: Final = ("loss", "mae", "r2")
+_METRICS: Final = ("loss", "mae", "r2")
+
+Data = TypeVar("Data")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingDashboard:
-    """The scores of a run at a glance."""
+    """Overview of the scores of a run."""
 
     curves: Mapping[str, Curve]
-    """Loss and metrics, the mean over the traits; those that the history has."""
+    """Metric -> mean over the traits; only metrics in the history."""
     traits: Mapping[str, Curve]
-    """Trait -> its concordance over the epochs; empty where it is unknown."""
+    """Trait -> CCC over the epochs; empty if it is unknown."""
     learning_rate: LearningRate | None
-    """The learning rate; None where it is unknown."""
+    """Learning rate; None if it is unknown."""
     times: TimeLogs | None
-    """Seconds of each epoch; None where they are unknown."""
+    """Seconds of each epoch; None if they are unknown."""
 
 
-def training_dashboard_data(
+def _training_dashboard_data(
     history: MetricsHistory,
     lr_logs: LearningRateLogs | None = None,
     time_logs: TimeLogs | None = None,
 ) -> TrainingDashboard:
-    """Return the scores of a run at a glance.
-
-    Args:
-        history: The history of the run.
-        lr_logs: The learning rate of each epoch.
-        time_logs: The times of the run.
-    """
     check_epochs(history.epoch.epoch_numbers)
-    curves = _curves(history, {metric: (metric, None) for metric in _CURVES})
+    curves = read_curves(history, {metric: (metric, None) for metric in _METRICS})
     if not curves:
-        raise NothingToDraw("the history holds neither loss nor metrics.")
+        raise NothingToDraw("the history contains neither loss nor metrics.")
     return TrainingDashboard(
         curves=curves,
-        traits=_curves(history, {trait: ("ccc", trait) for trait in TRAITS}),
+        traits=read_curves(history, {trait: ("ccc", trait) for trait in TRAITS}),
         learning_rate=None if lr_logs is None else learning_rate_data(lr_logs, history),
         times=time_logs if time_logs is not None and time_logs.num_epochs else None,
     )
 
 
 @styled
-def draw_training_dashboard(data: TrainingDashboard, style: Style) -> Figure:
-    """Draw the scores of a run at a glance."""
+def _draw_training_dashboard(data: TrainingDashboard, style: Style) -> Figure:
     first = next(iter(data.curves.values()))
     figure, panels = build_panels(
         style,
-        title="Training at a glance",
+        title="Training overview",
         rows=2,
         columns=3,
         aspect=0.7,
         legend=curve_handles(first),
     )
-    for axes, metric in zip(panels, _CURVES, strict=False):
-        if metric in data.curves:
-            draw_curve(axes, data.curves[metric])
-            is_log = is_logarithmic(data.curves[metric])
-            axes.set_ylabel(METRIC_LABELS[metric] + " · log scale" * is_log)
-            axes.set_xlabel("epoch")
-        else:
-            _leave_empty(axes, f"no {METRIC_LABELS[metric]}")
+    for axes, metric in zip(panels, _METRICS, strict=False):
+        _draw_or_hide(axes, draw_curve, data.curves.get(metric), f"no {METRIC_LABELS[metric]}")
     _draw_traits(panels[3], data.traits)
-    if data.learning_rate is None:
-        _leave_empty(panels[4], "no learning rate")
-    else:
-        draw_learning_rate_panel(panels[4], data.learning_rate)
-    if data.times is None:
-        _leave_empty(panels[5], "no times")
-    else:
-        draw_epoch_bars(panels[5], data.times)
+    _draw_or_hide(panels[4], draw_learning_rate_panel, data.learning_rate, "no learning rate")
+    _draw_or_hide(panels[5], epoch_time.draw_epoch_bars, data.times, "no times")
     return figure
 
 
-def describe_training_dashboard(data: TrainingDashboard) -> str:
-    """Return the loss and the MAE in one sentence each."""
+def _describe_training_dashboard(data: TrainingDashboard) -> str:
     shown = [data.curves[metric] for metric in ("loss", "mae") if metric in data.curves]
     return " ".join(map(describe_curve, shown))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TimeDashboard:
-    """The time of a run at a glance."""
+    """Overview of the time of a run."""
 
-    training: TrainingTime
+    training: epoch_time.TrainingTime
     """Seconds of each epoch, and the loss."""
-    steps: BatchTimes | None
-    """Seconds of each step; None where none was timed."""
-    breakdown: TimeBreakdown
-    """Where the time went."""
-    throughput: Throughput | None
-    """Work per second; None where neither clips nor steps are known."""
+    steps: step_time.BatchTimes | None
+    """Seconds of each step; None if no step was timed."""
+    breakdown: Mapping[str, float]
+    """Part of the run -> seconds."""
+    throughput: epoch_time.Throughput | None
+    """Clips or steps per second; None if both are unknown."""
 
 
-def time_dashboard_data(
+def _time_dashboard_data(
     time_logs: TimeLogs,
     history: MetricsHistory | None = None,
     num_train_clips: int | None = None,
 ) -> TimeDashboard:
-    """Return the time of a run at a glance.
-
-    Args:
-        time_logs: The times of the run.
-        history: The history of the run.
-        num_train_clips: Clips in the training split.
-    """
-    training = training_time_data(time_logs, history)
     has_steps = bool(time_logs.batch_times.size)
+    has_throughput = has_steps or num_train_clips is not None
     return TimeDashboard(
-        training=training,
-        steps=batch_time_data(time_logs) if has_steps else None,
-        breakdown=time_breakdown_data(time_logs),
-        throughput=(
-            throughput_data(time_logs, num_train_clips)
-            if has_steps or num_train_clips is not None
-            else None
-        ),
+        training=epoch_time.training_time_data(time_logs, history),
+        steps=step_time.batch_time_data(time_logs) if has_steps else None,
+        breakdown=step_time.time_breakdown_data(time_logs),
+        throughput=epoch_time.throughput_data(time_logs, num_train_clips)
+        if has_throughput
+        else None,
     )
 
 
 @styled
-def draw_time_dashboard(data: TimeDashboard, style: Style) -> Figure:
-    """Draw the time of a run at a glance."""
+def _draw_time_dashboard(data: TimeDashboard, style: Style) -> Figure:
+    step_legend = [] if data.steps is None else step_time.step_handles(data.steps)
     figure, panels = build_panels(
         style,
-        title="Time at a glance",
+        title="Time overview",
         rows=2,
         columns=3,
         aspect=0.75,
-        legend=[
-            *time_handles(data.training.times),
-            *([] if data.steps is None else step_handles(data.steps)),
-        ],
+        legend=[*epoch_time.epoch_handles(data.training.times), *step_legend],
     )
-    draw_epoch_bars(panels[0], data.training.times)
-    if data.steps is None:
-        _leave_empty(panels[1], "no step was timed")
-    else:
-        draw_step_distribution(panels[1], data.steps)
-    draw_time_parts(panels[2], data.breakdown, is_brief=True)
-    if data.throughput is None:
-        _leave_empty(panels[3], "neither clips nor steps are known")
-    else:
-        draw_throughput_panel(panels[3], data.throughput)
-    if data.training.loss is None:
-        _leave_empty(panels[4], "no loss")
-    else:
-        draw_loss_over_time(panels[4], data.training)
+    epoch_time.draw_epoch_bars(panels[0], data.training.times)
+    _draw_or_hide(panels[1], step_time.draw_step_distribution, data.steps, "no step was timed")
+    step_time.draw_time_parts(panels[2], data.breakdown, is_brief=True)
+    no_throughput = "clips and steps are unknown"
+    _draw_or_hide(panels[3], epoch_time.draw_throughput_panel, data.throughput, no_throughput)
+    loss = None if data.training.loss is None else data.training
+    _draw_or_hide(panels[4], epoch_time.draw_loss_over_time, loss, "no loss")
     hide_panel(panels[5])
     for row, (name, value) in enumerate(_summary(data).items()):
         height = 0.97 - 0.12 * row
@@ -206,10 +150,18 @@ def draw_time_dashboard(data: TimeDashboard, style: Style) -> Figure:
     return figure
 
 
-def describe_time_dashboard(data: TimeDashboard) -> str:
-    """Return the total and its parts in words."""
+def _describe_time_dashboard(data: TimeDashboard) -> str:
     summary = ", ".join(f"{name} {value}" for name, value in _summary(data).items())
-    return f"Times: {summary}. {describe_time_breakdown(data.breakdown)}"
+    return f"Times: {summary}. {step_time.describe_time_breakdown(data.breakdown)}"
+
+
+def _draw_or_hide(
+    axes: Axes, draw: Callable[[Axes, Data], None], data: Data | None, reason: str
+) -> None:
+    if data is None:
+        hide_panel(axes, reason)
+    else:
+        draw(axes, data)
 
 
 def _summary(data: TimeDashboard) -> dict[str, str]:
@@ -227,76 +179,51 @@ def _summary(data: TimeDashboard) -> dict[str, str]:
     return lines
 
 
-def _curves(
-    history: MetricsHistory, wanted: Mapping[str, tuple[str, str | None]]
-) -> dict[str, Curve]:
-    curves = {}
-    for name, (metric, trait) in wanted.items():
-        try:
-            curves[name] = read_curve(history, metric, trait)
-        except NothingToDraw:
-            continue
-    return curves
-
-
 def _draw_traits(axes: Axes, traits: Mapping[str, Curve]) -> None:
     if not traits:
-        _leave_empty(axes, "no concordance of the traits")
+        hide_panel(axes, "no CCC of the traits")
         return
-    marker = "." if len(next(iter(traits.values())).epochs) == 1 else ""
-    for place, (trait, curve) in enumerate(traits.items()):
+    first = next(iter(traits.values()))
+    marker = "." if len(first.epochs) == 1 else ""
+    for position, (trait, curve) in enumerate(traits.items()):
         colour = TRAIT_COLOURS[trait]
-        axes.plot(curve.epochs, curve.decisive, color=colour, marker=marker)
-        letter = trait[0].upper()
+        axes.plot(curve.epochs, curve.values, color=colour, marker=marker)
         axes.text(
-            1 - 0.07 * (len(traits) - 1 - place),
+            1 - 0.07 * (len(traits) - 1 - position),
             1.03,
-            letter,
+            trait[0].upper(),
             transform=axes.transAxes,
             ha="right",
             weight="bold",
             color=colour,
         )
-    curve = next(iter(traits.values()))
-    set_epoch_axis(axes, curve.epochs)
+    set_epoch_axis(axes, first.epochs)
     axes.set_title("each trait")
-    axes.set_ylabel(f"{curve.side} CCC")
-    axes.set_xlabel("epoch")
-
-
-def _leave_empty(axes: Axes, reason: str) -> None:
-    hide_panel(axes)
-    axes.text(0.5, 0.5, reason, transform=axes.transAxes, ha="center", va="center", color=MUTED)
+    axes.set_ylabel(f"{first.subset} CCC")
 
 
 TRAINING: Final = FigureSpec(
     name="training_dashboard",
     folder="training_visualizations",
-    title="Training at a glance",
+    title="Training overview",
     caption=(
-        "Loss, MAE and R² on training (dashed) and validation clips (solid), the concordance of "
-        "each trait, the learning rate, and the measured time of each epoch (validation dark)."
+        "Loss, MAE and R² on training (dashed) and validation clips (solid), CCC of each trait, "
+        "learning rate, and measured time of each epoch (validation dark)."
     ),
-    needs=("history",),
-    uses=("lr_logs", "time_logs"),
-    data=training_dashboard_data,
-    draw=draw_training_dashboard,
-    alt_text=describe_training_dashboard,
+    data=_training_dashboard_data,
+    draw=_draw_training_dashboard,
+    alt_text=_describe_training_dashboard,
 )
-"""The scores of a run at a glance."""
 
 TIME: Final = FigureSpec(
     name="training_time_dashboard",
     folder="training_time_analysis",
-    title="Time at a glance",
+    title="Time overview",
     caption=(
-        "Measured time of the epochs, of the steps after the first epoch, where the time went, "
-        "the throughput, and the loss over the elapsed time."
+        "Measured time of the epochs, of the steps after the first epoch, and of the parts of the "
+        "run; throughput of each epoch; loss over the elapsed time."
     ),
-    needs=("time_logs",),
-    uses=("history", "num_train_clips"),
-    data=time_dashboard_data,
-    draw=draw_time_dashboard,
-    alt_text=describe_time_dashboard,
+    data=_time_dashboard_data,
+    draw=_draw_time_dashboard,
+    alt_text=_describe_time_dashboard,
 )
-"""The time of a run at a glance."""

@@ -13,8 +13,7 @@ import sqlalchemy.pool
 from optuna.storages import RDBStorage
 from sqlalchemy.engine import URL, make_url
 
-from pipeline.core.errors import SearchError
-from pipeline.core.install_hint import install_command
+from pipeline.core.errors import SearchError, install_command
 from pipeline.core.urls import hide_passwords, sqlite_path
 from pipeline.search.study.retries import Retry
 

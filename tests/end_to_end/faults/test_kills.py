@@ -79,7 +79,7 @@ class Story:
 
     def _can_be_resumed(self) -> bool:
         """Try to resume; a run that was killed before it began is refused, and begins anew."""
-        if not self.run_dir.exists() or (self.run_dir / "events.jsonl").exists():
+        if not self.run_dir.exists() or (self.run_dir / "config.yaml").exists():
             return self.run_dir.exists()
         ended = self._launcher.run("train", "--resume", self.run_dir, cwd=self._home)
         if ended.status == 0:

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from pipeline.core.run_directory import RunDirectory
-from pipeline.core.run_status import read_last_status
+from pipeline.core.run_log import read_last_status
 from tests.end_to_end.faults.campaign import IS_FULL, sampled, stream
 from tests.end_to_end.faults.comparing import differences
 from tests.end_to_end.faults.mlflow_database import count_differences, read_runs
@@ -59,7 +59,7 @@ def test_a_signal_ends_a_run_that_its_hint_resumes_to_the_same_values(
 
     run_dir = home / "run"
     hint = re.search(r"`python -m pipeline (train --resume [^`]+)`", ended.err)
-    if (run_dir / "events.jsonl").exists():
+    if (run_dir / "config.yaml").exists():
         is_over = read_last_status(RunDirectory(run_dir)) == "FINISHED"
         is_right = is_over == (hint is None)
         toll.expect(is_right, f"{case}: the hint does not fit: {ended.err}")

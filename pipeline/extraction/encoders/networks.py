@@ -1,0 +1,165 @@
+"""Convolutional networks as encoders of face crops and of optical flow.
+
+A flow network gets a stack of L flow fields as an image with 2L channels. For weights trained on
+RGB, the kernels of the first layer are averaged over RGB and copied to each of the 2L channels.
+
+Reference: Simonyan & Zisserman, 2014 (arXiv:1406.2199), stacked flow; Wang et al., 2016
+    (arXiv:1608.00859), section 3.2, cross-modality pre-training.
+
+Shape letters: T steps, L flow fields per step, P side of a crop, D feature width.
+"""
+
+import warnings
+from typing import Any, Final
+
+import keras
+import numpy as np
+
+from pipeline.config.extraction import KERAS_FILE, DynamicConfig, StaticConfig
+from pipeline.core.arrays import FloatArray
+from pipeline.core.errors import ConfigError, ExtractionError
+from pipeline.extraction.encoders.backbone import (
+    RANDOM,
+    Backbone,
+    build_network,
+    find_backbone,
+    load_network,
+)
+from pipeline.extraction.video.images import Image
+
+_BATCH: Final = 16
+MAX_SPEED: Final = 4.0
+"""Speed at the end of the input scale, in face widths per second. Higher speeds are clipped."""
+
+
+class ImageNetwork:
+    """Pooled features of a network for RGB crops. The seed is used for random weights.
+
+    Raises:
+        ConfigError: If there is no such network.
+        ExtractionError: If its weights are not available, or a model file does not fit.
+    """
+
+    wants_colour: Final = True
+
+    def __init__(self, config: StaticConfig, *, seed: int) -> None:
+        self._encoder = config.encoder
+        if config.encoder == KERAS_FILE:
+            self._network, self._weights = load_network(config.weights)
+            self.crop_px = _crop_side(self._network, config)
+            self._prepare: Any = np.asarray
+        else:
+            backbone = find_backbone(config.encoder)
+            self.crop_px = config.image_px
+            shape = (config.image_px, config.image_px, 3)
+            self._network, self._weights = build_network(
+                backbone, weights=config.weights, input_shape=shape, seed=seed
+            )
+            self._prepare = backbone.prepare
+        self.width = int(self._network.output_shape[-1])
+
+    def describe(self) -> dict[str, Any]:
+        """Return the settings that determine the values."""
+        return {"encoder": self._encoder, "weights": self._weights, "image_px": self.crop_px}
+
+    def __call__(self, crops: Image) -> FloatArray:
+        """Return the features of RGB crops (T, P, P, 3), shape (T, D)."""
+        return _run_batches(self._network, self._prepare(crops.astype(np.float32)))
+
+
+class FlowNetwork:
+    """Pooled features of a network for stacks of flow fields of `crop_px` pixels.
+
+    Raises:
+        ConfigError: If there is no such network, or it accepts only RGB.
+        ExtractionError: If its weights are not available, or a model file does not fit.
+    """
+
+    def __init__(self, config: DynamicConfig, *, crop_px: int, seed: int) -> None:
+        self._encoder = config.encoder
+        shape = (crop_px, crop_px, 2 * config.num_pairs)
+        if config.encoder == KERAS_FILE:
+            self._network, self._weights = load_network(config.weights)
+            _check_flow_model(self._network, shape, config.weights)
+            self._input_scale = 1.0
+        else:
+            backbone = find_backbone(config.encoder)
+            self._input_scale = _input_scale(backbone)
+            self._network, self._weights = _build_for_flow(
+                backbone, config.weights, shape, seed=seed
+            )
+        self.width = int(self._network.output_shape[-1])
+
+    def describe(self) -> dict[str, Any]:
+        """Return the settings that determine the values."""
+        return {"encoder": self._encoder, "weights": self._weights, "fastest": MAX_SPEED}
+
+    def __call__(self, speeds: FloatArray) -> FloatArray:
+        """Return the features of flow (T, L, P, P, 2) in face widths per second, shape (T, D)."""
+        steps, pairs, height, width, _ = speeds.shape
+        stacked = np.moveaxis(speeds, 1, 3).reshape(steps, height, width, 2 * pairs)
+        scaled = np.clip(stacked / MAX_SPEED, -1.0, 1.0) * self._input_scale
+        return _run_batches(self._network, scaled.astype(np.float32))
+
+
+def _run_batches(network: Any, inputs: FloatArray) -> FloatArray:
+    outputs = [
+        np.asarray(network.predict_on_batch(inputs[start : start + _BATCH]))
+        for start in range(0, len(inputs), _BATCH)
+    ]
+    return np.concatenate(outputs).astype(np.float32)
+
+
+def _crop_side(network: keras.Model, config: StaticConfig) -> int:
+    shape, output = network.input_shape, network.output_shape
+    is_image = isinstance(shape, tuple) and len(shape) == 4 and shape[3] == 3
+    if not is_image or shape[1] != shape[2] or not isinstance(output, tuple) or len(output) != 2:
+        raise ExtractionError(
+            f"{config.weights}: takes {shape} and gives {output}, expected a model from square "
+            f"RGB crops (None, P, P, 3) in [0, 255] to vectors (None, D)."
+        )
+    return int(shape[1] or config.image_px)
+
+
+def _input_scale(backbone: Backbone) -> float:
+    ends = backbone.prepare(np.array([[[[0.0] * 3]], [[[255.0] * 3]]], dtype=np.float32))
+    if np.allclose(ends[1], 255.0):
+        raise ConfigError(
+            f"dynamic.encoder={backbone.name} prepares RGB inside of the network and cannot take "
+            f"flow. Use a network that does not, for instance resnet50 or mobilenetv2."
+        )
+    return float(np.mean(ends[1] - ends[0]) / 2)
+
+
+def _build_for_flow(
+    backbone: Backbone, weights: str, shape: tuple[int, int, int], *, seed: int
+) -> tuple[Any, str]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="This model usually expects 1 or 3 input")
+        for_flow, described = build_network(backbone, weights=RANDOM, input_shape=shape, seed=seed)
+    if weights == RANDOM:
+        return for_flow, described
+    for_rgb, described = build_network(
+        backbone, weights=weights, input_shape=(*shape[:2], 3), seed=seed
+    )
+    adapted = [
+        rgb if rgb.shape == flow.shape else _average_inputs(rgb, flow.shape)
+        for rgb, flow in zip(for_rgb.get_weights(), for_flow.get_weights(), strict=True)
+    ]
+    for_flow.set_weights(adapted)
+    return for_flow, f"{described}, first layer averaged over RGB"
+
+
+def _average_inputs(kernel: FloatArray, shape: tuple[int, ...]) -> FloatArray:
+    return np.broadcast_to(kernel.mean(axis=-2, keepdims=True), shape).copy()
+
+
+def _check_flow_model(network: keras.Model, shape: tuple[int, int, int], path: str) -> None:
+    given, output = network.input_shape, network.output_shape
+    fits = isinstance(given, tuple) and len(given) == 4 and len(output) == 2
+    if not fits or any(a not in (None, b) for a, b in zip(given[1:], shape, strict=True)):
+        raise ExtractionError(
+            f"{path}: takes {given} and gives {output}, expected a model from flow "
+            f"{(None, *shape)}, in [-1, 1], to vectors (None, D). See faces.crop_px and "
+            f"dynamic.num_pairs."
+        )

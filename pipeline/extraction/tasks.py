@@ -1,0 +1,114 @@
+"""Clips, tasks and their results: the types that the leader and the workers share.
+
+This module has no slow imports: a spawned process imports it before it limits its threads.
+"""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pipeline.config.extraction import ExtractionConfig
+from pipeline.core.files import write_text
+
+Stage = Literal["name", "annotation", "open", "decode", "face", "encode", "time", "crash", "suffix"]
+"""Where a clip can fail. `time`: the time limit. `crash`: the worker or its task failed.
+`suffix`: the file is not used as a clip."""
+
+
+class ClipError(Exception):
+    """A clip cannot be used, for a reason at one stage. The other clips continue."""
+
+    def __init__(self, stage: Stage, reason: str) -> None:
+        super().__init__(stage, reason)  # pickle needs both arguments
+        self.stage = stage
+        self.reason = " ".join(reason.split())
+
+    def __str__(self) -> str:
+        return f"{self.stage}: {self.reason}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipSource:
+    """Files of one clip. At least one path is set."""
+
+    clip_id: str
+    """Id in the feature set."""
+    video: Path | None = None
+    """Video file."""
+    face_dir: Path | None = None
+    """Folder of face images."""
+    flow_dir: Path | None = None
+    """Folder of flow fields."""
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The paths that are set."""
+        return tuple(path for path in (self.video, self.face_dir, self.flow_dir) if path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Settings that all workers of an extraction share."""
+
+    config: ExtractionConfig
+    """Settings of the extraction."""
+    has_videos: bool = True
+    """Whether clips have videos."""
+    has_faces: bool = False
+    """Whether clips have face images, which then give the static stream."""
+    has_flow: bool = False
+    """Whether clips have flow fields, which then give the dynamic stream."""
+
+    @property
+    def decodes_videos(self) -> bool:
+        """Whether any stream is computed from videos."""
+        return self.has_videos and not (self.has_faces and self.has_flow)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One clip to extract."""
+
+    source: ClipSource
+    """Files of the clip."""
+    path: Path
+    """Cache file for its features."""
+    fingerprint: str
+    """Fingerprint to store with the features."""
+    with_strip: bool = False
+    """Whether the clip is on the contact sheet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """Outcome of one clip."""
+
+    clip_id: str
+    """Id of the clip."""
+    stage: str = ""
+    """Stage that failed; empty on success."""
+    reason: str = ""
+    """Reason for the failure."""
+
+    @classmethod
+    def unreadable(cls, clip_id: str, error: OSError) -> "Result":
+        """Return the failure of a clip with unreadable files."""
+        reason = f"cannot be read ({error.strerror or error})"
+        return cls(clip_id=clip_id, stage="open", reason=reason)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the features were written."""
+        return not self.stage
+
+
+def write_failures(path: Path, failed: Sequence[Result]) -> None:
+    """Write the table of failed clips atomically. Without failures it has only a header."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("clip_id", "stage", "reason"))
+    writer.writerows((result.clip_id, result.stage, result.reason) for result in failed)
+    write_text(path, text.getvalue())

@@ -1,0 +1,262 @@
+"""Curves of the loss and the metrics over the epochs: read, draw and describe.
+
+Shapes: E epochs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from pipeline.core.arrays import FloatArray, IntArray
+from pipeline.core.number_format import METRIC_LABELS, METRIC_NAMES, metric_value
+from pipeline.figures.base.layout import line_handle, set_note, set_ticks, set_value_axis
+from pipeline.figures.base.spec import NothingToDraw
+from pipeline.figures.base.style import MUTED, TRAIN_COLOUR, VALIDATION_COLOUR, WARNING_COLOUR
+from pipeline.metrics.regression import HIGHER_IS_BETTER
+from pipeline.records.metrics_history import MetricsHistory
+
+_MAX_MARKED_EPOCHS: Final = 25
+
+_LOG_SCALE_RATIO: Final = 10.0
+"""Ratio of the largest to the smallest value that needs a logarithmic axis."""
+
+_MAX_RANGE_RATIO: Final = 20.0
+"""If the first epochs extend the y range by more than this factor, the axis is cut."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Curve:
+    """The loss or one metric over the epochs."""
+
+    metric: str
+    """`loss` or name of a metric."""
+    epochs: IntArray
+    """Numbers of the epochs, shape (E,)."""
+    train: FloatArray | None
+    """Values on the training clips, with active dropout, shape (E,)."""
+    validation: FloatArray | None
+    """Values on the validation clips, shape (E,); None for a run without validation."""
+
+    @property
+    def subset(self) -> str:
+        """Name of the subset that selects the best epoch: validation, else training."""
+        return "training" if self.validation is None else "validation"
+
+    @property
+    def values(self) -> FloatArray:
+        """Values on that subset, shape (E,)."""
+        if self.validation is not None:
+            return self.validation
+        return np.full(self.epochs.shape, np.nan) if self.train is None else self.train
+
+    @property
+    def best(self) -> int | None:
+        """Position of the best value; None if no value is finite."""
+        if not np.isfinite(self.values).any():
+            return None
+        choose = np.nanargmax if is_better_higher(self.metric) else np.nanargmin
+        return int(choose(self.values))
+
+    @property
+    def best_epoch(self) -> int | None:
+        """Number of the epoch with the best value."""
+        return None if self.best is None else int(self.epochs[self.best])
+
+    @property
+    def best_value(self) -> float:
+        """Best value; NaN if no value is finite."""
+        return float("nan") if self.best is None else float(self.values[self.best])
+
+    @property
+    def best_text(self) -> str:
+        """Best value as text."""
+        return metric_value(self.metric, self.best_value)
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether all of several epochs have the same value."""
+        return len(self.epochs) > 1 and bool((self.values == self.values[0]).all())
+
+    @property
+    def is_logarithmic(self) -> bool:
+        """Whether a loss or a squared error falls so far that it needs a logarithmic axis."""
+        subsets = [values for values in (self.train, self.validation) if values is not None]
+        finite = np.concatenate(subsets)
+        finite = finite[np.isfinite(finite)]
+        if self.metric not in {"loss", "mse"} or not finite.size:
+            return False
+        return bool(finite.max() >= _LOG_SCALE_RATIO * finite.min() > 0)
+
+
+def is_better_higher(metric: str) -> bool:
+    """Return whether larger values of a metric, or of the loss, are better."""
+    return HIGHER_IS_BETTER.get(metric, False)
+
+
+def check_epochs(epochs: IntArray) -> None:
+    """Check that at least one epoch has ended.
+
+    Raises:
+        NothingToDraw: If no epoch has ended.
+    """
+    if not epochs.size:
+        raise NothingToDraw("no epoch has ended yet.")
+
+
+def read_curve(history: MetricsHistory, metric: str, trait: str | None = None) -> Curve:
+    """Return the loss or a metric over the epochs.
+
+    Args:
+        history: History of a run.
+        metric: `loss` or name of a metric.
+        trait: Name of a trait; None for the mean over the traits.
+
+    Raises:
+        NothingToDraw: If no epoch has ended, or the history does not contain the metric.
+    """
+    epochs = history.epoch.epoch_numbers
+    check_epochs(epochs)
+    name = metric if trait is None else f"{metric}_{trait}"
+    train, validation = (
+        values if np.isfinite(values).any() else None
+        for values in (history.epoch.training(name), history.epoch.validation(name))
+    )
+    if train is None and validation is None:
+        label = metric if trait is None else f"{metric} of {trait}"
+        raise NothingToDraw(f"the history contains no {label}.")
+    return Curve(metric=metric, epochs=epochs, train=train, validation=validation)
+
+
+def read_curves(
+    history: MetricsHistory, names: Mapping[str, tuple[str, str | None]]
+) -> dict[str, Curve]:
+    """Return the curves that the history contains.
+
+    Args:
+        history: History of a run.
+        names: Key in the result -> metric and trait, as for `read_curve`.
+    """
+    curves = {}
+    for key, (metric, trait) in names.items():
+        try:
+            curves[key] = read_curve(history, metric, trait)
+        except NothingToDraw:
+            continue
+    return curves
+
+
+def epoch_marker(epochs: FloatArray | IntArray) -> str:
+    """Return the marker of a line over the epochs: a point if there are few epochs, else ""."""
+    return "o" if len(epochs) <= _MAX_MARKED_EPOCHS else ""
+
+
+def set_epoch_axis(axes: Axes, epochs: IntArray) -> None:
+    """Set up the x axis for these epochs, with whole numbers at the ticks."""
+    pad = max(0.5, 0.02 * (epochs[-1] - epochs[0])) if len(epochs) > 1 else 1.5
+    axes.set_xlim(epochs[0] - pad, epochs[-1] + pad)
+    set_ticks(axes, integer_x=True)
+    if len(epochs) == 1:
+        axes.set_xticks(epochs)
+    axes.set_xlabel("epoch")
+
+
+def draw_curve(axes: Axes, curve: Curve, *, colour: str | None = None) -> None:
+    """Draw a curve into a panel and mark its best epoch.
+
+    Args:
+        axes: Panel.
+        curve: Curve.
+        colour: Colour of both subsets; None for their usual colours.
+    """
+    marker = epoch_marker(curve.epochs)
+    if curve.train is not None:
+        train_colour = colour or TRAIN_COLOUR
+        axes.plot(curve.epochs, curve.train, "--", color=train_colour, marker=marker, mfc="white")
+    if curve.validation is not None:
+        axes.plot(curve.epochs, curve.validation, color=colour or VALIDATION_COLOUR, marker=marker)
+    set_epoch_axis(axes, curve.epochs)
+    _mark_best(axes, curve)
+    _cut_first_epochs(axes, curve)
+    set_value_axis(axes, METRIC_LABELS[curve.metric], is_log=curve.is_logarithmic)
+
+
+def curve_handles(curve: Curve, *, colour: str | None = None) -> list[Line2D]:
+    """Return the legend of a curve."""
+    marker = epoch_marker(curve.epochs)
+    train = line_handle("training", colour or TRAIN_COLOUR, "--", marker)
+    train.set_markerfacecolor("white")
+    validation = line_handle("validation", colour or VALIDATION_COLOUR, "-", marker)
+    handles = ((validation, curve.validation), (train, curve.train))
+    return [handle for handle, values in handles if values is not None]
+
+
+def readable_limits(curve: Curve) -> tuple[float, float] | None:
+    """Return y limits that cut off extreme values of the first epochs.
+
+    For example, R² can be -50 in the first epoch. All later values would then look like a flat
+    line. At most the first tenth of the epochs is cut.
+
+    Returns:
+        Lower and upper limit; None if all values fit.
+    """
+    if curve.is_logarithmic:
+        return None
+    num_cut = max(1, len(curve.epochs) // 10)
+    every = np.array([values for values in (curve.train, curve.validation) if values is not None])
+    rest = every[:, num_cut:]
+    if rest.shape[1] < 3 or not np.isfinite(rest).any():
+        return None
+    low, high = float(np.nanmin(rest)), float(np.nanmax(rest))
+    if high == low or np.nanmax(every) - np.nanmin(every) <= _MAX_RANGE_RATIO * (high - low):
+        return None
+    margin = 0.08 * (high - low)
+    return low - margin, high + margin
+
+
+def describe_curve(curve: Curve) -> str:
+    """Describe a curve in one sentence."""
+    name, subset = METRIC_NAMES[curve.metric], curve.subset
+    first, last = (metric_value(curve.metric, curve.values[epoch]) for epoch in (0, -1))
+    if len(curve.epochs) == 1:
+        return f"The {subset} {name} after the only epoch, {curve.epochs[0]}, is {last}."
+    gap = ""
+    if curve.train is not None and curve.validation is not None and curve.best is not None:
+        gap = f", with a training value of {metric_value(curve.metric, curve.train[curve.best])}"
+    return (
+        f"Over {len(curve.epochs)} epochs the {subset} {name} goes from {first} to {last}; "
+        f"the best is {curve.best_text} in epoch {curve.best_epoch}{gap}."
+    )
+
+
+def _mark_best(axes: Axes, curve: Curve) -> None:
+    if curve.best is None:
+        set_note(axes, "no finite value", MUTED)
+    elif curve.is_flat:
+        set_note(axes, f"{curve.best_text} in every epoch", MUTED)
+    else:
+        epoch = curve.epochs[curve.best]
+        axes.axvline(epoch, color=MUTED, linestyle=":", linewidth=1.0, zorder=1)
+        axes.plot(epoch, curve.best_value, "o", ms=7, mfc="none", mec=MUTED)
+        set_note(axes, f"best {curve.best_text}, epoch {curve.best_epoch}")
+
+
+def _cut_first_epochs(axes: Axes, curve: Curve) -> None:
+    limits = readable_limits(curve)
+    if limits is None:
+        return
+    axes.set_ylim(limits)
+    is_above = np.nanmax(curve.values) > limits[1]
+    first = metric_value(curve.metric, curve.values[0])
+    axes.text(
+        0.99,  # the curve does not pass through this corner
+        0.97 if is_above else 0.03,
+        f"{'▲' if is_above else '▼'} epoch {curve.epochs[0]}: {first}",
+        transform=axes.transAxes,
+        ha="right",
+        va="top" if is_above else "bottom",
+        color=WARNING_COLOUR,
+    )

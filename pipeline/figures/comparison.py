@@ -1,0 +1,346 @@
+"""Figures of two runs: differences of the metrics, scores, and curves over the epochs.
+
+Shapes: R rows, the mean over the traits and the five traits; E epochs.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from pipeline.core.number_format import (
+    METRIC_LABELS,
+    METRIC_NAMES,
+    count,
+    metric_differences,
+    metric_value,
+    percent,
+)
+from pipeline.figures.base.curves import Curve, epoch_marker, read_curve, set_epoch_axis
+from pipeline.figures.base.layout import (
+    LineStyle,
+    build_panels,
+    line_handle,
+    name_rows,
+    set_note,
+    set_value_axis,
+)
+from pipeline.figures.base.spec import FigureSpec, NothingToDraw
+from pipeline.figures.base.style import MUTED, Style, styled
+from pipeline.figures.evaluation.scores import ROWS, IntervalRows, interval_rows
+from pipeline.metrics.regression import HIGHER_IS_BETTER, METRICS
+from pipeline.records.evaluation import EvaluationReport, Scores
+from pipeline.records.metrics_history import MetricsHistory
+from pipeline.records.typed_json import check_content
+
+_COLOURS: Final = ("#0072B2", "#D55E00")
+_UNDECIDED_COLOUR: Final = "#444444"
+_MAX_NAME_LENGTH: Final = 30
+_BAR_HEIGHT: Final = 0.36
+_CURVE_METRICS: Final = ("loss", "mae")
+
+_SCORE_METRICS: Final = ("r2", "ccc", "mae")
+"""Metrics with a meaningful zero, so that bars can start at zero; accuracy is 1 - MAE."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ComparedRuns:
+    """Content of `Comparison.to_json()` that the figures need."""
+
+    names: tuple[str, str]
+    """Names of the two runs."""
+    num_clips: int
+    """Number of clips that both runs predict."""
+    num_groups: int
+    """Number of groups; whole groups were resampled."""
+    confidence: float
+    """Share of the resamples inside each interval, in (0, 1)."""
+    differences: Scores
+    """Metric -> trait name or "mean" -> second run minus first run."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MetricDifferences:
+    """Second run minus first run, in every metric."""
+
+    runs: ComparedRuns
+    """The compared runs."""
+    rows: IntervalRows
+    """Differences with paired intervals."""
+
+    def winners(self, metric: str) -> tuple[int | None, ...]:
+        """Return the better run of each row: 0, 1, or None if the interval contains 0."""
+        sign = 1 if HIGHER_IS_BETTER[metric] else -1
+        return tuple(
+            int(sign * low > 0) if low > 0 or high < 0 else None
+            for low, high in zip(self.rows.low[metric], self.rows.high[metric], strict=True)
+        )
+
+
+def _metric_differences_data(comparison: Mapping[str, Any]) -> MetricDifferences:
+    runs = check_content(ComparedRuns, comparison)
+    return MetricDifferences(runs=runs, rows=interval_rows(runs.differences, METRICS))
+
+
+@styled
+def _draw_metric_differences(data: MetricDifferences, style: Style) -> Figure:
+    clips = count(data.runs.num_clips, "clip")
+    interval = f"{percent(data.runs.confidence)} interval contains 0"
+    figure, panels = build_panels(
+        style,
+        title=f"Difference between two runs, {clips} of {count(data.runs.num_groups, 'group')}",
+        rows=2,
+        columns=3,
+        aspect=0.72,
+        outer_left=9.0,
+        left=1.2,
+        right=1.2,
+        bottom=4.2,
+        top=2.4,
+        legend=[
+            *_run_handles(data.runs.names, linestyle="-", marker="o"),
+            line_handle(interval, _UNDECIDED_COLOUR, "-", "o"),
+        ],
+    )
+    for position, (axes, metric) in enumerate(zip(panels, METRICS, strict=True)):
+        _draw_differences(axes, data, metric)
+        name_rows(axes, ROWS if position % 3 == 0 else [""] * len(ROWS))
+        ends = [getattr(data.rows, end)[metric] for end in ("value", "low", "high")]
+        _centre_on_zero(axes, 1.15 * float(np.nanmax(np.abs(ends))) or 1.0)
+    return figure
+
+
+def _describe_metric_differences(data: MetricDifferences) -> str:
+    parts = []
+    for metric in METRICS:
+        winner = data.winners(metric)[0]
+        verdict = "undecided" if winner is None else f"{'AB'[winner]} is better"
+        (difference,) = metric_differences(metric, data.rows.value[metric][0])
+        parts.append(f"{METRIC_NAMES[metric]} {difference} ({verdict})")
+    first, second = data.runs.names
+    return (
+        f"B ({second}) minus A ({first}) on {count(data.runs.num_clips, 'clip')}, mean over the "
+        f"traits: {', '.join(parts)}."
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ScorePair:
+    """Scores of two runs on the same split."""
+
+    names: tuple[str, str]
+    """Names of the two runs."""
+    split: str
+    """Name of the split."""
+    num_clips: int
+    """Number of clips."""
+    rows: tuple[IntervalRows, IntervalRows]
+    """Scores of the first and of the second run."""
+
+
+def _score_pair_data(
+    comparison: Mapping[str, Any], evaluation_a: EvaluationReport, evaluation_b: EvaluationReport
+) -> ScorePair:
+    names = check_content(ComparedRuns, comparison).names
+    evaluations = (evaluation_a, evaluation_b)
+    samples = [(evaluation.split, evaluation.num_clips) for evaluation in evaluations]
+    if samples[0] != samples[1]:
+        found = ", ".join(
+            f"{name} on {num_clips} {split} clips"
+            for name, (split, num_clips) in zip(names, samples, strict=True)
+        )
+        raise NothingToDraw(f"needs two evaluations of the same clips; found {found}.")
+    return ScorePair(
+        names=names,
+        split=evaluation_a.split,
+        num_clips=evaluation_a.num_clips,
+        rows=(
+            interval_rows(evaluation_a.metrics, _SCORE_METRICS),
+            interval_rows(evaluation_b.metrics, _SCORE_METRICS),
+        ),
+    )
+
+
+@styled
+def _draw_score_pair(data: ScorePair, style: Style) -> Figure:
+    figure, panels = build_panels(
+        style,
+        title=f"Scores of two runs, {data.num_clips:,} {data.split} clips",
+        columns=len(_SCORE_METRICS),
+        aspect=1.15,
+        outer_left=9.0,
+        left=1.2,
+        right=1.2,
+        bottom=4.2,
+        legend=_run_handles(data.names, marker="s"),
+    )
+    for axes, metric in zip(panels, _SCORE_METRICS, strict=True):
+        for run, (colour, scores) in enumerate(zip(_COLOURS, data.rows, strict=True)):
+            rows = np.arange(len(ROWS)) + (run - 0.5) * _BAR_HEIGHT
+            axes.barh(rows, scores.value[metric], height=_BAR_HEIGHT, color=colour, alpha=0.75)
+            axes.hlines(rows, scores.low[metric], scores.high[metric], colors="#222222")
+        axes.axvline(0, color=MUTED, linewidth=1.0)
+        axes.axhline(0.5, color=MUTED, linewidth=0.5)  # separates the mean from the traits
+        set_note(axes, f"{'longer' if HIGHER_IS_BETTER[metric] else 'shorter'} is better")
+        axes.set_xlabel(METRIC_LABELS[metric])
+        name_rows(axes, ROWS if axes is panels[0] else [""] * len(ROWS))
+    return figure
+
+
+def _describe_score_pair(data: ScorePair) -> str:
+    first, second = (
+        f"{name} "
+        + ", ".join(
+            f"{METRIC_NAMES[m]} {metric_value(m, rows.value[m][0])}" for m in _SCORE_METRICS
+        )
+        for name, rows in zip(data.names, data.rows, strict=True)
+    )
+    return f"Mean over the traits on {data.num_clips:,} {data.split} clips: {first}; {second}."
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CurvePair:
+    """Loss and MAE of two runs over their epochs."""
+
+    names: tuple[str, str]
+    """Names of the two runs."""
+    curves: Mapping[str, tuple[Curve, Curve]]
+    """`loss` or `mae` -> curves of the first and of the second run."""
+
+
+def _curve_pair_data(
+    comparison: Mapping[str, Any], history_a: MetricsHistory, history_b: MetricsHistory
+) -> CurvePair:
+    return CurvePair(
+        names=check_content(ComparedRuns, comparison).names,
+        curves={
+            metric: (read_curve(history_a, metric), read_curve(history_b, metric))
+            for metric in _CURVE_METRICS
+        },
+    )
+
+
+@styled
+def _draw_curve_pair(data: CurvePair, style: Style) -> Figure:
+    handles = [
+        *_run_handles(data.names, linestyle="-"),
+        line_handle("validation", "#444444"),
+        line_handle("training", "#444444", "--"),
+    ]
+    figure, panels = build_panels(
+        style, title="Training of two runs", columns=2, aspect=0.62, legend=handles
+    )
+    for axes, (metric, curves) in zip(panels, data.curves.items(), strict=True):
+        _draw_curves(axes, curves, metric)
+    return figure
+
+
+def _describe_curve_pair(data: CurvePair) -> str:
+    first, second = (
+        f"{name} {curve.best_text} in epoch {curve.best_epoch} of {curve.epochs[-1]} "
+        f"({curve.subset})"
+        for name, curve in zip(data.names, data.curves["loss"], strict=True)
+    )
+    return f"Lowest losses: {first}, {second}."
+
+
+def shortened_run_name(name: str) -> str:
+    """Return a run name that fits into a legend; a long name loses its start."""
+    return name if len(name) <= _MAX_NAME_LENGTH else f"…{name[1 - _MAX_NAME_LENGTH :]}"
+
+
+def _run_handles(
+    names: Sequence[str], *, linestyle: LineStyle = "none", marker: str = ""
+) -> list[Line2D]:
+    return [
+        line_handle(f"{letter}: {shortened_run_name(name)}", colour, linestyle, marker)
+        for letter, name, colour in zip("AB", names, _COLOURS, strict=True)
+    ]
+
+
+def _draw_differences(axes: Axes, data: MetricDifferences, metric: str) -> None:
+    rows = np.arange(len(ROWS))
+    colours = [
+        _UNDECIDED_COLOUR if winner is None else _COLOURS[winner] for winner in data.winners(metric)
+    ]
+    axes.axvline(0, color=MUTED, linewidth=1.0)
+    axes.axhline(0.5, color=MUTED, linewidth=0.5)  # separates the mean from the traits
+    low, high = data.rows.low[metric], data.rows.high[metric]
+    axes.hlines(rows, low, high, colors=colours, linewidth=2.5)
+    axes.scatter(data.rows.value[metric], rows, c=colours, s=36, zorder=3)
+    left, right = (0, 1) if HIGHER_IS_BETTER[metric] else (1, 0)
+    axes.set_title(f"← {'AB'[left]} better", loc="left", color=_COLOURS[left])
+    set_note(axes, f"{'AB'[right]} better →", _COLOURS[right])
+    axes.set_xlabel(f"{METRIC_NAMES[metric]}, B − A")
+
+
+def _centre_on_zero(axes: Axes, limit: float) -> None:
+    power = 10 ** math.floor(math.log10(limit))
+    tick = max(factor * power for factor in (0.5, 1, 2, 5) if factor * power <= 0.9 * limit)
+    axes.set_xlim(-limit, limit)
+    axes.set_xticks([-tick, 0, tick], [f"−{tick:g}", "0", f"+{tick:g}"])
+
+
+def _draw_curves(axes: Axes, curves: tuple[Curve, Curve], metric: str) -> None:
+    for curve, colour in zip(curves, _COLOURS, strict=True):
+        marker = epoch_marker(curve.epochs)
+        if curve.train is not None:
+            axes.plot(curve.epochs, curve.train, "--", color=colour, marker=marker, alpha=0.55)
+        if curve.validation is not None:
+            axes.plot(curve.epochs, curve.validation, color=colour, marker=marker)
+        if curve.best is not None:
+            axes.plot(curve.epochs[curve.best], curve.best_value, "o", ms=9, mfc="none", mec=MUTED)
+    set_epoch_axis(axes, np.unique(np.concatenate([curve.epochs for curve in curves])))
+    subsets = [values for curve in curves for values in (curve.train, curve.validation)]
+    is_positive = all(np.nanmin(values) > 0 for values in subsets if values is not None)
+    is_log = is_positive and any(curve.is_logarithmic for curve in curves)
+    set_value_axis(axes, METRIC_LABELS[metric], is_log=is_log)
+    best = " · ".join(curve.best_text for curve in curves)
+    set_note(axes, f"best {METRIC_NAMES[metric]}, A · B: {best}")
+
+
+FIGURES: Final = (
+    FigureSpec(
+        name="metric_differences",
+        folder="comparison",
+        title="Differences with intervals",
+        caption=(
+            "Second run minus first run, on average and per trait, with paired cluster-bootstrap "
+            "intervals. If an interval contains zero (dark grey), no difference is shown. Other "
+            "intervals have the colour of the better run. Arrows point to the better run."
+        ),
+        data=_metric_differences_data,
+        draw=_draw_metric_differences,
+        alt_text=_describe_metric_differences,
+    ),
+    FigureSpec(
+        name="trait_scores",
+        folder="comparison",
+        title="Scores of both runs per trait",
+        caption=(
+            "Score of each run with its interval, on average and per trait. Overlapping intervals "
+            "do not show that the runs are equal: use the paired differences for this question."
+        ),
+        data=_score_pair_data,
+        draw=_draw_score_pair,
+        alt_text=_describe_score_pair,
+    ),
+    FigureSpec(
+        name="loss_curves",
+        folder="comparison",
+        title="Training of both runs",
+        caption=(
+            "Loss and MAE of both runs over their epochs, on validation clips (solid) and on "
+            "training clips (dashed). Rings mark the best epochs. The losses are comparable only "
+            "if both runs minimise the same loss. The MAE is always comparable."
+        ),
+        data=_curve_pair_data,
+        draw=_draw_curve_pair,
+        alt_text=_describe_curve_pair,
+    ),
+)

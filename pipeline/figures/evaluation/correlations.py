@@ -1,0 +1,210 @@
+"""Correlation matrices: of the metrics over the epochs, and of the traits over the clips.
+
+Shapes: E epochs, M series, N clips, K = 5 traits.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from pipeline.core.arrays import FloatArray
+from pipeline.core.number_format import METRIC_NAMES, number
+from pipeline.core.traits import TRAITS
+from pipeline.figures.base.curves import check_epochs, read_curves
+from pipeline.figures.base.layout import build_panels, draw_heatmap
+from pipeline.figures.base.spec import FigureSpec, NothingToDraw
+from pipeline.figures.base.style import Style, styled
+from pipeline.metrics.regression import as_columns, is_constant
+from pipeline.records.metrics_history import MetricsHistory
+
+_SERIES: Final = ("loss", "mae", "mse", "r2", "pcc", "ccc")
+"""Series in the matrix. Accuracy is 1 - MAE, so its correlations are those of the MAE, negated."""
+
+_MIN_EPOCHS: Final = 3
+_MIN_CLIPS: Final = 3
+_MIN_DIFFERENCE_LIMIT: Final = 0.25
+
+
+def correlation_matrix(values: FloatArray) -> FloatArray:
+    """Return the Pearson correlation of each pair of rows.
+
+    Args:
+        values: One series per row, shape (M, E).
+
+    Returns:
+        Shape (M, M), each in [-1, 1]; NaN for a constant series.
+    """
+    mean, deviation = values.mean(axis=1), values.std(axis=1)
+    flat = is_constant(mean, deviation**2)
+    scaled = (values - mean[:, None]) / np.where(flat, np.nan, deviation)[:, None]
+    correlation: FloatArray = np.clip(scaled @ scaled.T / values.shape[1], -1.0, 1.0)
+    return correlation
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MetricCorrelation:
+    """Correlations of losses and metrics over the epochs."""
+
+    names: tuple[str, ...]
+    """Names of the M series."""
+    correlation: FloatArray
+    """Pearson correlation, shape (M, M); NaN for a constant series."""
+    num_epochs: int
+    """Number of epochs in which all series are finite."""
+
+
+def _metric_correlation_data(history: MetricsHistory) -> MetricCorrelation:
+    check_epochs(history.epoch.epoch_numbers)
+    curves = read_curves(history, {metric: (metric, None) for metric in _SERIES})
+    series = {
+        f"{subset} {METRIC_NAMES[metric]}": values
+        for subset in ("validation", "training")
+        for metric, curve in curves.items()
+        if (values := curve.validation if subset == "validation" else curve.train) is not None
+    }
+    values = np.array(list(series.values()))
+    values = values[:, np.isfinite(values).all(axis=0)]
+    num_epochs = values.shape[1]
+    if num_epochs < _MIN_EPOCHS:
+        raise NothingToDraw(
+            f"a correlation needs at least {_MIN_EPOCHS} epochs with all metrics; "
+            f"there are {num_epochs}."
+        )
+    correlation = correlation_matrix(values)
+    return MetricCorrelation(names=tuple(series), correlation=correlation, num_epochs=num_epochs)
+
+
+@styled
+def _draw_metric_correlation(data: MetricCorrelation, style: Style) -> Figure:
+    figure, (axes,) = build_panels(
+        style,
+        title=f"Correlation of the metrics over {data.num_epochs} epochs",
+        width="full",
+        aspect=0.5,
+        left=9.5,
+        bottom=8.5,
+        right=1.0,
+        top=1.0,
+    )
+    above = np.triu(np.ones_like(data.correlation, dtype=bool))
+    visible = np.where(above, np.nan, data.correlation)[1:, :-1]
+    draw_heatmap(axes, visible, rows=data.names[1:], columns=data.names[:-1], is_wide=True)
+    return figure
+
+
+def _describe_metric_correlation(data: MetricCorrelation) -> str:
+    reference = "validation loss" if "validation loss" in data.names else data.names[0]
+    row = data.correlation[data.names.index(reference)]
+    others = ", ".join(
+        f"{name} {number(float(value))}"
+        for name, value in zip(data.names, row, strict=True)
+        if name != reference and np.isfinite(value)
+    )
+    return f"Correlations with the {reference} over {data.num_epochs} epochs: {others or 'none'}."
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TraitCorrelations:
+    """Correlations between the traits; NaN for a constant trait."""
+
+    true: FloatArray
+    """Correlations of the annotated scores, shape (K, K)."""
+    predicted: FloatArray
+    """Correlations of the predicted scores, shape (K, K)."""
+    num_clips: int
+    """Number of clips."""
+    split: str
+    """Name of the split."""
+
+    @property
+    def difference(self) -> FloatArray:
+        """Predicted minus annotated, shape (K, K)."""
+        return self.predicted - self.true
+
+
+def _trait_correlations_data(
+    y_true: FloatArray, y_pred: FloatArray, split: str = ""
+) -> TraitCorrelations:
+    if len(y_true) < _MIN_CLIPS:
+        raise NothingToDraw(
+            f"a correlation needs at least {_MIN_CLIPS} clips; there are {len(y_true)}."
+        )
+    true, pred = as_columns(y_true, y_pred)
+    return TraitCorrelations(
+        true=correlation_matrix(true.T),
+        predicted=correlation_matrix(pred.T),
+        num_clips=len(true),
+        split=split,
+    )
+
+
+@styled
+def _draw_trait_correlations(data: TraitCorrelations, style: Style) -> Figure:
+    figure, panels = build_panels(
+        style,
+        title=f"Correlation between the traits, {data.num_clips:,} {data.split} clips",
+        columns=3,
+        aspect=1.0,
+        left=3.0,
+        bottom=3.0,
+        right=1.0,
+    )
+    largest = float(np.nanmax(np.abs(data.difference), initial=_MIN_DIFFERENCE_LIMIT))
+    letters = [trait[0].upper() for trait in TRAITS]
+    matrices = (
+        ("annotated", data.true, 1.0),
+        ("predicted", data.predicted, 1.0),
+        ("predicted − annotated", data.difference, largest),
+    )
+    for axes, (heading, values, limit) in zip(panels, matrices, strict=True):
+        draw_heatmap(axes, values, rows=letters, columns=letters, limit=limit)
+        axes.tick_params(axis="x", rotation=0)
+        axes.set_title(heading)
+    return figure
+
+
+def _describe_trait_correlations(data: TraitCorrelations) -> str:
+    difference = np.where(np.tri(len(TRAITS), k=-1) > 0, data.difference, np.nan)
+    if not np.isfinite(difference).any():
+        return "No correlations: fewer than 2 traits have varying annotations and predictions."
+    row, column = np.unravel_index(np.nanargmax(np.abs(difference)), difference.shape)
+    return (
+        f"Mean correlation between the traits: {number(_off_diagonal_mean(data.true))} annotated, "
+        f"{number(_off_diagonal_mean(data.predicted))} predicted; the largest difference, "
+        f"{number(float(difference[row, column]))}, is between {TRAITS[row]} and {TRAITS[column]}."
+    )
+
+
+def _off_diagonal_mean(matrix: FloatArray) -> float:
+    return float(np.nanmean(matrix[np.tril_indices(len(matrix), k=-1)]))
+
+
+METRIC_FIGURE: Final = FigureSpec(
+    name="metrics_correlation_matrix",
+    folder="training_visualizations",
+    title="Correlation of the metrics over the epochs",
+    caption=(
+        "Pearson correlation of losses and metrics over the epochs. A low correlation between "
+        "training and validation values suggests overfitting. Cells of a constant series are "
+        "empty."
+    ),
+    data=_metric_correlation_data,
+    draw=_draw_metric_correlation,
+    alt_text=_describe_metric_correlation,
+)
+
+TRAIT_FIGURE: Final = FigureSpec(
+    name="trait_correlations",
+    folder="training_visualizations",
+    title="Correlation between the traits",
+    caption=(
+        "Pearson correlation between the traits in the annotations and in the predictions, and "
+        "the difference. Red cells on the right: the model correlates two traits more strongly "
+        "than the annotators. Cells of a constant trait are empty."
+    ),
+    data=_trait_correlations_data,
+    draw=_draw_trait_correlations,
+    alt_text=_describe_trait_correlations,
+)

@@ -1,0 +1,251 @@
+"""Time of each step, and the parts of the time of a run.
+
+Shapes: S logged steps, B bins.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from pipeline.core.arrays import FloatArray, IntArray
+from pipeline.core.number_format import axis_unit, duration, percent
+from pipeline.figures.base.curves import check_epochs
+from pipeline.figures.base.layout import (
+    build_panels,
+    line_handle,
+    name_rows,
+    point_style,
+    set_log_scale,
+    set_note,
+    set_ticks,
+    set_value_axis,
+)
+from pipeline.figures.base.spec import FigureSpec, NothingToDraw
+from pipeline.figures.base.style import ACCENT, WARNING_COLOUR, Style, styled
+from pipeline.records.time_logs import TimeLogs
+
+_NUM_BINS: Final = 48
+_MIN_SECONDS: Final = 1e-6  # resolution of the clock
+_WAIT_COLOUR: Final = "#E69F00"
+_MAX_BRIEF_PARTS: Final = 5
+
+_PART_LABELS: Final[Mapping[str, str]] = {
+    "start": "start-up",
+    "step": "training steps",
+    "input": "waiting for input",
+    "wait": "waits between steps",
+    "checkpoint": "checkpoints",
+    "rest": "rest of the epochs",
+}
+"""Labels of the parts of a run; any other part has its name as label."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BatchTimes:
+    """Times of the steps and their distribution after the first epoch."""
+
+    times: TimeLogs
+    """Seconds of each logged step, and of the wait before it."""
+    edges: FloatArray
+    """Logarithmic edges of the bins, in seconds, shape (B + 1,)."""
+    step_counts: IntArray
+    """Number of steps per bin of the step time, shape (B,)."""
+    wait_counts: IntArray
+    """Number of steps per bin of the wait before, shape (B,); zeros if unknown."""
+
+    @property
+    def step_percentiles(self) -> tuple[float, float]:
+        """Median and 95th percentile of the step times, in seconds."""
+        return _percentiles(self.times.batch_times[self.times.is_steady_step])
+
+    @property
+    def wait_percentiles(self) -> tuple[float, float]:
+        """Median and 95th percentile of the waits, in seconds."""
+        return _percentiles(self.times.batch_wait_times[self.times.is_steady_step])
+
+
+def batch_time_data(time_logs: TimeLogs) -> BatchTimes:
+    """Return the times of the steps."""
+    if not time_logs.batch_times.size:
+        raise NothingToDraw("no step was timed.")
+    steps, waits = (
+        np.maximum(values[time_logs.is_steady_step], _MIN_SECONDS) if values.size else values
+        for values in (time_logs.batch_times, time_logs.batch_wait_times)
+    )
+    every = np.concatenate([steps, waits])
+    edges = np.geomspace(every.min() * 0.99, every.max() * 1.01, _NUM_BINS + 1)
+    return BatchTimes(
+        times=time_logs,
+        edges=edges,
+        step_counts=np.histogram(steps, edges)[0],
+        wait_counts=np.histogram(waits, edges)[0],
+    )
+
+
+@styled
+def _draw_batch_time(data: BatchTimes, style: Style) -> Figure:
+    first = line_handle("steps of the first epoch", WARNING_COLOUR, "none", ".")
+    figure, (series, distribution) = build_panels(
+        style,
+        title="Time of the steps",
+        columns=2,
+        aspect=0.66,
+        legend=[*step_handles(data), first],
+    )
+    _draw_series(series, data.times)
+    draw_step_distribution(distribution, data)
+    return figure
+
+
+def step_handles(data: BatchTimes) -> list[Patch]:
+    """Return the legend of the distribution."""
+    handles = [Patch(color=ACCENT, label="step")]
+    if data.times.batch_wait_times.size:
+        handles.append(Patch(color=_WAIT_COLOUR, label="wait before the step"))
+    return handles
+
+
+def draw_step_distribution(axes: Axes, data: BatchTimes) -> None:
+    """Draw the distribution of the step times into a panel."""
+    edges = data.edges * 1e3
+    axes.stairs(data.step_counts, edges, fill=True, color=ACCENT, alpha=0.85)
+    if data.times.batch_wait_times.size:
+        axes.stairs(data.wait_counts, edges, color=_WAIT_COLOUR, linewidth=1.6)
+    median, p95 = data.step_percentiles
+    axes.axvline(median * 1e3, color=ACCENT, linewidth=1.0)
+    axes.axvline(p95 * 1e3, color=ACCENT, linewidth=1.0, linestyle="--")
+    set_ticks(axes)
+    set_log_scale(axes, "x")
+    axes.set_ylim(bottom=0)
+    set_note(axes, f"median {duration(median)}, p95 {duration(p95)}")
+    axes.set_xlabel("time (ms) · log scale")
+    axes.set_ylabel("steps")
+
+
+def _describe_batch_time(data: BatchTimes) -> str:
+    median, p95 = map(duration, data.step_percentiles)
+    waits = ""
+    if data.times.batch_wait_times.size:
+        wait_median, wait_p95 = map(duration, data.wait_percentiles)
+        waits = f"; wait before a step: median {wait_median}, 95th percentile {wait_p95}"
+    is_steady = not data.times.is_first_epoch.all()
+    which = " after the first epoch" if is_steady else ""
+    return f"Time per step{which}: median {median}, 95th percentile {p95}{waits}."
+
+
+def _draw_series(axes: Axes, times: TimeLogs) -> None:
+    first = times.is_first_epoch
+    for which, colour in ((~first, ACCENT), (first, WARNING_COLOUR)):
+        axes.plot(
+            times.batch_numbers[which],
+            np.maximum(times.batch_times[which], _MIN_SECONDS) * 1e3,
+            color=colour,
+            **point_style(len(times.batch_numbers)),
+        )
+    set_ticks(axes, integer_x=True)
+    set_value_axis(axes, "time per step (ms)", is_log=True)
+    axes.set_xlabel("step")
+
+
+def _percentiles(seconds: FloatArray) -> tuple[float, float]:
+    median, p95 = np.percentile(seconds, (50, 95))
+    return float(median), float(p95)
+
+
+def time_breakdown_data(time_logs: TimeLogs) -> dict[str, float]:
+    """Return the parts of the time of a run: name -> seconds, in descending order."""
+    if not time_logs.breakdown:
+        check_epochs(time_logs.epoch_numbers)
+    return time_logs.parts()
+
+
+@styled
+def _draw_time_breakdown(data: Mapping[str, float], style: Style) -> Figure:
+    figure, (axes,) = build_panels(
+        style,
+        title=f"Parts of the total time, {duration(sum(data.values()))}",
+        width="column",
+        aspect=0.06 + 0.11 * len(data),
+        left=1.6,
+        right=1.6,
+    )
+    draw_time_parts(axes, data)
+    return figure
+
+
+def draw_time_parts(axes: Axes, data: Mapping[str, float], *, is_brief: bool = False) -> None:
+    """Draw one bar per part into a panel, with name and share.
+
+    Args:
+        axes: Panel.
+        data: Parts.
+        is_brief: Join the smallest parts, and do not write the times.
+    """
+    data = _joined(data) if is_brief else data
+    total = sum(data.values())
+    factor, unit = axis_unit(total)
+    values = [seconds * factor for seconds in data.values()]
+    colours = [ACCENT if part == "step" else "#7F93A6" for part in data]
+    height = 0.3 if is_brief else 0.42
+    axes.barh(range(len(values)), values, height=height, color=colours)
+    for row, (part, seconds) in enumerate(data.items()):
+        time = "" if is_brief else f"{duration(seconds)}, "
+        text = f"{_PART_LABELS.get(part, part)}: {time}{percent(seconds / total)}"
+        axes.text(0, row - height / 2 - 0.05, text, va="bottom")
+    name_rows(axes, [""] * len(values))
+    axes.set_ylim(len(values) - 0.6, -0.85)
+    axes.grid(visible=False)
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel(f"time ({unit})")
+
+
+def describe_time_breakdown(data: Mapping[str, float]) -> str:
+    """Describe the parts in one sentence."""
+    total = sum(data.values())
+    parts = ", ".join(
+        f"{_PART_LABELS.get(part, part)} {percent(seconds / total)}"
+        for part, seconds in data.items()
+    )
+    return f"Measured time of {duration(total)}: {parts}."
+
+
+def _joined(data: Mapping[str, float]) -> Mapping[str, float]:
+    if len(data) <= _MAX_BRIEF_PARTS:
+        return data
+    parts = list(data.items())
+    others = [seconds for _, seconds in parts[_MAX_BRIEF_PARTS - 1 :]]
+    return dict(parts[: -len(others)]) | {f"{len(others)} others": sum(others)}
+
+
+FIGURES: Final = (
+    FigureSpec(
+        name="batch_time_analysis",
+        folder="training_time_analysis",
+        title="Time of the steps",
+        caption=(
+            "Measured time of every logged step, and of the wait before the step. Lines: median "
+            "(solid) and 95th percentile (dashed) of the steps. The first epoch includes graph "
+            "tracing: its steps have another colour on the left and are left out on the right."
+        ),
+        data=batch_time_data,
+        draw=_draw_batch_time,
+        alt_text=_describe_batch_time,
+    ),
+    FigureSpec(
+        name="time_breakdown",
+        folder="training_time_analysis",
+        title="Parts of the total time",
+        caption=(
+            "Measured time of each part of the run. Training steps are blue. All other parts are "
+            "overhead or validation."
+        ),
+        data=time_breakdown_data,
+        draw=_draw_time_breakdown,
+        alt_text=describe_time_breakdown,
+    ),
+)

@@ -1,0 +1,140 @@
+"""HTML page of the report: one file that needs no other file and no network."""
+
+import base64
+import functools
+import hashlib
+import re
+import shlex
+from collections.abc import Iterable
+from pathlib import Path, PurePath
+from typing import Final
+
+import jinja2
+import markupsafe
+
+from pipeline.core.files import write_text
+from pipeline.report.caveats import find_caveats
+from pipeline.report.headline import headline
+from pipeline.report.images import (
+    TIME_FOLDER,
+    Image,
+    MissingImage,
+    build_chapters,
+    titles_by_reason,
+)
+from pipeline.report.interval_bars import interval_bars
+from pipeline.report.loading import CONFIG_FILE, RunRecords
+from pipeline.report.model_card import BIAS_SOURCES, model_card
+from pipeline.report.summary import summarize
+from pipeline.report.tables import (
+    baseline_tables,
+    config_tables,
+    environment_tables,
+    score_tables,
+    subgroup_tables,
+    time_tables,
+)
+from pipeline.report.wording import listing
+
+_TEMPLATE: Final = "report.html.j2"
+_SCRIPT: Final = "report.js.j2"
+_CODE: Final = re.compile("`([^`]+)`")
+
+
+def write_page(
+    path: Path,
+    records: RunRecords,
+    *,
+    images: Iterable[Image] = (),
+    missing_images: Iterable[MissingImage] = (),
+    problems: Iterable[str] = (),
+) -> None:
+    """Write the report of a run as one HTML file, atomically.
+
+    Text from files is escaped. The page blocks all network access, and all scripts except its
+    own, which is identified by a hash.
+
+    Args:
+        path: Path of the file.
+        records: Records of the run. Parts without records are left out.
+        images: Figures, in the order of the page.
+        missing_images: Figures that could not be drawn.
+        problems: Further missing or damaged files, one line each.
+    """
+    missing = tuple(missing_images)
+    faults = titles_by_reason(image for image in missing if image.is_fault)
+    not_drawn = [f"{reason} Not drawn: {listing(titles)}." for reason, titles in faults.items()]
+    chapters = build_chapters(images, missing)
+    evaluation, config = records.evaluation, records.config
+    script = _environment().get_template(_SCRIPT).render()
+    script_hash = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    page = _environment().get_template(_TEMPLATE)
+    text = page.render(
+        title=_title(records),
+        run_name=records.name,
+        description=" ".join(config.description.split()) if config is not None else "",
+        headline=headline(evaluation),
+        summary=summarize(records),
+        interval_bars=interval_bars(evaluation) if evaluation is not None else (),
+        interval_name=evaluation.interval_name if evaluation is not None else "",
+        problems=tuple(dict.fromkeys((*records.problems, *problems, *not_drawn))),
+        caveats=find_caveats(records),
+        scores=score_tables(records),
+        baselines=baseline_tables(evaluation),
+        subgroups=subgroup_tables(evaluation),
+        chapters=[chapter for chapter in chapters if chapter.folder != TIME_FOLDER],
+        time_chapters=[chapter for chapter in chapters if chapter.folder == TIME_FOLDER],
+        times=time_tables(records.time_logs),
+        recommendations=records.recommendations,
+        card=model_card(records),
+        sources=BIAS_SOURCES,
+        configuration=config_tables(config),
+        environment=environment_tables(records),
+        commands=commands(records),
+        script=markupsafe.Markup(script),  # noqa: S704 - a file of this package
+        script_hash=f"sha256-{script_hash}",
+    )
+    write_text(path, text)
+
+
+def commands(records: RunRecords) -> dict[str, tuple[str, ...]]:
+    """Return the commands that repeat the run: heading -> lines."""
+    environment = records.environment
+    if environment is None:
+        return {}
+    checkout = (f"git checkout {environment.git.commit}",) if environment.git.commit else ()
+    program, _, rest = environment.command.partition(" ")
+    command = environment.command
+    if PurePath(program).name == "__main__.py":  # recorded for `python -m pipeline`
+        command = f"python -m pipeline {rest}".rstrip()
+    found = {"Original command": (*checkout, command)}
+    if records.config is not None:
+        config = shlex.quote(str(PurePath(records.directory, CONFIG_FILE)))
+        again = f"python -m pipeline train --config {config}"
+        found["From the configuration of the run"] = (*checkout, again)
+    return found
+
+
+def _title(records: RunRecords) -> str:
+    if records.config is not None:
+        return records.config.name
+    return records.summary.name if records.summary is not None else records.name
+
+
+def _prose(text: str) -> markupsafe.Markup:
+    """Escape text, and format `words in backticks` as code."""
+    return markupsafe.Markup(_CODE.sub(r"<code>\1</code>", str(markupsafe.escape(text))))  # noqa: S704
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"listing": listing, "prose": _prose}
+    return environment

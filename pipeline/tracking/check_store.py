@@ -1,0 +1,143 @@
+"""Check, before a run starts, that MLflow can keep it where the settings say.
+
+A store that is merely down is no error: the run goes on and is delivered later.
+"""
+
+import difflib
+import os
+import re
+import urllib.parse
+
+import sqlalchemy.exc
+from mlflow import MlflowClient
+from mlflow.entities import LifecycleStage, RunStatus
+from mlflow.exceptions import InvalidUrlException, MlflowException
+from mlflow.protos.databricks_pb2 import (
+    CUSTOMER_UNAUTHORIZED,
+    ENDPOINT_NOT_FOUND,
+    INVALID_PARAMETER_VALUE,
+    PERMISSION_DENIED,
+    RESOURCE_DOES_NOT_EXIST,
+    UNAUTHENTICATED,
+    ErrorCode,
+)
+
+from pipeline.core.errors import RunError, first_line
+from pipeline.core.urls import hide_passwords, sqlite_path
+from pipeline.tracking.store import (
+    STORE_ERRORS,
+    call_within,
+    configure_mlflow,
+    open_store,
+    tracking_uri,
+)
+
+_SECONDS = 5.0
+_SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
+_WRONG_PLACE = {
+    ErrorCode.Name(code)
+    for code in (
+        CUSTOMER_UNAUTHORIZED,
+        ENDPOINT_NOT_FOUND,
+        INVALID_PARAMETER_VALUE,
+        PERMISSION_DENIED,
+        RESOURCE_DOES_NOT_EXIST,
+        UNAUTHENTICATED,
+    )
+}
+
+
+def check_store(experiment: str) -> None:
+    """Check that a run can be created in the store in use, or continued there by `mlflow run`.
+
+    Args:
+        experiment: Name of the MLflow experiment of a new run.
+
+    Raises:
+        RunError: If waiting would not help: the address is wrong, the experiment is deleted, or
+            MLFLOW_RUN_ID is not a run that is going on.
+    """
+    configure_mlflow()
+    uri = tracking_uri()
+    run_id = os.environ.get("MLFLOW_RUN_ID", "")
+    database = sqlite_path(uri)
+    if not run_id and database is not None and not database.exists():
+        return  # the mirror creates it while the training starts
+    try:
+        call_within(_SECONDS, lambda: _check(uri, experiment, run_id))
+    except RunError:
+        raise
+    except STORE_ERRORS as error:
+        if _is_wrong_place(error):
+            raise RunError(hide_passwords(_explain(uri, error))) from error
+
+
+def _check(uri: str, experiment: str, run_id: str) -> None:
+    client = open_store(uri)
+    if run_id:
+        _check_run(client, run_id)
+        return
+    experiment_id = os.environ.get("MLFLOW_EXPERIMENT_ID", "")
+    if experiment_id and "MLFLOW_EXPERIMENT_NAME" not in os.environ:
+        found = client.get_experiment(experiment_id)
+    else:
+        found = client.get_experiment_by_name(experiment)
+    if found is not None and found.lifecycle_stage == LifecycleStage.DELETED:
+        raise RunError(
+            f"The MLflow experiment {found.name!r} is deleted. Restore it with `mlflow "
+            f"experiments restore --experiment-id {found.experiment_id}`, or give another "
+            "--tracking.experiment."
+        )
+
+
+def _check_run(client: MlflowClient, run_id: str) -> None:
+    try:
+        info = client.get_run(run_id).info
+    except MlflowException as error:
+        if not _is_code(error, RESOURCE_DOES_NOT_EXIST):
+            raise
+        status = "does not exist"
+    else:
+        status = f"is {info.status}" if RunStatus.is_terminated(_number(info.status)) else ""
+        if info.lifecycle_stage == LifecycleStage.DELETED:
+            status = "is deleted"
+    if status:
+        raise RunError(
+            f"MLFLOW_RUN_ID={run_id}: this MLflow run {status}, so nothing can be logged to it. "
+            "`mlflow run` sets the variable for one run only: unset it."
+        )
+
+
+def _number(status: str) -> int:
+    return int(RunStatus.from_string(status))
+
+
+def _is_wrong_place(error: Exception) -> bool:
+    """Return whether the store would raise the error again, however long one waits."""
+    if isinstance(error, MlflowException):
+        return isinstance(error, InvalidUrlException) or error.error_code in _WRONG_PLACE
+    return isinstance(error, ImportError | sqlalchemy.exc.ArgumentError)
+
+
+def _explain(uri: str, error: Exception) -> str:
+    scheme = urllib.parse.urlsplit(uri).scheme
+    near = difflib.get_close_matches(scheme, _SCHEMES, n=1)
+    if isinstance(error, ImportError):
+        fix = "Install the driver of the database, or set another MLFLOW_TRACKING_URI."
+    elif isinstance(error, sqlalchemy.exc.ArgumentError):
+        fix = "Write for instance postgresql+psycopg://USER@HOST/DATABASE."
+    elif isinstance(error, MlflowException) and _is_code(error, RESOURCE_DOES_NOT_EXIST):
+        fix = "Set another MLFLOW_EXPERIMENT_ID, or unset it."
+    elif re.match(r"[\w.-]+:\d+(/|$)", uri):
+        fix = f"Write http://{uri}."
+    elif scheme in {"", "file"}:
+        fix = "Give a database, for instance sqlite:///mlflow.db, or a server, http://HOST:PORT."
+    elif scheme not in _SCHEMES and near:
+        fix = f"Write {near[0]}{uri.removeprefix(scheme)}."
+    else:
+        fix = "Check the address, and the user name and the password if it needs them."
+    return f"MLFLOW_TRACKING_URI={uri}: MLflow cannot keep runs there ({first_line(error)}). {fix}"
+
+
+def _is_code(error: MlflowException, code: int) -> bool:
+    return bool(error.error_code == ErrorCode.Name(code))

@@ -1,0 +1,173 @@
+"""Drawing a set of figures, and writing the files."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.image import imsave
+from PIL import Image
+
+from pipeline.core.errors import PipelineError
+from pipeline.figures.base.spec import FigureSpec, NothingToDraw, Unavailable, registry
+from pipeline.figures.base.style import PAPER, SCREEN
+from pipeline.figures.gallery import (
+    attention_figures,
+    check_formats,
+    comparison_figures,
+    draw_gallery,
+    is_blank,
+    save_figure,
+    training_figures,
+)
+from tests.figures.conftest import records_of
+
+
+def only(*names):
+    return {name: spec for name, spec in training_figures().items() if name in names}
+
+
+def test_every_figure_is_written(specs, inputs, tmp_path):
+    small = dataclasses.replace(SCREEN, dpi=30)
+    gallery = draw_gallery(specs, records_of(inputs), tmp_path, style=small)
+    assert gallery.omitted == ()
+    for figure in gallery.drawn:
+        (path,) = figure.paths
+        assert path == tmp_path / figure.spec.folder / f"{figure.spec.name}.png"
+        assert not is_blank(path)
+
+
+def test_a_missing_input_is_named(inputs, tmp_path):
+    inputs = records_of(inputs | {"evaluation": None})
+    (omitted,) = draw_gallery(only("scores_and_baselines"), inputs, tmp_path).omitted
+    assert "evaluation.json" in omitted.reason
+    assert not omitted.is_fault
+
+
+def test_a_damaged_input_prevents_only_the_figures_that_need_it(inputs, tmp_path):
+    inputs["lr_logs"] = Unavailable(reason="lr_logs.json: cannot be read as JSON.")
+    names = ("training_dashboard", "learning_rate_changes", "train_val_mae")
+    gallery = draw_gallery(only(*names), records_of(inputs), tmp_path)
+    assert {figure.spec.name for figure in gallery.drawn} == {"training_dashboard", "train_val_mae"}
+    assert [figure.reason for figure in gallery.faults] == ["lr_logs.json: cannot be read as JSON."]
+
+
+@pytest.mark.parametrize("figures", [training_figures, attention_figures, comparison_figures])
+def test_a_run_before_its_first_epoch_has_no_fault(figures, make_history, make_time_logs, tmp_path):
+    inputs = records_of({"history": make_history(0), "time_logs": make_time_logs(0)})
+    gallery = draw_gallery(figures(), inputs, tmp_path)
+    assert (gallery.drawn, gallery.faults) == ((), ())
+
+
+def spec(name="a", data=lambda x, y=None: (x, y)):
+    texts = {"folder": "f", "title": "t", "caption": "c"}
+    return FigureSpec(name=name, data=data, draw=None, alt_text=str, **texts)
+
+
+@pytest.mark.parametrize(
+    ("optional", "expected"),
+    [({"y": 2, "z": 3}, 2), ({}, None), ({"y": None}, None), ({"y": Unavailable(reason="")}, None)],
+)
+def test_an_optional_input_may_be_missing(optional, expected):
+    assert spec().build_data({"x": 1, **optional}) == (1, expected)
+
+
+@pytest.mark.parametrize("error", [PipelineError, NothingToDraw])
+def test_a_damaged_optional_input_does_not_prevent_the_figure(error):
+    def data(x, y=None):
+        if y is not None:
+            raise error("y is damaged")
+        return x
+
+    assert spec(data=data).build_data({"x": 1, "y": 2}) == 1
+
+
+def test_an_error_about_a_required_input_is_kept():
+    def data(x, y=None):
+        raise PipelineError("x is damaged")
+
+    with pytest.raises(PipelineError, match="x is damaged"):
+        spec(data=data).build_data({"x": 1, "y": 2})
+
+
+def test_a_registry_keeps_the_order_and_checks_the_names():
+    assert list(registry(spec("b"), spec("a"))) == ["b", "a"]
+    with pytest.raises(ValueError, match="repeated: a"):
+        registry(spec("a"), spec("b"), spec("a"))
+
+
+def small_figure():
+    figure = Figure(figsize=(2, 1))
+    figure.add_subplot().plot([1, 2, 3])
+    return figure
+
+
+def test_each_format_becomes_a_file(tmp_path):
+    paths = save_figure(small_figure(), tmp_path / "a" / "clip.001", formats=("png", "svg", "pdf"))
+    assert [path.name for path in paths] == ["clip.001.png", "clip.001.svg", "clip.001.pdf"]
+    assert [path.read_bytes()[:4] for path in paths] == [b"\x89PNG", b"<?xm", b"%PDF"]
+    assert set((tmp_path / "a").iterdir()) == set(paths)
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_the_same_figure_gives_the_same_bytes(tmp_path, suffix):
+    (first,) = save_figure(small_figure(), tmp_path / "a", formats=(suffix,), alt_text="é → 1")
+    (second,) = save_figure(small_figure(), tmp_path / "b", formats=(suffix,), alt_text="é → 1")
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_an_image_has_its_alt_text_and_resolution(tmp_path):
+    (path,) = save_figure(small_figure(), tmp_path / "a", style=PAPER, alt_text="R² falls → 0")
+    with Image.open(path) as image:
+        assert image.text == {"Description": "R² falls → 0"}
+        assert image.size == (2 * PAPER.dpi, 1 * PAPER.dpi)
+
+
+def test_a_vector_image_has_its_alt_text(tmp_path):
+    (path,) = save_figure(small_figure(), tmp_path / "a", formats=("svg",), alt_text="falls")
+    assert "<dc:description>falls</dc:description>" in "".join(path.read_text().split())
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    (path,) = save_figure(small_figure(), tmp_path / "a")
+    before = path.read_bytes()
+    broken = small_figure()
+
+    def fail(*args, **kwargs):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(broken, "savefig", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_figure(broken, tmp_path / "a")
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("formats", [("gif",), ("png", "jpg"), ()])
+def test_an_unknown_format_is_an_error_before_anything_is_written(tmp_path, formats):
+    with pytest.raises(PipelineError, match="png, svg, pdf"):
+        save_figure(small_figure(), tmp_path / "a", formats=formats)
+    with pytest.raises(PipelineError, match="png, svg, pdf"):
+        draw_gallery(training_figures(), {}, tmp_path, formats=formats)
+    assert not list(tmp_path.iterdir())
+
+
+def test_duplicate_formats_are_removed():
+    assert check_formats(["png", "svg", "png"]) == ("png", "svg")
+
+
+@pytest.mark.parametrize(("grey", "expected"), [(0.5, True), (0.0, False)])
+def test_an_image_of_one_colour_is_blank(tmp_path, grey, expected):
+    pixels = np.full((4, 5, 3), 0.5)
+    pixels[2, 3] = grey
+    imsave(tmp_path / "a.png", pixels)
+    assert is_blank(tmp_path / "a.png") is expected
+
+
+@pytest.mark.parametrize("length", [0, 60])
+def test_an_unreadable_image_is_named(tmp_path, length):
+    path = tmp_path / "a.png"
+    imsave(path, np.full((40, 50, 3), 0.5))
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(PipelineError, match=r"a\.png: cannot be read as an image"):
+        is_blank(path)

@@ -1,0 +1,71 @@
+import pytest
+
+from pipeline.records.evaluation import Interval
+from pipeline.report.headline import BaselineResult, Outcome, baseline_results, headline
+
+LOSES = {"r2": (0.6, 0.55, 0.65), "accuracy": (0.95, 0.94, 0.96)}
+
+
+def around(value):
+    return Interval(value, value - 0.01, value + 0.01)
+
+
+@pytest.mark.parametrize(
+    ("metric", "difference", "expected"),
+    [
+        ("r2", around(0.1), Outcome.BETTER),
+        ("r2", around(0.005), Outcome.AHEAD),
+        ("r2", around(0.0), Outcome.EQUAL),
+        ("r2", around(-0.005), Outcome.BEHIND),
+        ("r2", around(-0.1), Outcome.WORSE),
+        ("mae", around(-0.1), Outcome.BETTER),
+        ("mae", around(0.1), Outcome.WORSE),
+        ("r2", Interval(0.8), Outcome.AHEAD),
+    ],
+)
+def test_the_paired_interval_determines_the_outcome(metric, difference, expected):
+    scores = {"model_score": Interval(0.5), "baseline_score": Interval(0.5)}
+    result = BaselineResult(metric=metric, baseline="ridge", difference=difference, **scores)
+    assert result.outcome is expected
+
+
+def test_every_legitimate_baseline_is_compared_in_both_metrics(records_with, scores):
+    shown = scores(r2=(0.15, -0.01, 0.31), accuracy=(0.02, 0.01, 0.03))
+    results = baseline_results(records_with(differences={"ridge": shown}).evaluation)
+    assert [(result.metric, result.baseline, result.outcome) for result in results] == [
+        ("r2", "training_mean", Outcome.BETTER),
+        ("r2", "ridge", Outcome.AHEAD),
+        ("accuracy", "training_mean", Outcome.BETTER),
+        ("accuracy", "ridge", Outcome.BETTER),
+    ]
+    assert baseline_results(None) == ()
+
+
+@pytest.mark.parametrize(
+    ("baselines", "expected"),
+    [
+        (
+            {
+                "training_mean": {"r2": (0.0, -0.1, 0.1), "accuracy": (0.8, 0.79, 0.81)},
+                "ridge": {"r2": (0.3, 0.25, 0.35), "accuracy": (0.8, 0.79, 0.81)},
+            },
+            "Better than the training mean and ridge regression in R² and accuracy",
+        ),
+        (
+            {
+                "training_mean": {"r2": (0.0, -0.1, 0.1), "accuracy": (0.8, 0.79, 0.81)},
+                "ridge": {"r2": (0.44, 0.39, 0.49), "accuracy": (0.8, 0.79, 0.81)},
+            },
+            "Not shown to be better than ridge regression in R²; better than the training mean in",
+        ),
+        ({"ridge": LOSES}, "Worse than ridge regression in R² and accuracy"),
+        ({"same_group_mean": LOSES}, "Not compared with any baseline"),
+    ],
+)
+def test_the_headline_claims_only_shown_differences(records_with, scores, baselines, expected):
+    named = {name: scores(**values) for name, values in baselines.items()}
+    assert headline(records_with(evaluation={"baselines": named}).evaluation).startswith(expected)
+
+
+def test_without_an_evaluation_the_headline_makes_no_claim():
+    assert headline(None) == "There are no scores on held-out clips"

@@ -1,0 +1,276 @@
+import os
+import shutil
+import subprocess
+import sys
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from pipeline.core.errors import RunError
+from pipeline.core.files import write_arrays, write_json, write_text
+from pipeline.core.run_directory import RunDirectory
+from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS, traits_entry
+from pipeline.tracking.existing_runs import download_model, log_evaluation
+from pipeline.tracking.log_model import log_model
+from pipeline.tracking.mirror import Mirror
+from pipeline.tracking.run_link import Link, read_link, write_link
+
+pytestmark = pytest.mark.slow
+
+LOAD = """
+import sys
+import mlflow, numpy as np
+
+model = mlflow.pyfunc.load_model(sys.argv[1])
+with np.load(sys.argv[2]) as arrays:
+    np.save(sys.argv[3], model.predict({name: arrays[name] for name in arrays.files}))
+"""
+
+
+REQUIRED_ONLY = """
+import importlib.metadata, importlib.abc, re, sys
+
+class Blocker(importlib.abc.MetaPathFinder):
+    \"""Refuses what is installed here, but not by the requirements of the model.\"""
+
+    def __init__(self, required):
+        installed, todo = set(), list(required)
+        while todo:
+            name = re.split(r"[ ;<>=!~\\[(]", todo.pop())[0].lower().replace("_", "-")
+            if name in installed:
+                continue
+            installed.add(name)
+            try:
+                needs = importlib.metadata.requires(name) or ()
+            except importlib.metadata.PackageNotFoundError:
+                continue  # for another system
+            todo += [need for need in needs if "extra ==" not in need]
+        self._installed = installed
+        self._owners = importlib.metadata.packages_distributions()
+
+    def find_spec(self, name, path=None, target=None):
+        owners = {each.lower().replace("_", "-") for each in self._owners.get(name, ())}
+        if path is None and owners and not owners & self._installed:
+            raise ImportError(f"{name} is of {owners}, which the model does not require")
+        return None
+
+with open(sys.argv.pop(1)) as lines:
+    sys.meta_path.insert(0, Blocker([line.strip() for line in lines]))
+try:
+    import optuna
+except ImportError:
+    pass
+else:
+    raise AssertionError("the blocker blocks nothing")
+"""
+
+
+@pytest.fixture(scope="module")
+def network():
+    from pipeline.models.complete_personality_model import CompletePersonalityModel
+
+    return CompletePersonalityModel(
+        3, 4, fusion_dim=8, num_heads=2, static_steps=5, static_masked=True
+    )
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    rng = np.random.default_rng(0)
+    mask = np.ones((2, 5), np.float32)
+    mask[0, 3:] = 0
+    return {
+        "static": rng.normal(size=(2, 5, 3)).astype(np.float32),
+        "dynamic": rng.normal(size=(2, 4)).astype(np.float32),
+        "static_mask": mask,
+    }
+
+
+def make_tracked(path, uri, network, inputs):
+    """Make a run directory with a model, and its MLflow run; return both."""
+    from pipeline.models.persistence import save_model
+
+    run = RunDirectory(path)
+    save_model(network, run.model_path)
+    write_arrays(run.input_example_path, inputs)
+    write_text(run.config_path, "seed: 0\n")
+    write_text(run.split_path, "clip_id,group,split\n")
+    write_json(run.data_path, traits_entry(FIRST_IMPRESSIONS))
+    write_link(run.tracking_path, Link(tracking_uri=uri, experiment="ocean", run_name="first"))
+    Mirror(run).deliver()
+    return run, read_link(run.tracking_path).run_id
+
+
+@pytest.fixture
+def tracked(tmp_path, store_uri, network, inputs):
+    return make_tracked(tmp_path / "run", store_uri, network, inputs)
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory, empty_database, network, inputs):
+    """The store and the run of a model that has been logged; for tests that only look."""
+    directory = tmp_path_factory.mktemp("logged")
+    shutil.copy(empty_database, directory / "mlflow.db")
+    uri = f"sqlite:///{directory / 'mlflow.db'}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)  # where MLflow keeps artifacts
+        run, run_id = make_tracked(directory / "run", uri, network, inputs)
+        log_model(run, run_id, registered_name="")
+    return uri, run_id
+
+
+@pytest.fixture
+def model_uri(logged):
+    uri, run_id = logged
+    mlflow.set_tracking_uri(uri)
+    return f"runs:/{run_id}/model"
+
+
+def logged_models(client, run_id):
+    outputs = client.get_run(run_id).outputs
+    return [client.get_logged_model(each.model_id) for each in outputs.model_outputs]
+
+
+def test_the_model_says_what_it_takes_and_what_it_gives(model_uri):
+    info = mlflow.models.get_model_info(model_uri)
+    assert info.metadata["inputs"] == {
+        "static": {"shape": [-1, 5, 3], "required": True},
+        "dynamic": {"shape": [-1, 4], "required": True},
+        "static_mask": {"shape": [-1, 5], "required": False},
+    }
+    assert [trait["name"] for trait in info.metadata["traits"]] == list(TRAITS)
+    assert "emotionally stable" in info.metadata["traits"][4]["note"]
+    assert [tensor.name for tensor in info.signature.inputs][:2] == ["static", "dynamic"]
+    assert [parameter.name for parameter in info.signature.params] == ["intervals"]
+    assert [tensor.shape for tensor in info.signature.outputs] == [(-1, 5)]
+    assert f"runs:/{info.run_id}/model" == model_uri
+
+
+def test_the_model_carries_an_example_of_its_inputs(model_uri, inputs):
+    example = mlflow.models.Model.load(model_uri).load_input_example(model_uri)
+    assert example.keys() == inputs.keys()
+    for name, values in example.items():
+        np.testing.assert_array_equal(np.asarray(values, np.float32), inputs[name])
+
+
+def test_an_example_of_pictures_would_be_too_large_to_travel_along(tracked, client, monkeypatch):
+    run, run_id = tracked
+    monkeypatch.setattr("pipeline.tracking.log_model.MAX_EXAMPLE_BYTES", 100)
+    log_model(run, run_id, registered_name="")
+    info = mlflow.models.get_model_info(f"runs:/{run_id}/model")
+    assert info.saved_input_example_info is None
+    assert [tensor.name for tensor in info.signature.inputs][:2] == ["static", "dynamic"]
+
+
+def test_the_model_scores_the_same_where_nothing_but_its_requirements_is_installed(
+    model_uri, network, inputs, tmp_path
+):
+    write_arrays(tmp_path / "inputs.npz", inputs)
+    requirements = mlflow.pyfunc.get_model_dependencies(model_uri)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    loaded = subprocess.run(
+        [
+            *(sys.executable, "-c", REQUIRED_ONLY + LOAD, requirements, model_uri),
+            *(tmp_path / "inputs.npz", tmp_path / "scores.npy"),
+        ],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert loaded.returncode == 0, loaded.stderr
+    assert "Add type hints" not in loaded.stderr
+    expected = network.predict(inputs, verbose=0)
+    np.testing.assert_array_equal(np.load(tmp_path / "scores.npy"), expected)
+
+
+def test_the_model_is_made_in_the_experiment_of_its_run_whichever_is_active(
+    tracked, client, monkeypatch
+):
+    run, run_id = tracked
+    another = client.create_experiment("another")
+    monkeypatch.setattr("mlflow.tracking.fluent._active_experiment_id", another)
+    log_model(run, run_id, registered_name="")
+    (model,) = logged_models(client, run_id)
+    assert model.experiment_id == client.get_run(run_id).info.experiment_id
+
+
+def test_logging_the_model_does_not_end_its_run(logged):
+    uri, run_id = logged
+    assert MlflowClient(tracking_uri=uri).get_run(run_id).info.status == "RUNNING"
+
+
+def test_a_model_that_is_there_is_not_logged_again(tracked, client):
+    run, run_id = tracked
+    for _ in range(2):
+        log_model(run, run_id, registered_name="ocean")
+    assert len(logged_models(client, run_id)) == 1
+    assert len(client.search_model_versions("name = 'ocean'")) == 1
+
+
+def test_the_alias_goes_to_the_version_of_the_run(tracked, client):
+    run, run_id = tracked
+    log_model(run, run_id, registered_name="ocean")
+    log_model(run, run_id, registered_name="ocean", alias="best")
+    assert client.get_model_version_by_alias("ocean", "best").run_id == run_id
+
+
+def test_a_model_that_was_cut_off_is_logged_again(tracked, client, monkeypatch):
+    run, run_id = tracked
+
+    def fail(*_):
+        raise MlflowException("the server went down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_model_artifacts", fail)
+        with pytest.raises(MlflowException, match="went down"):
+            log_model(run, run_id, registered_name="ocean")
+    log_model(run, run_id, registered_name="ocean")
+    statuses = sorted(model.status.name for model in logged_models(client, run_id))
+    assert statuses == ["FAILED", "READY"]
+    (version,) = client.search_model_versions("name = 'ocean'")
+    assert download_model(f"models:/ocean/{version.version}")
+
+
+def test_the_companions_of_a_model_travel_along(model_uri):
+    artifacts = download_model(model_uri)
+    assert {path.name for path in artifacts.iterdir()} == {
+        "config.yaml",
+        "data.json",
+        "model.keras",
+        "split.csv",
+    }
+
+
+def test_an_evaluation_goes_to_the_run_that_logged_the_model(logged, model_uri, tmp_path):
+    uri, run_id = logged
+    client = MlflowClient(tracking_uri=uri)
+    (tmp_path / "evaluation.json").write_text("{}")
+    (tmp_path / "test.csv").write_text("clip_id\n")
+    paths = {"": tmp_path / "evaluation.json", "predictions": tmp_path / "test.csv"}
+    metrics = {"evaluation/test/mae/mean": 0.1}
+    assert log_evaluation(model_uri, paths, metrics) is None
+    assert client.get_run(run_id).data.metrics["evaluation/test/mae/mean"] == 0.1
+    found = [each.path for each in client.list_artifacts(run_id, "predictions")]
+    assert found == ["predictions/test.csv"]
+
+
+@pytest.mark.parametrize("uri", ["models:/nobody/1", "runs:/0123/model", "no_such_directory"])
+def test_a_model_that_is_not_there_is_refused_with_its_uri(uri, store_uri, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri)
+    with pytest.raises(RunError, match=f"{uri}: the model cannot be fetched"):
+        download_model(uri)
+
+
+def test_a_model_of_something_else_is_refused(tmp_path, store_uri, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "MLmodel").write_text("{}")
+    with pytest.raises(RunError, match=r"holds no \.keras file"):
+        download_model(str(other))
