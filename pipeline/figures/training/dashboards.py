@@ -30,8 +30,7 @@ from pipeline.figures.training.steps import (
     draw_learning_rate_panel,
     learning_rate_data,
 )
-from pipeline.records.lr_logs import LearningRateLogs
-from pipeline.records.metrics_history import MetricsHistory
+from pipeline.records.metrics_history import LearningRateLogs, MetricsHistory
 from pipeline.records.time_logs import TimeLogs
 
 _METRICS: Final = ("loss", "mae", "r2")

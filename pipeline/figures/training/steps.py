@@ -33,8 +33,7 @@ from pipeline.figures.base.layout import (
 )
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
 from pipeline.figures.base.style import ACCENT, MUTED, WARNING_COLOUR, Style
-from pipeline.records.lr_logs import LearningRateLogs
-from pipeline.records.metrics_history import MetricsHistory
+from pipeline.records.metrics_history import LearningRateLogs, MetricsHistory
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
