@@ -28,7 +28,7 @@ def main() -> None:
     from pipeline.records.attention import write_attention
     from pipeline.workflows.attention import measure_attention
     from pipeline.workflows.train import run_training
-    from pipeline.workflows.visualize import FIGURE_FOLDERS, illustrate
+    from pipeline.workflows.visualize import FIGURE_FOLDERS, visualize_run
 
     with tempfile.TemporaryDirectory() as directory:
         features_dir = Path(directory) / "features"
@@ -49,7 +49,7 @@ def main() -> None:
         attention_seconds = time.perf_counter() - began
 
         began = time.perf_counter()
-        illustration = illustrate(finished.run)
+        illustration = visualize_run(finished.run)
         drawing_seconds = time.perf_counter() - began
         files = [
             path for folder in FIGURE_FOLDERS for path in (finished.run.path / folder).iterdir()

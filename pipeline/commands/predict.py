@@ -16,7 +16,7 @@ from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
 
 if TYPE_CHECKING:
     from pipeline.config.schema import DataConfig
-    from pipeline.workflows.raw_clips import Recordings
+    from pipeline.workflows.raw_clips import RawClips
 
 TAKES_OVERRIDES = False
 EPILOG = (
@@ -64,9 +64,10 @@ def run(arguments: argparse.Namespace) -> int:
     return EXIT_INCOMPLETE if prediction.failures else EXIT_OK
 
 
-def _clips(arguments: argparse.Namespace) -> "DataConfig | Recordings":
+def _clips(arguments: argparse.Namespace) -> "DataConfig | RawClips":
+    """Return the one source of clips that was given."""
     from pipeline.config.loading import load_config
-    from pipeline.workflows.raw_clips import Recordings
+    from pipeline.workflows.raw_clips import RawClips
 
     overrides = feature_overrides(arguments)
     crops = (arguments.face_dir, arguments.flow_dir)
@@ -78,7 +79,7 @@ def _clips(arguments: argparse.Namespace) -> "DataConfig | Recordings":
         )
     if overrides:
         return load_config(None, overrides).data
-    return Recordings(
+    return RawClips(
         videos_dir=arguments.videos_dir,
         face_dir=arguments.face_dir,
         flow_dir=arguments.flow_dir,

@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeline.commands.tables import print_directions, print_line
     from pipeline.data.feature_set import load_feature_set
     from pipeline.data.prepare import prepare_feature_set
-    from pipeline.workflows.features import warn_of_features
+    from pipeline.workflows.features import log_feature_warnings
 
     summary = prepare_feature_set(
         annotations_paths=annotation_paths(arguments),
@@ -54,5 +54,5 @@ def run(arguments: argparse.Namespace) -> int:
         f"{summary.unused_annotations} annotations without features."
     )
     print_directions(summary.traits)
-    warn_of_features(load_feature_set(arguments.features_dir))
+    log_feature_warnings(load_feature_set(arguments.features_dir))
     return EXIT_OK

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.workflows.predict import Prediction
     from pipeline.workflows.train import TrainingRun
     from pipeline.workflows.verify import Check
-    from pipeline.workflows.visualize import Illustration
+    from pipeline.workflows.visualize import Visualization
 
 _COLUMNS = ("mean", *TRAITS)
 _DIGITS = 4
@@ -45,7 +45,7 @@ def print_directions(traits: Sequence[TraitLabel]) -> None:
 
 def print_device() -> None:
     """Print the training device."""
-    from pipeline.workflows.environment import describe_device
+    from pipeline.workflows.session import describe_device
 
     print_line(f"device: {describe_device()}")
 
@@ -163,10 +163,10 @@ def print_comparison(comparison: Comparison, gallery: "Gallery") -> None:
         print_line(f"not drawn: {omitted.spec.name}: {omitted.reason}")
 
 
-def print_illustration(illustration: "Illustration") -> None:
+def print_visualization(visualization: "Visualization") -> None:
     """Print the number of drawn figures, and the reason for each missing figure or report."""
-    _print_figures(illustration.gallery, illustration.problems)
-    print_line(f"report: {illustration.report_path}")
+    _print_figures(visualization.gallery, visualization.problems)
+    print_line(f"report: {visualization.report_path}")
 
 
 def print_search_figures(figures: "SearchFigures") -> None:

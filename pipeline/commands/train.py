@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeline.core.model_path import check_model_path
     from pipeline.core.run_directory import open_run_directory
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
-    from pipeline.workflows.features import open_features, trainable_labels, with_absolute_paths
+    from pipeline.workflows.features import check_labels_vary, open_features, with_absolute_paths
 
     # All inputs are checked before the slow import of TensorFlow.
     if arguments.output is not None:
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         overrides = with_environment({**feature_overrides(arguments), **arguments.overrides})
         config = with_absolute_paths(load_config(arguments.config, overrides))
         features = open_features(config.data)
-        trainable_labels(features)
+        check_labels_vary(features)
         import_tensorflow_quietly()
         print_device()
         from pipeline.workflows.train import run_training

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from pathlib import Path
 
-    from pipeline.commands.tables import print_illustration, print_search_figures
+    from pipeline.commands.tables import print_search_figures, print_visualization
 
     if (arguments.run_dir is None) == (not arguments.run_id):
         raise ConfigError("Give either --run_dir RUN or --run_id ID, and not both.")
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("--output_dir needs --run_id: with --run_dir, figures go into the run.")
     from pipeline.figures.base.style import STYLES
     from pipeline.figures.gallery import check_formats
-    from pipeline.workflows.visualize import has_trained, illustrate, open_drawable
+    from pipeline.workflows.visualize import has_trained, open_drawable, visualize_run
 
     formats = check_formats(part for part in arguments.format.split(",") if part)
     run_dir = arguments.run_dir
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_search_figures(figures)
         is_complete = not figures.gallery.faults
     if has_trained(drawable) or not is_search:
-        illustration = illustrate(drawable, formats=formats, style=style)
-        print_illustration(illustration)
-        is_complete = is_complete and not illustration.problems
+        visualization = visualize_run(drawable, formats=formats, style=style)
+        print_visualization(visualization)
+        is_complete = is_complete and not visualization.problems
     return EXIT_OK if is_complete else EXIT_INCOMPLETE

@@ -1,11 +1,11 @@
-"""What was measured of a model's attention: taken once, then drawn without the model.
+"""`attention.npz`: attention measurements of a model; figures need no model.
 
-Shapes: N clips, M named clips, H heads, Q queries, T keys of one stream, K traits, P points
-of a curve, R draws.
+Names of maps: `block_1/static_to_dynamic` has the weights of static queries on dynamic keys.
+`traits` has the weights of the trait queries on the keys of all streams, one stream after the
+other. `static/traits` has the weights on one stream. Padding is NaN.
 
-A map has a name: `block_1/static_to_dynamic` holds the weights of static queries on dynamic
-keys, `traits` those of the trait queries on the keys of all streams, one stream after the
-other, and `static/traits` those on one stream alone. NaN stands for padding.
+Shapes: N clips, M sample clips, H heads, Q queries, T keys of one stream, K traits, P points
+of a curve, R random repetitions.
 """
 
 import dataclasses
@@ -22,15 +22,15 @@ from pipeline.core.errors import PipelineError, RunError
 from pipeline.core.files import read_arrays, write_arrays
 
 TRAIT_QUERIES: Final = "traits"
-"""Name of the queries of the traits, and of their map."""
+"""Name of the trait queries, and of their map."""
 
 FRAMES: Final = "face frames"
 WINDOWS: Final = "flow windows"
 LEARNED_TOKENS: Final = "learned tokens"
-"""What a key is: a step of a stream, or a token read off one vector a clip."""
+"""Kinds of keys: steps of a stream, or tokens learned from one vector per clip."""
 
 WHOLE: Final = "attention"
-"""Name in `AttentionMeasurements.missing` of everything at once."""
+"""Name in `AttentionMeasurements.missing` for all measurements."""
 
 _FORMAT: Final = 1
 _ARRAYS_BY_NAME: Final = (
@@ -42,91 +42,90 @@ _ARRAYS_BY_NAME: Final = (
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DeletionCurves:
-    """What hiding the steps of one stream does to the predictions.
+    """Change of the predictions while more and more steps of one stream are hidden.
 
-    Curves are named `<ranking>/top` (the highest ranked first), `<ranking>/bottom` (the
-    lowest first) and `random`, of shape (R, P); R is 1 where nothing is drawn.
+    Curves: `<ranking>/top` hides the highest ranked steps first, `<ranking>/bottom` the lowest,
+    and `random` any. Each has shape (R, P); R is 1 except for `random`.
     """
 
     hidden_by: str
-    """How a step is hidden, e.g. `mask`."""
+    """Description of how a step is hidden."""
     num_clips: int
-    """Clips behind every point."""
+    """Number of clips behind each point."""
     hidden_share: FloatArray
-    """Share of a clip's real steps that is hidden, from 0 to 1, shape (P,)."""
+    """Share of hidden steps among the real steps of a clip, from 0 to 1, shape (P,)."""
     movement: Mapping[str, FloatArray]
-    """Mean absolute change of the scores, over clips and traits, in score units."""
+    """Mean absolute change of the scores over clips and traits, in score units."""
     error: Mapping[str, FloatArray] = field(default_factory=dict)
     """Mean absolute error of the scores, in score units; empty without labels."""
 
     @property
     def rankings(self) -> tuple[str, ...]:
-        """Names of the rankings, in the order in which they were measured."""
+        """Names of the rankings."""
         return tuple(name.removesuffix("/top") for name in self.movement if name.endswith("/top"))
 
     def area(self, curve: str) -> float:
-        """Return the mean movement under a curve, in score units.
+        """Return the mean movement of a curve, in score units.
 
-        Larger for the top than at random: the ranking finds steps that matter.
+        A ranking finds important steps if this is larger for `top` than for `random`.
 
-        Reference: Samek et al., 2017 (doi:10.1109/TNNLS.2016.2599820), the area over the
-            perturbation curve; here by the trapezoidal rule, over shares of the steps.
+        Reference: Samek et al., 2017 (doi:10.1109/TNNLS.2016.2599820), area over the
+            perturbation curve; here with the trapezoidal rule over shares of the steps.
         """
         return float(np.trapezoid(self.movement[curve].mean(axis=0), self.hidden_share))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AttentionMeasurements:
-    """Where a model looked, how surely, and whether that is what decides its scores."""
+    """Attention, its entropy, and its faithfulness."""
 
     clip_ids: tuple[str, ...] = ()
-    """The clips that were measured, N names."""
+    """Ids of the N measured clips."""
     key_kinds: Mapping[str, str] = field(default_factory=dict)
-    """What the keys of each stream are, in the order in which maps hold the streams."""
+    """Stream -> kind of its keys, in the stream order of the maps."""
     num_keys: Mapping[str, int] = field(default_factory=dict)
-    """How many keys each stream has, T."""
+    """Stream -> number of keys T."""
     mean_maps: Mapping[str, FloatArray] = field(default_factory=dict)
-    """Mean weights by map, over the clips in which query and key are real, shape (H, Q, T)."""
+    """Map -> mean weights over clips with real query and key, shape (H, Q, T)."""
     entropy: Mapping[str, FloatArray] = field(default_factory=dict)
-    """Normalised entropy by map, in [0, 1], shape (N, H); NaN over a single real key."""
+    """Map -> normalised entropy in [0, 1], shape (N, H); NaN for a single real key."""
     agreement: Mapping[str, FloatArray] = field(default_factory=dict)
-    """Mean agreement of heads by map, in [0, 1], shape (H, H)."""
+    """Map -> mean agreement of heads in [0, 1], shape (H, H)."""
     trait_attention: Mapping[str, FloatArray] = field(default_factory=dict)
-    """Mean weights of the traits by stream, over clips and heads, shape (K, T)."""
+    """Stream -> mean trait weights over clips and heads, shape (K, T)."""
     trait_rollout: Mapping[str, FloatArray] = field(default_factory=dict)
-    """The same, followed back through the blocks; empty for a model without blocks."""
+    """Stream -> mean attention rollout, shape (K, T); empty for a model without blocks."""
     trait_share: Mapping[str, FloatArray] = field(default_factory=dict)
-    """Share of its attention that each trait gives to a stream, mean over clips, shape (K,)."""
+    """Stream -> mean share of the attention of each trait, shape (K,)."""
     trait_attention_even: Mapping[str, FloatArray] = field(default_factory=dict)
-    """What `trait_attention` would be, had the traits looked alike at all real steps of a
-    stream, shape (T,): a step that only long clips have is one of many."""
+    """Stream -> `trait_attention` for uniform attention to real steps, shape (T,)."""
     trait_rollout_even: Mapping[str, FloatArray] = field(default_factory=dict)
-    """The same of `trait_rollout`."""
+    """Stream -> `trait_rollout` for uniform attention to real steps, shape (T,)."""
     sample_ids: tuple[str, ...] = ()
-    """The named clips, M names."""
+    """Ids of the M sample clips."""
     sample_maps: Mapping[str, FloatArray] = field(default_factory=dict)
-    """Weights of the named clips by map, shape (M, H, Q, T)."""
+    """Map -> weights of the sample clips, shape (M, H, Q, T)."""
     sample_trait_attention: Mapping[str, FloatArray] = field(default_factory=dict)
-    """Weights of the traits in the named clips by stream, shape (M, K, T)."""
+    """Stream -> trait weights of the sample clips, shape (M, K, T)."""
     sample_trait_rollout: Mapping[str, FloatArray] = field(default_factory=dict)
-    """The same, followed back through the blocks."""
+    """Stream -> attention rollout of the sample clips, shape (M, K, T)."""
     deletions: Mapping[str, DeletionCurves] = field(default_factory=dict)
-    """What hiding steps does, by stream."""
+    """Stream -> effect of hidden steps."""
     missing: Mapping[str, str] = field(default_factory=dict)
-    """Why something was not measured: by map, by stream (its deletion), or `WHOLE`."""
+    """Map, stream (for `deletions`) or `WHOLE` -> reason why there is no measurement."""
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """Names of the streams, in the order in which maps hold them."""
+        """Names of the streams, in the order of the maps."""
         return tuple(self.key_kinds)
 
 
 def queries_and_keys(name: str, streams: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """Return what asks in a map, a stream or the traits, and the streams that are asked.
+    """Return the queries of a map (a stream or the traits), and the streams of its keys.
 
     Args:
         name: Name of a map.
-        streams: All streams, in the order in which maps hold them.
+        streams: All streams, in the order of the maps.
     """
     prefix, _, direction = name.rpartition("/")
     if direction == TRAIT_QUERIES:
@@ -164,19 +163,17 @@ def read_attention(path: Path) -> AttentionMeasurements:
     Raises:
         RunError: If the file is missing, damaged, or of another format.
     """
-    cure = "Measure the attention again from the run's model."
+    fix = "Measure the attention again from the run's model."
     try:
         arrays = read_arrays(path)
         found = int(arrays["format"])
         if found == _FORMAT:
             return _assembled(arrays)
     except PipelineError as error:
-        raise RunError(f"{error} {cure}") from error
+        raise RunError(f"{error} {fix}") from error
     except (KeyError, TypeError, ValueError) as error:
-        raise RunError(
-            f"{path}: does not hold measurements of attention ({error}). {cure}"
-        ) from error
-    raise RunError(f"{path}: is of format {found}, expected {_FORMAT}. {cure}")
+        raise RunError(f"{path}: contains no attention measurements ({error}). {fix}") from error
+    raise RunError(f"{path}: has format {found}, expected {_FORMAT}. {fix}")
 
 
 def _named(prefix: str, values: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
@@ -184,7 +181,6 @@ def _named(prefix: str, values: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
 
 
 def _below(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
-    """Return the arrays whose names begin with `prefix/`, by the rest of their names."""
     start = f"{prefix}/"
     return {name.removeprefix(start): a for name, a in arrays.items() if name.startswith(start)}
 

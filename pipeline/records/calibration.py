@@ -29,8 +29,8 @@ VALIDATION: Final = "validation"
 OUT_OF_FOLD: Final = "out-of-fold"
 """Calibrated on the out-of-fold predictions of a cross-validation.
 
-The final model is not the model of any fold, so that the coverage is approximate. It was trained
-on more clips than the models of the folds, so that its errors tend to be smaller."""
+The coverage is approximate, because the final model is not the model of a fold. Its errors tend
+to be smaller, because it was trained on more clips."""
 
 NO_CLIPS: Final = "none"
 """No clips were held out."""
@@ -43,12 +43,12 @@ def _widths_by_trait(half_widths: Any) -> FloatArray:
     try:
         return np.array([math.inf if width is None else float(width) for width in widths])
     except (TypeError, ValueError):
-        raise ValueError("must hold numbers") from None
+        raise ValueError("must be numbers") from None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Calibration:
-    """Content of `conformal.json`: largest distance between prediction and annotated score."""
+    """Content of `conformal.json`: half-widths of the prediction intervals."""
 
     level: float
     """Probability that an interval contains the score, in (0, 1)."""
@@ -76,10 +76,10 @@ class Calibration:
         if self.is_informative:
             return None
         return (
-            f"the prediction intervals are all [0, 1]: a level of {percent(self.level)} takes "
-            f"{min_groups(self.level)} held-out groups or more to calibrate on, none of them with "
-            f"clips in the training, and there were {self.num_groups}. Train with a larger "
-            "data.validation_fraction, or on more groups."
+            f"the prediction intervals are all [0, 1]: a level of {percent(self.level)} needs at "
+            f"least {min_groups(self.level)} held-out groups without training clips, and there "
+            f"were {self.num_groups}. Train with a larger data.validation_fraction, or on more "
+            "groups."
         )
 
     def intervals(self, y_pred: FloatArray) -> tuple[FloatArray, FloatArray]:

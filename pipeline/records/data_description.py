@@ -12,13 +12,13 @@ from pipeline.records.typed_json import read_record
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataWarning:
-    """One reason to distrust a feature set."""
+    """Sign that a feature set is damaged."""
 
     title: str
-    """The fault, in a few words."""
+    """Short name of the fault."""
 
     detail: str
-    """Place, value and cure."""
+    """Place, value and fix."""
 
     def __str__(self) -> str:
         return f"{self.title}. {self.detail}"
@@ -40,17 +40,17 @@ class DataDescription:
     settings: Any = None
     """Settings of the extraction; None if the features come from elsewhere."""
     traits: tuple[TraitLabel, ...] = ()
-    """How each trait is scored; empty if the data do not say it."""
+    """How each trait is scored; empty if it is unknown."""
     warnings: tuple[DataWarning, ...] = ()
     """Signs that features or names are damaged."""
 
     def __post_init__(self) -> None:
         names = tuple(trait.name for trait in self.traits)
         if names not in ((), TRAITS):
-            raise ValueError(f"`traits` names {', '.join(names)}, expected {', '.join(TRAITS)}")
+            raise ValueError(f"`traits` has {', '.join(names)}, expected {', '.join(TRAITS)}")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the content of the file; it has no `traits` if the data do not describe them."""
+        """Return the content of the file, without empty `traits`."""
         content = dataclasses.asdict(self)
         if not self.traits:
             del content["traits"]

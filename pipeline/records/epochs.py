@@ -25,7 +25,7 @@ class StepRecords:
     seconds: list[float]
     """From the first operation of a step to its last weight update."""
     wait_seconds: list[float]
-    """From the end of the previous step, or the start of the epoch, to the start of this step."""
+    """From the end of the previous step or the start of the epoch to the start of this step."""
     time_ms: list[int]
     """End of the step, in milliseconds since 1970."""
 
@@ -43,7 +43,7 @@ class EpochRecord:
     """Number of the epoch, from 1."""
     loss: float
     metrics: TraitScores
-    """On the training clips during training, with active dropout."""
+    """Training metrics, with active dropout."""
     val_loss: float | None
     val_metrics: TraitScores | None
     learning_rate: float
@@ -59,7 +59,7 @@ class EpochRecord:
         return self.steps.first_step + len(self.steps.loss) - 1
 
     def logs(self) -> dict[str, float]:
-        """Return the flat names that Keras callbacks and histories use."""
+        """Return the values by the flat names of Keras callbacks and histories."""
         logs = {"loss": self.loss, **flat_names(self.metrics)}
         if self.val_metrics is not None and self.val_loss is not None:
             validation = {"loss": self.val_loss, **flat_names(self.val_metrics)}

@@ -35,7 +35,7 @@ class Interval:
 
     @property
     def exists(self) -> bool:
-        """Whether there is an interval around the value."""
+        """Whether both ends are finite."""
         return math.isfinite(self.low) and math.isfinite(self.high)
 
     @property
@@ -53,7 +53,6 @@ Intervals: TypeAlias = Mapping[str, Mapping[str, Interval]]
 
 
 def _check_complete(scores: Intervals) -> Intervals:
-    """Check that every metric of every trait is there."""
     for metric in _METRICS:
         for name in _NAMES:
             if name not in scores.get(metric, {}):
@@ -73,8 +72,8 @@ def _check_overlap(overlap: dict[str, Any]) -> dict[str, Any]:
 
 
 Overlap = Annotated[dict[str, int | float], pydantic.AfterValidator(_check_overlap)]
-"""Groups that two subsets of a split share: the number of `shared_groups`, and `shared_clips`,
-the share in [0, 1] of the clips of the second subset whose group is in the first one too."""
+"""Groups in two subsets of a split: the number of `shared_groups`, and `shared_clips`, the
+share in [0, 1] of the second subset's clips whose group is also in the first subset."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,8 @@
-"""Digests of the files of a run directory, kept in `manifest.json`.
+"""`manifest.json`: hashes of the files of a run directory.
 
-A damaged file may still parse, as another learning rate or another split. So each file is
-compared with its digest before a result depends on it. Directories that an older version
-wrote have no manifest; their files are not checked.
+A damaged file can still be valid, for example with another learning rate. So each file is
+compared with its hash before a result depends on it. Runs of older versions have no manifest;
+their files are not checked.
 """
 
 from pathlib import Path
@@ -13,27 +13,27 @@ from pipeline.core.run_directory import RunDirectory
 
 
 def record_files(run: RunDirectory, *paths: Path) -> None:
-    """Record the digests of those of `paths` that exist; forget those that do not.
+    """Store the hashes of existing files; remove those of missing files.
 
-    Only the process that holds the directory may call this.
+    The caller must hold the lock of the run.
     """
-    digests = _read(run)
+    hashes = _read(run)
     for path in paths:
-        digests.pop(_name(run, path), None)
+        hashes.pop(_name(run, path), None)
         if path.is_file():
-            digests[_name(run, path)] = file_hash(path)
-    write_sealed_json(run.manifest_path, {"files": digests})
+            hashes[_name(run, path)] = file_hash(path)
+    write_sealed_json(run.manifest_path, {"files": hashes})
 
 
 def forget_files(run: RunDirectory, *paths: Path) -> None:
-    """Remove the digests of files that are about to be written again.
+    """Remove the hashes of files before they are written again.
 
-    A kill between the write and the new digest would make the new file look damaged.
+    Otherwise a kill between the file and its new hash would make the file look damaged.
     """
-    digests = _read(run)
-    names = {_name(run, path) for path in paths} & digests.keys()
-    if names:
-        kept = {name: digest for name, digest in digests.items() if name not in names}
+    hashes = _read(run)
+    names = {_name(run, path) for path in paths}
+    if names & hashes.keys():
+        kept = {name: value for name, value in hashes.items() if name not in names}
         write_sealed_json(run.manifest_path, {"files": kept})
 
 
@@ -41,14 +41,14 @@ def check_files(run: RunDirectory, *paths: Path) -> None:
     """Check that files are as the run wrote them.
 
     Raises:
-        RunError: If a file differs from its digest, or is missing.
+        RunError: If a file with a stored hash is missing or differs.
     """
-    digests = _read(run)
+    hashes = _read(run)
     for path in paths:
-        recorded = digests.get(_name(run, path))
-        if recorded is not None and recorded != _digest(path):
+        stored = hashes.get(_name(run, path))
+        if stored is not None and stored != _hash(path):
             raise RunError(
-                f"{path}: is not as the run wrote it; its digest differs from the one in "
+                f"{path}: is not as the run wrote it; its hash differs from the one in "
                 f"{run.manifest_path.name}. Restore it from a backup. To change a setting on "
                 "purpose, start a new run."
             )
@@ -63,8 +63,8 @@ def _read(run: RunDirectory) -> dict[str, str]:
     except (PipelineError, KeyError, TypeError, ValueError) as error:
         reason = str(error).removeprefix(f"{path}: ")
         raise RunError(
-            f"{path}: cannot be read ({reason}). Restore it from a backup, or remove it to go "
-            "on without checking the files of the run."
+            f"{path}: cannot be read ({reason}). Restore it from a backup, or remove it to "
+            "continue without checking the files of the run."
         ) from error
 
 
@@ -72,7 +72,7 @@ def _name(run: RunDirectory, path: Path) -> str:
     return path.relative_to(run.path).as_posix()
 
 
-def _digest(path: Path) -> str | None:
+def _hash(path: Path) -> str | None:
     try:
         return file_hash(path)
     except OSError:

@@ -1,6 +1,6 @@
-"""`batch_metrics/metrics_history.json`: losses and metrics of every epoch and logged step.
+"""`metrics_history.json` and `lr_logs.json`: losses, metrics and learning rates of a run.
 
-Batch values are those of one batch alone. Step numbers are global.
+Batch metrics are computed on single batches. Step numbers count all epochs.
 
 Shapes: E epochs, S logged steps.
 """
@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from pipeline.core.arrays import FloatArray
 from pipeline.core.traits import TRAITS
 from pipeline.records.epochs import EpochRecord, TraitScores, flat_names, over_steps, total_seconds
 from pipeline.records.typed_json import (
+    Amounts,
     Numbers,
     Series,
     check_lengths,
@@ -23,11 +26,12 @@ from pipeline.records.typed_json import (
 )
 
 HISTORY_FILE: Final = "batch_metrics/metrics_history.json"
+LEARNING_RATE_FILE: Final = "lr_tracking/lr_logs.json"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EpochSeries:
-    """Values of each epoch; a list that the file does not have is empty."""
+    """Values of each epoch; a missing list is empty."""
 
     epoch_numbers: Numbers
     """Numbers of the epochs, shape (E,)."""
@@ -46,11 +50,11 @@ class EpochSeries:
             check_lengths(len(self.epoch_numbers), arrays)
 
     def training(self, name: str) -> FloatArray:
-        """Return the loss or a metric on the training clips; empty if it is unknown."""
+        """Return the training loss or a training metric; empty if it is unknown."""
         return self.loss if name == "loss" else self.metrics.get(name, empty())
 
     def validation(self, name: str) -> FloatArray:
-        """Return the loss or a metric on the validation clips; empty if it is unknown."""
+        """Return the validation loss or a validation metric; empty if it is unknown."""
         return self.val_loss if name == "loss" else self.val_metrics.get(name, empty())
 
 
@@ -78,6 +82,24 @@ class MetricsHistory:
     batch: StepSeries = field(default_factory=StepSeries)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LearningRateLogs:
+    """Content of `lr_logs.json`."""
+
+    learning_rate: Amounts
+    """Learning rate of the last step of each epoch, shape (E,)."""
+    epoch: Numbers = field(default_factory=no_numbers)
+    """Numbers of the epochs, shape (E,); counted from 1 if the list is missing."""
+    is_reduction: Series = field(default_factory=empty)
+    """1 if the learning rate is lower than in the previous epoch, else 0, shape (E,)."""
+
+    def __post_init__(self) -> None:
+        num_epochs = len(self.learning_rate)
+        check_lengths(num_epochs, {"epoch": self.epoch, "is_reduction": self.is_reduction})
+        if not self.epoch.size:
+            object.__setattr__(self, "epoch", np.arange(1, num_epochs + 1))
+
+
 def read_history(path: Path) -> MetricsHistory:
     """Read `metrics_history.json`.
 
@@ -87,12 +109,21 @@ def read_history(path: Path) -> MetricsHistory:
     return read_record(MetricsHistory, path)
 
 
+def read_lr_logs(path: Path) -> LearningRateLogs:
+    """Read `lr_logs.json`.
+
+    Raises:
+        PipelineError: If the file is missing or damaged.
+    """
+    return read_record(LearningRateLogs, path)
+
+
 def history_content(epochs: Sequence[EpochRecord], *, frequency: int = 1) -> dict[str, Any]:
     """Return the content of `metrics_history.json`.
 
     Args:
         epochs: The epochs, from the first on.
-        frequency: Every how many steps a step is logged.
+        frequency: Interval between logged steps, in steps.
     """
     mae = over_steps(epochs, "mae", frequency)
     seconds = total_seconds(epochs)
@@ -121,8 +152,20 @@ def history_content(epochs: Sequence[EpochRecord], *, frequency: int = 1) -> dic
     }
 
 
+def learning_rate_content(epochs: Sequence[EpochRecord], *, frequency: int = 1) -> dict[str, Any]:
+    """Return the content of `lr_logs.json`; every epoch is logged, whatever the `frequency`."""
+    del frequency
+    rates = [epoch.learning_rate for epoch in epochs]
+    previous = [*rates[:1], *rates[:-1]]
+    return {
+        "epoch": [epoch.epoch for epoch in epochs],
+        "learning_rate": rates,
+        "is_reduction": [now < before for now, before in zip(rates, previous, strict=True)],
+    }
+
+
 def _columns(scores: Sequence[TraitScores | None]) -> dict[str, list[float | None]]:
-    """Return one list per metric, with one value per epoch."""
+    """Return, for each metric, a list with one value per epoch."""
     rows = [_with_field_names(flat_names(epoch)) if epoch else {} for epoch in scores]
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [row.get(name) for row in rows] for name in names}

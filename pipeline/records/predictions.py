@@ -1,10 +1,10 @@
-"""Predicted scores beside their clips: the table that every evaluation reads.
+"""`predictions/<split>.csv`: predicted and annotated scores of each clip.
 
 Shapes: N clips, K = 5 traits.
 """
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -22,34 +22,28 @@ Names: TypeAlias = Sequence[str] | NDArray[Any]
 """One name per clip: clip ids or groups."""
 
 TRUE_COLUMNS: Final = tuple(f"true_{trait}" for trait in TRAITS)
-"""Columns of the annotated scores; all five are there, or none."""
+"""Columns of the annotated scores."""
 
-_CURE = "Predict again, or mend the file."
-_CURE_BEFORE_WRITING = "Nothing was written: check the model and the clips it predicted."
+_FIX: Final = "Predict again, or correct the file."
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Predictions:
-    """The scores predicted for some clips, with the annotated ones where they are known."""
+    """Predicted scores of clips, with the annotated scores if they are known."""
 
     clip_ids: Names
-    """Id of each clip; a tuple of N strings, once made."""
-
+    """Id of each clip; stored as a tuple of N strings."""
     groups: Names
-    """Source video or person of each clip; a tuple of N strings, once made."""
-
+    """Source video or person of each clip; stored as a tuple of N strings."""
     y_pred: FloatArray
-    """Predicted scores, shape (N, 5), in OCEAN order; float64, once made."""
-
+    """Predicted scores, shape (N, K); stored as float64."""
     y_true: FloatArray | None = None
-    """Annotated scores in [0, 1], shape (N, 5), or None where they are unknown."""
+    """Annotated scores in [0, 1], shape (N, K); None if they are unknown."""
 
     def __post_init__(self) -> None:
-        """Bring the fields to one type and check that they describe the same clips."""
         for field in ("clip_ids", "groups"):
             object.__setattr__(self, field, tuple(map(str, getattr(self, field))))
-        # A float32 score is printed with fewer digits than its value has in float64;
-        # one type for all is what makes the round trip through a file exact.
+        # A CSV file of float32 values would not give the same float64 values again.
         object.__setattr__(self, "y_pred", np.asarray(self.y_pred, dtype=np.float64))
         if self.y_true is not None:
             object.__setattr__(self, "y_true", np.asarray(self.y_true, dtype=np.float64))
@@ -75,18 +69,18 @@ class Predictions:
 def write_predictions(path: Path, predictions: Predictions) -> None:
     """Write predictions as CSV, atomically.
 
-    The columns are `clip_id`, the five traits, `true_<trait>` of the five where the
-    annotations are known, and `group`. Every float is written so that it reads back
-    as the same number.
+    The columns are `clip_id`, the traits, `true_<trait>` if annotated, and `group`. Reading
+    gives exactly the same numbers.
 
     Raises:
-        RunError: If there are no clips, a clip id is repeated or empty, a group is
-            empty, or a score is not finite.
+        RunError: If there are no clips, a clip id is repeated or empty, a group is empty, or a
+            score is not finite.
     """
     known = predictions.y_true is not None
     scores = np.hstack([s for s in (predictions.y_pred, predictions.y_true) if s is not None])
     rows = range(2, len(predictions.clip_ids) + 2)
-    _refuse_unusable(path, predictions, rows=rows, cure=_CURE_BEFORE_WRITING)
+    fix = "Nothing was written: check the model and its input clips."
+    _check_usable(path, predictions, rows=rows, fix=fix)
     with (
         atomic_path(path) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as stream,
@@ -103,26 +97,34 @@ def read_predictions(path: Path) -> Predictions:
     """Read predictions that `write_predictions` wrote; further columns are ignored.
 
     Raises:
-        RunError: If the file is missing or is not such a table, a column is missing, a
-            clip id is repeated or empty, a group is empty, or a score is not a finite
-            number; the message names the file and the row (the header is row 1).
+        RunError: If the file is missing or is not such a table, a column is missing, a clip id
+            is repeated or empty, a group is empty, or a score is not a finite number. The
+            message names the file and the row; the header is row 1.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
-            known = _known_truth(path, reader.fieldnames or ())
-            rows = list(_rows(path, reader))
+            header = reader.fieldnames or ()
+            known = any(column in header for column in TRUE_COLUMNS)
+            _check_header(path, header, known=known)
+            rows = [(reader.line_num, row) for row in reader]
     except FileNotFoundError:
         raise RunError(f"{path}: there is no such file. Predict first.") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise RunError(f"{path}: cannot be read as CSV ({error}). {_CURE}") from error
+        raise RunError(f"{path}: cannot be read as CSV ({error}). {_FIX}") from error
+    for number, row in rows:
+        if None in row or None in row.values():
+            raise RunError(
+                f"{path}: row {number} (clip {row.get('clip_id')}) does not have one value for "
+                f"each of the {len(header)} columns. {_FIX}"
+            )
     predictions = Predictions(
         clip_ids=[normalize_identifier(row["clip_id"]) for _, row in rows],
         groups=[normalize_identifier(row["group"]) for _, row in rows],
         y_pred=_scores(path, rows, TRAITS),
         y_true=_scores(path, rows, TRUE_COLUMNS) if known else None,
     )
-    _refuse_unusable(path, predictions, rows=[number for number, _ in rows], cure=_CURE)
+    _check_usable(path, predictions, rows=[number for number, _ in rows], fix=_FIX)
     return predictions
 
 
@@ -130,27 +132,13 @@ def _columns(*, known: bool) -> tuple[str, ...]:
     return ("clip_id", *TRAITS, *(TRUE_COLUMNS if known else ()), "group")
 
 
-def _known_truth(path: Path, header: Sequence[str]) -> bool:
-    """Return whether the annotated scores are there, once the header is found whole."""
-    known = any(column in header for column in TRUE_COLUMNS)
+def _check_header(path: Path, header: Sequence[str], *, known: bool) -> None:
     for column in _columns(known=known):
         if header.count(column) != 1:
             raise RunError(
                 f"{path}: expected the column {column!r} once, found it "
-                f"{header.count(column)} times among {', '.join(header) or 'no columns'}. {_CURE}"
+                f"{header.count(column)} times among {', '.join(header) or 'no columns'}. {_FIX}"
             )
-    return known
-
-
-def _rows(path: Path, reader: "csv.DictReader[str]") -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield each row with its number in the file."""
-    for row in reader:
-        if None in row or None in row.values():
-            raise RunError(
-                f"{path}: row {reader.line_num} (clip {row.get('clip_id')}) does not have one "
-                f"value for each of the {len(reader.fieldnames or ())} columns. {_CURE}"
-            )
-        yield reader.line_num, row
 
 
 def _scores(
@@ -163,26 +151,24 @@ def _scores(
                 scores[index, position] = float(row[column])
             except ValueError:
                 raise RunError(
-                    f"{path}: row {number} (clip {row['clip_id']}) holds {row[column]!r} in "
-                    f"column {column}; expected a number. {_CURE}"
+                    f"{path}: row {number} (clip {row['clip_id']}) has {row[column]!r} in "
+                    f"column {column}; expected a number. {_FIX}"
                 ) from None
     return scores
 
 
-def _refuse_unusable(
-    path: Path, predictions: Predictions, *, rows: Sequence[int], cure: str
-) -> None:
-    """Refuse what no evaluation can use; `rows` holds the row of each clip in the file."""
+def _check_usable(path: Path, predictions: Predictions, *, rows: Sequence[int], fix: str) -> None:
+    """Check names and scores; `rows` are the row numbers in the file."""
     if not rows:
-        raise RunError(f"{path}: holds no clips; expected at least one. {cure}")
+        raise RunError(f"{path}: has no clips; expected at least one. {fix}")
     seen: dict[str, int] = {}
     for row, clip_id, group in zip(rows, predictions.clip_ids, predictions.groups, strict=True):
         if not clip_id or not group:
-            raise RunError(f"{path}: row {row} has no {'group' if clip_id else 'clip_id'}. {cure}")
+            raise RunError(f"{path}: row {row} has no {'group' if clip_id else 'clip_id'}. {fix}")
         if clip_id in seen:
             raise RunError(
                 f"{path}: row {row} repeats clip {clip_id} of row {seen[clip_id]}; "
-                f"expected each clip once. {cure}"
+                f"expected each clip once. {fix}"
             )
         seen[clip_id] = row
     for columns, scores in ((TRAITS, predictions.y_pred), (TRUE_COLUMNS, predictions.y_true)):
@@ -190,7 +176,7 @@ def _refuse_unusable(
             continue
         index, position = np.argwhere(~np.isfinite(scores))[0]
         raise RunError(
-            f"{path}: row {rows[index]} (clip {predictions.clip_ids[index]}) holds "
+            f"{path}: row {rows[index]} (clip {predictions.clip_ids[index]}) has "
             f"{scores[index, position]} in column {columns[position]}; expected a finite "
-            f"number. {cure}"
+            f"number. {fix}"
         )

@@ -1,4 +1,4 @@
-"""`summary.json`: what was trained, on which data, with which result."""
+"""`summary.json` and `environment.json`: result and software of a run."""
 
 import dataclasses
 from dataclasses import dataclass, field
@@ -35,6 +35,32 @@ class Summary:
     """Pair of subsets -> groups that they share."""
     metrics: Intervals | None = None
     """Scores on the held-out clips; None without any."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GitState:
+    """Version of the code; empty outside a checkout."""
+
+    commit: str = ""
+    is_dirty: bool | None = None
+    error: str = ""
+    """Error message of git if the state is unknown."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Environment:
+    """Content of `environment.json`."""
+
+    command: str
+    git: GitState = GitState()
+    python: str
+    packages: dict[str, str]
+    platform: str
+    num_cpus: int | None = None
+    device: str | None = None
+    """Name of the GPU that trained, or "CPU"; None in a process without TensorFlow."""
+    hostname: str = ""
+    process_id: int | None = None
 
 
 def write_summary(path: Path, summary: Summary) -> None:

@@ -1,7 +1,7 @@
 """`time_tracking/time_logs.json`: measured seconds of every epoch and logged step.
 
-The time of an epoch is its training part. The time of a step lasts from its first operation
-to its last weight update.
+The time of an epoch excludes validation. The time of a step is measured from its first
+operation to its last weight update.
 
 Shapes: E epochs, S logged steps, P steps per epoch.
 """
@@ -29,31 +29,31 @@ from pipeline.records.typed_json import (
 TIME_FILE: Final = "time_tracking/time_logs.json"
 
 _START_EPOCHS: Final = 3.0
-"""A wait of more than this many median epochs is a start or a resumption of the run."""
+"""A wait longer than this many median epochs means that the run started or resumed."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TimeLogs:
-    """Content of `time_logs.json`; a list that the file does not have is empty."""
+    """Content of `time_logs.json`; a missing list is empty."""
 
     epoch_times: Amounts
-    """Training part of each epoch, shape (E,)."""
+    """Training time of each epoch, shape (E,)."""
     validation_times: Amounts = field(default_factory=empty)
-    """Validation of each epoch, shape (E,); filled with 0 if it is empty."""
+    """Validation time of each epoch, shape (E,); 0 if the list is missing."""
     epoch_numbers: Numbers = field(default_factory=no_numbers)
-    """Numbers of the epochs, shape (E,); counted from 1 if it is empty."""
+    """Numbers of the epochs, shape (E,); counted from 1 if the list is missing."""
     batch_times: Amounts = field(default_factory=empty)
     """Time of each logged step, shape (S,)."""
     batch_wait_times: Amounts = field(default_factory=empty)
-    """From the end of the previous step to the start of this one, shape (S,)."""
+    """Wait between the previous step and each logged step, shape (S,)."""
     batch_numbers: Numbers = field(default_factory=no_numbers)
-    """Global numbers of the logged steps, shape (S,); counted from 1 if it is empty."""
+    """Global numbers of the logged steps, shape (S,); counted from 1 if the list is missing."""
     clips_per_second: Amounts = field(default_factory=empty)
     """Throughput of each epoch, shape (E,)."""
     total_training_time: float | None = None
     """Seconds of all epochs, validation included."""
     breakdown: Totals = field(default_factory=dict)
-    """Part of the run -> seconds, as the run measured it; empty if it did not."""
+    """Part of the run -> measured seconds; empty if it was not measured."""
 
     def __post_init__(self) -> None:
         for length, names in (
@@ -86,7 +86,7 @@ class TimeLogs:
 
     @property
     def steady_epochs(self) -> FloatArray:
-        """Seconds of the epochs after the first one, which traces the graph; or of a single one."""
+        """Seconds of the epochs after the first, which traces the graph; all if there is one."""
         return self.epoch_seconds[1:] if self.num_epochs > 1 else self.epoch_seconds
 
     @property
@@ -101,9 +101,9 @@ class TimeLogs:
 
     @property
     def start_seconds(self) -> float:
-        """Start-up and tracing: the first epoch minus the median epoch.
+        """Seconds of start-up and tracing: the first epoch minus the median epoch.
 
-        For a single epoch it is the wait before the first step.
+        For a single epoch, this is the wait before the first step.
         """
         if self.num_epochs > 1:
             return max(0.0, float(self.epoch_seconds[0]) - self.median_epoch)
@@ -117,7 +117,7 @@ class TimeLogs:
 
     @property
     def has_all_steps(self) -> bool:
-        """Whether every step was logged, so that sums over the steps are complete."""
+        """Whether every step was logged."""
         return bool(self.batch_times.size and self.batch_numbers[-1] == len(self.batch_numbers))
 
     @property
@@ -127,17 +127,17 @@ class TimeLogs:
 
     @property
     def waits_by_epoch(self) -> FloatArray:
-        """Seconds of the wait before each step, shape (E, P); (E, 0) if they are unknown."""
+        """Wait before each step in seconds, shape (E, P); (E, 0) if it is unknown."""
         return self._by_epoch(self.batch_wait_times)
 
     @property
     def usual_waits(self) -> FloatArray:
-        """Waits that are not a start, of one dimension; empty unless every step was logged."""
+        """Waits without those of starts, one-dimensional; empty unless every step was logged."""
         return self.batch_wait_times[~self.is_start] if self.waits_by_epoch.size else empty()
 
     @property
     def is_start(self) -> BoolArray:
-        """Whether the wait before a step is a start or a resumption of the run, shape (S,)."""
+        """Whether the run started or resumed before a step, shape (S,)."""
         is_start: BoolArray = self.batch_wait_times > _START_EPOCHS * self.median_epoch
         is_start[:1] = True
         return is_start
@@ -151,22 +151,21 @@ class TimeLogs:
 
     @property
     def is_steady_step(self) -> BoolArray:
-        """Whether a step comes after the first epoch; all if there is only one, shape (S,)."""
+        """Whether a step is after the first epoch, shape (S,); all if there is one epoch."""
         steady: BoolArray = ~self.is_first_epoch
         return steady if steady.any() else ~steady
 
     def parts(self) -> dict[str, float]:
         """Return the seconds of each part of the run, in descending order.
 
-        These are the measurements of the run itself (`breakdown`). Without them the parts are
-        derived from the times of the epochs and steps.
+        Without a measured `breakdown`, the parts are derived from epoch and step times.
         """
         parts = self.breakdown or self._parts_of_epochs()
         shown = {name: seconds for name, seconds in parts.items() if seconds > 0}
         return dict(sorted(shown.items(), key=lambda part: -part[1]))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the content of the file; what was not measured is left out."""
+        """Return the content of the file, without empty optional parts."""
         content = {each.name: getattr(self, each.name) for each in fields(self)}
         optional = ("clips_per_second", "breakdown")
         return {k: v for k, v in content.items() if k not in optional or len(v)}
@@ -184,7 +183,7 @@ class TimeLogs:
         step = float(self.batch_times.sum())
         rest = max(train - start - step - wait, 0.0)
         parts = {"start": start, "step": step, "wait": wait, "validation": validation, "rest": rest}
-        # A rest below a thousandth is the rounding of clocks.
+        # Smaller parts are within the rounding of the clock.
         return {name: seconds for name, seconds in parts.items() if seconds > 1e-3 * train}
 
 
@@ -207,7 +206,7 @@ def time_content(epochs: Sequence[EpochRecord], *, frequency: int = 1) -> dict[s
 
     Args:
         epochs: The epochs, from the first on.
-        frequency: Every how many steps a step is logged.
+        frequency: Interval between logged steps, in steps.
     """
     return {
         "epoch_times": [epoch.train_seconds for epoch in epochs],

@@ -19,10 +19,10 @@ def check_content(form: type[Record] | Any, content: Any) -> Any:
 
     Args:
         form: A dataclass, or another type that pydantic can check.
-        content: Result of the JSON or YAML reader.
+        content: Parsed JSON or YAML.
 
     Raises:
-        RunError: If the content does not fit; the message does not name the file.
+        RunError: If the content is not valid; the message does not name the file.
     """
     try:
         return pydantic.TypeAdapter(form).validate_python(content)
@@ -39,7 +39,7 @@ def read_record(form: type[Record], path: Path) -> Record:
     """Read a JSON file as a typed record.
 
     Raises:
-        PipelineError: If the file is missing, is not JSON, or does not fit.
+        PipelineError: If the file is missing, is not JSON, or is not valid.
     """
     content = read_json(path)
     try:
@@ -50,14 +50,14 @@ def read_record(form: type[Record], path: Path) -> Record:
 
 
 def check_lengths(length: int, arrays: Mapping[str, FloatArray | IntArray]) -> None:
-    """Check that each array is empty or has one value per epoch or step.
+    """Check that each array is empty or has `length` values.
 
     Raises:
-        ValueError: If one has another length.
+        ValueError: If an array has another length.
     """
     for name, array in arrays.items():
         if array.size not in (0, length):
-            raise ValueError(f"{name!r} must hold {length} values; found {array.size}")
+            raise ValueError(f"{name!r} must have {length} values; found {array.size}")
 
 
 def _series(values: Any) -> FloatArray:
@@ -73,7 +73,7 @@ def _series(values: Any) -> FloatArray:
 def _amounts(values: Any) -> FloatArray:
     array = _series(values)
     if not (array >= 0).all():
-        raise ValueError(f"must hold values of zero or more; found {array[~(array >= 0)][0]}")
+        raise ValueError(f"must be zero or more; found {array[~(array >= 0)][0]}")
     return array
 
 
@@ -95,20 +95,20 @@ Series = Annotated[FloatArray, pydantic.PlainValidator(_series)]
 """One number per epoch or step; null becomes NaN."""
 
 Amounts = Annotated[FloatArray, pydantic.PlainValidator(_amounts)]
-"""One time or rate per epoch or step, zero or more."""
+"""One duration or rate per epoch or step, zero or more."""
 
 Numbers = Annotated[IntArray, pydantic.PlainValidator(_numbers)]
-"""Numbers of epochs or steps, ascending from 1."""
+"""Epoch or step numbers, ascending from 1."""
 
 Totals = Annotated[dict[str, float], pydantic.PlainValidator(_totals)]
-"""Name -> number, or sum of a list of numbers; null is left out."""
+"""Name -> number, or sum of a list of numbers; nulls are left out."""
 
 
 def empty() -> FloatArray:
-    """Return the series of a list that the file does not have."""
+    """Return the default of a missing series."""
     return np.empty(0)
 
 
 def no_numbers() -> IntArray:
-    """Return the numbers of epochs or steps of a list that the file does not have."""
+    """Return the default of missing epoch or step numbers."""
     return np.empty(0, dtype=np.int64)

@@ -12,13 +12,16 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.files import read_json
 from pipeline.core.run_directory import RunDirectory
 from pipeline.records.data_description import DataDescription
-from pipeline.records.environment import Environment
 from pipeline.records.evaluation import EvaluationReport
-from pipeline.records.lr_logs import LEARNING_RATE_FILE, LearningRateLogs
 from pipeline.records.manifest import check_files
-from pipeline.records.metrics_history import HISTORY_FILE, MetricsHistory
+from pipeline.records.metrics_history import (
+    HISTORY_FILE,
+    LEARNING_RATE_FILE,
+    LearningRateLogs,
+    MetricsHistory,
+)
 from pipeline.records.predictions import Predictions, read_predictions
-from pipeline.records.summary import Summary
+from pipeline.records.summary import Environment, Summary
 from pipeline.records.time_logs import TIME_FILE, TimeLogs
 from pipeline.records.typed_json import check_content
 

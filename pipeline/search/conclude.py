@@ -28,7 +28,7 @@ from pipeline.workflows.evaluate import evaluate_run
 from pipeline.workflows.session import with_run_name
 from pipeline.workflows.train import build_for
 from pipeline.workflows.training_steps import Experiment, read_best_epoch, train_nested
-from pipeline.workflows.visualize import FIGURE_FOLDERS, illustrate
+from pipeline.workflows.visualize import FIGURE_FOLDERS, visualize_run
 
 _TEST = "test"
 _DEFAULT = "default"
@@ -214,7 +214,7 @@ def _update_report(run: RunDirectory) -> None:
         return
     if run.report_path.stat().st_mtime > run.predictions_path(_TEST).stat().st_mtime:
         return
-    illustrate(run)
+    visualize_run(run)
     with run.locked():
         RunLog(run.run_log_path).log_artifacts([*FIGURE_FOLDERS, run.report_path.name])
         deliver_rest(run)

@@ -18,7 +18,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.number_format import count
 from pipeline.core.run_directory import RunDirectory
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw, Unavailable, registry
-from pipeline.figures.base.style import ACCENT, SCREEN, WARNING_COLOUR, Style, styled
+from pipeline.figures.base.style import ACCENT, SCREEN, WARNING_COLOUR, Style
 from pipeline.figures.gallery import Gallery, draw_gallery
 from pipeline.search.page import InteractiveFigure, write_page
 from pipeline.search.study.sampling import quiet_optuna
@@ -249,7 +249,7 @@ def _spec(
             height=height,
             polish=polish,
         ),
-        draw=styled(OptunaPlot.static),
+        draw=OptunaPlot.static,
         alt_text=lambda plot: f"{plot.title} of {plot.record.name}: {plot.record.describe()}",
     )
 

@@ -55,13 +55,13 @@ from pipeline.workers.pool import WorkerPool
 from pipeline.workers.process_pool import ProcessPool
 from pipeline.workers.ray_pool import RayPool
 from pipeline.workflows.features import (
+    check_columns,
+    check_labels_vary,
+    log_feature_warnings,
     open_features,
-    trainable_labels,
-    warn_of_features,
     with_absolute_paths,
 )
 from pipeline.workflows.session import open_session, with_run_name
-from pipeline.workflows.subgroups import refuse_unusable_columns
 
 if TYPE_CHECKING:
     from pipeline.search.conclude import Conclusion
@@ -127,14 +127,14 @@ def run_search(config: ExperimentConfig, space_path: Path, options: SearchOption
     hide_run_urls()
     config = with_absolute_paths(config)
     features = open_features(config.data)
-    trainable_labels(features)
-    warn_of_features(features)
+    check_labels_vary(features)
+    log_feature_warnings(features)
     config = _with_test_subset(config, features)
     space = load_space(space_path, config)
     split = search_split(features, config)
     plan_fits(features, split, config)
     held_out = np.concatenate([split.train, split.validation])
-    refuse_unusable_columns(features, held_out, config.evaluation.by)
+    check_columns(features, config.evaluation.by, held_out)
     name = options.study or f"{config.name}-{space.name}"
     folder = re.sub(r"[^\w.-]+", "-", name).lstrip(".") or "study"
     study_dir = (options.run_dir or RUNS_DIR / folder).absolute()

@@ -17,8 +17,7 @@ import rich.progress
 
 from pipeline.core.errors import TrainingError
 from pipeline.core.files import write_json
-from pipeline.records.lr_logs import learning_rate_content
-from pipeline.records.metrics_history import history_content
+from pipeline.records.metrics_history import history_content, learning_rate_content
 from pipeline.records.time_logs import time_content
 from pipeline.training.best_epoch import BestEpoch
 from pipeline.training.recorder import EpochRecorder

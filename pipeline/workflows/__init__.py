@@ -1,1 +1,1 @@
-"""Whole jobs, joined from the parts below: one training run, one evaluation, one comparison."""
+"""Workflows, named like the commands that run them."""

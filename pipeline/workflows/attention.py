@@ -1,27 +1,27 @@
-"""Measure the attention of a model on some clips, so that figures never need the model.
+"""Attention of a trained model: measurements for the figures, and a table per clip.
 
-Two rankings of the steps are checked for faithfulness: where the traits look (`traits`), and
-the same followed back through the cross-attention blocks (`rollout`). On the built-in set both
-find the planted face frame, as the traits look at it directly. The planted flow window is
-found surely by the rollout only: what it holds reaches the traits by way of the face frames
-that looked at it.
+Two rankings of the steps are tested for faithfulness. `traits` is the direct attention of the
+traits. `rollout` follows this attention back through the cross-attention blocks.
 
-Shapes: N clips, n clips of a batch, T steps or tokens, K traits.
+Shapes: N clips, n clips of a batch, T steps or tokens, K traits, D width.
 """
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import keras
 import numpy as np
+import pandas as pd
 
 from pipeline.core.arrays import BoolArray, FloatArray, IntArray
 from pipeline.core.errors import ModelError
 from pipeline.core.seeds import generator
+from pipeline.core.traits import NUM_TRAITS, TRAITS
 from pipeline.data.batches import InferenceBatches, inference_batch_size
 from pipeline.data.feature_set import FeatureSet
-from pipeline.evaluation.attention import AttentionSummary
+from pipeline.data.stream import Stream
+from pipeline.evaluation.attention import AttentionSummary, trait_attention
 from pipeline.evaluation.faithfulness import measure_deletion
 from pipeline.records.attention import (
     FRAMES,
@@ -30,23 +30,16 @@ from pipeline.records.attention import (
     WINDOWS,
     AttentionMeasurements,
     DeletionCurves,
-    read_attention,
-    write_attention,
 )
-from pipeline.workflows.scoring import predict
+from pipeline.workflows.scoring import masked_streams, predict
 
-__all__ = ["AttentionMeasurements", "measure_attention", "read_attention", "write_attention"]
-
-_MOST_AT_ONCE: Final = 128
+_MAX_BATCH_SIZE: Final = 128
 _MAX_DELETION_CLIPS: Final = 256
-"""Hiding takes some ten predictions a curve, and so many clips settle a mean."""
-_NO_STEPS: Final = (
-    "the {stream} stream is one vector a clip, read as learned tokens; there are no steps to hide."
-)
+"""Each curve needs about ten predictions per clip; 256 clips are enough for a mean."""
 _STEP_KINDS: Final[Mapping[str, str]] = {"static": FRAMES, "dynamic": WINDOWS}
 
 _Hide: TypeAlias = Callable[[list[FloatArray], BoolArray], list[FloatArray]]
-"""Inputs of a batch, and the steps to hide in them -> the inputs without these steps."""
+"""Inputs of a batch and steps to hide -> inputs without these steps."""
 
 
 def measure_attention(
@@ -58,133 +51,187 @@ def measure_attention(
     num_samples: int = 3,
     seed: int,
 ) -> AttentionMeasurements:
-    """Measure where a model looks, and whether that is what decides its scores.
+    """Measure the attention of a model and its faithfulness.
 
     Args:
-        network: The trained model. One that has no attention gives measurements that hold
-            nothing but the reason.
-        features: Where the clips come from; labels are used where there are any.
-        rows: The clips, usually those of validation, shape (N,).
-        max_clips: Of more clips than these, so many are drawn.
-        num_samples: Clips whose maps are kept one by one.
-        seed: Seed of all draws.
+        network: The trained model. Without attention, the result contains only the reason.
+        features: The feature set; labels are used if there are any.
+        rows: Row numbers, usually the validation clips, shape (N,).
+        max_clips: Upper limit of measured clips; a random sample is used above it.
+        num_samples: Number of clips whose attention maps are kept.
+        seed: Seed of all random samples.
 
     Raises:
-        ModelError: If the model was made for features of another shape.
+        ModelError: If the model has other input shapes.
     """
-    predict(network, features, rows[:0])  # refuses features of another shape
+    predict(network, features, rows[:0])  # checks the shapes
     if not len(rows):
         return _nothing("there are no clips to measure it on.")
     if not hasattr(network, "attention"):
-        return _nothing(f"{network.name} is a model of another kind, which does not show it.")
-    clips = _Clips(network, features, generator(seed, "attention").permutation(rows)[:max_clips])
+        return _nothing(f"{network.name} is a model of another kind and has no attention output.")
+    rows = generator(seed, "attention").permutation(rows)[:max_clips]
+    streams, num_keys = _streams(features), network.attention_keys
+    summary = AttentionSummary(num_keys, num_samples=num_samples)
     try:
-        summary = _summarize(clips, num_samples)
-    except ModelError as error:  # the fusion of the streams has no attention
+        for chosen, inputs in _batches(features, rows):
+            weights = network.attention(inputs, batch_size=len(chosen))
+            masks = {name: _step_mask(streams[name], chosen, num_keys[name]) for name in num_keys}
+            summary.add(weights, masks)
+    except ModelError as error:  # a fusion without attention
         return _nothing(str(error))
-    measured = summary.measurements(clips.ids, clips.key_kinds)
+    kinds = {
+        name: _STEP_KINDS[name] if streams[name].num_steps else LEARNED_TOKENS for name in num_keys
+    }
+    measured = summary.measurements(tuple(features.clip_ids[rows].tolist()), kinds)
     deletions, missing = {}, dict(measured.missing)
-    for stream in measured.trait_attention:
-        if clips.key_kinds[stream] == LEARNED_TOKENS:
-            missing[stream] = _NO_STEPS.format(stream=stream)
+    for name in measured.trait_attention:
+        if kinds[name] == LEARNED_TOKENS:
+            missing[name] = (
+                f"the {name} stream is one vector per clip, read as learned tokens; there are no "
+                "steps to hide."
+            )
         else:
-            rankings = summary.rankings(stream)
-            deletions[stream] = _measure_deletion(clips, stream, rankings, seed=seed)
+            rankings = summary.rankings(name)
+            deletions[name] = _measure_deletion(network, features, rows, name, rankings, seed)
     return dataclasses.replace(measured, deletions=deletions, missing=missing)
+
+
+def check_explainable(network: keras.Model, features: FeatureSet) -> None:
+    """Check that a model has attention over the steps of a stream.
+
+    Raises:
+        ModelError: If the model has no attention, or attends to learned tokens only.
+    """
+    if not hasattr(network, "attention"):
+        raise ModelError(f"{network.name}: is a model of another kind; it has no attention.")
+    masked = masked_streams(network)
+    inputs = next(iter(InferenceBatches(features, np.arange(1), batch_size=1, masked=masked)))
+    network.attention(list(inputs))  # raises an error for a fusion without attention
+    if not _attended_sequences(network, features):
+        raise ModelError(
+            f"{network.name}: every stream with attention has one vector per clip, so there are "
+            "no steps to explain. Train on features of shape (N, T, D), or leave --explain out."
+        )
+
+
+def attention_table(network: keras.Model, features: FeatureSet) -> pd.DataFrame:
+    """Return the attention of each trait to each step of each clip, averaged over heads.
+
+    Per clip and trait the weights add up to 1 over the steps and learned tokens of both
+    streams. In a late-fusion model they add up to 1 per stream. A high weight does not prove
+    that the step determined the score.
+
+    Returns:
+        Columns `clip_id`, `trait`, `stream`, `step` (from 0), `seconds` and `weight`. The clips
+        are in the order of the feature set; padding is left out. `seconds` is the time since
+        the start of the clip, NaN if unknown; the column exists if the feature set has times.
+    """
+    parts = []
+    masked, num_keys = masked_streams(network), network.attention_keys
+    for rows, inputs in _batches(features, np.arange(features.num_clips), masked=masked):
+        by_stream = trait_attention(network.attention(inputs, batch_size=len(rows)), num_keys)
+        for name, stream in _attended_sequences(network, features).items():
+            mask = stream.read_mask(rows)
+            parts.append(_table_of_stream(name, features, rows, by_stream[name], mask))
+    # The index is the row of the clip: a stable sort keeps both streams of a clip together.
+    return pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
 
 
 def _nothing(reason: str) -> AttentionMeasurements:
     return AttentionMeasurements(missing={WHOLE: reason})
 
 
-class _Clips:
-    """The clips that are measured, as the model takes them."""
-
-    def __init__(self, network: keras.Model, features: FeatureSet, rows: IntArray) -> None:
-        self.network = network
-        self.features = features
-        self.rows = rows
-        self._batch_size = inference_batch_size(features, max_size=_MOST_AT_ONCE)
-        self.num_keys: dict[str, int] = network.attention_keys
-        self._streams = {"static": features.static, "dynamic": features.dynamic}
-
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """The names of the clips."""
-        return tuple(self.features.clip_ids[self.rows].tolist())
-
-    @property
-    def key_kinds(self) -> dict[str, str]:
-        """What the keys of each stream are."""
-        return {
-            name: _STEP_KINDS[name] if self._streams[name].num_steps else LEARNED_TOKENS
-            for name in self.num_keys
-        }
-
-    def step_mask(self, stream: str, rows: IntArray) -> BoolArray:
-        """Return which steps or tokens of a stream are real, shape (n, T)."""
-        if self._streams[stream].num_steps:
-            return self._streams[stream].read_mask(rows)
-        return np.ones((len(rows), self.num_keys[stream]), dtype=np.bool_)
-
-    def batches(self, rows: IntArray) -> Iterator[tuple[IntArray, list[FloatArray]]]:
-        """Yield row numbers and the model's inputs, batch by batch."""
-        begin = 0
-        for inputs in InferenceBatches(self.features, rows, batch_size=self._batch_size):
-            yield rows[begin : begin + len(inputs[0])], list(inputs)
-            begin += len(inputs[0])
+def _streams(features: FeatureSet) -> dict[str, Stream]:
+    return {"static": features.static, "dynamic": features.dynamic}
 
 
-def _summarize(clips: _Clips, num_samples: int) -> AttentionSummary:
-    summary = AttentionSummary(clips.num_keys, num_samples=num_samples)
-    for rows, inputs in clips.batches(clips.rows):
-        weights = clips.network.attention(inputs, batch_size=len(rows))
-        summary.add(weights, {stream: clips.step_mask(stream, rows) for stream in clips.num_keys})
-    return summary
+def _attended_sequences(network: keras.Model, features: FeatureSet) -> dict[str, Stream]:
+    """Return the streams with steps that the model attends to."""
+    streams = _streams(features)
+    return {name: streams[name] for name in network.attention_keys if streams[name].num_steps}
+
+
+def _step_mask(stream: Stream, rows: IntArray, num_keys: int) -> BoolArray:
+    """Return True for real steps or tokens, shape (n, T)."""
+    if stream.num_steps:
+        return stream.read_mask(rows)
+    return np.ones((len(rows), num_keys), dtype=np.bool_)
+
+
+def _batches(
+    features: FeatureSet, rows: IntArray, *, masked: tuple[str, ...] = ()
+) -> Iterator[tuple[IntArray, list[FloatArray]]]:
+    """Yield row numbers and model inputs per batch."""
+    size = inference_batch_size(features, max_size=_MAX_BATCH_SIZE)
+    batches = InferenceBatches(features, rows, batch_size=size, masked=masked)
+    for begin, inputs in zip(range(0, len(rows), size), batches, strict=True):
+        yield rows[begin : begin + size], list(inputs)
 
 
 def _measure_deletion(
-    clips: _Clips, stream: str, rankings: Mapping[str, FloatArray], *, seed: int
+    network: keras.Model,
+    features: FeatureSet,
+    rows: IntArray,
+    stream: str,
+    rankings: Mapping[str, FloatArray],
+    seed: int,
 ) -> DeletionCurves:
-    rows = clips.rows[:_MAX_DELETION_CLIPS]
-    hide, hidden_by = _hider(clips.network, stream)
+    rows = rows[:_MAX_DELETION_CLIPS]
+    hide, hidden_by = _hider(network, stream)
 
     def predict_without(hidden: BoolArray) -> FloatArray:
-        # Read anew each time: of pictures, all the clips do not fit into memory together.
+        # Reads the inputs each time, because images of all clips exceed the memory.
         parts, begin = [], 0
-        for chosen, inputs in clips.batches(rows):
+        for chosen, inputs in _batches(features, rows):
             end = begin + len(chosen)
-            parts.append(clips.network.predict_on_batch(hide(inputs, hidden[begin:end])))
+            parts.append(network.predict_on_batch(hide(inputs, hidden[begin:end])))
             begin = end
         return np.concatenate(parts)
 
-    labels = clips.features.labels
     return measure_deletion(
         predict_without,
         {name: ranking[: len(rows)] for name, ranking in rankings.items()},
-        clips.step_mask(stream, rows),
-        labels=None if labels is None else labels[rows],
+        _streams(features)[stream].read_mask(rows),
+        labels=None if features.labels is None else features.labels[rows],
         hidden_by=hidden_by,
         seed=seed,
     )
 
 
 def _hider(network: keras.Model, stream: str) -> tuple[_Hide, str]:
-    """Return the function that hides steps in the inputs of a batch, and what it does in words."""
+    """Return a function that hides steps in the inputs of a batch, and its description."""
     names = [tensor.name for tensor in network.inputs]
-    mask_name = f"{stream}_mask"
-    if mask_name in names:
-        return _replacer(names.index(mask_name), np.float32(0)), "taken out by the mask"
-    value, words = network.hidden_step_value(stream)
-    return _replacer(names.index(stream), value), f"replaced by {words}"
+    value: FloatArray | np.float32
+    if f"{stream}_mask" in names:
+        position, value = names.index(f"{stream}_mask"), np.float32(0)
+        description = "taken out by the mask"
+    else:
+        value, words = network.hidden_step_value(stream)
+        position, description = names.index(stream), f"replaced by {words}"
 
-
-def _replacer(position: int, value: FloatArray | np.float32) -> _Hide:
     def hide(inputs: list[FloatArray], hidden: BoolArray) -> list[FloatArray]:
-        given = inputs[position]
-        where = hidden.reshape(hidden.shape + (1,) * (given.ndim - hidden.ndim))
-        changed = list(inputs)
-        changed[position] = np.where(where, value, given)
+        original, changed = inputs[position], list(inputs)
+        is_hidden = hidden.reshape(hidden.shape + (1,) * (original.ndim - hidden.ndim))
+        changed[position] = np.where(is_hidden, value, original)
         return changed
 
-    return hide
+    return hide, description
+
+
+def _table_of_stream(
+    stream: str, features: FeatureSet, rows: IntArray, weights: FloatArray, mask: BoolArray
+) -> pd.DataFrame:
+    """Return one table row per weight (n, K, T) of a real step; the index is the clip's row."""
+    num_clips, _, num_steps = weights.shape
+    is_real = np.repeat(mask[:, None, :], NUM_TRAITS, axis=1).ravel()
+    columns: dict[str, Any] = {
+        "clip_id": np.repeat(features.clip_ids[rows], NUM_TRAITS * num_steps),
+        "trait": np.tile(np.repeat(TRAITS, num_steps), num_clips),
+        "stream": stream,
+        "step": np.tile(np.arange(num_steps), num_clips * NUM_TRAITS),
+    }
+    if features.seconds is not None:
+        seconds = features.seconds.read(rows)
+        columns["seconds"] = np.repeat(seconds[:, None, :], NUM_TRAITS, axis=1).ravel()
+    columns["weight"] = np.asarray(weights, dtype=np.float64).ravel()
+    return pd.DataFrame(columns, index=np.repeat(rows, NUM_TRAITS * num_steps))[is_real]

@@ -1,8 +1,7 @@
-"""Cross-validation by group: a run a fold, one evaluation of all out-of-fold predictions.
+"""Cross-validation by group: one run per fold, and one evaluation of all out-of-fold scores.
 
-The model that is kept is trained on all clips of the folds, for as many epochs as the
-folds' best epochs have in the median; no number is reported of it, as no clip is left
-that it has not seen.
+The final model is trained on all clips of the folds, for the median of their best epochs.
+There are no scores of this model, because no held-out clips are left.
 """
 
 import dataclasses
@@ -24,11 +23,11 @@ from pipeline.workflows.session import open_session, with_run_name
 from pipeline.workflows.training_steps import (
     Experiment,
     Outcome,
-    conclude,
+    evaluate_held_out,
+    finalize_run,
     fit_network,
-    judge,
+    log_experiment,
     read_best_epoch,
-    tell_experiment,
     train_nested,
 )
 
@@ -40,40 +39,39 @@ def cross_validate(
     *,
     build: Callable[[], keras.Model],
 ) -> Outcome:
-    """Train a run a fold and judge them together; folds that are complete are kept.
+    """Train one run per fold and evaluate all of them together; skip finished folds.
 
     Args:
-        run: Directory of the whole; the folds' directories are in its `folds/`.
-        experiment: The experiment; its training clips form the folds.
-        network: Model that is trained on all of them at the end.
-        build: Makes the model of a fold, with the weights that `network` starts from.
+        run: Directory of the whole; the runs of the folds are in its `folds/`.
+        experiment: The experiment; its training clips are split into folds.
+        network: The final model.
+        build: Builds the model of a fold, with the initial weights of `network`.
     """
     folds = split_into_folds(experiment)
     with open_session(
         run, experiment.config, num_steps=experiment.num_steps * (len(folds) + 1)
     ) as session:
-        parts, best_epochs = [], []
+        fold_scores, best_epochs = [], []
         for number, split in enumerate(folds, start=1):
             config = _fold_config(experiment.config, number)
             fold = dataclasses.replace(experiment, split=split, config=config)
-            directory = RunDirectory(run.folds_dir / f"fold-{number}")
-            part, best_epoch = _train_fold(directory, fold, build, parent=run)
-            parts.append(part)
+            fold_run = RunDirectory(run.folds_dir / f"fold-{number}")
+            scores, best_epoch = _train_fold(fold_run, fold, build, parent=run)
+            fold_scores.append(scores)
             best_epochs.append(best_epoch)
-        scores = concatenate_scores(parts)
-        final = dataclasses.replace(
-            experiment, config=for_all_clips(experiment.config, best_epochs)
-        )
-        at_random = tell_experiment(session, final, network)
+        scores = concatenate_scores(fold_scores)
+        config = for_all_clips(experiment.config, best_epochs)
+        final = dataclasses.replace(experiment, config=config)
+        random_layers = log_experiment(session, final, network)
         result, _ = fit_network(session, final, network)
-        report = judge(session, experiment, scores)
-        conclude(session, final, network, result, report, at_random=at_random)
+        report = evaluate_held_out(session, experiment, scores)
+        finalize_run(session, final, network, result, report, frozen_at_random=random_layers)
     remove_initial(run)
     return Outcome(fit=result, scores=scores, report=report, undelivered=session.mirror.undelivered)
 
 
 def split_into_folds(experiment: Experiment) -> tuple[Split, ...]:
-    """Split the training clips of an experiment into its folds.
+    """Split the training clips of an experiment into folds.
 
     Raises:
         SplitError: If there are fewer groups than folds.
@@ -86,40 +84,12 @@ def split_into_folds(experiment: Experiment) -> tuple[Split, ...]:
     )
 
 
-def _train_fold(
-    directory: RunDirectory,
-    fold: Experiment,
-    build: Callable[[], keras.Model],
-    *,
-    parent: RunDirectory,
-) -> tuple[Scores, int]:
-    """Train one fold, unless it is done; return its held-out scores and its best epoch."""
-    if read_last_status(directory) == "FINISHED":
-        check_files(directory, directory.baselines_path)
-        network = load_model(directory.model_path)
-        baselines = load_baselines(directory.baselines_path)
-        scores = score(network, baselines, fold.features, fold.split.validation)
-        return scores, read_best_epoch(directory)
-    outcome = train_nested(directory, fold, parent=parent, build=build)
-    if outcome.scores is None:
-        raise AssertionError("a fold always holds clips out")
-    return outcome.scores, outcome.fit.best_epoch
-
-
-def _fold_config(config: ExperimentConfig, number: int) -> ExperimentConfig:
-    training = dataclasses.replace(config.training, num_folds=0)
-    tracking = config.tracking.unregistered()
-    evaluation = dataclasses.replace(config.evaluation, figures=False)
-    config = dataclasses.replace(
-        config, training=training, tracking=tracking, evaluation=evaluation
-    )
-    return with_run_name(config, f"{config.tracking.run_name or config.name}-fold-{number}")
-
-
 def for_all_clips(config: ExperimentConfig, best_epochs: Sequence[int]) -> ExperimentConfig:
-    """Return the configuration of a fit that holds nothing out.
+    """Return the configuration of a fit without held-out clips.
 
-    It has as many epochs as the fits that held clips out needed in the median.
+    Args:
+        config: Configuration of the fits with held-out clips.
+        best_epochs: Best epochs of these fits; their median is the number of epochs.
     """
     num_epochs = max(1, round(float(np.median(best_epochs))))
     training = dataclasses.replace(
@@ -130,3 +100,33 @@ def for_all_clips(config: ExperimentConfig, best_epochs: Sequence[int]) -> Exper
         reduce_lr_patience=0,
     )
     return dataclasses.replace(config, training=training)
+
+
+def _train_fold(
+    run: RunDirectory,
+    fold: Experiment,
+    build: Callable[[], keras.Model],
+    *,
+    parent: RunDirectory,
+) -> tuple[Scores, int]:
+    """Return the held-out scores and the best epoch of a fold; train it unless it is finished."""
+    if read_last_status(run) == "FINISHED":
+        check_files(run, run.baselines_path)
+        network = load_model(run.model_path)
+        baselines = load_baselines(run.baselines_path)
+        scores = score(network, baselines, fold.features, fold.split.validation)
+        return scores, read_best_epoch(run)
+    outcome = train_nested(run, fold, parent=parent, build=build)
+    if outcome.scores is None:
+        raise AssertionError("a fold always has held-out clips")
+    return outcome.scores, outcome.fit.best_epoch
+
+
+def _fold_config(config: ExperimentConfig, number: int) -> ExperimentConfig:
+    named = with_run_name(config, f"{config.tracking.run_name or config.name}-fold-{number}")
+    return dataclasses.replace(
+        named,
+        training=dataclasses.replace(config.training, num_folds=0),
+        tracking=named.tracking.unregistered(),
+        evaluation=dataclasses.replace(config.evaluation, figures=False),
+    )

@@ -1,4 +1,4 @@
-"""Open the feature set that a configuration names."""
+"""Open the configured feature set, and check labels and columns before a training."""
 
 import dataclasses
 import logging
@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.schema import DataConfig, ExperimentConfig
-from pipeline.core.arrays import FloatArray
-from pipeline.core.errors import ConfigError, FeatureSetError
+from pipeline.core.arrays import IntArray
+from pipeline.core.errors import ConfigError, FeatureSetError, SplitError
+from pipeline.core.identifiers import normalize_identifier
+from pipeline.core.near_names import did_you_mean
 from pipeline.data.feature_set import FeatureSet, load_feature_files, load_feature_set
 from pipeline.data.synthetic import ensure_synthetic_set
+from pipeline.evaluation.report import check_few_values
 
 _logger = logging.getLogger(__name__)
 
@@ -20,15 +23,15 @@ _PATHS = ("features_dir", "static_features", "dynamic_features", "labels", "clip
 
 
 def open_features(data: DataConfig, *, needs_group: bool = True) -> FeatureSet:
-    """Load and validate the feature set; the built-in one is generated when it is missing.
+    """Load and validate the feature set; generate the built-in set if it is missing.
 
     Args:
-        data: What names it.
-        needs_group: Whether a clips table without `group` is refused.
+        data: Settings that name the feature set.
+        needs_group: Whether a clip table must have the column `group`.
 
     Raises:
         ConfigError: If the configuration names no features.
-        FeatureSetError: If the features break their contract.
+        FeatureSetError: If the feature set is not valid.
     """
     if data.features_dir:
         path = Path(data.features_dir)
@@ -49,14 +52,14 @@ def open_features(data: DataConfig, *, needs_group: bool = True) -> FeatureSet:
     )
 
 
-def warn_of_features(features: FeatureSet) -> None:
-    """Warn in the terminal of features and names that are probably ruined."""
+def log_feature_warnings(features: FeatureSet) -> None:
+    """Log signs that features or names are damaged."""
     for warning in features.warnings:
         _logger.warning("%s", warning)
 
 
 def with_absolute_paths(config: ExperimentConfig) -> ExperimentConfig:
-    """Return the configuration with paths that hold from any working directory."""
+    """Return the configuration with absolute paths."""
     paths: dict[str, Any] = {
         name: _absolute(value) if (value := getattr(config.data, name)) else "" for name in _PATHS
     }
@@ -77,11 +80,11 @@ def _absolute(path: str) -> str:
     return str(Path(os.path.expanduser(path)).absolute())  # noqa: PTH111
 
 
-def trainable_labels(features: FeatureSet) -> FloatArray:
-    """Return the labels of a set that something can be learned from, shape (N, 5).
+def check_labels_vary(features: FeatureSet) -> None:
+    """Check that the labels are not all the same.
 
     Raises:
-        FeatureSetError: If there are no labels, or several clips and one label for all.
+        FeatureSetError: If there are no labels, or several clips have only one label.
     """
     labels = features.checked_labels()
     if len(labels) > 1 and np.all(labels == labels[0]):
@@ -89,4 +92,43 @@ def trainable_labels(features: FeatureSet) -> FloatArray:
             f"{features.sources[0].parent}: all {features.num_clips} clips have the same labels, "
             "so there is nothing to learn. Check how labels.npy was made."
         )
-    return labels
+
+
+def check_columns(
+    features: FeatureSet, columns: tuple[str, ...], rows: IntArray | None = None
+) -> None:
+    """Check that scores can be reported by these columns of the clip table.
+
+    Args:
+        features: The feature set.
+        columns: Column names.
+        rows: Row numbers of the reported clips, if they are known already.
+
+    Raises:
+        PipelineError: If a column is missing, or has too many different values in `rows`.
+    """
+    for column in columns:
+        if column not in features.clips:
+            raise SplitError(
+                f"{features.sources[0].parent}: the clip table has no column {column} to report "
+                f"by; its columns are {', '.join(features.clips.columns)}."
+                f"{did_you_mean(column, features.clips)} Choose from these."
+            )
+    if rows is not None:
+        for column, values in column_values(features, rows, columns).items():
+            check_few_values(column, values)
+
+
+def existing_columns(features: FeatureSet, columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those columns that the clip table has."""
+    return tuple(column for column in columns if column in features.clips)
+
+
+def column_values(
+    features: FeatureSet, rows: IntArray, columns: tuple[str, ...]
+) -> dict[str, list[Any]]:
+    """Return the values of the clips `rows` by column; invisible differences are removed."""
+    return {
+        column: [normalize_identifier(value) for value in features.clips[column].to_numpy()[rows]]
+        for column in columns
+    }

@@ -1,12 +1,9 @@
-"""Score clips with a trained model: a table with intervals, and where the model looked.
-
-Shapes: N clips, n clips of a batch, K traits, T steps.
-"""
+"""Score clips with a trained model: a table with intervals, and optionally its attention."""
 
 import contextlib
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,25 +12,17 @@ import pandas as pd
 
 from pipeline.config.schema import DataConfig
 from pipeline.core.arrays import IntArray
-from pipeline.core.run_directory import open_run_directory
+from pipeline.core.errors import ConfigError
+from pipeline.core.run_directory import RunDirectory, open_run_directory
 from pipeline.core.traits import TraitLabel
 from pipeline.data.encoder import check_encoder
 from pipeline.data.feature_set import FeatureSet
 from pipeline.evaluation.score_table import check_table_path, score_table, write_table
 from pipeline.models.standardize import FAR, standardize_layers
-from pipeline.workflows.clip_attention import attention_table, refuse_unexplainable
+from pipeline.workflows.attention import attention_table, check_explainable
 from pipeline.workflows.features import open_features
-from pipeline.workflows.output_checks import (
-    refuse_files_of_run,
-    refuse_one_file_for_both,
-    refuse_sources,
-)
-from pipeline.workflows.raw_clips import (
-    Recordings,
-    extract_as_trained,
-    refuse_other_recordings,
-)
-from pipeline.workflows.scoring import predict, refuse_unscorable
+from pipeline.workflows.raw_clips import RawClips, check_kind, extract_as_trained
+from pipeline.workflows.scoring import check_shapes, predict
 from pipeline.workflows.trained_model import (
     TrainedModel,
     fetch_trained_model,
@@ -45,60 +34,60 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
-    """Scored clips, and where they were written."""
+    """Scored clips and their files."""
 
     table: pd.DataFrame
-    """`clip_id`, and of each trait the score and the ends of its interval."""
+    """`clip_id`, and per trait the score and the ends of its interval."""
     level: float
-    """Probability with which an interval holds the score."""
+    """Probability that an interval contains the annotated score."""
     output: Path
     explanation: Path | None
-    """Where the attention was written; None where it was not asked for."""
+    """Path of the attention table; None if it was not requested."""
     failures: tuple[str, ...] = ()
     """Clips that could not be extracted, each with the reason."""
     traits: tuple[TraitLabel, ...] = ()
-    """How the training data of the model score each trait; empty if they do not say it."""
+    """How the training data score each trait; empty if it is unknown."""
 
 
 def predict_clips(
-    clips: DataConfig | Recordings,
+    clips: DataConfig | RawClips,
     *,
     run_dir: Path | None = None,
     model_uri: str = "",
     output: Path,
     explain: Path | None = None,
 ) -> Prediction:
-    """Score clips, which need no labels, with the model of a run or one that MLflow keeps.
+    """Score clips with the model of a run, or with a model from MLflow; needs no labels.
 
     Args:
-        clips: Their features, or the recordings to extract features from with the settings of
-            the model.
-        run_dir: The run; or else
-        model_uri: the model, for instance `models:/NAME@ALIAS`.
-        output: Table to write, one row a clip: `.csv`, `.npy` or `.parquet`.
-        explain: Table to write with the attention of each trait to each step, if any.
+        clips: Features, or raw clips; features are extracted with the settings of the model.
+        run_dir: The run; None to use `model_uri`.
+        model_uri: The model, for example `models:/NAME@ALIAS`.
+        output: Score table, one row per clip: `.csv`, `.npy` or `.parquet`.
+        explain: Table of the attention of each trait to each step; None for no table.
 
     Raises:
-        PipelineError: If the model or the clips cannot be used, or were made for each other
-            in no way.
+        PipelineError: If the model or the clips are not usable, or do not fit each other.
     """
     outputs = [path for path in (output, explain) if path is not None]
     for path in outputs:
         check_table_path(path)
-    refuse_one_file_for_both(output, explain)
-    if isinstance(clips, Recordings):
-        refuse_sources(outputs, clips.directories)
-    trained = _open_model(run_dir, model_uri)
-    refuse_files_of_run(outputs, trained.home)
+    check_different_files(output, explain)
+    if isinstance(clips, RawClips):
+        check_no_source(outputs, clips.directories)
+    if run_dir is not None:
+        trained = load_trained_model(open_run_directory(run_dir))
+    else:
+        trained = fetch_trained_model(model_uri)
+    check_no_run_file(outputs, trained.home)
     with _features_of(clips, trained) as (features, failures):
-        refuse_sources(outputs, features.sources)
+        check_no_source(outputs, features.sources)
         check_encoder(features.encoder, trained.encoder, features.features_dir)
-        refuse_unscorable(trained.network, features)
+        check_shapes(trained.network, features, needs_masks=False)
         if explain is not None:
-            refuse_unexplainable(trained.network, features)
+            check_explainable(trained.network, features)
         _warn(trained, features)
-        rows = np.arange(features.num_clips)
-        scores = predict(trained.network, features, rows)
+        scores = predict(trained.network, features, np.arange(features.num_clips))
         table = score_table(features.clip_ids, scores, trained.calibration)
         write_table(output, table)
         if explain is not None:
@@ -113,21 +102,59 @@ def predict_clips(
     )
 
 
-def _open_model(run_dir: Path | None, model_uri: str) -> TrainedModel:
-    if run_dir is not None:
-        return load_trained_model(open_run_directory(run_dir))
-    return fetch_trained_model(model_uri)
+def check_different_files(output: Path, explain: Path | None) -> None:
+    """Check that scores and attention are written to different files.
+
+    Raises:
+        ConfigError: If both paths are the same file.
+    """
+    if explain is not None and output.resolve() == explain.resolve():
+        raise ConfigError(f"{explain}: is given as --output and as --explain. Give two files.")
+
+
+def check_no_source(outputs: Iterable[Path], sources: Sequence[Path]) -> None:
+    """Check that no output overwrites an input.
+
+    Args:
+        outputs: Files to write.
+        sources: Input files or directories.
+
+    Raises:
+        ConfigError: If an output is an input file, or an existing file in an input directory.
+    """
+    inputs = {source.resolve() for source in sources}
+    for output in outputs:
+        resolved = output.resolve()
+        # An existing file in an input directory may be an input; a new file overwrites nothing.
+        if resolved in inputs or (output.exists() and inputs.intersection(resolved.parents)):
+            raise ConfigError(
+                f"{output}: exists already, among the input files of the clips. "
+                "Give another output file."
+            )
+
+
+def check_no_run_file(outputs: Iterable[Path], run: RunDirectory) -> None:
+    """Check that no output overwrites the split or the predictions of the model's run.
+
+    Raises:
+        ConfigError: If an output is such a file.
+    """
+    predictions = run.predictions_path("all").resolve().parent
+    for output in outputs:
+        resolved = output.resolve()
+        if resolved == run.split_path.resolve() or predictions in resolved.parents:
+            raise ConfigError(f"{output}: is reserved for files of the run. Give another file.")
 
 
 @contextlib.contextmanager
 def _features_of(
-    clips: DataConfig | Recordings, trained: TrainedModel
+    clips: DataConfig | RawClips, trained: TrainedModel
 ) -> Iterator[tuple[FeatureSet, tuple[str, ...]]]:
-    """Yield the features of clips, and why some have none; temporary files go at the end."""
+    """Yield the features and the failed clips; remove temporary files at the end."""
     if isinstance(clips, DataConfig):
         yield open_features(clips, needs_group=False), ()
         return
-    refuse_other_recordings(clips, trained.encoder)
+    check_kind(clips, trained.encoder)
     with contextlib.ExitStack() as stack:
         work_dir = clips.work_dir or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         features_dir, failures = extract_as_trained(clips, trained.extraction, work_dir)
@@ -135,22 +162,21 @@ def _features_of(
 
 
 def _warn(trained: TrainedModel, features: FeatureSet) -> None:
-    """Say what nobody can promise of these scores."""
-    for name, far in _far_clips(trained, features).items():
+    for name, rows in _outliers(trained, features).items():
         _logger.warning(
-            "%s: the %s features of %d clips, %s the first, lie %g standard deviations or more "
-            "from those that the model was trained on. Their scores mean nothing; look at how "
-            "these features were made.",
-            *(features.sources[0].parent, name, len(far), features.clip_ids[far[0]], FAR),
+            "%s: the %s features of %d clips (the first is %s) are %g or more standard deviations "
+            "from the training features. Their scores mean nothing; check how the features were "
+            "made.",
+            *(features.sources[0].parent, name, len(rows), features.clip_ids[rows[0]], FAR),
         )
     if trained.calibration.warning:
         _logger.warning("%s", trained.calibration.warning)
-    if doubt := trained.encoder_doubt(features):
-        _logger.warning("%s", doubt)
+    if caveat := trained.encoder_caveat(features):
+        _logger.warning("%s", caveat)
 
 
-def _far_clips(trained: TrainedModel, features: FeatureSet) -> dict[str, IntArray]:
-    """Return, of each stream that has such, the rows of clips beyond all that was trained on."""
+def _outliers(trained: TrainedModel, features: FeatureSet) -> dict[str, IntArray]:
+    """Return, by stream, the rows of clips that are far from the training features."""
     layers = standardize_layers(trained.network)
     found: dict[str, IntArray] = {}
     for stream in (features.static, features.dynamic):

@@ -1,4 +1,4 @@
-"""The prediction intervals of a model: calibrated as it is trained, measured as it is judged."""
+"""Prediction intervals of a model: calibration after training, coverage in an evaluation."""
 
 import numpy as np
 import pandas as pd
@@ -15,28 +15,29 @@ from pipeline.records.evaluation import Coverage
 from pipeline.records.predictions import Names, Predictions
 
 
-def of_unseen_groups(predictions: Predictions, seen_groups: Names) -> Predictions:
-    """Return the clips whose group the model has not seen: only their errors are those of new ones.
+def unseen_groups(predictions: Predictions, training_groups: Names) -> Predictions:
+    """Return the clips of groups without training clips.
 
-    A split that a clip table marks may have clips of one video on both sides.
+    If the clip table defines the split, a group can be in the training and validation subsets.
     """
-    groups, seen = (np.asarray(names, dtype=np.str_) for names in (predictions.groups, seen_groups))
-    is_seen = np.isin(groups, seen)
-    return predictions.take(np.flatnonzero(~is_seen))
+    groups, seen = (
+        np.asarray(names, dtype=np.str_) for names in (predictions.groups, training_groups)
+    )
+    return predictions.take(np.flatnonzero(~np.isin(groups, seen)))
 
 
 def calibrate_held_out(predictions: Predictions, config: ExperimentConfig) -> Calibration:
-    """Calibrate on the held-out clips of a training: validation, or those of every fold.
+    """Calibrate on the validation clips, or on the out-of-fold predictions.
 
     Args:
-        predictions: Held-out clips, of groups that the model has not seen.
+        predictions: Held-out clips of groups without training clips.
         config: Configuration of the training.
 
     Raises:
-        ValueError: If the annotated scores are unknown.
+        ValueError: If there are no labels.
     """
     if predictions.y_true is None:
-        raise ValueError("calibration needs annotated scores; these predictions have none")
+        raise ValueError("calibration needs labels; these predictions have none")
     return calibrate(
         predictions.y_true,
         predictions.y_pred,
@@ -45,10 +46,10 @@ def calibrate_held_out(predictions: Predictions, config: ExperimentConfig) -> Ca
     )
 
 
-def judge_held_out(
+def coverage_in_halves(
     calibration: Calibration, predictions: Predictions, config: ExperimentConfig
 ) -> Coverage | None:
-    """Measure coverage on the calibration clips themselves, in halves; None if they are few."""
+    """Measure coverage on the calibration clips, in halves; None if there are too few."""
     return measure_coverage_in_halves(
         predictions,
         level=calibration.level,
@@ -57,24 +58,24 @@ def judge_held_out(
     )
 
 
-def judge_evaluated(
+def coverage_of_evaluated(
     calibration: Calibration,
     predictions: Predictions,
     split: pd.DataFrame,
     config: ExperimentConfig,
 ) -> Coverage | None:
-    """Measure coverage on the evaluated clips whose groups the model has nothing to do with.
+    """Measure coverage on evaluated clips of groups outside training and validation.
 
-    Where there are none, it is measured on the calibration clips among them, in halves.
+    Without such clips, coverage is measured on the calibration clips among them, in halves.
 
     Args:
-        calibration: Where the intervals come from.
+        calibration: The calibration of the model.
         predictions: The evaluated clips.
-        split: Which clip was on which side in training: `clip_id`, `group`, `split`.
+        split: Split of the training: `clip_id`, `group`, `split`.
         config: Configuration of the training.
 
     Returns:
-        None where neither can be measured.
+        None if there are neither new groups nor enough calibration clips.
     """
     used = split.loc[split["split"] != "test"]
     is_new = ~np.isin(np.asarray(predictions.groups), used["group"].to_numpy(dtype=np.str_))
@@ -85,8 +86,8 @@ def judge_evaluated(
             num_resamples=config.evaluation.num_resamples,
             seed=config.seed,
         )
-    calibrated_on = names_in_subset(used, "validation", "clip_id")
-    rows = np.flatnonzero(np.isin(np.asarray(predictions.clip_ids), calibrated_on))
-    trained_on = names_in_subset(used, "train", "group")
-    held_out = of_unseen_groups(predictions.take(rows), trained_on)
-    return judge_held_out(calibration, held_out, config)
+    calibration_clips = names_in_subset(used, "validation", "clip_id")
+    rows = np.flatnonzero(np.isin(np.asarray(predictions.clip_ids), calibration_clips))
+    training_groups = names_in_subset(used, "train", "group")
+    held_out = unseen_groups(predictions.take(rows), training_groups)
+    return coverage_in_halves(calibration, held_out, config)

@@ -1,4 +1,4 @@
-"""From recordings to the features that a model was trained on: the same settings, unasked."""
+"""Extract features from raw clips with the extraction settings of a trained model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,84 +11,80 @@ from pipeline.core.errors import ExtractionError, ModelError
 from pipeline.data.encoder import CROPS_OPTIONS, VIDEOS_OPTION, recordings_options
 from pipeline.extraction.run import DEFAULT_WORKERS, FAILURES_NAME, extract_features
 
-FEATURES_NAME: Final = "features"
-"""The directory of the features within that which a user gives for them."""
+_FEATURES_NAME: Final = "features"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Recordings:
+class RawClips:
     """Clips as videos, or as face crops with optical flow."""
 
     videos_dir: Path | None = None
-    """Directory of videos; or else"""
     face_dir: Path | None = None
-    """directory of face crops, with"""
+    """Directory of face crops; needs `flow_dir`."""
     flow_dir: Path | None = None
-    """the directory of their optical flow."""
     work_dir: Path | None = None
-    """Where the features are kept; in a temporary directory unless given."""
+    """Directory that keeps the features; a temporary directory by default."""
     num_workers: int | None = None
-    """Processes that extract; as many as `extract` takes unless given."""
+    """Number of extraction processes; the default of `extract` if None."""
 
     @property
     def directories(self) -> tuple[Path, ...]:
-        """Where there are arrays and tables: crops, flow, and the features that are kept."""
-        kept = self.work_dir and self.work_dir / FEATURES_NAME
+        """Directories of arrays and tables: crops, flow and kept features."""
+        kept = self.work_dir and self.work_dir / _FEATURES_NAME
         return tuple(path for path in (self.face_dir, self.flow_dir, kept) if path is not None)
 
 
-def refuse_other_recordings(recordings: Recordings, encoder: Any) -> None:
-    """Refuse videos for a model of given crops and flow, and the reverse, before they are read.
+def check_kind(clips: RawClips, encoder: Any) -> None:
+    """Check that clips are of the kind that the model was trained on: videos or crops.
 
     Args:
-        recordings: The clips.
-        encoder: Encoder of the features that the model was trained on.
+        clips: The clips.
+        encoder: Encoder of the training features.
 
     Raises:
-        ModelError: Naming the options that fit.
+        ModelError: If the kinds differ; the message names the right options.
     """
-    given = VIDEOS_OPTION if recordings.videos_dir else CROPS_OPTIONS
-    fitting = recordings_options(encoder)
-    if fitting is not None and fitting != given:
+    given = VIDEOS_OPTION if clips.videos_dir else CROPS_OPTIONS
+    expected = recordings_options(encoder)
+    if expected is not None and expected != given:
         kinds = dict.fromkeys(encoder[stream]["of"] for stream in ("static", "dynamic"))
         raise ModelError(
-            f"The model was trained on features of {' and '.join(kinds)}, which {given} does not "
-            f"give. Give {fitting}."
+            f"The model was trained on features of {' and '.join(kinds)}, but {given} gives "
+            f"other clips. Give {expected}."
         )
 
 
 def extract_as_trained(
-    recordings: Recordings, settings: Any, work_dir: Path
+    clips: RawClips, settings: Any, work_dir: Path
 ) -> tuple[Path, tuple[str, ...]]:
-    """Extract features with the settings that travel with a model.
+    """Extract features with the settings of the model's training features.
 
     Args:
-        recordings: The clips.
-        settings: Settings that the features of the model's training were extracted with.
-        work_dir: Where the feature set goes, into its `features/`; an extraction that was
-            stopped there is gone on with.
+        clips: The clips.
+        settings: Extraction settings of the training features.
+        work_dir: Directory of the new feature set `features/`. A stopped extraction continues.
 
     Returns:
-        The feature set, and the clips that failed, each with its reason.
+        The feature set, and each failed clip with its reason.
 
     Raises:
-        PipelineError: If the model does not say how, or nothing can be extracted.
+        PipelineError: If the settings are unknown, or no clip can be extracted.
     """
     config = extraction_config(settings)
     try:
         outcome = extract_features(
-            videos_dir=recordings.videos_dir,
-            face_dir=recordings.face_dir,
-            flow_dir=recordings.flow_dir,
-            features_dir=work_dir / FEATURES_NAME,
+            videos_dir=clips.videos_dir,
+            face_dir=clips.face_dir,
+            flow_dir=clips.flow_dir,
+            features_dir=work_dir / _FEATURES_NAME,
             config=config,
-            num_workers=recordings.num_workers or DEFAULT_WORKERS,
+            num_workers=clips.num_workers or DEFAULT_WORKERS,
         )
     except ExtractionError as error:
-        # Here the directory of the features follows from another option, or is gone in a moment.
+        # The user gave --work_dir, or no directory; then the list of failures is temporary.
         message = str(error).replace("--features_dir", "--work_dir")
-        if recordings.work_dir is None:
-            lost = f"{work_dir / FEATURES_NAME / FAILURES_NAME} lists all of them."
+        if clips.work_dir is None:
+            lost = f"{work_dir / _FEATURES_NAME / FAILURES_NAME} lists all of them."
             message = message.replace(lost, "Give --work_dir to keep the list of all of them.")
         raise ExtractionError(message) from error
     failures = (f"{clip.clip_id}: {clip.stage}: {clip.reason}" for clip in outcome.failed)
@@ -96,16 +92,15 @@ def extract_as_trained(
 
 
 def extraction_config(settings: Any) -> ExtractionConfig:
-    """Return the configuration that makes features as the model's were made.
+    """Return stored extraction settings as a configuration.
 
     Raises:
-        ModelError: If the settings are not known, or not those of this version.
+        ModelError: If there are no settings, or this version cannot read them.
     """
     if not settings:
         raise ModelError(
-            "The model was trained on features that do not say how they were extracted, so the "
-            "same cannot be done with recordings. Make features of them as those were made, and "
-            "give --features_dir."
+            "The extraction settings of the model's training features are unknown, so its "
+            "features cannot be extracted. Extract them as before, and give --features_dir."
         )
     try:
         return pydantic.TypeAdapter(ExtractionConfig).validate_python(settings)
@@ -113,6 +108,6 @@ def extraction_config(settings: Any) -> ExtractionConfig:
         fault = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in fault["loc"])
         raise ModelError(
-            f"The model's features were extracted with settings that this version does not know "
+            "The extraction settings of the model are not valid in this version "
             f"({place}: {fault['msg']}). Use the version that trained it, or give --features_dir."
         ) from error

@@ -1,9 +1,8 @@
-"""Scores of a model on clips, beside what the baselines say of the same clips.
+"""Scores of a model and of the baselines on the same clips.
 
-Legend: N clips, K traits.
+Shapes: N clips, K traits.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,7 +19,7 @@ from pipeline.data.stream import PooledFeatures, Stream
 from pipeline.evaluation.baselines import Baselines, fit_baselines
 from pipeline.records.predictions import Predictions
 
-_MOST_AT_ONCE: Final = 256
+_MAX_BATCH_SIZE: Final = 256
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +44,8 @@ def score(
             y_true=labels,
         ),
         baselines=baselines.predict(
-            *_pooled(features, rows),
+            PooledFeatures(stream=features.static, rows=rows),
+            PooledFeatures(stream=features.dynamic, rows=rows),
             labels=labels,
             groups=features.groups[rows],
             clip_ids=features.clip_ids[rows],
@@ -54,15 +54,15 @@ def score(
 
 
 def predict(network: keras.Model, features: FeatureSet, rows: IntArray) -> FloatArray:
-    """Return the model's scores of the clips `rows`, shape (N, K), in their order.
+    """Return the scores of the clips `rows`, shape (N, K).
 
-    A model that takes masks scores features without any as those whose every step is there.
+    If the model has a mask input and the feature set has no such mask, all steps are valid.
 
     Raises:
-        ModelError: If the model was made for features of another shape.
+        ModelError: If the model has other input shapes.
     """
-    refuse_unscorable(network, features)
-    batch_size = inference_batch_size(features, max_size=_MOST_AT_ONCE)
+    check_shapes(network, features, needs_masks=False)
+    batch_size = inference_batch_size(features, max_size=_MAX_BATCH_SIZE)
     masked = masked_streams(network)
     batches = InferenceBatches(features, rows, batch_size=batch_size, masked=masked)
     scores = [network.predict_on_batch(list(inputs)) for inputs in batches]
@@ -72,7 +72,8 @@ def predict(network: keras.Model, features: FeatureSet, rows: IntArray) -> Float
 def fit_run_baselines(features: FeatureSet, rows: IntArray, config: ExperimentConfig) -> Baselines:
     """Fit the baselines on the training clips `rows`."""
     return fit_baselines(
-        *_pooled(features, rows),
+        PooledFeatures(stream=features.static, rows=rows),
+        PooledFeatures(stream=features.dynamic, rows=rows),
         labels=features.checked_labels()[rows],
         groups=features.groups[rows],
         clip_ids=features.clip_ids[rows],
@@ -80,25 +81,17 @@ def fit_run_baselines(features: FeatureSet, rows: IntArray, config: ExperimentCo
     )
 
 
-def _pooled(features: FeatureSet, rows: IntArray) -> tuple[PooledFeatures, PooledFeatures]:
-    return (
-        PooledFeatures(stream=features.static, rows=rows),
-        PooledFeatures(stream=features.dynamic, rows=rows),
-    )
-
-
-def concatenate_scores(parts: list[Scores]) -> Scores:
+def concatenate_scores(folds: list[Scores]) -> Scores:
     """Join the scores of several folds.
 
-    The training mean of a fold is low where its held-out clips are high: pooled as they are,
-    such means would correlate with the truth, negatively, and any model would seem to know
-    more than they do. What knows nothing says the same of every clip: their mean.
+    The baseline `training_mean` gets one value for all clips. The means of the single folds
+    correlate negatively with the held-out labels, so pooled R² and PCC would be too low.
     """
-    predictions = [part.predictions for part in parts]
-    truths = [part.y_true for part in predictions if part.y_true is not None]
+    predictions = [fold.predictions for fold in folds]
+    labels = [part.y_true for part in predictions if part.y_true is not None]
     baselines = {
-        name: np.concatenate([part.baselines[name] for part in parts])
-        for name in parts[0].baselines
+        name: np.concatenate([fold.baselines[name] for fold in folds])
+        for name in folds[0].baselines
     }
     baselines["training_mean"][:] = baselines["training_mean"].mean(axis=0)
     return Scores(
@@ -106,60 +99,52 @@ def concatenate_scores(parts: list[Scores]) -> Scores:
             clip_ids=np.concatenate([np.asarray(part.clip_ids) for part in predictions]),
             groups=np.concatenate([np.asarray(part.groups) for part in predictions]),
             y_pred=np.concatenate([part.y_pred for part in predictions]),
-            y_true=np.concatenate(truths),
+            y_true=np.concatenate(labels),
         ),
         baselines=baselines,
     )
 
 
 def masked_streams(network: keras.Model) -> tuple[str, ...]:
-    """Return the names of the streams whose masks a model takes, by the names of its inputs."""
+    """Return the names of the streams that have a mask input in the model."""
     names = {tensor.name for tensor in getattr(network, "inputs", None) or ()}
     return tuple(stream for stream in ("static", "dynamic") if f"{stream}_mask" in names)
 
 
-def refuse_unscorable(network: keras.Model, features: FeatureSet) -> None:
-    """Refuse to score features that a model was not made for; masks may be missing.
+def check_shapes(network: keras.Model, features: FeatureSet, *, needs_masks: bool = True) -> None:
+    """Check that a model accepts these features and predicts five traits.
+
+    Args:
+        network: The model.
+        features: The feature set.
+        needs_masks: Whether the feature set must have all masks of the model. They can be
+            missing for a prediction, because all steps are then valid.
 
     Raises:
-        ModelError: Naming the stream and what differs.
+        ModelError: If the inputs or outputs differ; the message names the stream.
     """
-    _refuse_other_shapes(network, features, masked=masked_streams(network))
-
-
-def refuse_other_shapes(network: keras.Model, features: FeatureSet) -> None:
-    """Refuse a model that does not take these features as they are, or score five traits.
-
-    Raises:
-        ModelError: Naming the stream and what differs.
-    """
-    _refuse_other_shapes(network, features, masked=())
-
-
-def _refuse_other_shapes(
-    network: keras.Model, features: FeatureSet, *, masked: Collection[str]
-) -> None:
     if not getattr(network, "inputs", None):
         raise ModelError(
-            f"{network.name}: does not say what its inputs are. "
+            f"{network.name}: does not define its inputs. "
             "Build it as keras.Model(inputs, outputs), with the static input first."
         )
     if tuple(network.output_shape[1:]) != (NUM_TRAITS,):
         raise ModelError(
-            f"{network.name}: gives scores of shape {tuple(network.output_shape[1:])} a clip, "
+            f"{network.name}: has an output of shape {tuple(network.output_shape[1:])} per clip, "
             f"expected ({NUM_TRAITS},), in the order {', '.join(TRAITS)}. Change its last layer."
         )
     streams = (features.static, features.dynamic)
+    optional = () if needs_masks else masked_streams(network)
     found = {stream.name: stream.shape[1:] for stream in streams}
     found |= {
         f"{stream.name}_mask": stream.shape[1:2]
         for stream in streams
-        if stream.has_mask or stream.name in masked
+        if stream.has_mask or stream.name in optional
     }
     shapes = [tuple(tensor.shape[1:]) for tensor in network.inputs]
     if shapes == [*found.values()]:
         return
-    # The first two inputs are the streams, whatever a user has called them.
+    # The first two inputs are the streams, even if a user named them differently.
     names = ["static", "dynamic", *(tensor.name for tensor in network.inputs[2:])]
     expected = dict(zip(names, shapes, strict=False))
     place = features.sources[0].parent
@@ -170,32 +155,31 @@ def _refuse_other_shapes(
     ]
     for name in ("static_mask", "dynamic_mask"):
         if name in expected and name not in found:
-            faults.append(f"{place}: has no {name}.npy, which the model takes as well. Add it.")
+            faults.append(f"{place}: has no {name}.npy, which the model needs. Add it.")
         if name in found and name not in expected:
-            faults.append(f"{place}: has {name}.npy, but the model takes no masks. Remove it.")
+            faults.append(f"{place}: has {name}.npy, but the model has no mask input. Remove it.")
     raise ModelError(
         " ".join(faults)
-        or f"{place}: holds inputs of shapes {[*found.values()]} per clip, but the model takes "
+        or f"{place}: contains inputs of shapes {[*found.values()]} per clip, but the model takes "
         f"{shapes}. Give features of the same kind, in the order static, dynamic, masks."
     )
 
 
 def _shape_fault(stream: Stream, expected: tuple[int | None, ...]) -> str:
-    """Return in words how the shape of a stream differs from what the model takes."""
     found = stream.shape[1:]
     if len(expected) != len(found):
-        fault, cure = "another kind of features", "Give features of the model's encoder."
+        fault, fix = "another kind of features", "Give features of the model's encoder."
     elif expected[-1] != found[-1]:
         fault = f"{found[-1]} features instead of {expected[-1]}"
-        cure = "Give features of the model's encoder."
+        fix = "Give features of the model's encoder."
     elif expected[0] != found[0]:
         fault = f"{found[0]} steps instead of {expected[0]}"
-        cure = f"Extract {expected[0]} steps per clip."
+        fix = f"Extract {expected[0]} steps per clip."
     else:
-        fault, cure = "images of another size", "Resize them to the size that the model takes."
+        fault, fix = "images of another size", "Resize them to the input size of the model."
     return (
         f"{stream.parts[0].path}: the {stream.name} stream has shape {_per_clip(found)}, but the "
-        f"model takes {_per_clip(expected)}: {fault}. {cure}"
+        f"model takes {_per_clip(expected)}: {fault}. {fix}"
     )
 
 

@@ -1,11 +1,16 @@
-"""A run directory while a run is working in it: locked, logged, mirrored, ended in order."""
+"""Open a run directory for work: lock, run log, MLflow mirror, and a final status."""
 
 import contextlib
 import dataclasses
+import importlib.metadata
 import os
 import platform
+import shlex
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
 
 from pipeline.config.loading import flatten
 from pipeline.config.schema import ExperimentConfig
@@ -18,23 +23,23 @@ from pipeline.core.urls import hide_passwords
 from pipeline.tracking.background import BackgroundMirror, Untracked, mirrored, system_metrics
 from pipeline.tracking.run_link import new_link, note_link, read_link, write_link
 from pipeline.tracking.store import configure_mlflow, tracking_uri
-from pipeline.workflows.environment import describe_environment
 
-_CHARTED_STEPS = 2000
-"""How many steps of a run MLflow is sent at the most; the run directory has them all."""
+_MAX_CHARTED_STEPS: Final = 2000
+"""Upper limit of steps per run in MLflow; the run directory has all steps."""
+_PACKAGES: Final = ("keras", "mlflow", "numpy", "optuna", "pandas", "scikit-learn", "tensorflow")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Session:
-    """A run at work."""
+    """An open run."""
 
     run: RunDirectory
     config: ExperimentConfig
     run_log: RunLog
     wake_mirror: Callable[[], None]
-    """Says that the run log has grown."""
+    """Announces that the run log has new events."""
     mirror: BackgroundMirror | Untracked
-    """Delivers the run to MLflow; after the session it has the reason for what is left."""
+    """Sends the run to MLflow. After the session it has the reason for missing events."""
 
 
 @contextlib.contextmanager
@@ -45,13 +50,13 @@ def open_session(
     num_steps: int,
     parent: RunDirectory | None = None,
 ) -> Iterator[Session]:
-    """Work in a run directory; however the block ends, run log and MLflow say how.
+    """Open a run; log its description first and its status last, also after an error.
 
     Args:
         run: The run directory.
         config: Configuration of the run.
-        num_steps: Training steps to come, for the density of MLflow's charts.
-        parent: Run that this one is nested in; its session is open too.
+        num_steps: Number of training steps; determines the density of MLflow's charts.
+        parent: Run that contains this one; its session must be open.
     """
     with run.locked():
         run_log = RunLog(run.run_log_path)
@@ -78,31 +83,67 @@ def open_session(
                 run_log.log_status("KILLED", reason="interrupted")
                 raise
             except BaseException as error:
-                run_log.log_status("FAILED", reason=_one_line(error))
+                run_log.log_status("FAILED", reason=_first_line(error))
                 raise
             run_log.log_status("FINISHED")
+
+
+def with_run_name(config: ExperimentConfig, name: str) -> ExperimentConfig:
+    """Return the configuration with another MLflow run name."""
+    tracking = dataclasses.replace(config.tracking, run_name=name)
+    return dataclasses.replace(config, tracking=tracking)
+
+
+def describe_environment() -> dict[str, Any]:
+    """Return commit, versions, machine, device and command, as plain values."""
+    return {
+        "command": hide_passwords(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])),
+        "git": _git_state(),
+        "python": platform.python_version(),
+        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "platform": platform.platform(),
+        "num_cpus": os.cpu_count(),
+        "device": describe_device(),
+        "hostname": platform.node(),
+        "process_id": os.getpid(),
+    }
+
+
+def describe_device() -> str | None:
+    """Return the device that trains; None in a process without TensorFlow.
+
+    The leader of a search has no TensorFlow, because only its workers train.
+    """
+    if "tensorflow" not in sys.modules:
+        return None
+    import tensorflow as tf
+
+    gpus = tf.config.get_visible_devices("GPU")
+    if not gpus:
+        return "CPU"
+    name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+    return f"{name} (first of {len(gpus)} GPUs)" if len(gpus) > 1 else str(name)
 
 
 def _link_to_mlflow(
     run: RunDirectory, config: ExperimentConfig, *, num_steps: int, parent: RunDirectory | None
 ) -> None:
     configure_mlflow()
-    # A nested run goes where its parent is, whatever this process would choose: it may be on
-    # another machine, or of another day.
+    # A nested run is sent to the store of its parent, even from another machine or later.
     home = read_link(parent.tracking_path) if parent else None
     link = new_link(
         tracking_uri=home.tracking_uri if home else tracking_uri(),
         experiment=home.experiment if home else config.tracking.experiment,
         run_name=config.tracking.run_name or config.name,
         parent_dir=os.path.relpath(parent.path, run.path) if parent else "",
-        step_stride=max(1, -(-num_steps // _CHARTED_STEPS)),
+        step_stride=max(1, -(-num_steps // _MAX_CHARTED_STEPS)),
     )
-    # The run log names every MLflow run; the mirror notes the one that it makes.
+    # An existing MLflow run is logged here; the mirror logs a run that it creates.
     (note_link if link.run_id else write_link)(run.tracking_path, link)
 
 
 def _is_described(run: RunDirectory) -> bool:
-    """Return whether the run log has the last event of `_describe`; a kill may have come first."""
+    """Return whether the run log has the last event of `_describe`."""
     return run.environment_path.exists() and any(
         event.kind == "artifacts" and "environment.json" in event.content["paths"]
         for event in read_events(run.run_log_path)
@@ -110,15 +151,14 @@ def _is_described(run: RunDirectory) -> bool:
 
 
 def _describe(session: Session) -> None:
-    """Tell the run log what this run is, first of all."""
     environment = describe_environment()
     write_json(session.run.environment_path, environment)
-    # `mlflow run` has logged what was typed under the plain names, and a parameter cannot be
-    # changed: "0.001" against 1e-3 would be a conflict.
+    # `mlflow run` logs the typed text under the plain names. MLflow parameters are constant, so
+    # "0.001" and 1e-3 would conflict.
     settings = {
         f"config.{name}": value
         for name, value in flatten(session.config).items()
-        if not name.startswith("search.")  # only a search looks at them, and logs them itself
+        if not name.startswith("search.")  # a search logs these settings itself
     }
     session.run_log.log_params(settings)
     tags = {
@@ -132,7 +172,7 @@ def _describe(session: Session) -> None:
         tags["device"] = environment["device"]
     link = read_link(session.run.tracking_path)
     if link is not None and link.run_id and session.config.tracking.run_name:
-        tags["mlflow.runName"] = session.config.tracking.run_name  # of a run of `mlflow run`
+        tags["mlflow.runName"] = session.config.tracking.run_name  # renames the `mlflow run` run
     if session.config.description:
         tags["mlflow.note.content"] = session.config.description
     session.run_log.log_tags(tags)
@@ -140,12 +180,24 @@ def _describe(session: Session) -> None:
     session.wake_mirror()
 
 
-def with_run_name(config: ExperimentConfig, name: str) -> ExperimentConfig:
-    """Return the configuration of a run that is called `name` in MLflow."""
-    tracking = dataclasses.replace(config.tracking, run_name=name)
-    return dataclasses.replace(config, tracking=tracking)
+def _git_state() -> dict[str, Any]:
+    """Return the commit of this code and whether it has changes; empty outside git."""
+    # Without this variable the import fails on a machine without git.
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    import git
+
+    try:
+        repository = git.Repo(Path(__file__).parent, search_parent_directories=True)
+        return {
+            "commit": repository.head.commit.hexsha,
+            "is_dirty": repository.is_dirty(untracked_files=False),
+        }
+    except (git.InvalidGitRepositoryError, git.NoSuchPathError, ValueError):
+        return {}
+    except git.CommandError as error:
+        return {"error": str(error).splitlines()[0]}
 
 
-def _one_line(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     lines = hide_passwords(str(error)).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:500]

@@ -1,4 +1,4 @@
-"""Deliver a run directory to MLflow after an outage or a kill."""
+"""Deliver a run directory to MLflow after an outage or a killed process."""
 
 from pathlib import Path
 
@@ -13,35 +13,34 @@ from pipeline.core.run_log import (
 from pipeline.tracking.mirror import deliver_rest, is_delivered
 from pipeline.tracking.run_link import Link, read_link
 
-_REASON = "the process died"
-
 
 def sync_run(run_dir: Path) -> Link:
-    """Deliver what is left; a run whose process is gone is marked as killed.
+    """Deliver what MLflow does not have yet; mark a run without a live process as killed.
 
     Raises:
-        RunError: If the run is not tracked, or a process is still at work in it.
-        IncompleteError: If MLflow cannot be reached now.
+        RunError: If the run is not tracked, or a process still writes to it.
+        IncompleteError: If MLflow cannot be reached.
     """
     run = open_run_directory(run_dir)
     link = read_link(run.tracking_path)
     if link is None:
         raise RunError(f"{run.path}: the run was not tracked (tracking.enabled was false).")
     check_run_log(run)
-    # A finished and delivered run is not written to, so it may be read-only.
+    # A delivered run is not written to, because it may be read-only.
     if all(read_last_status(each) and is_delivered(each) for each in (run, *run.nested())):
         return link
     with run.locked():
-        log_killed(run, reason=_REASON)
+        reason = "the process died"
+        log_killed(run, reason=reason)
         for nested in run.nested():
-            # Workers of a search live on for a while after what started them was killed.
-            log_killed_unless_running(nested, reason=_REASON)
+            # Workers of a search outlive a killed leader for a while.
+            log_killed_unless_running(nested, reason=reason)
         missing = deliver_rest(run, seconds=None)
     link = read_link(run.tracking_path)
     if missing or link is None:
         raise IncompleteError(
-            f"{run.path}: MLflow does not have all of the run yet ({missing}). Try again when "
-            f"that is mended and {link.tracking_uri if link else 'MLflow'} can be reached; if the "
-            f"store has moved, write where to as `tracking_uri` into {run.tracking_path}."
+            f"{run.path}: MLflow does not have the whole run yet ({missing}). Try again when "
+            f"{link.tracking_uri if link else 'MLflow'} can be reached. If the store has moved, "
+            f"write the new address as `tracking_uri` into {run.tracking_path}."
         )
     return link

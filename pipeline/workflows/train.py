@@ -1,8 +1,8 @@
-"""One training run, whole: features in, an evaluated and tracked run directory out."""
+"""Train, evaluate and track one experiment in a run directory, or resume it."""
 
 import contextlib
+import functools
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,16 +37,15 @@ from pipeline.training.checks import check_keras_settings, check_tensorboard, ch
 from pipeline.training.fit import build_history
 from pipeline.workflows.cross_validation import cross_validate, split_into_folds
 from pipeline.workflows.features import (
+    check_columns,
+    check_labels_vary,
+    log_feature_warnings,
     open_features,
-    trainable_labels,
-    warn_of_features,
     with_absolute_paths,
 )
-from pipeline.workflows.scoring import refuse_other_shapes
-from pipeline.workflows.subgroups import refuse_unusable_columns
+from pipeline.workflows.scoring import check_shapes
 from pipeline.workflows.training_steps import (
     Experiment,
-    Outcome,
     choose_layers,
     prepare_directory,
     prepared_files,
@@ -62,17 +61,17 @@ class TrainingRun:
     network: keras.Model
     """The model with its best weights."""
     history: keras.callbacks.History
-    """Values of every epoch."""
+    """Metrics of each epoch."""
     report: EvaluationReport | None
-    """Its evaluation on the held-out clips."""
+    """Evaluation of the held-out clips."""
     group_overlap: dict[str, dict[str, float | int]]
-    """Groups that the sides of the split share."""
+    """Groups that the subsets of the split share."""
     layers: tuple[LayerState, ...]
-    """Which layers learned."""
+    """Trainable and frozen layers."""
     undelivered: str | None
-    """Why MLflow does not have all of it; None where it does, or where it is not tracked."""
+    """Why MLflow does not have the whole run; None if it has, or without tracking."""
     traits: tuple[TraitLabel, ...]
-    """How the data score each trait; empty if they do not say it."""
+    """How the data score each trait; empty if it is unknown."""
 
 
 def run_training(
@@ -85,17 +84,17 @@ def run_training(
 ) -> TrainingRun:
     """Train, evaluate and track one experiment in a new run directory.
 
-    Everything that can be refused is refused before the directory is made.
+    The directory is created after all inputs have been checked.
 
     Args:
         config: The experiment.
-        run_dir: Where the run is kept; a new directory under `runs/` unless given.
-        output: Where the model is saved besides; its suffix decides the format.
-        network: Model to train; built from `config.model` unless given.
+        run_dir: The run directory; a new directory under `runs/` by default.
+        output: Additional path for the model; its suffix defines the format.
+        network: Model to train; built from `config.model` by default.
         features: Feature set, if it is open already.
 
     Raises:
-        PipelineError: If the input cannot be used; the message says what to do.
+        PipelineError: If an input is not valid.
     """
     check_keras_settings()
     if output is not None:
@@ -103,14 +102,14 @@ def run_training(
     check_tensorboard(config.training)
     config = with_absolute_paths(config)
     features = features or open_features(config.data)
-    trainable_labels(features)
-    warn_of_features(features)
-    experiment = Experiment(config=config, features=features, split=_split(config, features))
+    check_labels_vary(features)
+    log_feature_warnings(features)
+    experiment = Experiment(config=config, features=features, split=_new_split(config, features))
     held_out = experiment.split.validation
     if config.training.num_folds:
         split_into_folds(experiment)
         held_out = experiment.split.train
-    refuse_unusable_columns(features, held_out, config.evaluation.by)
+    check_columns(features, config.evaluation.by, held_out)
     if config.tracking.enabled:
         check_store(config.tracking.experiment)
     keras.utils.set_random_seed(config.seed)
@@ -118,7 +117,7 @@ def run_training(
         network = build_for(config, features)
     choose_layers(network, config)
     check_trainable(network)
-    refuse_other_shapes(network, features)
+    check_shapes(network, features)
 
     run = create_run_directory(run_dir, name=config.name, parent=RUNS_DIR)
     try:
@@ -130,13 +129,12 @@ def run_training(
 
 
 def resume_training(run_dir: Path, *, output: Path | None = None) -> TrainingRun:
-    """Continue a run that was killed, in its directory and in its MLflow run.
+    """Continue a killed run in its directory and in its MLflow run.
 
-    The values are those that the uninterrupted run would have had. A run that has
-    finished is left as it is.
+    The result is identical to that of an uninterrupted run. A finished run is not changed.
 
     Raises:
-        RunError: If the directory holds no run, or its features are not what they were.
+        RunError: If the directory contains no run, or the features have changed.
     """
     check_keras_settings()
     if output is not None:
@@ -144,21 +142,21 @@ def resume_training(run_dir: Path, *, output: Path | None = None) -> TrainingRun
     run = open_run_directory(run_dir)
     check_run_log(run)
     is_finished = read_last_status(run) == "FINISHED"
-    gone = run.initial_path if is_finished else None  # removed at the end
-    check_files(run, *(path for path in prepared_files(run) if path != gone))
+    removed = run.initial_path if is_finished else None
+    check_files(run, *(path for path in prepared_files(run) if path != removed))
     config = load_run_config(run.config_path)
     check_tensorboard(config.training)
     features = open_features(config.data)
     if read_data(run.data_path).digest != features.digest:
         raise RunError(
-            f"{run.path}: the features have changed since the run began, so it cannot go on to "
-            "the same result. Restore them, or start a new run."
+            f"{run.path}: the features have changed since the run began, so the result would "
+            "differ. Restore them, or start a new run."
         )
     experiment = Experiment(config=config, features=features, split=_stored_split(run, features))
     if is_finished:
-        return _finished(run, experiment, output)
+        return _read_finished(run, experiment, output)
     keras.utils.set_random_seed(config.seed)
-    return _train(run, experiment, _stored_network(run, config), output)
+    return _train(run, experiment, _initial_network(run, config), output)
 
 
 def build_for(config: ExperimentConfig, features: FeatureSet) -> keras.Model:
@@ -180,62 +178,67 @@ def _train(
     run: RunDirectory, experiment: Experiment, network: keras.Model, output: Path | None
 ) -> TrainingRun:
     try:
-        outcome = _fit(run, experiment, network)
+        if experiment.config.training.num_folds:
+            build = functools.partial(_initial_network, run, experiment.config)
+            outcome = cross_validate(run, experiment, network, build=build)
+        else:
+            outcome = train_single(run, experiment, network)
     except (KeyboardInterrupt, OSError) as error:
-        error.add_note(_how_to_go_on(run))
+        advice = f"Resume with `python -m pipeline train --resume {run.path}`."
+        if read_last_status(run) == "FINISHED":
+            advice = (
+                "The run has finished. If MLflow lacks some of it: "
+                f"`python -m pipeline sync --run_dir {run.path}`."
+            )
+        error.add_note(advice)
         raise
-    if output is not None:
-        save_model(network, output)
-    return TrainingRun(
-        run=run,
-        network=network,
+    return _training_run(
+        *(run, experiment, network, output),
         history=outcome.fit.history,
         report=outcome.report,
-        group_overlap=experiment.group_overlap,
-        layers=layer_states(network),
         undelivered=outcome.undelivered,
-        traits=experiment.features.traits,
     )
 
 
-def _how_to_go_on(run: RunDirectory) -> str:
-    if read_last_status(run) == "FINISHED":
-        return (
-            "The run has finished. If MLflow lacks some of it: "
-            f"`python -m pipeline sync --run_dir {run.path}`."
-        )
-    return f"Go on with `python -m pipeline train --resume {run.path}`."
-
-
-def _fit(run: RunDirectory, experiment: Experiment, network: keras.Model) -> Outcome:
-    if experiment.config.training.num_folds:
-        return cross_validate(run, experiment, network, build=_rebuilder(run, experiment.config))
-    return train_single(run, experiment, network)
-
-
-def _finished(run: RunDirectory, experiment: Experiment, output: Path | None) -> TrainingRun:
-    """Return a run that needs nothing more, as it is on disk."""
+def _read_finished(run: RunDirectory, experiment: Experiment, output: Path | None) -> TrainingRun:
     check_files(run, run.evaluation_path)
-    # Removes what a kill at the end of the run has left; a read-only run stays as it is.
+    # A kill at the end can leave the initial weights. A read-only run is not changed.
     with contextlib.suppress(RunError), run.locked():
         remove_initial(run)
-    network = load_model(run.model_path)
+    events = effective_events(read_events(run.run_log_path))
+    return _training_run(
+        *(run, experiment, load_model(run.model_path), output),
+        history=build_history(epoch_records(events)),
+        report=read_report(run.evaluation_path) if run.evaluation_path.exists() else None,
+        undelivered=deliver_rest(run),
+    )
+
+
+def _training_run(
+    run: RunDirectory,
+    experiment: Experiment,
+    network: keras.Model,
+    output: Path | None,
+    *,
+    history: keras.callbacks.History,
+    report: EvaluationReport | None,
+    undelivered: str | None,
+) -> TrainingRun:
     if output is not None:
         save_model(network, output)
-    events = effective_events(read_events(run.run_log_path))
     return TrainingRun(
         run=run,
         network=network,
-        history=build_history(epoch_records(events)),
-        report=read_report(run.evaluation_path) if run.evaluation_path.exists() else None,
+        history=history,
+        report=report,
         group_overlap=experiment.group_overlap,
         layers=layer_states(network),
-        undelivered=deliver_rest(run),
+        undelivered=undelivered,
         traits=experiment.features.traits,
     )
 
 
-def _split(config: ExperimentConfig, features: FeatureSet) -> Split:
+def _new_split(config: ExperimentConfig, features: FeatureSet) -> Split:
     split = split_feature_set(
         features,
         validation_fraction=config.data.validation_fraction,
@@ -245,7 +248,7 @@ def _split(config: ExperimentConfig, features: FeatureSet) -> Split:
     )
     if not config.training.num_folds:
         return split
-    # The model that cross-validation keeps has seen every clip of the folds.
+    # The final model of a cross-validation is trained on all clips of the folds.
     return Split(
         train=np.concatenate([split.train, split.validation]),
         validation=split.validation[:0],
@@ -254,21 +257,17 @@ def _split(config: ExperimentConfig, features: FeatureSet) -> Split:
 
 
 def _stored_split(run: RunDirectory, features: FeatureSet) -> Split:
-    sides = read_split(run.split_path).set_index("clip_id")["split"]
-    side = sides.reindex(features.clip_ids).to_numpy()
+    stored = read_split(run.split_path).set_index("clip_id")["split"]
+    subset = stored.reindex(features.clip_ids).to_numpy()
     train, validation, test = (
-        np.flatnonzero(side == name) for name in ("train", "validation", "test")
+        np.flatnonzero(subset == name) for name in ("train", "validation", "test")
     )
     return Split(train=train, validation=validation, test=test)
 
 
-def _stored_network(run: RunDirectory, config: ExperimentConfig) -> keras.Model:
-    """Return the run's model as it was before its first epoch."""
+def _initial_network(run: RunDirectory, config: ExperimentConfig) -> keras.Model:
+    """Return the model of a run as it was before the first epoch."""
     network = load_architecture(run.architecture_path)
     load_initial(run, network)
     choose_layers(network, config)
     return network
-
-
-def _rebuilder(run: RunDirectory, config: ExperimentConfig) -> Callable[[], keras.Model]:
-    return lambda: _stored_network(run, config)

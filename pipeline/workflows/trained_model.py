@@ -1,4 +1,4 @@
-"""A trained model with what belongs to it, from a run directory or from MLflow."""
+"""Load a trained model and its files, from a run directory or from MLflow."""
 
 import re
 from dataclasses import dataclass
@@ -25,32 +25,29 @@ from pipeline.tracking.existing_runs import download_model
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainedModel:
-    """A model with what it needs to be used and judged."""
+    """A trained model and the files that belong to it."""
 
     home: RunDirectory
-    """The run, or the artifacts of a packaged model, whose files have the same names."""
+    """The run, or the downloaded model package; both have the same file names."""
     network: keras.Model
     """The model with its best weights."""
     config: ExperimentConfig
-    """What it was trained by."""
+    """Configuration of the training."""
     calibration: Calibration
-    """Where its prediction intervals come from."""
+    """Calibration of the prediction intervals."""
     encoder: Any
-    """What made the features that it was trained on, as their `features.json` says it."""
+    """Encoder of the training features, as described in their `features.json`."""
     digest: str
-    """Digest of the features that it was trained on; empty where it is not known."""
+    """Hash of the training features; empty if it is unknown."""
     extraction: Any
-    """The settings that they were extracted with, likewise; None where it does not say."""
+    """Extraction settings of the training features; None if they are unknown."""
     traits: tuple[TraitLabel, ...]
-    """How its training data score each trait; empty if they do not say it."""
+    """How the training data score each trait; empty if it is unknown."""
     split: pd.DataFrame
-    """Which clip was on which side when it was trained: `clip_id`, `group`, `split`."""
+    """Split of the training: `clip_id`, `group`, `split`."""
 
-    def encoder_doubt(self, features: FeatureSet) -> str | None:
-        """Return why nobody can tell that features suit the model; None where nothing is open.
-
-        The very features that it was trained on need no description.
-        """
+    def encoder_caveat(self, features: FeatureSet) -> str | None:
+        """Return why it is unknown whether features fit the model; None if they fit."""
         if features.digest == self.digest:
             return None
         return encoder_caveat(features.encoder, self.encoder, features.features_dir)
@@ -60,7 +57,7 @@ def load_trained_model(run: RunDirectory) -> TrainedModel:
     """Load the model of a run.
 
     Raises:
-        PipelineError: If the run has no model yet, or one of its files cannot be used.
+        PipelineError: If the run has no model yet, or one of its files is damaged.
     """
     if run.search_dir.exists():
         raise RunError(
@@ -76,37 +73,32 @@ def load_trained_model(run: RunDirectory) -> TrainedModel:
 
 
 def fetch_trained_model(model_uri: str) -> TrainedModel:
-    """Fetch a model that MLflow keeps.
+    """Download a model from MLflow and load it.
 
     Args:
-        model_uri: For instance `runs:/RUN_ID/model` or `models:/NAME@ALIAS`.
+        model_uri: For example `runs:/RUN_ID/model` or `models:/NAME@ALIAS`.
 
     Raises:
-        PipelineError: If it cannot be fetched, or is not one that `train` has logged.
+        PipelineError: If the download fails, or `train` did not log this model.
     """
-    artifacts: Path = download_model(model_uri)
-    return _load(RunDirectory(artifacts))
+    return _load(RunDirectory(download_model(model_uri)))
 
 
 def load_model(source: str | Path) -> keras.Model:
     """Load a trained network, ready to predict.
 
     Args:
-        source: A `.keras` or `.h5` file, a run directory, or the URI of a model that MLflow
-            keeps, for instance `models:/NAME@ALIAS`.
+        source: A `.keras` or `.h5` file, a run directory, or the MLflow URI of a model, for
+            example `models:/NAME@ALIAS`.
 
     Raises:
         PipelineError: If there is no model, or it cannot be loaded.
     """
-    if _is_uri(source):
-        return load_model_file(download_model(str(source)) / "model.keras")
+    # A single letter before the colon is a Windows drive.
+    if isinstance(source, str) and re.match(r"[a-z][a-z0-9+.-]+:/", source):
+        return load_model_file(download_model(source) / "model.keras")
     path = Path(source)
     return load_model_file(RunDirectory(path).model_path if path.is_dir() else path)
-
-
-def _is_uri(source: str | Path) -> bool:
-    # One letter is a drive of Windows, no scheme.
-    return isinstance(source, str) and re.match(r"[a-z][a-z0-9+.-]+:/", source) is not None
 
 
 def _load(home: RunDirectory) -> TrainedModel:

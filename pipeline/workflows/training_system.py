@@ -1,6 +1,6 @@
-"""The Python interface, as the field writes it: a training system around feature files.
+"""Python interface: a training system for feature files.
 
-Legend: N clips, T steps, D width.
+Shapes: N clips, T steps, D width.
 """
 
 import dataclasses
@@ -13,7 +13,6 @@ import keras
 from pipeline.config.schema import DataConfig, ExperimentConfig
 from pipeline.core.errors import RunError
 from pipeline.core.run_directory import RunDirectory
-from pipeline.data.feature_set import FeatureSet
 from pipeline.records.evaluation import EvaluationReport
 from pipeline.workflows.evaluate import evaluate_run
 from pipeline.workflows.features import open_features, with_absolute_paths
@@ -23,22 +22,22 @@ _logger = logging.getLogger("pipeline")
 
 
 class TrainingSystem:
-    """Trains, evaluates and tracks models on one set of features.
+    """Train, evaluate and track models on one feature set.
 
     Args:
         static_features_path: Static features, shape (N, D) or (N, T, D).
         dynamic_features_path: Dynamic features, shape (N, D) or (N, T, D).
         labels_path: Labels, shape (N, 5) in OCEAN order, each in [0, 1].
-        val_split: Share of the clips held out for validation, in (0, 1).
-        output_dir: Directory of the run; a new one under `runs/` unless given.
+        val_split: Share of the validation clips, in (0, 1).
+        output_dir: Directory of the run; a new directory under `runs/` by default.
         experiment_name: Name of the run, and of the MLflow experiment.
-        logger: Where messages go; the logger `pipeline` unless given.
-        clips_path: Clip table with `clip_id` and `group`. Without it the split is random
-            by row, and a warning says what that costs.
-        config: All further settings; the defaults unless given.
+        logger: Logger for messages; `pipeline` by default.
+        clips_path: Clip table with `clip_id` and `group`. Without it, single clips are split at
+            random, and a warning explains the risk.
+        config: All further settings.
 
     Raises:
-        FeatureSetError: If the features break their contract.
+        FeatureSetError: If the features are not valid.
     """
 
     def __init__(
@@ -69,7 +68,7 @@ class TrainingSystem:
         )
         self.logger = logger or _logger
         self._output_dir = Path(output_dir) if output_dir else None
-        self._features: FeatureSet = open_features(self.config.data)
+        self._features = open_features(self.config.data)
         self._latest: TrainingRun | None = None
 
     @property
@@ -77,12 +76,12 @@ class TrainingSystem:
         """Directory of the newest run.
 
         Raises:
-            RunError: If nothing has been trained yet.
+            RunError: If no model has been trained yet.
         """
         return self._trained().run
 
     def build_model(self) -> keras.Model:
-        """Return an untrained model of the configured kind for these features."""
+        """Build an untrained model of the configured kind for these features."""
         return build_for(self.config, self._features)
 
     def train_model(
@@ -93,22 +92,20 @@ class TrainingSystem:
         *,
         output_path: str | Path | None = None,
     ) -> tuple[keras.Model, keras.callbacks.History]:
-        """Train a model; it is left with the weights of its best epoch.
+        """Train a model and restore the weights of its best epoch.
 
         Args:
-            model: Maps static and dynamic features to five scores; built from the
-                configuration unless given.
-            epochs: Passes over the training clips.
-            batch_size: Clips in one step.
-            output_path: Where the model is saved besides the run directory: .keras, .h5
-                or .weights.h5.
+            model: Model of static and dynamic features with five scores. By default it is built
+                from the configuration.
+            epochs: Number of epochs.
+            batch_size: Clips per step.
+            output_path: Additional path for the model: .keras, .h5 or .weights.h5.
 
         Returns:
             The model and its history.
 
         Raises:
-            TrainingError: If no weight of the model is trainable, or the loss becomes
-                something that is not a number.
+            TrainingError: If no weight is trainable, or the loss is not finite.
         """
         training = dataclasses.replace(
             self.config.training,
@@ -135,30 +132,30 @@ class TrainingSystem:
         """Evaluate the newest run on its held-out clips and write `evaluation.json`.
 
         Args:
-            model: The trained model; the one of the newest run in any case.
-            history: Its history; the run directory has it.
-            sample_size: Kept for callers of the field; all held-out clips are used.
+            model: The trained model of the newest run, or None.
+            history: Not used; accepted for compatibility.
+            sample_size: Not used; all held-out clips are evaluated.
 
         Returns:
-            Metrics with intervals, and the baselines beside them.
+            Metrics with intervals, and baselines.
 
         Raises:
-            RunError: If nothing has been trained yet, or `model` is another one.
+            RunError: If no model has been trained yet, or `model` is another model.
         """
         del history, sample_size
         latest = self._trained()
         if model is not None and model is not latest.network:
             raise RunError(
                 "analyze_results was given a model that the last train_model did not return. "
-                "Pass the model that it returned."
+                "Pass the returned model."
             )
         if self.config.training.num_folds and latest.report is not None:
-            return latest.report  # out-of-fold: the model itself has seen every clip
+            return latest.report  # out-of-fold, because the final model has no held-out clips
         return evaluate_run(latest.run.path, None, split="validation").report
 
     def _trained(self) -> TrainingRun:
         if self._latest is None:
-            raise RunError("Nothing has been trained yet. Call train_model first.")
+            raise RunError("No model has been trained yet. Call train_model first.")
         return self._latest
 
 
@@ -178,17 +175,17 @@ def train_personality_model(
         static_features_path: Static features, shape (N, D) or (N, T, D).
         dynamic_features_path: Dynamic features, shape (N, D) or (N, T, D).
         labels_path: Labels, shape (N, 5) in OCEAN order, each in [0, 1].
-        output_path: Where the model goes; .keras, .h5 or .weights.h5.
-        val_split: Share of the clips held out for validation, in (0, 1).
-        batch_size: Clips in one step.
-        epochs: Passes over the training clips.
+        output_path: Path of the model: .keras, .h5 or .weights.h5.
+        val_split: Share of the validation clips, in (0, 1).
+        batch_size: Clips per step.
+        epochs: Number of epochs.
         **settings: Further arguments of `TrainingSystem`, e.g. `clips_path`.
 
     Returns:
         The model with the weights of its best epoch, and its history.
 
     Raises:
-        PipelineError: If a file or a setting cannot be used.
+        PipelineError: If a file or a setting is not valid.
     """
     system = TrainingSystem(
         static_features_path, dynamic_features_path, labels_path, val_split, **settings

@@ -1,4 +1,4 @@
-"""Checks an installation: runs the demo, and looks at every file that it must leave behind."""
+"""Check an installation: run an experiment and read every file that it must write."""
 
 import dataclasses
 import logging
@@ -20,8 +20,12 @@ from pipeline.figures.gallery import is_blank
 from pipeline.models.persistence import load_model
 from pipeline.records.attention import read_attention
 from pipeline.records.evaluation import read_report
-from pipeline.records.lr_logs import LEARNING_RATE_FILE, read_lr_logs
-from pipeline.records.metrics_history import HISTORY_FILE, read_history
+from pipeline.records.metrics_history import (
+    HISTORY_FILE,
+    LEARNING_RATE_FILE,
+    read_history,
+    read_lr_logs,
+)
 from pipeline.records.predictions import read_predictions
 from pipeline.records.summary import read_summary
 from pipeline.records.time_logs import TIME_FILE, read_time_logs
@@ -36,40 +40,58 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """What became of one file."""
+    """Result for one file."""
 
     part: str
-    """What the file is a part of, by the name that tools of the field know."""
+    """Part of the pipeline, by the name that other tools use."""
     file: str
     """The file, relative to the run directory."""
     fault: str
-    """What is wrong with it; empty where nothing is."""
+    """Fault of the file, or ""."""
 
 
 def verify_installation(config: ExperimentConfig, directory: Path) -> tuple[Check, ...]:
-    """Run an experiment in `directory` and check every file that it must have written.
+    """Run an experiment in an empty directory and check every file that it must write.
 
     Args:
-        config: The experiment; its built-in data set and its runs go to `directory`.
-        directory: An empty directory.
+        config: The experiment.
+        directory: Gets the built-in feature set and the run.
 
     Raises:
-        PipelineError: If the experiment cannot be run as it is configured.
+        PipelineError: If the configuration is not valid.
     """
     data = dataclasses.replace(config.data, features_dir=str(directory / "features"))
     run = RunDirectory(directory / "run")
-    fault = _train(dataclasses.replace(config, data=data), run)
+    fault = ""
+    try:
+        run_training(dataclasses.replace(config, data=data), run_dir=run.path)
+    except PipelineError:
+        raise
+    except Exception as error:  # a faulty installation can raise any error
+        _logger.exception("the demo stopped")
+        fault = f"stopped with {type(error).__name__}: {' '.join(str(error).split())[:200]}"
     return (
         Check(part="training", file="(the run itself)", fault=fault),
-        *(
-            Check(part=part, file=file, fault=_fault(run.path / file, read))
-            for part, file, read in _expected(run)
-        ),
+        *check_run_files(run),
     )
 
 
+def check_run_files(run: RunDirectory) -> Iterator[Check]:
+    """Yield the check of every file that a run must have."""
+    for part, file, read in _expected(run):
+        path, fault = run.path / file, ""
+        if not path.exists():
+            fault = "is missing"
+        else:
+            try:
+                read(path)
+            except (PipelineError, yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+                fault = " ".join(str(error).split())
+        yield Check(part=part, file=file, fault=fault)
+
+
 def write_results(path: Path, checks: tuple[Check, ...]) -> None:
-    """Write `test_results.json`: each part `passed` or `failed`, and the files behind it."""
+    """Write `test_results.json`: `passed` or `failed` per part, and the result of each file."""
     parts = dict.fromkeys(check.part for check in checks)
     failed = {check.part for check in checks if check.fault}
     results: dict[str, Any] = {part: "failed" if part in failed else "passed" for part in parts}
@@ -77,20 +99,8 @@ def write_results(path: Path, checks: tuple[Check, ...]) -> None:
     write_json(path, results)
 
 
-def _train(config: ExperimentConfig, run: RunDirectory) -> str:
-    """Run an experiment; return why it stopped, or nothing where it did not."""
-    try:
-        run_training(config, run_dir=run.path)
-    except PipelineError:
-        raise
-    except Exception as error:  # what an installation lacks shows as any error at all
-        _logger.exception("the demo stopped")
-        return f"stopped with {type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    return ""
-
-
 def _expected(run: RunDirectory) -> Iterator[tuple[str, str, Callable[[Path], Any]]]:
-    """Yield part, file and reader of everything that a run of the demo leaves."""
+    """Yield part, file and reader of every file that a run must have."""
     yield "training", "config.yaml", lambda path: yaml.safe_load(path.read_text("utf-8"))
     yield "training", "events.jsonl", lambda path: list(read_events(path))
     yield "training", "model.keras", load_model
@@ -100,7 +110,7 @@ def _expected(run: RunDirectory) -> Iterator[tuple[str, str, Callable[[Path], An
     yield "training_callbacks", LEARNING_RATE_FILE, read_lr_logs
     yield "evaluation", "evaluation.json", read_report
     yield "evaluation", "baselines.npz", load_baselines
-    yield "evaluation", "predictions/validation.csv", _read_scores
+    yield "evaluation", "predictions/validation.csv", _check_scores
     yield "attention_visualization", "attention.npz", read_attention
     parts = {
         "training_visualizations": "visualization_script",
@@ -108,42 +118,31 @@ def _expected(run: RunDirectory) -> Iterator[tuple[str, str, Callable[[Path], An
         "training_time_analysis": "training_time_analysis",
     }
     for name, spec in figure_specs().items():
-        yield parts[spec.folder], f"{spec.folder}/{name}.png", _look_at
+        yield parts[spec.folder], f"{spec.folder}/{name}.png", _check_image
     advice = "training_time_analysis/training_speedup_recommendations"
     yield "training_time_analysis", f"{advice}.json", read_json
-    yield "training_time_analysis", f"{advice}.txt", _read_text
-    yield "report", "report.html", _read_text
+    yield "training_time_analysis", f"{advice}.txt", _check_text
+    yield "report", "report.html", _check_text
     if run.tracking_path.exists():
-        yield "tracking", "mlflow.json", _read_delivered
+        yield "tracking", "mlflow.json", _check_link
 
 
-def _fault(path: Path, read: Callable[[Path], Any]) -> str:
-    if not path.exists():
-        return "is missing"
-    try:
-        read(path)
-    except (PipelineError, yaml.YAMLError, OSError, UnicodeDecodeError) as error:
-        return " ".join(str(error).split())
-    return ""
-
-
-def _look_at(path: Path) -> None:
+def _check_image(path: Path) -> None:
     if is_blank(path):
         raise PipelineError("is blank")
 
 
-def _read_text(path: Path) -> None:
+def _check_text(path: Path) -> None:
     if not path.read_text(encoding="utf-8").strip():
         raise PipelineError("is empty")
 
 
-def _read_scores(path: Path) -> None:
-    scores = read_predictions(path).y_pred
-    if np.ptp(scores) == 0:
-        raise PipelineError("holds the same score everywhere")
+def _check_scores(path: Path) -> None:
+    if np.ptp(read_predictions(path).y_pred) == 0:
+        raise PipelineError("contains the same score everywhere")
 
 
-def _read_delivered(path: Path) -> None:
+def _check_link(path: Path) -> None:
     link = read_link(path)
     if link is None or not link.run_id:
-        raise PipelineError("says that MLflow has not got the run")
+        raise PipelineError("names no MLflow run")

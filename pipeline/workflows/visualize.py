@@ -1,12 +1,12 @@
-"""Draws a run from its directory: figures, advice on speed, and the report; no model needed."""
+"""Draw the figures of a run, and write speed advice and report; needs no model."""
 
 import contextlib
 import dataclasses
-import functools
 import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,9 +22,15 @@ from pipeline.figures.gallery import Gallery, attention_figures, draw_gallery, t
 from pipeline.records.attention import read_attention
 from pipeline.records.epochs import epoch_records
 from pipeline.records.evaluation import EvaluationReport, read_report
-from pipeline.records.lr_logs import LEARNING_RATE_FILE, LearningRateLogs, learning_rate_content
 from pipeline.records.manifest import check_files
-from pipeline.records.metrics_history import HISTORY_FILE, MetricsHistory, history_content
+from pipeline.records.metrics_history import (
+    HISTORY_FILE,
+    LEARNING_RATE_FILE,
+    LearningRateLogs,
+    MetricsHistory,
+    history_content,
+    learning_rate_content,
+)
 from pipeline.records.predictions import read_predictions
 from pipeline.records.summary import read_summary
 from pipeline.records.time_logs import TIME_FILE, TimeLogs, time_content, write_time_logs
@@ -34,132 +40,139 @@ from pipeline.report.loading import load_records
 from pipeline.report.page import write_page
 
 FIGURE_FOLDERS: Final = ("training_visualizations", "attention_visualizations", TIME_FOLDER)
-"""Folders of a run directory that hold figures."""
+"""Figure folders of a run directory."""
 
-_TOLD_BY_RECORDS: Final = frozenset({"config", "num_train_clips"})
-"""Inputs whose files the records of the report read too, and name where they are damaged."""
+_CHECKED_BY_REPORT: Final = frozenset({"config", "num_train_clips"})
+"""Inputs that the report reads too, and reports if they are damaged."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Illustration:
-    """What was drawn of a run, and what could not be."""
+class Visualization:
+    """Figures and report of a run, and everything that is missing."""
 
     gallery: Gallery
     report_path: Path
     problems: tuple[str, ...]
-    """What is missing or damaged, one line each; empty for a whole run."""
+    """Missing or damaged inputs, one line each."""
 
 
 def open_drawable(path: Path) -> RunDirectory:
-    """Return a run directory, or a part of one, of which something may be drawn.
+    """Open a run directory, or the downloaded artifacts of a run, to draw figures.
 
     Raises:
-        RunError: If there is nothing of a run in it.
+        RunError: If the directory has no file of a run.
     """
     run = RunDirectory(path.resolve())
-    known = (
-        *(run.run_log_path, run.config_path, run.metrics_dir, run.evaluation_path),
-        run.study_path,
-    )
-    if not any(part.exists() for part in known):
+    files = (run.run_log_path, run.config_path, run.metrics_dir, run.evaluation_path)
+    if not any(file.exists() for file in (*files, run.study_path)):
         raise RunError(
-            f"{path}: holds nothing of a run. Give a directory that `train` has written, or "
+            f"{path}: contains no file of a run. Give a directory that `train` has written, or "
             f"the artifacts of a run.{did_you_mean_path(path)}"
         )
     return run
 
 
+def has_trained(run: RunDirectory) -> bool:
+    """Return whether a directory has records of a training run, not only of a search."""
+    records = (run.metrics_dir, run.time_dir, run.evaluation_path, run.attention_path)
+    return any(path.exists() for path in records)
+
+
 def figure_specs() -> dict[str, FigureSpec]:
-    """Return every figure of a run, by name and in order."""
+    """Return all figures of a run by name, in their order."""
     return {**training_figures(), **attention_figures()}
 
 
 def read_inputs(run: RunDirectory) -> dict[str, Any]:
-    """Return what figures are drawn from, by name.
+    """Return the inputs of the figures by name; an unreadable input is `Unavailable`.
 
-    A log that is missing or damaged is rebuilt from the run log.
+    A missing or damaged log is rebuilt from the run log.
     """
-    config = _config(run)
     inputs: dict[str, Any] = {}
     for name, file, form, rebuild in (
         ("history", HISTORY_FILE, MetricsHistory, history_content),
         ("time_logs", TIME_FILE, TimeLogs, time_content),
         ("lr_logs", LEARNING_RATE_FILE, LearningRateLogs, learning_rate_content),
     ):
-        inputs[name] = _attempt(functools.partial(_read_log, run, file, form, rebuild))
-    inputs["evaluation"] = _optional(run, run.evaluation_path, read_report)
-    inputs["attention"] = _optional(run, run.attention_path, read_attention)
-    inputs["attention_history"] = _attempt(lambda: _attention_history(run))
-    inputs["num_train_clips"] = _attempt(lambda: _num_train_clips(run))
-    inputs["config"] = config
-    return inputs | _scores(run, inputs["evaluation"])
+        inputs[name] = _try(partial(_read_log, run, file, form, rebuild))
+    inputs["evaluation"] = _read_if_exists(run, run.evaluation_path, read_report)
+    inputs["attention"] = _read_if_exists(run, run.attention_path, read_attention)
+    inputs["attention_history"] = _try(partial(_attention_history, run))
+    inputs["num_train_clips"] = _read_if_exists(
+        run, run.summary_path, lambda path: read_summary(path).num_clips["train"]
+    )
+    inputs["config"] = _read_if_exists(run, run.config_path, read_yaml_mapping)
+    evaluation = inputs["evaluation"]
+    split = evaluation.split if isinstance(evaluation, EvaluationReport) else "validation"
+    predictions = _read_if_exists(run, run.predictions_path(split), read_predictions)
+    if predictions is None or isinstance(predictions, Unavailable):
+        return inputs | {"y_true": predictions, "y_pred": predictions}
+    return inputs | {"y_true": predictions.y_true, "y_pred": predictions.y_pred, "split": split}
 
 
-def illustrate(
+def visualize_run(
     run: RunDirectory,
     *,
     formats: tuple[str, ...] = ("png",),
     style: Style = SCREEN,
     callback_seconds: Mapping[str, float] | None = None,
-) -> Illustration:
-    """Draw everything that the directory of a run allows, and write its report.
+) -> Visualization:
+    """Draw all figures that the files of a run allow, and write its report.
 
     Args:
-        run: Directory of a run, or the artifacts of one in one directory.
-        formats: Formats of the figures: png, svg, pdf; of a training png besides where the
-            report could show none of them.
+        run: A run directory, or the downloaded artifacts of a run.
+        formats: Figure formats: png, svg, pdf. If a browser can show none of them, png is
+            added for the report.
         style: Style of the figures.
-        callback_seconds: What the ends of the epochs cost, from a training that has just
-            ended; it is added to the time log, with what drawing costs now.
+        callback_seconds: Seconds of each callback in a training that ended just now. These and
+            the drawing time are added to the time log.
 
     Raises:
         PipelineError: If a format is unknown.
     """
     with contextlib.ExitStack() as stack:
-        # A training that draws its own figures holds the run already.
+        # At the end of a training the session holds the lock.
         with contextlib.suppress(RunError):
             stack.enter_context(run.locked())
-        return _illustrate(run, formats, style, callback_seconds)
+        return _visualize(run, formats, style, callback_seconds)
 
 
-def _illustrate(
+def _visualize(
     run: RunDirectory,
     formats: tuple[str, ...],
     style: Style,
     callback_seconds: Mapping[str, float] | None,
-) -> Illustration:
+) -> Visualization:
     began = time.perf_counter()
     if not MEDIA_TYPES.keys() & set(formats):
-        formats = (*formats, "png")  # for the report: a browser shows no other
-    inputs = {name: _placed(run, value) for name, value in read_inputs(run).items()}
+        formats = (*formats, "png")
+    inputs = {name: _with_relative_paths(run, value) for name, value in read_inputs(run).items()}
     specs = figure_specs()
-    of_time = {name: spec for name, spec in specs.items() if spec.folder == TIME_FOLDER}
-    others = {name: spec for name, spec in specs.items() if name not in of_time}
-    gallery = draw_gallery(others, inputs, run.path, formats=formats, style=style)
+    time_specs = {name: spec for name, spec in specs.items() if spec.folder == TIME_FOLDER}
+    other_specs = {name: spec for name, spec in specs.items() if name not in time_specs}
+    gallery = draw_gallery(other_specs, inputs, run.path, formats=formats, style=style)
     time_logs = inputs["time_logs"]
     if callback_seconds is not None and isinstance(time_logs, TimeLogs):
         drawing = time.perf_counter() - began
         breakdown = {**time_logs.parts(), **callback_seconds, "figures": drawing}
         inputs["time_logs"] = dataclasses.replace(time_logs, breakdown=breakdown)
         write_time_logs(run.path / TIME_FILE, inputs["time_logs"])
-    advice_problem = _write_advice(run, inputs)
-    timing = draw_gallery(of_time, inputs, run.path, formats=formats, style=style)
+    advice_problems = _write_advice(run, inputs)
+    timing = draw_gallery(time_specs, inputs, run.path, formats=formats, style=style)
     gallery = Gallery(drawn=gallery.drawn + timing.drawn, omitted=gallery.omitted + timing.omitted)
-    damaged = [
+
+    status = _with_relative_paths(run, _try(partial(read_last_status, run)))
+    unavailable = [
         value.reason
-        for name, value in inputs.items()
-        if isinstance(value, Unavailable) and name not in _TOLD_BY_RECORDS
+        for name, value in [*inputs.items(), ("status", status)]
+        if isinstance(value, Unavailable) and name not in _CHECKED_BY_REPORT
     ]
-    faults = [f"{figure.spec.name}: {figure.reason}" for figure in gallery.faults]
-    status = _placed(run, _attempt(lambda: read_last_status(run)))
-    if isinstance(status, Unavailable):
-        damaged.append(status.reason)
+    problems = [*unavailable, *advice_problems]
     records = load_records(run, status=status if isinstance(status, str) else None)
-    problems = dict.fromkeys([*damaged, *advice_problem, *records.problems])
     write_page(
         run.report_path,
         records,
-        images=_images(gallery),
+        images=_report_images(gallery),
         missing_images=[
             MissingImage(
                 folder=figure.spec.folder,
@@ -169,21 +182,20 @@ def _illustrate(
             )
             for figure in gallery.omitted
         ],
-        problems=[*damaged, *advice_problem],
+        problems=problems,
     )
-    return Illustration(gallery=gallery, report_path=run.report_path, problems=(*problems, *faults))
-
-
-def has_trained(run: RunDirectory) -> bool:
-    """Return whether a directory holds records of a training run, not only of a search."""
-    records = (run.metrics_dir, run.time_dir, run.evaluation_path, run.attention_path)
-    return any(path.exists() for path in records)
+    faults = [f"{figure.spec.name}: {figure.reason}" for figure in gallery.faults]
+    return Visualization(
+        gallery=gallery,
+        report_path=run.report_path,
+        problems=(*dict.fromkeys([*problems, *records.problems]), *faults),
+    )
 
 
 def _read_log(
     run: RunDirectory, file: str, form: type[Any], rebuild: Callable[..., dict[str, Any]]
 ) -> Any:
-    """Read a log; rebuild it from the run log if it is missing or damaged."""
+    """Read a log; rebuild its content from the run log if the file is missing or damaged."""
     try:
         check_files(run, run.path / file)
         return read_record(form, run.path / file)
@@ -196,15 +208,6 @@ def _read_log(
         return check_content(form, rebuild(epochs))
 
 
-def _scores(run: RunDirectory, evaluation: Any) -> dict[str, Any]:
-    """Return truth and prediction of the split that was evaluated last."""
-    split = evaluation.split if isinstance(evaluation, EvaluationReport) else "validation"
-    predictions = _optional(run, run.predictions_path(split), read_predictions)
-    if predictions is None or isinstance(predictions, Unavailable):
-        return {"y_true": predictions, "y_pred": predictions}
-    return {"y_true": predictions.y_true, "y_pred": predictions.y_pred, "split": split}
-
-
 def _attention_history(run: RunDirectory) -> Any:
     events = effective_events(read_events(run.run_log_path))
     if not events and run.run_log_path.exists():
@@ -212,18 +215,8 @@ def _attention_history(run: RunDirectory) -> Any:
     return [event.content for event in events if event.kind == "attention"] or None
 
 
-def _num_train_clips(run: RunDirectory) -> int | None:
-    if not run.summary_path.exists():
-        return None
-    check_files(run, run.summary_path)
-    return read_summary(run.summary_path).num_clips["train"]
-
-
-def _config(run: RunDirectory) -> Any:
-    return _optional(run, run.config_path, read_yaml_mapping)
-
-
 def _write_advice(run: RunDirectory, inputs: Mapping[str, Any]) -> list[str]:
+    """Write the speed advice; return the reason if its inputs do not fit."""
     needed = [inputs[name] for name in ("time_logs", "history", "config")]
     if any(value is None or isinstance(value, Unavailable) for value in needed):
         return []
@@ -238,42 +231,42 @@ def _write_advice(run: RunDirectory, inputs: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _images(gallery: Gallery) -> list[Image]:
-    """Return the figures that a browser can show."""
+def _report_images(gallery: Gallery) -> list[Image]:
+    """Return the figures that have a format for browsers."""
     images = []
     for figure in gallery.drawn:
-        shown = [path for path in figure.paths if path.suffix[1:] in MEDIA_TYPES]
-        if shown:
+        path = next((path for path in figure.paths if path.suffix[1:] in MEDIA_TYPES), None)
+        if path is not None:
             images.append(
                 Image(
                     folder=figure.spec.folder,
                     title=figure.spec.title,
                     caption=figure.spec.caption,
                     alt_text=figure.alt_text,
-                    media_type=MEDIA_TYPES[shown[0].suffix[1:]],
-                    data=shown[0].read_bytes(),
+                    media_type=MEDIA_TYPES[path.suffix[1:]],
+                    data=path.read_bytes(),
                 )
             )
     return images
 
 
-def _placed(run: RunDirectory, value: Any) -> Any:
-    """Return an input; the reason that it cannot be read names files from the run directory on."""
+def _with_relative_paths(run: RunDirectory, value: Any) -> Any:
+    """Return an input; paths in the reason of `Unavailable` become relative to the run."""
     if not isinstance(value, Unavailable):
         return value
     return Unavailable(reason=value.reason.replace(f"{run.path}{os.sep}", ""))
 
 
-def _optional(run: RunDirectory, path: Path, read: Callable[[Path], Any]) -> Any:
+def _read_if_exists(run: RunDirectory, path: Path, read: Callable[[Path], Any]) -> Any:
     def read_checked() -> Any:
         check_files(run, path)
         return read(path)
 
-    return _attempt(read_checked) if path.exists() else None
+    return _try(read_checked) if path.exists() else None
 
 
-def _attempt(read: Callable[[], Any]) -> Any:
-    """Return what `read` returns, or why it cannot."""
+def _try(read: Callable[[], Any]) -> Any:
+    """Return the result of `read`, or `Unavailable` with the reason."""
     try:
         return read()
     except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:

@@ -74,14 +74,14 @@ def runs(tmp_path_factory, features_dir):
     with pipeline_here() as run, pytest.MonkeyPatch.context() as patch:
         # What is drawn is not looked at here, and takes a minute for each case.
         empty = Gallery(drawn=(), omitted=())
-        for module in ("illustration", "comparison_run"):
+        for module in ("visualize", "compare"):
             patch.setattr(f"pipeline.workflows.{module}.draw_gallery", lambda *_, **__: empty)
         options = ("--features_dir", features_dir, *SETTINGS)
         for name in ("finished", "other"):
             done = run("train", *options, "--run_dir", name, cwd=directory)
             assert done.status == 0, done.err
         with pytest.MonkeyPatch.context() as interrupted:
-            interrupted.setattr("pipeline.workflows.training_steps.judge", interrupt)
+            interrupted.setattr("pipeline.workflows.training_steps.evaluate_held_out", interrupt)
             done = run("train", *options, "--run_dir", "interrupted", cwd=directory)
             assert done.status == 130, done.err
         yield SimpleNamespace(directory=directory, run=run, features_dir=features_dir)

@@ -11,8 +11,8 @@ from pipeline.config.loading import load_config
 from pipeline.data.feature_set import load_feature_set
 from pipeline.data.synthetic import best_possible_r2
 from pipeline.models.persistence import load_model
-from pipeline.records.attention import read_attention
-from pipeline.workflows.attention import measure_attention, write_attention
+from pipeline.records.attention import read_attention, write_attention
+from pipeline.workflows.attention import measure_attention
 from pipeline.workflows.train import run_training
 
 pytestmark = pytest.mark.slow

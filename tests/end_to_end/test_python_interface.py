@@ -22,7 +22,7 @@ def data(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     # Drawing takes most of the time of so short a run; test_visualize.py looks at it.
-    monkeypatch.setattr("pipeline.workflows.training_steps._illustrate", lambda *_: None)
+    monkeypatch.setattr("pipeline.workflows.training_steps._visualize", lambda *_: None)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     rng = np.random.default_rng(0)
     (tmp_path / "data").mkdir()

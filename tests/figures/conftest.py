@@ -8,8 +8,7 @@ from pipeline.figures.base.style import SCREEN
 from pipeline.figures.gallery import attention_figures, comparison_figures, training_figures
 from pipeline.records.attention import FRAMES, WINDOWS, AttentionMeasurements, DeletionCurves
 from pipeline.records.evaluation import EvaluationReport
-from pipeline.records.lr_logs import LearningRateLogs
-from pipeline.records.metrics_history import MetricsHistory
+from pipeline.records.metrics_history import LearningRateLogs, MetricsHistory
 from pipeline.records.time_logs import TimeLogs
 from pipeline.records.typed_json import check_content
 

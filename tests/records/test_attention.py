@@ -58,12 +58,12 @@ def assert_same(first, second):
 
 
 @pytest.mark.parametrize("measured", [MEASURED, AttentionMeasurements(missing={"attention": "?"})])
-def test_what_is_written_is_read_again(tmp_path, measured):
+def test_written_measurements_read_back_the_same(tmp_path, measured):
     write_attention(tmp_path / "attention.npz", measured)
     assert_same(read_attention(tmp_path / "attention.npz"), measured)
 
 
-def test_the_file_holds_plain_arrays_under_readable_names(tmp_path):
+def test_the_file_has_plain_arrays_with_readable_names(tmp_path):
     write_attention(tmp_path / "attention.npz", MEASURED)
     with np.load(tmp_path / "attention.npz", allow_pickle=False) as archive:
         assert "mean_maps/block_1/static_to_dynamic" in archive.files
@@ -71,35 +71,26 @@ def test_the_file_holds_plain_arrays_under_readable_names(tmp_path):
         assert archive["clip_ids"].tolist() == ["a.000", "b.001"]
 
 
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(RunError, match=r"attention\.npz: there is no such file\. Measure"):
-        read_attention(tmp_path / "attention.npz")
-
-
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half a file", b"text"])
-def test_a_damaged_file_is_named(tmp_path, content):
-    (tmp_path / "attention.npz").write_bytes(content)
-    with pytest.raises(RunError, match=r"attention\.npz: cannot be read as arrays .* Measure"):
-        read_attention(tmp_path / "attention.npz")
-
-
-def test_a_torn_file_is_named(tmp_path):
-    path = tmp_path / "attention.npz"
+def cut_short(path):
     write_attention(path, MEASURED)
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(RunError, match=r"attention\.npz: cannot be read as arrays .* Measure"):
-        read_attention(path)
 
 
-def test_an_archive_of_something_else_is_refused(tmp_path):
-    np.savez(tmp_path / "attention.npz", weights=np.ones(3))
-    with pytest.raises(RunError, match="does not hold measurements of attention"):
-        read_attention(tmp_path / "attention.npz")
-
-
-def test_a_later_format_is_refused(tmp_path):
-    np.savez(tmp_path / "attention.npz", format=np.array(2))
-    with pytest.raises(RunError, match="is of format 2, expected 1"):
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda path: None, r"there is no such file\. Measure"),
+        (lambda path: path.write_bytes(b""), "cannot be read as arrays .* Measure"),
+        (lambda path: path.write_bytes(b"PK\x03\x04 half a file"), "cannot be read as arrays"),
+        (lambda path: path.write_bytes(b"text"), "cannot be read as arrays"),
+        (cut_short, "cannot be read as arrays .* Measure"),
+        (lambda path: np.savez(path, weights=np.ones(3)), "contains no attention measurements"),
+        (lambda path: np.savez(path, format=np.array(2)), "has format 2, expected 1"),
+    ],
+)
+def test_a_missing_or_damaged_file_is_an_error(tmp_path, write, message):
+    write(tmp_path / "attention.npz")
+    with pytest.raises(RunError, match=rf"attention\.npz: {message}"):
         read_attention(tmp_path / "attention.npz")
 
 
@@ -112,15 +103,12 @@ def test_a_later_format_is_refused(tmp_path):
         ("dynamic/traits", ("traits", ("dynamic",))),
     ],
 )
-def test_a_name_says_who_looks_at_what(name, expected):
+def test_a_map_name_defines_queries_and_keys(name, expected):
     assert queries_and_keys(name, STREAMS) == expected
 
 
-def test_rankings_are_those_with_a_top_curve():
+def test_the_area_is_the_mean_movement_of_a_curve():
     assert CURVES.rankings == ("traits",)
-
-
-def test_the_area_is_the_mean_movement_under_a_curve_over_its_draws():
     # Trapezoids: half of (0.0 + 0.2) / 2 and half of (0.2 + 0.2) / 2.
     assert CURVES.area("traits/top") == pytest.approx(0.15)
     assert CURVES.area("random") == pytest.approx(0.15)

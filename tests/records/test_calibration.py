@@ -14,8 +14,8 @@ from pipeline.records.calibration import (
 )
 
 
-def widths_of(*half_widths):
-    """A calibration on 60 clips of 20 groups."""
+def make_calibration(*half_widths):
+    """Make a calibration on 60 clips of 20 groups."""
     return Calibration(
         level=0.9,
         half_widths=np.asarray(half_widths) * np.ones(NUM_TRAITS),
@@ -25,34 +25,27 @@ def widths_of(*half_widths):
     )
 
 
-def test_without_calibration_every_interval_is_the_whole_range():
-    low, high = uncalibrated().intervals(np.full((1, NUM_TRAITS), 0.3))
+def test_without_calibration_every_interval_is_the_whole_range(tmp_path):
+    found = read_calibration(tmp_path / "missing.json")
+    low, high = found.intervals(np.full((1, NUM_TRAITS), 0.3))
     assert (low.min(), high.max()) == (0.0, 1.0)
-    assert "there were 0" in uncalibrated().warning
+    assert "there were 0" in found.warning
+    assert make_calibration(0.1).warning is None
 
 
-def test_enough_groups_give_no_warning():
-    assert widths_of(0.1).warning is None
-
-
-def test_intervals_end_where_scores_end():
-    found = widths_of(0.2)
-    low, high = found.intervals(np.array([[0.1, 0.5, 0.9, 0.0, 1.0]]))
+def test_intervals_end_at_the_ends_of_the_score_range():
+    low, high = make_calibration(0.2).intervals(np.array([[0.1, 0.5, 0.9, 0.0, 1.0]]))
     np.testing.assert_allclose(low, [[0.0, 0.3, 0.7, 0.0, 0.8]])
     np.testing.assert_allclose(high, [[0.3, 0.7, 1.0, 0.2, 1.0]])
 
 
-def test_what_is_written_reads_back_the_same(tmp_path):
-    found = widths_of(0.1, 0.123456789, 0.3, 0.4, 0.5)
-    write_calibration(tmp_path / "conformal.json", found)
-    back = read_calibration(tmp_path / "conformal.json")
-    np.testing.assert_array_equal(back.half_widths, found.half_widths)
-    assert (back.level, back.num_groups, back.num_clips, back.clips) == (
-        0.9,
-        20,
-        60,
-        "validation",
-    )
+def test_a_written_calibration_reads_back_the_same(tmp_path):
+    written = make_calibration(0.1, 0.123456789, 0.3, 0.4, 0.5)
+    write_calibration(tmp_path / "conformal.json", written)
+    found = read_calibration(tmp_path / "conformal.json")
+    np.testing.assert_array_equal(found.half_widths, written.half_widths)
+    assert (found.level, found.num_groups, found.num_clips) == (0.9, 20, 60)
+    assert found.clips == "validation"
 
 
 def test_an_infinite_width_is_stored_as_null(tmp_path):
@@ -62,12 +55,8 @@ def test_an_infinite_width_is_stored_as_null(tmp_path):
     assert not read_calibration(path).is_informative
 
 
-def test_without_a_file_nothing_is_calibrated(tmp_path):
-    assert read_calibration(tmp_path / "conformal.json").num_groups == 0
-
-
 @pytest.mark.parametrize("content", ["[]", "{}", '{"level": 0.9, "half_widths": {}}', "null"])
-def test_a_file_that_is_no_calibration_is_refused_by_name(tmp_path, content):
+def test_a_damaged_file_is_an_error(tmp_path, content):
     (tmp_path / "conformal.json").write_text(content)
     with pytest.raises(RunError, match=r"conformal\.json: cannot be used"):
         read_calibration(tmp_path / "conformal.json")

@@ -10,7 +10,7 @@ from pipeline.records.evaluation import Interval, read_report, write_report
 from pipeline.records.predictions import Predictions
 
 
-def some_report(num_clips=40, **options):
+def make_report(num_clips=40, **options):
     numbers = np.random.default_rng(0)
     predictions = Predictions(
         clip_ids=[f"c{row}" for row in range(num_clips)],
@@ -36,7 +36,7 @@ def path(tmp_path):
 
 
 def test_a_written_report_reads_back_the_same(path):
-    report = some_report(
+    report = make_report(
         by={"gender": ["a", "b"] * 20},
         group_overlap={"train/evaluated": {"shared_groups": 3, "shared_clips": 0.5}},
     )
@@ -45,8 +45,8 @@ def test_a_written_report_reads_back_the_same(path):
     assert read_report(path) == report
 
 
-def test_the_ends_of_an_interval_that_does_not_exist_are_null(path):
-    write_report(path, some_report(2))
+def test_a_missing_interval_has_null_ends(path):
+    write_report(path, make_report(2))
     mae = json.loads(path.read_text())["metrics"]["mae"]["mean"]
     assert (mae["low"], mae["high"]) == (None, None)
     assert not read_report(path).metrics["mae"]["mean"].exists
@@ -65,8 +65,8 @@ def test_the_ends_of_an_interval_that_does_not_exist_are_null(path):
         (lambda content: content.clear(), "split: field required"),
     ],
 )
-def test_a_damaged_report_is_named_with_its_place(path, change, message):
-    write_report(path, some_report(by={"g": ["a", "b"] * 20}))
+def test_a_damaged_report_is_an_error_with_its_place(path, change, message):
+    write_report(path, make_report(by={"g": ["a", "b"] * 20}))
     content = json.loads(path.read_text())
     change(content)
     path.write_text(json.dumps(content))
@@ -74,7 +74,7 @@ def test_a_damaged_report_is_named_with_its_place(path, change, message):
         read_report(path)
 
 
-def test_intervals_that_do_not_exist_show_nothing():
+def test_a_missing_interval_shows_no_difference():
     nothing = Interval(0.5)
     assert nothing.overlaps(Interval(0.1, 0.0, 0.2))
     assert not nothing.excludes_zero

@@ -1,5 +1,3 @@
-"""A file that differs from its digest is named, whatever it parses as."""
-
 import contextlib
 
 import pytest
@@ -19,11 +17,11 @@ def run(tmp_path):
     return run
 
 
-def test_files_as_they_were_written_pass(run):
+def test_unchanged_files_pass(run):
     check_files(run, run.config_path, run.split_path)
 
 
-def test_a_file_that_still_parses_is_named_with_the_cure(run):
+def test_a_changed_file_is_an_error_even_if_it_is_valid(run):
     run.config_path.write_text("weight_decay: 0.1\n")
     check_files(run, run.split_path)
     with pytest.raises(RunError, match=r"config\.yaml: is not as .* wrote it.* start a new run"):
@@ -31,33 +29,33 @@ def test_a_file_that_still_parses_is_named_with_the_cure(run):
 
 
 @pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir()])
-def test_a_file_that_is_gone_is_named(run, make):
+def test_a_missing_file_is_an_error(run, make):
     run.split_path.unlink()
     make(run.split_path)
     with pytest.raises(RunError, match=r"split\.csv: is not as the run wrote it"):
         check_files(run, run.split_path)
 
 
-def test_a_file_that_is_not_recorded_is_not_checked(run):
+def test_a_file_without_hash_is_not_checked(run):
     run.summary_path.write_text("{}")
     check_files(run, run.summary_path)
 
 
-def test_a_directory_of_an_older_version_is_not_checked(run):
+def test_a_run_without_manifest_is_not_checked(run):
     run.manifest_path.unlink()
     run.config_path.write_text("weight_decay: 0.1\n")
     check_files(run, run.config_path)
 
 
-def test_a_file_that_is_written_again_gets_a_new_digest(run):
+def test_a_new_version_of_a_file_gets_a_new_hash(run):
     forget_files(run, run.config_path)
     run.config_path.write_text("weight_decay: 0.1\n")
-    check_files(run, run.config_path)  # a kill here leaves it unchecked
+    check_files(run, run.config_path)  # not checked if a kill happens here
     record_files(run, run.config_path)
     check_files(run, run.config_path, run.split_path)
 
 
-def test_no_bit_of_the_manifest_can_be_flipped_to_blame_another_file(run):
+def test_every_flipped_bit_of_the_manifest_is_noticed(run):
     content = run.manifest_path.read_bytes()
     for bit in range(8 * len(content)):
         flipped = bytearray(content)

@@ -10,7 +10,7 @@ from pipeline.core.traits import TRAITS
 from pipeline.records.predictions import Predictions, read_predictions, write_predictions
 
 
-def some_predictions(num_clips=4, *, known=True):
+def make_predictions(num_clips=4, *, known=True):
     numbers = np.random.default_rng(0)
     return Predictions(
         clip_ids=[f"clip {index}" for index in range(num_clips)],
@@ -24,7 +24,7 @@ def some_predictions(num_clips=4, *, known=True):
 def table(tmp_path):
     """A written file, and a function that rewrites one cell of it by row number."""
     path = tmp_path / "test.csv"
-    write_predictions(path, some_predictions())
+    write_predictions(path, make_predictions())
 
     def edit(row, column, text):
         rows = list(csv.reader(path.open(newline="")))
@@ -39,7 +39,7 @@ def table(tmp_path):
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_round_trip_gives_the_same_numbers(tmp_path, known, dtype):
-    written = some_predictions(known=known)
+    written = make_predictions(known=known)
     written = Predictions(
         clip_ids=written.clip_ids,
         groups=written.groups,
@@ -64,21 +64,21 @@ def test_every_finite_float_reads_back_as_itself(tmp_path_factory, value):
 
 
 @pytest.mark.parametrize("name", ["007", "-a,b", 'say "x"', "NA", "né", "1e3"])
-def test_names_are_text_whatever_they_look_like(tmp_path, name):
+def test_names_stay_text(tmp_path, name):
     path = tmp_path / "names.csv"
     write_predictions(path, Predictions(clip_ids=[name], groups=[name], y_pred=np.zeros((1, 5))))
     found = read_predictions(path)
     assert (found.clip_ids, found.groups) == ((name,), (name,))
 
 
-def test_columns_are_named_after_the_traits_and_end_with_the_group(tmp_path):
+def test_columns_are_clip_id_traits_and_group(tmp_path):
     for known, truth in ((True, [f"true_{trait}" for trait in TRAITS]), (False, [])):
-        write_predictions(tmp_path / "test.csv", some_predictions(known=known))
+        write_predictions(tmp_path / "test.csv", make_predictions(known=known))
         header = (tmp_path / "test.csv").read_text().splitlines()[0].split(",")
         assert header == ["clip_id", *TRAITS, *truth, "group"]
 
 
-def test_names_may_be_given_as_arrays():
+def test_names_can_be_arrays():
     found = Predictions(
         clip_ids=np.array(["a", "b"]), groups=np.array(["g", "h"], object), y_pred=np.zeros((2, 5))
     )
@@ -95,7 +95,7 @@ def test_names_may_be_given_as_arrays():
         {"y_true": np.zeros(2)},
     ],
 )
-def test_fields_of_different_clips_are_refused(fields):
+def test_fields_of_different_length_are_an_error(fields):
     good = {"clip_ids": ["a", "b"], "groups": ["g", "g"], "y_pred": np.zeros((2, 5))}
     with pytest.raises(ValueError, match="2 clips need as many groups and scores of shape"):
         Predictions(**{**good, **fields})
@@ -103,96 +103,76 @@ def test_fields_of_different_clips_are_refused(fields):
 
 def test_further_columns_and_a_byte_order_mark_are_accepted(tmp_path):
     path = tmp_path / "test.csv"
-    write_predictions(path, some_predictions(1, known=False))
+    write_predictions(path, make_predictions(1, known=False))
     header, row = path.read_text().splitlines()
     path.write_text(f"\ufeff{header},gender\r\n{row},female\r\n", encoding="utf-8")
     assert read_predictions(path).clip_ids == ("clip 0",)
 
 
-@pytest.mark.parametrize("text", ["nan", "inf", "-inf"])
-def test_a_score_that_is_not_finite_is_refused_with_its_row(table, text):
-    path = table(3, "true_extraversion", text)
-    with pytest.raises(
-        RunError, match=rf"test.csv: row 3 \(clip clip 1\) holds {text} in column true_extra"
-    ):
-        read_predictions(path)
+@pytest.mark.parametrize(
+    ("row", "column", "text", "message"),
+    [
+        (3, "true_extraversion", "nan", r"row 3 \(clip clip 1\) has nan in column true_extra"),
+        (3, "true_extraversion", "inf", r"row 3 \(clip clip 1\) has inf in column true_extra"),
+        (3, "openness", "-inf", r"row 3 \(clip clip 1\) has -inf in column openness"),
+        (4, "openness", "", r"row 4 \(clip clip 2\) has '' in column openness"),
+        (4, "openness", "high", "has 'high' in column openness"),
+        (4, "openness", "0,5", "has '0,5' in column openness"),
+        (5, "clip_id", "clip 1", "row 5 repeats clip clip 1 of row 3"),
+        (2, "clip_id", "", "row 2 has no clip_id"),
+        (2, "group", "", "row 2 has no group"),
+        (1, "clip_id", "other", "expected the column 'clip_id' once, found it 0 times"),
+        (1, "group", "other", "expected the column 'group' once, found it 0 times"),
+        (1, "neuroticism", "other", "the column 'neuroticism' once, found it 0 times"),
+        (1, "true_openness", "other", "the column 'true_openness' once, found it 0 times"),
+    ],
+)
+def test_a_damaged_cell_is_an_error_with_its_place(table, row, column, text, message):
+    with pytest.raises(RunError, match=rf"test\.csv: .*{message}"):
+        read_predictions(table(row, column, text))
 
 
-@pytest.mark.parametrize("text", ["", "high", "0,5"])
-def test_a_score_that_is_no_number_is_refused_with_its_row(table, text):
-    path = table(4, "openness", text)
-    with pytest.raises(RunError, match=rf"row 4 \(clip clip 2\) holds '{text}' in column openness"):
-        read_predictions(path)
+def repeat_column(lines):
+    return [f"{line},{line.split(',')[1]}" for line in lines]
 
 
-def test_a_repeated_clip_is_refused_with_both_rows(table):
-    with pytest.raises(RunError, match="row 5 repeats clip clip 1 of row 3"):
-        read_predictions(table(5, "clip_id", "clip 1"))
-
-
-@pytest.mark.parametrize("column", ["clip_id", "group"])
-def test_an_empty_name_is_refused(table, column):
-    with pytest.raises(RunError, match=f"row 2 has no {column}"):
-        read_predictions(table(2, column, ""))
-
-
-@pytest.mark.parametrize("column", ["clip_id", "group", "neuroticism", "true_openness"])
-def test_a_missing_column_is_refused_by_name(table, column):
-    path = table(1, column, "other")
-    with pytest.raises(RunError, match=f"expected the column '{column}' once, found it 0 times"):
-        read_predictions(path)
-
-
-def test_a_repeated_column_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (repeat_column, "expected the column 'openness' once, found it 2 times"),
+        (lambda lines: [*lines, "clip 9,0.5"], r"row 6 \(clip clip 9\) does not have one value"),
+        (lambda lines: [*lines, "clip 9" + ",0.5" * 11 + ",extra"], "row 6 .*does not have one"),
+        (lambda lines: lines[:1], "has no clips"),
+    ],
+)
+def test_a_damaged_table_is_an_error(tmp_path, change, message):
     path = tmp_path / "test.csv"
-    write_predictions(path, some_predictions(known=False))
-    lines = path.read_text().splitlines()
-    path.write_text("\n".join(f"{line},{line.split(',')[1]}" for line in lines))
-    with pytest.raises(RunError, match="expected the column 'openness' once, found it 2 times"):
+    write_predictions(path, make_predictions())
+    path.write_text("\n".join(change(path.read_text().splitlines())) + "\n")
+    with pytest.raises(RunError, match=message):
         read_predictions(path)
 
 
-@pytest.mark.parametrize("line", ["clip 9,0.5", "clip 9" + ",0.5" * 11 + ",extra"])
-def test_a_row_of_another_length_is_refused(tmp_path, line):
+@pytest.mark.parametrize("content", [b"", b"\x00\x01", b"\xff\xfe\xfa", None])
+def test_a_missing_or_unreadable_file_is_an_error(tmp_path, content):
     path = tmp_path / "test.csv"
-    write_predictions(path, some_predictions(2))
-    path.write_text(path.read_text() + line + "\n")
-    with pytest.raises(RunError, match=r"row 4 \(clip clip 9\) does not have one value for each"):
-        read_predictions(path)
-
-
-def test_an_empty_table_is_refused(tmp_path):
-    path = tmp_path / "test.csv"
-    write_predictions(path, some_predictions(1))
-    path.write_text(path.read_text().splitlines()[0] + "\n")
-    with pytest.raises(RunError, match="holds no clips"):
-        read_predictions(path)
-
-
-@pytest.mark.parametrize("content", [b"", b"\x00\x01", b"\xff\xfe\xfa"])
-def test_a_file_that_is_no_table_is_refused_by_name(tmp_path, content):
-    path = tmp_path / "test.csv"
-    path.write_bytes(content)
+    if content is not None:
+        path.write_bytes(content)
     with pytest.raises(RunError, match=r"test\.csv"):
         read_predictions(path)
 
 
-def test_a_missing_file_is_refused_by_name(tmp_path):
-    with pytest.raises(RunError, match=r"none.csv: there is no such file"):
-        read_predictions(tmp_path / "none.csv")
-
-
 def test_a_score_that_is_not_finite_is_not_written(tmp_path):
-    predictions = some_predictions()
+    predictions = make_predictions()
     predictions.y_pred[1, 2] = np.nan
-    with pytest.raises(RunError, match=r"row 3 \(clip clip 1\) holds nan in column extraversion"):
+    with pytest.raises(RunError, match=r"row 3 \(clip clip 1\) has nan in column extraversion"):
         write_predictions(tmp_path / "test.csv", predictions)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_some_of_the_clips_are_taken_in_the_order_asked_for(known):
-    predictions = some_predictions(known=known)
+def test_clips_are_taken_in_the_order_of_the_rows(known):
+    predictions = make_predictions(known=known)
     taken = predictions.take(np.array([3, 0]))
     assert taken.clip_ids == ("clip 3", "clip 0")
     assert taken.groups == ("video 1", "video 0")

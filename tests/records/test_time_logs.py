@@ -28,27 +28,19 @@ def epochs(record):
     return [record(epoch=1), record(epoch=2, first_step=4, train_seconds=4000.0)]
 
 
-class TestTimes:
-    def test_keys_are_those_of_the_contract(self, epochs):
-        log = time_content(epochs)
-        of_the_field = {"epoch_times", "batch_times", "batch_numbers", "epoch_numbers"}
-        own = {"validation_times", "batch_wait_times", "total_training_time"}
-        assert set(log) == of_the_field | own
-
-    def test_training_and_validation_stand_apart(self, epochs):
-        log = time_content(epochs)
-        assert log["epoch_times"] == [2.0, 4000.0]
-        assert log["validation_times"] == [0.5, 0.5]
-        assert log["total_training_time"] == 4003.0
-
-    def test_times_of_batches_are_those_measured(self, epochs):
-        log = time_content(epochs)
-        assert log["batch_times"] == [0.01, 0.02, 0.03] * 2
-        assert log["batch_wait_times"] == [0.5, 0.0, 0.0] * 2
-        assert log["batch_numbers"] == [1, 2, 3, 4, 5, 6]
+def test_the_log_has_measured_times_and_the_keys_of_other_tools(epochs):
+    assert time_content(epochs) == {
+        "epoch_times": [2.0, 4000.0],
+        "validation_times": [0.5, 0.5],
+        "epoch_numbers": [1, 2],
+        "batch_times": [0.01, 0.02, 0.03] * 2,
+        "batch_wait_times": [0.5, 0.0, 0.0] * 2,
+        "batch_numbers": [1, 2, 3, 4, 5, 6],
+        "total_training_time": 4003.0,
+    }
 
 
-def test_statistics_leave_the_first_epoch_out():
+def test_statistics_exclude_the_first_epoch():
     logs = logs_with()
     assert logs.epoch_seconds == pytest.approx([2.8, 0.8, 0.8, 0.8])
     assert (logs.median_epoch, logs.p95_epoch) == pytest.approx((0.8, 0.8))
@@ -56,7 +48,7 @@ def test_statistics_leave_the_first_epoch_out():
     assert logs.total_seconds == pytest.approx(5.2)
 
 
-def test_a_single_epoch_starts_up_until_its_first_step():
+def test_the_start_of_a_single_epoch_is_its_first_wait():
     logs = logs_with(**{name: values[: len(values) // 4] for name, values in CONTENT.items()})
     assert (logs.median_epoch, logs.start_seconds) == pytest.approx((2.8, 2.0))
     assert check_content(TimeLogs, {"epoch_times": [5.0]}).start_seconds == 0.0
@@ -69,7 +61,7 @@ def test_steps_are_split_into_epochs():
     assert logs.usual_waits.tolist() == [0.01] * 19
 
 
-def test_some_of_the_steps_are_not_summed():
+def test_incomplete_steps_are_not_summed():
     logs = logs_with(**SOME_STEPS)
     assert not logs.has_all_steps
     assert logs.waits_by_epoch.shape == (4, 0)
@@ -112,17 +104,17 @@ def test_a_written_log_reads_back_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"validation_times": [0.25] * 3}, "'validation_times' must hold 4 values; found 3"),
-        ({"batch_wait_times": [0.25] * 3}, "'batch_wait_times' must hold 20 values; found 3"),
-        ({"epoch_times": [1, -2]}, "must hold values of zero or more; found -2"),
-        ({"epoch_times": [1, None]}, "must hold values of zero or more; found nan"),
-        ({"epoch_times": [1, math.inf]}, "must hold values of zero or more"),
+        ({"validation_times": [0.25] * 3}, "'validation_times' must have 4 values; found 3"),
+        ({"batch_wait_times": [0.25] * 3}, "'batch_wait_times' must have 20 values; found 3"),
+        ({"epoch_times": [1, -2]}, "must be zero or more; found -2"),
+        ({"epoch_times": [1, None]}, "must be zero or more; found nan"),
+        ({"epoch_times": [1, math.inf]}, "must be zero or more"),
         ({"epoch_times": "text"}, "epoch_times: must be a list of numbers"),
         ({"epoch_times": {"a": 1}}, "epoch_times: must be a list of numbers"),
         ({"breakdown": [1.0]}, "breakdown: must be a JSON object"),
         ({"breakdown": {"step": "x"}}, "breakdown: must be a list of numbers"),
     ],
 )
-def test_a_damaged_log_is_named_with_its_place(changes, message):
+def test_a_damaged_log_is_an_error_with_its_place(changes, message):
     with pytest.raises(RunError, match=message):
         logs_with(**changes)

@@ -4,26 +4,27 @@ import pandas as pd
 import pytest
 
 from pipeline.core.errors import ModelError
+from pipeline.core.traits import TRAITS
 from pipeline.data import batches
 from pipeline.data.feature_set import load_feature_set
 from pipeline.data.stream import feature_moments
 from pipeline.data.writer import write_feature_set
 from pipeline.models import CompletePersonalityModel
 from pipeline.records.attention import WHOLE
-from pipeline.workflows.attention import measure_attention
+from pipeline.workflows.attention import attention_table, check_explainable, measure_attention
 
 pytestmark = pytest.mark.slow
 
 NUM_CLIPS = 20
 ROWS = np.arange(5, NUM_CLIPS)
-SEQUENCES = {"static_steps": 4, "dynamic_steps": 3}
+IDS = [f"clip{(7 * row) % NUM_CLIPS:02d}" for row in range(NUM_CLIPS)]  # not sorted
 
 
 @pytest.fixture
 def write_set(tmp_path):
-    """Return a function that writes a set of 20 clips and loads it; sequences unless asked."""
+    """Return a function that writes and loads 20 clips; both streams are sequences by default."""
 
-    def write(*, static_shape=(4, 6), dynamic_shape=(3, 5), **more):
+    def write(*, static_shape=(4, 6), dynamic_shape=(3, 5), seconds=None, **more):
         rng = np.random.default_rng(0)
         features_dir = tmp_path / "features"
         write_feature_set(
@@ -32,12 +33,11 @@ def write_set(tmp_path):
             dynamic=rng.normal(size=(NUM_CLIPS, *dynamic_shape)).astype(np.float32),
             **{"labels": rng.uniform(size=(NUM_CLIPS, 5)), **more},
             clips=pd.DataFrame(
-                {
-                    "clip_id": [f"clip{row:02d}" for row in range(NUM_CLIPS)],
-                    "group": [f"video{row // 2}" for row in range(NUM_CLIPS)],
-                }
+                {"clip_id": IDS, "group": [f"video{row // 2}" for row in range(NUM_CLIPS)]}
             ),
         )
+        if seconds is not None:
+            np.save(features_dir / "seconds.npy", seconds)
         return load_feature_set(features_dir)
 
     return write
@@ -45,19 +45,36 @@ def write_set(tmp_path):
 
 def build_network(**changes):
     keras.utils.set_random_seed(0)
-    settings = {"num_heads": 2, "num_tokens": 3, **SEQUENCES}
+    settings = {"num_heads": 2, "num_tokens": 3, "static_steps": 4, "dynamic_steps": 3}
     network = CompletePersonalityModel(6, 5, 8, **{**settings, **changes})
-    # Nothing is trained here: weights that start at zero would hide what moves the scores.
+    # The network is not trained: weights of zero would hide changes of the scores.
     skip = network.get_layer("linear_skip")
     skip.kernel.assign(np.random.default_rng(0).normal(0.0, 0.1, skip.kernel.shape))
     return network
+
+
+def other_network():
+    inputs = [keras.Input((4, 6), name="static"), keras.Input((3, 5), name="dynamic")]
+    flat = [keras.layers.Flatten()(tensor) for tensor in inputs]
+    scores = keras.layers.Dense(5)(keras.layers.Concatenate()(flat))
+    return keras.Model(inputs, scores, name="mine")
 
 
 def measure(network, features, **options):
     return measure_attention(network, features, ROWS, **{"seed": 0, **options})
 
 
-def test_everything_is_measured_of_sequences(write_set):
+def log_sizes(call, sizes):
+    """Return `call`; it adds the size of each batch to `sizes`."""
+
+    def logged(inputs, **settings):
+        sizes.append(len(inputs[0]))
+        return call(inputs, **settings)
+
+    return logged
+
+
+def test_sequences_are_measured_completely(write_set):
     found = measure(build_network(), write_set())
     assert found.key_kinds == {"static": "face frames", "dynamic": "flow windows"}
     assert found.num_keys == {"static": 4, "dynamic": 3}
@@ -71,14 +88,14 @@ def test_everything_is_measured_of_sequences(write_set):
     assert found.missing == {}
 
 
-def test_clips_with_large_inputs_are_measured_a_few_at_a_time(write_set, monkeypatch):
+def test_large_inputs_are_measured_in_small_batches(write_set, monkeypatch):
     network, features = build_network(), write_set()
-    expected, sizes = measure(network, features), set()
+    expected, sizes = measure(network, features), []
     for name in ("attention", "predict_on_batch"):
-        monkeypatch.setattr(network, name, watched(getattr(network, name), sizes))
+        monkeypatch.setattr(network, name, log_sizes(getattr(network, name), sizes))
     monkeypatch.setattr(batches, "BATCH_BYTES", 4 * 4 * (4 * 6 + 3 * 5))
     found = measure(network, features)
-    assert sizes == {4, 3}
+    assert set(sizes) == {4, 3}
     np.testing.assert_allclose(
         found.mean_maps["traits"], expected.mean_maps["traits"], rtol=1e-5, atol=1e-6
     )
@@ -88,17 +105,7 @@ def test_clips_with_large_inputs_are_measured_a_few_at_a_time(write_set, monkeyp
         )
 
 
-def watched(call, sizes):
-    """Return `call`, which notes the sizes of its batches in `sizes`."""
-
-    def noted(inputs, **settings):
-        sizes.add(len(inputs[0]))
-        return call(inputs, **settings)
-
-    return noted
-
-
-def test_named_clips_have_the_maps_of_those_clips(write_set):
+def test_sample_maps_are_those_of_the_sample_clips(write_set):
     network, features = build_network(), write_set()
     found = measure(network, features)
     row = features.clip_ids.tolist().index(found.sample_ids[1])
@@ -108,7 +115,7 @@ def test_named_clips_have_the_maps_of_those_clips(write_set):
     np.testing.assert_allclose(found.sample_maps["traits"][1], expected, rtol=1e-4)
 
 
-def test_of_many_clips_some_are_drawn_and_the_seed_says_which(write_set):
+def test_the_seed_selects_the_sample_of_many_clips(write_set):
     network, features = build_network(), write_set()
     first, again, other = (measure(network, features, max_clips=6, seed=s) for s in (0, 0, 1))
     assert len(first.clip_ids) == 6
@@ -116,7 +123,7 @@ def test_of_many_clips_some_are_drawn_and_the_seed_says_which(write_set):
     assert first.clip_ids == again.clip_ids != other.clip_ids
 
 
-def test_curves_begin_at_the_scores_of_the_whole_clip(write_set):
+def test_curves_begin_at_the_scores_without_hidden_steps(write_set):
     network, features = build_network(), write_set()
     found = measure(network, features).deletions["static"]
     scores = network.predict_on_batch([features.static.read(ROWS), features.dynamic.read(ROWS)])
@@ -138,32 +145,29 @@ def test_hidden_frames_are_replaced_by_the_training_mean(write_set):
     dynamic = features.dynamic.read(ROWS)
     before = network.predict_on_batch([features.static.read(ROWS), dynamic])
     after = network.predict_on_batch([hidden, dynamic])
-    assert found.hidden_by == "replaced by the mean of the training clips"
+    assert "mean of the training clips" in found.hidden_by
     expected = np.abs(after - before).mean()
     assert found.movement["random"][:, -1] == pytest.approx([expected] * 5, rel=1e-3)
 
 
-def test_hidden_frames_are_masked_where_there_is_a_mask(write_set):
+def test_hidden_frames_are_masked_if_the_model_has_a_mask(write_set):
     mask = np.ones((NUM_CLIPS, 4), np.bool_)
     mask[::2, 2:] = False
     network, features = build_network(static_masked=True), write_set(static_mask=mask)
-    found = measure(network, features)
-    assert found.deletions["static"].hidden_by == "taken out by the mask"
-    assert found.deletions["dynamic"].hidden_by == "replaced by the mean of the training clips"
+    found = measure(network, features).deletions["static"]
+    assert "mask" in found.hidden_by
     inputs = [features.static.read(ROWS), features.dynamic.read(ROWS)]
     before = network.predict_on_batch([*inputs, mask[ROWS].astype(np.float32)])
     after = network.predict_on_batch([*inputs, np.zeros((len(ROWS), 4), np.float32)])
-    assert found.deletions["static"].movement["random"][0, -1] == pytest.approx(
-        np.abs(after - before).mean(), rel=1e-3
-    )
+    expected = np.abs(after - before).mean()
+    assert found.movement["random"][0, -1] == pytest.approx(expected, rel=1e-3)
 
 
-def test_learned_tokens_cannot_be_hidden_and_the_reason_is_kept(write_set):
-    features = write_set(static_shape=(6,))
-    found = measure(build_network(static_steps=None), features)
+def test_learned_tokens_are_not_hidden(write_set):
+    found = measure(build_network(static_steps=None), write_set(static_shape=(6,)))
     assert found.key_kinds["static"] == "learned tokens"
     assert list(found.deletions) == ["dynamic"]
-    assert "the static stream is one vector a clip" in found.missing["static"]
+    assert "static stream" in found.missing["static"]
 
 
 @pytest.mark.parametrize(
@@ -173,38 +177,107 @@ def test_learned_tokens_cannot_be_hidden_and_the_reason_is_kept(write_set):
         ("dynamic_only", ["traits"], ["dynamic"]),
     ],
 )
-def test_fusions_without_blocks_are_ranked_by_weight_alone(write_set, fusion, maps, streams):
+def test_fusions_without_blocks_have_one_ranking(write_set, fusion, maps, streams):
     found = measure(build_network(fusion=fusion), write_set())
     assert list(found.mean_maps) == maps
     assert list(found.deletions) == streams
     assert all(curves.rankings == ("traits",) for curves in found.deletions.values())
 
 
-def test_a_fusion_without_attention_gives_its_reason(write_set):
-    found = measure(build_network(fusion="concat"), write_set())
+@pytest.mark.parametrize(
+    ("build", "rows", "reason"),
+    [
+        (lambda: build_network(fusion="concat"), ROWS, "fusion='concat' has no attention"),
+        (other_network, ROWS, "mine is a model of another kind"),
+        (build_network, ROWS[:0], "no clips"),
+    ],
+)
+def test_a_missing_measurement_has_its_reason(write_set, build, rows, reason):
+    found = measure_attention(build(), write_set(), rows, seed=0)
     assert found.mean_maps == {}
-    assert "fusion='concat' has no attention" in found.missing[WHOLE]
+    assert reason in found.missing[WHOLE]
 
 
-def test_a_foreign_model_gives_its_reason(write_set):
-    inputs = [keras.Input((4, 6), name="static"), keras.Input((3, 5), name="dynamic")]
-    flat = [keras.layers.Flatten()(tensor) for tensor in inputs]
-    scores = keras.layers.Dense(5)(keras.layers.Concatenate()(flat))
-    found = measure(keras.Model(inputs, scores, name="mine"), write_set())
-    assert "mine is a model of another kind" in found.missing[WHOLE]
-
-
-def test_no_clips_give_a_reason(write_set):
-    found = measure_attention(build_network(), write_set(), ROWS[:0], seed=0)
-    assert "no clips" in found.missing[WHOLE]
-
-
-def test_features_of_another_shape_are_refused(write_set):
+def test_features_of_another_shape_are_an_error(write_set):
     with pytest.raises(ModelError, match="but the model takes"):
         measure(build_network(static_steps=5), write_set())
 
 
-def test_without_labels_the_movement_is_measured_and_the_error_is_not(write_set):
+def test_movement_is_measured_without_labels(write_set):
     found = measure(build_network(), write_set(labels=None))
     assert found.deletions["static"].error == {}
     assert found.deletions["static"].area("random") > 0
+
+
+def test_table_weights_add_up_to_one_and_are_in_the_order_of_the_clips(write_set, monkeypatch):
+    network, features = build_network(), write_set()
+    expected, sizes = attention_table(network, features), []
+    assert list(expected.columns) == ["clip_id", "trait", "stream", "step", "weight"]
+    sums = expected.groupby(["clip_id", "trait"])["weight"].sum()
+    np.testing.assert_allclose(sums, 1, atol=1e-5)
+    assert expected["clip_id"].unique().tolist() == IDS
+    first = expected[: 5 * (4 + 3)]
+    assert set(first["clip_id"]) == {IDS[0]}
+    assert first["stream"].tolist() == ["static"] * 20 + ["dynamic"] * 15
+    assert first["trait"][:4].tolist() == ["openness"] * 4
+    monkeypatch.setattr(network, "attention", log_sizes(network.attention, sizes))
+    monkeypatch.setattr(batches, "BATCH_BYTES", 9 * 4 * (4 * 6 + 3 * 5))
+    pd.testing.assert_frame_equal(attention_table(network, features), expected, atol=1e-6)
+    assert sizes == [9, 9, 2]
+
+
+def test_a_table_weight_is_that_of_the_model(write_set):
+    network, features = build_network(), write_set()
+    weights = network.attention([features.static.read([1]), features.dynamic.read([1])])
+    row = attention_table(network, features).query(
+        f"clip_id == '{IDS[1]}' and trait == 'extraversion' and stream == 'dynamic' and step == 2"
+    )
+    expected = weights["traits"][0, :, TRAITS.index("extraversion"), 4 + 2].mean()
+    assert row["weight"].to_list() == [pytest.approx(expected)]
+
+
+def test_the_table_has_times_and_no_padding(write_set):
+    seconds = np.tile(np.array([0, 1, 2, 3], np.float32), (NUM_CLIPS, 1))
+    seconds[1] = [0.5, np.nan, 2.5, 3.5]
+    mask = np.ones((NUM_CLIPS, 4), np.bool_)
+    mask[1, 2] = False
+    features = write_set(dynamic_shape=(4, 5), static_mask=mask, seconds=seconds)
+    network = build_network(static_masked=True, dynamic_steps=4)
+    table = attention_table(network, features)
+    assert isinstance(table.index, pd.RangeIndex)
+    second = table.query(f"clip_id == '{IDS[1]}' and trait == 'openness'")
+    times = {name: part["seconds"].to_list() for name, part in second.groupby("stream")}
+    np.testing.assert_equal(times, {"static": [0.5, np.nan, 3.5], "dynamic": seconds[1].tolist()})
+
+
+def test_without_masks_all_steps_are_in_the_table(write_set, tmp_path):
+    network, features = build_network(static_masked=True), write_set()
+    check_explainable(network, features)
+    found = attention_table(network, features)
+    np.save(tmp_path / "features" / "static_mask.npy", np.ones((NUM_CLIPS, 4), dtype=bool))
+    masked = load_feature_set(tmp_path / "features")
+    pd.testing.assert_frame_equal(found, attention_table(network, masked))
+
+
+def test_learned_tokens_are_not_in_the_table(write_set):
+    features = write_set(static_shape=(6,))
+    assert set(attention_table(build_network(static_steps=None), features)["stream"]) == {"dynamic"}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "build", "message"),
+    [
+        (
+            {"static_shape": (6,), "dynamic_shape": (5,)},
+            lambda: build_network(static_steps=None, dynamic_steps=None),
+            "no steps to explain.*leave --explain out",
+        ),
+        ({}, lambda: build_network(fusion="concat"), "these have: cross_attention"),
+        ({}, other_network, "it has no attention"),
+    ],
+)
+def test_a_model_without_attention_over_steps_cannot_be_explained(
+    write_set, shapes, build, message
+):
+    with pytest.raises(ModelError, match=message):
+        check_explainable(build(), write_set(**shapes))

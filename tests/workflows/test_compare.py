@@ -12,7 +12,7 @@ from pipeline.workflows.compare import compare_runs, draw_comparison
 
 @pytest.fixture
 def make_run(tmp_path, make_config):
-    """Return a function that makes a run directory whose predictions are off by `error`."""
+    """Return a function that makes a run directory whose predictions differ by `error`."""
 
     def make(name, error):
         run = RunDirectory(tmp_path / name)
@@ -31,19 +31,21 @@ def make_run(tmp_path, make_config):
     return make
 
 
-def test_runs_are_called_by_the_names_of_their_directories(make_run):
-    comparison = compare_runs(make_run("one", 0.1), make_run("two", 0.05), split="validation")
+def test_runs_have_the_names_of_their_directories(make_run, monkeypatch):
+    one, two = make_run("one", 0.1), make_run("two", 0.05)
+    comparison = compare_runs(one, two, split="validation")
     assert comparison.names == ("one", "two")
     assert comparison.differences["mae"]["mean"].value == pytest.approx(-0.05)
-
-
-def test_a_run_that_is_the_working_directory_has_a_name(make_run, monkeypatch):
-    one, two = make_run("one", 0.1), make_run("two", 0.05)
     monkeypatch.chdir(one)
     assert compare_runs(Path(), two, split="validation").names == ("one", "two")
 
 
-def test_the_scores_are_drawn_whatever_split_was_evaluated_last(make_run, tmp_path):
+def test_runs_of_equal_name_have_their_paths_as_names(make_run):
+    one, two = make_run("a/run", 0.1), make_run("b/run", 0.05)
+    assert compare_runs(one, two, split="validation").names == (str(one), str(two))
+
+
+def test_the_compared_split_is_drawn_and_not_the_last_evaluation(make_run, tmp_path):
     runs = (make_run("one", 0.1), make_run("two", 0.05))
     for run in runs:
         RunDirectory(run).evaluation_path.write_text('{"split": "test"}')
@@ -53,18 +55,14 @@ def test_the_scores_are_drawn_whatever_split_was_evaluated_last(make_run, tmp_pa
     assert gallery.faults == ()
 
 
-def test_runs_of_one_name_are_told_apart_by_their_paths(make_run):
-    one, two = make_run("a/run", 0.1), make_run("b/run", 0.05)
-    assert compare_runs(one, two, split="validation").names == (str(one), str(two))
-
-
-def test_a_run_is_not_compared_with_itself(make_run):
-    run = make_run("one", 0.1)
-    with pytest.raises(RunError, match="is one run, given twice"):
-        compare_runs(run, run, split="validation")
-
-
-def test_missing_predictions_are_named_with_the_command_that_makes_them(make_run):
-    one, two = make_run("one", 0.1), make_run("two", 0.1)
-    with pytest.raises(RunError, match=r"test\.csv.*evaluate --run_dir .*one --split test"):
-        compare_runs(one, two, split="test")
+@pytest.mark.parametrize(
+    ("names", "split", "message"),
+    [
+        (("one", "one"), "validation", "same run twice"),
+        (("one", "two"), "test", r"test\.csv.*evaluate --run_dir .*one --split test"),
+    ],
+)
+def test_runs_that_cannot_be_compared_are_an_error(make_run, names, split, message):
+    runs = {name: make_run(name, 0.1) for name in dict.fromkeys(names)}
+    with pytest.raises(RunError, match=message):
+        compare_runs(*(runs[name] for name in names), split=split)

@@ -8,27 +8,27 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def whole(make_config, tmp_path_factory):
-    """A cross-validation that nothing befell."""
+def finished(make_config, tmp_path_factory):
+    """An uninterrupted cross-validation."""
     from pipeline.workflows.train import run_training
 
-    path = tmp_path_factory.mktemp("whole") / "run"
+    path = tmp_path_factory.mktemp("finished") / "run"
     return run_training(make_config(training__num_folds=2), run_dir=path)
 
 
-def test_a_cross_validation_that_was_interrupted_goes_on_to_the_same_scores(
-    whole, make_config, own_directory, monkeypatch
+def test_an_interrupted_cross_validation_is_resumed_to_the_same_scores(
+    finished, make_config, own_directory, monkeypatch
 ):
     from pipeline.workflows import cross_validation
     from pipeline.workflows.train import resume_training, run_training
 
     train, started = cross_validation.train_nested, []
 
-    def interrupt_the_second(directory, *args, **kwargs):
-        started.append(directory.path.name)
+    def interrupt_the_second(run, *args, **kwargs):
+        started.append(run.path.name)
         if len(started) == 2:
             raise KeyboardInterrupt
-        return train(directory, *args, **kwargs)
+        return train(run, *args, **kwargs)
 
     monkeypatch.setattr(cross_validation, "train_nested", interrupt_the_second)
     run_dir = own_directory / "run"
@@ -37,19 +37,16 @@ def test_a_cross_validation_that_was_interrupted_goes_on_to_the_same_scores(
     resumed = resume_training(run_dir)
     assert started == ["fold-1", "fold-2", "fold-2"]
     name = "predictions/validation.csv"
-    assert (run_dir / name).read_bytes() == (whole.run.path / name).read_bytes()
-    assert resumed.history.history == whole.history.history
+    assert (run_dir / name).read_bytes() == (finished.run.path / name).read_bytes()
+    assert resumed.history.history == finished.history.history
 
 
-def test_the_kept_model_trains_for_the_median_of_the_best_epochs(whole):
-    folds = [RunDirectory(path) for path in whole.run.folds_dir.iterdir()]
+def test_the_final_model_trains_on_all_clips_for_the_median_of_the_best_epochs(finished):
+    folds = [RunDirectory(path) for path in finished.run.folds_dir.iterdir()]
     best = [json.loads(fold.summary_path.read_text())["best_epoch"] for fold in folds]
-    summary = json.loads(whole.run.summary_path.read_text())
+    summary = json.loads(finished.run.summary_path.read_text())
     assert best == [1, 1]
     assert summary["num_epochs"] == 1
     assert summary["num_clips"] == {"train": 60, "validation": 0, "test": 0}
-
-
-def test_the_split_of_the_kept_model_says_that_it_has_seen_every_clip(whole):
-    lines = whole.run.split_path.read_text().splitlines()[1:]
+    lines = finished.run.split_path.read_text().splitlines()[1:]
     assert {line.rpartition(",")[2] for line in lines} == {"train"}

@@ -1,12 +1,21 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline.config.loading import load_config
-from pipeline.core.errors import ConfigError, FeatureSetError
-from pipeline.data.feature_set import load_feature_files
-from pipeline.workflows.features import open_features, trainable_labels, with_absolute_paths
+from pipeline.core.errors import ConfigError, FeatureSetError, PipelineError
+from pipeline.data.feature_set import load_feature_files, load_feature_set
+from pipeline.workflows.features import (
+    check_columns,
+    check_labels_vary,
+    column_values,
+    existing_columns,
+    open_features,
+    with_absolute_paths,
+)
 
 
 def write_files(directory, labels):
@@ -24,42 +33,37 @@ def load(paths):
     )
 
 
-def test_paths_hold_from_any_working_directory(tmp_path, monkeypatch):
+def test_paths_become_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    config = with_absolute_paths(load_config(None, {"data.features_dir": "features"}))
-    assert config.data.features_dir == str(tmp_path / "features")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    settings = {"data.static_features": "static.npy", "data.clips": "~/clips.csv"}
+    encoders = {"model.static_encoder": "faces.keras", "model.dynamic_encoder": "conv"}
+    config = with_absolute_paths(load_config(None, {**settings, **encoders}))
+    assert config.data.static_features == str(tmp_path / "static.npy")
+    assert config.data.clips == str(tmp_path / "home" / "clips.csv")
     assert config.data.labels == ""
+    assert config.model.static_encoder == str(tmp_path / "faces.keras")
+    assert config.model.dynamic_encoder == "conv"
 
 
-def test_a_tilde_is_the_home_directory(monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    config = load_config(None, {"data.clips": "~/clips.csv", "model.static_encoder": "~/a.keras"})
-    config = with_absolute_paths(config)
-    assert config.data.clips == str(tmp_path / "clips.csv")
-    assert config.model.static_encoder == str(tmp_path / "a.keras")
-
-
-def test_a_configuration_without_features_is_refused_with_the_options_that_name_them():
+@pytest.mark.parametrize("overrides", [{}, {"data.static_features": "x.npy"}])
+def test_a_configuration_without_features_is_an_error(overrides):
     with pytest.raises(ConfigError, match=r"--features_dir DIR.*--static_features"):
-        open_features(load_config(None).data)
+        open_features(load_config(None, overrides).data)
 
 
-def test_one_stream_alone_is_not_a_feature_set():
-    with pytest.raises(ConfigError, match="No features are given"):
-        open_features(load_config(None, {"data.static_features": "x.npy"}).data)
-
-
-def test_files_are_opened_one_by_one(tmp_path):
-    paths = write_files(tmp_path, np.full((4, 5), 0.5))
+def test_single_files_are_opened(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_files(Path(), np.full((4, 5), 0.5))
     overrides = {
-        "data.static_features": str(paths["static"]),
-        "data.dynamic_features": str(paths["dynamic"]),
-        "data.labels": str(paths["labels"]),
+        "data.static_features": "static.npy",
+        "data.dynamic_features": str(tmp_path / "dynamic.npy"),
+        "data.labels": "labels.npy",
     }
     assert open_features(load_config(None, overrides).data).num_clips == 4
 
 
-def test_the_built_in_set_is_made_once(tmp_path):
+def test_the_built_in_set_is_written_once(tmp_path):
     overrides = {"data.features_dir": str(tmp_path / "demo"), "data.synthetic.num_clips": 12}
     data = load_config(None, overrides).data
     first = open_features(data)
@@ -68,29 +72,53 @@ def test_the_built_in_set_is_made_once(tmp_path):
     assert (tmp_path / "demo" / "static.npy").stat().st_mtime_ns == written
 
 
-def test_labels_that_are_all_the_same_teach_nothing(tmp_path):
-    with pytest.raises(FeatureSetError, match="all 4 clips have the same labels"):
-        trainable_labels(load(write_files(tmp_path, np.full((4, 5), 0.5))))
-
-
-def test_one_clip_is_left_to_the_split_to_refuse(tmp_path):
-    assert trainable_labels(load(write_files(tmp_path, np.full((1, 5), 0.5)))).shape == (1, 5)
-
-
-def test_labels_that_differ_in_one_score_are_taken(tmp_path):
+def test_equal_labels_of_several_clips_are_an_error(tmp_path):
     labels = np.full((4, 5), 0.5)
+    with pytest.raises(FeatureSetError, match="all 4 clips have the same labels"):
+        check_labels_vary(load(write_files(tmp_path, labels)))
+    check_labels_vary(load(write_files(tmp_path, labels[:1])))
     labels[2, 3] = 0.6
-    assert trainable_labels(load(write_files(tmp_path, labels))).shape == (4, 5)
+    check_labels_vary(load(write_files(tmp_path, labels)))
 
 
-def test_a_relative_path_is_opened_from_here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    paths = write_files(Path(), np.full((2, 5), 0.5))
-    assert load(paths).num_clips == 2
+@pytest.fixture
+def features(small_features, tmp_path):
+    """The small set with a column of two values and a column of 60 values."""
+    for path in small_features.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    table = pd.read_csv(tmp_path / "clips.csv")
+    (tmp_path / "clips.csv").unlink()
+    table = table.assign(gender=["female", "male"] * 30, age=np.arange(60))
+    table.to_csv(tmp_path / "clips.csv", index=False)
+    return load_feature_set(tmp_path)
 
 
-def test_the_file_of_an_encoder_is_found_from_any_directory(own_directory):
-    settings = {"model.static_encoder": "faces.keras", "model.dynamic_encoder": "conv"}
-    model = with_absolute_paths(load_config(None, settings)).model
-    assert model.static_encoder == str(own_directory / "faces.keras")
-    assert model.dynamic_encoder == "conv"
+def test_column_values_are_in_the_order_of_the_rows(features):
+    assert column_values(features, np.array([3, 0]), ("gender",)) == {"gender": ["male", "female"]}
+
+
+def test_invisible_differences_are_removed_from_column_values(features):
+    table = features.clips.assign(gender=["male ", "male", "male\u00a0", "\u200bmale"] * 15)
+    odd = dataclasses.replace(features, clips=table)
+    assert set(column_values(odd, np.arange(60), ("gender",))["gender"]) == {"male"}
+
+
+def test_missing_columns_are_left_out(features):
+    assert existing_columns(features, ("gender", "camera_angle")) == ("gender",)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (("gneder",), r"no column gneder .*gender, age\. Did you mean 'gender'"),
+        (("gender", "age"), "column 'age' has 60 distinct values"),
+    ],
+)
+def test_unusable_columns_are_an_error(features, columns, message):
+    with pytest.raises(PipelineError, match=message):
+        check_columns(features, columns, np.arange(60))
+
+
+def test_only_the_values_of_the_reported_clips_count(features):
+    check_columns(features, ("gender", "age"), np.arange(50))
+    check_columns(features, ("age",))

@@ -8,16 +8,16 @@ from pipeline.records.calibration import OUT_OF_FOLD, VALIDATION
 from pipeline.records.predictions import Predictions
 from pipeline.workflows.prediction_intervals import (
     calibrate_held_out,
-    judge_evaluated,
-    judge_held_out,
-    of_unseen_groups,
+    coverage_in_halves,
+    coverage_of_evaluated,
+    unseen_groups,
 )
 
 CONFIG = load_config(None, {"evaluation.num_resamples": 100})
 
 
-def clips_of(name, num_groups, seed=0):
-    """Three clips a group; ids and groups begin with `name`."""
+def make_clips(name, num_groups, seed=0):
+    """Make three clips per group; ids and groups begin with `name`."""
     numbers = np.random.default_rng(seed)
     y_pred = numbers.uniform(0.3, 0.7, (3 * num_groups, 5))
     return Predictions(
@@ -28,11 +28,10 @@ def clips_of(name, num_groups, seed=0):
     )
 
 
-def split_of(**sides):
-    """The split of a training: side -> its clips."""
+def make_split(**subsets):
     return pd.concat(
-        pd.DataFrame({"clip_id": clips.clip_ids, "group": clips.groups, "split": side})
-        for side, clips in sides.items()
+        pd.DataFrame({"clip_id": clips.clip_ids, "group": clips.groups, "split": name})
+        for name, clips in subsets.items()
     )
 
 
@@ -45,77 +44,65 @@ def join(*parts):
     )
 
 
-TRAINED, HELD_OUT, NEW = clips_of("train", 30), clips_of("held", 40, 1), clips_of("new", 50, 2)
-SPLIT = split_of(train=TRAINED, validation=HELD_OUT, test=NEW)
+TRAINING, HELD_OUT, NEW = make_clips("train", 30), make_clips("held", 40, 1), make_clips("n", 50, 2)
+SPLIT = make_split(train=TRAINING, validation=HELD_OUT, test=NEW)
 CALIBRATION = calibrate_held_out(HELD_OUT, CONFIG)
 
 
-def test_a_run_is_calibrated_on_its_validation_clips():
+def test_the_calibration_uses_validation_clips_or_out_of_fold_predictions():
     assert (CALIBRATION.clips, CALIBRATION.num_groups) == (VALIDATION, 40)
-
-
-def test_cross_validation_is_calibrated_on_the_predictions_of_its_folds():
     config = load_config(None, {"training.num_folds": 4})
     assert calibrate_held_out(HELD_OUT, config).clips == OUT_OF_FOLD
 
 
-def test_clips_of_groups_that_the_training_has_seen_are_no_new_ones():
-    found = of_unseen_groups(join(TRAINED, HELD_OUT), TRAINED.groups)
+def test_clips_of_training_groups_are_left_out():
+    found = unseen_groups(join(TRAINING, HELD_OUT), TRAINING.groups)
     assert found.clip_ids == HELD_OUT.clip_ids
     np.testing.assert_array_equal(found.y_true, HELD_OUT.y_true)
 
 
-def test_where_every_group_was_seen_intervals_are_the_whole_range_and_nothing_is_measured():
-    nothing = of_unseen_groups(HELD_OUT, HELD_OUT.groups)
+def test_without_unseen_groups_nothing_is_calibrated_or_measured():
+    nothing = unseen_groups(HELD_OUT, HELD_OUT.groups)
     found = calibrate_held_out(nothing, CONFIG)
     assert (found.num_groups, found.is_informative) == (0, False)
-    assert judge_held_out(found, nothing, CONFIG) is None
+    assert coverage_in_halves(found, nothing, CONFIG) is None
 
 
-def test_calibration_clips_of_groups_that_the_training_has_seen_do_not_count():
-    split = split_of(train=join(TRAINED, HELD_OUT.take(np.arange(1))), validation=HELD_OUT)
-    found = judge_evaluated(CALIBRATION, HELD_OUT, split, CONFIG)
-    assert (found.measured_on, found.num_groups) == (HALVED_GROUPS, 39)
-
-
-def test_test_clips_are_new_groups():
-    found = judge_evaluated(CALIBRATION, NEW, SPLIT, CONFIG)
-    assert (found.measured_on, found.num_groups) == (NEW_GROUPS, 50)
-
-
-def test_clips_that_the_model_has_nothing_to_do_with_are_new_groups():
-    other = clips_of("elsewhere", 12, 3)
-    found = judge_evaluated(CALIBRATION, other, SPLIT, CONFIG)
-    assert (found.measured_on, found.num_groups) == (NEW_GROUPS, 12)
-
-
-def test_of_all_clips_those_of_new_groups_are_looked_at():
-    found = judge_evaluated(CALIBRATION, join(TRAINED, HELD_OUT, NEW), SPLIT, CONFIG)
-    assert (found.measured_on, found.num_groups) == (NEW_GROUPS, 50)
-
-
-def test_a_test_group_that_the_training_has_seen_is_not_new():
-    split = split_of(train=join(TRAINED, NEW.take(np.arange(3))), validation=HELD_OUT)
-    found = judge_evaluated(CALIBRATION, NEW, split, CONFIG)
-    assert found.num_groups == 49
-
-
-def test_calibration_clips_are_looked_at_in_halves():
-    found = judge_evaluated(CALIBRATION, HELD_OUT, SPLIT, CONFIG)
-    assert found == judge_held_out(CALIBRATION, HELD_OUT, CONFIG)
-    assert (found.measured_on, found.num_groups) == (HALVED_GROUPS, 40)
-
-
-def test_without_new_groups_training_clips_do_not_count():
-    found = judge_evaluated(CALIBRATION, join(TRAINED, HELD_OUT), SPLIT, CONFIG)
-    assert (found.measured_on, found.num_groups) == (HALVED_GROUPS, 40)
-
-
-def test_training_clips_alone_show_nothing():
-    assert judge_evaluated(CALIBRATION, TRAINED, SPLIT, CONFIG) is None
-
-
-def test_clips_without_annotations_cannot_be_calibrated_on():
+def test_a_calibration_without_labels_is_an_error():
     unknown = Predictions(clip_ids=NEW.clip_ids, groups=NEW.groups, y_pred=NEW.y_pred)
-    with pytest.raises(ValueError, match="needs annotated scores"):
+    with pytest.raises(ValueError, match="needs labels"):
         calibrate_held_out(unknown, CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("evaluated", "split", "expected"),
+    [
+        (NEW, SPLIT, (NEW_GROUPS, 50)),
+        (make_clips("elsewhere", 12, 3), SPLIT, (NEW_GROUPS, 12)),
+        (join(TRAINING, HELD_OUT, NEW), SPLIT, (NEW_GROUPS, 50)),
+        (HELD_OUT, SPLIT, (HALVED_GROUPS, 40)),
+        (join(TRAINING, HELD_OUT), SPLIT, (HALVED_GROUPS, 40)),
+        (  # one test group also has training clips
+            NEW,
+            make_split(train=join(TRAINING, NEW.take(np.arange(3))), validation=HELD_OUT),
+            (NEW_GROUPS, 49),
+        ),
+        (  # one validation group also has training clips
+            HELD_OUT,
+            make_split(train=join(TRAINING, HELD_OUT.take(np.arange(1))), validation=HELD_OUT),
+            (HALVED_GROUPS, 39),
+        ),
+    ],
+)
+def test_coverage_is_measured_on_new_groups_or_else_in_halves(evaluated, split, expected):
+    found = coverage_of_evaluated(CALIBRATION, evaluated, split, CONFIG)
+    assert (found.measured_on, found.num_groups) == expected
+
+
+def test_coverage_in_halves_is_that_of_the_training():
+    found = coverage_of_evaluated(CALIBRATION, HELD_OUT, SPLIT, CONFIG)
+    assert found == coverage_in_halves(CALIBRATION, HELD_OUT, CONFIG)
+
+
+def test_training_clips_alone_have_no_coverage():
+    assert coverage_of_evaluated(CALIBRATION, TRAINING, SPLIT, CONFIG) is None

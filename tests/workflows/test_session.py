@@ -1,13 +1,17 @@
 import json
+import os
+import subprocess
+import sys
 
 import pytest
+import tensorflow as tf
 from mlflow import MlflowClient
 
 from pipeline.core.errors import RunError
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import RunLog, read_events, read_last_status
 from pipeline.tracking.run_link import read_link
-from pipeline.workflows.session import open_session, with_run_name
+from pipeline.workflows.session import describe_environment, open_session, with_run_name
 
 
 @pytest.fixture
@@ -17,34 +21,45 @@ def run(own_directory):
     return directory
 
 
+@pytest.fixture
+def client(own_directory):
+    return MlflowClient(tracking_uri=f"sqlite:///{own_directory / 'mlflow.db'}")
+
+
+@pytest.fixture
+def no_store(monkeypatch):
+    def open_store(uri):
+        raise ConnectionError(uri)
+
+    monkeypatch.setattr("pipeline.tracking.mirror.open_store", open_store)
+
+
+def work(run, config, **settings):
+    """Open and close a session."""
+    with open_session(run, config, **{"num_steps": 1, **settings}) as session:
+        session.run_log.log_metrics({"x": 1.0})
+
+
 def kinds(run):
     return [event.kind for event in read_events(run.run_log_path)]
 
 
-def test_a_session_tells_first_what_the_run_is_and_last_how_it_ended(run, make_config):
-    with open_session(run, make_config(seed=7), num_steps=1) as session:
-        session.run_log.log_metrics({})
+def test_the_description_is_logged_first_and_the_status_last(run, make_config):
+    work(run, make_config(seed=7))
     assert kinds(run) == ["params", "tags", "artifacts", "metrics", "finished"]
     assert next(read_events(run.run_log_path)).content["params"]["config.seed"] == 7
     assert json.loads(run.environment_path.read_text())["packages"]["keras"]
 
 
-def test_what_the_run_is_is_not_told_again_when_it_is_resumed(run, make_config):
-    for _ in range(2):
-        with open_session(run, make_config(), num_steps=1):
-            pass
-    assert kinds(run) == ["params", "tags", "artifacts", "finished", "finished"]
-
-
-def test_what_a_kill_kept_a_session_from_telling_is_told_by_the_next(run, make_config):
+def test_a_resumed_run_is_described_again_only_if_a_kill_interrupted_it(run, make_config):
     RunLog(run.run_log_path).log_params({})
-    with open_session(run, make_config(), num_steps=1):
-        pass
-    assert kinds(run) == ["params", "params", "tags", "artifacts", "finished"]
-    assert run.environment_path.exists()
+    for _ in range(2):
+        work(run, make_config())
+    described = ["params", "tags", "artifacts", "metrics", "finished"]
+    assert kinds(run) == ["params", *described, "metrics", "finished"]
 
 
-def test_what_a_kill_left_half_written_is_gone_and_nothing_else(run, make_config):
+def test_unfinished_files_of_a_killed_run_are_removed(run, make_config):
     names = {
         "figures/.loss.png.0a1b2c3d.png": False,
         "figures/loss.png": True,
@@ -52,13 +67,12 @@ def test_what_a_kill_left_half_written_is_gone_and_nothing_else(run, make_config
         ".mlflow.json.0a1b2c3d.json": False,
         ".notes": True,
         "checkpoints/epoch-1/.state.json.0a1b2c3d.json": False,
-        "folds/fold-1/.state.json.0a1b2c3d.json": True,  # of a run that another may be at
+        "folds/fold-1/.state.json.0a1b2c3d.json": True,  # another process may write this run
     }
     for name in names:
         (run.path / name).parent.mkdir(parents=True, exist_ok=True)
         (run.path / name).write_text("")
-    with open_session(run, make_config(), num_steps=1):
-        pass
+    work(run, make_config())
     assert {name: (run.path / name).exists() for name in names} == names
 
 
@@ -70,7 +84,7 @@ def test_what_a_kill_left_half_written_is_gone_and_nothing_else(run, make_config
         (KeyboardInterrupt(), "KILLED", "interrupted"),
     ],
 )
-def test_an_error_ends_the_run_and_goes_on(error, status, reason, run, make_config):
+def test_an_error_is_logged_and_raised_again(error, status, reason, run, make_config):
     with (
         pytest.raises(type(error)),
         open_session(run, make_config(), num_steps=1),
@@ -81,14 +95,14 @@ def test_an_error_ends_the_run_and_goes_on(error, status, reason, run, make_conf
     assert read_last_status(run) == status
 
 
-def test_a_run_that_is_not_tracked_knows_no_store(run, make_config, own_directory):
+def test_a_run_without_tracking_has_no_link_and_no_store(run, make_config, own_directory):
     with open_session(run, make_config(), num_steps=1) as session:
         session.wake_mirror()
     assert read_link(run.tracking_path) is None
     assert not (own_directory / "mlflow.db").exists()
 
 
-def test_two_sessions_cannot_write_to_one_run(run, make_config):
+def test_a_second_session_of_a_run_is_an_error(run, make_config):
     config = make_config()
     with (
         open_session(run, config, num_steps=1),
@@ -98,7 +112,7 @@ def test_two_sessions_cannot_write_to_one_run(run, make_config):
         pass
 
 
-def test_a_failed_run_is_failed_in_mlflow_with_its_reason(run, make_config, own_directory):
+def test_mlflow_gets_the_reason_of_a_failure(run, make_config, client):
     config = with_run_name(make_config(tracking__enabled=True), "doomed")
 
     def fail():
@@ -107,54 +121,40 @@ def test_a_failed_run_is_failed_in_mlflow_with_its_reason(run, make_config, own_
 
     with pytest.raises(ValueError, match="no clip is left"):
         fail()
-    client = MlflowClient(tracking_uri=f"sqlite:///{own_directory / 'mlflow.db'}")
-    arrived = client.get_run(read_link(run.tracking_path).run_id)
-    assert (arrived.info.run_name, arrived.info.status) == ("doomed", "FAILED")
-    assert arrived.data.tags["failure"] == "no clip is left"
+    delivered = client.get_run(read_link(run.tracking_path).run_id)
+    assert (delivered.info.run_name, delivered.info.status) == ("doomed", "FAILED")
+    assert delivered.data.tags["failure"] == "no clip is left"
 
 
-def test_mlflow_runs_are_made_where_the_environment_says(
-    run, make_config, own_directory, monkeypatch
-):
-    client = MlflowClient(tracking_uri=f"sqlite:///{own_directory / 'mlflow.db'}")
+def test_the_environment_selects_the_mlflow_experiment(run, make_config, client, monkeypatch):
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", client.create_experiment("team"))
-    with open_session(run, make_config(tracking__enabled=True), num_steps=1):
-        pass
+    work(run, make_config(tracking__enabled=True))
     link = read_link(run.tracking_path)
     assert client.get_run(link.run_id).info.experiment_id == link.experiment_id
     assert client.get_experiment(link.experiment_id).name == "team"
 
 
 @pytest.mark.parametrize(("run_name", "expected"), [("", "spiffy-cat-241"), ("mine", "mine")])
-def test_a_run_of_mlflow_run_is_renamed_only_if_a_name_is_given(
-    run, make_config, own_directory, monkeypatch, run_name, expected
+def test_a_run_of_mlflow_run_is_renamed_only_to_a_given_name(
+    run, make_config, client, monkeypatch, run_name, expected
 ):
-    client = MlflowClient(tracking_uri=f"sqlite:///{own_directory / 'mlflow.db'}")
-    made = client.create_run("0", run_name="spiffy-cat-241").info.run_id
-    monkeypatch.setenv("MLFLOW_RUN_ID", made)
-    with open_session(
-        run, with_run_name(make_config(tracking__enabled=True), run_name), num_steps=1
-    ):
-        pass
-    assert client.get_run(made).info.run_name == expected
-    assert kinds(run)[1] == "params"  # the first is the MLflow run
+    run_id = client.create_run("0", run_name="spiffy-cat-241").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    work(run, with_run_name(make_config(tracking__enabled=True), run_name))
+    assert client.get_run(run_id).info.run_name == expected
+    assert kinds(run)[1] == "params"  # the first event is the MLflow run
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut"])
-def test_a_resumed_run_without_its_link_goes_on_in_its_mlflow_run(
-    run, make_config, own_directory, damage
-):
+def test_a_run_with_a_damaged_link_continues_in_its_mlflow_run(run, make_config, client, damage):
     config = make_config(tracking__enabled=True)
-    with open_session(run, config, num_steps=1):
-        pass
+    work(run, config)
     before = read_link(run.tracking_path).run_id
     if damage == "gone":
         run.tracking_path.unlink()
     else:
         run.tracking_path.write_bytes(run.tracking_path.read_bytes()[:40])
-    with open_session(run, config, num_steps=1) as session:
-        session.run_log.log_metrics({"x": 1.0})
-    client = MlflowClient(tracking_uri=f"sqlite:///{own_directory / 'mlflow.db'}")
+    work(run, config)
     experiment = client.get_experiment_by_name("ocean").experiment_id
     (found,) = client.search_runs([experiment])
     assert (found.info.run_id, found.info.status) == (before, "FINISHED")
@@ -162,7 +162,7 @@ def test_a_resumed_run_without_its_link_goes_on_in_its_mlflow_run(
 
 
 @pytest.mark.parametrize("name", ["job%41", "a%20b", "a?b", "a#b"])
-def test_artifacts_are_beside_the_database_of_an_odd_directory(
+def test_artifacts_are_beside_the_database_in_an_odd_directory(
     make_config, own_directory, monkeypatch, name
 ):
     directory = own_directory / name
@@ -171,44 +171,90 @@ def test_artifacts_are_beside_the_database_of_an_odd_directory(
     run = RunDirectory(directory / "run")
     run.path.mkdir()
     run.config_path.write_text("")
-    with open_session(run, make_config(tracking__enabled=True), num_steps=1):
-        pass
+    work(run, make_config(tracking__enabled=True))
     link = read_link(run.tracking_path)
-    client = MlflowClient(tracking_uri=link.tracking_uri)
-    assert {each.path for each in client.list_artifacts(link.run_id)} == {
-        "config.yaml",
-        "environment.json",
-    }
+    artifacts = MlflowClient(tracking_uri=link.tracking_uri).list_artifacts(link.run_id)
+    assert {each.path for each in artifacts} == {"config.yaml", "environment.json"}
     assert len(list((directory / "mlruns").rglob("environment.json"))) == 1
     assert [path.name for path in own_directory.iterdir()] == [name]
 
 
 @pytest.mark.parametrize(("num_steps", "stride"), [(1, 1), (2000, 1), (2001, 2), (100_000, 50)])
-def test_mlflow_is_sent_two_thousand_steps_at_the_most(
-    num_steps, stride, run, make_config, monkeypatch
+def test_mlflow_gets_at_most_two_thousand_steps(
+    num_steps, stride, run, make_config, monkeypatch, no_store
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    monkeypatch.setattr("pipeline.tracking.mirror.open_store", _no_store)
-    with open_session(run, make_config(tracking__enabled=True), num_steps=num_steps):
-        pass
+    work(run, make_config(tracking__enabled=True), num_steps=num_steps)
     link = read_link(run.tracking_path)
     assert link.step_stride == stride
     assert link.tracking_uri == "http://127.0.0.1:9"
 
 
-def test_a_nested_run_knows_where_its_parent_is(run, make_config, monkeypatch):
-    monkeypatch.setattr("pipeline.tracking.mirror.open_store", _no_store)
+def test_a_nested_run_has_a_link_to_its_parent(run, make_config, no_store):
     fold = RunDirectory(run.folds_dir / "fold-1")
     fold.path.mkdir(parents=True)
     config = make_config(tracking__enabled=True)
-    with (
-        open_session(run, config, num_steps=1),
-        open_session(fold, config, num_steps=1, parent=run),
-    ):
-        pass
+    with open_session(run, config, num_steps=1):
+        work(fold, config, parent=run)
     parent_dir = read_link(fold.tracking_path).parent_dir
     assert (fold.path / parent_dir).resolve() == run.path
 
 
-def _no_store(uri):
-    raise ConnectionError(uri)
+def test_the_environment_has_versions_and_the_command(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/pipeline", "train", "--name", "two words"])
+    described = describe_environment()
+    assert {"tensorflow", "keras", "numpy", "mlflow"} <= described["packages"].keys()
+    assert described["python"] == sys.version.split()[0]
+    assert described["command"] == "pipeline train --name 'two words'"
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ([], "CPU"),
+        (["NVIDIA A100"], "NVIDIA A100"),
+        (["NVIDIA A100", "Quadro"], "NVIDIA A100 (first of 2 GPUs)"),
+        ([None], "GPU"),
+    ],
+)
+def test_the_training_device_has_its_name(monkeypatch, names, expected):
+    gpus = [f"GPU:{number}" for number, _ in enumerate(names)]
+    details = dict(zip(gpus, names, strict=True))
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: gpus)
+    monkeypatch.setattr(
+        tf.config.experimental,
+        "get_device_details",
+        lambda gpu: {"device_name": details[gpu]} if details[gpu] else {},
+    )
+    assert describe_environment()["device"] == expected
+
+
+def test_code_outside_git_has_no_commit(monkeypatch, tmp_path):
+    monkeypatch.setattr("pipeline.workflows.session.__file__", str(tmp_path / "module.py"))
+    assert describe_environment()["git"] == {}
+
+
+def describe_in_a_process(repository, expression, **environment):
+    program = (
+        "import sys; from pipeline.workflows.session import describe_environment\n"
+        f"described = describe_environment(); print({expression})"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(repository), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return finished.stdout.strip()
+
+
+def test_a_process_without_tensorflow_has_no_device(repository):
+    expression = "described['device'], 'tensorflow' in sys.modules"
+    assert describe_in_a_process(repository, expression) == "None False"
+
+
+def test_a_machine_without_git_is_described(repository, tmp_path):
+    git = describe_in_a_process(repository, "described['git']", PATH=str(tmp_path))
+    assert git.startswith("{")

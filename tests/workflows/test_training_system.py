@@ -27,13 +27,13 @@ def make_system(own_directory, small_features, make_config):
     return make
 
 
-def test_features_that_break_their_contract_are_refused_at_once(make_system, tmp_path):
+def test_invalid_features_are_an_error_at_once(make_system, tmp_path):
     np.save(tmp_path / "labels.npy", np.full((60, 5), 50.0))
     with pytest.raises(FeatureSetError, match="divide by 100"):
         make_system(labels_path=tmp_path / "labels.npy")
 
 
-def test_before_training_there_is_nothing_to_analyse(make_system):
+def test_results_before_the_training_are_an_error(make_system):
     system = make_system()
     with pytest.raises(RunError, match="Call train_model first"):
         system.analyze_results()
@@ -41,15 +41,11 @@ def test_before_training_there_is_nothing_to_analyse(make_system):
         _ = system.run
 
 
-@pytest.fixture
-def long_warm_up(make_config):
-    """An experiment whose warm-up is longer than a short training."""
+def test_a_model_is_trained_saved_and_analysed(make_system, make_config, own_directory, caplog):
+    # The warm-up is longer than the training.
     training = dataclasses.replace(make_config().training, num_epochs=9, warmup_epochs=5.0)
-    return dataclasses.replace(make_config(), training=training)
-
-
-def test_a_model_is_trained_saved_and_analysed(make_system, long_warm_up, own_directory, caplog):
-    system = make_system(output_dir="mine", experiment_name="first try", config=long_warm_up)
+    config = dataclasses.replace(make_config(), training=training)
+    system = make_system(output_dir="mine", experiment_name="first try", config=config)
     with caplog.at_level(logging.INFO, logger="pipeline"):
         model, history = system.train_model(epochs=2, batch_size=16, output_path="out/model.keras")
     assert history.epoch == [0, 1]
@@ -58,12 +54,11 @@ def test_a_model_is_trained_saved_and_analysed(make_system, long_warm_up, own_di
     assert str(system.run.path) in caplog.text
     report = system.analyze_results(model, history, sample_size=10)
     assert report.num_clips == 10
-    other = system.build_model()
     with pytest.raises(RunError, match="did not return"):
-        system.analyze_results(other)
+        system.analyze_results(system.build_model())
 
 
-def test_a_training_does_not_overwrite_another(make_system, own_directory):
+def test_a_training_does_not_overwrite_a_run(make_system, own_directory):
     (own_directory / "mine").mkdir()
     (own_directory / "mine" / "events.jsonl").write_text("")
     with pytest.raises(RunError, match="exists and is not empty"):
@@ -71,13 +66,13 @@ def test_a_training_does_not_overwrite_another(make_system, own_directory):
     assert (own_directory / "mine" / "events.jsonl").read_text() == ""
 
 
-def test_out_of_fold_scores_are_the_analysis_of_a_cross_validation(make_system, make_config):
+def test_cross_validation_is_analysed_by_out_of_fold_scores(make_system, make_config):
     system = make_system(config=make_config(training__num_folds=2))
     system.train_model(epochs=1)
     assert system.analyze_results().num_clips == 60
 
 
-def test_a_bad_suffix_is_refused_before_training(make_system, own_directory):
+def test_a_wrong_suffix_is_an_error_before_the_training(make_system, own_directory):
     with pytest.raises(PipelineError, match="suffix"):
         make_system().train_model(epochs=1, output_path="model.pt")
     assert list(own_directory.iterdir()) == []

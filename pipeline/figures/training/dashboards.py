@@ -23,15 +23,14 @@ from pipeline.figures.base.curves import (
 )
 from pipeline.figures.base.layout import build_panels, hide_panel
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
-from pipeline.figures.base.style import TRAIT_COLOURS, Style, styled
+from pipeline.figures.base.style import TRAIT_COLOURS, Style
 from pipeline.figures.time import epoch_time, step_time
 from pipeline.figures.training.steps import (
     LearningRate,
     draw_learning_rate_panel,
     learning_rate_data,
 )
-from pipeline.records.lr_logs import LearningRateLogs
-from pipeline.records.metrics_history import MetricsHistory
+from pipeline.records.metrics_history import LearningRateLogs, MetricsHistory
 from pipeline.records.time_logs import TimeLogs
 
 _METRICS: Final = ("loss", "mae", "r2")
@@ -70,7 +69,6 @@ def _training_dashboard_data(
     )
 
 
-@styled
 def _draw_training_dashboard(data: TrainingDashboard, style: Style) -> Figure:
     first = next(iter(data.curves.values()))
     figure, panels = build_panels(
@@ -125,7 +123,6 @@ def _time_dashboard_data(
     )
 
 
-@styled
 def _draw_time_dashboard(data: TimeDashboard, style: Style) -> Figure:
     step_legend = [] if data.steps is None else step_time.step_handles(data.steps)
     figure, panels = build_panels(

@@ -1,0 +1,57 @@
+"""Runs of an earlier version (commit dac0233) open, resume and draw with today's code.
+
+`finished` and `stopped` have the same configuration; `stopped` was killed after its first epoch.
+Each command generates the built-in feature set, which the runs name by a relative path.
+"""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from pipeline.records.predictions import read_predictions
+from pipeline.workflows.visualize import FIGURE_FOLDERS, figure_specs
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def runs(repository, tmp_path):
+    """A writable copy of both runs."""
+    source = repository / "tests" / "golden" / "run_of_an_earlier_version"
+    return shutil.copytree(source, tmp_path / "runs")
+
+
+def test_a_finished_run_is_evaluated(run_here, runs):
+    stored = json.loads((runs / "finished" / "evaluation.json").read_text())
+    finished = run_here("evaluate", "--run_dir", "finished", "--split", "validation", cwd=runs)
+    assert finished.status == 0, finished.err
+    report = json.loads((runs / "finished" / "evaluation.json").read_text())
+    assert report["num_clips"] == stored["num_clips"]
+    for metric, traits in stored["metrics"].items():
+        for trait, interval in traits.items():
+            found = report["metrics"][metric][trait]["value"]
+            assert found == pytest.approx(interval["value"], rel=1e-3, abs=1e-4)
+
+
+def test_a_finished_run_is_drawn(run_here, runs):
+    finished = run_here("visualize", "--run_dir", "finished", cwd=runs)
+    assert finished.status == 0, finished.out + finished.err
+    run_dir = runs / "finished"
+    drawn = {path.stem for folder in FIGURE_FOLDERS for path in (run_dir / folder).glob("*.png")}
+    # The correlation of metrics needs three epochs; the run has two.
+    assert set(figure_specs()) - drawn == {"metrics_correlation_matrix"}
+    assert "earlier" in (run_dir / "report.html").read_text()
+
+
+def test_a_stopped_run_is_resumed_to_the_scores_of_the_finished_run(run_here, runs):
+    resumed = run_here("train", "--resume", "stopped", cwd=runs)
+    assert resumed.status == 0, resumed.err
+    expected, found = (
+        read_predictions(runs / name / "predictions" / "validation.csv")
+        for name in ("finished", "stopped")
+    )
+    assert found.clip_ids == expected.clip_ids
+    np.testing.assert_allclose(found.y_pred, expected.y_pred, atol=1e-3)
+    assert (runs / "stopped" / "report.html").exists()
