@@ -19,7 +19,7 @@ import pytest
 from pipeline.core.files import read_json
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.traits import TRAITS
-from tests.loopback import free_port, wait_until_it_answers
+from tests.loopback import free_port, wait_for_server
 
 pytest.importorskip("av", reason="the extra `video` is not installed")
 
@@ -165,7 +165,7 @@ class Session:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        wait_until_it_answers(f"http://127.0.0.1:{self._port}/ping", self._server)
+        wait_for_server(f"http://127.0.0.1:{self._port}/ping", self._server)
         return 0, ""
 
     def _filled_in(self, line):

@@ -12,7 +12,7 @@ import pytest
 from pipeline.core.files import write_json
 from pipeline.core.run_directory import RunDirectory
 from pipeline.search.figures import draw_search
-from tests.loopback import free_port, wait_until_it_answers
+from tests.loopback import free_port, wait_for_server
 from tests.search.search_studies import synthetic_study
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -35,7 +35,7 @@ def server_uri(workspace):
     )
     uri = f"http://127.0.0.1:{port}"
     try:
-        wait_until_it_answers(f"{uri}/health", process)
+        wait_for_server(f"{uri}/health", process)
         yield uri
     finally:
         process.terminate()
