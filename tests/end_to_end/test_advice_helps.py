@@ -10,6 +10,8 @@ from pipeline.config.schema import to_dict
 from pipeline.core.files import read_json
 from pipeline.data.batches import LabelledBatches
 from pipeline.evaluation.speed_advice import recommendations
+from pipeline.records.metrics_history import read_history
+from pipeline.records.time_logs import read_time_logs
 from pipeline.training import instrumented_model
 from pipeline.workflows.train import run_training
 
@@ -32,8 +34,8 @@ def train(features_dir, tmp_path):
     def run(name, overrides):
         config = load_config(None, {**SMALL, "data.features_dir": str(features_dir), **overrides})
         trained = run_training(config, run_dir=tmp_path / name)
-        times = read_json(trained.run.time_dir / "time_logs.json")
-        history = read_json(trained.run.metrics_dir / "metrics_history.json")
+        times = read_time_logs(trained.run.time_dir / "time_logs.json")
+        history = read_history(trained.run.metrics_dir / "metrics_history.json")
         num_train_clips = read_json(trained.run.summary_path)["num_clips"]["train"]
         advice = recommendations(times, history, to_dict(config), num_train_clips=num_train_clips)
         return times, history, advice
@@ -96,7 +98,7 @@ def test_the_advised_setting_saves_time(setting, device, overrides, measured, tr
     after, _, _ = train("after", settings | advised(advice, setting))
     # Other programs only lengthen epochs, so the shortest epoch is the best measurement.
     statistic = np.min if measured == "epoch_times" else np.median
-    assert statistic(after[measured]) < statistic(before[measured])
+    assert statistic(getattr(after, measured)) < statistic(getattr(before, measured))
 
 
 def test_early_stopping_saves_epochs_and_keeps_the_best_one(train):
@@ -112,6 +114,5 @@ def test_early_stopping_saves_epochs_and_keeps_the_best_one(train):
     before, history, advice = train("before", settings)
     patience = advised(advice, "training.early_stopping_patience")
     after, shorter, _ = train("after", settings | patience)
-    assert len(after["epoch_times"]) < len(before["epoch_times"])
-    best = min(history["epoch"]["val_metrics"]["mae"])
-    assert min(shorter["epoch"]["val_metrics"]["mae"]) == best
+    assert after.num_epochs < before.num_epochs
+    assert shorter.epoch.validation("mae").min() == history.epoch.validation("mae").min()
