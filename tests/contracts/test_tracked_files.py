@@ -60,4 +60,5 @@ def test_no_file_names_a_path_of_one_machine(tracked_texts):
 
 def test_what_runs_leave_behind_is_not_committed(tracked_texts):
     left = re.compile(r"^(features|mlruns|mlartifacts|results|runs)/|^mlflow\.db|\.npy$|\.keras$")
-    assert [name for name in tracked_texts if left.search(name)] == []
+    committed = [name for name in tracked_texts if not name.startswith("tests/golden/")]
+    assert [name for name in committed if left.search(name)] == []
