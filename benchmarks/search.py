@@ -108,8 +108,8 @@ def plain_loop(arguments: argparse.Namespace) -> float:
     from pipeline.config.loading import load_config
     from pipeline.core.arrays import FloatArray, IntArray
     from pipeline.data.batches import InferenceBatches
-    from pipeline.search.fits import search_split
     from pipeline.search.space.space_file import load_space
+    from pipeline.search.study_spec import search_split
     from pipeline.training.optimizer import build_learning_rate
     from pipeline.workflows.features import open_features
     from pipeline.workflows.train import build_for

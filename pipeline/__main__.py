@@ -1,4 +1,4 @@
-"""`python -m pipeline`."""
+"""Command line of the package: `python -m pipeline`."""
 
 import sys
 

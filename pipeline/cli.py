@@ -1,7 +1,7 @@
-"""The command line: one sub-command per entry point of MLproject, with the same parameters.
+"""Command line: one sub-command per entry point of MLproject, with the same parameters.
 
-This module and the modules of `commands` import only the standard library when they are
-loaded, so that `--help` answers at once; a command imports what it needs when it runs.
+This module and the package `commands` import only the standard library when loaded, so that
+`--help` is fast. Commands import other modules when they run.
 """
 
 import argparse
@@ -18,9 +18,9 @@ from typing import Any, NoReturn
 
 from pipeline.commands import (
     compare,
+    demo,
     evaluate,
     extract,
-    main_job,
     predict,
     prepare,
     search,
@@ -42,7 +42,7 @@ from pipeline.core.tensorflow_import import set_backends
 from pipeline.core.urls import hide_passwords
 
 COMMANDS = {
-    "main": main_job,
+    "main": demo,
     "train": train,
     "evaluate": evaluate,
     "visualize": visualize,
@@ -55,8 +55,8 @@ COMMANDS = {
     "verify": verify,
 }
 
-_FORBIDDEN = "You may not write there. Give another place, or work on a copy that is yours."
-_CURES = {
+_FORBIDDEN = "You may not write there. Give another path, or work on your own copy."
+_FIXES = {
     errno.EACCES: _FORBIDDEN,
     errno.EPERM: _FORBIDDEN,
     errno.EROFS: _FORBIDDEN,
@@ -64,18 +64,18 @@ _CURES = {
     errno.EDQUOT: "Make room within your disk quota.",
     errno.EFBIG: "Raise the limit on the size of files (`ulimit -f`).",
 }
-"""Cure of each error of the file system."""
+"""Fix for each error of the file system."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status.
 
     Returns:
-        0 done, 1 a fault of this program, 2 wrong input, 3 done in part; 128 plus the number of
-        the signal if a signal ended the command: 130 SIGINT, 143 SIGTERM, 129 SIGHUP.
+        0 success, 1 internal error, 2 invalid input, 3 partly done. If a signal ended the
+        command, 128 plus its number: 130 SIGINT, 143 SIGTERM, 129 SIGHUP.
     """
     warnings.showwarning = _show_warning
-    sys.excepthook = _show_fault
+    sys.excepthook = _show_internal_error
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_LogLine())
     set_backends()
@@ -94,17 +94,17 @@ def _run(argv: Sequence[str] | None) -> int:
     except PipelineError as error:
         return _fail(error, EXIT_USER_ERROR)
     except KeyboardInterrupt as interrupt:
-        return _fail("interrupted.", interrupt_status(), how_to_go_on=_notes(interrupt))
+        return _fail("interrupted.", interrupt_status(), notes=_notes(interrupt))
     except Exception as error:
         message = _file_system_message(error)
         if message is None:
             raise
-        return _fail(message, EXIT_USER_ERROR, how_to_go_on=_notes(error))
+        return _fail(message, EXIT_USER_ERROR, notes=_notes(error))
     return status
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse the command line; dotted overrides end up in `overrides`."""
+    """Parse the command line. Options of other names go into `overrides`."""
     parser = build_parser()
     arguments, rest = parser.parse_known_args(argv)
     options = [name for name in vars(arguments) if name != "command"]
@@ -112,7 +112,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     takes_overrides = COMMANDS[arguments.command].TAKES_OVERRIDES
     for name in overrides:
         similar = nearest_name(name, options)
-        # A dotted name is a setting, whose name the configuration checks.
+        # A dotted name is a setting, which the configuration checks.
         if not takes_overrides or (similar and "." not in name):
             hint = f"; did you mean --{similar}?" if similar else ""
             parser.error(f"{arguments.command} has no option --{name}{hint}")
@@ -121,7 +121,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands."""
+    """Build the parser of all commands."""
     parser = _Parser(
         prog="python -m pipeline",
         description="Predict apparent OCEAN personality traits from short video clips.",
@@ -142,7 +142,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, with the nearest name for an unknown value."""
+    """Parser whose errors are one line, with the nearest name for an unknown value."""
 
     def error(self, message: str) -> NoReturn:
         end = "" if message.endswith("?") else "."
@@ -160,7 +160,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _LogLine(logging.Formatter):
-    """What is logged, as what is warned of: `warning: ...`."""
+    """Format of log lines; the same as for warnings: `warning: ...`."""
 
     def format(self, record: logging.LogRecord) -> str:
         return f"{record.levelname.lower()}: {hide_passwords(super().format(record))}"
@@ -169,7 +169,7 @@ class _LogLine(logging.Formatter):
 def _read_overrides(
     parser: argparse.ArgumentParser, rest: Sequence[str], options: Sequence[str]
 ) -> dict[str, str]:
-    """Read `--a.b value` and `--a.b=value`; `mlflow run` appends undeclared parameters so."""
+    """Read `--a.b value` and `--a.b=value`. `mlflow run` appends undeclared parameters."""
     overrides: dict[str, str] = {}
     tokens = list(rest)
     while tokens:
@@ -186,29 +186,29 @@ def _read_overrides(
 
 
 def _unexpected(token: str, options: Sequence[str]) -> str:
-    """Return what is wrong with an argument that is no option: `run_dir=x`, `-run_dir`, `a b`."""
+    """Return the error message for an argument such as `run_dir=x`, `-run_dir` or `a b`."""
     name = token.lstrip("-\u2013\u2014").partition("=")[0]
-    looks_like_option = token != name or name in options
-    similar = nearest_name(name, options) if looks_like_option else None
-    cure = (
+    is_like_option = token != name or name in options
+    similar = nearest_name(name, options) if is_like_option else None
+    fix = (
         f"did you mean --{similar}?"
         if similar
         else "expected --NAME VALUE; put a value that has spaces in quotes"
     )
-    return f"unexpected argument {token!r}; {cure}"
+    return f"unexpected argument {token!r}; {fix}"
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"warning: {hide_passwords(str(message))}", file=sys.stderr)  # noqa: T201
 
 
-def _show_fault(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+def _show_internal_error(kind: type[BaseException], error: BaseException, trace: Any) -> None:
     text = "".join(traceback.format_exception(kind, error, trace))
     print(hide_passwords(text), end="", file=sys.stderr)  # noqa: T201
 
 
 def _file_system_message(error: Exception) -> str | None:
-    """Return a line for an error that the file system caused, or None."""
+    """Return the error message if the file system caused the error, else None."""
     from pipeline.core.files import disk_error
 
     number = disk_error(error)
@@ -216,19 +216,18 @@ def _file_system_message(error: Exception) -> str | None:
     if isinstance(error, OSError) and name is not None:
         number, reason = error.errno, error.strerror
     elif number is not None:
-        # No library named the file: it is in one of these.
+        # The library did not name the file, which is in one of these directories.
         name, reason = f"{Path.cwd()} or {tempfile.gettempdir()}", os.strerror(number)
     else:
         return None
-    return f"{name}: {reason}. {_CURES.get(number or 0, '')}"
+    return f"{name}: {reason}. {_FIXES.get(number or 0, '')}"
 
 
 def _notes(error: BaseException) -> Sequence[str]:
-    """Return how to go on, from the code that noted it on the error."""
     return getattr(error, "__notes__", ())
 
 
-def _fail(message: object, status: int, *, how_to_go_on: Sequence[str] = ()) -> int:
-    line = " ".join((str(message), *how_to_go_on))
+def _fail(message: object, status: int, *, notes: Sequence[str] = ()) -> int:
+    line = " ".join((str(message), *notes))
     print(f"error: {hide_passwords(' '.join(line.split()))}", file=sys.stderr)  # noqa: T201
     return status

@@ -1,1 +1,1 @@
-"""Wiring of the entry points: parse, run a workflow, print; one file each."""
+"""Commands of the command line: their arguments and their printed output."""

@@ -1,4 +1,4 @@
-"""Arguments that several commands share. An empty value means "not given", as in MLproject."""
+"""Arguments that several commands share. As in MLproject, an empty value means "not given"."""
 
 import argparse
 import os
@@ -10,20 +10,28 @@ from typing import Any
 from pipeline.core.errors import ConfigError
 
 FEATURE_FILES = ("static_features", "dynamic_features", "labels", "clips")
+_FEATURE_HELP = {
+    "static_features": "static stream, .npy, instead of --features_dir",
+    "dynamic_features": "dynamic stream, .npy, instead of --features_dir",
+    "labels": "labels, .npy, instead of --features_dir",
+    "clips": "clip table, .csv, instead of --features_dir",
+}
+_SEPARATOR = "\0"
+"""Separator of values in one text; no argument can contain it."""
 
 
 def path_text(text: str) -> str:
-    """Replace a leading `~` by the home directory."""
+    """Replace a leading `~` with the home directory."""
     return os.path.expanduser(text)  # noqa: PTH111 - `Path.expanduser` raises for unknown users
 
 
 def optional_path(text: str) -> Path | None:
-    """Read a path, with `~` for the home directory; an empty one is none."""
+    """Parse a path; return None for an empty text."""
     return Path(path_text(text)) if text else None
 
 
 def optional_count(text: str) -> int | None:
-    """Read a number above 0; an empty text is none."""
+    """Parse a whole number above 0; return None for an empty text."""
     if not text:
         return None
     if not text.isdecimal() or int(text) < 1:
@@ -31,20 +39,74 @@ def optional_count(text: str) -> int | None:
     return int(text)
 
 
+def add_path(parser: argparse.ArgumentParser, name: str, text: str) -> None:
+    """Add an optional path."""
+    parser.add_argument(f"--{name}", type=optional_path, default=None, help=text)
+
+
+def add_num_workers(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add the number of workers."""
+    parser.add_argument("--num_workers", type=optional_count, default=None, help=text)
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """Add the choice between processes and Ray actors."""
+    parser.add_argument(
+        "--engine",
+        default="local",
+        choices=("local", "ray"),
+        help="processes of this machine (local) or Ray actors (ray) as workers (default: local)",
+    )
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add the two ways to give a model."""
+    add_path(parser, "run_dir", "run directory with the model")
+    parser.add_argument(
+        "--model_uri",
+        default="",
+        help="model in MLflow instead of a run: models:/NAME/VERSION or models:/NAME@ALIAS",
+    )
+
+
+def check_model(arguments: argparse.Namespace) -> None:
+    """Check that exactly one model is given and that its run directory exists.
+
+    Raises:
+        PipelineError: If not.
+    """
+    from pipeline.core.run_directory import open_run_directory
+
+    if (arguments.run_dir is None) == (not arguments.model_uri):
+        raise ConfigError("Give either --run_dir RUN or --model_uri URI, and not both.")
+    if arguments.run_dir is not None:
+        open_run_directory(arguments.run_dir)
+
+
+def add_split(parser: argparse.ArgumentParser) -> None:
+    """Add the subset of clips."""
+    parser.add_argument(
+        "--split",
+        default="validation",
+        choices=("validation", "test", "all"),
+        help="subset of clips (default: validation)",
+    )
+
+
 def add_annotations(parser: argparse.ArgumentParser) -> None:
-    """Add the annotation files: several, between commas or spaces."""
+    """Add the annotation files."""
     parser.add_argument(
         "--annotations",
         nargs="*",
         action=_JoinedBySeparator,
         default="",
         metavar="FILE",
-        help="annotation files, .pkl or .csv; several between spaces or commas",
+        help="annotation files, .pkl or .csv, separated by spaces or commas",
     )
 
 
 def annotation_paths(arguments: argparse.Namespace) -> list[Path]:
-    """Return the annotation files that were given; a file whose name has a comma is one file."""
+    """Return the annotation files. An existing file whose name has a comma is one file."""
     paths: list[Path] = []
     for text in arguments.annotations.split(_SEPARATOR):
         path = optional_path(text)
@@ -53,12 +115,8 @@ def annotation_paths(arguments: argparse.Namespace) -> list[Path]:
     return paths
 
 
-_SEPARATOR = "\0"
-"""Separates values of an option; no argument can contain it."""
-
-
 class _JoinedBySeparator(argparse.Action):
-    """Keeps several values, also from an option that is repeated, as one text."""
+    """Joins the values of an option, also of a repeated option, into one text."""
 
     def __call__(
         self,
@@ -73,23 +131,19 @@ class _JoinedBySeparator(argparse.Action):
 
 
 def add_features(parser: argparse.ArgumentParser, *, with_labels: bool = True) -> None:
-    """Add what names a feature set: a directory, or its files one by one."""
+    """Add the feature set: a directory or single files."""
     parser.add_argument(
-        "--features_dir", type=path_text, default="", help="directory of a feature set"
+        "--features_dir", type=path_text, default="", help="directory of the feature set"
     )
-    for name in FEATURE_FILES:
-        if name == "labels" and not with_labels:
-            continue
-        parser.add_argument(
-            f"--{name}", type=path_text, default="", help=f"{name} file, instead of a directory"
-        )
+    for name, text in _FEATURE_HELP.items():
+        if with_labels or name != "labels":
+            parser.add_argument(f"--{name}", type=path_text, default="", help=text)
 
 
 def feature_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the features that were given, as configuration overrides.
+    """Return the given features as configuration overrides.
 
-    A directory given here replaces files named in a configuration, and the other way
-    round; the built-in set belongs to the directory of its configuration.
+    They replace all features of the configuration, also its built-in set.
     """
     files = {name: path for name in FEATURE_FILES if (path := getattr(arguments, name, ""))}
     given = {"features_dir": arguments.features_dir, **files}
@@ -101,37 +155,29 @@ def feature_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def with_environment(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the overrides with what the environment says of the MLflow run.
+    """Return the overrides with the MLflow settings of the environment added.
 
-    A setting on the command line replaces one in the environment, which replaces one in a
-    configuration file. `mlflow run` is environment: it has made and named its run already.
+    The command line takes precedence over the environment, and the environment over the
+    configuration file. `mlflow run` sets the environment: it has already created its run.
 
     Raises:
-        ConfigError: If the run of `mlflow run` would have to move to another experiment.
+        ConfigError: If the run of `mlflow run` is in another experiment.
     """
-    is_made = "MLFLOW_RUN_ID" in os.environ
+    has_run = "MLFLOW_RUN_ID" in os.environ
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
     wanted = overrides.get("tracking.experiment")
-    if wanted and is_made:
+    if wanted and has_run:
         from pipeline.tracking.existing_runs import experiment_of_run
 
         found = experiment_of_run(os.environ["MLFLOW_RUN_ID"])
         if found not in (wanted, None):
             raise ConfigError(
-                f"--tracking.experiment {wanted}: `mlflow run` has made the run in the experiment "
-                f"{found} already. Choose it there: `mlflow run --experiment-name {wanted}`."
+                f"--tracking.experiment {wanted}: `mlflow run` has already created the run in the "
+                f"experiment {found}. Choose it with `mlflow run --experiment-name {wanted}`."
             )
     elif wanted:
         os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
     settings = {"tracking.experiment": name} if name else {}
-    if is_made:
+    if has_run:
         settings["tracking.run_name"] = ""
     return {**settings, **overrides}
-
-
-def add_split(parser: argparse.ArgumentParser) -> None:
-    """Add what says which clips are judged, and how."""
-    parser.add_argument(
-        "--split", default="validation", choices=("validation", "test", "all"), help="clips to use"
-    )
-    parser.add_argument("--by", default="", help="column of clips.csv to report separately")

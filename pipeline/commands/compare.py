@@ -1,31 +1,22 @@
-"""Compare two runs on the same clips: paired differences with intervals, in plain words."""
+"""Compare two runs on the same clips: paired differences with 95 % intervals."""
 
 import argparse
 from pathlib import Path
 
-from pipeline.commands.arguments import optional_path
+from pipeline.commands.arguments import add_path, add_split
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
 
 TAKES_OVERRIDES = False
-EPILOG = "A difference whose 95 % interval holds 0 is not shown to be one."
+EPILOG = "If the 95 % interval contains 0, no difference is shown."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the parameters of the entry point."""
-    parser.add_argument("--run_a", type=optional_path, default=None, help="first run directory")
-    parser.add_argument("--run_b", type=optional_path, default=None, help="second run directory")
-    parser.add_argument(
-        "--split", default="validation", choices=("validation", "test", "all"), help="clips to use"
-    )
-    parser.add_argument(
-        "--output", type=optional_path, default=None, help="write the comparison here, as JSON"
-    )
-    parser.add_argument(
-        "--figures_dir",
-        type=optional_path,
-        default=None,
-        help="where the figures go (default: results/A-B, by the names of the runs)",
-    )
+    add_path(parser, "run_a", "first run directory")
+    add_path(parser, "run_b", "second run directory")
+    add_split(parser)
+    add_path(parser, "output", "JSON file for the comparison (default: none)")
+    add_path(parser, "figures_dir", "directory for the figures (default: results/RUN_A-RUN_B)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -40,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         write_json(arguments.output, comparison.to_json())
     runs = (arguments.run_a, arguments.run_b)
-    figures_dir = arguments.figures_dir or Path("results") / _folder_name(*runs)
+    figures_dir = arguments.figures_dir or Path("results") / folder_name(*runs)
     gallery = draw_comparison(comparison, *runs, split=arguments.split, output_dir=figures_dir)
     print_comparison(comparison, gallery)
     if arguments.output is not None:
@@ -48,8 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     return EXIT_INCOMPLETE if gallery.faults else EXIT_OK
 
 
-def _folder_name(run_a: Path, run_b: Path) -> str:
-    """Return the names of the runs, with those of their directories where they are alike."""
+def folder_name(run_a: Path, run_b: Path) -> str:
+    """Return the names of both runs; equal names get the name of their parent directory."""
     paths = (run_a.resolve(), run_b.resolve())
     if paths[0].name == paths[1].name:
         return "-".join(f"{path.parent.name}-{path.name}" for path in paths)

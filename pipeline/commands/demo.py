@@ -1,9 +1,37 @@
-"""Where the built-in experiment is."""
+"""Train and evaluate on the built-in data set, whose best possible score is known."""
 
+import argparse
 from pathlib import Path
 from typing import Final
 
-_EXPERIMENTS: Final = Path(__file__).resolve().parents[2] / "experiments"
+from pipeline.commands.arguments import add_path, with_environment
+from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK
 
+TAKES_OVERRIDES = True
+EPILOG = "No data are needed: the built-in set is generated in features/demo."
+
+_EXPERIMENTS: Final = Path(__file__).resolve().parents[2] / "experiments"
 DEMO_CONFIG: Final = _EXPERIMENTS / "demo.yaml"
 DEMO_SPACE: Final = _EXPERIMENTS / "search" / "demo.yaml"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the parameters of the entry point."""
+    add_path(parser, "run_dir", "new run directory (default: a new one in runs/)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    from pipeline.commands.tables import print_ceiling, print_device, print_training
+    from pipeline.config.loading import load_config
+    from pipeline.core.tensorflow_import import import_tensorflow_quietly
+
+    config = load_config(DEMO_CONFIG, with_environment(arguments.overrides))
+    import_tensorflow_quietly()
+    print_device()
+    from pipeline.workflows.train import run_training
+
+    finished = run_training(config, run_dir=arguments.run_dir)
+    print_training(finished)
+    print_ceiling(finished)
+    return EXIT_INCOMPLETE if finished.undelivered else EXIT_OK

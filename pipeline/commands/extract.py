@@ -1,44 +1,39 @@
-"""Make a feature set of videos, or of given faces and flow.
+"""Extract a feature set from videos, or from face images and optical flow.
 
-Extraction is resumed where it was left when the command is given again.
+The same command continues an interrupted extraction.
 """
 
 import argparse
 
 from pipeline.commands.arguments import (
     add_annotations,
+    add_engine,
+    add_num_workers,
+    add_path,
     annotation_paths,
-    optional_count,
-    optional_path,
 )
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
 
 TAKES_OVERRIDES = True
 EPILOG = (
-    "Any setting of the extraction can be given by its dotted name, for instance "
-    "--sampling.num_steps 32 or --static.encoder resnet50 --static.weights imagenet."
+    "The same command continues an interrupted extraction. Any extraction setting can be given "
+    "by its dotted name, for instance --sampling.num_steps 32 or --static.encoder resnet50 "
+    "--static.weights imagenet."
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the parameters of the entry point."""
-    parser.add_argument("--config", type=optional_path, default=None, help="extraction file")
-    for name, content in (
-        ("videos_dir", "videos, in it or in folders below it"),
-        ("face_dir", "a folder of face images for each clip, in place of faces in videos"),
-        ("flow_dir", "a folder of .npy flow fields for each clip, in place of flow in videos"),
-        ("features_dir", "where the feature set goes"),
-    ):
-        parser.add_argument(f"--{name}", type=optional_path, default=None, help=content)
+    add_path(parser, "config", "extraction configuration, .yaml")
+    add_path(parser, "videos_dir", "directory of videos, searched with its subdirectories")
+    add_path(parser, "face_dir", "one folder of face images per clip, instead of faces in videos")
+    add_path(parser, "flow_dir", "one folder of flow fields (.npy) per clip, instead of video flow")
+    add_path(parser, "features_dir", "directory for the feature set")
     add_annotations(parser)
+    add_num_workers(parser, "number of worker processes or Ray actors (default: 2)")
+    add_engine(parser)
     parser.add_argument(
-        "--num_workers", type=optional_count, default=None, help="processes, or actors of Ray (2)"
-    )
-    parser.add_argument(
-        "--engine", default="local", choices=("local", "ray"), help="where the workers run"
-    )
-    parser.add_argument(
-        "--shard", default="", help="i/n: do the i-th of n parts, for arrays of batch jobs"
+        "--shard", default="", help="I/N: extract part I of N parts, for arrays of batch jobs"
     )
 
 
@@ -71,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
             shard=shard,
         )
     except KeyboardInterrupt:
-        print_line("Clips that are done are kept; the same command goes on with the others.")
+        print_line("Finished clips are kept; the same command goes on with the others.")
         raise
     print_extraction(outcome)
     return EXIT_INCOMPLETE if outcome.failed else EXIT_OK
@@ -82,5 +77,5 @@ def _shard(text: str) -> tuple[int, int] | None:
         return None
     part, slash, parts = text.partition("/")
     if not (slash and part.isdecimal() and parts.isdecimal()):
-        raise ConfigError(f"--shard must be i/n, for instance 2/8; got {text!r}.")
+        raise ConfigError(f"--shard must be I/N, for instance 2/8; got {text!r}.")
     return int(part), int(parts)

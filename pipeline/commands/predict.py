@@ -1,4 +1,4 @@
-"""Score new clips: five traits with 90 % prediction intervals, from features or recordings."""
+"""Predict the traits of new clips, with 90 % intervals, from features or videos."""
 
 import argparse
 from pathlib import Path
@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from pipeline.commands.arguments import (
     add_features,
+    add_model,
+    add_num_workers,
+    add_path,
+    check_model,
     feature_overrides,
-    optional_count,
-    optional_path,
 )
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
 
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
 
 TAKES_OVERRIDES = False
 EPILOG = (
-    "Give --run_dir or --model_uri, and the clips: as features, as --videos_dir, or as --face_dir "
-    "with --flow_dir. Labels are not needed."
+    "Give --run_dir or --model_uri. Give the clips as features, as --videos_dir, or as --face_dir "
+    "with --flow_dir. No labels are needed."
 )
 
 _OUTPUT = Path("results/predictions.csv")
@@ -27,52 +29,27 @@ _OUTPUT = Path("results/predictions.csv")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the parameters of the entry point."""
-    parser.add_argument("--run_dir", type=optional_path, default=None, help="run with the model")
-    parser.add_argument("--model_uri", default="", help="model in MLflow, e.g. models:/NAME@ALIAS")
+    add_model(parser)
     add_features(parser, with_labels=False)
-    directories = {
-        "videos_dir": "videos, described with the settings of the model",
-        "face_dir": "face crops, instead of videos",
-        "flow_dir": "optical flow of the face crops",
-        "work_dir": "where features of recordings are kept (default: nowhere)",
-    }
-    for name, words in directories.items():
-        parser.add_argument(f"--{name}", type=optional_path, default=None, help=words)
-    parser.add_argument(
-        "--num_workers",
-        type=optional_count,
-        default=None,
-        help="processes that describe recordings (2)",
-    )
-    parser.add_argument(
-        "--output",
-        type=optional_path,
-        default=None,
-        help=f"table to write: .csv, .npy or .parquet (default: {_OUTPUT})",
-    )
-    parser.add_argument(
-        "--explain",
-        type=optional_path,
-        default=None,
-        help="table to write besides: the attention of each trait to each frame of each clip",
-    )
+    add_path(parser, "videos_dir", "directory of videos; features are extracted as for the model")
+    add_path(parser, "face_dir", "one folder of face crops per clip, instead of videos")
+    add_path(parser, "flow_dir", "one folder of optical flow per clip, together with --face_dir")
+    add_path(parser, "work_dir", "directory to keep the extracted features (default: not kept)")
+    add_num_workers(parser, "number of extraction processes (default: 2)")
+    add_path(parser, "output", f"table to write: .csv, .npy or .parquet (default: {_OUTPUT})")
+    add_path(parser, "explain", "table with the attention of each trait to each frame per clip")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    if (arguments.run_dir is None) == (not arguments.model_uri):
-        raise ConfigError("Give either --run_dir RUN or --model_uri URI, and not both.")
     from pipeline.commands.tables import print_prediction
-    from pipeline.core.run_directory import open_run_directory
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
     from pipeline.evaluation.score_table import check_table_path
 
+    check_model(arguments)
     clips = _clips(arguments)
     output = arguments.output or _OUTPUT
-    # Before TensorFlow is waited for:
     check_table_path(output)
-    if arguments.run_dir is not None:
-        open_run_directory(arguments.run_dir)
     import_tensorflow_quietly()
     from pipeline.workflows.predict import predict_clips
 

@@ -1,15 +1,15 @@
-"""Make a feature set from annotations and feature files, joined by clip id."""
+"""Build a feature set from annotations and feature files, joined by clip id."""
 
 import argparse
 
-from pipeline.commands.arguments import add_annotations, annotation_paths, optional_path
+from pipeline.commands.arguments import add_annotations, add_path, annotation_paths
 from pipeline.core.errors import EXIT_OK, ConfigError
 
 TAKES_OVERRIDES = False
 EPILOG = (
-    "Annotations are ChaLearn First Impressions pickles, read without running what they hold, "
-    "or CSV files with clip_id and the five traits; several are separated by commas. "
-    "First Impressions scores emotional stability as neuroticism; features.json records it."
+    "Annotations are ChaLearn First Impressions pickles, read without executing them, or CSV "
+    "files with clip_id and the five traits. First Impressions scores emotional stability as "
+    "neuroticism; features.json records it."
 )
 
 _REQUIRED = ("annotations", "static_features", "dynamic_features", "clips", "features_dir")
@@ -18,19 +18,15 @@ _REQUIRED = ("annotations", "static_features", "dynamic_features", "clips", "fea
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the parameters of the entry point."""
     add_annotations(parser)
-    for name in ("static_features", "dynamic_features"):
-        parser.add_argument(f"--{name}", type=optional_path, default=None, help=f"{name}, .npy")
-    parser.add_argument(
-        "--clips", type=optional_path, default=None, help="CSV with clip_id in the arrays' order"
-    )
-    parser.add_argument(
-        "--features_dir", type=optional_path, default=None, help="where the feature set goes"
-    )
+    add_path(parser, "static_features", "static stream, .npy")
+    add_path(parser, "dynamic_features", "dynamic stream, .npy")
+    add_path(parser, "clips", "CSV file with column clip_id, in the row order of the streams")
+    add_path(parser, "features_dir", "directory for the feature set")
     parser.add_argument(
         "--allow_unlabelled",
         default="false",
         choices=("true", "false"),
-        help="leave out clips without annotation, instead of refusing",
+        help="true: leave out clips without annotation; false: stop with an error (default: false)",
     )
 
 

@@ -1,15 +1,17 @@
-"""Search for better settings with Optuna: many workers, resumable, compared with the default.
+"""Search for better settings with Optuna, and compare the best with the default.
 
-Trials are nested MLflow runs; the same command goes on with a study that was stopped.
+Trials are nested MLflow runs. The same command continues a stopped study.
 """
 
 import argparse
 
 from pipeline.commands.arguments import (
+    add_engine,
     add_features,
+    add_num_workers,
+    add_path,
     feature_overrides,
     optional_count,
-    optional_path,
     with_environment,
 )
 from pipeline.commands.demo import DEMO_CONFIG, DEMO_SPACE
@@ -17,9 +19,9 @@ from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
 
 TAKES_OVERRIDES = True
 EPILOG = (
-    "Without any file the built-in data set is searched. How to search is configured as any "
-    "setting is, for instance --search.pruner median or --search.num_folds 5; what to search is "
-    "the space's to say."
+    "The same command continues a stopped study. Without --config, --space and features, the "
+    "built-in data set is searched. Settings of the search have dotted names, for instance "
+    "--search.pruner median or --search.num_folds 5. The space file lists the settings to search."
 )
 
 _NUM_TRIALS = 40
@@ -27,40 +29,34 @@ _NUM_TRIALS = 40
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the parameters of the entry point."""
-    parser.add_argument("--config", type=optional_path, default=None, help="experiment file")
-    parser.add_argument("--space", type=optional_path, default=None, help="file of the space")
+    add_path(parser, "config", "experiment configuration, .yaml")
+    add_path(parser, "space", "search space, .yaml")
     add_features(parser)
     parser.add_argument(
         "--num_trials",
         type=optional_count,
         default=None,
-        help=f"trials of the study in all (default: {_NUM_TRIALS}, or what the time allows)",
+        help="total number of trials of the study, all calls included (default: "
+        f"{_NUM_TRIALS}; no limit with --timeout_minutes)",
     )
     parser.add_argument(
         "--timeout_minutes",
         type=_optional_minutes,
         default=None,
-        help="time after which no trial is begun",
+        help="time in minutes after which no trial starts (default: no limit)",
     )
-    parser.add_argument(
-        "--num_workers",
-        type=optional_count,
-        default=None,
-        help="trials at a time (default: one a core, at most 8)",
-    )
+    add_num_workers(parser, "number of parallel trials (default: one per core, at most 8)")
     parser.add_argument(
         "--storage",
         default="",
-        help="database URL (default: a SQLite file in the run directory); its password may be in "
-        "the variable PGPASSWORD instead",
-    )
-    parser.add_argument("--study", default="", help="name of the study")
-    parser.add_argument(
-        "--run_dir", type=optional_path, default=None, help="where the study is kept"
+        help="database URL (default: a SQLite file in the run directory); put a password into "
+        "the variable PGPASSWORD",
     )
     parser.add_argument(
-        "--engine", default="local", choices=("local", "ray"), help="where workers run"
+        "--study", default="", help="name of the study (default: names of configuration and space)"
     )
+    add_path(parser, "run_dir", "run directory of the study (default: runs/STUDY)")
+    add_engine(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -91,14 +87,13 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         outcome = run_search(config, arguments.space, options)
     except KeyboardInterrupt:
-        print_line("What is finished is kept. Go on with the same command.")
+        print_line("Finished trials are kept. Go on with the same command.")
         raise
     print_search(outcome)
     return EXIT_INCOMPLETE if outcome.undelivered else EXIT_OK
 
 
 def _optional_minutes(text: str) -> float | None:
-    """Read a time above 0; an empty text is none."""
     if not text:
         return None
     try:

@@ -1,6 +1,6 @@
-"""What the commands print: tables a person reads, plain where nobody watches a terminal."""
+"""Print the results of commands as lines and tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,30 +28,30 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("mean", *TRAITS)
 _DIGITS = 4
-_MOST_LINES = 10
-_WIDEST = 160
+_MAX_LINES = 10
+_MAX_WIDTH = 160
 
 
 def print_line(text: str) -> None:
-    """Print one line, unbroken."""
-    _console().print(text, soft_wrap=True, highlight=False, markup=False)
+    """Print one line without line breaks."""
+    build_console().print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def print_directions(traits: Sequence[TraitLabel]) -> None:
-    """Print which traits are scored in reverse."""
+    """Print the traits that are scored in reverse."""
     for direction in directions(traits):
         print_line(f"note: {direction}")
 
 
 def print_device() -> None:
-    """Print which device trains."""
+    """Print the training device."""
     from pipeline.workflows.session import describe_device
 
     print_line(f"device: {describe_device()}")
 
 
 def print_training(finished: "TrainingRun", output: Path | None = None) -> None:
-    """Print what a training came to, and where its model is, `output` included."""
+    """Print the result of a training, and the paths of its files."""
     for pair, overlap in finished.group_overlap.items():
         print_line(
             f"groups shared by {pair}: {overlap['shared_groups']} "
@@ -70,20 +70,19 @@ def print_training(finished: "TrainingRun", output: Path | None = None) -> None:
 
 
 def _print_layers(layers: "Sequence[LayerState]") -> None:
-    """Print which layers learned, where some did not that could have."""
     if not any(layer.is_frozen for layer in layers):
         return
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
     table.add_column("layer", no_wrap=True)
-    for column in ("learning", "weights"):
+    for column in ("trainable", "weights"):
         table.add_column(column, justify="right")
     for layer in layers:
         table.add_row(layer.path, f"{layer.trainable:,}", f"{layer.total:,}")
-    _console().print(table)
+    build_console().print(table)
 
 
 def print_ceiling(finished: "TrainingRun") -> None:
-    """Print how near the built-in set's known ceiling the model has come."""
+    """Print R² beside the best possible R² of the built-in data set."""
     from pipeline.config.loading import load_config
     from pipeline.data.synthetic import best_possible_r2
     from pipeline.records.predictions import read_predictions
@@ -96,12 +95,12 @@ def print_ceiling(finished: "TrainingRun") -> None:
     reached = finished.report.metrics["r2"]["mean"].value
     print_line(
         f"R² {reached:.3f} of a best possible {best:.3f} "
-        f"({percent(reached / best)} of what the annotation noise leaves to be found)"
+        f"({percent(reached / best)} of what is possible with this annotation noise)"
     )
 
 
 def print_evaluation(evaluation: "Evaluation") -> None:
-    """Print an evaluation, and what to distrust in it."""
+    """Print an evaluation and its warnings."""
     report = evaluation.report
     _print_report(report)
     _print_subsets(report)
@@ -109,7 +108,7 @@ def print_evaluation(evaluation: "Evaluation") -> None:
     if evaluation.num_training_clips:
         print_line(
             f"warning: the model was trained on {evaluation.num_training_clips} of these "
-            f"{report.num_clips} clips; their scores say little about new clips."
+            f"{report.num_clips} clips; these scores are too good for new clips."
         )
     for pair, overlap in report.group_overlap.items():
         print_line(f"groups shared by {pair}: {overlap['shared_groups']}")
@@ -120,7 +119,7 @@ def print_evaluation(evaluation: "Evaluation") -> None:
 
 def _print_subsets(report: EvaluationReport) -> None:
     for column, values in report.by.items():
-        _print_metrics(
+        print_metrics(
             f"by {column}",
             {
                 f"{value} ({part.num_clips}) {metric}": part.metrics[metric]
@@ -131,7 +130,7 @@ def _print_subsets(report: EvaluationReport) -> None:
 
 
 def print_prediction(prediction: "Prediction") -> None:
-    """Print what was predicted, how sure it is and where it is."""
+    """Print mean predictions, interval widths and paths."""
     table = prediction.table
     scores = [table[trait] for trait in TRAITS]
     widths = [table[f"{trait}_high"] - table[f"{trait}_low"] for trait in TRAITS]
@@ -153,7 +152,7 @@ def print_prediction(prediction: "Prediction") -> None:
 
 
 def print_comparison(comparison: Comparison, gallery: "Gallery") -> None:
-    """Print the differences of two runs and what they mean."""
+    """Print the differences between two runs and the verdicts."""
     _print_differences(comparison)
     for verdict in comparison.verdicts.values():
         print_line(verdict)
@@ -165,38 +164,39 @@ def print_comparison(comparison: Comparison, gallery: "Gallery") -> None:
 
 
 def print_visualization(visualization: "Visualization") -> None:
-    """Print what was drawn of a run, and what is missing."""
-    gallery = visualization.gallery
-    for figure in gallery.omitted:
-        if not figure.is_fault:
-            print_line(f"not drawn: {figure.spec.name}: {figure.reason}")
-    for problem in visualization.problems:
-        print_line(f"missing: {problem}")
-    print_line(f"{len(gallery.drawn)} figures drawn")
+    """Print the number of drawn figures, and the reason for each missing figure or report."""
+    _print_figures(visualization.gallery, visualization.problems)
     print_line(f"report: {visualization.report_path}")
 
 
 def print_search_figures(figures: "SearchFigures") -> None:
-    """Print how many figures of a search were drawn, and why others are missing."""
-    for omitted in figures.gallery.omitted:
-        if not omitted.is_fault:
-            print_line(f"not drawn: {omitted.spec.name}: {omitted.reason}")
-    for reason in dict.fromkeys(fault.reason for fault in figures.gallery.faults):
-        print_line(f"missing: {reason}")
-    print_line(f"{len(figures.gallery.drawn)} figures drawn")
+    """Print the number of drawn figures, and the reason for each missing figure."""
+    faults = dict.fromkeys(fault.reason for fault in figures.gallery.faults)
+    _print_figures(figures.gallery, faults)
     if figures.page_path is not None:
         print_line(f"interactive figures: {figures.page_path}")
 
 
+def _print_figures(gallery: "Gallery", problems: Iterable[str]) -> None:
+    for omitted in gallery.omitted:
+        if not omitted.is_fault:
+            print_line(f"not drawn: {omitted.spec.name}: {omitted.reason}")
+    for problem in problems:
+        print_line(f"missing: {problem}")
+    print_line(f"{len(gallery.drawn)} figures drawn")
+
+
 def print_search(outcome: "SearchOutcome") -> None:
-    """Print what a search came to."""
-    standing, conclusion = outcome.standing, outcome.conclusion
+    """Print the result of a search."""
+    status, conclusion = outcome.status, outcome.conclusion
     print_line(
-        f"{outcome.study_name}: {standing.num_complete} trials complete, {standing.num_pruned} "
-        f"pruned, {standing.num_failed} failed"
+        f"{outcome.study_name}: {status.num_complete} trials complete, {status.num_pruned} "
+        f"pruned, {status.num_failed} failed"
     )
     if conclusion is None:
-        print_line(f"the study is concluded by the same command where it was made: {outcome.home}")
+        print_line(
+            f"for the result, give the same command where the study was created: {outcome.leader}"
+        )
         return
     print_line(f"best: trial {conclusion.best.number}")
     for name, value in conclusion.overrides.items():
@@ -215,10 +215,10 @@ def print_search(outcome: "SearchOutcome") -> None:
 
 
 def print_extraction(outcome: "ExtractionOutcome") -> None:
-    """Print what an extraction came to, and which clips are missing or doubtful."""
-    for clip_id, text in list(outcome.warnings.items())[:_MOST_LINES]:
+    """Print the result of an extraction, with failed clips and warnings."""
+    for clip_id, text in list(outcome.warnings.items())[:_MAX_LINES]:
         print_line(f"warning: {clip_id}: {text}")
-    for result in outcome.failed[:_MOST_LINES]:
+    for result in outcome.failed[:_MAX_LINES]:
         print_line(f"failed: {result.clip_id}: {result.reason} ({result.stage})")
     print_line(
         f"{outcome.features_dir}: {outcome.num_clips} clips ({outcome.num_done} new, "
@@ -233,14 +233,14 @@ def print_extraction(outcome: "ExtractionOutcome") -> None:
 
 
 def print_checks(checks: "tuple[Check, ...]", results_path: Path) -> None:
-    """Print what passed and what failed."""
+    """Print the result of each check."""
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
     table.add_column("part", no_wrap=True)
     for column in ("file", "result"):
-        table.add_column(column, overflow="fold")  # rich would cut a long reason to fit
+        table.add_column(column, overflow="fold")  # by default, rich truncates long texts
     for check in checks:
         table.add_row(check.part, check.file, f"failed: {check.fault}" if check.fault else "passed")
-    _console().print(table)
+    build_console().print(table)
     num_failed = sum(bool(check.fault) for check in checks)
     print_line(f"{len(checks) - num_failed} passed, {num_failed} failed")
     print_line(f"results: {results_path}")
@@ -249,7 +249,7 @@ def print_checks(checks: "tuple[Check, ...]", results_path: Path) -> None:
 def _print_differences(comparison: Comparison) -> None:
     first, second = comparison.names
     print_line(f"A: {first}\nB: {second}")
-    _print_metrics(
+    print_metrics(
         f"difference B - A on {comparison.num_clips} clips of {comparison.num_groups} groups",
         dict(comparison.differences),
         signed=True,
@@ -260,13 +260,13 @@ def _print_report(report: EvaluationReport) -> None:
     title = (
         f"{report.split}: {report.num_clips} clips of {report.num_groups} groups, 95 % intervals"
     )
-    _print_metrics(title, dict(report.metrics))
+    print_metrics(title, dict(report.metrics))
     rows = {
         f"{name} {metric}": scores[metric]
         for name, scores in report.baselines.items()
         for metric in ("accuracy", "r2", "ccc")
     }
-    _print_metrics("baselines on the same clips", rows)
+    print_metrics("baselines on the same clips", rows)
     if report.intervals is not None:
         _print_coverage(report.intervals)
 
@@ -287,9 +287,10 @@ def _print_coverage(intervals: "Coverage") -> None:
     print_line(f"measured on {intervals.measured_on}")
 
 
-def _print_metrics(
+def print_metrics(
     title: str, rows: Mapping[str, Mapping[str, Interval]], *, signed: bool = False
 ) -> None:
+    """Print rows of metrics, for the mean with its interval and for each trait."""
     cells = {
         name: [
             _with_range(traits["mean"], signed=signed),
@@ -301,14 +302,14 @@ def _print_metrics(
 
 
 def _print_cells(title: str, rows: Mapping[str, Sequence[str]]) -> None:
-    """Print rows of text: the mean, then each trait."""
-    console = _console()
+    """Print rows of texts, for the mean and each trait."""
+    console = build_console()
     table = _table(title, _COLUMNS, rows)
-    unlimited = console.options.update(max_width=_WIDEST)
+    unlimited = console.options.update(max_width=_MAX_WIDTH)
     if console.measure(table, options=unlimited).maximum <= console.width:
         console.print(table)
         return
-    # Rich would cut the numbers to fit: two narrow tables keep them.
+    # Rich would truncate the numbers, so print two narrow tables.
     console.print(_table(title, _COLUMNS[:1], {name: cells[:1] for name, cells in rows.items()}))
     initials = [trait[0].upper() for trait in TRAITS]
     console.print(_table("", initials, {name: cells[1:] for name, cells in rows.items()}))
@@ -335,7 +336,8 @@ def _value(interval: Interval, *, signed: bool) -> str:
     return f"{interval.value:{'+' if signed else ''}.{_DIGITS}f}"
 
 
-def _console() -> rich.console.Console:
+def build_console() -> rich.console.Console:
+    """Build the console for standard output."""
     console = rich.console.Console()
-    # A file or a pipe has no width of its own: let tables be as wide as they are.
-    return console if console.is_terminal else rich.console.Console(width=_WIDEST)
+    # A file or a pipe has no width.
+    return console if console.is_terminal else rich.console.Console(width=_MAX_WIDTH)

@@ -1,15 +1,12 @@
-"""Train a model, evaluate it on held-out groups, and track the run in MLflow.
-
-The run directory holds everything; MLflow mirrors it.
-"""
+"""Train a model, evaluate it on held-out groups, and track the run in MLflow."""
 
 import argparse
 
 from pipeline.commands.arguments import (
     FEATURE_FILES,
     add_features,
+    add_path,
     feature_overrides,
-    optional_path,
     with_environment,
 )
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
@@ -23,18 +20,11 @@ EPILOG = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the parameters of the entry point."""
-    parser.add_argument("--config", type=optional_path, default=None, help="experiment file")
+    add_path(parser, "config", "experiment configuration, .yaml")
     add_features(parser)
-    parser.add_argument("--run_dir", type=optional_path, default=None, help="where the run is kept")
-    parser.add_argument(
-        "--resume", type=optional_path, default=None, help="run directory of a run to continue"
-    )
-    parser.add_argument(
-        "--output",
-        type=optional_path,
-        default=None,
-        help="save the model here besides: .keras, .h5 or .weights.h5",
-    )
+    add_path(parser, "run_dir", "new run directory (default: a new one in runs/)")
+    add_path(parser, "resume", "run directory of an interrupted run to continue")
+    add_path(parser, "output", "additional copy of the model: .keras, .h5 or .weights.h5")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -46,40 +36,38 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
     from pipeline.workflows.features import check_labels_vary, open_features, with_absolute_paths
 
-    # What can be refused is, before TensorFlow is waited for.
+    # All inputs are checked before the slow import of TensorFlow.
     if arguments.output is not None:
         check_model_path(arguments.output)
     if arguments.resume is not None:
-        _refuse_changes(arguments)
+        _check_no_changes(arguments)
         open_run_directory(arguments.resume)
         import_tensorflow_quietly()
         print_device()
         from pipeline.workflows.train import resume_training
 
         finished = resume_training(arguments.resume, output=arguments.output)
-        print_training(finished, arguments.output)
-        return EXIT_INCOMPLETE if finished.undelivered else EXIT_OK
+    else:
+        overrides = with_environment({**feature_overrides(arguments), **arguments.overrides})
+        config = with_absolute_paths(load_config(arguments.config, overrides))
+        features = open_features(config.data)
+        check_labels_vary(features)
+        import_tensorflow_quietly()
+        print_device()
+        from pipeline.workflows.train import run_training
 
-    overrides = with_environment({**feature_overrides(arguments), **arguments.overrides})
-    config = with_absolute_paths(load_config(arguments.config, overrides))
-    features = open_features(config.data)
-    check_labels_vary(features)
-    import_tensorflow_quietly()
-    print_device()
-    from pipeline.workflows.train import run_training
-
-    finished = run_training(
-        config, run_dir=arguments.run_dir, output=arguments.output, features=features
-    )
+        finished = run_training(
+            config, run_dir=arguments.run_dir, output=arguments.output, features=features
+        )
     print_training(finished, arguments.output)
     return EXIT_INCOMPLETE if finished.undelivered else EXIT_OK
 
 
-def _refuse_changes(arguments: argparse.Namespace) -> None:
+def _check_no_changes(arguments: argparse.Namespace) -> None:
     names = ("config", "run_dir", "features_dir", *FEATURE_FILES)
     given = [name for name in names if getattr(arguments, name)] + list(arguments.overrides)
     if given:
         raise ConfigError(
-            f"--resume continues a run as it was configured; --{given[0]} would change it. "
+            f"--resume continues a run with its own configuration; --{given[0]} would change it. "
             "Leave it out, or start a new run."
         )

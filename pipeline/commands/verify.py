@@ -1,27 +1,19 @@
-"""Check an installation: run the demo in a temporary directory and look at all it writes.
-
-A table says what passed and what failed.
-"""
+"""Check the installation: run a short demo and check every output file."""
 
 import argparse
 
-from pipeline.commands.arguments import optional_path
+from pipeline.commands.arguments import add_path
 from pipeline.core.errors import EXIT_FAULT, EXIT_OK, ConfigError
 
 TAKES_OVERRIDES = True
-EPILOG = "The same command on every system; it takes about a minute."
+EPILOG = "The demo takes about a minute and leaves no files except the results."
 
 _SHORT = {"training.num_epochs": "3"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the parameters of the entry point."""
-    parser.add_argument(
-        "--output",
-        type=optional_path,
-        default=None,
-        help="where the results go (default: test_results.json)",
-    )
+    add_path(parser, "output", "JSON file for the results (default: test_results.json)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -43,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     output = (arguments.output or Path(RESULTS_FILE)).absolute()
     if reason := why_unwritable(output):
         raise ConfigError(reason)
-    # Windows keeps files that this process has open, and the store is one of them.
+    # Windows cannot delete open files, and this process keeps the store open.
     temporary = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
     with temporary as directory, local_store(Path(directory)):
         checks = verify_installation(config, Path(directory))

@@ -1,29 +1,31 @@
-"""Draw the figures and the report of a run again, without its model.
-
-A damaged run gives every figure that its data allow; what is missing is named.
-"""
+"""Draw the figures and the report of a run again; no model is needed."""
 
 import argparse
 
-from pipeline.commands.arguments import optional_path
+from pipeline.commands.arguments import add_path
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
 
 TAKES_OVERRIDES = False
-EPILOG = "With --run_id the artifacts of an MLflow run are fetched first, from any server."
+EPILOG = (
+    "With --run_id, the artifacts of an MLflow run are downloaded first. If files are damaged, "
+    "the other figures are drawn and the missing ones are listed."
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the parameters of the entry point."""
-    parser.add_argument("--run_dir", type=optional_path, default=None, help="run to draw")
-    parser.add_argument("--run_id", default="", help="run in MLflow to draw")
-    parser.add_argument("--format", default="png", help="png, svg, pdf, or several with commas")
-    parser.add_argument("--style", default="screen", choices=("paper", "screen"), help="for what")
+    add_path(parser, "run_dir", "run directory of a training or a search")
+    parser.add_argument("--run_id", default="", help="MLflow run, instead of --run_dir")
     parser.add_argument(
-        "--output_dir",
-        type=optional_path,
-        default=None,
-        help="where the artifacts of --run_id go (default: results/RUN_ID)",
+        "--format", default="png", help="png, svg, pdf, or several with commas (default: png)"
     )
+    parser.add_argument(
+        "--style",
+        default="screen",
+        choices=("paper", "screen"),
+        help="style of the figures (default: screen); paper has no titles",
+    )
+    add_path(parser, "output_dir", "directory for the files of --run_id (default: results/RUN_ID)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -35,19 +37,19 @@ def run(arguments: argparse.Namespace) -> int:
     if (arguments.run_dir is None) == (not arguments.run_id):
         raise ConfigError("Give either --run_dir RUN or --run_id ID, and not both.")
     if arguments.run_dir is not None and arguments.output_dir is not None:
-        raise ConfigError("--output_dir is for --run_id: a run keeps its figures itself.")
+        raise ConfigError("--output_dir needs --run_id: with --run_dir, figures go into the run.")
     from pipeline.figures.base.style import STYLES
     from pipeline.figures.gallery import check_formats
     from pipeline.workflows.visualize import has_trained, open_drawable, visualize_run
 
     formats = check_formats(part for part in arguments.format.split(",") if part)
+    run_dir = arguments.run_dir
     if arguments.run_id:
         from pipeline.tracking.existing_runs import download_run
 
         output_dir = arguments.output_dir or Path("results") / arguments.run_id
-        drawable = open_drawable(download_run(arguments.run_id, output_dir))
-    else:
-        drawable = open_drawable(arguments.run_dir)
+        run_dir = download_run(arguments.run_id, output_dir)
+    drawable = open_drawable(run_dir)
     style = STYLES[arguments.style]
     is_search, is_complete = drawable.study_path.exists(), True
     if is_search:

@@ -1,1 +1,1 @@
-"""What everything stands on: traits, errors, files, seeds, the run directory, its run log."""
+"""Foundations: errors, files, seeds, traits, the run directory and its run log."""

@@ -1,4 +1,4 @@
-"""Errors that a user can act on, their exit status, and their text in one line."""
+"""Errors that a user can correct, exit statuses, and the text of errors."""
 
 from pipeline.core.urls import hide_passwords
 
@@ -9,19 +9,19 @@ EXIT_INCOMPLETE = 3
 
 
 class PipelineError(ValueError):
-    """The input is wrong; the message names the place and the fix. Exit status 2."""
+    """The input is wrong. The message names the place and the fix. Exit status 2."""
 
 
 class ConfigError(PipelineError):
-    """A configuration file or an override cannot be used."""
+    """A configuration file or an override is invalid."""
 
 
 class FeatureSetError(PipelineError):
-    """A feature set breaks its contract."""
+    """A feature set does not have the required format."""
 
 
 class AnnotationError(PipelineError):
-    """An annotation file cannot be read, or must not be."""
+    """An annotation file is not readable, or is not safe to read."""
 
 
 class SplitError(PipelineError):
@@ -33,11 +33,11 @@ class ModelError(PipelineError):
 
 
 class TrainingError(PipelineError):
-    """Training cannot start or cannot go on."""
+    """Training cannot start or cannot continue."""
 
 
 class RunError(PipelineError):
-    """A run directory or a tracked run cannot be used as requested."""
+    """A run directory or an MLflow run cannot be used as requested."""
 
 
 class ExtractionError(PipelineError):
@@ -45,15 +45,15 @@ class ExtractionError(PipelineError):
 
 
 class SearchError(PipelineError):
-    """A search cannot start, or cannot go on."""
+    """A search cannot start or cannot continue."""
 
 
 class WorkerError(PipelineError):
-    """Worker processes or a Ray cluster cannot be used as asked."""
+    """Worker processes or a Ray cluster cannot be used as requested."""
 
 
 class IncompleteError(PipelineError):
-    """Only a part was completed; the message names the rest. Exit status 3."""
+    """The command completed only a part. The message names the rest. Exit status 3."""
 
 
 class PrunedError(Exception):
@@ -61,16 +61,16 @@ class PrunedError(Exception):
 
 
 def one_line(error: BaseException) -> str:
-    """Return the message of an error in one line, without passwords; its type if it has none."""
+    """Return an error message in one line without passwords, or the error type if it is empty."""
     return " ".join(hide_passwords(str(error)).split()) or type(error).__name__
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, for libraries whose messages have many."""
+    """Return the first line of a message without passwords, or the error type if it is empty."""
     lines = hide_passwords(str(error)).strip().splitlines()
     return lines[0][:300] if lines else type(error).__name__
 
 
 def install_command(*extras: str) -> str:
-    """Return the command that installs extras of this project, run in its directory."""
+    """Return the command that installs optional dependencies of this project."""
     return f"pip install -e '.[{','.join(extras)}]'"

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written beside their place, synced, then renamed into it."""
+"""Atomic file output: write a temporary file, sync it to disk, then rename it."""
 
 import contextlib
 import errno
@@ -18,11 +18,9 @@ from numpy.typing import NDArray
 from pipeline.core.errors import PipelineError, one_line
 
 _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}(\..*)?")
-"""What `atomic_path` calls a file that is being written."""
+"""Name of the temporary files of `atomic_path`."""
 
-_SEAL: Final = "sha256"
-"""Key under which a sealed JSON object holds the digest of its other entries."""
-
+_HASH_KEY: Final = "sha256"
 
 _DISK_ERRORS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -48,40 +46,37 @@ def disk_error(error: BaseException | None) -> int | None:
 
 @contextlib.contextmanager
 def disk_errors_named(path: Path) -> Iterator[None]:
-    """Name `path` in the error of a full disk: a failed write does not name its file.
+    """Add `path` to the error if the disk is full. A failed write does not name its file.
 
     Raises:
-        OSError: If a full disk or a limit on files ended the block.
+        OSError: If the disk is full or a file size limit is reached.
     """
     try:
         yield
     except Exception as error:
         number = disk_error(error)
-        if number is None or _is_of_other_directory(error, path):
+        name = getattr(error, "filename", None)
+        is_elsewhere = isinstance(name, str) and Path(name).parent != path.parent
+        if number is None or is_elsewhere:
             raise
         raise OSError(number, os.strerror(number), str(path)) from error
 
 
-def _is_of_other_directory(error: Exception, path: Path) -> bool:
-    name = getattr(error, "filename", None)
-    return isinstance(name, str) and Path(name).parent != path.parent
-
-
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` when the block succeeds.
+    """Yield a temporary path in the same directory, and rename it to `path` after the block.
 
-    A block that raises, or a process that is killed in it, leaves `path` as it was.
-    The temporary name keeps the suffix of `path`, as libraries choose formats by it.
+    If the block raises or the process is killed, `path` does not change. The temporary name
+    has the suffix of `path`, because libraries choose the format by the suffix.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_dir():  # the rename would fail too, and name the temporary path
+    if path.is_dir():  # the rename would fail too, but its error names the temporary path
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     suffix = "".join(path.suffixes[-2:])
     temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}{suffix}")
     try:
         with disk_errors_named(path):
-            temporary.touch(exist_ok=False)  # with the permissions that the umask gives
+            temporary.touch(exist_ok=False)  # permissions follow the umask
             yield temporary
             _sync(temporary)
             temporary.replace(path)
@@ -91,11 +86,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def remove_unfinished(directory: Path, *, leave: Collection[Path] = ()) -> None:
-    """Remove the temporary files that a kill has left in a directory that nobody writes to.
+    """Remove temporary files of killed processes. No process may be writing to the directory.
 
     Args:
-        directory: Directory to clean, with all directories in it.
-        leave: Directories in it that are left alone.
+        directory: Directory to clean, including its subdirectories.
+        leave: Subdirectories to skip.
     """
     for folder, folders, names in os.walk(directory):
         folders[:] = [name for name in folders if Path(folder, name) not in leave]
@@ -105,61 +100,55 @@ def remove_unfinished(directory: Path, *, leave: Collection[Path] = ()) -> None:
 
 
 def why_unwritable(path: Path) -> str:
-    """Return why no file can be written to `path`, as far as can be told before; else nothing."""
+    """Return the reason why `path` is not writable, or ""."""
     if path.is_dir():
         return f"{path}: is a directory; name a file in it."
     parent = next((parent for parent in path.absolute().parents if parent.exists()), None)
     if parent is not None and not parent.is_dir():
         return f"{path}: {parent} is a file, not a directory; choose another path."
     if parent is not None and not os.access(parent, os.W_OK):
-        return f"{path}: {parent} cannot be written to; choose another path."
+        return f"{path}: {parent} is not writable; choose another path."
     return ""
 
 
 def write_text(path: Path, text: str) -> None:
-    r"""Write `text` to `path` atomically, as UTF-8.
-
-    Bytes of file names that are not UTF-8 are written as `\udcff`.
-    """
+    r"""Write `text` atomically in UTF-8. Write bytes that are not UTF-8 as `\udcff`."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` to `path` atomically as JSON; NaN and infinities become null.
-
-    JSON has no NaN, and readers in other languages refuse files that hold one.
-    """
+    """Write `value` atomically as JSON. NaN and infinity become null, because JSON has neither."""
     write_text(path, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
 
 
 def write_sealed_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON object with the SHA-256 of its content, so that a reader notices damage."""
+    """Write a JSON object together with the SHA-256 of its content."""
     content = _finite(value)
-    write_json(path, {**content, _SEAL: _content_digest(content)})
+    write_json(path, {**content, _HASH_KEY: _content_hash(content)})
 
 
 def read_sealed_json(path: Path) -> dict[str, Any]:
-    """Read a file of `write_sealed_json`; an older file without a digest is not checked.
+    """Read a file of `write_sealed_json`. Accept files without a hash, from earlier versions.
 
     Raises:
-        PipelineError: If the file is missing, is not a JSON object, or does not fit its digest.
+        PipelineError: If the file is missing, is not a JSON object, or does not match its hash.
     """
     content = read_object(path)
-    digest = content.pop(_SEAL, None)
-    if digest is not None and digest != _content_digest(content):
-        raise PipelineError(f"{path}: is damaged; its content does not fit the digest in it.")
+    expected = content.pop(_HASH_KEY, None)
+    if expected is not None and expected != _content_hash(content):
+        raise PipelineError(f"{path}: is damaged; its content does not match its hash.")
     return content
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays by name to an uncompressed `.npz`, atomically."""
+    """Write named arrays atomically to an uncompressed `.npz`."""
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         np.savez(stream, allow_pickle=False, **dict(arrays))
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Read every array of an `.npz`, by name; nothing is unpickled.
+    """Read all arrays of an `.npz` by name, without unpickling.
 
     Raises:
         PipelineError: If the file is missing or damaged.
@@ -169,7 +158,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise PipelineError(f"{path}: there is no such file.") from None
-    # A damaged archive makes the zip and the array reader raise almost anything.
+    # A damaged archive makes the zip reader and the array reader raise almost any error.
     except Exception as error:
         reason = one_line(error)[:200]
         raise PipelineError(f"{path}: cannot be read as arrays ({reason}).") from error
@@ -190,27 +179,27 @@ def read_json(path: Path) -> Any:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Read a JSON file that holds an object.
+    """Read a JSON file that contains an object.
 
     Raises:
-        PipelineError: If the file is missing or holds something else.
+        PipelineError: If the file is missing or is not a JSON object.
     """
     content = read_json(path)
     if not isinstance(content, dict):
         raise PipelineError(
-            f"{path}: must hold a JSON object; found {type(content).__name__}. "
+            f"{path}: found {type(content).__name__}, expected a JSON object. "
             "Restore the file from the run's artifacts."
         )
     return content
 
 
 def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file's content, in hexadecimal."""
+    """Return the SHA-256 of a file in hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _content_digest(content: Mapping[str, Any]) -> str:
+def _content_hash(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -227,9 +216,8 @@ def _finite(value: Any) -> Any:
 
 
 def _sync(path: Path) -> None:
-    """Sync a file, or the directory that holds its name, to disk."""
     try:
-        # Windows syncs only what is open for writing, and cannot open a directory at all.
+        # Windows syncs only files that are open for writing, and cannot open a directory.
         handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     except PermissionError:
         if path.is_dir():

@@ -1,4 +1,4 @@
-"""Names of clips and groups: one spelling per name, and names that look alike."""
+"""Names of clips and groups: normalize their spelling and find names that are nearly equal."""
 
 import re
 import unicodedata
@@ -13,12 +13,12 @@ _NUMBER: Final = re.compile(r"0*(\d+)(\.0*)?")
 
 
 def normalize_identifier(text: str) -> str:
-    """Return a name without the differences that nobody can see.
+    """Remove invisible differences from a name.
 
-    Composes accents (NFC), replaces every kind of white space by a plain space, and drops
-    outer white space and invisible characters. A name without such characters stays as it is.
+    Compose accents (NFC), replace all white space by plain spaces, and remove invisible
+    characters and outer white space.
     """
-    if text.isascii() and text.isprintable():  # as nearly all are
+    if text.isascii() and text.isprintable():  # fast path for nearly all names
         return text.strip()
     spaced = "".join(" " if character.isspace() else character for character in text)
     visible = "".join(each for each in spaced if unicodedata.category(each) not in _INVISIBLE)
@@ -26,10 +26,9 @@ def normalize_identifier(text: str) -> str:
 
 
 def look_alikes(identifiers: Iterable[str], others: Iterable[str]) -> dict[str, str]:
-    """Return the names that differ from one of the others only in case, folder or number spelling.
+    """Map each name that is not in `others` to a nearly equal name in `others`, if there is one.
 
-    Returns:
-        Name -> the other name. Names that are among the others are left out.
+    Nearly equal names differ only in case, folder or number spelling.
     """
     known = set(others)
     by_key = {loose_key(other): other for other in known}
@@ -41,10 +40,10 @@ def look_alikes(identifiers: Iterable[str], others: Iterable[str]) -> dict[str, 
 
 
 def nearly_equal_identifiers(identifiers: Iterable[str]) -> list[tuple[str, ...]]:
-    """Return sets of different names that are probably one name, each set sorted.
+    """Return sorted tuples of different names that probably mean the same.
 
-    They differ only in case, in repeated white space, in compatibility characters (full-width
-    letters, ligatures), or in the spelling of a number (`1`, `1.0`, `01`).
+    They differ only in case, repeated white space, compatibility characters (full-width
+    letters, ligatures) or the spelling of a number (`1`, `1.0`, `01`).
     """
     by_key: defaultdict[str, set[str]] = defaultdict(set)
     for identifier in identifiers:
@@ -53,7 +52,7 @@ def nearly_equal_identifiers(identifiers: Iterable[str]) -> list[tuple[str, ...]
 
 
 def loose_key(identifier: str) -> str:
-    """Return a key that is equal for names that differ in case, folder or number spelling."""
+    """Return the same key for names that differ only in case, folder or number spelling."""
     return _key(identifier.replace("\\", "/").rpartition("/")[2])
 
 

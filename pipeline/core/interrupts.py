@@ -1,4 +1,4 @@
-"""Signals that ask a command to end, and worker processes that end with their leader."""
+"""Signals that end a command, and worker processes that end with their leader."""
 
 import contextlib
 import multiprocessing
@@ -16,15 +16,15 @@ _GROUP_SIGNALS: Final = ("SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 _SIGNALS: Final = tuple(
     getattr(signal, name)
     for name in ("SIGTERM", "SIGXCPU", *_GROUP_SIGNALS)
-    if hasattr(signal, name)  # Windows has few of them
+    if hasattr(signal, name)  # Windows has few signals
 )
 
 _SAME_REQUEST_SECONDS: Final = 1.0
-"""`mlflow run` and terminals send two signals at once for one request."""
+"""`mlflow run` and terminals send two signals for one request."""
 
 
 class _Request:
-    """The request to end that this process has received."""
+    """Last request to end this process."""
 
     signal_number: int | None = None
     time: float = 0.0
@@ -32,11 +32,10 @@ class _Request:
 
 @contextlib.contextmanager
 def interrupt_handlers() -> Iterator[None]:
-    """Raise `KeyboardInterrupt` for each signal that asks this process to end.
+    """Raise `KeyboardInterrupt` for each signal that requests the end of this process.
 
-    A signal that is ignored stays ignored: `nohup` ignores SIGHUP, and a shell ignores SIGINT
-    for background jobs. An exception that Python drops is not printed; `check_interrupt` raises
-    it again.
+    Ignored signals stay ignored: `nohup` ignores SIGHUP, and a shell ignores SIGINT for
+    background jobs. Python may drop the exception; `check_interrupt` then raises it again.
     """
     report = sys.unraisablehook
     sys.unraisablehook = lambda lost: None if lost.exc_type is KeyboardInterrupt else report(lost)
@@ -53,21 +52,21 @@ def interrupt_handlers() -> Iterator[None]:
 
 @contextlib.contextmanager
 def kept_handlers() -> Iterator[None]:
-    """Restore the signal handlers that the block replaces, for instance `ray.init`."""
+    """Restore signal handlers that the block replaces, for instance `ray.init`."""
     handlers = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
         yield
     finally:
         for number, handler in handlers.items():
-            if signal.getsignal(number) is not handler:  # only the main thread may set one
+            if signal.getsignal(number) is not handler:  # only the main thread may set a handler
                 signal.signal(number, handler)
 
 
 def check_interrupt() -> None:
-    """Raise `KeyboardInterrupt` if a signal arrived whose exception was lost.
+    """Raise `KeyboardInterrupt` if a signal arrived and its exception was lost.
 
-    Python drops an exception that a signal handler raises inside a destructor or in a
-    callback from native code.
+    Python drops exceptions of signal handlers that run in a destructor or in a callback from
+    native code.
     """
     if _Request.signal_number is not None:
         raise KeyboardInterrupt
@@ -75,10 +74,10 @@ def check_interrupt() -> None:
 
 @contextlib.contextmanager
 def interrupts_restored() -> Iterator[None]:
-    """Raise `KeyboardInterrupt` in place of an error that came of a lost interrupt.
+    """Raise `KeyboardInterrupt` instead of an error that follows from a lost interrupt.
 
-    TensorFlow drops an exception that a signal handler raises while it traces a function. It
-    then fails with an error of its own, for instance about a value that is missing.
+    TensorFlow drops the exception of a signal handler while it traces a function. It then fails
+    with another error, for instance about a missing value.
     """
     try:
         yield
@@ -88,15 +87,15 @@ def interrupts_restored() -> Iterator[None]:
 
 
 def interrupt_status() -> int:
-    """Return the exit status of an interrupted command: 128 plus the number of the signal."""
+    """Return the exit status of an interrupted command: 128 plus the signal number."""
     return 128 + (_Request.signal_number or signal.SIGINT)
 
 
 def end_with_leader() -> None:
-    """Make this worker process end when the process that started it ends, even by SIGKILL.
+    """End this worker process when its leader process ends, even by SIGKILL.
 
-    The worker ignores signals to the whole process group: the leader decides what they mean.
-    SIGTERM still ends the worker, so that the leader can end it.
+    The worker ignores signals to the process group, so that only the leader reacts to them.
+    SIGTERM still ends the worker, because the leader uses it.
     """
     for name in _GROUP_SIGNALS:
         if hasattr(signal, name):
@@ -108,7 +107,7 @@ def end_with_leader() -> None:
 
 
 def _exit_after(leader: Any) -> None:
-    leader.join()  # waits for the end of a pipe that the leader holds open
+    leader.join()
     os._exit(1)
 
 

@@ -1,4 +1,4 @@
-"""Where a model can be saved, and in which format: what can be said without loading Keras."""
+"""Check the path of a model file without importing Keras."""
 
 from pathlib import Path
 from typing import Final
@@ -13,14 +13,14 @@ _CONTENTS: Final = {
     WEIGHTS: "its weights only",
     ".h5": "the whole model, in the older format of Keras",
 }
-"""What a file of each suffix holds; a suffix that ends with another one comes before it."""
+"""Content of a file by suffix. `.weights.h5` precedes `.h5`, which also matches it."""
 
 
 def check_model_path(path: Path) -> None:
-    """Refuse a path that no model can be saved to, before hours of training.
+    """Check before training that a model can be saved to `path`.
 
     Raises:
-        ModelError: If the suffix names no format, or nothing can be written there.
+        ModelError: If the suffix is not a model format, or `path` is not writable.
     """
     model_suffix(path)
     if reason := why_unwritable(path):
@@ -28,10 +28,10 @@ def check_model_path(path: Path) -> None:
 
 
 def model_suffix(path: Path) -> str:
-    """Return `.keras`, `.weights.h5` or `.h5`, the format that a path names.
+    """Return the format of a model file: `.keras`, `.weights.h5` or `.h5`.
 
     Raises:
-        ModelError: If it names none.
+        ModelError: If the suffix is not a model format.
     """
     for suffix in _CONTENTS:
         if path.name.endswith(suffix):
@@ -39,4 +39,4 @@ def model_suffix(path: Path) -> str:
                 break
             return suffix
     formats = ", ".join(f"{suffix} ({content})" for suffix, content in _CONTENTS.items())
-    raise ModelError(f"{path}: the suffix names no format of a model; use one of {formats}.")
+    raise ModelError(f"{path}: the suffix is not a model format; use one of {formats}.")

@@ -1,4 +1,4 @@
-"""The name or the path that a user most likely meant."""
+"""Find the name or the path that a user most likely meant."""
 
 import difflib
 import os
@@ -10,18 +10,18 @@ from typing import Final
 from pipeline.core.identifiers import loose_key
 
 _MAX_COMPARED: Final = 5000
-"""Names that are compared with a misspelt one; more would take seconds."""
+"""Maximum number of names to compare; more would take seconds."""
 
 
 def nearest_name(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> str | None:
     """Return the entry of `names` that is most similar to `name`, or None.
 
-    An entry that differs only in case, folder, or the spelling of a number comes first.
+    An entry that differs only in case, folder or number spelling has priority.
 
     Args:
-        name: The name that was given.
-        names: The names that exist.
-        cutoff: Lowest similarity, in [0, 1].
+        name: Misspelt name.
+        names: Existing names.
+        cutoff: Minimum similarity, in [0, 1].
     """
     known = list(names)
     key = loose_key(name)
@@ -34,27 +34,24 @@ def nearest_name(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> str
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Return ` Did you mean 'NAME'?` for the end of an error message, or an empty string."""
+    """Return ` Did you mean 'NAME'?` for the end of an error message, or ""."""
     near = nearest_name(name, names)
     return f" Did you mean {near!r}?" if near else ""
 
 
 def did_you_mean_path(path: Path) -> str:
-    """Return ` Did you mean PATH?` for a path that does not exist, or an empty string."""
-    near = None if path.exists() else nearest_path(path)
+    """Return ` Did you mean PATH?` for a missing path, or ""."""
+    near = None if path.exists() else _nearest_path(path)
     return f" Did you mean {near}?" if near else ""
 
 
-def nearest_path(path: Path) -> Path | None:
-    """Return the existing path that is most similar to a missing one, or None.
-
-    Each misspelt part is replaced by the nearest entry of its directory.
-    """
+def _nearest_path(path: Path) -> Path | None:
+    """Replace each misspelt part of a path by the nearest entry of its directory."""
     if path.exists():
         return path
     if path == path.parent:
         return None
-    parent = nearest_path(path.parent)
+    parent = _nearest_path(path.parent)
     if parent is None:
         return None
     if (parent / path.name).exists():

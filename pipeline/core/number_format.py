@@ -1,6 +1,6 @@
-"""Numbers as text: the one rule for metrics, percentages, durations and counts.
+"""Numbers as text: the same rules for metrics, percentages, durations and counts everywhere.
 
-A negative number has a true minus sign. A value that is not finite is written as `undefined`.
+Negative numbers have a true minus sign. NaN and infinity become `undefined`.
 """
 
 import math
@@ -16,7 +16,7 @@ METRIC_NAMES: Final[Mapping[str, str]] = {
     "pcc": "PCC",
     "ccc": "CCC",
 }
-"""Name of each metric within a sentence."""
+"""Metric names in a sentence."""
 
 METRIC_LABELS: Final[Mapping[str, str]] = {
     "loss": "Loss",
@@ -27,10 +27,10 @@ METRIC_LABELS: Final[Mapping[str, str]] = {
     "pcc": "Pearson correlation",
     "ccc": "Concordance (CCC)",
 }
-"""Label of an axis that shows a metric."""
+"""Metric names on an axis."""
 
 _METRIC_DECIMALS: Final[Mapping[str, int]] = {"accuracy": 4, "mae": 4, "mse": 5}
-"""Decimals of the metrics with small differences; the other metrics have three."""
+"""Decimals of metrics with small differences; other metrics have three."""
 
 _MAX_DECIMALS: Final = 7
 
@@ -39,12 +39,12 @@ _AXIS_UNITS: Final = ((1.0, 1e3, "ms"), (120.0, 1.0, "s"), (7200.0, 1 / 60, "min
 
 
 def number(value: float) -> str:
-    """Return a value with three significant digits; digits before the point are all kept."""
+    """Format a value with three significant digits and all digits before the point."""
     if not math.isfinite(value):
         return "undefined"
     if value == 0:
         return "0"
-    # The magnitude is that of the rounded value: 0.09996 becomes 0.100, not 0.1000.
+    # The magnitude after rounding: 0.09996 becomes 0.100, not 0.1000.
     magnitude = math.floor(math.log10(float(f"{abs(value):.2e}")))
     decimals = max(0, 2 - magnitude)
     text = f"{value:.1e}" if decimals > 6 else f"{value:,.{decimals}f}"
@@ -52,12 +52,12 @@ def number(value: float) -> str:
 
 
 def decimal(value: float, digits: int, *, sign: bool = False) -> str:
-    """Return a number with `digits` decimals, never `−0`.
+    """Format a value with a fixed number of decimals, never as `−0`.
 
     Args:
-        value: The number.
+        value: The value.
         digits: Number of decimals.
-        sign: Write a plus sign before a positive number.
+        sign: Write a plus sign before positive numbers.
     """
     if not math.isfinite(value):
         return "undefined"
@@ -66,14 +66,14 @@ def decimal(value: float, digits: int, *, sign: bool = False) -> str:
 
 
 def metric_value(metric: str, value: float) -> str:
-    """Return the value of a metric with the decimals of this metric; the loss as `number`."""
+    """Format a value with the decimals of its metric."""
     if metric == "loss":
         return number(value)
     return decimal(value, _METRIC_DECIMALS.get(metric, 3))
 
 
 def metric_differences(metric: str, *values: float) -> tuple[str, ...]:
-    """Return differences of a metric, all with as many decimals as the largest one needs."""
+    """Format differences of a metric, all with the decimals that the largest needs."""
     digits = _METRIC_DECIMALS.get(metric, 3)
     largest = max(abs(value) for value in values)
     while 0 < largest < 10 ** (1 - digits):
@@ -84,12 +84,12 @@ def metric_differences(metric: str, *values: float) -> tuple[str, ...]:
 
 
 def percent(share: float, digits: int | None = None) -> str:
-    """Return a share in [0, 1] as a percentage.
+    """Format a share in [0, 1] as a percentage.
 
     Args:
         share: The share.
-        digits: Number of decimals. None for whole percents, except that small shares keep
-            two significant digits and shares close to 1 are not rounded to 100 %.
+        digits: Number of decimals. None for whole percents; then small shares have two
+            significant digits, and shares close to 1 are not rounded to 100 %.
     """
     if not math.isfinite(share):
         return "undefined"
@@ -106,7 +106,7 @@ def percent(share: float, digits: int | None = None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time with the units that fit, e.g. `12 ms`, `1.4 s` or `1 h 3 min`."""
+    """Format a time in suitable units, e.g. `12 ms`, `1.4 s` or `1 h 3 min`."""
     if not math.isfinite(seconds):
         return "undefined"
     if seconds < 0.9995:
@@ -120,10 +120,10 @@ def duration(seconds: float) -> str:
 
 
 def axis_unit(seconds: float) -> tuple[float, str]:
-    """Return the unit of a time axis.
+    """Choose the unit of a time axis.
 
     Args:
-        seconds: Longest time on the axis.
+        seconds: Maximum time on the axis.
 
     Returns:
         Factor from seconds to the unit, and the unit: ms, s, min or h.
@@ -135,7 +135,7 @@ def axis_unit(seconds: float) -> tuple[float, str]:
 
 
 def count(number_of: int, noun: str = "") -> str:
-    """Return a count and its noun if there is one, e.g. `4,800`, `1 clip` or `1,520 steps`."""
+    """Format a count with an optional noun, e.g. `4,800`, `1 clip` or `1,520 steps`."""
     if not noun:
         return f"{number_of:,}"
     return f"{number_of:,} {noun}{'' if number_of == 1 else 's'}"

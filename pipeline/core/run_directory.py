@@ -1,4 +1,4 @@
-"""Where a run keeps its files; the names are a contract with tools that read them."""
+"""Paths of the files of one run. Other tools read these files, so the names do not change."""
 
 import contextlib
 import datetime as dt
@@ -16,147 +16,80 @@ from pipeline.core.files import remove_unfinished
 from pipeline.core.near_names import did_you_mean_path
 
 RUNS_DIR: Final = Path("runs")
-"""Where runs are kept that were given no directory."""
+"""Default parent directory of new runs."""
+
+
+class _PathInRun:
+    """A path relative to the run directory, available as an attribute."""
+
+    def __init__(self, relative_path: str) -> None:
+        self._relative_path = relative_path
+
+    def __get__(self, run: "RunDirectory", owner: type) -> Path:
+        return run.path / self._relative_path
 
 
 @dataclass(frozen=True, slots=True)
 class RunDirectory:
-    """The directory of one run."""
+    """Directory of one run."""
 
     path: Path
 
-    @property
-    def config_path(self) -> Path:
-        """The resolved configuration."""
-        return self.path / "config.yaml"
-
-    @property
-    def run_log_path(self) -> Path:
-        """The append-only run log, the source of truth."""
-        return self.path / "events.jsonl"
-
-    @property
-    def metrics_dir(self) -> Path:
-        """Home of `metrics_history.json`."""
-        return self.path / "batch_metrics"
-
-    @property
-    def time_dir(self) -> Path:
-        """Home of `time_logs.json`."""
-        return self.path / "time_tracking"
-
-    @property
-    def learning_rate_dir(self) -> Path:
-        """Home of `lr_logs.json`."""
-        return self.path / "lr_tracking"
-
-    @property
-    def checkpoints_dir(self) -> Path:
-        """One directory a checkpoint, and `LAST`, which names the newest."""
-        return self.path / "checkpoints"
-
-    @property
-    def initial_path(self) -> Path:
-        """The variables that a run starts from; removed at the end of the run."""
-        return self.checkpoints_dir / "initial.npz"
-
-    @property
-    def model_path(self) -> Path:
-        """The best model by the monitored metric."""
-        return self.path / "model.keras"
-
-    @property
-    def architecture_path(self) -> Path:
-        """The model without its weights, as Keras writes it."""
-        return self.path / "architecture.json"
-
-    @property
-    def data_path(self) -> Path:
-        """Digest, shapes and sources of the features."""
-        return self.path / "data.json"
-
-    @property
-    def input_example_path(self) -> Path:
-        """The inputs of two clips, by name."""
-        return self.path / "input_example.npz"
-
-    @property
-    def split_path(self) -> Path:
-        """Which clip was on which side."""
-        return self.path / "split.csv"
-
-    @property
-    def baselines_path(self) -> Path:
-        """The baselines, fitted on the training clips."""
-        return self.path / "baselines.npz"
-
-    @property
-    def calibration_path(self) -> Path:
-        """How wide prediction intervals are, measured on the held-out clips."""
-        return self.path / "conformal.json"
-
-    @property
-    def evaluation_path(self) -> Path:
-        """The newest evaluation."""
-        return self.path / "evaluation.json"
-
-    @property
-    def attention_path(self) -> Path:
-        """Where the model looks, measured on held-out clips."""
-        return self.path / "attention.npz"
-
-    @property
-    def report_path(self) -> Path:
-        """The run on one page."""
-        return self.path / "report.html"
-
-    @property
-    def summary_path(self) -> Path:
-        """What was trained, on what, with which result."""
-        return self.path / "summary.json"
-
-    @property
-    def environment_path(self) -> Path:
-        """Versions, commit and command behind the run."""
-        return self.path / "environment.json"
-
-    @property
-    def manifest_path(self) -> Path:
-        """Digests of the other files."""
-        return self.path / "manifest.json"
-
-    @property
-    def tracking_path(self) -> Path:
-        """Which MLflow run mirrors this directory."""
-        return self.path / "mlflow.json"
-
-    @property
-    def folds_dir(self) -> Path:
-        """One run directory a cross-validation fold."""
-        return self.path / "folds"
-
-    @property
-    def trials_dir(self) -> Path:
-        """One run directory a trial of a search."""
-        return self.path / "trials"
-
-    @property
-    def refits_dir(self) -> Path:
-        """One run directory a configuration that a search trained at its end."""
-        return self.path / "refits"
-
-    @property
-    def search_dir(self) -> Path:
-        """What a search found: its trials, and the best configuration."""
-        return self.path / "search"
-
-    @property
-    def study_path(self) -> Path:
-        """Every trial of a search, for figures and for other tools."""
-        return self.search_dir / "study.json"
+    config_path = _PathInRun("config.yaml")
+    """Resolved configuration."""
+    run_log_path = _PathInRun("events.jsonl")
+    """Append-only run log, the source of truth."""
+    metrics_dir = _PathInRun("batch_metrics")
+    """Directory of `metrics_history.json`."""
+    time_dir = _PathInRun("time_tracking")
+    """Directory of `time_logs.json`."""
+    learning_rate_dir = _PathInRun("lr_tracking")
+    """Directory of `lr_logs.json`."""
+    checkpoints_dir = _PathInRun("checkpoints")
+    """One directory per checkpoint, and `LAST`, which names the newest."""
+    initial_path = _PathInRun("checkpoints/initial.npz")
+    """Initial variables; removed at the end of the run."""
+    model_path = _PathInRun("model.keras")
+    """Best model by the monitored metric."""
+    architecture_path = _PathInRun("architecture.json")
+    """Keras configuration of the model, without weights."""
+    data_path = _PathInRun("data.json")
+    """Hash, shapes and sources of the features."""
+    input_example_path = _PathInRun("input_example.npz")
+    """Inputs of two clips by name."""
+    split_path = _PathInRun("split.csv")
+    """Subset of each clip."""
+    baselines_path = _PathInRun("baselines.npz")
+    """Baselines fitted on the training clips."""
+    calibration_path = _PathInRun("conformal.json")
+    """Widths of the prediction intervals, measured on held-out clips."""
+    evaluation_path = _PathInRun("evaluation.json")
+    """Newest evaluation."""
+    attention_path = _PathInRun("attention.npz")
+    """Attention weights on held-out clips."""
+    report_path = _PathInRun("report.html")
+    """Report of the run."""
+    summary_path = _PathInRun("summary.json")
+    """Data, configuration and result of the run."""
+    environment_path = _PathInRun("environment.json")
+    """Versions, commit and command of the run."""
+    manifest_path = _PathInRun("manifest.json")
+    """Hashes of the other files."""
+    tracking_path = _PathInRun("mlflow.json")
+    """Link to the MLflow run."""
+    folds_dir = _PathInRun("folds")
+    """One run directory per cross-validation fold."""
+    trials_dir = _PathInRun("trials")
+    """One run directory per trial of a search."""
+    refits_dir = _PathInRun("refits")
+    """One run directory per configuration that a search trains at its end."""
+    search_dir = _PathInRun("search")
+    """Results of a search."""
+    study_path = _PathInRun("search/study.json")
+    """All trials of a search, for figures and other tools."""
 
     def nested(self) -> "Iterator[RunDirectory]":
-        """Yield the runs inside of this one, outer ones first."""
+        """Yield the runs in this run directory, outer runs first."""
         for folder in (self.folds_dir, self.trials_dir, self.refits_dir):
             for path in sorted(folder.glob("*")):
                 run = RunDirectory(path)
@@ -164,18 +97,18 @@ class RunDirectory:
                 yield from run.nested()
 
     def predictions_path(self, split: str) -> Path:
-        """The predictions of one split, one row a clip."""
+        """Return the path of the predictions for one subset, one row per clip."""
         return self.path / "predictions" / f"{split}.csv"
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the directory for this process alone; the lock ends with the process.
+        """Lock the directory for this process. The lock ends with the process.
 
-        The temporary files that a kill has left in this run are removed; nested runs have locks
-        of their own.
+        Temporary files of killed processes are removed, except in nested runs, which have
+        their own locks.
 
         Raises:
-            RunError: If another process is writing to the directory, or it is read-only.
+            RunError: If another process has the lock, or the directory is read-only.
         """
         lock = filelock.FileLock(self.path / ".lock", timeout=0)
         try:
@@ -199,19 +132,21 @@ class RunDirectory:
 
 
 def create_run_directory(path: Path | None, *, name: str, parent: Path) -> RunDirectory:
-    """Create an empty run directory: `path` itself, or a new one under `parent`.
+    """Create an empty run directory.
 
     Args:
-        path: Directory of the run; missing or empty. None makes a name.
-        name: What the run is called; what cannot stand in a file name is replaced.
-        parent: Where a directory of a new name is made.
+        path: Directory of the run, missing or empty; None for a new directory in `parent`.
+        name: Name of the run. Characters that do not fit in a file name are replaced.
+        parent: Parent of a new directory.
 
     Raises:
-        RunError: If `path` exists and is not empty, or no directory can be made.
+        RunError: If `path` is not empty, or the directory cannot be created.
     """
     if path is None:
         started = dt.datetime.now(tz=dt.UTC).strftime("%Y%m%d-%H%M%S")
-        path = parent / f"{started}-{_slug(name)}-{secrets.token_hex(4)}"
+        # A slash in the name would lead out of the parent.
+        slug = re.sub(r"[^\w.-]+", "-", name)[:40].strip("-.") or "run"
+        path = parent / f"{started}-{slug}-{secrets.token_hex(4)}"
     elif path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise RunError(
             f"{path}: exists and is not empty. Give another --run_dir, or continue the run "
@@ -221,28 +156,23 @@ def create_run_directory(path: Path | None, *, name: str, parent: Path) -> RunDi
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(
-            f"{path}: cannot be made ({error.strerror}). Give a --run_dir that can be written to."
+            f"{path}: cannot be created ({error.strerror}). Give a --run_dir that is writable."
         ) from error
     return RunDirectory(path.resolve())
-
-
-def _slug(name: str) -> str:
-    """Return `name` as a part of a file name: a slash would lead out of the parent."""
-    return re.sub(r"[^\w.-]+", "-", name)[:40].strip("-.") or "run"
 
 
 def open_run_directory(path: Path) -> RunDirectory:
     """Return an existing run directory.
 
     Raises:
-        RunError: If it is missing or holds no run.
+        RunError: If the directory is missing or contains no run.
     """
     run = RunDirectory(path.resolve())
     if not path.is_dir():
         raise RunError(f"{path}: there is no such run directory.{did_you_mean_path(path)}")
     if not run.config_path.exists():
         raise RunError(
-            f"{path}: holds no config.yaml, so it is not a run directory. "
+            f"{path}: contains no config.yaml, so it is not a run directory. "
             "Give a directory that `train` has written."
         )
     return run

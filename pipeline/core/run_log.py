@@ -1,13 +1,13 @@
-"""The append-only log of a run: the source of truth that everything else mirrors.
+"""Append-only log of a run in `events.jsonl`, the source of truth for all other files.
 
-One JSON object per line, in `events.jsonl`. A line counts once it ends in a newline and
-is synced to disk; what a kill tears off is ignored by readers and cut by the next writer.
-The last key of a line, `crc`, holds the CRC-32 of the bytes before it: a damaged line may
-still parse, as another loss. Lines of older versions have none and are not checked.
+Each line is a JSON object. A line counts if it ends in a newline and is synced to disk. Readers
+ignore an incomplete last line, and the next writer cuts it. The last key, `crc`, is the CRC-32 of
+the bytes before it, because a damaged line can still be valid JSON. Earlier versions wrote no
+`crc`; such lines are not checked.
 
-A run that is resumed goes back to its last checkpoint. It appends a `resumed` event with
-the run log's size at that checkpoint; events between the two are *superseded*, as the
-resumed run will tell them again.
+A resumed run continues from its last checkpoint. It appends a `resumed` event with the size of
+the log at that checkpoint. Events between the two are *superseded*: the resumed run logs them
+again.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from pipeline.core.errors import RunError
 from pipeline.core.files import disk_errors_named
 from pipeline.core.run_directory import RunDirectory
 
-# Kinds of events. They are stored in `events.jsonl`.
+# Kinds of events, as stored in `events.jsonl`.
 PARAMS: Final = "params"
 TAGS: Final = "tags"
 METRICS: Final = "metrics"
@@ -52,32 +52,38 @@ class Event:
     """One line of the run log."""
 
     kind: str
-    """What happened, e.g. `epoch`."""
+    """Kind of the event, e.g. `epoch`."""
     time_ms: int
-    """When it was written, in milliseconds since 1970."""
+    """Time of writing, in milliseconds since 1970."""
     content: dict[str, Any]
-    """What is told about it."""
+    """The other keys of the line."""
     start: int
-    """Offset of the line's first byte."""
+    """Offset of the first byte."""
     end: int
-    """Offset behind the line's last byte."""
+    """Offset after the last byte."""
 
 
 class RunLog:
-    """Appends events to a run log file, each append synced to disk before it returns."""
+    """Writer of a run log. Each append is synced to disk before it returns.
+
+    Args:
+        path: File of the run log.
+        cuts_torn_line: Whether to cut an incomplete last line. Only the process that has the
+            lock of the run directory may do so.
+    """
 
     def __init__(self, path: Path, *, cuts_torn_line: bool = True) -> None:
         self.path = path
         self.num_logged_epochs = 0
-        """Epochs that the run log holds already; a resumed run that repeats them writes nothing."""
-        self._lock = threading.Lock()  # system metrics are written from a thread of their own
+        """Epochs in the log already; a resumed run that repeats them writes nothing."""
+        self._lock = threading.Lock()  # a separate thread logs the system metrics
         path.parent.mkdir(parents=True, exist_ok=True)
-        if cuts_torn_line:  # only the process that holds the run directory may cut
+        if cuts_torn_line:
             self._cut_torn_line()
 
     @property
     def size(self) -> int:
-        """The run log's size in bytes."""
+        """Size of the run log in bytes."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def log_params(self, params: Mapping[str, Any]) -> None:
@@ -85,11 +91,11 @@ class RunLog:
         self._append(PARAMS, params=dict(params))
 
     def log_tags(self, tags: Mapping[str, Any]) -> None:
-        """Log tags of the run; a later value replaces an earlier one."""
+        """Log tags of the run. A later value replaces an earlier value."""
         self._append(TAGS, tags=dict(tags))
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int = 0) -> None:
-        """Log metrics, named like `validation/ccc/openness`."""
+        """Log metrics with names such as `validation/ccc/openness`."""
         self._append(METRICS, step=step, metrics=dict(metrics))
 
     def log_system_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
@@ -112,7 +118,7 @@ class RunLog:
             digest: Hash of its content.
             source: Directory of its files.
             profile: Description of its arrays.
-            splits: Number of clips per split.
+            splits: Number of clips per subset.
         """
         self._append(
             DATASET,
@@ -124,7 +130,7 @@ class RunLog:
         )
 
     def log_epoch(self, content: Mapping[str, Any]) -> None:
-        """Log one epoch, as `records.epochs.to_content` returns it."""
+        """Log one epoch with the content of `records.epochs.to_content`."""
         self._append(EPOCH, **content)
 
     def log_attention(self, epoch: int, entropy: Mapping[str, Sequence[float | None]]) -> None:
@@ -136,15 +142,15 @@ class RunLog:
         self._append(CHECKPOINT, epoch=epoch)
 
     def log_resumed(self, epoch: int, *, offset: int) -> None:
-        """Log that the run continues after an epoch; events after byte `offset` are superseded."""
+        """Log that the run continues after an epoch. Events after `offset` are superseded."""
         self._append(RESUMED, epoch=epoch, offset=offset)
 
     def log_artifacts(self, paths: Iterable[str]) -> None:
-        """Log files and folders of the run directory that MLflow gets as artifacts."""
+        """Log files and folders of the run directory that become MLflow artifacts."""
         self._append(ARTIFACTS, paths=list(paths))
 
     def log_model(self, *, registered_model: str, alias: str) -> None:
-        """Log the trained model, which MLflow gets packaged.
+        """Log that the trained model is ready to be logged to MLflow.
 
         Args:
             registered_model: Name in the model registry, or "".
@@ -153,20 +159,19 @@ class RunLog:
         self._append(MODEL, registered_model=registered_model, alias=alias)
 
     def log_link(self, link: Mapping[str, Any]) -> None:
-        """Log which MLflow run mirrors this run."""
+        """Log the link to the MLflow run."""
         self._append(LINK, link=dict(link))
 
     def log_status(self, status: str, *, reason: str | None = None) -> None:
-        """Log how the run ended: FINISHED, FAILED or KILLED."""
+        """Log the end of the run: FINISHED, FAILED or KILLED."""
         self._append(FINISHED, status=status, **({"reason": reason} if reason else {}))
 
     def _append(self, kind: str, **content: Any) -> None:
-        """Write one event and sync it, unless the run log already has its epoch."""
         if kind != RESUMED and 0 < content.get("epoch", 0) <= self.num_logged_epochs:
             return
         event = {"kind": kind, "time_ms": time.time_ns() // 1_000_000, **content}
         text = json.dumps(event, separators=(",", ":"), ensure_ascii=False).removesuffix("}")
-        # Bytes of file names that are not UTF-8: MLflow takes no text that contains them.
+        # Surrogates stand for bytes of file names that are not UTF-8. MLflow rejects them.
         body = _SURROGATES.sub(lambda found: rf"\\u{ord(found[0]):04x}", text).encode()
         line = body + b',"crc":"%08x"}\n' % zlib.crc32(body)
         with (
@@ -187,7 +192,7 @@ class RunLog:
 
 
 def _write_whole(stream: io.FileIO, line: bytes) -> None:
-    """Write the line or, when the disk is full, nothing: the next event would join its half."""
+    """Write a whole line, or nothing if the disk is full: the next event would follow its half."""
     start = stream.tell()
     try:
         while line:
@@ -198,10 +203,10 @@ def _write_whole(stream: io.FileIO, line: bytes) -> None:
 
 
 def read_events(path: Path, *, start: int = 0) -> Iterator[Event]:
-    """Yield the whole events of a run log from byte `start` on; a torn last line is left out.
+    """Yield the complete events of a run log, from byte `start` on.
 
     Raises:
-        RunError: If a line in the middle is damaged.
+        RunError: If a line is damaged.
     """
     if not path.exists():
         return
@@ -210,12 +215,12 @@ def read_events(path: Path, *, start: int = 0) -> Iterator[Event]:
         for line in stream:
             if not line.endswith(b"\n"):
                 return
-            yield _parsed(path, line, start)
+            yield _parse(path, line, start)
             start += len(line)
 
 
 def effective_events(events: Iterable[Event]) -> list[Event]:
-    """Return the events without those that a later resume superseded."""
+    """Return the events that no later resume superseded."""
     kept: list[Event] = []
     for event in events:
         if event.kind == RESUMED:
@@ -224,7 +229,7 @@ def effective_events(events: Iterable[Event]) -> list[Event]:
     return kept
 
 
-def _parsed(path: Path, line: bytes, start: int) -> Event:
+def _parse(path: Path, line: bytes, start: int) -> Event:
     try:
         _check_crc(line)
         content = json.loads(line)
@@ -239,20 +244,19 @@ def _parsed(path: Path, line: bytes, start: int) -> Event:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RunError(
             f"{path}: the line at byte {start} is damaged ({error}). Restore the file from a "
-            "backup. Without one, start a new run: `python -m pipeline train --config "
+            "backup. Without a backup, start a new run: `python -m pipeline train --config "
             f"{path.with_name('config.yaml')}`."
         ) from error
 
 
 def _check_crc(line: bytes) -> None:
-    """Raise a ValueError if the line does not fit the checksum that it ends with."""
     found = _CRC.fullmatch(line[-_CRC_SIZE:])
     if found and int(found[1], 16) != zlib.crc32(line[:-_CRC_SIZE]):
         raise ValueError("its checksum differs")
 
 
 def read_last_status(run: RunDirectory) -> str | None:
-    """Return how a run ended: FINISHED, FAILED or KILLED; None where nothing says it did."""
+    """Return FINISHED, FAILED or KILLED, or None if the run log has no end of the run."""
     status = None
     for event in read_events(run.run_log_path):
         if event.kind == FINISHED:
@@ -263,10 +267,11 @@ def read_last_status(run: RunDirectory) -> str | None:
 
 
 def check_run_log(run: RunDirectory) -> None:
-    """Check that nothing is missing at the end of the run log, as far as other files show.
+    """Check by the other files of the run that the end of the run log is not missing.
 
     Raises:
-        RunError: If the run has reached its end, or a checkpoint, and the log does not have it.
+        RunError: If the log has no end although the run has ended, or is missing although there
+            are checkpoints.
     """
     if not run.checkpoints_dir.exists() or read_last_status(run) == "FINISHED":
         return
@@ -276,23 +281,20 @@ def check_run_log(run: RunDirectory) -> None:
         )
     if not run.initial_path.exists():
         raise RunError(
-            f"{run.run_log_path}: does not have the end of the run, but {run.initial_path}, which "
-            "is removed at the end, is gone. Restore the damaged one of the two from a backup, or "
+            f"{run.run_log_path}: the end of the run is missing, and so is {run.initial_path}, "
+            "which exists until the run has ended. Restore the damaged file from a backup, or "
             "start a new run."
         )
 
 
 def log_killed(run: RunDirectory, *, reason: str) -> None:
-    """Say that a run whose process is gone was killed, unless it has ended.
-
-    Only for who holds its directory.
-    """
+    """Log KILLED for a run without an end. The caller must have the lock of the run."""
     if run.run_log_path.exists() and read_last_status(run) is None:
         RunLog(run.run_log_path).log_status("KILLED", reason=reason)
 
 
 def log_killed_unless_running(run: RunDirectory, *, reason: str) -> None:
-    """The same for any run: one that a process is at work in will say itself how it ended."""
+    """Log KILLED for a run without an end, unless another process has the lock of the run."""
     if run.run_log_path.exists():
         with contextlib.suppress(RunError), run.locked():
             log_killed(run, reason=reason)

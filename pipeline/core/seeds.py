@@ -1,4 +1,4 @@
-"""One seed, many independent random streams."""
+"""Independent random streams from one seed."""
 
 import zlib
 
@@ -6,14 +6,14 @@ import numpy as np
 
 
 def generator(seed: int, stream: str, *, epoch: int = 0) -> np.random.Generator:
-    """Return the random generator of one named `stream` at one `epoch`.
+    """Return the random generator of one stream at one epoch.
 
-    Streams are independent of each other and of the order of the calls, so a run
-    that is resumed at epoch 7 draws exactly what the uninterrupted run drew there.
+    Streams do not depend on each other or on the order of calls. Therefore a run resumed at
+    epoch 7 gets the same numbers as an uninterrupted run.
 
     Args:
-        seed: Seed of the experiment, zero or more.
-        stream: What the numbers are for, e.g. `"shuffle"`.
-        epoch: Epoch the numbers belong to.
+        seed: Seed of the experiment, at least 0.
+        stream: Purpose of the numbers, e.g. `"shuffle"`.
+        epoch: Epoch of the numbers.
     """
     return np.random.default_rng((seed, zlib.crc32(stream.encode()), epoch))

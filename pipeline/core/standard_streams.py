@@ -1,4 +1,4 @@
-"""Standard streams that do not fail when their other end is closed."""
+"""Standard streams that do not fail if their other end is closed."""
 
 import contextlib
 import errno
@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, TextIO, cast
 
-_READER_IS_GONE: Final = (errno.EPIPE, errno.EIO, errno.EBADF)
+_NO_READER: Final = (errno.EPIPE, errno.EIO, errno.EBADF)
 """Errors after `| head` has ended or a terminal was closed."""
 
 
 def open_closed_streams() -> None:
-    """Open the null device in place of standard streams that are closed.
+    """Open the null device for each closed standard stream.
 
-    Otherwise the next file that is opened takes the descriptor, and messages are written into it.
+    Otherwise the next opened file gets the descriptor of the stream, and messages go into it.
     """
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         try:
@@ -30,10 +30,10 @@ def open_closed_streams() -> None:
 
 @contextlib.contextmanager
 def safe_standard_streams() -> Iterator[None]:
-    """Drop output whose reader is gone, and escape what the encoding of a stream cannot show.
+    """Drop output without a reader, and escape characters that the encoding does not have.
 
     Raises:
-        OSError: If standard output cannot be written for another reason, such as a full disk.
+        OSError: If standard output fails for another reason, such as a full disk.
     """
     open_closed_streams()
     out, err = sys.stdout, sys.stderr
@@ -49,11 +49,11 @@ def safe_standard_streams() -> Iterator[None]:
 
 
 class _SafeOutput:
-    """A text stream that goes to the null device after its first error.
+    """Text stream that writes to the null device after its first error.
 
     Args:
-        stream: The stream to write to.
-        name: Name of the stream in errors; without a name every error is dropped.
+        stream: Wrapped stream.
+        name: Name of the stream in error messages; "" drops all errors.
     """
 
     def __init__(self, stream: TextIO, *, name: str) -> None:
@@ -80,7 +80,7 @@ class _SafeOutput:
 
     def _handle(self, error: OSError) -> None:
         _redirect_to_null(self._stream.fileno())
-        if self._name and error.errno not in _READER_IS_GONE:
+        if self._name and error.errno not in _NO_READER:
             raise OSError(error.errno, error.strerror, self._name) from error
 
 

@@ -1,7 +1,7 @@
-"""Import TensorFlow in a process of our own, without the lines that it prints about itself.
+"""Import TensorFlow without its start-up messages.
 
-This is the only module of `core` that imports TensorFlow. It is in `core` because training and
-extraction both need it, and neither imports the other.
+This is the only module of `core` that imports TensorFlow. Training and extraction both need it,
+and neither imports the other.
 """
 
 import contextlib
@@ -18,11 +18,11 @@ from typing import Any, Final
 
 from pipeline.core.standard_streams import open_closed_streams
 
-_CHATTER: Final = re.compile(
+_STARTUP_MESSAGES: Final = re.compile(
     r"^(WARNING: All log messages before absl|[IWE]\d{4} |\d{4}-\d\d-\d\d .*: [IWE] "
     r"|To enable the following instructions)"
 )
-_SHOW_IF_PARENT_DIES: Final = """
+_PRINT_IF_PARENT_DIES: Final = """
 import sys
 if sys.stdin.read() != "done":
     with open(sys.argv[1], encoding="utf-8", errors="replace") as file:
@@ -40,21 +40,20 @@ _NAME_LIBRARIES: Final = (
 def set_backends() -> None:
     """Make Keras use TensorFlow, and Matplotlib draw without a window.
 
-    `KERAS_BACKEND`, `keras.json` and `MPLBACKEND` are set for all projects of a user. Jupyter
-    and Colab export a backend of Matplotlib that other processes do not have; TensorFlow then
-    cannot be imported, because Keras imports Matplotlib. Call this before either is imported;
-    child processes inherit it.
+    Users set `KERAS_BACKEND`, `keras.json` and `MPLBACKEND` for all their projects. Jupyter and
+    Colab export a Matplotlib backend that other processes do not have. TensorFlow then cannot be
+    imported, because Keras imports Matplotlib. Call this function before either import.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ["MPLBACKEND"] = "agg"
 
 
 def import_tensorflow_quietly() -> None:
-    """Import TensorFlow and Keras; hold back their start-up chatter, and nothing else.
+    """Import TensorFlow and Keras, and hide only their start-up messages.
 
-    Native code writes the chatter before any log level counts, so stderr is caught at the file
-    descriptor. If the import fails, or ends the process, everything that it printed is shown.
-    One line says if there is a GPU that TensorFlow cannot use.
+    Native code writes these messages at any log level, so the file descriptor of stderr is
+    redirected. If the import fails or ends the process, all output is shown. A warning is logged
+    if TensorFlow cannot use an existing GPU.
     """
     open_closed_streams()
     set_backends()
@@ -67,20 +66,19 @@ def import_tensorflow_quietly() -> None:
         import tensorflow as tf
 
         has_gpu = bool(tf.config.list_physical_devices("GPU"))
-        # `keras.json` is for other projects.
+        # Replace settings that a user's `keras.json` makes for other projects.
         keras.config.set_floatx("float32")
         keras.config.set_dtype_policy("float32")
         keras.config.set_image_data_format("channels_last")
-    if not has_gpu and (fault := find_gpu_fault()):
+    if not has_gpu and (fault := _find_gpu_fault()):
         logging.getLogger(__name__).warning("TensorFlow found no usable GPU: %s", fault)
 
 
-def find_gpu_fault() -> str:
-    """Return why TensorFlow cannot use a GPU of this machine; "" if there is none to use.
+def _find_gpu_fault() -> str:
+    """Return why TensorFlow cannot use a GPU of this machine, or "" if there is no GPU.
 
-    Call it if TensorFlow lists no GPU. The reason comes from the CUDA driver, not from
-    TensorFlow's log: at the log level of the reason, TensorFlow also writes chatter in training,
-    and its line is the same for a missing driver and a broken one.
+    The CUDA driver gives the reason. TensorFlow's log has the same line for a missing and for a
+    broken driver.
     """
     if sys.platform != "linux" or os.environ.get("CUDA_VISIBLE_DEVICES", "0") in {"", "-1"}:
         return ""
@@ -93,39 +91,32 @@ def find_gpu_fault() -> str:
     if state == _CUDA_ERROR_NO_DEVICE:
         return ""
     if state != _CUDA_SUCCESS:
-        return f"the CUDA driver cannot be started ({_error_name(driver, state)})."
-    number = ctypes.c_int()
-    driver.cuDeviceGetCount(ctypes.byref(number))
-    if not number.value:
+        name = ctypes.c_char_p()
+        driver.cuGetErrorName(state, ctypes.byref(name))
+        reason = name.value.decode() if name.value else f"error {state}"
+        return f"the CUDA driver cannot be started ({reason})."
+    num_gpus = ctypes.c_int()
+    driver.cuDeviceGetCount(ctypes.byref(num_gpus))
+    if not num_gpus.value:
         return ""
     return (
-        f"the CUDA driver sees GPUs ({number.value}), but a CUDA library is missing or too old. "
-        f"Try pip install 'tensorflow[and-cuda]'. This command names the library: {_NAME_LIBRARIES}"
+        f"the CUDA driver finds GPUs ({num_gpus.value}), but a CUDA library is missing or too "
+        "old. Try pip install 'tensorflow[and-cuda]'. This command names the library: "
+        f"{_NAME_LIBRARIES}"
     )
 
 
-def is_chatter(line: str) -> bool:
-    """Return whether TensorFlow prints a line about itself at every start."""
-    return _CHATTER.match(line) is not None
-
-
-def _error_name(driver: Any, state: int) -> str:
-    name = ctypes.c_char_p()
-    driver.cuGetErrorName(state, ctypes.byref(name))
-    return name.value.decode() if name.value else f"error {state}"
-
-
 def _is_not_about_tracing(record: logging.LogRecord) -> bool:
-    # It counts the models of a process: every fold, and the copy that is served, is one more.
+    # Keras counts all models of the process; each fold and the served copy add to the count.
     return "triggered tf.function retracing" not in record.getMessage()
 
 
 @contextlib.contextmanager
 def _gc_paused() -> Iterator[None]:
-    """Pause the garbage collector, and exclude the objects of the block from later collections.
+    """Pause the garbage collector, and exclude the new objects from later collections.
 
-    TensorFlow and Keras make a million objects, and none of them is garbage. Collections take a
-    fifth of the import, and later half a second each.
+    TensorFlow and Keras create a million objects, none of which is garbage. Collections take a
+    fifth of the import time, and later half a second each.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -141,31 +132,31 @@ def _gc_paused() -> Iterator[None]:
 def _stderr_filtered() -> Iterator[None]:
     sys.stderr.flush()
     original = os.dup(2)
-    shows_all = False
-    with tempfile.NamedTemporaryFile() as caught, _shown_if_this_process_dies(caught.name):
-        os.dup2(caught.fileno(), 2)
+    has_failed = False
+    with tempfile.NamedTemporaryFile() as captured, _printed_if_process_dies(captured.name):
+        os.dup2(captured.fileno(), 2)
         try:
             yield
         except Exception:
-            shows_all = True
+            has_failed = True
             raise
         finally:
             sys.stderr.flush()
             os.dup2(original, 2)
             os.close(original)
-            caught.seek(0)
-            for line in caught.read().decode(errors="replace").splitlines():
-                if shows_all or not is_chatter(line):
+            captured.seek(0)
+            for line in captured.read().decode(errors="replace").splitlines():
+                if has_failed or not _STARTUP_MESSAGES.match(line):
                     print(line, file=sys.stderr)  # noqa: T201
 
 
 @contextlib.contextmanager
-def _shown_if_this_process_dies(path: str) -> Iterator[None]:
-    """Let a child process print a file if native code ends this process.
+def _printed_if_process_dies(path: str) -> Iterator[None]:
+    """Start a child process that prints a file if native code ends this process.
 
     TensorFlow aborts on a processor without AVX, and on an unknown flag in `TF_XLA_FLAGS`.
     """
-    command = [sys.executable, "-I", "-S", "-c", _SHOW_IF_PARENT_DIES, path]
+    command = [sys.executable, "-I", "-S", "-c", _PRINT_IF_PARENT_DIES, path]
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as child:  # noqa: S603
         try:
             yield

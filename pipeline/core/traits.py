@@ -1,4 +1,4 @@
-"""The five apparent personality traits, in OCEAN order, and how a data set scores them."""
+"""The five apparent personality traits in OCEAN order, and the direction of their scores."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -11,27 +11,25 @@ TRAITS: Final = (
     "agreeableness",
     "neuroticism",
 )
-"""Names of the traits; every array of scores has its columns in this order."""
+"""Names of the traits, in the column order of all score arrays."""
 
 NUM_TRAITS: Final = len(TRAITS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TraitLabel:
-    """How a data set scores one trait: an entry of `traits` in `features.json`."""
+    """Scoring of one trait in a data set: an entry of `traits` in `features.json`."""
 
     name: str
     """One of `TRAITS`."""
-
     is_reversed: bool = False
-    """Whether a high score means little of the trait."""
-
+    """Whether a high score means a low level of the trait."""
     note: str = ""
-    """What a high score means, in words."""
+    """Meaning of a high score."""
 
     @property
     def direction(self) -> str:
-        """A sentence that says that the trait is scored in reverse; "" if it is not."""
+        """A sentence for a trait that is scored in reverse, or ""."""
         return f"{self.name} is scored in reverse: {self.note}" if self.is_reversed else ""
 
 
@@ -46,7 +44,7 @@ FIRST_IMPRESSIONS: Final = tuple(
     )
     for name in TRAITS
 )
-"""The labels of ChaLearn First Impressions.
+"""Trait labels of ChaLearn First Impressions.
 
 In its official annotations `neuroticism` correlates at +0.80 with extraversion, +0.77 with
 openness, +0.73 with agreeableness and +0.72 with conscientiousness.
@@ -54,7 +52,7 @@ openness, +0.73 with agreeableness and +0.72 with conscientiousness.
 
 
 def traits_entry(traits: Iterable[TraitLabel]) -> dict[str, Any]:
-    """Return the entry `traits` of `features.json` and `data.json`; none for no traits."""
+    """Return the entry `traits` of `features.json` and `data.json`, or {} if there are none."""
     entries = [asdict(trait) for trait in traits]
     return {"traits": entries} if entries else {}
 

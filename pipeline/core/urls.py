@@ -6,12 +6,12 @@ from typing import Final
 from urllib.parse import unquote
 
 HIDDEN: Final = "***"
-"""Text in place of a password."""
+"""Replacement for a password."""
 
 _SQLITE: Final = re.compile(r"sqlite(?:\+pysqlite)?:///")
 _PASSWORD: Final = re.compile(
-    # A port is no password. A password may hold any character but white space, even those that
-    # should have been encoded: the second alternative takes a slash, the first another @.
+    # A port is not a password. A password may contain any character except white space, even if
+    # it should be encoded: the second alternative accepts a slash, the first another @.
     r"(?<=//)([^\s:/?#@]*):(?!\d+(?:[/?#\s]|$))(?:[^\s/?#]*@|[^\s@]*@)"
 )
 _TOKEN: Final = re.compile(r"(?<=http://|ttps://)[^\s:/?#@]+@")
@@ -24,11 +24,11 @@ _USER: Final = re.compile(r"(?<=://)[^\s/?#]*@")
 
 
 def sqlite_url(path: Path) -> str:
-    """Return the SQLAlchemy URL of a SQLite file, by its absolute path.
+    """Return the SQLAlchemy URL of a SQLite file, with its absolute path.
 
-    SQLAlchemy decodes `%41` and takes a question mark as the end of the path, so both are
-    encoded. MLflow makes the parent directory of a path that it has not decoded, but only for
-    URLs that begin with `sqlite:///`: an encoded one begins with the driver too.
+    SQLAlchemy decodes `%41` and ends the path at a question mark, so both are encoded. For URLs
+    that begin with `sqlite:///`, MLflow creates the parent directory without decoding its name.
+    An encoded URL therefore names the driver too.
     """
     text = str(path.absolute())
     encoded = text.replace("%", "%25").replace("?", "%3F")
@@ -36,7 +36,7 @@ def sqlite_url(path: Path) -> str:
 
 
 def sqlite_path(url: str) -> Path | None:
-    """Return the absolute path of the file that a SQLite URL names; None for any other URL."""
+    """Return the absolute path of the file in a SQLite URL, or None for another URL."""
     found = _SQLITE.match(url)
     if not found:
         return None
@@ -47,7 +47,7 @@ def sqlite_path(url: str) -> Path | None:
 
 
 def absolute_url(url: str) -> str:
-    """Return a URL that names the same database from every directory."""
+    """Return a URL that names the same database in every working directory."""
     path = sqlite_path(url)
     if path is None:
         return url
@@ -56,12 +56,12 @@ def absolute_url(url: str) -> str:
 
 
 def hide_passwords(text: str) -> str:
-    """Return a URL, or a text with URLs in it, with `***` for every password and token."""
+    """Replace the passwords and tokens in a URL, or in a text that contains URLs."""
     text = _PASSWORD.sub(rf"\1:{HIDDEN}@", text)
     text = _TOKEN.sub(f"{HIDDEN}@", text)
     return _SECRET_FIELD.sub(rf"\1{HIDDEN}", text)
 
 
 def without_user(url: str) -> str:
-    """Return a URL without its user name and password."""
+    """Return a URL without user name and password."""
     return _USER.sub("", url, count=1)

@@ -83,10 +83,7 @@ class RunningMean:
 
 
 def head_agreement(
-    weights: FloatArray,
-    *,
-    query_mask: BoolArray | None = None,
-    key_mask: BoolArray | None = None,
+    weights: FloatArray, *, query_mask: BoolArray | None, key_mask: BoolArray
 ) -> FloatArray:
     """Compute the pairwise similarity of the heads: 1 if identical, 0 without overlap.
 
@@ -95,7 +92,7 @@ def head_agreement(
     Args:
         weights: Weights that sum to 1 over the keys and are 0 on padding, shape (N, H, Q, T).
         query_mask: True for real queries, shape (N, Q); None if all are real.
-        key_mask: True for real keys, shape (N, T); None if all are real.
+        key_mask: True for real keys, shape (N, T).
 
     Returns:
         Mean over the real queries, shape (N, H, H), symmetric. NaN for a clip without a real
@@ -105,7 +102,7 @@ def head_agreement(
         (doi:10.1109/TIT.2003.813506), its square root is a distance.
     """
     weights = np.asarray(weights, dtype=np.float64)
-    num_clips, num_heads, num_queries, num_keys = weights.shape
+    num_clips, num_heads, num_queries, _ = weights.shape
     if query_mask is None:
         query_mask = np.ones((num_clips, num_queries), dtype=np.bool_)
     entropy = _entropy_bits(weights)
@@ -119,8 +116,7 @@ def head_agreement(
             distance = np.sqrt(np.clip(divergence, 0.0, 1.0))
             similarity = 1 - (distance * query_mask).sum(axis=1) / num_real
             agreement[:, first, second] = agreement[:, second, first] = similarity
-    num_real_keys = num_keys if key_mask is None else key_mask.sum(axis=1)
-    agreement[~(query_mask.any(axis=1) & (num_real_keys > 1))] = np.nan
+    agreement[~query_mask.any(axis=1) | (key_mask.sum(axis=1) < 2)] = np.nan
     return agreement
 
 
@@ -160,12 +156,8 @@ def attention_rollout(
     attention and identity have weight 0.5 each. Compare steps within one stream only: the
     weight 0.5 determines the shares of the streams.
 
-    Args:
-        weights: Map -> weights, shape (N, H, Q, T).
-        num_keys: Number of tokens of each stream, in the stream order of the maps.
-
-    Returns:
-        Stream -> shares, shape (N, K, S) or (N, K, D); empty for a model without blocks.
+    Arguments and result are those of `trait_attention`. The result is empty for a model
+    without blocks.
 
     Reference: Abnar & Zuidema, 2020 (arXiv:2005.00928), section 3, attention rollout. For
         co-attention, the matrix of a block is the identity within each stream.
@@ -195,18 +187,11 @@ class AttentionSummary:
 
     def __init__(self, num_keys: Mapping[str, int], *, num_samples: int) -> None:
         self._num_keys = dict(num_keys)
-        with_samples = partial(RunningMean, num_samples)
-        self._maps: defaultdict[str, RunningMean] = defaultdict(with_samples)
-        self._entropy: defaultdict[str, list[FloatArray]] = defaultdict(list)
-        self._agreement: defaultdict[str, RunningMean] = defaultdict(RunningMean)
-        self._shares: defaultdict[str, RunningMean] = defaultdict(RunningMean)
-        self._steps: dict[str, defaultdict[str, RunningMean]] = {}
-        self._uniform: dict[str, defaultdict[str, RunningMean]] = {}
-        self._rankings: dict[str, defaultdict[str, list[FloatArray]]] = {}
-        for ranking in (DIRECT, ROLLOUT):
-            self._steps[ranking] = defaultdict(with_samples)
-            self._uniform[ranking] = defaultdict(RunningMean)
-            self._rankings[ranking] = defaultdict(list)
+        self._maps: dict[str, RunningMean] = defaultdict(partial(RunningMean, num_samples))
+        self._entropy: dict[str, list[FloatArray]] = defaultdict(list)
+        self._agreement: dict[str, RunningMean] = defaultdict(RunningMean)
+        self._shares: dict[str, RunningMean] = defaultdict(RunningMean)
+        self._traits = {ranking: _TraitAttention(num_samples) for ranking in (DIRECT, ROLLOUT)}
 
     def add(self, weights: Mapping[str, FloatArray], step_masks: Mapping[str, BoolArray]) -> None:
         """Add a batch of clips.
@@ -216,11 +201,11 @@ class AttentionSummary:
             step_masks: Stream -> True for real steps or tokens, shape (n, T).
         """
         for name, values in weights.items():
-            query_mask, key_mask = map_masks(name, step_masks)
-            masks = {"query_mask": query_mask, "key_mask": key_mask}
-            self._maps[name].add(padding_to_nan(values, query_mask, key_mask))
-            self._entropy[name].append(normalized_entropy(values, **masks))
-            self._agreement[name].add(head_agreement(values, **masks))
+            queries, keys = map_masks(name, step_masks)
+            self._maps[name].add(padding_to_nan(values, queries, keys))
+            entropy = normalized_entropy(values, query_mask=queries, key_mask=keys)
+            self._entropy[name].append(entropy)
+            self._agreement[name].add(head_agreement(values, query_mask=queries, key_mask=keys))
         for ranking, attention in (
             (DIRECT, trait_attention(weights, self._num_keys)),
             (ROLLOUT, attention_rollout(weights, self._num_keys)),
@@ -230,18 +215,19 @@ class AttentionSummary:
                 padded = np.where(is_real[:, None, :], steps, np.nan)
                 share = np.nansum(padded, axis=2)
                 uniform = share.mean(axis=1) / np.maximum(is_real.sum(axis=1), 1)
-                self._steps[ranking][stream].add(padded)
-                self._uniform[ranking][stream].add(np.where(is_real, uniform[:, None], np.nan))
-                self._rankings[ranking][stream].append(steps.mean(axis=1))
+                traits = self._traits[ranking]
+                traits.steps[stream].add(padded)
+                traits.uniform[stream].add(np.where(is_real, uniform[:, None], np.nan))
+                traits.rankings[stream].append(steps.mean(axis=1))
                 if ranking == DIRECT:
                     self._shares[stream].add(share)
 
     def rankings(self, stream: str) -> dict[str, FloatArray]:
         """Return, by ranking, the importance of each step, averaged over traits, shape (N, T)."""
         return {
-            ranking: np.concatenate(by_stream[stream])
-            for ranking, by_stream in self._rankings.items()
-            if stream in by_stream
+            ranking: np.concatenate(traits.rankings[stream])
+            for ranking, traits in self._traits.items()
+            if stream in traits.rankings
         }
 
     def measurements(
@@ -259,6 +245,7 @@ class AttentionSummary:
         if not names:
             return AttentionMeasurements(missing={WHOLE: _ONE_KEY, **missing})
         sample_maps = {name: self._maps[name].samples for name in names}
+        direct, rollout = self._traits[DIRECT], self._traits[ROLLOUT]
         return AttentionMeasurements(
             clip_ids=clip_ids,
             key_kinds=dict(key_kinds),
@@ -266,17 +253,26 @@ class AttentionSummary:
             mean_maps={name: self._maps[name].mean for name in names},
             entropy={name: entropy[name] for name in names},
             agreement={name: self._agreement[name].mean for name in names},
-            trait_attention=_means(self._steps[DIRECT]),
-            trait_rollout=_means(self._steps[ROLLOUT]),
+            trait_attention=_means(direct.steps),
+            trait_rollout=_means(rollout.steps),
             trait_share=_means(self._shares),
-            trait_attention_even=_means(self._uniform[DIRECT]),
-            trait_rollout_even=_means(self._uniform[ROLLOUT]),
+            trait_attention_even=_means(direct.uniform),
+            trait_rollout_even=_means(rollout.uniform),
             sample_ids=clip_ids[: len(sample_maps[names[0]])],
             sample_maps=sample_maps,
-            sample_trait_attention=_samples(self._steps[DIRECT]),
-            sample_trait_rollout=_samples(self._steps[ROLLOUT]),
+            sample_trait_attention=_samples(direct.steps),
+            sample_trait_rollout=_samples(rollout.steps),
             missing=missing,
         )
+
+
+class _TraitAttention:
+    """Attention of the traits to each stream, for one ranking."""
+
+    def __init__(self, num_samples: int) -> None:
+        self.steps: dict[str, RunningMean] = defaultdict(partial(RunningMean, num_samples))
+        self.uniform: dict[str, RunningMean] = defaultdict(RunningMean)
+        self.rankings: dict[str, list[FloatArray]] = defaultdict(list)
 
 
 def _means(by_stream: Mapping[str, RunningMean]) -> dict[str, FloatArray]:

@@ -32,22 +32,16 @@ class Baselines:
 
     training_mean: FloatArray
     """Mean score of the training clips, shape (K,)."""
-
     clip_ids: NDArray[np.str_]
     """Ids of the training clips, shape (N,)."""
-
     group_names: NDArray[np.str_]
     """Names of the training groups, shape (G,)."""
-
     group_sums: FloatArray
     """Sum of the training scores of each group, shape (G, K)."""
-
     group_counts: IntArray
     """Number of training clips of each group, shape (G,)."""
-
     static_width: int
     """Number of static features Ds; the other features are dynamic."""
-
     ridge: Ridge
     """Ridge regression on the concatenated static and dynamic features."""
 

@@ -35,21 +35,15 @@ class Comparison:
 
     names: tuple[str, str]
     """Names of the two models."""
-
     num_clips: int
-
     num_groups: int
     """Number of groups; whole groups are resampled for the intervals."""
-
     metrics: Mapping[str, Mapping[str, Mapping[str, float]]]
     """Model -> metric -> trait name or "mean" -> value."""
-
     differences: Intervals
     """Metric -> trait name or "mean" -> second model minus first model."""
-
     confidence: float
     """Share of the resamples inside each interval, in (0, 1)."""
-
     num_resamples: int
     """Number of resamples of each interval."""
 

@@ -116,6 +116,6 @@ def check_few_values(column: str, values: Iterable[str]) -> None:
     num_values = len(set(values))
     if num_values > MAX_VALUES:
         raise PipelineError(
-            f"column {column!r} has {num_values} distinct values; expected at most {MAX_VALUES}. "
-            "Bin the values first (for example ages into ranges), or leave the column out."
+            f"column {column!r} has {num_values} distinct values, at most {MAX_VALUES} are "
+            "supported. Bin the values first (for example ages into ranges), or omit the column."
         )

@@ -43,16 +43,12 @@ class Ridge:
 
     feature_mean: FloatArray
     """Mean of each feature over the training clips, shape (D,)."""
-
     feature_scale: FloatArray
     """Standard deviation of each feature, or 1 for a constant feature, shape (D,)."""
-
     coefficients: FloatArray
     """Weight of each standardized feature, shape (D, K)."""
-
     intercept: FloatArray
     """Mean score of the training clips, shape (K,)."""
-
     alpha: float
     """Selected penalty."""
 

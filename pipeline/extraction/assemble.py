@@ -90,8 +90,8 @@ def read_earlier_metadata(features_dir: Path) -> dict[str, Any] | None:
         foreign = []
     if foreign:
         raise ExtractionError(
-            f"{features_dir}: holds {min(foreign)}, which no extraction has written, and nothing "
-            "is overwritten. Give another --features_dir, or move the files away."
+            f"{features_dir}: contains {min(foreign)}, which no extraction has written. Nothing is "
+            "overwritten: give another --features_dir, or move the files away."
         )
     return dict(metadata) if metadata is not None else None
 

@@ -132,7 +132,7 @@ def _check_earlier_set(
     difference = first_difference(earlier.get("encoder"), dict(description), "encoder")
     if difference:
         raise ExtractionError(
-            f"{features_dir}: holds features of other settings ({difference.name} was "
+            f"{features_dir}: contains features of other settings ({difference.name} was "
             f"{difference.expected} and is {difference.found}). They are not replaced: give "
             "another --features_dir, or remove this one."
         )
@@ -140,6 +140,6 @@ def _check_earlier_set(
     gone = set(read_clips(table)["clip_id"]) - clip_ids if table.exists() else set()
     if gone:
         raise ExtractionError(
-            f"{features_dir}: holds {len(gone)} clips that are not among the given clips (the "
+            f"{features_dir}: contains {len(gone)} clips that are not among the given clips (the "
             f"first: {min(gone)}). They are not removed: give another --features_dir."
         )

@@ -52,7 +52,9 @@ def read_flow(
     fields = [(path, index) for path in paths for index in range(len(_open_fields(path)))]
     num_windows = len(fields) - num_pairs + 1
     if num_windows < 1:
-        raise ClipError("open", f"{folder} holds {len(fields)} flow fields, {num_pairs} are needed")
+        raise ClipError(
+            "open", f"{folder} contains {len(fields)} flow fields, {num_pairs} are needed"
+        )
     steps = [fields[start : start + num_pairs] for start in spread(num_windows, num_steps)]
     rate = 1.0 / pair_seconds
     return np.stack(
@@ -77,7 +79,7 @@ def _list_files(folder: Path, suffixes: frozenset[str]) -> list[Path]:
         if path.suffix.lower() in suffixes and not path.name.startswith(".")
     ]
     if not paths:
-        raise ClipError("open", f"{folder} holds no {', '.join(sorted(suffixes))} file")
+        raise ClipError("open", f"{folder} contains no {', '.join(sorted(suffixes))} file")
     return sorted(paths, key=lambda path: _natural_key(path.name))
 
 
@@ -124,7 +126,7 @@ def _open_fields(path: Path) -> FloatArray:
 def _read_speeds(path: Path, index: int, *, crop_px: int, rate: float) -> FloatArray:
     field = np.asarray(_open_fields(path)[index], dtype=np.float32)
     if not np.isfinite(field).all():
-        raise ClipError("open", f"{path.name} holds NaN or infinite flow")
+        raise ClipError("open", f"{path.name} contains NaN or infinite flow")
     height, width = field.shape[:2]
     resized = cv2.resize(field, (crop_px, crop_px), interpolation=cv2.INTER_AREA)
     in_crop_px = resized * (np.array([crop_px / width, crop_px / height], dtype=np.float32))

@@ -165,14 +165,14 @@ def _shard_dir(features_dir: Path, shard: tuple[int, int]) -> Path:
 
     if (features_dir / CACHE_NAME).exists():
         raise ExtractionError(
-            f"{features_dir}: holds a whole extraction already, so a part in it would not be read. "
-            "Give another --features_dir."
+            f"{features_dir}: contains a whole extraction already, so a part in it would not be "
+            "read. Give another --features_dir."
         )
     for other in features_dir.glob("shard-*-of-*"):
         if other.name.rpartition("-")[2] != f"{shard[1]:04d}":
             raise ExtractionError(
-                f"{features_dir}: holds {other.name}, and a part of {shard[1]} would hold the "
-                "same clips again. Give another --features_dir, or move it away."
+                f"{features_dir}: contains {other.name}, and a part of {shard[1]} would contain "
+                "the same clips again. Give another --features_dir, or move it away."
             )
     return features_dir / f"shard-{shard[0]:04d}-of-{shard[1]:04d}"
 

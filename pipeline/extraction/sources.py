@@ -149,7 +149,7 @@ def find_videos(videos_dir: Path) -> FoundClips:
     videos = [path for path in files if _is_video(path)]
     if not videos:
         raise ExtractionError(
-            f"{videos_dir}: holds no video ({', '.join(sorted(VIDEO_SUFFIXES))}); "
+            f"{videos_dir}: contains no video ({', '.join(sorted(VIDEO_SUFFIXES))}); "
             f"found {count_suffixes(files)}. "
             f"Give the directory of the clips. They may be in folders below it."
         )
@@ -167,7 +167,7 @@ def find_folders(directory: Path, suffixes: Set[str]) -> FoundClips:
     used = [path for path in files if path.suffix.lower() in suffixes and path.parent != directory]
     if not used:
         raise ExtractionError(
-            f"{directory}: holds no folder with {', '.join(sorted(suffixes))} files; "
+            f"{directory}: contains no folder with {', '.join(sorted(suffixes))} files; "
             f"found {count_suffixes(files)}. "
             f"Give a directory with one folder for each clip, with the name of the clip."
         )
@@ -276,8 +276,8 @@ def _assign_ids(directory: Path, paths: Sequence[Path]) -> dict[str, Path]:
             clip_id = _identifier(path.relative_to(directory).as_posix())
         if clip_id in by_id:
             raise ExtractionError(
-                f"{directory}: holds {str(by_id[clip_id])!r} and {str(path)!r}, whose names look "
-                f"alike and give the same id. Rename or remove one of them."
+                f"{directory}: contains {str(by_id[clip_id])!r} and {str(path)!r}, whose names "
+                f"look alike and give the same id. Rename or remove one of them."
             )
         by_id[clip_id] = path
     return by_id
@@ -299,7 +299,7 @@ def _name_fault(clip_id: str) -> str:
     except UnicodeEncodeError:
         return "the name is not UTF-8 text"
     if any(unicodedata.category(character) == "Cc" for character in clip_id):
-        return "the name holds a control character, such as a line break"
+        return "the name contains a control character, such as a line break"
     return "" if source_group(clip_id).strip() else "the name is blank before its first dot"
 
 

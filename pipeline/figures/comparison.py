@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pipeline.core.arrays import FloatArray
 from pipeline.core.number_format import (
     METRIC_LABELS,
     METRIC_NAMES,
@@ -31,8 +32,8 @@ from pipeline.figures.base.layout import (
     set_value_axis,
 )
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
-from pipeline.figures.base.style import MUTED, Style, styled
-from pipeline.figures.evaluation.scores import ROWS, IntervalRows, interval_rows
+from pipeline.figures.base.style import MUTED, Style
+from pipeline.figures.evaluation.scores import ROWS, interval_rows
 from pipeline.metrics.regression import HIGHER_IS_BETTER, METRICS
 from pipeline.records.evaluation import EvaluationReport, Scores
 from pipeline.records.metrics_history import MetricsHistory
@@ -70,15 +71,15 @@ class MetricDifferences:
 
     runs: ComparedRuns
     """The compared runs."""
-    rows: IntervalRows
-    """Differences with paired intervals."""
+    rows: Mapping[str, FloatArray]
+    """Metric -> differences with paired intervals, shape (3, R) as from `interval_rows`."""
 
     def winners(self, metric: str) -> tuple[int | None, ...]:
         """Return the better run of each row: 0, 1, or None if the interval contains 0."""
         sign = 1 if HIGHER_IS_BETTER[metric] else -1
         return tuple(
             int(sign * low > 0) if low > 0 or high < 0 else None
-            for low, high in zip(self.rows.low[metric], self.rows.high[metric], strict=True)
+            for low, high in zip(*self.rows[metric][1:], strict=True)
         )
 
 
@@ -87,7 +88,6 @@ def _metric_differences_data(comparison: Mapping[str, Any]) -> MetricDifferences
     return MetricDifferences(runs=runs, rows=interval_rows(runs.differences, METRICS))
 
 
-@styled
 def _draw_metric_differences(data: MetricDifferences, style: Style) -> Figure:
     clips = count(data.runs.num_clips, "clip")
     interval = f"{percent(data.runs.confidence)} interval contains 0"
@@ -110,8 +110,7 @@ def _draw_metric_differences(data: MetricDifferences, style: Style) -> Figure:
     for position, (axes, metric) in enumerate(zip(panels, METRICS, strict=True)):
         _draw_differences(axes, data, metric)
         name_rows(axes, ROWS if position % 3 == 0 else [""] * len(ROWS))
-        ends = [getattr(data.rows, end)[metric] for end in ("value", "low", "high")]
-        _centre_on_zero(axes, 1.15 * float(np.nanmax(np.abs(ends))) or 1.0)
+        _centre_on_zero(axes, 1.15 * float(np.nanmax(np.abs(data.rows[metric]))) or 1.0)
     return figure
 
 
@@ -120,7 +119,7 @@ def _describe_metric_differences(data: MetricDifferences) -> str:
     for metric in METRICS:
         winner = data.winners(metric)[0]
         verdict = "undecided" if winner is None else f"{'AB'[winner]} is better"
-        (difference,) = metric_differences(metric, data.rows.value[metric][0])
+        (difference,) = metric_differences(metric, data.rows[metric][0, 0])
         parts.append(f"{METRIC_NAMES[metric]} {difference} ({verdict})")
     first, second = data.runs.names
     return (
@@ -139,8 +138,8 @@ class ScorePair:
     """Name of the split."""
     num_clips: int
     """Number of clips."""
-    rows: tuple[IntervalRows, IntervalRows]
-    """Scores of the first and of the second run."""
+    rows: tuple[Mapping[str, FloatArray], Mapping[str, FloatArray]]
+    """For each run: metric -> scores with intervals, shape (3, R) as from `interval_rows`."""
 
 
 def _score_pair_data(
@@ -166,7 +165,6 @@ def _score_pair_data(
     )
 
 
-@styled
 def _draw_score_pair(data: ScorePair, style: Style) -> Figure:
     figure, panels = build_panels(
         style,
@@ -182,8 +180,9 @@ def _draw_score_pair(data: ScorePair, style: Style) -> Figure:
     for axes, metric in zip(panels, _SCORE_METRICS, strict=True):
         for run, (colour, scores) in enumerate(zip(_COLOURS, data.rows, strict=True)):
             rows = np.arange(len(ROWS)) + (run - 0.5) * _BAR_HEIGHT
-            axes.barh(rows, scores.value[metric], height=_BAR_HEIGHT, color=colour, alpha=0.75)
-            axes.hlines(rows, scores.low[metric], scores.high[metric], colors="#222222")
+            values, low, high = scores[metric]
+            axes.barh(rows, values, height=_BAR_HEIGHT, color=colour, alpha=0.75)
+            axes.hlines(rows, low, high, colors="#222222")
         axes.axvline(0, color=MUTED, linewidth=1.0)
         axes.axhline(0.5, color=MUTED, linewidth=0.5)  # separates the mean from the traits
         set_note(axes, f"{'longer' if HIGHER_IS_BETTER[metric] else 'shorter'} is better")
@@ -195,9 +194,7 @@ def _draw_score_pair(data: ScorePair, style: Style) -> Figure:
 def _describe_score_pair(data: ScorePair) -> str:
     first, second = (
         f"{name} "
-        + ", ".join(
-            f"{METRIC_NAMES[m]} {metric_value(m, rows.value[m][0])}" for m in _SCORE_METRICS
-        )
+        + ", ".join(f"{METRIC_NAMES[m]} {metric_value(m, rows[m][0, 0])}" for m in _SCORE_METRICS)
         for name, rows in zip(data.names, data.rows, strict=True)
     )
     return f"Mean over the traits on {data.num_clips:,} {data.split} clips: {first}; {second}."
@@ -225,7 +222,6 @@ def _curve_pair_data(
     )
 
 
-@styled
 def _draw_curve_pair(data: CurvePair, style: Style) -> Figure:
     handles = [
         *_run_handles(data.names, linestyle="-"),
@@ -270,9 +266,9 @@ def _draw_differences(axes: Axes, data: MetricDifferences, metric: str) -> None:
     ]
     axes.axvline(0, color=MUTED, linewidth=1.0)
     axes.axhline(0.5, color=MUTED, linewidth=0.5)  # separates the mean from the traits
-    low, high = data.rows.low[metric], data.rows.high[metric]
+    values, low, high = data.rows[metric]
     axes.hlines(rows, low, high, colors=colours, linewidth=2.5)
-    axes.scatter(data.rows.value[metric], rows, c=colours, s=36, zorder=3)
+    axes.scatter(values, rows, c=colours, s=36, zorder=3)
     left, right = (0, 1) if HIGHER_IS_BETTER[metric] else (1, 0)
     axes.set_title(f"← {'AB'[left]} better", loc="left", color=_COLOURS[left])
     set_note(axes, f"{'AB'[right]} better →", _COLOURS[right])

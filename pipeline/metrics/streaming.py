@@ -13,7 +13,12 @@ import numpy as np
 from keras import ops
 
 from pipeline.core.traits import NUM_TRAITS
-from pipeline.metrics.regression import MOMENTS, SHIFT, metrics_from_moments, name_traits
+from pipeline.metrics.regression import (
+    NUM_MOMENTS,
+    SHIFT,
+    metrics_from_moments,
+    name_traits,
+)
 
 
 class TraitMoments(keras.metrics.Metric):
@@ -26,7 +31,7 @@ class TraitMoments(keras.metrics.Metric):
     def __init__(self) -> None:
         super().__init__(name="traits", dtype="float64")
         self._moments = self.add_variable(
-            shape=(len(MOMENTS), NUM_TRAITS), initializer="zeros", dtype="float64", name="moments"
+            shape=(NUM_MOMENTS, NUM_TRAITS), initializer="zeros", dtype="float64", name="moments"
         )
 
     def update_state(self, y_true: Any, y_pred: Any) -> None:

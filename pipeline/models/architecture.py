@@ -1,4 +1,4 @@
-"""What a model is made of, checked before a single weight is made."""
+"""Checked arguments of a model, before any weight is created."""
 
 from dataclasses import dataclass
 from numbers import Integral
@@ -6,30 +6,15 @@ from numbers import Integral
 from pipeline.core.errors import ModelError
 from pipeline.core.near_names import nearest_name
 from pipeline.models.fusion import FUSIONS, FusionSizes
-
-
-@dataclass(frozen=True, kw_only=True)
-class StreamSpec:
-    """The shape of one stream of features, as the feature set tells it."""
-
-    width: int
-    """Number of features of a step."""
-    num_steps: int | None = None
-    """Number of steps of every clip, or None for one vector a clip."""
-    masked: bool = False
-    """Whether a mask tells real steps from padding."""
-    picture: tuple[int, int] | None = None
-    """Height and width of a step that is a picture, whose channels are the features; or None."""
-    source: str = ""
-    """The file that the features come from, for error messages; "" if there is none."""
+from pipeline.models.streams import StreamSpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """The arguments of `CompletePersonalityModel`, which documents them.
+    """Arguments of `CompletePersonalityModel`, which documents them.
 
     Raises:
-        ModelError: If an argument cannot be used, alone or beside the others.
+        ModelError: If an argument is invalid, alone or in combination.
     """
 
     static_dim: int
@@ -56,7 +41,7 @@ class Architecture:
 
     @property
     def streams(self) -> dict[str, StreamSpec]:
-        """The streams that the model takes, by name, in order."""
+        """Shapes of the streams by name, in the order of the inputs."""
         return {
             "static": StreamSpec(
                 width=self.static_dim, num_steps=self.static_steps, masked=self.static_masked
@@ -68,7 +53,7 @@ class Architecture:
 
     @property
     def fusion_sizes(self) -> FusionSizes:
-        """What the fusion is built from."""
+        """Sizes of the fusion layers."""
         return FusionSizes(
             width=self.fusion_dim,
             num_heads=self.num_heads,
@@ -78,7 +63,7 @@ class Architecture:
         )
 
     def num_keys(self, name: str) -> int:
-        """Return how many tokens the stream `name` is turned into."""
+        """Return the number of tokens of the stream `name`."""
         return self.streams[name].num_steps or self.num_tokens
 
     def _check_fusion(self) -> None:
@@ -86,7 +71,7 @@ class Architecture:
             near = nearest_name(str(self.fusion), FUSIONS, cutoff=0.0)
             raise ModelError(
                 f"fusion={self.fusion!r} is unknown; did you mean {near!r}? "
-                f"There are {', '.join(FUSIONS)}."
+                f"Choose one of {', '.join(FUSIONS)}."
             )
 
     def _check_numbers(self) -> None:
@@ -95,14 +80,14 @@ class Architecture:
             "feed_forward_factor",
         ):  # fmt: skip
             _check_count(name, getattr(self, name))
-        # Normalised by its own mean, a token of one number is 0, and nothing learns.
-        _check_count("fusion_dim", self.fusion_dim, at_least=2)
+        # Layer normalization maps a token of width 1 to 0, so nothing would be learned.
+        _check_count("fusion_dim", self.fusion_dim, minimum=2)
         for name in ("static_steps", "dynamic_steps"):
             if getattr(self, name) is not None:
                 _check_count(name, getattr(self, name))
         rate: object = self.dropout_rate
         if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
-            raise ModelError(f"dropout_rate={rate!r}: expected a share in [0, 1), e.g. 0.3.")
+            raise ModelError(f"dropout_rate={rate!r}: expected a number in [0, 1), e.g. 0.3.")
 
     def _check_heads(self) -> None:
         if self.fusion_dim % self.num_heads == 0:
@@ -112,58 +97,58 @@ class Architecture:
         above = [n for n in divisors if n > self.num_heads][:1]
         choice = " or ".join(str(n) for n in (below, *above))
         raise ModelError(
-            f"num_heads={self.num_heads} does not divide fusion_dim={self.fusion_dim}: "
-            f"each head takes an equal share of the width. Use num_heads={choice}."
+            f"num_heads={self.num_heads} does not divide fusion_dim={self.fusion_dim}, and all "
+            f"heads have equal width. Use num_heads={choice}."
         )
 
     def _check_stream(self, name: str) -> None:
         spec = self.streams[name]
         if spec.masked and spec.num_steps is None:
             raise ModelError(
-                f"{name}_masked=True, but {name}_steps=None: a stream of one vector a clip has "
-                f"no steps to mask. Drop the mask or give {name}_steps."
+                f"{name}_masked=True, but {name}_steps=None: a stream of one vector per clip has "
+                f"no steps to mask. Drop the mask or set {name}_steps."
             )
         if not attends_to(self.fusion, name):
             return
         check_num_steps(f"{name}_steps=1", spec)
         if spec.num_steps is None and self.num_tokens == 1:
             raise ModelError(
-                f"num_tokens=1: attention over one key is always 1, and the {name} stream is one "
-                "vector a clip. Use num_tokens=2 or more."
+                f"num_tokens=1: attention over one key is always 1, and the {name} stream has one "
+                "vector per clip. Use num_tokens=2 or more."
             )
 
 
 def attends_to(fusion: str, stream: str) -> bool:
-    """Return whether a fusion attends to the steps of a stream; False if it is unknown."""
-    return fusion in FUSIONS and FUSIONS[fusion].attends and stream in FUSIONS[fusion].streams
+    """Return whether a fusion uses attention over a stream; False if it is unknown."""
+    return fusion in FUSIONS and FUSIONS[fusion].has_attention and stream in FUSIONS[fusion].streams
 
 
 def check_num_steps(place: str, spec: StreamSpec) -> None:
-    """Raise if attention would have one key only: its weight is always 1.
+    """Check that attention over the stream has more than one key.
 
     Args:
-        place: The file or the argument that the stream comes from.
-        spec: The shape of the stream.
+        place: File or argument that defines the stream.
+        spec: Shape of the stream.
 
     Raises:
         ModelError: If the stream has one step per clip.
     """
     if spec.num_steps != 1:
         return
-    if spec.picture is not None:
-        cure = "Give two or more images per clip"
+    if spec.image_size is not None:
+        fix = "Provide two or more images per clip"
     else:
-        cure = (
-            f"Give the stream as (N, {spec.width}) instead of (N, 1, {spec.width}), for instance "
-            "`array[:, 0]`, and without a mask: the model then makes num_tokens learned tokens "
-            "of it"
+        fix = (
+            f"Store the stream as (N, {spec.width}) instead of (N, 1, {spec.width}), for instance "
+            "`array[:, 0]`, without a mask: the model then makes num_tokens learned tokens "
+            "from each vector"
         )
     raise ModelError(
-        f"{place}: has one step per clip, and attention over one key is always 1. {cure}; or "
+        f"{place}: has one step per clip, and attention over one key is always 1. {fix}; or "
         "choose a fusion without attention, such as concat."
     )
 
 
-def _check_count(name: str, value: object, *, at_least: int = 1) -> None:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < at_least:
-        raise ModelError(f"{name}={value!r}: expected a whole number of {at_least} or more.")
+def _check_count(name: str, value: object, *, minimum: int = 1) -> None:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
+        raise ModelError(f"{name}={value!r}: expected a whole number of {minimum} or more.")

@@ -1,6 +1,7 @@
-"""Attention between two streams, and from traits to tokens.
+"""Attention layers with readable weights, and the feed-forward layer that follows them.
 
-Shapes: B batch, S static tokens, D dynamic tokens, T tokens, F fusion width, H heads, K traits.
+Shapes: B batch, S static tokens, D dynamic tokens, Q queries, T tokens or keys, F fusion width,
+H heads, K traits.
 """
 
 from typing import Any
@@ -9,22 +10,105 @@ import keras
 from keras import ops
 
 from pipeline.core.traits import NUM_TRAITS
-from pipeline.models.dot_product import attend
-from pipeline.models.feed_forward import FeedForward
-from pipeline.models.shapes import Shape
+
+MASKED_SCORE = -1e9
+"""Score of a masked key. It is finite, so a clip without real steps gives no NaN."""
+
+
+def attend(query: Any, key: Any, value: Any, mask: Any, *, num_heads: int) -> tuple[Any, Any]:
+    """Compute scaled dot-product attention and its weights.
+
+    Args:
+        query: Shape (B, Q, F), or (1, Q, F) if all clips share the queries.
+        key: Shape (B, T, F).
+        value: Shape (B, T, F).
+        mask: True for real keys, shape (B, T); None if all keys are real.
+        num_heads: Number of heads H; each head uses F / H columns.
+
+    Returns:
+        The attended values, shape (B, Q, F), and the weights, shape (B, H, Q, T), float32. Each
+        row of weights sums to 1. A masked key has weight 0, even if all keys are masked.
+
+    Reference: Vaswani et al., 2017 (arXiv:1706.03762), eq. 1.
+    """
+    query, key, value = (_split_heads(x, num_heads) for x in (query, key, value))
+    scores = ops.matmul(query, ops.swapaxes(key, -1, -2)) / query.shape[-1] ** 0.5
+    # In half precision the rounded weights of a row would not sum to 1.
+    scores = ops.cast(scores, "float32")
+    if mask is None:
+        weights = ops.softmax(scores)
+    else:
+        real = mask[:, None, None, :]
+        weights = ops.softmax(ops.where(real, scores, MASKED_SCORE))
+        weights = ops.where(real, weights, 0.0)
+    attended = ops.matmul(ops.cast(weights, value.dtype), value)
+    return _join_heads(attended), weights
+
+
+def _split_heads(x: Any, num_heads: int) -> Any:
+    """(B, T, F) -> (B, H, T, F / H)."""
+    x = ops.reshape(x, (-1, x.shape[1], num_heads, x.shape[2] // num_heads))
+    return ops.transpose(x, (0, 2, 1, 3))
+
+
+def _join_heads(x: Any) -> Any:
+    """(B, H, T, F / H) -> (B, T, F)."""
+    x = ops.transpose(x, (0, 2, 1, 3))
+    return ops.reshape(x, (-1, x.shape[1], x.shape[2] * x.shape[3]))
+
+
+@keras.saving.register_keras_serializable(package="pipeline")
+class FeedForward(keras.layers.Layer):
+    """Residual two-layer perceptron with layer normalization before it.
+
+    Args:
+        factor: Hidden width, in multiples of F.
+        dropout_rate: Dropout rate of the residual branch, in [0, 1).
+
+    Call arguments:
+        inputs: Shape (B, ..., F).
+
+    Reference: Xiong et al., 2020 (arXiv:2002.04745), pre-norm; Hendrycks and Gimpel, 2016
+        (arXiv:1606.08415), GELU.
+    """
+
+    def __init__(self, factor: int, *, dropout_rate: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.factor = factor
+        self.dropout_rate = dropout_rate
+
+    def build(self, inputs_shape: tuple[Any, ...]) -> None:
+        """Create the layers of the perceptron."""
+        width = inputs_shape[-1]
+        hidden_shape = (*inputs_shape[:-1], self.factor * width)
+        options = {"dtype": self.dtype_policy}
+        self.norm = keras.layers.LayerNormalization(name="norm", **options)
+        self.expand = keras.layers.Dense(
+            self.factor * width, activation="gelu", name="expand", **options
+        )
+        self.contract = keras.layers.Dense(width, name="contract", **options)
+        self.dropout = keras.layers.Dropout(self.dropout_rate, name="dropout", **options)
+        self.norm.build(inputs_shape)
+        self.expand.build(inputs_shape)
+        self.contract.build(hidden_shape)
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Return the tokens, in the shape of `inputs`."""
+        added = self.contract(self.expand(self.norm(inputs)))
+        return inputs + self.dropout(added, training=training)
 
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class AttentionSide(keras.layers.Layer):
-    """What one stream owns in a block: how it asks and answers, and what it makes of the rest.
+    """Layers of one stream in a cross-attention block: projections and feed-forward layer.
 
     Args:
         feed_forward_factor: Hidden width of the feed-forward layer, in multiples of F.
-        dropout_rate: Share of what each residual branch adds that is dropped, in [0, 1).
+        dropout_rate: Dropout rate of both residual branches, in [0, 1).
 
     Call arguments:
-        tokens: The stream before the block, shape (B, T, F).
-        seen: What its queries brought back, shape (B, T, F).
+        tokens: Tokens before the block, shape (B, T, F).
+        seen: Attended values of the other stream, shape (B, T, F).
     """
 
     def __init__(self, *, feed_forward_factor: int, dropout_rate: float, **kwargs: Any) -> None:
@@ -32,12 +116,12 @@ class AttentionSide(keras.layers.Layer):
         self.feed_forward_factor = feed_forward_factor
         self.dropout_rate = dropout_rate
 
-    def build(self, tokens_shape: Shape) -> None:
+    def build(self, tokens_shape: tuple[Any, ...]) -> None:
         """Create the projections and the feed-forward layer."""
         width = tokens_shape[-1]
         options = {"dtype": self.dtype_policy}
         self.norm = keras.layers.LayerNormalization(name="norm", **options)
-        # A bias of the keys would shift all scores of a query alike: softmax cannot see it.
+        # A bias of the keys adds the same number to all scores of a query: softmax ignores it.
         self.projection = keras.layers.Dense(
             3 * width, use_bias=False, name="projection", **options
         )
@@ -57,35 +141,27 @@ class AttentionSide(keras.layers.Layer):
         return ops.split(self.projection(self.norm(tokens)), 3, axis=-1)
 
     def call(self, tokens: Any, seen: Any, training: bool | None = None) -> Any:
-        """Return the stream after the block, shape (B, T, F)."""
+        """Return the tokens after the block, shape (B, T, F)."""
         tokens = tokens + self.dropout(self.output_map(seen), training=training)
         return self.feed_forward(tokens, training=training)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "feed_forward_factor": self.feed_forward_factor,
-            "dropout_rate": self.dropout_rate,
-        }
 
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class CrossAttentionBlock(keras.layers.Layer):
-    """Let two streams look at each other at once, then let each think about what it saw.
+    """Bidirectional cross-attention between two streams, then a feed-forward layer per stream.
 
-    Both directions read the block's input, so neither stream is favoured.
+    Both directions use the input of the block, so the block treats both streams alike.
 
     Args:
         num_heads: Number of heads H; divides F.
         feed_forward_factor: Hidden width of the feed-forward layers, in multiples of F.
-        dropout_rate: Share of what each residual branch adds that is dropped, in [0, 1).
+        dropout_rate: Dropout rate of each residual branch, in [0, 1).
 
     Call arguments:
         static: Static tokens, shape (B, S, F).
         dynamic: Dynamic tokens, shape (B, D, F).
-        static_mask: True where a static token is real, shape (B, S), or None.
-        dynamic_mask: True where a dynamic token is real, shape (B, D), or None.
+        static_mask: True for real static tokens, shape (B, S), or None.
+        dynamic_mask: True for real dynamic tokens, shape (B, D), or None.
 
     Reference: Lu et al., 2019 (arXiv:1908.02265), co-attention; pre-norm after Xiong et al.,
         2020 (arXiv:2002.04745).
@@ -99,12 +175,12 @@ class CrossAttentionBlock(keras.layers.Layer):
         self.feed_forward_factor = feed_forward_factor
         self.dropout_rate = dropout_rate
 
-    def build(self, static_shape: Shape, dynamic_shape: Shape) -> None:
-        """Create the weights of the two directions."""
+    def build(self, static_shape: tuple[Any, ...], dynamic_shape: tuple[Any, ...]) -> None:
+        """Create the weights of both streams."""
         self.static_side = self._build_side("static", static_shape)
         self.dynamic_side = self._build_side("dynamic", dynamic_shape)
 
-    def _build_side(self, name: str, shape: Shape) -> "AttentionSide":
+    def _build_side(self, name: str, shape: tuple[Any, ...]) -> AttentionSide:
         side = AttentionSide(
             feed_forward_factor=self.feed_forward_factor,
             dropout_rate=self.dropout_rate,
@@ -122,7 +198,7 @@ class CrossAttentionBlock(keras.layers.Layer):
         dynamic_mask: Any = None,
         training: bool | None = None,
     ) -> tuple[Any, Any, Any, Any]:
-        """Return both streams and who looked where.
+        """Return the tokens of both streams and the attention weights of both directions.
 
         Returns:
             Static tokens (B, S, F), dynamic tokens (B, D, F), the weights of static queries on
@@ -143,26 +219,17 @@ class CrossAttentionBlock(keras.layers.Layer):
             dynamic_to_static,
         )
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "num_heads": self.num_heads,
-            "feed_forward_factor": self.feed_forward_factor,
-            "dropout_rate": self.dropout_rate,
-        }
-
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class TraitAttention(keras.layers.Layer):
-    """Let each trait look for its own evidence among the tokens.
+    """Attention from one learned query per trait to the tokens.
 
     Args:
         num_heads: Number of heads H; divides F.
 
     Call arguments:
         tokens: Shape (B, T, F).
-        token_mask: True where a token is real, shape (B, T), or None.
+        token_mask: True for real tokens, shape (B, T), or None.
 
     Reference: learned queries after Lee et al., 2019 (arXiv:1810.00825), section 3.2.
     """
@@ -171,8 +238,8 @@ class TraitAttention(keras.layers.Layer):
         super().__init__(**kwargs)
         self.num_heads = num_heads
 
-    def build(self, tokens_shape: Shape) -> None:
-        """Create one query a trait, and the maps that every trait shares."""
+    def build(self, tokens_shape: tuple[Any, ...]) -> None:
+        """Create one query per trait, and the maps that all traits share."""
         width = tokens_shape[-1]
         options = {"dtype": self.dtype_policy}
         self.queries = self.add_weight(
@@ -187,13 +254,9 @@ class TraitAttention(keras.layers.Layer):
             layer.build(tokens_shape)
 
     def call(self, tokens: Any, token_mask: Any = None) -> tuple[Any, Any]:
-        """Return what each trait found (B, K, F), and where it looked (B, H, K, T)."""
+        """Return the features of each trait (B, K, F) and the weights (B, H, K, T)."""
         key, value = ops.split(self.key_value(self.norm(tokens)), 2, axis=-1)
-        found, weights = attend(
+        attended, weights = attend(
             self.queries[None], key, value, token_mask, num_heads=self.num_heads
         )
-        return self.output_map(found), weights
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "num_heads": self.num_heads}
+        return self.output_map(attended), weights

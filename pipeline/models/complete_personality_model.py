@@ -1,4 +1,4 @@
-"""The flagship: two feature streams, fused by cross-attention, scored on five traits.
+"""The main model: two feature streams, cross-attention fusion, scores of five traits.
 
 Shapes: N clips, T steps, C features, S static tokens, D dynamic tokens, F fusion width, H heads,
 K traits.
@@ -14,7 +14,6 @@ import numpy as np
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import ModelError
 from pipeline.models.architecture import Architecture
-from pipeline.models.attention_probe import AttentionProbe
 from pipeline.models.fusion import FUSIONS
 from pipeline.models.heads import LinearSkip, TraitScores
 from pipeline.models.standardize import Standardize
@@ -24,40 +23,73 @@ Moments = tuple[FloatArray, FloatArray]
 """Mean and variance of each feature, each of shape (C,)."""
 
 
+class GraphReader:
+    """Reader of intermediate tensors of a model.
+
+    The second Keras model, which computes the tensors, is built on first use. This class is not
+    a layer, so Keras neither tracks nor saves it.
+
+    Args:
+        inputs: Inputs of the graph.
+        tensors: Tensors of the graph by name; may be empty.
+    """
+
+    def __init__(self, inputs: list[Any], tensors: Mapping[str, Any]) -> None:
+        self._inputs = inputs
+        self._tensors = dict(tensors)
+        self._model: keras.Model | None = None
+
+    def read(self, inputs: Any, *, batch_size: int) -> dict[str, FloatArray]:
+        """Return the values of the tensors by name, each with N rows."""
+        if self._model is None:
+            self._model = keras.Model(self._inputs, self._tensors)
+        arrays = keras.tree.map_structure(np.asarray, inputs)
+        num_clips = len(keras.tree.flatten(arrays)[0])
+        # `predict` builds a dataset per call, which is slower than the model for a few clips.
+        parts = [
+            self._model.predict_on_batch(_sliced(arrays, slice(begin, begin + batch_size)))
+            for begin in range(0, num_clips, batch_size)
+        ]
+        return {name: np.concatenate([part[name] for part in parts]) for name in self._tensors}
+
+
+def _sliced(inputs: Any, clips: slice) -> Any:
+    return keras.tree.map_structure(lambda array: array[clips], inputs)
+
+
 @keras.saving.register_keras_serializable(package="pipeline")
 class CompletePersonalityModel(keras.Model):
     """Predict the five traits of a clip from static and dynamic features.
 
-    Each stream is standardized and turned into tokens; `num_blocks` bidirectional
-    cross-attention blocks let the streams look at each other; one learned query a trait looks
-    for its own evidence among the tokens of both; a head a trait turns what it found into a
-    score. With `linear_skip`, a linear map of the pooled inputs is added before the soft clip, so
-    that the attention has to learn only what a linear model cannot.
+    Each stream is standardized and mapped to tokens. Cross-attention blocks exchange information
+    between the streams. One learned query per trait attends to the tokens of both streams, and
+    one head per trait gives a logit. With `linear_skip`, a linear model of the pooled inputs is
+    added before the soft clip.
 
     The inputs are `[static, dynamic]`, then `static_mask` and `dynamic_mask` for masked streams
-    (True or 1 = a real step); a dict by these names works as well. The outputs are scores of
-    shape (N, K), float32, in [0, 1], in OCEAN order.
+    (True or 1 for a real step), or a dict with these names. The outputs are scores of shape
+    (N, K), float32, in [0, 1], in OCEAN order.
 
     Args:
         static_dim: Number of static features.
         dynamic_dim: Number of dynamic features.
         fusion_dim: Width F of every token.
         num_heads: Attention heads H; divides `fusion_dim`.
-        dropout_rate: Share dropped while training, in [0, 1).
-        static_steps: Steps of the static stream, inputs (N, T, C); None for one vector a clip,
-            inputs (N, C).
-        dynamic_steps: The same for the dynamic stream.
+        dropout_rate: Dropout rate during training, in [0, 1).
+        static_steps: Steps of the static stream, inputs (N, T, C); None for one vector per
+            clip, inputs (N, C).
+        dynamic_steps: Steps of the dynamic stream, or None.
         static_masked: Whether there is an input `static_mask`, shape (N, T).
         dynamic_masked: Whether there is an input `dynamic_mask`, shape (N, T).
-        num_tokens: Learned tokens that a stream of one vector a clip is turned into.
-        num_blocks: Cross-attention blocks; the other fusions have none.
+        num_tokens: Number of learned tokens for a stream of one vector per clip.
+        num_blocks: Number of cross-attention blocks; other fusions ignore it.
         feed_forward_factor: Hidden width of the feed-forward layers, in multiples of F.
-        fusion: How the streams are fused, one of `FUSIONS`.
-        linear_skip: Whether a linear map of the pooled inputs is added to the logits.
+        fusion: Name of the fusion, one of `FUSIONS`.
+        linear_skip: Whether to add a linear model of the pooled inputs to the logits.
         name: Name of the model.
 
     Raises:
-        ModelError: If an argument cannot be used, alone or beside the others.
+        ModelError: If an argument is invalid, alone or in combination.
     """
 
     def __init__(
@@ -98,7 +130,7 @@ class CompletePersonalityModel(keras.Model):
         inputs, scores, attention = _build_graph(architecture)
         super().__init__(inputs=inputs, outputs=scores, name=name)
         self.architecture = architecture
-        self._probe = AttentionProbe(inputs, attention)
+        self._attention_reader = GraphReader(inputs, attention)
 
     def adapt(
         self,
@@ -107,18 +139,18 @@ class CompletePersonalityModel(keras.Model):
         dynamic_moments: Moments,
         label_mean: FloatArray | None = None,
     ) -> None:
-        """Set what the model knows about the training rows before the first step.
+        """Set the statistics of the training rows, before the first step.
 
-        A stream that the fusion does not read is passed over, and a layer that is frozen keeps
-        what it has.
+        Streams that the fusion does not use and frozen layers are skipped.
 
         Args:
             static_moments: Mean and variance of the static features, over clips and real steps.
-            dynamic_moments: The same for the dynamic features.
-            label_mean: Mean score of each trait, shape (K,); a new model then starts near it.
+            dynamic_moments: Mean and variance of the dynamic features.
+            label_mean: Mean score of each trait, shape (K,). A new model then predicts scores
+                close to it.
 
         Raises:
-            ModelError: If a shape is wrong or a value cannot be used.
+            ModelError: If a shape or a value is invalid.
         """
         moments = {"static": static_moments, "dynamic": dynamic_moments}
         for name in self._fusion.streams:
@@ -130,59 +162,56 @@ class CompletePersonalityModel(keras.Model):
 
     @property
     def is_adapted(self) -> bool:
-        """Whether it knows some training rows already: by `adapt`, or from a training."""
+        """Whether the model has statistics of training rows, from `adapt` or from training."""
         layers = [self.standardizer(name) for name in self._fusion.streams]
         return any(layer.is_set for layer in (*layers, self.get_layer("traits")))
 
     def standardizer(self, stream: str) -> Standardize:
-        """Return the layer that holds the statistics of a stream that the fusion reads."""
+        """Return the `Standardize` layer of a stream that the fusion uses."""
         return self.get_layer(f"{stream}_standardize")
 
     def set_label_mean(self, mean: FloatArray) -> None:
-        """Set the bias of each trait so that zero logits score `mean`, shape (K,)."""
+        """Set the bias of each trait so that zero logits give `mean`, shape (K,)."""
         self.get_layer("traits").set_label_mean(mean)
 
     def attention(self, inputs: Any, *, batch_size: int = 256) -> dict[str, FloatArray]:
-        """Return who looked where, by name, for every clip.
+        """Return the attention weights of every clip by name.
 
-        Rows of weights sum to 1; padding gets exactly 0.
+        Each row of weights sums to 1. Padding has weight 0.
 
         Args:
-            inputs: What `predict` takes.
-            batch_size: Clips that go through the model at once.
+            inputs: Inputs as for `predict`.
+            batch_size: Clips per batch.
 
         Returns:
             For cross-attention, `"block_1/static_to_dynamic"` (N, H, S, D) of static queries
-            and dynamic keys, `"block_1/dynamic_to_static"` (N, H, D, S), more blocks likewise,
-            and `"traits"` (N, H, K, S + D), static keys first. For a single stream, `"traits"`
-            over its tokens; for late fusion, `"static/traits"` and `"dynamic/traits"`.
+            on dynamic keys, `"block_1/dynamic_to_static"` (N, H, D, S), the same for further
+            blocks, and `"traits"` (N, H, K, S + D), static keys first. For a single stream,
+            `"traits"` over its tokens. For late fusion, `"static/traits"` and `"dynamic/traits"`.
 
         Raises:
             ModelError: If the fusion has no attention.
         """
-        if not self.attends:
-            having = ", ".join(name for name, fusion in FUSIONS.items() if fusion.attends)
+        if not self.has_attention:
+            choices = ", ".join(name for name, fusion in FUSIONS.items() if fusion.has_attention)
             raise ModelError(
-                f"fusion={self.architecture.fusion!r} has no attention to show; "
-                f"these have: {having}."
+                f"fusion={self.architecture.fusion!r} has no attention weights; "
+                f"these fusions have: {choices}."
             )
-        return self._probe.read(inputs, batch_size=batch_size)
+        return self._attention_reader.read(inputs, batch_size=batch_size)
 
-    def stand_in(self, stream: str) -> tuple[FloatArray, str]:
-        """Return what a step is replaced by to hide it, shape (C,), and what that is in words."""
+    def hidden_step_value(self, stream: str) -> tuple[FloatArray, str]:
+        """Return the replacement for a hidden step, shape (C,), and its description."""
         return np.asarray(self.standardizer(stream).mean), "the mean of the training clips"
 
     @property
-    def attends(self) -> bool:
-        """Whether the fusion has attention to show."""
-        return self._fusion.attends
+    def has_attention(self) -> bool:
+        """Whether the fusion has attention weights."""
+        return self._fusion.has_attention
 
     @property
     def attention_keys(self) -> dict[str, int]:
-        """How many tokens each stream has for attention to look at: `{"static": S, ...}`.
-
-        Only streams that the fusion reads are listed.
-        """
+        """Number of tokens per stream that the fusion uses: `{"static": S, ...}`."""
         return {name: self.architecture.num_keys(name) for name in self._fusion.streams}
 
     def get_config(self) -> dict[str, Any]:
@@ -194,7 +223,6 @@ class CompletePersonalityModel(keras.Model):
         cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None
     ) -> "CompletePersonalityModel":
         """Build the model that `get_config` describes."""
-        del custom_objects  # every part of the model is registered
         return cls(**config)
 
     @property
@@ -202,7 +230,7 @@ class CompletePersonalityModel(keras.Model):
         return FUSIONS[self.architecture.fusion]
 
 
-# The older `.h5` format knows a class by its bare name, without the package.
+# The older `.h5` format stores the class name without the package.
 keras.saving.get_custom_objects()["CompletePersonalityModel"] = CompletePersonalityModel
 
 
@@ -210,20 +238,27 @@ def _build_graph(architecture: Architecture) -> tuple[list[Any], Any, Mapping[st
     """Return the inputs, the scores (N, K) and the attention weights by name."""
     streams = [build_input(name, spec) for name, spec in architecture.streams.items()]
     masks = [stream.mask for stream in streams if stream.mask is not None]
-    inputs = [stream.features for stream in streams] + masks
+    inputs = [stream.values for stream in streams] + masks
 
     fusion = FUSIONS[architecture.fusion]
-    read = [standardize(stream) for stream in streams if stream.name in fusion.streams]
-    tokens = [to_tokens(stream, architecture) for stream in read]
-    fused = fusion.build(tokens, architecture.fusion_sizes)
-    logits = [fused.logits]
+    used = [standardize(stream) for stream in streams if stream.name in fusion.streams]
+    tokens = [
+        to_tokens(
+            stream,
+            num_tokens=architecture.num_tokens,
+            width=architecture.fusion_dim,
+            dropout_rate=architecture.dropout_rate,
+        )
+        for stream in used
+    ]
+    fused, attention = fusion.build(tokens, architecture.fusion_sizes)
+    logits = [fused]
     if architecture.linear_skip:
-        logits.append(_linear_skip([summarize(stream) for stream in read]))
-    return inputs, TraitScores(name="traits", dtype="float32")(logits), fused.attention
+        logits.append(_linear_skip([summarize(stream) for stream in used]))
+    return inputs, TraitScores(name="traits", dtype="float32")(logits), attention
 
 
 def _linear_skip(summaries: list[Any]) -> Any:
-    """Return the logits (N, K) of a linear model of the pooled inputs."""
     features = summaries[0]
     if len(summaries) > 1:
         features = keras.layers.Concatenate(name="summary", dtype="float32")(summaries)

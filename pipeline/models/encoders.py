@@ -1,6 +1,6 @@
-"""Encoders of pictures, for models that begin at face crops and optical flow.
+"""Image encoders for models that start from face crops and optical flow.
 
-Shapes: B batch, H height, W width, C channels, D features.
+Shapes: B batch, H height, W width, C channels, F features.
 """
 
 from pathlib import Path
@@ -13,44 +13,42 @@ from pipeline.models.persistence import load_model
 from pipeline.models.standardize import Standardize
 
 CONV: Final = "conv"
-"""A small network of strided convolutions with random weights, which learns with the rest."""
+"""A small new network of strided convolutions, trained with the rest of the model."""
 
 STANDARDIZE: Final = "standardize"
-"""Layer of a `conv` encoder that holds the statistics of its pictures."""
+"""Name of the `conv` layer with the image statistics."""
 
 _WIDTHS: Final = (16, 32, 64)
 
 
-def build_encoder(kind: str, picture: tuple[int, int, int], *, name: str) -> keras.Model:
-    """Return a model from pictures (B, H, W, C) to vectors (B, D).
+def build_encoder(kind: str, image_shape: tuple[int, int, int], *, name: str) -> keras.Model:
+    """Return a model from images (B, H, W, C) to vectors (B, F).
 
-    One that is loaded comes frozen; one that is drawn learns, as its weights know nothing yet.
+    A loaded encoder is frozen; a new `conv` encoder is trainable.
 
     Args:
-        kind: `conv`, or the path of a `.keras` file that holds such a model, its preprocessing
-            included.
-        picture: Height, width and channels.
-        name: Name of the encoder, as patterns of `training.trainable` see it.
+        kind: `conv`, or the path of a `.keras` file with such a model and its preprocessing.
+        image_shape: Height, width and channels.
+        name: Name of the encoder in the patterns of `training.trainable`.
 
     Raises:
-        ModelError: If there is no such encoder, or it does not take these pictures.
+        ModelError: If there is no such encoder, or it does not accept these images.
     """
     if kind == CONV:
-        return _build_conv(picture, name)
+        return _build_conv(image_shape, name)
     if not kind.endswith(".keras"):
         raise ModelError(
             f"model.{name}={kind!r}: expected {CONV!r} or the path of a .keras file that maps "
-            f"pictures of shape {picture} to vectors."
+            f"images of shape {image_shape} to vectors."
         )
-    encoder = _load_encoder(Path(kind), picture, name)
+    encoder = _load_encoder(Path(kind), image_shape, name)
     encoder.trainable = False
     return encoder
 
 
-def _build_conv(picture: tuple[int, int, int], name: str) -> keras.Model:
-    """Three strided convolutions, then the mean over the picture."""
+def _build_conv(image_shape: tuple[int, int, int], name: str) -> keras.Model:
     layers: list[keras.layers.Layer] = [
-        keras.Input(picture),
+        keras.Input(image_shape),
         Standardize(name=STANDARDIZE, dtype="float32"),
     ]
     for number, width in enumerate(_WIDTHS, start=1):
@@ -63,14 +61,15 @@ def _build_conv(picture: tuple[int, int, int], name: str) -> keras.Model:
     return keras.Sequential(layers, name=name)
 
 
-def _load_encoder(path: Path, picture: tuple[int, int, int], name: str) -> keras.Model:
+def _load_encoder(path: Path, image_shape: tuple[int, int, int], name: str) -> keras.Model:
     encoder = load_model(path)
-    taken, given = tuple(encoder.input_shape[1:]), tuple(encoder.output_shape[1:])
-    fits = all(size in (None, wanted) for size, wanted in zip(taken, picture, strict=False))
-    if len(taken) != 3 or not fits or len(given) != 1:
+    found, output = tuple(encoder.input_shape[1:]), tuple(encoder.output_shape[1:])
+    fits = all(size in (None, wanted) for size, wanted in zip(found, image_shape, strict=False))
+    if len(found) != 3 or not fits or len(output) != 1:
         raise ModelError(
-            f"{path}: maps {taken} to {given}, but the pictures have the shape {picture} and are "
-            "to become vectors, shape (features,). Save a model that does, e.g. with pooling='avg'."
+            f"{path}: maps {found} to {output}, but the images have the shape {image_shape} and "
+            "the output must be a vector, shape (features,). Save a model with these shapes, "
+            "e.g. with pooling='avg'."
         )
     encoder.name = name
     return encoder

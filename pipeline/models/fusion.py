@@ -1,38 +1,24 @@
-"""The ways to fuse two streams of tokens into one logit a trait.
+"""Fusions: from the tokens of the streams to one logit per trait.
 
-Shapes: B batch, T tokens, S static tokens, D dynamic tokens, F fusion width, H heads, K traits.
+Shapes: B batch, T tokens, F fusion width, H heads, K traits.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import keras
 from keras import ops
 
-from pipeline.models.attention import CrossAttentionBlock, TraitAttention
-from pipeline.models.feed_forward import FeedForward
-from pipeline.models.gating import GatedUnit
+from pipeline.models.attention import CrossAttentionBlock, FeedForward, TraitAttention
 from pipeline.models.heads import StreamMixture, TraitHead
-from pipeline.models.pooling import MaskedMean
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenStream:
-    """One stream, as a fusion reads it."""
-
-    name: str
-    """`"static"` or `"dynamic"`."""
-    tokens: Any
-    """Shape (B, T, F)."""
-    mask: Any
-    """True where a token is real, shape (B, T), or None where all are."""
+from pipeline.models.streams import MaskedMean, StreamTensors
 
 
 @dataclass(frozen=True, kw_only=True)
 class FusionSizes:
-    """What every fusion is built from; each takes what it needs."""
+    """Sizes of the fusion layers; no fusion uses all of them."""
 
     width: int
     num_heads: int
@@ -41,32 +27,25 @@ class FusionSizes:
     dropout_rate: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fused:
-    """What a fusion gives back."""
-
-    logits: Any
-    """Shape (B, K)."""
-    attention: Mapping[str, Any] = field(default_factory=dict)
-    """Attention weights by name, (B, H, queries, keys) each; empty for fusions without any."""
+Fused: TypeAlias = tuple[Any, dict[str, Any]]
+"""Logits (B, K), and attention weights by name, each of shape (B, H, queries, keys)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fusion:
     """One entry of `FUSIONS`."""
 
-    build: Callable[[Sequence[TokenStream], FusionSizes], Fused]
-    """Adds the layers to the graph."""
+    build: Callable[[Sequence[StreamTensors], FusionSizes], Fused]
+    """Function that adds the layers to the graph."""
     streams: tuple[str, ...] = ("static", "dynamic")
-    """Names of the streams that it reads, in the order that `build` gets them."""
-    attends: bool = True
-    """Whether it has attention weights to show."""
+    """Names of the input streams, in the order of `build`."""
+    has_attention: bool = True
 
 
-def cross_attention(streams: Sequence[TokenStream], sizes: FusionSizes) -> Fused:
-    """Let the streams look at each other, then each trait at both."""
+def cross_attention(streams: Sequence[StreamTensors], sizes: FusionSizes) -> Fused:
+    """Apply cross-attention blocks, then attention from each trait to both streams."""
     static, dynamic = streams
-    static_tokens, dynamic_tokens = static.tokens, dynamic.tokens
+    static_tokens, dynamic_tokens = static.values, dynamic.values
     attention = {}
     for number in range(1, sizes.num_blocks + 1):
         block = CrossAttentionBlock(
@@ -85,34 +64,34 @@ def cross_attention(streams: Sequence[TokenStream], sizes: FusionSizes) -> Fused
         tokens, token_mask=_joint_mask(static, dynamic)
     )
     logits = TraitHead(dropout_rate=sizes.dropout_rate, name="trait_head")(features)
-    return Fused(logits=logits, attention=attention)
+    return logits, attention
 
 
-def concat(streams: Sequence[TokenStream], sizes: FusionSizes) -> Fused:
-    """Join the means of both streams, and put a perceptron on top."""
-    joined = keras.layers.Concatenate(name="joined")([_pooled(stream) for stream in streams])
+def concat(streams: Sequence[StreamTensors], sizes: FusionSizes) -> Fused:
+    """Concatenate the means of both streams, then apply a perceptron."""
+    joined = keras.layers.Concatenate(name="joined")([_mean(stream) for stream in streams])
     features = keras.layers.Dense(sizes.width, activation="gelu", name="fused")(joined)
-    return Fused(logits=_shared_features_logits(features, sizes))
+    return _shared_features_logits(features, sizes), {}
 
 
-def gated(streams: Sequence[TokenStream], sizes: FusionSizes) -> Fused:
-    """Let a gate choose between the means of both streams, feature by feature."""
-    features = GatedUnit(name="fused")(*[_pooled(stream) for stream in streams])
-    return Fused(logits=_shared_features_logits(features, sizes))
+def gated(streams: Sequence[StreamTensors], sizes: FusionSizes) -> Fused:
+    """Mix the means of both streams with a gate per feature."""
+    features = GatedUnit(name="fused")(*[_mean(stream) for stream in streams])
+    return _shared_features_logits(features, sizes), {}
 
 
-def late(streams: Sequence[TokenStream], sizes: FusionSizes) -> Fused:
-    """Let each stream predict alone, and weigh the predictions trait by trait."""
-    alone = {
-        stream.name: _one_stream_logits(stream, sizes, f"{stream.name}_") for stream in streams
-    }
-    logits = StreamMixture(name="mixture")(*[fused.logits for fused in alone.values()])
-    attention = {f"{name}/traits": fused.attention["traits"] for name, fused in alone.items()}
-    return Fused(logits=logits, attention=attention)
+def late(streams: Sequence[StreamTensors], sizes: FusionSizes) -> Fused:
+    """Predict from each stream alone, then mix the predictions with a weight per trait."""
+    logits, attention = [], {}
+    for stream in streams:
+        stream_logits, weights = _one_stream_logits(stream, sizes, f"{stream.name}_")
+        logits.append(stream_logits)
+        attention[f"{stream.name}/traits"] = weights["traits"]
+    return StreamMixture(name="mixture")(*logits), attention
 
 
-def single_stream(streams: Sequence[TokenStream], sizes: FusionSizes) -> Fused:
-    """Let each trait look at one stream only."""
+def single_stream(streams: Sequence[StreamTensors], sizes: FusionSizes) -> Fused:
+    """Predict from one stream, with attention from each trait to its tokens."""
     (stream,) = streams
     return _one_stream_logits(stream, sizes, "")
 
@@ -120,25 +99,52 @@ def single_stream(streams: Sequence[TokenStream], sizes: FusionSizes) -> Fused:
 FUSIONS: Final[Mapping[str, Fusion]] = MappingProxyType(
     {
         "cross_attention": Fusion(build=cross_attention),
-        "concat": Fusion(build=concat, attends=False),
-        "gated": Fusion(build=gated, attends=False),
+        "concat": Fusion(build=concat, has_attention=False),
+        "gated": Fusion(build=gated, has_attention=False),
         "late": Fusion(build=late),
         "static_only": Fusion(build=single_stream, streams=("static",)),
         "dynamic_only": Fusion(build=single_stream, streams=("dynamic",)),
     }
 )
-"""Every fusion by the name that configurations use."""
+"""All fusions, by their name in a configuration."""
 
 
-def _one_stream_logits(stream: TokenStream, sizes: FusionSizes, prefix: str) -> Fused:
+@keras.saving.register_keras_serializable(package="pipeline")
+class GatedUnit(keras.layers.Layer):
+    """Gated multimodal unit: mix two streams with a learned gate per feature.
+
+    Call arguments:
+        first: Shape (B, F).
+        second: Shape (B, F).
+
+    Reference: Arevalo et al., 2017 (arXiv:1702.01992), section 3.1, the bimodal unit.
+    """
+
+    def build(self, first_shape: tuple[Any, ...], second_shape: tuple[Any, ...]) -> None:
+        """Create one map per stream, and the gate."""
+        width = first_shape[-1]
+        options = {"dtype": self.dtype_policy}
+        self.first_map = keras.layers.Dense(width, activation="tanh", name="first", **options)
+        self.second_map = keras.layers.Dense(width, activation="tanh", name="second", **options)
+        self.gate = keras.layers.Dense(width, activation="sigmoid", name="gate", **options)
+        self.first_map.build(first_shape)
+        self.second_map.build(second_shape)
+        self.gate.build((first_shape[0], first_shape[-1] + second_shape[-1]))
+
+    def call(self, first: Any, second: Any) -> Any:
+        """Return the fused features, shape (B, F), in [-1, 1]."""
+        share = self.gate(ops.concatenate([first, second], axis=-1))
+        return share * self.first_map(first) + (1 - share) * self.second_map(second)
+
+
+def _one_stream_logits(stream: StreamTensors, sizes: FusionSizes, prefix: str) -> Fused:
     attention = TraitAttention(sizes.num_heads, name=f"{prefix}trait_attention")
-    features, weights = attention(stream.tokens, token_mask=stream.mask)
+    features, weights = attention(stream.values, token_mask=stream.mask)
     head = TraitHead(dropout_rate=sizes.dropout_rate, name=f"{prefix}trait_head")
-    return Fused(logits=head(features), attention={"traits": weights})
+    return head(features), {"traits": weights}
 
 
 def _shared_features_logits(features: Any, sizes: FusionSizes) -> Any:
-    """Return the logits of features (B, F) that all traits share."""
     features = FeedForward(
         sizes.feed_forward_factor, dropout_rate=sizes.dropout_rate, name="feed_forward"
     )(features)
@@ -146,15 +152,15 @@ def _shared_features_logits(features: Any, sizes: FusionSizes) -> Any:
     return TraitHead(dropout_rate=sizes.dropout_rate, name="trait_head")(features)
 
 
-def _pooled(stream: TokenStream) -> Any:
-    return MaskedMean(name=f"{stream.name}_mean")(stream.tokens, step_mask=stream.mask)
+def _mean(stream: StreamTensors) -> Any:
+    return MaskedMean(name=f"{stream.name}_mean")(stream.values, step_mask=stream.mask)
 
 
-def _joint_mask(*streams: TokenStream) -> Any:
+def _joint_mask(*streams: StreamTensors) -> Any:
     if all(stream.mask is None for stream in streams):
         return None
     masks = [
-        ops.ones_like(stream.tokens[..., 0], dtype="bool") if stream.mask is None else stream.mask
+        ops.ones_like(stream.values[..., 0], dtype="bool") if stream.mask is None else stream.mask
         for stream in streams
     ]
     return ops.concatenate(masks, axis=1)

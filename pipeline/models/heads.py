@@ -1,4 +1,4 @@
-"""From trait features to scores in [0, 1].
+"""Output layers: from trait features to scores in [0, 1].
 
 Shapes: B batch, C features, F fusion width, K traits.
 """
@@ -12,44 +12,42 @@ from keras import ops
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import ModelError
 from pipeline.core.traits import NUM_TRAITS
-from pipeline.models.shapes import Shape
 
 MEAN_RANGE = (0.01, 0.99)
-"""Label means are clipped to it: beyond, the soft clip is too flat to learn from."""
+"""Label means are clipped to this range: outside it, the gradient of the soft clip is too small."""
 
 SHARPNESS = 20.0
-"""How abruptly the soft clip bends at 0 and 1; between 0.1 and 0.9 it is a straight line."""
+"""Curvature of the soft clip at 0 and 1. Between 0.1 and 0.9 it is almost linear."""
 
 LINEAR_STEP = 100.0
-"""How far a step of Adam moves the logits of the linear skip, in learning rates."""
+"""Change of the logits of `LinearSkip` per Adam step, in multiples of the learning rate."""
 
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class TraitHead(keras.layers.Layer):
-    """Turn features into one logit a trait, with weights of its own for each trait.
+    """Map features to one logit per trait, with separate weights for each trait.
 
     Args:
-        dropout_rate: Share of the features that is dropped, in [0, 1).
+        dropout_rate: Dropout rate of the features, in [0, 1).
 
     Call arguments:
-        inputs: Features of each trait, shape (B, K, F), or features that all traits share,
-            shape (B, 1, F).
+        inputs: Features of each trait, shape (B, K, F), or shared by all traits, shape (B, 1, F).
     """
 
     def __init__(self, *, dropout_rate: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.dropout_rate = dropout_rate
 
-    def build(self, inputs_shape: Shape) -> None:
+    def build(self, inputs_shape: tuple[Any, ...]) -> None:
         """Create the weights, shape (K, F)."""
         options = {"dtype": self.dtype_policy}
-        # The kernel scales each feature and `TraitScores` shifts each trait.
+        # The kernel scales each feature and `TraitScores` adds the bias.
         self.norm = keras.layers.LayerNormalization(
             center=False, scale=False, name="norm", **options
         )
         self.dropout = keras.layers.Dropout(self.dropout_rate, name="dropout", **options)
         self.norm.build(inputs_shape)
-        # Small, so that a new model starts close to the mean of the labels.
+        # With small weights, a new model starts close to the label mean.
         self.kernel = self.add_weight(
             name="kernel",
             shape=(NUM_TRAITS, inputs_shape[-1]),
@@ -61,28 +59,24 @@ class TraitHead(keras.layers.Layer):
         features = self.dropout(self.norm(inputs), training=training)
         return ops.sum(features * self.kernel, axis=-1)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "dropout_rate": self.dropout_rate}
-
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class LinearSkip(keras.layers.Layer):
-    """A linear model of the standardized inputs, one logit a trait.
+    """Linear model of the standardized inputs, one logit per trait.
 
-    Adam moves every weight by about the learning rate, so the logits of few inputs would move
-    far slower than those of many, and slower than the rest of the network fits their residual.
-    The kernel is therefore scaled by `LINEAR_STEP` / C.
+    One step of Adam changes each weight by about the learning rate, so the logits of a few
+    inputs would change more slowly than those of many. Scaling the kernel by
+    `LINEAR_STEP` / C makes the speed independent of C.
 
     Call arguments:
         inputs: Standardized features, shape (B, C).
 
-    Reference: Yang et al., 2022 (arXiv:2203.03466), table 3: step sizes of Adam for output
-        weights go with 1 / fan-in.
+    Reference: Yang et al., 2022 (arXiv:2203.03466), table 3: the Adam learning rate of output
+        weights scales with 1 / fan-in.
     """
 
-    def build(self, inputs_shape: Shape) -> None:
-        """Create the weights, shape (C, K); from zero, so as not to start against the rest."""
+    def build(self, inputs_shape: tuple[Any, ...]) -> None:
+        """Create the weights, shape (C, K), with zeros."""
         self.step = LINEAR_STEP / inputs_shape[-1]
         self.kernel = self.add_weight(
             name="kernel", shape=(inputs_shape[-1], NUM_TRAITS), initializer="zeros"
@@ -95,15 +89,15 @@ class LinearSkip(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class StreamMixture(keras.layers.Layer):
-    """Weigh the logits of two streams against each other, anew for each trait.
+    """Weighted mean of the logits of two streams, with one learned weight per trait.
 
     Call arguments:
-        first: Logits of one stream, shape (B, K).
-        second: Logits of the other, shape (B, K).
+        first: Logits of the first stream, shape (B, K).
+        second: Logits of the second stream, shape (B, K).
     """
 
-    def build(self, first_shape: Shape, second_shape: Shape) -> None:
-        """Create the balance of each trait, shape (K,); 0 trusts both streams alike."""
+    def build(self, first_shape: tuple[Any, ...], second_shape: tuple[Any, ...]) -> None:
+        """Create the balance of each trait, shape (K,); 0 gives both streams equal weight."""
         self.balance = self.add_weight(name="balance", shape=(NUM_TRAITS,), initializer="zeros")
 
     def call(self, first: Any, second: Any) -> Any:
@@ -114,11 +108,11 @@ class StreamMixture(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class TraitScores(keras.layers.Layer):
-    """Add up logits and the bias of each trait, and bend the sum into [0, 1].
+    """Sum the logits and a bias per trait, and map the sum to [0, 1] by a soft clip.
 
-    Annotated scores are close to linear in good features, and few are near 0 or 1. A sigmoid
-    bends everywhere, which costs accuracy; the soft clip only bends at the ends, and still
-    has a slope there. A logit moves a score by 1/4, as in the middle of a sigmoid.
+    Annotated scores are nearly linear in good features, and few are near 0 or 1. So a sigmoid,
+    which is curved everywhere, costs accuracy. The soft clip is curved only near 0 and 1, and
+    still has a gradient there. Its slope in the middle is 1/4, as for a sigmoid.
 
     Call arguments:
         inputs: Logits, each of shape (B, K).
@@ -126,17 +120,17 @@ class TraitScores(keras.layers.Layer):
     Reference: Klimek & Perelstein, 2020 (arXiv:1810.11509), "soft clipping".
     """
 
-    def build(self, inputs_shape: list[Shape]) -> None:
+    def build(self, inputs_shape: list[tuple[Any, ...]]) -> None:
         """Create the bias of each trait, shape (K,)."""
         self.bias = self.add_weight(name="bias", shape=(NUM_TRAITS,), initializer="zeros")
 
     @property
     def is_set(self) -> bool:
-        """Whether a mean of labels, or what was learned since, is in the bias."""
+        """Whether the bias differs from its initial zeros."""
         return bool(np.any(np.asarray(self.bias) != 0))
 
     def set_label_mean(self, mean: FloatArray) -> None:
-        """Let a model whose logits are zero predict the mean of the labels.
+        """Set the bias so that zero logits give the mean of the labels.
 
         Args:
             mean: Mean training score of each trait, shape (K,), in [0, 1].
@@ -147,13 +141,13 @@ class TraitScores(keras.layers.Layer):
         mean = np.asarray(mean, dtype=np.float64)
         if mean.shape != (NUM_TRAITS,):
             raise ModelError(
-                f"The label mean has shape {mean.shape}, expected one score a trait, "
+                f"The label mean has shape {mean.shape}, expected one score per trait, "
                 f"shape ({NUM_TRAITS},)."
             )
-        if not ((mean >= 0) & (mean <= 1)).all():  # also refuses NaN
+        if not ((mean >= 0) & (mean <= 1)).all():  # NaN fails this check too
             raise ModelError(
                 f"The label mean is {mean.tolist()}; expected scores in [0, 1]. "
-                "Divide the labels by the top of their scale."
+                "Divide the labels by the largest possible score."
             )
         mean = np.clip(mean, *MEAN_RANGE)
         ends = np.expm1(SHARPNESS * mean) / -np.expm1(SHARPNESS * (mean - 1.0))
@@ -164,5 +158,5 @@ class TraitScores(keras.layers.Layer):
         position = 0.5 + 0.25 * (sum(inputs) + self.bias)
         above_zero = ops.softplus(SHARPNESS * position)
         above_one = ops.softplus(SHARPNESS * (position - 1.0))
-        # Rounding of large numbers must not lead out of the range.
+        # For large logits, rounding can give values outside [0, 1].
         return ops.clip((above_zero - above_one) / SHARPNESS, 0.0, 1.0)

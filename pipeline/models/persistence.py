@@ -1,7 +1,7 @@
-"""Save a model as what the suffix says, and load it again.
+"""Save and load models as `.keras`, `.h5` or `.weights.h5`.
 
-A model file may come from anywhere. Keras' safe mode keeps it from running code; here its
-sizes are bounded before anything is unpacked, and whatever fails ends in one line.
+A model file may come from an untrusted source. The safe mode of Keras blocks code in the file.
+This module also limits the unpacked size, and turns every failure into a one-line error.
 """
 
 import contextlib
@@ -18,19 +18,19 @@ from pipeline.core.files import atomic_path, read_object
 from pipeline.core.model_path import WEIGHTS, check_model_path, model_suffix
 from pipeline.core.near_names import did_you_mean_path
 
-_MOST_CONFIG_BYTES: Final = 2**26
-"""Largest description of a model; that of a ResNet-152 has 0.6 MB."""
+_MAX_CONFIG_BYTES: Final = 2**26
+"""Maximum size of a model description; a ResNet-152 needs 0.6 MB."""
 
-_MOST_EXPANSION: Final = 20
-"""How many times larger than its archive a model may be; Keras itself does not compress."""
+_MAX_EXPANSION: Final = 20
+"""Maximum ratio of unpacked size to file size; Keras itself does not compress."""
 
 
 def save_model(model: keras.Model, path: Path) -> None:
-    """Save `model` to `path`: whole or not at all, in the format that the suffix names.
+    """Save a model atomically, in the format of the file suffix.
 
     Args:
         model: A built model.
-        path: Ends with `.keras`, `.h5` or `.weights.h5`; missing directories are made.
+        path: Ends with `.keras`, `.h5` or `.weights.h5`. Missing directories are created.
 
     Raises:
         ModelError: If no model can be saved to `path`.
@@ -41,46 +41,43 @@ def save_model(model: keras.Model, path: Path) -> None:
             model.save_weights(temporary)
         else:
             with _without_format_advice():
-                # Keras cannot read back the losses that it writes to `.h5` beside an optimizer.
+                # Keras cannot load the losses that it saves with an optimizer in `.h5`.
                 _in_storable_order(model, path).save(temporary, include_optimizer=False)
 
 
 def load_model(path: Path) -> keras.Model:
-    """Load a whole model from a `.keras` or `.h5` file.
+    """Load a whole model, uncompiled, from a `.keras` or `.h5` file.
 
-    It comes back uncompiled: ready to predict, and to be compiled for more training. A file
-    of weights is loaded into a model that fits: `model.load_weights(path)`.
+    To load a file of weights, call `model.load_weights(path)` of a matching model.
 
     Raises:
-        ModelError: If there is no such file, or it does not hold a whole model.
+        ModelError: If the file is missing or is not a whole model.
     """
     if model_suffix(path) == WEIGHTS:
         raise ModelError(
-            f"{path}: holds weights without a model; build the model as it was trained and call "
-            "model.load_weights(path), or save it as .keras."
+            f"{path}: contains weights without a model. Build the model as for training and call "
+            "model.load_weights(path), or save the model as .keras."
         )
     if not path.is_file():
         raise ModelError(
             f"{path}: there is no such file; train a model first, or check the path."
             f"{did_you_mean_path(path)}"
         )
-    with _one_line_errors(path, cure="Save it again, or fetch the file anew."):
+    with _one_line_errors(path, fix="Save it again, or get a new copy of the file."):
         if path.suffix == ".keras":
             _check_archive(path)
         return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
 def load_architecture(path: Path) -> keras.Model:
-    """Build the model, with new weights, that a JSON description by Keras names.
+    """Build the model of a JSON description by Keras, with new weights.
 
     Raises:
-        ModelError: If there is no such file, or it does not describe a model.
+        ModelError: If the file is missing or does not describe a model.
     """
-    import pipeline.models.end_to_end  # noqa: F401 (registers the models with Keras)
-
-    with _one_line_errors(path, cure="Restore it from a backup, or start a new run."):
-        if path.stat().st_size > _MOST_CONFIG_BYTES:
-            raise ValueError(f"it is larger than {_MOST_CONFIG_BYTES // 2**20} MiB")
+    with _one_line_errors(path, fix="Restore it from a backup, or start a new run."):
+        if path.stat().st_size > _MAX_CONFIG_BYTES:
+            raise ValueError(f"it is larger than {_MAX_CONFIG_BYTES // 2**20} MiB")
         network = keras.saving.deserialize_keras_object(read_object(path), safe_mode=True)
         if not isinstance(network, keras.Model):
             raise TypeError(f"it describes a {type(network).__name__}")
@@ -88,44 +85,38 @@ def load_architecture(path: Path) -> keras.Model:
 
 
 @contextlib.contextmanager
-def _one_line_errors(path: Path, *, cure: str) -> Iterator[None]:
+def _one_line_errors(path: Path, *, fix: str) -> Iterator[None]:
     try:
         yield
-    # Keras runs what a file describes, so a hostile or damaged file can raise anything.
+    # Keras builds any objects that the file describes, so a bad file can raise any exception.
     except Exception as error:
         reason = first_line(error).removeprefix(f"{path}: ").removesuffix(".")
-        raise ModelError(
-            f"{path}: does not hold a model that can be loaded ({reason}). {cure}"
-        ) from error
+        raise ModelError(f"{path}: is not a model that can be loaded ({reason}). {fix}") from error
 
 
 def _check_archive(path: Path) -> None:
-    """Check the sizes, the names and the checksums of a `.keras` file.
-
-    Raises:
-        ValueError: If it would unpack to too much, leads out of its directory, or is damaged.
-    """
+    """Check the sizes, names and checksums in a `.keras` file; raise a ValueError if one is bad."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         for member in members:
             is_description = member.filename.endswith(".json")
-            if is_description and member.file_size > _MOST_CONFIG_BYTES:
+            if is_description and member.file_size > _MAX_CONFIG_BYTES:
                 raise ValueError(f"{member.filename} unpacks to {member.file_size} bytes")
             name = PurePosixPath(member.filename.replace("\\", "/"))
             if name.is_absolute() or ".." in name.parts:
                 raise ValueError(f"{member.filename!r} leads out of the archive")
         size = sum(member.file_size for member in members)
-        if size > _MOST_EXPANSION * path.stat().st_size + _MOST_CONFIG_BYTES:
+        if size > _MAX_EXPANSION * path.stat().st_size + _MAX_CONFIG_BYTES:
             raise ValueError(f"it unpacks to {size} bytes")
         if damaged := archive.testzip():
-            raise ValueError(f"{damaged} does not fit its checksum")
+            raise ValueError(f"{damaged} does not match its checksum")
 
 
 def _in_storable_order(model: keras.Model, path: Path) -> keras.Model:
-    """Return `model`, or a copy with nothing frozen where `.h5` would mix up its weights.
+    """Return `model`, or an unfrozen copy if `.h5` would swap weights.
 
-    The older format writes what is trainable in a layer before what is frozen, but does not
-    say which is which: a layer that is frozen in part would come back with weights swapped.
+    The older format writes the trainable weights of a layer before the frozen ones and reads
+    them in the original order, which swaps weights in a partly frozen layer.
     """
     if model_suffix(path) != ".h5" or not any(map(_is_reordered, model.layers)):
         return model
@@ -141,7 +132,7 @@ def _is_reordered(layer: keras.layers.Layer) -> bool:
 
 @contextlib.contextmanager
 def _without_format_advice() -> Iterator[None]:
-    """Keep Keras from advising against `.h5`, which the user has chosen."""
+    """Suppress the advice of Keras against `.h5`, because the user chose this format."""
 
     def is_other(record: logging.LogRecord) -> bool:
         return not record.getMessage().startswith("You are saving your model as an HDF5 file")

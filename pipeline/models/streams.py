@@ -1,4 +1,4 @@
-"""The way of one stream from the inputs of the model to tokens.
+"""Model inputs of one stream, and the layers that turn its features into tokens.
 
 Shapes: B batch, T steps or tokens, C features, F fusion width.
 """
@@ -8,61 +8,188 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
+from keras import ops
 
-from pipeline.models.architecture import Architecture, StreamSpec
-from pipeline.models.fusion import TokenStream
-from pipeline.models.pooling import MaskedMean
+from pipeline.core.arrays import FloatArray
 from pipeline.models.standardize import Standardize
-from pipeline.models.tokens import Positions, VectorTokens
+
+MIN_FREQUENCY = 0.5
+MAX_FREQUENCY = 32.0
+"""Range of the position frequencies, in cycles per clip."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeatureStream:
-    """One stream of features in the graph of a model."""
+class StreamSpec:
+    """Shape of one stream in a feature set."""
+
+    width: int
+    """Number of features per step, or of image channels."""
+    num_steps: int | None = None
+    """Number of steps per clip; None for one vector per clip."""
+    masked: bool = False
+    """Whether a mask separates real steps from padding."""
+    image_size: tuple[int, int] | None = None
+    """Height and width, if each step is an image."""
+    source: str = ""
+    """Path of the features, for error messages."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamTensors:
+    """Tensors of one stream in the graph of a model."""
 
     name: str
     """`"static"` or `"dynamic"`."""
-    in_steps: bool
-    """Whether the stream has steps, rather than one vector a clip."""
-    features: Any
-    """Shape (B, C), or (B, T, C) in steps."""
+    values: Any
+    """Features, shape (B, T, C), or (B, C) without steps; or tokens, shape (B, T, F)."""
     mask: Any
-    """True where a step is real, shape (B, T), or None where all are."""
+    """True for real steps, shape (B, T); None if there is no mask."""
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether the values have a time axis."""
+        return len(self.values.shape) == 3
 
 
-def build_input(name: str, spec: StreamSpec) -> FeatureStream:
-    """Return the input `name` and, for a masked stream, `<name>_mask`."""
+def build_input(name: str, spec: StreamSpec) -> StreamTensors:
+    """Build the input `name` and, for a masked stream, `<name>_mask`."""
     steps = () if spec.num_steps is None else (spec.num_steps,)
-    return FeatureStream(
+    return StreamTensors(
         name=name,
-        in_steps=bool(steps),
-        features=keras.Input((*steps, spec.width), name=name, dtype="float32"),
+        values=keras.Input((*steps, spec.width), name=name, dtype="float32"),
         mask=keras.Input(steps, name=f"{name}_mask", dtype="bool") if spec.masked else None,
     )
 
 
-def standardize(stream: FeatureStream) -> FeatureStream:
-    """Return the stream with its features on one scale."""
-    # In float32 whatever the precision of the rest: raw features may be of any size.
+def standardize(stream: StreamTensors) -> StreamTensors:
+    """Return the stream with standardized features."""
+    # Raw features may be of any size, so half precision is not enough here.
     layer = Standardize(name=f"{stream.name}_standardize", dtype="float32")
-    return dataclasses.replace(stream, features=layer(stream.features, step_mask=stream.mask))
+    return dataclasses.replace(stream, values=layer(stream.values, step_mask=stream.mask))
 
 
-def to_tokens(stream: FeatureStream, architecture: Architecture) -> TokenStream:
-    """Return the stream as tokens of the fusion width, each with its position."""
-    name, width = stream.name, architecture.fusion_dim
-    if stream.in_steps:
+def to_tokens(
+    stream: StreamTensors, *, num_tokens: int, width: int, dropout_rate: float
+) -> StreamTensors:
+    """Return the stream as tokens with position vectors.
+
+    Args:
+        stream: Standardized features.
+        num_tokens: Number of learned tokens of a stream without steps.
+        width: Width of each token, F.
+        dropout_rate: Dropout rate of the tokens, in [0, 1).
+    """
+    name = stream.name
+    if stream.has_steps:
         embed = keras.layers.Dense(width, use_bias=False, name=f"{name}_tokens")
     else:
-        embed = VectorTokens(architecture.num_tokens, width, name=f"{name}_tokens")
-    place = Positions(in_time=stream.in_steps, name=f"{name}_positions")
-    drop = keras.layers.Dropout(architecture.dropout_rate, name=f"{name}_dropout")
-    return TokenStream(name=name, tokens=drop(place(embed(stream.features))), mask=stream.mask)
+        embed = VectorTokens(num_tokens, width, name=f"{name}_tokens")
+    positions = Positions(in_time=stream.has_steps, name=f"{name}_positions")
+    dropout = keras.layers.Dropout(dropout_rate, name=f"{name}_dropout")
+    return dataclasses.replace(stream, values=dropout(positions(embed(stream.values))))
 
 
-def summarize(stream: FeatureStream) -> Any:
-    """Return one vector a clip, shape (B, C): the mean over the real steps."""
-    if not stream.in_steps:
-        return stream.features
+def summarize(stream: StreamTensors) -> Any:
+    """Return one vector per clip, shape (B, C): the mean over the real steps."""
+    if not stream.has_steps:
+        return stream.values
     mean = MaskedMean(name=f"{stream.name}_summary", dtype="float32")
-    return mean(stream.features, step_mask=stream.mask)
+    return mean(stream.values, step_mask=stream.mask)
+
+
+@keras.saving.register_keras_serializable(package="pipeline")
+class VectorTokens(keras.layers.Layer):
+    """Map one feature vector to several tokens, each by its own linear map.
+
+    Attention over a single key always has weight 1, so one vector needs several tokens.
+
+    Args:
+        num_tokens: Number of tokens, T.
+        width: Width of each token, F.
+
+    Call arguments:
+        inputs: Features, shape (B, C).
+    """
+
+    def __init__(self, num_tokens: int, width: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.num_tokens = num_tokens
+        self.width = width
+
+    def build(self, inputs_shape: tuple[Any, ...]) -> None:
+        """Create the linear maps; `Positions` adds the bias."""
+        self.dense = keras.layers.Dense(
+            self.num_tokens * self.width, use_bias=False, dtype=self.dtype_policy, name="dense"
+        )
+        self.dense.build(inputs_shape)
+
+    def call(self, inputs: Any) -> Any:
+        """Return the tokens, shape (B, T, F)."""
+        return ops.reshape(self.dense(inputs), (-1, self.num_tokens, self.width))
+
+
+@keras.saving.register_keras_serializable(package="pipeline")
+class Positions(keras.layers.Layer):
+    """Add a learned position vector to each token.
+
+    Args:
+        in_time: Whether the tokens are the steps of a clip in order. If so, the vectors start as
+            `time_waves`, else at random.
+
+    Call arguments:
+        inputs: Tokens, shape (B, T, F).
+    """
+
+    def __init__(self, *, in_time: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.in_time = in_time
+
+    def build(self, inputs_shape: tuple[Any, ...]) -> None:
+        """Create the vectors, shape (T, F)."""
+        self.positions = self.add_weight(
+            name="positions",
+            shape=inputs_shape[1:],
+            initializer=_waves if self.in_time else keras.initializers.RandomNormal(stddev=1.0),
+        )
+
+    def call(self, inputs: Any) -> Any:
+        """Return the tokens with their positions, shape (B, T, F)."""
+        return inputs + self.positions
+
+
+def time_waves(num_steps: int, width: int) -> FloatArray:
+    """Return sines and cosines of the time of each step, shape (T, F), in [-1, 1].
+
+    The time is the middle of the step, relative to the clip length. So equal times in two
+    streams get equal vectors, whatever their numbers of steps.
+
+    Reference: after Vaswani et al., 2017 (arXiv:1706.03762), section 3.5.
+    """
+    times = (np.arange(num_steps) + 0.5) / num_steps
+    frequencies = np.geomspace(MIN_FREQUENCY, MAX_FREQUENCY, num=(width + 1) // 2)
+    phases = 2 * np.pi * times[:, None] * frequencies
+    return np.concatenate([np.sin(phases), np.cos(phases)], axis=1)[:, :width]
+
+
+def _waves(shape: tuple[int, int], dtype: Any = None) -> Any:
+    return ops.convert_to_tensor(time_waves(*shape), dtype=dtype)
+
+
+@keras.saving.register_keras_serializable(package="pipeline")
+class MaskedMean(keras.layers.Layer):
+    """Average over the real steps; zeros for a clip without real steps.
+
+    Call arguments:
+        inputs: Shape (B, T, F).
+        step_mask: True for real steps, shape (B, T); None if all steps are real.
+    """
+
+    def call(self, inputs: Any, step_mask: Any = None) -> Any:
+        """Return the means, shape (B, F)."""
+        if step_mask is None:
+            return ops.mean(inputs, axis=1)
+        # A sum over thousands of steps overflows in half precision.
+        real = ops.expand_dims(ops.cast(step_mask, "float32"), -1)
+        total = ops.sum(ops.cast(inputs, "float32") * real, axis=1)
+        return ops.cast(total / ops.maximum(ops.sum(real, axis=1), 1), inputs.dtype)

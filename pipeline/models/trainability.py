@@ -1,9 +1,8 @@
-"""Which layers of a model learn: chosen by name patterns, told as a table.
+"""Trainable and frozen layers: choose them by name patterns, list them, count weights.
 
-A layer is named by its path, for instance `static_encoder/block1_conv1`: models inside of a
-model hold their layers, and a layer that wraps another one has the path of both. A pattern
-(`fnmatch`: `*`, `?`, `[ab]`) means a layer if it matches its path, or that of something that
-holds it.
+A layer has a path such as `static_encoder/block1_conv1`: the names of the models and wrappers
+around the layer, then its own name. A pattern (`fnmatch`: `*`, `?`, `[ab]`) selects a layer if
+it matches the path or the beginning of the path up to a slash.
 """
 
 import fnmatch
@@ -13,35 +12,52 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from pipeline.core.errors import ModelError
 from pipeline.core.near_names import nearest_name
+from pipeline.models.complete_personality_model import CompletePersonalityModel
+from pipeline.models.end_to_end import EndToEndModel
+from pipeline.models.streams import Positions
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightCounts:
+    """Numbers of scalar weights."""
+
+    trainable: int
+    total: int
+    """All weights, with feature statistics."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerState:
-    """One layer that has weights."""
+    """Weights of one layer, and whether the layer is frozen."""
 
     path: str
-    """Names of what holds it and of itself, joined by slashes."""
     trainable: int
-    """Single weights that training changes."""
+    """Number of trainable scalar weights."""
     total: int
-    """All of its single weights."""
+    """Number of scalar weights."""
     is_frozen: bool
-    """Whether it was told to keep its weights; statistics are never trained, yet not frozen."""
+    """Whether the layer was set to be not trainable."""
+
+
+def count_weights(model: keras.Model) -> WeightCounts:
+    """Count the scalar weights of a built model."""
+    return WeightCounts(trainable=_count(model.trainable_weights), total=_count(model.weights))
 
 
 def choose_trainable(
     model: keras.Model, *, trainable: Sequence[str] = (), frozen: Sequence[str] = ()
 ) -> None:
-    """Let the layers that match `trainable` learn, then freeze those that match `frozen`.
+    """Make the layers that match `trainable` trainable, then freeze those that match `frozen`.
 
-    Other layers stay as they are. A frozen layer keeps its weights to the bit, and a frozen
-    batch normalisation its statistics.
+    Other layers do not change. Training changes neither the weights of a frozen layer nor the
+    statistics of a frozen batch normalization.
 
     Raises:
-        ModelError: If a pattern matches no layer; it names the nearest path.
+        ModelError: If a pattern matches no layer.
     """
     layers = layers_by_path(model)
     for patterns, value in ((trainable, True), (frozen, False)):
@@ -56,7 +72,7 @@ def choose_trainable(
 
 
 def layer_states(model: keras.Model) -> tuple[LayerState, ...]:
-    """Return the layers that have weights, in the order of the model."""
+    """Return the states of the layers with weights, in model order."""
     states = (
         LayerState(
             path=path,
@@ -69,34 +85,59 @@ def layer_states(model: keras.Model) -> tuple[LayerState, ...]:
     return tuple(state for state in states if state.total)
 
 
+def frozen_at_random(model: keras.Model) -> tuple[str, ...]:
+    """Return the paths of frozen layers with random initial weights.
+
+    Call this before the model is adapted and trained. The result is empty for an adapted model
+    and for other model classes. Loaded encoders count as trained.
+    """
+    if not isinstance(model, CompletePersonalityModel | EndToEndModel) or model.is_adapted:
+        return ()
+    loaded = model.loaded_encoders if isinstance(model, EndToEndModel) else ()
+    return tuple(
+        path
+        for path, layer in layers_by_path(model).items()
+        if not layer.trainable
+        and _is_random(layer)
+        and not path.startswith(tuple(f"{encoder}/" for encoder in loaded))
+    )
+
+
+def _is_random(layer: keras.layers.Layer) -> bool:
+    if isinstance(layer, Positions) and layer.in_time:
+        return False  # sines and cosines are useful without training
+    # Weights that are not random start as all zeros or all ones.
+    return any(np.ptp(np.asarray(weight)) > 0 for weight in layer.weights)
+
+
 def layers_by_path(model: keras.Model) -> dict[str, keras.layers.Layer]:
-    """Return the layers that hold no others, by path, in the order of the model."""
+    """Return the innermost layers by path, in model order."""
     return dict(_walk(model, ""))
 
 
-def _walk(holder: Any, prefix: str) -> Iterator[tuple[str, keras.layers.Layer]]:
-    """Yield the innermost layers by path; those that hold others stay trainable themselves."""
-    for layer in _held_by(holder):
+def _walk(parent: Any, prefix: str) -> Iterator[tuple[str, keras.layers.Layer]]:
+    for layer in _children(parent):
         path = f"{prefix}{layer.name}"
-        if _held_by(layer):
-            # A holder that is frozen freezes what it holds, whatever that says of itself.
-            yield from _opened(layer, path)
+        if _children(layer):
+            yield from _unpack(layer, path)
         else:
             yield path, layer
 
 
-def _opened(holder: Any, path: str) -> Iterator[tuple[str, keras.layers.Layer]]:
-    inner = list(_walk(holder, f"{path}/"))
+def _unpack(parent: Any, path: str) -> Iterator[tuple[str, keras.layers.Layer]]:
+    """Yield the layers in `parent`. If it is frozen, freeze these layers instead of it."""
+    inner = list(_walk(parent, f"{path}/"))
     states = [layer.trainable for _, layer in inner]
-    if not holder.trainable:
-        holder.trainable = True
+    if not parent.trainable:
+        # Setting `trainable` of a parent overwrites the state of every layer in it.
+        parent.trainable = True
         states = [False] * len(inner)
     for (_, layer), state in zip(inner, states, strict=True):
         layer.trainable = state
     yield from inner
 
 
-def _held_by(layer: Any) -> list[keras.layers.Layer]:
+def _children(layer: Any) -> list[keras.layers.Layer]:
     if isinstance(layer, keras.layers.Wrapper):
         return [layer.layer]
     return list(layer.layers) if isinstance(layer, keras.Model) else []
@@ -110,8 +151,8 @@ def _matches(path: str, pattern: str) -> bool:
 
 
 def _no_match(pattern: str, paths: list[str], setting: str) -> str:
-    holders = {"/".join(path.split("/")[:-1]) for path in paths} - {""}
-    near = nearest_name(pattern, [*paths, *holders], cutoff=0.0)
+    parents = {"/".join(path.split("/")[:-1]) for path in paths} - {""}
+    near = nearest_name(pattern, [*paths, *parents], cutoff=0.0)
     return (
         f"training.{setting}: the pattern {pattern!r} matches no layer; did you mean {near!r}? "
         f"The model has {len(paths)} layers, from {paths[0]!r} to {paths[-1]!r}."

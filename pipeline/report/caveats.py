@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from pipeline.core.number_format import METRIC_NAMES, count, decimal
@@ -10,8 +11,8 @@ from pipeline.report.headline import BaselineResult, Outcome, baseline_results
 from pipeline.report.loading import RunRecords
 from pipeline.report.summary import is_cross_validated
 from pipeline.report.wording import (
-    baseline_name,
     difference,
+    display_name,
     listing,
     percent,
     plain,
@@ -47,6 +48,9 @@ class Caveat:
     """Whether the scores may be wrong, not only less certain."""
 
 
+_serious = partial(Caveat, is_serious=True)
+
+
 def find_caveats(records: RunRecords) -> tuple[Caveat, ...]:
     """Find all caveats of a run, serious ones first."""
     caveats = [caveat for rule in _RULES for caveat in rule(records)]
@@ -55,19 +59,17 @@ def find_caveats(records: RunRecords) -> tuple[Caveat, ...]:
 
 def _unfinished(records: RunRecords) -> Iterator[Caveat]:
     if records.status in ("FAILED", "KILLED"):
-        yield Caveat(
+        yield _serious(
             title="The run failed or was killed",
             detail=f"The status in its run log is {records.status}. Continue the run with "
             "`train --resume`.",
-            is_serious=True,
         )
     elif records.summary is None and records.history is not None and records.config is not None:
         done = len(records.history.epoch.epoch_numbers)
-        yield Caveat(
+        yield _serious(
             title="The run is not finished",
             detail=f"The logs have {done} of {count(records.config.training.num_epochs, 'epoch')}, "
             "and there is no summary. Continue the run with `train --resume`.",
-            is_serious=True,
         )
 
 
@@ -76,19 +78,17 @@ def _evaluated_clips(records: RunRecords) -> Iterator[Caveat]:
     if evaluation is None:
         return
     if evaluation.split == "all":
-        yield Caveat(
+        yield _serious(
             title="The scores are on all clips",
             detail="If these include the training clips, the model was trained on most of them. "
             "The scores then do not apply to new clips. Evaluate on `validation` or `test`.",
-            is_serious=True,
         )
     if evaluation.num_groups < MIN_GROUPS:
         groups = count(evaluation.num_groups, "group")
-        yield Caveat(
+        yield _serious(
             title=f"Only {groups}",
             detail=f"The scores come from {groups}. With fewer than {MIN_GROUPS} groups, the "
             "intervals are too narrow. Evaluate on more groups.",
-            is_serious=True,
         )
 
 
@@ -114,12 +114,11 @@ def _shared_groups(records: RunRecords) -> Iterator[Caveat]:
 def _unknown_groups(records: RunRecords) -> Iterator[Caveat]:
     evaluation, features = records.evaluation, records.features
     if features is not None and not any(source.endswith(".csv") for source in features.sources):
-        yield Caveat(
+        yield _serious(
             title="The groups are unknown",
             detail="The features have no clip table, so single clips were split. If several clips "
             "show one video or person, all scores are too good and all intervals too narrow. Add "
             "a clips.csv with clip_id and group.",
-            is_serious=True,
         )
     elif evaluation is not None and evaluation.num_groups == evaluation.num_clips:
         yield Caveat(
@@ -187,18 +186,16 @@ def _constant_traits(records: RunRecords) -> Iterator[Caveat]:
         elif predicted < MIN_SD_RATIO * truth:
             flat_scores.append(f"{trait} ({percent(predicted / truth)})")
     if flat_truth:
-        yield Caveat(
+        yield _serious(
             title="Annotations are nearly constant",
             detail=f"The annotated scores hardly vary in {listing(flat_truth)}. R² and "
             "correlations are not meaningful there, and affect the averages over the traits.",
-            is_serious=True,
         )
     if flat_scores:
-        yield Caveat(
+        yield _serious(
             title="Predictions are nearly constant",
             detail=f"The predictions hardly vary in {listing(flat_scores)}. Brackets: their "
             "standard deviation as a share of the annotations'.",
-            is_serious=True,
         )
 
 
@@ -214,7 +211,7 @@ def _baselines_not_beaten(records: RunRecords) -> Iterator[Caveat]:
         metrics = listing([METRIC_NAMES[result.metric] for result in worse or found])
         claim = "Worse than" if worse else "Not shown to be better than"
         yield Caveat(
-            title=f"{claim} {baseline_name(baseline)} in {metrics}",
+            title=f"{claim} {display_name(baseline)} in {metrics}",
             detail=f"{sentence('; '.join(map(_scores, found)))}. These clips do not show that the "
             "model is better than this baseline.",
             is_serious=bool(worse) or baseline == "training_mean",
@@ -250,11 +247,10 @@ def _features(records: RunRecords) -> Iterator[Caveat]:
                 "reverse the scores (1 − score), and report this.",
             )
     if has_random_weights(features.encoder):
-        yield Caveat(
+        yield _serious(
             title="The encoder has random weights",
             detail=f"The features come from an untrained network ({plain(features.encoder)}), so "
             "they contain little facial information. Extract features with trained weights.",
-            is_serious=True,
         )
     elif features.encoder in ("unknown", "", None):
         yield Caveat(
@@ -278,11 +274,10 @@ def _training(records: RunRecords) -> Iterator[Caveat]:
     if summary is None:
         return
     if summary.frozen_at_random:
-        yield Caveat(
+        yield _serious(
             title="Layers are frozen with random weights",
             detail=f"{listing(list(summary.frozen_at_random))} were not trained. Remove them from "
             "`training.frozen`, or load trained weights.",
-            is_serious=True,
         )
     if summary.seed is not None:
         yield Caveat(

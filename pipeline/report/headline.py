@@ -1,7 +1,7 @@
 """Headline of the report, and the comparison with the baselines behind it.
 
-The paired interval of the difference decides: model and baseline are scored on the same
-resamples of the same clips.
+The paired interval of the difference determines the outcome. Model and baseline are scored on
+the same resamples of the same clips.
 """
 
 import enum
@@ -12,7 +12,7 @@ from typing import Final
 from pipeline.core.number_format import METRIC_NAMES
 from pipeline.metrics.regression import HIGHER_IS_BETTER
 from pipeline.records.evaluation import EvaluationReport, Interval
-from pipeline.report.wording import baseline_name, listing, sentence
+from pipeline.report.wording import display_name, listing, sentence
 
 HEADLINE_METRICS: Final = ("r2", "accuracy")
 """Metrics of the headline and the summary."""
@@ -22,18 +22,16 @@ ILLEGITIMATE: Final = frozenset({"same_group_mean"})
 
 
 class Outcome(enum.Enum):
-    """Outcome of a comparison with a baseline."""
+    """Outcome of a comparison with a baseline.
+
+    For AHEAD and BEHIND, the interval of the difference contains 0.
+    """
 
     BETTER = "better"
-    """Better, and the interval of the difference excludes 0."""
     AHEAD = "ahead"
-    """Better, but the interval contains 0."""
     EQUAL = "equal"
-    """Same value."""
     BEHIND = "behind"
-    """Worse, but the interval contains 0."""
     WORSE = "worse"
-    """Worse, and the interval of the difference excludes 0."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,5 +99,5 @@ def _claim(results: Sequence[BaselineResult], words: str, outcomes: Sequence[Out
             metrics.setdefault(result.baseline, []).append(METRIC_NAMES[result.metric])
     baselines: dict[str, list[str]] = {}
     for name, names in metrics.items():
-        baselines.setdefault(listing(names), []).append(baseline_name(name))
+        baselines.setdefault(listing(names), []).append(display_name(name))
     return "; ".join(f"{words} {listing(names)} in {text}" for text, names in baselines.items())

@@ -26,9 +26,7 @@ class Image:
     """One figure as an image file, with its texts."""
 
     folder: str
-    """Folder in the run directory."""
     title: str
-    """Title, a few words."""
     caption: str
     """Content of the figure, and how to read it."""
     alt_text: str
@@ -36,7 +34,6 @@ class Image:
     media_type: str
     """One of the values of `MEDIA_TYPES`."""
     data: bytes
-    """Content of the file."""
 
     @property
     def size_px(self) -> tuple[int, int] | None:
@@ -62,11 +59,8 @@ class MissingImage:
     """Figure that could not be drawn."""
 
     folder: str
-    """Folder in the run directory."""
     title: str
-    """Title, a few words."""
     reason: str
-    """Reason, one line."""
     is_fault: bool = False
     """Whether records are damaged; False if the run has no data for this figure."""
 

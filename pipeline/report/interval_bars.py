@@ -7,7 +7,7 @@ from pipeline.core.number_format import METRIC_NAMES, metric_value
 from pipeline.metrics.regression import HIGHER_IS_BETTER
 from pipeline.records.evaluation import EvaluationReport, Interval
 from pipeline.report.headline import HEADLINE_METRICS, ILLEGITIMATE
-from pipeline.report.wording import baseline_name, interval, sentence
+from pipeline.report.wording import display_name, interval, sentence
 
 _MARGIN: Final = 0.04
 """Space left and right of the values, as a share of their range."""
@@ -63,7 +63,7 @@ def _metric_bars(metric: str, evaluation: EvaluationReport) -> MetricBars:
     def bar(score: Interval, baseline: str = "") -> Bar:
         _, left, right = map(position, _points(score))
         return Bar(
-            label=baseline_name(baseline).removeprefix("the ") if baseline else "this model",
+            label=display_name(baseline).removeprefix("the ") if baseline else "this model",
             value=metric_value(metric, score.value),
             interval=interval(metric, score),
             point=position(score.value),

@@ -84,12 +84,7 @@ FILES: Final[Mapping[str, tuple[str, Any]]] = {
 
 
 def load_records(run: RunDirectory, *, status: str | None = None) -> RunRecords:
-    """Read the records of a run directory.
-
-    Args:
-        run: The run directory.
-        status: Last status in the run log; None if the run has not ended.
-    """
+    """Read the records of a run directory. `status` is the last status in its run log."""
     values: dict[str, Any] = {}
     problems = []
     for file, (target, form) in FILES.items():

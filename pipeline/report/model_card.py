@@ -46,14 +46,14 @@ _MISUSE: Final = (
 )
 _INTERVAL_LIMITS: Final = (
     "The intervals are calibrated on the validation groups that have no training clips "
-    "(hierarchical split conformal prediction, arXiv:2306.06342). They hold for clips from new "
-    "groups of the same kind. They hold for each trait separately and on average over groups, "
-    "not for every subgroup of people. The validation clips were also used to select the best "
-    "epoch, so the errors and the intervals are slightly too small."
+    "(hierarchical split conformal prediction, arXiv:2306.06342). They are valid for clips "
+    "from new groups of the same kind, for each trait separately and on average over groups. "
+    "They are not valid for every subgroup of people. The validation clips were also used to "
+    "select the best epoch, so the errors and the intervals are slightly too small."
 )
 _LIMITS: Final = (
     "Annotators are biased by gender, age, ethnicity and attractiveness, and a model learns "
-    "these biases. The scores hold for clips, cameras, languages and people like the evaluated "
+    "these biases. The scores apply to clips, cameras, languages and people like the evaluated "
     "ones. For others, the quality is unknown."
 )
 

@@ -14,10 +14,9 @@ from pipeline.report.headline import (
 )
 from pipeline.report.loading import RunRecords
 from pipeline.report.wording import (
-    baseline_name,
+    display_name,
     duration,
     encoder_name,
-    fusion_name,
     listing,
     shape,
     with_interval,
@@ -62,7 +61,7 @@ def _training(records: RunRecords) -> Iterator[str]:
         fusion = config.model.fusion
         streams = "one stream" if fusion.endswith("_only") else "two streams"
         yield (
-            f"The model has {streams} ({fusion_name(fusion)}). It predicts the five apparent "
+            f"The model has {streams} ({display_name(fusion)}). It predicts the five apparent "
             "personality traits of a person in a short clip, each in [0,\N{NO-BREAK SPACE}1]."
         )
     if summary is not None:
@@ -138,7 +137,7 @@ def _compared(results: Sequence[BaselineResult]) -> Iterator[str]:
 
 def _with_score(result: BaselineResult) -> str:
     value = metric_value(result.metric, result.baseline_score.value)
-    return f"{baseline_name(result.baseline)} ({value})"
+    return f"{display_name(result.baseline)} ({value})"
 
 
 def _group_leak(records: RunRecords) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Tables of a report: scores, times, settings and versions, as cells of text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,8 +18,8 @@ from pipeline.report.caveats import MIN_GROUPS
 from pipeline.report.headline import ILLEGITIMATE
 from pipeline.report.loading import RunRecords
 from pipeline.report.wording import (
-    baseline_name,
     difference,
+    display_name,
     duration,
     interval,
     percent,
@@ -79,18 +79,20 @@ def _table(
     columns: Sequence[str],
     rows: Mapping[str, Sequence[Cell]],
     *,
-    key: str = "",
+    keys: Collection[str] = (),
     note: str = "",
+    is_numeric: bool = True,
 ) -> Table:
-    """Build a table from heading -> cells. The row `key` is emphasized."""
+    """Build a table from heading -> cells. The rows `keys` are emphasized."""
     return Table(
         caption=caption,
         columns=tuple(columns),
         rows=tuple(
-            Row(heading=heading, cells=tuple(cells), is_key=heading == key)
+            Row(heading=heading, cells=tuple(cells), is_key=heading in keys)
             for heading, cells in rows.items()
         ),
         note=note,
+        is_numeric=is_numeric,
     )
 
 
@@ -102,7 +104,7 @@ def score_tables(records: RunRecords) -> tuple[Table, ...]:
     traits = records.features.traits if records.features is not None else ()
     notes = (
         "Accuracy is 1 − MAE.",
-        "MAE and MSE are in units of the score, which is between 0 and 1.",
+        "MAE is in units of the score, which is between 0 and 1. MSE is in squared units.",
         "R² is not clipped: below 0 is worse than predicting the mean of these clips.",
         "Arrows show the better direction.",
         f"Brackets: {evaluation.interval_name}s.",
@@ -112,7 +114,7 @@ def score_tables(records: RunRecords) -> tuple[Table, ...]:
         "Scores of each trait, and their mean",
         ("trait", *_METRIC_COLUMNS),
         {name: _metric_cells(evaluation.metrics, name) for name in (*TRAITS, "mean")},
-        key="mean",
+        keys=("mean",),
         note=" ".join(notes),
     )
     return scores, *_coverage_tables(evaluation)
@@ -141,7 +143,7 @@ def _coverage_tables(evaluation: EvaluationReport) -> tuple[Table, ...]:
     }
     columns = ("trait", "coverage", "mean width")
     caption = f"Prediction intervals of {level}"
-    return (_table(caption, columns, rows, key="mean", note=" ".join(notes)),)
+    return (_table(caption, columns, rows, keys=("mean",), note=" ".join(notes)),)
 
 
 def baseline_tables(evaluation: EvaluationReport | None) -> tuple[Table, ...]:
@@ -173,7 +175,7 @@ def baseline_tables(evaluation: EvaluationReport | None) -> tuple[Table, ...]:
             "All metrics, averaged over the traits",
             ("predictor", *_METRIC_COLUMNS),
             {name: _metric_cells(values) for name, values in scores.items()},
-            key="this model",
+            keys=("this model",),
             note=note,
         ),
         _table(
@@ -183,7 +185,7 @@ def baseline_tables(evaluation: EvaluationReport | None) -> tuple[Table, ...]:
                 predictor: [_cell("r2", values["r2"][name]) for name in names]
                 for predictor, values in scores.items()
             },
-            key="this model",
+            keys=("this model",),
         ),
         _table(
             "This model minus each baseline, averaged over the traits",
@@ -216,7 +218,7 @@ def subgroup_tables(evaluation: EvaluationReport | None) -> tuple[Table, ...]:
 
 
 def _heading(baseline: str) -> str:
-    return baseline_name(baseline).removeprefix("the ")
+    return display_name(baseline).removeprefix("the ")
 
 
 def _metric_cells(scores: Intervals, name: str = "mean") -> list[Cell]:
@@ -277,14 +279,18 @@ def config_tables(config: ExperimentConfig | None) -> tuple[Table, ...]:
     """Build the table of all settings, with defaults that differ."""
     if config is None:
         return ()
-    defaults = flatten(ExperimentConfig())
-    rows = []
-    for name, value in flatten(config).items():
-        text, default = plain(value), plain(defaults.get(name))
-        is_changed = text != default
-        cells = (Cell(text=text), Cell(text=default if is_changed else ""))
-        rows.append(Row(heading=name, cells=cells, is_key=is_changed))
-    return (_text_table("Settings", ("setting", "value", "default, if different"), rows),)
+    defaults = {name: plain(value) for name, value in flatten(ExperimentConfig()).items()}
+    values = {name: plain(value) for name, value in flatten(config).items()}
+    changed = {
+        name: default
+        for name, text in values.items()
+        if (default := defaults.get(name, plain(None))) != text
+    }
+    rows = {
+        name: (Cell(text=text), Cell(text=changed.get(name, ""))) for name, text in values.items()
+    }
+    columns = ("setting", "value", "default, if different")
+    return (_table("Settings", columns, rows, keys=changed, is_numeric=False),)
 
 
 def environment_tables(records: RunRecords) -> tuple[Table, ...]:
@@ -303,9 +309,5 @@ def environment_tables(records: RunRecords) -> tuple[Table, ...]:
         "device": environment.device,
         "hash of the features": records.features.digest if records.features else None,
     }
-    rows = [Row(heading=name, cells=(Cell(text=plain(value)),)) for name, value in values.items()]
-    return (_text_table("Code, versions and machine", ("", "value"), rows),)
-
-
-def _text_table(caption: str, columns: tuple[str, ...], rows: Sequence[Row]) -> Table:
-    return Table(caption=caption, columns=columns, rows=tuple(rows), is_numeric=False)
+    rows = {name: [Cell(text=plain(value))] for name, value in values.items()}
+    return (_table("Code, versions and machine", ("", "value"), rows, is_numeric=False),)

@@ -10,13 +10,10 @@ from pipeline.records.evaluation import Interval
 
 _NBSP: Final = "\N{NO-BREAK SPACE}"
 
-_BASELINE_NAMES: Final[Mapping[str, str]] = {
+_NAMES: Final[Mapping[str, str]] = {
     "training_mean": "the training mean",
     "same_group_mean": "the same-group mean",
     "ridge": "ridge regression",
-}
-
-_FUSION_NAMES: Final[Mapping[str, str]] = {
     "cross_attention": "cross-attention",
     "concat": "concatenation",
     "gated": "gated fusion",
@@ -50,14 +47,9 @@ def difference(metric: str, estimate: Interval) -> tuple[str, str]:
     return value, f"[{low},{_NBSP}{high}]"
 
 
-def baseline_name(name: str) -> str:
-    """Return the name of a baseline for use in a sentence."""
-    return _BASELINE_NAMES.get(name, name.replace("_", " "))
-
-
-def fusion_name(name: str) -> str:
-    """Return the name of a fusion for use in a sentence."""
-    return _FUSION_NAMES.get(name, name.replace("_", " "))
+def display_name(name: str) -> str:
+    """Return the name of a baseline or a fusion for use in a sentence."""
+    return _NAMES.get(name, name.replace("_", " "))
 
 
 def percent(share: float, digits: int | None = None) -> str:

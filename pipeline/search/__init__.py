@@ -1,1 +1,1 @@
-"""Search for better settings: the space, the study, its trials and the workers that run them."""
+"""Hyper-parameter search with Optuna: space, study, trials and workers."""

@@ -1,122 +1,242 @@
-"""The end of a search: the best configuration, trained once more and held against the default."""
+"""Train the best and the default configuration again, and compare them on held-out clips."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
-from pipeline.config.loading import write_config
+from pipeline.config.loading import config_hash, load_run_config, write_config
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.files import write_json
 from pipeline.core.run_directory import RunDirectory
+from pipeline.core.run_log import RunLog, read_last_status
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split
 from pipeline.evaluation.comparison import Comparison
-from pipeline.records.evaluation import EvaluationReport
-from pipeline.search.refit import TEST, Refitter, held_out_report
+from pipeline.records.evaluation import EvaluationReport, read_report
+from pipeline.records.manifest import forget_files, record_files
+from pipeline.search.mlflow_runs import trial_run_id
 from pipeline.search.study.retries import IS_DEFAULT
-from pipeline.search.study_spec import SearchJob
+from pipeline.search.study_spec import StudySpec
+from pipeline.tracking.mirror import deliver_rest
 from pipeline.workflows.compare import compare_runs, draw_comparison
+from pipeline.workflows.cross_validation import for_all_clips
+from pipeline.workflows.evaluate import evaluate_run
+from pipeline.workflows.session import with_run_name
+from pipeline.workflows.train import build_for
+from pipeline.workflows.training_steps import Experiment, read_best_epoch, train_nested
+from pipeline.workflows.visualize import FIGURE_FOLDERS, visualize_run
 
-DEFAULT = "default"
+_TEST = "test"
+_DEFAULT = "default"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conclusion:
-    """What a search came to."""
+    """Result of a search."""
 
     best: FrozenTrial
-    """The trial with the best objective."""
     overrides: dict[str, Any]
-    """What it changed in the configuration."""
+    """Settings that the best trial changed."""
     best_run: RunDirectory
-    """Its configuration, trained once more."""
+    """Run of the best configuration, trained again."""
     report: EvaluationReport
-    """That model, on the clips held out of the search."""
-    default_run: RunDirectory
-    """The configuration as it was given, trained in the same way."""
+    """Evaluation of `best_run` on the held-out test clips."""
     comparison: Comparison | None
-    """The best minus the default on those clips; None where the default is the best."""
+    """Best minus default on the test clips; None if the default is the best."""
 
     @property
     def verdict(self) -> str:
-        """Return in one sentence whether the search has found something better."""
+        """Return one sentence on whether the best configuration beats the default."""
         if self.comparison is None:
-            return "The search found nothing better than the configuration as it was given."
+            return "The search found nothing better than the default configuration."
         return self.comparison.overall
 
 
 def conclude_search(
-    job: SearchJob,
+    spec: StudySpec,
     best: FrozenTrial,
     trials: list[FrozenTrial],
     features: FeatureSet,
     split: Split,
 ) -> Conclusion:
-    """Train the best and the default configuration alike, compare them, and keep the best.
+    """Train the best and the default configuration, and compare them.
 
-    The comparison is paired and on clips that no trial has seen, so that 'better' is shown.
+    The comparison is paired, on test clips that no trial used.
 
     Args:
-        job: The study.
-        best: Its best trial.
-        trials: All of its trials.
-        features: The clips.
-        split: The split of the search; its test side judges.
+        spec: The study.
+        best: The best trial.
+        trials: All trials.
+        features: The feature set.
+        split: The split of the search.
     """
     overrides = dict(best.user_attrs["overrides"])
-    config = best_config(job, overrides)
-    write_config(job.run.search_dir / "best.yaml", config)
-    refitter = Refitter(job, features, split)
+    config = _with_search_metric(spec, spec.space.config(overrides))
+    write_config(spec.run.search_dir / "best.yaml", config)
+    refitter = _Refitter(spec, features, split)
     best_run = refitter.refit(
-        f"trial-{best.number:04d}", _registered(job, config), best.user_attrs["best_epochs"]
+        f"trial-{best.number:04d}", _registered(spec, config), best.user_attrs["best_epochs"]
     )
-    default_run, comparison = best_run, None
+    comparison = None
     if not best.user_attrs.get(IS_DEFAULT):
-        default_run = refitter.refit(
-            DEFAULT, as_searched(job, job.config), _default_epochs(job, trials, refitter)
-        )
-        comparison = compare_runs(default_run.path, best_run.path, split=TEST)
-        write_json(job.run.search_dir / "comparison.json", comparison.to_json())
+        default = _with_search_metric(spec, spec.config)
+        best_epochs = _default_epochs(spec, trials)
+        if best_epochs is None:
+            best_epochs = [refitter.choose_epoch(_DEFAULT, default)]
+        default_run = refitter.refit(_DEFAULT, default, best_epochs)
+        comparison = compare_runs(default_run.path, best_run.path, split=_TEST)
+        write_json(spec.run.search_dir / "comparison.json", comparison.to_json())
         draw_comparison(
-            comparison, default_run.path, best_run.path, split=TEST, output_dir=job.run.path
+            comparison, default_run.path, best_run.path, split=_TEST, output_dir=spec.run.path
         )
     return Conclusion(
         best=best,
         overrides=overrides,
         best_run=best_run,
-        report=held_out_report(best_run),
-        default_run=default_run,
+        report=read_report(best_run.evaluation_path),
         comparison=comparison,
     )
 
 
-def best_config(job: SearchJob, overrides: dict[str, Any]) -> ExperimentConfig:
-    """Return the configuration that `train --config best.yaml` runs."""
-    return as_searched(job, job.space.config(overrides))
+def log_conclusion(
+    run_log: RunLog, spec: StudySpec, num_trials: int, conclusion: Conclusion
+) -> None:
+    """Log settings and scores of the best trial to the run of the study.
+
+    MLflow hides nested runs by default, so the result must be in the parent.
+    """
+    best = conclusion.best
+    metrics = {
+        f"evaluation/test/{metric}/{trait}": interval.value
+        for metric, traits in conclusion.report.metrics.items()
+        for trait, interval in traits.items()
+    }
+    run_log.log_metrics(metrics)
+    value = f"{spec.objectives[0]} {best.values[0]:.5f}"
+    lines = [
+        spec.config.description,
+        f"Search of {num_trials} trials; best: trial {best.number}, {value}.",
+        conclusion.verdict,
+    ]
+    tags = {
+        "best_trial": best.number,
+        "best_run_id": trial_run_id(spec, best),
+        "mlflow.note.content": "\n\n".join(line.strip() for line in lines if line.strip()),
+        **{f"best.{name}": value for name, value in conclusion.overrides.items()},
+    }
+    run_log.log_tags(tags)
 
 
-def as_searched(job: SearchJob, config: ExperimentConfig) -> ExperimentConfig:
-    """Return the configuration with the best epoch decided by what was searched for."""
-    training = dataclasses.replace(config.training, monitor=job.config.search.metric, num_folds=0)
+def register_model(run: RunDirectory, config: ExperimentConfig) -> None:
+    """Register the model of a finished run under the name and alias of `config`."""
+    wanted, found = config.tracking, load_run_config(run.config_path).tracking
+    if not wanted.package_model or wanted == found:
+        return
+    with run.locked():
+        forget_files(run, run.config_path)
+        write_config(run.config_path, config)
+        record_files(run, run.config_path)
+        RunLog(run.run_log_path).log_model(
+            registered_model=wanted.registered_model, alias=wanted.alias
+        )
+        deliver_rest(run)
+
+
+class _Refitter:
+    """Trains configurations on the training and validation clips of a search."""
+
+    def __init__(self, spec: StudySpec, features: FeatureSet, split: Split) -> None:
+        self._spec = spec
+        self._features = features
+        self._split = split
+
+    def refit(
+        self, name: str, config: ExperimentConfig, best_epochs: Sequence[int]
+    ) -> RunDirectory:
+        """Train `config` and evaluate it on the test clips. Finished steps are not repeated.
+
+        Args:
+            name: Name of the run.
+            config: The configuration.
+            best_epochs: Best epoch of each fit of the trial. If empty, the validation clips
+                select the best epoch again.
+        """
+        split = self._split
+        if self._spec.config.search.refit == "train_validation" and best_epochs:
+            rows = np.concatenate([split.train, split.validation])
+            split = Split(train=rows, validation=rows[:0], test=split.test)
+            config = for_all_clips(config, best_epochs)
+        run = self._train(name, config, split)
+        if not _is_evaluated(run):
+            evaluate_run(run.path, None, split=_TEST)
+        _update_report(run)
+        return run
+
+    def choose_epoch(self, name: str, config: ExperimentConfig) -> int:
+        """Train `config` without keeping a model, and return its best epoch."""
+        config = dataclasses.replace(
+            config,
+            evaluation=dataclasses.replace(config.evaluation, figures=False),
+            tracking=dataclasses.replace(config.tracking.unregistered(), package_model=False),
+        )
+        return read_best_epoch(self._train(f"{name}-epoch", config, self._split))
+
+    def _train(self, name: str, config: ExperimentConfig, split: Split) -> RunDirectory:
+        # The hash separates runs that a later call trains with other settings.
+        run = RunDirectory(self._spec.run.refits_dir / f"{name}-{config_hash(config)[:8]}")
+        named = with_run_name(config, f"{self._spec.study_name}-{name}")
+        if read_last_status(run) == "FINISHED":
+            register_model(run, named)
+        else:
+            train_nested(
+                run,
+                Experiment(config=named, features=self._features, split=split),
+                parent=self._spec.run,
+                build=lambda: build_for(named, self._features),
+                tags={"kind": "refit", "study": self._spec.study_name, "role": name},
+            )
+        return run
+
+
+def _is_evaluated(run: RunDirectory) -> bool:
+    if not (run.predictions_path(_TEST).exists() and run.evaluation_path.exists()):
+        return False
+    return read_report(run.evaluation_path).split == _TEST
+
+
+def _update_report(run: RunDirectory) -> None:
+    """Draw the figures and the report again if they are older than the evaluation."""
+    if not run.report_path.exists():
+        return
+    if run.report_path.stat().st_mtime > run.predictions_path(_TEST).stat().st_mtime:
+        return
+    visualize_run(run)
+    with run.locked():
+        RunLog(run.run_log_path).log_artifacts([*FIGURE_FOLDERS, run.report_path.name])
+        deliver_rest(run)
+
+
+def _with_search_metric(spec: StudySpec, config: ExperimentConfig) -> ExperimentConfig:
+    training = dataclasses.replace(config.training, monitor=spec.config.search.metric, num_folds=0)
     return dataclasses.replace(config, training=training)
 
 
-def _registered(job: SearchJob, config: ExperimentConfig) -> ExperimentConfig:
-    """Return the configuration of the model that goes into MLflow's registry."""
+def _registered(spec: StudySpec, config: ExperimentConfig) -> ExperimentConfig:
+    """Return the configuration with the name and alias of the model in the MLflow registry."""
     name = config.tracking.registered_model or config.name
     tracking = dataclasses.replace(
-        config.tracking, registered_model=name, alias=job.config.search.alias
+        config.tracking, registered_model=name, alias=spec.config.search.alias
     )
     return dataclasses.replace(config, tracking=tracking)
 
 
-def _default_epochs(job: SearchJob, trials: list[FrozenTrial], refitter: Refitter) -> list[int]:
-    """Return the best epochs of the default configuration: of its trial, or of a fit for them."""
+def _default_epochs(spec: StudySpec, trials: list[FrozenTrial]) -> list[int] | None:
+    """Return the best epochs of the default configuration, or None if no trial has them."""
     for trial in trials:
         if trial.user_attrs.get(IS_DEFAULT) and trial.state == TrialState.COMPLETE:
             return list(trial.user_attrs["best_epochs"])
-    if job.config.search.refit == "train":
-        return []
-    return [refitter.choose_epoch(DEFAULT, as_searched(job, job.config))]
+    return [] if spec.config.search.refit == "train" else None

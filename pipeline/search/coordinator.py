@@ -13,36 +13,36 @@ from pipeline.core.interrupts import check_interrupt
 from pipeline.core.urls import hide_passwords
 from pipeline.search.study.retries import Retry, lost_numbers, mark_lost, requeue
 from pipeline.search.study.storage import STORAGE_ERRORS
-from pipeline.search.study.study_status import Standing, read_standing
+from pipeline.search.study.study_status import StudyStatus, read_status
 from pipeline.search.worker import TrialSlot
 from pipeline.workers.names import is_gone
 from pipeline.workers.pool import WorkerEvent, WorkerPool
 
 _TICK_SECONDS = 0.5
 _OUTAGE_SECONDS = 600.0
-"""How long a storage may be out of reach before the search gives up."""
-_NAMELESS_BEATS = 6
-"""Heartbeats after which a trial that no worker has put its name to is lost."""
-_MOST_FAILURES = 5
-"""Trials that may fail at the beginning of a study before it is given up."""
+"""Longest time for which the search waits for an unreachable storage."""
+_UNNAMED_HEARTBEATS = 6
+"""Number of heartbeats after which a running trial without a worker's name is lost."""
+_MAX_FIRST_FAILURES = 5
+"""Number of failed trials after which a study without a complete trial stops."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """When a search is done."""
+    """Limits of a search."""
 
     num_trials: int | None
-    """Trials of the study in all, those of earlier calls and of other machines included."""
+    """Total number of trials of the study, over all calls and machines; None for no limit."""
     timeout_seconds: float | None
-    """Time after which no trial is begun."""
+    """Time after which no trial starts; None for no limit."""
 
 
 @dataclass(kw_only=True)
 class Coordinator:
-    """Keeps the workers of this machine busy until the study is done.
+    """Gives trial slots to the workers of this machine until the study is done.
 
-    Each trial slot goes to one worker, so no trial runs twice and exactly the requested number
-    of trials runs. Machines that share a storage count each other's trials.
+    Each slot goes to one worker. Thus no trial runs twice, and exactly the requested number of
+    trials runs. Machines that share a storage count each other's trials.
     """
 
     study: optuna.Study
@@ -51,35 +51,37 @@ class Coordinator:
     retry: Retry
     heartbeat_seconds: float
     on_end: Callable[[FrozenTrial], None]
-    """Called with each trial that has ended here."""
+    """Called with each trial that ended on this machine."""
     on_lost: Callable[[FrozenTrial, bool], None]
-    """Called with each trial whose worker died, and whether it is tried again."""
-    on_tick: Callable[[Standing], None]
-    """Called about twice a second."""
-    _deaths: int = field(default=0, init=False)
+    """Called with each lost trial, and whether it is retried."""
+    on_tick: Callable[[StudyStatus], None]
+    """Called about twice per second."""
+    _num_deaths: int = field(default=0, init=False)
+    """Number of worker failures since a trial last ended."""
     _first_failures: list[str] = field(default_factory=list, init=False)
     _next_sweep: float = field(default=0.0, init=False)
-    _told: set[int] = field(default_factory=set, init=False)
-    _nameless: dict[int, float] = field(default_factory=dict, init=False)
-    """When each trial was first seen without a worker's name."""
+    _reported: set[int] = field(default_factory=set, init=False)
+    """Lost trials that were already passed to `on_lost`."""
+    _first_seen: dict[int, float] = field(default_factory=dict, init=False)
+    """Trial without a worker's name -> time when it was first seen."""
     _handed_out: set[int] = field(default_factory=set, init=False)
-    _outage_began: float | None = field(default=None, init=False)
+    _outage_start: float | None = field(default=None, init=False)
 
-    def run(self) -> Standing:
-        """Run trials until the study is done; however that ends, no trial is left running.
+    def run(self) -> StudyStatus:
+        """Run trials until the study is done. Afterwards no trial of this machine is running.
 
         Raises:
-            SearchError: If workers or trials keep failing.
-            KeyboardInterrupt: If a person stops the search; what was running is queued again.
+            SearchError: If workers or trials fail repeatedly.
+            KeyboardInterrupt: If the user stops the search. Running trials are queued again.
         """
-        began = time.monotonic()
-        self._note_earlier_losses()
+        start = time.monotonic()
+        self._skip_earlier_losses()
         try:
             while True:
                 check_interrupt()
                 try:
-                    final = self._step(is_late=self._is_late(began))
-                    self._outage_began = None
+                    final = self._step(is_late=self._is_late(start))
+                    self._outage_start = None
                 except STORAGE_ERRORS as error:
                     self._wait_for_storage(error)
                 else:
@@ -89,14 +91,14 @@ class Coordinator:
             self._interrupt()
             raise
 
-    def _step(self, *, is_late: bool) -> Standing | None:
-        """Hand out trials and handle events; return the final status once the study is done."""
+    def _step(self, *, is_late: bool) -> StudyStatus | None:
+        """Hand out slots and handle events; return the final status once the study is done."""
         self._sweep()
-        standing = read_standing(self.study)
-        self._dispatch(standing, is_late=is_late)
-        self.on_tick(standing)
-        if not self.pool.num_busy and (is_late or self._is_done(standing)):
-            return standing
+        status = read_status(self.study)
+        self._hand_out(status, is_late=is_late)
+        self.on_tick(status)
+        if not self.pool.num_busy and (is_late or self._is_done(status)):
+            return status
         for event in self._wait():
             self._handle_event(event)
         return None
@@ -104,38 +106,37 @@ class Coordinator:
     def _wait_for_storage(self, error: Exception) -> None:
         """Wait while the storage is unreachable: its server may be restarting."""
         now = time.monotonic()
-        self._outage_began = self._outage_began or now
-        if now - self._outage_began > _OUTAGE_SECONDS:
+        self._outage_start = self._outage_start or now
+        if now - self._outage_start > _OUTAGE_SECONDS:
             raise SearchError(
-                f"the storage has been out of reach for {_OUTAGE_SECONDS / 60:.0f} minutes "
-                f"({str(error).strip().splitlines()[0]}). Give the same command to go on."
+                f"the storage has been unreachable for {_OUTAGE_SECONDS / 60:.0f} minutes "
+                f"({str(error).strip().splitlines()[0]}). Give the same command to continue."
             ) from error
         time.sleep(_TICK_SECONDS)
 
-    def _is_late(self, began: float) -> bool:
+    def _is_late(self, start: float) -> bool:
         timeout = self.limits.timeout_seconds
-        return timeout is not None and time.monotonic() - began >= timeout
+        return timeout is not None and time.monotonic() - start >= timeout
 
-    def _is_done(self, standing: Standing) -> bool:
-        # A trial that still runs elsewhere may yet be lost, and have to be tried again.
+    def _is_done(self, status: StudyStatus) -> bool:
+        # A trial that is still running on another machine may be lost and need a retry here.
         num_trials = self.limits.num_trials
-        return num_trials is not None and standing.num_done >= num_trials
+        return num_trials is not None and status.num_done >= num_trials
 
-    def _dispatch(self, standing: Standing, *, is_late: bool) -> None:
+    def _hand_out(self, status: StudyStatus, *, is_late: bool) -> None:
         if is_late:
             return
+        elsewhere = sum(
+            "worker" in trial.user_attrs and not self.pool.owns(trial.user_attrs["worker"])
+            for trial in status.running
+        )
         while self.pool.num_idle:
-            elsewhere = sum(
-                not self.pool.owns(trial.user_attrs.get("worker", ""))
-                and "worker" in trial.user_attrs
-                for trial in standing.running
-            )
-            promised = standing.num_done + self.pool.num_busy + elsewhere
-            if self.limits.num_trials is not None and promised >= self.limits.num_trials:
+            expected = status.num_done + self.pool.num_busy + elsewhere
+            if self.limits.num_trials is not None and expected >= self.limits.num_trials:
                 return
-            # A lost attempt had a number too: the same one again would draw the same proposal.
-            number = promised + standing.num_lost
-            # A trial that has ended and whose event is not read yet is counted twice above.
+            # Lost trials also used a number. The same number would give the same proposal.
+            number = expected + status.num_lost
+            # A trial that has ended, but whose event is not read yet, is counted twice above.
             while number in self._handed_out:
                 number += 1
             self._handed_out.add(number)
@@ -157,81 +158,81 @@ class Coordinator:
         if outcome is None:
             self._handle_dead_worker(event)
         elif outcome.was_reassigned:
-            return  # not its fault: its heartbeats were late
+            return  # not a failure: the heartbeats were late
         elif outcome.trial is None:
             self._count_death("the storage cannot be used", outcome.reason)
         else:
             trial = self.study.get_trials(deepcopy=False)[outcome.trial]
             self._count_failure(trial)
-            self._deaths = 0
-            self.on_tick(read_standing(self.study))  # so that the next line counts this trial
+            self._num_deaths = 0
+            self.on_tick(read_status(self.study))  # before `on_end`, so that it counts this trial
             self.on_end(trial)
 
     def _handle_dead_worker(self, event: WorkerEvent) -> None:
-        """Queue the trials of a dead worker again."""
-        for trial in self._running_of(event.worker):
-            mark_lost(self.study, trial, self.retry)
-        self._tell_lost()
+        """Mark the trials of a dead worker as lost and retry them."""
+        for trial in self._running():
+            if trial.user_attrs.get("worker") == event.worker:
+                mark_lost(self.study, trial, self.retry)
+        self._report_lost()
         self._count_death(f"the worker {event.worker} died", event.reason)
 
     def _count_death(self, what: str, reason: str) -> None:
-        self._deaths += 1
-        # One configuration that kills its worker is given up after its retries. Every other
-        # worker may die once besides; that must not end a search that runs unattended.
+        self._num_deaths += 1
+        # A configuration that kills its worker fails after its retries. Besides these deaths,
+        # each other worker may die once without ending the search.
         num_workers = self.pool.num_idle + self.pool.num_busy
-        if self._deaths >= self.retry.max_retries + 2 + num_workers:
+        if self._num_deaths >= self.retry.max_retries + 2 + num_workers:
             raise SearchError(
-                f"{what} ({hide_passwords(reason)}): {self._deaths} times in a row no trial has "
-                "come to its end. If the reason is not clear, look at the memory of the machine "
-                "and at the storage. Then give the same command to go on."
+                f"{what} ({hide_passwords(reason)}): {self._num_deaths} times in a row no trial "
+                "has ended. If the reason is not clear, check the memory of the machine and the "
+                "storage. Then give the same command to continue."
             )
 
     def _count_failure(self, trial: FrozenTrial) -> None:
-        """Give up a study in which nothing but failures has been seen."""
+        """Stop a study in which the first trials all fail."""
         if trial.state != TrialState.FAIL:
             self._first_failures = []
         else:
             self._first_failures.append(str(trial.user_attrs.get("reason", "unknown")))
-        is_hopeless = len(self._first_failures) >= _MOST_FAILURES
-        if is_hopeless and read_standing(self.study).best is None:
+        is_hopeless = len(self._first_failures) >= _MAX_FIRST_FAILURES
+        if is_hopeless and read_status(self.study).best is None:
             raise SearchError(
                 f"the first {len(self._first_failures)} trials failed, the last with: "
                 f"{self._first_failures[-1]}. Change the space or the configuration."
             )
 
     def _sweep(self) -> None:
-        """Find the trials that have fallen silent, on this machine or on another."""
+        """Find lost trials of any machine, once per heartbeat."""
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + self.heartbeat_seconds
             for trial in self._running():
-                if self._is_dead(trial):
+                if self._is_lost(trial):
                     mark_lost(self.study, trial, self.retry)
             optuna.storages.fail_stale_trials(self.study)
-            self._tell_lost()
+            self._report_lost()
 
-    def _is_dead(self, trial: FrozenTrial) -> bool:
+    def _is_lost(self, trial: FrozenTrial) -> bool:
         worker = trial.user_attrs.get("worker", "")
         if worker:
             return is_gone(worker)
-        # A worker names itself at once; one that was killed before it did has no heartbeat
-        # either, which is what Optuna looks for. The start of the trial is the local time of
-        # another machine, so the time is measured here.
+        # A worker stores its name first. If it is killed before, the trial has no heartbeats
+        # either, so Optuna does not end it. Clocks of machines differ, so the time is taken here.
         now = time.monotonic()
-        first_seen = self._nameless.setdefault(trial.number, now)
-        return now - first_seen > _NAMELESS_BEATS * self.heartbeat_seconds
+        first_seen = self._first_seen.setdefault(trial.number, now)
+        return now - first_seen > _UNNAMED_HEARTBEATS * self.heartbeat_seconds
 
-    def _tell_lost(self) -> None:
-        """Tell of each lost trial once, whoever has noticed it."""
+    def _report_lost(self) -> None:
+        """Call `on_lost` once per lost trial, whichever machine found it."""
         trials = self.study.get_trials(deepcopy=False)
         lost = lost_numbers(trials)
         for trial in trials:
-            is_silent = trial.state == TrialState.FAIL and "reason" not in trial.user_attrs
-            if (trial.number in lost or is_silent) and trial.number not in self._told:
-                self._told.add(trial.number)
+            is_unexplained = trial.state == TrialState.FAIL and "reason" not in trial.user_attrs
+            if (trial.number in lost or is_unexplained) and trial.number not in self._reported:
+                self._reported.add(trial.number)
                 self.on_lost(trial, trial.number in lost)
 
     def _interrupt(self) -> None:
-        """End the workers, and queue again what they were doing: no fault has cost it."""
+        """End the workers and queue their trials again, without counting a retry."""
         ours: list[FrozenTrial] = []
         with contextlib.suppress(*STORAGE_ERRORS):
             ours = [
@@ -240,19 +241,15 @@ class Coordinator:
                 if self.pool.owns(trial.user_attrs.get("worker", ""))
             ]
         self.pool.close()
-        # What cannot be told to the storage now is found by the next call, as of dead workers.
+        # If the storage is unreachable now, the next call finds these trials as lost.
         with contextlib.suppress(*STORAGE_ERRORS):
             for trial in ours:
                 mark_lost(self.study, trial, requeue)
-            self._tell_lost()
+            self._report_lost()
 
-    def _note_earlier_losses(self) -> None:
-        """Tell of no trial that an earlier call has lost."""
+    def _skip_earlier_losses(self) -> None:
         failed = self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
-        self._told.update(trial.number for trial in failed)
+        self._reported.update(trial.number for trial in failed)
 
     def _running(self) -> list[FrozenTrial]:
         return list(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
-
-    def _running_of(self, worker: str) -> list[FrozenTrial]:
-        return [trial for trial in self._running() if trial.user_attrs.get("worker") == worker]

@@ -1,4 +1,4 @@
-"""Figures of a search, drawn by Optuna from `study.json`: image files and one interactive page."""
+"""Draw Optuna's figures of a search from `study.json`: image files and one interactive page."""
 
 import contextlib
 import warnings
@@ -18,7 +18,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.number_format import count
 from pipeline.core.run_directory import RunDirectory
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw, Unavailable, registry
-from pipeline.figures.base.style import ACCENT, SCREEN, WARNING_COLOUR, Style, styled
+from pipeline.figures.base.style import ACCENT, SCREEN, WARNING_COLOUR, Style
 from pipeline.figures.gallery import Gallery, draw_gallery
 from pipeline.search.page import InteractiveFigure, write_page
 from pipeline.search.study.sampling import quiet_optuna
@@ -34,7 +34,7 @@ _MAX_LEGEND_ENTRIES: Final = 12
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class OptunaPlot:
-    """A call of one of Optuna's plot functions, which exist for plotly and for matplotlib."""
+    """Call of an Optuna plot function. Each function exists for plotly and for matplotlib."""
 
     record: StudyRecord
     title: str
@@ -43,13 +43,13 @@ class OptunaPlot:
     height: float
     """Height as a multiple of the width."""
     polish: Callable[[Figure, StudyRecord], None]
-    """Changes to the matplotlib figure that only this figure needs."""
+    """Final changes to the matplotlib figure."""
 
     def interactive(self) -> Any:
-        """Return the plotly figure."""
+        """Draw with plotly."""
         figure = getattr(optuna.visualization, self.function)(**self.arguments)
         if self.function == "plot_pareto_front":
-            # Optuna draws early trials white, on the front or not.
+            # Optuna draws early trials white, also those of the Pareto front.
             for is_best, colour in ((False, ACCENT), (True, WARNING_COLOUR)):
                 figure.update_traces(
                     selector=lambda trace, best=is_best: ("Best" in trace.hovertemplate) == best,
@@ -60,7 +60,7 @@ class OptunaPlot:
         return figure
 
     def static(self, style: Style) -> Figure:
-        """Return the matplotlib figure, in the settings in force."""
+        """Draw with matplotlib, in the current rcParams."""
         size = (style.full_width, self.height * style.full_width)
         layout: dict[Any, Any] = {
             "figure.figsize": size,
@@ -71,7 +71,7 @@ class OptunaPlot:
             getattr(optuna.visualization.matplotlib, self.function)(**self.arguments)
             figure: Figure = plt.gcf()
             plt.close(figure)
-        # Some functions choose another size and another layout.
+        # Some plot functions set another size and layout.
         figure.set_layout_engine("constrained")
         figure.set_size_inches(size)
         for axes in figure.axes:
@@ -83,7 +83,7 @@ class OptunaPlot:
 
 
 class _RecordedImportances(BaseImportanceEvaluator):
-    """Returns the importances that the search has computed, so that every output agrees."""
+    """Returns the importances from `study.json`, so that all outputs agree."""
 
     def __init__(self, importances: Mapping[str, float]) -> None:
         self._importances = importances
@@ -97,20 +97,20 @@ class SearchFigures:
     """Figures of a search."""
 
     gallery: Gallery
-    """The drawn figures, and a reason per missing figure. A damaged record is a fault."""
+    """Drawn figures, and the reason for each missing figure."""
     page_path: Path | None
-    """Page with the interactive figures; None if the record is damaged."""
+    """Page with the interactive figures; None if `study.json` is missing or damaged."""
 
 
 def search_figures() -> dict[str, FigureSpec]:
-    """Return the figures of a search, by name and in order."""
+    """Return the figures of a search by name, in display order."""
     return registry(
         _spec(
             "optimization_history",
             "Optimization history",
             "First objective of each complete trial, and the best value so far.",
             "plot_optimization_history",
-            _of_complete,
+            _complete_arguments,
             polish=_polish_history,
         ),
         _spec(
@@ -119,66 +119,65 @@ def search_figures() -> dict[str, FigureSpec]:
             "Share of each parameter in the variation of the first objective among the better "
             "trials (PED-ANOVA, Watanabe et al., 2023). The shares add up to 1.",
             "plot_param_importances",
-            _of_importances,
+            _importances_arguments,
         ),
         _spec(
             "slice",
             "Slice",
-            "First objective of each complete trial against each parameter, at most "
-            f"{_MAX_PARAMETERS}, the most important ones. Darker points are later trials.",
+            "First objective of each complete trial against each of the "
+            f"{_MAX_PARAMETERS} most important parameters. Darker points are later trials.",
             "plot_slice",
-            _of_parameters,
+            _parameters_arguments,
             polish=_polish_slice,
         ),
         _spec(
             "contour",
             "Contour",
-            "First objective over pairs of parameters, interpolated between the complete trials "
-            f"(points); at most {_MAX_CONTOUR_PARAMETERS} parameters, the most important ones. "
-            "Between distant points the surface is a guess.",
+            "First objective over pairs of the "
+            f"{_MAX_CONTOUR_PARAMETERS} most important parameters. Points are complete trials. "
+            "The surface between them is interpolated, and uncertain between distant points.",
             "plot_contour",
-            _of_contour,
+            _contour_arguments,
             height=0.8,
         ),
         _spec(
             "parallel_coordinates",
             "Parallel coordinates",
-            "Each line is one complete trial, from its first objective through its parameters, "
-            f"at most {_MAX_PARAMETERS}, the most important ones.",
+            "Each line is one complete trial. Axes: the first objective, then the "
+            f"{_MAX_PARAMETERS} most important parameters.",
             "plot_parallel_coordinate",
-            _of_parameters,
+            _parameters_arguments,
             polish=_polish_parallel_coordinates,
         ),
         _spec(
             "intermediate_values",
             "Intermediate values",
-            "First objective after each epoch, one line per trial. Lines of pruned trials end "
-            "early.",
+            "First objective after each epoch, one line per trial; shorter if pruned.",
             "plot_intermediate_values",
-            _of_intermediate_values,
+            _intermediate_values_arguments,
             polish=_polish_curves,
         ),
         _spec(
             "pareto_front",
             "Pareto front",
-            "Both objectives of each complete trial. No other trial is at least as good in both "
-            "objectives and better in one than a trial of the front.",
+            "Both objectives of each complete trial. No trial beats a trial of the Pareto front in "
+            "one objective without being worse in the other.",
             "plot_pareto_front",
-            _of_pareto_front,
+            _pareto_front_arguments,
         ),
         _spec(
             "edf",
             "Empirical distribution",
             "Share of complete trials whose first objective is at most the value on the x axis.",
             "plot_edf",
-            lambda record: _of_complete(record, 2),
+            lambda record: _complete_arguments(record, 2),
         ),
         _spec(
             "search_timeline",
             "Timeline",
             "Start, duration and final state of each trial, in local time.",
             "plot_timeline",
-            _of_timeline,
+            _timeline_arguments,
         ),
     )
 
@@ -186,10 +185,10 @@ def search_figures() -> dict[str, FigureSpec]:
 def draw_search(
     run: RunDirectory, *, formats: tuple[str, ...] = ("png",), style: Style = SCREEN
 ) -> SearchFigures:
-    """Draw every figure that the record of a search allows, and write the interactive page.
+    """Draw all possible figures of a search, and write the interactive page.
 
     Args:
-        run: Directory of the study. Only its `search/study.json` is read.
+        run: Run directory of the study. Only `search/study.json` is read.
         formats: Formats of the image files: png, svg, pdf.
         style: Style of the image files.
 
@@ -250,31 +249,31 @@ def _spec(
             height=height,
             polish=polish,
         ),
-        draw=styled(OptunaPlot.static),
+        draw=OptunaPlot.static,
         alt_text=lambda plot: f"{plot.title} of {plot.record.name}: {plot.record.describe()}",
     )
 
 
-def _of_complete(record: StudyRecord, min_trials: int = 1) -> dict[str, Any]:
+def _complete_arguments(record: StudyRecord, min_trials: int = 1) -> dict[str, Any]:
     found = len(record.complete)
     if found < min_trials:
         raise NothingToDraw(f"needs {count(min_trials, 'complete trial')}; there are {found}.")
     return {"study": record.first, "target_name": record.objectives[0]}
 
 
-def _of_parameters(record: StudyRecord) -> dict[str, Any]:
-    return {**_of_complete(record, 2), "params": list(record.parameters[:_MAX_PARAMETERS])}
+def _parameters_arguments(record: StudyRecord) -> dict[str, Any]:
+    return {**_complete_arguments(record, 2), "params": list(record.parameters[:_MAX_PARAMETERS])}
 
 
-def _of_importances(record: StudyRecord) -> dict[str, Any]:
+def _importances_arguments(record: StudyRecord) -> dict[str, Any]:
     if not record.importances:
         raise NothingToDraw(record.importances_note)
     evaluator = _RecordedImportances(record.importances)
-    return {**_of_complete(record), "evaluator": evaluator}
+    return {**_complete_arguments(record), "evaluator": evaluator}
 
 
-def _of_contour(record: StudyRecord) -> dict[str, Any]:
-    arguments = _of_complete(record, 3)
+def _contour_arguments(record: StudyRecord) -> dict[str, Any]:
+    arguments = _complete_arguments(record, 3)
     varied = [
         name
         for name in record.parameters
@@ -285,26 +284,28 @@ def _of_contour(record: StudyRecord) -> dict[str, Any]:
     return arguments | {"params": varied[:_MAX_CONTOUR_PARAMETERS]}
 
 
-def _of_intermediate_values(record: StudyRecord) -> dict[str, Any]:
+def _intermediate_values_arguments(record: StudyRecord) -> dict[str, Any]:
     if len(record.objectives) > 1:
-        raise NothingToDraw("needs one objective: with two, trials report no values per epoch.")
+        raise NothingToDraw("needs one objective: with two, no values per epoch are reported.")
     shown = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
     trials = record.first.get_trials(deepcopy=False, states=shown)
     if not any(trial.intermediate_values for trial in trials):
-        raise NothingToDraw("no complete or pruned trial has reported values per epoch.")
+        raise NothingToDraw(
+            "needs a complete or pruned trial with values per epoch; there is none."
+        )
     return {"study": record.first}
 
 
-def _of_pareto_front(record: StudyRecord) -> dict[str, Any]:
+def _pareto_front_arguments(record: StudyRecord) -> dict[str, Any]:
     if len(record.objectives) < 2:
         raise NothingToDraw("needs two objectives: --search.second_objective.")
-    _of_complete(record)
+    _complete_arguments(record)
     return {"study": record.study, "target_names": list(record.objectives)}
 
 
-def _of_timeline(record: StudyRecord) -> dict[str, Any]:
+def _timeline_arguments(record: StudyRecord) -> dict[str, Any]:
     if not any(trial.datetime_start for trial in record.study.get_trials(deepcopy=False)):
-        raise NothingToDraw("no trial has started.")
+        raise NothingToDraw("needs a trial that has started; there is none.")
     return {"study": record.study}
 
 
@@ -313,14 +314,14 @@ def _polish_history(figure: Figure, _: StudyRecord) -> None:
 
 
 def _polish_slice(figure: Figure, record: StudyRecord) -> None:
-    """Make the colour of a trial the same in every panel, and as the colour bar shows it."""
+    """Use the same colour scale in all panels and in the colour bar."""
     for axes in figure.axes[:-1]:
         axes.tick_params(axis="x", rotation=30)
         axes.collections[0].set_clim(0, max(trial.number for trial in record.complete))
 
 
 def _polish_parallel_coordinates(figure: Figure, _: StudyRecord) -> None:
-    """Draw the vertical axes, and keep their numbers readable above the lines."""
+    """Draw the vertical axes, and put their numbers on a white background."""
     for axes in figure.axes[2:]:
         axes.spines["right"].set_visible(True)
         for text in axes.get_yticklabels():
@@ -338,9 +339,9 @@ def _polish_curves(figure: Figure, record: StudyRecord) -> None:
 
 @contextlib.contextmanager
 def _quiet_pyplot() -> Iterator[Any]:
-    """Give pyplot, which Optuna draws with, without windows, warnings and a style of its own.
+    """Provide pyplot without windows and warnings, and with an empty style `ggplot`.
 
-    Optuna's functions load matplotlib's style `ggplot`: it is empty inside the block.
+    Optuna's functions load this style.
     """
     from matplotlib import pyplot as plt
 
@@ -349,7 +350,7 @@ def _quiet_pyplot() -> Iterator[Any]:
     plt.switch_backend("agg")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # one value per axis, or a constant surface
+            warnings.simplefilter("ignore")  # from axes with one value and constant surfaces
             yield plt
     finally:
         library["ggplot"] = ggplot

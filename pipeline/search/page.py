@@ -1,4 +1,4 @@
-"""Writes interactive figures as one HTML file that needs no other file and no network."""
+"""Write interactive figures into one HTML file that works from disk, without a network."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pipeline.core.files import write_text
 
-# MLflow shows HTML artifacts in a frame without a network, so plotly.js is part of the file.
+# MLflow shows HTML artifacts in a frame without network access, so the file includes plotly.js.
 _PAGE: Final = """\
 <!DOCTYPE html>
 <html lang="en">
@@ -38,7 +38,7 @@ figure {{ margin: 0; overflow-x: auto; }}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InteractiveFigure:
-    """A plotly figure and its text."""
+    """Plotly figure with its texts."""
 
     name: str
     title: str
@@ -57,7 +57,7 @@ def write_page(
     figures: Sequence[InteractiveFigure],
     omitted: Mapping[str, str],
 ) -> None:
-    """Write the page, atomically.
+    """Write the page atomically.
 
     Args:
         path: The HTML file.
@@ -84,7 +84,7 @@ def write_page(
 def _figure_html(figure: InteractiveFigure) -> str:
     figure.plot.update_layout(
         title=None,
-        width=None,  # the width of the page
+        width=None,  # use the width of the page
         height=figure.height_px,
         margin={"t": 30},
         template="plotly_white",
@@ -95,7 +95,7 @@ def _figure_html(figure: InteractiveFigure) -> str:
     plot = figure.plot.to_html(
         full_html=False,
         include_plotlyjs=False,
-        div_id=figure.name,  # a random one would make every file different
+        div_id=figure.name,  # the default is random
         config={"responsive": True, "displaylogo": False},
     )
     return (

@@ -1,39 +1,44 @@
-"""What a worker needs to know to run trials of a study, on whichever machine it is."""
+"""Specification of a study: configuration, space, storage and the fits of each trial."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import optuna
+import numpy as np
 
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.run_directory import RunDirectory
+from pipeline.data.feature_set import FeatureSet
+from pipeline.data.splits import Split, split_feature_set, split_folds
 from pipeline.metrics.regression import HIGHER_IS_BETTER
 from pipeline.search.space.space import Space
-from pipeline.search.study.storage import open_storage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SearchJob:
-    """A study, as its workers see it."""
+class StudySpec:
+    """Specification of a study, sent to each worker."""
 
     config: ExperimentConfig
-    """The configuration that trials change, with absolute paths."""
+    """Configuration that the trials change; its paths are absolute."""
     space: Space
     study_name: str
     storage_url: str
     study_dir: Path
     """Run directory of the study on this machine."""
     sampler_stream: str = "sampler"
-    """Random stream that proposals are drawn from; every machine needs one of its own."""
+    """Name of the random stream of the sampler. It differs between machines."""
 
     @property
     def run(self) -> RunDirectory:
         """Run directory of the study on this machine."""
         return RunDirectory(self.study_dir)
 
+    def trial_run(self, number: int) -> RunDirectory:
+        """Return the run directory of a trial on this machine."""
+        return RunDirectory(self.run.trials_dir / f"trial-{number:04d}")
+
     @property
     def directions(self) -> list[str]:
-        """Which way each objective goes."""
+        """Optuna direction of each objective: minimize or maximize."""
         settings = self.config.search
         first = "maximize" if HIGHER_IS_BETTER.get(settings.metric, False) else "minimize"
         return [first] if settings.second_objective == "none" else [first, "minimize"]
@@ -46,15 +51,47 @@ class SearchJob:
         return [settings.metric] if second == "none" else [settings.metric, second]
 
     @property
-    def num_parts(self) -> int:
-        """Fits a trial."""
+    def num_fits(self) -> int:
+        """Number of fits per trial."""
         return max(1, self.config.search.num_folds) * self.config.search.num_seeds
 
-    def open_storage(self) -> optuna.storages.RDBStorage:
-        """Open the storage of the study."""
-        settings = self.config.search
-        return open_storage(
-            self.storage_url,
-            heartbeat_seconds=settings.heartbeat_seconds,
-            max_retries=settings.max_retries,
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialFit:
+    """One of the fits of a trial."""
+
+    name: str
+    split: Split
+    """Its test subset is empty."""
+    seed: int
+
+
+def search_split(features: FeatureSet, config: ExperimentConfig) -> Split:
+    """Return the split of a search. No trial uses the test subset."""
+    return split_feature_set(
+        features,
+        validation_fraction=config.data.validation_fraction,
+        test_fraction=config.data.test_fraction,
+        seed=config.seed,
+    )
+
+
+def plan_fits(features: FeatureSet, split: Split, config: ExperimentConfig) -> tuple[TrialFit, ...]:
+    """Return the fits of each trial: one per fold and seed, without the test subset.
+
+    Raises:
+        SplitError: If there are fewer groups than folds.
+    """
+    search = config.search
+    if search.num_folds:
+        rows = np.concatenate([split.train, split.validation])
+        splits = split_folds(
+            features.groups, num_folds=search.num_folds, seed=config.seed, rows=rows
         )
+    else:
+        splits = (Split(train=split.train, validation=split.validation, test=split.test[:0]),)
+    return tuple(
+        TrialFit(name=f"fold-{fold}-seed-{number}", split=each, seed=config.seed + number)
+        for fold, each in enumerate(splits, start=1)
+        for number in range(search.num_seeds)
+    )

@@ -1,7 +1,8 @@
-"""One trial: a proposal becomes a training, and its score the objective."""
+"""Run one trial: train the proposed configuration, report its epochs, return the objective."""
 
 import dataclasses
 import shutil
+import time
 import traceback
 from collections.abc import Sequence
 from typing import Any
@@ -16,128 +17,184 @@ from pipeline.core.files import write_text
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import RunLog
 from pipeline.core.urls import hide_passwords
+from pipeline.data.batches import InferenceBatches
 from pipeline.data.feature_set import FeatureSet
-from pipeline.models.summary import count_weights
-from pipeline.search.fits import Part, plan_parts, search_split
-from pipeline.search.latency import clip_latency_ms
-from pipeline.search.study.pruning import EpochReport
-from pipeline.search.study.retries import RETRY_OF
-from pipeline.search.study_spec import SearchJob
-from pipeline.search.trial_directory import trial_directory
-from pipeline.tracking.run_link import read_link
+from pipeline.models.trainability import count_weights
+from pipeline.search.mlflow_runs import share_trial_run
+from pipeline.search.study.retries import IS_DEFAULT, RETRY_OF
+from pipeline.search.study_spec import StudySpec, TrialFit, plan_fits, search_split
 from pipeline.training.fit import FitHooks, FitResult
 from pipeline.workflows.features import open_features
 from pipeline.workflows.session import open_session, with_run_name
 from pipeline.workflows.train import build_for
 from pipeline.workflows.training_steps import Experiment, train_nested
 
+_NUM_WARM_UP_CALLS = 3
+_NUM_TIMED_CALLS = 30
 
-def trial_config(job: SearchJob, overrides: dict[str, Any]) -> ExperimentConfig:
-    """Return the configuration that `overrides` make of the study's.
 
-    It decides the best epoch by what is searched for, and it draws nothing: a picture a
-    trial would cost more than the trial.
+class EpochReport(keras.callbacks.Callback):
+    """Reports the epochs of a trial to Optuna, and prunes the trial if it is worse than others.
+
+    The reported value is the mean over the fits so far: the best value of each complete fit, and
+    the current value of the running fit. Each fit occupies `num_steps` steps, also if it stops
+    early. Trials are thus compared at the same point of the same fit.
+
+    Args:
+        trial: The trial.
+        monitor: Key of the objective in the epoch logs.
+        num_epochs: Maximum number of epochs per fit of this trial.
+        num_steps: Maximum number of epochs per fit of any trial.
+        num_fits: Number of fits of the trial.
+        is_reported: Whether to report. Optuna accepts no reports if there are two objectives.
     """
-    config = job.space.config(overrides)
-    return dataclasses.replace(
-        config,
-        training=dataclasses.replace(
-            config.training, monitor=job.config.search.metric, num_folds=0
-        ),
-        evaluation=dataclasses.replace(config.evaluation, figures=False),
-        tracking=dataclasses.replace(
-            config.tracking.unregistered(), package_model=False, system_metrics=False
-        ),
-    )
+
+    def __init__(
+        self,
+        trial: optuna.Trial,
+        *,
+        monitor: str,
+        num_epochs: int,
+        num_steps: int,
+        num_fits: int = 1,
+        is_reported: bool,
+    ) -> None:
+        super().__init__()
+        self._trial = trial
+        self._monitor = monitor
+        self._num_epochs = num_epochs
+        self._num_steps = num_steps
+        self._num_fits = num_fits
+        self._is_reported = is_reported
+        self._best_values: list[float] = []
+        self._newest: tuple[int, float] | None = None
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
+        self._newest = (epoch + 1, float((logs or {})[self._monitor]))
+
+    def commit(self) -> None:
+        """Report the newest epoch. Call this after the epoch is saved.
+
+        Raises:
+            PrunedError: If the trial is pruned.
+        """
+        if self._newest is None:
+            return
+        epoch, value = self._newest
+        step = len(self._best_values) * self._num_steps + epoch
+        self._report(float(np.mean([*self._best_values, value])), step)
+        # Pruning the last epoch saves no time and loses the value.
+        is_last_fit = len(self._best_values) == self._num_fits - 1
+        if not (is_last_fit and epoch >= self._num_epochs):
+            self._prune(f"at epoch {epoch}", value)
+
+    def finish_fit(self, best_value: float) -> None:
+        """Report the end of a fit.
+
+        Raises:
+            PrunedError: If there are more fits and the trial is pruned.
+        """
+        epoch, _ = self._newest or (0, best_value)
+        self._best_values.append(best_value)
+        num_done = len(self._best_values)
+        if epoch < self._num_steps and num_done < self._num_fits:
+            mean = float(np.mean(self._best_values))
+            self._report(mean, num_done * self._num_steps)
+            self._prune(f"after {num_done} of {self._num_fits} fits", mean)
+
+    def _report(self, value: float, step: int) -> None:
+        if self._is_reported:
+            self._trial.report(value, step)
+
+    def _prune(self, when: str, value: float) -> None:
+        # The default configuration is never pruned: the best one is compared with it.
+        is_spared = not self._is_reported or self._trial.user_attrs.get(IS_DEFAULT)
+        if not is_spared and self._trial.should_prune():
+            raise PrunedError(f"stopped {when} with {self._monitor} {value:.4f}")
 
 
 class TrialObjective:
-    """Runs trials, one after the other, on features that are opened once.
+    """Objective of a study. Opens the features once and then runs trials.
 
     Args:
-        job: The study.
+        spec: The study.
     """
 
-    def __init__(self, job: SearchJob) -> None:
-        self._job = job
-        self._features: FeatureSet = open_features(job.config.data)
-        split = search_split(self._features, job.config)
-        self._parts: Sequence[Part] = plan_parts(self._features, split, job.config)
+    def __init__(self, spec: StudySpec) -> None:
+        self._spec = spec
+        self._features: FeatureSet = open_features(spec.config.data)
+        split = search_split(self._features, spec.config)
+        self._fits: Sequence[TrialFit] = plan_fits(self._features, split, spec.config)
 
     def __call__(self, trial: optuna.Trial) -> float | tuple[float, float]:
-        """Run one trial; return its objective, or two of them.
+        """Run one trial and return one or two objective values.
 
         Raises:
-            TrialPruned: If it lagged behind.
-            Exception: What ended it; the reason is noted with the trial.
+            TrialPruned: If the trial was pruned.
+            Exception: Any error of the training; the trial has its reason as an attribute.
         """
+        run = self._spec.trial_run(trial.number)
         try:
-            return self._run(trial)
+            return self._run(trial, run)
         except PrunedError as pruned:
             raise optuna.TrialPruned(str(pruned)) from None
         except Exception as error:
             trial.set_user_attr("reason", _reason(error))
             if not isinstance(error, PipelineError):
-                path = trial_directory(self._job, trial.number).path / "error.txt"
-                write_text(path, hide_passwords(traceback.format_exc()))
+                write_text(run.path / "error.txt", hide_passwords(traceback.format_exc()))
             raise
         finally:
-            # A short trial may have ended before its first delivery had.
-            _note_mlflow_run(trial, trial_directory(self._job, trial.number))
+            share_trial_run(trial, run)  # a short trial may end before its first epoch does this
             keras.backend.clear_session()
 
-    def _run(self, trial: optuna.Trial) -> float | tuple[float, float]:
-        overrides = self._job.space.propose(trial)
+    def _run(self, trial: optuna.Trial, run: RunDirectory) -> float | tuple[float, float]:
+        overrides = self._spec.space.propose(trial)
         trial.set_user_attr("overrides", overrides)
-        config = with_run_name(
-            trial_config(self._job, overrides),
-            f"{self._job.study_name}-trial-{trial.number:04d}",
-        )
-        run = trial_directory(self._job, trial.number)
+        name = f"{self._spec.study_name}-trial-{trial.number:04d}"
+        config = with_run_name(trial_config(self._spec, overrides), name)
         report = EpochReport(
             trial,
             monitor=f"val_{config.training.monitor}",
             num_epochs=config.training.num_epochs,
-            num_steps=self._job.space.most_epochs,
-            num_parts=len(self._parts),
-            is_reported=len(self._job.objectives) == 1,
+            num_steps=self._spec.space.max_epochs,
+            num_fits=len(self._fits),
+            is_reported=len(self._spec.objectives) == 1,
         )
-        if len(self._parts) == 1:
-            results = [self._fit(run, self._parts[0], config, report, trial, self._job.run)]
+        if len(self._fits) == 1:
+            results = [self._train(run, self._fits[0], config, report, trial, self._spec.run)]
         else:
-            results = self._fit_parts(run, config, report, trial)
+            results = self._train_fits(run, config, report, trial)
         trial.set_user_attr("best_epochs", [result.best_epoch for result, _ in results])
         value = float(np.mean([result.best_value for result, _ in results]))
         cost = self._cost(results[0][1])
         return value if cost is None else (value, cost)
 
-    def _fit_parts(
+    def _train_fits(
         self, run: RunDirectory, config: ExperimentConfig, report: EpochReport, trial: optuna.Trial
     ) -> list[tuple[FitResult, keras.Model]]:
-        """Fit every part in a run of its own, nested in the run of the trial."""
+        """Train all fits, each in its own run below the run of the trial."""
         run.path.mkdir(parents=True, exist_ok=True)
-        num_steps = config.training.num_epochs * len(self._parts)
-        with open_session(run, config, num_steps=num_steps, parent=self._job.run) as session:
+        num_steps = config.training.num_epochs * len(self._fits)
+        with open_session(run, config, num_steps=num_steps, parent=self._spec.run) as session:
             session.run_log.log_tags(self._tags(trial))
             results = []
-            for part in self._parts:
-                directory = RunDirectory(run.folds_dir / part.name)
-                named = with_run_name(config, f"{config.tracking.run_name}-{part.name}")
-                results.append(self._fit(directory, part, named, report, trial, run))
+            for fit in self._fits:
+                directory = RunDirectory(run.folds_dir / fit.name)
+                named = with_run_name(config, f"{config.tracking.run_name}-{fit.name}")
+                results.append(self._train(directory, fit, named, report, trial, run))
             _log_mean(session.run_log, [result for result, _ in results])
         return results
 
-    def _fit(
+    def _train(
         self,
         run: RunDirectory,
-        part: Part,
+        fit: TrialFit,
         config: ExperimentConfig,
         report: EpochReport,
         trial: optuna.Trial,
         parent: RunDirectory,
     ) -> tuple[FitResult, keras.Model]:
-        config = dataclasses.replace(config, seed=part.seed)
-        experiment = Experiment(config=config, features=self._features, split=part.split)
+        config = dataclasses.replace(config, seed=fit.seed)
         networks: list[keras.Model] = []
 
         def build() -> keras.Model:
@@ -145,13 +202,13 @@ class TrialObjective:
             return networks[0]
 
         def commit() -> None:
-            _note_mlflow_run(trial, trial_directory(self._job, trial.number))
+            share_trial_run(trial, self._spec.trial_run(trial.number))
             report.commit()
 
         try:
             outcome = train_nested(
                 run,
-                experiment,
+                Experiment(config=config, features=self._features, split=fit.split),
                 parent=parent,
                 build=build,
                 hooks=FitHooks(
@@ -163,34 +220,58 @@ class TrialObjective:
                 tags=self._tags(trial),
             )
         finally:
-            # The weights that it began with: a trial that is killed starts anew.
+            # A killed trial starts anew, so its initial weights are not needed.
             shutil.rmtree(run.checkpoints_dir, ignore_errors=True)
-        report.finish_part(outcome.fit.best_value)
+        report.finish_fit(outcome.fit.best_value)
         return outcome.fit, networks[0]
 
     def _tags(self, trial: optuna.Trial) -> dict[str, Any]:
-        tags = {"kind": "trial", "study": self._job.study_name, "trial": trial.number}
+        tags = {"kind": "trial", "study": self._spec.study_name, "trial": trial.number}
         noted = trial.user_attrs
         return {**tags, "retry_of": noted[RETRY_OF]} if RETRY_OF in noted else tags
 
     def _cost(self, network: keras.Model) -> float | None:
-        second = self._job.config.search.second_objective
+        second = self._spec.config.search.second_objective
         if second == "weights":
             return float(count_weights(network).total)
         if second == "latency_ms":
-            return clip_latency_ms(network, self._features)
+            return _clip_latency_ms(network, self._features)
         return None
 
 
-def _note_mlflow_run(trial: optuna.Trial, run: RunDirectory) -> None:
-    """Note the MLflow run of a trial, so that another machine can end it if this one dies."""
-    link = read_link(run.tracking_path)
-    if link is not None and link.run_id and "mlflow_run_id" not in trial.user_attrs:
-        trial.set_user_attr("mlflow_run_id", link.run_id)
+def trial_config(spec: StudySpec, overrides: dict[str, Any]) -> ExperimentConfig:
+    """Return the configuration of a trial.
+
+    The search metric selects the best epoch. A trial draws no figures and packages no model,
+    because these would take longer than its training.
+    """
+    config = spec.space.config(overrides)
+    return dataclasses.replace(
+        config,
+        training=dataclasses.replace(
+            config.training, monitor=spec.config.search.metric, num_folds=0
+        ),
+        evaluation=dataclasses.replace(config.evaluation, figures=False),
+        tracking=dataclasses.replace(
+            config.tracking.unregistered(), package_model=False, system_metrics=False
+        ),
+    )
+
+
+def _clip_latency_ms(network: keras.Model, features: FeatureSet) -> float:
+    """Return the median prediction time of a batch of one clip, in milliseconds."""
+    batch = next(iter(InferenceBatches(features, np.arange(1), batch_size=1)))
+    inputs = [np.asarray(each) for each in batch]
+    seconds = []
+    for _ in range(_NUM_WARM_UP_CALLS + _NUM_TIMED_CALLS):
+        start = time.perf_counter()
+        network.predict_on_batch(inputs)
+        seconds.append(time.perf_counter() - start)
+    return 1000 * float(np.median(seconds[_NUM_WARM_UP_CALLS:]))
 
 
 def _log_mean(run_log: RunLog, results: Sequence[FitResult]) -> None:
-    """Tell the run log the mean of the fits, each at its best epoch."""
+    """Log the validation metrics at the best epochs, averaged over the fits."""
     scores = [result.records[result.best_epoch - 1].val_metrics or {} for result in results]
     metrics = {
         f"validation/{metric}/{trait}": float(np.mean([each[metric][trait] for each in scores]))

@@ -8,7 +8,8 @@ import optuna
 
 from pipeline.core.urls import hide_passwords
 from pipeline.search.study.sampling import build_pruner, build_sampler, quiet_optuna
-from pipeline.search.study_spec import SearchJob
+from pipeline.search.study.storage import open_storage
+from pipeline.search.study_spec import StudySpec
 from pipeline.tracking.store import hide_run_urls
 from pipeline.workers.names import worker_name
 
@@ -20,7 +21,7 @@ class TrialSlot:
     """Permission to run one trial."""
 
     number: int
-    """Position in the order in which trials are handed out; seeds the sampler."""
+    """Number of the slot; seeds the sampler."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,47 +29,47 @@ class TrialOutcome:
     """Result of one trial slot."""
 
     trial: int | None
-    """Number of the trial; None if there was none because the storage could not be reached."""
+    """Number of the trial; None if the storage was unreachable or the trial was reassigned."""
     reason: str = ""
-    """The error of the storage or of this worker."""
+    """Error message if there is no trial."""
     was_reassigned: bool = False
-    """Whether another worker got the trial, because this one sent no heartbeats."""
+    """Whether another worker got the trial, because this worker sent no heartbeats."""
 
 
 class Worker:
     """Runs trials of a study in this process.
 
     Args:
-        job: The study.
-        objective: Runs one trial and returns its value.
+        spec: The study.
+        objective: Function that runs one trial and returns its value or values.
     """
 
-    def __init__(self, job: SearchJob, objective: Objective) -> None:
+    def __init__(self, spec: StudySpec, objective: Objective) -> None:
         quiet_optuna()
-        self._job = job
+        self._spec = spec
         self._objective = objective
         self._study = optuna.load_study(
-            study_name=job.study_name,
-            storage=job.open_storage(),
+            study_name=spec.study_name,
+            storage=open_storage(spec),
             pruner=build_pruner(
-                job.config.search, num_epochs=job.space.most_epochs * job.num_parts
+                spec.config.search, num_epochs=spec.space.max_epochs * spec.num_fits
             ),
         )
 
     def run(self, slot: TrialSlot) -> TrialOutcome:
         """Run one trial. A failure of the trial is recorded in the study and raises no error."""
         self._study.sampler = build_sampler(
-            self._job.config.search,
-            seed=self._job.config.seed,
+            self._spec.config.search,
+            seed=self._spec.config.seed,
             slot=slot.number,
-            stream=self._job.sampler_stream,
+            stream=self._spec.sampler_stream,
         )
         numbers: list[int] = []
         try:
             self._study.optimize(
-                self._try,
+                self._evaluate,
                 n_trials=1,
-                catch=(Exception,),  # a failed trial records its reason, and the study goes on
+                catch=(Exception,),
                 callbacks=[lambda _, trial: numbers.append(trial.number)],
             )
         except Exception as error:
@@ -76,31 +77,33 @@ class Worker:
             return TrialOutcome(trial=None, reason=reason, was_reassigned=_was_reassigned(error))
         return TrialOutcome(trial=numbers[0])
 
-    def _try(self, trial: optuna.Trial) -> float | tuple[float, float]:
+    def _evaluate(self, trial: optuna.Trial) -> float | tuple[float, float]:
         trial.set_user_attr("worker", worker_name())
         return self._objective(trial)
 
 
 def _was_reassigned(error: Exception) -> bool:
-    """Return whether Optuna rejected the end of a trial that others had ended already."""
+    """Return whether Optuna rejected the result of a trial that had already ended."""
     is_finished = isinstance(error, optuna.exceptions.UpdateFinishedTrialError)
     return is_finished or "Cannot tell a FAIL trial" in str(error)
 
 
 def start_worker(
-    job: SearchJob, *, num_threads: int, environment: Mapping[str, str]
+    spec: StudySpec, *, num_threads: int, environment: Mapping[str, str]
 ) -> Callable[[TrialSlot], TrialOutcome]:
-    """Return a function that runs a trial; call this in a process that has not used TensorFlow.
+    """Set up this process and return a function that runs one trial.
+
+    Call this before the process uses TensorFlow.
 
     Args:
-        job: The study.
-        num_threads: Threads that TensorFlow may use.
-        environment: Variables with the address and the credentials of MLflow.
+        spec: The study.
+        num_threads: Number of TensorFlow threads.
+        environment: Environment variables with the address and the credentials of MLflow.
     """
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
 
     os.environ.update(environment)
-    os.environ.pop("MLFLOW_RUN_ID", None)  # the run of the whole search
+    os.environ.pop("MLFLOW_RUN_ID", None)  # the run of the search, not of a trial
     hide_run_urls()
     import_tensorflow_quietly()
     import tensorflow as tf
@@ -108,8 +111,8 @@ def start_worker(
     tf.config.threading.set_intra_op_parallelism_threads(num_threads)
     tf.config.threading.set_inter_op_parallelism_threads(num_threads)
     for device in tf.config.list_physical_devices("GPU"):
-        # Several workers share a GPU; by default the first would take all of its memory.
+        # Several workers share a GPU. By default, the first one would reserve all its memory.
         tf.config.experimental.set_memory_growth(device, True)
     from pipeline.search.trial import TrialObjective
 
-    return Worker(job, TrialObjective(job)).run
+    return Worker(spec, TrialObjective(spec)).run

@@ -1,1 +1,1 @@
-"""The only place that knows MLflow: the mirror of a run directory."""
+"""Mirror of a run directory in MLflow. Only this package imports MLflow."""

@@ -1,4 +1,7 @@
-"""Mirror a run while it trains, in a thread: no store, slow or gone, holds up training."""
+"""Background threads of a run: the MLflow mirror, and the samples of CPU and memory use.
+
+A store that is slow or down does not delay training.
+"""
 
 import contextlib
 import logging
@@ -11,31 +14,27 @@ import psutil
 from pipeline.core.interrupts import check_interrupt
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import SYSTEM_METRICS, RunLog, read_events
-from pipeline.tracking.mirror import (
-    PATIENCE_SECONDS,
-    DeliveryError,
-    Mirror,
-    StoreUnavailableError,
-)
+from pipeline.tracking.mirror import PATIENCE_SECONDS, Mirror
 from pipeline.tracking.run_link import read_link
+from pipeline.tracking.store import DeliveryError, StoreUnavailableError
 
 _logger = logging.getLogger(__name__)
 
 _SHORT_WAIT_SECONDS = 5.0
-"""Longest wait of a nested run, and of a run that a signal has ended."""
-_LONGEST_PAUSE_SECONDS = 120.0
-_LOOK_SECONDS = 0.2
+"""Maximum wait of a nested run, and of a run that a signal has ended."""
+_MAX_PAUSE_SECONDS = 120.0
+_POLL_SECONDS = 0.2
 
 
 class BackgroundMirror:
-    """Runs a mirror in a thread. Nobody but this thread talks to the store.
+    """Thread that runs a mirror. No other thread of the run calls the store.
 
     Args:
-        mirror: What delivers.
-        is_nested: Whether another mirror delivers what is left here: then an outage is not
-            logged, and `close` does not try again.
-        retry_seconds: Pause before the next try; while the run goes on it doubles each time.
-        rest_seconds: Pause after a delivery: epochs of a fraction of a second go together.
+        mirror: The mirror.
+        is_nested: Whether the mirror of a parent run delivers the rest. Then an outage is not
+            logged, and `close` does not retry.
+        retry_seconds: Pause before a retry. During the run it doubles each time.
+        rest_seconds: Pause after a delivery, so that short epochs are sent together.
     """
 
     def __init__(
@@ -53,28 +52,24 @@ class BackgroundMirror:
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._abandoned = threading.Event()
-        self._warned = False
-        self._reason: str | None = None
+        self._has_warned = False
+        self.undelivered: str | None = None
+        """Reason why MLflow does not have the whole run; None if it has."""
         self._thread = threading.Thread(target=self._loop, name="mlflow-mirror", daemon=True)
         self._thread.start()
 
-    @property
-    def undelivered(self) -> str | None:
-        """Why MLflow does not have all of the run, as far as is known; None if it has."""
-        return self._reason
-
     def wake(self) -> None:
-        """Announce that the run log has grown."""
+        """Start a delivery, because the run log has new events."""
         self._wake.set()
 
     def close(
         self, *, seconds: float = PATIENCE_SECONDS, is_interrupted: bool = False
     ) -> str | None:
-        """Deliver the rest, and return None, or why something is left for `sync`.
+        """Deliver the rest. Return None, or the reason why `sync` has to deliver it.
 
         Args:
-            seconds: Longest wait.
-            is_interrupted: Whether a signal has ended the run; otherwise a signal ends the wait.
+            seconds: Maximum wait.
+            is_interrupted: Whether a signal has ended the run. Otherwise a signal ends the wait.
         """
         self._closing.set()
         self._wake.set()
@@ -83,12 +78,12 @@ class BackgroundMirror:
             while self._thread.is_alive() and time.monotonic() < deadline:
                 if not is_interrupted:
                     check_interrupt()
-                self._thread.join(min(_LOOK_SECONDS, deadline - time.monotonic()))
+                self._thread.join(min(_POLL_SECONDS, deadline - time.monotonic()))
         finally:
             self._abandoned.set()
-        if self._thread.is_alive() and self._reason is None:
-            self._reason = f"no answer within {seconds:g} s"
-        return self._reason
+        if self._thread.is_alive() and self.undelivered is None:
+            self.undelivered = f"no answer within {seconds:g} s"
+        return self.undelivered
 
     def _loop(self) -> None:
         pause = self._retry_seconds
@@ -110,33 +105,30 @@ class BackgroundMirror:
             else:
                 self._closing.wait(pause)
                 self._wake.set()
-                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                pause = min(2 * pause, _MAX_PAUSE_SECONDS)
 
     def _deliver(self, *, is_last: bool) -> bool:
-        """Deliver what there is; return False if the store cannot be reached."""
+        """Deliver the new events. Return False if the store is not reachable."""
         try:
-            self._reason = self._mirror.deliver(retries_refused=is_last)
+            self.undelivered = self._mirror.deliver(retries_rejected=is_last)
         except DeliveryError as error:
-            self._reason = str(error)
-            self._warn(error)
+            self.undelivered = str(error)
+            if not (self._has_warned or self._is_nested or self._closing.is_set()):
+                self._has_warned = True
+                _logger.warning(
+                    "MLflow does not accept the run now (%s). The run goes on; its run log is "
+                    "complete and is delivered later.",
+                    error,
+                )
             return not isinstance(error, StoreUnavailableError)
-        except BaseException as error:  # a fault of ours: the thread ends with a traceback
-            self._reason = f"{type(error).__name__}: {error}"
+        except BaseException as error:  # an internal error ends the thread with a traceback
+            self.undelivered = f"{type(error).__name__}: {error}"
             raise
         return True
 
-    def _warn(self, error: DeliveryError) -> None:
-        if not (self._warned or self._is_nested or self._closing.is_set()):
-            self._warned = True
-            _logger.warning(
-                "MLflow does not take the run now (%s). The run goes on; its run log keeps "
-                "everything and is delivered later.",
-                error,
-            )
-
 
 class Untracked:
-    """Stands in for the mirror of a run that is not tracked."""
+    """Replacement for the mirror of a run that is not tracked."""
 
     undelivered: str | None = None
 
@@ -148,13 +140,13 @@ class Untracked:
 def mirrored(
     run: RunDirectory, *, is_nested: bool = False, patience_seconds: float = PATIENCE_SECONDS
 ) -> Iterator[BackgroundMirror | Untracked]:
-    """Mirror a run directory while the block runs, if it has a link; yield the mirror.
+    """Mirror a run directory during the block if the run is tracked, and yield the mirror.
 
     Args:
         run: The run directory.
-        is_nested: Whether it is nested in a run that is mirrored too, which delivers what an
-            outage leaves here, and waits and warns for both.
-        patience_seconds: Longest wait for MLflow at the end; at most 5 s after a signal.
+        is_nested: Whether a parent run is mirrored too. The parent then delivers the rest, and
+            waits and warns for both.
+        patience_seconds: Maximum wait for MLflow at the end; at most 5 s after a signal.
     """
     if read_link(run.tracking_path) is None:
         yield Untracked()
@@ -168,18 +160,18 @@ def mirrored(
         is_interrupted = True
         raise
     finally:
-        missing: str | None = "the delivery was interrupted"
+        reason: str | None = "the delivery was interrupted"
+        limit = _SHORT_WAIT_SECONDS if is_nested or is_interrupted else patience_seconds
         try:
-            longest = _SHORT_WAIT_SECONDS if is_nested or is_interrupted else patience_seconds
-            missing = background.close(
-                seconds=min(patience_seconds, longest), is_interrupted=is_interrupted
+            reason = background.close(
+                seconds=min(patience_seconds, limit), is_interrupted=is_interrupted
             )
         finally:
-            if missing and not is_nested:
+            if reason and not is_nested:
                 later = f" Send the rest later: `python -m pipeline sync --run_dir {run.path}`."
                 _logger.warning(
                     "MLflow does not have all of this run (%s).%s",
-                    missing,
+                    reason,
                     later if run.path.exists() else "",
                 )
 
@@ -188,10 +180,10 @@ def mirrored(
 def system_metrics(
     run_log: RunLog, *, enabled: bool, interval_seconds: float = 5.0
 ) -> Iterator[None]:
-    """Sample this process and its machine while the block runs, and once at its end.
+    """Log CPU and memory use during the block, and once at its end.
 
-    The names begin with `system/`, which MLflow shows on a page of their own. A run that is
-    resumed goes on with the number of the next sample.
+    MLflow shows metrics that begin with `system/` on a separate page. A resumed run continues
+    the step numbers.
     """
     if not enabled:
         yield
@@ -210,7 +202,7 @@ def system_metrics(
 
 def _sample(run_log: RunLog, stop: threading.Event, interval_seconds: float) -> None:
     process = psutil.Process()
-    psutil.cpu_percent()  # the first reading is the baseline of the next
+    psutil.cpu_percent()  # the first call only starts the measurement
     step = sum(event.kind == SYSTEM_METRICS for event in read_events(run_log.path))
     is_last = False
     while not is_last:

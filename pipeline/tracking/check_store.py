@@ -1,7 +1,4 @@
-"""Check, before a run starts, that MLflow can keep it where the settings say.
-
-A store that is merely down is no error: the run goes on and is delivered later.
-"""
+"""Check before a run that MLflow can store it. A store that is only down is not an error."""
 
 import difflib
 import os
@@ -19,7 +16,6 @@ from mlflow.protos.databricks_pb2 import (
     PERMISSION_DENIED,
     RESOURCE_DOES_NOT_EXIST,
     UNAUTHENTICATED,
-    ErrorCode,
 )
 
 from pipeline.core.errors import RunError, first_line
@@ -28,47 +24,45 @@ from pipeline.tracking.store import (
     STORE_ERRORS,
     call_within,
     configure_mlflow,
+    has_code,
     open_store,
     tracking_uri,
 )
 
 _SECONDS = 5.0
 _SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
-_WRONG_PLACE = {
-    ErrorCode.Name(code)
-    for code in (
-        CUSTOMER_UNAUTHORIZED,
-        ENDPOINT_NOT_FOUND,
-        INVALID_PARAMETER_VALUE,
-        PERMISSION_DENIED,
-        RESOURCE_DOES_NOT_EXIST,
-        UNAUTHENTICATED,
-    )
-}
+_PERMANENT_ERRORS = (
+    CUSTOMER_UNAUTHORIZED,
+    ENDPOINT_NOT_FOUND,
+    INVALID_PARAMETER_VALUE,
+    PERMISSION_DENIED,
+    RESOURCE_DOES_NOT_EXIST,
+    UNAUTHENTICATED,
+)
 
 
 def check_store(experiment: str) -> None:
-    """Check that a run can be created in the store in use, or continued there by `mlflow run`.
+    """Check that a run can be created in the store, or that the run of `mlflow run` can continue.
 
     Args:
-        experiment: Name of the MLflow experiment of a new run.
+        experiment: MLflow experiment of a new run.
 
     Raises:
-        RunError: If waiting would not help: the address is wrong, the experiment is deleted, or
-            MLFLOW_RUN_ID is not a run that is going on.
+        RunError: If the address is wrong, the experiment is deleted, or MLFLOW_RUN_ID does not
+            name an active run.
     """
     configure_mlflow()
     uri = tracking_uri()
     run_id = os.environ.get("MLFLOW_RUN_ID", "")
     database = sqlite_path(uri)
     if not run_id and database is not None and not database.exists():
-        return  # the mirror creates it while the training starts
+        return  # the mirror creates the database
     try:
         call_within(_SECONDS, lambda: _check(uri, experiment, run_id))
     except RunError:
         raise
     except STORE_ERRORS as error:
-        if _is_wrong_place(error):
+        if _is_permanent(error):
             raise RunError(hide_passwords(_explain(uri, error))) from error
 
 
@@ -91,32 +85,29 @@ def _check(uri: str, experiment: str, run_id: str) -> None:
 
 
 def _check_run(client: MlflowClient, run_id: str) -> None:
+    problem = ""
     try:
         info = client.get_run(run_id).info
     except MlflowException as error:
-        if not _is_code(error, RESOURCE_DOES_NOT_EXIST):
+        if not has_code(error, RESOURCE_DOES_NOT_EXIST):
             raise
-        status = "does not exist"
+        problem = "does not exist"
     else:
-        status = f"is {info.status}" if RunStatus.is_terminated(_number(info.status)) else ""
         if info.lifecycle_stage == LifecycleStage.DELETED:
-            status = "is deleted"
-    if status:
+            problem = "is deleted"
+        elif RunStatus.is_terminated(RunStatus.from_string(info.status)):
+            problem = f"is {info.status}"
+    if problem:
         raise RunError(
-            f"MLFLOW_RUN_ID={run_id}: this MLflow run {status}, so nothing can be logged to it. "
+            f"MLFLOW_RUN_ID={run_id}: this MLflow run {problem}, so nothing can be logged to it. "
             "`mlflow run` sets the variable for one run only: unset it."
         )
 
 
-def _number(status: str) -> int:
-    return int(RunStatus.from_string(status))
-
-
-def _is_wrong_place(error: Exception) -> bool:
-    """Return whether the store would raise the error again, however long one waits."""
-    if isinstance(error, MlflowException):
-        return isinstance(error, InvalidUrlException) or error.error_code in _WRONG_PLACE
-    return isinstance(error, ImportError | sqlalchemy.exc.ArgumentError)
+def _is_permanent(error: Exception) -> bool:
+    return isinstance(
+        error, InvalidUrlException | ImportError | sqlalchemy.exc.ArgumentError
+    ) or any(has_code(error, code) for code in _PERMANENT_ERRORS)
 
 
 def _explain(uri: str, error: Exception) -> str:
@@ -126,7 +117,7 @@ def _explain(uri: str, error: Exception) -> str:
         fix = "Install the driver of the database, or set another MLFLOW_TRACKING_URI."
     elif isinstance(error, sqlalchemy.exc.ArgumentError):
         fix = "Write for instance postgresql+psycopg://USER@HOST/DATABASE."
-    elif isinstance(error, MlflowException) and _is_code(error, RESOURCE_DOES_NOT_EXIST):
+    elif has_code(error, RESOURCE_DOES_NOT_EXIST):
         fix = "Set another MLFLOW_EXPERIMENT_ID, or unset it."
     elif re.match(r"[\w.-]+:\d+(/|$)", uri):
         fix = f"Write http://{uri}."
@@ -135,9 +126,5 @@ def _explain(uri: str, error: Exception) -> str:
     elif scheme not in _SCHEMES and near:
         fix = f"Write {near[0]}{uri.removeprefix(scheme)}."
     else:
-        fix = "Check the address, and the user name and the password if it needs them."
-    return f"MLFLOW_TRACKING_URI={uri}: MLflow cannot keep runs there ({first_line(error)}). {fix}"
-
-
-def _is_code(error: MlflowException, code: int) -> bool:
-    return bool(error.error_code == ErrorCode.Name(code))
+        fix = "Check the address, and the user name and the password if the server needs them."
+    return f"MLFLOW_TRACKING_URI={uri}: MLflow cannot store runs there ({first_line(error)}). {fix}"

@@ -1,4 +1,4 @@
-"""The model as MLflow serves it: code and plain files, nothing pickled."""
+"""Log the trained model of a run to MLflow: code and plain files, nothing pickled."""
 
 import dataclasses
 import importlib.metadata
@@ -20,40 +20,39 @@ from pipeline.core.traits import NUM_TRAITS, TRAITS
 from pipeline.records.data_description import read_data
 from pipeline.tracking.served_inputs import MASK_ENDING
 
-MODEL_NAME = "model"
-
 MAX_EXAMPLE_BYTES = 2**20
-"""Largest example of inputs that travels along; MLflow writes it as JSON, ten times as large.
+"""Maximum size of the input example. MLflow writes it as JSON, which is ten times as large.
 
-Clips of pictures are beyond it: hundreds of megabytes a run, of the faces of those filmed."""
+Image inputs exceed it: hundreds of megabytes per run, with the faces of the filmed people."""
 
 _PACKAGES = ("mlflow", "tensorflow", "keras", "numpy")
 
 
 def log_model(run: RunDirectory, run_id: str, *, registered_name: str, alias: str = "") -> None:
-    """Log the model of a run directory, and register it where a name is given.
+    """Log the model of a run directory, and register it if there is a name.
 
-    What the run has already is not logged again, so that a delivery that was cut off can be
-    repeated.
+    Existing models and versions are not created again, so an interrupted call can be repeated.
+
+    Args:
+        run: The run directory.
+        run_id: Its MLflow run.
+        registered_name: Name in the model registry, or "".
+        alias: Alias of the registered version, or "".
     """
     client = MlflowClient()
-    model_id = _logged_model(client, run_id) or _log_model(client, run, run_id)
-    if registered_name:
-        version = _registered_version(client, run_id, model_id, registered_name)
-        if alias:
-            client.set_registered_model_alias(registered_name, alias, version)
+    model_id = _find_model(client, run_id) or _create_model(client, run, run_id)
+    if not registered_name:
+        return
+    versions = client.search_model_versions(f"run_id='{run_id}'")
+    version = next((each for each in versions if each.name == registered_name), None)
+    if version is None:
+        version = mlflow.register_model(f"models:/{model_id}", registered_name)
+    if alias:
+        client.set_registered_model_alias(registered_name, alias, str(version.version))
 
 
-def _registered_version(client: MlflowClient, run_id: str, model_id: str, name: str) -> str:
-    """Return the version that a run has under a name; register it where there is none."""
-    for version in client.search_model_versions(f"run_id='{run_id}'"):
-        if version.name == name:
-            return str(version.version)
-    return str(mlflow.register_model(f"models:/{model_id}", name).version)
-
-
-def _logged_model(client: MlflowClient, run_id: str) -> str | None:
-    """Return the id of the whole model that a run has; None where there is none."""
+def _find_model(client: MlflowClient, run_id: str) -> str | None:
+    """Return the id of the complete model of a run, if there is one."""
     outputs = client.get_run(run_id).outputs
     for output in outputs.model_outputs if outputs else ():
         if client.get_logged_model(output.model_id).status == LoggedModelStatus.READY:
@@ -61,17 +60,18 @@ def _logged_model(client: MlflowClient, run_id: str) -> str | None:
     return None
 
 
-def _log_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
-    """Log the model with its signature, requirements and companions; return its id.
+def _create_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
+    """Log the model with all files that evaluation, intervals and new clips need.
 
-    What it takes to evaluate it, to give intervals and to describe new clips as those it was
-    trained on travels along, so that its URI is enough.
+    The URI of the model is then enough for these tasks.
     """
-    home = client.get_run(run_id)
-    # Made here, as log_model would make it in the experiment and the run that happen to be
-    # active, and end that run.
+    mlflow_run = client.get_run(run_id)
+    # Model.log would create the model in the active experiment, and end the active run.
     model = client.create_logged_model(
-        home.info.experiment_id, name=MODEL_NAME, source_run_id=run_id, params=home.data.params
+        mlflow_run.info.experiment_id,
+        name="model",
+        source_run_id=run_id,
+        params=mlflow_run.data.params,
     )
     artifacts = {
         "keras_model": run.model_path,
@@ -94,41 +94,34 @@ def _log_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
         metadata={"inputs": _describe_inputs(example), "traits": _describe_traits(run)},
         input_example=example if is_small else None,
         code_paths=[str(Path(__file__).parents[1])],
-        # Named outright: inferring them starts a process that imports TensorFlow.
+        # Explicit requirements: MLflow would start a process that imports TensorFlow.
         pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in _PACKAGES],
     )
     return str(model.model_id)
 
 
 def _signature(example: Mapping[str, FloatArray]) -> ModelSignature:
-    """Return what goes in and comes out, and the parameter that adds intervals."""
     inputs = [
         TensorSpec(np.dtype("float32"), (-1, *array.shape[1:]), name)
         for name, array in example.items()
     ]
     output = TensorSpec(np.dtype("float32"), (-1, NUM_TRAITS))
-    with_intervals = ParamSpec("intervals", DataType.boolean, default=False)
+    intervals = ParamSpec("intervals", DataType.boolean, default=False)
     signature = ModelSignature(
-        inputs=Schema(inputs), outputs=Schema([output]), params=ParamSchema([with_intervals])
+        inputs=Schema(inputs), outputs=Schema([output]), params=ParamSchema([intervals])
     )
-    # Leaves it to the model to check its inputs. MLflow has no optional tensors, drops inputs
-    # that a schema does not name without a word, and answers what does not fit with the whole
-    # request.
+    # Makes MLflow pass the inputs unchecked. MLflow has no optional tensors, silently drops
+    # unknown inputs, and repeats the whole request in its error messages.
     signature._is_signature_from_type_hint = True  # noqa: SLF001
     return signature
 
 
 def _describe_traits(run: RunDirectory) -> list[dict[str, Any]]:
-    """Return how each trait is scored, in the order of the outputs.
-
-    Without a description of the data only the names are known.
-    """
     traits = read_data(run.data_path).traits if run.data_path.exists() else ()
     return [dataclasses.asdict(trait) for trait in traits] or [{"name": name} for name in TRAITS]
 
 
 def _describe_inputs(example: Mapping[str, FloatArray]) -> dict[str, Any]:
-    """Return the shape of each input, -1 for any number of clips, and whether it is needed."""
     return {
         name: {"shape": [-1, *array.shape[1:]], "required": not name.endswith(MASK_ENDING)}
         for name, array in example.items()

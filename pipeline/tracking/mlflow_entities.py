@@ -1,12 +1,12 @@
-"""The run log's events, as MLflow metrics, parameters, tags and inputs.
+"""Convert run-log events to MLflow metrics, parameters, tags and data sets.
 
-Metric names are paths: the MLflow UI makes one section of everything before the last
-slash, so that `validation/mae/openness` stands beside the other four traits.
+Metric names are paths. The MLflow UI groups them by the part before the last slash, so that
+`validation/mae/openness` is next to the other traits.
 """
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,52 +18,29 @@ _MAX_PARAM_LENGTH = 6000
 
 
 def metrics(event: Event, *, step_stride: int) -> list[Metric]:
-    """Return the metrics of an event; an event of another kind has none."""
+    """Return the metrics of an event, or [] for an event of another kind.
+
+    Args:
+        event: The event.
+        step_stride: Interval of training steps whose metrics are sent.
+    """
+    content = event.content
     if event.kind == EPOCH:
-        return epoch_metrics(event, step_stride=step_stride)
+        return _epoch_metrics(event, step_stride)
     if event.kind in (METRICS, SYSTEM_METRICS):
-        return plain_metrics(event)
-    if event.kind == ATTENTION:
-        return attention_metrics(event)
+        return _metrics(content["metrics"], step=content["step"], time_ms=event.time_ms)
+    if event.kind == ATTENTION:  # one section per map, one chart per head
+        values = {
+            f"attention_entropy/{name}/head_{head}": entropy
+            for name, heads in content["entropy"].items()
+            for head, entropy in enumerate(heads, start=1)
+        }
+        return _metrics(values, step=content["epoch"], time_ms=event.time_ms)
     return []
 
 
-def epoch_metrics(event: Event, *, step_stride: int) -> list[Metric]:
-    """Return the metrics of an `epoch` event; the step of an epoch metric is the epoch."""
-    content = event.content
-    values = {
-        "train/loss": content["loss"],
-        "validation/loss": content["val_loss"],
-        "train/learning_rate": content["learning_rate"],
-        **_trait_paths("train", content["metrics"]),
-        **_trait_paths("validation", content["val_metrics"] or {}),
-        **_timing(content),
-    }
-    return [
-        *_metrics(values, step=content["epoch"], time_ms=event.time_ms),
-        *_step_metrics(content["steps"], step_stride),
-    ]
-
-
-def plain_metrics(event: Event) -> list[Metric]:
-    """Return the metrics of a `metrics` or `system` event."""
-    content = event.content
-    return _metrics(content["metrics"], step=content["step"], time_ms=event.time_ms)
-
-
-def attention_metrics(event: Event) -> list[Metric]:
-    """Return the entropies of an `attention` event: one section a map, one chart a head."""
-    content = event.content
-    values = {
-        f"attention_entropy/{name}/head_{head}": entropy
-        for name, heads in content["entropy"].items()
-        for head, entropy in enumerate(heads, start=1)
-    }
-    return _metrics(values, step=content["epoch"], time_ms=event.time_ms)
-
-
 def params(event: Event) -> list[Param]:
-    """Return the parameters of a `params` event; settings that are empty are left out."""
+    """Return the parameters of a `params` event without empty values."""
     return [
         Param(name, str(value)[:_MAX_PARAM_LENGTH])
         for name, value in event.content["params"].items()
@@ -77,12 +54,12 @@ def tags(event: Event) -> list[RunTag]:
 
 
 def dataset_inputs(event: Event) -> list[DatasetInput]:
-    """Return the data sets of a `dataset` event, one a split."""
+    """Return the data sets of a `dataset` event, one per subset."""
     content = event.content
     return [
         DatasetInput(
             dataset=Dataset(
-                # MLflow keeps one input of a name and digest, so that each split needs a name.
+                # MLflow keeps one input per name and hash, so each subset needs its own name.
                 name=f"{content['name']} ({split})",
                 digest=content["digest"][:36],
                 source_type="local",
@@ -95,7 +72,28 @@ def dataset_inputs(event: Event) -> list[DatasetInput]:
     ]
 
 
-def _trait_paths(split: str, scores: dict[str, dict[str, float]]) -> dict[str, float]:
+def _epoch_metrics(event: Event, step_stride: int) -> list[Metric]:
+    content = event.content
+    seconds = content["steps"]["seconds"]
+    values = {
+        "train/loss": content["loss"],
+        "validation/loss": content["val_loss"],
+        "train/learning_rate": content["learning_rate"],
+        **_trait_paths("train", content["metrics"]),
+        **_trait_paths("validation", content["val_metrics"] or {}),
+        "time/epoch_seconds": content["train_seconds"],
+        "time/validation_seconds": content["validation_seconds"],
+        "time/step_ms_median": 1000 * float(np.median(seconds)),
+        "time/step_ms_p95": 1000 * float(np.quantile(seconds, 0.95)),
+        "time/input_wait_seconds": sum(content["steps"]["wait_seconds"]),
+    }
+    return [
+        *_metrics(values, step=content["epoch"], time_ms=event.time_ms),
+        *_step_metrics(content["steps"], step_stride),
+    ]
+
+
+def _trait_paths(split: str, scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     return {
         f"{split}/{metric}/{trait}": value
         for metric, traits in scores.items()
@@ -103,28 +101,16 @@ def _trait_paths(split: str, scores: dict[str, dict[str, float]]) -> dict[str, f
     }
 
 
-def _timing(content: dict[str, Any]) -> dict[str, float]:
-    seconds = content["steps"]["seconds"]
-    return {
-        "time/epoch_seconds": content["train_seconds"],
-        "time/validation_seconds": content["validation_seconds"],
-        "time/step_ms_median": 1000 * float(np.median(seconds)),
-        "time/step_ms_p95": 1000 * float(np.quantile(seconds, 0.95)),
-        "time/input_wait_seconds": sum(content["steps"]["wait_seconds"]),
-    }
-
-
-def _step_metrics(steps: dict[str, Any], stride: int) -> Iterator[Metric]:
+def _step_metrics(steps: Mapping[str, Any], stride: int) -> Iterator[Metric]:
     for index, time_ms in enumerate(steps["time_ms"]):
-        number = steps["first_step"] + index
-        if number % stride == 0:
-            values = {
-                f"batch/{name}": steps[name][index] for name in ("loss", "mae", "learning_rate")
-            }
-            yield from _metrics(values, step=number, time_ms=time_ms)
+        step = steps["first_step"] + index
+        if step % stride == 0:
+            names = ("loss", "mae", "learning_rate")
+            values = {f"batch/{name}": steps[name][index] for name in names}
+            yield from _metrics(values, step=step, time_ms=time_ms)
 
 
-def _metrics(values: dict[str, float | None], *, step: int, time_ms: int) -> list[Metric]:
+def _metrics(values: Mapping[str, float | None], *, step: int, time_ms: int) -> list[Metric]:
     return [
         Metric(name, float(value), time_ms, step)
         for name, value in values.items()

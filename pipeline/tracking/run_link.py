@@ -1,4 +1,4 @@
-"""Which MLflow run mirrors a run directory, and how far it has got."""
+"""Link from a run directory to its MLflow run, and the position of the delivery."""
 
 import dataclasses
 import os
@@ -13,42 +13,40 @@ from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import LINK, RunLog, read_events
 from pipeline.core.urls import hide_passwords
 
-"""Run-log event with the link of an MLflow run that has just been made."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Link:
-    """The MLflow side of a run directory; kept in its `mlflow.json`."""
+    """Content of `mlflow.json` in a run directory."""
 
     tracking_uri: str
-    """The store, without its password."""
+    """URI of the store, without password."""
     experiment: str
-    """Name of the experiment, used when the run is created here."""
+    """Name of the experiment of a new MLflow run."""
     run_name: str
-    """Name of the run."""
+    """Name of the MLflow run."""
     run_id: str = ""
-    """The run; empty until the store could be reached for the first time."""
+    """Id of the MLflow run; "" before it is created."""
     parent_dir: str = ""
-    """Run directory that this one is nested in, seen from this one; empty for none."""
+    """Relative path to the run directory of the parent, or ""."""
     step_stride: int = 1
-    """Every how many steps a step is sent, so that charts stay quick."""
+    """Interval of training steps whose metrics are sent, so that charts stay fast."""
     delivered: int = 0
-    """Run log bytes that the store has."""
+    """Number of run-log bytes that the store has."""
     experiment_id: str = ""
-    """Id of the experiment; replaces its name."""
+    """Id of the experiment; has priority over its name."""
     run_key: str = ""
-    """Unique tag of the run, written here before the run is created: if the reply is lost, the
-    run is found by it."""
+    """Unique tag of the MLflow run, written before the run is created. It identifies the run if
+    the reply of the store is lost."""
     refused: dict[str, str] = field(default_factory=dict)
-    """Events that the store refused, for `sync`: offset in the run log and reason."""
+    """Events that the store rejected: offset in the run log -> reason. `sync` sends them again."""
 
 
 def new_link(
     *, tracking_uri: str, experiment: str, run_name: str, parent_dir: str = "", step_stride: int = 1
 ) -> Link:
-    """Return the link of a new run: to the run that `mlflow run` made, or to one to be made.
+    """Return the link of a new run, to the run of `mlflow run` if there is one.
 
-    As in MLflow, MLFLOW_EXPERIMENT_NAME goes before MLFLOW_EXPERIMENT_ID.
+    As in MLflow, MLFLOW_EXPERIMENT_NAME has priority over MLFLOW_EXPERIMENT_ID.
     """
     run_id = "" if parent_dir else os.environ.pop("MLFLOW_RUN_ID", "")
     is_named = parent_dir or run_id or os.environ.get("MLFLOW_EXPERIMENT_NAME")
@@ -64,41 +62,41 @@ def new_link(
 
 
 def read_link(path: Path) -> Link | None:
-    """Return the link of a run directory; None if the run is not tracked.
+    """Read the link of a run directory. Return None if the run is not tracked.
 
-    A file that is damaged or gone is recovered from the run log. The next delivery then sends
+    A damaged or missing file is recovered from the run log. The next delivery then sends
     everything again, which changes nothing in MLflow.
 
     Raises:
-        RunError: If the file is damaged, and the run log names no MLflow run.
+        RunError: If the file is damaged and the run log has no link.
     """
     try:
         if path.exists():
-            return _checked(path, read_json(path))
+            return _check_link(path, read_json(path))
     except PipelineError:
-        if (link := _recovered(path)) is None:
+        if (link := _newest_link(path)) is None:
             raise
         return link
-    return _recovered(path)
+    return _newest_link(path)
 
 
 def write_link(path: Path, link: Link) -> None:
-    """Write the link of a run directory, without the password of its store."""
-    write_json(path, _as_stored(link))
+    """Write the link of a run directory without the password of the store."""
+    write_json(path, _to_content(link))
 
 
 def note_link(path: Path, link: Link) -> None:
-    """Write the link of a run directory to an MLflow run that has just been made or adopted.
+    """Write the link to a new or adopted MLflow run to `path` and to the run log.
 
-    The run log gets it too, so that a lost file costs no second MLflow run.
+    Because of the copy in the run log, a lost file does not cause a second MLflow run.
     """
-    stored = _as_stored(link)
-    del stored["delivered"], stored["refused"]
-    RunLog(_run_log_path(path), cuts_torn_line=False).log_link(stored)
+    content = _to_content(link)
+    del content["delivered"], content["refused"]
+    RunLog(_run_log_path(path), cuts_torn_line=False).log_link(content)
     write_link(path, link)
 
 
-def _as_stored(link: Link) -> dict[str, Any]:
+def _to_content(link: Link) -> dict[str, Any]:
     return {**asdict(link), "tracking_uri": hide_passwords(link.tracking_uri)}
 
 
@@ -106,27 +104,29 @@ def _run_log_path(path: Path) -> Path:
     return RunDirectory(path.parent).run_log_path
 
 
-def _recovered(path: Path) -> Link | None:
-    """Return the newest link in the run log."""
+def _newest_link(path: Path) -> Link | None:
     found = [event for event in read_events(_run_log_path(path)) if event.kind == LINK]
     return Link(**found[-1].content["link"]) if found else None
 
 
-def _checked(path: Path, content: Any) -> Link:
-    cure = "Restore it from a backup, or delete it: the run then continues in a new MLflow run."
+def _check_link(path: Path, content: Any) -> Link:
+    fix = "Restore it from a backup, or delete it: the run then continues in a new MLflow run."
     try:
         link = Link(**content)
     except TypeError as error:
-        raise RunError(f"{path}: is not the link that `train` writes ({error}). {cure}") from error
+        raise RunError(f"{path}: is not a link that `train` has written ({error}). {fix}") from (
+            error
+        )
     for each in dataclasses.fields(Link):
         value, kind = getattr(link, each.name), typing.get_origin(each.type) or each.type
         if type(value) is not kind:
-            raise RunError(f"{path}: {each.name} is {value!r}, expected {each.type}. {cure}")
+            raise RunError(f"{path}: {each.name} is {value!r}, expected {each.type}. {fix}")
     if link.step_stride < 1:
-        raise RunError(f"{path}: step_stride is {link.step_stride}, expected 1 or more. {cure}")
-    if not _is_line_end(run_log := _run_log_path(path), link.delivered):
+        raise RunError(f"{path}: step_stride is {link.step_stride}, expected 1 or more. {fix}")
+    run_log = _run_log_path(path)
+    if not _is_line_end(run_log, link.delivered):
         raise RunError(
-            f"{run_log}: does not fit {path.name}: MLflow has {link.delivered} bytes of it, "
+            f"{run_log}: does not match {path.name}: MLflow has {link.delivered} bytes of it, "
             "expected the end of a line. Restore both files from a backup."
         )
     return link

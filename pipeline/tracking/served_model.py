@@ -1,4 +1,4 @@
-"""The code that MLflow runs to serve a model; logged as it is ("models from code").
+"""Code of the served model. MLflow stores and runs this file ("models from code").
 
 Legend: N clips, K traits.
 """
@@ -11,10 +11,10 @@ from mlflow.models import set_model
 
 
 class ServedModel(mlflow.pyfunc.PythonModel):
-    """Scores clips with the packaged Keras model, and says how sure it is of each score."""
+    """Predict scores and prediction intervals with the packaged Keras model."""
 
     def load_context(self, context: Any) -> None:
-        """Load the network once, when the server starts."""
+        """Load the Keras model once, when the server starts."""
         from pathlib import Path
 
         from pipeline.models.persistence import load_model
@@ -24,16 +24,16 @@ class ServedModel(mlflow.pyfunc.PythonModel):
         calibration = context.artifacts.get("calibration")
         self._calibration = read_calibration(Path(calibration)) if calibration else uncalibrated()
 
-    # MLflow makes a schema of the hint of `model_input`, and warns where it cannot; of an
-    # array it does not try to. What comes are arrays by name.
+    # MLflow derives a schema from the type hint of `model_input`, and warns if it cannot. It
+    # ignores arrays. The real input is a mapping of names to arrays.
     def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> Any:
         """Return scores of shape (N, K) for the named inputs that `read_inputs` accepts.
 
-        With the parameter `intervals` they have the shape (N, K, 3): of each trait the score,
-        and the lower and the upper end of its prediction interval.
+        With the parameter `intervals` the shape is (N, K, 3): the score, and the lower and upper
+        end of its prediction interval.
 
         Raises:
-            RequestError: If an input cannot be scored; a server answers with status 400.
+            RequestError: If an input is invalid. The server answers with status 400.
         """
         from pipeline.tracking.served_inputs import check_distances, read_inputs
 

@@ -1,4 +1,4 @@
-"""The MLflow store: which one, opened without a race and without hanging."""
+"""The MLflow tracking store: choose it, open it safely, and limit the time of its calls."""
 
 import contextlib
 import logging
@@ -16,7 +16,9 @@ import sqlalchemy
 import sqlalchemy.exc
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import ErrorCode
 
+from pipeline.core.errors import first_line
 from pipeline.core.urls import (
     HIDDEN,
     absolute_url,
@@ -33,17 +35,24 @@ STORE_ERRORS = (
     requests.RequestException,
     sqlalchemy.exc.SQLAlchemyError,
 )
-"""What a store raises that cannot be reached, or refuses what it is asked."""
+"""Errors of a store that is not reachable, or that rejects a call."""
 
 _DATABASES = ("postgresql", "mysql", "mssql")
 _CONNECT_SECONDS = 5
 
 
-def configure_mlflow() -> None:
-    """Make MLflow quiet, and quick to give up on a server that is gone.
+class DeliveryError(Exception):
+    """The rest of a run cannot be delivered. Nothing is lost, because the run log is complete."""
 
-    With its defaults a single call blocks for four minutes. What cannot be delivered
-    now is in the run log and is delivered later. Values that the user has set win.
+
+class StoreUnavailableError(DeliveryError):
+    """The store is not reachable now."""
+
+
+def configure_mlflow() -> None:
+    """Make MLflow quiet, and make its calls fail fast. The user's settings have priority.
+
+    By default, one call to a server that is down blocks for four minutes.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
@@ -51,21 +60,21 @@ def configure_mlflow() -> None:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # A store that cannot be reached is reported by our own one line: not by a traceback of
-    # a hundred for a locked database, nor by a line for every request that is tried again.
+    # The pipeline reports an unreachable store in one line. MLflow logs a traceback for a locked
+    # database, and urllib3 logs a line per retry.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 
 def hide_run_urls() -> None:
-    """Keep MLflow from printing the address of each run that ends: a search ends many."""
+    """Stop MLflow from printing a URL at the end of each run."""
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 
 def tracking_uri() -> str:
-    """Return the store in use: what the user has set, or `mlflow.db` in the working directory.
+    """Return the user's tracking URI, by default `mlflow.db` in the working directory.
 
-    A SQLite file is named by its absolute path, so that `sync` finds it from anywhere.
+    SQLite files get an absolute path, so that `sync` works in every directory.
     """
     if mlflow.is_tracking_uri_set():
         return absolute_url(str(mlflow.get_tracking_uri()))
@@ -73,44 +82,41 @@ def tracking_uri() -> str:
 
 
 def with_password(uri: str) -> str:
-    """Return the URI of a store with the password that `mlflow.json` leaves out.
+    """Add the password to a URI from `mlflow.json`, which never contains it.
 
-    The password is taken from the tracking URI in use, if it names the same place. MLflow itself
-    reads MLFLOW_TRACKING_USERNAME and the like, and libpq reads PGPASSWORD.
+    The password comes from the current tracking URI if it names the same store. Otherwise MLflow
+    reads MLFLOW_TRACKING_PASSWORD or MLFLOW_TRACKING_TOKEN, and libpq reads PGPASSWORD.
 
     Raises:
-        MlflowException: If the environment holds no password.
+        MlflowException: If the environment does not contain a password.
     """
     if HIDDEN not in uri:
         return uri
     current, bare = tracking_uri(), without_user(uri)
-    names_same = hide_passwords(current) == uri or (
+    is_same_store = hide_passwords(current) == uri or (
         HIDDEN not in bare and current != bare == without_user(current)
     )
-    if names_same:
+    if is_same_store:
         return current
-    names = (
-        ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
-        if uri.startswith("http")
-        else ("PGPASSWORD",)
-    )
+    is_server = uri.startswith("http")
+    names = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN") if is_server else ("PGPASSWORD",)
     if any(name in os.environ for name in names):
-        return bare if uri.startswith("http") else uri.replace(f":{HIDDEN}@", "@")
-    user = "MLFLOW_TRACKING_USERNAME and " if uri.startswith("http") else ""
+        return bare if is_server else uri.replace(f":{HIDDEN}@", "@")
+    user = "MLFLOW_TRACKING_USERNAME and " if is_server else ""
     raise MlflowException(
-        f"no file holds the password of {uri}: set MLFLOW_TRACKING_URI to the URI with its "
+        f"the password of {uri} is not stored: set MLFLOW_TRACKING_URI to the URI with its "
         f"password, or set {user}{names[0]}"
     )
 
 
 def store_environment() -> dict[str, str]:
-    """Return the environment variables that say where the store is, and who may use it."""
+    """Return the environment variables with the address and the credentials of the store."""
     return {name: os.environ[name] for name in os.environ if name.startswith("MLFLOW_TRACKING_")}
 
 
 @contextlib.contextmanager
 def local_store(directory: Path) -> Iterator[None]:
-    """Work in `directory`, with a store of its own there, unless `mlflow run` has chosen one."""
+    """Work in `directory` with a new store there, unless `mlflow run` has set a store."""
     before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
     with contextlib.chdir(directory):
         if "MLFLOW_RUN_ID" not in os.environ:
@@ -122,25 +128,25 @@ def local_store(directory: Path) -> Iterator[None]:
 
 
 def open_store(uri: str) -> MlflowClient:
-    """Return a client of the store; a fresh SQLite file is created by one process at a time.
+    """Return a client of the store.
 
-    Several processes that open the same new file at once break it for good: MLflow
-    migrates its tables without a lock.
+    Only one process at a time opens a SQLite file. MLflow migrates its tables without a lock, so
+    several processes would damage a new file.
     """
     mlflow.set_tracking_uri(uri)
     if hide_passwords(uri) != uri:
-        hide_run_urls()  # MLflow would print the password with them
+        hide_run_urls()  # the URLs would contain the password
     path = sqlite_path(uri)
     if path is None:
         if urllib.parse.urlsplit(uri).scheme.partition("+")[0] in _DATABASES:
-            _connect_once(uri)
+            _check_connection(uri)
         return MlflowClient(tracking_uri=uri)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise MlflowException(
-            f"{path}: MLflow needs a directory whose name is UTF-8. Set MLFLOW_TRACKING_URI to "
+            f"{path}: MLflow needs a directory name in UTF-8. Set MLFLOW_TRACKING_URI to "
             "another place"
         ) from error
     with filelock.FileLock(path.with_name(f"{path.name}.lock")):
@@ -149,32 +155,25 @@ def open_store(uri: str) -> MlflowClient:
     return client
 
 
-def _connect_once(uri: str) -> None:
-    """Connect to a database, in a few seconds at most.
-
-    MLflow itself tries ten times, for about 100 s, whenever a store is opened.
+def call_store(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a function of the store.
 
     Raises:
-        SQLAlchemyError: If that fails.
+        StoreUnavailableError: If the call fails.
     """
-    is_libpq_or_mysql = not uri.startswith("mssql")
-    engine = sqlalchemy.create_engine(
-        uri,
-        poolclass=sqlalchemy.NullPool,
-        connect_args={"connect_timeout": _CONNECT_SECONDS} if is_libpq_or_mysql else {},
-    )
-    with engine.connect():
-        pass
+    try:
+        return function(*args, **kwargs)
+    except STORE_ERRORS as error:
+        raise StoreUnavailableError(first_line(error)) from error
 
 
 def call_within(seconds: float | None, call: Callable[[], Any]) -> Any:
-    """Return the result of `call`, which runs in a thread of its own.
+    """Return the result of a call that runs in a separate thread, so that the wait is limited.
 
-    The caller can be interrupted while it waits. A call that takes too long goes on in its
-    thread, which ends with the process.
+    A call that takes too long continues in its thread, which ends with the process.
 
     Args:
-        seconds: Longest wait; None waits for the end of the call.
+        seconds: Maximum wait; None for no limit.
         call: Function without arguments.
 
     Raises:
@@ -198,3 +197,20 @@ def call_within(seconds: float | None, call: Callable[[], Any]) -> Any:
     if not results:
         raise TimeoutError(f"no answer within {seconds:g} s")
     return results[0]
+
+
+def has_code(error: Exception, code: int) -> bool:
+    """Return whether an error is an MLflow error with this code."""
+    return isinstance(error, MlflowException) and bool(error.error_code == ErrorCode.Name(code))
+
+
+def _check_connection(uri: str) -> None:
+    """Connect once within a few seconds. MLflow itself would try ten times, for about 100 s."""
+    is_libpq_or_mysql = not uri.startswith("mssql")
+    engine = sqlalchemy.create_engine(
+        uri,
+        poolclass=sqlalchemy.NullPool,
+        connect_args={"connect_timeout": _CONNECT_SECONDS} if is_libpq_or_mysql else {},
+    )
+    with engine.connect():
+        pass

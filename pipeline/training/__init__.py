@@ -1,1 +1,1 @@
-"""Fit a model: callbacks, schedules, checkpoints, resume."""
+"""Training of one model: fit, callbacks, optimizer, checkpoints, resume."""

@@ -1,6 +1,6 @@
-"""Follows how the heads of attention sharpen or spread over the epochs.
+"""Entropy of the attention heads after every epoch.
 
-Shapes: N clips, H heads, T steps or tokens, D features.
+Shapes: N clips, H heads, T steps or tokens.
 """
 
 import math
@@ -17,21 +17,20 @@ from pipeline.models.complete_personality_model import CompletePersonalityModel
 from pipeline.models.end_to_end import EndToEndModel
 
 MAX_CLIPS: Final = 64
-"""Clips that are looked at; a mean over so many is settled, and costs an epoch next to nothing."""
+"""Number of clips to average over: enough for a stable mean, and fast."""
 
 
 class AttentionEntropy(keras.callbacks.Callback):
-    """Tells the run log the normalised entropy of each head, at the end of every epoch.
+    """Log the normalized entropy of each attention head after every epoch.
 
-    The event `attention` holds `epoch`, from 1, and `entropy`: by map, one number a head in
-    [0, 1], the mean over the clips; None where no clip has more than one key. Training is the
-    same with and without it: it draws nothing and writes to no weight.
+    The event `attention` has the keys `epoch`, from 1, and `entropy`: for each map, one number
+    per head in [0, 1], the mean over the clips. It is None if no clip has two keys. The callback
+    uses no random numbers and changes no weights, so it does not change the training.
 
     Args:
-        network: The model that is trained; has attention.
-        inputs: Its inputs for the clips to look at, usually of validation, in the order of
-            `network.inputs`, features or pictures and (N, T) for masks; the first
-            `MAX_CLIPS` are used.
+        network: A model with attention.
+        inputs: Input arrays of some clips, in the order of `network.inputs`. The first
+            `MAX_CLIPS` clips are used.
         run_log: Run log of the run.
     """
 
@@ -48,27 +47,19 @@ class AttentionEntropy(keras.callbacks.Callback):
         self._run_log = run_log
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: D102
-        del logs
         weights = self._network.attention(self._inputs, batch_size=MAX_CLIPS)
         entropies = head_entropies(weights, self._masks)
         self._run_log.log_attention(
-            epoch + 1,
-            {name: _means(values) for name, values in entropies.items()},
+            epoch + 1, {name: _means(values) for name, values in entropies.items()}
         )
 
 
 def attention_callbacks(
     network: keras.Model, inputs: Sequence[FloatArray], run_log: RunLog
 ) -> list[keras.callbacks.Callback]:
-    """Return an `AttentionEntropy` for a model that has attention, and nothing for others.
-
-    Args:
-        network: The model that is trained.
-        inputs: As `AttentionEntropy` takes them; empty where nothing is held out.
-        run_log: Run log of the run.
-    """
+    """Return an `AttentionEntropy` if the model has attention and there are clips, else []."""
     has_attention = (
-        isinstance(network, CompletePersonalityModel | EndToEndModel) and network.attends
+        isinstance(network, CompletePersonalityModel | EndToEndModel) and network.has_attention
     )
     if not has_attention or not inputs or not len(inputs[0]):
         return []
@@ -78,7 +69,7 @@ def attention_callbacks(
 def _step_masks(
     network: CompletePersonalityModel | EndToEndModel, inputs: Sequence[FloatArray]
 ) -> dict[str, BoolArray]:
-    """Return which steps or tokens are real, by stream, shape (N, T)."""
+    """Return True for real steps or tokens by stream, shape (N, T)."""
     by_name = {tensor.name: array for tensor, array in zip(network.inputs, inputs, strict=True)}
     num_clips = len(inputs[0])
     return {
@@ -90,8 +81,8 @@ def _step_masks(
 
 
 def _means(entropy: FloatArray) -> list[float | None]:
-    """Return the mean of each head over the clips that have one; None stands for NaN in JSON."""
+    """Return the mean of each head over the clips (N, H), without NaN; None replaces NaN."""
     is_defined = ~np.isnan(entropy)
-    with np.errstate(invalid="ignore"):  # 0 / 0 where no clip has one
+    with np.errstate(invalid="ignore"):  # 0 / 0 if no clip has a value
         means = np.where(is_defined, entropy, 0.0).sum(axis=0) / is_defined.sum(axis=0)
     return [None if math.isnan(mean) else mean for mean in means.tolist()]

@@ -1,29 +1,34 @@
-"""The three logs that tools of the field read, written anew after every epoch.
+"""Callbacks of a fit: JSON logs, loss check, timing, progress bar.
 
-Each callback needs an `EpochRecorder` before it in the list; it writes what the recorder
-measured, atomically, so that a reader (or a kill) never meets half a file.
+The JSON logs are rewritten after every epoch. The atomic write prevents partial files. An
+`EpochRecorder` must come before them in the list of callbacks.
 """
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import keras
+import numpy as np
+import rich.console
+import rich.progress
 
+from pipeline.core.errors import TrainingError
 from pipeline.core.files import write_json
 from pipeline.records.metrics_history import history_content, learning_rate_content
 from pipeline.records.time_logs import time_content
+from pipeline.training.best_epoch import BestEpoch
 from pipeline.training.recorder import EpochRecorder
+
+_FIX = "Lower training.learning_rate or training.gradient_clip_norm."
 
 
 class RecordLog(keras.callbacks.Callback):
-    """Writes one JSON log from the records of the epochs.
+    """Base of the callbacks that write one JSON log.
 
-    Args:
-        log_dir: Directory of the log.
-        recorder: The recorder whose records are logged.
-        batch_log_frequency: Every how many steps a step is logged; the run log keeps all.
+    Only every `batch_log_frequency`-th step is logged; the run log has all steps.
     """
 
     file_name: ClassVar[str]
@@ -35,20 +40,18 @@ class RecordLog(keras.callbacks.Callback):
         super().__init__()
         self.path = Path(log_dir) / self.file_name
         self.seconds = 0.0
-        """Time that writing has taken so far."""
+        """Time spent on writing."""
         self._recorder = recorder
         self._frequency = batch_log_frequency
 
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: D102
-        del logs
         self.write()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: D102
-        del epoch, logs
         self.write()
 
     def write(self) -> None:
-        """Write what has been recorded so far."""
+        """Write all records so far."""
         began = time.perf_counter()
         content = type(self).content(self._recorder.records, frequency=self._frequency)
         write_json(self.path, content)
@@ -56,21 +59,127 @@ class RecordLog(keras.callbacks.Callback):
 
 
 class PerformanceMonitorCallback(RecordLog):
-    """Writes `metrics_history.json`: losses and metrics of every epoch and of every batch."""
+    """Write `metrics_history.json`: losses and metrics of every epoch and batch."""
 
     file_name = "metrics_history.json"
     content = staticmethod(history_content)
 
 
 class TimeTrackingCallback(RecordLog):
-    """Writes `time_logs.json`: measured seconds of every epoch and of every batch."""
+    """Write `time_logs.json`: measured seconds of every epoch and batch."""
 
     file_name = "time_logs.json"
     content = staticmethod(time_content)
 
 
 class LearningRateTrackerCallback(RecordLog):
-    """Writes `lr_logs.json`: the learning rate of every epoch, and whether it was cut there."""
+    """Write `lr_logs.json`: the learning rate of every epoch, and whether it was reduced."""
 
     file_name = "lr_logs.json"
     content = staticmethod(learning_rate_content)
+
+
+class NonFiniteLossGuard(keras.callbacks.Callback):
+    """Stop the training when a loss is NaN or infinite.
+
+    It must come before the callbacks that record and compare epochs: NaN is neither better nor
+    worse than a number.
+
+    Raises:
+        TrainingError: With the epoch and the step of the first such loss.
+    """
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: D102
+        self._epoch = epoch + 1
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
+        if logs and not math.isfinite(float(logs["loss"])):
+            losses = self.model.read_trace().loss
+            step = int(np.flatnonzero(~np.isfinite(losses))[0]) + 1
+            raise TrainingError(
+                f"The loss became {losses[step - 1]} in epoch {self._epoch}, step {step}. {_FIX}"
+            )
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
+        value = (logs or {}).get("val_loss", 0.0)
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"The validation loss became {value} in epoch {epoch + 1}, "
+                f"while the loss of every step was finite. {_FIX}"
+            )
+
+
+class EpochEndTimer:
+    """Timer of all callbacks at the end of an epoch.
+
+    `first` and `last` are the first and the last callback of the fit.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.first = keras.callbacks.LambdaCallback(on_epoch_end=self._begin)
+        self.last = keras.callbacks.LambdaCallback(on_epoch_end=self._end)
+
+    def parts(self, logs: Sequence[RecordLog], checkpoint: BestEpoch) -> dict[str, float]:
+        """Return the seconds of this process by purpose: logging, checkpoint, callbacks."""
+        logging = sum(log.seconds for log in logs)
+        rest = max(self.seconds - logging - checkpoint.seconds, 0.0)
+        return {"logging": logging, "checkpoint": checkpoint.seconds, "callbacks": rest}
+
+    def _begin(self, *_: Any) -> None:
+        self._began = time.perf_counter()
+
+    def _end(self, *_: Any) -> None:
+        self.seconds += time.perf_counter() - self._began
+
+
+class ProgressBar(keras.callbacks.Callback):
+    """Show epochs, remaining time, and the latest and best monitored value on a terminal.
+
+    For a resumed run, `best` is the best value of the earlier epochs.
+    """
+
+    def __init__(
+        self,
+        num_epochs: int,
+        *,
+        monitor: str,
+        maximize: bool,
+        best: float | None = None,
+        is_shown: bool = True,
+        console: rich.console.Console | None = None,
+    ) -> None:
+        super().__init__()
+        console = console or rich.console.Console(stderr=True)
+        self._monitor = monitor
+        self._choose = max if maximize else min
+        self._best = best
+        self._progress = rich.progress.Progress(
+            rich.progress.TextColumn("epoch {task.completed:.0f}/{task.total:.0f}"),
+            rich.progress.BarColumn(),
+            rich.progress.TimeElapsedColumn(),
+            rich.progress.TextColumn("left"),
+            rich.progress.TimeRemainingColumn(),
+            rich.progress.TextColumn("{task.fields[scores]}"),
+            console=console,
+            disable=not (is_shown and console.is_terminal),
+        )
+        self._task = self._progress.add_task("epochs", total=num_epochs, scores="")
+
+    def on_train_begin(self, logs: Any = None) -> None:  # noqa: D102
+        self._progress.start()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: D102
+        self._progress.update(self._task, completed=epoch)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
+        logs = logs or {}
+        value = logs[self._monitor]
+        self._best = value if self._best is None else self._choose(self._best, value)
+        monitored = "" if self._monitor == "loss" else f"  {self._monitor} {value:.4f}"
+        scores = f"training loss {logs['loss']:.4f}{monitored}  best {self._best:.4f}"
+        self._progress.update(self._task, completed=epoch + 1, scores=scores)
+
+    def close(self) -> None:
+        """Release the terminal, even after a failed training."""
+        self._progress.stop()

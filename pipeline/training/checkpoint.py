@@ -1,21 +1,20 @@
-"""Checkpoints that are committed, not just written, and that a run resumes from to the bit.
+"""Checkpoints, from which a run resumes with bit-identical results.
 
-`checkpoints/epoch-00007/` holds the network's variables (weights, statistics and the
-states of its dropout generators), the optimiser's variables and the state of the
-callbacks. The file `LAST` names the newest directory; it is switched atomically when
-that directory is complete and synced, so that a kill at any moment leaves a whole one.
-The directories of the newest epoch, of the one before and of the best epoch are kept:
-where the newest is damaged, a run resumes from the one before. `state.json` holds the
-digests of the files beside it. `checkpoints/initial.npz` holds the network's variables
-before the first epoch, until the run is done.
+`checkpoints/epoch-00007/` contains the variables of the network (with its dropout generators),
+the variables of the optimizer, and the state of the callbacks. The file `LAST` contains the name
+of the newest directory. It is replaced atomically after this directory is complete and synced,
+so a kill at any time leaves an intact checkpoint.
+
+The directories of the last two epochs and of their best epochs are kept. If the newest is
+damaged, a run resumes from the epoch before. `state.json` contains the hashes of the other files.
+`checkpoints/initial.npz` contains the variables before the first epoch, until the run is finished.
 """
 
 import logging
 import re
 import shutil
-import time
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,30 +31,30 @@ from pipeline.core.files import (
     write_sealed_json,
     write_text,
 )
-from pipeline.core.run_log import RunLog
+from pipeline.core.run_directory import RunDirectory
+from pipeline.training.best_epoch import BestEpoch
 
 _logger = logging.getLogger(__name__)
 
-LAST = "LAST"
-_INITIAL = "initial.npz"
+_LAST = "LAST"
 _NETWORK = "network.npz"
 _OPTIMIZER = "optimizer.npz"
 _STATE = "state.json"
-_CURE = "Restore it from a backup, or start a new run."
+_FIX = "Restore it from a backup, or start a new run."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckpointState:
-    """What a checkpoint knows besides arrays."""
+    """State of a checkpoint, without arrays."""
 
     epoch: int
-    """Epochs that are complete."""
+    """Number of complete epochs."""
     best_epoch: int
     best_value: float
     stopped: bool
-    """Whether training has come to its end, early or not."""
+    """Whether the training has ended, early or not."""
     journal_offset: int
-    """Size of the run log when the checkpoint was taken."""
+    """Size of the run log at the checkpoint."""
     callbacks: dict[str, dict[str, Any]]
     """Counters of the callbacks by class name."""
 
@@ -63,70 +62,51 @@ class CheckpointState:
 _CALLBACK_ATTRIBUTES = ("best", "wait", "best_epoch", "stopped_epoch", "cooldown_counter")
 
 
-class EpochCheckpoint(keras.callbacks.Callback):
-    """Commits a checkpoint after every epoch, and restores one when training begins.
+class EpochCheckpoint(BestEpoch):
+    """Save a checkpoint after every epoch, and restore one at the start of the training.
 
-    It must be the last callback: it saves what the others have become, and Keras'
-    own callbacks reset themselves when training begins.
+    This must be the last callback: it saves the state of the others, and the callbacks of Keras
+    reset themselves at the start of the training.
 
     Args:
-        directory: Where checkpoints are kept.
-        network: The model whose variables are saved.
-        monitor: Name of the value in the logs that decides the best epoch.
-        maximize: Whether larger values of it are better.
-        stateful: Callbacks whose counters belong to the state.
-        run_log: Run log of the run; gets a `checkpoint` event a commit.
-        resume_from: State of the checkpoint to restore; None starts anew.
-        on_commit: Called after each commit.
+        checkpoints_dir: Directory of the checkpoints.
+        stateful: Callbacks with counters to save.
+        resume_from: State of the checkpoint to restore; None for a new run.
+        **settings: Arguments of `BestEpoch`.
     """
 
     def __init__(
         self,
-        directory: Path,
+        checkpoints_dir: Path,
         *,
-        network: keras.Model,
-        monitor: str,
-        maximize: bool,
         stateful: Sequence[keras.callbacks.Callback],
-        run_log: RunLog,
         resume_from: CheckpointState | None = None,
-        on_commit: Callable[[], None] = lambda: None,
+        **settings: Any,
     ) -> None:
-        super().__init__()
-        self._directory = directory
-        self._network = network
-        self._monitor = monitor
-        self._maximize = maximize
+        super().__init__(**settings)
+        self._checkpoints_dir = checkpoints_dir
         self._stateful = {type(callback).__name__: callback for callback in stateful}
-        self._run_log = run_log
-        self._resume_from = resume_from
-        self._on_commit = on_commit
-        self.seconds = 0.0
-        """Time that checkpoints have taken in this process."""
-        self.best_epoch = resume_from.best_epoch if resume_from else 0
-        self._committed = resume_from
-        self.best_value = resume_from.best_value if resume_from else float("nan")
+        self._resume_from = self._last_state = resume_from
+        if resume_from:
+            self.best_epoch, self.best_value = resume_from.best_epoch, resume_from.best_value
 
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: D102
-        del logs
         if self._resume_from is None:
             return
-        source = self._directory / _name(self._resume_from.epoch)
+        source = self._checkpoints_dir / _name(self._resume_from.epoch)
         _read_variables(source / _NETWORK, self._network.variables)
         _read_variables(source / _OPTIMIZER, self.model.optimizer.variables)
         for name, attributes in self._resume_from.callbacks.items():
             for attribute, value in attributes.items():
                 setattr(self._stateful[name], attribute, value)
 
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:  # noqa: D102
-        began = time.perf_counter()
-        value = float((logs or {})[self._monitor])
-        if self.best_epoch == 0 or (
-            value > self.best_value if self._maximize else value < self.best_value
-        ):
-            self.best_epoch, self.best_value = epoch + 1, value
+    def restore(self, epoch: int) -> None:
+        """Set the network to its variables at the end of a saved epoch."""
+        load_epoch(self._checkpoints_dir, epoch, self._network)
+
+    def _save(self, epoch: int) -> None:
         state = CheckpointState(
-            epoch=epoch + 1,
+            epoch=epoch,
             best_epoch=self.best_epoch,
             best_value=self.best_value,
             stopped=bool(self.model.stop_training),
@@ -135,49 +115,43 @@ class EpochCheckpoint(keras.callbacks.Callback):
         )
         self._commit(state)
         self._run_log.log_checkpoint(state.epoch)
-        before = self._committed or state
+        before = self._last_state or state
         self._remove_all_but(state.epoch, state.best_epoch, before.epoch, before.best_epoch)
-        self._committed = state
-        self.seconds += time.perf_counter() - began
-        self._on_commit()
-
-    def restore(self, epoch: int) -> None:
-        """Give the network the variables it had at the end of `epoch`, of those that are kept."""
-        load_epoch(self._directory, epoch, self._network)
+        self._last_state = state
 
     def _commit(self, state: CheckpointState) -> None:
-        target = self._directory / _name(state.epoch)
-        if target.exists():  # damaged, or of a commit that was interrupted
+        target = self._checkpoints_dir / _name(state.epoch)
+        if target.exists():  # damaged, or from an interrupted commit
             shutil.rmtree(target)
         target.mkdir(parents=True)
         _write_variables(target / _NETWORK, self._network.variables)
         _write_variables(target / _OPTIMIZER, self.model.optimizer.variables)
         content = {name: getattr(state, name) for name in CheckpointState.__slots__}
-        digests = {name: file_hash(target / name) for name in (_NETWORK, _OPTIMIZER)}
-        write_sealed_json(target / _STATE, {**content, "files": digests})
-        write_text(self._directory / LAST, target.name + "\n")
+        hashes = {name: file_hash(target / name) for name in (_NETWORK, _OPTIMIZER)}
+        write_sealed_json(target / _STATE, {**content, "files": hashes})
+        write_text(self._checkpoints_dir / _LAST, target.name + "\n")
 
     def _remove_all_but(self, *epochs: int) -> None:
         kept = {_name(epoch) for epoch in epochs}
-        for old in self._directory.glob("epoch-*"):
+        for old in self._checkpoints_dir.glob("epoch-*"):
             if old.name not in kept:
                 shutil.rmtree(old)
 
 
-def read_last_state(directory: Path) -> CheckpointState | None:
-    """Return the state of the newest intact checkpoint; None if none was ever committed.
+def read_last_state(checkpoints_dir: Path) -> CheckpointState | None:
+    """Return the state of the newest intact checkpoint; None if there never was one.
 
-    A warning names each newer one that is damaged.
+    A warning names each damaged newer checkpoint.
 
     Raises:
-        RunError: If `LAST` says that there was a checkpoint, and none is intact.
+        RunError: If the file `LAST` exists, but no checkpoint is intact.
     """
-    named = _read_pointer(directory)
-    found = sorted(path for path in directory.glob("epoch-*") if path.is_dir())
-    pointer = directory / LAST
-    if named in found:
-        # A later directory is of a commit that was interrupted.
-        found = found[: found.index(named) + 1]
+    last = _read_pointer(checkpoints_dir)
+    found = sorted(path for path in checkpoints_dir.glob("epoch-*") if path.is_dir())
+    pointer = checkpoints_dir / _LAST
+    if last in found:
+        # A later directory is from an interrupted commit.
+        found = found[: found.index(last) + 1]
     faults = []
     for path in reversed(found):
         try:
@@ -185,7 +159,7 @@ def read_last_state(directory: Path) -> CheckpointState | None:
         except PipelineError as error:
             faults.append(one_line(error))
             continue
-        if named not in found:
+        if last not in found:
             _logger.warning("%s: does not name a checkpoint; the newest one is used.", pointer)
         for fault in faults:
             _logger.warning(
@@ -194,17 +168,17 @@ def read_last_state(directory: Path) -> CheckpointState | None:
                 *(fault, state.epoch),
             )
         return state
-    if named is None:  # the first commit was interrupted, if there was one
+    if last is None:  # the first commit never finished
         return None
     reason = faults[0] if faults else f"{pointer}: names a checkpoint that does not exist."
-    raise RunError(f"{reason} No checkpoint of the run is intact. {_CURE}")
+    raise RunError(f"{reason} No checkpoint of the run is intact. {_FIX}")
 
 
-def _read_pointer(directory: Path) -> Path | None:
-    """Return the directory that `LAST` names, which need not exist; None without `LAST`."""
-    pointer = directory / LAST
+def _read_pointer(checkpoints_dir: Path) -> Path | None:
+    """Return the directory, existing or not, that `LAST` names; None without `LAST`."""
+    pointer = checkpoints_dir / _LAST
     try:
-        return directory / pointer.read_text(encoding="utf-8", errors="replace").strip()
+        return checkpoints_dir / pointer.read_text(encoding="utf-8", errors="replace").strip()
     except FileNotFoundError:
         return None
     except OSError:
@@ -212,10 +186,10 @@ def _read_pointer(directory: Path) -> Path | None:
 
 
 def _read_intact(path: Path) -> CheckpointState:
-    """Return the state of a checkpoint once its files, and those of its best epoch, are checked."""
+    """Return the state of a checkpoint, if its files and those of its best epoch are intact."""
     state = _check_checkpoint(path, _NETWORK, _OPTIMIZER)
     if path.name != _name(state.epoch):
-        raise RunError(f"{path / _STATE}: is of epoch {state.epoch}.")
+        raise RunError(f"{path / _STATE}: belongs to epoch {state.epoch}.")
     best = path.with_name(_name(state.best_epoch))
     if best != path:
         _check_checkpoint(best, _NETWORK)
@@ -223,19 +197,19 @@ def _read_intact(path: Path) -> CheckpointState:
 
 
 def _check_checkpoint(path: Path, *names: str) -> CheckpointState:
-    """Return the state of a checkpoint if its files `names` fit their digests.
+    """Return the state of a checkpoint, if its files `names` match their hashes.
 
     Raises:
         PipelineError: If a file is missing or damaged.
     """
     content = read_sealed_json(path / _STATE)
-    digests = content.pop("files", {})
+    hashes = content.pop("files", {})
     for name in names:
         file = path / name
         try:
-            if name in digests:
-                is_intact = file_hash(file) == digests[name]
-            else:  # of an older version; a zip file has checksums of its own
+            if name in hashes:
+                is_intact = file_hash(file) == hashes[name]
+            else:  # older versions stored no hashes, but a zip file has checksums
                 with zipfile.ZipFile(file) as archive:
                     is_intact = archive.testzip() is None
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
@@ -248,34 +222,29 @@ def _check_checkpoint(path: Path, *names: str) -> CheckpointState:
         raise RunError(f"{path / _STATE}: the checkpoint cannot be read ({error}).") from error
 
 
-def load_epoch(directory: Path, epoch: int, network: keras.Model) -> None:
-    """Give `network` the variables it had at the end of `epoch`."""
-    _read_variables(directory / _name(epoch) / _NETWORK, network.variables)
+def load_epoch(checkpoints_dir: Path, epoch: int, network: keras.Model) -> None:
+    """Set a network to its variables at the end of `epoch`."""
+    _read_variables(checkpoints_dir / _name(epoch) / _NETWORK, network.variables)
 
 
-def initial_path(directory: Path) -> Path:
-    """Return the file that holds the variables that a run starts from."""
-    return directory / _INITIAL
+def save_initial(run: RunDirectory, network: keras.Model) -> None:
+    """Save the variables before the first epoch."""
+    run.checkpoints_dir.mkdir(parents=True, exist_ok=True)
+    _write_variables(run.initial_path, network.variables)
 
 
-def save_initial(directory: Path, network: keras.Model) -> None:
-    """Save the variables that `network` starts from, whoever drew, loaded or trained them."""
-    directory.mkdir(parents=True, exist_ok=True)
-    _write_variables(initial_path(directory), network.variables)
-
-
-def load_initial(directory: Path, network: keras.Model) -> None:
-    """Give `network` the variables that its run started from.
+def load_initial(run: RunDirectory, network: keras.Model) -> None:
+    """Set a network to its variables before the first epoch.
 
     Raises:
-        RunError: If they are not there, or are those of another model.
+        RunError: If the file is missing or belongs to another model.
     """
-    _read_variables(initial_path(directory), network.variables)
+    _read_variables(run.initial_path, network.variables)
 
 
-def remove_initial(directory: Path) -> None:
-    """Remove what only a run that is not done needs: of a large encoder it is another copy."""
-    initial_path(directory).unlink(missing_ok=True)
+def remove_initial(run: RunDirectory) -> None:
+    """Remove the initial variables of a finished run, which can be a large file."""
+    run.initial_path.unlink(missing_ok=True)
 
 
 def _name(epoch: int) -> str:
@@ -291,8 +260,8 @@ def _counters(callback: keras.callbacks.Callback) -> dict[str, Any]:
 
 
 def _keys(variables: Sequence[Any]) -> list[str]:
-    # Paths say what is what; the number keeps two variables of one path apart. Keras counts
-    # the generators of a process, so their names tell how many models were built before.
+    # Two variables can have the same path, so the position is part of the key. Keras numbers the
+    # generators of a process, so their names depend on the models built before.
     paths = [re.sub(r"seed_generator_\d+", "seed_generator", each.path) for each in variables]
     return [f"{number:04d}:{path}" for number, path in enumerate(paths)]
 
@@ -306,30 +275,30 @@ def _read_variables(path: Path, variables: Sequence[Any]) -> None:
     try:
         stored = read_arrays(path)
     except PipelineError as error:
-        raise RunError(f"{error} {_CURE}") from error
+        raise RunError(f"{error} {_FIX}") from error
     keys = _keys(variables)
     shapes = [tuple(variable.shape) for variable in variables]
     fits = len(stored) == len(keys) and all(
-        array.shape == shape and _may_be_one(name, key)
+        array.shape == shape and _may_be_equal(name, key)
         for (name, array), key, shape in zip(stored.items(), keys, shapes, strict=True)
     )
     if not fits:
         raise RunError(
-            f"{path}: the checkpoint holds other variables than the model has. "
-            "Resume with the code and the configuration that the run was started with."
+            f"{path}: the variables of the checkpoint are not those of the model. "
+            "Resume with the same code and configuration as at the start of the run."
         )
     for array, variable in zip(stored.values(), variables, strict=True):
         variable.assign(array)
 
 
-def _may_be_one(first: str, second: str) -> bool:
-    """Return whether two keys may be of one variable.
+def _may_be_equal(first: str, second: str) -> bool:
+    """Return whether two keys may belong to the same variable.
 
-    A model that is built anew from its description can lose the names of models that hold its
-    layers, at the beginning of a path of its own and, of the optimizer, of its last part.
+    A model that is rebuilt from its description can lose the names of enclosing models. They are
+    missing at the beginning of a path, or of its last part in the optimizer.
     """
     (number, _, first), (other_number, _, second) = first.partition(":"), second.partition(":")
     shorter, longer = sorted((first.split("/"), second.split("/")), key=len)
-    *holders, name = longer[-len(shorter) :]
+    *parents, name = longer[-len(shorter) :]
     is_end = name.endswith(shorter[-1]) or shorter[-1].endswith(name)
-    return number == other_number and holders == shorter[:-1] and is_end
+    return number == other_number and parents == shorter[:-1] and is_end

@@ -1,11 +1,10 @@
-"""A model that records every step from inside the graph.
+"""A model that records every training step inside the graph.
 
-Callbacks see a training step only after it left the graph. With many steps inside one
-call into the graph (`steps_per_execution`), which is what makes small models fast, they
-would see one in 32. So the step itself writes its values, and the times it began and
-ended, into a variable; the host reads it once an epoch.
+With many steps per call into the graph (`steps_per_execution`), which makes small models fast,
+callbacks do not see the single steps. So each step writes its values and times to a variable,
+which is read once per epoch.
 
-Legend: B clips in a batch, K traits, S steps an epoch.
+Shapes: B clips in a batch, K traits, S steps per epoch.
 """
 
 import time
@@ -24,31 +23,29 @@ _COLUMNS = ("begin", "end", "loss", "mae", "mse", "learning_rate")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepTrace:
-    """What the steps of one epoch did, each of shape (S,)."""
+    """Measurements of the steps of one epoch, each of shape (S,)."""
 
     begin: FloatArray
-    """When the step began, with its batch at hand; seconds since 1970."""
+    """Start of the step, after its batch is loaded, in seconds since 1970."""
     end: FloatArray
-    """When its last weight was updated; seconds since 1970."""
+    """Time of the last weight update, in seconds since 1970."""
     loss: FloatArray
     """Loss of the batch alone, not a running mean."""
     mae: FloatArray
-    """Mean absolute error of the batch, over clips and traits, in score units."""
+    """Mean absolute error of the batch, over clips and traits."""
     mse: FloatArray
     """Mean squared error of the batch, over clips and traits."""
     learning_rate: FloatArray
-    """Learning rate that the step used."""
 
 
 class InstrumentedModel(keras.Model):
-    """Trains `network` and records its steps.
+    """Train a network and record its steps.
 
-    `network` keeps its own identity: what is trained here is its weights, and it is
-    `network` that is saved, loaded and served.
+    Only `network` is saved; this model shares its weights.
 
     Args:
-        network: The model to train; maps a tuple of inputs to scores, shape (B, K).
-        steps_per_epoch: Steps that one epoch has, S.
+        network: Model from a tuple of inputs to scores, shape (B, K).
+        steps_per_epoch: Number of steps per epoch, S.
     """
 
     def __init__(self, network: keras.Model, *, steps_per_epoch: int) -> None:
@@ -84,18 +81,17 @@ class InstrumentedModel(keras.Model):
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Update the running moments; the metrics are computed once per epoch."""
-        del x, sample_weight
         self.moments.update_state(y, y_pred)
         error = tf.cast(y, y_pred.dtype) - y_pred
         self._step_errors = (tf.reduce_mean(tf.abs(error)), tf.reduce_mean(tf.square(error)))
         return {"loss": self._loss_tracker.result()}
 
     def start_trace(self) -> None:
-        """Begin the trace of a new epoch."""
+        """Start the trace of a new epoch."""
         self._position.assign(0)
 
     def read_trace(self) -> StepTrace:
-        """Return what the epoch has recorded so far."""
+        """Return the recorded steps of the epoch."""
         values = self._trace.numpy()[: int(self._position.numpy())]
         return StepTrace(**dict(zip(_COLUMNS, values.T, strict=True)))
 
@@ -106,9 +102,9 @@ class InstrumentedModel(keras.Model):
 
 
 def _now() -> Any:
-    """Return the time of its execution, in seconds since 1970.
+    """Return the time of execution, in seconds since 1970.
 
-    TensorFlow's own timestamp refuses to run when operations must be deterministic.
+    `tf.timestamp` fails if operations must be deterministic.
     """
     return tf.ensure_shape(tf.numpy_function(_clock, [], tf.float64), ())
 
@@ -118,10 +114,9 @@ def _clock() -> np.float64:
 
 
 class _OperationsSince:
-    """The operations that joined the graph since this object was made.
+    """Operations that were added to the graph after this object was created.
 
-    The clock has no inputs, so nothing but control dependencies keeps it from being
-    read before the weights are updated.
+    The clock has no inputs, so only control dependencies delay it until the weight updates.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,4 @@
-"""Losses over the five traits.
-
-Legend: B clips in a batch, K traits.
-"""
+"""Losses over the five traits."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,13 +11,11 @@ from pipeline.config.schema import LossName
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class ConcordanceLoss(keras.losses.Loss):
-    """1 - CCC of each trait over the batch, averaged over the traits; in [0, 2].
-
-    A batch whose scores are all equal in truth and prediction has no concordance to
-    speak of; `epsilon` makes its loss 1 instead of an undefined 0/0.
+    """Mean of 1 - CCC over the traits, with each CCC over the batch; in [0, 2].
 
     Args:
-        epsilon: Added to the denominator, in squared score units.
+        epsilon: Added to the denominator, in squared score units. The loss of a batch with
+            constant, equal scores and labels is then 1, not 0/0.
         name: Name of the loss.
 
     Reference: Lin, 1989 (doi:10.2307/2532051), eq. 3.
@@ -45,11 +40,11 @@ class ConcordanceLoss(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class MixedLoss(keras.losses.Loss):
-    """A weighted sum of losses.
+    """Weighted sum of losses.
 
     Args:
         weights: Weight of each loss by its name: `mae`, `mse`, `huber`, `ccc`.
-        huber_delta: Error, in score units, where the huber loss turns linear.
+        huber_delta: Error above which the Huber loss is linear, in score units.
         name: Name of the loss.
     """
 
@@ -76,7 +71,7 @@ class MixedLoss(keras.losses.Loss):
 
 
 def build_loss(weights: Mapping[LossName, float], *, huber_delta: float) -> keras.losses.Loss:
-    """Return the loss of a configuration; a mix of one with weight 1 is that loss itself."""
+    """Build the configured loss: a `MixedLoss`, or the loss itself if it is alone with weight 1."""
     if list(weights.values()) == [1.0]:
         return _single_loss(next(iter(weights)), huber_delta)
     return MixedLoss({str(name): weight for name, weight in weights.items()}, huber_delta)

@@ -1,4 +1,4 @@
-"""Turns each epoch into a record and writes it to the run log, before anything reads it."""
+"""Records of the epochs, which are written to the run log first."""
 
 import time
 from typing import Any
@@ -12,12 +12,12 @@ from pipeline.training.instrumented_model import StepTrace
 
 
 class EpochRecorder(keras.callbacks.Callback):
-    """Records each epoch; must be the first callback, as the others read its `records`.
+    """Record each epoch. This must come before the callbacks that use its `records`.
 
     Args:
-        run_log: Run log that gets one `epoch` event an epoch; None keeps them in memory only.
-        records: Records of the epochs that the run log holds already. A resumed run may train
-            the last of them again; then their records stay as they are.
+        run_log: Run log that gets one `epoch` event per epoch; None writes nothing.
+        records: Records of the earlier epochs of a resumed run. If some of these epochs are
+            trained again, their records stay the same.
     """
 
     def __init__(self, run_log: RunLog | None, records: list[EpochRecord] | None = None) -> None:
@@ -26,7 +26,6 @@ class EpochRecorder(keras.callbacks.Callback):
         self._run_log = run_log
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: D102
-        del epoch, logs
         self.model.start_trace()
         self._train_metrics: TraitScores | None = None
         self._validation_seconds = 0.0
@@ -34,13 +33,11 @@ class EpochRecorder(keras.callbacks.Callback):
         self._began_at = time.time()
 
     def on_test_begin(self, logs: Any = None) -> None:  # noqa: D102
-        del logs
-        # Validation resets the running moments: the training scores are read before it.
-        self._end_of_training_part()
+        # Validation resets the running moments, so the training scores are read before it.
+        self._end_training_part()
         self._validation_began = time.perf_counter()
 
     def on_test_end(self, logs: Any = None) -> None:  # noqa: D102
-        del logs
         self._validation_seconds = time.perf_counter() - self._validation_began
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
@@ -48,15 +45,15 @@ class EpochRecorder(keras.callbacks.Callback):
         if epoch < len(self.records):
             logs.update(self.records[epoch].logs())
             return
-        validated = "val_loss" in logs
+        has_validation = "val_loss" in logs
         if self._train_metrics is None:
-            self._end_of_training_part()
+            self._end_training_part()
         record = EpochRecord(
             epoch=epoch + 1,
             loss=float(logs["loss"]),
             metrics=self._train_metrics or {},
-            val_loss=float(logs["val_loss"]) if validated else None,
-            val_metrics=self.model.moments.trait_metrics() if validated else None,
+            val_loss=float(logs["val_loss"]) if has_validation else None,
+            val_metrics=self.model.moments.trait_metrics() if has_validation else None,
             learning_rate=self._steps.learning_rate[-1],
             train_seconds=self._train_seconds,
             validation_seconds=self._validation_seconds,
@@ -65,10 +62,10 @@ class EpochRecorder(keras.callbacks.Callback):
         self.records.append(record)
         if self._run_log is not None:
             self._run_log.log_epoch(to_content(record))
-        # Later callbacks, and Keras' own history, see the full set of names.
+        # Later callbacks and the history of Keras use these names.
         logs.update(record.logs())
 
-    def _end_of_training_part(self) -> None:
+    def _end_training_part(self) -> None:
         self._train_seconds = time.perf_counter() - self._began
         self._train_metrics = self.model.moments.trait_metrics()
         first = self.records[-1].last_step + 1 if self.records else 1

@@ -206,7 +206,7 @@ def _hider(network: keras.Model, stream: str) -> tuple[_Hide, str]:
         position, value = names.index(f"{stream}_mask"), np.float32(0)
         description = "taken out by the mask"
     else:
-        value, words = network.stand_in(stream)
+        value, words = network.hidden_step_value(stream)
         position, description = names.index(stream), f"replaced by {words}"
 
     def hide(inputs: list[FloatArray], hidden: BoolArray) -> list[FloatArray]:

@@ -66,7 +66,7 @@ def cross_validate(
         result, _ = fit_network(session, final, network)
         report = evaluate_held_out(session, experiment, scores)
         finalize_run(session, final, network, result, report, frozen_at_random=random_layers)
-    remove_initial(run.checkpoints_dir)
+    remove_initial(run)
     return Outcome(fit=result, scores=scores, report=report, undelivered=session.mirror.undelivered)
 
 

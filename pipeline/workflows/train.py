@@ -32,9 +32,9 @@ from pipeline.records.evaluation import EvaluationReport, read_report
 from pipeline.records.manifest import check_files
 from pipeline.tracking.check_store import check_store
 from pipeline.tracking.mirror import deliver_rest
-from pipeline.training.checkpoint import initial_path, load_initial, remove_initial
-from pipeline.training.fit import history_of, refuse_frozen, refuse_missing_tensorboard
-from pipeline.training.keras_settings import refuse_other_settings
+from pipeline.training.checkpoint import load_initial, remove_initial
+from pipeline.training.checks import check_keras_settings, check_tensorboard, check_trainable
+from pipeline.training.fit import build_history
 from pipeline.workflows.cross_validation import cross_validate, split_into_folds
 from pipeline.workflows.features import (
     check_columns,
@@ -96,10 +96,10 @@ def run_training(
     Raises:
         PipelineError: If an input is not valid.
     """
-    refuse_other_settings()
+    check_keras_settings()
     if output is not None:
         check_model_path(output)
-    refuse_missing_tensorboard(config.training)
+    check_tensorboard(config.training)
     config = with_absolute_paths(config)
     features = features or open_features(config.data)
     check_labels_vary(features)
@@ -116,7 +116,7 @@ def run_training(
     if network is None:
         network = build_for(config, features)
     choose_layers(network, config)
-    refuse_frozen(network)
+    check_trainable(network)
     check_shapes(network, features)
 
     run = create_run_directory(run_dir, name=config.name, parent=RUNS_DIR)
@@ -136,16 +136,16 @@ def resume_training(run_dir: Path, *, output: Path | None = None) -> TrainingRun
     Raises:
         RunError: If the directory contains no run, or the features have changed.
     """
-    refuse_other_settings()
+    check_keras_settings()
     if output is not None:
         check_model_path(output)
     run = open_run_directory(run_dir)
     check_run_log(run)
     is_finished = read_last_status(run) == "FINISHED"
-    removed = initial_path(run.checkpoints_dir) if is_finished else None
+    removed = run.initial_path if is_finished else None
     check_files(run, *(path for path in prepared_files(run) if path != removed))
     config = load_run_config(run.config_path)
-    refuse_missing_tensorboard(config.training)
+    check_tensorboard(config.training)
     features = open_features(config.data)
     if read_data(run.data_path).digest != features.digest:
         raise RunError(
@@ -166,7 +166,7 @@ def build_for(config: ExperimentConfig, features: FeatureSet) -> keras.Model:
             width=stream.width,
             num_steps=stream.num_steps,
             masked=stream.has_mask,
-            picture=stream.image_size,
+            image_size=stream.image_size,
             source=str(stream.parts[0].path),
         )
         for stream in (features.static, features.dynamic)
@@ -204,11 +204,11 @@ def _read_finished(run: RunDirectory, experiment: Experiment, output: Path | Non
     check_files(run, run.evaluation_path)
     # A kill at the end can leave the initial weights. A read-only run is not changed.
     with contextlib.suppress(RunError), run.locked():
-        remove_initial(run.checkpoints_dir)
+        remove_initial(run)
     events = effective_events(read_events(run.run_log_path))
     return _training_run(
         *(run, experiment, load_model(run.model_path), output),
-        history=history_of(epoch_records(events)),
+        history=build_history(epoch_records(events)),
         report=read_report(run.evaluation_path) if run.evaluation_path.exists() else None,
         undelivered=deliver_rest(run),
     )
@@ -268,6 +268,6 @@ def _stored_split(run: RunDirectory, features: FeatureSet) -> Split:
 def _initial_network(run: RunDirectory, config: ExperimentConfig) -> keras.Model:
     """Return the model of a run as it was before the first epoch."""
     network = load_architecture(run.architecture_path)
-    load_initial(run.checkpoints_dir, network)
+    load_initial(run, network)
     choose_layers(network, config)
     return network

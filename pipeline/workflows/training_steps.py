@@ -25,9 +25,12 @@ from pipeline.evaluation.baselines import Baselines, save_baselines
 from pipeline.models.complete_personality_model import CompletePersonalityModel
 from pipeline.models.end_to_end import EndToEndModel
 from pipeline.models.persistence import save_model
-from pipeline.models.random_weights import frozen_at_random
-from pipeline.models.summary import count_weights
-from pipeline.models.trainability import choose_trainable, layer_states
+from pipeline.models.trainability import (
+    choose_trainable,
+    count_weights,
+    frozen_at_random,
+    layer_states,
+)
 from pipeline.records.attention import write_attention
 from pipeline.records.data_description import DataDescription, write_data
 from pipeline.records.evaluation import EvaluationReport
@@ -37,7 +40,7 @@ from pipeline.records.predictions import Names
 from pipeline.records.summary import Summary, read_summary, write_summary
 from pipeline.records.time_logs import TIME_FILE
 from pipeline.training.attention_entropy import MAX_CLIPS, attention_callbacks
-from pipeline.training.checkpoint import initial_path, remove_initial, save_initial
+from pipeline.training.checkpoint import remove_initial, save_initial
 from pipeline.training.fit import FitHooks, FitResult, fit
 from pipeline.workflows.attention import measure_attention
 from pipeline.workflows.evaluate import evaluate_after_training
@@ -143,7 +146,7 @@ def train_single(
             scores = score(network, baselines, experiment.features, experiment.split.validation)
             report = evaluate_held_out(session, experiment, scores)
         finalize_run(session, experiment, network, result, report, frozen_at_random=random_layers)
-    remove_initial(run.checkpoints_dir)
+    remove_initial(run)
     return Outcome(fit=result, scores=scores, report=report, undelivered=session.mirror.undelivered)
 
 
@@ -162,7 +165,7 @@ def prepare_directory(run: RunDirectory, experiment: Experiment, network: keras.
     write_data(run.data_path, _describe_features(experiment.features))
     description = keras.saving.serialize_keras_object(network)
     write_text(run.architecture_path, json.dumps(description) + "\n")
-    save_initial(run.checkpoints_dir, network)
+    save_initial(run, network)
     run.run_log_path.touch()  # a run without its run log cannot be resumed
     # The configuration is the last file: a directory with config.yaml can be resumed.
     write_config(run.config_path, experiment.config)
@@ -173,7 +176,7 @@ def prepared_files(run: RunDirectory) -> tuple[Path, ...]:
     """Return the files that `prepare_directory` writes."""
     return (
         *(run.config_path, run.split_path, run.data_path, run.architecture_path),
-        initial_path(run.checkpoints_dir),
+        run.initial_path,
     )
 
 

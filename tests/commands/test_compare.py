@@ -1,13 +1,15 @@
+"""Default directory of the figures of a comparison."""
+
 from pathlib import Path
 
 import pytest
 
-from pipeline.commands.compare import _folder_name
+from pipeline.commands.compare import folder_name
 
 
 @pytest.mark.parametrize(
     ("run_a", "run_b", "name"),
     [("runs/one", "runs/other", "one-other"), ("x/run", "y/run", "x-run-y-run")],
 )
-def test_comparisons_have_a_folder_of_their_own(run_a, run_b, name):
-    assert _folder_name(Path(run_a), Path(run_b)) == name
+def test_each_comparison_has_its_own_folder(run_a, run_b, name):
+    assert folder_name(Path(run_a), Path(run_b)) == name

@@ -1,4 +1,4 @@
-"""pyproject.toml, the two lock files and conda.yaml promise the same environment."""
+"""pyproject.toml, the lock files and conda.yaml describe the same environment."""
 
 import platform
 import re
@@ -16,7 +16,7 @@ def project(repository):
 
 
 def read_lock(path):
-    """The lines of a lock file; each must be a pin and nothing else."""
+    """Return the requirements of a lock file."""
     return [Requirement(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
 
 
@@ -59,16 +59,16 @@ def test_every_development_dependency_is_locked_within_its_range(project, develo
     assert_pinned(development, project["optional-dependencies"]["dev"])
 
 
-def test_the_development_lock_holds_the_runtime_lock(runtime, development):
+def test_the_development_lock_includes_the_runtime_lock(runtime, development):
     assert {str(pin) for pin in runtime} <= {str(pin) for pin in development}
 
 
-def test_the_runtime_lock_holds_no_development_tool(project, runtime):
+def test_the_runtime_lock_has_no_development_tool(project, runtime):
     tools = [Requirement(each).name for each in project["optional-dependencies"]["dev"]]
     assert [tool for tool in tools if pins(runtime, tool)] == []
 
 
-def test_conda_has_python_and_the_runtime_lock_and_nothing_else(repository):
+def test_conda_has_only_python_and_the_runtime_lock(repository):
     environment = yaml.safe_load((repository / "conda.yaml").read_text(encoding="utf-8"))
     python, pip, packages = environment["dependencies"]
     assert re.fullmatch(r"python=3\.\d+\.\d+", python)
@@ -76,7 +76,7 @@ def test_conda_has_python_and_the_runtime_lock_and_nothing_else(repository):
     assert packages == {"pip": ["-r requirements.txt"]}
 
 
-def test_the_python_of_conda_is_one_that_the_package_supports(repository, project):
+def test_the_package_supports_the_python_of_conda(repository, project):
     environment = yaml.safe_load((repository / "conda.yaml").read_text(encoding="utf-8"))
     python = environment["dependencies"][0].removeprefix("python=")
     supported = Requirement(f"python{project['requires-python']}").specifier
@@ -89,7 +89,7 @@ def test_the_project_file_uses_this_environment(repository):
     assert declared["conda_env"] == "conda.yaml"
 
 
-def test_what_runs_here_is_what_is_locked(runtime):
+def test_the_installed_versions_are_the_locked_ones(runtime):
     import importlib.metadata
 
     different = {

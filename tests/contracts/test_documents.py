@@ -1,4 +1,4 @@
-"""What the documents tell a reader to type exists."""
+"""Commands, settings and names in the documents exist."""
 
 import ast
 import dataclasses
@@ -18,7 +18,7 @@ COMMAND = re.compile(r"(?:python -m pipeline|mlflow run|(?<=`)make|(?<=\$ )make)
 
 @pytest.fixture(scope="module")
 def documents(repository):
-    """The text of each document that shows commands; README.md must be there."""
+    """Path -> text of each document with commands."""
     paths = [
         repository / "README.md",
         *repository.glob("*.md"),
@@ -30,7 +30,7 @@ def documents(repository):
 
 @pytest.fixture(scope="module")
 def commands(documents):
-    """Each command that a document shows, with where it stands."""
+    """Each command in a document: its place and its words."""
     return [
         (f"{path.name}: {line}", shlex.split(line, comments=True))
         for path, text in documents.items()
@@ -39,7 +39,7 @@ def commands(documents):
 
 
 def load_settings(command, overrides):
-    """Check overrides as the command does."""
+    """Check the overrides of a command."""
     load = load_extraction_config if command == "extract" else load_config
     load(None, overrides)
 
@@ -56,7 +56,7 @@ def test_the_readme_shows_commands(repository, commands):
         assert started(commands, *words)
 
 
-def test_every_command_line_parses(commands):
+def test_each_command_line_is_valid(commands):
     for where, argv in started(commands, "python", "-m", "pipeline"):
         if argv[0] not in COMMANDS:
             assert argv[0].startswith("-"), where
@@ -65,7 +65,7 @@ def test_every_command_line_parses(commands):
         load_settings(arguments.command, arguments.overrides)
 
 
-def test_every_project_command_names_an_entry_point_and_its_parameters(commands, repository):
+def test_each_mlflow_command_has_a_valid_entry_point_and_parameters(commands, repository):
     entry_points = yaml.safe_load((repository / "MLproject").read_text())["entry_points"]
     for where, (uri, *options) in started(commands, "mlflow", "run"):
         flags = options[::2]
@@ -84,20 +84,20 @@ def test_every_project_command_names_an_entry_point_and_its_parameters(commands,
         load_settings(name, undeclared)
 
 
-def test_every_make_target_exists(commands, repository):
+def test_each_make_target_exists(commands, repository):
     makefile = (repository / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z_-]+):", makefile, flags=re.MULTILINE))
     for where, argv in started(commands, "make"):
         assert argv[0] in targets, where
 
 
-def test_every_link_to_a_file_leads_to_one(documents):
+def test_each_link_to_a_file_is_valid(documents):
     for path, text in documents.items():
         for target in re.findall(r"\]\((?!https?://)([^)#]+)", text):
             assert (path.parent / target).exists(), f"{path.name}: {target}"
 
 
-def test_every_setting_that_is_named_exists(documents):
+def test_each_named_setting_exists(documents):
     named = {
         name
         for text in documents.values()
@@ -115,7 +115,7 @@ def extraction_settings():
             yield from (f"{section.name}.{field.name}" for field in dataclasses.fields(values))
 
 
-def test_the_python_of_the_readme_uses_names_that_the_package_has(repository):
+def test_the_python_names_in_the_readme_exist(repository):
     import pipeline
 
     readme = (repository / "README.md").read_text(encoding="utf-8")
@@ -132,7 +132,7 @@ def test_the_python_of_the_readme_uses_names_that_the_package_has(repository):
     assert imported <= set(pipeline.__all__)
 
 
-def test_the_readme_names_every_entry_point_and_every_feature_file(repository):
+def test_the_readme_names_all_entry_points_and_feature_files(repository):
     readme = (repository / "README.md").read_text(encoding="utf-8")
     assert [name for name in COMMANDS if f"| `{name}` |" not in readme] == []
     files = ["static.npy", "dynamic.npy", "labels.npy", "clips.csv"]

@@ -1,4 +1,4 @@
-"""Asking for help costs nothing, and imports go one way."""
+"""Help is fast, imports go one way, and each package has a layer and tests."""
 
 import os
 import resource
@@ -27,7 +27,7 @@ HEAVY = (
 
 
 def imported_by(repository, *arguments, status=0):
-    """Run Python; return the top-level packages that it imported, and its CPU seconds."""
+    """Run Python; return the imported top-level packages and the CPU time in seconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     finished = subprocess.run(
         [sys.executable, "-X", "importtime", *arguments],
@@ -57,15 +57,15 @@ def imported_by(repository, *arguments, status=0):
     ],
     ids=" ".join,
 )
-def test_nothing_heavy_is_loaded_for_it(repository, arguments):
+def test_help_imports_no_large_package(repository, arguments):
     names, seconds = imported_by(repository, *arguments)
     assert "pipeline" in names
     assert names.isdisjoint(HEAVY)
-    # Time on the processor: a busy machine makes a process wait, not work.
+    # CPU time, because it does not depend on other processes.
     assert seconds < 0.5
 
 
-def test_what_leads_a_search_imports_no_tensorflow(repository):
+def test_the_leader_of_a_search_imports_no_tensorflow(repository):
     names, _ = imported_by(repository, "-c", "import pipeline.search.run")
     assert {"optuna", "mlflow"} <= names
     assert names.isdisjoint({"tensorflow", "keras", "plotly"})
@@ -83,12 +83,12 @@ def test_what_leads_a_search_imports_no_tensorflow(repository):
     ],
     ids=" ".join,
 )
-def test_a_wrong_path_is_refused_before_tensorflow_is_loaded(repository, arguments):
+def test_a_wrong_path_is_an_error_before_tensorflow_is_imported(repository, arguments):
     names, _ = imported_by(repository, "-m", "pipeline", *arguments, status=2)
     assert names.isdisjoint({"tensorflow", "keras"})
 
 
-def test_every_public_name_can_be_listed_without_loading_what_it_needs(repository):
+def test_listing_public_names_imports_no_large_package(repository):
     names, _ = imported_by(repository, "-c", "import pipeline; dir(pipeline); pipeline.__all__")
     assert names.isdisjoint(HEAVY)
 
@@ -101,7 +101,7 @@ def test_an_unknown_public_name_is_an_attribute_error():
 
 
 @pytest.mark.slow
-def test_every_public_name_is_there():
+def test_each_public_name_exists():
     import pipeline
 
     assert [name for name in pipeline.__all__ if not hasattr(pipeline, name)] == []
@@ -119,7 +119,7 @@ def test_imports_go_one_way(repository):
     assert checked.returncode == 0, checked.stdout
 
 
-def test_every_package_has_its_layer(repository):
+def test_each_package_has_a_layer_and_a_folder_of_tests(repository):
     settings = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))
     (layers,) = (
         contract["layers"]
@@ -127,7 +127,6 @@ def test_every_package_has_its_layer(repository):
         if contract["type"] == "layers"
     )
     placed = {name.strip() for layer in layers for name in layer.replace(":", "|").split("|")}
-    packages = {
-        f"pipeline.{path.parent.name}" for path in repository.glob("pipeline/*/__init__.py")
-    }
-    assert packages - placed == set()
+    packages = {path.parent.name for path in repository.glob("pipeline/*/__init__.py")}
+    assert {f"pipeline.{name}" for name in packages} <= placed
+    assert packages <= {path.parent.name for path in (repository / "tests").glob("*/test_*.py")}

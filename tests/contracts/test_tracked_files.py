@@ -1,4 +1,4 @@
-"""What is committed works on any machine and with any package index."""
+"""Committed files work on any machine and with any package index."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ MACHINE_PATH = re.compile(r"(?<![\w.:/])/(home|root|Users|work|workspace|mnt)/\w
 
 @pytest.fixture(scope="module")
 def tracked_texts(repository):
-    """The text of every committed file, by its path."""
+    """Path -> text of each committed file."""
     if not (repository / ".git").exists():
         pytest.skip("this copy of the project is not a git checkout")
     listed = subprocess.run(
@@ -39,26 +39,25 @@ def lines_with(pattern, texts):
 
 
 def test_the_pattern_finds_an_index():
-    # Put together here, so that this file names none either.
     option, host = "--" + "index-url", "pypi" + ".org"
     text = f"{option} https://mirror.example/simple\nhttps://{host}/simple\nsimple text"
     assert len(lines_with(INDEX, {"x": text})) == 2
 
 
-def test_the_pattern_finds_the_path_of_a_machine():
+def test_the_pattern_finds_a_path_of_a_machine():
     text = "open('/home/me/data')\nhttps://x.org/home/me\nresults/home/me"
     assert len(lines_with(MACHINE_PATH, {"x": text})) == 1
 
 
-def test_no_file_names_a_package_index(tracked_texts):
+def test_no_file_has_a_package_index(tracked_texts):
     assert lines_with(INDEX, tracked_texts) == []
 
 
-def test_no_file_names_a_path_of_one_machine(tracked_texts):
+def test_no_file_has_a_path_of_a_machine(tracked_texts):
     assert lines_with(MACHINE_PATH, tracked_texts) == []
 
 
-def test_what_runs_leave_behind_is_not_committed(tracked_texts):
+def test_no_result_of_a_run_is_committed(tracked_texts):
     left = re.compile(r"^(features|mlruns|mlartifacts|results|runs)/|^mlflow\.db|\.npy$|\.keras$")
     committed = [name for name in tracked_texts if not name.startswith("tests/golden/")]
     assert [name for name in committed if left.search(name)] == []

@@ -1,4 +1,4 @@
-"""Worker processes that are busy for a minute, and leaders that start them."""
+"""Worker processes that sleep for a minute, and leaders that start them."""
 
 import multiprocessing
 import os
@@ -9,7 +9,7 @@ from pipeline.core.interrupts import end_with_leader
 
 
 def sleep(*_):
-    """Print the process id, then sleep."""
+    """Print the process id, and sleep."""
     sys.stdout.write(f"{os.getpid()}\n")
     sys.stdout.flush()
     time.sleep(60)

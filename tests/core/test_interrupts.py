@@ -1,5 +1,3 @@
-"""Signals end a command in order, and a worker process ends with its leader."""
-
 import contextlib
 import os
 import signal
@@ -63,7 +61,7 @@ def test_a_signal_ends_a_command_with_one_line_and_its_own_status(start, name):
     assert err == "error: interrupted.\n"
 
 
-def test_a_hangup_does_not_end_a_command_under_nohup(start):
+def test_sighup_does_not_end_a_command_under_nohup(start):
     process = start("nohup", sys.executable, "-c", COMMAND)
     assert process.stdout.readline() == "started\n"
     process.send_signal(signal.SIGHUP)
@@ -73,8 +71,6 @@ def test_a_hangup_does_not_end_a_command_under_nohup(start):
 
 @pytest.fixture
 def start_leader(start):
-    """Start a leader process; return it and its worker."""
-
     def start_leader(name):
         process = start(sys.executable, "-m", "tests.core.sleeping_worker", name)
         return process, psutil.Process(int(process.stdout.readline()))
@@ -92,13 +88,13 @@ def start_leader(start):
         ("lead_pool", "SIGKILL"),
     ],
 )
-def test_a_worker_ends_with_its_leader_however_the_leader_ends(start_leader, leader, name):
+def test_a_worker_ends_with_its_leader_for_all_causes(start_leader, leader, name):
     process, worker = start_leader(leader)
     process.send_signal(getattr(signal, name))
     assert psutil.wait_procs([worker], timeout=20) == ([worker], [])
 
 
-def test_a_signal_to_the_group_leaves_the_decision_to_the_leader(start_leader):
+def test_a_worker_ignores_signals_to_its_group(start_leader):
     _, worker = start_leader("lead_process")
     for name in ("SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"):
         worker.send_signal(getattr(signal, name))
@@ -107,25 +103,23 @@ def test_a_signal_to_the_group_leaves_the_decision_to_the_leader(start_leader):
     assert worker.status() != psutil.STATUS_ZOMBIE
 
 
-class InterruptedDestructor:
-    """Receives a signal where Python drops the exception of its handler."""
-
-    def __del__(self):
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_an_interrupt_that_was_swallowed_is_raised_at_the_next_check():
+def test_an_interrupt_lost_in_a_destructor_is_raised_at_the_next_check_and_not_printed(capsys):
+    class Cache:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+
     with interrupt_handlers():
         check_interrupt()
-        InterruptedDestructor()
+        Cache()
         with pytest.raises(KeyboardInterrupt):
             check_interrupt()
     with interrupt_handlers():
         check_interrupt()
+    assert capsys.readouterr().err == ""
 
 
-def test_an_error_that_came_of_a_lost_interrupt_is_an_interrupt():
+def test_an_error_after_a_lost_interrupt_becomes_an_interrupt():
     with interrupt_handlers():
         with contextlib.suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
@@ -133,18 +127,6 @@ def test_an_error_that_came_of_a_lost_interrupt_is_an_interrupt():
             raise TypeError("cannot convert None")
     with pytest.raises(TypeError), interrupts_restored():
         raise TypeError("cannot convert None")
-
-
-def test_a_lost_interrupt_is_not_printed(capsys):
-    class Cache:
-        def __del__(self):
-            signal.raise_signal(signal.SIGTERM)
-
-    with interrupt_handlers():
-        Cache()
-        with pytest.raises(KeyboardInterrupt):
-            check_interrupt()
-    assert capsys.readouterr().err == ""
 
 
 def test_two_signals_at_once_are_one_request():

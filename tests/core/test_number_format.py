@@ -81,7 +81,7 @@ CASES = {
     ("function", "arguments", "expected"),
     [(function, *case) for function, cases in CASES.items() for case in cases],
 )
-def test_numbers_are_written_by_one_rule(function, arguments, expected):
+def test_numbers_as_text(function, arguments, expected):
     assert getattr(number_format, function)(*arguments) == expected
 
 
@@ -92,5 +92,5 @@ def test_a_sign_is_written_unless_the_value_rounds_to_zero(value, text):
     assert number_format.decimal(value, 3, sign=True) == text
 
 
-def test_every_metric_has_a_label_and_a_name():
+def test_all_metrics_have_a_label_and_a_name():
     assert set(METRIC_LABELS) == set(METRIC_NAMES) == {"loss", *METRICS}

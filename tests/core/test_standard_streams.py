@@ -1,5 +1,3 @@
-"""A command works when its standard streams are closed, broken, full or of a narrow encoding."""
-
 import itertools
 import os
 import pty
@@ -28,7 +26,7 @@ sys.exit(cli.main(["sync"]))
 
 @pytest.fixture
 def run(repository, tmp_path):
-    """Run the script behind a shell redirection; return its exit status."""
+    """Run the script with a shell redirection, and return its exit status."""
 
     def run(redirection, **environment):
         command = f'{{ "{sys.executable}" -c "$SCRIPT"; echo $? > status; }} {redirection}'
@@ -53,18 +51,18 @@ def run(repository, tmp_path):
         for closed in itertools.combinations(("<&-", ">&-", "2>&-"), number)
     ],
 )
-def test_closed_streams_do_not_matter_and_no_file_takes_their_place(run, tmp_path, redirection):
+def test_closed_streams_are_no_error_and_no_file_replaces_them(run, tmp_path, redirection):
     assert run(redirection) == 0
     assert (tmp_path / "file.txt").read_text() == "whole"
 
 
 @pytest.mark.parametrize("redirection", ["| true", "2>&1 | true", "2>&1 >/dev/null | true"])
-def test_a_reader_that_has_gone_does_not_end_a_command(run, tmp_path, redirection):
+def test_a_closed_pipe_does_not_end_a_command(run, tmp_path, redirection):
     assert run(redirection) == 0
     assert (tmp_path / "file.txt").read_text() == "whole"
 
 
-def test_a_terminal_that_was_closed_does_not_end_a_command(repository, tmp_path):
+def test_a_closed_terminal_does_not_end_a_command(repository, tmp_path):
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT],
@@ -79,17 +77,17 @@ def test_a_terminal_that_was_closed_does_not_end_a_command(repository, tmp_path)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="has no /dev/full")  # noqa: PTH110
-def test_output_that_does_not_fit_on_the_disk_is_an_error(run, tmp_path):
+def test_output_to_a_full_disk_is_an_error(run, tmp_path):
     assert run(">/dev/full 2>errors.txt") == 2
     (line,) = (tmp_path / "errors.txt").read_text().splitlines()
     assert "standard output: No space left on device. Make room on this disk." in line
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="has no /dev/full")  # noqa: PTH110
-def test_messages_that_do_not_fit_on_the_disk_are_dropped(run):
+def test_messages_to_a_full_disk_are_dropped(run):
     assert run("2>/dev/full") == 0
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
-def test_every_text_can_be_printed_in_every_encoding(run, encoding):
+def test_all_texts_can_be_printed_in_all_encodings(run, encoding):
     assert run(">out.txt", PYTHONIOENCODING=encoding) == 0

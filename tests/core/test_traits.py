@@ -1,7 +1,7 @@
 from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS, TraitLabel, directions, traits_entry
 
 
-def test_only_a_trait_that_is_scored_in_reverse_has_a_direction():
+def test_only_traits_scored_in_reverse_have_a_direction():
     assert directions([TraitLabel(name=name) for name in TRAITS]) == ()
     (direction,) = directions(FIRST_IMPRESSIONS)
     assert direction.startswith("neuroticism is scored in reverse: First Impressions scores")

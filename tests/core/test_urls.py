@@ -1,5 +1,3 @@
-"""A SQLite URL names the file that was meant, and no text shows a password."""
-
 import sqlite3
 from pathlib import Path
 
@@ -12,7 +10,7 @@ ODD_NAMES = ("plain", "job%41", "a%20b", "a?b", "a#b", "a b", "a@b:c", "é", "10
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_a_database_lands_in_the_directory_that_is_named(tmp_path, name):
+def test_a_database_is_created_in_the_named_directory(tmp_path, name):
     directory = tmp_path / name
     directory.mkdir()
     url = sqlite_url(directory / "x.db")
@@ -24,27 +22,36 @@ def test_a_database_lands_in_the_directory_that_is_named(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_a_relative_url_is_made_absolute_in_any_directory(tmp_path, monkeypatch, name):
+def test_a_relative_url_becomes_absolute(tmp_path, monkeypatch, name):
     (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path / name)
     assert sqlite_path(absolute_url("sqlite:///x.db")) == tmp_path / name / "x.db"
     assert absolute_url("sqlite:///x.db?timeout=60").endswith("/x.db?timeout=60")
 
 
-def test_an_ordinary_url_stays_as_it_is():
-    assert sqlite_url(Path("/x.db")) == "sqlite:////x.db"
-    for url in ("", "sqlite:////x.db", "sqlite:///:memory:", "postgresql+psycopg://u@h/x"):
-        assert absolute_url(url) == url
+@pytest.mark.parametrize(
+    ("url", "absolute"),
+    [
+        *[
+            (url, url)
+            for url in ("", "sqlite:////x.db", "sqlite:///:memory:", "postgresql://u@h/x")
+        ],
+        ("sqlite:////a%20b/x.db", "sqlite:////a b/x.db"),
+    ],
+)
+def test_an_absolute_url_does_not_change_except_its_encoding(url, absolute):
+    assert absolute_url(url) == absolute
 
 
-def test_what_a_user_has_encoded_is_decoded_once(tmp_path):
-    assert sqlite_path("sqlite:////a%2520b/x.db") == Path("/a%20b/x.db")
-    assert absolute_url("sqlite:////a%20b/x.db") == "sqlite:////a b/x.db"
-
-
-@pytest.mark.parametrize("url", ["http://h/x.db", "sqlite://", "sqlite:///:memory:", "./mlruns"])
-def test_other_urls_name_no_file(url):
-    assert sqlite_path(url) is None
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:////a%2520b/x.db", Path("/a%20b/x.db")),
+        *[(url, None) for url in ("http://h/x.db", "sqlite://", "sqlite:///:memory:", "./mlruns")],
+    ],
+)
+def test_only_sqlite_urls_have_a_path(url, path):
+    assert sqlite_path(url) == path
 
 
 @pytest.mark.parametrize(
@@ -78,10 +85,10 @@ def test_a_password_is_hidden(text, shown):
         "s3://bucket/key@2",
     ],
 )
-def test_what_is_no_password_is_shown(text):
+def test_other_texts_do_not_change(text):
     assert hide_passwords(text) == text
 
 
-def test_a_url_without_its_user():
+def test_user_and_password_are_removed():
     assert without_user("http://me:s3cret@host:80/x?m=a@b") == "http://host:80/x?m=a@b"
     assert without_user("http://host/x?m=a@b") == "http://host/x?m=a@b"

@@ -13,7 +13,7 @@ from pipeline.core.files import write_json
 from pipeline.core.run_directory import RunDirectory
 from pipeline.search.figures import draw_search
 from tests.loopback import free_port, wait_until_it_answers
-from tests.search.search_studies import study_content
+from tests.search.search_studies import synthetic_study
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -84,7 +84,7 @@ def test_the_figures_of_a_search_are_drawn_on_the_artifact_page(server_uri, brow
     from mlflow import MlflowClient
 
     run = RunDirectory(tmp_path)
-    write_json(run.study_path, study_content(12))
+    write_json(run.study_path, synthetic_study(12))
     figures = draw_search(run)
     client = MlflowClient(server_uri)
     experiment_id = client.create_experiment("search page")

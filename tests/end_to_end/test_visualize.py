@@ -7,7 +7,7 @@ import pytest
 from pipeline.core.files import write_json
 from pipeline.core.run_directory import RunDirectory
 from pipeline.workflows.visualize import FIGURE_FOLDERS, figure_specs
-from tests.search.search_studies import study_content
+from tests.search.search_studies import synthetic_study
 
 pytestmark = pytest.mark.slow
 
@@ -121,7 +121,7 @@ def test_a_run_that_was_killed_shows_what_it_had(run_here, copy, tmp_path):
 
 
 def test_a_search_is_drawn_from_its_record(run_here, tmp_path):
-    write_json(RunDirectory(tmp_path).study_path, study_content(12))
+    write_json(RunDirectory(tmp_path).study_path, synthetic_study(12))
     finished = run_here("visualize", "--run_dir", tmp_path, cwd=tmp_path)
     assert finished.status == 0, finished.out + finished.err
     assert "not drawn: pareto_front: needs two objectives" in finished.out
@@ -133,7 +133,7 @@ def test_a_search_is_drawn_from_its_record(run_here, tmp_path):
 
 def test_a_directory_of_a_search_and_a_training_run_is_drawn_as_both(run_here, tmp_path):
     run = RunDirectory(tmp_path)
-    write_json(run.study_path, study_content(1))
+    write_json(run.study_path, synthetic_study(1))
     write_json(run.metrics_dir / "metrics_history.json", {"epoch": {"epoch_numbers": []}})
     finished = run_here("visualize", "--run_dir", tmp_path, cwd=tmp_path)
     assert "interactive figures: " in finished.out
@@ -142,7 +142,7 @@ def test_a_directory_of_a_search_and_a_training_run_is_drawn_as_both(run_here, t
 
 def test_a_damaged_record_of_a_search_is_named(run_here, tmp_path):
     study = RunDirectory(tmp_path).study_path
-    write_json(study, study_content(12) | {"trials": 3})
+    write_json(study, synthetic_study(12) | {"trials": 3})
     finished = run_here("visualize", "--run_dir", tmp_path, cwd=tmp_path)
     assert finished.status == 3
     assert f"missing: {study}: is not the record of a search" in finished.out

@@ -66,8 +66,14 @@ def test_a_running_mean_keeps_the_first_clips_and_no_batch():
     assert [batch() for batch in batches] == [None] * 3
 
 
+def agreement(weights, query_mask=None, key_mask=None):
+    if key_mask is None:
+        key_mask = np.ones((len(weights), weights.shape[-1]), np.bool_)
+    return head_agreement(weights, query_mask=query_mask, key_mask=key_mask)
+
+
 def test_identical_heads_agree_and_disjoint_heads_do_not():
-    found = head_agreement(heads([0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [0.0, 0.0, 1.0]))
+    found = agreement(heads([0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [0.0, 0.0, 1.0]))
     np.testing.assert_allclose(found[0], [[1, 1, 0], [1, 1, 0], [0, 0, 1]], atol=1e-7)
 
 
@@ -75,13 +81,13 @@ def test_the_agreement_of_two_heads_has_the_value_computed_by_hand():
     # The mixture of (1, 0) and (1/2, 1/2) is (3/4, 1/4).
     mixture = -(0.75 * math.log2(0.75) + 0.25 * math.log2(0.25))
     expected = 1 - math.sqrt(mixture - (0 + 1) / 2)
-    assert head_agreement(heads([1.0, 0.0], [0.5, 0.5]))[0, 0, 1] == pytest.approx(expected)
+    assert agreement(heads([1.0, 0.0], [0.5, 0.5]))[0, 0, 1] == pytest.approx(expected)
 
 
 def test_agreement_is_averaged_over_real_queries():
     weights = np.array([[[[1.0, 0.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]]])
-    assert head_agreement(weights)[0, 0, 1] == pytest.approx(0.5)
-    only_first = head_agreement(weights, query_mask=np.array([[True, False]]))
+    assert agreement(weights)[0, 0, 1] == pytest.approx(0.5)
+    only_first = agreement(weights, query_mask=np.array([[True, False]]))
     assert only_first[0, 0, 1] == pytest.approx(1.0)
 
 
@@ -94,12 +100,12 @@ def test_agreement_is_averaged_over_real_queries():
     ],
 )
 def test_agreement_needs_a_query_and_two_keys(weights, masks):
-    assert np.isnan(head_agreement(weights, **masks)).all()
+    assert np.isnan(agreement(weights, **masks)).all()
 
 
 @given(hnp.arrays(np.float64, (2, 3, 2, 4), elements=positive))
 def test_one_minus_agreement_is_a_distance(raw):
-    distance = 1 - head_agreement(normalized(raw))
+    distance = 1 - agreement(normalized(raw))
     assert ((distance >= -1e-12) & (distance <= 1)).all()
     np.testing.assert_array_equal(distance, distance.transpose(0, 2, 1))
     assert (distance[:, 0, 2] <= distance[:, 0, 1] + distance[:, 1, 2] + 1e-9).all()

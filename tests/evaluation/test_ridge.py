@@ -30,14 +30,15 @@ def test_the_fit_equals_scikit_learn_for_any_number_of_features(
 
 @pytest.mark.parametrize("one_group", [True, False])
 @pytest.mark.parametrize("num_features", [7, 80])
-def test_penalty_and_weights_equal_scikit_learn_on_held_out_groups(num_features, one_group):
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_penalty_and_weights_equal_scikit_learn_on_held_out_groups(num_features, one_group, seed):
     features, labels, groups = linear_data(60, num_features)
     # With one group only, single clips are held out.
     units = np.arange(60) if one_group else groups
-    folds = list(GroupKFold(5, shuffle=True, random_state=0).split(units, groups=units))
+    folds = list(GroupKFold(5, shuffle=True, random_state=seed).split(units, groups=units))
     search = RidgeCV(list(ALPHAS), cv=folds, scoring="neg_mean_squared_error")
     expected = search.fit(StandardScaler().fit_transform(features), labels)
-    found = fit_ridge(features, labels, groups * (not one_group), seed=0)
+    found = fit_ridge(features, labels, groups * (not one_group), seed=seed)
     assert found.alpha == expected.alpha_
     np.testing.assert_allclose(found.coefficients, expected.coef_.T, atol=1e-12)
     np.testing.assert_allclose(found.intercept, expected.intercept_, atol=1e-12)
@@ -66,30 +67,6 @@ def test_features_are_read_in_chunks(monkeypatch):
     np.testing.assert_allclose(in_chunks.coefficients, whole.coefficients, atol=1e-12)
     np.testing.assert_allclose(in_chunks.predict(on_disk), whole.predict(features), atol=1e-12)
     assert on_disk.max_rows == 10
-
-
-def test_the_seed_determines_the_folds():
-    features, labels, groups = linear_data(100, 30)
-    standardized = StandardScaler().fit_transform(features)
-    for seed in range(3):
-        folds = list(GroupKFold(5, shuffle=True, random_state=seed).split(groups, groups=groups))
-        errors = {
-            alpha: np.mean(
-                [
-                    np.mean((fit.predict(standardized[held_out]) - labels[held_out]) ** 2)
-                    for train, held_out in folds
-                    for fit in [Ridge(alpha).fit(standardized[train], labels[train])]
-                ]
-            )
-            for alpha in ALPHAS
-        }
-        assert fit_ridge(features, labels, groups, seed=seed).alpha == min(errors, key=errors.get)
-
-
-def test_noise_leads_to_a_large_penalty():
-    numbers = np.random.default_rng(1)
-    found = fit_ridge(numbers.normal(size=(60, 20)), numbers.random((60, 5)), np.arange(60), seed=0)
-    assert found.alpha >= 100
 
 
 @pytest.mark.parametrize("num_clips", [1, 2, 3, 9])

@@ -10,98 +10,79 @@ from pipeline.records.metrics_history import MetricsHistory
 from pipeline.records.time_logs import TimeLogs
 from pipeline.records.typed_json import check_content
 
+INPUT = "Steps wait for their input"
+CALLS = "Many calls into the graph"
+BATCHES = "Batches are small"
+UNEVEN = "Steps take uneven time"
+VALIDATION = "Validation takes long"
+LATE = "Training goes on without improving"
+START = "Starting up dominates the run"
+CALLBACKS = "Callbacks take long"
+
 NUMBERS = list(range(1, 101))
 SLOW_DISK = {"batch_wait_times": [0.03] * 100, "epoch_times": [1.3] * 10}
+LONG_INPUT = {"breakdown": {"input": 6.0}}
 SLOW_CALLS = {"batch_wait_times": [*[0.01] * 5, 0.31, *[0.01] * 4] * 10}
+PARTLY_LOGGED = SLOW_CALLS | {"batch_numbers": [2 * number for number in NUMBERS]}
+TRACING = {"batch_wait_times": [6.0, *[0.01] * 99]}
+SLOW_EPOCH_START = {"batch_wait_times": [0.31, *[0.01] * 9] * 10}
+# 9 steps of 32 clips take 0.1 s, and one step of 8 clips takes 0.085 s: the fixed cost is 0.08 s.
 SMALL_LAST_STEP = {"batch_times": [*[0.1] * 9, 0.085] * 10}
+PROPORTIONAL_STEPS = {"batch_times": [*[0.1] * 9, 0.03] * 10}
+SLOW_STEPS = {"batch_times": [*[0.1] * 8, 0.5, 0.1] * 10}
+SLOW_FIRST_EPOCH = {"batch_times": [*[5.0] * 10, *[0.1] * 90]}
+LONG_VALIDATION = {"validation_times": [1.1] * 10}
+ONE_EPOCH = {"epoch_times": [1.1], "validation_times": [1.1]}
+LONG_START = {"epoch_times": [13.1, *[1.1] * 9]}
 SLOW_CALLBACKS = {"breakdown": {"step": 8.0, "callbacks": 2.0}}
-LATE = [0.5, 0.4, 0.45, 0.3, *[0.35] * 6]
+# The best is epoch 4, two epochs after the last improvement: patience 2 saves 4 of 10 epochs.
+EARLY_BEST = [0.5, 0.4, 0.45, 0.3, *[0.35] * 6]
+EARLY_CCC, EARLY_LOSS = [0.1, 0.5, *[0.3] * 8], [0.5, 0.1, *[0.3] * 8]
 
-FOUND = {
-    "Steps wait for their input": [
-        ({"logs": SLOW_DISK, "cache": "disk"}, {"wait_seconds": 2.97, "share": 2.97 / 13}, 2.97),
-        ({"logs": {"breakdown": {"input": 6.0}}, "cache": "disk"}, {"wait_seconds": 6.0}, 6.0),
-    ],
-    "Many calls into the graph": [
-        ({"logs": SLOW_CALLS}, {"between_calls_seconds": 3.0, "calls_per_epoch": 2}, 3.0),
-        ({"logs": SLOW_DISK, "steps_per_execution": 1}, {"calls_per_epoch": 10}, 90 * 0.03),
-    ],
-    # 9 steps of 32 clips take 0.1 s, one of 8 takes 0.085 s: the fixed cost is 0.08 s.
-    "Batches are small": [
-        (
-            {"logs": SMALL_LAST_STEP, "num_train_clips": 296},
-            {"share": 0.8, "clips_in_last_step": 8},
-            0.08 * 100 / 2,
-        )
-    ],
-    "Steps take uneven time": [
-        (
-            {"logs": {"batch_times": [*[0.1] * 8, 0.5, 0.1] * 10}},
-            {"beyond_median_seconds": 9 * 0.4, "p95_step_seconds": 0.5},
-            9 * 0.4,
-        )
-    ],
-    "Validation takes long": [
-        (
-            {"logs": {"validation_times": [1.1] * 10}},
-            {"validation_seconds": 11.0, "share": 0.5},
-            5.5,
-        )
-    ],
-    # The best is epoch 4, two epochs after the improvement before it: patience 2 saves 4 of 10.
-    "Training goes on without improving": [
-        ({"mae": LATE}, {"best_epoch": 4, "epochs_without_improvement": 6}, 4 * 1.2),
-        ({"mae": LATE, "early_stopping_patience": 5}, {"best_epoch": 4}, 4 * 1.2),
-        ({"ccc": [0.1, 0.5, *[0.3] * 8], "monitor": "ccc"}, {"best_epoch": 2}, 6 * 1.2),
-        ({"loss": [0.5, 0.1, *[0.3] * 8], "monitor": "loss"}, {"best_epoch": 2}, 6 * 1.2),
-    ],
-    "Starting up dominates the run": [
-        (
-            {"logs": {"epoch_times": [13.1, *[1.1] * 9]}},
-            {"start_seconds": 12.0, "share": 0.5, "epoch_twice_seconds": 1.8},
-            12.0,
-        )
-    ],
-    "Callbacks take long": [
-        ({"logs": SLOW_CALLBACKS, "tensorboard": True}, {"callbacks_seconds": 2.0}, 2.0)
-    ],
-}
+FOUND = [
+    (INPUT, {"logs": SLOW_DISK, "cache": "disk"}, {"wait_seconds": 2.97}, 2.97),
+    (INPUT, {"logs": LONG_INPUT, "cache": "disk"}, {"wait_seconds": 6.0}, 6.0),
+    (CALLS, {"logs": SLOW_CALLS}, {"between_calls_seconds": 3.0, "calls_per_epoch": 2}, 3.0),
+    (CALLS, {"logs": SLOW_DISK, "steps_per_execution": 1}, {"calls_per_epoch": 10}, 90 * 0.03),
+    (BATCHES, {"logs": SMALL_LAST_STEP, "num_train_clips": 296}, {"share": 0.8}, 0.08 * 100 / 2),
+    (UNEVEN, {"logs": SLOW_STEPS}, {"p95_step_seconds": 0.5}, 9 * 0.4),
+    (VALIDATION, {"logs": LONG_VALIDATION}, {"validation_seconds": 11.0, "share": 0.5}, 5.5),
+    (VALIDATION, {"logs": ONE_EPOCH}, {"validation_seconds": 1.1, "share": 0.5}, 0.55),
+    (LATE, {"mae": EARLY_BEST}, {"best_epoch": 4, "epochs_without_improvement": 6}, 4 * 1.2),
+    (LATE, {"mae": EARLY_BEST, "early_stopping_patience": 5}, {"best_epoch": 4}, 4 * 1.2),
+    (LATE, {"ccc": EARLY_CCC, "monitor": "ccc"}, {"best_epoch": 2}, 6 * 1.2),
+    (LATE, {"loss": EARLY_LOSS, "monitor": "loss"}, {"best_epoch": 2}, 6 * 1.2),
+    (START, {"logs": LONG_START}, {"start_seconds": 12.0, "epoch_twice_seconds": 1.8}, 12.0),
+    (CALLBACKS, {"logs": SLOW_CALLBACKS, "tensorboard": True}, {"callbacks_seconds": 2.0}, 2.0),
+]
 
 OVERRIDES = {
-    "Steps wait for their input": {"training.cache": "memory"},
-    "Many calls into the graph": {"training.steps_per_execution": 10},
-    "Batches are small": {"training.batch_size": 64},
-    "Training goes on without improving": {"training.early_stopping_patience": 2},
-    "Callbacks take long": {"training.tensorboard": False},
+    INPUT: {"training.cache": "memory"},
+    CALLS: {"training.steps_per_execution": 10},
+    BATCHES: {"training.batch_size": 64},
+    LATE: {"training.early_stopping_patience": 2},
+    CALLBACKS: {"training.tensorboard": False},
 }
 
 NO_ADVICE = {
-    "an orderly run": {"num_train_clips": 310},
-    "memory does not help": {"logs": SLOW_DISK, "cache": "memory"},
+    "a run without problems": {"num_train_clips": 310},
+    "features in memory": {"logs": SLOW_DISK, "cache": "memory"},
     "short waits": {"cache": "disk"},
-    "a wait that traces the graph": {
-        "logs": {"batch_wait_times": [6.0, *[0.01] * 99]},
-        "cache": "disk",
-    },
-    "an epoch in one call": {"logs": SLOW_CALLS, "steps_per_execution": 10},
-    "waits at the start of an epoch": {"logs": {"batch_wait_times": [0.31, *[0.01] * 9] * 10}},
-    "steps that were not all logged": {
-        "logs": SLOW_CALLS | {"batch_numbers": [2 * number for number in NUMBERS]}
-    },
-    "steps as long as their clips": {
-        "logs": {"batch_times": [*[0.1] * 9, 0.03] * 10},
-        "num_train_clips": 296,
-    },
+    "one long wait for tracing": {"logs": TRACING, "cache": "disk"},
+    "one call per epoch": {"logs": SLOW_CALLS, "steps_per_execution": 10},
+    "waits at the start of an epoch": {"logs": SLOW_EPOCH_START},
+    "steps that were not all logged": {"logs": PARTLY_LOGGED},
+    "steps proportional to their clips": {"logs": PROPORTIONAL_STEPS, "num_train_clips": 296},
     "no small last batch": {"logs": SMALL_LAST_STEP, "num_train_clips": 320},
-    "batches that do not fit the steps": {"logs": SMALL_LAST_STEP, "num_train_clips": 900},
+    "another number of steps": {"logs": SMALL_LAST_STEP, "num_train_clips": 900},
     "an unknown number of clips": {"logs": SMALL_LAST_STEP},
-    "a slow first epoch": {"logs": {"batch_times": [*[5.0] * 10, *[0.1] * 90]}},
-    "a long validation only once": {"logs": {"validation_times": [3.0, *[0.1] * 9]}},
+    "a slow first epoch": {"logs": SLOW_FIRST_EPOCH},
+    "one long validation": {"logs": {"validation_times": [3.0, *[0.1] * 9]}},
     "the best epoch in the second half": {"mae": [0.5, *[0.4] * 4, 0.3, *[0.35] * 4]},
     "a history of another length": {"mae": [0.5, 0.4, 0.3], "loss": [0.5] * 3},
-    "a score that is missing once": {"mae": [None, 0.4, *[0.5] * 8]},
+    "a missing score": {"mae": [None, 0.4, *[0.5] * 8]},
     "no validation": {"mae": []},
-    "a patience that is set already": {"mae": LATE, "early_stopping_patience": 2},
+    "the same patience": {"mae": EARLY_BEST, "early_stopping_patience": 2},
     "callbacks without TensorBoard": {"logs": SLOW_CALLBACKS},
     "no epoch": {"logs": {"epoch_times": [], "validation_times": []}},
 }
@@ -132,10 +113,7 @@ def advise(logs=None, num_train_clips=None, mae=None, ccc=(), loss=None, **train
     )
 
 
-@pytest.mark.parametrize(
-    ("issue", "run", "evidence", "gain"),
-    [(issue, *case) for issue, cases in FOUND.items() for case in cases],
-)
+@pytest.mark.parametrize(("issue", "run", "evidence", "gain"), FOUND)
 def test_slow_parts_are_found(issue, run, evidence, gain):
     found = {advice.issue: advice for advice in advise(**run)}[issue]
     assert {name: found.evidence[name] for name in evidence} == pytest.approx(evidence)
@@ -170,7 +148,7 @@ def test_the_largest_gain_comes_first():
 
 @pytest.mark.parametrize("resumed", [True, False])
 def test_the_advised_patience_keeps_the_best_epoch(resumed):
-    scores = [0.5, 0.6, 0.6, 0.4, 0.3, *[0.35] * 5] if resumed else LATE
+    scores = [0.5, 0.6, 0.6, 0.4, 0.3, *[0.35] * 5] if resumed else EARLY_BEST
     (found,) = advise(mae=scores)
     patience = found.overrides["training.early_stopping_patience"]
     best, waited, last = float("inf"), 0, len(scores)
@@ -190,7 +168,7 @@ def test_a_missing_setting_is_an_error():
 
 
 def test_the_files_have_fixed_names_and_keys(tmp_path: Path):
-    found = advise(logs=SLOW_DISK, cache="disk", mae=LATE)
+    found = advise(logs=SLOW_DISK, cache="disk", mae=EARLY_BEST)
     save_recommendations(tmp_path, found)
     entries = json.loads((tmp_path / "training_speedup_recommendations.json").read_text())
     assert len(entries) == 2

@@ -63,8 +63,8 @@ def test_weights_that_do_not_fit_are_an_error(mobile, weights, tmp_path):
     cut.write_bytes(weights.read_bytes()[:5000])
     for backbone, path, message in (
         (mobile, "none.weights.h5", "no such weights file"),
-        (find_backbone("vgg16"), weights, "does not hold the weights of VGG16"),
-        (mobile, cut, "does not hold the weights of MobileNet"),
+        (find_backbone("vgg16"), weights, "does not contain the weights of VGG16"),
+        (mobile, cut, "does not contain the weights of MobileNet"),
     ):
         with pytest.raises(ExtractionError, match=message):
             build_network(backbone, weights=str(path), input_shape=SHAPE, seed=0)

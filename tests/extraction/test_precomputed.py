@@ -80,7 +80,7 @@ def test_an_unreadable_image_is_named(tmp_path, content):
 
 
 def test_a_folder_without_images_is_an_error(tmp_path):
-    with pytest.raises(ClipError, match="holds no"):
+    with pytest.raises(ClipError, match="contains no"):
         grey(tmp_path)
 
 
@@ -150,7 +150,7 @@ def test_a_pickle_or_an_archive_is_an_error(tmp_path, write):
 
 def test_too_few_fields_are_an_error(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((8, 8, 2)))
-    with pytest.raises(ClipError, match="holds 1 flow fields, 5 are needed"):
+    with pytest.raises(ClipError, match="contains 1 flow fields, 5 are needed"):
         read_flow(tmp_path, **{**FLOW, "num_pairs": 5})
 
 

@@ -159,7 +159,7 @@ def test_other_clips_do_not_replace_a_set(extract, tmp_path, face_frames):
     other = tmp_path / "other"
     other.mkdir()
     write_video(other / "carl.000.mp4", face_frames[:12])
-    with pytest.raises(ExtractionError, match="holds 3 clips that are not among"):
+    with pytest.raises(ExtractionError, match="contains 3 clips that are not among"):
         extract(videos_dir=other)
 
 
@@ -233,12 +233,12 @@ def test_a_part_without_a_clip_is_complete(extract, out):
 
 def test_incompatible_parts_are_an_error(extract, out, tmp_path):
     extract(shard=(1, 3))
-    with pytest.raises(ExtractionError, match=r"holds shard-0001-of-0003, and a part of 2"):
+    with pytest.raises(ExtractionError, match=r"contains shard-0001-of-0003, and a part of 2"):
         extract(shard=(1, 2))
-    with pytest.raises(ExtractionError, match=r"holds shard-0001-of-0003, which no extraction"):
+    with pytest.raises(ExtractionError, match=r"contains shard-0001-of-0003, which no extraction"):
         extract()
     whole = extract(features_dir=tmp_path / "whole").features_dir
-    with pytest.raises(ExtractionError, match="holds a whole extraction"):
+    with pytest.raises(ExtractionError, match="contains a whole extraction"):
         extract(features_dir=whole, shard=(1, 2))
 
 
@@ -260,7 +260,7 @@ def test_a_full_disk_is_an_error_with_its_place(extract, monkeypatch):
 def test_a_directory_with_other_files_is_not_changed(extract, videos, out):
     shutil.copytree(videos, out / "clips")
     (out / "labels.npy").write_bytes(b"mine")
-    with pytest.raises(ExtractionError, match="holds clips, which no extraction has written"):
+    with pytest.raises(ExtractionError, match="contains clips, which no extraction has written"):
         extract(videos_dir=out / "clips")
     assert sorted(path.name for path in out.iterdir()) == ["clips", "labels.npy"]
 
@@ -269,7 +269,7 @@ def test_added_labels_are_not_removed(extract, videos, out):
     extract()
     np.save(out / "labels.npy", np.full((3, 5), 0.5, dtype=np.float32))
     (videos / "new.mp4").write_bytes(b"")
-    with pytest.raises(ExtractionError, match=r"holds labels\.npy, which no extraction"):
+    with pytest.raises(ExtractionError, match=r"contains labels\.npy, which no extraction"):
         extract()
     assert (out / "labels.npy").exists()
 

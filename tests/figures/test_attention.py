@@ -12,20 +12,16 @@ from pipeline.core.errors import PipelineError
 from pipeline.figures.attention.grid import (
     Grid,
     GridRow,
-    head_colours,
-    limit_of,
     map_heading,
     map_name,
     shortened,
     step_numbers,
-    stream_name,
 )
 from pipeline.figures.attention.heads import mean_agreement
 from pipeline.figures.base.spec import NothingToDraw
 from pipeline.figures.base.style import STYLES
 from pipeline.figures.gallery import attention_figures, draw_gallery
 from pipeline.records.attention import (
-    LEARNED_TOKENS,
     WHOLE,
     AttentionMeasurements,
 )
@@ -77,11 +73,6 @@ def test_entropy_is_shown_by_quantiles_without_undefined_clips(build, attention)
     np.testing.assert_allclose(found.quantiles[:, 0], [0.05, 0.25, 0.5, 0.75, 0.95])
 
 
-def test_entropy_is_drawn_over_the_epochs(draw):
-    lines = draw("attention_entropy").axes[0].lines
-    np.testing.assert_array_equal(lines[0].get_ydata(), [0.9, 0.9])
-
-
 @pytest.mark.parametrize("entropy", [None, {"other": [0.5, 0.5]}, {"traits": [0.5]}])
 def test_an_event_that_does_not_fit_is_named(attention, specs, entropy):
     with pytest.raises(PipelineError, match=r"events\.jsonl: an `attention` event"):
@@ -126,11 +117,6 @@ def test_traits_have_their_share_per_stream(build, draw, attention):
     assert [line.get_ydata().tolist() for line in traits] == [[0.2] * 3] * 5
 
 
-def test_a_rollout_has_no_shares_of_streams(build):
-    assert build("trait_attention").has_shares
-    assert not build("trait_rollout").has_shares
-
-
 def test_the_dashboard_draws_the_shares(draw, attention):
     widths = [bar.get_width() for bar in draw("attention_dashboard").axes[0].patches]
     static, dynamic = (attention.trait_attention[name].sum(axis=1) for name in attention.streams)
@@ -148,11 +134,6 @@ def test_the_dashboard_draws_the_shares(draw, attention):
 def test_maps_have_names(attention, name, short, heading):
     assert map_name(name) == short
     assert map_heading(attention, name).startswith(heading)
-
-
-def test_learned_tokens_have_the_name_of_their_stream(attention):
-    changed = dataclasses.replace(attention, key_kinds={"static": LEARNED_TOKENS})
-    assert stream_name(changed, "static") == "static tokens"
 
 
 def test_long_clip_names_keep_both_ends():
@@ -183,13 +164,3 @@ def test_step_numbers_are_even_and_start_at_one(num_steps, most):
     assert len(numbers) <= most
     assert len(set(np.diff(numbers))) <= 1
     assert numbers[-1] <= num_steps
-
-
-def test_the_scale_ends_at_the_largest_weight():
-    assert limit_of(np.array([0.2, np.nan, 0.7])) == 0.7
-    assert limit_of(np.array([np.nan])) == 1.0
-
-
-@pytest.mark.parametrize("num_heads", [1, 8, 16])
-def test_every_head_has_its_own_colour(num_heads):
-    assert len(set(head_colours(num_heads))) == num_heads

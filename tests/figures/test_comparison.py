@@ -34,7 +34,7 @@ def history_of(losses, val_losses):
 )
 def test_a_run_wins_if_the_interval_excludes_zero(build, make_comparison, metric, interval, winner):
     data = build("metric_differences", comparison=make_comparison(**{metric: interval}))
-    assert data.rows.value[metric].tolist() == [interval[0]] * 6
+    assert data.rows[metric][0].tolist() == [interval[0]] * 6
     assert data.winners(metric) == (winner,) * 6
 
 
@@ -44,13 +44,6 @@ def test_zero_is_in_the_middle_of_the_axis(draw, make_comparison, ends):
     left, right = figure.axes[METRICS.index("r2")].get_xlim()
     assert left == -right
     assert right > ends[2]
-
-
-@pytest.mark.parametrize(("metric", "left", "right"), [("r2", "A", "B"), ("mae", "B", "A")])
-def test_each_direction_names_the_better_run(draw, metric, left, right):
-    axes = draw("metric_differences").axes[METRICS.index(metric)]
-    assert left in axes.get_title("left")
-    assert right in axes.get_title("right")
 
 
 @pytest.mark.parametrize("damage", ["differences", "num_clips", "confidence", "names"])
@@ -86,7 +79,7 @@ def test_each_run_keeps_its_own_epochs(build, draw):
 
 
 @pytest.mark.parametrize(("other", "scale"), [(3.0, "log"), (-0.5, "linear")])
-def test_a_steep_fall_has_a_logarithmic_axis(draw, other, scale):
+def test_a_large_decrease_has_a_logarithmic_axis(draw, other, scale):
     falling = history_of([3.0, 0.1], [3.0, 0.1])
     figure = draw("loss_curves", history_a=falling, history_b=history_of([other], [other]))
     assert figure.axes[0].get_yscale() == scale
@@ -99,8 +92,8 @@ def test_a_long_name_keeps_its_end():
     assert shortened_run_name("demo") == "demo"
 
 
-def test_a_score_without_an_interval_is_drawn_without(build, make_evaluation):
+def test_a_score_without_an_interval_has_nan_ends(build, make_evaluation):
     evaluation = make_evaluation()
     for row in evaluation["metrics"]["r2"].values():
         row |= {"low": None, "high": None}
-    assert np.isnan(build("trait_scores", evaluation_a=evaluation).rows[0].low["r2"]).all()
+    assert np.isnan(build("trait_scores", evaluation_a=evaluation).rows[0]["r2"][1:]).all()

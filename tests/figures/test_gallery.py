@@ -61,7 +61,7 @@ def test_a_run_before_its_first_epoch_has_no_fault(figures, make_history, make_t
 
 def spec(name="a", data=lambda x, y=None: (x, y)):
     texts = {"folder": "f", "title": "t", "caption": "c"}
-    return FigureSpec(name=name, data=data, draw=None, alt_text=str, **texts)
+    return FigureSpec(name=name, data=data, draw=len, alt_text=str, **texts)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 
-def test_the_loss_stands_at_its_elapsed_time(draw):
+def test_the_loss_is_drawn_at_its_elapsed_time(draw):
     line = draw("training_time_analysis").axes[1].lines[0]
     assert line.get_xdata() == pytest.approx([2.8, 3.6, 4.4, 5.2])
     assert line.get_ydata() == pytest.approx([0.35, 0.34, 0.33, 0.32])
@@ -29,10 +29,6 @@ def test_long_epochs_are_cut_and_named(draw, make_time_logs, texts_of):
 def test_a_distribution_needs_three_epochs(draw, make_time_logs, num_epochs, num_panels):
     figure = draw("epoch_time_analysis", time_logs=make_time_logs(num_epochs))
     assert len(figure.axes) == num_panels
-
-
-def test_median_and_percentile_of_epochs_are_written(draw, texts_of):
-    assert "median 800 ms, p95 800 ms" in texts_of(draw("epoch_time_analysis"))
 
 
 def test_the_legend_has_validation_only_if_it_took_time(draw, time_logs, texts_of):
@@ -62,21 +58,11 @@ def test_unknown_waits_are_left_out(build, describe, time_logs):
     assert "wait" not in describe("batch_time_analysis")
 
 
-def test_times_of_zero_can_be_drawn(draw, time_logs):
-    time_logs["batch_times"] = [0.0] * 20
-    assert draw("batch_time_analysis").axes
-
-
 def test_parts_have_their_share_of_the_time(build, draw, texts_of):
     assert sum(build("time_breakdown").values()) == pytest.approx(5.2)
     figure = draw("time_breakdown")
     assert all(bar.get_x() == 0 for bar in figure.axes[0].patches)
     assert "training steps: 2 s, 38 %" in texts_of(figure)
-
-
-def test_a_part_without_a_label_keeps_its_key(draw, time_logs, texts_of):
-    time_logs["breakdown"] = {"step": 3.0, "warm_up": 1.0}
-    assert "warm_up: 1 s, 25 %" in texts_of(draw("time_breakdown"))
 
 
 def test_throughput_is_clips_per_second_of_training(build, draw, time_logs):
@@ -107,7 +93,7 @@ def test_the_dashboard_joins_small_parts(draw, time_logs, texts_of):
     assert not any(text.startswith("d:") for text in texts)
 
 
-def test_the_dashboard_says_what_is_missing(draw, time_logs, texts_of):
+def test_the_dashboard_names_missing_data(draw, time_logs, texts_of):
     time_logs |= {"batch_times": [], "batch_wait_times": [], "batch_numbers": []}
     texts = texts_of(draw("training_time_dashboard", history=None, num_train_clips=None))
     assert {"no step was timed", "no loss"} <= set(texts)

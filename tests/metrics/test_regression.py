@@ -9,144 +9,20 @@ from hypothesis.extra import numpy as hnp
 from pipeline.core.traits import TRAITS
 from pipeline.metrics.regression import (
     METRICS,
-    MOMENTS,
-    accuracy,
-    concordance,
-    mean_absolute_error,
-    mean_squared_error,
+    exact_metrics,
     metrics_from_moments,
-    pearson,
-    r_squared,
     row_moments,
     trait_metrics,
 )
 
-FUNCTIONS = (accuracy, mean_absolute_error, mean_squared_error, r_squared, pearson, concordance)
 TRUE = np.array([[0.2], [0.4], [0.6], [0.8]])
 PRED = np.array([[0.3], [0.4], [0.4], [0.7]])
 CONSTANT = np.full((4, 1), 0.1)
 SCORES = hnp.arrays(np.int64, (12, 2), elements=st.integers(0, 1000)).map(lambda a: a / 1000)
 
 
-@pytest.mark.parametrize(
-    ("function", "expected"),
-    [
-        (accuracy, 0.9),
-        (mean_absolute_error, 0.1),
-        (mean_squared_error, 0.015),
-        (r_squared, 1 - 0.015 / 0.05),
-        (pearson, 0.03 / np.sqrt(0.05 * 0.0225)),
-        (concordance, 2 * 0.03 / (0.05 + 0.0225 + 0.05**2)),
-    ],
-)
-def test_metrics_have_the_values_computed_by_hand(function, expected):
-    np.testing.assert_allclose(function(TRUE, PRED), [expected], rtol=1e-12)
-
-
-def test_metrics_equal_those_of_scikit_learn_and_scipy():
-    numbers = np.random.default_rng(1)
-    true = numbers.random((80, 5))
-    pred = true + numbers.normal(0, 0.2, true.shape)
-    for ours, theirs in (
-        (mean_absolute_error, sklearn.metrics.mean_absolute_error),
-        (mean_squared_error, sklearn.metrics.mean_squared_error),
-        (r_squared, sklearn.metrics.r2_score),
-    ):
-        np.testing.assert_allclose(ours(true, pred), theirs(true, pred, multioutput="raw_values"))
-    expected = scipy.stats.pearsonr(true, pred, axis=0).statistic
-    np.testing.assert_allclose(pearson(true, pred), expected)
-
-
-def test_r_squared_is_not_clipped_at_zero():
-    assert r_squared(TRUE, 1 - TRUE)[0] == pytest.approx(-3.0)
-
-
-@pytest.mark.parametrize(("offset", "expected"), [(0.0, 1.0), (0.1, 0.0)])
-def test_r_squared_of_constant_annotations_follows_scikit_learn(offset, expected):
-    true = np.full((6, 1), 0.3)
-    assert r_squared(true, true + offset)[0] == expected
-    assert sklearn.metrics.r2_score(true, true + offset) == expected
-
-
-@pytest.mark.parametrize("function", [pearson, concordance])
-@pytest.mark.parametrize(
-    ("true", "pred"),
-    [
-        (CONSTANT, PRED),
-        (TRUE, CONSTANT),
-        (CONSTANT, CONSTANT),
-        (TRUE, np.nextafter(np.float32(CONSTANT), np.float32([[1], [0], [0], [1]]))),
-    ],
-    ids=["annotations", "prediction", "both equal", "float32 noise"],
-)
-def test_correlation_with_a_constant_column_is_zero(function, true, pred):
-    assert function(true, pred).tolist() == [0.0]
-
-
-def test_pearson_ignores_an_offset_and_concordance_does_not():
-    shifted = TRUE + 0.1
-    assert pearson(TRUE, shifted)[0] == pytest.approx(1.0)
-    assert concordance(TRUE, shifted)[0] == pytest.approx(0.1 / 0.11)
-
-
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_nan_score_affects_only_its_trait(function):
-    true, pred = np.hstack([TRUE, TRUE]), np.hstack([PRED, PRED])
-    pred[1, 0] = np.nan
-    assert np.isnan(function(true, pred)).tolist() == [True, False]
-
-
-@given(true=SCORES, pred=SCORES)
-def test_concordance_is_within_pearson_and_pearson_within_one(true, pred):
-    pcc, ccc = np.abs(pearson(true, pred)), np.abs(concordance(true, pred))
-    assert (pcc <= 1).all()
-    assert (ccc <= pcc + 1e-12).all()
-
-
-@given(true=SCORES, pred=SCORES, order=st.permutations(range(12)))
-def test_metrics_do_not_depend_on_the_order_of_clips(true, pred, order):
-    for function in FUNCTIONS:
-        np.testing.assert_allclose(
-            function(true[order], pred[order]), function(true, pred), rtol=1e-9, atol=1e-9
-        )
-
-
-@given(true=SCORES)
-def test_a_perfect_prediction_is_never_beaten(true):
-    assert (accuracy(true, true) == 1).all()
-    assert (r_squared(true, true) == 1).all()
-
-
-def test_trait_metrics_have_every_trait_and_the_mean():
-    true, pred = np.random.default_rng(2).random((2, 9, 5))
-    result = trait_metrics(true, pred)
-    assert tuple(result) == METRICS
-    for metric, function in zip(METRICS, FUNCTIONS, strict=True):
-        values = function(true, pred)
-        assert result[metric] == {**dict(zip(TRAITS, values, strict=True)), "mean": values.mean()}
-
-
-@pytest.mark.parametrize(
-    ("function", "true", "pred", "message"),
-    [
-        (trait_metrics, TRUE, PRED, r"shape \(5,\); found shape \(1,\)"),
-        *((each, np.empty((0, 5)), np.empty((0, 5)), "no clips to score") for each in FUNCTIONS),
-        (mean_absolute_error, TRUE, PRED[:3], r"found \(4, 1\) and \(3, 1\)"),
-        (mean_absolute_error, TRUE, PRED[:, 0], r"found \(4, 1\) and \(4,\)"),
-        (pearson, TRUE, np.hstack([PRED, PRED]), r"found \(4, 1\) and \(4, 2\)"),
-    ],
-)
-def test_bad_scores_are_an_error(function, true, pred, message):
-    with pytest.raises(ValueError, match=message):
-        function(true, pred)
-
-
-def moments(true, pred):
-    return row_moments(true, pred).sum(axis=0)
-
-
-def exact_metrics(true, pred):
-    return {m: function(true, pred) for m, function in zip(METRICS, FUNCTIONS, strict=True)}
+def from_moments(true, pred):
+    return metrics_from_moments(row_moments(true, pred).sum(axis=0))
 
 
 def assert_equal_metrics(found, expected, tolerance=1e-6):
@@ -159,24 +35,129 @@ def assert_equal_metrics(found, expected, tolerance=1e-6):
         )
 
 
-def test_moments_have_the_values_computed_by_hand():
-    found = row_moments(np.array([[0.6], [0.9]]), np.array([[0.7], [0.5]]))
+@pytest.mark.parametrize("compute", [exact_metrics, from_moments])
+def test_metrics_have_the_values_computed_by_hand(compute):
     expected = {
-        "weight": [1.0, 1.0],
-        "true": [0.1, 0.4],
-        "pred": [0.2, 0.0],
-        "true_squared": [0.01, 0.16],
-        "pred_squared": [0.04, 0.0],
-        "product": [0.02, 0.0],
-        "absolute_error": [0.1, 0.4],
+        "accuracy": 0.9,
+        "mae": 0.1,
+        "mse": 0.015,
+        "r2": 1 - 0.015 / 0.05,
+        "pcc": 0.03 / np.sqrt(0.05 * 0.0225),
+        "ccc": 2 * 0.03 / (0.05 + 0.0225 + 0.05**2),
     }
-    assert tuple(expected) == MOMENTS
-    np.testing.assert_allclose(found[..., 0].T, list(expected.values()), atol=1e-15)
+    found = compute(TRUE, PRED)
+    assert tuple(found) == METRICS
+    for metric, value in expected.items():
+        np.testing.assert_allclose(found[metric], [value], rtol=1e-12)
+
+
+def test_metrics_equal_those_of_scikit_learn_and_scipy():
+    numbers = np.random.default_rng(1)
+    true = numbers.random((80, 5))
+    pred = true + numbers.normal(0, 0.2, true.shape)
+    found = exact_metrics(true, pred)
+    for metric, theirs in (
+        ("mae", sklearn.metrics.mean_absolute_error),
+        ("mse", sklearn.metrics.mean_squared_error),
+        ("r2", sklearn.metrics.r2_score),
+    ):
+        np.testing.assert_allclose(found[metric], theirs(true, pred, multioutput="raw_values"))
+    expected = scipy.stats.pearsonr(true, pred, axis=0).statistic
+    np.testing.assert_allclose(found["pcc"], expected)
+
+
+def test_r2_is_not_clipped_at_zero():
+    assert exact_metrics(TRUE, 1 - TRUE)["r2"][0] == pytest.approx(-3.0)
+
+
+@pytest.mark.parametrize(("offset", "expected"), [(0.0, 1.0), (0.1, 0.0)])
+def test_r2_of_constant_annotations_equals_that_of_scikit_learn(offset, expected):
+    true = np.full((6, 1), 0.3)
+    assert exact_metrics(true, true + offset)["r2"][0] == expected
+    assert sklearn.metrics.r2_score(true, true + offset) == expected
+
+
+@pytest.mark.parametrize(
+    ("true", "pred"),
+    [
+        (CONSTANT, PRED),
+        (TRUE, CONSTANT),
+        (CONSTANT, CONSTANT),
+        (TRUE, np.nextafter(np.float32(CONSTANT), np.float32([[1], [0], [0], [1]]))),
+    ],
+    ids=["annotations", "prediction", "both equal", "float32 noise"],
+)
+def test_correlation_with_a_constant_column_is_zero(true, pred):
+    found = exact_metrics(true, pred)
+    assert found["pcc"].tolist() == found["ccc"].tolist() == [0.0]
+
+
+def test_pcc_ignores_an_offset_and_ccc_does_not():
+    found = exact_metrics(TRUE, TRUE + 0.1)
+    assert found["pcc"][0] == pytest.approx(1.0)
+    assert found["ccc"][0] == pytest.approx(0.1 / 0.11)
+
+
+def test_a_nan_score_affects_only_its_trait():
+    true, pred = np.hstack([TRUE, TRUE]), np.hstack([PRED, PRED])
+    pred[1, 0] = np.nan
+    for values in exact_metrics(true, pred).values():
+        assert np.isnan(values).tolist() == [True, False]
 
 
 @given(true=SCORES, pred=SCORES)
-def test_metrics_from_moments_equal_the_exact_ones(true, pred):
-    assert_equal_metrics(metrics_from_moments(moments(true, pred)), exact_metrics(true, pred))
+def test_ccc_is_within_pcc_and_pcc_within_1(true, pred):
+    found = exact_metrics(true, pred)
+    assert (np.abs(found["pcc"]) <= 1).all()
+    assert (np.abs(found["ccc"]) <= np.abs(found["pcc"]) + 1e-12).all()
+
+
+@given(true=SCORES, pred=SCORES, order=st.permutations(range(12)))
+def test_the_order_of_clips_does_not_change_the_metrics(true, pred, order):
+    shuffled, expected = exact_metrics(true[order], pred[order]), exact_metrics(true, pred)
+    assert_equal_metrics(shuffled, expected, tolerance=1e-9)
+
+
+@given(true=SCORES)
+def test_a_perfect_prediction_has_accuracy_and_r2_of_1(true):
+    found = exact_metrics(true, true)
+    assert (found["accuracy"] == 1).all()
+    assert (found["r2"] == 1).all()
+
+
+def test_trait_metrics_have_every_trait_and_the_mean():
+    true, pred = np.random.default_rng(2).random((2, 9, 5))
+    result = trait_metrics(true, pred)
+    assert tuple(result) == METRICS
+    for metric, values in exact_metrics(true, pred).items():
+        assert result[metric] == {**dict(zip(TRAITS, values, strict=True)), "mean": values.mean()}
+
+
+@pytest.mark.parametrize(
+    ("compute", "true", "pred", "message"),
+    [
+        (trait_metrics, TRUE, PRED, r"shape \(5,\); found shape \(1,\)"),
+        (exact_metrics, np.empty((0, 5)), np.empty((0, 5)), "no clips to score"),
+        (row_moments, np.empty((0, 5)), np.empty((0, 5)), "no clips to score"),
+        (exact_metrics, TRUE, PRED[:3], r"found \(4, 1\) and \(3, 1\)"),
+        (exact_metrics, TRUE, PRED[:, 0], r"found \(4, 1\) and \(4,\)"),
+        (exact_metrics, TRUE, np.hstack([PRED, PRED]), r"found \(4, 1\) and \(4, 2\)"),
+    ],
+)
+def test_bad_scores_are_an_error(compute, true, pred, message):
+    with pytest.raises(ValueError, match=message):
+        compute(true, pred)
+
+
+def test_moments_have_the_values_computed_by_hand():
+    found = row_moments(np.array([[0.6], [0.9]]), np.array([[0.7], [0.5]]))
+    expected = [[1, 0.1, 0.2, 0.01, 0.04, 0.02, 0.1], [1, 0.4, 0, 0.16, 0, 0, 0.4]]
+    np.testing.assert_allclose(found[..., 0], expected, atol=1e-15)
+
+
+@given(true=SCORES, pred=SCORES)
+def test_metrics_from_moments_equal_the_exact_metrics(true, pred):
+    assert_equal_metrics(from_moments(true, pred), exact_metrics(true, pred))
 
 
 def test_moments_of_a_resample_count_each_clip_as_often_as_drawn():
@@ -193,7 +174,7 @@ def test_constant_columns_give_the_exact_metrics(constant, offset):
     varied = np.random.default_rng(3).random((1000, 1))
     flat = np.full((1000, 1), constant)
     for true, pred in ((flat, flat + offset), (flat, varied), (varied, flat)):
-        assert_equal_metrics(metrics_from_moments(moments(true, pred)), exact_metrics(true, pred))
+        assert_equal_metrics(from_moments(true, pred), exact_metrics(true, pred))
 
 
 @pytest.mark.parametrize("deviation", [1e-8, 1e-5, 1e-4])
@@ -201,15 +182,15 @@ def test_nearly_constant_columns_give_the_exact_metrics(deviation):
     numbers = np.random.default_rng(4)
     true = 0.6 + deviation * numbers.normal(size=(500, 1))
     pred = true + deviation * numbers.normal(size=(500, 1))
-    found, expected = metrics_from_moments(moments(true, pred)), exact_metrics(true, pred)
-    assert_equal_metrics(found, expected, tolerance=1e-4)
+    expected = exact_metrics(true, pred)
+    assert_equal_metrics(from_moments(true, pred), expected, tolerance=1e-4)
     assert (expected["pcc"] == 0) == (deviation == 1e-8)
 
 
 def test_leading_axes_are_kept():
     true, pred = np.random.default_rng(5).random((2, 4, 3, 8, 5))
-    stacked = np.array([[moments(true[i, j], pred[i, j]) for j in range(3)] for i in range(4)])
-    found = metrics_from_moments(stacked)
+    sums = [[row_moments(true[i, j], pred[i, j]).sum(0) for j in range(3)] for i in range(4)]
+    found = metrics_from_moments(np.array(sums))
     assert found["r2"].shape == (4, 3, 5)
     one = {metric: values[2, 1] for metric, values in found.items()}
     assert_equal_metrics(one, exact_metrics(true[2, 1], pred[2, 1]))
@@ -219,15 +200,14 @@ def test_leading_axes_are_kept():
 def test_rounded_sums_of_a_perfect_prediction_give_no_error(ulps):
     scores = np.random.default_rng(6).random((1000, 5))
     rounding = 1 + np.spacing(1.0) * np.array(ulps)
-    found = metrics_from_moments(moments(scores, scores) * rounding[:, None])
+    found = metrics_from_moments(row_moments(scores, scores).sum(axis=0) * rounding[:, None])
     assert (found["mse"] == 0).all()
     assert (found["r2"] == 1).all()
 
 
 def test_a_tiny_error_gives_no_negative_mse():
     scores = np.random.default_rng(8).random((1000, 50))
-    found = metrics_from_moments(moments(scores, scores * (1 + 1e-10)))
-    assert (found["mse"] >= 0).all()
+    assert (from_moments(scores, scores * (1 + 1e-10))["mse"] >= 0).all()
 
 
 def test_zero_weight_gives_nan():

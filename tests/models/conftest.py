@@ -1,4 +1,4 @@
-"""Small models and clips that the tests of the models share."""
+"""Small models and clips for the tests of the models."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ NUM_CLIPS = 12
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A kind of streams: the model's arguments and the matching inputs, in the model's order."""
+    """Arguments of a model and matching inputs, in the order of the model."""
 
     arguments: dict[str, Any]
     inputs: dict[str, np.ndarray]

@@ -1,7 +1,4 @@
-"""What every layer of this project promises, checked in one call.
-
-After `run_layer_test` of Keras: a layer is its configuration and its weights, nothing else.
-"""
+"""Checks that every layer of this project must pass, in one call."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,26 +20,31 @@ def check_layer(
     num_frozen: int = 0,
     tmp_path: Path,
 ) -> None:
-    """Check a layer's configuration, shapes, weights, one training step and its saved copy.
+    """Check the configuration, shapes, weights, one training step and the saved copy of a layer.
 
     Args:
-        layer_class: The layer under test.
-        arguments: Arguments of its constructor.
-        inputs: Arguments of its call by name, batch first.
+        layer_class: The tested class.
+        arguments: Arguments of the constructor.
+        inputs: Arguments of the call by name, batch first.
         output_shape: Shape of the output, or a tuple of shapes.
-        num_trainable: How many weights must learn in one step.
-        num_frozen: How many weights must never be trained.
-        tmp_path: Where the saved copy goes.
+        num_trainable: Number of weights that one step must change.
+        num_frozen: Number of weights that training must not change.
+        tmp_path: Directory of the saved copy.
     """
     _check_configuration(layer_class, arguments)
     layer = layer_class(**arguments, name="under_test")
     model = _model_around(layer, inputs)
-    outputs = model(list(inputs.values()))
+    values = list(inputs.values())
+    outputs = model(values)
     assert keras.tree.map_structure(lambda x: tuple(x.shape), outputs) == output_shape
     assert len(layer.trainable_weights) == num_trainable
     assert len(layer.non_trainable_weights) == num_frozen
-    assert _num_changed_by_a_step(model, layer, inputs) == num_trainable
-    _check_saved_copy(model, inputs, tmp_path / "layer.keras")
+    assert _num_changed_by_a_step(model, layer, values) == num_trainable
+    model.save(tmp_path / "layer.keras")
+    copy = keras.saving.load_model(tmp_path / "layer.keras", compile=False)
+    pairs = [keras.tree.flatten(each.predict(values, verbose=0)) for each in (model, copy)]
+    for before, after in zip(*pairs, strict=True):
+        np.testing.assert_array_equal(before, after)
 
 
 def _check_configuration(
@@ -52,8 +54,8 @@ def _check_configuration(
     config = layer.get_config()
     assert {name: config[name] for name in arguments} == dict(arguments)
     assert layer_class.from_config(config).get_config() == config
-    revived = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
-    assert type(revived) is layer_class
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert type(copy) is layer_class
 
 
 def _model_around(layer: keras.layers.Layer, inputs: Mapping[str, np.ndarray]) -> keras.Model:
@@ -65,9 +67,8 @@ def _model_around(layer: keras.layers.Layer, inputs: Mapping[str, np.ndarray]) -
 
 
 def _num_changed_by_a_step(
-    model: keras.Model, layer: keras.layers.Layer, inputs: Mapping[str, np.ndarray]
+    model: keras.Model, layer: keras.layers.Layer, values: list[np.ndarray]
 ) -> int:
-    values = list(inputs.values())
     rng = generator(0, "targets")
     targets = [rng.normal(size=(len(values[0]), *output.shape[1:])) for output in model.outputs]
     before = layer.get_weights()
@@ -76,15 +77,3 @@ def _num_changed_by_a_step(
         model.fit(values, targets, verbose=0)
     pairs = zip(before, layer.get_weights(), strict=True)
     return sum(not np.array_equal(old, new) for old, new in pairs)
-
-
-def _check_saved_copy(model: keras.Model, inputs: Mapping[str, np.ndarray], path: Path) -> None:
-    model.save(path)
-    copy = keras.saving.load_model(path, compile=False)
-    values = list(inputs.values())
-    for ours, theirs in zip(
-        keras.tree.flatten(model.predict(values, verbose=0)),
-        keras.tree.flatten(copy.predict(values, verbose=0)),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(ours, theirs)

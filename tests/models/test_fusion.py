@@ -7,14 +7,19 @@ import tensorflow as tf
 
 from pipeline.config.schema import Fusion
 from pipeline.models import FUSIONS
+from pipeline.models.fusion import GatedUnit
+from tests.models.layer_checks import check_layer
+
+FIRST = np.array([[1.0, -2.0], [0.5, 0.25]], dtype="float32")
+SECOND = np.array([[-1.0, 3.0], [2.0, 0.0]], dtype="float32")
 
 
-def test_configurations_know_every_fusion():
+def test_configurations_allow_every_fusion():
     assert set(FUSIONS) == set(get_args(Fusion))
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
-def test_every_fusion_scores_five_traits(fusion, vectors):
+def test_every_fusion_gives_five_scores(fusion, vectors):
     scores = np.asarray(vectors.build(fusion=fusion)(vectors.values))
     assert scores.shape == (12, 5)
     assert scores.dtype == np.float32
@@ -22,7 +27,7 @@ def test_every_fusion_scores_five_traits(fusion, vectors):
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
-def test_a_gradient_reaches_every_trainable_weight(fusion, mixed, labels):
+def test_every_trainable_weight_has_a_gradient(fusion, mixed, labels):
     model = mixed.build(fusion=fusion, dropout_rate=0.3)
     with tf.GradientTape() as tape:
         loss = keras.ops.mean((model(mixed.values, training=True) - labels) ** 2)
@@ -38,7 +43,7 @@ def test_a_gradient_reaches_every_trainable_weight(fusion, mixed, labels):
 @pytest.mark.parametrize(
     ("fusion", "ignored"), [("static_only", "dynamic"), ("dynamic_only", "static")]
 )
-def test_a_single_stream_ignores_the_other_to_the_bit(fusion, ignored, sequences):
+def test_a_single_stream_ignores_the_other(fusion, ignored, sequences):
     model = sequences.build(fusion=fusion)
     others = {**sequences.inputs, ignored: 100 * sequences.inputs[ignored]}
     others[f"{ignored}_mask"] = ~sequences.inputs[f"{ignored}_mask"]
@@ -54,7 +59,7 @@ def test_a_fusion_uses_both_streams(fusion, stream, vectors):
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
-def test_what_padding_holds_changes_no_prediction(fusion, sequences):
+def test_values_of_padding_change_no_prediction(fusion, sequences):
     model = sequences.build(fusion=fusion)
     expected = np.asarray(model(sequences.values))
     for stream in ("static", "dynamic"):
@@ -70,11 +75,33 @@ def test_the_order_of_the_steps_matters(fusion, sequences):
 
 
 @pytest.mark.parametrize("fusion", ["cross_attention", "static_only"])
-def test_without_the_linear_skip_nothing_else_changes(fusion, vectors):
+def test_the_linear_skip_is_zero_at_first_and_changes_nothing_else(fusion, vectors):
     keras.utils.set_random_seed(0)
     with_skip = vectors.build(fusion=fusion)
     keras.utils.set_random_seed(0)
     without = vectors.build(fusion=fusion, linear_skip=False)
-    # The skip starts at zero.
     np.testing.assert_array_equal(with_skip(vectors.values), without(vectors.values))
     assert len(with_skip.weights) == len(without.weights) + 1
+
+
+def test_the_gated_unit_is_a_layer(tmp_path):
+    inputs = {"first": FIRST, "second": SECOND}
+    check_layer(GatedUnit, {}, inputs, output_shape=(2, 2), num_trainable=6, tmp_path=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("gate_bias", "expected"),
+    [
+        (50.0, np.tanh(FIRST)),
+        (-50.0, np.tanh(SECOND)),
+        (0.0, (np.tanh(FIRST) + np.tanh(SECOND)) / 2),
+    ],
+)
+def test_the_gate_mixes_the_streams(gate_bias, expected):
+    unit = GatedUnit()
+    unit(FIRST, SECOND)
+    identity, zeros = np.eye(2), np.zeros(2)
+    unit.first_map.set_weights([identity, zeros])
+    unit.second_map.set_weights([identity, zeros])
+    unit.gate.set_weights([np.zeros((4, 2)), np.full(2, gate_bias)])
+    np.testing.assert_allclose(unit(FIRST, SECOND), expected, atol=1e-6)

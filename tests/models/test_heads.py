@@ -13,41 +13,22 @@ def normal(name, *shape):
     return generator(0, name).normal(size=shape).astype("float32")
 
 
-@pytest.mark.parametrize("num_features", [1, 5], ids=["shared", "per trait"])
-def test_the_head_keeps_the_promises_of_a_layer(num_features, tmp_path):
+@pytest.mark.parametrize(
+    ("layer_class", "arguments", "inputs"),
+    [
+        (TraitHead, {"dropout_rate": 0.2}, {"inputs": normal("features", 4, 1, 8)}),
+        (TraitHead, {"dropout_rate": 0.2}, {"inputs": normal("features", 4, 5, 8)}),
+        (LinearSkip, {}, {"inputs": normal("inputs", 4, 3)}),
+        (StreamMixture, {}, {"first": normal("first", 4, 5), "second": normal("second", 4, 5)}),
+    ],
+)
+def test_layers(layer_class, arguments, inputs, tmp_path):
     check_layer(
-        TraitHead,
-        {"dropout_rate": 0.2},
-        {"inputs": normal("features", 4, num_features, 8)},
-        output_shape=(4, 5),
-        num_trainable=1,
-        tmp_path=tmp_path,
+        layer_class, arguments, inputs, output_shape=(4, 5), num_trainable=1, tmp_path=tmp_path
     )
 
 
-def test_the_linear_skip_keeps_them(tmp_path):
-    check_layer(
-        LinearSkip,
-        {},
-        {"inputs": normal("inputs", 4, 3)},
-        output_shape=(4, 5),
-        num_trainable=1,
-        tmp_path=tmp_path,
-    )
-
-
-def test_the_mixture_keeps_them(tmp_path):
-    check_layer(
-        StreamMixture,
-        {},
-        {"first": normal("first", 4, 5), "second": normal("second", 4, 5)},
-        output_shape=(4, 5),
-        num_trainable=1,
-        tmp_path=tmp_path,
-    )
-
-
-def test_each_trait_reads_its_own_features_with_its_own_weights():
+def test_each_trait_uses_its_own_features_and_weights():
     head = TraitHead(dropout_rate=0.0)
     features = normal("features", 2, 5, 8)
     logits = np.asarray(head(features))
@@ -56,24 +37,24 @@ def test_each_trait_reads_its_own_features_with_its_own_weights():
     np.testing.assert_array_equal(changed, [[False, False, False, True, False]] * 2)
 
 
-def test_the_linear_skip_starts_silent():
+def test_the_linear_skip_starts_at_zero():
     np.testing.assert_array_equal(LinearSkip()(normal("inputs", 4, 3)), np.zeros((4, 5)))
 
 
 @pytest.mark.parametrize("width", [4, 400])
-def test_a_step_of_adam_moves_the_linear_skip_alike_for_any_number_of_inputs(width):
+def test_one_step_of_adam_has_the_same_effect_for_any_number_of_inputs(width):
     skip = LinearSkip()
     skip.build((None, width))
-    skip.kernel.assign(np.full((width, 5), 1e-3))  # where one step of Adam takes it
+    skip.kernel.assign(np.full((width, 5), 1e-3))  # after one step with learning rate 0.001
     np.testing.assert_allclose(skip(np.ones((1, width))), np.full((1, 5), 0.1), rtol=1e-5)
 
 
-def test_the_mixture_trusts_both_streams_alike_at_first():
+def test_the_mixture_starts_as_the_mean():
     first, second = normal("first", 4, 5), normal("second", 4, 5)
     np.testing.assert_allclose(StreamMixture()(first, second), (first + second) / 2, rtol=1e-5)
 
 
-def test_the_mixture_weighs_each_trait_by_itself():
+def test_the_mixture_has_a_weight_per_trait():
     first, second = normal("first", 4, 5), normal("second", 4, 5)
     mixture = StreamMixture()
     mixture(first, second)
@@ -83,7 +64,7 @@ def test_the_mixture_weighs_each_trait_by_itself():
     np.testing.assert_allclose(mixed[:, 1], second[:, 1], rtol=1e-5)
 
 
-def test_a_logit_moves_a_score_by_a_quarter_between_the_ends():
+def test_the_slope_in_the_middle_is_a_quarter():
     scores = TraitScores()
     logits = [np.full((1, 5), 0.5), np.full((1, 5), -1.5)]
     scores(logits)
@@ -92,17 +73,16 @@ def test_a_logit_moves_a_score_by_a_quarter_between_the_ends():
     np.testing.assert_allclose(scores(logits), expected, atol=1e-3)
 
 
-def test_scores_bend_into_the_range_and_keep_a_slope_at_its_ends():
-    scores = TraitScores()
+def test_scores_stay_in_the_range_and_have_a_slope_at_its_ends():
     logits = np.array([[-1e6, -2.1, -2.0, 2.0, 1e6]])
-    found = np.asarray(scores([logits]))[0]
-    # At position 0 the soft clip is log(2) / 20 above it, but for the tail of the other end.
+    found = np.asarray(TraitScores()([logits]))[0]
+    # At position 0 the soft clip is log(2) / 20, except for the tail at 1.
     np.testing.assert_allclose(
         found, [0.0, 0.0237, np.log(2) / 20, 1 - np.log(2) / 20, 1.0], atol=1e-4
     )
 
 
-def test_zero_logits_score_the_label_mean_within_reach_of_the_soft_clip():
+def test_zero_logits_give_the_clipped_label_mean():
     scores = TraitScores()
     scores([np.zeros((1, 5))])
     scores.set_label_mean(MEAN)
@@ -112,12 +92,12 @@ def test_zero_logits_score_the_label_mean_within_reach_of_the_soft_clip():
 @pytest.mark.parametrize(
     ("mean", "message"),
     [
-        (MEAN[:4], r"shape \(4,\), expected one score a trait, shape \(5,\)"),
+        (MEAN[:4], r"shape \(4,\), expected .* shape \(5,\)"),
         (MEAN * 100, r"expected scores in \[0, 1\]"),
         (MEAN * np.nan, r"expected scores in \[0, 1\]"),
     ],
 )
-def test_a_label_mean_that_is_none_is_refused(mean, message):
+def test_an_invalid_label_mean_is_an_error(mean, message):
     scores = TraitScores()
     scores.build([(None, 5)])
     with pytest.raises(ModelError, match=message):

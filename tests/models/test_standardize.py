@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pipeline.core.errors import ModelError
+from pipeline.models import CompletePersonalityModel
 from pipeline.models.standardize import Standardize, standardize_layers
 from tests.models.layer_checks import check_layer
 
@@ -16,7 +18,7 @@ def adapted(mean, variance):
     return layer
 
 
-def test_it_keeps_the_promises_of_a_layer(tmp_path):
+def test_the_layer(tmp_path):
     check_layer(
         Standardize,
         {},
@@ -31,32 +33,31 @@ def test_it_keeps_the_promises_of_a_layer(tmp_path):
     )
 
 
-def test_features_pass_unchanged_until_moments_are_set():
+def test_before_moments_are_set_features_stay_the_same():
     features = np.array([[1.0, -2.0, 3.0]], dtype="float32")
     np.testing.assert_array_equal(Standardize()(features), features)
 
 
-def test_it_subtracts_the_mean_and_divides_by_the_deviation():
-    layer = adapted([10.0, -1.0], [4.0, 0.25])
-    np.testing.assert_allclose(layer(np.array([[14.0, -2.0]])), [[2.0, -2.0]])
-
-
-def test_a_constant_feature_is_zero_for_whatever_comes_later():
-    layer = adapted([0.0, 7.0, 1e4], [0.0, 0.0, 1e-10])
-    outputs = layer(np.array([[1e6, -1e6, 2e4]], dtype="float32"))
-    np.testing.assert_array_equal(outputs, [[0.0, 0.0, 0.0]])
-
-
-def test_a_small_deviation_is_a_signal():
-    layer = adapted([0.5], [0.0015**2])
-    np.testing.assert_allclose(layer(np.array([[0.503]])), [[2.0]], rtol=1e-4)
+@pytest.mark.parametrize(
+    ("mean", "variance", "features", "expected"),
+    [
+        ([10.0, -1.0], [4.0, 0.25], [14.0, -2.0], [2.0, -2.0]),
+        # Constant features give zero for any value.
+        ([0.0, 7.0, 1e4], [0.0, 0.0, 1e-10], [1e6, -1e6, 2e4], [0.0, 0.0, 0.0]),
+        # A small deviation is not constant.
+        ([0.5], [0.0015**2], [0.503], [2.0]),
+    ],
+)
+def test_values_by_hand(mean, variance, features, expected):
+    outputs = adapted(mean, variance)(np.array([features], dtype="float32"))
+    np.testing.assert_allclose(outputs, [expected], rtol=1e-4)
 
 
 @given(
     arrays(np.float64, (2, 3), elements=st.floats(0, 1e12, allow_subnormal=True)),
     arrays(np.float32, (4, 3), elements=st.floats(-1e6, 1e6, width=32)),
 )
-def test_no_moments_make_features_blow_up(moments, features):
+def test_outputs_are_finite_for_any_moments(moments, features):
     assert np.isfinite(np.asarray(adapted(*moments)(features))).all()
 
 
@@ -67,15 +68,15 @@ def test_padding_is_replaced_by_zeros(garbage):
     np.testing.assert_array_equal(outputs, [[[2.0], [0.0]]])
 
 
-def test_rows_that_are_far_from_the_training_rows_are_told():
+def test_rows_far_from_the_training_rows_are_found():
     layer = adapted([10.0, 5.0], [4.0, 0.0])
     rows = np.array([[10, 5], [10 + 1.9e4, 5], [10 + 2.1e4, 5], [-3e4, 5], [10, 1e37], [1e37, 5]])
     found = layer.is_far(rows.astype(np.float32))
-    # The second feature was constant: whatever it is now, the model does not see it.
+    # The second feature was constant, so the model ignores it.
     assert found.tolist() == [False, False, True, True, False, True]
 
 
-def test_what_padding_holds_is_not_far():
+def test_padding_is_never_far():
     layer = adapted([0.0], [1.0])
     steps = np.array([[[0.0], [1e37]], [[1e37], [0.0]]], np.float32)
     mask = np.array([[True, False], [True, False]])
@@ -83,26 +84,14 @@ def test_what_padding_holds_is_not_far():
     assert layer.is_far(steps, mask).tolist() == [False, True]
 
 
-def test_the_layers_of_a_model_are_found_by_its_inputs():
-    import keras
-
-    from pipeline.models.complete_personality_model import CompletePersonalityModel
-
-    network = CompletePersonalityModel(3, 4, fusion_dim=8, num_heads=2)
-    layers = standardize_layers(network)
+def test_the_layers_of_a_model_are_found_by_input_name():
+    layers = standardize_layers(CompletePersonalityModel(3, 4, fusion_dim=8, num_heads=2))
     assert {name: layer.name for name, layer in layers.items()} == {
         "static": "static_standardize",
         "dynamic": "dynamic_standardize",
     }
-    mine = keras.Input((3,), name="static")
-    assert standardize_layers(keras.Model(mine, keras.layers.Dense(5)(mine))) == {}
-
-
-def test_making_the_layer_trainable_leaves_the_statistics_out():
-    layer = adapted([0.0], [1.0])
-    layer.trainable = False
-    layer.trainable = True
-    assert layer.trainable_weights == []
+    other = keras.Input((3,), name="static")
+    assert standardize_layers(keras.Model(other, keras.layers.Dense(5)(other))) == {}
 
 
 @pytest.mark.parametrize(
@@ -110,12 +99,12 @@ def test_making_the_layer_trainable_leaves_the_statistics_out():
     [
         ([0.0], [1.0, 1.0], r"static_standardize: mean has shape \(1,\), expected .* \(2,\)"),
         ([0.0, 0.0], [[1.0, 1.0]], r"variance has shape \(1, 2\)"),
-        ([0.0, np.nan], [1.0, 1.0], "the mean of feature 1 is nan"),
-        ([0.0, 0.0], [np.inf, 1.0], "the variance of feature 0 is inf"),
-        ([0.0, 0.0], [1.0, -0.5], r"the variance of feature 1 is -0\.5"),
+        ([0.0, np.nan], [1.0, 1.0], "mean of feature 1 is nan"),
+        ([0.0, 0.0], [np.inf, 1.0], "variance of feature 0 is inf"),
+        ([0.0, 0.0], [1.0, -0.5], r"variance of feature 1 is -0\.5"),
     ],
 )
-def test_moments_that_cannot_be_used_are_refused(mean, variance, message):
+def test_invalid_moments_are_an_error(mean, variance, message):
     layer = adapted([0.0, 0.0], [1.0, 1.0])
     with pytest.raises(ModelError, match=message):
         layer.set_moments(np.array(mean), np.array(variance))

@@ -1,30 +1,59 @@
+import keras
 import numpy as np
+import pytest
 
-from pipeline.models.architecture import StreamSpec
-from pipeline.models.streams import build_input
+from pipeline.models.streams import (
+    MaskedMean,
+    Positions,
+    StreamSpec,
+    VectorTokens,
+    build_input,
+    time_waves,
+)
+from tests.models.layer_checks import check_layer
+
+VECTORS = np.array([[1.0, 2.0, -1.0], [0.5, 0.0, 3.0]], dtype="float32")
+TOKENS = np.arange(24, dtype="float32").reshape(2, 3, 4)
+STEPS = np.array([[[1.0, 10.0], [3.0, 30.0], [8.0, 80.0]]], dtype="float32")
+STEP_MASK = np.ones((1, 3), dtype=bool)
 
 
-def test_a_vector_enters_through_one_input():
-    stream = build_input("static", StreamSpec(width=6))
-    assert stream.features.shape == (None, 6)
-    assert stream.mask is None
-    assert not stream.in_steps
-
-
-def test_a_masked_sequence_enters_through_two():
-    stream = build_input("dynamic", StreamSpec(width=6, num_steps=4, masked=True))
-    assert (stream.features.name, stream.features.shape) == ("dynamic", (None, 4, 6))
-    assert (stream.mask.name, stream.mask.shape, stream.mask.dtype) == (
-        "dynamic_mask",
-        (None, 4),
-        "bool",
+@pytest.mark.parametrize(
+    ("layer_class", "arguments", "inputs", "output_shape", "num_trainable"),
+    [
+        (VectorTokens, {"num_tokens": 5, "width": 4}, {"inputs": VECTORS}, (2, 5, 4), 1),
+        (Positions, {"in_time": True}, {"inputs": TOKENS}, (2, 3, 4), 1),
+        (Positions, {"in_time": False}, {"inputs": TOKENS}, (2, 3, 4), 1),
+        (MaskedMean, {}, {"inputs": STEPS, "step_mask": STEP_MASK}, (1, 2), 0),
+    ],
+)
+def test_layers(layer_class, arguments, inputs, output_shape, num_trainable, tmp_path):
+    check_layer(
+        layer_class,
+        arguments,
+        inputs,
+        output_shape=output_shape,
+        num_trainable=num_trainable,
+        tmp_path=tmp_path,
     )
-    assert stream.in_steps
 
 
-def test_features_are_standardized_in_float32_whatever_the_precision_of_the_rest(vectors):
-    import keras
+def test_a_vector_has_one_input():
+    stream = build_input("static", StreamSpec(width=6))
+    assert stream.values.shape == (None, 6)
+    assert stream.mask is None
+    assert not stream.has_steps
 
+
+def test_a_masked_sequence_has_two_inputs():
+    stream = build_input("dynamic", StreamSpec(width=6, num_steps=4, masked=True))
+    assert (stream.values.name, stream.values.shape) == ("dynamic", (None, 4, 6))
+    mask = stream.mask
+    assert (mask.name, mask.shape, mask.dtype) == ("dynamic_mask", (None, 4), "bool")
+    assert stream.has_steps
+
+
+def test_features_are_standardized_in_float32_in_any_precision(vectors):
     policy = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
@@ -35,3 +64,50 @@ def test_features_are_standardized_in_float32_whatever_the_precision_of_the_rest
     layer = model.get_layer("static_standardize")
     np.testing.assert_array_equal(layer(np.full((1, 4), 10001.0, "float32")), np.ones((1, 4)))
     assert model(vectors.values).dtype == "float32"
+
+
+def test_each_token_has_its_own_linear_map():
+    layer = VectorTokens(2, 3)
+    tokens = np.asarray(layer(VECTORS))
+    (kernel,) = layer.get_weights()
+    np.testing.assert_allclose(tokens[:, 0], VECTORS @ kernel[:, :3], rtol=1e-5)
+    np.testing.assert_allclose(tokens[:, 1], VECTORS @ kernel[:, 3:], rtol=1e-5)
+
+
+def test_positions_in_time_start_as_waves():
+    tokens = np.asarray(Positions(in_time=True)(np.zeros((1, 6, 8), dtype="float32")))
+    np.testing.assert_allclose(tokens[0], time_waves(6, 8), atol=1e-6)
+
+
+def test_equal_times_have_equal_waves_for_any_number_of_steps():
+    two, six = time_waves(2, 8), time_waves(6, 8)  # middles 1/4, 3/4; 1/12, 3/12, ..., 11/12
+    np.testing.assert_allclose(two, six[[1, 4]], atol=1e-9)
+
+
+def test_different_times_have_different_waves():
+    waves = time_waves(16, 8)
+    distances = np.linalg.norm(waves[:, None] - waves[None], axis=-1)
+    assert distances[~np.eye(16, dtype=bool)].min() > 0.1
+
+
+def test_waves_may_have_an_odd_width():
+    assert time_waves(4, 7).shape == (4, 7)
+
+
+@pytest.mark.parametrize(
+    ("mask", "expected"),
+    [
+        (None, [[4.0, 40.0]]),
+        ([[True, True, False]], [[2.0, 20.0]]),
+        ([[False, False, False]], [[0.0, 0.0]]),
+    ],
+)
+def test_the_mean_is_over_the_real_steps(mask, expected):
+    mean = MaskedMean()(STEPS, step_mask=None if mask is None else np.array(mask))
+    np.testing.assert_allclose(mean, expected)
+
+
+def test_the_mean_of_thousands_of_steps_is_exact_in_half_precision():
+    steps = np.full((1, 3000, 2), 30.0, np.float32)
+    found = MaskedMean(dtype="mixed_float16")(steps, step_mask=np.ones((1, 3000), np.bool_))
+    np.testing.assert_array_equal(np.asarray(found), np.full((1, 2), 30.0))

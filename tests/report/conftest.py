@@ -1,12 +1,11 @@
 """Records of an example run, which tests change in parts."""
 
-import binascii
 import copy
-import struct
-import zlib
+import io
 from collections.abc import Callable
 from typing import Any
 
+import PIL.Image
 import pytest
 
 from pipeline.config.schema import DataConfig, ExperimentConfig, TrainingConfig, to_dict
@@ -149,20 +148,9 @@ def make_contents() -> dict[str, Any]:
 
 
 def make_png(width: int = 8, height: int = 6) -> bytes:
-    """Return a valid grey PNG."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        checksum = struct.pack(">I", binascii.crc32(kind + content))
-        return struct.pack(">I", len(content)) + kind + content + checksum
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    rows = (b"\0" + b"\x80" * width) * height
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
-    )
+    file = io.BytesIO()
+    PIL.Image.new("L", (width, height), 128).save(file, "PNG")
+    return file.getvalue()
 
 
 @pytest.fixture

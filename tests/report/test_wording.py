@@ -39,8 +39,10 @@ CASES = {
         (("resnet",), "resnet"),
         (({"crop_px": 112},), "crop_px: 112"),
     ],
-    "baseline_name": [(("nearest_neighbour",), "nearest neighbour")],
-    "fusion_name": [(("cross_attention",), "cross-attention")],
+    "display_name": [
+        (("nearest_neighbour",), "nearest neighbour"),
+        (("cross_attention",), "cross-attention"),
+    ],
     "sentence": [(("val_mae of R²",), "Val_mae of R²"), (("",), "")],
 }
 

@@ -1,4 +1,4 @@
-"""A small study: a job whose trials are cheap, and stores to keep it in."""
+"""Fixtures: a study with cheap trials, and databases for it."""
 
 import os
 import shutil
@@ -21,14 +21,12 @@ from pipeline.data.synthetic import ensure_synthetic_set
 from pipeline.search.space.space import Space
 from pipeline.search.space.space_file import load_space
 from pipeline.search.study.sampling import quiet_optuna
-from pipeline.search.study_spec import SearchJob
+from pipeline.search.study.storage import open_storage
+from pipeline.search.study_spec import StudySpec
 
-MakeJob = Callable[..., SearchJob]
+MakeSpec = Callable[..., StudySpec]
 
-PARAMETERS = {
-    "fusion_dim": [8, 16],
-    "dropout_rate": {"low": 0.0, "high": 0.5},
-}
+PARAMETERS = {"fusion_dim": [8, 16], "dropout_rate": {"low": 0.0, "high": 0.5}}
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +36,7 @@ def _quiet() -> None:
 
 @pytest.fixture(scope="session")
 def small_features(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """60 clips of 12 groups, in steps."""
+    """60 clips of 12 groups, with 3 steps."""
     path = tmp_path_factory.mktemp("small") / "features"
     settings = {"num_clips": 60, "clips_per_group": 5, "num_steps": 3}
     ensure_synthetic_set(path, SyntheticConfig(**settings, static_dim=8, dynamic_dim=4))
@@ -47,7 +45,7 @@ def small_features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make_config(small_features: Path) -> Callable[..., ExperimentConfig]:
-    """Return a function that makes a quick experiment on the small set, untracked."""
+    """Return a function that makes the configuration of a quick, untracked experiment."""
 
     def make(**overrides: Any) -> ExperimentConfig:
         quick = {
@@ -76,24 +74,21 @@ def make_space(tmp_path: Path, make_config) -> Callable[..., Space]:
 
     def make(parameters: Any = None, base: ExperimentConfig | None = None) -> Space:
         path = tmp_path / "space.yaml"
-        path.write_text(
-            yaml.safe_dump(
-                {"name": "small", "parameters": parameters or PARAMETERS}, sort_keys=False
-            )
-        )
+        content = {"name": "small", "parameters": parameters or PARAMETERS}
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
         return load_space(path, base or make_config())
 
     return make
 
 
 @pytest.fixture
-def make_job(tmp_path: Path, make_config, make_space) -> MakeJob:
-    """Return a function that makes a job, in SQLite unless another storage is given."""
+def make_spec(tmp_path: Path, make_config, make_space) -> MakeSpec:
+    """Return a function that makes a study specification; the default storage is SQLite."""
 
-    def make(*, parameters: Any = None, storage_url: str = "", **overrides: Any) -> SearchJob:
+    def make(*, parameters: Any = None, storage_url: str = "", **overrides: Any) -> StudySpec:
         config = make_config(**overrides)
         study_dir = tmp_path / "study"
-        return SearchJob(
+        return StudySpec(
             config=config,
             space=make_space(parameters, config),
             study_name="quick",
@@ -105,27 +100,32 @@ def make_job(tmp_path: Path, make_config, make_space) -> MakeJob:
 
 
 @pytest.fixture
-def make_study(make_job: MakeJob) -> Callable[..., optuna.Study]:
-    """Return a function that makes a study without a definition."""
+def spec(make_spec: MakeSpec) -> StudySpec:
+    """The default specification."""
+    return make_spec()
 
-    def make(job: SearchJob | None = None) -> optuna.Study:
-        job = job or make_job()
-        return optuna.create_study(
-            study_name=job.study_name, storage=job.open_storage(), directions=job.directions
-        )
 
-    return make
+@pytest.fixture
+def study(spec: StudySpec) -> optuna.Study:
+    """An empty study of `spec`."""
+    return create_study(spec)
+
+
+def create_study(spec: StudySpec) -> optuna.Study:
+    """Create the study of a specification without a definition."""
+    return optuna.create_study(
+        study_name=spec.study_name, storage=open_storage(spec), directions=spec.directions
+    )
 
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """An empty database of a real PostgreSQL server, started for these tests."""
+    """An empty database on a PostgreSQL server, started for these tests."""
     binaries = _postgres_binaries()
-    # Not below pytest's directory: that is closed to the user that the server runs as, and its
-    # path is too long for a socket.
+    # The server's user cannot enter pytest's directory, whose path is also too long for a socket.
     directory = Path(tempfile.mkdtemp(prefix="postgres-"))
     user = []
-    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+    if os.geteuid() == 0:  # PostgreSQL does not run as root
         shutil.chown(directory, "postgres")
         user = ["runuser", "-u", "postgres", "--"]
     data = directory / "data"
@@ -154,12 +154,11 @@ def _postgres_binaries() -> Path:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if found:
         return found[-1].parent
-    on_path = shutil.which("initdb")
-    if on_path:
+    if on_path := shutil.which("initdb"):
         return Path(on_path).parent
-    reason = "there is no PostgreSQL on this machine (Debian package postgresql)"
+    reason = "PostgreSQL is not installed (Debian package postgresql)"
     if os.environ.get("CI") == "true":
-        pytest.fail(f"{reason}, and CI has to have it")
+        pytest.fail(f"{reason}, but CI needs it")
     pytest.skip(reason)
 
 

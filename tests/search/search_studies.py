@@ -1,4 +1,4 @@
-"""Studies as a search writes them, made from a formula: no pictures of the product's own runs."""
+"""Content of `study.json` files, made from a formula."""
 
 import math
 from typing import Any
@@ -7,6 +7,7 @@ import numpy as np
 
 STARTED_MS = 1_700_000_000_000
 NUM_EPOCHS = 9
+NUM_WORKERS = 4
 
 PARAMETERS: tuple[dict[str, Any], ...] = (
     {"name": "training.learning_rate", "kind": "float", "log": True, "low": 1e-5, "high": 1e-1},
@@ -15,22 +16,14 @@ PARAMETERS: tuple[dict[str, Any], ...] = (
     {"name": "training.schedule", "kind": "categorical", "choices": ["constant", "cosine", None]},
     {"name": "training.warmup_epochs", "kind": "int", "low": 1, "high": 5},
     {"name": "model.num_heads", "kind": "categorical", "choices": [1, 2, 4, 8]},
-    {"name": "model.num_layers", "kind": "int", "low": 1, "high": 6},
-    {"name": "training.weight_decay", "kind": "float", "log": True, "low": 1e-6, "high": 1e-2},
     {"name": "training.batch_size", "kind": "int", "log": True, "low": 8, "high": 256},
     {"name": "model.use_gate", "kind": "categorical", "choices": [True, False]},
     {"name": "model.hidden_dims", "kind": "categorical", "choices": [[64], [128, 64], [256, 128]]},
-    {
-        "name": "training.augmentation.dynamic_stream_temporal_masking_probability",
-        "kind": "float",
-        "low": 0.0,
-        "high": 0.5,
-    },
 )
-"""What is searched, the most important first; `warmup_epochs` only with a cosine schedule."""
+"""Searched parameters in descending importance; `warmup_epochs` needs a cosine schedule."""
 
 
-def study_content(
+def synthetic_study(
     num_trials: int = 40,
     *,
     num_parameters: int = 5,
@@ -38,39 +31,26 @@ def study_content(
     share_pruned: float = 0.25,
     share_failed: float = 0.05,
     diverged: tuple[float, ...] = (),
-    num_workers: int = 4,
-    pause_seconds: float = 0.0,
-    with_default: bool = True,
-    seed: int = 0,
 ) -> dict[str, Any]:
     """Return the content of a `study.json`.
 
     Args:
-        num_trials: Trials, pruned and failed ones among them.
-        num_parameters: How many of `PARAMETERS` are searched.
-        objectives: `mae` or `accuracy`, and `weights` or `latency_ms` for a second one.
-        share_pruned: Share of the trials that are stopped early, with one objective.
-        share_failed: Share of the trials that fail.
-        diverged: Values that replace those of as many complete trials.
-        num_workers: Workers that trials are given to.
-        pause_seconds: Break in the middle of the search.
-        with_default: Whether the first trial is the default configuration.
-        seed: Seed of everything.
+        num_trials: Number of trials, also pruned and failed ones.
+        num_parameters: Number of `PARAMETERS` that are searched.
+        objectives: `mae` or `accuracy`, and optionally `weights`.
+        share_pruned: Share of pruned trials, if there is one objective.
+        share_failed: Share of failed trials.
+        diverged: Values that replace those of complete trials.
     """
-    draw = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     parameters = [
         {"log": False, "choices": None, "low": None, "high": None, **each}
         for each in PARAMETERS[:num_parameters]
     ]
-    free_at = [0.0] * num_workers
+    shares = (share_failed, share_failed + share_pruned * (len(objectives) == 1))
     trials = [
-        _trial(number, parameters, objectives, draw, free_at, share_pruned, share_failed)
-        for number in range(num_trials)
+        _trial(number, parameters, objectives, generator, shares) for number in range(num_trials)
     ]
-    for trial in trials[num_trials // 2 :]:
-        trial["started_ms"] += round(1000 * pause_seconds)
-    if with_default and trials:
-        trials[0] |= {"is_default": True}
     complete = [trial for trial in trials if trial["state"] == "COMPLETE"]
     for trial, value in zip(complete[2:], diverged, strict=False):
         trial["values"][0] = value
@@ -84,7 +64,7 @@ def study_content(
             for name in objectives
         ],
         "trials": trials,
-        **_conclusions(complete, parameters, objectives),
+        **_results(complete, parameters, objectives),
     }
 
 
@@ -92,95 +72,69 @@ def _trial(
     number: int,
     parameters: list[dict[str, Any]],
     objectives: tuple[str, ...],
-    draw: np.random.Generator,
-    free_at: list[float],
-    share_pruned: float,
-    share_failed: float,
+    generator: np.random.Generator,
+    shares: tuple[float, float],
 ) -> dict[str, Any]:
-    overrides = {each["name"]: _drawn(each, draw) for each in parameters}
+    overrides = {each["name"]: _sample(each, generator) for each in parameters}
     if overrides.get("training.schedule") != "cosine":
         overrides.pop("training.warmup_epochs", None)
-    mae = _mae(overrides) + 0.002 * float(draw.normal())
-    chance, state = draw.random(), "COMPLETE"
-    if number and chance < share_failed:
-        state = "FAIL"
-    elif number and chance < share_failed + share_pruned and len(objectives) == 1:
-        state = "PRUNED"
-    elif share_failed == 1.0:
-        state = "FAIL"
-    num_epochs = NUM_EPOCHS if state == "COMPLETE" else int(draw.integers(1, NUM_EPOCHS - 2))
+    width = overrides.get("model.fusion_dim", 64)
+    rate = math.log10(overrides["training.learning_rate"])
+    mae = 0.095 + 0.006 * (rate + 3) ** 2 + 0.3 / width + 0.002 * float(generator.normal())
+    chance, state = (7 * number + 5) % 20 / 20, "COMPLETE"
+    if chance < shares[1] and (number or shares[0] == 1):
+        state = "FAIL" if chance < shares[0] else "PRUNED"
+    num_epochs = NUM_EPOCHS if state == "COMPLETE" else int(generator.integers(1, NUM_EPOCHS - 2))
     curve = [mae + 0.06 * math.exp(-0.6 * epoch) for epoch in range(num_epochs)]
-    sign = -1 if objectives[0] == "accuracy" else 1
-    first = [1 + sign * value if sign < 0 else value for value in curve]
-    second = [_cost(objectives[1], overrides)] if len(objectives) == 2 else []
-    worker = int(np.argmin(free_at))
-    began, seconds = free_at[worker], float(draw.uniform(8, 12)) * num_epochs
-    free_at[worker] += seconds + 2.0
+    first = [1 - value for value in curve] if objectives[0] == "accuracy" else curve
+    values = [first[-1], 900.0 * width + 3.0 * width**2][: len(objectives)]
+    reported = first if len(objectives) == 1 else []
     return {
         "number": number,
         "state": state,
-        "values": [first[-1], *second] if state == "COMPLETE" else None,
+        "values": values if state == "COMPLETE" else None,
         "overrides": overrides,
-        "intermediate": {}
-        if len(objectives) == 2
-        else {str(epoch + 1): value for epoch, value in enumerate(first)},
-        "started_ms": STARTED_MS + round(1000 * began),
-        "seconds": seconds,
+        "intermediate": {str(epoch): value for epoch, value in enumerate(reported, start=1)},
+        "started_ms": STARTED_MS + 100_000 * (number // NUM_WORKERS),
+        "seconds": 10.0 * num_epochs,
         "reason": "" if state == "COMPLETE" else state.lower(),
-        "is_default": False,
+        "is_default": number == 0,
         "retry_of": None,
-        "worker": f"a-machine-of-the-cluster.example-{4000 + worker}",
+        "worker": f"node.example-{4000 + number % NUM_WORKERS}",
         "best_epochs": [num_epochs],
         "mlflow_run_id": "",
     }
 
 
-def _drawn(parameter: dict[str, Any], draw: np.random.Generator) -> Any:
+def _sample(parameter: dict[str, Any], generator: np.random.Generator) -> Any:
     if parameter["choices"] is not None:
-        return parameter["choices"][int(draw.integers(len(parameter["choices"])))]
+        return parameter["choices"][int(generator.integers(len(parameter["choices"])))]
     low, high = parameter["low"], parameter["high"]
-    value = (
-        math.exp(draw.uniform(math.log(low), math.log(high)))
-        if parameter["log"]
-        else draw.uniform(low, high)
-    )
+    if parameter["log"]:
+        value = math.exp(generator.uniform(math.log(low), math.log(high)))
+    else:
+        value = generator.uniform(low, high)
     return round(value) if parameter["kind"] == "int" else value
 
 
-def _mae(overrides: dict[str, Any]) -> float:
-    rate = math.log10(overrides.get("training.learning_rate", 1e-3))
-    width = overrides.get("model.fusion_dim", 64)
-    dropout = overrides.get("model.dropout", 0.2)
-    return 0.095 + 0.006 * (rate + 3) ** 2 + 0.3 / width + 0.03 * (dropout - 0.25) ** 2
-
-
-def _cost(name: str, overrides: dict[str, Any]) -> float:
-    width = overrides.get("model.fusion_dim", 64)
-    return 900.0 * width + 3.0 * width**2 if name == "weights" else 2.0 + width / 40
-
-
-def _conclusions(
+def _results(
     complete: list[dict[str, Any]], parameters: list[dict[str, Any]], objectives: tuple[str, ...]
 ) -> dict[str, Any]:
+    """Return best trial, Pareto front and importances."""
     sign = -1 if objectives[0] == "accuracy" else 1
     ranked = sorted(complete, key=lambda trial: (sign * trial["values"][0], *trial["values"][1:]))
     front: list[dict[str, Any]] = []
     for trial in ranked:
-        if all(trial["values"][-1] < other["values"][-1] for other in front) or not front:
+        if not front or all(trial["values"][-1] < other["values"][-1] for other in front):
             front.append(trial)
-    shares = np.array([0.5**place for place in range(1, len(parameters) + 1)])
-    importances = {
-        "ped_anova": dict(zip((p["name"] for p in parameters), shares / shares.sum(), strict=True)),
-        "fanova": dict(
-            zip((p["name"] for p in parameters), shares**0.7 / (shares**0.7).sum(), strict=True)
-        ),
-    }
+    shares = np.array([0.5**rank for rank in range(1, len(parameters) + 1)])
+    names = [parameter["name"] for parameter in parameters]
+    importances = dict(zip(names, shares / shares.sum(), strict=True))
     is_enough = len(complete) >= 8
+    note = "" if is_enough else f"needs 8 complete trials; there are {len(complete)}."
     return {
-        "importances": importances if is_enough else None,
-        "importances_note": ""
-        if is_enough
-        else f"needs 8 complete trials; there are {len(complete)}.",
+        "importances": {"ped_anova": importances, "fanova": importances} if is_enough else None,
+        "importances_note": note,
         "best": {"number": ranked[0]["number"]} if ranked else None,
         "pareto": sorted(trial["number"] for trial in front),
     }

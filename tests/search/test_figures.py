@@ -1,3 +1,5 @@
+"""Draw the figures of a search for all kinds of studies."""
+
 import matplotlib as mpl
 import pytest
 from matplotlib import pyplot as plt
@@ -8,7 +10,7 @@ from pipeline.core.run_directory import RunDirectory
 from pipeline.figures.base.style import PAPER
 from pipeline.search.figures import FOLDER, draw_search, search_figures
 from pipeline.search.study.study_file import read_study
-from tests.search.search_studies import study_content
+from tests.search.search_studies import synthetic_study
 
 NAMES = (
     "optimization_history",
@@ -24,26 +26,26 @@ NAMES = (
 PER_TRIAL = {"optimization_history", "intermediate_values", "search_timeline"}
 
 STUDIES = {
-    "no trial": (study_content(0), set()),
-    "one trial": (study_content(1), PER_TRIAL),
+    "no trial": (synthetic_study(0), set()),
+    "one trial": (synthetic_study(1), PER_TRIAL),
     "one parameter": (
-        study_content(9, num_parameters=1, share_failed=0, share_pruned=0),
+        synthetic_study(9, num_parameters=1, share_failed=0, share_pruned=0),
         {*NAMES} - {"pareto_front", "contour"},
     ),
-    "many parameters": (study_content(30, num_parameters=12), {*NAMES} - {"pareto_front"}),
+    "many parameters": (synthetic_study(30, num_parameters=9), {*NAMES} - {"pareto_front"}),
     "two objectives": (
-        study_content(12, objectives=("accuracy", "weights")),
+        synthetic_study(12, objectives=("accuracy", "weights")),
         {*NAMES} - {"intermediate_values"},
     ),
-    "all failed": (study_content(6, share_failed=1.0), {"search_timeline"}),
-    "diverged": (study_content(12, diverged=(float("inf"), 1e30)), {*NAMES} - {"pareto_front"}),
-    "equal values": (study_content(12, diverged=(0.1,) * 12), {*NAMES} - {"pareto_front"}),
+    "all failed": (synthetic_study(6, share_failed=1.0), {"search_timeline"}),
+    "diverged": (synthetic_study(20, diverged=(float("inf"), 1e30)), {*NAMES} - {"pareto_front"}),
+    "equal values": (synthetic_study(20, diverged=(0.1,) * 20), {*NAMES} - {"pareto_front"}),
 }
 
 
 @pytest.fixture
 def make_search(tmp_path):
-    """Return a function that makes the directory of a search with its record only."""
+    """Return a function that makes a run directory with only a `study.json`."""
 
     def make(content):
         run = RunDirectory(tmp_path / "study")
@@ -55,13 +57,15 @@ def make_search(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", STUDIES)
-def test_every_figure_that_the_trials_allow_is_drawn(kind, make_search):
+def test_all_possible_figures_are_drawn_and_the_others_have_a_reason(kind, make_search):
     content, expected = STUDIES[kind]
     run = make_search(content)
 
     gallery, page_path = (figures := draw_search(run)).gallery, figures.page_path
 
+    assert tuple(search_figures()) == NAMES
     assert {figure.spec.name for figure in gallery.drawn} == expected
+    assert all(content["study"] in figure.alt_text for figure in gallery.drawn)
     assert {path.stem for path in (run.path / FOLDER).glob("*.png")} == expected
     assert gallery.faults == ()
     page = page_path.read_text(encoding="utf-8")
@@ -72,16 +76,9 @@ def test_every_figure_that_the_trials_allow_is_drawn(kind, make_search):
         assert f"<li>{omitted.spec.title}: {omitted.reason}</li>" in page
 
 
-def test_the_figures_have_their_names_and_captions():
-    figures = search_figures()
-
-    assert tuple(figures) == NAMES
-    assert all(spec.caption.endswith(".") for spec in figures.values())
-
-
 @pytest.mark.slow
-def test_files_have_the_wanted_formats_and_the_same_bytes_again(make_search):
-    run = make_search(study_content(2, share_pruned=0, share_failed=0))
+def test_files_have_the_given_formats_and_are_reproducible(make_search):
+    run = make_search(synthetic_study(2, share_pruned=0, share_failed=0))
 
     def draw():
         draw_search(run, formats=("svg", "pdf"), style=PAPER)
@@ -94,11 +91,11 @@ def test_files_have_the_wanted_formats_and_the_same_bytes_again(make_search):
 
 def test_an_unknown_format_is_an_error(make_search):
     with pytest.raises(PipelineError, match="'gif'"):
-        draw_search(make_search(study_content(1)), formats=("gif",))
+        draw_search(make_search(synthetic_study(1)), formats=("gif",))
 
 
-def test_a_damaged_record_is_a_fault_of_every_figure(make_search):
-    run = make_search(study_content(1))
+def test_a_damaged_file_is_a_fault_of_every_figure(make_search):
+    run = make_search(synthetic_study(1))
     run.study_path.write_text('{"study": ', encoding="utf-8")
 
     figures = draw_search(run)
@@ -108,17 +105,17 @@ def test_a_damaged_record_is_a_fault_of_every_figure(make_search):
     assert figures.page_path is None
 
 
-def test_drawing_leaves_matplotlib_as_it_was(make_search):
+def test_drawing_does_not_change_matplotlib(make_search):
     before = dict(mpl.rcParams), mpl.style.library["ggplot"]
 
-    draw_search(make_search(study_content(1)))
+    draw_search(make_search(synthetic_study(1)))
 
     assert (dict(mpl.rcParams), mpl.style.library["ggplot"]) == before
     assert plt.get_fignums() == []
 
 
 def test_the_figures_have_the_style_of_the_project_and_no_title_in_a_paper(make_search):
-    record = read_study(make_search(study_content(9)).study_path)
+    record = read_study(make_search(synthetic_study(9)).study_path)
     spec = search_figures()["optimization_history"]
 
     figure = spec.draw(spec.build_data({"study": record}), PAPER)
@@ -128,8 +125,8 @@ def test_the_figures_have_the_style_of_the_project_and_no_title_in_a_paper(make_
     assert figure.get_suptitle() == figure.axes[0].get_title() == ""
 
 
-def test_a_trial_has_one_colour_in_all_panels_of_the_slice(make_search):
-    record = read_study(make_search(study_content(30)).study_path)
+def test_all_panels_of_the_slice_have_the_same_colour_scale(make_search):
+    record = read_study(make_search(synthetic_study(30)).study_path)
     spec = search_figures()["slice"]
 
     figure = spec.draw(spec.build_data({"study": record}))
@@ -142,24 +139,15 @@ def test_a_long_legend_is_left_out(make_search):
     spec = search_figures()["intermediate_values"]
 
     def legend(num_trials):
-        record = read_study(make_search(study_content(num_trials)).study_path)
+        record = read_study(make_search(synthetic_study(num_trials)).study_path)
         return spec.draw(spec.build_data({"study": record})).axes[0].get_legend()
 
     assert legend(5) is not None
     assert legend(40) is None
 
 
-def test_alt_texts_have_the_best_value(make_search):
-    record = read_study(make_search(study_content(9)).study_path)
-
-    for spec in search_figures().values():
-        if spec.name != "pareto_front":
-            text = spec.alt_text(spec.build_data({"study": record}))
-            assert text == f"{spec.title} of fusion search: {record.describe()}"
-
-
-def test_the_pareto_front_has_a_colour_of_its_own_on_the_page(make_search):
-    content = study_content(12, objectives=("accuracy", "weights"))
+def test_the_pareto_front_has_its_own_colour_on_the_page(make_search):
+    content = synthetic_study(12, objectives=("accuracy", "weights"))
     record = read_study(make_search(content).study_path)
 
     plot = search_figures()["pareto_front"].build_data({"study": record}).interactive()

@@ -1,3 +1,5 @@
+"""The page of interactive figures works from disk, without a network."""
+
 import pytest
 
 from pipeline.search.page import InteractiveFigure, write_page
@@ -25,13 +27,13 @@ def make_page(tmp_path):
     return make
 
 
-def test_text_of_a_study_is_escaped(make_page):
+def test_texts_are_escaped(make_page):
     page = make_page('</script><b id="x">').read_text(encoding="utf-8")
 
     assert '<b id="x">' not in page
 
 
-def test_plotly_is_in_the_page_once_and_nothing_is_loaded(make_page):
+def test_the_page_includes_plotly_once_and_loads_nothing(make_page):
     page = make_page().read_text(encoding="utf-8")
 
     assert page.count("plotly.js v") == 1

@@ -1,4 +1,6 @@
-"""Whatever a space proposes is a valid configuration."""
+"""Every proposal of a checked space is a valid configuration."""
+
+from pathlib import Path
 
 import optuna
 import pytest
@@ -7,40 +9,85 @@ from hypothesis import strategies as st
 
 from pipeline.config.loading import load_config
 from pipeline.core.errors import ConfigError
-from pipeline.core.seeds import generator
-from pipeline.search.space.parameter import Parameter
-from pipeline.search.space.space import NUM_HEADS, RANK, Space, describe_difference
-from pipeline.search.study.random_proposals import Draws
+from pipeline.search.space.space import (
+    NUM_HEADS,
+    RANK,
+    Parameter,
+    Space,
+    describe_difference,
+    is_on_step,
+    label,
+)
 
 FUSION = Parameter(name="model.fusion_dim", kind="categorical", choices=(8, 12, 32))
 HEADS = Parameter(name=NUM_HEADS, kind="categorical", choices=(1, 2, 3, 4, 8))
+RATE = Parameter(name="model.dropout_rate", kind="float", low=0.0, high=0.5)
+STEPPED = Parameter(name="model.dropout_rate", kind="float", low=0.0, high=0.6, step=0.1)
+WHOLE = Parameter(name="model.num_tokens", kind="int", low=2, high=8, step=2)
+CHOICE = Parameter(name="training.loss", kind="categorical", choices=("mse", {"mse": 1.0}))
+NUMBERS = Parameter(name="x", kind="categorical", choices=(1, 2))
+SCHEDULE = Parameter(
+    name="training.schedule", kind="categorical", choices=("constant", "warmup_cosine")
+)
 
 
 def space_of(*parameters, **base):
-    from pathlib import Path
-
     named = {name.replace("__", "."): value for name, value in base.items()}
-    return Space(
-        name="small",
-        parameters=parameters,
-        base=load_config(None, named),
-        path=Path("space.yaml"),
-    )
+    path = Path("space.yaml")
+    return Space(name="small", parameters=parameters, base=load_config(None, named), path=path)
 
 
-def draw(space, seed=0, **given_values):
-    return space.propose(Draws(generator(seed, "test"), given_values))
+def propose(space, seed=0):
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    return space.propose(study.ask())
 
 
-@given(st.integers(0, 10_000))
-def test_only_head_counts_that_divide_are_proposed(seed):
-    proposal = draw(space_of(FUSION, HEADS), seed)
-    assert proposal["model.fusion_dim"] % proposal[NUM_HEADS] == 0
+@pytest.mark.parametrize(
+    ("parameter", "value", "expected"),
+    [
+        (STEPPED, 0.3, True),
+        (STEPPED, 0.35, False),
+        (STEPPED, 0.7, False),
+        (STEPPED, "0.3", False),
+        (WHOLE, 4, True),
+        (WHOLE, 5, False),
+        (WHOLE, True, False),
+        (CHOICE, {"mse": 1.0}, True),
+        (CHOICE, "mae", False),
+        (NUMBERS, True, False),
+    ],
+)
+def test_a_parameter_allows_only_its_values(parameter, value, expected):
+    assert parameter.allows(value) is expected
 
 
-def test_every_head_count_that_divides_is_proposed():
+@pytest.mark.parametrize(
+    ("parameter", "values", "boundary_values"),
+    [
+        (WHOLE, (2, 4, 6, 8), (2, 8)),
+        (CHOICE, ("mse", {"mse": 1.0}), ("mse", {"mse": 1.0})),
+        (STEPPED, None, (0.0, 0.6)),
+    ],
+)
+def test_values_and_boundary_values(parameter, values, boundary_values):
+    assert (parameter.values, parameter.boundary_values) == (values, boundary_values)
+
+
+def test_a_mapping_can_be_a_choice():
+    trial = optuna.trial.FixedTrial({"training.loss": label({"mse": 1.0})})
+    assert CHOICE.suggest(trial) == {"mse": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(0.3, True), (0.30000000000000004, True), (0.31, False)]
+)
+def test_rounding_does_not_leave_a_step(value, expected):
+    assert is_on_step(value, 0.0, 0.1) is expected
+
+
+def test_exactly_the_head_counts_that_divide_are_proposed():
     space = space_of(FUSION, HEADS)
-    seen = {tuple(draw(space, seed).values()) for seed in range(300)}
+    seen = {tuple(propose(space, seed).values()) for seed in range(300)}
     assert seen == {
         *((8, heads) for heads in (1, 2, 4, 8)),
         *((12, heads) for heads in (1, 2, 3, 4)),
@@ -48,7 +95,7 @@ def test_every_head_count_that_divides_is_proposed():
     }
 
 
-def test_head_counts_that_all_divide_stay_a_plain_choice():
+def test_head_counts_are_a_plain_choice_if_all_divide():
     heads = Parameter(name=NUM_HEADS, kind="categorical", choices=(1, 2, 4))
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     trial = study.ask()
@@ -56,41 +103,28 @@ def test_head_counts_that_all_divide_stay_a_plain_choice():
     assert set(trial.params) == {"model.fusion_dim", NUM_HEADS}
 
 
-def test_head_counts_follow_the_fusion_dimension_of_the_configuration_where_it_is_fixed():
+def test_head_counts_divide_the_fusion_dimension_of_the_configuration():
     space = space_of(HEADS, model__fusion_dim=6, model__num_heads=2)
-    assert {draw(space, seed)[NUM_HEADS] for seed in range(100)} == {1, 2, 3}
-
-
-def test_a_fusion_dimension_that_no_head_count_divides_is_refused():
-    heads = Parameter(name=NUM_HEADS, kind="categorical", choices=(5, 8))
-    with pytest.raises(ConfigError, match=r"none of \[5, 8\] divides model.fusion_dim 12"):
-        space_of(FUSION, heads).check()
+    assert {propose(space, seed)[NUM_HEADS] for seed in range(100)} == {1, 2, 3}
 
 
 @given(st.integers(0, 10_000))
-def test_what_was_proposed_is_proposed_again_from_its_encoding(seed):
-    space = space_of(
-        FUSION, HEADS, Parameter(name="model.dropout_rate", kind="float", low=0.0, high=0.5)
-    )
-    proposal = draw(space, seed)
-    encoded = space.encode(proposal)
-    assert space.propose(optuna.trial.FixedTrial(encoded)) == proposal
+def test_an_encoded_proposal_is_proposed_again(seed):
+    space = space_of(FUSION, HEADS, RATE)
+    proposal = propose(space, seed)
+    assert space.propose(optuna.trial.FixedTrial(space.encode(proposal))) == proposal
 
 
-def test_values_outside_of_the_space_have_no_encoding():
-    space = space_of(FUSION, HEADS)
-    assert space.encode({"model.fusion_dim": 16, NUM_HEADS: 2}) is None
-    assert space.encode({"model.fusion_dim": 8, NUM_HEADS: 3}) is None
-    assert set(space.encode({"model.fusion_dim": 8, NUM_HEADS: 2})) == {
-        "model.fusion_dim",
-        NUM_HEADS + RANK,
-    }
+@pytest.mark.parametrize(
+    ("dim", "heads", "expected"),
+    [(16, 2, None), (8, 3, None), (8, 2, {"model.fusion_dim", NUM_HEADS + RANK})],
+)
+def test_only_values_of_the_space_have_an_encoding(dim, heads, expected):
+    encoded = space_of(FUSION, HEADS).encode({"model.fusion_dim": dim, NUM_HEADS: heads})
+    assert (encoded and set(encoded)) == expected
 
 
-def test_a_conditional_parameter_is_left_out_where_its_condition_is_not_met():
-    schedule = Parameter(
-        name="training.schedule", kind="categorical", choices=("constant", "warmup_cosine")
-    )
+def test_an_inactive_parameter_is_left_out():
     patience = Parameter(
         name="training.reduce_lr_patience",
         kind="int",
@@ -98,53 +132,58 @@ def test_a_conditional_parameter_is_left_out_where_its_condition_is_not_met():
         high=5,
         when={"training.schedule": ("constant",)},
     )
-    space = space_of(schedule, patience)
+    space = space_of(SCHEDULE, patience)
     space.check()
+    assert not patience.is_active({})
     for seed in range(30):
-        proposal = draw(space, seed)
+        proposal = propose(space, seed)
         is_constant = proposal["training.schedule"] == "constant"
         assert ("training.reduce_lr_patience" in proposal) == is_constant
 
 
-def test_a_combination_that_is_not_valid_is_found_before_the_first_trial():
-    schedule = Parameter(
-        name="training.schedule", kind="categorical", choices=("constant", "warmup_cosine")
-    )
-    patience = Parameter(name="training.reduce_lr_patience", kind="int", low=0, high=5)
-    with pytest.raises(ConfigError, match=r"needs training.schedule=constant.*`when:"):
-        space_of(schedule, patience).check()
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        (
+            (FUSION, Parameter(name=NUM_HEADS, kind="categorical", choices=(5, 8))),
+            r"none of \[5, 8\] divides model.fusion_dim 12",
+        ),
+        (
+            (SCHEDULE, Parameter(name="training.reduce_lr_patience", kind="int", low=0, high=5)),
+            r"needs training.schedule=constant.*`when:",
+        ),
+        (
+            (Parameter(name="model.dropout_rate", kind="float", low=0.0, high=1.0),),
+            r"model.dropout_rate must lie in \[0, 1\); got 1.0",
+        ),
+    ],
+)
+def test_an_invalid_proposal_is_found_before_the_first_trial(parameters, message):
+    with pytest.raises(ConfigError, match=message):
+        space_of(*parameters).check()
 
 
-def test_an_edge_that_is_not_valid_is_found_however_rarely_it_is_drawn():
-    rate = Parameter(name="model.dropout_rate", kind="float", low=0.0, high=1.0)
-    with pytest.raises(ConfigError, match=r"model.dropout_rate must lie in \[0, 1\); got 1.0"):
-        space_of(rate).check()
-
-
-def test_the_configuration_of_a_proposal_has_its_values():
-    space = space_of(FUSION, HEADS)
-    config = space.config({"model.fusion_dim": 12, NUM_HEADS: 3})
+def test_a_proposal_changes_the_configuration():
+    config = space_of(FUSION, HEADS).config({"model.fusion_dim": 12, NUM_HEADS: 3})
     assert (config.model.fusion_dim, config.model.num_heads) == (12, 3)
 
 
-def test_the_defaults_are_the_settings_of_the_base():
+def test_the_defaults_are_the_settings_of_the_configuration():
     space = space_of(FUSION, HEADS, model__fusion_dim=32, model__num_heads=8)
     assert space.defaults() == {"model.fusion_dim": 32, NUM_HEADS: 8}
 
 
-def test_the_most_epochs_are_those_of_the_longest_trial():
+def test_the_largest_number_of_epochs():
     epochs = Parameter(name="training.num_epochs", kind="int", low=5, high=30)
-    assert space_of(FUSION, training__num_epochs=7).most_epochs == 7
-    assert space_of(epochs, training__num_epochs=7).most_epochs == 30
+    assert space_of(FUSION, training__num_epochs=7).max_epochs == 7
+    assert space_of(epochs, training__num_epochs=7).max_epochs == 30
 
 
-def test_a_difference_names_what_was_added_removed_and_changed():
+def test_a_difference_names_added_removed_and_changed_parameters():
     before = space_of(FUSION, HEADS).to_json()
-    rate = Parameter(name="model.dropout_rate", kind="float", low=0.0, high=0.5)
     wider = Parameter(name="model.fusion_dim", kind="categorical", choices=(8, 64))
-    assert describe_difference(before, space_of(wider, rate).to_json()) == [
-        "model.dropout_rate was not searched",
-        "model.fusion_dim was (choices [8, 12, 32]), now (choices [8, 64])",
-        "model.num_heads is not searched any more",
-    ]
+    added, changed, removed = describe_difference(before, space_of(wider, RATE).to_json())
+    assert added.startswith("model.dropout_rate ")
+    assert changed == "model.fusion_dim was (choices [8, 12, 32]), now (choices [8, 64])"
+    assert removed.startswith("model.num_heads ")
     assert describe_difference(before, before) == []

@@ -1,66 +1,78 @@
-"""A storage opens, or one line says why not and shows no password."""
+"""Open a storage, and create or continue a study in it."""
 
+import dataclasses
 import importlib.util
 import threading
 import time
 
+import optuna
 import pytest
+from optuna.trial import TrialState
 
 from pipeline.core.errors import SearchError
 from pipeline.core.urls import sqlite_url
-from pipeline.search.study.storage import creation_lock, open_storage
+from pipeline.search.study.retries import IS_DEFAULT
+from pipeline.search.study.storage import (
+    creation_lock,
+    is_leader,
+    leader_place,
+    open_storage,
+    open_study,
+)
+from tests.search.conftest import create_study
 
 
-def opened(url):
-    return open_storage(url, heartbeat_seconds=1, max_retries=0)
+@pytest.fixture
+def open_url(spec):
+    return lambda url: open_storage(dataclasses.replace(spec, storage_url=url))
 
 
-def test_a_new_sqlite_file_is_made_with_its_directory(tmp_path):
+def test_a_new_sqlite_file_is_created_with_its_directory(open_url, tmp_path):
     path = tmp_path / "deep" / "study.db"
-    opened(sqlite_url(path))
+    open_url(sqlite_url(path))
     assert path.exists()
 
 
-def test_a_postgresql_database_is_opened(postgres_url):
-    assert opened(postgres_url).get_all_studies() == []
+def test_a_postgresql_database_is_opened(open_url, postgres_url):
+    assert open_url(postgres_url).get_all_studies() == []
 
 
 @pytest.mark.parametrize(
     ("url", "message"),
     [
         ("nonsense", "is not a database URL. Give sqlite:///FILE"),
-        ("sqlite://", "lives in the memory of one process"),
-        ("sqlite:///:memory:", "lives in the memory of one process"),
+        ("sqlite://", "in the memory of one process"),
+        ("sqlite:///:memory:", "in the memory of one process"),
         ("mysql://user:secret@host/x", "mysql is not supported"),
-        ("postgresql+psycopg://u:secret@127.0.0.1:1/x", "the storage cannot be opened"),
+        ("postgresql+psycopg://u:secret@127.0.0.1:1/x", "cannot be opened"),
         ("postgresql+psycopg://u:secret@host:port/x", "is not a database URL"),
         ("postgresql+psycopg://127.0.0.1:1/x?user=u&password=secret", "cannot be opened"),
         ("://u:secret@host", "is not a database URL"),
     ],
 )
-def test_what_cannot_be_a_storage_is_refused(url, message):
-    with pytest.raises(SearchError) as refusal:
-        opened(url)
-    assert message in str(refusal.value)
-    assert "secret" not in str(refusal.value)
-    assert "\n" not in str(refusal.value)
+def test_an_invalid_url_is_an_error_without_the_password(open_url, url, message):
+    with pytest.raises(SearchError) as error:
+        open_url(url)
+    assert message in str(error.value)
+    assert "secret" not in str(error.value)
+    assert "\n" not in str(error.value)
 
 
-def test_a_driver_that_is_missing_is_named_with_its_cure(monkeypatch):
+def test_a_missing_driver_is_an_error_with_the_fix(open_url, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SearchError, match=r"needs psycopg.*pip install -e .\.\[postgres\]"):
-        opened("postgresql+psycopg://u@host/x")
+        open_url("postgresql+psycopg://u@host/x")
 
 
-def test_a_file_that_is_no_database_is_refused(tmp_path):
+def test_a_file_that_is_no_database_is_an_error(open_url, tmp_path):
     path = tmp_path / "study.db"
-    path.write_text("this is not a database, but a text that is longer than a header of one. " * 9)
+    path.write_text("this text is longer than the header of a database. " * 9)
     with pytest.raises(SearchError, match="cannot be opened"):
-        opened(sqlite_url(path))
+        open_url(sqlite_url(path))
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_what_is_being_made_is_waited_for(database, request, tmp_path):
+def test_a_lock_excludes_only_its_own_name(database, request, tmp_path):
     url = sqlite_url(tmp_path / "x.db")
     if database == "postgresql":
         url = request.getfixturevalue("postgres_url")
@@ -73,8 +85,93 @@ def test_what_is_being_made_is_waited_for(database, request, tmp_path):
     with creation_lock(url, "study"):
         thread = threading.Thread(target=second)
         thread.start()
-        with creation_lock(url, "tables"):  # another thing is not waited for
+        with creation_lock(url, "tables"):
             time.sleep(0.3)
         order.append("first")
     thread.join()
     assert order == ["first", "second"]
+
+
+def test_the_default_configuration_is_the_first_trial(spec):
+    (trial,) = open_study(spec, features_hash="1").get_trials()
+    assert trial.state == TrialState.WAITING
+    assert trial.user_attrs[IS_DEFAULT] is True
+    assert trial.system_attrs["fixed_params"] == {"model.fusion_dim": 8, "model.dropout_rate": 0.3}
+
+
+@pytest.mark.parametrize("overrides", [{"search__try_default": False}, {"model__fusion_dim": 32}])
+def test_a_default_that_is_unwanted_or_outside_the_space_is_no_trial(make_spec, overrides):
+    assert open_study(make_spec(**overrides), features_hash="1").get_trials() == []
+
+
+@pytest.mark.parametrize("changes", [{}, {"search__max_retries": 3, "description": "x"}])
+def test_the_same_study_is_continued(make_spec, changes):
+    first = open_study(make_spec(), features_hash="1")
+    again = open_study(make_spec(**changes), features_hash="1")
+    assert again._study_id == first._study_id
+    assert len(again.get_trials()) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "features_hash", "messages"),
+    [
+        (
+            {"parameters": {"fusion_dim": [8, 32], "num_blocks": [1, 2]}},
+            "1",
+            (
+                "model.dropout_rate",
+                "model.fusion_dim was (choices [8, 16]), now (choices [8, 32])",
+                "model.num_blocks was not searched",
+            ),
+        ),
+        ({"training__num_epochs": 3}, "1", ("training.num_epochs: 2, now 3",)),
+        ({}, "2", ("features: '1', now '2'",)),
+    ],
+)
+def test_another_space_setting_or_feature_set_is_an_error(
+    make_spec, changes, features_hash, messages
+):
+    open_study(make_spec(), features_hash="1")
+    with pytest.raises(SearchError) as error:
+        open_study(make_spec(**changes), features_hash=features_hash)
+    for message in (*messages, "Give another --study"):
+        assert message in str(error.value)
+
+
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed:UserWarning")
+def test_a_study_of_another_program_is_an_error(spec, study):
+    study.tell(study.ask(), 0.5)
+    with pytest.raises(SearchError, match="another program"):
+        open_study(spec, features_hash="1")
+
+
+def test_an_interrupted_creation_is_finished(spec):
+    create_study(spec)
+    assert len(open_study(spec, features_hash="1").get_trials()) == 1
+
+
+def test_the_leader_is_the_directory_that_created_the_study(spec, tmp_path):
+    study = open_study(spec, features_hash="1")
+    assert is_leader(spec, study)
+    assert not is_leader(dataclasses.replace(spec, study_dir=tmp_path / "elsewhere"), study)
+
+
+def test_a_moved_directory_is_still_the_leader(make_spec, tmp_path):
+    spec = make_spec(storage_url=f"sqlite:///{tmp_path / 'study.db'}")
+    study = open_study(spec, features_hash="1")
+    moved = spec.study_dir.rename(tmp_path / "moved")
+    assert is_leader(dataclasses.replace(spec, study_dir=moved), study)
+    assert leader_place(study).startswith(f"{spec.study_dir} on ")
+
+
+def test_a_study_does_not_overwrite_the_trials_of_another(spec):
+    spec.trial_run(0).path.mkdir(parents=True)
+    with pytest.raises(SearchError, match=r"trials of another study.*--run_dir"):
+        open_study(spec, features_hash="1")
+    assert optuna.get_all_study_names(open_storage(spec)) == []
+
+
+def test_an_existing_study_continues_with_its_trials(spec):
+    open_study(spec, features_hash="1")
+    spec.trial_run(0).path.mkdir(parents=True)
+    assert open_study(spec, features_hash="1").study_name == spec.study_name

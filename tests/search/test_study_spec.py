@@ -1,8 +1,26 @@
-"""A job knows its objectives, which way they go, and how many fits a trial has."""
+"""Objectives and fits of a study. No fit uses the test clips."""
 
 import pickle
 
+import numpy as np
 import pytest
+
+from pipeline.core.errors import SplitError
+from pipeline.search.study_spec import plan_fits, search_split
+from pipeline.workflows.features import open_features
+
+
+@pytest.fixture
+def plan(make_config):
+    """Return a function that makes features, split and fits of a configuration."""
+
+    def make(**overrides):
+        config = make_config(**overrides)
+        features = open_features(config.data)
+        split = search_split(features, config)
+        return features, split, plan_fits(features, split, config)
+
+    return make
 
 
 @pytest.mark.parametrize(
@@ -13,16 +31,46 @@ import pytest
         ({"search__second_objective": "weights"}, ["mae", "weights"], ["minimize", "minimize"]),
     ],
 )
-def test_objectives_go_their_way(make_job, overrides, objectives, directions):
-    job = make_job(**overrides)
-    assert (job.objectives, job.directions) == (objectives, directions)
+def test_objectives_and_directions(make_spec, overrides, objectives, directions):
+    spec = make_spec(**overrides)
+    assert (spec.objectives, spec.directions) == (objectives, directions)
 
 
-def test_a_trial_has_a_fit_a_fold_and_a_seed(make_job):
-    assert make_job().num_parts == 1
-    assert make_job(search__num_folds=3, search__num_seeds=2).num_parts == 6
+def test_there_is_one_fit_per_fold_and_seed(make_spec, plan):
+    assert make_spec().num_fits == 1
+    assert make_spec(search__num_folds=2, search__num_seeds=2).num_fits == 4
+    _, _, fits = plan(search__num_folds=2, search__num_seeds=2, seed=5)
+    assert [(fit.name, fit.seed) for fit in fits] == [
+        ("fold-1-seed-0", 5),
+        ("fold-1-seed-1", 6),
+        ("fold-2-seed-0", 5),
+        ("fold-2-seed-1", 6),
+    ]
 
 
-def test_a_job_travels_to_another_process(make_job):
-    job = make_job()
-    assert pickle.loads(pickle.dumps(job)) == job
+def test_a_specification_can_be_pickled(spec):
+    assert pickle.loads(pickle.dumps(spec)) == spec
+
+
+def test_a_single_fit_uses_the_split_without_test_clips(plan):
+    _, split, (fit,) = plan()
+    assert len(split.test) > 0
+    assert len(fit.split.test) == 0
+    np.testing.assert_array_equal(fit.split.train, split.train)
+
+
+def test_folds_have_whole_groups_and_no_test_clips(plan):
+    features, split, fits = plan(search__num_folds=3)
+    test_groups = {*features.groups[split.test]}
+    for fit in fits:
+        train = {*features.groups[fit.split.train]}
+        validation = {*features.groups[fit.split.validation]}
+        assert not test_groups & (train | validation)
+        assert not train & validation
+    validated = np.concatenate([fit.split.validation for fit in fits])
+    assert sorted(validated) == sorted([*split.train, *split.validation])
+
+
+def test_more_folds_than_groups_is_an_error(plan):
+    with pytest.raises(SplitError):
+        plan(search__num_folds=50)

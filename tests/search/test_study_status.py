@@ -1,11 +1,11 @@
-"""Counts are of trials, not of attempts; the best is the earliest of the best."""
+"""Count trials, not attempts; find the best trial."""
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
 from pipeline.search.study.retries import Retry, mark_lost
-from pipeline.search.study.study_status import read_standing
+from pipeline.search.study.study_status import read_status
 
 
 @pytest.fixture
@@ -13,39 +13,39 @@ def study():
     return optuna.create_study()
 
 
-def test_every_state_is_counted(study):
+def test_each_state_is_counted(study):
     study.tell(study.ask(), 0.5)
     study.tell(study.ask(), state=TrialState.PRUNED)
     study.tell(study.ask(), state=TrialState.FAIL)
     running = study.ask()
-    standing = read_standing(study)
-    assert (standing.num_complete, standing.num_pruned, standing.num_failed) == (1, 1, 1)
-    assert standing.num_done == 3
-    assert [trial.number for trial in standing.running] == [running.number]
+    status = read_status(study)
+    assert (status.num_complete, status.num_pruned, status.num_failed) == (1, 1, 1)
+    assert status.num_done == 3
+    assert [trial.number for trial in status.running] == [running.number]
 
 
-def test_a_lost_attempt_is_not_a_failure(study):
+def test_a_lost_trial_is_not_a_failed_trial(study):
     study.ask()
     mark_lost(study, study.get_trials()[0], Retry(max_retries=1))
-    standing = read_standing(study)
-    assert (standing.num_failed, standing.num_lost, standing.num_done) == (0, 1, 0)
+    status = read_status(study)
+    assert (status.num_failed, status.num_lost, status.num_done) == (0, 1, 0)
 
 
-@pytest.mark.parametrize(("direction", "expected"), [("minimize", 1), ("maximize", 0)])
-def test_the_best_follows_the_direction(direction, expected):
-    study = optuna.create_study(direction=direction)
-    for value in (0.5, 0.2, 0.2):
-        study.tell(study.ask(), value)
-    assert read_standing(study).best.number == expected
+@pytest.mark.parametrize(
+    ("directions", "values", "best"),
+    [
+        (["minimize"], [0.5, 0.2, 0.2], 1),
+        (["maximize"], [0.5, 0.2, 0.2], 0),
+        (["minimize", "minimize"], [(0.2, 900), (0.2, 100), (0.1, 500), (0.1, 400)], 3),
+    ],
+)
+def test_the_best_trial_follows_direction_second_objective_and_number(directions, values, best):
+    study = optuna.create_study(directions=directions)
+    for each in values:
+        study.tell(study.ask(), each)
+    assert read_status(study).best.number == best
 
 
-def test_of_two_that_are_equal_the_cheaper_is_best():
-    study = optuna.create_study(directions=["minimize", "minimize"])
-    for values in ((0.2, 900), (0.2, 100), (0.1, 500), (0.1, 400)):
-        study.tell(study.ask(), values)
-    assert read_standing(study).best.number == 3
-
-
-def test_without_a_complete_trial_there_is_no_best(study):
+def test_a_study_without_a_complete_trial_has_no_best(study):
     study.tell(study.ask(), state=TrialState.FAIL)
-    assert read_standing(study).best is None
+    assert read_status(study).best is None

@@ -1,76 +1,56 @@
-"""A worker runs one trial per slot; a trial that fails does not end its worker."""
+"""A worker runs one trial per slot, and survives failed trials."""
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
+from pipeline.search.study.storage import STORAGE_ERRORS
 from pipeline.search.worker import TrialSlot, Worker
 from pipeline.workers.names import worker_name
+from tests.search.conftest import create_study
 
 
-@pytest.fixture
-def job(make_job):
-    return make_job()
+def objective(spec):
+    return lambda trial: spec.space.propose(trial)["model.dropout_rate"]
 
 
-@pytest.fixture
-def study(job, make_study):
-    return make_study(job)
-
-
-def rate(job):
-    return lambda trial: job.space.propose(trial)["model.dropout_rate"]
-
-
-def test_a_slot_is_one_trial_with_the_name_of_its_worker(job, study):
-    outcome = Worker(job, rate(job)).run(TrialSlot(number=0))
+def test_a_slot_is_one_trial_with_the_name_of_the_worker(spec, study):
+    outcome = Worker(spec, objective(spec)).run(TrialSlot(number=0))
     (trial,) = study.get_trials()
     assert outcome.trial == trial.number == 0
     assert trial.state == TrialState.COMPLETE
     assert trial.user_attrs["worker"] == worker_name()
 
 
-def test_two_searches_with_one_worker_are_identical(make_job, tmp_path):
-    values = []
-    for name in ("a", "b"):
-        job = make_job(storage_url=f"sqlite:///{tmp_path / name}.db")
-        study = optuna.create_study(study_name=job.study_name, storage=job.open_storage())
-        worker = Worker(job, rate(job))
-        for number in range(14):  # more than are drawn at random
-            worker.run(TrialSlot(number=number))
-        values.append([trial.params for trial in study.get_trials()])
-    assert values[0] == values[1]
-
-
-def test_a_search_that_is_resumed_proposes_what_the_uninterrupted_one_would_have(
-    make_job, tmp_path
-):
-    proposals = []
-    for name, pieces in (("whole", [range(14)]), ("resumed", [range(6), range(6, 14)])):
-        job = make_job(storage_url=f"sqlite:///{tmp_path / name}.db")
-        study = optuna.create_study(study_name=job.study_name, storage=job.open_storage())
-        for piece in pieces:
-            worker = Worker(job, rate(job))
-            for number in piece:
+@pytest.mark.parametrize("calls", [[range(14)], [range(6), range(6, 14)]], ids=["same", "resumed"])
+def test_the_same_or_a_resumed_search_has_the_same_proposals(make_spec, tmp_path, calls):
+    def proposals(name, calls):
+        spec = make_spec(storage_url=f"sqlite:///{tmp_path / name}.db")
+        study = create_study(spec)
+        for slots in calls:
+            worker = Worker(spec, objective(spec))
+            for number in slots:
                 worker.run(TrialSlot(number=number))
-        proposals.append([trial.params for trial in study.get_trials()])
-    assert proposals[0] == proposals[1]
+        return [trial.params for trial in study.get_trials()]
+
+    assert proposals("first", [range(14)]) == proposals("second", calls)
 
 
-def test_a_trial_that_fails_does_not_end_its_worker(job, study):
+def test_a_failed_trial_is_recorded(spec, study):
     def fail(trial):
         raise ValueError("a fault of the trial")
 
-    outcome = Worker(job, fail).run(TrialSlot(number=0))
+    outcome = Worker(spec, fail).run(TrialSlot(number=0))
     assert study.get_trials()[outcome.trial].state == TrialState.FAIL
 
 
-def test_an_unreachable_storage_is_reported(job, study, monkeypatch):
-    worker = Worker(job, rate(job))
+def test_an_unreachable_storage_is_reported(spec, study, monkeypatch):
+    worker = Worker(spec, objective(spec))
 
-    def gone(*_, **__):
-        raise RuntimeError("the database is gone")
+    def fail(*_, **__):
+        raise STORAGE_ERRORS[0]("the database is gone")
 
-    monkeypatch.setattr(worker._study, "optimize", gone)
+    monkeypatch.setattr(optuna.Study, "optimize", fail)
     outcome = worker.run(TrialSlot(number=0))
-    assert (outcome.trial, outcome.reason) == (None, "RuntimeError: the database is gone")
+    assert outcome.trial is None
+    assert outcome.reason == "StorageInternalError: the database is gone"

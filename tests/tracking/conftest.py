@@ -1,31 +1,34 @@
-"""A store of MLflow's own, a run directory that is mirrored to it, and a real server."""
-
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
 import pytest
 from mlflow import MlflowClient
 
+from pipeline.core.files import write_arrays, write_text
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import RunLog
-from pipeline.core.traits import TRAITS
-from pipeline.tracking.run_link import Link, write_link
+from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS
+from pipeline.records.data_description import DataDescription, write_data
+from pipeline.tracking.mirror import Mirror
+from pipeline.tracking.run_link import Link, read_link, write_link
 from pipeline.tracking.store import configure_mlflow, open_store
 from tests.tracking.mlflow_server import Server
 
 METRICS = ("accuracy", "mae", "mse", "r2", "pcc", "ccc")
 
 MakeRun = Callable[..., RunDirectory]
-TellEpoch = Callable[..., None]
+LogEpoch = Callable[..., None]
 
 
 @pytest.fixture(autouse=True)
 def own_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Keep MLflow from the settings of the user, and its own from the next test."""
+    """Hide the MLflow settings of the user and of other tests."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
         monkeypatch.delenv(name)
@@ -39,7 +42,7 @@ def own_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with MLflow's tables: making them takes seconds, copying them none."""
+    """A database with MLflow's tables. Creating it takes seconds, a copy does not."""
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     open_store(f"sqlite:///{path}")
     mlflow.set_tracking_uri(None)
@@ -48,20 +51,18 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def store_uri(tmp_path: Path, empty_database: Path) -> str:
-    """The URI of an empty store."""
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     return f"sqlite:///{tmp_path / 'mlflow.db'}"
 
 
 @pytest.fixture
 def client(store_uri: str) -> MlflowClient:
-    """A client of the store, to see what has arrived."""
     return MlflowClient(tracking_uri=store_uri)
 
 
 @pytest.fixture
 def make_run(tmp_path: Path, store_uri: str) -> MakeRun:
-    """Return a function that makes a run directory and links it to the store."""
+    """A function that creates a run directory with a link to the store."""
 
     def make(name: str = "run", **link: Any) -> RunDirectory:
         run = RunDirectory(tmp_path / name)
@@ -73,16 +74,32 @@ def make_run(tmp_path: Path, store_uri: str) -> MakeRun:
     return make
 
 
-@pytest.fixture(scope="session")
-def tell_epoch() -> TellEpoch:
-    """Return a function that run logs an epoch, and its checkpoint unless told not to."""
+@pytest.fixture
+def hanging_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A store that hangs when it is opened."""
+    released = threading.Event()
 
-    def tell(run_log: RunLog, epoch: int, *, num_steps: int = 3, committed: bool = True) -> None:
+    def hang(uri: str) -> None:
+        released.wait(60)
+        raise ConnectionError(uri)
+
+    monkeypatch.setattr("pipeline.tracking.mirror.open_store", hang)
+    yield
+    released.set()
+
+
+@pytest.fixture(scope="session")
+def log_epoch() -> LogEpoch:
+    """A function that logs an epoch and its checkpoint."""
+
+    def log(
+        run_log: RunLog, epoch: int, *, num_steps: int = 3, has_checkpoint: bool = True
+    ) -> None:
         run_log.log_epoch(epoch_content(epoch, num_steps))
-        if committed:
+        if has_checkpoint:
             run_log.log_checkpoint(epoch)
 
-    return tell
+    return log
 
 
 def epoch_content(epoch: int, num_steps: int) -> dict[str, Any]:
@@ -113,10 +130,57 @@ def epoch_content(epoch: int, num_steps: int) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Server]:
-    """A running server with an empty store; starting it takes seconds."""
     directory = tmp_path_factory.mktemp("server")
     shutil.copy(empty_database, directory / "mlflow.db")
     server = Server(directory)
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture(scope="session")
+def network() -> Any:
+    from pipeline.models.complete_personality_model import CompletePersonalityModel
+
+    return CompletePersonalityModel(
+        3, 4, fusion_dim=8, num_heads=2, static_steps=5, static_masked=True
+    )
+
+
+@pytest.fixture(scope="session")
+def model_inputs() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    mask = np.ones((2, 5), np.float32)
+    mask[0, 3:] = 0
+    return {
+        "static": rng.normal(size=(2, 5, 3)).astype(np.float32),
+        "dynamic": rng.normal(size=(2, 4)).astype(np.float32),
+        "static_mask": mask,
+    }
+
+
+def make_tracked_model(
+    path: Path, uri: str, network: Any, inputs: dict[str, np.ndarray]
+) -> tuple[RunDirectory, str]:
+    """Create a run directory with a model, and its MLflow run."""
+    from pipeline.models.persistence import save_model
+
+    run = RunDirectory(path)
+    save_model(network, run.model_path)
+    write_arrays(run.input_example_path, inputs)
+    write_text(run.config_path, "seed: 0\n")
+    write_text(run.split_path, "clip_id,group,split\n")
+    data = DataDescription(
+        digest="",
+        num_clips=2,
+        static_shape=[5, 3],
+        dynamic_shape=[4],
+        sources=[],
+        traits=FIRST_IMPRESSIONS,
+    )
+    write_data(run.data_path, data)
+    write_link(run.tracking_path, Link(tracking_uri=uri, experiment="ocean", run_name="first"))
+    Mirror(run).deliver()
+    link = read_link(run.tracking_path)
+    assert link is not None
+    return run, link.run_id

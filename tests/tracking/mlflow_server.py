@@ -1,9 +1,13 @@
-"""A real `mlflow server` for tests that kill it."""
+"""A real `mlflow server`, and a proxy that loses its replies."""
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
+import urllib.parse
 from pathlib import Path
 
 from tests.loopback import free_port, wait_until_it_answers
@@ -48,3 +52,46 @@ class Server:
             self.signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
+
+
+class Proxy:
+    """Forwards requests. `mode` is the treatment of replies.
+
+    `pass` forwards them, `cut` closes the connection, `hang` sends nothing.
+    """
+
+    def __init__(self, server_uri: str) -> None:
+        address = urllib.parse.urlsplit(server_uri)
+        self._server = (address.hostname, address.port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.uri = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.mode = "pass"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(self._server)
+                for pump, ends in (
+                    (self._forward_request, (client, server)),
+                    (self._forward_reply, (server, client)),
+                ):
+                    threading.Thread(target=pump, args=ends, daemon=True).start()
+
+    def _forward_request(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError), server:
+            while chunk := client.recv(65536):
+                server.sendall(chunk)
+
+    def _forward_reply(self, server: socket.socket, client: socket.socket) -> None:
+        with contextlib.suppress(OSError), client:
+            while chunk := server.recv(65536):
+                if self.mode == "cut":
+                    client.shutdown(socket.SHUT_RDWR)
+                    return
+                if self.mode == "pass":
+                    client.sendall(chunk)

@@ -6,36 +6,36 @@ import time
 
 import pytest
 
-from pipeline.core.run_log import RunLog
-from pipeline.tracking.background import BackgroundMirror, mirrored
-from pipeline.tracking.mirror import StoreUnavailableError
+from pipeline.core.run_log import RunLog, read_events
+from pipeline.tracking.background import BackgroundMirror, mirrored, system_metrics
 from pipeline.tracking.run_link import read_link
+from pipeline.tracking.store import StoreUnavailableError
 
-GONE = "http://127.0.0.1:9"
+CLOSED_PORT = "http://127.0.0.1:9"
 
 
 class FakeMirror:
-    """Counts deliveries; fails as often as it is told to."""
+    """Counts deliveries, of which the first `num_failures` fail."""
 
     def __init__(self, num_failures=0):
         self.deliveries = 0
         self._failures_left = num_failures
 
-    def deliver(self, *, retries_refused):
+    def deliver(self, *, retries_rejected):
         self.deliveries += 1
-        self.retries_refused = retries_refused
+        self.retries_rejected = retries_rejected
         if self._failures_left:
             self._failures_left -= 1
             raise StoreUnavailableError("gone")
 
 
 class HangingMirror:
-    """A store that does not answer, until it is released."""
+    """Does not end a delivery until it is released."""
 
     def __init__(self):
         self.released = threading.Event()
 
-    def deliver(self, *, retries_refused):
+    def deliver(self, *, retries_rejected):
         self.released.wait(timeout=30)
 
 
@@ -46,15 +46,7 @@ def wait_until(condition):
         time.sleep(0.005)
 
 
-def test_a_wake_delivers():
-    mirror = FakeMirror()
-    background = BackgroundMirror(mirror)
-    background.wake()
-    wait_until(lambda: mirror.deliveries == 1)
-    background.close()
-
-
-def test_what_follows_soon_after_a_delivery_goes_together():
+def test_events_soon_after_a_delivery_are_sent_together():
     mirror = FakeMirror()
     background = BackgroundMirror(mirror, rest_seconds=60)
     for _ in range(5):
@@ -67,31 +59,27 @@ def test_what_follows_soon_after_a_delivery_goes_together():
     assert time.monotonic() - began < 30
 
 
-def test_a_store_that_hangs_does_not_hold_up_who_wakes_the_mirror():
+def test_a_store_that_hangs_does_not_delay_training_and_close_gives_up():
     mirror = HangingMirror()
     background = BackgroundMirror(mirror)
     began = time.monotonic()
     for _ in range(1000):
         background.wake()
     assert time.monotonic() - began < 1.0
+    assert background.close(seconds=0.2) == "no answer within 0.2 s"
+    assert time.monotonic() - began < 10
     mirror.released.set()
-    background.close()
 
 
-def test_closing_delivers_what_is_left():
-    mirror = FakeMirror()
-    assert BackgroundMirror(mirror).close() is None
-    assert mirror.deliveries == 1
-    assert mirror.retries_refused
-
-
-def test_closing_tries_again_until_the_store_is_back():
-    mirror = FakeMirror(num_failures=2)
+@pytest.mark.parametrize("num_failures", [0, 2])
+def test_closing_retries_until_the_rest_is_delivered(num_failures):
+    mirror = FakeMirror(num_failures)
     assert BackgroundMirror(mirror, retry_seconds=0.01).close() is None
-    assert mirror.deliveries == 3
+    assert mirror.deliveries == num_failures + 1
+    assert mirror.retries_rejected
 
 
-def test_closing_says_why_something_is_left_when_its_time_is_over():
+def test_closing_returns_the_reason_after_its_time_limit():
     mirror = FakeMirror(num_failures=999)
     assert BackgroundMirror(mirror, retry_seconds=0.01).close(seconds=0.2) == "gone"
 
@@ -107,25 +95,7 @@ def test_closing_does_not_wait_for_a_store_that_was_down_before():
     assert mirror.deliveries == 2
 
 
-def test_closing_gives_up_a_store_that_hangs_when_its_time_is_over():
-    mirror = HangingMirror()
-    background = BackgroundMirror(mirror)
-    began = time.monotonic()
-    assert background.close(seconds=0.2) == "no answer within 0.2 s"
-    assert time.monotonic() - began < 10
-    mirror.released.set()
-
-
-def test_a_signal_ends_the_wait_for_mlflow_at_once_with_the_command_that_sends_the_rest(
-    make_run, caplog, monkeypatch
-):
-    released = threading.Event()
-
-    def hang(uri):
-        released.wait(60)
-        raise ConnectionError(uri)
-
-    monkeypatch.setattr("pipeline.tracking.mirror.open_store", hang)
+def test_a_signal_ends_the_wait_and_the_sync_command_is_shown(make_run, caplog, hanging_store):
     run = make_run()
     timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
     began = time.monotonic()
@@ -137,10 +107,9 @@ def test_a_signal_ends_the_wait_for_mlflow_at_once_with_the_command_that_sends_t
         timer.start()
     assert time.monotonic() - began < 30
     assert f"python -m pipeline sync --run_dir {run.path}" in caplog.records[-1].getMessage()
-    released.set()
 
 
-def test_an_outage_is_told_once_and_ends_by_itself(caplog):
+def test_an_outage_is_logged_once_and_delivery_continues_after_it(caplog):
     mirror = FakeMirror(num_failures=3)
     background = BackgroundMirror(mirror, retry_seconds=0.01)
     with caplog.at_level(logging.WARNING):
@@ -161,29 +130,27 @@ def test_a_run_without_a_link_is_not_mirrored(make_run):
         assert threading.active_count() == threads
 
 
-def test_what_is_run_logled_in_the_block_has_arrived_when_it_ends(make_run, client, tell_epoch):
-    run = make_run()
-    with mirrored(run):
-        tell_epoch(RunLog(run.run_log_path), 1)
-    (point,) = client.get_metric_history(read_link(run.tracking_path).run_id, "train/loss")
-    assert point.value == 1.0
-
-
-def test_a_block_that_fails_is_delivered_too_and_its_error_is_kept(make_run, client, tell_epoch):
+@pytest.mark.parametrize("error", [None, ZeroDivisionError])
+def test_events_of_the_block_are_delivered_even_if_it_fails(error, make_run, client, log_epoch):
     run = make_run()
 
     def train():
         with mirrored(run):
-            tell_epoch(RunLog(run.run_log_path), 1)
-            raise ZeroDivisionError
+            log_epoch(RunLog(run.run_log_path), 1)
+            if error:
+                raise error
 
-    with pytest.raises(ZeroDivisionError):
+    if error:
+        with pytest.raises(error):
+            train()
+    else:
         train()
-    assert client.get_metric_history(read_link(run.tracking_path).run_id, "train/loss")
+    (point,) = client.get_metric_history(read_link(run.tracking_path).run_id, "train/loss")
+    assert point.value == 1.0
 
 
-def test_what_an_outage_leaves_is_told_with_the_command_that_sends_it(make_run, caplog):
-    run = make_run(tracking_uri=GONE)
+def test_the_rest_after_an_outage_is_reported_with_the_sync_command(make_run, caplog):
+    run = make_run(tracking_uri=CLOSED_PORT)
     with caplog.at_level(logging.WARNING), mirrored(run, patience_seconds=2.0) as mirror:
         pass
     assert "127.0.0.1" in mirror.undelivered
@@ -201,11 +168,49 @@ def test_a_run_that_a_signal_has_ended_waits_a_few_seconds_only(make_run, monkey
     assert "no answer within 0.2 s" in caplog.records[-1].getMessage()
 
 
-def test_a_nested_run_leaves_waiting_and_warning_to_its_parent(make_run, caplog):
-    make_run(tracking_uri=GONE)
-    fold = make_run("run/folds/fold-1", parent_dir="../..", tracking_uri=GONE)
+def test_a_nested_run_neither_waits_nor_warns(make_run, caplog):
+    make_run(tracking_uri=CLOSED_PORT)
+    fold = make_run("run/folds/fold-1", parent_dir="../..", tracking_uri=CLOSED_PORT)
     began = time.monotonic()
     with caplog.at_level(logging.WARNING), mirrored(fold, is_nested=True):
         pass
     assert time.monotonic() - began < 20
     assert caplog.records == []
+
+
+class TestSystemMetrics:
+    @pytest.fixture
+    def run_log(self, tmp_path):
+        return RunLog(tmp_path / "events.jsonl")
+
+    @staticmethod
+    def steps(run_log):
+        return [event.content["step"] for event in read_events(run_log.path)]
+
+    def test_short_runs_have_a_sample_and_resumed_runs_continue_the_steps(self, run_log):
+        for _ in range(2):
+            with system_metrics(run_log, enabled=True, interval_seconds=60.0):
+                pass
+        assert self.steps(run_log) == [0, 1]
+        event = next(read_events(run_log.path))
+        assert event.kind == "system"
+        assert event.content["metrics"]["system/process_memory_megabytes"] > 1
+        assert 0 <= event.content["metrics"]["system/system_memory_usage_percentage"] <= 100
+
+    def test_samples_repeat_until_the_block_ends_or_fails(self, run_log):
+        def fail():
+            with system_metrics(run_log, enabled=True, interval_seconds=0.01):
+                wait_until(lambda: len(self.steps(run_log)) >= 3)
+                raise KeyError
+
+        with pytest.raises(KeyError):
+            fail()
+        steps = self.steps(run_log)
+        assert steps == list(range(len(steps)))
+        time.sleep(0.1)
+        assert self.steps(run_log) == steps
+
+    def test_disabled_sampling_logs_nothing(self, run_log):
+        with system_metrics(run_log, enabled=False, interval_seconds=0.001):
+            time.sleep(0.05)
+        assert self.steps(run_log) == []

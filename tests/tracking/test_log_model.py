@@ -9,14 +9,11 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from pipeline.core.errors import RunError
-from pipeline.core.files import write_arrays, write_json, write_text
-from pipeline.core.run_directory import RunDirectory
-from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS, traits_entry
+from pipeline.core.files import write_arrays
+from pipeline.core.traits import TRAITS
 from pipeline.tracking.existing_runs import download_model, log_evaluation
 from pipeline.tracking.log_model import log_model
-from pipeline.tracking.mirror import Mirror
-from pipeline.tracking.run_link import Link, read_link, write_link
+from tests.tracking.conftest import make_tracked_model
 
 pytestmark = pytest.mark.slow
 
@@ -34,8 +31,6 @@ REQUIRED_ONLY = """
 import importlib.metadata, importlib.abc, re, sys
 
 class Blocker(importlib.abc.MetaPathFinder):
-    \"""Refuses what is installed here, but not by the requirements of the model.\"""
-
     def __init__(self, required):
         installed, todo = set(), list(required)
         while todo:
@@ -54,7 +49,7 @@ class Blocker(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         owners = {each.lower().replace("_", "-") for each in self._owners.get(name, ())}
         if path is None and owners and not owners & self._installed:
-            raise ImportError(f"{name} is of {owners}, which the model does not require")
+            raise ImportError(f"the model does not require {name} from {owners}")
         return None
 
 with open(sys.argv.pop(1)) as lines:
@@ -64,60 +59,24 @@ try:
 except ImportError:
     pass
 else:
-    raise AssertionError("the blocker blocks nothing")
+    raise AssertionError("the blocker has no effect")
 """
 
 
-@pytest.fixture(scope="module")
-def network():
-    from pipeline.models.complete_personality_model import CompletePersonalityModel
-
-    return CompletePersonalityModel(
-        3, 4, fusion_dim=8, num_heads=2, static_steps=5, static_masked=True
-    )
-
-
-@pytest.fixture(scope="module")
-def inputs():
-    rng = np.random.default_rng(0)
-    mask = np.ones((2, 5), np.float32)
-    mask[0, 3:] = 0
-    return {
-        "static": rng.normal(size=(2, 5, 3)).astype(np.float32),
-        "dynamic": rng.normal(size=(2, 4)).astype(np.float32),
-        "static_mask": mask,
-    }
-
-
-def make_tracked(path, uri, network, inputs):
-    """Make a run directory with a model, and its MLflow run; return both."""
-    from pipeline.models.persistence import save_model
-
-    run = RunDirectory(path)
-    save_model(network, run.model_path)
-    write_arrays(run.input_example_path, inputs)
-    write_text(run.config_path, "seed: 0\n")
-    write_text(run.split_path, "clip_id,group,split\n")
-    write_json(run.data_path, traits_entry(FIRST_IMPRESSIONS))
-    write_link(run.tracking_path, Link(tracking_uri=uri, experiment="ocean", run_name="first"))
-    Mirror(run).deliver()
-    return run, read_link(run.tracking_path).run_id
-
-
 @pytest.fixture
-def tracked(tmp_path, store_uri, network, inputs):
-    return make_tracked(tmp_path / "run", store_uri, network, inputs)
+def tracked(tmp_path, store_uri, network, model_inputs):
+    return make_tracked_model(tmp_path / "run", store_uri, network, model_inputs)
 
 
 @pytest.fixture(scope="module")
-def logged(tmp_path_factory, empty_database, network, inputs):
-    """The store and the run of a model that has been logged; for tests that only look."""
+def logged(tmp_path_factory, empty_database, network, model_inputs):
+    """URI of the store and id of a run with a logged model, for tests that change neither."""
     directory = tmp_path_factory.mktemp("logged")
     shutil.copy(empty_database, directory / "mlflow.db")
     uri = f"sqlite:///{directory / 'mlflow.db'}"
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(directory)  # where MLflow keeps artifacts
-        run, run_id = make_tracked(directory / "run", uri, network, inputs)
+        patch.chdir(directory)  # MLflow stores the artifacts there
+        run, run_id = make_tracked_model(directory / "run", uri, network, model_inputs)
         log_model(run, run_id, registered_name="")
     return uri, run_id
 
@@ -134,7 +93,7 @@ def logged_models(client, run_id):
     return [client.get_logged_model(each.model_id) for each in outputs.model_outputs]
 
 
-def test_the_model_says_what_it_takes_and_what_it_gives(model_uri):
+def test_the_model_describes_its_inputs_and_outputs(model_uri):
     info = mlflow.models.get_model_info(model_uri)
     assert info.metadata["inputs"] == {
         "static": {"shape": [-1, 5, 3], "required": True},
@@ -149,14 +108,14 @@ def test_the_model_says_what_it_takes_and_what_it_gives(model_uri):
     assert f"runs:/{info.run_id}/model" == model_uri
 
 
-def test_the_model_carries_an_example_of_its_inputs(model_uri, inputs):
+def test_the_model_has_an_input_example(model_uri, model_inputs):
     example = mlflow.models.Model.load(model_uri).load_input_example(model_uri)
-    assert example.keys() == inputs.keys()
+    assert example.keys() == model_inputs.keys()
     for name, values in example.items():
-        np.testing.assert_array_equal(np.asarray(values, np.float32), inputs[name])
+        np.testing.assert_array_equal(np.asarray(values, np.float32), model_inputs[name])
 
 
-def test_an_example_of_pictures_would_be_too_large_to_travel_along(tracked, client, monkeypatch):
+def test_a_large_input_example_is_left_out(tracked, client, monkeypatch):
     run, run_id = tracked
     monkeypatch.setattr("pipeline.tracking.log_model.MAX_EXAMPLE_BYTES", 100)
     log_model(run, run_id, registered_name="")
@@ -165,10 +124,10 @@ def test_an_example_of_pictures_would_be_too_large_to_travel_along(tracked, clie
     assert [tensor.name for tensor in info.signature.inputs][:2] == ["static", "dynamic"]
 
 
-def test_the_model_scores_the_same_where_nothing_but_its_requirements_is_installed(
-    model_uri, network, inputs, tmp_path
+def test_scores_are_equal_with_only_the_requirements_of_the_model(
+    model_uri, network, model_inputs, tmp_path
 ):
-    write_arrays(tmp_path / "inputs.npz", inputs)
+    write_arrays(tmp_path / "inputs.npz", model_inputs)
     requirements = mlflow.pyfunc.get_model_dependencies(model_uri)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     loaded = subprocess.run(
@@ -185,13 +144,11 @@ def test_the_model_scores_the_same_where_nothing_but_its_requirements_is_install
     )
     assert loaded.returncode == 0, loaded.stderr
     assert "Add type hints" not in loaded.stderr
-    expected = network.predict(inputs, verbose=0)
+    expected = network.predict(model_inputs, verbose=0)
     np.testing.assert_array_equal(np.load(tmp_path / "scores.npy"), expected)
 
 
-def test_the_model_is_made_in_the_experiment_of_its_run_whichever_is_active(
-    tracked, client, monkeypatch
-):
+def test_the_model_is_in_the_experiment_of_its_run_not_the_active_one(tracked, client, monkeypatch):
     run, run_id = tracked
     another = client.create_experiment("another")
     monkeypatch.setattr("mlflow.tracking.fluent._active_experiment_id", another)
@@ -205,7 +162,7 @@ def test_logging_the_model_does_not_end_its_run(logged):
     assert MlflowClient(tracking_uri=uri).get_run(run_id).info.status == "RUNNING"
 
 
-def test_a_model_that_is_there_is_not_logged_again(tracked, client):
+def test_an_existing_model_is_not_logged_again(tracked, client):
     run, run_id = tracked
     for _ in range(2):
         log_model(run, run_id, registered_name="ocean")
@@ -213,14 +170,14 @@ def test_a_model_that_is_there_is_not_logged_again(tracked, client):
     assert len(client.search_model_versions("name = 'ocean'")) == 1
 
 
-def test_the_alias_goes_to_the_version_of_the_run(tracked, client):
+def test_the_version_of_the_run_gets_the_alias(tracked, client):
     run, run_id = tracked
     log_model(run, run_id, registered_name="ocean")
     log_model(run, run_id, registered_name="ocean", alias="best")
     assert client.get_model_version_by_alias("ocean", "best").run_id == run_id
 
 
-def test_a_model_that_was_cut_off_is_logged_again(tracked, client, monkeypatch):
+def test_an_incomplete_model_is_logged_again(tracked, client, monkeypatch):
     run, run_id = tracked
 
     def fail(*_):
@@ -237,7 +194,7 @@ def test_a_model_that_was_cut_off_is_logged_again(tracked, client, monkeypatch):
     assert download_model(f"models:/ocean/{version.version}")
 
 
-def test_the_companions_of_a_model_travel_along(model_uri):
+def test_the_model_has_the_files_for_evaluation(model_uri):
     artifacts = download_model(model_uri)
     assert {path.name for path in artifacts.iterdir()} == {
         "config.yaml",
@@ -247,7 +204,7 @@ def test_the_companions_of_a_model_travel_along(model_uri):
     }
 
 
-def test_an_evaluation_goes_to_the_run_that_logged_the_model(logged, model_uri, tmp_path):
+def test_an_evaluation_is_logged_to_the_run_of_the_model(logged, model_uri, tmp_path):
     uri, run_id = logged
     client = MlflowClient(tracking_uri=uri)
     (tmp_path / "evaluation.json").write_text("{}")
@@ -258,19 +215,3 @@ def test_an_evaluation_goes_to_the_run_that_logged_the_model(logged, model_uri, 
     assert client.get_run(run_id).data.metrics["evaluation/test/mae/mean"] == 0.1
     found = [each.path for each in client.list_artifacts(run_id, "predictions")]
     assert found == ["predictions/test.csv"]
-
-
-@pytest.mark.parametrize("uri", ["models:/nobody/1", "runs:/0123/model", "no_such_directory"])
-def test_a_model_that_is_not_there_is_refused_with_its_uri(uri, store_uri, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri)
-    with pytest.raises(RunError, match=f"{uri}: the model cannot be fetched"):
-        download_model(uri)
-
-
-def test_a_model_of_something_else_is_refused(tmp_path, store_uri, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri)
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / "MLmodel").write_text("{}")
-    with pytest.raises(RunError, match=r"holds no \.keras file"):
-        download_model(str(other))

@@ -11,13 +11,9 @@ from mlflow.entities import Param
 from mlflow.exceptions import MlflowException
 
 from pipeline.core.run_log import RunLog
-from pipeline.tracking.mirror import (
-    DeliveryError,
-    Mirror,
-    StoreUnavailableError,
-    deliver_rest,
-)
+from pipeline.tracking.mirror import Mirror, deliver_rest
 from pipeline.tracking.run_link import read_link, write_link
+from pipeline.tracking.store import DeliveryError, StoreUnavailableError
 
 
 @pytest.fixture
@@ -30,41 +26,46 @@ def run_log(run):
     return RunLog(run.run_log_path)
 
 
+def run_id_of(run):
+    return read_link(run.tracking_path).run_id
+
+
 def mlflow_run(client, run):
-    return client.get_run(read_link(run.tracking_path).run_id)
+    return client.get_run(run_id_of(run))
+
+
+def mlflow_runs(client):
+    return client.search_runs([client.get_experiment_by_name("ocean").experiment_id])
 
 
 def points(client, run, name):
-    history = client.get_metric_history(read_link(run.tracking_path).run_id, name)
+    history = client.get_metric_history(run_id_of(run), name)
     return sorted((point.step, point.value) for point in history)
 
 
-def finish(run_log, status="FINISHED", **content):
-    run_log.log_status(status, **content)
+def fail_with(error):
+    def fail(*_, **__):
+        raise error
+
+    return fail
 
 
-def test_a_run_that_is_not_tracked_is_left_alone(run, client):
+def test_a_run_without_a_link_is_not_delivered(run, client):
     run.tracking_path.unlink()
     Mirror(run).deliver()
-    assert client.search_experiments(filter_string="name = 'ocean'") == []
+    assert client.get_experiment_by_name("ocean") is None
 
 
-def test_the_run_is_made_in_its_experiment_under_its_name(run, client):
-    Mirror(run).deliver()
-    (made,) = client.search_runs([client.get_experiment_by_name("ocean").experiment_id])
-    assert made.info.run_name == "first"
-    assert made.info.status == "RUNNING"
-    assert made.info.run_id == read_link(run.tracking_path).run_id
+def test_runs_are_created_in_one_experiment_with_their_names(make_run, client):
+    runs = [make_run(name, run_name=name) for name in ("one", "two")]
+    for run in runs:
+        Mirror(run).deliver()
+    created = {each.info.run_id: each.info for each in mlflow_runs(client)}
+    assert [created[run_id_of(run)].run_name for run in runs] == ["one", "two"]
+    assert {each.status for each in created.values()} == {"RUNNING"}
 
 
-def test_runs_of_one_experiment_share_it(make_run, client):
-    for name in ("one", "two"):
-        Mirror(make_run(name)).deliver()
-    experiment = client.get_experiment_by_name("ocean")
-    assert len(client.search_runs([experiment.experiment_id])) == 2
-
-
-def test_an_experiment_that_another_process_makes_meanwhile_is_used(run, client, monkeypatch):
+def test_an_experiment_created_by_another_process_is_used(run, client, monkeypatch):
     experiment_id = client.create_experiment("ocean")
     find, calls = MlflowClient.get_experiment_by_name, []
 
@@ -77,14 +78,12 @@ def test_an_experiment_that_another_process_makes_meanwhile_is_used(run, client,
     assert mlflow_run(client, run).info.experiment_id == experiment_id
 
 
-def test_every_kind_of_event_arrives(run, run_log, client, tell_epoch):
-    (run.path / "predictions").mkdir()
-    (run.path / "predictions" / "validation.csv").write_text("clip_id\n")
-    (run.path / "logs").mkdir()
-    (run.path / "logs" / "a.json").write_text("{}")
-    (run.path / "config.yaml").write_text("seed: 0\n")
+def test_all_kinds_of_events_are_delivered(run, run_log, client, log_epoch):
+    for name in ("predictions/validation.csv", "logs/a.json", "config.yaml"):
+        (run.path / name).parent.mkdir(exist_ok=True)
+        (run.path / name).write_text("text")
     run_log.log_params({"config.seed": 0, "config.model.fusion": "concat"})
-    run_log.log_tags({"mlflow.note.content": "what it is for", "git.commit": "abc"})
+    run_log.log_tags({"mlflow.note.content": "a note", "git.commit": "abc"})
     run_log.log_dataset(
         name="faces",
         digest="d" * 64,
@@ -92,55 +91,63 @@ def test_every_kind_of_event_arrives(run, run_log, client, tell_epoch):
         profile={},
         splits={"train": 8, "validation": 2},
     )
-    run_log.log_artifacts(["config.yaml", "predictions/validation.csv", "logs"])
-    tell_epoch(run_log, 1)
+    run_log.log_artifacts(["config.yaml", "predictions/validation.csv", "logs", "missing.json"])
+    log_epoch(run_log, 1)
     run_log.log_metrics({"evaluation/validation/mae/mean": 0.1})
     run_log.log_system_metrics({"system/cpu_utilization_percentage": 50.0}, step=0)
-    finish(run_log)
-    Mirror(run).deliver()
+    run_log.log_attention(1, {"traits": [0.5, None], "block_1/static_to_dynamic": [0.25, 0.75]})
+    run_log.log_status("FINISHED")
+    assert Mirror(run).deliver() is None
 
-    arrived = mlflow_run(client, run)
-    assert arrived.data.params == {"config.seed": "0", "config.model.fusion": "concat"}
-    assert arrived.data.tags["mlflow.note.content"] == "what it is for"
-    assert arrived.data.tags["git.commit"] == "abc"
-    roles = {each.tags[0].value for each in arrived.inputs.dataset_inputs}
-    assert roles == {"train", "validation"}
-    assert points(client, run, "validation/loss") == [(1, 2.0)]
+    delivered = mlflow_run(client, run)
+    assert delivered.info.status == "FINISHED"
+    assert delivered.data.params == {"config.seed": "0", "config.model.fusion": "concat"}
+    assert {"mlflow.note.content": "a note", "git.commit": "abc"}.items() <= (
+        delivered.data.tags.items()
+    )
+    subsets = {each.tags[0].value for each in delivered.inputs.dataset_inputs}
+    assert subsets == {"train", "validation"}
     assert [step for step, _ in points(client, run, "batch/loss")] == [1, 2, 3]
-    assert points(client, run, "evaluation/validation/mae/mean") == [(0, 0.1)]
-    assert points(client, run, "system/cpu_utilization_percentage") == [(0, 50.0)]
-    run_id = arrived.info.run_id
-    assert {each.path for each in client.list_artifacts(run_id)} == {
-        "config.yaml",
-        "logs",
-        "predictions",
+    expected = {
+        "validation/loss": (1, 2.0),
+        "evaluation/validation/mae/mean": (0, 0.1),
+        "system/cpu_utilization_percentage": (0, 50.0),
+        "attention_entropy/traits/head_1": (1, 0.5),
+        "attention_entropy/block_1/static_to_dynamic/head_1": (1, 0.25),
+        "attention_entropy/block_1/static_to_dynamic/head_2": (1, 0.75),
     }
-    assert [each.path for each in client.list_artifacts(run_id, "predictions")] == [
-        "predictions/validation.csv"
-    ]
-    assert arrived.info.status == "FINISHED"
+    assert {name: points(client, run, name) for name in expected} == {
+        name: [point] for name, point in expected.items()
+    }
+    assert "attention_entropy/traits/head_2" not in delivered.data.metrics
+    artifacts = {
+        each.path
+        for folder in (None, "predictions", "logs")
+        for each in client.list_artifacts(delivered.info.run_id, folder)
+    }
+    assert artifacts == {
+        *("config.yaml", "logs", "logs/a.json"),
+        *("predictions", "predictions/validation.csv"),
+    }
 
 
-def test_a_second_delivery_sends_what_is_new_and_nothing_twice(run, run_log, client, tell_epoch):
+def test_a_second_delivery_sends_only_new_events(run, run_log, client, log_epoch):
     mirror = Mirror(run)
-    tell_epoch(run_log, 1)
-    mirror.deliver()
-    tell_epoch(run_log, 2)
-    mirror.deliver()
+    for epoch in (1, 2):
+        log_epoch(run_log, epoch)
+        mirror.deliver()
     mirror.deliver()
     assert points(client, run, "train/loss") == [(1, 1.0), (2, 0.5)]
     assert len(points(client, run, "batch/loss")) == 6
 
 
-def test_a_delivery_that_was_cut_off_is_repeated_without_doubling_a_point(
-    run, run_log, client, tell_epoch, monkeypatch
+def test_an_interrupted_delivery_is_repeated_without_duplicates(
+    run, run_log, client, log_epoch, monkeypatch
 ):
     for epoch in range(1, 41):
-        tell_epoch(run_log, epoch, num_steps=10)
+        log_epoch(run_log, epoch, num_steps=10)
     send, calls = MlflowClient.log_batch, []
-
-    def fail(*_, **__):
-        raise MlflowException("the server went down")
+    fail = fail_with(MlflowException("the server went down"))
 
     def send_once(self, *args, **kwargs):
         calls.append(1)
@@ -157,108 +164,122 @@ def test_a_delivery_that_was_cut_off_is_repeated_without_doubling_a_point(
     assert len(points(client, run, "validation/r2/openness")) == 40
 
 
-def test_a_stride_thins_out_steps_however_they_are_delivered(make_run, client, tell_epoch):
+def test_the_stride_selects_the_same_steps_in_each_delivery(make_run, client, log_epoch):
     run = make_run(step_stride=4)
     run_log = RunLog(run.run_log_path)
-    tell_epoch(run_log, 1, num_steps=10)
+    log_epoch(run_log, 1, num_steps=10)
     Mirror(run).deliver()
-    tell_epoch(run_log, 2, num_steps=10)
+    log_epoch(run_log, 2, num_steps=10)
     assert deliver_rest(run) is None
     assert [step for step, _ in points(client, run, "batch/loss")] == [4, 8, 12, 16, 20]
 
 
-def test_a_run_that_mlflow_run_made_is_used_and_its_parameters_are_kept(make_run, client):
-    made = client.create_run("0", run_name="made by mlflow run")
-    client.log_batch(made.info.run_id, params=[Param("config.seed", "'7'")])
-    run = make_run(run_id=made.info.run_id)
+def test_the_run_of_mlflow_run_is_used_and_keeps_its_parameters(make_run, client):
+    created = client.create_run("0", run_name="from mlflow run")
+    client.log_batch(created.info.run_id, params=[Param("config.seed", "'7'")])
+    run = make_run(run_id=created.info.run_id)
     RunLog(run.run_log_path).log_params({"config.seed": 7, "config.name": "x"})
     Mirror(run).deliver()
     assert mlflow_run(client, run).data.params == {"config.seed": "'7'", "config.name": "x"}
-    assert mlflow_run(client, run).info.run_name == "made by mlflow run"
+    assert mlflow_run(client, run).info.run_name == "from mlflow run"
     assert client.get_experiment_by_name("ocean") is None
 
 
-def test_a_run_that_failed_says_why(run, run_log, client):
-    finish(run_log, "FAILED", reason="The loss became nan in epoch 2, step 7.")
+def test_a_failed_run_has_its_reason_and_the_time_of_its_end(run, run_log, client):
+    before = time.time_ns() // 1_000_000
+    run_log.log_status("FAILED", reason="The loss became nan in epoch 2, step 7.")
+    after = time.time_ns() // 1_000_000
+    time.sleep(0.05)
     Mirror(run).deliver()
     failed = mlflow_run(client, run)
     assert failed.info.status == "FAILED"
     assert failed.data.tags["failure"] == "The loss became nan in epoch 2, step 7."
+    assert before <= failed.info.end_time <= after
 
 
-def test_a_run_ends_when_it_ended_and_not_when_that_was_delivered(run, run_log, client):
-    before = time.time_ns() // 1_000_000
-    finish(run_log)
-    after = time.time_ns() // 1_000_000
-    time.sleep(0.05)
-    Mirror(run).deliver()
-    assert before <= mlflow_run(client, run).info.end_time <= after
-
-
-def test_a_run_that_is_resumed_runs_again_and_has_not_failed(run, run_log, client):
-    finish(run_log, "KILLED", reason="interrupted")
+def test_a_resumed_run_is_running_and_has_no_failure(run, run_log, client):
+    run_log.log_status("KILLED", reason="interrupted")
     Mirror(run).deliver()
     run_log.log_resumed(0, offset=0)
     Mirror(run).deliver()
     assert mlflow_run(client, run).info.status == "RUNNING"
     assert "failure" not in mlflow_run(client, run).data.tags
-    finish(run_log)
+    run_log.log_status("FINISHED")
     Mirror(run).deliver()
     assert mlflow_run(client, run).info.status == "FINISHED"
 
 
-def test_an_epoch_that_is_trained_again_arrives_once(run, run_log, client, tell_epoch):
-    tell_epoch(run_log, 1)
-    checkpointed = run_log.size
+def test_an_epoch_that_is_trained_again_is_delivered_once(run, run_log, client, log_epoch):
+    log_epoch(run_log, 1)
+    offset = run_log.size
     Mirror(run).deliver()
-    tell_epoch(run_log, 2, committed=False)
-    finish(run_log, "KILLED", reason="interrupted")
+    log_epoch(run_log, 2, has_checkpoint=False)
+    run_log.log_status("KILLED", reason="interrupted")
     Mirror(run).deliver()
-    run_log.log_resumed(1, offset=checkpointed)
-    tell_epoch(run_log, 2)
+    run_log.log_resumed(1, offset=offset)
+    log_epoch(run_log, 2)
     Mirror(run).deliver()
     assert points(client, run, "train/loss") == [(1, 1.0), (2, 0.5)]
     assert [step for step, _ in points(client, run, "batch/loss")] == list(range(1, 7))
 
 
-def test_an_interrupt_between_a_checkpoint_and_the_word_of_it_loses_no_epoch(
-    run, run_log, client, tell_epoch
+def test_an_interrupt_between_a_checkpoint_and_its_event_loses_no_epoch(
+    run, run_log, client, log_epoch
 ):
-    tell_epoch(run_log, 1, committed=False)
-    checkpointed = run_log.size
-    finish(run_log, "KILLED", reason="interrupted")
+    log_epoch(run_log, 1, has_checkpoint=False)
+    offset = run_log.size
+    run_log.log_status("KILLED", reason="interrupted")
     Mirror(run).deliver()
     run_log.log_checkpoint(1)
-    run_log.log_resumed(1, offset=checkpointed)
+    run_log.log_resumed(1, offset=offset)
     Mirror(run).deliver()
     assert points(client, run, "train/loss") == [(1, 1.0)]
     assert mlflow_run(client, run).info.status == "RUNNING"
+
+
+def test_evaluation_metrics_of_a_resumed_run_are_delivered_once(run, run_log, client, log_epoch):
+    log_epoch(run_log, 1, has_checkpoint=False)
+    offset = run_log.size
+    run_log.log_checkpoint(1)
+    Mirror(run).deliver()
+    run_log.log_metrics({"evaluation/validation/mae/mean": 0.1})
+    Mirror(run).deliver()
+    run_log.log_status("KILLED", reason="interrupted")
+    Mirror(run).deliver()
+    assert mlflow_run(client, run).info.status == "KILLED"
+    time.sleep(0.01)
+    run_log.log_resumed(1, offset=offset)
+    run_log.log_metrics({"evaluation/validation/mae/mean": 0.1})
+    Mirror(run).deliver()
+    run_log.log_status("FINISHED")
+    Mirror(run).deliver()
+    assert points(client, run, "evaluation/validation/mae/mean") == [(0, 0.1)]
+    assert points(client, run, "train/loss") == [(1, 1.0)]
+    assert mlflow_run(client, run).info.status == "FINISHED"
 
 
 def make_fold(make_run, name="fold-1"):
     return make_run(f"run/folds/{name}", parent_dir="../..", run_name=name)
 
 
-def test_a_nested_run_belongs_to_its_parent_and_to_the_experiment_of_that(make_run, client):
-    # `mlflow run` chose the experiment of the parent.
-    made = client.create_run("0", run_name="parent")
-    parent = make_run(run_id=made.info.run_id)
+def test_a_nested_run_is_in_the_experiment_of_its_parent(make_run, client):
+    created = client.create_run("0")  # `mlflow run` has chosen the experiment
+    make_run(run_id=created.info.run_id)
     fold = make_fold(make_run)
     Mirror(fold).deliver()
     nested = mlflow_run(client, fold)
-    assert nested.data.tags["mlflow.parentRunId"] == read_link(parent.tracking_path).run_id
+    assert nested.data.tags["mlflow.parentRunId"] == created.info.run_id
     assert nested.info.experiment_id == "0"
 
 
-def test_a_parent_is_made_before_what_is_nested_in_it(make_run, client):
+def test_a_parent_is_created_before_its_nested_run(make_run, client):
     parent, fold = make_run(), make_fold(make_run)
     Mirror(fold).deliver()
-    assert read_link(parent.tracking_path).run_id
-    tags = mlflow_run(client, fold).data.tags
-    assert tags["mlflow.parentRunId"] == read_link(parent.tracking_path).run_id
+    assert run_id_of(parent)
+    assert mlflow_run(client, fold).data.tags["mlflow.parentRunId"] == run_id_of(parent)
 
 
-def test_a_nested_run_waits_until_its_parent_has_a_run(make_run, client):
+def test_a_nested_run_waits_for_the_mlflow_run_of_its_parent(make_run, client):
     parent, fold = make_run(), make_fold(make_run)
     link = read_link(parent.tracking_path)
     parent.tracking_path.unlink()
@@ -267,154 +288,126 @@ def test_a_nested_run_waits_until_its_parent_has_a_run(make_run, client):
     assert deliver_rest(fold) is None
 
 
-def test_a_link_that_is_lost_is_sent_again_without_doubling_a_point(run, client, tell_epoch):
-    run_log = RunLog(run.run_log_path)
-    tell_epoch(run_log, 1)
+def test_a_parent_delivers_its_nested_runs_except_a_deleted_run(make_run, client, log_epoch):
+    parent = make_run()
+    folds = [make_fold(make_run, name) for name in ("fold-1", "fold-2")]
+    for epoch in (1, 2):
+        for fold in folds:
+            log_epoch(RunLog(fold.run_log_path), epoch)
+        reason = deliver_rest(parent)
+        if epoch == 1:
+            assert reason is None
+            client.delete_run(run_id_of(folds[0]))
+    assert "was deleted" in reason
+    assert [len(points(client, fold, "train/loss")) for fold in folds] == [1, 2]
+
+
+def test_a_lost_link_causes_no_duplicates(run, run_log, client, log_epoch):
+    log_epoch(run_log, 1)
     Mirror(run).deliver()
-    before = mlflow_run(client, run)
+    run_id = run_id_of(run)
     run.tracking_path.unlink()
-    tell_epoch(run_log, 2)
+    log_epoch(run_log, 2)
     Mirror(run).deliver()
-    assert mlflow_run(client, run).info.run_id == before.info.run_id
+    assert run_id_of(run) == run_id
     assert points(client, run, "train/loss") == [(1, 1.0), (2, 0.5)]
 
 
-def test_a_parent_delivers_what_its_nested_runs_left(make_run, client, tell_epoch):
-    parent = make_run()
-    folds = [make_fold(make_run, name) for name in ("fold-1", "fold-2")]
-    for fold in folds:
-        tell_epoch(RunLog(fold.run_log_path), 1)
-    assert deliver_rest(parent) is None
-    assert [points(client, fold, "train/loss") for fold in folds] == [[(1, 1.0)]] * 2
-
-
-def test_a_run_that_two_threads_deliver_at_once_is_made_once(run, client):
+def test_threads_that_deliver_the_same_run_create_it_once(run, client):
     threads = [threading.Thread(target=Mirror(run).deliver) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(client.search_runs([client.get_experiment_by_name("ocean").experiment_id])) == 1
+    assert len(mlflow_runs(client)) == 1
 
 
-def test_a_server_that_is_gone_is_told_in_one_line_and_soon(make_run, capfd):
-    run = make_run(tracking_uri="http://127.0.0.1:9")
+@pytest.mark.parametrize(
+    ("uri", "part"),
+    [("http://127.0.0.1:9", "127.0.0.1"), ("mysql+pymysql://127.0.0.1/mlflow", "pymysql")],
+)
+def test_a_store_without_a_server_or_driver_is_reported_soon_in_one_line(
+    uri, part, make_run, capfd, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "pymysql", None)
     began = time.monotonic()
-    reason = deliver_rest(run)
+    reason = deliver_rest(make_run(tracking_uri=uri))
     assert time.monotonic() - began < 20
-    assert "127.0.0.1" in reason
+    assert part in reason
     assert "\n" not in reason
     assert capfd.readouterr().err == ""
 
 
-def test_a_store_whose_driver_is_not_installed_is_a_store_that_is_gone(make_run, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pymysql", None)
-    run = make_run(tracking_uri="mysql+pymysql://127.0.0.1/mlflow")
-    assert "pymysql" in deliver_rest(run)
-
-
-def test_a_refused_file_holds_up_nothing_and_sync_sends_it_later(run, run_log, client, monkeypatch):
+def test_a_rejected_file_delays_nothing_and_is_sent_again_later(run, run_log, client, monkeypatch):
     class CloudError(Exception):
-        """As the libraries of clouds have them: of no class that is known here."""
-
-    def upload(*_):
-        raise CloudError("no credentials")
+        """An error of an unknown library."""
 
     (run.path / "config.yaml").write_text("seed: 0\n")
     run_log.log_artifacts(["config.yaml"])
     run_log.log_metrics({"value": 1.0})
-    finish(run_log)
+    run_log.log_status("FINISHED")
     with monkeypatch.context() as patch:
-        patch.setattr(MlflowClient, "log_artifact", upload)
-        assert deliver_rest(run) == "it refused config.yaml (no credentials)"
-    arrived = mlflow_run(client, run)
-    assert (arrived.info.status, arrived.data.metrics) == ("FINISHED", {"value": 1.0})
+        patch.setattr(MlflowClient, "log_artifact", fail_with(CloudError("no credentials")))
+        assert deliver_rest(run) == "it rejected config.yaml (no credentials)"
+    delivered = mlflow_run(client, run)
+    assert (delivered.info.status, delivered.data.metrics) == ("FINISHED", {"value": 1.0})
     assert deliver_rest(run) is None
-    assert [each.path for each in client.list_artifacts(arrived.info.run_id)] == ["config.yaml"]
+    assert [each.path for each in client.list_artifacts(run_id_of(run))] == ["config.yaml"]
     assert read_link(run.tracking_path).refused == {}
 
 
-def test_a_file_that_the_run_does_not_have_is_passed_over(run, run_log, client):
-    run_log.log_artifacts(["never_written.json"])
-    Mirror(run).deliver()
-    assert client.list_artifacts(read_link(run.tracking_path).run_id) == []
-
-
-def test_the_attention_of_each_head_is_a_chart(run, run_log, client):
-    entropy = {"traits": [0.5, None], "block_1/static_to_dynamic": [0.25, 0.75]}
-    run_log.log_attention(3, entropy)
-    run_log.log_status("FINISHED")
-    assert deliver_rest(run) is None
-    assert mlflow_run(client, run).data.metrics == {
-        "attention_entropy/traits/head_1": 0.5,
-        "attention_entropy/block_1/static_to_dynamic/head_1": 0.25,
-        "attention_entropy/block_1/static_to_dynamic/head_2": 0.75,
-    }
-
-
-def test_what_answers_for_a_server_with_an_empty_page_has_taken_nothing(run, run_log, monkeypatch):
-    run_log.log_metrics({"value": 1.0})
-    created = SimpleNamespace(info=SimpleNamespace(run_id=""))
-    monkeypatch.setattr(MlflowClient, "create_run", lambda *_, **__: created)
-    assert "does not answer as MLflow does" in deliver_rest(run)
-    assert read_link(run.tracking_path).delivered == 0
-
-
 @pytest.mark.parametrize("location", ["s3://bucket/runs", "/proc/no/place"])
-def test_an_artifact_location_that_cannot_be_used_costs_no_metric(
-    location, run, run_log, client, tell_epoch, monkeypatch
+def test_an_unusable_artifact_location_loses_no_metric(
+    location, run, run_log, client, log_epoch, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, "boto3", None)
     client.create_experiment("ocean", artifact_location=location)
     (run.path / "config.yaml").write_text("seed: 0\n")
     run_log.log_artifacts(["config.yaml"])
-    tell_epoch(run_log, 1)
-    finish(run_log)
-    assert deliver_rest(run).startswith("it refused config.yaml")
-    arrived = mlflow_run(client, run)
-    assert (arrived.info.status, arrived.data.metrics["train/loss"]) == ("FINISHED", 1.0)
+    log_epoch(run_log, 1)
+    run_log.log_status("FINISHED")
+    assert deliver_rest(run).startswith("it rejected config.yaml")
+    delivered = mlflow_run(client, run)
+    assert (delivered.info.status, delivered.data.metrics["train/loss"]) == ("FINISHED", 1.0)
 
 
-def test_a_refusal_is_named_once(run, run_log, client, caplog, monkeypatch):
-    def upload(*_):
-        raise ImportError("No module named 'boto3'")
-
-    monkeypatch.setattr(MlflowClient, "log_artifact", upload)
+def test_a_rejection_is_logged_once_per_reason(run, run_log, client, caplog, monkeypatch):
+    error = ImportError("No module named 'boto3'")
+    monkeypatch.setattr(MlflowClient, "log_artifact", fail_with(error))
     for name in ("config.yaml", "split.csv"):
         (run.path / name).write_text("")
         run_log.log_artifacts([name])
     with caplog.at_level(logging.WARNING):
         reason = Mirror(run, warns=True).deliver()
-    assert reason == "it refused config.yaml (No module named 'boto3'), and 1 more"
+    assert reason == "it rejected config.yaml (No module named 'boto3'), and 1 more"
     (record,) = caplog.records
-    assert "MLflow refused config.yaml" in record.getMessage()
-    assert "everything else is delivered" in record.getMessage()
+    assert "config.yaml" in record.getMessage()
 
 
-def test_one_point_that_is_refused_costs_no_other(run, run_log, client):
-    values = {f"value/{number}": float(number) for number in range(40)}
-    run_log.log_metrics({**values, "no%good": 1.0})
-    finish(run_log)
-    assert deliver_rest(run).startswith("it refused no%good")
-    assert mlflow_run(client, run).data.metrics == values
-    assert mlflow_run(client, run).info.status == "FINISHED"
+@pytest.mark.parametrize(
+    ("kind", "number", "key", "value"),
+    [
+        ("metrics", 40, "no%good", 1.0),
+        ("params", 150, "k" * 300, "x"),
+        ("tags", 150, "k" * 300, "x"),
+    ],
+)
+def test_one_rejected_item_loses_no_other(kind, number, key, value, run, run_log, client):
+    items = {f"name.{index}": value for index in range(number)}
+    log = {
+        "metrics": run_log.log_metrics,
+        "params": run_log.log_params,
+        "tags": run_log.log_tags,
+    }[kind]
+    log({**items, key: value})
+    run_log.log_status("FINISHED")
+    assert deliver_rest(run).startswith(f"it rejected {key}")
+    delivered = mlflow_run(client, run)
+    assert items.items() <= getattr(delivered.data, kind).items()
+    assert delivered.info.status == "FINISHED"
 
 
-@pytest.mark.parametrize("kind", ["params", "tags"])
-def test_one_field_that_is_refused_costs_no_other(kind, run, run_log, client):
-    fields = {f"name.{number}": "x" for number in range(150)}
-    log = {"params": run_log.log_params, "tags": run_log.log_tags}[kind]
-    log({**fields, "k" * 300: "too long a name"})
-    finish(run_log)
-    assert deliver_rest(run).startswith("it refused kkk")
-    arrived = mlflow_run(client, run)
-    assert fields.items() <= getattr(arrived.data, kind).items()
-    assert arrived.info.status == "FINISHED"
-
-
-def test_a_store_that_accepts_no_point_at_all_is_not_asked_for_each(
-    run, run_log, client, monkeypatch
-):
+def test_a_store_that_rejects_everything_gets_few_calls(run, run_log, client, monkeypatch):
     calls = []
 
     def fail(*_, **__):
@@ -428,9 +421,9 @@ def test_a_store_that_accepts_no_point_at_all_is_not_asked_for_each(
     assert read_link(run.tracking_path).delivered == 0
 
 
-def test_a_run_that_was_deleted_in_mlflow_is_named_with_the_fix(run, run_log, client):
+def test_a_deleted_mlflow_run_is_reported_with_the_fix(run, run_log, client):
     Mirror(run).deliver()
-    run_id = read_link(run.tracking_path).run_id
+    run_id = run_id_of(run)
     client.delete_run(run_id)
     run_log.log_metrics({"value": 1.0})
     assert f"mlflow runs restore --run-id {run_id}" in deliver_rest(run)
@@ -439,18 +432,7 @@ def test_a_run_that_was_deleted_in_mlflow_is_named_with_the_fix(run, run_log, cl
     assert mlflow_run(client, run).data.metrics == {"value": 1.0}
 
 
-def test_a_nested_run_that_was_deleted_in_mlflow_holds_up_no_other(make_run, client, tell_epoch):
-    parent = make_run()
-    folds = [make_fold(make_run, name) for name in ("fold-1", "fold-2")]
-    deliver_rest(parent)
-    client.delete_run(read_link(folds[0].tracking_path).run_id)
-    for fold in folds:
-        tell_epoch(RunLog(fold.run_log_path), 1)
-    assert "was deleted" in deliver_rest(parent)
-    assert points(client, folds[1], "train/loss") == [(1, 1.0)]
-
-
-def test_a_run_whose_creation_was_not_answered_is_found_again(run, client, monkeypatch):
+def test_a_run_is_found_again_if_the_reply_to_its_creation_is_lost(run, client, monkeypatch):
     create = MlflowClient.create_run
 
     def create_and_lose(self, *args, **kwargs):
@@ -461,11 +443,19 @@ def test_a_run_whose_creation_was_not_answered_is_found_again(run, client, monke
         patch.setattr(MlflowClient, "create_run", create_and_lose)
         assert deliver_rest(run) == "connection reset"
     assert deliver_rest(run) is None
-    (made,) = client.search_runs([client.get_experiment_by_name("ocean").experiment_id])
-    assert made.info.run_id == read_link(run.tracking_path).run_id
+    (created,) = mlflow_runs(client)
+    assert created.info.run_id == run_id_of(run)
 
 
-def test_a_full_disk_is_no_outage_and_makes_no_second_run(run, client, monkeypatch):
+def test_an_empty_answer_of_a_proxy_counts_as_no_delivery(run, run_log, monkeypatch):
+    run_log.log_metrics({"value": 1.0})
+    created = SimpleNamespace(info=SimpleNamespace(run_id=""))
+    monkeypatch.setattr(MlflowClient, "create_run", lambda *_, **__: created)
+    assert "does not answer as MLflow does" in deliver_rest(run)
+    assert read_link(run.tracking_path).delivered == 0
+
+
+def test_a_full_disk_is_no_outage_and_creates_no_second_run(run, client, monkeypatch):
     def fill(path, link):
         if link.run_id:
             raise OSError(28, "No space left on device", str(path))
@@ -478,92 +468,60 @@ def test_a_full_disk_is_no_outage_and_makes_no_second_run(run, client, monkeypat
                 Mirror(run).deliver()
             assert not isinstance(error.value, StoreUnavailableError)
     assert deliver_rest(run) is None
-    assert len(client.search_runs([client.get_experiment_by_name("ocean").experiment_id])) == 1
+    assert len(mlflow_runs(client)) == 1
 
 
-@pytest.mark.parametrize("left", ["nothing", "the run log, begun again"])
-def test_a_run_whose_directory_was_removed_has_failed(left, run, run_log, client, tell_epoch):
+@pytest.mark.parametrize("has_new_log", [False, True])
+def test_a_run_whose_directory_is_removed_has_failed(has_new_log, run, run_log, client, log_epoch):
     mirror = Mirror(run)
-    tell_epoch(run_log, 1)
+    log_epoch(run_log, 1)
     mirror.deliver()
-    run_id = read_link(run.tracking_path).run_id
+    run_id = run_id_of(run)
     shutil.rmtree(run.path)
-    if left != "nothing":
+    if has_new_log:
         RunLog(run.run_log_path).log_metrics({})
     for _ in range(2):
-        with pytest.raises(DeliveryError, match="was removed while the run was going on"):
+        with pytest.raises(DeliveryError, match="was removed"):
             mirror.deliver()
     ended = client.get_run(run_id)
     assert ended.info.status == "FAILED"
     assert "was removed" in ended.data.tags["failure"]
 
 
-def test_a_run_whose_directory_is_removed_while_its_model_is_sent_has_failed(
-    run, run_log, client, tell_epoch, monkeypatch
+def test_a_run_whose_directory_is_removed_during_its_upload_has_failed(
+    run, run_log, client, log_epoch, monkeypatch
 ):
     def remove(*_, **__):
         shutil.rmtree(run.path)
         raise FileNotFoundError("model.keras")
 
     mirror = Mirror(run)
-    tell_epoch(run_log, 1)
+    log_epoch(run_log, 1)
     mirror.deliver()
-    run_id = read_link(run.tracking_path).run_id
-    monkeypatch.setattr("pipeline.tracking.mirror.log_packaged_model", remove)
+    run_id = run_id_of(run)
+    monkeypatch.setattr("pipeline.tracking.send_events.log_model", remove)
     run_log.log_model(registered_model="", alias="")
-    finish(run_log)
-    with pytest.raises(DeliveryError, match="was removed while the run was going on"):
+    run_log.log_status("FINISHED")
+    with pytest.raises(DeliveryError, match="was removed"):
         mirror.deliver()
     assert client.get_run(run_id).info.status == "FAILED"
 
 
-def test_a_store_that_hangs_is_waited_for_no_longer_than_asked(run, monkeypatch):
-    released = threading.Event()
-
-    def hang(uri):
-        released.wait(60)
-        raise ConnectionError(uri)
-
-    monkeypatch.setattr("pipeline.tracking.mirror.open_store", hang)
+def test_the_wait_for_a_store_that_hangs_is_limited(run, hanging_store):
     began = time.monotonic()
     assert deliver_rest(run, seconds=0.2) == "no answer within 0.2 s"
     assert time.monotonic() - began < 10
-    released.set()
 
 
-def test_evaluation_points_of_a_run_that_is_resumed_arrive_once(run, run_log, client, tell_epoch):
-    tell_epoch(run_log, 1, committed=False)
-    checkpointed = run_log.size
-    run_log.log_checkpoint(1)
-    Mirror(run).deliver()
-    run_log.log_metrics({"evaluation/validation/mae/mean": 0.1})
-    Mirror(run).deliver()
-    finish(run_log, "KILLED", reason="interrupted")
-    Mirror(run).deliver()
-    assert mlflow_run(client, run).info.status == "KILLED"
-    time.sleep(0.01)
-    run_log.log_resumed(1, offset=checkpointed)
-    run_log.log_metrics({"evaluation/validation/mae/mean": 0.1})
-    Mirror(run).deliver()
-    finish(run_log)
-    Mirror(run).deliver()
-    assert points(client, run, "evaluation/validation/mae/mean") == [(0, 0.1)]
-    assert points(client, run, "train/loss") == [(1, 1.0)]
-    assert mlflow_run(client, run).info.status == "FINISHED"
-
-
-def test_a_refused_status_that_a_resume_took_back_is_not_sent_again(
+def test_a_rejected_status_that_a_resume_superseded_is_not_sent_again(
     run, run_log, client, monkeypatch
 ):
-    def refuse(*_, **__):
-        raise MlflowException("not now")
-
-    finish(run_log, "KILLED", reason="interrupted")
+    run_log.log_status("KILLED", reason="interrupted")
     with monkeypatch.context() as patch:
-        patch.setattr(MlflowClient, "set_terminated", refuse)
-        assert deliver_rest(run) == "it refused the status (not now)"
+        patch.setattr(MlflowClient, "set_terminated", fail_with(MlflowException("not now")))
+        assert deliver_rest(run) == "it rejected the status (not now)"
     run_log.log_resumed(0, offset=0)
-    finish(run_log)
+    run_log.log_status("FINISHED")
     assert deliver_rest(run) is None
     assert mlflow_run(client, run).info.status == "FINISHED"
     assert read_link(run.tracking_path).refused == {}

@@ -1,4 +1,4 @@
-"""A real `mlflow server` goes down while a run is going on, and comes back."""
+"""Outages of a real `mlflow server` during a run."""
 
 import signal
 import time
@@ -13,7 +13,7 @@ from pipeline.tracking.background import BackgroundMirror, mirrored
 from pipeline.tracking.mirror import Mirror, deliver_rest
 from pipeline.tracking.run_link import Link, read_link, write_link
 from pipeline.tracking.store import configure_mlflow
-from tests.tracking.proxy import Proxy
+from tests.tracking.mlflow_server import Proxy
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +22,7 @@ NUM_EPOCHS, NUM_STEPS = 30, 20
 
 @dataclass
 class Outage:
-    """Two runs that met an outage: one was going on, one began and ended in it."""
+    """Two runs with an outage: one that continues, and one that starts and ends during it."""
 
     client: MlflowClient
     run: RunDirectory
@@ -51,7 +51,7 @@ def wait_for_epoch(client, run, epoch):
 
 
 @pytest.fixture(scope="module")
-def outage(server, tell_epoch, tmp_path_factory):
+def outage(server, log_epoch, tmp_path_factory):
     configure_mlflow()
     directory = tmp_path_factory.mktemp("runs")
     client = MlflowClient(tracking_uri=server.uri)
@@ -61,7 +61,7 @@ def outage(server, tell_epoch, tmp_path_factory):
 
     def train(epochs):
         for epoch in epochs:
-            tell_epoch(run_log, epoch, num_steps=NUM_STEPS)
+            log_epoch(run_log, epoch, num_steps=NUM_STEPS)
             background.wake()
 
     train(range(1, 6))
@@ -72,7 +72,7 @@ def outage(server, tell_epoch, tmp_path_factory):
     blocked_seconds = time.monotonic() - began
 
     late_run, late_run_log = start_run(directory / "late", server)
-    tell_epoch(late_run_log, 1)
+    log_epoch(late_run_log, 1)
     late_run_log.log_status("FINISHED")
     reasons = [deliver_rest(late_run)]
 
@@ -90,11 +90,11 @@ def outage(server, tell_epoch, tmp_path_factory):
     )
 
 
-def test_training_is_not_held_up(outage):
+def test_training_is_not_delayed(outage):
     assert outage.blocked_seconds < 5
 
 
-def test_every_point_arrives_once(outage):
+def test_each_point_is_delivered_once(outage):
     run_id = read_link(outage.run.tracking_path).run_id
     metrics = outage.client.get_run(run_id).data.metrics
     for name in metrics:
@@ -104,7 +104,7 @@ def test_every_point_arrives_once(outage):
     assert len(metrics) == 3 + 5 + 2 * 6 * 6 + 3  # losses and rate, times, traits, batches
 
 
-def test_everything_else_arrives_and_the_run_ends(outage):
+def test_everything_else_is_delivered_and_the_run_ends(outage):
     run_id = read_link(outage.run.tracking_path).run_id
     arrived = outage.client.get_run(run_id)
     assert arrived.data.params == {"config.seed": "0", "config.name": "x"}
@@ -112,7 +112,7 @@ def test_everything_else_arrives_and_the_run_ends(outage):
     assert [each.path for each in outage.client.list_artifacts(run_id)] == ["config.yaml"]
 
 
-def test_a_run_that_the_server_never_saw_is_made_when_it_is_back(outage):
+def test_a_run_during_the_outage_is_created_after_it(outage):
     while_down, *afterwards = outage.reasons
     assert while_down is not None
     assert afterwards == [None, None]
@@ -121,19 +121,19 @@ def test_a_run_that_the_server_never_saw_is_made_when_it_is_back(outage):
     assert arrived.data.metrics["train/loss"] == 1.0
 
 
-def test_a_server_that_does_not_answer_costs_no_time_and_no_point(
-    outage, server, tell_epoch, tmp_path, monkeypatch
+def test_a_stopped_server_costs_no_time_and_no_point(
+    outage, server, log_epoch, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     run, run_log = start_run(tmp_path / "hanging", server)
     background = BackgroundMirror(Mirror(run), is_nested=True)
-    tell_epoch(run_log, 1)
+    log_epoch(run_log, 1)
     background.wake()
     wait_for_epoch(outage.client, run, 1)
 
     server.signal(signal.SIGSTOP)
     began = time.monotonic()
-    tell_epoch(run_log, 2)
+    log_epoch(run_log, 2)
     background.wake()
     assert time.monotonic() - began < 2
     assert "timed out" in background.close(seconds=60).lower()
@@ -151,21 +151,20 @@ def test_a_server_that_does_not_answer_costs_no_time_and_no_point(
 
 @pytest.fixture
 def proxy(server):
-    """A proxy in front of the server."""
     proxy = Proxy(server.uri)
     yield proxy
     proxy.close()
 
 
-def test_lost_replies_double_no_run_and_no_point(proxy, server, tell_epoch, tmp_path):
+def test_lost_replies_duplicate_no_run_and_no_point(proxy, server, log_epoch, tmp_path):
     run, run_log = start_run(tmp_path / "lost", proxy)
     client = MlflowClient(tracking_uri=server.uri)
-    tell_epoch(run_log, 1)
+    log_epoch(run_log, 1)
     proxy.mode = "cut"
     assert deliver_rest(run, seconds=60) is not None
     proxy.mode = "pass"
     assert deliver_rest(run, seconds=60) is None
-    tell_epoch(run_log, 2)
+    log_epoch(run_log, 2)
     run_log.log_status("FINISHED")
     proxy.mode = "cut"
     assert deliver_rest(run, seconds=60) is not None
@@ -181,12 +180,10 @@ def test_lost_replies_double_no_run_and_no_point(proxy, server, tell_epoch, tmp_
     assert only.info.status == "FINISHED"
 
 
-def test_a_server_that_hangs_at_the_end_is_waited_for_as_long_as_was_asked(
-    proxy, tell_epoch, tmp_path
-):
+def test_the_wait_for_a_server_that_hangs_at_the_end_is_limited(proxy, log_epoch, tmp_path):
     run, run_log = start_run(tmp_path / "hangs", proxy)
     with mirrored(run, patience_seconds=1.0) as mirror:
-        tell_epoch(run_log, 1)
+        log_epoch(run_log, 1)
         proxy.mode = "hang"
         began = time.monotonic()
     assert time.monotonic() - began < 8

@@ -1,139 +1,126 @@
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.run_directory import RunDirectory
-from pipeline.core.run_log import EPOCH, FINISHED, RESUMED, RunLog
-from pipeline.tracking.pending_events import read_news
+from pipeline.core.run_log import EPOCH, RunLog
+from pipeline.tracking.mirror import read_pending_events
 
 
-def told(run, start=0):
-    """What a delivery sends: kinds, and the numbers of epochs."""
-    events = read_news(run, start=start).events
-    return [event.content["epoch"] if event.kind == EPOCH else event.kind for event in events]
-
-
-def open_run_log(tmp_path):
-    run = RunDirectory(tmp_path)
+def make_run_log(path):
+    run = RunDirectory(path)
     return run, RunLog(run.run_log_path)
 
 
-def test_an_epoch_is_told_once_its_checkpoint_is_taken(tmp_path):
-    run, run_log = open_run_log(tmp_path)
+def epoch(run_log):
     run_log.log_epoch({"epoch": 1})
-    assert told(run) == []
+
+
+def checkpoint(run_log):
     run_log.log_checkpoint(1)
-    assert told(run) == [1]
 
 
-def test_what_is_told_behind_an_undecided_epoch_waits_with_it(tmp_path):
-    run, run_log = open_run_log(tmp_path)
-    run_log.log_params({})
-    run_log.log_epoch({"epoch": 1})
+def system(run_log):
     run_log.log_system_metrics({}, step=0)
-    assert told(run) == ["params"]
-    assert read_news(run, start=0).end == read_news(run, start=0).events[0].end
 
 
-def test_the_end_of_a_run_is_told_although_its_last_epoch_is_undecided(tmp_path):
-    run, run_log = open_run_log(tmp_path)
-    run_log.log_epoch({"epoch": 1})
-    run_log.log_system_metrics({}, step=0)
-    run_log.log_status("KILLED")
-    assert told(run) == ["system", FINISHED]
-    assert read_news(run, start=0).end == 0
-
-
-def test_an_epoch_that_a_resume_takes_back_is_never_told(tmp_path):
-    run, run_log = open_run_log(tmp_path)
-    run_log.log_epoch({"epoch": 1})
-    run_log.log_status("KILLED")
-    run_log.log_resumed(0, offset=0)
-    run_log.log_epoch({"epoch": 1})
-    run_log.log_checkpoint(1)
-    assert told(run) == [RESUMED, 1]
-
-
-def test_an_epoch_whose_checkpoint_the_end_came_before_the_word_of_is_told(tmp_path):
-    run, run_log = open_run_log(tmp_path)
-    run_log.log_epoch({"epoch": 1})
-    offset = run_log.size
-    run_log.log_status("KILLED")
-    delivered = read_news(run, start=0).end
-    run_log.log_checkpoint(1)
-    run_log.log_resumed(1, offset=offset)
-    assert told(run, start=delivered) == [1, RESUMED]
-
-
-def test_what_was_delivered_is_not_told_again(tmp_path):
-    run, run_log = open_run_log(tmp_path)
-    run_log.log_epoch({"epoch": 1})
-    run_log.log_checkpoint(1)
-    delivered = read_news(run, start=0).end
-    assert told(run, start=delivered) == []
-    assert read_news(run, start=delivered).end == delivered
-    run_log.log_status("FINISHED")
-    assert told(run, start=delivered) == [FINISHED]
-
-
-def test_what_follows_a_checkpoint_waits_for_the_end_of_the_run(tmp_path):
-    run, run_log = open_run_log(tmp_path)
-    run_log.log_epoch({"epoch": 1})
-    run_log.log_checkpoint(1)
-    delivered = read_news(run, start=0).end
+def metrics(run_log):
     run_log.log_metrics({})
-    assert told(run, start=delivered) == []
+
+
+def finished(run_log):
     run_log.log_status("FINISHED")
-    assert told(run, start=delivered) == ["metrics", FINISHED]
-    assert read_news(run, start=delivered).end == run_log.size
 
 
-def test_what_follows_a_checkpoint_is_told_once_however_often_the_run_is_killed(tmp_path):
-    run, run_log = open_run_log(tmp_path)
+def killed(run_log):
+    run_log.log_status("KILLED")
+
+
+def resumed_from_start(run_log):
+    run_log.log_resumed(0, offset=0)
+
+
+def resumed_here(run_log):
+    run_log.log_resumed(0, offset=run_log.size)
+
+
+@pytest.mark.parametrize(
+    ("story", "pending"),
+    [
+        ([epoch], []),
+        ([epoch, checkpoint], ["epoch"]),
+        ([metrics, epoch, system], ["metrics"]),
+        ([epoch, system, killed], ["system", "finished"]),
+        ([epoch, killed, resumed_from_start, epoch, checkpoint], ["resumed", "epoch"]),
+        ([epoch, checkpoint, metrics], ["epoch"]),
+        ([epoch, checkpoint, metrics, finished], ["epoch", "metrics", "finished"]),
+        ([checkpoint, finished, metrics], ["finished", "metrics"]),
+        ([killed, resumed_here, metrics], ["finished", "resumed", "metrics"]),
+    ],
+)
+def test_only_events_that_no_resume_can_supersede_are_pending(story, pending, tmp_path):
+    run, run_log = make_run_log(tmp_path)
+    for log in story:
+        log(run_log)
+    events, _ = read_pending_events(run, start=0)
+    assert [event.kind for event in events] == pending
+
+
+def test_delivered_epochs_are_not_pending_again(tmp_path):
+    run, run_log = make_run_log(tmp_path)
+    epoch(run_log)
+    checkpoint(run_log)
+    _, delivered = read_pending_events(run, start=0)
+    assert read_pending_events(run, start=delivered) == ([], delivered)
+    finished(run_log)
+    events, end = read_pending_events(run, start=delivered)
+    assert [event.kind for event in events] == ["finished"]
+    assert end == run_log.size
+
+
+def test_an_epoch_is_pending_although_the_end_was_logged_before_its_checkpoint(tmp_path):
+    run, run_log = make_run_log(tmp_path)
+    epoch(run_log)
+    offset = run_log.size
+    killed(run_log)
+    _, delivered = read_pending_events(run, start=0)
+    assert delivered == 0
+    checkpoint(run_log)
+    run_log.log_resumed(1, offset=offset)
+    events, _ = read_pending_events(run, start=delivered)
+    assert [event.kind for event in events] == ["epoch", "resumed"]
+
+
+def test_events_after_a_checkpoint_are_pending_once_in_repeated_kills(tmp_path):
+    run, run_log = make_run_log(tmp_path)
     run_log.log_epoch({"epoch": 1})
     offset = run_log.size
     run_log.log_checkpoint(1)
-    arrived, delivered = [], 0
+    kinds, end = [], 0
 
     def deliver():
-        nonlocal delivered
-        news = read_news(run, start=delivered)
-        arrived.extend(event.kind for event in news.events)
-        delivered = news.end
+        nonlocal end
+        events, end = read_pending_events(run, start=end)
+        kinds.extend(event.kind for event in events)
 
-    for ending in ("KILLED", None, "FAILED", "FINISHED"):
+    for status in ("KILLED", None, "FAILED", "FINISHED"):
         deliver()
         run_log.log_metrics({})
         deliver()
-        if ending:
-            run_log.log_status(ending)
+        if status:
+            run_log.log_status(status)
             deliver()
-        if ending != "FINISHED":
+        if status != "FINISHED":
             run_log.log_resumed(1, offset=offset)
-    assert arrived.count("metrics") == 1
-
-
-def test_an_evaluation_of_a_finished_run_is_told_at_once(tmp_path):
-    run, run_log = open_run_log(tmp_path)
-    run_log.log_checkpoint(1)
-    run_log.log_status("FINISHED")
-    run_log.log_metrics({})
-    assert told(run) == [FINISHED, "metrics"]
-
-
-def test_a_search_that_goes_on_tells_its_trials_at_once(tmp_path):
-    run, run_log = open_run_log(tmp_path)
-    run_log.log_status("KILLED")
-    run_log.log_resumed(0, offset=run_log.size)
-    run_log.log_metrics({})
-    assert told(run) == [FINISHED, RESUMED, "metrics"]
+    assert kinds.count("metrics") == 1
 
 
 STORIES = st.lists(
     st.tuples(
-        st.sampled_from(["committed", "lost", "untold"]),
-        st.booleans(),  # whether the end of the process was told
-        st.booleans(),  # whether a sample of the system came behind the epoch
-        st.lists(st.booleans(), min_size=5, max_size=5),  # after which events MLflow was there
+        st.sampled_from(["checkpoint logged", "no checkpoint", "checkpoint not logged"]),
+        st.booleans(),  # whether the end of the process is logged
+        st.booleans(),  # whether system metrics follow the epoch
+        st.lists(st.booleans(), min_size=5, max_size=5),  # after which events MLflow is reachable
     ),
     min_size=1,
     max_size=6,
@@ -144,42 +131,39 @@ STORIES = st.lists(
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_however_a_run_dies_and_mlflow_comes_and_goes_each_epoch_that_counts_is_told(
-    tmp_path_factory, stories
-):
-    run, run_log = open_run_log(tmp_path_factory.mktemp("run"))
-    counting, delivered, end, checkpointed = [], {}, 0, 0
+def test_each_effective_epoch_is_delivered_for_all_kills_and_outages(tmp_path_factory, stories):
+    run, run_log = make_run_log(tmp_path_factory.mktemp("run"))
+    effective, delivered, end, offset = [], {}, 0, 0
 
-    def deliver(is_there):
+    def deliver(is_reachable):
         nonlocal end
-        if is_there:
-            news = read_news(run, start=end)
-            delivered.update((e.start, e.content["epoch"]) for e in news.events if e.kind == EPOCH)
-            end = news.end
+        if is_reachable:
+            events, end = read_pending_events(run, start=end)
+            delivered.update((e.start, e.content["epoch"]) for e in events if e.kind == EPOCH)
 
-    for fate, end_is_told, sampled, reachable in stories:
-        epoch = len(counting) + 1
+    for fate, end_is_logged, is_sampled, reachable in stories:
+        number = len(effective) + 1
         start = run_log.size
-        run_log.log_epoch({"epoch": epoch})
+        run_log.log_epoch({"epoch": number})
         deliver(reachable[0])
-        behind = run_log.size
-        if sampled:
+        after = run_log.size
+        if is_sampled:
             run_log.log_system_metrics({}, step=0)
-        if fate != "lost":
-            counting.append(start)
-            checkpointed = behind
-        if fate == "committed":
-            run_log.log_checkpoint(epoch)
+        if fate != "no checkpoint":
+            effective.append(start)
+            offset = after
+        if fate == "checkpoint logged":
+            run_log.log_checkpoint(number)
             deliver(reachable[1])
             continue
-        if end_is_told:
+        if end_is_logged:
             run_log.log_status("KILLED")
             deliver(reachable[2])
-        if fate == "untold":
-            run_log.log_checkpoint(epoch)
+        if fate == "checkpoint not logged":
+            run_log.log_checkpoint(number)
             deliver(reachable[3])
-        run_log.log_resumed(len(counting), offset=checkpointed)
+        run_log.log_resumed(len(effective), offset=offset)
         deliver(reachable[4])
     deliver(True)
 
-    assert delivered == {start: number for number, start in enumerate(counting, start=1)}
+    assert delivered == {start: number for number, start in enumerate(effective, start=1)}

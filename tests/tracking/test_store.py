@@ -2,6 +2,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import mlflow
@@ -10,9 +11,9 @@ import sqlalchemy.exc
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from pipeline.core.errors import first_line
 from pipeline.core.urls import sqlite_path
 from pipeline.tracking.store import (
+    call_within,
     configure_mlflow,
     local_store,
     open_store,
@@ -31,23 +32,29 @@ client.log_metric(run.info.run_id, "value", 1.0)
 """
 
 
-def test_without_a_setting_the_store_is_a_file_in_the_working_directory(tmp_path):
-    assert tracking_uri() == f"sqlite:///{tmp_path / 'mlflow.db'}"
-
-
-def test_a_relative_file_is_named_by_its_absolute_path(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///team/mlflow.db")
-    assert tracking_uri() == f"sqlite:///{tmp_path / 'team' / 'mlflow.db'}"
-
-
-@pytest.mark.parametrize("uri", ["http://127.0.0.1:5000", "postgresql://host/mlflow"])
-def test_a_server_is_taken_as_the_user_named_it(uri, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    assert tracking_uri() == uri
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        (None, "sqlite:///{}/mlflow.db"),
+        ("sqlite:///team/mlflow.db", "sqlite:///{}/team/mlflow.db"),
+        ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
+        ("postgresql://host/mlflow", "postgresql://host/mlflow"),
+    ],
+)
+def test_the_tracking_uri_is_the_setting_with_an_absolute_path(
+    setting, expected, tmp_path, monkeypatch
+):
+    if setting:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", setting)
+    assert tracking_uri() == expected.format(tmp_path)
+    mlflow.set_tracking_uri("http://127.0.0.1:1234")
+    assert tracking_uri() == "http://127.0.0.1:1234"
 
 
 @pytest.mark.parametrize("name", ["job%41", "a%20b", "a?b", "a#b"])
-def test_an_odd_working_directory_holds_its_database(tmp_path, monkeypatch, name):
+def test_the_database_is_in_a_working_directory_with_special_characters(
+    tmp_path, monkeypatch, name
+):
     directory = tmp_path / name
     directory.mkdir()
     monkeypatch.chdir(directory)
@@ -59,46 +66,42 @@ def test_an_odd_working_directory_holds_its_database(tmp_path, monkeypatch, name
 
 
 STORED = "http://me:***@host:5000"
+PREFIX = "MLFLOW_TRACKING_"
 
 
 @pytest.mark.parametrize(
-    ("stored", "environment", "found"),
+    ("stored", "environment", "expected"),
     [
         ("http://host", {}, "http://host"),
-        (STORED, {"URI": "http://me:s3cret@host:5000"}, "http://me:s3cret@host:5000"),
-        (STORED, {"URI": "http://new:s3cret@host:5000"}, "http://new:s3cret@host:5000"),
-        (STORED, {"USERNAME": "me", "PASSWORD": "s3cret"}, "http://host:5000"),
-        ("http://***@host", {"TOKEN": "s3cret"}, "http://host"),
-        ("postgresql://h/d?password=***", {"URI": "postgresql://h/d?password=x"}, None),
+        (STORED, {f"{PREFIX}URI": "http://me:s3cret@host:5000"}, "http://me:s3cret@host:5000"),
+        (STORED, {f"{PREFIX}URI": "http://new:s3cret@host:5000"}, "http://new:s3cret@host:5000"),
+        (STORED, {f"{PREFIX}USERNAME": "me", f"{PREFIX}PASSWORD": "s3cret"}, "http://host:5000"),
+        ("http://***@host", {f"{PREFIX}TOKEN": "s3cret"}, "http://host"),
+        (
+            "postgresql://h/d?password=***",
+            {f"{PREFIX}URI": "postgresql://h/d?password=x"},
+            "postgresql://h/d?password=x",
+        ),
+        ("postgresql://me:***@host/db", {"PGPASSWORD": "s3cret"}, "postgresql://me@host/db"),
     ],
 )
-def test_the_password_is_taken_from_the_environment(stored, environment, found, monkeypatch):
+def test_the_password_comes_from_the_environment(stored, environment, expected, monkeypatch):
     for name, value in environment.items():
-        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", value)
-    assert with_password(stored) == (found or environment["URI"])
+        monkeypatch.setenv(name, value)
+    assert with_password(stored) == expected
 
 
-def test_a_database_may_take_its_password_from_libpq(monkeypatch):
-    monkeypatch.setenv("PGPASSWORD", "s3cret")
-    assert with_password("postgresql://me:***@host/db") == "postgresql://me@host/db"
-
-
-@pytest.mark.parametrize("elsewhere", ["", "http://me:s3cret@other:5000", "http://host:5000"])
-def test_a_password_that_is_missing_is_asked_for(elsewhere, monkeypatch):
-    monkeypatch.setenv("PGPASSWORD", "of a database")
-    if elsewhere:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", elsewhere)
-    with pytest.raises(MlflowException, match="MLFLOW_TRACKING_USERNAME") as refusal:
+@pytest.mark.parametrize("uri", ["", "http://me:s3cret@other:5000", "http://host:5000"])
+def test_a_missing_password_is_an_error(uri, monkeypatch):
+    monkeypatch.setenv("PGPASSWORD", "for a database")
+    if uri:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(MlflowException, match="MLFLOW_TRACKING_USERNAME") as error:
         with_password(STORED)
-    assert "s3cret" not in str(refusal.value)
+    assert "s3cret" not in str(error.value)
 
 
-def test_a_store_chosen_in_python_is_taken():
-    mlflow.set_tracking_uri("http://127.0.0.1:5000")
-    assert tracking_uri() == "http://127.0.0.1:5000"
-
-
-def test_a_server_that_is_gone_is_given_up_soon_unless_the_user_is_patient(monkeypatch):
+def test_calls_fail_fast_unless_the_user_sets_another_limit(monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
     monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
     configure_mlflow()
@@ -106,7 +109,7 @@ def test_a_server_that_is_gone_is_given_up_soon_unless_the_user_is_patient(monke
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
 
 
-def test_a_database_that_is_down_is_given_up_at_once():
+def test_a_database_that_is_down_is_an_error_within_seconds():
     pytest.importorskip("psycopg")
     began = time.monotonic()
     with pytest.raises(sqlalchemy.exc.OperationalError, match="refused"):
@@ -114,7 +117,7 @@ def test_a_database_that_is_down_is_given_up_at_once():
     assert time.monotonic() - began < 10
 
 
-def test_a_database_that_does_not_answer_is_given_up_in_seconds():
+def test_a_database_that_hangs_is_an_error_within_seconds():
     pytest.importorskip("psycopg")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
@@ -124,13 +127,13 @@ def test_a_database_that_does_not_answer_is_given_up_in_seconds():
         assert time.monotonic() - began < 20
 
 
-def test_the_directory_of_a_new_file_is_made(tmp_path):
+def test_the_directory_of_a_new_database_is_created(tmp_path):
     open_store(f"sqlite:///{tmp_path / 'team' / 'mlflow.db'}")
     assert (tmp_path / "team" / "mlflow.db").exists()
 
 
 @pytest.mark.slow
-def test_three_processes_may_open_one_new_file_at_once(tmp_path, repository):
+def test_three_processes_can_open_one_new_database(tmp_path, repository):
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     processes = [
         subprocess.Popen(
@@ -148,14 +151,20 @@ def test_three_processes_may_open_one_new_file_at_once(tmp_path, repository):
     assert [run.data.metrics for run in runs] == [{"value": 1.0}] * 3
 
 
-@pytest.mark.parametrize(
-    ("error", "line"),
-    [
-        (OSError("first\nsecond"), "first"),
-        (TimeoutError(), "TimeoutError"),
-        (ValueError("x" * 400), "x" * 300),
-        (ValueError("http://me:s3cret@host is gone"), "http://me:***@host is gone"),
-    ],
-)
-def test_an_error_is_told_in_one_line(error, line):
-    assert first_line(error) == line
+@pytest.mark.parametrize("value", [1, None])
+def test_a_limited_call_returns_its_result(value):
+    assert call_within(60, lambda: value) is value
+
+
+def test_a_limited_call_raises_its_error():
+    with pytest.raises(ZeroDivisionError):
+        call_within(None, lambda: 1 / 0)
+
+
+def test_a_call_beyond_its_limit_is_an_error():
+    released = threading.Event()
+    began = time.monotonic()
+    with pytest.raises(TimeoutError, match=r"no answer within 0\.1 s"):
+        call_within(0.1, lambda: released.wait(60))
+    assert time.monotonic() - began < 10
+    released.set()

@@ -1,7 +1,7 @@
-"""A small feature set, a small network, and runs of them.
+"""A small feature set, a small network, and fits.
 
-Sixty clips in ten groups: 44 to train on, in three batches of which the last is partial,
-and 16 held out.
+60 clips in ten groups: 44 training clips, in three batches with a partial last one, and 16
+validation clips.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ CONFIG = TrainingConfig(num_epochs=5, batch_size=16, steps_per_execution=1, lear
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """A fit and what it left behind."""
+    """A fit and its results."""
 
     result: FitResult
     network: keras.Model
@@ -37,18 +37,18 @@ class Fitted:
 
     @property
     def weights(self) -> list[bytes]:
-        """Every variable of the network, to the bit."""
+        """The bytes of every variable."""
         return [np.asarray(variable).tobytes() for variable in self.network.variables]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Laboratory:
-    """Makes networks and fits them."""
+    """Functions that build and fit small networks."""
 
     features: FeatureSet
 
     def network(self, *, dropout_rate: float = 0.25, activation: str = "sigmoid") -> keras.Model:
-        """A new network; networks of one kind begin with the same weights."""
+        """Build a network, always with the same initial weights."""
         keras.utils.set_random_seed(0)
         static = keras.Input((4, 6), name="static")
         dynamic = keras.Input((5,), name="dynamic")
@@ -60,11 +60,9 @@ class Laboratory:
         return keras.Model([static, dynamic], scores, name="small")
 
     def training(self, *, seed: int | None = 0, batch_size: int = 16) -> LabelledBatches:
-        """The training clips."""
         return LabelledBatches(self.features, TRAIN, batch_size=batch_size, seed=seed)
 
     def validation(self, *, batch_size: int = 16) -> LabelledBatches:
-        """The held-out clips."""
         return LabelledBatches(self.features, VALIDATION, batch_size=batch_size)
 
     def fit(
@@ -78,7 +76,7 @@ class Laboratory:
         is_resumable: bool = True,
         **changes: Any,
     ) -> Fitted:
-        """Fit in a run directory, from its last checkpoint if it has one."""
+        """Fit in a run directory, from its last checkpoint if there is one."""
         run_dir.mkdir(exist_ok=True)
         run = RunDirectory(run_dir)
         config = replace(CONFIG, **changes)
@@ -93,6 +91,11 @@ class Laboratory:
             hooks=FitHooks(callbacks=callbacks, is_resumable=is_resumable),
         )
         return Fitted(result=result, network=network, run=run)
+
+
+@pytest.fixture
+def run_log(tmp_path: Path) -> RunLog:
+    return RunLog(tmp_path / "events.jsonl")
 
 
 @pytest.fixture(scope="session")

@@ -1,17 +1,27 @@
-"""The logs are files that are whole at any time, and written anew after every epoch."""
-
+import io
 import json
 import math
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import rich.console
 
+from pipeline.core.errors import TrainingError
+from pipeline.core.run_log import EPOCH, read_events
 from pipeline.records.metrics_history import history_content
 from pipeline.training.callbacks import (
+    EpochEndTimer,
     LearningRateTrackerCallback,
+    NonFiniteLossGuard,
     PerformanceMonitorCallback,
+    ProgressBar,
     TimeTrackingCallback,
 )
+from pipeline.training.checkpoint import read_last_state
 from pipeline.training.recorder import EpochRecorder
+
+EXPLODING = {"schedule": "constant", "learning_rate": 1e25, "gradient_clip_norm": 0.0}
 
 
 @pytest.mark.parametrize(
@@ -22,15 +32,12 @@ from pipeline.training.recorder import EpochRecorder
         (LearningRateTrackerCallback, "lr_logs.json"),
     ],
 )
-class TestFile:
-    def test_it_has_the_name_that_tools_look_for(self, tmp_path, callback_type, name):
-        assert callback_type(tmp_path, EpochRecorder(None)).path == tmp_path / name
-
-    def test_it_is_there_before_the_first_epoch_is_over(self, tmp_path, callback_type, name):
+class TestLogFile:
+    def test_the_file_exists_before_the_first_epoch_ends(self, tmp_path, callback_type, name):
         callback_type(str(tmp_path / "log"), EpochRecorder(None)).on_train_begin()
         assert json.loads((tmp_path / "log" / name).read_text())
 
-    def test_a_resumed_run_begins_with_the_epochs_behind_it(
+    def test_a_resumed_run_starts_with_its_earlier_epochs(
         self, tmp_path, record, callback_type, name
     ):
         callback_type(tmp_path, EpochRecorder(None, [record()])).on_train_begin()
@@ -38,9 +45,7 @@ class TestFile:
         callback_type(tmp_path, EpochRecorder(None, [record()])).on_epoch_end(0)
         assert (tmp_path / name).read_text() == before
 
-    def test_the_time_that_writing_takes_is_measured(
-        self, tmp_path, callback_type, name, monkeypatch
-    ):
+    def test_the_writing_time_is_measured(self, tmp_path, callback_type, name, monkeypatch):
         ticks = iter([1.0, 1.5, 7.0, 7.25])
         monkeypatch.setattr("time.perf_counter", lambda: next(ticks))
         callback = callback_type(tmp_path, EpochRecorder(None))
@@ -49,7 +54,7 @@ class TestFile:
         assert callback.seconds == 0.75
 
 
-def test_the_file_holds_the_log_of_the_records(tmp_path, record):
+def test_the_log_contains_the_records(tmp_path, record):
     records = [record(), record(epoch=2, first_step=4)]
     callback = PerformanceMonitorCallback(
         tmp_path, EpochRecorder(None, records), batch_log_frequency=2
@@ -58,8 +63,112 @@ def test_the_file_holds_the_log_of_the_records(tmp_path, record):
     assert json.loads(callback.path.read_text()) == history_content(records, frequency=2)
 
 
-def test_a_value_that_is_no_number_becomes_null(tmp_path, record):
+def test_nan_becomes_null_in_a_log(tmp_path, record):
     callback = PerformanceMonitorCallback(tmp_path, EpochRecorder(None, [record(loss=math.nan)]))
     callback.on_epoch_end(0)
     log = json.loads(callback.path.read_text(), parse_constant=pytest.fail)
     assert log["epoch"]["loss"] == [None]
+
+
+class TestEpochEndTimer:
+    @pytest.fixture
+    def timer(self, monkeypatch):
+        """Ends of two epochs that took three and four seconds."""
+        ticks = iter([10.0, 13.0, 20.0, 24.0])
+        monkeypatch.setattr("time.perf_counter", lambda: next(ticks))
+        timer = EpochEndTimer()
+        for epoch in range(2):
+            timer.first.on_epoch_end(epoch, {})
+            timer.last.on_epoch_end(epoch, {})
+        return timer
+
+    @pytest.mark.parametrize(
+        ("logging", "parts"),
+        [
+            ([1.0, 0.5], {"logging": 1.5, "checkpoint": 2.0, "callbacks": 3.5}),
+            # The logs are also written when the training begins.
+            ([9.0], {"logging": 9.0, "checkpoint": 2.0, "callbacks": 0.0}),
+        ],
+    )
+    def test_parts_sum_to_the_whole_and_none_is_negative(self, timer, logging, parts):
+        logs = [SimpleNamespace(seconds=seconds) for seconds in logging]
+        assert timer.parts(logs, SimpleNamespace(seconds=2.0)) == parts
+
+    def test_a_fit_returns_the_parts(self, laboratory, tmp_path):
+        parts = laboratory.fit(tmp_path, num_epochs=1).result.callback_seconds
+        assert set(parts) == {"logging", "checkpoint", "callbacks"}
+        assert parts["logging"] > 0
+        assert parts["checkpoint"] > 0
+
+
+class TestNonFiniteLoss:
+    @pytest.fixture
+    def guard(self):
+        guard = NonFiniteLossGuard()
+        losses = np.array([0.5, np.nan, np.nan])
+        guard.set_model(SimpleNamespace(read_trace=lambda: SimpleNamespace(loss=losses)))
+        guard.on_epoch_begin(6)
+        return guard
+
+    def test_the_error_names_the_epoch_and_the_first_step(self, guard):
+        with pytest.raises(TrainingError, match=r"nan in epoch 7, step 2\. Lower"):
+            guard.on_train_batch_end(2, {"loss": np.nan})
+
+    @pytest.mark.parametrize("logs", [{"loss": 0.0}, {"loss": 0.5}, {"loss": 1e30}])
+    def test_a_finite_loss_is_no_error(self, guard, logs):
+        guard.on_train_batch_end(2, logs)
+        guard.on_epoch_end(6, logs)
+        guard.on_epoch_end(6, {**logs, "val_loss": logs["loss"]})
+
+    @pytest.mark.parametrize("loss", [np.nan, np.inf])
+    def test_the_validation_loss_is_checked_too(self, guard, loss):
+        with pytest.raises(TrainingError, match=rf"validation loss became {loss} in epoch 7, "):
+            guard.on_epoch_end(6, {"loss": 0.5, "val_loss": loss})
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"steps_per_execution": 1}, r"The loss became inf in epoch 1, step 2\."),
+            ({"steps_per_execution": 3}, r"The loss became inf in epoch 1, step 2\."),
+            # One step with a finite loss gives infinite weights.
+            ({"batch_size": 44, "num_epochs": 1}, "The validation loss became inf in epoch 1"),
+        ],
+    )
+    def test_an_exploding_run_stops_without_a_checkpoint(
+        self, laboratory, tmp_path, settings, message
+    ):
+        network = laboratory.network(activation="linear")
+        with pytest.raises(TrainingError, match=message):
+            laboratory.fit(tmp_path, network=network, **settings, **EXPLODING)
+        assert read_last_state(tmp_path / "checkpoints") is None
+        assert EPOCH not in {event.kind for event in read_events(tmp_path / "events.jsonl")}
+
+
+class TestProgressBar:
+    @staticmethod
+    def show(scores, *, terminal=True, first_epoch=0, monitor="val_mae", **settings) -> str:
+        """Return the output for epochs with these scores."""
+        stream = io.StringIO()
+        console = rich.console.Console(file=stream, force_terminal=terminal, width=200)
+        bar = ProgressBar(9, console=console, monitor=monitor, **{"maximize": False, **settings})
+        bar.on_train_begin()
+        for epoch, score in enumerate(scores, start=first_epoch):
+            bar.on_epoch_begin(epoch)
+            bar.on_epoch_end(epoch, {"loss": 0.5, monitor: score})
+        bar.close()
+        return stream.getvalue()
+
+    def test_the_latest_and_the_best_score_are_shown(self):
+        assert "loss 0.5000  val_mae 0.3000  best 0.2000" in self.show([0.4, 0.2, 0.3])
+
+    def test_the_best_may_be_the_largest(self):
+        text = self.show([0.4, 0.3], monitor="val_r2", maximize=True)
+        assert "val_r2 0.3000  best 0.4000" in text
+
+    def test_a_resumed_run_shows_the_best_of_its_earlier_epochs(self):
+        text = self.show([0.3], first_epoch=4, best=0.1)
+        assert "epoch 5/9" in text
+        assert "val_mae 0.3000  best 0.1000" in text
+
+    def test_without_a_terminal_nothing_is_written(self):
+        assert self.show([0.4, 0.2], terminal=False) == ""

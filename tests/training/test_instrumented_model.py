@@ -1,5 +1,3 @@
-"""What is measured inside the graph is true, and measuring changes nothing."""
-
 import time
 from dataclasses import replace
 
@@ -17,7 +15,7 @@ NUM_EPOCHS = 2
 
 
 class Order(keras.callbacks.Callback):
-    """Shuffles as `fit` does, and keeps what the model measured."""
+    """Shuffle like `fit`, and keep the measurements."""
 
     def __init__(self, batches) -> None:
         super().__init__()
@@ -55,7 +53,7 @@ def config():
 
 @pytest.fixture(scope="module", params=[1, 2], ids="{}_steps_per_execution".format)
 def measured(request, laboratory, config):
-    """A network without dropout, trained for two epochs, and what was measured."""
+    """A network after two epochs without dropout, and its measurements."""
     network = laboratory.network(dropout_rate=0.0)
     model = InstrumentedModel(network, steps_per_epoch=3)
     compiled(model, config, steps_per_execution=request.param)
@@ -74,7 +72,7 @@ def measured(request, laboratory, config):
 
 @pytest.fixture(scope="module")
 def replayed(laboratory, config):
-    """Loss, MAE, MSE and rate of each step, worked out one batch at a time in numpy."""
+    """Loss, MAE, MSE and rate of each step, computed batch by batch in NumPy."""
     network = laboratory.network(dropout_rate=0.0)
     optimizer = build_optimizer(config, steps_per_epoch=3)
     network.compile(optimizer=optimizer, loss="mae", jit_compile=False)
@@ -99,31 +97,29 @@ class TestTrace:
             np.testing.assert_allclose(trace.mae, steps[:, 0], rtol=1e-5)
             np.testing.assert_allclose(trace.mse, steps[:, 1], rtol=1e-5)
 
-    def test_every_step_has_the_rate_that_it_used(self, measured, replayed):
+    def test_every_step_has_its_learning_rate(self, measured, replayed):
         for trace, steps in zip(measured[0].traces, replayed, strict=True):
             np.testing.assert_allclose(trace.learning_rate, steps[:, 2], rtol=1e-6)
         assert len({rate for trace in measured[0].traces for rate in trace.learning_rate}) == 6
 
-    def test_steps_follow_each_other_in_time(self, measured):
-        instants = np.concatenate(
+    def test_steps_are_in_order(self, measured):
+        times = np.concatenate(
             [np.stack([trace.begin, trace.end], axis=1).ravel() for trace in measured[0].traces]
         )
-        assert (np.diff(instants) >= 0).all()
-        assert time.time() - 600 < instants[0] < instants[-1] < time.time()
-
-    def test_a_step_takes_time(self, measured):
+        assert (np.diff(times) >= 0).all()
+        assert time.time() - 600 < times[0] < times[-1] < time.time()
         for trace in measured[0].traces:
             assert (trace.end > trace.begin).all()
 
 
 class TestMoments:
-    def test_running_scores_are_those_of_all_clips_of_the_epoch(self, measured, replayed):
+    def test_training_scores_are_over_all_clips_of_the_epoch(self, measured, replayed):
         for scores, steps in zip(measured[0].moments, replayed, strict=True):
             mae, mse = np.average(steps[:, :2], axis=0, weights=steps[:, 3])
             assert scores["mae"]["mean"] == pytest.approx(mae, rel=1e-5)
             assert scores["mse"]["mean"] == pytest.approx(mse, rel=1e-5)
 
-    def test_validation_scores_are_those_of_numpy(self, measured, laboratory):
+    def test_validation_scores_equal_those_of_numpy(self, measured, laboratory):
         order, network = measured
         ((inputs, labels),) = laboratory.validation().dataset()
         expected = trait_metrics(labels.numpy(), network.predict(inputs, verbose=0))
@@ -131,9 +127,9 @@ class TestMoments:
             assert order.validation_moments[-1][metric] == pytest.approx(traits, rel=1e-5)
 
 
-def test_the_work_of_a_step_lies_between_its_begin_and_its_end(laboratory, config):
+def test_the_work_of_a_step_is_between_its_begin_and_end(laboratory, config):
     class Heavy(keras.layers.Layer):
-        """Multiplies large matrices, to no effect that could be noticed in the scores."""
+        """Multiply large matrices without a visible effect on the scores."""
 
         def call(self, scores):
             large = keras.ops.ones((1500, 1500)) * keras.ops.mean(keras.ops.stop_gradient(scores))
@@ -148,9 +144,9 @@ def test_the_work_of_a_step_lies_between_its_begin_and_its_end(laboratory, confi
     assert (trace.end - trace.begin).sum() > 2 * (trace.begin[1:] - trace.end[:-1]).sum()
 
 
-def test_measuring_changes_no_bit_of_the_weights(laboratory, config):
+def test_measuring_does_not_change_the_weights(laboratory, config):
     config = replace(config, gradient_clip_norm=0.5)
-    bits = []
+    weights = []
     for instrumented in (False, True):
         network = laboratory.network(dropout_rate=0.3)
         model = InstrumentedModel(network, steps_per_epoch=3) if instrumented else network
@@ -163,5 +159,5 @@ def test_measuring_changes_no_bit_of_the_weights(laboratory, config):
             callbacks=[order],
             verbose=0,
         )
-        bits.append([variable.numpy().tobytes() for variable in network.variables])
-    assert bits[0] == bits[1]
+        weights.append([variable.numpy().tobytes() for variable in network.variables])
+    assert weights[0] == weights[1]

@@ -1,5 +1,3 @@
-"""Losses have the values that one works out by hand."""
-
 import keras
 import numpy as np
 import pytest
@@ -8,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline.metrics.regression import concordance
+from pipeline.metrics.regression import exact_metrics
 from pipeline.training.losses import ConcordanceLoss, MixedLoss, build_loss
 
 TRUE = np.float32([[0.5, 0.5], [0.7, 0.3]])
@@ -25,7 +23,7 @@ def value(loss, true=TRUE, pred=PRED) -> float:
     [
         ("mae", (0.05 + 0.3) / 4),
         ("mse", (0.05**2 + 0.3**2) / 4),
-        # Square below the delta of 0.1, linear above: 0.1 * (0.3 - 0.05).
+        # Quadratic below the delta of 0.1, linear above: 0.1 * (0.3 - 0.05).
         ("huber", (0.5 * 0.05**2 + 0.1 * 0.25) / 4),
     ],
 )
@@ -33,36 +31,37 @@ def test_a_loss_is_a_mean_over_clips_and_traits(name, expected):
     assert value(build_loss({name: 1.0}, huber_delta=0.1)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_huber_delta_is_used():
-    # With a delta of 0.5 both errors are square.
-    loss = build_loss({"huber": 1.0}, huber_delta=0.5)
-    assert value(loss) == pytest.approx(0.5 * (0.05**2 + 0.3**2) / 4, rel=1e-5)
+@pytest.mark.parametrize("weight", [1.0, 2.0])
+def test_the_huber_delta_is_used(weight):
+    # With a delta of 0.5, both errors are quadratic.
+    loss = build_loss({"huber": weight}, huber_delta=0.5)
+    assert value(loss) == pytest.approx(weight * 0.5 * (0.05**2 + 0.3**2) / 4, rel=1e-5)
 
 
 class TestConcordance:
-    def test_the_value_is_that_worked_out_by_hand(self):
+    def test_a_value_by_hand(self):
         # Deviations -1/3, 0, 1/3 and -1/6, -1/6, 1/3; means 1/3 and 1/2. In units of 1/108:
         # 2 * covariance = 12, variances 8 and 6, offset squared 3, so that CCC = 12/17.
         true, pred = np.float32([[0], [1 / 3], [2 / 3]]), np.float32([[1 / 3], [1 / 3], [5 / 6]])
         assert value(ConcordanceLoss(), true, pred) == pytest.approx(5 / 17, abs=1e-4)
 
     @given(st.integers(0, 2**32))
-    def test_it_is_one_minus_the_metric(self, seed):
+    def test_the_loss_is_one_minus_the_metric(self, seed):
         true, pred = np.random.default_rng(seed).uniform(size=(2, 6, 5)).astype(np.float32)
-        expected = 1 - concordance(true, pred).mean()
+        expected = 1 - exact_metrics(true, pred)["ccc"].mean()
         assert value(ConcordanceLoss(epsilon=0.0), true, pred) == pytest.approx(expected, abs=1e-4)
 
     @given(SCORES, SCORES)
-    def test_it_lies_between_0_and_2(self, true, pred):
+    def test_the_loss_is_between_0_and_2(self, true, pred):
         assert -1e-5 <= value(ConcordanceLoss(), true, pred) <= 2 + 1e-5
 
-    def test_each_trait_counts_alike(self):
-        # One trait is predicted perfectly, the other is mirrored: 0 and 2.
+    def test_all_traits_have_equal_weight(self):
+        # The loss of the first trait is 0, that of the mirrored second trait is 2.
         true = np.float32([[0.2, 0.2], [0.8, 0.8]])
         pred = np.float32([[0.2, 0.8], [0.8, 0.2]])
         assert value(ConcordanceLoss(), true, pred) == pytest.approx(1.0, abs=1e-4)
 
-    def test_constant_scores_cost_1(self):
+    def test_the_loss_of_constant_scores_is_1(self):
         constant = np.full((3, 5), 0.5, np.float32)
         assert value(ConcordanceLoss(), constant, constant) == 1.0
 
@@ -74,28 +73,26 @@ class TestConcordance:
         assert np.isfinite(tape.gradient(loss, pred).numpy()).all()
 
 
-class TestMix:
-    def test_it_is_the_weighted_sum(self):
-        mix = build_loss({"mae": 2.0, "mse": 0.5}, huber_delta=0.1)
-        expected = 2.0 * (0.35 / 4) + 0.5 * (0.0925 / 4)
-        assert value(mix) == pytest.approx(expected, rel=1e-5)
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ({"mae": 2.0, "mse": 0.5}, 2.0 * (0.35 / 4) + 0.5 * (0.0925 / 4)),
+        ({"mae": 3.0}, 3 * 0.35 / 4),
+    ],
+)
+def test_a_mix_is_the_weighted_sum(weights, expected):
+    assert value(build_loss(weights, huber_delta=0.1)) == pytest.approx(expected, rel=1e-5)
 
-    def test_one_loss_with_a_weight_is_scaled(self):
-        assert value(build_loss({"mae": 3.0}, huber_delta=0.1)) == pytest.approx(3 * 0.35 / 4)
 
-    def test_one_loss_with_weight_1_is_that_loss(self):
-        loss = build_loss({"mse": 1.0}, huber_delta=0.1)
-        assert isinstance(loss, keras.losses.MeanSquaredError)
-
-    def test_the_huber_delta_reaches_its_part(self):
-        mix = build_loss({"huber": 2.0}, huber_delta=0.5)
-        assert value(mix) == pytest.approx((0.05**2 + 0.3**2) / 4, rel=1e-5)
+def test_a_single_loss_with_weight_1_is_that_loss():
+    loss = build_loss({"mse": 1.0}, huber_delta=0.1)
+    assert isinstance(loss, keras.losses.MeanSquaredError)
 
 
 @pytest.mark.parametrize(
     "loss", [ConcordanceLoss(epsilon=0.01), MixedLoss({"huber": 1.0, "ccc": 0.5}, huber_delta=0.2)]
 )
-def test_a_loss_survives_the_way_through_its_configuration(loss):
+def test_a_loss_can_be_serialized(loss):
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
     assert type(copy) is type(loss)
     assert value(copy) == value(loss)

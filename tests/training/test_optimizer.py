@@ -1,5 +1,3 @@
-"""The learning rate over time, and what else an optimiser is told."""
-
 import math
 
 import keras
@@ -17,40 +15,33 @@ def rates(num_steps: int, *, steps_per_epoch: int = 10, **settings) -> list[floa
 
 
 class TestWarmupCosine:
-    def test_the_first_step_moves_and_the_peak_is_where_the_warm_up_ends(self):
-        warm = rates(11, num_epochs=5, warmup_epochs=1.0, learning_rate=0.5)
-        # From 1/10 of the peak in equal steps; the step after the warm-up has the peak.
-        expected = [0.05 + step * 0.045 for step in range(11)]
-        assert warm == pytest.approx(expected, rel=1e-5)
+    @pytest.mark.parametrize(
+        ("num_epochs", "warmup_epochs", "learning_rate", "expected"),
+        [
+            # From 1/10 of the maximum, which follows the last warm-up step.
+            (5, 1.0, 0.5, [0.05 + step * 0.045 for step in range(11)]),
+            (5, 0.5, 1.0, [0.2, 0.36, 0.52, 0.68, 0.84, 1.0]),
+            (1, 1.0, 1.0, [0.1 + 0.09 * step for step in range(10)]),
+            (5, 0.0, 0.5, [0.5]),
+        ],
+    )
+    def test_the_warm_up_is_linear(self, num_epochs, warmup_epochs, learning_rate, expected):
+        found = rates(
+            len(expected),
+            num_epochs=num_epochs,
+            warmup_epochs=warmup_epochs,
+            learning_rate=learning_rate,
+        )
+        assert found == pytest.approx(expected, rel=1e-5)
 
-    def test_half_way_down_it_is_half_the_peak(self):
-        assert rates(31, num_epochs=5, learning_rate=0.5)[30] == pytest.approx(0.25, rel=1e-5)
-
-    def test_a_quarter_down_it_follows_the_cosine(self):
-        expected = (1 + math.cos(math.pi / 4)) / 2
-        assert rates(21, num_epochs=5, learning_rate=1.0)[20] == pytest.approx(expected, rel=1e-5)
-
-    def test_behind_the_last_step_it_is_zero(self):
-        run = rates(51, num_epochs=5, learning_rate=0.5)
-        assert run[50] == pytest.approx(0.0, abs=1e-8)
+    def test_the_decay_is_a_cosine_to_zero(self):
+        run = rates(51, num_epochs=5, learning_rate=1.0)
+        assert run[20] == pytest.approx((1 + math.cos(math.pi / 4)) / 2, rel=1e-5)
+        assert run[30] == pytest.approx(0.5, rel=1e-5)
         assert run[49] > 0
-
-    def test_it_never_rises_after_the_peak(self):
-        run = rates(50, num_epochs=5, learning_rate=0.5)
+        assert run[50] == pytest.approx(0.0, abs=1e-8)
         assert run[10:] == sorted(run[10:], reverse=True)
         assert max(run) == run[10]
-
-    def test_without_a_warm_up_it_begins_at_the_peak(self):
-        assert rates(1, num_epochs=5, warmup_epochs=0.0, learning_rate=0.5) == [0.5]
-
-    def test_a_warm_up_may_be_part_of_an_epoch(self):
-        assert rates(6, num_epochs=5, warmup_epochs=0.5, learning_rate=1.0) == pytest.approx(
-            [0.2, 0.36, 0.52, 0.68, 0.84, 1.0]
-        )
-
-    def test_a_warm_up_may_be_the_whole_run(self):
-        run = rates(10, num_epochs=1, warmup_epochs=1.0, learning_rate=1.0)
-        assert run == pytest.approx([0.1 + 0.09 * step for step in range(10)])
 
 
 def test_a_constant_rate_is_a_number():
@@ -64,19 +55,19 @@ class TestOptimizer:
         assert isinstance(optimizer, keras.optimizers.AdamW)
         assert optimizer.weight_decay == 0.05
 
-    def test_adam_has_none(self):
+    def test_adam_has_no_weight_decay(self):
         optimizer = build_optimizer(TrainingConfig(optimizer="adam"), steps_per_epoch=1)
         assert isinstance(optimizer, keras.optimizers.Adam)
         assert not optimizer.weight_decay
 
     @pytest.mark.parametrize(("norm", "expected"), [(2.5, 2.5), (0.0, None)])
-    def test_gradients_are_clipped_by_their_norm_together(self, norm, expected):
+    def test_gradients_are_clipped_by_their_global_norm(self, norm, expected):
         optimizer = build_optimizer(TrainingConfig(gradient_clip_norm=norm), steps_per_epoch=1)
         assert optimizer.global_clipnorm == expected
         assert optimizer.clipnorm is None
         assert optimizer.clipvalue is None
 
-    def test_its_name_does_not_count_those_built_before(self):
+    def test_its_name_does_not_depend_on_earlier_optimizers(self):
         names = {build_optimizer(TrainingConfig(), steps_per_epoch=1).name for _ in range(3)}
         assert names == {"adamw"}
 
@@ -84,7 +75,7 @@ class TestOptimizer:
 class TestOncePerStep:
     @staticmethod
     def steps(optimizer, num_steps: int):
-        """Return the trained variables, and the graph of a step."""
+        """Return the variables after some steps, and the graph of one step."""
         variables = [keras.Variable([1.0, 2.0], name=f"v{place}") for place in range(3)]
         optimizer.build(variables)
 
@@ -96,14 +87,14 @@ class TestOncePerStep:
             step()
         return np.array([each.numpy() for each in variables]), step.get_concrete_function().graph
 
-    def test_the_schedule_is_in_the_graph_of_a_step_once(self):
+    def test_the_graph_of_a_step_has_the_schedule_once(self):
         _, graph = self.steps(build_optimizer(TrainingConfig(), steps_per_epoch=10), 1)
         branches = [op for op in graph.get_operations() if op.type in ("If", "StatelessIf")]
         assert len(branches) == 1
 
     @pytest.mark.parametrize("eagerly", [False, True])
     @pytest.mark.parametrize("name", ["adam", "adamw"])
-    def test_the_steps_are_those_that_keras_takes(self, name, eagerly):
+    def test_the_steps_equal_those_of_keras(self, name, eagerly):
         config = TrainingConfig(num_epochs=2, weight_decay=0.05, optimizer=name)
         decay = {"weight_decay": 0.05} if name == "adamw" else {}
         theirs = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}[name](

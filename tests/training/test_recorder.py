@@ -1,11 +1,9 @@
-"""The recorder turns what a model measured into records, and tells the run log first."""
-
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from pipeline.core.run_log import RunLog, read_events
+from pipeline.core.run_log import read_events
 from pipeline.records.epochs import epoch_records
 from pipeline.training.instrumented_model import StepTrace
 from pipeline.training.recorder import EpochRecorder
@@ -14,16 +12,16 @@ TRAIN, VALIDATION = {"mae": {"mean": 0.1}}, {"mae": {"mean": 0.2}}
 
 
 class FakeModel:
-    """Has the trace and the running moments of an `InstrumentedModel`, as a test sets them."""
+    """Replacement for an `InstrumentedModel`, with fixed measurements."""
 
     def __init__(self) -> None:
         self.scores = TRAIN
         self.moments = SimpleNamespace(trait_metrics=lambda: self.scores)
-        self.began = 0
+        self.num_traces = 0
         self.trace = trace(begin=[10.0, 11.0, 12.5], end=[10.5, 12.0, 13.0])
 
     def start_trace(self) -> None:
-        self.began += 1
+        self.num_traces += 1
 
     def read_trace(self) -> StepTrace:
         return self.trace
@@ -45,25 +43,20 @@ def model():
     return FakeModel()
 
 
-@pytest.fixture
-def run_log(tmp_path):
-    return RunLog(tmp_path / "events.jsonl")
-
-
-def recorder_of(model, run_log=None, records=None) -> EpochRecorder:
+def build_recorder(model, run_log=None, records=None) -> EpochRecorder:
     recorder = EpochRecorder(run_log, records)
     recorder.set_model(model)
     return recorder
 
 
-def run_epoch(recorder, model, epoch=0, *, validated=True):
-    """Call the recorder as Keras does; return the logs as later callbacks see them."""
-    model.scores = TRAIN
+def run_epoch(recorder, epoch=0, *, has_validation=True):
+    """Call the recorder as Keras does; return the logs for later callbacks."""
+    recorder.model.scores = TRAIN
     recorder.on_epoch_begin(epoch)
     logs = {"loss": 0.25}
-    if validated:
+    if has_validation:
         recorder.on_test_begin()
-        model.scores = VALIDATION
+        recorder.model.scores = VALIDATION
         recorder.on_test_end()
         logs["val_loss"] = 0.35
     recorder.on_epoch_end(epoch, logs)
@@ -71,88 +64,15 @@ def run_epoch(recorder, model, epoch=0, *, validated=True):
 
 
 def test_an_epoch_is_recorded(model):
-    recorder = recorder_of(model)
-    run_epoch(recorder, model)
+    recorder = build_recorder(model)
+    logs = run_epoch(recorder)
     (record,) = recorder.records
     assert (record.epoch, record.loss, record.val_loss) == (1, 0.25, 0.35)
+    # The training scores are from before the validation.
+    assert (record.metrics, record.val_metrics) == (TRAIN, VALIDATION)
     assert record.steps.loss == [0.3, 0.2, 0.1]
     assert record.steps.mae == [0.5, 0.4, 0.3]
-
-
-def test_training_scores_are_read_before_validation_resets_them(model):
-    recorder = recorder_of(model)
-    run_epoch(recorder, model)
-    assert recorder.records[0].metrics == TRAIN
-    assert recorder.records[0].val_metrics == VALIDATION
-
-
-def test_without_validation_there_are_training_scores_alone(model):
-    recorder = recorder_of(model)
-    run_epoch(recorder, model, validated=False)
-    (record,) = recorder.records
-    assert (record.metrics, record.val_metrics, record.val_loss) == (TRAIN, None, None)
-    assert record.validation_seconds == 0.0
-
-
-def test_the_learning_rate_is_that_of_the_last_step(model):
-    recorder = recorder_of(model)
-    run_epoch(recorder, model)
-    assert recorder.records[0].learning_rate == 0.15
-
-
-def test_step_numbers_go_on_from_epoch_to_epoch(model):
-    recorder = recorder_of(model)
-    for epoch in range(2):
-        run_epoch(recorder, model, epoch)
-    assert [record.steps.numbers for record in recorder.records] == [[1, 2, 3], [4, 5, 6]]
-
-
-def test_a_resumed_run_goes_on_from_the_records_behind_it(model, record):
-    before = [record(epoch=1), record(epoch=2, first_step=4)]
-    recorder = recorder_of(model, records=before)
-    run_epoch(recorder, model, epoch=2)
-    assert [each.epoch for each in recorder.records] == [1, 2, 3]
-    assert recorder.records[-1].steps.numbers == [7, 8, 9]
-    assert len(before) == 2
-
-
-def test_each_epoch_begins_a_trace(model):
-    recorder = recorder_of(model)
-    for epoch in range(2):
-        run_epoch(recorder, model, epoch)
-    assert model.began == 2
-
-
-def test_times_of_steps_are_differences_of_the_trace(model, monkeypatch):
-    monkeypatch.setattr("time.time", lambda: 8.0)
-    recorder = recorder_of(model)
-    run_epoch(recorder, model)
-    steps = recorder.records[0].steps
-    assert steps.seconds == [0.5, 1.0, 0.5]
-    # Two seconds from the begin of the epoch, then from the end of each step to the next.
-    assert steps.wait_seconds == [2.0, 0.5, 0.5]
-    assert steps.time_ms == [10_500, 12_000, 13_000]
-
-
-def test_a_wait_is_never_negative(model):
-    # The wall clock was set back while the first batch was read.
-    model.trace = trace(begin=[1.0, 2.0, 3.0], end=[1.5, 2.5, 3.5])
-    recorder = recorder_of(model)
-    run_epoch(recorder, model)
-    assert min(recorder.records[0].steps.wait_seconds) == 0.0
-
-
-def test_training_and_validation_are_timed_apart(model, monkeypatch):
-    ticks = iter([0.0, 5.0, 5.0, 7.0])
-    monkeypatch.setattr("time.perf_counter", lambda: next(ticks))
-    recorder = recorder_of(model)
-    run_epoch(recorder, model)
-    assert recorder.records[0].train_seconds == 5.0
-    assert recorder.records[0].validation_seconds == 2.0
-
-
-def test_later_callbacks_see_every_name(model):
-    logs = run_epoch(recorder_of(model), model)
+    assert record.learning_rate == 0.15  # of the last step
     assert logs == {
         "loss": 0.25,
         "mae": 0.1,
@@ -162,8 +82,61 @@ def test_later_callbacks_see_every_name(model):
     }
 
 
-def test_the_run_log_has_what_the_records_have(model, run_log):
-    recorder = recorder_of(model, run_log)
+def test_without_validation_there_are_only_training_scores(model):
+    recorder = build_recorder(model)
+    run_epoch(recorder, has_validation=False)
+    (record,) = recorder.records
+    assert (record.metrics, record.val_metrics, record.val_loss) == (TRAIN, None, None)
+    assert record.validation_seconds == 0.0
+
+
+def test_each_epoch_has_a_trace_with_consecutive_step_numbers(model):
+    recorder = build_recorder(model)
     for epoch in range(2):
-        run_epoch(recorder, model, epoch)
+        run_epoch(recorder, epoch)
+    assert [record.steps.numbers for record in recorder.records] == [[1, 2, 3], [4, 5, 6]]
+    assert model.num_traces == 2
+
+
+def test_a_resumed_run_continues_its_records(model, record):
+    before = [record(epoch=1), record(epoch=2, first_step=4)]
+    recorder = build_recorder(model, records=before)
+    run_epoch(recorder, epoch=2)
+    assert [each.epoch for each in recorder.records] == [1, 2, 3]
+    assert recorder.records[-1].steps.numbers == [7, 8, 9]
+    assert len(before) == 2
+
+
+def test_step_times_are_differences_of_the_trace(model, monkeypatch):
+    monkeypatch.setattr("time.time", lambda: 8.0)
+    recorder = build_recorder(model)
+    run_epoch(recorder)
+    steps = recorder.records[0].steps
+    assert steps.seconds == [0.5, 1.0, 0.5]
+    # From the start of the epoch, then from the end of each step to the next.
+    assert steps.wait_seconds == [2.0, 0.5, 0.5]
+    assert steps.time_ms == [10_500, 12_000, 13_000]
+
+
+def test_a_waiting_time_is_never_negative(model):
+    # The clock was set back while the first batch was loaded.
+    model.trace = trace(begin=[1.0, 2.0, 3.0], end=[1.5, 2.5, 3.5])
+    recorder = build_recorder(model)
+    run_epoch(recorder)
+    assert min(recorder.records[0].steps.wait_seconds) == 0.0
+
+
+def test_training_and_validation_times_are_separate(model, monkeypatch):
+    ticks = iter([0.0, 5.0, 5.0, 7.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(ticks))
+    recorder = build_recorder(model)
+    run_epoch(recorder)
+    assert recorder.records[0].train_seconds == 5.0
+    assert recorder.records[0].validation_seconds == 2.0
+
+
+def test_the_run_log_contains_the_records(model, run_log):
+    recorder = build_recorder(model, run_log)
+    for epoch in range(2):
+        run_epoch(recorder, epoch)
     assert epoch_records(read_events(run_log.path)) == recorder.records

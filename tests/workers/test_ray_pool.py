@@ -1,6 +1,11 @@
 """Ray actors share a cluster and its GPUs, and a full cluster is an error."""
 
 import contextlib
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
 
 import pytest
 
@@ -13,29 +18,17 @@ pytest.importorskip("ray.cluster_utils")
 
 
 @pytest.fixture
-def start_cluster(monkeypatch):
-    """Return a function that starts a cluster with one node and returns its address."""
+def open_pool(monkeypatch):
+    """Return a function that opens a pool on a new cluster with one node."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)  # would hide the GPUs of Ray
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with contextlib.ExitStack() as stack:
 
-        def start_cluster(**node):
+        def open_pool(node, num_held=0, **options):
             cluster = ray.cluster_utils.Cluster(
                 initialize_head=True, head_node_args={**node, "include_dashboard": False}
             )
             stack.callback(cluster.shutdown)
-            return cluster.address
-
-        yield start_cluster
-
-
-@pytest.fixture
-def open_pool(start_cluster, monkeypatch):
-    """Return a function that opens a pool on a cluster with one node."""
-    with contextlib.ExitStack() as stack:
-
-        def open_pool(node, num_held=0, **options):
-            monkeypatch.setenv("RAY_ADDRESS", start_cluster(**node))
+            monkeypatch.setenv("RAY_ADDRESS", cluster.address)
             pool = stack.enter_context(contextlib.closing(RayPool(set_up, **options)))
             holders = [ray.remote(num_cpus=1)(Holder).remote() for _ in range(num_held)]
             ray.get([holder.__ray_ready__.remote() for holder in holders])
@@ -79,8 +72,8 @@ def test_a_cluster_without_a_free_processor_is_a_failed_set_up(open_pool):
 @pytest.mark.odd_cluster
 def test_two_workers_share_the_only_gpu(open_pool, caplog):
     pool = open_pool({"num_cpus": 2, "num_gpus": 1}, num_workers=2, uses_gpus=True)
-    events = run(pool, "slow-1", "slow-2", "gpus", "gpus")
-    assert [event.result for event in events[-2:]] == ["0", "0"]
+    events = run(pool, *["slow"] * 6, "gpus", "gpus")
+    assert [event.result for event in events if event.task == "gpus"] == ["0", "0"]
     assert len({event.worker for event in events}) == 2
     assert caplog.text == ""
 
@@ -95,17 +88,25 @@ def test_nodes_with_too_few_cores_are_an_error(open_pool):
 
 @pytest.mark.slow
 @pytest.mark.odd_cluster
-def test_a_running_local_cluster_is_joined_on_request(start_cluster, monkeypatch, tmp_path):
-    monkeypatch.setattr(
-        "ray._private.utils.get_ray_address_file", lambda _: str(tmp_path / "current_cluster")
-    )
-    (tmp_path / "current_cluster").write_text(start_cluster(num_cpus=3, resources={"mark": 1}))
-    with contextlib.closing(RayPool(set_up, num_workers=1, joins_local_cluster=True)) as pool:
-        assert ray.cluster_resources()["mark"] == 1
-        assert [event.kind for event in run(pool, "good-1")] == ["result"]
-    with contextlib.closing(RayPool(set_up, num_workers=1)):
-        assert "mark" not in ray.cluster_resources()
-        assert ray.cluster_resources()["CPU"] == 1
+def test_a_running_local_cluster_is_joined_on_request(monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:  # socket paths must be short
+        monkeypatch.setenv("RAY_TMPDIR", directory)
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
+        options = ["--port=0", "--num-cpus=3", "--include-dashboard=false"]
+        head = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL)
+        try:
+            while not list(Path(directory).rglob("ray_current_cluster")):
+                assert head.poll() is None
+                time.sleep(0.5)
+            for joins_local_cluster, num_cores in ((True, 3), (False, 1)):
+                pool = RayPool(set_up, num_workers=1, joins_local_cluster=joins_local_cluster)
+                with contextlib.closing(pool):
+                    assert ray.cluster_resources()["CPU"] == num_cores
+                    assert [event.kind for event in run(pool, "good-1")] == ["result"]
+        finally:
+            head.terminate()
+            head.wait()
 
 
 def test_an_unreachable_cluster_is_an_error(monkeypatch):

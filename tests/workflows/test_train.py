@@ -156,9 +156,9 @@ def test_an_invalid_experiment_is_an_error_before_a_directory_is_created(
 
 
 def test_tensorboard_must_be_installed(make_config, own_directory, monkeypatch):
-    from pipeline.training import fit
+    from pipeline.training import checks
 
-    monkeypatch.setattr(fit.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(checks.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"tensorboard.*not installed.*'\.\[tensorboard\]'"):
         run_training(make_config(**{"training.tensorboard": True}))
     assert list(own_directory.iterdir()) == []

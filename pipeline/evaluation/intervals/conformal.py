@@ -131,22 +131,14 @@ def measure_coverage(
 def measure_coverage_in_halves(
     predictions: Predictions, *, level: float, num_resamples: int, seed: int
 ) -> Coverage | None:
-    """Estimate the coverage from the calibration clips alone.
+    """Estimate the coverage of intervals at a level in (0, 1) from the calibration clips alone.
 
     In each of 50 repetitions, a random half of the groups calibrates the intervals, and the
     clips of the other half are tested. The widths are slightly larger than with all groups.
-
-    Args:
-        predictions: The calibration clips.
-        level: Nominal coverage, in (0, 1).
-        num_resamples: Resamples of the cluster bootstrap.
-        seed: Seed of the experiment.
+    Other arguments and errors are those of `measure_coverage`.
 
     Returns:
         None if half of the groups is too few for a calibration.
-
-    Raises:
-        ValueError: If the annotated scores are unknown.
     """
     y_true, y_pred = _known_scores(predictions), predictions.y_pred
     names, codes = np.unique(np.asarray(predictions.groups), return_inverse=True)

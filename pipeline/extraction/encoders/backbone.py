@@ -77,7 +77,7 @@ def build_network(
                 f"as weights, or use an encoder without weights (hog, rectified_flow)."
             ) from error
         raise ExtractionError(
-            f"{weights}: does not hold the weights of {backbone.name} without its classifier "
+            f"{weights}: does not contain the weights of {backbone.name} without its classifier "
             f"({_short_line(error)})."
         ) from error
     # Hash of the values, not of the file, so that equal weights from two files are equal.

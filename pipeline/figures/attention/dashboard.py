@@ -17,7 +17,7 @@ from pipeline.figures.attention import faithfulness, heads, traits
 from pipeline.figures.attention.grid import FOLDER, head_colours, map_name
 from pipeline.figures.base.layout import build_panels, line_handle, name_rows
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
-from pipeline.figures.base.style import ACCENTS, PALE, TRAIT_COLOURS, Style, styled
+from pipeline.figures.base.style import ACCENTS, PALE, TRAIT_COLOURS, Style
 from pipeline.records.attention import AttentionMeasurements, DeletionCurves
 
 
@@ -44,7 +44,6 @@ def _dashboard_data(attention: AttentionMeasurements) -> AttentionDashboard:
     )
 
 
-@styled
 def _draw_dashboard(data: AttentionDashboard, style: Style) -> Figure:
     drawers = _panels(data)
     legend = []

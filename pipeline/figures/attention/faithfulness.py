@@ -17,7 +17,7 @@ from pipeline.core.number_format import number
 from pipeline.figures.attention.grid import FOLDER, check_attention, stream_name
 from pipeline.figures.base.layout import LineStyle, build_panels, line_handle
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
-from pipeline.figures.base.style import ACCENTS, MUTED, Style, styled
+from pipeline.figures.base.style import ACCENTS, MUTED, Style
 from pipeline.records.attention import AttentionMeasurements, DeletionCurves
 
 _RANKING_NAMES: Final = {"traits": "weight", "rollout": "rollout"}
@@ -40,7 +40,6 @@ def faithfulness_data(attention: AttentionMeasurements) -> StreamCurves:
     )
 
 
-@styled
 def _draw_faithfulness(data: StreamCurves, style: Style) -> Figure:
     has_error = all(curves.error for _, curves in data)
     columns = 1 + has_error

@@ -19,7 +19,7 @@ from pipeline.figures.attention.grid import FOLDER, check_attention, head_colour
 from pipeline.figures.base.curves import epoch_marker, set_epoch_axis
 from pipeline.figures.base.layout import build_panels, line_handle
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
-from pipeline.figures.base.style import SEQUENTIAL, Style, styled
+from pipeline.figures.base.style import SEQUENTIAL, Style
 from pipeline.records.attention import AttentionMeasurements
 
 _QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -64,12 +64,7 @@ class AttentionEntropy:
 def attention_entropy_data(
     attention: AttentionMeasurements, attention_history: Sequence[Mapping[str, Any]] = ()
 ) -> AttentionEntropy:
-    """Return the normalised entropy of every head, over clips and over epochs.
-
-    Args:
-        attention: Measurements of the trained model.
-        attention_history: Contents of the run log's `attention` events, in order.
-    """
+    """Return the normalised entropy of every head, over clips and over epochs."""
     check_attention(attention)
     maps = []
     for name, entropy in attention.entropy.items():
@@ -85,7 +80,6 @@ def attention_entropy_data(
     return AttentionEntropy(num_clips=len(attention.clip_ids), maps=tuple(maps))
 
 
-@styled
 def _draw_attention_entropy(data: AttentionEntropy, style: Style) -> Figure:
     num_heads = max(entropy.num_heads for entropy in data.maps)
     colours = head_colours(num_heads)
@@ -139,14 +133,11 @@ def _describe_attention_entropy(data: AttentionEntropy) -> str:
 
 def _draw_over_epochs(axes: Axes, entropy: HeadEntropy, colours: Sequence[str]) -> None:
     axes.set_title(f"{map_name(entropy.name)}, over the epochs")
-    _set_entropy_axis(axes)
-    if not entropy.epochs.size:
-        axes.set_xlabel("epoch")
-        return
     marker = epoch_marker(entropy.epochs)
     for values, colour in zip(entropy.over_epochs.T, colours, strict=False):
         axes.plot(entropy.epochs, values, color=colour, marker=marker, markersize=3)
-    set_epoch_axis(axes, entropy.epochs)
+    if entropy.epochs.size:
+        set_epoch_axis(axes, entropy.epochs)
     _set_entropy_axis(axes)
 
 
@@ -173,7 +164,7 @@ def _over_epochs(
 
 
 def head_agreement_data(attention: AttentionMeasurements) -> dict[str, FloatArray]:
-    """Return, per map, the mean agreement of heads over clips and queries, shape (H, H)."""
+    """Return map -> agreement between heads in [0, 1], shape (H, H)."""
     check_attention(attention)
     maps = {name: matrix for name, matrix in attention.agreement.items() if len(matrix) > 1}
     if not maps:
@@ -186,7 +177,6 @@ def mean_agreement(matrix: FloatArray) -> float:
     return float(matrix[np.tril_indices(len(matrix), k=-1)].mean())
 
 
-@styled
 def _draw_head_agreement(data: Mapping[str, FloatArray], style: Style) -> Figure:
     columns = min(_MAX_COLUMNS, len(data))
     has_scale = any(len(matrix) > _MAX_HEADS_WITH_TEXT for matrix in data.values())

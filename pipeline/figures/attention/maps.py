@@ -24,7 +24,7 @@ from pipeline.figures.attention.grid import (
     shortened,
 )
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
-from pipeline.figures.base.style import Style, styled
+from pipeline.figures.base.style import Style
 from pipeline.records.attention import TRAIT_QUERIES, AttentionMeasurements, queries_and_keys
 
 _NUM_SAMPLES: Final = 3
@@ -84,7 +84,6 @@ def _attention_comparison_data(attention: AttentionMeasurements) -> MapGrid:
     )
 
 
-@styled
 def _draw_map_grid(data: MapGrid, style: Style) -> Figure:
     grid = Grid(
         style,

@@ -26,7 +26,7 @@ from pipeline.figures.attention.grid import (
 )
 from pipeline.figures.base.layout import line_handle
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
-from pipeline.figures.base.style import MUTED, TRAIT_COLOURS, Style, styled
+from pipeline.figures.base.style import MUTED, TRAIT_COLOURS, Style
 from pipeline.records.attention import AttentionMeasurements
 
 
@@ -92,7 +92,6 @@ def _trait_rollout_data(attention: AttentionMeasurements) -> TraitAttention:
     )
 
 
-@styled
 def _draw_trait_attention(data: TraitAttention, style: Style) -> Figure:
     handles = [line_handle(trait, TRAIT_COLOURS[trait]) for trait in TRAITS]
     grid = Grid(

@@ -85,11 +85,13 @@ class Curve:
     def is_logarithmic(self) -> bool:
         """Whether a loss or a squared error falls so far that it needs a logarithmic axis."""
         subsets = [values for values in (self.train, self.validation) if values is not None]
-        finite = np.concatenate(subsets)
-        finite = finite[np.isfinite(finite)]
-        if self.metric not in {"loss", "mse"} or not finite.size:
-            return False
-        return bool(finite.max() >= _LOG_SCALE_RATIO * finite.min() > 0)
+        return self.metric in {"loss", "mse"} and needs_log_scale(np.concatenate(subsets))
+
+
+def needs_log_scale(values: FloatArray) -> bool:
+    """Return whether positive values have a range that needs a logarithmic axis."""
+    finite = values[np.isfinite(values)]
+    return finite.size > 0 and bool(finite.max() >= _LOG_SCALE_RATIO * finite.min() > 0)
 
 
 def is_better_higher(metric: str) -> bool:
@@ -108,12 +110,7 @@ def check_epochs(epochs: IntArray) -> None:
 
 
 def read_curve(history: MetricsHistory, metric: str, trait: str | None = None) -> Curve:
-    """Return the loss or a metric over the epochs.
-
-    Args:
-        history: History of a run.
-        metric: `loss` or name of a metric.
-        trait: Name of a trait; None for the mean over the traits.
+    """Return the loss or a metric over the epochs, of one trait or as mean over the traits.
 
     Raises:
         NothingToDraw: If no epoch has ended, or the history does not contain the metric.
@@ -134,12 +131,7 @@ def read_curve(history: MetricsHistory, metric: str, trait: str | None = None) -
 def read_curves(
     history: MetricsHistory, names: Mapping[str, tuple[str, str | None]]
 ) -> dict[str, Curve]:
-    """Return the curves that the history contains.
-
-    Args:
-        history: History of a run.
-        names: Key in the result -> metric and trait, as for `read_curve`.
-    """
+    """Return the available curves; `names` maps keys to the arguments of `read_curve`."""
     curves = {}
     for key, (metric, trait) in names.items():
         try:
@@ -165,13 +157,7 @@ def set_epoch_axis(axes: Axes, epochs: IntArray) -> None:
 
 
 def draw_curve(axes: Axes, curve: Curve, *, colour: str | None = None) -> None:
-    """Draw a curve into a panel and mark its best epoch.
-
-    Args:
-        axes: Panel.
-        curve: Curve.
-        colour: Colour of both subsets; None for their usual colours.
-    """
+    """Draw a curve into a panel and mark its best epoch; `colour` replaces the usual colours."""
     marker = epoch_marker(curve.epochs)
     if curve.train is not None:
         train_colour = colour or TRAIN_COLOUR

@@ -26,7 +26,7 @@ LineStyle: TypeAlias = Literal["-", "--", ":", "none"]
 _ROUND_INTEGERS: Final = (1, 2, 5, 10)
 _ROUND: Final = (1, 2, 2.5, 5, 10)
 _MAX_TICK_LETTERS: Final = 7
-_MAX_WIDENINGS: Final = 20
+_MAX_WIDENINGS: Final = 60
 _TITLE_EM: Final = 2.4
 _LEGEND_EM: Final = 1.9
 _HANDLE_EM: Final = 4.4  # a line and the space around it
@@ -139,21 +139,6 @@ def set_ticks(axes: Axes, *, x: int = 6, y: int = 5, integer_x: bool = False) ->
     axes.yaxis.set_major_locator(MaxNLocator(y, steps=_ROUND))
 
 
-def keep_ticks_short(axes: Axes) -> None:
-    """Widen the y axis until its tick labels are short enough for the margin.
-
-    Tick labels are long if all values are nearly equal, for example after one epoch.
-    Call this function after the data is drawn.
-    """
-    formatter = axes.yaxis.get_major_formatter()
-    for _ in range(_MAX_WIDENINGS):
-        labels = formatter.format_ticks(axes.yaxis.get_majorticklocs().tolist())
-        if max(map(len, labels), default=0) <= _MAX_TICK_LETTERS:
-            return
-        low, high = axes.get_ylim()
-        axes.set_ylim(low - (high - low) / 2, high + (high - low) / 2)
-
-
 def set_log_scale(axes: Axes, axis: Literal["x", "y"] = "y") -> None:
     """Make an axis logarithmic, with decimal tick labels, after the data is drawn."""
     if axis == "x":
@@ -174,7 +159,7 @@ def set_value_axis(axes: Axes, label: str, *, is_log: bool) -> None:
     if is_log:
         set_log_scale(axes)
     else:
-        keep_ticks_short(axes)
+        _keep_ticks_short(axes)
     axes.set_ylabel(f"{label} · log scale" if is_log else label)
 
 
@@ -207,11 +192,17 @@ def name_rows(axes: Axes, names: Sequence[str]) -> None:
 
 
 def hide_panel(axes: Axes, reason: str = "") -> None:
-    """Hide the axes of a panel, and optionally write the reason in its centre."""
+    """Hide the axes of a panel, and write the reason in its centre."""
     axes.set_axis_off()
-    if reason:
-        place: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "center"}
-        axes.text(0.5, 0.5, reason, color=MUTED, **place)
+    write_centred(axes, reason)
+
+
+def write_centred(axes: Axes, text: str) -> None:
+    """Write a text in the centre of a panel, over its curves."""
+    background = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
+    place: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "center"}
+    if text:
+        axes.text(0.5, 0.5, text, color=MUTED, bbox=background, **place)
 
 
 def draw_heatmap(
@@ -230,7 +221,7 @@ def draw_heatmap(
         values: Matrix, shape (rows, columns).
         rows: Names of the rows.
         columns: Names of the columns.
-        is_wide: Stretch the cells to fill the panel; else the cells are square.
+        is_wide: Stretch the cells to fill the panel.
         limit: Absolute value with the strongest colour.
     """
     colours = mpl.colormaps[DIVERGING]
@@ -250,6 +241,17 @@ def draw_heatmap(
             colour = "white" if is_dark else "#222222"
             text = decimal(float(value), 2)
             axes.text(column, row, text, ha="center", va="center", color=colour, size="small")
+
+
+def _keep_ticks_short(axes: Axes) -> None:
+    # Labels are long if all values are nearly equal, for example after one epoch.
+    formatter = axes.yaxis.get_major_formatter()
+    for _ in range(_MAX_WIDENINGS):
+        labels = formatter.format_ticks(axes.yaxis.get_majorticklocs().tolist())
+        if max(map(len, labels), default=0) <= _MAX_TICK_LETTERS:
+            return
+        low, high = axes.get_ylim()
+        axes.set_ylim(low - (high - low) / 2, high + (high - low) / 2)
 
 
 def _legend_rows(handles: Sequence[Artist], *, width: float) -> int:

@@ -5,8 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from matplotlib.figure import Figure
+
 from pipeline.core.errors import PipelineError
-from pipeline.figures.base.style import Draw
+from pipeline.figures.base.style import styled
 
 _FILES: Final[Mapping[str, str]] = {
     "history": "batch_metrics/metrics_history.json",
@@ -57,10 +59,13 @@ class FigureSpec:
     """Function of the inputs that returns the data of the figure or raises `NothingToDraw`.
 
     Its parameters are the names of inputs. A parameter with a default is an optional input."""
-    draw: Draw[Any]
-    """Function of the data and a style that returns the figure."""
+    draw: Callable[..., Figure]
+    """Function of the data and a style that returns the figure. It runs in this style."""
     alt_text: Callable[[Any], str]
     """Function of the data that returns the alt text, one sentence with the main values."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "draw", styled(self.draw))
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -162,22 +162,12 @@ PAPER: Final = Style(
 STYLES: Final[Mapping[str, Style]] = {style.name: style for style in (SCREEN, PAPER)}
 """All styles by name."""
 
-Data_contra = TypeVar("Data_contra", contravariant=True)
 
-
-class Draw(Protocol[Data_contra]):
-    """Function that draws the data of a figure."""
-
-    def __call__(self, data: Data_contra, style: Style = SCREEN) -> Figure:
-        """Return the figure."""
-        ...
-
-
-def styled(draw: Callable[[Data_contra, Style], Figure]) -> Draw[Data_contra]:
-    """Decorate `draw(data, style)` so that it runs in its style; the default is `SCREEN`."""
+def styled(draw: Callable[[Any, Style], Figure]) -> Callable[..., Figure]:
+    """Return a function that calls `draw(data, style)` in its style; the default is `SCREEN`."""
 
     @functools.wraps(draw)
-    def draw_in_style(data: Data_contra, style: Style = SCREEN) -> Figure:
+    def draw_in_style(data: Any, style: Style = SCREEN) -> Figure:
         with style.applied():
             return draw(data, style)
 

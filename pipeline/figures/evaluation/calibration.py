@@ -15,7 +15,7 @@ from pipeline.core.number_format import decimal
 from pipeline.core.traits import TRAITS
 from pipeline.figures.base.layout import build_panels, hide_panel, line_handle, set_note, set_ticks
 from pipeline.figures.base.spec import FigureSpec
-from pipeline.figures.base.style import MUTED, PALE, TRAIT_COLOURS, Style, styled
+from pipeline.figures.base.style import MUTED, PALE, TRAIT_COLOURS, Style
 from pipeline.figures.evaluation.predictions import (
     MIN_CLIPS,
     binned_mean,
@@ -68,7 +68,6 @@ def _calibration_data(y_true: FloatArray, y_pred: FloatArray, split: str = "") -
     )
 
 
-@styled
 def _draw_calibration(data: Calibration, style: Style) -> Figure:
     num_clips = int(data.counts[0].sum())
     figure, panels = build_panels(

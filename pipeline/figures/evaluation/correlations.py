@@ -15,7 +15,7 @@ from pipeline.core.traits import TRAITS
 from pipeline.figures.base.curves import check_epochs, read_curves
 from pipeline.figures.base.layout import build_panels, draw_heatmap
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
-from pipeline.figures.base.style import Style, styled
+from pipeline.figures.base.style import Style
 from pipeline.metrics.regression import as_columns, is_constant
 from pipeline.records.metrics_history import MetricsHistory
 
@@ -76,7 +76,6 @@ def _metric_correlation_data(history: MetricsHistory) -> MetricCorrelation:
     return MetricCorrelation(names=tuple(series), correlation=correlation, num_epochs=num_epochs)
 
 
-@styled
 def _draw_metric_correlation(data: MetricCorrelation, style: Style) -> Figure:
     figure, (axes,) = build_panels(
         style,
@@ -140,7 +139,6 @@ def _trait_correlations_data(
     )
 
 
-@styled
 def _draw_trait_correlations(data: TraitCorrelations, style: Style) -> Figure:
     figure, panels = build_panels(
         style,

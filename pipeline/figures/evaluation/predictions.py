@@ -24,8 +24,8 @@ from pipeline.figures.base.layout import (
     set_ticks,
 )
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
-from pipeline.figures.base.style import MUTED, TRAIT_COLOURS, Style, styled
-from pipeline.metrics.regression import as_columns, concordance, mean_absolute_error
+from pipeline.figures.base.style import MUTED, TRAIT_COLOURS, Style
+from pipeline.metrics.regression import as_columns, exact_metrics
 
 MIN_CLIPS: Final = 5
 """Minimum number of clips for the mean of a bin."""
@@ -104,18 +104,18 @@ def _predictions_vs_truth_data(
     density = [
         np.histogram2d(pred[:, k], true[:, k], bins=(edges, edges))[0] for k in range(true.shape[1])
     ]
+    metrics = exact_metrics(true, pred)
     return PredictionsVsTruth(
         y_true=true,
         y_pred=pred,
         density=np.array(density).astype(np.int64),
         edges=edges,
-        mae=mean_absolute_error(true, pred),
-        ccc=concordance(true, pred),
+        mae=metrics["mae"],
+        ccc=metrics["ccc"],
         split=split,
     )
 
 
-@styled
 def _draw_predictions_vs_truth(data: PredictionsVsTruth, style: Style) -> Figure:
     num_clips = len(data.y_true)
     figure, panels = build_panels(
@@ -227,7 +227,6 @@ def _residuals_data(y_true: FloatArray, y_pred: FloatArray, split: str = "") -> 
     )
 
 
-@styled
 def _draw_residuals(data: Residuals, style: Style) -> Figure:
     figure, panels = build_panels(
         style,

@@ -3,6 +3,7 @@
 Shapes: R rows, the mean over the traits and the five traits.
 """
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -16,7 +17,7 @@ from pipeline.core.number_format import METRIC_LABELS, metric_value, percent
 from pipeline.core.traits import TRAITS
 from pipeline.figures.base.layout import build_panels, line_handle, name_rows
 from pipeline.figures.base.spec import FigureSpec
-from pipeline.figures.base.style import TRAIT_COLOURS, Style, styled
+from pipeline.figures.base.style import TRAIT_COLOURS, Style
 from pipeline.records.evaluation import EvaluationReport, Intervals
 
 ROWS: Final = ("mean", *TRAITS)
@@ -27,25 +28,13 @@ _MARKERS: Final = "|xdsv^"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class IntervalRows:
-    """Values and intervals in all rows, by metric."""
-
-    value: Mapping[str, FloatArray]
-    """Metric -> values, shape (R,)."""
-    low: Mapping[str, FloatArray]
-    """Metric -> lower ends of the intervals, shape (R,); NaN if there is no interval."""
-    high: Mapping[str, FloatArray]
-    """Metric -> upper ends of the intervals, shape (R,); NaN if there is no interval."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class Scores:
     """Scores of the model and of the baselines on one split."""
 
-    model: IntervalRows
-    """Scores of the model."""
+    model: Mapping[str, FloatArray]
+    """Metric -> scores of the model, shape (3, R) as from `interval_rows`."""
     baselines: Mapping[str, Mapping[str, FloatArray]]
-    """Baseline -> metric -> values, shape (R,)."""
+    """Baseline -> metric -> scores, shape (3, R)."""
     split: str
     """Name of the split."""
     num_clips: int
@@ -56,25 +45,25 @@ class Scores:
     @property
     def has_intervals(self) -> bool:
         """Whether there are intervals; a single group has no interval."""
-        return bool(np.isfinite(self.model.low["mae"]).any())
+        return bool(np.isfinite(self.model["mae"][1]).any())
 
 
-def interval_rows(intervals: Intervals, metrics: Iterable[str]) -> IntervalRows:
-    """Return the intervals of some metrics as arrays, shape (R,)."""
-    metrics = tuple(metrics)
-    value, low, high = (
-        {m: np.array([getattr(intervals[m][row], end) for row in ROWS]) for m in metrics}
-        for end in ("value", "low", "high")
-    )
-    return IntervalRows(value=value, low=low, high=high)
+def interval_rows(intervals: Intervals, metrics: Iterable[str]) -> dict[str, FloatArray]:
+    """Return the values, lower ends and upper ends of each metric, shape (3, R).
+
+    An end is NaN if there is no interval.
+    """
+    return {
+        metric: np.array([dataclasses.astuple(intervals[metric][row]) for row in ROWS]).T
+        for metric in metrics
+    }
 
 
 def _scores_data(evaluation: EvaluationReport) -> Scores:
     return Scores(
         model=interval_rows(evaluation.metrics, _METRICS),
         baselines={
-            name: interval_rows(scores, _METRICS).value
-            for name, scores in evaluation.baselines.items()
+            name: interval_rows(scores, _METRICS) for name, scores in evaluation.baselines.items()
         },
         split=evaluation.split,
         num_clips=evaluation.num_clips,
@@ -82,7 +71,6 @@ def _scores_data(evaluation: EvaluationReport) -> Scores:
     )
 
 
-@styled
 def _draw_scores(data: Scores, style: Style) -> Figure:
     model = f"model, {percent(data.confidence)} interval" if data.has_intervals else "model"
     baselines = [
@@ -106,35 +94,32 @@ def _draw_scores(data: Scores, style: Style) -> Figure:
 
 
 def _describe_scores(data: Scores) -> str:
-    value, low, high = (
-        {metric: metric_value(metric, values[metric][0]) for metric in _METRICS}
-        for values in (data.model.value, data.model.low, data.model.high)
-    )
+    mae, low, high = (metric_value("mae", end[0]) for end in data.model["mae"])
+    ccc = metric_value("ccc", data.model["ccc"][0, 0])
     interval = (
-        f"{percent(data.confidence)} interval {low['mae']} to {high['mae']}"
+        f"{percent(data.confidence)} interval {low} to {high}"
         if data.has_intervals
         else "no interval, because there is only one group"
     )
     baselines = ", ".join(
-        f"{name.replace('_', ' ')} {metric_value('mae', values['mae'][0])}"
-        for name, values in data.baselines.items()
+        f"{name.replace('_', ' ')} {metric_value('mae', scores['mae'][0, 0])}"
+        for name, scores in data.baselines.items()
     )
     return (
-        f"On {data.num_clips:,} {data.split} clips the model has a mean MAE of {value['mae']} "
-        f"({interval}) and a mean CCC of {value['ccc']}; MAE of the baselines: "
-        f"{baselines or 'none'}."
+        f"On {data.num_clips:,} {data.split} clips the model has a mean MAE of {mae} ({interval}) "
+        f"and a mean CCC of {ccc}; MAE of the baselines: {baselines or 'none'}."
     )
 
 
 def _draw_metric(axes: Axes, data: Scores, metric: str) -> None:
     rows = np.arange(len(ROWS))
     colours = ["#222222", *(TRAIT_COLOURS[trait] for trait in TRAITS)]
-    for values, marker in zip(data.baselines.values(), _MARKERS, strict=False):
-        axes.plot(values[metric], rows + 0.3, marker, color="#555555")
-    model = data.model
-    axes.hlines(rows, model.low[metric], model.high[metric], colors=colours, linewidth=2.5)
+    for scores, marker in zip(data.baselines.values(), _MARKERS, strict=False):
+        axes.plot(scores[metric][0], rows + 0.3, marker, color="#555555")
+    values, low, high = data.model[metric]
+    axes.hlines(rows, low, high, colors=colours, linewidth=2.5)
     for row, colour in enumerate(colours):
-        axes.plot(model.value[metric][row], row, "o", color=colour)
+        axes.plot(values[row], row, "o", color=colour)
     axes.margins(x=0.05)
     name_rows(axes, [""] * len(ROWS))
     axes.set_xlabel(METRIC_LABELS[metric])

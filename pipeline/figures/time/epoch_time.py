@@ -34,7 +34,6 @@ from pipeline.figures.base.style import (
     VALIDATION_COLOUR,
     WARNING_COLOUR,
     Style,
-    styled,
 )
 from pipeline.records.metrics_history import MetricsHistory
 from pipeline.records.time_logs import TimeLogs
@@ -72,7 +71,6 @@ def training_time_data(time_logs: TimeLogs, history: MetricsHistory | None = Non
     return TrainingTime(times=time_logs, loss=loss if is_aligned else None)
 
 
-@styled
 def _draw_training_time(data: TrainingTime, style: Style) -> Figure:
     figure, panels = build_panels(
         style,
@@ -138,7 +136,6 @@ def draw_loss_over_time(axes: Axes, data: TrainingTime) -> None:
         set_note(axes, f"best {number(data.loss.best_value)} after {seconds}")
 
 
-@styled
 def _draw_epoch_time(data: TrainingTime, style: Style) -> Figure:
     lines = [line_handle("median", MUTED), line_handle("95th percentile", MUTED, "--")]
     has_distribution = len(data.times.steady_epochs) > 1
@@ -203,12 +200,7 @@ class Throughput:
 
 
 def throughput_data(time_logs: TimeLogs, num_train_clips: int | None = None) -> Throughput:
-    """Return the throughput of each epoch.
-
-    Args:
-        time_logs: Times of the run, with measured `clips_per_second` or without.
-        num_train_clips: Number of training clips; without it, steps are counted.
-    """
+    """Return the throughput of each epoch, in steps if the number of clips is unknown."""
     epochs, seconds = time_logs.epoch_numbers, time_logs.epoch_times
     check_epochs(epochs)
     if time_logs.clips_per_second.size:
@@ -223,7 +215,6 @@ def throughput_data(time_logs: TimeLogs, num_train_clips: int | None = None) -> 
     return Throughput(epochs=epochs, rate=steps_per_epoch / seconds, unit="steps")
 
 
-@styled
 def _draw_throughput(data: Throughput, style: Style) -> Figure:
     handles = [line_handle("each epoch", ACCENT, "-", "o"), line_handle("median", MUTED, "--")]
     figure, (axes,) = build_panels(style, title="Throughput", width="column", legend=handles)

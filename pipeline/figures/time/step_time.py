@@ -26,7 +26,7 @@ from pipeline.figures.base.layout import (
     set_value_axis,
 )
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
-from pipeline.figures.base.style import ACCENT, WARNING_COLOUR, Style, styled
+from pipeline.figures.base.style import ACCENT, WARNING_COLOUR, Style
 from pipeline.records.time_logs import TimeLogs
 
 _NUM_BINS: Final = 48
@@ -87,7 +87,6 @@ def batch_time_data(time_logs: TimeLogs) -> BatchTimes:
     )
 
 
-@styled
 def _draw_batch_time(data: BatchTimes, style: Style) -> Figure:
     first = line_handle("steps of the first epoch", WARNING_COLOUR, "none", ".")
     figure, (series, distribution) = build_panels(
@@ -164,7 +163,6 @@ def time_breakdown_data(time_logs: TimeLogs) -> dict[str, float]:
     return time_logs.parts()
 
 
-@styled
 def _draw_time_breakdown(data: Mapping[str, float], style: Style) -> Figure:
     figure, (axes,) = build_panels(
         style,
@@ -179,13 +177,7 @@ def _draw_time_breakdown(data: Mapping[str, float], style: Style) -> Figure:
 
 
 def draw_time_parts(axes: Axes, data: Mapping[str, float], *, is_brief: bool = False) -> None:
-    """Draw one bar per part into a panel, with name and share.
-
-    Args:
-        axes: Panel.
-        data: Parts.
-        is_brief: Join the smallest parts, and do not write the times.
-    """
+    """Draw one bar per part into a panel; `is_brief` joins small parts and omits the times."""
     data = _joined(data) if is_brief else data
     total = sum(data.values())
     factor, unit = axis_unit(total)

@@ -6,7 +6,7 @@ Shapes: E epochs, K = 5 traits.
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,16 +24,21 @@ from pipeline.figures.base.curves import (
     read_curve,
     read_curves,
 )
-from pipeline.figures.base.layout import build_panels, hide_panel, line_handle, name_rows
+from pipeline.figures.base.layout import (
+    build_panels,
+    hide_panel,
+    line_handle,
+    name_rows,
+    write_centred,
+)
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
-from pipeline.figures.base.style import MUTED, TRAIT_COLOURS, Style, styled
+from pipeline.figures.base.style import MUTED, TRAIT_COLOURS, Style
 from pipeline.records.metrics_history import MetricsHistory
 
 TRAIT_METRICS: Final = ("mae", "r2", "pcc", "ccc")
 """Metrics in the figures of traits. Accuracy is 1 - MAE, and R² is a scaled MSE."""
 
 
-@styled
 def _draw_train_val(curve: Curve, style: Style) -> Figure:
     figure, (axes,) = build_panels(
         style,
@@ -75,7 +80,6 @@ def _trait_metrics_data(history: MetricsHistory, trait: str) -> TraitMetrics:
     )
 
 
-@styled
 def _draw_trait_metrics(data: TraitMetrics, style: Style) -> Figure:
     colour = TRAIT_COLOURS[data.trait]
     first = next(iter(data.curves.values()))
@@ -95,7 +99,7 @@ def _draw_trait_metrics(data: TraitMetrics, style: Style) -> Figure:
         axes.plot(first.epochs, data.means[metric], color=MUTED, alpha=0.7, zorder=1)
         draw_curve(axes, data.curves[metric], colour=colour)
         if data.is_constant and metric in {"pcc", "ccc"}:
-            _write_over_curve(axes, "annotations or predictions\nare constant")
+            write_centred(axes, "annotations or predictions\nare constant")
     for axes in panels[:2]:
         axes.set_xlabel("")
     return figure
@@ -145,7 +149,6 @@ def _trait_comparison_data(history: MetricsHistory) -> TraitComparison:
     )
 
 
-@styled
 def _draw_trait_comparison(data: TraitComparison, style: Style) -> Figure:
     handles = [line_handle(data.subset, "#444444", "none", "s")]
     if data.subset == "validation":
@@ -202,12 +205,6 @@ def _short_value(metric: str, value: float) -> str:
         return "–"
     text = metric_value(metric, value)
     return text if len(text) <= 7 else number(value)
-
-
-def _write_over_curve(axes: Axes, text: str) -> None:
-    background = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
-    place: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "center"}
-    axes.text(0.5, 0.4, text, color="#555555", bbox=background, **place)
 
 
 def _heading(metric: str) -> str:

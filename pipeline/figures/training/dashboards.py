@@ -23,7 +23,7 @@ from pipeline.figures.base.curves import (
 )
 from pipeline.figures.base.layout import build_panels, hide_panel
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
-from pipeline.figures.base.style import TRAIT_COLOURS, Style, styled
+from pipeline.figures.base.style import TRAIT_COLOURS, Style
 from pipeline.figures.time import epoch_time, step_time
 from pipeline.figures.training.steps import (
     LearningRate,
@@ -69,7 +69,6 @@ def _training_dashboard_data(
     )
 
 
-@styled
 def _draw_training_dashboard(data: TrainingDashboard, style: Style) -> Figure:
     first = next(iter(data.curves.values()))
     figure, panels = build_panels(
@@ -124,7 +123,6 @@ def _time_dashboard_data(
     )
 
 
-@styled
 def _draw_time_dashboard(data: TimeDashboard, style: Style) -> Figure:
     step_legend = [] if data.steps is None else step_time.step_handles(data.steps)
     figure, panels = build_panels(

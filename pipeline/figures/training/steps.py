@@ -21,7 +21,7 @@ from pipeline.core.number_format import (
     metric_value,
     number,
 )
-from pipeline.figures.base.curves import check_epochs, epoch_marker, set_epoch_axis
+from pipeline.figures.base.curves import check_epochs, epoch_marker, needs_log_scale, set_epoch_axis
 from pipeline.figures.base.layout import (
     LineStyle,
     build_panels,
@@ -32,7 +32,7 @@ from pipeline.figures.base.layout import (
     set_value_axis,
 )
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
-from pipeline.figures.base.style import ACCENT, MUTED, WARNING_COLOUR, Style, styled
+from pipeline.figures.base.style import ACCENT, MUTED, WARNING_COLOUR, Style
 from pipeline.records.metrics_history import LearningRateLogs, MetricsHistory
 
 
@@ -84,7 +84,6 @@ def running_mean(values: FloatArray, window: int) -> FloatArray:
     return np.where(num_values > 0, mean, np.nan)
 
 
-@styled
 def _draw_batch_performance(data: BatchPerformance, style: Style) -> Figure:
     handles = [line_handle("each batch", MUTED, "none", ".")]
     if data.window > 1:
@@ -101,9 +100,8 @@ def _draw_batch_performance(data: BatchPerformance, style: Style) -> Figure:
         if data.window > 1:
             axes.plot(data.steps, data.smoothed[metric], color=ACCENT)
         set_ticks(axes, integer_x=True)
-        finite = values[np.isfinite(values)]
-        is_log = metric == "loss" and finite.size and bool(finite.max() >= 10 * finite.min() > 0)
-        set_value_axis(axes, METRIC_LABELS[metric], is_log=bool(is_log))
+        is_log = metric == "loss" and needs_log_scale(values)
+        set_value_axis(axes, METRIC_LABELS[metric], is_log=is_log)
         axes.set_xlabel("step")
     return figure
 
@@ -141,7 +139,7 @@ class LearningRate:
     @property
     def is_logarithmic(self) -> bool:
         """Whether the reductions need a logarithmic axis."""
-        return self.cut_epochs.size > 0 and bool(self.rates.max() >= 10 * self.rates.min() > 0)
+        return self.cut_epochs.size > 0 and needs_log_scale(self.rates)
 
 
 def learning_rate_data(
@@ -164,7 +162,6 @@ def learning_rate_data(
     )
 
 
-@styled
 def _draw_learning_rate(data: LearningRate, style: Style) -> Figure:
     figure, (axes,) = build_panels(
         style, title="Learning rate", width="column", legend=_rate_handles(data)

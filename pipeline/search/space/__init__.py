@@ -1,1 +1,1 @@
-"""Search space: what a search varies."""
+"""Search space: the settings that a search varies."""

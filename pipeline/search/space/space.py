@@ -1,69 +1,151 @@
-"""A search space: which settings are tried, with which values, beside which others."""
+"""Search space: settings, their values and conditions."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
+
+import optuna
 
 from pipeline.config.loading import with_overrides
 from pipeline.config.schema import ExperimentConfig
-from pipeline.core import seeds
 from pipeline.core.errors import ConfigError
-from pipeline.search.space.parameter import Label, Parameter, Suggest, label
-from pipeline.search.study.random_proposals import Draws
 
 FUSION_DIM: Final = "model.fusion_dim"
 NUM_HEADS: Final = "model.num_heads"
 RANK: Final = " (rank)"
-"""Ends the name under which a head count is proposed by its place among those that divide."""
-NUM_EPOCHS: Final = "training.num_epochs"
+"""Suffix of the Optuna parameter that is the rank of a head count among the valid ones."""
 
-_NUM_DRAWS = 300
-"""Proposals that a space is checked with before the first trial."""
+_NUM_EPOCHS: Final = "training.num_epochs"
+_NUM_RANDOM_PROPOSALS = 300
+"""Number of random proposals that `Space.check` tests."""
+
+Label = str | int | float | bool
+"""Plain value that represents a choice in the storage."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parameter:
+    """A searched setting: a list of choices or a numeric range."""
+
+    name: str
+    """Dotted name of the setting."""
+    kind: Literal["categorical", "int", "float"]
+    choices: tuple[Any, ...] = ()
+    """Values of a categorical parameter."""
+    low: float | None = None
+    """Smallest value of a range."""
+    high: float | None = None
+    """Largest value of a range, included."""
+    step: float | None = None
+    """Distance between values, counted from `low`; None if all values are valid."""
+    log: bool = False
+    """Whether to sample on a logarithmic scale."""
+    when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    """Other parameter -> values for which this parameter is active; empty if always."""
+
+    @property
+    def boundary_values(self) -> tuple[Any, ...]:
+        """All choices, or both ends of the range."""
+        return self.choices if self.kind == "categorical" else (self.low, self.high)
+
+    @property
+    def values(self) -> tuple[Any, ...] | None:
+        """All values, or None for a range of floats."""
+        if self.kind == "categorical":
+            return self.choices
+        if self.kind == "float" or self.low is None or self.high is None:
+            return None
+        return tuple(range(int(self.low), int(self.high) + 1, int(self.step or 1)))
+
+    def is_active(self, overrides: Mapping[str, Any]) -> bool:
+        """Return whether the other parameters meet the condition of this parameter."""
+        return all(
+            name in overrides and overrides[name] in allowed for name, allowed in self.when.items()
+        )
+
+    def suggest(self, trial: optuna.trial.BaseTrial) -> Any:
+        """Return a proposed value."""
+        if self.kind == "categorical":
+            by_label = {label(choice): choice for choice in self.choices}
+            return by_label[trial.suggest_categorical(self.name, tuple(by_label))]
+        low, high = self._range()
+        if self.kind == "int":
+            step = int(self.step or 1)
+            return trial.suggest_int(self.name, int(low), int(high), step=step, log=self.log)
+        return trial.suggest_float(self.name, low, high, step=self.step, log=self.log)
+
+    def allows(self, value: Any) -> bool:
+        """Return whether the value is a choice or inside the range."""
+        if self.kind == "categorical":
+            return any(_is_same(value, choice) for choice in self.choices)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        low, high = self._range()
+        if not low <= value <= high:
+            return False
+        return self.step is None or is_on_step(value, low, self.step)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the parameter as in a space file."""
+        if self.kind == "categorical":
+            described: dict[str, Any] = {"choices": list(self.choices)}
+        else:
+            described = {"low": self.low, "high": self.high}
+            described |= {} if self.step is None else {"step": self.step}
+            described |= {"log": True} if self.log else {}
+        if self.when:
+            described["when"] = {name: list(values) for name, values in self.when.items()}
+        return described
+
+    def _range(self) -> tuple[float, float]:
+        if self.low is None or self.high is None:
+            raise ValueError(f"{self.name}: expected a range; got {self.kind}")
+        return self.low, self.high
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Space:
-    """Settings to try. Whatever it proposes is a valid configuration."""
+    """Parameters of a search. After `check`, every proposal is a valid configuration."""
 
     name: str
     parameters: tuple[Parameter, ...]
-    """In an order in which every one comes after those it depends on."""
+    """Each parameter comes after those that it depends on."""
     base: ExperimentConfig
-    """The configuration that is changed."""
+    """Configuration that the proposals change."""
     path: Path
-    """Where it was read from, to be named in errors."""
+    """Path of the space file, for error messages."""
 
-    def propose(self, source: Suggest) -> dict[str, Any]:
-        """Return values for the settings, by dotted name.
+    def propose(self, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
+        """Return dotted name -> value for all active parameters.
 
-        A parameter whose condition is not met is left out. Of the head counts only those
-        are proposed that divide the fusion dimension.
+        The number of heads always divides the fusion dimension.
         """
         overrides: dict[str, Any] = {}
         for parameter in self.parameters:
             if not parameter.is_active(overrides):
                 continue
-            if parameter.name == NUM_HEADS and not self._all_heads_divide(parameter):
-                # Optuna wants the same choices in every trial: a place among the counts that
-                # divide is one, and neighbours stay neighbours.
-                counts = self._heads(parameter, overrides)
-                rank = source.suggest_float(NUM_HEADS + RANK, 0.0, 1.0, step=None, log=False)
+            if self._is_ranked(parameter):
+                # Optuna needs the same choices in every trial. The valid head counts vary, but
+                # the range of their relative rank does not.
+                counts = self._head_counts(parameter, overrides)
+                rank = trial.suggest_float(NUM_HEADS + RANK, 0.0, 1.0, step=None, log=False)
                 overrides[NUM_HEADS] = counts[min(int(rank * len(counts)), len(counts) - 1)]
             else:
-                overrides[parameter.name] = parameter.suggest(source)
+                overrides[parameter.name] = parameter.suggest(trial)
         return overrides
 
     def config(self, overrides: Mapping[str, Any]) -> ExperimentConfig:
-        """Return the configuration that a proposal makes of the base.
+        """Return the base configuration with a proposal applied.
 
         Raises:
-            ConfigError: If it is not valid.
+            ConfigError: If the configuration is invalid.
         """
         return with_overrides(self.base, overrides, source=str(self.path))
 
     def defaults(self) -> dict[str, Any]:
-        """Return the base as a proposal."""
+        """Return the values of the base configuration as a proposal."""
         overrides: dict[str, Any] = {}
         for parameter in self.parameters:
             if parameter.is_active(overrides):
@@ -71,56 +153,57 @@ class Space:
         return overrides
 
     def encode(self, overrides: Mapping[str, Any]) -> dict[str, Label] | None:
-        """Return what has to be proposed for these values; None where the space lacks them."""
+        """Return the Optuna parameters of a proposal, or None if it is outside the space."""
         encoded: dict[str, Label] = {}
         for parameter in self.parameters:
             if not parameter.is_active(overrides):
                 continue
             value = overrides[parameter.name]
-            if parameter.name == NUM_HEADS and not self._all_heads_divide(parameter):
-                counts = self._heads(parameter, overrides)
+            if self._is_ranked(parameter):
+                counts = self._head_counts(parameter, overrides)
                 if value not in counts:
                     return None
                 encoded[NUM_HEADS + RANK] = (counts.index(value) + 0.5) / len(counts)
-            elif parameter.holds(value):
+            elif parameter.allows(value):
                 encoded[parameter.name] = label(value)
             else:
                 return None
         return encoded
 
     def check(self) -> None:
-        """Try proposals from all over the space, its edges included, before a trial does.
+        """Check boundary values and random proposals.
 
         Raises:
-            ConfigError: If one of them is no valid configuration.
+            ConfigError: If the space can propose an invalid configuration.
         """
         self._check_heads()
-        generator = seeds.generator(0, "space")
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
         for parameter in self.parameters:
-            for edge in parameter.edges:
-                given = {**self._conditions(parameter), parameter.name: edge}
-                self._check_proposal(Draws(generator, given))
-        for _ in range(_NUM_DRAWS):
-            self._check_proposal(Draws(generator, {}))
+            for value in parameter.boundary_values:
+                fixed = {**self._conditions(parameter), parameter.name: value}
+                study.enqueue_trial({name: label(each) for name, each in fixed.items()})
+                self._check_proposal(study.ask())
+        for _ in range(_NUM_RANDOM_PROPOSALS):
+            self._check_proposal(study.ask())
 
     @property
-    def most_epochs(self) -> int:
-        """The most epochs that a fit can have."""
-        searched = self._find(NUM_EPOCHS)
-        at_base = self.base.training.num_epochs
+    def max_epochs(self) -> int:
+        """Largest number of epochs of one fit."""
+        searched = self._find(_NUM_EPOCHS)
+        base_epochs = self.base.training.num_epochs
         if searched is None:
-            return at_base
-        return int(max(*searched.edges, at_base if searched.when else 1))
+            return base_epochs
+        return int(max(*searched.boundary_values, base_epochs if searched.when else 1))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the space as it is written in a file, names in full."""
+        """Return the space as in a space file, with dotted names."""
         return {
             "name": self.name,
             "parameters": {each.name: each.to_json() for each in self.parameters},
         }
 
-    def _check_proposal(self, source: Suggest) -> None:
-        overrides = self.propose(source)
+    def _check_proposal(self, trial: optuna.trial.BaseTrial) -> None:
+        overrides = self.propose(trial)
         try:
             self.config(overrides)
         except ConfigError as error:
@@ -131,7 +214,7 @@ class Space:
             ) from None
 
     def _conditions(self, parameter: Parameter) -> dict[str, Any]:
-        """Return values of other parameters with which this one is tried."""
+        """Return values of other parameters that make this parameter active."""
         conditions: dict[str, Any] = {}
         for name, allowed in parameter.when.items():
             other = self._find(name)
@@ -144,53 +227,70 @@ class Space:
         if heads is None:
             return
         for dim in self._fusion_dims():
-            if not self._heads(heads, {FUSION_DIM: dim}):
+            if not self._head_counts(heads, {FUSION_DIM: dim}):
                 raise ConfigError(
                     f"{self.path}: {NUM_HEADS}: none of {list(heads.values or ())} divides "
                     f"{FUSION_DIM} {dim}. Add a head count that does, for instance 1."
                 )
 
-    def _all_heads_divide(self, heads: Parameter) -> bool:
-        return all(dim % count == 0 for dim in self._fusion_dims() for count in heads.values or ())
+    def _is_ranked(self, parameter: Parameter) -> bool:
+        """Return whether the valid head counts depend on the fusion dimension."""
+        return parameter.name == NUM_HEADS and any(
+            dim % count for dim in self._fusion_dims() for count in parameter.values or ()
+        )
 
-    def _heads(self, heads: Parameter, overrides: Mapping[str, Any]) -> tuple[int, ...]:
-        """Return the head counts that divide the fusion dimension, the smallest first."""
+    def _head_counts(self, heads: Parameter, overrides: Mapping[str, Any]) -> tuple[int, ...]:
+        """Return the head counts that divide the fusion dimension, in ascending order."""
         dim = overrides.get(FUSION_DIM, self.base.model.fusion_dim)
         return tuple(sorted(count for count in heads.values or () if dim % count == 0))
 
     def _fusion_dims(self) -> tuple[int, ...]:
         searched = self._find(FUSION_DIM)
+        base_dim = self.base.model.fusion_dim
         if searched is None:
-            return (self.base.model.fusion_dim,)
-        at_base = (self.base.model.fusion_dim,) if searched.when else ()
-        return (*(searched.values or ()), *at_base)
+            return (base_dim,)
+        return (*(searched.values or ()), *((base_dim,) if searched.when else ()))
 
     def _find(self, name: str) -> Parameter | None:
         return next((each for each in self.parameters if each.name == name), None)
 
 
+def label(choice: Any) -> Label:
+    """Return the storage value of a choice: itself, or JSON for a list or mapping."""
+    return choice if isinstance(choice, Label) else json.dumps(choice, sort_keys=True)
+
+
+def is_on_step(value: float, low: float, step: float) -> bool:
+    """Return whether the value is a whole number of steps above `low`, up to rounding."""
+    steps = (value - low) / step
+    return abs(steps - round(steps)) < 1e-6
+
+
+def describe_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return one line per parameter that differs between two spaces in JSON form."""
+    old, new = before["parameters"], now["parameters"]
+    lines = []
+    for name in sorted({*old, *new}):
+        if name not in new:
+            lines.append(f"{name} is no longer searched")
+        elif name not in old:
+            lines.append(f"{name} was not searched")
+        elif old[name] != new[name]:
+            lines.append(f"{name} was {_listed(old[name])}, now {_listed(new[name])}")
+    return lines
+
+
+def _is_same(first: Any, second: Any) -> bool:
+    # In Python, True == 1. In a configuration they differ.
+    return isinstance(first, bool) == isinstance(second, bool) and bool(first == second)
+
+
 def _setting(config: ExperimentConfig, name: str) -> Any:
-    """Return a setting by its dotted name."""
     value: Any = config
     for key in name.split("."):
         value = getattr(value, key)
     return value
 
 
-def describe_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return how two spaces, as plain values, differ: one line a parameter."""
-    old, new = before["parameters"], now["parameters"]
-    lines = []
-    for name in sorted({*old, *new}):
-        if name not in new:
-            lines.append(f"{name} is not searched any more")
-        elif name not in old:
-            lines.append(f"{name} was not searched")
-        elif old[name] != new[name]:
-            lines.append(f"{name} was {_said(old[name])}, now {_said(new[name])}")
-    return lines
-
-
-def _said(parameter: Mapping[str, Any]) -> str:
-    said = [f"{key} {value}" for key, value in parameter.items()]
-    return "(" + ", ".join(said) + ")"
+def _listed(parameter: Mapping[str, Any]) -> str:
+    return "(" + ", ".join(f"{key} {value}" for key, value in parameter.items()) + ")"

@@ -1,4 +1,4 @@
-"""Reads a search space from YAML; what is wrong with it is said before the first trial."""
+"""Read a search space from a YAML file and check it."""
 
 import dataclasses
 import types
@@ -12,53 +12,53 @@ from pipeline.config.schema import ExperimentConfig, ModelConfig
 from pipeline.config.yaml_file import read_yaml_mapping
 from pipeline.core.errors import ConfigError
 from pipeline.core.near_names import nearest_name
-from pipeline.search.space.parameter import Parameter, is_on_step, label
-from pipeline.search.space.space import FUSION_DIM, NUM_HEADS, Space
+from pipeline.search.space.space import FUSION_DIM, NUM_HEADS, Parameter, Space, is_on_step, label
 
 _KEYS: Final = ("choices", "low", "high", "step", "log", "when")
-_RULES: Final = {
-    "data.": "trials are compared on the same clips",
-    "evaluation.": "it decides how sure a number is, not how good",
-    "tracking.": "it does not change a trial's score",
-    "search.": "it is how the search goes about it",
-    "name": "it does not change a trial's score",
-    "description": "it does not change a trial's score",
-    "seed": "a lucky seed is no better model; search.num_seeds takes the mean of several",
-    "training.monitor": "search.metric decides it for all trials alike",
-    "training.num_folds": "search.num_folds decides it for all trials alike",
-    "training.deterministic": "it does not change a trial's score",
-    "training.tensorboard": "it does not change a trial's score",
-    "training.cache": "it does not change a trial's score",
+_NO_EFFECT: Final = "it does not change the score of a trial"
+_NOT_SEARCHED: Final = {
+    "data.": "all trials must use the same clips",
+    "evaluation.": "it changes the interval of a score, not the score",
+    "tracking.": _NO_EFFECT,
+    "search.": "it is a setting of the search itself",
+    "name": _NO_EFFECT,
+    "description": _NO_EFFECT,
+    "seed": "a lucky seed is no better model; search.num_seeds averages several",
+    "training.monitor": "search.metric sets it for all trials",
+    "training.num_folds": "search.num_folds sets it for all trials",
+    "training.deterministic": _NO_EFFECT,
+    "training.tensorboard": _NO_EFFECT,
+    "training.cache": _NO_EFFECT,
 }
-"""Settings that are not searched, and why."""
+"""Setting or section that cannot be searched -> the reason."""
 
 
 def load_space(path: Path, base: ExperimentConfig) -> Space:
     """Read a search space.
 
-    A file holds `name` and `parameters`: settings of the model by their bare names, all others
-    by their dotted ones. Each is a list of choices, `{choices: [...]}`, or `{low, high}` with
-    `step` or `log: true`; `when: {other: value}` tries it only beside these values of another.
+    A file has the keys `name` and `parameters`. Model settings may be named without `model.`.
+    A parameter is a list of choices, `{choices: [...]}`, or `{low, high}` with optional `step`
+    or `log: true`. With `when: {other: value}`, it is active only for that value of `other`.
 
     Args:
         path: The YAML file.
         base: The configuration that the search starts from.
 
     Raises:
-        ConfigError: If a setting is unknown (the nearest name is given) or not to be searched,
-            a range is wrong, or the space can propose a configuration that is not valid.
+        ConfigError: If a setting is unknown or cannot be searched, if a range is invalid, or if
+            the space can propose an invalid configuration.
     """
     values = read_yaml_mapping(path)
     for key in values:
         if key not in ("name", "parameters"):
             hint = _hint(str(key), ["name", "parameters"])
             raise ConfigError(
-                f"{path}: unknown key {key}; {hint} Settings to try stand below `parameters`."
+                f"{path}: unknown key {key}; {hint} Put settings to search below `parameters`."
             )
     listed = values.get("parameters")
     if not isinstance(listed, dict) or not listed:
         raise ConfigError(
-            f"{path}: must hold `parameters`, with a line for each setting to search, "
+            f"{path}: must have `parameters`, with one line per setting to search, "
             "for instance `dropout_rate: {low: 0.0, high: 0.6}`."
         )
     parameters = [_parameter(path, str(name), given) for name, given in listed.items()]
@@ -76,13 +76,13 @@ def _parameter(path: Path, name: str, given: Any) -> Parameter:
     full_name = _full_name(path, name)
     kind = setting_type(full_name, str(path))
     where = f"{path}: {full_name}"
-    _refuse_unsearched(where, full_name)
+    _check_searchable(where, full_name)
     if isinstance(given, list):
         given = {"choices": given}
     if not isinstance(given, dict):
         raise ConfigError(
             f"{where}: must be a list of choices, or {{low, high}}; got {given!r}. "
-            "A setting with one value belongs into the configuration."
+            "Put a setting with one value into the configuration."
         )
     for key in given:
         if key not in _KEYS:
@@ -94,7 +94,6 @@ def _parameter(path: Path, name: str, given: Any) -> Parameter:
 
 
 def _full_name(path: Path, name: str) -> str:
-    """Return the dotted name of a setting; a bare one is of the model."""
     settings = list(flatten(ExperimentConfig()))
     if "." in name or name in settings:
         return name
@@ -110,10 +109,10 @@ def _full_name(path: Path, name: str) -> str:
     raise ConfigError(f"{path}: unknown setting {name}; {hint}")
 
 
-def _refuse_unsearched(where: str, name: str) -> None:
-    for rule, reason in _RULES.items():
+def _check_searchable(where: str, name: str) -> None:
+    for rule, reason in _NOT_SEARCHED.items():
         if name == rule or (rule.endswith(".") and name.startswith(rule)):
-            raise ConfigError(f"{where}: is not searched: {reason}.")
+            raise ConfigError(f"{where}: cannot be searched: {reason}.")
 
 
 def _conditions(path: Path, where: str, given: Any) -> dict[str, tuple[Any, ...]]:
@@ -129,9 +128,9 @@ def _categorical(
     where: str, name: str, given: Mapping[str, Any], when: dict[str, tuple[Any, ...]]
 ) -> Parameter:
     choices = given["choices"]
-    beside = [key for key in given if key not in ("choices", "when")]
-    if beside:
-        raise ConfigError(f"{where}: choices and {beside[0]} exclude each other.")
+    others = [key for key in given if key not in ("choices", "when")]
+    if others:
+        raise ConfigError(f"{where}: choices and {others[0]} exclude each other.")
     if not isinstance(choices, list) or len(choices) < 2:
         raise ConfigError(f"{where}: choices must be a list of at least two; got {choices!r}.")
     labels = [(type(choice), label(choice)) for choice in choices]
@@ -146,14 +145,15 @@ def _number(
 ) -> Parameter:
     if kind not in (int, float):
         raise ConfigError(
-            f"{where}: takes no range, for it is no number; give a list of choices{_listed(kind)}."
+            f"{where}: is not a number, so it has no range; "
+            f"give a list of choices{_valid_values(kind)}."
         )
     missing = [key for key in ("low", "high") if key not in given]
     if missing:
         raise ConfigError(f"{where}: {missing[0]} is missing; give low and high, or choices.")
     low, high, step = given["low"], given["high"], given.get("step")
     for key, value in (("low", low), ("high", high), ("step", step)):
-        _refuse_no_number(where, key, value, kind)
+        _check_number(where, key, value, kind)
     log = given.get("log", False)
     if not isinstance(log, bool):
         raise ConfigError(f"{where}: log must be true or false; got {log!r}.")
@@ -171,13 +171,13 @@ def _number(
     )
 
 
-def _refuse_no_number(where: str, key: str, value: Any, kind: type) -> None:
+def _check_number(where: str, key: str, value: Any, kind: type) -> None:
     if value is None and key == "step":
         return
     allowed = int if kind is int else (int, float)
     if isinstance(value, bool) or not isinstance(value, allowed):
-        word = "a whole number" if kind is int else "a number (write 1.0e-4, not 1e-4)"
-        raise ConfigError(f"{where}: {key} must be {word}; got {value!r}.")
+        expected = "a whole number" if kind is int else "a number (write 1.0e-4, not 1e-4)"
+        raise ConfigError(f"{where}: {key} must be {expected}; got {value!r}.")
 
 
 def _check_range(where: str, low: float, high: float, step: float | None, *, log: bool) -> None:
@@ -195,45 +195,47 @@ def _check_range(where: str, low: float, high: float, step: float | None, *, log
 
 
 def _in_order(path: Path, parameters: list[Parameter]) -> tuple[Parameter, ...]:
-    """Return the parameters with every one after those that it depends on."""
+    """Sort the parameters so that each comes after those that it depends on."""
     by_name: dict[str, Parameter] = {}
     for parameter in parameters:
         if parameter.name in by_name:
-            raise ConfigError(f"{path}: {parameter.name} is given twice, once by its bare name.")
+            raise ConfigError(
+                f"{path}: {parameter.name} is given twice, with and without `model.`."
+            )
         by_name[parameter.name] = parameter
     ordered: dict[str, Parameter] = {}
 
-    def place(parameter: Parameter, above: tuple[str, ...]) -> None:
-        if parameter.name in above:
-            circle = " -> ".join((*above, parameter.name))
-            raise ConfigError(f"{path}: `when` goes round in a circle: {circle}.")
-        for name in _needs(path, parameter, by_name):
-            place(by_name[name], (*above, parameter.name))
+    def add(parameter: Parameter, dependents: tuple[str, ...]) -> None:
+        if parameter.name in dependents:
+            circle = " -> ".join((*dependents, parameter.name))
+            raise ConfigError(f"{path}: the `when` conditions form a circle: {circle}.")
+        for name in _dependencies(path, parameter, by_name):
+            add(by_name[name], (*dependents, parameter.name))
         ordered.setdefault(parameter.name, parameter)
 
     for parameter in parameters:
-        place(parameter, ())
+        add(parameter, ())
     return tuple(ordered.values())
 
 
-def _needs(path: Path, parameter: Parameter, by_name: Mapping[str, Parameter]) -> list[str]:
-    """Return the names of the parameters that have to be proposed before this one."""
+def _dependencies(path: Path, parameter: Parameter, by_name: Mapping[str, Parameter]) -> list[str]:
     for name, allowed in parameter.when.items():
         where = f"{path}: {parameter.name}: when"
         if name not in by_name:
             raise ConfigError(f"{where}: {name} is not searched; {_hint(name, list(by_name))}")
         for value in allowed:
-            if not by_name[name].holds(value):
-                raise ConfigError(f"{where}: {name} is never {value!r}, so this is never tried.")
+            if not by_name[name].allows(value):
+                raise ConfigError(
+                    f"{where}: {name} is never {value!r}, so {parameter.name} is never searched."
+                )
     is_heads = parameter.name == NUM_HEADS and FUSION_DIM in by_name
     return [*parameter.when, FUSION_DIM] if is_heads else list(parameter.when)
 
 
-def _listed(kind: Any) -> str:
-    """Return the values that a setting can have, where its type lists them."""
+def _valid_values(kind: Any) -> str:
     for each in typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,):
         if typing.get_origin(each) is typing.Literal:
-            return f" of {', '.join(map(str, typing.get_args(each)))}"
+            return f" from {', '.join(map(str, typing.get_args(each)))}"
     return " true and false" if kind is bool else ""
 
 

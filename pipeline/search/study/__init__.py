@@ -1,1 +1,1 @@
-"""Optuna study: storage, sampling, pruning and retries."""
+"""Optuna study: storage, sampling, retries and status."""

@@ -1,7 +1,6 @@
-"""What becomes of a trial whose worker died: it is lost, and its parameters are tried again."""
+"""Retry trials whose worker was killed: mark them as failed and queue their parameters again."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -10,50 +9,53 @@ _HISTORY = "retry_history"
 _ORIGINAL = "failed_trial"
 _NUM_RETRIES = "num_retries"
 RETRY_OF = "retry_of"
-"""Attribute of a trial: the number of the one that it tries again."""
+"""User attribute of a retry: the number of the lost trial."""
 IS_DEFAULT = "is_default"
-"""Attribute of the trial of the configuration as it was given."""
+"""User attribute of the trial of the unchanged configuration."""
 
 
 class Retry:
-    """Queues the parameters of a lost trial again; Optuna calls it when heartbeats stop.
+    """Queues the parameters of a lost trial again. Also the heartbeat callback of Optuna.
 
-    Optuna's own callback copies all that the pruner noted of the lost trial, which would
-    count the epochs of its first attempt to the second.
+    Optuna's own callback also copies the intermediate values of the lost trial. The pruner
+    would then count its epochs twice.
 
     Args:
-        max_retries: How often the parameters of one trial are tried again.
+        max_retries: Maximum number of retries per trial.
     """
 
     def __init__(self, *, max_retries: int) -> None:
         self.max_retries = max_retries
 
     def __call__(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Queue `trial` again, unless it has been tried too often."""
+        """Queue the parameters of `trial` again, at most `max_retries` times."""
         num_retries = trial.system_attrs.get(_NUM_RETRIES, 0)
         if num_retries < self.max_retries:
             requeue(study, trial, num_retries=num_retries + 1)
 
 
 def requeue(study: optuna.Study, trial: FrozenTrial, *, num_retries: int | None = None) -> None:
-    """Queue the parameters of a lost trial again, under a number of their own.
+    """Queue the parameters of a lost trial again as a new trial.
 
     Args:
         study: The study.
         trial: The lost trial.
-        num_retries: Faults that have cost attempts at it; as many as before unless given.
+        num_retries: Retry count of the new trial; unchanged if not given.
     """
     if num_retries is None:
         num_retries = trial.system_attrs.get(_NUM_RETRIES, 0)
     history = [*_history(trial), trial.number]
+    is_default = IS_DEFAULT in trial.user_attrs
+    # An enqueued trial may not have used all of its fixed parameters yet.
+    fixed = trial.system_attrs.get("fixed_params")
     study.add_trial(
         optuna.create_trial(
             state=TrialState.WAITING,
             params=trial.params,
             distributions=trial.distributions,
-            user_attrs={**_kept(trial), RETRY_OF: trial.number},
+            user_attrs={RETRY_OF: trial.number, **({IS_DEFAULT: True} if is_default else {})},
             system_attrs={
-                **_enqueued(trial),
+                **({} if fixed is None else {"fixed_params": fixed}),
                 _ORIGINAL: history[0],
                 _HISTORY: history,
                 _NUM_RETRIES: num_retries,
@@ -67,28 +69,19 @@ def mark_lost(
     trial: FrozenTrial,
     retry: Callable[[optuna.Study, FrozenTrial], None],
 ) -> None:
-    """End a trial whose worker is known to be dead, without waiting for its heartbeats."""
-    storage = study._storage  # noqa: SLF001 (Optuna's own way to end a trial of another process)
+    """Mark a running trial as failed and retry it, without waiting for missing heartbeats."""
+    storage = study._storage  # noqa: SLF001 (Optuna ends trials of other processes like this)
     try:
         storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)  # noqa: SLF001
     except optuna.exceptions.UpdateFinishedTrialError:
-        return  # its heartbeat was noticed first
+        return  # another process has already ended the trial
     retry(study, trial)
 
 
 def lost_numbers(trials: Iterable[FrozenTrial]) -> set[int]:
-    """Return the numbers of the trials whose parameters were queued again."""
+    """Return the numbers of the trials that were lost and queued again."""
     return {number for trial in trials for number in _history(trial)}
 
 
 def _history(trial: FrozenTrial) -> list[int]:
     return list(trial.system_attrs.get(_HISTORY, ()))
-
-
-def _kept(trial: FrozenTrial) -> dict[str, Any]:
-    return {name: value for name, value in trial.user_attrs.items() if name == IS_DEFAULT}
-
-
-def _enqueued(trial: FrozenTrial) -> Mapping[str, Any]:
-    """Return the values that a trial was enqueued with and may not have asked for yet."""
-    return {name: value for name, value in trial.system_attrs.items() if name == "fixed_params"}

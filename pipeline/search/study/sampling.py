@@ -1,4 +1,4 @@
-"""Which sampler proposes, and which pruner stops."""
+"""Build the sampler and the pruner of a study."""
 
 import warnings
 
@@ -19,39 +19,38 @@ from pipeline.core import seeds
 def build_sampler(
     config: SearchConfig, *, seed: int, slot: int, stream: str = "sampler"
 ) -> BaseSampler:
-    """Return the sampler of one trial.
+    """Build the sampler of one trial.
 
-    It is seeded for each trial anew, so that a search that is resumed, or whose workers are
-    replaced, draws what the uninterrupted one would have drawn.
+    Each trial has its own sampler seed. A resumed search thus samples the same values as an
+    uninterrupted search.
 
     Args:
-        config: How to sample.
+        config: Settings of the search.
         seed: Seed of the experiment.
-        slot: Position of the trial in the order in which trials are handed out.
+        slot: Number of the trial slot.
         stream: Name of the random stream.
 
-    Reference: Bergstra et al., 2011 (Algorithms for Hyper-Parameter Optimization), in the
-    multivariate form of Falkner et al., 2018 (arXiv:1807.01774).
+    Reference: Bergstra et al., 2011 (Algorithms for Hyper-Parameter Optimization).
     """
-    draw = int(seeds.generator(seed, stream, epoch=slot).integers(2**31))
+    slot_seed = int(seeds.generator(seed, stream, epoch=slot).integers(2**31))
     if config.sampler == "random":
-        return RandomSampler(seed=draw)
-    return TPESampler(seed=draw, n_startup_trials=config.num_startup_trials)
+        return RandomSampler(seed=slot_seed)
+    return TPESampler(seed=slot_seed, n_startup_trials=config.num_startup_trials)
 
 
 def build_pruner(config: SearchConfig, *, num_epochs: int) -> BasePruner:
-    """Return the pruner.
+    """Build the pruner.
 
     Args:
-        config: How to prune.
-        num_epochs: Most epochs that a trial can have.
+        config: Settings of the search.
+        num_epochs: Largest number of epochs of a trial.
 
     Reference: Li et al., 2018 (arXiv:1603.06560); Li et al., 2020 (arXiv:1810.05934);
     Golovin et al., 2017 (doi:10.1145/3097983.3098043) for the median rule.
     """
-    first = min(config.min_epochs, num_epochs)
     if not prunes(config):
         return NopPruner()
+    first = min(config.min_epochs, num_epochs)
     if config.pruner == "median":
         return MedianPruner(n_startup_trials=5, n_warmup_steps=first)
     if config.pruner == "successive_halving":
@@ -62,12 +61,11 @@ def build_pruner(config: SearchConfig, *, num_epochs: int) -> BasePruner:
 
 
 def prunes(config: SearchConfig) -> bool:
-    """Return whether trials can be stopped: with two objectives nothing says which lag behind."""
+    """Return whether trials can be pruned. Optuna cannot prune with two objectives."""
     return config.pruner != "none" and config.second_objective == "none"
 
 
 def quiet_optuna() -> None:
-    """Keep Optuna from printing a line a trial, and a traceback a failure: the search does."""
+    """Turn off Optuna's own log lines and its warnings about experimental features."""
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
-    # Heartbeats have been called an experiment since 2021; our tests kill workers.
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

@@ -1,9 +1,13 @@
-"""Where a study is kept: SQLite on one machine, PostgreSQL for several."""
+"""Open the storage of a search, and create or continue the study in it."""
 
 import contextlib
 import importlib.util
+import platform
+import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import filelock
 import optuna
@@ -11,77 +15,199 @@ import sqlalchemy
 import sqlalchemy.exc
 import sqlalchemy.pool
 from optuna.storages import RDBStorage
+from optuna.trial import TrialState
 from sqlalchemy.engine import URL, make_url
 
+from pipeline.config.loading import flatten
 from pipeline.core.errors import SearchError, install_command
+from pipeline.core.files import write_text
 from pipeline.core.urls import hide_passwords, sqlite_path
-from pipeline.search.study.retries import Retry
+from pipeline.search.space.space import describe_difference
+from pipeline.search.study.retries import IS_DEFAULT, Retry
+from pipeline.search.study_spec import StudySpec
 
 STORAGE_ERRORS = (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError)
-"""What is raised while a database cannot be reached."""
-_MISSED_BEATS = 3
+"""Errors of an unreachable storage."""
+
+_GRACE_HEARTBEATS = 3
+"""Number of missing heartbeats after which Optuna ends a trial."""
 _LOCK_SECONDS = 60.0
-"""How long a process waits for another that writes to the same SQLite file."""
+"""Time for which SQLite waits for another process that writes to the same file."""
+_EXAMPLES = "sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
+
+_DEFINITION = "definition"
+_SPACE = "space"
+_LEADER_TOKEN = "home"  # noqa: S105 (no password)
+_LEADER_PLACE = "place"
+_FREE = (
+    "search.max_retries",
+    "search.refit",
+    "search.alias",
+    "search.try_default",
+    "name",
+    "description",
+    "tracking.",
+    "data.features_dir",
+    "data.static_features",
+    "data.dynamic_features",
+    "data.labels",
+    "data.clips",
+    "evaluation.",
+)
+"""Settings or sections that may change when a study continues."""
 
 
-def open_storage(url: str, *, heartbeat_seconds: int, max_retries: int) -> RDBStorage:
-    """Open a storage, and make its tables where there are none.
-
-    Args:
-        url: SQLAlchemy URL, `sqlite:///...` or `postgresql+psycopg://...`.
-        heartbeat_seconds: How often a running trial says that it is alive.
-        max_retries: How often a trial is tried again that has fallen silent.
+def open_storage(spec: StudySpec) -> RDBStorage:
+    """Open the storage of a study, and create its tables if they are missing.
 
     Raises:
-        SearchError: If the URL cannot be used, or the database cannot be reached.
+        SearchError: If the URL is invalid or the database is unreachable.
     """
-    parsed = _parsed(url)
-    if path := sqlite_path(url):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    url = _parsed(spec.storage_url)
+    settings = spec.config.search
+    options: dict[str, Any] = {"pool_pre_ping": True}  # a restarted server closes connections
+    if url.get_backend_name() == "sqlite":
+        options = {"connect_args": {"timeout": _LOCK_SECONDS}}
     try:
-        # Several processes that make the tables at once get in each other's way.
-        with creation_lock(url, "tables"):
+        with creation_lock(spec.storage_url, "tables"):
             return RDBStorage(
-                url,
-                engine_kwargs=_engine_options(parsed),
-                heartbeat_interval=heartbeat_seconds,
-                grace_period=_MISSED_BEATS * heartbeat_seconds,
-                heartbeat_stale_trial_callback=Retry(max_retries=max_retries),
+                spec.storage_url,
+                engine_kwargs=options,
+                heartbeat_interval=settings.heartbeat_seconds,
+                grace_period=_GRACE_HEARTBEATS * settings.heartbeat_seconds,
+                heartbeat_stale_trial_callback=Retry(max_retries=settings.max_retries),
             )
     except STORAGE_ERRORS as error:
-        raise _cannot_open(parsed, error) from error
+        raise _cannot_open(url, error) from error
 
 
 @contextlib.contextmanager
-def creation_lock(url: str, what: str) -> Iterator[None]:
-    """Keep other processes and machines from making the same thing meanwhile.
+def creation_lock(url: str, name: str) -> Iterator[None]:
+    """Lock the creation of tables or studies against other processes and machines.
 
     Args:
-        url: The database that it is made in.
-        what: Name of the thing, e.g. `tables`.
+        url: URL of the database.
+        name: Name of the lock.
 
     Raises:
-        SearchError: If the database cannot be reached.
+        SearchError: If the database is unreachable.
     """
     parsed = _parsed(url)
     if path := sqlite_path(url):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(path.with_name(f"{path.name}.{what}.lock")):
+        with filelock.FileLock(path.with_name(f"{path.name}.{name}.lock")):
             yield
         return
     engine = sqlalchemy.create_engine(parsed, poolclass=sqlalchemy.pool.NullPool)
-    # The lock ends with the connection, so that a kill leaves none behind.
-    with _connect(engine) as connection:
-        key = zlib.crc32(f"ocean-pipeline {what}".encode())
+    try:
+        connection = engine.connect()
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise _cannot_open(parsed, error) from error
+    with connection:  # the lock ends with the connection, also after a kill
+        key = zlib.crc32(f"ocean-pipeline {name}".encode())
         connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_lock(key)))
         yield
 
 
-def _connect(engine: sqlalchemy.Engine) -> sqlalchemy.Connection:
-    try:
-        return engine.connect()
-    except sqlalchemy.exc.SQLAlchemyError as error:
-        raise _cannot_open(engine.url, error) from error
+def open_study(spec: StudySpec, *, features_hash: str) -> optuna.Study:
+    """Create the study, or open it to continue.
+
+    Args:
+        spec: The study.
+        features_hash: Hash of the training features.
+
+    Raises:
+        SearchError: If a study of this name has another space, other settings or features, or
+            if the directory has trials of another study.
+    """
+    with creation_lock(spec.storage_url, "study"):
+        storage = open_storage(spec)
+        if spec.study_name not in optuna.get_all_study_names(storage):
+            _check_no_trials(spec)
+        study = optuna.create_study(
+            study_name=spec.study_name,
+            storage=storage,
+            directions=spec.directions,
+            load_if_exists=True,
+        )
+        definition = {**_fixed_settings(spec), "features": features_hash}
+        if _DEFINITION in study.user_attrs:
+            _check_same(spec, study, definition)
+        else:
+            _check_not_started(spec, study)
+            _define(spec, study, definition)
+        return study
+
+
+def is_leader(spec: StudySpec, study: optuna.Study) -> bool:
+    """Return whether the study was created in this run directory.
+
+    The leader evaluates the result of the study; other machines only run trials. A token
+    identifies the directory, because its path can change.
+    """
+    return bool(study.user_attrs.get(_LEADER_TOKEN) == directory_token(spec))
+
+
+def directory_token(spec: StudySpec) -> str:
+    """Return the token of this run directory; create it if there is none."""
+    path: Path = spec.run.search_dir / "token.txt"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, uuid.uuid4().hex)
+    return path.read_text(encoding="utf-8")
+
+
+def leader_place(study: optuna.Study) -> str:
+    """Return the directory and machine that the study was created in."""
+    return str(study.user_attrs.get(_LEADER_PLACE, "unknown"))
+
+
+def _define(spec: StudySpec, study: optuna.Study, definition: Mapping[str, Any]) -> None:
+    study.set_user_attr(_SPACE, spec.space.to_json())
+    study.set_user_attr(_LEADER_TOKEN, directory_token(spec))
+    study.set_user_attr(_LEADER_PLACE, f"{spec.study_dir} on {platform.node()}")
+    params = spec.space.encode(spec.space.defaults())
+    if spec.config.search.try_default and params is not None:
+        study.enqueue_trial(params, user_attrs={IS_DEFAULT: True})
+    # The definition comes last: without it, the creation was interrupted.
+    study.set_user_attr(_DEFINITION, dict(definition))
+
+
+def _fixed_settings(spec: StudySpec) -> dict[str, Any]:
+    return {
+        name: value for name, value in flatten(spec.config).items() if not name.startswith(_FREE)
+    }
+
+
+def _check_no_trials(spec: StudySpec) -> None:
+    # A new study would overwrite them.
+    if any(spec.run.trials_dir.glob("*")):
+        raise SearchError(
+            f"{spec.study_dir}: has trials of another study than {spec.study_name!r}, or the "
+            "storage of its study is gone. Give another --run_dir, or the --study and --storage "
+            "of these trials."
+        )
+
+
+def _check_same(spec: StudySpec, study: optuna.Study, definition: Mapping[str, Any]) -> None:
+    before = study.user_attrs[_DEFINITION]
+    differences = describe_difference(study.user_attrs[_SPACE], spec.space.to_json())
+    for name in sorted({*before, *definition}):
+        if before.get(name) != definition.get(name):
+            differences.append(f"{name}: {before.get(name)!r}, now {definition.get(name)!r}")
+    if differences:
+        raise SearchError(
+            f"the study {spec.study_name} exists with other settings: "
+            f"{'; '.join(differences)}. Give another --study, or the settings of the study."
+        )
+
+
+def _check_not_started(spec: StudySpec, study: optuna.Study) -> None:
+    if any(trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False)):
+        raise SearchError(
+            f"the study {spec.study_name} is already in the storage, and another program has "
+            "created it. Give another --study."
+        )
 
 
 def _cannot_open(url: URL, error: Exception) -> SearchError:
@@ -89,41 +215,28 @@ def _cannot_open(url: URL, error: Exception) -> SearchError:
     reason = hide_passwords(str(error)).strip().splitlines()[0]
     return SearchError(
         f"{shown}: the storage cannot be opened ({reason}). "
-        "Check that the database is there and that this user may make tables in it."
+        "Check that the database exists and that this user may create tables in it."
     )
 
 
 def _parsed(url: str) -> URL:
-    shown = hide_passwords(url)
+    where = f"--storage {hide_passwords(url)}"
     try:
         parsed = make_url(url)
-    except (sqlalchemy.exc.ArgumentError, ValueError):  # a port that is no number
-        raise SearchError(
-            f"--storage {shown}: is not a database URL. Give sqlite:///FILE, or "
-            "postgresql+psycopg://USER@HOST/DATABASE."
-        ) from None
+    except (sqlalchemy.exc.ArgumentError, ValueError):  # ValueError: the port is not a number
+        raise SearchError(f"{where}: is not a database URL. Give {_EXAMPLES}.") from None
     backend = parsed.get_backend_name()
     if backend == "sqlite" and sqlite_path(url) is None:
         raise SearchError(
-            f"--storage {shown}: lives in the memory of one process, and workers are several. "
-            "Name a file: sqlite:///FILE."
+            f"{where}: is in the memory of one process, but there are several workers. "
+            "Give a file: sqlite:///FILE."
         )
     driver = {"postgresql+psycopg": "psycopg", "postgresql": "psycopg2"}.get(parsed.drivername)
     if driver and importlib.util.find_spec(driver) is None:
         raise SearchError(
-            f"--storage {shown}: needs {driver}, which is not installed. Install "
+            f"{where}: needs {driver}, which is not installed. Install "
             f"it with `{install_command('postgres')}`, and use postgresql+psycopg://."
         )
     if backend not in ("sqlite", "postgresql"):
-        raise SearchError(
-            f"--storage {shown}: {backend} is not supported. "
-            "Give sqlite:///FILE, or postgresql+psycopg://USER@HOST/DATABASE."
-        )
+        raise SearchError(f"{where}: {backend} is not supported. Give {_EXAMPLES}.")
     return parsed
-
-
-def _engine_options(url: URL) -> dict[str, object]:
-    if url.get_backend_name() == "sqlite":
-        return {"connect_args": {"timeout": _LOCK_SECONDS}}
-    # A server that was restarted has closed the connections that are kept open to it.
-    return {"pool_pre_ping": True}

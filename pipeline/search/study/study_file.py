@@ -1,38 +1,41 @@
-"""Read `study.json`: rebuild the study in memory, without the storage of the search."""
+"""Write a study as plain files, and read `study.json` back without the storage."""
 
+import io
 import math
+import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import optuna
+import pandas as pd
+import yaml
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
 )
+from optuna.importance import (
+    BaseImportanceEvaluator,
+    FanovaImportanceEvaluator,
+    PedAnovaImportanceEvaluator,
+)
 from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.files import read_json
+from pipeline.core.files import read_json, write_json, write_text
 from pipeline.core.number_format import METRIC_NAMES
-from pipeline.search.space.parameter import label
+from pipeline.search.mlflow_runs import trial_run_id
+from pipeline.search.space.space import RANK, label
+from pipeline.search.study.retries import IS_DEFAULT, RETRY_OF, lost_numbers
 from pipeline.search.study.study_status import best_trial
+from pipeline.search.study_spec import StudySpec
 
-_MEASURE: Final = "ped_anova"
-"""Importance measure that is shown: the default of Optuna and of optuna-dashboard."""
-
-_COSTS: Final[Mapping[str, str]] = {
-    "weights": "number of weights",
-    "latency_ms": "latency (ms per clip)",
-}
-"""Axis labels of the objectives that are not metrics."""
-
-_STATES: Final = {
+STATE_NAMES: Final = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
@@ -40,13 +43,138 @@ _STATES: Final = {
     TrialState.WAITING: "waiting",
 }
 
+_MIN_TRIALS = 8
+"""Smallest number of complete trials for parameter importances; fewer give noise."""
+
+_MEASURE: Final = "ped_anova"
+"""Importance measure in the figures; also the default of Optuna and optuna-dashboard."""
+
+_COST_NAMES: Final[Mapping[str, str]] = {
+    "weights": "number of weights",
+    "latency_ms": "latency (ms per clip)",
+}
+
 _DAMAGE: Final = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
-"""Errors that reading a damaged record raises."""
+"""Errors that reading a damaged file raises."""
+
+
+def write_study(spec: StudySpec, study: optuna.Study) -> None:
+    """Write `study.json`, `trials.csv` and `space.yaml` into `search/` of the run directory."""
+    content = study_content(spec, study)
+    directory = spec.run.search_dir
+    directory.mkdir(parents=True, exist_ok=True)
+    write_json(directory / "study.json", content)
+    write_text(directory / "trials.csv", _trial_table(content))
+    write_text(directory / "space.yaml", yaml.safe_dump(spec.space.to_json(), sort_keys=False))
+
+
+def study_content(spec: StudySpec, study: optuna.Study) -> dict[str, Any]:
+    """Return the content of `study.json`."""
+    trials = study.get_trials(deepcopy=False)
+    lost = lost_numbers(trials)
+    best = best_trial(study, trials)
+    importances, note = _importances(spec, study)
+    return {
+        "study": spec.study_name,
+        "space": spec.space.to_json(),
+        "parameters": [
+            {
+                "name": each.name,
+                "kind": each.kind,
+                "log": each.log,
+                "choices": list(each.choices) if each.kind == "categorical" else None,
+                "low": each.low,
+                "high": each.high,
+            }
+            for each in spec.space.parameters
+        ],
+        "objectives": [
+            {"name": name, "direction": direction}
+            for name, direction in zip(spec.objectives, spec.directions, strict=True)
+        ],
+        "trials": [_trial_content(spec, trial, lost) for trial in trials],
+        "importances": importances,
+        "importances_note": note,
+        "best": None if best is None else {"number": best.number},
+        "pareto": sorted(trial.number for trial in study.best_trials) if best else [],
+    }
+
+
+def _trial_content(spec: StudySpec, trial: FrozenTrial, lost: set[int]) -> dict[str, Any]:
+    start, end = trial.datetime_start, trial.datetime_complete
+    noted = trial.user_attrs
+    reason = str(noted.get("reason", ""))
+    if trial.state == TrialState.FAIL and not reason:
+        reason = f"its worker died; it was {'' if trial.number in lost else 'not '}tried again"
+    return {
+        "number": trial.number,
+        "state": trial.state.name,
+        "values": list(trial.values) if trial.state == TrialState.COMPLETE else None,
+        "overrides": noted.get("overrides", {}),
+        "intermediate": {str(step): value for step, value in trial.intermediate_values.items()},
+        "started_ms": None if start is None else round(1000 * start.timestamp()),
+        "seconds": None if start is None or end is None else (end - start).total_seconds(),
+        "reason": reason,
+        "is_default": bool(noted.get(IS_DEFAULT, False)),
+        "retry_of": noted.get(RETRY_OF),
+        "worker": noted.get("worker", ""),
+        "best_epochs": noted.get("best_epochs", []),
+        "mlflow_run_id": trial_run_id(spec, trial),
+    }
+
+
+def _importances(
+    spec: StudySpec, study: optuna.Study
+) -> tuple[dict[str, dict[str, float]] | None, str]:
+    """Return the parameter importances by two measures, or None and the reason.
+
+    Reference: Hutter et al., 2014 (fANOVA); Watanabe et al., 2023 (arXiv:2304.10255, PED-ANOVA).
+    """
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if len(complete) < _MIN_TRIALS:
+        return None, f"needs {_MIN_TRIALS} complete trials; there are {len(complete)}."
+    evaluators: dict[str, Callable[[], BaseImportanceEvaluator]] = {
+        "ped_anova": PedAnovaImportanceEvaluator,
+        "fanova": lambda: FanovaImportanceEvaluator(seed=spec.config.seed),
+    }
+    sign = -1.0 if spec.directions[0] == "maximize" else 1.0
+    importances = {}
+    for name, build in evaluators.items():
+        try:
+            with warnings.catch_warnings():
+                # PED-ANOVA warns that it expects a target to minimize. This target is one.
+                warnings.filterwarnings("ignore", message=".*to achieve low `target` values")
+                shares = optuna.importance.get_param_importances(
+                    study, evaluator=build(), target=lambda trial: sign * trial.values[0]
+                )
+        except (ValueError, RuntimeError) as error:
+            return None, f"{name} cannot be computed ({error})."
+        importances[name] = {key.removesuffix(RANK): float(share) for key, share in shares.items()}
+    return importances, ""
+
+
+def _trial_table(content: Mapping[str, Any]) -> str:
+    objectives = [objective["name"] for objective in content["objectives"]]
+    names = [parameter["name"] for parameter in content["parameters"]]
+    rows = [
+        {
+            "trial": trial["number"],
+            "state": trial["state"],
+            **dict.fromkeys(objectives),
+            **dict(zip(objectives, trial["values"] or (), strict=False)),
+            **{name: trial["overrides"].get(name) for name in names},
+            **{key: trial[key] for key in ("seconds", "reason", "is_default", "retry_of")},
+        }
+        for trial in content["trials"]
+    ]
+    buffer = io.StringIO()
+    pd.DataFrame(rows).to_csv(buffer, index=False, lineterminator="\n")
+    return buffer.getvalue()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class StudyRecord:
-    """The content of a `study.json`."""
+    """The study that a `study.json` describes."""
 
     name: str
     study: optuna.Study
@@ -56,7 +184,7 @@ class StudyRecord:
     objectives: tuple[str, ...]
     """Axis label of each objective."""
     parameters: tuple[str, ...]
-    """Parameters that a complete trial has, the most important first."""
+    """Parameters of the complete trials, in descending order of importance."""
     importances: Mapping[str, float]
     """Parameter -> share in [0, 1], in descending order; empty if it was not computed."""
     importances_note: str
@@ -72,7 +200,7 @@ class StudyRecord:
         trials = self.study.get_trials(deepcopy=False)
         counts = Counter(trial.state for trial in trials)
         listed = ", ".join(
-            f"{counts[state]} {name}" for state, name in _STATES.items() if counts[state]
+            f"{counts[state]} {name}" for state, name in STATE_NAMES.items() if counts[state]
         )
         text = f"{len(trials)} trials" + (f" ({listed})" if listed else "")
         best = best_trial(self.study, trials)
@@ -82,10 +210,10 @@ class StudyRecord:
 
 
 def read_study(path: Path) -> StudyRecord:
-    """Read the `study.json` of a search.
+    """Read a `study.json`.
 
     Raises:
-        PipelineError: If the file is missing or does not describe a search.
+        PipelineError: If the file is missing or damaged.
     """
     content = read_json(path)
     try:
@@ -103,7 +231,7 @@ def _record(content: Mapping[str, Any]) -> StudyRecord:
     objectives = [str(each["name"]) for each in content["objectives"]]
     directions = [str(each["direction"]) for each in content["objectives"]]
     if not 1 <= len(objectives) <= 2:
-        raise ValueError(f"expected one or two objectives; found {len(objectives)}")
+        raise ValueError(f"expected one or two objectives; got {len(objectives)}")
     records = sorted(content["trials"], key=lambda trial: int(trial["number"]))
     names = [str(each["name"]) for each in content["parameters"]]
     labels = _short_names(names)
@@ -113,15 +241,14 @@ def _record(content: Mapping[str, Any]) -> StudyRecord:
         )
         for name, each in zip(names, content["parameters"], strict=True)
     }
-    started = [trial["started_ms"] for trial in records if trial["started_ms"] is not None]
+    first_start = min(
+        (trial["started_ms"] for trial in records if trial["started_ms"] is not None), default=0
+    )
     studies = []
     for num_objectives in (len(objectives), 1):
         study = optuna.create_study(study_name=study_name, directions=directions[:num_objectives])
         for trial in records:
-            began = (
-                trial["started_ms"] if trial["started_ms"] is not None else min(started, default=0)
-            )
-            study.add_trial(_trial(trial, began, distributions, labels, num_objectives))
+            study.add_trial(_trial(trial, first_start, distributions, labels, num_objectives))
         studies.append(study)
     complete = studies[0].get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     searched = [labels[name] for name in names if any(labels[name] in t.params for t in complete)]
@@ -135,7 +262,9 @@ def _record(content: Mapping[str, Any]) -> StudyRecord:
         name=study_name,
         study=studies[0],
         first=studies[1],
-        objectives=tuple(_COSTS.get(each, METRIC_NAMES.get(each, each)) for each in objectives),
+        objectives=tuple(
+            _COST_NAMES.get(each, METRIC_NAMES.get(each, each)) for each in objectives
+        ),
         parameters=tuple(ranked),
         importances={name: shares[name] for name in ranked if name in shares},
         importances_note=str(content["importances_note"] or "") or "no importance was computed.",
@@ -143,7 +272,7 @@ def _record(content: Mapping[str, Any]) -> StudyRecord:
 
 
 def _short_names(names: Sequence[str]) -> dict[str, str]:
-    """Return each dotted name -> its last part, or itself if two names share that part."""
+    """Return dotted name -> its last part, or the full name if that part is not unique."""
     counts = Counter(name.rpartition(".")[2] for name in names)
     return {
         name: name if counts[name.rpartition(".")[2]] > 1 else name.rpartition(".")[2]
@@ -152,10 +281,7 @@ def _short_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def _distribution(parameter: Mapping[str, Any], tried: Sequence[Any]) -> BaseDistribution:
-    """Return the distribution of a parameter, extended to every tried value.
-
-    A search that continues with a changed space has trials outside the declared range.
-    """
+    """Return the distribution of a parameter, extended to all tried values."""
     kind = {"categorical": "categorical", "int": "int", "float": "float"}[parameter["kind"]]
     are_numbers = all(
         isinstance(each, int | float) and not isinstance(each, bool) for each in tried
@@ -172,7 +298,7 @@ def _distribution(parameter: Mapping[str, Any], tried: Sequence[Any]) -> BaseDis
 
 def _trial(
     record: Mapping[str, Any],
-    started_ms: float,
+    first_start: float,
     distributions: Mapping[str, BaseDistribution],
     labels: Mapping[str, str],
     num_objectives: int,
@@ -199,7 +325,8 @@ def _trial(
         intermediate_values={step: float(value) for step, value in steps if value is not None},
     )
     if state != TrialState.WAITING:
-        # Optuna draws local time without a zone, as it stores it.
+        started_ms = first_start if record["started_ms"] is None else record["started_ms"]
+        # Optuna stores and draws local time without a time zone.
         trial.datetime_start = datetime.fromtimestamp(started_ms / 1000)  # noqa: DTZ006
         if state.is_finished():
             seconds = timedelta(seconds=float(record["seconds"] or 0))

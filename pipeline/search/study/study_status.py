@@ -1,4 +1,4 @@
-"""How a study stands: what is done, what is running, what is best."""
+"""Status of a study: trial counts, running trials, best trial."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,32 +10,32 @@ from pipeline.search.study.retries import lost_numbers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
-    """Counts of trials, and the best of them."""
+class StudyStatus:
+    """Trial counts, running trials and the best trial."""
 
     num_complete: int
     num_pruned: int
     num_failed: int
-    """Trials that failed by themselves; those whose worker died are tried again instead."""
+    """Number of failed trials, without lost trials that were queued again."""
     num_lost: int
-    """Attempts whose worker died or was interrupted, and that were tried again."""
+    """Number of lost trials that were queued again."""
     running: tuple[FrozenTrial, ...]
     best: FrozenTrial | None
-    """With two objectives, the one of the front that is best in the first."""
+    """Trial with the best first objective."""
 
     @property
     def num_done(self) -> int:
-        """Trials that count."""
+        """Number of trials that count towards the requested number."""
         return self.num_complete + self.num_pruned + self.num_failed
 
 
-def read_standing(study: optuna.Study) -> Standing:
-    """Read how a study stands from its storage."""
+def read_status(study: optuna.Study) -> StudyStatus:
+    """Read the status of a study from its storage."""
     trials = study.get_trials(deepcopy=False)
     lost = lost_numbers(trials)
     counted = [trial for trial in trials if trial.number not in lost]
     states = [trial.state for trial in counted]
-    return Standing(
+    return StudyStatus(
         num_complete=states.count(TrialState.COMPLETE),
         num_pruned=states.count(TrialState.PRUNED),
         num_failed=states.count(TrialState.FAIL),
@@ -46,10 +46,14 @@ def read_standing(study: optuna.Study) -> Standing:
 
 
 def best_trial(study: optuna.Study, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
-    """Return the complete trial that is best in the first objective; the earliest of equals."""
+    """Return the complete trial with the best first objective.
+
+    Ties are resolved by the second objective, which is always minimized, then by the number.
+    """
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    if not complete:
-        return None
     sign = -1.0 if study.directions[0] == optuna.study.StudyDirection.MAXIMIZE else 1.0
-    # Of two that are equal in the first objective, the second decides: it is always minimised.
-    return min(complete, key=lambda trial: (sign * trial.values[0], trial.values[1:], trial.number))
+    return min(
+        complete,
+        key=lambda trial: (sign * trial.values[0], trial.values[1:], trial.number),
+        default=None,
+    )

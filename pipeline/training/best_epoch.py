@@ -1,4 +1,4 @@
-"""The best epoch, kept in memory: for a fit that begins anew when it is killed."""
+"""The best epoch of a fit and its weights."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -11,16 +11,14 @@ from pipeline.core.arrays import FloatArray
 from pipeline.core.run_log import RunLog
 
 
-class BestWeights(keras.callbacks.Callback):
-    """Stands in for `EpochCheckpoint` where nobody will resume: it writes no file.
-
-    A checkpoint is a dozen syncs to disk an epoch, which costs a short fit more than its steps.
+class BestEpoch(keras.callbacks.Callback):
+    """Base of the callbacks that save every epoch and select the best one.
 
     Args:
-        network: The model whose variables are kept.
+        network: Model to save.
         monitor: Name of the value in the logs that decides the best epoch.
-        maximize: Whether larger values of it are better.
-        run_log: Run log of the run; each epoch is final, and gets a `checkpoint` event.
+        maximize: Whether larger values are better.
+        run_log: Run log for one `checkpoint` event per epoch.
         on_commit: Called after each epoch.
     """
 
@@ -39,9 +37,8 @@ class BestWeights(keras.callbacks.Callback):
         self._maximize = maximize
         self._run_log = run_log
         self._on_commit = on_commit
-        self._best: list[FloatArray] = []
         self.seconds = 0.0
-        """Time that keeping the best has taken."""
+        """Time spent on saving in this process."""
         self.best_epoch = 0
         self.best_value = float("nan")
 
@@ -52,13 +49,37 @@ class BestWeights(keras.callbacks.Callback):
             value > self.best_value if self._maximize else value < self.best_value
         ):
             self.best_epoch, self.best_value = epoch + 1, value
-            self._best = [np.array(variable.numpy()) for variable in self._network.variables]
-        self._run_log.log_checkpoint(epoch + 1)
+        self._save(epoch + 1)
         self.seconds += time.perf_counter() - began
         self._on_commit()
 
     def restore(self, epoch: int) -> None:
-        """Give the network the variables of the best epoch; after the last one it has its own."""
+        """Set the network to its variables at the end of a saved epoch."""
+        raise NotImplementedError
+
+    def _save(self, epoch: int) -> None:
+        raise NotImplementedError
+
+
+class BestWeights(BestEpoch):
+    """Keep the weights of the best epoch in memory, for a fit that is never resumed.
+
+    `EpochCheckpoint` syncs about twelve files per epoch. In a short fit, that takes longer than
+    the training steps.
+    """
+
+    _best: list[FloatArray]
+
+    def _save(self, epoch: int) -> None:
+        if epoch == self.best_epoch:
+            self._best = [np.array(variable.numpy()) for variable in self._network.variables]
+        self._run_log.log_checkpoint(epoch)
+
+    def restore(self, epoch: int) -> None:
+        """Set the network to its variables at the end of the best epoch.
+
+        For any other epoch, which can only be the last one, the network stays as it is.
+        """
         if epoch == self.best_epoch:
             for variable, array in zip(self._network.variables, self._best, strict=True):
                 variable.assign(array)

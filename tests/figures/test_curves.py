@@ -10,7 +10,7 @@ def read_curve(content, *names):
     return curves.read_curve(records_of({"history": content})["history"], *names)
 
 
-def test_a_curve_has_the_mean_of_the_traits_on_both_sides(history):
+def test_a_curve_has_both_subsets(history):
     curve = read_curve(history, "mae")
     assert curve.epochs.tolist() == [1, 2, 3, 4]
     assert curve.train == pytest.approx([0.5, 0.48, 0.46, 0.44])
@@ -29,12 +29,7 @@ def test_lower_is_better_for_errors_and_higher_for_agreement(history):
     assert read_curve(history, "ccc").best_value == 0.4
 
 
-def test_epochs_keep_their_numbers_when_the_first_is_not_one(history):
-    history["epoch"]["epoch_numbers"] = [11, 12, 13, 14]
-    assert read_curve(history, "loss").best_epoch == 14
-
-
-def test_without_validation_training_decides(make_history):
+def test_without_validation_the_training_values_select_the_best_epoch(make_history):
     curve = read_curve(make_history(validation=False), "loss")
     assert (curve.subset, curve.validation) == ("training", None)
     assert curve.best_value == pytest.approx(0.27)
@@ -45,12 +40,6 @@ def test_nulls_are_gaps_and_never_the_best(history):
     curve = read_curve(history, "loss")
     assert np.isnan(curve.validation).tolist() == [True, False, True, False]
     assert curve.best_epoch == 2
-
-
-def test_a_flat_curve_of_several_epochs_is_flat(history):
-    history["epoch"]["val_metrics"]["pcc"] = [0.0] * 4
-    assert read_curve(history, "pcc").is_flat
-    assert not read_curve(history, "ccc").is_flat
 
 
 def test_an_unknown_metric_is_nothing_to_draw(history):

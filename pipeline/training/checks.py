@@ -1,0 +1,77 @@
+"""Checks before the training."""
+
+import importlib.util
+import logging
+
+import keras
+
+from pipeline.config.schema import TrainingConfig
+from pipeline.core.errors import ConfigError, TrainingError, install_command
+from pipeline.data.batches import LabelledBatches
+
+_logger = logging.getLogger(__name__)
+
+
+def check_keras_settings() -> None:
+    """Check that Keras uses TensorFlow and float32, the settings that training needs.
+
+    Raises:
+        TrainingError: If the backend or the precision is another one.
+    """
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise TrainingError(
+            f"Keras runs on {backend} in this process, and training needs TensorFlow. Set the "
+            "environment variable KERAS_BACKEND to tensorflow before Keras is imported."
+        )
+    precision = keras.config.dtype_policy().name
+    # A model that is trained in another precision gives other scores after loading.
+    if precision != "float32":
+        raise TrainingError(
+            f"Keras computes in {precision} in this process, and models are trained in float32. "
+            'Call keras.config.set_dtype_policy("float32") before the model is built.'
+        )
+
+
+def check_tensorboard(config: TrainingConfig) -> None:
+    """Check that TensorBoard is installed if the configuration needs it.
+
+    Raises:
+        ConfigError: If it is not installed.
+    """
+    if config.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise ConfigError(
+            "training.tensorboard needs TensorBoard, which is not installed. "
+            f"Install it with `{install_command('tensorboard')}`, or switch the setting off."
+        )
+
+
+def check_trainable(network: keras.Model) -> None:
+    """Check that a model has trainable weights.
+
+    Raises:
+        TrainingError: If it has no weights yet, or every weight is frozen.
+    """
+    if not network.built:
+        raise TrainingError(
+            f"{network.name}: has no weights yet. Call it on one batch before training."
+        )
+    if not network.trainable_weights:
+        raise TrainingError(
+            f"{network.name}: none of its {network.count_params()} weights is trainable, so "
+            "training would change nothing. Check training.frozen, or set "
+            "`layer.trainable = True` for the layers to train."
+        )
+
+
+def warn_of_single_clip_batches(training: LabelledBatches, config: TrainingConfig) -> None:
+    """Warn if a batch has one clip and the loss is CCC, which needs at least two clips."""
+    last = training.num_clips % config.batch_size
+    if "ccc" not in config.loss_weights or (config.batch_size > 1 and last != 1):
+        return
+    which = "every batch has" if config.batch_size == 1 else "the last batch of an epoch has"
+    _logger.warning(
+        "training.loss: %s one clip, for which the ccc loss has no gradient. Choose another "
+        "training.batch_size than %d for the %d training clips.",
+        *(which, config.batch_size, training.num_clips),
+    )

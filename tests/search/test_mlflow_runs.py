@@ -1,0 +1,72 @@
+"""Close the run of a trial whose worker died, on any machine."""
+
+import platform
+
+import optuna
+import pytest
+
+from pipeline.core.run_log import FINISHED, RunLog, read_events
+from pipeline.search.mlflow_runs import close_lost_run
+from pipeline.workers.names import worker_name
+
+
+@pytest.fixture
+def run(spec):
+    run = spec.trial_run(0)
+    run.path.mkdir(parents=True)
+    return run
+
+
+@pytest.fixture
+def ended(monkeypatch):
+    """Ids of the runs that were ended in MLflow."""
+    run_ids = []
+    monkeypatch.setattr(
+        "pipeline.search.mlflow_runs.end_run", lambda run_id, **_: run_ids.append(run_id)
+    )
+    return run_ids
+
+
+def last_event(run):
+    return list(read_events(run.run_log_path))[-1]
+
+
+def lost_trial(worker="", **attributes):
+    worker = worker or worker_name(1)
+    trial = optuna.trial.create_trial(
+        state=optuna.trial.TrialState.FAIL, user_attrs={"worker": worker, **attributes}
+    )
+    trial.number = 0
+    return trial
+
+
+def test_a_run_on_this_machine_is_closed_in_its_run_log(spec, run, ended):
+    RunLog(run.run_log_path).log_params({})
+    close_lost_run(spec, lost_trial())
+    assert last_event(run).kind == FINISHED
+    assert last_event(run).content["status"] == "KILLED"
+    assert ended == []
+
+
+def test_an_ended_run_is_unchanged(spec, run):
+    RunLog(run.run_log_path).log_status("FAILED", reason="NaN")
+    close_lost_run(spec, lost_trial())
+    assert last_event(run).content["reason"] == "NaN"
+
+
+def test_a_locked_run_is_unchanged(spec, run):
+    RunLog(run.run_log_path).log_params({})
+    with run.locked():
+        close_lost_run(spec, lost_trial())
+    assert last_event(run).kind == "params"
+
+
+@pytest.mark.parametrize("host", ["elsewhere", platform.node(), f"{platform.node()}-0123abcd"])
+def test_the_run_of_another_machine_is_ended_in_mlflow(spec, ended, host):
+    close_lost_run(spec, lost_trial(worker=f"{host}-7", mlflow_run_id="abc"))
+    assert ended == ["abc"]
+
+
+def test_a_trial_without_a_run_is_no_error(spec, ended):
+    close_lost_run(spec, lost_trial(worker="elsewhere-7"))
+    assert ended == []

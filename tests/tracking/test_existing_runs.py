@@ -1,0 +1,56 @@
+import mlflow
+import pytest
+
+from pipeline.core.errors import RunError
+from pipeline.tracking.existing_runs import download_model, download_run, end_run, experiment_of_run
+
+
+@pytest.fixture(autouse=True)
+def store(store_uri):
+    mlflow.set_tracking_uri(store_uri)
+
+
+@pytest.fixture
+def run_id(client):
+    return client.create_run(client.create_experiment("x")).info.run_id
+
+
+def test_a_running_run_is_ended_with_the_reason(client, run_id):
+    end_run(run_id, status="KILLED", reason="its worker died")
+    run = client.get_run(run_id)
+    assert run.info.status == "KILLED"
+    assert run.data.tags["failure"] == "its worker died"
+
+
+def test_the_status_of_an_ended_run_does_not_change(client, run_id):
+    client.set_terminated(run_id, status="FINISHED")
+    end_run(run_id, status="KILLED", reason="late")
+    end_run("0" * 32, status="KILLED", reason="unknown")
+    assert client.get_run(run_id).info.status == "FINISHED"
+
+
+def test_a_run_has_the_name_of_its_experiment(run_id):
+    assert experiment_of_run(run_id) == "x"
+    assert experiment_of_run("0" * 32) is None
+
+
+def test_the_artifacts_of_a_run_are_downloaded(client, run_id, tmp_path):
+    client.log_text(run_id, "seed: 0\n", "config.yaml")
+    directory = download_run(run_id, tmp_path / "new" / "copy")
+    assert (directory / "config.yaml").read_text() == "seed: 0\n"
+    with pytest.raises(RunError, match="0000: its artifacts cannot be fetched"):
+        download_run("0" * 32, tmp_path)
+
+
+@pytest.mark.parametrize("uri", ["models:/nobody/1", "runs:/0123/model", "no_such_directory"])
+def test_a_missing_model_is_an_error(uri):
+    with pytest.raises(RunError, match=f"{uri}: the model cannot be fetched"):
+        download_model(uri)
+
+
+def test_a_model_from_another_program_is_an_error(tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "MLmodel").write_text("{}")
+    with pytest.raises(RunError, match=r"contains no \.keras file"):
+        download_model(str(other))
