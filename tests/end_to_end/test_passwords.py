@@ -25,7 +25,16 @@ def server(tmp_path):
 
 
 def test_no_file_and_no_output_has_the_password(
-    run_here, server, features_dir, settings, postgres_url, tmp_path, monkeypatch, caplog, capfd
+    run,
+    run_here,
+    server,
+    features_dir,
+    settings,
+    postgres_url,
+    tmp_path,
+    monkeypatch,
+    caplog,
+    capfd,
 ):
     work = tmp_path / "work"
     work.mkdir()
@@ -36,37 +45,43 @@ def test_no_file_and_no_output_has_the_password(
     )
     outputs = []
 
-    def run(*arguments, status):
+    def call(*arguments, status):
         caplog.clear()
         result = run_here(*arguments, cwd=work)
         assert result.status == status, result
         outputs.append(result.out + result.err + caplog.text)
-        return outputs[-1]
 
     def search(storage, *, status):
-        run(
+        call(
             *("search", *quick, "--space", "space.yaml", "--num_trials", 1, "--num_workers", 1),
             *("--run_dir", "study", "--storage", storage),
             status=status,
         )
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri.replace("://", f"://me:{SECRET}@"))
-    run("train", *quick, "--run_dir", "first", status=0)
+    call("train", *quick, "--run_dir", "first", status=0)
     search(postgres_url.replace("postgres@", f"postgres:{SECRET}@"), status=0)
     server.kill()
-    run("train", *quick, "--run_dir", "second", status=3)
-    run("sync", "--run_dir", "second", status=3)
+    call("train", *quick, "--run_dir", "second", status=3)
+    call("sync", "--run_dir", "second", status=3)
     search(f"postgresql+psycopg://me:{SECRET}@127.0.0.1:1/x", status=2)
     search(f"postgres//me:{SECRET}@127.0.0.1/x", status=2)  # a typing error
     server.start()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
-    output = run("sync", "--run_dir", "second", status=3)
-    assert "MLFLOW_TRACKING_PASSWORD" in output
-    assert "me:***@127.0.0.1" in output
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", SECRET)
-    run("sync", "--run_dir", "second", status=0)
+    # This process still has the password, so new processes are necessary.
+    credentials = {"MLFLOW_TRACKING_USERNAME": "me", "MLFLOW_TRACKING_PASSWORD": SECRET}
+    incomplete, complete = (
+        run("sync", "--run_dir", "second", cwd=work, environment=environment)
+        for environment in (
+            {"MLFLOW_TRACKING_URI": server.uri},
+            {"MLFLOW_TRACKING_URI": server.uri, **credentials},
+        )
+    )
+    line = incomplete.error_line(status=3)
+    assert "MLFLOW_TRACKING_PASSWORD" in line
+    assert "me:***@127.0.0.1" in line
+    assert complete.status == 0, complete
 
+    outputs += [incomplete.out, incomplete.err, complete.out, complete.err]
     assert SECRET not in "".join([*outputs, *capfd.readouterr()])
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) > 50

@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 
 pytestmark = pytest.mark.slow
 
-NUM_TRIALS = 3
+NUM_TRIALS = 2
 TIMEOUT_SECONDS = 280
 
 
