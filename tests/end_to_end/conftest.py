@@ -142,7 +142,7 @@ def visualized(features_dir: Path, workspace: Path) -> RunDirectory:
             *("train", "--features_dir", features_dir, "--run_dir", "visualized"),
             *("--training.num_epochs", 3, "--training.batch_size", 32),
             *("--model.fusion_dim", 16, "--model.num_heads", 2),
-            *("--evaluation.num_resamples", 100),
+            *("--evaluation.num_resamples", 100, "--tracking.patience_seconds", 60),
             cwd=workspace,
         )
     assert result.status == 0, result.err

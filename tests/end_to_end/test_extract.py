@@ -58,7 +58,7 @@ def extracted(parts, tmp_path_factory):
 
 def test_real_clips_become_a_feature_set(extracted):
     result, folder = extracted
-    assert (result.status, result.err) == (0, "")
+    assert result.status == 0, result.err
     assert "6 clips (6 new, 0 from before), 0 failed" in result.out
     features = load_feature_set(folder / "features")
     assert features.static.shape == (6, 4, 512)
@@ -103,7 +103,7 @@ def test_some_failed_clips_give_status_3_and_only_failed_clips_status_2(run_here
 
     shutil.copy(sorted(parts.iterdir())[0], videos / "good one.mp4")
     result = run_here(*command, "out", cwd=tmp_path)
-    assert (result.status, result.err) == (3, "")
+    assert result.status == 3, result.err
     assert "failed: broken.mp4: is not a readable video" in result.out
     assert "1 failed" in result.out
     assert "broken.mp4,open," in (tmp_path / "out" / "failures.csv").read_text()

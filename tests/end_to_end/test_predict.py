@@ -178,7 +178,7 @@ def test_too_few_held_out_groups_give_the_full_range_and_a_warning(
         cwd=tmp_path,
     )
     assert result.status == 0
-    assert "9 held-out groups or more" in caplog.text
+    assert "intervals are all [0, 1]" in caplog.text
     table = read(tmp_path / "a.csv")
     assert (table["openness_low"] == 0).all()
     assert (table["openness_high"] == 1).all()
@@ -216,7 +216,7 @@ def test_recordings_need_a_model_with_a_known_encoder(run_here, first, tmp_path)
         *("predict", "--run_dir", first, "--videos_dir", "videos", "--output", "a.csv"),
         cwd=tmp_path,
     )
-    assert "do not say how they were extracted" in result.error_line()
+    assert "Extract them as before, and give --features_dir" in result.error_line()
 
 
 def test_features_far_outside_the_training_range_give_a_warning(predict, clips, caplog):
@@ -225,8 +225,9 @@ def test_features_far_outside_the_training_range_give_a_warning(predict, clips, 
     np.save(clips / "dynamic.npy", dynamic)
     assert predict().status == 0
     clip_id = read(clips / "clips.csv")["clip_id"][4]
-    assert f"the dynamic features of 2 clips, {clip_id} the first" in caplog.text
-    assert "the static features" not in caplog.text
+    for part in ("dynamic", "2 clips", clip_id):
+        assert part in caplog.text
+    assert "static" not in caplog.text
 
 
 def test_evaluate_reports_the_coverage_on_new_groups(run_here, trained_dir, workspace):

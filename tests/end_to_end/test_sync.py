@@ -30,7 +30,7 @@ def test_a_run_without_a_store_is_complete_and_delivered_by_sync(
     assert (tmp_path / "run" / "model.keras").exists()
 
     incomplete = run_here("sync", "--run_dir", "run", cwd=tmp_path)
-    assert "MLflow does not have all of the run yet" in incomplete.error_line(status=3)
+    assert "MLflow does not have the whole run yet" in incomplete.error_line(status=3)
 
     blocker.unlink()
     delivered = run_here("sync", "--run_dir", "run", cwd=tmp_path)
@@ -95,7 +95,7 @@ def test_a_signal_ends_the_wait_for_mlflow_after_the_training(
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 20  # far less than tracking.patience_seconds
     assert process.returncode in {130, 143}
     assert f"python -m pipeline sync --run_dir {tmp_path / 'run'}" in err
     assert "--resume" not in err
