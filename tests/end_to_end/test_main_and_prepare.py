@@ -13,6 +13,7 @@ def test_main_trains_on_the_built_in_set_and_prints_the_best_possible_r2(run_her
         *("main", "--run_dir", "demo", "--data.synthetic.num_clips", 240),
         *("--training.num_epochs", 1, "--evaluation.num_resamples", 100),
         *("--evaluation.figures", "false", "--model.fusion", "concat"),
+        *("--tracking.patience_seconds", 60),
         cwd=tmp_path,
     )
     assert (result.status, result.err) == (0, "")

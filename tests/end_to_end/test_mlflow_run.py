@@ -25,6 +25,7 @@ def directory(run, repository, features_dir, tmp_path_factory):
         *("-P", f"features_dir={features_dir}", "-P", f"run_dir={directory / 'run'}"),
         *("-P", "training.num_epochs=2", "-P", "training.learning_rate=1e-3"),
         *("-P", "model.fusion=concat", "-P", "description=two words"),
+        *("-P", "tracking.patience_seconds=60"),
         *("-P", "evaluation.num_resamples=100", "-P", "evaluation.figures=false"),
         cwd=directory,
         program=("mlflow",),

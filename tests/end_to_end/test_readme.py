@@ -25,12 +25,17 @@ pytestmark = pytest.mark.slow
 NUM_CLIPS = 60
 """Six clips per source video, so that two videos are held out."""
 
+WAIT = ("--tracking.patience_seconds", "60")
+"""A longer wait for MLflow, because the test machine may be busy."""
+
 QUICK_OPTIONS = {
     "train": (
+        *WAIT,
         *("--training.num_epochs", "1", "--evaluation.num_resamples", "100"),
         *("--evaluation.figures", "false"),
     ),
     "search": (
+        *WAIT,
         *("--num_trials", "2", "--num_workers", "1", "--training.num_epochs", "1"),
         *("--model.fusion", "concat"),
         *("--evaluation.num_resamples", "100", "--evaluation.figures", "false"),
@@ -41,10 +46,12 @@ QUICK_OPTIONS = {
 
 QUICK_PARAMETERS = {
     "train": (
+        *("-P", "tracking.patience_seconds=60"),
         *("-P", "training.num_epochs=1", "-P", "evaluation.num_resamples=100"),
         *("-P", "evaluation.figures=false", "-P", "model.fusion=concat"),
     ),
     "main": (
+        *("-P", "tracking.patience_seconds=60"),
         *("-P", "training.num_epochs=1", "-P", "evaluation.num_resamples=100"),
         *("-P", "evaluation.figures=false", "-P", "data.synthetic.num_clips=240"),
         *("-P", "model.fusion=concat"),

@@ -18,6 +18,7 @@ SLOW_STEPS = (
     *("--training.num_epochs", NUM_EPOCHS, "--training.batch_size", 4),
     *("--training.steps_per_execution", 1, "--model.fusion_dim", 16, "--model.num_heads", 2),
     *("--evaluation.num_resamples", 100, "--evaluation.figures", "false"),
+    *("--tracking.patience_seconds", 60),
 )
 """Many small steps, so that a signal can arrive in the middle of an epoch."""
 
