@@ -36,17 +36,8 @@ def build_report(
 ) -> EvaluationReport:
     """Score the model and its baselines on the same clips and the same resampled groups.
 
-    Args:
-        predictions: Predictions of the model, with annotated scores.
-        baseline_predictions: Baseline -> its scores, shape (N, 5).
-        split: Name of the split.
-        by: Column -> value for each of the N clips. The metrics are also computed per value.
-            None, NaN and "" become the value "(missing)".
-        group_overlap: Groups shared with the training clips.
-        intervals: Coverage of the prediction intervals.
-        num_resamples: Number of resamples.
-        confidence: Share of the resamples inside each interval, in (0, 1).
-        seed: Seed of the experiment.
+    Each baseline has scores of shape (N, 5). `by` maps a column to the values of the N clips, and
+    the metrics are also computed per value. None, NaN and "" become the value "(missing)".
 
     Raises:
         PipelineError: If the annotated scores are unknown, or a column has more than

@@ -325,14 +325,7 @@ def recommendations(
 ) -> tuple[Recommendation, ...]:
     """Find settings that would make a run faster, largest gain first.
 
-    Args:
-        time_logs: Times of the run.
-        history: Metrics of the run.
-        config: Configuration of the run, nested as in `config.yaml`.
-        num_train_clips: Number of clips in the training split; None if unknown.
-
-    Returns:
-        Recommendations; empty if the measurements support none.
+    `config` is nested as in `config.yaml`. `num_train_clips` is None if it is unknown.
 
     Raises:
         RunError: If the configuration lacks a setting.
@@ -345,12 +338,7 @@ def recommendations(
 
 
 def save_recommendations(output_dir: Path, found: Sequence[Recommendation]) -> None:
-    """Write recommendations as JSON and as text, each file atomically.
-
-    Args:
-        output_dir: Usually `training_time_analysis` in the run directory.
-        found: The recommendations; may be empty.
-    """
+    """Write recommendations as JSON and as text, each file atomically."""
     write_json(output_dir / f"{_FILE_NAME}.json", [item.to_json() for item in found])
     items = [
         f"{position}. {item.issue}\n"

@@ -1,7 +1,7 @@
 """Confidence intervals of metrics, from resampled groups (cluster bootstrap).
 
-Clips from one video or person are similar, so they are not independent samples. Groups nearly
-are. Intervals from resampled clips would be too narrow.
+Clips from one video or person are similar, so they are not independent samples. Groups are
+nearly independent. Intervals from resampled clips would be too narrow.
 
 All metrics follow from sums of moments over groups. A resample is therefore one row of the
 matrix product of group counts (B, G) and group moments (G, 7 K).
@@ -21,12 +21,7 @@ import numpy as np
 from pipeline.core.arrays import FloatArray
 from pipeline.core.seeds import generator
 from pipeline.core.traits import TRAITS
-from pipeline.metrics.regression import (
-    METRICS,
-    metrics_from_moments,
-    row_moments,
-    trait_metrics,
-)
+from pipeline.metrics.regression import METRICS, metrics_from_moments, row_moments, trait_metrics
 from pipeline.records.evaluation import Interval
 from pipeline.records.predictions import Names
 
