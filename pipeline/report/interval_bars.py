@@ -22,11 +22,9 @@ class Bar:
     interval: str
     """Interval as text; empty without an interval."""
     point: float
-    """Position of the value."""
     left: float
     """Position of the lower end; the value without an interval."""
     width: float
-    """Width of the interval."""
     is_model: bool
     is_legitimate: bool
     """False for a baseline that uses annotations of the evaluated clips."""

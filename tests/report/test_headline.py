@@ -2,7 +2,12 @@ import pytest
 
 from pipeline.records.evaluation import Interval
 from pipeline.report.headline import BaselineResult, Outcome, baseline_results, headline
+from tests.report.conftest import make_scores
 
+RIDGE = "ridge regression"
+MEAN = {"r2": (0.0, -0.1, 0.1), "accuracy": (0.8, 0.79, 0.81)}
+WINS = MEAN | {"r2": (0.3, 0.25, 0.35)}
+NEAR = MEAN | {"r2": (0.44, 0.39, 0.49)}
 LOSES = {"r2": (0.6, 0.55, 0.65), "accuracy": (0.95, 0.94, 0.96)}
 
 
@@ -29,8 +34,8 @@ def test_the_paired_interval_determines_the_outcome(metric, difference, expected
     assert result.outcome is expected
 
 
-def test_every_legitimate_baseline_is_compared_in_both_metrics(records_with, scores):
-    shown = scores(r2=(0.15, -0.01, 0.31), accuracy=(0.02, 0.01, 0.03))
+def test_every_legitimate_baseline_is_compared_in_both_metrics(records_with):
+    shown = make_scores(r2=(0.15, -0.01, 0.31), accuracy=(0.02, 0.01, 0.03))
     results = baseline_results(records_with(differences={"ridge": shown}).evaluation)
     assert [(result.metric, result.baseline, result.outcome) for result in results] == [
         ("r2", "training_mean", Outcome.BETTER),
@@ -45,25 +50,16 @@ def test_every_legitimate_baseline_is_compared_in_both_metrics(records_with, sco
     ("baselines", "expected"),
     [
         (
-            {
-                "training_mean": {"r2": (0.0, -0.1, 0.1), "accuracy": (0.8, 0.79, 0.81)},
-                "ridge": {"r2": (0.3, 0.25, 0.35), "accuracy": (0.8, 0.79, 0.81)},
-            },
-            "Better than the training mean and ridge regression in R² and accuracy",
+            {"training_mean": MEAN, "ridge": WINS},
+            f"Better than the training mean and {RIDGE} in R² and",
         ),
-        (
-            {
-                "training_mean": {"r2": (0.0, -0.1, 0.1), "accuracy": (0.8, 0.79, 0.81)},
-                "ridge": {"r2": (0.44, 0.39, 0.49), "accuracy": (0.8, 0.79, 0.81)},
-            },
-            "Not shown to be better than ridge regression in R²; better than the training mean in",
-        ),
-        ({"ridge": LOSES}, "Worse than ridge regression in R² and accuracy"),
+        ({"ridge": NEAR}, f"Not shown to be better than {RIDGE} in R²; better than {RIDGE} in acc"),
+        ({"ridge": LOSES}, f"Worse than {RIDGE} in R² and accuracy"),
         ({"same_group_mean": LOSES}, "Not compared with any baseline"),
     ],
 )
-def test_the_headline_claims_only_shown_differences(records_with, scores, baselines, expected):
-    named = {name: scores(**values) for name, values in baselines.items()}
+def test_the_headline_claims_only_shown_differences(records_with, baselines, expected):
+    named = {name: make_scores(**values) for name, values in baselines.items()}
     assert headline(records_with(evaluation={"baselines": named}).evaluation).startswith(expected)
 
 

@@ -3,13 +3,14 @@ import math
 import pytest
 
 from pipeline.report.interval_bars import interval_bars
+from tests.report.conftest import make_scores
 
 
-def test_positions_follow_the_values(records_with, scores):
+def test_positions_follow_the_values(records_with):
     evaluation = records_with(
         evaluation={
-            "metrics": scores(r2=(1.0, 0.5, 1.0)),
-            "baselines": {"ridge": scores(r2=(0.0, 0.0, 0.25))},
+            "metrics": make_scores(r2=(1.0, 0.5, 1.0)),
+            "baselines": {"ridge": make_scores(r2=(0.0, 0.0, 0.25))},
         }
     ).evaluation
     r2, _ = interval_bars(evaluation)
@@ -35,8 +36,8 @@ def test_the_model_comes_first_and_then_the_baselines_from_best_to_worst(records
         assert 0 <= bar.left <= bar.point <= bar.left + bar.width <= 100
 
 
-def test_equal_values_without_intervals_are_centred(records_with, scores):
-    same = scores(r2=(0.3, math.nan, math.nan))
+def test_equal_values_without_intervals_are_centred(records_with):
+    same = make_scores(r2=(0.3, math.nan, math.nan))
     changed = {"metrics": same, "baselines": {"ridge": same}}
     r2, _ = interval_bars(records_with(evaluation=changed).evaluation)
     assert {(bar.point, bar.width, bar.interval) for bar in r2.bars} == {(50.0, 0.0, "")}
