@@ -14,12 +14,10 @@ from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.errors import RunError
 from pipeline.core.near_names import nearest_name
 from pipeline.core.number_format import metric_differences, percent
-from pipeline.evaluation.intervals.bootstrap import paired_differences
+from pipeline.evaluation.intervals.bootstrap import CONFIDENCE, paired_differences
 from pipeline.metrics.regression import HIGHER_IS_BETTER, METRICS, trait_metrics
 from pipeline.records.evaluation import Interval, Intervals
 from pipeline.records.predictions import Predictions
-
-_CONFIDENCE: Final = 0.95
 
 _TRUTH_TOLERANCE: Final = 1e-6
 """Largest difference of equal annotated scores: float32 and float64 differ by less."""
@@ -144,10 +142,9 @@ def compare_predictions(
             b.y_pred,
             a.groups,
             num_resamples=num_resamples,
-            confidence=_CONFIDENCE,
             seed=0,
         ),
-        confidence=_CONFIDENCE,
+        confidence=CONFIDENCE,
         num_resamples=num_resamples,
     )
 

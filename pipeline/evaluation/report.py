@@ -11,7 +11,11 @@ import pandas as pd
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import PipelineError, RunError
-from pipeline.evaluation.intervals.bootstrap import cluster_bootstrap, paired_differences
+from pipeline.evaluation.intervals.bootstrap import (
+    CONFIDENCE,
+    cluster_bootstrap,
+    paired_differences,
+)
 from pipeline.records.evaluation import Coverage, EvaluationReport, Overlap, Scores, Subgroup
 from pipeline.records.predictions import Predictions
 
@@ -31,7 +35,6 @@ def build_report(
     group_overlap: Mapping[str, Overlap] | None = None,
     intervals: Coverage | None = None,
     num_resamples: int,
-    confidence: float = 0.95,
     seed: int,
 ) -> EvaluationReport:
     """Score the model and its baselines on the same clips and the same resampled groups.
@@ -51,7 +54,7 @@ def build_report(
             "Evaluate on a feature set that has labels.npy."
         )
     groups = np.asarray(predictions.groups, dtype=np.str_)
-    options: Any = {"num_resamples": num_resamples, "confidence": confidence, "seed": seed}
+    options: Any = {"num_resamples": num_resamples, "seed": seed}
 
     def score(y_pred: FloatArray, rows: Any = slice(None)) -> Scores:
         return cluster_bootstrap(y_true[rows], y_pred[rows], groups[rows], **options)
@@ -85,7 +88,7 @@ def build_report(
         },
         group_overlap=dict(group_overlap or {}),
         intervals=intervals,
-        confidence=confidence,
+        confidence=CONFIDENCE,
         num_resamples=num_resamples,
     )
 

@@ -15,7 +15,7 @@ import markupsafe
 from pipeline.core.files import write_text
 from pipeline.report import tables
 from pipeline.report.caveats import find_caveats
-from pipeline.report.headline import headline
+from pipeline.report.headline import headline, interval_bars
 from pipeline.report.images import (
     TIME_FOLDER,
     Image,
@@ -23,7 +23,6 @@ from pipeline.report.images import (
     build_chapters,
     titles_by_reason,
 )
-from pipeline.report.interval_bars import interval_bars
 from pipeline.report.loading import CONFIG_FILE, RunRecords
 from pipeline.report.model_card import BIAS_SOURCES, model_card
 from pipeline.report.summary import summarize

@@ -25,6 +25,9 @@ from pipeline.metrics.regression import METRICS, metrics_from_moments, row_momen
 from pipeline.records.evaluation import Interval
 from pipeline.records.predictions import Names
 
+CONFIDENCE: Final = 0.95
+"""Share of the resamples inside the intervals of all reports."""
+
 _MAX_COUNTS: Final = 2_000_000
 """Largest number of group counts in memory: 16 MB."""
 
@@ -35,7 +38,7 @@ def cluster_bootstrap(
     groups: Names,
     *,
     num_resamples: int = 2000,
-    confidence: float = 0.95,
+    confidence: float = CONFIDENCE,
     seed: int,
 ) -> dict[str, dict[str, Interval]]:
     """Compute every metric, per trait and on average, with its percentile interval.
@@ -64,7 +67,7 @@ def paired_differences(
     groups: Names,
     *,
     num_resamples: int = 2000,
-    confidence: float = 0.95,
+    confidence: float = CONFIDENCE,
     seed: int,
 ) -> dict[str, dict[str, Interval]]:
     """Compute model B minus model A in every metric, with the interval of the difference.
@@ -96,7 +99,7 @@ def group_means(
     Returns:
         Trait name or "mean" -> mean.
     """
-    bootstrap = _Bootstrap(groups, num_resamples, 0.95, seed)
+    bootstrap = _Bootstrap(groups, num_resamples, CONFIDENCE, seed)
     table = bootstrap.sums(values) / bootstrap.group_sizes[:, None]
     table = np.column_stack([table, table.mean(axis=1)])
     means = dict(zip((*TRAITS, "mean"), table.mean(axis=0).tolist(), strict=True))
