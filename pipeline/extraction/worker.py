@@ -1,4 +1,4 @@
-"""Work of one extraction worker: load detector and encoders once, then extract clips.
+"""Worker of an extraction: load detector and encoders once, then extract clips.
 
 A spawned process imports this module before it limits the threads of TensorFlow and OpenCV.
 Therefore the slow imports are inside the functions.
@@ -13,7 +13,7 @@ from pipeline.extraction.tasks import ClipError, Job, Result, Task
 
 
 def use_one_thread() -> None:
-    """Limit this process to one thread and no GPU. Workers run in parallel instead."""
+    """Limit this process to one thread and no GPU, because workers run in parallel."""
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[name] = "1"
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # decoding takes longer than the networks

@@ -27,13 +27,12 @@ class WorkerEvent:
     """End of a task or of a worker."""
 
     kind: Literal["result", "error", "timeout", "death", "setup_failed"]
-    """`result`: the task is done. `error`: the task raised an error. `timeout`: the task took too
-    long, and its worker was ended. `death`: the worker process died. `setup_failed`: the worker
-    raised an error or died before it was ready."""
+    """`result`: the task is done. `error`: the task raised an error. `timeout`: the task exceeded
+    the limit, and its worker was killed. `death`: the worker process died. `setup_failed`: the
+    worker raised an error or died before it was ready."""
     worker: str = ""
     """Name of the worker; empty if it was never ready."""
     task: Any = None
-    """Task of the worker, if any."""
     result: Any = None
     error: PipelineError | None = None
     """Error of the task or set-up, if the user can fix it."""
@@ -44,7 +43,7 @@ class WorkerEvent:
 
 
 class TaskRunner:
-    """Part of a pool inside a worker: runs the set-up, then tasks. Errors become events."""
+    """Part of a pool inside a worker: set-up, then tasks. Errors become events."""
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
@@ -52,15 +51,16 @@ class TaskRunner:
 
     def set_up(self) -> WorkerEvent:
         """Run the set-up; the result is the name of this worker."""
-        return _attempt(self._prepare)
+
+        def prepare() -> str:
+            self._work = self._setup()
+            return worker_name()
+
+        return _attempt(prepare)
 
     def run(self, task: Any) -> WorkerEvent:
         """Run one task."""
         return _attempt(self._work, task)
-
-    def _prepare(self) -> str:
-        self._work = self._setup()
-        return worker_name()
 
 
 def _attempt(function: Callable[..., Any], *arguments: Any) -> WorkerEvent:
@@ -98,7 +98,7 @@ class WorkerPool(ABC):
     and the time limit does not include the set-up.
 
     Args:
-        setup: Set-up of a worker, called in its process.
+        setup: Set-up of a worker, called in the worker process.
         num_workers: Maximum number of workers.
         max_tasks: Number of tasks after which a worker is replaced.
         time_limit_seconds: Maximum duration of a task.
@@ -159,8 +159,7 @@ class WorkerPool(ABC):
     def close(self) -> None:
         """Kill all workers.
 
-        A softer end is not possible: the worker's code may swallow an exception that is raised
-        from outside. Idle workers have no unsaved data.
+        An exception in the worker instead could be caught by the code of the task.
         """
         for worker in self._workers:
             worker.kill()

@@ -55,7 +55,7 @@ def out(tmp_path):
 
 
 def counts(outcome):
-    return outcome.num_done, outcome.num_skipped, outcome.num_failed
+    return outcome.num_done, outcome.num_skipped, len(outcome.failed)
 
 
 def read_failures(outcome):
@@ -227,7 +227,7 @@ def test_parts_of_a_batch_array_are_one_sharded_set(extract, out, tmp_path):
 
 def test_a_part_without_a_clip_is_complete(extract, out):
     outcome = extract(shard=(4, 8))
-    assert (outcome.num_clips, outcome.num_failed) == (0, 0)
+    assert (outcome.num_clips, outcome.failed) == (0, ())
     assert not out.exists()
 
 

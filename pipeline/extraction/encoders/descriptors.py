@@ -33,14 +33,9 @@ class HogEncoder:
 
     def __init__(self, *, crop_px: int) -> None:
         self.crop_px = crop_px
-        cell = crop_px // _GRID
-        self._hog = cv2.HOGDescriptor(
-            (crop_px, crop_px),
-            (2 * cell, 2 * cell),
-            (2 * cell, 2 * cell),
-            (cell, cell),
-            _ORIENTATIONS,
-        )
+        cell = (crop_px // _GRID,) * 2
+        block = (2 * cell[0],) * 2
+        self._hog = cv2.HOGDescriptor((crop_px, crop_px), block, block, cell, _ORIENTATIONS)
 
     def describe(self) -> dict[str, Any]:
         """Return the settings that determine the values."""

@@ -18,22 +18,19 @@ from pipeline.extraction.encoders.descriptors import HogEncoder, RectifiedFlowEn
 class Encoder(Protocol):
     """Encoder from each step to one vector.
 
-    The input of a static encoder is uint8 crops (T, P, P) or (T, P, P, 3). That of a dynamic
-    encoder is flow (T, L, P, P, 2) in face widths per second.
+    Static encoders need uint8 crops, shape (T, P, P) or (T, P, P, 3). Dynamic encoders need flow
+    in face widths per second, shape (T, L, P, P, 2).
     """
 
     @property
     def width(self) -> int:
         """Number of features D."""
-        ...
 
     def describe(self) -> dict[str, Any]:
         """Return the settings that determine the values, as plain values."""
-        ...
 
     def __call__(self, steps: Any, /) -> FloatArray:
         """Return float32 vectors, shape (T, D)."""
-        ...
 
 
 class StaticEncoder(Encoder, Protocol):
@@ -45,7 +42,6 @@ class StaticEncoder(Encoder, Protocol):
     @property
     def wants_colour(self) -> bool:
         """Whether its input is RGB or grey."""
-        ...
 
 
 class ProjectedEncoder:

@@ -65,7 +65,6 @@ class _Group:
     keyframe_pts: int | None
     """Timestamp of the keyframe. Frames shown earlier may depend on the previous group."""
     follows_damage: bool
-    """Whether the previous group is damaged."""
     damaged_from: float = math.inf
     """Number of the first damaged packet in the file. Later packets may depend on it."""
 
@@ -86,7 +85,7 @@ class _SafeDecoder:
 
     After damage, no frame is safe before the next keyframe in decoding order. Damage is reported
     with the output of its frame, after the output of frames that depend on it. Therefore a frame
-    is held until the state of all frames decoded before it is known.
+    is delayed until the state of all earlier decoded frames is known.
     """
 
     def __init__(self, decoder: Any, wanted: Collection[int]) -> None:
