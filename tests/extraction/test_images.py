@@ -13,7 +13,7 @@ from tests.extraction.drawn_videos import (
     draw_frames,
     to_coded,
     with_matrix,
-    write_image,
+    write_jpeg,
     write_video,
 )
 
@@ -77,7 +77,7 @@ def test_an_exif_orientation_is_applied(tmp_path):
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mjpeg", rate=30)
         stream.width, stream.height, stream.pix_fmt = 160, 96, "yuvj420p"
-        packet = av.Packet(write_image(tmp_path / "a.jpg", upright, orientation=6).read_bytes())
+        packet = av.Packet(write_jpeg(tmp_path / "a.jpg", upright, orientation=6).read_bytes())
         packet.pts, packet.dts, packet.time_base, packet.stream = 0, 0, Fraction(1, 30), stream
         container.mux(packet)
     grey = convert(first_frame(path)).grey

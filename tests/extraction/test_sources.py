@@ -19,7 +19,6 @@ from pipeline.extraction.sources import (
     find_labels,
     find_sources,
     find_videos,
-    join_sources,
     source_group,
 )
 from pipeline.extraction.tasks import ClipSource
@@ -65,8 +64,9 @@ def below(root, results):
             },
         ),
         ([".cache/a.mp4", "._b.mp4", "c.mp4"], {"c.mp4": "c.mp4"}),
+        (["-AmM .003.mp4", "顔 1.mp4"], {"-AmM .003.mp4": "-AmM .003.mp4", "顔 1.mp4": "顔 1.mp4"}),
     ],
-    ids=["unique names", "equal names", "hidden files"],
+    ids=["unique names", "equal names", "hidden files", "special characters"],
 )
 def test_videos_are_named_by_their_files_or_paths(make, files, expected):
     root = make(*files)
@@ -134,11 +134,6 @@ def test_the_output_of_an_extraction_is_not_a_clip(make):
     assert list(find_folders(root, FLOW_SUFFIXES).by_id) == ["a", "b"]
 
 
-def test_names_can_have_special_characters(make):
-    names = ["-AmM .003.mp4", "лицо.mp4", "顔 1.mp4", "a'b\"c;$(x).mp4"]
-    assert sorted(find_videos(make(*names)).by_id) == sorted(names)
-
-
 @pytest.mark.parametrize("suffix", ["wmv", "flv", "ts", "3gp", "mts", "m2ts", "ogv", "mpg", "MTS"])
 def test_videos_of_every_usual_suffix_are_found(tmp_path, suffix):
     (tmp_path / f"a.{suffix}").write_bytes(b"G@\0\x10" + bytes(184))
@@ -197,12 +192,6 @@ def test_a_directory_without_clips_is_an_error(make, find, message):
         find(make("a.txt", "b.TXT", *names))
 
 
-def test_a_folder_of_images_is_a_clip(make):
-    root = make("faces/v.001/face_1.jpg", "faces/w/deep/1.TIF", "faces/x")
-    folders = find_folders(root / "faces", IMAGE_SUFFIXES)
-    assert sorted(folders.by_id) == ["deep", "v.001"]
-
-
 def test_parts_of_a_clip_are_joined_with_or_without_suffix(make):
     root = make("v/a.001.mp4", "f/a.001/1.png", "o/a.001.mp4/1.npy")
     (source,), failed, _ = find_sources(root / "v", root / "f", root / "o")
@@ -237,14 +226,6 @@ def test_an_unusable_name_is_listed_in_one_line(make):
     assert "control character" in reasons["cr\\x0dname.mp4"]
     assert "blank" in reasons[".mp4"]
     assert "UTF-8" in reasons["b\ufffd.mp4"]
-
-
-def test_clips_are_in_the_order_of_their_ids(make):
-    assert ids(find_sources(make("b/1.mp4", "a/2.mp4"), None, None)[0]) == ["1.mp4", "2.mp4"]
-
-
-def test_nothing_is_joined_to_nothing():
-    assert join_sources(videos={}, face_dirs=None, flow_dirs=None) == ([], [])
 
 
 @posix_only
@@ -287,8 +268,3 @@ def test_scores_are_found_with_or_without_suffix(annotations):
 def test_annotations_of_other_clips_are_an_error(annotations, clip_id, message):
     with pytest.raises(ExtractionError, match=message):
         find_labels(named(clip_id), annotations)
-
-
-def test_without_annotations_every_clip_is_used():
-    sources = named("a", "b")
-    assert find_labels(sources, None) == (sources, {}, [])
