@@ -60,7 +60,7 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """Add the two ways to give a model."""
+    """Add the options for a model: run directory or MLflow URI."""
     add_path(parser, "run_dir", "run directory with the model")
     parser.add_argument(
         "--model_uri",

@@ -72,13 +72,8 @@ def print_training(finished: "TrainingRun", output: Path | None = None) -> None:
 def _print_layers(layers: "Sequence[LayerState]") -> None:
     if not any(layer.is_frozen for layer in layers):
         return
-    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
-    table.add_column("layer", no_wrap=True)
-    for column in ("trainable", "weights"):
-        table.add_column(column, justify="right")
-    for layer in layers:
-        table.add_row(layer.path, f"{layer.trainable:,}", f"{layer.total:,}")
-    build_console().print(table)
+    rows = {layer.path: (f"{layer.trainable:,}", f"{layer.total:,}") for layer in layers}
+    build_console().print(_table("", ("trainable", "weights"), rows, first="layer"))
 
 
 def print_ceiling(finished: "TrainingRun") -> None:
@@ -134,15 +129,14 @@ def print_prediction(prediction: "Prediction") -> None:
     table = prediction.table
     scores = [table[trait] for trait in TRAITS]
     widths = [table[f"{trait}_high"] - table[f"{trait}_low"] for trait in TRAITS]
-    rows = {"score": scores, f"width of the {percent(prediction.level)} interval": widths}
-    means = {name: [float(column.mean()) for column in columns] for name, columns in rows.items()}
-    _print_cells(
-        f"{len(table)} clips, on average",
-        {
-            name: [f"{value:.{_DIGITS}f}" for value in (sum(values) / len(values), *values)]
-            for name, values in means.items()
-        },
-    )
+    rows = {}
+    for name, columns in (
+        ("score", scores),
+        (f"width of the {percent(prediction.level)} interval", widths),
+    ):
+        means = [float(column.mean()) for column in columns]
+        rows[name] = [f"{value:.{_DIGITS}f}" for value in (sum(means) / len(means), *means)]
+    _print_cells(f"{len(table)} clips, on average", rows)
     print_directions(prediction.traits)
     for failure in prediction.failures:
         print_line(f"not predicted: {failure}")
@@ -304,10 +298,10 @@ def _print_cells(title: str, rows: Mapping[str, Sequence[str]]) -> None:
 
 
 def _table(
-    title: str, columns: Sequence[str], rows: Mapping[str, Sequence[str]]
+    title: str, columns: Sequence[str], rows: Mapping[str, Sequence[str]], *, first: str = ""
 ) -> rich.table.Table:
     table = rich.table.Table(title=title or None, box=rich.box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("", no_wrap=True)
+    table.add_column(first, no_wrap=True)
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     for name, cells in rows.items():

@@ -56,7 +56,7 @@ class ClipExtractor:
         self._observe: VideoObserver | None = None
         if job.decodes_videos:
             self._observe = VideoObserver(
-                job.config, static_px=self._static.crop_px, with_colour=self._static.wants_colour
+                job.config, static_px=self._static.crop_px, with_colour=self._static.uses_colour
             )
 
     def __call__(self, source: ClipSource, *, with_strip: bool = False) -> ClipFeatures:
@@ -100,7 +100,7 @@ class ClipExtractor:
                 source.face_dir,
                 num_steps=self._config.sampling.num_steps,
                 crop_px=self._static.crop_px,
-                with_colour=self._static.wants_colour,
+                with_colour=self._static.uses_colour,
             )
             return self._static(crops), np.ones(len(crops), dtype=np.bool_)
         assert observed is not None  # noqa: S101 - checked in run.py

@@ -39,7 +39,7 @@ def draw_strip(title: str, observed: Observation) -> Image:
 
 
 def stack_strips(strips: Sequence[Image]) -> Image:
-    """Return one image with all strips, one below the other."""
+    """Return an image with all strips below each other."""
     width = max(strip.shape[1] for strip in strips)
     padded = [
         cv2.copyMakeBorder(

@@ -28,7 +28,7 @@ _LOW_COVERAGE: Final = 0.98
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FaceStep:
-    """The tracked face at one step."""
+    """Tracked face at one step."""
 
     seconds: float
     """Time since the first frame of the clip."""
@@ -126,7 +126,7 @@ class VideoObserver:
         self._flow = FlowEstimator()
 
     def __call__(self, path: Path) -> Observation:
-        """Observe one video.
+        """Return faces and motion in one video.
 
         Raises:
             ClipError: If too little of the video can be read, or it shows no face.

@@ -40,7 +40,7 @@ class Plan:
     """Clips with unreadable files."""
 
     def remaining(self, clip_ids: Iterable[str]) -> list[Task]:
-        """Return the tasks of clips that are not cached. The first clips get a strip."""
+        """Return the tasks of the clips without a cache file. The first clips get a strip."""
         tasks = (
             replace(self.tasks[clip_id], with_strip=number < self.num_shown)
             for number, clip_id in enumerate(clip_ids)
@@ -135,9 +135,9 @@ def _check_earlier_set(
             "another --features_dir, or remove this one."
         )
     table = features_dir / CLIPS_NAME
-    gone = set(read_clips(table)["clip_id"]) - clip_ids if table.exists() else set()
-    if gone:
+    missing = set(read_clips(table)["clip_id"]) - clip_ids if table.exists() else set()
+    if missing:
         raise ExtractionError(
-            f"{features_dir}: contains {len(gone)} clips that are not among the given clips (the "
-            f"first: {min(gone)}). They are not removed: give another --features_dir."
+            f"{features_dir}: contains {len(missing)} clips that are not among the given clips, "
+            f"for instance {min(missing)}. They are not removed: give another --features_dir."
         )

@@ -231,16 +231,14 @@ def _write_set(
     rows = [(clip_id, task.fingerprint) for clip_id, task in tasks.items()]
     content = json.dumps([rows, None if labels is None else labels.tolist()])
     content_hash = hashlib.sha256(content.encode()).hexdigest()
-    earlier = read_earlier_metadata(features_dir)
+    found = read_earlier_metadata(features_dir) or {}
     trait_labels = traits_entry(traits)
-    is_same = (
-        earlier is not None
-        and earlier.get("content") == content_hash
-        and earlier.get("traits") == trait_labels.get("traits")
+    is_same = found.get("content") == content_hash and found.get("traits") == trait_labels.get(
+        "traits"
     )
     if not is_same or not sheet.exists():
         write_contact_sheet(features_dir, list(paths.values())[: plan.num_shown])
-    if earlier is None or not is_same or not is_complete(features_dir, earlier):
+    if not is_same or not is_complete(features_dir, found):
         metadata = {
             "encoder": plan.description,
             "settings": plan.settings,

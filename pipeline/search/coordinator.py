@@ -16,7 +16,7 @@ from pipeline.search.study.retries import Retry, lost_numbers, mark_lost, requeu
 from pipeline.search.study.storage import STORAGE_ERRORS
 from pipeline.search.study.study_status import StudyStatus, read_status
 from pipeline.search.worker import TrialSlot
-from pipeline.workers.names import is_gone
+from pipeline.workers.names import has_ended
 from pipeline.workers.pool import WorkerEvent, WorkerPool
 
 _TICK_SECONDS = 0.5
@@ -65,7 +65,7 @@ class Coordinator:
     """Lost trials that were already passed to `on_lost`."""
     _first_seen: dict[int, float] = field(default_factory=dict, init=False)
     """Trial without a worker's name -> time when it was first seen."""
-    _handed_out: set[int] = field(default_factory=set, init=False)
+    _assigned: set[int] = field(default_factory=set, init=False)
     _outage_start: float | None = field(default=None, init=False)
 
     def run(self) -> StudyStatus:
@@ -101,7 +101,7 @@ class Coordinator:
         timeout = math.inf if limits.timeout_seconds is None else limits.timeout_seconds
         is_late = time.monotonic() - start >= timeout
         if not is_late:
-            self._hand_out(status)
+            self._assign_slots(status)
         self.on_tick(status)
         # A trial that is still running on another machine may be lost and need a retry here.
         is_done = limits.num_trials is not None and status.num_done >= limits.num_trials
@@ -125,7 +125,7 @@ class Coordinator:
             ) from error
         time.sleep(_TICK_SECONDS)
 
-    def _hand_out(self, status: StudyStatus) -> None:
+    def _assign_slots(self, status: StudyStatus) -> None:
         elsewhere = sum(
             "worker" in trial.user_attrs and not self.pool.owns(trial.user_attrs["worker"])
             for trial in status.running
@@ -137,9 +137,9 @@ class Coordinator:
             # Lost trials also used a number, and an equal number would give an equal proposal.
             number = expected + status.num_lost
             # An ended trial with an unread event is counted twice above.
-            while number in self._handed_out:
+            while number in self._assigned:
                 number += 1
-            self._handed_out.add(number)
+            self._assigned.add(number)
             self.pool.submit(TrialSlot(number=number))
 
     def _handle_event(self, event: WorkerEvent) -> None:
@@ -147,7 +147,7 @@ class Coordinator:
             self._count_death("a worker could not be set up", event.reason)
             return
         if event.task is not None:
-            self._handed_out.discard(event.task.number)
+            self._assigned.discard(event.task.number)
         outcome = event.result
         if outcome is None:
             for trial in self._running():
@@ -166,16 +166,16 @@ class Coordinator:
             self.on_tick(read_status(self.study))  # before `on_end`, so that it counts this trial
             self.on_end(trial)
 
-    def _count_death(self, what: str, reason: str) -> None:
+    def _count_death(self, failure: str, reason: str) -> None:
         self._num_deaths += 1
         # A configuration that kills its workers fails after its retries. In addition, each worker
         # may die once without ending the search.
         num_workers = self.pool.num_idle + self.pool.num_busy
         if self._num_deaths >= self.retry.max_retries + 2 + num_workers:
             raise SearchError(
-                f"{what} ({hide_passwords(reason)}): {self._num_deaths} times in a row no trial "
-                "has ended. If the reason is not clear, check the memory of the machine and the "
-                "storage. Then give the same command to continue."
+                f"{failure} ({hide_passwords(reason)}): {self._num_deaths} times in a row no trial "
+                "has ended. Check the memory of the machine and the storage, then give the same "
+                "command to continue."
             )
 
     def _count_failure(self, trial: FrozenTrial) -> None:
@@ -204,7 +204,7 @@ class Coordinator:
     def _is_lost(self, trial: FrozenTrial) -> bool:
         worker = trial.user_attrs.get("worker", "")
         if worker:
-            return is_gone(worker)
+            return has_ended(worker)
         # A trial without a worker name has no heartbeats, so Optuna does not end it. Clocks of
         # machines differ, so the time is measured here.
         now = time.monotonic()

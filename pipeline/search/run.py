@@ -61,7 +61,7 @@ from pipeline.workflows.features import (
     open_features,
     with_absolute_paths,
 )
-from pipeline.workflows.session import open_session, with_run_name
+from pipeline.workflows.session import Session, open_session, with_run_name
 
 if TYPE_CHECKING:
     from pipeline.search.conclude import Conclusion
@@ -151,11 +151,11 @@ def run_search(config: ExperimentConfig, space_path: Path, options: SearchOption
     _check_tracking(config)
     study = open_study(spec, features_hash=features.digest)
     if not is_leader(spec, study):
-        return _help(spec, study, options)
-    return _lead(spec, study, options, features, split)
+        return _run_as_helper(spec, study, options)
+    return _run_as_leader(spec, study, options, features, split)
 
 
-def _lead(
+def _run_as_leader(
     spec: StudySpec, study: optuna.Study, options: SearchOptions, features: FeatureSet, split: Split
 ) -> SearchOutcome:
     """Run trials in the directory of the new study, and conclude the study."""
@@ -174,14 +174,8 @@ def _lead(
             session.run_log.log_resumed(0, offset=session.run_log.size)
         # The MLflow runs of the trials are nested, so their parent must exist first.
         deliver_rest(run)
-        status = _run_trials(
-            spec,
-            study,
-            options,
-            run_log=session.run_log,
-            wake_mirror=session.wake_mirror,
-            share_parent=functools.partial(share_study_run, run, study),
-        )
+        share_run = functools.partial(share_study_run, run, study)
+        status = _run_trials(spec, study, options, share_run, session)
         write_study(spec, study)
         figures = draw_search(run)
         if status.best is None:
@@ -190,7 +184,7 @@ def _lead(
                 f"{run.search_dir / 'trials.csv'} has the reasons. Increase --num_trials or "
                 "--timeout_minutes, or change the space."
             )
-        # Loaded only now: TensorFlow needs about 1 GB, which the workers may need before.
+        # Imported late, because TensorFlow needs about 1 GB that the workers may need.
         import_tensorflow_quietly()
         from pipeline.search.conclude import conclude_search, log_conclusion
 
@@ -208,8 +202,8 @@ def _lead(
     )
 
 
-def _help(spec: StudySpec, study: optuna.Study, options: SearchOptions) -> SearchOutcome:
-    """Run trials of a study that another machine leads and concludes."""
+def _run_as_helper(spec: StudySpec, study: optuna.Study, options: SearchOptions) -> SearchOutcome:
+    """Run trials of a study that another machine concludes."""
     run = spec.run
     run.path.mkdir(parents=True, exist_ok=True)
     write_config(run.config_path, spec.config)
@@ -217,14 +211,8 @@ def _help(spec: StudySpec, study: optuna.Study, options: SearchOptions) -> Searc
     with run.locked():
         if spec.config.tracking.enabled:
             wait_for_study_run(spec, study)
-        status = _run_trials(
-            spec,
-            study,
-            options,
-            run_log=None,
-            wake_mirror=lambda: None,
-            share_parent=functools.partial(link_study_run, spec, study),
-        )
+        link_run = functools.partial(link_study_run, spec, study)
+        status = _run_trials(spec, study, options, link_run)
         undelivered = deliver_rest(run)
     return SearchOutcome(
         run=run,
@@ -240,16 +228,13 @@ def _run_trials(
     spec: StudySpec,
     study: optuna.Study,
     options: SearchOptions,
-    *,
-    run_log: RunLog | None,
-    wake_mirror: Callable[[], None],
-    share_parent: Callable[[], bool],
+    share_run: Callable[[], bool],
+    session: Session | None = None,
 ) -> StudyStatus:
     """Run trials until the study is done.
 
-    `run_log` is the run log of the study, None on a machine that only runs trials. `share_parent`
-    shares the MLflow run of the study between machines. It is called until it returns True,
-    because MLflow may be unreachable at the start.
+    `share_run` shares the MLflow run of the study between machines. It is called until it returns
+    True, because MLflow may be unreachable at the start. The leader gives its session.
     """
     timeout = None if options.timeout_minutes is None else 60 * options.timeout_minutes
     num_trials = options.num_trials
@@ -257,24 +242,25 @@ def _run_trials(
 
     def on_end(trial: FrozenTrial) -> None:
         progress.show_end(trial)
-        if run_log is not None:
-            _log_trial(run_log, spec, study, trial)
-            wake_mirror()
+        if session is not None:
+            _log_trial(session.run_log, spec, study, trial)
+            session.wake_mirror()
 
     def on_lost(trial: FrozenTrial, is_retried: bool) -> None:
         progress.show_lost(trial, is_retried=is_retried)
         close_lost_run(spec, trial)
-        wake_mirror()
+        if session is not None:
+            session.wake_mirror()
 
-    is_shared = not spec.config.tracking.enabled or share_parent()
+    is_shared = not spec.config.tracking.enabled or share_run()
 
     def on_tick(status: StudyStatus) -> None:
         nonlocal is_shared
-        is_shared = is_shared or share_parent()
+        is_shared = is_shared or share_run()
         progress.show(status)
 
     for trial in study.get_trials(deepcopy=False, states=(TrialState.FAIL,)):
-        close_lost_run(spec, trial)  # an earlier call may have been killed before it did this
+        close_lost_run(spec, trial)  # an earlier call may have been killed before
 
     coordinator = Coordinator(
         study=study,
@@ -322,7 +308,7 @@ def _with_test_subset(config: ExperimentConfig, features: FeatureSet) -> Experim
 
 
 def _check_tracking(config: ExperimentConfig) -> None:
-    """Check experiment and model name now, because MLflow would reject them after the search."""
+    """Check experiment and model name before MLflow rejects them at the end of the search."""
     tracking = config.tracking
     if not tracking.enabled:
         return

@@ -107,7 +107,7 @@ class EpochReport(keras.callbacks.Callback):
             self._trial.report(value, step)
 
     def _prune(self, when: str, value: float) -> None:
-        # The default configuration is never pruned: the best one is compared with it.
+        # The default configuration is never pruned, because it is compared with the best.
         is_spared = not self._is_reported or self._trial.user_attrs.get(IS_DEFAULT)
         if not is_spared and self._trial.should_prune():
             raise PrunedError(f"stopped {when} with {self._monitor} {value:.4f}")
@@ -140,7 +140,7 @@ class TrialObjective:
                 write_text(run.path / "error.txt", hide_passwords(traceback.format_exc()))
             raise
         finally:
-            share_trial_run(trial, run)  # a short trial may end before its first epoch does this
+            share_trial_run(trial, run)  # a short trial may end before its first commit
             keras.backend.clear_session()
 
     def _run(self, trial: optuna.Trial, run: RunDirectory) -> float | tuple[float, float]:
@@ -201,19 +201,14 @@ class TrialObjective:
             share_trial_run(trial, self._spec.trial_run(trial.number))
             report.commit()
 
+        hooks = FitHooks(
+            callbacks=[report], on_commit=commit, is_resumable=False, shows_progress=False
+        )
+        experiment = Experiment(config=config, features=self._features, split=fit.split)
+        tags = self._tags(trial)
         try:
             outcome = train_nested(
-                run,
-                Experiment(config=config, features=self._features, split=fit.split),
-                parent=parent,
-                build=build,
-                hooks=FitHooks(
-                    callbacks=[report],
-                    on_commit=commit,
-                    is_resumable=False,
-                    shows_progress=False,
-                ),
-                tags=self._tags(trial),
+                run, experiment, parent=parent, build=build, hooks=hooks, tags=tags
             )
         finally:
             # A killed trial starts anew, so its initial weights are not needed.

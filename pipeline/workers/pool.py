@@ -92,7 +92,7 @@ class WorkerHandle(ABC):
 
 
 class WorkerPool(ABC):
-    """Workers that run one task at a time. A worker starts when a task needs it.
+    """Pool of workers that each run one task at a time. They start when tasks are submitted.
 
     Tasks wait in the pool until a worker is ready. So no task is lost if a worker cannot start,
     and the time limit does not include the set-up.
@@ -188,21 +188,17 @@ class WorkerPool(ABC):
 
     def _handle(self, worker: WorkerHandle, event: WorkerEvent) -> list[WorkerEvent]:
         if not worker.is_ready:
-            return self._handle_setup(worker, event)
+            if event.kind != "result":
+                self._remove(worker)
+                return [replace(event, kind="setup_failed")]
+            worker.is_ready, worker.name = True, event.result
+            self._names.add(worker.name)
+            return []
         ended = replace(event, worker=worker.name, task=worker.task)
         worker.task, worker.deadline = None, math.inf
         if event.kind == "death" or worker.num_tasks >= self._max_tasks:
             self._remove(worker)
         return [ended]
-
-    def _handle_setup(self, worker: WorkerHandle, event: WorkerEvent) -> list[WorkerEvent]:
-        if event.kind != "result":
-            self._remove(worker)
-            return [replace(event, kind="setup_failed")]
-        worker.is_ready = True
-        worker.name = event.result
-        self._names.add(worker.name)
-        return []
 
     def _end_late_tasks(self) -> list[WorkerEvent]:
         now = time.monotonic()

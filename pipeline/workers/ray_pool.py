@@ -190,7 +190,7 @@ def _join_cluster(ray: Any, local_options: Mapping[str, Any]) -> None:
 
 
 def _check_connection(address: str | None) -> None:
-    # Ray itself would try for two minutes.
+    # Ray would try for two minutes.
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():  # Ray resolves `auto` and other words
         socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()

@@ -44,10 +44,6 @@ def ids(sources):
     return [source.clip_id for source in sources]
 
 
-def below(root, results):
-    return [Path(each.clip_id).relative_to(root).as_posix() for each in results]
-
-
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
@@ -155,18 +151,13 @@ def test_an_empty_transport_stream_or_pipe_is_a_clip(tmp_path, create):
     assert list(find_videos(tmp_path).by_id) == ["a.ts"]
 
 
-def test_unused_files_are_listed(make):
-    root = make("a.mp4", "README", "b/notes.txt", ".hidden.txt", "c.xyz")
-    _, failed, unused = find_sources(root, None, None)
-    assert failed == []
-    assert below(root, unused) == ["README", "b/notes.txt", "c.xyz"]
-
-
-def test_files_used_by_another_directory_are_not_listed(make):
-    root = make("a.mp4", "a/1.png", "a/1.npy", "a/1.json", "2.png")
-    sources, _, unused = find_sources(root, root, root)
+def test_files_that_no_directory_uses_are_listed(make):
+    root = make("a.mp4", "a/1.png", "a/1.npy", "a/1.json", "2.png", ".hidden.txt", "README")
+    sources, failed, unused = find_sources(root, root, root)
     assert ids(sources) == ["a.mp4"]
-    assert below(root, unused) == ["2.png", "a/1.json"]
+    assert failed == []
+    unused_paths = [Path(each.clip_id).relative_to(root).as_posix() for each in unused]
+    assert unused_paths == ["2.png", "README", "a/1.json"]
 
 
 def test_only_the_most_frequent_suffixes_are_counted():

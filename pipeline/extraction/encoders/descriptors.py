@@ -28,7 +28,7 @@ class HogEncoder:
     Reference: Dalal & Triggs, 2005 (doi:10.1109/CVPR.2005.177).
     """
 
-    wants_colour: Final = False
+    uses_colour: Final = False
     width: Final = _GRID * _GRID * _ORIENTATIONS
 
     def __init__(self, *, crop_px: int) -> None:

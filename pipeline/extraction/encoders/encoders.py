@@ -40,7 +40,7 @@ class StaticEncoder(Encoder, Protocol):
     """Side of its input crops P."""
 
     @property
-    def wants_colour(self) -> bool:
+    def uses_colour(self) -> bool:
         """Whether its input is RGB or grey."""
 
 
@@ -53,7 +53,7 @@ class ProjectedEncoder:
         self._matrix = gaussian_projection(encoder.width, dim, seed=seed)
         self.width = dim
         self.crop_px: int = getattr(encoder, "crop_px", 0)
-        self.wants_colour: bool = getattr(encoder, "wants_colour", False)
+        self.uses_colour: bool = getattr(encoder, "uses_colour", False)
 
     def describe(self) -> dict[str, Any]:
         """Return the settings that determine the values."""

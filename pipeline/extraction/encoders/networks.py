@@ -40,7 +40,7 @@ class ImageNetwork:
         ExtractionError: If its weights are not available, or a model file does not fit.
     """
 
-    wants_colour: Final = True
+    uses_colour: Final = True
 
     def __init__(self, config: StaticConfig, *, seed: int) -> None:
         self._encoder = config.encoder

@@ -92,7 +92,7 @@ class _SafeDecoder:
         self._decoder = decoder
         decoder.copy_opaque = True  # copies the packet number to the frame
         self._wanted = set(wanted)
-        self._held: list[tuple[Any, _Origin]] = []
+        self._delayed: list[tuple[Any, _Origin]] = []
         self._origins: dict[int, _Origin] = {}
         self._last = _Origin(
             number=-1, group=_Group(keyframe_pts=None, follows_damage=False), latest=-math.inf
@@ -110,47 +110,47 @@ class _SafeDecoder:
         self._origins.pop(number - 4 * _MAX_DELAY, None)
         packet.opaque = number
         if is_damaged:
-            self._mark(self._last)
-        self._take(packet)
+            self._mark_damage(self._last)
+        self._decode_packet(packet)
         yield from self._release()
 
     def flush(self) -> Iterator[Any]:
-        self._take(None)
+        self._decode_packet(None)
         self._shown = math.inf
         yield from self._release()
 
-    def _take(self, packet: Any) -> None:
+    def _decode_packet(self, packet: Any) -> None:
         try:
             frames = self._decoder.decode(packet)
         except EOFError:  # flushed before
             return
         except av.FFmpegError:
-            self._mark(self._last)
+            self._mark_damage(self._last)
             return
         for frame in frames:
             origin = self._origins.get(frame.opaque, self._last)
             if frame.is_corrupt:
-                self._mark(origin)
+                self._mark_damage(origin)
             if frame.pts is None:
                 continue
             self._shown = max(self._shown, frame.pts)
             if frame.pts in self._wanted:
                 self._wanted.discard(frame.pts)
-                self._held.append((frame, origin))
+                self._delayed.append((frame, origin))
 
-    def _mark(self, origin: _Origin) -> None:
+    def _mark_damage(self, origin: _Origin) -> None:
         origin.group.damaged_from = min(origin.group.damaged_from, origin.number)
 
     def _release(self) -> Iterator[Any]:
-        still_held = []
-        for frame, origin in self._held:
+        still_delayed = []
+        for frame, origin in self._delayed:
             is_known = self._shown >= origin.latest
             if is_known or self._last.number - origin.number >= _MAX_DELAY:
                 if _is_safe(frame, origin):
                     yield frame
             else:
-                still_held.append((frame, origin))
-        self._held = still_held
+                still_delayed.append((frame, origin))
+        self._delayed = still_delayed
 
 
 def _is_safe(frame: Any, origin: _Origin) -> bool:

@@ -15,7 +15,7 @@ from pipeline.core.errors import ConfigError
 FUSION_DIM: Final = "model.fusion_dim"
 NUM_HEADS: Final = "model.num_heads"
 RANK: Final = " (rank)"
-"""Suffix of the Optuna parameter that is the rank of a head count among the valid ones."""
+"""Suffix of the Optuna parameter for the relative rank of a head count."""
 
 _NUM_EPOCHS: Final = "training.num_epochs"
 _NUM_RANDOM_PROPOSALS = 300

@@ -99,23 +99,23 @@ def study_content(spec: StudySpec, study: optuna.Study) -> dict[str, Any]:
 
 def _trial_content(spec: StudySpec, trial: FrozenTrial, lost: set[int]) -> dict[str, Any]:
     start, end = trial.datetime_start, trial.datetime_complete
-    noted = trial.user_attrs
-    reason = str(noted.get("reason", ""))
+    attributes = trial.user_attrs
+    reason = str(attributes.get("reason", ""))
     if trial.state == TrialState.FAIL and not reason:
         reason = f"its worker died; it was {'' if trial.number in lost else 'not '}tried again"
     return {
         "number": trial.number,
         "state": trial.state.name,
         "values": list(trial.values) if trial.state == TrialState.COMPLETE else None,
-        "overrides": noted.get("overrides", {}),
+        "overrides": attributes.get("overrides", {}),
         "intermediate": {str(step): value for step, value in trial.intermediate_values.items()},
         "started_ms": None if start is None else round(1000 * start.timestamp()),
         "seconds": None if start is None or end is None else (end - start).total_seconds(),
         "reason": reason,
-        "is_default": bool(noted.get(IS_DEFAULT, False)),
-        "retry_of": noted.get(RETRY_OF),
-        "worker": noted.get("worker", ""),
-        "best_epochs": noted.get("best_epochs", []),
+        "is_default": bool(attributes.get(IS_DEFAULT, False)),
+        "retry_of": attributes.get(RETRY_OF),
+        "worker": attributes.get("worker", ""),
+        "best_epochs": attributes.get("best_epochs", []),
         "mlflow_run_id": trial_run_id(spec, trial),
     }
 
