@@ -134,7 +134,8 @@ def find_videos(videos_dir: Path) -> FoundClips:
         ExtractionError: If the directory does not exist or has no video.
     """
     files, unreadable = _list_files(videos_dir)
-    videos = [path for path in files if _is_video(path)]
+    found = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
+    videos = [path for path in found if not _is_text(path)]
     if not videos:
         raise ExtractionError(
             f"{videos_dir}: contains no video ({', '.join(sorted(VIDEO_SUFFIXES))}); "
@@ -215,13 +216,8 @@ def join_sources(
     return sources, incomplete
 
 
-def _is_video(path: Path) -> bool:
-    suffix = path.suffix.lower()
-    return suffix in VIDEO_SUFFIXES and not (suffix in _TEXT_SUFFIXES and _is_text(path))
-
-
 def _is_text(path: Path) -> bool:
-    if not path.is_file():  # reading a named pipe would block
+    if path.suffix.lower() not in _TEXT_SUFFIXES or not path.is_file():  # a named pipe would block
         return False
     try:
         with path.open("rb") as file:

@@ -196,23 +196,20 @@ def draw_search(
     if isinstance(record, Unavailable):
         return SearchFigures(gallery=gallery, page_path=None)
     page_path = run.path / FOLDER / PAGE_NAME
-    write_page(
-        page_path,
-        title=record.name,
-        summary=record.describe(),
-        figures=[
-            InteractiveFigure(
-                name=drawn.spec.name,
-                title=drawn.spec.title,
-                caption=drawn.spec.caption,
-                alt_text=drawn.alt_text,
-                plot=(plot := drawn.spec.build_data(inputs)).interactive(),
-                height_px=round(960 * plot.height),
-            )
-            for drawn in gallery.drawn
-        ],
-        omitted={figure.spec.title: figure.reason for figure in gallery.omitted},
-    )
+    figures = [
+        InteractiveFigure(
+            name=drawn.spec.name,
+            title=drawn.spec.title,
+            caption=drawn.spec.caption,
+            alt_text=drawn.alt_text,
+            plot=(plot := drawn.spec.build_data(inputs)).interactive(),
+            height_px=round(960 * plot.height),
+        )
+        for drawn in gallery.drawn
+    ]
+    omitted = {figure.spec.title: figure.reason for figure in gallery.omitted}
+    summary = record.describe()
+    write_page(page_path, title=record.name, summary=summary, figures=figures, omitted=omitted)
     return SearchFigures(gallery=gallery, page_path=page_path)
 
 

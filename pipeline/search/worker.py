@@ -65,18 +65,15 @@ class Worker:
             )
         except Exception as error:
             reason = hide_passwords(f"{type(error).__name__}: {error}").splitlines()[0]
-            return TrialOutcome(trial=None, reason=reason, was_reassigned=_was_reassigned(error))
+            # Optuna rejects the result of a trial that has already ended.
+            is_finished = isinstance(error, optuna.exceptions.UpdateFinishedTrialError)
+            was_reassigned = is_finished or "Cannot tell a FAIL trial" in reason
+            return TrialOutcome(trial=None, reason=reason, was_reassigned=was_reassigned)
         return TrialOutcome(trial=numbers[0])
 
     def _evaluate(self, trial: optuna.Trial) -> float | tuple[float, float]:
         trial.set_user_attr("worker", worker_name())
         return self._objective(trial)
-
-
-def _was_reassigned(error: Exception) -> bool:
-    """Return whether Optuna rejected the result of a trial that had already ended."""
-    is_finished = isinstance(error, optuna.exceptions.UpdateFinishedTrialError)
-    return is_finished or "Cannot tell a FAIL trial" in str(error)
 
 
 def start_worker(

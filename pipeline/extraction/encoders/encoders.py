@@ -70,7 +70,7 @@ def build_static_encoder(config: ExtractionConfig) -> StaticEncoder:
 
     Raises:
         ConfigError: If there is no such encoder.
-        ExtractionError: If its weights are not available.
+        ExtractionError: If its weights are not available, or a model file does not fit.
     """
     if config.static.encoder == HOG:
         encoder: StaticEncoder = HogEncoder(crop_px=config.faces.crop_px)
@@ -85,8 +85,8 @@ def build_dynamic_encoder(config: ExtractionConfig) -> Encoder:
     """Build the encoder of optical flow.
 
     Raises:
-        ConfigError: If there is no such encoder.
-        ExtractionError: If its weights are not available.
+        ConfigError: If there is no such encoder, or it accepts only RGB.
+        ExtractionError: If its weights are not available, or a model file does not fit.
     """
     if config.dynamic.encoder == RECTIFIED_FLOW:
         encoder: Encoder = RectifiedFlowEncoder()

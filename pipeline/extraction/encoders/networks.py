@@ -33,12 +33,7 @@ MAX_SPEED: Final = 4.0
 
 
 class ImageNetwork:
-    """Pooled features of a network for RGB crops. The seed is used for random weights.
-
-    Raises:
-        ConfigError: If there is no such network.
-        ExtractionError: If its weights are not available, or a model file does not fit.
-    """
+    """Pooled features of a network for RGB crops. The seed is used for random weights."""
 
     uses_colour: Final = True
 
@@ -68,12 +63,7 @@ class ImageNetwork:
 
 
 class FlowNetwork:
-    """Pooled features of a network for stacks of flow fields of `crop_px` pixels.
-
-    Raises:
-        ConfigError: If there is no such network, or it accepts only RGB.
-        ExtractionError: If its weights are not available, or a model file does not fit.
-    """
+    """Pooled features of a network for stacks of flow fields of `crop_px` pixels."""
 
     def __init__(self, config: DynamicConfig, *, crop_px: int, seed: int) -> None:
         self._encoder = config.encoder

@@ -155,7 +155,5 @@ class _SafeDecoder:
 
 def _is_safe(frame: Any, origin: _Origin) -> bool:
     group = origin.group
-    needs_previous = (
-        group.follows_damage and group.keyframe_pts is not None and frame.pts < group.keyframe_pts
-    )
-    return origin.number < group.damaged_from and not needs_previous
+    needs_previous = group.keyframe_pts is not None and frame.pts < group.keyframe_pts
+    return origin.number < group.damaged_from and not (group.follows_damage and needs_previous)

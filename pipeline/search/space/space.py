@@ -1,5 +1,6 @@
 """Search space: settings, their values and conditions."""
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -145,7 +146,8 @@ class Space:
         overrides: dict[str, Any] = {}
         for parameter in self.parameters:
             if parameter.is_active(overrides):
-                overrides[parameter.name] = _setting(self.base, parameter.name)
+                keys = parameter.name.split(".")
+                overrides[parameter.name] = functools.reduce(getattr, keys, self.base)
         return overrides
 
     def encode(self, overrides: Mapping[str, Any]) -> dict[str, Label] | None:
@@ -273,13 +275,6 @@ def describe_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> li
 def _is_same(first: Any, second: Any) -> bool:
     # In Python, True == 1. In a configuration they differ.
     return isinstance(first, bool) == isinstance(second, bool) and bool(first == second)
-
-
-def _setting(config: ExperimentConfig, name: str) -> Any:
-    value: Any = config
-    for key in name.split("."):
-        value = getattr(value, key)
-    return value
 
 
 def _listed(parameter: Mapping[str, Any]) -> str:

@@ -135,8 +135,12 @@ def open_study(spec: StudySpec, *, features_hash: str) -> optuna.Study:
         definition["features"] = features_hash
         if _DEFINITION in study.user_attrs:
             _check_same(spec, study, definition)
+        elif any(trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False)):
+            raise SearchError(
+                f"the study {spec.study_name} is already in the storage, and another program has "
+                "created it. Give another --study."
+            )
         else:
-            _check_not_started(spec, study)
             _define(spec, study, definition)
         return study
 
@@ -185,14 +189,6 @@ def _check_same(spec: StudySpec, study: optuna.Study, definition: Mapping[str, A
         raise SearchError(
             f"the study {spec.study_name} exists with other settings: "
             f"{'; '.join(differences)}. Give another --study, or the settings of the study."
-        )
-
-
-def _check_not_started(spec: StudySpec, study: optuna.Study) -> None:
-    if any(trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False)):
-        raise SearchError(
-            f"the study {spec.study_name} is already in the storage, and another program has "
-            "created it. Give another --study."
         )
 
 
