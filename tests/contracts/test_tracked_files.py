@@ -55,4 +55,5 @@ def test_no_file_has_a_package_index_or_a_path_of_a_machine(tracked_texts, patte
 
 def test_no_result_of_a_run_is_committed(tracked_texts):
     left = re.compile(r"^(features|mlruns|mlartifacts|results|runs)/|^mlflow\.db|\.npy$|\.keras$")
-    assert [name for name in tracked_texts if left.search(name)] == []
+    committed = [name for name in tracked_texts if not name.startswith("tests/golden/")]
+    assert [name for name in committed if left.search(name)] == []

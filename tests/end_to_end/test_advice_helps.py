@@ -10,6 +10,8 @@ from pipeline.config.schema import to_dict
 from pipeline.core.files import read_json
 from pipeline.data.batches import LabelledBatches
 from pipeline.evaluation.speed_advice import recommendations
+from pipeline.records.metrics_history import read_history
+from pipeline.records.time_logs import read_time_logs
 from pipeline.training import instrumented_model
 from pipeline.workflows.train import run_training
 
@@ -36,7 +38,12 @@ def train(features_dir, tmp_path):
         times = read_json(finished.run.time_dir / "time_logs.json")
         history = read_json(finished.run.metrics_dir / "metrics_history.json")
         num_train_clips = read_json(finished.run.summary_path)["num_clips"]["train"]
-        advice = recommendations(times, history, to_dict(config), num_train_clips=num_train_clips)
+        advice = recommendations(
+            read_time_logs(finished.run.time_dir / "time_logs.json"),
+            read_history(finished.run.metrics_dir / "metrics_history.json"),
+            to_dict(config),
+            num_train_clips=num_train_clips,
+        )
         return times, history, advice
 
     return run
