@@ -478,7 +478,7 @@ def test_a_damaged_run_id_is_corrected_from_the_run_log(run, run_log, client, lo
     Mirror(run).deliver()
     link = read_link(run.tracking_path)
     write_link(run.tracking_path, dataclasses.replace(link, run_id=f"x{link.run_id[1:]}"))
-    finish(run_log)
+    run_log.log_status("FINISHED")
     assert deliver_rest(run) is None
     assert read_link(run.tracking_path).run_id == link.run_id
     assert client.get_run(link.run_id).info.status == "FINISHED"
