@@ -8,7 +8,6 @@ import pytest
 import yaml
 
 from pipeline.config.loading import load_config
-from pipeline.config.schema import to_dict
 from pipeline.core.files import read_json
 from pipeline.data.batches import LabelledBatches
 from pipeline.evaluation.speed_advice import recommendations
@@ -43,7 +42,7 @@ def train(features_dir, tmp_path):
         advice = recommendations(
             read_time_logs(finished.run.time_dir / "time_logs.json"),
             read_history(finished.run.metrics_dir / "metrics_history.json"),
-            to_dict(config),
+            config,
             num_train_clips=num_train_clips,
         )
         return times, history, advice
