@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from pipeline.config.schema import ExperimentConfig
 from pipeline.core.arrays import FloatArray
-from pipeline.core.errors import RunError
 from pipeline.core.files import write_json, write_text
 from pipeline.core.number_format import duration, percent
 from pipeline.metrics.regression import HIGHER_IS_BETTER
@@ -49,17 +49,8 @@ class Recommendation:
 class _Run:
     times: TimeLogs
     history: MetricsHistory
-    config: Mapping[str, Any]
+    config: ExperimentConfig
     num_train_clips: int | None
-
-    def setting(self, name: str) -> Any:
-        section, key = name.split(".")
-        try:
-            return self.config[section][key]
-        except (KeyError, TypeError):
-            raise RunError(
-                f"config.yaml: has no {name}. Use the configuration file from the run."
-            ) from None
 
 
 _Facts = dict[str, Any]
@@ -85,7 +76,7 @@ class _Rule:
             return None
         context = {
             "run_seconds": run.times.total_seconds,
-            "monitor": run.setting("training.monitor"),
+            "monitor": run.config.training.monitor,
         }
         texts = {name: _text(name, value) for name, value in (facts | context).items()}
         evidence = {name: fact for name, fact in facts.items() if name not in _NOT_MEASURED}
@@ -100,7 +91,7 @@ class _Rule:
 
 
 def _slow_input(run: _Run) -> _Facts | None:
-    if run.setting("training.cache") != "disk":
+    if run.config.training.cache != "disk":
         return None
     waited = run.times.breakdown.get("input", float(run.times.usual_waits.sum()))
     facts = _loss("wait_seconds", waited, "train_seconds", _steady_seconds(run.times))
@@ -112,11 +103,11 @@ def _many_calls(run: _Run) -> _Facts | None:
 
     The first step of an epoch is ignored, because its wait belongs to the epoch.
     """
-    waits, per_call = run.times.waits_by_epoch, int(run.setting("training.steps_per_execution"))
+    waits, per_call = run.times.waits_by_epoch, run.config.training.steps_per_execution
     num_steps = waits.shape[1]
     if per_call >= num_steps:
         return None
-    if per_call == 1 and run.setting("training.cache") == "disk":
+    if per_call == 1 and run.config.training.cache == "disk":
         return None  # The disk may cause the wait.
     in_call = np.arange(num_steps) % per_call
     inner = waits[:, in_call > 0]
@@ -133,7 +124,7 @@ def _small_batches(run: _Run) -> _Facts | None:
     The last step of an epoch has fewer clips than the others. The fixed cost is the line
     through the two median times, extrapolated to zero clips.
     """
-    steps, batch_size = run.times.steps_by_epoch, int(run.setting("training.batch_size"))
+    steps, batch_size = run.times.steps_by_epoch, run.config.training.batch_size
     num_clips = run.num_train_clips
     if num_clips is None or len(steps) < 4 or steps.shape[1] < 2:
         return None
@@ -174,7 +165,7 @@ def _long_validation(run: _Run) -> _Facts:
         "share": _share(validation, validation + train),
         "gain_seconds": total / 2,
         "validation_seconds": total,
-        "fraction": run.setting("data.validation_fraction"),
+        "fraction": run.config.data.validation_fraction,
     }
 
 
@@ -188,7 +179,7 @@ def _late_stop(run: _Run) -> _Facts | None:
     # With this patience, training would still have reached the best epoch.
     patience = int(max(2, np.diff(improved).max(initial=0)))
     num_saved = num_epochs - best_epoch - patience
-    is_set = 0 < int(run.setting("training.early_stopping_patience")) <= patience
+    is_set = 0 < run.config.training.early_stopping_patience <= patience
     if best_epoch > num_epochs / 2 or num_saved < 1 or is_set:
         return None
     gain = num_saved * run.times.median_epoch
@@ -215,7 +206,7 @@ def _short_run(run: _Run) -> _Facts:
 
 
 def _tensorboard(run: _Run) -> _Facts | None:
-    if not run.setting("training.tensorboard"):
+    if not run.config.training.tensorboard:
         return None
     parts = run.times.breakdown
     measured = sum(parts.values())
@@ -308,16 +299,13 @@ _RULES: Final = (
 def recommendations(
     time_logs: TimeLogs,
     history: MetricsHistory,
-    config: Mapping[str, Any],
+    config: ExperimentConfig,
     *,
     num_train_clips: int | None = None,
 ) -> tuple[Recommendation, ...]:
     """Find settings that would make a run faster, largest gain first.
 
-    `config` is nested as in `config.yaml`. `num_train_clips` is None if it is unknown.
-
-    Raises:
-        RunError: If the configuration lacks a setting.
+    `num_train_clips` is None if it is unknown.
     """
     if not time_logs.num_epochs:
         return ()
@@ -342,7 +330,7 @@ def save_recommendations(output_dir: Path, found: Sequence[Recommendation]) -> N
 
 def _monitored_scores(run: _Run) -> FloatArray | None:
     """Return the monitored score per epoch, larger is better; None without validation."""
-    monitor = str(run.setting("training.monitor"))
+    monitor = run.config.training.monitor
     scores = run.history.epoch.validation(monitor)
     if not scores.size or not np.isfinite(scores).all():
         return None

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.config.schema import ExperimentConfig
 from pipeline.config.yaml_file import read_yaml_mapping
 from pipeline.core.errors import PipelineError, RunError
 from pipeline.core.near_names import did_you_mean_path
@@ -101,7 +102,9 @@ def read_inputs(run: RunDirectory) -> dict[str, Any]:
     inputs["num_train_clips"] = _read_if_exists(
         run, run.summary_path, lambda path: read_summary(path).num_clips["train"]
     )
-    inputs["config"] = _read_if_exists(run, run.config_path, read_yaml_mapping)
+    inputs["config"] = _read_if_exists(
+        run, run.config_path, lambda path: check_content(ExperimentConfig, read_yaml_mapping(path))
+    )
     evaluation = inputs["evaluation"]
     split = evaluation.split if isinstance(evaluation, EvaluationReport) else "validation"
     predictions = _read_if_exists(run, run.predictions_path(split), read_predictions)
@@ -157,17 +160,16 @@ def _visualize(
         breakdown = {**time_logs.parts(), **callback_seconds, "figures": drawing}
         inputs["time_logs"] = dataclasses.replace(time_logs, breakdown=breakdown)
         write_time_logs(run.path / TIME_FILE, inputs["time_logs"])
-    advice_problems = _write_advice(run, inputs)
+    _write_advice(run, inputs)
     timing = draw_gallery(time_specs, inputs, run.path, formats=formats, style=style)
     gallery = Gallery(drawn=gallery.drawn + timing.drawn, omitted=gallery.omitted + timing.omitted)
 
     status = _with_relative_paths(run, _try(partial(read_last_status, run)))
-    unavailable = [
+    problems = [
         value.reason
         for name, value in [*inputs.items(), ("status", status)]
         if isinstance(value, Unavailable) and name not in _CHECKED_BY_REPORT
     ]
-    problems = [*unavailable, *advice_problems]
     records = load_records(run, status=status if isinstance(status, str) else None)
     write_page(
         run.report_path,
@@ -215,20 +217,16 @@ def _attention_history(run: RunDirectory) -> Any:
     return [event.content for event in events if event.kind == "attention"] or None
 
 
-def _write_advice(run: RunDirectory, inputs: Mapping[str, Any]) -> list[str]:
-    """Write the speed advice; return the reason if its inputs do not fit."""
+def _write_advice(run: RunDirectory, inputs: Mapping[str, Any]) -> None:
+    """Write the speed advice if all its inputs can be read."""
     needed = [inputs[name] for name in ("time_logs", "history", "config")]
     if any(value is None or isinstance(value, Unavailable) for value in needed):
-        return []
+        return
     num_train_clips = inputs["num_train_clips"]
-    try:
-        found = recommendations(
-            *needed, num_train_clips=num_train_clips if isinstance(num_train_clips, int) else None
-        )
-    except PipelineError as error:
-        return [str(error)]
+    found = recommendations(
+        *needed, num_train_clips=num_train_clips if isinstance(num_train_clips, int) else None
+    )
     save_recommendations(run.path / TIME_FOLDER, found)
-    return []
 
 
 def _report_images(gallery: Gallery) -> list[Image]:

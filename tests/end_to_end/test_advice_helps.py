@@ -1,12 +1,13 @@
 """A small run becomes faster if the user follows the speed advice."""
 
+import re
 import time
 
 import numpy as np
 import pytest
+import yaml
 
 from pipeline.config.loading import load_config
-from pipeline.config.schema import to_dict
 from pipeline.core.files import read_json
 from pipeline.data.batches import LabelledBatches
 from pipeline.evaluation.speed_advice import recommendations
@@ -37,7 +38,7 @@ def train(features_dir, tmp_path):
         times = read_time_logs(trained.run.time_dir / "time_logs.json")
         history = read_history(trained.run.metrics_dir / "metrics_history.json")
         num_train_clips = read_json(trained.run.summary_path)["num_clips"]["train"]
-        advice = recommendations(times, history, to_dict(config), num_train_clips=num_train_clips)
+        advice = recommendations(times, history, config, num_train_clips=num_train_clips)
         return times, history, advice
 
     return run
@@ -45,7 +46,8 @@ def train(features_dir, tmp_path):
 
 def advised(advice, setting):
     """Return the settings of the advice on `setting`."""
-    return next(each.overrides for each in advice if setting in each.overrides)
+    values = [re.search(rf"{setting}=(\w+)", each.recommendation) for each in advice]
+    return {setting: next(yaml.safe_load(value[1]) for value in values if value)}
 
 
 @pytest.fixture

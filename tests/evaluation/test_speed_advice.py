@@ -2,8 +2,7 @@ import json
 
 import pytest
 
-from pipeline.config.schema import ExperimentConfig, to_dict
-from pipeline.core.errors import RunError
+from pipeline.config.schema import ExperimentConfig, TrainingConfig
 from pipeline.evaluation.speed_advice import recommendations, save_recommendations
 from pipeline.records.metrics_history import MetricsHistory
 from pipeline.records.time_logs import TimeLogs
@@ -98,16 +97,15 @@ def advise(logs=None, num_train_clips=None, mae=None, ccc=(), loss=None, **train
     }
     scores = [0.5 - 0.01 * epoch for epoch in range(10)]
     mae, loss = (scores if values is None else values for values in (mae, loss))
-    config = to_dict(ExperimentConfig())
-    config["training"] |= {"cache": "memory", "steps_per_execution": 5, "monitor": "mae"}
-    config["training"] |= {"batch_size": 32, "early_stopping_patience": 0} | training
+    training = {"cache": "memory", "steps_per_execution": 5, "monitor": "mae"} | training
+    training = {"batch_size": 32, "early_stopping_patience": 0} | training
     epochs = list(range(1, max(map(len, (mae, ccc, loss))) + 1))
     scores = {name: values for name, values in (("mae", mae), ("ccc", list(ccc))) if len(values)}
     history = {"epoch_numbers": epochs, "val_loss": loss, "val_metrics": scores}
     return recommendations(
         check_content(TimeLogs, time_logs | (logs or {})),
         check_content(MetricsHistory, {"epoch": history}),
-        config,
+        ExperimentConfig(training=TrainingConfig(**training)),
         num_train_clips=num_train_clips,
     )
 
@@ -153,12 +151,6 @@ def test_the_advised_patience_keeps_the_best_epoch(scores):
     last = waits.index(patience + 1) + 1  # as Keras stops
     assert min(scores[:last]) == min(scores)
     assert last < len(scores)
-
-
-def test_a_missing_setting_is_an_error():
-    times, history = check_content(TimeLogs, {"epoch_times": [1.0]}), None
-    with pytest.raises(RunError, match=r"config\.yaml: has no training\.cache"):
-        recommendations(times, history, {"training": {}})
 
 
 def test_the_files_have_fixed_names_and_keys(tmp_path):

@@ -35,9 +35,7 @@ def test_without_maps_no_figure_is_drawn(tmp_path, attention, reason):
 def test_head_agreement_is_the_mean_over_different_heads(build, draw, attention):
     matrix = np.array([[1.0, 0.2, 0.4], [0.2, 1.0, 0.9], [0.4, 0.9, 1.0]])
     changed = dataclasses.replace(attention, agreement={"traits": matrix})
-    assert mean_agreement(build("head_agreement", attention=changed)["traits"]) == pytest.approx(
-        0.5
-    )
+    assert mean_agreement(build("head_agreement", attention=changed)["traits"]) == 0.5
     texts = [text.get_text() for text in draw("head_agreement", attention=changed).axes[0].texts]
     assert sorted(map(float, texts)) == sorted(matrix.ravel())
 
@@ -58,8 +56,8 @@ def test_a_missing_measurement_is_named(build, attention, name, changes, message
 
 def test_entropy_is_shown_by_quantiles_without_undefined_clips(build, attention):
     entropy = {"traits": np.array([[0.0], [0.5], [1.0], [np.nan]])}
-    (found,) = build("attention_entropy", attention=dataclasses.replace(attention, entropy=entropy),
-                     attention_history=None).maps  # fmt: skip
+    changes = {"attention": dataclasses.replace(attention, entropy=entropy)}
+    (found,) = build("attention_entropy", attention_history=None, **changes).maps
     np.testing.assert_allclose(found.quantiles[:, 0], [0.05, 0.25, 0.5, 0.75, 0.95])
 
 
