@@ -61,13 +61,19 @@ class OptunaPlot:
 
     def static(self, style: Style) -> Figure:
         """Draw with matplotlib, in the current rcParams."""
-        with mpl.rc_context({"axes.grid": False}), _quiet_pyplot() as plt:
+        size = (style.full_width, self.height * style.full_width)
+        layout: dict[Any, Any] = {
+            "figure.figsize": size,
+            "figure.constrained_layout.use": True,
+            "axes.grid": False,
+        }
+        with mpl.rc_context(layout), _quiet_pyplot() as plt:
             getattr(optuna.visualization.matplotlib, self.function)(**self.arguments)
             figure: Figure = plt.gcf()
             plt.close(figure)
-        # Plot functions set their own size and layout.
+        # Some plot functions set another size and layout.
         figure.set_layout_engine("constrained")
-        figure.set_size_inches(style.full_width, self.height * style.full_width)
+        figure.set_size_inches(size)
         for axes in figure.axes:
             for side in ("left", "center"):
                 axes.set_title("", loc=side)
