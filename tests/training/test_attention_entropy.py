@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.config.schema import ModelConfig
 from pipeline.core.run_log import RunLog, read_events
-from pipeline.data.batches import InferenceBatches
+from pipeline.data.batches import inference_batches
 from pipeline.metrics.attention_entropy import head_entropies
 from pipeline.models import CompletePersonalityModel, StreamSpec, build_model
 from pipeline.training.attention_entropy import MAX_CLIPS, AttentionEntropy, attention_callbacks
@@ -35,7 +35,7 @@ def logged(laboratory, tmp_path_factory):
     """A fit with the callback."""
     run_dir = tmp_path_factory.mktemp("logged")
     network = build_network()
-    inputs = next(iter(InferenceBatches(laboratory.features, np.arange(44, 60), batch_size=16)))
+    inputs = next(iter(inference_batches(laboratory.features, np.arange(44, 60), batch_size=16)))
     callbacks = attention_callbacks(network, inputs, RunLog(run_dir / "events.jsonl"))
     return laboratory.fit(run_dir, network=network, callbacks=callbacks, num_epochs=NUM_EPOCHS)
 
