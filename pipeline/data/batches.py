@@ -25,15 +25,8 @@ class LabelledBatches:
     """Batches with labels, for training and validation, as a finite `tf.data.Dataset`.
 
     Each element is `(inputs, labels)`. The inputs are a tuple: static, dynamic, and then the mask
-    of each stream that has a mask.
-
-    Args:
-        feature_set: The clips.
-        rows: Row numbers of the clips, shape (N,).
-        batch_size: Clips per batch B.
-        seed: Shuffle seed; None keeps the order of `rows`.
-        cache: `memory` keeps the clips in memory. `disk` reads each batch from the files, for
-            sets that are larger than memory.
+    of each stream that has a mask. `seed` is the shuffle seed; None keeps the order of `rows`. The
+    cache `disk` reads each batch from the files, for sets that are larger than memory.
     """
 
     def __init__(
@@ -101,12 +94,8 @@ def inference_batches(
 ) -> Iterator[tuple[FloatArray, ...]]:
     """Yield batches without labels, in the order of `rows`, as tuples of NumPy arrays.
 
-    Args:
-        feature_set: The clips.
-        rows: Row numbers of the clips, shape (N,).
-        batch_size: Clips per batch B.
-        masked: Names of streams that always get a mask input. If the feature set has no mask for
-            such a stream, all its steps are valid.
+    The streams in `masked` always get a mask input. If the feature set has no mask for such a
+    stream, all its steps are valid.
     """
     inputs = _Inputs(feature_set, masked)
     for begin in range(0, len(rows), batch_size):
