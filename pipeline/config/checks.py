@@ -70,7 +70,7 @@ def check_num_folds(name: str, value: int) -> None:
     """Check a number of cross-validation folds.
 
     Raises:
-        ConfigError: If it is negative, or 1.
+        ConfigError: If the number is negative, or 1.
     """
     if value < 0 or value == 1:
         raise ConfigError(f"{name} must be 0 (one split) or at least 2; got {value}.")

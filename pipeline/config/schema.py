@@ -223,7 +223,7 @@ class TrackingConfig(Section):
     enabled: bool = True
     """Mirror the run directory to MLflow. The run directory is always written."""
     experiment: str = "ocean"
-    """MLflow experiment; `mlflow run` takes `--experiment-name` instead.
+    """MLflow experiment; with `mlflow run`, use `--experiment-name` instead.
 
     A value on the command line overrides MLFLOW_EXPERIMENT_NAME and MLFLOW_EXPERIMENT_ID. These
     variables override a value in a file.
