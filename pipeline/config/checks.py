@@ -77,7 +77,7 @@ def check_num_folds(name: str, value: int) -> None:
 
 
 def check_registered_model(name: str, value: str) -> None:
-    """Check that MLflow's registry accepts `value` as a model name, or that it is empty.
+    """Check that `value` is empty or a valid model name in MLflow's registry.
 
     Raises:
         ConfigError: If MLflow rejects the name.
@@ -90,7 +90,7 @@ def check_registered_model(name: str, value: str) -> None:
 
 
 def check_alias(name: str, value: str) -> None:
-    """Check that MLflow's registry accepts `value` as an alias, or that it is empty.
+    """Check that `value` is empty or a valid alias in MLflow's registry.
 
     Raises:
         ConfigError: If MLflow rejects the alias.

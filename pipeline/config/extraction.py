@@ -86,7 +86,7 @@ class DynamicConfig(Section):
     weights: str = ""
     """Same values as `static.weights`; RGB weights are adapted to flow (Wang et al., 2016)."""
     num_pairs: Annotated[int, Interval(ge=1)] = 1
-    """Flow fields L per step; a network gets 2L input channels (L = 10 is usual)."""
+    """Flow fields L per step; a network has 2L input channels (L = 10 is usual)."""
     dim: Annotated[int, Interval(ge=0)] = 256
     """Width of the vectors; wider vectors are projected. 0 keeps the width of the encoder."""
 

@@ -63,7 +63,7 @@ def parse_yaml(text: str) -> Any:
 
 
 def read_yaml_mapping(path: Path) -> dict[str, Any]:
-    """Read the keys and values of a YAML file; an empty file gives an empty dict.
+    """Read the keys and values of a YAML file; return an empty dict for an empty file.
 
     Raises:
         ConfigError: If the file is missing, `parse_yaml` fails, or the content is not a mapping.

@@ -17,7 +17,7 @@ from pipeline.data.stream import Stream
 from pipeline.records.data_description import DataWarning
 
 _MIN_SHARE: Final = 0.01
-"""Smallest share of clips with copies or constant steps that gives a warning."""
+"""Smallest share of clips with copies or constant steps for a warning."""
 
 _MIN_RELATIVE_RANGE: Final = 1e-5
 """Smallest range of a column relative to its size: about 170 distinct float32 values."""

@@ -236,8 +236,8 @@ def read_split(path: Path) -> pd.DataFrame:
             f"{path}: has no column split; found {', '.join(table.columns)}. "
             f"Give a file with the subset of each clip."
         )
-    # Early versions did not normalize ids, so a clip may have several rows in such a run. It
-    # counts as a training clip if one of them is.
+    # Early versions did not normalize ids, so a clip may have several rows in such a run. A clip
+    # with a training row counts as a training clip.
     first = table["split"].map(SPLIT_NAMES.index).sort_values(kind="stable").index
     kept = table.loc[first].drop_duplicates("clip_id").sort_index()
     return kept[["clip_id", "group", "split"]].reset_index(drop=True)

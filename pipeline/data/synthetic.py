@@ -135,13 +135,12 @@ def _flow_windows(
 def _clip_table(rng: np.random.Generator, group: IntArray, marked_step: IntArray) -> pd.DataFrame:
     starts = np.r_[True, group[1:] != group[:-1]]
     number = np.arange(len(group)) - np.flatnonzero(starts)[group]
+    cameras = np.array(["indoors", "outdoors"])[rng.integers(2, size=group.max() + 1)]
     return pd.DataFrame(
         {
             "clip_id": [f"video{g:05d}.{n:03d}" for g, n in zip(group, number, strict=True)],
             "group": [f"video{g:05d}" for g in group],
-            "camera": np.array(["indoors", "outdoors"])[rng.integers(2, size=group.max() + 1)][
-                group
-            ],
+            "camera": cameras[group],
             "marked_step": marked_step.astype(str),
         }
     )

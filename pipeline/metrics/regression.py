@@ -77,7 +77,7 @@ def exact_metrics(y_true: FloatArray, y_pred: FloatArray) -> dict[str, FloatArra
 
 
 def trait_metrics(y_true: FloatArray, y_pred: FloatArray) -> dict[str, dict[str, float]]:
-    """Compute every metric of the five traits and its mean over them; see `exact_metrics`.
+    """Compute every metric of each of the five traits and on average; see `exact_metrics`.
 
     Returns:
         Metric -> trait name or `"mean"` -> value.
