@@ -1,1 +1,1 @@
-"""Side-by-side measurements; `make bench` runs them."""
+"""Benchmarks; `make bench` runs them."""

@@ -1,11 +1,10 @@
-"""What does the extraction of features cost, beside decoding every frame of the same clips?
+"""Compare feature extraction with a full decode of the same clips, and two workers with one.
 
     python -m benchmarks.extraction --videos_dir DIR [--num_repeats 5] [--clips_per_worker 12]
 
-Prints the CPU time a clip of a full decode with PyAV, which converts no frame, of the whole
-extraction with the default settings, from the file to the written features, and of each of its
-stages; the ratio of the two, over all clips and for each; and the clips a second of two workers
-over one, once they are set up. All in one thread a process; ratios, as no two machines are alike.
+Measured per clip: CPU time of a full decode with PyAV without conversion, of the whole extraction
+with the default settings, and of each extraction stage. Ratios are also printed, because absolute
+times depend on the machine. Each process uses one thread.
 """
 
 import argparse
@@ -26,7 +25,7 @@ JOB = Job(config=ExtractionConfig())
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the results as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--videos_dir", type=Path, required=True)
     parser.add_argument("--num_repeats", type=int, default=5)
@@ -34,14 +33,14 @@ def main() -> None:
     arguments = parser.parse_args()
     videos = find_videos(arguments.videos_dir).by_id
     with tempfile.TemporaryDirectory() as directory:
-        # Workers first, as stages set the threads of this process.
+        # Workers come first, because the stages set the threads of this process.
         scaling = measure_workers(videos, Path(directory), arguments.clips_per_worker)
         stages = measure_stages(videos, Path(directory), arguments.num_repeats)
     print(json.dumps({**stages, **scaling}, indent=2))
 
 
 def measure_stages(videos: Mapping[str, Path], directory: Path, num_repeats: int) -> dict[str, Any]:
-    """Return CPU milliseconds a clip, medians of interleaved repeats, and ratios of their sums."""
+    """Return median CPU milliseconds per clip over interleaved repeats, and ratios."""
     from pipeline.extraction.worker import build_work
 
     work = build_work(JOB)
@@ -53,23 +52,23 @@ def measure_stages(videos: Mapping[str, Path], directory: Path, num_repeats: int
     samples: dict[str, dict[str, list[float]]] = {}
     for repeat in range(num_repeats + 1):
         for clip_id, video in videos.items():
-            task = task_of(clip_id, video, directory / "clip.npz")
+            task = build_task(clip_id, video, directory / "clip.npz")
             steps: dict[str, Callable[[], object]] = {
                 "full_decode": lambda video=video: decode_everything(video),
                 "extraction": lambda task=task: extract(task),
-                **stages.of(video),
+                **stages.calls(video),
             }
             for name, step in steps.items():
                 seconds = cpu_seconds(step)
-                if repeat:  # the first round traces and fills caches
+                if repeat:  # the first repeat includes tracing and cold caches
                     samples.setdefault(name, {}).setdefault(clip_id, []).append(seconds)
     by_clip = {
         clip_id: round(sum(seconds) / sum(samples["full_decode"][clip_id]), 3)
         for clip_id, seconds in samples["extraction"].items()
     }
     milliseconds = {
-        f"{name}_cpu_ms": round(1000 * statistics.median(itertools.chain(*of_clips.values())), 1)
-        for name, of_clips in samples.items()
+        f"{name}_cpu_ms": round(1000 * statistics.median(itertools.chain(*clips.values())), 1)
+        for name, clips in samples.items()
     }
     extraction, full = (
         sum(map(sum, samples[name].values())) for name in ("extraction", "full_decode")
@@ -77,12 +76,12 @@ def measure_stages(videos: Mapping[str, Path], directory: Path, num_repeats: int
     return {
         **milliseconds,
         "extraction_over_full_decode": round(extraction / full, 3),
-        "extraction_over_full_decode_of_each": by_clip,
+        "extraction_over_full_decode_by_clip": by_clip,
     }
 
 
 class Stages:
-    """The stages of an extraction, one by one, each on what the one before it gives."""
+    """Stages of an extraction, each with the output of the previous stage as input."""
 
     def __init__(self, directory: Path) -> None:
         from pipeline.extraction.clip import ClipExtractor
@@ -100,8 +99,8 @@ class Stages:
         self._flow = FlowEstimator()
         self._encoders = build_static_encoder(config), build_dynamic_encoder(config)
 
-    def of(self, video: Path) -> dict[str, Callable[[], object]]:
-        """Return what can be timed of one video."""
+    def calls(self, video: Path) -> dict[str, Callable[[], object]]:
+        """Return stage name -> call to measure, for one video."""
         from pipeline.extraction.clip_cache import write_cached_clip
         from pipeline.extraction.video.decode import iterate_frames
         from pipeline.extraction.video.sampling import choose_instants, choose_windows
@@ -121,11 +120,10 @@ class Stages:
                 pass
 
         frames = list(iterate_frames(video, timeline.codec, wanted))
-        pictures = take_all(frames, shown)
-        seen = [pictures[pts] for pts in timeline.pts[instants].tolist()]
-        small = [each.small for each in seen]
+        images = convert_frames(frames, shown)
+        small = [images[pts].small for pts in timeline.pts[instants].tolist()]
         steps = [
-            (face[0], [pictures[pts].grey for pts in timeline.pts[window].tolist()], window)
+            (face[0], [images[pts].grey for pts in timeline.pts[window].tolist()], window)
             for face, window in zip(self._detect(small), windows, strict=True)
             if face
         ]
@@ -134,11 +132,11 @@ class Stages:
         return {
             "timeline": lambda: read_timeline(video),
             "wanted_frames": decode,
-            "pictures": lambda: take_all(frames, shown),
+            "images": lambda: convert_frames(frames, shown),
             "faces": lambda: self._detect(small),
             "crops_and_flow": lambda: self._crops_and_flow(steps, timeline.seconds),
             "encoders": lambda: (self._encoders[0](crops), self._encoders[1](speeds)),
-            "write": lambda: write_cached_clip(task_of("", video, self._path), features),
+            "write": lambda: write_cached_clip(build_task("", video, self._path), features),
         }
 
     def _crops_and_flow(self, steps: list[Any], seconds: Any) -> tuple[Any, Any]:
@@ -159,13 +157,13 @@ class Stages:
 def measure_workers(
     videos: Mapping[str, Path], directory: Path, clips_per_worker: int
 ) -> dict[str, float]:
-    """Return the clips a second of one worker and of two, once each has done its first clip."""
+    """Return clips per second with one and two workers, without the first clip per worker."""
     from pipeline.extraction.dispatch import run_tasks
 
     rates = {}
     for num_workers in (1, 2):
         tasks = [
-            task_of(str(number), video, directory / f"{num_workers}-workers-{number}.npz")
+            build_task(str(number), video, directory / f"{num_workers}-workers-{number}.npz")
             for number, video in zip(
                 range(clips_per_worker * num_workers),
                 itertools.cycle(videos.values()),
@@ -185,14 +183,14 @@ def measure_workers(
     }
 
 
-def task_of(clip_id: str, video: Path, path: Path) -> Task:
-    """Return the task that an extraction would make of a video without a place on the sheet."""
+def build_task(clip_id: str, video: Path, path: Path) -> Task:
+    """Build the extraction task of a video that is not on the contact sheet."""
     source = ClipSource(clip_id=clip_id, video=video)
     return Task(source=source, path=path, fingerprint="")
 
 
-def take_all(frames: list[Any], shown: set[int]) -> dict[int, Any]:
-    """Return the pictures of frames by their timestamps, small ones of those in `shown` as well."""
+def convert_frames(frames: list[Any], shown: set[int]) -> dict[int, Any]:
+    """Return timestamp -> images; frames with a timestamp in `shown` also get a small image."""
     from pipeline.extraction.video.images import convert_frame
 
     small_px = JOB.config.faces.detect_px
@@ -208,7 +206,7 @@ def take_all(frames: list[Any], shown: set[int]) -> dict[int, Any]:
 
 
 def decode_everything(video: Path) -> int:
-    """Decode every frame in one thread, and convert none."""
+    """Decode all frames in one thread without conversion; return their number."""
     import av
 
     with av.open(str(video)) as container:
@@ -217,10 +215,10 @@ def decode_everything(video: Path) -> int:
 
 
 def cpu_seconds(step: Callable[[], object]) -> float:
-    """Return the time on the processor, of all threads, that a call takes."""
-    began = time.process_time()
+    """Return the CPU time of a call, summed over threads."""
+    start = time.process_time()
     step()
-    return time.process_time() - began
+    return time.process_time() - start
 
 
 if __name__ == "__main__":

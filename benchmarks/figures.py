@@ -1,7 +1,7 @@
-"""What do all figures and the report of a 50-epoch run cost, in seconds and in megabytes?
+"""Measure time and size of all figures and the report of a 50-epoch run.
 
-Trains a small model for 50 epochs without figures, then measures its attention, draws
-everything and writes the report, which is what `train` adds at its end.
+A small model is trained for 50 epochs without figures. Then its attention is measured, all figures
+are drawn and the report is written, as at the end of `train`.
 
     python -m benchmarks.figures [--num_epochs 50]
 """
@@ -19,7 +19,7 @@ from pipeline.core.tensorflow_import import import_tensorflow_quietly
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the results as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--num_epochs", type=int, default=50)
     arguments = parser.parse_args()
@@ -41,24 +41,24 @@ def main() -> None:
         config = load_config(Path("experiments/demo.yaml"), settings)
         finished = run_training(config, run_dir=Path(directory) / "run")
 
-        began = time.perf_counter()
+        start = time.perf_counter()
         features = load_feature_set(features_dir)
         held_out = np.arange(features.num_clips)[:1200]
         measured = measure_attention(finished.network, features, held_out, seed=0)
         write_attention(finished.run.attention_path, measured)
-        attention_seconds = time.perf_counter() - began
+        attention_seconds = time.perf_counter() - start
 
-        began = time.perf_counter()
-        illustration = visualize_run(finished.run)
-        drawing_seconds = time.perf_counter() - began
+        start = time.perf_counter()
+        visualization = visualize_run(finished.run)
+        drawing_seconds = time.perf_counter() - start
         files = [
             path for folder in FIGURE_FOLDERS for path in (finished.run.path / folder).iterdir()
         ]
-        size = sum(path.stat().st_size for path in [*files, illustration.report_path])
+        size = sum(path.stat().st_size for path in [*files, visualization.report_path])
     print(
         json.dumps(
             {
-                "num_figures": len(illustration.gallery.drawn),
+                "num_figures": len(visualization.gallery.drawn),
                 "seconds_drawing_and_report": round(drawing_seconds, 2),
                 "seconds_measuring_attention": round(attention_seconds, 2),
                 "megabytes": round(size / 1e6, 2),

@@ -1,8 +1,8 @@
-"""Is a fully instrumented run slower than a bare `model.fit` on the same arrays?
+"""Compare `pipeline.training.fit` with Keras' `model.fit` on the same arrays.
 
-Both train the same model on the built-in set: one with Keras' defaults and nothing else,
-one through `pipeline.training.fit` with every log, every per-step value and a checkpoint
-an epoch. They take turns, and the medians over the repeats are compared.
+Both train the same model on the built-in set. `pipeline.training.fit` also writes all logs, all
+values per step and one checkpoint per epoch. The two runs alternate, and their medians over the
+repeats are compared.
 
     python -m benchmarks.instrumentation [--num_epochs 6] [--num_repeats 5]
 """
@@ -22,7 +22,7 @@ from pipeline.data.synthetic import ensure_synthetic_set
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the results as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--num_epochs", type=int, default=6)
     parser.add_argument("--num_repeats", type=int, default=5)
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def time_bare(features_dir: Path, num_epochs: int) -> float:
-    """Return seconds an epoch of Keras' own fit, the first epoch (tracing) left out."""
+    """Return the seconds per epoch of Keras' `fit`, without the first epoch (tracing)."""
     import keras
 
     features, model = _set_and_model(features_dir)
@@ -67,7 +67,7 @@ def time_bare(features_dir: Path, num_epochs: int) -> float:
 
 
 def time_instrumented(features_dir: Path, num_epochs: int, run_dir: Path) -> float:
-    """Return seconds an epoch of the pipeline's fit, the first epoch (tracing) left out."""
+    """Return the seconds per epoch of the pipeline's `fit`, without the first epoch (tracing)."""
     from pipeline.core.run_directory import RunDirectory
     from pipeline.core.run_log import RunLog
     from pipeline.data.batches import LabelledBatches
@@ -85,7 +85,7 @@ def time_instrumented(features_dir: Path, num_epochs: int, run_dir: Path) -> flo
         TrainingConfig(num_epochs=num_epochs, batch_size=128),
         run=run,
         run_log=RunLog(run.run_log_path),
-        # A commit is the very last thing of an epoch: logs, run log and checkpoint count.
+        # The commit is the end of an epoch, so logs, run log and checkpoint are included.
         hooks=FitHooks(on_commit=clock.tick),
     )
     return clock.seconds_per_epoch()

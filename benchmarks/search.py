@@ -1,18 +1,17 @@
-"""Trials an hour: `search` with two workers beside the loop that Optuna's Keras examples show.
+"""Compare the trials per hour of `search` with those of a plain Optuna loop.
 
-Both search the same space from the same configuration on the same clips, each in a process of
-its own, imports included. The loop builds a fresh model a trial, fits it with `model.fit` and an
-optimizer of Keras, and neither prunes nor logs. Then `search`, run as a user runs it and tracked in
-MLflow, is given the time that the loop took; what it does after its trials (training the best
-again, figures) is no part of either, and trials that fail do not count. Every trial of both starts
-from the same random state: otherwise the loop would search for a lucky initialisation too, which
-is no setting that anyone could use.
+The plain loop follows Optuna's Keras examples: it builds a model per trial and trains it with
+`model.fit`, without pruning or logs. Then `search` runs with two workers and MLflow for the same
+time. Both have the same space, configuration and clips; imports are included. The work of `search`
+after its trials and failed trials are not counted. All trials start from the same random state,
+because a lucky initialisation is not a setting.
 
     python -m benchmarks.search --features_dir features/first_impressions --num_trials 20
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -25,7 +24,7 @@ SPACE = REPOSITORY / "experiments" / "search" / "cross_attention.yaml"
 
 
 def main() -> None:
-    """Measure both, one after the other, and print them side by side."""
+    """Run the loop, then the search, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--features_dir", type=Path, required=True)
     parser.add_argument("--num_trials", type=int, default=20)
@@ -42,13 +41,13 @@ def main() -> None:
     num_trials, best = measure_search(arguments, seconds)
     name = f"search, {arguments.num_workers} workers"
     pace = _print(name, num_trials, seconds, best)
-    print(f"{pace / loop_pace:.2f} times the trials an hour")
+    print(f"{pace / loop_pace:.2f} times the trials per hour")
 
 
 def _print(name: str, num_trials: int, seconds: float, best: float) -> float:
     pace = 3600 * num_trials / seconds
     print(
-        f"{name:<18} {num_trials:3d} trials in {seconds:6.1f} s  {pace:5.0f} an hour  "
+        f"{name:<18} {num_trials:3d} trials in {seconds:6.1f} s  {pace:5.0f} per hour  "
         f"best val_mae {best:.6f}",
         flush=True,
     )
@@ -56,7 +55,7 @@ def _print(name: str, num_trials: int, seconds: float, best: float) -> float:
 
 
 def measure_loop(arguments: argparse.Namespace) -> tuple[float, float]:
-    """Return the seconds of the plain loop, and its best value."""
+    """Return the duration of the plain loop in seconds, and its best value."""
     began = time.perf_counter()
     command = [
         *(sys.executable, "-m", "benchmarks.search", "--loop"),
@@ -71,7 +70,7 @@ def measure_loop(arguments: argparse.Namespace) -> tuple[float, float]:
 
 
 def measure_search(arguments: argparse.Namespace, seconds: float) -> tuple[int, float]:
-    """Return the trials that `search` has ended within some seconds, and their best value."""
+    """Return the number of trials that ended within `seconds`, and their best value."""
     with tempfile.TemporaryDirectory() as directory:
         began = time.time()
         command = [
@@ -101,7 +100,7 @@ def measure_search(arguments: argparse.Namespace, seconds: float) -> tuple[int, 
 
 
 def plain_loop(arguments: argparse.Namespace) -> float:
-    """Search as Optuna's Keras examples do; return the best value."""
+    """Run the loop of Optuna's Keras examples; return the best value."""
     import keras
     import optuna
 
@@ -115,7 +114,7 @@ def plain_loop(arguments: argparse.Namespace) -> float:
     from pipeline.workflows.train import build_for
     from pipeline.workflows.training_steps import Experiment, adapt_network
 
-    # The clips are those of `search`, which holds a fifth of them out of itself.
+    # `search` holds out test clips by default, so the loop does the same.
     overrides = {
         "data.features_dir": str(arguments.features_dir),
         "data.test_fraction": load_config(CONFIG).search.test_fraction,
@@ -127,9 +126,8 @@ def plain_loop(arguments: argparse.Namespace) -> float:
     labels = features.checked_labels()
 
     def arrays(rows: IntArray) -> tuple[list[FloatArray], FloatArray]:
-        return list(next(iter(inference_batches(features, rows, batch_size=len(rows))))), labels[
-            rows
-        ]
+        (batch,) = inference_batches(features, rows, batch_size=len(rows))
+        return list(batch), labels[rows]
 
     inputs, truth = arrays(split.train)
     held_out = arrays(split.validation)
@@ -167,9 +165,7 @@ def plain_loop(arguments: argparse.Namespace) -> float:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment of a user who has set no tracking server."""
-    import os
-
+    """Return the environment without settings of a tracking server."""
     return {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
 
 

@@ -142,7 +142,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Parser whose errors are one line, with the nearest name for an unknown value."""
+    """Parser with one-line errors that suggest the nearest name for an unknown value."""
 
     def error(self, message: str) -> NoReturn:
         end = "" if message.endswith("?") else "."
@@ -190,11 +190,8 @@ def _unexpected(token: str, options: Sequence[str]) -> str:
     name = token.lstrip("-\u2013\u2014").partition("=")[0]
     is_like_option = token != name or name in options
     similar = nearest_name(name, options) if is_like_option else None
-    fix = (
-        f"did you mean --{similar}?"
-        if similar
-        else "expected --NAME VALUE; put a value that has spaces in quotes"
-    )
+    usage = "expected --NAME VALUE; put a value that has spaces in quotes"
+    fix = f"did you mean --{similar}?" if similar else usage
     return f"unexpected argument {token!r}; {fix}"
 
 
@@ -216,7 +213,7 @@ def _file_system_message(error: Exception) -> str | None:
     if isinstance(error, OSError) and name is not None:
         number, reason = error.errno, error.strerror
     elif number is not None:
-        # The library did not name the file, which is in one of these directories.
+        # The error has no file name. The file is in one of these directories.
         name, reason = f"{Path.cwd()} or {tempfile.gettempdir()}", os.strerror(number)
     else:
         return None

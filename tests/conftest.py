@@ -1,4 +1,4 @@
-"""Fixtures that every part of the suite shares."""
+"""Fixtures of the whole suite, and the distribution of tests over processes."""
 
 import gc
 import os
@@ -14,12 +14,11 @@ from pipeline.core.traits import TRAITS
 from pipeline.metrics.regression import METRICS
 from pipeline.records.epochs import EpochRecord, StepRecords
 
-# How long an example takes says more about what else the machine does than about the code.
+# The time of an example depends mostly on the load of the machine.
 hypothesis.settings.register_profile("pipeline", deadline=None)
 hypothesis.settings.load_profile("pipeline")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-
 
 _CHROMIUM_OPTIONS = [
     "--no-sandbox",
@@ -31,67 +30,66 @@ _CHROMIUM_OPTIONS = [
     "--disable-sync",
 ]
 
-
-_SHARING = {
+_SHARED_RUNS = {
     f"tests/end_to_end/test_{name}.py": fixture
     for fixture, names in {
         "first": ("train", "evaluate_and_compare", "predict", "sync"),
-        "illustrated": ("visualize", "report_in_mlflow"),
+        "visualized": ("visualize", "report_in_mlflow"),
     }.items()
     for name in names
 }
-"""Files that look at one run, by the fixture that trains it."""
+"""Fixture of the shared run, by test file."""
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Keep a file, or files that look at one run, in one process."""
+    """Run all tests of a file, or of a shared run, in one process."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByRun(LoadScopeScheduling):
-        # The marks of `--dist loadgroup` say nothing to pytest 9.2 (pytest-xdist issue 1386).
+        # pytest 9.2 ignores the marks of `--dist loadgroup` (pytest-xdist issue 1386).
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            return _SHARING.get(file, file)
+            return _SHARED_RUNS.get(file, file)
 
     return ByRun(config, log)
 
 
 def pytest_configure() -> None:
-    # What tests import, TensorFlow above all, is a million objects of which none is garbage.
+    # Imports create a million objects, most of them by TensorFlow, and none is garbage.
     gc.disable()
 
 
 def pytest_collection_finish() -> None:
     gc.freeze()
-    gc.set_threshold(50_000)  # models come and go; a collection goes through all that are left
+    gc.set_threshold(50_000)  # each collection visits all objects of the remaining models
     gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take long: begun last, one would keep a single process busy.
+    """Start with the slow files, so that none of them runs alone at the end.
 
     Raises:
-        UsageError: If a file looks at a shared run and is not named as one that does.
+        UsageError: If a file uses a shared run and is not in `_SHARED_RUNS`.
     """
     for item in items:
         file = item.path.relative_to(REPOSITORY).as_posix()
-        used = set(_SHARING.values()) & set(getattr(item, "fixturenames", ()))
-        if used and _SHARING.get(file) not in used:
-            raise pytest.UsageError(f"{file} uses {', '.join(used)}: name it in _SHARING")
+        used = set(_SHARED_RUNS.values()) & set(getattr(item, "fixturenames", ()))
+        if used and _SHARED_RUNS.get(file) not in used:
+            raise pytest.UsageError(f"{file} uses {', '.join(used)}: name it in _SHARED_RUNS")
     slow_files = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow_files)
 
 
 @pytest.fixture(scope="session")
 def repository() -> Path:
-    """The root of the checkout."""
+    """The root directory of the repository."""
     return REPOSITORY
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real clips, annotations and features beside the checkout."""
+    """Directory of real clips, annotations and features, beside the repository."""
     path = REPOSITORY.parent / "shared" / "data"
     if not path.is_dir():
         pytest.skip("the real data (../shared/data) is not on this machine")
@@ -100,12 +98,12 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Headless Chromium; CI has to have it, others may do without."""
+    """Headless Chromium, which is optional outside CI."""
     chromium = shutil.which("chromium")
     if chromium is None:
-        reason = "there is no chromium on this machine (Debian package chromium)"
+        reason = "chromium is not installed (Debian package chromium)"
         if os.environ.get("CI") == "true":
-            pytest.fail(f"{reason}, and CI has to have it")
+            pytest.fail(f"{reason}; it is required in CI")
         pytest.skip(reason)
     from playwright.sync_api import sync_playwright
 
@@ -117,7 +115,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def record() -> Callable[..., EpochRecord]:
-    """Return a function that makes the record of an epoch of three steps, with changes."""
+    """Return a function that makes the record of an epoch with three steps."""
 
     def make(*, epoch: int = 1, first_step: int = 1, **changes: Any) -> EpochRecord:
         names = (*TRAITS, "mean")

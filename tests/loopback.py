@@ -1,4 +1,4 @@
-"""Servers that tests start on this machine: where they listen, and when they do."""
+"""Helpers for servers that tests start on this machine."""
 
 import socket
 import subprocess
@@ -10,14 +10,14 @@ _START_SECONDS = 180
 
 
 def free_port() -> int:
-    """Return a port of the loopback that nobody listens on."""
+    """Return an unused port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def wait_until_it_answers(url: str, process: subprocess.Popen[Any]) -> None:
-    """Return as soon as a server answers; fail if it ends before, or never does."""
+def wait_for_server(url: str, process: subprocess.Popen[Any]) -> None:
+    """Wait until a server answers; fail if its process ends or the time limit passes."""
     deadline = time.monotonic() + _START_SECONDS
     while True:
         try:

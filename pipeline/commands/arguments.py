@@ -9,13 +9,13 @@ from typing import Any
 
 from pipeline.core.errors import ConfigError
 
-FEATURE_FILES = ("static_features", "dynamic_features", "labels", "clips")
-_FEATURE_HELP = {
-    "static_features": "static stream, .npy, instead of --features_dir",
-    "dynamic_features": "dynamic stream, .npy, instead of --features_dir",
-    "labels": "labels, .npy, instead of --features_dir",
-    "clips": "clip table, .csv, instead of --features_dir",
+FEATURE_FILES = {
+    "static_features": "static stream, .npy",
+    "dynamic_features": "dynamic stream, .npy",
+    "labels": "labels, .npy",
+    "clips": "clip table, .csv",
 }
+"""Parameter of each file of a feature set -> its help."""
 _SEPARATOR = "\0"
 """Separator of values in one text; no argument can contain it."""
 
@@ -60,7 +60,7 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """Add the two ways to give a model."""
+    """Add the options for a model: run directory or MLflow URI."""
     add_path(parser, "run_dir", "run directory with the model")
     parser.add_argument(
         "--model_uri",
@@ -116,16 +116,9 @@ def annotation_paths(arguments: argparse.Namespace) -> list[Path]:
 
 
 class _JoinedBySeparator(argparse.Action):
-    """Joins the values of an option, also of a repeated option, into one text."""
+    """Action that joins the values of an option, also of a repeated option, into one text."""
 
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        del parser, option_string
+    def __call__(self, _: Any, namespace: argparse.Namespace, values: Any, *__: Any) -> None:
         given = getattr(namespace, self.dest)
         setattr(namespace, self.dest, _SEPARATOR.join(filter(None, (given, *values))))
 
@@ -135,9 +128,10 @@ def add_features(parser: argparse.ArgumentParser, *, with_labels: bool = True) -
     parser.add_argument(
         "--features_dir", type=path_text, default="", help="directory of the feature set"
     )
-    for name, text in _FEATURE_HELP.items():
+    for name, text in FEATURE_FILES.items():
         if with_labels or name != "labels":
-            parser.add_argument(f"--{name}", type=path_text, default="", help=text)
+            help_text = f"{text}, instead of --features_dir"
+            parser.add_argument(f"--{name}", type=path_text, default="", help=help_text)
 
 
 def feature_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -163,13 +157,13 @@ def with_environment(overrides: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: If the run of `mlflow run` is in another experiment.
     """
-    has_run = "MLFLOW_RUN_ID" in os.environ
+    run_id = os.environ.get("MLFLOW_RUN_ID")
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
     wanted = overrides.get("tracking.experiment")
-    if wanted and has_run:
+    if wanted and run_id is not None:
         from pipeline.tracking.existing_runs import experiment_of_run
 
-        found = experiment_of_run(os.environ["MLFLOW_RUN_ID"])
+        found = experiment_of_run(run_id)
         if found not in (wanted, None):
             raise ConfigError(
                 f"--tracking.experiment {wanted}: `mlflow run` has already created the run in the "
@@ -178,6 +172,6 @@ def with_environment(overrides: Mapping[str, Any]) -> dict[str, Any]:
     elif wanted:
         os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
     settings = {"tracking.experiment": name} if name else {}
-    if has_run:
+    if run_id is not None:
         settings["tracking.run_name"] = ""
     return {**settings, **overrides}

@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _clips(arguments: argparse.Namespace) -> "DataConfig | RawClips":
-    """Return the one source of clips that was given."""
+    """Return the given source of clips."""
     from pipeline.config.loading import load_config
     from pipeline.workflows.raw_clips import RawClips
 

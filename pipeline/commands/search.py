@@ -4,6 +4,7 @@ Trials are nested MLflow runs. The same command continues a stopped study.
 """
 
 import argparse
+import dataclasses
 
 from pipeline.commands.arguments import (
     add_engine,
@@ -72,18 +73,10 @@ def run(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.config, with_environment({**overrides, **arguments.overrides}))
     from pipeline.search.run import SearchOptions, run_search
 
-    num_trials = arguments.num_trials
-    if num_trials is None and arguments.timeout_minutes is None:
-        num_trials = _NUM_TRIALS
-    options = SearchOptions(
-        num_trials=num_trials,
-        timeout_minutes=arguments.timeout_minutes,
-        num_workers=arguments.num_workers,
-        storage=arguments.storage,
-        study=arguments.study,
-        run_dir=arguments.run_dir,
-        engine=arguments.engine,
-    )
+    if arguments.num_trials is None and arguments.timeout_minutes is None:
+        arguments.num_trials = _NUM_TRIALS
+    names = [field.name for field in dataclasses.fields(SearchOptions)]
+    options = SearchOptions(**{name: getattr(arguments, name) for name in names})
     try:
         outcome = run_search(config, arguments.space, options)
     except KeyboardInterrupt:

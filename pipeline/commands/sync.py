@@ -1,4 +1,4 @@
-"""Send to MLflow what a run directory has and MLflow does not."""
+"""Send missing results of a run directory to MLflow."""
 
 import argparse
 

@@ -72,13 +72,8 @@ def print_training(finished: "TrainingRun", output: Path | None = None) -> None:
 def _print_layers(layers: "Sequence[LayerState]") -> None:
     if not any(layer.is_frozen for layer in layers):
         return
-    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
-    table.add_column("layer", no_wrap=True)
-    for column in ("trainable", "weights"):
-        table.add_column(column, justify="right")
-    for layer in layers:
-        table.add_row(layer.path, f"{layer.trainable:,}", f"{layer.total:,}")
-    build_console().print(table)
+    rows = {layer.path: (f"{layer.trainable:,}", f"{layer.total:,}") for layer in layers}
+    build_console().print(_table("", ("trainable", "weights"), rows, first="layer"))
 
 
 def print_ceiling(finished: "TrainingRun") -> None:
@@ -108,13 +103,13 @@ def print_evaluation(evaluation: "Evaluation") -> None:
     if evaluation.num_training_clips:
         print_line(
             f"warning: the model was trained on {evaluation.num_training_clips} of these "
-            f"{report.num_clips} clips; these scores are too good for new clips."
+            f"{report.num_clips} clips; expect lower scores for new clips."
         )
     for pair, overlap in report.group_overlap.items():
         print_line(f"groups shared by {pair}: {overlap['shared_groups']}")
     print_line(f"evaluation: {evaluation.report_path}")
     if evaluation.undelivered:
-        print_line(f"warning: MLflow does not have it yet ({evaluation.undelivered}).")
+        print_line(f"warning: MLflow does not have the evaluation yet ({evaluation.undelivered}).")
 
 
 def _print_subsets(report: EvaluationReport) -> None:
@@ -134,15 +129,14 @@ def print_prediction(prediction: "Prediction") -> None:
     table = prediction.table
     scores = [table[trait] for trait in TRAITS]
     widths = [table[f"{trait}_high"] - table[f"{trait}_low"] for trait in TRAITS]
-    rows = {"score": scores, f"width of the {percent(prediction.level)} interval": widths}
-    means = {name: [float(column.mean()) for column in columns] for name, columns in rows.items()}
-    _print_cells(
-        f"{len(table)} clips, on average",
-        {
-            name: [f"{value:.{_DIGITS}f}" for value in (sum(values) / len(values), *values)]
-            for name, values in means.items()
-        },
-    )
+    rows = {}
+    for name, columns in (
+        ("score", scores),
+        (f"width of the {percent(prediction.level)} interval", widths),
+    ):
+        means = [float(column.mean()) for column in columns]
+        rows[name] = [f"{value:.{_DIGITS}f}" for value in (sum(means) / len(means), *means)]
+    _print_cells(f"{len(table)} clips, on average", rows)
     print_directions(prediction.traits)
     for failure in prediction.failures:
         print_line(f"not predicted: {failure}")
@@ -195,7 +189,7 @@ def print_search(outcome: "SearchOutcome") -> None:
     )
     if conclusion is None:
         print_line(
-            f"for the result, give the same command where the study was created: {outcome.leader}"
+            f"for the result, give the same command at the leader of the study: {outcome.leader}"
         )
         return
     print_line(f"best: trial {conclusion.best.number}")
@@ -211,7 +205,7 @@ def print_search(outcome: "SearchOutcome") -> None:
     print_line(f"best configuration: {outcome.run.search_dir / 'best.yaml'}")
     print_line(f"best model: {conclusion.best_run.model_path}")
     if outcome.undelivered:
-        print_line(f"warning: MLflow does not have all of it yet ({outcome.undelivered}).")
+        print_line(f"warning: MLflow does not have everything yet ({outcome.undelivered}).")
 
 
 def print_extraction(outcome: "ExtractionOutcome") -> None:
@@ -222,7 +216,7 @@ def print_extraction(outcome: "ExtractionOutcome") -> None:
         print_line(f"failed: {result.clip_id}: {result.reason} ({result.stage})")
     print_line(
         f"{outcome.features_dir}: {outcome.num_clips} clips ({outcome.num_done} new, "
-        f"{outcome.num_skipped} from before), {outcome.num_failed} failed, "
+        f"{outcome.num_skipped} from before), {len(outcome.failed)} failed, "
         f"{len(outcome.warnings)} with a warning"
     )
     print_directions(outcome.traits)
@@ -257,10 +251,8 @@ def _print_differences(comparison: Comparison) -> None:
 
 
 def _print_report(report: EvaluationReport) -> None:
-    title = (
-        f"{report.split}: {report.num_clips} clips of {report.num_groups} groups, 95 % intervals"
-    )
-    print_metrics(title, dict(report.metrics))
+    clips = f"{report.num_clips} clips of {report.num_groups} groups"
+    print_metrics(f"{report.split}: {clips}, 95 % intervals", dict(report.metrics))
     rows = {
         f"{name} {metric}": scores[metric]
         for name, scores in report.baselines.items()
@@ -272,15 +264,11 @@ def _print_report(report: EvaluationReport) -> None:
 
 
 def _print_coverage(intervals: "Coverage") -> None:
-    covered = intervals.coverage
     _print_cells(
         f"{percent(intervals.level)} prediction intervals, {intervals.num_clips} clips of "
         f"{intervals.num_groups} groups",
         {
-            "covered": [
-                _with_range(covered["mean"], signed=False),
-                *(_value(covered[trait], signed=False) for trait in TRAITS),
-            ],
+            "covered": _cells(intervals.coverage),
             "mean width": [f"{intervals.mean_width[name]:.{_DIGITS}f}" for name in _COLUMNS],
         },
     )
@@ -291,13 +279,7 @@ def print_metrics(
     title: str, rows: Mapping[str, Mapping[str, Interval]], *, signed: bool = False
 ) -> None:
     """Print rows of metrics, for the mean with its interval and for each trait."""
-    cells = {
-        name: [
-            _with_range(traits["mean"], signed=signed),
-            *(_value(traits[trait], signed=signed) for trait in TRAITS),
-        ]
-        for name, traits in rows.items()
-    }
+    cells = {name: _cells(traits, sign="+" if signed else "") for name, traits in rows.items()}
     _print_cells(title, cells)
 
 
@@ -316,10 +298,10 @@ def _print_cells(title: str, rows: Mapping[str, Sequence[str]]) -> None:
 
 
 def _table(
-    title: str, columns: Sequence[str], rows: Mapping[str, Sequence[str]]
+    title: str, columns: Sequence[str], rows: Mapping[str, Sequence[str]], *, first: str = ""
 ) -> rich.table.Table:
     table = rich.table.Table(title=title or None, box=rich.box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("", no_wrap=True)
+    table.add_column(first, no_wrap=True)
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     for name, cells in rows.items():
@@ -327,13 +309,10 @@ def _table(
     return table
 
 
-def _with_range(interval: Interval, *, signed: bool) -> str:
-    low, high = (f"{end:.{_DIGITS}f}" for end in (interval.low, interval.high))
-    return f"{_value(interval, signed=signed)} [{low}, {high}]"
-
-
-def _value(interval: Interval, *, signed: bool) -> str:
-    return f"{interval.value:{'+' if signed else ''}.{_DIGITS}f}"
+def _cells(traits: Mapping[str, Interval], sign: str = "") -> list[str]:
+    values = [f"{traits[name].value:{sign}.{_DIGITS}f}" for name in _COLUMNS]
+    mean = traits["mean"]
+    return [f"{values[0]} [{mean.low:.{_DIGITS}f}, {mean.high:.{_DIGITS}f}]", *values[1:]]
 
 
 def build_console() -> rich.console.Console:

@@ -16,12 +16,7 @@ import numpy as np
 
 from pipeline.core.arrays import BoolArray, FloatArray, IntArray
 from pipeline.metrics.attention_entropy import map_masks, normalized_entropy
-from pipeline.records.attention import (
-    TRAIT_QUERIES,
-    WHOLE,
-    AttentionMeasurements,
-    queries_and_keys,
-)
+from pipeline.records.attention import TRAIT_QUERIES, WHOLE, AttentionMeasurements, queries_and_keys
 
 DIRECT: Final = "traits"
 """Ranking of the steps by the attention of the traits."""
@@ -35,12 +30,9 @@ _ONE_KEY: Final = "every clip has only one key, and attention over one key is al
 def padding_to_nan(
     weights: FloatArray, query_mask: BoolArray | None, key_mask: BoolArray
 ) -> FloatArray:
-    """Replace the weights of padded queries and keys by NaN.
+    """Replace the weights (N, H, Q, T) of padded queries and keys by NaN.
 
-    Args:
-        weights: Shape (N, H, Q, T).
-        query_mask: True for real queries, shape (N, Q); None if all are real.
-        key_mask: True for real keys, shape (N, T).
+    The masks are True for real queries (N, Q), None if all are real, and real keys (N, T).
     """
     is_real = key_mask[:, None, None, :]
     if query_mask is not None:
@@ -49,11 +41,7 @@ def padding_to_nan(
 
 
 class RunningMean:
-    """Mean over clips that are added in batches, without NaN.
-
-    Args:
-        num_samples: Number of first clips whose values are kept.
-    """
+    """Mean over clips that are added in batches, without NaN; keeps the first `num_samples`."""
 
     def __init__(self, num_samples: int = 0) -> None:
         self._sum: FloatArray | float = 0.0
@@ -87,12 +75,8 @@ def head_agreement(
 ) -> FloatArray:
     """Compute the pairwise similarity of the heads: 1 if identical, 0 without overlap.
 
-    The similarity is 1 minus the Jensen-Shannon distance (base 2) between the weights.
-
-    Args:
-        weights: Weights that sum to 1 over the keys and are 0 on padding, shape (N, H, Q, T).
-        query_mask: True for real queries, shape (N, Q); None if all are real.
-        key_mask: True for real keys, shape (N, T).
+    The similarity is 1 minus the Jensen-Shannon distance (base 2) between the weights. Arguments
+    are those of `padding_to_nan`. The weights sum to 1 over the keys and are 0 on padding.
 
     Returns:
         Mean over the real queries, shape (N, H, H), symmetric. NaN for a clip without a real
@@ -194,12 +178,7 @@ class AttentionSummary:
         self._traits = {ranking: _TraitAttention(num_samples) for ranking in (DIRECT, ROLLOUT)}
 
     def add(self, weights: Mapping[str, FloatArray], step_masks: Mapping[str, BoolArray]) -> None:
-        """Add a batch of clips.
-
-        Args:
-            weights: Map -> weights, shape (n, H, Q, T).
-            step_masks: Stream -> True for real steps or tokens, shape (n, T).
-        """
+        """Add a batch: map -> weights (n, H, Q, T), and stream -> True for real steps (n, T)."""
         for name, values in weights.items():
             queries, keys = map_masks(name, step_masks)
             self._maps[name].add(padding_to_nan(values, queries, keys))
@@ -235,9 +214,7 @@ class AttentionSummary:
     ) -> AttentionMeasurements:
         """Return the measurements, without maps that have a single key in every clip.
 
-        Args:
-            clip_ids: Ids of all clips, in the order of the batches.
-            key_kinds: Kind of the keys of each stream.
+        `clip_ids` are the ids of all clips, in the order of the batches.
         """
         entropy = {name: np.concatenate(parts) for name, parts in self._entropy.items()}
         names = [name for name, values in entropy.items() if np.isfinite(values).any()]

@@ -10,16 +10,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from pipeline.core.arrays import FloatArray
+from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.errors import RunError
 from pipeline.core.near_names import nearest_name
 from pipeline.core.number_format import metric_differences, percent
-from pipeline.evaluation.intervals.bootstrap import paired_differences
+from pipeline.evaluation.intervals.bootstrap import CONFIDENCE, paired_differences
 from pipeline.metrics.regression import HIGHER_IS_BETTER, METRICS, trait_metrics
 from pipeline.records.evaluation import Interval, Intervals
 from pipeline.records.predictions import Predictions
-
-_CONFIDENCE: Final = 0.95
 
 _TRUTH_TOLERANCE: Final = 1e-6
 """Largest difference of equal annotated scores: float32 and float64 differ by less."""
@@ -34,7 +32,6 @@ class Comparison:
     """
 
     names: tuple[str, str]
-    """Names of the two models."""
     num_clips: int
     num_groups: int
     """Number of groups; whole groups are resampled for the intervals."""
@@ -45,7 +42,6 @@ class Comparison:
     confidence: float
     """Share of the resamples inside each interval, in (0, 1)."""
     num_resamples: int
-    """Number of resamples of each interval."""
 
     @property
     def verdicts(self) -> dict[str, str]:
@@ -112,13 +108,7 @@ def compare_predictions(
     names: tuple[str, str] = ("A", "B"),
     num_resamples: int = 2000,
 ) -> Comparison:
-    """Compare two models on the same clips, joined by clip id.
-
-    Args:
-        a: Predictions of the first model, with annotated scores.
-        b: Predictions of the second model, for the same clips in any order.
-        names: Names of the two models.
-        num_resamples: Number of resamples of each interval.
+    """Compare two models on the same clips, joined by clip id in any order.
 
     Raises:
         RunError: If the names are equal, the clips, their groups or their annotated
@@ -126,8 +116,18 @@ def compare_predictions(
     """
     if names[0] == names[1]:
         raise RunError(f"both models are called {names[0]!r}. Give them different names.")
-    y_true, b = _annotated_scores(a, names[0]), _aligned(a, b, names)
-    _check_same_annotations(a, b, names)
+    y_true, other_truth = _annotated_scores(a, names[0]), _annotated_scores(b, names[1])
+    rows = _matching_rows(a, b, names)
+    b, other_truth = b.take(rows), other_truth[rows]
+    has_other_group = np.asarray(a.groups) != np.asarray(b.groups)
+    has_other_truth = ~np.isclose(y_true, other_truth, rtol=0, atol=_TRUTH_TOLERANCE).all(axis=1)
+    for differs, what in ((has_other_group, "group"), (has_other_truth, "annotated scores")):
+        if differs.any():
+            raise RunError(
+                f"{names[0]} and {names[1]} must agree on the {what} of each clip: "
+                f"{int(differs.sum())} of {len(a.clip_ids)} differ, the first is "
+                f"{a.clip_ids[int(np.argmax(differs))]}. Evaluate both on the same feature set."
+            )
     return Comparison(
         names=names,
         num_clips=len(a.clip_ids),
@@ -142,10 +142,9 @@ def compare_predictions(
             b.y_pred,
             a.groups,
             num_resamples=num_resamples,
-            confidence=_CONFIDENCE,
             seed=0,
         ),
-        confidence=_CONFIDENCE,
+        confidence=CONFIDENCE,
         num_resamples=num_resamples,
     )
 
@@ -156,11 +155,13 @@ def _annotated_scores(predictions: Predictions, name: str) -> FloatArray:
             f"{name} has no annotated scores (columns true_...). Compare predictions from an "
             "evaluation on labelled clips."
         )
+    if len(set(predictions.clip_ids)) != len(predictions.clip_ids):
+        raise RunError(f"{name} has a clip twice; expected each clip once. Predict again.")
     return predictions.y_true
 
 
-def _aligned(a: Predictions, b: Predictions, names: tuple[str, str]) -> Predictions:
-    """Return B with its rows in the order of A."""
+def _matching_rows(a: Predictions, b: Predictions, names: tuple[str, str]) -> IntArray:
+    """Return the row in B of each clip in A."""
     only_a = sorted(set(a.clip_ids) - set(b.clip_ids))
     only_b = sorted(set(b.clip_ids) - set(a.clip_ids))
     if only_a or only_b:
@@ -172,25 +173,8 @@ def _aligned(a: Predictions, b: Predictions, names: tuple[str, str]) -> Predicti
         near = nearest_name(only_a[0], only_b) if only_a else None
         nearest = f" The nearest to {only_a[0]!r} is {near!r}." if near else ""
         raise RunError(
-            f"{names[0]} and {names[1]} must hold the same clips; {found}.{nearest} "
+            f"{names[0]} and {names[1]} must contain the same clips; {found}.{nearest} "
             "Evaluate both on the same split of the same feature set."
         )
-    for predictions, name in ((a, names[0]), (b, names[1])):
-        if len(set(predictions.clip_ids)) != len(predictions.clip_ids):
-            raise RunError(f"{name} has a clip twice; expected each clip once. Predict again.")
     row_of = {clip_id: row for row, clip_id in enumerate(b.clip_ids)}
-    return b.take(np.array([row_of[clip_id] for clip_id in a.clip_ids], dtype=np.intp))
-
-
-def _check_same_annotations(a: Predictions, b: Predictions, names: tuple[str, str]) -> None:
-    """Check that aligned predictions have the same groups and annotated scores."""
-    true_a, true_b = _annotated_scores(a, names[0]), _annotated_scores(b, names[1])
-    other_group = np.asarray(a.groups) != np.asarray(b.groups)
-    other_truth = ~np.isclose(true_a, true_b, rtol=0, atol=_TRUTH_TOLERANCE).all(axis=1)
-    for differs, what in ((other_group, "group"), (other_truth, "annotated scores")):
-        if differs.any():
-            raise RunError(
-                f"{names[0]} and {names[1]} must agree on the {what} of each clip: "
-                f"{int(differs.sum())} of {len(a.clip_ids)} differ, the first is "
-                f"{a.clip_ids[int(np.argmax(differs))]}. Evaluate both on the same feature set."
-            )
+    return np.array([row_of[clip_id] for clip_id in a.clip_ids], dtype=np.int64)

@@ -17,15 +17,10 @@ MAX_POINTS: Final = 11
 
 
 def steps_to_hide(ranking: FloatArray, is_real: BoolArray, share: float) -> BoolArray:
-    """Select the highest ranked share of the real steps of each clip.
+    """Return whether a step is in the highest ranked share of the real steps of its clip, (N, T).
 
-    Args:
-        ranking: Importance of each step, shape (N, T). Of equal steps, the earlier one is first.
-        is_real: True for real steps, shape (N, T). Padding is never hidden.
-        share: Share of the real steps, in [0, 1], rounded to whole steps per clip.
-
-    Returns:
-        True for hidden steps, shape (N, T).
+    The importance `ranking` and the mask `is_real` have shape (N, T). Of equal steps, the earlier
+    step is first. Padding is never hidden. The share in [0, 1] is rounded to whole steps per clip.
     """
     order = np.argsort(np.where(is_real, -ranking, np.inf), axis=1, kind="stable")
     place = np.argsort(order, axis=1, kind="stable")
@@ -42,7 +37,7 @@ def measure_deletion(
     labels: FloatArray | None,
     hidden_by: str,
     seed: int,
-    num_draws: int = 5,
+    num_orders: int = 5,
 ) -> DeletionCurves:
     """Hide an increasing share of the steps: by each ranking, in reverse, and at random.
 
@@ -53,7 +48,7 @@ def measure_deletion(
         labels: Annotated scores, shape (N, K); None to skip the error.
         hidden_by: How `predict` hides a step, for the record.
         seed: Seed of the experiment.
-        num_draws: Number of random orders R.
+        num_orders: Number of random orders R.
 
     Reference: Samek et al., 2017 (doi:10.1109/TNNLS.2016.2599820), section III; Petsiuk et
         al., 2018 (arXiv:1806.07421), section 4.2, deletion.
@@ -72,8 +67,8 @@ def measure_deletion(
         orders[f"{name}/top"] = [curve(ranking)]
         orders[f"{name}/bottom"] = [curve(-ranking)]
     orders["random"] = [
-        curve(generator(seed, f"deletion/{draw}").random(is_real.shape))
-        for draw in range(num_draws)
+        curve(generator(seed, f"deletion/{order}").random(is_real.shape))
+        for order in range(num_orders)
     ]
 
     def distances(origin: FloatArray | None) -> dict[str, FloatArray]:

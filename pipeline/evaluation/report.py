@@ -11,7 +11,11 @@ import pandas as pd
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import PipelineError, RunError
-from pipeline.evaluation.intervals.bootstrap import cluster_bootstrap, paired_differences
+from pipeline.evaluation.intervals.bootstrap import (
+    CONFIDENCE,
+    cluster_bootstrap,
+    paired_differences,
+)
 from pipeline.records.evaluation import Coverage, EvaluationReport, Overlap, Scores, Subgroup
 from pipeline.records.predictions import Predictions
 
@@ -31,22 +35,12 @@ def build_report(
     group_overlap: Mapping[str, Overlap] | None = None,
     intervals: Coverage | None = None,
     num_resamples: int,
-    confidence: float = 0.95,
     seed: int,
 ) -> EvaluationReport:
     """Score the model and its baselines on the same clips and the same resampled groups.
 
-    Args:
-        predictions: Predictions of the model, with annotated scores.
-        baseline_predictions: Baseline -> its scores, shape (N, 5).
-        split: Name of the split.
-        by: Column -> value for each of the N clips. The metrics are also computed per value.
-            None, NaN and "" become the value "(missing)".
-        group_overlap: Groups shared with the training clips.
-        intervals: Coverage of the prediction intervals.
-        num_resamples: Number of resamples.
-        confidence: Share of the resamples inside each interval, in (0, 1).
-        seed: Seed of the experiment.
+    Each baseline has scores of shape (N, 5). `by` maps a column to the values of the N clips, and
+    the metrics are also computed per value. None, NaN and "" become the value "(missing)".
 
     Raises:
         PipelineError: If the annotated scores are unknown, or a column has more than
@@ -60,7 +54,7 @@ def build_report(
             "Evaluate on a feature set that has labels.npy."
         )
     groups = np.asarray(predictions.groups, dtype=np.str_)
-    options: Any = {"num_resamples": num_resamples, "confidence": confidence, "seed": seed}
+    options: Any = {"num_resamples": num_resamples, "seed": seed}
 
     def score(y_pred: FloatArray, rows: Any = slice(None)) -> Scores:
         return cluster_bootstrap(y_true[rows], y_pred[rows], groups[rows], **options)
@@ -94,7 +88,7 @@ def build_report(
         },
         group_overlap=dict(group_overlap or {}),
         intervals=intervals,
-        confidence=confidence,
+        confidence=CONFIDENCE,
         num_resamples=num_resamples,
     )
 

@@ -25,10 +25,7 @@ def score_table(clip_ids: Names, y_pred: FloatArray, calibration: Calibration) -
 
     The columns are `clip_id`, and for each trait the score and both ends of its interval.
 
-    Args:
-        clip_ids: Id of each clip, N names.
-        y_pred: Predicted scores, shape (N, 5), in OCEAN order.
-        calibration: Half-widths of the intervals.
+    `y_pred` are the scores of N clips in OCEAN order, shape (N, 5).
     """
     scores = np.asarray(y_pred, dtype=np.float64)
     low, high = calibration.intervals(scores)
@@ -58,10 +55,8 @@ def check_table_path(path: Path) -> None:
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table atomically, in the format of the suffix, without loss of precision.
 
-    Raises:
-        ConfigError: If the suffix is unknown, or the path is not writable.
+    Check the path with `check_table_path` first.
     """
-    check_table_path(path)
     with atomic_path(path) as temporary:
         if path.suffix == ".csv":
             table.to_csv(temporary, index=False, lineterminator="\n")

@@ -5,7 +5,7 @@ Shapes: E epochs, S steps per epoch.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from pipeline.records.metrics_history import MetricsHistory
 from pipeline.records.time_logs import TimeLogs
 
 _FILE_NAME: Final = "training_speedup_recommendations"
+_NOT_MEASURED: Final = ("gain_seconds", "new")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +39,10 @@ class Recommendation:
     """Possible saving, in words."""
     gain_seconds: float
     """Upper limit of the seconds that an equal run could save."""
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-    """Setting, dotted name -> new value; empty if no setting changes."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry for the JSON file."""
-        entry = asdict(self)
-        del entry["gain_seconds"], entry["overrides"]
-        return entry
+        return {name: value for name, value in asdict(self).items() if name != "gain_seconds"}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,7 +63,7 @@ class _Run:
 
 
 _Facts = dict[str, Any]
-"""Measured values by name. `share` is compared with `min_share`; `new` is the new setting."""
+"""Measured values by name. `share` is compared with `min_share`; `new` is the advised value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +78,6 @@ class _Rule:
     details: str
     recommendation: str
     expected_gain: str = "up to {gain_seconds} of {run_seconds}."
-    setting: str = ""
-    """Setting whose new value is the fact `new`; may be empty."""
 
     def apply(self, run: _Run) -> Recommendation | None:
         facts = self.measure(run)
@@ -93,15 +88,14 @@ class _Rule:
             "monitor": run.setting("training.monitor"),
         }
         texts = {name: _text(name, value) for name, value in (facts | context).items()}
-        gain, new = facts.pop("gain_seconds"), facts.pop("new", None)
+        evidence = {name: fact for name, fact in facts.items() if name not in _NOT_MEASURED}
         return Recommendation(
             issue=self.issue,
             details=self.details.format(**texts),
-            evidence=facts,
+            evidence=evidence,
             recommendation=self.recommendation.format(**texts),
             expected_gain=self.expected_gain.format(**texts),
-            gain_seconds=gain,
-            overrides={self.setting: new} if self.setting else {},
+            gain_seconds=facts["gain_seconds"],
         )
 
 
@@ -238,7 +232,6 @@ _RULES: Final = (
         "of training ({share}).",
         recommendation="Keep the features in memory: training.cache=memory.",
         expected_gain="up to {gain_seconds} of {run_seconds}, if the features fit in memory.",
-        setting="training.cache",
     ),
     _Rule(
         measure=_many_calls,
@@ -248,7 +241,6 @@ _RULES: Final = (
         "took {between_calls_seconds} of {train_seconds} of training ({share}).",
         recommendation="Run a whole epoch in one call: training.steps_per_execution={new}. "
         "The values of each step are still recorded.",
-        setting="training.steps_per_execution",
     ),
     _Rule(
         measure=_small_batches,
@@ -260,7 +252,6 @@ _RULES: Final = (
         recommendation="Use larger batches: training.batch_size={new}. Larger batches change the "
         "training: compare the scores, and try a higher learning rate.",
         expected_gain="up to {gain_seconds} of {run_seconds}, the fixed cost of half the steps.",
-        setting="training.batch_size",
     ),
     _Rule(
         measure=_uneven_steps,
@@ -290,7 +281,6 @@ _RULES: Final = (
         "same best epoch. Other seeds can improve at other epochs, so use a slightly larger value.",
         expected_gain="{gain_seconds} of {run_seconds}: {spared} epochs of {median_epoch_seconds} "
         "(median).",
-        setting="training.early_stopping_patience",
     ),
     _Rule(
         measure=_short_run,
@@ -311,7 +301,6 @@ _RULES: Final = (
         "{measured_seconds} ({share}).",
         recommendation="Disable TensorBoard: training.tensorboard=false. MLflow shows the same "
         "curves.",
-        setting="training.tensorboard",
     ),
 )
 
@@ -325,14 +314,7 @@ def recommendations(
 ) -> tuple[Recommendation, ...]:
     """Find settings that would make a run faster, largest gain first.
 
-    Args:
-        time_logs: Times of the run.
-        history: Metrics of the run.
-        config: Configuration of the run, nested as in `config.yaml`.
-        num_train_clips: Number of clips in the training split; None if unknown.
-
-    Returns:
-        Recommendations; empty if the measurements support none.
+    `config` is nested as in `config.yaml`. `num_train_clips` is None if it is unknown.
 
     Raises:
         RunError: If the configuration lacks a setting.
@@ -345,12 +327,7 @@ def recommendations(
 
 
 def save_recommendations(output_dir: Path, found: Sequence[Recommendation]) -> None:
-    """Write recommendations as JSON and as text, each file atomically.
-
-    Args:
-        output_dir: Usually `training_time_analysis` in the run directory.
-        found: The recommendations; may be empty.
-    """
+    """Write recommendations as JSON and as text, each file atomically."""
     write_json(output_dir / f"{_FILE_NAME}.json", [item.to_json() for item in found])
     items = [
         f"{position}. {item.issue}\n"

@@ -1,4 +1,4 @@
-"""Assemble the feature set from the cache files of the clips.
+"""Build the feature set from the cache files of the clips.
 
 Shape letters: N clips, T steps, D feature width.
 """
@@ -6,7 +6,7 @@ Shape letters: N clips, T steps, D feature width.
 import contextlib
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -81,17 +81,14 @@ def read_earlier_metadata(features_dir: Path) -> dict[str, Any] | None:
     if not (features_dir / CACHE_NAME).is_dir():
         foreign = [path.name for path in features_dir.iterdir() if path.name != LOCK_NAME]
     elif metadata is not None:
-        foreign = [
-            path.name
-            for path in _array_files(features_dir)
-            if path.name not in metadata.get("files", ())
-        ]
-    else:
+        known = metadata.get("files", ())
+        foreign = [path.name for path in _array_files(features_dir) if path.name not in known]
+    else:  # the set is unfinished
         foreign = []
     if foreign:
         raise ExtractionError(
-            f"{features_dir}: contains {min(foreign)}, which no extraction has written. Nothing is "
-            "overwritten: give another --features_dir, or move the files away."
+            f"{features_dir}: contains {min(foreign)}, which no extraction has written. Give "
+            "another --features_dir, or move the files away."
         )
     return dict(metadata) if metadata is not None else None
 
@@ -111,7 +108,7 @@ def is_complete(features_dir: Path, metadata: Mapping[str, Any]) -> bool:
 def _collect(
     scratch: Path, paths: Mapping[str, Path]
 ) -> tuple[dict[str, NDArray[Any]], pd.DataFrame]:
-    # The arrays are on disk, so that memory does not grow with the number of clips.
+    # The arrays are on disk, so memory does not grow with the number of clips.
     rows: list[dict[str, Any]] = []
     with disk_errors_named(scratch / "features"), contextlib.ExitStack() as stack:
         # Not memory-mapped: a full disk would then raise SIGBUS instead of an error.
@@ -131,9 +128,8 @@ def _collect(
                     }
                     write_array_header_1_0(file, header)
                 file.write(np.ascontiguousarray(values).data)
-            warned = {"warnings": "; ".join(clip.warnings)}
-            group = source_group(clip_id)
-            rows.append({"clip_id": clip_id, "group": group, **clip.quality, **warned})
+            row = {"clip_id": clip_id, "group": source_group(clip_id), **clip.quality}
+            rows.append({**row, "warnings": "; ".join(clip.warnings)})
     arrays = {
         name: np.load(scratch / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         for name in _ARRAYS
@@ -143,16 +139,13 @@ def _collect(
 
 def _replace(features_dir: Path, new_set: Path) -> None:
     # A set without features.json is unfinished, and the next run assembles it again.
-    names = sorted(path.name for path in new_set.iterdir())
     (features_dir / METADATA_NAME).unlink(missing_ok=True)
     for old in _array_files(features_dir):
         old.unlink()
-    for name in sorted(names, key=lambda name: name == METADATA_NAME):
-        (new_set / name).replace(features_dir / name)
+    for new in sorted(new_set.iterdir(), key=lambda path: path.name == METADATA_NAME):
+        new.replace(features_dir / new.name)
 
 
-def _array_files(features_dir: Path) -> Iterator[Path]:
-    for name in (*_ARRAYS, "labels"):
-        path = features_dir / f"{name}.npy"
-        if path.exists():
-            yield path
+def _array_files(features_dir: Path) -> list[Path]:
+    paths = [features_dir / f"{name}.npy" for name in (*_ARRAYS, "labels")]
+    return [path for path in paths if path.exists()]

@@ -19,12 +19,12 @@ from pipeline.extraction.video.images import Image
 from pipeline.extraction.video.sampling import MAX_PAIR_SECONDS
 
 _SHARPNESS_PX: Final = 112
-"""Common side of the crops for which sharpness is measured."""
+"""Crop side for measuring sharpness."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClipFeatures:
-    """Features of one clip."""
+    """Features and quality measures of one clip."""
 
     static: FloatArray
     """Appearance of the face, shape (T, D); 0 if the mask is False."""
@@ -35,7 +35,7 @@ class ClipFeatures:
     dynamic_mask: BoolArray
     """Steps with measured motion, shape (T,)."""
     seconds: FloatArray
-    """Time of each step, shape (T,); NaN if the face is not visible or the time is unknown."""
+    """Time of each step, shape (T,); NaN without a visible face or a known time."""
     boxes: FloatArray
     """Left, top, width and height of the face, as shares of the longer frame side, shape (T, 4)."""
     quality: dict[str, Any]
@@ -47,7 +47,7 @@ class ClipFeatures:
 
 
 class ClipExtractor:
-    """Extracts features clip by clip. Detector and encoders are loaded once."""
+    """Extractor for single clips. Detector and encoders are loaded once."""
 
     def __init__(self, job: Job) -> None:
         self._config = job.config
@@ -56,7 +56,7 @@ class ClipExtractor:
         self._observe: VideoObserver | None = None
         if job.decodes_videos:
             self._observe = VideoObserver(
-                job.config, static_px=self._static.crop_px, with_colour=self._static.wants_colour
+                job.config, static_px=self._static.crop_px, with_colour=self._static.uses_colour
             )
 
     def __call__(self, source: ClipSource, *, with_strip: bool = False) -> ClipFeatures:
@@ -66,22 +66,20 @@ class ClipExtractor:
             ClipError: If the clip cannot be used.
         """
         num_steps = self._config.sampling.num_steps
-        observed = None
+        seconds = np.full(num_steps, np.nan)
+        boxes = np.full((num_steps, 4), np.nan)
+        observed = strip = None
         if self._observe is not None and source.video is not None:
             observed = self._observe(source.video)
+            strip = draw_strip(source.clip_id, observed) if with_strip else None
+            for number, step in enumerate(observed.steps):
+                if step is not None:
+                    seconds[number], boxes[number] = step.seconds, step.face.box
         static, static_mask = _pad(*self._static_steps(source, observed), num_steps)
         dynamic, dynamic_mask, motion = self._dynamic_steps(source, observed)
         dynamic, dynamic_mask = _pad(dynamic, dynamic_mask, num_steps)
         if not (static_mask.any() and dynamic_mask.any()):
             raise ClipError("decode", "has no step with features")
-        seconds = np.full(num_steps, np.nan)
-        boxes = np.full((num_steps, 4), np.nan)
-        for number, step in enumerate(observed.steps if observed is not None else []):
-            if step is not None:
-                seconds[number], boxes[number] = step.seconds, step.face.box
-        strip = None
-        if with_strip and observed is not None:
-            strip = draw_strip(source.clip_id, observed)
         return ClipFeatures(
             static=static,
             static_mask=static_mask,
@@ -89,11 +87,8 @@ class ClipExtractor:
             dynamic_mask=dynamic_mask,
             seconds=seconds,
             boxes=boxes,
-            quality={
-                **(_video_quality(observed) if observed is not None else {}),
-                "motion": motion,
-            },
-            warnings=observed.warnings if observed is not None else [],
+            quality=({} if observed is None else _video_quality(observed)) | {"motion": motion},
+            warnings=[] if observed is None else observed.warnings,
             strip=strip,
         )
 
@@ -105,7 +100,7 @@ class ClipExtractor:
                 source.face_dir,
                 num_steps=self._config.sampling.num_steps,
                 crop_px=self._static.crop_px,
-                with_colour=self._static.wants_colour,
+                with_colour=self._static.uses_colour,
             )
             return self._static(crops), np.ones(len(crops), dtype=np.bool_)
         assert observed is not None  # noqa: S101 - checked in run.py
@@ -135,7 +130,7 @@ class ClipExtractor:
 
 
 def sharpness(crop: Image) -> float:
-    """Return the variance of the Laplacian of a grey crop (P, P). Blurred faces have less.
+    """Return the variance of the Laplacian of a grey crop (P, P): lower for blurred faces.
 
     Reference: Pech-Pacheco et al., 2000 (doi:10.1109/ICPR.2000.903548).
     """

@@ -1,4 +1,4 @@
-"""Cache files with the features of one clip each, so that an extraction can be resumed.
+"""Cache files, one per clip, for resuming an extraction.
 
 A file is used again only if its fingerprint matches: same settings, clip files and format.
 Files are written atomically and read without pickle.
@@ -23,7 +23,7 @@ _ARRAYS: Final = ("static", "static_mask", "dynamic", "dynamic_mask", "seconds",
 
 
 def cache_path(cache_dir: Path, clip_id: str) -> Path:
-    """Return the cache file of a clip. Its name is a hash, so no id leads to another folder."""
+    """Return the cache file of a clip. Its name is a hash, so it stays below `cache_dir`."""
     name = hashlib.sha256(clip_id.encode("utf-8", "surrogateescape")).hexdigest()
     return cache_dir / name[:2] / f"{name[2:26]}.npz"
 
@@ -31,8 +31,7 @@ def cache_path(cache_dir: Path, clip_id: str) -> Path:
 def clip_fingerprint(source: ClipSource, settings: Mapping[str, Any]) -> str:
     """Return a hash of everything that determines the features of a clip.
 
-    It uses the size and modification time of files, because reading all videos would take as
-    long as the extraction.
+    It uses the size and modification time of files, because reading all videos would be slow.
     """
     files = []
     for path in source.paths:
@@ -75,9 +74,8 @@ def is_cached(task: Task) -> bool:
     try:
         with np.load(task.path, allow_pickle=False) as file:
             facts = json.loads(file["facts"].tobytes())
-            if facts["fingerprint"] != task.fingerprint:
-                return False
-            if task.with_strip and "strip" not in file:
+            has_strip = "strip" in file or not task.with_strip
+            if facts["fingerprint"] != task.fingerprint or not has_strip:
                 return False
             for name in _ARRAYS:
                 file[name]  # reading verifies the checksum

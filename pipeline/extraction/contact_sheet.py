@@ -1,7 +1,4 @@
-"""Contact sheet for visual checks: frames with face boxes, aligned crops and optical flow.
-
-Shape letters: P side of a crop.
-"""
+"""Contact sheet for visual checks: frames with face boxes, aligned crops and optical flow."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -26,7 +23,7 @@ def draw_strip(title: str, observed: Observation) -> Image:
     """Draw the frames, crops and flow of one clip, BGR. The hue is the direction of the flow."""
     shown = observed.steps[:_MAX_COLUMNS]
     columns = [
-        np.vstack([_frame(step, len(faces)), _crop(step), _flow(step)])
+        np.vstack([_frame(step, len(faces)), _fit_tile(cv2.merge([step.crop] * 3)), _flow(step)])
         for step, faces in zip(shown, observed.faces, strict=False)
         if step is not None
     ]
@@ -42,7 +39,7 @@ def draw_strip(title: str, observed: Observation) -> Image:
 
 
 def stack_strips(strips: Sequence[Image]) -> Image:
-    """Return one image with all strips, one below the other."""
+    """Return an image with all strips below each other."""
     width = max(strip.shape[1] for strip in strips)
     padded = [
         cv2.copyMakeBorder(
@@ -55,7 +52,7 @@ def stack_strips(strips: Sequence[Image]) -> Image:
 
 
 def flow_colours(speeds: FloatArray) -> Image:
-    """Return a speed field (P, P, 2) as BGR: hue is direction, saturation is speed."""
+    """Return a speed field, shape (P, P, 2), as BGR: hue is direction, saturation is speed."""
     magnitude, angle = cv2.cartToPolar(speeds[..., 0], speeds[..., 1], angleInDegrees=True)
     hsv = np.full((*magnitude.shape, 3), 255, dtype=np.uint8)
     hsv[..., 0] = angle / 2  # OpenCV hues have steps of two degrees
@@ -73,10 +70,6 @@ def _frame(step: FaceStep, num_faces: int) -> Image:
         tile, label, (4, len(tile) - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (40,) * 3, 1, cv2.LINE_AA
     )
     return tile
-
-
-def _crop(step: FaceStep) -> Image:
-    return _fit_tile(cv2.cvtColor(step.crop, cv2.COLOR_GRAY2BGR))
 
 
 def _flow(step: FaceStep) -> Image:

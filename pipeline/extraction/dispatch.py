@@ -1,4 +1,4 @@
-"""Give clips to workers, and show progress.
+"""Distribute clips to workers, and show progress.
 
 A clip fails if its worker dies twice or exceeds the time limit. The other clips continue.
 All stages of a clip run in one worker, because frames are about 900 times as large as features.
@@ -10,8 +10,8 @@ import functools
 import signal
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, Literal
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, Literal
 
 import rich.console
 import rich.progress
@@ -27,7 +27,7 @@ from pipeline.workers.ray_pool import RayPool
 Engine = Literal["local", "ray"]
 
 _SETUP_SECONDS: Final = 300.0
-"""Longest set-up of the first worker; network weights may be on a slow disk."""
+"""Maximum set-up time of the first worker; network weights may be on a slow disk."""
 _MAX_TRIES: Final = 2
 _WAIT_SECONDS: Final = 1.0
 _LINE_SECONDS: Final = 60.0
@@ -37,30 +37,26 @@ _LINE_SECONDS: Final = 60.0
 def run_tasks(
     job: Job, tasks: Sequence[Task], *, num_workers: int, engine: Engine
 ) -> Iterator[Result]:
-    """Run all tasks; yield each result when it is available.
-
-    If a worker dies, its clip is tried once more.
+    """Run all tasks and yield each result. If a worker dies, its clip is tried once more.
 
     Raises:
         PipelineError: If a worker cannot be set up, or features cannot be written.
     """
     limit = job.config.time_limit_seconds
-    open_pool: Callable[..., WorkerPool] = ProcessPool
+    setup = functools.partial(build_work, job)
+    limits: dict[str, Any] = {"time_limit_seconds": limit, "setup_seconds": _SETUP_SECONDS}
+    pool: WorkerPool
     if engine == "ray":
-        open_pool = functools.partial(RayPool, joins_local_cluster=True)
-    pool = open_pool(
-        functools.partial(build_work, job),
-        num_workers=num_workers,
-        time_limit_seconds=limit,
-        setup_seconds=_SETUP_SECONDS,
-    )
-    return run_on_pool(pool, tasks, time_limit_seconds=job.config.time_limit_seconds, engine=engine)
+        pool = RayPool(setup, num_workers=num_workers, joins_local_cluster=True, **limits)
+    else:
+        pool = ProcessPool(setup, num_workers=num_workers, **limits)
+    return run_on_pool(pool, tasks, time_limit_seconds=limit, engine=engine)
 
 
 def run_on_pool(
     pool: WorkerPool, tasks: Sequence[Task], *, time_limit_seconds: float, engine: Engine
 ) -> Iterator[Result]:
-    """Run all tasks on a pool, then close it; yield each result when it is available."""
+    """Run all tasks on a pool and yield each result; then close the pool."""
     waiting = deque(tasks)
     num_tries: Counter[str] = Counter()
     try:
@@ -98,18 +94,18 @@ def _fatal_error(event: WorkerEvent, engine: Engine) -> Exception:
         return event.error
     if event.exit_code == -signal.SIGKILL:
         return ExtractionError(
-            "a worker was killed during its set-up. Each needs about 1.5 GB of memory: give a "
-            "smaller --num_workers."
+            "a worker was killed during its set-up. Each worker needs about 1.5 GB of memory: "
+            "give a smaller --num_workers."
         )
     message = f"a worker cannot be set up ({event.reason})"
-    # On this machine the fault is ours; on a cluster, it is most often the state of a node.
+    # On this machine this is an internal error; on a cluster, mostly the state of a node.
     return ExtractionError(f"{message}.") if engine == "ray" else RuntimeError(message)
 
 
 def show_progress(
     results: Iterable[Result], num_clips: int, console: rich.console.Console | None = None
 ) -> Iterator[Result]:
-    """Yield the results; show the number of done and failed clips, and the time left.
+    """Yield the results; show the number of done and failed clips, and the remaining time.
 
     The default console is stderr. Without a terminal, one line per minute is written.
     """

@@ -1,4 +1,4 @@
-"""Observe one video: the upright face at each step, and its optical flow.
+"""Measure one video: the upright face at each step, and its optical flow.
 
 Shape letters: T steps, L flow fields per step, P side of a crop.
 """
@@ -28,12 +28,11 @@ _LOW_COVERAGE: Final = 0.98
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FaceStep:
-    """The tracked face at one step."""
+    """Tracked face at one step."""
 
     seconds: float
     """Time since the first frame of the clip."""
     face: Face
-    """Detection of the face."""
     image: Image
     """Frame at the size of the detector input, RGB."""
     crop: Image
@@ -50,7 +49,6 @@ class Observation:
     """Faces and motion in one video."""
 
     timeline: Timeline
-    """Times of the frames."""
     steps: Sequence[FaceStep | None]
     """Face at each step, length at most T; None if it is not visible."""
     faces: Sequence[Sequence[Face]]
@@ -89,7 +87,7 @@ class Observation:
 
 
 class FlowEstimator:
-    """Dense inverse search at the medium preset: twice as fast and more exact than Farneback.
+    """Optical flow by dense inverse search: twice as fast and more exact than Farneback.
 
     Reference: Kroeger, Timofte, Dai & Van Gool, 2016 (arXiv:1603.03590).
     """
@@ -118,7 +116,7 @@ class FlowEstimator:
 
 
 class VideoObserver:
-    """Observes videos one by one, with crops of `static_px` pixels for the static encoder."""
+    """Observer of single videos, with crops of `static_px` pixels for the static encoder."""
 
     def __init__(self, config: ExtractionConfig, *, static_px: int, with_colour: bool) -> None:
         self._config = config
@@ -128,7 +126,7 @@ class VideoObserver:
         self._flow = FlowEstimator()
 
     def __call__(self, path: Path) -> Observation:
-        """Observe one video.
+        """Return faces and motion in one video.
 
         Raises:
             ClipError: If too little of the video can be read, or it shows no face.
@@ -147,21 +145,18 @@ class VideoObserver:
         images = self._read(path, timeline, instants, windows)
         num_decoded = sum(instant in images for instant in instants.tolist())
         if num_decoded < max(1, sampling.min_coverage * len(instants)):
-            raise ClipError(
-                "decode",
+            reason = (
                 f"{num_decoded} of {len(instants)} sampled frames could be decoded, expected at "
-                f"least {sampling.min_coverage:.0%}; the file is damaged",
+                f"least {sampling.min_coverage:.0%}; the file is damaged"
             )
+            raise ClipError("decode", reason)
         faces = self._find_faces(images, instants)
         followed = follow_face(faces)
         min_share = self._config.faces.min_share
         num_seen = sum(face is not None for face in followed)
         if num_seen < max(1, min_share * len(followed)):
-            raise ClipError(
-                "face",
-                f"a face is seen in {num_seen} of {len(followed)} sampled frames, expected at "
-                f"least {min_share:.0%}",
-            )
+            seen = f"a face is seen in {num_seen} of {len(followed)} sampled frames"
+            raise ClipError("face", f"{seen}, expected at least {min_share:.0%}")
         grey = next(iter(images.values())).grey
         steps = [
             None
@@ -257,7 +252,7 @@ class VideoObserver:
 
     def _check_coverage(self, timeline: Timeline) -> None:
         minimum = self._config.sampling.min_coverage
-        # Without damage, a gap is a stall of the camera, and no frame is missing.
+        # Without damage, a gap is a stall of the camera: no frame is missing.
         found = timeline.coverage if timeline.num_damaged else timeline.reach
         if found < minimum:
             fault = "is cut" if timeline.reach < minimum else "has holes"

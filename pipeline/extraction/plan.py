@@ -1,4 +1,4 @@
-"""Plan an extraction: describe its features, and find the clips that are not cached yet."""
+"""Plan an extraction: describe the features, and list the clips that are not cached yet."""
 
 import importlib.metadata
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +31,7 @@ class Plan:
     description: Mapping[str, Any]
     """Description of the features, see `describe_features`."""
     settings: Mapping[str, Any]
-    """The configuration as plain values, to extract other clips in the same way."""
+    """The configuration as plain values; other clips can be extracted in the same way."""
     num_shown: int
     """Maximum number of clips on the contact sheet."""
     tasks: Mapping[str, Task]
@@ -40,7 +40,7 @@ class Plan:
     """Clips with unreadable files."""
 
     def remaining(self, clip_ids: Iterable[str]) -> list[Task]:
-        """Return the tasks of clips that are not cached. The first clips get a strip."""
+        """Return the tasks of the clips without a cache file. The first clips get a strip."""
         tasks = (
             replace(self.tasks[clip_id], with_strip=number < self.num_shown)
             for number, clip_id in enumerate(clip_ids)
@@ -60,10 +60,8 @@ def plan_extraction(job: Job, sources: Sequence[ClipSource], features_dir: Path)
     cache_dir = features_dir / CACHE_NAME
     cache_dir.mkdir(parents=True, exist_ok=True)
     remove_unfinished(features_dir)
-    thresholds = {
-        "min_coverage": job.config.sampling.min_coverage,
-        "min_share": job.config.faces.min_share,
-    }
+    config = job.config
+    thresholds = {"min_coverage": config.sampling.min_coverage, "min_share": config.faces.min_share}
     tasks: dict[str, Task] = {}
     failed = []
     for source in sources:
@@ -76,8 +74,8 @@ def plan_extraction(job: Job, sources: Sequence[ClipSource], features_dir: Path)
             tasks[source.clip_id] = Task(source=source, path=path, fingerprint=fingerprint)
     return Plan(
         description=description,
-        settings=asdict(job.config),
-        num_shown=job.config.num_shown if job.decodes_videos else 0,
+        settings=asdict(config),
+        num_shown=config.num_shown if job.decodes_videos else 0,
         tasks=tasks,
         failed=failed,
     )
@@ -137,9 +135,9 @@ def _check_earlier_set(
             "another --features_dir, or remove this one."
         )
     table = features_dir / CLIPS_NAME
-    gone = set(read_clips(table)["clip_id"]) - clip_ids if table.exists() else set()
-    if gone:
+    missing = set(read_clips(table)["clip_id"]) - clip_ids if table.exists() else set()
+    if missing:
         raise ExtractionError(
-            f"{features_dir}: contains {len(gone)} clips that are not among the given clips (the "
-            f"first: {min(gone)}). They are not removed: give another --features_dir."
+            f"{features_dir}: contains {len(missing)} clips that are not among the given clips, "
+            f"for instance {min(missing)}. They are not removed: give another --features_dir."
         )

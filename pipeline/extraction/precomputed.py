@@ -1,4 +1,4 @@
-"""Read faces and flow of other tools: a folder of face images, a folder of flow fields.
+"""Read face images and flow fields that other tools have written.
 
 Shape letters: T = num_steps, L = num_pairs, P = crop_px, (H, W) size of a field.
 """
@@ -20,7 +20,7 @@ from pipeline.extraction.video.images import Image
 def read_faces(folder: Path, *, num_steps: int, crop_px: int, with_colour: bool) -> Image:
     """Read face crops, evenly spaced over the images of a folder in the order of their names.
 
-    The number in a name counts: `face_2.png` comes before `face_10.png`.
+    Numbers in names are compared as numbers: `face_2.png` comes before `face_10.png`.
 
     Returns:
         Grey, shape (t, P, P), or RGB, shape (t, P, P, 3), with t at most T.
@@ -30,8 +30,8 @@ def read_faces(folder: Path, *, num_steps: int, crop_px: int, with_colour: bool)
     """
     paths = _list_files(folder, IMAGE_SUFFIXES)
     mode = cv2.IMREAD_COLOR_RGB if with_colour else cv2.IMREAD_GRAYSCALE
-    positions = spread(len(paths), num_steps)
-    return np.stack([_resize(_read_image(paths[number], mode), crop_px) for number in positions])
+    chosen = [paths[number] for number in spread(len(paths), num_steps)]
+    return np.stack([_resize(_read_image(path, mode), crop_px) for path in chosen])
 
 
 def read_flow(
@@ -52,17 +52,15 @@ def read_flow(
     fields = [(path, index) for path in paths for index in range(len(_open_fields(path)))]
     num_windows = len(fields) - num_pairs + 1
     if num_windows < 1:
-        raise ClipError(
-            "open", f"{folder} contains {len(fields)} flow fields, {num_pairs} are needed"
-        )
+        reason = f"{folder} contains {len(fields)} flow fields, {num_pairs} are needed"
+        raise ClipError("open", reason)
     steps = [fields[start : start + num_pairs] for start in spread(num_windows, num_steps)]
     rate = 1.0 / pair_seconds
-    return np.stack(
-        [
-            np.stack([_read_speeds(*field, crop_px=crop_px, rate=rate) for field in step])
-            for step in steps
-        ]
-    )
+    speeds = [
+        np.stack([_read_speeds(*field, crop_px=crop_px, rate=rate) for field in step])
+        for step in steps
+    ]
+    return np.stack(speeds)
 
 
 def spread(num_items: int, num_steps: int) -> IntArray:
@@ -73,18 +71,15 @@ def spread(num_items: int, num_steps: int) -> IntArray:
 
 
 def _list_files(folder: Path, suffixes: frozenset[str]) -> list[Path]:
-    paths = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in suffixes and not path.name.startswith(".")
-    ]
+    found = (path for path in folder.iterdir() if not path.name.startswith("."))
+    paths = [path for path in found if path.suffix.lower() in suffixes]
     if not paths:
         raise ClipError("open", f"{folder} contains no {', '.join(sorted(suffixes))} file")
-    return sorted(paths, key=lambda path: _natural_key(path.name))
+    return sorted(paths, key=_natural_key)
 
 
-def _natural_key(name: str) -> list[tuple[int, str]]:
-    parts = re.split(r"(\d+)", name)
+def _natural_key(path: Path) -> list[tuple[int, str]]:
+    parts = re.split(r"(\d+)", path.name)
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 

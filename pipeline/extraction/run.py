@@ -1,4 +1,4 @@
-"""Run an extraction: from folders of clips to a feature set. A stopped run can be resumed."""
+"""Run an extraction from folders of clips to a feature set. A stopped run can be resumed."""
 
 import contextlib
 import hashlib
@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import filelock
 
@@ -36,7 +36,6 @@ class ExtractionOutcome:
     """Outcome of an extraction."""
 
     features_dir: Path
-    """Directory of the feature set."""
     num_done: int = 0
     """Number of clips extracted in this run."""
     num_skipped: int = 0
@@ -44,9 +43,9 @@ class ExtractionOutcome:
     failed: tuple[Result, ...] = ()
     """Clips without features, with the reasons."""
     warnings: Mapping[str, str] = field(default_factory=dict)
-    """Clip id -> problems of a clip that is still usable."""
+    """Clip id -> problems of a usable clip."""
     failures_path: Path
-    """Table of failed clips and unused files. Not written if the run had no clip."""
+    """Table of failed clips and unused files; not written if the run had no clip."""
     contact_sheet_path: Path | None = None
     """Image of the first clips; None without videos."""
     traits: tuple[TraitLabel, ...] = ()
@@ -56,11 +55,6 @@ class ExtractionOutcome:
     def num_clips(self) -> int:
         """Number of clips in the feature set."""
         return self.num_done + self.num_skipped
-
-    @property
-    def num_failed(self) -> int:
-        """Number of clips without features."""
-        return len(self.failed)
 
 
 def extract_features(
@@ -78,7 +72,7 @@ def extract_features(
     """Extract a feature set from clips.
 
     Each clip gets its own cache file below `features_dir`. A second call therefore continues a
-    stopped extraction, and does nothing after a complete one. It tries failed clips again.
+    stopped extraction and tries failed clips again. After a complete extraction it does nothing.
 
     Args:
         features_dir: Directory of the feature set. An earlier extraction with the same settings
@@ -144,20 +138,19 @@ def extract_features(
         # Later clips replace failed clips on the contact sheet.
         others = plan.remaining(list(done)[: plan.num_shown])
         _run(job, others, num_workers=num_workers, engine=engine)
-        return _finish(
-            plan,
-            features_dir,
-            done,
-            labels=labels,
-            annotations=annotations,
-            traits=annotated.traits if annotated is not None else (),
-            outcome={
-                "num_done": sum(result.is_done for result in results),
-                "num_skipped": len(plan.tasks) - len(tasks),
-                "failed": tuple(failed),
-                "failures_path": failures_path,
-            },
-        )
+        traits = annotated.traits if annotated is not None else ()
+        scores = [labels[clip_id] for clip_id in done] if labels else None
+        warnings, sheet = _write_set(plan, features_dir, done, scores, annotations, traits)
+    return ExtractionOutcome(
+        features_dir=features_dir,
+        num_done=sum(result.is_done for result in results),
+        num_skipped=len(plan.tasks) - len(tasks),
+        failed=tuple(failed),
+        warnings=warnings,
+        failures_path=failures_path,
+        contact_sheet_path=sheet,
+        traits=traits,
+    )
 
 
 def _shard_dir(features_dir: Path, shard: tuple[int, int]) -> Path:
@@ -165,7 +158,7 @@ def _shard_dir(features_dir: Path, shard: tuple[int, int]) -> Path:
 
     if (features_dir / CACHE_NAME).exists():
         raise ExtractionError(
-            f"{features_dir}: contains a whole extraction already, so a part in it would not be "
+            f"{features_dir}: already contains a whole extraction, so its parts would not be "
             "read. Give another --features_dir."
         )
     for other in features_dir.glob("shard-*-of-*"):
@@ -185,7 +178,7 @@ def _locked(features_dir: Path) -> Iterator[None]:
     try:
         features_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ExtractionError(f"{features_dir}: cannot be made ({error.strerror}).") from None
+        raise ExtractionError(f"{features_dir}: cannot be created ({error.strerror}).") from None
     lock = filelock.FileLock(features_dir / LOCK_NAME, timeout=0)
     try:
         lock.acquire()
@@ -212,16 +205,15 @@ def _run(job: Job, tasks: Sequence[Task], *, num_workers: int, engine: Engine) -
     return list(show_progress(results, len(tasks)))
 
 
-def _finish(
+def _write_set(
     plan: "Plan",
     features_dir: Path,
     tasks: Mapping[str, Task],
-    *,
-    labels: "Mapping[str, FloatArray]",
+    scores: "Sequence[FloatArray] | None",
     annotations: Sequence[Path],
     traits: tuple[TraitLabel, ...],
-    outcome: Mapping[str, Any],
-) -> ExtractionOutcome:
+) -> tuple[dict[str, str], Path | None]:
+    """Write feature set and contact sheet, if they changed; return warnings and sheet."""
     import numpy as np
 
     from pipeline.data.clip_table import read_clips
@@ -235,20 +227,18 @@ def _finish(
 
     sheet = features_dir / SHEET_NAME
     paths = {clip_id: task.path for clip_id, task in tasks.items()}
-    scores = np.stack([labels[clip_id] for clip_id in tasks]) if labels else None
+    labels = None if scores is None else np.stack(scores)
     rows = [(clip_id, task.fingerprint) for clip_id, task in tasks.items()]
-    content = json.dumps([rows, None if scores is None else scores.tolist()])
+    content = json.dumps([rows, None if labels is None else labels.tolist()])
     content_hash = hashlib.sha256(content.encode()).hexdigest()
-    earlier = read_earlier_metadata(features_dir)
+    found = read_earlier_metadata(features_dir) or {}
     trait_labels = traits_entry(traits)
-    is_same = (
-        earlier is not None
-        and earlier.get("content") == content_hash
-        and earlier.get("traits") == trait_labels.get("traits")
+    is_same = found.get("content") == content_hash and found.get("traits") == trait_labels.get(
+        "traits"
     )
     if not is_same or not sheet.exists():
         write_contact_sheet(features_dir, list(paths.values())[: plan.num_shown])
-    if earlier is None or not is_same or not is_complete(features_dir, earlier):
+    if not is_same or not is_complete(features_dir, found):
         metadata = {
             "encoder": plan.description,
             "settings": plan.settings,
@@ -256,19 +246,11 @@ def _finish(
             "annotations": {path.name: file_hash(path) for path in annotations},
             "content": content_hash,
         }
-        assemble_feature_set(features_dir, paths, labels=scores, metadata=metadata)
+        assemble_feature_set(features_dir, paths, labels=labels, metadata=metadata)
     table = read_clips(features_dir / "clips.csv")
-    return ExtractionOutcome(
-        features_dir=features_dir,
-        warnings={
-            clip_id: text
-            for clip_id, text in zip(table["clip_id"], table["warnings"], strict=True)
-            if text
-        },
-        contact_sheet_path=sheet if sheet.exists() else None,
-        traits=traits,
-        **outcome,
-    )
+    texts = dict(zip(table["clip_id"], table["warnings"], strict=True))
+    warnings = {clip_id: text for clip_id, text in texts.items() if text}
+    return warnings, sheet if sheet.exists() else None
 
 
 def _check_packages() -> None:

@@ -14,7 +14,7 @@ from pipeline.core.identifiers import normalize_identifier
 from pipeline.core.near_names import did_you_mean_path
 from pipeline.data.prepare import VIDEO_SUFFIXES, clip_stem, join_annotations
 from pipeline.data.readers.annotations import Annotations, group_of
-from pipeline.extraction.tasks import ClipSource, Result
+from pipeline.extraction.tasks import ClipSource, Result, Stage
 
 # fmt: off
 IMAGE_SUFFIXES: Final = frozenset({
@@ -36,8 +36,8 @@ class FoundClips:
     """Clips in one directory."""
 
     by_id: Mapping[str, Path]
-    """Clip id -> path, in the order of the paths. The id is the name of the file or folder. If
-    names are not unique, it is the path below the directory."""
+    """Clip id -> path, in the order of the paths. The id is the name of the file or folder, or
+    the path below the directory if names are not unique."""
     unreadable: tuple[tuple[Path, OSError], ...]
     """Folders that cannot be read."""
     used: Set[Path]
@@ -74,12 +74,8 @@ def find_sources(
             f"UTF-8 and a place in every given directory. Check the names."
         )
     reason = "is not in every given directory"
-    failed = [Result(clip_id=_printable(each), stage="open", reason=reason) for each in incomplete]
-    failed += [
-        Result(clip_id=_printable(clip_id), stage="name", reason=fault)
-        for clip_id, fault in faults.items()
-        if fault
-    ]
+    failed = [_failure(clip_id, "open", reason) for clip_id in incomplete]
+    failed += [_failure(clip_id, "name", fault) for clip_id, fault in faults.items() if fault]
     searched = [each for each in found.values() if each is not None]
     failed += [
         Result.unreadable(_printable(str(folder)), error)
@@ -90,11 +86,7 @@ def find_sources(
     files = {path for each in searched for path in each.files}
     unused = sorted(files.difference(*(each.used for each in searched)))
     reason = "is not used: it does not have the suffix of a clip, or is outside the clip folders"
-    return (
-        usable,
-        failed,
-        [Result(clip_id=_printable(str(path)), stage="suffix", reason=reason) for path in unused],
-    )
+    return usable, failed, [_failure(str(path), "suffix", reason) for path in unused]
 
 
 def find_labels(
@@ -113,20 +105,16 @@ def find_labels(
     if annotations is None:
         return sources, {}, []
     joined = join_annotations(annotations, [each.clip_id for each in sources])
-    labelled = [each for each, found in zip(sources, joined.is_labelled, strict=True) if found]
-    if not labelled:
+    rows = zip(sources, joined.labels, joined.is_labelled, strict=True)
+    scores = {source: row for source, row, is_labelled in rows if is_labelled}
+    if not scores:
         raise ExtractionError(
             f"none of the {len(sources)} clips is annotated. The first is {joined.nearest}. "
-            f"Check that files and annotations use the same names."
+            "Check that files and annotations use the same names."
         )
-    scores = {
-        source.clip_id: row
-        for source, row, found in zip(sources, joined.labels, joined.is_labelled, strict=True)
-        if found
-    }
     reason = "no annotation file has scores for it"
-    failed = [Result(clip_id=each, stage="annotation", reason=reason) for each in joined.unlabelled]
-    return labelled, scores, failed
+    failed = [_failure(clip_id, "annotation", reason) for clip_id in joined.unlabelled]
+    return [*scores], {source.clip_id: row for source, row in scores.items()}, failed
 
 
 def source_group(clip_id: str) -> str:
@@ -146,12 +134,13 @@ def find_videos(videos_dir: Path) -> FoundClips:
         ExtractionError: If the directory does not exist or has no video.
     """
     files, unreadable = _list_files(videos_dir)
-    videos = [path for path in files if _is_video(path)]
+    found = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
+    videos = [path for path in found if not _is_text(path)]
     if not videos:
         raise ExtractionError(
             f"{videos_dir}: contains no video ({', '.join(sorted(VIDEO_SUFFIXES))}); "
             f"found {count_suffixes(files)}. "
-            f"Give the directory of the clips. They may be in folders below it."
+            "Give the directory of the clips. They may be in folders below it."
         )
     by_id = _assign_ids(videos_dir, videos)
     return FoundClips(by_id=by_id, unreadable=unreadable, used={*videos}, files={*files})
@@ -169,7 +158,7 @@ def find_folders(directory: Path, suffixes: Set[str]) -> FoundClips:
         raise ExtractionError(
             f"{directory}: contains no folder with {', '.join(sorted(suffixes))} files; "
             f"found {count_suffixes(files)}. "
-            f"Give a directory with one folder for each clip, with the name of the clip."
+            "Give a directory with one folder for each clip, with the name of the clip."
         )
     by_id = _assign_ids(directory, sorted({path.parent for path in used}))
     return FoundClips(by_id=by_id, unreadable=unreadable, used={*used}, files={*files})
@@ -190,9 +179,9 @@ def join_sources(
     face_dirs: Mapping[str, Path] | None,
     flow_dirs: Mapping[str, Path] | None,
 ) -> tuple[list[ClipSource], list[str]]:
-    """Join the files of each clip by id, with or without a video suffix.
+    """Join the files of each clip by id.
 
-    If two clips of a directory differ only in the suffix, the suffix is used to join them.
+    The video suffix is ignored, except if two clips of a directory differ only in the suffix.
 
     Returns:
         The complete clips, and the ids of clips with missing parts, both in the order of the ids.
@@ -227,13 +216,8 @@ def join_sources(
     return sources, incomplete
 
 
-def _is_video(path: Path) -> bool:
-    suffix = path.suffix.lower()
-    return suffix in VIDEO_SUFFIXES and not (suffix in _TEXT_SUFFIXES and _is_text(path))
-
-
 def _is_text(path: Path) -> bool:
-    if not path.is_file():  # reading a named pipe would block
+    if path.suffix.lower() not in _TEXT_SUFFIXES or not path.is_file():  # a named pipe would block
         return False
     try:
         with path.open("rb") as file:
@@ -301,6 +285,10 @@ def _name_fault(clip_id: str) -> str:
     if any(unicodedata.category(character) == "Cc" for character in clip_id):
         return "the name contains a control character, such as a line break"
     return "" if source_group(clip_id).strip() else "the name is blank before its first dot"
+
+
+def _failure(name: str, stage: Stage, reason: str) -> Result:
+    return Result(clip_id=_printable(name), stage=stage, reason=reason)
 
 
 def _printable(text: str) -> str:

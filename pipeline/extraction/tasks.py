@@ -1,4 +1,4 @@
-"""Clips, tasks and their results: the types that the leader and the workers share.
+"""Clips, tasks and results: types for the leader and the workers.
 
 This module has no slow imports: a spawned process imports it before it limits its threads.
 """
@@ -19,7 +19,7 @@ Stage = Literal["name", "annotation", "open", "decode", "face", "encode", "time"
 
 
 class ClipError(Exception):
-    """A clip cannot be used, for a reason at one stage. The other clips continue."""
+    """A clip cannot be used. The other clips continue."""
 
     def __init__(self, stage: Stage, reason: str) -> None:
         super().__init__(stage, reason)  # pickle needs both arguments
@@ -35,9 +35,7 @@ class ClipSource:
     """Files of one clip. At least one path is set."""
 
     clip_id: str
-    """Id in the feature set."""
     video: Path | None = None
-    """Video file."""
     face_dir: Path | None = None
     """Folder of face images."""
     flow_dir: Path | None = None
@@ -54,13 +52,11 @@ class Job:
     """Settings that all workers of an extraction share."""
 
     config: ExtractionConfig
-    """Settings of the extraction."""
     has_videos: bool = True
-    """Whether clips have videos."""
     has_faces: bool = False
-    """Whether clips have face images, which then give the static stream."""
+    """Whether face images replace videos as the source of the static stream."""
     has_flow: bool = False
-    """Whether clips have flow fields, which then give the dynamic stream."""
+    """Whether flow fields replace videos as the source of the dynamic stream."""
 
     @property
     def decodes_videos(self) -> bool:
@@ -73,7 +69,6 @@ class Task:
     """One clip to extract."""
 
     source: ClipSource
-    """Files of the clip."""
     path: Path
     """Cache file for its features."""
     fingerprint: str
@@ -87,11 +82,9 @@ class Result:
     """Outcome of one clip."""
 
     clip_id: str
-    """Id of the clip."""
     stage: str = ""
     """Stage that failed; empty on success."""
     reason: str = ""
-    """Reason for the failure."""
 
     @classmethod
     def unreadable(cls, clip_id: str, error: OSError) -> "Result":

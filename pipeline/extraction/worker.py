@@ -1,4 +1,4 @@
-"""Work of one extraction worker: load detector and encoders once, then extract clips.
+"""Worker of an extraction: load detector and encoders once, then extract clips.
 
 A spawned process imports this module before it limits the threads of TensorFlow and OpenCV.
 Therefore the slow imports are inside the functions.
@@ -13,10 +13,10 @@ from pipeline.extraction.tasks import ClipError, Job, Result, Task
 
 
 def use_one_thread() -> None:
-    """Limit this process to one thread and no GPU. Workers run in parallel instead."""
+    """Limit this process to one thread and no GPU, because workers run in parallel."""
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[name] = "1"
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # decoding takes longer than the networks
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # decoding is slower than the networks
     import cv2
 
     cv2.setNumThreads(1)
@@ -24,7 +24,7 @@ def use_one_thread() -> None:
 
 
 def build_work(job: Job) -> Callable[[Task], Result]:
-    """Build the function that extracts one clip. Call it in a process of its own.
+    """Build the function that extracts one clip. Call it in a separate process.
 
     Raises:
         PipelineError: If an encoder cannot be built.

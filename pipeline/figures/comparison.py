@@ -13,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pipeline.core.arrays import FloatArray
 from pipeline.core.number_format import (
     METRIC_LABELS,
     METRIC_NAMES,
@@ -54,9 +53,7 @@ class ComparedRuns:
     """Content of `Comparison.to_json()` that the figures need."""
 
     names: tuple[str, str]
-    """Names of the two runs."""
     num_clips: int
-    """Number of clips that both runs predict."""
     num_groups: int
     """Number of groups; whole groups were resampled."""
     confidence: float
@@ -64,37 +61,27 @@ class ComparedRuns:
     differences: Scores
     """Metric -> trait name or "mean" -> second run minus first run."""
 
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class MetricDifferences:
-    """Second run minus first run, in every metric."""
-
-    runs: ComparedRuns
-    """The compared runs."""
-    rows: Mapping[str, FloatArray]
-    """Metric -> differences with paired intervals, shape (3, R) as from `interval_rows`."""
-
     def winners(self, metric: str) -> tuple[int | None, ...]:
         """Return the better run of each row: 0, 1, or None if the interval contains 0."""
         sign = 1 if HIGHER_IS_BETTER[metric] else -1
         return tuple(
             int(sign * low > 0) if low > 0 or high < 0 else None
-            for low, high in zip(*self.rows[metric][1:], strict=True)
+            for low, high in zip(*interval_rows(self.differences, metric)[1:], strict=True)
         )
 
 
-def _metric_differences_data(comparison: Mapping[str, Any]) -> MetricDifferences:
-    runs = check_content(ComparedRuns, comparison)
-    return MetricDifferences(runs=runs, rows=interval_rows(runs.differences, METRICS))
+def _metric_differences_data(comparison: Mapping[str, Any]) -> ComparedRuns:
+    runs: ComparedRuns = check_content(ComparedRuns, comparison)
+    return runs
 
 
-def _draw_metric_differences(data: MetricDifferences, style: Style) -> Figure:
-    clips = count(data.runs.num_clips, "clip")
-    interval = f"{percent(data.runs.confidence)} interval contains 0"
+def _draw_metric_differences(data: ComparedRuns, style: Style) -> Figure:
+    clips, groups = count(data.num_clips, "clip"), count(data.num_groups, "group")
+    interval = f"{percent(data.confidence)} interval contains 0"
     figure, panels = build_panels(
         style,
-        title=f"Difference between two runs, {clips} of {count(data.runs.num_groups, 'group')}",
-        rows=2,
+        title=f"Difference between two runs, {clips} of {groups}",
+        num_panels=6,
         columns=3,
         aspect=0.72,
         outer_left=9.0,
@@ -103,28 +90,39 @@ def _draw_metric_differences(data: MetricDifferences, style: Style) -> Figure:
         bottom=4.2,
         top=2.4,
         legend=[
-            *_run_handles(data.runs.names, linestyle="-", marker="o"),
+            *_run_handles(data.names, linestyle="-", marker="o"),
             line_handle(interval, _UNDECIDED_COLOUR, "-", "o"),
         ],
     )
     for position, (axes, metric) in enumerate(zip(panels, METRICS, strict=True)):
-        _draw_differences(axes, data, metric)
+        winners, rows = data.winners(metric), np.arange(len(ROWS))
+        colours = [_UNDECIDED_COLOUR if run is None else _COLOURS[run] for run in winners]
+        values, low, high = interval_rows(data.differences, metric)
+        axes.axvline(0, color=MUTED, linewidth=1.0)
+        axes.axhline(0.5, color=MUTED, linewidth=0.5)  # separates the mean from the traits
+        axes.hlines(rows, low, high, colors=colours, linewidth=2.5)
+        axes.scatter(values, rows, c=colours, s=36, zorder=3)
+        left, right = (0, 1) if HIGHER_IS_BETTER[metric] else (1, 0)
+        axes.set_title(f"← {'AB'[left]} better", loc="left", color=_COLOURS[left])
+        set_note(axes, f"{'AB'[right]} better →", _COLOURS[right])
+        axes.set_xlabel(f"{METRIC_NAMES[metric]}, B − A")
         name_rows(axes, ROWS if position % 3 == 0 else [""] * len(ROWS))
-        _centre_on_zero(axes, 1.15 * float(np.nanmax(np.abs(data.rows[metric]))) or 1.0)
+        largest = np.nanmax(np.abs([values, low, high]))
+        _centre_on_zero(axes, 1.15 * float(largest) or 1.0)
     return figure
 
 
-def _describe_metric_differences(data: MetricDifferences) -> str:
+def _describe_metric_differences(data: ComparedRuns) -> str:
     parts = []
     for metric in METRICS:
         winner = data.winners(metric)[0]
         verdict = "undecided" if winner is None else f"{'AB'[winner]} is better"
-        (difference,) = metric_differences(metric, data.rows[metric][0, 0])
+        (difference,) = metric_differences(metric, data.differences[metric]["mean"].value)
         parts.append(f"{METRIC_NAMES[metric]} {difference} ({verdict})")
-    first, second = data.runs.names
+    first, second = data.names
     return (
-        f"B ({second}) minus A ({first}) on {count(data.runs.num_clips, 'clip')}, mean over the "
-        f"traits: {', '.join(parts)}."
+        f"B ({second}) minus A ({first}) on {count(data.num_clips, 'clip')}, mean over the traits: "
+        f"{', '.join(parts)}."
     )
 
 
@@ -133,43 +131,33 @@ class ScorePair:
     """Scores of two runs on the same split."""
 
     names: tuple[str, str]
-    """Names of the two runs."""
-    split: str
-    """Name of the split."""
-    num_clips: int
-    """Number of clips."""
-    rows: tuple[Mapping[str, FloatArray], Mapping[str, FloatArray]]
-    """For each run: metric -> scores with intervals, shape (3, R) as from `interval_rows`."""
+    evaluations: tuple[EvaluationReport, EvaluationReport]
+
+    @property
+    def clips(self) -> str:
+        """Number and split of the clips, e.g. `1,200 test clips`."""
+        return f"{self.evaluations[0].num_clips:,} {self.evaluations[0].split} clips"
 
 
 def _score_pair_data(
     comparison: Mapping[str, Any], evaluation_a: EvaluationReport, evaluation_b: EvaluationReport
 ) -> ScorePair:
     names = check_content(ComparedRuns, comparison).names
-    evaluations = (evaluation_a, evaluation_b)
-    samples = [(evaluation.split, evaluation.num_clips) for evaluation in evaluations]
+    samples = [(each.split, each.num_clips) for each in (evaluation_a, evaluation_b)]
     if samples[0] != samples[1]:
         found = ", ".join(
             f"{name} on {num_clips} {split} clips"
             for name, (split, num_clips) in zip(names, samples, strict=True)
         )
         raise NothingToDraw(f"needs two evaluations of the same clips; found {found}.")
-    return ScorePair(
-        names=names,
-        split=evaluation_a.split,
-        num_clips=evaluation_a.num_clips,
-        rows=(
-            interval_rows(evaluation_a.metrics, _SCORE_METRICS),
-            interval_rows(evaluation_b.metrics, _SCORE_METRICS),
-        ),
-    )
+    return ScorePair(names=names, evaluations=(evaluation_a, evaluation_b))
 
 
 def _draw_score_pair(data: ScorePair, style: Style) -> Figure:
     figure, panels = build_panels(
         style,
-        title=f"Scores of two runs, {data.num_clips:,} {data.split} clips",
-        columns=len(_SCORE_METRICS),
+        title=f"Scores of two runs, {data.clips}",
+        num_panels=len(_SCORE_METRICS),
         aspect=1.15,
         outer_left=9.0,
         left=1.2,
@@ -178,9 +166,9 @@ def _draw_score_pair(data: ScorePair, style: Style) -> Figure:
         legend=_run_handles(data.names, marker="s"),
     )
     for axes, metric in zip(panels, _SCORE_METRICS, strict=True):
-        for run, (colour, scores) in enumerate(zip(_COLOURS, data.rows, strict=True)):
+        for run, (colour, evaluation) in enumerate(zip(_COLOURS, data.evaluations, strict=True)):
             rows = np.arange(len(ROWS)) + (run - 0.5) * _BAR_HEIGHT
-            values, low, high = scores[metric]
+            values, low, high = interval_rows(evaluation.metrics, metric)
             axes.barh(rows, values, height=_BAR_HEIGHT, color=colour, alpha=0.75)
             axes.hlines(rows, low, high, colors="#222222")
         axes.axvline(0, color=MUTED, linewidth=1.0)
@@ -194,10 +182,13 @@ def _draw_score_pair(data: ScorePair, style: Style) -> Figure:
 def _describe_score_pair(data: ScorePair) -> str:
     first, second = (
         f"{name} "
-        + ", ".join(f"{METRIC_NAMES[m]} {metric_value(m, rows[m][0, 0])}" for m in _SCORE_METRICS)
-        for name, rows in zip(data.names, data.rows, strict=True)
+        + ", ".join(
+            f"{METRIC_NAMES[m]} {metric_value(m, evaluation.metrics[m]['mean'].value)}"
+            for m in _SCORE_METRICS
+        )
+        for name, evaluation in zip(data.names, data.evaluations, strict=True)
     )
-    return f"Mean over the traits on {data.num_clips:,} {data.split} clips: {first}; {second}."
+    return f"Mean over the traits on {data.clips}: {first}; {second}."
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -205,7 +196,6 @@ class CurvePair:
     """Loss and MAE of two runs over their epochs."""
 
     names: tuple[str, str]
-    """Names of the two runs."""
     curves: Mapping[str, tuple[Curve, Curve]]
     """`loss` or `mae` -> curves of the first and of the second run."""
 
@@ -229,10 +219,25 @@ def _draw_curve_pair(data: CurvePair, style: Style) -> Figure:
         line_handle("training", "#444444", "--"),
     ]
     figure, panels = build_panels(
-        style, title="Training of two runs", columns=2, aspect=0.62, legend=handles
+        style, title="Training of two runs", num_panels=2, aspect=0.62, legend=handles
     )
     for axes, (metric, curves) in zip(panels, data.curves.items(), strict=True):
-        _draw_curves(axes, curves, metric)
+        for curve, colour in zip(curves, _COLOURS, strict=True):
+            marker = epoch_marker(curve.epochs)
+            if curve.train is not None:
+                axes.plot(curve.epochs, curve.train, "--", color=colour, marker=marker, alpha=0.55)
+            if curve.validation is not None:
+                axes.plot(curve.epochs, curve.validation, color=colour, marker=marker)
+            if curve.best is not None:
+                best = curve.epochs[curve.best], curve.best_value
+                axes.plot(*best, "o", ms=9, mfc="none", mec=MUTED)
+        set_epoch_axis(axes, np.unique(np.concatenate([curve.epochs for curve in curves])))
+        subsets = [values for curve in curves for values in (curve.train, curve.validation)]
+        is_positive = all(np.nanmin(values) > 0 for values in subsets if values is not None)
+        is_log = is_positive and any(curve.is_logarithmic for curve in curves)
+        set_value_axis(axes, METRIC_LABELS[metric], is_log=is_log)
+        values = " · ".join(curve.best_text for curve in curves)
+        set_note(axes, f"best {METRIC_NAMES[metric]}, A · B: {values}")
     return figure
 
 
@@ -259,45 +264,11 @@ def _run_handles(
     ]
 
 
-def _draw_differences(axes: Axes, data: MetricDifferences, metric: str) -> None:
-    rows = np.arange(len(ROWS))
-    colours = [
-        _UNDECIDED_COLOUR if winner is None else _COLOURS[winner] for winner in data.winners(metric)
-    ]
-    axes.axvline(0, color=MUTED, linewidth=1.0)
-    axes.axhline(0.5, color=MUTED, linewidth=0.5)  # separates the mean from the traits
-    values, low, high = data.rows[metric]
-    axes.hlines(rows, low, high, colors=colours, linewidth=2.5)
-    axes.scatter(values, rows, c=colours, s=36, zorder=3)
-    left, right = (0, 1) if HIGHER_IS_BETTER[metric] else (1, 0)
-    axes.set_title(f"← {'AB'[left]} better", loc="left", color=_COLOURS[left])
-    set_note(axes, f"{'AB'[right]} better →", _COLOURS[right])
-    axes.set_xlabel(f"{METRIC_NAMES[metric]}, B − A")
-
-
 def _centre_on_zero(axes: Axes, limit: float) -> None:
     power = 10 ** math.floor(math.log10(limit))
     tick = max(factor * power for factor in (0.5, 1, 2, 5) if factor * power <= 0.9 * limit)
     axes.set_xlim(-limit, limit)
     axes.set_xticks([-tick, 0, tick], [f"−{tick:g}", "0", f"+{tick:g}"])
-
-
-def _draw_curves(axes: Axes, curves: tuple[Curve, Curve], metric: str) -> None:
-    for curve, colour in zip(curves, _COLOURS, strict=True):
-        marker = epoch_marker(curve.epochs)
-        if curve.train is not None:
-            axes.plot(curve.epochs, curve.train, "--", color=colour, marker=marker, alpha=0.55)
-        if curve.validation is not None:
-            axes.plot(curve.epochs, curve.validation, color=colour, marker=marker)
-        if curve.best is not None:
-            axes.plot(curve.epochs[curve.best], curve.best_value, "o", ms=9, mfc="none", mec=MUTED)
-    set_epoch_axis(axes, np.unique(np.concatenate([curve.epochs for curve in curves])))
-    subsets = [values for curve in curves for values in (curve.train, curve.validation)]
-    is_positive = all(np.nanmin(values) > 0 for values in subsets if values is not None)
-    is_log = is_positive and any(curve.is_logarithmic for curve in curves)
-    set_value_axis(axes, METRIC_LABELS[metric], is_log=is_log)
-    best = " · ".join(curve.best_text for curve in curves)
-    set_note(axes, f"best {METRIC_NAMES[metric]}, A · B: {best}")
 
 
 FIGURES: Final = (

@@ -24,22 +24,16 @@ from pipeline.figures.evaluation import calibration, correlations, predictions, 
 from pipeline.figures.time import epoch_time, step_time
 from pipeline.figures.training import curves, dashboards, steps
 
-# A higher compression level takes 8 % longer for 8 % smaller files.
+# A higher compression level takes 8 % longer for 8 % smaller files. Metadata has no dates and no
+# versions, so that the files are reproducible.
 _SAVE_OPTIONS: Final[Mapping[str, Any]] = {
-    "png": {"pil_kwargs": {"compress_level": 2}},
-    "svg": {},
-    "pdf": {},
+    "png": {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 2}},
+    "svg": {"metadata": {"Date": None, "Creator": None}},
+    "pdf": {"metadata": {"CreationDate": None, "Producer": None, "Creator": None}},
 }
 
 FORMATS: Final = tuple(_SAVE_OPTIONS)
 """Formats of the image files."""
-
-# Metadata has no dates and no versions, so that the files are reproducible.
-_METADATA: Final[Mapping[str, Mapping[str, None]]] = {
-    "png": {"Software": None},
-    "svg": {"Date": None, "Creator": None},
-    "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +53,6 @@ class OmittedFigure:
 
     spec: FigureSpec
     reason: str
-    """Reason, one line."""
     is_fault: bool
     """Whether records are damaged; False if the run has no data for the figure."""
 
@@ -87,12 +80,8 @@ def draw_gallery(
 ) -> Gallery:
     """Draw every figure with available inputs into its folder under `output_dir`.
 
-    Args:
-        specs: Figures by name.
-        inputs: Inputs by name: None for a missing input, `Unavailable` for an unreadable input.
-        output_dir: Usually the run directory.
-        formats: Any of `FORMATS`.
-        style: Style of the figures.
+    Inputs are None if they are missing, and `Unavailable` if they cannot be read. Formats are any
+    of `FORMATS`.
 
     Raises:
         PipelineError: If a format is unknown.
@@ -122,28 +111,17 @@ def save_figure(
     style: Style = SCREEN,
     alt_text: str = "",
 ) -> tuple[Path, ...]:
-    """Write a figure in one or more formats, each file atomically.
+    """Write a figure to `path` plus the suffix of each format, each file atomically.
 
-    Args:
-        figure: Figure in `style`.
-        path: Path of the files without suffix.
-        formats: Any of `FORMATS`.
-        style: Style of the figure, for the resolution.
-        alt_text: Description in the metadata of the files.
-
-    Returns:
-        Paths of the files, in the order of `formats`.
-
-    Raises:
-        PipelineError: If a format is unknown.
+    The figure was drawn in `style`. The alt text becomes metadata of the files.
     """
-    formats = check_formats(formats)
     paths = tuple(path.with_name(f"{path.name}.{suffix}") for suffix in formats)
     for suffix, target in zip(formats, paths, strict=True):
         description = "Subject" if suffix == "pdf" else "Description"
-        metadata = {**_METADATA[suffix], description: alt_text}
+        options = dict(_SAVE_OPTIONS[suffix])
+        options["metadata"] = options["metadata"] | {description: alt_text}
         with style.applied(), atomic_path(target) as temporary:
-            figure.savefig(temporary, format=suffix, metadata=metadata, **_SAVE_OPTIONS[suffix])
+            figure.savefig(temporary, format=suffix, **options)
     return paths
 
 
@@ -185,9 +163,9 @@ def training_figures() -> dict[str, FigureSpec]:
         *steps.FIGURES,
         *curves.TRAIT_FIGURES,
         correlations.METRIC_FIGURE,
-        *scores.FIGURES,
+        scores.FIGURE,
         *predictions.FIGURES,
-        *calibration.FIGURES,
+        calibration.FIGURE,
         correlations.TRAIT_FIGURE,
         dashboards.TIME,
         *epoch_time.EPOCH_FIGURES,
@@ -203,9 +181,9 @@ def attention_figures() -> dict[str, FigureSpec]:
     `attention_history` (contents of the run log's `attention` events).
     """
     return registry(
-        *attention_dashboard.FIGURES,
+        attention_dashboard.FIGURE,
         *attention_traits.FIGURES,
-        *faithfulness.FIGURES,
+        faithfulness.FIGURE,
         *maps.FIGURES,
         *heads.FIGURES,
     )

@@ -6,7 +6,7 @@ operation to its last weight update.
 Shapes: E epochs, S logged steps, P steps per epoch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +27,16 @@ from pipeline.records.typed_json import (
 )
 
 TIME_FILE: Final = "time_tracking/time_logs.json"
+
+PART_NAMES: Final[Mapping[str, str]] = {
+    "start": "start-up",
+    "step": "training steps",
+    "input": "waiting for input",
+    "wait": "waits between steps",
+    "checkpoint": "checkpoints",
+    "rest": "rest of the epochs",
+}
+"""Part of a run -> its name in figures and reports; other parts are shown by their key."""
 
 _START_EPOCHS: Final = 3.0
 """A wait longer than this many median epochs means that the run started or resumed."""

@@ -28,7 +28,6 @@ class Image:
     folder: str
     title: str
     caption: str
-    """Content of the figure, and how to read it."""
     alt_text: str
     """One sentence for readers who cannot see the image."""
     media_type: str

@@ -35,7 +35,6 @@ class Recommendation:
     details: str
     """Measurement, one sentence."""
     recommendation: str
-    """Recommended change."""
     expected_gain: str = ""
     """Possible saving, in words."""
 
@@ -45,14 +44,12 @@ class RunRecords:
     """Records of a run. A record is None if its file is missing or damaged."""
 
     name: str
-    """Name of the run directory."""
     directory: str
     """Path of the run directory, for use in a command."""
     config: ExperimentConfig | None = None
     summary: Summary | None = None
     evaluation: EvaluationReport | None = None
     predictions: Predictions | None = None
-    """Predictions of the evaluated split."""
     environment: Environment | None = None
     features: DataDescription | None = None
     history: MetricsHistory | None = None

@@ -14,14 +14,7 @@ from pipeline.records.evaluation import EvaluationReport, Subgroup
 from pipeline.report.headline import HEADLINE_METRICS
 from pipeline.report.loading import RunRecords
 from pipeline.report.summary import evaluated_clips
-from pipeline.report.wording import (
-    listing,
-    percent,
-    plain,
-    sentence,
-    shape,
-    with_interval,
-)
+from pipeline.report.wording import listing, percent, plain, sentence, shape, with_interval
 
 BIAS_SOURCES: Final[Mapping[str, str]] = {
     "Junior et al., 2021, Person Perception Biases Exposed: Revisiting the First Impressions "

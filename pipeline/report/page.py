@@ -13,8 +13,9 @@ import jinja2
 import markupsafe
 
 from pipeline.core.files import write_text
+from pipeline.report import tables
 from pipeline.report.caveats import find_caveats
-from pipeline.report.headline import headline
+from pipeline.report.headline import headline, interval_bars
 from pipeline.report.images import (
     TIME_FOLDER,
     Image,
@@ -22,18 +23,9 @@ from pipeline.report.images import (
     build_chapters,
     titles_by_reason,
 )
-from pipeline.report.interval_bars import interval_bars
 from pipeline.report.loading import CONFIG_FILE, RunRecords
 from pipeline.report.model_card import BIAS_SOURCES, model_card
 from pipeline.report.summary import summarize
-from pipeline.report.tables import (
-    baseline_tables,
-    config_tables,
-    environment_tables,
-    score_tables,
-    subgroup_tables,
-    time_tables,
-)
 from pipeline.report.wording import listing
 
 _TEMPLATE: Final = "report.html.j2"
@@ -54,12 +46,8 @@ def write_page(
     Text from files is escaped. The page blocks all network access, and all scripts except its
     own, which is identified by a hash.
 
-    Args:
-        path: Path of the file.
-        records: Records of the run. Parts without records are left out.
-        images: Figures, in the order of the page.
-        missing_images: Figures that could not be drawn.
-        problems: Further missing or damaged files, one line each.
+    Parts without records are left out. `problems` are further missing or damaged files, one line
+    each.
     """
     missing = tuple(missing_images)
     faults = titles_by_reason(image for image in missing if image.is_fault)
@@ -79,17 +67,17 @@ def write_page(
         interval_name=evaluation.interval_name if evaluation is not None else "",
         problems=tuple(dict.fromkeys((*records.problems, *problems, *not_drawn))),
         caveats=find_caveats(records),
-        scores=score_tables(records),
-        baselines=baseline_tables(evaluation),
-        subgroups=subgroup_tables(evaluation),
+        scores=tables.score_tables(records),
+        baselines=tables.baseline_tables(evaluation),
+        subgroups=tables.subgroup_tables(evaluation),
         chapters=[chapter for chapter in chapters if chapter.folder != TIME_FOLDER],
         time_chapters=[chapter for chapter in chapters if chapter.folder == TIME_FOLDER],
-        times=time_tables(records.time_logs),
+        times=tables.time_tables(records.time_logs),
         recommendations=records.recommendations,
         card=model_card(records),
         sources=BIAS_SOURCES,
-        configuration=config_tables(config),
-        environment=environment_tables(records),
+        configuration=tables.config_tables(config),
+        environment=tables.environment_tables(records),
         commands=commands(records),
         script=markupsafe.Markup(script),  # noqa: S704 - a file of this package
         script_hash=f"sha256-{script_hash}",

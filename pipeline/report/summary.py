@@ -6,12 +6,7 @@ from typing import Final
 
 from pipeline.core.number_format import METRIC_NAMES, count, metric_value
 from pipeline.records.evaluation import EvaluationReport
-from pipeline.report.headline import (
-    HEADLINE_METRICS,
-    BaselineResult,
-    Outcome,
-    baseline_results,
-)
+from pipeline.report.headline import HEADLINE_METRICS, BaselineResult, Outcome, baseline_results
 from pipeline.report.loading import RunRecords
 from pipeline.report.wording import (
     display_name,
@@ -128,14 +123,14 @@ def _compared(results: Sequence[BaselineResult]) -> Iterator[str]:
     order = list(Outcome)
     ranked = sorted(results, key=lambda result: order.index(result.outcome))
     parts = [
-        _PHRASES[outcome].format(listing([_with_score(result) for result in group]))
+        _PHRASES[outcome].format(listing([_baseline_score(result) for result in group]))
         for outcome, group in groupby(ranked, key=lambda result: result.outcome)
     ]
     if parts:
         yield f"By {METRIC_NAMES[results[0].metric]}, the model is {'; it is '.join(parts)}."
 
 
-def _with_score(result: BaselineResult) -> str:
+def _baseline_score(result: BaselineResult) -> str:
     value = metric_value(result.metric, result.baseline_score.value)
     return f"{display_name(result.baseline)} ({value})"
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from pipeline.core.number_format import METRIC_NAMES, count, decimal, metric_val
 from pipeline.core.traits import TRAITS, directions
 from pipeline.metrics.regression import HIGHER_IS_BETTER, METRICS
 from pipeline.records.evaluation import EvaluationReport, Interval, Intervals
-from pipeline.records.time_logs import TimeLogs
+from pipeline.records.time_logs import PART_NAMES, TimeLogs
 from pipeline.report.caveats import MIN_GROUPS
 from pipeline.report.headline import ILLEGITIMATE
 from pipeline.report.loading import RunRecords
@@ -27,73 +27,33 @@ from pipeline.report.wording import (
     sentence,
 )
 
-_PARTS: Final[Mapping[str, str]] = {
-    "start": "start-up",
-    "step": "training steps",
-    "input": "waiting for input",
-    "wait": "waits between steps",
-    "checkpoint": "checkpoints",
-    "rest": "rest of the epochs",
-}
-"""Part of the time -> its name in the report; the same as in the figures."""
-
 _METRIC_COLUMNS: Final = tuple(
     f"{METRIC_NAMES[metric]} {'↑' if HIGHER_IS_BETTER[metric] else '↓'}" for metric in METRICS
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """Value, and smaller text next to it."""
 
     text: str
     detail: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
-    """Heading and cells of one row."""
-
-    heading: str
-    cells: tuple[Cell, ...]
-    is_key: bool = False
-    """Whether the row is emphasized."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Table:
     """Table with a header row and a header column."""
 
     caption: str
     columns: tuple[str, ...]
     """Column headings, including the column of the row headings."""
-    rows: tuple[Row, ...]
+    rows: Mapping[str, Sequence[Cell]]
+    """Heading -> cells."""
+    keys: Collection[str] = ()
+    """Headings of the emphasized rows."""
     note: str = ""
     """Explanation below the table."""
     is_numeric: bool = True
     """Whether the cells are numbers, aligned right."""
-
-
-def _table(
-    caption: str,
-    columns: Sequence[str],
-    rows: Mapping[str, Sequence[Cell]],
-    *,
-    keys: Collection[str] = (),
-    note: str = "",
-    is_numeric: bool = True,
-) -> Table:
-    """Build a table from heading -> cells. The rows `keys` are emphasized."""
-    return Table(
-        caption=caption,
-        columns=tuple(columns),
-        rows=tuple(
-            Row(heading=heading, cells=tuple(cells), is_key=heading in keys)
-            for heading, cells in rows.items()
-        ),
-        note=note,
-        is_numeric=is_numeric,
-    )
 
 
 def score_tables(records: RunRecords) -> tuple[Table, ...]:
@@ -110,7 +70,7 @@ def score_tables(records: RunRecords) -> tuple[Table, ...]:
         f"Brackets: {evaluation.interval_name}s.",
         *(sentence(direction) for direction in directions(traits)),
     )
-    scores = _table(
+    scores = Table(
         "Scores of each trait, and their mean",
         ("trait", *_METRIC_COLUMNS),
         {name: _metric_cells(evaluation.metrics, name) for name in (*TRAITS, "mean")},
@@ -137,13 +97,13 @@ def _coverage_tables(evaluation: EvaluationReport) -> tuple[Table, ...]:
     rows = {
         name: (
             _cell("coverage", intervals.coverage[name]),
-            Cell(text=decimal(intervals.mean_width[name], 3)),
+            Cell(decimal(intervals.mean_width[name], 3)),
         )
         for name in (*TRAITS, "mean")
     }
     columns = ("trait", "coverage", "mean width")
     caption = f"Prediction intervals of {level}"
-    return (_table(caption, columns, rows, keys=("mean",), note=" ".join(notes)),)
+    return (Table(caption, columns, rows, keys=("mean",), note=" ".join(notes)),)
 
 
 def baseline_tables(evaluation: EvaluationReport | None) -> tuple[Table, ...]:
@@ -155,7 +115,7 @@ def baseline_tables(evaluation: EvaluationReport | None) -> tuple[Table, ...]:
         for name, values in evaluation.baselines.items()
     }
     differences = {
-        _heading(name): [_difference_cell(metric, values[metric]["mean"]) for metric in METRICS]
+        _heading(name): [Cell(*difference(metric, values[metric]["mean"])) for metric in METRICS]
         for name, values in evaluation.baseline_differences.items()
         if name not in ILLEGITIMATE
     }
@@ -171,14 +131,14 @@ def baseline_tables(evaluation: EvaluationReport | None) -> tuple[Table, ...]:
         )
     names = ("mean", *TRAITS)
     tables = (
-        _table(
+        Table(
             "All metrics, averaged over the traits",
             ("predictor", *_METRIC_COLUMNS),
             {name: _metric_cells(values) for name, values in scores.items()},
             keys=("this model",),
             note=note,
         ),
-        _table(
+        Table(
             "R² of each trait",
             ("predictor", *names),
             {
@@ -187,7 +147,7 @@ def baseline_tables(evaluation: EvaluationReport | None) -> tuple[Table, ...]:
             },
             keys=("this model",),
         ),
-        _table(
+        Table(
             "This model minus each baseline, averaged over the traits",
             ("baseline", *_METRIC_COLUMNS),
             differences,
@@ -204,8 +164,8 @@ def subgroup_tables(evaluation: EvaluationReport | None) -> tuple[Table, ...]:
     for column, subgroups in (evaluation.by if evaluation is not None else {}).items():
         rows = {
             value: (
-                Cell(text=count(subgroup.num_clips)),
-                Cell(text=count(subgroup.num_groups)),
+                Cell(count(subgroup.num_clips)),
+                Cell(count(subgroup.num_groups)),
                 *_metric_cells(subgroup.metrics),
             )
             for value, subgroup in subgroups.items()
@@ -213,7 +173,7 @@ def subgroup_tables(evaluation: EvaluationReport | None) -> tuple[Table, ...]:
         is_small = any(subgroup.num_groups < MIN_GROUPS for subgroup in subgroups.values())
         note = f"Intervals from fewer than {MIN_GROUPS} groups are too narrow." if is_small else ""
         columns = (column, "clips", "groups", *_METRIC_COLUMNS)
-        tables.append(_table(f"By {column}", columns, rows, note=note))
+        tables.append(Table(f"By {column}", columns, rows, note=note))
     return tuple(tables)
 
 
@@ -226,36 +186,13 @@ def _metric_cells(scores: Intervals, name: str = "mean") -> list[Cell]:
 
 
 def _cell(metric: str, estimate: Interval) -> Cell:
-    return Cell(text=metric_value(metric, estimate.value), detail=interval(metric, estimate))
-
-
-def _difference_cell(metric: str, estimate: Interval) -> Cell:
-    text, detail = difference(metric, estimate)
-    return Cell(text=text, detail=detail)
+    return Cell(metric_value(metric, estimate.value), interval(metric, estimate))
 
 
 def time_tables(times: TimeLogs | None) -> tuple[Table, ...]:
     """Build the table of the measured times, and the table of the parts of the run."""
     if times is None:
         return ()
-    parts = {name: seconds for name, seconds in times.breakdown.items() if seconds}
-    ranked = sorted(parts.items(), key=lambda part: -part[1])
-    total = sum(parts.values())
-    shares = {
-        sentence(_PARTS.get(name, name.replace("_", " "))): (
-            Cell(text=duration(seconds)),
-            Cell(text=percent(seconds / total)),
-        )
-        for name, seconds in ranked
-    }
-    tables = (
-        _table("Measured times", ("", "time or median", "95th percentile"), _time_rows(times)),
-        _table("Parts of the run", ("part", "time", "share"), shares),
-    )
-    return tuple(table for table in tables if table.rows)
-
-
-def _time_rows(times: TimeLogs) -> dict[str, tuple[Cell, ...]]:
     total, validation = times.total_training_time, times.validation_times
     measured: dict[str, FloatArray] = {
         "all epochs, validation included": np.array([] if total is None else [total]),
@@ -265,14 +202,28 @@ def _time_rows(times: TimeLogs) -> dict[str, tuple[Cell, ...]]:
         "training step": times.batch_times,
         "wait before a step": times.batch_wait_times,
     }
-    return {
+    rows = {
         name: (
-            Cell(text=duration(float(np.median(seconds)))),
-            Cell(text=duration(float(np.percentile(seconds, 95))) if len(seconds) > 1 else ""),
+            Cell(duration(float(np.median(seconds)))),
+            Cell(duration(float(np.percentile(seconds, 95))) if len(seconds) > 1 else ""),
         )
         for name, seconds in measured.items()
         if len(seconds)
     }
+    total_seconds = sum(times.breakdown.values())
+    shares = {
+        sentence(PART_NAMES.get(name, name.replace("_", " "))): (
+            Cell(duration(seconds)),
+            Cell(percent(seconds / total_seconds)),
+        )
+        for name, seconds in sorted(times.breakdown.items(), key=lambda part: -part[1])
+        if seconds
+    }
+    tables = (
+        Table("Measured times", ("", "time or median", "95th percentile"), rows),
+        Table("Parts of the run", ("part", "time", "share"), shares),
+    )
+    return tuple(table for table in tables if table.rows)
 
 
 def config_tables(config: ExperimentConfig | None) -> tuple[Table, ...]:
@@ -286,11 +237,9 @@ def config_tables(config: ExperimentConfig | None) -> tuple[Table, ...]:
         for name, text in values.items()
         if (default := defaults.get(name, plain(None))) != text
     }
-    rows = {
-        name: (Cell(text=text), Cell(text=changed.get(name, ""))) for name, text in values.items()
-    }
+    rows = {name: (Cell(text), Cell(changed.get(name, ""))) for name, text in values.items()}
     columns = ("setting", "value", "default, if different")
-    return (_table("Settings", columns, rows, keys=changed, is_numeric=False),)
+    return (Table("Settings", columns, rows, keys=changed, is_numeric=False),)
 
 
 def environment_tables(records: RunRecords) -> tuple[Table, ...]:
@@ -309,5 +258,5 @@ def environment_tables(records: RunRecords) -> tuple[Table, ...]:
         "device": environment.device,
         "hash of the features": records.features.digest if records.features else None,
     }
-    rows = {name: [Cell(text=plain(value))] for name, value in values.items()}
-    return (_table("Code, versions and machine", ("", "value"), rows, is_numeric=False),)
+    rows = {name: [Cell(plain(value))] for name, value in values.items()}
+    return (Table("Code, versions and machine", ("", "value"), rows, is_numeric=False),)

@@ -50,7 +50,7 @@ class Conclusion:
 
     @property
     def verdict(self) -> str:
-        """Return one sentence on whether the best configuration beats the default."""
+        """One sentence that compares the best configuration with the default."""
         if self.comparison is None:
             return "The search found nothing better than the default configuration."
         return self.comparison.overall
@@ -66,13 +66,6 @@ def conclude_search(
     """Train the best and the default configuration, and compare them.
 
     The comparison is paired, on test clips that no trial used.
-
-    Args:
-        spec: The study.
-        best: The best trial.
-        trials: All trials.
-        features: The feature set.
-        split: The split of the search.
     """
     overrides = dict(best.user_attrs["overrides"])
     config = _with_search_metric(spec, spec.space.config(overrides))
@@ -107,7 +100,7 @@ def log_conclusion(
 ) -> None:
     """Log settings and scores of the best trial to the run of the study.
 
-    MLflow hides nested runs by default, so the result must be in the parent.
+    MLflow hides nested runs by default, so the parent run must have the result.
     """
     best = conclusion.best
     metrics = {
@@ -147,7 +140,7 @@ def register_model(run: RunDirectory, config: ExperimentConfig) -> None:
 
 
 class _Refitter:
-    """Trains configurations on the training and validation clips of a search."""
+    """Training on the training and validation clips of a search."""
 
     def __init__(self, spec: StudySpec, features: FeatureSet, split: Split) -> None:
         self._spec = spec
@@ -159,11 +152,8 @@ class _Refitter:
     ) -> RunDirectory:
         """Train `config` and evaluate it on the test clips. Finished steps are not repeated.
 
-        Args:
-            name: Name of the run.
-            config: The configuration.
-            best_epochs: Best epoch of each fit of the trial. If empty, the validation clips
-                select the best epoch again.
+        `best_epochs` has the best epoch of each fit of the trial. If it is empty, the validation
+        clips select the best epoch again.
         """
         split = self._split
         if self._spec.config.search.refit == "train_validation" and best_epochs:
@@ -171,7 +161,8 @@ class _Refitter:
             split = Split(train=rows, validation=rows[:0], test=split.test)
             config = for_all_clips(config, best_epochs)
         run = self._train(name, config, split)
-        if not _is_evaluated(run):
+        is_evaluated = run.predictions_path(_TEST).exists() and run.evaluation_path.exists()
+        if not is_evaluated or read_report(run.evaluation_path).split != _TEST:
             evaluate_run(run.path, None, split=_TEST)
         _update_report(run)
         return run
@@ -202,22 +193,14 @@ class _Refitter:
         return run
 
 
-def _is_evaluated(run: RunDirectory) -> bool:
-    if not (run.predictions_path(_TEST).exists() and run.evaluation_path.exists()):
-        return False
-    return read_report(run.evaluation_path).split == _TEST
-
-
 def _update_report(run: RunDirectory) -> None:
     """Draw the figures and the report again if they are older than the evaluation."""
-    if not run.report_path.exists():
-        return
-    if run.report_path.stat().st_mtime > run.predictions_path(_TEST).stat().st_mtime:
-        return
-    visualize_run(run)
-    with run.locked():
-        RunLog(run.run_log_path).log_artifacts([*FIGURE_FOLDERS, run.report_path.name])
-        deliver_rest(run)
+    evaluated = run.predictions_path(_TEST).stat().st_mtime
+    if run.report_path.exists() and run.report_path.stat().st_mtime <= evaluated:
+        visualize_run(run)
+        with run.locked():
+            RunLog(run.run_log_path).log_artifacts([*FIGURE_FOLDERS, run.report_path.name])
+            deliver_rest(run)
 
 
 def _with_search_metric(spec: StudySpec, config: ExperimentConfig) -> ExperimentConfig:
@@ -226,11 +209,8 @@ def _with_search_metric(spec: StudySpec, config: ExperimentConfig) -> Experiment
 
 
 def _registered(spec: StudySpec, config: ExperimentConfig) -> ExperimentConfig:
-    """Return the configuration with the name and alias of the model in the MLflow registry."""
-    name = config.tracking.registered_model or config.name
-    tracking = dataclasses.replace(
-        config.tracking, registered_model=name, alias=spec.config.search.alias
-    )
+    name, alias = config.tracking.registered_model or config.name, spec.config.search.alias
+    tracking = dataclasses.replace(config.tracking, registered_model=name, alias=alias)
     return dataclasses.replace(config, tracking=tracking)
 
 

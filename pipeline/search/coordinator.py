@@ -1,6 +1,7 @@
-"""Hand out trials, retry those of dead workers, and stop when the study is done."""
+"""Assign trials to workers, retry trials of dead workers, and stop when the study is done."""
 
 import contextlib
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from pipeline.search.study.retries import Retry, lost_numbers, mark_lost, requeu
 from pipeline.search.study.storage import STORAGE_ERRORS
 from pipeline.search.study.study_status import StudyStatus, read_status
 from pipeline.search.worker import TrialSlot
-from pipeline.workers.names import is_gone
+from pipeline.workers.names import has_ended
 from pipeline.workers.pool import WorkerEvent, WorkerPool
 
 _TICK_SECONDS = 0.5
@@ -32,17 +33,17 @@ class Limits:
     """Limits of a search."""
 
     num_trials: int | None
-    """Total number of trials of the study, over all calls and machines; None for no limit."""
+    """Total number of trials, over all calls and machines; None for no limit."""
     timeout_seconds: float | None
     """Time after which no trial starts; None for no limit."""
 
 
 @dataclass(kw_only=True)
 class Coordinator:
-    """Gives trial slots to the workers of this machine until the study is done.
+    """Coordinator of the workers of this machine: one worker gets each trial slot.
 
-    Each slot goes to one worker. Thus no trial runs twice, and exactly the requested number of
-    trials runs. Machines that share a storage count each other's trials.
+    Thus no trial runs twice, and exactly the requested number of trials runs. Machines with a
+    common storage count each other's trials.
     """
 
     study: optuna.Study
@@ -64,7 +65,7 @@ class Coordinator:
     """Lost trials that were already passed to `on_lost`."""
     _first_seen: dict[int, float] = field(default_factory=dict, init=False)
     """Trial without a worker's name -> time when it was first seen."""
-    _handed_out: set[int] = field(default_factory=set, init=False)
+    _assigned: set[int] = field(default_factory=set, init=False)
     _outage_start: float | None = field(default=None, init=False)
 
     def run(self) -> StudyStatus:
@@ -75,12 +76,13 @@ class Coordinator:
             KeyboardInterrupt: If the user stops the search. Running trials are queued again.
         """
         start = time.monotonic()
-        self._skip_earlier_losses()
+        failed = self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+        self._reported.update(trial.number for trial in failed)
         try:
             while True:
                 check_interrupt()
                 try:
-                    final = self._step(is_late=self._is_late(start))
+                    final = self._step(start)
                     self._outage_start = None
                 except STORAGE_ERRORS as error:
                     self._wait_for_storage(error)
@@ -91,16 +93,25 @@ class Coordinator:
             self._interrupt()
             raise
 
-    def _step(self, *, is_late: bool) -> StudyStatus | None:
-        """Hand out slots and handle events; return the final status once the study is done."""
+    def _step(self, start: float) -> StudyStatus | None:
+        """Assign slots and handle events; return the final status once the study is done."""
         self._sweep()
         status = read_status(self.study)
-        self._hand_out(status, is_late=is_late)
+        limits = self.limits
+        timeout = math.inf if limits.timeout_seconds is None else limits.timeout_seconds
+        is_late = time.monotonic() - start >= timeout
+        if not is_late:
+            self._assign_slots(status)
         self.on_tick(status)
-        if not self.pool.num_busy and (is_late or self._is_done(status)):
+        # A trial that is still running on another machine may be lost and need a retry here.
+        is_done = limits.num_trials is not None and status.num_done >= limits.num_trials
+        if self.pool.num_busy:
+            for event in self.pool.wait(_TICK_SECONDS):
+                self._handle_event(event)
+        elif is_late or is_done:
             return status
-        for event in self._wait():
-            self._handle_event(event)
+        else:
+            time.sleep(_TICK_SECONDS)
         return None
 
     def _wait_for_storage(self, error: Exception) -> None:
@@ -114,18 +125,7 @@ class Coordinator:
             ) from error
         time.sleep(_TICK_SECONDS)
 
-    def _is_late(self, start: float) -> bool:
-        timeout = self.limits.timeout_seconds
-        return timeout is not None and time.monotonic() - start >= timeout
-
-    def _is_done(self, status: StudyStatus) -> bool:
-        # A trial that is still running on another machine may be lost and need a retry here.
-        num_trials = self.limits.num_trials
-        return num_trials is not None and status.num_done >= num_trials
-
-    def _hand_out(self, status: StudyStatus, *, is_late: bool) -> None:
-        if is_late:
-            return
+    def _assign_slots(self, status: StudyStatus) -> None:
         elsewhere = sum(
             "worker" in trial.user_attrs and not self.pool.owns(trial.user_attrs["worker"])
             for trial in status.running
@@ -134,29 +134,27 @@ class Coordinator:
             expected = status.num_done + self.pool.num_busy + elsewhere
             if self.limits.num_trials is not None and expected >= self.limits.num_trials:
                 return
-            # Lost trials also used a number. The same number would give the same proposal.
+            # Lost trials also used a number, and an equal number would give an equal proposal.
             number = expected + status.num_lost
-            # A trial that has ended, but whose event is not read yet, is counted twice above.
-            while number in self._handed_out:
+            # An ended trial with an unread event is counted twice above.
+            while number in self._assigned:
                 number += 1
-            self._handed_out.add(number)
+            self._assigned.add(number)
             self.pool.submit(TrialSlot(number=number))
-
-    def _wait(self) -> list[WorkerEvent]:
-        if self.pool.num_busy:
-            return self.pool.wait(_TICK_SECONDS)
-        time.sleep(_TICK_SECONDS)
-        return []
 
     def _handle_event(self, event: WorkerEvent) -> None:
         if event.kind == "setup_failed":
             self._count_death("a worker could not be set up", event.reason)
             return
         if event.task is not None:
-            self._handed_out.discard(event.task.number)
+            self._assigned.discard(event.task.number)
         outcome = event.result
         if outcome is None:
-            self._handle_dead_worker(event)
+            for trial in self._running():
+                if trial.user_attrs.get("worker") == event.worker:
+                    mark_lost(self.study, trial, self.retry)
+            self._report_lost()
+            self._count_death(f"the worker {event.worker} died", event.reason)
         elif outcome.was_reassigned:
             return  # not a failure: the heartbeats were late
         elif outcome.trial is None:
@@ -168,24 +166,16 @@ class Coordinator:
             self.on_tick(read_status(self.study))  # before `on_end`, so that it counts this trial
             self.on_end(trial)
 
-    def _handle_dead_worker(self, event: WorkerEvent) -> None:
-        """Mark the trials of a dead worker as lost and retry them."""
-        for trial in self._running():
-            if trial.user_attrs.get("worker") == event.worker:
-                mark_lost(self.study, trial, self.retry)
-        self._report_lost()
-        self._count_death(f"the worker {event.worker} died", event.reason)
-
-    def _count_death(self, what: str, reason: str) -> None:
+    def _count_death(self, failure: str, reason: str) -> None:
         self._num_deaths += 1
-        # A configuration that kills its worker fails after its retries. Besides these deaths,
-        # each other worker may die once without ending the search.
+        # A configuration that kills its workers fails after its retries. In addition, each worker
+        # may die once without ending the search.
         num_workers = self.pool.num_idle + self.pool.num_busy
         if self._num_deaths >= self.retry.max_retries + 2 + num_workers:
             raise SearchError(
-                f"{what} ({hide_passwords(reason)}): {self._num_deaths} times in a row no trial "
-                "has ended. If the reason is not clear, check the memory of the machine and the "
-                "storage. Then give the same command to continue."
+                f"{failure} ({hide_passwords(reason)}): {self._num_deaths} times in a row no trial "
+                "has ended. Check the memory of the machine and the storage, then give the same "
+                "command to continue."
             )
 
     def _count_failure(self, trial: FrozenTrial) -> None:
@@ -214,9 +204,9 @@ class Coordinator:
     def _is_lost(self, trial: FrozenTrial) -> bool:
         worker = trial.user_attrs.get("worker", "")
         if worker:
-            return is_gone(worker)
-        # A worker stores its name first. If it is killed before, the trial has no heartbeats
-        # either, so Optuna does not end it. Clocks of machines differ, so the time is taken here.
+            return has_ended(worker)
+        # A trial without a worker name has no heartbeats, so Optuna does not end it. Clocks of
+        # machines differ, so the time is measured here.
         now = time.monotonic()
         first_seen = self._first_seen.setdefault(trial.number, now)
         return now - first_seen > _UNNAMED_HEARTBEATS * self.heartbeat_seconds
@@ -233,23 +223,16 @@ class Coordinator:
 
     def _interrupt(self) -> None:
         """End the workers and queue their trials again, without counting a retry."""
-        ours: list[FrozenTrial] = []
-        with contextlib.suppress(*STORAGE_ERRORS):
-            ours = [
-                trial
-                for trial in self._running()
-                if self.pool.owns(trial.user_attrs.get("worker", ""))
-            ]
-        self.pool.close()
+        running: list[FrozenTrial] = []
         # If the storage is unreachable now, the next call finds these trials as lost.
         with contextlib.suppress(*STORAGE_ERRORS):
-            for trial in ours:
-                mark_lost(self.study, trial, requeue)
+            running = self._running()
+        self.pool.close()
+        with contextlib.suppress(*STORAGE_ERRORS):
+            for trial in running:
+                if self.pool.owns(trial.user_attrs.get("worker", "")):
+                    mark_lost(self.study, trial, requeue)
             self._report_lost()
-
-    def _skip_earlier_losses(self) -> None:
-        failed = self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
-        self._reported.update(trial.number for trial in failed)
 
     def _running(self) -> list[FrozenTrial]:
         return list(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))

@@ -61,19 +61,13 @@ class OptunaPlot:
 
     def static(self, style: Style) -> Figure:
         """Draw with matplotlib, in the current rcParams."""
-        size = (style.full_width, self.height * style.full_width)
-        layout: dict[Any, Any] = {
-            "figure.figsize": size,
-            "figure.constrained_layout.use": True,
-            "axes.grid": False,
-        }
-        with mpl.rc_context(layout), _quiet_pyplot() as plt:
+        with mpl.rc_context({"axes.grid": False}), _quiet_pyplot() as plt:
             getattr(optuna.visualization.matplotlib, self.function)(**self.arguments)
             figure: Figure = plt.gcf()
             plt.close(figure)
-        # Some plot functions set another size and layout.
+        # Plot functions set their own size and layout.
         figure.set_layout_engine("constrained")
-        figure.set_size_inches(size)
+        figure.set_size_inches(style.full_width, self.height * style.full_width)
         for axes in figure.axes:
             for side in ("left", "center"):
                 axes.set_title("", loc=side)
@@ -83,7 +77,7 @@ class OptunaPlot:
 
 
 class _RecordedImportances(BaseImportanceEvaluator):
-    """Returns the importances from `study.json`, so that all outputs agree."""
+    """Importances from `study.json`, so that all outputs agree."""
 
     def __init__(self, importances: Mapping[str, float]) -> None:
         self._importances = importances
@@ -97,7 +91,6 @@ class SearchFigures:
     """Figures of a search."""
 
     gallery: Gallery
-    """Drawn figures, and the reason for each missing figure."""
     page_path: Path | None
     """Page with the interactive figures; None if `study.json` is missing or damaged."""
 
@@ -117,7 +110,7 @@ def search_figures() -> dict[str, FigureSpec]:
             "parameter_importances",
             "Parameter importances",
             "Share of each parameter in the variation of the first objective among the better "
-            "trials (PED-ANOVA, Watanabe et al., 2023). The shares add up to 1.",
+            "trials (PED-ANOVA, Watanabe et al., 2023). The sum of the shares is 1.",
             "plot_param_importances",
             _importances_arguments,
         ),
@@ -187,10 +180,7 @@ def draw_search(
 ) -> SearchFigures:
     """Draw all possible figures of a search, and write the interactive page.
 
-    Args:
-        run: Run directory of the study. Only `search/study.json` is read.
-        formats: Formats of the image files: png, svg, pdf.
-        style: Style of the image files.
+    Only `search/study.json` of the run directory is read. Formats are png, svg and pdf.
 
     Raises:
         PipelineError: If a format is unknown.
@@ -206,23 +196,20 @@ def draw_search(
     if isinstance(record, Unavailable):
         return SearchFigures(gallery=gallery, page_path=None)
     page_path = run.path / FOLDER / PAGE_NAME
-    write_page(
-        page_path,
-        title=record.name,
-        summary=record.describe(),
-        figures=[
-            InteractiveFigure(
-                name=drawn.spec.name,
-                title=drawn.spec.title,
-                caption=drawn.spec.caption,
-                alt_text=drawn.alt_text,
-                plot=(plot := drawn.spec.build_data(inputs)).interactive(),
-                height_px=round(960 * plot.height),
-            )
-            for drawn in gallery.drawn
-        ],
-        omitted={figure.spec.title: figure.reason for figure in gallery.omitted},
-    )
+    figures = [
+        InteractiveFigure(
+            name=drawn.spec.name,
+            title=drawn.spec.title,
+            caption=drawn.spec.caption,
+            alt_text=drawn.alt_text,
+            plot=(plot := drawn.spec.build_data(inputs)).interactive(),
+            height_px=round(960 * plot.height),
+        )
+        for drawn in gallery.drawn
+    ]
+    omitted = {figure.spec.title: figure.reason for figure in gallery.omitted}
+    summary = record.describe()
+    write_page(page_path, title=record.name, summary=summary, figures=figures, omitted=omitted)
     return SearchFigures(gallery=gallery, page_path=page_path)
 
 
@@ -290,9 +277,7 @@ def _intermediate_values_arguments(record: StudyRecord) -> dict[str, Any]:
     shown = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
     trials = record.first.get_trials(deepcopy=False, states=shown)
     if not any(trial.intermediate_values for trial in trials):
-        raise NothingToDraw(
-            "needs a complete or pruned trial with values per epoch; there is none."
-        )
+        raise NothingToDraw("needs a complete or pruned trial with values per epoch.")
     return {"study": record.first}
 
 
@@ -305,7 +290,7 @@ def _pareto_front_arguments(record: StudyRecord) -> dict[str, Any]:
 
 def _timeline_arguments(record: StudyRecord) -> dict[str, Any]:
     if not any(trial.datetime_start for trial in record.study.get_trials(deepcopy=False)):
-        raise NothingToDraw("needs a trial that has started; there is none.")
+        raise NothingToDraw("needs a started trial.")
     return {"study": record.study}
 
 
@@ -314,10 +299,10 @@ def _polish_history(figure: Figure, _: StudyRecord) -> None:
 
 
 def _polish_slice(figure: Figure, record: StudyRecord) -> None:
-    """Use the same colour scale in all panels and in the colour bar."""
+    last_number = max(trial.number for trial in record.complete)
     for axes in figure.axes[:-1]:
         axes.tick_params(axis="x", rotation=30)
-        axes.collections[0].set_clim(0, max(trial.number for trial in record.complete))
+        axes.collections[0].set_clim(0, last_number)  # the same in all panels and the colour bar
 
 
 def _polish_parallel_coordinates(figure: Figure, _: StudyRecord) -> None:

@@ -16,7 +16,7 @@ from pipeline.workers.names import is_of_this_machine
 _RUN_ID = "mlflow_run_id"
 """User attribute of a study or trial: the id of its MLflow run."""
 _PARENT_SECONDS = 20.0
-"""Time for which a helping machine waits for the MLflow run of the study."""
+"""Time for which another machine waits for the MLflow run of the study."""
 _REASON = "the worker was killed; its trial is tried again"
 
 
@@ -30,20 +30,18 @@ def share_study_run(run: RunDirectory, study: optuna.Study) -> bool:
 
 def link_study_run(spec: StudySpec, study: optuna.Study) -> bool:
     """Nest the trials of this machine in the study's MLflow run; return False if unknown."""
-    path = spec.run.tracking_path
-    if read_link(path) is not None:
+    if _linked_run_id(spec.run):
         return True
     run_id = study.user_attrs.get(_RUN_ID, "")
-    if not run_id:
-        return False
-    link = Link(
-        tracking_uri=tracking_uri(),
-        experiment=spec.config.tracking.experiment,
-        run_name=spec.study_name,
-        run_id=run_id,
-    )
-    write_link(path, link)
-    return True
+    if run_id:
+        link = Link(
+            tracking_uri=tracking_uri(),
+            experiment=spec.config.tracking.experiment,
+            run_name=spec.study_name,
+            run_id=run_id,
+        )
+        write_link(spec.run.tracking_path, link)
+    return bool(run_id)
 
 
 def wait_for_study_run(spec: StudySpec, study: optuna.Study) -> None:

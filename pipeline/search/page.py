@@ -45,7 +45,6 @@ class InteractiveFigure:
     caption: str
     alt_text: str
     plot: Any
-    """The plotly figure."""
     height_px: int
 
 
@@ -57,15 +56,7 @@ def write_page(
     figures: Sequence[InteractiveFigure],
     omitted: Mapping[str, str],
 ) -> None:
-    """Write the page atomically.
-
-    Args:
-        path: The HTML file.
-        title: Heading of the page.
-        summary: First paragraph.
-        figures: The figures, in order.
-        omitted: Title of each missing figure -> the reason.
-    """
+    """Write the page atomically. `omitted` maps the title of each missing figure to the reason."""
     from plotly.offline import get_plotlyjs
 
     reasons = "".join(
@@ -84,7 +75,7 @@ def write_page(
 def _figure_html(figure: InteractiveFigure) -> str:
     figure.plot.update_layout(
         title=None,
-        width=None,  # use the width of the page
+        width=None,  # the width of the page
         height=figure.height_px,
         margin={"t": 30},
         template="plotly_white",

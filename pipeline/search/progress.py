@@ -2,7 +2,6 @@
 
 import time
 from collections import deque
-from types import TracebackType
 
 import rich.box
 import rich.console
@@ -19,13 +18,10 @@ _NUM_NEWEST = 8
 
 
 class SearchProgress:
-    """Shows ended trials, the best trial and the remaining time.
+    """Display of ended trials, the best trial and the remaining time.
 
-    Args:
-        objectives: Name of each objective.
-        num_trials: Total number of trials; None for no limit.
-        timeout_seconds: Time limit of this call; None for no limit.
-        console: Output; standard output if not given.
+    `num_trials` and `timeout_seconds` are the limits of the search; None for no limit. The default
+    console is standard output.
     """
 
     def __init__(
@@ -44,22 +40,14 @@ class SearchProgress:
         self._done_before: int | None = None
         self._newest: deque[FrozenTrial] = deque(maxlen=_NUM_NEWEST)
         self._status: StudyStatus | None = None
-        self._live = rich.live.Live(
-            console=self._console, auto_refresh=False, transient=True, screen=False
-        )
+        self._live = rich.live.Live(console=self._console, auto_refresh=False, transient=True)
 
     def __enter__(self) -> "SearchProgress":
         if self._console.is_terminal:
             self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        del kind, error, trace
+    def __exit__(self, *_: object) -> None:
         self._live.stop()
 
     def show(self, status: StudyStatus) -> None:
@@ -126,9 +114,8 @@ class SearchProgress:
             table.add_row(str(trial.number), state, self._result(trial), _settings(trial))
         if status.best is not None:
             best = status.best
-            table.add_row(
-                str(best.number), "best", self._values(best), _settings(best), style="bold"
-            )
+            cells = (str(best.number), "best", self._values(best), _settings(best))
+            table.add_row(*cells, style="bold")
         return rich.console.Group(line, table)
 
     def _left(self, status: StudyStatus) -> str:

@@ -9,14 +9,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.config.checks import check_registered_model
-from pipeline.config.loading import flatten, write_config
+from pipeline.config.loading import write_config
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.errors import RunError, SearchError
 from pipeline.core.run_directory import RUNS_DIR, RunDirectory
@@ -61,7 +61,7 @@ from pipeline.workflows.features import (
     open_features,
     with_absolute_paths,
 )
-from pipeline.workflows.session import open_session, with_run_name
+from pipeline.workflows.session import Session, open_session, with_run_name
 
 if TYPE_CHECKING:
     from pipeline.search.conclude import Conclusion
@@ -71,12 +71,12 @@ _logger = logging.getLogger(__name__)
 _ARTIFACTS = ("search", "search_visualizations", "comparison", "events.jsonl")
 _MAX_WORKERS = 8
 _TRIALS_PER_WORKER = 15
-"""Trials after which a worker is replaced: TensorFlow keeps about 30 MB of each model."""
+"""Trials after which a worker is replaced: each model leaves about 30 MB in TensorFlow."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchOptions:
-    """Options of one call. Another call of the same study may use others."""
+    """Options of one call. They may differ between calls of the same study."""
 
     num_trials: int | None = None
     """Total number of trials of the study; None for no limit."""
@@ -102,25 +102,22 @@ class SearchOutcome:
     study_name: str
     status: StudyStatus
     conclusion: "Conclusion | None"
-    """None on a machine that only helps with trials."""
+    """None on a machine that only runs trials."""
     undelivered: str | None
-    """Reason why MLflow does not have everything yet; None if it does."""
+    """Reason why MLflow does not have everything yet; None if complete."""
     leader: str = ""
-    """Directory and machine of the leader, if this machine only helps."""
+    """Directory and machine of the leader, if this machine only runs trials."""
     figures: SearchFigures | None = None
-    """Figures of the study; None on a machine that only helps."""
+    """Figures of the study; None on a machine that only runs trials."""
 
 
 def run_search(config: ExperimentConfig, space_path: Path, options: SearchOptions) -> SearchOutcome:
     """Start or continue a search, then train and evaluate the best configuration.
 
-    Args:
-        config: The configuration that the search starts from.
-        space_path: YAML file of the space.
-        options: Options of this call.
+    The trials change settings of `config` as the space file allows.
 
     Raises:
-        PipelineError: If the input is invalid; no trial has run then.
+        PipelineError: If the input is invalid. Then no trial runs.
         SearchError: If no trial is complete.
     """
     quiet_optuna()
@@ -154,14 +151,14 @@ def run_search(config: ExperimentConfig, space_path: Path, options: SearchOption
     _check_tracking(config)
     study = open_study(spec, features_hash=features.digest)
     if not is_leader(spec, study):
-        return _help(spec, study, options)
-    return _lead(spec, study, options, features, split)
+        return _run_as_helper(spec, study, options)
+    return _run_as_leader(spec, study, options, features, split)
 
 
-def _lead(
+def _run_as_leader(
     spec: StudySpec, study: optuna.Study, options: SearchOptions, features: FeatureSet, split: Split
 ) -> SearchOutcome:
-    """Run trials in the directory that the study was created in, and conclude the study."""
+    """Run trials in the directory of the new study, and conclude the study."""
     run = spec.run
     run.path.mkdir(parents=True, exist_ok=True)
     _check_no_other_leader(run)
@@ -177,14 +174,8 @@ def _lead(
             session.run_log.log_resumed(0, offset=session.run_log.size)
         # The MLflow runs of the trials are nested, so their parent must exist first.
         deliver_rest(run)
-        status = _run_trials(
-            spec,
-            study,
-            options,
-            run_log=session.run_log,
-            wake_mirror=session.wake_mirror,
-            share_parent=functools.partial(share_study_run, run, study),
-        )
+        share_run = functools.partial(share_study_run, run, study)
+        status = _run_trials(spec, study, options, share_run, session)
         write_study(spec, study)
         figures = draw_search(run)
         if status.best is None:
@@ -193,7 +184,7 @@ def _lead(
                 f"{run.search_dir / 'trials.csv'} has the reasons. Increase --num_trials or "
                 "--timeout_minutes, or change the space."
             )
-        # Loaded only now: TensorFlow needs about 1 GB, which the workers may need before.
+        # Imported late, because TensorFlow needs about 1 GB that the workers may need.
         import_tensorflow_quietly()
         from pipeline.search.conclude import conclude_search, log_conclusion
 
@@ -211,8 +202,8 @@ def _lead(
     )
 
 
-def _help(spec: StudySpec, study: optuna.Study, options: SearchOptions) -> SearchOutcome:
-    """Run trials of a study that another machine leads and concludes."""
+def _run_as_helper(spec: StudySpec, study: optuna.Study, options: SearchOptions) -> SearchOutcome:
+    """Run trials of a study that another machine concludes."""
     run = spec.run
     run.path.mkdir(parents=True, exist_ok=True)
     write_config(run.config_path, spec.config)
@@ -220,14 +211,8 @@ def _help(spec: StudySpec, study: optuna.Study, options: SearchOptions) -> Searc
     with run.locked():
         if spec.config.tracking.enabled:
             wait_for_study_run(spec, study)
-        status = _run_trials(
-            spec,
-            study,
-            options,
-            run_log=None,
-            wake_mirror=lambda: None,
-            share_parent=functools.partial(link_study_run, spec, study),
-        )
+        link_run = functools.partial(link_study_run, spec, study)
+        status = _run_trials(spec, study, options, link_run)
         undelivered = deliver_rest(run)
     return SearchOutcome(
         run=run,
@@ -243,55 +228,44 @@ def _run_trials(
     spec: StudySpec,
     study: optuna.Study,
     options: SearchOptions,
-    *,
-    run_log: RunLog | None,
-    wake_mirror: Callable[[], None],
-    share_parent: Callable[[], bool],
+    share_run: Callable[[], bool],
+    session: Session | None = None,
 ) -> StudyStatus:
     """Run trials until the study is done.
 
-    Args:
-        spec: The study.
-        study: The study in its storage.
-        options: Limits and workers.
-        run_log: Run log of the study; None on a machine that only helps.
-        wake_mirror: Starts the delivery of new events to MLflow.
-        share_parent: Shares the MLflow run of the study between machines. It is called until it
-            returns True, because MLflow may be unreachable at the start.
+    `share_run` shares the MLflow run of the study between machines. It is called until it returns
+    True, because MLflow may be unreachable at the start. The leader gives its session.
     """
-    minutes = options.timeout_minutes
-    limits = Limits(
-        num_trials=options.num_trials, timeout_seconds=None if minutes is None else 60 * minutes
-    )
-    progress = SearchProgress(
-        spec.objectives, num_trials=limits.num_trials, timeout_seconds=limits.timeout_seconds
-    )
+    timeout = None if options.timeout_minutes is None else 60 * options.timeout_minutes
+    num_trials = options.num_trials
+    progress = SearchProgress(spec.objectives, num_trials=num_trials, timeout_seconds=timeout)
 
     def on_end(trial: FrozenTrial) -> None:
         progress.show_end(trial)
-        if run_log is not None:
-            _log_trial(run_log, spec, study, trial)
-            wake_mirror()
+        if session is not None:
+            _log_trial(session.run_log, spec, study, trial)
+            session.wake_mirror()
 
     def on_lost(trial: FrozenTrial, is_retried: bool) -> None:
         progress.show_lost(trial, is_retried=is_retried)
         close_lost_run(spec, trial)
-        wake_mirror()
+        if session is not None:
+            session.wake_mirror()
 
-    is_shared = not spec.config.tracking.enabled or share_parent()
+    is_shared = not spec.config.tracking.enabled or share_run()
 
     def on_tick(status: StudyStatus) -> None:
         nonlocal is_shared
-        is_shared = is_shared or share_parent()
+        is_shared = is_shared or share_run()
         progress.show(status)
 
     for trial in study.get_trials(deepcopy=False, states=(TrialState.FAIL,)):
-        close_lost_run(spec, trial)  # an earlier call may have been killed before it did this
+        close_lost_run(spec, trial)  # an earlier call may have been killed before
 
     coordinator = Coordinator(
         study=study,
         pool=_pool(spec, options),
-        limits=limits,
+        limits=Limits(num_trials=num_trials, timeout_seconds=timeout),
         retry=Retry(max_retries=spec.config.search.max_retries),
         heartbeat_seconds=spec.config.search.heartbeat_seconds,
         on_end=on_end,
@@ -310,23 +284,18 @@ def _run_trials(
 
 
 def _pool(spec: StudySpec, options: SearchOptions) -> WorkerPool:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    cores = cores or 1
-    num_workers = options.num_workers or min(cores, _MAX_WORKERS)
-    num_threads = max(1, cores // num_workers)
+    has_affinity = hasattr(os, "sched_getaffinity")
+    num_cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    num_workers = options.num_workers or min(num_cores, _MAX_WORKERS)
+    num_threads = max(1, num_cores // num_workers)
     # Ray workers do not inherit the environment, and no file may contain passwords.
     start = functools.partial(
         start_worker, spec, num_threads=num_threads, environment=store_environment()
     )
+    limits: dict[str, Any] = {"num_workers": num_workers, "max_tasks": _TRIALS_PER_WORKER}
     if options.engine == "local":
-        return ProcessPool(start, num_workers=num_workers, max_tasks=_TRIALS_PER_WORKER)
-    return RayPool(
-        start,
-        num_workers=num_workers,
-        num_cores=num_threads,
-        uses_gpus=True,
-        max_tasks=_TRIALS_PER_WORKER,
-    )
+        return ProcessPool(start, **limits)
+    return RayPool(start, num_cores=num_threads, uses_gpus=True, **limits)
 
 
 def _with_test_subset(config: ExperimentConfig, features: FeatureSet) -> ExperimentConfig:
@@ -339,7 +308,7 @@ def _with_test_subset(config: ExperimentConfig, features: FeatureSet) -> Experim
 
 
 def _check_tracking(config: ExperimentConfig) -> None:
-    """Check experiment and model name now, because MLflow would reject them after the search."""
+    """Check experiment and model name before MLflow rejects them at the end of the search."""
     tracking = config.tracking
     if not tracking.enabled:
         return
@@ -354,8 +323,8 @@ def _check_no_other_leader(run: RunDirectory) -> None:
             return
     except RunError:
         raise SearchError(
-            f"{run.path}: a search is already running in this directory. To help it from another "
-            "machine, give --run_dir a directory of that machine."
+            f"{run.path}: a search is already running in this directory. To run its trials on "
+            "another machine, give --run_dir a directory of that machine."
         ) from None
 
 
@@ -373,29 +342,19 @@ def _check_run_directory(run: RunDirectory) -> None:
 
 
 def _log_study(run_log: RunLog, spec: StudySpec) -> None:
-    settings = {
-        f"config.{name}": value
-        for name, value in flatten(spec.config).items()
-        if name.startswith("search.")
-    }
-    run_log.log_params(settings)
-    run_log.log_tags(
-        {
-            "kind": "study",
-            "study": spec.study_name,
-            "space": spec.space.name,
-            "storage": hide_passwords(spec.storage_url),
-            "pruner": spec.config.search.pruner if prunes(spec.config.search) else "none",
-        }
-    )
+    settings = dataclasses.asdict(spec.config.search)
+    run_log.log_params({f"config.search.{name}": value for name, value in settings.items()})
+    pruner = spec.config.search.pruner if prunes(spec.config.search) else "none"
+    tags = {"kind": "study", "study": spec.study_name, "space": spec.space.name, "pruner": pruner}
+    run_log.log_tags({**tags, "storage": hide_passwords(spec.storage_url)})
 
 
 def _log_trial(run_log: RunLog, spec: StudySpec, study: optuna.Study, trial: FrozenTrial) -> None:
     """Log the objectives of a trial, and the best value so far."""
     metrics: dict[str, float] = {}
     if trial.state == TrialState.COMPLETE:
-        named = zip(spec.objectives, trial.values, strict=True)
-        metrics |= {f"search/{name}": value for name, value in named}
+        for name, value in zip(spec.objectives, trial.values, strict=True):
+            metrics[f"search/{name}"] = value
     best = read_status(study).best
     if best is not None:
         metrics[f"search/best_{spec.objectives[0]}"] = best.values[0]

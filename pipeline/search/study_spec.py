@@ -15,7 +15,7 @@ from pipeline.search.space.space import Space
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudySpec:
-    """Specification of a study, sent to each worker."""
+    """Specification of a study. Each worker gets a copy."""
 
     config: ExperimentConfig
     """Configuration that the trials change; its paths are absolute."""
@@ -41,7 +41,7 @@ class StudySpec:
         """Optuna direction of each objective: minimize or maximize."""
         settings = self.config.search
         first = "maximize" if HIGHER_IS_BETTER.get(settings.metric, False) else "minimize"
-        return [first] if settings.second_objective == "none" else [first, "minimize"]
+        return [first, "minimize"][: len(self.objectives)]
 
     @property
     def objectives(self) -> list[str]:
@@ -58,7 +58,7 @@ class StudySpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialFit:
-    """One of the fits of a trial."""
+    """One fit of a trial."""
 
     name: str
     split: Split

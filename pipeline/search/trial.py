@@ -34,7 +34,7 @@ _NUM_TIMED_CALLS = 30
 
 
 class EpochReport(keras.callbacks.Callback):
-    """Reports the epochs of a trial to Optuna, and prunes the trial if it is worse than others.
+    """Report of the epochs of a trial to Optuna. It prunes trials that are worse than others.
 
     The reported value is the mean over the fits so far: the best value of each complete fit, and
     the current value of the running fit. Each fit occupies `num_steps` steps, also if it stops
@@ -107,31 +107,27 @@ class EpochReport(keras.callbacks.Callback):
             self._trial.report(value, step)
 
     def _prune(self, when: str, value: float) -> None:
-        # The default configuration is never pruned: the best one is compared with it.
+        # The default configuration is never pruned, because it is compared with the best.
         is_spared = not self._is_reported or self._trial.user_attrs.get(IS_DEFAULT)
         if not is_spared and self._trial.should_prune():
             raise PrunedError(f"stopped {when} with {self._monitor} {value:.4f}")
 
 
 class TrialObjective:
-    """Objective of a study. Opens the features once and then runs trials.
-
-    Args:
-        spec: The study.
-    """
+    """Objective of a study. The features are opened once for all trials."""
 
     def __init__(self, spec: StudySpec) -> None:
         self._spec = spec
-        self._features: FeatureSet = open_features(spec.config.data)
+        self._features = open_features(spec.config.data)
         split = search_split(self._features, spec.config)
-        self._fits: Sequence[TrialFit] = plan_fits(self._features, split, spec.config)
+        self._fits = plan_fits(self._features, split, spec.config)
 
     def __call__(self, trial: optuna.Trial) -> float | tuple[float, float]:
         """Run one trial and return one or two objective values.
 
         Raises:
             TrialPruned: If the trial was pruned.
-            Exception: Any error of the training; the trial has its reason as an attribute.
+            Exception: Any error of the training. Its reason is an attribute of the trial.
         """
         run = self._spec.trial_run(trial.number)
         try:
@@ -144,7 +140,7 @@ class TrialObjective:
                 write_text(run.path / "error.txt", hide_passwords(traceback.format_exc()))
             raise
         finally:
-            share_trial_run(trial, run)  # a short trial may end before its first epoch does this
+            share_trial_run(trial, run)  # a short trial may end before its first commit
             keras.backend.clear_session()
 
     def _run(self, trial: optuna.Trial, run: RunDirectory) -> float | tuple[float, float]:
@@ -205,19 +201,14 @@ class TrialObjective:
             share_trial_run(trial, self._spec.trial_run(trial.number))
             report.commit()
 
+        hooks = FitHooks(
+            callbacks=[report], on_commit=commit, is_resumable=False, shows_progress=False
+        )
+        experiment = Experiment(config=config, features=self._features, split=fit.split)
+        tags = self._tags(trial)
         try:
             outcome = train_nested(
-                run,
-                Experiment(config=config, features=self._features, split=fit.split),
-                parent=parent,
-                build=build,
-                hooks=FitHooks(
-                    callbacks=[report],
-                    on_commit=commit,
-                    is_resumable=False,
-                    shows_progress=False,
-                ),
-                tags=self._tags(trial),
+                run, experiment, parent=parent, build=build, hooks=hooks, tags=tags
             )
         finally:
             # A killed trial starts anew, so its initial weights are not needed.
@@ -227,8 +218,8 @@ class TrialObjective:
 
     def _tags(self, trial: optuna.Trial) -> dict[str, Any]:
         tags = {"kind": "trial", "study": self._spec.study_name, "trial": trial.number}
-        noted = trial.user_attrs
-        return {**tags, "retry_of": noted[RETRY_OF]} if RETRY_OF in noted else tags
+        retry_of = trial.user_attrs.get(RETRY_OF)
+        return tags if retry_of is None else {**tags, "retry_of": retry_of}
 
     def _cost(self, network: keras.Model) -> float | None:
         second = self._spec.config.search.second_objective
@@ -246,20 +237,18 @@ def trial_config(spec: StudySpec, overrides: dict[str, Any]) -> ExperimentConfig
     because these would take longer than its training.
     """
     config = spec.space.config(overrides)
+    metric = spec.config.search.metric
+    tracking = config.tracking.unregistered()
     return dataclasses.replace(
         config,
-        training=dataclasses.replace(
-            config.training, monitor=spec.config.search.metric, num_folds=0
-        ),
+        training=dataclasses.replace(config.training, monitor=metric, num_folds=0),
         evaluation=dataclasses.replace(config.evaluation, figures=False),
-        tracking=dataclasses.replace(
-            config.tracking.unregistered(), package_model=False, system_metrics=False
-        ),
+        tracking=dataclasses.replace(tracking, package_model=False, system_metrics=False),
     )
 
 
 def _clip_latency_ms(network: keras.Model, features: FeatureSet) -> float:
-    """Return the median prediction time of a batch of one clip, in milliseconds."""
+    """Return the median prediction time of one clip, in milliseconds."""
     batch = next(iter(inference_batches(features, np.arange(1), batch_size=1)))
     inputs = [np.asarray(each) for each in batch]
     seconds = []

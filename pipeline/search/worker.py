@@ -21,7 +21,7 @@ class TrialSlot:
     """Permission to run one trial."""
 
     number: int
-    """Number of the slot; seeds the sampler."""
+    """Number of the slot. It seeds the sampler."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,16 +33,11 @@ class TrialOutcome:
     reason: str = ""
     """Error message if there is no trial."""
     was_reassigned: bool = False
-    """Whether another worker got the trial, because this worker sent no heartbeats."""
+    """Whether another worker got the trial because of missing heartbeats."""
 
 
 class Worker:
-    """Runs trials of a study in this process.
-
-    Args:
-        spec: The study.
-        objective: Function that runs one trial and returns its value or values.
-    """
+    """Worker that runs trials of a study in this process."""
 
     def __init__(self, spec: StudySpec, objective: Objective) -> None:
         quiet_optuna()
@@ -51,18 +46,14 @@ class Worker:
         self._study = optuna.load_study(
             study_name=spec.study_name,
             storage=open_storage(spec),
-            pruner=build_pruner(
-                spec.config.search, num_epochs=spec.space.max_epochs * spec.num_fits
-            ),
+            pruner=build_pruner(spec.config.search, spec.space.max_epochs * spec.num_fits),
         )
 
     def run(self, slot: TrialSlot) -> TrialOutcome:
         """Run one trial. A failure of the trial is recorded in the study and raises no error."""
+        config, stream = self._spec.config, self._spec.sampler_stream
         self._study.sampler = build_sampler(
-            self._spec.config.search,
-            seed=self._spec.config.seed,
-            slot=slot.number,
-            stream=self._spec.sampler_stream,
+            config.search, seed=config.seed, slot=slot.number, stream=stream
         )
         numbers: list[int] = []
         try:
@@ -74,7 +65,10 @@ class Worker:
             )
         except Exception as error:
             reason = hide_passwords(f"{type(error).__name__}: {error}").splitlines()[0]
-            return TrialOutcome(trial=None, reason=reason, was_reassigned=_was_reassigned(error))
+            # Optuna rejects the result of a trial that has already ended.
+            is_finished = isinstance(error, optuna.exceptions.UpdateFinishedTrialError)
+            was_reassigned = is_finished or "Cannot tell a FAIL trial" in reason
+            return TrialOutcome(trial=None, reason=reason, was_reassigned=was_reassigned)
         return TrialOutcome(trial=numbers[0])
 
     def _evaluate(self, trial: optuna.Trial) -> float | tuple[float, float]:
@@ -82,28 +76,18 @@ class Worker:
         return self._objective(trial)
 
 
-def _was_reassigned(error: Exception) -> bool:
-    """Return whether Optuna rejected the result of a trial that had already ended."""
-    is_finished = isinstance(error, optuna.exceptions.UpdateFinishedTrialError)
-    return is_finished or "Cannot tell a FAIL trial" in str(error)
-
-
 def start_worker(
     spec: StudySpec, *, num_threads: int, environment: Mapping[str, str]
 ) -> Callable[[TrialSlot], TrialOutcome]:
     """Set up this process and return a function that runs one trial.
 
-    Call this before the process uses TensorFlow.
-
-    Args:
-        spec: The study.
-        num_threads: Number of TensorFlow threads.
-        environment: Environment variables with the address and the credentials of MLflow.
+    Call this before the process uses TensorFlow. `environment` has the variables with the address
+    and the credentials of MLflow.
     """
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
 
     os.environ.update(environment)
-    os.environ.pop("MLFLOW_RUN_ID", None)  # the run of the search, not of a trial
+    os.environ.pop("MLFLOW_RUN_ID", None)  # it belongs to the search, not to a trial
     hide_run_urls()
     import_tensorflow_quietly()
     import tensorflow as tf
@@ -111,7 +95,7 @@ def start_worker(
     tf.config.threading.set_intra_op_parallelism_threads(num_threads)
     tf.config.threading.set_inter_op_parallelism_threads(num_threads)
     for device in tf.config.list_physical_devices("GPU"):
-        # Several workers share a GPU. By default, the first one would reserve all its memory.
+        # By default, the first of several workers on a GPU would reserve all its memory.
         tf.config.experimental.set_memory_growth(device, True)
     from pipeline.search.trial import TrialObjective
 

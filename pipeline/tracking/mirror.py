@@ -33,7 +33,7 @@ from pipeline.core.run_log import (
     read_events,
 )
 from pipeline.core.urls import sqlite_path
-from pipeline.tracking.run_link import Link, note_link, read_link, write_link
+from pipeline.tracking.run_link import Link, note_link, read_link, with_logged_run, write_link
 from pipeline.tracking.send_events import FAILURE_TAG, EventSender
 from pipeline.tracking.store import (
     STORE_ERRORS,
@@ -119,6 +119,8 @@ class Mirror:
         link = read_link(self._run.tracking_path)
         if link is None:
             return None
+        if self._link is None:
+            link = with_logged_run(self._run.tracking_path, link)
         self._link = link
         events, _ = read_pending_events(self._run, start=link.delivered)
         if events or not link.run_id or (retries_rejected and link.refused):

@@ -20,8 +20,8 @@ def is_of_this_machine(worker: str) -> bool:
     return worker.rpartition("-")[0] == _machine()
 
 
-def is_gone(worker: str) -> bool:
-    """Return whether a worker of this machine has ended; False for other machines."""
+def has_ended(worker: str) -> bool:
+    """Return whether a worker of this machine has ended; False for workers of other machines."""
     return is_of_this_machine(worker) and not psutil.pid_exists(int(worker.rpartition("-")[2]))
 
 

@@ -27,13 +27,12 @@ class WorkerEvent:
     """End of a task or of a worker."""
 
     kind: Literal["result", "error", "timeout", "death", "setup_failed"]
-    """`result`: the task is done. `error`: the task raised an error. `timeout`: the task took too
-    long, and its worker was ended. `death`: the worker process died. `setup_failed`: the worker
-    raised an error or died before it was ready."""
+    """`result`: the task is done. `error`: the task raised an error. `timeout`: the task exceeded
+    the limit, and its worker was killed. `death`: the worker process died. `setup_failed`: the
+    worker raised an error or died before it was ready."""
     worker: str = ""
     """Name of the worker; empty if it was never ready."""
     task: Any = None
-    """Task of the worker, if any."""
     result: Any = None
     error: PipelineError | None = None
     """Error of the task or set-up, if the user can fix it."""
@@ -44,7 +43,7 @@ class WorkerEvent:
 
 
 class TaskRunner:
-    """Part of a pool inside a worker: runs the set-up, then tasks. Errors become events."""
+    """Part of a pool inside a worker: set-up, then tasks. Errors become events."""
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
@@ -52,15 +51,16 @@ class TaskRunner:
 
     def set_up(self) -> WorkerEvent:
         """Run the set-up; the result is the name of this worker."""
-        return _attempt(self._prepare)
+
+        def prepare() -> str:
+            self._work = self._setup()
+            return worker_name()
+
+        return _attempt(prepare)
 
     def run(self, task: Any) -> WorkerEvent:
         """Run one task."""
         return _attempt(self._work, task)
-
-    def _prepare(self) -> str:
-        self._work = self._setup()
-        return worker_name()
 
 
 def _attempt(function: Callable[..., Any], *arguments: Any) -> WorkerEvent:
@@ -92,13 +92,13 @@ class WorkerHandle(ABC):
 
 
 class WorkerPool(ABC):
-    """Workers that run one task at a time. A worker starts when a task needs it.
+    """Pool of workers that each run one task at a time. They start when tasks are submitted.
 
     Tasks wait in the pool until a worker is ready. So no task is lost if a worker cannot start,
     and the time limit does not include the set-up.
 
     Args:
-        setup: Set-up of a worker, called in its process.
+        setup: Set-up of a worker, called in the worker process.
         num_workers: Maximum number of workers.
         max_tasks: Number of tasks after which a worker is replaced.
         time_limit_seconds: Maximum duration of a task.
@@ -159,8 +159,7 @@ class WorkerPool(ABC):
     def close(self) -> None:
         """Kill all workers.
 
-        A softer end is not possible: the worker's code may swallow an exception that is raised
-        from outside. Idle workers have no unsaved data.
+        An exception in the worker instead could be caught by the code of the task.
         """
         for worker in self._workers:
             worker.kill()
@@ -189,21 +188,17 @@ class WorkerPool(ABC):
 
     def _handle(self, worker: WorkerHandle, event: WorkerEvent) -> list[WorkerEvent]:
         if not worker.is_ready:
-            return self._handle_setup(worker, event)
+            if event.kind != "result":
+                self._remove(worker)
+                return [replace(event, kind="setup_failed")]
+            worker.is_ready, worker.name = True, event.result
+            self._names.add(worker.name)
+            return []
         ended = replace(event, worker=worker.name, task=worker.task)
         worker.task, worker.deadline = None, math.inf
         if event.kind == "death" or worker.num_tasks >= self._max_tasks:
             self._remove(worker)
         return [ended]
-
-    def _handle_setup(self, worker: WorkerHandle, event: WorkerEvent) -> list[WorkerEvent]:
-        if event.kind != "result":
-            self._remove(worker)
-            return [replace(event, kind="setup_failed")]
-        worker.is_ready = True
-        worker.name = event.result
-        self._names.add(worker.name)
-        return []
 
     def _end_late_tasks(self) -> list[WorkerEvent]:
         now = time.monotonic()

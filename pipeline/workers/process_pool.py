@@ -1,4 +1,4 @@
-"""Workers as processes of this machine."""
+"""Workers as processes on this machine."""
 
 import contextlib
 import multiprocessing
@@ -42,7 +42,7 @@ class _Process(WorkerHandle):
 
 
 class ProcessPool(WorkerPool):
-    """Workers as processes of this machine. They end with the process that started them."""
+    """Pool of processes on this machine. They end with their parent process."""
 
     def _start(self) -> _Process:
         return _Process(self._setup)
@@ -57,7 +57,7 @@ def _serve(pipe: Connection, setup: Setup) -> None:
     end_with_leader()
     open_closed_streams()
     runner = TaskRunner(setup)
-    with contextlib.suppress(EOFError, OSError):  # the leader has ended
+    with contextlib.suppress(EOFError, OSError):  # the parent process has ended
         event = runner.set_up()
         pipe.send(event)
         while event.kind == "result":

@@ -89,21 +89,19 @@ class RayPool(WorkerPool):
     node.
 
     Args:
-        setup: Set-up of a worker, called in its process.
+        setup: See `WorkerPool`.
         num_workers: Maximum number of actors.
-        num_cores: Cores of each actor.
+        num_cores: Cores per actor.
         uses_gpus: Whether actors request a part of a GPU, see `choose_workers_per_gpu`.
-        joins_local_cluster: Whether to use a cluster that already runs on this machine, or else
-            to start one with all cores. By default, a new cluster gets the cores of the workers.
+        joins_local_cluster: Whether to use a running cluster of this machine, or else to start
+            a cluster with all cores. By default, a new cluster has only the cores of the workers.
         **limits: Limits of `WorkerPool`.
 
     Raises:
         WorkerError: If Ray is missing, or the cluster cannot be joined or has no room for a worker.
     """
 
-    _SETUP_NEEDS = (
-        ": each Ray actor needs a free processor of the cluster; `ray status` shows who holds them"
-    )
+    _SETUP_NEEDS = ": each Ray actor needs a free processor of the cluster, see `ray status`"
 
     def __init__(
         self,
@@ -133,14 +131,11 @@ class RayPool(WorkerPool):
             cores = ", ".join(f"{node.get('CPU', 0):g}" for node in nodes) or "none"
             raise WorkerError(
                 f"no node of the Ray cluster has the {num_cores} cores that a worker needs here "
-                f"(cores of its nodes: {cores}). Give more --num_workers: each gets fewer cores."
+                f"(cores of its nodes: {cores}). Give more --num_workers for fewer cores each."
             )
         if num_places < num_workers:
-            _logger.warning(
-                "The Ray cluster has room for %d of the %d workers at a time.",
-                num_places,
-                num_workers,
-            )
+            text = "The Ray cluster has room for %d of the %d workers at a time."
+            _logger.warning(text, num_places, num_workers)
         self._actor_class = self._ray.remote(
             num_cpus=num_cores,
             num_gpus=gpu_part(workers_per_gpu),
@@ -195,7 +190,7 @@ def _join_cluster(ray: Any, local_options: Mapping[str, Any]) -> None:
 
 
 def _check_connection(address: str | None) -> None:
-    # Ray itself would try for two minutes.
+    # Ray would try for two minutes.
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():  # Ray resolves `auto` and other words
         socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()

@@ -41,7 +41,6 @@ def draw_comparison(
             {},
             split=split,
             num_resamples=comparison.num_resamples,
-            confidence=comparison.confidence,
             seed=0,
         )
     return draw_gallery(comparison_figures(), inputs, output_dir)

@@ -1,4 +1,4 @@
-"""Tables are readable on terminals of any width."""
+"""Tables are readable on terminals of any width, and each comparison has a folder."""
 
 import io
 from pathlib import Path
@@ -8,6 +8,7 @@ import rich.console
 import rich.text
 
 from pipeline.commands import tables
+from pipeline.commands.compare import folder_name
 from pipeline.core.traits import TRAITS
 from pipeline.records.evaluation import Interval
 from pipeline.workflows.verify import Check
@@ -57,3 +58,11 @@ def test_the_reason_of_a_failed_check_fits_the_width(show, width):
     shown = show(width, tables.print_checks, checks, Path("test_results.json"))
     assert "…" not in shown
     assert all(word in shown for word in ("JSON", "Expecting", "char", "1 passed, 1 failed"))
+
+
+@pytest.mark.parametrize(
+    ("run_a", "run_b", "name"),
+    [("runs/one", "runs/other", "one-other"), ("x/run", "y/run", "x-run-y-run")],
+)
+def test_each_comparison_has_its_own_folder(run_a, run_b, name):
+    assert folder_name(Path(run_a), Path(run_b)) == name

@@ -20,14 +20,10 @@ def environment(monkeypatch):
 EXPERIMENT = "tracking.experiment"
 
 
-def test_the_environment_sets_the_experiment(environment):
-    environment("MLFLOW_EXPERIMENT_NAME", "team")
-    assert with_environment({"seed": "1"}) == {"seed": "1", EXPERIMENT: "team"}
-
-
-def test_the_command_line_replaces_the_experiment_of_the_environment(environment):
+def test_the_command_line_replaces_the_environment_and_that_the_file(environment):
     environment("MLFLOW_EXPERIMENT_NAME", "team")
     environment("MLFLOW_EXPERIMENT_ID", "3")
+    assert with_environment({"seed": "1"}) == {"seed": "1", EXPERIMENT: "team"}
     assert with_environment({EXPERIMENT: "mine"}) == {EXPERIMENT: "mine"}
     assert "MLFLOW_EXPERIMENT_ID" not in os.environ
 

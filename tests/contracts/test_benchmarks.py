@@ -29,7 +29,7 @@ def test_extraction_is_compared_with_a_full_decode(tmp_path, shared_data, reposi
     measured = json.loads(finished.stdout)
     ratio = measured["extraction_cpu_ms"] / measured["full_decode_cpu_ms"]
     assert measured["extraction_over_full_decode"] == pytest.approx(ratio, rel=0.01)
-    stages = ("timeline", "wanted_frames", "pictures", "faces", "crops_and_flow", "encoders")
+    stages = ("timeline", "wanted_frames", "images", "faces", "crops_and_flow", "encoders")
     parts = [measured[f"{stage}_cpu_ms"] for stage in (*stages, "write")]
     assert min(parts) > 0
     # Each stage is timed once, so other processes add much noise.

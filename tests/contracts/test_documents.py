@@ -39,7 +39,6 @@ def commands(documents):
 
 
 def load_settings(command, overrides):
-    """Check the overrides of a command."""
     load = load_extraction_config if command == "extract" else load_config
     load(None, overrides)
 
@@ -104,15 +103,15 @@ def test_each_named_setting_exists(documents):
         for name in re.findall(r"(?:`|--|-P )((?:[a-z]+\.)+[a-z_]+)(?:: |=| )[^`]*`", text)
     }
     assert named
-    known = {*flatten(load_config()), *extraction_settings()}
+    sections = dataclasses.asdict(ExtractionConfig())
+    extraction = {
+        f"{name}.{key}"
+        for name, values in sections.items()
+        if isinstance(values, dict)
+        for key in values
+    }
+    known = {*flatten(load_config())} | extraction
     assert {name for name in named if name not in known} == set()
-
-
-def extraction_settings():
-    for section in dataclasses.fields(ExtractionConfig):
-        values = getattr(ExtractionConfig(), section.name)
-        if dataclasses.is_dataclass(values):
-            yield from (f"{section.name}.{field.name}" for field in dataclasses.fields(values))
 
 
 def test_the_python_names_in_the_readme_exist(repository):

@@ -1,4 +1,4 @@
-"""A command of the pipeline, run in the process of the tests."""
+"""Run a command of the pipeline in the process of the tests."""
 
 import contextlib
 import io
@@ -12,27 +12,34 @@ from pathlib import Path
 
 import pytest
 
-_UNHEARD = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
-"""What Python does not show where no test is run."""
+_HIDDEN_WARNINGS = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
+"""Warnings that Python hides outside tests."""
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A command that has ended."""
+class Result:
+    """Exit status and output of a command."""
 
     status: int
     out: str
     err: str
 
+    def error_line(self, status: int = 2) -> str:
+        """Return the only line on stderr; fail if the status or the number of lines differs."""
+        assert self.status == status, self
+        (line,) = self.err.splitlines()
+        assert line.startswith("error: ")
+        return line
 
-Command = Callable[..., Finished]
+
+Command = Callable[..., Result]
 
 
 @contextlib.contextmanager
-def pipeline_here() -> Iterator[Command]:
-    """Give a function that runs a command in this process, which has TensorFlow already.
+def in_process() -> Iterator[Command]:
+    """Yield a function that runs a command in this process, to save the import of TensorFlow.
 
-    What TensorFlow itself writes is not looked at: it is held back where a process begins.
+    Output of TensorFlow's native code is not captured.
     """
     import mlflow
 
@@ -40,15 +47,15 @@ def pipeline_here() -> Iterator[Command]:
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
 
     import_tensorflow_quietly()
-    interrupt = signal.getsignal(signal.SIGTERM)
+    handler = signal.getsignal(signal.SIGTERM)
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
             patch.delenv(name)
         mlflow.set_tracking_uri(None)
-        for category in _UNHEARD:
+        for category in _HIDDEN_WARNINGS:
             warnings.simplefilter("ignore", category)
 
-        def finish(*arguments: object, cwd: Path) -> Finished:
+        def run(*arguments: object, cwd: Path) -> Result:
             patch.chdir(cwd)
             out, err = io.StringIO(), io.StringIO()
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -56,11 +63,11 @@ def pipeline_here() -> Iterator[Command]:
                     status = main([str(argument) for argument in arguments])
                 except SystemExit as stop:
                     status = int(stop.code or 0)
-            return Finished(status, out.getvalue(), err.getvalue())
+            return Result(status, out.getvalue(), err.getvalue())
 
         try:
-            yield finish
+            yield run
         finally:
-            signal.signal(signal.SIGTERM, interrupt)
+            signal.signal(signal.SIGTERM, handler)
             logging.lastResort.setFormatter(None)
             mlflow.set_tracking_uri(None)

@@ -1,4 +1,4 @@
-"""The commands as a user runs them: in a directory of their own, on a small feature set."""
+"""Fixtures that run commands in a separate directory, with a small feature set."""
 
 import os
 import shutil
@@ -14,19 +14,19 @@ import pytest
 from pipeline.config.schema import SyntheticConfig
 from pipeline.core.run_directory import RunDirectory
 from pipeline.data.synthetic import ensure_synthetic_set
-from tests.end_to_end.command import Command, Finished, pipeline_here
+from tests.end_to_end.command import Command, Result, in_process
 
 SETTINGS = (
     *("--training.batch_size", "32", "--model.fusion_dim", "16", "--model.num_heads", "2"),
     *("--data.test_fraction", "0.2", "--evaluation.num_resamples", "100"),
     *("--evaluation.figures", "false", "--tracking.patience_seconds", "60"),
 )
-"""A small model, and a split with all three sides."""
+"""Options of a small model without figures, and of a split with three subsets."""
 
 TIMEOUT_SECONDS = 300
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # As a background job of a script: what is started here would be deaf to Ctrl-C too.
+    # A background job of a shell ignores Ctrl-C, and its child processes would do so too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def clean_environment(repository: Path) -> dict[str, str]:
-    """The environment of a user who has set nothing, with this project on the path."""
+    """Return the environment without settings of tests and libraries, with this project."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -49,16 +49,22 @@ def clean_environment(repository: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def features_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """240 clips of 40 groups, in steps, with a column `camera`."""
+    """A feature set of 240 clips in 40 groups, with 4 steps and a column `camera`."""
     path = tmp_path_factory.mktemp("data") / "features"
     settings = {"num_clips": 240, "num_steps": 4, "static_dim": 8, "dynamic_dim": 4}
     ensure_synthetic_set(path, SyntheticConfig(**settings))
     return path
 
 
+@pytest.fixture
+def features_copy(tmp_path: Path, features_dir: Path) -> Path:
+    """A copy of the feature set that a test may change, in an otherwise empty directory."""
+    return shutil.copytree(features_dir, tmp_path / "elsewhere" / "features")
+
+
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The working directory of the runs that several tests look at."""
+    """The working directory of the runs that several tests share."""
     return tmp_path_factory.mktemp("workspace")
 
 
@@ -66,86 +72,78 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(repository: Path) -> Callable[..., subprocess.Popen[str]]:
     """Return a function that starts `python -m pipeline ...` in a directory."""
 
-    def begin(
+    def start_process(
         *arguments: object,
         cwd: Path,
         program: tuple[str, ...] = ("python", "-m", "pipeline"),
-        **others: Any,
+        **options: Any,
     ) -> subprocess.Popen[str]:
-        environment = clean_environment(repository) | others.pop("environment", {})
-        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | others
+        environment = clean_environment(repository) | options.pop("environment", {})
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
         return subprocess.Popen(
             [*program, *map(str, arguments)], cwd=cwd, env=environment, text=True, **streams
         )
 
-    return begin
+    return start_process
 
 
 @pytest.fixture(scope="session")
 def run(start: Callable[..., subprocess.Popen[str]]) -> Command:
-    """Return a function that runs a command in a process of its own."""
+    """Return a function that runs a command in a new process."""
 
-    def finish(*arguments: object, **where: object) -> Finished:
-        process = start(*arguments, **where)
+    def run_process(*arguments: object, **options: object) -> Result:
+        process = start(*arguments, **options)
         try:
             out, err = process.communicate(timeout=TIMEOUT_SECONDS)
         finally:
             process.kill()
-        return Finished(process.returncode, out, err)
+        return Result(process.returncode, out, err)
 
-    return finish
+    return run_process
 
 
 @pytest.fixture
 def run_here() -> Iterator[Command]:
     """Return a function that runs a command in this process."""
-    with pipeline_here() as run:
+    with in_process() as run:
         yield run
 
 
 @pytest.fixture(scope="session")
-def trained(workspace: Path, features_dir: Path) -> Finished:
-    """A run of two epochs in `workspace/first`, its model besides in `first.h5`."""
+def settings() -> tuple[str, ...]:
+    """The options of a small model."""
+    return SETTINGS
+
+
+@pytest.fixture(scope="session")
+def trained(workspace: Path, features_dir: Path) -> Result:
+    """The result of a training of two epochs in `workspace/first`, also saved as `first.h5`."""
     options = ("--features_dir", features_dir, "--run_dir", "first", "--output", "first.h5")
-    with pipeline_here() as run:
+    with in_process() as run:
         return run(
             *("train", *options, "--training.num_epochs", 2),
-            *("--description", "what it is for", *SETTINGS),
+            *("--description", "first experiment", *SETTINGS),
             cwd=workspace,
         )
 
 
 @pytest.fixture(scope="session")
-def first(trained: Finished, workspace: Path) -> Path:
+def first(trained: Result, workspace: Path) -> Path:
     """The run directory of `trained`."""
     assert trained.status == 0, trained.err
     return workspace / "first"
 
 
 @pytest.fixture(scope="session")
-def settings() -> tuple[str, ...]:
-    """The settings of `trained`, as options."""
-    return SETTINGS
-
-
-@pytest.fixture
-def broken(tmp_path: Path, features_dir: Path) -> Path:
-    """A copy of the feature set, to break; nothing is in the directory around it."""
-    path = tmp_path / "elsewhere" / "features"
-    shutil.copytree(features_dir, path)
-    return path
-
-
-@pytest.fixture(scope="session")
-def illustrated(features_dir: Path, workspace: Path) -> RunDirectory:
-    """A run of three epochs with all its figures and its report."""
-    with pipeline_here() as run:
-        finished = run(
-            *("train", "--features_dir", features_dir, "--run_dir", "illustrated"),
+def visualized(features_dir: Path, workspace: Path) -> RunDirectory:
+    """A run of three epochs with all figures and the report."""
+    with in_process() as run:
+        result = run(
+            *("train", "--features_dir", features_dir, "--run_dir", "visualized"),
             *("--training.num_epochs", 3, "--training.batch_size", 32),
             *("--model.fusion_dim", 16, "--model.num_heads", 2),
-            *("--evaluation.num_resamples", 100),
+            *("--evaluation.num_resamples", 100, "--tracking.patience_seconds", 60),
             cwd=workspace,
         )
-    assert finished.status == 0, finished.err
-    return RunDirectory(workspace / "illustrated")
+    assert result.status == 0, result.err
+    return RunDirectory(workspace / "visualized")

@@ -1,6 +1,6 @@
-"""The learning test: attention across the streams finds what nothing else here can.
+"""A learning test: only attention across the streams finds the signal of the built-in set.
 
-In the built-in set one face frame carries the traits, and only the motion stream says which.
+One face frame determines the traits, and only the motion stream shows which frame this is.
 """
 
 import numpy as np
@@ -18,10 +18,7 @@ from pipeline.workflows.train import run_training
 pytestmark = pytest.mark.slow
 
 NUM_EPOCHS = "14"
-"""Enough to see; the experiment files train for 40."""
-
-BLIND = ("concat", "static_only", "dynamic_only")
-"""Fusions that cannot use motion to choose a face frame."""
+"""Enough for the thresholds of this test; the experiment files train for 40 epochs."""
 
 
 @pytest.fixture(scope="module")
@@ -42,52 +39,54 @@ def train(path, demo_dir):
     return run_training(config, run_dir=demo_dir / config.name)
 
 
-def share_of_the_best(finished, config):
-    """Return the validation R² of a training as a share of the best possible."""
-    held_out = pd.read_csv(finished.run.predictions_path("validation"))["clip_id"]
+def share_of_best(trained, config):
+    """Return the validation R² as a fraction of the best possible R²."""
+    held_out = pd.read_csv(trained.run.predictions_path("validation"))["clip_id"]
     best = best_possible_r2(config.data.synthetic, held_out.tolist())
-    return finished.report.metrics["r2"]["mean"].value / best
+    return trained.report.metrics["r2"]["mean"].value / best
 
 
 @pytest.fixture(scope="module")
-def flagship(repository, demo_dir):
+def cross_attention(repository, demo_dir):
     return train(repository / "experiments" / "demo.yaml", demo_dir)
 
 
-def test_cross_attention_reaches_four_fifths_of_what_can_be_reached(flagship, repository):
+def test_cross_attention_reaches_four_fifths_of_the_best_possible_r2(cross_attention, repository):
     config = load_config(repository / "experiments" / "demo.yaml")
-    assert share_of_the_best(flagship, config) >= 0.8
+    assert share_of_best(cross_attention, config) >= 0.8
 
 
-def test_its_attention_is_faithful_as_the_planted_signal_demands(flagship, demo_dir):
+def test_cross_attention_is_faithful_to_the_planted_signal(cross_attention, demo_dir):
     features = load_feature_set(demo_dir / "features")
-    held_out = pd.read_csv(flagship.run.predictions_path("validation"))["clip_id"]
+    held_out = pd.read_csv(cross_attention.run.predictions_path("validation"))["clip_id"]
     rows = np.flatnonzero(np.isin(features.clip_ids, held_out))
-    found = measure_attention(load_model(flagship.run.model_path), features, rows, seed=0)
-    write_attention(flagship.run.attention_path, found)
-    deletions = read_attention(flagship.run.attention_path).deletions
+    network = load_model(cross_attention.run.model_path)
+    measured = measure_attention(network, features, rows, seed=0)
+    write_attention(cross_attention.run.attention_path, measured)
+    deletions = read_attention(cross_attention.run.attention_path).deletions
 
     face = deletions["static"]
     for ranking in ("traits", "rollout"):
         assert face.area(f"{ranking}/top") > 1.5 * face.area("random")
         assert face.area("random") > 3 * face.area(f"{ranking}/bottom")
-    # One frame carries the traits: without it the error is that of knowing nothing.
+    # Without the one relevant frame, the error is that of hiding all frames.
     error = face.error["rollout/top"][0]
     assert error[1] > 0.9 * error[-1] > 2 * error[0]
 
-    # The window that says which frame it is reaches the traits by way of the frames.
+    # The motion window with the number of the frame affects the traits only through the frames.
     motion = deletions["dynamic"]
     assert motion.area("rollout/top") > 1.4 * motion.area("random")
     assert motion.area("random") > 3 * motion.area("rollout/bottom")
     assert motion.area("rollout/top") > motion.area("traits/top")
 
-    # In the clips that are kept, the brightest frame is the planted one.
+    # In the sample clips, the frame with the most attention is the planted one.
     marked = dict(zip(features.clip_ids, features.clips["marked_step"].astype(int), strict=True))
-    for clip_id, shares in zip(found.sample_ids, found.sample_trait_rollout["static"], strict=True):
+    shares_of_clips = measured.sample_trait_rollout["static"]
+    for clip_id, shares in zip(measured.sample_ids, shares_of_clips, strict=True):
         assert shares.mean(axis=0).argmax() == marked[clip_id]
 
 
-@pytest.mark.parametrize("fusion", BLIND)
-def test_a_fusion_that_cannot_choose_a_frame_stays_under_half(fusion, repository, demo_dir):
+@pytest.mark.parametrize("fusion", ["concat", "static_only", "dynamic_only"])
+def test_a_fusion_that_cannot_select_a_frame_stays_below_half(fusion, repository, demo_dir):
     path = repository / "experiments" / "ablations" / f"demo_{fusion}.yaml"
-    assert share_of_the_best(train(path, demo_dir), load_config(path)) < 0.5
+    assert share_of_best(train(path, demo_dir), load_config(path)) < 0.5

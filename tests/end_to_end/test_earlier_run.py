@@ -1,4 +1,4 @@
-"""Runs of an earlier version (commit dac0233) open, resume and draw with today's code.
+"""Runs of an earlier version (commit dac0233) can be evaluated, resumed and drawn.
 
 `finished` and `stopped` have the same configuration; `stopped` was killed after its first epoch.
 Each command generates the built-in feature set, which the runs name by a relative path.
@@ -25,19 +25,19 @@ def runs(repository, tmp_path):
 
 def test_a_finished_run_is_evaluated(run_here, runs):
     stored = json.loads((runs / "finished" / "evaluation.json").read_text())
-    finished = run_here("evaluate", "--run_dir", "finished", "--split", "validation", cwd=runs)
-    assert finished.status == 0, finished.err
+    result = run_here("evaluate", "--run_dir", "finished", "--split", "validation", cwd=runs)
+    assert result.status == 0, result.err
     report = json.loads((runs / "finished" / "evaluation.json").read_text())
     assert report["num_clips"] == stored["num_clips"]
     for metric, traits in stored["metrics"].items():
         for trait, interval in traits.items():
-            found = report["metrics"][metric][trait]["value"]
-            assert found == pytest.approx(interval["value"], rel=1e-3, abs=1e-4)
+            value = report["metrics"][metric][trait]["value"]
+            assert value == pytest.approx(interval["value"], rel=1e-3, abs=1e-4)
 
 
 def test_a_finished_run_is_drawn(run_here, runs):
-    finished = run_here("visualize", "--run_dir", "finished", cwd=runs)
-    assert finished.status == 0, finished.out + finished.err
+    result = run_here("visualize", "--run_dir", "finished", cwd=runs)
+    assert result.status == 0, result
     run_dir = runs / "finished"
     drawn = {path.stem for folder in FIGURE_FOLDERS for path in (run_dir / folder).glob("*.png")}
     # The correlation of metrics needs three epochs; the run has two.

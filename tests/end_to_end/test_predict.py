@@ -1,4 +1,4 @@
-"""`predict`: clips without labels, from a run and from MLflow, with intervals and attention."""
+"""`predict` on clips without labels: scores, intervals and attention."""
 
 import json
 import shutil
@@ -9,40 +9,55 @@ import pytest
 from mlflow import MlflowClient
 
 from pipeline.core.traits import TRAITS
-from tests.end_to_end.command import pipeline_here
+from tests.end_to_end.command import in_process
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def trained_dir(features_dir, workspace, settings):
-    """A run of one epoch with 16 validation groups, whose features name their encoder."""
+    """A run of one epoch with 16 validation groups, whose features have a known encoder."""
     source = shutil.copytree(features_dir, workspace / "described")
-    describe(source, {"sampling": {"num_steps": 4}, "static": {"encoder": "hog"}})
-    with pipeline_here() as run:
-        finished = run(
+    write_encoder(source, "hog")
+    with in_process() as run:
+        result = run(
             *("train", "--features_dir", source, "--run_dir", "described-run", *settings),
             *("--training.num_epochs", 1, "--data.validation_fraction", 0.4),
             *("--tracking.registered_model", "ocean"),
             cwd=workspace,
         )
-    assert finished.status == 0, finished.err
+    assert result.status == 0, result.err
     return workspace / "described-run"
 
 
 @pytest.fixture
 def clips(features_dir, tmp_path):
-    """Twelve clips without labels, by the encoder of the run."""
+    """Twelve clips without labels, from the same encoder."""
     path = tmp_path / "clips"
     path.mkdir()
     for name in ("static", "dynamic"):
         np.save(path / f"{name}.npy", np.load(features_dir / f"{name}.npy")[:12])
     pd.read_csv(features_dir / "clips.csv").head(12).to_csv(path / "clips.csv", index=False)
-    describe(path, {"sampling": {"num_steps": 4}, "static": {"encoder": "hog"}})
+    write_encoder(path, "hog")
     return path
 
 
-def describe(features_dir, encoder):
+@pytest.fixture
+def predict(run_here, trained_dir, clips, tmp_path):
+    """Return a function that scores the clips with the run and writes `a.csv`."""
+
+    def run(*options, features_dir=clips):
+        return run_here(
+            *("predict", "--run_dir", trained_dir, "--features_dir", features_dir),
+            *("--output", "a.csv", *options),
+            cwd=tmp_path,
+        )
+
+    return run
+
+
+def write_encoder(features_dir, name):
+    encoder = {"sampling": {"num_steps": 4}, "static": {"encoder": name}}
     (features_dir / "features.json").write_text(json.dumps({"encoder": encoder}))
 
 
@@ -50,15 +65,10 @@ def read(path):
     return pd.read_csv(path, dtype={"clip_id": str})
 
 
-def test_clips_without_labels_are_scored_with_intervals(
-    run_here, trained_dir, clips, tmp_path, caplog
-):
-    finished = run_here(
-        *("predict", "--run_dir", trained_dir, "--features_dir", clips, "--output", "a.csv"),
-        cwd=tmp_path,
-    )
-    assert (finished.status, finished.err, caplog.text) == (0, "", "")
-    assert "width of the 90 % interval" in finished.out
+def test_clips_without_labels_get_scores_and_intervals(predict, clips, tmp_path, caplog):
+    result = predict()
+    assert (result.status, result.err, caplog.text) == (0, "", "")
+    assert "width of the 90 % interval" in result.out
     table = read(tmp_path / "a.csv")
     assert table["clip_id"].to_list() == read(clips / "clips.csv")["clip_id"].to_list()
     for trait in TRAITS:
@@ -68,22 +78,21 @@ def test_clips_without_labels_are_scored_with_intervals(
     assert table.drop(columns="clip_id").to_numpy().max() <= 1
 
 
-def test_a_registered_model_and_its_run_score_the_same(
-    run_here, trained_dir, clips, tmp_path, workspace
+def test_a_registered_model_and_clips_without_groups_give_the_same_scores(
+    run_here, predict, clips, tmp_path, workspace
 ):
-    for name, model in (
-        ("run", ("--run_dir", trained_dir)),
-        ("uri", ("--model_uri", "models:/ocean/1")),
-    ):
-        finished = run_here(
-            *("predict", *model, "--features_dir", clips, "--output", tmp_path / f"{name}.csv"),
-            cwd=workspace,
-        )
-        assert (finished.status, finished.err) == (0, "")
-    assert (tmp_path / "run.csv").read_text() == (tmp_path / "uri.csv").read_text()
+    assert predict().status == 0
+    read(clips / "clips.csv")[["clip_id"]].to_csv(clips / "clips.csv", index=False)
+    result = run_here(
+        *("predict", "--model_uri", "models:/ocean/1", "--features_dir", clips),
+        *("--output", tmp_path / "registered.csv"),
+        cwd=workspace,
+    )
+    assert (result.status, result.err) == (0, "")
+    assert (tmp_path / "a.csv").read_text() == (tmp_path / "registered.csv").read_text()
 
 
-def test_files_are_given_one_by_one_and_clips_without_a_table_are_numbered(
+def test_single_files_have_numbered_clips_and_the_encoder_beside_them(
     run_here, trained_dir, clips, tmp_path, caplog
 ):
     arguments = (
@@ -91,224 +100,143 @@ def test_files_are_given_one_by_one_and_clips_without_a_table_are_numbered(
         *("--static_features", clips / "static.npy", "--dynamic_features", clips / "dynamic.npy"),
     )
     assert run_here(*arguments, cwd=tmp_path).status == 0
-    assert caplog.text == ""  # features.json beside both of them names their encoder
+    assert caplog.text == ""
+    assert pd.read_parquet(tmp_path / "b.parquet")["clip_id"][11] == "row-000011"
     (clips / "features.json").unlink()
     assert run_here(*arguments, cwd=tmp_path).status == 0
     assert "the encoder of the features is unknown" in caplog.text
-    assert pd.read_parquet(tmp_path / "b.parquet")["clip_id"][11] == "row-000011"
+    write_encoder(clips, "vgg16")
+    line = run_here(*arguments, cwd=tmp_path).error_line()
+    assert "encoder.static.encoder is 'vgg16' here" in line
 
 
-def test_the_scores_are_those_of_the_evaluation(run_here, trained_dir, workspace, tmp_path):
+def test_scores_are_those_of_the_evaluation(predict, trained_dir, workspace, tmp_path):
     evaluated = read(trained_dir / "predictions" / "validation.csv").set_index("clip_id")
-    run_here(
-        *("predict", "--run_dir", trained_dir, "--features_dir", workspace / "described"),
-        *("--output", "all.csv"),
-        cwd=tmp_path,
-    )
-    table = read(tmp_path / "all.csv").set_index("clip_id").loc[evaluated.index]
+    assert predict(features_dir=workspace / "described").status == 0
+    table = read(tmp_path / "a.csv").set_index("clip_id").loc[evaluated.index]
     np.testing.assert_allclose(table[list(TRAITS)], evaluated[list(TRAITS)], atol=1e-6)
 
 
-def test_the_attention_to_every_frame_is_written_where_it_is_asked_for(
-    run_here, trained_dir, clips, tmp_path
-):
-    finished = run_here(
-        *("predict", "--run_dir", trained_dir, "--features_dir", clips),
-        *("--output", "a.csv", "--explain", "attention.csv"),
-        cwd=tmp_path,
-    )
-    assert finished.status == 0
+def test_attention_to_every_step_is_written_on_request(predict, tmp_path):
+    assert predict("--explain", "attention.csv").status == 0
     table = read(tmp_path / "attention.csv")
     assert list(table.columns) == ["clip_id", "trait", "stream", "step", "weight"]
     assert len(table) == 12 * 5 * (4 + 4)
 
 
-def test_features_of_another_encoder_are_refused_in_one_line(
-    run_here, trained_dir, clips, tmp_path
-):
-    describe(clips, {"sampling": {"num_steps": 4}, "static": {"encoder": "vgg16"}})
-    for command in (("predict", "--output", "a.csv"), ("evaluate", "--split", "all")):
-        np.save(clips / "labels.npy", np.full((12, 5), 0.5))
-        finished = run_here(
-            *(*command, "--run_dir", trained_dir, "--features_dir", clips), cwd=tmp_path
-        )
-        assert finished.status == 2
-        (line,) = finished.err.splitlines()
-        assert "encoder.static.encoder is 'vgg16' here and 'hog' in the model" in line
+@pytest.mark.parametrize(
+    "command", [("predict", "--output", "a.csv"), ("evaluate", "--split", "all")]
+)
+def test_features_of_another_encoder_are_an_error(run_here, trained_dir, clips, tmp_path, command):
+    write_encoder(clips, "vgg16")
+    np.save(clips / "labels.npy", np.full((12, 5), 0.5))
+    result = run_here(*command, "--run_dir", trained_dir, "--features_dir", clips, cwd=tmp_path)
+    line = result.error_line()
+    assert "encoder.static.encoder is 'vgg16' here and 'hog' in the model" in line
     assert not (tmp_path / "a.csv").exists()
 
 
-@pytest.mark.parametrize("parts", [("hog", "vgg16"), ("vgg16", "hog")])
-def test_shards_of_which_one_is_of_another_encoder_are_refused(
-    run_here, trained_dir, clips, tmp_path, parts
-):
-    shards = tmp_path / "shards"
+@pytest.mark.parametrize("encoders", [("hog", "vgg16"), ("vgg16", "hog")])
+def test_one_shard_of_another_encoder_is_an_error(predict, clips, tmp_path, encoders):
     table = read(clips / "clips.csv")
-    for number, encoder in enumerate(parts):
-        shard = shutil.copytree(clips, shards / str(number))
-        describe(shard, {"sampling": {"num_steps": 4}, "static": {"encoder": encoder}})
+    for number, encoder in enumerate(encoders):
+        shard = shutil.copytree(clips, tmp_path / "shards" / str(number))
+        write_encoder(shard, encoder)
         table.assign(clip_id=f"{number}-" + table["clip_id"]).to_csv(
             shard / "clips.csv", index=False
         )
-    finished = run_here(
-        *("predict", "--run_dir", trained_dir, "--features_dir", shards, "--output", "a.csv"),
-        cwd=tmp_path,
-    )
-    assert finished.status == 2
-    assert "encoder.static.encoder is" in finished.err
+    line = predict(features_dir=tmp_path / "shards").error_line()
+    assert "encoder.static.encoder is" in line
     assert not (tmp_path / "a.csv").exists()
-
-
-def test_files_beside_the_description_of_another_encoder_are_refused(
-    run_here, trained_dir, clips, tmp_path
-):
-    describe(clips, {"sampling": {"num_steps": 4}, "static": {"encoder": "vgg16"}})
-    finished = run_here(
-        *("predict", "--run_dir", trained_dir, "--output", "b.csv"),
-        *("--static_features", clips / "static.npy", "--dynamic_features", clips / "dynamic.npy"),
-        cwd=tmp_path,
-    )
-    assert finished.status == 2
-    assert "encoder.static.encoder is 'vgg16' here" in finished.err
 
 
 @pytest.mark.parametrize(
     "command", [("predict", "--output", "a.csv"), ("evaluate", "--split", "all")]
 )
-def test_a_model_of_an_unknown_encoder_scores_other_features_with_a_warning(
+def test_a_model_of_an_unknown_encoder_warns_of_other_features(
     run_here, trained_dir, workspace, clips, tmp_path, caplog, command
 ):
-    silent = shutil.copytree(trained_dir, tmp_path / "silent-run")
-    data = json.loads((silent / "data.json").read_text())
-    (silent / "data.json").write_text(json.dumps({**data, "encoder": "unknown"}))
-    (silent / "mlflow.json").unlink()
-    (silent / "manifest.json").unlink()  # as of an older version, whose files are not checked
+    unknown = shutil.copytree(trained_dir, tmp_path / "unknown")
+    data = json.loads((unknown / "data.json").read_text())
+    (unknown / "data.json").write_text(json.dumps({**data, "encoder": "unknown"}))
+    (unknown / "mlflow.json").unlink()
+    (unknown / "manifest.json").unlink()  # older versions wrote no hashes
     np.save(clips / "labels.npy", np.load(workspace / "described" / "labels.npy")[:12])
-    arguments = (*command, "--run_dir", silent, "--features_dir")
+    arguments = (*command, "--run_dir", unknown, "--features_dir")
     assert run_here(*arguments, clips, cwd=tmp_path).status == 0
     assert "encoder of the features that the model was trained on is unknown" in caplog.text
     caplog.clear()
     assert run_here(*arguments, workspace / "described", cwd=tmp_path).status == 0
-    assert caplog.text == ""  # the very features that it was trained on
+    assert caplog.text == ""  # the training features themselves
 
 
-def test_features_of_another_width_are_refused_in_one_line(run_here, trained_dir, clips, tmp_path):
-    np.save(clips / "static.npy", np.zeros((12, 4, 9), np.float32))
-    finished = run_here(
-        *("predict", "--run_dir", trained_dir, "--features_dir", clips, "--output", "a.csv"),
-        cwd=tmp_path,
-    )
-    assert finished.status == 2
-    (line,) = finished.err.splitlines()
-    assert "9 features instead of 8" in line
-    assert "(clips, 4, 9)" in line
-
-
-def test_too_few_held_out_groups_give_the_whole_range_and_a_warning(
+def test_too_few_held_out_groups_give_the_full_range_and_a_warning(
     run_here, first, features_dir, tmp_path, caplog
 ):
-    finished = run_here(
+    result = run_here(
         *("predict", "--run_dir", first, "--features_dir", features_dir, "--output", "a.csv"),
         cwd=tmp_path,
     )
-    assert finished.status == 0
-    assert "9 held-out groups or more" in caplog.text
+    assert result.status == 0
+    assert "intervals are all [0, 1]" in caplog.text
     table = read(tmp_path / "a.csv")
     assert (table["openness_low"] == 0).all()
     assert (table["openness_high"] == 1).all()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
-        (("--features_dir", "x", "--output", "a.xlsx"), "use one of .csv, .npy, .parquet"),
+        (("--features_dir", "clips", "--output", "a.xlsx"), "use one of .csv, .npy, .parquet"),
         ((), "Give the clips in one way"),
         (("--features_dir", "x", "--videos_dir", "y"), "Give the clips in one way"),
         (("--face_dir", "x"), "--face_dir with --flow_dir"),
         (("--features_dir", "x", "--model_uri", "models:/ocean/1"), "not both"),
+        (
+            ("--features_dir", "clips", "--output", "o/a.csv", "--explain", "o/a.csv"),
+            "as --explain",
+        ),
+        (("--features_dir", "clips", "--output", "clips/static.npy"), "Give another"),
+        (("--features_dir", "clips", "--explain", "clips/clips.csv"), "Give another"),
     ],
 )
-def test_what_cannot_be_done_is_refused_in_one_line(
-    run_here, trained_dir, tmp_path, arguments, words
+def test_options_that_do_not_fit_are_an_error_and_no_file_changes(
+    run_here, trained_dir, clips, tmp_path, arguments, message
 ):
-    finished = run_here("predict", "--run_dir", trained_dir, *arguments, cwd=tmp_path)
-    assert finished.status == 2
-    (line,) = finished.err.splitlines()
-    assert words in line
+    before = {path: path.read_bytes() for path in clips.iterdir()}
+    result = run_here("predict", "--run_dir", trained_dir, *arguments, cwd=tmp_path)
+    assert message in result.error_line()
+    assert {path: path.read_bytes() for path in clips.iterdir()} == before
+    assert list(tmp_path.iterdir()) == [clips]
 
 
-@pytest.mark.parametrize(
-    ("output", "explain"),
-    [
-        ("o/same.csv", "o/same.csv"),
-        ("clips/static.npy", "a.csv"),
-        ("a.csv", "clips/clips.csv"),
-        ("run/split.csv", "a.csv"),
-    ],
-)
-def test_nothing_that_is_read_is_lost_to_what_is_written(
-    run_here, trained_dir, clips, tmp_path, output, explain
-):
-    run_dir = shutil.copytree(trained_dir, tmp_path / "run")
-    before = {path: path.read_bytes() for path in [*clips.iterdir(), run_dir / "split.csv"]}
-    finished = run_here(
-        *("predict", "--run_dir", "run", "--features_dir", "clips"),
-        *("--output", output, "--explain", explain),
-        cwd=tmp_path,
-    )
-    assert finished.status == 2
-    (line,) = finished.err.splitlines()
-    assert "Give " in line
-    assert {path: path.read_bytes() for path in before} == before
-    assert not (tmp_path / "a.csv").exists()
-    assert not (tmp_path / "o").exists()
-
-
-def test_clips_need_no_group_to_be_scored(run_here, trained_dir, clips, tmp_path):
-    table = read(clips / "clips.csv")
-    arguments = ("predict", "--run_dir", trained_dir, "--features_dir", clips, "--output")
-    assert run_here(*arguments, "with.csv", cwd=tmp_path).status == 0
-    table[["clip_id"]].to_csv(clips / "clips.csv", index=False)
-    finished = run_here(*arguments, "without.csv", cwd=tmp_path)
-    assert (finished.status, finished.err) == (0, "")
-    assert (tmp_path / "with.csv").read_text() == (tmp_path / "without.csv").read_text()
-
-
-def test_features_far_from_all_that_was_trained_on_are_scored_with_a_warning(
-    run_here, trained_dir, clips, tmp_path, caplog
-):
-    dynamic = np.load(clips / "dynamic.npy")
-    dynamic[[4, 7]] = 1e37
-    np.save(clips / "dynamic.npy", dynamic)
-    finished = run_here(
-        *("predict", "--run_dir", trained_dir, "--features_dir", clips, "--output", "a.csv"),
-        cwd=tmp_path,
-    )
-    assert finished.status == 0
-    fourth = read(clips / "clips.csv")["clip_id"][4]
-    assert f"the dynamic features of 2 clips, {fourth} the first, lie 10000" in caplog.text
-    assert "the static features" not in caplog.text
-
-
-def test_recordings_need_a_model_that_says_how_its_features_were_made(run_here, first, tmp_path):
+def test_recordings_need_a_model_with_a_known_encoder(run_here, first, tmp_path):
     (tmp_path / "videos").mkdir()
-    finished = run_here(
+    result = run_here(
         *("predict", "--run_dir", first, "--videos_dir", "videos", "--output", "a.csv"),
         cwd=tmp_path,
     )
-    assert finished.status == 2
-    assert "do not say how they were extracted" in finished.err
+    assert "Extract them as before, and give --features_dir" in result.error_line()
 
 
-def test_evaluate_tells_the_coverage_on_groups_that_are_new(run_here, trained_dir, workspace):
-    finished = run_here("evaluate", "--run_dir", trained_dir, "--split", "test", cwd=workspace)
-    assert finished.status == 0
-    assert "90 % prediction intervals, 48 clips of 8 groups" in finished.out
+def test_features_far_outside_the_training_range_give_a_warning(predict, clips, caplog):
+    dynamic = np.load(clips / "dynamic.npy")
+    dynamic[[4, 7]] = 1e37
+    np.save(clips / "dynamic.npy", dynamic)
+    assert predict().status == 0
+    clip_id = read(clips / "clips.csv")["clip_id"][4]
+    for part in ("dynamic", "2 clips", clip_id):
+        assert part in caplog.text
+    assert "static" not in caplog.text
+
+
+def test_evaluate_reports_the_coverage_on_new_groups(run_here, trained_dir, workspace):
+    result = run_here("evaluate", "--run_dir", trained_dir, "--split", "test", cwd=workspace)
+    assert result.status == 0
+    assert "90 % prediction intervals, 48 clips of 8 groups" in result.out
     intervals = json.loads((trained_dir / "evaluation.json").read_text())["intervals"]
     assert intervals["num_groups"] == 8
     run_id = json.loads((trained_dir / "mlflow.json").read_text())["run_id"]
     client = MlflowClient(tracking_uri=f"sqlite:///{workspace / 'mlflow.db'}")
-    metrics = client.get_run(run_id).data.metrics
-    assert (
-        metrics["evaluation/test/interval_coverage/mean"] == intervals["coverage"]["mean"]["value"]
-    )
+    coverage = client.get_run(run_id).data.metrics["evaluation/test/interval_coverage/mean"]
+    assert coverage == intervals["coverage"]["mean"]["value"]

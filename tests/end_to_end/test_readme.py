@@ -1,7 +1,4 @@
-"""The commands of the README, typed as they stand there, one after the other.
-
-Only what takes long is made short, by options that are added at the end of a command.
-"""
+"""All commands of the README run in order, unchanged except for options that save time."""
 
 import json
 import os
@@ -19,16 +16,16 @@ import pytest
 from pipeline.core.files import read_json
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.traits import TRAITS
-from tests.loopback import free_port, wait_until_it_answers
+from tests.loopback import free_port, wait_for_server
 
 pytest.importorskip("av", reason="the extra `video` is not installed")
 
 pytestmark = pytest.mark.slow
 
 NUM_CLIPS = 60
-"""Of six a source video, so that two videos are held out."""
+"""Six clips per source video, so that two videos are held out."""
 
-SHORT = {
+QUICK_OPTIONS = {
     "train": (
         *("--training.num_epochs", "1", "--evaluation.num_resamples", "100"),
         *("--evaluation.figures", "false"),
@@ -40,11 +37,9 @@ SHORT = {
     ),
     "extract": ("--sampling.num_steps", "2"),
 }
-"""What is added to a command of the pipeline, besides what it is given."""
+"""Options that are added to a command of the pipeline."""
 
-SIMPLE = ("--model.fusion", "concat")
-
-SHORT_PROJECT = {
+QUICK_PARAMETERS = {
     "train": (
         *("-P", "training.num_epochs=1", "-P", "evaluation.num_resamples=100"),
         *("-P", "evaluation.figures=false", "-P", "model.fusion=concat"),
@@ -55,27 +50,26 @@ SHORT_PROJECT = {
         *("-P", "model.fusion=concat"),
     ),
 }
-"""The same for `mlflow run`."""
+"""Parameters that are added to `mlflow run`."""
 
-ELSEWHERE = {
-    "make test": "runs this",
-    "python -m pipeline verify": "tests/end_to_end/test_verify.py",
-    "pip install -e '.[video]'": "tests/contracts/test_dependencies.py holds the extras",
+NOT_RUN = {
+    "make test": "runs this test",
+    "python -m pipeline verify": "is in tests/end_to_end/test_verify.py",
+    "pip install -e '.[video]'": "is checked in tests/contracts/test_dependencies.py",
 }
-"""Commands that are not run here, and why."""
 
 PROJECT = ("MLproject", "conda.yaml", "requirements.txt", "pipeline", "experiments", "Makefile")
 
 
 def commands_of(readme):
-    """Return the command lines of the document, in order, without their comments."""
+    """Return the command lines of the README in order, without their comments."""
     lines = re.findall(r"^\$ (.+)$", readme, flags=re.MULTILINE)
     return [re.sub(r"\s{2,}#.*", "", line) for line in lines]
 
 
 @pytest.fixture
 def clone(repository, shared_data, tmp_path):
-    """A checkout with the files of a user beside it, under the names of the README."""
+    """A checkout with input files that have the names of the README."""
     for name in PROJECT:
         (tmp_path / name).symlink_to(repository / name)
     rng = np.random.default_rng(0)
@@ -89,17 +83,18 @@ def clone(repository, shared_data, tmp_path):
         (tmp_path / folder).mkdir()
         for video in videos:
             shutil.copy(video, tmp_path / folder)
-    named = [*clip_ids, *(video.name for video in videos)]
-    scores = {
-        trait: dict(zip(named, rng.uniform(0.3, 0.7, len(named)).tolist(), strict=True))
-        for trait in TRAITS  # drawn: nobody looks at what is learned
+    all_ids = [*clip_ids, *(video.name for video in videos)]
+    random_scores = {
+        trait: dict(zip(all_ids, rng.uniform(0.3, 0.7, len(all_ids)).tolist(), strict=True))
+        for trait in TRAITS
     }
-    (tmp_path / "annotation_training.pkl").write_bytes(pickle.dumps(scores, protocol=2))
+    pickled = pickle.dumps(random_scores, protocol=2)
+    (tmp_path / "annotation_training.pkl").write_bytes(pickled)
     return tmp_path
 
 
-class Session:
-    """A user at a shell in the checkout."""
+class Shell:
+    """Runs lines of the README in the checkout."""
 
     def __init__(self, run, run_here, start, directory):
         self._run, self._run_here, self._start = run, run_here, start
@@ -107,9 +102,9 @@ class Session:
         self._server = None
         self._port = str(free_port())
 
-    def type(self, line):
-        """Run one line of the README; return its exit status and what it printed."""
-        words = shlex.split(self._filled_in(line))
+    def execute(self, line):
+        """Run a line; return its exit status and output."""
+        words = shlex.split(self._insert_runs(line))
         environment = dict(word.split("=", 1) for word in words if re.match(r"[A-Z_]+=", word))
         words = words[len(environment) :]
         if words[0] == "make":
@@ -118,32 +113,34 @@ class Session:
             return self._serve(words, environment)
         if words[:2] == ["mlflow", "run"]:
             name = words[words.index("-e") + 1] if "-e" in words else "main"
-            return self._shell([*words, *SHORT_PROJECT.get(name, ())])
+            return self._run_process([*words, *QUICK_PARAMETERS.get(name, ())])
         if words[:3] == ["python", "-m", "pipeline"]:
-            finished = self._run_here(*words[3:], *self._shortened(words), cwd=self._directory)
-            return finished.status, finished.out + finished.err
-        return self._shell(["bash", "-c", line.replace("5017", self._port)])
+            options = self._quick_options(words)
+            result = self._run_here(*words[3:], *options, cwd=self._directory)
+            return result.status, result.out + result.err
+        return self._run_process(["bash", "-c", line.replace("5017", self._port)])
 
     def close(self):
-        """End the server."""
+        """Stop the model server."""
         if self._server is not None:
             os.killpg(self._server.pid, signal.SIGTERM)
             self._server.wait(timeout=60)
 
-    def _shortened(self, words):
-        """Return what is added to a command of the pipeline."""
+    def _quick_options(self, words):
         if "--resume" in words:
             return ()
-        is_simple = words[3] == "train" and "--seed" not in words  # that one is to explain
-        return SHORT.get(words[3], ()) + (SIMPLE if is_simple else ())
+        # The run with a seed is explained later, so it needs attention.
+        needs_attention = words[3] != "train" or "--seed" in words
+        fusion = () if needs_attention else ("--model.fusion", "concat")
+        return QUICK_OPTIONS.get(words[3], ()) + fusion
 
-    def _shell(self, words):
-        finished = self._run(*words[1:], cwd=self._directory, program=(words[0],))
-        said = finished.out if words[0] == "bash" else finished.out + finished.err
-        return finished.status, said
+    def _run_process(self, words):
+        result = self._run(*words[1:], cwd=self._directory, program=(words[0],))
+        output = result.out if words[0] == "bash" else result.out + result.err
+        return result.status, output
 
     def _make(self, targets):
-        """Run what `make` would, in the environment that there is."""
+        """Run the `mlflow` line of a target in the present environment."""
         recipe = subprocess.run(
             ["make", "--dry-run", *targets],
             cwd=self._directory,
@@ -152,7 +149,7 @@ class Session:
             check=True,
         )
         (line,) = [line for line in recipe.stdout.splitlines() if line.startswith("mlflow")]
-        return self.type(line)
+        return self.execute(line)
 
     def _serve(self, words, environment):
         words = [self._port if word == "5017" else word for word in words]
@@ -165,21 +162,21 @@ class Session:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        wait_until_it_answers(f"http://127.0.0.1:{self._port}/ping", self._server)
+        wait_for_server(f"http://127.0.0.1:{self._port}/ping", self._server)
         return 0, ""
 
-    def _filled_in(self, line):
-        """Return the line with runs that there are: the newest one of such features, or two."""
+    def _insert_runs(self, line):
+        """Replace RUN and OTHER by the newest run with such features, and ONE by the second."""
         places = {"RUN": -1, "ONE": -2, "OTHER": -1}
         names = re.findall(r"(?<=runs/)(?:RUN|ONE|OTHER)\b", line)
         if names:
-            runs = self._trained(512 if "--videos_dir" in line else 6)
+            runs = self._trained_runs(512 if "--videos_dir" in line else 6)
             for name in names:
                 line = line.replace(f"runs/{name}", f"runs/{runs[places[name]].name}")
         return line
 
-    def _trained(self, width):
-        """Return the runs with a model of `width` static features, the oldest first."""
+    def _trained_runs(self, width):
+        """Return the runs with `width` static features, from the oldest to the newest."""
         runs = [path.parent for path in self._directory.glob("runs/*/model.keras")]
         shapes = {run: read_json(RunDirectory(run).data_path)["static_shape"] for run in runs}
         of_width = [run for run in runs if shapes[run][-1] == width]
@@ -187,30 +184,30 @@ class Session:
 
 
 @pytest.fixture
-def user(clone, run, run_here, start):
-    user = Session(run, run_here, start, clone)
-    yield user
-    user.close()
+def shell(clone, run, run_here, start):
+    shell = Shell(run, run_here, start, clone)
+    yield shell
+    shell.close()
 
 
-def test_every_command_of_the_readme_does_what_it_is_asked_for(user, clone, repository):
+def test_every_command_of_the_readme_succeeds(shell, clone, repository):
     lines = commands_of((repository / "README.md").read_text(encoding="utf-8"))
-    said = {}
+    outputs = {}
     for line in lines:
-        if line in ELSEWHERE:
+        if line in NOT_RUN:
             continue
         if "features/new" in line and not (clone / "features" / "new").exists():
             shutil.copytree(clone / "features/first_impressions", clone / "features/new")
-        status, said[line] = user.type(line)
-        assert status == 0, f"{line}\n{said[line]}"
-    assert {*said, *ELSEWHERE} == {*lines}
+        status, outputs[line] = shell.execute(line)
+        assert status == 0, f"{line}\n{outputs[line]}"
+    assert {*outputs, *NOT_RUN} == {*lines}
     assert (clone / "results" / "model.keras").exists()
     assert (clone / "features" / "mine" / "contact_sheet.png").exists()
     assert len(pd.read_csv(clone / "attention.csv")) > 0
     assert len(pd.read_parquet(clone / "scores.parquet")) == NUM_CLIPS
     assert len(pd.read_csv(clone / "scores.csv")) == 2
-    # The server answers as `predict` does.
-    (answer,) = [text for line, text in said.items() if line.startswith("curl")]
+    # The server gives the same scores as `predict`.
+    (answer,) = [text for line, text in outputs.items() if line.startswith("curl")]
     served = json.loads(answer)["predictions"]
     scores = pd.read_parquet(clone / "scores.parquet")[[*TRAITS]].to_numpy()[: len(served)]
     assert served

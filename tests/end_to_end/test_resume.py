@@ -1,9 +1,9 @@
-"""A run that is interrupted and killed goes on to the values that it would have had."""
+"""A run that is interrupted and killed continues to the values of an undisturbed run."""
 
 import json
 import signal
 import time
-from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,11 +19,11 @@ SLOW_STEPS = (
     *("--training.steps_per_execution", 1, "--model.fusion_dim", 16, "--model.num_heads", 2),
     *("--evaluation.num_resamples", 100, "--evaluation.figures", "false"),
 )
-"""Many small steps, so that there is time to stop in the middle of an epoch."""
+"""Many small steps, so that a signal can arrive in the middle of an epoch."""
 
 
-def stop_in_the_middle(process, run_dir: Path, *, after_epoch: int, with_signal: int) -> None:
-    """Send a signal when an epoch's checkpoint has been taken and the next epoch runs."""
+def stop_in_next_epoch(process, run_dir, *, after_epoch, with_signal):
+    """Send a signal shortly after the checkpoint of an epoch."""
     deadline = time.monotonic() + 240
     while process.poll() is None and time.monotonic() < deadline:
         events = read_events(run_dir / "events.jsonl")
@@ -36,113 +36,82 @@ def stop_in_the_middle(process, run_dir: Path, *, after_epoch: int, with_signal:
     pytest.fail(f"the run ended before epoch {after_epoch}: {out}{err}")
 
 
-class Story:
-    """What the process of each chapter ended with, and where the runs are."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.resumed = directory / "resumed"
-        self.whole = directory / "whole"
-        self.is_over = False
-        self.statuses: list[int] = []
-        self.errors: list[str] = []
-        self.mlflow_statuses: list[str] = []
-        self.run_ids: set[str] = set()
-
-    def note(self, status: int, err: str) -> None:
-        self.statuses.append(status)
-        self.errors.append(err)
-        run = self.client.get_run(self.run_id)
-        self.mlflow_statuses.append(run.info.status)
-        self.run_ids.add(run.info.run_id)
-
-    @property
-    def client(self) -> MlflowClient:
-        return MlflowClient(tracking_uri=f"sqlite:///{self.directory / 'mlflow.db'}")
-
-    @property
-    def run_id(self) -> str:
-        return json.loads((self.resumed / "mlflow.json").read_text())["run_id"]
-
-
 @pytest.fixture(scope="module")
-def begun(start, features_dir, tmp_path_factory):
-    """Interrupted in epoch 2, resumed, killed in epoch 3."""
-    story = Story(tmp_path_factory.mktemp("resume"))
-    chapters = [
+def stopped(start, features_dir, tmp_path_factory):
+    """A run that is interrupted in epoch 2, resumed, and killed in epoch 3."""
+    directory = tmp_path_factory.mktemp("resume")
+    client = MlflowClient(tracking_uri=f"sqlite:///{directory / 'mlflow.db'}")
+    story = SimpleNamespace(directory=directory, client=client, ends=[], is_over=False)
+    story.resumed, story.whole = directory / "resumed", directory / "whole"
+    steps = [
         (("--run_dir", "resumed", "--features_dir", features_dir, *SLOW_STEPS), 1, signal.SIGHUP),
         (("--resume", "resumed"), 2, signal.SIGKILL),
     ]
-    for options, after_epoch, with_signal in chapters:
-        process = start("train", *options, cwd=story.directory)
-        stop_in_the_middle(process, story.resumed, after_epoch=after_epoch, with_signal=with_signal)
+    for options, after_epoch, with_signal in steps:
+        process = start("train", *options, cwd=directory)
+        stop_in_next_epoch(process, story.resumed, after_epoch=after_epoch, with_signal=with_signal)
         _, err = process.communicate(timeout=240)
-        story.note(process.returncode, err)
+        story.ends.append((process.returncode, err, mlflow_run(story).info.status))
     return story
 
 
 @pytest.fixture
-def story(begun, run_here, features_dir):
-    """The same, resumed to its end; beside a run that nothing befell."""
-    if not begun.is_over:
-        begun.is_over = True
-        last = run_here("train", "--resume", "resumed", cwd=begun.directory)
-        begun.note(last.status, last.err)
+def story(stopped, run_here, features_dir):
+    """The stopped run, resumed to its end, and an undisturbed run."""
+    if not stopped.is_over:
+        stopped.is_over = True
+        last = run_here("train", "--resume", "resumed", cwd=stopped.directory)
+        stopped.ends.append((last.status, last.err, mlflow_run(stopped).info.status))
         whole = run_here(
             *("train", "--run_dir", "whole", "--features_dir", features_dir, *SLOW_STEPS),
             *("--tracking.enabled", "false"),
-            cwd=begun.directory,
+            cwd=stopped.directory,
         )
         assert whole.status == 0, whole.err
-    return begun
+    return stopped
 
 
-def history(run_dir):
-    values = json.loads((run_dir / "batch_metrics" / "metrics_history.json").read_text())
-    return {"epoch": values["epoch"], "batch": values["batch"]}
+def mlflow_run(story):
+    run_id = json.loads((story.resumed / "mlflow.json").read_text())["run_id"]
+    return story.client.get_run(run_id)
 
 
-def test_an_interrupt_is_told_in_a_line_and_the_last_resume_ends_well(story):
-    assert story.statuses == [128 + signal.SIGHUP, -signal.SIGKILL, 0]
-    how = f"Go on with `python -m pipeline train --resume {story.resumed}`."
-    assert story.errors == [f"error: interrupted. {how}\n", "", ""]
+def test_an_interrupt_is_one_line_and_the_last_resume_succeeds(story):
+    hint = f"Go on with `python -m pipeline train --resume {story.resumed}`."
+    (first_status, first_err, first_state), (second_status, second_err, _), last = story.ends
+    assert (first_status, first_state) == (128 + signal.SIGHUP, "KILLED")
+    assert first_err == f"error: interrupted. {hint}\n"
+    assert (second_status, second_err) == (-signal.SIGKILL, "")
+    assert last == (0, "", "FINISHED")
 
 
-def test_the_history_is_that_of_the_run_that_nothing_befell_value_for_value(story):
-    assert history(story.resumed) == history(story.whole)
-    assert history(story.whole)["epoch"]["epoch_numbers"] == list(range(1, NUM_EPOCHS + 1))
-
-
-def test_the_learning_rates_and_the_predictions_are_those_of_the_run_that_nothing_befell(story):
-    for name in ("lr_tracking/lr_logs.json", "predictions/validation.csv", "split.csv"):
+def test_history_files_and_evaluation_equal_those_of_the_undisturbed_run(story):
+    names = ("lr_tracking/lr_logs.json", "predictions/validation.csv", "split.csv")
+    for name in (*names, "evaluation.json"):
         assert (story.resumed / name).read_bytes() == (story.whole / name).read_bytes(), name
+    resumed, whole = (
+        json.loads((path / "batch_metrics" / "metrics_history.json").read_text())
+        for path in (story.resumed, story.whole)
+    )
+    assert (resumed["epoch"], resumed["batch"]) == (whole["epoch"], whole["batch"])
+    assert whole["epoch"]["epoch_numbers"] == list(range(1, NUM_EPOCHS + 1))
 
 
-def test_the_weights_are_those_of_the_run_that_nothing_befell(story):
+def test_weights_equal_those_of_the_undisturbed_run(story):
     from pipeline import load_model
 
-    one, two = (load_model(path / "model.keras") for path in (story.resumed, story.whole))
-    for ours, theirs in zip(one.get_weights(), two.get_weights(), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    resumed, whole = (load_model(path / "model.keras") for path in (story.resumed, story.whole))
+    for found, expected in zip(resumed.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
-def test_the_evaluation_is_that_of_the_run_that_nothing_befell(story):
-    one, two = (
-        json.loads((path / "evaluation.json").read_text()) for path in (story.resumed, story.whole)
-    )
-    assert one == two
-
-
-def test_it_is_one_run_in_mlflow_which_says_how_it_stands(story):
-    assert (story.mlflow_statuses[0], story.mlflow_statuses[-1]) == ("KILLED", "FINISHED")
-    assert len(story.run_ids) == 1
+def test_mlflow_has_one_run_without_failure_and_each_point_once(story):
     experiment = story.client.get_experiment_by_name("ocean")
-    assert len(story.client.search_runs([experiment.experiment_id])) == 1
-
-
-def test_every_point_is_in_mlflow_once(story):
-    for name in story.client.get_run(story.run_id).data.metrics:
-        history = story.client.get_metric_history(story.run_id, name)
+    (run,) = story.client.search_runs([experiment.experiment_id])
+    assert run.info.run_id == mlflow_run(story).info.run_id
+    assert "failure" not in run.data.tags
+    for name in run.data.metrics:
+        history = story.client.get_metric_history(run.info.run_id, name)
         steps = sorted(point.step for point in history)
         assert len(steps) == len(set(steps)), name
         if name.startswith("batch/"):
@@ -151,11 +120,7 @@ def test_every_point_is_in_mlflow_once(story):
             assert steps == list(range(1, NUM_EPOCHS + 1)), name
 
 
-def test_a_run_that_went_on_has_not_failed(story):
-    assert "failure" not in story.client.get_run(story.run_id).data.tags
-
-
-def test_a_run_that_is_finished_is_left_as_it_is(story, run_here):
+def test_a_resume_does_not_change_a_finished_run(story, run_here):
     before = (story.resumed / "events.jsonl").read_bytes()
     assert run_here("train", "--resume", story.resumed, cwd=story.directory).status == 0
     assert (story.resumed / "events.jsonl").read_bytes() == before

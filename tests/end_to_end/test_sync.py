@@ -1,4 +1,4 @@
-"""A store that is gone costs a run nothing; `sync` delivers what it missed."""
+"""A run without its MLflow store is complete, and `sync` delivers it later."""
 
 import json
 import signal
@@ -13,79 +13,60 @@ from pipeline.core.run_log import FINISHED, read_events
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def gone(tmp_path):
-    """A store whose directory cannot be opened, as a file is in its place."""
-    (tmp_path / "team").write_text("")
-    return tmp_path / "team"
-
-
-@pytest.fixture
-def train_without_store(run_here, tmp_path, features_dir, settings, gone, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{gone / 'mlflow.db'}")
-
-    def train(*options):
-        return run_here(
-            *("train", "--features_dir", features_dir, "--run_dir", "run"),
-            *("--training.num_epochs", 1, "--model.fusion", "concat", *settings, *options),
-            *("--evaluation.figures", "false"),
-            cwd=tmp_path,
-        )
-
-    return train
-
-
-def test_a_run_that_the_store_never_saw_is_whole_and_is_delivered_by_sync(
-    train_without_store, run_here, tmp_path, gone, caplog
+def test_a_run_without_a_store_is_complete_and_delivered_by_sync(
+    run_here, features_dir, settings, tmp_path, monkeypatch, caplog
 ):
-    trained = train_without_store()
-    assert trained.status == 3  # done, but for what MLflow was to have
+    blocker = tmp_path / "team"
+    blocker.write_text("")  # in the place of the store's directory
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{blocker / 'mlflow.db'}")
+    trained = run_here(
+        *("train", "--features_dir", features_dir, "--run_dir", "run", *settings),
+        *("--training.num_epochs", 1, "--model.fusion", "concat"),
+        cwd=tmp_path,
+    )
+    assert trained.status == 3
     assert "95 % intervals" in trained.out
     assert f"python -m pipeline sync --run_dir {tmp_path / 'run'}" in caplog.text
     assert (tmp_path / "run" / "model.keras").exists()
 
-    still_gone = run_here("sync", "--run_dir", "run", cwd=tmp_path)
-    assert still_gone.status == 3
-    (line,) = still_gone.err.splitlines()
-    assert "MLflow does not have all of the run yet" in line
+    incomplete = run_here("sync", "--run_dir", "run", cwd=tmp_path)
+    assert "MLflow does not have the whole run yet" in incomplete.error_line(status=3)
 
-    gone.unlink()
+    blocker.unlink()
     delivered = run_here("sync", "--run_dir", "run", cwd=tmp_path)
     assert (delivered.status, delivered.err) == (0, "")
     run_id = json.loads((tmp_path / "run" / "mlflow.json").read_text())["run_id"]
     assert run_id in delivered.out
-    client = MlflowClient(tracking_uri=f"sqlite:///{gone / 'mlflow.db'}")
+    client = MlflowClient(tracking_uri=f"sqlite:///{blocker / 'mlflow.db'}")
     run = client.get_run(run_id)
     assert run.info.status == "FINISHED"
-    assert [point.step for point in client.get_metric_history(run_id, "validation/loss")] == [1]
-    assert [point.step for point in client.get_metric_history(run_id, "batch/loss")] == [
-        *range(1, 6)
-    ]
+    for name, last_step in (("validation/loss", 1), ("batch/loss", 5)):
+        steps = [point.step for point in client.get_metric_history(run_id, name)]
+        assert steps == list(range(1, last_step + 1))
     assert run.data.params["config.model.fusion"] == "concat"
     assert len(run.inputs.dataset_inputs) == 3
     assert len(run.outputs.model_outputs) == 1
     assert {each.path for each in client.list_artifacts(run_id)} >= {"config.yaml", "predictions"}
 
 
-def test_syncing_what_mlflow_has_changes_nothing(run_here, first, workspace):
+def test_a_second_sync_changes_nothing(run_here, first, workspace):
     before = (first / "mlflow.json").read_bytes()
-    finished = run_here("sync", "--run_dir", first, cwd=workspace)
-    assert finished.status == 0
+    result = run_here("sync", "--run_dir", first, cwd=workspace)
+    assert result.status == 0
     assert (first / "mlflow.json").read_bytes() == before
 
 
-def test_a_run_whose_loss_is_no_number_fails_and_says_where(
+def test_a_loss_that_is_not_finite_fails_the_run_with_its_epoch(
     run_here, tmp_path, features_dir, settings
 ):
-    finished = run_here(
-        *("train", "--features_dir", features_dir, "--run_dir", "run"),
+    result = run_here(
+        *("train", "--features_dir", features_dir, "--run_dir", "run", *settings),
         *("--training.num_epochs", 3, "--training.learning_rate", "1e30"),
         *("--training.schedule", "constant", "--training.gradient_clip_norm", 0),
-        *("--training.optimizer", "adam", "--training.loss", "mse", *settings),
+        *("--training.optimizer", "adam", "--training.loss", "mse"),
         cwd=tmp_path,
     )
-    assert finished.status == 2
-    (line,) = finished.err.splitlines()
+    line = result.error_line()
     assert "epoch" in line
     assert "Lower training.learning_rate" in line
     run_id = json.loads((tmp_path / "run" / "mlflow.json").read_text())["run_id"]
@@ -94,10 +75,10 @@ def test_a_run_whose_loss_is_no_number_fails_and_says_where(
     assert f"error: {run.data.tags['failure']}" == line
 
 
-def test_a_signal_while_mlflow_is_waited_for_ends_a_finished_run_at_once(
+def test_a_signal_ends_the_wait_for_mlflow_after_the_training(
     start, tmp_path, features_dir, settings
 ):
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts and never answers
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts connections, never answers
         process = start(
             *("train", "--features_dir", features_dir, "--run_dir", "run", *settings),
             *("--training.num_epochs", 1, "--model.fusion", "concat"),
@@ -114,21 +95,19 @@ def test_a_signal_while_mlflow_is_waited_for_ends_a_finished_run_at_once(
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 20  # far less than tracking.patience_seconds
     assert process.returncode in {130, 143}
     assert f"python -m pipeline sync --run_dir {tmp_path / 'run'}" in err
     assert "--resume" not in err
 
 
-def test_a_deleted_experiment_is_refused_before_training(
+def test_a_deleted_experiment_is_an_error_before_training(
     run_here, tmp_path, features_dir, settings
 ):
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
     client.delete_experiment(client.create_experiment("ocean"))
-    refused = run_here(
+    result = run_here(
         *("train", "--features_dir", features_dir, "--run_dir", "run", *settings), cwd=tmp_path
     )
-    assert refused.status == 2
-    (line,) = refused.err.splitlines()
-    assert "mlflow experiments restore" in line
+    assert "mlflow experiments restore" in result.error_line()
     assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""`train`: what it prints, what it leaves, what arrives in MLflow."""
+"""Output, run directory and MLflow run of `train`."""
 
 import json
 import subprocess
@@ -30,158 +30,128 @@ def tracked(client, first):
     return client.get_run(json.loads((first / "mlflow.json").read_text())["run_id"])
 
 
-def model_inputs(features_dir):
+@pytest.fixture(scope="module")
+def inputs(features_dir):
     return [np.load(features_dir / name) for name in ("static.npy", "dynamic.npy")]
 
 
-def test_it_ends_well_and_says_nothing_that_it_need_not(trained):
-    assert trained.status == 0
+def read_history(run_dir):
+    history = json.loads((run_dir / "batch_metrics" / "metrics_history.json").read_text())
+    return history["epoch"], history["batch"]
+
+
+def test_the_output_has_scores_baselines_and_paths(trained, first):
     assert trained.err == ""
-
-
-def test_it_prints_the_scores_beside_the_baselines_and_where_everything_is(trained, first):
-    for words in ("95 % intervals", "ridge r2", "same_group_mean r2", "groups shared by"):
-        assert words in trained.out
+    for part in ("95 % intervals", "ridge r2", "same_group_mean r2", "groups shared by"):
+        assert part in trained.out
     assert f"run: {first}" in trained.out
     assert f"model: {first / 'model.keras'}" in trained.out
 
 
-def test_the_run_directory_holds_the_files_of_the_contract(first):
+def test_the_run_directory_has_all_files(first):
     assert {name for name in FILES if not (first / name).is_file()} == set()
 
 
-def test_the_logs_have_the_keys_that_tools_of_the_field_read(first):
-    history = json.loads((first / "batch_metrics" / "metrics_history.json").read_text())
+def test_the_three_logs_have_the_keys_of_existing_tools(first):
+    epoch, batch = read_history(first)
     times = json.loads((first / "time_tracking" / "time_logs.json").read_text())
     rates = json.loads((first / "lr_tracking" / "lr_logs.json").read_text())
     assert {
         *("loss", "val_loss", "metrics", "val_metrics", "learning_rate", "epoch_numbers")
-    } <= history["epoch"].keys()
-    assert {"loss", "metrics", "learning_rate", "batch_numbers"} <= history["batch"].keys()
+    } <= epoch.keys()
+    assert {"loss", "metrics", "learning_rate", "batch_numbers"} <= batch.keys()
     assert {"epoch_times", "batch_times", "total_training_time"} <= times.keys()
     assert rates.keys() == {"epoch", "learning_rate", "is_reduction"}
     num_steps = 2 * -(-144 // 32)
-    assert history["epoch"]["epoch_numbers"] == [1, 2]
-    assert history["batch"]["batch_numbers"] == list(range(1, num_steps + 1))
+    assert epoch["epoch_numbers"] == [1, 2]
+    assert batch["batch_numbers"] == list(range(1, num_steps + 1))
     assert len(times["batch_times"]) == num_steps
 
 
-def test_whole_groups_are_on_one_side_and_every_clip_is_on_one(first, features_dir):
+def test_every_clip_and_whole_groups_are_in_one_subset(first, features_dir):
     split = pd.read_csv(first / "split.csv")
     assert split.groupby("group")["split"].nunique().max() == 1
     assert split["clip_id"].tolist() == pd.read_csv(features_dir / "clips.csv")["clip_id"].tolist()
     assert split["split"].value_counts().to_dict() == {"train": 144, "validation": 48, "test": 48}
 
 
-@pytest.mark.parametrize("name", ["first.h5", "again.keras", "again.h5"])
-def test_a_saved_model_scores_to_the_bit_what_the_model_of_the_run_scores(
-    name, first, workspace, features_dir, run_here
-):
-    from pipeline import load_model
-
-    if not (workspace / name).exists():
-        assert run_here("train", "--resume", first, "--output", name, cwd=workspace).status == 0
-    inputs = model_inputs(features_dir)
-    expected = load_model(first / "model.keras").predict_on_batch(inputs)
-    np.testing.assert_array_equal(load_model(workspace / name).predict_on_batch(inputs), expected)
-
-
-def test_saved_weights_score_to_the_bit_what_the_model_of_the_run_scores(
-    first, workspace, features_dir, run_here
+@pytest.mark.parametrize("name", ["first.h5", "again.keras", "again.weights.h5"])
+def test_a_saved_model_gives_exactly_the_scores_of_the_run(
+    name, first, workspace, inputs, run_here
 ):
     import keras
 
     from pipeline import load_model
 
-    name = "again.weights.h5"
-    assert run_here("train", "--resume", first, "--output", name, cwd=workspace).status == 0
+    if not (workspace / name).exists():
+        assert run_here("train", "--resume", first, "--output", name, cwd=workspace).status == 0
     network = load_model(first / "model.keras")
-    inputs = model_inputs(features_dir)
     expected = network.predict_on_batch(inputs)
-    for weight in network.weights:
-        weight.assign(keras.ops.zeros_like(weight))
-    network.load_weights(workspace / name)
+    if name.endswith(".weights.h5"):
+        for weight in network.weights:
+            weight.assign(keras.ops.zeros_like(weight))
+        network.load_weights(workspace / name)
+    else:
+        network = load_model(workspace / name)
     np.testing.assert_array_equal(network.predict_on_batch(inputs), expected)
 
 
-def test_the_predictions_are_those_of_the_saved_model(first, features_dir):
+def test_predictions_are_those_of_the_saved_model(first, features_dir, inputs):
     from pipeline import load_model
 
     table = pd.read_csv(first / "predictions" / "validation.csv")
     rows = pd.read_csv(features_dir / "clips.csv").reset_index().set_index("clip_id")["index"]
-    inputs = [values[rows[table["clip_id"]]] for values in model_inputs(features_dir)]
-    scores = load_model(first / "model.keras").predict_on_batch(inputs)
-    predicted = table[list(TRAITS)].to_numpy(np.float32)
-    np.testing.assert_array_equal(predicted, scores)
+    held_out = [values[rows[table["clip_id"]]] for values in inputs]
+    scores = load_model(first / "model.keras").predict_on_batch(held_out)
+    np.testing.assert_array_equal(table[list(TRAITS)].to_numpy(np.float32), scores)
 
 
-def test_the_run_is_in_mlflow_and_finished(tracked):
+def test_mlflow_has_status_parameters_and_description(tracked):
     assert tracked.info.status == "FINISHED"
     assert tracked.info.run_name == "experiment"
-
-
-def test_the_settings_are_parameters(tracked):
-    assert tracked.data.params["config.training.num_epochs"] == "2"
-    assert tracked.data.params["config.model.num_heads"] == "2"
-    assert all(name.startswith(("config.", "weights.", "overlap.")) for name in tracked.data.params)
-
-
-def test_the_code_and_the_versions_behind_the_run_are_tags(tracked, repository):
-    tags = tracked.data.tags
-    assert {"version.keras", "version.tensorflow", "version.mlflow", "python"} <= tags.keys()
-    if (repository / ".git").exists():
-        kind = ["git", "cat-file", "-t", tags["git.commit"]]
-        found = subprocess.run(kind, cwd=repository, capture_output=True, text=True, check=True)
-        assert found.stdout == "commit\n"
-        assert tags["git.is_dirty"] in ("True", "False")
-
-
-def test_the_description_says_what_it_is_for_and_what_came_of_it(tracked):
+    parameters = tracked.data.params
+    assert parameters["config.training.num_epochs"] == "2"
+    assert parameters["config.model.num_heads"] == "2"
+    assert all(name.startswith(("config.", "weights.", "overlap.")) for name in parameters)
     note = tracked.data.tags["mlflow.note.content"]
-    assert note.startswith("what it is for\n")
+    assert note.startswith("first experiment\n")
     assert "held-out clips of 8 groups" in note
 
 
-def test_each_side_of_the_split_is_a_data_set_of_the_run(tracked):
-    roles = {each.tags[0].value: each.dataset for each in tracked.inputs.dataset_inputs}
-    assert roles.keys() == {"train", "validation", "test"}
-    assert json.loads(roles["test"].profile)["num_clips"] == 48
+def test_mlflow_has_the_code_version_and_library_versions(tracked, repository):
+    tags = tracked.data.tags
+    assert {"version.keras", "version.tensorflow", "version.mlflow", "python"} <= tags.keys()
+    if (repository / ".git").exists():
+        command = ["git", "cat-file", "-t", tags["git.commit"]]
+        kind = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True)
+        assert kind.stdout == "commit\n"
+        assert tags["git.is_dirty"] in ("True", "False")
 
 
-def test_every_point_of_a_metric_is_there_once(tracked, client):
-    def steps(name):
-        return [point.step for point in client.get_metric_history(tracked.info.run_id, name)]
-
-    assert steps("validation/ccc/openness") == [1, 2]
-    assert steps("batch/loss") == list(range(1, 11))
-    assert len(steps("system/process_memory_megabytes")) >= 1
-
-
-def test_mlflow_has_the_files_of_the_run(tracked, client):
-    found = {each.path for each in client.list_artifacts(tracked.info.run_id)}
+def test_mlflow_has_each_subset_point_and_file(tracked, client):
+    run_id = tracked.info.run_id
+    subsets = {each.tags[0].value: each.dataset for each in tracked.inputs.dataset_inputs}
+    assert subsets.keys() == {"train", "validation", "test"}
+    assert json.loads(subsets["test"].profile)["num_clips"] == 48
+    for name, last_step in (("validation/ccc/openness", 2), ("batch/loss", 10)):
+        steps = [point.step for point in client.get_metric_history(run_id, name)]
+        assert steps == list(range(1, last_step + 1))
+    assert client.get_metric_history(run_id, "system/process_memory_megabytes")
     assert {
         *("config.yaml", "environment.json", "summary.json", "evaluation.json", "split.csv"),
         *("batch_metrics", "time_tracking", "lr_tracking", "predictions"),
-    } <= found
+    } <= {each.path for each in client.list_artifacts(run_id)}
 
 
-def test_two_processes_with_one_seed_come_to_the_same_bits(
-    run_here, first, workspace, features_dir, settings
-):
-    twin = run_here(
-        *("train", "--features_dir", features_dir, "--run_dir", "twin"),
-        *("--training.num_epochs", 2, "--tracking.enabled", "false", *settings),
-        *("--evaluation.figures", "false"),
+def test_the_same_seed_gives_the_same_bits(run_here, first, workspace, features_dir, settings):
+    second = workspace / "second"
+    result = run_here(
+        *("train", "--features_dir", features_dir, "--run_dir", second, *settings),
+        *("--training.num_epochs", 2, "--tracking.enabled", "false"),
         cwd=workspace,
     )
-    assert twin.status == 0, twin.err
-    one, two = workspace / "first", workspace / "twin"
+    assert result.status == 0, result.err
     for name in ("predictions/validation.csv", "split.csv", "lr_tracking/lr_logs.json"):
-        assert (one / name).read_bytes() == (two / name).read_bytes(), name
-    histories = [
-        json.loads((path / "batch_metrics" / "metrics_history.json").read_text())
-        for path in (one, two)
-    ]
-    assert histories[0]["epoch"] == histories[1]["epoch"]
-    assert histories[0]["batch"] == histories[1]["batch"]
-    assert not (two / "mlflow.json").exists()
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
+    assert read_history(first) == read_history(second)
+    assert not (second / "mlflow.json").exists()

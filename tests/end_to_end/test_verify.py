@@ -13,17 +13,17 @@ SMALL = (
 )
 
 
-def test_an_installation_that_works_passes_and_leaves_only_its_results(run_here, tmp_path):
-    finished = run_here("verify", *SMALL, cwd=tmp_path)
-    assert finished.status == 0, finished.out + finished.err
-    results = json.loads((tmp_path / "test_results.json").read_text())
-    files = results.pop("files")
-    assert set(results.values()) == {"passed"}
+def test_a_working_installation_passes_and_only_the_results_remain(run_here, tmp_path):
+    result = run_here("verify", *SMALL, cwd=tmp_path)
+    assert result.status == 0, result
+    parts = json.loads((tmp_path / "test_results.json").read_text())
+    files = parts.pop("files")
+    assert set(parts.values()) == {"passed"}
     assert {
         "training_callbacks",
         "visualization_script",
         "attention_visualization",
         "training_time_analysis",
-    } <= set(results)
+    } <= set(parts)
     assert len(files) > len(training_figures())
     assert [path.name for path in tmp_path.iterdir()] == ["test_results.json"]

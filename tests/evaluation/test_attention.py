@@ -23,11 +23,8 @@ TWO_KEYS = {"static": 2, "dynamic": 2}
 NUM_KEYS = {"static": 3, "dynamic": 2}
 KINDS = {"static": FRAMES, "dynamic": WINDOWS}
 IDS = ("a", "b", "c", "d", "e")
-TO_DYNAMIC, TO_STATIC, TRAIT_MAP = MAPS = (
-    "block_1/static_to_dynamic",
-    "block_1/dynamic_to_static",
-    "traits",
-)
+TO_DYNAMIC, TO_STATIC = "block_1/static_to_dynamic", "block_1/dynamic_to_static"
+MAPS = (TO_DYNAMIC, TO_STATIC, "traits")
 
 positive = st.floats(1e-3, 1.0)
 
@@ -171,7 +168,7 @@ def clips(masks=None):
     weights = {
         TO_DYNAMIC: softmax(normal(size=(5, 2, 3, 2)), dynamic),
         TO_STATIC: softmax(normal(size=(5, 2, 2, 3)), static),
-        TRAIT_MAP: softmax(normal(size=(5, 2, 5, 5)), np.hstack([static, dynamic])),
+        "traits": softmax(normal(size=(5, 2, 5, 5)), np.hstack([static, dynamic])),
     }
     return weights, masks
 
@@ -251,7 +248,7 @@ def test_a_map_over_a_single_key_is_missing_with_the_reason():
     masks = all_real()
     masks["dynamic"][:, 1] = False
     found = summarized(*clips(masks)).measurements(IDS, KINDS)
-    assert list(found.mean_maps) == [TO_STATIC, TRAIT_MAP]
+    assert list(found.mean_maps) == [TO_STATIC, "traits"]
     assert "attention over one key is always 1" in found.missing[TO_DYNAMIC]
 
 

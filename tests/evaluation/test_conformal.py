@@ -76,7 +76,7 @@ def test_with_too_few_groups_every_interval_is_the_whole_range():
     low, high = found.intervals(np.full((3, NUM_TRAITS), 0.5))
     assert (low == 0).all()
     assert (high == 1).all()
-    assert "9 held-out groups or more" in found.warning
+    assert "at least 9 held-out groups" in found.warning
     assert "there were 8" in found.warning
 
 
@@ -159,7 +159,7 @@ def test_coverage_is_a_mean_over_groups_per_trait():
     expected = [0.5, (1 + 1 / 3) / 2, 0.5, (1 + 1 / 3) / 2, 0.5]
     assert [found.coverage[trait].value for trait in TRAITS] == pytest.approx(expected)
     assert found.coverage["mean"].value == pytest.approx(np.mean(expected))
-    assert (found.num_clips, found.num_groups) == (4, 2)
+    assert (found.measured_on, found.num_clips, found.num_groups) == (NEW_GROUPS, 4, 2)
 
 
 def test_widths_are_clipped_to_the_range_of_the_scores():
@@ -167,16 +167,6 @@ def test_widths_are_clipped_to_the_range_of_the_scores():
     found = coverage_of(dataclasses.replace(predictions, y_pred=np.array([[0.5] * 5, [1.0] * 5])))
     assert found.mean_width["mean"] == pytest.approx((0.2 + 0.1) / 2)
     assert found.mean_width["openness"] == pytest.approx((0.2 + 0.1) / 2)
-
-
-def test_the_measured_coverage_of_new_groups_is_near_the_level():
-    shares = []
-    for seed in range(60):
-        known, new = random_predictions(2 * seed, 40), random_predictions(2 * seed + 1, 100)
-        found = coverage_of(new, calibrate(known.y_true, known.y_pred, known.groups))
-        assert found.measured_on == NEW_GROUPS
-        shares.append(found.coverage["mean"].value)
-    assert 0.895 < np.mean(shares) < 0.95
 
 
 def test_coverage_in_halves_is_near_the_level_and_reproducible():

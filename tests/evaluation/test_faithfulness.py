@@ -65,18 +65,14 @@ def test_a_faithful_ranking_changes_the_scores_first_and_its_reverse_last():
 
 def test_random_orders_differ_and_depend_on_the_seed_only():
     ranking, predict = planted()
-    curves = measured(ranking, predict, num_draws=3)
-    draws = curves.movement["random"]
-    assert draws.shape == (3, 9)
-    assert len({tuple(draw) for draw in draws.tolist()}) == 3
+    curves = measured(ranking, predict, num_orders=3)
+    orders = curves.movement["random"]
+    assert orders.shape == (3, 9)
+    assert len({tuple(order) for order in orders.tolist()}) == 3
     assert curves.area("traits/bottom") < curves.area("random") < curves.area("traits/top")
-    np.testing.assert_array_equal(measured(ranking, predict, num_draws=3).movement["random"], draws)
-
-
-def test_an_unfaithful_ranking_is_like_a_random_order():
-    ranking, predict = planted(num_clips=400)
-    curves = measured(np.random.default_rng(1).random(ranking.shape), predict)
-    assert curves.area("traits/top") == pytest.approx(curves.area("random"), abs=0.02)
+    np.testing.assert_array_equal(
+        measured(ranking, predict, num_orders=3).movement["random"], orders
+    )
 
 
 def test_curves_of_long_clips_have_a_limited_number_of_points():
@@ -94,6 +90,4 @@ def test_the_same_share_is_hidden_in_clips_of_different_lengths():
         return np.zeros((2, 5))
 
     measured(np.random.default_rng(0).random((2, 8)), predict, is_real=is_real)
-    assert [0, 0] in hidden_counts
-    assert [4, 2] in hidden_counts
-    assert [8, 4] in hidden_counts
+    assert all(counts in hidden_counts for counts in ([0, 0], [4, 2], [8, 4]))

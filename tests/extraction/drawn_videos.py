@@ -1,7 +1,6 @@
 """Videos and images that tests draw and encode, and modified copies of real clips."""
 
 import struct
-import zlib
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -181,37 +180,11 @@ def with_hole(source: Path, path: Path, *, at: float, num_bytes: int, noise: boo
     return path
 
 
-def write_image(path: Path, image: np.ndarray, *, orientation: int) -> Path:
-    """Write a BGR image as JPEG, PNG or WebP with an EXIF orientation from 1 to 8."""
-    plain = cv2.imencode(path.suffix, image)[1].tobytes()
-    path.write_bytes(_WRITERS[path.suffix](plain, _exif(orientation), image.shape))
-    return path
-
-
-def _exif(orientation: int) -> bytes:
+def write_jpeg(path: Path, image: np.ndarray, *, orientation: int) -> Path:
+    """Write a BGR image with an EXIF orientation from 1 to 8."""
+    plain = cv2.imencode(".jpg", image)[1].tobytes()
     entry = struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0)
-    return b"MM\0*" + struct.pack(">IH", 8, 1) + entry + bytes(4)
-
-
-def _jpeg(plain: bytes, exif: bytes, shape: tuple[int, ...]) -> bytes:
-    del shape
-    content = b"Exif\0\0" + exif
-    return plain[:2] + b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content + plain[2:]
-
-
-def _png(plain: bytes, exif: bytes, shape: tuple[int, ...]) -> bytes:
-    del shape
-    chunk = b"eXIf" + exif
-    header = 33  # bytes of the signature and of the first chunk
-    length, check = struct.pack(">I", len(exif)), struct.pack(">I", zlib.crc32(chunk))
-    return plain[:header] + length + chunk + check + plain[header:]
-
-
-def _webp(plain: bytes, exif: bytes, shape: tuple[int, ...]) -> bytes:
-    height, width = (struct.pack("<I", side - 1)[:3] for side in shape[:2])
-    header = b"VP8X" + struct.pack("<II", 10, 0x08) + width + height
-    body = b"WEBP" + header + plain[12:] + b"EXIF" + struct.pack("<I", len(exif)) + exif
-    return b"RIFF" + struct.pack("<I", len(body)) + body
-
-
-_WRITERS = {".jpg": _jpeg, ".png": _png, ".webp": _webp}
+    exif = b"Exif\0\0MM\0*" + struct.pack(">IH", 8, 1) + entry + bytes(4)
+    header = b"\xff\xe1" + struct.pack(">H", len(exif) + 2)
+    path.write_bytes(plain[:2] + header + exif + plain[2:])
+    return path

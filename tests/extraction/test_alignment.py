@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.extraction.faces.alignment import FACE_SHARE, crop_transform, cut
+from pipeline.extraction.faces.alignment import crop_transform, cut
 
 FACE = np.array([[34.0, 40], [66, 40], [50, 58], [38, 73], [62, 73]])
 """Landmarks of a frontal face in a crop of 100 pixels."""
@@ -39,11 +39,6 @@ def test_the_transform_has_the_least_squared_error():
 
     for a, b, x, y in np.random.default_rng(0).normal(0, 1e-3, (20, 4)):
         assert error(best + np.array([[a, -b, x], [b, a, y]])) > error(best)
-
-
-def test_the_face_width_is_22_eye_distances():
-    eyes = FACE[1, 0] - FACE[0, 0]
-    assert pytest.approx(2.2 * eyes / 100, abs=0.01) == FACE_SHARE
 
 
 @pytest.mark.parametrize("scale", [0.8, 2.0, 5.0, 9.0])

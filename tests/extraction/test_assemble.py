@@ -55,19 +55,16 @@ def test_a_feature_set_has_the_clips_in_order(tmp_path, cached):
     assert [path.name for path in out.iterdir() if path.name.startswith(".")] == [".units"]
 
 
-def test_a_later_set_replaces_the_earlier_one_and_its_labels(tmp_path, cached):
+def test_a_later_set_replaces_the_earlier_one_and_its_labels(tmp_path, cached, make_features):
     out = tmp_path / "out"
     assemble_feature_set(out, cached(a=1.0), labels=np.full((1, 5), 0.5), metadata={})
-    assemble_feature_set(out, cached(a=1.0, b=2.0), labels=None, metadata={})
+    paths = cached(a=1.0, b=make_features(warnings=["cut", "dark"]))
+    assemble_feature_set(out, paths, labels=None, metadata={"content": "new"})
     features = load_feature_set(out)
+    assert features.clips["warnings"].tolist() == ["", "cut; dark"]
     assert features.num_clips == 2
     assert features.labels is None
-
-
-def test_warnings_are_a_column_of_the_clip_table(tmp_path, cached, make_features):
-    paths = cached(a=make_features(warnings=["cut", "dark"]))
-    assemble_feature_set(tmp_path / "out", paths, labels=None, metadata={})
-    assert load_feature_set(tmp_path / "out").clips["warnings"].tolist() == ["cut; dark"]
+    assert read_earlier_metadata(out)["content"] == "new"
 
 
 def test_a_partly_replaced_set_counts_as_unfinished(tmp_path, cached, monkeypatch):
@@ -123,17 +120,6 @@ def test_the_contact_sheet_stacks_the_strips(tmp_path, cached, make_features):
     assert sheet.shape[1] == 60
     assert sheet[0, 0].tolist() == [99] * 3
     assert sheet[0, 50].tolist() == [255] * 3
-
-
-def test_without_strips_there_is_no_contact_sheet(tmp_path, cached):
-    write_contact_sheet(tmp_path, list(cached(a=1.0).values()))
-    assert not (tmp_path / SHEET_NAME).exists()
-
-
-def test_metadata_of_an_earlier_set_is_read(tmp_path, cached):
-    assemble_feature_set(tmp_path / "out", cached(a=1.0), labels=None, metadata={"content": "x"})
-    assert read_earlier_metadata(tmp_path / "out")["content"] == "x"
-    assert read_earlier_metadata(tmp_path / "none") is None
 
 
 @pytest.mark.parametrize(

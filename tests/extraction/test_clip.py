@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.config.extraction import ExtractionConfig, StaticConfig
+from pipeline.config.extraction import ExtractionConfig
 from pipeline.extraction.clip import ClipExtractor, brightness, mean_speed, sharpness
 from pipeline.extraction.tasks import ClipError, ClipSource, Job
 from tests.extraction.drawn_videos import write_video
@@ -57,7 +57,9 @@ def test_quality_measures_of_a_real_clip_are_plausible(real):
 
 
 @pytest.mark.slow
-def test_steps_without_a_face_are_masked_and_zero(extract, tmp_path, face_frames):
+def test_absent_steps_are_masked_and_zero(extract, tmp_path, face_frames):
+    short = extract(write_video(tmp_path / "short.mp4", face_frames[:5]))
+    assert short.static_mask.tolist() == [True] * 5 + [False] * 11
     blank = [np.full_like(face_frames[0], 90)] * 24
     clip = extract(write_video(tmp_path / "a.mp4", face_frames[:24] + blank))
     assert clip.static_mask.tolist() == clip.dynamic_mask.tolist() == [True] * 8 + [False] * 8
@@ -65,13 +67,6 @@ def test_steps_without_a_face_are_masked_and_zero(extract, tmp_path, face_frames
     assert not clip.dynamic[8:].any()
     assert clip.static[:8].any(axis=1).all()
     assert np.isnan(clip.seconds[8:]).all()
-
-
-@pytest.mark.slow
-def test_a_clip_with_few_frames_is_padded(extract, tmp_path, face_frames):
-    clip = extract(write_video(tmp_path / "a.mp4", face_frames[:5]))
-    assert clip.static_mask.tolist() == [True] * 5 + [False] * 11
-    assert clip.strip is None
 
 
 @pytest.mark.slow
@@ -84,21 +79,6 @@ def test_a_clip_without_motion_fails(extract, tmp_path, face_frames, num_frames,
     with pytest.raises(ClipError, match=message) as caught:
         extract(path)
     assert caught.value.stage == "decode"
-
-
-@pytest.mark.slow
-def test_steps_at_a_stall_have_a_face_and_no_motion(extract, tmp_path, face_frames):
-    ticks = [33 * number + 2500 * (number >= 24) for number in range(48)]
-    clip = extract(write_video(tmp_path / "a.mkv", face_frames, ticks=ticks))
-    assert clip.static_mask.all()
-    assert 0 < (~clip.dynamic_mask).sum() < 16
-    assert not clip.dynamic[~clip.dynamic_mask].any()
-
-
-@pytest.mark.slow
-def test_the_width_of_a_stream_is_configurable(clips):
-    extract = ClipExtractor(Job(config=ExtractionConfig(static=StaticConfig(dim=64))))
-    assert extract(ClipSource(clip_id="a", video=clips[0])).static.shape == (16, 64)
 
 
 @pytest.fixture

@@ -64,10 +64,6 @@ def test_a_broken_file_is_not_used(cached, damage):
     assert not is_cached(cached)
 
 
-def test_a_missing_file_is_not_used(task):
-    assert not is_cached(task)
-
-
 def test_the_fingerprint_depends_on_settings_and_files(tmp_path, make_sources):
     (source,) = make_sources("a.mp4")
     first = clip_fingerprint(source, {"a": 1})

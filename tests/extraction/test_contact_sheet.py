@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.extraction.contact_sheet import draw_strip, flow_colours, stack_strips
+from pipeline.extraction.contact_sheet import draw_strip, flow_colours
 from tests.extraction.drawn_videos import write_video
 
 GREEN = (80, 220, 60)
@@ -27,12 +27,6 @@ def test_a_strip_has_a_column_with_a_box_for_each_step_with_a_face(observed):
 
 def test_any_name_can_be_a_title(observed):
     assert draw_strip("顔 ../x\n.mp4", observed).shape == draw_strip("a.mp4", observed).shape
-
-
-def test_strips_of_different_widths_are_stacked():
-    sheet = stack_strips([np.zeros((5, 8, 3), np.uint8), np.zeros((7, 4, 3), np.uint8)])
-    assert sheet.shape == (5 + 7 + 2 * 4, 8, 3)
-    assert sheet[-6, 6].tolist() == [255] * 3
 
 
 def test_directions_have_colours_and_no_motion_is_white():

@@ -7,7 +7,6 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.extraction.tasks import ClipError
 from pipeline.extraction.video.decode import iterate_frames
 from pipeline.extraction.video.sampling import choose_instants, choose_windows
 from pipeline.extraction.video.video import read_timeline
@@ -91,13 +90,6 @@ def test_frames_of_an_avi_have_the_times_of_a_player(tmp_path):
     assert [by_pts[pts] for pts in timeline.pts.tolist()] == shown
 
 
-def test_damaged_frames_are_omitted(tmp_path, clips):
-    path = with_hole(clips[0], tmp_path / "hole.mp4", at=0.5, num_bytes=300_000)
-    wanted, frames = sampled(path)
-    assert 0 < len(frames) < len(wanted)
-    assert_undamaged(frames, clips[0])
-
-
 @pytest.fixture(scope="module")
 def whole_clip(clips, tmp_path_factory):
     """Return a function that writes a small copy of a real clip to a container."""
@@ -161,12 +153,3 @@ def test_a_uniform_image_is_not_damaged(tmp_path, name, codec, level):
     assert timeline.num_damaged == 0
     found = {frame.pts for frame in iterate_frames(path, timeline.codec, timeline.pts.tolist())}
     assert found == set(timeline.pts.tolist())
-
-
-def test_a_missing_file_is_an_error(tmp_path):
-    with pytest.raises(ClipError, match="No such file"):
-        list(iterate_frames(tmp_path / "a.mp4", "h264", {0}))
-
-
-def test_no_wanted_frame_gives_no_frame(clips):
-    assert list(iterate_frames(clips[0], "h264", [])) == []

@@ -94,10 +94,6 @@ def test_an_error_that_affects_all_clips_is_raised(tmp_path, event, engine, erro
     assert pool.is_closed
 
 
-def test_without_tasks_no_worker_is_started(tmp_path):
-    assert run(ScriptedPool(), tmp_path) == []
-
-
 def progress(*, is_terminal):
     console = rich.console.Console(file=io.StringIO(), force_terminal=is_terminal, width=120)
     results = [Result(clip_id=stage, stage=stage) for stage in ("", "open", "")]
@@ -111,11 +107,8 @@ def test_a_terminal_shows_the_number_of_done_and_failed_clips():
     assert "1 failed" in text
 
 
-def test_a_log_gets_no_line_for_a_short_extraction():
+def test_a_log_gets_a_line_only_after_some_time(monkeypatch):
     assert progress(is_terminal=False) == ""
-
-
-def test_a_log_gets_a_line_after_some_time(monkeypatch):
     monkeypatch.setattr(dispatch, "_LINE_SECONDS", 0.0)
     lines = progress(is_terminal=False).splitlines()
     assert len(lines) == 3

@@ -39,7 +39,7 @@ def test_encoders_without_projection_keep_their_width(config):
 def test_a_smaller_width_is_a_projection():
     config = ExtractionConfig(static=StaticConfig(dim=64), projection=ProjectionConfig(seed=3))
     narrow, wide = build_static_encoder(config), build_static_encoder(ExtractionConfig())
-    assert (narrow.width, narrow.crop_px, narrow.wants_colour) == (64, 112, False)
+    assert (narrow.width, narrow.crop_px, narrow.uses_colour) == (64, 112, False)
     assert narrow.describe()["projection"] == {"method": "gaussian", "dim": 64, "seed": 3}
     assert "random" not in str(narrow.describe())
     crops = np.random.default_rng(0).integers(0, 256, (2, 112, 112), dtype=np.uint8)
@@ -55,7 +55,7 @@ def test_networks_are_projected_to_the_configured_widths():
     )
     static, dynamic = build_static_encoder(config), build_dynamic_encoder(config)
     assert (static.width, dynamic.width) == (512, 256)
-    assert static.wants_colour
+    assert static.uses_colour
     assert "random" in static.describe()["weights"]
 
 

@@ -11,11 +11,6 @@ def face(x, y=0.3, size=0.1):
     return Face(box=box, landmarks=np.zeros((5, 2)), confidence=1.0)
 
 
-def test_a_single_face_is_tracked():
-    faces = [[face(0.5 + step / 100)] for step in range(5)]
-    assert follow_face(faces) == [found[0] for found in faces]
-
-
 def test_the_larger_of_two_faces_is_tracked_in_any_order():
     left = [face(0.2 + step / 200, size=0.10) for step in range(6)]
     right = [face(0.7 - step / 200, size=0.12) for step in range(6)]

@@ -13,7 +13,7 @@ from tests.extraction.drawn_videos import (
     draw_frames,
     to_coded,
     with_matrix,
-    write_image,
+    write_jpeg,
     write_video,
 )
 
@@ -77,7 +77,7 @@ def test_an_exif_orientation_is_applied(tmp_path):
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mjpeg", rate=30)
         stream.width, stream.height, stream.pix_fmt = 160, 96, "yuvj420p"
-        packet = av.Packet(write_image(tmp_path / "a.jpg", upright, orientation=6).read_bytes())
+        packet = av.Packet(write_jpeg(tmp_path / "a.jpg", upright, orientation=6).read_bytes())
         packet.pts, packet.dts, packet.time_base, packet.stream = 0, 0, Fraction(1, 30), stream
         container.mux(packet)
     grey = convert(first_frame(path)).grey
@@ -88,8 +88,12 @@ def test_an_exif_orientation_is_applied(tmp_path):
 
 def test_grey_equals_the_coded_brightness(video):
     frame = first_frame(video)
+    images = convert(frame)
     expected = frame.to_ndarray(format="yuv420p")[: frame.height]
-    np.testing.assert_array_equal(convert(frame).grey, expected)
+    np.testing.assert_array_equal(images.grey, expected)
+    # The decoder reuses its memory.
+    assert not np.shares_memory(images.grey, np.frombuffer(frame.planes[0], np.uint8))
+    assert images.small is images.colour is None
 
 
 @pytest.mark.parametrize("pixel_format", ["yuv444p", "yuv420p10le", "gbrp"])
@@ -105,12 +109,6 @@ def test_grey_of_other_pixel_formats_is_similar(tmp_path, video, pixel_format):
     assert np.corrcoef(grey.ravel(), expected.ravel())[0, 1] > 0.9
 
 
-def test_images_do_not_share_memory_with_the_decoder(video):
-    frame = first_frame(video)
-    grey = convert(frame).grey
-    assert not np.shares_memory(grey, np.frombuffer(frame.planes[0], np.uint8))
-
-
 def test_a_large_frame_is_shrunk(tmp_path):
     path = write_video(tmp_path / "a.mp4", draw_frames(1, width=3840, height=2160))
     images = convert(first_frame(path), small_px=240)
@@ -121,9 +119,3 @@ def test_a_large_frame_is_shrunk(tmp_path):
 def test_non_square_pixels_are_stretched():
     assert shown_size(720, 576, 64 / 45, 1280) == (1024, 576)
     assert shown_size(1440, 1080, 4 / 3, 1280) == (1280, 720)
-
-
-def test_optional_images_are_omitted(video):
-    images = convert(first_frame(video))
-    assert images.small is None
-    assert images.colour is None

@@ -43,21 +43,14 @@ def flow_network(rgb_weights):
     return FlowNetwork(config, crop_px=32, seed=0)
 
 
-def test_each_crop_has_its_own_vector(image_network):
+def test_each_crop_is_scaled_and_has_its_own_vector(image_network):
+    expected = {"encoder": "mobilenet", "weights": "random, seed 0", "image_px": 64}
+    assert image_network.describe() == expected
     features = image_network(CROPS)
     assert features.shape == (18, image_network.width) == (18, 1024)
     np.testing.assert_allclose(features[17], image_network(CROPS[17:])[0], atol=1e-5)
-
-
-def test_crops_are_scaled_for_the_network(image_network):
     prepared = keras.applications.mobilenet.preprocess_input(CROPS.astype(np.float32))
-    expected = np.asarray(image_network._network(prepared))
-    np.testing.assert_allclose(image_network(CROPS), expected, atol=1e-4)
-
-
-def test_the_description_has_network_weights_and_size(image_network):
-    expected = {"encoder": "mobilenet", "weights": "random, seed 0", "image_px": 64}
-    assert image_network.describe() == expected
+    np.testing.assert_allclose(features, image_network._network(prepared), atol=1e-4)
 
 
 def test_a_model_file_gets_rgb_from_0_to_255(tmp_path):

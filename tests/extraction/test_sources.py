@@ -19,7 +19,6 @@ from pipeline.extraction.sources import (
     find_labels,
     find_sources,
     find_videos,
-    join_sources,
     source_group,
 )
 from pipeline.extraction.tasks import ClipSource
@@ -45,10 +44,6 @@ def ids(sources):
     return [source.clip_id for source in sources]
 
 
-def below(root, results):
-    return [Path(each.clip_id).relative_to(root).as_posix() for each in results]
-
-
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
@@ -65,8 +60,9 @@ def below(root, results):
             },
         ),
         ([".cache/a.mp4", "._b.mp4", "c.mp4"], {"c.mp4": "c.mp4"}),
+        (["-AmM .003.mp4", "顔 1.mp4"], {"-AmM .003.mp4": "-AmM .003.mp4", "顔 1.mp4": "顔 1.mp4"}),
     ],
-    ids=["unique names", "equal names", "hidden files"],
+    ids=["unique names", "equal names", "hidden files", "special characters"],
 )
 def test_videos_are_named_by_their_files_or_paths(make, files, expected):
     root = make(*files)
@@ -134,11 +130,6 @@ def test_the_output_of_an_extraction_is_not_a_clip(make):
     assert list(find_folders(root, FLOW_SUFFIXES).by_id) == ["a", "b"]
 
 
-def test_names_can_have_special_characters(make):
-    names = ["-AmM .003.mp4", "лицо.mp4", "顔 1.mp4", "a'b\"c;$(x).mp4"]
-    assert sorted(find_videos(make(*names)).by_id) == sorted(names)
-
-
 @pytest.mark.parametrize("suffix", ["wmv", "flv", "ts", "3gp", "mts", "m2ts", "ogv", "mpg", "MTS"])
 def test_videos_of_every_usual_suffix_are_found(tmp_path, suffix):
     (tmp_path / f"a.{suffix}").write_bytes(b"G@\0\x10" + bytes(184))
@@ -160,18 +151,13 @@ def test_an_empty_transport_stream_or_pipe_is_a_clip(tmp_path, create):
     assert list(find_videos(tmp_path).by_id) == ["a.ts"]
 
 
-def test_unused_files_are_listed(make):
-    root = make("a.mp4", "README", "b/notes.txt", ".hidden.txt", "c.xyz")
-    _, failed, unused = find_sources(root, None, None)
-    assert failed == []
-    assert below(root, unused) == ["README", "b/notes.txt", "c.xyz"]
-
-
-def test_files_used_by_another_directory_are_not_listed(make):
-    root = make("a.mp4", "a/1.png", "a/1.npy", "a/1.json", "2.png")
-    sources, _, unused = find_sources(root, root, root)
+def test_files_that_no_directory_uses_are_listed(make):
+    root = make("a.mp4", "a/1.png", "a/1.npy", "a/1.json", "2.png", ".hidden.txt", "README")
+    sources, failed, unused = find_sources(root, root, root)
     assert ids(sources) == ["a.mp4"]
-    assert below(root, unused) == ["2.png", "a/1.json"]
+    assert failed == []
+    unused_paths = [Path(each.clip_id).relative_to(root).as_posix() for each in unused]
+    assert unused_paths == ["2.png", "README", "a/1.json"]
 
 
 def test_only_the_most_frequent_suffixes_are_counted():
@@ -195,12 +181,6 @@ def test_a_directory_without_clips_is_an_error(make, find, message):
     names = ["f/a/1.png", "o/c/1.npy"] if message.startswith("none of") else ["a.png"]
     with pytest.raises(ExtractionError, match=message):
         find(make("a.txt", "b.TXT", *names))
-
-
-def test_a_folder_of_images_is_a_clip(make):
-    root = make("faces/v.001/face_1.jpg", "faces/w/deep/1.TIF", "faces/x")
-    folders = find_folders(root / "faces", IMAGE_SUFFIXES)
-    assert sorted(folders.by_id) == ["deep", "v.001"]
 
 
 def test_parts_of_a_clip_are_joined_with_or_without_suffix(make):
@@ -237,14 +217,6 @@ def test_an_unusable_name_is_listed_in_one_line(make):
     assert "control character" in reasons["cr\\x0dname.mp4"]
     assert "blank" in reasons[".mp4"]
     assert "UTF-8" in reasons["b\ufffd.mp4"]
-
-
-def test_clips_are_in_the_order_of_their_ids(make):
-    assert ids(find_sources(make("b/1.mp4", "a/2.mp4"), None, None)[0]) == ["1.mp4", "2.mp4"]
-
-
-def test_nothing_is_joined_to_nothing():
-    assert join_sources(videos={}, face_dirs=None, flow_dirs=None) == ([], [])
 
 
 @posix_only
@@ -287,8 +259,3 @@ def test_scores_are_found_with_or_without_suffix(annotations):
 def test_annotations_of_other_clips_are_an_error(annotations, clip_id, message):
     with pytest.raises(ExtractionError, match=message):
         find_labels(named(clip_id), annotations)
-
-
-def test_without_annotations_every_clip_is_used():
-    sources = named("a", "b")
-    assert find_labels(sources, None) == (sources, {}, [])

@@ -32,69 +32,84 @@ def records_of(inputs):
     return records
 
 
-@pytest.fixture
-def make_history():
-    """Return a function that makes the content of `metrics_history.json`."""
-
-    def metrics(num_epochs, offset):
-        columns = {}
-        for metric in METRICS:
-            sign = -1 if metric in {"mae", "mse"} else 1
-            for number, trait in enumerate(("", *TRAITS)):
-                first = 0.5 + offset + 0.01 * number
-                values = [first + sign * 0.02 * epoch for epoch in range(num_epochs)]
-                columns[f"{metric}_{trait}" if trait else metric] = values
-        return columns
-
-    def make(num_epochs=4, *, validation=True, steps_per_epoch=5):
-        num_steps = num_epochs * steps_per_epoch
-        losses = [0.3 - 0.01 * epoch for epoch in range(num_epochs)]
-        return {
-            "epoch": {
-                "loss": losses,
-                "val_loss": [loss + 0.05 for loss in losses] if validation else [None] * num_epochs,
-                "metrics": metrics(num_epochs, 0.0),
-                "val_metrics": metrics(num_epochs, 0.1) if validation else {},
-                "learning_rate": [0.001] * num_epochs,
-                "epoch_numbers": list(range(1, num_epochs + 1)),
-            },
-            "batch": {
-                "loss": [0.3 - 0.001 * step for step in range(num_steps)],
-                "metrics": {"accuracy": [0.8] * num_steps, "mae": [0.2] * num_steps},
-                "learning_rate": [0.001] * num_steps,
-                "batch_numbers": list(range(1, num_steps + 1)),
-            },
-        }
-
-    return make
+def metric_columns(num_epochs, offset):
+    columns = {}
+    for metric in METRICS:
+        sign = -1 if metric in {"mae", "mse"} else 1
+        for number, trait in enumerate(("", *TRAITS)):
+            first = 0.5 + offset + 0.01 * number
+            values = [first + sign * 0.02 * epoch for epoch in range(num_epochs)]
+            columns[f"{metric}_{trait}" if trait else metric] = values
+    return columns
 
 
-@pytest.fixture
-def make_time_logs():
-    """Return a function that makes the content of `time_logs.json`, with 2 s of start-up."""
-
-    def make(num_epochs=4, *, steps_per_epoch=5):
-        num_steps = num_epochs * steps_per_epoch
-        times = [steps_per_epoch * 0.11 + 2.0 * (epoch == 0) for epoch in range(num_epochs)]
-        return {
-            "epoch_times": times,
-            "validation_times": [0.25] * num_epochs,
+def make_history(num_epochs=4, *, validation=True, steps_per_epoch=5):
+    """Return the content of `metrics_history.json`."""
+    num_steps = num_epochs * steps_per_epoch
+    losses = [0.3 - 0.01 * epoch for epoch in range(num_epochs)]
+    return {
+        "epoch": {
+            "loss": losses,
+            "val_loss": [loss + 0.05 for loss in losses] if validation else [None] * num_epochs,
+            "metrics": metric_columns(num_epochs, 0.0),
+            "val_metrics": metric_columns(num_epochs, 0.1) if validation else {},
+            "learning_rate": [0.001] * num_epochs,
             "epoch_numbers": list(range(1, num_epochs + 1)),
-            "batch_times": [0.1] * num_steps,
-            "batch_wait_times": [2.0, *[0.01] * (num_steps - 1)][:num_steps],
+        },
+        "batch": {
+            "loss": [0.3 - 0.001 * step for step in range(num_steps)],
+            "metrics": {"accuracy": [0.8] * num_steps, "mae": [0.2] * num_steps},
+            "learning_rate": [0.001] * num_steps,
             "batch_numbers": list(range(1, num_steps + 1)),
-        }
+        },
+    }
 
-    return make
+
+def make_time_logs(num_epochs=4, *, steps_per_epoch=5):
+    """Return the content of `time_logs.json`, with 2 s of start-up."""
+    num_steps = num_epochs * steps_per_epoch
+    times = [steps_per_epoch * 0.11 + 2.0 * (epoch == 0) for epoch in range(num_epochs)]
+    return {
+        "epoch_times": times,
+        "validation_times": [0.25] * num_epochs,
+        "epoch_numbers": list(range(1, num_epochs + 1)),
+        "batch_times": [0.1] * num_steps,
+        "batch_wait_times": [2.0, *[0.01] * (num_steps - 1)][:num_steps],
+        "batch_numbers": list(range(1, num_steps + 1)),
+    }
+
+
+def make_evaluation(value=0.5, **changes):
+    """Return the content of `evaluation.json`, with the same value for every metric."""
+
+    def intervals(value):
+        row = {"value": value, "low": value - 0.1, "high": value + 0.1}
+        return {metric: {name: dict(row) for name in ("mean", *TRAITS)} for metric in METRICS}
+
+    baselines = {"training_mean": intervals(0.2), "ridge": intervals(0.3)}
+    content = {"split": "test", "num_clips": 1200, "num_groups": 200, "num_resamples": 1000}
+    content |= {"confidence": 0.95, "metrics": intervals(value)}
+    return content | {"baselines": baselines, "baseline_differences": baselines} | changes
+
+
+def make_comparison(**intervals):
+    """Return a comparison, with one (value, low, high) per metric."""
+    differences = {}
+    for metric in METRICS:
+        value, low, high = intervals.get(metric, (0.0, -0.01, 0.01))
+        row = {"value": value, "low": low, "high": high}
+        differences[metric] = dict.fromkeys(("mean", *TRAITS), row)
+    content = {"names": ["first", "second"], "num_clips": 1200, "num_groups": 200}
+    return content | {"confidence": 0.95, "differences": differences}
 
 
 @pytest.fixture
-def history(make_history):
+def history():
     return make_history()
 
 
 @pytest.fixture
-def time_logs(make_time_logs):
+def time_logs():
     return make_time_logs()
 
 
@@ -105,39 +120,6 @@ def lr_logs():
         "learning_rate": [0.01, 0.01, 0.001, 0.001],
         "is_reduction": [False, False, True, False],
     }
-
-
-@pytest.fixture
-def make_evaluation():
-    """Return a function that makes the content of `evaluation.json`, one value per metric."""
-
-    def intervals(value):
-        row = {"value": value, "low": value - 0.1, "high": value + 0.1}
-        return {metric: {name: dict(row) for name in ("mean", *TRAITS)} for metric in METRICS}
-
-    def make(value=0.5, **changes):
-        baselines = {"training_mean": intervals(0.2), "ridge": intervals(0.3)}
-        content = {"split": "test", "num_clips": 1200, "num_groups": 200, "num_resamples": 1000}
-        content |= {"confidence": 0.95, "metrics": intervals(value)}
-        return content | {"baselines": baselines, "baseline_differences": baselines} | changes
-
-    return make
-
-
-@pytest.fixture
-def make_comparison():
-    """Return a function that makes a comparison, with one (value, low, high) per metric."""
-
-    def make(**intervals):
-        differences = {}
-        for metric in METRICS:
-            value, low, high = intervals.get(metric, (0.0, -0.01, 0.01))
-            row = {"value": value, "low": low, "high": high}
-            differences[metric] = dict.fromkeys(("mean", *TRAITS), row)
-        content = {"names": ["first", "second"], "num_clips": 1200, "num_groups": 200}
-        return content | {"confidence": 0.95, "differences": differences}
-
-    return make
 
 
 @pytest.fixture
@@ -183,7 +165,7 @@ def attention():
 
 
 @pytest.fixture
-def inputs(history, time_logs, lr_logs, attention, make_evaluation, make_comparison):
+def inputs(history, time_logs, lr_logs, attention):
     """Every input of every figure, with files as plain contents."""
     y_true = np.random.default_rng(0).random((30, 5))
     entropy = {name: [0.9, 0.5] for name in attention.entropy}
@@ -230,34 +212,24 @@ def describe(specs, build):
     return lambda name, **changes: specs[name].alt_text(build(name, **changes))
 
 
-@pytest.fixture
-def texts_of():
-    """Return a function that lists all texts in a figure."""
-
-    def texts(figure):
-        found = [text.get_text() for text in figure.texts]
-        for axes in figure.axes:
-            found += [axes.get_xlabel(), axes.get_ylabel()]
-            found += [axes.get_title(loc=place) for place in ("left", "center", "right")]
-            found += [text.get_text() for text in axes.texts]
-        for legend in figure.legends:
-            found += [text.get_text() for text in legend.get_texts()]
-        return [text for text in found if text]
-
-    return texts
+def texts_of(figure):
+    """Return all texts in a figure."""
+    found = [text.get_text() for text in figure.texts]
+    for axes in figure.axes:
+        found += [axes.get_xlabel(), axes.get_ylabel()]
+        found += [axes.get_title(loc=place) for place in ("left", "center", "right")]
+        found += [text.get_text() for text in axes.texts]
+    for legend in figure.legends:
+        found += [text.get_text() for text in legend.get_texts()]
+    return [text for text in found if text]
 
 
-@pytest.fixture
-def boxes_of():
-    """Return a function that lists the boxes of titles, labels and legends in pixels."""
-
-    def boxes(figure, style):
-        with style.applied():
-            figure.canvas.draw()
-        texts = [*figure.texts, *(text for legend in figure.legends for text in legend.get_texts())]
-        for axes in figure.axes:
-            texts += [axes.xaxis.label, axes.yaxis.label, axes.title]
-        shown = [text for text in texts if text.get_text() and text.get_visible()]
-        return [text.get_window_extent() for text in shown]
-
-    return boxes
+def boxes_of(figure, style):
+    """Return the boxes of titles, labels and legends in pixels."""
+    with style.applied():
+        figure.canvas.draw()
+    texts = [*figure.texts, *(text for legend in figure.legends for text in legend.get_texts())]
+    for axes in figure.axes:
+        texts += [axes.xaxis.label, axes.yaxis.label, axes.title]
+    shown = [text for text in texts if text.get_text() and text.get_visible()]
+    return [text.get_window_extent() for text in shown]

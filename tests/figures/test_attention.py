@@ -9,22 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.errors import PipelineError
-from pipeline.figures.attention.grid import (
-    Grid,
-    GridRow,
-    map_heading,
-    map_name,
-    shortened,
-    step_numbers,
-)
+from pipeline.figures.attention.grid import Grid, map_heading, map_name, shortened, step_numbers
 from pipeline.figures.attention.heads import mean_agreement
 from pipeline.figures.base.spec import NothingToDraw
 from pipeline.figures.base.style import STYLES
 from pipeline.figures.gallery import attention_figures, draw_gallery
-from pipeline.records.attention import (
-    WHOLE,
-    AttentionMeasurements,
-)
+from pipeline.records.attention import WHOLE, AttentionMeasurements
 
 BLOCK = "block_1/static_to_dynamic"
 
@@ -107,9 +97,9 @@ def test_the_comparison_shows_the_mean_beside_the_clips(build, attention):
 
 
 def test_traits_have_their_share_per_stream(build, draw, attention):
-    looks = {"static": np.tile((0.5, *[np.nan] * 3), (5, 1)), "dynamic": np.tile(0.2, (5, 3))}
+    weights = {"static": np.tile((0.5, *[np.nan] * 3), (5, 1)), "dynamic": np.tile(0.2, (5, 3))}
     share = {"static": np.full(5, 0.4), "dynamic": np.full(5, 0.6)}
-    changed = dataclasses.replace(attention, trait_attention=looks, trait_share=share)
+    changed = dataclasses.replace(attention, trait_attention=weights, trait_share=share)
     static, dynamic = build("trait_attention", attention=changed).streams
     np.testing.assert_allclose(static.share, 0.4)
     np.testing.assert_allclose(dynamic.share, 0.6)
@@ -144,7 +134,7 @@ def test_long_clip_names_keep_both_ends():
 @pytest.mark.parametrize("style", STYLES.values(), ids=list(STYLES))
 @pytest.mark.parametrize("num_columns", [1, 4, 12])
 def test_maps_of_a_grid_are_apart_and_inside_the_figure(style, num_columns):
-    rows = (GridRow(heading="upper", aspect=0.8), GridRow(heading="lower", aspect=0.4))
+    rows = (("upper", 0.8), ("lower", 0.4))
     with style.applied():
         grid = Grid(style, title="T", rows=rows, columns=("x",) * num_columns, left=10.0)
     width, height = grid.figure.get_size_inches() / style.em

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipeline.core.errors import PipelineError
 from pipeline.figures.base.style import SCREEN, STYLES
 from pipeline.figures.gallery import training_figures
-from tests.figures.conftest import records_of
+from tests.figures.conftest import boxes_of, make_history, make_time_logs, records_of
 
 FOLDERS = {
     "training_visualizations": (
@@ -41,7 +41,7 @@ JUNK = st.sampled_from(
 )
 
 
-def check_figure(spec, inputs, style, boxes_of):
+def check_figure(spec, inputs, style):
     """Check the title, alt text, axes and legend of one figure."""
     data = spec.build_data(records_of(inputs))
     sentence = spec.alt_text(data)
@@ -70,17 +70,15 @@ def check_figure(spec, inputs, style, boxes_of):
 
 @pytest.mark.parametrize("style", STYLES.values(), ids=list(STYLES))
 @pytest.mark.parametrize("name", NAMES)
-def test_a_figure_has_labels_and_an_alt_text(specs, inputs, boxes_of, name, style):
-    check_figure(specs[name], inputs, style, boxes_of)
+def test_a_figure_has_labels_and_an_alt_text(specs, inputs, name, style):
+    check_figure(specs[name], inputs, style)
 
 
 @pytest.mark.parametrize("name", ONE_EPOCH)
-def test_a_run_of_one_epoch_has_its_figures(
-    specs, inputs, make_history, make_time_logs, boxes_of, name
-):
+def test_a_run_of_one_epoch_has_its_figures(specs, inputs, name):
     history = make_history(1)
     inputs |= {"history": history, "history_a": history, "history_b": history}
-    check_figure(specs[name], inputs | {"time_logs": make_time_logs(1)}, SCREEN, boxes_of)
+    check_figure(specs[name], inputs | {"time_logs": make_time_logs(1)}, SCREEN)
 
 
 def test_figures_have_fixed_places(specs):

@@ -9,14 +9,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from pipeline.core.traits import TRAITS
-from pipeline.figures.base.layout import (
-    build_panels,
-    draw_heatmap,
-    line_handle,
-    name_rows,
-    set_log_scale,
-    set_ticks,
-)
+from pipeline.figures.base.layout import build_panels, draw_heatmap, line_handle, set_log_scale
 from pipeline.figures.base.style import (
     PAPER,
     SCREEN,
@@ -26,23 +19,18 @@ from pipeline.figures.base.style import (
     VALIDATION_COLOUR,
     styled,
 )
+from tests.figures.conftest import boxes_of
 
 OKABE_ITO = {"#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#000000"}
 
 
-@pytest.fixture
-def panels():
-    """Return a function that builds panels in the screen style."""
-
-    def build(**options):
-        with SCREEN.applied():
-            return build_panels(SCREEN, title="t", **options)
-
-    return build
+def panels(**options):
+    with SCREEN.applied():
+        return build_panels(SCREEN, title="t", **options)
 
 
-def test_panels_are_equal_and_row_by_row(panels):
-    _, found = panels(rows=2, columns=3, aspect=0.5)
+def test_panels_are_equal_and_row_by_row():
+    _, found = panels(num_panels=6, columns=3)
     boxes = [axes.get_position() for axes in found]
     assert len(found) == 6
     assert all(box.width == pytest.approx(boxes[0].width) for box in boxes)
@@ -50,7 +38,7 @@ def test_panels_are_equal_and_row_by_row(panels):
     assert boxes[0].x0 < boxes[1].x0 < boxes[2].x0
 
 
-def test_a_panel_has_the_given_aspect(panels):
+def test_a_panel_has_the_given_aspect():
     figure, (axes,) = panels(aspect=0.5, width="column")
     width, height = figure.get_size_inches()
     box = axes.get_position()
@@ -60,11 +48,11 @@ def test_a_panel_has_the_given_aspect(panels):
 
 @pytest.mark.parametrize("style", STYLES.values(), ids=list(STYLES))
 @pytest.mark.parametrize("length", [5, 30])
-def test_title_legend_and_labels_are_inside_and_apart(style, length, boxes_of):
+def test_title_legend_and_labels_are_inside_and_apart(style, length):
     handles = [line_handle("x" * length, "black") for _ in range(5)]
     with style.applied():
-        figure, panels = build_panels(style, title="A title", columns=2, legend=handles)
-        for axes in panels:
+        figure, found = build_panels(style, title="A title", num_panels=2, legend=handles)
+        for axes in found:
             axes.set_title("left")
             axes.set_xlabel("epoch")
             axes.set_ylabel("a quantity (units)")
@@ -76,28 +64,14 @@ def test_title_legend_and_labels_are_inside_and_apart(style, length, boxes_of):
     assert not [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
 
 
-def test_ticks_of_counts_are_whole_numbers(panels):
-    _, (axes,) = panels()
-    axes.set_xlim(0.5, 4.5)
-    set_ticks(axes, integer_x=True)
-    assert all(tick == round(tick) for tick in axes.get_xticks())
-
-
 @pytest.mark.parametrize("axis", ["x", "y"])
-def test_a_logarithmic_axis_has_decimal_labels(panels, axis):
+def test_a_logarithmic_axis_has_decimal_labels(axis):
     figure, (axes,) = panels()
     axes.plot([0.002, 0.01], [0.002, 0.01])
     set_log_scale(axes, axis)
     figure.canvas.draw()
     labels = axes.get_xticklabels() if axis == "x" else axes.get_yticklabels()
     assert "0.005" in [label.get_text() for label in labels]
-
-
-def test_rows_are_named_from_top_to_bottom(panels):
-    _, (axes,) = panels()
-    name_rows(axes, ["first", "second"])
-    assert axes.get_ylim()[0] > axes.get_ylim()[1]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["first", "second"]
 
 
 def test_a_heatmap_writes_every_finite_value():

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.figures.conftest import make_history, make_time_logs, texts_of
+
 
 def test_the_loss_is_drawn_at_its_elapsed_time(draw):
     line = draw("training_time_analysis").axes[1].lines[0]
@@ -9,11 +11,11 @@ def test_the_loss_is_drawn_at_its_elapsed_time(draw):
     assert line.get_ydata() == pytest.approx([0.35, 0.34, 0.33, 0.32])
 
 
-def test_logs_of_different_length_are_not_joined(build, make_history):
+def test_logs_of_different_length_are_not_joined(build):
     assert build("training_time_analysis", history=make_history(3)).loss is None
 
 
-def test_long_epochs_are_cut_and_named(draw, make_time_logs, texts_of):
+def test_long_epochs_are_cut_and_named(draw):
     figure = draw("epoch_time_analysis")
     assert figure.axes[0].get_ylim()[0] == 0
     assert figure.axes[0].get_ylim()[1] < 2000  # ms
@@ -26,12 +28,12 @@ def test_long_epochs_are_cut_and_named(draw, make_time_logs, texts_of):
 
 
 @pytest.mark.parametrize(("num_epochs", "num_panels"), [(2, 1), (3, 2)])
-def test_a_distribution_needs_three_epochs(draw, make_time_logs, num_epochs, num_panels):
+def test_a_distribution_needs_three_epochs(draw, num_epochs, num_panels):
     figure = draw("epoch_time_analysis", time_logs=make_time_logs(num_epochs))
     assert len(figure.axes) == num_panels
 
 
-def test_the_legend_has_validation_only_if_it_took_time(draw, time_logs, texts_of):
+def test_the_legend_has_validation_only_if_it_took_time(draw, time_logs):
     assert "validation" in texts_of(draw("epoch_time_analysis"))
     time_logs["validation_times"] = [0.0] * 4
     assert "validation" not in texts_of(draw("epoch_time_analysis"))
@@ -58,7 +60,7 @@ def test_unknown_waits_are_left_out(build, describe, time_logs):
     assert "wait" not in describe("batch_time_analysis")
 
 
-def test_parts_have_their_share_of_the_time(build, draw, texts_of):
+def test_parts_have_their_share_of_the_time(build, draw):
     assert sum(build("time_breakdown").values()) == pytest.approx(5.2)
     figure = draw("time_breakdown")
     assert all(bar.get_x() == 0 for bar in figure.axes[0].patches)
@@ -81,19 +83,19 @@ def test_without_the_number_of_clips_steps_are_counted(build):
     assert data.rate[1] == pytest.approx(5 / 0.55)
 
 
-def test_the_dashboard_lists_its_numbers(draw, texts_of):
+def test_the_dashboard_lists_its_numbers(draw):
     texts = texts_of(draw("training_time_dashboard"))
     assert {"median epoch", "800 ms", "median step", "100 ms", "clips per second"} <= set(texts)
 
 
-def test_the_dashboard_joins_small_parts(draw, time_logs, texts_of):
+def test_the_dashboard_joins_small_parts(draw, time_logs):
     time_logs["breakdown"] = {"step": 10, "a": 5, "b": 4, "c": 3, "d": 2, "e": 1}
     texts = texts_of(draw("training_time_dashboard"))
     assert {"2 others: 12 %", "c: 12 %"} <= set(texts)
     assert not any(text.startswith("d:") for text in texts)
 
 
-def test_the_dashboard_names_missing_data(draw, time_logs, texts_of):
+def test_the_dashboard_names_missing_data(draw, time_logs):
     time_logs |= {"batch_times": [], "batch_wait_times": [], "batch_numbers": []}
     texts = texts_of(draw("training_time_dashboard", history=None, num_train_clips=None))
     assert {"no step was timed", "no loss"} <= set(texts)

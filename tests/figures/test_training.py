@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline.figures.base.curves import readable_limits
+from pipeline.figures.base.curves import read_curve, readable_limits
 from pipeline.figures.base.spec import NothingToDraw
 from pipeline.figures.evaluation.correlations import correlation_matrix
 from pipeline.figures.training.steps import running_mean
+from tests.figures.conftest import make_history, records_of, texts_of
 
 
 @pytest.fixture
@@ -24,18 +25,51 @@ def loss_curve(build):
     return make
 
 
-def test_the_best_epoch_and_its_value_are_written(draw, describe, texts_of):
+def curve_of(content, *names):
+    return read_curve(records_of({"history": content})["history"], *names)
+
+
+def test_a_curve_has_both_subsets(history):
+    curve = curve_of(history, "mae")
+    assert curve.epochs.tolist() == [1, 2, 3, 4]
+    assert curve.train == pytest.approx([0.5, 0.48, 0.46, 0.44])
+    assert curve.validation == pytest.approx([0.6, 0.58, 0.56, 0.54])
+    assert curve_of(history, "ccc", "openness").validation[0] == pytest.approx(0.61)
+
+
+def test_lower_is_better_for_errors_and_higher_for_agreement(history):
+    history["epoch"]["val_metrics"]["mae"] = [0.4, 0.1, 0.3, 0.2]
+    history["epoch"]["val_metrics"]["ccc"] = [0.4, 0.1, 0.3, 0.2]
+    assert curve_of(history, "mae").best_epoch == 2
+    assert curve_of(history, "ccc").best_epoch == 1
+    assert curve_of(history, "ccc").best_value == 0.4
+
+
+def test_without_validation_the_training_values_select_the_best_epoch():
+    curve = curve_of(make_history(validation=False), "loss")
+    assert (curve.subset, curve.validation) == ("training", None)
+    assert curve.best_value == pytest.approx(0.27)
+
+
+def test_nulls_are_gaps_and_never_the_best(history):
+    history["epoch"]["val_loss"] = [None, 0.5, None, 0.7]
+    curve = curve_of(history, "loss")
+    assert np.isnan(curve.validation).tolist() == [True, False, True, False]
+    assert curve.best_epoch == 2
+
+
+def test_the_best_epoch_and_its_value_are_written(draw, describe):
     assert "best 0.5400, epoch 4" in texts_of(draw("train_val_mae"))
     assert "0.5400 in epoch 4" in describe("train_val_mae")
 
 
-def test_one_epoch_is_a_point(draw, make_history):
+def test_one_epoch_is_a_point(draw):
     axes = draw("train_val_mae", history=make_history(1)).axes[0]
     assert axes.get_xticks().tolist() == [1]
     assert all(line.get_marker() == "o" for line in axes.lines if len(line.get_xdata()) == 1)
 
 
-def test_a_flat_curve_has_no_best_epoch(draw, history, texts_of):
+def test_a_flat_curve_has_no_best_epoch(draw, history):
     history["epoch"]["val_metrics"]["pcc"] = [0.0] * 4
     assert "0.000 in every epoch" in texts_of(draw("train_val_pcc"))
 
@@ -47,7 +81,7 @@ def test_a_tenfold_fall_of_the_loss_has_a_logarithmic_axis(loss_curve, specs, en
     assert specs["train_val_loss"].draw(curve).axes[0].get_yscale() == scale
 
 
-def test_a_first_epoch_far_off_is_cut_and_named(build, specs, texts_of):
+def test_a_first_epoch_far_off_is_cut_and_named(build, specs):
     train, validation = [-52.0, 0.1, 0.2, 0.3, 0.35], [-50.0, 0.1, 0.2, 0.3, 0.3]
     epoch = {"epoch_numbers": [1, 2, 3, 4, 5], "metrics": {"r2": train}}
     history = {"epoch": epoch | {"val_metrics": {"r2": validation}}}
@@ -74,16 +108,16 @@ def test_a_trait_has_its_own_curves_and_the_mean(build):
     assert not data.is_constant
 
 
-def test_a_constant_trait_is_noted(draw, describe, history, texts_of):
-    for side in ("metrics", "val_metrics"):
-        history["epoch"][side] |= {"pcc_openness": [0.0] * 4, "ccc_openness": [0.0] * 4}
+def test_a_constant_trait_is_noted(draw, describe, history):
+    for subset in ("metrics", "val_metrics"):
+        history["epoch"][subset] |= {"pcc_openness": [0.0] * 4, "ccc_openness": [0.0] * 4}
     assert any("are constant" in text for text in texts_of(draw("trait_Openness_metrics")))
     assert "PCC" not in describe("trait_Openness_metrics")
 
 
 def test_a_missing_metric_leaves_its_panel_empty(build, draw, history):
-    for side in ("metrics", "val_metrics"):
-        del history["epoch"][side]["r2_openness"]
+    for subset in ("metrics", "val_metrics"):
+        del history["epoch"][subset]["r2_openness"]
     assert list(build("trait_Openness_metrics").curves) == ["mae", "pcc", "ccc"]
     assert not draw("trait_Openness_metrics").axes[1].axison
 
@@ -97,7 +131,7 @@ def test_traits_are_compared_in_the_epoch_with_the_best_mae(build, history):
 
 
 @pytest.mark.parametrize(("validation", "openness"), [(True, 0.55), (False, 0.45)])
-def test_bars_start_at_zero_and_show_the_scores(draw, make_history, validation, openness):
+def test_bars_start_at_zero_and_show_the_scores(draw, validation, openness):
     bars = draw("trait_comparison", history=make_history(validation=validation)).axes[0].patches
     expected = [openness + 0.01 * trait for trait in range(5)]
     assert [bar.get_x() for bar in bars] == [0] * 5
@@ -105,13 +139,13 @@ def test_bars_start_at_zero_and_show_the_scores(draw, make_history, validation, 
 
 
 @pytest.mark.parametrize("value", [-0.00614, -0.287, 0.000004, -123.456, float("nan")])
-def test_values_beside_bars_fit_into_their_space(draw, history, texts_of, value):
+def test_values_beside_bars_fit_into_their_space(draw, history, value):
     history["epoch"]["val_metrics"]["r2_openness"] = [value] * 4
     texts = texts_of(draw("trait_comparison"))
     assert max(len(text) for text in texts if text[0] in "−–0123456789") <= 7
 
 
-def test_empty_panels_of_the_dashboard_name_missing_data(draw, history, texts_of):
+def test_empty_panels_of_the_dashboard_name_missing_data(draw, history):
     history["epoch"] |= {"metrics": {}, "val_metrics": {}}
     texts = texts_of(draw("training_dashboard", lr_logs=None, time_logs=None))
     assert {"no MAE (score units)", "no learning rate", "no times"} <= set(texts)
@@ -153,9 +187,7 @@ def test_every_step_is_drawn_with_its_value(draw, history):
 
 
 @pytest.mark.parametrize(("num_epochs", "window"), [(1, 1), (4, 2), (50, 5)])
-def test_the_mean_covers_at_most_an_epoch_and_a_tenth_of_the_run(
-    build, make_history, num_epochs, window
-):
+def test_the_mean_covers_at_most_an_epoch_and_a_tenth_of_the_run(build, num_epochs, window):
     assert build("batch_performance", history=make_history(num_epochs)).window == window
 
 
@@ -174,7 +206,7 @@ def test_a_series_that_differs_only_by_rounding_is_constant():
     assert np.isnan(correlation_matrix(values)[0]).all()
 
 
-def test_metrics_are_correlated_over_the_complete_epochs(build, make_history):
+def test_metrics_are_correlated_over_the_complete_epochs(build):
     history = make_history(6)
     history["epoch"]["val_metrics"]["pcc"][2] = None
     data = build("metrics_correlation_matrix", history=history)
@@ -184,26 +216,23 @@ def test_metrics_are_correlated_over_the_complete_epochs(build, make_history):
 
 
 @pytest.mark.parametrize(
-    ("name", "change", "message"),
+    ("name", "history", "message"),
     [
-        ("trait_Openness_metrics", {"epoch": {"metrics": {}, "val_metrics": {}}}, "no metric of"),
-        ("batch_performance", {"batch": {"loss": [], "metrics": {}}}, "without loss and metrics"),
+        ("trait_Openness_metrics", {"epoch": {"epoch_numbers": [1]}}, "no metric of openness"),
+        (
+            "batch_performance",
+            make_history() | {"batch": {"batch_numbers": [1]}},
+            "without loss and",
+        ),
+        ("metrics_correlation_matrix", make_history(2), "at least 3 epochs"),
     ],
 )
-def test_missing_values_are_named(build, history, name, change, message):
-    for part, values in change.items():
-        history[part] |= values
+def test_missing_values_are_named(build, name, history, message):
     with pytest.raises(NothingToDraw, match=message):
-        build(name)
+        build(name, history=history)
 
 
-@given(st.lists(st.floats(-100, 100), min_size=1, max_size=40), st.integers(1, 50))
-def test_a_running_mean_is_within_the_values(values, window):
-    mean = running_mean(np.array(values), window)
-    assert len(mean) == len(values)
-    assert min(values) - 1e-9 <= mean.min() <= mean.max() <= max(values) + 1e-9
-
-
-def test_two_epochs_are_too_few_for_correlations(build, make_history):
-    with pytest.raises(NothingToDraw, match="at least 3 epochs"):
-        build("metrics_correlation_matrix", history=make_history(2))
+@pytest.mark.parametrize(("metric", "trait"), [("roc_auc", "openness"), ("roc_auc", None)])
+def test_an_unknown_metric_is_nothing_to_draw(history, metric, trait):
+    with pytest.raises(NothingToDraw, match=f"contains no {metric}"):
+        curve_of(history, metric, trait)

@@ -1,16 +1,12 @@
 """Records of an example run, which tests change in parts."""
 
-import copy
 import io
-from collections.abc import Callable
-from typing import Any
 
 import PIL.Image
 import pytest
 
 from pipeline.config.schema import DataConfig, ExperimentConfig, TrainingConfig, to_dict
 from pipeline.core.traits import TRAITS
-from pipeline.records.predictions import Predictions
 from pipeline.records.typed_json import check_content
 from pipeline.report.images import Image, MissingImage
 from pipeline.report.loading import FILES, RunRecords
@@ -18,10 +14,8 @@ from pipeline.report.loading import FILES, RunRecords
 EVALUATION = "evaluation.json"
 ADVICE = "training_time_analysis/training_speedup_recommendations.json"
 
-Scores = dict[str, dict[str, dict[str, float]]]
 
-
-def make_scores(**values: tuple[float, float, float]) -> Scores:
+def make_scores(**values):
     """Scores by metric, (value, low, high), equal for every trait. Others are plausible."""
     plausible = {
         "accuracy": (0.91, 0.90, 0.92),
@@ -40,25 +34,23 @@ def make_scores(**values: tuple[float, float, float]) -> Scores:
     }
 
 
-def add_differences(evaluation: dict[str, Any]) -> None:
+def add_differences(evaluation):
     """Add model minus baseline. It excludes 0 if the two intervals do not overlap."""
 
-    def difference(a: dict[str, float], b: dict[str, float]) -> dict[str, float]:
+    def difference(a, b):
         ends = {"low": a["low"] - b["high"], "high": a["high"] - b["low"]}
         return {"value": a["value"] - b["value"]} | ends
 
     evaluation["baseline_differences"] = {
         baseline: {
-            metric: {
-                name: difference(score, scores[metric][name]) for name, score in traits.items()
-            }
+            metric: {name: difference(traits[name], scores[metric][name]) for name in traits}
             for metric, traits in evaluation["metrics"].items()
         }
         for baseline, scores in evaluation["baselines"].items()
     }
 
 
-def make_contents() -> dict[str, Any]:
+def make_contents():
     """Contents of the files of a run that has no caveat except its single seed."""
     overlap = {"shared_groups": 0, "shared_clips": 0.0}
     return {
@@ -147,14 +139,14 @@ def make_contents() -> dict[str, Any]:
     }
 
 
-def make_png(width: int = 8, height: int = 6) -> bytes:
+def make_png(width=8, height=6):
     file = io.BytesIO()
     PIL.Image.new("L", (width, height), 128).save(file, "PNG")
     return file.getvalue()
 
 
 @pytest.fixture
-def contents() -> dict[str, Any]:
+def contents():
     """Contents of the files of the example run."""
     contents = make_contents()
     add_differences(contents[EVALUATION])
@@ -162,44 +154,24 @@ def contents() -> dict[str, Any]:
 
 
 @pytest.fixture
-def scores() -> Callable[..., Scores]:
-    return make_scores
-
-
-@pytest.fixture
-def records_with() -> Callable[..., RunRecords]:
+def records_with():
     """Records of the example run with changed files.
 
     `records_with(summary={"best_epoch": 1})` changes one entry. `records_with(summary=None)`
     removes the file.
     """
-    files = {
-        "config": "config.yaml",
-        "summary": "summary.json",
-        "evaluation": EVALUATION,
-        "environment": "environment.json",
-        "data": "data.json",
-        "history": "batch_metrics/metrics_history.json",
-        "times": "time_tracking/time_logs.json",
-        "advice": ADVICE,
-    }
+    names = {"times": "time_tracking/time_logs.json", "advice": ADVICE, "data": "data.json"}
+    names |= {target: file for file, (target, _) in FILES.items() if target not in names}
 
-    def build(
-        *,
-        status: str | None = None,
-        directory: str = "a-run",
-        differences: dict[str, Scores] | None = None,
-        predictions: Predictions | None = None,
-        **changes: Any,
-    ) -> RunRecords:
-        contents = copy.deepcopy(make_contents())
+    def build(*, status=None, directory="a-run", differences=None, predictions=None, **changes):
+        contents = make_contents()
         for name, change in changes.items():
             if change is None:
-                del contents[files[name]]
+                del contents[names[name]]
             elif isinstance(change, dict):
-                contents[files[name]].update(change)
+                contents[names[name]].update(change)
             else:
-                contents[files[name]] = change
+                contents[names[name]] = change
         if EVALUATION in contents:
             add_differences(contents[EVALUATION])
             contents[EVALUATION]["baseline_differences"] |= differences or {}
@@ -207,50 +179,31 @@ def records_with() -> Callable[..., RunRecords]:
             FILES[file][0]: check_content(FILES[file][1], content)
             for file, content in contents.items()
         }
-        problems = tuple(f"{file}: missing" for file in FILES if file not in contents)
-        return RunRecords(
-            name="a-run",
-            directory=directory,
-            status=status,
-            predictions=predictions,
-            problems=problems,
-            **values,
-        )
+        values["problems"] = tuple(f"{file}: missing" for file in FILES if file not in contents)
+        values |= {"status": status, "directory": directory, "predictions": predictions}
+        return RunRecords(name="a-run", **values)
 
     return build
 
 
-@pytest.fixture
-def png() -> Callable[..., bytes]:
-    return make_png
+def make_image(**changes):
+    """Return an image with changed entries."""
+    entries = {
+        "folder": "training_visualizations",
+        "title": "Loss",
+        "caption": "Loss over the epochs.",
+        "alt_text": "The loss falls from 0.2 to 0.1.",
+        "media_type": "image/png",
+        "data": make_png(),
+    }
+    return Image(**(entries | changes))
 
 
-@pytest.fixture
-def image_with() -> Callable[..., Image]:
-    """An image with changed entries."""
-
-    def build(**changes: Any) -> Image:
-        entries = {
-            "folder": "training_visualizations",
-            "title": "Loss",
-            "caption": "Loss over the epochs.",
-            "alt_text": "The loss falls from 0.2 to 0.1.",
-            "media_type": "image/png",
-            "data": make_png(),
-        }
-        return Image(**(entries | changes))
-
-    return build
-
-
-@pytest.fixture
-def missing_image_with() -> Callable[..., MissingImage]:
-    def build(**changes: Any) -> MissingImage:
-        entries = {
-            "folder": "attention_visualizations",
-            "title": "Entropy",
-            "reason": "attention over one key is always 1.",
-        }
-        return MissingImage(**(entries | changes))
-
-    return build
+def make_missing_image(**changes):
+    """Return a figure that could not be drawn, with changed entries."""
+    entries = {
+        "folder": "attention_visualizations",
+        "title": "Entropy",
+        "reason": "attention over one key is always 1.",
+    }
+    return MissingImage(**(entries | changes))

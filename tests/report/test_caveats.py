@@ -4,10 +4,23 @@ import pytest
 from pipeline.core.traits import FIRST_IMPRESSIONS, traits_entry
 from pipeline.records.predictions import Predictions
 from pipeline.report.caveats import find_caveats, has_random_weights
+from tests.report.conftest import make_scores
 
 
 def titles(records):
     return [caveat.title for caveat in find_caveats(records)]
+
+
+@pytest.fixture
+def changed(records_with, contents):
+    """Return a function that builds records of a run with changed files."""
+
+    def build(folds=0, synthetic=None, **changes):
+        contents["config.yaml"]["training"]["num_folds"] = folds
+        contents["config.yaml"]["data"]["synthetic"] = synthetic
+        return records_with(**{"config": contents["config.yaml"], **changes})
+
+    return build
 
 
 def shared(pair):
@@ -61,13 +74,8 @@ TWO_EPOCHS = {"epoch": {"epoch_numbers": [1, 2]}}
         ({"environment": {"git": CHANGED}}, "The code may not be", "commit 0123456789ab.", False),
     ],
 )
-def test_each_caveat_has_its_evidence(records_with, contents, changes, title, detail, is_serious):
-    changes = dict(changes)
-    config = contents["config.yaml"]
-    config["training"]["num_folds"] = changes.pop("folds", 0)
-    config["data"]["synthetic"] = changes.pop("synthetic", None)
-    found = find_caveats(records_with(config=config, **changes))
-    (caveat,) = [caveat for caveat in found if title in caveat.title]
+def test_each_caveat_has_its_evidence(changed, changes, title, detail, is_serious):
+    (caveat,) = [caveat for caveat in find_caveats(changed(**changes)) if title in caveat.title]
     assert detail in caveat.detail.replace("\N{NO-BREAK SPACE}", " ")
     assert caveat.is_serious is is_serious
 
@@ -83,17 +91,12 @@ NOTHING = dict.fromkeys(("config", "summary", "evaluation", "environment", "data
         ({"evaluation": {"num_groups": 30}}, ["One seed"]),
         ({"evaluation": VALIDATION, "summary": ONE_EPOCH}, ["One seed"]),
         ({"summary": {"best_epoch": 20, "monitor": "loss"}}, ["One seed"]),
+        ({"folds": 5}, ["One seed"]),
         (NOTHING, []),
     ],
 )
-def test_other_runs_do_not_get_a_caveat(records_with, changes, expected):
-    assert titles(records_with(**changes)) == expected
-
-
-def test_folds_do_not_affect_scores_on_a_test_split(records_with, contents):
-    contents["config.yaml"]["training"]["num_folds"] = 5
-    records = records_with(config=contents["config.yaml"], evaluation={"split": "test"})
-    assert titles(records) == ["One seed"]
+def test_other_runs_do_not_get_a_caveat(changed, changes, expected):
+    assert titles(changed(**changes)) == expected
 
 
 @pytest.mark.parametrize(
@@ -125,12 +128,12 @@ BETTER = {"r2": (0.60, 0.55, 0.65), "accuracy": (0.911, 0.90, 0.92)}
     ],
 )
 def test_a_baseline_that_is_not_beaten_is_a_caveat(
-    records_with, scores, baseline, changes, title, is_serious
+    records_with, baseline, changes, title, is_serious
 ):
-    records = records_with(evaluation={"baselines": {baseline: scores(**changes)}})
+    records = records_with(evaluation={"baselines": {baseline: make_scores(**changes)}})
     (caveat,) = [caveat for caveat in find_caveats(records) if title in caveat.title]
     assert caveat.is_serious is is_serious
-    values = scores(**changes)["r2"]["mean"].values()
+    values = make_scores(**changes)["r2"]["mean"].values()
     for number in (0.45, 0.40, 0.50, *values):
         assert f"{number:.3f}" in caveat.detail
 

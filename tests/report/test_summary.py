@@ -1,6 +1,7 @@
 import pytest
 
 from pipeline.report.summary import evaluated_clips, summarize
+from tests.report.conftest import make_scores
 
 
 def text(records):
@@ -27,8 +28,8 @@ def test_the_summary_contains_the_facts_of_the_run(records_with, fact):
     assert fact in text(records_with())
 
 
-def test_an_uncertain_difference_may_be_chance(records_with, scores):
-    near = scores(r2=(0.44, 0.39, 0.49), accuracy=(0.915, 0.905, 0.925))
+def test_an_uncertain_difference_may_be_chance(records_with):
+    near = make_scores(r2=(0.44, 0.39, 0.49), accuracy=(0.915, 0.905, 0.925))
     found = text(records_with(evaluation={"baselines": {"ridge": near}}))
     assert "By R², the model is above ridge regression (0.440), which may be chance" in found
     assert "By accuracy, the model is below ridge regression (0.9150), which may be" in found
@@ -38,21 +39,9 @@ def test_an_uncertain_difference_may_be_chance(records_with, scores):
     ("changes", "present", "absent"),
     [
         ({"evaluation": {"num_groups": 1}}, "There are no intervals", "resamples"),
-        (
-            {"summary": None, "evaluation": None},
-            "20 epochs and 1 min 3 s so far. There is no evaluation",
-            "best by",
-        ),
-        (
-            {"evaluation": {"num_clips": 250, "num_groups": 250}},
-            "250 test clips",
-            "other clips from the same group",
-        ),
-        (
-            {"summary": {"monitor": "loss", "best_epoch": 20}, "evaluation": None},
-            "from the last epoch, because no clips were held out",
-            "best by loss",
-        ),
+        ({"summary": None, "evaluation": None}, "1 min 3 s so far. There is no", "best by"),
+        ({"evaluation": {"num_clips": 250}}, "250 test clips", "other clips from the same"),
+        ({"summary": {"monitor": "loss"}}, "last epoch, because no clips", "best by loss"),
     ],
 )
 def test_unknown_facts_are_left_out(records_with, changes, present, absent):
@@ -66,14 +55,10 @@ def test_unknown_facts_are_left_out(records_with, changes, present, absent):
     [
         ({}, 0, "600 test clips from 250 groups"),
         ({"split": "all"}, 0, "all 600 clips from 250 groups, training clips included"),
-        (
-            {"split": "validation"},
-            5,
-            "600 clips from 250 groups, each predicted by a fold that was not trained on it",
-        ),
+        ({"split": "validation"}, 5, "600 clips from 250 groups, each predicted by a fold that"),
     ],
 )
 def test_the_evaluated_clips_are_described(records_with, contents, evaluation, folds, expected):
     contents["config.yaml"]["training"]["num_folds"] = folds
     records = records_with(evaluation=evaluation, config=contents["config.yaml"])
-    assert evaluated_clips(records, records.evaluation) == expected
+    assert evaluated_clips(records, records.evaluation).startswith(expected)

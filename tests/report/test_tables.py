@@ -14,34 +14,26 @@ from pipeline.report.tables import (
     subgroup_tables,
     time_tables,
 )
+from tests.report.conftest import make_scores
 
 INTERVAL = "[0.400,\N{NO-BREAK SPACE}0.500]"
 
 
-def row(table, heading):
-    (found,) = [row for row in table.rows if row.heading == heading]
-    return found
-
-
-def headings(table):
-    return [row.heading for row in table.rows]
-
-
 def texts(table):
     return {
-        row.heading: [cell.text.replace("\N{NO-BREAK SPACE}", " ") for cell in row.cells]
-        for row in table.rows
+        heading: [cell.text.replace("\N{NO-BREAK SPACE}", " ") for cell in cells]
+        for heading, cells in table.rows.items()
     }
 
 
 def test_every_trait_has_every_metric_with_its_interval(records_with):
     table, _ = score_tables(records_with())
-    assert headings(table) == [*TRAITS, "mean"]
-    assert [row.heading for row in table.rows if row.is_key] == ["mean"]
+    assert list(table.rows) == [*TRAITS, "mean"]
+    assert table.keys == ("mean",)
     assert table.columns == ("trait", "accuracy ↑", "MAE ↓", "MSE ↓", "R² ↑", "PCC ↑", "CCC ↑")
     expected = ["0.9100", "0.0900", "0.01200", "0.450", "0.680", "0.620"]
     assert texts(table)["openness"] == expected
-    assert row(table, "openness").cells[3].detail == INTERVAL
+    assert table.rows["openness"][3].detail == INTERVAL
 
 
 def test_the_note_names_reversed_traits(records_with):
@@ -53,10 +45,9 @@ def test_the_note_names_reversed_traits(records_with):
 
 def test_prediction_intervals_have_coverage_and_width(records_with):
     _, table = score_tables(records_with())
-    assert headings(table) == [*TRAITS, "mean"]
-    covered, width = row(table, "mean").cells
-    assert (covered.text, covered.detail) == ("0.905", "[0.885,\N{NO-BREAK SPACE}0.925]")
-    assert width.text == "0.353"
+    assert list(table.rows) == [*TRAITS, "mean"]
+    covered = ("0.905", "[0.885,\N{NO-BREAK SPACE}0.925]")
+    assert list(table.rows["mean"]) == [covered, ("0.353", "")]
     assert "250 groups: new groups" in table.note
     assert len(score_tables(records_with(evaluation={"intervals": None}))) == 1
 
@@ -64,61 +55,48 @@ def test_prediction_intervals_have_coverage_and_width(records_with):
 def test_the_model_comes_before_its_baselines(records_with):
     means, per_trait, differences = baseline_tables(records_with().evaluation)
     expected = ["this model", "training mean", "same-group mean *", "ridge regression"]
-    assert headings(means) == headings(per_trait) == expected
-    assert headings(differences) == ["training mean", "ridge regression"]
-    assert row(means, "ridge regression").cells[3].text == "0.300"
-    assert row(per_trait, "this model").cells[0].detail == INTERVAL
-    assert row(means, "this model").is_key
+    assert list(means.rows) == list(per_trait.rows) == expected
+    assert list(differences.rows) == ["training mean", "ridge regression"]
+    assert means.rows["ridge regression"][3].text == "0.300"
+    assert per_trait.rows["this model"][0].detail == INTERVAL
+    assert means.keys == ("this model",)
 
 
-def test_the_same_group_mean_is_explained(records_with, scores):
-    with_leak, *_ = baseline_tables(records_with().evaluation)
-    only_ridge = {"baselines": {"ridge": scores()}}
-    without, *_ = baseline_tables(records_with(evaluation=only_ridge).evaluation)
-    assert "same-group mean" in with_leak.note
-    assert "same-group mean" not in without.note
+def test_the_same_group_mean_is_explained(records_with):
+    only_ridge = records_with(evaluation={"baselines": {"ridge": make_scores()}})
+    for records, is_explained in ((records_with(), True), (only_ridge, False)):
+        assert ("same-group mean" in baseline_tables(records.evaluation)[0].note) is is_explained
 
 
-def test_differences_are_the_paired_ones(records_with, scores):
-    differences = {name: scores(r2=(0.15, -0.01, 0.31)) for name in ("same_group_mean", "ridge")}
-    *_, table = baseline_tables(records_with(differences=differences).evaluation)
-    assert row(table, "ridge regression").cells[3].detail.startswith("[−0.010,")
-
-
-def test_subgroups_have_sizes_and_a_warning(records_with, scores):
-    by = {
-        "gender": {
-            "a": {"num_clips": 1200, "num_groups": 60, "metrics": scores()},
-            "b": {"num_clips": 9, "num_groups": 3, "metrics": scores(r2=(0.1, math.nan, math.nan))},
-        }
+def test_differences_are_the_paired_ones(records_with):
+    differences = {
+        name: make_scores(r2=(0.15, -0.01, 0.31)) for name in ("same_group_mean", "ridge")
     }
-    (table,) = subgroup_tables(records_with(evaluation={"by": by}).evaluation)
+    *_, table = baseline_tables(records_with(differences=differences).evaluation)
+    assert table.rows["ridge regression"][3].detail.startswith("[−0.010,")
+
+
+def test_subgroups_have_sizes_and_a_warning(records_with):
+    small = make_scores(r2=(0.1, math.nan, math.nan))
+    by = {
+        "a": {"num_clips": 1200, "num_groups": 60, "metrics": make_scores()},
+        "b": {"num_clips": 9, "num_groups": 3, "metrics": small},
+    }
+    (table,) = subgroup_tables(records_with(evaluation={"by": {"gender": by}}).evaluation)
     assert table.caption == "By gender"
     assert texts(table)["a"][:2] == ["1,200", "60"]
-    assert (row(table, "b").cells[5].text, row(table, "b").cells[5].detail) == ("0.100", "")
+    assert table.rows["b"][5] == ("0.100", "")
     assert "fewer than 30 groups" in table.note
 
 
-@pytest.mark.parametrize(
-    ("times", "expected"),
-    [
-        (
-            {"epoch_times": [6.0, 1.0, 2.0], "total_training_time": 9.0},
-            {
-                "all epochs, validation included": ["9 s", ""],
-                "training part of the first epoch, start-up included": ["6 s", ""],
-                "training part of a further epoch": ["1.5 s", "1.95 s"],
-            },
-        ),
-        (
-            {"epoch_times": [0.5]},
-            {"training part of the first epoch, start-up included": ["500 ms", ""]},
-        ),
-    ],
-)
-def test_the_first_epoch_is_separate(times, expected):
+def test_the_first_epoch_is_separate():
+    times = {"epoch_times": [6.0, 1.0, 2.0], "total_training_time": 9.0}
     (table,) = time_tables(check_content(TimeLogs, times))
-    assert texts(table) == expected
+    assert texts(table) == {
+        "all epochs, validation included": ["9 s", ""],
+        "training part of the first epoch, start-up included": ["6 s", ""],
+        "training part of a further epoch": ["1.5 s", "1.95 s"],
+    }
 
 
 def test_parts_of_the_run_are_sorted_by_time():
@@ -134,7 +112,7 @@ def test_changed_settings_have_their_default():
     (table,) = config_tables(ExperimentConfig(training=TrainingConfig(num_epochs=20)))
     assert texts(table)["training.num_epochs"] == ["20", "50"]
     assert texts(table)["training.batch_size"] == ["32", ""]
-    assert [row.heading for row in table.rows if row.is_key] == ["training.num_epochs"]
+    assert list(table.keys) == ["training.num_epochs"]
 
 
 @pytest.mark.parametrize(

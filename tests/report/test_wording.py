@@ -16,16 +16,10 @@ CASES = {
         (("r2", Interval(value=0.93307, low=0.92955, high=0.93609)), "0.933 [0.930, 0.936]"),
         (("accuracy", Interval(0.9)), "0.9000"),
     ],
-    "listing": [
-        (([],), ""),
-        ((["a"],), "a"),
-        ((["a", "b"],), "a and b"),
-        ((["a", "b", "c"],), "a, b and c"),
-    ],
+    "listing": [(([],), ""), ((["a"],), "a"), ((["a", "b", "c"],), "a, b and c")],
     "shape": [(((6000, 8, 32),), "6,000 × 8 × 32")],
     "plain": [
         ((None,), "–"),
-        (("",), "–"),
         (([],), "–"),
         ((True,), "yes"),
         ((0,), "0"),
@@ -54,18 +48,8 @@ CASES = {
 def test_values_are_formatted(function, arguments, expected):
     text = getattr(wording, function)(*arguments)
     assert text.replace(NO_BREAK, " ") == expected
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        wording.percent(0.5),
-        wording.duration(63),
-        wording.with_interval("r2", Interval(value=0.9, low=0.8, high=0.95)),
-    ],
-)
-def test_units_and_intervals_stay_on_the_line_of_the_value(text):
-    assert " " not in text
+    if function in {"percent", "duration", "interval", "with_interval"}:
+        assert " " not in text  # units and intervals stay on the line of the value
 
 
 @pytest.mark.parametrize(

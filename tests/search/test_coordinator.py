@@ -122,19 +122,17 @@ def test_trials_of_earlier_calls_count(make):
     assert again.pool.slots == [2, 3, 4]
 
 
-def test_pruned_and_failed_trials_count(make):
-    status = make("pruned", "fails", "complete", num_trials=3).run()
-    assert (status.num_pruned, status.num_failed, status.num_complete) == (1, 1, 1)
-
-
 def test_a_killed_trial_is_retried_and_does_not_count(make, study):
     lost = []
     coordinator = make("complete", "dies", num_trials=3)
     coordinator.on_lost = lambda trial, is_retried: lost.append((trial.number, is_retried))
     status = coordinator.run()
     assert (status.num_complete, status.num_lost) == (3, 1)
-    assert lost == [(1, True)]
-    assert states(study) == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    again = make(num_trials=4)
+    again.on_lost = coordinator.on_lost
+    again.run()
+    assert lost == [(1, True)]  # a later call does not report the trial again
+    assert states(study) == ["COMPLETE", "FAIL", *["COMPLETE"] * 3]
 
 
 @pytest.mark.parametrize(
@@ -151,6 +149,11 @@ def test_repeated_failures_end_the_search_with_the_reason(make, act, message):
         make(*[act] * 9, num_trials=9).run()
 
 
+def test_pruned_and_failed_trials_count_and_do_not_end_a_search_with_a_complete_trial(make):
+    status = make("complete", "pruned", *["fails"] * 6, num_trials=8).run()
+    assert (status.num_complete, status.num_pruned, status.num_failed) == (1, 1, 6)
+
+
 def test_a_configuration_that_kills_its_worker_fails_after_its_retries(make):
     retried = []
     coordinator = make("dies", "dies", "dies", num_trials=3)
@@ -162,15 +165,6 @@ def test_a_configuration_that_kills_its_worker_fails_after_its_retries(make):
 
 def test_a_reassigned_trial_is_not_a_death(make):
     assert make(*["reassigned"] * 9, num_trials=2).run().num_complete == 2
-
-
-def test_lost_trials_of_earlier_calls_are_not_reported_again(make):
-    make("dies", num_trials=1).run()
-    lost = []
-    again = make(num_trials=2)
-    again.on_lost = lambda trial, is_retried: lost.append(trial.number)
-    again.run()
-    assert lost == []
 
 
 def test_the_search_waits_for_an_unreachable_storage(make, study, monkeypatch):
@@ -200,10 +194,6 @@ def test_a_long_outage_ends_the_search_and_its_workers(make, study, monkeypatch)
     assert coordinator.pool.is_closed
 
 
-def test_failures_after_a_complete_trial_do_not_end_the_search(make):
-    assert make("complete", *["fails"] * 6, num_trials=7).run().num_failed == 6
-
-
 def test_no_trial_starts_after_the_time_limit(make):
     coordinator = make(num_trials=None, timeout_seconds=0.0)
     coordinator.run()
@@ -216,12 +206,6 @@ def test_an_interrupt_queues_running_trials_again(make, study):
         coordinator.run()
     assert coordinator.pool.is_closed
     assert states(study) == ["COMPLETE", "FAIL", "WAITING"]
-
-
-def test_a_trial_of_a_dead_process_of_this_machine_is_lost_at_once(make, study):
-    study.ask().set_user_attr("worker", worker_name(999_999_999))
-    make(num_trials=1).run()
-    assert states(study) == ["FAIL", "COMPLETE"]
 
 
 @pytest.mark.parametrize("process_id", [999_999_999, os.getpid()], ids=["dead", "alive"])
@@ -255,9 +239,12 @@ def test_a_trial_in_a_container_of_the_same_host_name_is_lost_only_without_heart
     assert (status.num_complete, status.num_lost) == (1, 1)
 
 
-def test_a_trial_without_the_name_of_a_worker_is_lost_after_a_while(make, study, monkeypatch):
-    study.ask()
+@pytest.mark.parametrize("worker", [worker_name(999_999_999), None], ids=["dead", "unnamed"])
+def test_a_trial_of_a_dead_or_unnamed_worker_is_lost(make, study, monkeypatch, worker):
+    trial = study.ask()
     monkeypatch.setattr("pipeline.search.coordinator._UNNAMED_HEARTBEATS", -1)
+    if worker is not None:
+        trial.set_user_attr("worker", worker)
     make(num_trials=1).run()
     assert states(study) == ["FAIL", "COMPLETE"]
 

@@ -79,6 +79,7 @@ def test_all_possible_figures_are_drawn_and_the_others_have_a_reason(kind, make_
 @pytest.mark.slow
 def test_files_have_the_given_formats_and_are_reproducible(make_search):
     run = make_search(synthetic_study(2, share_pruned=0, share_failed=0))
+    before = dict(mpl.rcParams), mpl.style.library["ggplot"]
 
     def draw():
         draw_search(run, formats=("svg", "pdf"), style=PAPER)
@@ -87,6 +88,8 @@ def test_files_have_the_given_formats_and_are_reproducible(make_search):
     first = draw()
     assert {name.rpartition(".")[2] for name in first} == {"svg", "pdf", "html"}
     assert draw() == first
+    assert (dict(mpl.rcParams), mpl.style.library["ggplot"]) == before
+    assert plt.get_fignums() == []
 
 
 def test_an_unknown_format_is_an_error(make_search):
@@ -105,53 +108,39 @@ def test_a_damaged_file_is_a_fault_of_every_figure(make_search):
     assert figures.page_path is None
 
 
-def test_drawing_does_not_change_matplotlib(make_search):
-    before = dict(mpl.rcParams), mpl.style.library["ggplot"]
+@pytest.fixture
+def plot(make_search):
+    """Return a function that builds the data of one figure."""
 
-    draw_search(make_search(synthetic_study(1)))
+    def build(name, content):
+        study = read_study(make_search(content).study_path)
+        return search_figures()[name].build_data({"study": study})
 
-    assert (dict(mpl.rcParams), mpl.style.library["ggplot"]) == before
-    assert plt.get_fignums() == []
+    return build
 
 
-def test_the_figures_have_the_style_of_the_project_and_no_title_in_a_paper(make_search):
-    record = read_study(make_search(synthetic_study(9)).study_path)
-    spec = search_figures()["optimization_history"]
-
-    figure = spec.draw(spec.build_data({"study": record}), PAPER)
-
+def test_the_figures_have_the_style_of_the_project_and_no_title_in_a_paper(plot):
+    figure = plot("optimization_history", synthetic_study(9)).static(PAPER)
     assert figure.get_size_inches()[0] == PAPER.full_width
     assert figure.axes[0].get_facecolor() == (1.0, 1.0, 1.0, 1.0)
     assert figure.get_suptitle() == figure.axes[0].get_title() == ""
 
 
-def test_all_panels_of_the_slice_have_the_same_colour_scale(make_search):
-    record = read_study(make_search(synthetic_study(30)).study_path)
-    spec = search_figures()["slice"]
-
-    figure = spec.draw(spec.build_data({"study": record}))
-
-    limits = {axes.collections[0].get_clim() for axes in figure.axes[:-1]}
-    assert limits == {(0, max(trial.number for trial in record.complete))}
+def test_all_panels_of_the_slice_have_the_same_colour_scale(plot):
+    slices = plot("slice", synthetic_study(30))
+    limits = {axes.collections[0].get_clim() for axes in slices.static(PAPER).axes[:-1]}
+    assert limits == {(0, max(trial.number for trial in slices.record.complete))}
 
 
-def test_a_long_legend_is_left_out(make_search):
-    spec = search_figures()["intermediate_values"]
-
-    def legend(num_trials):
-        record = read_study(make_search(synthetic_study(num_trials)).study_path)
-        return spec.draw(spec.build_data({"study": record})).axes[0].get_legend()
-
-    assert legend(5) is not None
-    assert legend(40) is None
+@pytest.mark.parametrize(("num_trials", "has_legend"), [(5, True), (40, False)])
+def test_a_long_legend_is_left_out(plot, num_trials, has_legend):
+    figure = plot("intermediate_values", synthetic_study(num_trials)).static(PAPER)
+    assert (figure.axes[0].get_legend() is not None) == has_legend
 
 
-def test_the_pareto_front_has_its_own_colour_on_the_page(make_search):
+def test_the_pareto_front_has_its_own_colour_on_the_page(plot):
     content = synthetic_study(12, objectives=("accuracy", "weights"))
-    record = read_study(make_search(content).study_path)
-
-    plot = search_figures()["pareto_front"].build_data({"study": record}).interactive()
-
-    points = {trace.name: trace for trace in plot.data}
+    traces = plot("pareto_front", content).interactive().data
+    points = {trace.name: trace for trace in traces}
     assert len(points["Pareto front"].x) == len(content["pareto"])
     assert points["Pareto front"].marker.color != points["Other trials"].marker.color

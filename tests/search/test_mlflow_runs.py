@@ -48,25 +48,7 @@ def test_a_run_on_this_machine_is_closed_in_its_run_log(spec, run, ended):
     assert ended == []
 
 
-def test_an_ended_run_is_unchanged(spec, run):
-    RunLog(run.run_log_path).log_status("FAILED", reason="NaN")
-    close_lost_run(spec, lost_trial())
-    assert last_event(run).content["reason"] == "NaN"
-
-
-def test_a_locked_run_is_unchanged(spec, run):
-    RunLog(run.run_log_path).log_params({})
-    with run.locked():
-        close_lost_run(spec, lost_trial())
-    assert last_event(run).kind == "params"
-
-
 @pytest.mark.parametrize("host", ["elsewhere", platform.node(), f"{platform.node()}-0123abcd"])
 def test_the_run_of_another_machine_is_ended_in_mlflow(spec, ended, host):
     close_lost_run(spec, lost_trial(worker=f"{host}-7", mlflow_run_id="abc"))
     assert ended == ["abc"]
-
-
-def test_a_trial_without_a_run_is_no_error(spec, ended):
-    close_lost_run(spec, lost_trial(worker="elsewhere-7"))
-    assert ended == []

@@ -25,13 +25,6 @@ def make_progress():
 
 
 @pytest.fixture
-def clock(monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr("pipeline.search.progress.time.monotonic", lambda: now[0])
-    return now
-
-
-@pytest.fixture
 def study():
     """A study with a complete, a pruned, a failed and a running trial."""
     study = optuna.create_study()
@@ -88,19 +81,18 @@ def test_a_lost_trial_is_shown(make_progress, study, is_retried, text):
     assert text in stream.getvalue()
 
 
-def test_the_remaining_time_follows_from_the_trials_of_this_call(make_progress, study, clock):
-    progress, stream = make_progress(is_terminal=True)
+@pytest.mark.parametrize(
+    ("limits", "text"),
+    [({}, "about 6 min left"), ({"num_trials": None, "timeout_seconds": 100}, "about 40 s left")],
+    ids=["from the trials of this call", "from the time limit"],
+)
+def test_the_remaining_time_is_shown(make_progress, study, monkeypatch, limits, text):
+    now = [0.0]
+    monkeypatch.setattr("pipeline.search.progress.time.monotonic", lambda: now[0])
+    progress, stream = make_progress(is_terminal=True, **limits)
     with progress:
         progress.show(read_status(study))
-        clock[0] = 60.0
+        now[0] = 60.0
         study.tell(study.ask(), 0.5)
         progress.show(read_status(study))
-    assert "about 6 min left" in stream.getvalue()
-
-
-def test_the_remaining_time_ends_at_the_time_limit(make_progress, study, clock):
-    progress, stream = make_progress(is_terminal=True, num_trials=None, timeout_seconds=60)
-    with progress:
-        clock[0] = 20.0
-        progress.show(read_status(study))
-    assert "about 40 s left" in stream.getvalue()
+    assert text in stream.getvalue()

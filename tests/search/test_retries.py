@@ -1,8 +1,6 @@
 """A lost trial is retried with its parameters, a limited number of times."""
 
-import optuna
 import pytest
-import sqlalchemy
 from optuna.trial import TrialState
 
 from pipeline.search.study.retries import (
@@ -13,8 +11,6 @@ from pipeline.search.study.retries import (
     mark_lost,
     requeue,
 )
-from pipeline.search.study.storage import open_storage
-from tests.search.conftest import create_study
 
 pytestmark = pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed:UserWarning")
 
@@ -68,18 +64,3 @@ def test_a_retry_of_the_default_configuration_is_the_default(study):
     again = study.ask()
     assert again.user_attrs[IS_DEFAULT] is True
     assert again.suggest_float("x", 0.0, 1.0) == 0.25
-
-
-def test_optuna_retries_a_trial_without_heartbeats(make_spec):
-    spec = make_spec(search__heartbeat_seconds=1)
-    study, storage = create_study(spec), open_storage(spec)
-    trial = start_trial(study)
-    storage.record_heartbeat(trial._trial_id)
-    with storage.engine.begin() as connection:
-        connection.execute(
-            sqlalchemy.text(
-                "UPDATE trial_heartbeats SET heartbeat = datetime(heartbeat, '-60 seconds')"
-            )
-        )
-    optuna.storages.fail_stale_trials(study)
-    assert [each.state for each in study.get_trials()] == [TrialState.FAIL, TrialState.WAITING]

@@ -33,10 +33,6 @@ def test_settings_have_bare_or_dotted_names(read):
     }
 
 
-def test_the_default_name_is_that_of_the_file(read):
-    assert read({"parameters": {"fusion_dim": [64, 128]}}).name == "tiny"
-
-
 def test_a_parameter_comes_after_those_it_depends_on(read):
     patience = {"low": 1, "high": 4, "when": {"training.schedule": "constant"}}
     parameters = {
@@ -50,8 +46,9 @@ def test_a_parameter_comes_after_those_it_depends_on(read):
     assert names.index("training.schedule") < names.index("training.reduce_lr_patience")
 
 
-def test_a_mapping_can_be_a_choice(read):
+def test_a_mapping_can_be_a_choice_and_the_default_name_is_the_file_name(read):
     space = read({"parameters": {"training.loss": ["mse", {"mse": 1.0, "ccc": 0.5}]}})
+    assert space.name == "tiny"
     encoded = space.encode({"training.loss": {"ccc": 0.5, "mse": 1.0}})
     assert encoded == {"training.loss": '{"ccc": 0.5, "mse": 1.0}'}
 

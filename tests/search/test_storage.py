@@ -27,16 +27,6 @@ def open_url(spec):
     return lambda url: open_storage(dataclasses.replace(spec, storage_url=url))
 
 
-def test_a_new_sqlite_file_is_created_with_its_directory(open_url, tmp_path):
-    path = tmp_path / "deep" / "study.db"
-    open_url(sqlite_url(path))
-    assert path.exists()
-
-
-def test_a_postgresql_database_is_opened(open_url, postgres_url):
-    assert open_url(postgres_url).get_all_studies() == []
-
-
 @pytest.mark.parametrize(
     ("url", "message"),
     [
@@ -105,8 +95,10 @@ def test_a_default_that_is_unwanted_or_outside_the_space_is_no_trial(make_spec, 
 
 
 @pytest.mark.parametrize("changes", [{}, {"search__max_retries": 3, "description": "x"}])
-def test_the_same_study_is_continued(make_spec, changes):
-    first = open_study(make_spec(), features_hash="1")
+def test_the_same_study_is_continued_with_its_trials(make_spec, changes):
+    spec = make_spec()
+    first = open_study(spec, features_hash="1")
+    spec.trial_run(0).path.mkdir(parents=True)
     again = open_study(make_spec(**changes), features_hash="1")
     assert again._study_id == first._study_id
     assert len(again.get_trials()) == 1
@@ -150,20 +142,6 @@ def test_an_interrupted_creation_is_finished(spec):
     assert len(open_study(spec, features_hash="1").get_trials()) == 1
 
 
-def test_the_leader_is_the_directory_that_created_the_study(spec, tmp_path):
-    study = open_study(spec, features_hash="1")
-    assert is_leader(spec, study)
-    assert not is_leader(dataclasses.replace(spec, study_dir=tmp_path / "elsewhere"), study)
-
-
-def test_a_moved_directory_is_still_the_leader(make_spec, tmp_path):
-    spec = make_spec(storage_url=f"sqlite:///{tmp_path / 'study.db'}")
-    study = open_study(spec, features_hash="1")
-    moved = spec.study_dir.rename(tmp_path / "moved")
-    assert is_leader(dataclasses.replace(spec, study_dir=moved), study)
-    assert leader_place(study).startswith(f"{spec.study_dir} on ")
-
-
 def test_a_study_does_not_overwrite_the_trials_of_another(spec):
     spec.trial_run(0).path.mkdir(parents=True)
     with pytest.raises(SearchError, match=r"trials of another study.*--run_dir"):
@@ -171,7 +149,12 @@ def test_a_study_does_not_overwrite_the_trials_of_another(spec):
     assert optuna.get_all_study_names(open_storage(spec)) == []
 
 
-def test_an_existing_study_continues_with_its_trials(spec):
-    open_study(spec, features_hash="1")
-    spec.trial_run(0).path.mkdir(parents=True)
-    assert open_study(spec, features_hash="1").study_name == spec.study_name
+def test_the_leader_is_the_directory_that_created_the_study_also_if_it_is_moved(
+    make_spec, tmp_path
+):
+    spec = make_spec(storage_url=f"sqlite:///{tmp_path / 'study.db'}")
+    study = open_study(spec, features_hash="1")
+    assert leader_place(study).startswith(f"{spec.study_dir} on ")
+    assert not is_leader(dataclasses.replace(spec, study_dir=tmp_path / "elsewhere"), study)
+    moved = spec.study_dir.rename(tmp_path / "moved")
+    assert is_leader(dataclasses.replace(spec, study_dir=moved), study)

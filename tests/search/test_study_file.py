@@ -90,45 +90,30 @@ def test_a_lost_trial_has_a_reason(spec, study, add_trial, max_retries, end):
     assert [trial["retry_of"] for trial in again] == [0] * max_retries
 
 
-def test_a_failed_trial_has_its_reason_and_no_value(spec, study, add_trial):
-    trial = add_trial(reason="TrainingError: NaN")
-    study.tell(trial.number, state=TrialState.FAIL)
-    (failed,) = study_content(spec, study)["trials"]
-    assert (failed["reason"], failed["values"]) == ("TrainingError: NaN", None)
-
-
-def test_best_trial_and_pareto_front_are_trial_numbers(spec, study, add_trial):
-    for value in (0.5, 0.2, 0.3):
-        add_trial(value)
-    content = study_content(spec, study)
-    assert content["best"] == {"number": 1}
-    assert content["pareto"] == [1]
-
-
-def test_a_few_trials_have_a_reason_instead_of_importances(spec, study, add_trial):
-    add_trial(0.5)
-    content = study_content(spec, study)
-    assert content["importances"] is None
-    assert content["importances_note"] == "needs 8 complete trials; there are 1."
-
-
 def test_the_parameter_that_determines_the_value_is_the_most_important(spec, study):
     for number in range(30):
         trial = study.ask()
         overrides = spec.space.propose(trial)
         trial.set_user_attr("overrides", overrides)
         study.tell(trial, overrides["model.dropout_rate"] + 0.001 * np.sin(number))
-    for shares in study_content(spec, study)["importances"].values():
+    content = study_content(spec, study)
+    assert content["pareto"] == [content["best"]["number"]]
+    for shares in content["importances"].values():
         assert max(shares, key=shares.get) == "model.dropout_rate"
         assert sum(shares.values()) == pytest.approx(1.0)
 
 
 def test_the_files_of_a_study(spec, study, add_trial):
     add_trial(0.5)
+    failed = add_trial(reason="TrainingError: NaN")
+    study.tell(failed.number, state=TrialState.FAIL)
     write_study(spec, study)
     directory = spec.run.search_dir
     content = json.loads((directory / "study.json").read_text())
     assert content["objectives"] == [{"name": "mae", "direction": "minimize"}]
+    assert content["importances_note"] == "needs 8 complete trials; there are 1."
+    assert content["trials"][1]["reason"] == "TrainingError: NaN"
+    assert content["trials"][1]["values"] is None
     assert content["parameters"][0] == {
         "name": "model.fusion_dim",
         "kind": "categorical",
@@ -160,20 +145,12 @@ def test_states_values_and_times_are_read(read):
     assert trials[4].datetime_start is None
 
 
-def test_a_trial_without_a_finite_value_is_read_as_failed(read):
+def test_values_that_are_not_finite_are_left_out(read):
     content = synthetic_study(2, share_pruned=0)
-    content["trials"][0]["values"] = [None]
-
-    states = [trial.state for trial in read(content).study.trials]
-
-    assert states == [TrialState.FAIL, TrialState.COMPLETE]
-
-
-def test_non_finite_values_are_missing_from_a_curve(read):
-    content = synthetic_study(1)
-    content["trials"][0]["intermediate"] = {"1": 0.5, "2": None, "10": 0.3}
-
-    assert read(content).study.trials[0].intermediate_values == {1: 0.5, 10: 0.3}
+    content["trials"][0] |= {"values": [None], "intermediate": {"1": 0.5, "2": None, "10": 0.3}}
+    diverged, complete = read(content).study.trials
+    assert (diverged.state, complete.state) == (TrialState.FAIL, TrialState.COMPLETE)
+    assert diverged.intermediate_values == {1: 0.5, 10: 0.3}
 
 
 def test_parameters_have_short_names_in_descending_importance(read):
@@ -210,28 +187,17 @@ def test_trials_outside_the_declared_space_are_read(read, parameter, value):
     assert len(read(content).complete) == 9
 
 
-def test_one_study_has_only_the_first_objective(read):
-    record = read(synthetic_study(10, objectives=("accuracy", "weights")))
-
-    assert [each.name for each in record.study.directions] == ["MAXIMIZE", "MINIMIZE"]
-    assert record.first.direction.name == "MAXIMIZE"
-    assert record.objectives == ("accuracy", "number of weights")
-
-
 def test_the_description_has_counts_and_best_trial(read):
     content = synthetic_study(3, share_pruned=0)
     content["trials"][0]["values"], content["trials"][1]["values"] = [0.25], [0.125]
     content["trials"][2] |= {"state": "FAIL", "values": None}
-
     text = read(content).describe()
-
     assert "2 complete, 1 failed" in text
     assert "trial 1 with MAE 0.125" in text
-
-
-def test_a_missing_file_is_an_error(tmp_path):
-    with pytest.raises(PipelineError, match=r"study\.json: there is no such file"):
-        read_study(tmp_path / "study.json")
+    record = read(synthetic_study(10, objectives=("accuracy", "weights")))
+    assert [each.name for each in record.study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    assert record.first.direction.name == "MAXIMIZE"
+    assert record.objectives == ("accuracy", "number of weights")
 
 
 def places_of(value, path=()):

@@ -92,10 +92,11 @@ def run_fits(study, number, report, is_better, num_epochs):
     return "complete"
 
 
-def test_a_trial_is_pruned_with_epoch_and_value():
-    report, _ = make_report(AlwaysPrune())
-    with pytest.raises(PrunedError, match=r"at epoch 4 with val_mae 0\.5000"):
-        end_epoch(report, 4, 0.5)
+@pytest.mark.parametrize(("epoch", "num_fits"), [(4, 1), (10, 2)])
+def test_a_trial_is_pruned_with_epoch_and_value(epoch, num_fits):
+    report, _ = make_report(AlwaysPrune(), num_fits=num_fits)
+    with pytest.raises(PrunedError, match=rf"at epoch {epoch} with val_mae 0\.5000"):
+        end_epoch(report, epoch, 0.5)
 
 
 def test_a_trial_is_pruned_between_its_fits_but_not_after_the_last():
@@ -119,12 +120,6 @@ def test_some_epochs_are_never_pruned(settings, epoch, expected):
     report, reported = make_report(AlwaysPrune(), **settings)
     end_epoch(report, epoch, 0.5)
     assert reported() == expected
-
-
-def test_the_last_epoch_of_the_first_of_two_fits_can_be_pruned():
-    report, _ = make_report(AlwaysPrune(), num_fits=2)
-    with pytest.raises(PrunedError):
-        end_epoch(report, 10, 0.5)
 
 
 def run_trial(spec):

@@ -36,14 +36,6 @@ def test_the_same_or_a_resumed_search_has_the_same_proposals(make_spec, tmp_path
     assert proposals("first", [range(14)]) == proposals("second", calls)
 
 
-def test_a_failed_trial_is_recorded(spec, study):
-    def fail(trial):
-        raise ValueError("a fault of the trial")
-
-    outcome = Worker(spec, fail).run(TrialSlot(number=0))
-    assert study.get_trials()[outcome.trial].state == TrialState.FAIL
-
-
 def test_an_unreachable_storage_is_reported(spec, study, monkeypatch):
     worker = Worker(spec, objective(spec))
 

@@ -10,7 +10,7 @@ import threading
 import urllib.parse
 from pathlib import Path
 
-from tests.loopback import free_port, wait_until_it_answers
+from tests.loopback import free_port, wait_for_server
 
 
 class Server:
@@ -41,7 +41,7 @@ class Server:
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # the server starts workers: they are signalled together
         )
-        wait_until_it_answers(f"{self.uri}/health", self._process)
+        wait_for_server(f"{self.uri}/health", self._process)
 
     def signal(self, number: int) -> None:
         assert self._process is not None

@@ -1,3 +1,4 @@
+import dataclasses
 import logging
 import shutil
 import sys
@@ -472,6 +473,17 @@ def test_a_full_disk_is_no_outage_and_creates_no_second_run(run, client, monkeyp
 
 
 @pytest.mark.parametrize("has_new_log", [False, True])
+def test_a_damaged_run_id_is_corrected_from_the_run_log(run, run_log, client, log_epoch):
+    log_epoch(run_log, 1)
+    Mirror(run).deliver()
+    link = read_link(run.tracking_path)
+    write_link(run.tracking_path, dataclasses.replace(link, run_id=f"x{link.run_id[1:]}"))
+    run_log.log_status("FINISHED")
+    assert deliver_rest(run) is None
+    assert read_link(run.tracking_path).run_id == link.run_id
+    assert client.get_run(link.run_id).info.status == "FINISHED"
+
+
 def test_a_run_whose_directory_is_removed_has_failed(has_new_log, run, run_log, client, log_epoch):
     mirror = Mirror(run)
     log_epoch(run_log, 1)

@@ -17,7 +17,7 @@ import pytest
 from pipeline.evaluation.intervals.conformal import calibrate
 from pipeline.records.calibration import write_calibration
 from pipeline.tracking.log_model import log_model
-from tests.loopback import free_port, wait_until_it_answers
+from tests.loopback import free_port, wait_for_server
 from tests.tracking.conftest import make_tracked_model
 
 pytestmark = pytest.mark.slow
@@ -68,7 +68,7 @@ def address(served):
         start_new_session=True,  # the server starts workers: they are signalled together
     )
     try:
-        wait_until_it_answers(f"http://127.0.0.1:{port}/ping", process)
+        wait_for_server(f"http://127.0.0.1:{port}/ping", process)
         yield f"http://127.0.0.1:{port}/invocations"
     finally:
         os.killpg(process.pid, signal.SIGKILL)

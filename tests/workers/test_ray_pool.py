@@ -142,7 +142,4 @@ def test_the_parts_of_all_workers_fit_on_one_gpu(number):
     assert parts == pytest.approx(round(parts), abs=1e-6)
     assert round(parts) * number <= 10_000
     assert round(parts) >= 1
-
-
-def test_without_gpus_the_part_is_zero():
     assert gpu_part(0) == 0

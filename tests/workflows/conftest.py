@@ -1,4 +1,4 @@
-"""A small feature set, a small experiment on it, and a store of its own for every test."""
+"""A small feature set, a small experiment, and a separate MLflow store per test."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ MakeConfig = Callable[..., ExperimentConfig]
 
 @pytest.fixture
 def own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty working directory, where MLflow finds its default store."""
+    """Empty working directory with the default MLflow store."""
     for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
@@ -28,7 +28,7 @@ def own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[P
 
 @pytest.fixture(scope="session")
 def small_features(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """60 clips of 12 groups, in steps."""
+    """60 clips of 12 groups; both streams are sequences."""
     path = tmp_path_factory.mktemp("small") / "features"
     ensure_synthetic_set(
         path,
@@ -39,7 +39,7 @@ def small_features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def make_config(small_features: Path) -> MakeConfig:
-    """Return a function that makes a quick experiment on the small set, untracked."""
+    """Return a function that configures a short untracked experiment on the small set."""
 
     def make(**overrides: Any) -> ExperimentConfig:
         quick = {

@@ -1,4 +1,4 @@
-"""Training by name patterns, of models that begin at features and at pictures."""
+"""Frozen and trainable layers of models for features and for images."""
 
 import dataclasses
 import shutil
@@ -23,9 +23,9 @@ def train(config, run_dir):
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """30 clips of 15 groups: face crops of 16 pixels and flow of 8."""
-    path = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory):
+    """30 clips of 15 groups: face crops of 16 pixels and optical flow of 8 pixels."""
+    path = tmp_path_factory.mktemp("images")
     numbers = np.random.default_rng(0)
     np.save(path / "static.npy", numbers.integers(0, 256, (30, 3, 16, 16, 3), dtype=np.uint8))
     np.save(path / "dynamic.npy", numbers.normal(size=(30, 2, 8, 8, 4)).astype(np.float16))
@@ -36,10 +36,10 @@ def pictures(tmp_path_factory):
 
 
 @pytest.fixture
-def picture_config(make_config, pictures):
+def image_config(make_config, images):
     def make(**changes):
         settings = {
-            "data__features_dir": str(pictures),
+            "data__features_dir": str(images),
             "model__static_encoder": "conv",
             "model__dynamic_encoder": "conv",
         }
@@ -49,7 +49,7 @@ def picture_config(make_config, pictures):
 
 
 def first_weights(config):
-    """Return the weights by layer that the seed of a configuration draws."""
+    """Return the initial weights by layer, which depend on the seed."""
     import keras
 
     from pipeline.data.feature_set import load_feature_set
@@ -59,7 +59,7 @@ def first_weights(config):
     return weights_of(build_for(config, load_feature_set(Path(config.data.features_dir))))
 
 
-def test_layers_that_a_pattern_freezes_keep_their_first_weights(make_config, own_directory):
+def test_frozen_layers_keep_their_initial_weights(make_config, own_directory):
     config = make_config(training__frozen=["static_tokens"])
     frozen = train(config, own_directory / "run")
     start, end = first_weights(config), weights_of(frozen.network)
@@ -73,7 +73,7 @@ def test_layers_that_a_pattern_freezes_keep_their_first_weights(make_config, own
     )
 
 
-def test_a_pattern_that_matches_nothing_is_refused_before_a_directory_is_made(
+def test_a_pattern_without_a_match_is_an_error_before_a_directory_is_created(
     make_config, own_directory
 ):
     with pytest.raises(ModelError, match="did you mean 'static_tokens'"):
@@ -81,19 +81,19 @@ def test_a_pattern_that_matches_nothing_is_refused_before_a_directory_is_made(
     assert not (own_directory / "run").exists()
 
 
-def test_pictures_are_trained_on_scored_and_explained_and_random_weights_are_warned_of(
-    picture_config, own_directory, pictures, caplog
+def test_images_are_scored_and_explained_and_random_frozen_weights_give_a_warning(
+    image_config, own_directory, images, caplog
 ):
     from pipeline.workflows.predict import predict_clips
 
     frozen = "dynamic_steps/dynamic_encoder/conv_1"
-    config = picture_config(model__fusion="cross_attention", training__frozen=[frozen])
+    config = image_config(model__fusion="cross_attention", training__frozen=[frozen])
     run = train(config, own_directory / "run").run
     (warning,) = [each for each in caplog.messages if "random weights" in each]
     assert frozen in warning
     assert read_json(run.summary_path)["frozen_at_random"] == [frozen]
     prediction = predict_clips(
-        DataConfig(features_dir=str(pictures)),
+        DataConfig(features_dir=str(images)),
         run_dir=run.path,
         output=own_directory / "scores.csv",
         explain=own_directory / "attention.csv",
@@ -105,12 +105,12 @@ def test_pictures_are_trained_on_scored_and_explained_and_random_weights_are_war
 BACKBONE = "static_steps/static_encoder"
 FUSION = "complete_personality_model"
 NEVER_MOVED = (f"{FUSION}/static_standardize", f"{FUSION}/dynamic_standardize")
-"""Statistics that are left as they are: what an encoder gives is scaled already."""
+"""Statistics that do not change, because the output of an encoder is scaled already."""
 
 
 @pytest.fixture
 def backbone(tmp_path):
-    """The path of a saved network that has been trained, and its weights by layer."""
+    """Path of a saved trained network, and its weights by layer."""
     import keras
 
     layers = [
@@ -173,7 +173,7 @@ def killed_and_resumed(config, run_dir, encoder, home, name):
         patch.setattr(home, name, die)
         with pytest.raises(KeyboardInterrupt):
             train(config, run_dir)
-    encoder.unlink()  # a run that began does not depend on what becomes of the file
+    encoder.unlink()  # a started run does not need the file
     return [resume_training(run_dir).run]
 
 
@@ -205,14 +205,14 @@ def trained_by_a_search(config, run_dir, encoder):
         trained_by_a_search,
     ],
 )
-def test_frozen_layers_of_a_loaded_encoder_stay_to_the_bit_and_all_others_move(
-    trained, picture_config, own_directory, backbone
+def test_only_frozen_layers_of_a_loaded_encoder_stay_exactly_the_same(
+    trained, image_config, own_directory, backbone
 ):
     from pipeline.models.persistence import load_model
     from pipeline.workflows.training_steps import choose_layers
 
     path, stored = backbone
-    config = picture_config(
+    config = image_config(
         model__static_encoder=str(path),
         training__trainable=[f"{BACKBONE}/top"],
         training__frozen=["static_scale"],
@@ -221,7 +221,9 @@ def test_frozen_layers_of_a_loaded_encoder_stay_to_the_bit_and_all_others_move(
     start = first_weights(config)
     for run in trained(config, own_directory / "run", path):
         network = load_model(run.model_path)
-        choose_layers(network, config)  # a file does not say what was frozen of the fusion
+        choose_layers(
+            network, config
+        )  # the file does not store which layers of the fusion were frozen
         weights = weights_of(network)
         for name in ("conv", "norm"):
             assert are_equal(weights[f"{BACKBONE}/{name}"], stored[name])
@@ -233,15 +235,13 @@ def test_frozen_layers_of_a_loaded_encoder_stay_to_the_bit_and_all_others_move(
 
 
 def optimized_shapes(run):
-    """Return the shapes of the variables that the optimizer of a run has moments of."""
+    """Return the shapes of the variables with optimizer moments."""
     last = (run.checkpoints_dir / "LAST").read_text().strip()
     with np.load(run.checkpoints_dir / last / "optimizer.npz") as arrays:
         return sorted(arrays[name].shape for name in arrays.files if name.endswith("_velocity"))
 
 
-def test_a_network_of_the_callers_own_keeps_its_weights_in_folds_and_when_resumed(
-    make_config, own_directory
-):
+def test_a_custom_network_keeps_its_weights_in_folds_and_after_a_resume(make_config, own_directory):
     from pipeline.models.persistence import load_model
     from pipeline.workflows.train import resume_training, run_training
 
@@ -268,9 +268,7 @@ def test_a_network_of_the_callers_own_keeps_its_weights_in_folds_and_when_resume
         }
 
 
-def test_a_trained_model_goes_on_with_the_statistics_that_it_was_trained_with(
-    make_config, own_directory, small_features
-):
+def test_a_trained_model_keeps_its_feature_statistics(make_config, own_directory, small_features):
     from pipeline.workflows.train import run_training
 
     trained = train(make_config(), own_directory / "first")
@@ -286,7 +284,9 @@ def test_a_trained_model_goes_on_with_the_statistics_that_it_was_trained_with(
     assert not are_equal(after["traits"], before["traits"])
 
 
-def test_in_every_fold_frozen_layers_are_what_the_seed_draws(make_config, own_directory):
+def test_frozen_layers_of_every_fold_have_the_initial_weights_of_the_seed(
+    make_config, own_directory
+):
     from pipeline.models.persistence import load_model
 
     config = make_config(training__frozen=["static_tokens"], training__num_folds=2)
@@ -298,16 +298,14 @@ def test_in_every_fold_frozen_layers_are_what_the_seed_draws(make_config, own_di
         assert layers["static_tokens"]["is_frozen"]
 
 
-def test_of_pictures_the_learned_encoders_leave_nothing_to_warn_of(
-    picture_config, own_directory, caplog
-):
-    trained = train(picture_config(), own_directory / "run")
+def test_trainable_image_encoders_give_no_warning(image_config, own_directory, caplog):
+    trained = train(image_config(), own_directory / "run")
     assert not [layer.path for layer in trained.layers if layer.is_frozen]
     run = trained.run
     assert not [each for each in caplog.messages if "random weights" in each]
     assert read_json(run.summary_path)["frozen_at_random"] == []
 
 
-def test_pictures_without_an_encoder_are_refused(picture_config, own_directory):
+def test_images_without_an_encoder_are_an_error(image_config, own_directory):
     with pytest.raises(ModelError, match=r"model\.static_encoder is not set"):
-        train(picture_config(model__static_encoder=""), own_directory / "run")
+        train(image_config(model__static_encoder=""), own_directory / "run")

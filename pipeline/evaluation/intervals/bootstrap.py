@@ -1,7 +1,7 @@
 """Confidence intervals of metrics, from resampled groups (cluster bootstrap).
 
-Clips from one video or person are similar, so they are not independent samples. Groups nearly
-are. Intervals from resampled clips would be too narrow.
+Clips from one video or person are similar, so they are not independent samples. Groups are
+nearly independent. Intervals from resampled clips would be too narrow.
 
 All metrics follow from sums of moments over groups. A resample is therefore one row of the
 matrix product of group counts (B, G) and group moments (G, 7 K).
@@ -21,14 +21,12 @@ import numpy as np
 from pipeline.core.arrays import FloatArray
 from pipeline.core.seeds import generator
 from pipeline.core.traits import TRAITS
-from pipeline.metrics.regression import (
-    METRICS,
-    metrics_from_moments,
-    row_moments,
-    trait_metrics,
-)
+from pipeline.metrics.regression import METRICS, metrics_from_moments, row_moments, trait_metrics
 from pipeline.records.evaluation import Interval
 from pipeline.records.predictions import Names
+
+CONFIDENCE: Final = 0.95
+"""Share of the resamples inside the intervals of all reports."""
 
 _MAX_COUNTS: Final = 2_000_000
 """Largest number of group counts in memory: 16 MB."""
@@ -40,7 +38,7 @@ def cluster_bootstrap(
     groups: Names,
     *,
     num_resamples: int = 2000,
-    confidence: float = 0.95,
+    confidence: float = CONFIDENCE,
     seed: int,
 ) -> dict[str, dict[str, Interval]]:
     """Compute every metric, per trait and on average, with its percentile interval.
@@ -69,7 +67,7 @@ def paired_differences(
     groups: Names,
     *,
     num_resamples: int = 2000,
-    confidence: float = 0.95,
+    confidence: float = CONFIDENCE,
     seed: int,
 ) -> dict[str, dict[str, Interval]]:
     """Compute model B minus model A in every metric, with the interval of the difference.
@@ -101,7 +99,7 @@ def group_means(
     Returns:
         Trait name or "mean" -> mean.
     """
-    bootstrap = _Bootstrap(groups, num_resamples, 0.95, seed)
+    bootstrap = _Bootstrap(groups, num_resamples, CONFIDENCE, seed)
     table = bootstrap.sums(values) / bootstrap.group_sizes[:, None]
     table = np.column_stack([table, table.mean(axis=1)])
     means = dict(zip((*TRAITS, "mean"), table.mean(axis=0).tolist(), strict=True))

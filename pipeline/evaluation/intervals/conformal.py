@@ -1,9 +1,9 @@
 """Prediction intervals of scores, from errors on held-out groups, and their measured coverage.
 
 The method is hierarchical split conformal prediction. Clips from one group have similar errors,
-so clips are not exchangeable. Groups nearly are. Each of the G calibration groups therefore has
-weight 1 / (G + 1), shared equally by its clips. The group of the new clip has the same weight,
-at an infinite error. The half-width is the smallest error up to which the weights add up to the
+so only groups are nearly exchangeable. Each of the G calibration groups therefore has weight
+1 / (G + 1), shared equally by its clips. The group of the new clip has the same weight, at an
+infinite error. The half-width is the smallest error up to which the weights add up to the
 level. The interval is the prediction plus and minus the half-width, clipped to [0, 1].
 
 A clip from a new group is covered with at least this probability, for any model, if:
@@ -102,11 +102,8 @@ def measure_coverage(
 
     Every group has the same weight, because the level is about a clip from a new group.
 
-    Args:
-        calibration: Half-widths of the intervals.
-        predictions: Clips from groups that were not used for training or calibration.
-        num_resamples: Resamples of the cluster bootstrap.
-        seed: Seed of the experiment.
+    The clips must be from groups that were not used for training or calibration. The intervals of
+    the coverage come from a cluster bootstrap with `num_resamples`.
 
     Returns:
         None if the intervals are all [0, 1], because they then contain every score.
@@ -116,7 +113,7 @@ def measure_coverage(
     """
     if not calibration.is_informative:
         return None
-    y_true, (low, high) = _known_scores(predictions), calibration.intervals(predictions.y_pred)
+    y_true, (low, high) = _annotated_scores(predictions), calibration.intervals(predictions.y_pred)
     return _summarize(
         predictions,
         ((low <= y_true) & (y_true <= high)).astype(np.float64),
@@ -140,7 +137,7 @@ def measure_coverage_in_halves(
     Returns:
         None if half of the groups is too few for a calibration.
     """
-    y_true, y_pred = _known_scores(predictions), predictions.y_pred
+    y_true, y_pred = _annotated_scores(predictions), predictions.y_pred
     names, codes = np.unique(np.asarray(predictions.groups), return_inverse=True)
     if len(names) // 2 < min_groups(level):
         return None
@@ -193,7 +190,7 @@ def _summarize(
     )
 
 
-def _known_scores(predictions: Predictions) -> FloatArray:
+def _annotated_scores(predictions: Predictions) -> FloatArray:
     if predictions.y_true is None:
-        raise ValueError("coverage needs annotated scores, and these predictions have none")
+        raise ValueError("coverage needs annotated scores; found predictions without y_true")
     return predictions.y_true

@@ -28,7 +28,6 @@ class Backbone:
     name: str
     """Class name, e.g. "ResNet50"."""
     build: Callable[..., Any]
-    """Function that builds the network."""
     prepare: Callable[[Any], Any]
     """Function from RGB in [0, 255] to the input of the network."""
 
@@ -64,8 +63,8 @@ def build_network(
         return backbone.build(weights=None, **options), f"{RANDOM}, seed {seed}"
     if weights != IMAGENET and not Path(weights).is_file():
         raise ExtractionError(
-            f"{weights}: there is no such weights file. Give a path that exists, or imagenet, "
-            f"or an encoder without weights (hog, rectified_flow)."
+            f"{weights}: there is no such weights file. Give another path, or imagenet, or an "
+            "encoder without weights (hog, rectified_flow)."
         )
     try:
         network = backbone.build(weights=weights, **options)
@@ -92,15 +91,12 @@ def load_network(path: str) -> tuple[Any, str]:
     """
     if not Path(path).is_file():
         near = did_you_mean_path(Path(path))
-        raise ExtractionError(
-            f"{path}: there is no such model file; weights must be its path.{near}"
-        )
+        raise ExtractionError(f"{path}: there is no such model file, set as weights.{near}")
     try:
         network = load_model(Path(path))
     except ModelError as error:
-        raise ExtractionError(
-            f"{path}: is no Keras model that loads ({_short_line(error)})."
-        ) from error
+        reason = _short_line(error)
+        raise ExtractionError(f"{path}: is no Keras model that loads ({reason}).") from error
     return network, f"sha256 {file_hash(Path(path))} of the file"
 
 

@@ -28,19 +28,14 @@ class HogEncoder:
     Reference: Dalal & Triggs, 2005 (doi:10.1109/CVPR.2005.177).
     """
 
-    wants_colour: Final = False
+    uses_colour: Final = False
     width: Final = _GRID * _GRID * _ORIENTATIONS
 
     def __init__(self, *, crop_px: int) -> None:
         self.crop_px = crop_px
-        cell = crop_px // _GRID
-        self._hog = cv2.HOGDescriptor(
-            (crop_px, crop_px),
-            (2 * cell, 2 * cell),
-            (2 * cell, 2 * cell),
-            (cell, cell),
-            _ORIENTATIONS,
-        )
+        cell = (crop_px // _GRID,) * 2
+        block = (2 * cell[0],) * 2
+        self._hog = cv2.HOGDescriptor((crop_px, crop_px), block, block, cell, _ORIENTATIONS)
 
     def describe(self) -> dict[str, Any]:
         """Return the settings that determine the values."""

@@ -18,22 +18,19 @@ from pipeline.extraction.encoders.descriptors import HogEncoder, RectifiedFlowEn
 class Encoder(Protocol):
     """Encoder from each step to one vector.
 
-    The input of a static encoder is uint8 crops (T, P, P) or (T, P, P, 3). That of a dynamic
-    encoder is flow (T, L, P, P, 2) in face widths per second.
+    Static encoders need uint8 crops, shape (T, P, P) or (T, P, P, 3). Dynamic encoders need flow
+    in face widths per second, shape (T, L, P, P, 2).
     """
 
     @property
     def width(self) -> int:
         """Number of features D."""
-        ...
 
     def describe(self) -> dict[str, Any]:
         """Return the settings that determine the values, as plain values."""
-        ...
 
     def __call__(self, steps: Any, /) -> FloatArray:
         """Return float32 vectors, shape (T, D)."""
-        ...
 
 
 class StaticEncoder(Encoder, Protocol):
@@ -43,9 +40,8 @@ class StaticEncoder(Encoder, Protocol):
     """Side of its input crops P."""
 
     @property
-    def wants_colour(self) -> bool:
+    def uses_colour(self) -> bool:
         """Whether its input is RGB or grey."""
-        ...
 
 
 class ProjectedEncoder:
@@ -57,7 +53,7 @@ class ProjectedEncoder:
         self._matrix = gaussian_projection(encoder.width, dim, seed=seed)
         self.width = dim
         self.crop_px: int = getattr(encoder, "crop_px", 0)
-        self.wants_colour: bool = getattr(encoder, "wants_colour", False)
+        self.uses_colour: bool = getattr(encoder, "uses_colour", False)
 
     def describe(self) -> dict[str, Any]:
         """Return the settings that determine the values."""
@@ -74,7 +70,7 @@ def build_static_encoder(config: ExtractionConfig) -> StaticEncoder:
 
     Raises:
         ConfigError: If there is no such encoder.
-        ExtractionError: If its weights are not available.
+        ExtractionError: If its weights are not available, or a model file does not fit.
     """
     if config.static.encoder == HOG:
         encoder: StaticEncoder = HogEncoder(crop_px=config.faces.crop_px)
@@ -89,8 +85,8 @@ def build_dynamic_encoder(config: ExtractionConfig) -> Encoder:
     """Build the encoder of optical flow.
 
     Raises:
-        ConfigError: If there is no such encoder.
-        ExtractionError: If its weights are not available.
+        ConfigError: If there is no such encoder, or it accepts only RGB.
+        ExtractionError: If its weights are not available, or a model file does not fit.
     """
     if config.dynamic.encoder == RECTIFIED_FLOW:
         encoder: Encoder = RectifiedFlowEncoder()

@@ -1,7 +1,7 @@
 """Convolutional networks as encoders of face crops and of optical flow.
 
-A flow network gets a stack of L flow fields as an image with 2L channels. For weights trained on
-RGB, the kernels of the first layer are averaged over RGB and copied to each of the 2L channels.
+The input of a flow network is a stack of L flow fields, as an image with 2L channels. For weights
+trained on RGB, the first kernels are averaged over RGB and copied to each of the 2L channels.
 
 Reference: Simonyan & Zisserman, 2014 (arXiv:1406.2199), stacked flow; Wang et al., 2016
     (arXiv:1608.00859), section 3.2, cross-modality pre-training.
@@ -33,14 +33,9 @@ MAX_SPEED: Final = 4.0
 
 
 class ImageNetwork:
-    """Pooled features of a network for RGB crops. The seed is used for random weights.
+    """Pooled features of a network for RGB crops. The seed is used for random weights."""
 
-    Raises:
-        ConfigError: If there is no such network.
-        ExtractionError: If its weights are not available, or a model file does not fit.
-    """
-
-    wants_colour: Final = True
+    uses_colour: Final = True
 
     def __init__(self, config: StaticConfig, *, seed: int) -> None:
         self._encoder = config.encoder
@@ -68,12 +63,7 @@ class ImageNetwork:
 
 
 class FlowNetwork:
-    """Pooled features of a network for stacks of flow fields of `crop_px` pixels.
-
-    Raises:
-        ConfigError: If there is no such network, or it accepts only RGB.
-        ExtractionError: If its weights are not available, or a model file does not fit.
-    """
+    """Pooled features of a network for stacks of flow fields of `crop_px` pixels."""
 
     def __init__(self, config: DynamicConfig, *, crop_px: int, seed: int) -> None:
         self._encoder = config.encoder
@@ -115,8 +105,8 @@ def _crop_side(network: keras.Model, config: StaticConfig) -> int:
     is_image = isinstance(shape, tuple) and len(shape) == 4 and shape[3] == 3
     if not is_image or shape[1] != shape[2] or not isinstance(output, tuple) or len(output) != 2:
         raise ExtractionError(
-            f"{config.weights}: takes {shape} and gives {output}, expected a model from square "
-            f"RGB crops (None, P, P, 3) in [0, 255] to vectors (None, D)."
+            f"{config.weights}: has input {shape} and output {output}, expected a model from "
+            "square RGB crops (None, P, P, 3) in [0, 255] to vectors (None, D)."
         )
     return int(shape[1] or config.image_px)
 
@@ -125,8 +115,8 @@ def _input_scale(backbone: Backbone) -> float:
     ends = backbone.prepare(np.array([[[[0.0] * 3]], [[[255.0] * 3]]], dtype=np.float32))
     if np.allclose(ends[1], 255.0):
         raise ConfigError(
-            f"dynamic.encoder={backbone.name} prepares RGB inside of the network and cannot take "
-            f"flow. Use a network that does not, for instance resnet50 or mobilenetv2."
+            f"dynamic.encoder={backbone.name} prepares RGB inside of the network, so flow is no "
+            "valid input. Use another network, for instance resnet50 or mobilenetv2."
         )
     return float(np.mean(ends[1] - ends[0]) / 2)
 
@@ -142,16 +132,15 @@ def _build_for_flow(
     for_rgb, described = build_network(
         backbone, weights=weights, input_shape=(*shape[:2], 3), seed=seed
     )
+    pairs = zip(for_rgb.get_weights(), for_flow.get_weights(), strict=True)
     adapted = [
-        rgb if rgb.shape == flow.shape else _average_inputs(rgb, flow.shape)
-        for rgb, flow in zip(for_rgb.get_weights(), for_flow.get_weights(), strict=True)
+        rgb
+        if rgb.shape == flow.shape
+        else np.broadcast_to(rgb.mean(axis=-2, keepdims=True), flow.shape)
+        for rgb, flow in pairs
     ]
     for_flow.set_weights(adapted)
     return for_flow, f"{described}, first layer averaged over RGB"
-
-
-def _average_inputs(kernel: FloatArray, shape: tuple[int, ...]) -> FloatArray:
-    return np.broadcast_to(kernel.mean(axis=-2, keepdims=True), shape).copy()
 
 
 def _check_flow_model(network: keras.Model, shape: tuple[int, int, int], path: str) -> None:
@@ -159,7 +148,7 @@ def _check_flow_model(network: keras.Model, shape: tuple[int, int, int], path: s
     fits = isinstance(given, tuple) and len(given) == 4 and len(output) == 2
     if not fits or any(a not in (None, b) for a, b in zip(given[1:], shape, strict=True)):
         raise ExtractionError(
-            f"{path}: takes {given} and gives {output}, expected a model from flow "
+            f"{path}: has input {given} and output {output}, expected a model from flow "
             f"{(None, *shape)}, in [-1, 1], to vectors (None, D). See faces.crop_px and "
-            f"dynamic.num_pairs."
+            "dynamic.num_pairs."
         )

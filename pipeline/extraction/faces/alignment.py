@@ -71,21 +71,15 @@ def _shrink(
     in_image = np.linalg.solve(transform[:, :2], corners - transform[:, 2:])
     ends = np.array([image.shape[1], image.shape[0]])
     left, top = np.clip(np.floor(in_image.min(axis=1)) - 2, 0, ends - 1).astype(int)
-    right, bottom = np.clip(np.ceil(in_image.max(axis=1)) + 2, [left + 1, top + 1], ends).astype(
-        int
-    )
+    outer = np.ceil(in_image.max(axis=1)) + 2
+    right, bottom = np.clip(outer, [left + 1, top + 1], ends).astype(int)
     width, height = right - left, bottom - top
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     smaller: Image = cv2.resize(image[top:bottom, left:right], size, interpolation=cv2.INTER_AREA)
     across, down = width / size[0], height / size[1]
     # Pixel centres are at whole numbers, so the mean of k pixels is at (k - 1) / 2.
-    to_image = np.array(
-        [
-            [across, 0.0, left + (across - 1) / 2],
-            [0.0, down, top + (down - 1) / 2],
-            [0.0, 0.0, 1.0],
-        ]
-    )
+    x, y = left + (across - 1) / 2, top + (down - 1) / 2
+    to_image = np.array([[across, 0.0, x], [0.0, down, y], [0.0, 0.0, 1.0]])
     return smaller, transform @ to_image
 
 

@@ -1,9 +1,8 @@
 """Track the main face of a clip.
 
 Detections of successive steps are linked into tracks if they are close and similar in size.
-The main face is the track with the largest sum of sizes. A face that is near the camera for long
-is therefore preferred to a larger face that passes by. If the main face is not visible at a step,
-the step is empty.
+The main face is the track with the largest sum of sizes, so a permanent face is preferred to a
+larger face that passes by. If the main face is not visible at a step, the step is empty.
 """
 
 import math

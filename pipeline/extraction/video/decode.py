@@ -65,7 +65,6 @@ class _Group:
     keyframe_pts: int | None
     """Timestamp of the keyframe. Frames shown earlier may depend on the previous group."""
     follows_damage: bool
-    """Whether the previous group is damaged."""
     damaged_from: float = math.inf
     """Number of the first damaged packet in the file. Later packets may depend on it."""
 
@@ -86,14 +85,14 @@ class _SafeDecoder:
 
     After damage, no frame is safe before the next keyframe in decoding order. Damage is reported
     with the output of its frame, after the output of frames that depend on it. Therefore a frame
-    is held until the state of all frames decoded before it is known.
+    is delayed until the state of all earlier decoded frames is known.
     """
 
     def __init__(self, decoder: Any, wanted: Collection[int]) -> None:
         self._decoder = decoder
         decoder.copy_opaque = True  # copies the packet number to the frame
         self._wanted = set(wanted)
-        self._held: list[tuple[Any, _Origin]] = []
+        self._delayed: list[tuple[Any, _Origin]] = []
         self._origins: dict[int, _Origin] = {}
         self._last = _Origin(
             number=-1, group=_Group(keyframe_pts=None, follows_damage=False), latest=-math.inf
@@ -111,52 +110,50 @@ class _SafeDecoder:
         self._origins.pop(number - 4 * _MAX_DELAY, None)
         packet.opaque = number
         if is_damaged:
-            self._mark(self._last)
-        self._take(packet)
+            self._mark_damage(self._last)
+        self._decode_packet(packet)
         yield from self._release()
 
     def flush(self) -> Iterator[Any]:
-        self._take(None)
+        self._decode_packet(None)
         self._shown = math.inf
         yield from self._release()
 
-    def _take(self, packet: Any) -> None:
+    def _decode_packet(self, packet: Any) -> None:
         try:
             frames = self._decoder.decode(packet)
         except EOFError:  # flushed before
             return
         except av.FFmpegError:
-            self._mark(self._last)
+            self._mark_damage(self._last)
             return
         for frame in frames:
             origin = self._origins.get(frame.opaque, self._last)
             if frame.is_corrupt:
-                self._mark(origin)
+                self._mark_damage(origin)
             if frame.pts is None:
                 continue
             self._shown = max(self._shown, frame.pts)
             if frame.pts in self._wanted:
                 self._wanted.discard(frame.pts)
-                self._held.append((frame, origin))
+                self._delayed.append((frame, origin))
 
-    def _mark(self, origin: _Origin) -> None:
+    def _mark_damage(self, origin: _Origin) -> None:
         origin.group.damaged_from = min(origin.group.damaged_from, origin.number)
 
     def _release(self) -> Iterator[Any]:
-        still_held = []
-        for frame, origin in self._held:
+        still_delayed = []
+        for frame, origin in self._delayed:
             is_known = self._shown >= origin.latest
             if is_known or self._last.number - origin.number >= _MAX_DELAY:
                 if _is_safe(frame, origin):
                     yield frame
             else:
-                still_held.append((frame, origin))
-        self._held = still_held
+                still_delayed.append((frame, origin))
+        self._delayed = still_delayed
 
 
 def _is_safe(frame: Any, origin: _Origin) -> bool:
     group = origin.group
-    needs_previous = (
-        group.follows_damage and group.keyframe_pts is not None and frame.pts < group.keyframe_pts
-    )
-    return origin.number < group.damaged_from and not needs_previous
+    needs_previous = group.keyframe_pts is not None and frame.pts < group.keyframe_pts
+    return origin.number < group.damaged_from and not (group.follows_damage and needs_previous)

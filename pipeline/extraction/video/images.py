@@ -36,7 +36,7 @@ class FrameImages:
 def convert_frame(
     frame: Any, *, pixel_aspect: float, small_px: int | None, with_colour: bool
 ) -> FrameImages:
-    """Convert an `av.VideoFrame` to images with the orientation and proportions of a player.
+    """Convert an `av.VideoFrame` to upright images with square pixels.
 
     `pixel_aspect` is the width of a pixel over its height, `small_px` the longer side of the small
     image.
@@ -45,8 +45,8 @@ def convert_frame(
     matrix = _read_matrix(frame)
     small = colour = None
     if small_px is not None:
-        small_width, small_height = shown_size(frame.width, frame.height, pixel_aspect, small_px)
-        small = _turn_upright(_rgb(frame, small_width, small_height), matrix)
+        small_size = shown_size(frame.width, frame.height, pixel_aspect, small_px)
+        small = _turn_upright(_rgb(frame, *small_size), matrix)
     if with_colour:
         colour = _turn_upright(_rgb(frame, width, height), matrix)
     grey = _turn_upright(_grey(frame, width, height), matrix)

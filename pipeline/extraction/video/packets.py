@@ -36,7 +36,7 @@ _MAX_HEADER: Final = 1024
 
 
 class PacketReader:
-    """Iterates over the packets of a stream, up to the end or the first unreadable place."""
+    """Iterator over the packets of a stream, up to the end or the first unreadable place."""
 
     def __init__(self, container: Any, stream: Any) -> None:
         self.other_seconds = 0.0
@@ -64,19 +64,13 @@ class PacketReader:
                 continue
             has_skipped |= self._has_skipped(packet)
             if packet.stream_index != self._stream.index:
-                self._note_other(packet)
+                if packet.pts is not None and packet.time_base is not None:
+                    end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                    self.other_seconds = max(self.other_seconds, end)
                 continue
-            is_late = self._is_late(packet)
-            yield (
-                packet,
-                packet.is_corrupt or (has_skipped and is_late) or self._has_damage(bytes(packet)),
-            )
+            follows_loss = self._is_late(packet) and has_skipped
+            yield packet, packet.is_corrupt or follows_loss or self._has_damage(bytes(packet))
             has_skipped = False
-
-    def _note_other(self, packet: Any) -> None:
-        if packet.pts is not None and packet.time_base is not None:
-            end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
-            self.other_seconds = max(self.other_seconds, end)
 
     def _has_skipped(self, packet: Any) -> bool:
         if not self._is_contiguous or packet.pos is None or packet.pos < 0:

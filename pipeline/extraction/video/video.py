@@ -46,7 +46,7 @@ class Timeline:
     seconds: FloatArray
     """Times of the frames since the first frame, ascending, shape (F,)."""
     codec: str
-    """Name of the codec, e.g. "h264"."""
+    """Codec, e.g. "h264"."""
     stated_seconds: float | None
     """Duration in the header; None if there is none."""
     last_seconds: float
@@ -64,8 +64,10 @@ class Timeline:
     @property
     def frames_per_second(self) -> float:
         """Usual frame rate; 0 for a single frame."""
-        if self.is_variable or not self.step_seconds:
-            return 1 / self.step_seconds if self.step_seconds else 0.0
+        if not self.step_seconds:
+            return 0.0
+        if self.is_variable:
+            return 1 / self.step_seconds
         # The mean is used because Matroska rounds each time to milliseconds.
         return float((len(self.seconds) - 1) / (self.seconds[-1] - self.seconds[0]))
 
@@ -200,7 +202,7 @@ def _stated_seconds(
         # a loss at the end of the video is not detected.
         if other_seconds >= _COMPLETE * ends_at:
             return None
-    # Both times count from time 0 of the file, but the stream may begin later.
+    # Both times start at time 0 of the file, but the stream may begin later.
     return ends_at - first_seconds if 0 < first_seconds < ends_at else ends_at
 
 

@@ -5,7 +5,6 @@ Shapes: K = 5 traits, H heads.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 from matplotlib.axes import Axes
@@ -18,7 +17,7 @@ from pipeline.figures.attention.grid import FOLDER, head_colours, map_name
 from pipeline.figures.base.layout import build_panels, line_handle, name_rows
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
 from pipeline.figures.base.style import ACCENTS, PALE, TRAIT_COLOURS, Style
-from pipeline.records.attention import AttentionMeasurements, DeletionCurves
+from pipeline.records.attention import AttentionMeasurements
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,9 +25,7 @@ class AttentionDashboard:
     """Data of the overview."""
 
     traits: traits.TraitAttention
-    """Attention of the traits."""
     entropy: heads.AttentionEntropy
-    """Entropy of the heads."""
     agreement: Mapping[str, FloatArray]
     """Map -> agreement between heads, shape (H, H); empty for a single head."""
     deletions: faithfulness.StreamCurves
@@ -45,7 +42,8 @@ def _dashboard_data(attention: AttentionMeasurements) -> AttentionDashboard:
 
 
 def _draw_dashboard(data: AttentionDashboard, style: Style) -> Figure:
-    drawers = _panels(data)
+    streams, entropy = data.traits.streams, data.entropy.maps[-1]
+    has_agreement = bool(data.agreement) and not data.deletions
     legend = []
     if data.deletions:
         legend.append(line_handle("steps hidden first:", "none", "none"))
@@ -53,13 +51,29 @@ def _draw_dashboard(data: AttentionDashboard, style: Style) -> Figure:
     figure, panels = build_panels(
         style,
         title="Attention overview",
-        num_panels=len(drawers),
+        num_panels=data.traits.has_shares + len(streams) + 1 + len(data.deletions) + has_agreement,
         columns=3,
         aspect=0.72,
         legend=legend,
     )
-    for axes, draw in zip(panels, drawers, strict=True):
-        draw(axes)
+    free_panels = iter(panels)
+    if data.traits.has_shares:
+        _draw_shares(next(free_panels), streams)
+    for stream in streams:
+        axes = next(free_panels)
+        traits.draw_mean_attention(axes, stream)
+        axes.set_title(f"attention over {stream.name}")
+        axes.set_xlabel(stream.name.removesuffix("s"))
+        axes.set_ylabel("weight")
+    axes = next(free_panels)
+    heads.draw_over_clips(axes, entropy, head_colours(entropy.num_heads))
+    axes.set_title(f"{map_name(entropy.name)}: entropy over clips")
+    for steps, curves in data.deletions:
+        axes = next(free_panels)
+        faithfulness.draw_movement(axes, steps, curves)
+        axes.set_title("effect of hiding steps")
+    if has_agreement:
+        _draw_agreement(next(free_panels), data.agreement)
     return figure
 
 
@@ -67,20 +81,6 @@ def _describe_dashboard(data: AttentionDashboard) -> str:
     curves = "deletion curves" if data.deletions else "no deletion curves"
     text = traits.describe_trait_attention(data.traits).removesuffix(".")
     return f"{text}; also shown: entropy of each head and {curves}."
-
-
-def _panels(data: AttentionDashboard) -> list[Callable[[Axes], None]]:
-    streams = data.traits.streams
-    panels: list[Callable[[Axes], None]] = []
-    if data.traits.has_shares:
-        panels.append(partial(_draw_shares, streams=streams))
-    panels += [partial(_draw_stream, stream=stream) for stream in streams]
-    panels.append(partial(_draw_entropy, entropy=data.entropy.maps[-1]))
-    for steps, curves in data.deletions:
-        panels.append(partial(_draw_deletion, steps=steps, curves=curves))
-    if data.agreement and not data.deletions:
-        panels.append(partial(_draw_agreement, agreement=data.agreement))
-    return panels
 
 
 def _draw_shares(axes: Axes, streams: tuple[traits.StreamAttention, ...]) -> None:
@@ -92,23 +92,6 @@ def _draw_shares(axes: Axes, streams: tuple[traits.StreamAttention, ...]) -> Non
     axes.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
     axes.set_title(f"attention to {first.name}")
     axes.set_xlabel(f"share (rest: {', '.join(stream.name for stream in others)})")
-
-
-def _draw_stream(axes: Axes, stream: traits.StreamAttention) -> None:
-    traits.draw_mean_attention(axes, stream)
-    axes.set_title(f"attention over {stream.name}")
-    axes.set_xlabel(stream.name.removesuffix("s"))
-    axes.set_ylabel("weight")
-
-
-def _draw_entropy(axes: Axes, entropy: heads.HeadEntropy) -> None:
-    heads.draw_over_clips(axes, entropy, head_colours(entropy.num_heads))
-    axes.set_title(f"{map_name(entropy.name)}: entropy over clips")
-
-
-def _draw_deletion(axes: Axes, steps: str, curves: DeletionCurves) -> None:
-    faithfulness.draw_movement(axes, steps, curves)
-    axes.set_title("effect of hiding steps")
 
 
 def _draw_agreement(axes: Axes, agreement: Mapping[str, FloatArray]) -> None:
@@ -133,19 +116,17 @@ def _or_empty(
         return ()
 
 
-FIGURES: Final = (
-    FigureSpec(
-        name="attention_dashboard",
-        folder=FOLDER,
-        title="Attention overview",
-        caption=(
-            "Share of attention per stream, mean attention of each trait over the steps (dashed: "
-            "uniform attention), entropy of each head, and change of the scores if steps are "
-            "hidden (solid: highest rank first, dashed: lowest rank first, dotted: random; blue: "
-            "by rollout, orange: by weight)."
-        ),
-        data=_dashboard_data,
-        draw=_draw_dashboard,
-        alt_text=_describe_dashboard,
+FIGURE: Final = FigureSpec(
+    name="attention_dashboard",
+    folder=FOLDER,
+    title="Attention overview",
+    caption=(
+        "Share of attention per stream, mean attention of each trait over the steps (dashed: "
+        "uniform attention), entropy of each head, and change of the scores if steps are "
+        "hidden (solid: highest rank first, dashed: lowest rank first, dotted: random; blue: "
+        "by rollout, orange: by weight)."
     ),
+    data=_dashboard_data,
+    draw=_draw_dashboard,
+    alt_text=_describe_dashboard,
 )

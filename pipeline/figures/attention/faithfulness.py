@@ -46,7 +46,7 @@ def _draw_faithfulness(data: StreamCurves, style: Style) -> Figure:
     figure, panels = build_panels(
         style,
         title="Change of the scores if steps are hidden, by order of hiding",
-        rows=len(data),
+        num_panels=len(data) * columns,
         columns=columns,
         aspect=0.5,
         legend=deletion_handles(data),
@@ -114,19 +114,17 @@ def _curve_name(curve: str) -> str:
     return f"{_ENDS[end]} {_RANKING_NAMES[ranking]}" if ranking else curve
 
 
-FIGURES: Final = (
-    FigureSpec(
-        name="attention_faithfulness",
-        folder=FOLDER,
-        title="Does attention show which steps determine the scores?",
-        caption=(
-            "Steps are hidden in the order of their rank, in reverse order, and at random (mean "
-            "and range of the repetitions). If attention is faithful, hiding the highest ranked "
-            "steps changes the scores most, and hiding the lowest ranked steps least. Ranks: "
-            "weights of the traits, or attention rollout through the blocks."
-        ),
-        data=faithfulness_data,
-        draw=_draw_faithfulness,
-        alt_text=_describe_faithfulness,
+FIGURE: Final = FigureSpec(
+    name="attention_faithfulness",
+    folder=FOLDER,
+    title="Does attention show which steps determine the scores?",
+    caption=(
+        "Steps are hidden in the order of their rank, in reverse order, and at random (mean "
+        "and range of the repetitions). If attention is faithful, hiding the highest ranked "
+        "steps changes the scores most, and hiding the lowest ranked steps least. Ranks: "
+        "weights of the traits, or attention rollout through the blocks."
     ),
+    data=faithfulness_data,
+    draw=_draw_faithfulness,
+    alt_text=_describe_faithfulness,
 )

@@ -7,7 +7,6 @@ Shapes: Q queries, T keys of all streams of a map.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import matplotlib as mpl
@@ -53,27 +52,12 @@ class Box(NamedTuple):
     height: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GridRow:
-    """Row of a grid."""
-
-    heading: str
-    """Heading above the row."""
-    aspect: float
-    """Height of a map divided by its width; the height is also limited by the grid."""
-
-
 class Grid:
     """Figure with maps in rows and columns.
 
-    Args:
-        style: Active style.
-        title: Title of the figure; not drawn in styles without titles.
-        rows: Rows, from top to bottom.
-        columns: Titles of the columns, repeated above each row.
-        left: Space left of the first column, in em.
-        gap: Space between two columns, in em.
-        legend: Artists with labels; empty for no legend.
+    `rows` are the heading and the aspect (height divided by width) of each row of maps; the grid
+    also limits the height. `columns` are the titles above each row. The spaces `left` of the first
+    column and between two columns (`gap`) are in em. Styles without titles omit the title.
     """
 
     def __init__(
@@ -81,7 +65,7 @@ class Grid:
         style: Style,
         *,
         title: str,
-        rows: Sequence[GridRow],
+        rows: Sequence[tuple[str, float]],
         columns: Sequence[str],
         left: float,
         gap: float = 0.8,
@@ -92,7 +76,7 @@ class Grid:
         self._width = style.full_width / style.em
         self._map_width = (self._width - left - _RIGHT_EM + gap) / len(columns) - gap
         self._map_heights = [
-            float(np.clip(row.aspect * self._map_width, *_MAP_HEIGHTS_EM)) for row in rows
+            float(np.clip(aspect * self._map_width, *_MAP_HEIGHTS_EM)) for _, aspect in rows
         ]
         self._header = header_em(style, legend, width=style.full_width)
         height = self._header + sum(self._map_heights) + len(rows) * (_TOP_EM + _BOTTOM_EM)
@@ -102,24 +86,19 @@ class Grid:
         self._sheet.set_axis_off()
         self._sheet.set_autoscale_on(False)
         add_header(self.figure, style, title=title, legend=legend)
-        for row, boxes in zip(rows, self.boxes(), strict=True):
-            self._sheet.text(1, boxes[0].top - _TOP_EM + 0.3, row.heading, va="top")
+        for (heading, _), boxes in zip(rows, self.boxes(), strict=True):
+            self._sheet.text(1, boxes[0].top - _TOP_EM + 0.3, heading, va="top")
             for box, name in zip(boxes, columns, strict=True):
                 self._sheet.text(box.left, box.top - 0.4, name, va="baseline", size="small")
 
     def boxes(self) -> Iterator[list[Box]]:
         """Yield the rectangles of the maps, row by row."""
-        top = self._header
+        top, pitch = self._header, self._map_width + self._gap
         for height in self._map_heights:
             top += _TOP_EM
             yield [
-                Box(
-                    self._left + column * (self._map_width + self._gap),
-                    top,
-                    self._map_width,
-                    height,
-                )
-                for column in range(len(self._columns))
+                Box(left, top, self._map_width, height)
+                for left in self._left + pitch * np.arange(len(self._columns))
             ]
             top += height + _BOTTOM_EM
 
@@ -134,13 +113,10 @@ class Grid:
     def draw_map(
         self, box: Box, weights: FloatArray, *, limit: float, num_keys: Sequence[int] | None = None
     ) -> None:
-        """Draw one map of weights with numbered keys; padding is grey.
+        """Draw one map of weights (Q, T) with numbered keys; NaN is padding, drawn in grey.
 
-        Args:
-            box: Rectangle of the map.
-            weights: Shape (Q, T); NaN is padding.
-            limit: Weight at the bright end of the colour scale.
-            num_keys: Number of keys per stream; lines separate the streams. None for one stream.
+        `limit` is the weight at the bright end of the colour scale. Lines separate the streams.
+        Each stream has `num_keys` keys; None for a single stream.
         """
         num_keys = num_keys or [weights.shape[1]]
         self._draw_image(box, weights, limit)
@@ -184,8 +160,10 @@ class Grid:
         extent = (box.left, box.left + box.width, box.top + box.height, box.top)
         self._sheet.imshow(values, colours, aspect="auto", vmin=0, vmax=limit, extent=extent)
 
-    def _label(self, x: float, y: float, text: str, *, color: str = "#444444", **look: Any) -> None:
-        self._sheet.text(x, y, text, size="small", color=color, **look)
+    def _label(
+        self, x: float, y: float, text: str, *, color: str = "#444444", **options: Any
+    ) -> None:
+        self._sheet.text(x, y, text, size="small", color=color, **options)
 
 
 def check_attention(attention: AttentionMeasurements) -> None:

@@ -32,7 +32,6 @@ class HeadEntropy:
     """Normalised entropy of the heads of one map: 0 for one key, 1 for uniform attention."""
 
     name: str
-    """Name of the map."""
     epochs: IntArray
     """Numbers of the epochs, shape (E,); empty if the entropy was not logged."""
     over_epochs: FloatArray
@@ -51,14 +50,9 @@ class AttentionEntropy:
     """Normalised entropy of every head."""
 
     num_clips: int
-    """Number of clips."""
+    has_epochs: bool
+    """Whether the entropy was logged over the epochs."""
     maps: tuple[HeadEntropy, ...]
-    """Entropies of each map."""
-
-    @property
-    def has_epochs(self) -> bool:
-        """Whether the entropy was logged over the epochs."""
-        return any(entropy.epochs.size for entropy in self.maps)
 
 
 def attention_entropy_data(
@@ -77,7 +71,9 @@ def attention_entropy_data(
                 quantiles=np.nanquantile(entropy, _QUANTILES, axis=0),
             )
         )
-    return AttentionEntropy(num_clips=len(attention.clip_ids), maps=tuple(maps))
+    return AttentionEntropy(
+        num_clips=len(attention.clip_ids), has_epochs=bool(attention_history), maps=tuple(maps)
+    )
 
 
 def _draw_attention_entropy(data: AttentionEntropy, style: Style) -> Figure:
@@ -89,7 +85,7 @@ def _draw_attention_entropy(data: AttentionEntropy, style: Style) -> Figure:
     figure, panels = build_panels(
         style,
         title=f"Attention entropy of each head, {data.num_clips:,} clips",
-        num_panels=len(data.maps) * (2 if data.has_epochs else 1),
+        num_panels=len(data.maps) * (1 + data.has_epochs),
         columns=columns,
         width="full" if columns > 1 else "column",
         aspect=0.4 if data.has_epochs else 0.8,
@@ -98,7 +94,13 @@ def _draw_attention_entropy(data: AttentionEntropy, style: Style) -> Figure:
     free_panels = iter(panels)
     for entropy in data.maps:
         if data.has_epochs:
-            _draw_over_epochs(next(free_panels), entropy, colours)
+            axes = next(free_panels)
+            axes.set_title(f"{map_name(entropy.name)}, over the epochs")
+            marker = epoch_marker(entropy.epochs)
+            for values, colour in zip(entropy.over_epochs.T, colours, strict=False):
+                axes.plot(entropy.epochs, values, color=colour, marker=marker, markersize=3)
+            set_epoch_axis(axes, entropy.epochs)
+            _set_entropy_axis(axes)
         axes = next(free_panels)
         draw_over_clips(axes, entropy, colours)
         axes.set_title(map_name(entropy.name) + (", over the clips" if data.has_epochs else ""))
@@ -131,16 +133,6 @@ def _describe_attention_entropy(data: AttentionEntropy) -> str:
     )
 
 
-def _draw_over_epochs(axes: Axes, entropy: HeadEntropy, colours: Sequence[str]) -> None:
-    axes.set_title(f"{map_name(entropy.name)}, over the epochs")
-    marker = epoch_marker(entropy.epochs)
-    for values, colour in zip(entropy.over_epochs.T, colours, strict=False):
-        axes.plot(entropy.epochs, values, color=colour, marker=marker, markersize=3)
-    if entropy.epochs.size:
-        set_epoch_axis(axes, entropy.epochs)
-    _set_entropy_axis(axes)
-
-
 def _set_entropy_axis(axes: Axes) -> None:
     axes.set_ylim(-0.03, 1.03)
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
@@ -158,7 +150,7 @@ def _over_epochs(
     except (KeyError, TypeError, ValueError) as error:
         raise PipelineError(
             f"events.jsonl: an `attention` event must contain the entropies of {num_heads} heads "
-            f"for {name}; found none or other values ({error}). "
+            f"for {name}; found other values or no values ({error}). "
             "Restore the file from the run's artifacts."
         ) from error
 

@@ -16,7 +16,6 @@ from pipeline.core.number_format import number
 from pipeline.figures.attention.grid import (
     FOLDER,
     Grid,
-    GridRow,
     check_attention,
     limit_of,
     map_heading,
@@ -35,7 +34,6 @@ class MapRow:
     """Variants of one map, e.g. of different heads or clips."""
 
     name: str
-    """Name of the map."""
     heading: str
     """Queries and keys of the map."""
     weights: FloatArray
@@ -51,11 +49,9 @@ class MapGrid:
     """Rows of maps with common columns."""
 
     title: str
-    """Title of the figure."""
     columns: tuple[str, ...]
     """Titles of the C columns."""
     rows: tuple[MapRow, ...]
-    """Rows, one per map."""
 
 
 def _multi_head_data(attention: AttentionMeasurements, sample: int) -> MapGrid:
@@ -88,10 +84,7 @@ def _draw_map_grid(data: MapGrid, style: Style) -> Figure:
     grid = Grid(
         style,
         title=data.title,
-        rows=[
-            GridRow(heading=row.heading, aspect=0.4 if row.is_of_traits else 0.8)
-            for row in data.rows
-        ],
+        rows=[(row.heading, 0.4 if row.is_of_traits else 0.8) for row in data.rows],
         columns=data.columns,
         left=11.0,
     )
@@ -108,16 +101,12 @@ def _draw_map_grid(data: MapGrid, style: Style) -> Figure:
 
 
 def _describe_map_grid(data: MapGrid) -> str:
-    largest = "; ".join(
-        f"{map_name(row.name)} {number(limit_of(row.weights))} ({_largest_column(data, row)})"
-        for row in data.rows
-    )
-    return f"{data.title}. Largest weights: {largest}."
-
-
-def _largest_column(data: MapGrid, row: MapRow) -> str:
-    column, *_ = np.unravel_index(np.nanargmax(row.weights), row.weights.shape)
-    return data.columns[int(column)]
+    largest = []
+    for row in data.rows:
+        column, *_ = np.unravel_index(np.nanargmax(row.weights), row.weights.shape)
+        weight = number(limit_of(row.weights))
+        largest.append(f"{map_name(row.name)} {weight} ({data.columns[int(column)]})")
+    return f"{data.title}. Largest weights: {'; '.join(largest)}."
 
 
 def _rows(attention: AttentionMeasurements, by_map: Mapping[str, FloatArray]) -> tuple[MapRow, ...]:
@@ -143,7 +132,8 @@ def _sample_spec(position: int) -> FigureSpec:
         title=f"Attention of each head, clip {position}",
         caption=(
             "Attention weights of each head in one named clip. Each row of a map sums to 1. "
-            "Brighter is more, grey is padding. Each row of maps has one colour scale."
+            "Brighter cells have larger weights, grey cells are padding. Each row of maps has one "
+            "colour scale."
         ),
         data=functools.partial(_multi_head_data, sample=position - 1),
         draw=_draw_map_grid,

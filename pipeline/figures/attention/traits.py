@@ -17,7 +17,6 @@ from pipeline.core.traits import TRAITS
 from pipeline.figures.attention.grid import (
     FOLDER,
     Grid,
-    GridRow,
     check_attention,
     limit_of,
     shortened,
@@ -35,7 +34,6 @@ class StreamAttention:
     """Attention of the traits to one stream."""
 
     name: str
-    """Name of the steps."""
     mean: FloatArray
     """Mean over the clips that have the step, shape (K, T)."""
     samples: FloatArray
@@ -51,13 +49,10 @@ class TraitAttention:
     """Attention of the traits to all streams."""
 
     title: str
-    """Title of the figure."""
     has_shares: bool
     """Whether the traits divide their attention between streams."""
-    num_clips: int
-    """Number of clips in the means."""
-    clip_ids: tuple[str, ...]
-    """Named clips."""
+    attention: AttentionMeasurements
+    """Measurements, for the clips in the means and the named clips."""
     streams: tuple[StreamAttention, ...]
     """Streams, in the order of the model."""
 
@@ -65,30 +60,48 @@ class TraitAttention:
 def trait_attention_data(attention: AttentionMeasurements) -> TraitAttention:
     """Return the attention weights of the traits, mean over heads."""
     check_attention(attention)
-    shares = [attention.trait_share[stream] for stream in attention.trait_attention]
+    means, samples = attention.trait_attention, attention.sample_trait_attention
+    streams = _streams(attention, means, samples, attention.trait_attention_even)
     # If the traits attend to each stream separately, each share is 1.
-    has_shares = len(shares) > 1 and float(np.sum(shares, axis=0).mean()) < 1.5
-    return _build(
-        attention,
-        "Attention of each trait",
-        attention.trait_attention,
-        attention.sample_trait_attention,
-        attention.trait_attention_even,
-        has_shares=has_shares,
+    total_share = np.sum([stream.share for stream in streams], axis=0).mean()
+    return TraitAttention(
+        title="Attention of each trait",
+        has_shares=len(streams) > 1 and float(total_share) < 1.5,
+        attention=attention,
+        streams=streams,
     )
 
 
 def _trait_rollout_data(attention: AttentionMeasurements) -> TraitAttention:
     check_attention(attention)
     if not attention.trait_rollout:
-        raise NothingToDraw("a rollout needs cross-attention blocks, and the model has none.")
-    return _build(
-        attention,
-        "Attention rollout of each trait",
-        attention.trait_rollout,
-        attention.sample_trait_rollout,
-        attention.trait_rollout_even,
+        raise NothingToDraw(
+            "a rollout needs cross-attention blocks, and the model has no such block."
+        )
+    means, samples = attention.trait_rollout, attention.sample_trait_rollout
+    return TraitAttention(
+        title="Attention rollout of each trait",
         has_shares=False,  # the rollout method determines the shares
+        attention=attention,
+        streams=_streams(attention, means, samples, attention.trait_rollout_even),
+    )
+
+
+def _streams(
+    attention: AttentionMeasurements,
+    means: Mapping[str, FloatArray],
+    samples: Mapping[str, FloatArray],
+    uniform: Mapping[str, FloatArray],
+) -> tuple[StreamAttention, ...]:
+    return tuple(
+        StreamAttention(
+            name=stream_name(attention, stream),
+            mean=mean,
+            samples=samples[stream],
+            share=attention.trait_share[stream],
+            uniform=uniform[stream],
+        )
+        for stream, mean in means.items()
     )
 
 
@@ -97,8 +110,11 @@ def _draw_trait_attention(data: TraitAttention, style: Style) -> Figure:
     grid = Grid(
         style,
         title=data.title,
-        rows=[GridRow(heading=_heading(data, stream), aspect=0.6) for stream in data.streams],
-        columns=(f"mean of {data.num_clips:,} clips", *map(shortened, data.clip_ids)),
+        rows=[(_heading(data, stream), 0.6) for stream in data.streams],
+        columns=(
+            f"mean of {len(data.attention.clip_ids):,} clips",
+            *map(shortened, data.attention.sample_ids),
+        ),
         left=5.0,
         gap=2.2,
         legend=[*handles, line_handle("uniform attention", MUTED, "--")],
@@ -145,7 +161,8 @@ def describe_trait_attention(data: TraitAttention) -> str:
             f"{_heading(data, stream)}, maximum {number(float(mean[step]))} at number {step + 1} "
             f"(uniform: {number(float(stream.uniform[step]))})"
         )
-    return f"{data.title}, mean of {data.num_clips:,} clips and five traits. {'; '.join(parts)}."
+    sample = f"{len(data.attention.clip_ids):,} clips and five traits"
+    return f"{data.title}, mean of {sample}. {'; '.join(parts)}."
 
 
 def _heading(data: TraitAttention, stream: StreamAttention) -> str:
@@ -153,33 +170,6 @@ def _heading(data: TraitAttention, stream: StreamAttention) -> str:
     if not data.has_shares:
         return name
     return f"{name}: {percent(float(stream.share.mean()))} of the attention"
-
-
-def _build(
-    attention: AttentionMeasurements,
-    title: str,
-    means: Mapping[str, FloatArray],
-    samples: Mapping[str, FloatArray],
-    uniform: Mapping[str, FloatArray],
-    *,
-    has_shares: bool,
-) -> TraitAttention:
-    return TraitAttention(
-        title=title,
-        has_shares=has_shares,
-        num_clips=len(attention.clip_ids),
-        clip_ids=attention.sample_ids,
-        streams=tuple(
-            StreamAttention(
-                name=stream_name(attention, stream),
-                mean=mean,
-                samples=samples[stream],
-                share=attention.trait_share[stream],
-                uniform=uniform[stream],
-            )
-            for stream, mean in means.items()
-        ),
-    )
 
 
 FIGURES: Final = (

@@ -58,7 +58,7 @@ class Curve:
         """Position of the best value; None if no value is finite."""
         if not np.isfinite(self.values).any():
             return None
-        choose = np.nanargmax if is_better_higher(self.metric) else np.nanargmin
+        choose = np.nanargmax if HIGHER_IS_BETTER.get(self.metric) else np.nanargmin
         return int(choose(self.values))
 
     @property
@@ -92,11 +92,6 @@ def needs_log_scale(values: FloatArray) -> bool:
     """Return whether positive values have a range that needs a logarithmic axis."""
     finite = values[np.isfinite(values)]
     return finite.size > 0 and bool(finite.max() >= _LOG_SCALE_RATIO * finite.min() > 0)
-
-
-def is_better_higher(metric: str) -> bool:
-    """Return whether larger values of a metric, or of the loss, are better."""
-    return HIGHER_IS_BETTER.get(metric, False)
 
 
 def check_epochs(epochs: IntArray) -> None:

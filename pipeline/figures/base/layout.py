@@ -37,9 +37,8 @@ def build_panels(
     style: Style,
     *,
     title: str,
-    rows: int = 1,
-    columns: int = 1,
-    num_panels: int | None = None,
+    num_panels: int = 1,
+    columns: int | None = None,
     aspect: float = 0.6,
     width: Literal["column", "full"] = "full",
     legend: Sequence[Artist] = (),
@@ -51,26 +50,14 @@ def build_panels(
 ) -> tuple[Figure, list[Axes]]:
     """Build a figure with a title, a legend and a grid of equal panels below.
 
-    Args:
-        style: Active style.
-        title: Title of the figure; not drawn in styles without titles.
-        rows: Number of rows of panels.
-        columns: Number of columns of panels.
-        num_panels: Number of panels; replaces `rows`. The last row may be incomplete.
-        aspect: Height of a panel divided by its width.
-        width: Width of the figure: one column of a page, or the full page.
-        legend: Artists with labels; empty for no legend.
-        outer_left: Space left of the grid, in em, e.g. for shared row names.
-        left: Space for the labels left of each panel, in em.
-        right: Space right of each panel, in em.
-        bottom: Space for the labels below each panel, in em.
-        top: Space for the title above each panel, in em.
+    `columns` is None for a single row. `aspect` is the height of a panel divided by its width. The
+    space around each panel is in em: `left`, `right`, `bottom` and `top` for labels and titles,
+    `outer_left` left of the grid. Styles without titles omit the title of the figure.
 
     Returns:
-        The figure and its panels, row by row.
+        The figure and its panels, row by row. The last row may be incomplete.
     """
-    if num_panels is None:
-        num_panels = rows * columns
+    columns = columns or num_panels
     rows = math.ceil(num_panels / columns)
     em = style.em
     figure_width = style.full_width if width == "full" else style.column_width
@@ -214,15 +201,9 @@ def draw_heatmap(
     is_wide: bool = False,
     limit: float = 1.0,
 ) -> None:
-    """Draw a matrix of signed values; zero is white, and NaN cells are empty.
+    """Draw a matrix of signed values (rows, columns); zero is white, and NaN cells are empty.
 
-    Args:
-        axes: Panel.
-        values: Matrix, shape (rows, columns).
-        rows: Names of the rows.
-        columns: Names of the columns.
-        is_wide: Stretch the cells to fill the panel.
-        limit: Absolute value with the strongest colour.
+    `limit` is the absolute value with the strongest colour. Wide cells fill the panel.
     """
     colours = mpl.colormaps[DIVERGING]
     axes.imshow(

@@ -33,7 +33,6 @@ class Unavailable:
     """Placeholder for an input that cannot be read."""
 
     reason: str
-    """Error message, one line."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,10 +48,9 @@ class FigureSpec:
 
     name: str
     """File name without suffix."""
-    folder: str
+    folder: str = "training_visualizations"
     """Folder in the run directory."""
     title: str
-    """Title, a few words."""
     caption: str
     """Content of the figure and how to read it, one or two sentences."""
     data: Callable[..., Any]
@@ -109,14 +107,5 @@ class FigureSpec:
 
 
 def registry(*specs: FigureSpec) -> dict[str, FigureSpec]:
-    """Return specifications by name, in the given order.
-
-    Raises:
-        ValueError: If two figures have the same name.
-    """
-    by_name = {spec.name: spec for spec in specs}
-    if len(by_name) != len(specs):
-        names = [spec.name for spec in specs]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        raise ValueError(f"each figure needs its own name; repeated: {', '.join(repeated)}")
-    return by_name
+    """Return specifications by name, in the given order."""
+    return {spec.name: spec for spec in specs}

@@ -60,7 +60,6 @@ class Style:
     """Sizes of the figures for one medium."""
 
     name: str
-    """Name of the style on the command line."""
     column_width: float
     """Width of a figure with one panel, in inches."""
     full_width: float
@@ -82,12 +81,8 @@ class Style:
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
         """Apply this style in a `with` block; only one thread draws at a time."""
-        with _LOCK, mpl.rc_context(self._settings()):
-            yield
-
-    def _settings(self) -> dict[Any, Any]:
         small = self.font_size * 0.9
-        return {
+        settings: dict[Any, Any] = {
             **_THEME,
             "font.size": self.font_size,
             "axes.titlesize": self.font_size,
@@ -102,6 +97,8 @@ class Style:
             "savefig.dpi": self.dpi,
             "figure.dpi": self.dpi,
         }
+        with _LOCK, mpl.rc_context(settings):
+            yield
 
 
 _THEME: Final[Mapping[str, Any]] = {

@@ -49,7 +49,6 @@ class Calibration:
         not extreme enough.
     """
     split: str
-    """Name of the split."""
 
 
 def _calibration_data(y_true: FloatArray, y_pred: FloatArray, split: str = "") -> Calibration:
@@ -73,7 +72,7 @@ def _draw_calibration(data: Calibration, style: Style) -> Figure:
     figure, panels = build_panels(
         style,
         title=f"Calibration of the scores, {num_clips:,} {data.split} clips",
-        rows=2,
+        num_panels=6,
         columns=3,
         aspect=0.85,
         legend=[
@@ -126,18 +125,15 @@ def _draw_trait(axes: Axes, data: Calibration, k: int, limits: tuple[float, floa
     set_ticks(axes, x=5, y=5)
 
 
-FIGURES: Final = (
-    FigureSpec(
-        name="calibration",
-        folder="training_visualizations",
-        title="Calibration of the scores",
-        caption=(
-            "Mean annotated score per bin of the predicted score. Bins have a width of "
-            f"{_BIN_WIDTH} and at least {MIN_CLIPS} clips. On the dashed line the mean annotation "
-            "equals the predicted score. Grey: number of clips per bin."
-        ),
-        data=_calibration_data,
-        draw=_draw_calibration,
-        alt_text=_describe_calibration,
+FIGURE: Final = FigureSpec(
+    name="calibration",
+    title="Calibration of the scores",
+    caption=(
+        "Mean annotated score per bin of the predicted score. Bins have a width of "
+        f"{_BIN_WIDTH} and at least {MIN_CLIPS} clips. On the dashed line the mean annotation "
+        "equals the predicted score. Grey: number of clips per bin."
     ),
+    data=_calibration_data,
+    draw=_draw_calibration,
+    alt_text=_describe_calibration,
 )

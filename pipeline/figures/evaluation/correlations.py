@@ -28,10 +28,7 @@ _MIN_DIFFERENCE_LIMIT: Final = 0.25
 
 
 def correlation_matrix(values: FloatArray) -> FloatArray:
-    """Return the Pearson correlation of each pair of rows.
-
-    Args:
-        values: One series per row, shape (M, E).
+    """Return the Pearson correlation of each pair of rows of an array (M, E).
 
     Returns:
         Shape (M, M), each in [-1, 1]; NaN for a constant series.
@@ -113,9 +110,7 @@ class TraitCorrelations:
     predicted: FloatArray
     """Correlations of the predicted scores, shape (K, K)."""
     num_clips: int
-    """Number of clips."""
     split: str
-    """Name of the split."""
 
     @property
     def difference(self) -> FloatArray:
@@ -143,7 +138,7 @@ def _draw_trait_correlations(data: TraitCorrelations, style: Style) -> Figure:
     figure, panels = build_panels(
         style,
         title=f"Correlation between the traits, {data.num_clips:,} {data.split} clips",
-        columns=3,
+        num_panels=3,
         aspect=1.0,
         left=3.0,
         bottom=3.0,
@@ -181,7 +176,6 @@ def _off_diagonal_mean(matrix: FloatArray) -> float:
 
 METRIC_FIGURE: Final = FigureSpec(
     name="metrics_correlation_matrix",
-    folder="training_visualizations",
     title="Correlation of the metrics over the epochs",
     caption=(
         "Pearson correlation of losses and metrics over the epochs. A low correlation between "
@@ -195,7 +189,6 @@ METRIC_FIGURE: Final = FigureSpec(
 
 TRAIT_FIGURE: Final = FigureSpec(
     name="trait_correlations",
-    folder="training_visualizations",
     title="Correlation between the traits",
     caption=(
         "Pearson correlation between the traits in the annotations and in the predictions, and "

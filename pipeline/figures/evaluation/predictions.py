@@ -59,12 +59,9 @@ def score_limits(*scores: FloatArray) -> tuple[float, float]:
 def binned_mean(
     keys: FloatArray, values: FloatArray, edges: FloatArray
 ) -> tuple[FloatArray, IntArray]:
-    """Return mean and count of the values in each bin of the keys.
+    """Return mean and count of the values (N,) in each bin of the keys (N,).
 
-    Args:
-        keys: Shape (N,). Keys outside the edges belong to the first or the last bin.
-        values: Shape (N,).
-        edges: Edges of the bins, ascending, shape (B + 1,).
+    The B + 1 edges are ascending. Keys outside the edges belong to the first or the last bin.
 
     Returns:
         Means, shape (B,), NaN for fewer than `MIN_CLIPS` values; counts, shape (B,).
@@ -93,7 +90,6 @@ class PredictionsVsTruth:
     ccc: FloatArray
     """CCC of each trait, shape (K,); 0 for constant scores."""
     split: str
-    """Name of the split."""
 
 
 def _predictions_vs_truth_data(
@@ -121,7 +117,7 @@ def _draw_predictions_vs_truth(data: PredictionsVsTruth, style: Style) -> Figure
     figure, panels = build_panels(
         style,
         title=f"Predicted against annotated scores, {num_clips:,} {data.split} clips",
-        rows=2,
+        num_panels=6,
         columns=3,
         aspect=1.0,
         top=3.2,
@@ -205,9 +201,7 @@ class Residuals:
     trend: FloatArray
     """Mean residual in ten bins of the annotated score, shape (K, 10); NaN below five clips."""
     num_clips: int
-    """Number of clips, N."""
     split: str
-    """Name of the split."""
 
 
 def _residuals_data(y_true: FloatArray, y_pred: FloatArray, split: str = "") -> Residuals:
@@ -231,7 +225,7 @@ def _draw_residuals(data: Residuals, style: Style) -> Figure:
     figure, panels = build_panels(
         style,
         title=f"Residuals of {data.num_clips:,} {data.split} clips",
-        rows=2,
+        num_panels=6,
         columns=3,
         aspect=0.72,
         top=3.2,
@@ -270,7 +264,6 @@ def _describe_residuals(data: Residuals) -> str:
 FIGURES: Final = (
     FigureSpec(
         name="predictions_vs_truth",
-        folder="training_visualizations",
         title="Predicted against annotated scores",
         caption=(
             "Predicted against annotated scores, one panel per trait. Darker cells contain more "
@@ -283,7 +276,6 @@ FIGURES: Final = (
     ),
     FigureSpec(
         name="residuals",
-        folder="training_visualizations",
         title="Residuals of the predictions",
         caption=(
             "Distribution of predicted minus annotated scores. Lower right: mean residual over "

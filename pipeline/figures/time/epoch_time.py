@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from pipeline.core.arrays import BoolArray, FloatArray, IntArray
+from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.number_format import axis_unit, duration, number
 from pipeline.figures.base.curves import (
     Curve,
@@ -28,13 +28,7 @@ from pipeline.figures.base.layout import (
     set_value_axis,
 )
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
-from pipeline.figures.base.style import (
-    ACCENT,
-    MUTED,
-    VALIDATION_COLOUR,
-    WARNING_COLOUR,
-    Style,
-)
+from pipeline.figures.base.style import ACCENT, MUTED, VALIDATION_COLOUR, WARNING_COLOUR, Style
 from pipeline.records.metrics_history import MetricsHistory
 from pipeline.records.time_logs import TimeLogs
 
@@ -50,15 +44,7 @@ class TrainingTime:
     """Time per epoch, and the loss over the elapsed time."""
 
     times: TimeLogs
-    """Seconds of each epoch."""
     loss: Curve | None = None
-    """Loss of each epoch; None if it is unknown."""
-
-    @property
-    def elapsed(self) -> FloatArray:
-        """Seconds from the start to the end of each epoch, shape (E,)."""
-        elapsed: FloatArray = np.cumsum(self.times.epoch_seconds)
-        return elapsed
 
 
 def training_time_data(time_logs: TimeLogs, history: MetricsHistory | None = None) -> TrainingTime:
@@ -75,13 +61,13 @@ def _draw_training_time(data: TrainingTime, style: Style) -> Figure:
     figure, panels = build_panels(
         style,
         title="Time of the epochs",
-        columns=1 if data.loss is None else 2,
+        num_panels=1 if data.loss is None else 2,
         aspect=0.62 if data.loss is not None else 0.35,
         legend=epoch_handles(data.times),
     )
     draw_epoch_bars(panels[0], data.times)
     if data.loss is not None:
-        draw_loss_over_time(panels[1], data)
+        draw_loss_over_time(panels[1], data.loss, data.times)
     return figure
 
 
@@ -113,27 +99,33 @@ def draw_epoch_bars(axes: Axes, times: TimeLogs) -> None:
     axes.stairs(train, edges, fill=True, color=_TRAIN_FILL)
     axes.stairs(total, edges, baseline=train, fill=True, color=_VALIDATION_FILL)
     set_epoch_axis(axes, times.epoch_numbers)
-    is_outlier = _is_outlier(times)
-    axes.set_ylim(0, float(times.epoch_seconds[~is_outlier].max()) * 1.2 * factor)
+    seconds = times.epoch_seconds
+    is_outlier = (seconds > _OUTLIER_MEDIANS * times.median_epoch) & (
+        seconds > 1.5 * times.p95_epoch
+    )
+    axes.set_ylim(0, float(seconds[~is_outlier].max()) * 1.2 * factor)
     if is_outlier.any():
-        _mark_outliers(axes, times, times.epoch_numbers[is_outlier])
+        outliers, longest = times.epoch_numbers[is_outlier], duration(float(seconds.max()))
+        top = [axes.get_ylim()[1]] * len(outliers)
+        axes.plot(outliers, top, "^", color=WARNING_COLOUR, markersize=7, clip_on=False)
+        text = f"▲ epoch {outliers[0]}: {longest}" if len(outliers) == 1 else f"▲ up to {longest}"
+        set_note(axes, text, WARNING_COLOUR)
     axes.set_ylabel(f"time per epoch ({unit})")
 
 
-def draw_loss_over_time(axes: Axes, data: TrainingTime) -> None:
+def draw_loss_over_time(axes: Axes, loss: Curve, times: TimeLogs) -> None:
     """Draw the loss over the elapsed time into a panel."""
-    if data.loss is None:
-        raise ValueError("the loss is unknown")
-    factor, unit = axis_unit(float(data.elapsed[-1]))
-    marker = epoch_marker(data.elapsed)
-    axes.plot(data.elapsed * factor, data.loss.values, color=VALIDATION_COLOUR, marker=marker)
+    elapsed = np.cumsum(times.epoch_seconds)
+    factor, unit = axis_unit(float(elapsed[-1]))
+    marker = epoch_marker(elapsed)
+    axes.plot(elapsed * factor, loss.values, color=VALIDATION_COLOUR, marker=marker)
     axes.set_xlim(left=0)
     set_ticks(axes)
-    set_value_axis(axes, f"{data.loss.subset} loss", is_log=data.loss.is_logarithmic)
+    set_value_axis(axes, f"{loss.subset} loss", is_log=loss.is_logarithmic)
     axes.set_xlabel(f"elapsed time ({unit})")
-    if data.loss.best is not None:
-        seconds = duration(float(data.elapsed[data.loss.best]))
-        set_note(axes, f"best {number(data.loss.best_value)} after {seconds}")
+    if loss.best is not None:
+        seconds = duration(float(elapsed[loss.best]))
+        set_note(axes, f"best {number(loss.best_value)} after {seconds}")
 
 
 def _draw_epoch_time(data: TrainingTime, style: Style) -> Figure:
@@ -142,7 +134,7 @@ def _draw_epoch_time(data: TrainingTime, style: Style) -> Figure:
     figure, panels = build_panels(
         style,
         title="Distribution of the epoch times",
-        columns=1 + has_distribution,
+        num_panels=1 + has_distribution,
         aspect=0.62 if has_distribution else 0.35,
         legend=[*epoch_handles(data.times), *(lines if has_distribution else [])],
     )
@@ -150,21 +142,6 @@ def _draw_epoch_time(data: TrainingTime, style: Style) -> Figure:
     if has_distribution:
         _draw_distribution(panels[1], data.times)
     return figure
-
-
-def _is_outlier(times: TimeLogs) -> BoolArray:
-    """Return whether the axis is cut below the end of an epoch, shape (E,)."""
-    seconds = times.epoch_seconds
-    is_long: BoolArray = seconds > _OUTLIER_MEDIANS * times.median_epoch
-    return is_long & (seconds > 1.5 * times.p95_epoch)
-
-
-def _mark_outliers(axes: Axes, times: TimeLogs, epochs: IntArray) -> None:
-    top = [axes.get_ylim()[1]] * len(epochs)
-    axes.plot(epochs, top, "^", color=WARNING_COLOUR, markersize=7, clip_on=False)
-    longest = duration(float(times.epoch_seconds.max()))
-    text = f"▲ epoch {epochs[0]}: {longest}" if len(epochs) == 1 else f"▲ up to {longest}"
-    set_note(axes, text, WARNING_COLOUR)
 
 
 def _draw_distribution(axes: Axes, times: TimeLogs) -> None:
@@ -246,7 +223,6 @@ def _describe_throughput(data: Throughput) -> str:
 EPOCH_FIGURES: Final = (
     FigureSpec(
         name="training_time_analysis",
-        folder="training_visualizations",
         title="Time of the epochs",
         caption=(
             "Measured time of each epoch, divided into training and validation, and the loss over "

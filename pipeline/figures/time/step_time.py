@@ -27,22 +27,12 @@ from pipeline.figures.base.layout import (
 )
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
 from pipeline.figures.base.style import ACCENT, WARNING_COLOUR, Style
-from pipeline.records.time_logs import TimeLogs
+from pipeline.records.time_logs import PART_NAMES, TimeLogs
 
 _NUM_BINS: Final = 48
 _MIN_SECONDS: Final = 1e-6  # resolution of the clock
 _WAIT_COLOUR: Final = "#E69F00"
 _MAX_BRIEF_PARTS: Final = 5
-
-_PART_LABELS: Final[Mapping[str, str]] = {
-    "start": "start-up",
-    "step": "training steps",
-    "input": "waiting for input",
-    "wait": "waits between steps",
-    "checkpoint": "checkpoints",
-    "rest": "rest of the epochs",
-}
-"""Labels of the parts of a run; any other part has its name as label."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,14 +79,24 @@ def batch_time_data(time_logs: TimeLogs) -> BatchTimes:
 
 def _draw_batch_time(data: BatchTimes, style: Style) -> Figure:
     first = line_handle("steps of the first epoch", WARNING_COLOUR, "none", ".")
-    figure, (series, distribution) = build_panels(
+    figure, (axes, distribution) = build_panels(
         style,
         title="Time of the steps",
-        columns=2,
+        num_panels=2,
         aspect=0.66,
         legend=[*step_handles(data), first],
     )
-    _draw_series(series, data.times)
+    is_first = data.times.is_first_epoch
+    for which, colour in ((~is_first, ACCENT), (is_first, WARNING_COLOUR)):
+        axes.plot(
+            data.times.batch_numbers[which],
+            np.maximum(data.times.batch_times[which], _MIN_SECONDS) * 1e3,
+            color=colour,
+            **point_style(len(is_first)),
+        )
+    set_ticks(axes, integer_x=True)
+    set_value_axis(axes, "time per step (ms)", is_log=True)
+    axes.set_xlabel("step")
     draw_step_distribution(distribution, data)
     return figure
 
@@ -137,20 +137,6 @@ def _describe_batch_time(data: BatchTimes) -> str:
     return f"Time per step{which}: median {median}, 95th percentile {p95}{waits}."
 
 
-def _draw_series(axes: Axes, times: TimeLogs) -> None:
-    first = times.is_first_epoch
-    for which, colour in ((~first, ACCENT), (first, WARNING_COLOUR)):
-        axes.plot(
-            times.batch_numbers[which],
-            np.maximum(times.batch_times[which], _MIN_SECONDS) * 1e3,
-            color=colour,
-            **point_style(len(times.batch_numbers)),
-        )
-    set_ticks(axes, integer_x=True)
-    set_value_axis(axes, "time per step (ms)", is_log=True)
-    axes.set_xlabel("step")
-
-
 def _percentiles(seconds: FloatArray) -> tuple[float, float]:
     median, p95 = np.percentile(seconds, (50, 95))
     return float(median), float(p95)
@@ -187,7 +173,7 @@ def draw_time_parts(axes: Axes, data: Mapping[str, float], *, is_brief: bool = F
     axes.barh(range(len(values)), values, height=height, color=colours)
     for row, (part, seconds) in enumerate(data.items()):
         time = "" if is_brief else f"{duration(seconds)}, "
-        text = f"{_PART_LABELS.get(part, part)}: {time}{percent(seconds / total)}"
+        text = f"{PART_NAMES.get(part, part)}: {time}{percent(seconds / total)}"
         axes.text(0, row - height / 2 - 0.05, text, va="bottom")
     name_rows(axes, [""] * len(values))
     axes.set_ylim(len(values) - 0.6, -0.85)
@@ -200,8 +186,7 @@ def describe_time_breakdown(data: Mapping[str, float]) -> str:
     """Describe the parts in one sentence."""
     total = sum(data.values())
     parts = ", ".join(
-        f"{_PART_LABELS.get(part, part)} {percent(seconds / total)}"
-        for part, seconds in data.items()
+        f"{PART_NAMES.get(part, part)} {percent(seconds / total)}" for part, seconds in data.items()
     )
     return f"Measured time of {duration(total)}: {parts}."
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray
@@ -20,7 +19,6 @@ from pipeline.figures.base.curves import (
     curve_handles,
     describe_curve,
     draw_curve,
-    is_better_higher,
     read_curve,
     read_curves,
 )
@@ -33,6 +31,7 @@ from pipeline.figures.base.layout import (
 )
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
 from pipeline.figures.base.style import MUTED, TRAIT_COLOURS, Style
+from pipeline.metrics.regression import HIGHER_IS_BETTER
 from pipeline.records.metrics_history import MetricsHistory
 
 TRAIT_METRICS: Final = ("mae", "r2", "pcc", "ccc")
@@ -55,7 +54,6 @@ class TraitMetrics:
     """Metrics of one trait over the epochs."""
 
     trait: str
-    """Name of the trait."""
     curves: Mapping[str, Curve]
     """Metric -> curve of the trait; only metrics in the history."""
     means: Mapping[str, FloatArray]
@@ -87,7 +85,7 @@ def _draw_trait_metrics(data: TraitMetrics, style: Style) -> Figure:
     figure, panels = build_panels(
         style,
         title=f"{data.trait.capitalize()} over the epochs",
-        rows=2,
+        num_panels=4,
         columns=2,
         aspect=0.5,
         legend=[*handles, line_handle(f"mean of the traits, {first.subset}", MUTED)],
@@ -156,7 +154,7 @@ def _draw_trait_comparison(data: TraitComparison, style: Style) -> Figure:
     figure, panels = build_panels(
         style,
         title=f"The five traits in epoch {data.epoch} (best {data.subset} MAE)",
-        rows=2,
+        num_panels=4,
         columns=2,
         aspect=0.42,
         outer_left=8.0,
@@ -165,8 +163,19 @@ def _draw_trait_comparison(data: TraitComparison, style: Style) -> Figure:
         bottom=3.6,
         legend=handles,
     )
+    rows = np.arange(len(TRAITS))
+    colours = [TRAIT_COLOURS[trait] for trait in TRAITS]
     for axes, metric in zip(panels, TRAIT_METRICS, strict=True):
-        _draw_bars(axes, data, metric)
+        axes.barh(rows, np.nan_to_num(data.values[metric]), height=0.62, color=colours)
+        if data.subset == "validation":
+            axes.plot(data.train[metric], rows, "|", color="#222222", markersize=11, mew=1.6)
+        name_rows(axes, TRAITS)
+        axes.axvline(0, color="#666666", linewidth=0.8)
+        beside = axes.get_yaxis_transform()
+        for row, value in enumerate(data.values[metric]):
+            text = _short_value(metric, value)
+            axes.text(1.02, row, text, transform=beside, va="center", color="#444444")
+        axes.set_xlabel(METRIC_LABELS[metric])
     for axes in panels[1::2]:
         axes.tick_params(axis="y", labelleft=False)
     return figure
@@ -184,21 +193,6 @@ def _values_at(position: int, subsets: list[FloatArray | None]) -> FloatArray:
     return np.array([np.nan if values is None else values[position] for values in subsets])
 
 
-def _draw_bars(axes: Axes, data: TraitComparison, metric: str) -> None:
-    rows = np.arange(len(TRAITS))
-    colours = [TRAIT_COLOURS[trait] for trait in TRAITS]
-    axes.barh(rows, np.nan_to_num(data.values[metric]), height=0.62, color=colours)
-    if data.subset == "validation":
-        axes.plot(data.train[metric], rows, "|", color="#222222", markersize=11, mew=1.6)
-    name_rows(axes, TRAITS)
-    axes.axvline(0, color="#666666", linewidth=0.8)
-    beside = axes.get_yaxis_transform()
-    for row, value in enumerate(data.values[metric]):
-        text = _short_value(metric, value)
-        axes.text(1.02, row, text, transform=beside, va="center", color="#444444")
-    axes.set_xlabel(METRIC_LABELS[metric])
-
-
 def _short_value(metric: str, value: float) -> str:
     """Return a value with at most seven characters, which fit beside a bar."""
     if not np.isfinite(value):
@@ -213,10 +207,9 @@ def _heading(metric: str) -> str:
 
 
 def _metric_spec(name: str, metric: str) -> FigureSpec:
-    better = "Higher" if is_better_higher(metric) else "Lower"
+    better = "Higher" if HIGHER_IS_BETTER.get(metric) else "Lower"
     return FigureSpec(
         name=name,
-        folder="training_visualizations",
         title=f"{_heading(metric)} over the epochs",
         caption=(
             f"{_heading(metric)} on the training clips (dashed, measured during training) and on "
@@ -231,7 +224,6 @@ def _metric_spec(name: str, metric: str) -> FigureSpec:
 def _trait_spec(trait: str) -> FigureSpec:
     return FigureSpec(
         name=f"trait_{trait.capitalize()}_metrics",
-        folder="training_visualizations",
         title=f"{trait.capitalize()} over the epochs",
         caption=(
             f"Metrics of {trait} on the training clips (dashed) and on the validation clips "
@@ -258,7 +250,6 @@ TRAIT_FIGURES: Final = (
     *map(_trait_spec, TRAITS),
     FigureSpec(
         name="trait_comparison",
-        folder="training_visualizations",
         title="The five traits side by side",
         caption=(
             "Metrics of each trait in the epoch with the best mean MAE. Bars show validation, "

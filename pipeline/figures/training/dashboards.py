@@ -5,6 +5,7 @@ Shapes: E epochs.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 
 from matplotlib.axes import Axes
@@ -47,9 +48,7 @@ class TrainingDashboard:
     traits: Mapping[str, Curve]
     """Trait -> CCC over the epochs; empty if it is unknown."""
     learning_rate: LearningRate | None
-    """Learning rate; None if it is unknown."""
     times: TimeLogs | None
-    """Seconds of each epoch; None if they are unknown."""
 
 
 def _training_dashboard_data(
@@ -74,7 +73,7 @@ def _draw_training_dashboard(data: TrainingDashboard, style: Style) -> Figure:
     figure, panels = build_panels(
         style,
         title="Training overview",
-        rows=2,
+        num_panels=6,
         columns=3,
         aspect=0.7,
         legend=curve_handles(first),
@@ -128,7 +127,7 @@ def _draw_time_dashboard(data: TimeDashboard, style: Style) -> Figure:
     figure, panels = build_panels(
         style,
         title="Time overview",
-        rows=2,
+        num_panels=6,
         columns=3,
         aspect=0.75,
         legend=[*epoch_time.epoch_handles(data.training.times), *step_legend],
@@ -138,8 +137,8 @@ def _draw_time_dashboard(data: TimeDashboard, style: Style) -> Figure:
     step_time.draw_time_parts(panels[2], data.breakdown, is_brief=True)
     no_throughput = "clips and steps are unknown"
     _draw_or_hide(panels[3], epoch_time.draw_throughput_panel, data.throughput, no_throughput)
-    loss = None if data.training.loss is None else data.training
-    _draw_or_hide(panels[4], epoch_time.draw_loss_over_time, loss, "no loss")
+    draw_loss = partial(epoch_time.draw_loss_over_time, times=data.training.times)
+    _draw_or_hide(panels[4], draw_loss, data.training.loss, "no loss")
     hide_panel(panels[5])
     for row, (name, value) in enumerate(_summary(data).items()):
         height = 0.97 - 0.12 * row
@@ -202,7 +201,6 @@ def _draw_traits(axes: Axes, traits: Mapping[str, Curve]) -> None:
 
 TRAINING: Final = FigureSpec(
     name="training_dashboard",
-    folder="training_visualizations",
     title="Training overview",
     caption=(
         "Loss, MAE and R² on training (dashed) and validation clips (solid), CCC of each trait, "

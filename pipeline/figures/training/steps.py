@@ -10,17 +10,10 @@ from typing import Final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from pipeline.core.arrays import FloatArray, IntArray
-from pipeline.core.number_format import (
-    METRIC_LABELS,
-    METRIC_NAMES,
-    count,
-    metric_value,
-    number,
-)
+from pipeline.core.number_format import METRIC_LABELS, METRIC_NAMES, count, metric_value, number
 from pipeline.figures.base.curves import check_epochs, epoch_marker, needs_log_scale, set_epoch_axis
 from pipeline.figures.base.layout import (
     LineStyle,
@@ -44,8 +37,6 @@ class BatchPerformance:
     """Global numbers of the steps, shape (S,)."""
     values: Mapping[str, FloatArray]
     """Metric -> value of each batch, shape (S,)."""
-    smoothed: Mapping[str, FloatArray]
-    """Metric -> centred running mean over `window` steps, shape (S,)."""
     window: int
     """Number of steps in the running mean: one epoch, at most a tenth of all steps."""
 
@@ -63,7 +54,6 @@ def _batch_performance_data(history: MetricsHistory) -> BatchPerformance:
     return BatchPerformance(
         steps=steps,
         values=values,
-        smoothed={metric: running_mean(found, window) for metric, found in values.items()},
         window=window,
     )
 
@@ -91,14 +81,14 @@ def _draw_batch_performance(data: BatchPerformance, style: Style) -> Figure:
     figure, panels = build_panels(
         style,
         title="Loss and error of every batch",
-        columns=len(data.values),
+        num_panels=len(data.values),
         legend=handles,
         aspect=0.7,
     )
     for axes, (metric, values) in zip(panels, data.values.items(), strict=True):
         axes.plot(data.steps, values, color=MUTED, **point_style(len(values)))
         if data.window > 1:
-            axes.plot(data.steps, data.smoothed[metric], color=ACCENT)
+            axes.plot(data.steps, running_mean(values, data.window), color=ACCENT)
         set_ticks(axes, integer_x=True)
         is_log = metric == "loss" and needs_log_scale(values)
         set_value_axis(axes, METRIC_LABELS[metric], is_log=is_log)
@@ -107,11 +97,11 @@ def _draw_batch_performance(data: BatchPerformance, style: Style) -> Figure:
 
 
 def _describe_batch_performance(data: BatchPerformance) -> str:
-    changes = [
-        f"the {METRIC_NAMES[metric]} goes from {metric_value(metric, values[0])} "
-        f"to {metric_value(metric, values[-1])}"
-        for metric, values in data.smoothed.items()
-    ]
+    changes = []
+    for metric, values in data.values.items():
+        means = running_mean(values, data.window)
+        first, last = (metric_value(metric, means[step]) for step in (0, -1))
+        changes.append(f"the {METRIC_NAMES[metric]} goes from {first} to {last}")
     averaged = f" (running mean over {data.window} steps)" if data.window > 1 else ""
     return f"Over {count(len(data.steps), 'logged step')}{averaged}, {' and '.join(changes)}."
 
@@ -163,9 +153,15 @@ def learning_rate_data(
 
 
 def _draw_learning_rate(data: LearningRate, style: Style) -> Figure:
-    figure, (axes,) = build_panels(
-        style, title="Learning rate", width="column", legend=_rate_handles(data)
-    )
+    handles = []
+    if data.step_rates.size:
+        handles.append(line_handle("each step", ACCENT))
+    if data.is_marked:
+        linestyle: LineStyle = "none" if data.step_rates.size else "-"
+        handles.append(line_handle("end of an epoch", ACCENT, linestyle, "o"))
+    if data.cut_epochs.size:
+        handles.append(line_handle("reduction", WARNING_COLOUR, ":"))
+    figure, (axes,) = build_panels(style, title="Learning rate", width="column", legend=handles)
     draw_learning_rate_panel(axes, data)
     return figure
 
@@ -209,18 +205,6 @@ def _describe_learning_rate(data: LearningRate) -> str:
     )
 
 
-def _rate_handles(data: LearningRate) -> list[Line2D]:
-    handles = []
-    if data.step_rates.size:
-        handles.append(line_handle("each step", ACCENT))
-    if data.is_marked:
-        linestyle: LineStyle = "none" if data.step_rates.size else "-"
-        handles.append(line_handle("end of an epoch", ACCENT, linestyle, "o"))
-    if data.cut_epochs.size:
-        handles.append(line_handle("reduction", WARNING_COLOUR, ":"))
-    return handles
-
-
 def _steps(history: MetricsHistory) -> tuple[FloatArray, FloatArray]:
     """Return the end of each logged step, in epochs, and its learning rate."""
     rates, numbers = history.batch.learning_rate, history.batch.batch_numbers
@@ -235,7 +219,6 @@ def _steps(history: MetricsHistory) -> tuple[FloatArray, FloatArray]:
 FIGURES: Final = (
     FigureSpec(
         name="learning_rate_changes",
-        folder="training_visualizations",
         title="Learning rate",
         caption=(
             "Learning rate of every logged step and of the last step of every epoch. "
@@ -247,7 +230,6 @@ FIGURES: Final = (
     ),
     FigureSpec(
         name="batch_performance",
-        folder="training_visualizations",
         title="Loss and error of every batch",
         caption=(
             "Loss and MAE of every logged batch (points) and their running mean (line), over "

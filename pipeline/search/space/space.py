@@ -1,5 +1,6 @@
 """Search space: settings, their values and conditions."""
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from pipeline.core.errors import ConfigError
 FUSION_DIM: Final = "model.fusion_dim"
 NUM_HEADS: Final = "model.num_heads"
 RANK: Final = " (rank)"
-"""Suffix of the Optuna parameter that is the rank of a head count among the valid ones."""
+"""Suffix of the Optuna parameter for the relative rank of a head count."""
 
 _NUM_EPOCHS: Final = "training.num_epochs"
 _NUM_RANDOM_PROPOSALS = 300
@@ -83,21 +84,17 @@ class Parameter:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         low, high = self._range()
-        if not low <= value <= high:
-            return False
-        return self.step is None or is_on_step(value, low, self.step)
+        return low <= value <= high and (self.step is None or is_on_step(value, low, self.step))
 
     def to_json(self) -> dict[str, Any]:
         """Return the parameter as in a space file."""
         if self.kind == "categorical":
             described: dict[str, Any] = {"choices": list(self.choices)}
         else:
-            described = {"low": self.low, "high": self.high}
-            described |= {} if self.step is None else {"step": self.step}
-            described |= {"log": True} if self.log else {}
-        if self.when:
-            described["when"] = {name: list(values) for name, values in self.when.items()}
-        return described
+            described = {"low": self.low, "high": self.high, "step": self.step}
+            described["log"] = self.log or None
+        described["when"] = {name: list(values) for name, values in self.when.items()} or None
+        return {key: value for key, value in described.items() if value is not None}
 
     def _range(self) -> tuple[float, float]:
         if self.low is None or self.high is None:
@@ -111,7 +108,7 @@ class Space:
 
     name: str
     parameters: tuple[Parameter, ...]
-    """Each parameter comes after those that it depends on."""
+    """The order respects dependencies between parameters."""
     base: ExperimentConfig
     """Configuration that the proposals change."""
     path: Path
@@ -127,10 +124,10 @@ class Space:
             if not parameter.is_active(overrides):
                 continue
             if self._is_ranked(parameter):
-                # Optuna needs the same choices in every trial. The valid head counts vary, but
-                # the range of their relative rank does not.
+                # Optuna needs the same choices in every trial. Valid head counts vary, but their
+                # relative rank is always in [0, 1].
                 counts = self._head_counts(parameter, overrides)
-                rank = trial.suggest_float(NUM_HEADS + RANK, 0.0, 1.0, step=None, log=False)
+                rank = trial.suggest_float(NUM_HEADS + RANK, 0.0, 1.0)
                 overrides[NUM_HEADS] = counts[min(int(rank * len(counts)), len(counts) - 1)]
             else:
                 overrides[parameter.name] = parameter.suggest(trial)
@@ -149,7 +146,8 @@ class Space:
         overrides: dict[str, Any] = {}
         for parameter in self.parameters:
             if parameter.is_active(overrides):
-                overrides[parameter.name] = _setting(self.base, parameter.name)
+                keys = parameter.name.split(".")
+                overrides[parameter.name] = functools.reduce(getattr, keys, self.base)
         return overrides
 
     def encode(self, overrides: Mapping[str, Any]) -> dict[str, Label] | None:
@@ -176,7 +174,13 @@ class Space:
         Raises:
             ConfigError: If the space can propose an invalid configuration.
         """
-        self._check_heads()
+        heads = self._find(NUM_HEADS)
+        for dim in self._fusion_dims() if heads else ():
+            if heads and not self._head_counts(heads, {FUSION_DIM: dim}):
+                raise ConfigError(
+                    f"{self.path}: {NUM_HEADS}: none of {list(heads.values or ())} divides "
+                    f"{FUSION_DIM} {dim}. Add a divisor, for instance 1."
+                )
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
         for parameter in self.parameters:
             for value in parameter.boundary_values:
@@ -222,17 +226,6 @@ class Space:
             conditions[name] = allowed[0]
         return conditions
 
-    def _check_heads(self) -> None:
-        heads = self._find(NUM_HEADS)
-        if heads is None:
-            return
-        for dim in self._fusion_dims():
-            if not self._head_counts(heads, {FUSION_DIM: dim}):
-                raise ConfigError(
-                    f"{self.path}: {NUM_HEADS}: none of {list(heads.values or ())} divides "
-                    f"{FUSION_DIM} {dim}. Add a head count that does, for instance 1."
-                )
-
     def _is_ranked(self, parameter: Parameter) -> bool:
         """Return whether the valid head counts depend on the fusion dimension."""
         return parameter.name == NUM_HEADS and any(
@@ -246,17 +239,16 @@ class Space:
 
     def _fusion_dims(self) -> tuple[int, ...]:
         searched = self._find(FUSION_DIM)
-        base_dim = self.base.model.fusion_dim
-        if searched is None:
-            return (base_dim,)
-        return (*(searched.values or ()), *((base_dim,) if searched.when else ()))
+        is_always_searched = searched is not None and not searched.when
+        base_dims = () if is_always_searched else (self.base.model.fusion_dim,)
+        return (*((searched and searched.values) or ()), *base_dims)
 
     def _find(self, name: str) -> Parameter | None:
         return next((each for each in self.parameters if each.name == name), None)
 
 
 def label(choice: Any) -> Label:
-    """Return the storage value of a choice: itself, or JSON for a list or mapping."""
+    """Return the storage value of a choice; JSON for a list or mapping."""
     return choice if isinstance(choice, Label) else json.dumps(choice, sort_keys=True)
 
 
@@ -283,13 +275,6 @@ def describe_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> li
 def _is_same(first: Any, second: Any) -> bool:
     # In Python, True == 1. In a configuration they differ.
     return isinstance(first, bool) == isinstance(second, bool) and bool(first == second)
-
-
-def _setting(config: ExperimentConfig, name: str) -> Any:
-    value: Any = config
-    for key in name.split("."):
-        value = getattr(value, key)
-    return value
 
 
 def _listed(parameter: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pipeline.config.loading import flatten, setting_type
 from pipeline.config.schema import ExperimentConfig, ModelConfig
@@ -38,15 +38,11 @@ def load_space(path: Path, base: ExperimentConfig) -> Space:
 
     A file has the keys `name` and `parameters`. Model settings may be named without `model.`.
     A parameter is a list of choices, `{choices: [...]}`, or `{low, high}` with optional `step`
-    or `log: true`. With `when: {other: value}`, it is active only for that value of `other`.
-
-    Args:
-        path: The YAML file.
-        base: The configuration that the search starts from.
+    or `log: true`. With `when: {other: value}`, it is active only for this value of `other`.
 
     Raises:
         ConfigError: If a setting is unknown or cannot be searched, if a range is invalid, or if
-            the space can propose an invalid configuration.
+            the space can propose an invalid change of `base`.
     """
     values = read_yaml_mapping(path)
     for key in values:
@@ -62,12 +58,8 @@ def load_space(path: Path, base: ExperimentConfig) -> Space:
             "for instance `dropout_rate: {low: 0.0, high: 0.6}`."
         )
     parameters = [_parameter(path, str(name), given) for name, given in listed.items()]
-    space = Space(
-        name=str(values.get("name") or path.stem),
-        parameters=_in_order(path, parameters),
-        base=base,
-        path=path,
-    )
+    name = str(values.get("name") or path.stem)
+    space = Space(name=name, parameters=_in_order(path, parameters), base=base, path=path)
     space.check()
     return space
 
@@ -76,7 +68,9 @@ def _parameter(path: Path, name: str, given: Any) -> Parameter:
     full_name = _full_name(path, name)
     kind = setting_type(full_name, str(path))
     where = f"{path}: {full_name}"
-    _check_searchable(where, full_name)
+    for rule, reason in _NOT_SEARCHED.items():
+        if full_name == rule or (rule.endswith(".") and full_name.startswith(rule)):
+            raise ConfigError(f"{where}: cannot be searched: {reason}.")
     if isinstance(given, list):
         given = {"choices": given}
     if not isinstance(given, dict):
@@ -103,16 +97,9 @@ def _full_name(path: Path, name: str) -> str:
     elsewhere = [setting for setting in settings if setting.rpartition(".")[2] == name]
     of_model = [field.name for field in dataclasses.fields(ModelConfig)]
     nearest = elsewhere[0] if elsewhere else nearest_name(name, [*of_model, *settings])
-    hint = (
-        f"did you mean {nearest}?" if nearest else f"settings of the model: {', '.join(of_model)}."
-    )
+    listed = f"settings of the model: {', '.join(of_model)}."
+    hint = f"did you mean {nearest}?" if nearest else listed
     raise ConfigError(f"{path}: unknown setting {name}; {hint}")
-
-
-def _check_searchable(where: str, name: str) -> None:
-    for rule, reason in _NOT_SEARCHED.items():
-        if name == rule or (rule.endswith(".") and name.startswith(rule)):
-            raise ConfigError(f"{where}: cannot be searched: {reason}.")
 
 
 def _conditions(path: Path, where: str, given: Any) -> dict[str, tuple[Any, ...]]:
@@ -160,15 +147,8 @@ def _number(
     _check_range(where, low, high, step, log=log)
     if kind is float:
         low, high, step = float(low), float(high), None if step is None else float(step)
-    return Parameter(
-        name=name,
-        kind="int" if kind is int else "float",
-        low=low,
-        high=high,
-        step=step,
-        log=log,
-        when=when,
-    )
+    number: Literal["int", "float"] = "int" if kind is int else "float"
+    return Parameter(name=name, kind=number, low=low, high=high, step=step, log=log, when=when)
 
 
 def _check_number(where: str, key: str, value: Any, kind: type) -> None:
@@ -195,13 +175,12 @@ def _check_range(where: str, low: float, high: float, step: float | None, *, log
 
 
 def _in_order(path: Path, parameters: list[Parameter]) -> tuple[Parameter, ...]:
-    """Sort the parameters so that each comes after those that it depends on."""
+    """Sort the parameters by their dependencies."""
     by_name: dict[str, Parameter] = {}
     for parameter in parameters:
         if parameter.name in by_name:
-            raise ConfigError(
-                f"{path}: {parameter.name} is given twice, with and without `model.`."
-            )
+            twice = "is given twice, with and without `model.`"
+            raise ConfigError(f"{path}: {parameter.name} {twice}.")
         by_name[parameter.name] = parameter
     ordered: dict[str, Parameter] = {}
 

@@ -15,13 +15,10 @@ IS_DEFAULT = "is_default"
 
 
 class Retry:
-    """Queues the parameters of a lost trial again. Also the heartbeat callback of Optuna.
+    """Callback that queues a lost trial again, also for missing heartbeats in Optuna.
 
     Optuna's own callback also copies the intermediate values of the lost trial. The pruner
     would then count its epochs twice.
-
-    Args:
-        max_retries: Maximum number of retries per trial.
     """
 
     def __init__(self, *, max_retries: int) -> None:
@@ -37,15 +34,14 @@ class Retry:
 def requeue(study: optuna.Study, trial: FrozenTrial, *, num_retries: int | None = None) -> None:
     """Queue the parameters of a lost trial again as a new trial.
 
-    Args:
-        study: The study.
-        trial: The lost trial.
-        num_retries: Retry count of the new trial; unchanged if not given.
+    `num_retries` is the retry count of the new trial; unchanged if not given.
     """
     if num_retries is None:
         num_retries = trial.system_attrs.get(_NUM_RETRIES, 0)
     history = [*_history(trial), trial.number]
-    is_default = IS_DEFAULT in trial.user_attrs
+    user_attrs = {RETRY_OF: trial.number}
+    if IS_DEFAULT in trial.user_attrs:
+        user_attrs[IS_DEFAULT] = True
     # An enqueued trial may not have used all of its fixed parameters yet.
     fixed = trial.system_attrs.get("fixed_params")
     study.add_trial(
@@ -53,7 +49,7 @@ def requeue(study: optuna.Study, trial: FrozenTrial, *, num_retries: int | None 
             state=TrialState.WAITING,
             params=trial.params,
             distributions=trial.distributions,
-            user_attrs={RETRY_OF: trial.number, **({IS_DEFAULT: True} if is_default else {})},
+            user_attrs=user_attrs,
             system_attrs={
                 **({} if fixed is None else {"fixed_params": fixed}),
                 _ORIGINAL: history[0],
@@ -65,9 +61,7 @@ def requeue(study: optuna.Study, trial: FrozenTrial, *, num_retries: int | None 
 
 
 def mark_lost(
-    study: optuna.Study,
-    trial: FrozenTrial,
-    retry: Callable[[optuna.Study, FrozenTrial], None],
+    study: optuna.Study, trial: FrozenTrial, retry: Callable[[optuna.Study, FrozenTrial], None]
 ) -> None:
     """Mark a running trial as failed and retry it, without waiting for missing heartbeats."""
     storage = study._storage  # noqa: SLF001 (Optuna ends trials of other processes like this)

@@ -3,13 +3,7 @@
 import warnings
 
 import optuna
-from optuna.pruners import (
-    BasePruner,
-    HyperbandPruner,
-    MedianPruner,
-    NopPruner,
-    SuccessiveHalvingPruner,
-)
+from optuna import pruners
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from pipeline.config.schema import SearchConfig
@@ -24,12 +18,6 @@ def build_sampler(
     Each trial has its own sampler seed. A resumed search thus samples the same values as an
     uninterrupted search.
 
-    Args:
-        config: Settings of the search.
-        seed: Seed of the experiment.
-        slot: Number of the trial slot.
-        stream: Name of the random stream.
-
     Reference: Bergstra et al., 2011 (Algorithms for Hyper-Parameter Optimization).
     """
     slot_seed = int(seeds.generator(seed, stream, epoch=slot).integers(2**31))
@@ -38,26 +26,20 @@ def build_sampler(
     return TPESampler(seed=slot_seed, n_startup_trials=config.num_startup_trials)
 
 
-def build_pruner(config: SearchConfig, *, num_epochs: int) -> BasePruner:
-    """Build the pruner.
-
-    Args:
-        config: Settings of the search.
-        num_epochs: Largest number of epochs of a trial.
+def build_pruner(config: SearchConfig, num_epochs: int) -> pruners.BasePruner:
+    """Build the pruner. `num_epochs` is the maximum number of epochs of a trial.
 
     Reference: Li et al., 2018 (arXiv:1603.06560); Li et al., 2020 (arXiv:1810.05934);
     Golovin et al., 2017 (doi:10.1145/3097983.3098043) for the median rule.
     """
     if not prunes(config):
-        return NopPruner()
+        return pruners.NopPruner()
     first = min(config.min_epochs, num_epochs)
     if config.pruner == "median":
-        return MedianPruner(n_startup_trials=5, n_warmup_steps=first)
+        return pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=first)
     if config.pruner == "successive_halving":
-        return SuccessiveHalvingPruner(min_resource=first, reduction_factor=config.reduction_factor)
-    return HyperbandPruner(
-        min_resource=first, max_resource=num_epochs, reduction_factor=config.reduction_factor
-    )
+        return pruners.SuccessiveHalvingPruner(first, config.reduction_factor)
+    return pruners.HyperbandPruner(first, num_epochs, config.reduction_factor)
 
 
 def prunes(config: SearchConfig) -> bool:

@@ -32,7 +32,7 @@ STORAGE_ERRORS = (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlch
 _GRACE_HEARTBEATS = 3
 """Number of missing heartbeats after which Optuna ends a trial."""
 _LOCK_SECONDS = 60.0
-"""Time for which SQLite waits for another process that writes to the same file."""
+"""Time for which SQLite waits for other processes that write to the same file."""
 _EXAMPLES = "sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
 
 _DEFINITION = "definition"
@@ -85,10 +85,6 @@ def open_storage(spec: StudySpec) -> RDBStorage:
 def creation_lock(url: str, name: str) -> Iterator[None]:
     """Lock the creation of tables or studies against other processes and machines.
 
-    Args:
-        url: URL of the database.
-        name: Name of the lock.
-
     Raises:
         SearchError: If the database is unreachable.
     """
@@ -112,29 +108,39 @@ def creation_lock(url: str, name: str) -> Iterator[None]:
 def open_study(spec: StudySpec, *, features_hash: str) -> optuna.Study:
     """Create the study, or open it to continue.
 
-    Args:
-        spec: The study.
-        features_hash: Hash of the training features.
-
     Raises:
         SearchError: If a study of this name has another space, other settings or features, or
             if the directory has trials of another study.
     """
     with creation_lock(spec.storage_url, "study"):
         storage = open_storage(spec)
-        if spec.study_name not in optuna.get_all_study_names(storage):
-            _check_no_trials(spec)
+        is_new = spec.study_name not in optuna.get_all_study_names(storage)
+        if is_new and any(spec.run.trials_dir.glob("*")):  # they would be overwritten
+            raise SearchError(
+                f"{spec.study_dir}: has trials of another study than {spec.study_name!r}, or the "
+                "storage of its study is gone. Give another --run_dir, or the --study and "
+                "--storage of these trials."
+            )
         study = optuna.create_study(
             study_name=spec.study_name,
             storage=storage,
             directions=spec.directions,
             load_if_exists=True,
         )
-        definition = {**_fixed_settings(spec), "features": features_hash}
+        definition = {
+            name: value
+            for name, value in flatten(spec.config).items()
+            if not name.startswith(_FREE)
+        }
+        definition["features"] = features_hash
         if _DEFINITION in study.user_attrs:
             _check_same(spec, study, definition)
+        elif any(trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False)):
+            raise SearchError(
+                f"the study {spec.study_name} is already in the storage, and another program has "
+                "created it. Give another --study."
+            )
         else:
-            _check_not_started(spec, study)
             _define(spec, study, definition)
         return study
 
@@ -142,8 +148,8 @@ def open_study(spec: StudySpec, *, features_hash: str) -> optuna.Study:
 def is_leader(spec: StudySpec, study: optuna.Study) -> bool:
     """Return whether the study was created in this run directory.
 
-    The leader evaluates the result of the study; other machines only run trials. A token
-    identifies the directory, because its path can change.
+    The leader concludes the study; other machines only run trials. A token identifies the
+    directory, because its path can change.
     """
     return bool(study.user_attrs.get(_LEADER_TOKEN) == directory_token(spec))
 
@@ -158,7 +164,7 @@ def directory_token(spec: StudySpec) -> str:
 
 
 def leader_place(study: optuna.Study) -> str:
-    """Return the directory and machine that the study was created in."""
+    """Return the directory and machine of the leader."""
     return str(study.user_attrs.get(_LEADER_PLACE, "unknown"))
 
 
@@ -173,22 +179,6 @@ def _define(spec: StudySpec, study: optuna.Study, definition: Mapping[str, Any])
     study.set_user_attr(_DEFINITION, dict(definition))
 
 
-def _fixed_settings(spec: StudySpec) -> dict[str, Any]:
-    return {
-        name: value for name, value in flatten(spec.config).items() if not name.startswith(_FREE)
-    }
-
-
-def _check_no_trials(spec: StudySpec) -> None:
-    # A new study would overwrite them.
-    if any(spec.run.trials_dir.glob("*")):
-        raise SearchError(
-            f"{spec.study_dir}: has trials of another study than {spec.study_name!r}, or the "
-            "storage of its study is gone. Give another --run_dir, or the --study and --storage "
-            "of these trials."
-        )
-
-
 def _check_same(spec: StudySpec, study: optuna.Study, definition: Mapping[str, Any]) -> None:
     before = study.user_attrs[_DEFINITION]
     differences = describe_difference(study.user_attrs[_SPACE], spec.space.to_json())
@@ -199,14 +189,6 @@ def _check_same(spec: StudySpec, study: optuna.Study, definition: Mapping[str, A
         raise SearchError(
             f"the study {spec.study_name} exists with other settings: "
             f"{'; '.join(differences)}. Give another --study, or the settings of the study."
-        )
-
-
-def _check_not_started(spec: StudySpec, study: optuna.Study) -> None:
-    if any(trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False)):
-        raise SearchError(
-            f"the study {spec.study_name} is already in the storage, and another program has "
-            "created it. Give another --study."
         )
 
 

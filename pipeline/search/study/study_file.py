@@ -44,7 +44,7 @@ STATE_NAMES: Final = {
 }
 
 _MIN_TRIALS = 8
-"""Smallest number of complete trials for parameter importances; fewer give noise."""
+"""Minimum number of complete trials for parameter importances, because fewer give noise."""
 
 _MEASURE: Final = "ped_anova"
 """Importance measure in the figures; also the default of Optuna and optuna-dashboard."""
@@ -54,6 +54,7 @@ _COST_NAMES: Final[Mapping[str, str]] = {
     "latency_ms": "latency (ms per clip)",
 }
 
+_ATTRIBUTES: Final = ("reason", "worker", "is_default")
 _DAMAGE: Final = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
 """Errors that reading a damaged file raises."""
 
@@ -79,12 +80,8 @@ def study_content(spec: StudySpec, study: optuna.Study) -> dict[str, Any]:
         "space": spec.space.to_json(),
         "parameters": [
             {
-                "name": each.name,
-                "kind": each.kind,
-                "log": each.log,
+                **{key: getattr(each, key) for key in ("name", "kind", "log", "low", "high")},
                 "choices": list(each.choices) if each.kind == "categorical" else None,
-                "low": each.low,
-                "high": each.high,
             }
             for each in spec.space.parameters
         ],
@@ -102,23 +99,23 @@ def study_content(spec: StudySpec, study: optuna.Study) -> dict[str, Any]:
 
 def _trial_content(spec: StudySpec, trial: FrozenTrial, lost: set[int]) -> dict[str, Any]:
     start, end = trial.datetime_start, trial.datetime_complete
-    noted = trial.user_attrs
-    reason = str(noted.get("reason", ""))
+    attributes = trial.user_attrs
+    reason = str(attributes.get("reason", ""))
     if trial.state == TrialState.FAIL and not reason:
         reason = f"its worker died; it was {'' if trial.number in lost else 'not '}tried again"
     return {
         "number": trial.number,
         "state": trial.state.name,
         "values": list(trial.values) if trial.state == TrialState.COMPLETE else None,
-        "overrides": noted.get("overrides", {}),
+        "overrides": attributes.get("overrides", {}),
         "intermediate": {str(step): value for step, value in trial.intermediate_values.items()},
         "started_ms": None if start is None else round(1000 * start.timestamp()),
         "seconds": None if start is None or end is None else (end - start).total_seconds(),
         "reason": reason,
-        "is_default": bool(noted.get(IS_DEFAULT, False)),
-        "retry_of": noted.get(RETRY_OF),
-        "worker": noted.get("worker", ""),
-        "best_epochs": noted.get("best_epochs", []),
+        "is_default": bool(attributes.get(IS_DEFAULT, False)),
+        "retry_of": attributes.get(RETRY_OF),
+        "worker": attributes.get("worker", ""),
+        "best_epochs": attributes.get("best_epochs", []),
         "mlflow_run_id": trial_run_id(spec, trial),
     }
 
@@ -174,13 +171,13 @@ def _trial_table(content: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class StudyRecord:
-    """The study that a `study.json` describes."""
+    """Content of a `study.json`."""
 
     name: str
     study: optuna.Study
     """All trials with all objectives."""
     first: optuna.Study
-    """All trials with the first objective only. Most of Optuna's figures show one objective."""
+    """All trials with the first objective only, because most figures show one objective."""
     objectives: tuple[str, ...]
     """Axis label of each objective."""
     parameters: tuple[str, ...]
@@ -310,7 +307,6 @@ def _trial(
             state, values = TrialState.FAIL, None
     settings = {name: record["overrides"][name] for name in labels if name in record["overrides"]}
     steps = sorted((int(step), value) for step, value in record["intermediate"].items())
-    shown = ("reason", "worker", "is_default")
     trial = optuna.create_trial(
         state=state,
         values=values,
@@ -321,7 +317,7 @@ def _trial(
             for name, value in settings.items()
         },
         distributions={labels[name]: distributions[name] for name in settings},
-        user_attrs={name: record[name] for name in shown if record[name]},
+        user_attrs={name: record[name] for name in _ATTRIBUTES if record[name]},
         intermediate_values={step: float(value) for step, value in steps if value is not None},
     )
     if state != TrialState.WAITING:
