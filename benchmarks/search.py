@@ -106,7 +106,7 @@ def plain_loop(arguments: argparse.Namespace) -> float:
 
     from pipeline.config.loading import load_config
     from pipeline.core.arrays import FloatArray, IntArray
-    from pipeline.data.batches import InferenceBatches
+    from pipeline.data.batches import inference_batches
     from pipeline.search.space.space_file import load_space
     from pipeline.search.study_spec import search_split
     from pipeline.training.optimizer import build_learning_rate
@@ -126,7 +126,7 @@ def plain_loop(arguments: argparse.Namespace) -> float:
     labels = features.checked_labels()
 
     def arrays(rows: IntArray) -> tuple[list[FloatArray], FloatArray]:
-        (batch,) = InferenceBatches(features, rows, batch_size=len(rows))
+        (batch,) = inference_batches(features, rows, batch_size=len(rows))
         return list(batch), labels[rows]
 
     inputs, truth = arrays(split.train)

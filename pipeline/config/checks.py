@@ -70,14 +70,14 @@ def check_num_folds(name: str, value: int) -> None:
     """Check a number of cross-validation folds.
 
     Raises:
-        ConfigError: If it is negative, or 1.
+        ConfigError: If the number is negative, or 1.
     """
     if value < 0 or value == 1:
         raise ConfigError(f"{name} must be 0 (one split) or at least 2; got {value}.")
 
 
 def check_registered_model(name: str, value: str) -> None:
-    """Check that MLflow's registry accepts `value` as a model name, or that it is empty.
+    """Check that `value` is empty or a valid model name in MLflow's registry.
 
     Raises:
         ConfigError: If MLflow rejects the name.
@@ -90,7 +90,7 @@ def check_registered_model(name: str, value: str) -> None:
 
 
 def check_alias(name: str, value: str) -> None:
-    """Check that MLflow's registry accepts `value` as an alias, or that it is empty.
+    """Check that `value` is empty or a valid alias in MLflow's registry.
 
     Raises:
         ConfigError: If MLflow rejects the alias.

@@ -86,7 +86,7 @@ class DynamicConfig(Section):
     weights: str = ""
     """Same values as `static.weights`; RGB weights are adapted to flow (Wang et al., 2016)."""
     num_pairs: Annotated[int, Interval(ge=1)] = 1
-    """Flow fields L per step; a network gets 2L input channels (L = 10 is usual)."""
+    """Flow fields L per step; a network has 2L input channels (L = 10 is usual)."""
     dim: Annotated[int, Interval(ge=0)] = 256
     """Width of the vectors; wider vectors are projected. 0 keeps the width of the encoder."""
 
@@ -106,13 +106,12 @@ class ProjectionConfig(Section):
     """Seed of the projection, and of networks with `weights: random`."""
 
     def _check(self) -> None:
-        if self.method == "pca":
-            raise ConfigError(
-                "projection.method must not be pca: it would be fitted on all clips, including "
-                "held-out clips. Use gaussian, or dim: 0 and reduce the width during training."
-            )
         if self.method != "gaussian":
-            raise ConfigError(f"projection.method must be gaussian; got {self.method!r}.")
+            reason = " A PCA would be fitted on all clips, including held-out clips."
+            raise ConfigError(
+                f"projection.method must be gaussian; got {self.method!r}."
+                f"{reason if self.method == 'pca' else ''}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,15 +119,15 @@ class ExtractionConfig(Section):
     """All settings of one extraction."""
 
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
-    """Frames."""
+    """Sampling of frames."""
     faces: FacesConfig = field(default_factory=FacesConfig)
-    """Faces."""
+    """Face detection and cropping."""
     static: StaticConfig = field(default_factory=StaticConfig)
-    """Static stream."""
+    """Encoder of the static stream."""
     dynamic: DynamicConfig = field(default_factory=DynamicConfig)
-    """Dynamic stream."""
+    """Encoder of the dynamic stream."""
     projection: ProjectionConfig = field(default_factory=ProjectionConfig)
-    """Projection."""
+    """Projection to fewer dimensions."""
     time_limit_seconds: Annotated[float, Interval(gt=0)] = 120.0
     """Time limit per clip, in seconds; it does not change the features."""
     num_shown: Annotated[int, Interval(ge=0)] = 4

@@ -32,16 +32,13 @@ _Settings = TypeVar("_Settings")
 def load_config(
     path: Path | None = None, overrides: Mapping[str, Any] | None = None
 ) -> ExperimentConfig:
-    """Load an experiment file, apply overrides, and check the result.
+    """Load an experiment file, or the defaults; apply overrides by dotted name; check the result.
 
-    Args:
-        path: YAML file; None starts from the defaults.
-        overrides: Values by dotted name, e.g. `{"training.num_epochs": "20"}`. Text is parsed
-            as YAML unless the setting is a string. A list may be given as entries separated by
-            commas.
+    Text in an override is parsed as YAML unless the setting is a string. A list may be given as
+    entries separated by commas.
 
     Raises:
-        ConfigError: If the file is missing or malformed, a key is unknown (the message gives
+        ConfigError: If the file is missing or malformed, a key is unknown (the message contains
             the nearest valid name), or a value is out of its range.
     """
     return _load(ExperimentConfig, path, overrides)
@@ -51,8 +48,8 @@ def load_run_config(path: Path) -> ExperimentConfig:
     """Load the configuration of a run directory, which contains every setting.
 
     Raises:
-        ConfigError: As for `load_config`, and if the end of the file is missing. Otherwise
-            defaults would silently replace the lost settings.
+        ConfigError: As for `load_config`, and if the end of the file is missing, because defaults
+            would replace the lost settings.
     """
     config = load_config(path)
     given = read_yaml_mapping(path)
@@ -69,43 +66,31 @@ def load_run_config(path: Path) -> ExperimentConfig:
 def load_extraction_config(
     path: Path | None = None, overrides: Mapping[str, Any] | None = None
 ) -> ExtractionConfig:
-    """Load an extraction file; arguments and errors are those of `load_config`.
-
-    Raises:
-        ConfigError: As for `load_config`.
-    """
+    """Load an extraction file; arguments and errors are those of `load_config`."""
     return _load(ExtractionConfig, path, overrides)
 
 
 def with_overrides(
     config: ExperimentConfig, overrides: Mapping[str, Any], *, source: str
 ) -> ExperimentConfig:
-    """Return a checked copy of the configuration with other values for some settings.
+    """Return a checked copy of the configuration with other values by dotted name.
 
-    Args:
-        config: The original configuration.
-        overrides: Values by dotted name.
-        source: Origin of the overrides for error messages, e.g. a file name.
+    Error messages begin with `source`, the origin of the values.
 
     Raises:
         ConfigError: If a setting is unknown, or the new configuration is not valid.
     """
     values = to_dict(config)
     for name, value in overrides.items():
-        setting_type(name, source)
-        *sections, key = name.split(".")
-        target = values
-        for section in sections:
-            target = target[section]
-        target[key] = value
+        _apply_override(ExperimentConfig, values, name, value, source)
     return _validated(ExperimentConfig, values, source)
 
 
 def setting_type(name: str, source: str, schema: Any = ExperimentConfig) -> Any:
-    """Return the type of the setting with a dotted name.
+    """Return the type of the setting with this dotted name.
 
     Raises:
-        ConfigError: If there is no such setting; the message gives the nearest valid name.
+        ConfigError: If there is no such setting; the message contains the nearest valid name.
     """
     keys = name.split(".")
     for depth, key in enumerate(keys):
@@ -159,7 +144,7 @@ def _load(
     _check_keys(schema, from_file, source, prefix="")
     values = copy.deepcopy(from_file)
     for name, value in (overrides or {}).items():
-        _apply_override(schema, values, name, value)
+        _apply_override(schema, values, name, value, f"--{name}")
     try:
         return _validated(schema, values, source)
     except ConfigError:
@@ -172,13 +157,13 @@ def _load(
 def _check_kind(schema: Any, values: Mapping[str, Any], source: str) -> None:
     """Check that a file is not of the other kind; all its keys together show the kind."""
     kinds = {ExperimentConfig: "an experiment", ExtractionConfig: "an extraction"}
-    fits = {
-        kind: set(values) <= {field.name for field in dataclasses.fields(kind)} for kind in kinds
-    }
-    other = next(kind for kind in kinds if kind is not schema)
-    if fits[other] and not fits[schema]:
+    fitting = [
+        kind for kind in kinds if set(values) <= {field.name for field in dataclasses.fields(kind)}
+    ]
+    if fitting and schema not in fitting:
         raise ConfigError(
-            f"{source}: is the configuration of {kinds[other]}, expected that of {kinds[schema]}."
+            f"{source}: is the configuration of {kinds[fitting[0]]}, expected that of "
+            f"{kinds[schema]}."
         )
 
 
@@ -205,23 +190,24 @@ def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _apply_override(schema: Any, values: dict[str, Any], name: str, value: Any) -> None:
-    kind = setting_type(name, f"--{name}", schema)
-    keys = name.split(".")
-    target = values
-    for key in keys[:-1]:
-        if not isinstance(target.get(key), dict):
-            target[key] = {}
-        target = target[key]
+def _apply_override(
+    schema: Any, values: dict[str, Any], name: str, value: Any, source: str
+) -> None:
+    kind = setting_type(name, source, schema)
+    *sections, setting = name.split(".")
+    for section in sections:
+        if not isinstance(values.get(section), dict):
+            values[section] = {}
+        values = values[section]
     # YAML would parse a name such as `007` or `2024-01-05` as a number or a date.
     if isinstance(value, str) and value and kind is not str:
         try:
             value = parse_yaml(value)
         except ValueError as error:
-            raise ConfigError(f"--{name}: {value!r} is not a valid value.") from error
+            raise ConfigError(f"{source}: {value!r} is not a valid value.") from error
     if isinstance(value, str) and typing.get_origin(kind) is tuple:
         value = [part.strip() for part in value.split(",") if part.strip()]
-    target[keys[-1]] = value
+    values[setting] = value
 
 
 @functools.cache

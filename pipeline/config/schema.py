@@ -169,7 +169,7 @@ class TrainingConfig(Section):
     frozen: tuple[str, ...] = ()
     """Patterns of layers to freeze, e.g. `static_*`; they override `trainable`."""
     num_folds: int = 0
-    """Cross-validation folds, by group; 0 uses the one split."""
+    """Cross-validation folds, by group; 0 uses a single split."""
     deterministic: bool = True
     """Use deterministic operations: same seed, same machine, same bits."""
     tensorboard: bool = False
@@ -223,7 +223,7 @@ class TrackingConfig(Section):
     enabled: bool = True
     """Mirror the run directory to MLflow. The run directory is always written."""
     experiment: str = "ocean"
-    """MLflow experiment; `mlflow run` takes `--experiment-name` instead.
+    """MLflow experiment; with `mlflow run`, use `--experiment-name` instead.
 
     A value on the command line overrides MLFLOW_EXPERIMENT_NAME and MLFLOW_EXPERIMENT_ID. These
     variables override a value in a file.
@@ -267,7 +267,7 @@ class SearchConfig(Section):
     metric: Literal["accuracy", "mae", "mse", "r2", "pcc", "ccc"] = "mae"
     """Validation metric to optimize; it also selects the best epoch of each trial."""
     num_folds: int = 0
-    """Cross-validation folds per trial, by group; 0 uses the one validation split."""
+    """Cross-validation folds per trial, by group; 0 uses a single validation split."""
     num_seeds: Annotated[int, Interval(ge=1)] = 1
     """Seeds per trial; each needs a fit of its own."""
     second_objective: Literal["none", "weights", "latency_ms"] = "none"
@@ -298,7 +298,7 @@ class SearchConfig(Section):
     alias: str = "best"
     """Alias of the best model in MLflow's registry."""
     heartbeat_seconds: Annotated[int, Interval(ge=1)] = 10
-    """Interval of the heartbeats of a trial; after three missed beats it is run again."""
+    """Interval of the heartbeats of a trial; a trial is run again after three missed beats."""
     max_retries: Annotated[int, Interval(ge=0)] = 2
     """How often a trial is run again if its worker dies."""
 

@@ -63,7 +63,7 @@ def parse_yaml(text: str) -> Any:
 
 
 def read_yaml_mapping(path: Path) -> dict[str, Any]:
-    """Read the keys and values of a YAML file; an empty file gives an empty dict.
+    """Read the keys and values of a YAML file; return an empty dict for an empty file.
 
     Raises:
         ConfigError: If the file is missing, `parse_yaml` fails, or the content is not a mapping.
@@ -83,7 +83,7 @@ def read_yaml_mapping(path: Path) -> dict[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise ConfigError(f"{path}: must hold keys and values; found a {type(values).__name__}.")
+        raise ConfigError(f"{path}: must contain keys and values; found a {type(values).__name__}.")
     return values
 
 
@@ -95,13 +95,9 @@ def _count_values(node: yaml.Node, counts: dict[int, int]) -> int:
     """
     if id(node) not in counts:
         counts[id(node)] = 0  # marks a node whose children are being counted
-        children = (
-            [part for pair in node.value for part in pair]
-            if isinstance(node, yaml.MappingNode)
-            else node.value
-            if isinstance(node, yaml.SequenceNode)
-            else []
-        )
+        children = node.value if isinstance(node, yaml.CollectionNode) else []
+        if isinstance(node, yaml.MappingNode):
+            children = [part for pair in node.value for part in pair]
         counts[id(node)] = 1 + sum(_count_values(child, counts) for child in children)
     elif counts[id(node)] == 0:
         raise yaml.YAMLError("an alias refers to a value that contains it")

@@ -7,7 +7,7 @@ import math
 import tokenize
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -38,11 +38,7 @@ _HEADER_ERRORS: Final = (
 
 
 def open_array(path: Path, *, kinds: str = NUMBERS) -> NDArray[Any]:
-    """Open a `.npy` file as a read-only memory map; no value is read.
-
-    Args:
-        path: The file.
-        kinds: Accepted NumPy kinds.
+    """Open a `.npy` file with values of these NumPy `kinds` as a read-only memory map.
 
     Raises:
         FeatureSetError: If the file is missing or is not a `.npy` file, its values are not
@@ -63,7 +59,7 @@ def open_array(path: Path, *, kinds: str = NUMBERS) -> NDArray[Any]:
     found_bytes = path.stat().st_size - offset
     if found_bytes != expected_bytes:
         raise FeatureSetError(
-            f"{path}: is incomplete or damaged: its header gives shape {_short(shape)} and "
+            f"{path}: is incomplete or damaged: its header gives shape {str(shape)[:80]} and "
             f"{expected_bytes} bytes of data, but {found_bytes} follow. Copy or save it again."
         )
     try:
@@ -126,19 +122,15 @@ def check_mask(path: Path, mask: BoolArray, values: NDArray[Any], clips: pd.Data
         )
     empty = ~mask.any(axis=1)
     if empty.any():
+        row = int(empty.argmax())
         raise FeatureSetError(
-            f"{path}: {_row(int(empty.argmax()), clips)} has no valid step (True). "
-            f"Mark its valid steps, or drop the clip from every file."
+            f"{path}: row {row}{_clip(row, clips)} has no valid step. "
+            f"Mark its valid steps True, or drop the clip from every file."
         )
 
 
 def check_seconds(path: Path, seconds: NDArray[Any], streams: Sequence[NDArray[Any]]) -> None:
-    """Check that there is one time per step, and that no time is infinite.
-
-    Args:
-        path: File of the times.
-        seconds: Time of each step from the start of the clip, shape (N, T); NaN if unknown.
-        streams: Features of both streams; those without steps are ignored.
+    """Check that `seconds` has one time per step, shape (N, T), and that no time is infinite.
 
     Raises:
         FeatureSetError: With the shapes, or the row and the step.
@@ -175,7 +167,7 @@ def check_labels(path: Path, labels: NDArray[Any], clips: pd.DataFrame) -> None:
     if wrong.any():
         row, column = (int(index) for index in np.argwhere(wrong)[0])
         raise FeatureSetError(
-            f"{path}: {_row(row, clips)} has {TRAITS[column]} {labels[row, column]}, "
+            f"{path}: row {row}{_clip(row, clips)} has {TRAITS[column]} {labels[row, column]}, "
             f"expected a score in [0, 1]. {_label_fix(labels)}"
         )
 
@@ -191,15 +183,30 @@ def finite_chunks(stream: Stream, clips: pd.DataFrame) -> Iterator[FloatArray]:
         finite = np.isfinite(values)
         if not finite.all():
             index, *position = (int(axis) for axis in np.argwhere(~finite)[0])
-            raise _not_finite(stream, int(rows[index]), position, clips)
+            row = int(rows[index])
+            part, part_row = stream.locate(row)
+            found = part.values[part_row][tuple(position)]
+            too_large = ", too large for float32," if np.isfinite(found) else ""
+            steps = f"step {position[0]}, " if len(position) > 1 else ""
+            fix = "Extract the clip again, or drop it from every file."
+            if part.mask is not None and not part.mask[part_row, position[0]]:
+                fix = "The mask marks this step as padding: pad with zeros."
+            raise FeatureSetError(
+                f"{part.path}: row {part_row}{_clip(row, clips)} has {found}{too_large} in {steps}"
+                f"column {position[-1]}, expected finite numbers. {fix}"
+            )
         yield values
 
 
 def _read_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     try:
         with path.open("rb") as file:
-            shape, fortran_order, dtype = _parse_header(file)
-            return shape, fortran_order, dtype, file.tell()
+            # Format 3.0 differs from 2.0 only in field names, which plain arrays do not have.
+            if np.lib.format.read_magic(file) == (1, 0):
+                header = np.lib.format.read_array_header_1_0(file)
+            else:
+                header = np.lib.format.read_array_header_2_0(file)
+            return *header, file.tell()
     except FileNotFoundError:
         raise FeatureSetError(
             f"{path}: there is no such file. Check the path, or save the array there."
@@ -212,38 +219,10 @@ def _read_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]
         ) from error
 
 
-def _parse_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    # Format 3.0 differs from 2.0 only in field names, which plain arrays do not have.
-    if np.lib.format.read_magic(file) == (1, 0):
-        return np.lib.format.read_array_header_1_0(file)
-    return np.lib.format.read_array_header_2_0(file)
-
-
 def _impossible_shape(path: Path, shape: tuple[int, ...]) -> FeatureSetError:
     return FeatureSetError(
-        f"{path}: its header gives the impossible shape {_short(shape)}. "
+        f"{path}: its header gives the impossible shape {str(shape)[:80]}. "
         f"Write the file again with `numpy.save`."
-    )
-
-
-def _short(shape: tuple[int, ...]) -> str:
-    text = str(shape)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _not_finite(
-    stream: Stream, row: int, position: list[int], clips: pd.DataFrame
-) -> FeatureSetError:
-    part, part_row = stream.locate(row)
-    found = part.values[part_row][tuple(position)]
-    too_large = ", too large for float32," if np.isfinite(found) else ""
-    steps = f"step {position[0]}, " if len(position) > 1 else ""
-    fix = "Extract the clip again, or drop it from every file."
-    if part.mask is not None and not part.mask[part_row, position[0]]:
-        fix = "The mask marks this step as padding: pad with zeros."
-    return FeatureSetError(
-        f"{part.path}: row {part_row}{_clip(row, clips)} has {found}{too_large} in {steps}column "
-        f"{position[-1]}, expected finite numbers. {fix}"
     )
 
 
@@ -260,10 +239,6 @@ def _label_fix(labels: NDArray[Any]) -> str:
         if largest <= top:
             return f"Scores look like 0-{top}: divide by {top}."
     return "Scores look like 0-100: divide by 100."
-
-
-def _row(row: int, clips: pd.DataFrame) -> str:
-    return f"row {row}{_clip(row, clips)}"
 
 
 def _clip(row: int, clips: pd.DataFrame) -> str:

@@ -4,7 +4,7 @@ Legend: N clips, B clips per batch, T steps, D width, K traits.
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -25,15 +25,8 @@ class LabelledBatches:
     """Batches with labels, for training and validation, as a finite `tf.data.Dataset`.
 
     Each element is `(inputs, labels)`. The inputs are a tuple: static, dynamic, and then the mask
-    of each stream that has a mask.
-
-    Args:
-        feature_set: The clips.
-        rows: Row numbers of the clips, shape (N,).
-        batch_size: Clips per batch B.
-        seed: Shuffle seed; None keeps the order of `rows`.
-        cache: `memory` keeps the clips in memory. `disk` reads each batch from the files, for
-            sets that are larger than memory.
+    of each stream that has a mask. `seed` is the shuffle seed; None keeps the order of `rows`. The
+    cache `disk` reads each batch from the files, for sets that are larger than memory.
     """
 
     def __init__(
@@ -96,42 +89,21 @@ class LabelledBatches:
         return [*self._inputs.read(self._rows[indices]), self._labels[indices]]
 
 
-class InferenceBatches:
-    """Batches without labels, in the order of `rows`, as tuples of NumPy arrays.
+def inference_batches(
+    feature_set: FeatureSet, rows: IntArray, *, batch_size: int, masked: Collection[str] = ()
+) -> Iterator[tuple[FloatArray, ...]]:
+    """Yield batches without labels, in the order of `rows`, as tuples of NumPy arrays.
 
-    Args:
-        feature_set: The clips.
-        rows: Row numbers of the clips, shape (N,).
-        batch_size: Clips per batch B.
-        masked: Names of streams that always get a mask input. If the feature set has no mask for
-            such a stream, all its steps are valid.
+    The streams in `masked` always get a mask input. If the feature set has no mask for such a
+    stream, all its steps are valid.
     """
-
-    def __init__(
-        self,
-        feature_set: FeatureSet,
-        rows: IntArray,
-        *,
-        batch_size: int,
-        masked: Collection[str] = (),
-    ) -> None:
-        self._rows = rows
-        self._batch_size = batch_size
-        self._inputs = _Inputs(feature_set, masked)
-
-    def __iter__(self) -> Any:
-        for begin in range(0, len(self._rows), self._batch_size):
-            rows = self._rows[begin : begin + self._batch_size]
-            yield self._inputs.read(rows)
+    inputs = _Inputs(feature_set, masked)
+    for begin in range(0, len(rows), batch_size):
+        yield inputs.read(rows[begin : begin + batch_size])
 
 
 def inference_batch_size(feature_set: FeatureSet, *, max_size: int) -> int:
-    """Return a batch size for inference that limits the memory of the inputs, at least 1.
-
-    Args:
-        feature_set: The clips; larger rows give smaller batches.
-        max_size: Upper limit of the batch size.
-    """
+    """Return a batch size in [1, `max_size`] that limits the memory of the inputs."""
     streams = (feature_set.static, feature_set.dynamic)
     row_bytes = sum(4 * math.prod(stream.shape[1:]) for stream in streams)  # float32
     return max(1, min(max_size, BATCH_BYTES // row_bytes))

@@ -34,13 +34,8 @@ def read_csv_table(
     """Read a comma-separated UTF-8 table with cells of type str.
 
     `pandas.read_csv` would convert ids such as `001` or `NA`, and would accept lines of the
-    wrong length. Column names and ids are normalized; other cells are unchanged.
-
-    Args:
-        path: CSV file with a header line. Blank lines are skipped.
-        columns: Required columns; others are kept.
-        error: Class of the error to raise.
-        other_names: Known names of columns in other formats -> the name used here.
+    wrong length. Column names and ids are normalized; other cells are unchanged. `columns` are
+    required. `other_names` maps the names of columns in other formats to the names used here.
 
     Raises:
         PipelineError: An `error`, if the file is missing or is not CSV in UTF-8, a line has the
@@ -52,8 +47,13 @@ def read_csv_table(
     first_line = rows.pop(0)
     found = [normalize_identifier(name) for name in first_line]
     header = [(other_names or {}).get(name, name) for name in found]
-    if not set(columns) <= set(header):
-        _check_separator(path, first_line, error)
+    for separator, words in _OTHER_SEPARATORS.items():
+        num_found = sum(field.count(separator) for field in first_line)
+        if num_found >= len(first_line) and not set(columns) <= set(header):
+            raise error(
+                f"{path}: is separated by {words}, expected commas (and points in numbers: 0.5). "
+                f"Save it as CSV with commas."
+            )
     for index, row in enumerate(rows):
         if len(row) != len(header):
             raise error(
@@ -92,11 +92,8 @@ def read_clips(
 ) -> pd.DataFrame:
     """Read and check a table of clips, one row per clip, with cells of type str.
 
-    Args:
-        path: CSV with `clip_id`, `group` (the source video or the person), optional `split` and
-            any further columns.
-        needs_group: Whether the column `group` is required.
-        allows_repeats: Whether a clip may occur in several rows.
+    The columns are `clip_id`, `group` (the source video or the person), optionally `split`, and
+    any others.
 
     Raises:
         FeatureSetError: If a column is missing, the table is empty, a clip occurs twice, an id
@@ -113,8 +110,13 @@ def read_clips(
                 f"{path}: row {blank.argmax()} has a blank {column}. "
                 f"Fill it in, or drop the clip and its rows of the arrays."
             )
-    if "split" in clips:
-        _check_split_names(path, clips)
+    if "split" in clips and not clips["split"].isin(SPLIT_NAMES).all():
+        row = int((~clips["split"].isin(SPLIT_NAMES)).to_numpy().argmax())
+        raise FeatureSetError(
+            f"{path}: row {row} (clip {clips['clip_id'][row]}) has split "
+            f"{clips['split'][row]!r}, expected {', '.join(SPLIT_NAMES)}. "
+            f"Rename it, or drop the column to split the clips by group."
+        )
     if not allows_repeats:
         check_unique_clips([clips], [path])
     return clips
@@ -162,23 +164,3 @@ def _read_rows(path: Path, error: type[PipelineError]) -> list[list[str]]:
         raise error(f"{path}: is not UTF-8 text ({reason.reason}). Save it as UTF-8.") from reason
     except (OSError, csv.Error) as reason:
         raise error(f"{path}: cannot be read as CSV ({reason}). Save it again.") from reason
-
-
-def _check_separator(path: Path, fields: Sequence[str], error: type[PipelineError]) -> None:
-    for separator, words in _OTHER_SEPARATORS.items():
-        if sum(field.count(separator) for field in fields) >= len(fields):
-            raise error(
-                f"{path}: is separated by {words}, expected commas (and points in numbers: 0.5). "
-                f"Save it as CSV with commas."
-            )
-
-
-def _check_split_names(path: Path, clips: pd.DataFrame) -> None:
-    unknown = ~clips["split"].isin(SPLIT_NAMES).to_numpy()
-    if unknown.any():
-        row = int(unknown.argmax())
-        raise FeatureSetError(
-            f"{path}: row {row} (clip {clips['clip_id'][row]}) has split "
-            f"{clips['split'][row]!r}, expected {', '.join(SPLIT_NAMES)}. "
-            f"Rename it, or drop the column to split the clips by group."
-        )

@@ -1,11 +1,11 @@
-"""Find signs of damaged features or names in a valid feature set.
+"""Warnings about probably damaged features or names in a valid feature set.
 
 Legend: N clips, T steps, D width, M valid steps of all clips.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from pipeline.data.stream import Stream
 from pipeline.records.data_description import DataWarning
 
 _MIN_SHARE: Final = 0.01
-"""Smallest share of clips with copies or constant steps that gives a warning."""
+"""Smallest share of clips with copies or constant steps for a warning."""
 
 _MIN_RELATIVE_RANGE: Final = 1e-5
 """Smallest range of a column relative to its size: about 170 distinct float32 values."""
@@ -42,22 +42,16 @@ def find_data_warnings(streams: Sequence[Stream], clips: pd.DataFrame) -> tuple[
     """Find signs of damaged features, and names that are probably meant to be equal.
 
     Each stream is read in chunks.
-
-    Args:
-        streams: The streams of the set, with N rows each.
-        clips: Table with `clip_id` and `group`, N rows.
     """
-    found = list(_similar_names(clips))
-    for stream in streams:
-        found += _stream_warnings(stream, clips)
-    return tuple(found)
+    found = [_stream_warnings(stream, clips) for stream in streams]
+    return (*_similar_names(clips), *itertools.chain.from_iterable(found))
 
 
 def _similar_names(clips: pd.DataFrame) -> Iterator[DataWarning]:
     consequences = {
         "group": "If they name one person or video, its clips may be in two subsets of the split, "
         "and the scores are too good.",
-        "clip_id": "If they name one clip, it may be in both training and evaluation.",
+        "clip_id": "If they name one clip, this clip may be in both training and evaluation.",
     }
     names = {column: set(clips[column]) for column in consequences}
     if names["group"] == names["clip_id"]:
@@ -73,25 +67,20 @@ def _similar_names(clips: pd.DataFrame) -> Iterator[DataWarning]:
             )
 
 
-@dataclass(kw_only=True)
-class _StreamScan:
+class _StreamScan(NamedTuple):
     """Results of one pass over a stream."""
 
-    low: FloatArray
-    """Smallest valid value of each column, shape (D,)."""
-    high: FloatArray
-    """Largest valid value of each column, shape (D,)."""
-    hashes: IntArray
-    """Hash of the features of each clip, shape (N,)."""
-    is_flat: BoolArray
-    """Whether a clip has a step with the same number in every column, shape (N,)."""
+    low: FloatArray  # smallest valid value of each column, shape (D,)
+    high: FloatArray  # largest valid value of each column, shape (D,)
+    hashes: IntArray  # hash of the features of each clip, shape (N,)
+    is_flat: BoolArray  # clips that have a step with equal numbers in all columns, shape (N,)
 
 
 def _stream_warnings(stream: Stream, clips: pd.DataFrame) -> Iterator[DataWarning]:
     if stream.shape[0] < 2:
         return
     scan = _scan(stream)
-    lost = list(_lost_in_float32(stream, scan))
+    lost = tuple(_lost_in_float32(stream, scan))
     yield from lost
     if np.array_equal(scan.low, scan.high):
         if not lost:
@@ -153,13 +142,17 @@ def _missing_values(
     yield DataWarning(
         title=f"The {stream.name} features contain {value:g}",
         detail=f"{_cell(stream, column, lambda cells: cells == value, clips)}; {len(columns)} of "
-        f"{stream.width} columns contain it. Other tools write it for a missing value, but here "
-        f"it counts as a measurement. {_mask_fix(stream)}",
+        f"{stream.width} columns contain it. Other tools write this number for a missing value, "
+        f"but here it counts as a measurement. {_mask_fix(stream)}",
     )
 
 
 def _outliers(stream: Stream, scan: _StreamScan, clips: pd.DataFrame) -> Iterator[DataWarning]:
-    sample = _sample(stream)
+    num_clips = stream.shape[0]
+    spread = np.linspace(0, num_clips - 1, min(num_clips, _MAX_SAMPLED_CLIPS)).astype(np.intp)
+    rows, values = next(stream.chunks(spread))  # one chunk is enough
+    valid = values[stream.read_mask(rows)] if stream.has_mask else values
+    sample = valid.reshape(-1, stream.width)
     if len(sample) < _MIN_SAMPLE:
         return
     low, middle, high = np.quantile(sample, (0.1, 0.5, 0.9), axis=0, method="nearest")
@@ -184,22 +177,17 @@ def _outliers(stream: Stream, scan: _StreamScan, clips: pd.DataFrame) -> Iterato
     )
 
 
-def _sample(stream: Stream) -> FloatArray:
-    """Return valid steps of clips from the whole set, shape (M, D)."""
-    num_clips = stream.shape[0]
-    spread = np.linspace(0, num_clips - 1, min(num_clips, _MAX_SAMPLED_CLIPS)).astype(np.intp)
-    rows, values = next(stream.chunks(spread))  # one chunk is enough
-    if stream.has_mask:
-        values = values[stream.read_mask(rows)]
-    return values.reshape(-1, stream.width)
-
-
 def _lost_in_float32(stream: Stream, scan: _StreamScan) -> Iterator[DataWarning]:
     size = np.maximum(abs(scan.low), abs(scan.high))
     columns = np.flatnonzero((size > 0) & (scan.high - scan.low < _MIN_RELATIVE_RANGE * size))
     if not columns.size:
         return
-    low, high = _range_in_file(stream, columns)
+    ends = [
+        [(column.min(), column.max()) for column in (part.values[..., each] for each in columns)]
+        for part in stream.parts
+    ]
+    lows, highs = np.moveaxis(np.array(ends), -1, 0)  # each (parts, columns)
+    low, high = lows.min(axis=0), highs.max(axis=0)
     varies = high > low  # a column that is constant in the file is not damaged
     if not varies.any():
         return
@@ -211,15 +199,6 @@ def _lost_in_float32(stream: Stream, scan: _StreamScan) -> Iterator[DataWarning]
         f"numbers; this affects {len(lost)} of {stream.width} columns. Subtract the offset before "
         f"you save the array, or drop the column.",
     )
-
-
-def _range_in_file(stream: Stream, columns: IntArray) -> tuple[NDArray[Any], NDArray[Any]]:
-    ends = [
-        [(column.min(), column.max()) for column in (part.values[..., each] for each in columns)]
-        for part in stream.parts
-    ]
-    low, high = np.moveaxis(np.array(ends), -1, 0)  # each (parts, columns)
-    return low.min(axis=0), high.max(axis=0)
 
 
 def _flat_steps(stream: Stream, scan: _StreamScan, clips: pd.DataFrame) -> Iterator[DataWarning]:

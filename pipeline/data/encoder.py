@@ -1,13 +1,12 @@
 """Compare the encoder of features with the encoder that a model was trained on.
 
-Features of the same width can come from other encoders, crops or frame rates. A model would
-score them without an error. So `features.json` describes the encoder, and each model stores it.
+Features of the same width can come from other encoders, crops or frame rates, and a model scores
+them without an error. So `features.json` describes the encoder, and each run stores this entry.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pipeline.core.errors import FeatureSetError
 
@@ -37,12 +36,7 @@ def encoder_in(metadata: Mapping[str, Any]) -> Any:
 def check_encoder(found: Any, expected: Any, features_dir: Path) -> None:
     """Check that features have the encoder that a model was trained on.
 
-    If one of the two is unknown, nothing is checked; `encoder_caveat` describes this case.
-
-    Args:
-        found: Encoder of the features to score.
-        expected: Encoder of the features that the model was trained on.
-        features_dir: Directory of the features to score.
+    If an encoder is unknown, nothing is checked; `encoder_caveat` then returns a warning.
 
     Raises:
         FeatureSetError: With the first setting that differs, and both values.
@@ -60,11 +54,7 @@ def check_encoder(found: Any, expected: Any, features_dir: Path) -> None:
 
 
 def recordings_options(encoder: Any) -> str | None:
-    """Return the options of `predict` for the recordings that an encoder describes.
-
-    Returns:
-        None if the recordings are unknown, or if no option accepts this combination.
-    """
+    """Return the options of `predict` for the recordings of an encoder; None if there are none."""
     streams = encoder if isinstance(encoder, Mapping) else {}
     static, dynamic = (streams.get(name) for name in ("static", "dynamic"))
     if not (isinstance(static, Mapping) and isinstance(dynamic, Mapping)):
@@ -73,13 +63,7 @@ def recordings_options(encoder: Any) -> str | None:
 
 
 def encoder_caveat(found: Any, expected: Any, features_dir: Path) -> str | None:
-    """Return a warning if an encoder is unknown, so that `check_encoder` has no effect.
-
-    Args:
-        found: Encoder of the features to score.
-        expected: Encoder of the features that the model was trained on.
-        features_dir: Directory of the features to score.
-    """
+    """Return a warning if an encoder is unknown and `check_encoder` has no effect."""
     if found == UNKNOWN:
         return (
             f"{features_dir}: the encoder of the features is unknown (no features.json beside "
@@ -93,30 +77,20 @@ def encoder_caveat(found: Any, expected: Any, features_dir: Path) -> str | None:
     return None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Difference:
-    """Entry that differs between two descriptions."""
+class Difference(NamedTuple):
+    """Entry that differs between two descriptions: its dotted name and its shortened values."""
 
     name: str
-    """Dotted name of the entry."""
     expected: str
-    """Expected value, shortened."""
     found: str
-    """Value found, shortened."""
 
 
 def first_difference(expected: Any, found: Any, name: str) -> Difference | None:
-    """Return the first entry that differs between two JSON values, or None.
-
-    Args:
-        expected: Expected value.
-        found: Value found.
-        name: Name of both values; the names of entries are appended after a dot.
-    """
+    """Return the first entry that differs between two JSON values of this name, or None."""
     if expected == found:
         return None
     if not (isinstance(expected, Mapping) and isinstance(found, Mapping)):
-        return Difference(name=name, expected=_short(expected), found=_short(found))
+        return Difference(name, _short(expected), _short(found))
     # A missing entry differs from every JSON value, also from null.
     differences = (
         first_difference(expected.get(key, _MISSING), found.get(key, _MISSING), f"{name}.{key}")

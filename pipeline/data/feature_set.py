@@ -28,7 +28,6 @@ from pipeline.data.encoder import encoder_in
 from pipeline.data.shard import (
     DYNAMIC_NAME,
     STATIC_NAME,
-    Shard,
     ShardPaths,
     check_agreement,
     open_shard,
@@ -124,13 +123,10 @@ class FeatureSet:
 def load_feature_set(features_dir: Path, *, needs_group: bool = True) -> FeatureSet:
     """Load a directory: one feature set, or its shards in the order of their names.
 
-    Features stay on disk. They are read once, in chunks, to check and to hash them.
+    The features stay on disk. Loading reads them once, in chunks, to check and to hash them.
 
-    Args:
-        features_dir: Directory with `static.npy`, or with sub-directories that contain it.
-            Names that begin with a dot are ignored, because unfinished writes use them.
-        needs_group: Whether the clip table needs the column `group`. Without this column each
-            clip is its own group.
+    Names that begin with a dot are ignored, because unfinished writes use them. If the column
+    `group` is missing and not needed, each clip is its own group.
 
     Raises:
         FeatureSetError: If the directory or a file in it has a wrong format.
@@ -142,12 +138,14 @@ def load_feature_set(features_dir: Path, *, needs_group: bool = True) -> Feature
             f"{DYNAMIC_NAME}. Check the path, or extract the features first."
             f"{did_you_mean_path(features_dir)}"
         )
-    shard_dirs = [features_dir] if _is_shard(features_dir) else _shard_dirs(features_dir)
+    shard_dirs = _shard_dirs(features_dir)
     if not shard_dirs:
         raise FeatureSetError(
             f"{features_dir}: has no {STATIC_NAME}, neither itself nor in a sub-directory. "
             f"Check the path, or extract the features first."
         )
+    if shard_dirs[0] == features_dir:
+        del shard_dirs[1:]
     paths = [ShardPaths.of_directory(shard_dir) for shard_dir in shard_dirs]
     return _open(paths, needs_group=needs_group)
 
@@ -160,16 +158,10 @@ def load_feature_files(
     clips: Path | None = None,
     needs_group: bool = True,
 ) -> FeatureSet:
-    """Load a feature set from single files.
+    """Load a feature set from single files: features (N, T, D) or (N, D), and labels (N, 5).
 
-    Args:
-        static_features: `.npy` file, shape (N, T, D) or (N, D). A `<stem>_mask.npy` beside it is
-            its mask.
-        dynamic_features: `.npy` file of the same clips in the same order, with the same rule for
-            masks. A `features.json` in the directory of both describes the encoder.
-        labels: `.npy` file, shape (N, 5).
-        clips: CSV table of the clips.
-        needs_group: Whether the clip table needs the column `group`.
+    All files have the same clips in the same order. `ShardPaths.of_files` adds the masks and the
+    description beside the features.
 
     Raises:
         FeatureSetError: If a file has a wrong format.
@@ -180,14 +172,14 @@ def load_feature_files(
     return _open([paths], needs_group=needs_group)
 
 
-def _is_shard(directory: Path) -> bool:
-    # One stream is enough, so that a partly copied shard raises an error.
-    return any((directory / name).exists() for name in (STATIC_NAME, DYNAMIC_NAME))
-
-
 def _shard_dirs(features_dir: Path) -> list[Path]:
-    visible = (path for path in features_dir.iterdir() if not path.name.startswith("."))
-    return sorted(path for path in visible if path.is_dir() and _is_shard(path))
+    visible = sorted(path for path in features_dir.iterdir() if not path.name.startswith("."))
+    # One stream is enough, so that a partly copied shard raises an error.
+    return [
+        path
+        for path in (features_dir, *visible)
+        if (path / STATIC_NAME).exists() or (path / DYNAMIC_NAME).exists()
+    ]
 
 
 def _open(paths: Sequence[ShardPaths], *, needs_group: bool) -> FeatureSet:
@@ -197,7 +189,11 @@ def _open(paths: Sequence[ShardPaths], *, needs_group: bool) -> FeatureSet:
     static = Stream(name="static", parts=tuple(shard.static for shard in shards))
     dynamic = Stream(name="dynamic", parts=tuple(shard.dynamic for shard in shards))
     has_groups = paths[0].clips is not None
-    clips = _concatenate_clips(shards) if has_groups else number_clips(static.shape[0])
+    clips = number_clips(static.shape[0])
+    if has_groups:
+        clips = pd.concat([shard.clips for shard in shards], ignore_index=True)
+        if "group" not in clips:
+            clips.insert(1, "group", clips["clip_id"])
     seconds = tuple(shard.seconds for shard in shards if shard.seconds is not None)
     labels = [shard.labels for shard in shards if shard.labels is not None]
     return FeatureSet(
@@ -207,7 +203,11 @@ def _open(paths: Sequence[ShardPaths], *, needs_group: bool) -> FeatureSet:
         clips=clips,
         has_groups=has_groups,
         digest=_checked_hash((static, dynamic), labels, clips),
-        metadata=_shared_entries([shard.metadata for shard in shards]),
+        metadata={
+            key: value
+            for key, value in shards[0].metadata.items()
+            if all(key in shard.metadata and shard.metadata[key] == value for shard in shards)
+        },
         sources=tuple(path for each in paths for path in each.present),
         seconds=Stream(name="seconds", parts=seconds) if seconds else None,
     )
@@ -231,13 +231,6 @@ def _allow_open_files(num_files: int, features_dir: Path) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
-def _concatenate_clips(shards: Sequence[Shard]) -> pd.DataFrame:
-    clips = pd.concat([shard.clips for shard in shards], ignore_index=True)
-    if "group" not in clips:
-        clips.insert(1, "group", clips["clip_id"])
-    return clips
-
-
 def _checked_hash(
     streams: Iterable[Stream], labels: Iterable[FloatArray], clips: pd.DataFrame
 ) -> str:
@@ -254,12 +247,3 @@ def _checked_hash(
         sha256.update(part_labels.astype("<f4", copy=False).ravel().data)
     sha256.update(clips.to_csv(index=False, lineterminator="\n").encode())
     return sha256.hexdigest()
-
-
-def _shared_entries(mappings: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    first, *others = mappings
-    return {
-        key: value
-        for key, value in first.items()
-        if all(key in other and other[key] == value for other in others)
-    }

@@ -3,7 +3,8 @@
 Legend: N clips with features, T steps, D width.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -75,10 +76,6 @@ def clip_stem(clip_id: str) -> str:
 def join_annotations(annotations: Annotations, feature_ids: Sequence[str]) -> JoinedLabels:
     """Find the labels of each clip by its id, ignoring video suffixes.
 
-    Args:
-        annotations: The annotated scores.
-        feature_ids: Ids of the clips with features, length N.
-
     Raises:
         AnnotationError: If two ids in the annotations, or in the features, differ only in their
             suffix.
@@ -89,15 +86,22 @@ def join_annotations(annotations: Annotations, feature_ids: Sequence[str]) -> Jo
     is_labelled = positions >= 0
     labels = np.full((len(feature_ids), NUM_TRAITS), np.nan, dtype=np.float32)
     labels[is_labelled] = scores.to_numpy()[positions[is_labelled]]
-    unlabelled = tuple(
-        clip for clip, found in zip(feature_ids, is_labelled, strict=True) if not found
-    )
+    unlabelled = tuple(itertools.compress(feature_ids, ~is_labelled))
+    nearest = ""
+    if unlabelled:
+        near = nearest_name(clip_stem(normalize_identifier(unlabelled[0])), annotated)
+        fact = (
+            f"the nearest annotated name is {annotated[near]!r}"
+            if near
+            else "no annotated name is similar"
+        )
+        nearest = f"{unlabelled[0]!r}, and {fact}"
     return JoinedLabels(
         labels=labels,
         is_labelled=is_labelled,
         unlabelled=unlabelled,
         unused_annotations=len(scores) - int(is_labelled.sum()),
-        nearest=_nearest(unlabelled[0], annotated) if unlabelled else "",
+        nearest=nearest,
     )
 
 
@@ -114,11 +118,9 @@ def prepare_feature_set(
 
     Args:
         annotations_paths: Files for `read_annotations`.
-        static_features: `.npy` file, shape (N, T, D) or (N, D). A `<stem>_mask.npy` beside it is
-            copied too; the same holds for `dynamic_features`.
+        static_features: `.npy` file, shape (N, T, D) or (N, D). Its mask is copied too.
         dynamic_features: `.npy` file of the same clips in the same order.
-        clips: CSV with the `clip_id` of each row of the arrays. Further columns are kept. A
-            missing `group` is derived with `group_of`.
+        clips: CSV with the `clip_id` of each row. A missing `group` is derived with `group_of`.
         features_dir: New or empty directory for the feature set.
         allow_unlabelled: Whether to drop clips without annotation.
 
@@ -134,7 +136,15 @@ def prepare_feature_set(
     table = shard.clips
     annotations = read_annotations(annotations_paths)
     joined = join_annotations(annotations, table["clip_id"].tolist())
-    _check_unlabelled(clips, joined, allow_unlabelled=allow_unlabelled)
+    num_unlabelled, num_clips = len(joined.unlabelled), len(table)
+    if num_unlabelled == num_clips or (num_unlabelled and not allow_unlabelled):
+        fix = "Check that both files spell the ids the same way"
+        if num_unlabelled < num_clips:
+            fix += "; add the annotations of these clips, or drop them (`--allow_unlabelled true`)"
+        raise AnnotationError(
+            f"{clips}: {num_unlabelled} of {num_clips} clips have no annotation. The first is "
+            f"{joined.nearest}. {fix}."
+        )
     if "group" not in table:
         table.insert(1, "group", [group_of(clip) for clip in table["clip_id"]])
     write_feature_set(
@@ -162,13 +172,6 @@ def prepare_feature_set(
     )
 
 
-def _nearest(clip_id: str, annotated: Mapping[str, str]) -> str:
-    near = nearest_name(clip_stem(normalize_identifier(clip_id)), annotated)
-    if near is None:
-        return f"{clip_id!r}, and no annotated name is similar"
-    return f"{clip_id!r}, and the nearest annotated name is {annotated[near]!r}"
-
-
 def _by_stem(clip_ids: Iterable[str], origin: str) -> dict[str, str]:
     stems: dict[str, str] = {}
     for clip_id in clip_ids:
@@ -180,18 +183,3 @@ def _by_stem(clip_ids: Iterable[str], origin: str) -> dict[str, str]:
             )
         stems[stem] = clip_id
     return stems
-
-
-def _check_unlabelled(clips: Path, joined: JoinedLabels, *, allow_unlabelled: bool) -> None:
-    num_unlabelled, num_clips = len(joined.unlabelled), len(joined.is_labelled)
-    if num_unlabelled == 0 or (allow_unlabelled and num_unlabelled < num_clips):
-        return
-    fix = "Check that both files spell the ids the same way"
-    if num_unlabelled < num_clips:
-        fix += (
-            "; add the annotation file of these clips, or drop them with `--allow_unlabelled true`"
-        )
-    raise AnnotationError(
-        f"{clips}: {num_unlabelled} of {num_clips} clips have no annotation. The first is "
-        f"{joined.nearest}. {fix}."
-    )

@@ -124,10 +124,6 @@ def open_shard(paths: ShardPaths, *, needs_group: bool = True) -> Shard:
 
     Feature values are not read here; `finite_chunks` checks them later.
 
-    Args:
-        paths: Paths of the files.
-        needs_group: Whether the clip table needs the column `group`.
-
     Raises:
         FeatureSetError: If a file is missing, is not valid, or does not fit the others.
     """
@@ -144,11 +140,19 @@ def open_shard(paths: ShardPaths, *, needs_group: bool = True) -> Shard:
         times = open_array(paths.seconds)
         check_seconds(paths.seconds, times, (static, dynamic))
         seconds = StreamPart(path=paths.seconds, values=times)
+    labels = None
+    if paths.labels is not None:
+        given = open_array(paths.labels)
+        num_rows = len(given) if given.ndim else 0
+        check_num_rows(paths.labels, num_rows, reference=paths.static, expected=len(clips))
+        with np.errstate(over="ignore"):  # the check below rejects infinity
+            labels = given.astype(np.float32)
+        check_labels(paths.labels, labels, clips)
     return Shard(
         paths=paths,
         static=_open_part(paths.static, static, paths.static_mask, clips),
         dynamic=_open_part(paths.dynamic, dynamic, paths.dynamic_mask, clips),
-        labels=None if paths.labels is None else _read_labels(paths.labels, paths.static, clips),
+        labels=labels,
         clips=clips,
         metadata={} if paths.metadata is None else _read_metadata(paths.metadata, paths),
         seconds=seconds,
@@ -184,29 +188,24 @@ def check_agreement(shards: Sequence[Shard]) -> None:
                     f"{first.paths.static.parent} has {property_of(first)}. "
                     f"Extract both with the same settings, or move one of them away."
                 )
-        _check_same_encoder(first, shard)
+        expected, found = encoder_in(first.metadata), encoder_in(shard.metadata)
+        difference = first_difference(expected, found, "encoder")
+        here, there = shard.paths.static.parent, first.paths.static.parent
+        if difference and UNKNOWN in (expected, found):
+            unknown, known = (there, here) if expected == UNKNOWN else (here, there)
+            raise FeatureSetError(
+                f"{unknown}: its encoder is unknown, but the encoder of {known} is given. Add the "
+                f"{METADATA_NAME} that was written with the features, or move one of them away."
+            )
+        if difference:
+            raise FeatureSetError(
+                f"{here}: has other features than {there}: {difference.name} is "
+                f"{difference.found} here and {difference.expected} there. "
+                f"Extract both with the same settings, or move one of them away."
+            )
     tables = {shard.paths.clips: shard.clips for shard in shards if shard.paths.clips is not None}
     if tables:
         check_unique_clips(list(tables.values()), list(tables))
-
-
-def _check_same_encoder(first: Shard, shard: Shard) -> None:
-    expected, found = encoder_in(first.metadata), encoder_in(shard.metadata)
-    difference = first_difference(expected, found, "encoder")
-    if difference is None:
-        return
-    here, there = shard.paths.static.parent, first.paths.static.parent
-    if UNKNOWN in (expected, found):
-        unknown, known = (there, here) if expected == UNKNOWN else (here, there)
-        raise FeatureSetError(
-            f"{unknown}: its encoder is unknown, but that of {known} is given. Add the "
-            f"{METADATA_NAME} that was written with the features, or move one of them away."
-        )
-    raise FeatureSetError(
-        f"{here}: has other features than {there}: {difference.name} is {difference.found} "
-        f"here and {difference.expected} there. "
-        f"Extract both with the same settings, or move one of them away."
-    )
 
 
 def trait_labels(metadata: Mapping[str, Any]) -> tuple[TraitLabel, ...]:
@@ -226,15 +225,6 @@ def _open_part(path: Path, values: Any, mask_path: Path | None, clips: pd.DataFr
     return StreamPart(path=path, values=values, mask=mask)
 
 
-def _read_labels(path: Path, static: Path, clips: pd.DataFrame) -> FloatArray:
-    labels = open_array(path)
-    check_num_rows(path, len(labels) if labels.ndim else 0, reference=static, expected=len(clips))
-    with np.errstate(over="ignore"):  # the check below rejects infinity
-        labels = labels.astype(np.float32)
-    check_labels(path, labels, clips)
-    return labels
-
-
 def _read_metadata(path: Path, paths: ShardPaths) -> dict[str, Any]:
     metadata = read_json(path)
     if not isinstance(metadata, dict):
@@ -246,13 +236,6 @@ def _read_metadata(path: Path, paths: ShardPaths) -> dict[str, Any]:
     streams = {paths.static.name, paths.dynamic.name}
     if isinstance(described, dict) and not streams <= set(described):
         return {}  # it describes other files of the same directory
-    _check_traits(path, metadata)
-    if paths.labels is not None and paths.labels.parent.resolve() != path.parent.resolve():
-        metadata.pop("traits", None)  # it describes the labels in its own directory
-    return metadata
-
-
-def _check_traits(path: Path, metadata: Mapping[str, Any]) -> None:
     try:
         traits = trait_labels(metadata)
     except pydantic.ValidationError as error:
@@ -268,3 +251,6 @@ def _check_traits(path: Path, metadata: Mapping[str, Any]) -> None:
             f"{path}: `traits` names {', '.join(names)}, expected {', '.join(TRAITS)} in this "
             "order, the order of the columns of labels.npy. Correct the names, or drop `traits`."
         )
+    if paths.labels is not None and paths.labels.parent.resolve() != path.parent.resolve():
+        metadata.pop("traits", None)  # it describes the labels in its own directory
+    return metadata

@@ -1,7 +1,7 @@
 """Split clips into training, validation and test subsets that share no group.
 
-A group is a source video or a person. A model can recognize other clips of a group that it was
-trained on, so whole groups are held out.
+A group is a source video or a person. A model can recognize the groups of its training clips, so
+whole groups are held out.
 
 Legend: N clips.
 """
@@ -61,17 +61,8 @@ def split_feature_set(
     """Split a feature set by its `split` column, and otherwise by group.
 
     If the column assigns rows to a subset, these rows are used and the fraction is ignored.
-    Otherwise whole groups are held out from the training rows.
-
-    Args:
-        feature_set: The clips.
-        validation_fraction: Share of the training rows for validation, in [0, 1).
-        test_fraction: Share of the training rows for the test, in [0, 1).
-        seed: Seed of the experiment.
-        needs_validation: Whether an empty validation subset is an error.
-
-    Returns:
-        A split in which each clip is in exactly one subset.
+    Otherwise whole groups are held out from the training rows. A fraction is a share of the
+    training rows, in [0, 1). Each clip is in exactly one subset of the split.
 
     Raises:
         SplitError: If a fraction is out of range, there are too few groups, or a required subset
@@ -137,7 +128,17 @@ def hold_out(
         SplitError: If a fraction is out of range, they add up to 1 or more, or there are too
             few groups.
     """
-    _check_fractions(fractions)
+    for name, fraction in fractions.items():
+        if not 0 <= fraction < 1:  # also true for NaN
+            raise SplitError(
+                f"{name}_fraction is {fraction}, expected a number in [0, 1). "
+                f"For a fifth of the clips, use 0.2."
+            )
+    if sum(fractions.values()) >= 1:
+        raise SplitError(
+            f"The fractions for {' and '.join(fractions)} add up to {sum(fractions.values())}, "
+            f"so that no training clips are left. Lower one of them."
+        )
     targets = {
         name: fraction * len(subsets["train"])
         for name, fraction in fractions.items()
@@ -171,13 +172,7 @@ def split_folds(
 
     Each row is in the validation subset of one fold and in the training subset of all others. The
     largest groups are assigned first, each to the fold with the fewest rows, so that the folds
-    have similar sizes. The test subsets are empty.
-
-    Args:
-        groups: The group of each clip, shape (N,).
-        num_folds: Number of folds, at least 2.
-        seed: Seed of the experiment.
-        rows: Rows to split, e.g. all rows outside the test subset; None for all.
+    have similar sizes. The test subsets are empty. Only `rows` are split; None for all rows.
 
     Raises:
         SplitError: If there are fewer than two folds, or fewer groups than folds.
@@ -204,10 +199,6 @@ def split_folds(
 
 def group_overlap(groups: NDArray[Any], split: Split) -> dict[str, dict[str, float | int]]:
     """Count the groups that the subsets of a split share.
-
-    Args:
-        groups: The group of each clip, shape (N,).
-        split: The split.
 
     Returns:
         For each pair of subsets with clips, e.g. `train/test`: the number of `shared_groups`, and
@@ -245,22 +236,17 @@ def read_split(path: Path) -> pd.DataFrame:
             f"{path}: has no column split; found {', '.join(table.columns)}. "
             f"Give a file with the subset of each clip."
         )
-    # Early versions did not normalize ids, so a clip may have several rows in such a run. It
-    # counts as a training clip if one of them is.
+    # Early versions did not normalize ids, so a clip may have several rows in such a run. A clip
+    # with a training row counts as a training clip.
     first = table["split"].map(SPLIT_NAMES.index).sort_values(kind="stable").index
     kept = table.loc[first].drop_duplicates("clip_id").sort_index()
     return kept[["clip_id", "group", "split"]].reset_index(drop=True)
 
 
 def names_in_subset(table: pd.DataFrame, subset: str, column: str) -> NDArray[np.str_]:
-    """Return the clips or groups in a subset, shape (n,).
+    """Return the `clip_id` or `group` of each clip in a subset of a `read_split` table.
 
     The type is str, because NumPy comparisons are slow on object arrays.
-
-    Args:
-        table: Table returned by `read_split`.
-        subset: `train`, `validation` or `test`.
-        column: `clip_id` or `group`.
     """
     return np.asarray(table.loc[table["split"] == subset, column], dtype=np.str_)
 
@@ -276,19 +262,5 @@ def _choose_groups(
         if abs(num_rows + sizes[group] - target) < abs(num_rows - target):
             chosen.append(group)
             num_rows += int(sizes[group])
-    # If no group is chosen, each has at least twice the target; the smallest is the closest.
+    # If no group is chosen, every group has at least twice the target: the smallest is closest.
     return chosen or [min(order.tolist(), key=lambda group: int(sizes[group]))]
-
-
-def _check_fractions(fractions: Mapping[str, float]) -> None:
-    for name, fraction in fractions.items():
-        if not 0 <= fraction < 1:  # also true for NaN
-            raise SplitError(
-                f"{name}_fraction is {fraction}, expected a number in [0, 1). "
-                f"For a fifth of the clips, use 0.2."
-            )
-    if sum(fractions.values()) >= 1:
-        raise SplitError(
-            f"The fractions for {' and '.join(fractions)} add up to {sum(fractions.values())}, "
-            f"so that no training clips are left. Lower one of them."
-        )

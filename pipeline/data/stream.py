@@ -24,10 +24,8 @@ class StreamPart:
 
     path: Path
     """File of the values."""
-
     values: NDArray[Any]
     """Features of any real dtype, shape (N, T, D), (N, D) or (N, T, H, W, D)."""
-
     mask: BoolArray | None = None
     """True for valid steps, shape (N, T); None if all steps are valid."""
 
@@ -41,7 +39,6 @@ class Stream:
 
     name: str
     """`static` or `dynamic`."""
-
     parts: tuple[StreamPart, ...]
     """Files in row order; their shapes differ only in the number of rows."""
 
@@ -73,8 +70,7 @@ class Stream:
     def read(self, rows: IntArray) -> FloatArray:
         """Return the features of `rows` as float32, shape (n, T, D), (n, D) or (n, T, H, W, D).
 
-        Args:
-            rows: Row numbers in any order, shape (n,); they may repeat.
+        The row numbers may have any order and may repeat.
 
         Raises:
             IndexError: If a row number is not an integer in [0, N).
@@ -95,11 +91,9 @@ class Stream:
     def chunks(
         self, rows: IntArray | None = None, *, max_bytes: int = CHUNK_BYTES
     ) -> Iterator[tuple[IntArray, FloatArray]]:
-        """Yield `(rows, values)` for consecutive parts of `rows`.
+        """Yield `(rows, values)` for consecutive parts of `rows`; None for all rows.
 
-        Args:
-            rows: Row numbers; None for all rows of the stream.
-            max_bytes: Size limit of `values` in bytes. A larger single row is still returned.
+        `values` has at most `max_bytes` bytes, unless a single row is larger.
         """
         selected = np.arange(self.shape[0]) if rows is None else self._checked(rows)
         row_bytes = 4 * int(np.prod(self.shape[1:]))
@@ -168,7 +162,6 @@ class PooledFeatures:
 
     stream: Stream
     """Stream of the features."""
-
     rows: IntArray
     """Row numbers of the clips, shape (n,)."""
 
@@ -183,13 +176,9 @@ class PooledFeatures:
 
 
 def feature_moments(stream: Stream, rows: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Compute mean and population variance of each feature over clips and valid steps.
+    """Compute mean and population variance of each feature over `rows` and their valid steps.
 
     The stream is read in chunks, so it may be larger than memory.
-
-    Args:
-        stream: Features, shape (N, D), (N, T, D) or (N, T, H, W, D).
-        rows: Row numbers of the training clips.
 
     Returns:
         Two arrays of shape (D,), float64.

@@ -1,9 +1,9 @@
 """The built-in data set: a signal that needs both streams, and a known best R².
 
 In each clip one face frame encodes the traits of the clip. All other frames encode the traits of
-other clips, and look the same to a model. The motion window at the same step contains a marker.
-So a model finds the traits only if it uses motion to select the frame, which cross-attention can
-do. Annotation noise of known size limits the R² of every model.
+other clips in the same way. The motion window at the same step contains a marker. So a model finds
+the traits only if it uses motion to select the frame, as cross-attention can. Annotation noise of
+known size limits the R² of every model.
 
 Legend: N clips, T steps, D width, K traits.
 """
@@ -54,7 +54,10 @@ def generate_clips(config: SyntheticConfig) -> SyntheticClips:
     rng = generator(config.seed, "synthetic")
     num_groups = -(-config.num_clips // config.clips_per_group)
     group = np.repeat(np.arange(num_groups), config.clips_per_group)[: config.num_clips]
-    truth = _scores(rng, group)
+    # Clips of a group have similar scores.
+    shared = rng.uniform(_LOW, _HIGH, (num_groups, NUM_TRAITS))[group]
+    own = rng.uniform(_LOW, _HIGH, (config.num_clips, NUM_TRAITS))
+    truth = _GROUP_SHARE * shared + (1.0 - _GROUP_SHARE) * own
     marked_step = rng.integers(config.num_steps, size=config.num_clips)
     noise = rng.normal(0.0, config.noise, truth.shape)
     return SyntheticClips(
@@ -79,13 +82,13 @@ def ensure_synthetic_set(features_dir: Path, config: SyntheticConfig) -> None:
     # The lock prevents two runs from writing at the same time.
     with filelock.FileLock(features_dir.with_name(f".{features_dir.name}.lock")):
         if not description.exists():
-            made = generate_clips(config)
+            generated = generate_clips(config)
             write_feature_set(
                 features_dir,
-                static=made.static,
-                dynamic=made.dynamic,
-                labels=made.labels,
-                clips=made.clips,
+                static=generated.static,
+                dynamic=generated.dynamic,
+                labels=generated.labels,
+                clips=generated.clips,
                 metadata={"encoder": "synthetic", "synthetic": settings},
             )
     if read_json(description).get("synthetic") != settings:
@@ -96,24 +99,13 @@ def ensure_synthetic_set(features_dir: Path, config: SyntheticConfig) -> None:
 
 
 def best_possible_r2(config: SyntheticConfig, clip_ids: list[str]) -> float:
-    """Return the R² of the noise-free scores on these clips, averaged over traits.
-
-    No model can be expected to exceed it, because only annotation noise remains.
-    """
-    made = generate_clips(config)
-    rows = made.clips["clip_id"].isin(clip_ids).to_numpy()
-    labels = made.labels[rows].astype(np.float64)
-    residual = ((labels - made.truth[rows]) ** 2).sum(axis=0)
+    """Return the mean R² of the noise-free scores on these clips, the limit of every model."""
+    generated = generate_clips(config)
+    rows = generated.clips["clip_id"].isin(clip_ids).to_numpy()
+    labels = generated.labels[rows].astype(np.float64)
+    residual = ((labels - generated.truth[rows]) ** 2).sum(axis=0)
     total = ((labels - labels.mean(axis=0)) ** 2).sum(axis=0)
     return float((1.0 - residual / total).mean())
-
-
-def _scores(rng: np.random.Generator, group: IntArray) -> FloatArray:
-    """Sample true scores, shape (N, K); clips of a group have similar scores."""
-    shared = rng.uniform(_LOW, _HIGH, (group.max() + 1, NUM_TRAITS))[group]
-    own = rng.uniform(_LOW, _HIGH, (len(group), NUM_TRAITS))
-    scores: FloatArray = _GROUP_SHARE * shared + (1.0 - _GROUP_SHARE) * own
-    return scores
 
 
 def _face_frames(
@@ -143,13 +135,12 @@ def _flow_windows(
 def _clip_table(rng: np.random.Generator, group: IntArray, marked_step: IntArray) -> pd.DataFrame:
     starts = np.r_[True, group[1:] != group[:-1]]
     number = np.arange(len(group)) - np.flatnonzero(starts)[group]
+    cameras = np.array(["indoors", "outdoors"])[rng.integers(2, size=group.max() + 1)]
     return pd.DataFrame(
         {
             "clip_id": [f"video{g:05d}.{n:03d}" for g, n in zip(group, number, strict=True)],
             "group": [f"video{g:05d}" for g in group],
-            "camera": np.array(["indoors", "outdoors"])[rng.integers(2, size=group.max() + 1)][
-                group
-            ],
+            "camera": cameras[group],
             "marked_step": marked_step.astype(str),
         }
     )

@@ -53,10 +53,8 @@ def write_feature_set(
         labels: Scores in OCEAN order in [0, 1], shape (N, 5); written as float32.
         static_mask: True for valid steps, shape (N, T).
         dynamic_mask: The same for the dynamic steps.
-        seconds: Time of each step from the start of the clip, shape (N, T), NaN if unknown;
-            written as float32.
-        metadata: Content of `features.json`. The shape, dtype and SHA-256 of each array are added
-            as `files`.
+        seconds: Time of each step in seconds, shape (N, T), NaN if unknown; written as float32.
+        metadata: Content of `features.json`; the shape, dtype and hash of each array are added.
         rows: Row numbers of the clips to write, in this order, shape (n,); None for all.
 
     Raises:
@@ -87,7 +85,12 @@ def write_feature_set(
         table = clips if rows is None else clips.iloc[rows]
         write_text(temporary / CLIPS_NAME, table.to_csv(index=False, lineterminator="\n"))
         write_json(temporary / METADATA_NAME, {**(metadata or {}), "files": files})
-        _check_written(temporary, features_dir)
+        try:
+            load_feature_set(temporary)
+        except FeatureSetError as error:
+            # The error names the destination, because the temporary directory is removed.
+            message = str(error).replace(str(temporary), str(features_dir))
+            raise FeatureSetError(f"Not written: {message}") from error
         _check_empty(features_dir)
         temporary.replace(destination)
     finally:
@@ -112,11 +115,8 @@ def _write_array(path: Path, array: NDArray[Any], rows: IntArray | None) -> dict
     num_rows = len(array) if rows is None else len(rows)
     shape = (num_rows, *array.shape[1:])
     step = max(1, CHUNK_BYTES // max(1, array[:1].nbytes))
-    header = {
-        "descr": np.lib.format.dtype_to_descr(array.dtype),
-        "fortran_order": False,
-        "shape": shape,
-    }
+    descr = np.lib.format.dtype_to_descr(array.dtype)
+    header = {"descr": descr, "fortran_order": False, "shape": shape}
     # On a full disk, a write raises an error but a memory map ends the process (SIGBUS).
     with disk_errors_named(path), path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
@@ -127,12 +127,3 @@ def _write_array(path: Path, array: NDArray[Any], rows: IntArray | None) -> dict
         file.flush()
         os.fsync(file.fileno())
     return {"shape": shape, "dtype": str(array.dtype), "sha256": file_hash(path)}
-
-
-def _check_written(temporary: Path, features_dir: Path) -> None:
-    try:
-        load_feature_set(temporary)
-    except FeatureSetError as error:
-        # The error names the destination, because the temporary directory is removed.
-        message = str(error).replace(str(temporary), str(features_dir))
-        raise FeatureSetError(f"Not written: {message}") from error

@@ -51,14 +51,9 @@ def normalized_entropy(
 def head_entropies(
     weights: Mapping[str, FloatArray], step_masks: Mapping[str, BoolArray]
 ) -> dict[str, FloatArray]:
-    """Compute the normalized entropy of each head of each attention map.
+    """Compute the normalized entropy (N, H) of the weights (N, H, Q, T) of each attention map.
 
-    Args:
-        weights: Attention weights by map, shape (N, H, Q, T).
-        step_masks: True for valid steps or tokens, by stream, shape (N, S).
-
-    Returns:
-        Shape (N, H) by map.
+    `step_masks` is True for valid steps or tokens, by stream, shape (N, S).
     """
     entropies = {}
     for name, values in weights.items():
@@ -70,12 +65,8 @@ def head_entropies(
 def map_masks(name: str, step_masks: Mapping[str, BoolArray]) -> tuple[BoolArray | None, BoolArray]:
     """Return the query mask (N, Q) and the key mask (N, T) of an attention map.
 
-    The query mask is None for the trait queries, which are always valid.
-
-    Args:
-        name: Name of the map.
-        step_masks: True for valid steps or tokens, by stream, shape (N, S). The order of the
-            streams is their order in the keys.
+    The query mask is None for the trait queries, which are always valid. The order of the streams
+    in `step_masks` is their order in the keys.
     """
     query, keys = queries_and_keys(name, tuple(step_masks))
     key_mask = np.concatenate([step_masks[stream] for stream in keys], axis=1)

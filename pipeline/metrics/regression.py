@@ -1,10 +1,10 @@
 """Regression metrics of each trait over all clips, in float64: exact, or from sums.
 
-`exact_metrics` computes variances from centred values, so that no digits cancel.
+`exact_metrics` computes variances from centred values, so no digits are lost.
 
-`row_moments` and `metrics_from_moments` compute the same metrics from seven sums per trait. Such
-sums add up over batches, groups and resamples. Scores are shifted by 0.5 first, so that the sums
-stay small and a variance, which is a difference of two sums, keeps its digits.
+`row_moments` and `metrics_from_moments` compute the same metrics from seven sums per trait. These
+sums can be added over batches, groups and resamples. A variance is a difference of two sums, so
+scores are shifted by 0.5 first: small sums lose fewer digits.
 
 Shapes: N clips, K traits, M = 7 moments, ... any leading axes.
 """
@@ -77,11 +77,7 @@ def exact_metrics(y_true: FloatArray, y_pred: FloatArray) -> dict[str, FloatArra
 
 
 def trait_metrics(y_true: FloatArray, y_pred: FloatArray) -> dict[str, dict[str, float]]:
-    """Compute every metric of the five traits and its mean over them.
-
-    Args:
-        y_true: Annotated scores in [0, 1], shape (N, 5), in OCEAN order.
-        y_pred: Predicted scores, shape (N, 5).
+    """Compute every metric of each of the five traits and on average; see `exact_metrics`.
 
     Returns:
         Metric -> trait name or `"mean"` -> value.
@@ -95,10 +91,6 @@ def trait_metrics(y_true: FloatArray, y_pred: FloatArray) -> dict[str, dict[str,
 
 def row_moments(y_true: FloatArray, y_pred: FloatArray) -> FloatArray:
     """Return the seven terms of each clip, shape (N, 7, K); their sum over clips is the moments.
-
-    Args:
-        y_true: Annotated scores in [0, 1], shape (N, K).
-        y_pred: Predicted scores, shape (N, K).
 
     Raises:
         ValueError: If the shapes differ, or there are no clips.
@@ -137,10 +129,7 @@ def metrics_from_moments(moments: FloatArray) -> dict[str, FloatArray]:
 
 
 def name_traits(values: FloatArray) -> dict[str, float]:
-    """Return the value of each trait by name, and their mean under `"mean"`.
-
-    Args:
-        values: Shape (5,), in OCEAN order.
+    """Return each of `values`, shape (5,), by its trait, and their mean under `"mean"`.
 
     Raises:
         ValueError: If there are not five values.
@@ -156,10 +145,6 @@ def is_constant(mean: Any, variance: Any) -> Any:
 
     Below that, a variance from sums is rounding noise, and float32 scores differ in their last
     digits only.
-
-    Args:
-        mean: Mean of each column, any shape.
-        variance: Population variance of each column, the same shape.
     """
     return variance <= CONSTANT_TOLERANCE * (1.0 + mean * mean)
 

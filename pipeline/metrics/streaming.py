@@ -13,12 +13,7 @@ import numpy as np
 from keras import ops
 
 from pipeline.core.traits import NUM_TRAITS
-from pipeline.metrics.regression import (
-    NUM_MOMENTS,
-    SHIFT,
-    metrics_from_moments,
-    name_traits,
-)
+from pipeline.metrics.regression import NUM_MOMENTS, SHIFT, metrics_from_moments, name_traits
 
 
 class TraitMoments(keras.metrics.Metric):
@@ -35,11 +30,7 @@ class TraitMoments(keras.metrics.Metric):
         )
 
     def update_state(self, y_true: Any, y_pred: Any) -> None:
-        """Add one batch.
-
-        Args:
-            y_true: Annotated scores in [0, 1], shape (B, 5), in OCEAN order.
-            y_pred: Predicted scores, shape (B, 5).
+        """Add a batch of annotated and predicted scores, shape (B, 5) each, in OCEAN order.
 
         Raises:
             ValueError: If there are not five traits.
@@ -57,11 +48,7 @@ class TraitMoments(keras.metrics.Metric):
         return {}
 
     def trait_metrics(self) -> dict[str, dict[str, float]]:
-        """Compute every metric, as `pipeline.metrics.regression.trait_metrics` does.
-
-        Returns:
-            Metric -> trait name or `"mean"` -> value; NaN before the first batch.
-        """
+        """Compute every metric as in `regression.trait_metrics`; NaN before the first batch."""
         metrics = metrics_from_moments(np.asarray(self._moments.numpy()))
         return {metric: name_traits(values) for metric, values in metrics.items()}
 

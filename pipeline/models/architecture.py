@@ -11,7 +11,7 @@ from pipeline.models.streams import StreamSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """Arguments of `CompletePersonalityModel`, which documents them.
+    """Checked arguments of `CompletePersonalityModel`; see its documentation.
 
     Raises:
         ModelError: If an argument is invalid, alone or in combination.
@@ -33,7 +33,12 @@ class Architecture:
     linear_skip: bool
 
     def __post_init__(self) -> None:
-        self._check_fusion()
+        if self.fusion not in FUSIONS:
+            near = nearest_name(str(self.fusion), FUSIONS, cutoff=0.0)
+            raise ModelError(
+                f"fusion={self.fusion!r} is unknown; did you mean {near!r}? "
+                f"Choose one of {', '.join(FUSIONS)}."
+            )
         self._check_numbers()
         self._check_heads()
         for name in ("static", "dynamic"):
@@ -66,14 +71,6 @@ class Architecture:
         """Return the number of tokens of the stream `name`."""
         return self.streams[name].num_steps or self.num_tokens
 
-    def _check_fusion(self) -> None:
-        if self.fusion not in FUSIONS:
-            near = nearest_name(str(self.fusion), FUSIONS, cutoff=0.0)
-            raise ModelError(
-                f"fusion={self.fusion!r} is unknown; did you mean {near!r}? "
-                f"Choose one of {', '.join(FUSIONS)}."
-            )
-
     def _check_numbers(self) -> None:
         for name in (
             "static_dim", "dynamic_dim", "num_heads", "num_tokens", "num_blocks",
@@ -93,9 +90,8 @@ class Architecture:
         if self.fusion_dim % self.num_heads == 0:
             return
         divisors = [n for n in range(1, self.fusion_dim + 1) if self.fusion_dim % n == 0]
-        below = max(n for n in divisors if n < self.num_heads)
-        above = [n for n in divisors if n > self.num_heads][:1]
-        choice = " or ".join(str(n) for n in (below, *above))
+        num_below = sum(n < self.num_heads for n in divisors)
+        choice = " or ".join(map(str, divisors[num_below - 1 : num_below + 1]))
         raise ModelError(
             f"num_heads={self.num_heads} does not divide fusion_dim={self.fusion_dim}, and all "
             f"heads have equal width. Use num_heads={choice}."
@@ -119,19 +115,15 @@ class Architecture:
 
 
 def attends_to(fusion: str, stream: str) -> bool:
-    """Return whether a fusion uses attention over a stream; False if it is unknown."""
+    """Return whether a fusion uses attention over a stream; False for an unknown fusion."""
     return fusion in FUSIONS and FUSIONS[fusion].has_attention and stream in FUSIONS[fusion].streams
 
 
 def check_num_steps(place: str, spec: StreamSpec) -> None:
     """Check that attention over the stream has more than one key.
 
-    Args:
-        place: File or argument that defines the stream.
-        spec: Shape of the stream.
-
     Raises:
-        ModelError: If the stream has one step per clip.
+        ModelError: If the stream has one step per clip; the message begins with `place`.
     """
     if spec.num_steps != 1:
         return
@@ -140,7 +132,7 @@ def check_num_steps(place: str, spec: StreamSpec) -> None:
     else:
         fix = (
             f"Store the stream as (N, {spec.width}) instead of (N, 1, {spec.width}), for instance "
-            "`array[:, 0]`, without a mask: the model then makes num_tokens learned tokens "
+            "`array[:, 0]`, without a mask: the model then creates num_tokens learned tokens "
             "from each vector"
         )
     raise ModelError(

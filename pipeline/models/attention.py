@@ -1,4 +1,4 @@
-"""Attention layers with readable weights, and the feed-forward layer that follows them.
+"""Attention layers that also return their weights, and a feed-forward layer.
 
 Shapes: B batch, S static tokens, D dynamic tokens, Q queries, T tokens or keys, F fusion width,
 H heads, K traits.
@@ -12,7 +12,7 @@ from keras import ops
 from pipeline.core.traits import NUM_TRAITS
 
 MASKED_SCORE = -1e9
-"""Score of a masked key. It is finite, so a clip without real steps gives no NaN."""
+"""Score of a masked key; finite, so that a clip without real steps gives no NaN."""
 
 
 def attend(query: Any, key: Any, value: Any, mask: Any, *, num_heads: int) -> tuple[Any, Any]:
@@ -42,19 +42,14 @@ def attend(query: Any, key: Any, value: Any, mask: Any, *, num_heads: int) -> tu
         weights = ops.softmax(ops.where(real, scores, MASKED_SCORE))
         weights = ops.where(real, weights, 0.0)
     attended = ops.matmul(ops.cast(weights, value.dtype), value)
-    return _join_heads(attended), weights
+    attended = ops.transpose(attended, (0, 2, 1, 3))
+    return ops.reshape(attended, (-1, *attended.shape[1:2], num_heads * value.shape[3])), weights
 
 
 def _split_heads(x: Any, num_heads: int) -> Any:
     """(B, T, F) -> (B, H, T, F / H)."""
     x = ops.reshape(x, (-1, x.shape[1], num_heads, x.shape[2] // num_heads))
     return ops.transpose(x, (0, 2, 1, 3))
-
-
-def _join_heads(x: Any) -> Any:
-    """(B, H, T, F / H) -> (B, T, F)."""
-    x = ops.transpose(x, (0, 2, 1, 3))
-    return ops.reshape(x, (-1, x.shape[1], x.shape[2] * x.shape[3]))
 
 
 @keras.saving.register_keras_serializable(package="pipeline")
@@ -77,8 +72,7 @@ class FeedForward(keras.layers.Layer):
         self.factor = factor
         self.dropout_rate = dropout_rate
 
-    def build(self, inputs_shape: tuple[Any, ...]) -> None:
-        """Create the layers of the perceptron."""
+    def build(self, inputs_shape: tuple[Any, ...]) -> None:  # noqa: D102
         width = inputs_shape[-1]
         hidden_shape = (*inputs_shape[:-1], self.factor * width)
         options = {"dtype": self.dtype_policy}
@@ -116,8 +110,7 @@ class AttentionSide(keras.layers.Layer):
         self.feed_forward_factor = feed_forward_factor
         self.dropout_rate = dropout_rate
 
-    def build(self, tokens_shape: tuple[Any, ...]) -> None:
-        """Create the projections and the feed-forward layer."""
+    def build(self, tokens_shape: tuple[Any, ...]) -> None:  # noqa: D102
         width = tokens_shape[-1]
         options = {"dtype": self.dtype_policy}
         self.norm = keras.layers.LayerNormalization(name="norm", **options)
@@ -150,7 +143,7 @@ class AttentionSide(keras.layers.Layer):
 class CrossAttentionBlock(keras.layers.Layer):
     """Bidirectional cross-attention between two streams, then a feed-forward layer per stream.
 
-    Both directions use the input of the block, so the block treats both streams alike.
+    Both directions use the input of the block, so the block is symmetric in the streams.
 
     Args:
         num_heads: Number of heads H; divides F.
@@ -175,20 +168,16 @@ class CrossAttentionBlock(keras.layers.Layer):
         self.feed_forward_factor = feed_forward_factor
         self.dropout_rate = dropout_rate
 
-    def build(self, static_shape: tuple[Any, ...], dynamic_shape: tuple[Any, ...]) -> None:
-        """Create the weights of both streams."""
-        self.static_side = self._build_side("static", static_shape)
-        self.dynamic_side = self._build_side("dynamic", dynamic_shape)
-
-    def _build_side(self, name: str, shape: tuple[Any, ...]) -> AttentionSide:
-        side = AttentionSide(
-            feed_forward_factor=self.feed_forward_factor,
-            dropout_rate=self.dropout_rate,
-            dtype=self.dtype_policy,
-            name=name,
-        )
-        side.build(shape)
-        return side
+    def build(self, static_shape: Any, dynamic_shape: Any) -> None:  # noqa: D102
+        options = {
+            "feed_forward_factor": self.feed_forward_factor,
+            "dropout_rate": self.dropout_rate,
+            "dtype": self.dtype_policy,
+        }
+        self.static_side = AttentionSide(name="static", **options)
+        self.static_side.build(static_shape)
+        self.dynamic_side = AttentionSide(name="dynamic", **options)
+        self.dynamic_side.build(dynamic_shape)
 
     def call(
         self,
@@ -238,8 +227,7 @@ class TraitAttention(keras.layers.Layer):
         super().__init__(**kwargs)
         self.num_heads = num_heads
 
-    def build(self, tokens_shape: tuple[Any, ...]) -> None:
-        """Create one query per trait, and the maps that all traits share."""
+    def build(self, tokens_shape: tuple[Any, ...]) -> None:  # noqa: D102
         width = tokens_shape[-1]
         options = {"dtype": self.dtype_policy}
         self.queries = self.add_weight(

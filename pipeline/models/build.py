@@ -60,19 +60,15 @@ def _check_encoder(place: str, name: str, spec: StreamSpec, kind: str) -> None:
 def _build_fusion(
     config: ModelConfig, *, static: StreamSpec, dynamic: StreamSpec
 ) -> CompletePersonalityModel:
+    settings = dataclasses.asdict(config)
+    for name in ("static_encoder", "dynamic_encoder"):
+        del settings[name]
     return CompletePersonalityModel(
         static.width,
         dynamic.width,
-        config.fusion_dim,
-        config.num_heads,
-        config.dropout_rate,
         static_steps=static.num_steps,
         dynamic_steps=dynamic.num_steps,
         static_masked=static.masked,
         dynamic_masked=dynamic.masked,
-        num_tokens=config.num_tokens,
-        num_blocks=config.num_blocks,
-        feed_forward_factor=config.feed_forward_factor,
-        fusion=config.fusion,
-        linear_skip=config.linear_skip,
+        **settings,
     )

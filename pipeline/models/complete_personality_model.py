@@ -5,6 +5,7 @@ K traits.
 """
 
 import dataclasses
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,10 +29,6 @@ class GraphReader:
 
     The second Keras model, which computes the tensors, is built on first use. This class is not
     a layer, so Keras neither tracks nor saves it.
-
-    Args:
-        inputs: Inputs of the graph.
-        tensors: Tensors of the graph by name; may be empty.
     """
 
     def __init__(self, inputs: list[Any], tensors: Mapping[str, Any]) -> None:
@@ -46,15 +43,12 @@ class GraphReader:
         arrays = keras.tree.map_structure(np.asarray, inputs)
         num_clips = len(keras.tree.flatten(arrays)[0])
         # `predict` builds a dataset per call, which is slower than the model for a few clips.
-        parts = [
-            self._model.predict_on_batch(_sliced(arrays, slice(begin, begin + batch_size)))
-            for begin in range(0, num_clips, batch_size)
-        ]
+        parts = []
+        for begin in range(0, num_clips, batch_size):
+            clips = slice(begin, begin + batch_size)
+            batch = keras.tree.map_structure(operator.itemgetter(clips), arrays)
+            parts.append(self._model.predict_on_batch(batch))
         return {name: np.concatenate([part[name] for part in parts]) for name in self._tensors}
-
-
-def _sliced(inputs: Any, clips: slice) -> Any:
-    return keras.tree.map_structure(lambda array: array[clips], inputs)
 
 
 @keras.saving.register_keras_serializable(package="pipeline")
@@ -63,8 +57,8 @@ class CompletePersonalityModel(keras.Model):
 
     Each stream is standardized and mapped to tokens. Cross-attention blocks exchange information
     between the streams. One learned query per trait attends to the tokens of both streams, and
-    one head per trait gives a logit. With `linear_skip`, a linear model of the pooled inputs is
-    added before the soft clip.
+    one head per trait computes a logit. With `linear_skip`, a linear model of the pooled inputs
+    is added before the soft clip.
 
     The inputs are `[static, dynamic]`, then `static_mask` and `dynamic_mask` for masked streams
     (True or 1 for a real step), or a dict with these names. The outputs are scores of shape
@@ -86,7 +80,6 @@ class CompletePersonalityModel(keras.Model):
         feed_forward_factor: Hidden width of the feed-forward layers, in multiples of F.
         fusion: Name of the fusion, one of `FUSIONS`.
         linear_skip: Whether to add a linear model of the pooled inputs to the logits.
-        name: Name of the model.
 
     Raises:
         ModelError: If an argument is invalid, alone or in combination.
@@ -141,13 +134,8 @@ class CompletePersonalityModel(keras.Model):
     ) -> None:
         """Set the statistics of the training rows, before the first step.
 
-        Streams that the fusion does not use and frozen layers are skipped.
-
-        Args:
-            static_moments: Mean and variance of the static features, over clips and real steps.
-            dynamic_moments: Mean and variance of the dynamic features.
-            label_mean: Mean score of each trait, shape (K,). A new model then predicts scores
-                close to it.
+        Streams that the fusion does not use and frozen layers are skipped. The moments are over
+        clips and real steps. A new model predicts scores close to `label_mean`, shape (K,).
 
         Raises:
             ModelError: If a shape or a value is invalid.
@@ -157,8 +145,9 @@ class CompletePersonalityModel(keras.Model):
             layer = self.standardizer(name)
             if layer.trainable:
                 layer.set_moments(*moments[name])
-        if label_mean is not None and self.get_layer("traits").trainable:
-            self.set_label_mean(label_mean)
+        traits = self.get_layer("traits")
+        if label_mean is not None and traits.trainable:
+            traits.set_label_mean(label_mean)
 
     @property
     def is_adapted(self) -> bool:
@@ -170,18 +159,10 @@ class CompletePersonalityModel(keras.Model):
         """Return the `Standardize` layer of a stream that the fusion uses."""
         return self.get_layer(f"{stream}_standardize")
 
-    def set_label_mean(self, mean: FloatArray) -> None:
-        """Set the bias of each trait so that zero logits give `mean`, shape (K,)."""
-        self.get_layer("traits").set_label_mean(mean)
-
     def attention(self, inputs: Any, *, batch_size: int = 256) -> dict[str, FloatArray]:
-        """Return the attention weights of every clip by name.
+        """Return the attention weights of every clip by name; `inputs` as for `predict`.
 
         Each row of weights sums to 1. Padding has weight 0.
-
-        Args:
-            inputs: Inputs as for `predict`.
-            batch_size: Clips per batch.
 
         Returns:
             For cross-attention, `"block_1/static_to_dynamic"` (N, H, S, D) of static queries
@@ -254,12 +235,9 @@ def _build_graph(architecture: Architecture) -> tuple[list[Any], Any, Mapping[st
     fused, attention = fusion.build(tokens, architecture.fusion_sizes)
     logits = [fused]
     if architecture.linear_skip:
-        logits.append(_linear_skip([summarize(stream) for stream in used]))
+        features, *others = (summarize(stream) for stream in used)
+        if others:
+            join = keras.layers.Concatenate(name="summary", dtype="float32")
+            features = join([features, *others])
+        logits.append(LinearSkip(name="linear_skip", dtype="float32")(features))
     return inputs, TraitScores(name="traits", dtype="float32")(logits), attention
-
-
-def _linear_skip(summaries: list[Any]) -> Any:
-    features = summaries[0]
-    if len(summaries) > 1:
-        features = keras.layers.Concatenate(name="summary", dtype="float32")(summaries)
-    return LinearSkip(name="linear_skip", dtype="float32")(features)

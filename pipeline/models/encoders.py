@@ -24,12 +24,8 @@ _WIDTHS: Final = (16, 32, 64)
 def build_encoder(kind: str, image_shape: tuple[int, int, int], *, name: str) -> keras.Model:
     """Return a model from images (B, H, W, C) to vectors (B, F).
 
-    A loaded encoder is frozen; a new `conv` encoder is trainable.
-
-    Args:
-        kind: `conv`, or the path of a `.keras` file with such a model and its preprocessing.
-        image_shape: Height, width and channels.
-        name: Name of the encoder in the patterns of `training.trainable`.
+    A new encoder, for the kind `conv`, is trainable. An encoder from a `.keras` file is frozen and
+    contains its preprocessing. The patterns of `training.trainable` use `name`.
 
     Raises:
         ModelError: If there is no such encoder, or it does not accept these images.
@@ -41,35 +37,26 @@ def build_encoder(kind: str, image_shape: tuple[int, int, int], *, name: str) ->
             f"model.{name}={kind!r}: expected {CONV!r} or the path of a .keras file that maps "
             f"images of shape {image_shape} to vectors."
         )
-    encoder = _load_encoder(Path(kind), image_shape, name)
+    encoder = load_model(Path(kind))
+    found, output = tuple(encoder.input_shape[1:]), tuple(encoder.output_shape[1:])
+    fits = all(size in (None, wanted) for size, wanted in zip(found, image_shape, strict=False))
+    if len(found) != 3 or not fits or len(output) != 1:
+        raise ModelError(
+            f"{kind}: maps {found} to {output}, but the images have the shape {image_shape} and "
+            "the output must be a vector, shape (features,). Save a model with these shapes, "
+            "e.g. with pooling='avg'."
+        )
+    encoder.name = name
     encoder.trainable = False
     return encoder
 
 
 def _build_conv(image_shape: tuple[int, int, int], name: str) -> keras.Model:
-    layers: list[keras.layers.Layer] = [
-        keras.Input(image_shape),
-        Standardize(name=STANDARDIZE, dtype="float32"),
+    layers = keras.layers
+    convolutions = [
+        layers.Conv2D(width, 3, strides=2, padding="same", activation="relu", name=f"conv_{number}")
+        for number, width in enumerate(_WIDTHS, start=1)
     ]
-    for number, width in enumerate(_WIDTHS, start=1):
-        layers.append(
-            keras.layers.Conv2D(
-                width, 3, strides=2, padding="same", activation="relu", name=f"conv_{number}"
-            )
-        )
-    layers.append(keras.layers.GlobalAveragePooling2D(name="mean"))
-    return keras.Sequential(layers, name=name)
-
-
-def _load_encoder(path: Path, image_shape: tuple[int, int, int], name: str) -> keras.Model:
-    encoder = load_model(path)
-    found, output = tuple(encoder.input_shape[1:]), tuple(encoder.output_shape[1:])
-    fits = all(size in (None, wanted) for size, wanted in zip(found, image_shape, strict=False))
-    if len(found) != 3 or not fits or len(output) != 1:
-        raise ModelError(
-            f"{path}: maps {found} to {output}, but the images have the shape {image_shape} and "
-            "the output must be a vector, shape (features,). Save a model with these shapes, "
-            "e.g. with pooling='avg'."
-        )
-    encoder.name = name
-    return encoder
+    standardize = Standardize(name=STANDARDIZE, dtype="float32")
+    mean = layers.GlobalAveragePooling2D(name="mean")
+    return keras.Sequential([keras.Input(image_shape), standardize, *convolutions, mean], name=name)

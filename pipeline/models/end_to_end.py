@@ -33,7 +33,6 @@ class EndToEndModel(keras.Model):
         fusion: Model of the encoded streams.
         new_encoders: Streams whose encoder is a new `conv` network. `adapt` sets the image
             statistics of these encoders only; a loaded encoder keeps its own preprocessing.
-        name: Name of the model.
     """
 
     def __init__(
@@ -46,14 +45,11 @@ class EndToEndModel(keras.Model):
     ) -> None:
         inputs, encoded = [], []
         for tensor in fusion.inputs:
-            shape = tensor.shape[1:]
-            if tensor.name in encoders:
-                shape = tuple(image_shapes[tensor.name])
+            encoder = encoders.get(tensor.name)
+            shape = tensor.shape[1:] if encoder is None else tuple(image_shapes[tensor.name])
             given = keras.Input(shape, name=tensor.name, dtype=tensor.dtype)
             inputs.append(given)
-            encoded.append(
-                _encode(given, encoders[tensor.name]) if tensor.name in encoders else given
-            )
+            encoded.append(given if encoder is None else _encode(given, encoder))
         super().__init__(inputs=inputs, outputs=fusion(encoded), name=name)
         self._encoders = dict(encoders)
         self._image_shapes = {name: tuple(shape) for name, shape in image_shapes.items()}
@@ -77,8 +73,9 @@ class EndToEndModel(keras.Model):
             layer = self._standardizer(name)
             if layer is not None and layer.trainable:
                 layer.set_moments(*moments)
-        if label_mean is not None and self._fusion_model.get_layer("traits").trainable:
-            self._fusion_model.set_label_mean(label_mean)
+        traits = self._fusion_model.get_layer("traits")
+        if label_mean is not None and traits.trainable:
+            traits.set_label_mean(label_mean)
 
     @property
     def is_adapted(self) -> bool:

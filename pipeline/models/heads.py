@@ -17,7 +17,7 @@ MEAN_RANGE = (0.01, 0.99)
 """Label means are clipped to this range: outside it, the gradient of the soft clip is too small."""
 
 SHARPNESS = 20.0
-"""Curvature of the soft clip at 0 and 1. Between 0.1 and 0.9 it is almost linear."""
+"""Curvature of the soft clip at 0 and 1. Between 0.1 and 0.9 the clip is almost linear."""
 
 LINEAR_STEP = 100.0
 """Change of the logits of `LinearSkip` per Adam step, in multiples of the learning rate."""
@@ -47,7 +47,7 @@ class TraitHead(keras.layers.Layer):
         )
         self.dropout = keras.layers.Dropout(self.dropout_rate, name="dropout", **options)
         self.norm.build(inputs_shape)
-        # With small weights, a new model starts close to the label mean.
+        # With small weights, the scores of a new model are close to the label mean.
         self.kernel = self.add_weight(
             name="kernel",
             shape=(NUM_TRAITS, inputs_shape[-1]),
@@ -64,9 +64,8 @@ class TraitHead(keras.layers.Layer):
 class LinearSkip(keras.layers.Layer):
     """Linear model of the standardized inputs, one logit per trait.
 
-    One step of Adam changes each weight by about the learning rate, so the logits of a few
-    inputs would change more slowly than those of many. Scaling the kernel by
-    `LINEAR_STEP` / C makes the speed independent of C.
+    One step of Adam changes each weight by about the learning rate. So the logits would change
+    faster with more inputs. Scaling the kernel by `LINEAR_STEP` / C prevents this.
 
     Call arguments:
         inputs: Standardized features, shape (B, C).
@@ -110,9 +109,9 @@ class StreamMixture(keras.layers.Layer):
 class TraitScores(keras.layers.Layer):
     """Sum the logits and a bias per trait, and map the sum to [0, 1] by a soft clip.
 
-    Annotated scores are nearly linear in good features, and few are near 0 or 1. So a sigmoid,
-    which is curved everywhere, costs accuracy. The soft clip is curved only near 0 and 1, and
-    still has a gradient there. Its slope in the middle is 1/4, as for a sigmoid.
+    Annotated scores are nearly linear in good features, and few scores are near 0 or 1. A sigmoid
+    is curved everywhere, which lowers the accuracy. The soft clip is curved only near 0 and 1, and
+    has a gradient there. Its slope in the middle is 1/4, as for a sigmoid.
 
     Call arguments:
         inputs: Logits, each of shape (B, K).
@@ -130,10 +129,7 @@ class TraitScores(keras.layers.Layer):
         return bool(np.any(np.asarray(self.bias) != 0))
 
     def set_label_mean(self, mean: FloatArray) -> None:
-        """Set the bias so that zero logits give the mean of the labels.
-
-        Args:
-            mean: Mean training score of each trait, shape (K,), in [0, 1].
+        """Set the bias so that zero logits give `mean`, shape (K,), in [0, 1].
 
         Raises:
             ModelError: If the shape is wrong or a value is outside [0, 1].

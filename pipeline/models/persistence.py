@@ -26,14 +26,11 @@ _MAX_EXPANSION: Final = 20
 
 
 def save_model(model: keras.Model, path: Path) -> None:
-    """Save a model atomically, in the format of the file suffix.
-
-    Args:
-        model: A built model.
-        path: Ends with `.keras`, `.h5` or `.weights.h5`. Missing directories are created.
+    """Save a built model atomically, in the format of the file suffix.
 
     Raises:
-        ModelError: If no model can be saved to `path`.
+        ModelError: If `path` does not end with `.keras`, `.h5` or `.weights.h5`, or is not
+            writable.
     """
     check_model_path(path)
     with atomic_path(path) as temporary:
@@ -88,7 +85,7 @@ def load_architecture(path: Path) -> keras.Model:
 def _one_line_errors(path: Path, *, fix: str) -> Iterator[None]:
     try:
         yield
-    # Keras builds any objects that the file describes, so a bad file can raise any exception.
+    # Keras builds all objects that the file describes, so a bad file can cause any exception.
     except Exception as error:
         reason = first_line(error).removeprefix(f"{path}: ").removesuffix(".")
         raise ModelError(f"{path}: is not a model that can be loaded ({reason}). {fix}") from error
@@ -115,19 +112,21 @@ def _check_archive(path: Path) -> None:
 def _in_storable_order(model: keras.Model, path: Path) -> keras.Model:
     """Return `model`, or an unfrozen copy if `.h5` would swap weights.
 
-    The older format writes the trainable weights of a layer before the frozen ones and reads
-    them in the original order, which swaps weights in a partly frozen layer.
+    The older format stores the trainable weights of a layer before its frozen weights, but loads
+    all weights in the original order. This swaps weights in a partly frozen layer.
     """
-    if model_suffix(path) != ".h5" or not any(map(_is_reordered, model.layers)):
+    if model_suffix(path) != ".h5":
+        return model
+    is_reordered = any(
+        [*map(id, layer.trainable_weights), *map(id, layer.non_trainable_weights)]
+        != [*map(id, layer.weights)]
+        for layer in model.layers
+    )
+    if not is_reordered:
         return model
     copy = type(model).from_config(model.get_config())
     copy.set_weights(model.get_weights())
     return copy
-
-
-def _is_reordered(layer: keras.layers.Layer) -> bool:
-    stored = [*layer.trainable_weights, *layer.non_trainable_weights]
-    return any(a is not b for a, b in zip(stored, layer.weights, strict=True))
 
 
 @contextlib.contextmanager

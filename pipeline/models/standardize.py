@@ -46,13 +46,9 @@ class Standardize(keras.layers.Layer):
         return bool(np.any(np.asarray(self.mean) != 0) or np.any(np.asarray(self.scale) != 1))
 
     def set_moments(self, mean: FloatArray, variance: FloatArray) -> None:
-        """Set the statistics of the training rows.
+        """Set the mean and the variance of the training rows, shape (C,) each.
 
         A constant feature is mapped to zero.
-
-        Args:
-            mean: Mean of each feature, shape (C,).
-            variance: Variance of each feature, zero or more, shape (C,).
 
         Raises:
             ModelError: If a shape is wrong, a value is not finite, or a variance is negative.
@@ -73,12 +69,7 @@ class Standardize(keras.layers.Layer):
     def is_far(self, values: FloatArray, step_mask: BoolArray | None = None) -> BoolArray:
         """Return which rows have a feature at least `FAR` standard deviations from the mean.
 
-        Args:
-            values: Features, shape (B, C) or (B, T, C).
-            step_mask: True for real steps, shape (B, T); padding is ignored.
-
-        Returns:
-            Shape (B,).
+        `values` has shape (B, C) or (B, T, C), and `step_mask` (B, T); padding is ignored.
         """
         with np.errstate(over="ignore", invalid="ignore"):  # an infinite distance is far
             distance = np.abs((values - np.asarray(self.mean)) * np.asarray(self.scale))

@@ -72,13 +72,9 @@ def standardize(stream: StreamTensors) -> StreamTensors:
 def to_tokens(
     stream: StreamTensors, *, num_tokens: int, width: int, dropout_rate: float
 ) -> StreamTensors:
-    """Return the stream as tokens with position vectors.
+    """Return a standardized stream as tokens with position vectors.
 
-    Args:
-        stream: Standardized features.
-        num_tokens: Number of learned tokens of a stream without steps.
-        width: Width of each token, F.
-        dropout_rate: Dropout rate of the tokens, in [0, 1).
+    A stream without steps is mapped to `num_tokens` learned tokens.
     """
     name = stream.name
     if stream.has_steps:

@@ -1,4 +1,4 @@
-"""Trainable and frozen layers: choose them by name patterns, list them, count weights.
+"""Choose trainable and frozen layers by name patterns, list layers, and count weights.
 
 A layer has a path such as `static_encoder/block1_conv1`: the names of the models and wrappers
 around the layer, then its own name. A pattern (`fnmatch`: `*`, `?`, `[ab]`) selects a layer if
@@ -64,8 +64,13 @@ def choose_trainable(
         for pattern in patterns:
             chosen = [layer for path, layer in layers.items() if _matches(path, pattern)]
             if not chosen:
+                paths = list(layers)
+                parents = {path.rpartition("/")[0] for path in paths} - {""}
+                near = nearest_name(pattern, [*paths, *parents], cutoff=0.0)
                 raise ModelError(
-                    _no_match(pattern, list(layers), "trainable" if value else "frozen")
+                    f"training.{'trainable' if value else 'frozen'}: the pattern {pattern!r} "
+                    f"matches no layer; did you mean {near!r}? The model has {len(paths)} layers, "
+                    f"from {paths[0]!r} to {paths[-1]!r}."
                 )
             for layer in chosen:
                 layer.trainable = value
@@ -125,7 +130,7 @@ def _walk(parent: Any, prefix: str) -> Iterator[tuple[str, keras.layers.Layer]]:
 
 
 def _unpack(parent: Any, path: str) -> Iterator[tuple[str, keras.layers.Layer]]:
-    """Yield the layers in `parent`. If it is frozen, freeze these layers instead of it."""
+    """Yield the layers in `parent`. If `parent` is frozen, freeze these layers instead."""
     inner = list(_walk(parent, f"{path}/"))
     states = [layer.trainable for _, layer in inner]
     if not parent.trainable:
@@ -147,15 +152,6 @@ def _matches(path: str, pattern: str) -> bool:
     parts = path.split("/")
     return any(
         fnmatch.fnmatchcase("/".join(parts[:end]), pattern) for end in range(1, len(parts) + 1)
-    )
-
-
-def _no_match(pattern: str, paths: list[str], setting: str) -> str:
-    parents = {"/".join(path.split("/")[:-1]) for path in paths} - {""}
-    near = nearest_name(pattern, [*paths, *parents], cutoff=0.0)
-    return (
-        f"training.{setting}: the pattern {pattern!r} matches no layer; did you mean {near!r}? "
-        f"The model has {len(paths)} layers, from {paths[0]!r} to {paths[-1]!r}."
     )
 
 

@@ -17,7 +17,7 @@ from pipeline.core.files import write_text
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import RunLog
 from pipeline.core.urls import hide_passwords
-from pipeline.data.batches import InferenceBatches
+from pipeline.data.batches import inference_batches
 from pipeline.data.feature_set import FeatureSet
 from pipeline.models.trainability import count_weights
 from pipeline.search.mlflow_runs import share_trial_run
@@ -249,7 +249,7 @@ def trial_config(spec: StudySpec, overrides: dict[str, Any]) -> ExperimentConfig
 
 def _clip_latency_ms(network: keras.Model, features: FeatureSet) -> float:
     """Return the median prediction time of one clip, in milliseconds."""
-    batch = next(iter(InferenceBatches(features, np.arange(1), batch_size=1)))
+    batch = next(iter(inference_batches(features, np.arange(1), batch_size=1)))
     inputs = [np.asarray(each) for each in batch]
     seconds = []
     for _ in range(_NUM_WARM_UP_CALLS + _NUM_TIMED_CALLS):

@@ -10,7 +10,7 @@ from typing import Any, Final
 import keras
 import numpy as np
 
-from pipeline.core.arrays import BoolArray, FloatArray
+from pipeline.core.arrays import FloatArray
 from pipeline.core.run_log import RunLog
 from pipeline.metrics.attention_entropy import head_entropies
 from pipeline.models.complete_personality_model import CompletePersonalityModel
@@ -24,14 +24,10 @@ class AttentionEntropy(keras.callbacks.Callback):
     """Log the normalized entropy of each attention head after every epoch.
 
     The event `attention` has the keys `epoch`, from 1, and `entropy`: for each map, one number
-    per head in [0, 1], the mean over the clips. It is None if no clip has two keys. The callback
-    uses no random numbers and changes no weights, so it does not change the training.
+    per head in [0, 1], the mean over the clips, or None if no clip has two keys. The callback uses
+    no random numbers and changes no weights, so the training stays the same.
 
-    Args:
-        network: A model with attention.
-        inputs: Input arrays of some clips, in the order of `network.inputs`. The first
-            `MAX_CLIPS` clips are used.
-        run_log: Run log of the run.
+    The first `MAX_CLIPS` clips of `inputs`, in the order of `network.inputs`, are used.
     """
 
     def __init__(
@@ -43,7 +39,16 @@ class AttentionEntropy(keras.callbacks.Callback):
         super().__init__()
         self._network = network
         self._inputs = [np.asarray(array)[:MAX_CLIPS] for array in inputs]
-        self._masks = _step_masks(network, self._inputs)
+        given = {
+            tensor.name: array for tensor, array in zip(network.inputs, self._inputs, strict=True)
+        }
+        # True for real steps or tokens by stream, shape (N, T).
+        self._masks = {
+            stream: np.asarray(
+                given.get(f"{stream}_mask", np.ones((len(self._inputs[0]), num_keys)))
+            ).astype(np.bool_)
+            for stream, num_keys in network.attention_keys.items()
+        }
         self._run_log = run_log
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: D102
@@ -64,20 +69,6 @@ def attention_callbacks(
     if not has_attention or not inputs or not len(inputs[0]):
         return []
     return [AttentionEntropy(network, inputs, run_log)]
-
-
-def _step_masks(
-    network: CompletePersonalityModel | EndToEndModel, inputs: Sequence[FloatArray]
-) -> dict[str, BoolArray]:
-    """Return True for real steps or tokens by stream, shape (N, T)."""
-    by_name = {tensor.name: array for tensor, array in zip(network.inputs, inputs, strict=True)}
-    num_clips = len(inputs[0])
-    return {
-        stream: np.asarray(by_name[f"{stream}_mask"]).astype(np.bool_)
-        if f"{stream}_mask" in by_name
-        else np.ones((num_clips, num_keys), dtype=np.bool_)
-        for stream, num_keys in network.attention_keys.items()
-    }
 
 
 def _means(entropy: FloatArray) -> list[float | None]:

@@ -12,14 +12,9 @@ from pipeline.core.run_log import RunLog
 
 
 class BestEpoch(keras.callbacks.Callback):
-    """Base of the callbacks that save every epoch and select the best one.
+    """Base of the callbacks that save every epoch and select the best by the value `monitor`.
 
-    Args:
-        network: Model to save.
-        monitor: Name of the value in the logs that decides the best epoch.
-        maximize: Whether larger values are better.
-        run_log: Run log for one `checkpoint` event per epoch.
-        on_commit: Called after each epoch.
+    Each epoch writes a `checkpoint` event to the run log; then `on_commit` is called.
     """
 
     def __init__(
@@ -78,7 +73,7 @@ class BestWeights(BestEpoch):
     def restore(self, epoch: int) -> None:
         """Set the network to its variables at the end of the best epoch.
 
-        For any other epoch, which can only be the last one, the network stays as it is.
+        Any other `epoch` can only be the last epoch, so the network already has its weights.
         """
         if epoch == self.best_epoch:
             for variable, array in zip(self._network.variables, self._best, strict=True):

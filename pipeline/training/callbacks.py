@@ -82,7 +82,7 @@ class LearningRateTrackerCallback(RecordLog):
 class NonFiniteLossGuard(keras.callbacks.Callback):
     """Stop the training when a loss is NaN or infinite.
 
-    It must come before the callbacks that record and compare epochs: NaN is neither better nor
+    This must come before the callbacks that record and compare epochs: NaN is neither better nor
     worse than a number.
 
     Raises:
@@ -110,10 +110,7 @@ class NonFiniteLossGuard(keras.callbacks.Callback):
 
 
 class EpochEndTimer:
-    """Timer of all callbacks at the end of an epoch.
-
-    `first` and `last` are the first and the last callback of the fit.
-    """
+    """Timer of all callbacks at the end of an epoch, between `first` and `last`."""
 
     def __init__(self) -> None:
         self.seconds = 0.0

@@ -65,14 +65,8 @@ _CALLBACK_ATTRIBUTES = ("best", "wait", "best_epoch", "stopped_epoch", "cooldown
 class EpochCheckpoint(BestEpoch):
     """Save a checkpoint after every epoch, and restore one at the start of the training.
 
-    This must be the last callback: it saves the state of the others, and the callbacks of Keras
-    reset themselves at the start of the training.
-
-    Args:
-        checkpoints_dir: Directory of the checkpoints.
-        stateful: Callbacks with counters to save.
-        resume_from: State of the checkpoint to restore; None for a new run.
-        **settings: Arguments of `BestEpoch`.
+    This must be the last callback: it saves the counters of the callbacks in `stateful`, and the
+    callbacks of Keras reset themselves at the start of the training.
     """
 
     def __init__(
@@ -116,7 +110,10 @@ class EpochCheckpoint(BestEpoch):
         self._commit(state)
         self._run_log.log_checkpoint(state.epoch)
         before = self._last_state or state
-        self._remove_all_but(state.epoch, state.best_epoch, before.epoch, before.best_epoch)
+        kept = (state.epoch, state.best_epoch, before.epoch, before.best_epoch)
+        for old in self._checkpoints_dir.glob("epoch-*"):
+            if old.name not in map(_name, kept):
+                shutil.rmtree(old)
         self._last_state = state
 
     def _commit(self, state: CheckpointState) -> None:
@@ -131,15 +128,9 @@ class EpochCheckpoint(BestEpoch):
         write_sealed_json(target / _STATE, {**content, "files": hashes})
         write_text(self._checkpoints_dir / _LAST, target.name + "\n")
 
-    def _remove_all_but(self, *epochs: int) -> None:
-        kept = {_name(epoch) for epoch in epochs}
-        for old in self._checkpoints_dir.glob("epoch-*"):
-            if old.name not in kept:
-                shutil.rmtree(old)
-
 
 def read_last_state(checkpoints_dir: Path) -> CheckpointState | None:
-    """Return the state of the newest intact checkpoint; None if there never was one.
+    """Return the state of the newest intact checkpoint; None if no checkpoint was ever complete.
 
     A warning names each damaged newer checkpoint.
 
@@ -186,7 +177,7 @@ def _read_pointer(checkpoints_dir: Path) -> Path | None:
 
 
 def _read_intact(path: Path) -> CheckpointState:
-    """Return the state of a checkpoint, if its files and those of its best epoch are intact."""
+    """Return the state of a checkpoint if its files and its best epoch are intact."""
     state = _check_checkpoint(path, _NETWORK, _OPTIMIZER)
     if path.name != _name(state.epoch):
         raise RunError(f"{path / _STATE}: belongs to epoch {state.epoch}.")

@@ -16,7 +16,7 @@ def check_keras_settings() -> None:
     """Check that Keras uses TensorFlow and float32, the settings that training needs.
 
     Raises:
-        TrainingError: If the backend or the precision is another one.
+        TrainingError: If the backend is not TensorFlow, or the precision is not float32.
     """
     backend = keras.backend.backend()
     if backend != "tensorflow":
@@ -25,7 +25,7 @@ def check_keras_settings() -> None:
             "environment variable KERAS_BACKEND to tensorflow before Keras is imported."
         )
     precision = keras.config.dtype_policy().name
-    # A model that is trained in another precision gives other scores after loading.
+    # A model that is trained in another precision has other scores after loading.
     if precision != "float32":
         raise TrainingError(
             f"Keras computes in {precision} in this process, and models are trained in float32. "
@@ -37,7 +37,7 @@ def check_tensorboard(config: TrainingConfig) -> None:
     """Check that TensorBoard is installed if the configuration needs it.
 
     Raises:
-        ConfigError: If it is not installed.
+        ConfigError: If TensorBoard is not installed.
     """
     if config.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise ConfigError(

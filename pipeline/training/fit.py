@@ -1,5 +1,6 @@
 """The training loop, for the command `train`, the Python interface and searches."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,7 +47,7 @@ class FitResult:
     """Result of a fit."""
 
     history: keras.callbacks.History
-    """Values of every epoch, with those before a resume."""
+    """Values of every epoch, including the epochs before a resume."""
     records: list[EpochRecord]
     best_epoch: int
     """Epoch of the final weights; the last epoch if there is no validation."""
@@ -55,7 +56,7 @@ class FitResult:
     best_value: float
     """Monitored value of the best epoch."""
     callback_seconds: dict[str, float]
-    """Time at the end of the epochs in this process: logging, checkpoint, callbacks."""
+    """Seconds at the ends of the epochs in this process: logging, checkpoint, callbacks."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,9 +89,7 @@ def fit(
     """Train a network and set it to the weights of its best epoch.
 
     If the run directory has a checkpoint, the fit continues from it, with the same values as an
-    uninterrupted run.
-
-    Without validation, the last epoch counts as the best.
+    uninterrupted run. Without validation, the last epoch counts as the best.
 
     Raises:
         ConfigError: If TensorBoard is needed and not installed.
@@ -103,20 +102,21 @@ def fit(
     hooks = hooks or FitHooks()
     state = last_state(run) if hooks.is_resumable else None
     recorder = EpochRecorder(run_log, records_before(state, run, run_log))
-    monitor, maximize = _monitor(config, has_validation=validation is not None)
+    monitor = f"val_{config.monitor}" if validation else "loss"
+    maximize = monitor != "loss" and HIGHER_IS_BETTER.get(config.monitor, False)
     model = _compiled(network, training, config)
     stopping = _stopping(config, monitor, maximize)
-    best: dict[str, Any] = {
-        "network": network,
-        "monitor": monitor,
-        "maximize": maximize,
-        "run_log": run_log,
-        "on_commit": hooks.on_commit,
-    }
-    checkpoint: BestEpoch = (
-        EpochCheckpoint(run.checkpoints_dir, stateful=stopping, resume_from=state, **best)
-        if hooks.is_resumable
-        else BestWeights(**best)
+    create: Callable[..., BestEpoch] = BestWeights
+    if hooks.is_resumable:
+        create = functools.partial(
+            EpochCheckpoint, run.checkpoints_dir, stateful=stopping, resume_from=state
+        )
+    checkpoint = create(
+        network=network,
+        monitor=monitor,
+        maximize=maximize,
+        run_log=run_log,
+        on_commit=hooks.on_commit,
     )
     progress = ProgressBar(
         config.num_epochs,
@@ -125,12 +125,21 @@ def fit(
         best=state.best_value if state else None,
         is_shown=hooks.shows_progress,
     )
-    logs = _logs(run, recorder, training.num_batches * config.num_epochs)
+    frequency = -(-training.num_batches * config.num_epochs // _MAX_LOGGED_BATCHES)
+    logs: list[RecordLog] = [
+        PerformanceMonitorCallback(run.metrics_dir, recorder, batch_log_frequency=frequency),
+        TimeTrackingCallback(run.time_dir, recorder, batch_log_frequency=frequency),
+        LearningRateTrackerCallback(run.learning_rate_dir, recorder),
+    ]
     epoch_end = EpochEndTimer()
     callbacks = [
         epoch_end.first,
         LambdaCallback(on_epoch_begin=lambda epoch, logs: training.shuffle_for(epoch)),
-        LambdaCallback(on_epoch_begin=_check_interrupt, on_train_batch_end=_check_interrupt),
+        # TensorFlow can lose the exception of a signal. A complete epoch is saved before the check.
+        LambdaCallback(
+            on_epoch_begin=lambda epoch, logs: check_interrupt(),
+            on_train_batch_end=lambda batch, logs: check_interrupt(),
+        ),
         NonFiniteLossGuard(),
         recorder,
         *stopping,
@@ -187,18 +196,6 @@ def _train(
         raise
 
 
-def _check_interrupt(*_: Any, **__: Any) -> None:
-    # TensorFlow can lose the exception of a signal. A complete epoch is saved before this check.
-    check_interrupt()
-
-
-def _monitor(config: TrainingConfig, *, has_validation: bool) -> tuple[str, bool]:
-    """Return the name of the monitored value, and whether larger values are better."""
-    if not has_validation:
-        return "loss", False
-    return f"val_{config.monitor}", HIGHER_IS_BETTER.get(config.monitor, False)
-
-
 def _compiled(
     network: keras.Model, training: LabelledBatches, config: TrainingConfig
 ) -> InstrumentedModel:
@@ -221,32 +218,20 @@ def _compiled(
 def _stopping(
     config: TrainingConfig, monitor: str, maximize: bool
 ) -> list[keras.callbacks.Callback]:
-    mode = "max" if maximize else "min"
+    monitored = {"monitor": monitor, "mode": "max" if maximize else "min"}
     callbacks: list[keras.callbacks.Callback] = []
     if config.early_stopping_patience:
-        callbacks.append(
-            EarlyStopping(monitor=monitor, mode=mode, patience=config.early_stopping_patience)
-        )
+        callbacks.append(EarlyStopping(patience=config.early_stopping_patience, **monitored))
     if config.reduce_lr_patience:
         callbacks.append(
             ReduceLROnPlateau(
-                monitor=monitor,
-                mode=mode,
                 patience=config.reduce_lr_patience,
                 factor=config.reduce_lr_factor,
                 min_delta=0.0,  # the default of 1e-4 is 1 % of a small MSE
+                **monitored,
             )
         )
     return callbacks
-
-
-def _logs(run: RunDirectory, recorder: EpochRecorder, num_steps: int) -> list[RecordLog]:
-    frequency = -(-num_steps // _MAX_LOGGED_BATCHES)
-    return [
-        PerformanceMonitorCallback(run.metrics_dir, recorder, batch_log_frequency=frequency),
-        TimeTrackingCallback(run.time_dir, recorder, batch_log_frequency=frequency),
-        LearningRateTrackerCallback(run.learning_rate_dir, recorder),
-    ]
 
 
 def build_history(records: list[EpochRecord]) -> keras.callbacks.History:

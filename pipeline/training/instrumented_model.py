@@ -66,12 +66,17 @@ class InstrumentedModel(keras.Model):
         learning_rate = tf.cast(self.optimizer.learning_rate, tf.float64)
         with tf.control_dependencies([*inputs, labels]):
             begin = _now()
-        updates = _OperationsSince()
+        num_before = len(_graph_operations())
         logs = super().train_step(data)
-        with tf.control_dependencies(updates.list()):
+        updates = [each for each in _graph_operations()[num_before:] if not each.outputs]
+        # The clock has no inputs, so only control dependencies delay it until the weight updates.
+        with tf.control_dependencies(updates):
             end = _now()
         values = [tf.cast(value, tf.float64) for value in (self._step_loss, *self._step_errors)]
-        self._write_step([begin, end, *values, learning_rate])
+        row = tf.reshape(self._position, (1, 1))
+        step = tf.stack([begin, end, *values, learning_rate])
+        self._trace.scatter_nd_update(row, step[tf.newaxis])
+        self._position.assign_add(1)
         return logs
 
     def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
@@ -95,11 +100,6 @@ class InstrumentedModel(keras.Model):
         values = self._trace.numpy()[: int(self._position.numpy())]
         return StepTrace(**dict(zip(_COLUMNS, values.T, strict=True)))
 
-    def _write_step(self, values: list[Any]) -> None:
-        row = tf.reshape(self._position, (1, 1))
-        self._trace.scatter_nd_update(row, tf.stack(values)[tf.newaxis])
-        self._position.assign_add(1)
-
 
 def _now() -> Any:
     """Return the time of execution, in seconds since 1970.
@@ -113,17 +113,8 @@ def _clock() -> np.float64:
     return np.float64(time.time())
 
 
-class _OperationsSince:
-    """Operations that were added to the graph after this object was created.
-
-    The clock has no inputs, so only control dependencies delay it until the weight updates.
-    """
-
-    def __init__(self) -> None:
-        self._graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
-        self._before = len(self._graph.get_operations()) if self._graph else 0
-
-    def list(self) -> list[Any]:
-        if self._graph is None:
-            return []
-        return [op for op in self._graph.get_operations()[self._before :] if not op.outputs]
+def _graph_operations() -> list[Any]:
+    if tf.executing_eagerly():
+        return []
+    operations: list[Any] = tf.compat.v1.get_default_graph().get_operations()
+    return operations

@@ -13,10 +13,8 @@ from pipeline.config.schema import LossName
 class ConcordanceLoss(keras.losses.Loss):
     """Mean of 1 - CCC over the traits, with each CCC over the batch; in [0, 2].
 
-    Args:
-        epsilon: Added to the denominator, in squared score units. The loss of a batch with
-            constant, equal scores and labels is then 1, not 0/0.
-        name: Name of the loss.
+    `epsilon`, in squared score units, is added to the denominator. The loss of a batch with
+    constant, equal scores and labels is then 1, not 0/0.
 
     Reference: Lin, 1989 (doi:10.2307/2532051), eq. 3.
     """
@@ -42,10 +40,7 @@ class ConcordanceLoss(keras.losses.Loss):
 class MixedLoss(keras.losses.Loss):
     """Weighted sum of losses.
 
-    Args:
-        weights: Weight of each loss by its name: `mae`, `mse`, `huber`, `ccc`.
-        huber_delta: Error above which the Huber loss is linear, in score units.
-        name: Name of the loss.
+    Above an error of `huber_delta`, in score units, the Huber loss is linear.
     """
 
     def __init__(
@@ -71,18 +66,17 @@ class MixedLoss(keras.losses.Loss):
 
 
 def build_loss(weights: Mapping[LossName, float], *, huber_delta: float) -> keras.losses.Loss:
-    """Build the configured loss: a `MixedLoss`, or the loss itself if it is alone with weight 1."""
+    """Build the configured loss: a `MixedLoss`, or a single loss if its weight is 1."""
     if list(weights.values()) == [1.0]:
         return _single_loss(next(iter(weights)), huber_delta)
     return MixedLoss({str(name): weight for name, weight in weights.items()}, huber_delta)
 
 
 def _single_loss(name: str, huber_delta: float) -> keras.losses.Loss:
-    if name == "huber":
-        return keras.losses.Huber(delta=huber_delta)
     losses = {
-        "mae": keras.losses.MeanAbsoluteError,
-        "mse": keras.losses.MeanSquaredError,
-        "ccc": ConcordanceLoss,
+        "mae": keras.losses.MeanAbsoluteError(),
+        "mse": keras.losses.MeanSquaredError(),
+        "huber": keras.losses.Huber(delta=huber_delta),
+        "ccc": ConcordanceLoss(),
     }
-    return losses[name]()
+    return losses[name]

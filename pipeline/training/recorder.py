@@ -14,10 +14,8 @@ from pipeline.training.instrumented_model import StepTrace
 class EpochRecorder(keras.callbacks.Callback):
     """Record each epoch. This must come before the callbacks that use its `records`.
 
-    Args:
-        run_log: Run log that gets one `epoch` event per epoch; None writes nothing.
-        records: Records of the earlier epochs of a resumed run. If some of these epochs are
-            trained again, their records stay the same.
+    `records` are the earlier epochs of a resumed run. If some of these epochs are trained again,
+    their records stay the same.
     """
 
     def __init__(self, run_log: RunLog | None, records: list[EpochRecord] | None = None) -> None:
@@ -68,19 +66,15 @@ class EpochRecorder(keras.callbacks.Callback):
     def _end_training_part(self) -> None:
         self._train_seconds = time.perf_counter() - self._began
         self._train_metrics = self.model.moments.trait_metrics()
-        first = self.records[-1].last_step + 1 if self.records else 1
-        self._steps = _step_records(self.model.read_trace(), first, self._began_at)
-
-
-def _step_records(trace: StepTrace, first_step: int, epoch_began: float) -> StepRecords:
-    previous_end = np.concatenate([[epoch_began], trace.end[:-1]])
-    return StepRecords(
-        first_step=first_step,
-        loss=trace.loss.tolist(),
-        mae=trace.mae.tolist(),
-        mse=trace.mse.tolist(),
-        learning_rate=trace.learning_rate.tolist(),
-        seconds=(trace.end - trace.begin).tolist(),
-        wait_seconds=np.maximum(trace.begin - previous_end, 0.0).tolist(),
-        time_ms=(trace.end * 1000).astype(np.int64).tolist(),
-    )
+        trace: StepTrace = self.model.read_trace()
+        previous_end = np.concatenate([[self._began_at], trace.end[:-1]])
+        self._steps = StepRecords(
+            first_step=self.records[-1].last_step + 1 if self.records else 1,
+            loss=trace.loss.tolist(),
+            mae=trace.mae.tolist(),
+            mse=trace.mse.tolist(),
+            learning_rate=trace.learning_rate.tolist(),
+            seconds=(trace.end - trace.begin).tolist(),
+            wait_seconds=np.maximum(trace.begin - previous_end, 0.0).tolist(),
+            time_ms=(trace.end * 1000).astype(np.int64).tolist(),
+        )

@@ -43,9 +43,21 @@ def records_before(
         RunError: If the run log has fewer epochs than the checkpoint.
     """
     if state is None:
-        _supersede_first_epoch(run, run_log)
+        # Supersede the events of a run that ended before its first checkpoint.
+        events = effective_events(read_events(run.run_log_path))
+        if any(event.kind in (EPOCH, FINISHED) for event in events):
+            epochs = [event.start for event in events if event.kind == EPOCH]
+            run_log.log_resumed(0, offset=min(epochs, default=events[-1].end))
         return []
-    _check_size(run, state)
+    with run.run_log_path.open("rb") as stream:
+        stream.seek(max(0, state.journal_offset - 1))
+        is_whole = stream.read(1) == b"\n"
+    if not is_whole:
+        raise RunError(
+            f"{run.run_log_path}: changed since the checkpoint of epoch {state.epoch}: "
+            f"no line ends at byte {state.journal_offset}. Restore the file from a backup, or "
+            "start a new run."
+        )
     committed = _commits(run)
     offset, num_epochs = state.journal_offset, max([state.epoch, *committed])
     if num_epochs > state.epoch:
@@ -68,25 +80,3 @@ def _commits(run: RunDirectory) -> dict[int, Event]:
     """Return the last `checkpoint` event of each epoch."""
     events = read_events(run.run_log_path)
     return {event.content["epoch"]: event for event in events if event.kind == CHECKPOINT}
-
-
-def _check_size(run: RunDirectory, state: CheckpointState) -> None:
-    """Check that a line of the run log ends at its size at the checkpoint."""
-    with run.run_log_path.open("rb") as stream:
-        stream.seek(max(0, state.journal_offset - 1))
-        is_whole = stream.read(1) == b"\n"
-    if not is_whole:
-        raise RunError(
-            f"{run.run_log_path}: changed since the checkpoint of epoch {state.epoch}: "
-            f"no line ends at byte {state.journal_offset}. Restore the file from a backup, or "
-            "start a new run."
-        )
-
-
-def _supersede_first_epoch(run: RunDirectory, run_log: RunLog) -> None:
-    """Supersede the events of a run that ended before its first checkpoint."""
-    events = effective_events(read_events(run.run_log_path))
-    if not any(event.kind in (EPOCH, FINISHED) for event in events):
-        return
-    epochs = [event.start for event in events if event.kind == EPOCH]
-    run_log.log_resumed(0, offset=min(epochs, default=events[-1].end))

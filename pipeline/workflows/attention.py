@@ -18,7 +18,7 @@ from pipeline.core.arrays import BoolArray, FloatArray, IntArray
 from pipeline.core.errors import ModelError
 from pipeline.core.seeds import generator
 from pipeline.core.traits import NUM_TRAITS, TRAITS
-from pipeline.data.batches import InferenceBatches, inference_batch_size
+from pipeline.data.batches import inference_batch_size, inference_batches
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.stream import Stream
 from pipeline.evaluation.attention import AttentionSummary, trait_attention
@@ -105,7 +105,7 @@ def check_explainable(network: keras.Model, features: FeatureSet) -> None:
     if not hasattr(network, "attention"):
         raise ModelError(f"{network.name}: is a model of another kind; it has no attention.")
     masked = masked_streams(network)
-    inputs = next(iter(InferenceBatches(features, np.arange(1), batch_size=1, masked=masked)))
+    inputs = next(iter(inference_batches(features, np.arange(1), batch_size=1, masked=masked)))
     network.attention(list(inputs))  # raises an error for a fusion without attention
     if not _attended_sequences(network, features):
         raise ModelError(
@@ -163,7 +163,7 @@ def _batches(
 ) -> Iterator[tuple[IntArray, list[FloatArray]]]:
     """Yield row numbers and model inputs per batch."""
     size = inference_batch_size(features, max_size=_MAX_BATCH_SIZE)
-    batches = InferenceBatches(features, rows, batch_size=size, masked=masked)
+    batches = inference_batches(features, rows, batch_size=size, masked=masked)
     for begin, inputs in zip(range(0, len(rows), size), batches, strict=True):
         yield rows[begin : begin + size], list(inputs)
 

@@ -13,7 +13,7 @@ from pipeline.config.schema import ExperimentConfig
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.errors import ModelError
 from pipeline.core.traits import NUM_TRAITS, TRAITS
-from pipeline.data.batches import InferenceBatches, inference_batch_size
+from pipeline.data.batches import inference_batch_size, inference_batches
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.stream import PooledFeatures, Stream
 from pipeline.evaluation.baselines import Baselines, fit_baselines
@@ -64,7 +64,7 @@ def predict(network: keras.Model, features: FeatureSet, rows: IntArray) -> Float
     check_shapes(network, features, needs_masks=False)
     batch_size = inference_batch_size(features, max_size=_MAX_BATCH_SIZE)
     masked = masked_streams(network)
-    batches = InferenceBatches(features, rows, batch_size=batch_size, masked=masked)
+    batches = inference_batches(features, rows, batch_size=batch_size, masked=masked)
     scores = [network.predict_on_batch(list(inputs)) for inputs in batches]
     return np.concatenate(scores) if scores else np.zeros((0, NUM_TRAITS), np.float32)
 

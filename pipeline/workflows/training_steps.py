@@ -17,7 +17,7 @@ from pipeline.core.arrays import FloatArray
 from pipeline.core.files import write_arrays, write_text
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.traits import directions
-from pipeline.data.batches import InferenceBatches, LabelledBatches, inference_batch_size
+from pipeline.data.batches import LabelledBatches, inference_batch_size, inference_batches
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split, group_overlap, write_split
 from pipeline.data.stream import feature_moments
@@ -378,13 +378,13 @@ def _result_files(run: RunDirectory) -> tuple[Path, ...]:
 def _entropy_inputs(features: FeatureSet, split: Split) -> tuple[FloatArray, ...]:
     """Return the inputs of the validation clips whose attention is measured in each epoch."""
     num_clips = inference_batch_size(features, max_size=MAX_CLIPS)
-    batches = InferenceBatches(features, split.validation[:num_clips], batch_size=num_clips)
+    batches = inference_batches(features, split.validation[:num_clips], batch_size=num_clips)
     return tuple(next(iter(batches), ()))
 
 
 def _input_example(features: FeatureSet, network: keras.Model) -> dict[str, FloatArray]:
     rows = np.arange(min(2, features.num_clips))
-    inputs = next(iter(InferenceBatches(features, rows, batch_size=len(rows))))
+    inputs = next(iter(inference_batches(features, rows, batch_size=len(rows))))
     return {tensor.name: array for tensor, array in zip(network.inputs, inputs, strict=True)}
 
 

@@ -85,18 +85,10 @@ class TestFile:
     def test_no_file_gives_the_defaults(self):
         assert load_config() == ExperimentConfig()
 
-    def test_an_empty_file_gives_the_defaults(self, write):
-        assert load_config(write("# nothing yet\n")) == ExperimentConfig()
-
     def test_values_are_read_by_section(self, write):
         config = load_config(write("seed: 3\ntraining: {num_epochs: 7, learning_rate: 1e-4}\n"))
         assert (config.seed, config.training.num_epochs) == (3, 7)
         assert config.training.learning_rate == 1e-4
-
-    @pytest.mark.parametrize("name", ["gone.yaml", "."])
-    def test_a_path_without_a_file_is_an_error(self, tmp_path, name):
-        path = tmp_path / name
-        assert error_of(path).startswith(f"{path}: ")
 
     def test_a_merged_key_may_be_overridden(self, write):
         text = "evaluation: {<<: {num_resamples: 500, by: [age]}, by: [gender]}"
@@ -133,9 +125,6 @@ class TestFile:
         path = write(text)
         assert error_of(path).startswith(f"{path}: {message}")
 
-    def test_a_number_is_accepted_as_a_name(self, write):
-        assert load_config(write("name: 5")).name == "5"
-
 
 class TestExtends:
     def test_a_child_overrides_its_parent(self, write):
@@ -164,17 +153,8 @@ class TestExtends:
     def test_a_second_level_is_an_error(self, write):
         write("seed: 1\n", "a.yaml")
         write("extends: a.yaml\n", "b.yaml")
-        assert "extends b.yaml, which extends another file itself" in error_of(
-            write("extends: b.yaml\n")
-        )
-
-    def test_a_missing_parent_is_an_error(self, write, tmp_path):
-        message = error_of(write("extends: gone.yaml\n"))
-        assert message == f"{tmp_path / 'gone.yaml'}: there is no such configuration file."
-
-    def test_an_unknown_key_of_the_parent_is_an_error(self, write):
-        write("sed: 1\n", "base.yaml")
-        assert "unknown key sed" in error_of(write("extends: base.yaml\n"))
+        message = error_of(write("extends: b.yaml\n"))
+        assert "extends b.yaml, which extends another file itself" in message
 
 
 class TestOverrides:
@@ -186,10 +166,6 @@ class TestOverrides:
     def test_an_override_creates_an_optional_section(self):
         config = load_config(overrides={"data.synthetic.num_clips": "60"})
         assert config.data.synthetic == SyntheticConfig(num_clips=60)
-
-    def test_a_loss_mix_is_parsed_as_yaml(self):
-        config = load_config(overrides={"training.loss": "{mse: 1, ccc: 0.5}"})
-        assert config.training.loss == {"mse": 1.0, "ccc": 0.5}
 
     @pytest.mark.parametrize(
         ("text", "names"),
@@ -239,7 +215,8 @@ class TestOverrides:
     @given(CONFIGS)
     @settings(max_examples=50)
     def test_overrides_as_text_load_as_the_same_configuration(self, config):
-        typed = {name: str(value) for name, value in flatten(config).items() if _is_plain(value)}
+        plain = bool | int | float | str
+        typed = {name: str(v) for name, v in flatten(config).items() if isinstance(v, plain)}
         loaded = flatten(load_config(overrides=typed))
         assert {name: loaded[name] for name in typed} == {
             name: value for name, value in flatten(config).items() if name in typed
@@ -257,27 +234,7 @@ class TestWriting:
     def test_a_written_configuration_is_readable_yaml(self, tmp_path):
         write_config(tmp_path / "config.yaml", ExperimentConfig(name="Zoë"))
         lines = (tmp_path / "config.yaml").read_text(encoding="utf-8").splitlines()
-        assert lines[:5] == [
-            "name: Zoë",
-            "description: ''",
-            "seed: 0",
-            "data:",
-            "  features_dir: ''",
-        ]
-
-
-class TestFlatten:
-    def test_settings_have_dotted_names(self):
-        flat = flatten(ExperimentConfig(data=DataConfig(synthetic=SyntheticConfig(num_steps=3))))
-        assert flat["seed"] == 0
-        assert flat["model.num_heads"] == 4
-        assert flat["data.synthetic.num_steps"] == 3
-
-    def test_a_loss_mix_is_one_setting(self):
-        mix = {"mse": 1.0, "ccc": 0.5}
-        flat = flatten(ExperimentConfig(training=TrainingConfig(loss=mix)))
-        assert flat["training.loss"] == mix
-        assert not any(name.startswith("training.loss.") for name in flat)
+        assert lines[:4] == ["name: Zoë", "description: ''", "seed: 0", "data:"]
 
 
 class TestHash:
@@ -294,11 +251,6 @@ class TestHash:
         changed = load_config(None, {name: value})
         assert (config_hash(changed) != config_hash(ExperimentConfig())) == changes
 
-    def test_writing_and_loading_keeps_the_hash(self, tmp_path):
-        config = ExperimentConfig(training=TrainingConfig(loss={"mse": 1.0, "ccc": 0.5}))
-        write_config(tmp_path / "config.yaml", config)
-        assert config_hash(load_config(tmp_path / "config.yaml")) == config_hash(config)
-
 
 def test_every_experiment_of_the_project_loads(repository):
     files = sorted((repository / "experiments").rglob("*.yaml"))
@@ -306,10 +258,6 @@ def test_every_experiment_of_the_project_loads(repository):
     assert repository / "experiments" / "demo.yaml" in paths
     names = [load_config(path).name for path in paths if path.parent.name != "extraction"]
     assert len(set(names)) == len(names)
-
-
-def _is_plain(value: Any) -> bool:
-    return isinstance(value, bool | int | float | str)
 
 
 def test_an_error_in_an_override_does_not_name_the_file(tmp_path):

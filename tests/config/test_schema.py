@@ -17,14 +17,12 @@ from pipeline.config.extraction import ExtractionConfig, is_network
 from pipeline.config.loading import load_config, load_extraction_config, setting_type
 from pipeline.config.schema import (
     DataConfig,
-    EvaluationConfig,
     ExperimentConfig,
     ModelConfig,
     SearchConfig,
     SyntheticConfig,
     TrackingConfig,
     TrainingConfig,
-    to_dict,
 )
 from pipeline.core.errors import ConfigError
 
@@ -160,21 +158,6 @@ def test_a_loss_is_read_as_a_mix():
     config = TrainingConfig(loss={"mse": 1.0, "ccc": 0.5})
     config.loss_weights["mse"] = -1.0
     assert config.loss_weights == {"mse": 1.0, "ccc": 0.5}
-
-
-def test_unregistered_settings_have_no_alias():
-    tracking = TrackingConfig(registered_model="ocean", alias="best").unregistered()
-    assert (tracking.registered_model, tracking.alias) == ("", "")
-
-
-def test_a_configuration_is_frozen():
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        ExperimentConfig().seed = 1
-
-
-def test_plain_values_have_lists_instead_of_tuples():
-    values = to_dict(ExperimentConfig(evaluation=EvaluationConfig(by=("gender",))))
-    assert values["evaluation"]["by"] == ["gender"]
 
 
 def fields_of(schema, prefix=""):

@@ -10,8 +10,6 @@ from pipeline.data.array_file import (
     BOOLEANS,
     check_features,
     check_labels,
-    check_mask,
-    check_num_rows,
     finite_chunks,
     open_array,
 )
@@ -106,12 +104,6 @@ def test_a_bad_file_is_a_one_line_error(path, content, message):
     assert len(str(error.value)) < 500
 
 
-def test_a_directory_is_an_error(path):
-    path.mkdir()
-    with pytest.raises(FeatureSetError, match=r"is not a \.npy file"):
-        open_array(path)
-
-
 def test_an_object_array_is_an_error_and_not_unpickled(path, tmp_path):
     touched = tmp_path / "touched"
     np.save(path, np.array([Payload(touched)], dtype=object), allow_pickle=True)
@@ -135,11 +127,6 @@ def test_a_mask_of_numbers_is_an_error(path):
         open_array(path, kinds=BOOLEANS)
 
 
-@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 4), (2, 3, 5, 5, 3)])
-def test_vectors_sequences_and_images_are_accepted(shape):
-    check_features(LABELS_PATH, np.zeros(shape))
-
-
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
@@ -156,20 +143,10 @@ def test_features_of_another_shape_are_an_error(shape, message):
         check_features(LABELS_PATH, np.zeros(shape))
 
 
-def test_another_number_of_rows_is_an_error_with_both_files():
-    with pytest.raises(FeatureSetError, match=r"labels\.npy: has 3 rows, but static\.npy has 2"):
-        check_num_rows(LABELS_PATH, 3, reference=Path("static.npy"), expected=2)
-
-
 def labels_with(value: float) -> np.ndarray:
     labels = np.full((2, 5), 0.5, dtype=np.float32)
     labels[1, 2] = value
     return labels
-
-
-@pytest.mark.parametrize("value", [0.0, 1.0])
-def test_the_ends_of_the_label_range_are_accepted(value):
-    check_labels(LABELS_PATH, labels_with(value), CLIPS)
 
 
 PLACE = r"row 1 \(clip b\) has extraversion {}, expected a score in \[0, 1\]\. .*"
@@ -196,19 +173,6 @@ PLACE = r"row 1 \(clip b\) has extraversion {}, expected a score in \[0, 1\]\. .
 def test_bad_labels_are_an_error_with_place_and_fix(labels, message):
     with pytest.raises(FeatureSetError, match=message):
         check_labels(LABELS_PATH, labels, CLIPS)
-
-
-@pytest.mark.parametrize(
-    ("mask", "shape", "message"),
-    [
-        (np.ones((2, 3), bool), (2, 3), "have no steps"),
-        (np.ones((2, 4), bool), (2, 3, 1), r"shape \(2, 4\), expected \(2, 3\)"),
-        (np.array([[True, False], [False, False]]), (2, 2, 1), r"row 1 \(clip b\) has no valid"),
-    ],
-)
-def test_a_bad_mask_is_an_error(mask, shape, message):
-    with pytest.raises(FeatureSetError, match=message):
-        check_mask(LABELS_PATH, mask, np.zeros(shape), CLIPS)
 
 
 def array_with(shape, position, value) -> np.ndarray:

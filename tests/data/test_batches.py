@@ -5,9 +5,9 @@ from pipeline.core.errors import FeatureSetError
 from pipeline.data import batches as batches_module
 from pipeline.data.batches import (
     BATCH_BYTES,
-    InferenceBatches,
     LabelledBatches,
     inference_batch_size,
+    inference_batches,
 )
 from pipeline.data.feature_set import load_feature_set
 
@@ -112,17 +112,16 @@ def test_only_labelled_batches_need_labels(write_files):
     features = load_feature_set(write_files(labels__npy=None))
     with pytest.raises(FeatureSetError, match=r"has no labels\.npy"):
         LabelledBatches(features, ALL[:4], batch_size=2)
-    assert len(list(InferenceBatches(features, ALL[:4], batch_size=3))) == 2
+    assert len(list(inference_batches(features, ALL[:4], batch_size=3))) == 2
 
 
-def test_inference_batches_keep_the_order_in_each_pass(features):
-    batches = InferenceBatches(features, np.array([9, 2, 5]), batch_size=2)
-    for _ in range(2):
-        assert [inputs[1][:, 0].tolist() for inputs in batches] == [[9.0, 2.0], [5.0]]
+def test_inference_batches_keep_the_order_of_the_rows(features):
+    batches = inference_batches(features, np.array([9, 2, 5]), batch_size=2)
+    assert [inputs[1][:, 0].tolist() for inputs in batches] == [[9.0, 2.0], [5.0]]
 
 
 def test_inference_batches_have_the_inputs_of_training(features):
-    (inputs,) = InferenceBatches(features, ALL, batch_size=11)
+    (inputs,) = inference_batches(features, ALL, batch_size=11)
     trained, _ = next(iter(LabelledBatches(features, ALL, batch_size=11).dataset()))
     for array, tensor in zip(inputs, trained, strict=True):
         assert array.dtype == np.float32
@@ -133,8 +132,8 @@ def test_a_required_mask_that_is_missing_marks_every_step(write_files):
     masked = load_feature_set(write_files("masked", static_mask__npy=np.ones((4, 3), dtype=bool)))
     unmasked = load_feature_set(write_files("unmasked"))
     rows = np.array([3, 1])
-    (expected,) = InferenceBatches(masked, rows, batch_size=2, masked=["static"])
-    (found,) = InferenceBatches(unmasked, rows, batch_size=2, masked=["static"])
+    (expected,) = inference_batches(masked, rows, batch_size=2, masked=["static"])
+    (found,) = inference_batches(unmasked, rows, batch_size=2, masked=["static"])
     assert len(found) == 3
     for one, other in zip(found, expected, strict=True):
         assert one.dtype == other.dtype

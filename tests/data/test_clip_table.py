@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from pipeline.core.errors import AnnotationError, FeatureSetError
-from pipeline.data.clip_table import check_unique_clips, number_clips, read_clips, read_csv_table
+from pipeline.data.clip_table import check_unique_clips, read_clips, read_csv_table
 
 
 @pytest.fixture
@@ -76,15 +76,6 @@ def test_a_missing_file_raises_the_given_error_class(tmp_path):
         read_csv_table(tmp_path / "none.csv", columns=("a",), error=AnnotationError)
 
 
-def test_further_columns_of_clips_are_kept_as_text(write):
-    clips = read_clips(write("clip_id,group,age\n-a.001.mp4,-a,031\n"))
-    assert clips.to_dict("list") == {"clip_id": ["-a.001.mp4"], "group": ["-a"], "age": ["031"]}
-
-
-def test_groups_are_optional_if_they_are_not_needed(write):
-    assert list(read_clips(write("clip_id\na\n"), needs_group=False)) == ["clip_id"]
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -110,8 +101,3 @@ def test_an_id_in_two_tables_is_an_error_with_both_rows():
     message = "'b' occurs twice, in row 1 of one and row 1 of three"
     with pytest.raises(FeatureSetError, match=message):
         check_unique_clips(tables, paths)
-
-
-def test_each_numbered_clip_is_its_own_group():
-    ids = ["row-000000", "row-000001"]
-    assert number_clips(2).to_dict("list") == {"clip_id": ids, "group": ids}

@@ -40,10 +40,11 @@ def only_warning(values, **options) -> str:
     return warning
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_good_features_give_no_warning(values, dtype):
-    assert warnings_of(values.astype(dtype)) == ()
-    assert warnings_of(values[:, 0].astype(dtype)) == ()
+def test_good_features_give_no_warning(values):
+    assert warnings_of(values.astype("float16")) == ()
+    assert warnings_of(values[:, 0]) == ()
+    assert warnings_of(values[:1]) == ()
+    assert warnings_of(np.eye(3)[np.arange(N) % 3]) == ()
 
 
 def test_the_real_and_the_built_in_features_give_no_warning(shared_data, tmp_path):
@@ -58,11 +59,6 @@ def test_constant_sparse_and_large_columns_give_no_warning(values):
     values[..., 2] *= 1e6
     values[..., 3] = np.exp(2 * values[..., 3])  # a heavy tail
     assert warnings_of(values) == ()
-
-
-def test_one_hot_rows_give_no_warning():
-    one_hot = np.eye(3)[np.arange(N) % 3]
-    assert warnings_of(one_hot) == ()
 
 
 def test_equal_features_in_a_group_give_no_warning(values):
@@ -88,11 +84,8 @@ def test_equal_features_in_two_groups_give_a_warning_with_both_clips(values, wit
 @pytest.mark.parametrize("dtype", ["float64", "int64"])
 def test_an_offset_too_large_for_float32_gives_a_warning(values, dtype):
     values[..., 3] = 1.7e9 + np.arange(N * T).reshape(N, T) % 50
-    values = values if dtype == "float64" else (values * 100).astype(dtype)
-    warning = only_warning(values)
-    assert (
-        "Some static features are lost in float32. one/face.npy: column 3 runs from 1700" in warning
-    )
+    warning = only_warning((values * 100).astype(dtype))
+    assert "are lost in float32. one/face.npy: column 3 runs from 1700" in warning
     assert "1 of 5 columns" in warning
 
 
@@ -107,12 +100,6 @@ def test_an_outlier_gives_a_warning_with_its_place(values, value, num_clips):
     values[9, 4, 2] = value
     warning = only_warning(values[:num_clips])
     assert f"one/face.npy: row 9 (clip c9) has {value:g} in step 4, column 2" in warning
-
-
-def test_an_outlier_in_a_vector_gives_a_warning_with_its_place(values):
-    values[160, 0, 2] = 3e30
-    warning = only_warning(values[:, 0])
-    assert "two/face.npy: row 10 (clip c160) has 3e+30 in column 2" in warning
 
 
 @pytest.mark.parametrize("padding", [0.0, -1.0])
@@ -134,11 +121,13 @@ def test_the_number_for_a_missing_value_gives_a_warning(values, missing):
     assert f"one/face.npy: row 5 (clip c5) has {missing:g} in step 2, column 0" in warning
 
 
-def test_constant_vectors_give_a_warning(values):
+def test_bad_vectors_give_warnings(values):
     values[40:44, 0] = 0
-    warning = only_warning(values[:, 0])
-    assert "4 clips have constant static features in a step" in warning
-    assert "row 40 (clip c40) has 0 in every column" in warning
+    values[160, 0, 2] = 3e30
+    outlier, constant = warnings_of(values[:, 0])
+    assert "two/face.npy: row 10 (clip c160) has 3e+30 in column 2" in outlier
+    assert "4 clips have constant static features in a step" in constant
+    assert "row 40 (clip c40) has 0 in every column" in constant
 
 
 def test_masked_steps_give_no_warning(values):
@@ -155,10 +144,6 @@ def test_images_are_checked_per_channel():
     assert warnings_of(images) == ()
     images[3, 1, 2, 2, 0] = 3e30
     assert "row 3 (clip c3) has 3e+30 in step 1, column 0" in only_warning(images)
-
-
-def test_a_single_clip_gives_no_warning(values):
-    assert warnings_of(values[:1]) == ()
 
 
 @pytest.mark.parametrize("names", [("P03", "p03"), ("1", "1.0"), ("a  b", "a b")])

@@ -64,18 +64,6 @@ def test_the_column_group_is_optional_if_it_is_not_needed(write_files):
     assert features.groups.tolist() == features.clip_ids.tolist() == list("abcd")
 
 
-def test_the_split_column_gives_the_subset_of_each_clip(write_files):
-    ids, subsets = list("abcd"), ["train", "train", "validation", "test"]
-    table = pd.DataFrame({"clip_id": ids, "group": ids, "split": subsets})
-    assert load_feature_set(write_files(clips__csv=table)).split_column.tolist() == subsets
-
-
-def test_missing_labels_are_an_error_with_the_fix(write_files):
-    feature_set = load_feature_set(write_files(labels__npy=None))
-    with pytest.raises(FeatureSetError, match=r"no labels\.npy.* shape \(4, 5\) .*openness"):
-        feature_set.checked_labels()
-
-
 def test_single_files_load_like_the_directory(write_files, tmp_path):
     mask = np.ones((4, 3), dtype=bool)
     features_dir = write_files(static_mask__npy=mask)
@@ -135,13 +123,6 @@ def test_more_files_than_the_system_allows_are_an_error(write_files, monkeypatch
         load_feature_set(write_files())
 
 
-def test_clips_of_shards_without_a_table_have_unique_numbers(write_files):
-    for name in ("one", "two"):
-        shard_dir = write_files(f"shards/{name}", clips__csv=None)
-    sharded = load_feature_set(shard_dir.parent)
-    assert len(set(sharded.clip_ids.tolist())) == sharded.num_clips == 8
-
-
 def test_a_sharded_set_has_the_metadata_that_all_shards_share(write_files):
     write_files("shards/one", clips__csv=None, features__json='{"encoder": "x", "seconds": 1}')
     two = write_files(
@@ -175,24 +156,6 @@ def test_every_array_changes_the_hash(write_files, name):
     array.flat[-1] = 0
     np.save(features_dir / name, array)
     assert load_feature_set(features_dir).digest != before
-
-
-def test_the_table_changes_the_hash(write_files):
-    features_dir = write_files()
-    before = load_feature_set(features_dir).digest
-    table = (features_dir / "clips.csv").read_text(encoding="utf-8")
-    (features_dir / "clips.csv").write_text(table.replace(",v1", ",v2"), encoding="utf-8")
-    assert load_feature_set(features_dir).digest != before
-
-
-def test_nan_in_a_shard_is_an_error_with_the_row_of_the_shard(write_files, tmp_path):
-    sharded_dir = split_into_shards(write_files(num_clips=8), tmp_path / "shards", [3, 8])
-    dynamic = np.load(sharded_dir / "shard-1" / "dynamic.npy")
-    dynamic[2, 4] = np.nan
-    np.save(sharded_dir / "shard-1" / "dynamic.npy", dynamic)
-    message = r"shard-1/dynamic\.npy: row 2 \(clip v2\.005\.mp4\) has nan in column 4"
-    with pytest.raises(FeatureSetError, match=message):
-        load_feature_set(sharded_dir)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,11 @@
 import pickle
 import re
-import unicodedata
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core.errors import AnnotationError, FeatureSetError
+from pipeline.core.errors import AnnotationError
 from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS
 from pipeline.data.feature_set import load_feature_set
 from pipeline.data.prepare import join_annotations, prepare_feature_set
@@ -116,12 +115,6 @@ def test_a_missing_group_is_derived_and_other_columns_are_kept(prepare, tmp_path
     assert clips["age"].tolist() == ["1", "2", "3", "4"]
 
 
-def test_a_given_group_is_kept(prepare, tmp_path):
-    table = pd.DataFrame({"clip_id": sorted(IDS), "group": ["p", "q", "p", "r"]})
-    assert prepare(IDS, changes={"clips__csv": table}).num_groups == 3
-    assert load_feature_set(tmp_path / "prepared").groups.tolist() == ["p", "q", "p", "r"]
-
-
 @pytest.mark.parametrize(
     ("annotated", "options", "words"),
     [
@@ -145,29 +138,3 @@ def test_missing_annotations_are_an_error_with_the_nearest_name(
 def test_ids_with_invisible_differences_are_joined(prepare, odd):
     summary = prepare([odd.format(clip) for clip in IDS])
     assert (summary.num_clips, summary.unlabelled) == (4, ())
-
-
-def test_composed_and_decomposed_accents_are_joined(prepare):
-    names = ["é0.mp4", "é1.mp4", "ü2.mp4", "ü3.mp4"]
-    table = pd.DataFrame({"clip_id": [unicodedata.normalize("NFD", name) for name in names]})
-    assert prepare(names, changes={"clips__csv": table}).num_clips == 4
-
-
-def test_a_mask_with_a_row_too_many_is_an_error(prepare):
-    mask = np.ones((5, 3), dtype=bool)
-    with pytest.raises(FeatureSetError, match=r"static_mask\.npy: has shape \(5, 3\)"):
-        prepare(IDS, changes={"static_mask__npy": mask})
-
-
-def test_the_real_features_are_joined_with_their_labels(shared_data, tmp_path):
-    directory = shared_data / "first_impressions"
-    summary = prepare_feature_set(
-        annotations_paths=[directory / "annotation_training.pkl"],
-        static_features=directory / "static.npy",
-        dynamic_features=directory / "dynamic.npy",
-        clips=directory / "clips.csv",
-        features_dir=tmp_path / "prepared",
-    )
-    assert (summary.num_clips, summary.num_groups) == (6000, 2624)
-    labels = load_feature_set(tmp_path / "prepared").checked_labels()
-    np.testing.assert_allclose(labels, np.load(directory / "labels.npy"), atol=1e-6)

@@ -72,13 +72,6 @@ def test_a_csv_is_read_by_column_name(write, content, traits):
     assert annotations.traits == traits
 
 
-def test_neuroticism_of_first_impressions_is_scored_in_reverse(write):
-    traits = read_annotations([write(scores())]).traits
-    assert tuple(trait.name for trait in traits) == TRAITS
-    assert [trait.name for trait in traits if trait.is_reversed] == ["neuroticism"]
-    assert "emotionally stable" in traits[-1].direction
-
-
 @pytest.mark.parametrize(
     "name",
     [
@@ -158,13 +151,6 @@ def test_contradicting_files_are_an_error(write):
         read_annotations([write(scores()), write(other, "other")])
     with pytest.raises(AnnotationError, match="No annotation file"):
         read_annotations([])
-
-
-@pytest.mark.parametrize(
-    ("clip", "group"), [("-AmMDnVl4s8.003.mp4", "-AmMDnVl4s8"), ("a.b.c", "a"), ("alone", "alone")]
-)
-def test_the_group_is_the_part_before_the_first_dot(clip, group):
-    assert group_of(clip) == group
 
 
 def test_the_real_file_has_the_labels_of_the_real_features(shared_data):

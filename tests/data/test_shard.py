@@ -20,16 +20,6 @@ def table(letter: str, num_clips: int = 4, **columns: list[str]) -> pd.DataFrame
     return pd.DataFrame({"clip_id": ids, "group": ids, **columns})
 
 
-def test_only_existing_files_are_present(write_files):
-    features_dir = write_files(labels__npy=None, static_mask__npy=MASK)
-    names = [path.name for path in ShardPaths.of_directory(features_dir).present]
-    assert names == ["static.npy", "static_mask.npy", "dynamic.npy", "clips.csv"]
-
-
-def test_labels_are_float32(write_files):
-    assert open_directory(write_files(labels__npy=np.zeros((4, 5), int))).labels.dtype == np.float32
-
-
 def test_times_of_the_steps_are_mapped(write_files):
     assert open_directory(write_files()).seconds is None
     opened = open_directory(write_files(seconds__npy=SECONDS))
@@ -49,6 +39,8 @@ def test_times_of_the_steps_are_mapped(write_files):
         ({"labels__npy": np.full((4, 5), 1e300)}, "expected a score"),
         ({"static_mask__npy": np.zeros((4, 3), bool)}, r"mask\.npy: row 0 \(clip v0\.000\.mp4\)"),
         ({"static_mask__npy": np.ones((4, 3))}, r"mask\.npy: has values of type float64"),
+        ({"static_mask__npy": np.ones((5, 3), bool)}, r"shape \(5, 3\), expected \(4, 3\)"),
+        ({"dynamic_mask__npy": MASK}, "which have no steps"),
         ({"features__json": "[1]"}, "JSON list, expected a mapping"),
         ({"seconds__npy": SECONDS[:3]}, r"seconds\.npy: has shape \(3, 3\), expected one time per"),
         ({"seconds__npy": SECONDS[:, :2]}, r"seconds\.npy: has shape \(4, 2\)"),
@@ -66,19 +58,18 @@ def test_times_of_the_steps_are_mapped(write_files):
         ),
         ({"seconds__npy": SECONDS.astype(str)}, "has values of type <U"),
     ],
-    ids=range(16),
+    ids=range(18),
 )
 def test_a_bad_file_is_an_error(write_files, changes, message):
     with pytest.raises(FeatureSetError, match=message):
         open_directory(write_files(**changes))
 
 
-def described_by(encoder) -> str:
-    return json.dumps({"encoder": encoder, "seconds": 1})
+HOG = {"features__json": '{"encoder": "hog"}'}
 
 
 def test_times_do_not_belong_to_files_with_other_names(write_files):
-    features_dir = write_files(seconds__npy=SECONDS, features__json=described_by("hog"))
+    features_dir = write_files(seconds__npy=SECONDS, **HOG)
     (features_dir / "dynamic.npy").rename(features_dir / "motion.npy")
     paths = ShardPaths.of_files(
         static=features_dir / "static.npy", dynamic=features_dir / "motion.npy"
@@ -89,7 +80,7 @@ def test_times_do_not_belong_to_files_with_other_names(write_files):
 
 
 def test_files_of_two_directories_have_no_metadata(write_files):
-    one, two = (write_files(name, features__json=described_by(name)) for name in ("one", "two"))
+    one, two = (write_files(name, **HOG) for name in ("one", "two"))
     paths = ShardPaths.of_files(static=one / "static.npy", dynamic=two / "dynamic.npy")
     assert open_shard(paths).metadata == {}
 
@@ -109,18 +100,10 @@ def test_metadata_of_other_files_are_ignored(write_files):
     ("one", "two", "message"),
     [
         ({}, {"features__json": '{"seconds": 2}'}, None),
-        (
-            {"features__json": described_by({"width": 8})},
-            {"features__json": described_by({"width": 8})},
-            None,
-        ),
-        (
-            {"features__json": described_by({"static": "hog"})},
-            {"features__json": described_by({"static": "resnet"})},
-            r"encoder\.static is 'resnet' here and 'hog' there",
-        ),
-        ({"features__json": described_by("hog")}, {}, "two: its encoder is unknown"),
-        ({}, {"features__json": described_by("hog")}, "one: its encoder is unknown"),
+        (HOG, HOG, None),
+        (HOG, {"features__json": '{"encoder": "resnet"}'}, "is 'resnet' here and 'hog' there"),
+        (HOG, {}, "two: its encoder is unknown"),
+        ({}, HOG, "one: its encoder is unknown"),
         ({}, {"static__npy": np.zeros((4, 9, 2))}, r"\(9, 2\), but .*one has \(3, 2\)"),
         ({}, {"dynamic__npy": np.zeros((4, 1, 5))}, r"\(1, 5\), but .*one has \(5,\)"),
         ({}, {"labels__npy": None}, r"files static\.npy, dynamic\.npy, clips\.csv, but"),

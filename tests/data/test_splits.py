@@ -283,13 +283,6 @@ def test_groups_with_invisible_differences_stay_in_one_subset(write_files):
     assert len(set(feature_set.groups)) == num_groups
 
 
-def test_the_real_clips_are_split_without_a_shared_video(shared_data):
-    feature_set = load_feature_set(shared_data / "first_impressions")
-    split = split_feature_set(feature_set, validation_fraction=0.2, test_fraction=0.1, seed=3)
-    assert [len(rows) for _, rows in split.subsets()] == pytest.approx([4200, 1200, 600], abs=2)
-    assert group_overlap(feature_set.groups, split)["train/validation"]["shared_groups"] == 0
-
-
 def test_names_in_a_subset_are_text():
     table = pd.DataFrame(
         {"clip_id": ["a", "b", "c"], "group": ["x", "y", "x"], "split": ["train", "test", "train"]}

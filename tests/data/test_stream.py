@@ -48,15 +48,8 @@ def test_rows_are_read_in_any_order_from_all_parts(rows, cut):
 @pytest.mark.parametrize("dtype", ["float16", "float64", ">f4", "int16"])
 def test_every_dtype_is_read_as_native_float32(dtype):
     read = stream_of(VALUES.astype(dtype)).read(np.array([5, 0]))
-    assert read.dtype == np.float32
-    assert read.dtype.isnative
     np.testing.assert_array_equal(read, VALUES[[5, 0]])
-
-
-def test_reading_returns_a_copy():
-    values = np.zeros((2, 2), dtype=np.float32)
-    stream_of(values).read(np.array([0]))[:] = 1
-    assert values.sum() == 0
+    assert read.dtype.newbyteorder("=") == read.dtype == np.float32
 
 
 @pytest.mark.parametrize("rows", [[-1], [6], [0.0], [True]])
@@ -65,23 +58,15 @@ def test_bad_row_numbers_are_an_error(rows):
         stream_of(VALUES).read(np.array(rows))
 
 
-def test_without_a_mask_every_step_is_valid():
-    np.testing.assert_array_equal(stream_of(VALUES).read_mask(np.array([3])), [[True, True]])
-    np.testing.assert_array_equal(stream_of(VALUES[:, 0]).read_mask(np.array([3, 4])), [[1], [1]])
-
-
 def test_chunks_cover_all_rows_in_order():
     chunks = list(stream_of(VALUES, lengths=[4, 2]).chunks(max_bytes=70))  # a row has 16 bytes
     assert [rows.tolist() for rows, _ in chunks] == [[0, 1, 2, 3], [4, 5]]
     np.testing.assert_array_equal(np.concatenate([values for _, values in chunks]), VALUES)
 
 
-@pytest.mark.parametrize(
-    ("rows", "max_bytes", "expected"),
-    [([5, 0, 5], 32, [[5, 0], [5]]), ([1, 0], 1, [[1], [0]])],
-)
-def test_chunks_follow_the_given_rows(rows, max_bytes, expected):
-    chunks = stream_of(VALUES).chunks(np.array(rows), max_bytes=max_bytes)
+@pytest.mark.parametrize(("max_bytes", "expected"), [(32, [[5, 0], [5]]), (1, [[5], [0], [5]])])
+def test_chunks_follow_the_given_rows(max_bytes, expected):
+    chunks = stream_of(VALUES).chunks(np.array([5, 0, 5]), max_bytes=max_bytes)
     assert [chunk.tolist() for chunk, _ in chunks] == expected
 
 
@@ -138,13 +123,6 @@ def test_moments_have_the_values_computed_by_hand(values, mask, rows, mean, vari
     assert found[0].dtype == found[1].dtype == np.float64
     np.testing.assert_allclose(found[0], mean, rtol=1e-12)
     np.testing.assert_allclose(found[1], variance, rtol=1e-12)
-
-
-def test_moments_of_images_are_computed_per_channel():
-    mask = np.array([[True, False]] * 6)
-    mean, variance = feature_moments(stream_of(IMAGES, mask, [1, 5]), np.arange(6))
-    np.testing.assert_allclose(mean, IMAGES[:, 0].mean((0, 1, 2)), rtol=1e-6)
-    np.testing.assert_allclose(variance, IMAGES[:, 0].var((0, 1, 2)), rtol=1e-5)
 
 
 @pytest.mark.parametrize("masked", [False, True])

@@ -66,12 +66,6 @@ def test_large_arrays_are_written_in_chunks(tmp_path, monkeypatch, rows):
     np.testing.assert_array_equal(written, STATIC if rows is None else STATIC[rows])
 
 
-@pytest.mark.parametrize("as_stored", [np.asfortranarray, lambda array: array.astype(">f8")])
-def test_any_memory_layout_is_written(tmp_path, as_stored):
-    write_feature_set(tmp_path / "features", **{**ARRAYS, "static": as_stored(STATIC)})
-    np.testing.assert_array_equal(np.load(tmp_path / "features" / "static.npy"), STATIC)
-
-
 def test_an_empty_directory_is_filled_with_its_usual_permissions(tmp_path):
     for name in ("features", "other"):
         (tmp_path / name).mkdir()

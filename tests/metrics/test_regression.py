@@ -187,15 +187,6 @@ def test_nearly_constant_columns_give_the_exact_metrics(deviation):
     assert (expected["pcc"] == 0) == (deviation == 1e-8)
 
 
-def test_leading_axes_are_kept():
-    true, pred = np.random.default_rng(5).random((2, 4, 3, 8, 5))
-    sums = [[row_moments(true[i, j], pred[i, j]).sum(0) for j in range(3)] for i in range(4)]
-    found = metrics_from_moments(np.array(sums))
-    assert found["r2"].shape == (4, 3, 5)
-    one = {metric: values[2, 1] for metric, values in found.items()}
-    assert_equal_metrics(one, exact_metrics(true[2, 1], pred[2, 1]))
-
-
 @pytest.mark.parametrize("ulps", [[0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 3, -2, 1, 0]])
 def test_rounded_sums_of_a_perfect_prediction_give_no_error(ulps):
     scores = np.random.default_rng(6).random((1000, 5))

@@ -22,18 +22,17 @@ def check_layer(
 ) -> None:
     """Check the configuration, shapes, weights, one training step and the saved copy of a layer.
 
-    Args:
-        layer_class: The tested class.
-        arguments: Arguments of the constructor.
-        inputs: Arguments of the call by name, batch first.
-        output_shape: Shape of the output, or a tuple of shapes.
-        num_trainable: Number of weights that one step must change.
-        num_frozen: Number of weights that training must not change.
-        tmp_path: Directory of the saved copy.
+    `num_trainable` weights must change in one step, and `num_frozen` weights must not.
     """
-    _check_configuration(layer_class, arguments)
     layer = layer_class(**arguments, name="under_test")
-    model = _model_around(layer, inputs)
+    config = layer.get_config()
+    assert {name: config[name] for name in arguments} == dict(arguments)
+    assert layer_class.from_config(config).get_config() == config
+    symbols = {
+        name: keras.Input(values.shape[1:], name=name, dtype=values.dtype.name)
+        for name, values in inputs.items()
+    }
+    model = keras.Model(list(symbols.values()), layer(**symbols))
     values = list(inputs.values())
     outputs = model(values)
     assert keras.tree.map_structure(lambda x: tuple(x.shape), outputs) == output_shape
@@ -45,25 +44,6 @@ def check_layer(
     pairs = [keras.tree.flatten(each.predict(values, verbose=0)) for each in (model, copy)]
     for before, after in zip(*pairs, strict=True):
         np.testing.assert_array_equal(before, after)
-
-
-def _check_configuration(
-    layer_class: type[keras.layers.Layer], arguments: Mapping[str, Any]
-) -> None:
-    layer = layer_class(**arguments)
-    config = layer.get_config()
-    assert {name: config[name] for name in arguments} == dict(arguments)
-    assert layer_class.from_config(config).get_config() == config
-    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
-    assert type(copy) is layer_class
-
-
-def _model_around(layer: keras.layers.Layer, inputs: Mapping[str, np.ndarray]) -> keras.Model:
-    symbols = {
-        name: keras.Input(values.shape[1:], name=name, dtype=values.dtype.name)
-        for name, values in inputs.items()
-    }
-    return keras.Model(list(symbols.values()), layer(**symbols))
 
 
 def _num_changed_by_a_step(

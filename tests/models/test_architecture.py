@@ -2,9 +2,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import ModelError
-from pipeline.models import FUSIONS
 from pipeline.models.architecture import Architecture
-from pipeline.models.streams import StreamSpec
 
 VALID = {
     "static_dim": 6,
@@ -78,16 +76,3 @@ def test_one_step_is_enough_without_attention(fusion):
 
 def test_one_learned_token_is_enough_if_both_streams_have_steps():
     assert architecture(num_tokens=1, static_steps=2, dynamic_steps=2).num_keys("dynamic") == 2
-
-
-@pytest.mark.parametrize("fusion", FUSIONS)
-def test_every_fusion_has_an_architecture(fusion):
-    assert architecture(fusion=fusion).fusion_sizes.width == 12
-
-
-def test_streams_have_the_order_of_the_inputs():
-    streams = architecture(dynamic_steps=3, dynamic_masked=True).streams
-    assert list(streams.items()) == [
-        ("static", StreamSpec(width=6)),
-        ("dynamic", StreamSpec(width=4, num_steps=3, masked=True)),
-    ]

@@ -56,7 +56,3 @@ def test_every_setting_of_the_configuration_is_used():
 def test_one_step_per_clip_is_an_error_with_attention(static, dynamic, encoder, message):
     with pytest.raises(ModelError, match=message):
         build_model(ModelConfig(static_encoder=encoder), static=static, dynamic=dynamic)
-
-
-def test_one_step_per_clip_is_allowed_without_attention():
-    build_model(ModelConfig(fusion="concat"), static=WIDE, dynamic=StreamSpec(width=6, num_steps=1))

@@ -55,11 +55,6 @@ def adapt(model, inputs):
     model.adapt(static_moments=moments[0], dynamic_moments=moments[1], label_mean=np.full(5, 0.6))
 
 
-def fit(model, inputs):
-    model.compile(keras.optimizers.AdamW(0.01), "mse")
-    model.fit(inputs, np.random.default_rng(1).random((6, 5)), epochs=2, verbose=0)
-
-
 def test_a_new_encoder_is_trainable_and_a_loaded_one_is_frozen(saved_encoder):
     model = build(static_encoder=saved_encoder(keras.layers.Conv2D(4, 3)))
     paths = {state.path for state in layer_states(model) if state.trainable}
@@ -88,20 +83,16 @@ def test_a_loaded_encoder_keeps_its_statistics(saved_encoder, inputs):
     assert (mean.tolist(), scale.tolist()) == ([100.0] * 3, [0.5] * 3)
 
 
-def test_a_hidden_step_of_a_loaded_encoder_is_zero(saved_encoder, inputs):
+def test_a_hidden_step_is_zero_for_a_loaded_encoder_and_else_the_mean(saved_encoder, inputs):
     model = build(static_encoder=saved_encoder(keras.layers.Rescaling(1 / 255, name="standardize")))
     adapt(model, inputs)
-    value, words = model.hidden_step_value("static")
-    assert value.tolist() == [0.0]
-    assert "zeros" in words
-
-
-def test_a_hidden_step_of_a_new_encoder_is_the_mean_of_the_training_clips(inputs):
-    model = build()
-    adapt(model, inputs)
-    value, words = model.hidden_step_value("dynamic")
-    np.testing.assert_allclose(value, inputs[1].mean((0, 1, 2, 3)), atol=1e-6)
-    assert "mean" in words
+    (zeros, static_words), (mean, dynamic_words) = map(
+        model.hidden_step_value, ("static", "dynamic")
+    )
+    assert zeros.tolist() == [0.0]
+    np.testing.assert_allclose(mean, inputs[1].mean((0, 1, 2, 3)), atol=1e-6)
+    assert "zeros" in static_words
+    assert "mean" in dynamic_words
 
 
 def test_frozen_layers_are_not_adapted(inputs):
@@ -112,35 +103,6 @@ def test_frozen_layers_are_not_adapted(inputs):
     fusion = model.get_layer("complete_personality_model")
     np.testing.assert_array_equal(fusion.get_layer("traits").get_weights()[0], np.zeros(5))
     assert model.hidden_step_value("dynamic")[0].any()
-
-
-def test_a_loaded_model_is_adapted_if_the_saved_one_was(inputs, tmp_path):
-    model = build()
-    assert not model.is_adapted
-    adapt(model, inputs)
-    save_model(model, tmp_path / "model.keras")
-    assert load_model(tmp_path / "model.keras").is_adapted
-
-
-def test_training_changes_only_the_chosen_layers_of_an_encoder(inputs):
-    model = build()
-    adapt(model, inputs)
-    choose_trainable(model, frozen=["*/static_encoder/*"])
-    choose_trainable(model, trainable=["*/static_encoder/conv_3"])
-    encoder = model.get_layer("static_steps").layer
-    before = {layer.name: layer.get_weights() for layer in encoder.layers}
-    fit(model, inputs)
-    changed = {
-        layer.name
-        for layer in encoder.layers
-        if any(
-            (old != new).any()
-            for old, new in zip(before[layer.name], layer.get_weights(), strict=True)
-        )
-    }
-    assert changed == {"conv_3"}
-    covered = {variable.path for variable in model.optimizer._trainable_variables}
-    assert covered == {variable.path for variable in model.trainable_variables}
 
 
 def test_values_of_padding_change_no_score(inputs):
@@ -161,6 +123,7 @@ def test_a_loaded_model_has_the_same_scores_and_attention(inputs, tmp_path):
     save_model(model, tmp_path / "model.keras")
     loaded = load_model(tmp_path / "model.keras")
     assert isinstance(loaded, EndToEndModel)
+    assert loaded.is_adapted
     np.testing.assert_array_equal(loaded.predict_on_batch(inputs), model.predict_on_batch(inputs))
     for name, weights in model.attention(inputs).items():
         np.testing.assert_array_equal(loaded.attention(inputs)[name], weights)
@@ -192,3 +155,13 @@ def test_one_stream_may_be_features(inputs):
 def test_an_encoder_that_does_not_fit_its_stream_is_an_error(changes, message):
     with pytest.raises(ModelError, match=message):
         build(**changes)
+
+
+def test_a_loaded_encoder_must_map_the_images_to_vectors(saved_encoder, tmp_path):
+    with pytest.raises(ModelError, match=r"images have the shape \(8, 8, 2\)"):
+        build(dynamic_encoder=saved_encoder(keras.layers.Conv2D(4, 3)))
+    keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(4, 3)]).save(
+        tmp_path / "maps.keras"
+    )
+    with pytest.raises(ModelError, match="pooling='avg'"):
+        build(static_encoder=str(tmp_path / "maps.keras"))

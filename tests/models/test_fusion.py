@@ -50,14 +50,6 @@ def test_a_single_stream_ignores_the_other(fusion, ignored, sequences):
     np.testing.assert_array_equal(model(sequences.values), model(list(others.values())))
 
 
-@pytest.mark.parametrize("fusion", ["cross_attention", "concat", "gated", "late"])
-@pytest.mark.parametrize("stream", ["static", "dynamic"])
-def test_a_fusion_uses_both_streams(fusion, stream, vectors):
-    model = vectors.build(fusion=fusion)
-    others = {**vectors.inputs, stream: -vectors.inputs[stream]}
-    assert not np.allclose(model(vectors.values), model(list(others.values())), atol=1e-4)
-
-
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_values_of_padding_change_no_prediction(fusion, sequences):
     model = sequences.build(fusion=fusion)

@@ -17,14 +17,14 @@ from pipeline.models.persistence import load_architecture
 
 pytestmark = pytest.mark.slow
 
-WHOLE = [".keras", ".h5"]
-
-LOAD_IN_A_NEW_PROCESS = """
+PREDICT = """
 import sys
 from pathlib import Path
+import keras
 import numpy as np
 from pipeline.models import CompletePersonalityModel, load_model
 
+tolerance = 0.0 if keras.backend.backend() == "tensorflow" else 1e-5
 for directory in sorted(Path(sys.argv[1]).iterdir()):
     with np.load(directory / "clips.npz", allow_pickle=False) as clips:
         inputs = {name: clips[name] for name in clips if name != "expected"}
@@ -33,23 +33,9 @@ for directory in sorted(Path(sys.argv[1]).iterdir()):
     models.append(CompletePersonalityModel.from_config(models[0].get_config()))
     models[-1].load_weights(directory / "model.weights.h5")
     for model in models:
-        np.testing.assert_array_equal(model(inputs), expected)
-"""
-
-PREDICT_ON_ANOTHER_BACKEND = """
-import sys
-from pathlib import Path
-import keras
-import numpy as np
-from pipeline.models import load_model
-
-for directory in sorted(Path(sys.argv[1]).iterdir()):
-    with np.load(directory / "clips.npz", allow_pickle=False) as clips:
-        inputs = {name: clips[name] for name in clips if name != "expected"}
-        expected = clips["expected"]
-    scores = keras.ops.convert_to_numpy(load_model(directory / "model.keras")(inputs))
-    np.testing.assert_allclose(scores, expected, atol=1e-5)
-assert keras.backend.backend() != "tensorflow"
+        scores = keras.ops.convert_to_numpy(model(inputs))
+        np.testing.assert_allclose(scores, expected, rtol=0, atol=tolerance)
+print(keras.backend.backend())
 """
 
 
@@ -73,92 +59,45 @@ def saved_fusions(mixed, tmp_path):
     return tmp_path
 
 
-def test_predictions_are_bit_identical_in_a_new_process(saved_fusions, repository):
-    subprocess.run(
-        [sys.executable, "-c", LOAD_IN_A_NEW_PROCESS, str(saved_fusions)],
-        cwd=repository,
-        check=True,
-    )
-
-
-@pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_predictions_are_the_same_on_another_backend(backend, request, repository):
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_predictions_are_the_same_in_a_new_process_on_any_backend(backend, request, repository):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed; the project does not need it")
     saved_fusions = request.getfixturevalue("saved_fusions")
-    subprocess.run(
-        [sys.executable, "-c", PREDICT_ON_ANOTHER_BACKEND, str(saved_fusions)],
-        cwd=repository,
-        env={**os.environ, "KERAS_BACKEND": backend},
-        check=True,
+    command = [sys.executable, "-c", PREDICT, str(saved_fusions)]
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    done = subprocess.run(
+        command, cwd=repository, env=environment, check=True, capture_output=True, text=True
     )
+    assert done.stdout.strip() == backend
 
 
-@pytest.mark.parametrize("suffix", WHOLE)
-def test_a_loaded_model_has_the_same_scores_and_attention(suffix, sequences, tmp_path):
-    model = used(sequences)
-    save_model(model, tmp_path / f"model{suffix}")
-    loaded = load_model(tmp_path / f"model{suffix}")
-    np.testing.assert_array_equal(
-        loaded.predict(sequences.values, verbose=0), model.predict(sequences.values, verbose=0)
-    )
-    np.testing.assert_array_equal(
-        loaded.attention(sequences.values)["traits"],
-        model.attention(sequences.values)["traits"],
-    )
-
-
-def test_weights_are_loaded_into_a_matching_model(vectors, tmp_path):
-    model, other = used(vectors), vectors.build()
-    save_model(model, tmp_path / "model.weights.h5")
-    other.load_weights(tmp_path / "model.weights.h5")
-    np.testing.assert_array_equal(other(vectors.values), model(vectors.values))
-
-
-@pytest.mark.parametrize("suffix", WHOLE)
-def test_keras_itself_loads_a_compiled_model(suffix, vectors, tmp_path):
+@pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("load", [load_model, keras.saving.load_model])
+def test_the_weights_of_a_compiled_and_partly_frozen_model_are_not_swapped(
+    suffix, load, vectors, tmp_path
+):
     model = used(vectors)
+    model.get_layer("block_1").static_side.trainable = False
+    num_trainable = len(model.trainable_weights)
     model.compile(keras.optimizers.AdamW(), loss="mse", metrics=["mae"])
     model.optimizer.build(model.trainable_variables)
     save_model(model, tmp_path / f"model{suffix}")
-    loaded = keras.saving.load_model(tmp_path / f"model{suffix}")
-    np.testing.assert_array_equal(loaded(vectors.values), model(vectors.values))
-
-
-@pytest.mark.parametrize("suffix", WHOLE)
-def test_the_weights_of_a_partly_frozen_layer_are_not_swapped(suffix, vectors, tmp_path):
-    model = used(vectors)
-    model.get_layer("block_1").static_side.trainable = False
-    save_model(model, tmp_path / f"model{suffix}")
-    loaded = load_model(tmp_path / f"model{suffix}")
+    loaded = load(tmp_path / f"model{suffix}")
     np.testing.assert_array_equal(loaded(vectors.values), model(vectors.values))
     assert type(loaded) is type(model)
+    assert len(model.trainable_weights) == num_trainable
 
 
-def test_a_frozen_model_is_still_frozen_after_saving(vectors, tmp_path):
-    model = vectors.build()
-    model.get_layer("block_1").static_side.trainable = False
-    before = len(model.trainable_weights)
-    save_model(model, tmp_path / "model.h5")
-    assert len(model.trainable_weights) == before
-
-
-def test_saving_h5_logs_no_advice(vectors, tmp_path, caplog):
-    with caplog.at_level(logging.WARNING):
-        save_model(vectors.build(), tmp_path / "model.h5")
-    assert caplog.records == []
-
-
-def test_saving_h5_logs_other_warnings_of_keras(tmp_path, caplog):
-    class FullDisk:
-        layers = ()
-
+def test_saving_h5_logs_no_advice_but_other_warnings(vectors, tmp_path, caplog, monkeypatch):
+    class FullDisk(keras.Sequential):
         def save(self, path, **_):
+            super().save(path)
             logging.getLogger("absl").warning("The disk is almost full.")
-            path.write_text("a model")
 
     with caplog.at_level(logging.WARNING):
-        save_model(FullDisk(), tmp_path / "model.h5")
+        save_model(FullDisk([keras.Input((2,)), keras.layers.Dense(1)]), tmp_path / "model.h5")
     assert [record.getMessage() for record in caplog.records] == ["The disk is almost full."]
 
 
@@ -173,11 +112,6 @@ def test_a_failed_save_keeps_the_old_file(tmp_path):
     with pytest.raises(OSError, match="no space"):
         save_model(Failing(), path)
     assert [p.read_text() for p in tmp_path.iterdir()] == ["the best so far"]
-
-
-def test_missing_directories_are_created(vectors, tmp_path):
-    save_model(vectors.build(), tmp_path / "runs" / "1" / "model.keras")
-    assert (tmp_path / "runs" / "1" / "model.keras").is_file()
 
 
 @pytest.mark.parametrize(

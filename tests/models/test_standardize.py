@@ -33,11 +33,6 @@ def test_the_layer(tmp_path):
     )
 
 
-def test_before_moments_are_set_features_stay_the_same():
-    features = np.array([[1.0, -2.0, 3.0]], dtype="float32")
-    np.testing.assert_array_equal(Standardize()(features), features)
-
-
 @pytest.mark.parametrize(
     ("mean", "variance", "features", "expected"),
     [

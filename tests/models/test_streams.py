@@ -5,9 +5,7 @@ import pytest
 from pipeline.models.streams import (
     MaskedMean,
     Positions,
-    StreamSpec,
     VectorTokens,
-    build_input,
     time_waves,
 )
 from tests.models.layer_checks import check_layer
@@ -28,29 +26,8 @@ STEP_MASK = np.ones((1, 3), dtype=bool)
     ],
 )
 def test_layers(layer_class, arguments, inputs, output_shape, num_trainable, tmp_path):
-    check_layer(
-        layer_class,
-        arguments,
-        inputs,
-        output_shape=output_shape,
-        num_trainable=num_trainable,
-        tmp_path=tmp_path,
-    )
-
-
-def test_a_vector_has_one_input():
-    stream = build_input("static", StreamSpec(width=6))
-    assert stream.values.shape == (None, 6)
-    assert stream.mask is None
-    assert not stream.has_steps
-
-
-def test_a_masked_sequence_has_two_inputs():
-    stream = build_input("dynamic", StreamSpec(width=6, num_steps=4, masked=True))
-    assert (stream.values.name, stream.values.shape) == ("dynamic", (None, 4, 6))
-    mask = stream.mask
-    assert (mask.name, mask.shape, mask.dtype) == ("dynamic_mask", (None, 4), "bool")
-    assert stream.has_steps
+    shapes_and_counts = {"output_shape": output_shape, "num_trainable": num_trainable}
+    check_layer(layer_class, arguments, inputs, **shapes_and_counts, tmp_path=tmp_path)
 
 
 def test_features_are_standardized_in_float32_in_any_precision(vectors):
@@ -88,10 +65,6 @@ def test_different_times_have_different_waves():
     waves = time_waves(16, 8)
     distances = np.linalg.norm(waves[:, None] - waves[None], axis=-1)
     assert distances[~np.eye(16, dtype=bool)].min() > 0.1
-
-
-def test_waves_may_have_an_odd_width():
-    assert time_waves(4, 7).shape == (4, 7)
 
 
 @pytest.mark.parametrize(

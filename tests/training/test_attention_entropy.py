@@ -4,10 +4,10 @@ import pytest
 
 from pipeline.config.schema import ModelConfig
 from pipeline.core.run_log import RunLog, read_events
-from pipeline.data.batches import InferenceBatches
+from pipeline.data.batches import inference_batches
 from pipeline.metrics.attention_entropy import head_entropies
 from pipeline.models import CompletePersonalityModel, StreamSpec, build_model
-from pipeline.training.attention_entropy import MAX_CLIPS, AttentionEntropy, attention_callbacks
+from pipeline.training.attention_entropy import AttentionEntropy, attention_callbacks
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +35,7 @@ def logged(laboratory, tmp_path_factory):
     """A fit with the callback."""
     run_dir = tmp_path_factory.mktemp("logged")
     network = build_network()
-    inputs = next(iter(InferenceBatches(laboratory.features, np.arange(44, 60), batch_size=16)))
+    inputs = next(iter(inference_batches(laboratory.features, np.arange(44, 60), batch_size=16)))
     callbacks = attention_callbacks(network, inputs, RunLog(run_dir / "events.jsonl"))
     return laboratory.fit(run_dir, network=network, callbacks=callbacks, num_epochs=NUM_EPOCHS)
 
@@ -66,14 +66,6 @@ def test_the_entropy_of_a_head_is_the_mean_over_the_clips(run_log):
     assert event["epoch"] == 7
     for name, entropy in expected.items():
         assert event["entropy"][name] == pytest.approx(entropy.mean(axis=0).tolist(), rel=1e-5)
-
-
-def test_only_the_first_clips_are_used(run_log):
-    network, inputs = build_network(), random_inputs(MAX_CLIPS + 6)
-    AttentionEntropy(network, inputs, run_log).on_epoch_end(0)
-    AttentionEntropy(network, [array[:MAX_CLIPS] for array in inputs], run_log).on_epoch_end(0)
-    all_clips, first_clips = attention_events(run_log.path)
-    assert all_clips == first_clips
 
 
 def test_padding_is_ignored_and_a_single_real_step_gives_none(run_log):

@@ -1,6 +1,5 @@
 import io
 import json
-import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -37,14 +36,6 @@ class TestLogFile:
         callback_type(str(tmp_path / "log"), EpochRecorder(None)).on_train_begin()
         assert json.loads((tmp_path / "log" / name).read_text())
 
-    def test_a_resumed_run_starts_with_its_earlier_epochs(
-        self, tmp_path, record, callback_type, name
-    ):
-        callback_type(tmp_path, EpochRecorder(None, [record()])).on_train_begin()
-        before = (tmp_path / name).read_text()
-        callback_type(tmp_path, EpochRecorder(None, [record()])).on_epoch_end(0)
-        assert (tmp_path / name).read_text() == before
-
     def test_the_writing_time_is_measured(self, tmp_path, callback_type, name, monkeypatch):
         ticks = iter([1.0, 1.5, 7.0, 7.25])
         monkeypatch.setattr("time.perf_counter", lambda: next(ticks))
@@ -63,42 +54,18 @@ def test_the_log_contains_the_records(tmp_path, record):
     assert json.loads(callback.path.read_text()) == history_content(records, frequency=2)
 
 
-def test_nan_becomes_null_in_a_log(tmp_path, record):
-    callback = PerformanceMonitorCallback(tmp_path, EpochRecorder(None, [record(loss=math.nan)]))
-    callback.on_epoch_end(0)
-    log = json.loads(callback.path.read_text(), parse_constant=pytest.fail)
-    assert log["epoch"]["loss"] == [None]
-
-
-class TestEpochEndTimer:
-    @pytest.fixture
-    def timer(self, monkeypatch):
-        """Ends of two epochs that took three and four seconds."""
-        ticks = iter([10.0, 13.0, 20.0, 24.0])
-        monkeypatch.setattr("time.perf_counter", lambda: next(ticks))
-        timer = EpochEndTimer()
-        for epoch in range(2):
-            timer.first.on_epoch_end(epoch, {})
-            timer.last.on_epoch_end(epoch, {})
-        return timer
-
-    @pytest.mark.parametrize(
-        ("logging", "parts"),
-        [
-            ([1.0, 0.5], {"logging": 1.5, "checkpoint": 2.0, "callbacks": 3.5}),
-            # The logs are also written when the training begins.
-            ([9.0], {"logging": 9.0, "checkpoint": 2.0, "callbacks": 0.0}),
-        ],
-    )
-    def test_parts_sum_to_the_whole_and_none_is_negative(self, timer, logging, parts):
-        logs = [SimpleNamespace(seconds=seconds) for seconds in logging]
-        assert timer.parts(logs, SimpleNamespace(seconds=2.0)) == parts
-
-    def test_a_fit_returns_the_parts(self, laboratory, tmp_path):
-        parts = laboratory.fit(tmp_path, num_epochs=1).result.callback_seconds
-        assert set(parts) == {"logging", "checkpoint", "callbacks"}
-        assert parts["logging"] > 0
-        assert parts["checkpoint"] > 0
+def test_the_time_at_the_end_of_an_epoch_has_parts(monkeypatch):
+    ticks = iter([10.0, 13.0, 20.0, 24.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(ticks))
+    timer = EpochEndTimer()
+    for epoch in range(2):
+        timer.first.on_epoch_end(epoch, {})
+        timer.last.on_epoch_end(epoch, {})
+    log, longer_log, checkpoint = (SimpleNamespace(seconds=each) for each in (1.5, 9.0, 2.0))
+    parts = {"logging": 1.5, "checkpoint": 2.0, "callbacks": 3.5}
+    assert timer.parts([log], checkpoint) == parts
+    # The logs are also written when the training begins.
+    assert timer.parts([longer_log], checkpoint)["callbacks"] == 0.0
 
 
 class TestNonFiniteLoss:

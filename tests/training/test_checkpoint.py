@@ -102,9 +102,6 @@ def other_network(dropout_rate=0.25, width=8, name="other"):
 
 
 class TestCommit:
-    def test_a_new_run_has_no_state(self, directory):
-        assert read_last_state(directory) is None
-
     def test_the_state_is_read(self, trainer, directory):
         trainer.run(0.3, 0.2, 0.4)
         state = read_last_state(directory)

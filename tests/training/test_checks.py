@@ -6,10 +6,6 @@ from pipeline.core.run_log import read_events
 from pipeline.training.checks import check_keras_settings
 
 
-def test_the_default_settings_of_keras_are_accepted():
-    check_keras_settings()
-
-
 def test_another_backend_is_an_error(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(TrainingError, match=r"runs on jax .* KERAS_BACKEND to tensorflow"):

@@ -206,15 +206,6 @@ class TestDamagedCheckpoint:
         path.mkdir()
         assert_same_run(cosine, laboratory.fit(tmp_path, **COSINE), laboratory)
 
-    def test_epochs_that_are_trained_again_are_logged_once(self, laboratory, tmp_path):
-        whole = laboratory.fit(tmp_path, **COSINE)
-        shutil.rmtree(tmp_path / "checkpoints" / "epoch-00005")
-        again = laboratory.fit(tmp_path, **COSINE)
-        expected = [(kind, epoch) for epoch in range(1, 6) for kind in (EPOCH, CHECKPOINT)]
-        assert events_of(tmp_path) == [*expected, (RESUMED, 4)]
-        assert again.weights == whole.weights
-        assert again.result.records == whole.result.records
-
     def test_after_two_kills_and_damage_each_epoch_is_logged_once(
         self, laboratory, cosine, tmp_path
     ):
@@ -246,11 +237,6 @@ class TestWithoutResume:
         assert lean.result.best_epoch == 2
         assert not lean.run.checkpoints_dir.exists()
 
-    def test_without_validation_the_last_epoch_is_kept(self, laboratory, tmp_path):
-        saved = laboratory.fit(tmp_path / "saved", validated=False, **COSINE)
-        lean = laboratory.fit(tmp_path / "lean", validated=False, is_resumable=False, **COSINE)
-        assert lean.weights == saved.weights
-
     def test_a_killed_fit_writes_its_logs_and_epochs(self, laboratory, tmp_path):
         with pytest.raises(KilledError):
             laboratory.fit(tmp_path, callbacks=[Kill(3, "record")], is_resumable=False, **COSINE)
@@ -260,15 +246,9 @@ class TestWithoutResume:
         assert kinds == [EPOCH, CHECKPOINT] * 2 + [EPOCH]
 
 
-class TestReproduction:
-    def test_the_same_seed_gives_identical_values(self, laboratory, cosine, tmp_path):
-        again = laboratory.fit(tmp_path, steps_per_execution=2, **COSINE)
-        assert_same_run(cosine, again, laboratory)
-
-    def test_another_seed_gives_another_order(self, laboratory, cosine, tmp_path):
-        other = laboratory.fit(tmp_path, seed=1, num_epochs=1)
-        first, second = other.result.records[0], cosine.result.records[0]
-        assert first.steps.loss != second.steps.loss
+def test_the_same_seed_gives_identical_values(laboratory, cosine, tmp_path):
+    again = laboratory.fit(tmp_path, steps_per_execution=2, **COSINE)
+    assert_same_run(cosine, again, laboratory)
 
 
 class TestBestEpoch:
@@ -287,10 +267,14 @@ class TestBestEpoch:
         assert values[result.best_epoch - 1] == max(values)
 
     def test_without_validation_it_is_the_last(self, laboratory, tmp_path):
-        result = laboratory.fit(tmp_path, validated=False, num_epochs=2).result
+        settings = {"validated": False, "num_epochs": 2, "learning_rate": 3.0}
+        saved = laboratory.fit(tmp_path / "saved", **settings)
+        lean = laboratory.fit(tmp_path / "lean", is_resumable=False, **settings)
+        result = saved.result
         assert (result.best_epoch, result.monitor) == (2, "loss")
         assert result.records[-1].val_metrics is None
         assert result.best_value == result.records[-1].loss
+        assert lean.weights == saved.weights
 
 
 class TestStopping:
@@ -312,19 +296,12 @@ class TestStopping:
         assert len({record.learning_rate for record in result.records}) == 1
 
 
-class TestRunLog:
-    def test_an_uninterrupted_run_has_no_resumed_event(self, laboratory, tmp_path):
-        run_log = RunLog(tmp_path / "events.jsonl")
-        run_log.log_params({})
-        laboratory.fit(tmp_path, num_epochs=1)
-        assert events_of(tmp_path) == [("params", None), (EPOCH, 1), (CHECKPOINT, 1)]
-
-    def test_its_epochs_are_the_records_of_the_result(self, cosine):
-        records = cosine.result.records
-        assert epoch_records(read_events(cosine.run.run_log_path)) == records
-        numbers = [number for record in records for number in record.steps.numbers]
-        assert numbers == list(range(1, 16))
-        assert records[-1].loss < 0.9 * records[0].loss
+def test_the_epochs_of_the_run_log_are_the_records_of_the_result(cosine):
+    records = cosine.result.records
+    assert epoch_records(read_events(cosine.run.run_log_path)) == records
+    numbers = [number for record in records for number in record.steps.numbers]
+    assert numbers == list(range(1, 16))
+    assert records[-1].loss < 0.9 * records[0].loss
 
 
 def contents(run_dir):

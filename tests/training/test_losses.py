@@ -4,14 +4,12 @@ import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from pipeline.metrics.regression import exact_metrics
 from pipeline.training.losses import ConcordanceLoss, MixedLoss, build_loss
 
 TRUE = np.float32([[0.5, 0.5], [0.7, 0.3]])
 PRED = np.float32([[0.55, 0.5], [0.4, 0.3]])  # errors 0.05, 0, 0.3, 0
-SCORES = arrays(np.float32, (6, 5), elements=st.floats(0.0, 1.0, width=32))
 
 
 def value(loss, true=TRUE, pred=PRED) -> float:
@@ -51,16 +49,6 @@ class TestConcordance:
         expected = 1 - exact_metrics(true, pred)["ccc"].mean()
         assert value(ConcordanceLoss(epsilon=0.0), true, pred) == pytest.approx(expected, abs=1e-4)
 
-    @given(SCORES, SCORES)
-    def test_the_loss_is_between_0_and_2(self, true, pred):
-        assert -1e-5 <= value(ConcordanceLoss(), true, pred) <= 2 + 1e-5
-
-    def test_all_traits_have_equal_weight(self):
-        # The loss of the first trait is 0, that of the mirrored second trait is 2.
-        true = np.float32([[0.2, 0.2], [0.8, 0.8]])
-        pred = np.float32([[0.2, 0.8], [0.8, 0.2]])
-        assert value(ConcordanceLoss(), true, pred) == pytest.approx(1.0, abs=1e-4)
-
     def test_the_loss_of_constant_scores_is_1(self):
         constant = np.full((3, 5), 0.5, np.float32)
         assert value(ConcordanceLoss(), constant, constant) == 1.0
@@ -82,11 +70,6 @@ class TestConcordance:
 )
 def test_a_mix_is_the_weighted_sum(weights, expected):
     assert value(build_loss(weights, huber_delta=0.1)) == pytest.approx(expected, rel=1e-5)
-
-
-def test_a_single_loss_with_weight_1_is_that_loss():
-    loss = build_loss({"mse": 1.0}, huber_delta=0.1)
-    assert isinstance(loss, keras.losses.MeanSquaredError)
 
 
 @pytest.mark.parametrize(

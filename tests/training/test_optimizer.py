@@ -44,28 +44,19 @@ class TestWarmupCosine:
         assert max(run) == run[10]
 
 
-def test_a_constant_rate_is_a_number():
-    config = TrainingConfig(schedule="constant", learning_rate=0.01)
-    assert build_learning_rate(config, steps_per_epoch=10) == 0.01
-
-
 class TestOptimizer:
-    def test_adamw_has_its_weight_decay(self):
-        optimizer = build_optimizer(TrainingConfig(weight_decay=0.05), steps_per_epoch=1)
-        assert isinstance(optimizer, keras.optimizers.AdamW)
-        assert optimizer.weight_decay == 0.05
-
-    def test_adam_has_no_weight_decay(self):
-        optimizer = build_optimizer(TrainingConfig(optimizer="adam"), steps_per_epoch=1)
-        assert isinstance(optimizer, keras.optimizers.Adam)
-        assert not optimizer.weight_decay
-
-    @pytest.mark.parametrize(("norm", "expected"), [(2.5, 2.5), (0.0, None)])
-    def test_gradients_are_clipped_by_their_global_norm(self, norm, expected):
-        optimizer = build_optimizer(TrainingConfig(gradient_clip_norm=norm), steps_per_epoch=1)
-        assert optimizer.global_clipnorm == expected
-        assert optimizer.clipnorm is None
-        assert optimizer.clipvalue is None
+    @pytest.mark.parametrize(
+        ("settings", "expected"),
+        [
+            ({}, {"weight_decay": 0.01, "global_clipnorm": 1.0}),
+            ({"optimizer": "adam"}, {"weight_decay": None}),
+            ({"gradient_clip_norm": 2.5}, {"global_clipnorm": 2.5, "clipnorm": None}),
+            ({"gradient_clip_norm": 0.0}, {"global_clipnorm": None}),
+        ],
+    )
+    def test_the_settings_of_the_configuration_are_used(self, settings, expected):
+        optimizer = build_optimizer(TrainingConfig(**settings), steps_per_epoch=1)
+        assert {name: getattr(optimizer, name) for name in expected} == expected
 
     def test_its_name_does_not_depend_on_earlier_optimizers(self):
         names = {build_optimizer(TrainingConfig(), steps_per_epoch=1).name for _ in range(3)}

@@ -3,8 +3,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pipeline.core.run_log import read_events
-from pipeline.records.epochs import epoch_records
 from pipeline.training.instrumented_model import StepTrace
 from pipeline.training.recorder import EpochRecorder
 
@@ -82,22 +80,6 @@ def test_an_epoch_is_recorded(model):
     }
 
 
-def test_without_validation_there_are_only_training_scores(model):
-    recorder = build_recorder(model)
-    run_epoch(recorder, has_validation=False)
-    (record,) = recorder.records
-    assert (record.metrics, record.val_metrics, record.val_loss) == (TRAIN, None, None)
-    assert record.validation_seconds == 0.0
-
-
-def test_each_epoch_has_a_trace_with_consecutive_step_numbers(model):
-    recorder = build_recorder(model)
-    for epoch in range(2):
-        run_epoch(recorder, epoch)
-    assert [record.steps.numbers for record in recorder.records] == [[1, 2, 3], [4, 5, 6]]
-    assert model.num_traces == 2
-
-
 def test_a_resumed_run_continues_its_records(model, record):
     before = [record(epoch=1), record(epoch=2, first_step=4)]
     recorder = build_recorder(model, records=before)
@@ -133,10 +115,3 @@ def test_training_and_validation_times_are_separate(model, monkeypatch):
     run_epoch(recorder)
     assert recorder.records[0].train_seconds == 5.0
     assert recorder.records[0].validation_seconds == 2.0
-
-
-def test_the_run_log_contains_the_records(model, run_log):
-    recorder = build_recorder(model, run_log)
-    for epoch in range(2):
-        run_epoch(recorder, epoch)
-    assert epoch_records(read_events(run_log.path)) == recorder.records

@@ -43,11 +43,9 @@ class Annotations:
 def read_annotations(paths: Sequence[Path]) -> Annotations:
     """Read annotation files into one table of scores.
 
-    Args:
-        paths: ChaLearn pickles (`{trait: {clip: score}}`; other keys such as `interview` are
-            ignored), or `.csv` tables. A table has the columns `clip_id` and the five traits, or
-            those of the first version of First Impressions (`VideoName`, `ValueOpenness`, ...). A
-            clip may be in several files if its scores are equal.
+    A file is a ChaLearn pickle (`{trait: {clip: score}}`; other keys are ignored) or a `.csv`
+    table. A table has the columns `clip_id` and the five traits, or those of the first version of
+    First Impressions. A clip may be in several files if its scores are equal.
 
     Raises:
         AnnotationError: If a file has another format, a trait or score is missing, a score is
@@ -124,23 +122,17 @@ def _read_pickle(path: Path) -> Annotations:
 
 def _check_no_stability(path: Path, names: Iterable[object]) -> None:
     texts = [name for name in names if isinstance(name, str)]
-    opposite = next(
-        (
-            name
-            for name in texts
-            if name != "neuroticism" and _STABILITY.fullmatch(re.sub(r"[\s_-]", "", name.lower()))
-        ),
-        None,
-    )
-    if opposite is None or "neuroticism" in texts:
+    if "neuroticism" in texts:
         return
-    raise AnnotationError(
-        f"{path}: has {opposite!r} and no neuroticism. These are opposite ends of one trait. "
-        f"First Impressions scores emotional stability under the name neuroticism. To combine the "
-        f"scores with that corpus, rename the column to neuroticism and do not change the scores: "
-        f"reversed scores (1 - score) would contradict the corpus. In any case, "
-        f"describe the direction under `traits` in features.json."
-    )
+    for name in texts:
+        if _STABILITY.fullmatch(re.sub(r"[\s_-]", "", name.lower())):
+            raise AnnotationError(
+                f"{path}: has {name!r} and no neuroticism. These are opposite ends of one trait. "
+                f"First Impressions scores emotional stability under the name neuroticism. To "
+                f"combine the scores with that corpus, rename the column to neuroticism and do not "
+                f"change the scores. In any case, describe the direction under `traits` in "
+                f"features.json."
+            )
 
 
 def _checked_scores(path: Path, trait: str, scores: Any) -> Mapping[str, float]:
@@ -188,16 +180,12 @@ def _read_table(path: Path) -> Annotations:
         [_parse_score(path, row, trait, text) for trait, text in zip(TRAITS, texts, strict=True)]
         for row, texts in enumerate(table[list(TRAITS)].to_numpy())
     ]
-    return Annotations(
-        scores=_score_table(clips, values),
-        traits=FIRST_IMPRESSIONS if _has_v1_names(path) else (),
-    )
-
-
-def _has_v1_names(path: Path) -> bool:
     with path.open(encoding="utf-8-sig") as file:
         header = file.readline()
-    return any(name in header for name, trait in _V1_NAMES.items() if trait == "neuroticism")
+    has_v1_names = "ValueNeurotisicm" in header or "ValueNeuroticism" in header
+    return Annotations(
+        scores=_score_table(clips, values), traits=FIRST_IMPRESSIONS if has_v1_names else ()
+    )
 
 
 def _parse_score(path: Path, row: int, trait: str, text: str) -> float:

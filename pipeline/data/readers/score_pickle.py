@@ -1,7 +1,7 @@
 """Read scores from a pickle without executing code from the file.
 
 The ChaLearn First Impressions annotations are Python 2 pickles: dictionaries of floats, some of
-them NumPy scalars. A pickle can name any function and call it. This reader accepts three names
+which are NumPy scalars. Loading a pickle can call any function. This reader accepts three names
 and replaces them by classes that return floats.
 """
 
@@ -49,7 +49,18 @@ def read_score_pickle(path: Path) -> Any:
         AnnotationError: If the file is missing or damaged, or names anything but a NumPy float
             scalar. Such names are never imported or called.
     """
-    content = _read_bytes(path)
+    try:
+        num_bytes = path.stat().st_size
+        if num_bytes > _MAX_BYTES:
+            raise AnnotationError(
+                f"{path}: is {num_bytes} bytes large, expected at most {_MAX_BYTES}. "
+                f"Give the annotation file itself."
+            )
+        content = path.read_bytes()
+    except OSError as error:
+        raise AnnotationError(
+            f"{path}: cannot be read ({error.strerror}). Check the path."
+        ) from error
     try:
         _check_opcodes(content)
         return _ScoreUnpickler(io.BytesIO(content), encoding="latin1").load()
@@ -62,21 +73,6 @@ def read_score_pickle(path: Path) -> Any:
         reason = one_line(error)[:200]
         raise AnnotationError(
             f"{path}: is not a complete pickle ({reason}). Download or copy the file again."
-        ) from error
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        num_bytes = path.stat().st_size
-        if num_bytes > _MAX_BYTES:
-            raise AnnotationError(
-                f"{path}: is {num_bytes} bytes large, expected at most {_MAX_BYTES}. "
-                f"Give the annotation file itself."
-            )
-        return path.read_bytes()
-    except OSError as error:
-        raise AnnotationError(
-            f"{path}: cannot be read ({error.strerror}). Check the path."
         ) from error
 
 
