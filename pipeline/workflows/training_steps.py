@@ -225,7 +225,7 @@ def fit_network(
     hooks = hooks or FitHooks()
     config, features, split = experiment.config, experiment.features, experiment.split
     forget_files(session.run, *_result_files(session.run))
-    _adapt(network, experiment)
+    adapt_network(network, experiment)
     settings: dict[str, Any] = {
         "batch_size": config.training.batch_size,
         "cache": config.training.cache,
@@ -353,7 +353,7 @@ def _describe_features(features: FeatureSet) -> DataDescription:
     )
 
 
-def _adapt(network: keras.Model, experiment: Experiment) -> None:
+def adapt_network(network: keras.Model, experiment: Experiment) -> None:
     """Adapt a new model to the training clips; trained and custom models are not changed."""
     if not isinstance(network, CompletePersonalityModel | EndToEndModel) or network.is_adapted:
         return
