@@ -83,6 +83,17 @@ def read_link(path: Path) -> Link | None:
     return _recovered(path)
 
 
+def with_logged_run(path: Path, link: Link) -> Link:
+    """Return the link with the MLflow run in the run log.
+
+    A damaged file can contain another run id. The lines of the run log have checksums.
+    """
+    logged = _recovered(path)
+    if logged is None or logged.run_id == link.run_id:
+        return link
+    return dataclasses.replace(link, run_id=logged.run_id, run_key=logged.run_key)
+
+
 def write_link(path: Path, link: Link) -> None:
     """Write the link of a run directory, without the password of its store."""
     write_json(path, _as_stored(link))

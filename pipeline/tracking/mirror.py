@@ -33,7 +33,7 @@ from pipeline.core.run_directory import RunDirectory
 from pipeline.core.urls import sqlite_path
 from pipeline.tracking import vocabulary
 from pipeline.tracking.bounded import call_within
-from pipeline.tracking.link import Link, note_link, read_link, write_link
+from pipeline.tracking.link import Link, note_link, read_link, with_logged_run, write_link
 from pipeline.tracking.news import read_news
 from pipeline.tracking.packaged_model import log_packaged_model
 from pipeline.tracking.store import (
@@ -142,6 +142,8 @@ class Mirror:
         link = read_link(self._run.tracking_path)
         if link is None:
             return None
+        if self._link is None:
+            link = with_logged_run(self._run.tracking_path, link)
         self._link = link
         has_news = bool(read_news(self._run, start=link.delivered).events)
         if has_news or not link.run_id or (retries_refused and link.refused):

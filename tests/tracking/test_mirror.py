@@ -1,3 +1,4 @@
+import dataclasses
 import logging
 import shutil
 import sys
@@ -496,6 +497,17 @@ def test_a_run_whose_directory_was_removed_has_failed(left, run, journal, client
     ended = client.get_run(run_id)
     assert ended.info.status == "FAILED"
     assert "was removed" in ended.data.tags["failure"]
+
+
+def test_a_damaged_run_id_is_corrected_from_the_run_log(run, journal, client, tell_epoch):
+    tell_epoch(journal, 1)
+    Mirror(run).deliver()
+    link = read_link(run.tracking_path)
+    write_link(run.tracking_path, dataclasses.replace(link, run_id=f"x{link.run_id[1:]}"))
+    finish(journal)
+    assert deliver_rest(run) is None
+    assert read_link(run.tracking_path).run_id == link.run_id
+    assert client.get_run(link.run_id).info.status == "FINISHED"
 
 
 def test_a_run_whose_directory_is_removed_while_its_model_is_sent_has_failed(

@@ -61,6 +61,10 @@ def test_a_command_on_a_run_that_trains(command, launcher, reference, toll_of, t
     toll.expect(ended.status == 0, f"the run: {ended.err}")
     is_clear = other.status == 0 or (other.status == 2 and "run" in other.error_line())
     toll.expect(is_clear, f"{command}: status {other.status}, {other.err[-600:]}")
+    if command == "evaluate" and other.status == 0:  # on a slow machine the run had ended
+        toll.endings["the run had ended already"] += 1
+        toll.check()
+        return
     toll.endings[f"status {other.status}, the run goes on"] += 1
     for difference in differences(home / "run", reference.run_dir):
         toll.lose(f"{command}: {difference}")
