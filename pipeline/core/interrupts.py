@@ -38,8 +38,10 @@ def interrupt_handlers() -> Iterator[None]:
     for background jobs. An exception that Python drops is not printed; `check_interrupt` raises
     it again.
     """
-    report = sys.unraisablehook
+    report, show = sys.unraisablehook, sys.excepthook
     sys.unraisablehook = lambda lost: None if lost.exc_type is KeyboardInterrupt else report(lost)
+    # Native code prints an interrupt that it cannot raise, by way of this hook.
+    sys.excepthook = lambda *error: show(*error) if _Request.signal_number is None else None
     try:
         with kept_handlers():
             for number in _SIGNALS:
@@ -48,7 +50,7 @@ def interrupt_handlers() -> Iterator[None]:
             yield
     finally:
         _Request.signal_number = None
-        sys.unraisablehook = report
+        sys.unraisablehook, sys.excepthook = report, show
 
 
 @contextlib.contextmanager
