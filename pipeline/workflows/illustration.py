@@ -78,7 +78,7 @@ def illustrate(
         PipelineError: If a format is unknown.
     """
     with contextlib.ExitStack() as stack:
-        # A training holds the run already, and another process that does is at work.
+        # A training run that draws its own figures holds the lock already.
         with contextlib.suppress(RunError):
             stack.enter_context(run.locked())
         return _illustrate(run, formats, style, callback_seconds)
