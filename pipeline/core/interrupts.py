@@ -37,8 +37,10 @@ def interrupt_handlers() -> Iterator[None]:
     Ignored signals stay ignored: `nohup` ignores SIGHUP, and a shell ignores SIGINT for
     background jobs. Python may drop the exception; `check_interrupt` then raises it again.
     """
-    report = sys.unraisablehook
+    report, show = sys.unraisablehook, sys.excepthook
     sys.unraisablehook = lambda lost: None if lost.exc_type is KeyboardInterrupt else report(lost)
+    # TensorFlow's native code prints an interrupt through this hook if it cannot raise it.
+    sys.excepthook = lambda *error: show(*error) if _Request.signal_number is None else None
     try:
         with kept_handlers():
             for number in _SIGNALS:
@@ -47,7 +49,7 @@ def interrupt_handlers() -> Iterator[None]:
             yield
     finally:
         _Request.signal_number = None
-        sys.unraisablehook = report
+        sys.unraisablehook, sys.excepthook = report, show
 
 
 @contextlib.contextmanager

@@ -129,6 +129,15 @@ def test_an_error_after_a_lost_interrupt_becomes_an_interrupt():
         raise TypeError("cannot convert None")
 
 
+def test_an_error_that_native_code_prints_after_an_interrupt_is_not_shown(capsys):
+    with interrupt_handlers():
+        sys.excepthook(SystemError, SystemError("before the signal"), None)
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        sys.excepthook(SystemError, SystemError("after the signal"), None)
+    assert capsys.readouterr().err == "SystemError: before the signal\n"
+
+
 def test_two_signals_at_once_are_one_request():
     with interrupt_handlers():
         with pytest.raises(KeyboardInterrupt):

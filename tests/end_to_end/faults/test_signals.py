@@ -83,16 +83,17 @@ def test_a_second_signal_while_the_run_ends_does_no_harm(
     toll = toll_of(f"{number.name} twice within 0.3 s, then resume")
     home = reference.workplace(tmp_path / "work")
     child = launcher.start(*reference.options(), cwd=home)
-    child.leave_running(0.6 * reference.seconds)
-    toll.times += 1
+    was_running = child.leave_running(0.6 * reference.seconds)
+    toll.times += was_running
     child.signal(number)
     child.leave_running(0.3)
     child.signal(number)
     ended = child.wait()
     case = f"{number.name} twice"
     toll.endings[f"status {ended.status}"] += 1
-    # A process that has noted its end may die of the second signal by itself.
-    expected = (128 + number, -number)
+    # A process that has noted its end may die of the second signal by itself. A run that ended
+    # before the signal, on a machine that became faster, has status 0.
+    expected = (128 + number, -number) if was_running else (0,)
     toll.expect(ended.status in expected, f"{case}: status {ended.status}")
     toll.expect(not ended.has_traceback, f"{case}: {ended.err[-600:]}")
     again = launcher.delivered(resume(home), "run", cwd=home)
