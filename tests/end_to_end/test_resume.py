@@ -78,7 +78,7 @@ def mlflow_run(story):
 
 
 def test_an_interrupt_is_one_line_and_the_last_resume_succeeds(story):
-    hint = f"Go on with `python -m pipeline train --resume {story.resumed}`."
+    hint = f"Resume with `python -m pipeline train --resume {story.resumed}`."
     (first_status, first_err, first_state), (second_status, second_err, _), last = story.ends
     assert (first_status, first_state) == (128 + signal.SIGHUP, "KILLED")
     assert first_err == f"error: interrupted. {hint}\n"

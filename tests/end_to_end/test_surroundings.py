@@ -62,7 +62,7 @@ def test_a_run_on_a_full_disk_is_resumed_after_room_is_made(disk, train, run_her
     assert result.status == 2
     line = result.err.splitlines()[-1]
     assert f"error: {path / 'run'}" in line
-    assert f"Go on with `python -m pipeline train --resume {path / 'run'}`." in line
+    assert f"Resume with `python -m pipeline train --resume {path / 'run'}`." in line
     assert "Traceback" not in result.err
     disk("100m")
     resumed = run_here("train", "--resume", path / "run", cwd=tmp_path)
