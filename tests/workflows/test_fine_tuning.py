@@ -154,13 +154,13 @@ def trained_in_folds(config, run_dir, encoder):
 def killed_before_the_first_checkpoint(config, run_dir, encoder):
     from pipeline.training.checkpoint import EpochCheckpoint
 
-    return killed_and_resumed(config, run_dir, encoder, EpochCheckpoint, "_commit")
+    return killed_and_resumed(config, run_dir, encoder, EpochCheckpoint, "on_epoch_end")
 
 
 def killed_after_the_first_checkpoint(config, run_dir, encoder):
-    from pipeline.training.checkpoint import EpochCheckpoint
+    from pipeline.core.run_log import RunLog
 
-    return killed_and_resumed(config, run_dir, encoder, EpochCheckpoint, "_remove_all_but")
+    return killed_and_resumed(config, run_dir, encoder, RunLog, "log_checkpoint")
 
 
 def killed_and_resumed(config, run_dir, encoder, home, name):
