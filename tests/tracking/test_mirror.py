@@ -472,7 +472,6 @@ def test_a_full_disk_is_no_outage_and_creates_no_second_run(run, client, monkeyp
     assert len(mlflow_runs(client)) == 1
 
 
-@pytest.mark.parametrize("has_new_log", [False, True])
 def test_a_damaged_run_id_is_corrected_from_the_run_log(run, run_log, client, log_epoch):
     log_epoch(run_log, 1)
     Mirror(run).deliver()
@@ -484,6 +483,7 @@ def test_a_damaged_run_id_is_corrected_from_the_run_log(run, run_log, client, lo
     assert client.get_run(link.run_id).info.status == "FINISHED"
 
 
+@pytest.mark.parametrize("has_new_log", [False, True])
 def test_a_run_whose_directory_is_removed_has_failed(has_new_log, run, run_log, client, log_epoch):
     mirror = Mirror(run)
     log_epoch(run_log, 1)
