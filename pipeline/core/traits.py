@@ -26,6 +26,8 @@ class TraitLabel:
     """Whether a high score means a low level of the trait."""
     note: str = ""
     """Meaning of a high score."""
+    label_range: tuple[float, float] = (0.0, 1.0)
+    """Lowest and highest possible score before scaling to [0, 1]."""
 
     @property
     def direction(self) -> str:

@@ -1,0 +1,351 @@
+"""Find clip ids, trait scores, groups and splits in a label table of any annotation study."""
+
+import contextlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core.arrays import FloatArray
+from pipeline.core.errors import AnnotationError, ConfigError
+from pipeline.core.identifiers import normalize_identifier
+from pipeline.core.near_names import did_you_mean
+from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS, TraitLabel
+
+_ID_NAMES: Final = (
+    *("clipid", "clip", "id", "videoid", "videoname", "video", "filename", "file", "namevideo"),
+    *("vlogid", "sampleid", "sample", "utteranceid", "utterance", "name", "key"),
+)
+"""Names of an id column, in lower case and without separators, in the order of preference."""
+
+_TRAIT_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "openness": ("openness", "open", "opn", "opennesstoexperience", "valueopenness"),
+    "conscientiousness": ("conscientiousness", "cons", "con", "valueconscientiousness"),
+    "extraversion": ("extraversion", "extroversion", "extr", "ext", "valueextraversion"),
+    "agreeableness": ("agreeableness", "agree", "agr", "valueagreeableness"),
+    "neuroticism": ("neuroticism", "neur", "neuro", "neu", "valueneurotisicm", "valueneuroticism"),
+}
+_FIRST_VERSION: Final = ("valueneurotisicm", "valueneuroticism")
+"""Column of First Impressions, first version. The first spelling is ChaLearn's."""
+_STABILITY: Final = re.compile(
+    r"emot|(emotional(ly)?)?stab(ility|le)?|(non|no|not)neuroticism|es|emotionalstab"
+)
+"""Names of emotional stability, in lower case and without separators."""
+_SPLIT_COLUMNS: Final = ("split", "subset", "partition")
+_SPLITS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "development"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+_SCALES: Final = ((0.0, 1.0), (1.0, 5.0), (1.0, 7.0), (0.0, 10.0), (0.0, 100.0))
+"""Usual scales of questionnaires, the narrowest first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelOptions:
+    """Options that describe a label table."""
+
+    id_column: str = ""
+    """Column of the clip ids; empty: found by its name."""
+    trait_columns: Mapping[str, str] = field(default_factory=dict)
+    """Trait -> column; other traits are found by their names."""
+    label_range: tuple[float, float] | None = None
+    """Lowest and highest possible score; None: [0, 1]."""
+    reverse: tuple[str, ...] = ()
+    """Traits whose scores x become 1 - x after scaling."""
+
+    @classmethod
+    def parse(
+        cls,
+        *,
+        id_column: str = "",
+        trait_columns: str = "",
+        label_range: str = "",
+        reverse: str = "",
+    ) -> "LabelOptions":
+        """Parse the values of the command-line options.
+
+        Args:
+            id_column: Name of a column.
+            trait_columns: `TRAIT=COLUMN`, separated by commas.
+            label_range: `LOW,HIGH`.
+            reverse: Traits, separated by commas.
+
+        Raises:
+            ConfigError: If a value has another form or names an unknown trait.
+        """
+        columns = {}
+        for entry in filter(None, map(str.strip, trait_columns.split(","))):
+            trait, equals, column = (part.strip() for part in entry.partition("="))
+            if not (equals and column):
+                raise ConfigError(
+                    f"--trait_columns: {entry!r} must be TRAIT=COLUMN, for example openness=Open."
+                )
+            columns[_checked_trait(trait, "--trait_columns")] = column
+        return cls(
+            id_column=id_column,
+            trait_columns=columns,
+            label_range=_parse_range(label_range) if label_range else None,
+            reverse=tuple(
+                _checked_trait(trait, "--reverse")
+                for trait in filter(None, map(str.strip, reverse.split(",")))
+            ),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Labels:
+    """Scores of clips and what else an annotation file contains."""
+
+    scores: pd.DataFrame
+    """Index `clip_id`, columns `TRAITS`, float64 in [0, 1]."""
+    traits: tuple[TraitLabel, ...] = ()
+    """Name, direction and original range of each trait, in the order of `TRAITS`; empty if
+    unknown."""
+    groups: pd.Series | None = None
+    """Group of each clip; None if there is no column `group`."""
+    splits: pd.Series | None = None
+    """Subset of each clip; None if there is no such column."""
+
+
+def find_labels(path: Path, table: pd.DataFrame, options: LabelOptions) -> Labels:
+    """Find the labels in a table.
+
+    Args:
+        path: Path of the table, for error messages.
+        table: One row per clip, cells of type str, column names without outer blanks.
+        options: Options that describe the table.
+
+    Raises:
+        AnnotationError: If a column is missing, a clip occurs twice, or a score is not a number
+            in the range.
+    """
+    id_column = _find_id_column(path, list(table), options.id_column)
+    columns = _find_trait_columns(path, list(table), options.trait_columns)
+    clips = [normalize_identifier(text) for text in table[id_column]]
+    _check_ids(path, clips, id_column)
+    values = np.column_stack(
+        [_parse_column(path, table[column], column, clips) for column in columns]
+    )
+    low, high = _checked_range(path, values, clips, columns, options.label_range)
+    values = (values - low) / (high - low)
+    index = pd.Index(clips, name="clip_id", dtype=str)
+    scores = pd.DataFrame(values, index=index, columns=list(TRAITS), dtype=np.float64)
+    traits = tuple(replace(trait, label_range=(low, high)) for trait in _trait_labels(columns))
+    return reverse_traits(
+        Labels(
+            scores=scores,
+            traits=traits,
+            groups=_optional_column(table, ("group",), index),
+            splits=_split_column(table, index),
+        ),
+        options.reverse,
+    )
+
+
+def reverse_traits(labels: Labels, traits: Iterable[str]) -> Labels:
+    """Replace the scores x of these traits by 1 - x, and record the new direction."""
+    names = set(traits)
+    if not names:
+        return labels
+    scores = labels.scores.copy()
+    for name in names:
+        scores[name] = 1 - scores[name]
+    known = labels.traits or tuple(TraitLabel(name=name) for name in TRAITS)
+    return replace(
+        labels,
+        scores=scores,
+        traits=tuple(_reversed_label(trait) if trait.name in names else trait for trait in known),
+    )
+
+
+def split_of_file(path: Path) -> str:
+    """Return the subset that the name of an annotation file contains, or ""."""
+    words = re.split(r"[^a-z]+", path.stem.lower())
+    return next((_SPLITS[word] for word in words if word in _SPLITS), "")
+
+
+def _reversed_label(trait: TraitLabel) -> TraitLabel:
+    if trait.is_reversed:
+        return replace(trait, is_reversed=False, note="")
+    note = f"The scores were reversed (1 - x), so a high score means low {trait.name}."
+    return replace(trait, is_reversed=True, note=note)
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _checked_trait(trait: str, option: str) -> str:
+    if trait not in TRAITS:
+        raise ConfigError(
+            f"{option}: {trait!r} is not a trait.{did_you_mean(trait, TRAITS)} The traits are "
+            f"{', '.join(TRAITS)}."
+        )
+    return trait
+
+
+def _parse_range(text: str) -> tuple[float, float]:
+    low, _, high = text.partition(",")
+    try:
+        found = float(low), float(high)
+    except ValueError:
+        found = (0.0, 0.0)
+    if not found[0] < found[1] or not np.isfinite(found).all():
+        raise ConfigError(
+            f"--label_range {text}: must be LOW,HIGH with LOW < HIGH, for example 1,7."
+        )
+    return found
+
+
+def _named_column(path: Path, columns: Sequence[str], name: str, option: str) -> str:
+    loose = [column for column in columns if column.lower() == name.lower()]
+    if name in columns or loose:
+        return name if name in columns else loose[0]
+    raise AnnotationError(
+        f"{path}: has no column {name!r} ({option}).{did_you_mean(name, columns)} The columns are "
+        f"{_listed(columns)}."
+    )
+
+
+def _find_id_column(path: Path, columns: Sequence[str], wanted: str) -> str:
+    if wanted:
+        return _named_column(path, columns, wanted, "--id_column")
+    by_name = {_letters(column): column for column in reversed(columns)}
+    found = next((by_name[name] for name in _ID_NAMES if name in by_name), None)
+    if found is None:
+        raise AnnotationError(
+            f"{path}: has no column of clip ids such as clip_id, video or filename. The "
+            f"columns are {_listed(columns)}. Name the column with --id_column NAME."
+        )
+    return found
+
+
+def _find_trait_columns(
+    path: Path, columns: Sequence[str], chosen: Mapping[str, str]
+) -> tuple[str, ...]:
+    by_name = {_letters(column): column for column in reversed(columns)}
+    stable = next((name for name in by_name if _STABILITY.fullmatch(name)), "")
+    # One letter is a reliable name only if the other traits have one too.
+    has_initials = all(trait in chosen or trait[0] in by_name for trait in TRAITS)
+    found: dict[str, str] = {}
+    for trait in TRAITS:
+        names = (
+            *_TRAIT_NAMES[trait],
+            *((stable,) if trait == "neuroticism" else ()),
+            *((trait[0],) if has_initials else ()),
+        )
+        if trait in chosen:
+            found[trait] = _named_column(path, columns, chosen[trait], "--trait_columns")
+        elif column := next((by_name[name] for name in names if name in by_name), None):
+            found[trait] = column
+    missing = [trait for trait in TRAITS if trait not in found]
+    if missing:
+        raise AnnotationError(
+            f"{path}: has no column for {', '.join(missing)}. The columns are {_listed(columns)}. "
+            f"Name them with --trait_columns {missing[0]}=COLUMN,..."
+        )
+    return tuple(found.values())
+
+
+def _trait_labels(columns: Sequence[str]) -> tuple[TraitLabel, ...]:
+    if _letters(columns[-1]) in _FIRST_VERSION:
+        return FIRST_IMPRESSIONS
+    stability = (
+        f"The annotation column {columns[-1]!r} is emotional stability, so a high score means a "
+        "calm, emotionally stable person."
+    )
+    is_reversed = bool(_STABILITY.fullmatch(_letters(columns[-1])))
+    return tuple(
+        TraitLabel(name=trait, is_reversed=True, note=stability)
+        if is_reversed and trait == "neuroticism"
+        else TraitLabel(name=trait)
+        for trait in TRAITS
+    )
+
+
+def _check_ids(path: Path, clips: Sequence[str], column: str) -> None:
+    if not clips:
+        raise AnnotationError(f"{path}: has no rows. Give another file.")
+    first: dict[str, int] = {}
+    for row, clip in enumerate(clips):
+        if not clip:
+            raise AnnotationError(
+                f"{path}: row {row} has a blank {column}. Fill it in, or drop the row."
+            )
+        if clip in first:
+            raise AnnotationError(
+                f"{path}: clip {clip!r} occurs twice, in rows {first[clip]} and {row}. Keep one of "
+                "the rows, or average the raters first."
+            )
+        first[clip] = row
+
+
+def _parse_column(path: Path, cells: pd.Series, column: str, clips: Sequence[str]) -> FloatArray:
+    values = np.full(len(cells), np.nan)
+    for row, text in enumerate(cells):
+        with contextlib.suppress(ValueError):
+            values[row] = float(text.strip().replace(",", "."))
+        if not np.isfinite(values[row]):
+            raise AnnotationError(
+                f"{path}: row {row} (clip {clips[row]!r}) has {column} {text!r}, which is not a "
+                "number. Fill it in, or drop the row."
+            )
+    return values
+
+
+def _checked_range(
+    path: Path,
+    values: FloatArray,
+    clips: Sequence[str],
+    columns: Sequence[str],
+    given: tuple[float, float] | None,
+) -> tuple[float, float]:
+    low, high = given or (0.0, 1.0)
+    is_outside = (values < low) | (values > high)
+    if not is_outside.any():
+        return low, high
+    row, column = np.argwhere(is_outside)[0]
+    place = f"{path}: row {row} (clip {clips[row]!r}) has {columns[column]} {values[row, column]:g}"
+    if given is not None:
+        raise AnnotationError(
+            f"{place}, which is outside --label_range {low:g},{high:g}. Correct the range or the "
+            "score."
+        )
+    scale = next(
+        (each for each in _SCALES if each[0] <= values.min() and values.max() <= each[1]), None
+    )
+    if scale is None:
+        fix = f"The scores are between {values.min():g} and {values.max():g}. Give the lowest and "
+        fix += "the highest possible score with --label_range LOW,HIGH."
+    else:
+        fix = f"All scores are between {scale[0]:g} and {scale[1]:g}. If this is the scale, give "
+        fix += f"--label_range {scale[0]:g},{scale[1]:g}."
+    raise AnnotationError(f"{place}, which is outside [0, 1]. {fix}")
+
+
+def _optional_column(
+    table: pd.DataFrame, names: Sequence[str], index: pd.Index
+) -> pd.Series | None:
+    column = next((column for column in table if _letters(str(column)) in names), None)
+    if column is None:
+        return None
+    return pd.Series([normalize_identifier(text) for text in table[column]], index=index, dtype=str)
+
+
+def _split_column(table: pd.DataFrame, index: pd.Index) -> pd.Series | None:
+    column = _optional_column(table, _SPLIT_COLUMNS, index)
+    if column is None:
+        return None
+    splits = column.str.lower().map(_SPLITS)
+    # A column with other values, such as fold numbers, is not a split.
+    return None if splits.isna().any() else splits
+
+
+def _listed(columns: Sequence[str]) -> str:
+    shown = ", ".join(columns[:12])
+    return f"{shown}, ... ({len(columns)} in all)" if len(columns) > 12 else shown
