@@ -14,21 +14,13 @@ from typing import Final
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.near_names import did_you_mean
+from pipeline.data.clip_names import clip_stem
 
 _RULES: Final = ("folder", "prefix", "regex:PATTERN", "FILE.csv")
 _SPLIT_FOLDERS: Final = frozenset(
     {"train", "training", "val", "valid", "validation", "dev", "development", "test", "testing"}
 )
 """Folders with these names contain a subset of the clips, not one person."""
-# fmt: off
-VIDEO_SUFFIXES: Final = frozenset({
-    ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".m1v", ".m2t", ".m2ts", ".m2v",
-    ".m4v", ".mkv", ".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".ogm", ".ogv", ".qt",
-    ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m",
-})
-# fmt: on
-"""Suffixes that a clip id may have in one file and lack in another."""
-
 _PREFIX: Final = re.compile(r"[._-]*[^._-]+")
 _NUM_SHOWN: Final = 3
 
@@ -54,12 +46,6 @@ class Groups:
             f"{describe_groups(len(self.names), len(sizes))} The groups are {self.rule}: "
             f"{', '.join(largest)}{more}."
         )
-
-
-def clip_stem(clip_id: str) -> str:
-    """Return a clip id without its video suffix, because files and annotations may differ."""
-    stem, dot, ending = clip_id.rpartition(".")
-    return stem if f"{dot}{ending.lower()}" in VIDEO_SUFFIXES else clip_id
 
 
 def describe_groups(num_clips: int, num_groups: int) -> str:
