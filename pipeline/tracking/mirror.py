@@ -200,8 +200,9 @@ class Mirror:
         events = effective_events(read_events(self._run.run_log_path))
         for start in list(link.refused):
             del sender.rejected[start]
-            again = [event for event in events if str(event.start) == start]
-            link = self._send(sender, link, again, end=link.delivered)
+            sender.send([event for event in events if str(event.start) == start])
+            # Noted only now: a process that is killed during an upload tries it again.
+            link = self._note(sender, link, link.delivered)
         return link
 
     def _note(self, sender: EventSender, link: Link, delivered: int) -> Link:

@@ -357,6 +357,22 @@ def test_a_rejected_file_delays_nothing_and_is_sent_again_later(run, run_log, cl
     assert read_link(run.tracking_path).refused == {}
 
 
+def test_a_rejected_file_whose_next_upload_is_killed_stays_rejected(run, run_log, monkeypatch):
+    def die(*_, **__):
+        raise KeyboardInterrupt
+
+    (run.path / "config.yaml").write_text("seed: 0\n")
+    run_log.log_artifacts(["config.yaml"])
+    run_log.log_status("FINISHED")
+    monkeypatch.setattr(MlflowClient, "log_artifact", fail_with(OSError("not now")))
+    deliver_rest(run)
+    rejected = read_link(run.tracking_path).refused
+    monkeypatch.setattr(MlflowClient, "log_artifact", die)
+    with pytest.raises(KeyboardInterrupt):
+        Mirror(run).deliver(retries_rejected=True)
+    assert read_link(run.tracking_path).refused == rejected != {}
+
+
 @pytest.mark.parametrize("location", ["s3://bucket/runs", "/proc/no/place"])
 def test_an_unusable_artifact_location_loses_no_metric(
     location, run, run_log, client, log_epoch, monkeypatch
