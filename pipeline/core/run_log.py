@@ -212,10 +212,13 @@ def read_events(path: Path, *, start: int = 0) -> Iterator[Event]:
         return
     with path.open("rb") as stream:
         stream.seek(start)
+        has_crc = False
         for line in stream:
             if not line.endswith(b"\n"):
                 return
-            yield _parse(path, line, start)
+            event = _parse(path, line, start, needs_crc=has_crc)
+            has_crc = has_crc or _find_crc(line) is not None
+            yield event
             start += len(line)
 
 
@@ -229,9 +232,12 @@ def effective_events(events: Iterable[Event]) -> list[Event]:
     return kept
 
 
-def _parse(path: Path, line: bytes, start: int) -> Event:
+def _parse(path: Path, line: bytes, start: int, *, needs_crc: bool) -> Event:
     try:
-        _check_crc(line)
+        crc = _find_crc(line)
+        # Only the first lines, of an earlier version, have no checksum.
+        if (crc is None and needs_crc) or crc not in (None, zlib.crc32(line[:-_CRC_SIZE])):
+            raise ValueError("its checksum is wrong")
         content = json.loads(line)
         content.pop("crc", None)
         return Event(
@@ -249,10 +255,9 @@ def _parse(path: Path, line: bytes, start: int) -> Event:
         ) from error
 
 
-def _check_crc(line: bytes) -> None:
+def _find_crc(line: bytes) -> int | None:
     found = _CRC.fullmatch(line[-_CRC_SIZE:])
-    if found and int(found[1], 16) != zlib.crc32(line[:-_CRC_SIZE]):
-        raise ValueError("its checksum differs")
+    return int(found[1], 16) if found else None
 
 
 def read_last_status(run: RunDirectory) -> str | None:

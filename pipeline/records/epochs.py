@@ -112,6 +112,6 @@ def _from_event(event: Event) -> EpochRecord:
         return EpochRecord(**{**content, "steps": StepRecords(**content["steps"])})
     except (KeyError, TypeError) as error:
         raise RunError(
-            f"the run log: the epoch at byte {event.start} is damaged ({error}). Restore the "
+            f"events.jsonl: the epoch at byte {event.start} is damaged ({error}). Restore the "
             "file from a backup, or start a new run."
         ) from error

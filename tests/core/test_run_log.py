@@ -157,6 +157,15 @@ class TestRead:
         path.write_bytes(b'{"kind":"epoch","time_ms":1,"epoch":1}\n')
         assert contents(path) == [(EPOCH, {"epoch": 1})]
 
+    def test_a_line_without_a_checksum_after_one_with_a_checksum_is_an_error(self, path):
+        run_log = RunLog(path)
+        run_log.log_epoch({"epoch": 1})
+        run_log.log_epoch({"epoch": 2})
+        first, second = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(first + second.replace(b'"crc"', b'"cvc"'))
+        with pytest.raises(RunError, match=f"line at byte {len(first)} is damaged"):
+            list(read_events(path))
+
     @given(st.data())
     def test_a_torn_line_is_ignored_and_cut_by_the_next_writer(self, tmp_path_factory, data):
         path = tmp_path_factory.mktemp("torn") / "events.jsonl"
