@@ -1,4 +1,4 @@
-"""Find the name or the path that a user most likely meant."""
+"""Suggest an existing name or path in place of a misspelt name."""
 
 import difflib
 import os

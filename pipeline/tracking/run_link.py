@@ -103,7 +103,7 @@ def note_link(path: Path, link: Link) -> None:
     """
     content = _to_content(link)
     del content["delivered"], content["refused"]
-    RunLog(_run_log_path(path), cuts_torn_line=False).log_link(content)
+    RunLog(_run_log_path(path), removes_torn_line=False).log_link(content)
     write_link(path, link)
 
 

@@ -214,7 +214,7 @@ class TestJson:
         with pytest.raises(PipelineError, match=r"x\.json: is damaged"):
             read_sealed_json(path)
         path.write_text("[]")
-        with pytest.raises(PipelineError, match=r"x\.json: found list, expected a JSON object"):
+        with pytest.raises(PipelineError, match=r"must contain a JSON object, but contains list"):
             read_sealed_json(path)
         write_json(path, {"epoch": 7})
         assert read_sealed_json(path) == {"epoch": 7}
