@@ -1,4 +1,4 @@
-"""Check before a run that MLflow can store it. A store that is only down is not an error."""
+"""Check before a run that MLflow can store the run. An unreachable store is not an error."""
 
 import difflib
 import os
@@ -42,10 +42,7 @@ _PERMANENT_ERRORS = (
 
 
 def check_store(experiment: str) -> None:
-    """Check that a run can be created in the store, or that the run of `mlflow run` can continue.
-
-    Args:
-        experiment: MLflow experiment of a new run.
+    """Check that MLflow accepts a new run in an experiment, or the run of `mlflow run`.
 
     Raises:
         RunError: If the address is wrong, the experiment is deleted, or MLFLOW_RUN_ID does not

@@ -117,7 +117,7 @@ def test_an_outage_is_logged_once_and_delivery_continues_after_it(caplog):
         wait_until(lambda: mirror.deliveries >= 4)
         background.close()
     (record,) = caplog.records
-    assert "The run goes on" in record.getMessage()
+    assert "Training continues" in record.getMessage()
 
 
 def test_a_run_without_a_link_is_not_mirrored(make_run):

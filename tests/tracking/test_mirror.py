@@ -349,7 +349,7 @@ def test_a_rejected_file_delays_nothing_and_is_sent_again_later(run, run_log, cl
     run_log.log_status("FINISHED")
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "log_artifact", fail_with(CloudError("no credentials")))
-        assert deliver_rest(run) == "it rejected config.yaml (no credentials)"
+        assert deliver_rest(run) == "MLflow rejected config.yaml (no credentials)"
     delivered = mlflow_run(client, run)
     assert (delivered.info.status, delivered.data.metrics) == ("FINISHED", {"value": 1.0})
     assert deliver_rest(run) is None
@@ -367,7 +367,7 @@ def test_an_unusable_artifact_location_loses_no_metric(
     run_log.log_artifacts(["config.yaml"])
     log_epoch(run_log, 1)
     run_log.log_status("FINISHED")
-    assert deliver_rest(run).startswith("it rejected config.yaml")
+    assert deliver_rest(run).startswith("MLflow rejected config.yaml")
     delivered = mlflow_run(client, run)
     assert (delivered.info.status, delivered.data.metrics["train/loss"]) == ("FINISHED", 1.0)
 
@@ -380,7 +380,7 @@ def test_a_rejection_is_logged_once_per_reason(run, run_log, client, caplog, mon
         run_log.log_artifacts([name])
     with caplog.at_level(logging.WARNING):
         reason = Mirror(run, warns=True).deliver()
-    assert reason == "it rejected config.yaml (No module named 'boto3'), and 1 more"
+    assert reason == "MLflow rejected config.yaml (No module named 'boto3'), and 1 more"
     (record,) = caplog.records
     assert "config.yaml" in record.getMessage()
 
@@ -402,7 +402,7 @@ def test_one_rejected_item_loses_no_other(kind, number, key, value, run, run_log
     }[kind]
     log({**items, key: value})
     run_log.log_status("FINISHED")
-    assert deliver_rest(run).startswith(f"it rejected {key}")
+    assert deliver_rest(run).startswith(f"MLflow rejected {key}")
     delivered = mlflow_run(client, run)
     assert items.items() <= getattr(delivered.data, kind).items()
     assert delivered.info.status == "FINISHED"
@@ -452,7 +452,7 @@ def test_an_empty_answer_of_a_proxy_counts_as_no_delivery(run, run_log, monkeypa
     run_log.log_metrics({"value": 1.0})
     created = SimpleNamespace(info=SimpleNamespace(run_id=""))
     monkeypatch.setattr(MlflowClient, "create_run", lambda *_, **__: created)
-    assert "does not answer as MLflow does" in deliver_rest(run)
+    assert "does not answer like MLflow" in deliver_rest(run)
     assert read_link(run.tracking_path).delivered == 0
 
 
@@ -472,7 +472,6 @@ def test_a_full_disk_is_no_outage_and_creates_no_second_run(run, client, monkeyp
     assert len(mlflow_runs(client)) == 1
 
 
-@pytest.mark.parametrize("has_new_log", [False, True])
 def test_a_damaged_run_id_is_corrected_from_the_run_log(run, run_log, client, log_epoch):
     log_epoch(run_log, 1)
     Mirror(run).deliver()
@@ -484,6 +483,7 @@ def test_a_damaged_run_id_is_corrected_from_the_run_log(run, run_log, client, lo
     assert client.get_run(link.run_id).info.status == "FINISHED"
 
 
+@pytest.mark.parametrize("has_new_log", [False, True])
 def test_a_run_whose_directory_is_removed_has_failed(has_new_log, run, run_log, client, log_epoch):
     mirror = Mirror(run)
     log_epoch(run_log, 1)
@@ -531,7 +531,7 @@ def test_a_rejected_status_that_a_resume_superseded_is_not_sent_again(
     run_log.log_status("KILLED", reason="interrupted")
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "set_terminated", fail_with(MlflowException("not now")))
-        assert deliver_rest(run) == "it rejected the status (not now)"
+        assert deliver_rest(run) == "MLflow rejected the status (not now)"
     run_log.log_resumed(0, offset=0)
     run_log.log_status("FINISHED")
     assert deliver_rest(run) is None
