@@ -85,7 +85,7 @@ def cut_short(path):
         (lambda path: path.write_bytes(b"text"), "cannot be read as arrays"),
         (cut_short, "cannot be read as arrays .* Measure"),
         (lambda path: np.savez(path, weights=np.ones(3)), "contains no attention measurements"),
-        (lambda path: np.savez(path, format=np.array(2)), "has format 2, expected 1"),
+        (lambda path: np.savez(path, format=np.array(2)), "must have format 1, but has format 2"),
     ],
 )
 def test_a_missing_or_damaged_file_is_an_error(tmp_path, write, message):

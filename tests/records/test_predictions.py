@@ -121,10 +121,10 @@ def test_further_columns_and_a_byte_order_mark_are_accepted(tmp_path):
         (5, "clip_id", "clip 1", "row 5 repeats clip clip 1 of row 3"),
         (2, "clip_id", "", "row 2 has no clip_id"),
         (2, "group", "", "row 2 has no group"),
-        (1, "clip_id", "other", "expected the column 'clip_id' once, found it 0 times"),
-        (1, "group", "other", "expected the column 'group' once, found it 0 times"),
-        (1, "neuroticism", "other", "the column 'neuroticism' once, found it 0 times"),
-        (1, "true_openness", "other", "the column 'true_openness' once, found it 0 times"),
+        (1, "clip_id", "other", "must have the column 'clip_id' once, but has it 0 times"),
+        (1, "group", "other", "must have the column 'group' once, but has it 0 times"),
+        (1, "neuroticism", "other", "the column 'neuroticism' once, but has it 0 times"),
+        (1, "true_openness", "other", "the column 'true_openness' once, but has it 0 times"),
     ],
 )
 def test_a_damaged_cell_is_an_error_with_its_place(table, row, column, text, message):
@@ -139,7 +139,7 @@ def repeat_column(lines):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (repeat_column, "expected the column 'openness' once, found it 2 times"),
+        (repeat_column, "must have the column 'openness' once, but has it 2 times"),
         (lambda lines: [*lines, "clip 9,0.5"], r"row 6 \(clip clip 9\) does not have one value"),
         (lambda lines: [*lines, "clip 9" + ",0.5" * 11 + ",extra"], "row 6 .*does not have one"),
         (lambda lines: lines[:1], "has no clips"),
