@@ -112,14 +112,8 @@ class RunLog:
         splits: Mapping[str, int],
     ) -> None:
         """Log the feature set of the run. `splits` is the number of clips per subset."""
-        self._append(
-            DATASET,
-            name=name,
-            digest=digest,
-            source=source,
-            profile=dict(profile),
-            splits=dict(splits),
-        )
+        content = {"profile": dict(profile), "splits": dict(splits)}
+        self._append(DATASET, name=name, digest=digest, source=source, **content)
 
     def log_epoch(self, content: Mapping[str, Any]) -> None:
         """Log one epoch. `records.epochs.to_content` returns the content."""

@@ -15,11 +15,7 @@ Record = TypeVar("Record")
 
 
 def check_content(form: type[Record] | Any, content: Any) -> Any:
-    """Return the content of a file as a typed record.
-
-    Args:
-        form: A dataclass, or another type that pydantic can check.
-        content: Parsed JSON or YAML.
+    """Return parsed JSON or YAML as a typed record: a dataclass, or another type for pydantic.
 
     Raises:
         RunError: If the content is not valid. The message does not name the file.
@@ -41,9 +37,8 @@ def read_record(form: type[Record], path: Path) -> Record:
     Raises:
         PipelineError: If the file is missing, is not JSON, or is not valid.
     """
-    content = read_json(path)
     try:
-        record: Record = check_content(form, content)
+        record: Record = check_content(form, read_json(path))
     except RunError as error:
         raise RunError(f"{path}: {error} Restore the file from the run's artifacts.") from error
     return record

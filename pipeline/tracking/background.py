@@ -30,7 +30,6 @@ class BackgroundMirror:
     """Thread that runs a mirror. No other thread of the run calls the store.
 
     Args:
-        mirror: Mirror of the run.
         is_nested: True if the mirror of the parent run delivers the remaining events. Then an
             outage is not logged, and `close` does not retry.
         retry_seconds: Pause before a retry. During the run, the pause doubles after each retry.
@@ -67,9 +66,7 @@ class BackgroundMirror:
     ) -> str | None:
         """Deliver the remaining events. Return None, or the reason for a failure.
 
-        Args:
-            seconds: Maximum wait.
-            is_interrupted: True if a signal has ended the run. If False, a signal ends the wait.
+        A signal ends the wait, except if `is_interrupted`: a signal has already ended the run.
         """
         self._closing.set()
         self._wake.set()
@@ -142,11 +139,8 @@ def mirrored(
 ) -> Iterator[BackgroundMirror | Untracked]:
     """Mirror a run directory during the block if the run is tracked, and yield the mirror.
 
-    Args:
-        run: The run directory.
-        is_nested: True if the parent run is mirrored too. The mirror of the parent then delivers
-            the remaining events and logs the warnings.
-        patience_seconds: Maximum wait for MLflow at the end. After a signal the limit is 5 s.
+    If `is_nested`, the mirror of the parent run delivers the remaining events and logs the
+    warnings. At the end, the maximum wait for MLflow is `patience_seconds`, or 5 s after a signal.
     """
     if read_link(run.tracking_path) is None:
         yield Untracked()

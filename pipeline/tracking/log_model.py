@@ -4,7 +4,6 @@ import dataclasses
 import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import numpy as np
@@ -75,6 +74,7 @@ def _create_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
         "calibration": run.calibration_path,
         "data": run.data_path,
     }
+    traits = read_data(run.data_path).traits if run.data_path.exists() else ()
     example = read_arrays(run.input_example_path)
     is_small = sum(array.nbytes for array in example.values()) <= MAX_EXAMPLE_BYTES
     Model.log(
@@ -90,7 +90,8 @@ def _create_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
                 name: {"shape": [-1, *array.shape[1:]], "required": not name.endswith(MASK_ENDING)}
                 for name, array in example.items()
             },
-            "traits": _describe_traits(run),
+            "traits": [dataclasses.asdict(trait) for trait in traits]
+            or [{"name": name} for name in TRAITS],
         },
         input_example=example if is_small else None,
         code_paths=[str(Path(__file__).parents[1])],
@@ -114,8 +115,3 @@ def _signature(example: Mapping[str, FloatArray]) -> ModelSignature:
     # drops unknown inputs, and repeats the whole request in its error messages.
     signature._is_signature_from_type_hint = True  # noqa: SLF001
     return signature
-
-
-def _describe_traits(run: RunDirectory) -> list[dict[str, Any]]:
-    traits = read_data(run.data_path).traits if run.data_path.exists() else ()
-    return [dataclasses.asdict(trait) for trait in traits] or [{"name": name} for name in TRAITS]

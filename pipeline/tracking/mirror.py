@@ -98,8 +98,7 @@ class Mirror:
 
     def deliver_own(self, *, retries_rejected: bool = False) -> str | None:
         """Send the new events of this run only. See `deliver`."""
-        if self._is_removed():
-            self._end_removed()
+        self._check_not_removed()
         try:
             if is_delivered(self._run):  # needs no lock, so the run may be read-only
                 return None
@@ -212,8 +211,7 @@ class Mirror:
         return link
 
     def _handle_rejection(self, item: str, reason: str) -> None:
-        if self._is_removed():
-            self._end_removed()
+        self._check_not_removed()
         if self._warns and reason not in self._warned:
             self._warned.add(reason)
             _logger.warning(
@@ -223,22 +221,20 @@ class Mirror:
                 reason,
             )
 
-    def _is_removed(self) -> bool:
-        if self._link is None:
-            return False
-        run_log = self._run.run_log_path
-        size = run_log.stat().st_size if run_log.exists() else 0
-        return not self._run.path.exists() or size < self._link.delivered
-
-    def _end_removed(self) -> None:
-        """End the MLflow run of a removed run directory.
+    def _check_not_removed(self) -> None:
+        """Check that the run directory was not removed. Otherwise end its MLflow run as FAILED.
 
         Raises:
-            DeliveryError: Always.
+            DeliveryError: If the directory was removed.
         """
+        if self._link is None:
+            return
+        run_log = self._run.run_log_path
+        size = run_log.stat().st_size if run_log.exists() else 0
+        if self._run.path.exists() and size >= self._link.delivered:
+            return
         reason = f"{self._run.path} was removed while the run was going on"
-        if self._link is not None and self._link.run_id:
-            run_id = self._link.run_id
+        if run_id := self._link.run_id:
             client = self._connect(self._link.tracking_uri)
             call_store(client.set_tag, run_id, FAILURE_TAG, reason)
             call_store(client.set_terminated, run_id, status="FAILED")
@@ -303,12 +299,10 @@ def deliver_rest(run: RunDirectory, *, seconds: float | None = PATIENCE_SECONDS)
 
     `seconds` is the maximum wait; None means no limit.
     """
-    mirror = Mirror(run)
     try:
-        reason: str | None = call_within(seconds, lambda: mirror.deliver(retries_rejected=True))
+        return call_within(seconds, lambda: Mirror(run).deliver(retries_rejected=True))
     except (DeliveryError, TimeoutError) as error:
         return str(error)
-    return reason
 
 
 def _find_or_create_experiment(client: MlflowClient, link: Link) -> str:

@@ -57,11 +57,9 @@ def read_inputs(tensors: Sequence[Any], request: Any) -> list[FloatArray]:
 
 
 def check_distances(network: Any, inputs: Sequence[FloatArray]) -> None:
-    """Check that standardized features are not extremely far from the training features.
+    """Check that features are not extremely far from the training features.
 
-    Args:
-        network: The Keras model.
-        inputs: Return value of `read_inputs`.
+    Only inputs that the model standardizes are checked. `read_inputs` returns the inputs.
 
     Raises:
         RequestError: If a feature is too far away.
