@@ -42,15 +42,11 @@ def test_the_history_has_the_keys_of_other_tools(two_epochs):
 
 
 def test_every_list_has_one_value_per_epoch_or_batch(two_epochs):
-    log = history_content(two_epochs)
-    for part, length in (("epoch", 2), ("batch", 6)):
-        lists = [value for value in log[part].values() if isinstance(value, list)]
-        for metrics in (value for value in log[part].values() if isinstance(value, dict)):
-            lists += metrics.values()
-        assert {len(values) for values in lists} == {length}
+    history = check_content(MetricsHistory, history_content(two_epochs))
+    assert (len(history.epoch.loss), len(history.batch.loss)) == (2, 6)
 
 
-def test_batch_values_are_those_of_the_steps(two_epochs):
+def test_batch_values_are_the_values_of_the_steps(two_epochs):
     batch = history_content(two_epochs)["batch"]
     assert batch["batch_numbers"] == [1, 2, 3, 4, 5, 6]
     assert batch["loss"] == [0.1, 0.2, 0.3] * 2
