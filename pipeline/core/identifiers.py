@@ -42,7 +42,7 @@ def look_alikes(identifiers: Iterable[str], others: Iterable[str]) -> dict[str, 
 def nearly_equal_identifiers(identifiers: Iterable[str]) -> list[tuple[str, ...]]:
     """Return sorted tuples of different names that probably name the same clip or group.
 
-    They differ only in case, repeated white space, compatibility characters (full-width
+    These names differ only in case, repeated white space, compatibility characters (full-width
     letters, ligatures) or the spelling of a number (`1`, `1.0`, `01`).
     """
     by_key: defaultdict[str, set[str]] = defaultdict(set)

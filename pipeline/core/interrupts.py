@@ -20,7 +20,7 @@ _SIGNALS: Final = tuple(
 )
 
 _SAME_REQUEST_SECONDS: Final = 1.0
-"""Maximum interval between two signals of one request, as `mlflow run` and terminals send."""
+"""Signals within this interval are one request. `mlflow run` and terminals send two signals."""
 
 
 class _Request:
@@ -39,7 +39,7 @@ def interrupt_handlers() -> Iterator[None]:
     """
     report, show = sys.unraisablehook, sys.excepthook
     sys.unraisablehook = lambda lost: None if lost.exc_type is KeyboardInterrupt else report(lost)
-    # TensorFlow's native code prints an interrupt through this hook if it cannot raise it.
+    # Native code of TensorFlow calls this hook to print interrupts that it cannot raise.
     sys.excepthook = lambda *error: show(*error) if _Request.signal_number is None else None
     try:
         with kept_handlers():

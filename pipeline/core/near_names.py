@@ -10,7 +10,7 @@ from typing import Final
 from pipeline.core.identifiers import loose_key
 
 _MAX_COMPARED: Final = 5000
-"""Maximum number of names to compare; more would take seconds."""
+"""Maximum number of names to compare. More comparisons would take seconds."""
 
 
 def nearest_name(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> str | None:

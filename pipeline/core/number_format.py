@@ -39,7 +39,7 @@ _AXIS_UNITS: Final = ((1.0, 1e3, "ms"), (120.0, 1.0, "s"), (7200.0, 1 / 60, "min
 
 
 def number(value: float) -> str:
-    """Format a value with three significant digits and all digits before the point."""
+    """Format a value with three significant digits, or with all digits of its integer part."""
     if not math.isfinite(value):
         return "undefined"
     if value == 0:

@@ -204,7 +204,7 @@ def read_events(path: Path, *, start: int = 0) -> Iterator[Event]:
 
 
 def effective_events(events: Iterable[Event]) -> list[Event]:
-    """Return the events without those that a resumed run superseded."""
+    """Return the events that are not superseded by a resumed run."""
     kept: list[Event] = []
     for event in events:
         if event.kind == RESUMED:

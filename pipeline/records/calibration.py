@@ -1,6 +1,6 @@
 """`conformal.json`: half-widths of the prediction intervals of a model.
 
-`pipeline.evaluation.intervals.conformal` computes them.
+`pipeline.evaluation.intervals.conformal` computes these widths.
 
 Shapes: N clips, K = 5 traits, G groups.
 """

@@ -87,7 +87,7 @@ def step_values(epochs: Sequence[EpochRecord], name: str, frequency: int) -> lis
 
 
 def total_seconds(epochs: Iterable[EpochRecord]) -> float:
-    """Return the seconds of all epochs, validation included."""
+    """Return the seconds of all epochs, including validation."""
     return sum(epoch.train_seconds + epoch.validation_seconds for epoch in epochs)
 
 

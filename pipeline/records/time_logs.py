@@ -96,7 +96,7 @@ class TimeLogs:
 
     @property
     def steady_epochs(self) -> FloatArray:
-        """Seconds of the epochs after the first epoch, which traces the graph, if there are any."""
+        """Seconds of the epochs after the first, which traces the graph. A single epoch is kept."""
         return self.epoch_seconds[1:] if self.num_epochs > 1 else self.epoch_seconds
 
     @property

@@ -22,8 +22,7 @@ from pipeline.tracking.served_inputs import MASK_ENDING
 MAX_EXAMPLE_BYTES = 2**20
 """Maximum size of the input example. MLflow writes JSON, which is ten times as large.
 
-Image inputs exceed this limit. They would add hundreds of megabytes per run, and faces of people.
-"""
+Image inputs exceed this limit. They need hundreds of megabytes per run, and they show faces."""
 
 _PACKAGES = ("mlflow", "tensorflow", "keras", "numpy")
 

@@ -58,7 +58,7 @@ _FILE_KINDS = (ARTIFACTS, MODEL)
 
 
 class Mirror:
-    """Mirror of one run directory in the MLflow run that its `mlflow.json` names.
+    """Mirror of one run directory in an MLflow run. `mlflow.json` contains the id of this run.
 
     If `warns` is true, one warning is logged for each reason of a rejection.
     """
@@ -194,7 +194,7 @@ class Mirror:
         return link
 
     def _send_rejected(self, sender: EventSender, link: Link) -> Link:
-        """Send rejected events again, except those that a resumed run superseded."""
+        """Send rejected events again, except superseded events."""
         events = effective_events(read_events(self._run.run_log_path))
         for start in list(link.refused):
             del sender.rejected[start]

@@ -25,7 +25,7 @@ class RequestError(MlflowException):
         super().__init__(self._line, error_code=BAD_REQUEST)
 
     def serialize_as_json(self) -> str:
-        """Return the answer of the server. MLflow has added the request to the message."""
+        """Return the answer of the server, without the request that MLflow adds to the message."""
         self.message = self._line
         return str(super().serialize_as_json())
 
@@ -59,7 +59,7 @@ def read_inputs(tensors: Sequence[Any], request: Any) -> list[FloatArray]:
 def check_distances(network: Any, inputs: Sequence[FloatArray]) -> None:
     """Check that features are not extremely far from the training features.
 
-    Only inputs that the model standardizes are checked. `read_inputs` returns the inputs.
+    Only inputs that the model standardizes are checked. `inputs` are the arrays of `read_inputs`.
 
     Raises:
         RequestError: If a feature is too far away.

@@ -60,7 +60,7 @@ def test_events_soon_after_a_delivery_are_sent_together():
     assert time.monotonic() - began < 30
 
 
-def test_a_store_that_hangs_does_not_delay_training_and_close_gives_up():
+def test_a_store_that_hangs_delays_neither_training_nor_closing():
     mirror = HangingMirror()
     background = BackgroundMirror(mirror)
     began = time.monotonic()
@@ -73,7 +73,7 @@ def test_a_store_that_hangs_does_not_delay_training_and_close_gives_up():
 
 
 @pytest.mark.parametrize("num_failures", [0, 2])
-def test_closing_retries_until_the_rest_is_delivered(num_failures):
+def test_closing_retries_until_all_events_are_delivered(num_failures):
     mirror = FakeMirror(num_failures)
     assert BackgroundMirror(mirror, retry_seconds=0.01).close() is None
     assert mirror.deliveries == num_failures + 1
@@ -110,7 +110,7 @@ def test_a_signal_ends_the_wait_and_the_sync_command_is_shown(make_run, caplog, 
     assert f"python -m pipeline sync --run_dir {run.path}" in caplog.records[-1].getMessage()
 
 
-def test_an_outage_is_logged_once_and_delivery_continues_after_it(caplog):
+def test_an_outage_is_logged_once_and_the_delivery_continues_afterwards(caplog):
     mirror = FakeMirror(num_failures=3)
     background = BackgroundMirror(mirror, retry_seconds=0.01)
     with caplog.at_level(logging.WARNING):
@@ -140,7 +140,7 @@ def test_events_of_the_block_are_delivered_even_if_the_block_fails(make_run, cli
     assert point.value == 1.0
 
 
-def test_the_rest_after_an_outage_is_reported_with_the_sync_command(make_run, caplog):
+def test_an_incomplete_delivery_is_reported_with_the_sync_command(make_run, caplog):
     run = make_run(tracking_uri=CLOSED_PORT)
     with caplog.at_level(logging.WARNING), mirrored(run, patience_seconds=2.0) as mirror:
         pass

@@ -143,7 +143,7 @@ def test_the_model_is_in_the_experiment_of_its_run_not_the_active_one(tracked, c
     assert model.experiment_id == client.get_run(run_id).info.experiment_id
 
 
-def test_logging_the_model_does_not_end_its_run(logged):
+def test_logging_a_model_does_not_end_the_run(logged):
     uri, run_id = logged
     assert MlflowClient(tracking_uri=uri).get_run(run_id).info.status == "RUNNING"
 

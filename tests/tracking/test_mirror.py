@@ -339,7 +339,7 @@ def test_a_store_without_a_server_or_driver_is_reported_soon_in_one_line(
     assert capfd.readouterr().err == ""
 
 
-def test_a_rejected_file_delays_nothing_and_is_sent_again_later(run, run_log, client, monkeypatch):
+def test_a_rejected_file_delays_no_other_event_and_is_sent_again(run, run_log, client, monkeypatch):
     class CloudError(Exception):
         """An error of an unknown library."""
 
@@ -393,7 +393,9 @@ def test_a_rejection_is_logged_once_per_reason(run, run_log, client, caplog, mon
         ("tags", 150, "k" * 300, "x"),
     ],
 )
-def test_one_rejected_item_loses_no_other(kind, number, key, value, run, run_log, client):
+def test_all_other_items_of_a_rejected_batch_are_delivered(
+    kind, number, key, value, run, run_log, client
+):
     items = {f"name.{index}": value for index in range(number)}
     log = {
         "metrics": run_log.log_metrics,
@@ -525,9 +527,7 @@ def test_the_wait_for_a_store_that_hangs_is_limited(run, hanging_store):
     assert time.monotonic() - began < 10
 
 
-def test_a_rejected_status_that_a_resume_superseded_is_not_sent_again(
-    run, run_log, client, monkeypatch
-):
+def test_a_rejected_status_of_a_resumed_run_is_not_sent_again(run, run_log, client, monkeypatch):
     run_log.log_status("KILLED", reason="interrupted")
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "set_terminated", fail_with(MlflowException("not now")))
