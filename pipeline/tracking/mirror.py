@@ -215,7 +215,7 @@ class Mirror:
         if self._warns and reason not in self._warned:
             self._warned.add(reason)
             _logger.warning(
-                "MLflow rejected %s of %s (%s). All other items are delivered.",
+                "MLflow rejected %s of %s (%s). The delivery continues with the next item.",
                 item,
                 self._run.path.name,
                 reason,
