@@ -142,7 +142,7 @@ class TestRead:
         RunLog(path).log_epoch({"epoch": 7, "loss": 0.25})
         content = path.read_bytes()
         (event,) = read_events(path)
-        for bit in range(8 * (len(content) - 1)):  # a line without its newline does not count
+        for bit in range(8 * (len(content) - 1)):  # a line without its newline is ignored
             flipped = bytearray(content)
             flipped[bit // 8] ^= 1 << bit % 8
             path.write_bytes(flipped)

@@ -19,7 +19,7 @@ def test_equal_keys_give_equal_numbers_and_other_keys_other_numbers(key, other):
 
 
 def test_the_numbers_are_equal_in_all_versions():
-    # Published splits and orders depend on them.
+    # Published splits depend on these numbers.
     assert generator(0, "shuffle", epoch=7).permutation(6).tolist() == [3, 4, 1, 0, 5, 2]
 
 

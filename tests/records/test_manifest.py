@@ -46,7 +46,7 @@ def test_a_run_without_manifest_is_not_checked(run):
 def test_a_new_version_of_a_file_gets_a_new_hash(run):
     forget_files(run, run.config_path)
     run.config_path.write_text("weight_decay: 0.1\n")
-    check_files(run, run.config_path)  # not checked if a kill happens here
+    check_files(run, run.config_path)  # the process may be killed here
     record_files(run, run.config_path)
     check_files(run, run.config_path, run.split_path)
 

@@ -46,7 +46,7 @@ def own_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with MLflow's tables. Creating it takes seconds, a copy does not."""
+    """An MLflow database without runs. Tests copy it, because its creation takes seconds."""
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     open_store(f"sqlite:///{path}")
     mlflow.set_tracking_uri(None)

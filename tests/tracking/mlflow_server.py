@@ -10,7 +10,7 @@ from tests.loopback import free_port, wait_for_server
 
 
 class Server:
-    """A real `mlflow server` on the loopback, which can be killed and started again."""
+    """A real `mlflow server` on this machine, which can be killed and started again."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

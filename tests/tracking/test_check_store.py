@@ -17,7 +17,7 @@ def store(store_uri, monkeypatch):
 
 @pytest.fixture
 def serve(monkeypatch):
-    """A function that starts a web server with the same answer to all requests."""
+    """A function that starts a web server that returns the same answer to all requests."""
     servers = []
 
     def start(status, body=b"", *, pause_seconds=0.0):

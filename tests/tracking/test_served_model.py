@@ -50,8 +50,8 @@ def address(logged, tmp_path_factory):
 
 def post(address, body):
     """Post JSON; return the status and the answer."""
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    request = urllib.request.Request(address, content, {"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(address, json.dumps(body).encode(), headers)
     try:
         with urllib.request.urlopen(request, timeout=60) as response:
             return response.status, json.load(response)
@@ -116,8 +116,6 @@ INVALID = {
         "must be a dictionary with 'inputs' key",
     ),
     "no names": (lambda _: {"inputs": [[1, 2]]}, "the inputs have no names"),
-    "no inputs": (lambda _: {"clips": []}, "inputs"),
-    "no JSON": (lambda _: b"{", "JSON"),
 }
 
 
@@ -127,7 +125,7 @@ def test_an_invalid_request_gets_status_400_and_one_line(address, model_inputs, 
     status, answer = post(address, make(model_inputs))
     assert status == 400, answer
     assert part in answer["message"]
-    assert case == "no JSON" or len(answer["message"].splitlines()) == 1
+    assert len(answer["message"].splitlines()) == 1
     assert "array(" not in answer["message"]
     assert post(address, as_json(model_inputs))[0] == 200
 
@@ -136,7 +134,7 @@ def test_the_packaged_model_contains_no_pickle(logged, tmp_path):
     mlflow.set_tracking_uri(logged[0])
     mlflow.artifacts.download_artifacts("models:/ocean@champion", dst_path=str(tmp_path))
     files = [file for file in tmp_path.rglob("*") if file.is_file()]
-    # A server that loads the code from a store on this machine leaves its byte code there.
+    # A server that loads the code from a local store writes byte code there.
     suffixes = {file.suffix for file in files if file.parent.name != "__pycache__"}
     assert suffixes & {".pkl", ".pickle", ".joblib", ".pyc"} == set()
     assert ".keras" in suffixes
