@@ -133,7 +133,7 @@ class EvaluationReport:
     def __post_init__(self) -> None:
         for name in self.baselines:
             if name not in self.baseline_differences:
-                raise ValueError(f"has no difference to the baseline {name!r}")
+                raise ValueError(f"has no difference to the baseline {name}")
 
     @property
     def interval_name(self) -> str:
