@@ -137,7 +137,7 @@ def _check_link(path: Path, content: Any) -> Link:
     run_log = _run_log_path(path)
     if not _is_line_end(run_log, link.delivered):
         raise RunError(
-            f"{run_log}: does not match {path.name}. MLflow has {link.delivered} bytes of the "
+            f"{run_log}: does not match {path.name}: MLflow has {link.delivered} bytes of the "
             "log, but no line ends at this byte. Restore both files from a backup."
         )
     return link
