@@ -5,7 +5,7 @@ import multiprocessing
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
-from pipeline.core.interrupts import end_with_leader
+from pipeline.core.interrupts import end_with_parent_process
 from pipeline.core.standard_streams import open_closed_streams
 from pipeline.workers.pool import Setup, TaskRunner, WorkerEvent, WorkerHandle, WorkerPool
 
@@ -54,7 +54,7 @@ class ProcessPool(WorkerPool):
 
 
 def _serve(pipe: Connection, setup: Setup) -> None:
-    end_with_leader()
+    end_with_parent_process()
     open_closed_streams()
     runner = TaskRunner(setup)
     with contextlib.suppress(EOFError, OSError):  # the parent process has ended
