@@ -52,18 +52,18 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
-    """A report and its file."""
+    """Evaluation report and its file."""
 
     report: EvaluationReport
     report_path: Path
     num_training_clips: int
     """Number of evaluated clips that the model was trained on."""
     undelivered: str | None = None
-    """Why MLflow does not have the evaluation; None if it has, or without tracking."""
+    """Reason why MLflow does not have the evaluation; None if it does or if not tracked."""
     traits: tuple[TraitLabel, ...] = ()
-    """How the training data score each trait; empty if it is unknown."""
+    """Name and direction of each trait in the training data; empty if unknown."""
     outdated_report: Path | None = None
-    """The run's HTML report, which still shows the earlier evaluation; None without a report."""
+    """HTML report of the run, which shows the previous evaluation; None if it does not exist."""
 
 
 def evaluate_run(
@@ -78,11 +78,11 @@ def evaluate_run(
 
     Args:
         run_dir: The run.
-        data: Features to evaluate on; None for those of the run.
+        data: Features to evaluate on; None for the features of the run.
         split: `validation`, `test` or `all`.
         by: Columns of the clip table that define subgroups.
-        output_dir: Other directory for `evaluation.json` and `predictions/`. The run and MLflow
-            are then not changed.
+        output_dir: Other directory for `evaluation.json` and `predictions/`. If it is given, the
+            run and MLflow are not changed.
 
     Raises:
         PipelineError: If the run has no model yet, or the clips cannot be evaluated.
@@ -114,12 +114,8 @@ def evaluate_model(
 ) -> Evaluation:
     """Evaluate a model from MLflow, and log the result to its MLflow run.
 
-    Args:
-        model_uri: For example `runs:/RUN_ID/model` or `models:/NAME@ALIAS`.
-        data: Features to evaluate on; None for those of the training.
-        split: `validation`, `test` or `all`.
-        by: Columns of the clip table that define subgroups.
-        output_dir: Directory for `evaluation.json` and `predictions/`.
+    `model_uri` is for example `runs:/RUN_ID/model` or `models:/NAME@ALIAS`. The other arguments
+    are those of `evaluate_run`.
 
     Raises:
         PipelineError: If the download fails, or the clips cannot be evaluated.
@@ -142,9 +138,9 @@ def evaluate_after_training(
     group_overlap: dict[str, Any],
     training_groups: Names,
 ) -> EvaluationReport:
-    """Calibrate the intervals and evaluate the held-out clips at the end of a training.
+    """Calibrate the intervals and evaluate the held-out clips at the end of a training run.
 
-    Clips of `training_groups` are evaluated, but not used for the calibration.
+    Clips from `training_groups` are evaluated, but not used for the calibration.
     """
     unseen = unseen_groups(scores.predictions, training_groups)
     calibration = calibrate_held_out(unseen, config)
@@ -186,8 +182,8 @@ def _evaluate(
     scores = score(trained.network, load_baselines(trained.home.baselines_path), features, rows)
     if target == trained.home and features.digest != trained.digest:
         _logger.warning(
-            "%s: its evaluation and its predictions for the split %s now belong to %s, which was "
-            "not the training set. Give --output_dir to keep both.",
+            "%s: replacing the evaluation and the predictions for the split %s by results for "
+            "%s, which is not the training set. Give --output_dir to keep the results of the run.",
             *(target.path, split, features.sources[0].parent),
         )
     report = _write(
@@ -211,7 +207,7 @@ def _evaluate(
 
 
 def _check_directions(trained: TrainedModel, features: FeatureSet) -> None:
-    """Check that the labels score each trait in the same direction as the training data."""
+    """Check that each trait has the same direction in the labels and in the training data."""
     if features.digest == trained.digest:
         return
     place = features.sources[0].parent
@@ -224,15 +220,16 @@ def _check_directions(trained: TrainedModel, features: FeatureSet) -> None:
         return
     if trained.traits and features.traits:
         raise FeatureSetError(
-            f"{place}: scores {different} in the other direction than the training data of the "
-            "model (`traits` in features.json). Evaluate on labels of the same direction."
+            f"{place}: {different} must have the same direction as in the training data of the "
+            "model, but has the opposite one (`traits` in features.json). Evaluate on labels of "
+            "the same direction."
         )
     unknown, known = str(place), "the training data of the model"
     if features.traits:
         unknown, known = known, str(place)
     _logger.warning(
-        "%s: does not define the direction of %s, and %s scores it in reverse. If the directions "
-        "differ, the results for this trait mean nothing.",
+        "%s: does not define the direction of %s; the direction in %s is reversed. If the "
+        "directions differ, the results for this trait are meaningless.",
         *(unknown, different, known),
     )
 
@@ -270,7 +267,7 @@ def _log_evaluation(run: RunDirectory, run_log: RunLog, report: EvaluationReport
 
 
 def _metrics(report: EvaluationReport) -> dict[str, float]:
-    """Return the values of a report by MLflow metric name."""
+    """Return MLflow metric name -> value for a report."""
     split = report.split
     metrics = {
         f"evaluation/{split}/{metric}/{trait}": interval.value
@@ -289,16 +286,17 @@ def _metrics(report: EvaluationReport) -> dict[str, float]:
 
 
 def _training_split(trained: TrainedModel, features: FeatureSet) -> pd.DataFrame:
-    """Return the split of the training; empty if its clips cannot be identified in the set.
+    """Return the split of the training run; empty if `features` may contain other clips.
 
-    Without a clip table, clips are numbered. Equal numbers in two sets are different clips.
+    If a feature set has no clip table, its clip ids are numbers. The same number in two feature
+    sets identifies different clips.
     """
     if features.has_groups or features.digest == trained.digest:
         _warn_of_similar_ids(trained, features)
         return trained.split
     _logger.warning(
-        "%s: has no clip table, so the training clips of the model cannot be identified; all "
-        "clips count as new. Add clips.csv, or give it with --clips.",
+        "%s: has no clip table, so the training clips of the model cannot be identified, and all "
+        "clips count as new. Add clips.csv, or give a clip table with --clips.",
         features.sources[0].parent,
     )
     return trained.split.iloc[:0]
@@ -314,8 +312,8 @@ def _warn_of_similar_ids(trained: TrainedModel, features: FeatureSet) -> None:
     if similar:
         stem, other = next(iter(similar.items()))
         _logger.warning(
-            "%s: %d clip ids are nearly, but not exactly, ids of the run (the first is %r; the "
-            "run has %r). These clips count as new. Spell the ids as the run does.",
+            "%s: %d clip ids are nearly, but not exactly, equal to ids of the run (the first is "
+            "%r, similar to %r). These clips count as new. Use the spelling of the run.",
             *(features.sources[0].parent, len(similar), given[stem], known[other]),
         )
 
@@ -323,7 +321,11 @@ def _warn_of_similar_ids(trained: TrainedModel, features: FeatureSet) -> None:
 def _rows_of_split(
     features: FeatureSet, trained: TrainedModel, training_split: pd.DataFrame, split: str
 ) -> IntArray:
-    """Return the rows of a split, by the split of the run or else by the clip table."""
+    """Return the row numbers of a split.
+
+    The split of the run determines the subset of a clip. The clip table determines the subset of
+    a clip that the run does not contain.
+    """
     if split == "all":
         return np.arange(features.num_clips)
     by_run = dict(zip(training_split["clip_id"], training_split["split"], strict=True))
@@ -335,8 +337,8 @@ def _rows_of_split(
     rows = np.flatnonzero(np.asarray(subset) == split)
     if len(rows) == 0:
         out_of_fold = (
-            "The model was trained on the clips of all its folds; evaluation.json of its "
-            "training has their out-of-fold scores. "
+            "The model was trained on the clips of all folds. evaluation.json of the training "
+            "run contains the metrics of the out-of-fold scores. "
         )
         raise SplitError(
             f"{features.sources[0].parent}: no clip belongs to the split {split}, neither in the "

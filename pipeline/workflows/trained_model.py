@@ -28,26 +28,26 @@ class TrainedModel:
     """A trained model and the files that belong to it."""
 
     home: RunDirectory
-    """The run, or the downloaded model package; both have the same file names."""
+    """Run directory or downloaded model package, which use the same file names."""
     network: keras.Model
     """The model with its best weights."""
     config: ExperimentConfig
-    """Configuration of the training."""
+    """Configuration of the training run."""
     calibration: Calibration
     """Calibration of the prediction intervals."""
     encoder: Any
-    """Encoder of the training features, as described in their `features.json`."""
+    """Description of the encoder in `features.json` of the training features."""
     digest: str
-    """Hash of the training features; empty if it is unknown."""
+    """Hash of the training features; empty if unknown."""
     extraction: Any
-    """Extraction settings of the training features; None if they are unknown."""
+    """Extraction settings of the training features; None if unknown."""
     traits: tuple[TraitLabel, ...]
-    """How the training data score each trait; empty if it is unknown."""
+    """Name and direction of each trait in the training data; empty if unknown."""
     split: pd.DataFrame
-    """Split of the training: `clip_id`, `group`, `split`."""
+    """Split of the training run, with the columns `clip_id`, `group` and `split`."""
 
     def encoder_caveat(self, features: FeatureSet) -> str | None:
-        """Return why it is unknown whether features fit the model; None if they fit."""
+        """Return the reason why the features may not fit the model; None if they fit."""
         if features.digest == self.digest:
             return None
         return encoder_caveat(features.encoder, self.encoder, features.features_dir)
@@ -73,10 +73,7 @@ def load_trained_model(run: RunDirectory) -> TrainedModel:
 
 
 def fetch_trained_model(model_uri: str) -> TrainedModel:
-    """Download a model from MLflow and load it.
-
-    Args:
-        model_uri: For example `runs:/RUN_ID/model` or `models:/NAME@ALIAS`.
+    """Download and load a model from MLflow, e.g. `runs:/RUN_ID/model` or `models:/NAME@ALIAS`.
 
     Raises:
         PipelineError: If the download fails, or `train` did not log this model.
@@ -85,14 +82,14 @@ def fetch_trained_model(model_uri: str) -> TrainedModel:
 
 
 def load_model(source: str | Path) -> keras.Model:
-    """Load a trained network, ready to predict.
+    """Load a trained network for prediction.
 
     Args:
         source: A `.keras` or `.h5` file, a run directory, or the MLflow URI of a model, for
             example `models:/NAME@ALIAS`.
 
     Raises:
-        PipelineError: If there is no model, or it cannot be loaded.
+        PipelineError: If the model does not exist or cannot be loaded.
     """
     # A single letter before the colon is a Windows drive.
     if isinstance(source, str) and re.match(r"[a-z][a-z0-9+.-]+:/", source):

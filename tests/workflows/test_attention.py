@@ -199,7 +199,7 @@ def test_a_missing_measurement_has_its_reason(write_set, build, rows, reason):
 
 
 def test_features_of_another_shape_are_an_error(write_set):
-    with pytest.raises(ModelError, match="but the model takes"):
+    with pytest.raises(ModelError, match="but the model needs"):
         measure(build_network(static_steps=5), write_set())
 
 

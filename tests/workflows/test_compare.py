@@ -58,7 +58,7 @@ def test_the_compared_split_is_drawn_and_not_the_last_evaluation(make_run, tmp_p
 @pytest.mark.parametrize(
     ("names", "split", "message"),
     [
-        (("one", "one"), "validation", "same run twice"),
+        (("one", "one"), "validation", "both arguments are this run"),
         (("one", "two"), "test", r"test\.csv.*evaluate --run_dir .*one --split test"),
     ],
 )

@@ -172,7 +172,7 @@ def test_the_direction_of_each_trait_must_be_that_of_the_training(
     if is_reversed is not None:
         write_direction(path / "features.json", is_reversed=is_reversed)
     if is_reversed is False:
-        with pytest.raises(FeatureSetError, match="scores neuroticism in the other direction"):
+        with pytest.raises(FeatureSetError, match="neuroticism must have the same direction"):
             evaluate(run_dir, data, split="all")
         return
     assert evaluate(run_dir, data, split="all").traits == FIRST_IMPRESSIONS

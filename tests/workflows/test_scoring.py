@@ -73,11 +73,11 @@ def test_a_model_for_these_features_is_accepted(features):
     [
         (
             lambda: make_network(static=(3, 6)),
-            r"static\.npy: .* has shape \(clips, 3, 8\), .* takes \(clips, 3, 6\): 8 features inst",
+            r"static\.npy: .* has shape \(clips, 3, 8\), .* needs \(clips, 3, 6\): 8 features inst",
         ),
         (lambda: make_network(dynamic=(16, 4)), r"dynamic\.npy: .*: 3 steps instead of 16\."),
-        (lambda: make_network(static=(512,)), r"static\.npy: .* takes \(clips, 512\): another"),
-        (lambda: make_network(num_scores=6), r"mine: .* shape \(6,\).*Change its last"),
+        (lambda: make_network(static=(512,)), r"static\.npy: .* needs \(clips, 512\): another"),
+        (lambda: make_network(num_scores=6), r"mine: .* must be \(5,\).* is \(6,\)\. Change the"),
         (network_without_graph, "mine: does not define its inputs"),
     ],
 )
