@@ -20,7 +20,7 @@ from pipeline.records.evaluation import Interval, Intervals
 from pipeline.records.predictions import Predictions
 
 _TRUTH_TOLERANCE: Final = 1e-6
-"""Largest difference of equal annotated scores: float32 and float64 differ by less."""
+"""Annotated scores are equal if they differ by less. Rounding to float32 changes them by less."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +45,12 @@ class Comparison:
 
     @property
     def verdicts(self) -> dict[str, str]:
-        """Result in each metric, one sentence on its mean over the traits."""
+        """Result for each metric: one sentence about the mean over the traits."""
         return {metric: self._verdict(metric) for metric in METRICS}
 
     @property
     def overall(self) -> str:
-        """Result over all metrics, one sentence."""
+        """Result for all metrics together: one sentence."""
         first, second = self.names
         winners = {metric: self._winner(metric) for metric in METRICS}
         wins = {
@@ -87,7 +87,7 @@ class Comparison:
         first, second = self.names
         gain = self.differences[metric]["mean"]
         if math.isnan(gain.low):
-            return f"No difference in {metric} can be shown: one group only."
+            return f"No difference in {metric} can be shown: all clips are from one group."
         winner = self._winner(metric)
         if winner is not None and gain.low <= 0:
             gain = Interval(-gain.value, -gain.high, -gain.low)
@@ -156,12 +156,12 @@ def _annotated_scores(predictions: Predictions, name: str) -> FloatArray:
             "evaluation on labelled clips."
         )
     if len(set(predictions.clip_ids)) != len(predictions.clip_ids):
-        raise RunError(f"{name} has a clip twice; expected each clip once. Predict again.")
+        raise RunError(f"{name} contains a clip twice. Predict again, with each clip once.")
     return predictions.y_true
 
 
 def _matching_rows(a: Predictions, b: Predictions, names: tuple[str, str]) -> IntArray:
-    """Return the row in B of each clip in A."""
+    """Return the row number in B of each clip in A."""
     only_a = sorted(set(a.clip_ids) - set(b.clip_ids))
     only_b = sorted(set(b.clip_ids) - set(a.clip_ids))
     if only_a or only_b:

@@ -95,7 +95,7 @@ def test_a_verdict_has_direction_and_interval(metric, difference, expected):
 def test_a_single_group_shows_no_difference():
     one = {"groups": ["g"] * 60}
     result = compare_predictions(predictions(1.0, **one), predictions(0.5, **one))
-    assert "one group only" in result.verdicts["mae"]
+    assert "all clips are from one group" in result.verdicts["mae"]
     assert "all 60 clips are from one group" in result.overall
 
 
@@ -144,7 +144,7 @@ TWICE = predictions(clip_ids=["c0", "c0", *(f"c{i}" for i in range(2, 60))])
         ),
         (predictions(y_true=None), predictions(), "first has no annotated scores"),
         (predictions(), predictions(y_true=None), "second has no annotated scores"),
-        (TWICE, TWICE, "first has a clip twice"),
+        (TWICE, TWICE, "first contains a clip twice"),
     ],
 )
 def test_predictions_that_cannot_be_compared_are_an_error(a, b, message):
