@@ -38,11 +38,7 @@ class Recommendation:
     expected_gain: str
     """Description of the possible saving of time."""
     gain_seconds: float
-    """Upper limit of the possible saving in an equal run, in seconds."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the entry for the JSON file."""
-        return {name: value for name, value in asdict(self).items() if name != "gain_seconds"}
+    """Upper limit of the possible saving in an equal run, in seconds; not in the JSON file."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -316,7 +312,11 @@ def recommendations(
 
 def save_recommendations(output_dir: Path, found: Sequence[Recommendation]) -> None:
     """Write recommendations as JSON and as text, each file atomically."""
-    write_json(output_dir / f"{_FILE_NAME}.json", [item.to_json() for item in found])
+    entries = [
+        {name: value for name, value in asdict(item).items() if name != "gain_seconds"}
+        for item in found
+    ]
+    write_json(output_dir / f"{_FILE_NAME}.json", entries)
     items = [
         f"{position}. {item.issue}\n"
         f"   Measured: {item.details}\n"

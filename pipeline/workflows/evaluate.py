@@ -22,10 +22,9 @@ from pipeline.data.prepare import clip_stem
 from pipeline.data.splits import names_in_subset
 from pipeline.evaluation.baselines import load_baselines
 from pipeline.evaluation.report import build_report
-from pipeline.records.calibration import write_calibration
 from pipeline.records.evaluation import Coverage, EvaluationReport, write_report
 from pipeline.records.manifest import check_files, forget_files, record_files
-from pipeline.records.predictions import Names, write_predictions
+from pipeline.records.predictions import write_predictions
 from pipeline.tracking.existing_runs import log_evaluation
 from pipeline.tracking.mirror import deliver_rest
 from pipeline.workflows.features import (
@@ -34,12 +33,7 @@ from pipeline.workflows.features import (
     existing_columns,
     open_features,
 )
-from pipeline.workflows.prediction_intervals import (
-    calibrate_held_out,
-    coverage_in_halves,
-    coverage_of_evaluated,
-    unseen_groups,
-)
+from pipeline.workflows.prediction_intervals import coverage_of_evaluated
 from pipeline.workflows.scoring import Scores, score
 from pipeline.workflows.trained_model import (
     TrainedModel,
@@ -96,7 +90,7 @@ def evaluate_run(
         read_last_status(run)  # raises an error for a damaged run log
         evaluation = _evaluate(trained, data, split=split, by=by, target=run)
         record_files(run, run.evaluation_path, run.predictions_path(split))
-        _log_evaluation(run, RunLog(run.run_log_path), evaluation.report)
+        log_report(run, RunLog(run.run_log_path), evaluation.report)
         return dataclasses.replace(
             evaluation,
             undelivered=deliver_rest(run),
@@ -128,38 +122,6 @@ def evaluate_model(
     return dataclasses.replace(evaluation, undelivered=undelivered)
 
 
-def evaluate_after_training(
-    run: RunDirectory,
-    run_log: RunLog,
-    features: FeatureSet,
-    scores: Scores,
-    config: ExperimentConfig,
-    *,
-    group_overlap: dict[str, Any],
-    training_groups: Names,
-) -> EvaluationReport:
-    """Calibrate the intervals and evaluate the held-out clips at the end of a training run.
-
-    Clips from `training_groups` are evaluated, but not used for the calibration.
-    """
-    unseen = unseen_groups(scores.predictions, training_groups)
-    calibration = calibrate_held_out(unseen, config)
-    write_calibration(run.calibration_path, calibration)
-    row_of = {clip_id: row for row, clip_id in enumerate(features.clip_ids.tolist())}
-    rows = np.array([row_of[clip_id] for clip_id in scores.predictions.clip_ids])
-    report = _write(
-        run,
-        scores,
-        "validation",
-        config,
-        by=column_values(features, rows, config.evaluation.by),
-        group_overlap=group_overlap,
-        intervals=coverage_in_halves(calibration, unseen, config),
-    )
-    _log_evaluation(run, run_log, report)
-    return report
-
-
 def _evaluate(
     trained: TrainedModel,
     data: DataConfig | None,
@@ -171,7 +133,7 @@ def _evaluate(
     check_files(trained.home, trained.home.baselines_path)
     features = open_features(data or trained.config.data)
     features.checked_labels()
-    check_encoder(features.encoder, trained.encoder, features.features_dir)
+    check_encoder(features.encoder, trained.data.encoder, features.features_dir)
     if caveat := trained.encoder_caveat(features):
         _logger.warning("%s", caveat)
     _check_directions(trained, features)
@@ -180,13 +142,13 @@ def _evaluate(
     rows = _rows_of_split(features, trained, training_split, split)
     by = by or existing_columns(features, trained.config.evaluation.by)
     scores = score(trained.network, load_baselines(trained.home.baselines_path), features, rows)
-    if target == trained.home and features.digest != trained.digest:
+    if target == trained.home and features.digest != trained.data.digest:
         _logger.warning(
             "%s: replacing the evaluation and the predictions for the split %s by results for "
             "%s, which is not the training set. Give --output_dir to keep the results of the run.",
             *(target.path, split, features.sources[0].parent),
         )
-    report = _write(
+    report = build_and_write(
         target,
         scores,
         split,
@@ -202,23 +164,23 @@ def _evaluate(
         report=report,
         report_path=target.evaluation_path,
         num_training_clips=int(np.isin(features.clip_ids[rows], training_clips).sum()),
-        traits=trained.traits,
+        traits=trained.data.traits,
     )
 
 
 def _check_directions(trained: TrainedModel, features: FeatureSet) -> None:
     """Check that each trait has the same direction in the labels and in the training data."""
-    if features.digest == trained.digest:
+    if features.digest == trained.data.digest:
         return
     place = features.sources[0].parent
     expected, found = (
         {trait.name for trait in traits if trait.is_reversed}
-        for traits in (trained.traits, features.traits)
+        for traits in (trained.data.traits, features.traits)
     )
     different = ", ".join(sorted(expected ^ found))
     if not different:
         return
-    if trained.traits and features.traits:
+    if trained.data.traits and features.traits:
         raise FeatureSetError(
             f"{place}: {different} must have the same direction as in the training data of the "
             "model, but has the opposite one (`traits` in features.json). Evaluate on labels of "
@@ -234,7 +196,7 @@ def _check_directions(trained: TrainedModel, features: FeatureSet) -> None:
     )
 
 
-def _write(
+def build_and_write(
     target: RunDirectory,
     scores: Scores,
     split: str,
@@ -244,6 +206,7 @@ def _write(
     group_overlap: dict[str, Any],
     intervals: Coverage | None,
 ) -> EvaluationReport:
+    """Build a report, and write the report and the predictions to `target`."""
     report = build_report(
         scores.predictions,
         scores.baselines,
@@ -260,7 +223,8 @@ def _write(
     return report
 
 
-def _log_evaluation(run: RunDirectory, run_log: RunLog, report: EvaluationReport) -> None:
+def log_report(run: RunDirectory, run_log: RunLog, report: EvaluationReport) -> None:
+    """Log the metrics of a report and the files of the evaluation."""
     run_log.log_metrics(_metrics(report))
     predictions = run.predictions_path(report.split).relative_to(run.path)
     run_log.log_artifacts(["evaluation.json", predictions.as_posix()])
@@ -291,7 +255,7 @@ def _training_split(trained: TrainedModel, features: FeatureSet) -> pd.DataFrame
     If a feature set has no clip table, its clip ids are numbers. The same number in two feature
     sets identifies different clips.
     """
-    if features.has_groups or features.digest == trained.digest:
+    if features.has_groups or features.digest == trained.data.digest:
         _warn_of_similar_ids(trained, features)
         return trained.split
     _logger.warning(

@@ -73,7 +73,10 @@ def predict_clips(
     outputs = [path for path in (output, explain) if path is not None]
     for path in outputs:
         check_table_path(path)
-    check_different_files(output, explain)
+    if explain is not None and output.resolve() == explain.resolve():
+        raise ConfigError(
+            f"{explain}: is given as --output and as --explain. Give two different files."
+        )
     if isinstance(clips, RawClips):
         check_no_source(outputs, clips.directories)
     if run_dir is not None:
@@ -83,7 +86,7 @@ def predict_clips(
     check_no_run_file(outputs, trained.home)
     with _features_of(clips, trained) as (features, failures):
         check_no_source(outputs, features.sources)
-        check_encoder(features.encoder, trained.encoder, features.features_dir)
+        check_encoder(features.encoder, trained.data.encoder, features.features_dir)
         check_shapes(trained.network, features, needs_masks=False)
         if explain is not None:
             check_explainable(trained.network, features)
@@ -99,20 +102,8 @@ def predict_clips(
         output=output,
         explanation=explain,
         failures=failures,
-        traits=trained.traits,
+        traits=trained.data.traits,
     )
-
-
-def check_different_files(output: Path, explain: Path | None) -> None:
-    """Check that scores and attention are written to different files.
-
-    Raises:
-        ConfigError: If both paths are the same file.
-    """
-    if explain is not None and output.resolve() == explain.resolve():
-        raise ConfigError(
-            f"{explain}: is given as --output and as --explain. Give two different files."
-        )
 
 
 def check_no_source(outputs: Iterable[Path], sources: Sequence[Path]) -> None:
@@ -153,10 +144,10 @@ def _features_of(
     if isinstance(clips, DataConfig):
         yield open_features(clips, needs_group=False), ()
         return
-    check_kind(clips, trained.encoder)
+    check_kind(clips, trained.data.encoder)
     with contextlib.ExitStack() as stack:
         work_dir = clips.work_dir or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        features_dir, failures = extract_as_trained(clips, trained.extraction, work_dir)
+        features_dir, failures = extract_as_trained(clips, trained.data.settings, work_dir)
         yield open_features(DataConfig(features_dir=str(features_dir))), failures
 
 

@@ -6,6 +6,7 @@ import pandas as pd
 from pipeline.config.schema import ExperimentConfig
 from pipeline.data.splits import names_in_subset
 from pipeline.evaluation.intervals.conformal import (
+    annotated_scores,
     calibrate,
     measure_coverage,
     measure_coverage_in_halves,
@@ -30,14 +31,9 @@ def calibrate_held_out(predictions: Predictions, config: ExperimentConfig) -> Ca
     """Calibrate on the validation clips, or on the out-of-fold predictions.
 
     The clips must be held out, from groups without training clips.
-
-    Raises:
-        ValueError: If there are no labels.
     """
-    if predictions.y_true is None:
-        raise ValueError("calibration needs labels; these predictions have none")
     return calibrate(
-        predictions.y_true,
+        annotated_scores(predictions),
         predictions.y_pred,
         predictions.groups,
         clips=OUT_OF_FOLD if config.training.num_folds else VALIDATION,

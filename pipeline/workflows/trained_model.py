@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import pandas as pd
@@ -12,13 +11,12 @@ from pipeline.config.loading import load_run_config
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.errors import RunError
 from pipeline.core.run_directory import RunDirectory
-from pipeline.core.traits import TraitLabel
 from pipeline.data.encoder import encoder_caveat
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import read_split
 from pipeline.models.persistence import load_model as load_model_file
 from pipeline.records.calibration import Calibration, read_calibration
-from pipeline.records.data_description import read_data
+from pipeline.records.data_description import DataDescription, read_data
 from pipeline.records.manifest import check_files
 from pipeline.tracking.existing_runs import download_model
 
@@ -35,22 +33,16 @@ class TrainedModel:
     """Configuration of the training run."""
     calibration: Calibration
     """Calibration of the prediction intervals."""
-    encoder: Any
-    """Description of the encoder in `features.json` of the training features."""
-    digest: str
-    """Hash of the training features; empty if unknown."""
-    extraction: Any
-    """Extraction settings of the training features; None if unknown."""
-    traits: tuple[TraitLabel, ...]
-    """Name and direction of each trait in the training data; empty if unknown."""
+    data: DataDescription
+    """Description of the training features."""
     split: pd.DataFrame
     """Split of the training run, with the columns `clip_id`, `group` and `split`."""
 
     def encoder_caveat(self, features: FeatureSet) -> str | None:
         """Return the reason why the features may not fit the model; None if they fit."""
-        if features.digest == self.digest:
+        if features.digest == self.data.digest:
             return None
-        return encoder_caveat(features.encoder, self.encoder, features.features_dir)
+        return encoder_caveat(features.encoder, self.data.encoder, features.features_dir)
 
 
 def load_trained_model(run: RunDirectory) -> TrainedModel:
@@ -100,15 +92,11 @@ def load_model(source: str | Path) -> keras.Model:
 
 def _load(home: RunDirectory) -> TrainedModel:
     check_files(home, home.config_path, home.split_path, home.calibration_path, home.data_path)
-    data = read_data(home.data_path)
     return TrainedModel(
         home=home,
         network=load_model_file(home.model_path),
         config=load_run_config(home.config_path),
         calibration=read_calibration(home.calibration_path),
-        encoder=data.encoder,
-        digest=data.digest,
-        extraction=data.settings,
-        traits=data.traits,
+        data=read_data(home.data_path),
         split=read_split(home.split_path),
     )

@@ -32,6 +32,7 @@ from pipeline.models.trainability import (
     layer_states,
 )
 from pipeline.records.attention import write_attention
+from pipeline.records.calibration import write_calibration
 from pipeline.records.data_description import DataDescription, write_data
 from pipeline.records.evaluation import EvaluationReport
 from pipeline.records.manifest import check_files, forget_files, record_files
@@ -43,7 +44,13 @@ from pipeline.training.attention_entropy import MAX_CLIPS, attention_callbacks
 from pipeline.training.checkpoint import remove_initial, save_initial
 from pipeline.training.fit import FitHooks, FitResult, fit
 from pipeline.workflows.attention import measure_attention
-from pipeline.workflows.evaluate import evaluate_after_training
+from pipeline.workflows.evaluate import build_and_write, log_report
+from pipeline.workflows.features import column_values
+from pipeline.workflows.prediction_intervals import (
+    calibrate_held_out,
+    coverage_in_halves,
+    unseen_groups,
+)
 from pipeline.workflows.scoring import Scores, fit_run_baselines, score
 from pipeline.workflows.session import Session, open_session
 from pipeline.workflows.visualize import FIGURE_FOLDERS, visualize_run
@@ -247,19 +254,26 @@ def fit_network(
 
 
 def evaluate_held_out(session: Session, experiment: Experiment, scores: Scores) -> EvaluationReport:
-    """Evaluate the scores of the held-out clips, and store the result in the run."""
-    features, split = experiment.features, experiment.split
+    """Calibrate the intervals and evaluate the held-out clips, and store the results in the run."""
+    config, features, split = experiment.config, experiment.features, experiment.split
     # Without validation clips, the scores are out-of-fold. Every fold holds out whole groups.
     training_groups: Names = features.groups[split.train] if len(split.validation) else ()
-    return evaluate_after_training(
+    unseen = unseen_groups(scores.predictions, training_groups)
+    calibration = calibrate_held_out(unseen, config)
+    write_calibration(session.run.calibration_path, calibration)
+    row_of = {clip_id: row for row, clip_id in enumerate(features.clip_ids.tolist())}
+    rows = np.array([row_of[clip_id] for clip_id in scores.predictions.clip_ids])
+    report = build_and_write(
         session.run,
-        session.run_log,
-        features,
         scores,
-        experiment.config,
+        "validation",
+        config,
+        by=column_values(features, rows, config.evaluation.by),
         group_overlap=experiment.group_overlap,
-        training_groups=training_groups,
+        intervals=coverage_in_halves(calibration, unseen, config),
     )
+    log_report(session.run, session.run_log, report)
+    return report
 
 
 def finalize_run(

@@ -233,18 +233,16 @@ def _report_images(gallery: Gallery) -> list[Image]:
     """Return the figures in a format that browsers support."""
     images = []
     for figure in gallery.drawn:
-        path = next((path for path in figure.paths if path.suffix[1:] in MEDIA_TYPES), None)
-        if path is not None:
-            images.append(
-                Image(
-                    folder=figure.spec.folder,
-                    title=figure.spec.title,
-                    caption=figure.spec.caption,
-                    alt_text=figure.alt_text,
-                    media_type=MEDIA_TYPES[path.suffix[1:]],
-                    data=path.read_bytes(),
-                )
-            )
+        path = next(path for path in figure.paths if path.suffix[1:] in MEDIA_TYPES)
+        image = Image(
+            folder=figure.spec.folder,
+            title=figure.spec.title,
+            caption=figure.spec.caption,
+            alt_text=figure.alt_text,
+            media_type=MEDIA_TYPES[path.suffix[1:]],
+            data=path.read_bytes(),
+        )
+        images.append(image)
     return images
 
 

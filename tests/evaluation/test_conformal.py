@@ -195,5 +195,5 @@ def test_coverage_of_uninformative_intervals_is_not_measured():
 
 
 def test_coverage_without_annotated_scores_is_an_error():
-    with pytest.raises(ValueError, match="needs annotated scores"):
+    with pytest.raises(ValueError, match="expected annotated scores"):
         coverage_of(dataclasses.replace(random_predictions(0), y_true=None))

@@ -1,8 +1,9 @@
 import pytest
 
+from pipeline.config.schema import DataConfig
 from pipeline.core.errors import ConfigError
 from pipeline.core.run_directory import RunDirectory
-from pipeline.workflows.predict import check_different_files, check_no_run_file, check_no_source
+from pipeline.workflows.predict import check_no_run_file, check_no_source, predict_clips
 
 
 @pytest.fixture
@@ -17,10 +18,9 @@ def clob(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("explain", ["clob/same.csv", "clob/../clob/same.csv", "link/same.csv"])
 def test_one_file_for_scores_and_attention_is_an_error(clob, explain):
-    check_different_files(clob / "same.csv", None)
-    check_different_files(clob / "same.csv", clob / "other.csv")
+    outputs = {"output": clob / "same.csv", "explain": clob.parent / explain}
     with pytest.raises(ConfigError, match=r"same\.csv.*--output.*--explain"):
-        check_different_files(clob / "same.csv", clob.parent / explain)
+        predict_clips(DataConfig(), run_dir=clob, **outputs)
 
 
 @pytest.mark.parametrize(

@@ -68,12 +68,6 @@ def test_without_unseen_groups_nothing_is_calibrated_or_measured():
     assert coverage_in_halves(found, nothing, CONFIG) is None
 
 
-def test_a_calibration_without_labels_is_an_error():
-    unknown = Predictions(clip_ids=NEW.clip_ids, groups=NEW.groups, y_pred=NEW.y_pred)
-    with pytest.raises(ValueError, match="needs labels"):
-        calibrate_held_out(unknown, CONFIG)
-
-
 @pytest.mark.parametrize(
     ("evaluated", "split", "expected"),
     [

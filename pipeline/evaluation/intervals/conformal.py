@@ -113,7 +113,7 @@ def measure_coverage(
     """
     if not calibration.is_informative:
         return None
-    y_true, (low, high) = _annotated_scores(predictions), calibration.intervals(predictions.y_pred)
+    y_true, (low, high) = annotated_scores(predictions), calibration.intervals(predictions.y_pred)
     return _summarize(
         predictions,
         ((low <= y_true) & (y_true <= high)).astype(np.float64),
@@ -137,7 +137,7 @@ def measure_coverage_in_halves(
     Returns:
         None if half of the groups are too few for a calibration.
     """
-    y_true, y_pred = _annotated_scores(predictions), predictions.y_pred
+    y_true, y_pred = annotated_scores(predictions), predictions.y_pred
     names, codes = np.unique(np.asarray(predictions.groups), return_inverse=True)
     if len(names) // 2 < min_groups(level):
         return None
@@ -190,7 +190,8 @@ def _summarize(
     )
 
 
-def _annotated_scores(predictions: Predictions) -> FloatArray:
+def annotated_scores(predictions: Predictions) -> FloatArray:
+    """Return the annotated scores (N, 5), or raise a ValueError if they are unknown."""
     if predictions.y_true is None:
-        raise ValueError("coverage needs annotated scores; found predictions without y_true")
+        raise ValueError("expected annotated scores; found predictions without y_true")
     return predictions.y_true
