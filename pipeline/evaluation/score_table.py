@@ -66,12 +66,6 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 def _structured_array(table: pd.DataFrame) -> Any:
     # Text is stored with a fixed width, because NumPy would pickle objects.
-    columns = {name: table[name].to_numpy() for name in table.columns}
-    columns = {
-        name: column if column.dtype.kind in "fiub" else column.astype(np.str_)
-        for name, column in columns.items()
-    }
-    array = np.empty(len(table), dtype=[(name, column.dtype) for name, column in columns.items()])
-    for name, column in columns.items():
-        array[name] = column
-    return array
+    text = table.select_dtypes(exclude=["number", "bool"])
+    types = {name: column.to_numpy(np.str_).dtype for name, column in text.items()}
+    return table.to_records(index=False, column_dtypes=types)
