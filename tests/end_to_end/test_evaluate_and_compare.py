@@ -181,7 +181,7 @@ def test_the_figure_of_a_damaged_log_is_named(compare, make_twin, workspace):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ((), "must hold the same clips"),
+        ((), "must contain the same clips"),
         (("--split", "test"), "python -m pipeline evaluate --run_dir"),
     ],
 )

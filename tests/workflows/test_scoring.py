@@ -64,10 +64,6 @@ def masked_network():
     return CompletePersonalityModel(8, 4, fusion_dim=8, num_heads=2, **steps, **masked)
 
 
-def test_a_model_for_these_features_is_accepted(features):
-    check_shapes(make_network(), features)
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import pipeline
-from pipeline.core.errors import ModelError, RunError
+from pipeline.core.errors import RunError
 from pipeline.core.run_directory import RunDirectory
 
 pytestmark = pytest.mark.slow
@@ -43,21 +43,6 @@ def test_a_uri_is_downloaded_from_mlflow(run_dir, network, monkeypatch):
     monkeypatch.setattr(trained_model, "download_model", download)
     assert pipeline.load_model("models:/ocean@champion").count_params() == network.count_params()
     assert uris == ["models:/ocean@champion"]
-
-
-@pytest.mark.parametrize(
-    ("source", "error", "message"),
-    [
-        (".", ModelError, r"model\.keras: there is no such file"),
-        ("runs/no/model.keras", ModelError, "there is no such file"),
-        ("models:/nobody/1", RunError, "models:/nobody/1: the model cannot be"),
-    ],
-)
-def test_a_missing_model_is_an_error(tmp_path, monkeypatch, source, error, message):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
-    with pytest.raises(error, match=message):
-        pipeline.load_model(source)
 
 
 def test_a_search_is_not_a_model(tmp_path):
