@@ -64,7 +64,7 @@ _FIXES = {
     errno.EDQUOT: "Make room within your disk quota.",
     errno.EFBIG: "Raise the limit on the size of files (`ulimit -f`).",
 }
-"""Advice to the user by error number of the file system."""
+"""Advice to the user for each error number of the file system."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -112,7 +112,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     takes_overrides = COMMANDS[arguments.command].TAKES_OVERRIDES
     for name in overrides:
         similar = nearest_name(name, options)
-        # A dotted name is a setting. It is checked when the configuration is loaded.
+        # Dotted names are settings, which are checked when the configuration is loaded.
         if not takes_overrides or (similar and "." not in name):
             hint = f"; did you mean --{similar}?" if similar else ""
             parser.error(f"{arguments.command} has no option --{name}{hint}")

@@ -57,7 +57,7 @@ class Baselines:
         """Predict the scores of M clips with each baseline.
 
         The arguments are those of `fit_baselines`, for the evaluated clips. Only
-        `same_group_mean` uses the labels. It counts a clip that was also a training clip once.
+        `same_group_mean` uses the labels. An evaluated training clip is counted once.
 
         Returns:
             Baseline -> scores, shape (M, K). Ridge scores are not clipped to [0, 1].

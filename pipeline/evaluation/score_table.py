@@ -1,4 +1,4 @@
-"""Table of predicted scores with prediction intervals, for the user.
+"""Table of predicted scores with prediction intervals.
 
 Shapes: N clips, K = 5 traits.
 """
@@ -53,7 +53,7 @@ def check_table_path(path: Path) -> None:
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table atomically and without loss of precision. The suffix defines the format.
 
-    Check the path with `check_table_path` before.
+    Callers must first check the path with `check_table_path`.
     """
     with atomic_path(path) as temporary:
         if path.suffix == ".csv":

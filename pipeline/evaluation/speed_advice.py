@@ -55,7 +55,7 @@ _Facts = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class _Rule:
-    """One kind of recommendation. The texts are templates for the facts."""
+    """One kind of recommendation. The texts are format strings for the facts."""
 
     measure: Callable[[_Run], _Facts | None]
     """Function that returns the facts, or None if the rule does not apply to the run."""
@@ -299,7 +299,7 @@ def recommendations(
     *,
     num_train_clips: int | None = None,
 ) -> tuple[Recommendation, ...]:
-    """Find settings that would make a run faster, largest gain first.
+    """Return settings that would make a run faster, sorted by descending gain.
 
     `num_train_clips` is None if it is unknown.
     """
@@ -329,9 +329,9 @@ def save_recommendations(output_dir: Path, found: Sequence[Recommendation]) -> N
 
 
 def _monitored_scores(run: _Run) -> FloatArray | None:
-    """Return the monitored score of each epoch, with the sign at which larger scores are better.
+    """Return the monitored score of each epoch, negated if smaller scores are better.
 
-    Return None if there is no finite validation score for every epoch.
+    The result is None if a validation score is missing or not finite.
     """
     monitor = run.config.training.monitor
     scores = run.history.epoch.validation(monitor)

@@ -130,7 +130,7 @@ def attention_table(network: keras.Model, features: FeatureSet) -> pd.DataFrame:
         for name, stream in _attended_sequences(network, features).items():
             mask = stream.read_mask(rows)
             parts.append(_table_of_stream(name, features, rows, by_stream[name], mask))
-    # The index is the row number of the clip. A stable sort joins both streams of each clip.
+    # The index is the row number of the clip. The sort puts both streams of a clip together.
     return pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
 
 

@@ -1,7 +1,8 @@
 """Cross-validation by group: one run per fold, and one evaluation of all out-of-fold scores.
 
 The final model is trained on the clips of all folds. The number of epochs is the median of the
-best epochs of the folds. This model is not evaluated, because no clips are held out.
+best epochs of the folds. The final model has no validation scores, because it has no held-out
+clips.
 """
 
 import dataclasses
@@ -105,7 +106,7 @@ def _train_fold(
     *,
     parent: RunDirectory,
 ) -> tuple[Scores, int]:
-    """Return the held-out scores and the best epoch of a fold. Train an unfinished fold."""
+    """Return the held-out scores and the best epoch of a fold. Train the fold if necessary."""
     if read_last_status(run) == "FINISHED":
         check_files(run, run.baselines_path)
         network = load_model(run.model_path)

@@ -53,7 +53,7 @@ class Evaluation:
     num_training_clips: int
     """Number of evaluated clips that the model was trained on."""
     undelivered: str | None = None
-    """Reason why MLflow does not have the evaluation; None if it does or if not tracked."""
+    """Reason why MLflow does not have the evaluation; None if delivered or not tracked."""
     traits: tuple[TraitLabel, ...] = ()
     """Name and direction of each trait in the training data; empty if unknown."""
     outdated_report: Path | None = None
@@ -71,7 +71,7 @@ def evaluate_run(
     """Evaluate the model of a run, and store the result in the run and in MLflow.
 
     Args:
-        run_dir: The run.
+        run_dir: Directory of the run.
         data: Features to evaluate on; None for the features of the run.
         split: `validation`, `test` or `all`.
         by: Columns of the clip table that define subgroups.
@@ -183,8 +183,8 @@ def _check_directions(trained: TrainedModel, features: FeatureSet) -> None:
     if trained.data.traits and features.traits:
         raise FeatureSetError(
             f"{place}: {different} must have the same direction as in the training data of the "
-            "model, but has the opposite one (`traits` in features.json). Evaluate on labels of "
-            "the same direction."
+            "model, but has the opposite direction (`traits` in features.json). Evaluate on "
+            "labels of the same direction."
         )
     unknown, known = str(place), "the training data of the model"
     if features.traits:
@@ -231,7 +231,7 @@ def log_report(run: RunDirectory, run_log: RunLog, report: EvaluationReport) -> 
 
 
 def _metrics(report: EvaluationReport) -> dict[str, float]:
-    """Return MLflow metric name -> value for a report."""
+    """Return the metrics of a report by MLflow name."""
     split = report.split
     metrics = {
         f"evaluation/{split}/{metric}/{trait}": interval.value
@@ -250,10 +250,9 @@ def _metrics(report: EvaluationReport) -> dict[str, float]:
 
 
 def _training_split(trained: TrainedModel, features: FeatureSet) -> pd.DataFrame:
-    """Return the split of the training run; empty if `features` may contain other clips.
+    """Return the split of the training run; empty if its clips cannot be identified.
 
-    If a feature set has no clip table, its clip ids are numbers. The same number in two feature
-    sets identifies different clips.
+    Without a clip table, clip ids are row numbers, which are valid only within one feature set.
     """
     if features.has_groups or features.digest == trained.data.digest:
         _warn_of_similar_ids(trained, features)

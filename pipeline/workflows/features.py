@@ -82,7 +82,7 @@ def check_labels_vary(features: FeatureSet) -> None:
     """Check that not all clips have the same labels.
 
     Raises:
-        FeatureSetError: If there are no labels, or all of several clips have the same labels.
+        FeatureSetError: If there are no labels, or the labels of two or more clips are all equal.
     """
     labels = features.checked_labels()
     if len(labels) > 1 and np.all(labels == labels[0]):
@@ -122,7 +122,7 @@ def existing_columns(features: FeatureSet, columns: tuple[str, ...]) -> tuple[st
 def column_values(
     features: FeatureSet, rows: IntArray, columns: tuple[str, ...]
 ) -> dict[str, list[Any]]:
-    """Return column -> values of the clips `rows`, without invisible differences."""
+    """Return column -> normalized values of the clips `rows`."""
     return {
         column: [normalize_identifier(value) for value in features.clips[column].to_numpy()[rows]]
         for column in columns

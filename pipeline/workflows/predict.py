@@ -115,7 +115,7 @@ def check_no_source(outputs: Iterable[Path], sources: Sequence[Path]) -> None:
     inputs = {source.resolve() for source in sources}
     for output in outputs:
         resolved = output.resolve()
-        # An existing file in an input directory may be an input; a new file overwrites nothing.
+        # A new file in an input directory is allowed, because it does not overwrite an input.
         if resolved in inputs or (output.exists() and inputs.intersection(resolved.parents)):
             raise ConfigError(
                 f"{output}: exists already and belongs to the input clips. "

@@ -65,7 +65,7 @@ def extract_as_trained(
     Raises:
         PipelineError: If the settings are unknown, or no clip can be extracted.
     """
-    config = extraction_config(settings)
+    config = _extraction_config(settings)
     try:
         outcome = extract_features(
             videos_dir=clips.videos_dir,
@@ -86,12 +86,8 @@ def extract_as_trained(
     return outcome.features_dir, tuple(failures)
 
 
-def extraction_config(settings: Any) -> ExtractionConfig:
-    """Return stored extraction settings as a configuration.
-
-    Raises:
-        ModelError: If there are no settings, or this version cannot read them.
-    """
+def _extraction_config(settings: Any) -> ExtractionConfig:
+    """Return stored extraction settings as a configuration."""
     if not settings:
         raise ModelError(
             "The extraction settings of the training features are unknown, so features cannot be "

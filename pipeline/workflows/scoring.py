@@ -84,8 +84,9 @@ def fit_run_baselines(features: FeatureSet, rows: IntArray, config: ExperimentCo
 def concatenate_scores(folds: list[Scores]) -> Scores:
     """Join the scores of several folds.
 
-    The baseline `training_mean` gets one value for all clips. The means of the single folds
-    correlate negatively with the held-out labels, so pooled R² and PCC would be too low.
+    The scores of the baseline `training_mean` are replaced by their mean. The means of the
+    single folds correlate negatively with the held-out labels, so pooled R² and PCC would be
+    too low.
     """
     predictions = [fold.predictions for fold in folds]
     labels = [part.y_true for part in predictions if part.y_true is not None]
@@ -152,9 +153,11 @@ def check_shapes(network: keras.Model, features: FeatureSet, *, needs_masks: boo
     ]
     for name in ("static_mask", "dynamic_mask"):
         if name in expected and name not in found:
-            faults.append(f"{place}: has no {name}.npy, which the model needs. Add it.")
+            faults.append(f"{place}: has no {name}.npy, which the model needs. Add the file.")
         if name in found and name not in expected:
-            faults.append(f"{place}: has {name}.npy, but the model has no mask input. Remove it.")
+            faults.append(
+                f"{place}: has {name}.npy, but the model has no mask input. Remove the file."
+            )
     raise ModelError(
         " ".join(faults)
         or f"{place}: the input shapes per clip are {[*found.values()]}, but the model needs "
@@ -173,7 +176,7 @@ def _shape_fault(stream: Stream, expected: tuple[int | None, ...]) -> str:
         fault = f"{found[0]} steps instead of {expected[0]}"
         fix = f"Extract {expected[0]} steps per clip."
     else:
-        fault, fix = "images of another size", "Resize them to the input size of the model."
+        fault, fix = "images of another size", "Resize the images to the input size of the model."
     return (
         f"{stream.parts[0].path}: the {stream.name} stream has shape {_per_clip(found)}, but the "
         f"model needs {_per_clip(expected)}: {fault}. {fix}"

@@ -39,7 +39,7 @@ class Session:
     wake_mirror: Callable[[], None]
     """Notify the mirror that the run log has new events."""
     mirror: BackgroundMirror | Untracked
-    """Copy of the run to MLflow. After the session, it contains the reason for missing events."""
+    """Object that sends the run to MLflow. `undelivered` is set at the end of the session."""
 
 
 @contextlib.contextmanager
@@ -178,7 +178,7 @@ def _describe(session: Session) -> None:
 
 
 def _git_state() -> dict[str, Any]:
-    """Return the Git commit, and True if files have changed; empty outside a repository."""
+    """Return the Git commit and the state of the files; empty outside a repository."""
     # Without this variable, the import fails if Git is not installed.
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     import git

@@ -65,7 +65,7 @@ class TrainingRun:
     report: EvaluationReport | None
     """Evaluation of the held-out clips; None if no clips are held out."""
     group_overlap: dict[str, dict[str, float | int]]
-    """Number of shared groups and share of affected clips, by pair of subsets."""
+    """Number of common groups and fraction of affected clips, by pair of subsets."""
     layers: tuple[LayerState, ...]
     """Trainable and frozen layers."""
     undelivered: str | None
@@ -84,9 +84,9 @@ def run_training(
 ) -> TrainingRun:
     """Train, evaluate and track one experiment in a new run directory.
 
-    All inputs are checked before the run directory is created. By default, it is a new directory
-    under `runs/`, the model is built from `config.model`, and the features are opened from
-    `config.data`. The model is also saved to `output`, if given; the suffix defines the format.
+    All inputs are checked before the run directory is created. The default directory is a new
+    one under `runs/`. By default, the model is built from `config.model`, and the features are
+    opened from `config.data`. The model is also saved to the path `output`, if given.
 
     Raises:
         PipelineError: If an input is not valid.
@@ -124,7 +124,7 @@ def run_training(
 
 
 def resume_training(run_dir: Path, *, output: Path | None = None) -> TrainingRun:
-    """Continue a killed run in its directory and in its MLflow run.
+    """Continue a killed run in the same run directory and MLflow run.
 
     The result equals the result of an uninterrupted run. A finished run is not changed.
 
@@ -182,7 +182,7 @@ def _train(
         advice = f"Resume with `python -m pipeline train --resume {run.path}`."
         if read_last_status(run) == "FINISHED":
             advice = (
-                "The run has finished. If it is not complete in MLflow, use "
+                "The run has finished. If MLflow does not have the whole run, use "
                 f"`python -m pipeline sync --run_dir {run.path}`."
             )
         error.add_note(advice)
@@ -244,7 +244,7 @@ def _new_split(config: ExperimentConfig, features: FeatureSet) -> Split:
     )
     if not config.training.num_folds:
         return split
-    # The final model of a cross-validation is trained on all clips of the folds.
+    # The final model of a cross-validation is trained on the clips of all folds.
     return Split(
         train=np.concatenate([split.train, split.validation]),
         validation=split.validation[:0],

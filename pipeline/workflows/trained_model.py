@@ -53,12 +53,12 @@ def load_trained_model(run: RunDirectory) -> TrainedModel:
     """
     if run.search_dir.exists():
         raise RunError(
-            f"{run.path}: is a search. Its models are in {run.path / 'refits'}: give one of the "
-            "directories there."
+            f"{run.path}: is the directory of a search. Give one of the run directories in "
+            f"{run.path / 'refits'}."
         )
     if not run.model_path.exists():
         raise RunError(
-            f"{run.path}: has no model.keras yet. Finish its training with "
+            f"{run.path}: has no model.keras yet. Finish the training with "
             f"`python -m pipeline train --resume {run.path}`."
         )
     return _load(run)

@@ -73,7 +73,7 @@ class Experiment:
 
     @property
     def group_overlap(self) -> dict[str, dict[str, float | int]]:
-        """Number of shared groups and share of affected clips, by pair of subsets."""
+        """Number of common groups and fraction of affected clips, by pair of subsets."""
         return group_overlap(self.features.groups, self.split)
 
     @property

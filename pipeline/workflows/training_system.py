@@ -28,7 +28,7 @@ class TrainingSystem:
         static_features_path: Static features, shape (N, D) or (N, T, D).
         dynamic_features_path: Dynamic features, shape (N, D) or (N, T, D).
         labels_path: Labels, shape (N, 5) in OCEAN order, each in [0, 1].
-        val_split: Share of the validation clips, in (0, 1).
+        val_split: Fraction of the clips for validation, in (0, 1).
         output_dir: Directory of the run; a new directory under `runs/` by default.
         experiment_name: Name of the run and of the MLflow experiment.
         logger: Logger for messages; `pipeline` by default.
@@ -146,8 +146,8 @@ class TrainingSystem:
         latest = self._trained()
         if model is not None and model is not latest.network:
             raise RunError(
-                "analyze_results was given a model that the last train_model did not return. "
-                "Pass the returned model."
+                "`model` must be the model that the last call of train_model returned, but is "
+                "another model. Pass the returned model."
             )
         if self.config.training.num_folds and latest.report is not None:
             return latest.report  # out-of-fold, because the final model has no held-out clips

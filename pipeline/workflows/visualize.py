@@ -124,8 +124,8 @@ def visualize_run(
 
     Args:
         run: A run directory, or the downloaded artifacts of a run.
-        formats: Figure formats: png, svg, pdf. If browsers support no given format, png is added
-            for the report.
+        formats: Figure formats: png, svg, pdf. If browsers cannot show any of the formats, png is
+            added for the report.
         style: Style of the figures.
         callback_seconds: Seconds per callback, directly after training. These times and the
             drawing time are added to the time log.

@@ -226,7 +226,7 @@ def test_table_weights_add_up_to_one_and_are_in_the_order_of_the_clips(write_set
     assert sizes == [9, 9, 2]
 
 
-def test_a_table_weight_is_that_of_the_model(write_set):
+def test_table_weights_equal_the_attention_of_the_model(write_set):
     network, features = build_network(), write_set()
     weights = network.attention([features.static.read([1]), features.dynamic.read([1])])
     row = attention_table(network, features).query(

@@ -141,9 +141,7 @@ def test_the_configured_columns_are_reported_if_the_set_has_them(run_dir, copy_s
         ("", {"by": ("age",)}, SplitError, r"no column age.*clip_id, group, camera"),
     ],
 )
-def test_what_cannot_be_evaluated_is_an_error_and_changes_nothing(
-    run_dir, copy_set, missing, settings, error, message
-):
+def test_a_failed_evaluation_changes_no_file(run_dir, copy_set, missing, settings, error, message):
     _, data = copy_set(with_new_clips)
     if missing:
         (run_dir.parent / missing).unlink()

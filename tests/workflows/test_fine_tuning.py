@@ -129,7 +129,7 @@ def are_equal(first, second):
     return all((a == b).all() for a, b in zip(first, second, strict=True))
 
 
-def trained_in_one_go(config, run_dir, encoder):
+def trained_without_interruption(config, run_dir, encoder):
     del encoder
     return [train(config, run_dir).run]
 
@@ -170,7 +170,7 @@ def killed_and_resumed(config, run_dir, encoder, home, name):
 @pytest.mark.parametrize(
     "trained",
     [
-        trained_in_one_go,
+        trained_without_interruption,
         trained_in_folds,
         killed_before_the_first_checkpoint,
         killed_after_the_first_checkpoint,
@@ -212,7 +212,7 @@ def optimized_shapes(run):
         return sorted(arrays[name].shape for name in arrays.files if name.endswith("_velocity"))
 
 
-def test_a_custom_network_keeps_its_weights_in_folds_and_after_a_resume(make_config, own_directory):
+def test_a_custom_network_keeps_its_weights_in_folds_and_after_resuming(make_config, own_directory):
     from pipeline.models.persistence import load_model
     from pipeline.workflows.train import resume_training, run_training
 
@@ -253,11 +253,3 @@ def test_a_trained_model_keeps_its_feature_statistics(make_config, own_directory
     for name in ("static_standardize", "dynamic_standardize"):
         assert are_equal(after[name], before[name])
     assert not are_equal(after["traits"], before["traits"])
-
-
-def test_trainable_image_encoders_give_no_warning(image_config, own_directory, caplog):
-    trained = train(image_config(), own_directory / "run")
-    assert not [layer.path for layer in trained.layers if layer.is_frozen]
-    run = trained.run
-    assert not [each for each in caplog.messages if "random weights" in each]
-    assert read_json(run.summary_path)["frozen_at_random"] == []

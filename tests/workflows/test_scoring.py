@@ -100,7 +100,7 @@ def test_one_of_two_masks_can_be_missing(masked_network, with_masks):
     np.testing.assert_array_equal(scores, expected)
 
 
-def test_a_training_needs_the_masks_of_the_model(masked_network, features):
+def test_training_needs_the_masks_of_the_model(masked_network, features):
     check_shapes(masked_network, features, needs_masks=False)
     with pytest.raises(ModelError, match=r"has no static_mask\.npy"):
         check_shapes(masked_network, features)

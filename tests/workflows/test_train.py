@@ -77,11 +77,6 @@ def test_intervals_are_calibrated_on_groups_without_training_clips(
     assert (calibration.num_groups, calibration.num_clips) == (2, 10)
 
 
-def test_an_untracked_run_has_nothing_to_deliver(trained):
-    assert trained.undelivered is None
-    assert not trained.run.tracking_path.exists()
-
-
 def test_a_finished_run_is_resumed_without_changes(trained, copy):
     again = resume_training(copy)
     assert again.history.history == trained.history.history

@@ -49,5 +49,5 @@ def test_a_search_is_not_a_model(tmp_path):
     from pipeline.workflows.trained_model import load_trained_model
 
     (tmp_path / "search").mkdir()
-    with pytest.raises(RunError, match=r"is a search\. Its models are in .*refits: give one"):
+    with pytest.raises(RunError, match=r"directory of a search\. Give one .*refits\."):
         load_trained_model(RunDirectory(tmp_path))

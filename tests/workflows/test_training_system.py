@@ -54,7 +54,7 @@ def test_a_model_is_trained_saved_and_analysed(make_system, make_config, own_dir
     assert str(system.run.path) in caplog.text
     report = system.analyze_results(model, history, sample_size=10)
     assert report.num_clips == 10
-    with pytest.raises(RunError, match="did not return"):
+    with pytest.raises(RunError, match="must be the model that the last call"):
         system.analyze_results(system.build_model())
 
 

@@ -7,7 +7,7 @@ infinite error. The half-width is the smallest error at which the cumulative wei
 level. The interval is the prediction plus and minus the half-width, clipped to [0, 1].
 
 For any model, the probability that the interval of a clip from a new group contains the score is
-at least the level if:
+at least the level if two conditions hold:
 
 - The new group is exchangeable with the calibration groups: same population, same encoder.
 - The model was not trained on the calibration groups. These groups are also used to select the
