@@ -31,7 +31,7 @@ def predictions(noise_scale=1.0, rows=slice(None), **fields):
 
 
 def comparison_with(**means):
-    """A comparison with these differences of the means; no other difference is shown."""
+    """A comparison with these differences of the means; all other intervals contain 0."""
     no_difference = Interval(0.0, -1.0, 1.0)
     return Comparison(
         names=NAMES,

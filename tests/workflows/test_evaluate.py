@@ -162,7 +162,7 @@ def write_direction(path, *, is_reversed):
 
 
 @pytest.mark.parametrize("is_reversed", [True, False, None])
-def test_the_direction_of_each_trait_must_be_that_of_the_training(
+def test_the_direction_of_each_trait_must_be_the_same_as_in_training(
     run_dir, copy_set, caplog, is_reversed
 ):
     path, data = copy_set(with_new_clips)

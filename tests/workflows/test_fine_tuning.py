@@ -163,7 +163,7 @@ def killed_and_resumed(config, run_dir, encoder, home, name):
         patch.setattr(home, name, die)
         with pytest.raises(KeyboardInterrupt):
             train(config, run_dir)
-    encoder.unlink()  # a started run does not need the file
+    encoder.unlink()  # a run needs the file only at its start
     return [resume_training(run_dir).run]
 
 

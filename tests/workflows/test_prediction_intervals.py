@@ -93,7 +93,7 @@ def test_coverage_is_measured_on_new_groups_or_else_in_halves(evaluated, split, 
     assert (found.measured_on, found.num_groups) == expected
 
 
-def test_coverage_in_halves_is_that_of_the_training():
+def test_coverage_in_halves_is_the_same_as_in_training():
     found = coverage_of_evaluated(CALIBRATION, HELD_OUT, SPLIT, CONFIG)
     assert found == coverage_in_halves(CALIBRATION, HELD_OUT, CONFIG)
 

@@ -1,4 +1,4 @@
-"""Features of raw clips; the extraction is replaced, because it has tests of its own."""
+"""Features of raw clips. The extraction itself is replaced; tests/extraction tests it."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,7 +44,7 @@ def test_crops_and_the_number_of_workers_are_passed_on(calls, tmp_path):
     assert [call["num_workers"] for call in calls] == [2, 5]
 
 
-def test_an_error_names_the_option_of_the_user(monkeypatch, tmp_path):
+def test_an_error_contains_the_option_of_the_command_predict(monkeypatch, tmp_path):
     def extract_features(**_):
         raise ExtractionError("wk/features: has other clips. Give another --features_dir.")
 
@@ -53,7 +53,7 @@ def test_an_error_names_the_option_of_the_user(monkeypatch, tmp_path):
         extract_as_trained(VIDEOS, SETTINGS, tmp_path)
 
 
-def test_directories_of_arrays_are_known():
+def test_directories_with_arrays_are_listed():
     clips = RawClips(face_dir=Path("faces"), flow_dir=Path("flow"), work_dir=Path("wk"))
     assert clips.directories == (Path("faces"), Path("flow"), Path("wk/features"))
     assert VIDEOS.directories == ()
@@ -77,7 +77,7 @@ def test_clips_of_another_kind_are_an_error(clips, encoder, fix):
 
 
 @pytest.mark.parametrize("encoder", [OF_CROPS, OF_BOTH, "unknown", {"static": "hog"}])
-def test_clips_that_can_fit_are_accepted(encoder):
+def test_clips_of_the_same_or_an_unknown_kind_are_accepted(encoder):
     check_kind(CROPS, encoder)
 
 

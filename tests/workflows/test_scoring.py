@@ -37,7 +37,7 @@ ALL_STEPS = np.ones((60, 3), dtype=bool)
 
 
 def make_network(*, static=(3, 8), dynamic=(3, 4), num_scores=5):
-    """Make a model as a user can write it."""
+    """Make a custom model."""
     import keras
 
     inputs = [keras.Input(static, name="static"), keras.Input(dynamic, name="dynamic")]
@@ -77,7 +77,7 @@ def masked_network():
         (network_without_graph, "mine: does not define its inputs"),
     ],
 )
-def test_a_model_for_other_features_is_an_error(features, make, message):
+def test_a_model_that_needs_other_features_is_an_error(features, make, message):
     with pytest.raises(ModelError, match=message):
         check_shapes(make(), features)
 

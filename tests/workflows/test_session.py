@@ -96,7 +96,7 @@ def test_a_run_of_mlflow_run_is_renamed_only_to_a_given_name(
 
 
 @pytest.mark.parametrize("name", ["job%41", "a%20b", "a?b", "a#b"])
-def test_artifacts_are_beside_the_database_in_an_odd_directory(
+def test_artifacts_are_beside_the_database_in_a_directory_with_special_characters(
     make_config, own_directory, monkeypatch, name
 ):
     directory = own_directory / name
@@ -141,7 +141,7 @@ def test_the_environment_has_versions_and_the_command(monkeypatch):
         ([None], "GPU"),
     ],
 )
-def test_the_training_device_has_its_name(monkeypatch, names, expected):
+def test_the_training_device_is_described(monkeypatch, names, expected):
     gpus = [f"GPU:{number}" for number, _ in enumerate(names)]
     details = dict(zip(gpus, names, strict=True))
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: gpus)
