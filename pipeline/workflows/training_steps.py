@@ -230,7 +230,9 @@ def fit_network(
         validation = LabelledBatches(features, split.validation, **settings)
     callbacks = list(hooks.callbacks)
     if config.evaluation.figures:
-        inputs = _entropy_inputs(features, split)
+        size = inference_batch_size(features, max_size=MAX_CLIPS)
+        batches = inference_batches(features, split.validation[:size], batch_size=size)
+        inputs = tuple(next(iter(batches), ()))
         callbacks = [*attention_callbacks(network, inputs, session.run_log), *callbacks]
 
     def on_commit() -> None:
@@ -370,13 +372,6 @@ def _result_files(run: RunDirectory) -> tuple[Path, ...]:
         *(run.calibration_path, run.evaluation_path, run.predictions_path("validation")),
         *(run.attention_path, run.summary_path, run.environment_path),
     )
-
-
-def _entropy_inputs(features: FeatureSet, split: Split) -> tuple[FloatArray, ...]:
-    """Return the inputs of the validation clips for the attention entropy of each epoch."""
-    num_clips = inference_batch_size(features, max_size=MAX_CLIPS)
-    batches = inference_batches(features, split.validation[:num_clips], batch_size=num_clips)
-    return tuple(next(iter(batches), ()))
 
 
 def _input_example(features: FeatureSet, network: keras.Model) -> dict[str, FloatArray]:
