@@ -75,7 +75,7 @@ def test_mlflow_has_one_run_with_a_nested_run_per_fold(run_dir, workspace):
 def test_the_final_model_is_evaluated_only_on_test_clips(run_dir, run_here, workspace):
     before = (run_dir / "predictions" / "validation.csv").read_bytes()
     line = run_here("evaluate", "--run_dir", run_dir, cwd=workspace).error_line()
-    assert "trained on the clips of all its folds" in line
+    assert "trained on the clips of all folds" in line
     assert (run_dir / "predictions" / "validation.csv").read_bytes() == before
     result = run_here("evaluate", "--run_dir", run_dir, "--split", "test", cwd=workspace)
     assert result.status == 0, result.err

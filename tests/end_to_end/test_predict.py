@@ -216,7 +216,7 @@ def test_recordings_need_a_model_with_a_known_encoder(run_here, first, tmp_path)
         *("predict", "--run_dir", first, "--videos_dir", "videos", "--output", "a.csv"),
         cwd=tmp_path,
     )
-    assert "Extract them as before, and give --features_dir" in result.error_line()
+    assert "Extract the features as for training, and give --features_dir" in result.error_line()
 
 
 def test_features_far_outside_the_training_range_give_a_warning(predict, clips, caplog):
