@@ -295,7 +295,7 @@ class TestDamage:
     )
     def test_variables_of_another_model_are_an_error(self, trainer, directory, changes):
         trainer.run(0.3)
-        with pytest.raises(RunError, match=r"network\.npz: .* not those of the model\. Resume"):
+        with pytest.raises(RunError, match=r"network\.npz: .* do not match the model\. Resume"):
             load_epoch(directory, 1, other_network(**changes))
 
     @pytest.mark.parametrize("size", [0, 100, -1])
