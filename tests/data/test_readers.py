@@ -103,16 +103,16 @@ def with_score(score) -> dict:
 
 ONLY_ONE = r"clip 'b\.000\.mp4' has a score for only one of"
 OUT_OF_RANGE = r"clip 'b\.000\.mp4' has extraversion .* in \[0, 1\]"
-NO_ENTRY = "extraversion has the entry .*expected the name of a clip"
+NO_ENTRY = "extraversion has the entry .*must be the name of a clip"
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([0.5], r"is a pickled list, expected \{trait: \{clip: score\}\}"),
+        ([0.5], r"must contain \{trait: \{clip: score\}\}, but contains a pickled list"),
         ({}, "found no trait"),
         (without("openness"), "no scores for openness; found 'conscientiousness', "),
-        (scores(openness=0.5), r"openness is a float, expected \{clip: score\}"),
+        (scores(openness=0.5), r"openness must be \{clip: score\}, but is a float"),
         ({trait: {} for trait in TRAITS}, "has no annotated clip"),
         (scores(openness={"-a.001.mp4": 0.5}), ONLY_ONE),
         (scores(agreeableness={"-a.001.mp4": 0.5}), ONLY_ONE),
@@ -290,5 +290,5 @@ def test_a_missing_or_large_file_is_an_error(unpickle, monkeypatch, tmp_path):
     with pytest.raises(AnnotationError, match="No such file"):
         read_score_pickle(tmp_path / "none.pkl")
     monkeypatch.setattr(score_pickle, "_MAX_BYTES", 10)
-    with pytest.raises(AnnotationError, match="is 11 bytes large, expected at most 10"):
+    with pytest.raises(AnnotationError, match="has 11 bytes, but must have at most 10"):
         unpickle(bytes(11))
