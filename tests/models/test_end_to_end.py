@@ -149,7 +149,7 @@ def test_one_stream_may_be_features(inputs):
     [
         ({"static_encoder": ""}, "model.static_encoder is not set. Set it to conv"),
         ({"dynamic": StreamSpec(width=7)}, "features, not images"),
-        ({"static_encoder": "vgg16"}, "expected 'conv' or the path of a .keras file"),
+        ({"static_encoder": "vgg16"}, "must be 'conv' or the path of a .keras file"),
     ],
 )
 def test_an_encoder_that_does_not_fit_its_stream_is_an_error(changes, message):

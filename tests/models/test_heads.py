@@ -84,9 +84,9 @@ def test_zero_logits_give_the_clipped_label_mean():
 @pytest.mark.parametrize(
     ("mean", "message"),
     [
-        (MEAN[:4], r"shape \(4,\), expected .* shape \(5,\)"),
-        (MEAN * 100, r"expected scores in \[0, 1\]"),
-        (MEAN * np.nan, r"expected scores in \[0, 1\]"),
+        (MEAN[:4], r"shape \(5,\), but has shape \(4,\)"),
+        (MEAN * 100, r"must be in \[0, 1\]"),
+        (MEAN * np.nan, r"must be in \[0, 1\]"),
     ],
 )
 def test_an_invalid_label_mean_is_an_error(mean, message):

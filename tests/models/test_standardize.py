@@ -92,7 +92,7 @@ def test_the_layers_of_a_model_are_found_by_input_name():
 @pytest.mark.parametrize(
     ("mean", "variance", "message"),
     [
-        ([0.0], [1.0, 1.0], r"static_standardize: mean has shape \(1,\), expected .* \(2,\)"),
+        ([0.0], [1.0, 1.0], r"static_standardize: mean has shape \(1,\), but must .* \(2,\)"),
         ([0.0, 0.0], [[1.0, 1.0]], r"variance has shape \(1, 2\)"),
         ([0.0, np.nan], [1.0, 1.0], "mean of feature 1 is nan"),
         ([0.0, 0.0], [np.inf, 1.0], "variance of feature 0 is inf"),
