@@ -177,17 +177,18 @@ def check_agreement(shards: Sequence[Shard]) -> None:
         FeatureSetError: If two shards differ or have a clip in common.
     """
     first = shards[0]
+    there = first.paths.static.parent
+    fix = "Extract both shards with the same settings, or move one of them away."
     for shard in shards[1:]:
+        here = shard.paths.static.parent
         for name, property_of in _SHARED_PROPERTIES.items():
-            if property_of(shard) != property_of(first):
+            found, expected = property_of(shard), property_of(first)
+            if found != expected:
                 raise FeatureSetError(
-                    f"{shard.paths.static.parent}: has {name} {property_of(shard)}, but "
-                    f"{first.paths.static.parent} has {property_of(first)}. "
-                    f"Extract both shards with the same settings, or move one of them away."
+                    f"{here}: has {name} {found}, but {there} has {expected}. {fix}"
                 )
         expected, found = encoder_in(first.metadata), encoder_in(shard.metadata)
         difference = first_difference(expected, found, "encoder")
-        here, there = shard.paths.static.parent, first.paths.static.parent
         if difference and UNKNOWN in (expected, found):
             unknown, known = (there, here) if expected == UNKNOWN else (here, there)
             raise FeatureSetError(
@@ -197,8 +198,7 @@ def check_agreement(shards: Sequence[Shard]) -> None:
         if difference:
             raise FeatureSetError(
                 f"{here}: has other features than {there}: {difference.name} is "
-                f"{difference.found} here and {difference.expected} there. "
-                f"Extract both shards with the same settings, or move one of them away."
+                f"{difference.found} here and {difference.expected} there. {fix}"
             )
     tables = {shard.paths.clips: shard.clips for shard in shards if shard.paths.clips is not None}
     if tables:

@@ -1,6 +1,7 @@
 """Record the values of each epoch in the run log."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -18,9 +19,9 @@ class EpochRecorder(keras.callbacks.Callback):
     trained again, its record does not change.
     """
 
-    def __init__(self, run_log: RunLog | None, records: list[EpochRecord] | None = None) -> None:
+    def __init__(self, run_log: RunLog, records: Sequence[EpochRecord]) -> None:
         super().__init__()
-        self.records = list(records or [])
+        self.records = list(records)
         self._run_log = run_log
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: D102
@@ -58,8 +59,7 @@ class EpochRecorder(keras.callbacks.Callback):
             steps=self._steps,
         )
         self.records.append(record)
-        if self._run_log is not None:
-            self._run_log.log_epoch(to_content(record))
+        self._run_log.log_epoch(to_content(record))
         # Later callbacks and the Keras history use these names.
         logs.update(record.logs())
 

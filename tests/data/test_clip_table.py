@@ -8,19 +8,11 @@ from pipeline.data.clip_table import check_unique_clips, read_clips, read_csv_ta
 
 
 @pytest.fixture
-def write(tmp_path: Path):
-    def write(content: str | bytes) -> Path:
+def read_csv(tmp_path: Path):
+    def read(content: str | bytes, columns: tuple[str, ...] = ("a",), **options):
         path = tmp_path / "clips.csv"
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return path
-
-    return write
-
-
-@pytest.fixture
-def read_csv(write):
-    def read(content: str | bytes, columns: tuple[str, ...] = ("a",), **options):
-        return read_csv_table(write(content), columns=columns, error=FeatureSetError, **options)
+        return read_csv_table(path, columns=columns, error=FeatureSetError, **options)
 
     return read
 
@@ -90,9 +82,10 @@ def test_a_missing_file_raises_the_given_error_class(tmp_path):
         ("clip_id,group,split\na,g,train\nb,g,\n", r"row 1 \(clip b\) has split ''"),
     ],
 )
-def test_a_bad_table_of_clips_is_an_error(write, content, message):
+def test_a_bad_table_of_clips_is_an_error(tmp_path, content, message):
+    (tmp_path / "clips.csv").write_text(content)
     with pytest.raises(FeatureSetError, match=message):
-        read_clips(write(content))
+        read_clips(tmp_path / "clips.csv")
 
 
 def test_an_id_in_two_tables_is_an_error_with_both_rows():

@@ -90,7 +90,7 @@ def test_emotional_stability_instead_of_neuroticism_is_an_error(write, name):
 
 
 @pytest.mark.parametrize("odd", ["a.0\u00a0", "a.0 ", "\u200ba.0"])
-def test_names_that_look_alike_need_equal_scores(write, odd):
+def test_names_with_invisible_differences_need_equal_scores(write, odd):
     same = {trait: {"a.0": 0.5, odd: 0.5} for trait in TRAITS}
     assert read_annotations([write(same)]).scores.index.tolist() == ["a.0"]
     with pytest.raises(AnnotationError, match=r"openness has clip 'a\.0' twice"):

@@ -1,10 +1,12 @@
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from pipeline.core.errors import FeatureSetError
+from pipeline.core.traits import FIRST_IMPRESSIONS
 from pipeline.data.shard import ShardPaths, check_agreement, open_shard
 
 MASK = np.ones((4, 3), dtype=bool)
@@ -69,9 +71,10 @@ def test_a_bad_file_is_an_error(write_files, changes, message):
 
 
 HOG = {"features__json": '{"encoder": "hog"}'}
+REVERSED = {"features__json": json.dumps({"traits": [asdict(each) for each in FIRST_IMPRESSIONS]})}
 
 
-def test_times_do_not_belong_to_files_with_other_names(write_files):
+def test_times_are_ignored_for_streams_with_other_names(write_files):
     features_dir = write_files(seconds__npy=SECONDS, **HOG)
     (features_dir / "dynamic.npy").rename(features_dir / "motion.npy")
     paths = ShardPaths.of_files(
@@ -88,7 +91,7 @@ def test_files_of_two_directories_have_no_metadata(write_files):
     assert open_shard(paths).metadata == {}
 
 
-def test_metadata_of_other_files_are_ignored(write_files):
+def test_metadata_of_other_files_is_ignored(write_files):
     described = {"encoder": "hog", "files": {"static.npy": {}, "dynamic.npy": {}}}
     features_dir = write_files(features__json=json.dumps(described))
     assert open_directory(features_dir).metadata["encoder"] == "hog"
@@ -114,8 +117,9 @@ def test_metadata_of_other_files_are_ignored(write_files):
         ({}, {"clips__csv": None}, r"files static\.npy, dynamic\.npy, labels\.npy, but"),
         ({}, {"clips__csv": table("b", age=["1"] * 4)}, "columns clip_id, group, age, but"),
         ({}, {"clips__csv": table("a")}, "'a0' occurs twice, in row 0 of .*one"),
+        ({}, REVERSED, "labels scored in reverse: neuroticism, but .*one has none"),
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_shards_must_agree(write_files, one, two, message):
     shards = [

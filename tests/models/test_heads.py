@@ -22,7 +22,7 @@ def normal(name, *shape):
         (StreamMixture, {}, {"first": normal("first", 4, 5), "second": normal("second", 4, 5)}),
     ],
 )
-def test_layers(layer_class, arguments, inputs, tmp_path):
+def test_layers_can_be_configured_trained_and_saved(layer_class, arguments, inputs, tmp_path):
     check_layer(
         layer_class, arguments, inputs, output_shape=(4, 5), num_trainable=1, tmp_path=tmp_path
     )
