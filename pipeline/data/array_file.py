@@ -148,7 +148,7 @@ def check_seconds(path: Path, seconds: NDArray[Any], streams: Sequence[NDArray[A
         row, step = (int(index) for index in np.argwhere(infinite)[0])
         raise FeatureSetError(
             f"{path}: row {row} has {seconds[row, step]} in step {step}, but a time must be finite "
-            f"or NaN. Write the seconds from the start of the clip, or NaN if they are unknown."
+            f"or NaN. Write the seconds from the start of the clip, or NaN if the time is unknown."
         )
 
 

@@ -32,7 +32,7 @@ _MAX_SAMPLED_CLIPS: Final = 256
 """Maximum number of clips that are used to estimate the usual range of a column."""
 
 _MIN_SAMPLE: Final = 10
-"""Minimum number of valid steps for this estimate."""
+"""Minimum number of valid steps that are used to estimate the usual range."""
 
 _MIN_VALUES: Final = 4
 """Minimum number of distinct values. Rows with fewer values can be equal by chance."""

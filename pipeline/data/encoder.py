@@ -73,7 +73,7 @@ def encoder_caveat(found: Any, expected: Any, features_dir: Path) -> str | None:
     if expected == UNKNOWN:
         return (
             "The encoder of the features that the model was trained on is unknown. "
-            f"The features of {features_dir} may differ from them."
+            f"The features of {features_dir} may be different."
         )
     return None
 
@@ -87,7 +87,7 @@ class Difference(NamedTuple):
 
 
 def first_difference(expected: Any, found: Any, name: str) -> Difference | None:
-    """Return the first difference of two JSON values, or None. Both values have this `name`."""
+    """Return the first difference of two JSON values, or None; `name` is their dotted name."""
     if expected == found:
         return None
     if not (isinstance(expected, Mapping) and isinstance(found, Mapping)):

@@ -118,7 +118,7 @@ def prepare_feature_set(
 
     Args:
         annotations_paths: Files for `read_annotations`.
-        static_features: `.npy` file, shape (N, T, D) or (N, D). A mask beside it is copied too.
+        static_features: `.npy` file, shape (N, T, D) or (N, D). A mask beside the file is copied.
         dynamic_features: `.npy` file of the same clips in the same order.
         clips: CSV with the `clip_id` of each row. If `group` is missing, `group_of` computes it.
         features_dir: New or empty directory for the feature set.

@@ -31,7 +31,15 @@ def build_encoder(kind: str, image_shape: tuple[int, int, int], *, name: str) ->
         ModelError: If the kind is unknown, or the encoder does not accept these images.
     """
     if kind == CONV:
-        return _build_conv(image_shape, name)
+        layers = keras.layers
+        convolutions = [
+            layers.Conv2D(width, 3, strides=2, padding="same", activation="relu", name=f"conv_{i}")
+            for i, width in enumerate(_WIDTHS, start=1)
+        ]
+        standardize = Standardize(name=STANDARDIZE, dtype="float32")
+        mean = layers.GlobalAveragePooling2D(name="mean")
+        inputs = keras.Input(image_shape)
+        return keras.Sequential([inputs, standardize, *convolutions, mean], name=name)
     if not kind.endswith(".keras"):
         raise ModelError(
             f"model.{name} must be {CONV!r} or the path of a .keras file that maps images of "
@@ -49,14 +57,3 @@ def build_encoder(kind: str, image_shape: tuple[int, int, int], *, name: str) ->
     encoder.name = name
     encoder.trainable = False
     return encoder
-
-
-def _build_conv(image_shape: tuple[int, int, int], name: str) -> keras.Model:
-    layers = keras.layers
-    convolutions = [
-        layers.Conv2D(width, 3, strides=2, padding="same", activation="relu", name=f"conv_{number}")
-        for number, width in enumerate(_WIDTHS, start=1)
-    ]
-    standardize = Standardize(name=STANDARDIZE, dtype="float32")
-    mean = layers.GlobalAveragePooling2D(name="mean")
-    return keras.Sequential([keras.Input(image_shape), standardize, *convolutions, mean], name=name)

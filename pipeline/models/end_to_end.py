@@ -84,10 +84,8 @@ class EndToEndModel(keras.Model):
     @property
     def is_adapted(self) -> bool:
         """Whether the model has statistics of training rows, from `adapt` or from training."""
-        encoders = [self._standardizer(name) for name in self._new_encoders]
-        return self._fusion_model.is_adapted or any(
-            layer is not None and layer.is_set for layer in encoders
-        )
+        layers = [self._standardizer(name) for name in self._new_encoders]
+        return self._fusion_model.is_adapted or any(layer.is_set for layer in layers if layer)
 
     @property
     def loaded_encoders(self) -> tuple[str, ...]:
@@ -155,8 +153,7 @@ class EndToEndModel(keras.Model):
         if stream in self._encoders:
             if stream not in self._new_encoders:
                 return None
-            layer = self._encoders[stream].get_layer(STANDARDIZE)
-            return layer if isinstance(layer, Standardize) else None
+            return self._encoders[stream].get_layer(STANDARDIZE)
         if stream not in self._fusion_model.attention_keys:
             return None
         return self._fusion_model.standardizer(stream)

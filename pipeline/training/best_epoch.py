@@ -73,7 +73,8 @@ class BestWeights(BestEpoch):
     def restore(self, epoch: int) -> None:
         """Restore the variables that the network had at the end of the best epoch.
 
-        `epoch` is the best or the last epoch. The network already has the weights of the last.
+        `epoch` is the best or the last epoch. At the end of a fit, the network already has the
+        variables of the last epoch.
         """
         if epoch == self.best_epoch:
             for variable, array in zip(self._network.variables, self._best, strict=True):

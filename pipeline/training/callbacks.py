@@ -1,7 +1,7 @@
 """Callbacks of a fit: JSON logs, loss check, timing, progress bar.
 
 The JSON logs are rewritten atomically after every epoch. In the list of callbacks, an
-`EpochRecorder` must precede the callbacks that write them.
+`EpochRecorder` must precede the callbacks that write the logs.
 """
 
 import math

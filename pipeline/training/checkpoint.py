@@ -5,10 +5,10 @@ the variables of the optimizer, and the state of the callbacks. The file `LAST` 
 of the newest directory. `LAST` is replaced atomically after this directory is complete. If the
 process is killed at any time, the last complete checkpoint is still intact.
 
-The checkpoints of the last two epochs are kept, and of the best epoch at the end of each of them.
-If the newest checkpoint is damaged, a run resumes from the previous epoch. `state.json` contains
-the hashes of the other files. `checkpoints/initial.npz` contains the variables before the first
-epoch and is deleted when the run is finished.
+Checkpoints are kept for the last two epochs, and for the best epoch after each of these epochs. If
+the newest checkpoint is damaged, a run resumes from the previous epoch. `state.json` contains the
+hashes of the other files. `checkpoints/initial.npz` contains the variables before the first epoch,
+and is deleted when the run is finished.
 """
 
 import logging

@@ -41,7 +41,7 @@ class StepTrace:
 class InstrumentedModel(keras.Model):
     """Train a network and record each step.
 
-    This model and `network` have the same weights. Only `network` is saved.
+    This model and `network` share their weights. Only `network` is saved.
 
     Args:
         network: Model from a tuple of inputs to scores, shape (B, K).

@@ -1,5 +1,4 @@
 import itertools
-import unicodedata
 import warnings
 
 import numpy as np
@@ -267,20 +266,6 @@ def test_a_split_of_an_early_version_with_invisible_differences_is_read(tmp_path
         ["b", "p1", "train"],
         ["c", "p2", "test"],
     ]
-
-
-def test_groups_with_invisible_differences_stay_in_one_subset(write_files):
-    num_groups, num_clips = 24, 120
-    names = [f"pé{number}" for number in range(num_groups) for _ in range(5)]
-    forms = ["{} ", " {}", "{}\u00a0", "{}\u200b", "{}"]
-    groups = [form.format(name) for form, name in zip(forms * num_groups, names, strict=True)]
-    groups[::7] = [unicodedata.normalize("NFD", name) for name in groups[::7]]
-    table = pd.DataFrame({"clip_id": [f"c{row}" for row in range(num_clips)], "group": groups})
-    feature_set = load_feature_set(write_files(num_clips=num_clips, clips__csv=table))
-    split = split_feature_set(feature_set, validation_fraction=0.2, seed=0)
-    persons = np.array(names)
-    assert not set(persons[split.train]) & set(persons[split.validation])
-    assert len(set(feature_set.groups)) == num_groups
 
 
 def test_names_in_a_subset_are_text():
