@@ -5,7 +5,7 @@ from numbers import Integral
 
 from pipeline.core.errors import ModelError
 from pipeline.core.near_names import nearest_name
-from pipeline.models.fusion import FUSIONS, FusionSizes
+from pipeline.models.fusion import FUSIONS
 from pipeline.models.streams import StreamSpec
 
 
@@ -55,17 +55,6 @@ class Architecture:
                 width=self.dynamic_dim, num_steps=self.dynamic_steps, masked=self.dynamic_masked
             ),
         }
-
-    @property
-    def fusion_sizes(self) -> FusionSizes:
-        """Sizes of the fusion layers."""
-        return FusionSizes(
-            width=self.fusion_dim,
-            num_heads=self.num_heads,
-            num_blocks=self.num_blocks,
-            feed_forward_factor=self.feed_forward_factor,
-            dropout_rate=self.dropout_rate,
-        )
 
     def num_keys(self, name: str) -> int:
         """Return the number of tokens of the stream `name`."""

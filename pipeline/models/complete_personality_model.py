@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import ModelError
 from pipeline.models.architecture import Architecture
-from pipeline.models.fusion import FUSIONS
+from pipeline.models.fusion import FUSIONS, FusionSizes
 from pipeline.models.heads import LinearSkip, TraitScores
 from pipeline.models.standardize import Standardize
 from pipeline.models.streams import build_input, standardize, summarize, to_tokens
@@ -225,7 +225,14 @@ def _build_graph(architecture: Architecture) -> tuple[list[Any], Any, Mapping[st
         )
         for stream in used
     ]
-    fused, attention = fusion.build(tokens, architecture.fusion_sizes)
+    sizes = FusionSizes(
+        width=architecture.fusion_dim,
+        num_heads=architecture.num_heads,
+        num_blocks=architecture.num_blocks,
+        feed_forward_factor=architecture.feed_forward_factor,
+        dropout_rate=architecture.dropout_rate,
+    )
+    fused, attention = fusion.build(tokens, sizes)
     logits = [fused]
     if architecture.linear_skip:
         features, *others = (summarize(stream) for stream in used)

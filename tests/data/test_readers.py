@@ -168,22 +168,18 @@ def test_the_real_file_has_the_labels_of_the_real_features(shared_data):
     assert names == {"numpy.core.multiarray scalar", "numpy dtype"}
 
 
-@given(content=st.binary(max_size=60))
-def test_random_bytes_are_an_error(tmp_path_factory, content):
-    path = tmp_path_factory.getbasetemp() / "garbage.pkl"
-    path.write_bytes(content + b".")
-    with pytest.raises(AnnotationError):
-        read_annotations([path])
+WHOLE = pickle.dumps({"openness": {"a": np.float64(0.5)}}, protocol=2)
 
 
-@given(position=st.integers(0, 10_000), byte=st.integers(0, 255))
-def test_a_damaged_byte_is_an_error(tmp_path_factory, position, byte):
-    content = bytearray(pickle.dumps({"openness": {"a": np.float64(0.5)}}, protocol=2))
-    content[position % len(content)] = byte
+@given(content=st.binary(max_size=60), position=st.integers(0, 10_000), byte=st.integers(0, 255))
+def test_random_bytes_and_a_damaged_byte_are_an_error(tmp_path_factory, content, position, byte):
+    damaged = bytearray(WHOLE)
+    damaged[position % len(damaged)] = byte
     path = tmp_path_factory.getbasetemp() / "damaged.pkl"
-    path.write_bytes(content)
-    with pytest.raises(AnnotationError):
-        read_annotations([path])
+    for data in (content + b".", damaged):
+        path.write_bytes(data)
+        with pytest.raises(AnnotationError):
+            read_annotations([path])
 
 
 class Call:
@@ -231,9 +227,6 @@ def test_a_command_in_a_pickle_is_never_run(unpickle, tmp_path, protocol, nest):
     with pytest.raises(AnnotationError, match=r"it names '(posix|nt)\.system'"):
         unpickle(pickle.dumps(nest(Call(os.system, f"touch {touched}")), protocol=protocol))
     assert not touched.exists()
-
-
-WHOLE = pickle.dumps({"openness": {"a": np.float64(0.5)}}, protocol=2)
 
 
 @pytest.mark.parametrize(

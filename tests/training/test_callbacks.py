@@ -123,17 +123,18 @@ class TestProgressBar:
         bar.close()
         return stream.getvalue()
 
-    def test_the_latest_and_the_best_score_are_shown(self):
-        assert "loss 0.5000  val_mae 0.3000  best 0.2000" in self.show([0.4, 0.2, 0.3])
-
-    def test_the_best_value_may_be_the_largest(self):
-        text = self.show([0.4, 0.3], monitor="val_r2", maximize=True)
-        assert "val_r2 0.3000  best 0.4000" in text
-
-    def test_a_resumed_run_shows_the_best_value_of_the_earlier_epochs(self):
-        text = self.show([0.3], first_epoch=4, best=0.1)
-        assert "epoch 5/9" in text
-        assert "val_mae 0.3000  best 0.1000" in text
+    @pytest.mark.parametrize(
+        ("scores", "settings", "text"),
+        [
+            ([0.4, 0.2, 0.3], {}, "loss 0.5000  val_mae 0.3000  best 0.2000"),
+            ([0.4, 0.3], {"monitor": "val_r2", "maximize": True}, "val_r2 0.3000  best 0.4000"),
+            ([0.3], {"first_epoch": 4, "best": 0.1}, "val_mae 0.3000  best 0.1000"),
+            ([0.3], {"first_epoch": 4}, "epoch 5/9"),
+        ],
+        ids=["smallest", "largest", "best before a resume", "epochs before a resume"],
+    )
+    def test_the_epoch_and_the_latest_and_best_value_are_shown(self, scores, settings, text):
+        assert text in self.show(scores, **settings)
 
     def test_without_a_terminal_nothing_is_written(self):
         assert self.show([0.4, 0.2], terminal=False) == ""

@@ -69,10 +69,14 @@ class Script(keras.callbacks.Callback):
         self.weights.append([each.numpy().tobytes() for each in self.model.network.variables])
 
 
+def fit_until_kill(laboratory, run_dir, epoch, moment, **settings):
+    with pytest.raises(KilledError):
+        laboratory.fit(run_dir, callbacks=[Kill(epoch, moment)], **settings)
+
+
 def fit_with_kills(laboratory, run_dir, kills, **settings):
     for epoch, moment in kills:
-        with pytest.raises(KilledError):
-            laboratory.fit(run_dir, callbacks=[Kill(epoch, moment)], **settings)
+        fit_until_kill(laboratory, run_dir, epoch, moment, **settings)
     return laboratory.fit(run_dir, **settings)
 
 
@@ -191,15 +195,13 @@ class TestDamagedCheckpoint:
         self, laboratory, cosine, tmp_path
     ):
         for _ in range(2):  # the second fit continues from the checkpoint of epoch 3
-            with pytest.raises(KilledError):
-                laboratory.fit(tmp_path, callbacks=[Kill(4, "batch")], **COSINE)
+            fit_until_kill(laboratory, tmp_path, 4, "batch", **COSINE)
         shutil.rmtree(tmp_path / "checkpoints" / "epoch-00003")
         assert_same_run(cosine, laboratory.fit(tmp_path, **COSINE), laboratory)
         assert events_of(tmp_path, EPOCH) == [(EPOCH, epoch) for epoch in range(1, 6)]
 
     def test_epochs_without_any_checkpoint_are_an_error(self, laboratory, tmp_path):
-        with pytest.raises(KilledError):
-            laboratory.fit(tmp_path, callbacks=[Kill(3, "batch")], **COSINE)
+        fit_until_kill(laboratory, tmp_path, 3, "batch", **COSINE)
         shutil.rmtree(tmp_path / "checkpoints")
         with pytest.raises(RunError, match=r"checkpoints: has no intact checkpoint.* 2 epochs"):
             laboratory.fit(tmp_path, **COSINE)
@@ -219,8 +221,7 @@ class TestWithoutResume:
         assert not lean.run.checkpoints_dir.exists()
 
     def test_a_killed_fit_writes_its_logs_and_epochs(self, laboratory, tmp_path):
-        with pytest.raises(KilledError):
-            laboratory.fit(tmp_path, callbacks=[Kill(3, "record")], is_resumable=False, **COSINE)
+        fit_until_kill(laboratory, tmp_path, 3, "record", is_resumable=False, **COSINE)
         log = json.loads((tmp_path / "batch_metrics" / "metrics_history.json").read_text())
         assert log["epoch"]["epoch_numbers"] == [1, 2, 3]
         kinds = [kind for kind, _ in events_of(tmp_path)]
