@@ -65,7 +65,7 @@ class ShardPaths:
         """Return the given paths, and the paths of existing files that belong to the streams.
 
         A mask is `<stem>_mask.npy` beside a stream. If both streams are in one directory, its
-        `features.json` is added. Its `seconds.npy` is added if they also have standard names.
+        `features.json` is added. Its `seconds.npy` is added if both have standard names.
         """
         metadata = seconds = None
         if static.parent.resolve() == dynamic.parent.resolve():

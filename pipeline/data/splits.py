@@ -201,7 +201,7 @@ def group_overlap(groups: NDArray[Any], split: Split) -> dict[str, dict[str, flo
     """Count the groups that the subsets of a split share.
 
     Returns:
-        Pair of non-empty subsets, e.g. `train/test` -> numbers. `shared_groups` is the number of
+        Pair of non-empty subsets, e.g. `train/test` -> counts. `shared_groups` is the number of
         groups in both subsets. `shared_clips` is the share, in [0, 1], of clips in the second
         subset that belong to these groups. Both numbers are 0 for a split by group.
     """

@@ -102,7 +102,7 @@ class Stream:
             yield chunk, self.read(chunk)
 
     def pool(self, rows: IntArray) -> FloatArray:
-        """Return the mean over the valid steps of each of `rows`, shape (n, D), float32.
+        """Return the mean across the valid steps of each row, shape (n, D), float32.
 
         Images are also averaged across pixels. Means are computed in float64. If the stream has
         one vector per clip, the vectors are returned unchanged.
@@ -174,7 +174,7 @@ class PooledFeatures:
 
 
 def feature_moments(stream: Stream, rows: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Compute mean and population variance of each feature over `rows` and their valid steps.
+    """Compute the mean and population variance of each feature across `rows` and valid steps.
 
     The stream is read in chunks, so it may be larger than memory.
 

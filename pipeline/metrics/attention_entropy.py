@@ -20,7 +20,7 @@ def normalized_entropy(
     """Compute the entropy across valid keys, and average it across valid queries.
 
     Args:
-        weights: Attention weights that sum to 1 over the keys, shape (N, H, Q, T).
+        weights: Attention weights that sum to 1 across keys, shape (N, H, Q, T).
         query_mask: True for valid queries, shape (N, Q); None if all are valid.
         key_mask: True for valid keys, shape (N, T); None if all are valid.
 

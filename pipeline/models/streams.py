@@ -174,7 +174,7 @@ def _waves(shape: tuple[int, int], dtype: Any = None) -> Any:
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class MaskedMean(keras.layers.Layer):
-    """Average over the real steps; zeros for a clip without real steps.
+    """Average across the real steps; zeros for a clip without real steps.
 
     Call arguments:
         inputs: Shape (B, T, F).
