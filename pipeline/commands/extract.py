@@ -43,13 +43,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("extract needs --features_dir. See `extract --help`.")
     shard = _shard(arguments.shard)
     from pipeline.commands.tables import print_extraction, print_line
-    from pipeline.config.extraction import is_network
+    from pipeline.config.extraction import uses_network
     from pipeline.config.loading import load_extraction_config
 
     config = load_extraction_config(arguments.config, arguments.overrides)
     from pipeline.extraction.run import DEFAULT_WORKERS, extract_features
 
-    if is_network(config):
+    if uses_network(config):
         from pipeline.core.tensorflow_import import import_tensorflow_quietly
 
         import_tensorflow_quietly()

@@ -103,7 +103,7 @@ class TestFile:
             ("data: {synthetic: {nose: 1}}", "unknown key data.synthetic.nose; did you mean "),
             ("num_epochs: 3", "unknown key num_epochs; did you mean training.num_epochs?"),
             ("search: {prunner: none}", "unknown key search.prunner; did you mean search.pruner"),
-            ("faces: {}\nsampling: {num_steps: 4}", "is the configuration of an extraction"),
+            ("faces: {}\nsampling: {num_steps: 4}", "expected the configuration of an experiment"),
             ("model: {xyz: 1}", "unknown key model.xyz; valid keys: fusion, fusion_dim, num_heads"),
             ("1: x", "unknown key 1; valid keys: name, description, seed"),
             ("seed: x", "seed: input should be a valid integer, unable to parse"),
@@ -114,8 +114,8 @@ class TestFile:
             ("training: {loss: {mse: x}}", "training.loss.mse: input should be a valid number"),
             ("training: {learning_rate: .nan}", "training.learning_rate: input should be a finite"),
             ("training: {num_epochs: 0}", "training.num_epochs must be at least 1; got 0."),
-            ("training:", "training: is empty; give a value, or leave the line out."),
-            ("training: 5", "training: is a section with settings of its own; got 5."),
+            ("training:", "training: is empty; give a value, or delete the line."),
+            ("training: 5", "training: must be a section with settings; got 5."),
             ("training: {num_epochs: }", "training.num_epochs: is empty; give a value, or"),
             ("search: {pruner: hyperbad}", "search.pruner: input should be 'hyperband', "),
             ("evaluation: {by: [[a]]}", "evaluation.by.0: input should be a valid string; got"),
@@ -154,7 +154,8 @@ class TestExtends:
         write("seed: 1\n", "a.yaml")
         write("extends: a.yaml\n", "b.yaml")
         message = error_of(write("extends: b.yaml\n"))
-        assert "extends b.yaml, which extends another file itself" in message
+        assert "extends b.yaml, but b.yaml also extends a file" in message
+        assert "Copy the settings of a.yaml into b.yaml" in message
 
 
 class TestOverrides:
@@ -195,13 +196,13 @@ class TestOverrides:
         [
             ("sed", "1", "--sed: unknown key sed; did you mean seed?"),
             ("training.epochs", "1", "--training.epochs: unknown key training.epochs; did you"),
-            ("training.loss.mse", "1", "--training.loss.mse: training.loss is a single value."),
-            ("seed.x", "1", "--seed.x: seed is a single value."),
+            ("training.loss.mse", "1", "--training.loss.mse: training.loss is a single value"),
+            ("seed.x", "1", "--seed.x: seed is a single value"),
             ("training.num_epochs", "{", "--training.num_epochs: '{' is not a valid value."),
             ("seed", "2024-13-45", "--seed: '2024-13-45' is not a valid value."),
             ("training.num_epochs", "0", "overrides: training.num_epochs must be at least 1; got"),
             ("training.num_epochs", "", "overrides: training.num_epochs: input should be a valid"),
-            ("data.synthetic", "5", "overrides: data.synthetic: is a section with settings of"),
+            ("data.synthetic", "5", "overrides: data.synthetic: must be a section with settings"),
         ],
     )
     def test_a_bad_override_is_an_error(self, name, value, message):

@@ -13,7 +13,7 @@ from mlflow.utils.validation import (
 )
 
 from pipeline.config.checks import range_message, ranges_of
-from pipeline.config.extraction import ExtractionConfig, is_network
+from pipeline.config.extraction import ExtractionConfig, uses_network
 from pipeline.config.loading import load_config, load_extraction_config, setting_type
 from pipeline.config.schema import (
     DataConfig,
@@ -34,7 +34,7 @@ BAD_VALUES = [
     ("data.test_fraction", 0.8, "must stay below 1; got 0.2 + 0.8."),
     ("data.synthetic.noise", 0.3, "must lie in [0.0, 0.2]; got 0.3."),
     ("model.num_heads", 0, "must be at least 1; got 0."),
-    ("model.num_heads", 3, "got num_heads=3, fusion_dim=128. Head counts that do divide it: [1, 2"),
+    ("model.num_heads", 3, "got num_heads=3, fusion_dim=128. Valid head counts: [1, 2"),
     ("model.dropout_rate", 1.0, "must lie in [0, 1); got 1.0."),
     ("model.dropout_rate", -0.1, "must lie in [0, 1); got -0.1."),
     ("training.reduce_lr_patience", 2, "needs training.schedule=constant; got warmup_cosine,"),
@@ -199,5 +199,5 @@ def test_every_field_has_a_docstring(repository, module, num_sections):
 @pytest.mark.parametrize("name", ["default", "resnet50"])
 def test_the_extraction_files_of_the_project_load(repository, name):
     config = load_extraction_config(repository / "experiments" / "extraction" / f"{name}.yaml")
-    assert is_network(config) == (name != "default")
+    assert uses_network(config) == (name != "default")
     assert (config == ExtractionConfig()) == (name == "default")
