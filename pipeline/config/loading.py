@@ -177,8 +177,8 @@ def _read_layers(path: Path) -> dict[str, Any]:
     base = read_yaml_mapping(path.parent / str(parent))
     if "extends" in base:
         raise ConfigError(
-            f"{path}: extends {parent}, but {parent} also extends a file. Only one level is allowed. "
-            f"Copy the settings of {base['extends']} into {parent}."
+            f"{path}: extends {parent}, but {parent} also extends a file. Only one level is "
+            f"allowed. Copy the settings of {base['extends']} into {parent}."
         )
     return _merge(base, values)
 

@@ -1,4 +1,4 @@
-"""Train the best and the default configuration again, and compare them on held-out clips."""
+"""Train the best and the default configuration again, and compare them on the test clips."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -44,9 +44,9 @@ class Conclusion:
     best_run: RunDirectory
     """Run of the best configuration, trained again."""
     report: EvaluationReport
-    """Evaluation of `best_run` on the held-out test clips."""
+    """Evaluation of `best_run` on the test clips."""
     comparison: Comparison | None
-    """Best minus default on the test clips; None if the default is the best."""
+    """Difference "best - default" on the test clips; None if the default is the best."""
 
     @property
     def verdict(self) -> str:
@@ -65,7 +65,7 @@ def conclude_search(
 ) -> Conclusion:
     """Train the best and the default configuration, and compare them.
 
-    The comparison is paired, on test clips that no trial used.
+    The comparison is paired. It uses the test clips, which are not used by the trials.
     """
     overrides = dict(best.user_attrs["overrides"])
     config = _with_search_metric(spec, spec.space.config(overrides))
@@ -98,9 +98,9 @@ def conclude_search(
 def log_conclusion(
     run_log: RunLog, spec: StudySpec, num_trials: int, conclusion: Conclusion
 ) -> None:
-    """Log settings and scores of the best trial to the run of the study.
+    """Log the settings and scores of the best trial to the run of the study.
 
-    MLflow hides nested runs by default, so the parent run must have the result.
+    MLflow hides nested runs by default, so the parent run must also show the result.
     """
     best = conclusion.best
     metrics = {
@@ -112,7 +112,7 @@ def log_conclusion(
     value = f"{spec.objectives[0]} {best.values[0]:.5f}"
     lines = [
         spec.config.description,
-        f"Search of {num_trials} trials; best: trial {best.number}, {value}.",
+        f"Search with {num_trials} trials; best: trial {best.number}, {value}.",
         conclusion.verdict,
     ]
     tags = {
@@ -140,7 +140,7 @@ def register_model(run: RunDirectory, config: ExperimentConfig) -> None:
 
 
 class _Refitter:
-    """Training on the training and validation clips of a search."""
+    """Train final models on the training and validation clips of a search."""
 
     def __init__(self, spec: StudySpec, features: FeatureSet, split: Split) -> None:
         self._spec = spec
@@ -150,10 +150,10 @@ class _Refitter:
     def refit(
         self, name: str, config: ExperimentConfig, best_epochs: Sequence[int]
     ) -> RunDirectory:
-        """Train `config` and evaluate it on the test clips. Finished steps are not repeated.
+        """Train `config` and evaluate the model on the test clips. Finished steps are skipped.
 
-        `best_epochs` has the best epoch of each fit of the trial. If it is empty, the validation
-        clips select the best epoch again.
+        `best_epochs` contains the best epoch of each fit of the trial. If it is empty, training
+        selects the best epoch on the validation clips.
         """
         split = self._split
         if self._spec.config.search.refit == "train_validation" and best_epochs:
@@ -177,7 +177,7 @@ class _Refitter:
         return read_best_epoch(self._train(f"{name}-epoch", config, self._split))
 
     def _train(self, name: str, config: ExperimentConfig, split: Split) -> RunDirectory:
-        # The hash separates runs that a later call trains with other settings.
+        # The hash in the name prevents a later call with other settings from reusing the run.
         run = RunDirectory(self._spec.run.refits_dir / f"{name}-{config_hash(config)[:8]}")
         named = with_run_name(config, f"{self._spec.study_name}-{name}")
         if read_last_status(run) == "FINISHED":
@@ -215,7 +215,10 @@ def _registered(spec: StudySpec, config: ExperimentConfig) -> ExperimentConfig:
 
 
 def _default_epochs(spec: StudySpec, trials: list[FrozenTrial]) -> list[int] | None:
-    """Return the best epochs of the default configuration, or None if no trial has them."""
+    """Return the best epochs of the default configuration, or None if they are unknown.
+
+    With `refit: train` they are not needed, so the list is empty.
+    """
     for trial in trials:
         if trial.user_attrs.get(IS_DEFAULT) and trial.state == TrialState.COMPLETE:
             return list(trial.user_attrs["best_epochs"])

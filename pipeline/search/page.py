@@ -1,4 +1,4 @@
-"""Write interactive figures into one HTML file that works from disk, without a network."""
+"""Write interactive figures into one HTML file that needs no server and no network."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ figure {{ margin: 0; overflow-x: auto; }}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InteractiveFigure:
-    """Plotly figure with its texts."""
+    """Plotly figure with title, caption and alternative text."""
 
     name: str
     title: str

@@ -9,9 +9,9 @@ from pathlib import Path
 import optuna
 
 from pipeline.search.study_spec import StudySpec
-from pipeline.search.worker import TrialOutcome, TrialSlot, Worker
+from pipeline.search.worker import TrialOutcome, Worker
 
-RunTrial = Callable[[TrialSlot], TrialOutcome]
+RunTrial = Callable[[int], TrialOutcome]
 
 
 def start_quick_worker(spec: StudySpec, *, killed_in: int | None = None) -> RunTrial:

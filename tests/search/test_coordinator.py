@@ -10,7 +10,7 @@ import pytest
 from optuna.trial import TrialState
 
 from pipeline.core.errors import SearchError
-from pipeline.search.coordinator import Coordinator, Limits
+from pipeline.search.coordinator import Coordinator
 from pipeline.search.study.retries import Retry
 from pipeline.search.study.storage import open_storage
 from pipeline.search.worker import TrialOutcome
@@ -39,7 +39,7 @@ class ScriptedPool:
         return len(self._busy)
 
     def submit(self, slot):
-        self.slots.append(slot.number)
+        self.slots.append(slot)
         self._busy.append(slot)
 
     def wait(self, timeout_seconds):
@@ -83,7 +83,8 @@ def make(study):
         return Coordinator(
             study=study,
             pool=ScriptedPool(study, script, num_workers=num_workers),
-            limits=Limits(num_trials=num_trials, timeout_seconds=timeout_seconds),
+            num_trials=num_trials,
+            timeout_seconds=timeout_seconds,
             retry=Retry(max_retries=2),
             heartbeat_seconds=10,
             on_end=lambda trial: None,
@@ -141,7 +142,7 @@ def test_a_killed_trial_is_retried_and_does_not_count(make, study):
         ("dies", r"worker a-1 died \(exit code 3\): 5 times"),
         ("setup", r"\(no weights\): 5 times"),
         ("no storage", r"storage cannot be used \(gone\): 5 times"),
-        ("fails", "first 5 trials failed, the last with: NaN"),
+        ("fails", "first 5 trials failed. Error of the last trial: NaN"),
     ],
 )
 def test_repeated_failures_end_the_search_with_the_reason(make, act, message):

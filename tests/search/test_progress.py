@@ -72,7 +72,7 @@ def test_a_terminal_shows_a_table(make_progress, study):
 
 
 @pytest.mark.parametrize(
-    ("is_retried", "text"), [(True, "will be tried again"), (False, "has no retries left")]
+    ("is_retried", "text"), [(True, "will be tried again"), (False, "no retries are left")]
 )
 def test_a_lost_trial_is_shown(make_progress, study, is_retried, text):
     progress, stream = make_progress()

@@ -96,7 +96,7 @@ RATE = {"low": 0.0, "high": 0.5}
                 "fusion": {"choices": ["concat", "late"], "when": {"num_blocks": 1}},
                 "num_blocks": {"choices": [1, 2], "when": {"fusion": "late"}},
             },
-            "circle: model.fusion -> model.num_blocks -> model.fusion",
+            "cycle: model.fusion -> model.num_blocks -> model.fusion",
         ),
     ],
 )

@@ -14,8 +14,8 @@ from pipeline.core.urls import sqlite_url
 from pipeline.search.study.retries import IS_DEFAULT
 from pipeline.search.study.storage import (
     creation_lock,
-    is_leader,
-    leader_place,
+    is_main_process,
+    main_process_place,
     open_storage,
     open_study,
 )
@@ -31,8 +31,8 @@ def open_url(spec):
     ("url", "message"),
     [
         ("nonsense", "is not a database URL. Give sqlite:///FILE"),
-        ("sqlite://", "in the memory of one process"),
-        ("sqlite:///:memory:", "in the memory of one process"),
+        ("sqlite://", "cannot share a database in memory"),
+        ("sqlite:///:memory:", "cannot share a database in memory"),
         ("mysql://user:secret@host/x", "mysql is not supported"),
         ("postgresql+psycopg://u:secret@127.0.0.1:1/x", "cannot be opened"),
         ("postgresql+psycopg://u:secret@host:port/x", "is not a database URL"),
@@ -149,12 +149,12 @@ def test_a_study_does_not_overwrite_the_trials_of_another(spec):
     assert optuna.get_all_study_names(open_storage(spec)) == []
 
 
-def test_the_leader_is_the_directory_that_created_the_study_also_if_it_is_moved(
+def test_the_main_process_has_the_directory_that_created_the_study_also_if_it_is_moved(
     make_spec, tmp_path
 ):
     spec = make_spec(storage_url=f"sqlite:///{tmp_path / 'study.db'}")
     study = open_study(spec, features_hash="1")
-    assert leader_place(study).startswith(f"{spec.study_dir} on ")
-    assert not is_leader(dataclasses.replace(spec, study_dir=tmp_path / "elsewhere"), study)
+    assert main_process_place(study).startswith(f"{spec.study_dir} on ")
+    assert not is_main_process(dataclasses.replace(spec, study_dir=tmp_path / "elsewhere"), study)
     moved = spec.study_dir.rename(tmp_path / "moved")
-    assert is_leader(dataclasses.replace(spec, study_dir=moved), study)
+    assert is_main_process(dataclasses.replace(spec, study_dir=moved), study)

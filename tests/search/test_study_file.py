@@ -80,12 +80,12 @@ def test_an_mlflow_run_that_was_created_late_is_found_in_the_run_directory(spec,
 
 
 @pytest.mark.parametrize(
-    ("max_retries", "end"), [(1, "it was tried again"), (0, "not tried again")]
+    ("max_retries", "end"), [(1, "the trial was tried again"), (0, "not tried again")]
 )
 def test_a_lost_trial_has_a_reason(spec, study, add_trial, max_retries, end):
     mark_lost(study, add_trial(), Retry(max_retries=max_retries))
     lost, *again = study_content(spec, study)["trials"]
-    assert lost["reason"].startswith("its worker died")
+    assert lost["reason"].startswith("the worker died")
     assert lost["reason"].endswith(end)
     assert [trial["retry_of"] for trial in again] == [0] * max_retries
 

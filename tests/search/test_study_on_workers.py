@@ -9,7 +9,7 @@ import psutil
 import pytest
 from optuna.trial import TrialState
 
-from pipeline.search.coordinator import Coordinator, Limits
+from pipeline.search.coordinator import Coordinator
 from pipeline.search.study.retries import Retry
 from pipeline.search.study.storage import open_storage, open_study
 from pipeline.workers.process_pool import ProcessPool
@@ -24,7 +24,8 @@ def coordinate(spec, study, pool, num_trials, *, on_tick=lambda status: None):
     coordinator = Coordinator(
         study=study,
         pool=pool,
-        limits=Limits(num_trials=num_trials, timeout_seconds=None),
+        num_trials=num_trials,
+        timeout_seconds=None,
         retry=Retry(max_retries=2),
         heartbeat_seconds=spec.config.search.heartbeat_seconds,
         on_end=lambda trial: None,

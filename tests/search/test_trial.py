@@ -13,7 +13,7 @@ from pipeline.core.run_log import read_last_status
 from pipeline.models.trainability import count_weights
 from pipeline.search.study.retries import IS_DEFAULT
 from pipeline.search.trial import EpochReport, TrialObjective, trial_config
-from pipeline.search.worker import TrialSlot, Worker
+from pipeline.search.worker import Worker
 from pipeline.workflows.features import open_features
 from pipeline.workflows.train import build_for
 from tests.search.conftest import create_study
@@ -124,7 +124,7 @@ def test_some_epochs_are_never_pruned(settings, epoch, expected):
 
 def run_trial(spec):
     study = create_study(spec)
-    outcome = Worker(spec, TrialObjective(spec)).run(TrialSlot(number=0))
+    outcome = Worker(spec, TrialObjective(spec)).run(0)
     return study.get_trials()[outcome.trial]
 
 
