@@ -194,7 +194,7 @@ def print_search(outcome: "SearchOutcome") -> None:
         )
         return
     print_line(f"best: trial {conclusion.best.number}")
-    for name, value in conclusion.overrides.items():
+    for name, value in conclusion.best.user_attrs["overrides"].items():
         print_line(f"  {name}: {value}")
     _print_report(conclusion.report)
     if conclusion.comparison is not None:

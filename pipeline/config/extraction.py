@@ -103,7 +103,7 @@ class ProjectionConfig(Section):
     method: str = "gaussian"
     """`gaussian`: random projection (Johnson & Lindenstrauss, 1984). It is not fitted to data."""
     seed: Annotated[int, Interval(ge=0)] = 0
-    """Seed of the projection, and of networks with `weights: random`."""
+    """Seed of the projection and of random network weights."""
 
     def _check(self) -> None:
         if self.method != "gaussian":

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
@@ -39,8 +38,6 @@ class Conclusion:
     """Result of a search."""
 
     best: FrozenTrial
-    overrides: dict[str, Any]
-    """Settings that the best trial changed."""
     best_run: RunDirectory
     """Run of the best configuration, trained again."""
     report: EvaluationReport
@@ -65,10 +62,9 @@ def conclude_search(
 ) -> Conclusion:
     """Train the best and the default configuration, and compare them.
 
-    The comparison is paired. It uses the test clips, which are not used by the trials.
+    The comparison is paired and uses the test clips. Trials never use these clips.
     """
-    overrides = dict(best.user_attrs["overrides"])
-    config = _with_search_metric(spec, spec.space.config(overrides))
+    config = _with_search_metric(spec, spec.space.config(best.user_attrs["overrides"]))
     write_config(spec.run.search_dir / "best.yaml", config)
     refitter = _Refitter(spec, features, split)
     best_run = refitter.refit(
@@ -88,7 +84,6 @@ def conclude_search(
         )
     return Conclusion(
         best=best,
-        overrides=overrides,
         best_run=best_run,
         report=read_report(best_run.evaluation_path),
         comparison=comparison,
@@ -119,7 +114,7 @@ def log_conclusion(
         "best_trial": best.number,
         "best_run_id": trial_run_id(spec, best),
         "mlflow.note.content": "\n\n".join(line.strip() for line in lines if line.strip()),
-        **{f"best.{name}": value for name, value in conclusion.overrides.items()},
+        **{f"best.{name}": value for name, value in best.user_attrs["overrides"].items()},
     }
     run_log.log_tags(tags)
 

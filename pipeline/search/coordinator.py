@@ -154,7 +154,7 @@ class Coordinator:
             trial = self.study.get_trials(deepcopy=False)[outcome.trial]
             self._count_failure(trial)
             self._num_deaths = 0
-            self.on_tick(read_status(self.study))  # before `on_end`, so that it counts this trial
+            self.on_tick(read_status(self.study))  # before `on_end`, to count this trial
             self.on_end(trial)
 
     def _count_death(self, failure: str, reason: str) -> None:

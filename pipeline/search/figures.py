@@ -20,7 +20,7 @@ from pipeline.core.run_directory import RunDirectory
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw, Unavailable, registry
 from pipeline.figures.base.style import ACCENT, SCREEN, WARNING_COLOUR, Style
 from pipeline.figures.gallery import Gallery, draw_gallery
-from pipeline.search.page import InteractiveFigure, write_page
+from pipeline.search.page import write_page
 from pipeline.search.study.sampling import quiet_optuna
 from pipeline.search.study.study_file import StudyRecord, read_study
 
@@ -48,6 +48,7 @@ class OptunaPlot:
     def interactive(self) -> Any:
         """Draw with plotly."""
         figure = getattr(optuna.visualization, self.function)(**self.arguments)
+        figure.update_layout(height=round(960 * self.height))
         if self.function == "plot_pareto_front":
             # Optuna draws early trials in white, including trials of the Pareto front.
             for is_best, colour in ((False, ACCENT), (True, WARNING_COLOUR)):
@@ -202,20 +203,13 @@ def draw_search(
     if isinstance(record, Unavailable):
         return SearchFigures(gallery=gallery, page_path=None)
     page_path = run.path / FOLDER / PAGE_NAME
-    figures = [
-        InteractiveFigure(
-            name=drawn.spec.name,
-            title=drawn.spec.title,
-            caption=drawn.spec.caption,
-            alt_text=drawn.alt_text,
-            plot=(plot := drawn.spec.build_data(inputs)).interactive(),
-            height_px=round(960 * plot.height),
-        )
-        for drawn in gallery.drawn
-    ]
-    omitted = {figure.spec.title: figure.reason for figure in gallery.omitted}
-    summary = record.describe()
-    write_page(page_path, title=record.name, summary=summary, figures=figures, omitted=omitted)
+    write_page(
+        page_path,
+        title=record.name,
+        summary=record.describe(),
+        figures=[(drawn, drawn.spec.build_data(inputs).interactive()) for drawn in gallery.drawn],
+        omitted=gallery.omitted,
+    )
     return SearchFigures(gallery=gallery, page_path=page_path)
 
 

@@ -40,13 +40,9 @@ class EpochReport(keras.callbacks.Callback):
     of the running fit. Each fit uses `num_steps` steps, also if the fit stops early. Therefore
     trials are compared at the same epoch of the same fit.
 
-    Args:
-        trial: Running trial.
-        monitor: Key of the objective in the epoch logs.
-        num_epochs: Maximum number of epochs per fit of this trial.
-        num_steps: Maximum number of epochs per fit of all trials.
-        num_fits: Number of fits of the trial.
-        is_reported: False for two objectives, because Optuna then accepts no reports.
+    `monitor` is the key of the objective in the epoch logs. `num_epochs` and `num_steps` are the
+    maximum numbers of epochs per fit of this trial and of all trials. With two objectives,
+    `is_reported` is False, because Optuna then accepts no reports.
     """
 
     def __init__(
@@ -260,7 +256,7 @@ def _clip_latency_ms(network: keras.Model, features: FeatureSet) -> float:
 
 
 def _log_mean(run_log: RunLog, results: Sequence[FitResult]) -> None:
-    """Log the validation metrics at the best epochs, averaged over the fits."""
+    """Log the mean validation metrics of the fits, each at the best epoch of the fit."""
     scores = [result.records[result.best_epoch - 1].val_metrics or {} for result in results]
     metrics = {
         f"validation/{metric}/{trait}": float(np.mean([each[metric][trait] for each in scores]))

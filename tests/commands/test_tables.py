@@ -1,4 +1,4 @@
-"""Tables are readable on terminals of any width, and each comparison has a folder."""
+"""Tables fit terminals of all widths. Each comparison has its own folder."""
 
 import io
 from pathlib import Path

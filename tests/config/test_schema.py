@@ -1,4 +1,4 @@
-"""Names, defaults and ranges of settings are an interface. Settings must fit each other."""
+"""Names, defaults and ranges of settings are public. Settings must fit together."""
 
 import ast
 import dataclasses
@@ -109,10 +109,10 @@ def test_the_ends_of_the_ranges_are_allowed(schema, values):
 @pytest.mark.parametrize(
     ("section", "values", "message"),
     [
-        (DataConfig, {"features_dir": "x", "static_features": "x"}, "exclude each other"),
-        (DataConfig, {"features_dir": "x", "dynamic_features": "x"}, "exclude each other"),
-        (DataConfig, {"features_dir": "x", "labels": "x"}, "exclude each other"),
-        (DataConfig, {"features_dir": "x", "clips": "x"}, "exclude each other"),
+        *(
+            (DataConfig, {"features_dir": "x", name: "x"}, "exclude each other")
+            for name in ("static_features", "dynamic_features", "labels", "clips")
+        ),
         (DataConfig, {"static_features": "x", "synthetic": SyntheticConfig()}, r"data\.synthetic"),
         (TrackingConfig, {"alias": "best"}, r"needs tracking\.registered_model"),
     ],

@@ -1,4 +1,4 @@
-"""A terminal shows a table; other outputs get one line per trial."""
+"""A terminal shows a table. Other outputs contain one line per trial."""
 
 import io
 
@@ -13,7 +13,7 @@ from pipeline.search.study.study_status import read_status
 
 @pytest.fixture
 def make_progress():
-    """Return a function that makes a progress display and its output stream."""
+    """Return a function that builds a progress display and its output stream."""
 
     def make(*, is_terminal=False, **limits):
         stream = io.StringIO()

@@ -90,12 +90,12 @@ def test_the_default_configuration_is_the_first_trial(spec):
 
 
 @pytest.mark.parametrize("overrides", [{"search__try_default": False}, {"model__fusion_dim": 32}])
-def test_a_default_that_is_unwanted_or_outside_the_space_is_no_trial(make_spec, overrides):
+def test_a_default_outside_the_space_or_switched_off_is_not_a_trial(make_spec, overrides):
     assert open_study(make_spec(**overrides), features_hash="1").get_trials() == []
 
 
 @pytest.mark.parametrize("changes", [{}, {"search__max_retries": 3, "description": "x"}])
-def test_the_same_study_is_continued_with_its_trials(make_spec, changes):
+def test_an_existing_study_is_continued_with_its_trials(make_spec, changes):
     spec = make_spec()
     first = open_study(spec, features_hash="1")
     spec.trial_run(0).path.mkdir(parents=True)

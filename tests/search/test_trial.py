@@ -1,4 +1,4 @@
-"""A trial trains the proposed configuration in its own run, and reports its epochs."""
+"""A trial trains the proposed configuration in its own run, and reports each epoch."""
 
 import json
 import math

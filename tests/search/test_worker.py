@@ -1,4 +1,4 @@
-"""A worker runs one trial per slot, and survives failed trials."""
+"""A worker runs one trial per slot."""
 
 import optuna
 import pytest
@@ -14,7 +14,7 @@ def objective(spec):
     return lambda trial: spec.space.propose(trial)["model.dropout_rate"]
 
 
-def test_a_slot_is_one_trial_with_the_name_of_the_worker(spec, study):
+def test_a_trial_has_the_name_of_its_worker(spec, study):
     outcome = Worker(spec, objective(spec)).run(0)
     (trial,) = study.get_trials()
     assert outcome.trial == trial.number == 0

@@ -1,6 +1,7 @@
 """Retry trials of killed workers: mark each trial as failed and queue its parameters again."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -14,6 +15,7 @@ IS_DEFAULT = "is_default"
 """User attribute that marks the trial of the default configuration."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Retry:
     """Callback that queues a lost trial again. Optuna calls it after missing heartbeats.
 
@@ -21,8 +23,7 @@ class Retry:
     would then count the epochs of this trial twice.
     """
 
-    def __init__(self, *, max_retries: int) -> None:
-        self.max_retries = max_retries
+    max_retries: int
 
     def __call__(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Queue the parameters of `trial` again, at most `max_retries` times."""
