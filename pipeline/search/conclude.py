@@ -134,13 +134,13 @@ def register_model(run: RunDirectory, config: ExperimentConfig) -> None:
         deliver_rest(run)
 
 
+@dataclass(frozen=True, slots=True)
 class _Refitter:
     """Train final models on the training and validation clips of a search."""
 
-    def __init__(self, spec: StudySpec, features: FeatureSet, split: Split) -> None:
-        self._spec = spec
-        self._features = features
-        self._split = split
+    spec: StudySpec
+    features: FeatureSet
+    split: Split
 
     def refit(
         self, name: str, config: ExperimentConfig, best_epochs: Sequence[int]
@@ -150,8 +150,8 @@ class _Refitter:
         `best_epochs` contains the best epoch of each fit of the trial. If it is empty, training
         selects the best epoch on the validation clips.
         """
-        split = self._split
-        if self._spec.config.search.refit == "train_validation" and best_epochs:
+        split = self.split
+        if self.spec.config.search.refit == "train_validation" and best_epochs:
             rows = np.concatenate([split.train, split.validation])
             split = Split(train=rows, validation=rows[:0], test=split.test)
             config = for_all_clips(config, best_epochs)
@@ -169,21 +169,21 @@ class _Refitter:
             evaluation=dataclasses.replace(config.evaluation, figures=False),
             tracking=dataclasses.replace(config.tracking.unregistered(), package_model=False),
         )
-        return read_best_epoch(self._train(f"{name}-epoch", config, self._split))
+        return read_best_epoch(self._train(f"{name}-epoch", config, self.split))
 
     def _train(self, name: str, config: ExperimentConfig, split: Split) -> RunDirectory:
         # The hash in the name prevents a later call with other settings from reusing the run.
-        run = RunDirectory(self._spec.run.refits_dir / f"{name}-{config_hash(config)[:8]}")
-        named = with_run_name(config, f"{self._spec.study_name}-{name}")
+        run = RunDirectory(self.spec.run.refits_dir / f"{name}-{config_hash(config)[:8]}")
+        named = with_run_name(config, f"{self.spec.study_name}-{name}")
         if read_last_status(run) == "FINISHED":
             register_model(run, named)
         else:
             train_nested(
                 run,
-                Experiment(config=named, features=self._features, split=split),
-                parent=self._spec.run,
-                build=lambda: build_for(named, self._features),
-                tags={"kind": "refit", "study": self._spec.study_name, "role": name},
+                Experiment(config=named, features=self.features, split=split),
+                parent=self.spec.run,
+                build=lambda: build_for(named, self.features),
+                tags={"kind": "refit", "study": self.spec.study_name, "role": name},
             )
         return run
 

@@ -34,13 +34,8 @@ def synthetic_study(
 ) -> dict[str, Any]:
     """Return the content of a `study.json`.
 
-    Args:
-        num_trials: Number of trials, including pruned and failed trials.
-        num_parameters: Number of searched parameters.
-        objectives: `mae` or `accuracy`, and optionally `weights`.
-        share_pruned: Share of pruned trials, if there is one objective.
-        share_failed: Share of failed trials.
-        diverged: Values that replace the values of complete trials.
+    The objectives are `mae` or `accuracy`, and optionally `weights`. The values in `diverged`
+    replace the values of complete trials.
     """
     generator = np.random.default_rng(0)
     parameters = [

@@ -111,7 +111,7 @@ def test_an_existing_study_is_continued_with_its_trials(make_spec, changes):
             {"parameters": {"fusion_dim": [8, 32], "num_blocks": [1, 2]}},
             "1",
             (
-                "model.dropout_rate",
+                "model.dropout_rate is no longer searched",
                 "model.fusion_dim was (choices [8, 16]), now (choices [8, 32])",
                 "model.num_blocks was not searched",
             ),

@@ -5,7 +5,7 @@ import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from pipeline.config.loading import flatten, setting_type
 from pipeline.config.schema import ExperimentConfig, ModelConfig
@@ -147,8 +147,8 @@ def _number(
     _check_range(where, low, high, step, log=log)
     if kind is float:
         low, high, step = float(low), float(high), None if step is None else float(step)
-    number: Literal["int", "float"] = "int" if kind is int else "float"
-    return Parameter(name=name, kind=number, low=low, high=high, step=step, log=log, when=when)
+    kind = kind.__name__
+    return Parameter(name=name, kind=kind, low=low, high=high, step=step, log=log, when=when)
 
 
 def _check_number(where: str, key: str, value: Any, kind: type) -> None:
