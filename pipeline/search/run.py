@@ -151,6 +151,9 @@ def run_search(config: ExperimentConfig, space_path: Path, options: SearchOption
     _check_run_directory(spec.run)
     _check_tracking(config)
     study = open_study(spec, features_hash=features.digest)
+    spec.run.path.mkdir(parents=True, exist_ok=True)
+    _check_not_running(spec.run)
+    write_config(spec.run.config_path, config)
     if not is_main_process(spec, study):
         return _run_as_helper(spec, study, options)
     return _run_as_main_process(spec, study, options, features, split)
@@ -161,9 +164,6 @@ def _run_as_main_process(
 ) -> SearchOutcome:
     """Run trials, then train and evaluate the best configuration."""
     run = spec.run
-    run.path.mkdir(parents=True, exist_ok=True)
-    _check_not_running(run)
-    write_config(run.config_path, spec.config)
     is_new = not run.run_log_path.exists()
     # `mlflow run` has already given the run a name.
     is_named = spec.config.tracking.run_name or "MLFLOW_RUN_ID" in os.environ
@@ -206,8 +206,6 @@ def _run_as_main_process(
 def _run_as_helper(spec: StudySpec, study: optuna.Study, options: SearchOptions) -> SearchOutcome:
     """Run trials of a study for the main process, which may be on another machine."""
     run = spec.run
-    run.path.mkdir(parents=True, exist_ok=True)
-    write_config(run.config_path, spec.config)
     spec = dataclasses.replace(spec, sampler_stream=f"sampler of {directory_token(spec)}")
     with run.locked():
         if spec.config.tracking.enabled:

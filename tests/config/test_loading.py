@@ -225,7 +225,7 @@ class TestOverrides:
 class TestWriting:
     @given(CONFIGS)
     @settings(max_examples=50)
-    def test_a_written_configuration_loads_as_the_same(self, tmp_path_factory, config):
+    def test_a_written_configuration_loads_unchanged(self, tmp_path_factory, config):
         path = tmp_path_factory.getbasetemp() / "config.yaml"
         write_config(path, config)
         assert load_config(path) == config

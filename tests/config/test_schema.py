@@ -101,7 +101,7 @@ def test_a_bad_value_is_the_same_error_in_a_file_and_in_a_program(
         (SearchConfig, {"test_fraction": 0.5}),
     ],
 )
-def test_the_ends_of_the_ranges_are_allowed(schema, values):
+def test_boundary_values_are_allowed(schema, values):
     config = schema(**values)
     assert {name: getattr(config, name) for name in values} == values
 
@@ -153,7 +153,7 @@ def test_names_and_aliases_that_mlflow_accepts_are_accepted(name, alias):
     assert TrackingConfig(registered_model=name, alias=alias).alias == alias
 
 
-def test_a_loss_is_read_as_a_mix():
+def test_a_loss_is_returned_as_a_weighted_sum():
     assert TrainingConfig(loss="ccc").loss_weights == {"ccc": 1.0}
     config = TrainingConfig(loss={"mse": 1.0, "ccc": 0.5})
     config.loss_weights["mse"] = -1.0

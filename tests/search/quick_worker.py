@@ -15,7 +15,7 @@ from pipeline.search.worker import TrialOutcome, Worker
 def start_quick_worker(
     spec: StudySpec, *, killed_in: int | None = None
 ) -> Callable[[int], TrialOutcome]:
-    """Return a worker whose trials take milliseconds; its process dies in trial `killed_in`."""
+    """Return a worker with trials of milliseconds. The process is killed in trial `killed_in`."""
 
     def run(trial: optuna.Trial) -> float:
         overrides = spec.space.propose(trial)

@@ -44,7 +44,7 @@ STUDIES = {
 
 @pytest.fixture
 def make_search(tmp_path):
-    """Return a function that makes a run directory with only a `study.json`."""
+    """Return a function that writes a run directory with only a `study.json`."""
 
     def make(content):
         run = RunDirectory(tmp_path / "study")
@@ -56,7 +56,7 @@ def make_search(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", STUDIES)
-def test_all_possible_figures_are_drawn_and_the_others_have_a_reason(kind, make_search):
+def test_possible_figures_are_drawn_and_other_figures_have_a_reason(kind, make_search):
     content, expected = STUDIES[kind]
     run = make_search(content)
 
@@ -113,7 +113,7 @@ def plot(make_search):
     return build
 
 
-def test_the_figures_have_the_style_of_the_project_and_no_title_in_a_paper(plot):
+def test_figures_have_the_given_style_and_no_title_in_paper_style(plot):
     figure = plot("optimization_history", synthetic_study(9)).static(PAPER)
     assert figure.get_size_inches()[0] == PAPER.full_width
     assert figure.axes[0].get_facecolor() == (1.0, 1.0, 1.0, 1.0)
@@ -127,7 +127,7 @@ def test_all_panels_of_the_slice_have_the_same_colour_scale(plot):
 
 
 @pytest.mark.parametrize(("num_trials", "has_legend"), [(5, True), (40, False)])
-def test_a_long_legend_is_left_out(plot, num_trials, has_legend):
+def test_a_long_legend_is_omitted(plot, num_trials, has_legend):
     figure = plot("intermediate_values", synthetic_study(num_trials)).static(PAPER)
     assert (figure.axes[0].get_legend() is not None) == has_legend
 

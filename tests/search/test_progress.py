@@ -42,7 +42,7 @@ def study():
     return study
 
 
-def test_a_log_gets_one_line_per_trial(make_progress, study):
+def test_a_log_contains_one_line_per_trial(make_progress, study):
     progress, stream = make_progress()
     with progress:
         for trial in study.get_trials()[:3]:

@@ -54,7 +54,7 @@ def test_a_missing_driver_is_an_error_with_the_fix(open_url, monkeypatch):
         open_url("postgresql+psycopg://u@host/x")
 
 
-def test_a_file_that_is_no_database_is_an_error(open_url, tmp_path):
+def test_a_file_that_is_not_a_database_is_an_error(open_url, tmp_path):
     path = tmp_path / "study.db"
     path.write_text("this text is longer than the header of a database. " * 9)
     with pytest.raises(SearchError, match="cannot be opened"):
@@ -142,7 +142,7 @@ def test_an_interrupted_creation_is_finished(spec):
     assert len(open_study(spec, features_hash="1").get_trials()) == 1
 
 
-def test_a_study_does_not_overwrite_the_trials_of_another(spec):
+def test_a_study_does_not_overwrite_the_trials_of_another_study(spec):
     spec.trial_run(0).path.mkdir(parents=True)
     with pytest.raises(SearchError, match=r"trials of another study.*--run_dir"):
         open_study(spec, features_hash="1")

@@ -20,7 +20,7 @@ from tests.search.conftest import create_study
 
 
 class AlwaysPrune(BasePruner):
-    """Prunes every trial."""
+    """Pruner that prunes every trial."""
 
     def prune(self, study, trial):
         return True
@@ -116,7 +116,7 @@ def test_a_trial_is_pruned_between_its_fits_but_not_after_the_last():
     ],
     ids=["default configuration", "last epoch", "two objectives"],
 )
-def test_some_epochs_are_never_pruned(settings, epoch, expected):
+def test_default_last_epoch_and_two_objectives_are_never_pruned(settings, epoch, expected):
     report, reported = make_report(AlwaysPrune(), **settings)
     end_epoch(report, epoch, 0.5)
     assert reported() == expected
