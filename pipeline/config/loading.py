@@ -24,7 +24,9 @@ from pipeline.core.files import write_text
 from pipeline.core.near_names import did_you_mean, nearest_name
 
 _RANGE_ERRORS: Final = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
-"""Types of pydantic's errors for numbers out of their range."""
+"""Types of pydantic's errors for numbers outside their range."""
+_KEY_ERRORS: Final = {"unexpected_keyword_argument", "invalid_key"}
+"""Types of pydantic's errors for unknown keys."""
 
 _Settings = TypeVar("_Settings")
 
@@ -143,7 +145,6 @@ def _load(
     from_file = _read_layers(path) if path else {}
     source = str(path) if path else "overrides"
     _check_kind(schema, from_file, source)
-    _check_keys(schema, from_file, source, prefix="")
     values = copy.deepcopy(from_file)
     for name, value in (overrides or {}).items():
         _apply_override(schema, values, name, value, f"--{name}")
@@ -227,6 +228,10 @@ def _validated(schema: type[_Settings], values: dict[str, Any], source: str) -> 
         cause = fault.get("ctx", {}).get("error")
         if isinstance(cause, ConfigError):
             raise ConfigError(f"{source}: {cause}") from None
+        if fault["type"] in _KEY_ERRORS:
+            *sections, key = map(str, fault["loc"])
+            parent = setting_type(".".join(sections), source, schema) if sections else schema
+            _check_key(parent, key, source, ".".join(sections))
         parts = (str(part) for part in fault["loc"])
         name = ".".join(part for part in parts if part.isidentifier() or part.isdecimal())
         if fault["type"] in _RANGE_ERRORS:
@@ -248,15 +253,6 @@ def _type_message(fault: Any) -> str:
     if fault["type"] == "literal_error":
         message += did_you_mean(str(found), re.findall("'([^']*)'", fault["ctx"]["expected"]))
     return message
-
-
-def _check_keys(schema: Any, values: Any, source: str, prefix: str) -> None:
-    if not isinstance(values, dict) or not dataclasses.is_dataclass(schema):
-        return
-    for key, value in values.items():
-        _check_key(schema, str(key), source, prefix)
-        path = f"{prefix}.{key}" if prefix else str(key)
-        _check_keys(_field_type(schema, str(key)), value, source, path)
 
 
 def _check_key(schema: Any, key: str, source: str, prefix: str) -> None:
