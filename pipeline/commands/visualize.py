@@ -1,4 +1,4 @@
-"""Draw the figures and the report of a run again; no model is needed."""
+"""Draw the figures and write the report of a run again, without a model."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""The base class of configuration sections, and checks of single settings.
+"""Base class of configuration sections, and checks of single settings.
 
 The range of a number is part of its type: `Annotated[int, Interval(ge=1)]`. pydantic checks the
 types and ranges in a file. `Section` checks the ranges of sections that Python code creates. The

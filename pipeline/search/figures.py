@@ -34,7 +34,7 @@ _MAX_LEGEND_ENTRIES: Final = 12
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class OptunaPlot:
-    """Plot by Optuna, which has each plot function for plotly and for matplotlib."""
+    """Optuna plot. Optuna implements each plot function in plotly and in matplotlib."""
 
     record: StudyRecord
     title: str

@@ -229,8 +229,8 @@ class TrialObjective:
 def trial_config(spec: StudySpec, overrides: dict[str, Any]) -> ExperimentConfig:
     """Return the configuration of a trial.
 
-    The search metric selects the best epoch. A trial draws no figures and packages no model,
-    because these would take longer than its training.
+    The search metric selects the best epoch. Figures and the packaging of the model are disabled,
+    because they would take longer than training.
     """
     config = spec.space.config(overrides)
     metric = spec.config.search.metric

@@ -48,7 +48,7 @@ class Parameter:
 
     @property
     def boundary_values(self) -> tuple[Any, ...]:
-        """All choices, or both ends of the range."""
+        """All choices, or the two limits of the range."""
         return self.choices if self.kind == "categorical" else (self.low, self.high)
 
     @property
