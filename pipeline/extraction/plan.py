@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.config.extraction import is_network
+from pipeline.config.extraction import uses_network
 from pipeline.core.errors import ExtractionError
 from pipeline.core.files import remove_unfinished
 from pipeline.data.clip_table import read_clips
@@ -94,7 +94,7 @@ def describe_features(job: Job) -> dict[str, Any]:
     static = build_static_encoder(config).describe()
     dynamic = build_dynamic_encoder(config).describe()
     packages = list(_VIDEO_PACKAGES) if job.decodes_videos else ["opencv-python-headless"]
-    if is_network(config):
+    if uses_network(config):
         packages += _NETWORK_PACKAGES
     description: dict[str, Any] = {
         "name": f"{config.static.encoder} + {config.dynamic.encoder}",

@@ -59,7 +59,7 @@ def extracted(parts, tmp_path_factory):
 def test_real_clips_become_a_feature_set(extracted):
     result, folder = extracted
     assert result.status == 0, result.err
-    assert "6 clips (6 new, 0 from before), 0 failed" in result.out
+    assert "6 clips (6 new, 0 from earlier calls), 0 failed" in result.out
     features = load_feature_set(folder / "features")
     assert features.static.shape == (6, 4, 512)
     assert features.dynamic.shape == (6, 4, 256)
@@ -76,7 +76,7 @@ def test_the_same_command_extracts_nothing_again(extracted, run_here, parts):
         cwd=folder,
     )
     assert result.status == 0
-    assert "6 clips (0 new, 6 from before)" in result.out
+    assert "6 clips (0 new, 6 from earlier calls)" in result.out
 
 
 def test_a_model_is_trained_on_extracted_features(extracted, run_here):
@@ -119,11 +119,11 @@ def test_an_interrupt_keeps_the_finished_clips_and_has_a_hint(start, run_here, p
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "the same command goes on with the others" in out
+    assert "Give the same command to continue." in out
     assert err == "error: interrupted.\n"
     num_finished = len(finished_clips(tmp_path / "out"))
     assert 0 < num_finished < 6
-    assert f"{num_finished} from before" in run_here(*command, cwd=tmp_path).out
+    assert f"{num_finished} from earlier calls" in run_here(*command, cwd=tmp_path).out
 
 
 MEASURE_MEMORY = """\

@@ -90,7 +90,7 @@ class KilledSearch:
 
     def kill_a_worker(self, process) -> None:
         """Kill workers during a trial until one is lost; a trial may end before the kill."""
-        while (lost := "lost: its worker is gone") not in self.output():
+        while (lost := "lost: the worker died") not in self.output():
             trial = self.running_trial(process)
             worker = int(trial.user_attrs["worker"].rpartition("-")[2])
             os.kill(worker, signal.SIGSTOP)
@@ -172,7 +172,7 @@ def search(tmp_path_factory, features_dir, start):
 
 def test_an_interrupt_has_a_hint_and_the_same_command_succeeds(search):
     assert search.statuses == [-signal.SIGKILL, 130, 0], search.outputs[-1]
-    assert "Go on with the same command." in search.outputs[1]
+    assert "Give the same command to continue." in search.outputs[1]
     assert "Traceback" not in "".join(search.outputs)
 
 
