@@ -43,11 +43,10 @@ def write_page(
 ) -> None:
     """Write the report of a run as one HTML file, atomically.
 
-    Text from files is escaped. The page blocks all network access, and all scripts except its
-    own, which is identified by a hash.
+    The page escapes all text from files and omits sections without records. It blocks network
+    access and all scripts except its own script, which it identifies by a hash.
 
-    Parts without records are left out. `problems` are further missing or damaged files, one line
-    each.
+    `problems` lists further missing or damaged files, one line per file.
     """
     missing = tuple(missing_images)
     faults = titles_by_reason(image for image in missing if image.is_fault)
@@ -86,14 +85,14 @@ def write_page(
 
 
 def commands(records: RunRecords) -> dict[str, tuple[str, ...]]:
-    """Return the commands that repeat the run: heading -> lines."""
+    """Return the commands that repeat the run: heading -> command lines."""
     environment = records.environment
     if environment is None:
         return {}
     checkout = (f"git checkout {environment.git.commit}",) if environment.git.commit else ()
     program, _, rest = environment.command.partition(" ")
     command = environment.command
-    if PurePath(program).name == "__main__.py":  # recorded for `python -m pipeline`
+    if PurePath(program).name == "__main__.py":  # sys.argv[0] of `python -m pipeline`
         command = f"python -m pipeline {rest}".rstrip()
     found = {"Original command": (*checkout, command)}
     if records.config is not None:
@@ -110,7 +109,7 @@ def _title(records: RunRecords) -> str:
 
 
 def _prose(text: str) -> markupsafe.Markup:
-    """Escape text, and format `words in backticks` as code."""
+    """Escape HTML and format `words in backticks` as code."""
     return markupsafe.Markup(_CODE.sub(r"<code>\1</code>", str(markupsafe.escape(text))))  # noqa: S704
 
 

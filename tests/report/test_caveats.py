@@ -53,7 +53,7 @@ TWO_EPOCHS = {"epoch": {"epoch_numbers": [1, 2]}}
         ({"evaluation": LEAK}, "Train and evaluated clips share", "12 groups are in both", True),
         ({"evaluation": LEAK}, "Train and evaluated clips share", "84 % of the evaluated", True),
         ({"summary": HELD_OUT}, "Validation and test clips share", "84 % of the test", False),
-        ({"evaluation": ALL}, "The scores are on all clips", "training clips", True),
+        ({"evaluation": ALL}, "The scores are from all clips", "training clips", True),
         ({"data": NO_TABLE}, "The groups are unknown", "clips.csv", True),
         ({"evaluation": {"num_groups": 600}}, "Every clip is its own group", "600 clips", False),
         ({"evaluation": {"num_groups": 29}}, "Only 29 groups", "fewer than 30 groups", True),
@@ -87,7 +87,7 @@ NOTHING = dict.fromkeys(("config", "summary", "evaluation", "environment", "data
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"evaluation": ALL}, ["The scores are on all clips", "One seed"]),
+        ({"evaluation": ALL}, ["The scores are from all clips", "One seed"]),
         ({"evaluation": {"num_groups": 30}}, ["One seed"]),
         ({"evaluation": VALIDATION, "summary": ONE_EPOCH}, ["One seed"]),
         ({"summary": {"best_epoch": 20, "monitor": "loss"}}, ["One seed"]),
