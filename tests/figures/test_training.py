@@ -126,7 +126,7 @@ def test_traits_are_compared_in_the_epoch_with_the_best_mae(build, history):
     history["epoch"]["val_metrics"]["mae"] = [0.4, 0.1, 0.3, 0.2]
     data = build("trait_comparison")
     assert data.epoch == 2
-    assert data.validation["mae"] == pytest.approx([0.59, 0.60, 0.61, 0.62, 0.63])
+    assert data.values["mae"] == pytest.approx([0.59, 0.60, 0.61, 0.62, 0.63])
     assert data.train["mae"] == pytest.approx([0.49, 0.50, 0.51, 0.52, 0.53])
 
 

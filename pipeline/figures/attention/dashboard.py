@@ -1,4 +1,4 @@
-"""Overview of attention: traits, entropy of the heads, and faithfulness.
+"""Attention overview: traits, entropy of the heads, and faithfulness.
 
 Shapes: K = 5 traits, H heads.
 """
@@ -22,14 +22,14 @@ from pipeline.records.attention import AttentionMeasurements
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AttentionDashboard:
-    """Data of the overview."""
+    """Data of the attention overview."""
 
     traits: traits.TraitAttention
     entropy: heads.AttentionEntropy
     agreement: Mapping[str, FloatArray]
-    """Map -> agreement between heads, shape (H, H); empty for a single head."""
+    """Map name -> agreement between heads, shape (H, H); empty if the model has one head."""
     deletions: faithfulness.StreamCurves
-    """Deletion curves of each stream; empty if they were not measured."""
+    """Deletion curves per stream; empty if deletion was not measured."""
 
 
 def _dashboard_data(attention: AttentionMeasurements) -> AttentionDashboard:
@@ -78,9 +78,9 @@ def _draw_dashboard(data: AttentionDashboard, style: Style) -> Figure:
 
 
 def _describe_dashboard(data: AttentionDashboard) -> str:
-    curves = "deletion curves" if data.deletions else "no deletion curves"
-    text = traits.describe_trait_attention(data.traits).removesuffix(".")
-    return f"{text}; also shown: entropy of each head and {curves}."
+    curves = " and deletion curves" if data.deletions else ""
+    text = traits.describe_trait_attention(data.traits)
+    return f"{text} The figure also shows the entropy of each head{curves}."
 
 
 def _draw_shares(axes: Axes, streams: tuple[traits.StreamAttention, ...]) -> None:
@@ -121,10 +121,10 @@ FIGURE: Final = FigureSpec(
     folder=FOLDER,
     title="Attention overview",
     caption=(
-        "Share of attention per stream, mean attention of each trait over the steps (dashed: "
-        "uniform attention), entropy of each head, and change of the scores if steps are "
-        "hidden (solid: highest rank first, dashed: lowest rank first, dotted: random; blue: "
-        "by rollout, orange: by weight)."
+        "Share of attention per stream, mean attention per trait and step (dashed: uniform "
+        "attention), entropy per head, and score change if steps are hidden. Order of hiding: "
+        "highest rank first (solid), lowest rank first (dashed), or random (dotted). Ranks are "
+        "from rollout (blue) or weights (orange)."
     ),
     data=_dashboard_data,
     draw=_draw_dashboard,

@@ -1,4 +1,4 @@
-"""Attention maps: of each head in one clip, and of several clips side by side.
+"""Attention maps of one clip per head, and of several clips side by side.
 
 Shapes: M named clips, H heads, Q queries, T keys of all streams of a map, C columns.
 """
@@ -31,22 +31,22 @@ _NUM_SAMPLES: Final = 3
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MapRow:
-    """Variants of one map, e.g. of different heads or clips."""
+    """One map, drawn for several heads or clips."""
 
     name: str
     heading: str
-    """Queries and keys of the map."""
+    """Text that names the queries and the keys."""
     weights: FloatArray
     """Weights, shape (C, Q, T); NaN is padding."""
     num_keys: tuple[int, ...]
     """Number of keys per stream; the sum is T."""
     is_of_traits: bool
-    """Whether the queries are the traits."""
+    """True if the queries are the traits."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MapGrid:
-    """Rows of maps with common columns."""
+    """Rows of maps with the same columns."""
 
     title: str
     columns: tuple[str, ...]
@@ -57,7 +57,9 @@ class MapGrid:
 def _multi_head_data(attention: AttentionMeasurements, sample: int) -> MapGrid:
     check_attention(attention)
     if sample >= len(attention.sample_ids):
-        raise NothingToDraw(f"there are maps of only {len(attention.sample_ids)} clips.")
+        raise NothingToDraw(
+            f"attention.npz contains maps of only {len(attention.sample_ids)} clips."
+        )
     num_heads = next(iter(attention.sample_maps.values())).shape[1]
     return MapGrid(
         title=f"Attention of each head, clip {shortened(attention.sample_ids[sample], 60)}",
@@ -148,8 +150,9 @@ FIGURES: Final = (
         folder=FOLDER,
         title="Attention across clips",
         caption=(
-            "Each map, averaged over heads: first the mean over the measured clips, then the "
-            "named clips. Differences between columns depend on the content of the clips."
+            "Each map is averaged over heads. The first column is the mean over the measured "
+            "clips. The other columns are named clips. If columns differ, attention depends on the "
+            "content of the clip."
         ),
         data=_attention_comparison_data,
         draw=_draw_map_grid,

@@ -1,4 +1,4 @@
-"""Attention of each trait over the steps of each stream, directly and as rollout.
+"""Attention weights and attention rollout of each trait over the steps of each stream.
 
 Shapes: M named clips, K = 5 traits, T steps or tokens of one stream.
 """
@@ -39,9 +39,9 @@ class StreamAttention:
     samples: FloatArray
     """Weights of the named clips, shape (M, K, T); NaN is padding."""
     share: FloatArray
-    """Share of the attention of each trait to the stream, mean over clips, shape (K,)."""
+    """Share of the stream in the attention of each trait, mean over clips, shape (K,)."""
     uniform: FloatArray
-    """Mean of each step under uniform attention, shape (T,)."""
+    """Mean weight per step if attention is uniform, shape (T,)."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,15 +50,14 @@ class TraitAttention:
 
     title: str
     has_shares: bool
-    """Whether the traits divide their attention between streams."""
+    """True if the weights of a trait sum to 1 over all streams, not over each stream."""
     attention: AttentionMeasurements
-    """Measurements, for the clips in the means and the named clips."""
     streams: tuple[StreamAttention, ...]
     """Streams, in the order of the model."""
 
 
 def trait_attention_data(attention: AttentionMeasurements) -> TraitAttention:
-    """Return the attention weights of the traits, mean over heads."""
+    """Return the attention weights of the traits, averaged over heads."""
     check_attention(attention)
     means, samples = attention.trait_attention, attention.sample_trait_attention
     streams = _streams(attention, means, samples, attention.trait_attention_even)
@@ -75,13 +74,11 @@ def trait_attention_data(attention: AttentionMeasurements) -> TraitAttention:
 def _trait_rollout_data(attention: AttentionMeasurements) -> TraitAttention:
     check_attention(attention)
     if not attention.trait_rollout:
-        raise NothingToDraw(
-            "a rollout needs cross-attention blocks, and the model has no such block."
-        )
+        raise NothingToDraw("needs cross-attention blocks, but the model has no such block.")
     means, samples = attention.trait_rollout, attention.sample_trait_rollout
     return TraitAttention(
         title="Attention rollout of each trait",
-        has_shares=False,  # the rollout method determines the shares
+        has_shares=False,  # shares of a rollout are an artefact of the method
         attention=attention,
         streams=_streams(attention, means, samples, attention.trait_rollout_even),
     )
@@ -131,7 +128,7 @@ def _draw_trait_attention(data: TraitAttention, style: Style) -> Figure:
 
 
 def draw_mean_attention(axes: Axes, stream: StreamAttention) -> None:
-    """Draw the mean weight of each step into a panel, one line per trait."""
+    """Draw the mean weight of each step, one line per trait."""
     num_steps = stream.mean.shape[1]
     steps = np.arange(1, num_steps + 1)
     uniform = stream.uniform
@@ -152,7 +149,7 @@ def draw_mean_attention(axes: Axes, stream: StreamAttention) -> None:
 
 
 def describe_trait_attention(data: TraitAttention) -> str:
-    """Describe the step with most attention in each stream in one sentence."""
+    """Describe the step with the most attention per stream in one sentence."""
     parts = []
     for stream in data.streams:
         mean = stream.mean.mean(axis=0)
@@ -193,7 +190,7 @@ FIGURES: Final = (
         caption=(
             "Weights of the trait queries, traced back to the inputs through the cross-attention "
             "blocks (attention rollout, arXiv:2005.00928). Compare steps only within a stream. "
-            "Layout as in the attention of each trait."
+            "The layout is that of the figure of attention weights."
         ),
         data=_trait_rollout_data,
         draw=_draw_trait_attention,

@@ -1,4 +1,4 @@
-"""Specification of a figure: its inputs, and functions that compute, draw and describe it."""
+"""Specification of a figure: functions that compute its data, draw it, and describe it."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ _FILES: Final[Mapping[str, str]] = {
     "y_true": "predictions with annotated scores",
     "y_pred": "predictions",
 }
-"""Input -> its file in the run directory."""
+"""Input -> file in the run directory."""
 
 
 class NothingToDraw(PipelineError):  # noqa: N818 - not a fault
@@ -39,7 +39,7 @@ class Unavailable:
 class FigureSpec:
     """Specification of one figure.
 
-    `data` gets its inputs as keyword arguments. `draw` and `alt_text` get its result:
+    `data` accepts inputs as keyword arguments. `draw` and `alt_text` accept the result of `data`:
 
         data = spec.data(history=history)
         figure = spec.draw(data, style)
@@ -52,15 +52,15 @@ class FigureSpec:
     """Folder in the run directory."""
     title: str
     caption: str
-    """Content of the figure and how to read it, one or two sentences."""
+    """Explanation of the figure, a few sentences."""
     data: Callable[..., Any]
-    """Function of the inputs that returns the data of the figure or raises `NothingToDraw`.
+    """Function that returns the data of the figure or raises `NothingToDraw`.
 
-    Its parameters are the names of inputs. A parameter with a default is an optional input."""
+    Its parameter names are input names. A parameter with a default is an optional input."""
     draw: Callable[..., Figure]
-    """Function of the data and a style that returns the figure. It runs in this style."""
+    """Function that draws the data. The constructor wraps it, so that it applies the style."""
     alt_text: Callable[[Any], str]
-    """Function of the data that returns the alt text, one sentence with the main values."""
+    """Function that describes the data in one sentence with the main values."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "draw", styled(self.draw))
@@ -74,8 +74,8 @@ class FigureSpec:
         """Compute the data of the figure.
 
         Args:
-            inputs: Values by name: None for a missing input, `Unavailable` for an unreadable
-                input. Other inputs are ignored.
+            inputs: Input name -> value. A missing input is None, an unreadable input is
+                `Unavailable`. Unknown names are ignored.
 
         Raises:
             NothingToDraw: If the run has no data for this figure.
@@ -96,7 +96,7 @@ class FigureSpec:
         try:
             return self.data(**needed, **used)
         except PipelineError:
-            # A damaged optional input must not prevent the figure.
+            # Draw the figure even if an optional input is damaged.
             if not used:
                 raise
             return self.data(**needed)
@@ -107,5 +107,5 @@ class FigureSpec:
 
 
 def registry(*specs: FigureSpec) -> dict[str, FigureSpec]:
-    """Return specifications by name, in the given order."""
+    """Return name -> specification, in the given order."""
     return {spec.name: spec for spec in specs}

@@ -1,4 +1,4 @@
-"""Overviews of a run: one figure for its scores, one figure for its time.
+"""Overview figures of a run: one figure for scores, one figure for time.
 
 Shapes: E epochs.
 """
@@ -41,12 +41,12 @@ Data = TypeVar("Data")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingDashboard:
-    """Overview of the scores of a run."""
+    """Data of the training overview."""
 
     curves: Mapping[str, Curve]
-    """Metric -> mean over the traits; only metrics in the history."""
+    """Metric -> mean over the traits, for each metric in the history."""
     traits: Mapping[str, Curve]
-    """Trait -> CCC over the epochs; empty if it is unknown."""
+    """Trait -> CCC over the epochs; empty if the CCC is unknown."""
     learning_rate: LearningRate | None
     times: TimeLogs | None
 
@@ -93,16 +93,13 @@ def _describe_training_dashboard(data: TrainingDashboard) -> str:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TimeDashboard:
-    """Overview of the time of a run."""
+    """Data of the time overview."""
 
     training: epoch_time.TrainingTime
-    """Seconds of each epoch, and the loss."""
     steps: step_time.BatchTimes | None
-    """Seconds of each step; None if no step was timed."""
     breakdown: Mapping[str, float]
     """Part of the run -> seconds."""
     throughput: epoch_time.Throughput | None
-    """Clips or steps per second; None if both are unknown."""
 
 
 def _time_dashboard_data(
