@@ -27,7 +27,7 @@ def shared(pair):
     return {"group_overlap": {pair: {"shared_groups": 12, "shared_clips": 0.837}}}
 
 
-def test_a_sound_run_has_one_seed_as_its_only_caveat(records_with):
+def test_the_only_caveat_of_a_sound_run_is_its_single_seed(records_with):
     (caveat,) = find_caveats(records_with(status="FINISHED"))
     assert (caveat.title, caveat.is_serious) == ("One seed", False)
     assert "seed 0" in caveat.detail
@@ -95,7 +95,7 @@ NOTHING = dict.fromkeys(("config", "summary", "evaluation", "environment", "data
         (NOTHING, []),
     ],
 )
-def test_other_runs_do_not_get_a_caveat(changed, changes, expected):
+def test_a_run_without_the_problem_does_not_have_the_caveat(changed, changes, expected):
     assert titles(changed(**changes)) == expected
 
 
@@ -106,7 +106,7 @@ def test_other_runs_do_not_get_a_caveat(changed, changes, expected):
         (0.1, 0.0, "Predictions are nearly constant", "openness (0 %)."),
     ],
 )
-def test_nearly_constant_scores_are_serious(records_with, truth, predicted, title, detail):
+def test_nearly_constant_scores_are_a_serious_caveat(records_with, truth, predicted, title, detail):
     y_true, y_pred = np.tile([[0.0], [0.4]], (1, 5)), np.tile([[0.1], [0.3]], (1, 5))
     y_true[:, 0], y_pred[:, 0] = [0.5 - truth, 0.5 + truth], [0.5 - predicted, 0.5 + predicted]
     predictions = Predictions(clip_ids=["a", "b"], groups=["g", "h"], y_true=y_true, y_pred=y_pred)

@@ -138,7 +138,12 @@ def _trait_comparison_data(history: MetricsHistory) -> TraitComparison:
         epoch=int(reference.epochs[best]),
         subset=reference.subset,
         values={m: np.array([curve.values[best] for curve in curves[m]]) for m in TRAIT_METRICS},
-        train={m: _values_at(best, [c.train for c in curves[m]]) for m in TRAIT_METRICS},
+        train={
+            m: np.array(
+                [np.nan if curve.train is None else curve.train[best] for curve in curves[m]]
+            )
+            for m in TRAIT_METRICS
+        },
     )
 
 
@@ -182,10 +187,6 @@ def _describe_trait_comparison(data: TraitComparison) -> str:
         for trait, mae, ccc in zip(TRAITS, data.values["mae"], data.values["ccc"], strict=True)
     )
     return f"The {data.subset} MAE in epoch {data.epoch}: {maes}."
-
-
-def _values_at(position: int, subsets: list[FloatArray | None]) -> FloatArray:
-    return np.array([np.nan if values is None else values[position] for values in subsets])
 
 
 def _short_value(metric: str, value: float) -> str:
