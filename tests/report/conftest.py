@@ -57,7 +57,7 @@ def make_contents():
         "config.yaml": to_dict(
             ExperimentConfig(
                 name="example",
-                description="What it is for.",
+                description="An example run.",
                 data=DataConfig(features_dir="features"),
                 training=TrainingConfig(num_epochs=20),
             )
