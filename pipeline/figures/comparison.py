@@ -144,7 +144,7 @@ def _score_pair_data(
             f"{name} on {num_clips} {split} clips"
             for name, (split, num_clips) in zip(names, samples, strict=True)
         )
-        raise NothingToDraw(f"needs two evaluations on the same clips, but found {found}.")
+        raise NothingToDraw(f"both runs must be evaluated on the same clips, but found {found}.")
     return ScorePair(names=names, evaluations=(evaluation_a, evaluation_b))
 
 
@@ -246,7 +246,7 @@ def _describe_curve_pair(data: CurvePair) -> str:
 
 
 def shortened_run_name(name: str) -> str:
-    """Shorten a run name for a legend: cut off its start."""
+    """Remove the start of a run name that is too long for a legend."""
     return name if len(name) <= _MAX_NAME_LENGTH else f"…{name[1 - _MAX_NAME_LENGTH :]}"
 
 

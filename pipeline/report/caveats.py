@@ -107,8 +107,9 @@ def _shared_groups(records: RunRecords) -> Iterator[Caveat]:
             yield Caveat(
                 title=f"{sentence(first)} and {second} clips share groups",
                 detail=f"{count(int(overlap['shared_groups']), 'group')} are in both subsets. They "
-                f"contain {percent(overlap['shared_clips'])} of the {second} clips. A model that "
-                "recognizes people or videos then has too good scores. Split by group.",
+                f"contain {percent(overlap['shared_clips'])} of the {second} clips. The "
+                "scores are then too good for a model that recognizes people or videos. Split "
+                "the clips by group.",
                 is_serious=first == "train",
             )
 
@@ -136,7 +137,7 @@ def _epoch_selection(records: RunRecords) -> Iterator[Caveat]:
     if evaluation is None or evaluation.split != "validation":
         return
     if is_cross_validated(records):
-        evidence = "In each fold, the held-out clips selected the best epoch and were scored."
+        evidence = "In each fold, the best epoch was selected on the scored clips."
     elif summary is not None and summary.num_epochs > 1:
         evidence = (
             f"The best of {summary.num_epochs} epochs was selected by {summary.monitor} on the "
@@ -145,7 +146,7 @@ def _epoch_selection(records: RunRecords) -> Iterator[Caveat]:
     else:
         return
     yield Caveat(
-        title="The scored clips also selected the epoch",
+        title="The scored clips were also used to select the epoch",
         detail=f"{evidence} This makes the scores slightly too good. Before publication, evaluate "
         "once on a test split.",
     )
@@ -198,7 +199,7 @@ def _constant_traits(records: RunRecords) -> Iterator[Caveat]:
         yield _serious(
             title="Predictions are nearly constant",
             detail=f"The predictions hardly vary in {listing(flat_scores)}. Brackets: "
-            "standard deviation of the predictions, as a share of that of the annotations.",
+            "ratio of the standard deviations, predictions to annotations.",
         )
 
 

@@ -18,7 +18,7 @@ HEADLINE_METRICS: Final = ("r2", "accuracy")
 """Metrics of the headline and the summary."""
 
 ILLEGITIMATE: Final = frozenset({"same_group_mean"})
-"""Baselines that use annotations of the evaluated clips. The claims do not include them."""
+"""Baselines that use annotations of the evaluated clips. The claims ignore these baselines."""
 
 _MARGIN: Final = 0.04
 """Margin left and right of the interval bars, as a share of the range of values."""

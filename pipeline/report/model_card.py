@@ -29,8 +29,8 @@ _SCORES: Final = (
     "The scores do not measure the person’s personality and are not a diagnosis."
 )
 _USE: Final = (
-    "Research on first impressions, with clips like the training clips: which cues affect the "
-    "annotators, and how features and fusions compare."
+    "Research on first impressions, with clips similar to the training clips. Example questions: "
+    "which cues affect the annotators, and which features and fusions predict the scores best."
 )
 _MISUSE: Final = (
     "Decisions about people: hiring, admission, credit, insurance, policing, health, dating or "
@@ -46,8 +46,8 @@ _INTERVAL_LIMITS: Final = (
 )
 _LIMITS: Final = (
     "Annotators are biased by gender, age, ethnicity and attractiveness, and a model learns "
-    "these biases. The scores apply to clips, cameras, languages and people like the evaluated "
-    "ones. For others, the quality is unknown."
+    "these biases. The scores apply only to clips, cameras, languages and people that are similar "
+    "to the evaluated clips. For other clips, the quality is unknown."
 )
 
 

@@ -1,4 +1,4 @@
-"""HTML page of the report: one file that needs no other file and no network."""
+"""HTML page of the report: one file that works without other files and without a network."""
 
 import base64
 import functools

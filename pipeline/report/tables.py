@@ -197,7 +197,7 @@ def time_tables(times: TimeLogs | None) -> tuple[Table, ...]:
     measured: dict[str, FloatArray] = {
         "all epochs, validation included": np.array([] if total is None else [total]),
         "training part of the first epoch, start-up included": times.epoch_times[:1],
-        "training part of a further epoch": times.epoch_times[1:],
+        "training part of a later epoch": times.epoch_times[1:],
         "validation of an epoch": validation if validation.any() else validation[:0],
         "training step": times.batch_times,
         "wait before a step": times.batch_wait_times,

@@ -95,7 +95,7 @@ def test_the_first_epoch_has_its_own_row():
     assert texts(table) == {
         "all epochs, validation included": ["9 s", ""],
         "training part of the first epoch, start-up included": ["6 s", ""],
-        "training part of a further epoch": ["1.5 s", "1.95 s"],
+        "training part of a later epoch": ["1.5 s", "1.95 s"],
     }
 
 

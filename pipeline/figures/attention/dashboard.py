@@ -124,7 +124,7 @@ FIGURE: Final = FigureSpec(
         "Share of attention per stream, mean attention per trait and step (dashed: uniform "
         "attention), entropy per head, and score change if steps are hidden. Order of hiding: "
         "highest rank first (solid), lowest rank first (dashed), or random (dotted). Ranks are "
-        "from rollout (blue) or weights (orange)."
+        "based on rollout (blue) or on weights (orange)."
     ),
     data=_dashboard_data,
     draw=_draw_dashboard,

@@ -119,10 +119,10 @@ FIGURE: Final = FigureSpec(
     folder=FOLDER,
     title="Does attention show which steps determine the scores?",
     caption=(
-        "Steps are hidden from the highest rank, from the lowest rank, and in random order "
+        "Steps are hidden in three orders: highest rank first, lowest rank first, and random "
         "(line: mean of the repetitions, band: range). If attention is faithful, the scores "
-        "change most if the highest-ranked steps are hidden first. Ranks are from the attention "
-        "weights of the traits, or from attention rollout through the blocks."
+        "change most if the highest ranks are hidden first. Ranks are based on the attention "
+        "weights of the traits, or on attention rollout through the blocks."
     ),
     data=faithfulness_data,
     draw=_draw_faithfulness,

@@ -200,9 +200,9 @@ def map_heading(attention: AttentionMeasurements, name: str) -> str:
 
 
 def shortened(clip_id: str, max_length: int = 20) -> str:
-    """Shorten a clip id: cut out its middle.
+    """Remove the middle of a long clip id.
 
-    The start of an id is usually the video, and the end is the number of the clip.
+    The start of an id usually names the video, and the end is the number of the clip.
     """
     if len(clip_id) <= max_length:
         return clip_id

@@ -150,17 +150,17 @@ def _over_epochs(
     except (KeyError, TypeError, ValueError) as error:
         raise PipelineError(
             f"events.jsonl: an `attention` event must contain the entropies of {num_heads} heads "
-            f"for {name}; found other values or no values ({error}). "
+            f"for {name}, but contains other values or no values ({error}). "
             "Restore the file from the run's artifacts."
         ) from error
 
 
 def head_agreement_data(attention: AttentionMeasurements) -> dict[str, FloatArray]:
-    """Return map name -> agreement between heads, shape (H, H), each in [0, 1]."""
+    """Return the agreement between heads: map name -> shape (H, H), each in [0, 1]."""
     check_attention(attention)
     maps = {name: matrix for name, matrix in attention.agreement.items() if len(matrix) > 1}
     if not maps:
-        raise NothingToDraw("needs at least two attention heads, but the model has one head.")
+        raise NothingToDraw("agreement needs at least two heads, but the model has one head.")
     return maps
 
 

@@ -74,7 +74,7 @@ def trait_attention_data(attention: AttentionMeasurements) -> TraitAttention:
 def _trait_rollout_data(attention: AttentionMeasurements) -> TraitAttention:
     check_attention(attention)
     if not attention.trait_rollout:
-        raise NothingToDraw("needs cross-attention blocks, but the model has no such block.")
+        raise NothingToDraw("rollout needs cross-attention blocks, but the model has no blocks.")
     means, samples = attention.trait_rollout, attention.sample_trait_rollout
     return TraitAttention(
         title="Attention rollout of each trait",
@@ -190,7 +190,7 @@ FIGURES: Final = (
         caption=(
             "Weights of the trait queries, traced back to the inputs through the cross-attention "
             "blocks (attention rollout, arXiv:2005.00928). Compare steps only within a stream. "
-            "The layout is that of the figure of attention weights."
+            "The layout is the same as in the figure of attention weights."
         ),
         data=_trait_rollout_data,
         draw=_draw_trait_attention,

@@ -127,7 +127,7 @@ def set_ticks(axes: Axes, *, x: int = 6, y: int = 5, integer_x: bool = False) ->
 
 
 def set_log_scale(axes: Axes, axis: Literal["x", "y"] = "y") -> None:
-    """Make an axis logarithmic with decimal tick labels. The data must be drawn before."""
+    """Make an axis logarithmic with decimal tick labels. Draw the data before the call."""
     if axis == "x":
         axes.set_xscale("log")
     else:
@@ -142,7 +142,7 @@ def set_log_scale(axes: Axes, axis: Literal["x", "y"] = "y") -> None:
 
 
 def set_value_axis(axes: Axes, label: str, *, is_log: bool) -> None:
-    """Set label and scale of the y axis. The data must be drawn before."""
+    """Set label and scale of the y axis. Draw the data before the call."""
     if is_log:
         set_log_scale(axes)
     else:

@@ -58,7 +58,7 @@ class FigureSpec:
 
     Its parameter names are input names. A parameter with a default is an optional input."""
     draw: Callable[..., Figure]
-    """Function that draws the data. The constructor wraps it, so that it applies the style."""
+    """Function that draws the data. The constructor makes it apply the style."""
     alt_text: Callable[[Any], str]
     """Function that describes the data in one sentence with the main values."""
 
@@ -86,7 +86,7 @@ class FigureSpec:
             if isinstance(value, Unavailable):
                 raise PipelineError(value.reason)
             if value is None:
-                raise NothingToDraw(f"needs {_FILES.get(name, name)}, which is missing.")
+                raise NothingToDraw(f"a required input is missing: {_FILES.get(name, name)}.")
         needed = {name: inputs[name] for name in self.needs}
         used = {
             name: value
@@ -107,5 +107,5 @@ class FigureSpec:
 
 
 def registry(*specs: FigureSpec) -> dict[str, FigureSpec]:
-    """Return name -> specification, in the given order."""
+    """Return the specifications by name, in the given order."""
     return {spec.name: spec for spec in specs}

@@ -42,7 +42,7 @@ PALE: Final = "#D9D9D9"
 """Colour of background fills."""
 
 SEQUENTIAL: Final = "cividis"
-"""Colour map of amounts. It is perceptually uniform and safe for colour-blind readers."""
+"""Colour map of non-negative values, perceptually uniform and safe for colour-blind readers."""
 
 DIVERGING: Final = "RdBu_r"
 """Colour map of signed values: negative blue, zero white, positive red."""

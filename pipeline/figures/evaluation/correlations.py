@@ -66,7 +66,8 @@ def _metric_correlation_data(history: MetricsHistory) -> MetricCorrelation:
     num_epochs = values.shape[1]
     if num_epochs < _MIN_EPOCHS:
         raise NothingToDraw(
-            f"needs at least {_MIN_EPOCHS} epochs with all metrics, but there are {num_epochs}."
+            f"a correlation needs at least {_MIN_EPOCHS} epochs with all metrics, "
+            f"but there are {num_epochs}."
         )
     correlation = correlation_matrix(values)
     return MetricCorrelation(names=tuple(series), correlation=correlation, num_epochs=num_epochs)
@@ -121,7 +122,9 @@ def _trait_correlations_data(
     y_true: FloatArray, y_pred: FloatArray, split: str = ""
 ) -> TraitCorrelations:
     if len(y_true) < _MIN_CLIPS:
-        raise NothingToDraw(f"needs at least {_MIN_CLIPS} clips, but there are {len(y_true)}.")
+        raise NothingToDraw(
+            f"a correlation needs at least {_MIN_CLIPS} clips, but there are {len(y_true)}."
+        )
     true, pred = as_columns(y_true, y_pred)
     return TraitCorrelations(
         true=correlation_matrix(true.T),

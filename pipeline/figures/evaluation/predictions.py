@@ -195,7 +195,7 @@ class Residuals:
     deviation: FloatArray
     """Standard deviation of the residuals per trait, shape (K,)."""
     trend: FloatArray
-    """Mean residual in ten bins of the annotated score, shape (K, 10); NaN if few clips."""
+    """Mean residual per bin of the annotated score, shape (K, 10); NaN in bins of few clips."""
     num_clips: int
     split: str
 

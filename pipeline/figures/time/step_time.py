@@ -137,7 +137,7 @@ def _percentiles(seconds: FloatArray) -> tuple[float, float]:
 
 
 def time_breakdown_data(time_logs: TimeLogs) -> dict[str, float]:
-    """Return part of the run -> seconds, in descending order."""
+    """Return the time of each part of the run: name -> seconds, in descending order."""
     if not time_logs.breakdown:
         check_epochs(time_logs.epoch_numbers)
     return time_logs.parts()

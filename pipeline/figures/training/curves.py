@@ -35,7 +35,7 @@ from pipeline.metrics.regression import HIGHER_IS_BETTER
 from pipeline.records.metrics_history import MetricsHistory
 
 TRAIT_METRICS: Final = ("mae", "r2", "pcc", "ccc")
-"""Metrics in the trait figures. Others are redundant: accuracy is 1 - MAE, R² a scaled MSE."""
+"""Metrics in the trait figures, without accuracy (1 - MAE) and MSE (R² is a scaled MSE)."""
 
 
 def _draw_train_val(curve: Curve, style: Style) -> Figure:

@@ -201,7 +201,7 @@ TRAINING: Final = FigureSpec(
     title="Training overview",
     caption=(
         "Loss, MAE and R² on training (dashed) and validation clips (solid), CCC of each trait, "
-        "learning rate, and measured time of each epoch (validation dark)."
+        "learning rate, and measured time of each epoch (dark: validation)."
     ),
     data=_training_dashboard_data,
     draw=_draw_training_dashboard,

@@ -111,7 +111,7 @@ class LearningRate:
     rates: FloatArray
     """Learning rate of the last step of each epoch, shape (E,)."""
     step_epochs: FloatArray
-    """Epochs at the end of each logged step, shape (S,); empty if steps are unknown."""
+    """Position of each logged step on the epoch axis, shape (S,); empty if steps are unknown."""
     step_rates: FloatArray
     """Learning rate per logged step, shape (S,)."""
     cut_epochs: IntArray
@@ -197,7 +197,7 @@ def _describe_learning_rate(data: LearningRate) -> str:
 
 
 def _steps(history: MetricsHistory) -> tuple[FloatArray, FloatArray]:
-    """Return `step_epochs` and `step_rates` of `LearningRate`."""
+    """Return position on the epoch axis and learning rate of each logged step."""
     rates, numbers = history.batch.learning_rate, history.batch.batch_numbers
     epochs = history.epoch.epoch_numbers
     if not rates.size or not epochs.size:
