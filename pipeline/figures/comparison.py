@@ -245,7 +245,7 @@ def _describe_curve_pair(data: CurvePair) -> str:
     return f"Lowest losses: {first}, {second}."
 
 
-def shortened_run_name(name: str) -> str:
+def shorten_run_name(name: str) -> str:
     """Remove the start of a run name that is too long for a legend."""
     return name if len(name) <= _MAX_NAME_LENGTH else f"…{name[1 - _MAX_NAME_LENGTH :]}"
 
@@ -254,7 +254,7 @@ def _run_handles(
     names: Sequence[str], *, linestyle: LineStyle = "none", marker: str = ""
 ) -> list[Line2D]:
     return [
-        line_handle(f"{letter}: {shortened_run_name(name)}", colour, linestyle, marker)
+        line_handle(f"{letter}: {shorten_run_name(name)}", colour, linestyle, marker)
         for letter, name, colour in zip("AB", names, _COLOURS, strict=True)
     ]
 

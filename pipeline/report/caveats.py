@@ -11,12 +11,12 @@ from pipeline.report.headline import BaselineResult, Outcome, baseline_results
 from pipeline.report.loading import RunRecords
 from pipeline.report.summary import is_cross_validated
 from pipeline.report.wording import (
+    capitalized,
     difference,
     display_name,
+    format_value,
     listing,
     percent,
-    plain,
-    sentence,
     with_interval,
 )
 
@@ -105,7 +105,7 @@ def _shared_groups(records: RunRecords) -> Iterator[Caveat]:
         if overlap["shared_groups"]:
             first, _, second = pair.partition("/")
             yield Caveat(
-                title=f"{sentence(first)} and {second} clips share groups",
+                title=f"{capitalized(first)} and {second} clips share groups",
                 detail=f"{count(int(overlap['shared_groups']), 'group')} are in both subsets. They "
                 f"contain {percent(overlap['shared_clips'])} of the {second} clips. The "
                 "scores are then too good for a model that recognizes people or videos. Split "
@@ -216,7 +216,7 @@ def _baselines_not_beaten(records: RunRecords) -> Iterator[Caveat]:
         claim = "Worse than" if worse else "Not shown to be better than"
         yield Caveat(
             title=f"{claim} {display_name(baseline)} in {metrics}",
-            detail=f"{sentence('; '.join(map(_scores, found)))}. These scores do not show that "
+            detail=f"{capitalized('; '.join(map(_scores, found)))}. These scores do not show that "
             "the model is better than this baseline.",
             is_serious=bool(worse) or baseline == "training_mean",
         )
@@ -246,15 +246,15 @@ def _features(records: RunRecords) -> Iterator[Caveat]:
     for trait in features.traits:
         if trait.is_reversed:
             yield Caveat(
-                title=f"{sentence(trait.name)} is scored in reverse",
+                title=f"{capitalized(trait.name)} is scored in reverse",
                 detail=f"{trait.note} Some other data are not reversed. Before a "
                 "comparison with such data, use 1 − score, and report this.",
             )
-    if has_random_weights(features.encoder):
+    if _has_random_weights(features.encoder):
         yield _serious(
             title="The encoder has random weights",
-            detail=f"The features come from an untrained network ({plain(features.encoder)}), so "
-            "they describe the face badly. Extract features with trained weights.",
+            detail=f"The features are from an untrained network: {format_value(features.encoder)}. "
+            "They contain little information about the face. Use trained weights for extraction.",
         )
     elif features.encoder in ("unknown", "", None):
         yield Caveat(
@@ -264,12 +264,12 @@ def _features(records: RunRecords) -> Iterator[Caveat]:
         )
 
 
-def has_random_weights(encoder: Any) -> bool:
+def _has_random_weights(encoder: Any) -> bool:
     """Return True if any value of an encoder description contains the word `random`."""
     if isinstance(encoder, Mapping):
-        return any(has_random_weights(part) for part in encoder.values())
+        return any(_has_random_weights(part) for part in encoder.values())
     if isinstance(encoder, list | tuple):
-        return any(has_random_weights(part) for part in encoder)
+        return any(_has_random_weights(part) for part in encoder)
     return isinstance(encoder, str) and "random" in encoder.lower()
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from pipeline.core.number_format import METRIC_NAMES, metric_value
 from pipeline.metrics.regression import HIGHER_IS_BETTER
 from pipeline.records.evaluation import EvaluationReport, Interval
-from pipeline.report.wording import display_name, interval, listing, sentence
+from pipeline.report.wording import capitalized, display_name, interval, listing
 
 HEADLINE_METRICS: Final = ("r2", "accuracy")
 """Metrics of the headline and the summary."""
@@ -74,7 +74,7 @@ def headline(evaluation: EvaluationReport | None) -> str:
     results = baseline_results(evaluation)
     claims = [_claim(results, words, outcomes) for words, outcomes in _CLAIMS]
     text = "; ".join(claim for claim in claims if claim)
-    return sentence(text) or "Not compared with any baseline"
+    return capitalized(text) or "Not compared with any baseline"
 
 
 def baseline_results(evaluation: EvaluationReport | None) -> tuple[BaselineResult, ...]:
@@ -165,7 +165,7 @@ def _metric_bars(metric: str, evaluation: EvaluationReport) -> MetricBars:
         )
 
     return MetricBars(
-        title=sentence(METRIC_NAMES[metric]),
+        title=capitalized(METRIC_NAMES[metric]),
         bars=(bar(model), *(bar(baselines[name], name) for name in ranked)),
         zero=position(0.0) if low <= 0 <= high else None,
     )

@@ -84,17 +84,17 @@ def load_records(run: RunDirectory, *, status: str | None = None) -> RunRecords:
     for file, (target, form) in FILES.items():
         path = run.path / file
         if not path.exists():
-            problems.append((file, f"{file}: the run does not have this file."))
+            summary = values.get("summary")
+            has_no_held_out_clips = summary and summary.num_clips.get("validation") == 0
+            if file != ADVICE_FILE and not (file == "evaluation.json" and has_no_held_out_clips):
+                problems.append(f"{file}: the run does not have this file.")
             continue
         try:
             check_files(run, path)
             content = read_yaml_mapping(path) if file == CONFIG_FILE else read_json(path)
             values[target] = check_content(form, content)
         except PipelineError as error:
-            problems.append(("", f"{file}: {str(error).removeprefix(f'{path}: ')}"))
-    optional = {ADVICE_FILE}
-    if "summary" in values and values["summary"].num_clips.get("validation") == 0:
-        optional.add("evaluation.json")  # the run has no held-out clips
+            problems.append(f"{file}: {str(error).removeprefix(f'{path}: ')}")
     if "evaluation" in values:
         with contextlib.suppress(PipelineError):  # the figures report this error
             path = run.predictions_path(values["evaluation"].split)
@@ -105,6 +105,6 @@ def load_records(run: RunDirectory, *, status: str | None = None) -> RunRecords:
         name=run.path.name,
         directory=str(whole.relative_to(here) if whole.is_relative_to(here) else whole),
         status=status,
-        problems=tuple(problem for file, problem in problems if file not in optional),
+        problems=tuple(problems),
         **values,
     )

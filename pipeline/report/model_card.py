@@ -14,7 +14,14 @@ from pipeline.records.evaluation import EvaluationReport, Subgroup
 from pipeline.report.headline import HEADLINE_METRICS
 from pipeline.report.loading import RunRecords
 from pipeline.report.summary import evaluated_clips
-from pipeline.report.wording import listing, percent, plain, sentence, shape, with_interval
+from pipeline.report.wording import (
+    capitalized,
+    format_value,
+    listing,
+    percent,
+    shape,
+    with_interval,
+)
 
 BIAS_SOURCES: Final[Mapping[str, str]] = {
     "Junior et al., 2021, Person Perception Biases Exposed: Revisiting the First Impressions "
@@ -55,7 +62,7 @@ def model_card(records: RunRecords) -> dict[str, tuple[str, ...]]:
     """Return the model card: heading -> paragraphs."""
     traits = records.features.traits if records.features is not None else ()
     return {
-        "Meaning of the scores": (_SCORES, *map(sentence, directions(traits))),
+        "Meaning of the scores": (_SCORES, *map(capitalized, directions(traits))),
         "Intended use": (_USE,),
         "Not intended for": (_MISUSE,),
         "Data": tuple(_data(records)),
@@ -73,7 +80,8 @@ def _data(records: RunRecords) -> Iterator[str]:
     if features is not None:
         yield (
             f"{count(features.num_clips, 'clip')}; static features {shape(features.static_shape)}, "
-            f"dynamic features {shape(features.dynamic_shape)}; encoder: {plain(features.encoder)}."
+            f"dynamic features {shape(features.dynamic_shape)}; "
+            f"encoder: {format_value(features.encoder)}."
         )
         yield f"Sources: {_paths(features.sources)}."
     if summary is not None:
@@ -102,7 +110,7 @@ def _evaluation(records: RunRecords) -> Iterator[str]:
         f"{METRIC_NAMES[metric]} {with_interval(metric, evaluation.metrics[metric]['mean'])}"
         for metric in METRICS
     ]
-    clips = sentence(evaluated_clips(records, evaluation))
+    clips = capitalized(evaluated_clips(records, evaluation))
     yield f"{clips}. Averages over the traits: {listing(means)}."
 
 

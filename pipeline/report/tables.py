@@ -18,13 +18,13 @@ from pipeline.report.caveats import MIN_GROUPS
 from pipeline.report.headline import ILLEGITIMATE
 from pipeline.report.loading import RunRecords
 from pipeline.report.wording import (
+    capitalized,
     difference,
     display_name,
     duration,
+    format_value,
     interval,
     percent,
-    plain,
-    sentence,
 )
 
 _METRIC_COLUMNS: Final = tuple(
@@ -68,7 +68,7 @@ def score_tables(records: RunRecords) -> tuple[Table, ...]:
         "R² is not clipped. If it is below 0, predicting the mean of these clips is better.",
         "Arrows show the better direction.",
         f"Brackets: {evaluation.interval_name}s.",
-        *(sentence(direction) for direction in directions(traits)),
+        *(capitalized(direction) for direction in directions(traits)),
     )
     scores = Table(
         "Scores per trait, and their mean",
@@ -212,7 +212,7 @@ def time_tables(times: TimeLogs | None) -> tuple[Table, ...]:
     }
     total_seconds = sum(times.breakdown.values())
     shares = {
-        sentence(PART_NAMES.get(name, name.replace("_", " "))): (
+        capitalized(PART_NAMES.get(name, name.replace("_", " "))): (
             Cell(duration(seconds)),
             Cell(percent(seconds / total_seconds)),
         )
@@ -230,12 +230,12 @@ def config_tables(config: ExperimentConfig | None) -> tuple[Table, ...]:
     """Build the table of all settings, with the defaults of changed settings."""
     if config is None:
         return ()
-    defaults = {name: plain(value) for name, value in flatten(ExperimentConfig()).items()}
-    values = {name: plain(value) for name, value in flatten(config).items()}
+    defaults = {name: format_value(value) for name, value in flatten(ExperimentConfig()).items()}
+    values = {name: format_value(value) for name, value in flatten(config).items()}
     changed = {
         name: default
         for name, text in values.items()
-        if (default := defaults.get(name, plain(None))) != text
+        if (default := defaults.get(name, format_value(None))) != text
     }
     rows = {name: (Cell(text), Cell(changed.get(name, ""))) for name, text in values.items()}
     columns = ("setting", "value", "default, if different")
@@ -258,5 +258,5 @@ def environment_tables(records: RunRecords) -> tuple[Table, ...]:
         "device": environment.device,
         "hash of the features": records.features.digest if records.features else None,
     }
-    rows = {name: [Cell(plain(value))] for name, value in values.items()}
+    rows = {name: [Cell(format_value(value))] for name, value in values.items()}
     return (Table("Code, versions and machine", ("", "value"), rows, is_numeric=False),)

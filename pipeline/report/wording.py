@@ -74,7 +74,7 @@ def shape(sizes: Sequence[int]) -> str:
     return " × ".join(count(size) for size in sizes)
 
 
-def plain(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Format any JSON or YAML value on one line."""
     if value is None or (isinstance(value, str | list | tuple | Mapping) and not value):
         return "–"
@@ -83,17 +83,19 @@ def plain(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.10g}" if math.isfinite(value) else str(value)
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {plain(item)}" for key, item in value.items())
+        return ", ".join(f"{key}: {format_value(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(plain(item) for item in value)
+        return ", ".join(format_value(item) for item in value)
     return str(value)
 
 
 def encoder_name(encoder: Any) -> str:
     """Return the `name` of an encoder, or the full description if it has no name."""
-    return plain(encoder["name"] if isinstance(encoder, Mapping) and "name" in encoder else encoder)
+    return format_value(
+        encoder["name"] if isinstance(encoder, Mapping) and "name" in encoder else encoder
+    )
 
 
-def sentence(text: str) -> str:
+def capitalized(text: str) -> str:
     """Return the text with a capital first letter."""
     return text[:1].upper() + text[1:]

@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.errors import PipelineError
-from pipeline.figures.attention.grid import Grid, map_heading, map_name, shortened, step_numbers
+from pipeline.figures.attention.grid import (
+    Grid,
+    map_heading,
+    map_name,
+    shorten_clip_id,
+    step_numbers,
+)
 from pipeline.figures.attention.heads import mean_agreement
 from pipeline.figures.base.spec import NothingToDraw
 from pipeline.figures.base.style import STYLES
@@ -82,14 +88,13 @@ def test_prediction_errors_are_drawn_if_they_were_measured(draw, attention, erro
 
 
 def test_the_figure_of_a_clip_has_one_column_per_head(build, attention):
-    block, traits = build("multi_head_attention_sample_2").rows
-    np.testing.assert_array_equal(block.weights, attention.sample_maps[BLOCK][1])
-    assert (block.num_keys, traits.num_keys) == ((3,), (4, 3))
-    assert (block.is_of_traits, traits.is_of_traits) == (False, True)
+    data = build("multi_head_attention_sample_2")
+    assert data.columns == ("head 1", "head 2")
+    np.testing.assert_array_equal(data.maps[BLOCK], attention.sample_maps[BLOCK][1])
 
 
 def test_the_first_column_of_the_comparison_is_the_mean(build, attention):
-    weights = build("attention_comparison").rows[0].weights
+    weights = build("attention_comparison").maps[BLOCK]
     np.testing.assert_allclose(weights[0], attention.mean_maps[BLOCK].mean(axis=0))
     np.testing.assert_allclose(weights[1:], attention.sample_maps[BLOCK].mean(axis=1))
 
@@ -125,8 +130,8 @@ def test_maps_have_display_names(attention, name, short, heading):
 
 
 def test_a_shortened_clip_id_keeps_both_ends():
-    assert shortened("video00521.001", 20) == "video00521.001"
-    assert shortened("a" * 30 + ".007.mp4", 13) == "aaaaaa…07.mp4"
+    assert shorten_clip_id("video00521.001", 20) == "video00521.001"
+    assert shorten_clip_id("a" * 30 + ".007.mp4", 13) == "aaaaaa…07.mp4"
 
 
 @pytest.mark.parametrize("style", STYLES.values(), ids=list(STYLES))

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.figures.base.spec import NothingToDraw
-from pipeline.figures.comparison import shortened_run_name
+from pipeline.figures.comparison import shorten_run_name
 from pipeline.metrics.regression import METRICS
 from tests.figures.conftest import make_comparison, make_evaluation
 
@@ -77,6 +77,6 @@ def test_the_axis_is_logarithmic_after_a_large_decrease(draw, other, scale):
 
 def test_a_shortened_run_name_keeps_its_end():
     name = "/a/long/folder/of/runs/20260101-120000-demo-abcdef12"
-    assert len(shortened_run_name(name)) == 30
-    assert name.endswith(shortened_run_name(name)[1:])
-    assert shortened_run_name("demo") == "demo"
+    assert len(shorten_run_name(name)) == 30
+    assert name.endswith(shorten_run_name(name)[1:])
+    assert shorten_run_name("demo") == "demo"

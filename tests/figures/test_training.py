@@ -155,7 +155,7 @@ def test_empty_panels_of_the_dashboard_name_missing_data(draw, history):
 )
 def test_reductions_of_a_constant_rate_are_marked(build, lr_logs, rates, reductions, cuts):
     logs = lr_logs | {"learning_rate": rates, "is_reduction": reductions}
-    assert build("learning_rate_changes", lr_logs=logs).cut_epochs.tolist() == cuts
+    assert build("learning_rate_changes", lr_logs=logs).reduction_epochs.tolist() == cuts
 
 
 def test_steps_are_drawn_at_their_fraction_of_an_epoch(build, history):

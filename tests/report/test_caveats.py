@@ -3,7 +3,7 @@ import pytest
 
 from pipeline.core.traits import FIRST_IMPRESSIONS, traits_entry
 from pipeline.records.predictions import Predictions
-from pipeline.report.caveats import find_caveats, has_random_weights
+from pipeline.report.caveats import find_caveats
 from tests.report.conftest import make_scores
 
 
@@ -66,6 +66,7 @@ TWO_EPOCHS = {"epoch": {"epoch_numbers": [1, 2]}}
         ({"data": {"warnings": [WARNING]}}, WARNING["title"], WARNING["detail"], True),
         ({"data": traits_entry(FIRST_IMPRESSIONS)}, "Neuroticism", "emotionally stable", False),
         ({"data": {"encoder": RANDOM}}, "The encoder has random weights", "resnet50", True),
+        ({"data": {"encoder": ["random"]}}, "The encoder has random weights", "random", True),
         ({"summary": {"frozen_at_random": ["a", "b"]}}, "Layers are frozen", "a and b", True),
         ({"status": "FAILED"}, "The run failed or was killed", "FAILED", True),
         ({"status": "KILLED"}, "The run failed or was killed", "KILLED", True),
@@ -92,6 +93,7 @@ NOTHING = dict.fromkeys(("config", "summary", "evaluation", "environment", "data
         ({"evaluation": VALIDATION, "summary": ONE_EPOCH}, ["One seed"]),
         ({"summary": {"best_epoch": 20, "monitor": "loss"}}, ["One seed"]),
         ({"folds": 5}, ["One seed"]),
+        ({"data": {"encoder": {"name": "hog", "weights": None}}}, ["One seed"]),
         (NOTHING, []),
     ],
 )
@@ -136,17 +138,3 @@ def test_a_baseline_that_is_not_beaten_is_a_caveat(
     values = make_scores(**changes)["r2"]["mean"].values()
     for number in (0.45, 0.40, 0.50, *values):
         assert f"{number:.3f}" in caveat.detail
-
-
-@pytest.mark.parametrize(
-    ("encoder", "is_random"),
-    [
-        ("resnet50, random weights", True),
-        ([{"weights": "random"}], True),
-        ("hog", False),
-        ({"name": "hog", "weights": None}, False),
-        ({"weights": "imagenet", "width": 512}, False),
-    ],
-)
-def test_random_weights_are_found_in_encoder_descriptions(encoder, is_random):
-    assert has_random_weights(encoder) is is_random

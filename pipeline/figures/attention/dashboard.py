@@ -3,9 +3,9 @@
 Shapes: K = 5 traits, H heads.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,7 +15,7 @@ from pipeline.core.traits import TRAITS
 from pipeline.figures.attention import faithfulness, heads, traits
 from pipeline.figures.attention.grid import FOLDER, head_colours, map_name
 from pipeline.figures.base.layout import build_panels, line_handle, name_rows
-from pipeline.figures.base.spec import FigureSpec, NothingToDraw
+from pipeline.figures.base.spec import FigureSpec, data_or_none
 from pipeline.figures.base.style import ACCENTS, PALE, TRAIT_COLOURS, Style
 from pipeline.records.attention import AttentionMeasurements
 
@@ -36,8 +36,8 @@ def _dashboard_data(attention: AttentionMeasurements) -> AttentionDashboard:
     return AttentionDashboard(
         traits=traits.trait_attention_data(attention),
         entropy=heads.attention_entropy_data(attention),
-        agreement=_or_empty(heads.head_agreement_data, attention),
-        deletions=_or_empty(faithfulness.faithfulness_data, attention),
+        agreement=data_or_none(heads.head_agreement_data, attention) or {},
+        deletions=data_or_none(faithfulness.faithfulness_data, attention) or (),
     )
 
 
@@ -66,11 +66,11 @@ def _draw_dashboard(data: AttentionDashboard, style: Style) -> Figure:
         axes.set_xlabel(stream.name.removesuffix("s"))
         axes.set_ylabel("weight")
     axes = next(free_panels)
-    heads.draw_over_clips(axes, entropy, head_colours(entropy.num_heads))
+    heads.draw_entropy_quantiles(axes, entropy, head_colours(entropy.num_heads))
     axes.set_title(f"{map_name(entropy.name)}: entropy over clips")
     for steps, curves in data.deletions:
         axes = next(free_panels)
-        faithfulness.draw_movement(axes, steps, curves)
+        faithfulness.draw_score_change(axes, steps, curves)
         axes.set_title("effect of hiding steps")
     if has_agreement:
         _draw_agreement(next(free_panels), data.agreement)
@@ -105,15 +105,6 @@ def _draw_agreement(axes: Axes, agreement: Mapping[str, FloatArray]) -> None:
     axes.set_xlim(0, 1)
     axes.set_title("agreement between heads")
     axes.set_xlabel("mean over pairs of heads")
-
-
-def _or_empty(
-    build: Callable[[AttentionMeasurements], Any], attention: AttentionMeasurements
-) -> Any:
-    try:
-        return build(attention)
-    except NothingToDraw:
-        return ()
 
 
 FIGURE: Final = FigureSpec(

@@ -52,7 +52,7 @@ def _draw_faithfulness(data: StreamCurves, style: Style) -> Figure:
         legend=deletion_handles(data),
     )
     for row, (steps, curves) in enumerate(data):
-        draw_movement(panels[row * columns], steps, curves)
+        draw_score_change(panels[row * columns], steps, curves)
         if has_error:
             axes = panels[row * columns + 1]
             _draw_curves(axes, steps, curves.hidden_share, curves.error)
@@ -60,7 +60,7 @@ def _draw_faithfulness(data: StreamCurves, style: Style) -> Figure:
     return figure
 
 
-def draw_movement(axes: Axes, steps: str, curves: DeletionCurves) -> None:
+def draw_score_change(axes: Axes, steps: str, curves: DeletionCurves) -> None:
     """Draw the score change over the share of hidden steps. `steps` is their name."""
     _draw_curves(axes, steps, curves.hidden_share, curves.movement)
     axes.set_ylim(bottom=0)

@@ -199,7 +199,7 @@ def map_heading(attention: AttentionMeasurements, name: str) -> str:
     return f"The traits attend to {' and '.join(keys)}{order}"
 
 
-def shortened(clip_id: str, max_length: int = 20) -> str:
+def shorten_clip_id(clip_id: str, max_length: int = 20) -> str:
     """Remove the middle of a long clip id.
 
     The start of an id usually names the video, and the end is the number of the clip.
@@ -217,7 +217,7 @@ def step_numbers(num_steps: int, max_labels: int) -> IntArray:
     return np.arange(1, num_steps + 1, stride)
 
 
-def limit_of(weights: FloatArray) -> float:
+def largest_weight(weights: FloatArray) -> float:
     """Return the largest weight, or 1 if all weights are NaN, as the end of a colour scale."""
     return float(np.nanmax(weights)) if np.isfinite(weights).any() else 1.0
 

@@ -102,12 +102,12 @@ def _draw_attention_entropy(data: AttentionEntropy, style: Style) -> Figure:
             set_epoch_axis(axes, entropy.epochs)
             _set_entropy_axis(axes)
         axes = next(free_panels)
-        draw_over_clips(axes, entropy, colours)
+        draw_entropy_quantiles(axes, entropy, colours)
         axes.set_title(map_name(entropy.name) + (", over the clips" if data.has_epochs else ""))
     return figure
 
 
-def draw_over_clips(axes: Axes, entropy: HeadEntropy, colours: Sequence[str]) -> None:
+def draw_entropy_quantiles(axes: Axes, entropy: HeadEntropy, colours: Sequence[str]) -> None:
     """Draw the quantiles over the clips, one bar per head."""
     heads = np.arange(1, entropy.num_heads + 1)
     low, first, median, third, high = entropy.quantiles

@@ -1,6 +1,6 @@
 """Attention weights and attention rollout of each trait over the steps of each stream.
 
-Shapes: M named clips, K = 5 traits, T steps or tokens of one stream.
+Shapes: M sample clips, K = 5 traits, T steps or tokens of one stream.
 """
 
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ from pipeline.figures.attention.grid import (
     FOLDER,
     Grid,
     check_attention,
-    limit_of,
-    shortened,
+    largest_weight,
+    shorten_clip_id,
     step_numbers,
     stream_name,
 )
@@ -37,7 +37,7 @@ class StreamAttention:
     mean: FloatArray
     """Mean over the clips that have the step, shape (K, T)."""
     samples: FloatArray
-    """Weights of the named clips, shape (M, K, T); NaN is padding."""
+    """Weights of the sample clips, shape (M, K, T); NaN is padding."""
     share: FloatArray
     """Share of the stream in the attention of each trait, mean over clips, shape (K,)."""
     uniform: FloatArray
@@ -110,7 +110,7 @@ def _draw_trait_attention(data: TraitAttention, style: Style) -> Figure:
         rows=[(_heading(data, stream), 0.6) for stream in data.streams],
         columns=(
             f"mean of {len(data.attention.clip_ids):,} clips",
-            *map(shortened, data.attention.sample_ids),
+            *map(shorten_clip_id, data.attention.sample_ids),
         ),
         left=5.0,
         gap=2.2,
@@ -118,7 +118,7 @@ def _draw_trait_attention(data: TraitAttention, style: Style) -> Figure:
     )
     for stream, (first, *others) in zip(data.streams, grid.boxes(), strict=True):
         draw_mean_attention(grid.add_panel(first), stream)
-        limit = limit_of(stream.samples)
+        limit = largest_weight(stream.samples)
         for box, weights in zip(others, stream.samples, strict=True):
             grid.draw_map(box, weights, limit=limit)
             grid.name_traits(box, is_short=True)
@@ -144,7 +144,7 @@ def draw_mean_attention(axes: Axes, stream: StreamAttention) -> None:
         axes.plot(steps, weights, color=TRAIT_COLOURS[trait], marker=marker, markersize=3)
     axes.set_xticks(step_numbers(num_steps, 8))
     axes.set_xlim(0.5, num_steps + 0.5)
-    axes.set_ylim(0, max(1.1 * limit_of(stream.mean), 2 * limit_of(uniform)))
+    axes.set_ylim(0, max(1.1 * largest_weight(stream.mean), 2 * largest_weight(uniform)))
     axes.locator_params(axis="y", nbins=4)
 
 
@@ -177,7 +177,7 @@ FIGURES: Final = (
         caption=(
             "Attention weights of the five trait queries, averaged over heads. Left: mean over "
             "the clips that have the step; dashed: uniform attention over the steps of these "
-            "clips. Right: named clips, with the traits in OCEAN order."
+            "clips. Right: sample clips, with the traits in OCEAN order."
         ),
         data=trait_attention_data,
         draw=_draw_trait_attention,

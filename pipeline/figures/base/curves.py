@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.number_format import METRIC_LABELS, METRIC_NAMES, metric_value
 from pipeline.figures.base.layout import line_handle, set_note, set_ticks, set_value_axis
-from pipeline.figures.base.spec import NothingToDraw
+from pipeline.figures.base.spec import NothingToDraw, data_or_none
 from pipeline.figures.base.style import MUTED, TRAIN_COLOUR, VALIDATION_COLOUR, WARNING_COLOUR
 from pipeline.metrics.regression import HIGHER_IS_BETTER
 from pipeline.records.metrics_history import MetricsHistory
@@ -123,13 +123,8 @@ def read_curves(
     history: MetricsHistory, names: Mapping[str, tuple[str, str | None]]
 ) -> dict[str, Curve]:
     """Return the curves that exist. `names` maps each key to a metric and a trait."""
-    curves = {}
-    for key, (metric, trait) in names.items():
-        try:
-            curves[key] = read_curve(history, metric, trait)
-        except NothingToDraw:
-            continue
-    return curves
+    curves = {key: data_or_none(read_curve, history, *name) for key, name in names.items()}
+    return {key: curve for key, curve in curves.items() if curve is not None}
 
 
 def epoch_marker(epochs: FloatArray | IntArray) -> str:
@@ -180,12 +175,12 @@ def readable_limits(curve: Curve) -> tuple[float, float] | None:
     if curve.is_logarithmic:
         return None
     num_cut = max(1, len(curve.epochs) // 10)
-    every = np.array([values for values in (curve.train, curve.validation) if values is not None])
-    rest = every[:, num_cut:]
+    drawn = np.array([values for values in (curve.train, curve.validation) if values is not None])
+    rest = drawn[:, num_cut:]
     if rest.shape[1] < 3 or not np.isfinite(rest).any():
         return None
     low, high = float(np.nanmin(rest)), float(np.nanmax(rest))
-    if high == low or np.nanmax(every) - np.nanmin(every) <= _MAX_RANGE_RATIO * (high - low):
+    if high == low or np.nanmax(drawn) - np.nanmin(drawn) <= _MAX_RANGE_RATIO * (high - low):
         return None
     margin = 0.08 * (high - low)
     return low - margin, high + margin

@@ -65,11 +65,6 @@ class FigureSpec:
     def __post_init__(self) -> None:
         object.__setattr__(self, "draw", styled(self.draw))
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """Names of the required inputs."""
-        return self._parameters(has_default=False)
-
     def build_data(self, inputs: Mapping[str, Any]) -> Any:
         """Compute the data of the figure.
 
@@ -81,29 +76,31 @@ class FigureSpec:
             NothingToDraw: If the run has no data for this figure.
             PipelineError: If a required input is damaged.
         """
-        for name in self.needs:
+        required: dict[str, Any] = {}
+        optional: dict[str, Any] = {}
+        for name, parameter in inspect.signature(self.data).parameters.items():
             value = inputs.get(name)
-            if isinstance(value, Unavailable):
+            if not isinstance(value, Unavailable | None):
+                (required if parameter.default is parameter.empty else optional)[name] = value
+            elif parameter.default is parameter.empty:
+                if value is None:
+                    raise NothingToDraw(f"a required input is missing: {_FILES.get(name, name)}.")
                 raise PipelineError(value.reason)
-            if value is None:
-                raise NothingToDraw(f"a required input is missing: {_FILES.get(name, name)}.")
-        needed = {name: inputs[name] for name in self.needs}
-        used = {
-            name: value
-            for name in self._parameters(has_default=True)
-            if not isinstance(value := inputs.get(name), Unavailable | None)
-        }
         try:
-            return self.data(**needed, **used)
+            return self.data(**required, **optional)
         except PipelineError:
             # Draw the figure even if an optional input is damaged.
-            if not used:
+            if not optional:
                 raise
-            return self.data(**needed)
+            return self.data(**required)
 
-    def _parameters(self, *, has_default: bool) -> tuple[str, ...]:
-        parameters = inspect.signature(self.data).parameters.values()
-        return tuple(p.name for p in parameters if (p.default is not p.empty) == has_default)
+
+def data_or_none(build: Callable[..., Any], *inputs: Any) -> Any:
+    """Return the result of `build`, or None if it raises `NothingToDraw`."""
+    try:
+        return build(*inputs)
+    except NothingToDraw:
+        return None
 
 
 def registry(*specs: FigureSpec) -> dict[str, FigureSpec]:

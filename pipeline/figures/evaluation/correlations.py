@@ -28,11 +28,7 @@ _MIN_DIFFERENCE_LIMIT: Final = 0.25
 
 
 def correlation_matrix(values: FloatArray) -> FloatArray:
-    """Return the Pearson correlation between the rows of an array (M, E).
-
-    Returns:
-        Shape (M, M), each in [-1, 1]; NaN for a constant series.
-    """
+    """Return the Pearson correlations between the rows of (M, E); NaN for a constant row."""
     mean, deviation = values.mean(axis=1), values.std(axis=1)
     flat = is_constant(mean, deviation**2)
     scaled = (values - mean[:, None]) / np.where(flat, np.nan, deviation)[:, None]

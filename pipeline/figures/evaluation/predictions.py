@@ -47,20 +47,18 @@ def paired_scores(y_true: FloatArray, y_pred: FloatArray) -> tuple[FloatArray, F
 
 def score_limits(*scores: FloatArray) -> tuple[float, float]:
     """Return axis limits that include all scores and are multiples of 0.1."""
-    every = np.concatenate([values.ravel() for values in scores])
-    low, high = np.floor(every.min() * 10) / 10, np.ceil(every.max() * 10) / 10
+    all_values = np.concatenate([values.ravel() for values in scores])
+    low, high = np.floor(all_values.min() * 10) / 10, np.ceil(all_values.max() * 10) / 10
     return float(low), float(max(high, low + 0.1))
 
 
 def binned_mean(
     keys: FloatArray, values: FloatArray, edges: FloatArray
 ) -> tuple[FloatArray, IntArray]:
-    """Return the mean and the number of the values (N,) per bin of the keys (N,).
+    """Return the mean and the number of the values (N,) per bin of the keys (N,), shape (B,).
 
-    The B + 1 edges are ascending. Keys outside the edges belong to the first or the last bin.
-
-    Returns:
-        Means, shape (B,), NaN for fewer than `MIN_CLIPS` values; and counts, shape (B,).
+    The B + 1 edges are ascending. Keys outside the edges belong to the first or the last bin. A
+    mean of fewer than `MIN_CLIPS` values is NaN.
     """
     num_bins = len(edges) - 1
     bins = np.clip(np.searchsorted(edges, keys, side="right") - 1, 0, num_bins - 1)

@@ -61,8 +61,8 @@ def batch_time_data(time_logs: TimeLogs) -> BatchTimes:
         np.maximum(values[time_logs.is_steady_step], _MIN_SECONDS) if values.size else values
         for values in (time_logs.batch_times, time_logs.batch_wait_times)
     )
-    every = np.concatenate([steps, waits])
-    edges = np.geomspace(every.min() * 0.99, every.max() * 1.01, _NUM_BINS + 1)
+    all_values = np.concatenate([steps, waits])
+    edges = np.geomspace(all_values.min() * 0.99, all_values.max() * 1.01, _NUM_BINS + 1)
     return BatchTimes(
         times=time_logs,
         edges=edges,
@@ -81,10 +81,10 @@ def _draw_batch_time(data: BatchTimes, style: Style) -> Figure:
         legend=[*step_handles(data), first],
     )
     is_first = data.times.is_first_epoch
-    for which, colour in ((~is_first, ACCENT), (is_first, WARNING_COLOUR)):
+    for is_drawn, colour in ((~is_first, ACCENT), (is_first, WARNING_COLOUR)):
         axes.plot(
-            data.times.batch_numbers[which],
-            np.maximum(data.times.batch_times[which], _MIN_SECONDS) * 1e3,
+            data.times.batch_numbers[is_drawn],
+            np.maximum(data.times.batch_times[is_drawn], _MIN_SECONDS) * 1e3,
             color=colour,
             **point_style(len(is_first)),
         )
@@ -158,7 +158,7 @@ def _draw_time_breakdown(data: Mapping[str, float], style: Style) -> Figure:
 
 def draw_time_parts(axes: Axes, data: Mapping[str, float], *, is_brief: bool = False) -> None:
     """Draw one bar per part. `is_brief` joins small parts and omits the times."""
-    data = _joined(data) if is_brief else data
+    data = _join_small_parts(data) if is_brief else data
     total = sum(data.values())
     factor, unit = axis_unit(total)
     values = [seconds * factor for seconds in data.values()]
@@ -185,7 +185,7 @@ def describe_time_breakdown(data: Mapping[str, float]) -> str:
     return f"Measured time of {duration(total)}: {parts}."
 
 
-def _joined(data: Mapping[str, float]) -> Mapping[str, float]:
+def _join_small_parts(data: Mapping[str, float]) -> Mapping[str, float]:
     if len(data) <= _MAX_BRIEF_PARTS:
         return data
     parts = list(data.items())

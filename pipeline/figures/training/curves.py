@@ -171,10 +171,10 @@ def _draw_trait_comparison(data: TraitComparison, style: Style) -> Figure:
             axes.plot(data.train[metric], rows, "|", color="#222222", markersize=11, mew=1.6)
         name_rows(axes, TRAITS)
         axes.axvline(0, color="#666666", linewidth=0.8)
-        beside = axes.get_yaxis_transform()
+        right_of_axes = axes.get_yaxis_transform()
         for row, value in enumerate(data.values[metric]):
             text = _short_value(metric, value)
-            axes.text(1.02, row, text, transform=beside, va="center", color="#444444")
+            axes.text(1.02, row, text, transform=right_of_axes, va="center", color="#444444")
         axes.set_xlabel(METRIC_LABELS[metric])
     for axes in panels[1::2]:
         axes.tick_params(axis="y", labelleft=False)

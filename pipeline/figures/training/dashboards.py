@@ -23,7 +23,7 @@ from pipeline.figures.base.curves import (
     set_epoch_axis,
 )
 from pipeline.figures.base.layout import build_panels, hide_panel
-from pipeline.figures.base.spec import FigureSpec, NothingToDraw
+from pipeline.figures.base.spec import FigureSpec, NothingToDraw, data_or_none
 from pipeline.figures.base.style import TRAIT_COLOURS, Style
 from pipeline.figures.time import epoch_time, step_time
 from pipeline.figures.training.steps import (
@@ -107,15 +107,11 @@ def _time_dashboard_data(
     history: MetricsHistory | None = None,
     num_train_clips: int | None = None,
 ) -> TimeDashboard:
-    has_steps = bool(time_logs.batch_times.size)
-    has_throughput = has_steps or num_train_clips is not None
     return TimeDashboard(
         training=epoch_time.training_time_data(time_logs, history),
-        steps=step_time.batch_time_data(time_logs) if has_steps else None,
+        steps=data_or_none(step_time.batch_time_data, time_logs),
         breakdown=step_time.time_breakdown_data(time_logs),
-        throughput=epoch_time.throughput_data(time_logs, num_train_clips)
-        if has_throughput
-        else None,
+        throughput=data_or_none(epoch_time.throughput_data, time_logs, num_train_clips),
     )
 
 
@@ -132,7 +128,7 @@ def _draw_time_dashboard(data: TimeDashboard, style: Style) -> Figure:
     epoch_time.draw_epoch_bars(panels[0], data.training.times)
     _draw_or_hide(panels[1], step_time.draw_step_distribution, data.steps, "no step was timed")
     step_time.draw_time_parts(panels[2], data.breakdown, is_brief=True)
-    no_throughput = "clips and steps are unknown"
+    no_throughput = "no throughput"
     _draw_or_hide(panels[3], epoch_time.draw_throughput_panel, data.throughput, no_throughput)
     draw_loss = partial(epoch_time.draw_loss_over_time, times=data.training.times)
     _draw_or_hide(panels[4], draw_loss, data.training.loss, "no loss")

@@ -114,7 +114,7 @@ class LearningRate:
     """Position of each logged step on the epoch axis, shape (S,); empty if steps are unknown."""
     step_rates: FloatArray
     """Learning rate per logged step, shape (S,)."""
-    cut_epochs: IntArray
+    reduction_epochs: IntArray
     """Epochs with a reduction; empty if a schedule changes the rate in most epochs."""
 
     @property
@@ -139,7 +139,7 @@ def learning_rate_data(
         rates=lr_logs.learning_rate,
         step_epochs=step_epochs,
         step_rates=step_rates,
-        cut_epochs=lr_logs.epoch[is_reduction] if is_marked else lr_logs.epoch[:0],
+        reduction_epochs=lr_logs.epoch[is_reduction] if is_marked else lr_logs.epoch[:0],
     )
 
 
@@ -150,7 +150,7 @@ def _draw_learning_rate(data: LearningRate, style: Style) -> Figure:
     if data.is_marked:
         linestyle: LineStyle = "none" if data.step_rates.size else "-"
         handles.append(line_handle("end of an epoch", ACCENT, linestyle, "o"))
-    if data.cut_epochs.size:
+    if data.reduction_epochs.size:
         handles.append(line_handle("reduction", WARNING_COLOUR, ":"))
     figure, (axes,) = build_panels(style, title="Learning rate", width="column", legend=handles)
     draw_learning_rate_panel(axes, data)
@@ -165,14 +165,14 @@ def draw_learning_rate_panel(axes: Axes, data: LearningRate) -> None:
     if data.is_marked:
         linestyle = "none" if has_steps else "-"
         axes.plot(data.epochs, data.rates, linestyle=linestyle, marker="o", color=ACCENT)
-    for epoch in data.cut_epochs:
+    for epoch in data.reduction_epochs:
         # If steps are drawn, epoch n covers the range from n - 1 to n.
         start = epoch - (1.0 if has_steps else 0.5)
         axes.axvline(start, color=WARNING_COLOUR, linestyle=":", linewidth=1.0)
     set_epoch_axis(axes, data.epochs)
     if has_steps:
         axes.set_xlim(left=float(data.epochs[0]) - 1)
-    if data.cut_epochs.size and needs_log_scale(data.rates):
+    if data.reduction_epochs.size and needs_log_scale(data.rates):
         set_log_scale(axes)
     else:
         axes.set_ylim(bottom=0)
@@ -188,7 +188,7 @@ def _describe_learning_rate(data: LearningRate) -> str:
     peak = number(float(rates.max()))
     if rates.min() == rates.max():
         return f"The learning rate is constant, {peak}, for {count(len(data.epochs), 'epoch')}."
-    cuts = ", ".join(map(str, data.cut_epochs))
+    cuts = ", ".join(map(str, data.reduction_epochs))
     tail = f", with reductions in epochs {cuts}" if cuts else ""
     return (
         f"The learning rate starts at {number(float(rates[0]))}, has a maximum of {peak} "
