@@ -57,7 +57,7 @@ def write_page(
     script_hash = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     page = _environment().get_template(_TEMPLATE)
     text = page.render(
-        title=_title(records),
+        title=next(part.name for part in (config, records.summary, records) if part is not None),
         run_name=records.name,
         description=" ".join(config.description.split()) if config is not None else "",
         headline=headline(evaluation),
@@ -100,12 +100,6 @@ def commands(records: RunRecords) -> dict[str, tuple[str, ...]]:
         again = f"python -m pipeline train --config {config}"
         found["From the configuration of the run"] = (*checkout, again)
     return found
-
-
-def _title(records: RunRecords) -> str:
-    if records.config is not None:
-        return records.config.name
-    return records.summary.name if records.summary is not None else records.name
 
 
 def _prose(text: str) -> markupsafe.Markup:
