@@ -87,8 +87,7 @@ def _draw_training_dashboard(data: TrainingDashboard, style: Style) -> Figure:
 
 
 def _describe_training_dashboard(data: TrainingDashboard) -> str:
-    shown = [data.curves[metric] for metric in ("loss", "mae") if metric in data.curves]
-    return " ".join(map(describe_curve, shown))
+    return " ".join(map(describe_curve, list(data.curves.values())[:2]))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
