@@ -28,14 +28,10 @@ Reference: Cameron, Gelbach & Miller, 2008 (doi:10.1162/rest.90.3.414): tests wi
 """
 
 MIN_LABEL_SD: Final = 0.02
-"""Standard deviation below which annotated scores count as nearly constant: 2 % of the scale.
-
-In First Impressions, the standard deviation is about 0.14.
-"""
+"""Minimum standard deviation of annotated scores. In First Impressions, it is about 0.14."""
 
 MIN_SD_RATIO: Final = 0.1
-"""Ratio of standard deviations, prediction to annotation, below which predictions count as
-nearly constant."""
+"""Minimum standard deviation of predictions, relative to the annotated scores."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
