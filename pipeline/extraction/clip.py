@@ -27,27 +27,27 @@ class ClipFeatures:
     """Features and quality measures of one clip."""
 
     static: FloatArray
-    """Appearance of the face, shape (T, D); 0 if the mask is False."""
+    """Appearance of the face, shape (T, D); 0 at masked steps."""
     static_mask: BoolArray
-    """Steps with a visible face, shape (T,)."""
+    """True at steps with a visible face, shape (T,)."""
     dynamic: FloatArray
-    """Motion of the face, shape (T, D); 0 if the mask is False."""
+    """Motion of the face, shape (T, D); 0 at masked steps."""
     dynamic_mask: BoolArray
-    """Steps with measured motion, shape (T,)."""
+    """True at steps with measured motion, shape (T,)."""
     seconds: FloatArray
-    """Time of each step, shape (T,); NaN without a visible face or a known time."""
+    """Time of each step, shape (T,); NaN if no face is visible or the time is unknown."""
     boxes: FloatArray
     """Left, top, width and height of the face, as shares of the longer frame side, shape (T, 4)."""
     quality: dict[str, Any]
     """Quality columns of the clip table."""
     warnings: list[str]
-    """Problems of a clip that is still usable."""
+    """Warnings about a clip that is still usable."""
     strip: Image | None
-    """Part of the contact sheet for this clip, BGR."""
+    """Row of the contact sheet for this clip, BGR."""
 
 
 class ClipExtractor:
-    """Extractor for single clips. Detector and encoders are loaded once."""
+    """Function from one clip to its features. The networks are loaded in the constructor."""
 
     def __init__(self, job: Job) -> None:
         self._config = job.config
@@ -130,7 +130,7 @@ class ClipExtractor:
 
 
 def sharpness(crop: Image) -> float:
-    """Return the variance of the Laplacian of a grey crop (P, P): lower for blurred faces.
+    """Return the variance of the Laplacian of a grey crop (P, P). Blurred faces have lower values.
 
     Reference: Pech-Pacheco et al., 2000 (doi:10.1109/ICPR.2000.903548).
     """
@@ -145,7 +145,7 @@ def brightness(crop: Image) -> float:
 
 
 def mean_speed(speeds: FloatArray) -> float:
-    """Return the mean length of the vectors `speeds`, shape (..., 2)."""
+    """Return the mean length of the vectors in `speeds`, shape (..., 2)."""
     return float(np.linalg.norm(speeds, axis=-1).mean())
 
 
@@ -160,10 +160,10 @@ def _pad(values: FloatArray, mask: BoolArray, num_steps: int) -> tuple[FloatArra
 def _no_motion_reason(observed: Observation) -> str:
     if observed.num_far == len(observed.steps):
         return (
-            f"its frames are {observed.timeline.step_seconds:.2f} s apart, too far to measure "
-            f"motion; expected at most {MAX_PAIR_SECONDS} s"
+            f"its frames are {observed.timeline.step_seconds:.2f} s apart, but at most "
+            f"{MAX_PAIR_SECONDS} s are allowed for measuring motion"
         )
-    return "has too few frames to measure motion"
+    return "has too few frames for measuring motion"
 
 
 def _video_quality(observed: Observation) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def test_the_contact_sheet_stacks_the_strips(tmp_path, cached, make_features):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("", "no extraction has written"), ("thesis.doc", "is a file")]
+    ("name", "message"), [("", "was not written by an extraction"), ("thesis.doc", "is a file")]
 )
 def test_a_directory_with_other_files_is_an_error(tmp_path, name, message):
     (tmp_path / "thesis.doc").write_text("mine")

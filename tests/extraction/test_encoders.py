@@ -61,7 +61,7 @@ def test_networks_are_projected_to_the_configured_widths():
 
 @pytest.mark.slow
 def test_an_unknown_encoder_is_an_error():
-    with pytest.raises(ConfigError, match=r"'hug' is no network of keras\.applications"):
+    with pytest.raises(ConfigError, match=r"'hug' is not a network in keras\.applications"):
         build_static_encoder(ExtractionConfig(static=StaticConfig(encoder="hug", weights="x")))
 
 
@@ -86,5 +86,5 @@ def test_a_projection_depends_on_its_seed_only():
 
 
 def test_vectors_cannot_become_wider():
-    with pytest.raises(ConfigError, match=r"256 wide and cannot be projected to 300.*at most 256"):
+    with pytest.raises(ConfigError, match=r"width 256 cannot be projected to dim=300.*at most 256"):
         build_dynamic_encoder(ExtractionConfig(dynamic=DynamicConfig(dim=300)))

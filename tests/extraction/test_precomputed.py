@@ -117,10 +117,10 @@ def test_a_step_with_several_pairs_has_successive_fields(tmp_path):
     [
         (np.zeros((8, 8)), r"shape \(8, 8\)"),
         (np.zeros((8, 8, 3)), r"shape \(8, 8, 3\)"),
-        (np.array([["a"]]), "expected flow fields"),
+        (np.array([["a"]]), "must contain flow fields"),
         (np.full((8, 8, 2), np.nan), "NaN or infinite"),
-        (np.zeros((0, 8, 8, 2)), "expected flow fields"),
-        (np.full((8, 8, 2), 128, dtype=np.uint8), "type uint8, .* of signed numbers"),
+        (np.zeros((0, 8, 8, 2)), "must contain flow fields"),
+        (np.full((8, 8, 2), 128, dtype=np.uint8), "of signed numbers, .* type uint8"),
     ],
 )
 def test_an_array_that_is_not_flow_is_an_error(tmp_path, array, words):
@@ -146,7 +146,7 @@ def test_a_pickle_or_an_archive_is_an_error(tmp_path, write):
 
 def test_too_few_fields_are_an_error(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((8, 8, 2)))
-    with pytest.raises(ClipError, match="contains 1 flow fields, 5 are needed"):
+    with pytest.raises(ClipError, match="contains 1 flow fields, but 5 are needed"):
         read_flow(tmp_path, **{**FLOW, "num_pairs": 5})
 
 

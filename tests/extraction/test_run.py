@@ -182,7 +182,7 @@ def test_all_video_suffixes_are_used_and_other_files_are_listed(
     assert outcome.failed == ()
     assert outcome.warnings == {}
     assert pd.read_csv(out / "clips.csv")["clip_id"].tolist() == ["a.mp4", "b.wmv", "c.MTS"]
-    assert "files that are not used as clips: 1 .txt. failures.csv will list them." in caplog.text
+    assert "ignored files: 1 .txt. They are listed in failures.csv." in caplog.text
     (failure,) = read_failures(outcome).values()
     assert (failure["clip_id"], failure["stage"]) == (str(folder / "notes.txt"), "suffix")
 
@@ -222,12 +222,12 @@ def test_a_part_without_a_clip_is_complete(extract, out):
 
 def test_incompatible_parts_are_an_error(extract, out, tmp_path):
     extract(shard=(1, 3))
-    with pytest.raises(ExtractionError, match=r"contains shard-0001-of-0003, and a part of 2"):
+    with pytest.raises(ExtractionError, match=r"contains shard-0001-of-0003\. With 2 shards"):
         extract(shard=(1, 2))
-    with pytest.raises(ExtractionError, match=r"contains shard-0001-of-0003, which no extraction"):
+    with pytest.raises(ExtractionError, match=r"contains shard-0001-of-0003, which was not"):
         extract()
     whole = extract(features_dir=tmp_path / "whole").features_dir
-    with pytest.raises(ExtractionError, match="contains a whole extraction"):
+    with pytest.raises(ExtractionError, match="contains an extraction without shards"):
         extract(features_dir=whole, shard=(1, 2))
 
 
@@ -235,7 +235,7 @@ def test_added_labels_are_not_removed(extract, videos, out):
     extract()
     np.save(out / "labels.npy", np.full((3, 5), 0.5, dtype=np.float32))
     (videos / "new.mp4").write_bytes(b"")
-    with pytest.raises(ExtractionError, match=r"contains labels\.npy, which no extraction"):
+    with pytest.raises(ExtractionError, match=r"contains labels\.npy, which was not"):
         extract()
     assert (out / "labels.npy").exists()
 

@@ -169,8 +169,8 @@ def test_only_the_most_frequent_suffixes_are_counted():
 @pytest.mark.parametrize(
     ("find", "message"),
     [
-        (lambda root: find_videos(root / "none"), "none: does not exist, expected a directory"),
-        (lambda root: find_videos(root / "a.txt"), "a.txt: is a file, expected a directory"),
+        (lambda root: find_videos(root / "none"), "none: must be a directory, but does not exist"),
+        (lambda root: find_videos(root / "a.txt"), "a.txt: must be a directory, but is a file"),
         (find_videos, r"contains no video \(\.3g2, .*\); found 2 \.txt, 1 \.png\."),
         (lambda root: find_folders(root, IMAGE_SUFFIXES), "one folder for each clip"),
         (lambda root: find_sources(None, root / "f", root / "o"), "none of 2 clips can be used"),
@@ -226,7 +226,7 @@ def test_ids_are_composed_and_names_that_look_alike_are_an_error(make):
     (source,), _, _ = find_sources(root, None, None)
     assert (source.clip_id, source.video) == (composed, root / decomposed)
     (root / composed).touch()
-    with pytest.raises(ExtractionError, match="whose names look alike"):
+    with pytest.raises(ExtractionError, match="look alike"):
         find_sources(root, None, None)
 
 

@@ -80,7 +80,7 @@ def test_a_failed_task_does_not_affect_others(open_pool, task, kind, reason):
         (set_up_without_weights, "WorkerError: weights are missing"),
         (set_up_with_bug, "ValueError: Key backend: 'module://x' is not a valid value"),
         (set_up_and_die, ""),
-        (set_up_forever, "none was ready after 2 s"),
+        (set_up_forever, "no worker was ready after 2 s"),
     ],
 )
 def test_a_failed_set_up_has_a_reason_and_loses_no_task(open_pool, setup, reason):

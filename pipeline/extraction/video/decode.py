@@ -63,7 +63,7 @@ class _Group:
     """A keyframe and the packets up to the next keyframe, in decoding order."""
 
     keyframe_pts: int | None
-    """Timestamp of the keyframe. Frames with earlier timestamps may depend on the previous group."""
+    """Timestamp of the keyframe. Earlier frames may depend on the previous group."""
     follows_damage: bool
     damaged_from: float = math.inf
     """Number of the first damaged packet. Later packets of the group may depend on this packet."""

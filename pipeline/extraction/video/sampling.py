@@ -72,10 +72,7 @@ def are_motion(seconds: FloatArray, windows: IntArray, *, pair_seconds: float) -
     The maximum interval is twice `pair_seconds`. At low frame rates it is 1.5 median frame
     intervals, but at most 0.25 s. This excludes gaps and rates below 4 frames per second.
 
-    Args:
-        seconds: Frame times.
-        windows: Frame numbers of each window, shape (T, L + 1).
-        pair_seconds: Intended interval between frames.
+    `windows` contains frame numbers, shape (T, L + 1).
 
     Returns:
         Shape (T,); False for windows with a single frame.
