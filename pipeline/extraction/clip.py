@@ -123,7 +123,13 @@ class ClipExtractor:
         fields = [None if step is None else step.speeds for step in observed.steps]
         measured = [field for field in fields if field is not None]
         if not measured:
-            raise ClipError("decode", _no_motion_reason(observed))
+            reason = "has too few frames for measuring motion"
+            if observed.num_far == len(observed.steps):
+                gap = f"{observed.timeline.step_seconds:.2f} s"
+                reason = (
+                    f"its frames must be at most {MAX_PAIR_SECONDS} s apart, but are {gap} apart"
+                )
+            raise ClipError("decode", reason)
         speeds = np.stack(measured)
         mask = np.array([field is not None for field in fields])
         return self._dynamic(speeds), mask, mean_speed(speeds)
@@ -155,15 +161,6 @@ def _pad(values: FloatArray, mask: BoolArray, num_steps: int) -> tuple[FloatArra
     is_valid[: len(mask)] = mask
     padded[is_valid] = values
     return padded, is_valid
-
-
-def _no_motion_reason(observed: Observation) -> str:
-    if observed.num_far == len(observed.steps):
-        return (
-            f"its frames are {observed.timeline.step_seconds:.2f} s apart, but at most "
-            f"{MAX_PAIR_SECONDS} s are allowed for measuring motion"
-        )
-    return "has too few frames for measuring motion"
 
 
 def _video_quality(observed: Observation) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class Observation:
         if self.timeline.coverage < _LOW_COVERAGE:
             found.append(f"frames cover {self.timeline.coverage:.0%} of the stated duration")
         if len(gaps := self.timeline.gaps):
-            found.append(f"{len(gaps)} gaps without frames, at most {gaps.max():.1f} s long")
+            found.append(f"gaps without frames: {len(gaps)}, the longest {gaps.max():.1f} s")
         if self.timeline.num_damaged:
             found.append(f"the file is damaged in {self.timeline.num_damaged} places")
         if self.num_decoded < self.num_wanted:
@@ -162,7 +162,7 @@ class VideoObserver:
         steps = [
             None
             if face is None
-            else self._step(face, instant, window if is_near else None, timeline, images)
+            else self._step(face, instant, window if is_near else window[:1], timeline, images)
             for face, instant, window, is_near in zip(
                 followed, instants, windows, has_motion, strict=True
             )
@@ -212,7 +212,7 @@ class VideoObserver:
         self,
         face: Face,
         instant: int,
-        window: IntArray | None,
+        window: IntArray,
         timeline: Timeline,
         images: Mapping[int, FrameImages],
     ) -> FaceStep:
@@ -225,30 +225,19 @@ class VideoObserver:
         if self._static_px != crop_px or frame.colour is not None:
             image = frame.grey if frame.colour is None else frame.colour
             static_crop = cut(image, crop_transform(landmarks, self._static_px), self._static_px)
+        speeds = None
+        shapes = {images[each].grey.shape if each in images else None for each in window.tolist()}
+        if len(window) > 1 and len(shapes) == 1 and None not in shapes:
+            crops = [cut(images[each].grey, transform, crop_px) for each in window.tolist()]
+            speeds = self._flow(crops, timeline.seconds[window])
         return FaceStep(
             seconds=float(timeline.seconds[instant]),
             face=face,
             image=frame.small,
             crop=crop,
             static_crop=static_crop,
-            speeds=None if window is None else self._speeds(window, timeline, images, transform),
+            speeds=speeds,
         )
-
-    def _speeds(
-        self,
-        window: IntArray,
-        timeline: Timeline,
-        images: Mapping[int, FrameImages],
-        transform: FloatArray,
-    ) -> FloatArray | None:
-        numbers = window.tolist()
-        shapes = {images[number].grey.shape for number in numbers if number in images}
-        is_complete = all(number in images for number in numbers) and len(shapes) == 1
-        if len(numbers) < 2 or not is_complete:
-            return None
-        crop_px = self._config.faces.crop_px
-        crops = [cut(images[number].grey, transform, crop_px) for number in numbers]
-        return self._flow(crops, timeline.seconds[window])
 
     def _check_coverage(self, timeline: Timeline) -> None:
         minimum = self._config.sampling.min_coverage

@@ -174,7 +174,9 @@ def _join_cluster(ray: Any, local_options: Mapping[str, Any]) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = os.environ.get("RAY_ADDRESS")
     try:
-        _check_connection(address)
+        host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+        if host and port.isdecimal():  # Ray would try to connect for two minutes
+            socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
         with kept_handlers():
             ray.init(
                 include_dashboard=False,
@@ -187,10 +189,3 @@ def _join_cluster(ray: Any, local_options: Mapping[str, Any]) -> None:
             f"the Ray cluster {address or 'of this machine'} cannot be used "
             f"({first_line(error)}). Check RAY_ADDRESS and, on every node, RAY_AUTH_TOKEN."
         ) from error
-
-
-def _check_connection(address: str | None) -> None:
-    # Ray would try to connect for two minutes.
-    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
-    if host and port.isdecimal():  # Ray resolves `auto` and other names
-        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()

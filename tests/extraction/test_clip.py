@@ -72,7 +72,10 @@ def test_absent_steps_are_masked_and_zero(extract, tmp_path, face_frames):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("num_frames", "rate", "message"),
-    [(1, 30, "too few frames for measuring motion"), (20, 1, r"1\.00 s apart.*at most 0\.25 s")],
+    [
+        (1, 30, "too few frames for measuring motion"),
+        (20, 1, r"at most 0\.25 s apart, but are 1\.00 s"),
+    ],
 )
 def test_a_clip_without_motion_fails(extract, tmp_path, face_frames, num_frames, rate, message):
     path = write_video(tmp_path / "a.mp4", face_frames[:num_frames], rate=rate)

@@ -5,7 +5,7 @@ Missing weights raise an error. Random weights are used only if the setting is `
 
 import hashlib
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -38,7 +38,13 @@ def find_backbone(name: str) -> Backbone:
     Raises:
         ConfigError: If there is no such network.
     """
-    known = {backbone.name.lower(): backbone for backbone in _backbones()}
+    known = {
+        known_name.lower(): Backbone(name=known_name, build=build, prepare=module.preprocess_input)
+        for module in vars(keras.applications).values()
+        if isinstance(module, types.ModuleType) and hasattr(module, "preprocess_input")
+        for known_name, build in vars(module).items()
+        if callable(build) and known_name[0].isupper()
+    }
     if name.lower() in known:
         return known[name.lower()]
     nearest = nearest_name(name, known, cutoff=0.4)
@@ -109,15 +115,6 @@ def hash_weights(network: Any) -> str:
     for values in network.get_weights():
         digest.update(values.tobytes())
     return digest.hexdigest()
-
-
-def _backbones() -> Iterator[Backbone]:
-    for module in vars(keras.applications).values():
-        if not isinstance(module, types.ModuleType) or not hasattr(module, "preprocess_input"):
-            continue
-        for name, build in vars(module).items():
-            if callable(build) and name[0].isupper():
-                yield Backbone(name=name, build=build, prepare=module.preprocess_input)
 
 
 def _short_line(error: Exception) -> str:
