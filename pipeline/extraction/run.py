@@ -97,7 +97,6 @@ def extract_features(
     _check_request(videos_dir, face_dir, flow_dir, num_workers=num_workers, shard=shard)
     job = Job(
         config=config or ExtractionConfig(),
-        has_videos=videos_dir is not None,
         has_faces=face_dir is not None,
         has_flow=flow_dir is not None,
     )

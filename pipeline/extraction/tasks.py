@@ -48,7 +48,6 @@ class Job:
     """Settings of an extraction, identical for all workers."""
 
     config: ExtractionConfig
-    has_videos: bool = True
     has_faces: bool = False
     """Whether the static stream is computed from given face images instead of videos."""
     has_flow: bool = False
@@ -57,7 +56,7 @@ class Job:
     @property
     def decodes_videos(self) -> bool:
         """Whether a stream is computed from videos."""
-        return self.has_videos and not (self.has_faces and self.has_flow)
+        return not (self.has_faces and self.has_flow)
 
 
 @dataclass(frozen=True, kw_only=True)

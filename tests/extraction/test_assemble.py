@@ -1,4 +1,4 @@
-"""Cache files become a feature set, which replaces an earlier set completely."""
+"""A feature set is assembled from cache files. It replaces an earlier set."""
 
 import shlex
 import subprocess
@@ -22,7 +22,7 @@ from pipeline.extraction.tasks import ClipSource, Task
 
 @pytest.fixture
 def cached(tmp_path, make_features):
-    """Return a function that caches clips; a number stands for features with this value."""
+    """Return a function that caches clips. A number means features with this value."""
 
     def write(**clips):
         paths = {}

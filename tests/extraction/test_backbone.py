@@ -1,6 +1,5 @@
 """Networks are found by name, and missing weights are an error."""
 
-import keras
 import numpy as np
 import pytest
 
@@ -78,14 +77,6 @@ def test_a_failed_download_is_an_error_with_a_fix():
     offline = Backbone(name="ResNet50", build=fail, prepare=np.asarray)
     with pytest.raises(ExtractionError, match=r"ResNet50 .*name resolution.*give their path"):
         build_network(offline, weights="imagenet", input_shape=SHAPE, seed=0)
-
-
-def test_a_model_file_with_code_is_an_error(tmp_path):
-    inputs = keras.Input((8, 8, 3))
-    outputs = keras.layers.Lambda(lambda x: x[:, 0, 0])(inputs)
-    keras.Model(inputs, outputs).save(tmp_path / "m.keras")
-    with pytest.raises(ExtractionError, match="cannot be loaded as a Keras model"):
-        load_network(str(tmp_path / "m.keras"))
 
 
 @pytest.mark.parametrize("content", [None, b"", b"text"])

@@ -1,4 +1,4 @@
-"""Encoders are built from the configuration, and projected to its widths."""
+"""Encoders are built from the configuration, with a projection to the configured width."""
 
 import numpy as np
 import pytest
@@ -85,6 +85,6 @@ def test_a_projection_depends_on_its_seed_only():
     np.testing.assert_allclose(corner, CORNER, atol=1e-7)
 
 
-def test_vectors_cannot_become_wider():
+def test_a_projection_to_more_features_is_an_error():
     with pytest.raises(ConfigError, match=r"width 256 cannot be projected to dim=300.*at most 256"):
         build_dynamic_encoder(ExtractionConfig(dynamic=DynamicConfig(dim=300)))

@@ -18,7 +18,7 @@ def test_the_larger_of_two_faces_is_tracked_in_any_order():
     assert follow_face(faces) == right
 
 
-def test_a_permanent_face_is_preferred_to_a_larger_one_that_passes_by():
+def test_a_permanent_face_is_preferred_to_a_larger_face_that_appears_briefly():
     stays = [face(0.3, size=0.1) for _ in range(10)]
     passes = face(0.8, size=0.3)
     faces = [[stays[step]] + ([passes] if step in (4, 5) else []) for step in range(10)]

@@ -1,4 +1,4 @@
-"""A plan has the tasks of clips that are not cached, and describes the features."""
+"""A plan contains the tasks of uncached clips and the description of the features."""
 
 import json
 
@@ -72,7 +72,7 @@ def test_settings_that_change_values_change_the_description(settings):
         {"faces": FacesConfig(min_share=0.9)},
     ],
 )
-def test_settings_that_change_no_value_do_not_change_the_description(settings):
+def test_other_settings_do_not_change_the_description(settings):
     assert describe(**settings) == describe()
 
 
@@ -87,13 +87,12 @@ def test_precomputed_faces_and_flow_are_described():
     config = ExtractionConfig()
     faces = describe_features(Job(config=config, has_faces=True))
     assert (faces["static"]["of"], faces["dynamic"]["of"]) == ("given faces", "videos")
-    job = Job(config=config, has_videos=False, has_faces=True, has_flow=True)
-    both = describe_features(job)
+    both = describe_features(Job(config=config, has_faces=True, has_flow=True))
     assert "detector" not in both["faces"]
     assert "mtcnn" not in both["libraries"]
 
 
-def test_the_description_has_major_versions_and_survives_json():
+def test_the_description_contains_major_versions_and_can_be_written_as_json():
     description = describe()
     assert json.loads(json.dumps(description)) == description
     assert set(description["libraries"]) == {"av", "mtcnn", "opencv-python-headless"}

@@ -1,4 +1,4 @@
-"""Precomputed faces and flow are read in the order of their numbers."""
+"""Precomputed faces and flow are read, sorted by the numbers in their names."""
 
 import cv2
 import numpy as np
@@ -24,7 +24,7 @@ def grey(folder, num_steps=16):
     return faces.mean(axis=(1, 2)).round().tolist()
 
 
-def test_faces_are_ordered_by_their_numbers(tmp_path):
+def test_faces_are_sorted_by_their_numbers(tmp_path):
     assert grey(write_faces(tmp_path, range(0, 120, 10))) == list(range(0, 120, 10))
 
 
@@ -33,7 +33,7 @@ def test_faces_are_evenly_spaced(tmp_path):
     assert grey(write_faces(tmp_path, levels), num_steps=4) == [24, 74, 124, 174]
 
 
-def test_faces_are_resized_and_rgb(tmp_path):
+def test_faces_are_resized_and_converted_to_rgb(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.full((33, 71, 3), (255, 0, 0), np.uint8))  # blue
     faces = read_faces(tmp_path, num_steps=16, crop_px=8, with_colour=True)
     assert faces.shape == (1, 8, 8, 3)
@@ -150,6 +150,6 @@ def test_too_few_fields_are_an_error(tmp_path):
         read_flow(tmp_path, **{**FLOW, "num_pairs": 5})
 
 
-def test_spread_gives_the_centres_of_equal_parts():
+def test_spread_returns_the_centres_of_equal_parts():
     assert spread(100, 4).tolist() == [12, 37, 62, 87]
     assert spread(3, 4).tolist() == [0, 1, 2]
