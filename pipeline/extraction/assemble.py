@@ -61,7 +61,7 @@ def assemble_feature_set(
 
 
 def write_contact_sheet(features_dir: Path, paths: Sequence[Path]) -> None:
-    """Write the contact sheet from the strips of cached clips. Clips without strip are skipped."""
+    """Write the contact sheet with the strips of cached clips, if there are strips."""
     strips = [strip for path in paths if (strip := read_cached_clip(path).strip) is not None]
     if strips:
         with atomic_path(features_dir / SHEET_NAME) as temporary:

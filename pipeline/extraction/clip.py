@@ -27,11 +27,11 @@ class ClipFeatures:
     """Features and quality measures of one clip."""
 
     static: FloatArray
-    """Appearance of the face, shape (T, D); 0 at masked steps."""
+    """Appearance of the face, shape (T, D); 0 at steps without a visible face."""
     static_mask: BoolArray
     """True at steps with a visible face, shape (T,)."""
     dynamic: FloatArray
-    """Motion of the face, shape (T, D); 0 at masked steps."""
+    """Motion of the face, shape (T, D); 0 at steps without measured motion."""
     dynamic_mask: BoolArray
     """True at steps with measured motion, shape (T,)."""
     seconds: FloatArray
@@ -47,7 +47,7 @@ class ClipFeatures:
 
 
 class ClipExtractor:
-    """Function from one clip to its features. The networks are loaded in the constructor."""
+    """Function from one clip to its features. The constructor loads detector and encoders."""
 
     def __init__(self, job: Job) -> None:
         self._config = job.config

@@ -24,7 +24,7 @@ _ARRAYS: Final = ("static", "static_mask", "dynamic", "dynamic_mask", "seconds",
 
 
 def cache_path(cache_dir: Path, clip_id: str) -> Path:
-    """Return the cache file of a clip. Its name is a hash, so no clip id can leave `cache_dir`."""
+    """Return the cache file of a clip. Its name is a hash, so every file is in `cache_dir`."""
     name = hashlib.sha256(clip_id.encode("utf-8", "surrogateescape")).hexdigest()
     return cache_dir / name[:2] / f"{name[2:26]}.npz"
 
@@ -71,7 +71,7 @@ def read_cached_clip(path: Path) -> ClipFeatures:
 
 
 def is_cached(task: Task) -> bool:
-    """Return whether the cache file of a task is complete and has the fingerprint of the task."""
+    """Return True if the cache file of a task is complete and its fingerprint matches."""
     try:
         with np.load(task.path, allow_pickle=False) as file:
             facts = json.loads(file["facts"].tobytes())

@@ -98,7 +98,7 @@ def _fatal_error(event: WorkerEvent, engine: Engine) -> Exception:
             "Give a smaller --num_workers."
         )
     message = f"a worker cannot be set up ({event.reason})"
-    # On this machine, this is an internal error. On a cluster, the cause is mostly a node.
+    # On this machine, this is an internal error. On a cluster, the cause is usually a faulty node.
     return ExtractionError(f"{message}.") if engine == "ray" else RuntimeError(message)
 
 
@@ -107,7 +107,7 @@ def show_progress(
 ) -> Iterator[Result]:
     """Yield the results; show the numbers of finished and failed clips, and the remaining time.
 
-    The default console is stderr. If it is not a terminal, one line per minute is printed.
+    The default console is stderr. If the console is not a terminal, one line per minute is printed.
     """
     console = console or rich.console.Console(stderr=True)
     bar = rich.progress.Progress(

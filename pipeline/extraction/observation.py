@@ -23,7 +23,7 @@ from pipeline.extraction.video.sampling import are_motion, choose_instants, choo
 from pipeline.extraction.video.video import Timeline, read_timeline
 
 _LOW_COVERAGE: Final = 0.98
-"""Minimum coverage of the stated duration without a warning."""
+"""Files that cover less of their stated duration get a warning."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,7 +34,7 @@ class FaceStep:
     """Time since the first frame of the clip."""
     face: Face
     image: Image
-    """Frame at the size of the detector input, RGB."""
+    """RGB frame in the size of the detector input."""
     crop: Image
     """Upright grey crop, shape (P, P)."""
     static_crop: Image
@@ -50,9 +50,9 @@ class Observation:
 
     timeline: Timeline
     steps: Sequence[FaceStep | None]
-    """Face at each step, length at most T; None if it is not visible."""
+    """Main face at each step, or None; length at most T."""
     faces: Sequence[Sequence[Face]]
-    """All faces at each step."""
+    """All detected faces at each step."""
     num_wanted: int
     """Number of sampled frames."""
     num_decoded: int
@@ -116,7 +116,8 @@ class FlowEstimator:
 class VideoObserver:
     """Function from a video to an `Observation`.
 
-    `static_px` is the side of the crops for the static encoder, `with_colour` their colour mode.
+    `static_px` is the side of the crops for the static encoder. With `with_colour`, these crops are
+    RGB, otherwise grey.
     """
 
     def __init__(self, config: ExtractionConfig, *, static_px: int, with_colour: bool) -> None:
@@ -130,7 +131,7 @@ class VideoObserver:
         """Return faces and motion in one video.
 
         Raises:
-            ClipError: If too little of the video can be read, or it shows no face.
+            ClipError: If too few frames can be read, or too few frames show a face.
         """
         timeline = read_timeline(path)
         self._check_coverage(timeline)

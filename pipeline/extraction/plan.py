@@ -84,8 +84,8 @@ def plan_extraction(job: Job, sources: Sequence[ClipSource], features_dir: Path)
 def describe_features(job: Job) -> dict[str, Any]:
     """Return all settings that determine the feature values, as plain values.
 
-    They are stored as `encoder` in `features.json`. A model accepts features of new clips only if
-    their description equals the description of the training features.
+    These settings are stored as `encoder` in `features.json`. A model accepts features of new clips
+    only if these settings equal the settings of the training features.
 
     Raises:
         PipelineError: If an encoder cannot be built, for example because weights are missing.

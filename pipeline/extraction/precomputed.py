@@ -64,7 +64,7 @@ def read_flow(
 
 
 def spread(num_items: int, num_steps: int) -> IntArray:
-    """Return the centres of `num_steps` equal parts of a list; all positions of shorter lists."""
+    """Return at most `num_steps` evenly spaced positions: the centres of equal parts of a list."""
     if num_items <= num_steps:
         return np.arange(num_items)
     return np.floor((np.arange(num_steps) + 0.5) * num_items / num_steps).astype(np.intp)

@@ -43,13 +43,13 @@ class ExtractionOutcome:
     failed: tuple[Result, ...] = ()
     """Failed clips and their reasons."""
     warnings: Mapping[str, str] = field(default_factory=dict)
-    """Clip id -> warnings, for usable clips with warnings."""
+    """Warnings about usable clips, by clip id."""
     failures_path: Path
     """Table of failed clips and unused files. It is not written for a shard without clips."""
     contact_sheet_path: Path | None = None
     """Image of the first clips; None if no videos were used."""
     traits: tuple[TraitLabel, ...] = ()
-    """Scoring direction of each trait; empty if the annotations do not state it."""
+    """Scoring direction of each trait; empty if the annotations do not state directions."""
 
     @property
     def num_clips(self) -> int:
@@ -75,8 +75,8 @@ def extract_features(
     continues a stopped extraction and tries failed clips again.
 
     Args:
-        features_dir: Output directory. If it contains an extraction with the same settings, that
-            extraction is continued.
+        features_dir: Output directory. An extraction with the same settings in this directory is
+            continued.
         videos_dir: Directory of the videos. Its subfolders are searched too.
         face_dir: Directory with one folder of face images per clip, for the static stream.
         flow_dir: Directory with one folder of flow fields per clip, for the dynamic stream.
@@ -89,7 +89,7 @@ def extract_features(
             `features_dir`. All n folders together are one feature set.
 
     Raises:
-        ConfigError: If the given directories do not suffice for both streams.
+        ConfigError: If the directories do not suffice for both streams, or an option is invalid.
         ExtractionError: If no clip can be extracted, packages or weights are missing,
             `features_dir` contains other files, or another extraction is writing to it.
     """
@@ -131,8 +131,8 @@ def extract_features(
         done = {clip_id: task for clip_id, task in plan.tasks.items() if clip_id not in lost}
         if not done:
             raise ExtractionError(
-                f"none of {len(failed)} clips could be used; the first, {failed[0].clip_id}: "
-                f"{failed[0].reason} ({failed[0].stage}). {failures_path} lists all reasons."
+                f"none of {len(failed)} clips could be used. The first is {failed[0].clip_id}: "
+                f"{failed[0].reason} ({failed[0].stage}). {failures_path} lists all of them."
             )
         # Later clips replace failed clips on the contact sheet.
         others = plan.remaining(list(done)[: plan.num_shown])
@@ -213,7 +213,7 @@ def _write_set(
     annotations: Sequence[Path],
     traits: tuple[TraitLabel, ...],
 ) -> tuple[dict[str, str], Path | None]:
-    """Write the set and its contact sheet if they have changed; return warnings and sheet."""
+    """Write the feature set and the contact sheet, if changed; return warnings and sheet path."""
     import numpy as np
 
     from pipeline.data.clip_table import read_clips

@@ -110,7 +110,7 @@ def find_labels(
             f"none of the {len(sources)} clips is annotated. The first is {joined.nearest}. "
             "Check that files and annotations use the same names."
         )
-    reason = "no annotation file has scores for it"
+    reason = "no annotation file contains scores for this clip"
     failed = [_failure(clip_id, "annotation", reason) for clip_id in joined.unlabelled]
     return [*scores], {source.clip_id: row for source, row in scores.items()}, failed
 
@@ -199,7 +199,9 @@ def _join(given: Mapping[str, Mapping[str, Path]]) -> tuple[list[ClipSource], li
 
 
 def _is_text(path: Path) -> bool:
-    if path.suffix.lower() not in _TEXT_SUFFIXES or not path.is_file():  # a named pipe would block
+    if (
+        path.suffix.lower() not in _TEXT_SUFFIXES or not path.is_file()
+    ):  # reading a pipe would block
         return False
     try:
         with path.open("rb") as file:

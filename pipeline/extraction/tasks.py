@@ -20,7 +20,7 @@ task failed. `suffix`: the file is not used as a clip."""
 
 
 class ClipError(Exception):
-    """A clip cannot be used. The other clips continue."""
+    """Error for one unusable clip. Other clips are not affected."""
 
     def __init__(self, stage: Stage, reason: str) -> None:
         super().__init__(stage, reason)  # pickle needs both arguments
@@ -49,13 +49,13 @@ class Job:
 
     config: ExtractionConfig
     has_faces: bool = False
-    """Whether the static stream is computed from given face images instead of videos."""
+    """True if the static stream is computed from given face images instead of videos."""
     has_flow: bool = False
-    """Whether the dynamic stream is computed from given flow fields instead of videos."""
+    """True if the dynamic stream is computed from given flow fields instead of videos."""
 
     @property
     def decodes_videos(self) -> bool:
-        """Whether a stream is computed from videos."""
+        """True if at least one stream is computed from videos."""
         return not (self.has_faces and self.has_flow)
 
 
@@ -69,7 +69,7 @@ class Task:
     fingerprint: str
     """Fingerprint to store with the features."""
     with_strip: bool = False
-    """Whether the worker draws the clip for the contact sheet."""
+    """True if the worker draws the clip for the contact sheet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,12 +89,12 @@ class Result:
 
     @property
     def is_done(self) -> bool:
-        """Whether the features were written."""
+        """True if the features were written."""
         return not self.stage
 
 
 def write_failures(path: Path, failed: Sequence[Result]) -> None:
-    """Write the table of failed clips atomically; only the header if `failed` is empty."""
+    """Write the table of failed clips atomically. Without failures, only a header is written."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("clip_id", "stage", "reason"))

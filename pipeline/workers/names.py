@@ -16,12 +16,12 @@ def worker_name(process_id: int | None = None) -> str:
 
 
 def is_of_this_machine(worker: str) -> bool:
-    """Return whether a worker was started on this machine since the last boot."""
+    """Return True if a worker was started on this machine since the last boot."""
     return worker.rpartition("-")[0] == _machine()
 
 
 def has_ended(worker: str) -> bool:
-    """Return whether a worker on this machine has ended; False for workers on other machines."""
+    """Return True if a worker on this machine has ended; False for workers on other machines."""
     return is_of_this_machine(worker) and not psutil.pid_exists(int(worker.rpartition("-")[2]))
 
 

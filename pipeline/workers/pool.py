@@ -155,11 +155,11 @@ class WorkerPool(ABC):
         return [*events, *self._end_late_tasks()]
 
     def owns(self, worker: str) -> bool:
-        """Return whether a worker with this name is or was in this pool."""
+        """Return True if a worker with this name is or was in this pool."""
         return worker in self._names
 
     def close(self) -> None:
-        """Kill all workers, because the code of a task could catch an exception."""
+        """Kill all workers. An exception is not used, because a task could catch it."""
         for worker in self._workers:
             worker.kill()
         self._workers.clear()

@@ -18,12 +18,12 @@ _CONNECT_SECONDS: Final = 5.0
 _ENVIRONMENT: Final = {
     "PYTHONPATH": f"{Path(__file__).resolve().parents[2]}{os.pathsep}${{PYTHONPATH}}"
 }
-"""Environment of the actors. They can import this package even if it is not installed."""
+"""Environment in which actors can import this package even if it is not installed."""
 _PARTS_PER_GPU: Final = 10_000
 """Ray rounds parts of a GPU to 1/10,000."""
 
 Nodes = Sequence[Mapping[str, float]]
-"""Numbers of cores and GPUs of each node, with the keys `CPU` and `GPU`."""
+"""Numbers of cores and GPUs per node, with the keys `CPU` and `GPU`."""
 
 
 def choose_workers_per_gpu(nodes: Nodes, *, num_workers: int, num_cores: int) -> int:
@@ -91,7 +91,7 @@ class RayPool(WorkerPool):
         setup: See `WorkerPool`.
         num_workers: Maximum number of actors.
         num_cores: Number of cores per actor.
-        uses_gpus: Whether actors request a part of a GPU, see `choose_workers_per_gpu`.
+        uses_gpus: True if actors may request a part of a GPU, see `choose_workers_per_gpu`.
         joins_local_cluster: Without `RAY_ADDRESS`: if True, use the running cluster of this
             machine or start a cluster with all cores. If False, start a cluster that has only the
             cores of the workers.

@@ -1,6 +1,6 @@
 """Load networks from `keras.applications` and from Keras model files, and hash their weights.
 
-Missing weights raise an error. Random weights are used only if the setting is `random`.
+Missing weights raise an error. Random weights are used only for `weights: random`.
 """
 
 import hashlib

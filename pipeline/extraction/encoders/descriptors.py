@@ -38,11 +38,11 @@ class HogEncoder:
         self._hog = cv2.HOGDescriptor((crop_px, crop_px), block, block, cell, _ORIENTATIONS)
 
     def describe(self) -> dict[str, Any]:
-        """Return the settings that determine the values."""
+        """Return the settings that determine the features."""
         return {"encoder": "hog", "cells": _GRID, "orientations": _ORIENTATIONS, "block": 2}
 
     def __call__(self, crops: Image) -> FloatArray:
-        """Return the histograms for grey crops (T, P, P): in [0, 1], shape (T, D)."""
+        """Return histograms in [0, 1], shape (T, D), for grey crops, shape (T, P, P)."""
         return np.stack([np.ravel(self._hog.compute(crop)) for crop in crops])
 
 
@@ -59,11 +59,11 @@ class RectifiedFlowEncoder:
     width: Final = _GRID * _GRID * 4
 
     def describe(self) -> dict[str, Any]:
-        """Return the settings that determine the values."""
+        """Return the settings that determine the features."""
         return {"encoder": "rectified_flow", "cells": _GRID}
 
     def __call__(self, speeds: FloatArray) -> FloatArray:
-        """Return the grids for flow (T, L, P, P, 2): non-negative, same unit, shape (T, D)."""
+        """Return non-negative features, shape (T, D), for flow fields, shape (T, L, P, P, 2)."""
         return np.stack([np.mean([_grid(field) for field in step], axis=0) for step in speeds])
 
 

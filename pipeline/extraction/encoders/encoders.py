@@ -27,7 +27,7 @@ class Encoder(Protocol):
         """Number of features D."""
 
     def describe(self) -> dict[str, Any]:
-        """Return the settings that determine the values, as plain values."""
+        """Return the settings that determine the features, as plain values."""
 
     def __call__(self, steps: Any, /) -> FloatArray:
         """Return float32 vectors, shape (T, D)."""
@@ -56,7 +56,7 @@ class ProjectedEncoder:
         self.uses_colour: bool = getattr(encoder, "uses_colour", False)
 
     def describe(self) -> dict[str, Any]:
-        """Return the settings that determine the values."""
+        """Return the settings that determine the features."""
         projection = {"method": "gaussian", "dim": self.width, "seed": self._seed}
         return {**self._encoder.describe(), "projection": projection}
 

@@ -57,7 +57,7 @@ class ImageNetwork:
         self.width = int(self._network.output_shape[-1])
 
     def describe(self) -> dict[str, Any]:
-        """Return the settings that determine the values."""
+        """Return the settings that determine the features."""
         return {"encoder": self._encoder, "weights": self._weights, "image_px": self.crop_px}
 
     def __call__(self, crops: Image) -> FloatArray:
@@ -84,7 +84,7 @@ class FlowNetwork:
         self.width = int(self._network.output_shape[-1])
 
     def describe(self) -> dict[str, Any]:
-        """Return the settings that determine the values."""
+        """Return the settings that determine the features."""
         return {"encoder": self._encoder, "weights": self._weights, "fastest": MAX_SPEED}
 
     def __call__(self, speeds: FloatArray) -> FloatArray:

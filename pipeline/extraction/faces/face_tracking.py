@@ -21,7 +21,7 @@ MAX_RATIO: Final = 2.0
 
 
 def follow_face(faces: Sequence[Sequence[Face]]) -> list[Face | None]:
-    """Return the main face at each step; None if it is not visible. `faces` are all detections."""
+    """Return the main face at each step, or None. `faces` are the detections at each step."""
     tracks: list[dict[int, Face]] = []
     for step, found in enumerate(faces):
         _link(tracks, step, found)

@@ -45,7 +45,7 @@ def _decode_once(path: Path, wanted: Collection[int], *, skips: bool) -> Iterato
     missing = set(wanted)
     with open_video(path) as (container, stream):
         decoder = stream.codec_context
-        decoder.thread_count = 1  # workers share the processors
+        decoder.thread_count = 1  # workers run in parallel
         safe_decoder = _SafeDecoder(decoder, wanted)
         for packet, is_damaged in PacketReader(container, stream):
             if skips:

@@ -4,7 +4,7 @@ Decoders conceal damage and demuxers skip damaged bytes, mostly without an error
 detects:
 
 - packets that the demuxer marks as corrupt;
-- runs of zeros from holes on a disk or in a download, which encoders do not write;
+- runs of zeros that encoders never write (holes on a disk or in a download);
 - inconsistent lengths of NAL units;
 - unreadable bytes before a packet in Matroska and FLV files.
 
@@ -54,7 +54,7 @@ class PacketReader:
         self._step: int | None = None
 
     def __iter__(self) -> Iterator[tuple[Any, bool]]:
-        """Yield each packet with a flag: True if it is damaged or follows lost packets."""
+        """Yield each packet with a flag: True if the packet is damaged or follows lost packets."""
         packets = self._container.demux()
         has_skipped = False
         while True:

@@ -45,9 +45,9 @@ def choose_windows(
 ) -> IntArray:
     """Return the window of frames for the flow at each step.
 
-    A window begins at its instant. Near the end of the clip it is moved back. The time between
-    successive frames is as close to `pair_seconds` as possible. It is much longer if frames are
-    missing, see `are_motion`.
+    A window begins at its instant. Near the end of the clip, the window is moved back. The time
+    between successive frames is as close to `pair_seconds` as possible. If frames are missing, this
+    time can be too long, see `are_motion`.
 
     Returns:
         Frame numbers, ascending in each row, shape (T, L + 1). If the clip has fewer than L + 1
@@ -69,7 +69,7 @@ def choose_windows(
 def are_motion(seconds: FloatArray, windows: IntArray, *, pair_seconds: float) -> BoolArray:
     """Return, for each window, True if its frames are close enough in time to measure motion.
 
-    The maximum interval is twice `pair_seconds`. At low frame rates it is 1.5 median frame
+    The maximum interval is twice `pair_seconds`. At low frame rates, it is 1.5 median frame
     intervals, but at most 0.25 s. This excludes gaps and rates below 4 frames per second.
 
     `windows` contains frame numbers, shape (T, L + 1).

@@ -25,7 +25,7 @@ _GAP_SECONDS: Final = 1.0
 _GAP_STEPS: Final = 5
 """A gap exceeds `_GAP_SECONDS` and `_GAP_STEPS` median frame intervals."""
 _COMPLETE: Final = 0.98
-"""Minimum share of the stated duration in a complete stream."""
+"""Minimum share of the stated duration that a complete stream covers."""
 _TAG: Final = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 
 # Other formats are excluded: FFmpeg would open the files and addresses in a playlist named .mp4.
@@ -38,7 +38,7 @@ _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Timeline:
-    """Times of the frames of a file."""
+    """Frame times of a video file."""
 
     pts: IntArray
     """Unique timestamps of the frames in presentation order, shape (F,). For H.264 in AVI, they
@@ -52,7 +52,7 @@ class Timeline:
     last_seconds: float
     """Display duration of the last frame."""
     pixel_aspect: float
-    """Width of a pixel over its height."""
+    """Width of a pixel divided by its height."""
     num_damaged: int = 0
     """Number of packets that are damaged or follow unreadable bytes."""
 
@@ -99,7 +99,8 @@ class Timeline:
     def coverage(self) -> float:
         """Share of the expected duration that frames cover, in [0, 1].
 
-        It is lower for cut files and files with gaps. Of each gap, one median interval is covered.
+        The coverage is low for cut files and files with gaps. Each gap counts as one median
+        interval.
         """
         if not self.whole_seconds:
             return 1.0
@@ -108,7 +109,7 @@ class Timeline:
 
     @property
     def is_variable(self) -> bool:
-        """Whether the time between frames varies."""
+        """True if the frame intervals vary."""
         steps = np.diff(self.seconds)
         return bool(len(steps) and steps.max() > 1.5 * self.step_seconds)
 
