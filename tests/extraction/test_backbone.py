@@ -49,7 +49,7 @@ def test_weights_are_loaded_from_a_file(mobile, weights):
     assert described == f"sha256 {hash_weights(saved)}"
 
 
-def test_random_weights_depend_on_the_seed_only(mobile):
+def test_random_weights_depend_only_on_the_seed(mobile):
     first, described = build_network(mobile, weights="random", input_shape=SHAPE, seed=5)
     second, _ = build_network(mobile, weights="random", input_shape=SHAPE, seed=5)
     other, _ = build_network(mobile, weights="random", input_shape=SHAPE, seed=6)

@@ -75,7 +75,7 @@ def test_a_projection_preserves_distances_on_average():
     assert ratios.std() < 0.06
 
 
-def test_a_projection_depends_on_its_seed_only():
+def test_a_projection_depends_only_on_its_seed():
     first = gaussian_projection(64, 8, seed=0)
     np.testing.assert_array_equal(first, gaussian_projection(64, 8, seed=0))
     assert not np.allclose(first, gaussian_projection(64, 8, seed=1))

@@ -43,7 +43,7 @@ def flow_network(rgb_weights):
     return FlowNetwork(config, crop_px=32, seed=0)
 
 
-def test_each_crop_is_scaled_and_has_its_own_vector(image_network):
+def test_each_crop_is_scaled_and_encoded_separately(image_network):
     expected = {"encoder": "mobilenet", "weights": "random, seed 0", "image_px": 64}
     assert image_network.describe() == expected
     features = image_network(CROPS)
@@ -102,7 +102,7 @@ def test_speeds_are_scaled_to_the_input_range(name, scale):
     assert network.describe()["weights"] == "random, seed 1"
 
 
-def test_a_network_that_scales_rgb_itself_is_an_error():
+def test_a_flow_network_that_scales_rgb_is_an_error():
     config = DynamicConfig(encoder="efficientnetv2b0", weights="random")
     with pytest.raises(ConfigError, match="scales RGB inside the network"):
         FlowNetwork(config, crop_px=32, seed=0)

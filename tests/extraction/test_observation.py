@@ -84,11 +84,7 @@ def test_a_video_with_too_few_faces_fails(half, tmp_path, has_face, num_seen, mi
     assert caught.value.stage == "face"
 
 
-def test_steps_without_a_face_are_empty(observe, half):
-    assert [step is None for step in observe(half).steps] == [False] * 8 + [True] * 8
-
-
-def test_a_cut_file_gives_a_warning_or_fails_the_clip(observe, tmp_path, clips):
+def test_a_cut_file_leads_to_a_warning_or_an_error(observe, tmp_path, clips):
     content = remux(clips[0], tmp_path / "whole.mp4").read_bytes()
     path = tmp_path / "cut.mp4"
     path.write_bytes(content[: int(len(content) * 0.7)])
@@ -110,7 +106,7 @@ def test_steps_in_a_hole_are_empty(observe, tmp_path, clips):
     assert num_seen(observed) < 16
 
 
-def test_lost_frames_give_a_warning_or_fail_the_clip(observe, tmp_path, clips):
+def test_lost_frames_lead_to_a_warning_or_an_error(observe, tmp_path, clips):
     whole = remux(clips[0], tmp_path / "whole.mkv")
     path = with_hole(whole, tmp_path / "hole.mkv", at=0.5, num_bytes=300_000)
     observed = observe(path)

@@ -68,7 +68,7 @@ def test_the_id_of_a_video_is_its_file_name_or_path(make, files, expected):
     assert {name: path.relative_to(root).as_posix() for name, path in found.items()} == expected
 
 
-def test_equal_names_without_a_source_are_grouped_by_folder(make):
+def test_clips_with_equal_plain_names_are_grouped_by_folder(make):
     root = make("anna/1.mp4", "anna/talk.mp4", "bert/1.mp4", "bert/carl.3.mp4", "2.mp4")
     found = list(find_videos(root).by_id)
     assert found == ["2.mp4", "anna/1.mp4", "anna/talk.mp4", "bert/1.mp4", "carl.3.mp4"]

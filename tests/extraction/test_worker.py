@@ -2,6 +2,7 @@
 
 import csv
 import pickle
+from unittest.mock import Mock
 
 import pytest
 
@@ -15,19 +16,10 @@ from pipeline.extraction.worker import build_work
 
 @pytest.fixture
 def work(monkeypatch):
-    """Return a function that runs a task with a given outcome."""
+    """Return a function that runs a task. The extractor returns or raises the given outcome."""
 
     def work(task, outcome):
-        class Extractor:
-            def __init__(self, job):
-                pass
-
-            def __call__(self, source, *, with_strip):
-                if isinstance(outcome, Exception):
-                    raise outcome
-                return outcome
-
-        monkeypatch.setattr(clip_module, "ClipExtractor", Extractor)
+        monkeypatch.setattr(clip_module, "ClipExtractor", lambda job: Mock(side_effect=[outcome]))
         return build_work(Job(config=ExtractionConfig()))(task)
 
     return work

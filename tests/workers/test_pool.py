@@ -43,7 +43,7 @@ def open_pool(request):
         yield open_pool
 
 
-def test_every_task_is_done_once(open_pool):
+def test_every_task_runs_once(open_pool):
     pool = open_pool(num_workers=2)
     tasks = [f"good-{number}" for number in range(9)]
     events = run(pool, *tasks)
