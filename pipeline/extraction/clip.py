@@ -166,7 +166,6 @@ def _pad(values: FloatArray, mask: BoolArray, num_steps: int) -> tuple[FloatArra
 def _video_quality(observed: Observation) -> dict[str, Any]:
     steps = [step for step in observed.steps if step is not None]
     timeline = observed.timeline
-    longer_side = max(observed.width, observed.height)
     return {
         "duration_seconds": round(timeline.duration_seconds, 3),
         "coverage": round(timeline.coverage, 4),
@@ -177,7 +176,7 @@ def _video_quality(observed: Observation) -> dict[str, Any]:
         "face_share": round(len(steps) / len(observed.steps), 4),
         "most_faces": max(len(faces) for faces in observed.faces),
         "face_confidence": round(float(np.mean([s.face.confidence for s in steps])), 4),
-        "face_px": round(float(np.mean([s.face.size for s in steps])) * longer_side, 1),
+        "face_px": round(float(np.mean([s.face.size for s in steps])) * observed.longer_px, 1),
         "sharpness": round(float(np.mean([sharpness(s.crop) for s in steps])), 2),
         "brightness": round(float(np.mean([brightness(s.crop) for s in steps])), 4),
     }

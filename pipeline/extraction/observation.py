@@ -59,10 +59,8 @@ class Observation:
     """Number of sampled frames that could be decoded."""
     num_far: int
     """Number of steps whose frames are too far apart to measure motion."""
-    width: int
-    """Width of the upright image for the crops, in pixels."""
-    height: int
-    """Height of the upright image for the crops, in pixels."""
+    longer_px: int
+    """Longer side of the images from which faces are cropped, in pixels."""
 
     @property
     def warnings(self) -> list[str]:
@@ -159,7 +157,6 @@ class VideoObserver:
         if num_seen < max(1, min_share * len(followed)):
             seen = f"a face is visible in {num_seen} of {len(followed)} sampled frames"
             raise ClipError("face", f"{seen}, but at least {min_share:.0%} are needed")
-        grey = next(iter(images.values())).grey
         steps = [
             None
             if face is None
@@ -175,8 +172,7 @@ class VideoObserver:
             num_wanted=len(np.union1d(instants, windows)),
             num_decoded=len(images),
             num_far=int((~has_motion).sum()) if windows.shape[1] > 1 else 0,
-            width=grey.shape[1],
-            height=grey.shape[0],
+            longer_px=max(next(iter(images.values())).grey.shape),
         )
 
     def _read(
