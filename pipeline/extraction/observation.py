@@ -15,7 +15,7 @@ from pipeline.config.extraction import ExtractionConfig
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.extraction.faces.alignment import crop_transform, cut, to_face_widths
 from pipeline.extraction.faces.detection import Face, FaceDetector
-from pipeline.extraction.faces.face_tracking import follow_face
+from pipeline.extraction.faces.face_tracking import track_main_face
 from pipeline.extraction.tasks import ClipError
 from pipeline.extraction.video.decode import iterate_frames
 from pipeline.extraction.video.images import FrameImages, Image, convert_frame
@@ -151,18 +151,18 @@ class VideoObserver:
             )
             raise ClipError("decode", reason)
         faces = self._find_faces(images, instants)
-        followed = follow_face(faces)
+        tracked = track_main_face(faces)
         min_share = self._config.faces.min_share
-        num_seen = sum(face is not None for face in followed)
-        if num_seen < max(1, min_share * len(followed)):
-            seen = f"a face is visible in {num_seen} of {len(followed)} sampled frames"
+        num_seen = sum(face is not None for face in tracked)
+        if num_seen < max(1, min_share * len(tracked)):
+            seen = f"a face is visible in {num_seen} of {len(tracked)} sampled frames"
             raise ClipError("face", f"{seen}, but at least {min_share:.0%} are needed")
         steps = [
             None
             if face is None
             else self._step(face, instant, window if is_near else window[:1], timeline, images)
             for face, instant, window, is_near in zip(
-                followed, instants, windows, has_motion, strict=True
+                tracked, instants, windows, has_motion, strict=True
             )
         ]
         return Observation(

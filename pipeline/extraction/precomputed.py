@@ -30,7 +30,7 @@ def read_faces(folder: Path, *, num_steps: int, crop_px: int, with_colour: bool)
     """
     paths = _list_files(folder, IMAGE_SUFFIXES)
     mode = cv2.IMREAD_COLOR_RGB if with_colour else cv2.IMREAD_GRAYSCALE
-    chosen = [paths[number] for number in spread(len(paths), num_steps)]
+    chosen = [paths[number] for number in evenly_spaced(len(paths), num_steps)]
     return np.stack([_resize(_read_image(path, mode), crop_px) for path in chosen])
 
 
@@ -54,7 +54,7 @@ def read_flow(
     if num_windows < 1:
         reason = f"{folder} contains {len(fields)} flow fields, but {num_pairs} are needed"
         raise ClipError("open", reason)
-    steps = [fields[start : start + num_pairs] for start in spread(num_windows, num_steps)]
+    steps = [fields[start : start + num_pairs] for start in evenly_spaced(num_windows, num_steps)]
     rate = 1.0 / pair_seconds
     speeds = [
         np.stack([_read_speeds(*field, crop_px=crop_px, rate=rate) for field in step])
@@ -63,7 +63,7 @@ def read_flow(
     return np.stack(speeds)
 
 
-def spread(num_items: int, num_steps: int) -> IntArray:
+def evenly_spaced(num_items: int, num_steps: int) -> IntArray:
     """Return at most `num_steps` evenly spaced positions: the centres of equal parts of a list."""
     if num_items <= num_steps:
         return np.arange(num_items)

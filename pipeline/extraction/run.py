@@ -127,16 +127,16 @@ def extract_features(
         results = _run(job, tasks, num_workers=num_workers, engine=engine)
         failed = [*failed, *plan.failed, *(each for each in results if not each.is_done)]
         write_failures(failures_path, [*failed, *unused])
-        lost = {result.clip_id for result in failed}
-        done = {clip_id: task for clip_id, task in plan.tasks.items() if clip_id not in lost}
+        failed_ids = {result.clip_id for result in failed}
+        done = {clip_id: task for clip_id, task in plan.tasks.items() if clip_id not in failed_ids}
         if not done:
             raise ExtractionError(
                 f"none of {len(failed)} clips could be used. The first is {failed[0].clip_id}: "
                 f"{failed[0].reason} ({failed[0].stage}). {failures_path} lists all of them."
             )
         # Later clips replace failed clips on the contact sheet.
-        others = plan.remaining(list(done)[: plan.num_shown])
-        _run(job, others, num_workers=num_workers, engine=engine)
+        replacements = plan.remaining(list(done)[: plan.num_shown])
+        _run(job, replacements, num_workers=num_workers, engine=engine)
         traits = annotated.traits if annotated is not None else ()
         scores = [labels[clip_id] for clip_id in done] if labels else None
         warnings, sheet = _write_set(plan, features_dir, done, scores, annotations, traits)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pipeline.extraction.faces.alignment import FACE_SHARE
-from pipeline.extraction.precomputed import read_faces, read_flow, spread
+from pipeline.extraction.precomputed import evenly_spaced, read_faces, read_flow
 from pipeline.extraction.sources import IMAGE_SUFFIXES
 from pipeline.extraction.tasks import ClipError
 from tests.extraction.drawn_videos import ORIENTATIONS, to_coded, write_jpeg
@@ -150,6 +150,6 @@ def test_too_few_fields_are_an_error(tmp_path):
         read_flow(tmp_path, **{**FLOW, "num_pairs": 5})
 
 
-def test_spread_returns_the_centres_of_equal_parts():
-    assert spread(100, 4).tolist() == [12, 37, 62, 87]
-    assert spread(3, 4).tolist() == [0, 1, 2]
+def test_evenly_spaced_positions_are_the_centres_of_equal_parts():
+    assert evenly_spaced(100, 4).tolist() == [12, 37, 62, 87]
+    assert evenly_spaced(3, 4).tolist() == [0, 1, 2]

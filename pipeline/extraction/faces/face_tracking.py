@@ -20,7 +20,7 @@ MAX_RATIO: Final = 2.0
 """Maximum size ratio between two steps. Cuts in video logs change the zoom less."""
 
 
-def follow_face(faces: Sequence[Sequence[Face]]) -> list[Face | None]:
+def track_main_face(faces: Sequence[Sequence[Face]]) -> list[Face | None]:
     """Return the main face at each step, or None. `faces` are the detections at each step."""
     tracks: list[dict[int, Face]] = []
     for step, found in enumerate(faces):
