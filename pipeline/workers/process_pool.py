@@ -1,4 +1,4 @@
-"""Workers as processes on this machine."""
+"""Worker pool of processes on this machine."""
 
 import contextlib
 import multiprocessing
@@ -10,7 +10,7 @@ from pipeline.core.standard_streams import open_closed_streams
 from pipeline.workers.pool import Setup, TaskRunner, WorkerEvent, WorkerHandle, WorkerPool
 
 _END_SECONDS: Final = 20.0
-"""Maximum time from the end of the pipe to the end of the process."""
+"""Maximum time between the end of the pipe and the end of the process."""
 
 
 class _Process(WorkerHandle):
@@ -20,7 +20,7 @@ class _Process(WorkerHandle):
         self.pipe, other_end = context.Pipe()
         self._process = context.Process(target=_serve, args=(other_end, setup), daemon=True)
         self._process.start()
-        other_end.close()  # so that the pipe ends with the process
+        other_end.close()  # the pipe then ends with the process
 
     def send(self, task: Any) -> None:
         with contextlib.suppress(OSError):  # `receive` reports a dead process
@@ -42,7 +42,7 @@ class _Process(WorkerHandle):
 
 
 class ProcessPool(WorkerPool):
-    """Pool of processes on this machine. They end with their parent process."""
+    """Pool of processes on this machine. The processes end with their parent process."""
 
     def _start(self) -> _Process:
         return _Process(self._setup)

@@ -99,7 +99,7 @@ def test_some_failed_clips_give_status_3_and_only_failed_clips_status_2(run_here
     command = ("extract", "--videos_dir", "videos", "--num_workers", 1, "--features_dir")
     (videos / "broken.mp4").write_bytes(b"no video")
     line = run_here(*command, "none", cwd=tmp_path).error_line()
-    assert "none of 1 clips could be used; the first, broken.mp4" in line
+    assert "none of 1 clips could be used. The first is broken.mp4" in line
 
     shutil.copy(sorted(parts.iterdir())[0], videos / "good one.mp4")
     result = run_here(*command, "out", cwd=tmp_path)
