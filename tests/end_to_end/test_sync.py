@@ -1,4 +1,4 @@
-"""A run without its MLflow store is complete, and `sync` delivers it later."""
+"""A run without an MLflow store is complete, and `sync` sends it to MLflow later."""
 
 import json
 import signal
@@ -13,11 +13,11 @@ from pipeline.core.run_log import FINISHED, read_events
 pytestmark = pytest.mark.slow
 
 
-def test_a_run_without_a_store_is_complete_and_delivered_by_sync(
+def test_a_run_without_a_store_is_complete_and_sync_delivers_it(
     run_here, features_dir, settings, tmp_path, monkeypatch, caplog
 ):
     blocker = tmp_path / "team"
-    blocker.write_text("")  # in the place of the store's directory
+    blocker.write_text("")  # a file at the path of the directory of the store
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{blocker / 'mlflow.db'}")
     trained = run_here(
         *("train", "--features_dir", features_dir, "--run_dir", "run", *settings),
