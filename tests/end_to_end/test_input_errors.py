@@ -90,6 +90,8 @@ CASES = [
          command=(*SEARCH, "--evaluation.by", "gneder"), files=SPACE),
     Case("an invalid model name", ("tracking.registered_model='a/b:c'", "without /"),
          options=("--tracking.registered_model", "a/b:c")),
+    Case("a search with an invalid model name", ("name='a/b'", "without /"),
+         command=(*SEARCH, "--name", "a/b"), files=SPACE),
     Case("a number of heads that does not divide", ("model.num_heads must divide",),
          options=("--model.num_heads", "3")),
     Case("an unknown setting", ("unknown key training.epochs", "training.num_epochs"),

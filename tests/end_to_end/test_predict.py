@@ -136,20 +136,6 @@ def test_features_of_another_encoder_are_an_error(run_here, trained_dir, clips, 
     assert not (tmp_path / "a.csv").exists()
 
 
-@pytest.mark.parametrize("encoders", [("hog", "vgg16"), ("vgg16", "hog")])
-def test_one_shard_of_another_encoder_is_an_error(predict, clips, tmp_path, encoders):
-    table = read(clips / "clips.csv")
-    for number, encoder in enumerate(encoders):
-        shard = shutil.copytree(clips, tmp_path / "shards" / str(number))
-        write_encoder(shard, encoder)
-        table.assign(clip_id=f"{number}-" + table["clip_id"]).to_csv(
-            shard / "clips.csv", index=False
-        )
-    line = predict(features_dir=tmp_path / "shards").error_line()
-    assert "encoder.static.encoder is" in line
-    assert not (tmp_path / "a.csv").exists()
-
-
 @pytest.mark.parametrize(
     "command", [("predict", "--output", "a.csv"), ("evaluate", "--split", "all")]
 )
