@@ -45,7 +45,7 @@ def train(features_dir, tmp_path):
 
 
 def advised(advice, setting):
-    """Return the settings of the advice on `setting`."""
+    """Return the recommended value of a setting, as {setting: value}."""
     values = [re.search(rf"{setting}=(\w+)", each.recommendation) for each in advice]
     return {setting: next(yaml.safe_load(value[1]) for value in values if value)}
 

@@ -44,7 +44,7 @@ def test_no_fold_is_evaluated_on_a_training_group(run_dir):
     assert len(held_out) == len(set(held_out)) == 32
 
 
-def test_the_mean_baseline_has_no_correlation(run_dir):
+def test_the_mean_baseline_has_zero_correlation(run_dir):
     # With one mean per fold, the correlation would be negative.
     report = json.loads((run_dir / "evaluation.json").read_text())
     scores = report["baselines"]["training_mean"]

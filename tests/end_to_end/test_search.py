@@ -214,7 +214,7 @@ def test_the_best_configuration_is_written_and_its_model_registered(search):
     assert version.run_id == refit.info.run_id
 
 
-def test_the_best_model_is_evaluated_on_clips_of_no_trial(search):
+def test_the_best_model_is_evaluated_on_clips_that_no_trial_used(search):
     seen = set()
     for path in search.run_dir.glob("trials/*/split.csv"):
         lines = path.read_text().splitlines()[1:]

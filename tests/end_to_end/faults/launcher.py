@@ -103,7 +103,7 @@ class Child:
 
 
 class Launcher:
-    """Starter of commands as child processes of one launcher process."""
+    """Interface to the launcher process, which runs each command in a child process."""
 
     def __init__(self, directory: Path, environment: dict[str, str]) -> None:
         self._directory = directory
