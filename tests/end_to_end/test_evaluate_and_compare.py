@@ -2,7 +2,6 @@
 
 import json
 
-import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -90,38 +89,14 @@ def test_an_evaluation_of_a_model_in_mlflow_is_logged_to_the_run_of_the_model(
     run_here, first, workspace, tmp_path, model_uri, client, run_id, monkeypatch
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{workspace / 'mlflow.db'}")
-    result = run_here(
-        *("evaluate", "--model_uri", model_uri, "--split", "test", "--output_dir", "scores"),
-        cwd=tmp_path,
-    )
+    result = run_here("evaluate", "--model_uri", model_uri, "--split", "test", cwd=tmp_path)
     assert result.status == 0, result.err
+    output_dir = tmp_path / "results" / "evaluation"
     run_here("evaluate", "--run_dir", first, "--split", "test", cwd=workspace)
-    assert read_report(tmp_path / "scores")["metrics"] == read_report(first)["metrics"]
-    found, expected = (path / "predictions" / "test.csv" for path in (tmp_path / "scores", first))
+    assert read_report(output_dir)["metrics"] == read_report(first)["metrics"]
+    found, expected = (path / "predictions" / "test.csv" for path in (output_dir, first))
     assert found.read_bytes() == expected.read_bytes()
     assert len(client.get_metric_history(run_id, "evaluation/test/r2/mean")) >= 2
-
-
-def test_a_model_is_found_in_the_store_of_the_working_directory(run_here, workspace, model_uri):
-    result = run_here("evaluate", "--model_uri", model_uri, cwd=workspace)
-    assert result.status == 0, result.err
-    assert (workspace / "results" / "evaluation" / "evaluation.json").exists()
-
-
-def test_a_model_loaded_with_mlflow_gives_the_stored_predictions(
-    first, workspace, features_dir, model_uri, monkeypatch
-):
-    mlflow.set_tracking_uri(None)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{workspace / 'mlflow.db'}")
-    inputs = {name: np.load(features_dir / f"{name}.npy") for name in ("static", "dynamic")}
-    clips = pd.read_csv(features_dir / "clips.csv")["clip_id"]
-    predicted = mlflow.pyfunc.load_model(model_uri).predict(inputs)
-    scores = pd.DataFrame(predicted, index=clips, columns=TRAITS)
-    expected = pd.read_csv(first / "predictions" / "validation.csv", index_col="clip_id")
-    # Another batch size changes the order of summation.
-    np.testing.assert_allclose(
-        scores.loc[expected.index], expected[list(TRAITS)].to_numpy(), rtol=0, atol=1e-6
-    )
 
 
 @pytest.fixture
