@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 Write = Callable[[Path, Path], None]
-"""Function of the path of the file and of the canary, a file that the hostile code would create."""
+"""Function that writes a hostile file. Its code would create the second path, the canary."""
 
 _BOMB_MB = 1500
 
@@ -95,14 +95,14 @@ def yaml_tag(path: Path, canary: Path) -> None:
 
 
 def yaml_bomb(path: Path, canary: Path) -> None:
-    """Aliases that double 30 times."""
+    """Nested aliases that contain 2^31 items."""
     lines = ["a0: &a0 [x, x]"]
     lines += [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 31)]
     path.write_text("\n".join(lines) + "\nname: *a30\n")
 
 
 def yaml_merge_bomb(path: Path, canary: Path) -> None:
-    """Merged mappings that double 30 times."""
+    """Nested merged mappings that contain 2^30 items."""
     lines = ["a0: &a0 {x: 1}"]
     lines += [f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}" for n in range(1, 31)]
     path.write_text("\n".join(lines) + "\n")

@@ -1,4 +1,4 @@
-"""If a tracking server fails, a run loses no value and no point, and ends almost as soon."""
+"""If a tracking server fails, a run loses no value and no point, and is delayed by seconds only."""
 
 import random
 import signal
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 LONGEST_END_SECONDS = 8
 """Time limit of the end of a run after a signal, on an idle machine."""
 LONGEST_DELAY_SECONDS = 20
-"""Maximum delay by an outage: a run waits for at most 5 s at the start and 10 s at the end."""
+"""Maximum delay of a run by an outage. The run waits for 5 s at the start and 10 s at the end."""
 
 
 class Home:

@@ -19,7 +19,7 @@ from tests.end_to_end.faults.reference import Reference
 pytestmark = pytest.mark.slow
 
 LONGEST_DELAY_SECONDS = 20
-"""A run waits for MLflow for at most 5 s at the start and 10 s at the end."""
+"""Maximum delay of a run by an outage. The run waits for 5 s at the start and 10 s at the end."""
 NUM_LIMITS = 6
 LARGEST_OUTPUT = 8192
 """Maximum size of the output of a command in bytes, because the output is also a file."""
