@@ -1,4 +1,4 @@
-"""`extract` on real and broken clips, and after an interrupt."""
+"""`extract` with real and damaged clips, and after an interrupt."""
 
 import json
 import shutil
@@ -23,14 +23,14 @@ pytestmark = pytest.mark.slow
 
 
 def finished_clips(features_dir):
-    """Return the files of finished clips; files that are being written are hidden."""
+    """Return the files of finished clips, without temporary files."""
     paths = features_dir.glob(".units/*/*.npz")
     return [path for path in paths if not path.name.startswith(".")]
 
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory, shared_data):
-    """Six short clips of two people."""
+    """Directory with six short clips of two people."""
     folder = tmp_path_factory.mktemp("videos")
     for clip in sorted((shared_data / "clips").glob("*.mp4")):
         for number in range(3):
@@ -68,7 +68,7 @@ def test_real_clips_become_a_feature_set(extracted):
     assert features.checked_labels().shape == (6, 5)
 
 
-def test_the_same_command_extracts_nothing_again(extracted, run_here, parts):
+def test_the_same_command_extracts_no_clip_again(extracted, run_here, parts):
     _, folder = extracted
     result = run_here(
         *("extract", "--videos_dir", parts, "--features_dir", "features"),
@@ -93,7 +93,7 @@ def test_a_model_is_trained_on_extracted_features(extracted, run_here):
     assert data["encoder"]["name"] == "hog + rectified_flow"
 
 
-def test_some_failed_clips_give_status_3_and_only_failed_clips_status_2(run_here, parts, tmp_path):
+def test_the_status_is_3_if_some_clips_fail_and_2_if_all_clips_fail(run_here, parts, tmp_path):
     videos = tmp_path / "videos"
     videos.mkdir()
     command = ("extract", "--videos_dir", "videos", "--num_workers", 1, "--features_dir")
@@ -109,7 +109,7 @@ def test_some_failed_clips_give_status_3_and_only_failed_clips_status_2(run_here
     assert "broken.mp4,open," in (tmp_path / "out" / "failures.csv").read_text()
 
 
-def test_an_interrupt_keeps_the_finished_clips_and_has_a_hint(start, run_here, parts, tmp_path):
+def test_finished_clips_are_kept_after_an_interrupt(start, run_here, parts, tmp_path):
     command = ("extract", "--videos_dir", parts, "--features_dir", "out", "--num_workers", 1)
     process = start(*command, cwd=tmp_path)
     deadline = time.monotonic() + 120
