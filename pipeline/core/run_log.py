@@ -218,10 +218,7 @@ def effective_events(events: Iterable[Event]) -> list[Event]:
 
 def _parse(path: Path, line: bytes, start: int, *, needs_crc: bool) -> Event:
     try:
-        crc = _find_crc(line)
-        # Only the first lines, of an earlier version, have no checksum.
-        if (crc is None and needs_crc) or crc not in (None, zlib.crc32(line[:-_CRC_SIZE])):
-            raise ValueError("its checksum is wrong")
+        _check_crc(line, is_required=needs_crc)
         content = json.loads(line)
         content.pop("crc", None)
         return Event(
@@ -237,6 +234,13 @@ def _parse(path: Path, line: bytes, start: int, *, needs_crc: bool) -> Event:
             "backup. Without a backup, start a new run: `python -m pipeline train --config "
             f"{path.with_name('config.yaml')}`."
         ) from error
+
+
+def _check_crc(line: bytes, *, is_required: bool) -> None:
+    crc = _find_crc(line)
+    # Only the first lines, of an earlier version, have no checksum.
+    if (crc is None and is_required) or crc not in (None, zlib.crc32(line[:-_CRC_SIZE])):
+        raise ValueError("its checksum is wrong")
 
 
 def _find_crc(line: bytes) -> int | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.end_to_end.faults.campaign import Outcome
 
 _MEASURED = re.compile(r"^(time|system)/|seconds")
-_OF_ONE_RUN = re.compile(r"path|_dir|folder|package_model")
+_OF_ONE_RUN = re.compile(r"path|_dir|folder|package_model|patience")
 
 
 @dataclass
