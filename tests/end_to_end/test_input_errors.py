@@ -175,7 +175,7 @@ OUT = ("extract", "--features_dir", "out")
         (("train", "--resume", "x", "--labels", "y"), "--labels would change it"),
         (("extract",), "extract needs --features_dir"),
         (OUT, "needs --videos_dir"),
-        ((*OUT, "--videos_dir", "none"), "none: does not exist"),
+        ((*OUT, "--videos_dir", "none"), "none: must be a directory, but does not exist"),
         ((*OUT, "--videos_dir", "x", "--num_workers", "two"), "whole number"),
         ((*OUT, "--videos_dir", "x", "--shard", "2"), "must be I/N"),
         ((*OUT, "--videos_dir", "x", "--faces.crop", "1"), "faces.crop_px"),
