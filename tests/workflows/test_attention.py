@@ -272,7 +272,7 @@ def test_learned_tokens_are_not_in_the_table(write_set):
             lambda: build_network(static_steps=None, dynamic_steps=None),
             "no steps to explain.*leave --explain out",
         ),
-        ({}, lambda: build_network(fusion="concat"), "these fusions have: cross_attention"),
+        ({}, lambda: build_network(fusion="concat"), "Choose one of cross_attention"),
         ({}, other_network, "it has no attention"),
     ],
 )
