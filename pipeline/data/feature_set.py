@@ -51,7 +51,7 @@ class FeatureSet:
     labels: FloatArray | None
     """Scores in OCEAN order in [0, 1], shape (N, 5), float32; None without labels."""
     clips: pd.DataFrame
-    """`clip_id`, `group` and further columns in row order, cells of type str."""
+    """Table with the columns `clip_id`, `group` and others, and one row per clip. Cells are str."""
     has_groups: bool
     """False if there is no clip table; ids are then row numbers, and each clip is a group."""
     digest: str
@@ -102,7 +102,7 @@ class FeatureSet:
 
     @cached_property
     def warnings(self) -> tuple[DataWarning, ...]:
-        """Signs of damaged features or names. The first access reads all features."""
+        """Signs of damaged features, and nearly equal ids. The first access reads all features."""
         return find_data_warnings((self.static, self.dynamic), self.clips)
 
     def checked_labels(self) -> FloatArray:

@@ -83,11 +83,12 @@ class AttentionMeasurements:
     clip_ids: tuple[str, ...] = ()
     """Ids of the N measured clips."""
     key_kinds: Mapping[str, str] = field(default_factory=dict)
-    """Stream -> kind of its keys, in the stream order of the maps."""
+    """Stream -> kind of its keys. The order is that of the keys in the map `traits`."""
     num_keys: Mapping[str, int] = field(default_factory=dict)
     """Stream -> number of keys T."""
     mean_maps: Mapping[str, FloatArray] = field(default_factory=dict)
-    """Map -> mean weights over clips whose query and key are real steps, shape (H, Q, T)."""
+    """Map -> mean weights, shape (H, Q, T). Clips in which the query or the key is padding are
+    not averaged."""
     entropy: Mapping[str, FloatArray] = field(default_factory=dict)
     """Map -> normalised entropy in [0, 1], shape (N, H); NaN for a single real key."""
     agreement: Mapping[str, FloatArray] = field(default_factory=dict)
@@ -97,7 +98,7 @@ class AttentionMeasurements:
     trait_rollout: Mapping[str, FloatArray] = field(default_factory=dict)
     """Stream -> mean attention rollout, shape (K, T); empty for a model without blocks."""
     trait_share: Mapping[str, FloatArray] = field(default_factory=dict)
-    """Stream -> mean share of the attention of each trait, shape (K,)."""
+    """Stream -> mean fraction of the attention of each trait query to this stream, shape (K,)."""
     trait_attention_even: Mapping[str, FloatArray] = field(default_factory=dict)
     """Stream -> `trait_attention` for uniform attention to real steps, shape (T,)."""
     trait_rollout_even: Mapping[str, FloatArray] = field(default_factory=dict)
@@ -117,14 +118,14 @@ class AttentionMeasurements:
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """Names of the streams, in the order of the maps."""
+        """Names of the streams, in the order of their keys in the map `traits`."""
         return tuple(self.key_kinds)
 
 
 def queries_and_keys(name: str, streams: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     """Return the queries of the map `name` (a stream or the traits), and the streams of its keys.
 
-    `streams` contains all streams, in the order of the maps.
+    `streams` contains all streams, in the order of their keys in the map `traits`.
     """
     prefix, _, direction = name.rpartition("/")
     if direction == TRAIT_QUERIES:

@@ -78,7 +78,7 @@ Overlap = Annotated[dict[str, int | float], pydantic.AfterValidator(_check_overl
 
 @dataclass(frozen=True, kw_only=True)
 class Subgroup:
-    """Metrics on the clips with one value in a column."""
+    """Metrics of the clips that have the same value in a column."""
 
     num_clips: int
     num_groups: int
@@ -127,7 +127,7 @@ class EvaluationReport:
     intervals: Coverage | None = None
     """Coverage of the prediction intervals; None if it was not measured."""
     confidence: float = 0.95
-    """Share of the resamples inside each interval, in (0, 1)."""
+    """Confidence level of the intervals, in (0, 1)."""
     num_resamples: int
 
     def __post_init__(self) -> None:

@@ -39,7 +39,7 @@ PART_NAMES: Final[Mapping[str, str]] = {
 """Part of a run -> name in figures and reports. Other parts are shown under their key."""
 
 _START_EPOCHS: Final = 3.0
-"""If a wait is longer than this number of median epochs, the run started or resumed."""
+"""Minimum wait at a start or resume, in multiples of the median epoch time."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -142,12 +142,12 @@ class TimeLogs:
 
     @property
     def usual_waits(self) -> FloatArray:
-        """Waits between steps in seconds, without starts; empty if a step was not logged."""
+        """Waits between steps, in s, except at a start or resume; empty if steps are missing."""
         return self.batch_wait_times[~self.is_start] if self.waits_by_epoch.size else empty()
 
     @property
     def is_start(self) -> BoolArray:
-        """True for steps before which the run started or resumed, shape (S,)."""
+        """True for the first step after each start or resume of the run, shape (S,)."""
         is_start: BoolArray = self.batch_wait_times > _START_EPOCHS * self.median_epoch
         is_start[:1] = True
         return is_start
@@ -193,7 +193,7 @@ class TimeLogs:
         step = float(self.batch_times.sum())
         rest = max(train - start - step - wait, 0.0)
         parts = {"start": start, "step": step, "wait": wait, "validation": validation, "rest": rest}
-        # Smaller parts are not larger than the rounding errors of the clock.
+        # Parts below 0.1 % are within the error of the clock.
         return {name: seconds for name, seconds in parts.items() if seconds > 1e-3 * train}
 
 

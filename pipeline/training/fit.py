@@ -65,7 +65,7 @@ class FitHooks:
     callbacks: Sequence[keras.callbacks.Callback] = ()
     """Callbacks that run after the logs are written and before the checkpoint is saved."""
     on_commit: Callable[[], None] = field(default=lambda: None)
-    """Function that is called after each epoch is saved."""
+    """Function to call when an epoch has been saved."""
     is_resumable: bool = True
     """Whether every epoch is saved on disk, so that a killed run can be resumed.
 

@@ -135,7 +135,8 @@ def _link_to_mlflow(
         parent_dir=os.path.relpath(parent.path, run.path) if parent else "",
         step_stride=max(1, -(-num_steps // _MAX_CHARTED_STEPS)),
     )
-    # An existing MLflow run is logged here. A new MLflow run is logged when it is created.
+    # If the MLflow run exists, the link is also an event of the run log. The link to a new MLflow
+    # run becomes an event when that run is created.
     (note_link if link.run_id else write_link)(run.tracking_path, link)
 
 
@@ -150,8 +151,8 @@ def _is_described(run: RunDirectory) -> bool:
 def _describe(session: Session) -> None:
     environment = describe_environment()
     write_json(session.run.environment_path, environment)
-    # `mlflow run` logs the text from the command line under the names without prefix. MLflow
-    # parameters are constant, so "0.001" and 1e-3 would conflict.
+    # `mlflow run` logs each option of the command line as text, under its name without `config.`.
+    # MLflow parameters cannot change, so "0.001" and 1e-3 would conflict.
     settings = {
         f"config.{name}": value
         for name, value in flatten(session.config).items()

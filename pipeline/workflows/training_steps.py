@@ -73,7 +73,7 @@ class Experiment:
 
     @property
     def group_overlap(self) -> dict[str, dict[str, float | int]]:
-        """Number of common groups and fraction of affected clips, by pair of subsets."""
+        """Per pair of subsets: number of groups in both, and fraction of clips in these groups."""
         return group_overlap(self.features.groups, self.split)
 
     @property
@@ -256,7 +256,7 @@ def fit_network(
 
 
 def evaluate_held_out(session: Session, experiment: Experiment, scores: Scores) -> EvaluationReport:
-    """Calibrate the intervals and evaluate the held-out clips, and store the results in the run."""
+    """Calibrate the intervals, evaluate the held-out scores, and store the results in the run."""
     config, features, split = experiment.config, experiment.features, experiment.split
     # Without validation clips, the scores are out-of-fold. Every fold holds out whole groups.
     training_groups: Names = features.groups[split.train] if len(split.validation) else ()
