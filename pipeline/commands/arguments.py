@@ -65,7 +65,8 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model_uri",
         default="",
-        help="model in MLflow instead of a run: models:/NAME/VERSION or models:/NAME@ALIAS",
+        help="MLflow URI of the model, instead of --run_dir: models:/NAME/VERSION or "
+        "models:/NAME@ALIAS",
     )
 
 

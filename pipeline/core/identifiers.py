@@ -52,7 +52,7 @@ def nearly_equal_identifiers(identifiers: Iterable[str]) -> list[tuple[str, ...]
 
 
 def loose_key(identifier: str) -> str:
-    """Return a key that is equal for names with different case, folder or number spelling."""
+    """Return a key that ignores case, folder and the spelling of a number (`1`, `01`)."""
     return _key(identifier.replace("\\", "/").rpartition("/")[2])
 
 

@@ -75,7 +75,7 @@ def measure_deletion(
     ]
 
     def distances(origin: FloatArray | None) -> dict[str, FloatArray]:
-        """Return the mean absolute distance from `origin` by order, shape (R, P)."""
+        """Return, per order, the mean absolute difference of scores and `origin`, shape (R, P)."""
         if origin is None:
             return {}
         return {

@@ -233,8 +233,8 @@ def _list_files(directory: Path) -> tuple[list[Path], tuple[tuple[Path, OSError]
 
 
 def _assign_ids(directory: Path, paths: Sequence[Path]) -> dict[str, Path]:
-    # A name such as `1.mp4` does not contain the source video. If such a name occurs twice, the
-    # ids of all clips with such names are their paths. Each folder is then one group.
+    # A name such as `1.mp4` does not show the source video of the clip. If such a name occurs
+    # twice, the ids of all clips with such names are their paths. Each folder is then one group.
     times = Counter(_identifier(path.name) for path in paths)
     by_folder = any(number > 1 and _is_plain(name) for name, number in times.items())
     by_id: dict[str, Path] = {}

@@ -25,7 +25,7 @@ class ServedModel(mlflow.pyfunc.PythonModel):
         self._calibration = read_calibration(Path(calibration)) if calibration else uncalibrated()
 
     # The real input is a mapping of names to arrays. MLflow derives a schema from type hints, and
-    # warns if this fails. It ignores only the type hint of arrays.
+    # warns if this fails. MLflow ignores no type hint except `np.ndarray`.
     def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> Any:
         """Return scores of shape (N, K) for the named inputs that `read_inputs` accepts.
 

@@ -155,7 +155,7 @@ class ProgressBar(keras.callbacks.Callback):
             rich.progress.TextColumn("epoch {task.completed:.0f}/{task.total:.0f}"),
             rich.progress.BarColumn(),
             rich.progress.TimeElapsedColumn(),
-            rich.progress.TextColumn("left"),
+            rich.progress.TextColumn("remaining"),
             rich.progress.TimeRemainingColumn(),
             rich.progress.TextColumn("{task.fields[scores]}"),
             console=console,

@@ -98,7 +98,7 @@ def load_network(path: str) -> tuple[Any, str]:
     if not Path(path).is_file():
         near = did_you_mean_path(Path(path))
         raise ExtractionError(
-            f"{path}: there is no such model file. Check the setting weights.{near}"
+            f"{path}: there is no such model file. Check the setting `weights`.{near}"
         )
     try:
         network = load_model(Path(path))

@@ -197,7 +197,7 @@ def _describe_learning_rate(data: LearningRate) -> str:
 
 
 def _steps(history: MetricsHistory) -> tuple[FloatArray, FloatArray]:
-    """Return position on the epoch axis and learning rate of each logged step."""
+    """Return two arrays for the logged steps: positions on the epoch axis, and learning rates."""
     rates, numbers = history.batch.learning_rate, history.batch.batch_numbers
     epochs = history.epoch.epoch_numbers
     if not rates.size or not epochs.size:
@@ -213,7 +213,7 @@ FIGURES: Final = (
         title="Learning rate",
         caption=(
             "Learning rate of every logged step and of the last step of every epoch. "
-            "Dotted lines mark reductions of a constant rate."
+            "Dotted lines mark reductions of a rate that is otherwise constant."
         ),
         data=learning_rate_data,
         draw=_draw_learning_rate,
