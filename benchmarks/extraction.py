@@ -1,10 +1,10 @@
-"""Compare feature extraction with a full decode of the same clips, and two workers with one.
+"""Compare feature extraction with a full decode, and two workers with one worker.
 
     python -m benchmarks.extraction --videos_dir DIR [--num_repeats 5] [--clips_per_worker 12]
 
-Measured per clip: CPU time of a full decode with PyAV without conversion, of the whole extraction
-with the default settings, and of each extraction stage. Ratios are also printed, because absolute
-times depend on the machine. Each process uses one thread.
+The benchmark measures the CPU time per clip of a full decode (PyAV, no conversion), of the whole
+extraction with default settings, and of each extraction stage. It also prints ratios, because
+absolute times depend on the machine. Each process uses one thread.
 """
 
 import argparse
@@ -33,14 +33,14 @@ def main() -> None:
     arguments = parser.parse_args()
     videos = find_videos(arguments.videos_dir).by_id
     with tempfile.TemporaryDirectory() as directory:
-        # Workers come first, because the stages set the threads of this process.
+        # Measure the workers first, because the stages change the threads of this process.
         scaling = measure_workers(videos, Path(directory), arguments.clips_per_worker)
         stages = measure_stages(videos, Path(directory), arguments.num_repeats)
     print(json.dumps({**stages, **scaling}, indent=2))
 
 
 def measure_stages(videos: Mapping[str, Path], directory: Path, num_repeats: int) -> dict[str, Any]:
-    """Return median CPU milliseconds per clip over interleaved repeats, and ratios."""
+    """Return the median CPU time per clip in ms from interleaved repeats, and ratios."""
     from pipeline.extraction.worker import build_work
 
     work = build_work(JOB)
@@ -81,7 +81,7 @@ def measure_stages(videos: Mapping[str, Path], directory: Path, num_repeats: int
 
 
 class Stages:
-    """Stages of an extraction, each with the output of the previous stage as input."""
+    """Stages of an extraction. The input of a stage is the output of the previous stage."""
 
     def __init__(self, directory: Path) -> None:
         from pipeline.extraction.clip import ClipExtractor
@@ -100,7 +100,7 @@ class Stages:
         self._encoders = build_static_encoder(config), build_dynamic_encoder(config)
 
     def calls(self, video: Path) -> dict[str, Callable[[], object]]:
-        """Return stage name -> call to measure, for one video."""
+        """Return stage name -> function to measure, for one video."""
         from pipeline.extraction.clip_cache import write_cached_clip
         from pipeline.extraction.video.decode import iterate_frames
         from pipeline.extraction.video.sampling import choose_instants, choose_windows
@@ -157,7 +157,7 @@ class Stages:
 def measure_workers(
     videos: Mapping[str, Path], directory: Path, clips_per_worker: int
 ) -> dict[str, float]:
-    """Return clips per second with one and two workers, without the first clip per worker."""
+    """Return clips per second with one and two workers; the first clip per worker is ignored."""
     from pipeline.extraction.dispatch import run_tasks
 
     rates = {}
@@ -184,13 +184,13 @@ def measure_workers(
 
 
 def build_task(clip_id: str, video: Path, path: Path) -> Task:
-    """Build the extraction task of a video that is not on the contact sheet."""
+    """Build the extraction task for one video, without an image for the contact sheet."""
     source = ClipSource(clip_id=clip_id, video=video)
     return Task(source=source, path=path, fingerprint="")
 
 
 def convert_frames(frames: list[Any], shown: set[int]) -> dict[int, Any]:
-    """Return timestamp -> images; frames with a timestamp in `shown` also get a small image."""
+    """Return timestamp -> images; frames in `shown` also get a small image."""
     from pipeline.extraction.video.images import convert_frame
 
     small_px = JOB.config.faces.detect_px
@@ -206,7 +206,7 @@ def convert_frames(frames: list[Any], shown: set[int]) -> dict[int, Any]:
 
 
 def decode_everything(video: Path) -> int:
-    """Decode all frames in one thread without conversion; return their number."""
+    """Decode all frames in one thread without conversion; return the number of frames."""
     import av
 
     with av.open(str(video)) as container:
@@ -215,7 +215,7 @@ def decode_everything(video: Path) -> int:
 
 
 def cpu_seconds(step: Callable[[], object]) -> float:
-    """Return the CPU time of a call, summed over threads."""
+    """Return the CPU time of a call in seconds, for all threads together."""
     start = time.process_time()
     step()
     return time.process_time() - start

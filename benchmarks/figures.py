@@ -1,7 +1,7 @@
 """Measure time and size of all figures and the report of a 50-epoch run.
 
-A small model is trained for 50 epochs without figures. Then its attention is measured, all figures
-are drawn and the report is written, as at the end of `train`.
+The benchmark trains a small model for 50 epochs without figures. It then measures the attention,
+draws all figures and writes the report, like `train`.
 
     python -m benchmarks.figures [--num_epochs 50]
 """

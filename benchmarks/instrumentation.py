@@ -1,8 +1,8 @@
 """Compare `pipeline.training.fit` with Keras' `model.fit` on the same arrays.
 
-Both train the same model on the built-in set. `pipeline.training.fit` also writes all logs, all
-values per step and one checkpoint per epoch. The two runs alternate, and their medians over the
-repeats are compared.
+Both functions train the same model on the built-in set. `pipeline.training.fit` also writes all
+logs, all values per step and one checkpoint per epoch. The runs of the two functions alternate. The
+benchmark compares the median times.
 
     python -m benchmarks.instrumentation [--num_epochs 6] [--num_repeats 5]
 """
@@ -31,24 +31,24 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         features_dir = Path(directory) / "features"
         ensure_synthetic_set(features_dir, SyntheticConfig())
-        bare, instrumented = [], []
+        plain, instrumented = [], []
         for repeat in range(arguments.num_repeats):
-            bare.append(time_bare(features_dir, arguments.num_epochs))
+            plain.append(time_plain(features_dir, arguments.num_epochs))
             run_dir = Path(directory) / f"run-{repeat}"
             instrumented.append(time_instrumented(features_dir, arguments.num_epochs, run_dir))
     print(
         json.dumps(
             {
-                "seconds_per_epoch_bare": round(float(np.median(bare)), 3),
+                "seconds_per_epoch_plain": round(float(np.median(plain)), 3),
                 "seconds_per_epoch_instrumented": round(float(np.median(instrumented)), 3),
-                "ratio": round(float(np.median(instrumented) / np.median(bare)), 3),
+                "ratio": round(float(np.median(instrumented) / np.median(plain)), 3),
             }
         )
     )
 
 
-def time_bare(features_dir: Path, num_epochs: int) -> float:
-    """Return the seconds per epoch of Keras' `fit`, without the first epoch (tracing)."""
+def time_plain(features_dir: Path, num_epochs: int) -> float:
+    """Return the seconds per epoch with `fit` from Keras, without the first epoch (tracing)."""
     import keras
 
     features, model = _set_and_model(features_dir)
@@ -67,7 +67,7 @@ def time_bare(features_dir: Path, num_epochs: int) -> float:
 
 
 def time_instrumented(features_dir: Path, num_epochs: int, run_dir: Path) -> float:
-    """Return the seconds per epoch of the pipeline's `fit`, without the first epoch (tracing)."""
+    """Return the seconds per epoch with the `fit` of the pipeline, without the first epoch."""
     from pipeline.core.run_directory import RunDirectory
     from pipeline.core.run_log import RunLog
     from pipeline.data.batches import LabelledBatches
@@ -85,7 +85,7 @@ def time_instrumented(features_dir: Path, num_epochs: int, run_dir: Path) -> flo
         TrainingConfig(num_epochs=num_epochs, batch_size=128),
         run=run,
         run_log=RunLog(run.run_log_path),
-        # The commit is the end of an epoch, so logs, run log and checkpoint are included.
+        # The commit is the last step of an epoch, after logs, run log and checkpoint.
         hooks=FitHooks(on_commit=clock.tick),
     )
     return clock.seconds_per_epoch()

@@ -1,10 +1,10 @@
 """Compare the trials per hour of `search` with those of a plain Optuna loop.
 
-The plain loop follows Optuna's Keras examples: it builds a model per trial and trains it with
-`model.fit`, without pruning or logs. Then `search` runs with two workers and MLflow for the same
-time. Both have the same space, configuration and clips; imports are included. The work of `search`
-after its trials and failed trials are not counted. All trials start from the same random state,
-because a lucky initialisation is not a setting.
+The plain loop follows Optuna's Keras examples. It builds a model per trial and trains this model
+with `model.fit`, without pruning or logs. `search` then runs for the same time, with two workers
+and MLflow. Both use the same space, configuration and clips. Imports are included. Failed trials
+and the work of `search` after its trials are not counted. All trials start from the same random
+state, so the initialisation does not affect the comparison.
 
     python -m benchmarks.search --features_dir features/first_impressions --num_trials 20
 """
@@ -30,7 +30,9 @@ def main() -> None:
     parser.add_argument("--num_trials", type=int, default=20)
     parser.add_argument("--num_workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--loop", action="store_true", help="run the plain loop in this process")
+    parser.add_argument(
+        "--loop", action="store_true", help="run only the plain loop, in this process"
+    )
     arguments = parser.parse_args()
     arguments.features_dir = arguments.features_dir.absolute()
     if arguments.loop:
@@ -55,7 +57,7 @@ def _print(name: str, num_trials: int, seconds: float, best: float) -> float:
 
 
 def measure_loop(arguments: argparse.Namespace) -> tuple[float, float]:
-    """Return the duration of the plain loop in seconds, and its best value."""
+    """Return the duration of the plain loop in seconds, and the best value."""
     began = time.perf_counter()
     command = [
         *(sys.executable, "-m", "benchmarks.search", "--loop"),
@@ -70,7 +72,7 @@ def measure_loop(arguments: argparse.Namespace) -> tuple[float, float]:
 
 
 def measure_search(arguments: argparse.Namespace, seconds: float) -> tuple[int, float]:
-    """Return the number of trials that ended within `seconds`, and their best value."""
+    """Return the number of trials that ended within `seconds`, and the best value."""
     with tempfile.TemporaryDirectory() as directory:
         began = time.time()
         command = [
@@ -100,7 +102,7 @@ def measure_search(arguments: argparse.Namespace, seconds: float) -> tuple[int, 
 
 
 def plain_loop(arguments: argparse.Namespace) -> float:
-    """Run the loop of Optuna's Keras examples; return the best value."""
+    """Run a loop like Optuna's Keras examples; return the best value."""
     import keras
     import optuna
 
@@ -114,7 +116,7 @@ def plain_loop(arguments: argparse.Namespace) -> float:
     from pipeline.workflows.train import build_for
     from pipeline.workflows.training_steps import Experiment, adapt_network
 
-    # `search` holds out test clips by default, so the loop does the same.
+    # `search` holds out test clips by default, so the loop also holds out these clips.
     overrides = {
         "data.features_dir": str(arguments.features_dir),
         "data.test_fraction": load_config(CONFIG).search.test_fraction,
@@ -165,7 +167,7 @@ def plain_loop(arguments: argparse.Namespace) -> float:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment without settings of a tracking server."""
+    """Return the environment without the settings for a tracking server."""
     return {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
 
 

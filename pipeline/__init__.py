@@ -1,6 +1,6 @@
 """Predict apparent OCEAN personality traits from short video clips.
 
-Names are resolved when they are first used, so that `import pipeline` and
+Each name is imported when it is first used. Therefore `import pipeline` and
 `python -m pipeline --help` load neither TensorFlow nor MLflow.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         train_personality_model as train_personality_model,
     )
 
-_HOMES = {
+_MODULES = {
     "CompletePersonalityModel": "pipeline.models.complete_personality_model",
     "LearningRateTrackerCallback": "pipeline.training.callbacks",
     "PerformanceMonitorCallback": "pipeline.training.callbacks",
@@ -36,13 +36,13 @@ _HOMES = {
     "train_personality_model": "pipeline.workflows.training_system",
 }
 
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+__all__ = ["__version__", *_MODULES]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

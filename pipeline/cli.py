@@ -1,7 +1,7 @@
 """Command line: one sub-command per entry point of MLproject, with the same parameters.
 
-This module and the package `commands` import only the standard library when loaded, so that
-`--help` is fast. Commands import other modules when they run.
+This module and the package `commands` import no slow libraries when they are loaded, so that
+`--help` is fast. A command imports the other modules when it runs.
 """
 
 import argparse
@@ -64,15 +64,15 @@ _FIXES = {
     errno.EDQUOT: "Make room within your disk quota.",
     errno.EFBIG: "Raise the limit on the size of files (`ulimit -f`).",
 }
-"""Fix for each error of the file system."""
+"""Advice to the user for each error number of the file system."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status.
 
     Returns:
-        0 success, 1 internal error, 2 invalid input, 3 partly done. If a signal ended the
-        command, 128 plus its number: 130 SIGINT, 143 SIGTERM, 129 SIGHUP.
+        0 success, 1 internal error, 2 invalid input, 3 partly done. If a signal ends the
+        command, the status is 128 plus the signal number: 130 SIGINT, 143 SIGTERM, 129 SIGHUP.
     """
     warnings.showwarning = _show_warning
     sys.excepthook = _show_internal_error
@@ -104,7 +104,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse the command line. Options of other names go into `overrides`."""
+    """Parse the command line. Undeclared options are stored in `overrides`."""
     parser = build_parser()
     arguments, rest = parser.parse_known_args(argv)
     options = [name for name in vars(arguments) if name != "command"]
@@ -112,7 +112,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     takes_overrides = COMMANDS[arguments.command].TAKES_OVERRIDES
     for name in overrides:
         similar = nearest_name(name, options)
-        # A dotted name is a setting, which the configuration checks.
+        # Dotted names are settings, which are checked when the configuration is loaded.
         if not takes_overrides or (similar and "." not in name):
             hint = f"; did you mean --{similar}?" if similar else ""
             parser.error(f"{arguments.command} has no option --{name}{hint}")
@@ -129,7 +129,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, module in COMMANDS.items():
-        summary = (module.__doc__ or "").partition("\n")[0]  # `python -OO` has no docstrings
+        summary = (module.__doc__ or "").partition("\n")[0]  # `python -OO` removes docstrings
         command = commands.add_parser(
             name,
             help=summary.replace("%", "%%"),
@@ -160,7 +160,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _LogLine(logging.Formatter):
-    """Format of log lines; the same as for warnings: `warning: ...`."""
+    """Formatter of log lines. The format is that of warnings: `warning: ...`."""
 
     def format(self, record: logging.LogRecord) -> str:
         return f"{record.levelname.lower()}: {hide_passwords(super().format(record))}"
@@ -169,7 +169,7 @@ class _LogLine(logging.Formatter):
 def _read_overrides(
     parser: argparse.ArgumentParser, rest: Sequence[str], options: Sequence[str]
 ) -> dict[str, str]:
-    """Read `--a.b value` and `--a.b=value`. `mlflow run` appends undeclared parameters."""
+    """Read `--a.b value` and `--a.b=value`. `mlflow run` appends parameters in this form."""
     overrides: dict[str, str] = {}
     tokens = list(rest)
     while tokens:

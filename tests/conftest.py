@@ -1,4 +1,4 @@
-"""Fixtures of the whole suite, and the distribution of tests over processes."""
+"""Fixtures for all tests, and the distribution of the tests to processes."""
 
 import gc
 import os
@@ -14,7 +14,7 @@ from pipeline.core.traits import TRAITS
 from pipeline.metrics.regression import METRICS
 from pipeline.records.epochs import EpochRecord, StepRecords
 
-# The time of an example depends mostly on the load of the machine.
+# The duration of an example depends mostly on the load of the machine.
 hypothesis.settings.register_profile("pipeline", deadline=None)
 hypothesis.settings.load_profile("pipeline")
 
@@ -38,12 +38,12 @@ _SHARED_RUNS = {
     }.items()
     for name in names
 }
-"""Fixture of the shared run, by test file."""
+"""Test file -> fixture of the run that the tests of the file share."""
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Run all tests of a file, or of a shared run, in one process."""
+    """Run all tests of a file, and all tests that share a run, in one process."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByRun(LoadScopeScheduling):
@@ -56,27 +56,27 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_configure() -> None:
-    # Imports create a million objects, most of them by TensorFlow, and none is garbage.
+    # Imports create a million objects, mostly in TensorFlow, and none of them is garbage.
     gc.disable()
 
 
 def pytest_collection_finish() -> None:
     gc.freeze()
-    gc.set_threshold(50_000)  # each collection visits all objects of the remaining models
+    gc.set_threshold(50_000)  # a collection is slow, because many models stay in memory
     gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with the slow files, so that none of them runs alone at the end.
+    """Run the files with slow tests first, so that no slow file runs alone at the end.
 
     Raises:
-        UsageError: If a file uses a shared run and is not in `_SHARED_RUNS`.
+        UsageError: If a file that uses a shared run is not in `_SHARED_RUNS`.
     """
     for item in items:
         file = item.path.relative_to(REPOSITORY).as_posix()
         used = set(_SHARED_RUNS.values()) & set(getattr(item, "fixturenames", ()))
         if used and _SHARED_RUNS.get(file) not in used:
-            raise pytest.UsageError(f"{file} uses {', '.join(used)}: name it in _SHARED_RUNS")
+            raise pytest.UsageError(f"{file} uses {', '.join(used)}: add the file to _SHARED_RUNS")
     slow_files = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow_files)
 
@@ -89,16 +89,16 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Directory of real clips, annotations and features, beside the repository."""
+    """Directory with real clips, annotations and features, in the parent of the repository."""
     path = REPOSITORY.parent / "shared" / "data"
     if not path.is_dir():
-        pytest.skip("the real data (../shared/data) is not on this machine")
+        pytest.skip("this machine has no real data (../shared/data)")
     return path
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Headless Chromium, which is optional outside CI."""
+    """Headless Chromium, which is required only in CI."""
     chromium = shutil.which("chromium")
     if chromium is None:
         reason = "chromium is not installed (Debian package chromium)"
@@ -115,7 +115,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def record() -> Callable[..., EpochRecord]:
-    """Return a function that makes the record of an epoch with three steps."""
+    """Return a function that creates the record of an epoch with three steps."""
 
     def make(*, epoch: int = 1, first_step: int = 1, **changes: Any) -> EpochRecord:
         names = (*TRAITS, "mean")

@@ -1,1 +1,1 @@
-"""Commands of the command line: their arguments and their printed output."""
+"""Arguments and printed output of each command."""

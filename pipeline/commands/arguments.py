@@ -15,9 +15,9 @@ FEATURE_FILES = {
     "labels": "labels, .npy",
     "clips": "clip table, .csv",
 }
-"""Parameter of each file of a feature set -> its help."""
+"""Option for each file of a feature set -> help text."""
 _SEPARATOR = "\0"
-"""Separator of values in one text; no argument can contain it."""
+"""Separator of joined values. Arguments cannot contain this character."""
 
 
 def path_text(text: str) -> str:
@@ -55,7 +55,7 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
         "--engine",
         default="local",
         choices=("local", "ray"),
-        help="processes of this machine (local) or Ray actors (ray) as workers (default: local)",
+        help="type of workers: local processes or Ray actors (default: local)",
     )
 
 
@@ -65,7 +65,8 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model_uri",
         default="",
-        help="model in MLflow instead of a run: models:/NAME/VERSION or models:/NAME@ALIAS",
+        help="MLflow URI of the model, instead of --run_dir: models:/NAME/VERSION or "
+        "models:/NAME@ALIAS",
     )
 
 
@@ -73,7 +74,7 @@ def check_model(arguments: argparse.Namespace) -> None:
     """Check that exactly one model is given and that its run directory exists.
 
     Raises:
-        PipelineError: If not.
+        PipelineError: If the number of given models is not one, or the run does not exist.
     """
     from pipeline.core.run_directory import open_run_directory
 
@@ -106,7 +107,7 @@ def add_annotations(parser: argparse.ArgumentParser) -> None:
 
 
 def annotation_paths(arguments: argparse.Namespace) -> list[Path]:
-    """Return the annotation files. An existing file whose name has a comma is one file."""
+    """Return the annotation files. An existing path that contains a comma is one file."""
     paths: list[Path] = []
     for text in arguments.annotations.split(_SEPARATOR):
         path = optional_path(text)
@@ -116,7 +117,7 @@ def annotation_paths(arguments: argparse.Namespace) -> list[Path]:
 
 
 class _JoinedBySeparator(argparse.Action):
-    """Action that joins the values of an option, also of a repeated option, into one text."""
+    """Action that joins all values of an option, which may be repeated, into one text."""
 
     def __call__(self, _: Any, namespace: argparse.Namespace, values: Any, *__: Any) -> None:
         given = getattr(namespace, self.dest)
@@ -137,7 +138,7 @@ def add_features(parser: argparse.ArgumentParser, *, with_labels: bool = True) -
 def feature_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the given features as configuration overrides.
 
-    They replace all features of the configuration, also its built-in set.
+    These overrides also remove the built-in data set from the configuration.
     """
     files = {name: path for name in FEATURE_FILES if (path := getattr(arguments, name, ""))}
     given = {"features_dir": arguments.features_dir, **files}
@@ -149,13 +150,13 @@ def feature_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def with_environment(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the overrides with the MLflow settings of the environment added.
+    """Add MLflow settings from environment variables to the overrides.
 
     The command line takes precedence over the environment, and the environment over the
-    configuration file. `mlflow run` sets the environment: it has already created its run.
+    configuration file. `mlflow run` sets the variables for the run that it has already created.
 
     Raises:
-        ConfigError: If the run of `mlflow run` is in another experiment.
+        ConfigError: If `mlflow run` has created its run in another experiment.
     """
     run_id = os.environ.get("MLFLOW_RUN_ID")
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
@@ -167,7 +168,7 @@ def with_environment(overrides: Mapping[str, Any]) -> dict[str, Any]:
         if found not in (wanted, None):
             raise ConfigError(
                 f"--tracking.experiment {wanted}: `mlflow run` has already created the run in the "
-                f"experiment {found}. Choose it with `mlflow run --experiment-name {wanted}`."
+                f"experiment {found}. Use `mlflow run --experiment-name {wanted}` instead."
             )
     elif wanted:
         os.environ.pop("MLFLOW_EXPERIMENT_ID", None)

@@ -7,7 +7,7 @@ from pipeline.commands.arguments import add_path, add_split
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
 
 TAKES_OVERRIDES = False
-EPILOG = "If the 95 % interval contains 0, no difference is shown."
+EPILOG = "If a 95 % interval contains 0, the data show no difference between the runs."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def folder_name(run_a: Path, run_b: Path) -> str:
-    """Return the names of both runs; equal names get the name of their parent directory."""
+    """Join the names of both runs. Equal names are prefixed with their parent directories."""
     paths = (run_a.resolve(), run_b.resolve())
     if paths[0].name == paths[1].name:
         return "-".join(f"{path.parent.name}-{path.name}" for path in paths)

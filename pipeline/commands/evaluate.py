@@ -14,7 +14,7 @@ from pipeline.commands.arguments import (
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK
 
 TAKES_OVERRIDES = False
-EPILOG = "Give --run_dir or --model_uri. Without features, those of the run are used."
+EPILOG = "Give --run_dir or --model_uri. Without feature options, the features of the run are used."
 
 _MODEL_OUTPUT_DIR = Path("results/evaluation")
 
@@ -25,13 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_features(parser)
     add_split(parser)
     parser.add_argument(
-        "--by", default="", help="columns of clips.csv for separate scores, separated by commas"
+        "--by", default="", help="columns of clips.csv that define subgroups, separated by commas"
     )
     add_path(
         parser,
         "output_dir",
-        "directory for the results; run and MLflow then stay unchanged (default: the run; with "
-        f"--model_uri {_MODEL_OUTPUT_DIR})",
+        "directory for the results; with this option, the run and MLflow do not change (default: "
+        f"the run directory; with --model_uri: {_MODEL_OUTPUT_DIR})",
     )
 
 
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     print_evaluation(evaluation)
     if evaluation.outdated_report is not None:
         print_line(
-            f"{evaluation.outdated_report}: still shows the previous evaluation; "
+            f"{evaluation.outdated_report} still shows the previous evaluation; "
             f"`python -m pipeline visualize --run_dir {arguments.run_dir}` updates it."
         )
     return EXIT_INCOMPLETE if evaluation.undelivered else EXIT_OK

@@ -26,14 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the parameters of the entry point."""
     add_path(parser, "config", "extraction configuration, .yaml")
     add_path(parser, "videos_dir", "directory of videos, searched with its subdirectories")
-    add_path(parser, "face_dir", "one folder of face images per clip, instead of faces in videos")
-    add_path(parser, "flow_dir", "one folder of flow fields (.npy) per clip, instead of video flow")
+    add_path(parser, "face_dir", "one folder of face images per clip, instead of faces from videos")
+    add_path(
+        parser, "flow_dir", "one folder of flow fields (.npy) per clip, instead of flow from videos"
+    )
     add_path(parser, "features_dir", "directory for the feature set")
     add_annotations(parser)
     add_num_workers(parser, "number of worker processes or Ray actors (default: 2)")
     add_engine(parser)
     parser.add_argument(
-        "--shard", default="", help="I/N: extract part I of N parts, for arrays of batch jobs"
+        "--shard", default="", help="I/N: extract only part I of N parts, for job arrays"
     )
 
 
@@ -43,13 +45,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("extract needs --features_dir. See `extract --help`.")
     shard = _shard(arguments.shard)
     from pipeline.commands.tables import print_extraction, print_line
-    from pipeline.config.extraction import is_network
+    from pipeline.config.extraction import uses_network
     from pipeline.config.loading import load_extraction_config
 
     config = load_extraction_config(arguments.config, arguments.overrides)
     from pipeline.extraction.run import DEFAULT_WORKERS, extract_features
 
-    if is_network(config):
+    if uses_network(config):
         from pipeline.core.tensorflow_import import import_tensorflow_quietly
 
         import_tensorflow_quietly()
@@ -66,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
             shard=shard,
         )
     except KeyboardInterrupt:
-        print_line("Finished clips are kept; the same command goes on with the others.")
+        print_line("Finished clips are kept. Give the same command to continue.")
         raise
     print_extraction(outcome)
     return EXIT_INCOMPLETE if outcome.failed else EXIT_OK

@@ -31,13 +31,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the parameters of the entry point."""
     add_model(parser)
     add_features(parser, with_labels=False)
-    add_path(parser, "videos_dir", "directory of videos; features are extracted as for the model")
+    add_path(parser, "videos_dir", "directory of videos; features are extracted as for training")
     add_path(parser, "face_dir", "one folder of face crops per clip, instead of videos")
     add_path(parser, "flow_dir", "one folder of optical flow per clip, together with --face_dir")
     add_path(parser, "work_dir", "directory to keep the extracted features (default: not kept)")
     add_num_workers(parser, "number of extraction processes (default: 2)")
     add_path(parser, "output", f"table to write: .csv, .npy or .parquet (default: {_OUTPUT})")
-    add_path(parser, "explain", "table with the attention of each trait to each frame per clip")
+    add_path(
+        parser,
+        "explain",
+        "table to write with the attention weight of each frame, per clip and trait",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

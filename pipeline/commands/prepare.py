@@ -7,9 +7,9 @@ from pipeline.core.errors import EXIT_OK, ConfigError
 
 TAKES_OVERRIDES = False
 EPILOG = (
-    "Annotations are ChaLearn First Impressions pickles, read without executing them, or CSV "
-    "files with clip_id and the five traits. First Impressions scores emotional stability as "
-    "neuroticism; features.json records it."
+    "Annotations are ChaLearn First Impressions pickles or CSV files with clip_id and the five "
+    "traits. Code in pickles is not executed. In First Impressions, a high neuroticism score means "
+    "emotional stability; features.json records this direction."
 )
 
 _REQUIRED = ("annotations", "static_features", "dynamic_features", "clips", "features_dir")
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--allow_unlabelled",
         default="false",
         choices=("true", "false"),
-        help="true: leave out clips without annotation; false: stop with an error (default: false)",
+        help="true: omit clips without annotation; false: stop with an error (default: false)",
     )
 
 
@@ -50,8 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     )
     print_line(
         f"{arguments.features_dir}: {summary.num_clips} clips of {summary.num_groups} groups; "
-        f"{len(summary.unlabelled)} clips without annotation left out, "
-        f"{summary.unused_annotations} annotations without features."
+        f"{len(summary.unlabelled)} clips without annotation were omitted; "
+        f"{summary.unused_annotations} annotations have no features."
     )
     print_directions(summary.traits)
     log_feature_warnings(load_feature_set(arguments.features_dir))

@@ -1,4 +1,4 @@
-"""Search for better settings with Optuna, and compare the best with the default.
+"""Search for better settings with Optuna, and compare them with the default settings.
 
 Trials are nested MLflow runs. The same command continues a stopped study.
 """
@@ -20,9 +20,9 @@ from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
 
 TAKES_OVERRIDES = True
 EPILOG = (
-    "The same command continues a stopped study. Without --config, --space and features, the "
-    "built-in data set is searched. Settings of the search have dotted names, for instance "
-    "--search.pruner median or --search.num_folds 5. The space file lists the settings to search."
+    "The same command continues a stopped study. Without --config, --space and features, the demo "
+    "space is searched on the built-in data set. The search has settings with dotted names, for "
+    "instance --search.pruner median. The space file lists the settings to search."
 )
 
 _NUM_TRIALS = 40
@@ -37,21 +37,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--num_trials",
         type=optional_count,
         default=None,
-        help="total number of trials of the study, all calls included (default: "
+        help="total number of trials of the study, including earlier calls (default: "
         f"{_NUM_TRIALS}; no limit with --timeout_minutes)",
     )
     parser.add_argument(
         "--timeout_minutes",
         type=_optional_minutes,
         default=None,
-        help="time in minutes after which no trial starts (default: no limit)",
+        help="time limit for the start of new trials, in minutes (default: no limit)",
     )
     add_num_workers(parser, "number of parallel trials (default: one per core, at most 8)")
     parser.add_argument(
         "--storage",
         default="",
-        help="database URL (default: a SQLite file in the run directory); put a password into "
-        "the variable PGPASSWORD",
+        help="database URL (default: a SQLite file in the run directory); give a password in "
+        "the environment variable PGPASSWORD",
     )
     parser.add_argument(
         "--study", default="", help="name of the study (default: names of configuration and space)"
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         outcome = run_search(config, arguments.space, options)
     except KeyboardInterrupt:
-        print_line("Finished trials are kept. Go on with the same command.")
+        print_line("Finished trials are kept. Give the same command to continue.")
         raise
     print_search(outcome)
     return EXIT_INCOMPLETE if outcome.undelivered else EXIT_OK

@@ -6,7 +6,7 @@ from pipeline.commands.arguments import add_path
 from pipeline.core.errors import EXIT_OK, ConfigError
 
 TAKES_OVERRIDES = False
-EPILOG = "Repeating the command does no harm: each point has the time of its measurement."
+EPILOG = "The command can be repeated: MLflow still contains each value only once."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -51,7 +51,7 @@ def print_device() -> None:
 
 
 def print_training(finished: "TrainingRun", output: Path | None = None) -> None:
-    """Print the result of a training, and the paths of its files."""
+    """Print the result of a training run and the paths of the written files."""
     for pair, overlap in finished.group_overlap.items():
         print_line(
             f"groups shared by {pair}: {overlap['shared_groups']} "
@@ -77,7 +77,7 @@ def _print_layers(layers: "Sequence[LayerState]") -> None:
 
 
 def print_ceiling(finished: "TrainingRun") -> None:
-    """Print R² beside the best possible R² of the built-in data set."""
+    """Print R² and the best possible R² of the built-in data set."""
     from pipeline.config.loading import load_config
     from pipeline.data.synthetic import best_possible_r2
     from pipeline.records.predictions import read_predictions
@@ -89,8 +89,8 @@ def print_ceiling(finished: "TrainingRun") -> None:
     best = best_possible_r2(synthetic, [str(clip_id) for clip_id in predictions.clip_ids])
     reached = finished.report.metrics["r2"]["mean"].value
     print_line(
-        f"R² {reached:.3f} of a best possible {best:.3f} "
-        f"({percent(reached / best)} of what is possible with this annotation noise)"
+        f"R² {reached:.3f} of a best possible {best:.3f} ({percent(reached / best)}); "
+        "the annotation noise limits R²"
     )
 
 
@@ -109,7 +109,7 @@ def print_evaluation(evaluation: "Evaluation") -> None:
         print_line(f"groups shared by {pair}: {overlap['shared_groups']}")
     print_line(f"evaluation: {evaluation.report_path}")
     if evaluation.undelivered:
-        print_line(f"warning: MLflow does not have the evaluation yet ({evaluation.undelivered}).")
+        print_line(f"warning: the evaluation is not in MLflow yet ({evaluation.undelivered}).")
 
 
 def _print_subsets(report: EvaluationReport) -> None:
@@ -189,11 +189,12 @@ def print_search(outcome: "SearchOutcome") -> None:
     )
     if conclusion is None:
         print_line(
-            f"for the result, give the same command at the leader of the study: {outcome.leader}"
+            "the main process of the study computes the result; to get it, repeat this command "
+            f"there: {outcome.main_process}"
         )
         return
     print_line(f"best: trial {conclusion.best.number}")
-    for name, value in conclusion.overrides.items():
+    for name, value in conclusion.best.user_attrs["overrides"].items():
         print_line(f"  {name}: {value}")
     _print_report(conclusion.report)
     if conclusion.comparison is not None:
@@ -205,18 +206,18 @@ def print_search(outcome: "SearchOutcome") -> None:
     print_line(f"best configuration: {outcome.run.search_dir / 'best.yaml'}")
     print_line(f"best model: {conclusion.best_run.model_path}")
     if outcome.undelivered:
-        print_line(f"warning: MLflow does not have everything yet ({outcome.undelivered}).")
+        print_line(f"warning: some results are not in MLflow yet ({outcome.undelivered}).")
 
 
 def print_extraction(outcome: "ExtractionOutcome") -> None:
-    """Print the result of an extraction, with failed clips and warnings."""
+    """Print the result of an extraction, including failed clips and warnings."""
     for clip_id, text in list(outcome.warnings.items())[:_MAX_LINES]:
         print_line(f"warning: {clip_id}: {text}")
     for result in outcome.failed[:_MAX_LINES]:
         print_line(f"failed: {result.clip_id}: {result.reason} ({result.stage})")
     print_line(
         f"{outcome.features_dir}: {outcome.num_clips} clips ({outcome.num_done} new, "
-        f"{outcome.num_skipped} from before), {len(outcome.failed)} failed, "
+        f"{outcome.num_skipped} from earlier calls), {len(outcome.failed)} failed, "
         f"{len(outcome.warnings)} with a warning"
     )
     print_directions(outcome.traits)
@@ -278,13 +279,13 @@ def _print_coverage(intervals: "Coverage") -> None:
 def print_metrics(
     title: str, rows: Mapping[str, Mapping[str, Interval]], *, signed: bool = False
 ) -> None:
-    """Print rows of metrics, for the mean with its interval and for each trait."""
+    """Print one row per metric: the mean with its interval, then the value of each trait."""
     cells = {name: _cells(traits, sign="+" if signed else "") for name, traits in rows.items()}
     _print_cells(title, cells)
 
 
 def _print_cells(title: str, rows: Mapping[str, Sequence[str]]) -> None:
-    """Print rows of texts, for the mean and each trait."""
+    """Print a table with one column for the mean and one column per trait."""
     console = build_console()
     table = _table(title, _COLUMNS, rows)
     unlimited = console.options.update(max_width=_MAX_WIDTH)
@@ -318,5 +319,5 @@ def _cells(traits: Mapping[str, Interval], sign: str = "") -> list[str]:
 def build_console() -> rich.console.Console:
     """Build the console for standard output."""
     console = rich.console.Console()
-    # A file or a pipe has no width.
+    # Files and pipes have no width.
     return console if console.is_terminal else rich.console.Console(width=_MAX_WIDTH)

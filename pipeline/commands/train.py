@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_features(parser)
     add_path(parser, "run_dir", "new run directory (default: a new one in runs/)")
     add_path(parser, "resume", "run directory of an interrupted run to continue")
-    add_path(parser, "output", "additional copy of the model: .keras, .h5 or .weights.h5")
+    add_path(parser, "output", "file for a copy of the model: .keras, .h5 or .weights.h5")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -68,6 +68,6 @@ def _check_no_changes(arguments: argparse.Namespace) -> None:
     given = [name for name in names if getattr(arguments, name)] + list(arguments.overrides)
     if given:
         raise ConfigError(
-            f"--resume continues a run with its own configuration; --{given[0]} would change it. "
-            "Leave it out, or start a new run."
+            f"--resume uses the configuration of the interrupted run; --{given[0]} would change "
+            f"it. Omit --{given[0]}, or start a new run."
         )

@@ -6,7 +6,7 @@ from pipeline.commands.arguments import add_path
 from pipeline.core.errors import EXIT_FAULT, EXIT_OK, ConfigError
 
 TAKES_OVERRIDES = True
-EPILOG = "The demo takes about a minute and leaves no files except the results."
+EPILOG = "The demo takes about a minute. Only the results file is kept."
 
 _SHORT = {"training.num_epochs": "3"}
 

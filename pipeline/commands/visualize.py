@@ -1,4 +1,4 @@
-"""Draw the figures and the report of a run again; no model is needed."""
+"""Draw the figures and write the report of a run again, without a model."""
 
 import argparse
 
@@ -8,7 +8,7 @@ from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
 TAKES_OVERRIDES = False
 EPILOG = (
     "With --run_id, the artifacts of an MLflow run are downloaded first. If files are damaged, "
-    "the other figures are drawn and the missing ones are listed."
+    "the other figures are drawn and the missing figures are listed."
 )
 
 
@@ -17,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_path(parser, "run_dir", "run directory of a training or a search")
     parser.add_argument("--run_id", default="", help="MLflow run, instead of --run_dir")
     parser.add_argument(
-        "--format", default="png", help="png, svg, pdf, or several with commas (default: png)"
+        "--format",
+        default="png",
+        help="png, svg or pdf, or several formats with commas (default: png)",
     )
     parser.add_argument(
         "--style",
@@ -37,7 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
     if (arguments.run_dir is None) == (not arguments.run_id):
         raise ConfigError("Give either --run_dir RUN or --run_id ID, and not both.")
     if arguments.run_dir is not None and arguments.output_dir is not None:
-        raise ConfigError("--output_dir needs --run_id: with --run_dir, figures go into the run.")
+        raise ConfigError(
+            "--output_dir needs --run_id. --run_dir writes figures into that directory."
+        )
     from pipeline.figures.base.style import STYLES
     from pipeline.figures.gallery import check_formats
     from pipeline.workflows.visualize import has_trained, open_drawable, visualize_run

@@ -1,8 +1,8 @@
-"""The base class of configuration sections, and checks of single settings.
+"""Base class of configuration sections, and checks of single settings.
 
-The range of a number is part of its type: `Annotated[int, Interval(ge=1)]`. pydantic checks types
-and ranges in a file. `Section` checks the ranges of sections that a program creates, with the
-same error messages.
+The range of a number is part of its type: `Annotated[int, Interval(ge=1)]`. pydantic checks the
+types and ranges in a file. `Section` checks the ranges of sections that Python code creates. The
+error messages are the same.
 """
 
 import functools
@@ -41,12 +41,12 @@ class Section:
         self._check()
 
     def _check(self) -> None:
-        """Check the settings of the section against each other."""
+        """Check that the settings of the section fit together."""
 
 
 @functools.cache
 def ranges_of(schema: Any) -> Mapping[str, Interval]:
-    """Return the ranges of the numbers in a section, by field name."""
+    """Return the allowed range of each numeric field, by field name."""
     hints = typing.get_type_hints(schema, include_extras=True)
     return {
         name: part
@@ -57,7 +57,7 @@ def ranges_of(schema: Any) -> Mapping[str, Interval]:
 
 
 def range_message(allowed: Interval, value: Any) -> str:
-    """Return the error message for a value out of its range, without the name of the setting."""
+    """Return the error message for a value outside its range. It does not name the setting."""
     low = allowed.gt if allowed.ge is None else allowed.ge
     high = allowed.lt if allowed.le is None else allowed.le
     if high is None:
@@ -70,7 +70,7 @@ def check_num_folds(name: str, value: int) -> None:
     """Check a number of cross-validation folds.
 
     Raises:
-        ConfigError: If the number is negative, or 1.
+        ConfigError: If the number is negative or 1.
     """
     if value < 0 or value == 1:
         raise ConfigError(f"{name} must be 0 (one split) or at least 2; got {value}.")

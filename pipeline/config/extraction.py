@@ -1,4 +1,4 @@
-"""Settings of the feature extraction, with unit, default and range.
+"""Settings of the feature extraction, with units, defaults and ranges.
 
 `ExtractionConfig` describes an extraction file. `pipeline.config.loading` reads such files.
 """
@@ -18,19 +18,19 @@ KERAS_FILE = "keras_file"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SamplingConfig(Section):
-    """Sampling of frames from a clip."""
+    """Sampling of frames from clips."""
 
     section: ClassVar[str] = "sampling"
 
     num_steps: Annotated[int, Interval(ge=1)] = 16
-    """Time points per clip: the centres of equal parts of its duration."""
+    """Number of time points per clip. They are the centres of equal parts of the duration."""
     pair_seconds: Annotated[float, Interval(gt=0)] = 1 / 30
-    """Time between the two frames of a flow pair, in seconds; the nearest frame is used.
+    """Time between the two frames of a flow pair, in seconds. The nearest frames are used.
 
-    A pair of frames much further apart shows no motion and is masked.
+    Pairs with a much longer time between their frames are masked.
     """
     min_coverage: Annotated[float, Interval(ge=0.0, le=1.0)] = 0.5
-    """Smallest share of the stated duration, and of the sampled frames, that must be readable."""
+    """Minimum readable share of the stated duration and of the sampled frames."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,13 +40,13 @@ class FacesConfig(Section):
     section: ClassVar[str] = "faces"
 
     detect_px: Annotated[int, Interval(ge=48)] = 240
-    """Longer side of the frames for the detector, in pixels; it finds faces from 20 px."""
+    """Longer side of the frames for face detection, in pixels. Faces must have at least 20 px."""
     min_confidence: Annotated[float, Interval(ge=0.0, le=1.0)] = 0.9
-    """Lowest confidence of a detection, in [0, 1]."""
+    """Minimum confidence of a detection, in [0, 1]."""
     min_share: Annotated[float, Interval(ge=0.0, le=1.0)] = 0.25
-    """Smallest share of steps that must show the face; otherwise the clip fails."""
+    """Minimum share of steps with a detected face. Clips with a smaller share fail."""
     crop_px: Annotated[int, Interval(ge=32)] = 112
-    """Side of the aligned square crop, in pixels; a multiple of 16."""
+    """Side length of the aligned square crops, in pixels; a multiple of 16."""
 
     def _check(self) -> None:
         if self.crop_px % 16:
@@ -63,13 +63,13 @@ class StaticConfig(Section):
     section: ClassVar[str] = "static"
 
     encoder: str = HOG
-    """`hog`, a network of `keras.applications` (module or class name), or `keras_file`."""
+    """`hog`, a network from `keras.applications` (module or class name), or `keras_file`."""
     weights: str = ""
-    """`imagenet`, `random`, or the path of a weights file (of a model for `keras_file`)."""
+    """`imagenet`, `random`, or the path of a weights file. `keras_file` needs a model file."""
     image_px: Annotated[int, Interval(ge=32)] = 224
-    """Side of the input crops of a network, in pixels."""
+    """Side length of the input images of a network, in pixels."""
     dim: Annotated[int, Interval(ge=0)] = 512
-    """Width of the vectors; wider vectors are projected. 0 keeps the width of the encoder."""
+    """Maximum dimension of the vectors; larger vectors are projected. 0: no limit."""
 
     def _check(self) -> None:
         _check_encoder("static", self.encoder, HOG, self.weights)
@@ -82,13 +82,13 @@ class DynamicConfig(Section):
     section: ClassVar[str] = "dynamic"
 
     encoder: str = RECTIFIED_FLOW
-    """`rectified_flow`, a network of `keras.applications`, or `keras_file`."""
+    """`rectified_flow`, a network from `keras.applications`, or `keras_file`."""
     weights: str = ""
     """Same values as `static.weights`; RGB weights are adapted to flow (Wang et al., 2016)."""
     num_pairs: Annotated[int, Interval(ge=1)] = 1
-    """Flow fields L per step; a network has 2L input channels (L = 10 is usual)."""
+    """Number L of flow fields per step. A network has 2L input channels; L = 10 is usual."""
     dim: Annotated[int, Interval(ge=0)] = 256
-    """Width of the vectors; wider vectors are projected. 0 keeps the width of the encoder."""
+    """Maximum dimension of the vectors; larger vectors are projected. 0: no limit."""
 
     def _check(self) -> None:
         _check_encoder("dynamic", self.encoder, RECTIFIED_FLOW, self.weights)
@@ -96,18 +96,18 @@ class DynamicConfig(Section):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProjectionConfig(Section):
-    """Random projection of wide vectors to fewer dimensions."""
+    """Random projection of feature vectors to fewer dimensions."""
 
     section: ClassVar[str] = "projection"
 
     method: str = "gaussian"
-    """`gaussian`: seeded random numbers (Johnson & Lindenstrauss, 1984), no fit to data."""
+    """`gaussian`: random projection (Johnson & Lindenstrauss, 1984). It is not fitted to data."""
     seed: Annotated[int, Interval(ge=0)] = 0
-    """Seed of the projection, and of networks with `weights: random`."""
+    """Seed of the projection and of random network weights."""
 
     def _check(self) -> None:
         if self.method != "gaussian":
-            reason = " A PCA would be fitted on all clips, including held-out clips."
+            reason = " A PCA would be fitted on all clips, including test clips."
             raise ConfigError(
                 f"projection.method must be gaussian; got {self.method!r}."
                 f"{reason if self.method == 'pca' else ''}"
@@ -129,24 +129,24 @@ class ExtractionConfig(Section):
     projection: ProjectionConfig = field(default_factory=ProjectionConfig)
     """Projection to fewer dimensions."""
     time_limit_seconds: Annotated[float, Interval(gt=0)] = 120.0
-    """Time limit per clip, in seconds; it does not change the features."""
+    """Time limit per clip, in seconds. The limit does not change the features."""
     num_shown: Annotated[int, Interval(ge=0)] = 4
-    """Clips on the contact sheet; it does not change the features."""
+    """Number of clips on the contact sheet. The number does not change the features."""
 
 
-def is_network(config: ExtractionConfig) -> bool:
-    """Return whether a stream uses a network, which needs Keras and weights."""
+def uses_network(config: ExtractionConfig) -> bool:
+    """Return True if the encoder of a stream is a network. Networks need Keras and weights."""
     return (config.static.encoder, config.dynamic.encoder) != (HOG, RECTIFIED_FLOW)
 
 
 def _check_encoder(section: str, encoder: str, descriptor: str, weights: str) -> None:
     if encoder == descriptor and weights:
         raise ConfigError(
-            f"{section}.weights must be empty for {section}.encoder={descriptor}, which has none; "
-            f"got {weights!r}."
+            f"{section}.weights must be empty for {section}.encoder={descriptor}, because this "
+            f"encoder has no weights; got {weights!r}."
         )
     if encoder != descriptor and not weights:
         raise ConfigError(
-            f"{section}.weights must be given for {section}.encoder={encoder}: imagenet, the path "
-            f"of a weights file, or random (random features are of little use)."
+            f"{section}.weights must be given for {section}.encoder={encoder}. Give imagenet, the "
+            "path of a weights file, or random (random weights give features of little use)."
         )

@@ -24,7 +24,9 @@ from pipeline.core.files import write_text
 from pipeline.core.near_names import did_you_mean, nearest_name
 
 _RANGE_ERRORS: Final = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
-"""Types of pydantic's errors for numbers out of their range."""
+"""Types of pydantic's errors for numbers outside their range."""
+_KEY_ERRORS: Final = {"unexpected_keyword_argument", "invalid_key"}
+"""Types of pydantic's errors for unknown keys."""
 
 _Settings = TypeVar("_Settings")
 
@@ -32,10 +34,10 @@ _Settings = TypeVar("_Settings")
 def load_config(
     path: Path | None = None, overrides: Mapping[str, Any] | None = None
 ) -> ExperimentConfig:
-    """Load an experiment file, or the defaults; apply overrides by dotted name; check the result.
+    """Load an experiment file or the defaults, apply the overrides, and check the result.
 
-    Text in an override is parsed as YAML unless the setting is a string. A list may be given as
-    entries separated by commas.
+    The keys of `overrides` are dotted names. If a setting is not a string, text is parsed as YAML.
+    Commas may separate the entries of a list.
 
     Raises:
         ConfigError: If the file is missing or malformed, a key is unknown (the message contains
@@ -45,20 +47,20 @@ def load_config(
 
 
 def load_run_config(path: Path) -> ExperimentConfig:
-    """Load the configuration of a run directory, which contains every setting.
+    """Load the configuration file of a run directory. The file contains every setting.
 
     Raises:
-        ConfigError: As for `load_config`, and if the end of the file is missing, because defaults
-            would replace the lost settings.
+        ConfigError: As for `load_config`. Also if the file is truncated, because the lost settings
+            would get their default values.
     """
     config = load_config(path)
     given = read_yaml_mapping(path)
     missing = [field.name for field in dataclasses.fields(config) if field.name not in given]
     is_torn = not path.read_bytes().endswith(b"\n")
     if missing or is_torn:
-        found = f"has no {missing[0]}" if missing else "its last line has no end"
+        found = f"{missing[0]} is missing" if missing else "the last line is incomplete"
         raise ConfigError(
-            f"{path}: is cut off ({found}). Restore it from a backup, or start a new run."
+            f"{path}: is truncated ({found}). Restore the file from a backup, or start a new run."
         )
     return config
 
@@ -66,16 +68,16 @@ def load_run_config(path: Path) -> ExperimentConfig:
 def load_extraction_config(
     path: Path | None = None, overrides: Mapping[str, Any] | None = None
 ) -> ExtractionConfig:
-    """Load an extraction file; arguments and errors are those of `load_config`."""
+    """Load an extraction file. Arguments and errors are the same as for `load_config`."""
     return _load(ExtractionConfig, path, overrides)
 
 
 def with_overrides(
     config: ExperimentConfig, overrides: Mapping[str, Any], *, source: str
 ) -> ExperimentConfig:
-    """Return a checked copy of the configuration with other values by dotted name.
+    """Return a checked copy of the configuration with the overrides applied.
 
-    Error messages begin with `source`, the origin of the values.
+    Error messages begin with `source`, which describes the origin of the overrides.
 
     Raises:
         ConfigError: If a setting is unknown, or the new configuration is not valid.
@@ -95,7 +97,9 @@ def setting_type(name: str, source: str, schema: Any = ExperimentConfig) -> Any:
     keys = name.split(".")
     for depth, key in enumerate(keys):
         if not dataclasses.is_dataclass(schema):
-            raise ConfigError(f"{source}: {'.'.join(keys[:depth])} is a single value.")
+            raise ConfigError(
+                f"{source}: {'.'.join(keys[:depth])} is a single value, not a section."
+            )
         _check_key(schema, key, source, ".".join(keys[:depth]))
         schema = _field_type(schema, key)
     return schema
@@ -104,7 +108,7 @@ def setting_type(name: str, source: str, schema: Any = ExperimentConfig) -> Any:
 def write_config(path: Path, config: ExperimentConfig) -> None:
     """Write every setting as YAML that `load_config` reads back."""
     values = to_dict(config)
-    # Without escapes, PyYAML does not read these line breaks back.
+    # PyYAML cannot read these line breaks if they are not escaped.
     is_plain = not any(
         character in json.dumps(values, ensure_ascii=False) for character in "\x85\u2028\u2029"
     )
@@ -141,7 +145,6 @@ def _load(
     from_file = _read_layers(path) if path else {}
     source = str(path) if path else "overrides"
     _check_kind(schema, from_file, source)
-    _check_keys(schema, from_file, source, prefix="")
     values = copy.deepcopy(from_file)
     for name, value in (overrides or {}).items():
         _apply_override(schema, values, name, value, f"--{name}")
@@ -155,15 +158,15 @@ def _load(
 
 
 def _check_kind(schema: Any, values: Mapping[str, Any], source: str) -> None:
-    """Check that a file is not of the other kind; all its keys together show the kind."""
+    """Raise an error if all keys of a file belong to the other kind of configuration."""
     kinds = {ExperimentConfig: "an experiment", ExtractionConfig: "an extraction"}
     fitting = [
         kind for kind in kinds if set(values) <= {field.name for field in dataclasses.fields(kind)}
     ]
     if fitting and schema not in fitting:
         raise ConfigError(
-            f"{source}: is the configuration of {kinds[fitting[0]]}, expected that of "
-            f"{kinds[schema]}."
+            f"{source}: expected the configuration of {kinds[schema]}, found the configuration of "
+            f"{kinds[fitting[0]]}."
         )
 
 
@@ -175,8 +178,8 @@ def _read_layers(path: Path) -> dict[str, Any]:
     base = read_yaml_mapping(path.parent / str(parent))
     if "extends" in base:
         raise ConfigError(
-            f"{path}: extends {parent}, which extends another file itself. "
-            "One level is allowed, so that two files show the whole experiment."
+            f"{path}: extends {parent}, but {parent} also extends a file. Only one level is "
+            f"allowed. Copy the settings of {base['extends']} into {parent}."
         )
     return _merge(base, values)
 
@@ -212,7 +215,7 @@ def _apply_override(
 
 @functools.cache
 def _adapter(schema: Any) -> pydantic.TypeAdapter[Any]:
-    # Cached: a search checks hundreds of configurations, and building it is most of the cost.
+    # Cached, because building an adapter is slow and a search checks hundreds of configurations.
     return pydantic.TypeAdapter(schema)
 
 
@@ -220,11 +223,15 @@ def _validated(schema: type[_Settings], values: dict[str, Any], source: str) -> 
     try:
         settings: _Settings = _adapter(typing.cast("Any", schema)).validate_python(values)
     except pydantic.ValidationError as error:
-        # pydantic reports one error per type of a union; the deepest error fits the value.
+        # For a union, pydantic reports one error per type. The most nested error is relevant.
         fault = max(error.errors(include_url=False), key=lambda fault: len(fault["loc"]))
         cause = fault.get("ctx", {}).get("error")
         if isinstance(cause, ConfigError):
             raise ConfigError(f"{source}: {cause}") from None
+        if fault["type"] in _KEY_ERRORS:
+            *sections, key = map(str, fault["loc"])
+            parent = setting_type(".".join(sections), source, schema) if sections else schema
+            _check_key(parent, key, source, ".".join(sections))
         parts = (str(part) for part in fault["loc"])
         name = ".".join(part for part in parts if part.isidentifier() or part.isdecimal())
         if fault["type"] in _RANGE_ERRORS:
@@ -239,22 +246,13 @@ def _validated(schema: type[_Settings], values: dict[str, Any], source: str) -> 
 def _type_message(fault: Any) -> str:
     found = fault["input"]
     if found is None:
-        return "is empty; give a value, or leave the line out."
+        return "is empty; give a value, or delete the line."
     if fault["type"] == "dataclass_type":
-        return f"is a section with settings of its own; got {found!r}."
+        return f"must be a section with settings; got {found!r}."
     message = f"{fault['msg'][0].lower()}{fault['msg'][1:]}; got {found!r}."
     if fault["type"] == "literal_error":
         message += did_you_mean(str(found), re.findall("'([^']*)'", fault["ctx"]["expected"]))
     return message
-
-
-def _check_keys(schema: Any, values: Any, source: str, prefix: str) -> None:
-    if not isinstance(values, dict) or not dataclasses.is_dataclass(schema):
-        return
-    for key, value in values.items():
-        _check_key(schema, str(key), source, prefix)
-        path = f"{prefix}.{key}" if prefix else str(key)
-        _check_keys(_field_type(schema, str(key)), value, source, path)
 
 
 def _check_key(schema: Any, key: str, source: str, prefix: str) -> None:
@@ -278,7 +276,7 @@ def _dotted_names(schema: Any) -> Iterator[str]:
 
 
 def _field_type(schema: Any, key: str) -> Any:
-    """Return the type of a field, without the None of an optional section."""
+    """Return the type of a field. For an optional section, return the type of the section."""
     hint = typing.get_type_hints(schema)[key]
     if isinstance(hint, types.UnionType):
         sections = [kind for kind in typing.get_args(hint) if dataclasses.is_dataclass(kind)]

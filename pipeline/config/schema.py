@@ -1,7 +1,7 @@
-"""Settings of an experiment, with unit, default and range.
+"""Settings of an experiment, with units, defaults and ranges.
 
-`ExperimentConfig` describes an experiment file. `pipeline.config.loading` reads such files. No
-other module defines a default.
+`ExperimentConfig` describes an experiment file. `pipeline.config.loading` reads such files. All
+defaults are defined here.
 """
 
 import dataclasses
@@ -31,27 +31,27 @@ class SyntheticConfig(Section):
     num_clips: Annotated[int, Interval(ge=2)] = 6000
     """Number of clips."""
     clips_per_group: Annotated[int, Interval(ge=1)] = 6
-    """Clips per source video; they share a part of their scores."""
+    """Number of clips per source video. The scores of these clips are correlated."""
     num_steps: Annotated[int, Interval(ge=2)] = 8
-    """Face frames per clip, and flow windows per clip."""
+    """Number of face frames and of flow windows per clip."""
     static_dim: Annotated[int, Interval(ge=8)] = 32
-    """Width of a face frame."""
+    """Dimension of the vector of a face frame."""
     dynamic_dim: Annotated[int, Interval(ge=2)] = 16
-    """Width of a flow window."""
+    """Dimension of the vector of a flow window."""
     noise: Annotated[float, Interval(ge=0.0, le=0.2)] = 0.03
-    """Standard deviation of the annotation noise, in score units; limits the best R²."""
+    """Standard deviation of the annotation noise, in score units. It limits the best R²."""
     seed: Annotated[int, Interval(ge=0)] = 0
-    """Seed of the generator; the set is the same on every machine."""
+    """Seed of the data. A seed gives the same data on every machine."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataConfig(Section):
-    """Clips of an experiment and their split. No group is in two subsets."""
+    """Data of an experiment and their split. Each group is in exactly one subset."""
 
     section: ClassVar[str] = "data"
 
     features_dir: str = ""
-    """Directory of the feature set; empty if the files are given one by one."""
+    """Directory of the feature set; empty if single files are given."""
     static_features: str = ""
     """Path of the static features, shape (N, D) or (N, T, D)."""
     dynamic_features: str = ""
@@ -61,11 +61,11 @@ class DataConfig(Section):
     clips: str = ""
     """Path of the clip table with `clip_id`, `group` and, optionally, `split`."""
     validation_fraction: Annotated[float, Interval(ge=0.0, le=0.9)] = 0.2
-    """Share of the clips for validation, unless a `split` column assigns them."""
+    """Share of validation clips. Ignored if a `split` column assigns validation clips."""
     test_fraction: Annotated[float, Interval(ge=0.0, le=0.9)] = 0.0
-    """Share of the clips for the test, unless a `split` column assigns them."""
+    """Share of test clips. Ignored if a `split` column assigns test clips."""
     synthetic: SyntheticConfig | None = None
-    """Settings of the built-in set, which is generated in `features_dir` if it is missing."""
+    """Settings of the built-in set. It is generated in `features_dir` if it is missing there."""
 
     def _check(self) -> None:
         if self.validation_fraction + self.test_fraction >= 1.0:
@@ -93,27 +93,30 @@ class ModelConfig(Section):
     section: ClassVar[str] = "model"
 
     fusion: Fusion = "cross_attention"
-    """Fusion of the two streams; all but `cross_attention` are simple baselines."""
+    """Fusion method. All methods except `cross_attention` are simple baselines."""
     fusion_dim: Annotated[int, Interval(ge=2)] = 128
-    """Width of every token."""
+    """Dimension of every token."""
     num_heads: Annotated[int, Interval(ge=1)] = 4
-    """Attention heads; must divide `fusion_dim`."""
+    """Number of attention heads. It must divide `fusion_dim`."""
     dropout_rate: Annotated[float, Interval(ge=0, lt=1)] = 0.3
-    """Share of activations dropped during training, in [0, 1)."""
+    """Share of activations that dropout sets to 0 during training, in [0, 1)."""
     num_tokens: Annotated[int, Interval(ge=2)] = 8
-    """Learned tokens per vector stream, because attention over a single key is always 1."""
-    num_blocks: Annotated[int, Interval(ge=1)] = 1
-    """Bidirectional cross-attention blocks."""
-    feed_forward_factor: Annotated[int, Interval(ge=1)] = 2
-    """Width of the feed-forward layer of a block, in multiples of `fusion_dim`."""
-    static_encoder: str = ""
-    """Encoder inside the model for a static stream of face crops (N, T, H, W, 3).
+    """Number of learned tokens for a stream with one vector per clip.
 
-    `conv` is a small network that is trained with the model. The path of a `.keras` file adds a
-    network whose weights stay frozen unless `training.trainable` matches its layers.
+    Several tokens are needed, because attention over a single key is always 1.
+    """
+    num_blocks: Annotated[int, Interval(ge=1)] = 1
+    """Number of bidirectional cross-attention blocks."""
+    feed_forward_factor: Annotated[int, Interval(ge=1)] = 2
+    """Width of the feed-forward layer of a block, as a multiple of `fusion_dim`."""
+    static_encoder: str = ""
+    """Encoder inside the model for a static stream of face crops, shape (N, T, H, W, 3).
+
+    `conv` is a small network that is trained with the model. A path of a `.keras` file adds the
+    network in this file. Its layers are frozen, except layers that `training.trainable` matches.
     """
     dynamic_encoder: str = ""
-    """The same for optical flow (N, T, H, W, 2L)."""
+    """Encoder inside the model for a stream of optical flow, shape (N, T, H, W, 2L)."""
     linear_skip: bool = True
     """Add a linear map of the pooled inputs to the logits."""
 
@@ -122,7 +125,7 @@ class ModelConfig(Section):
             valid = [heads for heads in range(1, 33) if self.fusion_dim % heads == 0]
             raise ConfigError(
                 f"model.num_heads must divide model.fusion_dim; got num_heads={self.num_heads}, "
-                f"fusion_dim={self.fusion_dim}. Head counts that do divide it: {valid}."
+                f"fusion_dim={self.fusion_dim}. Valid head counts: {valid}."
             )
 
 
@@ -133,45 +136,49 @@ class TrainingConfig(Section):
     section: ClassVar[str] = "training"
 
     num_epochs: Annotated[int, Interval(ge=1)] = 50
-    """Passes over the training clips."""
+    """Number of passes over the training clips."""
     batch_size: Annotated[int, Interval(ge=1)] = 32
-    """Clips per step; the last, smaller batch of an epoch is used too."""
+    """Number of clips per step. The last batch of an epoch may be smaller."""
     loss: LossName | dict[LossName, float] = "mse"
-    """One loss, or a mix `{name: weight}`; `ccc` is 1 - CCC over the batch."""
+    """One loss, or a weighted sum `{name: weight}`; `ccc` is 1 - CCC of the batch."""
     huber_delta: Annotated[float, Interval(gt=0)] = 0.1
     """Error, in score units, at which the huber loss changes from quadratic to linear."""
     optimizer: Literal["adamw", "adam"] = "adamw"
-    """Loshchilov & Hutter, 2019 (arXiv:1711.05101), or Kingma & Ba, 2015 (arXiv:1412.6980)."""
+    """Optimizer.
+
+    References: Loshchilov & Hutter, 2019 (arXiv:1711.05101) for AdamW; Kingma & Ba, 2015
+    (arXiv:1412.6980) for Adam.
+    """
     learning_rate: Annotated[float, Interval(gt=0)] = 1e-3
-    """Highest learning rate of the schedule."""
+    """Maximum learning rate of the schedule."""
     weight_decay: Annotated[float, Interval(ge=0)] = 1e-2
     """Decoupled weight decay of `adamw`; `adam` ignores it."""
     gradient_clip_norm: Annotated[float, Interval(ge=0)] = 1.0
-    """Largest global norm of the gradient; 0 turns clipping off."""
+    """Maximum global norm of the gradient; 0 turns clipping off."""
     schedule: Literal["warmup_cosine", "constant"] = "warmup_cosine"
-    """Linear warm-up then cosine decay to zero, or a constant learning rate."""
+    """Linear warm-up and then cosine decay to zero, or a constant learning rate."""
     warmup_epochs: float = 1.0
     """Length of the warm-up, in epochs; fractions are allowed."""
     monitor: Monitor = "mae"
-    """Validation metric for the best epoch, early stopping and plateaus."""
+    """Validation metric for the best epoch, early stopping and learning-rate reduction."""
     early_stopping_patience: Annotated[int, Interval(ge=0)] = 0
     """Epochs without improvement before training stops; 0 turns early stopping off."""
     reduce_lr_patience: Annotated[int, Interval(ge=0)] = 0
-    """Epochs without improvement before a constant learning rate is reduced; 0: never."""
+    """Epochs without improvement before a constant learning rate is reduced; 0 turns this off."""
     reduce_lr_factor: Annotated[float, Interval(gt=0, lt=1)] = 0.5
-    """Factor of the learning rate on a plateau."""
+    """Factor that multiplies the learning rate at each reduction."""
     cache: Literal["memory", "disk"] = "memory"
     """Keep the features in memory, or read each batch from disk."""
     steps_per_execution: Annotated[int, Interval(ge=1)] = 32
-    """Steps per call of the compiled graph; values are still recorded per step."""
+    """Number of steps per call of the compiled graph. Metrics are still recorded per step."""
     trainable: tuple[str, ...] = ()
-    """Patterns of layers to unfreeze, e.g. `*`."""
+    """Name patterns of layers to unfreeze, e.g. `*`."""
     frozen: tuple[str, ...] = ()
-    """Patterns of layers to freeze, e.g. `static_*`; they override `trainable`."""
+    """Name patterns of layers to freeze, e.g. `static_*`. They override `trainable`."""
     num_folds: int = 0
-    """Cross-validation folds, by group; 0 uses a single split."""
+    """Number of cross-validation folds of whole groups; 0 uses a single split."""
     deterministic: bool = True
-    """Use deterministic operations: same seed, same machine, same bits."""
+    """Use deterministic operations. Runs with equal seeds on one machine are then identical."""
     tensorboard: bool = False
     """Write TensorBoard logs into the run directory (extra `tensorboard`)."""
 
@@ -185,7 +192,7 @@ class TrainingConfig(Section):
         if self.reduce_lr_patience and self.schedule != "constant":
             raise ConfigError(
                 "training.reduce_lr_patience needs training.schedule=constant; got "
-                f"{self.schedule}, which already changes the learning rate."
+                f"{self.schedule}, which changes the learning rate itself."
             )
         weights = self.loss_weights
         if not weights or not all(0 < weight < math.inf for weight in weights.values()):
@@ -196,22 +203,22 @@ class TrainingConfig(Section):
 
     @property
     def loss_weights(self) -> dict[LossName, float]:
-        """The loss as a mix `{name: weight}`."""
+        """The loss as a weighted sum `{name: weight}`."""
         return {self.loss: 1.0} if isinstance(self.loss, str) else dict(self.loss)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluationConfig(Section):
-    """Evaluation after training: intervals, subgroups and figures."""
+    """Evaluation of the trained model: intervals, subgroups and figures."""
 
     section: ClassVar[str] = "evaluation"
 
     num_resamples: Annotated[int, Interval(ge=100)] = 2000
-    """Resamples of the cluster bootstrap for every 95 % interval."""
+    """Number of cluster-bootstrap resamples for each 95 % interval."""
     by: tuple[str, ...] = ()
     """Columns of the clip table that define subgroups, e.g. gender."""
     figures: bool = True
-    """Measure attention, draw the figures and write the report after training."""
+    """Analyse attention, draw the figures and write the report after training."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -231,26 +238,26 @@ class TrackingConfig(Section):
     run_name: str = ""
     """Name of the run; empty uses the name of the experiment file.
 
-    `mlflow run` generates a name unless the command line gives this setting.
+    With `mlflow run`, MLflow generates the name if the command line does not give this setting.
     """
     package_model: bool = True
     """Log the model in a form that MLflow can load and serve."""
     registered_model: str = ""
     """Name under which the trained model is registered; empty registers no model."""
     alias: str = ""
-    """Alias of the registered version, e.g. champion; each run moves it."""
+    """Alias for the newest registered version, e.g. champion; empty sets no alias."""
     system_metrics: bool = True
-    """Record CPU and memory use every few seconds."""
+    """Record the use of CPU and memory every few seconds."""
     patience_seconds: Annotated[float, Interval(gt=0)] = 10.0
-    """Longest wait for MLflow at the end of a run, in seconds; `sync` sends the rest."""
+    """Maximum wait for MLflow at the end of a run, in seconds; `sync` sends missing results."""
 
     def _check(self) -> None:
         check_registered_model("tracking.registered_model", self.registered_model)
         check_alias("tracking.alias", self.alias)
         if self.alias and not self.registered_model:
             raise ConfigError(
-                f"tracking.alias={self.alias} needs tracking.registered_model, the name of the "
-                "registered model that the alias belongs to."
+                f"tracking.alias={self.alias} needs tracking.registered_model, because an "
+                "alias belongs to a registered model."
             )
 
     def unregistered(self) -> "TrackingConfig":
@@ -265,42 +272,42 @@ class SearchConfig(Section):
     section: ClassVar[str] = "search"
 
     metric: Literal["accuracy", "mae", "mse", "r2", "pcc", "ccc"] = "mae"
-    """Validation metric to optimize; it also selects the best epoch of each trial."""
+    """Validation metric to optimize. This metric also selects the best epoch of each trial."""
     num_folds: int = 0
-    """Cross-validation folds per trial, by group; 0 uses a single validation split."""
+    """Number of cross-validation folds of whole groups per trial; 0 uses a single split."""
     num_seeds: Annotated[int, Interval(ge=1)] = 1
-    """Seeds per trial; each needs a fit of its own."""
+    """Number of seeds per trial. Each seed needs its own fit."""
     second_objective: Literal["none", "weights", "latency_ms"] = "none"
-    """Second value to minimize: the number of weights, or the milliseconds per clip."""
+    """Second objective, minimized: number of weights, or prediction time per clip in ms."""
     sampler: Literal["tpe", "random"] = "tpe"
     """Tree-structured Parzen estimator (Bergstra et al., 2011), or random sampling."""
     num_startup_trials: Annotated[int, Interval(ge=1)] = 10
-    """Random trials before the first proposal of the estimator."""
+    """Number of random trials before the first proposal of the estimator."""
     pruner: Literal["hyperband", "successive_halving", "median", "none"] = "hyperband"
-    """How to stop weak trials early (Li et al., 2018, arXiv:1603.06560, and others).
+    """Method to stop weak trials early, e.g. hyperband (Li et al., 2018, arXiv:1603.06560).
 
-    With two objectives every trial runs to its end.
+    With two objectives, trials are never stopped early.
     """
     min_epochs: Annotated[int, Interval(ge=1)] = 5
-    """Epochs before a trial can be stopped."""
+    """Minimum number of epochs before a trial can be stopped."""
     reduction_factor: Annotated[int, Interval(ge=2)] = 3
-    """One of this many trials continues, for `hyperband` and `successive_halving`."""
+    """`hyperband` and `successive_halving` continue one in this many trials."""
     try_default: bool = True
     """Use the given configuration as the first trial, if the space contains it."""
     test_fraction: Annotated[float, Interval(gt=0, le=0.5)] = 0.2
-    """Share of the clips held out from the whole search, unless a test split is given."""
+    """Share of test clips, which trials never use. Ignored if a test split is given."""
     refit: Literal["train_validation", "train"] = "train_validation"
     """Clips for the final training of the best configuration.
 
-    `train_validation` stops at the best epoch of the trial. `train` holds the validation clips
-    out and selects the best epoch again.
+    `train_validation` trains on both subsets, up to the best epoch of the trial. `train` trains
+    on the training clips and selects the best epoch again on the validation clips.
     """
     alias: str = "best"
     """Alias of the best model in MLflow's registry."""
     heartbeat_seconds: Annotated[int, Interval(ge=1)] = 10
-    """Interval of the heartbeats of a trial; a trial is run again after three missed beats."""
+    """Seconds between heartbeats of a trial. Three missing heartbeats cause a retry."""
     max_retries: Annotated[int, Interval(ge=0)] = 2
-    """How often a trial is run again if its worker dies."""
+    """Maximum number of retries of a trial whose worker died."""
 
     def _check(self) -> None:
         check_alias("search.alias", self.alias)
@@ -314,9 +321,9 @@ class ExperimentConfig(Section):
     name: str = "experiment"
     """Short name for run directories and MLflow runs."""
     description: str = ""
-    """Purpose of the experiment; becomes the description of the MLflow run."""
+    """Purpose of the experiment, also shown as the description of the MLflow run."""
     seed: Annotated[int, Interval(ge=0, le=MAX_SEED)] = 0
-    """Seed of every random stream, below 2**32."""
+    """Seed of all random numbers, below 2**32."""
     data: DataConfig = field(default_factory=DataConfig)
     """Clips and splits."""
     model: ModelConfig = field(default_factory=ModelConfig)

@@ -12,11 +12,11 @@ from pipeline.core.near_names import did_you_mean_path
 _MAX_BYTES: Final = 2**20
 _MAX_LEVELS: Final = 32
 _MAX_VALUES: Final = 100_000
-"""Limits of a YAML file; an experiment has about 100 values on 4 levels."""
+"""Limits of a YAML file. An experiment has about 100 values on 4 levels."""
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """Safe loader that rejects repeated keys; YAML would silently drop the first value."""
+    """Safe loader that rejects repeated keys. PyYAML would silently ignore the first value."""
 
     def get_single_node(self) -> Any:
         node = super().get_single_node()
@@ -88,7 +88,7 @@ def read_yaml_mapping(path: Path) -> dict[str, Any]:
 
 
 def _count_values(node: yaml.Node, counts: dict[int, int]) -> int:
-    """Return the number of values of a node after all aliases are expanded.
+    """Return the number of values in a node after the expansion of all aliases.
 
     Raises:
         YAMLError: If a node contains an alias of itself.

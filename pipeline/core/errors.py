@@ -9,7 +9,7 @@ EXIT_INCOMPLETE = 3
 
 
 class PipelineError(ValueError):
-    """The input is wrong. The message names the place and the fix. Exit status 2."""
+    """The input is wrong. The message names the place and the fix. The exit status is 2."""
 
 
 class ConfigError(PipelineError):
@@ -53,7 +53,7 @@ class WorkerError(PipelineError):
 
 
 class IncompleteError(PipelineError):
-    """The command completed only a part. The message names the rest. Exit status 3."""
+    """The command is only partly complete. The exit status is 3."""
 
 
 class PrunedError(Exception):
@@ -61,12 +61,15 @@ class PrunedError(Exception):
 
 
 def one_line(error: BaseException) -> str:
-    """Return an error message in one line without passwords, or the error type if it is empty."""
+    """Return an error message on one line, without passwords; the type if there is no message."""
     return " ".join(hide_passwords(str(error)).split()) or type(error).__name__
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of a message without passwords, or the error type if it is empty."""
+    """Return the first line of an error message, without passwords and at most 300 characters.
+
+    If there is no message, return the type of the error.
+    """
     lines = hide_passwords(str(error)).strip().splitlines()
     return lines[0][:300] if lines else type(error).__name__
 

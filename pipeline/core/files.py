@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pipeline.core.errors import PipelineError, one_line
 
 _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}(\..*)?")
-"""Name of the temporary files of `atomic_path`."""
+"""Names of the temporary files that `atomic_path` creates."""
 
 _HASH_KEY: Final = "sha256"
 
@@ -29,7 +29,7 @@ _DISK_MESSAGES: Final = {
     "database or disk is full": errno.ENOSPC,  # SQLite
     r"\d+ requested and \d+ written": errno.ENOSPC,  # numpy
 }
-"""Messages of libraries that report a full disk without its error number."""
+"""Message of a library for a full disk -> error number."""
 
 
 def disk_error(error: BaseException | None) -> int | None:
@@ -46,7 +46,7 @@ def disk_error(error: BaseException | None) -> int | None:
 
 @contextlib.contextmanager
 def disk_errors_named(path: Path) -> Iterator[None]:
-    """Add `path` to the error if the disk is full. A failed write does not name its file.
+    """Add `path` to the error if the disk is full. The original error does not name the file.
 
     Raises:
         OSError: If the disk is full or a file size limit is reached.
@@ -66,8 +66,8 @@ def disk_errors_named(path: Path) -> Iterator[None]:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same directory, and rename it to `path` after the block.
 
-    If the block raises or the process is killed, `path` does not change. The temporary name
-    has the suffix of `path`, because libraries choose the format by the suffix.
+    If the block raises an error or the process is killed, `path` does not change. The temporary
+    name has the suffix of `path`, because libraries choose the format from the suffix.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():  # the rename would fail too, but its error names the temporary path
@@ -86,11 +86,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def remove_unfinished(directory: Path, *, leave: Collection[Path] = ()) -> None:
-    """Remove temporary files of killed processes. No process may be writing to the directory.
+    """Remove the temporary files of killed processes, except in the subdirectories `leave`.
 
-    Args:
-        directory: Directory to clean, including its subdirectories.
-        leave: Subdirectories to skip.
+    The caller must ensure that no process writes to the directory.
     """
     for folder, folders, names in os.walk(directory):
         folders[:] = [name for name in folders if Path(folder, name) not in leave]
@@ -112,13 +110,13 @@ def why_unwritable(path: Path) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    r"""Write `text` atomically in UTF-8. Write bytes that are not UTF-8 as `\udcff`."""
+    r"""Write `text` atomically in UTF-8. Invalid bytes of file names become escapes (`\udcff`)."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` atomically as JSON. NaN and infinity become null, because JSON has neither."""
+    """Write `value` atomically as JSON. NaN and infinity become null, as JSON requires."""
     write_text(path, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
 
 
@@ -129,7 +127,9 @@ def write_sealed_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def read_sealed_json(path: Path) -> dict[str, Any]:
-    """Read a file of `write_sealed_json`. Accept files without a hash, from earlier versions.
+    """Read a JSON object that `write_sealed_json` wrote.
+
+    Files of earlier versions have no hash and are not checked.
 
     Raises:
         PipelineError: If the file is missing, is not a JSON object, or does not match its hash.
@@ -158,8 +158,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise PipelineError(f"{path}: there is no such file.") from None
-    # A damaged archive makes the zip reader and the array reader raise almost any error.
-    except Exception as error:
+    except Exception as error:  # a damaged archive can cause almost any error in zipfile and NumPy
         reason = one_line(error)[:200]
         raise PipelineError(f"{path}: cannot be read as arrays ({reason}).") from error
 
@@ -187,7 +186,7 @@ def read_object(path: Path) -> dict[str, Any]:
     content = read_json(path)
     if not isinstance(content, dict):
         raise PipelineError(
-            f"{path}: found {type(content).__name__}, expected a JSON object. "
+            f"{path}: must contain a JSON object, but contains {type(content).__name__}. "
             "Restore the file from the run's artifacts."
         )
     return content

@@ -13,22 +13,22 @@ _NUMBER: Final = re.compile(r"0*(\d+)(\.0*)?")
 
 
 def normalize_identifier(text: str) -> str:
-    """Remove invisible differences from a name.
+    """Remove invisible characters and outer white space, and normalize accents and spaces.
 
-    Compose accents (NFC), replace all white space by plain spaces, and remove invisible
-    characters and outer white space.
+    Accents are composed (NFC). Each white-space character becomes a plain space.
     """
     if text.isascii() and text.isprintable():  # fast path for nearly all names
         return text.strip()
-    spaced = "".join(" " if character.isspace() else character for character in text)
-    visible = "".join(each for each in spaced if unicodedata.category(each) not in _INVISIBLE)
+    spaced = "".join(" " if char.isspace() else char for char in text)
+    visible = "".join(char for char in spaced if unicodedata.category(char) not in _INVISIBLE)
     return unicodedata.normalize("NFC", visible).strip()
 
 
 def look_alikes(identifiers: Iterable[str], others: Iterable[str]) -> dict[str, str]:
-    """Map each name that is not in `others` to a nearly equal name in `others`, if there is one.
+    """Map names that are missing in `others` to nearly equal names in `others`.
 
-    Nearly equal names differ only in case, folder or number spelling.
+    Nearly equal names differ only in case, folder or number spelling. The result does not
+    contain names without a match.
     """
     known = set(others)
     by_key = {loose_key(other): other for other in known}
@@ -40,9 +40,9 @@ def look_alikes(identifiers: Iterable[str], others: Iterable[str]) -> dict[str, 
 
 
 def nearly_equal_identifiers(identifiers: Iterable[str]) -> list[tuple[str, ...]]:
-    """Return sorted tuples of different names that probably mean the same.
+    """Return sorted tuples of different names that probably name the same clip or group.
 
-    They differ only in case, repeated white space, compatibility characters (full-width
+    These names differ only in case, repeated white space, compatibility characters (full-width
     letters, ligatures) or the spelling of a number (`1`, `1.0`, `01`).
     """
     by_key: defaultdict[str, set[str]] = defaultdict(set)
@@ -52,7 +52,7 @@ def nearly_equal_identifiers(identifiers: Iterable[str]) -> list[tuple[str, ...]
 
 
 def loose_key(identifier: str) -> str:
-    """Return the same key for names that differ only in case, folder or number spelling."""
+    """Return a key that ignores case, folder and the spelling of a number (`1`, `01`)."""
     return _key(identifier.replace("\\", "/").rpartition("/")[2])
 
 

@@ -1,4 +1,4 @@
-"""Signals that end a command, and worker processes that end with their leader."""
+"""Signals that end a command, and worker processes that end with their parent process."""
 
 import contextlib
 import multiprocessing
@@ -16,15 +16,15 @@ _GROUP_SIGNALS: Final = ("SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 _SIGNALS: Final = tuple(
     getattr(signal, name)
     for name in ("SIGTERM", "SIGXCPU", *_GROUP_SIGNALS)
-    if hasattr(signal, name)  # Windows has few signals
+    if hasattr(signal, name)  # Windows does not have all signals
 )
 
 _SAME_REQUEST_SECONDS: Final = 1.0
-"""`mlflow run` and terminals send two signals for one request."""
+"""Signals within this interval are one request. `mlflow run` and terminals send two signals."""
 
 
 class _Request:
-    """Last request to end this process."""
+    """The last signal that requested the end of this process."""
 
     signal_number: int | None = None
     time: float = 0.0
@@ -39,7 +39,7 @@ def interrupt_handlers() -> Iterator[None]:
     """
     report, show = sys.unraisablehook, sys.excepthook
     sys.unraisablehook = lambda lost: None if lost.exc_type is KeyboardInterrupt else report(lost)
-    # TensorFlow's native code prints an interrupt through this hook if it cannot raise it.
+    # Native code of TensorFlow calls this hook to print interrupts that it cannot raise.
     sys.excepthook = lambda *error: show(*error) if _Request.signal_number is None else None
     try:
         with kept_handlers():
@@ -54,7 +54,7 @@ def interrupt_handlers() -> Iterator[None]:
 
 @contextlib.contextmanager
 def kept_handlers() -> Iterator[None]:
-    """Restore signal handlers that the block replaces, for instance `ray.init`."""
+    """Restore the signal handlers after the block. For instance, `ray.init` replaces them."""
     handlers = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
         yield
@@ -93,23 +93,23 @@ def interrupt_status() -> int:
     return 128 + (_Request.signal_number or signal.SIGINT)
 
 
-def end_with_leader() -> None:
-    """End this worker process when its leader process ends, even by SIGKILL.
+def end_with_parent_process() -> None:
+    """End this worker process when its parent process ends, even after SIGKILL.
 
-    The worker ignores signals to the process group, so that only the leader reacts to them.
-    SIGTERM still ends the worker, because the leader uses it.
+    The worker ignores signals to the process group, because the parent process handles them.
+    SIGTERM still ends the worker, because the parent process sends SIGTERM to its workers.
     """
     for name in _GROUP_SIGNALS:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    leader = multiprocessing.parent_process()
-    if leader is not None:
-        threading.Thread(target=_exit_after, args=(leader,), daemon=True).start()
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
 
 
-def _exit_after(leader: Any) -> None:
-    leader.join()
+def _exit_after(process: Any) -> None:
+    process.join()
     os._exit(1)
 
 

@@ -10,10 +10,10 @@ WEIGHTS: Final = ".weights.h5"
 
 _CONTENTS: Final = {
     ".keras": "the whole model",
-    WEIGHTS: "its weights only",
-    ".h5": "the whole model, in the older format of Keras",
+    WEIGHTS: "the weights only",
+    ".h5": "the whole model, in the old Keras format",
 }
-"""Content of a file by suffix. `.weights.h5` precedes `.h5`, which also matches it."""
+"""Suffix -> content of the file. `.weights.h5` must precede `.h5`, because both match."""
 
 
 def check_model_path(path: Path) -> None:
@@ -28,7 +28,7 @@ def check_model_path(path: Path) -> None:
 
 
 def model_suffix(path: Path) -> str:
-    """Return the format of a model file: `.keras`, `.weights.h5` or `.h5`.
+    """Return the suffix of a model file: `.keras`, `.weights.h5` or `.h5`.
 
     Raises:
         ModelError: If the suffix is not a model format.

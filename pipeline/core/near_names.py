@@ -1,4 +1,4 @@
-"""Find the name or the path that a user most likely meant."""
+"""Suggest an existing name or path in place of a misspelt name."""
 
 import difflib
 import os
@@ -10,18 +10,14 @@ from typing import Final
 from pipeline.core.identifiers import loose_key
 
 _MAX_COMPARED: Final = 5000
-"""Maximum number of names to compare; more would take seconds."""
+"""Maximum number of names to compare. More comparisons would take seconds."""
 
 
 def nearest_name(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> str | None:
     """Return the entry of `names` that is most similar to `name`, or None.
 
-    An entry that differs only in case, folder or number spelling has priority.
-
-    Args:
-        name: Misspelt name.
-        names: Existing names.
-        cutoff: Minimum similarity, in [0, 1].
+    An entry that differs only in case, folder or number spelling has priority. `cutoff` is the
+    minimum similarity, in [0, 1].
     """
     known = list(names)
     key = loose_key(name)

@@ -1,4 +1,4 @@
-"""Numbers as text: the same rules for metrics, percentages, durations and counts everywhere.
+"""Format numbers as text: metrics, percentages, durations and counts.
 
 Negative numbers have a true minus sign. NaN and infinity become `undefined`.
 """
@@ -16,7 +16,7 @@ METRIC_NAMES: Final[Mapping[str, str]] = {
     "pcc": "PCC",
     "ccc": "CCC",
 }
-"""Metric names in a sentence."""
+"""Metric -> name in a sentence."""
 
 METRIC_LABELS: Final[Mapping[str, str]] = {
     "loss": "Loss",
@@ -27,19 +27,19 @@ METRIC_LABELS: Final[Mapping[str, str]] = {
     "pcc": "Pearson correlation",
     "ccc": "Concordance (CCC)",
 }
-"""Metric names on an axis."""
+"""Metric -> label of an axis."""
 
 _METRIC_DECIMALS: Final[Mapping[str, int]] = {"accuracy": 4, "mae": 4, "mse": 5}
-"""Decimals of metrics with small differences; other metrics have three."""
+"""Metric -> number of decimals; other metrics have three decimals."""
 
 _MAX_DECIMALS: Final = 7
 
 _AXIS_UNITS: Final = ((1.0, 1e3, "ms"), (120.0, 1.0, "s"), (7200.0, 1 / 60, "min"))
-"""Upper limit in seconds, factor, unit."""
+"""Upper limit in seconds, factor from seconds to the unit, unit."""
 
 
 def number(value: float) -> str:
-    """Format a value with three significant digits and all digits before the point."""
+    """Format a value with three significant digits, or with all digits of its integer part."""
     if not math.isfinite(value):
         return "undefined"
     if value == 0:
@@ -52,12 +52,9 @@ def number(value: float) -> str:
 
 
 def decimal(value: float, digits: int, *, sign: bool = False) -> str:
-    """Format a value with a fixed number of decimals, never as `−0`.
+    """Format a value with `digits` decimals, never as `−0`.
 
-    Args:
-        value: The value.
-        digits: Number of decimals.
-        sign: Write a plus sign before positive numbers.
+    If `sign` is true, positive numbers have a plus sign.
     """
     if not math.isfinite(value):
         return "undefined"
@@ -73,7 +70,7 @@ def metric_value(metric: str, value: float) -> str:
 
 
 def metric_differences(metric: str, *values: float) -> tuple[str, ...]:
-    """Format differences of a metric, all with the decimals that the largest needs."""
+    """Format differences of a metric. The largest difference sets the number of decimals."""
     digits = _METRIC_DECIMALS.get(metric, 3)
     largest = max(abs(value) for value in values)
     while 0 < largest < 10 ** (1 - digits):
@@ -84,12 +81,10 @@ def metric_differences(metric: str, *values: float) -> tuple[str, ...]:
 
 
 def percent(share: float, digits: int | None = None) -> str:
-    """Format a share in [0, 1] as a percentage.
+    """Format a share in [0, 1] as a percentage with `digits` decimals.
 
-    Args:
-        share: The share.
-        digits: Number of decimals. None for whole percents; then small shares have two
-            significant digits, and shares close to 1 are not rounded to 100 %.
+    None means no decimals. Then percentages below 10 have two significant digits, and
+    percentages close to 100 are not rounded to 100 %.
     """
     if not math.isfinite(share):
         return "undefined"
@@ -120,10 +115,7 @@ def duration(seconds: float) -> str:
 
 
 def axis_unit(seconds: float) -> tuple[float, str]:
-    """Choose the unit of a time axis.
-
-    Args:
-        seconds: Maximum time on the axis.
+    """Choose the unit of a time axis from its maximum in seconds.
 
     Returns:
         Factor from seconds to the unit, and the unit: ms, s, min or h.
@@ -134,11 +126,11 @@ def axis_unit(seconds: float) -> tuple[float, str]:
     return 1 / 3600, "h"
 
 
-def count(number_of: int, noun: str = "") -> str:
+def count(number_of_items: int, noun: str = "") -> str:
     """Format a count with an optional noun, e.g. `4,800`, `1 clip` or `1,520 steps`."""
     if not noun:
-        return f"{number_of:,}"
-    return f"{number_of:,} {noun}{'' if number_of == 1 else 's'}"
+        return f"{number_of_items:,}"
+    return f"{number_of_items:,} {noun}{'' if number_of_items == 1 else 's'}"
 
 
 def _with_true_minus(text: str) -> str:

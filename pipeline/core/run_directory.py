@@ -1,4 +1,4 @@
-"""Paths of the files of one run. Other tools read these files, so the names do not change."""
+"""Paths of the files of one run. The names do not change, because other tools read the files."""
 
 import contextlib
 import datetime as dt
@@ -20,7 +20,7 @@ RUNS_DIR: Final = Path("runs")
 
 
 class _PathInRun:
-    """A path relative to the run directory, available as an attribute."""
+    """Attribute of `RunDirectory` with the path of one file or directory."""
 
     def __init__(self, relative_path: str) -> None:
         self._relative_path = relative_path
@@ -36,9 +36,9 @@ class RunDirectory:
     path: Path
 
     config_path = _PathInRun("config.yaml")
-    """Resolved configuration."""
+    """Configuration with all values."""
     run_log_path = _PathInRun("events.jsonl")
-    """Append-only run log, the source of truth."""
+    """Run log, the source of truth for the other files."""
     metrics_dir = _PathInRun("batch_metrics")
     """Directory of `metrics_history.json`."""
     time_dir = _PathInRun("time_tracking")
@@ -46,9 +46,9 @@ class RunDirectory:
     learning_rate_dir = _PathInRun("lr_tracking")
     """Directory of `lr_logs.json`."""
     checkpoints_dir = _PathInRun("checkpoints")
-    """One directory per checkpoint, and `LAST`, which names the newest."""
+    """One directory per checkpoint, and `LAST` with the name of the newest checkpoint."""
     initial_path = _PathInRun("checkpoints/initial.npz")
-    """Initial variables; removed at the end of the run."""
+    """Initial weights. The file is removed at the end of the run."""
     model_path = _PathInRun("model.keras")
     """Best model by the monitored metric."""
     architecture_path = _PathInRun("architecture.json")
@@ -56,19 +56,18 @@ class RunDirectory:
     data_path = _PathInRun("data.json")
     """Hash, shapes and sources of the features."""
     input_example_path = _PathInRun("input_example.npz")
-    """Inputs of two clips by name."""
+    """Model inputs of two clips, by name."""
     split_path = _PathInRun("split.csv")
-    """Subset of each clip."""
+    """Subset of each clip: train, validation or test."""
     baselines_path = _PathInRun("baselines.npz")
     """Baselines fitted on the training clips."""
     calibration_path = _PathInRun("conformal.json")
     """Widths of the prediction intervals, measured on held-out clips."""
     evaluation_path = _PathInRun("evaluation.json")
-    """Newest evaluation."""
+    """Last evaluation of the model."""
     attention_path = _PathInRun("attention.npz")
     """Attention weights on held-out clips."""
     report_path = _PathInRun("report.html")
-    """Report of the run."""
     summary_path = _PathInRun("summary.json")
     """Data, configuration and result of the run."""
     environment_path = _PathInRun("environment.json")
@@ -84,13 +83,16 @@ class RunDirectory:
     refits_dir = _PathInRun("refits")
     """One run directory per configuration that a search trains at its end."""
     search_dir = _PathInRun("search")
-    """Results of a search."""
     study_path = _PathInRun("search/study.json")
     """All trials of a search, for figures and other tools."""
 
+    @property
+    def _nested_dirs(self) -> tuple[Path, ...]:
+        return self.folds_dir, self.trials_dir, self.refits_dir
+
     def nested(self) -> "Iterator[RunDirectory]":
-        """Yield the runs in this run directory, outer runs first."""
-        for folder in (self.folds_dir, self.trials_dir, self.refits_dir):
+        """Yield the nested runs of this run. An outer run precedes its own nested runs."""
+        for folder in self._nested_dirs:
             for path in sorted(folder.glob("*")):
                 run = RunDirectory(path)
                 yield run
@@ -104,8 +106,8 @@ class RunDirectory:
     def locked(self) -> Iterator[None]:
         """Lock the directory for this process. The lock ends with the process.
 
-        Temporary files of killed processes are removed, except in nested runs, which have
-        their own locks.
+        Temporary files of killed processes are removed. Nested runs are left unchanged,
+        because they have their own locks.
 
         Raises:
             RunError: If another process has the lock, or the directory is read-only.
@@ -124,8 +126,7 @@ class RunDirectory:
                 "--output_dir if the command has that option, or work on a copy of the run."
             ) from error
         try:
-            nested = (self.folds_dir, self.trials_dir, self.refits_dir)
-            remove_unfinished(self.path, leave=nested)
+            remove_unfinished(self.path, leave=self._nested_dirs)
             yield
         finally:
             lock.release()
@@ -135,7 +136,8 @@ def create_run_directory(path: Path | None, *, name: str, parent: Path) -> RunDi
     """Create an empty run directory.
 
     Args:
-        path: Directory of the run, missing or empty; None for a new directory in `parent`.
+        path: Directory of the run, which must be missing or empty. None creates a new
+            directory in `parent`.
         name: Name of the run. Characters that do not fit in a file name are replaced.
         parent: Parent of a new directory.
 
@@ -144,7 +146,7 @@ def create_run_directory(path: Path | None, *, name: str, parent: Path) -> RunDi
     """
     if path is None:
         started = dt.datetime.now(tz=dt.UTC).strftime("%Y%m%d-%H%M%S")
-        # A slash in the name would lead out of the parent.
+        # A slash in the name would create a path outside `parent`.
         slug = re.sub(r"[^\w.-]+", "-", name)[:40].strip("-.") or "run"
         path = parent / f"{started}-{slug}-{secrets.token_hex(4)}"
     elif path.exists() and (not path.is_dir() or any(path.iterdir())):

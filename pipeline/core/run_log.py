@@ -1,13 +1,13 @@
 """Append-only log of a run in `events.jsonl`, the source of truth for all other files.
 
-Each line is a JSON object. A line counts if it ends in a newline and is synced to disk. Readers
-ignore an incomplete last line, and the next writer cuts it. The last key, `crc`, is the CRC-32 of
-the bytes before it, because a damaged line can still be valid JSON. Earlier versions wrote no
-`crc`; such lines are not checked.
+Each line is a JSON object that ends in a newline and is synced to disk. Readers ignore an
+incomplete last line, and the next writer removes this line. A damaged line can still be valid
+JSON, so the last key, `crc`, is the CRC-32 of the preceding bytes. Lines of earlier versions have
+no `crc` and are not checked.
 
 A resumed run continues from its last checkpoint. It appends a `resumed` event with the size of
-the log at that checkpoint. Events between the two are *superseded*: the resumed run logs them
-again.
+the log at that checkpoint. The events after this size are *superseded*, because the resumed run
+logs them again.
 """
 
 import contextlib
@@ -64,22 +64,22 @@ class Event:
 
 
 class RunLog:
-    """Writer of a run log. Each append is synced to disk before it returns.
+    """Writer of a run log. Each method syncs its event to disk before it returns.
 
     Args:
         path: File of the run log.
-        cuts_torn_line: Whether to cut an incomplete last line. Only the process that has the
-            lock of the run directory may do so.
+        removes_torn_line: True to remove an incomplete last line. Only the process with the
+            lock of the run directory may remove the line.
     """
 
-    def __init__(self, path: Path, *, cuts_torn_line: bool = True) -> None:
+    def __init__(self, path: Path, *, removes_torn_line: bool = True) -> None:
         self.path = path
         self.num_logged_epochs = 0
-        """Epochs in the log already; a resumed run that repeats them writes nothing."""
+        """Number of logged epochs. If a resumed run repeats these epochs, it logs no events."""
         self._lock = threading.Lock()  # a separate thread logs the system metrics
         path.parent.mkdir(parents=True, exist_ok=True)
-        if cuts_torn_line:
-            self._cut_torn_line()
+        if removes_torn_line:
+            self._remove_torn_line()
 
     @property
     def size(self) -> int:
@@ -111,26 +111,12 @@ class RunLog:
         profile: Mapping[str, Any],
         splits: Mapping[str, int],
     ) -> None:
-        """Log the feature set of the run.
-
-        Args:
-            name: Name of the feature set.
-            digest: Hash of its content.
-            source: Directory of its files.
-            profile: Description of its arrays.
-            splits: Number of clips per subset.
-        """
-        self._append(
-            DATASET,
-            name=name,
-            digest=digest,
-            source=source,
-            profile=dict(profile),
-            splits=dict(splits),
-        )
+        """Log the feature set of the run. `splits` is the number of clips per subset."""
+        content = {"profile": dict(profile), "splits": dict(splits)}
+        self._append(DATASET, name=name, digest=digest, source=source, **content)
 
     def log_epoch(self, content: Mapping[str, Any]) -> None:
-        """Log one epoch with the content of `records.epochs.to_content`."""
+        """Log one epoch. `records.epochs.to_content` returns the content."""
         self._append(EPOCH, **content)
 
     def log_attention(self, epoch: int, entropy: Mapping[str, Sequence[float | None]]) -> None:
@@ -146,15 +132,13 @@ class RunLog:
         self._append(RESUMED, epoch=epoch, offset=offset)
 
     def log_artifacts(self, paths: Iterable[str]) -> None:
-        """Log files and folders of the run directory that become MLflow artifacts."""
+        """Log files and folders of the run directory that are sent to MLflow as artifacts."""
         self._append(ARTIFACTS, paths=list(paths))
 
     def log_model(self, *, registered_model: str, alias: str) -> None:
-        """Log that the trained model is ready to be logged to MLflow.
+        """Log that the trained model can be sent to MLflow.
 
-        Args:
-            registered_model: Name in the model registry, or "".
-            alias: Alias of the new version, or "".
+        The model is registered if `registered_model` is not empty. `alias` may be empty.
         """
         self._append(MODEL, registered_model=registered_model, alias=alias)
 
@@ -171,7 +155,7 @@ class RunLog:
             return
         event = {"kind": kind, "time_ms": time.time_ns() // 1_000_000, **content}
         text = json.dumps(event, separators=(",", ":"), ensure_ascii=False).removesuffix("}")
-        # Surrogates stand for bytes of file names that are not UTF-8. MLflow rejects them.
+        # MLflow rejects surrogates, which represent file-name bytes that are not UTF-8.
         body = _SURROGATES.sub(lambda found: rf"\\u{ord(found[0]):04x}", text).encode()
         line = body + b',"crc":"%08x"}\n' % zlib.crc32(body)
         with (
@@ -182,7 +166,7 @@ class RunLog:
             _write_whole(stream, line)
             os.fsync(stream.fileno())
 
-    def _cut_torn_line(self) -> None:
+    def _remove_torn_line(self) -> None:
         if not self.path.exists():
             return
         with self.path.open("rb+") as stream:
@@ -192,7 +176,7 @@ class RunLog:
 
 
 def _write_whole(stream: io.FileIO, line: bytes) -> None:
-    """Write a whole line, or nothing if the disk is full: the next event would follow its half."""
+    """Write a whole line. If the disk is full, remove the incomplete line again."""
     start = stream.tell()
     try:
         while line:
@@ -203,7 +187,7 @@ def _write_whole(stream: io.FileIO, line: bytes) -> None:
 
 
 def read_events(path: Path, *, start: int = 0) -> Iterator[Event]:
-    """Yield the complete events of a run log, from byte `start` on.
+    """Yield the complete events of a run log, starting at byte `start`.
 
     Raises:
         RunError: If a line is damaged.
@@ -212,15 +196,18 @@ def read_events(path: Path, *, start: int = 0) -> Iterator[Event]:
         return
     with path.open("rb") as stream:
         stream.seek(start)
+        has_crc = False
         for line in stream:
             if not line.endswith(b"\n"):
                 return
-            yield _parse(path, line, start)
+            event = _parse(path, line, start, needs_crc=has_crc)
+            has_crc = has_crc or _find_crc(line) is not None
+            yield event
             start += len(line)
 
 
 def effective_events(events: Iterable[Event]) -> list[Event]:
-    """Return the events that no later resume superseded."""
+    """Return the events that are not superseded by a resumed run."""
     kept: list[Event] = []
     for event in events:
         if event.kind == RESUMED:
@@ -229,9 +216,9 @@ def effective_events(events: Iterable[Event]) -> list[Event]:
     return kept
 
 
-def _parse(path: Path, line: bytes, start: int) -> Event:
+def _parse(path: Path, line: bytes, start: int, *, needs_crc: bool) -> Event:
     try:
-        _check_crc(line)
+        _check_crc(line, is_required=needs_crc)
         content = json.loads(line)
         content.pop("crc", None)
         return Event(
@@ -249,14 +236,20 @@ def _parse(path: Path, line: bytes, start: int) -> Event:
         ) from error
 
 
-def _check_crc(line: bytes) -> None:
+def _check_crc(line: bytes, *, is_required: bool) -> None:
+    crc = _find_crc(line)
+    # Only the first lines, of an earlier version, have no checksum.
+    if (crc is None and is_required) or crc not in (None, zlib.crc32(line[:-_CRC_SIZE])):
+        raise ValueError("its checksum is wrong")
+
+
+def _find_crc(line: bytes) -> int | None:
     found = _CRC.fullmatch(line[-_CRC_SIZE:])
-    if found and int(found[1], 16) != zlib.crc32(line[:-_CRC_SIZE]):
-        raise ValueError("its checksum differs")
+    return int(found[1], 16) if found else None
 
 
 def read_last_status(run: RunDirectory) -> str | None:
-    """Return FINISHED, FAILED or KILLED, or None if the run log has no end of the run."""
+    """Return FINISHED, FAILED or KILLED, or None if the run has not ended."""
     status = None
     for event in read_events(run.run_log_path):
         if event.kind == FINISHED:
@@ -267,11 +260,11 @@ def read_last_status(run: RunDirectory) -> str | None:
 
 
 def check_run_log(run: RunDirectory) -> None:
-    """Check by the other files of the run that the end of the run log is not missing.
+    """Compare the run log with the checkpoints, to check that the log is complete.
 
     Raises:
-        RunError: If the log has no end although the run has ended, or is missing although there
-            are checkpoints.
+        RunError: If there are checkpoints without a run log, or the run has ended but its end is
+            not in the log.
     """
     if not run.checkpoints_dir.exists() or read_last_status(run) == "FINISHED":
         return
@@ -281,20 +274,20 @@ def check_run_log(run: RunDirectory) -> None:
         )
     if not run.initial_path.exists():
         raise RunError(
-            f"{run.run_log_path}: the end of the run is missing, and so is {run.initial_path}, "
-            "which exists until the run has ended. Restore the damaged file from a backup, or "
-            "start a new run."
+            f"{run.run_log_path}: the end of the run is missing. {run.initial_path} is also "
+            "missing, although it exists until the run has ended. Restore the damaged file from "
+            "a backup, or start a new run."
         )
 
 
 def log_killed(run: RunDirectory, *, reason: str) -> None:
-    """Log KILLED for a run without an end. The caller must have the lock of the run."""
+    """Log KILLED for a run that has not ended. The caller must hold the lock of the run."""
     if run.run_log_path.exists() and read_last_status(run) is None:
         RunLog(run.run_log_path).log_status("KILLED", reason=reason)
 
 
 def log_killed_unless_running(run: RunDirectory, *, reason: str) -> None:
-    """Log KILLED for a run without an end, unless another process has the lock of the run."""
+    """Log KILLED for a run that has not ended, except if another process holds its lock."""
     if run.run_log_path.exists():
         with contextlib.suppress(RunError), run.locked():
             log_killed(run, reason=reason)

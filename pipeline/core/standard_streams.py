@@ -1,4 +1,4 @@
-"""Standard streams that do not fail if their other end is closed."""
+"""Standard streams that do not fail if their pipe or terminal is closed."""
 
 import contextlib
 import errno
@@ -16,7 +16,7 @@ _NO_READER: Final = (errno.EPIPE, errno.EIO, errno.EBADF)
 def open_closed_streams() -> None:
     """Open the null device for each closed standard stream.
 
-    Otherwise the next opened file gets the descriptor of the stream, and messages go into it.
+    Otherwise the next opened file gets the descriptor of the stream and receives its messages.
     """
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         try:
@@ -30,7 +30,7 @@ def open_closed_streams() -> None:
 
 @contextlib.contextmanager
 def safe_standard_streams() -> Iterator[None]:
-    """Drop output without a reader, and escape characters that the encoding does not have.
+    """Drop output if its reader has ended, and escape characters that cannot be encoded.
 
     Raises:
         OSError: If standard output fails for another reason, such as a full disk.
@@ -51,9 +51,7 @@ def safe_standard_streams() -> Iterator[None]:
 class _SafeOutput:
     """Text stream that writes to the null device after its first error.
 
-    Args:
-        stream: Wrapped stream.
-        name: Name of the stream in error messages; "" drops all errors.
+    `name` is the name of the stream in error messages. If it is empty, all errors are ignored.
     """
 
     def __init__(self, stream: TextIO, *, name: str) -> None:

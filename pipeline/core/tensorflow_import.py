@@ -1,7 +1,6 @@
 """Import TensorFlow without its start-up messages.
 
-This is the only module of `core` that imports TensorFlow. Training and extraction both need it,
-and neither imports the other.
+This module is in `core`, because training and extraction both use it.
 """
 
 import contextlib
@@ -40,9 +39,9 @@ _NAME_LIBRARIES: Final = (
 def set_backends() -> None:
     """Make Keras use TensorFlow, and Matplotlib draw without a window.
 
-    Users set `KERAS_BACKEND`, `keras.json` and `MPLBACKEND` for all their projects. Jupyter and
+    A user may set `KERAS_BACKEND`, `keras.json` and `MPLBACKEND` for other projects. Jupyter and
     Colab export a Matplotlib backend that other processes do not have. TensorFlow then cannot be
-    imported, because Keras imports Matplotlib. Call this function before either import.
+    imported, because Keras imports Matplotlib. Call this function before these imports.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ["MPLBACKEND"] = "agg"
@@ -75,10 +74,10 @@ def import_tensorflow_quietly() -> None:
 
 
 def _find_gpu_fault() -> str:
-    """Return why TensorFlow cannot use a GPU of this machine, or "" if there is no GPU.
+    """Return the reason why TensorFlow cannot use an existing GPU, or "" if there is no GPU.
 
-    The CUDA driver gives the reason. TensorFlow's log has the same line for a missing and for a
-    broken driver.
+    The reason is read from the CUDA driver, because TensorFlow logs the same message for a
+    missing driver and for a broken driver.
     """
     if sys.platform != "linux" or os.environ.get("CUDA_VISIBLE_DEVICES", "0") in {"", "-1"}:
         return ""
@@ -107,7 +106,7 @@ def _find_gpu_fault() -> str:
 
 
 def _is_not_about_tracing(record: logging.LogRecord) -> bool:
-    # Keras counts all models of the process; each fold and the served copy add to the count.
+    # TensorFlow counts the functions of all models in this process, e.g. of all folds.
     return "triggered tf.function retracing" not in record.getMessage()
 
 
@@ -115,8 +114,8 @@ def _is_not_about_tracing(record: logging.LogRecord) -> bool:
 def _gc_paused() -> Iterator[None]:
     """Pause the garbage collector, and exclude the new objects from later collections.
 
-    TensorFlow and Keras create a million objects, none of which is garbage. Collections take a
-    fifth of the import time, and later half a second each.
+    TensorFlow and Keras create a million objects that are never garbage. Without the pause,
+    collections take a fifth of the import time, and later half a second each.
     """
     was_enabled = gc.isenabled()
     gc.disable()

@@ -23,7 +23,7 @@ class TraitLabel:
     name: str
     """One of `TRAITS`."""
     is_reversed: bool = False
-    """Whether a high score means a low level of the trait."""
+    """True if a high score means a low level of the trait."""
     note: str = ""
     """Meaning of a high score."""
     label_range: tuple[float, float] = (0.0, 1.0)
@@ -31,20 +31,18 @@ class TraitLabel:
 
     @property
     def direction(self) -> str:
-        """A sentence for a trait that is scored in reverse, or ""."""
+        """Sentence about the reversed scores, or "" if the trait is not reversed."""
         return f"{self.name} is scored in reverse: {self.note}" if self.is_reversed else ""
 
 
-FIRST_IMPRESSIONS: Final = tuple(
+FIRST_IMPRESSIONS: Final = (
+    *(TraitLabel(name=name) for name in TRAITS[:-1]),
     TraitLabel(
-        name=name,
-        is_reversed=name == "neuroticism",
+        name="neuroticism",
+        is_reversed=True,
         note="First Impressions scores emotional stability under this name, so a high score "
-        "means a calm, emotionally stable person."
-        if name == "neuroticism"
-        else "",
-    )
-    for name in TRAITS
+        "means a calm, emotionally stable person.",
+    ),
 )
 """Trait labels of ChaLearn First Impressions.
 
@@ -54,7 +52,7 @@ openness, +0.73 with agreeableness and +0.72 with conscientiousness.
 
 
 def traits_entry(traits: Iterable[TraitLabel]) -> dict[str, Any]:
-    """Return the entry `traits` of `features.json` and `data.json`, or {} if there are none."""
+    """Return the entry `traits` of `features.json` and `data.json`, or {} without traits."""
     entries = [asdict(trait) for trait in traits]
     return {"traits": entries} if entries else {}
 

@@ -1,4 +1,4 @@
-"""URLs of databases and servers: SQLite files by path, and texts without passwords."""
+"""Convert between SQLite files and URLs, and remove passwords from texts."""
 
 import re
 from pathlib import Path
@@ -6,12 +6,12 @@ from typing import Final
 from urllib.parse import unquote
 
 HIDDEN: Final = "***"
-"""Replacement for a password."""
+"""Text that replaces a password."""
 
 _SQLITE: Final = re.compile(r"sqlite(?:\+pysqlite)?:///")
 _PASSWORD: Final = re.compile(
-    # A port is not a password. A password may contain any character except white space, even if
-    # it should be encoded: the second alternative accepts a slash, the first another @.
+    # A port is not a password. A password may contain characters that should be encoded: the
+    # first alternative accepts an @, the second a slash.
     r"(?<=//)([^\s:/?#@]*):(?!\d+(?:[/?#\s]|$))(?:[^\s/?#]*@|[^\s@]*@)"
 )
 _TOKEN: Final = re.compile(r"(?<=http://|ttps://)[^\s:/?#@]+@")
@@ -28,7 +28,7 @@ def sqlite_url(path: Path) -> str:
 
     SQLAlchemy decodes `%41` and ends the path at a question mark, so both are encoded. For URLs
     that begin with `sqlite:///`, MLflow creates the parent directory without decoding its name.
-    An encoded URL therefore names the driver too.
+    Therefore a URL with encoded characters also contains the name of the driver.
     """
     text = str(path.absolute())
     encoded = text.replace("%", "%25").replace("?", "%3F")
@@ -47,7 +47,7 @@ def sqlite_path(url: str) -> Path | None:
 
 
 def absolute_url(url: str) -> str:
-    """Return a URL that names the same database in every working directory."""
+    """Return a URL that is valid in every working directory."""
     path = sqlite_path(url)
     if path is None:
         return url

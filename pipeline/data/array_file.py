@@ -1,6 +1,6 @@
 """Open the arrays of a feature set as memory maps, and check them.
 
-Legend: N clips, T steps, D width. Rows are counted from 0 within their file.
+Legend: N clips, T steps, D width. Row numbers in error messages start at 0 in each file.
 """
 
 import math
@@ -34,22 +34,22 @@ _HEADER_ERRORS: Final = (
     ValueError,
     tokenize.TokenError,
 )
-"""Errors of NumPy for a bad header, which it evaluates as a Python literal."""
+"""Errors that NumPy raises for a bad header. NumPy evaluates the header as a Python literal."""
 
 
 def open_array(path: Path, *, kinds: str = NUMBERS) -> NDArray[Any]:
-    """Open a `.npy` file with values of these NumPy `kinds` as a read-only memory map.
+    """Open a `.npy` file as a read-only memory map; `kinds` contains the valid NumPy kinds.
 
     Raises:
-        FeatureSetError: If the file is missing or is not a `.npy` file, its values are not
-            numbers (objects are never unpickled), its shape is impossible, or its size does not
-            fit its header.
+        FeatureSetError: If the file is missing or is not a `.npy` file, the values have another
+            kind (objects are never unpickled), the shape is impossible, or the size of the file
+            does not fit the header.
     """
     shape, fortran_order, dtype, offset = _read_header(path)
     if dtype.kind not in kinds:
         expected = "True and False" if kinds == BOOLEANS else "float or integer numbers"
         raise FeatureSetError(
-            f"{path}: has values of type {dtype}, expected {expected}. "
+            f"{path}: must contain {expected}, but has values of type {dtype}. "
             f"Convert the array with `astype` and save it again."
         )
     # NumPy accepts True, False and negative numbers as lengths.
@@ -59,8 +59,9 @@ def open_array(path: Path, *, kinds: str = NUMBERS) -> NDArray[Any]:
     found_bytes = path.stat().st_size - offset
     if found_bytes != expected_bytes:
         raise FeatureSetError(
-            f"{path}: is incomplete or damaged: its header gives shape {str(shape)[:80]} and "
-            f"{expected_bytes} bytes of data, but {found_bytes} follow. Copy or save it again."
+            f"{path}: is incomplete or damaged: the header describes shape {str(shape)[:80]} and "
+            f"{expected_bytes} bytes of data, but {found_bytes} bytes follow. Copy the file again, "
+            f"or save the array again."
         )
     try:
         if expected_bytes == 0:  # an empty file cannot be mapped
@@ -76,17 +77,17 @@ def check_features(path: Path, values: NDArray[Any]) -> None:
     """Check that features are vectors, sequences or images, and not empty.
 
     Raises:
-        FeatureSetError: With the shape found.
+        FeatureSetError: If the shape is wrong.
     """
     if values.ndim not in (2, 3, 5):
         raise FeatureSetError(
-            f"{path}: has shape {values.shape}, expected (clips, steps, features), "
-            f"(clips, features), or images (clips, steps, height, width, channels). "
+            f"{path}: must have shape (clips, steps, features), (clips, features), or (clips, "
+            f"steps, height, width, channels) for images, but has shape {values.shape}. "
             f"Reshape the array and save it again."
         )
     if values.size == 0:
         raise FeatureSetError(
-            f"{path}: has no features: its shape is {values.shape}. "
+            f"{path}: has no features: the shape is {values.shape}. "
             f"Extract the features of at least one clip."
         )
 
@@ -95,12 +96,12 @@ def check_num_rows(path: Path, num_rows: int, *, reference: Path, expected: int)
     """Check that a file has as many rows as the `reference` file.
 
     Raises:
-        FeatureSetError: With both files and both counts.
+        FeatureSetError: If the counts differ.
     """
     if num_rows != expected:
         raise FeatureSetError(
             f"{path}: has {num_rows} rows, but {reference} has {expected}. "
-            f"Write both for the same clips, in the same order."
+            f"Write both files for the same clips, in the same order."
         )
 
 
@@ -108,24 +109,24 @@ def check_mask(path: Path, mask: BoolArray, values: NDArray[Any], clips: pd.Data
     """Check that a mask fits its features and that every clip has a valid step.
 
     Raises:
-        FeatureSetError: With the shapes, or the row and its clip.
+        FeatureSetError: If the shape is wrong, or a clip has no valid step.
     """
     if values.ndim < 3:
         raise FeatureSetError(
             f"{path}: is a mask for features of shape {values.shape}, which have no steps. "
-            f"Delete the mask, or give the features as (clips, steps, features)."
+            f"Delete the mask, or reshape the features to (clips, steps, features)."
         )
     if mask.shape != values.shape[:2]:
         raise FeatureSetError(
-            f"{path}: has shape {mask.shape}, expected {values.shape[:2]} as in the features. "
-            f"Write one True or False for each step."
+            f"{path}: must have shape {values.shape[:2]} like the features, but has shape "
+            f"{mask.shape}. Write one True or False for each step."
         )
     empty = ~mask.any(axis=1)
     if empty.any():
         row = int(empty.argmax())
         raise FeatureSetError(
             f"{path}: row {row}{_clip(row, clips)} has no valid step. "
-            f"Mark its valid steps True, or drop the clip from every file."
+            f"Set the valid steps to True, or drop the clip from every file."
         )
 
 
@@ -133,34 +134,34 @@ def check_seconds(path: Path, seconds: NDArray[Any], streams: Sequence[NDArray[A
     """Check that `seconds` has one time per step, shape (N, T), and that no time is infinite.
 
     Raises:
-        FeatureSetError: With the shapes, or the row and the step.
+        FeatureSetError: If the shape is wrong, or a time is infinite.
     """
     expected = {values.shape[:2] for values in streams if values.ndim > 2}
     if expected != {seconds.shape}:
         found = " and ".join(str(values.shape) for values in streams)
         raise FeatureSetError(
-            f"{path}: has shape {seconds.shape}, expected one time per step (clips, steps) for "
-            f"features of shape {found}. Delete it, or write it for these features."
+            f"{path}: has shape {seconds.shape}, but must have one time per step (clips, steps) "
+            f"for features of shape {found}. Delete the file, or write it for these features."
         )
     infinite = np.isinf(seconds)
     if infinite.any():
         row, step = (int(index) for index in np.argwhere(infinite)[0])
         raise FeatureSetError(
-            f"{path}: row {row} has {seconds[row, step]} in step {step}, expected seconds from "
-            f"the start of the clip. Write NaN if the time is unknown."
+            f"{path}: row {row} has {seconds[row, step]} in step {step}, but a time must be finite "
+            f"or NaN. Write the seconds from the start of the clip, or NaN if the time is unknown."
         )
 
 
 def check_labels(path: Path, labels: NDArray[Any], clips: pd.DataFrame) -> None:
-    """Check that labels have shape (N, 5), and that each is finite and in [0, 1].
+    """Check that labels have shape (N, 5), and that each label is in [0, 1].
 
     Raises:
-        FeatureSetError: With the shape, or the row, the trait and the value.
+        FeatureSetError: If the shape or a label is wrong.
     """
     if labels.ndim != 2 or labels.shape[1] != NUM_TRAITS:
         drop = " Drop the `interview` column." if labels.shape[1:] == (NUM_TRAITS + 1,) else ""
         raise FeatureSetError(
-            f"{path}: has shape {labels.shape}, expected ({len(clips)}, {NUM_TRAITS}) "
+            f"{path}: has shape {labels.shape}, but must have shape ({len(clips)}, {NUM_TRAITS}) "
             f"with the columns {', '.join(TRAITS)}.{drop or ' Reorder or add columns.'}"
         )
     wrong = ~((labels >= 0) & (labels <= 1))  # also true for NaN
@@ -168,7 +169,7 @@ def check_labels(path: Path, labels: NDArray[Any], clips: pd.DataFrame) -> None:
         row, column = (int(index) for index in np.argwhere(wrong)[0])
         raise FeatureSetError(
             f"{path}: row {row}{_clip(row, clips)} has {TRAITS[column]} {labels[row, column]}, "
-            f"expected a score in [0, 1]. {_label_fix(labels)}"
+            f"but a score must be in [0, 1]. {_label_fix(labels)}"
         )
 
 
@@ -176,8 +177,7 @@ def finite_chunks(stream: Stream, clips: pd.DataFrame) -> Iterator[FloatArray]:
     """Yield the whole stream in float32 chunks, and check that every value is finite.
 
     Raises:
-        FeatureSetError: If a value is NaN, infinite or too large for float32, with the file,
-            row, clip, step and column.
+        FeatureSetError: If a value is NaN, infinite or too large for float32.
     """
     for rows, values in stream.chunks():
         finite = np.isfinite(values)
@@ -186,14 +186,13 @@ def finite_chunks(stream: Stream, clips: pd.DataFrame) -> Iterator[FloatArray]:
             row = int(rows[index])
             part, part_row = stream.locate(row)
             found = part.values[part_row][tuple(position)]
-            too_large = ", too large for float32," if np.isfinite(found) else ""
             steps = f"step {position[0]}, " if len(position) > 1 else ""
             fix = "Extract the clip again, or drop it from every file."
             if part.mask is not None and not part.mask[part_row, position[0]]:
                 fix = "The mask marks this step as padding: pad with zeros."
             raise FeatureSetError(
-                f"{part.path}: row {part_row}{_clip(row, clips)} has {found}{too_large} in {steps}"
-                f"column {position[-1]}, expected finite numbers. {fix}"
+                f"{part.path}: row {part_row}{_clip(row, clips)} has {found} in {steps}"
+                f"column {position[-1]}, but features must be finite in float32. {fix}"
             )
         yield values
 
@@ -221,7 +220,7 @@ def _read_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]
 
 def _impossible_shape(path: Path, shape: tuple[int, ...]) -> FeatureSetError:
     return FeatureSetError(
-        f"{path}: its header gives the impossible shape {str(shape)[:80]}. "
+        f"{path}: the header describes the impossible shape {str(shape)[:80]}. "
         f"Write the file again with `numpy.save`."
     )
 
@@ -235,10 +234,10 @@ def _label_fix(labels: NDArray[Any]) -> str:
         return "Map the scores to [0, 1]; undo any standardization first."
     for top in (5, 7):
         if largest <= top and finite.min() >= 1:
-            return f"Scores look like 1-{top}: subtract 1, then divide by {top - 1}."
+            return f"The scores look like 1-{top}: subtract 1, then divide by {top - 1}."
         if largest <= top:
-            return f"Scores look like 0-{top}: divide by {top}."
-    return "Scores look like 0-100: divide by 100."
+            return f"The scores look like 0-{top}: divide by {top}."
+    return "The scores look like 0-100: divide by 100."
 
 
 def _clip(row: int, clips: pd.DataFrame) -> str:

@@ -1,4 +1,4 @@
-"""Batches of clips for Keras: each clip once per epoch, including a last partial batch.
+"""Batches of clips for Keras. An epoch contains each clip once; the last batch may be smaller.
 
 Legend: N clips, B clips per batch, T steps, D width, K traits.
 """
@@ -15,18 +15,19 @@ from pipeline.core.seeds import generator
 from pipeline.data.feature_set import FeatureSet
 
 BATCH_BYTES: Final = 16 * 2**20
-"""Size limit of the inputs of an inference batch, in bytes.
+"""Maximum size of the inputs of an inference batch, in bytes.
 
-In image networks the activations need about 10 to 50 times the memory of the inputs.
+In image networks, the activations need about 10 to 50 times the memory of the inputs.
 """
 
 
 class LabelledBatches:
     """Batches with labels, for training and validation, as a finite `tf.data.Dataset`.
 
-    Each element is `(inputs, labels)`. The inputs are a tuple: static, dynamic, and then the mask
-    of each stream that has a mask. `seed` is the shuffle seed; None keeps the order of `rows`. The
-    cache `disk` reads each batch from the files, for sets that are larger than memory.
+    Each element is `(inputs, labels)`. The inputs are a tuple of the static features, the dynamic
+    features, and the masks if they exist. `seed` is the shuffle seed; None keeps the order of
+    `rows`. With the cache `disk`, each batch is read from the files. Use this cache for feature
+    sets that are larger than memory.
     """
 
     def __init__(
@@ -45,19 +46,19 @@ class LabelledBatches:
         self._rows = np.asarray(rows, dtype=np.int64)
         self._labels = feature_set.checked_labels()[self._rows]
         self._inputs = _Inputs(feature_set)
-        # The data set reads this variable at the start of each epoch. So the order of an epoch
-        # does not depend on whether earlier epochs ran in this process.
+        # `shuffle_for` sets this variable before each epoch. The order does not depend on the
+        # number of earlier epochs in this process.
         self._order = tf.Variable(np.arange(self.num_clips), trainable=False)
         self._cache = cache
 
     def shuffle_for(self, epoch: int) -> None:
-        """Shuffle for `epoch` (0-based); without a seed the order does not change."""
+        """Shuffle the clips for `epoch`, counted from 0. Without a seed, nothing changes."""
         if self._seed is not None:
             order = generator(self._seed, "shuffle", epoch=epoch).permutation(self.num_clips)
             self._order.assign(order)
 
     def dataset(self) -> Any:
-        """Return the data set. Each pass uses the order that is set when it starts."""
+        """Return the `tf.data.Dataset`. Each pass uses the current order of the clips."""
         batches = tf.data.Dataset.range(self.num_batches).map(self._indices)
         gather = self._from_memory() if self._cache == "memory" else self._from_disk
         options = tf.data.Options()
@@ -110,7 +111,7 @@ def inference_batch_size(feature_set: FeatureSet, *, max_size: int) -> int:
 
 
 class _Inputs:
-    """Inputs of a model: the values of each stream, then each mask as 0 and 1."""
+    """Inputs of a model: the values of each stream, then the masks as numbers 0 and 1."""
 
     def __init__(self, feature_set: FeatureSet, masked: Collection[str] = ()) -> None:
         self._streams = (feature_set.static, feature_set.dynamic)

@@ -19,7 +19,7 @@ SPLIT_NAMES: Final = ("train", "validation", "test")
 """Valid values of a `split` column."""
 
 _IDENTIFIER_COLUMNS: Final = ("clip_id", "group", "split")
-"""Columns whose cells are normalized, because they are compared."""
+"""Columns with normalized cells, because the cells are compared with other tables."""
 
 _OTHER_SEPARATORS: Final = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
@@ -34,16 +34,16 @@ def read_csv_table(
     """Read a comma-separated UTF-8 table with cells of type str.
 
     `pandas.read_csv` would convert ids such as `001` or `NA`, and would accept lines of the
-    wrong length. Column names and ids are normalized; other cells are unchanged. `columns` are
-    required. `other_names` maps the names of columns in other formats to the names used here.
+    wrong length. Column names and ids are normalized; other cells are unchanged. `columns` lists
+    the required columns. `other_names` maps column names of other formats to standard names.
 
     Raises:
-        PipelineError: An `error`, if the file is missing or is not CSV in UTF-8, a line has the
-            wrong length, a column occurs twice, or a required column is missing.
+        PipelineError: If the file is missing or is not CSV in UTF-8, a line has the wrong length,
+            a column occurs twice, or a required column is missing. The error class is `error`.
     """
     rows = _read_rows(path, error)
     if not rows:
-        raise error(f"{path}: is empty. Expected a header line with {', '.join(columns)}.")
+        raise error(f"{path}: is empty. Write a header line with {', '.join(columns)}.")
     first_line = rows.pop(0)
     found = [normalize_identifier(name) for name in first_line]
     header = [(other_names or {}).get(name, name) for name in found]
@@ -51,18 +51,18 @@ def read_csv_table(
         num_found = sum(field.count(separator) for field in first_line)
         if num_found >= len(first_line) and not set(columns) <= set(header):
             raise error(
-                f"{path}: is separated by {words}, expected commas (and points in numbers: 0.5). "
-                f"Save it as CSV with commas."
+                f"{path}: is separated by {words}, but must be separated by commas. "
+                f"Save it as CSV with commas, and with points in numbers (0.5)."
             )
     for index, row in enumerate(rows):
         if len(row) != len(header):
             raise error(
-                f"{path}: row {index} has {len(row)} fields, expected {len(header)} as in the "
-                f"header. Put quotes around fields that contain commas."
+                f"{path}: row {index} has {len(row)} fields, but the header has {len(header)}. "
+                f"Put quotes around fields that contain commas."
             )
     if len(set(header)) < len(header):
         twice = next(name for name in header if header.count(name) > 1)
-        raise error(f"{path}: has the column {twice!r} twice. Rename or drop one of them.")
+        raise error(f"{path}: has the column {twice!r} twice. Rename or drop one of the columns.")
     check_columns(path, header, columns, error)
     table = pd.DataFrame(rows, columns=header, dtype=str)
     for name in table.columns.intersection(list(_IDENTIFIER_COLUMNS)):
@@ -76,7 +76,7 @@ def check_columns(
     """Check that a table has all `columns`.
 
     Raises:
-        PipelineError: An `error`, with the missing columns and the nearest name found.
+        PipelineError: If a column is missing. The error class is `error`.
     """
     missing = [name for name in columns if name not in found]
     if missing:
@@ -108,13 +108,13 @@ def read_clips(
         if blank.any():
             raise FeatureSetError(
                 f"{path}: row {blank.argmax()} has a blank {column}. "
-                f"Fill it in, or drop the clip and its rows of the arrays."
+                f"Fill it in, or drop the clip and its rows in the arrays."
             )
     if "split" in clips and not clips["split"].isin(SPLIT_NAMES).all():
         row = int((~clips["split"].isin(SPLIT_NAMES)).to_numpy().argmax())
         raise FeatureSetError(
             f"{path}: row {row} (clip {clips['clip_id'][row]}) has split "
-            f"{clips['split'][row]!r}, expected {', '.join(SPLIT_NAMES)}. "
+            f"{clips['split'][row]!r}, but a split must be {' or '.join(SPLIT_NAMES)}. "
             f"Rename it, or drop the column to split the clips by group."
         )
     if not allows_repeats:
@@ -132,7 +132,7 @@ def check_unique_clips(tables: Sequence[pd.DataFrame], paths: Sequence[Path]) ->
     """Check that no clip id occurs twice within or between tables.
 
     Raises:
-        FeatureSetError: With the files and rows of the first repeated id.
+        FeatureSetError: If an id occurs twice.
     """
     ids = np.concatenate([table["clip_id"].to_numpy(dtype=object) for table in tables])
     repeated = pd.Series(ids).duplicated().to_numpy()
@@ -147,8 +147,9 @@ def check_unique_clips(tables: Sequence[pd.DataFrame], paths: Sequence[Path]) ->
         for row, owner in zip(rows, owners, strict=True)
     )
     raise FeatureSetError(
-        f"{paths[owners[1]]}: clip {clip_id!r} occurs twice, in {first} and {second}. Names that "
-        f"look alike are the same name. Keep one of them, with its rows of the arrays."
+        f"{paths[owners[1]]}: clip {clip_id!r} occurs twice, in {first} and {second}. Invisible "
+        f"differences between ids are ignored. Keep one row of the clip in the table and in the "
+        f"arrays."
     )
 
 

@@ -1,4 +1,4 @@
-"""Warnings about probably damaged features or names in a valid feature set.
+"""Warnings about features and names that are valid, but probably wrong.
 
 Legend: N clips, T steps, D width, M valid steps of all clips.
 """
@@ -17,25 +17,25 @@ from pipeline.data.stream import Stream
 from pipeline.records.data_description import DataWarning
 
 _MIN_SHARE: Final = 0.01
-"""Smallest share of clips with copies or constant steps for a warning."""
+"""Minimum share of clips with copies or constant steps that gives a warning."""
 
 _MIN_RELATIVE_RANGE: Final = 1e-5
-"""Smallest range of a column relative to its size: about 170 distinct float32 values."""
+"""Minimum range of a column, relative to its largest value: about 170 float32 values."""
 
 _OUTLIER_FACTOR: Final = 1e4
-"""Distance, in usual ranges, beyond which a value is an extraction error, not an outlier."""
+"""Minimum distance, in usual ranges, at which a value is probably an extraction error."""
 
 _MISSING_VALUES: Final = (-999.0, -9999.0)
 """Numbers that other tools write for a missing value."""
 
 _MAX_SAMPLED_CLIPS: Final = 256
-"""Clips used to estimate the usual range of a column."""
+"""Maximum number of clips that are used to estimate the usual range of a column."""
 
 _MIN_SAMPLE: Final = 10
-"""Smallest number of valid steps for this estimate."""
+"""Minimum number of valid steps that are used to estimate the usual range."""
 
 _MIN_VALUES: Final = 4
-"""Rows with fewer distinct numbers, such as 0 and 1, can be equal by chance."""
+"""Minimum number of distinct values. Rows with fewer values can be equal by chance."""
 
 
 def find_data_warnings(streams: Sequence[Stream], clips: pd.DataFrame) -> tuple[DataWarning, ...]:
@@ -49,9 +49,9 @@ def find_data_warnings(streams: Sequence[Stream], clips: pd.DataFrame) -> tuple[
 
 def _similar_names(clips: pd.DataFrame) -> Iterator[DataWarning]:
     consequences = {
-        "group": "If they name one person or video, its clips may be in two subsets of the split, "
-        "and the scores are too good.",
-        "clip_id": "If they name one clip, this clip may be in both training and evaluation.",
+        "group": "If these names mean the same person or video, its clips may be in two subsets "
+        "of the split, and the scores are too optimistic.",
+        "clip_id": "If these names mean the same clip, it may be used for training and evaluation.",
     }
     names = {column: set(clips[column]) for column in consequences}
     if names["group"] == names["clip_id"]:
@@ -63,7 +63,7 @@ def _similar_names(clips: pd.DataFrame) -> Iterator[DataWarning]:
             yield DataWarning(
                 title=f"Some values of {column} are nearly the same",
                 detail=f"{shown}{f'; and {len(sets) - 3} more' if len(sets) > 3 else ''}. "
-                f"{consequences[column]} Spell them the same in clips.csv.",
+                f"{consequences[column]} Use the same spelling in clips.csv.",
             )
 
 
@@ -87,7 +87,7 @@ def _stream_warnings(stream: Stream, clips: pd.DataFrame) -> Iterator[DataWarnin
             yield DataWarning(
                 title=f"The {stream.name} features are constant",
                 detail=f"{stream.parts[0].path}: all clips have the same numbers (column 0 is "
-                f"always {scan.low[0]:g}), so nothing can be learned. Extract them again.",
+                f"always {scan.low[0]:g}), so nothing can be learned. Extract the features again.",
             )
         return
     yield from _missing_values(stream, scan, clips)
@@ -122,7 +122,7 @@ def _scan(stream: Stream) -> _StreamScan:
 
 
 def _flat(values: FloatArray) -> BoolArray:
-    """Return the steps with the same number in every column, shape (n, T); (n, 1) for vectors."""
+    """Return True for steps with the same number in all columns; shape (n, T), or (n, 1)."""
     num_clips, num_steps = len(values), values.shape[1] if values.ndim > 2 else 1
     steps = values.reshape(num_clips, num_steps, -1)
     if steps.shape[-1] < 2:
@@ -142,8 +142,8 @@ def _missing_values(
     yield DataWarning(
         title=f"The {stream.name} features contain {value:g}",
         detail=f"{_cell(stream, column, lambda cells: cells == value, clips)}; {len(columns)} of "
-        f"{stream.width} columns contain it. Other tools write this number for a missing value, "
-        f"but here it counts as a measurement. {_mask_fix(stream)}",
+        f"{stream.width} columns contain it. Some tools write this number for a missing value, "
+        f"but here it is used as a measurement. {_mask_fix(stream)}",
     )
 
 
@@ -170,10 +170,10 @@ def _outliers(stream: Stream, scan: _StreamScan, clips: pd.DataFrame) -> Iterato
     yield DataWarning(
         title=f"A {stream.name} feature is far from all others",
         detail=f"{_cell(stream, column, lambda cells: abs(cells - centre) > largest, clips)}, but "
-        f"80 % of the values lie between {low[column]:g} and {high[column]:g}; "
-        f"{int(is_far.sum())} of {stream.width} columns have such values. After scaling, all other "
-        f"values are equal, so nothing is learned from the column. Extract the clip again, or "
-        f"drop it.",
+        f"80 % of the values are between {low[column]:g} and {high[column]:g}; "
+        f"{int(is_far.sum())} of {stream.width} columns have such values. After standardization, "
+        f"the other values are almost equal, so nothing is learned from the column. Extract the "
+        f"clip again, or drop it.",
     )
 
 
@@ -194,10 +194,10 @@ def _lost_in_float32(stream: Stream, scan: _StreamScan) -> Iterator[DataWarning]
     lost = columns[varies]
     yield DataWarning(
         title=f"Some {stream.name} features are lost in float32",
-        detail=f"{stream.parts[0].path}: column {lost[0]} runs from {float(low[varies][0])!r} to "
-        f"{float(high[varies][0])!r}. Models compute in float32, which cannot separate such "
-        f"numbers; this affects {len(lost)} of {stream.width} columns. Subtract the offset before "
-        f"you save the array, or drop the column.",
+        detail=f"{stream.parts[0].path}: the values of column {lost[0]} are between "
+        f"{float(low[varies][0])!r} and {float(high[varies][0])!r}. Models compute in float32, "
+        f"which cannot separate such numbers; this affects {len(lost)} of {stream.width} columns. "
+        f"Subtract the offset before you save the array, or drop the column.",
     )
 
 
@@ -214,7 +214,7 @@ def _flat_steps(stream: Stream, scan: _StreamScan, clips: pd.DataFrame) -> Itera
     yield DataWarning(
         title=f"{len(rows)} clips have constant {stream.name} features in a step",
         detail=f"{_place(stream, int(rows[0]), clips)}{place} has {value:g} in every column. "
-        f"If this is padding or a failed detection, it still counts as a measurement. "
+        f"If this step is padding or a failed detection, it is still used as a measurement. "
         f"{_mask_fix(stream)}",
     )
 
@@ -233,7 +233,7 @@ def _copies(stream: Stream, scan: _StreamScan, clips: pd.DataFrame) -> Iterator[
         title=f"{len(rows)} clips have the same {stream.name} features as a clip of another group",
         detail=f"{_place(stream, row, clips)} has the same numbers as "
         f"{_place(stream, copy, clips)}. Either features were written to the wrong rows, or the "
-        f"clips are copies and need the same group. Extract them again, or drop the copies.",
+        f"clips are copies and need the same group. Extract the clips again, or drop the copies.",
     )
 
 
@@ -245,7 +245,7 @@ def _mask_fix(stream: Stream) -> str:
     if stream.num_steps is None:
         return "Extract these clips again, or drop them."
     name = f"{stream.parts[0].path.stem}_mask.npy"
-    return f"Mark these steps False in {name}, or extract the clips again."
+    return f"Set these steps to False in {name}, or extract the clips again."
 
 
 def _cell(

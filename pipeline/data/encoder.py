@@ -1,7 +1,8 @@
-"""Compare the encoder of features with the encoder that a model was trained on.
+"""Compare the encoder of a feature set with the encoder of the training features.
 
-Features of the same width can come from other encoders, crops or frame rates, and a model scores
-them without an error. So `features.json` describes the encoder, and each run stores this entry.
+Different encoders, crops or frame rates can give features of the same width. A model accepts such
+features without an error. Therefore `features.json` describes the encoder, and each run stores
+this description.
 """
 
 from collections.abc import Mapping
@@ -11,16 +12,16 @@ from typing import Any, Final, NamedTuple
 from pipeline.core.errors import FeatureSetError
 
 UNKNOWN: Final = "unknown"
-"""Encoder of features without a `features.json` that names it."""
+"""Encoder of features if no `features.json` describes it."""
 
 VIDEOS: Final = "videos"
 GIVEN_FACES: Final = "given faces"
 GIVEN_FLOW: Final = "given flow"
-"""Values of `of` in the description of a stream: the kind of recordings."""
+"""Values of the key `of` in the description of a stream: the kind of recording."""
 
 VIDEOS_OPTION: Final = "--videos_dir"
 CROPS_OPTIONS: Final = "--face_dir with --flow_dir"
-"""Options of `predict` for each kind of recordings."""
+"""Options of `predict` for each kind of recording."""
 
 _OPTIONS: Final[dict[tuple[Any, Any], str]] = {
     (VIDEOS, VIDEOS): VIDEOS_OPTION,
@@ -34,27 +35,27 @@ def encoder_in(metadata: Mapping[str, Any]) -> Any:
 
 
 def check_encoder(found: Any, expected: Any, features_dir: Path) -> None:
-    """Check that features have the encoder that a model was trained on.
+    """Check that features have the same encoder as the training features of a model.
 
     If an encoder is unknown, nothing is checked; `encoder_caveat` then returns a warning.
 
     Raises:
-        FeatureSetError: With the first setting that differs, and both values.
+        FeatureSetError: If a setting differs. The message contains both values.
     """
     if UNKNOWN in (expected, found):
         return
     difference = first_difference(expected, found, "encoder")
     if difference is not None:
         raise FeatureSetError(
-            f"{features_dir}: has other features than the model was trained on: "
+            f"{features_dir}: has other features than the training set of the model: "
             f"{difference.name} is {difference.found} here and {difference.expected} in "
-            "the model. Extract the clips again with the settings of the model: `python -m "
-            f"pipeline predict {recordings_options(expected) or VIDEOS_OPTION}` does so."
+            "the model. Extract the clips again with the settings of the model: call `python -m "
+            f"pipeline predict {recordings_options(expected) or VIDEOS_OPTION}`."
         )
 
 
 def recordings_options(encoder: Any) -> str | None:
-    """Return the options of `predict` for the recordings of an encoder; None if there are none."""
+    """Return the options of `predict` for the recordings of an encoder; None for other kinds."""
     streams = encoder if isinstance(encoder, Mapping) else {}
     static, dynamic = (streams.get(name) for name in ("static", "dynamic"))
     if not (isinstance(static, Mapping) and isinstance(dynamic, Mapping)):
@@ -63,22 +64,22 @@ def recordings_options(encoder: Any) -> str | None:
 
 
 def encoder_caveat(found: Any, expected: Any, features_dir: Path) -> str | None:
-    """Return a warning if an encoder is unknown and `check_encoder` has no effect."""
+    """Return a warning if an encoder is unknown, else None."""
     if found == UNKNOWN:
         return (
-            f"{features_dir}: the encoder of the features is unknown (no features.json beside "
-            "them names it). They may differ from the features that the model was trained on."
+            f"{features_dir}: the encoder of the features is unknown, because no features.json "
+            "describes it. The features may differ from those that the model was trained on."
         )
     if expected == UNKNOWN:
         return (
             "The encoder of the features that the model was trained on is unknown. "
-            f"The features of {features_dir} may differ from them."
+            f"The features of {features_dir} may be different."
         )
     return None
 
 
 class Difference(NamedTuple):
-    """Entry that differs between two descriptions: its dotted name and its shortened values."""
+    """First difference of two descriptions: dotted name of the entry, and both values as text."""
 
     name: str
     expected: str
@@ -86,7 +87,7 @@ class Difference(NamedTuple):
 
 
 def first_difference(expected: Any, found: Any, name: str) -> Difference | None:
-    """Return the first entry that differs between two JSON values of this name, or None."""
+    """Return the first difference of two JSON values, or None; `name` is their dotted name."""
     if expected == found:
         return None
     if not (isinstance(expected, Mapping) and isinstance(found, Mapping)):
@@ -99,14 +100,9 @@ def first_difference(expected: Any, found: Any, name: str) -> Difference | None:
     return next((difference for difference in differences if difference), None)
 
 
-class _Missing:
-    def __repr__(self) -> str:
-        return "not given"
-
-
-_MISSING: Final = _Missing()
+_MISSING: Final = object()
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = "not given" if value is _MISSING else repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -51,9 +51,9 @@ class FeatureSet:
     labels: FloatArray | None
     """Scores in OCEAN order in [0, 1], shape (N, 5), float32; None without labels."""
     clips: pd.DataFrame
-    """`clip_id`, `group` and further columns in row order, cells of type str."""
+    """Table with the columns `clip_id`, `group` and others, and one row per clip. Cells are str."""
     has_groups: bool
-    """False without a clip table: ids are row numbers, and each clip is its own group."""
+    """False if there is no clip table; ids are then row numbers, and each clip is a group."""
     digest: str
     """SHA-256 of the training data. It depends on the values, not on how they are stored."""
     metadata: dict[str, Any]
@@ -102,18 +102,18 @@ class FeatureSet:
 
     @cached_property
     def warnings(self) -> tuple[DataWarning, ...]:
-        """Signs of damaged features or names. The first access reads all features."""
+        """Signs of damaged features, and nearly equal ids. The first access reads all features."""
         return find_data_warnings((self.static, self.dynamic), self.clips)
 
     def checked_labels(self) -> FloatArray:
         """Return the labels, shape (N, 5).
 
         Raises:
-            FeatureSetError: If the set has none.
+            FeatureSetError: If there are no labels.
         """
         if self.labels is None:
             raise FeatureSetError(
-                f"{self.features_dir}: has no labels.npy, which is needed here. Add it, "
+                f"{self.features_dir}: has no labels.npy, but labels are needed. Add the file, "
                 f"shape ({self.num_clips}, {len(TRAITS)}) with the columns {', '.join(TRAITS)}, "
                 f"or join annotations with `prepare`."
             )
@@ -121,12 +121,12 @@ class FeatureSet:
 
 
 def load_feature_set(features_dir: Path, *, needs_group: bool = True) -> FeatureSet:
-    """Load a directory: one feature set, or its shards in the order of their names.
+    """Load a feature set, or a directory of shards in the order of their names.
 
-    The features stay on disk. Loading reads them once, in chunks, to check and to hash them.
+    The features stay on disk. They are read once, in chunks, to check and to hash the values.
 
-    Names that begin with a dot are ignored, because unfinished writes use them. If the column
-    `group` is missing and not needed, each clip is its own group.
+    Directories with a leading dot are ignored, because unfinished writes have such names. If the
+    column `group` is missing and not needed, each clip is its own group.
 
     Raises:
         FeatureSetError: If the directory or a file in it has a wrong format.
@@ -134,14 +134,14 @@ def load_feature_set(features_dir: Path, *, needs_group: bool = True) -> Feature
     if not features_dir.is_dir():
         found = "is a file" if features_dir.exists() else "does not exist"
         raise FeatureSetError(
-            f"{features_dir}: {found}, expected a directory with {STATIC_NAME} and "
+            f"{features_dir}: {found}, but must be a directory with {STATIC_NAME} and "
             f"{DYNAMIC_NAME}. Check the path, or extract the features first."
             f"{did_you_mean_path(features_dir)}"
         )
     shard_dirs = _shard_dirs(features_dir)
     if not shard_dirs:
         raise FeatureSetError(
-            f"{features_dir}: has no {STATIC_NAME}, neither itself nor in a sub-directory. "
+            f"{features_dir}: has no {STATIC_NAME}, not even in a sub-directory. "
             f"Check the path, or extract the features first."
         )
     if shard_dirs[0] == features_dir:
@@ -160,8 +160,8 @@ def load_feature_files(
 ) -> FeatureSet:
     """Load a feature set from single files: features (N, T, D) or (N, D), and labels (N, 5).
 
-    All files have the same clips in the same order. `ShardPaths.of_files` adds the masks and the
-    description beside the features.
+    All files contain the same clips in the same order. `ShardPaths.of_files` adds masks and
+    `features.json` if these files are beside the features.
 
     Raises:
         FeatureSetError: If a file has a wrong format.
@@ -174,7 +174,7 @@ def load_feature_files(
 
 def _shard_dirs(features_dir: Path) -> list[Path]:
     visible = sorted(path for path in features_dir.iterdir() if not path.name.startswith("."))
-    # One stream is enough, so that a partly copied shard raises an error.
+    # A directory with only one stream is included, so that a partly copied shard is an error.
     return [
         path
         for path in (features_dir, *visible)
@@ -214,7 +214,7 @@ def _open(paths: Sequence[ShardPaths], *, needs_group: bool) -> FeatureSet:
 
 
 def _allow_open_files(num_files: int, features_dir: Path) -> None:
-    """Raise the limit of open files of this process, because each mapped file stays open."""
+    """Increase the limit of open files of this process, because each mapped file stays open."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
@@ -225,8 +225,8 @@ def _allow_open_files(num_files: int, features_dir: Path) -> None:
         return
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise FeatureSetError(
-            f"{features_dir}: the set has {num_files} files, which must be open at once, but "
-            f"the system allows {hard} in all. Raise the limit (`ulimit -Hn`), or use fewer shards."
+            f"{features_dir}: the set has {num_files} files, which must be open at once, but the "
+            f"system allows {hard} open files. Raise the limit (`ulimit -Hn`), or use fewer shards."
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
@@ -234,7 +234,7 @@ def _allow_open_files(num_files: int, features_dir: Path) -> None:
 def _checked_hash(
     streams: Iterable[Stream], labels: Iterable[FloatArray], clips: pd.DataFrame
 ) -> str:
-    # One pass for checks and hash: a set larger than memory is read only once.
+    # Checks and hash share one pass, because a set larger than memory is slow to read.
     sha256 = hashlib.sha256()
     for stream in streams:
         sha256.update(f"{stream.name} {stream.shape} {stream.has_mask}\n".encode())

@@ -29,10 +29,10 @@ VIDEO_SUFFIXES: Final = frozenset({
     ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m",
 })
 # fmt: on
-"""Suffixes that a clip id may have in one file and lack in another."""
+"""Video suffixes, which are ignored when clip ids are compared."""
 
 _COPIED_METADATA: Final = ("encoder", "settings")
-"""Entries of `features.json` that stay valid in another set."""
+"""Entries of `features.json` that are copied to the new set."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,13 +68,13 @@ class PreparedSummary:
 
 
 def clip_stem(clip_id: str) -> str:
-    """Return a clip id without its video suffix, because files and annotations may differ."""
+    """Return a clip id without a video suffix."""
     stem, dot, ending = clip_id.rpartition(".")
     return stem if f"{dot}{ending.lower()}" in VIDEO_SUFFIXES else clip_id
 
 
 def join_annotations(annotations: Annotations, feature_ids: Sequence[str]) -> JoinedLabels:
-    """Find the labels of each clip by its id, ignoring video suffixes.
+    """Find the labels of each clip by id, ignoring video suffixes.
 
     Raises:
         AnnotationError: If two ids in the annotations, or in the features, differ only in their
@@ -118,14 +118,14 @@ def prepare_feature_set(
 
     Args:
         annotations_paths: Files for `read_annotations`.
-        static_features: `.npy` file, shape (N, T, D) or (N, D). Its mask is copied too.
+        static_features: `.npy` file, shape (N, T, D) or (N, D). A mask beside the file is copied.
         dynamic_features: `.npy` file of the same clips in the same order.
-        clips: CSV with the `clip_id` of each row. A missing `group` is derived with `group_of`.
+        clips: CSV with the `clip_id` of each row. If `group` is missing, `group_of` computes it.
         features_dir: New or empty directory for the feature set.
         allow_unlabelled: Whether to drop clips without annotation.
 
     Raises:
-        AnnotationError: If annotations cannot be read, or a clip has none and
+        AnnotationError: If annotations cannot be read, or a clip has no annotation and
             `allow_unlabelled` is False.
         FeatureSetError: If the features or the table have a wrong format.
     """
@@ -138,7 +138,7 @@ def prepare_feature_set(
     joined = join_annotations(annotations, table["clip_id"].tolist())
     num_unlabelled, num_clips = len(joined.unlabelled), len(table)
     if num_unlabelled == num_clips or (num_unlabelled and not allow_unlabelled):
-        fix = "Check that both files spell the ids the same way"
+        fix = "Check that both files use the same ids"
         if num_unlabelled < num_clips:
             fix += "; add the annotations of these clips, or drop them (`--allow_unlabelled true`)"
         raise AnnotationError(
@@ -178,8 +178,8 @@ def _by_stem(clip_ids: Iterable[str], origin: str) -> dict[str, str]:
         stem = clip_stem(normalize_identifier(clip_id))
         if stem in stems:
             raise AnnotationError(
-                f"The {origin} contain both {stems[stem]!r} and {clip_id!r}, which name the same "
-                f"clip. Drop or rename one of them."
+                f"The {origin} contain both {stems[stem]!r} and {clip_id!r}, which are ids of the "
+                f"same clip. Drop or rename one of them."
             )
         stems[stem] = clip_id
     return stems

@@ -1,6 +1,6 @@
-"""Open the files of one feature set, or of one shard, and check them together.
+"""Open the files of a shard or of a whole feature set, and check that they fit together.
 
-Legend: N clips, T steps, D width. `s` and `d` mark the static and the dynamic stream.
+Legend: N clips, T steps, D width. The suffixes `s` and `d` mean the static and dynamic stream.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -62,10 +62,10 @@ class ShardPaths:
     def of_files(
         cls, *, static: Path, dynamic: Path, labels: Path | None = None, clips: Path | None = None
     ) -> "ShardPaths":
-        """Return the paths of given files and of the files that belong to them.
+        """Return the given paths, and the paths of existing files that belong to the streams.
 
-        These are `<stem>_mask.npy` beside each stream. If both streams are in the same directory,
-        its `features.json` is added, and its `seconds.npy` if the streams have standard names.
+        A mask is `<stem>_mask.npy` beside a stream. If both streams are in one directory, its
+        `features.json` is added. Its `seconds.npy` is added if both have standard names.
         """
         metadata = seconds = None
         if static.parent.resolve() == dynamic.parent.resolve():
@@ -104,28 +104,25 @@ class Shard:
     """Opened files of a shard; features are memory maps."""
 
     paths: ShardPaths
-    """Paths of the files."""
     static: StreamPart
-    """Static features."""
     dynamic: StreamPart
-    """Dynamic features."""
     labels: FloatArray | None
     """Scores in [0, 1], shape (N, 5), float32."""
     clips: pd.DataFrame
     """One row per clip, cells of type str; numbered ids if there is no table."""
     metadata: dict[str, Any]
-    """Content of `features.json`; empty if it describes other files."""
+    """Content of `features.json`; empty if the content describes other files."""
     seconds: StreamPart | None = None
     """Times of the steps from the start of the clip, shape (N, T); NaN if unknown."""
 
 
 def open_shard(paths: ShardPaths, *, needs_group: bool = True) -> Shard:
-    """Open the files of one shard and check them against each other.
+    """Open the files of one shard and check that they fit together.
 
-    Feature values are not read here; `finite_chunks` checks them later.
+    The feature values are not read. `finite_chunks` checks the values.
 
     Raises:
-        FeatureSetError: If a file is missing, is not valid, or does not fit the others.
+        FeatureSetError: If a file is missing, is not valid, or does not fit the other files.
     """
     static, dynamic = open_array(paths.static), open_array(paths.dynamic)
     check_features(paths.static, static)
@@ -177,31 +174,31 @@ def check_agreement(shards: Sequence[Shard]) -> None:
     """Check that all shards have the same format and encoder, and no clip in common.
 
     Raises:
-        FeatureSetError: With the two shards and the first difference.
+        FeatureSetError: If two shards differ or have a clip in common.
     """
     first = shards[0]
+    there = first.paths.static.parent
+    fix = "Extract both shards with the same settings, or move one of them away."
     for shard in shards[1:]:
+        here = shard.paths.static.parent
         for name, property_of in _SHARED_PROPERTIES.items():
-            if property_of(shard) != property_of(first):
+            found, expected = property_of(shard), property_of(first)
+            if found != expected:
                 raise FeatureSetError(
-                    f"{shard.paths.static.parent}: has {name} {property_of(shard)}, but "
-                    f"{first.paths.static.parent} has {property_of(first)}. "
-                    f"Extract both with the same settings, or move one of them away."
+                    f"{here}: has {name} {found}, but {there} has {expected}. {fix}"
                 )
         expected, found = encoder_in(first.metadata), encoder_in(shard.metadata)
         difference = first_difference(expected, found, "encoder")
-        here, there = shard.paths.static.parent, first.paths.static.parent
         if difference and UNKNOWN in (expected, found):
             unknown, known = (there, here) if expected == UNKNOWN else (here, there)
             raise FeatureSetError(
-                f"{unknown}: its encoder is unknown, but the encoder of {known} is given. Add the "
-                f"{METADATA_NAME} that was written with the features, or move one of them away."
+                f"{unknown}: the encoder is unknown, but the encoder of {known} is given. Add the "
+                f"{METADATA_NAME} that was written with the features, or move one shard away."
             )
         if difference:
             raise FeatureSetError(
                 f"{here}: has other features than {there}: {difference.name} is "
-                f"{difference.found} here and {difference.expected} there. "
-                f"Extract both with the same settings, or move one of them away."
+                f"{difference.found} here and {difference.expected} there. {fix}"
             )
     tables = {shard.paths.clips: shard.clips for shard in shards if shard.paths.clips is not None}
     if tables:
@@ -229,13 +226,13 @@ def _read_metadata(path: Path, paths: ShardPaths) -> dict[str, Any]:
     metadata = read_json(path)
     if not isinstance(metadata, dict):
         raise FeatureSetError(
-            f"{path}: is a JSON {type(metadata).__name__}, expected a mapping. "
+            f"{path}: must contain a JSON object, but contains a {type(metadata).__name__}. "
             f"Write {{}} if you have no metadata."
         )
     described = metadata.get("files")
     streams = {paths.static.name, paths.dynamic.name}
     if isinstance(described, dict) and not streams <= set(described):
-        return {}  # it describes other files of the same directory
+        return {}  # the file describes other arrays in the directory
     try:
         traits = trait_labels(metadata)
     except pydantic.ValidationError as error:
@@ -248,9 +245,9 @@ def _read_metadata(path: Path, paths: ShardPaths) -> dict[str, Any]:
     names = tuple(trait.name for trait in traits)
     if names not in ((), TRAITS):
         raise FeatureSetError(
-            f"{path}: `traits` names {', '.join(names)}, expected {', '.join(TRAITS)} in this "
-            "order, the order of the columns of labels.npy. Correct the names, or drop `traits`."
+            f"{path}: `traits` must contain {', '.join(TRAITS)} in the column order of labels.npy, "
+            f"but contains {', '.join(names)}. Correct the names, or drop `traits`."
         )
     if paths.labels is not None and paths.labels.parent.resolve() != path.parent.resolve():
-        metadata.pop("traits", None)  # it describes the labels in its own directory
+        metadata.pop("traits", None)  # `traits` describes the labels beside the file
     return metadata

@@ -58,7 +58,7 @@ def split_feature_set(
     seed: int,
     needs_validation: bool = True,
 ) -> Split:
-    """Split a feature set by its `split` column, and otherwise by group.
+    """Split a feature set by the column `split` if it exists, and otherwise by group.
 
     If the column assigns rows to a subset, these rows are used and the fraction is ignored.
     Otherwise whole groups are held out from the training rows. A fraction is a share of the
@@ -86,7 +86,7 @@ def split_feature_set(
     elif not (subset_of_clip == "train").any():
         raise SplitError(
             f"The split column assigns none of {len(subset_of_clip)} clips to train. "
-            f"Assign some, or drop the column to split the clips by group."
+            f"Assign clips to train, or drop the column to split the clips by group."
         )
     subsets = hold_out(
         feature_set.groups,
@@ -96,8 +96,8 @@ def split_feature_set(
     )
     if needs_validation and not len(subsets["validation"]):
         raise SplitError(
-            "The split has no clips for validation, which select the best epoch. "
-            "Set a validation_fraction above 0, or assign some in a split column."
+            "The split has no validation clips, which are needed to select the best epoch. Set a "
+            "validation_fraction above 0, or assign clips to validation in a split column."
         )
     return Split(**subsets)
 
@@ -111,8 +111,8 @@ def hold_out(
 ) -> dict[str, IntArray]:
     """Fill each empty subset with whole groups from the training rows.
 
-    The groups are shuffled. A group is held out if that brings the number of rows closer to the
-    fraction, and at least one group is held out. The result depends on the names and sizes of the
+    The groups are shuffled. A group is held out if it brings the number of held-out rows closer to
+    the fraction. At least one group is held out. The result depends on the names and sizes of the
     groups, not on the order of the rows.
 
     Args:
@@ -131,13 +131,13 @@ def hold_out(
     for name, fraction in fractions.items():
         if not 0 <= fraction < 1:  # also true for NaN
             raise SplitError(
-                f"{name}_fraction is {fraction}, expected a number in [0, 1). "
+                f"{name}_fraction is {fraction}, but must be in [0, 1). "
                 f"For a fifth of the clips, use 0.2."
             )
     if sum(fractions.values()) >= 1:
         raise SplitError(
             f"The fractions for {' and '.join(fractions)} add up to {sum(fractions.values())}, "
-            f"so that no training clips are left. Lower one of them."
+            f"so no training clips are left. Lower one of the fractions."
         )
     targets = {
         name: fraction * len(subsets["train"])
@@ -149,9 +149,9 @@ def hold_out(
     )
     if len(names) <= len(targets):
         raise SplitError(
-            f"The training clips form {len(names)} group(s), but at least "
-            f"{len(targets) + 1} groups are needed to hold {len(targets)} out "
-            f"({', '.join(targets)}). Add clips of other groups, or add a split column."
+            f"The training clips form {len(names)} group(s), but at least {len(targets) + 1} "
+            f"groups are needed to hold out clips for {' and '.join(targets)}. "
+            f"Add clips of other groups, or add a split column."
         )
     remaining = generator.permutation(len(names))
     filled = dict(subsets)
@@ -170,9 +170,9 @@ def split_folds(
 ) -> tuple[Split, ...]:
     """Split into cross-validation folds by group.
 
-    Each row is in the validation subset of one fold and in the training subset of all others. The
-    largest groups are assigned first, each to the fold with the fewest rows, so that the folds
-    have similar sizes. The test subsets are empty. Only `rows` are split; None for all rows.
+    Each row is in the validation subset of one fold and in the training subset of all other folds.
+    The largest groups are assigned first, each to the fold with the fewest rows, so that the folds
+    have similar sizes. The test subsets are empty. `rows` are the rows to split; None for all rows.
 
     Raises:
         SplitError: If there are fewer than two folds, or fewer groups than folds.
@@ -181,8 +181,8 @@ def split_folds(
     _, group_of_row, sizes = np.unique(groups[rows], return_inverse=True, return_counts=True)
     if not 2 <= num_folds <= len(sizes):
         raise SplitError(
-            f"num_folds is {num_folds}, expected at least 2 and at most {len(sizes)} (groups). "
-            f"Use fewer folds, or add clips of other groups."
+            f"num_folds is {num_folds}, but must be at least 2 and at most {len(sizes)}, the "
+            f"number of groups. Use fewer folds, or add clips of other groups."
         )
     order = seeds.generator(seed, "folds").permutation(len(sizes))
     fold_of_group = np.empty(len(sizes), dtype=np.intp)
@@ -201,9 +201,9 @@ def group_overlap(groups: NDArray[Any], split: Split) -> dict[str, dict[str, flo
     """Count the groups that the subsets of a split share.
 
     Returns:
-        For each pair of subsets with clips, e.g. `train/test`: the number of `shared_groups`, and
-        `shared_clips`. This is the share, in [0, 1], of clips in the second subset whose group is
-        also in the first. Both are 0 for a split by group.
+        Pair of non-empty subsets, e.g. `train/test` -> counts. `shared_groups` is the number of
+        groups in both subsets. `shared_clips` is the share, in [0, 1], of clips in the second
+        subset that belong to these groups. Both numbers are 0 for a split by group.
     """
     overlap: dict[str, dict[str, float | int]] = {}
     subsets = [(name, rows) for name, rows in split.subsets() if len(rows)]
@@ -246,7 +246,7 @@ def read_split(path: Path) -> pd.DataFrame:
 def names_in_subset(table: pd.DataFrame, subset: str, column: str) -> NDArray[np.str_]:
     """Return the `clip_id` or `group` of each clip in a subset of a `read_split` table.
 
-    The type is str, because NumPy comparisons are slow on object arrays.
+    The dtype is str, because NumPy comparisons are slow on object arrays.
     """
     return np.asarray(table.loc[table["split"] == subset, column], dtype=np.str_)
 
@@ -262,5 +262,5 @@ def _choose_groups(
         if abs(num_rows + sizes[group] - target) < abs(num_rows - target):
             chosen.append(group)
             num_rows += int(sizes[group])
-    # If no group is chosen, every group has at least twice the target: the smallest is closest.
+    # If no group is chosen, every group has at least twice the target size.
     return chosen or [min(order.tolist(), key=lambda group: int(sizes[group]))]

@@ -1,4 +1,4 @@
-"""One feature stream: rows of memory-mapped files, their means and their variances.
+"""A feature stream in memory-mapped files, and the mean and variance of its features.
 
 Legend: N clips of the stream, n selected rows, T steps, D width, H height, W width of an image.
 """
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipeline.core.arrays import BoolArray, FloatArray, IntArray
 
 CHUNK_BYTES: Final = 64 * 2**20
-"""Largest chunk of a pass over a stream, in bytes."""
+"""Maximum size of a chunk, in bytes."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -23,7 +23,6 @@ class StreamPart:
     """Memory-mapped file of one shard."""
 
     path: Path
-    """File of the values."""
     values: NDArray[Any]
     """Features of any real dtype, shape (N, T, D), (N, D) or (N, T, H, W, D)."""
     mask: BoolArray | None = None
@@ -38,7 +37,7 @@ class Stream:
     """
 
     name: str
-    """`static` or `dynamic`."""
+    """`static`, `dynamic` or `seconds`."""
     parts: tuple[StreamPart, ...]
     """Files in row order; their shapes differ only in the number of rows."""
 
@@ -103,10 +102,10 @@ class Stream:
             yield chunk, self.read(chunk)
 
     def pool(self, rows: IntArray) -> FloatArray:
-        """Return the mean over the valid steps of each of `rows`, shape (n, D), float32.
+        """Return the mean across the valid steps of each row, shape (n, D), float32.
 
-        Images are also averaged over their pixels. Means are computed in float64. One vector per
-        clip is returned unchanged.
+        Images are also averaged across pixels. Means are computed in float64. If the stream has
+        one vector per clip, the vectors are returned unchanged.
         """
         if self.num_steps is None:
             return self.read(rows)
@@ -121,7 +120,7 @@ class Stream:
         return means
 
     def locate(self, row: int) -> tuple[StreamPart, int]:
-        """Return the part that contains `row` of the stream, and the row number in this part."""
+        """Return the part that contains `row`, and the row number in this part."""
         owner = int(np.searchsorted(self._ends, row, side="right"))
         part = self.parts[owner]
         return part, row - int(self._ends[owner]) + len(part.values)
@@ -132,7 +131,7 @@ class Stream:
 
     def _gather(self, arrays: Sequence[NDArray[Any]], rows: IntArray, dtype: type) -> NDArray[Any]:
         rows = self._checked(rows)
-        # A float64 beyond float32 becomes infinite here; the check of the set rejects it.
+        # A value that is too large for float32 becomes infinite. `finite_chunks` rejects it.
         with np.errstate(over="ignore"):
             if len(arrays) == 1:
                 return arrays[0][rows].astype(dtype, copy=False)
@@ -150,8 +149,8 @@ class Stream:
             return rows.astype(np.intp)
         if rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= self.shape[0]:
             raise IndexError(
-                f"rows of the {self.name} stream are integers in [0, {self.shape[0]}), "
-                f"got {rows.dtype} in [{rows.min()}, {rows.max()}]"
+                f"rows of the {self.name} stream must be integers in [0, {self.shape[0]}), "
+                f"but are {rows.dtype} in [{rows.min()}, {rows.max()}]"
             )
         return rows
 
@@ -161,7 +160,6 @@ class PooledFeatures:
     """Lazy array (n, D) of time-pooled features; slices are computed on access."""
 
     stream: Stream
-    """Stream of the features."""
     rows: IntArray
     """Row numbers of the clips, shape (n,)."""
 
@@ -176,7 +174,7 @@ class PooledFeatures:
 
 
 def feature_moments(stream: Stream, rows: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Compute mean and population variance of each feature over `rows` and their valid steps.
+    """Compute the mean and population variance of each feature across `rows` and valid steps.
 
     The stream is read in chunks, so it may be larger than memory.
 

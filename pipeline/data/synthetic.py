@@ -1,9 +1,9 @@
-"""The built-in data set: a signal that needs both streams, and a known best R².
+"""The built-in data set: prediction needs both streams, and the best possible R² is known.
 
-In each clip one face frame encodes the traits of the clip. All other frames encode the traits of
-other clips in the same way. The motion window at the same step contains a marker. So a model finds
-the traits only if it uses motion to select the frame, as cross-attention can. Annotation noise of
-known size limits the R² of every model.
+In each clip, one face frame encodes the traits of the clip. All other frames encode the traits of
+other clips in the same way. The motion window of the same step contains a marker. A model can
+predict the traits only if it selects the frame by this marker, as cross-attention can. Annotation
+noise of known size limits the R² of every model.
 
 Legend: N clips, T steps, D width, K traits.
 """
@@ -71,7 +71,7 @@ def generate_clips(config: SyntheticConfig) -> SyntheticClips:
 
 
 def ensure_synthetic_set(features_dir: Path, config: SyntheticConfig) -> None:
-    """Write the built-in set to `features_dir` unless it exists.
+    """Write the built-in set to `features_dir` if it does not exist.
 
     Raises:
         FeatureSetError: If the directory has other content.
@@ -99,7 +99,7 @@ def ensure_synthetic_set(features_dir: Path, config: SyntheticConfig) -> None:
 
 
 def best_possible_r2(config: SyntheticConfig, clip_ids: list[str]) -> float:
-    """Return the mean R² of the noise-free scores on these clips, the limit of every model."""
+    """Return the mean R² of the noise-free scores: the best possible R² on these clips."""
     generated = generate_clips(config)
     rows = generated.clips["clip_id"].isin(clip_ids).to_numpy()
     labels = generated.labels[rows].astype(np.float64)

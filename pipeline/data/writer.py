@@ -24,7 +24,7 @@ from pipeline.data.shard import CLIPS_NAME, METADATA_NAME
 from pipeline.data.stream import CHUNK_BYTES
 
 _UNFINISHED_SECONDS = 3600.0
-"""Age at which a temporary directory counts as abandoned by a killed process."""
+"""Age at which a temporary directory of a killed process is deleted."""
 
 
 def write_feature_set(
@@ -42,8 +42,9 @@ def write_feature_set(
 ) -> None:
     """Write a feature set that `load_feature_set` accepts.
 
-    The files are written into a temporary directory, checked by loading them, and renamed. A
-    failed or killed write leaves nothing at `features_dir`. Memory maps are copied in chunks.
+    The files are written to a temporary directory and loaded as a check. Then the directory is
+    renamed. A failed or killed write leaves no files in `features_dir`. Memory maps are copied in
+    chunks.
 
     Args:
         features_dir: New or empty directory.
@@ -51,8 +52,8 @@ def write_feature_set(
         dynamic: Features of the same clips.
         clips: Table with `clip_id` and `group`, in the same order.
         labels: Scores in OCEAN order in [0, 1], shape (N, 5); written as float32.
-        static_mask: True for valid steps, shape (N, T).
-        dynamic_mask: The same for the dynamic steps.
+        static_mask: True for valid static steps, shape (N, T).
+        dynamic_mask: True for valid dynamic steps, shape (N, T).
         seconds: Time of each step in seconds, shape (N, T), NaN if unknown; written as float32.
         metadata: Content of `features.json`; the shape, dtype and hash of each array are added.
         rows: Row numbers of the clips to write, in this order, shape (n,); None for all.
@@ -102,14 +103,14 @@ def _check_empty(features_dir: Path) -> None:
     if is_file or (features_dir.is_dir() and any(features_dir.iterdir())):
         raise FeatureSetError(
             f"{features_dir}: exists already and is never overwritten. "
-            f"Give another directory, or move this one away."
+            f"Give another directory, or move this directory away."
         )
 
 
 def _write_array(path: Path, array: NDArray[Any], rows: IntArray | None) -> dict[str, Any]:
     if array.dtype.hasobject:
         raise FeatureSetError(
-            f"{path.name}: would contain Python objects, expected an array of numbers. "
+            f"{path.name}: must be an array of numbers, but would contain Python objects. "
             f"Give every clip the same number of steps, with a mask for the padding."
         )
     num_rows = len(array) if rows is None else len(rows)

@@ -1,4 +1,4 @@
-"""Measures of attention: agreement of heads, attention of the traits, and means over clips.
+"""Attention measures: agreement between heads, attention from the traits, and means over clips.
 
 Attention weights do not necessarily show which inputs determine the scores (Jain & Wallace,
 2019, arXiv:1902.10186). `pipeline.evaluation.faithfulness` tests this.
@@ -19,10 +19,10 @@ from pipeline.metrics.attention_entropy import map_masks, normalized_entropy
 from pipeline.records.attention import TRAIT_QUERIES, WHOLE, AttentionMeasurements, queries_and_keys
 
 DIRECT: Final = "traits"
-"""Ranking of the steps by the attention of the traits."""
+"""Name of the ranking of the steps by the attention from the traits."""
 
 ROLLOUT: Final = "rollout"
-"""Ranking of the steps by attention rollout."""
+"""Name of the ranking of the steps by attention rollout."""
 
 _ONE_KEY: Final = "every clip has only one key, and attention over one key is always 1."
 
@@ -32,7 +32,8 @@ def padding_to_nan(
 ) -> FloatArray:
     """Replace the weights (N, H, Q, T) of padded queries and keys by NaN.
 
-    The masks are True for real queries (N, Q), None if all are real, and real keys (N, T).
+    `query_mask` (N, Q) and `key_mask` (N, T) are True for real queries and keys. If `query_mask`
+    is None, all queries are real.
     """
     is_real = key_mask[:, None, None, :]
     if query_mask is not None:
@@ -41,7 +42,10 @@ def padding_to_nan(
 
 
 class RunningMean:
-    """Mean over clips that are added in batches, without NaN; keeps the first `num_samples`."""
+    """Mean over clips that are added in batches, and the values of the first `num_samples` clips.
+
+    NaN values are ignored in the mean.
+    """
 
     def __init__(self, num_samples: int = 0) -> None:
         self._sum: FloatArray | float = 0.0
@@ -56,7 +60,8 @@ class RunningMean:
         self._count = self._count + is_real.sum(axis=0)
         num_wanted = self._max_samples - sum(map(len, self._samples))
         if num_wanted > 0:
-            self._samples.append(values[:num_wanted].copy())  # a view would keep the whole batch
+            # A view would keep the whole batch in memory.
+            self._samples.append(values[:num_wanted].copy())
 
     @property
     def mean(self) -> FloatArray:
@@ -75,12 +80,13 @@ def head_agreement(
 ) -> FloatArray:
     """Compute the pairwise similarity of the heads: 1 if identical, 0 without overlap.
 
-    The similarity is 1 minus the Jensen-Shannon distance (base 2) between the weights. Arguments
-    are those of `padding_to_nan`. The weights sum to 1 over the keys and are 0 on padding.
+    The similarity is 1 minus the Jensen-Shannon distance (base 2) between the weights. The
+    arguments are those of `padding_to_nan`. The weights sum to 1 over the keys and are 0 on
+    padding.
 
     Returns:
-        Mean over the real queries, shape (N, H, H), symmetric. NaN for a clip without a real
-        query or with fewer than two real keys, because then heads cannot differ.
+        Mean over the real queries, shape (N, H, H), symmetric. The result is NaN if a clip has no
+        real query, or fewer than two real keys, because heads cannot differ over one key.
 
     Reference: Lin, 1991 (doi:10.1109/18.61115), the divergence; Endres & Schindelin, 2003
         (doi:10.1109/TIT.2003.813506), its square root is a distance.
@@ -112,11 +118,11 @@ def _entropy_bits(weights: FloatArray) -> FloatArray:
 def trait_attention(
     weights: Mapping[str, FloatArray], num_keys: Mapping[str, int]
 ) -> dict[str, FloatArray]:
-    """Return the attention of the traits to the tokens of each stream, averaged over heads.
+    """Return the attention from the traits to the tokens of each stream, averaged over heads.
 
     Args:
-        weights: Map -> weights, shape (N, H, Q, T). Maps of other queries are ignored.
-        num_keys: Number of tokens of each stream, in the stream order of the maps.
+        weights: Map -> weights, shape (N, H, Q, T). Maps without trait queries are ignored.
+        num_keys: Stream -> number of tokens, in the stream order of the maps.
 
     Returns:
         Stream -> attention, shape (N, K, S) or (N, K, D).
@@ -134,14 +140,14 @@ def trait_attention(
 def attention_rollout(
     weights: Mapping[str, FloatArray], num_keys: Mapping[str, int]
 ) -> dict[str, FloatArray]:
-    """Return, for each trait, the share of attention that goes back to each step.
+    """Return, for each trait, the share of attention that originates from each step.
 
     Each block is represented by its head-averaged attention. For the residual connection,
-    attention and identity have weight 0.5 each. Compare steps within one stream only: the
-    weight 0.5 determines the shares of the streams.
+    attention and identity have weight 0.5 each. Compare steps only within one stream, because
+    the weight 0.5 determines the shares of the streams.
 
-    Arguments and result are those of `trait_attention`. The result is empty for a model
-    without blocks.
+    Arguments and result are those of `trait_attention`. The result is empty if the model has no
+    blocks.
 
     Reference: Abnar & Zuidema, 2020 (arXiv:2005.00928), section 3, attention rollout. For
         co-attention, the matrix of a block is the identity within each stream.
@@ -162,11 +168,9 @@ def attention_rollout(
 
 
 class AttentionSummary:
-    """Attention measurements over many clips, added in batches to limit memory.
+    """Attention measurements of many clips, which are added in batches to limit memory.
 
-    Args:
-        num_keys: Number of tokens of each stream, in the stream order of the maps.
-        num_samples: Number of first clips whose maps are kept.
+    `num_keys` is that of `trait_attention`. The maps of the first `num_samples` clips are kept.
     """
 
     def __init__(self, num_keys: Mapping[str, int], *, num_samples: int) -> None:
@@ -178,7 +182,7 @@ class AttentionSummary:
         self._traits = {ranking: _TraitAttention(num_samples) for ranking in (DIRECT, ROLLOUT)}
 
     def add(self, weights: Mapping[str, FloatArray], step_masks: Mapping[str, BoolArray]) -> None:
-        """Add a batch: map -> weights (n, H, Q, T), and stream -> True for real steps (n, T)."""
+        """Add a batch: map -> weights (n, H, Q, T), and stream -> mask of real steps (n, T)."""
         for name, values in weights.items():
             queries, keys = map_masks(name, step_masks)
             self._maps[name].add(padding_to_nan(values, queries, keys))
@@ -202,7 +206,7 @@ class AttentionSummary:
                     self._shares[stream].add(share)
 
     def rankings(self, stream: str) -> dict[str, FloatArray]:
-        """Return, by ranking, the importance of each step, averaged over traits, shape (N, T)."""
+        """Return ranking -> importance of each step, averaged over traits, shape (N, T)."""
         return {
             ranking: np.concatenate(traits.rankings[stream])
             for ranking, traits in self._traits.items()
@@ -212,7 +216,7 @@ class AttentionSummary:
     def measurements(
         self, clip_ids: tuple[str, ...], key_kinds: Mapping[str, str]
     ) -> AttentionMeasurements:
-        """Return the measurements, without maps that have a single key in every clip.
+        """Return the measurements. Maps that have only one key in every clip are omitted.
 
         `clip_ids` are the ids of all clips, in the order of the batches.
         """
@@ -244,7 +248,7 @@ class AttentionSummary:
 
 
 class _TraitAttention:
-    """Attention of the traits to each stream, for one ranking."""
+    """Attention from the traits to each stream, for one ranking."""
 
     def __init__(self, num_samples: int) -> None:
         self.steps: dict[str, RunningMean] = defaultdict(partial(RunningMean, num_samples))

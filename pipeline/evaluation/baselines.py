@@ -24,9 +24,9 @@ class Baselines:
 
     - `training_mean`: the mean score of the training clips.
     - `same_group_mean`: the mean label of the *other* clips from the same group, in training
-      and evaluation. It reads labels, so it is not a legitimate predictor. It shows the score
-      that the simplest group leak alone would give, which is not an upper bound. If a model
-      reaches it on a split that shares groups, the model has probably learned identities.
+      and evaluation. This baseline uses labels, so it is not a valid predictor. It shows the
+      score that the simplest group leak alone would give, which is not an upper bound. If a
+      model reaches this score on a split that shares groups, it has probably learned identities.
     - `ridge`: ridge regression on the pooled features of both streams.
     """
 
@@ -57,7 +57,7 @@ class Baselines:
         """Predict the scores of M clips with each baseline.
 
         The arguments are those of `fit_baselines`, for the evaluated clips. Only
-        `same_group_mean` uses the labels. It counts a training clip only once.
+        `same_group_mean` uses the labels. An evaluated training clip is counted once.
 
         Returns:
             Baseline -> scores, shape (M, K). Ridge scores are not clipped to [0, 1].
@@ -69,9 +69,9 @@ class Baselines:
         expected = (self.static_width, len(self.ridge.feature_mean) - self.static_width)
         if widths != expected:
             raise RunError(
-                f"the baselines were fitted on {expected[0]} static and {expected[1]} dynamic "
-                f"features, found {widths[0]} and {widths[1]}. Evaluate on features of the "
-                "encoder that the run was trained on."
+                f"the baselines need {expected[0]} static and {expected[1]} dynamic features, but "
+                f"there are {widths[0]} and {widths[1]}. Evaluate on features from the encoder of "
+                "the training features."
             )
         scores = np.asarray(labels, dtype=np.float64)
         return {
@@ -83,9 +83,9 @@ class Baselines:
     def _same_group_mean(
         self, labels: FloatArray, groups: NDArray[np.str_], clip_ids: NDArray[np.str_]
     ) -> FloatArray:
-        """Return the mean label (M, K) of the other clips of each clip's group.
+        """Return, for each clip, the mean label (M, K) of the other clips in the same group.
 
-        A clip without other clips in its group gets the training mean.
+        If the group has no other clips, the mean is the training mean.
         """
         is_new = ~np.isin(clip_ids, self.clip_ids)
         names, codes = np.unique(np.concatenate([self.group_names, groups]), return_inverse=True)
@@ -112,7 +112,7 @@ def fit_baselines(
     """Fit the three baselines on the training clips.
 
     Args:
-        static_pooled: Static features, pooled over time, shape (N, Ds); read in chunks.
+        static_pooled: Static features, pooled over time, shape (N, Ds).
         dynamic_pooled: Dynamic features, pooled over time, shape (N, Dd).
         labels: Annotated scores in [0, 1], shape (N, K).
         groups: Group of each clip, N names.
@@ -142,14 +142,14 @@ def fit_baselines(
 
 
 def save_baselines(path: Path, baselines: Baselines) -> None:
-    """Write fitted baselines to an `.npz` of plain arrays, atomically."""
+    """Write fitted baselines to an `.npz` file of plain arrays, atomically."""
     arrays = {**vars(baselines), **{f"ridge_{k}": v for k, v in vars(baselines.ridge).items()}}
     del arrays["ridge"]
     write_arrays(path, arrays)
 
 
 def load_baselines(path: Path) -> Baselines:
-    """Read baselines that `save_baselines` wrote.
+    """Read a file written by `save_baselines`.
 
     Raises:
         RunError: If the file is missing or damaged.

@@ -20,7 +20,7 @@ from pipeline.records.evaluation import Interval, Intervals
 from pipeline.records.predictions import Predictions
 
 _TRUTH_TOLERANCE: Final = 1e-6
-"""Largest difference of equal annotated scores: float32 and float64 differ by less."""
+"""Tolerance for equal annotated scores; it is larger than the rounding error of float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,17 +40,17 @@ class Comparison:
     differences: Intervals
     """Metric -> trait name or "mean" -> second model minus first model."""
     confidence: float
-    """Share of the resamples inside each interval, in (0, 1)."""
+    """Confidence level of each interval, in (0, 1)."""
     num_resamples: int
 
     @property
     def verdicts(self) -> dict[str, str]:
-        """Result in each metric, one sentence on its mean over the traits."""
+        """Result for each metric: one sentence about the mean over the traits."""
         return {metric: self._verdict(metric) for metric in METRICS}
 
     @property
     def overall(self) -> str:
-        """Result over all metrics, one sentence."""
+        """Result for all metrics together: one sentence."""
         first, second = self.names
         winners = {metric: self._winner(metric) for metric in METRICS}
         wins = {
@@ -73,7 +73,7 @@ class Comparison:
         return f"{better} is better than {worse} in {wins[better]} on {sample}{rest}."
 
     def to_json(self) -> dict[str, Any]:
-        """Return the comparison as JSON values. The ends of a missing interval are null."""
+        """Return the comparison as JSON values. The limits of a missing interval are null."""
         return asdict(self) | {"verdicts": self.verdicts, "overall": self.overall}
 
     def _winner(self, metric: str) -> str | None:
@@ -87,7 +87,7 @@ class Comparison:
         first, second = self.names
         gain = self.differences[metric]["mean"]
         if math.isnan(gain.low):
-            return f"No difference in {metric} can be shown: one group only."
+            return f"No difference in {metric} can be shown: all clips are from one group."
         winner = self._winner(metric)
         if winner is not None and gain.low <= 0:
             gain = Interval(-gain.value, -gain.high, -gain.low)
@@ -108,14 +108,14 @@ def compare_predictions(
     names: tuple[str, str] = ("A", "B"),
     num_resamples: int = 2000,
 ) -> Comparison:
-    """Compare two models on the same clips, joined by clip id in any order.
+    """Compare two models on the same clips. The rows are joined by clip id.
 
     Raises:
         RunError: If the names are equal, the clips, their groups or their annotated
             scores differ, or the annotated scores are unknown.
     """
     if names[0] == names[1]:
-        raise RunError(f"both models are called {names[0]!r}. Give them different names.")
+        raise RunError(f"both models are called {names[0]!r}. Give different names.")
     y_true, other_truth = _annotated_scores(a, names[0]), _annotated_scores(b, names[1])
     rows = _matching_rows(a, b, names)
     b, other_truth = b.take(rows), other_truth[rows]
@@ -126,7 +126,8 @@ def compare_predictions(
             raise RunError(
                 f"{names[0]} and {names[1]} must agree on the {what} of each clip: "
                 f"{int(differs.sum())} of {len(a.clip_ids)} differ, the first is "
-                f"{a.clip_ids[int(np.argmax(differs))]}. Evaluate both on the same feature set."
+                f"{a.clip_ids[int(np.argmax(differs))]}. Evaluate both models on the same feature "
+                "set."
             )
     return Comparison(
         names=names,
@@ -156,12 +157,12 @@ def _annotated_scores(predictions: Predictions, name: str) -> FloatArray:
             "evaluation on labelled clips."
         )
     if len(set(predictions.clip_ids)) != len(predictions.clip_ids):
-        raise RunError(f"{name} has a clip twice; expected each clip once. Predict again.")
+        raise RunError(f"{name} contains a clip twice. Predict again, with each clip once.")
     return predictions.y_true
 
 
 def _matching_rows(a: Predictions, b: Predictions, names: tuple[str, str]) -> IntArray:
-    """Return the row in B of each clip in A."""
+    """Return the row number in B of each clip in A."""
     only_a = sorted(set(a.clip_ids) - set(b.clip_ids))
     only_b = sorted(set(b.clip_ids) - set(a.clip_ids))
     if only_a or only_b:
@@ -174,7 +175,7 @@ def _matching_rows(a: Predictions, b: Predictions, names: tuple[str, str]) -> In
         nearest = f" The nearest to {only_a[0]!r} is {near!r}." if near else ""
         raise RunError(
             f"{names[0]} and {names[1]} must contain the same clips; {found}.{nearest} "
-            "Evaluate both on the same split of the same feature set."
+            "Evaluate both models on the same split of the same feature set."
         )
     row_of = {clip_id: row for row, clip_id in enumerate(b.clip_ids)}
     return np.array([row_of[clip_id] for clip_id in a.clip_ids], dtype=np.int64)

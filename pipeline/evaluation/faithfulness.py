@@ -1,4 +1,4 @@
-"""Faithfulness of attention: change of the scores when highly ranked steps are hidden.
+"""Faithfulness of attention: change in the scores if highly ranked steps are hidden.
 
 Shapes: N clips, T steps, K traits, P points of a curve, R random orders.
 """
@@ -13,14 +13,15 @@ from pipeline.core.seeds import generator
 from pipeline.records.attention import DeletionCurves
 
 MAX_POINTS: Final = 11
-"""Largest number of points of a curve, both ends included."""
+"""Maximum number of points of a curve, including both ends."""
 
 
 def steps_to_hide(ranking: FloatArray, is_real: BoolArray, share: float) -> BoolArray:
-    """Return whether a step is in the highest ranked share of the real steps of its clip, (N, T).
+    """Return the mask (N, T) of the highest ranked `share` of the real steps of each clip.
 
-    The importance `ranking` and the mask `is_real` have shape (N, T). Of equal steps, the earlier
-    step is first. Padding is never hidden. The share in [0, 1] is rounded to whole steps per clip.
+    The importance `ranking` and the mask `is_real` have shape (N, T). If steps have the same
+    importance, the earlier step is hidden first. Padding is never hidden. The share in [0, 1] is
+    rounded to whole steps per clip.
     """
     order = np.argsort(np.where(is_real, -ranking, np.inf), axis=1, kind="stable")
     place = np.argsort(order, axis=1, kind="stable")
@@ -39,14 +40,16 @@ def measure_deletion(
     seed: int,
     num_orders: int = 5,
 ) -> DeletionCurves:
-    """Hide an increasing share of the steps: by each ranking, in reverse, and at random.
+    """Measure the scores while more and more steps are hidden.
+
+    Steps are hidden in the order of each ranking, in the reverse order, and in random orders.
 
     Args:
-        predict: Function from hidden steps (N, T) to scores (N, K).
+        predict: Function from a mask of hidden steps (N, T) to scores (N, K).
         rankings: Ranking -> importance of each step, shape (N, T).
-        is_real: True for real steps, shape (N, T).
-        labels: Annotated scores, shape (N, K); None to skip the error.
-        hidden_by: How `predict` hides a step, for the record.
+        is_real: Mask of real steps, shape (N, T).
+        labels: Annotated scores, shape (N, K). If None, the error is not measured.
+        hidden_by: Description of how `predict` hides a step.
         seed: Seed of the experiment.
         num_orders: Number of random orders R.
 
@@ -55,7 +58,7 @@ def measure_deletion(
     """
     num_points = min(is_real.shape[1] + 1, MAX_POINTS)
     shares = np.linspace(0.0, 1.0, num_points)
-    # Both ends are the same for every order.
+    # The first and last points are the same for every order.
     whole, empty = predict(np.zeros_like(is_real)), predict(is_real)
 
     def curve(ranking: FloatArray) -> list[FloatArray]:
@@ -72,7 +75,7 @@ def measure_deletion(
     ]
 
     def distances(origin: FloatArray | None) -> dict[str, FloatArray]:
-        """Return the mean absolute distance from `origin` by order, shape (R, P)."""
+        """Return, per order, the mean absolute difference of scores and `origin`, shape (R, P)."""
         if origin is None:
             return {}
         return {

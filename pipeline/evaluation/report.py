@@ -23,7 +23,7 @@ MISSING: Final = "(missing)"
 """Subgroup of the clips without a value."""
 
 MAX_VALUES: Final = 50
-"""Largest number of subgroups per column."""
+"""Maximum number of subgroups per column."""
 
 
 def build_report(
@@ -39,18 +39,18 @@ def build_report(
 ) -> EvaluationReport:
     """Score the model and its baselines on the same clips and the same resampled groups.
 
-    Each baseline has scores of shape (N, 5). `by` maps a column to the values of the N clips, and
-    the metrics are also computed per value. None, NaN and "" become the value "(missing)".
+    Each baseline has scores of shape (N, 5). `by` maps a column to the values of the N clips. The
+    metrics are also computed for each value. None, NaN and "" become the value "(missing)".
 
     Raises:
         PipelineError: If the annotated scores are unknown, or a column has more than
             50 distinct values.
-        ValueError: If a baseline or a column does not have one row per clip.
+        ValueError: If the number of rows of a baseline or a column is not the number of clips.
     """
     y_true = predictions.y_true
     if y_true is None:
         raise RunError(
-            f"the {split} predictions have no annotated scores to compare with. "
+            f"the {split} predictions have no annotated scores. "
             "Evaluate on a feature set that has labels.npy."
         )
     groups = np.asarray(predictions.groups, dtype=np.str_)
@@ -105,11 +105,11 @@ def check_few_values(column: str, values: Iterable[str]) -> None:
     """Check that a column has at most 50 distinct values.
 
     Raises:
-        PipelineError: If it has more.
+        PipelineError: If the column has more values.
     """
     num_values = len(set(values))
     if num_values > MAX_VALUES:
         raise PipelineError(
-            f"column {column!r} has {num_values} distinct values, at most {MAX_VALUES} are "
+            f"column {column!r} has {num_values} distinct values, but at most {MAX_VALUES} are "
             "supported. Bin the values first (for example ages into ranges), or omit the column."
         )

@@ -1,8 +1,8 @@
 """Ridge regression with a penalty selected on held-out groups.
 
-The fit needs only sums over clips, per fold. These are accumulated while the features are read
-in chunks, so the features need not fit in memory. The result equals scikit-learn's `RidgeCV`,
-which keeps eight copies of the features.
+The fit needs only sums over the clips of each fold. The sums are accumulated while the features
+are read in chunks, so the features need not fit in memory. The result equals that of `RidgeCV`
+from scikit-learn, which needs the memory of eight copies of the features.
 
 Shapes: N clips, n clips of a chunk, D features, K traits.
 
@@ -65,7 +65,7 @@ def fit_ridge(features: Rows, labels: FloatArray, groups: IntArray, *, seed: int
     """Fit a ridge regression. Select the penalty with the smallest error on held-out groups.
 
     Args:
-        features: Shape (N, D), any unit. They are read twice, in chunks.
+        features: Features in any unit, shape (N, D).
         labels: Annotated scores, shape (N, K).
         groups: Group number of each clip, shape (N,). If there is only one group, single
             clips are held out.
@@ -169,9 +169,10 @@ def _best_alpha(total: _Sums, folds: list[_Sums]) -> float:
 def _reduced(
     features: Rows, standardized: Callable[[slice], FloatArray]
 ) -> tuple[Callable[[slice], FloatArray], FloatArray]:
-    """Return a reader of the features in at most N dimensions, and their axes, shape (A, D).
+    """Return a function that reads the features in A dimensions, and the axes (A, D).
 
-    N clips span at most N dimensions, and ridge regression does not depend on rotations.
+    A is at most N, because N clips span at most N dimensions. A rotation does not change the
+    result of ridge regression.
     """
     num_clips, num_features = features.shape
     if num_features <= num_clips:
@@ -187,7 +188,7 @@ def _chunks(features: Rows) -> Iterator[slice]:
 
 
 def _fold_numbers(groups: IntArray, *, seed: int) -> IntArray:
-    """Return the fold in which each clip is held out, with whole groups; 0 for a single clip."""
+    """Return the number of the fold in which each clip is held out, together with its group."""
     from sklearn.model_selection import GroupKFold
 
     units = groups if len(np.unique(groups)) > 1 else np.arange(len(groups))

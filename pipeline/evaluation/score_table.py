@@ -1,4 +1,4 @@
-"""Table of predicted scores with prediction intervals, for the user.
+"""Table of predicted scores with prediction intervals.
 
 Shapes: N clips, K = 5 traits.
 """
@@ -21,11 +21,9 @@ FORMATS: Final = (".csv", ".npy", ".parquet")
 
 
 def score_table(clip_ids: Names, y_pred: FloatArray, calibration: Calibration) -> pd.DataFrame:
-    """Build a table with one row per clip.
+    """Build a table of the scores `y_pred` (N, 5), with one row per clip.
 
-    The columns are `clip_id`, and for each trait the score and both ends of its interval.
-
-    `y_pred` are the scores of N clips in OCEAN order, shape (N, 5).
+    The columns are `clip_id`, and for each trait the score and both limits of the interval.
     """
     scores = np.asarray(y_pred, dtype=np.float64)
     low, high = calibration.intervals(scores)
@@ -38,7 +36,7 @@ def score_table(clip_ids: Names, y_pred: FloatArray, calibration: Calibration) -
 
 
 def check_table_path(path: Path) -> None:
-    """Check that a table can be written to a path, before the scores are computed.
+    """Check that a table can be written to a path.
 
     Raises:
         ConfigError: If the suffix is unknown, or the path is not writable.
@@ -53,9 +51,9 @@ def check_table_path(path: Path) -> None:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table atomically, in the format of the suffix, without loss of precision.
+    """Write a table atomically and without loss of precision. The suffix defines the format.
 
-    Check the path with `check_table_path` first.
+    Callers must first check the path with `check_table_path`.
     """
     with atomic_path(path) as temporary:
         if path.suffix == ".csv":
@@ -67,13 +65,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 def _structured_array(table: pd.DataFrame) -> Any:
-    # Text gets a fixed width, because NumPy would pickle objects.
-    columns = {name: table[name].to_numpy() for name in table.columns}
-    columns = {
-        name: column if column.dtype.kind in "fiub" else column.astype(np.str_)
-        for name, column in columns.items()
-    }
-    array = np.empty(len(table), dtype=[(name, column.dtype) for name, column in columns.items()])
-    for name, column in columns.items():
-        array[name] = column
-    return array
+    # Text is stored with a fixed width, because NumPy would pickle objects.
+    text = table.select_dtypes(exclude=["number", "bool"])
+    types = {name: column.to_numpy(np.str_).dtype for name, column in text.items()}
+    return table.to_records(index=False, column_dtypes=types)

@@ -1,4 +1,4 @@
-"""Speed advice: settings that would make the next run faster, based on measured times.
+"""Speed advice: settings that would make the next run faster, derived from measured times.
 
 Shapes: E epochs, S steps per epoch.
 """
@@ -28,21 +28,17 @@ class Recommendation:
     """One recommendation for a faster run."""
 
     issue: str
-    """Problem, in a few words."""
+    """Short description of the problem."""
     details: str
-    """Measurement, one sentence."""
+    """Measurement, in one sentence."""
     evidence: Mapping[str, float]
     """Measured numbers: times in seconds, shares in [0, 1]."""
     recommendation: str
     """Recommended change, with dotted setting names."""
     expected_gain: str
-    """Possible saving, in words."""
+    """Description of the possible saving of time."""
     gain_seconds: float
-    """Upper limit of the seconds that an equal run could save."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the entry for the JSON file."""
-        return {name: value for name, value in asdict(self).items() if name != "gain_seconds"}
+    """Upper limit of the possible saving in an equal run, in seconds; not in the JSON file."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,7 +55,7 @@ _Facts = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class _Rule:
-    """One kind of recommendation. Its texts are templates that are filled with the facts."""
+    """One kind of recommendation. The texts are format strings for the facts."""
 
     measure: Callable[[_Run], _Facts | None]
     """Function that returns the facts, or None if the rule does not apply to the run."""
@@ -101,7 +97,7 @@ def _slow_input(run: _Run) -> _Facts | None:
 def _many_calls(run: _Run) -> _Facts | None:
     """Measure the waits before each call, minus the median wait within a call.
 
-    The first step of an epoch is ignored, because its wait belongs to the epoch.
+    The first step of an epoch is ignored, because the start of the epoch causes its wait.
     """
     waits, per_call = run.times.waits_by_epoch, run.config.training.steps_per_execution
     num_steps = waits.shape[1]
@@ -119,10 +115,10 @@ def _many_calls(run: _Run) -> _Facts | None:
 
 
 def _small_batches(run: _Run) -> _Facts | None:
-    """Measure the fixed cost of a step.
+    """Measure the fixed cost of a step: its time extrapolated to zero clips.
 
-    The last step of an epoch has fewer clips than the others. The fixed cost is the line
-    through the two median times, extrapolated to zero clips.
+    The extrapolation is linear. It uses the median times of full steps and of the last steps of the
+    epochs, which have fewer clips.
     """
     steps, batch_size = run.times.steps_by_epoch, run.config.training.batch_size
     num_clips = run.num_train_clips
@@ -240,8 +236,8 @@ _RULES: Final = (
         details="The median step with {batch_size} clips took {full_step_seconds}, with "
         "{clips_in_last_step} clips {last_step_seconds}: {share} of a step does not depend on the "
         "number of clips.",
-        recommendation="Use larger batches: training.batch_size={new}. Larger batches change the "
-        "training: compare the scores, and try a higher learning rate.",
+        recommendation="Use larger batches: training.batch_size={new}. Larger batches can change "
+        "the scores: compare them, and try a higher learning rate.",
         expected_gain="up to {gain_seconds} of {run_seconds}, the fixed cost of half the steps.",
     ),
     _Rule(
@@ -257,7 +253,7 @@ _RULES: Final = (
         measure=_long_validation,
         min_share=0.30,
         issue="Validation takes long",
-        details="Validation took {share} of an epoch, {validation_seconds} over the run.",
+        details="Validation took {share} of an epoch, and {validation_seconds} in the whole run.",
         recommendation="Hold out fewer clips for validation (data.validation_fraction, now "
         "{fraction}, or the split column of the clip table). The intervals will then be wider.",
         expected_gain="{gain_seconds} of {run_seconds} with half as many validation clips.",
@@ -303,7 +299,7 @@ def recommendations(
     *,
     num_train_clips: int | None = None,
 ) -> tuple[Recommendation, ...]:
-    """Find settings that would make a run faster, largest gain first.
+    """Return settings that would make a run faster, sorted by descending gain.
 
     `num_train_clips` is None if it is unknown.
     """
@@ -316,7 +312,11 @@ def recommendations(
 
 def save_recommendations(output_dir: Path, found: Sequence[Recommendation]) -> None:
     """Write recommendations as JSON and as text, each file atomically."""
-    write_json(output_dir / f"{_FILE_NAME}.json", [item.to_json() for item in found])
+    entries = [
+        {name: value for name, value in asdict(item).items() if name != "gain_seconds"}
+        for item in found
+    ]
+    write_json(output_dir / f"{_FILE_NAME}.json", entries)
     items = [
         f"{position}. {item.issue}\n"
         f"   Measured: {item.details}\n"
@@ -329,7 +329,10 @@ def save_recommendations(output_dir: Path, found: Sequence[Recommendation]) -> N
 
 
 def _monitored_scores(run: _Run) -> FloatArray | None:
-    """Return the monitored score per epoch, larger is better; None without validation."""
+    """Return the monitored score of each epoch, negated if smaller scores are better.
+
+    The result is None if a validation score is missing or not finite.
+    """
     monitor = run.config.training.monitor
     scores = run.history.epoch.validation(monitor)
     if not scores.size or not np.isfinite(scores).all():
@@ -343,7 +346,7 @@ def _steady_seconds(times: TimeLogs) -> float:
 
 
 def _loss(part: str, seconds: float, whole: str, whole_seconds: float) -> _Facts:
-    """Return the facts for a part of the time that could be saved completely."""
+    """Return the facts about a part of the time that could be saved completely."""
     share = _share(seconds, whole_seconds)
     return {part: seconds, whole: whole_seconds, "share": share, "gain_seconds": seconds}
 

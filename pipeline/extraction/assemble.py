@@ -38,10 +38,13 @@ def assemble_feature_set(
     labels: FloatArray | None,
     metadata: Mapping[str, Any],
 ) -> None:
-    """Write the feature set of the cached clips. It replaces an earlier set.
+    """Write the cached clips as a feature set. An earlier set in the directory is replaced.
 
-    `paths` maps clip ids to cache files, in the order of the rows. `labels` has shape (N, 5).
-    `metadata` has further entries for `features.json`.
+    Args:
+        features_dir: Output directory.
+        paths: Clip id -> cache file, in the order of the rows.
+        labels: Scores, shape (N, 5), or None.
+        metadata: Additional entries of `features.json`.
     """
     features_dir.mkdir(parents=True, exist_ok=True)
     for unfinished in features_dir.glob(".gather.*"):  # left by a killed process
@@ -58,7 +61,7 @@ def assemble_feature_set(
 
 
 def write_contact_sheet(features_dir: Path, paths: Sequence[Path]) -> None:
-    """Write one image with the strips of the cached clips. Clips without a strip are skipped."""
+    """Write the contact sheet with the strips of cached clips, if there are strips."""
     strips = [strip for path in paths if (strip := read_cached_clip(path).strip) is not None]
     if strips:
         with atomic_path(features_dir / SHEET_NAME) as temporary:
@@ -67,15 +70,15 @@ def write_contact_sheet(features_dir: Path, paths: Sequence[Path]) -> None:
 
 
 def read_earlier_metadata(features_dir: Path) -> dict[str, Any] | None:
-    """Return the `features.json` of an earlier set, or None if there is none.
+    """Return the content of `features.json`, or None if this file does not exist.
 
     Raises:
-        ExtractionError: If the directory has files that no extraction wrote.
+        ExtractionError: If the directory contains files that were not written by an extraction.
     """
     if not features_dir.exists():
         return None
     if not features_dir.is_dir():
-        raise ExtractionError(f"{features_dir}: is a file, expected a directory for the features.")
+        raise ExtractionError(f"{features_dir}: must be a directory, but is a file.")
     path = features_dir / METADATA_NAME
     metadata = read_json(path) if path.exists() else None
     if not (features_dir / CACHE_NAME).is_dir():
@@ -83,18 +86,18 @@ def read_earlier_metadata(features_dir: Path) -> dict[str, Any] | None:
     elif metadata is not None:
         known = metadata.get("files", ())
         foreign = [path.name for path in _array_files(features_dir) if path.name not in known]
-    else:  # the set is unfinished
+    else:  # an unfinished set
         foreign = []
     if foreign:
         raise ExtractionError(
-            f"{features_dir}: contains {min(foreign)}, which no extraction has written. Give "
-            "another --features_dir, or move the files away."
+            f"{features_dir}: contains {min(foreign)}, which was not written by an extraction. "
+            "Give another --features_dir, or move the files away."
         )
     return dict(metadata) if metadata is not None else None
 
 
 def is_complete(features_dir: Path, metadata: Mapping[str, Any]) -> bool:
-    """Return whether all files in `features.json` exist with their shape and dtype."""
+    """Return whether all files listed in `features.json` exist with the listed shape and dtype."""
     try:
         for name, described in metadata["files"].items():
             array = np.load(features_dir / name, mmap_mode="r", allow_pickle=False)
@@ -108,10 +111,10 @@ def is_complete(features_dir: Path, metadata: Mapping[str, Any]) -> bool:
 def _collect(
     scratch: Path, paths: Mapping[str, Path]
 ) -> tuple[dict[str, NDArray[Any]], pd.DataFrame]:
-    # The arrays are on disk, so memory does not grow with the number of clips.
+    # Arrays are written row by row, so that memory does not grow with the number of clips.
     rows: list[dict[str, Any]] = []
     with disk_errors_named(scratch / "features"), contextlib.ExitStack() as stack:
-        # Not memory-mapped: a full disk would then raise SIGBUS instead of an error.
+        # Files are not memory-mapped, because a full disk would then raise SIGBUS.
         files = {
             name: stack.enter_context((scratch / f"{name}.npy").open("wb")) for name in _ARRAYS
         }
@@ -138,7 +141,7 @@ def _collect(
 
 
 def _replace(features_dir: Path, new_set: Path) -> None:
-    # A set without features.json is unfinished, and the next run assembles it again.
+    # A set without features.json counts as unfinished. The next run assembles the set again.
     (features_dir / METADATA_NAME).unlink(missing_ok=True)
     for old in _array_files(features_dir):
         old.unlink()

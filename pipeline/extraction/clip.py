@@ -27,27 +27,27 @@ class ClipFeatures:
     """Features and quality measures of one clip."""
 
     static: FloatArray
-    """Appearance of the face, shape (T, D); 0 if the mask is False."""
+    """Appearance of the face, shape (T, D); 0 at steps without a visible face."""
     static_mask: BoolArray
-    """Steps with a visible face, shape (T,)."""
+    """True at steps with a visible face, shape (T,)."""
     dynamic: FloatArray
-    """Motion of the face, shape (T, D); 0 if the mask is False."""
+    """Motion of the face, shape (T, D); 0 at steps without measured motion."""
     dynamic_mask: BoolArray
-    """Steps with measured motion, shape (T,)."""
+    """True at steps with measured motion, shape (T,)."""
     seconds: FloatArray
-    """Time of each step, shape (T,); NaN without a visible face or a known time."""
+    """Time of each step, shape (T,); NaN if no face is visible or the time is unknown."""
     boxes: FloatArray
     """Left, top, width and height of the face, as shares of the longer frame side, shape (T, 4)."""
     quality: dict[str, Any]
     """Quality columns of the clip table."""
     warnings: list[str]
-    """Problems of a clip that is still usable."""
+    """Warnings about a clip that is still usable."""
     strip: Image | None
-    """Part of the contact sheet for this clip, BGR."""
+    """Row of the contact sheet for this clip, BGR."""
 
 
 class ClipExtractor:
-    """Extractor for single clips. Detector and encoders are loaded once."""
+    """Function from one clip to its features. The constructor loads detector and encoders."""
 
     def __init__(self, job: Job) -> None:
         self._config = job.config
@@ -123,14 +123,20 @@ class ClipExtractor:
         fields = [None if step is None else step.speeds for step in observed.steps]
         measured = [field for field in fields if field is not None]
         if not measured:
-            raise ClipError("decode", _no_motion_reason(observed))
+            reason = "has too few frames for measuring motion"
+            if observed.num_far == len(observed.steps):
+                gap = f"{observed.timeline.step_seconds:.2f} s"
+                reason = (
+                    f"its frames must be at most {MAX_PAIR_SECONDS} s apart, but are {gap} apart"
+                )
+            raise ClipError("decode", reason)
         speeds = np.stack(measured)
         mask = np.array([field is not None for field in fields])
         return self._dynamic(speeds), mask, mean_speed(speeds)
 
 
 def sharpness(crop: Image) -> float:
-    """Return the variance of the Laplacian of a grey crop (P, P): lower for blurred faces.
+    """Return the variance of the Laplacian of a grey crop (P, P). Blurred faces have lower values.
 
     Reference: Pech-Pacheco et al., 2000 (doi:10.1109/ICPR.2000.903548).
     """
@@ -145,7 +151,7 @@ def brightness(crop: Image) -> float:
 
 
 def mean_speed(speeds: FloatArray) -> float:
-    """Return the mean length of the vectors `speeds`, shape (..., 2)."""
+    """Return the mean length of the vectors in `speeds`, shape (..., 2)."""
     return float(np.linalg.norm(speeds, axis=-1).mean())
 
 
@@ -157,19 +163,9 @@ def _pad(values: FloatArray, mask: BoolArray, num_steps: int) -> tuple[FloatArra
     return padded, is_valid
 
 
-def _no_motion_reason(observed: Observation) -> str:
-    if observed.num_far == len(observed.steps):
-        return (
-            f"its frames are {observed.timeline.step_seconds:.2f} s apart, too far to measure "
-            f"motion; expected at most {MAX_PAIR_SECONDS} s"
-        )
-    return "has too few frames to measure motion"
-
-
 def _video_quality(observed: Observation) -> dict[str, Any]:
     steps = [step for step in observed.steps if step is not None]
     timeline = observed.timeline
-    longer_side = max(observed.width, observed.height)
     return {
         "duration_seconds": round(timeline.duration_seconds, 3),
         "coverage": round(timeline.coverage, 4),
@@ -180,7 +176,7 @@ def _video_quality(observed: Observation) -> dict[str, Any]:
         "face_share": round(len(steps) / len(observed.steps), 4),
         "most_faces": max(len(faces) for faces in observed.faces),
         "face_confidence": round(float(np.mean([s.face.confidence for s in steps])), 4),
-        "face_px": round(float(np.mean([s.face.size for s in steps])) * longer_side, 1),
+        "face_px": round(float(np.mean([s.face.size for s in steps])) * observed.longer_px, 1),
         "sharpness": round(float(np.mean([sharpness(s.crop) for s in steps])), 2),
         "brightness": round(float(np.mean([brightness(s.crop) for s in steps])), 4),
     }

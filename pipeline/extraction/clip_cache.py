@@ -1,7 +1,8 @@
-"""Cache files, one per clip, for resuming an extraction.
+"""Read and write the cached features of single clips.
 
-A file is used again only if its fingerprint matches: same settings, clip files and format.
-Files are written atomically and read without pickle.
+With cached features, a stopped extraction can be continued. A cache file is used again only if its
+fingerprint matches, that is, for the same settings, clip files and format. Cache files are written
+atomically and read without pickle.
 """
 
 import hashlib
@@ -23,18 +24,18 @@ _ARRAYS: Final = ("static", "static_mask", "dynamic", "dynamic_mask", "seconds",
 
 
 def cache_path(cache_dir: Path, clip_id: str) -> Path:
-    """Return the cache file of a clip. Its name is a hash, so it stays below `cache_dir`."""
+    """Return the cache file of a clip. Its name is a hash, so every file is in `cache_dir`."""
     name = hashlib.sha256(clip_id.encode("utf-8", "surrogateescape")).hexdigest()
     return cache_dir / name[:2] / f"{name[2:26]}.npz"
 
 
 def clip_fingerprint(source: ClipSource, settings: Mapping[str, Any]) -> str:
-    """Return a hash of everything that determines the features of a clip.
+    """Return a hash of all inputs that determine the features of a clip.
 
-    It uses the size and modification time of files, because reading all videos would be slow.
+    Clip files are hashed by name, size and modification time, because reading videos is slow.
     """
     files = []
-    for path in source.paths:
+    for path in filter(None, (source.video, source.face_dir, source.flow_dir)):
         for file in sorted(path.iterdir()) if path.is_dir() else [path]:
             state = file.stat()
             files.append((file.name, state.st_size, state.st_mtime_ns))
@@ -70,7 +71,7 @@ def read_cached_clip(path: Path) -> ClipFeatures:
 
 
 def is_cached(task: Task) -> bool:
-    """Return whether the cache file of a task is complete and has its fingerprint."""
+    """Return True if the cache file of a task is complete and its fingerprint matches."""
     try:
         with np.load(task.path, allow_pickle=False) as file:
             facts = json.loads(file["facts"].tobytes())

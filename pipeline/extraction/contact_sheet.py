@@ -1,4 +1,4 @@
-"""Contact sheet for visual checks: frames with face boxes, aligned crops and optical flow."""
+"""Draw the contact sheet for visual checks: face boxes, aligned crops and optical flow."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -16,11 +16,11 @@ _TITLE_PX: Final = 26
 _LABEL_PX: Final = 18
 _MAX_COLUMNS: Final = 16
 _MAX_SPEED: Final = 2.0
-"""Speed with full colour saturation, in face widths per second."""
+"""Minimum speed for full colour saturation, in face widths per second."""
 
 
 def draw_strip(title: str, observed: Observation) -> Image:
-    """Draw the frames, crops and flow of one clip, BGR. The hue is the direction of the flow."""
+    """Draw the frames, crops and flow of one clip as a BGR image."""
     shown = observed.steps[:_MAX_COLUMNS]
     columns = [
         np.vstack([_frame(step, len(faces)), _fit_tile(cv2.merge([step.crop] * 3)), _flow(step)])
@@ -30,16 +30,16 @@ def draw_strip(title: str, observed: Observation) -> Image:
     rows = np.hstack(columns)
     num_missing = len(shown) - len(columns)
     header = np.full((_TITLE_PX, rows.shape[1], 3), 255, dtype=np.uint8)
-    # OpenCV has ASCII fonts only.
+    # OpenCV fonts contain only ASCII characters.
     text = title.encode("ascii", "replace").decode()
-    text += f"   ({num_missing} steps without the face)" if num_missing else ""
+    text += f"   ({num_missing} steps without face)" if num_missing else ""
     cv2.putText(header, text, (6, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (30, 30, 30), 1, cv2.LINE_AA)
     strip: Image = np.vstack([header, rows])
     return strip
 
 
 def stack_strips(strips: Sequence[Image]) -> Image:
-    """Return an image with all strips below each other."""
+    """Return one image with all strips, one below the other."""
     width = max(strip.shape[1] for strip in strips)
     padded = [
         cv2.copyMakeBorder(
@@ -52,10 +52,10 @@ def stack_strips(strips: Sequence[Image]) -> Image:
 
 
 def flow_colours(speeds: FloatArray) -> Image:
-    """Return a speed field, shape (P, P, 2), as BGR: hue is direction, saturation is speed."""
+    """Draw a speed field, shape (P, P, 2), in BGR: hue is direction, saturation is speed."""
     magnitude, angle = cv2.cartToPolar(speeds[..., 0], speeds[..., 1], angleInDegrees=True)
     hsv = np.full((*magnitude.shape, 3), 255, dtype=np.uint8)
-    hsv[..., 0] = angle / 2  # OpenCV hues have steps of two degrees
+    hsv[..., 0] = angle / 2  # one unit of an OpenCV hue is two degrees
     hsv[..., 1] = np.clip(magnitude / _MAX_SPEED, 0, 1) * 255
     return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR), dtype=np.uint8)
 

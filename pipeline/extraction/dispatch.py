@@ -1,9 +1,9 @@
 """Distribute clips to workers, and show progress.
 
-A clip fails if its worker dies twice or exceeds the time limit. The other clips continue.
-All stages of a clip run in one worker, because frames are about 900 times as large as features.
-Workers write the features themselves. On a Ray cluster, videos and `features_dir` therefore need
-the same paths on every machine.
+A clip fails if its worker dies twice or exceeds the time limit. Other clips are not affected.
+All stages of a clip run in one worker, because frames need about 900 times the memory of features.
+The workers write the features. On a Ray cluster, videos and `features_dir` therefore need the same
+paths on every machine.
 """
 
 import functools
@@ -27,17 +27,17 @@ from pipeline.workers.ray_pool import RayPool
 Engine = Literal["local", "ray"]
 
 _SETUP_SECONDS: Final = 300.0
-"""Maximum set-up time of the first worker; network weights may be on a slow disk."""
+"""Maximum set-up time of the first worker. Loading weights from a slow disk takes long."""
 _MAX_TRIES: Final = 2
 _WAIT_SECONDS: Final = 1.0
 _LINE_SECONDS: Final = 60.0
-"""Time between two progress lines if there is no terminal."""
+"""Time between two progress lines if stderr is not a terminal."""
 
 
 def run_tasks(
     job: Job, tasks: Sequence[Task], *, num_workers: int, engine: Engine
 ) -> Iterator[Result]:
-    """Run all tasks and yield each result. If a worker dies, its clip is tried once more.
+    """Run all tasks and yield their results. If a worker dies, its clip is tried once more.
 
     Raises:
         PipelineError: If a worker cannot be set up, or features cannot be written.
@@ -56,7 +56,7 @@ def run_tasks(
 def run_on_pool(
     pool: WorkerPool, tasks: Sequence[Task], *, time_limit_seconds: float, engine: Engine
 ) -> Iterator[Result]:
-    """Run all tasks on a pool and yield each result; then close the pool."""
+    """Run all tasks on a pool, yield their results, and close the pool."""
     waiting = deque(tasks)
     num_tries: Counter[str] = Counter()
     try:
@@ -94,20 +94,20 @@ def _fatal_error(event: WorkerEvent, engine: Engine) -> Exception:
         return event.error
     if event.exit_code == -signal.SIGKILL:
         return ExtractionError(
-            "a worker was killed during its set-up. Each worker needs about 1.5 GB of memory: "
-            "give a smaller --num_workers."
+            "a worker was killed during its set-up. Each worker needs about 1.5 GB of memory. "
+            "Give a smaller --num_workers."
         )
     message = f"a worker cannot be set up ({event.reason})"
-    # On this machine this is an internal error; on a cluster, mostly the state of a node.
+    # On this machine, this is an internal error. On a cluster, the cause is usually a faulty node.
     return ExtractionError(f"{message}.") if engine == "ray" else RuntimeError(message)
 
 
 def show_progress(
     results: Iterable[Result], num_clips: int, console: rich.console.Console | None = None
 ) -> Iterator[Result]:
-    """Yield the results; show the number of done and failed clips, and the remaining time.
+    """Yield the results; show the numbers of finished and failed clips, and the remaining time.
 
-    The default console is stderr. Without a terminal, one line per minute is written.
+    The default console is stderr. If the console is not a terminal, one line per minute is printed.
     """
     console = console or rich.console.Console(stderr=True)
     bar = rich.progress.Progress(

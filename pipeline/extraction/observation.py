@@ -1,4 +1,4 @@
-"""Measure one video: the upright face at each step, and its optical flow.
+"""Find the face at each step of one video, and measure its optical flow.
 
 Shape letters: T steps, L flow fields per step, P side of a crop.
 """
@@ -6,7 +6,7 @@ Shape letters: T steps, L flow fields per step, P side of a crop.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ from pipeline.config.extraction import ExtractionConfig
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.extraction.faces.alignment import crop_transform, cut, to_face_widths
 from pipeline.extraction.faces.detection import Face, FaceDetector
-from pipeline.extraction.faces.face_tracking import follow_face
+from pipeline.extraction.faces.face_tracking import track_main_face
 from pipeline.extraction.tasks import ClipError
 from pipeline.extraction.video.decode import iterate_frames
 from pipeline.extraction.video.images import FrameImages, Image, convert_frame
@@ -23,7 +23,7 @@ from pipeline.extraction.video.sampling import are_motion, choose_instants, choo
 from pipeline.extraction.video.video import Timeline, read_timeline
 
 _LOW_COVERAGE: Final = 0.98
-"""A file with less coverage of its stated duration gets a warning."""
+"""Files that cover less of their stated duration get a warning."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,7 +34,7 @@ class FaceStep:
     """Time since the first frame of the clip."""
     face: Face
     image: Image
-    """Frame at the size of the detector input, RGB."""
+    """RGB frame in the size of the detector input."""
     crop: Image
     """Upright grey crop, shape (P, P)."""
     static_crop: Image
@@ -50,44 +50,40 @@ class Observation:
 
     timeline: Timeline
     steps: Sequence[FaceStep | None]
-    """Face at each step, length at most T; None if it is not visible."""
+    """Main face at each step, or None; length at most T."""
     faces: Sequence[Sequence[Face]]
-    """All faces at each step."""
+    """All detected faces at each step."""
     num_wanted: int
     """Number of sampled frames."""
     num_decoded: int
     """Number of sampled frames that could be decoded."""
     num_far: int
     """Number of steps whose frames are too far apart to measure motion."""
-    width: int
-    """Width of the upright image for the crops, in pixels."""
-    height: int
-    """Height of the same image."""
+    longer_px: int
+    """Longer side of the images from which faces are cropped, in pixels."""
 
     @property
     def warnings(self) -> list[str]:
-        """Problems of a file that is still usable."""
+        """Warnings about a file that is still usable."""
         found = []
         if self.timeline.coverage < _LOW_COVERAGE:
             found.append(f"frames cover {self.timeline.coverage:.0%} of the stated duration")
         if len(gaps := self.timeline.gaps):
-            found.append(
-                f"no frame for up to {gaps.max():.1f} s, {len(gaps)} times: lost frames or a stall"
-            )
+            found.append(f"gaps without frames: {len(gaps)}, the longest {gaps.max():.1f} s")
         if self.timeline.num_damaged:
             found.append(f"the file is damaged in {self.timeline.num_damaged} places")
         if self.num_decoded < self.num_wanted:
             found.append(f"{self.num_decoded} of {self.num_wanted} frames could be decoded")
         if self.num_far:
             found.append(
-                f"no motion is measured at {self.num_far} of {len(self.steps)} steps: their "
-                "frames are too far apart"
+                f"motion is not measured at {self.num_far} of {len(self.steps)} steps, because "
+                "their frames are too far apart"
             )
         return found
 
 
 class FlowEstimator:
-    """Optical flow by dense inverse search: twice as fast and more exact than Farneback.
+    """Optical flow by dense inverse search, twice as fast and more accurate than Farneback flow.
 
     Reference: Kroeger, Timofte, Dai & Van Gool, 2016 (arXiv:1603.03590).
     """
@@ -96,15 +92,15 @@ class FlowEstimator:
         self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
     def __call__(self, crops: Sequence[Image], seconds: FloatArray) -> FloatArray:
-        """Return the speed of every point between successive crops.
+        """Return the speed of every pixel between successive crops.
 
         Args:
             crops: L + 1 grey crops of one window, cut with the same transform.
             seconds: Times of the crops, ascending, shape (L + 1,).
 
         Returns:
-            Right and down, in face widths per second, float32, shape (L, P, P, 2). The values
-            do not depend on frame rate or face size.
+            Speeds to the right and down, in face widths per second, float32, shape
+            (L, P, P, 2). They do not depend on frame rate or face size.
         """
         gaps = np.diff(seconds)
         return np.stack(
@@ -116,7 +112,11 @@ class FlowEstimator:
 
 
 class VideoObserver:
-    """Observer of single videos, with crops of `static_px` pixels for the static encoder."""
+    """Function from a video to an `Observation`.
+
+    `static_px` is the side of the crops for the static encoder. With `with_colour`, these crops are
+    RGB, otherwise grey.
+    """
 
     def __init__(self, config: ExtractionConfig, *, static_px: int, with_colour: bool) -> None:
         self._config = config
@@ -129,7 +129,7 @@ class VideoObserver:
         """Return faces and motion in one video.
 
         Raises:
-            ClipError: If too little of the video can be read, or it shows no face.
+            ClipError: If too few frames can be read, or too few frames show a face.
         """
         timeline = read_timeline(path)
         self._check_coverage(timeline)
@@ -146,24 +146,23 @@ class VideoObserver:
         num_decoded = sum(instant in images for instant in instants.tolist())
         if num_decoded < max(1, sampling.min_coverage * len(instants)):
             reason = (
-                f"{num_decoded} of {len(instants)} sampled frames could be decoded, expected at "
-                f"least {sampling.min_coverage:.0%}; the file is damaged"
+                f"{num_decoded} of {len(instants)} sampled frames could be decoded, but at least "
+                f"{sampling.min_coverage:.0%} are needed; the file is damaged"
             )
             raise ClipError("decode", reason)
         faces = self._find_faces(images, instants)
-        followed = follow_face(faces)
+        tracked = track_main_face(faces)
         min_share = self._config.faces.min_share
-        num_seen = sum(face is not None for face in followed)
-        if num_seen < max(1, min_share * len(followed)):
-            seen = f"a face is seen in {num_seen} of {len(followed)} sampled frames"
-            raise ClipError("face", f"{seen}, expected at least {min_share:.0%}")
-        grey = next(iter(images.values())).grey
+        num_seen = sum(face is not None for face in tracked)
+        if num_seen < max(1, min_share * len(tracked)):
+            seen = f"a face is visible in {num_seen} of {len(tracked)} sampled frames"
+            raise ClipError("face", f"{seen}, but at least {min_share:.0%} are needed")
         steps = [
             None
             if face is None
-            else self._step(face, instant, window if is_near else None, timeline, images)
+            else self._step(face, instant, window if is_near else window[:1], timeline, images)
             for face, instant, window, is_near in zip(
-                followed, instants, windows, has_motion, strict=True
+                tracked, instants, windows, has_motion, strict=True
             )
         ]
         return Observation(
@@ -173,8 +172,7 @@ class VideoObserver:
             num_wanted=len(np.union1d(instants, windows)),
             num_decoded=len(images),
             num_far=int((~has_motion).sum()) if windows.shape[1] > 1 else 0,
-            width=grey.shape[1],
-            height=grey.shape[0],
+            longer_px=max(next(iter(images.values())).grey.shape),
         )
 
     def _read(
@@ -197,22 +195,21 @@ class VideoObserver:
     def _find_faces(
         self, images: Mapping[int, FrameImages], instants: IntArray
     ) -> list[list[Face]]:
-        by_size: dict[Any, list[int]] = {}
+        by_size: dict[tuple[int, ...], dict[int, Image]] = {}  # the size of frames can change
         for instant in instants.tolist():
-            if instant in images:
-                small = images[instant].small
-                by_size.setdefault(None if small is None else small.shape, []).append(instant)
+            small = images[instant].small if instant in images else None
+            if small is not None:
+                by_size.setdefault(small.shape, {})[instant] = small
         found: dict[int, list[Face]] = {}
-        for numbers in by_size.values():  # the frame size can change within a stream
-            batch = [small for number in numbers if (small := images[number].small) is not None]
-            found |= dict(zip(numbers, self._detect(batch), strict=True))
+        for batch in by_size.values():
+            found |= dict(zip(batch, self._detect(list(batch.values())), strict=True))
         return [found.get(instant, []) for instant in instants.tolist()]
 
     def _step(
         self,
         face: Face,
         instant: int,
-        window: IntArray | None,
+        window: IntArray,
         timeline: Timeline,
         images: Mapping[int, FrameImages],
     ) -> FaceStep:
@@ -225,39 +222,29 @@ class VideoObserver:
         if self._static_px != crop_px or frame.colour is not None:
             image = frame.grey if frame.colour is None else frame.colour
             static_crop = cut(image, crop_transform(landmarks, self._static_px), self._static_px)
+        speeds = None
+        shapes = {images[each].grey.shape if each in images else None for each in window.tolist()}
+        if len(window) > 1 and len(shapes) == 1 and None not in shapes:
+            crops = [cut(images[each].grey, transform, crop_px) for each in window.tolist()]
+            speeds = self._flow(crops, timeline.seconds[window])
         return FaceStep(
             seconds=float(timeline.seconds[instant]),
             face=face,
             image=frame.small,
             crop=crop,
             static_crop=static_crop,
-            speeds=None if window is None else self._speeds(window, timeline, images, transform),
+            speeds=speeds,
         )
-
-    def _speeds(
-        self,
-        window: IntArray,
-        timeline: Timeline,
-        images: Mapping[int, FrameImages],
-        transform: FloatArray,
-    ) -> FloatArray | None:
-        numbers = window.tolist()
-        shapes = {images[number].grey.shape for number in numbers if number in images}
-        is_complete = all(number in images for number in numbers) and len(shapes) == 1
-        if len(numbers) < 2 or not is_complete:
-            return None
-        crop_px = self._config.faces.crop_px
-        crops = [cut(images[number].grey, transform, crop_px) for number in numbers]
-        return self._flow(crops, timeline.seconds[window])
 
     def _check_coverage(self, timeline: Timeline) -> None:
         minimum = self._config.sampling.min_coverage
-        # Without damage, a gap is a stall of the camera: no frame is missing.
+        # In an undamaged file, a gap is a stall of the camera, and no frame is missing.
         found = timeline.coverage if timeline.num_damaged else timeline.reach
         if found < minimum:
             fault = "is cut" if timeline.reach < minimum else "has holes"
             raise ClipError(
                 "open",
-                f"its frames cover {found:.0%} of the {timeline.whole_seconds:.1f} s that its "
-                f"header states, expected at least {minimum:.0%}; the file {fault}",
+                f"its frames cover {found:.0%} of the duration in the header "
+                f"({timeline.whole_seconds:.1f} s), but at least {minimum:.0%} are needed; the "
+                f"file {fault}",
             )

@@ -1,4 +1,4 @@
-"""Plan an extraction: describe the features, and list the clips that are not cached yet."""
+"""Plan an extraction: describe the features, and list the clips to extract."""
 
 import importlib.metadata
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.config.extraction import is_network
+from pipeline.config.extraction import uses_network
 from pipeline.core.errors import ExtractionError
 from pipeline.core.files import remove_unfinished
 from pipeline.data.clip_table import read_clips
@@ -21,26 +21,26 @@ from pipeline.extraction.tasks import ClipSource, Job, Result, Task
 _VIDEO_PACKAGES: Final = ("av", "mtcnn", "opencv-python-headless")
 _NETWORK_PACKAGES: Final = ("keras", "tensorflow")
 _THRESHOLDS: Final = ("min_coverage", "min_share")
-"""Settings that select clips and do not change feature values."""
+"""Settings that select clips but do not change feature values."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Readable clips of an extraction."""
+    """Tasks and description of an extraction."""
 
     description: Mapping[str, Any]
-    """Description of the features, see `describe_features`."""
+    """Result of `describe_features`."""
     settings: Mapping[str, Any]
-    """The configuration as plain values; other clips can be extracted in the same way."""
+    """Configuration as plain values, for extracting other clips with the same settings."""
     num_shown: int
     """Maximum number of clips on the contact sheet."""
     tasks: Mapping[str, Task]
-    """Clip id -> task, in order, for all clips with readable files."""
+    """Clip id -> task, for all clips with readable files."""
     failed: Sequence[Result]
     """Clips with unreadable files."""
 
     def remaining(self, clip_ids: Iterable[str]) -> list[Task]:
-        """Return the tasks of the clips without a cache file. The first clips get a strip."""
+        """Return the tasks of uncached clips. The first clips are drawn for the contact sheet."""
         tasks = (
             replace(self.tasks[clip_id], with_strip=number < self.num_shown)
             for number, clip_id in enumerate(clip_ids)
@@ -52,7 +52,7 @@ def plan_extraction(job: Job, sources: Sequence[ClipSource], features_dir: Path)
     """Plan the extraction of `sources` into `features_dir`.
 
     Raises:
-        ExtractionError: If the directory has other features or other files.
+        ExtractionError: If the directory contains other features or other files.
         PipelineError: If an encoder cannot be built.
     """
     description = describe_features(job)
@@ -82,19 +82,19 @@ def plan_extraction(job: Job, sources: Sequence[ClipSource], features_dir: Path)
 
 
 def describe_features(job: Job) -> dict[str, Any]:
-    """Return the settings that determine the feature values, as plain values.
+    """Return all settings that determine the feature values, as plain values.
 
-    The description is `encoder` in `features.json`. A model accepts features of new clips if
-    their description equals the description of its training features.
+    These settings are stored as `encoder` in `features.json`. A model accepts features of new clips
+    only if these settings equal the settings of the training features.
 
     Raises:
-        PipelineError: If an encoder cannot be built, for instance because weights are missing.
+        PipelineError: If an encoder cannot be built, for example because weights are missing.
     """
     config = job.config
     static = build_static_encoder(config).describe()
     dynamic = build_dynamic_encoder(config).describe()
     packages = list(_VIDEO_PACKAGES) if job.decodes_videos else ["opencv-python-headless"]
-    if is_network(config):
+    if uses_network(config):
         packages += _NETWORK_PACKAGES
     description: dict[str, Any] = {
         "name": f"{config.static.encoder} + {config.dynamic.encoder}",
@@ -130,14 +130,14 @@ def _check_earlier_set(
     difference = first_difference(earlier.get("encoder"), dict(description), "encoder")
     if difference:
         raise ExtractionError(
-            f"{features_dir}: contains features of other settings ({difference.name} was "
-            f"{difference.expected} and is {difference.found}). They are not replaced: give "
-            "another --features_dir, or remove this one."
+            f"{features_dir}: contains features with other settings ({difference.name} was "
+            f"{difference.expected} and is {difference.found}). These features are not replaced. "
+            "Give another --features_dir, or remove this directory."
         )
     table = features_dir / CLIPS_NAME
     missing = set(read_clips(table)["clip_id"]) - clip_ids if table.exists() else set()
     if missing:
         raise ExtractionError(
             f"{features_dir}: contains {len(missing)} clips that are not among the given clips, "
-            f"for instance {min(missing)}. They are not removed: give another --features_dir."
+            f"for example {min(missing)}. These clips are not removed. Give another --features_dir."
         )

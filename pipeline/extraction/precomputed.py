@@ -1,6 +1,6 @@
-"""Read face images and flow fields that other tools have written.
+"""Read face images and flow fields written by other tools.
 
-Shape letters: T = num_steps, L = num_pairs, P = crop_px, (H, W) size of a field.
+Shape letters: T = num_steps, L = num_pairs, P = crop_px; F fields of size (H, W) per file.
 """
 
 import re
@@ -18,32 +18,32 @@ from pipeline.extraction.video.images import Image
 
 
 def read_faces(folder: Path, *, num_steps: int, crop_px: int, with_colour: bool) -> Image:
-    """Read face crops, evenly spaced over the images of a folder in the order of their names.
+    """Read evenly spaced face crops from a folder of images, sorted by name.
 
-    Numbers in names are compared as numbers: `face_2.png` comes before `face_10.png`.
+    Numbers in names are sorted as numbers: `face_2.png` is before `face_10.png`.
 
     Returns:
-        Grey, shape (t, P, P), or RGB, shape (t, P, P, 3), with t at most T.
+        Grey crops, shape (t, P, P), or RGB crops, shape (t, P, P, 3), with t at most T.
 
     Raises:
-        ClipError: If there is no image, or an image cannot be read.
+        ClipError: If the folder contains no image, or an image cannot be read.
     """
     paths = _list_files(folder, IMAGE_SUFFIXES)
     mode = cv2.IMREAD_COLOR_RGB if with_colour else cv2.IMREAD_GRAYSCALE
-    chosen = [paths[number] for number in spread(len(paths), num_steps)]
+    chosen = [paths[number] for number in evenly_spaced(len(paths), num_steps)]
     return np.stack([_resize(_read_image(path, mode), crop_px) for path in chosen])
 
 
 def read_flow(
     folder: Path, *, num_steps: int, num_pairs: int, crop_px: int, pair_seconds: float
 ) -> FloatArray:
-    """Read flow fields of face crops, evenly spaced over a folder in the order of the names.
+    """Read evenly spaced flow fields of face crops from a folder of files, sorted by name.
 
-    Each `.npy` file has one field (H, W, 2) or (2, H, W), or several (F, H, W, 2), in pixels per
-    frame, right and down. `pair_seconds` is the time between the two frames of a field.
+    Each `.npy` file contains one field (H, W, 2) or (2, H, W), or F fields (F, H, W, 2), in pixels
+    per frame, to the right and down. `pair_seconds` is the time between the two frames of a field.
 
     Returns:
-        Face widths per second, shape (t, L, P, P, 2), with t at most T.
+        Speeds in face widths per second, shape (t, L, P, P, 2), with t at most T.
 
     Raises:
         ClipError: If there are too few fields, or a file is not a flow field.
@@ -52,9 +52,9 @@ def read_flow(
     fields = [(path, index) for path in paths for index in range(len(_open_fields(path)))]
     num_windows = len(fields) - num_pairs + 1
     if num_windows < 1:
-        reason = f"{folder} contains {len(fields)} flow fields, {num_pairs} are needed"
+        reason = f"{folder} contains {len(fields)} flow fields, but {num_pairs} are needed"
         raise ClipError("open", reason)
-    steps = [fields[start : start + num_pairs] for start in spread(num_windows, num_steps)]
+    steps = [fields[start : start + num_pairs] for start in evenly_spaced(num_windows, num_steps)]
     rate = 1.0 / pair_seconds
     speeds = [
         np.stack([_read_speeds(*field, crop_px=crop_px, rate=rate) for field in step])
@@ -63,8 +63,8 @@ def read_flow(
     return np.stack(speeds)
 
 
-def spread(num_items: int, num_steps: int) -> IntArray:
-    """Return the positions of at most `num_steps` items, the centres of equal parts."""
+def evenly_spaced(num_items: int, num_steps: int) -> IntArray:
+    """Return at most `num_steps` evenly spaced positions: the centres of equal parts of a list."""
     if num_items <= num_steps:
         return np.arange(num_items)
     return np.floor((np.arange(num_steps) + 0.5) * num_items / num_steps).astype(np.intp)
@@ -84,7 +84,7 @@ def _natural_key(path: Path) -> list[tuple[int, str]]:
 
 
 def _read_image(path: Path, mode: int) -> Image:
-    # Not cv2.imread: it prints its errors, and fails on some file names.
+    # cv2.imread prints errors and fails for some file names.
     encoded = np.fromfile(path, dtype=np.uint8)
     image = cv2.imdecode(encoded, mode) if encoded.size else None
     if image is None:
@@ -93,8 +93,6 @@ def _read_image(path: Path, mode: int) -> Image:
 
 
 def _resize(image: Image, side: int) -> Image:
-    if image.shape[:2] == (side, side):
-        return image
     method = cv2.INTER_AREA if max(image.shape[:2]) > side else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (side, side), interpolation=method), dtype=np.uint8)
 
@@ -112,8 +110,8 @@ def _open_fields(path: Path) -> FloatArray:
     if array.ndim != 4 or array.shape[-1] != 2 or array.dtype.kind not in "fi" or not array.size:
         raise ClipError(
             "open",
-            f"{path.name} has shape {shape} and type {array.dtype}, expected flow fields "
-            f"(H, W, 2), (2, H, W) or (F, H, W, 2) of signed numbers",
+            f"{path.name} must contain flow fields (H, W, 2), (2, H, W) or (F, H, W, 2) of signed "
+            f"numbers, but has shape {shape} and type {array.dtype}",
         )
     return np.asarray(array)
 

@@ -1,4 +1,4 @@
-"""Run an extraction from folders of clips to a feature set. A stopped run can be resumed."""
+"""Extract a feature set from folders of clips. A stopped extraction can be continued."""
 
 import contextlib
 import hashlib
@@ -41,15 +41,15 @@ class ExtractionOutcome:
     num_skipped: int = 0
     """Number of clips extracted in earlier runs."""
     failed: tuple[Result, ...] = ()
-    """Clips without features, with the reasons."""
+    """Failed clips and their reasons."""
     warnings: Mapping[str, str] = field(default_factory=dict)
-    """Clip id -> problems of a usable clip."""
+    """Warnings about usable clips, by clip id."""
     failures_path: Path
-    """Table of failed clips and unused files; not written if the run had no clip."""
+    """Table of failed clips and unused files. It is not written for a shard without clips."""
     contact_sheet_path: Path | None = None
-    """Image of the first clips; None without videos."""
+    """Image of the first clips; None if no videos were used."""
     traits: tuple[TraitLabel, ...] = ()
-    """Direction of each trait; empty if the annotations do not define it."""
+    """Scoring direction of each trait; empty if the annotations do not state directions."""
 
     @property
     def num_clips(self) -> int:
@@ -71,33 +71,32 @@ def extract_features(
 ) -> ExtractionOutcome:
     """Extract a feature set from clips.
 
-    Each clip gets its own cache file below `features_dir`. A second call therefore continues a
-    stopped extraction and tries failed clips again. After a complete extraction it does nothing.
+    The features of each clip are cached in a file below `features_dir`. A second call therefore
+    continues a stopped extraction and tries failed clips again.
 
     Args:
-        features_dir: Directory of the feature set. An earlier extraction with the same settings
-            is continued.
-        videos_dir: Directory of the videos, which may be in folders below it.
-        face_dir: One folder of face images per clip, for the static stream.
-        flow_dir: One folder of flow fields per clip, for the dynamic stream.
-        annotations: Files for `read_annotations`. Their scores become the labels; clips without
-            scores are skipped and listed.
-        config: Settings of the extraction; None for the defaults.
+        features_dir: Output directory. An extraction with the same settings in this directory is
+            continued.
+        videos_dir: Directory of the videos. Its subfolders are searched too.
+        face_dir: Directory with one folder of face images per clip, for the static stream.
+        flow_dir: Directory with one folder of flow fields per clip, for the dynamic stream.
+        annotations: Annotation files, see `read_annotations`. Their scores become the labels.
+            Clips without scores are listed as failed.
+        config: Settings; None for the defaults.
         num_workers: Number of processes or Ray actors.
-        engine: `local` for processes of this machine, `ray` for several machines.
-        shard: `(i, n)` extracts the i-th of n parts, from 1, into a folder below `features_dir`.
-            The folders together are one sharded feature set.
+        engine: `local` for processes on this machine, `ray` for a Ray cluster.
+        shard: `(i, n)` extracts part i of n, counted from 1, to its own folder below
+            `features_dir`. All n folders together are one feature set.
 
     Raises:
-        ConfigError: If the inputs do not give both streams.
+        ConfigError: If the directories do not suffice for both streams, or an option is invalid.
         ExtractionError: If no clip can be extracted, packages or weights are missing,
-            `features_dir` has other content, or another extraction writes to it.
+            `features_dir` contains other files, or another extraction is writing to it.
     """
     _check_packages()
     _check_request(videos_dir, face_dir, flow_dir, num_workers=num_workers, shard=shard)
     job = Job(
         config=config or ExtractionConfig(),
-        has_videos=videos_dir is not None,
         has_faces=face_dir is not None,
         has_flow=flow_dir is not None,
     )
@@ -108,7 +107,7 @@ def extract_features(
     sources, failed, unused = find_sources(videos_dir, face_dir, flow_dir)
     if unused:
         _logger.warning(
-            "files that are not used as clips: %s. %s will list them.",
+            "ignored files: %s. They are listed in %s.",
             count_suffixes(each.clip_id for each in unused),
             FAILURES_NAME,
         )
@@ -120,7 +119,7 @@ def extract_features(
         sources, failed, unused = sources[part], failed[part], unused[part]
         features_dir = _shard_dir(features_dir, shard)
     failures_path = features_dir / FAILURES_NAME
-    if not sources and not failed:  # a part of a batch array without a clip
+    if not sources and not failed:  # a shard without clips
         return ExtractionOutcome(features_dir=features_dir, failures_path=failures_path)
     with _locked(features_dir):
         plan = plan_extraction(job, sources, features_dir)
@@ -128,16 +127,16 @@ def extract_features(
         results = _run(job, tasks, num_workers=num_workers, engine=engine)
         failed = [*failed, *plan.failed, *(each for each in results if not each.is_done)]
         write_failures(failures_path, [*failed, *unused])
-        lost = {result.clip_id for result in failed}
-        done = {clip_id: task for clip_id, task in plan.tasks.items() if clip_id not in lost}
+        failed_ids = {result.clip_id for result in failed}
+        done = {clip_id: task for clip_id, task in plan.tasks.items() if clip_id not in failed_ids}
         if not done:
             raise ExtractionError(
-                f"none of {len(failed)} clips could be used; the first, {failed[0].clip_id}: "
+                f"none of {len(failed)} clips could be used. The first is {failed[0].clip_id}: "
                 f"{failed[0].reason} ({failed[0].stage}). {failures_path} lists all of them."
             )
         # Later clips replace failed clips on the contact sheet.
-        others = plan.remaining(list(done)[: plan.num_shown])
-        _run(job, others, num_workers=num_workers, engine=engine)
+        replacements = plan.remaining(list(done)[: plan.num_shown])
+        _run(job, replacements, num_workers=num_workers, engine=engine)
         traits = annotated.traits if annotated is not None else ()
         scores = [labels[clip_id] for clip_id in done] if labels else None
         warnings, sheet = _write_set(plan, features_dir, done, scores, annotations, traits)
@@ -158,14 +157,14 @@ def _shard_dir(features_dir: Path, shard: tuple[int, int]) -> Path:
 
     if (features_dir / CACHE_NAME).exists():
         raise ExtractionError(
-            f"{features_dir}: already contains a whole extraction, so its parts would not be "
-            "read. Give another --features_dir."
+            f"{features_dir}: contains an extraction without shards, so shards would be ignored. "
+            "Give another --features_dir."
         )
     for other in features_dir.glob("shard-*-of-*"):
         if other.name.rpartition("-")[2] != f"{shard[1]:04d}":
             raise ExtractionError(
-                f"{features_dir}: contains {other.name}, and a part of {shard[1]} would contain "
-                "the same clips again. Give another --features_dir, or move it away."
+                f"{features_dir}: contains {other.name}. With {shard[1]} shards, some clips would "
+                "be in two shards. Give another --features_dir, or move the old shards away."
             )
     return features_dir / f"shard-{shard[0]:04d}-of-{shard[1]:04d}"
 
@@ -174,25 +173,26 @@ def _shard_dir(features_dir: Path, shard: tuple[int, int]) -> Path:
 def _locked(features_dir: Path) -> Iterator[None]:
     from pipeline.extraction.assemble import LOCK_NAME, read_earlier_metadata
 
-    read_earlier_metadata(features_dir)  # raises an error for directories with other files
+    read_earlier_metadata(features_dir)  # raises an error if there are other files
     try:
         features_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ExtractionError(f"{features_dir}: cannot be created ({error.strerror}).") from None
+        message = f"{features_dir}: cannot be created ({error.strerror})."
+        raise ExtractionError(f"{message} Give another --features_dir.") from None
     lock = filelock.FileLock(features_dir / LOCK_NAME, timeout=0)
     try:
         lock.acquire()
     except filelock.Timeout:
         raise ExtractionError(
-            f"{features_dir}: another extraction is writing to it. Wait for it to end, or give "
-            "each its own --shard."
+            f"{features_dir}: another extraction is writing to this directory. Wait until it "
+            "ends, or give each extraction its own --shard."
         ) from None
     try:
         yield
     except OSError as error:
         raise ExtractionError(
             f"{error.filename or features_dir}: {error.strerror or error}. Finished clips are "
-            "kept; the same command continues with the others."
+            "kept. Run the same command again to extract the other clips."
         ) from error
     finally:
         lock.release()
@@ -213,7 +213,7 @@ def _write_set(
     annotations: Sequence[Path],
     traits: tuple[TraitLabel, ...],
 ) -> tuple[dict[str, str], Path | None]:
-    """Write feature set and contact sheet, if they changed; return warnings and sheet."""
+    """Write the feature set and the contact sheet, if changed; return warnings and sheet path."""
     import numpy as np
 
     from pipeline.data.clip_table import read_clips
@@ -257,8 +257,8 @@ def _check_packages() -> None:
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise ExtractionError(
-            f"extraction needs the packages of the extra `video` ({', '.join(missing)} not found): "
-            f"{install_command('video')}"
+            f"packages for the extraction are missing ({', '.join(missing)}). Install the extra "
+            f"`video`: {install_command('video')}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Find the clips: their videos, face images and flow fields, and their annotated scores."""
+"""Find the files and the annotated scores of each clip."""
 
 import os
 import unicodedata
@@ -24,11 +24,11 @@ IMAGE_SUFFIXES: Final = frozenset({
 # fmt: on
 FLOW_SUFFIXES: Final = frozenset({".npy"})
 _TEXT_SUFFIXES: Final = frozenset({".mts", ".ts"})
-"""Video suffixes that TypeScript also uses."""
+"""Suffixes of both videos and TypeScript files."""
 _PROBED_BYTES: Final = 4096
 _MAX_SUFFIXES: Final = 5
 CACHE_NAME: Final = ".units"
-"""Folder of the cache files. A directory with it was written by an extraction."""
+"""Folder of the cache files. Only output directories of `extract` contain this folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +36,8 @@ class FoundClips:
     """Clips in one directory."""
 
     by_id: Mapping[str, Path]
-    """Clip id -> path, in the order of the paths. The id is the name of the file or folder, or
-    the path below the directory if names are not unique."""
+    """Clip id -> path, sorted by path. The id is the name of the file or folder, or its relative
+    path if the name is not unique."""
     unreadable: tuple[tuple[Path, OSError], ...]
     """Folders that cannot be read."""
     used: Set[Path]
@@ -49,43 +49,41 @@ class FoundClips:
 def find_sources(
     videos_dir: Path | None, face_dir: Path | None, flow_dir: Path | None
 ) -> tuple[list[ClipSource], list[Result], list[Result]]:
-    """Find the clips in the given directories, and join them by id.
+    """Find the clips in the given directories, and join their files by clip id.
 
     Returns:
-        The clips in the order of their ids; the unusable clips; and the files that do not belong
-        to a clip.
+        The usable clips, sorted by id; the unusable clips; and the files that belong to no clip.
 
     Raises:
-        ExtractionError: If a directory is missing or has no clip, or no clip is usable.
+        ExtractionError: If a directory is missing or contains no clip, or if no clip is usable.
     """
-    found = {
-        "videos": find_videos(videos_dir) if videos_dir else None,
-        "face_dirs": find_folders(face_dir, IMAGE_SUFFIXES) if face_dir else None,
-        "flow_dirs": find_folders(flow_dir, FLOW_SUFFIXES) if flow_dir else None,
-    }
-    sources, incomplete = join_sources(
-        **{name: None if each is None else each.by_id for name, each in found.items()}
-    )
+    found: dict[str, FoundClips] = {}
+    if videos_dir:
+        found["video"] = find_videos(videos_dir)
+    if face_dir:
+        found["face_dir"] = find_folders(face_dir, IMAGE_SUFFIXES)
+    if flow_dir:
+        found["flow_dir"] = find_folders(flow_dir, FLOW_SUFFIXES)
+    sources, incomplete = _join({name: each.by_id for name, each in found.items()})
     faults = {source.clip_id: _name_fault(source.clip_id) for source in sources}
     usable = [source for source in sources if not faults[source.clip_id]]
     if not usable:
         raise ExtractionError(
-            f"none of {len(sources) + len(incomplete)} clips can be used: each needs a name in "
-            f"UTF-8 and a place in every given directory. Check the names."
+            f"none of {len(sources) + len(incomplete)} clips can be used. Each clip needs a UTF-8 "
+            f"name and must be in every given directory. Check the names."
         )
     reason = "is not in every given directory"
     failed = [_failure(clip_id, "open", reason) for clip_id in incomplete]
     failed += [_failure(clip_id, "name", fault) for clip_id, fault in faults.items() if fault]
-    searched = [each for each in found.values() if each is not None]
     failed += [
         Result.unreadable(_printable(str(folder)), error)
-        for each in searched
+        for each in found.values()
         for folder, error in each.unreadable
     ]
     # The given directories may overlap.
-    files = {path for each in searched for path in each.files}
-    unused = sorted(files.difference(*(each.used for each in searched)))
-    reason = "is not used: it does not have the suffix of a clip, or is outside the clip folders"
+    files = {path for each in found.values() for path in each.files}
+    unused = sorted(files.difference(*(each.used for each in found.values())))
+    reason = "is not used: its suffix is not supported, or the file is outside the clip folders"
     return usable, failed, [_failure(str(path), "suffix", reason) for path in unused]
 
 
@@ -95,8 +93,8 @@ def find_labels(
     """Find the annotated scores of each clip.
 
     Returns:
-        The annotated clips; clip id -> scores in OCEAN order, shape (5,); and the other clips, as
-        failures. Without annotations: all clips and no scores.
+        The annotated clips; clip id -> scores in OCEAN order, shape (5,); and the clips without
+        scores, as failures. If `annotations` is None: all clips and no scores.
 
     Raises:
         ExtractionError: If no clip is annotated.
@@ -112,15 +110,15 @@ def find_labels(
             f"none of the {len(sources)} clips is annotated. The first is {joined.nearest}. "
             "Check that files and annotations use the same names."
         )
-    reason = "no annotation file has scores for it"
+    reason = "no annotation file contains scores for this clip"
     failed = [_failure(clip_id, "annotation", reason) for clip_id in joined.unlabelled]
     return [*scores], {source.clip_id: row for source, row in scores.items()}, failed
 
 
 def source_group(clip_id: str) -> str:
-    """Return the source video or person of a clip: its file name before the first dot.
+    """Return the group of a clip (source video or person): its file name up to the first dot.
 
-    If the clip is named by its path and its file name has no dot (`anna/1.mp4`), the group is
+    If the clip id is a path and the file name has no other dot, as in `anna/1.mp4`, the group is
     the folder.
     """
     folder, _, name = clip_id.rpartition("/")
@@ -128,10 +126,10 @@ def source_group(clip_id: str) -> str:
 
 
 def find_videos(videos_dir: Path) -> FoundClips:
-    """Find the videos below a directory, except hidden ones.
+    """Find the videos in a directory and its subfolders, except hidden files and folders.
 
     Raises:
-        ExtractionError: If the directory does not exist or has no video.
+        ExtractionError: If the directory does not exist or contains no video.
     """
     files, unreadable = _list_files(videos_dir)
     found = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
@@ -140,7 +138,7 @@ def find_videos(videos_dir: Path) -> FoundClips:
         raise ExtractionError(
             f"{videos_dir}: contains no video ({', '.join(sorted(VIDEO_SUFFIXES))}); "
             f"found {count_suffixes(files)}. "
-            "Give the directory of the clips. They may be in folders below it."
+            "Give the directory of the videos. Its subfolders are searched too."
         )
     by_id = _assign_ids(videos_dir, videos)
     return FoundClips(by_id=by_id, unreadable=unreadable, used={*videos}, files={*files})
@@ -150,7 +148,7 @@ def find_folders(directory: Path, suffixes: Set[str]) -> FoundClips:
     """Find the folders with files of these suffixes, one folder per clip.
 
     Raises:
-        ExtractionError: If the directory does not exist or has no such folder.
+        ExtractionError: If the directory does not exist or contains no such folder.
     """
     files, unreadable = _list_files(directory)
     used = [path for path in files if path.suffix.lower() in suffixes and path.parent != directory]
@@ -158,14 +156,14 @@ def find_folders(directory: Path, suffixes: Set[str]) -> FoundClips:
         raise ExtractionError(
             f"{directory}: contains no folder with {', '.join(sorted(suffixes))} files; "
             f"found {count_suffixes(files)}. "
-            "Give a directory with one folder for each clip, with the name of the clip."
+            "Give a directory with one folder for each clip. Folder and clip need the same name."
         )
     by_id = _assign_ids(directory, sorted({path.parent for path in used}))
     return FoundClips(by_id=by_id, unreadable=unreadable, used={*used}, files={*files})
 
 
 def count_suffixes(paths: Iterable[Path | str]) -> str:
-    """Return the number of files for each of the most frequent suffixes, as text."""
+    """Return the file counts of the most frequent suffixes as text, e.g. `2 .txt, 1 .png`."""
     numbers = Counter(Path(path).suffix.lower() or "without a suffix" for path in paths)
     shown = numbers.most_common(_MAX_SUFFIXES)
     parts = [f"{number} {suffix}" for suffix, number in shown]
@@ -173,65 +171,51 @@ def count_suffixes(paths: Iterable[Path | str]) -> str:
     return ", ".join([*parts, *([f"{rest} others"] if rest else [])]) or "no file"
 
 
-def join_sources(
-    *,
-    videos: Mapping[str, Path] | None,
-    face_dirs: Mapping[str, Path] | None,
-    flow_dirs: Mapping[str, Path] | None,
-) -> tuple[list[ClipSource], list[str]]:
-    """Join the files of each clip by id.
+def _join(given: Mapping[str, Mapping[str, Path]]) -> tuple[list[ClipSource], list[str]]:
+    """Join the files of each clip; return the complete clips and the ids of incomplete clips.
 
-    The video suffix is ignored, except if two clips of a directory differ only in the suffix.
-
-    Returns:
-        The complete clips, and the ids of clips with missing parts, both in the order of the ids.
+    Video suffixes are ignored, except if two clips of a directory differ only in the suffix.
     """
-    given = {"video": videos, "face_dir": face_dirs, "flow_dir": flow_dirs}
-    known = {name: by_id for name, by_id in given.items() if by_id is not None}
     ambiguous = {
         stem
-        for by_id in known.values()
+        for by_id in given.values()
         for stem, number in Counter(map(clip_stem, by_id)).items()
         if number > 1
     }
-    parts = {
-        name: {
-            clip_id if clip_stem(clip_id) in ambiguous else clip_stem(clip_id): (clip_id, path)
-            for clip_id, path in by_id.items()
-        }
-        for name, by_id in known.items()
-    }
-    # Videos come first, so the id with the suffix is kept.
     ids: dict[str, str] = {}
-    for part in parts.values():
-        for stem, (clip_id, _) in part.items():
-            ids.setdefault(stem, clip_id)
+    paths: dict[str, dict[str, Path]] = {}
+    for name, by_id in given.items():  # videos are first, so the id contains the suffix
+        for clip_id, path in by_id.items():
+            key = clip_id if clip_stem(clip_id) in ambiguous else clip_stem(clip_id)
+            ids.setdefault(key, clip_id)
+            paths.setdefault(key, {}).setdefault(name, path)
     sources, incomplete = [], []
-    for stem, clip_id in sorted(ids.items()):
-        paths = {name: part[stem][1] for name, part in parts.items() if stem in part}
-        if len(paths) == len(parts):
-            sources.append(ClipSource(clip_id=clip_id, **paths))
+    for key, clip_id in sorted(ids.items()):
+        if len(paths[key]) == len(given):
+            sources.append(ClipSource(clip_id=clip_id, **paths[key]))
         else:
             incomplete.append(clip_id)
     return sources, incomplete
 
 
 def _is_text(path: Path) -> bool:
-    if path.suffix.lower() not in _TEXT_SUFFIXES or not path.is_file():  # a named pipe would block
+    if (
+        path.suffix.lower() not in _TEXT_SUFFIXES or not path.is_file()
+    ):  # reading a pipe would block
         return False
     try:
         with path.open("rb") as file:
             beginning = file.read(_PROBED_BYTES)
-    except OSError:  # the worker reports the reason
+    except OSError:  # the worker reports the error
         return False
-    return bool(beginning) and b"\0" not in beginning  # transport streams have zeros
+    return bool(beginning) and b"\0" not in beginning  # transport streams contain zeros
 
 
 def _list_files(directory: Path) -> tuple[list[Path], tuple[tuple[Path, OSError], ...]]:
     if not directory.is_dir():
         found = "is a file" if directory.exists() else "does not exist"
-        near = did_you_mean_path(directory)
-        raise ExtractionError(f"{directory}: {found}, expected a directory. Check the path.{near}")
+        hint = f"Check the path.{did_you_mean_path(directory)}"
+        raise ExtractionError(f"{directory}: must be a directory, but {found}. {hint}")
     files: list[Path] = []
     errors: list[OSError] = []
     visited: set[tuple[int, int]] = set()  # links to folders may form a loop
@@ -249,8 +233,8 @@ def _list_files(directory: Path) -> tuple[list[Path], tuple[tuple[Path, OSError]
 
 
 def _assign_ids(directory: Path, paths: Sequence[Path]) -> dict[str, Path]:
-    # A name without a dot does not contain its source. If such a name occurs twice, all clips
-    # with such names get their path as id, so that each folder is one group.
+    # A name such as `1.mp4` does not show the source video of the clip. If such a name occurs
+    # twice, the ids of all clips with such names are their paths. Each folder is then one group.
     times = Counter(_identifier(path.name) for path in paths)
     by_folder = any(number > 1 and _is_plain(name) for name, number in times.items())
     by_id: dict[str, Path] = {}
@@ -260,8 +244,8 @@ def _assign_ids(directory: Path, paths: Sequence[Path]) -> dict[str, Path]:
             clip_id = _identifier(path.relative_to(directory).as_posix())
         if clip_id in by_id:
             raise ExtractionError(
-                f"{directory}: contains {str(by_id[clip_id])!r} and {str(path)!r}, whose names "
-                f"look alike and give the same id. Rename or remove one of them."
+                f"{directory}: the names of {str(by_id[clip_id])!r} and {str(path)!r} look alike, "
+                f"so both clips have the same id. Rename or remove one clip."
             )
         by_id[clip_id] = path
     return by_id

@@ -1,6 +1,7 @@
-"""Clips, tasks and results: types for the leader and the workers.
+"""Types of clips, tasks and results, shared by the main process and the workers.
 
-This module has no slow imports: a spawned process imports it before it limits its threads.
+A worker process imports this module before it limits its threads. Slow imports are therefore not
+allowed here.
 """
 
 import csv
@@ -14,12 +15,12 @@ from pipeline.config.extraction import ExtractionConfig
 from pipeline.core.files import write_text
 
 Stage = Literal["name", "annotation", "open", "decode", "face", "encode", "time", "crash", "suffix"]
-"""Where a clip can fail. `time`: the time limit. `crash`: the worker or its task failed.
-`suffix`: the file is not used as a clip."""
+"""Stages in which a clip can fail. `time`: the time limit was exceeded. `crash`: the worker or its
+task failed. `suffix`: the file is not used as a clip."""
 
 
 class ClipError(Exception):
-    """A clip cannot be used. The other clips continue."""
+    """Error for one unusable clip. Other clips are not affected."""
 
     def __init__(self, stage: Stage, reason: str) -> None:
         super().__init__(stage, reason)  # pickle needs both arguments
@@ -32,7 +33,7 @@ class ClipError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class ClipSource:
-    """Files of one clip. At least one path is set."""
+    """Files of one clip. At least one path is not None."""
 
     clip_id: str
     video: Path | None = None
@@ -41,27 +42,21 @@ class ClipSource:
     flow_dir: Path | None = None
     """Folder of flow fields."""
 
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """The paths that are set."""
-        return tuple(path for path in (self.video, self.face_dir, self.flow_dir) if path)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Settings that all workers of an extraction share."""
+    """Settings of an extraction, identical for all workers."""
 
     config: ExtractionConfig
-    has_videos: bool = True
     has_faces: bool = False
-    """Whether face images replace videos as the source of the static stream."""
+    """True if the static stream is computed from given face images instead of videos."""
     has_flow: bool = False
-    """Whether flow fields replace videos as the source of the dynamic stream."""
+    """True if the dynamic stream is computed from given flow fields instead of videos."""
 
     @property
     def decodes_videos(self) -> bool:
-        """Whether any stream is computed from videos."""
-        return self.has_videos and not (self.has_faces and self.has_flow)
+        """True if at least one stream is computed from videos."""
+        return not (self.has_faces and self.has_flow)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,36 +65,36 @@ class Task:
 
     source: ClipSource
     path: Path
-    """Cache file for its features."""
+    """Cache file for the features of the clip."""
     fingerprint: str
     """Fingerprint to store with the features."""
     with_strip: bool = False
-    """Whether the clip is on the contact sheet."""
+    """True if the worker draws the clip for the contact sheet."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """Outcome of one clip."""
+    """Outcome for one clip."""
 
     clip_id: str
     stage: str = ""
-    """Stage that failed; empty on success."""
+    """Failed stage; empty on success."""
     reason: str = ""
 
     @classmethod
     def unreadable(cls, clip_id: str, error: OSError) -> "Result":
-        """Return the failure of a clip with unreadable files."""
+        """Build the result for a clip with unreadable files."""
         reason = f"cannot be read ({error.strerror or error})"
         return cls(clip_id=clip_id, stage="open", reason=reason)
 
     @property
     def is_done(self) -> bool:
-        """Whether the features were written."""
+        """True if the features were written."""
         return not self.stage
 
 
 def write_failures(path: Path, failed: Sequence[Result]) -> None:
-    """Write the table of failed clips atomically. Without failures it has only a header."""
+    """Write the table of failed clips atomically. Without failures, only a header is written."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("clip_id", "stage", "reason"))

@@ -1,6 +1,6 @@
-"""Worker of an extraction: load detector and encoders once, then extract clips.
+"""Build the function that a worker runs for each clip.
 
-A spawned process imports this module before it limits the threads of TensorFlow and OpenCV.
+A worker process imports this module before it limits the threads of TensorFlow and OpenCV.
 Therefore the slow imports are inside the functions.
 """
 
@@ -13,10 +13,10 @@ from pipeline.extraction.tasks import ClipError, Job, Result, Task
 
 
 def use_one_thread() -> None:
-    """Limit this process to one thread and no GPU, because workers run in parallel."""
+    """Limit this process to one thread and no GPU, because several workers run in parallel."""
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[name] = "1"
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # decoding is slower than the networks
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # decoding is the bottleneck
     import cv2
 
     cv2.setNumThreads(1)
@@ -24,7 +24,7 @@ def use_one_thread() -> None:
 
 
 def build_work(job: Job) -> Callable[[Task], Result]:
-    """Build the function that extracts one clip. Call it in a separate process.
+    """Load the networks and return the function that extracts one clip. Call this in a worker.
 
     Raises:
         PipelineError: If an encoder cannot be built.
@@ -43,7 +43,7 @@ def build_work(job: Job) -> Callable[[Task], Result]:
             return Result(clip_id=clip_id, stage=error.stage, reason=error.reason)
         except OSError as error:
             return Result.unreadable(clip_id, error)
-        except Exception as error:  # the other clips may still succeed
+        except Exception as error:  # other clips may still succeed
             reason = f"unexpected {type(error).__name__}: {error}"
             return Result(clip_id=clip_id, stage="encode", reason=" ".join(reason.split()))
         try:

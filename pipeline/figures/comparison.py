@@ -1,4 +1,4 @@
-"""Figures of two runs: differences of the metrics, scores, and curves over the epochs.
+"""Figures that compare two runs: metric differences, scores, and curves over the epochs.
 
 Shapes: R rows, the mean over the traits and the five traits; E epochs.
 """
@@ -45,34 +45,29 @@ _BAR_HEIGHT: Final = 0.36
 _CURVE_METRICS: Final = ("loss", "mae")
 
 _SCORE_METRICS: Final = ("r2", "ccc", "mae")
-"""Metrics with a meaningful zero, so that bars can start at zero; accuracy is 1 - MAE."""
+"""Metrics with a meaningful zero, so that bars can start at 0. Accuracy is 1 - MAE."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ComparedRuns:
-    """Content of `Comparison.to_json()` that the figures need."""
+    """Part of a saved comparison that the figures need."""
 
     names: tuple[str, str]
     num_clips: int
     num_groups: int
-    """Number of groups; whole groups were resampled."""
+    """Number of groups. The intervals are from resampling whole groups."""
     confidence: float
-    """Share of the resamples inside each interval, in (0, 1)."""
+    """Confidence level of the intervals, in (0, 1)."""
     differences: Scores
     """Metric -> trait name or "mean" -> second run minus first run."""
 
     def winners(self, metric: str) -> tuple[int | None, ...]:
-        """Return the better run of each row: 0, 1, or None if the interval contains 0."""
+        """Return the index of the better run per row, or None if the interval contains 0."""
         sign = 1 if HIGHER_IS_BETTER[metric] else -1
         return tuple(
             int(sign * low > 0) if low > 0 or high < 0 else None
             for low, high in zip(*interval_rows(self.differences, metric)[1:], strict=True)
         )
-
-
-def _metric_differences_data(comparison: Mapping[str, Any]) -> ComparedRuns:
-    runs: ComparedRuns = check_content(ComparedRuns, comparison)
-    return runs
 
 
 def _draw_metric_differences(data: ComparedRuns, style: Style) -> Figure:
@@ -149,7 +144,7 @@ def _score_pair_data(
             f"{name} on {num_clips} {split} clips"
             for name, (split, num_clips) in zip(names, samples, strict=True)
         )
-        raise NothingToDraw(f"needs two evaluations of the same clips; found {found}.")
+        raise NothingToDraw(f"both runs must be evaluated on the same clips, but found {found}.")
     return ScorePair(names=names, evaluations=(evaluation_a, evaluation_b))
 
 
@@ -193,11 +188,11 @@ def _describe_score_pair(data: ScorePair) -> str:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CurvePair:
-    """Loss and MAE of two runs over their epochs."""
+    """Loss and MAE curves of two runs."""
 
     names: tuple[str, str]
     curves: Mapping[str, tuple[Curve, Curve]]
-    """`loss` or `mae` -> curves of the first and of the second run."""
+    """`loss` or `mae` -> curve of the first run, curve of the second run."""
 
 
 def _curve_pair_data(
@@ -250,8 +245,8 @@ def _describe_curve_pair(data: CurvePair) -> str:
     return f"Lowest losses: {first}, {second}."
 
 
-def shortened_run_name(name: str) -> str:
-    """Return a run name that fits into a legend; a long name loses its start."""
+def shorten_run_name(name: str) -> str:
+    """Remove the start of a run name that is too long for a legend."""
     return name if len(name) <= _MAX_NAME_LENGTH else f"…{name[1 - _MAX_NAME_LENGTH :]}"
 
 
@@ -259,7 +254,7 @@ def _run_handles(
     names: Sequence[str], *, linestyle: LineStyle = "none", marker: str = ""
 ) -> list[Line2D]:
     return [
-        line_handle(f"{letter}: {shortened_run_name(name)}", colour, linestyle, marker)
+        line_handle(f"{letter}: {shorten_run_name(name)}", colour, linestyle, marker)
         for letter, name, colour in zip("AB", names, _COLOURS, strict=True)
     ]
 
@@ -278,10 +273,10 @@ FIGURES: Final = (
         title="Differences with intervals",
         caption=(
             "Second run minus first run, on average and per trait, with paired cluster-bootstrap "
-            "intervals. If an interval contains zero (dark grey), no difference is shown. Other "
+            "intervals. A dark grey interval contains 0, so it does not show a difference. Other "
             "intervals have the colour of the better run. Arrows point to the better run."
         ),
-        data=_metric_differences_data,
+        data=lambda comparison: check_content(ComparedRuns, comparison),
         draw=_draw_metric_differences,
         alt_text=_describe_metric_differences,
     ),
@@ -290,8 +285,8 @@ FIGURES: Final = (
         folder="comparison",
         title="Scores of both runs per trait",
         caption=(
-            "Score of each run with its interval, on average and per trait. Overlapping intervals "
-            "do not show that the runs are equal: use the paired differences for this question."
+            "Score of each run with its interval, on average and per trait. If intervals "
+            "overlap, the runs can still differ: see the paired differences."
         ),
         data=_score_pair_data,
         draw=_draw_score_pair,

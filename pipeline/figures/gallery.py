@@ -1,7 +1,4 @@
-"""Draw a set of figures and write their image files.
-
-A figure without data is left out, with the reason.
-"""
+"""Draw a set of figures and write their image files. Figures without data are omitted."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,8 +21,8 @@ from pipeline.figures.evaluation import calibration, correlations, predictions, 
 from pipeline.figures.time import epoch_time, step_time
 from pipeline.figures.training import curves, dashboards, steps
 
-# A higher compression level takes 8 % longer for 8 % smaller files. Metadata has no dates and no
-# versions, so that the files are reproducible.
+# A higher compression level takes 8 % longer for 8 % smaller files. The metadata contains no dates
+# and no versions, so that the files are reproducible.
 _SAVE_OPTIONS: Final[Mapping[str, Any]] = {
     "png": {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 2}},
     "svg": {"metadata": {"Date": None, "Creator": None}},
@@ -44,7 +41,6 @@ class DrawnFigure:
     paths: tuple[Path, ...]
     """Image files, one per format."""
     alt_text: str
-    """Description of the image, one sentence."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +50,7 @@ class OmittedFigure:
     spec: FigureSpec
     reason: str
     is_fault: bool
-    """Whether records are damaged; False if the run has no data for the figure."""
+    """True if records are damaged. False if the run has no data for the figure."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,8 +76,8 @@ def draw_gallery(
 ) -> Gallery:
     """Draw every figure with available inputs into its folder under `output_dir`.
 
-    Inputs are None if they are missing, and `Unavailable` if they cannot be read. Formats are any
-    of `FORMATS`.
+    A missing input is None. An unreadable input is `Unavailable`. `formats` is a subset of
+    `FORMATS`.
 
     Raises:
         PipelineError: If a format is unknown.
@@ -113,7 +109,7 @@ def save_figure(
 ) -> tuple[Path, ...]:
     """Write a figure to `path` plus the suffix of each format, each file atomically.
 
-    The figure was drawn in `style`. The alt text becomes metadata of the files.
+    `style` is the style in which the figure was drawn. The alt text is stored as metadata.
     """
     paths = tuple(path.with_name(f"{path.name}.{suffix}") for suffix in formats)
     for suffix, target in zip(formats, paths, strict=True):
@@ -126,7 +122,7 @@ def save_figure(
 
 
 def check_formats(formats: Iterable[str]) -> tuple[str, ...]:
-    """Check the formats of image files, and return them without duplicates.
+    """Check the image formats, and return the formats without duplicates.
 
     Raises:
         PipelineError: If a format is unknown, or there is no format.
@@ -135,14 +131,14 @@ def check_formats(formats: Iterable[str]) -> tuple[str, ...]:
     unknown = [suffix for suffix in formats if suffix not in FORMATS]
     if unknown or not formats:
         raise PipelineError(
-            f"figures can be written as {', '.join(FORMATS)}; "
-            f"found {', '.join(map(repr, unknown)) or 'no format'}. Give one or more of these."
+            f"figures can be written as {', '.join(FORMATS)}, but found "
+            f"{', '.join(map(repr, unknown)) or 'no format'}. Give at least one of these formats."
         )
     return formats
 
 
 def is_blank(path: Path) -> bool:
-    """Return whether all pixels of a PNG file have the same colour.
+    """Return True if all pixels of a PNG file have the same colour.
 
     Raises:
         PipelineError: If the file is not a PNG, or is incomplete.
@@ -156,7 +152,7 @@ def is_blank(path: Path) -> bool:
 
 
 def training_figures() -> dict[str, FigureSpec]:
-    """Return the figures of training, predictions and time, by name and in order."""
+    """Return the figures of training, predictions and time: name -> specification."""
     return registry(
         dashboards.TRAINING,
         *curves.METRIC_FIGURES,
@@ -175,10 +171,10 @@ def training_figures() -> dict[str, FigureSpec]:
 
 
 def attention_figures() -> dict[str, FigureSpec]:
-    """Return the figures of attention, by name and in order.
+    """Return the attention figures: name -> specification.
 
-    Their inputs are `attention` (the record of `attention.npz`) and optionally
-    `attention_history` (contents of the run log's `attention` events).
+    Their inputs are `attention` (content of `attention.npz`) and optionally `attention_history`
+    (`attention` events of the run log).
     """
     return registry(
         attention_dashboard.FIGURE,
@@ -190,5 +186,5 @@ def attention_figures() -> dict[str, FigureSpec]:
 
 
 def comparison_figures() -> dict[str, FigureSpec]:
-    """Return the figures of two runs, by name and in order."""
+    """Return the figures that compare two runs: name -> specification."""
     return registry(*comparison.FIGURES)

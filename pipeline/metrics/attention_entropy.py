@@ -1,4 +1,4 @@
-"""Normalized entropy of attention weights: 0 for a single key, 1 for a uniform spread.
+"""Normalized entropy of attention weights: 0 for weight on one key, 1 for equal weights.
 
 Shapes: N clips, H heads, Q queries, T keys, S steps of a stream.
 """
@@ -17,10 +17,10 @@ def normalized_entropy(
     query_mask: BoolArray | None = None,
     key_mask: BoolArray | None = None,
 ) -> FloatArray:
-    """Compute the entropy of the weights over the valid keys, averaged over the valid queries.
+    """Compute the entropy across valid keys, and average it across valid queries.
 
     Args:
-        weights: Attention weights that sum to 1 over the keys, shape (N, H, Q, T).
+        weights: Attention weights that sum to 1 across keys, shape (N, H, Q, T).
         query_mask: True for valid queries, shape (N, Q); None if all are valid.
         key_mask: True for valid keys, shape (N, T); None if all are valid.
 
@@ -38,22 +38,22 @@ def normalized_entropy(
     if query_mask is None:
         query_mask = np.ones((num_clips, num_queries), dtype=np.bool_)
     weights = np.where(key_mask[:, None, None, :], weights, 0.0)
-    # 0 log 0 is 0.
+    # By convention, 0 log 0 is 0.
     entropy = -(weights * np.log(np.where(weights > 0, weights, 1.0))).sum(axis=-1)
     num_valid_keys, num_valid_queries = key_mask.sum(axis=1), query_mask.sum(axis=1)
     is_defined = (num_valid_keys > 1) & (num_valid_queries > 0)
     scale = np.log(np.maximum(num_valid_keys, 2)) * np.maximum(num_valid_queries, 1)
     mean = (entropy * query_mask[:, None, :]).sum(axis=-1) / scale[:, None]
-    # Weights in float32 sum to 1 up to rounding, which can lift a uniform row above 1.
+    # Rounding of float32 weights can give an entropy slightly above 1.
     return np.where(is_defined[:, None], np.clip(mean, 0.0, 1.0), np.nan)
 
 
 def head_entropies(
     weights: Mapping[str, FloatArray], step_masks: Mapping[str, BoolArray]
 ) -> dict[str, FloatArray]:
-    """Compute the normalized entropy (N, H) of the weights (N, H, Q, T) of each attention map.
+    """Compute the normalized entropy (N, H) from the weights (N, H, Q, T) of each attention map.
 
-    `step_masks` is True for valid steps or tokens, by stream, shape (N, S).
+    `step_masks` contains a mask per stream, shape (N, S): True for valid steps or tokens.
     """
     entropies = {}
     for name, values in weights.items():
@@ -65,8 +65,8 @@ def head_entropies(
 def map_masks(name: str, step_masks: Mapping[str, BoolArray]) -> tuple[BoolArray | None, BoolArray]:
     """Return the query mask (N, Q) and the key mask (N, T) of an attention map.
 
-    The query mask is None for the trait queries, which are always valid. The order of the streams
-    in `step_masks` is their order in the keys.
+    The query mask is None for the trait queries, which are always valid. The streams have the same
+    order in `step_masks` as in the keys.
     """
     query, keys = queries_and_keys(name, tuple(step_masks))
     key_mask = np.concatenate([step_masks[stream] for stream in keys], axis=1)

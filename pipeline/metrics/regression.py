@@ -1,10 +1,10 @@
-"""Regression metrics of each trait over all clips, in float64: exact, or from sums.
+"""Regression metrics per trait across all clips, in float64.
 
 `exact_metrics` computes variances from centred values, so no digits are lost.
 
-`row_moments` and `metrics_from_moments` compute the same metrics from seven sums per trait. These
-sums can be added over batches, groups and resamples. A variance is a difference of two sums, so
-scores are shifted by 0.5 first: small sums lose fewer digits.
+`row_moments` and `metrics_from_moments` compute the same metrics from seven sums per trait. The
+sums of batches, groups and resamples can be added. A variance is then a difference of two sums.
+Scores are shifted by 0.5 first, because a difference of small sums loses fewer digits.
 
 Shapes: N clips, K traits, M = 7 moments, ... any leading axes.
 """
@@ -25,7 +25,7 @@ HIGHER_IS_BETTER: Final[Mapping[str, bool]] = {
     "pcc": True,
     "ccc": True,
 }
-"""Whether a larger value of each metric is better."""
+"""Metric name -> whether a larger value is better."""
 
 METRICS: Final = tuple(HIGHER_IS_BETTER)
 """Names of the metrics, in the order in which they are reported."""
@@ -37,7 +37,7 @@ NUM_MOMENTS: Final = 7
 """Number of sums per trait: weight, true, pred, true², pred², true x pred, absolute error."""
 
 SHIFT: Final = 0.5
-"""Subtracted from scores in [0, 1] before they are summed."""
+"""Constant that is subtracted from scores in [0, 1] before they are summed."""
 
 
 def exact_metrics(y_true: FloatArray, y_pred: FloatArray) -> dict[str, FloatArray]:
@@ -45,9 +45,9 @@ def exact_metrics(y_true: FloatArray, y_pred: FloatArray) -> dict[str, FloatArra
 
     `mae` and `mse` are the mean absolute and the mean squared error. `accuracy` is 1 - MAE, the
     score of the ChaLearn challenges. `r2` is not clipped: it is negative if the mean of the
-    annotations would predict better. For constant annotations it is 1 for an exact prediction
-    and 0 otherwise, as in `sklearn.metrics.r2_score(force_finite=True)`. The correlations `pcc`
-    (Pearson) and `ccc` (concordance) are 0 if either column is constant.
+    annotations is a better prediction. For constant annotations, `r2` is 1 if the prediction is
+    exact and 0 otherwise, as in `sklearn.metrics.r2_score(force_finite=True)`. The correlations
+    `pcc` (Pearson) and `ccc` (concordance) are 0 if either column is constant.
 
     Args:
         y_true: Annotated scores in [0, 1], shape (N, K).
@@ -77,7 +77,7 @@ def exact_metrics(y_true: FloatArray, y_pred: FloatArray) -> dict[str, FloatArra
 
 
 def trait_metrics(y_true: FloatArray, y_pred: FloatArray) -> dict[str, dict[str, float]]:
-    """Compute every metric of each of the five traits and on average; see `exact_metrics`.
+    """Compute the metrics of `exact_metrics` for the five traits, and their means across traits.
 
     Returns:
         Metric -> trait name or `"mean"` -> value.
@@ -90,7 +90,7 @@ def trait_metrics(y_true: FloatArray, y_pred: FloatArray) -> dict[str, dict[str,
 
 
 def row_moments(y_true: FloatArray, y_pred: FloatArray) -> FloatArray:
-    """Return the seven terms of each clip, shape (N, 7, K); their sum over clips is the moments.
+    """Return the seven terms per clip, shape (N, 7, K). The moments are the sums over clips.
 
     Raises:
         ValueError: If the shapes differ, or there are no clips.
@@ -115,7 +115,7 @@ def metrics_from_moments(moments: FloatArray) -> dict[str, FloatArray]:
         mean_true, mean_pred, square_true, square_pred, product, mae = (
             total / weight for total in sums
         )
-    # Rounding can move this difference of sums away from 0, but not the sum of absolute errors.
+    # For an exact prediction, rounding can change this difference, but not the absolute error.
     mse = np.where(mae == 0, 0.0, np.abs(square_true - 2 * product + square_pred))
     return _metrics(
         mae=mae,
@@ -129,7 +129,7 @@ def metrics_from_moments(moments: FloatArray) -> dict[str, FloatArray]:
 
 
 def name_traits(values: FloatArray) -> dict[str, float]:
-    """Return each of `values`, shape (5,), by its trait, and their mean under `"mean"`.
+    """Return the five `values` by trait name, and their mean with the name `"mean"`.
 
     Raises:
         ValueError: If there are not five values.
@@ -141,10 +141,9 @@ def name_traits(values: FloatArray) -> dict[str, float]:
 
 
 def is_constant(mean: Any, variance: Any) -> Any:
-    """Return whether each column varies by less than a millionth of its magnitude.
+    """Return True for columns that vary by less than a millionth of their magnitude.
 
-    Below that, a variance from sums is rounding noise, and float32 scores differ in their last
-    digits only.
+    Such a variance is a rounding error of the sums, or of the last digits of float32 scores.
     """
     return variance <= CONSTANT_TOLERANCE * (1.0 + mean * mean)
 

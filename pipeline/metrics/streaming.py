@@ -1,7 +1,7 @@
 """Exact streaming metrics for Keras: equal to the NumPy metrics for any batch size.
 
-The `PearsonCorrelation` and `ConcordanceCorrelation` of Keras correlate across the traits of a
-clip, or average over batches. Neither gives the correlation over all clips.
+In Keras, `PearsonCorrelation` and `ConcordanceCorrelation` correlate the traits of a clip, or
+average the correlations of batches. Neither metric is the correlation across all clips.
 
 Shapes: B clips of a batch, K = 5 traits.
 """
@@ -17,10 +17,10 @@ from pipeline.metrics.regression import NUM_MOMENTS, SHIFT, metrics_from_moments
 
 
 class TraitMoments(keras.metrics.Metric):
-    """Sum of the moments of all clips, and every metric computed from this sum.
+    """Sum the moments of all clips, and compute the metrics from the sums.
 
-    The sums are float64 for any precision of the model, because a variance from float32 sums
-    over an epoch loses too many digits.
+    The sums are float64 for any precision of the model, because a variance that is computed from
+    float32 sums loses too many digits.
     """
 
     def __init__(self) -> None:

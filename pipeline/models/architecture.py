@@ -1,17 +1,17 @@
-"""Checked arguments of a model, before any weight is created."""
+"""Check the arguments of a model before weights are created."""
 
 from dataclasses import dataclass
 from numbers import Integral
 
 from pipeline.core.errors import ModelError
 from pipeline.core.near_names import nearest_name
-from pipeline.models.fusion import FUSIONS, FusionSizes
+from pipeline.models.fusion import FUSIONS
 from pipeline.models.streams import StreamSpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """Checked arguments of `CompletePersonalityModel`; see its documentation.
+    """Checked arguments of `CompletePersonalityModel`, which describes them.
 
     Raises:
         ModelError: If an argument is invalid, alone or in combination.
@@ -56,17 +56,6 @@ class Architecture:
             ),
         }
 
-    @property
-    def fusion_sizes(self) -> FusionSizes:
-        """Sizes of the fusion layers."""
-        return FusionSizes(
-            width=self.fusion_dim,
-            num_heads=self.num_heads,
-            num_blocks=self.num_blocks,
-            feed_forward_factor=self.feed_forward_factor,
-            dropout_rate=self.dropout_rate,
-        )
-
     def num_keys(self, name: str) -> int:
         """Return the number of tokens of the stream `name`."""
         return self.streams[name].num_steps or self.num_tokens
@@ -84,7 +73,7 @@ class Architecture:
                 _check_count(name, getattr(self, name))
         rate: object = self.dropout_rate
         if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
-            raise ModelError(f"dropout_rate={rate!r}: expected a number in [0, 1), e.g. 0.3.")
+            raise ModelError(f"dropout_rate must be a number in [0, 1), e.g. 0.3, but is {rate!r}.")
 
     def _check_heads(self) -> None:
         if self.fusion_dim % self.num_heads == 0:
@@ -93,8 +82,8 @@ class Architecture:
         num_below = sum(n < self.num_heads for n in divisors)
         choice = " or ".join(map(str, divisors[num_below - 1 : num_below + 1]))
         raise ModelError(
-            f"num_heads={self.num_heads} does not divide fusion_dim={self.fusion_dim}, and all "
-            f"heads have equal width. Use num_heads={choice}."
+            f"num_heads={self.num_heads} does not divide fusion_dim={self.fusion_dim}, but all "
+            f"heads must have equal width. Use num_heads={choice}."
         )
 
     def _check_stream(self, name: str) -> None:
@@ -115,7 +104,7 @@ class Architecture:
 
 
 def attends_to(fusion: str, stream: str) -> bool:
-    """Return whether a fusion uses attention over a stream; False for an unknown fusion."""
+    """Return True if a fusion uses attention over a stream; False for an unknown fusion."""
     return fusion in FUSIONS and FUSIONS[fusion].has_attention and stream in FUSIONS[fusion].streams
 
 
@@ -143,4 +132,4 @@ def check_num_steps(place: str, spec: StreamSpec) -> None:
 
 def _check_count(name: str, value: object, *, minimum: int = 1) -> None:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
-        raise ModelError(f"{name}={value!r}: expected a whole number of {minimum} or more.")
+        raise ModelError(f"{name} must be a whole number of {minimum} or more, but is {value!r}.")

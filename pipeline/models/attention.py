@@ -12,7 +12,7 @@ from keras import ops
 from pipeline.core.traits import NUM_TRAITS
 
 MASKED_SCORE = -1e9
-"""Score of a masked key; finite, so that a clip without real steps gives no NaN."""
+"""Score of a masked key. It is finite, because a clip without real steps must not give NaN."""
 
 
 def attend(query: Any, key: Any, value: Any, mask: Any, *, num_heads: int) -> tuple[Any, Any]:
@@ -26,14 +26,14 @@ def attend(query: Any, key: Any, value: Any, mask: Any, *, num_heads: int) -> tu
         num_heads: Number of heads H; each head uses F / H columns.
 
     Returns:
-        The attended values, shape (B, Q, F), and the weights, shape (B, H, Q, T), float32. Each
-        row of weights sums to 1. A masked key has weight 0, even if all keys are masked.
+        The attended values, shape (B, Q, F), and the weights, shape (B, H, Q, T), float32. Masked
+        keys have weight 0. Each row of weights sums to 1, or to 0 if all keys are masked.
 
     Reference: Vaswani et al., 2017 (arXiv:1706.03762), eq. 1.
     """
     query, key, value = (_split_heads(x, num_heads) for x in (query, key, value))
     scores = ops.matmul(query, ops.swapaxes(key, -1, -2)) / query.shape[-1] ** 0.5
-    # In half precision the rounded weights of a row would not sum to 1.
+    # In half precision, the rounded weights of a row would not sum to 1.
     scores = ops.cast(scores, "float32")
     if mask is None:
         weights = ops.softmax(scores)
@@ -54,7 +54,7 @@ def _split_heads(x: Any, num_heads: int) -> Any:
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class FeedForward(keras.layers.Layer):
-    """Residual two-layer perceptron with layer normalization before it.
+    """Layer normalization and a residual perceptron with two layers.
 
     Args:
         factor: Hidden width, in multiples of F.
@@ -94,15 +94,11 @@ class FeedForward(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class AttentionSide(keras.layers.Layer):
-    """Layers of one stream in a cross-attention block: projections and feed-forward layer.
-
-    Args:
-        feed_forward_factor: Hidden width of the feed-forward layer, in multiples of F.
-        dropout_rate: Dropout rate of both residual branches, in [0, 1).
+    """Layers of one stream in a `CrossAttentionBlock`, which describes the arguments.
 
     Call arguments:
         tokens: Tokens before the block, shape (B, T, F).
-        seen: Attended values of the other stream, shape (B, T, F).
+        attended: Attended values of the other stream, shape (B, T, F).
     """
 
     def __init__(self, *, feed_forward_factor: int, dropout_rate: float, **kwargs: Any) -> None:
@@ -114,7 +110,7 @@ class AttentionSide(keras.layers.Layer):
         width = tokens_shape[-1]
         options = {"dtype": self.dtype_policy}
         self.norm = keras.layers.LayerNormalization(name="norm", **options)
-        # A bias of the keys adds the same number to all scores of a query: softmax ignores it.
+        # A bias of the keys would add the same number to all scores of a query, without effect.
         self.projection = keras.layers.Dense(
             3 * width, use_bias=False, name="projection", **options
         )
@@ -133,9 +129,9 @@ class AttentionSide(keras.layers.Layer):
         """Return the queries, keys and values of the stream, each of shape (B, T, F)."""
         return ops.split(self.projection(self.norm(tokens)), 3, axis=-1)
 
-    def call(self, tokens: Any, seen: Any, training: bool | None = None) -> Any:
+    def call(self, tokens: Any, attended: Any, training: bool | None = None) -> Any:
         """Return the tokens after the block, shape (B, T, F)."""
-        tokens = tokens + self.dropout(self.output_map(seen), training=training)
+        tokens = tokens + self.dropout(self.output_map(attended), training=training)
         return self.feed_forward(tokens, training=training)
 
 
@@ -146,7 +142,7 @@ class CrossAttentionBlock(keras.layers.Layer):
     Both directions use the input of the block, so the block is symmetric in the streams.
 
     Args:
-        num_heads: Number of heads H; divides F.
+        num_heads: Number of heads H, a divisor of F.
         feed_forward_factor: Hidden width of the feed-forward layers, in multiples of F.
         dropout_rate: Dropout rate of each residual branch, in [0, 1).
 
@@ -187,11 +183,11 @@ class CrossAttentionBlock(keras.layers.Layer):
         dynamic_mask: Any = None,
         training: bool | None = None,
     ) -> tuple[Any, Any, Any, Any]:
-        """Return the tokens of both streams and the attention weights of both directions.
+        """Return tokens and attention weights.
 
         Returns:
-            Static tokens (B, S, F), dynamic tokens (B, D, F), the weights of static queries on
-            dynamic keys (B, H, S, D), and of dynamic queries on static keys (B, H, D, S).
+            Static tokens (B, S, F), dynamic tokens (B, D, F), weights from static queries to
+            dynamic keys (B, H, S, D), and weights from dynamic queries to static keys (B, H, D, S).
         """
         static_query, static_key, static_value = self.static_side.project(static)
         dynamic_query, dynamic_key, dynamic_value = self.dynamic_side.project(dynamic)
@@ -214,7 +210,7 @@ class TraitAttention(keras.layers.Layer):
     """Attention from one learned query per trait to the tokens.
 
     Args:
-        num_heads: Number of heads H; divides F.
+        num_heads: Number of heads H, a divisor of F.
 
     Call arguments:
         tokens: Shape (B, T, F).
@@ -242,7 +238,7 @@ class TraitAttention(keras.layers.Layer):
             layer.build(tokens_shape)
 
     def call(self, tokens: Any, token_mask: Any = None) -> tuple[Any, Any]:
-        """Return the features of each trait (B, K, F) and the weights (B, H, K, T)."""
+        """Return the features per trait (B, K, F) and the attention weights (B, H, K, T)."""
         key, value = ops.split(self.key_value(self.norm(tokens)), 2, axis=-1)
         attended, weights = attend(
             self.queries[None], key, value, token_mask, num_heads=self.num_heads

@@ -21,10 +21,11 @@ def build_model(
     Raises:
         ModelError: If the configuration is invalid, alone or for these shapes.
     """
+    settings = dataclasses.asdict(config)
     specs = {"static": static, "dynamic": dynamic}
     encoders, image_shapes, new_encoders = {}, {}, []
     for name, spec in specs.items():
-        kind = config.static_encoder if name == "static" else config.dynamic_encoder
+        kind = settings.pop(f"{name}_encoder")
         place = spec.source or f"The {name} stream"
         _check_encoder(place, name, spec, kind)
         if attends_to(config.fusion, name):
@@ -37,7 +38,16 @@ def build_model(
                 new_encoders.append(name)
             width = encoders[name].output_shape[-1]
             specs[name] = dataclasses.replace(spec, width=width, image_size=None)
-    fusion = _build_fusion(config, **specs)
+    static, dynamic = specs["static"], specs["dynamic"]
+    fusion = CompletePersonalityModel(
+        static.width,
+        dynamic.width,
+        static_steps=static.num_steps,
+        dynamic_steps=dynamic.num_steps,
+        static_masked=static.masked,
+        dynamic_masked=dynamic.masked,
+        **settings,
+    )
     if not encoders:
         return fusion
     return EndToEndModel(encoders, image_shapes, fusion, new_encoders)
@@ -55,20 +65,3 @@ def _check_encoder(place: str, name: str, spec: StreamSpec, kind: str) -> None:
             f"model.{name}_encoder={kind!r}, but {place} contains features, not images of shape "
             "(clips, steps, height, width, channels). Leave the encoder empty."
         )
-
-
-def _build_fusion(
-    config: ModelConfig, *, static: StreamSpec, dynamic: StreamSpec
-) -> CompletePersonalityModel:
-    settings = dataclasses.asdict(config)
-    for name in ("static_encoder", "dynamic_encoder"):
-        del settings[name]
-    return CompletePersonalityModel(
-        static.width,
-        dynamic.width,
-        static_steps=static.num_steps,
-        dynamic_steps=dynamic.num_steps,
-        static_masked=static.masked,
-        dynamic_masked=dynamic.masked,
-        **settings,
-    )

@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import ModelError
 from pipeline.models.architecture import Architecture
-from pipeline.models.fusion import FUSIONS
+from pipeline.models.fusion import FUSIONS, FusionSizes
 from pipeline.models.heads import LinearSkip, TraitScores
 from pipeline.models.standardize import Standardize
 from pipeline.models.streams import build_input, standardize, summarize, to_tokens
@@ -25,10 +25,10 @@ Moments = tuple[FloatArray, FloatArray]
 
 
 class GraphReader:
-    """Reader of intermediate tensors of a model.
+    """Compute intermediate tensors of a model.
 
-    The second Keras model, which computes the tensors, is built on first use. This class is not
-    a layer, so Keras neither tracks nor saves it.
+    The first call of `read` builds a Keras model that computes the tensors. This model is not
+    saved, because `GraphReader` is not a layer.
     """
 
     def __init__(self, inputs: list[Any], tensors: Mapping[str, Any]) -> None:
@@ -42,7 +42,7 @@ class GraphReader:
             self._model = keras.Model(self._inputs, self._tensors)
         arrays = keras.tree.map_structure(np.asarray, inputs)
         num_clips = len(keras.tree.flatten(arrays)[0])
-        # `predict` builds a dataset per call, which is slower than the model for a few clips.
+        # For a few clips, `predict` is slow because each call builds a data set.
         parts = []
         for begin in range(0, num_clips, batch_size):
             clips = slice(begin, begin + batch_size)
@@ -68,15 +68,15 @@ class CompletePersonalityModel(keras.Model):
         static_dim: Number of static features.
         dynamic_dim: Number of dynamic features.
         fusion_dim: Width F of every token.
-        num_heads: Attention heads H; divides `fusion_dim`.
+        num_heads: Number of attention heads H, a divisor of `fusion_dim`.
         dropout_rate: Dropout rate during training, in [0, 1).
-        static_steps: Steps of the static stream, inputs (N, T, C); None for one vector per
-            clip, inputs (N, C).
-        dynamic_steps: Steps of the dynamic stream, or None.
+        static_steps: Number of steps T of the static stream, shape (N, T, C); None for one vector
+            per clip, shape (N, C).
+        dynamic_steps: Number of steps of the dynamic stream, or None.
         static_masked: Whether there is an input `static_mask`, shape (N, T).
         dynamic_masked: Whether there is an input `dynamic_mask`, shape (N, T).
         num_tokens: Number of learned tokens for a stream of one vector per clip.
-        num_blocks: Number of cross-attention blocks; other fusions ignore it.
+        num_blocks: Number of cross-attention blocks, for the fusion `cross_attention`.
         feed_forward_factor: Hidden width of the feed-forward layers, in multiples of F.
         fusion: Name of the fusion, one of `FUSIONS`.
         linear_skip: Whether to add a linear model of the pooled inputs to the logits.
@@ -132,10 +132,10 @@ class CompletePersonalityModel(keras.Model):
         dynamic_moments: Moments,
         label_mean: FloatArray | None = None,
     ) -> None:
-        """Set the statistics of the training rows, before the first step.
+        """Set the statistics of the training rows before training.
 
-        Streams that the fusion does not use and frozen layers are skipped. The moments are over
-        clips and real steps. A new model predicts scores close to `label_mean`, shape (K,).
+        The moments are computed across clips and real steps. Frozen layers and unused streams are
+        skipped. Afterwards, a new model predicts scores close to `label_mean`, shape (K,).
 
         Raises:
             ModelError: If a shape or a value is invalid.
@@ -160,15 +160,15 @@ class CompletePersonalityModel(keras.Model):
         return self.get_layer(f"{stream}_standardize")
 
     def attention(self, inputs: Any, *, batch_size: int = 256) -> dict[str, FloatArray]:
-        """Return the attention weights of every clip by name; `inputs` as for `predict`.
+        """Return the attention weights of every clip by name, for the `inputs` of `predict`.
 
         Each row of weights sums to 1. Padding has weight 0.
 
         Returns:
-            For cross-attention, `"block_1/static_to_dynamic"` (N, H, S, D) of static queries
-            on dynamic keys, `"block_1/dynamic_to_static"` (N, H, D, S), the same for further
-            blocks, and `"traits"` (N, H, K, S + D), static keys first. For a single stream,
-            `"traits"` over its tokens. For late fusion, `"static/traits"` and `"dynamic/traits"`.
+            For cross-attention, `"block_1/static_to_dynamic"` (N, H, S, D) from static queries
+            to dynamic keys, `"block_1/dynamic_to_static"` (N, H, D, S), these two maps for each
+            further block, and `"traits"` (N, H, K, S + D), static keys first. For a single stream,
+            `"traits"` (N, H, K, T). For late fusion, `"static/traits"` and `"dynamic/traits"`.
 
         Raises:
             ModelError: If the fusion has no attention.
@@ -176,8 +176,8 @@ class CompletePersonalityModel(keras.Model):
         if not self.has_attention:
             choices = ", ".join(name for name, fusion in FUSIONS.items() if fusion.has_attention)
             raise ModelError(
-                f"fusion={self.architecture.fusion!r} has no attention weights; "
-                f"these fusions have: {choices}."
+                f"fusion={self.architecture.fusion!r} has no attention weights. "
+                f"Choose one of {choices}."
             )
         return self._attention_reader.read(inputs, batch_size=batch_size)
 
@@ -196,15 +196,8 @@ class CompletePersonalityModel(keras.Model):
         return {name: self.architecture.num_keys(name) for name in self._fusion.streams}
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
+        """Return the arguments of the constructor."""
         return {**dataclasses.asdict(self.architecture), "name": self.name}
-
-    @classmethod
-    def from_config(
-        cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None
-    ) -> "CompletePersonalityModel":
-        """Build the model that `get_config` describes."""
-        return cls(**config)
 
     @property
     def _fusion(self) -> Any:
@@ -232,7 +225,14 @@ def _build_graph(architecture: Architecture) -> tuple[list[Any], Any, Mapping[st
         )
         for stream in used
     ]
-    fused, attention = fusion.build(tokens, architecture.fusion_sizes)
+    sizes = FusionSizes(
+        width=architecture.fusion_dim,
+        num_heads=architecture.num_heads,
+        num_blocks=architecture.num_blocks,
+        feed_forward_factor=architecture.feed_forward_factor,
+        dropout_rate=architecture.dropout_rate,
+    )
+    fused, attention = fusion.build(tokens, sizes)
     logits = [fused]
     if architecture.linear_skip:
         features, *others = (summarize(stream) for stream in used)

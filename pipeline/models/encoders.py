@@ -1,4 +1,4 @@
-"""Image encoders for models that start from face crops and optical flow.
+"""Image encoders for face crops and optical flow.
 
 Shapes: B batch, H height, W width, C channels, F features.
 """
@@ -16,7 +16,7 @@ CONV: Final = "conv"
 """A small new network of strided convolutions, trained with the rest of the model."""
 
 STANDARDIZE: Final = "standardize"
-"""Name of the `conv` layer with the image statistics."""
+"""Name of the layer with the image statistics in a `conv` encoder."""
 
 _WIDTHS: Final = (16, 32, 64)
 
@@ -24,18 +24,26 @@ _WIDTHS: Final = (16, 32, 64)
 def build_encoder(kind: str, image_shape: tuple[int, int, int], *, name: str) -> keras.Model:
     """Return a model from images (B, H, W, C) to vectors (B, F).
 
-    A new encoder, for the kind `conv`, is trainable. An encoder from a `.keras` file is frozen and
-    contains its preprocessing. The patterns of `training.trainable` use `name`.
+    The kind `conv` is a new, trainable encoder. Other kinds are paths of `.keras` files. Such an
+    encoder is frozen and contains its preprocessing. `name` is part of layer paths.
 
     Raises:
-        ModelError: If there is no such encoder, or it does not accept these images.
+        ModelError: If the kind is unknown, or the encoder does not accept these images.
     """
     if kind == CONV:
-        return _build_conv(image_shape, name)
+        layers = keras.layers
+        convolutions = [
+            layers.Conv2D(width, 3, strides=2, padding="same", activation="relu", name=f"conv_{i}")
+            for i, width in enumerate(_WIDTHS, start=1)
+        ]
+        standardize = Standardize(name=STANDARDIZE, dtype="float32")
+        mean = layers.GlobalAveragePooling2D(name="mean")
+        inputs = keras.Input(image_shape)
+        return keras.Sequential([inputs, standardize, *convolutions, mean], name=name)
     if not kind.endswith(".keras"):
         raise ModelError(
-            f"model.{name}={kind!r}: expected {CONV!r} or the path of a .keras file that maps "
-            f"images of shape {image_shape} to vectors."
+            f"model.{name} must be {CONV!r} or the path of a .keras file that maps images of "
+            f"shape {image_shape} to vectors, but is {kind!r}."
         )
     encoder = load_model(Path(kind))
     found, output = tuple(encoder.input_shape[1:]), tuple(encoder.output_shape[1:])
@@ -49,14 +57,3 @@ def build_encoder(kind: str, image_shape: tuple[int, int, int], *, name: str) ->
     encoder.name = name
     encoder.trainable = False
     return encoder
-
-
-def _build_conv(image_shape: tuple[int, int, int], name: str) -> keras.Model:
-    layers = keras.layers
-    convolutions = [
-        layers.Conv2D(width, 3, strides=2, padding="same", activation="relu", name=f"conv_{number}")
-        for number, width in enumerate(_WIDTHS, start=1)
-    ]
-    standardize = Standardize(name=STANDARDIZE, dtype="float32")
-    mean = layers.GlobalAveragePooling2D(name="mean")
-    return keras.Sequential([keras.Input(image_shape), standardize, *convolutions, mean], name=name)

@@ -24,7 +24,7 @@ _ENCODERS: Final = "{stream}_steps"
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class EndToEndModel(keras.Model):
-    """Image encoders, applied to every step, and a `CompletePersonalityModel` on their vectors.
+    """Encode the image of every step, and apply a `CompletePersonalityModel` to the vectors.
 
     Args:
         encoders: Stream name -> model from images (H, W, C) to vectors. Streams without an
@@ -47,9 +47,13 @@ class EndToEndModel(keras.Model):
         for tensor in fusion.inputs:
             encoder = encoders.get(tensor.name)
             shape = tensor.shape[1:] if encoder is None else tuple(image_shapes[tensor.name])
-            given = keras.Input(shape, name=tensor.name, dtype=tensor.dtype)
-            inputs.append(given)
-            encoded.append(given if encoder is None else _encode(given, encoder))
+            values = keras.Input(shape, name=tensor.name, dtype=tensor.dtype)
+            inputs.append(values)
+            if encoder is not None:
+                layer_name = _ENCODERS.format(stream=tensor.name)
+                values = keras.layers.TimeDistributed(encoder, name=layer_name)(values)
+                values = keras.layers.LayerNormalization(name=f"{tensor.name}_scale")(values)
+            encoded.append(values)
         super().__init__(inputs=inputs, outputs=fusion(encoded), name=name)
         self._encoders = dict(encoders)
         self._image_shapes = {name: tuple(shape) for name, shape in image_shapes.items()}
@@ -67,7 +71,7 @@ class EndToEndModel(keras.Model):
     ) -> None:
         """Set the statistics of the training rows; see `CompletePersonalityModel.adapt`.
 
-        For an image stream, the moments are those of the channels.
+        For an image stream, the moments are computed per channel.
         """
         for name, moments in {"static": static_moments, "dynamic": dynamic_moments}.items():
             layer = self._standardizer(name)
@@ -80,14 +84,12 @@ class EndToEndModel(keras.Model):
     @property
     def is_adapted(self) -> bool:
         """Whether the model has statistics of training rows, from `adapt` or from training."""
-        encoders = [self._standardizer(name) for name in self._new_encoders]
-        return self._fusion_model.is_adapted or any(
-            layer is not None and layer.is_set for layer in encoders
-        )
+        layers = [self._standardizer(name) for name in self._new_encoders]
+        return self._fusion_model.is_adapted or any(layer.is_set for layer in layers if layer)
 
     @property
     def loaded_encoders(self) -> tuple[str, ...]:
-        """Layer paths of the encoders that were loaded from a file."""
+        """Layer paths of the encoders that were loaded from files."""
         return tuple(
             f"{_ENCODERS.format(stream=stream)}/{encoder.name}"
             for stream, encoder in self._encoders.items()
@@ -114,7 +116,7 @@ class EndToEndModel(keras.Model):
     def hidden_step_value(self, stream: str) -> tuple[FloatArray, str]:
         """Return the replacement for a hidden step, and its description.
 
-        The mean image is unknown for a loaded encoder, so zeros replace its images.
+        For a loaded encoder the mean image is unknown, so the replacement is zero.
         """
         layer = self._standardizer(stream)
         if layer is None:
@@ -122,7 +124,7 @@ class EndToEndModel(keras.Model):
         return np.asarray(layer.mean), "the mean of the training clips"
 
     def get_config(self) -> dict[str, Any]:
-        """Return the stored description of the model."""
+        """Return the description that is saved with the model."""
         serialize = keras.saving.serialize_keras_object
         return {
             "encoders": {name: serialize(encoder) for name, encoder in self._encoders.items()},
@@ -147,19 +149,11 @@ class EndToEndModel(keras.Model):
         )
 
     def _standardizer(self, stream: str) -> Standardize | None:
-        """Return the layer for the statistics of a stream; None if `adapt` must not set any."""
+        """Return the layer whose statistics `adapt` sets for a stream, or None."""
         if stream in self._encoders:
             if stream not in self._new_encoders:
                 return None
-            layer = self._encoders[stream].get_layer(STANDARDIZE)
-            return layer if isinstance(layer, Standardize) else None
+            return self._encoders[stream].get_layer(STANDARDIZE)
         if stream not in self._fusion_model.attention_keys:
             return None
         return self._fusion_model.standardizer(stream)
-
-
-def _encode(images: Any, encoder: keras.Model) -> Any:
-    """Return one normalized vector per step."""
-    stream = images.name
-    each_step = keras.layers.TimeDistributed(encoder, name=_ENCODERS.format(stream=stream))
-    return keras.layers.LayerNormalization(name=f"{stream}_scale")(each_step(images))

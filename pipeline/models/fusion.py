@@ -18,7 +18,7 @@ from pipeline.models.streams import MaskedMean, StreamTensors
 
 @dataclass(frozen=True, kw_only=True)
 class FusionSizes:
-    """Sizes of the fusion layers; no fusion uses all of them."""
+    """Sizes of the fusion layers. A fusion may use only some of the sizes."""
 
     width: int
     num_heads: int
@@ -33,7 +33,7 @@ Fused: TypeAlias = tuple[Any, dict[str, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Fusion:
-    """One entry of `FUSIONS`."""
+    """Definition of a fusion."""
 
     build: Callable[[Sequence[StreamTensors], FusionSizes], Fused]
     """Function that adds the layers to the graph."""
@@ -106,7 +106,7 @@ FUSIONS: Final[Mapping[str, Fusion]] = MappingProxyType(
         "dynamic_only": Fusion(build=single_stream, streams=("dynamic",)),
     }
 )
-"""All fusions, by their name in a configuration."""
+"""All fusions, by name in a configuration."""
 
 
 @keras.saving.register_keras_serializable(package="pipeline")

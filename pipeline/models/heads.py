@@ -14,7 +14,7 @@ from pipeline.core.errors import ModelError
 from pipeline.core.traits import NUM_TRAITS
 
 MEAN_RANGE = (0.01, 0.99)
-"""Label means are clipped to this range: outside it, the gradient of the soft clip is too small."""
+"""Range of the label means. Outside this range, the gradient of the soft clip is too small."""
 
 SHARPNESS = 20.0
 """Curvature of the soft clip at 0 and 1. Between 0.1 and 0.9 the clip is almost linear."""
@@ -64,8 +64,8 @@ class TraitHead(keras.layers.Layer):
 class LinearSkip(keras.layers.Layer):
     """Linear model of the standardized inputs, one logit per trait.
 
-    One step of Adam changes each weight by about the learning rate. So the logits would change
-    faster with more inputs. Scaling the kernel by `LINEAR_STEP` / C prevents this.
+    One step of Adam changes each weight by about the learning rate. Without scaling, the logits
+    would change faster with more inputs. Therefore the kernel is multiplied by `LINEAR_STEP` / C.
 
     Call arguments:
         inputs: Standardized features, shape (B, C).
@@ -110,8 +110,8 @@ class TraitScores(keras.layers.Layer):
     """Sum the logits and a bias per trait, and map the sum to [0, 1] by a soft clip.
 
     Annotated scores are nearly linear in good features, and few scores are near 0 or 1. A sigmoid
-    is curved everywhere, which lowers the accuracy. The soft clip is curved only near 0 and 1, and
-    has a gradient there. Its slope in the middle is 1/4, as for a sigmoid.
+    is curved everywhere, which lowers the accuracy. The soft clip is curved only near 0 and 1, but
+    the gradient there is not zero. The slope in the middle is 1/4, as for a sigmoid.
 
     Call arguments:
         inputs: Logits, each of shape (B, K).
@@ -137,12 +137,12 @@ class TraitScores(keras.layers.Layer):
         mean = np.asarray(mean, dtype=np.float64)
         if mean.shape != (NUM_TRAITS,):
             raise ModelError(
-                f"The label mean has shape {mean.shape}, expected one score per trait, "
-                f"shape ({NUM_TRAITS},)."
+                f"The label mean must have one score per trait, shape ({NUM_TRAITS},), "
+                f"but has shape {mean.shape}."
             )
         if not ((mean >= 0) & (mean <= 1)).all():  # NaN fails this check too
             raise ModelError(
-                f"The label mean is {mean.tolist()}; expected scores in [0, 1]. "
+                f"The label mean must be in [0, 1], but is {mean.tolist()}. "
                 "Divide the labels by the largest possible score."
             )
         mean = np.clip(mean, *MEAN_RANGE)

@@ -1,7 +1,7 @@
 """Save and load models as `.keras`, `.h5` or `.weights.h5`.
 
-A model file may come from an untrusted source. The safe mode of Keras blocks code in the file.
-This module also limits the unpacked size, and turns every failure into a one-line error.
+A model file may be from an untrusted source. The safe mode of Keras blocks code in the file. This
+module also limits the unpacked size, and converts every failure to a one-line error.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ def save_model(model: keras.Model, path: Path) -> None:
     """Save a built model atomically, in the format of the file suffix.
 
     Raises:
-        ModelError: If `path` does not end with `.keras`, `.h5` or `.weights.h5`, or is not
+        ModelError: If the suffix is not `.keras`, `.h5` or `.weights.h5`, or the path is not
             writable.
     """
     check_model_path(path)
@@ -45,7 +45,7 @@ def save_model(model: keras.Model, path: Path) -> None:
 def load_model(path: Path) -> keras.Model:
     """Load a whole model, uncompiled, from a `.keras` or `.h5` file.
 
-    To load a file of weights, call `model.load_weights(path)` of a matching model.
+    To load a file that contains only weights, call `model.load_weights(path)` of a matching model.
 
     Raises:
         ModelError: If the file is missing or is not a whole model.
@@ -67,7 +67,7 @@ def load_model(path: Path) -> keras.Model:
 
 
 def load_architecture(path: Path) -> keras.Model:
-    """Build the model of a JSON description by Keras, with new weights.
+    """Build a model with new weights from a JSON description that Keras wrote.
 
     Raises:
         ModelError: If the file is missing or does not describe a model.
@@ -92,7 +92,7 @@ def _one_line_errors(path: Path, *, fix: str) -> Iterator[None]:
 
 
 def _check_archive(path: Path) -> None:
-    """Check the sizes, names and checksums in a `.keras` file; raise a ValueError if one is bad."""
+    """Check the sizes, names and checksums in a `.keras` file; raise a ValueError on failure."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         for member in members:
@@ -112,8 +112,8 @@ def _check_archive(path: Path) -> None:
 def _in_storable_order(model: keras.Model, path: Path) -> keras.Model:
     """Return `model`, or an unfrozen copy if `.h5` would swap weights.
 
-    The older format stores the trainable weights of a layer before its frozen weights, but loads
-    all weights in the original order. This swaps weights in a partly frozen layer.
+    For `.h5`, Keras saves the trainable weights of a layer before the frozen weights, but loads all
+    weights in the original order. This swaps weights in a partly frozen layer.
     """
     if model_suffix(path) != ".h5":
         return model

@@ -1,4 +1,4 @@
-"""Standardization of the features as a layer of the saved model.
+"""Standardization of features, as a layer that is saved with the model.
 
 Shapes: B batch, T steps, C features.
 """
@@ -26,8 +26,8 @@ FAR = 1e4
 class Standardize(keras.layers.Layer):
     """Subtract the mean of each feature and divide by its standard deviation.
 
-    Before `set_moments` the layer returns its input. The statistics are saved with the model and
-    never trained.
+    Before `set_moments`, the layer returns its input. The statistics are saved with the model, but
+    not trained.
 
     Call arguments:
         inputs: Features, shape (B, C) or (B, T, C).
@@ -58,8 +58,8 @@ class Standardize(keras.layers.Layer):
         if (variance < 0).any():
             column = int(np.argmin(variance))
             raise ModelError(
-                f"{self.name}: the variance of feature {column} is {variance[column]}; "
-                "expected zero or more."
+                f"{self.name}: the variance of feature {column} is {variance[column]}, "
+                "but must be zero or more."
             )
         deviation = np.sqrt(variance)
         constant = deviation <= np.maximum(MIN_RELATIVE_DEVIATION * np.abs(mean), MIN_DEVIATION)
@@ -67,7 +67,7 @@ class Standardize(keras.layers.Layer):
         self.scale.assign(np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, deviation)))
 
     def is_far(self, values: FloatArray, step_mask: BoolArray | None = None) -> BoolArray:
-        """Return which rows have a feature at least `FAR` standard deviations from the mean.
+        """Return True for rows with a feature at least `FAR` standard deviations from the mean.
 
         `values` has shape (B, C) or (B, T, C), and `step_mask` (B, T); padding is ignored.
         """
@@ -82,14 +82,14 @@ class Standardize(keras.layers.Layer):
         values = np.asarray(values, dtype=np.float64)
         if values.shape != tuple(self.mean.shape):
             raise ModelError(
-                f"{self.name}: {moment} has shape {values.shape}, "
-                f"expected one number per feature, shape {tuple(self.mean.shape)}."
+                f"{self.name}: {moment} has shape {values.shape}, but must have one number per "
+                f"feature, shape {tuple(self.mean.shape)}."
             )
         if not np.isfinite(values).all():
             column = int(np.flatnonzero(~np.isfinite(values))[0])
             raise ModelError(
-                f"{self.name}: the {moment} of feature {column} is {values[column]}; "
-                "remove the rows with NaN or infinite values."
+                f"{self.name}: the {moment} of feature {column} is {values[column]}. "
+                "Remove the rows with NaN or infinite values."
             )
         return values
 

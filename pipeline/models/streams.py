@@ -1,4 +1,4 @@
-"""Model inputs of one stream, and the layers that turn its features into tokens.
+"""Model inputs of one stream, and the layers that map the features to tokens.
 
 Shapes: B batch, T steps or tokens, C features, F fusion width.
 """
@@ -64,7 +64,7 @@ def build_input(name: str, spec: StreamSpec) -> StreamTensors:
 
 def standardize(stream: StreamTensors) -> StreamTensors:
     """Return the stream with standardized features."""
-    # Raw features may be of any size, so half precision is not enough here.
+    # Raw features can have any magnitude, so half precision is not sufficient.
     layer = Standardize(name=f"{stream.name}_standardize", dtype="float32")
     return dataclasses.replace(stream, values=layer(stream.values, step_mask=stream.mask))
 
@@ -130,8 +130,8 @@ class Positions(keras.layers.Layer):
     """Add a learned position vector to each token.
 
     Args:
-        in_time: Whether the tokens are the steps of a clip in order. If so, the vectors start as
-            `time_waves`, else at random.
+        in_time: Whether the tokens are the steps of a clip in order. If True, the initial vectors
+            are `time_waves`, else random.
 
     Call arguments:
         inputs: Tokens, shape (B, T, F).
@@ -157,8 +157,8 @@ class Positions(keras.layers.Layer):
 def time_waves(num_steps: int, width: int) -> FloatArray:
     """Return sines and cosines of the time of each step, shape (T, F), in [-1, 1].
 
-    The time is the middle of the step, relative to the clip length. So equal times in two
-    streams get equal vectors, whatever their numbers of steps.
+    The time is the middle of the step, relative to the clip length. Steps of two streams at the
+    same time therefore have equal vectors, for any numbers of steps.
 
     Reference: after Vaswani et al., 2017 (arXiv:1706.03762), section 3.5.
     """
@@ -174,7 +174,7 @@ def _waves(shape: tuple[int, int], dtype: Any = None) -> Any:
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class MaskedMean(keras.layers.Layer):
-    """Average over the real steps; zeros for a clip without real steps.
+    """Average across the real steps; zeros for a clip without real steps.
 
     Call arguments:
         inputs: Shape (B, T, F).

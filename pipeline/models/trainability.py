@@ -1,8 +1,8 @@
 """Choose trainable and frozen layers by name patterns, list layers, and count weights.
 
-A layer has a path such as `static_encoder/block1_conv1`: the names of the models and wrappers
-around the layer, then its own name. A pattern (`fnmatch`: `*`, `?`, `[ab]`) selects a layer if
-it matches the path or the beginning of the path up to a slash.
+A layer has a path such as `static_encoder/block1_conv1`: the names of the enclosing models and
+wrappers, then the name of the layer. A pattern (`fnmatch`: `*`, `?`, `[ab]`) selects a layer if
+the pattern matches the path, or the beginning of the path up to a slash.
 """
 
 import fnmatch
@@ -27,12 +27,12 @@ class WeightCounts:
 
     trainable: int
     total: int
-    """All weights, with feature statistics."""
+    """All weights, including feature statistics."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerState:
-    """Weights of one layer, and whether the layer is frozen."""
+    """Numbers of weights of a layer, and whether the layer is frozen."""
 
     path: str
     trainable: int
@@ -40,7 +40,7 @@ class LayerState:
     total: int
     """Number of scalar weights."""
     is_frozen: bool
-    """Whether the layer was set to be not trainable."""
+    """Whether the attribute `trainable` of the layer is False."""
 
 
 def count_weights(model: keras.Model) -> WeightCounts:
@@ -51,7 +51,7 @@ def count_weights(model: keras.Model) -> WeightCounts:
 def choose_trainable(
     model: keras.Model, *, trainable: Sequence[str] = (), frozen: Sequence[str] = ()
 ) -> None:
-    """Make the layers that match `trainable` trainable, then freeze those that match `frozen`.
+    """Make layers that match `trainable` trainable, then freeze layers that match `frozen`.
 
     Other layers do not change. Training changes neither the weights of a frozen layer nor the
     statistics of a frozen batch normalization.
@@ -111,7 +111,7 @@ def frozen_at_random(model: keras.Model) -> tuple[str, ...]:
 def _is_random(layer: keras.layers.Layer) -> bool:
     if isinstance(layer, Positions) and layer.in_time:
         return False  # sines and cosines are useful without training
-    # Weights that are not random start as all zeros or all ones.
+    # Initial weights that are not random are all zeros or all ones.
     return any(np.ptp(np.asarray(weight)) > 0 for weight in layer.weights)
 
 

@@ -1,8 +1,8 @@
-"""`attention.npz`: attention measurements of a model; figures need no model.
+"""`attention.npz`: attention measurements of a model, from which the figures are drawn.
 
-Names of maps: `block_1/static_to_dynamic` has the weights of static queries on dynamic keys.
-`traits` has the weights of the trait queries on the keys of all streams, one stream after the
-other. `static/traits` has the weights on one stream. Padding is NaN.
+The map `block_1/static_to_dynamic` contains the weights from static queries to dynamic keys. The
+map `traits` contains the weights from the trait queries to the keys of all streams, concatenated.
+The map `static/traits` contains only the weights to the static stream. Padding is NaN.
 
 Shapes: N clips, M sample clips, H heads, Q queries, T keys of one stream, K traits, P points
 of a curve, R random repetitions.
@@ -22,7 +22,7 @@ from pipeline.core.errors import PipelineError, RunError
 from pipeline.core.files import read_arrays, write_arrays
 
 TRAIT_QUERIES: Final = "traits"
-"""Name of the trait queries, and of their map."""
+"""Name of the trait queries, and of the map with their weights."""
 
 FRAMES: Final = "face frames"
 WINDOWS: Final = "flow windows"
@@ -30,7 +30,7 @@ LEARNED_TOKENS: Final = "learned tokens"
 """Kinds of keys: steps of a stream, or tokens learned from one vector per clip."""
 
 WHOLE: Final = "attention"
-"""Name in `AttentionMeasurements.missing` for all measurements."""
+"""Key in `AttentionMeasurements.missing` if there are no measurements."""
 
 _FORMAT: Final = 1
 _ARRAYS_BY_NAME: Final = (
@@ -42,16 +42,17 @@ _ARRAYS_BY_NAME: Final = (
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DeletionCurves:
-    """Change of the predictions while more and more steps of one stream are hidden.
+    """Change of the predictions for an increasing number of hidden steps in one stream.
 
-    Curves: `<ranking>/top` hides the highest ranked steps first, `<ranking>/bottom` the lowest,
-    and `random` any. Each has shape (R, P); R is 1 except for `random`.
+    The curve `<ranking>/top` hides the highest ranked steps first, `<ranking>/bottom` hides the
+    lowest ranked steps first, and `random` hides steps in random order. Each curve has shape
+    (R, P); R is 1 except for `random`.
     """
 
     hidden_by: str
     """Description of how a step is hidden."""
     num_clips: int
-    """Number of clips behind each point."""
+    """Number of clips per point."""
     hidden_share: FloatArray
     """Share of hidden steps among the real steps of a clip, from 0 to 1, shape (P,)."""
     movement: Mapping[str, FloatArray]
@@ -65,9 +66,9 @@ class DeletionCurves:
         return tuple(name.removesuffix("/top") for name in self.movement if name.endswith("/top"))
 
     def area(self, curve: str) -> float:
-        """Return the mean movement of a curve, in score units.
+        """Return the area under a movement curve, in score units.
 
-        A ranking finds important steps if this is larger for `top` than for `random`.
+        A ranking finds important steps if the area is larger for `top` than for `random`.
 
         Reference: Samek et al., 2017 (doi:10.1109/TNNLS.2016.2599820), area over the
             perturbation curve; here with the trapezoidal rule over shares of the steps.
@@ -77,16 +78,17 @@ class DeletionCurves:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AttentionMeasurements:
-    """Attention, its entropy, and its faithfulness."""
+    """Attention weights, their entropy, and their faithfulness."""
 
     clip_ids: tuple[str, ...] = ()
     """Ids of the N measured clips."""
     key_kinds: Mapping[str, str] = field(default_factory=dict)
-    """Stream -> kind of its keys, in the stream order of the maps."""
+    """Stream -> kind of its keys. The order is that of the keys in the map `traits`."""
     num_keys: Mapping[str, int] = field(default_factory=dict)
     """Stream -> number of keys T."""
     mean_maps: Mapping[str, FloatArray] = field(default_factory=dict)
-    """Map -> mean weights over clips with real query and key, shape (H, Q, T)."""
+    """Map -> mean weights, shape (H, Q, T). Clips in which the query or the key is padding are
+    not averaged."""
     entropy: Mapping[str, FloatArray] = field(default_factory=dict)
     """Map -> normalised entropy in [0, 1], shape (N, H); NaN for a single real key."""
     agreement: Mapping[str, FloatArray] = field(default_factory=dict)
@@ -96,7 +98,7 @@ class AttentionMeasurements:
     trait_rollout: Mapping[str, FloatArray] = field(default_factory=dict)
     """Stream -> mean attention rollout, shape (K, T); empty for a model without blocks."""
     trait_share: Mapping[str, FloatArray] = field(default_factory=dict)
-    """Stream -> mean share of the attention of each trait, shape (K,)."""
+    """Stream -> mean fraction of the attention of each trait query to this stream, shape (K,)."""
     trait_attention_even: Mapping[str, FloatArray] = field(default_factory=dict)
     """Stream -> `trait_attention` for uniform attention to real steps, shape (T,)."""
     trait_rollout_even: Mapping[str, FloatArray] = field(default_factory=dict)
@@ -110,22 +112,20 @@ class AttentionMeasurements:
     sample_trait_rollout: Mapping[str, FloatArray] = field(default_factory=dict)
     """Stream -> attention rollout of the sample clips, shape (M, K, T)."""
     deletions: Mapping[str, DeletionCurves] = field(default_factory=dict)
-    """Stream -> effect of hidden steps."""
+    """Stream -> curves for hidden steps of this stream."""
     missing: Mapping[str, str] = field(default_factory=dict)
     """Map, stream (for `deletions`) or `WHOLE` -> reason why there is no measurement."""
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """Names of the streams, in the order of the maps."""
+        """Names of the streams, in the order of their keys in the map `traits`."""
         return tuple(self.key_kinds)
 
 
 def queries_and_keys(name: str, streams: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """Return the queries of a map (a stream or the traits), and the streams of its keys.
+    """Return the queries of the map `name` (a stream or the traits), and the streams of its keys.
 
-    Args:
-        name: Name of a map.
-        streams: All streams, in the order of the maps.
+    `streams` contains all streams, in the order of their keys in the map `traits`.
     """
     prefix, _, direction = name.rpartition("/")
     if direction == TRAIT_QUERIES:
@@ -173,7 +173,7 @@ def read_attention(path: Path) -> AttentionMeasurements:
         raise RunError(f"{error} {fix}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{path}: contains no attention measurements ({error}). {fix}") from error
-    raise RunError(f"{path}: has format {found}, expected {_FORMAT}. {fix}")
+    raise RunError(f"{path}: must have format {_FORMAT}, but has format {found}. {fix}")
 
 
 def _named(prefix: str, values: Mapping[str, Any]) -> dict[str, NDArray[Any]]:

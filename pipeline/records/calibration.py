@@ -1,6 +1,6 @@
 """`conformal.json`: half-widths of the prediction intervals of a model.
 
-`pipeline.evaluation.intervals.conformal` computes them.
+`pipeline.evaluation.intervals.conformal` computes these widths.
 
 Shapes: N clips, K = 5 traits, G groups.
 """
@@ -24,13 +24,13 @@ LEVEL: Final = 0.9
 """Probability that an interval contains the annotated score."""
 
 VALIDATION: Final = "validation"
-"""Calibrated on the validation clips."""
+"""The intervals were calibrated on the validation clips."""
 
 OUT_OF_FOLD: Final = "out-of-fold"
-"""Calibrated on the out-of-fold predictions of a cross-validation.
+"""The intervals were calibrated on the out-of-fold predictions of a cross-validation.
 
-The coverage is approximate, because the final model is not the model of a fold. Its errors tend
-to be smaller, because it was trained on more clips."""
+The coverage is approximate, because the final model is not the model of a fold. The errors of the
+final model tend to be smaller, because it was trained on more clips."""
 
 NO_CLIPS: Final = "none"
 """No clips were held out."""
@@ -54,7 +54,7 @@ class Calibration:
     """Probability that an interval contains the score, in (0, 1)."""
 
     half_widths: Annotated[FloatArray, pydantic.PlainValidator(_widths_by_trait)]
-    """Half-width of each trait, shape (K,); infinite if there are too few calibration groups."""
+    """Half-width for each trait, shape (K,); infinite if there are too few calibration groups."""
 
     num_groups: int
     """Number of calibration groups G."""
@@ -63,34 +63,34 @@ class Calibration:
     """Number of calibration clips."""
 
     clips: str
-    """Clips that were used: `VALIDATION`, `OUT_OF_FOLD` or `NO_CLIPS`."""
+    """Clips for the calibration: `VALIDATION`, `OUT_OF_FOLD` or `NO_CLIPS`."""
 
     @property
     def is_informative(self) -> bool:
-        """Whether there were enough groups; otherwise every interval is [0, 1]."""
+        """True if there were enough groups. Otherwise every interval is [0, 1]."""
         return bool(np.isfinite(self.half_widths).all())
 
     @property
     def warning(self) -> str | None:
-        """Reason why the intervals are not informative; None if they are."""
+        """Reason why the intervals are not informative, or None."""
         if self.is_informative:
             return None
         return (
             f"the prediction intervals are all [0, 1]: a level of {percent(self.level)} needs at "
-            f"least {min_groups(self.level)} held-out groups without training clips, and there "
+            f"least {min_groups(self.level)} held-out groups without training clips, but there "
             f"were {self.num_groups}. Train with a larger data.validation_fraction, or on more "
             "groups."
         )
 
     def intervals(self, y_pred: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the lower and the upper ends, each of shape (N, K), for scores (N, K)."""
+        """Return the lower ends and the upper ends for scores, each of shape (N, K)."""
         y_pred = np.asarray(y_pred, dtype=np.float64)
         low, high = y_pred - self.half_widths, y_pred + self.half_widths
         return np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0)
 
 
 def uncalibrated(level: float = LEVEL) -> Calibration:
-    """Return the calibration without any clips: every interval is [0, 1]."""
+    """Return a calibration without clips: every interval is [0, 1]."""
     return Calibration(
         level=level,
         half_widths=np.full(NUM_TRAITS, np.inf),
@@ -107,7 +107,7 @@ def write_calibration(path: Path, calibration: Calibration) -> None:
 
 
 def read_calibration(path: Path) -> Calibration:
-    """Read `conformal.json`; without the file, return `uncalibrated()`.
+    """Read `conformal.json`. If the file is missing, return `uncalibrated()`.
 
     Raises:
         PipelineError: If the file is damaged.

@@ -18,7 +18,7 @@ class DataWarning:
     """Short name of the fault."""
 
     detail: str
-    """Place, value and fix."""
+    """Place, value found, and fix."""
 
     def __str__(self) -> str:
         return f"{self.title}. {self.detail}"
@@ -36,18 +36,18 @@ class DataDescription:
     sources: list[str]
     """Paths of the files."""
     encoder: Any = "unknown"
-    """Encoder of the features: a name, or a description with entries."""
+    """Encoder of the features: a name, or a mapping that describes the encoder."""
     settings: Any = None
-    """Settings of the extraction; None if the features come from elsewhere."""
+    """Settings of the extraction; None if another program extracted the features."""
     traits: tuple[TraitLabel, ...] = ()
-    """How each trait is scored; empty if it is unknown."""
+    """Scoring of each trait; empty if unknown."""
     warnings: tuple[DataWarning, ...] = ()
     """Signs that features or names are damaged."""
 
     def __post_init__(self) -> None:
         names = tuple(trait.name for trait in self.traits)
         if names not in ((), TRAITS):
-            raise ValueError(f"`traits` has {', '.join(names)}, expected {', '.join(TRAITS)}")
+            raise ValueError(f"`traits` must be {', '.join(TRAITS)}, but is {', '.join(names)}")
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of the file, without empty `traits`."""

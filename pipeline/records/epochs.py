@@ -23,9 +23,9 @@ class StepRecords:
     mse: list[float]
     learning_rate: list[float]
     seconds: list[float]
-    """From the first operation of a step to its last weight update."""
+    """Time from the first operation of a step to its last weight update."""
     wait_seconds: list[float]
-    """From the end of the previous step or the start of the epoch to the start of this step."""
+    """Time from the end of the previous step, or from the start of the epoch, to this step."""
     time_ms: list[int]
     """End of the step, in milliseconds since 1970."""
 
@@ -43,13 +43,13 @@ class EpochRecord:
     """Number of the epoch, from 1."""
     loss: float
     metrics: TraitScores
-    """Training metrics, with active dropout."""
+    """Training metrics, measured with active dropout."""
     val_loss: float | None
     val_metrics: TraitScores | None
     learning_rate: float
     """Learning rate of the last step."""
     train_seconds: float
-    """Training part, without validation."""
+    """Training time, without validation."""
     validation_seconds: float
     steps: StepRecords
 
@@ -59,7 +59,7 @@ class EpochRecord:
         return self.steps.first_step + len(self.steps.loss) - 1
 
     def logs(self) -> dict[str, float]:
-        """Return the values by the flat names of Keras callbacks and histories."""
+        """Return the values under the flat names that Keras uses for callbacks."""
         logs = {"loss": self.loss, **flat_names(self.metrics)}
         if self.val_metrics is not None and self.val_loss is not None:
             validation = {"loss": self.val_loss, **flat_names(self.val_metrics)}
@@ -76,8 +76,8 @@ def flat_names(scores: TraitScores) -> dict[str, float]:
     }
 
 
-def over_steps(epochs: Sequence[EpochRecord], name: str, frequency: int) -> list[Any]:
-    """Return a value of every `frequency`-th step of all epochs."""
+def step_values(epochs: Sequence[EpochRecord], name: str, frequency: int) -> list[Any]:
+    """Return the field `name` of every `frequency`-th step, across all epochs."""
     return [
         value
         for epoch in epochs
@@ -87,7 +87,7 @@ def over_steps(epochs: Sequence[EpochRecord], name: str, frequency: int) -> list
 
 
 def total_seconds(epochs: Iterable[EpochRecord]) -> float:
-    """Return the seconds of all epochs, validation included."""
+    """Return the seconds of all epochs, including validation."""
     return sum(epoch.train_seconds + epoch.validation_seconds for epoch in epochs)
 
 
@@ -112,6 +112,6 @@ def _from_event(event: Event) -> EpochRecord:
         return EpochRecord(**{**content, "steps": StepRecords(**content["steps"])})
     except (KeyError, TypeError) as error:
         raise RunError(
-            f"the run log: the epoch at byte {event.start} is damaged ({error}). Restore the "
+            f"events.jsonl: the epoch at byte {event.start} is damaged ({error}). Restore the "
             "file from a backup, or start a new run."
         ) from error

@@ -1,4 +1,4 @@
-"""`evaluation.json`: the scores of one model on one split, with intervals and baselines."""
+"""`evaluation.json`: metrics of one model on one split, with intervals and baselines."""
 
 import dataclasses
 import math
@@ -24,27 +24,27 @@ End = Annotated[float, pydantic.BeforeValidator(lambda end: math.nan if end is N
 
 @dataclass(frozen=True)
 class Interval:
-    """A measured value and its interval over resampled groups."""
+    """A measured value and its bootstrap interval."""
 
     value: float
-    """The metric, or difference of metrics, on all clips."""
+    """Metric, or difference of two metrics, on all clips."""
     low: End = math.nan
-    """Lower end; NaN for a single group, which has no spread."""
+    """Lower end; NaN if there is only one group."""
     high: End = math.nan
-    """Upper end; NaN for a single group."""
+    """Upper end; NaN if there is only one group."""
 
     @property
     def exists(self) -> bool:
-        """Whether both ends are finite."""
+        """True if both ends are finite."""
         return math.isfinite(self.low) and math.isfinite(self.high)
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether the interval shows a difference."""
+        """True if the interval does not contain 0."""
         return self.low > 0 or self.high < 0
 
     def overlaps(self, other: "Interval") -> bool:
-        """Return whether both intervals have a value in common; True if one does not exist."""
+        """Return True if the intervals overlap, or if one of the intervals does not exist."""
         return not (self.low > other.high or self.high < other.low)
 
 
@@ -56,12 +56,12 @@ def _check_complete(scores: Intervals) -> Intervals:
     for metric in _METRICS:
         for name in _NAMES:
             if name not in scores.get(metric, {}):
-                raise ValueError(f"has no {metric} of {name}")
+                raise ValueError(f"has no {metric} for {name}")
     return scores
 
 
 Scores = Annotated[dict[str, dict[str, Interval]], pydantic.AfterValidator(_check_complete)]
-"""Every metric of every trait and on average."""
+"""Intervals of all metrics, for all traits and their mean."""
 
 
 def _check_overlap(overlap: dict[str, Any]) -> dict[str, Any]:
@@ -72,13 +72,13 @@ def _check_overlap(overlap: dict[str, Any]) -> dict[str, Any]:
 
 
 Overlap = Annotated[dict[str, int | float], pydantic.AfterValidator(_check_overlap)]
-"""Groups in two subsets of a split: the number of `shared_groups`, and `shared_clips`, the
-share in [0, 1] of the second subset's clips whose group is also in the first subset."""
+"""Overlap of two subsets of a split. `shared_groups` is the number of groups in both subsets.
+`shared_clips` is the share of clips in the second subset whose group is also in the first."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subgroup:
-    """Scores of the clips with one value in a column."""
+    """Metrics of the clips that have the same value in a column."""
 
     num_clips: int
     num_groups: int
@@ -87,12 +87,12 @@ class Subgroup:
 
 @dataclass(frozen=True, kw_only=True)
 class Coverage:
-    """Share of annotated scores inside their prediction intervals, and width of the intervals."""
+    """Share of annotated scores inside the prediction intervals, and width of the intervals."""
 
     level: float
     """Nominal share, in (0, 1)."""
     measured_on: str
-    """Clips that were used, in words."""
+    """Description of the clips."""
     num_clips: int
     num_groups: int
     coverage: dict[str, Interval]
@@ -103,7 +103,7 @@ class Coverage:
     def __post_init__(self) -> None:
         for name in _NAMES:
             if name not in self.coverage or name not in self.mean_width:
-                raise ValueError(f"has no coverage or width of {name}")
+                raise ValueError(f"has no coverage or width for {name}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,20 +114,20 @@ class EvaluationReport:
     """Name of the split, e.g. "test"."""
     num_clips: int
     num_groups: int
-    """Number of groups; whole groups were resampled for the intervals."""
+    """Number of groups. For the intervals, whole groups were resampled."""
     metrics: Scores
     baselines: dict[str, Scores]
-    """Baseline -> its scores, on the same clips and resamples."""
+    """Baseline -> metrics on the same clips and resamples."""
     baseline_differences: dict[str, Scores]
     """Baseline -> model minus baseline, paired on the same resamples."""
     by: dict[str, dict[str, Subgroup]] = field(default_factory=dict)
-    """Column -> value -> scores of the clips with that value."""
+    """Column -> value -> metrics on the clips with that value."""
     group_overlap: dict[str, Overlap] = field(default_factory=dict)
-    """Pair of subsets, e.g. `train/validation` -> groups that they share."""
+    """Pair of subsets, e.g. `train/validation` -> overlap of their groups."""
     intervals: Coverage | None = None
     """Coverage of the prediction intervals; None if it was not measured."""
     confidence: float = 0.95
-    """Share of the resamples inside each interval, in (0, 1)."""
+    """Confidence level of the intervals, in (0, 1)."""
     num_resamples: int
 
     def __post_init__(self) -> None:
@@ -142,7 +142,7 @@ class EvaluationReport:
 
 
 def write_report(path: Path, report: EvaluationReport) -> None:
-    """Write `evaluation.json` atomically; an interval that does not exist has null ends."""
+    """Write `evaluation.json` atomically. The ends of an interval that does not exist are null."""
     write_json(path, dataclasses.asdict(report))
 
 

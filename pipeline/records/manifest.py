@@ -1,8 +1,8 @@
 """`manifest.json`: hashes of the files of a run directory.
 
-A damaged file can still be valid, for example with another learning rate. So each file is
-compared with its hash before a result depends on it. Runs of older versions have no manifest;
-their files are not checked.
+A damaged file can still be valid, for example with another learning rate. Therefore each file is
+compared with its hash before it is used. Runs of older versions have no manifest, and their files
+are not checked.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from pipeline.core.run_directory import RunDirectory
 
 
 def record_files(run: RunDirectory, *paths: Path) -> None:
-    """Store the hashes of existing files; remove those of missing files.
+    """Store the hashes of existing files, and remove the hashes of missing files.
 
     The caller must hold the lock of the run.
     """
@@ -28,7 +28,8 @@ def record_files(run: RunDirectory, *paths: Path) -> None:
 def forget_files(run: RunDirectory, *paths: Path) -> None:
     """Remove the hashes of files before they are written again.
 
-    Otherwise a kill between the file and its new hash would make the file look damaged.
+    Otherwise, if the process were killed before the new hash is stored, the file would seem
+    damaged.
     """
     hashes = _read(run)
     names = {_name(run, path) for path in paths}
@@ -38,7 +39,7 @@ def forget_files(run: RunDirectory, *paths: Path) -> None:
 
 
 def check_files(run: RunDirectory, *paths: Path) -> None:
-    """Check that files are as the run wrote them.
+    """Check that files have not changed since the run wrote them.
 
     Raises:
         RunError: If a file with a stored hash is missing or differs.
@@ -46,11 +47,11 @@ def check_files(run: RunDirectory, *paths: Path) -> None:
     hashes = _read(run)
     for path in paths:
         stored = hashes.get(_name(run, path))
-        if stored is not None and stored != _hash(path):
+        if stored is not None and not (path.is_file() and stored == file_hash(path)):
             raise RunError(
-                f"{path}: is not as the run wrote it; its hash differs from the one in "
-                f"{run.manifest_path.name}. Restore it from a backup. To change a setting on "
-                "purpose, start a new run."
+                f"{path}: is not as the run wrote it; its hash differs from the hash "
+                f"in {run.manifest_path.name}. Restore the file from a backup. To change a setting "
+                "on purpose, start a new run."
             )
 
 
@@ -70,10 +71,3 @@ def _read(run: RunDirectory) -> dict[str, str]:
 
 def _name(run: RunDirectory, path: Path) -> str:
     return path.relative_to(run.path).as_posix()
-
-
-def _hash(path: Path) -> str | None:
-    try:
-        return file_hash(path)
-    except OSError:
-        return None

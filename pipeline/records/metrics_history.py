@@ -1,6 +1,6 @@
 """`metrics_history.json` and `lr_logs.json`: losses, metrics and learning rates of a run.
 
-Batch metrics are computed on single batches. Step numbers count all epochs.
+Batch metrics are computed on single batches. Step numbers continue across epochs.
 
 Shapes: E epochs, S logged steps.
 """
@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.traits import TRAITS
-from pipeline.records.epochs import EpochRecord, TraitScores, flat_names, over_steps, total_seconds
+from pipeline.records.epochs import EpochRecord, TraitScores, flat_names, step_values, total_seconds
 from pipeline.records.typed_json import (
     Amounts,
     Numbers,
@@ -40,7 +40,7 @@ class EpochSeries:
     val_loss: Series = field(default_factory=empty)
     """Validation loss, shape (E,)."""
     metrics: dict[str, Series] = field(default_factory=dict)
-    """Name -> training metric, shape (E,); `mae` is the mean, `mae_openness` one trait."""
+    """Name (`mae` for the mean over traits, or `mae_openness`) -> training metric, shape (E,)."""
     val_metrics: dict[str, Series] = field(default_factory=dict)
     """Name -> validation metric, shape (E,)."""
 
@@ -119,13 +119,11 @@ def read_lr_logs(path: Path) -> LearningRateLogs:
 
 
 def history_content(epochs: Sequence[EpochRecord], *, frequency: int = 1) -> dict[str, Any]:
-    """Return the content of `metrics_history.json`.
+    """Return the content of `metrics_history.json`, with every `frequency`-th training step.
 
-    Args:
-        epochs: The epochs, from the first on.
-        frequency: Interval between logged steps, in steps.
+    `epochs` contains all epochs of the run.
     """
-    mae = over_steps(epochs, "mae", frequency)
+    mae = step_values(epochs, "mae", frequency)
     seconds = total_seconds(epochs)
     learning_rates = [epoch.learning_rate for epoch in epochs]
     return {
@@ -138,14 +136,14 @@ def history_content(epochs: Sequence[EpochRecord], *, frequency: int = 1) -> dic
             "epoch_numbers": [epoch.epoch for epoch in epochs],
         },
         "batch": {
-            "loss": over_steps(epochs, "loss", frequency),
+            "loss": step_values(epochs, "loss", frequency),
             "metrics": {
                 "accuracy": [1.0 - value for value in mae],
                 "mae": mae,
-                "mse": over_steps(epochs, "mse", frequency),
+                "mse": step_values(epochs, "mse", frequency),
             },
-            "learning_rate": over_steps(epochs, "learning_rate", frequency),
-            "batch_numbers": over_steps(epochs, "numbers", frequency),
+            "learning_rate": step_values(epochs, "learning_rate", frequency),
+            "batch_numbers": step_values(epochs, "numbers", frequency),
         },
         "total_training_time_seconds": seconds,
         "total_training_time_formatted": _clock(seconds),
@@ -153,7 +151,7 @@ def history_content(epochs: Sequence[EpochRecord], *, frequency: int = 1) -> dic
 
 
 def learning_rate_content(epochs: Sequence[EpochRecord], *, frequency: int = 1) -> dict[str, Any]:
-    """Return the content of `lr_logs.json`; every epoch is logged, whatever the `frequency`."""
+    """Return the content of `lr_logs.json`. The `frequency` of steps has no effect on epochs."""
     del frequency
     rates = [epoch.learning_rate for epoch in epochs]
     previous = [*rates[:1], *rates[:-1]]
@@ -172,7 +170,7 @@ def _columns(scores: Sequence[TraitScores | None]) -> dict[str, list[float | Non
 
 
 def _with_field_names(flat: Mapping[str, float]) -> dict[str, float]:
-    """Add the names that other tools read: `r_squared` for r2, `mae_O` for `mae_openness`."""
+    """Add the names that other tools use: `r_squared` for r2, `mae_O` for `mae_openness`."""
     named = dict(flat)
     for metric, alias in (("mae", "mae"), ("mse", "mse"), ("r2", "r_squared")):
         named[alias] = flat[metric]

@@ -29,7 +29,7 @@ _FIX: Final = "Predict again, or correct the file."
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Predictions:
-    """Predicted scores of clips, with the annotated scores if they are known."""
+    """Predicted scores of clips, and their annotated scores if known."""
 
     clip_ids: Names
     """Id of each clip; stored as a tuple of N strings."""
@@ -43,7 +43,7 @@ class Predictions:
     def __post_init__(self) -> None:
         for field in ("clip_ids", "groups"):
             object.__setattr__(self, field, tuple(map(str, getattr(self, field))))
-        # A CSV file of float32 values would not give the same float64 values again.
+        # If float32 values were written to CSV, the values read as float64 would differ.
         object.__setattr__(self, "y_pred", np.asarray(self.y_pred, dtype=np.float64))
         if self.y_true is not None:
             object.__setattr__(self, "y_true", np.asarray(self.y_true, dtype=np.float64))
@@ -57,7 +57,7 @@ class Predictions:
             )
 
     def take(self, rows: IntArray) -> "Predictions":
-        """Return the clips `rows`, in their order."""
+        """Return the clips with the row indices `rows`, in the order of `rows`."""
         return Predictions(
             clip_ids=[self.clip_ids[row] for row in rows],
             groups=[self.groups[row] for row in rows],
@@ -69,8 +69,8 @@ class Predictions:
 def write_predictions(path: Path, predictions: Predictions) -> None:
     """Write predictions as CSV, atomically.
 
-    The columns are `clip_id`, the traits, `true_<trait>` if annotated, and `group`. Reading
-    gives exactly the same numbers.
+    The columns are `clip_id`, the traits, `true_<trait>` if annotated, and `group`.
+    `read_predictions` returns exactly the same numbers.
 
     Raises:
         RunError: If there are no clips, a clip id is repeated or empty, a group is empty, or a
@@ -94,12 +94,12 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
 
 
 def read_predictions(path: Path) -> Predictions:
-    """Read predictions that `write_predictions` wrote; further columns are ignored.
+    """Read predictions that `write_predictions` wrote. Further columns are ignored.
 
     Raises:
-        RunError: If the file is missing or is not such a table, a column is missing, a clip id
-            is repeated or empty, a group is empty, or a score is not a finite number. The
-            message names the file and the row; the header is row 1.
+        RunError: If the file or a column is missing, the file is not a table, a clip id is
+            repeated or empty, a group is empty, or a score is not a finite number. The message
+            names the file and the row; the header is row 1.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
@@ -136,8 +136,8 @@ def _check_header(path: Path, header: Sequence[str], *, known: bool) -> None:
     for column in _columns(known=known):
         if header.count(column) != 1:
             raise RunError(
-                f"{path}: expected the column {column!r} once, found it "
-                f"{header.count(column)} times among {', '.join(header) or 'no columns'}. {_FIX}"
+                f"{path}: must have the column {column!r} once, but has it {header.count(column)} "
+                f"times. The columns are: {', '.join(header) or 'none'}. {_FIX}"
             )
 
 
@@ -152,7 +152,7 @@ def _scores(
             except ValueError:
                 raise RunError(
                     f"{path}: row {number} (clip {row['clip_id']}) has {row[column]!r} in "
-                    f"column {column}; expected a number. {_FIX}"
+                    f"column {column}, but must have a number. {_FIX}"
                 ) from None
     return scores
 
@@ -160,7 +160,7 @@ def _scores(
 def _check_usable(path: Path, predictions: Predictions, *, rows: Sequence[int], fix: str) -> None:
     """Check names and scores; `rows` are the row numbers in the file."""
     if not rows:
-        raise RunError(f"{path}: has no clips; expected at least one. {fix}")
+        raise RunError(f"{path}: has no clips, but must have at least one clip. {fix}")
     seen: dict[str, int] = {}
     for row, clip_id, group in zip(rows, predictions.clip_ids, predictions.groups, strict=True):
         if not clip_id or not group:
@@ -168,7 +168,7 @@ def _check_usable(path: Path, predictions: Predictions, *, rows: Sequence[int], 
         if clip_id in seen:
             raise RunError(
                 f"{path}: row {row} repeats clip {clip_id} of row {seen[clip_id]}; "
-                f"expected each clip once. {fix}"
+                f"each clip must occur once. {fix}"
             )
         seen[clip_id] = row
     for columns, scores in ((TRAITS, predictions.y_pred), (TRUE_COLUMNS, predictions.y_true)):
@@ -177,6 +177,6 @@ def _check_usable(path: Path, predictions: Predictions, *, rows: Sequence[int], 
         index, position = np.argwhere(~np.isfinite(scores))[0]
         raise RunError(
             f"{path}: row {rows[index]} (clip {predictions.clip_ids[index]}) has "
-            f"{scores[index, position]} in column {columns[position]}; expected a finite "
+            f"{scores[index, position]} in column {columns[position]}, but must have a finite "
             f"number. {fix}"
         )

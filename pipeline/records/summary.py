@@ -32,19 +32,19 @@ class Summary:
     num_groups: dict[str, int]
     """Subset of the split -> number of groups."""
     group_overlap: dict[str, Overlap] = field(default_factory=dict)
-    """Pair of subsets -> groups that they share."""
+    """Pair of subsets -> overlap of their groups."""
     metrics: Intervals | None = None
-    """Scores on the held-out clips; None without any."""
+    """Metrics on the held-out clips; None if no clips were held out."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GitState:
-    """Version of the code; empty outside a checkout."""
+    """Version of the code; empty outside a Git checkout."""
 
     commit: str = ""
     is_dirty: bool | None = None
     error: str = ""
-    """Error message of git if the state is unknown."""
+    """Error message of Git if the state is unknown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +58,7 @@ class Environment:
     platform: str
     num_cpus: int | None = None
     device: str | None = None
-    """Name of the GPU that trained, or "CPU"; None in a process without TensorFlow."""
+    """Name of the GPU for training, or "CPU"; None in a process without TensorFlow."""
     hostname: str = ""
     process_id: int | None = None
 

@@ -1,4 +1,4 @@
-"""`time_tracking/time_logs.json`: measured seconds of every epoch and logged step.
+"""`time_tracking/time_logs.json`: measured seconds of each epoch and each logged step.
 
 The time of an epoch excludes validation. The time of a step is measured from its first
 operation to its last weight update.
@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.core.arrays import BoolArray, FloatArray
 from pipeline.core.files import write_json
-from pipeline.records.epochs import EpochRecord, over_steps, total_seconds
+from pipeline.records.epochs import EpochRecord, step_values, total_seconds
 from pipeline.records.typed_json import (
     Amounts,
     Numbers,
@@ -36,10 +36,10 @@ PART_NAMES: Final[Mapping[str, str]] = {
     "checkpoint": "checkpoints",
     "rest": "rest of the epochs",
 }
-"""Part of a run -> its name in figures and reports; other parts are shown by their key."""
+"""Part of a run -> name in figures and reports. Other parts are shown under their key."""
 
 _START_EPOCHS: Final = 3.0
-"""A wait longer than this many median epochs means that the run started or resumed."""
+"""Minimum wait at a start or resume, in multiples of the median epoch time."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,9 +61,9 @@ class TimeLogs:
     clips_per_second: Amounts = field(default_factory=empty)
     """Throughput of each epoch, shape (E,)."""
     total_training_time: float | None = None
-    """Seconds of all epochs, validation included."""
+    """Seconds of all epochs, including validation."""
     breakdown: Totals = field(default_factory=dict)
-    """Part of the run -> measured seconds; empty if it was not measured."""
+    """Part of the run -> measured seconds; empty if the parts were not measured."""
 
     def __post_init__(self) -> None:
         for length, names in (
@@ -81,39 +81,39 @@ class TimeLogs:
 
     @property
     def num_epochs(self) -> int:
-        """Number of epochs, E."""
+        """Number E of epochs."""
         return len(self.epoch_times)
 
     @property
     def epoch_seconds(self) -> FloatArray:
-        """Seconds of each epoch with its validation, shape (E,)."""
+        """Seconds of each epoch, including validation, shape (E,)."""
         return self.epoch_times + self.validation_times
 
     @property
     def total_seconds(self) -> float:
-        """Seconds of all epochs, validation included."""
+        """Seconds of all epochs, including validation."""
         return float(self.epoch_seconds.sum())
 
     @property
     def steady_epochs(self) -> FloatArray:
-        """Seconds of the epochs after the first, which traces the graph; all if there is one."""
+        """Seconds of the epochs after the first, which traces the graph. A single epoch is kept."""
         return self.epoch_seconds[1:] if self.num_epochs > 1 else self.epoch_seconds
 
     @property
     def median_epoch(self) -> float:
-        """Median seconds of a steady epoch."""
+        """Median of the steady epochs, in seconds."""
         return float(np.median(self.steady_epochs))
 
     @property
     def p95_epoch(self) -> float:
-        """95th percentile of the seconds of the steady epochs."""
+        """95th percentile of the steady epochs, in seconds."""
         return float(np.percentile(self.steady_epochs, 95))
 
     @property
     def start_seconds(self) -> float:
         """Seconds of start-up and tracing: the first epoch minus the median epoch.
 
-        For a single epoch, this is the wait before the first step.
+        If there is only one epoch, return the wait before its first step.
         """
         if self.num_epochs > 1:
             return max(0.0, float(self.epoch_seconds[0]) - self.median_epoch)
@@ -121,54 +121,54 @@ class TimeLogs:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Number of steps per epoch, P; 0 unless every step was logged."""
+        """Number P of steps per epoch; 0 if a step was not logged."""
         is_whole = self.num_epochs > 0 and len(self.batch_times) % self.num_epochs == 0
         return len(self.batch_times) // self.num_epochs if is_whole and self.has_all_steps else 0
 
     @property
     def has_all_steps(self) -> bool:
-        """Whether every step was logged."""
+        """True if every step was logged."""
         return bool(self.batch_times.size and self.batch_numbers[-1] == len(self.batch_numbers))
 
     @property
     def steps_by_epoch(self) -> FloatArray:
-        """Seconds of each step, shape (E, P); (E, 0) unless every step was logged."""
+        """Seconds of each step, shape (E, P); (E, 0) if a step was not logged."""
         return self._by_epoch(self.batch_times)
 
     @property
     def waits_by_epoch(self) -> FloatArray:
-        """Wait before each step in seconds, shape (E, P); (E, 0) if it is unknown."""
+        """Wait before each step in seconds, shape (E, P); (E, 0) if a step was not logged."""
         return self._by_epoch(self.batch_wait_times)
 
     @property
     def usual_waits(self) -> FloatArray:
-        """Waits without those of starts, one-dimensional; empty unless every step was logged."""
+        """Waits between steps, in s, except at a start or resume; empty if steps are missing."""
         return self.batch_wait_times[~self.is_start] if self.waits_by_epoch.size else empty()
 
     @property
     def is_start(self) -> BoolArray:
-        """Whether the run started or resumed before a step, shape (S,)."""
+        """True for the first step after each start or resume of the run, shape (S,)."""
         is_start: BoolArray = self.batch_wait_times > _START_EPOCHS * self.median_epoch
         is_start[:1] = True
         return is_start
 
     @property
     def is_first_epoch(self) -> BoolArray:
-        """Whether a step belongs to the first epoch, which traces the graph, shape (S,)."""
+        """True for steps of the first epoch, which traces the graph, shape (S,)."""
         steps_per_epoch = np.ceil(self.batch_numbers[-1:] / max(self.num_epochs, 1))
         is_first: BoolArray = self.batch_numbers <= steps_per_epoch
         return is_first
 
     @property
     def is_steady_step(self) -> BoolArray:
-        """Whether a step is after the first epoch, shape (S,); all if there is one epoch."""
+        """True for steps after the first epoch, shape (S,). A single epoch is steady."""
         steady: BoolArray = ~self.is_first_epoch
         return steady if steady.any() else ~steady
 
     def parts(self) -> dict[str, float]:
         """Return the seconds of each part of the run, in descending order.
 
-        Without a measured `breakdown`, the parts are derived from epoch and step times.
+        If `breakdown` is empty, the parts are computed from epoch and step times.
         """
         parts = self.breakdown or self._parts_of_epochs()
         shown = {name: seconds for name, seconds in parts.items() if seconds > 0}
@@ -193,7 +193,7 @@ class TimeLogs:
         step = float(self.batch_times.sum())
         rest = max(train - start - step - wait, 0.0)
         parts = {"start": start, "step": step, "wait": wait, "validation": validation, "rest": rest}
-        # Smaller parts are within the rounding of the clock.
+        # Parts below 0.1 % are within the error of the clock.
         return {name: seconds for name, seconds in parts.items() if seconds > 1e-3 * train}
 
 
@@ -212,18 +212,16 @@ def write_time_logs(path: Path, time_logs: TimeLogs) -> None:
 
 
 def time_content(epochs: Sequence[EpochRecord], *, frequency: int = 1) -> dict[str, Any]:
-    """Return the content of `time_logs.json`.
+    """Return the content of `time_logs.json`, with every `frequency`-th training step.
 
-    Args:
-        epochs: The epochs, from the first on.
-        frequency: Interval between logged steps, in steps.
+    `epochs` contains all epochs of the run.
     """
     return {
         "epoch_times": [epoch.train_seconds for epoch in epochs],
         "validation_times": [epoch.validation_seconds for epoch in epochs],
         "epoch_numbers": [epoch.epoch for epoch in epochs],
-        "batch_times": over_steps(epochs, "seconds", frequency),
-        "batch_wait_times": over_steps(epochs, "wait_seconds", frequency),
-        "batch_numbers": over_steps(epochs, "numbers", frequency),
+        "batch_times": step_values(epochs, "seconds", frequency),
+        "batch_wait_times": step_values(epochs, "wait_seconds", frequency),
+        "batch_numbers": step_values(epochs, "numbers", frequency),
         "total_training_time": total_seconds(epochs),
     }

@@ -1,4 +1,4 @@
-"""Typed reading of JSON files: the content of a file is checked against a dataclass."""
+"""Read JSON files as dataclasses, and check their content."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,14 +15,10 @@ Record = TypeVar("Record")
 
 
 def check_content(form: type[Record] | Any, content: Any) -> Any:
-    """Return the content of a file as a typed record.
-
-    Args:
-        form: A dataclass, or another type that pydantic can check.
-        content: Parsed JSON or YAML.
+    """Return parsed JSON or YAML as a typed record: a dataclass, or another type for pydantic.
 
     Raises:
-        RunError: If the content is not valid; the message does not name the file.
+        RunError: If the content is not valid. The message does not name the file.
     """
     try:
         return pydantic.TypeAdapter(form).validate_python(content)
@@ -41,9 +37,8 @@ def read_record(form: type[Record], path: Path) -> Record:
     Raises:
         PipelineError: If the file is missing, is not JSON, or is not valid.
     """
-    content = read_json(path)
     try:
-        record: Record = check_content(form, content)
+        record: Record = check_content(form, read_json(path))
     except RunError as error:
         raise RunError(f"{path}: {error} Restore the file from the run's artifacts.") from error
     return record
@@ -57,7 +52,7 @@ def check_lengths(length: int, arrays: Mapping[str, FloatArray | IntArray]) -> N
     """
     for name, array in arrays.items():
         if array.size not in (0, length):
-            raise ValueError(f"{name!r} must have {length} values; found {array.size}")
+            raise ValueError(f"{name!r} must have {length} values, but has {array.size}")
 
 
 def _series(values: Any) -> FloatArray:
@@ -73,14 +68,14 @@ def _series(values: Any) -> FloatArray:
 def _amounts(values: Any) -> FloatArray:
     array = _series(values)
     if not (array >= 0).all():
-        raise ValueError(f"must be zero or more; found {array[~(array >= 0)][0]}")
+        raise ValueError(f"must be zero or more, but is {array[~(array >= 0)][0]}")
     return array
 
 
 def _numbers(values: Any) -> IntArray:
     array = _series(values)
     if not (array >= 1).all() or not (np.diff(array) > 0).all():
-        raise ValueError(f"must ascend from 1; found {array[:3].tolist()}")
+        raise ValueError(f"must be ascending, from 1 or more, but begins {array[:3].tolist()}")
     return array.astype(np.int64)
 
 
@@ -98,17 +93,17 @@ Amounts = Annotated[FloatArray, pydantic.PlainValidator(_amounts)]
 """One duration or rate per epoch or step, zero or more."""
 
 Numbers = Annotated[IntArray, pydantic.PlainValidator(_numbers)]
-"""Epoch or step numbers, ascending from 1."""
+"""Epoch or step numbers, at least 1 and ascending."""
 
 Totals = Annotated[dict[str, float], pydantic.PlainValidator(_totals)]
-"""Name -> number, or sum of a list of numbers; nulls are left out."""
+"""Name -> number, or sum of a list of numbers, without nulls."""
 
 
 def empty() -> FloatArray:
-    """Return the default of a missing series."""
+    """Return the default for a missing series."""
     return np.empty(0)
 
 
 def no_numbers() -> IntArray:
-    """Return the default of missing epoch or step numbers."""
+    """Return the default for missing epoch or step numbers."""
     return np.empty(0, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Caveats of a run: reasons to trust its scores less, with the evidence."""
+"""Caveats of a run: reasons why its scores are less reliable, with evidence."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,41 +11,38 @@ from pipeline.report.headline import BaselineResult, Outcome, baseline_results
 from pipeline.report.loading import RunRecords
 from pipeline.report.summary import is_cross_validated
 from pipeline.report.wording import (
+    capitalized,
     difference,
     display_name,
+    format_value,
     listing,
     percent,
-    plain,
-    sentence,
     with_interval,
 )
 
 MIN_GROUPS: Final = 30
-"""Smallest number of groups for percentile intervals. With fewer, they are too narrow.
+"""Minimum number of groups for percentile intervals. Intervals from fewer groups are too narrow.
 
 Reference: Cameron, Gelbach & Miller, 2008 (doi:10.1162/rest.90.3.414): tests with 5 to 30
     clusters reject too often.
 """
 
 MIN_LABEL_SD: Final = 0.02
-"""Annotated scores with a smaller standard deviation are nearly constant.
-
-This is 2 % of the scale. The scores of First Impressions have about 0.14.
-"""
+"""Minimum standard deviation of annotated scores. In First Impressions, it is about 0.14."""
 
 MIN_SD_RATIO: Final = 0.1
-"""Predictions with a smaller share of the annotations' standard deviation are nearly constant."""
+"""Minimum standard deviation of predictions, relative to the annotated scores."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Caveat:
-    """One reason to trust the scores less."""
+    """Reason why the scores are less reliable."""
 
     title: str
     detail: str
-    """Evidence, and a way to resolve the caveat."""
+    """Evidence, and how to resolve the caveat."""
     is_serious: bool = False
-    """Whether the scores may be wrong, not only less certain."""
+    """True if the scores may be wrong. False if they are only less certain."""
 
 
 _serious = partial(Caveat, is_serious=True)
@@ -61,15 +58,16 @@ def _unfinished(records: RunRecords) -> Iterator[Caveat]:
     if records.status in ("FAILED", "KILLED"):
         yield _serious(
             title="The run failed or was killed",
-            detail=f"The status in its run log is {records.status}. Continue the run with "
+            detail=f"The last status in the run log is {records.status}. Continue the run with "
             "`train --resume`.",
         )
     elif records.summary is None and records.history is not None and records.config is not None:
         done = len(records.history.epoch.epoch_numbers)
         yield _serious(
             title="The run is not finished",
-            detail=f"The logs have {done} of {count(records.config.training.num_epochs, 'epoch')}, "
-            "and there is no summary. Continue the run with `train --resume`.",
+            detail="There is no summary, and the logs contain only "
+            f"{done} of {count(records.config.training.num_epochs, 'epoch')}. Continue the run "
+            "with `train --resume`.",
         )
 
 
@@ -79,16 +77,16 @@ def _evaluated_clips(records: RunRecords) -> Iterator[Caveat]:
         return
     if evaluation.split == "all":
         yield _serious(
-            title="The scores are on all clips",
-            detail="If these include the training clips, the model was trained on most of them. "
-            "The scores then do not apply to new clips. Evaluate on `validation` or `test`.",
+            title="The scores are from all clips",
+            detail="If these include the training clips, the scores do not apply to new clips. "
+            "Evaluate on `validation` or `test`.",
         )
     if evaluation.num_groups < MIN_GROUPS:
         groups = count(evaluation.num_groups, "group")
         yield _serious(
             title=f"Only {groups}",
-            detail=f"The scores come from {groups}. With fewer than {MIN_GROUPS} groups, the "
-            "intervals are too narrow. Evaluate on more groups.",
+            detail=f"The evaluated clips are from {groups}. Intervals from fewer than {MIN_GROUPS} "
+            "groups are too narrow. Evaluate on more groups.",
         )
 
 
@@ -103,10 +101,11 @@ def _shared_groups(records: RunRecords) -> Iterator[Caveat]:
         if overlap["shared_groups"]:
             first, _, second = pair.partition("/")
             yield Caveat(
-                title=f"{sentence(first)} and {second} clips share groups",
-                detail=f"{count(int(overlap['shared_groups']), 'group')} are in both subsets, with "
-                f"{percent(overlap['shared_clips'])} of the {second} clips. The scores then "
-                "reward recognizing known people or videos. Split by group.",
+                title=f"{capitalized(first)} and {second} clips share groups",
+                detail=f"{count(int(overlap['shared_groups']), 'group')} are in both subsets. They "
+                f"contain {percent(overlap['shared_clips'])} of the {second} clips. The "
+                "scores are then too good for a model that recognizes people or videos. Split "
+                "the clips by group.",
                 is_serious=first == "train",
             )
 
@@ -116,16 +115,16 @@ def _unknown_groups(records: RunRecords) -> Iterator[Caveat]:
     if features is not None and not any(source.endswith(".csv") for source in features.sources):
         yield _serious(
             title="The groups are unknown",
-            detail="The features have no clip table, so single clips were split. If several clips "
-            "show one video or person, all scores are too good and all intervals too narrow. Add "
-            "a clips.csv with clip_id and group.",
+            detail="The feature set has no clip table, so the split does not keep groups together. "
+            "If several clips show one video or person, all scores are too good and all intervals "
+            "are too narrow. Add a clips.csv with the columns clip_id and group.",
         )
     elif evaluation is not None and evaluation.num_groups == evaluation.num_clips:
         yield Caveat(
             title="Every clip is its own group",
             detail=f"There are {count(evaluation.num_clips)} clips and as many groups. This is "
-            "correct if no two clips show the same video or person. Otherwise the split could not "
-            "keep such clips together.",
+            "correct only if every clip shows a different video and person. Otherwise the subsets "
+            "share videos or people.",
         )
 
 
@@ -134,25 +133,25 @@ def _epoch_selection(records: RunRecords) -> Iterator[Caveat]:
     if evaluation is None or evaluation.split != "validation":
         return
     if is_cross_validated(records):
-        evidence = "In each fold, the best epoch was selected on the clips that are scored."
+        evidence = "In each fold, the best epoch was selected on the scored clips."
     elif summary is not None and summary.num_epochs > 1:
         evidence = (
             f"The best of {summary.num_epochs} epochs was selected by {summary.monitor} on the "
-            "clips that are scored."
+            "scored clips."
         )
     else:
         return
     yield Caveat(
-        title="The scored clips also selected the epoch",
+        title="The scored clips were also used to select the epoch",
         detail=f"{evidence} This makes the scores slightly too good. Before publication, evaluate "
         "once on a test split.",
     )
     if is_cross_validated(records):
         yield Caveat(
             title="The scores are pooled over folds",
-            detail="The predictions of a fold are centred on the mean of its training clips, which "
-            "is low if the mean of its held-out clips is high. Pooled over folds, PCC, CCC and R² "
-            "are therefore slightly too low, mostly for weak models.",
+            detail="In each fold, the mean of the predictions is close to the mean of the training "
+            "clips. This mean is low if the mean of the held-out clips is high. The pooled PCC, "
+            "CCC and R² are therefore slightly too low, mostly for weak models.",
         )
 
 
@@ -189,13 +188,14 @@ def _constant_traits(records: RunRecords) -> Iterator[Caveat]:
         yield _serious(
             title="Annotations are nearly constant",
             detail=f"The annotated scores hardly vary in {listing(flat_truth)}. R² and "
-            "correlations are not meaningful there, and affect the averages over the traits.",
+            "correlations are not meaningful for such a trait. They affect the averages over "
+            "the traits.",
         )
     if flat_scores:
         yield _serious(
             title="Predictions are nearly constant",
-            detail=f"The predictions hardly vary in {listing(flat_scores)}. Brackets: their "
-            "standard deviation as a share of the annotations'.",
+            detail=f"The predictions hardly vary in {listing(flat_scores)}. Brackets: "
+            "ratio of the standard deviations, predictions to annotations.",
         )
 
 
@@ -212,8 +212,8 @@ def _baselines_not_beaten(records: RunRecords) -> Iterator[Caveat]:
         claim = "Worse than" if worse else "Not shown to be better than"
         yield Caveat(
             title=f"{claim} {display_name(baseline)} in {metrics}",
-            detail=f"{sentence('; '.join(map(_scores, found)))}. These clips do not show that the "
-            "model is better than this baseline.",
+            detail=f"{capitalized('; '.join(map(_scores, found)))}. These scores do not show that "
+            "the model is better than this baseline.",
             is_serious=bool(worse) or baseline == "training_mean",
         )
 
@@ -222,8 +222,8 @@ def _scores(result: BaselineResult) -> str:
     metric = result.metric
     gain = " ".join(difference(metric, result.difference)).rstrip()
     return (
-        f"{METRIC_NAMES[metric]} is {with_interval(metric, result.model_score)}, the baseline has "
-        f"{with_interval(metric, result.baseline_score)}, the difference is {gain}"
+        f"{METRIC_NAMES[metric]} is {with_interval(metric, result.model_score)} for the model and "
+        f"{with_interval(metric, result.baseline_score)} for the baseline, the difference is {gain}"
     )
 
 
@@ -242,15 +242,15 @@ def _features(records: RunRecords) -> Iterator[Caveat]:
     for trait in features.traits:
         if trait.is_reversed:
             yield Caveat(
-                title=f"{sentence(trait.name)} is scored in reverse",
-                detail=f"{trait.note} Before a comparison with data that score the trait itself, "
-                "reverse the scores (1 − score), and report this.",
+                title=f"{capitalized(trait.name)} is scored in reverse",
+                detail=f"{trait.note} Some other data are not reversed. Before a "
+                "comparison with such data, use 1 − score, and report this.",
             )
-    if has_random_weights(features.encoder):
+    if _has_random_weights(features.encoder):
         yield _serious(
             title="The encoder has random weights",
-            detail=f"The features come from an untrained network ({plain(features.encoder)}), so "
-            "they contain little facial information. Extract features with trained weights.",
+            detail=f"The features are from an untrained network: {format_value(features.encoder)}. "
+            "They contain little information about the face. Use trained weights for extraction.",
         )
     elif features.encoder in ("unknown", "", None):
         yield Caveat(
@@ -260,12 +260,12 @@ def _features(records: RunRecords) -> Iterator[Caveat]:
         )
 
 
-def has_random_weights(encoder: Any) -> bool:
-    """Return whether an encoder description contains the word `random` in any value."""
+def _has_random_weights(encoder: Any) -> bool:
+    """Return True if any value of an encoder description contains the word `random`."""
     if isinstance(encoder, Mapping):
-        return any(has_random_weights(part) for part in encoder.values())
+        return any(_has_random_weights(part) for part in encoder.values())
     if isinstance(encoder, list | tuple):
-        return any(has_random_weights(part) for part in encoder)
+        return any(_has_random_weights(part) for part in encoder)
     return isinstance(encoder, str) and "random" in encoder.lower()
 
 
@@ -283,8 +283,8 @@ def _training(records: RunRecords) -> Iterator[Caveat]:
         yield Caveat(
             title="One seed",
             detail=f"The model was trained once, with seed {summary.seed}. The intervals show the "
-            "variation over clips, not over random initializations. Train with more seeds before "
-            "two settings are compared.",
+            "variation over clips, not over random initializations. Before you compare two "
+            "settings, train with more seeds.",
         )
 
 

@@ -1,7 +1,7 @@
-"""Headline and interval bars of the report: the model compared with its baselines.
+"""Headline and interval bars of the report: comparison of the model with the baselines.
 
-The paired interval of the difference determines the outcome. Model and baseline are scored on
-the same resamples of the same clips.
+The interval of the paired difference determines the outcome: model and baseline are scored on
+the same resamples of the clips.
 """
 
 import enum
@@ -12,17 +12,16 @@ from typing import Final
 from pipeline.core.number_format import METRIC_NAMES, metric_value
 from pipeline.metrics.regression import HIGHER_IS_BETTER
 from pipeline.records.evaluation import EvaluationReport, Interval
-from pipeline.report.wording import display_name, interval, listing, sentence
+from pipeline.report.wording import capitalized, display_name, interval, listing
 
 HEADLINE_METRICS: Final = ("r2", "accuracy")
 """Metrics of the headline and the summary."""
 
 ILLEGITIMATE: Final = frozenset({"same_group_mean"})
-"""Baselines that use annotations of the evaluated clips; no model has to beat them."""
-
+"""Baselines that use annotations of the evaluated clips. The claims ignore these baselines."""
 
 _MARGIN: Final = 0.04
-"""Space left and right of the interval bars, as a share of the range of the values."""
+"""Margin left and right of the interval bars, as a share of the range of values."""
 
 
 class Outcome(enum.Enum):
@@ -40,18 +39,18 @@ class Outcome(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BaselineResult:
-    """Comparison with one baseline in one metric, averaged over the traits."""
+    """Comparison of the model with one baseline by one metric, averaged over the traits."""
 
     metric: str
     baseline: str
     model_score: Interval
     baseline_score: Interval
     difference: Interval
-    """Model minus baseline, paired."""
+    """Model minus baseline, with the interval of the paired difference."""
 
     @property
     def outcome(self) -> Outcome:
-        """Outcome according to the paired interval."""
+        """Outcome according to the sign and the interval of the difference."""
         gain = self.difference.value * (1 if HIGHER_IS_BETTER[self.metric] else -1)
         if gain == 0:
             return Outcome.EQUAL
@@ -65,21 +64,21 @@ _CLAIMS: Final = (
     ("not shown to be better than", (Outcome.AHEAD, Outcome.EQUAL, Outcome.BEHIND)),
     ("better than", (Outcome.BETTER,)),
 )
-"""Claims of the headline and their outcomes, worst first."""
+"""Claims of the headline, with their outcomes, worst first."""
 
 
 def headline(evaluation: EvaluationReport | None) -> str:
-    """Write the headline of the report: the result against the baselines, worst first."""
+    """Return the headline of the report: the comparison with the baselines, worst result first."""
     if evaluation is None:
         return "There are no scores on held-out clips"
     results = baseline_results(evaluation)
     claims = [_claim(results, words, outcomes) for words, outcomes in _CLAIMS]
     text = "; ".join(claim for claim in claims if claim)
-    return sentence(text) or "Not compared with any baseline"
+    return capitalized(text) or "Not compared with any baseline"
 
 
 def baseline_results(evaluation: EvaluationReport | None) -> tuple[BaselineResult, ...]:
-    """Compare the model with every legitimate baseline in every headline metric."""
+    """Compare the model with every legitimate baseline by every headline metric."""
     if evaluation is None:
         return ()
     return tuple(
@@ -109,15 +108,15 @@ def _claim(results: Sequence[BaselineResult], words: str, outcomes: Sequence[Out
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bar:
-    """Score of one predictor; positions and widths are percentages of the axis."""
+    """Bar of the model or a baseline. Positions and widths are percentages of the axis."""
 
     label: str
     value: str
     interval: str
-    """Interval as text; empty without an interval."""
+    """Text of the interval, or ""."""
     point: float
     left: float
-    """Position of the lower end; the value without an interval."""
+    """Position of the lower end, equal to `point` if there is no interval."""
     width: float
     is_model: bool
     is_legitimate: bool
@@ -131,11 +130,11 @@ class MetricBars:
     title: str
     bars: tuple[Bar, ...]
     zero: float | None
-    """Position of 0; None outside the axis."""
+    """Position of 0; None if 0 is outside the axis."""
 
 
 def interval_bars(evaluation: EvaluationReport) -> tuple[MetricBars, ...]:
-    """Build the bars of the headline metrics: the model, then the baselines from best to worst."""
+    """Build the bars per headline metric: the model, then the baselines from best to worst."""
     return tuple(_metric_bars(metric, evaluation) for metric in HEADLINE_METRICS)
 
 
@@ -146,7 +145,7 @@ def _metric_bars(metric: str, evaluation: EvaluationReport) -> MetricBars:
         baselines, key=lambda name: baselines[name].value, reverse=HIGHER_IS_BETTER[metric]
     )
     points = [point for score in (model, *baselines.values()) for point in _points(score)]
-    margin = _MARGIN * (max(points) - min(points)) or 0.5  # equal values are centred
+    margin = _MARGIN * (max(points) - min(points)) or 0.5  # centre equal values
     low, high = min(points) - margin, max(points) + margin
 
     def position(value: float) -> float:
@@ -166,13 +165,13 @@ def _metric_bars(metric: str, evaluation: EvaluationReport) -> MetricBars:
         )
 
     return MetricBars(
-        title=sentence(METRIC_NAMES[metric]),
+        title=capitalized(METRIC_NAMES[metric]),
         bars=(bar(model), *(bar(baselines[name], name) for name in ranked)),
         zero=position(0.0) if low <= 0 <= high else None,
     )
 
 
 def _points(score: Interval) -> tuple[float, float, float]:
-    """Return value, lower end and upper end; the value as both ends without an interval."""
+    """Return the value and both ends, which equal the value if there is no interval."""
     ends = (score.low, score.high) if score.exists else (score.value, score.value)
     return score.value, *ends

@@ -1,4 +1,4 @@
-"""Images of a report, and the chapters that show them."""
+"""Images of a report, grouped in chapters."""
 
 import base64
 from collections.abc import Iterable, Mapping
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 MEDIA_TYPES: Final[Mapping[str, str]] = {"png": "image/png", "svg": "image/svg+xml"}
-"""Suffix of a file that browsers can show -> its media type."""
+"""Suffix of an image file that browsers can show -> media type."""
 
 TIME_FOLDER: Final = "training_time_analysis"
-"""Folder of the figures about times."""
+"""Folder of the time figures."""
 
 _TITLES: Final[Mapping[str, str]] = {
     "training_visualizations": "Training and traits",
@@ -18,12 +18,12 @@ _TITLES: Final[Mapping[str, str]] = {
 }
 
 _HALF_PAGE_PX: Final = 800
-"""Width of the widest image that is readable at half the width of a page."""
+"""Maximum width of an image that is readable in half the page width."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Image:
-    """One figure as an image file, with its texts."""
+    """Image file of one figure, with its texts."""
 
     folder: str
     title: str
@@ -43,13 +43,13 @@ class Image:
 
     @property
     def is_wide(self) -> bool:
-        """Whether the image needs the full width of a page."""
+        """True if the image needs the full page width."""
         size = self.size_px
         return size is None or size[0] > _HALF_PAGE_PX
 
     @property
     def uri(self) -> str:
-        """Image as a data URI, so that the page needs no other file."""
+        """Data URI, which embeds the image in the page."""
         return f"data:{self.media_type};base64,{base64.b64encode(self.data).decode('ascii')}"
 
 
@@ -61,7 +61,7 @@ class MissingImage:
     title: str
     reason: str
     is_fault: bool = False
-    """Whether records are damaged; False if the run has no data for this figure."""
+    """True if records are damaged. False if the run has no data for this figure."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +70,7 @@ class Chapter:
 
     folder: str
     anchor: str
-    """Target of links to the chapter."""
+    """HTML id of the chapter."""
     title: str
     images: tuple[Image, ...]
     missing: dict[str, list[str]]

@@ -1,4 +1,4 @@
-"""Reader of all records of a run directory; missing and damaged files become problems."""
+"""Read all records of a run directory, and list missing and damaged files."""
 
 import contextlib
 from collections.abc import Mapping
@@ -31,21 +31,19 @@ class Recommendation:
     """Entry of `training_speedup_recommendations.json`."""
 
     issue: str
-    """Problem, in a few words."""
     details: str
     """Measurement, one sentence."""
     recommendation: str
     expected_gain: str = ""
-    """Possible saving, in words."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRecords:
-    """Records of a run. A record is None if its file is missing or damaged."""
+    """Records of a run. A field is None if its file is missing or damaged."""
 
     name: str
     directory: str
-    """Path of the run directory, for use in a command."""
+    """Path of the run directory, relative to the working directory if possible."""
     config: ExperimentConfig | None = None
     summary: Summary | None = None
     evaluation: EvaluationReport | None = None
@@ -59,11 +57,10 @@ class RunRecords:
     status: str | None = None
     """FINISHED, FAILED or KILLED; None if the run has not ended."""
     problems: tuple[str, ...] = ()
-    """Missing and damaged files, one line each."""
+    """Missing and damaged files, one line per file."""
 
 
 CONFIG_FILE: Final = "config.yaml"
-
 ADVICE_FILE: Final = "training_time_analysis/training_speedup_recommendations.json"
 
 FILES: Final[Mapping[str, tuple[str, Any]]] = {
@@ -77,29 +74,29 @@ FILES: Final[Mapping[str, tuple[str, Any]]] = {
     LEARNING_RATE_FILE: ("lr_logs", LearningRateLogs),
     ADVICE_FILE: ("recommendations", tuple[Recommendation, ...]),
 }
-"""Path in the run directory -> field of `RunRecords` and its type."""
+"""Path in the run directory -> field of `RunRecords`, type of its value."""
 
 
 def load_records(run: RunDirectory, *, status: str | None = None) -> RunRecords:
-    """Read the records of a run directory. `status` is the last status in its run log."""
+    """Read all records of a run. `status` is the last status in the run log."""
     values: dict[str, Any] = {}
     problems = []
     for file, (target, form) in FILES.items():
         path = run.path / file
         if not path.exists():
-            problems.append((file, f"{file}: the run does not have this file."))
+            summary = values.get("summary")
+            has_no_held_out_clips = summary and summary.num_clips.get("validation") == 0
+            if file != ADVICE_FILE and not (file == "evaluation.json" and has_no_held_out_clips):
+                problems.append(f"{file}: the run does not have this file.")
             continue
         try:
             check_files(run, path)
             content = read_yaml_mapping(path) if file == CONFIG_FILE else read_json(path)
             values[target] = check_content(form, content)
         except PipelineError as error:
-            problems.append(("", f"{file}: {str(error).removeprefix(f'{path}: ')}"))
-    optional = {ADVICE_FILE}
-    if "summary" in values and values["summary"].num_clips.get("validation") == 0:
-        optional.add("evaluation.json")  # no clips were held out
+            problems.append(f"{file}: {str(error).removeprefix(f'{path}: ')}")
     if "evaluation" in values:
-        with contextlib.suppress(PipelineError):  # the figures report the error
+        with contextlib.suppress(PipelineError):  # the figures report this error
             path = run.predictions_path(values["evaluation"].split)
             check_files(run, path)
             values["predictions"] = read_predictions(path)
@@ -108,6 +105,6 @@ def load_records(run: RunDirectory, *, status: str | None = None) -> RunRecords:
         name=run.path.name,
         directory=str(whole.relative_to(here) if whole.is_relative_to(here) else whole),
         status=status,
-        problems=tuple(problem for file, problem in problems if file not in optional),
+        problems=tuple(problems),
         **values,
     )

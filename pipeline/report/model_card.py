@@ -14,7 +14,14 @@ from pipeline.records.evaluation import EvaluationReport, Subgroup
 from pipeline.report.headline import HEADLINE_METRICS
 from pipeline.report.loading import RunRecords
 from pipeline.report.summary import evaluated_clips
-from pipeline.report.wording import listing, percent, plain, sentence, shape, with_interval
+from pipeline.report.wording import (
+    capitalized,
+    format_value,
+    listing,
+    percent,
+    shape,
+    with_interval,
+)
 
 BIAS_SOURCES: Final[Mapping[str, str]] = {
     "Junior et al., 2021, Person Perception Biases Exposed: Revisiting the First Impressions "
@@ -22,19 +29,19 @@ BIAS_SOURCES: Final[Mapping[str, str]] = {
     "Principi et al., 2019, On the Effect of Observed Subject Biases in Apparent Personality "
     "Analysis from Audio-visual Signals (arXiv:1909.05568)": "https://arxiv.org/abs/1909.05568",
 }
-"""Publication on annotator bias -> address."""
+"""Publications about annotator bias -> URL."""
 
 _SCORES: Final = (
     "Apparent personality: the impression of strangers after watching a clip of a few seconds. "
-    "The scores are not the person’s personality, and not a diagnosis."
+    "The scores do not measure the person’s personality and are not a diagnosis."
 )
 _USE: Final = (
-    "Research on first impressions, with clips like the training clips: which cues affect the "
-    "annotators, and how features and fusions compare."
+    "Research on first impressions, with clips similar to the training clips. Example questions: "
+    "which cues affect the annotators, and which features and fusions predict the scores best."
 )
 _MISUSE: Final = (
     "Decisions about people: hiring, admission, credit, insurance, policing, health, dating or "
-    "any other. Statements about a person’s character. Clips of people who did not agree to the "
+    "any other. Statements about a person’s character. Clips of people who did not agree to this "
     "use."
 )
 _INTERVAL_LIMITS: Final = (
@@ -46,16 +53,16 @@ _INTERVAL_LIMITS: Final = (
 )
 _LIMITS: Final = (
     "Annotators are biased by gender, age, ethnicity and attractiveness, and a model learns "
-    "these biases. The scores apply to clips, cameras, languages and people like the evaluated "
-    "ones. For others, the quality is unknown."
+    "these biases. The scores apply only to clips, cameras, languages and people that are similar "
+    "to the evaluated clips. For other clips, the quality is unknown."
 )
 
 
 def model_card(records: RunRecords) -> dict[str, tuple[str, ...]]:
-    """Write the model card: heading -> paragraphs."""
+    """Return the model card: heading -> paragraphs."""
     traits = records.features.traits if records.features is not None else ()
     return {
-        "Meaning of the scores": (_SCORES, *map(sentence, directions(traits))),
+        "Meaning of the scores": (_SCORES, *map(capitalized, directions(traits))),
         "Intended use": (_USE,),
         "Not intended for": (_MISUSE,),
         "Data": tuple(_data(records)),
@@ -69,11 +76,12 @@ def model_card(records: RunRecords) -> dict[str, tuple[str, ...]]:
 def _data(records: RunRecords) -> Iterator[str]:
     features, summary = records.features, records.summary
     if features is None and summary is None:
-        yield "Unknown: neither data.json nor summary.json can be used."
+        yield "Unknown, because data.json and summary.json are missing or damaged."
     if features is not None:
         yield (
             f"{count(features.num_clips, 'clip')}; static features {shape(features.static_shape)}, "
-            f"dynamic features {shape(features.dynamic_shape)}; encoder: {plain(features.encoder)}."
+            f"dynamic features {shape(features.dynamic_shape)}; "
+            f"encoder: {format_value(features.encoder)}."
         )
         yield f"Sources: {_paths(features.sources)}."
     if summary is not None:
@@ -86,7 +94,7 @@ def _data(records: RunRecords) -> Iterator[str]:
 
 
 def _paths(sources: Sequence[str]) -> str:
-    """Return paths as a list. A common directory is written once."""
+    """Join paths to a list. If all have one directory, name it once."""
     paths = [PurePath(source) for source in sources]
     if len({path.parent for path in paths}) == 1:
         return f"{listing([path.name for path in paths])} in {paths[0].parent}"
@@ -102,7 +110,7 @@ def _evaluation(records: RunRecords) -> Iterator[str]:
         f"{METRIC_NAMES[metric]} {with_interval(metric, evaluation.metrics[metric]['mean'])}"
         for metric in METRICS
     ]
-    clips = sentence(evaluated_clips(records, evaluation))
+    clips = capitalized(evaluated_clips(records, evaluation))
     yield f"{clips}. Averages over the traits: {listing(means)}."
 
 
@@ -115,7 +123,7 @@ def _intervals(records: RunRecords) -> Iterator[str]:
         )
         return
     intervals = evaluation.intervals
-    # One decimal, because 89.5 % and 90.4 % are different results.
+    # Whole percents would hide the difference between 89.5 % and 90.4 %.
     covered, level = intervals.coverage["mean"], percent(intervals.level)
     ends = f" [{percent(covered.low, 1)}, {percent(covered.high, 1)}]" if covered.exists else ""
     yield (
@@ -131,8 +139,8 @@ def _subgroups(records: RunRecords) -> Iterator[str]:
     evaluation = records.evaluation
     if evaluation is None or not evaluation.by:
         yield (
-            "Not measured. If clips.csv has a column such as gender or age, evaluate with "
-            "`--by COLUMN` before any statement about fairness."
+            "Not measured. Before any statement about fairness, evaluate with `--by COLUMN`, for "
+            "a column of clips.csv such as gender or age."
         )
         return
     for column in evaluation.by:
@@ -140,7 +148,7 @@ def _subgroups(records: RunRecords) -> Iterator[str]:
 
 
 def _largest_gaps(evaluation: EvaluationReport, column: str) -> Iterator[str]:
-    """Yield the best and the worst subgroup of a column in each headline metric."""
+    """Compare the best and the worst subgroup of a column by each headline metric."""
     subgroups = evaluation.by[column]
     if len(subgroups) < 2:
         yield f"By {column}: all evaluated clips are {listing(list(subgroups))}."

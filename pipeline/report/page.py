@@ -1,4 +1,4 @@
-"""HTML page of the report: one file that needs no other file and no network."""
+"""HTML page of the report: one file that works without other files and without a network."""
 
 import base64
 import functools
@@ -43,11 +43,10 @@ def write_page(
 ) -> None:
     """Write the report of a run as one HTML file, atomically.
 
-    Text from files is escaped. The page blocks all network access, and all scripts except its
-    own, which is identified by a hash.
+    The page escapes all text from files and omits sections without records. It blocks network
+    access and all scripts except its own script, which it identifies by a hash.
 
-    Parts without records are left out. `problems` are further missing or damaged files, one line
-    each.
+    `problems` lists further missing or damaged files, one line per file.
     """
     missing = tuple(missing_images)
     faults = titles_by_reason(image for image in missing if image.is_fault)
@@ -58,7 +57,7 @@ def write_page(
     script_hash = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     page = _environment().get_template(_TEMPLATE)
     text = page.render(
-        title=_title(records),
+        title=next(part.name for part in (config, records.summary, records) if part is not None),
         run_name=records.name,
         description=" ".join(config.description.split()) if config is not None else "",
         headline=headline(evaluation),
@@ -86,14 +85,14 @@ def write_page(
 
 
 def commands(records: RunRecords) -> dict[str, tuple[str, ...]]:
-    """Return the commands that repeat the run: heading -> lines."""
+    """Return the commands that repeat the run: heading -> command lines."""
     environment = records.environment
     if environment is None:
         return {}
     checkout = (f"git checkout {environment.git.commit}",) if environment.git.commit else ()
     program, _, rest = environment.command.partition(" ")
     command = environment.command
-    if PurePath(program).name == "__main__.py":  # recorded for `python -m pipeline`
+    if PurePath(program).name == "__main__.py":  # sys.argv[0] of `python -m pipeline`
         command = f"python -m pipeline {rest}".rstrip()
     found = {"Original command": (*checkout, command)}
     if records.config is not None:
@@ -103,14 +102,8 @@ def commands(records: RunRecords) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _title(records: RunRecords) -> str:
-    if records.config is not None:
-        return records.config.name
-    return records.summary.name if records.summary is not None else records.name
-
-
 def _prose(text: str) -> markupsafe.Markup:
-    """Escape text, and format `words in backticks` as code."""
+    """Escape HTML and format `words in backticks` as code."""
     return markupsafe.Markup(_CODE.sub(r"<code>\1</code>", str(markupsafe.escape(text))))  # noqa: S704
 
 

@@ -1,4 +1,4 @@
-"""Summary of a run in sentences: training, scores, comparison with the baselines."""
+"""Text summary of a run: training, scores, and comparison with the baselines."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -24,11 +24,11 @@ _PHRASES: Final = {
     Outcome.BEHIND: "below {}, which may be chance",
     Outcome.WORSE: "worse than {}",
 }
-"""Ends of the sentence "By R², the model is ..."."""
+"""Outcome -> end of the sentence "By R², the model is ..."."""
 
 
 def summarize(records: RunRecords) -> tuple[str, ...]:
-    """Write the paragraphs of the summary. Unknown facts are left out."""
+    """Return the paragraphs of the summary, without unknown facts."""
     paragraphs = (_training(records), _scores(records), _group_leak(records))
     texts = (" ".join(paragraph) for paragraph in paragraphs)
     return tuple(text for text in texts if text)
@@ -46,7 +46,7 @@ def evaluated_clips(records: RunRecords, evaluation: EvaluationReport) -> str:
 
 
 def is_cross_validated(records: RunRecords) -> bool:
-    """Return whether the validation scores come from cross-validation folds."""
+    """Return True if the run used cross-validation."""
     return records.config is not None and records.config.training.num_folds > 0
 
 
@@ -119,7 +119,7 @@ def _scores(records: RunRecords) -> Iterator[str]:
 
 
 def _compared(results: Sequence[BaselineResult]) -> Iterator[str]:
-    """Yield one sentence on the results in one metric."""
+    """Yield one sentence about the comparisons in one metric."""
     order = list(Outcome)
     ranked = sorted(results, key=lambda result: order.index(result.outcome))
     parts = [
@@ -141,7 +141,7 @@ def _group_leak(records: RunRecords) -> Iterator[str]:
         return
     is_shared = any(overlap["shared_groups"] for overlap in evaluation.group_overlap.values())
     if evaluation.num_groups == evaluation.num_clips and not is_shared:
-        return  # no clip has another clip in its group
+        return  # each group has only one clip
     leak = evaluation.baselines["same_group_mean"]
     scores = [
         f"{METRIC_NAMES[metric]} {metric_value(metric, leak[metric]['mean'].value)}"
@@ -150,5 +150,5 @@ def _group_leak(records: RunRecords) -> Iterator[str]:
     yield (
         "For reference, the mean annotation of the other clips from the same group scores "
         f"{listing(scores)}. No model may use these annotations. This score shows the effect of "
-        "the simplest leak: recognizing the person or the video."
+        "the simplest leak: the model recognizes the person or the video."
     )

@@ -1,4 +1,4 @@
-"""Tables of a report: scores, times, settings and versions, as cells of text."""
+"""Tables of a report: scores, times, settings and versions."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from pipeline.report.caveats import MIN_GROUPS
 from pipeline.report.headline import ILLEGITIMATE
 from pipeline.report.loading import RunRecords
 from pipeline.report.wording import (
+    capitalized,
     difference,
     display_name,
     duration,
+    format_value,
     interval,
     percent,
-    plain,
-    sentence,
 )
 
 _METRIC_COLUMNS: Final = tuple(
@@ -33,7 +33,7 @@ _METRIC_COLUMNS: Final = tuple(
 
 
 class Cell(NamedTuple):
-    """Value, and smaller text next to it."""
+    """Text of a cell, and smaller text next to it."""
 
     text: str
     detail: str = ""
@@ -45,15 +45,15 @@ class Table:
 
     caption: str
     columns: tuple[str, ...]
-    """Column headings, including the column of the row headings."""
+    """Column headings. The first column contains the row headings."""
     rows: Mapping[str, Sequence[Cell]]
-    """Heading -> cells."""
+    """Row heading -> cells."""
     keys: Collection[str] = ()
     """Headings of the emphasized rows."""
     note: str = ""
-    """Explanation below the table."""
+    """Text below the table."""
     is_numeric: bool = True
-    """Whether the cells are numbers, aligned right."""
+    """True if the cells are numbers, which are aligned right."""
 
 
 def score_tables(records: RunRecords) -> tuple[Table, ...]:
@@ -64,14 +64,14 @@ def score_tables(records: RunRecords) -> tuple[Table, ...]:
     traits = records.features.traits if records.features is not None else ()
     notes = (
         "Accuracy is 1 − MAE.",
-        "MAE is in units of the score, which is between 0 and 1. MSE is in squared units.",
-        "R² is not clipped: below 0 is worse than predicting the mean of these clips.",
+        "MAE is in score units (scores are between 0 and 1), MSE is in squared score units.",
+        "R² is not clipped. If it is below 0, predicting the mean of these clips is better.",
         "Arrows show the better direction.",
         f"Brackets: {evaluation.interval_name}s.",
-        *(sentence(direction) for direction in directions(traits)),
+        *(capitalized(direction) for direction in directions(traits)),
     )
     scores = Table(
-        "Scores of each trait, and their mean",
+        "Scores per trait, and their mean",
         ("trait", *_METRIC_COLUMNS),
         {name: _metric_cells(evaluation.metrics, name) for name in (*TRAITS, "mean")},
         keys=("mean",),
@@ -92,7 +92,7 @@ def _coverage_tables(evaluation: EvaluationReport) -> tuple[Table, ...]:
         f"Measured on {clips} from {groups}: {intervals.measured_on}.",
         "Every group has the same weight.",
         f"Brackets: {evaluation.interval_name}s.",
-        "Widths are in units of the score.",
+        "Widths are in score units.",
     )
     rows = {
         name: (
@@ -107,7 +107,7 @@ def _coverage_tables(evaluation: EvaluationReport) -> tuple[Table, ...]:
 
 
 def baseline_tables(evaluation: EvaluationReport | None) -> tuple[Table, ...]:
-    """Build the tables of the baselines: mean scores, R² per trait, paired differences."""
+    """Build the baseline tables: mean scores, R² per trait, paired differences."""
     if evaluation is None or not evaluation.baselines:
         return ()
     scores = {"this model": evaluation.metrics} | {
@@ -139,7 +139,7 @@ def baseline_tables(evaluation: EvaluationReport | None) -> tuple[Table, ...]:
             note=note,
         ),
         Table(
-            "R² of each trait",
+            "R² per trait",
             ("predictor", *names),
             {
                 predictor: [_cell("r2", values["r2"][name]) for name in names]
@@ -159,7 +159,7 @@ def baseline_tables(evaluation: EvaluationReport | None) -> tuple[Table, ...]:
 
 
 def subgroup_tables(evaluation: EvaluationReport | None) -> tuple[Table, ...]:
-    """Build one table of subgroup scores per column."""
+    """Build one table per column that defines subgroups."""
     tables = []
     for column, subgroups in (evaluation.by if evaluation is not None else {}).items():
         rows = {
@@ -190,14 +190,14 @@ def _cell(metric: str, estimate: Interval) -> Cell:
 
 
 def time_tables(times: TimeLogs | None) -> tuple[Table, ...]:
-    """Build the table of the measured times, and the table of the parts of the run."""
+    """Build the tables of the measured times and of the parts of the run."""
     if times is None:
         return ()
     total, validation = times.total_training_time, times.validation_times
     measured: dict[str, FloatArray] = {
         "all epochs, validation included": np.array([] if total is None else [total]),
         "training part of the first epoch, start-up included": times.epoch_times[:1],
-        "training part of a further epoch": times.epoch_times[1:],
+        "training part of a later epoch": times.epoch_times[1:],
         "validation of an epoch": validation if validation.any() else validation[:0],
         "training step": times.batch_times,
         "wait before a step": times.batch_wait_times,
@@ -212,7 +212,7 @@ def time_tables(times: TimeLogs | None) -> tuple[Table, ...]:
     }
     total_seconds = sum(times.breakdown.values())
     shares = {
-        sentence(PART_NAMES.get(name, name.replace("_", " "))): (
+        capitalized(PART_NAMES.get(name, name.replace("_", " "))): (
             Cell(duration(seconds)),
             Cell(percent(seconds / total_seconds)),
         )
@@ -227,15 +227,15 @@ def time_tables(times: TimeLogs | None) -> tuple[Table, ...]:
 
 
 def config_tables(config: ExperimentConfig | None) -> tuple[Table, ...]:
-    """Build the table of all settings, with defaults that differ."""
+    """Build the table of all settings, with the defaults of changed settings."""
     if config is None:
         return ()
-    defaults = {name: plain(value) for name, value in flatten(ExperimentConfig()).items()}
-    values = {name: plain(value) for name, value in flatten(config).items()}
+    defaults = {name: format_value(value) for name, value in flatten(ExperimentConfig()).items()}
+    values = {name: format_value(value) for name, value in flatten(config).items()}
     changed = {
         name: default
         for name, text in values.items()
-        if (default := defaults.get(name, plain(None))) != text
+        if (default := defaults.get(name, format_value(None))) != text
     }
     rows = {name: (Cell(text), Cell(changed.get(name, ""))) for name, text in values.items()}
     columns = ("setting", "value", "default, if different")
@@ -258,5 +258,5 @@ def environment_tables(records: RunRecords) -> tuple[Table, ...]:
         "device": environment.device,
         "hash of the features": records.features.digest if records.features else None,
     }
-    rows = {name: [Cell(plain(value))] for name, value in values.items()}
+    rows = {name: [Cell(format_value(value))] for name, value in values.items()}
     return (Table("Code, versions and machine", ("", "value"), rows, is_numeric=False),)

@@ -1,4 +1,4 @@
-"""Lists, names and intervals in the text of the report."""
+"""Format lists, names and intervals for the text of the report."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ _NAMES: Final[Mapping[str, str]] = {
 
 
 def interval(metric: str, estimate: Interval) -> str:
-    """Format the interval of a metric, e.g. `[0.930, 0.936]`; "" without an interval."""
+    """Format the interval of a metric, e.g. `[0.930, 0.936]`, or "" if it does not exist."""
     if not estimate.exists:
         return ""
     low, high = (metric_value(metric, end) for end in (estimate.low, estimate.high))
@@ -39,7 +39,7 @@ def with_interval(metric: str, estimate: Interval) -> str:
 
 
 def difference(metric: str, estimate: Interval) -> tuple[str, str]:
-    """Format a difference of two scores and its interval; "" without an interval."""
+    """Format a score difference and its interval, or "" if the interval does not exist."""
     if not estimate.exists:
         (value,) = metric_differences(metric, estimate.value)
         return value, ""
@@ -63,7 +63,7 @@ def duration(seconds: float) -> str:
 
 
 def listing(items: Sequence[str]) -> str:
-    """Join items to a list, e.g. `a, b and c`."""
+    """Join items with commas and "and", e.g. `a, b and c`."""
     if len(items) < 2:
         return "".join(items)
     return f"{', '.join(items[:-1])} and {items[-1]}"
@@ -74,7 +74,7 @@ def shape(sizes: Sequence[int]) -> str:
     return " × ".join(count(size) for size in sizes)
 
 
-def plain(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Format any JSON or YAML value on one line."""
     if value is None or (isinstance(value, str | list | tuple | Mapping) and not value):
         return "–"
@@ -83,17 +83,19 @@ def plain(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.10g}" if math.isfinite(value) else str(value)
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {plain(item)}" for key, item in value.items())
+        return ", ".join(f"{key}: {format_value(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(plain(item) for item in value)
+        return ", ".join(format_value(item) for item in value)
     return str(value)
 
 
 def encoder_name(encoder: Any) -> str:
-    """Return the `name` of an encoder, or its whole description if there is no name."""
-    return plain(encoder["name"] if isinstance(encoder, Mapping) and "name" in encoder else encoder)
+    """Return the `name` of an encoder, or the full description if it has no name."""
+    return format_value(
+        encoder["name"] if isinstance(encoder, Mapping) and "name" in encoder else encoder
+    )
 
 
-def sentence(text: str) -> str:
-    """Capitalize the first letter of `text`."""
+def capitalized(text: str) -> str:
+    """Return the text with a capital first letter."""
     return text[:1].upper() + text[1:]

@@ -1,9 +1,8 @@
-"""Train the best and the default configuration again, and compare them on held-out clips."""
+"""Train the best and the default configuration again, and compare them on the test clips."""
 
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
@@ -39,14 +38,12 @@ class Conclusion:
     """Result of a search."""
 
     best: FrozenTrial
-    overrides: dict[str, Any]
-    """Settings that the best trial changed."""
     best_run: RunDirectory
     """Run of the best configuration, trained again."""
     report: EvaluationReport
-    """Evaluation of `best_run` on the held-out test clips."""
+    """Evaluation of `best_run` on the test clips."""
     comparison: Comparison | None
-    """Best minus default on the test clips; None if the default is the best."""
+    """Difference "best - default" on the test clips; None if the default is the best."""
 
     @property
     def verdict(self) -> str:
@@ -65,10 +62,9 @@ def conclude_search(
 ) -> Conclusion:
     """Train the best and the default configuration, and compare them.
 
-    The comparison is paired, on test clips that no trial used.
+    The comparison is paired and uses the test clips. Trials never use these clips.
     """
-    overrides = dict(best.user_attrs["overrides"])
-    config = _with_search_metric(spec, spec.space.config(overrides))
+    config = _with_search_metric(spec, spec.space.config(best.user_attrs["overrides"]))
     write_config(spec.run.search_dir / "best.yaml", config)
     refitter = _Refitter(spec, features, split)
     best_run = refitter.refit(
@@ -88,7 +84,6 @@ def conclude_search(
         )
     return Conclusion(
         best=best,
-        overrides=overrides,
         best_run=best_run,
         report=read_report(best_run.evaluation_path),
         comparison=comparison,
@@ -98,9 +93,9 @@ def conclude_search(
 def log_conclusion(
     run_log: RunLog, spec: StudySpec, num_trials: int, conclusion: Conclusion
 ) -> None:
-    """Log settings and scores of the best trial to the run of the study.
+    """Log the settings and scores of the best trial to the run of the study.
 
-    MLflow hides nested runs by default, so the parent run must have the result.
+    MLflow hides nested runs by default, so the parent run must also show the result.
     """
     best = conclusion.best
     metrics = {
@@ -112,14 +107,14 @@ def log_conclusion(
     value = f"{spec.objectives[0]} {best.values[0]:.5f}"
     lines = [
         spec.config.description,
-        f"Search of {num_trials} trials; best: trial {best.number}, {value}.",
+        f"Search with {num_trials} trials; best: trial {best.number}, {value}.",
         conclusion.verdict,
     ]
     tags = {
         "best_trial": best.number,
         "best_run_id": trial_run_id(spec, best),
         "mlflow.note.content": "\n\n".join(line.strip() for line in lines if line.strip()),
-        **{f"best.{name}": value for name, value in conclusion.overrides.items()},
+        **{f"best.{name}": value for name, value in best.user_attrs["overrides"].items()},
     }
     run_log.log_tags(tags)
 
@@ -139,24 +134,24 @@ def register_model(run: RunDirectory, config: ExperimentConfig) -> None:
         deliver_rest(run)
 
 
+@dataclass(frozen=True, slots=True)
 class _Refitter:
-    """Training on the training and validation clips of a search."""
+    """Train final models on the training and validation clips of a search."""
 
-    def __init__(self, spec: StudySpec, features: FeatureSet, split: Split) -> None:
-        self._spec = spec
-        self._features = features
-        self._split = split
+    spec: StudySpec
+    features: FeatureSet
+    split: Split
 
     def refit(
         self, name: str, config: ExperimentConfig, best_epochs: Sequence[int]
     ) -> RunDirectory:
-        """Train `config` and evaluate it on the test clips. Finished steps are not repeated.
+        """Train `config` and evaluate the model on the test clips. Finished steps are skipped.
 
-        `best_epochs` has the best epoch of each fit of the trial. If it is empty, the validation
-        clips select the best epoch again.
+        `best_epochs` contains the best epoch of each fit of the trial. If it is empty, training
+        selects the best epoch on the validation clips.
         """
-        split = self._split
-        if self._spec.config.search.refit == "train_validation" and best_epochs:
+        split = self.split
+        if self.spec.config.search.refit == "train_validation" and best_epochs:
             rows = np.concatenate([split.train, split.validation])
             split = Split(train=rows, validation=rows[:0], test=split.test)
             config = for_all_clips(config, best_epochs)
@@ -174,21 +169,21 @@ class _Refitter:
             evaluation=dataclasses.replace(config.evaluation, figures=False),
             tracking=dataclasses.replace(config.tracking.unregistered(), package_model=False),
         )
-        return read_best_epoch(self._train(f"{name}-epoch", config, self._split))
+        return read_best_epoch(self._train(f"{name}-epoch", config, self.split))
 
     def _train(self, name: str, config: ExperimentConfig, split: Split) -> RunDirectory:
-        # The hash separates runs that a later call trains with other settings.
-        run = RunDirectory(self._spec.run.refits_dir / f"{name}-{config_hash(config)[:8]}")
-        named = with_run_name(config, f"{self._spec.study_name}-{name}")
+        # The hash in the name prevents a later call with other settings from reusing the run.
+        run = RunDirectory(self.spec.run.refits_dir / f"{name}-{config_hash(config)[:8]}")
+        named = with_run_name(config, f"{self.spec.study_name}-{name}")
         if read_last_status(run) == "FINISHED":
             register_model(run, named)
         else:
             train_nested(
                 run,
-                Experiment(config=named, features=self._features, split=split),
-                parent=self._spec.run,
-                build=lambda: build_for(named, self._features),
-                tags={"kind": "refit", "study": self._spec.study_name, "role": name},
+                Experiment(config=named, features=self.features, split=split),
+                parent=self.spec.run,
+                build=lambda: build_for(named, self.features),
+                tags={"kind": "refit", "study": self.spec.study_name, "role": name},
             )
         return run
 
@@ -215,7 +210,10 @@ def _registered(spec: StudySpec, config: ExperimentConfig) -> ExperimentConfig:
 
 
 def _default_epochs(spec: StudySpec, trials: list[FrozenTrial]) -> list[int] | None:
-    """Return the best epochs of the default configuration, or None if no trial has them."""
+    """Return the best epochs of the default configuration, or None if they are unknown.
+
+    With `refit: train` they are not needed, so the list is empty.
+    """
     for trial in trials:
         if trial.user_attrs.get(IS_DEFAULT) and trial.state == TrialState.COMPLETE:
             return list(trial.user_attrs["best_epochs"])

@@ -15,61 +15,53 @@ from pipeline.core.urls import hide_passwords
 from pipeline.search.study.retries import Retry, lost_numbers, mark_lost, requeue
 from pipeline.search.study.storage import STORAGE_ERRORS
 from pipeline.search.study.study_status import StudyStatus, read_status
-from pipeline.search.worker import TrialSlot
 from pipeline.workers.names import has_ended
 from pipeline.workers.pool import WorkerEvent, WorkerPool
 
 _TICK_SECONDS = 0.5
 _OUTAGE_SECONDS = 600.0
-"""Longest time for which the search waits for an unreachable storage."""
+"""Maximum time that the search waits for an unreachable storage."""
 _UNNAMED_HEARTBEATS = 6
-"""Number of heartbeats after which a running trial without a worker's name is lost."""
+"""Number of heartbeat intervals after which a running trial without a worker name is lost."""
 _MAX_FIRST_FAILURES = 5
 """Number of failed trials after which a study without a complete trial stops."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
-    """Limits of a search."""
-
-    num_trials: int | None
-    """Total number of trials, over all calls and machines; None for no limit."""
-    timeout_seconds: float | None
-    """Time after which no trial starts; None for no limit."""
-
-
 @dataclass(kw_only=True)
 class Coordinator:
-    """Coordinator of the workers of this machine: one worker gets each trial slot.
+    """Assign trials to the workers of this machine.
 
-    Thus no trial runs twice, and exactly the requested number of trials runs. Machines with a
-    common storage count each other's trials.
+    Each trial has a slot number, and each number is assigned once. Therefore exactly the requested
+    number of trials runs. Trials of other machines with the same storage are included.
     """
 
     study: optuna.Study
     pool: WorkerPool
-    limits: Limits
+    num_trials: int | None
+    """Total number of trials of all calls and machines; None for no limit."""
+    timeout_seconds: float | None
+    """Time limit for the start of new trials; None for no limit."""
     retry: Retry
     heartbeat_seconds: float
     on_end: Callable[[FrozenTrial], None]
-    """Called with each trial that ended on this machine."""
+    """Function that is called with each trial that ended on this machine."""
     on_lost: Callable[[FrozenTrial, bool], None]
-    """Called with each lost trial, and whether it is retried."""
+    """Function that is called with each lost trial, and with True if the trial is retried."""
     on_tick: Callable[[StudyStatus], None]
-    """Called about twice per second."""
+    """Function that is called about twice per second."""
     _num_deaths: int = field(default=0, init=False)
-    """Number of worker failures since a trial last ended."""
+    """Number of worker failures since the last end of a trial."""
     _first_failures: list[str] = field(default_factory=list, init=False)
     _next_sweep: float = field(default=0.0, init=False)
     _reported: set[int] = field(default_factory=set, init=False)
     """Lost trials that were already passed to `on_lost`."""
     _first_seen: dict[int, float] = field(default_factory=dict, init=False)
-    """Trial without a worker's name -> time when it was first seen."""
+    """Trial without a worker name -> time when the trial was first seen."""
     _assigned: set[int] = field(default_factory=set, init=False)
     _outage_start: float | None = field(default=None, init=False)
 
     def run(self) -> StudyStatus:
-        """Run trials until the study is done. Afterwards no trial of this machine is running.
+        """Run trials until the study is done. No trial of this machine is running at the end.
 
         Raises:
             SearchError: If workers or trials fail repeatedly.
@@ -97,14 +89,13 @@ class Coordinator:
         """Assign slots and handle events; return the final status once the study is done."""
         self._sweep()
         status = read_status(self.study)
-        limits = self.limits
-        timeout = math.inf if limits.timeout_seconds is None else limits.timeout_seconds
+        timeout = math.inf if self.timeout_seconds is None else self.timeout_seconds
         is_late = time.monotonic() - start >= timeout
         if not is_late:
             self._assign_slots(status)
         self.on_tick(status)
-        # A trial that is still running on another machine may be lost and need a retry here.
-        is_done = limits.num_trials is not None and status.num_done >= limits.num_trials
+        # A running trial of another machine may still be lost and need a retry here.
+        is_done = self.num_trials is not None and status.num_done >= self.num_trials
         if self.pool.num_busy:
             for event in self.pool.wait(_TICK_SECONDS):
                 self._handle_event(event)
@@ -115,7 +106,7 @@ class Coordinator:
         return None
 
     def _wait_for_storage(self, error: Exception) -> None:
-        """Wait while the storage is unreachable: its server may be restarting."""
+        """Wait for an unreachable storage, for instance during a restart of the server."""
         now = time.monotonic()
         self._outage_start = self._outage_start or now
         if now - self._outage_start > _OUTAGE_SECONDS:
@@ -132,22 +123,22 @@ class Coordinator:
         )
         while self.pool.num_idle:
             expected = status.num_done + self.pool.num_busy + elsewhere
-            if self.limits.num_trials is not None and expected >= self.limits.num_trials:
+            if self.num_trials is not None and expected >= self.num_trials:
                 return
-            # Lost trials also used a number, and an equal number would give an equal proposal.
+            # Lost trials also used a slot. A repeated slot number would repeat the proposal.
             number = expected + status.num_lost
-            # An ended trial with an unread event is counted twice above.
+            # A trial is counted twice above if it has ended and its event is unread.
             while number in self._assigned:
                 number += 1
             self._assigned.add(number)
-            self.pool.submit(TrialSlot(number=number))
+            self.pool.submit(number)
 
     def _handle_event(self, event: WorkerEvent) -> None:
         if event.kind == "setup_failed":
             self._count_death("a worker could not be set up", event.reason)
             return
         if event.task is not None:
-            self._assigned.discard(event.task.number)
+            self._assigned.discard(event.task)
         outcome = event.result
         if outcome is None:
             for trial in self._running():
@@ -156,30 +147,29 @@ class Coordinator:
             self._report_lost()
             self._count_death(f"the worker {event.worker} died", event.reason)
         elif outcome.was_reassigned:
-            return  # not a failure: the heartbeats were late
+            return  # not a failure, because only the heartbeats were late
         elif outcome.trial is None:
             self._count_death("the storage cannot be used", outcome.reason)
         else:
             trial = self.study.get_trials(deepcopy=False)[outcome.trial]
             self._count_failure(trial)
             self._num_deaths = 0
-            self.on_tick(read_status(self.study))  # before `on_end`, so that it counts this trial
+            self.on_tick(read_status(self.study))  # before `on_end`, to count this trial
             self.on_end(trial)
 
     def _count_death(self, failure: str, reason: str) -> None:
         self._num_deaths += 1
-        # A configuration that kills its workers fails after its retries. In addition, each worker
-        # may die once without ending the search.
+        # If a configuration kills its workers, the trial fails after its retries. In addition,
+        # each worker may die once before the search ends.
         num_workers = self.pool.num_idle + self.pool.num_busy
         if self._num_deaths >= self.retry.max_retries + 2 + num_workers:
             raise SearchError(
-                f"{failure} ({hide_passwords(reason)}): {self._num_deaths} times in a row no trial "
-                "has ended. Check the memory of the machine and the storage, then give the same "
-                "command to continue."
+                f"{failure} ({hide_passwords(reason)}): {self._num_deaths} times in a row. Check "
+                "memory and storage of the machine, then give the same command to continue."
             )
 
     def _count_failure(self, trial: FrozenTrial) -> None:
-        """Stop a study in which the first trials all fail."""
+        """Stop the study if all of the first trials failed."""
         if trial.state != TrialState.FAIL:
             self._first_failures = []
         else:
@@ -187,12 +177,12 @@ class Coordinator:
         is_hopeless = len(self._first_failures) >= _MAX_FIRST_FAILURES
         if is_hopeless and read_status(self.study).best is None:
             raise SearchError(
-                f"the first {len(self._first_failures)} trials failed, the last with: "
+                f"the first {len(self._first_failures)} trials failed. Error of the last trial: "
                 f"{self._first_failures[-1]}. Change the space or the configuration."
             )
 
     def _sweep(self) -> None:
-        """Find lost trials of any machine, once per heartbeat."""
+        """Find lost trials of all machines, once per heartbeat interval."""
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + self.heartbeat_seconds
             for trial in self._running():
@@ -212,7 +202,7 @@ class Coordinator:
         return now - first_seen > _UNNAMED_HEARTBEATS * self.heartbeat_seconds
 
     def _report_lost(self) -> None:
-        """Call `on_lost` once per lost trial, whichever machine found it."""
+        """Call `on_lost` once per lost trial of all machines."""
         trials = self.study.get_trials(deepcopy=False)
         lost = lost_numbers(trials)
         for trial in trials:
@@ -222,9 +212,9 @@ class Coordinator:
                 self.on_lost(trial, trial.number in lost)
 
     def _interrupt(self) -> None:
-        """End the workers and queue their trials again, without counting a retry."""
+        """End the workers and queue their trials again. This does not count as a retry."""
         running: list[FrozenTrial] = []
-        # If the storage is unreachable now, the next call finds these trials as lost.
+        # If the storage is unreachable now, the next call detects the lost trials.
         with contextlib.suppress(*STORAGE_ERRORS):
             running = self._running()
         self.pool.close()

@@ -20,7 +20,7 @@ from pipeline.core.run_directory import RunDirectory
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw, Unavailable, registry
 from pipeline.figures.base.style import ACCENT, SCREEN, WARNING_COLOUR, Style
 from pipeline.figures.gallery import Gallery, draw_gallery
-from pipeline.search.page import InteractiveFigure, write_page
+from pipeline.search.page import write_page
 from pipeline.search.study.sampling import quiet_optuna
 from pipeline.search.study.study_file import StudyRecord, read_study
 
@@ -34,7 +34,7 @@ _MAX_LEGEND_ENTRIES: Final = 12
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class OptunaPlot:
-    """Call of an Optuna plot function. Each function exists for plotly and for matplotlib."""
+    """Optuna plot. Optuna implements each plot function in plotly and in matplotlib."""
 
     record: StudyRecord
     title: str
@@ -43,13 +43,14 @@ class OptunaPlot:
     height: float
     """Height as a multiple of the width."""
     polish: Callable[[Figure, StudyRecord], None]
-    """Final changes to the matplotlib figure."""
+    """Function that makes final changes to the matplotlib figure."""
 
     def interactive(self) -> Any:
         """Draw with plotly."""
         figure = getattr(optuna.visualization, self.function)(**self.arguments)
+        figure.update_layout(height=round(960 * self.height))
         if self.function == "plot_pareto_front":
-            # Optuna draws early trials white, also those of the Pareto front.
+            # Optuna draws early trials in white, including trials of the Pareto front.
             for is_best, colour in ((False, ACCENT), (True, WARNING_COLOUR)):
                 figure.update_traces(
                     selector=lambda trace, best=is_best: ("Best" in trace.hovertemplate) == best,
@@ -83,7 +84,7 @@ class OptunaPlot:
 
 
 class _RecordedImportances(BaseImportanceEvaluator):
-    """Importances from `study.json`, so that all outputs agree."""
+    """Evaluator that returns the importances in `study.json`, so that all outputs agree."""
 
     def __init__(self, importances: Mapping[str, float]) -> None:
         self._importances = importances
@@ -115,15 +116,15 @@ def search_figures() -> dict[str, FigureSpec]:
         _spec(
             "parameter_importances",
             "Parameter importances",
-            "Share of each parameter in the variation of the first objective among the better "
-            "trials (PED-ANOVA, Watanabe et al., 2023). The sum of the shares is 1.",
+            "Importance of each parameter for the first objective among the better trials "
+            "(PED-ANOVA, Watanabe et al., 2023). The sum of the importances is 1.",
             "plot_param_importances",
             _importances_arguments,
         ),
         _spec(
             "slice",
             "Slice",
-            "First objective of each complete trial against each of the "
+            "First objective of each complete trial, plotted against each of the "
             f"{_MAX_PARAMETERS} most important parameters. Darker points are later trials.",
             "plot_slice",
             _parameters_arguments,
@@ -132,9 +133,9 @@ def search_figures() -> dict[str, FigureSpec]:
         _spec(
             "contour",
             "Contour",
-            "First objective over pairs of the "
+            "First objective as a function of each pair of the "
             f"{_MAX_CONTOUR_PARAMETERS} most important parameters. Points are complete trials. "
-            "The surface between them is interpolated, and uncertain between distant points.",
+            "The surface is interpolated, so it is uncertain between distant points.",
             "plot_contour",
             _contour_arguments,
             height=0.8,
@@ -151,7 +152,7 @@ def search_figures() -> dict[str, FigureSpec]:
         _spec(
             "intermediate_values",
             "Intermediate values",
-            "First objective after each epoch, one line per trial; shorter if pruned.",
+            "First objective after each epoch, one line per trial. Pruned trials end earlier.",
             "plot_intermediate_values",
             _intermediate_values_arguments,
             polish=_polish_curves,
@@ -159,8 +160,8 @@ def search_figures() -> dict[str, FigureSpec]:
         _spec(
             "pareto_front",
             "Pareto front",
-            "Both objectives of each complete trial. No trial beats a trial of the Pareto front in "
-            "one objective without being worse in the other.",
+            "Both objectives of each complete trial. For a trial of the Pareto front, every trial "
+            "that is better in one objective is worse in the other objective.",
             "plot_pareto_front",
             _pareto_front_arguments,
         ),
@@ -202,20 +203,13 @@ def draw_search(
     if isinstance(record, Unavailable):
         return SearchFigures(gallery=gallery, page_path=None)
     page_path = run.path / FOLDER / PAGE_NAME
-    figures = [
-        InteractiveFigure(
-            name=drawn.spec.name,
-            title=drawn.spec.title,
-            caption=drawn.spec.caption,
-            alt_text=drawn.alt_text,
-            plot=(plot := drawn.spec.build_data(inputs)).interactive(),
-            height_px=round(960 * plot.height),
-        )
-        for drawn in gallery.drawn
-    ]
-    omitted = {figure.spec.title: figure.reason for figure in gallery.omitted}
-    summary = record.describe()
-    write_page(page_path, title=record.name, summary=summary, figures=figures, omitted=omitted)
+    write_page(
+        page_path,
+        title=record.name,
+        summary=record.describe(),
+        figures=[(drawn, drawn.spec.build_data(inputs).interactive()) for drawn in gallery.drawn],
+        omitted=gallery.omitted,
+    )
     return SearchFigures(gallery=gallery, page_path=page_path)
 
 
@@ -279,7 +273,7 @@ def _contour_arguments(record: StudyRecord) -> dict[str, Any]:
 
 def _intermediate_values_arguments(record: StudyRecord) -> dict[str, Any]:
     if len(record.objectives) > 1:
-        raise NothingToDraw("needs one objective: with two, no values per epoch are reported.")
+        raise NothingToDraw("needs a search with one objective, which reports values per epoch.")
     shown = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
     trials = record.first.get_trials(deepcopy=False, states=shown)
     if not any(trial.intermediate_values for trial in trials):
@@ -289,7 +283,7 @@ def _intermediate_values_arguments(record: StudyRecord) -> dict[str, Any]:
 
 def _pareto_front_arguments(record: StudyRecord) -> dict[str, Any]:
     if len(record.objectives) < 2:
-        raise NothingToDraw("needs two objectives: --search.second_objective.")
+        raise NothingToDraw("needs two objectives; give --search.second_objective.")
     _complete_arguments(record)
     return {"study": record.study, "target_names": list(record.objectives)}
 
@@ -308,11 +302,13 @@ def _polish_slice(figure: Figure, record: StudyRecord) -> None:
     last_number = max(trial.number for trial in record.complete)
     for axes in figure.axes[:-1]:
         axes.tick_params(axis="x", rotation=30)
-        axes.collections[0].set_clim(0, last_number)  # the same in all panels and the colour bar
+        axes.collections[0].set_clim(
+            0, last_number
+        )  # one colour scale for all panels and the colour bar
 
 
 def _polish_parallel_coordinates(figure: Figure, _: StudyRecord) -> None:
-    """Draw the vertical axes, and put their numbers on a white background."""
+    """Draw the vertical axes, with a white background behind the tick labels."""
     for axes in figure.axes[2:]:
         axes.spines["right"].set_visible(True)
         for text in axes.get_yticklabels():
@@ -330,9 +326,9 @@ def _polish_curves(figure: Figure, record: StudyRecord) -> None:
 
 @contextlib.contextmanager
 def _quiet_pyplot() -> Iterator[Any]:
-    """Provide pyplot without windows and warnings, and with an empty style `ggplot`.
+    """Provide pyplot without windows and warnings.
 
-    Optuna's functions load this style.
+    Optuna's functions load the style `ggplot`, so this style is temporarily empty.
     """
     from matplotlib import pyplot as plt
 
@@ -341,7 +337,7 @@ def _quiet_pyplot() -> Iterator[Any]:
     plt.switch_backend("agg")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # from axes with one value and constant surfaces
+            warnings.simplefilter("ignore")  # about axes with one value and constant surfaces
             yield plt
     finally:
         library["ggplot"] = ggplot

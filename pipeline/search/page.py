@@ -1,12 +1,12 @@
-"""Write interactive figures into one HTML file that works from disk, without a network."""
+"""Write interactive figures into one HTML file that needs no server and no network."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, Final
 
 from pipeline.core.files import write_text
+from pipeline.figures.gallery import DrawnFigure, OmittedFigure
 
 # MLflow shows HTML artifacts in a frame without network access, so the file includes plotly.js.
 _PAGE: Final = """\
@@ -36,60 +36,48 @@ figure {{ margin: 0; overflow-x: auto; }}
 """
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class InteractiveFigure:
-    """Plotly figure with its texts."""
-
-    name: str
-    title: str
-    caption: str
-    alt_text: str
-    plot: Any
-    height_px: int
-
-
 def write_page(
     path: Path,
     *,
     title: str,
     summary: str,
-    figures: Sequence[InteractiveFigure],
-    omitted: Mapping[str, str],
+    figures: Sequence[tuple[DrawnFigure, Any]],
+    omitted: Sequence[OmittedFigure],
 ) -> None:
-    """Write the page atomically. `omitted` maps the title of each missing figure to the reason."""
+    """Write the page atomically. `figures` contains each drawn figure with its plotly figure."""
     from plotly.offline import get_plotlyjs
 
     reasons = "".join(
-        f"<li>{escape(name)}: {escape(reason)}</li>\n" for name, reason in omitted.items()
+        f"<li>{escape(each.spec.title)}: {escape(each.reason)}</li>\n" for each in omitted
     )
     page = _PAGE.format(
         title=escape(title),
         plotly=get_plotlyjs(),
         summary=escape(summary),
-        figures="\n".join(map(_figure_html, figures)),
+        figures="\n".join(_figure_html(drawn, plot) for drawn, plot in figures),
         omitted=f"<h2>Not drawn</h2>\n<ul>\n{reasons}</ul>" if omitted else "",
     )
     write_text(path, page)
 
 
-def _figure_html(figure: InteractiveFigure) -> str:
-    figure.plot.update_layout(
+def _figure_html(drawn: DrawnFigure, plot: Any) -> str:
+    spec = drawn.spec
+    plot.update_layout(
         title=None,
         width=None,  # the width of the page
-        height=figure.height_px,
         margin={"t": 30},
         template="plotly_white",
         font={"size": 13, "color": "#222"},
     )
-    for update_axes in (figure.plot.update_xaxes, figure.plot.update_yaxes):
+    for update_axes in (plot.update_xaxes, plot.update_yaxes):
         update_axes(selector={"type": "log"}, dtick=1, exponentformat="power")
-    plot = figure.plot.to_html(
+    html = plot.to_html(
         full_html=False,
         include_plotlyjs=False,
-        div_id=figure.name,  # the default is random
+        div_id=spec.name,  # the default is random
         config={"responsive": True, "displaylogo": False},
     )
     return (
-        f"<h2>{escape(figure.title)}</h2>\n<p>{escape(figure.caption)}</p>\n"
-        f'<figure aria-label="{escape(figure.alt_text)}">{plot}</figure>'
+        f"<h2>{escape(spec.title)}</h2>\n<p>{escape(spec.caption)}</p>\n"
+        f'<figure aria-label="{escape(drawn.alt_text)}">{html}</figure>'
     )

@@ -1,4 +1,4 @@
-"""Show the progress of a search: a live table on a terminal, else one line per trial."""
+"""Show the progress of a search: a live table on a terminal, otherwise one line per trial."""
 
 import time
 from collections import deque
@@ -20,8 +20,7 @@ _NUM_NEWEST = 8
 class SearchProgress:
     """Display of ended trials, the best trial and the remaining time.
 
-    `num_trials` and `timeout_seconds` are the limits of the search; None for no limit. The default
-    console is standard output.
+    `num_trials` and `timeout_seconds` are the limits of the search; None for no limit.
     """
 
     def __init__(
@@ -67,8 +66,8 @@ class SearchProgress:
 
     def show_lost(self, trial: FrozenTrial, *, is_retried: bool) -> None:
         """Show a trial whose worker died."""
-        next_step = "it will be tried again" if is_retried else "it has no retries left"
-        self._print(f"trial {trial.number} lost: its worker is gone; {next_step}")
+        next_step = "it will be tried again" if is_retried else "no retries are left"
+        self._print(f"trial {trial.number} lost: the worker died; {next_step}")
 
     def _print(self, line: str) -> None:
         self._console.print(line, soft_wrap=True, highlight=False, markup=False)

@@ -25,7 +25,7 @@ from pipeline.core.tensorflow_import import import_tensorflow_quietly
 from pipeline.core.urls import absolute_url, hide_passwords, sqlite_url
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split
-from pipeline.search.coordinator import Coordinator, Limits
+from pipeline.search.coordinator import Coordinator
 from pipeline.search.figures import SearchFigures, draw_search
 from pipeline.search.mlflow_runs import (
     close_lost_run,
@@ -40,8 +40,8 @@ from pipeline.search.study.sampling import prunes, quiet_optuna
 from pipeline.search.study.storage import (
     STORAGE_ERRORS,
     directory_token,
-    is_leader,
-    leader_place,
+    is_main_process,
+    main_process_place,
     open_study,
 )
 from pipeline.search.study.study_file import write_study
@@ -71,27 +71,27 @@ _logger = logging.getLogger(__name__)
 _ARTIFACTS = ("search", "search_visualizations", "comparison", "events.jsonl")
 _MAX_WORKERS = 8
 _TRIALS_PER_WORKER = 15
-"""Trials after which a worker is replaced: each model leaves about 30 MB in TensorFlow."""
+"""Number of trials per worker process. TensorFlow keeps about 30 MB of memory per model."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchOptions:
-    """Options of one call. They may differ between calls of the same study."""
+    """Options of one call. Calls of the same study may have different options."""
 
     num_trials: int | None = None
     """Total number of trials of the study; None for no limit."""
     timeout_minutes: float | None = None
-    """Time after which no trial starts; None for no limit."""
+    """Time limit for the start of new trials; None for no limit."""
     num_workers: int | None = None
     """Number of parallel trials; None for one per core, at most 8."""
     storage: str = ""
     """Database URL; if empty, a SQLite file in the run directory."""
     study: str = ""
-    """Name of the study; if empty, the names of configuration and space."""
+    """Name of the study; if empty, the names of the configuration and the space are used."""
     run_dir: Path | None = None
-    """Run directory of the study; None for `runs/` and the name of the study."""
+    """Run directory of the study; None for a directory in `runs/` with the name of the study."""
     engine: Literal["local", "ray"] = "local"
-    """Workers are processes of this machine, or Ray actors."""
+    """Type of the workers: processes of this machine, or Ray actors."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,22 +102,23 @@ class SearchOutcome:
     study_name: str
     status: StudyStatus
     conclusion: "Conclusion | None"
-    """None on a machine that only runs trials."""
+    """Comparison with the default configuration; None in a helper process."""
     undelivered: str | None
-    """Reason why MLflow does not have everything yet; None if complete."""
-    leader: str = ""
-    """Directory and machine of the leader, if this machine only runs trials."""
+    """Reason why some results are not in MLflow yet; None if MLflow has all results."""
+    main_process: str = ""
+    """Directory and machine of the main process; empty in the main process."""
     figures: SearchFigures | None = None
-    """Figures of the study; None on a machine that only runs trials."""
+    """Figures of the study; None in a helper process."""
 
 
 def run_search(config: ExperimentConfig, space_path: Path, options: SearchOptions) -> SearchOutcome:
     """Start or continue a search, then train and evaluate the best configuration.
 
-    The trials change settings of `config` as the space file allows.
+    The trials vary the settings of `config` that the space file contains. The call that created
+    the study is the main process. Other calls are helper processes, which only run trials.
 
     Raises:
-        PipelineError: If the input is invalid. Then no trial runs.
+        PipelineError: If the input is invalid. In this case no trial runs.
         SearchError: If no trial is complete.
     """
     quiet_optuna()
@@ -144,27 +145,27 @@ def run_search(config: ExperimentConfig, space_path: Path, options: SearchOption
     )
     if "MLFLOW_RUN_ID" in os.environ and hide_passwords(options.storage) != options.storage:
         _logger.warning(
-            "`mlflow run` has logged --storage as a parameter, with its password. Change the "
-            "password, and give the new one in the variable PGPASSWORD."
+            "`mlflow run` has logged the parameter --storage with the password. Change the "
+            "password, and give the new password in the environment variable PGPASSWORD."
         )
     _check_run_directory(spec.run)
     _check_tracking(config)
     study = open_study(spec, features_hash=features.digest)
-    if not is_leader(spec, study):
+    spec.run.path.mkdir(parents=True, exist_ok=True)
+    _check_not_running(spec.run)
+    write_config(spec.run.config_path, config)
+    if not is_main_process(spec, study):
         return _run_as_helper(spec, study, options)
-    return _run_as_leader(spec, study, options, features, split)
+    return _run_as_main_process(spec, study, options, features, split)
 
 
-def _run_as_leader(
+def _run_as_main_process(
     spec: StudySpec, study: optuna.Study, options: SearchOptions, features: FeatureSet, split: Split
 ) -> SearchOutcome:
-    """Run trials in the directory of the new study, and conclude the study."""
+    """Run trials, then train and evaluate the best configuration."""
     run = spec.run
-    run.path.mkdir(parents=True, exist_ok=True)
-    _check_no_other_leader(run)
-    write_config(run.config_path, spec.config)
     is_new = not run.run_log_path.exists()
-    # `mlflow run` has already named its run.
+    # `mlflow run` has already given the run a name.
     is_named = spec.config.tracking.run_name or "MLFLOW_RUN_ID" in os.environ
     config = spec.config if is_named else with_run_name(spec.config, spec.study_name)
     with open_session(run, config, num_steps=1) as session:
@@ -172,7 +173,7 @@ def _run_as_leader(
             _log_study(session.run_log, spec)
         else:
             session.run_log.log_resumed(0, offset=session.run_log.size)
-        # The MLflow runs of the trials are nested, so their parent must exist first.
+        # The MLflow runs of the trials need an existing parent run.
         deliver_rest(run)
         share_run = functools.partial(share_study_run, run, study)
         status = _run_trials(spec, study, options, share_run, session)
@@ -180,11 +181,11 @@ def _run_as_leader(
         figures = draw_search(run)
         if status.best is None:
             raise SearchError(
-                f"none of {status.num_done} trials is complete, so there is no best trial; "
-                f"{run.search_dir / 'trials.csv'} has the reasons. Increase --num_trials or "
+                f"none of {status.num_done} trials is complete, so there is no best trial. The "
+                f"reasons are in {run.search_dir / 'trials.csv'}. Increase --num_trials or "
                 "--timeout_minutes, or change the space."
             )
-        # Imported late, because TensorFlow needs about 1 GB that the workers may need.
+        # Imported late, because TensorFlow would use 1 GB of memory that the workers may need.
         import_tensorflow_quietly()
         from pipeline.search.conclude import conclude_search, log_conclusion
 
@@ -203,10 +204,8 @@ def _run_as_leader(
 
 
 def _run_as_helper(spec: StudySpec, study: optuna.Study, options: SearchOptions) -> SearchOutcome:
-    """Run trials of a study that another machine concludes."""
+    """Run trials of a study for the main process, which may be on another machine."""
     run = spec.run
-    run.path.mkdir(parents=True, exist_ok=True)
-    write_config(run.config_path, spec.config)
     spec = dataclasses.replace(spec, sampler_stream=f"sampler of {directory_token(spec)}")
     with run.locked():
         if spec.config.tracking.enabled:
@@ -220,7 +219,7 @@ def _run_as_helper(spec: StudySpec, study: optuna.Study, options: SearchOptions)
         status=status,
         conclusion=None,
         undelivered=undelivered,
-        leader=leader_place(study),
+        main_process=main_process_place(study),
     )
 
 
@@ -234,7 +233,7 @@ def _run_trials(
     """Run trials until the study is done.
 
     `share_run` shares the MLflow run of the study between machines. It is called until it returns
-    True, because MLflow may be unreachable at the start. The leader gives its session.
+    True, because MLflow may be unreachable at the start. `session` is None in a helper process.
     """
     timeout = None if options.timeout_minutes is None else 60 * options.timeout_minutes
     num_trials = options.num_trials
@@ -260,12 +259,13 @@ def _run_trials(
         progress.show(status)
 
     for trial in study.get_trials(deepcopy=False, states=(TrialState.FAIL,)):
-        close_lost_run(spec, trial)  # an earlier call may have been killed before
+        close_lost_run(spec, trial)  # if an earlier call was killed before it closed the run
 
     coordinator = Coordinator(
         study=study,
         pool=_pool(spec, options),
-        limits=Limits(num_trials=num_trials, timeout_seconds=timeout),
+        num_trials=num_trials,
+        timeout_seconds=timeout,
         retry=Retry(max_retries=spec.config.search.max_retries),
         heartbeat_seconds=spec.config.search.heartbeat_seconds,
         on_end=on_end,
@@ -288,7 +288,7 @@ def _pool(spec: StudySpec, options: SearchOptions) -> WorkerPool:
     num_cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
     num_workers = options.num_workers or min(num_cores, _MAX_WORKERS)
     num_threads = max(1, num_cores // num_workers)
-    # Ray workers do not inherit the environment, and no file may contain passwords.
+    # Passed as an argument: Ray workers inherit no environment, and files contain no passwords.
     start = functools.partial(
         start_worker, spec, num_threads=num_threads, environment=store_environment()
     )
@@ -299,7 +299,7 @@ def _pool(spec: StudySpec, options: SearchOptions) -> WorkerPool:
 
 
 def _with_test_subset(config: ExperimentConfig, features: FeatureSet) -> ExperimentConfig:
-    """Return a configuration that holds out test clips, by fraction or by the split column."""
+    """Return a configuration with a test subset, defined by a fraction or by the split column."""
     column = features.split_column
     if config.data.test_fraction or (column is not None and (column == "test").any()):
         return config
@@ -308,16 +308,16 @@ def _with_test_subset(config: ExperimentConfig, features: FeatureSet) -> Experim
 
 
 def _check_tracking(config: ExperimentConfig) -> None:
-    """Check experiment and model name before MLflow rejects them at the end of the search."""
+    """Check experiment and model name, which MLflow would reject only at the end of the search."""
     tracking = config.tracking
     if not tracking.enabled:
         return
     check_store(tracking.experiment)
     if tracking.package_model and not tracking.registered_model:
-        check_registered_model("name", config.name)  # the name that the best model gets
+        check_registered_model("name", config.name)  # name of the best model
 
 
-def _check_no_other_leader(run: RunDirectory) -> None:
+def _check_not_running(run: RunDirectory) -> None:
     try:
         with run.locked():
             return
@@ -329,7 +329,7 @@ def _check_no_other_leader(run: RunDirectory) -> None:
 
 
 def _check_run_directory(run: RunDirectory) -> None:
-    """Check that the directory is empty or has a study."""
+    """Check that the directory is empty or contains a study."""
     if not run.path.exists() or not any(run.path.iterdir()):
         return
     if any((run.path / name).exists() for name in ("study.db", "search", "trials")):
@@ -337,7 +337,7 @@ def _check_run_directory(run: RunDirectory) -> None:
     is_training_run = run.summary_path.exists() or run.checkpoints_dir.exists()
     if is_training_run or not run.config_path.exists():
         raise RunError(
-            f"{run.path}: exists and has no study. Give another --run_dir, or another --study."
+            f"{run.path}: exists but contains no study. Give another --run_dir, or another --study."
         )
 
 

@@ -15,7 +15,7 @@ from pipeline.search.space.space import Space
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudySpec:
-    """Specification of a study. Each worker gets a copy."""
+    """Specification of a study, sent to each worker."""
 
     config: ExperimentConfig
     """Configuration that the trials change; its paths are absolute."""
@@ -25,7 +25,7 @@ class StudySpec:
     study_dir: Path
     """Run directory of the study on this machine."""
     sampler_stream: str = "sampler"
-    """Name of the random stream of the sampler. It differs between machines."""
+    """Name of the random stream of the sampler, different for each process of a study."""
 
     @property
     def run(self) -> RunDirectory:
@@ -62,7 +62,7 @@ class TrialFit:
 
     name: str
     split: Split
-    """Its test subset is empty."""
+    """Training and validation clips; the test subset is empty."""
     seed: int
 
 
@@ -77,7 +77,7 @@ def search_split(features: FeatureSet, config: ExperimentConfig) -> Split:
 
 
 def plan_fits(features: FeatureSet, split: Split, config: ExperimentConfig) -> tuple[TrialFit, ...]:
-    """Return the fits of each trial: one per fold and seed, without the test subset.
+    """Return the fits of each trial: one fit per fold and seed, without test clips.
 
     Raises:
         SplitError: If there are fewer groups than folds.

@@ -1,4 +1,4 @@
-"""Run one trial: train the proposed configuration, report its epochs, return the objective."""
+"""Run one trial: train the proposed configuration, report each epoch, return the objective."""
 
 import dataclasses
 import shutil
@@ -34,19 +34,15 @@ _NUM_TIMED_CALLS = 30
 
 
 class EpochReport(keras.callbacks.Callback):
-    """Report of the epochs of a trial to Optuna. It prunes trials that are worse than others.
+    """Report each epoch of a trial to Optuna, and prune the trial if other trials are better.
 
-    The reported value is the mean over the fits so far: the best value of each complete fit, and
-    the current value of the running fit. Each fit occupies `num_steps` steps, also if it stops
-    early. Trials are thus compared at the same point of the same fit.
+    The reported value is the mean of the best values of the complete fits and the current value
+    of the running fit. Each fit uses `num_steps` steps, also if the fit stops early. Therefore
+    trials are compared at the same epoch of the same fit.
 
-    Args:
-        trial: The trial.
-        monitor: Key of the objective in the epoch logs.
-        num_epochs: Maximum number of epochs per fit of this trial.
-        num_steps: Maximum number of epochs per fit of any trial.
-        num_fits: Number of fits of the trial.
-        is_reported: Whether to report. Optuna accepts no reports if there are two objectives.
+    `monitor` is the key of the objective in the epoch logs. `num_epochs` and `num_steps` are the
+    maximum numbers of epochs per fit of this trial and of all trials. With two objectives,
+    `is_reported` is False, because Optuna then accepts no reports.
     """
 
     def __init__(
@@ -73,7 +69,7 @@ class EpochReport(keras.callbacks.Callback):
         self._newest = (epoch + 1, float((logs or {})[self._monitor]))
 
     def commit(self) -> None:
-        """Report the newest epoch. Call this after the epoch is saved.
+        """Report the newest epoch. Call this method after the epoch is saved.
 
         Raises:
             PrunedError: If the trial is pruned.
@@ -83,7 +79,7 @@ class EpochReport(keras.callbacks.Callback):
         epoch, value = self._newest
         step = len(self._best_values) * self._num_steps + epoch
         self._report(float(np.mean([*self._best_values, value])), step)
-        # Pruning the last epoch saves no time and loses the value.
+        # Pruning after the last epoch would lose the value and save no time.
         is_last_fit = len(self._best_values) == self._num_fits - 1
         if not (is_last_fit and epoch >= self._num_epochs):
             self._prune(f"at epoch {epoch}", value)
@@ -92,7 +88,7 @@ class EpochReport(keras.callbacks.Callback):
         """Report the end of a fit.
 
         Raises:
-            PrunedError: If there are more fits and the trial is pruned.
+            PrunedError: If the trial is pruned before the next fit.
         """
         epoch, _ = self._newest or (0, best_value)
         self._best_values.append(best_value)
@@ -107,14 +103,14 @@ class EpochReport(keras.callbacks.Callback):
             self._trial.report(value, step)
 
     def _prune(self, when: str, value: float) -> None:
-        # The default configuration is never pruned, because it is compared with the best.
-        is_spared = not self._is_reported or self._trial.user_attrs.get(IS_DEFAULT)
-        if not is_spared and self._trial.should_prune():
+        # The default configuration is never pruned, because the result is compared with it.
+        can_prune = self._is_reported and not self._trial.user_attrs.get(IS_DEFAULT)
+        if can_prune and self._trial.should_prune():
             raise PrunedError(f"stopped {when} with {self._monitor} {value:.4f}")
 
 
 class TrialObjective:
-    """Objective of a study. The features are opened once for all trials."""
+    """Objective function of a study. The features are opened once for all trials."""
 
     def __init__(self, spec: StudySpec) -> None:
         self._spec = spec
@@ -127,7 +123,7 @@ class TrialObjective:
 
         Raises:
             TrialPruned: If the trial was pruned.
-            Exception: Any error of the training. Its reason is an attribute of the trial.
+            Exception: If training fails. The reason is also stored in the attributes of the trial.
         """
         run = self._spec.trial_run(trial.number)
         try:
@@ -168,7 +164,7 @@ class TrialObjective:
     def _train_fits(
         self, run: RunDirectory, config: ExperimentConfig, report: EpochReport, trial: optuna.Trial
     ) -> list[tuple[FitResult, keras.Model]]:
-        """Train all fits, each in its own run below the run of the trial."""
+        """Train all fits. Each fit has its own run, nested in the run of the trial."""
         run.path.mkdir(parents=True, exist_ok=True)
         num_steps = config.training.num_epochs * len(self._fits)
         with open_session(run, config, num_steps=num_steps, parent=self._spec.run) as session:
@@ -211,7 +207,7 @@ class TrialObjective:
                 run, experiment, parent=parent, build=build, hooks=hooks, tags=tags
             )
         finally:
-            # A killed trial starts anew, so its initial weights are not needed.
+            # A retry of a killed trial starts again, so the initial weights are not needed.
             shutil.rmtree(run.checkpoints_dir, ignore_errors=True)
         report.finish_fit(outcome.fit.best_value)
         return outcome.fit, networks[0]
@@ -233,8 +229,8 @@ class TrialObjective:
 def trial_config(spec: StudySpec, overrides: dict[str, Any]) -> ExperimentConfig:
     """Return the configuration of a trial.
 
-    The search metric selects the best epoch. A trial draws no figures and packages no model,
-    because these would take longer than its training.
+    The search metric selects the best epoch. Figures and the packaging of the model are disabled,
+    because they would take longer than training.
     """
     config = spec.space.config(overrides)
     metric = spec.config.search.metric
@@ -260,7 +256,7 @@ def _clip_latency_ms(network: keras.Model, features: FeatureSet) -> float:
 
 
 def _log_mean(run_log: RunLog, results: Sequence[FitResult]) -> None:
-    """Log the validation metrics at the best epochs, averaged over the fits."""
+    """Log the mean validation metrics of the fits, each at the best epoch of the fit."""
     scores = [result.records[result.best_epoch - 1].val_metrics or {} for result in results]
     metrics = {
         f"validation/{metric}/{trait}": float(np.mean([each[metric][trait] for each in scores]))

@@ -17,23 +17,15 @@ Objective = Callable[[optuna.Trial], float | tuple[float, float]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TrialSlot:
-    """Permission to run one trial."""
-
-    number: int
-    """Number of the slot. It seeds the sampler."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class TrialOutcome:
-    """Result of one trial slot."""
+    """Result of one slot."""
 
     trial: int | None
-    """Number of the trial; None if the storage was unreachable or the trial was reassigned."""
+    """Number of the trial; None if the storage failed or the trial was reassigned."""
     reason: str = ""
     """Error message if there is no trial."""
     was_reassigned: bool = False
-    """Whether another worker got the trial because of missing heartbeats."""
+    """True if another worker got the trial because heartbeats were missing."""
 
 
 class Worker:
@@ -49,11 +41,14 @@ class Worker:
             pruner=build_pruner(spec.config.search, spec.space.max_epochs * spec.num_fits),
         )
 
-    def run(self, slot: TrialSlot) -> TrialOutcome:
-        """Run one trial. A failure of the trial is recorded in the study and raises no error."""
+    def run(self, slot: int) -> TrialOutcome:
+        """Run one trial; the slot number seeds the sampler.
+
+        A failed trial is recorded in the study and raises no error.
+        """
         config, stream = self._spec.config, self._spec.sampler_stream
         self._study.sampler = build_sampler(
-            config.search, seed=config.seed, slot=slot.number, stream=stream
+            config.search, seed=config.seed, slot=slot, stream=stream
         )
         numbers: list[int] = []
         try:
@@ -78,16 +73,16 @@ class Worker:
 
 def start_worker(
     spec: StudySpec, *, num_threads: int, environment: Mapping[str, str]
-) -> Callable[[TrialSlot], TrialOutcome]:
+) -> Callable[[int], TrialOutcome]:
     """Set up this process and return a function that runs one trial.
 
-    Call this before the process uses TensorFlow. `environment` has the variables with the address
-    and the credentials of MLflow.
+    Call this function before the process uses TensorFlow. `environment` contains the variables
+    with the address and the credentials of MLflow.
     """
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
 
     os.environ.update(environment)
-    os.environ.pop("MLFLOW_RUN_ID", None)  # it belongs to the search, not to a trial
+    os.environ.pop("MLFLOW_RUN_ID", None)  # the run of the search, not of a trial
     hide_run_urls()
     import_tensorflow_quietly()
     import tensorflow as tf
@@ -95,7 +90,7 @@ def start_worker(
     tf.config.threading.set_intra_op_parallelism_threads(num_threads)
     tf.config.threading.set_inter_op_parallelism_threads(num_threads)
     for device in tf.config.list_physical_devices("GPU"):
-        # By default, the first of several workers on a GPU would reserve all its memory.
+        # By default, the first worker on a GPU reserves all memory of the GPU.
         tf.config.experimental.set_memory_growth(device, True)
     from pipeline.search.trial import TrialObjective
 

@@ -1,6 +1,6 @@
-"""Background threads of a run: the MLflow mirror, and the samples of CPU and memory use.
+"""Background threads of a run: the MLflow mirror, and the measurement of CPU and memory use.
 
-A store that is slow or down does not delay training.
+A slow or unreachable store does not delay training.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from pipeline.tracking.store import DeliveryError, StoreUnavailableError
 _logger = logging.getLogger(__name__)
 
 _SHORT_WAIT_SECONDS = 5.0
-"""Maximum wait of a nested run, and of a run that a signal has ended."""
+"""Maximum wait at the end of a nested run, or of a run that a signal has ended."""
 _MAX_PAUSE_SECONDS = 120.0
 _POLL_SECONDS = 0.2
 
@@ -30,10 +30,9 @@ class BackgroundMirror:
     """Thread that runs a mirror. No other thread of the run calls the store.
 
     Args:
-        mirror: The mirror.
-        is_nested: Whether the mirror of a parent run delivers the rest. Then an outage is not
-            logged, and `close` does not retry.
-        retry_seconds: Pause before a retry. During the run it doubles each time.
+        is_nested: True if the mirror of the parent run delivers the remaining events. Then an
+            outage is not logged, and `close` does not retry.
+        retry_seconds: Pause before a retry. During the run, the pause doubles after each retry.
         rest_seconds: Pause after a delivery, so that short epochs are sent together.
     """
 
@@ -54,22 +53,20 @@ class BackgroundMirror:
         self._abandoned = threading.Event()
         self._has_warned = False
         self.undelivered: str | None = None
-        """Reason why MLflow does not have the whole run; None if it has."""
+        """Reason why the delivery is incomplete; None if MLflow has the whole run."""
         self._thread = threading.Thread(target=self._loop, name="mlflow-mirror", daemon=True)
         self._thread.start()
 
     def wake(self) -> None:
-        """Start a delivery, because the run log has new events."""
+        """Start a delivery of the new events in the run log."""
         self._wake.set()
 
     def close(
         self, *, seconds: float = PATIENCE_SECONDS, is_interrupted: bool = False
     ) -> str | None:
-        """Deliver the rest. Return None, or the reason why `sync` has to deliver it.
+        """Deliver the remaining events. Return None, or the reason for a failure.
 
-        Args:
-            seconds: Maximum wait.
-            is_interrupted: Whether a signal has ended the run. Otherwise a signal ends the wait.
+        A signal ends the wait, except if `is_interrupted`: a signal has already ended the run.
         """
         self._closing.set()
         self._wake.set()
@@ -116,7 +113,7 @@ class BackgroundMirror:
             if not (self._has_warned or self._is_nested or self._closing.is_set()):
                 self._has_warned = True
                 _logger.warning(
-                    "MLflow does not accept the run now (%s). The run goes on; its run log is "
+                    "MLflow does not accept the run now (%s). Training continues. The run log is "
                     "complete and is delivered later.",
                     error,
                 )
@@ -128,7 +125,7 @@ class BackgroundMirror:
 
 
 class Untracked:
-    """Replacement for the mirror of a run that is not tracked."""
+    """Mirror of a run that is not tracked. It delivers nothing."""
 
     undelivered: str | None = None
 
@@ -142,11 +139,8 @@ def mirrored(
 ) -> Iterator[BackgroundMirror | Untracked]:
     """Mirror a run directory during the block if the run is tracked, and yield the mirror.
 
-    Args:
-        run: The run directory.
-        is_nested: Whether a parent run is mirrored too. The parent then delivers the rest, and
-            waits and warns for both.
-        patience_seconds: Maximum wait for MLflow at the end; at most 5 s after a signal.
+    If `is_nested`, the mirror of the parent run delivers the remaining events and logs the
+    warnings. At the end, the maximum wait for MLflow is `patience_seconds`, or 5 s after a signal.
     """
     if read_link(run.tracking_path) is None:
         yield Untracked()
@@ -161,18 +155,15 @@ def mirrored(
         raise
     finally:
         reason: str | None = "the delivery was interrupted"
-        limit = _SHORT_WAIT_SECONDS if is_nested or is_interrupted else patience_seconds
+        if is_nested or is_interrupted:
+            patience_seconds = min(patience_seconds, _SHORT_WAIT_SECONDS)
         try:
-            reason = background.close(
-                seconds=min(patience_seconds, limit), is_interrupted=is_interrupted
-            )
+            reason = background.close(seconds=patience_seconds, is_interrupted=is_interrupted)
         finally:
             if reason and not is_nested:
-                later = f" Send the rest later: `python -m pipeline sync --run_dir {run.path}`."
+                fix = f" Complete it later: `python -m pipeline sync --run_dir {run.path}`."
                 _logger.warning(
-                    "MLflow does not have all of this run (%s).%s",
-                    reason,
-                    later if run.path.exists() else "",
+                    "The MLflow run is incomplete (%s).%s", reason, fix if run.path.exists() else ""
                 )
 
 
@@ -180,10 +171,10 @@ def mirrored(
 def system_metrics(
     run_log: RunLog, *, enabled: bool, interval_seconds: float = 5.0
 ) -> Iterator[None]:
-    """Log CPU and memory use during the block, and once at its end.
+    """Log CPU and memory use during the block, and once at the end of the block.
 
-    MLflow shows metrics that begin with `system/` on a separate page. A resumed run continues
-    the step numbers.
+    MLflow shows metrics whose names begin with `system/` on a separate page. In a resumed run,
+    the step numbers continue.
     """
     if not enabled:
         yield

@@ -1,11 +1,10 @@
-"""Check before a run that MLflow can store it. A store that is only down is not an error."""
+"""Check before a run that MLflow can store the run. An unreachable store is not an error."""
 
 import difflib
 import os
 import re
 import urllib.parse
 
-import sqlalchemy.exc
 from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage, RunStatus
 from mlflow.exceptions import InvalidUrlException, MlflowException
@@ -17,6 +16,7 @@ from mlflow.protos.databricks_pb2 import (
     RESOURCE_DOES_NOT_EXIST,
     UNAUTHENTICATED,
 )
+from sqlalchemy.exc import ArgumentError
 
 from pipeline.core.errors import RunError, first_line
 from pipeline.core.urls import hide_passwords, sqlite_path
@@ -42,10 +42,7 @@ _PERMANENT_ERRORS = (
 
 
 def check_store(experiment: str) -> None:
-    """Check that a run can be created in the store, or that the run of `mlflow run` can continue.
-
-    Args:
-        experiment: MLflow experiment of a new run.
+    """Check that MLflow accepts a new run in an experiment, or the run of `mlflow run`.
 
     Raises:
         RunError: If the address is wrong, the experiment is deleted, or MLFLOW_RUN_ID does not
@@ -62,7 +59,8 @@ def check_store(experiment: str) -> None:
     except RunError:
         raise
     except STORE_ERRORS as error:
-        if _is_permanent(error):
+        is_wrong = isinstance(error, InvalidUrlException | ImportError | ArgumentError)
+        if is_wrong or any(has_code(error, code) for code in _PERMANENT_ERRORS):
             raise RunError(hide_passwords(_explain(uri, error))) from error
 
 
@@ -104,18 +102,12 @@ def _check_run(client: MlflowClient, run_id: str) -> None:
         )
 
 
-def _is_permanent(error: Exception) -> bool:
-    return isinstance(
-        error, InvalidUrlException | ImportError | sqlalchemy.exc.ArgumentError
-    ) or any(has_code(error, code) for code in _PERMANENT_ERRORS)
-
-
 def _explain(uri: str, error: Exception) -> str:
     scheme = urllib.parse.urlsplit(uri).scheme
     near = difflib.get_close_matches(scheme, _SCHEMES, n=1)
     if isinstance(error, ImportError):
         fix = "Install the driver of the database, or set another MLFLOW_TRACKING_URI."
-    elif isinstance(error, sqlalchemy.exc.ArgumentError):
+    elif isinstance(error, ArgumentError):
         fix = "Write for instance postgresql+psycopg://USER@HOST/DATABASE."
     elif has_code(error, RESOURCE_DOES_NOT_EXIST):
         fix = "Set another MLFLOW_EXPERIMENT_ID, or unset it."

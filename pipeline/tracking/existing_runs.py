@@ -1,4 +1,4 @@
-"""Read, download, extend and end existing MLflow runs."""
+"""Read, download and end existing MLflow runs, and log evaluations to them."""
 
 import time
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from pipeline.tracking.store import STORE_ERRORS, configure_mlflow, open_store, 
 
 
 def experiment_of_run(run_id: str) -> str | None:
-    """Return the name of the experiment of a run, or None if the store does not answer."""
+    """Return the experiment name of a run, or None if the run or the store is not reachable."""
     configure_mlflow()
     try:
         client = open_store(tracking_uri())
@@ -23,7 +23,7 @@ def experiment_of_run(run_id: str) -> str | None:
 
 
 def download_run(run_id: str, output_dir: Path) -> Path:
-    """Download all artifacts of a run to `output_dir`, and return it.
+    """Download all artifacts of a run to `output_dir`, and return this directory.
 
     Raises:
         RunError: If the run or its artifacts are not reachable.
@@ -35,14 +35,14 @@ def download_run(run_id: str, output_dir: Path) -> Path:
         mlflow.artifacts.download_artifacts(run_id=run_id, dst_path=str(output_dir))
     except STORE_ERRORS as error:
         raise RunError(
-            f"{run_id}: its artifacts cannot be fetched ({first_line(error)}). "
+            f"{run_id}: the artifacts of this run cannot be downloaded ({first_line(error)}). "
             "Check the id, and the address of the store in MLFLOW_TRACKING_URI."
         ) from error
     return output_dir
 
 
 def download_model(uri: str) -> Path:
-    """Download a packaged model, and return the directory of its artifacts.
+    """Download a packaged model, and return the directory with the files of the model.
 
     Raises:
         RunError: If the store or the model is not reachable, or `train` did not log the model.
@@ -53,7 +53,7 @@ def download_model(uri: str) -> Path:
         path = Path(mlflow.artifacts.download_artifacts(uri))
     except STORE_ERRORS as error:
         raise RunError(
-            f"{uri}: the model cannot be fetched ({first_line(error)}). "
+            f"{uri}: the model cannot be downloaded ({first_line(error)}). "
             "Check the URI, and the address of the store in MLFLOW_TRACKING_URI."
         ) from error
     artifacts = path / "artifacts"
@@ -65,11 +65,11 @@ def download_model(uri: str) -> Path:
 
 
 def log_evaluation(uri: str, paths: Mapping[str, Path], metrics: Mapping[str, float]) -> str | None:
-    """Log an evaluation to the run that logged a model. Return None, or the reason of a failure.
+    """Log an evaluation to the run that logged a model. Return None, or the reason for a failure.
 
     Args:
         uri: URI of the model.
-        paths: Folder in the run's artifacts ("" is the top folder) -> file.
+        paths: Folder among the artifacts of the run ("" is the top folder) -> file.
         metrics: Metric name -> value.
     """
     try:
@@ -86,14 +86,10 @@ def log_evaluation(uri: str, paths: Mapping[str, Path], metrics: Mapping[str, fl
 
 
 def end_run(run_id: str, *, status: str, reason: str) -> None:
-    """End an MLflow run if it is still RUNNING and the store is reachable.
+    """End an MLflow run if its status is RUNNING and the store is reachable.
 
-    Use it if the process of the run is gone and its run directory is on another machine.
-
-    Args:
-        run_id: The run.
-        status: FINISHED, FAILED or KILLED.
-        reason: Value of the tag `failure`.
+    Use this function if the process of the run has died and the run directory is on another
+    machine. `status` is FINISHED, FAILED or KILLED. `reason` is stored as the tag `failure`.
     """
     configure_mlflow()
     try:

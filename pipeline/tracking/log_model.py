@@ -1,10 +1,9 @@
-"""Log the trained model of a run to MLflow: code and plain files, nothing pickled."""
+"""Log the trained model of a run to MLflow as code and plain files, without pickles."""
 
 import dataclasses
 import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import numpy as np
@@ -21,23 +20,19 @@ from pipeline.records.data_description import read_data
 from pipeline.tracking.served_inputs import MASK_ENDING
 
 MAX_EXAMPLE_BYTES = 2**20
-"""Maximum size of the input example. MLflow writes it as JSON, which is ten times as large.
+"""Maximum size of the input example. MLflow writes JSON, which is ten times as large.
 
-Image inputs exceed it: hundreds of megabytes per run, with the faces of the filmed people."""
+Image inputs exceed this limit. They need hundreds of megabytes per run, and they show faces."""
 
 _PACKAGES = ("mlflow", "tensorflow", "keras", "numpy")
 
 
 def log_model(run: RunDirectory, run_id: str, *, registered_name: str, alias: str = "") -> None:
-    """Log the model of a run directory, and register it if there is a name.
+    """Log the model of a run directory to an MLflow run.
 
-    Existing models and versions are not created again, so an interrupted call can be repeated.
-
-    Args:
-        run: The run directory.
-        run_id: Its MLflow run.
-        registered_name: Name in the model registry, or "".
-        alias: Alias of the registered version, or "".
+    The model is registered if `registered_name` is not empty. The new version gets the `alias`
+    if the alias is not empty. Existing models and versions are not created again, so an
+    interrupted call can be repeated.
     """
     client = MlflowClient()
     model_id = _find_model(client, run_id) or _create_model(client, run, run_id)
@@ -52,7 +47,7 @@ def log_model(run: RunDirectory, run_id: str, *, registered_name: str, alias: st
 
 
 def _find_model(client: MlflowClient, run_id: str) -> str | None:
-    """Return the id of the complete model of a run, if there is one."""
+    """Return the id of the complete model of a run, or None."""
     outputs = client.get_run(run_id).outputs
     for output in outputs.model_outputs if outputs else ():
         if client.get_logged_model(output.model_id).status == LoggedModelStatus.READY:
@@ -61,10 +56,7 @@ def _find_model(client: MlflowClient, run_id: str) -> str | None:
 
 
 def _create_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
-    """Log the model with all files that evaluation, intervals and new clips need.
-
-    The URI of the model is then enough for these tasks.
-    """
+    """Log the model with all files that `evaluate` and `predict` need."""
     mlflow_run = client.get_run(run_id)
     # Model.log would create the model in the active experiment, and end the active run.
     model = client.create_logged_model(
@@ -81,6 +73,7 @@ def _create_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
         "calibration": run.calibration_path,
         "data": run.data_path,
     }
+    traits = read_data(run.data_path).traits if run.data_path.exists() else ()
     example = read_arrays(run.input_example_path)
     is_small = sum(array.nbytes for array in example.values()) <= MAX_EXAMPLE_BYTES
     Model.log(
@@ -91,10 +84,17 @@ def _create_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
         python_model=str(Path(__file__).with_name("served_model.py")),
         artifacts={name: str(path) for name, path in artifacts.items() if path.exists()},
         signature=_signature(example),
-        metadata={"inputs": _describe_inputs(example), "traits": _describe_traits(run)},
+        metadata={
+            "inputs": {
+                name: {"shape": [-1, *array.shape[1:]], "required": not name.endswith(MASK_ENDING)}
+                for name, array in example.items()
+            },
+            "traits": [dataclasses.asdict(trait) for trait in traits]
+            or [{"name": name} for name in TRAITS],
+        },
         input_example=example if is_small else None,
         code_paths=[str(Path(__file__).parents[1])],
-        # Explicit requirements: MLflow would start a process that imports TensorFlow.
+        # To find the requirements, MLflow would start a process that imports TensorFlow.
         pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in _PACKAGES],
     )
     return str(model.model_id)
@@ -110,19 +110,7 @@ def _signature(example: Mapping[str, FloatArray]) -> ModelSignature:
     signature = ModelSignature(
         inputs=Schema(inputs), outputs=Schema([output]), params=ParamSchema([intervals])
     )
-    # Makes MLflow pass the inputs unchecked. MLflow has no optional tensors, silently drops
-    # unknown inputs, and repeats the whole request in its error messages.
+    # With this flag MLflow does not check the inputs. MLflow has no optional tensors, silently
+    # drops unknown inputs, and repeats the whole request in its error messages.
     signature._is_signature_from_type_hint = True  # noqa: SLF001
     return signature
-
-
-def _describe_traits(run: RunDirectory) -> list[dict[str, Any]]:
-    traits = read_data(run.data_path).traits if run.data_path.exists() else ()
-    return [dataclasses.asdict(trait) for trait in traits] or [{"name": name} for name in TRAITS]
-
-
-def _describe_inputs(example: Mapping[str, FloatArray]) -> dict[str, Any]:
-    return {
-        name: {"shape": [-1, *array.shape[1:]], "required": not name.endswith(MASK_ENDING)}
-        for name, array in example.items()
-    }

@@ -1,9 +1,10 @@
-"""Deliver the run log of a run directory to MLflow, again after an outage.
+"""Deliver the run log of a run directory to MLflow.
 
-The run log is the source of truth. The mirror sends new events in batches and notes the offset of
-the last one. During an outage training continues. The rest is sent when the store is back, at the
-end of the run, or by `sync`. Items that the store rejects are skipped and noted, and `sync` sends
-them again. Sending twice does no harm, because all points have the times of the run log.
+The run log is the source of truth. The mirror sends new events in batches, and stores the offset
+of the delivery in `mlflow.json`. Training continues during an outage of the store. The remaining
+events are sent when the store answers again, at the end of the run, or by `sync`. Items that the
+store rejects are listed in `mlflow.json`, and `sync` sends these items again. MLflow stores an
+event once even if it is sent twice, because its time is read from the run log.
 """
 
 import dataclasses
@@ -57,11 +58,9 @@ _FILE_KINDS = (ARTIFACTS, MODEL)
 
 
 class Mirror:
-    """Delivers the run log of one run directory to the MLflow run in its `mlflow.json`.
+    """Mirror of one run directory in an MLflow run. `mlflow.json` contains the id of this run.
 
-    Args:
-        run: The run directory.
-        warns: Whether to log a warning per reason for which the store rejects items.
+    If `warns` is true, one warning is logged for each reason of a rejection.
     """
 
     def __init__(self, run: RunDirectory, *, warns: bool = False) -> None:
@@ -74,14 +73,13 @@ class Mirror:
     def deliver(self, *, retries_rejected: bool = False) -> str | None:
         """Send the new events of this run and of its nested runs.
 
-        Args:
-            retries_rejected: Whether to send rejected events again.
+        If `retries_rejected` is true, rejected events are sent again.
 
         Returns:
-            One line about rejected items, or None if the store has everything.
+            One line about rejected items, or None if MLflow accepted all items.
 
         Raises:
-            DeliveryError: If the rest cannot be delivered now.
+            DeliveryError: If events cannot be delivered now.
         """
         rejected = self.deliver_own(retries_rejected=retries_rejected)
         failure = None
@@ -100,13 +98,12 @@ class Mirror:
 
     def deliver_own(self, *, retries_rejected: bool = False) -> str | None:
         """Send the new events of this run only. See `deliver`."""
-        if self._is_removed():
-            self._end_removed()
+        self._check_not_removed()
         try:
             if is_delivered(self._run):  # needs no lock, so the run may be read-only
                 return None
-            # A run and its nested runs may deliver the same run at once. Without the lock they
-            # would create it twice.
+            # The mirrors of a run and of its nested runs may deliver the same run at once.
+            # Without the lock they would create two MLflow runs.
             with filelock.FileLock(self._run.path / ".delivery.lock"):
                 return self._deliver_locked(retries_rejected=retries_rejected)
         except DeliveryError:
@@ -126,7 +123,8 @@ class Mirror:
         if events or not link.run_id or (retries_rejected and link.refused):
             client = self._connect(link.tracking_uri)
             self._link = link = self._with_run(client, link)
-            events, end = read_pending_events(self._run, start=link.delivered)  # with the link
+            # Read again, because the link is also an event.
+            events, end = read_pending_events(self._run, start=link.delivered)
             sender = EventSender(self._run, client, link, on_rejection=self._handle_rejection)
             link = self._send(sender, link, events, end=end)
             if retries_rejected:
@@ -134,7 +132,7 @@ class Mirror:
         if not link.refused:
             return None
         first, *others = link.refused.values()
-        return f"it rejected {first}" + (f", and {len(others)} more" if others else "")
+        return f"MLflow rejected {first}" + (f", and {len(others)} more" if others else "")
 
     def _connect(self, uri: str) -> MlflowClient:
         if self._client is None:
@@ -143,12 +141,12 @@ class Mirror:
         return self._client
 
     def _with_run(self, client: MlflowClient, link: Link) -> Link:
-        """Create the MLflow run if there is none, and return the link to it."""
+        """Create the MLflow run if the link has no run id, and return the link with the id."""
         if link.run_id:
             return link
         experiment_id, tags = self._experiment_and_tags(client, link)
         run_id = ""
-        if link.run_key:  # the run may exist, because the reply of the store may be lost
+        if link.run_key:  # the run exists if only the reply of the store was lost
             found = call_store(
                 client.search_runs,
                 [experiment_id],
@@ -165,27 +163,27 @@ class Mirror:
                 client.create_run, experiment_id, run_name=link.run_name, tags=tags
             )
             run_id = created.info.run_id
-        if not run_id:  # a proxy answers with an empty page
-            raise StoreUnavailableError(f"{link.tracking_uri} does not answer as MLflow does")
+        if not run_id:  # for instance, a proxy answered with an empty page
+            raise StoreUnavailableError(f"{link.tracking_uri} does not answer like MLflow")
         link = dataclasses.replace(link, run_id=run_id)
         note_link(self._run.tracking_path, link)
         return link
 
     def _experiment_and_tags(self, client: MlflowClient, link: Link) -> tuple[str, dict[str, str]]:
-        """Return the experiment of a new run, and the tag of its parent if there is a parent."""
+        """Return the experiment id and the parent tag of a new run; {} if it has no parent."""
         if not link.parent_dir:
             return link.experiment_id or _find_or_create_experiment(client, link), {}
         parent = RunDirectory((self._run.path / link.parent_dir).resolve())
         Mirror(parent).deliver_own()
         parent_link = read_link(parent.tracking_path)
         if parent_link is None:
-            # A search that joins a study gets the link to the study a moment later.
+            # A search that joins a study writes its link shortly after its start.
             raise StoreUnavailableError(f"{parent.path} has no MLflow run yet")
         parent_run = call_store(client.get_run, parent_link.run_id)
         return parent_run.info.experiment_id, {MLFLOW_PARENT_RUN_ID: parent_link.run_id}
 
     def _send(self, sender: EventSender, link: Link, events: Sequence[Event], *, end: int) -> Link:
-        """Send events, files last, so that a slow or rejected file delays nothing else."""
+        """Send events, with the files last, so that files do not delay the other events."""
         files = [event for event in events if event.kind in _FILE_KINDS]
         sender.send([event for event in events if event.kind not in _FILE_KINDS])
         ends = [event.start for event in files] + [end]
@@ -196,16 +194,17 @@ class Mirror:
         return link
 
     def _send_rejected(self, sender: EventSender, link: Link) -> Link:
-        """Send rejected events again, unless a resume superseded them."""
+        """Send rejected events again, except superseded events."""
         events = effective_events(read_events(self._run.run_log_path))
         for start in list(link.refused):
             del sender.rejected[start]
-            again = [event for event in events if str(event.start) == start]
-            link = self._send(sender, link, again, end=link.delivered)
+            sender.send([event for event in events if str(event.start) == start])
+            # Noted only now: a process that is killed during an upload tries it again.
+            link = self._note(sender, link, link.delivered)
         return link
 
     def _note(self, sender: EventSender, link: Link, delivered: int) -> Link:
-        """Note that the store has the run log up to byte `delivered`."""
+        """Store in `mlflow.json` that the run log is delivered up to byte `delivered`."""
         delivered = max(link.delivered, delivered)
         link = dataclasses.replace(link, delivered=delivered, refused=dict(sender.rejected))
         write_link(self._run.tracking_path, link)
@@ -213,33 +212,30 @@ class Mirror:
         return link
 
     def _handle_rejection(self, item: str, reason: str) -> None:
-        if self._is_removed():
-            self._end_removed()
+        self._check_not_removed()
         if self._warns and reason not in self._warned:
             self._warned.add(reason)
             _logger.warning(
-                "MLflow rejected %s of %s (%s). It is skipped; everything else is delivered.",
+                "MLflow rejected %s of %s (%s). The delivery continues with the next item.",
                 item,
                 self._run.path.name,
                 reason,
             )
 
-    def _is_removed(self) -> bool:
-        if self._link is None:
-            return False
-        run_log = self._run.run_log_path
-        size = run_log.stat().st_size if run_log.exists() else 0
-        return not self._run.path.exists() or size < self._link.delivered
-
-    def _end_removed(self) -> None:
-        """End the MLflow run of a removed directory, because no other process will.
+    def _check_not_removed(self) -> None:
+        """Check that the run directory was not removed. Otherwise end its MLflow run as FAILED.
 
         Raises:
-            DeliveryError: Always.
+            DeliveryError: If the directory was removed.
         """
+        if self._link is None:
+            return
+        run_log = self._run.run_log_path
+        size = run_log.stat().st_size if run_log.exists() else 0
+        if self._run.path.exists() and size >= self._link.delivered:
+            return
         reason = f"{self._run.path} was removed while the run was going on"
-        if self._link is not None and self._link.run_id:
-            run_id = self._link.run_id
+        if run_id := self._link.run_id:
             client = self._connect(self._link.tracking_uri)
             call_store(client.set_tag, run_id, FAILURE_TAG, reason)
             call_store(client.set_terminated, run_id, status="FAILED")
@@ -248,13 +244,13 @@ class Mirror:
 
 
 def read_pending_events(run: RunDirectory, *, start: int) -> tuple[list[Event], int]:
-    """Read the events from byte `start` on that no resume can supersede.
+    """Read the events after byte `start` that a resumed run cannot supersede.
 
-    A resume continues from the last checkpoint, and the events after it are logged again with
-    other times. Therefore an epoch waits for its checkpoint, and the events after a checkpoint
-    wait for the next one or for the end of the run. A run that is FAILED or KILLED may be
-    resumed. Only its status and its system metrics are delivered, because they are never logged
-    again.
+    A resumed run continues from the last checkpoint and logs the later events again, with other
+    times. Therefore epochs are delivered after their checkpoint. Events after a checkpoint are
+    delivered after the next checkpoint, or after the end of the run. A FAILED or KILLED run may
+    be resumed. Then only its status and its system metrics are delivered, because these events
+    are not logged again.
 
     Returns:
         The events, and the offset of the next read.
@@ -289,7 +285,7 @@ def read_pending_events(run: RunDirectory, *, start: int) -> tuple[list[Event], 
 
 
 def is_delivered(run: RunDirectory) -> bool:
-    """Return whether MLflow has the whole run log, or the run is not tracked."""
+    """Return True if MLflow has the whole run log, or if the run is not tracked."""
     link = read_link(run.tracking_path)
     if link is None:
         return True
@@ -300,18 +296,14 @@ def is_delivered(run: RunDirectory) -> bool:
 
 
 def deliver_rest(run: RunDirectory, *, seconds: float | None = PATIENCE_SECONDS) -> str | None:
-    """Deliver the rest of a run now. Return None, or one line with the reason of a failure.
+    """Deliver the remaining events of a run. Return None, or the reason for a failure.
 
-    Args:
-        run: The run directory.
-        seconds: Maximum wait; None for no limit.
+    `seconds` is the maximum wait; None means no limit.
     """
-    mirror = Mirror(run)
     try:
-        reason: str | None = call_within(seconds, lambda: mirror.deliver(retries_rejected=True))
+        return call_within(seconds, lambda: Mirror(run).deliver(retries_rejected=True))
     except (DeliveryError, TimeoutError) as error:
         return str(error)
-    return reason
 
 
 def _find_or_create_experiment(client: MlflowClient, link: Link) -> str:
@@ -320,14 +312,14 @@ def _find_or_create_experiment(client: MlflowClient, link: Link) -> str:
         database = sqlite_path(link.tracking_uri)
         location = None
         if database is not None:
-            # The default is the working directory, which differs for `sync`. MLflow would also
-            # read `?`, `#` or `%` in its path as parts of a URI.
+            # By default MLflow uses the working directory, which differs for `sync`. MLflow would
+            # also interpret `?`, `#` or `%` in this path as parts of a URI.
             location = (database.parent / "mlruns" / secrets.token_hex(9)).as_uri()
         try:
             return str(client.create_experiment(link.experiment, location))
         except STORE_ERRORS as error:
             if not has_code(error, RESOURCE_ALREADY_EXISTS):
                 raise StoreUnavailableError(first_line(error)) from error
-        # Another process was faster.
+        # Another process has created the experiment.
         experiment = call_store(client.get_experiment_by_name, link.experiment)
     return str(experiment.experiment_id)

@@ -1,7 +1,7 @@
 """Convert run-log events to MLflow metrics, parameters, tags and data sets.
 
-Metric names are paths. The MLflow UI groups them by the part before the last slash, so that
-`validation/mae/openness` is next to the other traits.
+Metric names are paths. The MLflow UI groups metrics by the part before the last slash, so
+`validation/mae/openness` is shown next to the other traits.
 """
 
 import json
@@ -18,11 +18,9 @@ _MAX_PARAM_LENGTH = 6000
 
 
 def metrics(event: Event, *, step_stride: int) -> list[Metric]:
-    """Return the metrics of an event, or [] for an event of another kind.
+    """Return the metrics of an event; [] if its kind has no metrics.
 
-    Args:
-        event: The event.
-        step_stride: Interval of training steps whose metrics are sent.
+    Metrics of training steps are returned for every `step_stride`-th step.
     """
     content = event.content
     if event.kind == EPOCH:
@@ -59,7 +57,7 @@ def dataset_inputs(event: Event) -> list[DatasetInput]:
     return [
         DatasetInput(
             dataset=Dataset(
-                # MLflow keeps one input per name and hash, so each subset needs its own name.
+                # MLflow stores one input per name and hash, so each subset needs its own name.
                 name=f"{content['name']} ({split})",
                 digest=content["digest"][:36],
                 source_type="local",

@@ -1,4 +1,4 @@
-"""Link from a run directory to its MLflow run, and the position of the delivery."""
+"""`mlflow.json`: link from a run directory to its MLflow run, and state of the delivery."""
 
 import dataclasses
 import os
@@ -29,14 +29,14 @@ class Link:
     parent_dir: str = ""
     """Relative path to the run directory of the parent, or ""."""
     step_stride: int = 1
-    """Interval of training steps whose metrics are sent, so that charts stay fast."""
+    """Metrics are sent for every `step_stride`-th training step, so that charts stay fast."""
     delivered: int = 0
-    """Number of run-log bytes that the store has."""
+    """Number of delivered bytes of the run log."""
     experiment_id: str = ""
-    """Id of the experiment; has priority over its name."""
+    """Id of the experiment. The id has priority over the name."""
     run_key: str = ""
-    """Unique tag of the MLflow run, written before the run is created. It identifies the run if
-    the reply of the store is lost."""
+    """Unique tag of the MLflow run, written before the run is created. The tag identifies the run
+    if the reply of the store is lost."""
     refused: dict[str, str] = field(default_factory=dict)
     """Events that the store rejected: offset in the run log -> reason. `sync` sends them again."""
 
@@ -44,7 +44,7 @@ class Link:
 def new_link(
     *, tracking_uri: str, experiment: str, run_name: str, parent_dir: str = "", step_stride: int = 1
 ) -> Link:
-    """Return the link of a new run, to the run of `mlflow run` if there is one.
+    """Return the link of a new run. If `mlflow run` has created an MLflow run, use this run.
 
     As in MLflow, MLFLOW_EXPERIMENT_NAME has priority over MLFLOW_EXPERIMENT_ID.
     """
@@ -64,11 +64,11 @@ def new_link(
 def read_link(path: Path) -> Link | None:
     """Read the link of a run directory. Return None if the run is not tracked.
 
-    A damaged or missing file is recovered from the run log. The next delivery then sends
-    everything again, which changes nothing in MLflow.
+    A damaged or missing file is recovered from the run log. The next delivery then sends all
+    events again, which changes nothing in MLflow.
 
     Raises:
-        RunError: If the file is damaged and the run log has no link.
+        RunError: If the file is damaged and the run log contains no link.
     """
     try:
         if path.exists():
@@ -81,9 +81,9 @@ def read_link(path: Path) -> Link | None:
 
 
 def with_logged_run(path: Path, link: Link) -> Link:
-    """Return the link with the MLflow run in the run log.
+    """Return the link with the run id from the run log.
 
-    A damaged file can contain another run id. The lines of the run log have checksums.
+    The run id in a damaged file can be wrong. The run log is safe, because it has checksums.
     """
     logged = _newest_link(path)
     if logged is None or logged.run_id == link.run_id:
@@ -97,13 +97,13 @@ def write_link(path: Path, link: Link) -> None:
 
 
 def note_link(path: Path, link: Link) -> None:
-    """Write the link to a new or adopted MLflow run to `path` and to the run log.
+    """Write the link with a new run id to `path` and to the run log.
 
-    Because of the copy in the run log, a lost file does not cause a second MLflow run.
+    If the file is lost, the copy in the run log prevents a second MLflow run.
     """
     content = _to_content(link)
     del content["delivered"], content["refused"]
-    RunLog(_run_log_path(path), cuts_torn_line=False).log_link(content)
+    RunLog(_run_log_path(path), removes_torn_line=False).log_link(content)
     write_link(path, link)
 
 
@@ -131,14 +131,14 @@ def _check_link(path: Path, content: Any) -> Link:
     for each in dataclasses.fields(Link):
         value, kind = getattr(link, each.name), typing.get_origin(each.type) or each.type
         if type(value) is not kind:
-            raise RunError(f"{path}: {each.name} is {value!r}, expected {each.type}. {fix}")
+            raise RunError(f"{path}: {each.name} must be {each.type}, but is {value!r}. {fix}")
     if link.step_stride < 1:
-        raise RunError(f"{path}: step_stride is {link.step_stride}, expected 1 or more. {fix}")
+        raise RunError(f"{path}: step_stride must be 1 or more, but is {link.step_stride}. {fix}")
     run_log = _run_log_path(path)
     if not _is_line_end(run_log, link.delivered):
         raise RunError(
-            f"{run_log}: does not match {path.name}: MLflow has {link.delivered} bytes of it, "
-            "expected the end of a line. Restore both files from a backup."
+            f"{run_log}: does not match {path.name}: MLflow has {link.delivered} bytes of the "
+            "log, but no line ends at this byte. Restore both files from a backup."
         )
     return link
 

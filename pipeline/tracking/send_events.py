@@ -1,4 +1,4 @@
-"""Send run-log events to an MLflow run, with the MLflow calls for each kind of event."""
+"""Send run-log events to an MLflow run: the MLflow calls for each kind of event."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -36,11 +36,11 @@ FAILURE_TAG = "failure"
 
 _BATCH_SIZES = {"metrics": 1000, "params": 100, "tags": 100}
 _MAX_REJECTED = 50
-"""Number of rejected items after which a batch without accepted items is given up."""
+"""Maximum number of rejected items in a batch if MLflow has accepted no item of this batch."""
 
 
 class EventSender:
-    """Sends events to one MLflow run. Rejected items are skipped and noted in `rejected`.
+    """Sender of events to one MLflow run. Rejected items are skipped and listed in `rejected`.
 
     `on_rejection` is called with each rejected item and the reason.
     """
@@ -75,7 +75,7 @@ class EventSender:
 
         Raises:
             StoreUnavailableError: If the store does not answer.
-            DeliveryError: If the MLflow run does not exist, or the store rejects everything.
+            DeliveryError: If the MLflow run does not exist, or the store rejects all items.
         """
         points: list[tuple[Event, Any]] = []
         for event in events:
@@ -116,7 +116,7 @@ class EventSender:
         self._attempt(event, "the model", log, registered_name=name, alias=alias)
 
     def _send_resumed(self, event: Event) -> None:
-        # A rejection does not matter here, because the end of the run sets the status again.
+        # A rejection has no effect, because the status is sent again at the end of the run.
         self._try(self._client.update_run, status="RUNNING")
         if FAILURE_TAG in call_store(self._client.get_run, self._run_id).data.tags:
             self._attempt(event, FAILURE_TAG, self._client.delete_tag, FAILURE_TAG)
@@ -133,7 +133,7 @@ class EventSender:
             self._log_batch(kind, items[start : start + size])
 
     def _log_batch(self, kind: str, items: Sequence[tuple[Event, Any]]) -> None:
-        """Send items in one call. Halve a rejected batch until single items are rejected."""
+        """Send items in one call. Split a rejected batch until single items are rejected."""
         parts, num_accepted, num_rejected = [items], 0, 0
         while parts:
             part = parts.pop()
@@ -168,12 +168,11 @@ class EventSender:
     def _try(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Exception | None:
         """Call a function with the run id, and return the error if the store rejects the call.
 
-        An error counts as a rejection if the store still answers for the MLflow run.
+        An error is a rejection if the store still returns the MLflow run.
         """
         try:
             function(self._run_id, *args, **kwargs)
-        # The libraries of cloud storage raise errors of their own classes.
-        except Exception as error:
+        except Exception as error:  # libraries for cloud storage have their own error classes
             self._check_run(error)
             return error
         return None

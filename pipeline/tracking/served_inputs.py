@@ -25,7 +25,7 @@ class RequestError(MlflowException):
         super().__init__(self._line, error_code=BAD_REQUEST)
 
     def serialize_as_json(self) -> str:
-        """Return the answer of the server, without the request that MLflow puts before it."""
+        """Return the answer of the server, without the request that MLflow adds to the message."""
         self.message = self._line
         return str(super().serialize_as_json())
 
@@ -46,10 +46,10 @@ def read_inputs(tensors: Sequence[Any], request: Any) -> list[FloatArray]:
     values = {name: _check_array(name, each, shapes[name]) for name, each in arrays.items()}
     sizes = {len(each) for each in values.values()}
     if len(sizes) > 1:
-        raise RequestError(f"the inputs have {sorted(sizes)} rows; give one row per clip")
+        raise RequestError(f"the inputs have {sorted(sizes)} rows; write one row per clip")
     num_clips = sizes.pop()
     if num_clips == 0:
-        raise RequestError("there are no clips; give at least one row")
+        raise RequestError("there are no clips; write at least one row")
     return [
         values[name] if name in values else np.ones((num_clips, *shape), np.float32)
         for name, shape in shapes.items()
@@ -59,9 +59,7 @@ def read_inputs(tensors: Sequence[Any], request: Any) -> list[FloatArray]:
 def check_distances(network: Any, inputs: Sequence[FloatArray]) -> None:
     """Check that features are not extremely far from the training features.
 
-    Args:
-        network: The model. Only inputs that it standardizes are checked.
-        inputs: Inputs as `read_inputs` returns them.
+    Only inputs that the model standardizes are checked. `inputs` are the arrays of `read_inputs`.
 
     Raises:
         RequestError: If a feature is too far away.
@@ -82,18 +80,18 @@ def check_distances(network: Any, inputs: Sequence[FloatArray]) -> None:
 def _check_names(request: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     if isinstance(request, pd.DataFrame):
         request = {str(name): column.to_list() for name, column in request.items()}
-    expected = "; ".join(
+    expected = "the inputs must be " + "; ".join(
         f"{name} {_rows(shape)}{', optional' if name.endswith(MASK_ENDING) else ''}"
         for name, shape in shapes.items()
     )
     if not isinstance(request, Mapping):
-        raise RequestError(f"the inputs have no names; expected {expected}")
+        raise RequestError(f"the inputs have no names; {expected}")
     for name in request:
         if name not in shapes:
-            raise RequestError(f"the model has no input {str(name)[:80]!r}; expected {expected}")
+            raise RequestError(f"the model has no input {str(name)[:80]!r}; {expected}")
     for name in shapes:
         if name not in request and not name.endswith(MASK_ENDING):
-            raise RequestError(f"{name} is missing; expected {expected}")
+            raise RequestError(f"{name} is missing; {expected}")
     return dict(request)
 
 
@@ -101,22 +99,22 @@ def _check_array(name: str, given: Any, shape: tuple[int, ...]) -> FloatArray:
     try:
         with np.errstate(over="ignore"):  # infinity is an error below
             values = np.asarray(given, dtype=np.float32)
-    except (TypeError, ValueError, OverflowError) as error:  # overflow: integers beyond any float
+    except (TypeError, ValueError, OverflowError) as error:  # OverflowError: a very large integer
         reason = " ".join(str(error).split())[:200]
         raise RequestError(f"{name} must contain numbers in rows of one shape ({reason})") from (
             error
         )
     if values.shape[1:] != shape or values.ndim == 0:
-        raise RequestError(f"{name} has the shape {values.shape}, expected {_rows(shape)}")
+        raise RequestError(f"{name} must have shape {_rows(shape)}, but has {values.shape}")
     if not np.isfinite(values).all():
         raise RequestError(f"{name} contains a value that is not finite in float32")
     if name.endswith(MASK_ENDING):
         odd = values[(values != 0) & (values != 1)]
         if odd.size:
-            raise RequestError(f"{name} contains {odd[0]:g}; write 1 for a valid step, else 0")
+            raise RequestError(f"{name} contains {odd[0]:g}; write 1 for valid steps, else 0")
         empty = np.flatnonzero(~values.any(axis=1))
         if empty.size:
-            raise RequestError(f"{name} has no valid step in row {empty[0]}; leave that clip out")
+            raise RequestError(f"{name} has no valid step in row {empty[0]}; remove that clip")
     return values
 
 

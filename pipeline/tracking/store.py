@@ -1,4 +1,4 @@
-"""The MLflow tracking store: choose it, open it safely, and limit the time of its calls."""
+"""Choose the MLflow tracking store, open it safely, and limit the time of each call."""
 
 import contextlib
 import logging
@@ -35,14 +35,14 @@ STORE_ERRORS = (
     requests.RequestException,
     sqlalchemy.exc.SQLAlchemyError,
 )
-"""Errors of a store that is not reachable, or that rejects a call."""
+"""Errors if the store is not reachable, or if it rejects a call."""
 
 _DATABASES = ("postgresql", "mysql", "mssql")
 _CONNECT_SECONDS = 5
 
 
 class DeliveryError(Exception):
-    """The rest of a run cannot be delivered. Nothing is lost, because the run log is complete."""
+    """Events cannot be delivered to MLflow. The run log still contains all events."""
 
 
 class StoreUnavailableError(DeliveryError):
@@ -50,9 +50,9 @@ class StoreUnavailableError(DeliveryError):
 
 
 def configure_mlflow() -> None:
-    """Make MLflow quiet, and make its calls fail fast. The user's settings have priority.
+    """Reduce the messages and the time limits of MLflow. The user's settings have priority.
 
-    By default, one call to a server that is down blocks for four minutes.
+    By default, one call to an unreachable server blocks for four minutes.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
@@ -82,10 +82,10 @@ def tracking_uri() -> str:
 
 
 def with_password(uri: str) -> str:
-    """Add the password to a URI from `mlflow.json`, which never contains it.
+    """Add the password to a URI from `mlflow.json`, which contains no passwords.
 
-    The password comes from the current tracking URI if it names the same store. Otherwise MLflow
-    reads MLFLOW_TRACKING_PASSWORD or MLFLOW_TRACKING_TOKEN, and libpq reads PGPASSWORD.
+    The current tracking URI is used if it is the URI of the same store. Otherwise MLflow reads
+    MLFLOW_TRACKING_PASSWORD or MLFLOW_TRACKING_TOKEN, and libpq reads PGPASSWORD.
 
     Raises:
         MlflowException: If the environment does not contain a password.
@@ -116,7 +116,7 @@ def store_environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def local_store(directory: Path) -> Iterator[None]:
-    """Work in `directory` with a new store there, unless `mlflow run` has set a store."""
+    """Change to `directory`, and use a store in this directory except under `mlflow run`."""
     before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
     with contextlib.chdir(directory):
         if "MLFLOW_RUN_ID" not in os.environ:
@@ -130,8 +130,8 @@ def local_store(directory: Path) -> Iterator[None]:
 def open_store(uri: str) -> MlflowClient:
     """Return a client of the store.
 
-    Only one process at a time opens a SQLite file. MLflow migrates its tables without a lock, so
-    several processes would damage a new file.
+    A lock ensures that only one process opens a SQLite file at a time. MLflow creates the tables
+    without a lock, so several processes would damage a new file.
     """
     mlflow.set_tracking_uri(uri)
     if hide_passwords(uri) != uri:
@@ -156,11 +156,7 @@ def open_store(uri: str) -> MlflowClient:
 
 
 def call_store(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a function of the store.
-
-    Raises:
-        StoreUnavailableError: If the call fails.
-    """
+    """Call a function of the store, and raise StoreUnavailableError if the call fails."""
     try:
         return function(*args, **kwargs)
     except STORE_ERRORS as error:
@@ -168,13 +164,9 @@ def call_store(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def call_within(seconds: float | None, call: Callable[[], Any]) -> Any:
-    """Return the result of a call that runs in a separate thread, so that the wait is limited.
+    """Call a function in a separate thread, and wait at most `seconds` for its result.
 
-    A call that takes too long continues in its thread, which ends with the process.
-
-    Args:
-        seconds: Maximum wait; None for no limit.
-        call: Function without arguments.
+    None means no limit. A call that exceeds the limit continues until the process ends.
 
     Raises:
         TimeoutError: If the call does not end in time.
@@ -200,7 +192,7 @@ def call_within(seconds: float | None, call: Callable[[], Any]) -> Any:
 
 
 def has_code(error: Exception, code: int) -> bool:
-    """Return whether an error is an MLflow error with this code."""
+    """Return True if an error is an MLflow error with this code."""
     return isinstance(error, MlflowException) and bool(error.error_code == ErrorCode.Name(code))
 
 

@@ -17,17 +17,18 @@ from pipeline.models.complete_personality_model import CompletePersonalityModel
 from pipeline.models.end_to_end import EndToEndModel
 
 MAX_CLIPS: Final = 64
-"""Number of clips to average over: enough for a stable mean, and fast."""
+"""Maximum number of clips in the mean. More clips take longer and hardly change the mean."""
 
 
 class AttentionEntropy(keras.callbacks.Callback):
     """Log the normalized entropy of each attention head after every epoch.
 
-    The event `attention` has the keys `epoch`, from 1, and `entropy`: for each map, one number
-    per head in [0, 1], the mean over the clips, or None if no clip has two keys. The callback uses
-    no random numbers and changes no weights, so the training stays the same.
+    The event `attention` contains `epoch`, counted from 1, and `entropy`. For each attention map,
+    `entropy` contains one number per head: the mean across clips, in [0, 1]. The number is None if
+    no clip has two keys. The callback does not change the weights or the random numbers.
 
-    The first `MAX_CLIPS` clips of `inputs`, in the order of `network.inputs`, are used.
+    The arrays in `inputs` have the order of `network.inputs`. Only the first `MAX_CLIPS` clips are
+    used.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class AttentionEntropy(keras.callbacks.Callback):
         given = {
             tensor.name: array for tensor, array in zip(network.inputs, self._inputs, strict=True)
         }
-        # True for real steps or tokens by stream, shape (N, T).
+        # Stream name -> shape (N, T), True for real steps or tokens.
         self._masks = {
             stream: np.asarray(
                 given.get(f"{stream}_mask", np.ones((len(self._inputs[0]), num_keys)))
@@ -62,7 +63,7 @@ class AttentionEntropy(keras.callbacks.Callback):
 def attention_callbacks(
     network: keras.Model, inputs: Sequence[FloatArray], run_log: RunLog
 ) -> list[keras.callbacks.Callback]:
-    """Return an `AttentionEntropy` if the model has attention and there are clips, else []."""
+    """Return an `AttentionEntropy`, or [] if the model has no attention or there are no clips."""
     has_attention = (
         isinstance(network, CompletePersonalityModel | EndToEndModel) and network.has_attention
     )
@@ -72,8 +73,8 @@ def attention_callbacks(
 
 
 def _means(entropy: FloatArray) -> list[float | None]:
-    """Return the mean of each head over the clips (N, H), without NaN; None replaces NaN."""
+    """Return the mean of `entropy` (N, H) per head, ignoring NaN; None if all values are NaN."""
     is_defined = ~np.isnan(entropy)
-    with np.errstate(invalid="ignore"):  # 0 / 0 if no clip has a value
+    with np.errstate(invalid="ignore"):  # 0 / 0 if all values are NaN
         means = np.where(is_defined, entropy, 0.0).sum(axis=0) / is_defined.sum(axis=0)
     return [None if math.isnan(mean) else mean for mean in means.tolist()]

@@ -1,4 +1,4 @@
-"""The best epoch of a fit and its weights."""
+"""Select the best epoch of a fit, and keep its weights."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -12,9 +12,9 @@ from pipeline.core.run_log import RunLog
 
 
 class BestEpoch(keras.callbacks.Callback):
-    """Base of the callbacks that save every epoch and select the best by the value `monitor`.
+    """Base class of callbacks that save every epoch and select the best epoch by `monitor`.
 
-    Each epoch writes a `checkpoint` event to the run log; then `on_commit` is called.
+    After each epoch, a `checkpoint` event is written to the run log and `on_commit` is called.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class BestEpoch(keras.callbacks.Callback):
         self._run_log = run_log
         self._on_commit = on_commit
         self.seconds = 0.0
-        """Time spent on saving in this process."""
+        """Time that this process spent on saving."""
         self.best_epoch = 0
         self.best_value = float("nan")
 
@@ -49,7 +49,7 @@ class BestEpoch(keras.callbacks.Callback):
         self._on_commit()
 
     def restore(self, epoch: int) -> None:
-        """Set the network to its variables at the end of a saved epoch."""
+        """Restore the variables that the network had at the end of a saved epoch."""
         raise NotImplementedError
 
     def _save(self, epoch: int) -> None:
@@ -59,7 +59,7 @@ class BestEpoch(keras.callbacks.Callback):
 class BestWeights(BestEpoch):
     """Keep the weights of the best epoch in memory, for a fit that is never resumed.
 
-    `EpochCheckpoint` syncs about twelve files per epoch. In a short fit, that takes longer than
+    `EpochCheckpoint` writes about twelve files per epoch. In a short fit, this takes longer than
     the training steps.
     """
 
@@ -71,9 +71,10 @@ class BestWeights(BestEpoch):
         self._run_log.log_checkpoint(epoch)
 
     def restore(self, epoch: int) -> None:
-        """Set the network to its variables at the end of the best epoch.
+        """Restore the variables that the network had at the end of the best epoch.
 
-        Any other `epoch` can only be the last epoch, so the network already has its weights.
+        `epoch` is the best or the last epoch. At the end of a fit, the network already has the
+        variables of the last epoch.
         """
         if epoch == self.best_epoch:
             for variable, array in zip(self._network.variables, self._best, strict=True):

@@ -1,7 +1,7 @@
 """Callbacks of a fit: JSON logs, loss check, timing, progress bar.
 
-The JSON logs are rewritten after every epoch. The atomic write prevents partial files. An
-`EpochRecorder` must come before them in the list of callbacks.
+The JSON logs are rewritten atomically after every epoch. In the list of callbacks, an
+`EpochRecorder` must precede the callbacks that write the logs.
 """
 
 import math
@@ -26,9 +26,9 @@ _FIX = "Lower training.learning_rate or training.gradient_clip_norm."
 
 
 class RecordLog(keras.callbacks.Callback):
-    """Base of the callbacks that write one JSON log.
+    """Base class of callbacks that write one JSON log.
 
-    Only every `batch_log_frequency`-th step is logged; the run log has all steps.
+    The log contains every `batch_log_frequency`-th step. The run log contains all steps.
     """
 
     file_name: ClassVar[str]
@@ -40,7 +40,7 @@ class RecordLog(keras.callbacks.Callback):
         super().__init__()
         self.path = Path(log_dir) / self.file_name
         self.seconds = 0.0
-        """Time spent on writing."""
+        """Time spent on writing the log."""
         self._recorder = recorder
         self._frequency = batch_log_frequency
 
@@ -51,7 +51,7 @@ class RecordLog(keras.callbacks.Callback):
         self.write()
 
     def write(self) -> None:
-        """Write all records so far."""
+        """Write the records of all epochs so far."""
         began = time.perf_counter()
         content = type(self).content(self._recorder.records, frequency=self._frequency)
         write_json(self.path, content)
@@ -66,7 +66,7 @@ class PerformanceMonitorCallback(RecordLog):
 
 
 class TimeTrackingCallback(RecordLog):
-    """Write `time_logs.json`: measured seconds of every epoch and batch."""
+    """Write `time_logs.json`: measured times of every epoch and batch."""
 
     file_name = "time_logs.json"
     content = staticmethod(time_content)
@@ -80,13 +80,13 @@ class LearningRateTrackerCallback(RecordLog):
 
 
 class NonFiniteLossGuard(keras.callbacks.Callback):
-    """Stop the training when a loss is NaN or infinite.
+    """Stop training if a loss is NaN or infinite.
 
-    This must come before the callbacks that record and compare epochs: NaN is neither better nor
-    worse than a number.
+    This callback must precede the callbacks that record and compare epochs, because NaN cannot be
+    compared with numbers.
 
     Raises:
-        TrainingError: With the epoch and the step of the first such loss.
+        TrainingError: If a loss is not finite. The message contains the epoch and the step.
     """
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: D102
@@ -105,12 +105,12 @@ class NonFiniteLossGuard(keras.callbacks.Callback):
         if not math.isfinite(value):
             raise TrainingError(
                 f"The validation loss became {value} in epoch {epoch + 1}, "
-                f"while the loss of every step was finite. {_FIX}"
+                f"although the loss of every training step was finite. {_FIX}"
             )
 
 
 class EpochEndTimer:
-    """Timer of all callbacks at the end of an epoch, between `first` and `last`."""
+    """Measure the time between the callbacks `first` and `last` at the end of each epoch."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -118,7 +118,7 @@ class EpochEndTimer:
         self.last = keras.callbacks.LambdaCallback(on_epoch_end=self._end)
 
     def parts(self, logs: Sequence[RecordLog], checkpoint: BestEpoch) -> dict[str, float]:
-        """Return the seconds of this process by purpose: logging, checkpoint, callbacks."""
+        """Return the seconds that logs, checkpoints and other callbacks took in this process."""
         logging = sum(log.seconds for log in logs)
         rest = max(self.seconds - logging - checkpoint.seconds, 0.0)
         return {"logging": logging, "checkpoint": checkpoint.seconds, "callbacks": rest}
@@ -155,7 +155,7 @@ class ProgressBar(keras.callbacks.Callback):
             rich.progress.TextColumn("epoch {task.completed:.0f}/{task.total:.0f}"),
             rich.progress.BarColumn(),
             rich.progress.TimeElapsedColumn(),
-            rich.progress.TextColumn("left"),
+            rich.progress.TextColumn("remaining"),
             rich.progress.TimeRemainingColumn(),
             rich.progress.TextColumn("{task.fields[scores]}"),
             console=console,
@@ -178,5 +178,5 @@ class ProgressBar(keras.callbacks.Callback):
         self._progress.update(self._task, completed=epoch + 1, scores=scores)
 
     def close(self) -> None:
-        """Release the terminal, even after a failed training."""
+        """Stop the display. Call this also if training fails."""
         self._progress.stop()

@@ -1,13 +1,14 @@
 """Checkpoints, from which a run resumes with bit-identical results.
 
-`checkpoints/epoch-00007/` contains the variables of the network (with its dropout generators),
+`checkpoints/epoch-00007/` contains the variables of the network (including dropout generators),
 the variables of the optimizer, and the state of the callbacks. The file `LAST` contains the name
-of the newest directory. It is replaced atomically after this directory is complete and synced,
-so a kill at any time leaves an intact checkpoint.
+of the newest directory. `LAST` is replaced atomically after this directory is complete. If the
+process is killed at any time, the last complete checkpoint is still intact.
 
-The directories of the last two epochs and of their best epochs are kept. If the newest is
-damaged, a run resumes from the epoch before. `state.json` contains the hashes of the other files.
-`checkpoints/initial.npz` contains the variables before the first epoch, until the run is finished.
+Checkpoints are kept for the last two epochs, and for the best epoch after each of these epochs. If
+the newest checkpoint is damaged, a run resumes from the previous epoch. `state.json` contains the
+hashes of the other files. `checkpoints/initial.npz` contains the variables before the first epoch,
+and is deleted when the run is finished.
 """
 
 import logging
@@ -45,28 +46,28 @@ _FIX = "Restore it from a backup, or start a new run."
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckpointState:
-    """State of a checkpoint, without arrays."""
+    """State of a training run at a checkpoint, except the variables."""
 
     epoch: int
     """Number of complete epochs."""
     best_epoch: int
     best_value: float
     stopped: bool
-    """Whether the training has ended, early or not."""
+    """Whether a callback has stopped training."""
     journal_offset: int
-    """Size of the run log at the checkpoint."""
+    """Size of the run log before the event of this checkpoint, in bytes."""
     callbacks: dict[str, dict[str, Any]]
-    """Counters of the callbacks by class name."""
+    """Callback class name -> counter name -> value."""
 
 
 _CALLBACK_ATTRIBUTES = ("best", "wait", "best_epoch", "stopped_epoch", "cooldown_counter")
 
 
 class EpochCheckpoint(BestEpoch):
-    """Save a checkpoint after every epoch, and restore one at the start of the training.
+    """Save a checkpoint after every epoch, and restore `resume_from` at the start of training.
 
-    This must be the last callback: it saves the counters of the callbacks in `stateful`, and the
-    callbacks of Keras reset themselves at the start of the training.
+    This must be the last callback. It saves the counters of the callbacks in `stateful` after
+    they are updated, and restores the counters after Keras has reset them.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class EpochCheckpoint(BestEpoch):
                 setattr(self._stateful[name], attribute, value)
 
     def restore(self, epoch: int) -> None:
-        """Set the network to its variables at the end of a saved epoch."""
+        """Restore the variables that the network had at the end of a saved epoch."""
         load_epoch(self._checkpoints_dir, epoch, self._network)
 
     def _save(self, epoch: int) -> None:
@@ -118,7 +119,7 @@ class EpochCheckpoint(BestEpoch):
 
     def _commit(self, state: CheckpointState) -> None:
         target = self._checkpoints_dir / _name(state.epoch)
-        if target.exists():  # damaged, or from an interrupted commit
+        if target.exists():  # damaged or incomplete
             shutil.rmtree(target)
         target.mkdir(parents=True)
         _write_variables(target / _NETWORK, self._network.variables)
@@ -132,7 +133,7 @@ class EpochCheckpoint(BestEpoch):
 def read_last_state(checkpoints_dir: Path) -> CheckpointState | None:
     """Return the state of the newest intact checkpoint; None if no checkpoint was ever complete.
 
-    A warning names each damaged newer checkpoint.
+    A warning is logged for each newer checkpoint that is damaged.
 
     Raises:
         RunError: If the file `LAST` exists, but no checkpoint is intact.
@@ -141,7 +142,7 @@ def read_last_state(checkpoints_dir: Path) -> CheckpointState | None:
     found = sorted(path for path in checkpoints_dir.glob("epoch-*") if path.is_dir())
     pointer = checkpoints_dir / _LAST
     if last in found:
-        # A later directory is from an interrupted commit.
+        # Directories of later epochs are incomplete.
         found = found[: found.index(last) + 1]
     faults = []
     for path in reversed(found):
@@ -151,22 +152,24 @@ def read_last_state(checkpoints_dir: Path) -> CheckpointState | None:
             faults.append(one_line(error))
             continue
         if last not in found:
-            _logger.warning("%s: does not name a checkpoint; the newest one is used.", pointer)
+            _logger.warning(
+                "%s: does not name a checkpoint. The newest checkpoint is used.", pointer
+            )
         for fault in faults:
             _logger.warning(
                 "%s The run resumes from the checkpoint of epoch %d and trains the later epochs "
-                "again, with the same result.",
+                "again, with the same results.",
                 *(fault, state.epoch),
             )
         return state
-    if last is None:  # the first commit never finished
+    if last is None:  # no checkpoint was ever complete
         return None
     reason = faults[0] if faults else f"{pointer}: names a checkpoint that does not exist."
     raise RunError(f"{reason} No checkpoint of the run is intact. {_FIX}")
 
 
 def _read_pointer(checkpoints_dir: Path) -> Path | None:
-    """Return the directory, existing or not, that `LAST` names; None without `LAST`."""
+    """Return the directory named in `LAST`, which may be missing; None if `LAST` is missing."""
     pointer = checkpoints_dir / _LAST
     try:
         return checkpoints_dir / pointer.read_text(encoding="utf-8", errors="replace").strip()
@@ -177,7 +180,7 @@ def _read_pointer(checkpoints_dir: Path) -> Path | None:
 
 
 def _read_intact(path: Path) -> CheckpointState:
-    """Return the state of a checkpoint if its files and its best epoch are intact."""
+    """Check a checkpoint and the network of the best epoch, and return the state."""
     state = _check_checkpoint(path, _NETWORK, _OPTIMIZER)
     if path.name != _name(state.epoch):
         raise RunError(f"{path / _STATE}: belongs to epoch {state.epoch}.")
@@ -188,7 +191,7 @@ def _read_intact(path: Path) -> CheckpointState:
 
 
 def _check_checkpoint(path: Path, *names: str) -> CheckpointState:
-    """Return the state of a checkpoint, if its files `names` match their hashes.
+    """Check the files `names` of a checkpoint, and return the state of the checkpoint.
 
     Raises:
         PipelineError: If a file is missing or damaged.
@@ -200,7 +203,7 @@ def _check_checkpoint(path: Path, *names: str) -> CheckpointState:
         try:
             if name in hashes:
                 is_intact = file_hash(file) == hashes[name]
-            else:  # older versions stored no hashes, but a zip file has checksums
+            else:  # early versions stored no hashes, but zip files contain checksums
                 with zipfile.ZipFile(file) as archive:
                     is_intact = archive.testzip() is None
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
@@ -214,18 +217,18 @@ def _check_checkpoint(path: Path, *names: str) -> CheckpointState:
 
 
 def load_epoch(checkpoints_dir: Path, epoch: int, network: keras.Model) -> None:
-    """Set a network to its variables at the end of `epoch`."""
+    """Load the variables that a network had at the end of `epoch`."""
     _read_variables(checkpoints_dir / _name(epoch) / _NETWORK, network.variables)
 
 
 def save_initial(run: RunDirectory, network: keras.Model) -> None:
-    """Save the variables before the first epoch."""
+    """Save the variables of a network before the first epoch."""
     run.checkpoints_dir.mkdir(parents=True, exist_ok=True)
     _write_variables(run.initial_path, network.variables)
 
 
 def load_initial(run: RunDirectory, network: keras.Model) -> None:
-    """Set a network to its variables before the first epoch.
+    """Load the variables that a network had before the first epoch.
 
     Raises:
         RunError: If the file is missing or belongs to another model.
@@ -234,7 +237,7 @@ def load_initial(run: RunDirectory, network: keras.Model) -> None:
 
 
 def remove_initial(run: RunDirectory) -> None:
-    """Remove the initial variables of a finished run, which can be a large file."""
+    """Remove the file of the initial variables, which can be large."""
     run.initial_path.unlink(missing_ok=True)
 
 
@@ -252,7 +255,7 @@ def _counters(callback: keras.callbacks.Callback) -> dict[str, Any]:
 
 def _keys(variables: Sequence[Any]) -> list[str]:
     # Two variables can have the same path, so the position is part of the key. Keras numbers the
-    # generators of a process, so their names depend on the models built before.
+    # seed generators of a process, so their names depend on earlier models.
     paths = [re.sub(r"seed_generator_\d+", "seed_generator", each.path) for each in variables]
     return [f"{number:04d}:{path}" for number, path in enumerate(paths)]
 
@@ -275,7 +278,7 @@ def _read_variables(path: Path, variables: Sequence[Any]) -> None:
     )
     if not fits:
         raise RunError(
-            f"{path}: the variables of the checkpoint are not those of the model. "
+            f"{path}: the variables of the checkpoint do not match the model. "
             "Resume with the same code and configuration as at the start of the run."
         )
     for array, variable in zip(stored.values(), variables, strict=True):
@@ -283,10 +286,11 @@ def _read_variables(path: Path, variables: Sequence[Any]) -> None:
 
 
 def _may_be_equal(first: str, second: str) -> bool:
-    """Return whether two keys may belong to the same variable.
+    """Return True if two keys can belong to the same variable.
 
-    A model that is rebuilt from its description can lose the names of enclosing models. They are
-    missing at the beginning of a path, or of its last part in the optimizer.
+    If a model is rebuilt from its description, its paths can lack the names of enclosing models.
+    These names are missing at the beginning of a path in the network, and at the beginning of the
+    last part of a path in the optimizer.
     """
     (number, _, first), (other_number, _, second) = first.partition(":"), second.partition(":")
     shorter, longer = sorted((first.split("/"), second.split("/")), key=len)

@@ -1,4 +1,4 @@
-"""Checks before the training."""
+"""Checks before training."""
 
 import importlib.util
 import logging
@@ -13,7 +13,7 @@ _logger = logging.getLogger(__name__)
 
 
 def check_keras_settings() -> None:
-    """Check that Keras uses TensorFlow and float32, the settings that training needs.
+    """Check that Keras uses TensorFlow and float32.
 
     Raises:
         TrainingError: If the backend is not TensorFlow, or the precision is not float32.
@@ -21,14 +21,14 @@ def check_keras_settings() -> None:
     backend = keras.backend.backend()
     if backend != "tensorflow":
         raise TrainingError(
-            f"Keras runs on {backend} in this process, and training needs TensorFlow. Set the "
+            f"Keras runs on {backend} in this process, but training needs TensorFlow. Set the "
             "environment variable KERAS_BACKEND to tensorflow before Keras is imported."
         )
     precision = keras.config.dtype_policy().name
-    # A model that is trained in another precision has other scores after loading.
+    # A model that is trained in another precision gives different scores after loading.
     if precision != "float32":
         raise TrainingError(
-            f"Keras computes in {precision} in this process, and models are trained in float32. "
+            f"Keras computes in {precision} in this process, but models are trained in float32. "
             'Call keras.config.set_dtype_policy("float32") before the model is built.'
         )
 
@@ -42,7 +42,7 @@ def check_tensorboard(config: TrainingConfig) -> None:
     if config.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise ConfigError(
             "training.tensorboard needs TensorBoard, which is not installed. "
-            f"Install it with `{install_command('tensorboard')}`, or switch the setting off."
+            f"Install it with `{install_command('tensorboard')}`, or set the option to false."
         )
 
 
@@ -50,11 +50,11 @@ def check_trainable(network: keras.Model) -> None:
     """Check that a model has trainable weights.
 
     Raises:
-        TrainingError: If it has no weights yet, or every weight is frozen.
+        TrainingError: If the model has no weights yet, or all weights are frozen.
     """
     if not network.built:
         raise TrainingError(
-            f"{network.name}: has no weights yet. Call it on one batch before training."
+            f"{network.name}: has no weights yet. Call the model on one batch before training."
         )
     if not network.trainable_weights:
         raise TrainingError(
@@ -71,7 +71,7 @@ def warn_of_single_clip_batches(training: LabelledBatches, config: TrainingConfi
         return
     which = "every batch has" if config.batch_size == 1 else "the last batch of an epoch has"
     _logger.warning(
-        "training.loss: %s one clip, for which the ccc loss has no gradient. Choose another "
-        "training.batch_size than %d for the %d training clips.",
+        "training.loss: %s one clip, for which the ccc loss has no gradient. Choose a "
+        "training.batch_size other than %d for the %d training clips.",
         *(which, config.batch_size, training.num_clips),
     )

@@ -1,6 +1,5 @@
 """The training loop, for the command `train`, the Python interface and searches."""
 
-import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,7 +38,7 @@ from pipeline.training.recorder import EpochRecorder
 from pipeline.training.resume import last_state, records_before
 
 _MAX_LOGGED_BATCHES = 20_000
-"""Maximum number of steps in a JSON log, because every epoch rewrites the log."""
+"""Maximum number of steps in a JSON log, which is rewritten after every epoch."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,33 +46,33 @@ class FitResult:
     """Result of a fit."""
 
     history: keras.callbacks.History
-    """Values of every epoch, including the epochs before a resume."""
+    """Values of every epoch, including the epochs before an interruption."""
     records: list[EpochRecord]
     best_epoch: int
     """Epoch of the final weights; the last epoch if there is no validation."""
     monitor: str
-    """Name of the value that decided the best epoch, e.g. `val_mae`."""
+    """Name of the value that selects the best epoch, e.g. `val_mae`."""
     best_value: float
     """Monitored value of the best epoch."""
     callback_seconds: dict[str, float]
-    """Seconds at the ends of the epochs in this process: logging, checkpoint, callbacks."""
+    """Seconds that logs, checkpoints and other callbacks took at epoch ends in this process."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FitHooks:
-    """Additions of a caller to a fit."""
+    """Callbacks and options that a caller adds to a fit."""
 
     callbacks: Sequence[keras.callbacks.Callback] = ()
-    """Run after the logs are written and before the checkpoint."""
+    """Callbacks that run after the logs are written and before the checkpoint is saved."""
     on_commit: Callable[[], None] = field(default=lambda: None)
-    """Called after each epoch is saved."""
+    """Function to call when an epoch has been saved."""
     is_resumable: bool = True
     """Whether every epoch is saved on disk, so that a killed run can be resumed.
 
-    If not, the best epoch is kept in memory and the JSON logs are written once.
+    If False, the best epoch is kept in memory and the JSON logs are written once.
     """
     shows_progress: bool = True
-    """Whether there is a progress bar."""
+    """Whether a progress bar is shown."""
 
 
 def fit(
@@ -86,13 +85,13 @@ def fit(
     run_log: RunLog,
     hooks: FitHooks | None = None,
 ) -> FitResult:
-    """Train a network and set it to the weights of its best epoch.
+    """Train a network and restore the weights of the best epoch.
 
-    If the run directory has a checkpoint, the fit continues from it, with the same values as an
-    uninterrupted run. Without validation, the last epoch counts as the best.
+    If the run directory contains a checkpoint, training continues from this checkpoint and gives
+    the same values as an uninterrupted run. Without validation, the last epoch is the best epoch.
 
     Raises:
-        ConfigError: If TensorBoard is needed and not installed.
+        ConfigError: If TensorBoard is needed but not installed.
         TrainingError: If no weight is trainable, or a loss is NaN or infinite.
         RunError: If the checkpoint or the run log is damaged.
     """
@@ -106,25 +105,15 @@ def fit(
     maximize = monitor != "loss" and HIGHER_IS_BETTER.get(config.monitor, False)
     model = _compiled(network, training, config)
     stopping = _stopping(config, monitor, maximize)
-    create: Callable[..., BestEpoch] = BestWeights
+    goal: dict[str, Any] = {"monitor": monitor, "maximize": maximize}
+    saving = {**goal, "network": network, "run_log": run_log, "on_commit": hooks.on_commit}
+    checkpoint: BestEpoch = BestWeights(**saving)
     if hooks.is_resumable:
-        create = functools.partial(
-            EpochCheckpoint, run.checkpoints_dir, stateful=stopping, resume_from=state
+        checkpoint = EpochCheckpoint(
+            run.checkpoints_dir, stateful=stopping, resume_from=state, **saving
         )
-    checkpoint = create(
-        network=network,
-        monitor=monitor,
-        maximize=maximize,
-        run_log=run_log,
-        on_commit=hooks.on_commit,
-    )
-    progress = ProgressBar(
-        config.num_epochs,
-        monitor=monitor,
-        maximize=maximize,
-        best=state.best_value if state else None,
-        is_shown=hooks.shows_progress,
-    )
+    best = state.best_value if state else None
+    progress = ProgressBar(config.num_epochs, best=best, is_shown=hooks.shows_progress, **goal)
     frequency = -(-training.num_batches * config.num_epochs // _MAX_LOGGED_BATCHES)
     logs: list[RecordLog] = [
         PerformanceMonitorCallback(run.metrics_dir, recorder, batch_log_frequency=frequency),
@@ -135,7 +124,7 @@ def fit(
     callbacks = [
         epoch_end.first,
         LambdaCallback(on_epoch_begin=lambda epoch, logs: training.shuffle_for(epoch)),
-        # TensorFlow can lose the exception of a signal. A complete epoch is saved before the check.
+        # TensorFlow can lose the exception that a signal handler raises.
         LambdaCallback(
             on_epoch_begin=lambda epoch, logs: check_interrupt(),
             on_train_batch_end=lambda batch, logs: check_interrupt(),
@@ -190,7 +179,7 @@ def _train(
         )
         check_interrupt()
     except tf.errors.OpError as error:
-        # If a signal arrives while a step reads the clock, TensorFlow wraps the exception.
+        # TensorFlow wraps the exception of a signal that arrives while a step reads the clock.
         if "KeyboardInterrupt" in str(error):
             raise KeyboardInterrupt from error
         raise
@@ -207,7 +196,7 @@ def _compiled(
         optimizer=build_optimizer(config, steps_per_epoch=steps_per_epoch),
         loss=build_loss(config.loss_weights, huber_delta=config.huber_delta),
         steps_per_execution=min(config.steps_per_execution, steps_per_epoch),
-        # XLA makes small models slower, and hides the single steps.
+        # XLA makes small models slower, and prevents the measurement of single steps.
         jit_compile=False,
     )
     # Building the optimizer before the first call halves the tracing time.
@@ -235,7 +224,7 @@ def _stopping(
 
 
 def build_history(records: list[EpochRecord]) -> keras.callbacks.History:
-    """Return the epochs of a run as the history object of Keras."""
+    """Return the values of all epochs as a Keras `History`."""
     history = keras.callbacks.History()
     history.epoch = [record.epoch - 1 for record in records]
     rows = [record.logs() for record in records]

@@ -1,8 +1,8 @@
 """A model that records every training step inside the graph.
 
-With many steps per call into the graph (`steps_per_execution`), which makes small models fast,
-callbacks do not see the single steps. So each step writes its values and times to a variable,
-which is read once per epoch.
+Small models train faster if one call of the graph runs many steps (`steps_per_execution`). Keras
+then calls the callbacks only once for these steps. Therefore each step writes its values and times
+to a variable, which is read once per epoch.
 
 Shapes: B clips in a batch, K traits, S steps per epoch.
 """
@@ -30,18 +30,18 @@ class StepTrace:
     end: FloatArray
     """Time of the last weight update, in seconds since 1970."""
     loss: FloatArray
-    """Loss of the batch alone, not a running mean."""
+    """Loss of the batch, not a running mean."""
     mae: FloatArray
-    """Mean absolute error of the batch, over clips and traits."""
+    """Mean absolute error across the clips and traits of the batch."""
     mse: FloatArray
-    """Mean squared error of the batch, over clips and traits."""
+    """Mean squared error across the clips and traits of the batch."""
     learning_rate: FloatArray
 
 
 class InstrumentedModel(keras.Model):
-    """Train a network and record its steps.
+    """Train a network and record each step.
 
-    Only `network` is saved; this model shares its weights.
+    This model and `network` share their weights. Only `network` is saved.
 
     Args:
         network: Model from a tuple of inputs to scores, shape (B, K).
@@ -69,7 +69,7 @@ class InstrumentedModel(keras.Model):
         num_before = len(_graph_operations())
         logs = super().train_step(data)
         updates = [each for each in _graph_operations()[num_before:] if not each.outputs]
-        # The clock has no inputs, so only control dependencies delay it until the weight updates.
+        # The clock operation has no inputs, so control dependencies must delay its execution.
         with tf.control_dependencies(updates):
             end = _now()
         values = [tf.cast(value, tf.float64) for value in (self._step_loss, *self._step_errors)]
@@ -80,7 +80,7 @@ class InstrumentedModel(keras.Model):
         return logs
 
     def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
-        """Compute the loss and keep it for the record of this step."""
+        """Compute the loss, and store it for `train_step`."""
         self._step_loss = super().compute_loss(*args, **kwargs)
         return self._step_loss
 

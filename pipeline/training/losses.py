@@ -1,4 +1,4 @@
-"""Losses over the five traits."""
+"""Loss functions for scores of the five traits."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,10 +11,10 @@ from pipeline.config.schema import LossName
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class ConcordanceLoss(keras.losses.Loss):
-    """Mean of 1 - CCC over the traits, with each CCC over the batch; in [0, 2].
+    """Compute 1 - CCC for each trait of a batch, and average across traits; in [0, 2].
 
-    `epsilon`, in squared score units, is added to the denominator. The loss of a batch with
-    constant, equal scores and labels is then 1, not 0/0.
+    `epsilon`, in squared score units, is added to the denominator. If all scores and labels are
+    equal, the loss is then 1 instead of 0/0.
 
     Reference: Lin, 1989 (doi:10.2307/2532051), eq. 3.
     """
@@ -40,7 +40,7 @@ class ConcordanceLoss(keras.losses.Loss):
 class MixedLoss(keras.losses.Loss):
     """Weighted sum of losses.
 
-    Above an error of `huber_delta`, in score units, the Huber loss is linear.
+    The Huber loss is linear for errors above `huber_delta`, in score units.
     """
 
     def __init__(

@@ -1,6 +1,7 @@
-"""Records of the epochs, which are written to the run log first."""
+"""Record the values of each epoch in the run log."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -12,15 +13,15 @@ from pipeline.training.instrumented_model import StepTrace
 
 
 class EpochRecorder(keras.callbacks.Callback):
-    """Record each epoch. This must come before the callbacks that use its `records`.
+    """Record each epoch. This callback must precede the callbacks that use `records`.
 
-    `records` are the earlier epochs of a resumed run. If some of these epochs are trained again,
-    their records stay the same.
+    The argument `records` contains the earlier epochs of a resumed run. If an earlier epoch is
+    trained again, its record does not change.
     """
 
-    def __init__(self, run_log: RunLog | None, records: list[EpochRecord] | None = None) -> None:
+    def __init__(self, run_log: RunLog, records: Sequence[EpochRecord]) -> None:
         super().__init__()
-        self.records = list(records or [])
+        self.records = list(records)
         self._run_log = run_log
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: D102
@@ -31,7 +32,7 @@ class EpochRecorder(keras.callbacks.Callback):
         self._began_at = time.time()
 
     def on_test_begin(self, logs: Any = None) -> None:  # noqa: D102
-        # Validation resets the running moments, so the training scores are read before it.
+        # Validation resets the running moments, so the training scores are read first.
         self._end_training_part()
         self._validation_began = time.perf_counter()
 
@@ -58,9 +59,8 @@ class EpochRecorder(keras.callbacks.Callback):
             steps=self._steps,
         )
         self.records.append(record)
-        if self._run_log is not None:
-            self._run_log.log_epoch(to_content(record))
-        # Later callbacks and the history of Keras use these names.
+        self._run_log.log_epoch(to_content(record))
+        # Later callbacks and the Keras history use these names.
         logs.update(record.logs())
 
     def _end_training_part(self) -> None:

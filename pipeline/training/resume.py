@@ -19,7 +19,7 @@ def last_state(run: RunDirectory) -> CheckpointState | None:
     """Return the state of the last intact checkpoint of a run; None for a new run.
 
     Raises:
-        RunError: If the run log has checkpoints, but none is intact.
+        RunError: If the run log has `checkpoint` events, but no checkpoint is intact.
     """
     state = read_last_state(run.checkpoints_dir)
     if state is None and (committed := _commits(run)):
@@ -33,11 +33,11 @@ def last_state(run: RunDirectory) -> CheckpointState | None:
 def records_before(
     state: CheckpointState | None, run: RunDirectory, run_log: RunLog
 ) -> list[EpochRecord]:
-    """Return the records of the complete epochs, and supersede the events after them.
+    """Return the records of the complete epochs, and mark later events as superseded.
 
-    If checkpoints are damaged, the run log has more epochs than the last intact checkpoint. These
-    epochs are trained again, with the same values. MLflow may have them already, so their events
-    stay in the run log and are not written again.
+    If a checkpoint is damaged, the run log has more epochs than the last intact checkpoint. These
+    epochs are trained again, with the same values. Their events stay in the run log and are not
+    written again, because MLflow may already have the values.
 
     Raises:
         RunError: If the run log has fewer epochs than the checkpoint.
@@ -70,7 +70,7 @@ def records_before(
     records = epoch_records(effective_events(read_events(run.run_log_path)))
     if [record.epoch for record in records] != list(range(1, num_epochs + 1)):
         raise RunError(
-            f"{run.run_log_path}: does not have all {num_epochs} epochs of the checkpoint. "
+            f"{run.run_log_path}: does not contain all {num_epochs} epochs of the checkpoint. "
             "Restore the file from a backup, or start a new run."
         )
     return records

@@ -1,1 +1,1 @@
-"""Worker processes on this machine, and Ray actors on a cluster, behind one protocol."""
+"""Pools of worker processes on this machine and of Ray actors, with one interface."""

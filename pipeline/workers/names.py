@@ -1,4 +1,4 @@
-"""Names of worker processes, unique across machines, restarts and containers."""
+"""Names for worker processes, unique across machines, reboots and containers."""
 
 import functools
 import hashlib
@@ -11,24 +11,24 @@ import psutil
 
 
 def worker_name(process_id: int | None = None) -> str:
-    """Return the name of a process of this machine, by default of this process."""
+    """Return the name for a process on this machine, by default for the current process."""
     return f"{_machine()}-{process_id or os.getpid()}"
 
 
 def is_of_this_machine(worker: str) -> bool:
-    """Return whether a worker ran on this machine since its last start."""
+    """Return True if a worker was started on this machine since the last boot."""
     return worker.rpartition("-")[0] == _machine()
 
 
 def has_ended(worker: str) -> bool:
-    """Return whether a worker of this machine has ended; False for workers of other machines."""
+    """Return True if a worker on this machine has ended; False for workers on other machines."""
     return is_of_this_machine(worker) and not psutil.pid_exists(int(worker.rpartition("-")[2]))
 
 
 @functools.cache
 def _machine() -> str:
-    # Containers may share host name, kernel and process ids, but have different PID namespaces.
-    # The boot id differs between hosts and between restarts.
+    # Containers can have equal host names, boot ids and process ids, but their PID namespaces
+    # differ. The boot id differs between hosts and between reboots.
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
         namespace = str(Path("/proc/self/ns/pid").readlink())

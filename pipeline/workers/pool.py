@@ -1,7 +1,7 @@
-"""Protocol of worker pools: assign tasks to workers, and report the end of tasks and workers.
+"""Base class of worker pools. A pool assigns tasks to workers and reports their end.
 
-`concurrent.futures` does not report the task of a dead worker, and cannot end a single worker.
-`ProcessPool` and `RayPool` differ only in how they start, call and end a worker.
+`concurrent.futures` is not used, because it neither reports the task of a dead worker nor can end
+a single worker. `ProcessPool` and `RayPool` implement starting, calling and ending a worker.
 """
 
 import math
@@ -19,7 +19,7 @@ Work = Callable[[Any], Any]
 """Function from a task to its result."""
 
 Setup = Callable[[], Work]
-"""Function that loads the resources of a worker, called once in its process."""
+"""Function that loads the resources of a worker. It is called once per worker process."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,29 +28,29 @@ class WorkerEvent:
 
     kind: Literal["result", "error", "timeout", "death", "setup_failed"]
     """`result`: the task is done. `error`: the task raised an error. `timeout`: the task exceeded
-    the limit, and its worker was killed. `death`: the worker process died. `setup_failed`: the
-    worker raised an error or died before it was ready."""
+    the time limit, and its worker was killed. `death`: the worker process died. `setup_failed`:
+    the set-up of the worker raised an error or did not end."""
     worker: str = ""
-    """Name of the worker; empty if it was never ready."""
+    """Name of the worker; empty if its set-up failed."""
     task: Any = None
     result: Any = None
     error: PipelineError | None = None
-    """Error of the task or set-up, if the user can fix it."""
+    """Error raised by the task or set-up, if the user can fix it."""
     reason: str = ""
-    """Description of the failure in one line, if known."""
+    """Cause of the failure in one line, if known."""
     exit_code: int | None = None
-    """Exit code of a dead process of this machine."""
+    """Exit code of a dead process on this machine."""
 
 
 class TaskRunner:
-    """Part of a pool inside a worker: set-up, then tasks. Errors become events."""
+    """Runs the set-up and the tasks inside a worker. Errors are returned as events."""
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self._work: Work
 
     def set_up(self) -> WorkerEvent:
-        """Run the set-up; the result is the name of this worker."""
+        """Run the set-up; return an event with the name of this worker."""
 
         def prepare() -> str:
             self._work = self._setup()
@@ -68,12 +68,14 @@ def _attempt(function: Callable[..., Any], *arguments: Any) -> WorkerEvent:
         return WorkerEvent(kind="result", result=function(*arguments))
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        cause = error if isinstance(error, PipelineError) else None  # others may not be picklable
+        cause = (
+            error if isinstance(error, PipelineError) else None
+        )  # other errors may not be picklable
         return WorkerEvent(kind="error", reason=reason, error=cause)
 
 
 class WorkerHandle(ABC):
-    """Reference of a pool to one worker."""
+    """Handle for one worker of a pool."""
 
     def __init__(self) -> None:
         self.name = ""
@@ -92,9 +94,9 @@ class WorkerHandle(ABC):
 
 
 class WorkerPool(ABC):
-    """Pool of workers that each run one task at a time. They start when tasks are submitted.
+    """Pool of workers that each run one task at a time. Workers start when tasks are submitted.
 
-    Tasks wait in the pool until a worker is ready. So no task is lost if a worker cannot start,
+    Tasks wait in the pool until a worker is ready. Therefore a failed set-up does not lose a task,
     and the time limit does not include the set-up.
 
     Args:
@@ -106,7 +108,7 @@ class WorkerPool(ABC):
     """
 
     _SETUP_NEEDS = ""
-    """Hint for the error message if no worker becomes ready."""
+    """Hint for the error text if no worker becomes ready."""
 
     def __init__(
         self,
@@ -153,14 +155,11 @@ class WorkerPool(ABC):
         return [*events, *self._end_late_tasks()]
 
     def owns(self, worker: str) -> bool:
-        """Return whether a worker with this name is or was in this pool."""
+        """Return True if a worker with this name is or was in this pool."""
         return worker in self._names
 
     def close(self) -> None:
-        """Kill all workers.
-
-        An exception in the worker instead could be caught by the code of the task.
-        """
+        """Kill all workers. An exception is not used, because a task could catch it."""
         for worker in self._workers:
             worker.kill()
         self._workers.clear()
@@ -168,7 +167,7 @@ class WorkerPool(ABC):
 
     @abstractmethod
     def _start(self) -> WorkerHandle:
-        """Start a worker. Its first reply is the result of `TaskRunner.set_up`."""
+        """Start a worker. The first reply of a worker is the event from `TaskRunner.set_up`."""
 
     @abstractmethod
     def _receive(self, timeout_seconds: float) -> list[tuple[Any, WorkerEvent]]:
@@ -210,7 +209,7 @@ class WorkerPool(ABC):
         if is_busy or not self._waiting:
             self._last_busy = now
         elif now - self._last_busy > self._setup_seconds:
-            reason = f"none was ready after {self._setup_seconds:.0f} s{self._SETUP_NEEDS}"
+            reason = f"no worker was ready after {self._setup_seconds:.0f} s{self._SETUP_NEEDS}"
             events.append(WorkerEvent(kind="setup_failed", reason=reason))
         return events
 

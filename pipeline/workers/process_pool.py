@@ -1,16 +1,16 @@
-"""Workers as processes on this machine."""
+"""Worker pool of processes on this machine."""
 
 import contextlib
 import multiprocessing
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
-from pipeline.core.interrupts import end_with_leader
+from pipeline.core.interrupts import end_with_parent_process
 from pipeline.core.standard_streams import open_closed_streams
 from pipeline.workers.pool import Setup, TaskRunner, WorkerEvent, WorkerHandle, WorkerPool
 
 _END_SECONDS: Final = 20.0
-"""Maximum time from the end of the pipe to the end of the process."""
+"""Maximum time between the end of the pipe and the end of the process."""
 
 
 class _Process(WorkerHandle):
@@ -20,7 +20,7 @@ class _Process(WorkerHandle):
         self.pipe, other_end = context.Pipe()
         self._process = context.Process(target=_serve, args=(other_end, setup), daemon=True)
         self._process.start()
-        other_end.close()  # so that the pipe ends with the process
+        other_end.close()  # the pipe then ends with the process
 
     def send(self, task: Any) -> None:
         with contextlib.suppress(OSError):  # `receive` reports a dead process
@@ -42,7 +42,7 @@ class _Process(WorkerHandle):
 
 
 class ProcessPool(WorkerPool):
-    """Pool of processes on this machine. They end with their parent process."""
+    """Pool of processes on this machine. The processes end with their parent process."""
 
     def _start(self) -> _Process:
         return _Process(self._setup)
@@ -54,7 +54,7 @@ class ProcessPool(WorkerPool):
 
 
 def _serve(pipe: Connection, setup: Setup) -> None:
-    end_with_leader()
+    end_with_parent_process()
     open_closed_streams()
     runner = TaskRunner(setup)
     with contextlib.suppress(EOFError, OSError):  # the parent process has ended

@@ -1,4 +1,4 @@
-"""Workers as Ray actors, on a cluster or on this machine."""
+"""Worker pool of Ray actors, on a cluster or on this machine."""
 
 import logging
 import math
@@ -18,19 +18,19 @@ _CONNECT_SECONDS: Final = 5.0
 _ENVIRONMENT: Final = {
     "PYTHONPATH": f"{Path(__file__).resolve().parents[2]}{os.pathsep}${{PYTHONPATH}}"
 }
-"""Environment in which actors can import this package without an installation."""
+"""Environment in which actors can import this package even if it is not installed."""
 _PARTS_PER_GPU: Final = 10_000
-"""Ray counts parts of a GPU in steps of 1/10,000."""
+"""Ray rounds parts of a GPU to 1/10,000."""
 
 Nodes = Sequence[Mapping[str, float]]
-"""Resources of each node, with Ray's names `CPU` and `GPU`."""
+"""Numbers of cores and GPUs per node, with the keys `CPU` and `GPU`."""
 
 
 def choose_workers_per_gpu(nodes: Nodes, *, num_workers: int, num_cores: int) -> int:
-    """Return the number of workers that share a GPU, or 0 if not all workers fit that way.
+    """Return the number of workers per GPU, or 0 if all workers have to run without a GPU.
 
-    Workers with and without a GPU are not mixed: depending on the Ray version, those without
-    would all use the first GPU of a node, or none. `num_cores` are the cores of each worker.
+    Either all workers use a GPU or no worker does. Otherwise, in some Ray versions, all workers
+    without a requested GPU would use the first GPU. `num_cores` is the number of cores per worker.
     """
     num_gpus = sum(int(node.get("GPU", 0)) for node in nodes)
     if not num_gpus:
@@ -42,7 +42,7 @@ def choose_workers_per_gpu(nodes: Nodes, *, num_workers: int, num_cores: int) ->
 
 
 def count_places(nodes: Nodes, num_cores: int, workers_per_gpu: int = 0) -> int:
-    """Return the number of workers that fit on the nodes, with or without a part of a GPU."""
+    """Return the number of workers that fit on the nodes, with a part of a GPU or without GPUs."""
     num_places = 0
     for node in nodes:
         by_cores = int(node.get("CPU", 0) // num_cores)
@@ -72,7 +72,7 @@ class _ActorHandle(WorkerHandle):
             event: WorkerEvent = self._ray.get(reply)
         except self._ray.exceptions.RayError as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            # The first line has the cause of a death, the last line that of a failed set-up.
+            # The first line is the cause of a death, the last line the cause of a failed set-up.
             reason = lines[0 if self.is_ready else -1] if lines else type(error).__name__
             return WorkerEvent(kind="death", reason=reason)
         return event
@@ -82,26 +82,26 @@ class _ActorHandle(WorkerHandle):
 
 
 class RayPool(WorkerPool):
-    """Workers as Ray actors.
+    """Pool of Ray actors.
 
-    The pool uses the cluster that this process has joined, or the cluster at `RAY_ADDRESS`.
-    Otherwise it starts a cluster on this machine. Files of the tasks need the same paths on every
-    node.
+    If this process has not joined a cluster, the pool joins the cluster at `RAY_ADDRESS` or starts
+    a cluster on this machine. Files of the tasks need the same paths on every node.
 
     Args:
         setup: See `WorkerPool`.
         num_workers: Maximum number of actors.
-        num_cores: Cores per actor.
-        uses_gpus: Whether actors request a part of a GPU, see `choose_workers_per_gpu`.
-        joins_local_cluster: Whether to use a running cluster of this machine, or else to start
-            a cluster with all cores. By default, a new cluster has only the cores of the workers.
-        **limits: Limits of `WorkerPool`.
+        num_cores: Number of cores per actor.
+        uses_gpus: True if actors may request a part of a GPU, see `choose_workers_per_gpu`.
+        joins_local_cluster: Without `RAY_ADDRESS`: if True, use the running cluster of this
+            machine or start a cluster with all cores. If False, start a cluster that has only the
+            cores of the workers.
+        **limits: See `WorkerPool`.
 
     Raises:
-        WorkerError: If Ray is missing, or the cluster cannot be joined or has no room for a worker.
+        WorkerError: If Ray is missing, or the cluster cannot be joined or is too small.
     """
 
-    _SETUP_NEEDS = ": each Ray actor needs a free processor of the cluster, see `ray status`"
+    _SETUP_NEEDS = "; each Ray actor needs a free core of the cluster, see `ray status`"
 
     def __init__(
         self,
@@ -130,11 +130,11 @@ class RayPool(WorkerPool):
             self.close()
             cores = ", ".join(f"{node.get('CPU', 0):g}" for node in nodes) or "none"
             raise WorkerError(
-                f"no node of the Ray cluster has the {num_cores} cores that a worker needs here "
-                f"(cores of its nodes: {cores}). Give more --num_workers for fewer cores each."
+                f"each worker needs {num_cores} cores, but no node of the Ray cluster has so many "
+                f"(cores per node: {cores}). Increase --num_workers to use fewer cores per worker."
             )
         if num_places < num_workers:
-            text = "The Ray cluster has room for %d of the %d workers at a time."
+            text = "The Ray cluster can run only %d of the %d workers at a time."
             _logger.warning(text, num_places, num_workers)
         self._actor_class = self._ray.remote(
             num_cpus=num_cores,
@@ -144,7 +144,7 @@ class RayPool(WorkerPool):
         )(TaskRunner)
 
     def close(self) -> None:
-        """Kill all workers, and leave the cluster if the pool has joined or started it."""
+        """Kill all workers. Leave the cluster if the pool has joined or started it."""
         super().close()
         if self._owns_cluster:
             self._ray.shutdown()
@@ -165,7 +165,7 @@ def _import_ray() -> Any:
         import ray
     except ImportError as error:
         raise WorkerError(
-            f"--engine ray needs the extra `ray` ({error}): {install_command('ray')}"
+            f"--engine ray needs the extra `ray` ({error}). Install it: {install_command('ray')}"
         ) from error
     return ray
 
@@ -174,7 +174,9 @@ def _join_cluster(ray: Any, local_options: Mapping[str, Any]) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = os.environ.get("RAY_ADDRESS")
     try:
-        _check_connection(address)
+        host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+        if host and port.isdecimal():  # Ray would try to connect for two minutes
+            socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
         with kept_handlers():
             ray.init(
                 include_dashboard=False,
@@ -187,10 +189,3 @@ def _join_cluster(ray: Any, local_options: Mapping[str, Any]) -> None:
             f"the Ray cluster {address or 'of this machine'} cannot be used "
             f"({first_line(error)}). Check RAY_ADDRESS and, on every node, RAY_AUTH_TOKEN."
         ) from error
-
-
-def _check_connection(address: str | None) -> None:
-    # Ray would try for two minutes.
-    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
-    if host and port.isdecimal():  # Ray resolves `auto` and other words
-        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()

@@ -1,1 +1,1 @@
-"""Workflows, named like the commands that run them."""
+"""Workflows. A module that runs one command has the name of the command."""

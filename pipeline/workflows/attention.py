@@ -1,7 +1,7 @@
-"""Attention of a trained model: measurements for the figures, and a table per clip.
+"""Attention of a trained model: measurements for the figures, and a table of all weights.
 
-Two rankings of the steps are tested for faithfulness. `traits` is the direct attention of the
-traits. `rollout` follows this attention back through the cross-attention blocks.
+Two rankings of the steps are tested for faithfulness. `traits` is the direct attention from the
+traits to the steps. `rollout` propagates this attention back through the cross-attention blocks.
 
 Shapes: N clips, n clips of a batch, T steps or tokens, K traits, D width.
 """
@@ -39,7 +39,7 @@ _MAX_DELETION_CLIPS: Final = 256
 _STEP_KINDS: Final[Mapping[str, str]] = {"static": FRAMES, "dynamic": WINDOWS}
 
 _Hide: TypeAlias = Callable[[list[FloatArray], BoolArray], list[FloatArray]]
-"""Inputs of a batch and steps to hide -> inputs without these steps."""
+"""Function from the inputs of a batch and a mask of steps to inputs without these steps."""
 
 
 def measure_attention(
@@ -51,22 +51,17 @@ def measure_attention(
     num_samples: int = 3,
     seed: int,
 ) -> AttentionMeasurements:
-    """Measure the attention of a model and its faithfulness.
+    """Measure the attention of a model on the clips `rows`, and the faithfulness of the attention.
 
-    Args:
-        network: The trained model. Without attention, the result contains only the reason.
-        features: The feature set; labels are used if there are any.
-        rows: Row numbers, usually the validation clips, shape (N,).
-        max_clips: Upper limit of measured clips; a random sample is used above it.
-        num_samples: Number of clips whose attention maps are kept.
-        seed: Seed of all random samples.
+    A random sample of at most `max_clips` clips is used. The attention maps of `num_samples` clips
+    are returned. If the model has no attention, only the reason is returned.
 
     Raises:
         ModelError: If the model has other input shapes.
     """
     predict(network, features, rows[:0])  # checks the shapes
     if not len(rows):
-        return _nothing("there are no clips to measure it on.")
+        return _nothing("there are no clips for the measurement.")
     if not hasattr(network, "attention"):
         return _nothing(f"{network.name} is a model of another kind and has no attention output.")
     rows = generator(seed, "attention").permutation(rows)[:max_clips]
@@ -87,8 +82,8 @@ def measure_attention(
     for name in measured.trait_attention:
         if kinds[name] == LEARNED_TOKENS:
             missing[name] = (
-                f"the {name} stream is one vector per clip, read as learned tokens; there are no "
-                "steps to hide."
+                f"the {name} stream has one vector per clip, which becomes learned tokens, so "
+                "there are no steps to hide."
             )
         else:
             rankings = summary.rankings(name)
@@ -103,7 +98,9 @@ def check_explainable(network: keras.Model, features: FeatureSet) -> None:
         ModelError: If the model has no attention, or attends to learned tokens only.
     """
     if not hasattr(network, "attention"):
-        raise ModelError(f"{network.name}: is a model of another kind; it has no attention.")
+        raise ModelError(
+            f"{network.name}: is a model of another kind; it has no attention. Leave --explain out."
+        )
     masked = masked_streams(network)
     inputs = next(iter(inference_batches(features, np.arange(1), batch_size=1, masked=masked)))
     network.attention(list(inputs))  # raises an error for a fusion without attention
@@ -117,14 +114,14 @@ def check_explainable(network: keras.Model, features: FeatureSet) -> None:
 def attention_table(network: keras.Model, features: FeatureSet) -> pd.DataFrame:
     """Return the attention of each trait to each step of each clip, averaged over heads.
 
-    Per clip and trait the weights add up to 1 over the steps and learned tokens of both
-    streams. In a late-fusion model they add up to 1 per stream. A high weight does not prove
-    that the step determined the score.
+    For each clip and trait, the weights of the steps and learned tokens of both streams add up
+    to 1. In a late-fusion model, the weights of each stream add up to 1. A high weight does not
+    prove that the step determined the score.
 
     Returns:
         Columns `clip_id`, `trait`, `stream`, `step` (from 0), `seconds` and `weight`. The clips
-        are in the order of the feature set; padding is left out. `seconds` is the time since
-        the start of the clip, NaN if unknown; the column exists if the feature set has times.
+        are in the order of the feature set, without padding. `seconds` is the time since the
+        start of the clip, or NaN if unknown. This column exists if the feature set has times.
     """
     parts = []
     masked, num_keys = masked_streams(network), network.attention_keys
@@ -133,7 +130,7 @@ def attention_table(network: keras.Model, features: FeatureSet) -> pd.DataFrame:
         for name, stream in _attended_sequences(network, features).items():
             mask = stream.read_mask(rows)
             parts.append(_table_of_stream(name, features, rows, by_stream[name], mask))
-    # The index is the row of the clip: a stable sort keeps both streams of a clip together.
+    # The index is the row number of the clip. The sort puts both streams of a clip together.
     return pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
 
 
@@ -152,7 +149,7 @@ def _attended_sequences(network: keras.Model, features: FeatureSet) -> dict[str,
 
 
 def _step_mask(stream: Stream, rows: IntArray, num_keys: int) -> BoolArray:
-    """Return True for real steps or tokens, shape (n, T)."""
+    """Return the mask of the real steps or tokens, shape (n, T)."""
     if stream.num_steps:
         return stream.read_mask(rows)
     return np.ones((len(rows), num_keys), dtype=np.bool_)
@@ -180,7 +177,7 @@ def _measure_deletion(
     hide, hidden_by = _hider(network, stream)
 
     def predict_without(hidden: BoolArray) -> FloatArray:
-        # Reads the inputs each time, because images of all clips exceed the memory.
+        # The inputs are read in every call, because images of all clips do not fit in memory.
         parts, begin = [], 0
         for chosen, inputs in _batches(features, rows):
             end = begin + len(chosen)
@@ -199,7 +196,7 @@ def _measure_deletion(
 
 
 def _hider(network: keras.Model, stream: str) -> tuple[_Hide, str]:
-    """Return a function that hides steps in the inputs of a batch, and its description."""
+    """Return a function that hides steps in the inputs of a batch, and a description."""
     names = [tensor.name for tensor in network.inputs]
     value: FloatArray | np.float32
     if f"{stream}_mask" in names:
@@ -221,7 +218,10 @@ def _hider(network: keras.Model, stream: str) -> tuple[_Hide, str]:
 def _table_of_stream(
     stream: str, features: FeatureSet, rows: IntArray, weights: FloatArray, mask: BoolArray
 ) -> pd.DataFrame:
-    """Return one table row per weight (n, K, T) of a real step; the index is the clip's row."""
+    """Return one table row per weight of a real step; `weights` has shape (n, K, T).
+
+    The index is the row number of the clip.
+    """
     num_clips, _, num_steps = weights.shape
     is_real = np.repeat(mask[:, None, :], NUM_TRAITS, axis=1).ravel()
     columns: dict[str, Any] = {

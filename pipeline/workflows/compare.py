@@ -15,13 +15,13 @@ from pipeline.records.predictions import Predictions, read_predictions
 
 
 def compare_runs(run_a: Path, run_b: Path, *, split: str) -> Comparison:
-    """Compare two runs on the clips of a split, paired and by whole groups.
+    """Compare two runs on the same clips of a split.
 
     Raises:
         RunError: If a run has no predictions for the split, or the clips differ.
     """
     if run_a.resolve() == run_b.resolve():
-        raise RunError(f"{run_a}: is the same run twice. Give two different runs.")
+        raise RunError(f"{run_a}: both arguments are this run. Give two different runs.")
     names = (run_a.resolve().name, run_b.resolve().name)
     if names[0] == names[1]:
         names = (str(run_a), str(run_b))
@@ -35,7 +35,7 @@ def draw_comparison(
     inputs: dict[str, Any] = {"comparison": comparison.to_json()}
     for letter, path in (("a", run_a), ("b", run_b)):
         inputs[f"history_{letter}"] = _history(open_run_directory(path))
-        # Not read from `evaluation.json`, which may be of another split.
+        # `evaluation.json` may contain another split, so the report is built here.
         inputs[f"evaluation_{letter}"] = build_report(
             _predictions(path, split),
             {},
@@ -62,7 +62,7 @@ def _predictions(run_dir: Path, split: str) -> Predictions:
     path = run.predictions_path(split)
     if not path.exists():
         raise RunError(
-            f"{path}: there are no predictions for the split {split} yet. Make them with "
+            f"{path}: there are no predictions for the split {split} yet. Create the file with "
             f"`python -m pipeline evaluate --run_dir {run_dir} --split {split}`."
         )
     check_files(run, path)

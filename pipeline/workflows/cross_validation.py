@@ -1,7 +1,8 @@
 """Cross-validation by group: one run per fold, and one evaluation of all out-of-fold scores.
 
-The final model is trained on all clips of the folds, for the median of their best epochs.
-There are no scores of this model, because no held-out clips are left.
+The final model is trained on the clips of all folds. The number of epochs is the median of the
+best epochs of the folds. The final model has no validation scores, because it has no held-out
+clips.
 """
 
 import dataclasses
@@ -39,13 +40,10 @@ def cross_validate(
     *,
     build: Callable[[], keras.Model],
 ) -> Outcome:
-    """Train one run per fold and evaluate all of them together; skip finished folds.
+    """Train one run per fold, evaluate all folds together, and train the final model.
 
-    Args:
-        run: Directory of the whole; the runs of the folds are in its `folds/`.
-        experiment: The experiment; its training clips are split into folds.
-        network: The final model.
-        build: Builds the model of a fold, with the initial weights of `network`.
+    Finished folds are not trained again. `network` becomes the final model. `build` returns the
+    model of a fold, with the same initial weights.
     """
     folds = split_into_folds(experiment)
     with open_session(
@@ -85,11 +83,10 @@ def split_into_folds(experiment: Experiment) -> tuple[Split, ...]:
 
 
 def for_all_clips(config: ExperimentConfig, best_epochs: Sequence[int]) -> ExperimentConfig:
-    """Return the configuration of a fit without held-out clips.
+    """Return the configuration for a fit without held-out clips.
 
-    Args:
-        config: Configuration of the fits with held-out clips.
-        best_epochs: Best epochs of these fits; their median is the number of epochs.
+    The number of epochs is the median of `best_epochs`, the best epochs of the fits with held-out
+    clips.
     """
     num_epochs = max(1, round(float(np.median(best_epochs))))
     training = dataclasses.replace(
@@ -109,7 +106,7 @@ def _train_fold(
     *,
     parent: RunDirectory,
 ) -> tuple[Scores, int]:
-    """Return the held-out scores and the best epoch of a fold; train it unless it is finished."""
+    """Return the held-out scores and the best epoch of a fold. Train the fold if necessary."""
     if read_last_status(run) == "FINISHED":
         check_files(run, run.baselines_path)
         network = load_model(run.model_path)

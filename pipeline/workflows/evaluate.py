@@ -22,10 +22,9 @@ from pipeline.data.prepare import clip_stem
 from pipeline.data.splits import names_in_subset
 from pipeline.evaluation.baselines import load_baselines
 from pipeline.evaluation.report import build_report
-from pipeline.records.calibration import write_calibration
 from pipeline.records.evaluation import Coverage, EvaluationReport, write_report
 from pipeline.records.manifest import check_files, forget_files, record_files
-from pipeline.records.predictions import Names, write_predictions
+from pipeline.records.predictions import write_predictions
 from pipeline.tracking.existing_runs import log_evaluation
 from pipeline.tracking.mirror import deliver_rest
 from pipeline.workflows.features import (
@@ -34,12 +33,7 @@ from pipeline.workflows.features import (
     existing_columns,
     open_features,
 )
-from pipeline.workflows.prediction_intervals import (
-    calibrate_held_out,
-    coverage_in_halves,
-    coverage_of_evaluated,
-    unseen_groups,
-)
+from pipeline.workflows.prediction_intervals import coverage_of_evaluated
 from pipeline.workflows.scoring import Scores, score
 from pipeline.workflows.trained_model import (
     TrainedModel,
@@ -52,18 +46,18 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
-    """A report and its file."""
+    """Evaluation report and its file."""
 
     report: EvaluationReport
     report_path: Path
     num_training_clips: int
     """Number of evaluated clips that the model was trained on."""
     undelivered: str | None = None
-    """Why MLflow does not have the evaluation; None if it has, or without tracking."""
+    """Reason why MLflow does not have the evaluation; None if delivered or not tracked."""
     traits: tuple[TraitLabel, ...] = ()
-    """How the training data score each trait; empty if it is unknown."""
+    """Name and direction of each trait in the training data; empty if unknown."""
     outdated_report: Path | None = None
-    """The run's HTML report, which still shows the earlier evaluation; None without a report."""
+    """HTML report of the run, which shows the previous evaluation; None if it does not exist."""
 
 
 def evaluate_run(
@@ -77,12 +71,12 @@ def evaluate_run(
     """Evaluate the model of a run, and store the result in the run and in MLflow.
 
     Args:
-        run_dir: The run.
-        data: Features to evaluate on; None for those of the run.
+        run_dir: Directory of the run.
+        data: Features to evaluate on; None for the features of the run.
         split: `validation`, `test` or `all`.
         by: Columns of the clip table that define subgroups.
-        output_dir: Other directory for `evaluation.json` and `predictions/`. The run and MLflow
-            are then not changed.
+        output_dir: Other directory for `evaluation.json` and `predictions/`. If it is given, the
+            run and MLflow are not changed.
 
     Raises:
         PipelineError: If the run has no model yet, or the clips cannot be evaluated.
@@ -96,7 +90,7 @@ def evaluate_run(
         read_last_status(run)  # raises an error for a damaged run log
         evaluation = _evaluate(trained, data, split=split, by=by, target=run)
         record_files(run, run.evaluation_path, run.predictions_path(split))
-        _log_evaluation(run, RunLog(run.run_log_path), evaluation.report)
+        log_report(run, RunLog(run.run_log_path), evaluation.report)
         return dataclasses.replace(
             evaluation,
             undelivered=deliver_rest(run),
@@ -114,12 +108,8 @@ def evaluate_model(
 ) -> Evaluation:
     """Evaluate a model from MLflow, and log the result to its MLflow run.
 
-    Args:
-        model_uri: For example `runs:/RUN_ID/model` or `models:/NAME@ALIAS`.
-        data: Features to evaluate on; None for those of the training.
-        split: `validation`, `test` or `all`.
-        by: Columns of the clip table that define subgroups.
-        output_dir: Directory for `evaluation.json` and `predictions/`.
+    `model_uri` is for example `runs:/RUN_ID/model` or `models:/NAME@ALIAS`. The other arguments
+    are those of `evaluate_run`.
 
     Raises:
         PipelineError: If the download fails, or the clips cannot be evaluated.
@@ -130,38 +120,6 @@ def evaluate_model(
     paths = {"": evaluation.report_path, "predictions": target.predictions_path(split)}
     undelivered = log_evaluation(model_uri, paths, _metrics(evaluation.report))
     return dataclasses.replace(evaluation, undelivered=undelivered)
-
-
-def evaluate_after_training(
-    run: RunDirectory,
-    run_log: RunLog,
-    features: FeatureSet,
-    scores: Scores,
-    config: ExperimentConfig,
-    *,
-    group_overlap: dict[str, Any],
-    training_groups: Names,
-) -> EvaluationReport:
-    """Calibrate the intervals and evaluate the held-out clips at the end of a training.
-
-    Clips of `training_groups` are evaluated, but not used for the calibration.
-    """
-    unseen = unseen_groups(scores.predictions, training_groups)
-    calibration = calibrate_held_out(unseen, config)
-    write_calibration(run.calibration_path, calibration)
-    row_of = {clip_id: row for row, clip_id in enumerate(features.clip_ids.tolist())}
-    rows = np.array([row_of[clip_id] for clip_id in scores.predictions.clip_ids])
-    report = _write(
-        run,
-        scores,
-        "validation",
-        config,
-        by=column_values(features, rows, config.evaluation.by),
-        group_overlap=group_overlap,
-        intervals=coverage_in_halves(calibration, unseen, config),
-    )
-    _log_evaluation(run, run_log, report)
-    return report
 
 
 def _evaluate(
@@ -175,7 +133,7 @@ def _evaluate(
     check_files(trained.home, trained.home.baselines_path)
     features = open_features(data or trained.config.data)
     features.checked_labels()
-    check_encoder(features.encoder, trained.encoder, features.features_dir)
+    check_encoder(features.encoder, trained.data.encoder, features.features_dir)
     if caveat := trained.encoder_caveat(features):
         _logger.warning("%s", caveat)
     _check_directions(trained, features)
@@ -184,13 +142,13 @@ def _evaluate(
     rows = _rows_of_split(features, trained, training_split, split)
     by = by or existing_columns(features, trained.config.evaluation.by)
     scores = score(trained.network, load_baselines(trained.home.baselines_path), features, rows)
-    if target == trained.home and features.digest != trained.digest:
+    if target == trained.home and features.digest != trained.data.digest:
         _logger.warning(
-            "%s: its evaluation and its predictions for the split %s now belong to %s, which was "
-            "not the training set. Give --output_dir to keep both.",
+            "%s: replacing the evaluation and the predictions for the split %s by results for "
+            "%s, which is not the training set. Give --output_dir to keep the results of the run.",
             *(target.path, split, features.sources[0].parent),
         )
-    report = _write(
+    report = build_and_write(
         target,
         scores,
         split,
@@ -206,38 +164,39 @@ def _evaluate(
         report=report,
         report_path=target.evaluation_path,
         num_training_clips=int(np.isin(features.clip_ids[rows], training_clips).sum()),
-        traits=trained.traits,
+        traits=trained.data.traits,
     )
 
 
 def _check_directions(trained: TrainedModel, features: FeatureSet) -> None:
-    """Check that the labels score each trait in the same direction as the training data."""
-    if features.digest == trained.digest:
+    """Check that each trait has the same direction in the labels and in the training data."""
+    if features.digest == trained.data.digest:
         return
     place = features.sources[0].parent
     expected, found = (
         {trait.name for trait in traits if trait.is_reversed}
-        for traits in (trained.traits, features.traits)
+        for traits in (trained.data.traits, features.traits)
     )
     different = ", ".join(sorted(expected ^ found))
     if not different:
         return
-    if trained.traits and features.traits:
+    if trained.data.traits and features.traits:
         raise FeatureSetError(
-            f"{place}: scores {different} in the other direction than the training data of the "
-            "model (`traits` in features.json). Evaluate on labels of the same direction."
+            f"{place}: {different} must have the same direction as in the training data of the "
+            "model, but has the opposite direction (`traits` in features.json). Evaluate on "
+            "labels of the same direction."
         )
     unknown, known = str(place), "the training data of the model"
     if features.traits:
         unknown, known = known, str(place)
     _logger.warning(
-        "%s: does not define the direction of %s, and %s scores it in reverse. If the directions "
-        "differ, the results for this trait mean nothing.",
+        "%s: does not define the direction of %s; the direction in %s is reversed. If the "
+        "directions differ, the results for this trait are meaningless.",
         *(unknown, different, known),
     )
 
 
-def _write(
+def build_and_write(
     target: RunDirectory,
     scores: Scores,
     split: str,
@@ -247,6 +206,7 @@ def _write(
     group_overlap: dict[str, Any],
     intervals: Coverage | None,
 ) -> EvaluationReport:
+    """Build a report, and write the report and the predictions to `target`."""
     report = build_report(
         scores.predictions,
         scores.baselines,
@@ -263,14 +223,15 @@ def _write(
     return report
 
 
-def _log_evaluation(run: RunDirectory, run_log: RunLog, report: EvaluationReport) -> None:
+def log_report(run: RunDirectory, run_log: RunLog, report: EvaluationReport) -> None:
+    """Log the metrics of a report and the files of the evaluation."""
     run_log.log_metrics(_metrics(report))
     predictions = run.predictions_path(report.split).relative_to(run.path)
     run_log.log_artifacts(["evaluation.json", predictions.as_posix()])
 
 
 def _metrics(report: EvaluationReport) -> dict[str, float]:
-    """Return the values of a report by MLflow metric name."""
+    """Return the metrics of a report by MLflow name."""
     split = report.split
     metrics = {
         f"evaluation/{split}/{metric}/{trait}": interval.value
@@ -289,16 +250,16 @@ def _metrics(report: EvaluationReport) -> dict[str, float]:
 
 
 def _training_split(trained: TrainedModel, features: FeatureSet) -> pd.DataFrame:
-    """Return the split of the training; empty if its clips cannot be identified in the set.
+    """Return the split of the training run; empty if its clips cannot be identified.
 
-    Without a clip table, clips are numbered. Equal numbers in two sets are different clips.
+    Without a clip table, clip ids are row numbers, which are valid only within one feature set.
     """
-    if features.has_groups or features.digest == trained.digest:
+    if features.has_groups or features.digest == trained.data.digest:
         _warn_of_similar_ids(trained, features)
         return trained.split
     _logger.warning(
-        "%s: has no clip table, so the training clips of the model cannot be identified; all "
-        "clips count as new. Add clips.csv, or give it with --clips.",
+        "%s: has no clip table, so the training clips of the model cannot be identified, and all "
+        "clips count as new. Add clips.csv, or give a clip table with --clips.",
         features.sources[0].parent,
     )
     return trained.split.iloc[:0]
@@ -314,8 +275,8 @@ def _warn_of_similar_ids(trained: TrainedModel, features: FeatureSet) -> None:
     if similar:
         stem, other = next(iter(similar.items()))
         _logger.warning(
-            "%s: %d clip ids are nearly, but not exactly, ids of the run (the first is %r; the "
-            "run has %r). These clips count as new. Spell the ids as the run does.",
+            "%s: %d clip ids are nearly, but not exactly, equal to ids of the run (the first is "
+            "%r, similar to %r). These clips count as new. Use the spelling of the run.",
             *(features.sources[0].parent, len(similar), given[stem], known[other]),
         )
 
@@ -323,7 +284,11 @@ def _warn_of_similar_ids(trained: TrainedModel, features: FeatureSet) -> None:
 def _rows_of_split(
     features: FeatureSet, trained: TrainedModel, training_split: pd.DataFrame, split: str
 ) -> IntArray:
-    """Return the rows of a split, by the split of the run or else by the clip table."""
+    """Return the row numbers of a split.
+
+    The split of the run determines the subset of a clip. The clip table determines the subset of
+    a clip that the run does not contain.
+    """
     if split == "all":
         return np.arange(features.num_clips)
     by_run = dict(zip(training_split["clip_id"], training_split["split"], strict=True))
@@ -335,8 +300,8 @@ def _rows_of_split(
     rows = np.flatnonzero(np.asarray(subset) == split)
     if len(rows) == 0:
         out_of_fold = (
-            "The model was trained on the clips of all its folds; evaluation.json of its "
-            "training has their out-of-fold scores. "
+            "The model was trained on the clips of all folds. evaluation.json of the training "
+            "run contains the metrics of the out-of-fold scores. "
         )
         raise SplitError(
             f"{features.sources[0].parent}: no clip belongs to the split {split}, neither in the "

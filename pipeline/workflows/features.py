@@ -1,4 +1,4 @@
-"""Open the configured feature set, and check labels and columns before a training."""
+"""Open the configured feature set, and check labels and columns before training."""
 
 import dataclasses
 import logging
@@ -25,12 +25,10 @@ _PATHS = ("features_dir", "static_features", "dynamic_features", "labels", "clip
 def open_features(data: DataConfig, *, needs_group: bool = True) -> FeatureSet:
     """Load and validate the feature set; generate the built-in set if it is missing.
 
-    Args:
-        data: Settings that name the feature set.
-        needs_group: Whether a clip table must have the column `group`.
+    If `needs_group` is true, a clip table must have the column `group`.
 
     Raises:
-        ConfigError: If the configuration names no features.
+        ConfigError: If the configuration does not define any features.
         FeatureSetError: If the feature set is not valid.
     """
     if data.features_dir:
@@ -40,7 +38,7 @@ def open_features(data: DataConfig, *, needs_group: bool = True) -> FeatureSet:
         return load_feature_set(path, needs_group=needs_group)
     if not (data.static_features and data.dynamic_features):
         raise ConfigError(
-            "No features are given: name a feature set with --features_dir DIR, or its files "
+            "No features are given. Give a feature set with --features_dir DIR, or single files "
             "with --static_features, --dynamic_features, --labels and --clips."
         )
     return load_feature_files(
@@ -53,7 +51,7 @@ def open_features(data: DataConfig, *, needs_group: bool = True) -> FeatureSet:
 
 
 def log_feature_warnings(features: FeatureSet) -> None:
-    """Log signs that features or names are damaged."""
+    """Log warnings about features and names that are probably damaged."""
     for warning in features.warnings:
         _logger.warning("%s", warning)
 
@@ -81,28 +79,25 @@ def _absolute(path: str) -> str:
 
 
 def check_labels_vary(features: FeatureSet) -> None:
-    """Check that the labels are not all the same.
+    """Check that not all clips have the same labels.
 
     Raises:
-        FeatureSetError: If there are no labels, or several clips have only one label.
+        FeatureSetError: If there are no labels, or the labels of two or more clips are all equal.
     """
     labels = features.checked_labels()
     if len(labels) > 1 and np.all(labels == labels[0]):
         raise FeatureSetError(
             f"{features.sources[0].parent}: all {features.num_clips} clips have the same labels, "
-            "so there is nothing to learn. Check how labels.npy was made."
+            "so there is nothing to learn. Check how labels.npy was created."
         )
 
 
 def check_columns(
     features: FeatureSet, columns: tuple[str, ...], rows: IntArray | None = None
 ) -> None:
-    """Check that scores can be reported by these columns of the clip table.
+    """Check that these columns of the clip table can define subgroups of the clips `rows`.
 
-    Args:
-        features: The feature set.
-        columns: Column names.
-        rows: Row numbers of the reported clips, if they are known already.
+    If `rows` is None, only the names of the columns are checked.
 
     Raises:
         PipelineError: If a column is missing, or has too many different values in `rows`.
@@ -110,9 +105,9 @@ def check_columns(
     for column in columns:
         if column not in features.clips:
             raise SplitError(
-                f"{features.sources[0].parent}: the clip table has no column {column} to report "
-                f"by; its columns are {', '.join(features.clips.columns)}."
-                f"{did_you_mean(column, features.clips)} Choose from these."
+                f"{features.sources[0].parent}: the clip table has no column {column} for "
+                f"subgroups. The columns are {', '.join(features.clips.columns)}."
+                f"{did_you_mean(column, features.clips)} Choose one of these columns."
             )
     if rows is not None:
         for column, values in column_values(features, rows, columns).items():
@@ -120,14 +115,14 @@ def check_columns(
 
 
 def existing_columns(features: FeatureSet, columns: tuple[str, ...]) -> tuple[str, ...]:
-    """Return those columns that the clip table has."""
+    """Return the columns that exist in the clip table."""
     return tuple(column for column in columns if column in features.clips)
 
 
 def column_values(
     features: FeatureSet, rows: IntArray, columns: tuple[str, ...]
 ) -> dict[str, list[Any]]:
-    """Return the values of the clips `rows` by column; invisible differences are removed."""
+    """Return column -> normalized values of the clips `rows`."""
     return {
         column: [normalize_identifier(value) for value in features.clips[column].to_numpy()[rows]]
         for column in columns

@@ -1,4 +1,4 @@
-"""Score clips with a trained model: a table with intervals, and optionally its attention."""
+"""Score clips with a trained model. Write a score table, and optionally an attention table."""
 
 import contextlib
 import logging
@@ -34,10 +34,10 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
-    """Scored clips and their files."""
+    """Scores of the clips, and the written files."""
 
     table: pd.DataFrame
-    """`clip_id`, and per trait the score and the ends of its interval."""
+    """Columns: `clip_id`, and for each trait the score and both limits of the interval."""
     level: float
     """Probability that an interval contains the annotated score."""
     output: Path
@@ -46,7 +46,7 @@ class Prediction:
     failures: tuple[str, ...] = ()
     """Clips that could not be extracted, each with the reason."""
     traits: tuple[TraitLabel, ...] = ()
-    """How the training data score each trait; empty if it is unknown."""
+    """Name and direction of each trait in the training data; empty if unknown."""
 
 
 def predict_clips(
@@ -57,22 +57,26 @@ def predict_clips(
     output: Path,
     explain: Path | None = None,
 ) -> Prediction:
-    """Score clips with the model of a run, or with a model from MLflow; needs no labels.
+    """Score clips with the model of a run, or with a model from MLflow. Labels are not needed.
 
     Args:
-        clips: Features, or raw clips; features are extracted with the settings of the model.
+        clips: Features or raw clips. Features of raw clips are extracted with the settings of
+            the model.
         run_dir: The run; None to use `model_uri`.
         model_uri: The model, for example `models:/NAME@ALIAS`.
         output: Score table, one row per clip: `.csv`, `.npy` or `.parquet`.
-        explain: Table of the attention of each trait to each step; None for no table.
+        explain: Table of the attention from each trait to each step; None for no table.
 
     Raises:
-        PipelineError: If the model or the clips are not usable, or do not fit each other.
+        PipelineError: If the model or the clips are not usable, or the model needs other features.
     """
     outputs = [path for path in (output, explain) if path is not None]
     for path in outputs:
         check_table_path(path)
-    check_different_files(output, explain)
+    if explain is not None and output.resolve() == explain.resolve():
+        raise ConfigError(
+            f"{explain}: is given as --output and as --explain. Give two different files."
+        )
     if isinstance(clips, RawClips):
         check_no_source(outputs, clips.directories)
     if run_dir is not None:
@@ -82,7 +86,7 @@ def predict_clips(
     check_no_run_file(outputs, trained.home)
     with _features_of(clips, trained) as (features, failures):
         check_no_source(outputs, features.sources)
-        check_encoder(features.encoder, trained.encoder, features.features_dir)
+        check_encoder(features.encoder, trained.data.encoder, features.features_dir)
         check_shapes(trained.network, features, needs_masks=False)
         if explain is not None:
             check_explainable(trained.network, features)
@@ -98,26 +102,12 @@ def predict_clips(
         output=output,
         explanation=explain,
         failures=failures,
-        traits=trained.traits,
+        traits=trained.data.traits,
     )
 
 
-def check_different_files(output: Path, explain: Path | None) -> None:
-    """Check that scores and attention are written to different files.
-
-    Raises:
-        ConfigError: If both paths are the same file.
-    """
-    if explain is not None and output.resolve() == explain.resolve():
-        raise ConfigError(f"{explain}: is given as --output and as --explain. Give two files.")
-
-
 def check_no_source(outputs: Iterable[Path], sources: Sequence[Path]) -> None:
-    """Check that no output overwrites an input.
-
-    Args:
-        outputs: Files to write.
-        sources: Input files or directories.
+    """Check that no output file overwrites one of the input files or directories `sources`.
 
     Raises:
         ConfigError: If an output is an input file, or an existing file in an input directory.
@@ -125,10 +115,10 @@ def check_no_source(outputs: Iterable[Path], sources: Sequence[Path]) -> None:
     inputs = {source.resolve() for source in sources}
     for output in outputs:
         resolved = output.resolve()
-        # An existing file in an input directory may be an input; a new file overwrites nothing.
+        # A new file in an input directory is allowed, because it does not overwrite an input.
         if resolved in inputs or (output.exists() and inputs.intersection(resolved.parents)):
             raise ConfigError(
-                f"{output}: exists already, among the input files of the clips. "
+                f"{output}: exists already and belongs to the input clips. "
                 "Give another output file."
             )
 
@@ -154,10 +144,10 @@ def _features_of(
     if isinstance(clips, DataConfig):
         yield open_features(clips, needs_group=False), ()
         return
-    check_kind(clips, trained.encoder)
+    check_kind(clips, trained.data.encoder)
     with contextlib.ExitStack() as stack:
         work_dir = clips.work_dir or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        features_dir, failures = extract_as_trained(clips, trained.extraction, work_dir)
+        features_dir, failures = extract_as_trained(clips, trained.data.settings, work_dir)
         yield open_features(DataConfig(features_dir=str(features_dir))), failures
 
 
@@ -165,8 +155,8 @@ def _warn(trained: TrainedModel, features: FeatureSet) -> None:
     for name, rows in _outliers(trained, features).items():
         _logger.warning(
             "%s: the %s features of %d clips (the first is %s) are %g or more standard deviations "
-            "from the training features. Their scores mean nothing; check how the features were "
-            "made.",
+            "from the training features. The scores of these clips are meaningless. Check how the "
+            "features were created.",
             *(features.sources[0].parent, name, len(rows), features.clip_ids[rows[0]], FAR),
         )
     if trained.calibration.warning:
@@ -176,7 +166,7 @@ def _warn(trained: TrainedModel, features: FeatureSet) -> None:
 
 
 def _outliers(trained: TrainedModel, features: FeatureSet) -> dict[str, IntArray]:
-    """Return, by stream, the rows of clips that are far from the training features."""
+    """Return stream -> row numbers of the clips that are far from the training features."""
     layers = standardize_layers(trained.network)
     found: dict[str, IntArray] = {}
     for stream in (features.static, features.dynamic):

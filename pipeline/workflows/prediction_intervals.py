@@ -6,6 +6,7 @@ import pandas as pd
 from pipeline.config.schema import ExperimentConfig
 from pipeline.data.splits import names_in_subset
 from pipeline.evaluation.intervals.conformal import (
+    annotated_scores,
     calibrate,
     measure_coverage,
     measure_coverage_in_halves,
@@ -16,9 +17,9 @@ from pipeline.records.predictions import Names, Predictions
 
 
 def unseen_groups(predictions: Predictions, training_groups: Names) -> Predictions:
-    """Return the clips of groups without training clips.
+    """Return the clips whose group has no training clips.
 
-    If the clip table defines the split, a group can be in the training and validation subsets.
+    If the clip table defines the split, a group can have training and validation clips.
     """
     groups, seen = (
         np.asarray(names, dtype=np.str_) for names in (predictions.groups, training_groups)
@@ -29,17 +30,10 @@ def unseen_groups(predictions: Predictions, training_groups: Names) -> Predictio
 def calibrate_held_out(predictions: Predictions, config: ExperimentConfig) -> Calibration:
     """Calibrate on the validation clips, or on the out-of-fold predictions.
 
-    Args:
-        predictions: Held-out clips of groups without training clips.
-        config: Configuration of the training.
-
-    Raises:
-        ValueError: If there are no labels.
+    The clips must be held out, from groups without training clips.
     """
-    if predictions.y_true is None:
-        raise ValueError("calibration needs labels; these predictions have none")
     return calibrate(
-        predictions.y_true,
+        annotated_scores(predictions),
         predictions.y_pred,
         predictions.groups,
         clips=OUT_OF_FOLD if config.training.num_folds else VALIDATION,
@@ -49,7 +43,7 @@ def calibrate_held_out(predictions: Predictions, config: ExperimentConfig) -> Ca
 def coverage_in_halves(
     calibration: Calibration, predictions: Predictions, config: ExperimentConfig
 ) -> Coverage | None:
-    """Measure coverage on the calibration clips, in halves; None if there are too few."""
+    """Measure the coverage on halves of the calibration clips; None if there are too few."""
     return measure_coverage_in_halves(
         predictions,
         level=calibration.level,
@@ -64,15 +58,10 @@ def coverage_of_evaluated(
     split: pd.DataFrame,
     config: ExperimentConfig,
 ) -> Coverage | None:
-    """Measure coverage on evaluated clips of groups outside training and validation.
+    """Measure the coverage on evaluated clips from groups outside training and validation.
 
-    Without such clips, coverage is measured on the calibration clips among them, in halves.
-
-    Args:
-        calibration: The calibration of the model.
-        predictions: The evaluated clips.
-        split: Split of the training: `clip_id`, `group`, `split`.
-        config: Configuration of the training.
+    If there are no such clips, halves of the evaluated calibration clips are used. `split` is the
+    split of the training run, with the columns `clip_id`, `group` and `split`.
 
     Returns:
         None if there are neither new groups nor enough calibration clips.

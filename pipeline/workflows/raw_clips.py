@@ -20,57 +20,52 @@ class RawClips:
 
     videos_dir: Path | None = None
     face_dir: Path | None = None
-    """Directory of face crops; needs `flow_dir`."""
+    """Directory of face crops; requires `flow_dir`."""
     flow_dir: Path | None = None
     work_dir: Path | None = None
-    """Directory that keeps the features; a temporary directory by default."""
+    """Directory for the extracted features; a temporary directory by default."""
     num_workers: int | None = None
-    """Number of extraction processes; the default of `extract` if None."""
+    """Number of extraction processes; None for the default of `extract`."""
 
     @property
     def directories(self) -> tuple[Path, ...]:
-        """Directories of arrays and tables: crops, flow and kept features."""
+        """Directories that contain arrays or tables: crops, flow and stored features."""
         kept = self.work_dir and self.work_dir / _FEATURES_NAME
         return tuple(path for path in (self.face_dir, self.flow_dir, kept) if path is not None)
 
 
 def check_kind(clips: RawClips, encoder: Any) -> None:
-    """Check that clips are of the kind that the model was trained on: videos or crops.
+    """Check that the clips are of the same kind as the training clips: videos or crops.
 
-    Args:
-        clips: The clips.
-        encoder: Encoder of the training features.
+    `encoder` is the description of the encoder of the training features.
 
     Raises:
-        ModelError: If the kinds differ; the message names the right options.
+        ModelError: If the kinds differ. The message contains the correct options.
     """
     given = VIDEOS_OPTION if clips.videos_dir else CROPS_OPTIONS
     expected = recordings_options(encoder)
     if expected is not None and expected != given:
         kinds = dict.fromkeys(encoder[stream]["of"] for stream in ("static", "dynamic"))
         raise ModelError(
-            f"The model was trained on features of {' and '.join(kinds)}, but {given} gives "
-            f"other clips. Give {expected}."
+            f"The model was trained on features from {' and '.join(kinds)}, but {given} selects "
+            f"another kind of clips. Give {expected}."
         )
 
 
 def extract_as_trained(
     clips: RawClips, settings: Any, work_dir: Path
 ) -> tuple[Path, tuple[str, ...]]:
-    """Extract features with the settings of the model's training features.
+    """Extract features to `work_dir/features`, or continue a stopped extraction.
 
-    Args:
-        clips: The clips.
-        settings: Extraction settings of the training features.
-        work_dir: Directory of the new feature set `features/`. A stopped extraction continues.
+    `settings` are the extraction settings of the training features.
 
     Returns:
-        The feature set, and each failed clip with its reason.
+        Directory of the feature set, and the reason for each failed clip.
 
     Raises:
         PipelineError: If the settings are unknown, or no clip can be extracted.
     """
-    config = extraction_config(settings)
+    config = _extraction_config(settings)
     try:
         outcome = extract_features(
             videos_dir=clips.videos_dir,
@@ -81,26 +76,22 @@ def extract_as_trained(
             num_workers=clips.num_workers or DEFAULT_WORKERS,
         )
     except ExtractionError as error:
-        # The user gave --work_dir, or no directory; then the list of failures is temporary.
+        # `predict` has the option --work_dir. Without it, the list of failures is temporary.
         message = str(error).replace("--features_dir", "--work_dir")
         if clips.work_dir is None:
             lost = f"{work_dir / _FEATURES_NAME / FAILURES_NAME} lists all of them."
-            message = message.replace(lost, "Give --work_dir to keep the list of all of them.")
+            message = message.replace(lost, "Give --work_dir to keep the list of all failures.")
         raise ExtractionError(message) from error
     failures = (f"{clip.clip_id}: {clip.stage}: {clip.reason}" for clip in outcome.failed)
     return outcome.features_dir, tuple(failures)
 
 
-def extraction_config(settings: Any) -> ExtractionConfig:
-    """Return stored extraction settings as a configuration.
-
-    Raises:
-        ModelError: If there are no settings, or this version cannot read them.
-    """
+def _extraction_config(settings: Any) -> ExtractionConfig:
+    """Return stored extraction settings as a configuration."""
     if not settings:
         raise ModelError(
-            "The extraction settings of the model's training features are unknown, so its "
-            "features cannot be extracted. Extract them as before, and give --features_dir."
+            "The extraction settings of the training features are unknown, so features cannot be "
+            "extracted. Extract the features as for training, and give --features_dir."
         )
     try:
         return pydantic.TypeAdapter(ExtractionConfig).validate_python(settings)
@@ -109,5 +100,6 @@ def extraction_config(settings: Any) -> ExtractionConfig:
         place = ".".join(str(part) for part in fault["loc"])
         raise ModelError(
             "The extraction settings of the model are not valid in this version "
-            f"({place}: {fault['msg']}). Use the version that trained it, or give --features_dir."
+            f"({place}: {fault['msg']}). Use the version that trained the model, or give "
+            "--features_dir."
         ) from error

@@ -84,8 +84,9 @@ def fit_run_baselines(features: FeatureSet, rows: IntArray, config: ExperimentCo
 def concatenate_scores(folds: list[Scores]) -> Scores:
     """Join the scores of several folds.
 
-    The baseline `training_mean` gets one value for all clips. The means of the single folds
-    correlate negatively with the held-out labels, so pooled R² and PCC would be too low.
+    The scores of the baseline `training_mean` are replaced by their mean. The means of the
+    single folds correlate negatively with the held-out labels, so pooled R² and PCC would be
+    too low.
     """
     predictions = [fold.predictions for fold in folds]
     labels = [part.y_true for part in predictions if part.y_true is not None]
@@ -114,14 +115,11 @@ def masked_streams(network: keras.Model) -> tuple[str, ...]:
 def check_shapes(network: keras.Model, features: FeatureSet, *, needs_masks: bool = True) -> None:
     """Check that a model accepts these features and predicts five traits.
 
-    Args:
-        network: The model.
-        features: The feature set.
-        needs_masks: Whether the feature set must have all masks of the model. They can be
-            missing for a prediction, because all steps are then valid.
+    If `needs_masks` is true, the feature set must have all masks of the model. Predictions do not
+    need a mask: if it is missing, all steps are valid.
 
     Raises:
-        ModelError: If the inputs or outputs differ; the message names the stream.
+        ModelError: If the inputs or outputs differ. The message contains the stream name.
     """
     if not getattr(network, "inputs", None):
         raise ModelError(
@@ -130,8 +128,8 @@ def check_shapes(network: keras.Model, features: FeatureSet, *, needs_masks: boo
         )
     if tuple(network.output_shape[1:]) != (NUM_TRAITS,):
         raise ModelError(
-            f"{network.name}: has an output of shape {tuple(network.output_shape[1:])} per clip, "
-            f"expected ({NUM_TRAITS},), in the order {', '.join(TRAITS)}. Change its last layer."
+            f"{network.name}: the output shape per clip must be ({NUM_TRAITS},), in the order "
+            f"{', '.join(TRAITS)}, but is {tuple(network.output_shape[1:])}. Change the last layer."
         )
     streams = (features.static, features.dynamic)
     optional = () if needs_masks else masked_streams(network)
@@ -155,12 +153,14 @@ def check_shapes(network: keras.Model, features: FeatureSet, *, needs_masks: boo
     ]
     for name in ("static_mask", "dynamic_mask"):
         if name in expected and name not in found:
-            faults.append(f"{place}: has no {name}.npy, which the model needs. Add it.")
+            faults.append(f"{place}: has no {name}.npy, which the model needs. Add the file.")
         if name in found and name not in expected:
-            faults.append(f"{place}: has {name}.npy, but the model has no mask input. Remove it.")
+            faults.append(
+                f"{place}: has {name}.npy, but the model has no mask input. Remove the file."
+            )
     raise ModelError(
         " ".join(faults)
-        or f"{place}: contains inputs of shapes {[*found.values()]} per clip, but the model takes "
+        or f"{place}: the input shapes per clip are {[*found.values()]}, but the model needs "
         f"{shapes}. Give features of the same kind, in the order static, dynamic, masks."
     )
 
@@ -168,18 +168,18 @@ def check_shapes(network: keras.Model, features: FeatureSet, *, needs_masks: boo
 def _shape_fault(stream: Stream, expected: tuple[int | None, ...]) -> str:
     found = stream.shape[1:]
     if len(expected) != len(found):
-        fault, fix = "another kind of features", "Give features of the model's encoder."
+        fault, fix = "another kind of features", "Give features from the encoder of the model."
     elif expected[-1] != found[-1]:
         fault = f"{found[-1]} features instead of {expected[-1]}"
-        fix = "Give features of the model's encoder."
+        fix = "Give features from the encoder of the model."
     elif expected[0] != found[0]:
         fault = f"{found[0]} steps instead of {expected[0]}"
         fix = f"Extract {expected[0]} steps per clip."
     else:
-        fault, fix = "images of another size", "Resize them to the input size of the model."
+        fault, fix = "images of another size", "Resize the images to the input size of the model."
     return (
         f"{stream.parts[0].path}: the {stream.name} stream has shape {_per_clip(found)}, but the "
-        f"model takes {_per_clip(expected)}: {fault}. {fix}"
+        f"model needs {_per_clip(expected)}: {fault}. {fix}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Open a run directory for work: lock, run log, MLflow mirror, and a final status."""
+"""Open a run directory: acquire the lock, start the MLflow mirror, and log the final status."""
 
 import contextlib
 import dataclasses
@@ -37,9 +37,9 @@ class Session:
     config: ExperimentConfig
     run_log: RunLog
     wake_mirror: Callable[[], None]
-    """Announces that the run log has new events."""
+    """Notify the mirror that the run log has new events."""
     mirror: BackgroundMirror | Untracked
-    """Sends the run to MLflow. After the session it has the reason for missing events."""
+    """Object that sends the run to MLflow. `undelivered` is set at the end of the session."""
 
 
 @contextlib.contextmanager
@@ -50,13 +50,10 @@ def open_session(
     num_steps: int,
     parent: RunDirectory | None = None,
 ) -> Iterator[Session]:
-    """Open a run; log its description first and its status last, also after an error.
+    """Open a run; log the description first and the status last, also after an error.
 
-    Args:
-        run: The run directory.
-        config: Configuration of the run.
-        num_steps: Number of training steps; determines the density of MLflow's charts.
-        parent: Run that contains this one; its session must be open.
+    `num_steps` determines how many training steps are sent to MLflow. If the run is nested, the
+    session of `parent` must be open.
     """
     with run.locked():
         run_log = RunLog(run.run_log_path)
@@ -110,9 +107,9 @@ def describe_environment() -> dict[str, Any]:
 
 
 def describe_device() -> str | None:
-    """Return the device that trains; None in a process without TensorFlow.
+    """Return the training device, or None if the process has not imported TensorFlow.
 
-    The leader of a search has no TensorFlow, because only its workers train.
+    The main process of a search does not import TensorFlow, because only its workers train.
     """
     if "tensorflow" not in sys.modules:
         return None
@@ -138,12 +135,13 @@ def _link_to_mlflow(
         parent_dir=os.path.relpath(parent.path, run.path) if parent else "",
         step_stride=max(1, -(-num_steps // _MAX_CHARTED_STEPS)),
     )
-    # An existing MLflow run is logged here; the mirror logs a run that it creates.
+    # If the MLflow run exists, the link is also an event of the run log. The link to a new MLflow
+    # run becomes an event when that run is created.
     (note_link if link.run_id else write_link)(run.tracking_path, link)
 
 
 def _is_described(run: RunDirectory) -> bool:
-    """Return whether the run log has the last event of `_describe`."""
+    """Return True if the run log contains the last event of `_describe`."""
     return run.environment_path.exists() and any(
         event.kind == "artifacts" and "environment.json" in event.content["paths"]
         for event in read_events(run.run_log_path)
@@ -153,8 +151,8 @@ def _is_described(run: RunDirectory) -> bool:
 def _describe(session: Session) -> None:
     environment = describe_environment()
     write_json(session.run.environment_path, environment)
-    # `mlflow run` logs the typed text under the plain names. MLflow parameters are constant, so
-    # "0.001" and 1e-3 would conflict.
+    # `mlflow run` logs each option of the command line as text, under its name without `config.`.
+    # MLflow parameters cannot change, so "0.001" and 1e-3 would conflict.
     settings = {
         f"config.{name}": value
         for name, value in flatten(session.config).items()
@@ -172,7 +170,7 @@ def _describe(session: Session) -> None:
         tags["device"] = environment["device"]
     link = read_link(session.run.tracking_path)
     if link is not None and link.run_id and session.config.tracking.run_name:
-        tags["mlflow.runName"] = session.config.tracking.run_name  # renames the `mlflow run` run
+        tags["mlflow.runName"] = session.config.tracking.run_name  # renames an existing run
     if session.config.description:
         tags["mlflow.note.content"] = session.config.description
     session.run_log.log_tags(tags)
@@ -181,8 +179,8 @@ def _describe(session: Session) -> None:
 
 
 def _git_state() -> dict[str, Any]:
-    """Return the commit of this code and whether it has changes; empty outside git."""
-    # Without this variable the import fails on a machine without git.
+    """Return the Git commit and the state of the files; empty outside a repository."""
+    # Without this variable, the import fails if Git is not installed.
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     import git
 

@@ -15,7 +15,7 @@ from pipeline.tracking.run_link import Link, read_link
 
 
 def sync_run(run_dir: Path) -> Link:
-    """Deliver what MLflow does not have yet; mark a run without a live process as killed.
+    """Deliver all missing events to MLflow; mark a run without a live process as killed.
 
     Raises:
         RunError: If the run is not tracked, or a process still writes to it.
@@ -26,14 +26,14 @@ def sync_run(run_dir: Path) -> Link:
     if link is None:
         raise RunError(f"{run.path}: the run was not tracked (tracking.enabled was false).")
     check_run_log(run)
-    # A delivered run is not written to, because it may be read-only.
-    if all(read_last_status(each) and is_delivered(each) for each in (run, *run.nested())):
+    # A delivered run may be read-only, so it is not changed.
+    if all(read_last_status(item) and is_delivered(item) for item in (run, *run.nested())):
         return link
     with run.locked():
         reason = "the process died"
         log_killed(run, reason=reason)
         for nested in run.nested():
-            # Workers of a search outlive a killed leader for a while.
+            # If the main process of a search is killed, its workers continue for a while.
             log_killed_unless_running(nested, reason=reason)
         missing = deliver_rest(run, seconds=None)
     link = read_link(run.tracking_path)

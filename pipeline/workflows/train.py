@@ -1,4 +1,4 @@
-"""Train, evaluate and track one experiment in a run directory, or resume it."""
+"""Train, evaluate and track one experiment in a run directory, or resume a killed run."""
 
 import contextlib
 import functools
@@ -63,15 +63,15 @@ class TrainingRun:
     history: keras.callbacks.History
     """Metrics of each epoch."""
     report: EvaluationReport | None
-    """Evaluation of the held-out clips."""
+    """Evaluation of the held-out clips; None if no clips are held out."""
     group_overlap: dict[str, dict[str, float | int]]
-    """Groups that the subsets of the split share."""
+    """Number of common groups and fraction of affected clips, by pair of subsets."""
     layers: tuple[LayerState, ...]
     """Trainable and frozen layers."""
     undelivered: str | None
-    """Why MLflow does not have the whole run; None if it has, or without tracking."""
+    """Reason why the run in MLflow is incomplete; None if it is complete or not tracked."""
     traits: tuple[TraitLabel, ...]
-    """How the data score each trait; empty if it is unknown."""
+    """Name and direction of each trait in the data; empty if unknown."""
 
 
 def run_training(
@@ -84,14 +84,9 @@ def run_training(
 ) -> TrainingRun:
     """Train, evaluate and track one experiment in a new run directory.
 
-    The directory is created after all inputs have been checked.
-
-    Args:
-        config: The experiment.
-        run_dir: The run directory; a new directory under `runs/` by default.
-        output: Additional path for the model; its suffix defines the format.
-        network: Model to train; built from `config.model` by default.
-        features: Feature set, if it is open already.
+    All inputs are checked before the run directory is created. The default directory is a new
+    one under `runs/`. By default, the model is built from `config.model`, and the features are
+    opened from `config.data`. The model is also saved to the path `output`, if given.
 
     Raises:
         PipelineError: If an input is not valid.
@@ -129,9 +124,9 @@ def run_training(
 
 
 def resume_training(run_dir: Path, *, output: Path | None = None) -> TrainingRun:
-    """Continue a killed run in its directory and in its MLflow run.
+    """Continue a killed run in the same run directory and MLflow run.
 
-    The result is identical to that of an uninterrupted run. A finished run is not changed.
+    The result equals the result of an uninterrupted run. A finished run is not changed.
 
     Raises:
         RunError: If the directory contains no run, or the features have changed.
@@ -150,7 +145,7 @@ def resume_training(run_dir: Path, *, output: Path | None = None) -> TrainingRun
     if read_data(run.data_path).digest != features.digest:
         raise RunError(
             f"{run.path}: the features have changed since the run began, so the result would "
-            "differ. Restore them, or start a new run."
+            "differ. Restore the features, or start a new run."
         )
     experiment = Experiment(config=config, features=features, split=_stored_split(run, features))
     if is_finished:
@@ -187,7 +182,7 @@ def _train(
         advice = f"Resume with `python -m pipeline train --resume {run.path}`."
         if read_last_status(run) == "FINISHED":
             advice = (
-                "The run has finished. If MLflow lacks some of it: "
+                "The run has finished. If MLflow does not have the whole run, use "
                 f"`python -m pipeline sync --run_dir {run.path}`."
             )
         error.add_note(advice)
@@ -202,7 +197,8 @@ def _train(
 
 def _read_finished(run: RunDirectory, experiment: Experiment, output: Path | None) -> TrainingRun:
     check_files(run, run.evaluation_path)
-    # A kill at the end can leave the initial weights. A read-only run is not changed.
+    # If the run was killed at its end, the initial weights may still exist. The lock fails if
+    # the run is read-only.
     with contextlib.suppress(RunError), run.locked():
         remove_initial(run)
     events = effective_events(read_events(run.run_log_path))
@@ -248,7 +244,7 @@ def _new_split(config: ExperimentConfig, features: FeatureSet) -> Split:
     )
     if not config.training.num_folds:
         return split
-    # The final model of a cross-validation is trained on all clips of the folds.
+    # The final model of a cross-validation is trained on the clips of all folds.
     return Split(
         train=np.concatenate([split.train, split.validation]),
         validation=split.validation[:0],
@@ -266,7 +262,7 @@ def _stored_split(run: RunDirectory, features: FeatureSet) -> Split:
 
 
 def _initial_network(run: RunDirectory, config: ExperimentConfig) -> keras.Model:
-    """Return the model of a run as it was before the first epoch."""
+    """Return the model of a run with its initial weights."""
     network = load_architecture(run.architecture_path)
     load_initial(run, network)
     choose_layers(network, config)

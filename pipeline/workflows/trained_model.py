@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import pandas as pd
@@ -12,13 +11,12 @@ from pipeline.config.loading import load_run_config
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.errors import RunError
 from pipeline.core.run_directory import RunDirectory
-from pipeline.core.traits import TraitLabel
 from pipeline.data.encoder import encoder_caveat
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import read_split
 from pipeline.models.persistence import load_model as load_model_file
 from pipeline.records.calibration import Calibration, read_calibration
-from pipeline.records.data_description import read_data
+from pipeline.records.data_description import DataDescription, read_data
 from pipeline.records.manifest import check_files
 from pipeline.tracking.existing_runs import download_model
 
@@ -28,29 +26,23 @@ class TrainedModel:
     """A trained model and the files that belong to it."""
 
     home: RunDirectory
-    """The run, or the downloaded model package; both have the same file names."""
+    """Run directory or downloaded model package, which use the same file names."""
     network: keras.Model
     """The model with its best weights."""
     config: ExperimentConfig
-    """Configuration of the training."""
+    """Configuration of the training run."""
     calibration: Calibration
     """Calibration of the prediction intervals."""
-    encoder: Any
-    """Encoder of the training features, as described in their `features.json`."""
-    digest: str
-    """Hash of the training features; empty if it is unknown."""
-    extraction: Any
-    """Extraction settings of the training features; None if they are unknown."""
-    traits: tuple[TraitLabel, ...]
-    """How the training data score each trait; empty if it is unknown."""
+    data: DataDescription
+    """Description of the training features."""
     split: pd.DataFrame
-    """Split of the training: `clip_id`, `group`, `split`."""
+    """Split of the training run, with the columns `clip_id`, `group` and `split`."""
 
     def encoder_caveat(self, features: FeatureSet) -> str | None:
-        """Return why it is unknown whether features fit the model; None if they fit."""
-        if features.digest == self.digest:
+        """Return the reason why the features may not fit the model; None if they fit."""
+        if features.digest == self.data.digest:
             return None
-        return encoder_caveat(features.encoder, self.encoder, features.features_dir)
+        return encoder_caveat(features.encoder, self.data.encoder, features.features_dir)
 
 
 def load_trained_model(run: RunDirectory) -> TrainedModel:
@@ -61,22 +53,19 @@ def load_trained_model(run: RunDirectory) -> TrainedModel:
     """
     if run.search_dir.exists():
         raise RunError(
-            f"{run.path}: is a search. Its models are in {run.path / 'refits'}: give one of the "
-            "directories there."
+            f"{run.path}: is the directory of a search. Give one of the run directories in "
+            f"{run.path / 'refits'}."
         )
     if not run.model_path.exists():
         raise RunError(
-            f"{run.path}: has no model.keras yet. Finish its training with "
+            f"{run.path}: has no model.keras yet. Finish the training with "
             f"`python -m pipeline train --resume {run.path}`."
         )
     return _load(run)
 
 
 def fetch_trained_model(model_uri: str) -> TrainedModel:
-    """Download a model from MLflow and load it.
-
-    Args:
-        model_uri: For example `runs:/RUN_ID/model` or `models:/NAME@ALIAS`.
+    """Download and load a model from MLflow, e.g. `runs:/RUN_ID/model` or `models:/NAME@ALIAS`.
 
     Raises:
         PipelineError: If the download fails, or `train` did not log this model.
@@ -85,14 +74,14 @@ def fetch_trained_model(model_uri: str) -> TrainedModel:
 
 
 def load_model(source: str | Path) -> keras.Model:
-    """Load a trained network, ready to predict.
+    """Load a trained network for prediction.
 
     Args:
         source: A `.keras` or `.h5` file, a run directory, or the MLflow URI of a model, for
             example `models:/NAME@ALIAS`.
 
     Raises:
-        PipelineError: If there is no model, or it cannot be loaded.
+        PipelineError: If the model does not exist or cannot be loaded.
     """
     # A single letter before the colon is a Windows drive.
     if isinstance(source, str) and re.match(r"[a-z][a-z0-9+.-]+:/", source):
@@ -103,15 +92,11 @@ def load_model(source: str | Path) -> keras.Model:
 
 def _load(home: RunDirectory) -> TrainedModel:
     check_files(home, home.config_path, home.split_path, home.calibration_path, home.data_path)
-    data = read_data(home.data_path)
     return TrainedModel(
         home=home,
         network=load_model_file(home.model_path),
         config=load_run_config(home.config_path),
         calibration=read_calibration(home.calibration_path),
-        encoder=data.encoder,
-        digest=data.digest,
-        extraction=data.settings,
-        traits=data.traits,
+        data=read_data(home.data_path),
         split=read_split(home.split_path),
     )

@@ -32,6 +32,7 @@ from pipeline.models.trainability import (
     layer_states,
 )
 from pipeline.records.attention import write_attention
+from pipeline.records.calibration import write_calibration
 from pipeline.records.data_description import DataDescription, write_data
 from pipeline.records.evaluation import EvaluationReport
 from pipeline.records.manifest import check_files, forget_files, record_files
@@ -43,7 +44,13 @@ from pipeline.training.attention_entropy import MAX_CLIPS, attention_callbacks
 from pipeline.training.checkpoint import remove_initial, save_initial
 from pipeline.training.fit import FitHooks, FitResult, fit
 from pipeline.workflows.attention import measure_attention
-from pipeline.workflows.evaluate import evaluate_after_training
+from pipeline.workflows.evaluate import build_and_write, log_report
+from pipeline.workflows.features import column_values
+from pipeline.workflows.prediction_intervals import (
+    calibrate_held_out,
+    coverage_in_halves,
+    unseen_groups,
+)
 from pipeline.workflows.scoring import Scores, fit_run_baselines, score
 from pipeline.workflows.session import Session, open_session
 from pipeline.workflows.visualize import FIGURE_FOLDERS, visualize_run
@@ -66,7 +73,7 @@ class Experiment:
 
     @property
     def group_overlap(self) -> dict[str, dict[str, float | int]]:
-        """Groups that the subsets of the split share."""
+        """Per pair of subsets: number of groups in both, and fraction of clips in these groups."""
         return group_overlap(self.features.groups, self.split)
 
     @property
@@ -82,10 +89,10 @@ class Outcome:
 
     fit: FitResult
     scores: Scores | None
-    """Scores of the held-out clips; None without held-out clips."""
+    """Scores of the held-out clips; None if no clips are held out."""
     report: EvaluationReport | None
     undelivered: str | None
-    """Why MLflow does not have the whole run; None if it has, or without tracking."""
+    """Reason why the run in MLflow is incomplete; None if it is complete or not tracked."""
 
 
 def train_nested(
@@ -97,15 +104,9 @@ def train_nested(
     hooks: FitHooks | None = None,
     tags: Mapping[str, Any] | None = None,
 ) -> Outcome:
-    """Build and train a model in a new run inside another run.
+    """Build and train a model in a new run that is nested in the run `parent`.
 
-    Args:
-        run: Directory of the new run; it is created.
-        experiment: Inputs of the training. Its seed is set before `build`.
-        parent: The outer run.
-        build: Builds the model with its initial weights.
-        hooks: Further callbacks of the fit.
-        tags: Further tags of the run.
+    `build` returns the model with its initial weights, after the seed of the experiment is set.
     """
     keras.utils.set_random_seed(experiment.config.seed)
     network = build()
@@ -124,15 +125,9 @@ def train_single(
     hooks: FitHooks | None = None,
     tags: Mapping[str, Any] | None = None,
 ) -> Outcome:
-    """Train and evaluate a model in a prepared run; continue from the last checkpoint.
+    """Train and evaluate a model in a prepared run.
 
-    Args:
-        run: The run directory.
-        experiment: Inputs of the training.
-        network: The model with its initial weights.
-        parent: The outer run, if any.
-        hooks: Further callbacks of the fit.
-        tags: Further tags of the run.
+    `network` has its initial weights. If the run has a checkpoint, training continues from it.
     """
     with open_session(
         run, experiment.config, num_steps=experiment.num_steps, parent=parent
@@ -151,7 +146,7 @@ def train_single(
 
 
 def choose_layers(network: keras.Model, config: ExperimentConfig) -> None:
-    """Freeze and unfreeze layers by the patterns of the configuration.
+    """Freeze and unfreeze the layers that match the patterns of the configuration.
 
     Raises:
         ModelError: If a pattern matches no layer.
@@ -167,7 +162,7 @@ def prepare_directory(run: RunDirectory, experiment: Experiment, network: keras.
     write_text(run.architecture_path, json.dumps(description) + "\n")
     save_initial(run, network)
     run.run_log_path.touch()  # a run without its run log cannot be resumed
-    # The configuration is the last file: a directory with config.yaml can be resumed.
+    # The configuration is written last, because a directory with config.yaml can be resumed.
     write_config(run.config_path, experiment.config)
     record_files(run, *prepared_files(run))
 
@@ -235,7 +230,9 @@ def fit_network(
         validation = LabelledBatches(features, split.validation, **settings)
     callbacks = list(hooks.callbacks)
     if config.evaluation.figures:
-        inputs = _entropy_inputs(features, split)
+        size = inference_batch_size(features, max_size=MAX_CLIPS)
+        batches = inference_batches(features, split.validation[:size], batch_size=size)
+        inputs = tuple(next(iter(batches), ()))
         callbacks = [*attention_callbacks(network, inputs, session.run_log), *callbacks]
 
     def on_commit() -> None:
@@ -259,19 +256,26 @@ def fit_network(
 
 
 def evaluate_held_out(session: Session, experiment: Experiment, scores: Scores) -> EvaluationReport:
-    """Evaluate the scores of the held-out clips, and store the result in the run."""
-    features, split = experiment.features, experiment.split
-    # Without validation clips these are out-of-fold scores, and folds hold out whole groups.
+    """Calibrate the intervals, evaluate the held-out scores, and store the results in the run."""
+    config, features, split = experiment.config, experiment.features, experiment.split
+    # Without validation clips, the scores are out-of-fold. Every fold holds out whole groups.
     training_groups: Names = features.groups[split.train] if len(split.validation) else ()
-    return evaluate_after_training(
+    unseen = unseen_groups(scores.predictions, training_groups)
+    calibration = calibrate_held_out(unseen, config)
+    write_calibration(session.run.calibration_path, calibration)
+    row_of = {clip_id: row for row, clip_id in enumerate(features.clip_ids.tolist())}
+    rows = np.array([row_of[clip_id] for clip_id in scores.predictions.clip_ids])
+    report = build_and_write(
         session.run,
-        session.run_log,
-        features,
         scores,
-        experiment.config,
+        "validation",
+        config,
+        by=column_values(features, rows, config.evaluation.by),
         group_overlap=experiment.group_overlap,
-        training_groups=training_groups,
+        intervals=coverage_in_halves(calibration, unseen, config),
     )
+    log_report(session.run, session.run_log, report)
+    return report
 
 
 def finalize_run(
@@ -285,13 +289,8 @@ def finalize_run(
 ) -> None:
     """Write the summary and the figures, and log the model and the artifacts.
 
-    Args:
-        session: The open run.
-        experiment: Inputs of the training.
-        network: The trained model.
-        result: Result of the fit.
-        report: The evaluation; None without held-out clips.
-        frozen_at_random: Result of `log_experiment`; it is unknown after the training.
+    `report` is None if no clips are held out. `frozen_at_random` is the result of
+    `log_experiment`, because it cannot be determined after training.
     """
     config, split, run_log = experiment.config, experiment.split, session.run_log
     weights, groups = count_weights(network), experiment.features.groups
@@ -333,7 +332,7 @@ def read_best_epoch(run: RunDirectory) -> int:
     """Return the best epoch of a finished run.
 
     Raises:
-        PipelineError: If its summary is missing or damaged.
+        PipelineError: If the summary of the run is missing or damaged.
     """
     check_files(run, run.summary_path)
     return read_summary(run.summary_path).best_epoch
@@ -366,20 +365,13 @@ def adapt_network(network: keras.Model, experiment: Experiment) -> None:
 
 
 def _result_files(run: RunDirectory) -> tuple[Path, ...]:
-    """Return the files that a training writes and other commands read."""
+    """Return the files that a training run writes for other commands."""
     return (
         *(run.path / HISTORY_FILE, run.path / TIME_FILE),
         *(run.path / LEARNING_RATE_FILE, run.input_example_path, run.baselines_path),
         *(run.calibration_path, run.evaluation_path, run.predictions_path("validation")),
         *(run.attention_path, run.summary_path, run.environment_path),
     )
-
-
-def _entropy_inputs(features: FeatureSet, split: Split) -> tuple[FloatArray, ...]:
-    """Return the inputs of the validation clips whose attention is measured in each epoch."""
-    num_clips = inference_batch_size(features, max_size=MAX_CLIPS)
-    batches = inference_batches(features, split.validation[:num_clips], batch_size=num_clips)
-    return tuple(next(iter(batches), ()))
 
 
 def _input_example(features: FeatureSet, network: keras.Model) -> dict[str, FloatArray]:
@@ -401,7 +393,7 @@ def _visualize(
 
 
 def _note(experiment: Experiment, result: FitResult, report: EvaluationReport | None) -> str:
-    """Return the description on the page of the MLflow run."""
+    """Return the description that MLflow shows on the page of the run."""
     config, split = experiment.config, experiment.split
     epochs = f"{len(result.records)} epochs"
     if len(split.validation):

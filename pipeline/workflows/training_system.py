@@ -28,13 +28,13 @@ class TrainingSystem:
         static_features_path: Static features, shape (N, D) or (N, T, D).
         dynamic_features_path: Dynamic features, shape (N, D) or (N, T, D).
         labels_path: Labels, shape (N, 5) in OCEAN order, each in [0, 1].
-        val_split: Share of the validation clips, in (0, 1).
+        val_split: Fraction of the clips for validation, in (0, 1).
         output_dir: Directory of the run; a new directory under `runs/` by default.
-        experiment_name: Name of the run, and of the MLflow experiment.
+        experiment_name: Name of the run and of the MLflow experiment.
         logger: Logger for messages; `pipeline` by default.
-        clips_path: Clip table with `clip_id` and `group`. Without it, single clips are split at
-            random, and a warning explains the risk.
-        config: All further settings.
+        clips_path: Clip table with `clip_id` and `group`. Without a table, single clips are split
+            at random, and a warning explains the risk.
+        config: All other settings.
 
     Raises:
         FeatureSetError: If the features are not valid.
@@ -81,7 +81,7 @@ class TrainingSystem:
         return self._trained().run
 
     def build_model(self) -> keras.Model:
-        """Build an untrained model of the configured kind for these features."""
+        """Build the configured model for these features, with initial weights."""
         return build_for(self.config, self._features)
 
     def train_model(
@@ -95,14 +95,14 @@ class TrainingSystem:
         """Train a model and restore the weights of its best epoch.
 
         Args:
-            model: Model of static and dynamic features with five scores. By default it is built
-                from the configuration.
+            model: Model with static and dynamic inputs and five output scores. By default, the
+                model is built from the configuration.
             epochs: Number of epochs.
-            batch_size: Clips per step.
+            batch_size: Number of clips per training step.
             output_path: Additional path for the model: .keras, .h5 or .weights.h5.
 
         Returns:
-            The model and its history.
+            The model and the training history.
 
         Raises:
             TrainingError: If no weight is trainable, or the loss is not finite.
@@ -120,7 +120,7 @@ class TrainingSystem:
             network=model,
             features=self._features,
         )
-        self.logger.info("Trained; the run is in %s.", self._latest.run.path)
+        self.logger.info("Training finished. The run directory is %s.", self._latest.run.path)
         return self._latest.network, self._latest.history
 
     def analyze_results(
@@ -140,14 +140,14 @@ class TrainingSystem:
             Metrics with intervals, and baselines.
 
         Raises:
-            RunError: If no model has been trained yet, or `model` is another model.
+            RunError: If no model has been trained yet, or `model` is not the trained model.
         """
         del history, sample_size
         latest = self._trained()
         if model is not None and model is not latest.network:
             raise RunError(
-                "analyze_results was given a model that the last train_model did not return. "
-                "Pass the returned model."
+                "`model` must be the model that the last call of train_model returned, but is "
+                "another model. Pass the returned model."
             )
         if self.config.training.num_folds and latest.report is not None:
             return latest.report  # out-of-fold, because the final model has no held-out clips
@@ -171,18 +171,11 @@ def train_personality_model(
 ) -> tuple[keras.Model, keras.callbacks.History]:
     """Train the configured model on feature files and save it.
 
-    Args:
-        static_features_path: Static features, shape (N, D) or (N, T, D).
-        dynamic_features_path: Dynamic features, shape (N, D) or (N, T, D).
-        labels_path: Labels, shape (N, 5) in OCEAN order, each in [0, 1].
-        output_path: Path of the model: .keras, .h5 or .weights.h5.
-        val_split: Share of the validation clips, in (0, 1).
-        batch_size: Clips per step.
-        epochs: Number of epochs.
-        **settings: Further arguments of `TrainingSystem`, e.g. `clips_path`.
+    The arguments are those of `TrainingSystem` and its method `train_model`. `settings` are further
+    arguments of `TrainingSystem`, e.g. `clips_path`.
 
     Returns:
-        The model with the weights of its best epoch, and its history.
+        The model with the weights of the best epoch, and the training history.
 
     Raises:
         PipelineError: If a file or a setting is not valid.

@@ -43,19 +43,17 @@ class Check:
     """Result for one file."""
 
     part: str
-    """Part of the pipeline, by the name that other tools use."""
+    """Part of the pipeline, with the name that other tools use."""
     file: str
     """The file, relative to the run directory."""
     fault: str
-    """Fault of the file, or ""."""
+    """Problem with the file, or ""."""
 
 
 def verify_installation(config: ExperimentConfig, directory: Path) -> tuple[Check, ...]:
     """Run an experiment in an empty directory and check every file that it must write.
 
-    Args:
-        config: The experiment.
-        directory: Gets the built-in feature set and the run.
+    The built-in feature set and the run are written to `directory`.
 
     Raises:
         PipelineError: If the configuration is not valid.
@@ -77,7 +75,7 @@ def verify_installation(config: ExperimentConfig, directory: Path) -> tuple[Chec
 
 
 def check_run_files(run: RunDirectory) -> Iterator[Check]:
-    """Yield the check of every file that a run must have."""
+    """Check every file that a run must have."""
     for part, file, read in _expected(run):
         path, fault = run.path / file, ""
         if not path.exists():
@@ -139,10 +137,10 @@ def _check_text(path: Path) -> None:
 
 def _check_scores(path: Path) -> None:
     if np.ptp(read_predictions(path).y_pred) == 0:
-        raise PipelineError("contains the same score everywhere")
+        raise PipelineError("contains only equal scores")
 
 
 def _check_link(path: Path) -> None:
     link = read_link(path)
     if link is None or not link.run_id:
-        raise PipelineError("names no MLflow run")
+        raise PipelineError("does not contain the id of an MLflow run")

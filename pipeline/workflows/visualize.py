@@ -1,4 +1,4 @@
-"""Draw the figures of a run, and write speed advice and report; needs no model."""
+"""Draw the figures of a run, and write the speed advice and the report. No model is needed."""
 
 import contextlib
 import dataclasses
@@ -44,12 +44,12 @@ FIGURE_FOLDERS: Final = ("training_visualizations", "attention_visualizations", 
 """Figure folders of a run directory."""
 
 _CHECKED_BY_REPORT: Final = frozenset({"config", "num_train_clips"})
-"""Inputs that the report reads too, and reports if they are damaged."""
+"""Inputs that `load_records` also checks, so that a problem would be listed twice."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Visualization:
-    """Figures and report of a run, and everything that is missing."""
+    """Figures and report of a run, and the problems that were found."""
 
     gallery: Gallery
     report_path: Path
@@ -74,20 +74,20 @@ def open_drawable(path: Path) -> RunDirectory:
 
 
 def has_trained(run: RunDirectory) -> bool:
-    """Return whether a directory has records of a training run, not only of a search."""
+    """Return True if a directory contains records of a training run, not only of a search."""
     records = (run.metrics_dir, run.time_dir, run.evaluation_path, run.attention_path)
     return any(path.exists() for path in records)
 
 
 def figure_specs() -> dict[str, FigureSpec]:
-    """Return all figures of a run by name, in their order."""
+    """Return the specifications of all figures by name, in the order of the report."""
     return {**training_figures(), **attention_figures()}
 
 
 def read_inputs(run: RunDirectory) -> dict[str, Any]:
-    """Return the inputs of the figures by name; an unreadable input is `Unavailable`.
+    """Return the inputs of the figures by name.
 
-    A missing or damaged log is rebuilt from the run log.
+    An unreadable input is `Unavailable`. A missing or damaged JSON log is rebuilt from the run log.
     """
     inputs: dict[str, Any] = {}
     for name, file, form, rebuild in (
@@ -120,21 +120,21 @@ def visualize_run(
     style: Style = SCREEN,
     callback_seconds: Mapping[str, float] | None = None,
 ) -> Visualization:
-    """Draw all figures that the files of a run allow, and write its report.
+    """Draw every figure whose input files exist, and write the report.
 
     Args:
         run: A run directory, or the downloaded artifacts of a run.
-        formats: Figure formats: png, svg, pdf. If a browser can show none of them, png is
+        formats: Figure formats: png, svg, pdf. If browsers cannot show any of the formats, png is
             added for the report.
         style: Style of the figures.
-        callback_seconds: Seconds of each callback in a training that ended just now. These and
-            the drawing time are added to the time log.
+        callback_seconds: Seconds per callback, directly after training. These times and the
+            drawing time are added to the time log.
 
     Raises:
         PipelineError: If a format is unknown.
     """
     with contextlib.ExitStack() as stack:
-        # At the end of a training the session holds the lock.
+        # At the end of training, the session already holds the lock.
         with contextlib.suppress(RunError):
             stack.enter_context(run.locked())
         return _visualize(run, formats, style, callback_seconds)
@@ -197,7 +197,7 @@ def _visualize(
 def _read_log(
     run: RunDirectory, file: str, form: type[Any], rebuild: Callable[..., dict[str, Any]]
 ) -> Any:
-    """Read a log; rebuild its content from the run log if the file is missing or damaged."""
+    """Read a JSON log. If the file is missing or damaged, rebuild it from the run log."""
     try:
         check_files(run, run.path / file)
         return read_record(form, run.path / file)
@@ -230,26 +230,24 @@ def _write_advice(run: RunDirectory, inputs: Mapping[str, Any]) -> None:
 
 
 def _report_images(gallery: Gallery) -> list[Image]:
-    """Return the figures that have a format for browsers."""
+    """Return the figures in a format that browsers support."""
     images = []
     for figure in gallery.drawn:
-        path = next((path for path in figure.paths if path.suffix[1:] in MEDIA_TYPES), None)
-        if path is not None:
-            images.append(
-                Image(
-                    folder=figure.spec.folder,
-                    title=figure.spec.title,
-                    caption=figure.spec.caption,
-                    alt_text=figure.alt_text,
-                    media_type=MEDIA_TYPES[path.suffix[1:]],
-                    data=path.read_bytes(),
-                )
-            )
+        path = next(path for path in figure.paths if path.suffix[1:] in MEDIA_TYPES)
+        image = Image(
+            folder=figure.spec.folder,
+            title=figure.spec.title,
+            caption=figure.spec.caption,
+            alt_text=figure.alt_text,
+            media_type=MEDIA_TYPES[path.suffix[1:]],
+            data=path.read_bytes(),
+        )
+        images.append(image)
     return images
 
 
 def _with_relative_paths(run: RunDirectory, value: Any) -> Any:
-    """Return an input; paths in the reason of `Unavailable` become relative to the run."""
+    """Return an input. In the reason of `Unavailable`, make paths relative to the run."""
     if not isinstance(value, Unavailable):
         return value
     return Unavailable(reason=value.reason.replace(f"{run.path}{os.sep}", ""))

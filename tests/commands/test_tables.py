@@ -1,4 +1,4 @@
-"""Tables are readable on terminals of any width, and each comparison has a folder."""
+"""Tables fit terminals of all widths. Each comparison has its own folder."""
 
 import io
 from pathlib import Path
@@ -22,7 +22,7 @@ ROWS = {
 
 @pytest.fixture
 def show(monkeypatch):
-    """Return a function that calls a print function for a terminal width and returns the text."""
+    """Return a function that calls a print function at a terminal width and returns the text."""
 
     def show_at(width, print_it, *arguments):
         stream = io.StringIO()
@@ -49,7 +49,7 @@ def test_numbers_and_trait_names_fit_the_width(show, width):
 
 
 @pytest.mark.parametrize("width", [60, 80, 160])
-def test_the_reason_of_a_failed_check_fits_the_width(show, width):
+def test_the_reason_for_a_failed_check_fits_the_width(show, width):
     reason = "cannot be read as JSON (Expecting property name: line 1 column 2 (char 1))"
     checks = (
         Check(part="training_callbacks", file="time_tracking/time_logs.json", fault=reason),

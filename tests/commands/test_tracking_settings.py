@@ -1,4 +1,4 @@
-"""Command line before environment before configuration file, for the MLflow run."""
+"""Precedence of MLflow settings: command line, environment, configuration file."""
 
 import os
 
@@ -20,7 +20,7 @@ def environment(monkeypatch):
 EXPERIMENT = "tracking.experiment"
 
 
-def test_the_command_line_replaces_the_environment_and_that_the_file(environment):
+def test_the_command_line_overrides_the_environment_variables(environment):
     environment("MLFLOW_EXPERIMENT_NAME", "team")
     environment("MLFLOW_EXPERIMENT_ID", "3")
     assert with_environment({"seed": "1"}) == {"seed": "1", EXPERIMENT: "team"}
@@ -28,13 +28,13 @@ def test_the_command_line_replaces_the_environment_and_that_the_file(environment
     assert "MLFLOW_EXPERIMENT_ID" not in os.environ
 
 
-def test_the_run_name_of_mlflow_run_replaces_only_that_of_a_file(environment):
+def test_the_run_name_of_mlflow_run_overrides_only_the_name_in_a_file(environment):
     environment("MLFLOW_RUN_ID", "abc")
     assert with_environment({}) == {"tracking.run_name": ""}
     assert with_environment({"tracking.run_name": "x"}) == {"tracking.run_name": "x"}
 
 
-def test_another_experiment_than_that_of_mlflow_run_is_an_error(environment, monkeypatch):
+def test_an_experiment_that_mlflow_run_does_not_use_is_an_error(environment, monkeypatch):
     environment("MLFLOW_RUN_ID", "abc")
     monkeypatch.setattr(
         "pipeline.tracking.existing_runs.experiment_of_run", lambda run_id: "Default"

@@ -1,4 +1,4 @@
-"""Names, defaults and ranges of settings are an interface. Settings must fit each other."""
+"""Names, defaults and ranges of settings are public. Settings must fit together."""
 
 import ast
 import dataclasses
@@ -13,7 +13,7 @@ from mlflow.utils.validation import (
 )
 
 from pipeline.config.checks import range_message, ranges_of
-from pipeline.config.extraction import ExtractionConfig, is_network
+from pipeline.config.extraction import ExtractionConfig, uses_network
 from pipeline.config.loading import load_config, load_extraction_config, setting_type
 from pipeline.config.schema import (
     DataConfig,
@@ -34,7 +34,7 @@ BAD_VALUES = [
     ("data.test_fraction", 0.8, "must stay below 1; got 0.2 + 0.8."),
     ("data.synthetic.noise", 0.3, "must lie in [0.0, 0.2]; got 0.3."),
     ("model.num_heads", 0, "must be at least 1; got 0."),
-    ("model.num_heads", 3, "got num_heads=3, fusion_dim=128. Head counts that do divide it: [1, 2"),
+    ("model.num_heads", 3, "got num_heads=3, fusion_dim=128. Valid head counts: [1, 2"),
     ("model.dropout_rate", 1.0, "must lie in [0, 1); got 1.0."),
     ("model.dropout_rate", -0.1, "must lie in [0, 1); got -0.1."),
     ("training.reduce_lr_patience", 2, "needs training.schedule=constant; got warmup_cosine,"),
@@ -101,7 +101,7 @@ def test_a_bad_value_is_the_same_error_in_a_file_and_in_a_program(
         (SearchConfig, {"test_fraction": 0.5}),
     ],
 )
-def test_the_ends_of_the_ranges_are_allowed(schema, values):
+def test_boundary_values_are_allowed(schema, values):
     config = schema(**values)
     assert {name: getattr(config, name) for name in values} == values
 
@@ -109,10 +109,10 @@ def test_the_ends_of_the_ranges_are_allowed(schema, values):
 @pytest.mark.parametrize(
     ("section", "values", "message"),
     [
-        (DataConfig, {"features_dir": "x", "static_features": "x"}, "exclude each other"),
-        (DataConfig, {"features_dir": "x", "dynamic_features": "x"}, "exclude each other"),
-        (DataConfig, {"features_dir": "x", "labels": "x"}, "exclude each other"),
-        (DataConfig, {"features_dir": "x", "clips": "x"}, "exclude each other"),
+        *(
+            (DataConfig, {"features_dir": "x", name: "x"}, "exclude each other")
+            for name in ("static_features", "dynamic_features", "labels", "clips")
+        ),
         (DataConfig, {"static_features": "x", "synthetic": SyntheticConfig()}, r"data\.synthetic"),
         (TrackingConfig, {"alias": "best"}, r"needs tracking\.registered_model"),
     ],
@@ -153,7 +153,7 @@ def test_names_and_aliases_that_mlflow_accepts_are_accepted(name, alias):
     assert TrackingConfig(registered_model=name, alias=alias).alias == alias
 
 
-def test_a_loss_is_read_as_a_mix():
+def test_a_loss_is_returned_as_a_weighted_sum():
     assert TrainingConfig(loss="ccc").loss_weights == {"ccc": 1.0}
     config = TrainingConfig(loss={"mse": 1.0, "ccc": 0.5})
     config.loss_weights["mse"] = -1.0
@@ -199,5 +199,5 @@ def test_every_field_has_a_docstring(repository, module, num_sections):
 @pytest.mark.parametrize("name", ["default", "resnet50"])
 def test_the_extraction_files_of_the_project_load(repository, name):
     config = load_extraction_config(repository / "experiments" / "extraction" / f"{name}.yaml")
-    assert is_network(config) == (name != "default")
+    assert uses_network(config) == (name != "default")
     assert (config == ExtractionConfig()) == (name == "default")

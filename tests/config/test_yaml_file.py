@@ -7,7 +7,7 @@ from pipeline.core.errors import ConfigError
 
 
 def bomb(line: str) -> str:
-    """Return eight levels of nine aliases each: 9**8 values."""
+    """Return YAML with eight levels of nine aliases each, which expand to 9**8 values."""
     levels = ["l0", *(f"l{number}" for number in range(1, 9))]
     rows = [line.format(name=levels[0], parts="{b: 1}" if "<<" in line else "1")]
     for below, name in itertools.pairwise(levels):

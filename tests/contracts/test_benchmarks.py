@@ -1,4 +1,4 @@
-"""Benchmarks run and give plausible numbers."""
+"""The benchmark of the extraction runs and prints plausible numbers."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
-def test_extraction_is_compared_with_a_full_decode(tmp_path, shared_data, repository):
+def test_the_benchmark_compares_extraction_with_a_full_decode(tmp_path, shared_data, repository):
     pytest.importorskip("av", reason="the extra `video` is not installed")
     from tests.extraction.drawn_videos import small_copy
 
@@ -32,6 +32,6 @@ def test_extraction_is_compared_with_a_full_decode(tmp_path, shared_data, reposi
     stages = ("timeline", "wanted_frames", "images", "faces", "crops_and_flow", "encoders")
     parts = [measured[f"{stage}_cpu_ms"] for stage in (*stages, "write")]
     assert min(parts) > 0
-    # Each stage is timed once, so other processes add much noise.
+    # Each stage is measured once, so other processes affect the times strongly.
     assert 0.6 < sum(parts) / measured["extraction_cpu_ms"] < 1.7
     assert measured["two_workers_over_one"] > 0

@@ -19,7 +19,7 @@ def project(repository):
 
 @pytest.fixture(scope="module")
 def locks(repository):
-    """Requirements of the run-time lock and of the development lock."""
+    """Requirements in the runtime lock file and in the development lock file."""
     texts = [(repository / name).read_text(encoding="utf-8") for name in LOCKS]
     return [[Requirement(line) for line in text.splitlines() if line] for text in texts]
 

@@ -1,4 +1,4 @@
-"""Commands, settings and names in the documents exist."""
+"""The commands, settings and names that the documents mention exist."""
 
 import ast
 import dataclasses
@@ -30,7 +30,7 @@ def documents(repository):
 
 @pytest.fixture(scope="module")
 def commands(documents):
-    """Each command in a document: its place and its words."""
+    """Place and words of each command in the documents."""
     return [
         (f"{path.name}: {line}", shlex.split(line, comments=True))
         for path, text in documents.items()

@@ -1,4 +1,4 @@
-"""MLproject and the command line have the same commands with the same parameters."""
+"""MLproject and the command line define the same commands and parameters."""
 
 import argparse
 import shlex
@@ -21,10 +21,10 @@ DEFAULTS = {
     ("visualize", "format"),
     ("visualize", "style"),
 }
-"""Parameters that have a default in MLproject."""
+"""Parameters with a default in MLproject."""
 
 NUMBERS = {"num_trials": "7", "num_workers": "2", "timeout_minutes": "1.5"}
-"""Numeric parameters with a valid value."""
+"""Numeric parameter -> valid value."""
 
 NAMES = sorted(COMMANDS)
 
@@ -87,7 +87,7 @@ def test_types_and_defaults_of_parameters_in_mlproject(entry_points):
         for parameter, declaration in entry_point["parameters"].items()
     }
     assert {key for key, declaration in parameters.items() if declaration["default"]} == DEFAULTS
-    # If MLflow itself found a wrong type, it would leave an empty run.
+    # With other types, MLflow would check the values and create an empty run for an invalid value.
     assert {declaration["type"] for declaration in parameters.values()} == {"string"}
 
 

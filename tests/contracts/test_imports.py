@@ -1,4 +1,4 @@
-"""Help is fast, imports go one way, and each package has a layer and tests."""
+"""Help is fast, imports follow the layers, and each package has a layer and tests."""
 
 import os
 import resource
@@ -49,11 +49,11 @@ def test_help_imports_no_large_package(repository, arguments):
     names, seconds = imported_by(repository, *arguments)
     assert "pipeline" in names
     assert names.isdisjoint(LARGE)
-    # CPU time, because it does not depend on other processes.
+    # This is CPU time, which does not depend on other processes.
     assert seconds < 0.5
 
 
-def test_the_leader_of_a_search_imports_no_tensorflow(repository):
+def test_the_main_process_of_a_search_imports_no_tensorflow(repository):
     names, _ = imported_by(repository, "-c", "import pipeline.search.run")
     assert {"optuna", "mlflow"} <= names
     assert names.isdisjoint({"tensorflow", "keras", "plotly"})
@@ -84,7 +84,7 @@ def test_each_public_name_exists():
     assert not hasattr(pipeline, "Trainer")
 
 
-def test_imports_go_one_way(repository):
+def test_imports_follow_the_layers(repository):
     checked = subprocess.run(
         [Path(sys.executable).with_name("lint-imports")],
         cwd=repository,

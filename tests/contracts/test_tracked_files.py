@@ -1,4 +1,4 @@
-"""Committed files work on any machine and with any package index."""
+"""Committed files do not depend on a machine or a package index."""
 
 import re
 import subprocess
@@ -47,13 +47,13 @@ def lines_with(pattern, texts):
         (MACHINE_PATH, "open('/home" + "/me/data')"),
     ],
 )
-def test_no_file_has_a_package_index_or_a_path_of_a_machine(tracked_texts, pattern, example):
+def test_no_file_contains_a_package_index_or_a_machine_path(tracked_texts, pattern, example):
     texts = {"other": "simple text\nhttps://x.org/home/me", "example": example}
     assert lines_with(pattern, texts) == [f"example:1: {example}"]
     assert lines_with(pattern, tracked_texts) == []
 
 
-def test_no_result_of_a_run_is_committed(tracked_texts):
+def test_no_run_output_is_committed(tracked_texts):
     left = re.compile(r"^(features|mlruns|mlartifacts|results|runs)/|^mlflow\.db|\.npy$|\.keras$")
     committed = [name for name in tracked_texts if not name.startswith("tests/golden/")]
     assert [name for name in committed if left.search(name)] == []

@@ -1,11 +1,11 @@
-"""Worker processes that sleep for a minute, and leaders that start them."""
+"""Worker processes that sleep for a minute, and the parent processes that start them."""
 
 import multiprocessing
 import os
 import sys
 import time
 
-from pipeline.core.interrupts import end_with_leader
+from pipeline.core.interrupts import end_with_parent_process
 
 
 def sleep(*_):
@@ -16,16 +16,16 @@ def sleep(*_):
 
 
 def work():
-    end_with_leader()
+    end_with_parent_process()
     sleep()
 
 
-def lead_process():
+def start_process():
     multiprocessing.get_context("spawn").Process(target=work, daemon=True).start()
     time.sleep(60)
 
 
-def lead_pool():
+def start_pool():
     from pipeline.workers.process_pool import ProcessPool
 
     pool = ProcessPool(sleep, num_workers=1)

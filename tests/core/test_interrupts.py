@@ -70,32 +70,34 @@ def test_sighup_does_not_end_a_command_under_nohup(start):
 
 
 @pytest.fixture
-def start_leader(start):
-    def start_leader(name):
+def start_parent(start):
+    """A function that starts a parent process, and returns it with its worker process."""
+
+    def start_parent(name):
         process = start(sys.executable, "-m", "tests.core.sleeping_worker", name)
         return process, psutil.Process(int(process.stdout.readline()))
 
-    return start_leader
+    return start_parent
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("leader", "name"),
+    ("parent", "name"),
     [
-        ("lead_process", "SIGKILL"),
-        ("lead_process", "SIGTERM"),
-        ("lead_process", "SIGSEGV"),
-        ("lead_pool", "SIGKILL"),
+        ("start_process", "SIGKILL"),
+        ("start_process", "SIGTERM"),
+        ("start_process", "SIGSEGV"),
+        ("start_pool", "SIGKILL"),
     ],
 )
-def test_a_worker_ends_with_its_leader_for_all_causes(start_leader, leader, name):
-    process, worker = start_leader(leader)
+def test_a_worker_ends_with_its_parent_process(start_parent, parent, name):
+    process, worker = start_parent(parent)
     process.send_signal(getattr(signal, name))
     assert psutil.wait_procs([worker], timeout=20) == ([worker], [])
 
 
-def test_a_worker_ignores_signals_to_its_group(start_leader):
-    _, worker = start_leader("lead_process")
+def test_a_worker_ignores_signals_to_its_process_group(start_parent):
+    _, worker = start_parent("start_process")
     for name in ("SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"):
         worker.send_signal(getattr(signal, name))
     time.sleep(0.5)

@@ -142,7 +142,7 @@ class TestRead:
         RunLog(path).log_epoch({"epoch": 7, "loss": 0.25})
         content = path.read_bytes()
         (event,) = read_events(path)
-        for bit in range(8 * (len(content) - 1)):  # a line without its newline does not count
+        for bit in range(8 * (len(content) - 1)):  # a line without its newline is ignored
             flipped = bytearray(content)
             flipped[bit // 8] ^= 1 << bit % 8
             path.write_bytes(flipped)
@@ -156,6 +156,15 @@ class TestRead:
         path.parent.mkdir()
         path.write_bytes(b'{"kind":"epoch","time_ms":1,"epoch":1}\n')
         assert contents(path) == [(EPOCH, {"epoch": 1})]
+
+    def test_a_line_without_a_checksum_after_one_with_a_checksum_is_an_error(self, path):
+        run_log = RunLog(path)
+        run_log.log_epoch({"epoch": 1})
+        run_log.log_epoch({"epoch": 2})
+        first, second = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(first + second.replace(b'"crc"', b'"cvc"'))
+        with pytest.raises(RunError, match=f"line at byte {len(first)} is damaged"):
+            list(read_events(path))
 
     @given(st.data())
     def test_a_torn_line_is_ignored_and_cut_by_the_next_writer(self, tmp_path_factory, data):
@@ -175,39 +184,22 @@ class TestRead:
         assert last.kind == RESUMED
 
 
-class TestResume:
-    def test_events_after_the_checkpoint_are_superseded(self, path):
-        run_log = RunLog(path)
-        run_log.log_epoch({"epoch": 1})
-        offset = run_log.size
-        run_log.log_checkpoint(1)
-        run_log.log_epoch({"epoch": 2, "loss": "killed"})
-        assert effective_events(read_events(path)) == list(read_events(path))
-        run_log.log_resumed(1, offset=offset)
-        run_log.log_epoch({"epoch": 2, "loss": "again"})
-        found = [(event.kind, event.content) for event in effective_events(read_events(path))]
-        assert found == [
-            (EPOCH, {"epoch": 1}),
-            (RESUMED, {"epoch": 1, "offset": offset}),
-            (EPOCH, {"epoch": 2, "loss": "again"}),
-        ]
-
-    @given(st.lists(st.sampled_from(["epoch", "checkpoint"]) | st.integers(0, 300)))
-    def test_each_epoch_is_effective_once_for_all_kills_and_resumes(self, tmp_path_factory, story):
-        run = SimulatedRun(tmp_path_factory.mktemp("story") / "events.jsonl")
-        for step in story:
-            if step == "epoch":
-                run.train_epoch()
-            elif step == "checkpoint":
-                run.save_checkpoint()
-            else:
-                run.kill(num_torn_bytes=step)
-        found = [
-            (event.content["epoch"], event.content["attempt"])
-            for event in effective_events(read_events(run.path))
-            if event.kind == EPOCH
-        ]
-        assert found == run.expected
+@given(st.lists(st.sampled_from(["epoch", "checkpoint"]) | st.integers(0, 300)))
+def test_each_epoch_is_effective_once_for_all_kills(tmp_path_factory, story):
+    run = SimulatedRun(tmp_path_factory.mktemp("story") / "events.jsonl")
+    for step in story:
+        if step == "epoch":
+            run.train_epoch()
+        elif step == "checkpoint":
+            run.save_checkpoint()
+        else:
+            run.kill(num_torn_bytes=step)
+    found = [
+        (event.content["epoch"], event.content["attempt"])
+        for event in effective_events(read_events(run.path))
+        if event.kind == EPOCH
+    ]
+    assert found == run.expected
 
 
 class SimulatedRun:

@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,24 +18,8 @@ def test_equal_keys_give_equal_numbers_and_other_keys_other_numbers(key, other):
         assert (draw(*mixed) == draw(*key)) == (mixed == key)
 
 
-def test_numbers_do_not_depend_on_earlier_calls():
-    expected = draw(3, "shuffle", 7)
-    np.random.default_rng(3).normal(size=100)
-    for epoch in range(7):
-        draw(3, "shuffle", epoch)
-    draw(3, "split")
-    assert draw(3, "shuffle", 7) == expected
-
-
-def test_streams_are_not_correlated():
-    streams = [generator(0, name).normal(size=20_000) for name in ("shuffle", "split", "noise")]
-    off_diagonal = np.corrcoef(streams)[np.triu_indices(3, k=1)]
-    # Five standard errors of a correlation of independent numbers, 1/sqrt(20,000) each.
-    assert np.abs(off_diagonal).max() < 5 / np.sqrt(20_000)
-
-
 def test_the_numbers_are_equal_in_all_versions():
-    # Published splits and orders depend on them.
+    # Published splits depend on these numbers.
     assert generator(0, "shuffle", epoch=7).permutation(6).tolist() == [3, 4, 1, 0, 5, 2]
 
 

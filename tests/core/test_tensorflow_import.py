@@ -1,4 +1,4 @@
-"""The start-up lines are those of TensorFlow 2.21. The drivers are stubs with an error."""
+"""TensorFlow 2.21 printed the start-up lines. The drivers are stubs that return an error."""
 
 import ctypes
 import os

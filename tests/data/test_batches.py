@@ -54,12 +54,9 @@ def test_without_a_seed_the_order_of_the_rows_is_kept(features):
     assert epoch_of(batches) == epoch_of(batches) == [[9, 2], [5]]
 
 
-def test_the_order_depends_on_epoch_and_seed(features):
+def test_the_order_depends_on_epoch_and_seed_and_not_on_batch_size_or_cache(features):
     assert len({order_of(features, epoch=epoch) for epoch in range(3)}) == 3
     assert len({order_of(features, epoch=5, seed=seed) for seed in range(3)}) == 3
-
-
-def test_the_order_does_not_depend_on_batch_size_or_cache(features):
     cases = [(4, "memory"), (5, "memory"), (4, "disk")]
     assert len({order_of(features, epoch=2, batch_size=b, cache=cache) for b, cache in cases}) == 1
 
@@ -115,29 +112,21 @@ def test_only_labelled_batches_need_labels(write_files):
     assert len(list(inference_batches(features, ALL[:4], batch_size=3))) == 2
 
 
-def test_inference_batches_keep_the_order_of_the_rows(features):
-    batches = inference_batches(features, np.array([9, 2, 5]), batch_size=2)
-    assert [inputs[1][:, 0].tolist() for inputs in batches] == [[9.0, 2.0], [5.0]]
+def test_inference_batches_have_the_inputs_of_training_in_the_order_of_the_rows(features):
+    rows = np.array([9, 2, 5])
+    trained = LabelledBatches(features, rows, batch_size=2).dataset()
+    found = inference_batches(features, rows, batch_size=2)
+    for arrays, (tensors, _) in zip(found, trained, strict=True):
+        for array, tensor in zip(arrays, tensors, strict=True):
+            assert array.dtype == np.float32
+            np.testing.assert_array_equal(array, tensor)
 
 
-def test_inference_batches_have_the_inputs_of_training(features):
-    (inputs,) = inference_batches(features, ALL, batch_size=11)
-    trained, _ = next(iter(LabelledBatches(features, ALL, batch_size=11).dataset()))
-    for array, tensor in zip(inputs, trained, strict=True):
-        assert array.dtype == np.float32
-        np.testing.assert_array_equal(array, tensor)
-
-
-def test_a_required_mask_that_is_missing_marks_every_step(write_files):
-    masked = load_feature_set(write_files("masked", static_mask__npy=np.ones((4, 3), dtype=bool)))
-    unmasked = load_feature_set(write_files("unmasked"))
-    rows = np.array([3, 1])
-    (expected,) = inference_batches(masked, rows, batch_size=2, masked=["static"])
-    (found,) = inference_batches(unmasked, rows, batch_size=2, masked=["static"])
-    assert len(found) == 3
-    for one, other in zip(found, expected, strict=True):
-        assert one.dtype == other.dtype
-        np.testing.assert_array_equal(one, other)
+def test_a_missing_mask_is_replaced_by_valid_steps_if_it_is_required(write_files):
+    unmasked = load_feature_set(write_files())
+    ((_, _, mask),) = inference_batches(unmasked, ALL[:2], batch_size=2, masked=["static"])
+    assert mask.dtype == np.float32
+    np.testing.assert_array_equal(mask, np.ones((2, 3)))
 
 
 def test_the_inference_batch_size_is_limited_by_memory(features, write_files, monkeypatch):

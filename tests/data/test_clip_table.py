@@ -8,19 +8,11 @@ from pipeline.data.clip_table import check_unique_clips, read_clips, read_csv_ta
 
 
 @pytest.fixture
-def write(tmp_path: Path):
-    def write(content: str | bytes) -> Path:
+def read_csv(tmp_path: Path):
+    def read(content: str | bytes, columns: tuple[str, ...] = ("a",), **options):
         path = tmp_path / "clips.csv"
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return path
-
-    return write
-
-
-@pytest.fixture
-def read_csv(write):
-    def read(content: str | bytes, columns: tuple[str, ...] = ("a",), **options):
-        return read_csv_table(write(content), columns=columns, error=FeatureSetError, **options)
+        return read_csv_table(path, columns=columns, error=FeatureSetError, **options)
 
     return read
 
@@ -54,14 +46,14 @@ def test_known_other_names_of_columns_are_accepted(read_csv):
     ("content", "message"),
     [
         ("", "is empty"),
-        ("a,b\nu,v\nx\n", "row 1 has 1 fields, expected 2"),
-        ("a,b\nu,v\nx,y,z\n", "row 1 has 3 fields, expected 2"),
+        ("a,b\nu,v\nx\n", "row 1 has 1 fields, but the header has 2"),
+        ("a,b\nu,v\nx,y,z\n", "row 1 has 3 fields, but the header has 2"),
         ("b,c\nx,y\n", "no column a; found b, c"),
         ("A,b\nx,y\n", "Did you mean 'A'"),
         ("a,b,b\n1,2,3\n", "column 'b' twice"),
-        ("a;b\nx;0,5\n", "is separated by semicolons, expected commas"),
-        ("a\tb\nx\t0,5\n", "is separated by tabs, expected commas"),
-        ("a|b\nx|0,5\n", "is separated by vertical bars, expected commas"),
+        ("a;b\nx;0,5\n", "is separated by semicolons, but must be separated by commas"),
+        ("a\tb\nx\t0,5\n", "is separated by tabs, but"),
+        ("a|b\nx|0,5\n", "is separated by vertical bars, but"),
         ("a\nJos\u00e9\n".encode("latin1"), "is not UTF-8"),
         ('a,b\n"x,y\n', "cannot be read as CSV"),
     ],
@@ -90,9 +82,10 @@ def test_a_missing_file_raises_the_given_error_class(tmp_path):
         ("clip_id,group,split\na,g,train\nb,g,\n", r"row 1 \(clip b\) has split ''"),
     ],
 )
-def test_a_bad_table_of_clips_is_an_error(write, content, message):
+def test_a_bad_table_of_clips_is_an_error(tmp_path, content, message):
+    (tmp_path / "clips.csv").write_text(content)
     with pytest.raises(FeatureSetError, match=message):
-        read_clips(write(content))
+        read_clips(tmp_path / "clips.csv")
 
 
 def test_an_id_in_two_tables_is_an_error_with_both_rows():

@@ -90,7 +90,7 @@ def test_emotional_stability_instead_of_neuroticism_is_an_error(write, name):
 
 
 @pytest.mark.parametrize("odd", ["a.0\u00a0", "a.0 ", "\u200ba.0"])
-def test_names_that_look_alike_need_equal_scores(write, odd):
+def test_names_with_invisible_differences_need_equal_scores(write, odd):
     same = {trait: {"a.0": 0.5, odd: 0.5} for trait in TRAITS}
     assert read_annotations([write(same)]).scores.index.tolist() == ["a.0"]
     with pytest.raises(AnnotationError, match=r"openness has clip 'a\.0' twice"):
@@ -103,16 +103,16 @@ def with_score(score) -> dict:
 
 ONLY_ONE = r"clip 'b\.000\.mp4' has a score for only one of"
 OUT_OF_RANGE = r"clip 'b\.000\.mp4' has extraversion .* in \[0, 1\]"
-NO_ENTRY = "extraversion has the entry .*expected the name of a clip"
+NO_ENTRY = "extraversion has the entry .*must be the name of a clip"
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([0.5], r"is a pickled list, expected \{trait: \{clip: score\}\}"),
+        ([0.5], r"must contain \{trait: \{clip: score\}\}, but contains a pickled list"),
         ({}, "found no trait"),
         (without("openness"), "no scores for openness; found 'conscientiousness', "),
-        (scores(openness=0.5), r"openness is a float, expected \{clip: score\}"),
+        (scores(openness=0.5), r"openness must be \{clip: score\}, but is a float"),
         ({trait: {} for trait in TRAITS}, "has no annotated clip"),
         (scores(openness={"-a.001.mp4": 0.5}), ONLY_ONE),
         (scores(agreeableness={"-a.001.mp4": 0.5}), ONLY_ONE),
@@ -168,22 +168,18 @@ def test_the_real_file_has_the_labels_of_the_real_features(shared_data):
     assert names == {"numpy.core.multiarray scalar", "numpy dtype"}
 
 
-@given(content=st.binary(max_size=60))
-def test_random_bytes_are_an_error(tmp_path_factory, content):
-    path = tmp_path_factory.getbasetemp() / "garbage.pkl"
-    path.write_bytes(content + b".")
-    with pytest.raises(AnnotationError):
-        read_annotations([path])
+WHOLE = pickle.dumps({"openness": {"a": np.float64(0.5)}}, protocol=2)
 
 
-@given(position=st.integers(0, 10_000), byte=st.integers(0, 255))
-def test_a_damaged_byte_is_an_error(tmp_path_factory, position, byte):
-    content = bytearray(pickle.dumps({"openness": {"a": np.float64(0.5)}}, protocol=2))
-    content[position % len(content)] = byte
+@given(content=st.binary(max_size=60), position=st.integers(0, 10_000), byte=st.integers(0, 255))
+def test_random_bytes_and_a_damaged_byte_are_an_error(tmp_path_factory, content, position, byte):
+    damaged = bytearray(WHOLE)
+    damaged[position % len(damaged)] = byte
     path = tmp_path_factory.getbasetemp() / "damaged.pkl"
-    path.write_bytes(content)
-    with pytest.raises(AnnotationError):
-        read_annotations([path])
+    for data in (content + b".", damaged):
+        path.write_bytes(data)
+        with pytest.raises(AnnotationError):
+            read_annotations([path])
 
 
 class Call:
@@ -231,9 +227,6 @@ def test_a_command_in_a_pickle_is_never_run(unpickle, tmp_path, protocol, nest):
     with pytest.raises(AnnotationError, match=r"it names '(posix|nt)\.system'"):
         unpickle(pickle.dumps(nest(Call(os.system, f"touch {touched}")), protocol=protocol))
     assert not touched.exists()
-
-
-WHOLE = pickle.dumps({"openness": {"a": np.float64(0.5)}}, protocol=2)
 
 
 @pytest.mark.parametrize(
@@ -290,5 +283,5 @@ def test_a_missing_or_large_file_is_an_error(unpickle, monkeypatch, tmp_path):
     with pytest.raises(AnnotationError, match="No such file"):
         read_score_pickle(tmp_path / "none.pkl")
     monkeypatch.setattr(score_pickle, "_MAX_BYTES", 10)
-    with pytest.raises(AnnotationError, match="is 11 bytes large, expected at most 10"):
+    with pytest.raises(AnnotationError, match="has 11 bytes, but must have at most 10"):
         unpickle(bytes(11))

@@ -1,10 +1,12 @@
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from pipeline.core.errors import FeatureSetError
+from pipeline.core.traits import FIRST_IMPRESSIONS
 from pipeline.data.shard import ShardPaths, check_agreement, open_shard
 
 MASK = np.ones((4, 3), dtype=bool)
@@ -36,17 +38,20 @@ def test_times_of_the_steps_are_mapped(write_files):
         ({"labels__npy": np.zeros((5, 5))}, r"labels\.npy: has 5 rows, but .*static\.npy has 4"),
         ({"clips__csv": table("a", 5)}, r"clips\.csv: has 5 rows, but .*static\.npy has 4"),
         ({"labels__npy": np.array(0.5)}, "has 0 rows"),
-        ({"labels__npy": np.full((4, 5), 1e300)}, "expected a score"),
+        ({"labels__npy": np.full((4, 5), 1e300)}, "a score must be in"),
         ({"static_mask__npy": np.zeros((4, 3), bool)}, r"mask\.npy: row 0 \(clip v0\.000\.mp4\)"),
-        ({"static_mask__npy": np.ones((4, 3))}, r"mask\.npy: has values of type float64"),
-        ({"static_mask__npy": np.ones((5, 3), bool)}, r"shape \(5, 3\), expected \(4, 3\)"),
+        ({"static_mask__npy": np.ones((4, 3))}, r"mask\.npy: must contain .* type float64"),
+        ({"static_mask__npy": np.ones((5, 3), bool)}, r"shape \(4, 3\) .* has shape \(5, 3\)"),
         ({"dynamic_mask__npy": MASK}, "which have no steps"),
-        ({"features__json": "[1]"}, "JSON list, expected a mapping"),
-        ({"seconds__npy": SECONDS[:3]}, r"seconds\.npy: has shape \(3, 3\), expected one time per"),
+        ({"features__json": "[1]"}, "must contain a JSON object, but contains a list"),
+        (
+            {"seconds__npy": SECONDS[:3]},
+            r"seconds\.npy: has shape \(3, 3\), but must have one time",
+        ),
         ({"seconds__npy": SECONDS[:, :2]}, r"seconds\.npy: has shape \(4, 2\)"),
         (
             {"seconds__npy": SECONDS, "static__npy": np.ones((4, 2))},
-            r"of shape \(4, 2\) and \(4, 5\)\. Delete it",
+            r"of shape \(4, 2\) and \(4, 5\)\. Delete the file",
         ),
         (
             {"seconds__npy": SECONDS, "dynamic__npy": np.ones((4, 2, 5))},
@@ -66,9 +71,10 @@ def test_a_bad_file_is_an_error(write_files, changes, message):
 
 
 HOG = {"features__json": '{"encoder": "hog"}'}
+REVERSED = {"features__json": json.dumps({"traits": [asdict(each) for each in FIRST_IMPRESSIONS]})}
 
 
-def test_times_do_not_belong_to_files_with_other_names(write_files):
+def test_times_are_ignored_for_streams_with_other_names(write_files):
     features_dir = write_files(seconds__npy=SECONDS, **HOG)
     (features_dir / "dynamic.npy").rename(features_dir / "motion.npy")
     paths = ShardPaths.of_files(
@@ -85,7 +91,7 @@ def test_files_of_two_directories_have_no_metadata(write_files):
     assert open_shard(paths).metadata == {}
 
 
-def test_metadata_of_other_files_are_ignored(write_files):
+def test_metadata_of_other_files_is_ignored(write_files):
     described = {"encoder": "hog", "files": {"static.npy": {}, "dynamic.npy": {}}}
     features_dir = write_files(features__json=json.dumps(described))
     assert open_directory(features_dir).metadata["encoder"] == "hog"
@@ -102,8 +108,8 @@ def test_metadata_of_other_files_are_ignored(write_files):
         ({}, {"features__json": '{"seconds": 2}'}, None),
         (HOG, HOG, None),
         (HOG, {"features__json": '{"encoder": "resnet"}'}, "is 'resnet' here and 'hog' there"),
-        (HOG, {}, "two: its encoder is unknown"),
-        ({}, HOG, "one: its encoder is unknown"),
+        (HOG, {}, "two: the encoder is unknown"),
+        ({}, HOG, "one: the encoder is unknown"),
         ({}, {"static__npy": np.zeros((4, 9, 2))}, r"\(9, 2\), but .*one has \(3, 2\)"),
         ({}, {"dynamic__npy": np.zeros((4, 1, 5))}, r"\(1, 5\), but .*one has \(5,\)"),
         ({}, {"labels__npy": None}, r"files static\.npy, dynamic\.npy, clips\.csv, but"),
@@ -111,8 +117,9 @@ def test_metadata_of_other_files_are_ignored(write_files):
         ({}, {"clips__csv": None}, r"files static\.npy, dynamic\.npy, labels\.npy, but"),
         ({}, {"clips__csv": table("b", age=["1"] * 4)}, "columns clip_id, group, age, but"),
         ({}, {"clips__csv": table("a")}, "'a0' occurs twice, in row 0 of .*one"),
+        ({}, REVERSED, "labels scored in reverse: neuroticism, but .*one has none"),
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_shards_must_agree(write_files, one, two, message):
     shards = [

@@ -1,5 +1,4 @@
 import itertools
-import unicodedata
 import warnings
 
 import numpy as np
@@ -101,10 +100,10 @@ def test_one_group_remains_for_training(seed):
 @pytest.mark.parametrize(
     ("groups", "fractions", "message"),
     [
-        ("a", {}, "at least 2 groups are needed to hold 1 out"),
+        ("a", {}, "at least 2 groups are needed to hold out clips for validation"),
         ("aaaaaaaaa", {}, r"form 1 group\(s\), but at least 2"),
-        ("abb", {"test": 0.1}, r"form 2 group\(s\), but at least 3 .*\(test, validation\)"),
-        ("abc", {"validation": -0.1}, r"validation_fraction is -0\.1, expected a .* in \[0, 1\)"),
+        ("abb", {"test": 0.1}, r"form 2 group\(s\), but at least 3 .* for test and validation"),
+        ("abc", {"validation": -0.1}, r"validation_fraction is -0\.1, but must be in \[0, 1\)"),
         ("abc", {"validation": 1.0}, r"validation_fraction is 1\.0"),
         ("abc", {"validation": float("nan")}, "validation_fraction is nan"),
         ("abc", {"test": 1.0}, r"test_fraction is 1\.0"),
@@ -155,7 +154,7 @@ def test_validation_clips_are_optional(load_with_split):
     feature_set = load_with_split("aabbcc", ["train"] * 4 + ["test"] * 2)
     split = split_feature_set(feature_set, validation_fraction=0, seed=0, needs_validation=False)
     assert rows_of(split) == {"train": [0, 1, 2, 3], "validation": [], "test": [4, 5]}
-    with pytest.raises(SplitError, match="no clips for validation"):
+    with pytest.raises(SplitError, match="no validation clips"):
         split_feature_set(feature_set, validation_fraction=0, seed=0)
 
 
@@ -213,7 +212,7 @@ def test_folds_contain_only_the_given_rows():
 
 @pytest.mark.parametrize("num_folds", [1, 4])
 def test_an_impossible_number_of_folds_is_an_error(num_folds):
-    message = f"num_folds is {num_folds}, expected at least 2 and at most 3"
+    message = f"num_folds is {num_folds}, but must be at least 2 and at most 3"
     with pytest.raises(SplitError, match=message):
         split_folds(np.array(["a", "b", "c", "c"]), num_folds=num_folds, seed=0)
 
@@ -267,20 +266,6 @@ def test_a_split_of_an_early_version_with_invisible_differences_is_read(tmp_path
         ["b", "p1", "train"],
         ["c", "p2", "test"],
     ]
-
-
-def test_groups_with_invisible_differences_stay_in_one_subset(write_files):
-    num_groups, num_clips = 24, 120
-    names = [f"pé{number}" for number in range(num_groups) for _ in range(5)]
-    forms = ["{} ", " {}", "{}\u00a0", "{}\u200b", "{}"]
-    groups = [form.format(name) for form, name in zip(forms * num_groups, names, strict=True)]
-    groups[::7] = [unicodedata.normalize("NFD", name) for name in groups[::7]]
-    table = pd.DataFrame({"clip_id": [f"c{row}" for row in range(num_clips)], "group": groups})
-    feature_set = load_feature_set(write_files(num_clips=num_clips, clips__csv=table))
-    split = split_feature_set(feature_set, validation_fraction=0.2, seed=0)
-    persons = np.array(names)
-    assert not set(persons[split.train]) & set(persons[split.validation])
-    assert len(set(feature_set.groups)) == num_groups
 
 
 def test_names_in_a_subset_are_text():

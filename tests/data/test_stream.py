@@ -32,7 +32,9 @@ def stream_of(values, mask=None, lengths=None) -> Stream:
         (stream_of(IMAGES), (6, 2, 5, 4, 3), 2, 3, (5, 4)),
     ],
 )
-def test_the_shape_gives_steps_width_and_image_size(stream, shape, num_steps, width, image_size):
+def test_steps_width_and_image_size_are_derived_from_the_shape(
+    stream, shape, num_steps, width, image_size
+):
     assert (stream.shape, stream.num_steps, stream.width) == (shape, num_steps, width)
     assert stream.image_size == image_size
 
@@ -140,19 +142,3 @@ def test_chunks_and_shards_do_not_change_the_moments(monkeypatch, masked):
     valid = values[rows][mask[rows]] if masked else values[rows].reshape(-1, 3)
     np.testing.assert_allclose(mean, valid.mean(axis=0, dtype=np.float64), rtol=1e-13)
     np.testing.assert_allclose(variance, valid.var(axis=0, dtype=np.float64), rtol=1e-12)
-
-
-@given(data=st.data(), num_clips=st.integers(1, 12), num_rows=st.integers(1, 5))
-def test_any_chunk_size_gives_the_moments_of_numpy(data, num_clips, num_rows):
-    numbers = st.floats(-1e4, 1e4, width=32)
-    drawn = data.draw(st.lists(numbers, min_size=2 * num_clips, max_size=2 * num_clips))
-    values = np.array(drawn, dtype=np.float32).reshape(num_clips, 2)
-    stream = stream_of(values)
-    chunked = functools.partial(stream.chunks, max_bytes=8 * num_rows)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Stream, "chunks", lambda _, rows: chunked(rows))
-        mean, variance = feature_moments(stream, np.arange(num_clips))
-    wide = values.astype(np.float64)
-    scale = 1.0 + np.abs(wide).max()
-    np.testing.assert_allclose(mean, wide.mean(axis=0), atol=1e-12 * scale)
-    np.testing.assert_allclose(variance, wide.var(axis=0), atol=1e-12 * scale**2)

@@ -25,7 +25,7 @@ class Result:
     err: str
 
     def error_line(self, status: int = 2) -> str:
-        """Return the only line on stderr; fail if the status or the number of lines differs."""
+        """Return the only line of stderr; fail for another status or number of lines."""
         assert self.status == status, self
         (line,) = self.err.splitlines()
         assert line.startswith("error: ")
@@ -37,9 +37,9 @@ Command = Callable[..., Result]
 
 @contextlib.contextmanager
 def in_process() -> Iterator[Command]:
-    """Yield a function that runs a command in this process, to save the import of TensorFlow.
+    """Yield a function that runs a command in this process, so TensorFlow is imported only once.
 
-    Output of TensorFlow's native code is not captured.
+    The output of native code is not captured.
     """
     import mlflow
 

@@ -21,12 +21,12 @@ SETTINGS = (
     *("--data.test_fraction", "0.2", "--evaluation.num_resamples", "100"),
     *("--evaluation.figures", "false", "--tracking.patience_seconds", "60"),
 )
-"""Options of a small model without figures, and of a split with three subsets."""
+"""Options for a small model, no figures, and three subsets."""
 
 TIMEOUT_SECONDS = 300
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A background job of a shell ignores Ctrl-C, and its child processes would do so too.
+    # Background jobs of a shell ignore SIGINT, and child processes would inherit this setting.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def clean_environment(repository: Path) -> dict[str, str]:
-    """Return the environment without settings of tests and libraries, with this project."""
+    """Return the environment without settings of libraries, and with this project on the path."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -64,7 +64,7 @@ def features_copy(tmp_path: Path, features_dir: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The working directory of the runs that several tests share."""
+    """Working directory of the shared runs."""
     return tmp_path_factory.mktemp("workspace")
 
 
@@ -117,7 +117,7 @@ def settings() -> tuple[str, ...]:
 
 @pytest.fixture(scope="session")
 def trained(workspace: Path, features_dir: Path) -> Result:
-    """The result of a training of two epochs in `workspace/first`, also saved as `first.h5`."""
+    """The result of training two epochs. Run directory: `workspace/first`; model: `first.h5`."""
     options = ("--features_dir", features_dir, "--run_dir", "first", "--output", "first.h5")
     with in_process() as run:
         return run(

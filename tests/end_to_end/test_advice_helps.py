@@ -1,4 +1,4 @@
-"""A small run becomes faster if the user follows the speed advice."""
+"""A small run is faster with the recommended settings."""
 
 import re
 import time
@@ -30,7 +30,7 @@ SMALL = {
 
 @pytest.fixture
 def train(features_dir, tmp_path):
-    """Return a function that trains and returns time log, history and advice."""
+    """Return a function that trains and returns the times, the history and the advice."""
 
     def run(name, overrides):
         config = load_config(None, {**SMALL, "data.features_dir": str(features_dir), **overrides})
@@ -45,7 +45,7 @@ def train(features_dir, tmp_path):
 
 
 def advised(advice, setting):
-    """Return the settings of the advice on `setting`."""
+    """Return the recommended value of a setting, as {setting: value}."""
     values = [re.search(rf"{setting}=(\w+)", each.recommendation) for each in advice]
     return {setting: next(yaml.safe_load(value[1]) for value in values if value)}
 
@@ -64,7 +64,7 @@ def slow_disk(monkeypatch):
 
 @pytest.fixture
 def slow_device(monkeypatch):
-    """Make each step 2 ms slower: the clock is read at its start and at its end."""
+    """Make each step 2 ms slower, because each step reads the clock twice."""
 
     def clock():
         time.sleep(0.001)
@@ -92,13 +92,13 @@ def slow_device(monkeypatch):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_the_advised_setting_saves_time(setting, device, overrides, measured, train, request):
+def test_the_recommended_setting_saves_time(setting, device, overrides, measured, train, request):
     if device:
         request.getfixturevalue(device)
     settings = {f"training.{name}": value for name, value in overrides.items()}
     before, _, advice = train("before", settings)
     after, _, _ = train("after", settings | advised(advice, setting))
-    # Other programs only lengthen epochs, so the shortest epoch is the best measurement.
+    # Other programs can only slow epochs down, so the shortest epoch is the best measurement.
     statistic = np.min if measured == "epoch_times" else np.median
     assert statistic(getattr(after, measured)) < statistic(getattr(before, measured))
 

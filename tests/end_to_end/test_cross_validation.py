@@ -1,4 +1,4 @@
-"""Cross-validation: a model without training clips of its group scores each clip once."""
+"""Cross-validation scores each clip once, with a model that was not trained on its group."""
 
 import json
 
@@ -22,7 +22,7 @@ def run_dir(run_here, workspace, features_dir, settings, caplog):
     return path
 
 
-def test_each_clip_outside_the_test_subset_has_the_score_of_its_fold(run_dir):
+def test_each_clip_outside_the_test_subset_has_the_score_from_its_fold(run_dir):
     split = pd.read_csv(run_dir / "split.csv").set_index("clip_id")["split"]
     scores = pd.read_csv(run_dir / "predictions" / "validation.csv", index_col="clip_id")
     assert scores.index.is_unique
@@ -44,8 +44,8 @@ def test_no_fold_is_evaluated_on_a_training_group(run_dir):
     assert len(held_out) == len(set(held_out)) == 32
 
 
-def test_the_mean_baseline_has_no_correlation(run_dir):
-    # If the held-out clips have high scores, the mean of the other clips is low.
+def test_the_mean_baseline_has_zero_correlation(run_dir):
+    # With one mean per fold, the correlation would be negative.
     report = json.loads((run_dir / "evaluation.json").read_text())
     scores = report["baselines"]["training_mean"]
     zero = {"value": 0.0, "low": 0.0, "high": 0.0}
@@ -75,7 +75,7 @@ def test_mlflow_has_one_run_with_a_nested_run_per_fold(run_dir, workspace):
 def test_the_final_model_is_evaluated_only_on_test_clips(run_dir, run_here, workspace):
     before = (run_dir / "predictions" / "validation.csv").read_bytes()
     line = run_here("evaluate", "--run_dir", run_dir, cwd=workspace).error_line()
-    assert "trained on the clips of all its folds" in line
+    assert "trained on the clips of all folds" in line
     assert (run_dir / "predictions" / "validation.csv").read_bytes() == before
     result = run_here("evaluate", "--run_dir", run_dir, "--split", "test", cwd=workspace)
     assert result.status == 0, result.err

@@ -1,6 +1,6 @@
-"""A damaged file of a run gives the same values as before, or an error that names the file.
+"""If a file of a run is damaged, a command gives the same values or an error that names the file.
 
-`faults/test_damage.py` damages every file. Here are the commands and damages that it omits.
+These tests contain the commands and kinds of damage that are not in `faults/test_damage.py`.
 """
 
 import shutil
@@ -78,10 +78,10 @@ def interrupt(*_):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, features_dir):
-    """A finished run, and the same run interrupted before its evaluation."""
+    """A finished run, and a copy that was interrupted before its evaluation."""
     directory = tmp_path_factory.mktemp("damaged")
     with in_process() as run, pytest.MonkeyPatch.context() as patch:
-        # Figures are not compared, and drawing them takes a minute per case.
+        # Drawing the figures takes a minute per case, and they are not compared.
         empty = Gallery(drawn=(), omitted=())
         for module in ("visualize", "compare"):
             patch.setattr(f"pipeline.workflows.{module}.draw_gallery", lambda *_, **__: empty)
@@ -98,7 +98,7 @@ def runs(tmp_path_factory, features_dir):
 
 
 def run_command(runs, where, command):
-    """Run a command on a copy of a run; return its result and the content of its outputs."""
+    """Run a command on a copy of a run; return the result and the content of the outputs."""
     shutil.rmtree(where / "out", ignore_errors=True)
     options = {
         "compare": (

@@ -1,4 +1,4 @@
-"""A learning test: only attention across the streams finds the signal of the built-in set.
+"""Learning tests: only cross-attention finds the signal in the built-in set.
 
 One face frame determines the traits, and only the motion stream shows which frame this is.
 """
@@ -18,7 +18,7 @@ from pipeline.workflows.train import run_training
 pytestmark = pytest.mark.slow
 
 NUM_EPOCHS = "14"
-"""Enough for the thresholds of this test; the experiment files train for 40 epochs."""
+"""Fewer than the 40 epochs of the experiment files, but sufficient for the thresholds here."""
 
 
 @pytest.fixture(scope="module")
@@ -69,11 +69,11 @@ def test_cross_attention_is_faithful_to_the_planted_signal(cross_attention, demo
     for ranking in ("traits", "rollout"):
         assert face.area(f"{ranking}/top") > 1.5 * face.area("random")
         assert face.area("random") > 3 * face.area(f"{ranking}/bottom")
-    # Without the one relevant frame, the error is that of hiding all frames.
+    # Hiding the one relevant frame increases the error as much as hiding all frames.
     error = face.error["rollout/top"][0]
     assert error[1] > 0.9 * error[-1] > 2 * error[0]
 
-    # The motion window with the number of the frame affects the traits only through the frames.
+    # Motion affects the traits only indirectly: it shows which frame is relevant.
     motion = deletions["dynamic"]
     assert motion.area("rollout/top") > 1.4 * motion.area("random")
     assert motion.area("random") > 3 * motion.area("rollout/bottom")

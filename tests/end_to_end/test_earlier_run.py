@@ -1,7 +1,7 @@
-"""Runs of an earlier version (commit dac0233) can be evaluated, resumed and drawn.
+"""Runs from an earlier version (commit dac0233) can be evaluated, resumed and drawn.
 
 `finished` and `stopped` have the same configuration; `stopped` was killed after its first epoch.
-Each command generates the built-in feature set, which the runs name by a relative path.
+The configurations contain a relative path to the built-in set, which each command generates.
 """
 
 import json
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def runs(repository, tmp_path):
-    """A writable copy of both runs."""
+    """Directory with writable copies of both runs."""
     source = repository / "tests" / "golden" / "run_of_an_earlier_version"
     return shutil.copytree(source, tmp_path / "runs")
 
@@ -40,12 +40,12 @@ def test_a_finished_run_is_drawn(run_here, runs):
     assert result.status == 0, result
     run_dir = runs / "finished"
     drawn = {path.stem for folder in FIGURE_FOLDERS for path in (run_dir / folder).glob("*.png")}
-    # The correlation of metrics needs three epochs; the run has two.
+    # The correlation of metrics needs three epochs, but the run has two.
     assert set(figure_specs()) - drawn == {"metrics_correlation_matrix"}
     assert "earlier" in (run_dir / "report.html").read_text()
 
 
-def test_a_stopped_run_is_resumed_to_the_scores_of_the_finished_run(run_here, runs):
+def test_a_resumed_run_has_the_scores_of_the_finished_run(run_here, runs):
     resumed = run_here("train", "--resume", "stopped", cwd=runs)
     assert resumed.status == 0, resumed.err
     expected, found = (

@@ -1,8 +1,7 @@
-"""`evaluate` and `compare` on a run, and on its model in MLflow."""
+"""`evaluate` and `compare` on a run, and `evaluate` on its model in MLflow."""
 
 import json
 
-import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -33,7 +32,7 @@ def read_report(path):
     return json.loads((path / "evaluation.json").read_text())
 
 
-def test_the_validation_scores_are_those_of_the_training(run_here, first, workspace):
+def test_evaluate_gives_the_validation_scores_of_the_training(run_here, first, workspace):
     before = read_report(first)
     result = run_here("evaluate", "--run_dir", "first", cwd=workspace)
     assert (result.status, result.err) == (0, "")
@@ -41,7 +40,7 @@ def test_the_validation_scores_are_those_of_the_training(run_here, first, worksp
     assert read_report(first)["baselines"] == before["baselines"]
 
 
-def test_only_evaluate_uses_the_test_clips(run_here, first, workspace, client, run_id):
+def test_evaluate_logs_test_scores_and_train_does_not(run_here, first, workspace, client, run_id):
     before = client.get_run(run_id).data.metrics
     assert not [name for name in before if "/test/" in name]
     assert not (first / "predictions" / "test.csv").exists()
@@ -52,7 +51,7 @@ def test_only_evaluate_uses_the_test_clips(run_here, first, workspace, client, r
     assert "predictions/test.csv" in artifacts
 
 
-def test_the_output_warns_of_training_clips(run_here, first, workspace):
+def test_evaluating_training_clips_gives_a_warning(run_here, first, workspace):
     result = run_here("evaluate", "--run_dir", first, "--split", "all", cwd=workspace)
     assert result.status == 0
     assert "trained on 144 of these 240 clips" in result.out
@@ -67,7 +66,7 @@ def test_scores_are_reported_per_value_of_a_column(run_here, first, workspace):
     assert sum(each["num_clips"] for each in subgroups.values()) == 48
 
 
-def test_other_features_need_another_directory_to_keep_the_evaluation(
+def test_an_evaluation_of_other_features_can_be_written_to_another_directory(
     run_here, first, workspace, features_copy, tmp_path, caplog
 ):
     labels = np.load(features_copy / "labels.npy")
@@ -86,47 +85,23 @@ def test_other_features_need_another_directory_to_keep_the_evaluation(
     assert run_here("evaluate", "--run_dir", first, cwd=workspace).status == 0  # restores the run
 
 
-def test_a_model_in_mlflow_has_the_same_scores_and_logs_them_to_its_run(
+def test_an_evaluation_of_a_model_in_mlflow_is_logged_to_the_run_of_the_model(
     run_here, first, workspace, tmp_path, model_uri, client, run_id, monkeypatch
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{workspace / 'mlflow.db'}")
-    result = run_here(
-        *("evaluate", "--model_uri", model_uri, "--split", "test", "--output_dir", "scores"),
-        cwd=tmp_path,
-    )
+    result = run_here("evaluate", "--model_uri", model_uri, "--split", "test", cwd=tmp_path)
     assert result.status == 0, result.err
+    output_dir = tmp_path / "results" / "evaluation"
     run_here("evaluate", "--run_dir", first, "--split", "test", cwd=workspace)
-    assert read_report(tmp_path / "scores")["metrics"] == read_report(first)["metrics"]
-    found, expected = (path / "predictions" / "test.csv" for path in (tmp_path / "scores", first))
+    assert read_report(output_dir)["metrics"] == read_report(first)["metrics"]
+    found, expected = (path / "predictions" / "test.csv" for path in (output_dir, first))
     assert found.read_bytes() == expected.read_bytes()
     assert len(client.get_metric_history(run_id, "evaluation/test/r2/mean")) >= 2
 
 
-def test_a_model_is_found_in_the_store_of_the_working_directory(run_here, workspace, model_uri):
-    result = run_here("evaluate", "--model_uri", model_uri, cwd=workspace)
-    assert result.status == 0, result.err
-    assert (workspace / "results" / "evaluation" / "evaluation.json").exists()
-
-
-def test_mlflow_alone_gives_the_scores_of_the_predictions(
-    first, workspace, features_dir, model_uri, monkeypatch
-):
-    mlflow.set_tracking_uri(None)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{workspace / 'mlflow.db'}")
-    inputs = {name: np.load(features_dir / f"{name}.npy") for name in ("static", "dynamic")}
-    clips = pd.read_csv(features_dir / "clips.csv")["clip_id"]
-    predicted = mlflow.pyfunc.load_model(model_uri).predict(inputs)
-    scores = pd.DataFrame(predicted, index=clips, columns=TRAITS)
-    expected = pd.read_csv(first / "predictions" / "validation.csv", index_col="clip_id")
-    # Another batch size changes the order of summation.
-    np.testing.assert_allclose(
-        scores.loc[expected.index], expected[list(TRAITS)].to_numpy(), rtol=0, atol=1e-6
-    )
-
-
 @pytest.fixture
 def make_twin(first, tmp_path):
-    """Return a function that writes a run whose predictions are a changed copy of `first`."""
+    """Return a function that writes a run with changed predictions of `first`."""
 
     def make(name, change=lambda table: table):
         twin = tmp_path / name
@@ -168,7 +143,7 @@ def test_an_equal_run_is_not_better(compare, make_twin):
     assert "No difference between first and twin is shown" in compare(make_twin("twin")).out
 
 
-def test_the_figure_of_a_damaged_log_is_named(compare, make_twin, workspace):
+def test_a_figure_that_needs_a_damaged_log_is_reported(compare, make_twin, workspace):
     twin = make_twin("damaged")
     (twin / "batch_metrics").mkdir()
     (twin / "batch_metrics" / "metrics_history.json").write_text("{")
@@ -185,6 +160,6 @@ def test_the_figure_of_a_damaged_log_is_named(compare, make_twin, workspace):
         (("--split", "test"), "python -m pipeline evaluate --run_dir"),
     ],
 )
-def test_runs_with_other_or_missing_predictions_are_an_error(compare, make_twin, options, message):
+def test_different_or_missing_predictions_are_an_error(compare, make_twin, options, message):
     other = make_twin("other", lambda table: table.assign(clip_id=table["clip_id"] + "x"))
     assert message in compare(other, *options).error_line()

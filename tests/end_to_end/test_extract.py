@@ -1,4 +1,4 @@
-"""`extract` on real and broken clips, and after an interrupt."""
+"""`extract` with real and damaged clips, and after an interrupt."""
 
 import json
 import shutil
@@ -23,14 +23,14 @@ pytestmark = pytest.mark.slow
 
 
 def finished_clips(features_dir):
-    """Return the files of finished clips; files that are being written are hidden."""
+    """Return the files of finished clips, without temporary files."""
     paths = features_dir.glob(".units/*/*.npz")
     return [path for path in paths if not path.name.startswith(".")]
 
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory, shared_data):
-    """Six short clips of two people."""
+    """Directory with six short clips of two people."""
     folder = tmp_path_factory.mktemp("videos")
     for clip in sorted((shared_data / "clips").glob("*.mp4")):
         for number in range(3):
@@ -59,7 +59,7 @@ def extracted(parts, tmp_path_factory):
 def test_real_clips_become_a_feature_set(extracted):
     result, folder = extracted
     assert result.status == 0, result.err
-    assert "6 clips (6 new, 0 from before), 0 failed" in result.out
+    assert "6 clips (6 new, 0 from earlier calls), 0 failed" in result.out
     features = load_feature_set(folder / "features")
     assert features.static.shape == (6, 4, 512)
     assert features.dynamic.shape == (6, 4, 256)
@@ -68,7 +68,7 @@ def test_real_clips_become_a_feature_set(extracted):
     assert features.checked_labels().shape == (6, 5)
 
 
-def test_the_same_command_extracts_nothing_again(extracted, run_here, parts):
+def test_the_same_command_extracts_no_clip_again(extracted, run_here, parts):
     _, folder = extracted
     result = run_here(
         *("extract", "--videos_dir", parts, "--features_dir", "features"),
@@ -76,7 +76,7 @@ def test_the_same_command_extracts_nothing_again(extracted, run_here, parts):
         cwd=folder,
     )
     assert result.status == 0
-    assert "6 clips (0 new, 6 from before)" in result.out
+    assert "6 clips (0 new, 6 from earlier calls)" in result.out
 
 
 def test_a_model_is_trained_on_extracted_features(extracted, run_here):
@@ -93,13 +93,13 @@ def test_a_model_is_trained_on_extracted_features(extracted, run_here):
     assert data["encoder"]["name"] == "hog + rectified_flow"
 
 
-def test_some_failed_clips_give_status_3_and_only_failed_clips_status_2(run_here, parts, tmp_path):
+def test_the_status_is_3_if_some_clips_fail_and_2_if_all_clips_fail(run_here, parts, tmp_path):
     videos = tmp_path / "videos"
     videos.mkdir()
     command = ("extract", "--videos_dir", "videos", "--num_workers", 1, "--features_dir")
     (videos / "broken.mp4").write_bytes(b"no video")
     line = run_here(*command, "none", cwd=tmp_path).error_line()
-    assert "none of 1 clips could be used; the first, broken.mp4" in line
+    assert "none of 1 clips could be used. The first is broken.mp4" in line
 
     shutil.copy(sorted(parts.iterdir())[0], videos / "good one.mp4")
     result = run_here(*command, "out", cwd=tmp_path)
@@ -109,7 +109,7 @@ def test_some_failed_clips_give_status_3_and_only_failed_clips_status_2(run_here
     assert "broken.mp4,open," in (tmp_path / "out" / "failures.csv").read_text()
 
 
-def test_an_interrupt_keeps_the_finished_clips_and_has_a_hint(start, run_here, parts, tmp_path):
+def test_finished_clips_are_kept_after_an_interrupt(start, run_here, parts, tmp_path):
     command = ("extract", "--videos_dir", parts, "--features_dir", "out", "--num_workers", 1)
     process = start(*command, cwd=tmp_path)
     deadline = time.monotonic() + 120
@@ -119,11 +119,11 @@ def test_an_interrupt_keeps_the_finished_clips_and_has_a_hint(start, run_here, p
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "the same command goes on with the others" in out
+    assert "Give the same command to continue." in out
     assert err == "error: interrupted.\n"
     num_finished = len(finished_clips(tmp_path / "out"))
     assert 0 < num_finished < 6
-    assert f"{num_finished} from before" in run_here(*command, cwd=tmp_path).out
+    assert f"{num_finished} from earlier calls" in run_here(*command, cwd=tmp_path).out
 
 
 MEASURE_MEMORY = """\

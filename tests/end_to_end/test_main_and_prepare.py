@@ -1,4 +1,4 @@
-"""`main` and `prepare`."""
+"""`main` with the built-in set, and `prepare` with real annotations."""
 
 import numpy as np
 import pandas as pd

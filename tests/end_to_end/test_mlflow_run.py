@@ -1,4 +1,4 @@
-"""`mlflow run` and the training use the same MLflow run."""
+"""A training started by `mlflow run` uses the MLflow run that this command creates."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ def git_status(repository):
 
 @pytest.fixture(scope="module")
 def directory(run, repository, features_dir, tmp_path_factory):
-    """The working directory of a training by `mlflow run`."""
+    """Working directory of a training started by `mlflow run`."""
     directory = tmp_path_factory.mktemp("mlflow-run")
     before = git_status(repository)
     result = run(
@@ -43,7 +43,7 @@ def client(directory):
     return MlflowClient(f"sqlite:///{directory / 'mlflow.db'}")
 
 
-def test_the_training_uses_the_run_and_the_experiment_of_mlflow_run(directory, client):
+def test_training_uses_the_run_and_experiment_from_mlflow_run(directory, client):
     (run,) = client.search_runs(["0"])
     link = json.loads((directory / "run" / "mlflow.json").read_text())
     assert run.info.run_id == link["run_id"]
@@ -53,7 +53,7 @@ def test_the_training_uses_the_run_and_the_experiment_of_mlflow_run(directory, c
     assert [each.name for each in client.search_experiments()] == ["Default"]
 
 
-def test_parameters_are_logged_as_given_and_as_used(client):
+def test_mlflow_has_the_given_and_the_parsed_parameters(client):
     (run,) = client.search_runs(["0"])
     assert run.data.params["training.num_epochs"] == "2"
     assert run.data.params["config.training.num_epochs"] == "2"

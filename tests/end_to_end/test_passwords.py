@@ -1,4 +1,4 @@
-"""A password in the URL of a store or storage is in no file, output or MLflow run."""
+"""Passwords in URLs of MLflow stores and search storages are not written or printed."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def server(tmp_path):
     server.kill()
 
 
-def test_no_file_and_no_output_has_the_password(
+def test_the_password_is_in_no_file_and_in_no_output(
     run,
     run_here,
     server,
@@ -67,7 +67,7 @@ def test_no_file_and_no_output_has_the_password(
     search(f"postgresql+psycopg://me:{SECRET}@127.0.0.1:1/x", status=2)
     search(f"postgres//me:{SECRET}@127.0.0.1/x", status=2)  # a typing error
     server.start()
-    # This process still has the password, so new processes are necessary.
+    # The environment of this process contains the password, so new processes are necessary.
     credentials = {"MLFLOW_TRACKING_USERNAME": "me", "MLFLOW_TRACKING_PASSWORD": SECRET}
     incomplete, complete = (
         run("sync", "--run_dir", "second", cwd=work, environment=environment)

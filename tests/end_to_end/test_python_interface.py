@@ -11,9 +11,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def data_dir(tmp_path, monkeypatch):
-    """The files of the example, for 40 clips, with the widths of the README."""
+    """The input files of the example, for 40 clips."""
     monkeypatch.chdir(tmp_path)
-    # test_visualize.py tests the figures, which would take most of the time here.
+    # The figures take most of the time, and test_visualize.py tests them.
     monkeypatch.setattr("pipeline.workflows.training_steps._visualize", lambda *_: None)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""All commands of the README run in order, unchanged except for options that save time."""
+"""All commands of the README run in order, with additional options that save time."""
 
 import json
 import os
@@ -23,10 +23,10 @@ pytest.importorskip("av", reason="the extra `video` is not installed")
 pytestmark = pytest.mark.slow
 
 NUM_CLIPS = 60
-"""Six clips per source video, so that two videos are held out."""
+"""Ten source videos with six clips each, so that two videos are held out."""
 
 WAIT = ("--tracking.patience_seconds", "60")
-"""A longer wait for MLflow, because the test machine may be busy."""
+"""Longer wait for MLflow, because the test machine may be slow."""
 
 QUICK_OPTIONS = {
     "train": (
@@ -42,7 +42,7 @@ QUICK_OPTIONS = {
     ),
     "extract": ("--sampling.num_steps", "2"),
 }
-"""Options that are added to a command of the pipeline."""
+"""Additional options per command of the pipeline."""
 
 QUICK_PARAMETERS = {
     "train": (
@@ -57,7 +57,7 @@ QUICK_PARAMETERS = {
         *("-P", "model.fusion=concat"),
     ),
 }
-"""Parameters that are added to `mlflow run`."""
+"""Additional parameters of `mlflow run` per entry point."""
 
 NOT_RUN = {
     "make test": "runs this test",
@@ -69,14 +69,14 @@ PROJECT = ("MLproject", "conda.yaml", "requirements.txt", "pipeline", "experimen
 
 
 def commands_of(readme):
-    """Return the command lines of the README in order, without their comments."""
+    """Return the command lines of the README in order, without comments."""
     lines = re.findall(r"^\$ (.+)$", readme, flags=re.MULTILINE)
     return [re.sub(r"\s{2,}#.*", "", line) for line in lines]
 
 
 @pytest.fixture
 def clone(repository, shared_data, tmp_path):
-    """A checkout with input files that have the names of the README."""
+    """A checkout with the input files that the README mentions."""
     for name in PROJECT:
         (tmp_path / name).symlink_to(repository / name)
     rng = np.random.default_rng(0)
@@ -101,7 +101,7 @@ def clone(repository, shared_data, tmp_path):
 
 
 class Shell:
-    """Runs lines of the README in the checkout."""
+    """A shell for lines of the README, which runs in the checkout."""
 
     def __init__(self, run, run_here, start, directory):
         self._run, self._run_here, self._start = run, run_here, start
@@ -110,7 +110,7 @@ class Shell:
         self._port = str(free_port())
 
     def execute(self, line):
-        """Run a line; return its exit status and output."""
+        """Run a line; return the exit status and the output."""
         words = shlex.split(self._insert_runs(line))
         environment = dict(word.split("=", 1) for word in words if re.match(r"[A-Z_]+=", word))
         words = words[len(environment) :]
@@ -136,7 +136,7 @@ class Shell:
     def _quick_options(self, words):
         if "--resume" in words:
             return ()
-        # The run with a seed is explained later, so it needs attention.
+        # `predict --explain` later uses the run with a seed, so this run needs attention.
         needs_attention = words[3] != "train" or "--seed" in words
         fusion = () if needs_attention else ("--model.fusion", "concat")
         return QUICK_OPTIONS.get(words[3], ()) + fusion
@@ -147,7 +147,7 @@ class Shell:
         return result.status, output
 
     def _make(self, targets):
-        """Run the `mlflow` line of a target in the present environment."""
+        """Run the `mlflow` line of a target in the active environment."""
         recipe = subprocess.run(
             ["make", "--dry-run", *targets],
             cwd=self._directory,
@@ -173,7 +173,7 @@ class Shell:
         return 0, ""
 
     def _insert_runs(self, line):
-        """Replace RUN and OTHER by the newest run with such features, and ONE by the second."""
+        """Replace RUN and OTHER by the newest suitable run, and ONE by the second newest."""
         places = {"RUN": -1, "ONE": -2, "OTHER": -1}
         names = re.findall(r"(?<=runs/)(?:RUN|ONE|OTHER)\b", line)
         if names:
@@ -183,7 +183,7 @@ class Shell:
         return line
 
     def _trained_runs(self, width):
-        """Return the runs with `width` static features, from the oldest to the newest."""
+        """Return the runs with `width` static features, sorted by time."""
         runs = [path.parent for path in self._directory.glob("runs/*/model.keras")]
         shapes = {run: read_json(RunDirectory(run).data_path)["static_shape"] for run in runs}
         of_width = [run for run in runs if shapes[run][-1] == width]

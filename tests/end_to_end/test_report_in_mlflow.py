@@ -1,4 +1,4 @@
-"""The report and the figures of a search on the artifact page of a real MLflow server."""
+"""The artifact page of a real MLflow server shows the report and the figures of a search."""
 
 import contextlib
 import json
@@ -25,15 +25,15 @@ def server_uri(workspace):
 
 @contextlib.contextmanager
 def artifact_frame(browser, server_uri, run, path, width=1280):
-    """Yield the frame of an HTML artifact, and check that the console has no error."""
+    """Yield the frame of an HTML artifact, and check that the browser console shows no error."""
     page = browser.new_page(viewport={"width": width, "height": 1000})
     errors = []
 
-    def note_error(message):
+    def add_error(message):
         if message.type == "error" and not message.location["url"].startswith(server_uri):
             errors.append(message.text)
 
-    page.on("console", note_error)
+    page.on("console", add_error)
     page.goto(f"{server_uri}/#/experiments/{run}/artifacts/{path}")
     page.wait_for_selector("iframe", timeout=60_000)
     frame = page.query_selector("iframe").content_frame()

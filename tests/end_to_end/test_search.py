@@ -1,4 +1,4 @@
-"""A search whose server, workers and leading process are killed still completes each trial."""
+"""A search completes each trial after its MLflow server, worker and main process were killed."""
 
 import datetime as dt
 import json
@@ -40,12 +40,12 @@ TIMEOUT_SECONDS = 240
 
 
 def now() -> dt.datetime:
-    """Return the local time without time zone, which Optuna also uses."""
+    """Return the local time without a time zone, like Optuna."""
     return dt.datetime.now()  # noqa: DTZ005
 
 
 class KilledSearch:
-    """A search that is started several times with the same command."""
+    """A search that is started several times with one command."""
 
     def __init__(self, directory: Path, features_dir: Path, start, server: Server) -> None:
         self.directory = directory
@@ -90,7 +90,7 @@ class KilledSearch:
 
     def kill_a_worker(self, process) -> None:
         """Kill workers during a trial until one is lost; a trial may end before the kill."""
-        while (lost := "lost: its worker is gone") not in self.output():
+        while (lost := "lost: the worker died") not in self.output():
             trial = self.running_trial(process)
             worker = int(trial.user_attrs["worker"].rpartition("-")[2])
             os.kill(worker, signal.SIGSTOP)
@@ -102,12 +102,12 @@ class KilledSearch:
                 self.check_and_sleep(process)
 
     def kill_all(self, process) -> None:
-        """Kill the leading process and its workers during a trial."""
+        """Kill the main process and its workers during a trial."""
         self.running_trial(process)
         os.killpg(process.pid, signal.SIGKILL)
 
     def running_trial(self, process) -> FrozenTrial:
-        """Wait for a trial that this process has started."""
+        """Wait until a trial is running, and return it."""
         while not (trials := self.running_trials()):
             self.check_and_sleep(process)
         return trials[-1]
@@ -149,7 +149,7 @@ def search(tmp_path_factory, features_dir, start):
     search = KilledSearch(directory, features_dir, start, Server(home))
     search.server.start()
     try:
-        # The server is killed during a trial, then a worker, then all processes.
+        # Kill the server during a trial, then a worker, then all processes.
         process = search.begin()
         search.wait_for(process, "trial 0 complete")
         search.server.kill()
@@ -157,12 +157,12 @@ def search(tmp_path_factory, features_dir, start):
         search.server.start()
         search.kill_all(process)
         search.end(process)
-        # The user interrupts the search.
+        # Interrupt the search.
         process = search.begin()
         search.running_trial(process)
         os.killpg(process.pid, signal.SIGINT)
         search.end(process)
-        # The search is not disturbed.
+        # Let the search finish.
         process = search.begin()
         search.end(process)
         yield search
@@ -170,9 +170,9 @@ def search(tmp_path_factory, features_dir, start):
         search.server.kill()
 
 
-def test_an_interrupt_has_a_hint_and_the_same_command_succeeds(search):
+def test_an_interrupted_search_is_continued_by_the_same_command(search):
     assert search.statuses == [-signal.SIGKILL, 130, 0], search.outputs[-1]
-    assert "Go on with the same command." in search.outputs[1]
+    assert "Give the same command to continue." in search.outputs[1]
     assert "Traceback" not in "".join(search.outputs)
 
 
@@ -184,12 +184,12 @@ def test_no_trial_is_lost_or_counted_twice(search):
     assert len(retried - {None}) >= 2
     for trial in trials.values():
         lost = trials.get(trial["retry_of"])
-        # A trial that was killed at its start has no settings yet.
+        # A trial that was killed at its start has no settings.
         if lost is not None and lost["overrides"] and trial["overrides"]:
             assert trial["overrides"] == lost["overrides"]
 
 
-def test_mlflow_has_a_finished_nested_run_per_trial_and_no_running_run(search):
+def test_mlflow_has_a_finished_nested_run_per_trial(search):
     (parent,) = search.runs("study")
     trials = search.runs("trial")
     complete = [trial for trial in search.study()["trials"] if trial["state"] == "COMPLETE"]
@@ -214,7 +214,7 @@ def test_the_best_configuration_is_written_and_its_model_registered(search):
     assert version.run_id == refit.info.run_id
 
 
-def test_the_best_model_is_evaluated_on_clips_of_no_trial(search):
+def test_the_best_model_is_evaluated_on_clips_that_no_trial_used(search):
     seen = set()
     for path in search.run_dir.glob("trials/*/split.csv"):
         lines = path.read_text().splitlines()[1:]

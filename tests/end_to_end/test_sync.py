@@ -1,23 +1,18 @@
-"""A run without its MLflow store is complete, and `sync` delivers it later."""
+"""A run without an MLflow store is complete, and `sync` sends it to MLflow later."""
 
 import json
-import signal
-import socket
-import time
 
 import pytest
 from mlflow import MlflowClient
 
-from pipeline.core.run_log import FINISHED, read_events
-
 pytestmark = pytest.mark.slow
 
 
-def test_a_run_without_a_store_is_complete_and_delivered_by_sync(
+def test_a_run_without_a_store_is_complete_and_sync_delivers_it(
     run_here, features_dir, settings, tmp_path, monkeypatch, caplog
 ):
     blocker = tmp_path / "team"
-    blocker.write_text("")  # in the place of the store's directory
+    blocker.write_text("")  # a file at the path of the directory of the store
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{blocker / 'mlflow.db'}")
     trained = run_here(
         *("train", "--features_dir", features_dir, "--run_dir", "run", *settings),
@@ -73,32 +68,6 @@ def test_a_loss_that_is_not_finite_fails_the_run_with_its_epoch(
     run = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}").get_run(run_id)
     assert run.info.status == "FAILED"
     assert f"error: {run.data.tags['failure']}" == line
-
-
-def test_a_signal_ends_the_wait_for_mlflow_after_the_training(
-    start, tmp_path, features_dir, settings
-):
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts connections, never answers
-        process = start(
-            *("train", "--features_dir", features_dir, "--run_dir", "run", *settings),
-            *("--training.num_epochs", 1, "--model.fusion", "concat"),
-            cwd=tmp_path,
-            environment={"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{silent.getsockname()[1]}"},
-        )
-        deadline = time.monotonic() + 240
-        run_log = tmp_path / "run" / "events.jsonl"
-        while not any(event.kind == FINISHED for event in read_events(run_log)):
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        time.sleep(0.5)
-        began = time.monotonic()
-        process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=60)
-    assert time.monotonic() - began < 20  # far less than tracking.patience_seconds
-    assert process.returncode in {130, 143}
-    assert f"python -m pipeline sync --run_dir {tmp_path / 'run'}" in err
-    assert "--resume" not in err
 
 
 def test_a_deleted_experiment_is_an_error_before_training(

@@ -40,7 +40,7 @@ def read_history(run_dir):
     return history["epoch"], history["batch"]
 
 
-def test_the_output_has_scores_baselines_and_paths(trained, first):
+def test_the_output_shows_scores_baselines_and_paths(trained, first):
     assert trained.err == ""
     for part in ("95 % intervals", "ridge r2", "same_group_mean r2", "groups shared by"):
         assert part in trained.out
@@ -52,7 +52,7 @@ def test_the_run_directory_has_all_files(first):
     assert {name for name in FILES if not (first / name).is_file()} == set()
 
 
-def test_the_three_logs_have_the_keys_of_existing_tools(first):
+def test_the_three_logs_have_the_keys_that_existing_tools_read(first):
     epoch, batch = read_history(first)
     times = json.loads((first / "time_tracking" / "time_logs.json").read_text())
     rates = json.loads((first / "lr_tracking" / "lr_logs.json").read_text())
@@ -68,7 +68,7 @@ def test_the_three_logs_have_the_keys_of_existing_tools(first):
     assert len(times["batch_times"]) == num_steps
 
 
-def test_every_clip_and_whole_groups_are_in_one_subset(first, features_dir):
+def test_every_clip_and_every_group_is_in_one_subset(first, features_dir):
     split = pd.read_csv(first / "split.csv")
     assert split.groupby("group")["split"].nunique().max() == 1
     assert split["clip_id"].tolist() == pd.read_csv(features_dir / "clips.csv")["clip_id"].tolist()
@@ -76,7 +76,7 @@ def test_every_clip_and_whole_groups_are_in_one_subset(first, features_dir):
 
 
 @pytest.mark.parametrize("name", ["first.h5", "again.keras", "again.weights.h5"])
-def test_a_saved_model_gives_exactly_the_scores_of_the_run(
+def test_a_saved_model_gives_exactly_the_scores_from_the_run(
     name, first, workspace, inputs, run_here
 ):
     import keras
@@ -96,7 +96,7 @@ def test_a_saved_model_gives_exactly_the_scores_of_the_run(
     np.testing.assert_array_equal(network.predict_on_batch(inputs), expected)
 
 
-def test_predictions_are_those_of_the_saved_model(first, features_dir, inputs):
+def test_stored_predictions_equal_the_output_of_the_saved_model(first, features_dir, inputs):
     from pipeline import load_model
 
     table = pd.read_csv(first / "predictions" / "validation.csv")
@@ -128,7 +128,7 @@ def test_mlflow_has_the_code_version_and_library_versions(tracked, repository):
         assert tags["git.is_dirty"] in ("True", "False")
 
 
-def test_mlflow_has_each_subset_point_and_file(tracked, client):
+def test_mlflow_has_every_subset_point_and_file(tracked, client):
     run_id = tracked.info.run_id
     subsets = {each.tags[0].value: each.dataset for each in tracked.inputs.dataset_inputs}
     assert subsets.keys() == {"train", "validation", "test"}
@@ -143,7 +143,7 @@ def test_mlflow_has_each_subset_point_and_file(tracked, client):
     } <= {each.path for each in client.list_artifacts(run_id)}
 
 
-def test_the_same_seed_gives_the_same_bits(run_here, first, workspace, features_dir, settings):
+def test_the_same_seed_gives_identical_files(run_here, first, workspace, features_dir, settings):
     second = workspace / "second"
     result = run_here(
         *("train", "--features_dir", features_dir, "--run_dir", second, *settings),

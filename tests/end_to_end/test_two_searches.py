@@ -1,4 +1,4 @@
-"""Two searches that start one study at the same time share its trials and its MLflow run."""
+"""Two searches can start one study at the same time. They share the trials and the MLflow run."""
 
 import json
 
@@ -11,7 +11,9 @@ NUM_TRIALS = 2
 TIMEOUT_SECONDS = 280
 
 
-def test_two_searches_start_one_study_at_the_same_time(start, features_dir, settings, tmp_path):
+def test_two_searches_share_a_study_that_both_start_at_the_same_time(
+    start, features_dir, settings, tmp_path
+):
     (tmp_path / "space.yaml").write_text("name: small\nparameters:\n  fusion_dim: [8, 16]\n")
     processes = [
         start(

@@ -1,3 +1,5 @@
+"""`verify` on a working installation."""
+
 import json
 
 import pytest

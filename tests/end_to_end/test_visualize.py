@@ -1,4 +1,4 @@
-"""Figures and report of complete and damaged runs, and of searches."""
+"""Figures and reports for complete and damaged runs, and figures for searches."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ FIGURES = (
     *("training_dashboard", "train_val_loss", "trait_comparison", "predictions_vs_truth"),
     *("calibration", "trait_attention", "batch_time_analysis", "training_time_dashboard"),
 )
-"""Figures from each directory of figures and from each file of a run."""
+"""At least one figure per figure directory and per file of a run."""
 
 LOGS = (
     "batch_metrics/metrics_history.json",
@@ -27,25 +27,25 @@ LOGS = (
 
 @pytest.fixture
 def few_figures(monkeypatch):
-    """Draw only some figures, to save time."""
+    """Reduce the number of figures to save time."""
     specs = {name: figure_specs()[name] for name in FIGURES}
     monkeypatch.setattr("pipeline.workflows.visualize.figure_specs", lambda: specs)
 
 
 @pytest.fixture
 def copy(visualized, few_figures, tmp_path):
-    """A copy of the run without its figures."""
+    """A copy of the run without figures."""
     path = tmp_path / "copy"
     shutil.copytree(visualized.path, path, ignore=shutil.ignore_patterns(*FIGURE_FOLDERS))
     return RunDirectory(path)
 
 
 def images(run_dir):
-    """Return the names of all images without their suffix."""
+    """Return the names of all images without suffix."""
     return {path.stem for folder in FIGURE_FOLDERS for path in (run_dir / folder).glob("*.png")}
 
 
-def test_training_draws_every_figure_writes_a_report_and_logs_its_time(visualized):
+def test_training_draws_every_figure_writes_a_report_and_logs_the_times(visualized):
     assert images(visualized.path) == set(figure_specs())
     assert visualized.report_path.read_text().count("<img") == len(figure_specs())
     seconds = json.loads((visualized.time_dir / "time_logs.json").read_text())["breakdown"]
@@ -57,7 +57,7 @@ def test_training_draws_every_figure_writes_a_report_and_logs_its_time(visualize
     ("formats", "expected"),
     [("svg,pdf", {".svg", ".pdf"}), ("pdf", {".pdf", ".png"})],  # browsers need an image
 )
-def test_a_run_is_drawn_in_other_formats_and_its_report_keeps_its_figures(
+def test_other_image_formats_do_not_remove_figures_from_the_report(
     run_here, copy, tmp_path, formats, expected
 ):
     options = ("--format", formats, "--style", "paper")
@@ -87,7 +87,7 @@ def remove_the_results(run):
 
 DAMAGES = {
     "cut logs are read from the run log": (cut_the_logs, LOGS, set(FIGURES), set()),
-    "an evaluation of another form": (
+    "an evaluation that is not a mapping": (
         lambda run: run.evaluation_path.write_text("[]"),
         ("missing: evaluation.json: ",),
         {"predictions_vs_truth"},
@@ -105,7 +105,7 @@ DAMAGES = {
         {"train_val_loss"},
         set(),
     ),
-    "a killed run": (
+    "a run without results": (
         remove_the_results,
         ("evaluation.json",),
         {"training_dashboard", "trait_comparison"},
@@ -115,7 +115,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("case", DAMAGES)
-def test_a_damaged_run_keeps_the_other_figures(run_here, copy, tmp_path, case):
+def test_a_damaged_file_affects_only_its_own_figures(run_here, copy, tmp_path, case):
     damage, names, drawn, not_drawn = DAMAGES[case]
     damage(copy)
     result = run_here("visualize", "--run_dir", copy.path, cwd=tmp_path)
@@ -126,7 +126,7 @@ def test_a_damaged_run_keeps_the_other_figures(run_here, copy, tmp_path, case):
     assert copy.report_path.exists()
 
 
-def test_a_tracked_run_is_drawn_from_its_artifacts(run_here, visualized, workspace, few_figures):
+def test_a_run_in_mlflow_is_drawn_from_its_artifacts(run_here, visualized, workspace, few_figures):
     run_id = json.loads(visualized.tracking_path.read_text())["run_id"]
     result = run_here("visualize", "--run_id", run_id, cwd=workspace)
     assert result.status == 0, result
@@ -144,7 +144,7 @@ def test_a_search_is_drawn_from_its_study_file(run_here, tmp_path):
     assert f"interactive figures: {tmp_path}/search_visualizations/search.html" in result.out
 
 
-def test_a_directory_with_a_search_and_a_run_has_the_output_of_both(run_here, tmp_path):
+def test_a_search_and_a_run_in_one_directory_are_both_drawn(run_here, tmp_path):
     run = RunDirectory(tmp_path)
     write_json(run.study_path, synthetic_study(1))
     write_json(run.metrics_dir / "metrics_history.json", {"epoch": {"epoch_numbers": []}})
@@ -153,7 +153,7 @@ def test_a_directory_with_a_search_and_a_run_has_the_output_of_both(run_here, tm
     assert "report: " in result.out
 
 
-def test_a_damaged_study_file_is_named(run_here, tmp_path):
+def test_a_damaged_study_file_is_reported(run_here, tmp_path):
     study = RunDirectory(tmp_path).study_path
     write_json(study, synthetic_study(12) | {"trials": 3})
     result = run_here("visualize", "--run_dir", tmp_path, cwd=tmp_path)

@@ -51,7 +51,7 @@ def test_a_running_mean_ignores_nan():
     np.testing.assert_array_equal(running.mean, [3.0, 4.0, np.nan])
 
 
-def test_a_running_mean_keeps_the_first_clips_and_no_batch():
+def test_a_running_mean_keeps_the_first_clips_and_frees_the_batches():
     running, batches = RunningMean(num_samples=3), []
     for number in range(3):
         values = np.full((2, 4), float(number))

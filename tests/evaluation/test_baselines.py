@@ -119,7 +119,7 @@ def test_a_missing_or_damaged_file_is_an_error(tmp_path, content, message):
 
 def test_features_of_another_width_are_an_error(baselines):
     clip = {"labels": np.zeros((1, 1)), "groups": ["v"], "clip_ids": ["a"]}
-    with pytest.raises(RunError, match="1 static and 2 dynamic features, found 2 and 1"):
+    with pytest.raises(RunError, match="1 static and 2 dynamic features, but there are 2 and 1"):
         baselines.predict(np.zeros((1, 2)), np.zeros((1, 1)), **clip)
 
 

@@ -31,7 +31,7 @@ def predictions(noise_scale=1.0, rows=slice(None), **fields):
 
 
 def comparison_with(**means):
-    """A comparison with these differences of the means; no other difference is shown."""
+    """A comparison with these differences of the means; all other intervals contain 0."""
     no_difference = Interval(0.0, -1.0, 1.0)
     return Comparison(
         names=NAMES,
@@ -95,7 +95,7 @@ def test_a_verdict_has_direction_and_interval(metric, difference, expected):
 def test_a_single_group_shows_no_difference():
     one = {"groups": ["g"] * 60}
     result = compare_predictions(predictions(1.0, **one), predictions(0.5, **one))
-    assert "one group only" in result.verdicts["mae"]
+    assert "all clips are from one group" in result.verdicts["mae"]
     assert "all 60 clips are from one group" in result.overall
 
 
@@ -144,7 +144,7 @@ TWICE = predictions(clip_ids=["c0", "c0", *(f"c{i}" for i in range(2, 60))])
         ),
         (predictions(y_true=None), predictions(), "first has no annotated scores"),
         (predictions(), predictions(y_true=None), "second has no annotated scores"),
-        (TWICE, TWICE, "first has a clip twice"),
+        (TWICE, TWICE, "first contains a clip twice"),
     ],
 )
 def test_predictions_that_cannot_be_compared_are_an_error(a, b, message):

@@ -19,7 +19,7 @@ from pipeline.records.predictions import Predictions
 
 
 def calibrate_errors(errors, groups, **options):
-    """Calibrate on clips with these errors, the same for every trait."""
+    """Calibrate on clips that have the same errors for every trait."""
     y_pred = np.zeros((len(errors), NUM_TRAITS))
     return calibrate(y_pred + np.asarray(errors)[:, None], y_pred, groups, **options)
 
@@ -53,7 +53,7 @@ def test_every_group_has_the_same_weight():
     assert found.half_widths == pytest.approx(0.5)  # five of ten groups
 
 
-def test_neither_order_nor_repeated_clips_of_whole_groups_matter():
+def test_the_order_and_repeated_clips_of_whole_groups_have_no_effect():
     numbers = np.random.default_rng(1)
     errors, groups = numbers.random(60), np.repeat(np.arange(20), 3)
     rows = np.concatenate([np.arange(60), np.flatnonzero(groups < 5)])
@@ -195,5 +195,5 @@ def test_coverage_of_uninformative_intervals_is_not_measured():
 
 
 def test_coverage_without_annotated_scores_is_an_error():
-    with pytest.raises(ValueError, match="needs annotated scores"):
+    with pytest.raises(ValueError, match="expected annotated scores"):
         coverage_of(dataclasses.replace(random_predictions(0), y_true=None))

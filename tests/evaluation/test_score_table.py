@@ -42,7 +42,7 @@ def test_without_calibration_the_intervals_are_the_whole_range():
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".npy", ".parquet"])
-def test_every_format_gives_the_same_table_back(table, tmp_path, suffix):
+def test_a_table_is_read_back_unchanged_in_every_format(table, tmp_path, suffix):
     path = tmp_path / "below" / f"scores{suffix}"
     write_table(path, table)
     pd.testing.assert_frame_equal(READ[suffix](path), table, check_dtype=False, rtol=0, atol=0)

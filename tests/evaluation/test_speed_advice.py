@@ -148,7 +148,7 @@ def test_the_advised_patience_keeps_the_best_epoch(scores):
     (found,) = advise(mae=scores)
     patience = int(found.recommendation.partition("patience=")[2].split()[0])
     waits = [epoch - scores.index(min(scores[:epoch])) for epoch in range(1, len(scores))]
-    last = waits.index(patience + 1) + 1  # as Keras stops
+    last = waits.index(patience + 1) + 1  # the rule of Keras
     assert min(scores[:last]) == min(scores)
     assert last < len(scores)
 

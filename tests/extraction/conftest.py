@@ -14,6 +14,7 @@ from pipeline.config.extraction import ExtractionConfig  # noqa: E402
 from pipeline.extraction.clip import ClipFeatures  # noqa: E402
 from pipeline.extraction.observation import VideoObserver  # noqa: E402
 from pipeline.extraction.tasks import ClipSource  # noqa: E402
+from tests.extraction.drawn_videos import write_video  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +31,13 @@ def face_frames(clips) -> list[np.ndarray]:
             frame.reformat(width=640, height=360, format="rgb24").to_ndarray()
             for _, frame in zip(range(48), container.decode(video=0), strict=False)
         ]
+
+
+@pytest.fixture(scope="session")
+def half(tmp_path_factory, face_frames) -> Path:
+    """A video with a face in its first half only."""
+    blank = [np.full_like(face_frames[0], 90)] * 24
+    return write_video(tmp_path_factory.mktemp("half") / "a.mp4", face_frames[:24] + blank)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Videos and images that tests draw and encode, and modified copies of real clips."""
+"""Drawn videos and images, and modified copies of real clips, for tests."""
 
 import struct
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ ORIENTATIONS = {
 
 
 def to_coded(shown: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:
-    """Return the frame that a player shows as `shown` with this display matrix."""
+    """Return the coded frame that a player shows as `shown` because of the display matrix."""
     a, b, c, d = matrix
     height, width = shown.shape[:2] if a else shown.shape[1::-1]
     rows, columns = np.indices((height, width))
@@ -33,7 +33,7 @@ def to_coded(shown: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray
 
 
 def with_matrix(source: Path, path: Path, matrix: tuple[float, float, float, float]) -> Path:
-    """Copy an MP4 file, with another display matrix in its track header."""
+    """Copy an MP4 file and replace the display matrix in its track header."""
     content = bytearray(source.read_bytes())
     at = content.index(b"tkhd") + 4 + 40
     a, b, c, d = (round(value * 65536) for value in matrix)
@@ -63,12 +63,11 @@ def write_video(
     ticks: Sequence[int] | None = None,
     options: dict[str, str] | None = None,
     pixel_format: str = "yuv420p",
-    container_format: str | None = None,
 ) -> Path:
-    """Encode RGB frames; for variable rates, `ticks` are their times in milliseconds."""
-    # With the index at the beginning, a cut file can be opened.
+    """Encode RGB frames. For variable rates, `ticks` are the frame times in milliseconds."""
+    # A cut file can be opened only if the index is at the beginning.
     muxer = {"movflags": "faststart"} if path.suffix in {".mp4", ".mov"} else {}
-    with av.open(str(path), "w", format=container_format, options=muxer) as container:
+    with av.open(str(path), "w", options=muxer) as container:
         stream = container.add_stream(codec, rate=rate, options=options or {})
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = pixel_format
@@ -84,7 +83,7 @@ def write_video(
 
 
 def decode_all(path: Path) -> dict[int, Any]:
-    """Decode all frames of a file; return them by timestamp."""
+    """Return all frames of a file by timestamp."""
     with av.open(str(path)) as container:
         return {frame.pts: frame for frame in container.decode(video=0)}
 
@@ -128,7 +127,7 @@ def without_duration_tag(source: Path, path: Path) -> Path:
 
 
 def remux(clip: Path, path: Path) -> Path:
-    """Copy the video packets to another container; for mp4, with the index first."""
+    """Copy the video packets to another container. In MP4, the index is at the beginning."""
     options = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
     with av.open(str(clip)) as source, av.open(str(path), "w", options=options) as copy:
         stream = copy.add_stream_from_template(source.streams.video[0])
@@ -161,7 +160,7 @@ def copy_part(clip: Path, path: Path, *, seconds: float) -> Path:
 
 
 def small_copy(clip: Path, path: Path) -> Path:
-    """Copy a clip with 320 x 180 pixels, to decode it in a tenth of the time."""
+    """Copy a clip with 320 x 180 pixels, for decoding in a tenth of the time."""
     with av.open(str(clip)) as source:
         images = [
             frame.reformat(width=320, height=180, format="rgb24").to_ndarray()
@@ -171,7 +170,7 @@ def small_copy(clip: Path, path: Path) -> Path:
 
 
 def with_hole(source: Path, path: Path, *, at: float, num_bytes: int, noise: bool = False) -> Path:
-    """Copy a file with zeros or noise at the relative position `at`."""
+    """Copy a file, and write zeros or noise at the relative position `at`."""
     content = bytearray(source.read_bytes())
     begin = int(len(content) * at)
     hole = np.random.default_rng(0).bytes(num_bytes) if noise else bytes(num_bytes)

@@ -1,4 +1,4 @@
-"""Cache files become a feature set, which replaces an earlier set completely."""
+"""A feature set is assembled from cache files. It replaces an earlier set."""
 
 import shlex
 import subprocess
@@ -22,7 +22,7 @@ from pipeline.extraction.tasks import ClipSource, Task
 
 @pytest.fixture
 def cached(tmp_path, make_features):
-    """Return a function that caches clips; a number stands for features with this value."""
+    """Return a function that caches clips. A number means features with this value."""
 
     def write(**clips):
         paths = {}
@@ -37,7 +37,7 @@ def cached(tmp_path, make_features):
     return write
 
 
-def test_a_feature_set_has_the_clips_in_order(tmp_path, cached):
+def test_a_feature_set_contains_the_clips_in_order(tmp_path, cached):
     out = tmp_path / "out"
     labels = np.array([[0.1] * 5, [0.2] * 5])
     (out / ".gather.0123abcd" / "set").mkdir(parents=True)  # left by a killed process
@@ -55,7 +55,7 @@ def test_a_feature_set_has_the_clips_in_order(tmp_path, cached):
     assert [path.name for path in out.iterdir() if path.name.startswith(".")] == [".units"]
 
 
-def test_a_later_set_replaces_the_earlier_one_and_its_labels(tmp_path, cached, make_features):
+def test_a_later_set_replaces_an_earlier_set_and_its_labels(tmp_path, cached, make_features):
     out = tmp_path / "out"
     assemble_feature_set(out, cached(a=1.0), labels=np.full((1, 5), 0.5), metadata={})
     paths = cached(a=1.0, b=make_features(warnings=["cut", "dark"]))
@@ -123,7 +123,7 @@ def test_the_contact_sheet_stacks_the_strips(tmp_path, cached, make_features):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("", "no extraction has written"), ("thesis.doc", "is a file")]
+    ("name", "message"), [("", "was not written by an extraction"), ("thesis.doc", "is a file")]
 )
 def test_a_directory_with_other_files_is_an_error(tmp_path, name, message):
     (tmp_path / "thesis.doc").write_text("mine")

@@ -1,6 +1,5 @@
 """Networks are found by name, and missing weights are an error."""
 
-import keras
 import numpy as np
 import pytest
 
@@ -39,7 +38,7 @@ def test_a_network_is_found_regardless_of_case(name):
 
 
 def test_an_unknown_network_is_an_error_with_the_nearest_name():
-    with pytest.raises(ConfigError, match="did you mean resnet50"):
+    with pytest.raises(ConfigError, match="Did you mean resnet50"):
         find_backbone("resnet500")
 
 
@@ -50,7 +49,7 @@ def test_weights_are_loaded_from_a_file(mobile, weights):
     assert described == f"sha256 {hash_weights(saved)}"
 
 
-def test_random_weights_depend_on_the_seed_only(mobile):
+def test_random_weights_depend_only_on_the_seed(mobile):
     first, described = build_network(mobile, weights="random", input_shape=SHAPE, seed=5)
     second, _ = build_network(mobile, weights="random", input_shape=SHAPE, seed=5)
     other, _ = build_network(mobile, weights="random", input_shape=SHAPE, seed=6)
@@ -80,18 +79,10 @@ def test_a_failed_download_is_an_error_with_a_fix():
         build_network(offline, weights="imagenet", input_shape=SHAPE, seed=0)
 
 
-def test_a_model_file_with_code_is_an_error(tmp_path):
-    inputs = keras.Input((8, 8, 3))
-    outputs = keras.layers.Lambda(lambda x: x[:, 0, 0])(inputs)
-    keras.Model(inputs, outputs).save(tmp_path / "m.keras")
-    with pytest.raises(ExtractionError, match="no Keras model that loads"):
-        load_network(str(tmp_path / "m.keras"))
-
-
 @pytest.mark.parametrize("content", [None, b"", b"text"])
 def test_a_file_that_is_not_a_model_is_an_error(tmp_path, content):
     path = tmp_path / "m.keras"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ExtractionError, match=r"m\.keras: (is no Keras model|there is no such)"):
+    with pytest.raises(ExtractionError, match=r"m\.keras: (cannot be loaded|there is no such)"):
         load_network(str(path))

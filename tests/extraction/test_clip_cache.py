@@ -28,7 +28,7 @@ def cached(task, make_features):
     return task
 
 
-def test_features_survive_writing_and_reading(task, make_features):
+def test_cached_features_are_read_unchanged(task, make_features):
     strip = np.full((4, 5, 3), 7, dtype=np.uint8)
     features = make_features(warnings=["frames cover 60%"], strip=strip)
     write_cached_clip(task, features)
@@ -77,7 +77,7 @@ def test_the_fingerprint_depends_on_settings_and_files(tmp_path, make_sources):
     assert clip_fingerprint(folder, {}) != first
 
 
-def test_the_fingerprint_is_the_same_on_every_machine(make_sources):
+def test_the_fingerprint_is_equal_on_every_machine(make_sources):
     (source,) = make_sources("a.mp4")
     os.utime(source.video, ns=(0, 12345))
     expected = "9aaf2bc8f698c7264dd6f499173441ddb952300d80dd06d29b1e14c7ae09b10a"
@@ -85,7 +85,7 @@ def test_the_fingerprint_is_the_same_on_every_machine(make_sources):
 
 
 @pytest.mark.parametrize("clip_id", ["../../etc/x.mp4", "/abs.mp4", "a\x00b", "顔.mp4", "x" * 400])
-def test_no_id_leads_out_of_the_cache(tmp_path, clip_id):
+def test_every_cache_file_is_inside_the_cache(tmp_path, clip_id):
     path = cache_path(tmp_path, clip_id)
     assert path.resolve().is_relative_to(tmp_path.resolve())
     assert len(path.name) < 40

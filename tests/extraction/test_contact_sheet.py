@@ -4,16 +4,13 @@ import numpy as np
 import pytest
 
 from pipeline.extraction.contact_sheet import draw_strip, flow_colours
-from tests.extraction.drawn_videos import write_video
 
 GREEN = (80, 220, 60)
 
 
 @pytest.fixture(scope="module")
-def observed(observe, tmp_path_factory, face_frames):
-    blank = [np.full_like(face_frames[0], 90)] * 24
-    path = write_video(tmp_path_factory.mktemp("v") / "a.mp4", face_frames[:24] + blank)
-    return observe(path)
+def observed(observe, half):
+    return observe(half)
 
 
 def test_a_strip_has_a_column_with_a_box_for_each_step_with_a_face(observed):

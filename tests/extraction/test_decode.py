@@ -1,4 +1,4 @@
-"""Sampled frames equal those of a full decode, and damaged frames are omitted."""
+"""Sampled frames equal the frames of a full decode, and damaged frames are omitted."""
 
 import functools
 import hashlib
@@ -29,7 +29,7 @@ def content(frame):
 
 @functools.cache
 def full_decode(path):
-    """Return the hash of every frame of a file by its timestamp."""
+    """Return the hash of every frame in a file, by timestamp."""
     return {pts: content(frame) for pts, frame in decode_all(path).items()}
 
 
@@ -79,7 +79,7 @@ def test_frames_lost_by_skipping_are_decoded_in_a_second_pass(clips):
     assert len(frames) == len(wanted)
 
 
-def test_frames_of_an_avi_have_the_times_of_a_player(tmp_path):
+def test_frames_of_an_avi_are_in_presentation_order(tmp_path):
     path = write_video(tmp_path / "a.avi", draw_frames(60), options={"bf": "3"})
     timeline = read_timeline(path)
     np.testing.assert_allclose(timeline.seconds, np.arange(60) / 30)

@@ -1,4 +1,4 @@
-"""A clip whose worker dies or hangs fails alone; errors of the set-up end the extraction."""
+"""If a worker dies or hangs, only its clip fails. A failed set-up ends the extraction."""
 
 import io
 import signal
@@ -20,7 +20,7 @@ FULL = ExtractionError("full")
 
 
 class ScriptedPool:
-    """A pool with one worker and given events."""
+    """Fake pool with one worker and given events."""
 
     def __init__(self, *events):
         self._events = list(events)
@@ -107,7 +107,7 @@ def test_a_terminal_shows_the_number_of_done_and_failed_clips():
     assert "1 failed" in text
 
 
-def test_a_log_gets_a_line_only_after_some_time(monkeypatch):
+def test_a_log_file_gets_one_line_per_interval(monkeypatch):
     assert progress(is_terminal=False) == ""
     monkeypatch.setattr(dispatch, "_LINE_SECONDS", 0.0)
     lines = progress(is_terminal=False).splitlines()

@@ -1,4 +1,4 @@
-"""Encoders are built from the configuration, and projected to its widths."""
+"""Encoders are built from the configuration, with a projection to the configured width."""
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ def test_networks_are_projected_to_the_configured_widths():
 
 @pytest.mark.slow
 def test_an_unknown_encoder_is_an_error():
-    with pytest.raises(ConfigError, match=r"'hug' is no network of keras\.applications"):
+    with pytest.raises(ConfigError, match=r"'hug' is not a network in keras\.applications"):
         build_static_encoder(ExtractionConfig(static=StaticConfig(encoder="hug", weights="x")))
 
 
@@ -75,7 +75,7 @@ def test_a_projection_preserves_distances_on_average():
     assert ratios.std() < 0.06
 
 
-def test_a_projection_depends_on_its_seed_only():
+def test_a_projection_depends_only_on_its_seed():
     first = gaussian_projection(64, 8, seed=0)
     np.testing.assert_array_equal(first, gaussian_projection(64, 8, seed=0))
     assert not np.allclose(first, gaussian_projection(64, 8, seed=1))
@@ -85,6 +85,6 @@ def test_a_projection_depends_on_its_seed_only():
     np.testing.assert_allclose(corner, CORNER, atol=1e-7)
 
 
-def test_vectors_cannot_become_wider():
-    with pytest.raises(ConfigError, match=r"256 wide and cannot be projected to 300.*at most 256"):
+def test_a_projection_to_more_features_is_an_error():
+    with pytest.raises(ConfigError, match=r"width 256 cannot be projected to dim=300.*at most 256"):
         build_dynamic_encoder(ExtractionConfig(dynamic=DynamicConfig(dim=300)))

@@ -22,11 +22,6 @@ def test_a_shift_is_measured_in_face_widths_per_second(pixels):
     np.testing.assert_allclose(middle, [expected, 0], atol=0.15)
 
 
-def test_equal_crops_have_no_speed():
-    speeds = FlowEstimator()([textured(0), textured(0)], np.array([0.0, 0.03]))
-    assert np.abs(speeds).max() < 1e-3
-
-
 def test_each_pair_of_a_window_has_a_field():
     crops = [textured(shift) for shift in (0, 1, 3, 3)]
     speeds = FlowEstimator()(crops, np.array([0, 0.1, 0.2, 0.3]))
@@ -34,7 +29,7 @@ def test_each_pair_of_a_window_has_a_field():
     assert speeds.dtype == np.float32
     across = speeds[:, 30:-30, 30:-30, 0].mean(axis=(1, 2))
     assert across[1] == pytest.approx(2 * across[0], rel=0.2)
-    assert abs(across[2]) < 0.05
+    assert np.abs(speeds[2]).max() < 1e-3
 
 
 def test_speed_does_not_depend_on_frame_rate_and_crop_size():

@@ -43,7 +43,7 @@ def flow_network(rgb_weights):
     return FlowNetwork(config, crop_px=32, seed=0)
 
 
-def test_each_crop_is_scaled_and_has_its_own_vector(image_network):
+def test_each_crop_is_scaled_and_encoded_separately(image_network):
     expected = {"encoder": "mobilenet", "weights": "random, seed 0", "image_px": 64}
     assert image_network.describe() == expected
     features = image_network(CROPS)
@@ -65,7 +65,7 @@ def test_a_model_file_gets_rgb_from_0_to_255(tmp_path):
 )
 def test_a_model_file_with_another_input_is_an_error(tmp_path, shape, pooled):
     config = StaticConfig(**model_file(tmp_path / "m.keras", shape, pooled=pooled))
-    with pytest.raises(ExtractionError, match="expected a model from square RGB crops"):
+    with pytest.raises(ExtractionError, match="must be a model from square RGB crops"):
         ImageNetwork(config, seed=0)
 
 
@@ -102,13 +102,13 @@ def test_speeds_are_scaled_to_the_input_range(name, scale):
     assert network.describe()["weights"] == "random, seed 1"
 
 
-def test_a_network_that_scales_rgb_itself_is_an_error():
+def test_a_flow_network_that_scales_rgb_is_an_error():
     config = DynamicConfig(encoder="efficientnetv2b0", weights="random")
-    with pytest.raises(ConfigError, match="prepares RGB inside of the network"):
+    with pytest.raises(ConfigError, match="scales RGB inside the network"):
         FlowNetwork(config, crop_px=32, seed=0)
 
 
 def test_a_model_file_for_another_number_of_pairs_is_an_error(tmp_path):
     config = DynamicConfig(**model_file(tmp_path / "m.keras", (8, 8, 4)), num_pairs=3)
-    with pytest.raises(ExtractionError, match=r"expected a model from flow \(None, 8, 8, 6\)"):
+    with pytest.raises(ExtractionError, match=r"must be a model from flow \(None, 8, 8, 6\)"):
         FlowNetwork(config, crop_px=8, seed=0)

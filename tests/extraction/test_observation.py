@@ -21,13 +21,6 @@ def observer(*, static_px=112, with_colour=False, **settings):
     return VideoObserver(config, static_px=static_px, with_colour=with_colour)
 
 
-@pytest.fixture
-def half(tmp_path, face_frames):
-    """A video with a face in its first half only."""
-    blank = [np.full_like(face_frames[0], 90)] * 24
-    return write_video(tmp_path / "half.mp4", face_frames[:24] + blank)
-
-
 @pytest.fixture(scope="module")
 def short(tmp_path_factory, face_frames):
     return write_video(tmp_path_factory.mktemp("short") / "a.mp4", face_frames)
@@ -44,11 +37,6 @@ def test_every_step_of_the_real_clips_has_a_face(observe, clips):
         np.testing.assert_allclose(np.diff(seconds), 15.3 / 16, atol=0.03)
         assert seconds[0] < 0.5
         assert seconds[-1] > 14.7
-
-
-def test_a_still_video_has_no_motion(observe, tmp_path, face_frames):
-    path = write_video(tmp_path / "a.mp4", face_frames[:1] * 40, options={"qp": "0"})
-    assert max(np.abs(step.speeds).max() for step in observe(path).steps) < 0.05
 
 
 def test_flow_measures_a_moving_camera_without_detector_jitter(observe, tmp_path, face_frames):
@@ -69,7 +57,7 @@ def test_a_window_with_several_pairs_has_several_fields(short):
     assert [step.speeds.shape for step in observed.steps] == [(4, 112, 112, 2)] * 3
 
 
-def test_crops_for_a_network_are_rgb_and_have_its_size(short):
+def test_crops_for_a_network_are_rgb_and_have_the_input_size(short):
     crop = observer(static_px=160, with_colour=True)(short).steps[0].static_crop
     assert crop.shape == (160, 160, 3)
     assert crop[..., 0].mean() > crop[..., 2].mean()  # skin is more red than blue
@@ -91,16 +79,12 @@ def test_one_of_two_people_is_tracked(observe, tmp_path, face_frames):
 @pytest.mark.parametrize(("has_face", "num_seen", "min_share"), [(False, 0, 0.5), (True, 8, 0.75)])
 def test_a_video_with_too_few_faces_fails(half, tmp_path, has_face, num_seen, min_share):
     path = half if has_face else write_video(tmp_path / "a.mp4", draw_frames(40))
-    with pytest.raises(ClipError, match=f"face is seen in {num_seen} of 16") as caught:
+    with pytest.raises(ClipError, match=f"face is visible in {num_seen} of 16") as caught:
         observer(faces=FacesConfig(min_share=min_share))(path)
     assert caught.value.stage == "face"
 
 
-def test_steps_without_a_face_are_empty(observe, half):
-    assert [step is None for step in observe(half).steps] == [False] * 8 + [True] * 8
-
-
-def test_a_cut_file_gives_a_warning_or_fails_the_clip(observe, tmp_path, clips):
+def test_a_cut_file_leads_to_a_warning_or_an_error(observe, tmp_path, clips):
     content = remux(clips[0], tmp_path / "whole.mp4").read_bytes()
     path = tmp_path / "cut.mp4"
     path.write_bytes(content[: int(len(content) * 0.7)])
@@ -122,13 +106,17 @@ def test_steps_in_a_hole_are_empty(observe, tmp_path, clips):
     assert num_seen(observed) < 16
 
 
-def test_lost_frames_give_a_warning_or_fail_the_clip(observe, tmp_path, clips):
+def test_lost_frames_lead_to_a_warning_or_an_error(observe, tmp_path, clips):
     whole = remux(clips[0], tmp_path / "whole.mkv")
     path = with_hole(whole, tmp_path / "hole.mkv", at=0.5, num_bytes=300_000)
     observed = observe(path)
     assert observed.timeline.coverage < 0.7
-    assert any("no frame for up to 6.0 s" in warning for warning in observed.warnings)
-    with pytest.raises(ClipError, match=r"cover 61% of the 15.3 s .*the file has holes"):
+    assert any(
+        "gaps without frames: 1, the longest 6.0 s" in warning for warning in observed.warnings
+    )
+    with pytest.raises(
+        ClipError, match=r"cover 61% .* \(15\.3 s\), .* 80% are needed; the file has holes"
+    ):
         observer(sampling=SamplingConfig(min_coverage=0.8))(path)
 
 
@@ -137,4 +125,4 @@ def test_motion_is_not_measured_across_a_stall(observe, tmp_path, face_frames):
     observed = observe(write_video(tmp_path / "a.mkv", face_frames, ticks=ticks))
     far = [step.speeds is None for step in observed.steps]
     assert 0 < sum(far) == observed.num_far < 16
-    assert any(f"no motion is measured at {sum(far)} of 16" in each for each in observed.warnings)
+    assert any(f"motion is not measured at {sum(far)} of 16" in each for each in observed.warnings)

@@ -1,4 +1,4 @@
-"""Damaged packets are detected. Whole files are tested in test_decode."""
+"""Damaged packets are detected. `test_decode` tests whole files."""
 
 from fractions import Fraction
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ def unit(content, length=None):
 
 
 class Packet(SimpleNamespace):
-    """Used attributes of a packet."""
+    """Fake packet with the attributes that the reader uses."""
 
     def __bytes__(self):
         return self.data
@@ -73,11 +73,11 @@ def test_broken_nal_units_are_damage(data, is_damaged):
         ("ffv1", bytes(1000), False),
     ],
 )
-def test_zeros_that_no_encoder_writes_are_damage(codec, data, is_damaged):
+def test_long_runs_of_zeros_are_damage(codec, data, is_damaged):
     assert read(packet(data), codec=codec, extradata=None)[1] == [is_damaged]
 
 
-def test_a_corrupt_packet_of_the_demuxer_is_damage():
+def test_a_packet_that_the_demuxer_marks_as_corrupt_is_damaged():
     assert read(packet(unit(UNIT), is_corrupt=True))[1] == [True]
 
 

@@ -1,4 +1,4 @@
-"""A plan has the tasks of clips that are not cached, and describes the features."""
+"""A plan contains the tasks of uncached clips and the description of the features."""
 
 import json
 
@@ -12,7 +12,7 @@ from pipeline.config.extraction import (
     StaticConfig,
 )
 from pipeline.extraction.plan import describe_features, plan_extraction
-from pipeline.extraction.tasks import ClipSource, Job
+from pipeline.extraction.tasks import Job
 
 JOB = Job(config=ExtractionConfig())
 
@@ -21,20 +21,13 @@ def describe(**settings):
     return describe_features(Job(config=ExtractionConfig(**settings)))
 
 
-def test_every_clip_has_a_task_and_the_first_are_on_the_contact_sheet(tmp_path, make_sources):
+def test_every_clip_has_a_task_and_the_first_clips_are_on_the_contact_sheet(tmp_path, make_sources):
     job = Job(config=ExtractionConfig(num_shown=1))
     plan = plan_extraction(job, make_sources("a.mp4", "b.mp4"), tmp_path / "out")
     first, second = plan.remaining(plan.tasks)
     assert (first.source.clip_id, second.source.clip_id) == ("a.mp4", "b.mp4")
     assert first.path != second.path
     assert (first.with_strip, second.with_strip) == (True, False)
-
-
-def test_a_clip_with_a_missing_file_fails(tmp_path, make_sources):
-    gone = ClipSource(clip_id="gone.mp4", video=tmp_path / "gone.mp4")
-    plan = plan_extraction(JOB, [*make_sources("a.mp4"), gone], tmp_path / "out")
-    assert list(plan.tasks) == ["a.mp4"]
-    assert [(result.clip_id, result.stage) for result in plan.failed] == [("gone.mp4", "open")]
 
 
 def test_unfinished_files_of_a_killed_worker_are_removed(tmp_path, make_sources):
@@ -72,7 +65,7 @@ def test_settings_that_change_values_change_the_description(settings):
         {"faces": FacesConfig(min_share=0.9)},
     ],
 )
-def test_settings_that_change_no_value_do_not_change_the_description(settings):
+def test_other_settings_do_not_change_the_description(settings):
     assert describe(**settings) == describe()
 
 
@@ -87,13 +80,12 @@ def test_precomputed_faces_and_flow_are_described():
     config = ExtractionConfig()
     faces = describe_features(Job(config=config, has_faces=True))
     assert (faces["static"]["of"], faces["dynamic"]["of"]) == ("given faces", "videos")
-    job = Job(config=config, has_videos=False, has_faces=True, has_flow=True)
-    both = describe_features(job)
+    both = describe_features(Job(config=config, has_faces=True, has_flow=True))
     assert "detector" not in both["faces"]
     assert "mtcnn" not in both["libraries"]
 
 
-def test_the_description_has_major_versions_and_survives_json():
+def test_the_description_contains_major_versions_and_can_be_written_as_json():
     description = describe()
     assert json.loads(json.dumps(description)) == description
     assert set(description["libraries"]) == {"av", "mtcnn", "opencv-python-headless"}

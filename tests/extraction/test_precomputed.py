@@ -1,11 +1,11 @@
-"""Precomputed faces and flow are read in the order of their numbers."""
+"""Precomputed faces and flow are read, sorted by the numbers in their names."""
 
 import cv2
 import numpy as np
 import pytest
 
 from pipeline.extraction.faces.alignment import FACE_SHARE
-from pipeline.extraction.precomputed import read_faces, read_flow, spread
+from pipeline.extraction.precomputed import evenly_spaced, read_faces, read_flow
 from pipeline.extraction.sources import IMAGE_SUFFIXES
 from pipeline.extraction.tasks import ClipError
 from tests.extraction.drawn_videos import ORIENTATIONS, to_coded, write_jpeg
@@ -24,7 +24,7 @@ def grey(folder, num_steps=16):
     return faces.mean(axis=(1, 2)).round().tolist()
 
 
-def test_faces_are_ordered_by_their_numbers(tmp_path):
+def test_faces_are_sorted_by_their_numbers(tmp_path):
     assert grey(write_faces(tmp_path, range(0, 120, 10))) == list(range(0, 120, 10))
 
 
@@ -33,7 +33,7 @@ def test_faces_are_evenly_spaced(tmp_path):
     assert grey(write_faces(tmp_path, levels), num_steps=4) == [24, 74, 124, 174]
 
 
-def test_faces_are_resized_and_rgb(tmp_path):
+def test_faces_are_resized_and_converted_to_rgb(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.full((33, 71, 3), (255, 0, 0), np.uint8))  # blue
     faces = read_faces(tmp_path, num_steps=16, crop_px=8, with_colour=True)
     assert faces.shape == (1, 8, 8, 3)
@@ -117,10 +117,10 @@ def test_a_step_with_several_pairs_has_successive_fields(tmp_path):
     [
         (np.zeros((8, 8)), r"shape \(8, 8\)"),
         (np.zeros((8, 8, 3)), r"shape \(8, 8, 3\)"),
-        (np.array([["a"]]), "expected flow fields"),
+        (np.array([["a"]]), "must contain flow fields"),
         (np.full((8, 8, 2), np.nan), "NaN or infinite"),
-        (np.zeros((0, 8, 8, 2)), "expected flow fields"),
-        (np.full((8, 8, 2), 128, dtype=np.uint8), "type uint8, .* of signed numbers"),
+        (np.zeros((0, 8, 8, 2)), "must contain flow fields"),
+        (np.full((8, 8, 2), 128, dtype=np.uint8), "of signed numbers, .* type uint8"),
     ],
 )
 def test_an_array_that_is_not_flow_is_an_error(tmp_path, array, words):
@@ -146,10 +146,10 @@ def test_a_pickle_or_an_archive_is_an_error(tmp_path, write):
 
 def test_too_few_fields_are_an_error(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((8, 8, 2)))
-    with pytest.raises(ClipError, match="contains 1 flow fields, 5 are needed"):
+    with pytest.raises(ClipError, match="contains 1 flow fields, but 5 are needed"):
         read_flow(tmp_path, **{**FLOW, "num_pairs": 5})
 
 
-def test_spread_gives_the_centres_of_equal_parts():
-    assert spread(100, 4).tolist() == [12, 37, 62, 87]
-    assert spread(3, 4).tolist() == [0, 1, 2]
+def test_evenly_spaced_positions_are_the_centres_of_equal_parts():
+    assert evenly_spaced(100, 4).tolist() == [12, 37, 62, 87]
+    assert evenly_spaced(3, 4).tolist() == [0, 1, 2]

@@ -1,4 +1,4 @@
-"""Whole extractions: complete, resumed, and impossible ones."""
+"""Complete and continued extractions, and invalid requests."""
 
 import csv
 import shutil
@@ -99,7 +99,7 @@ def test_a_stopped_extraction_is_continued(extract, out, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["static.npy", "clips.csv", "contact_sheet.png"])
-def test_a_lost_file_is_written_again(extract, out, name):
+def test_a_deleted_file_is_written_again(extract, out, name):
     extract()
     before = load_feature_set(out).digest
     (out / name).unlink()
@@ -108,7 +108,7 @@ def test_a_lost_file_is_written_again(extract, out, name):
     assert load_feature_set(out).digest == before
 
 
-def test_later_clips_replace_failed_ones_on_the_contact_sheet(extract, videos, tmp_path):
+def test_later_clips_replace_failed_clips_on_the_contact_sheet(extract, videos, tmp_path):
     for number in range(3):
         (videos / f"0{number}.mp4").write_bytes(b"")
     outcome = extract()
@@ -132,7 +132,7 @@ def test_new_failed_and_changed_clips_are_extracted(extract, out, videos, face_f
     np.testing.assert_array_equal(before[1], after[1])
 
 
-def test_features_of_other_settings_are_not_mixed(extract, out):
+def test_features_with_other_settings_are_not_mixed(extract, out):
     extract()
     other = ExtractionConfig(
         sampling=SamplingConfig(num_steps=4), faces=FacesConfig(crop_px=96), num_shown=2
@@ -143,7 +143,7 @@ def test_features_of_other_settings_are_not_mixed(extract, out):
     assert counts(extract(config=other)) == (3, 0, 0)
 
 
-def test_other_clips_do_not_replace_a_set(extract, tmp_path, face_frames):
+def test_a_feature_set_is_not_replaced_by_other_clips(extract, tmp_path, face_frames):
     extract()
     other = tmp_path / "other"
     other.mkdir()
@@ -152,12 +152,15 @@ def test_other_clips_do_not_replace_a_set(extract, tmp_path, face_frames):
         extract(videos_dir=other)
 
 
-def test_failed_clips_are_listed_with_stage_and_reason(extract, out, videos, tmp_path, face_frames):
+def test_failed_clips_and_unused_files_are_listed(
+    extract, out, videos, tmp_path, face_frames, caplog
+):
     (videos / "empty.mp4").write_bytes(b"")
     (videos / "text.avi").write_text("no video")
     write_video(videos / "nobody.mp4", draw_frames(20))
     write_video(videos / "one frame.mp4", face_frames[:1])
     (videos / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    (videos / "notes.txt").write_text("x")
     outcome = extract()
     assert outcome.num_clips == load_feature_set(out).num_clips == 3
     assert {name: row["stage"] for name, row in read_failures(outcome).items()} == {
@@ -166,33 +169,9 @@ def test_failed_clips_are_listed_with_stage_and_reason(extract, out, videos, tmp
         "gone.mp4": "open",
         "nobody.mp4": "face",
         "one frame.mp4": "decode",
+        str(videos / "notes.txt"): "suffix",
     }
-
-
-def test_all_video_suffixes_are_used_and_other_files_are_listed(
-    extract, out, tmp_path, face_frames, caplog
-):
-    folder = tmp_path / "mixed"
-    folder.mkdir()
-    write_video(folder / "a.mp4", face_frames[:12])
-    write_video(folder / "b.wmv", face_frames[:12], codec="wmv2", options={"b": "2000000"})
-    write_video(folder / "c.MTS", face_frames[:12], container_format="mpegts")
-    (folder / "notes.txt").write_text("x")
-    outcome = extract(videos_dir=folder)
-    assert outcome.failed == ()
-    assert outcome.warnings == {}
-    assert pd.read_csv(out / "clips.csv")["clip_id"].tolist() == ["a.mp4", "b.wmv", "c.MTS"]
-    assert "files that are not used as clips: 1 .txt. failures.csv will list them." in caplog.text
-    (failure,) = read_failures(outcome).values()
-    assert (failure["clip_id"], failure["stage"]) == (str(folder / "notes.txt"), "suffix")
-
-
-def test_no_usable_clip_is_an_error(extract, out, tmp_path):
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "a.mp4").write_bytes(b"x")
-    with pytest.raises(ExtractionError, match=r"none of 1 clips could be used; the first, a\.mp4"):
-        extract(videos_dir=tmp_path / "broken")
-    assert (out / "failures.csv").read_text().count("\n") == 2
+    assert "ignored files: 1 .txt. They are listed in failures.csv." in caplog.text
 
 
 def test_annotations_become_labels(extract, out, tmp_path):
@@ -205,29 +184,29 @@ def test_annotations_become_labels(extract, out, tmp_path):
     assert "labels.csv" in features.metadata["annotations"]
 
 
-def test_parts_of_a_batch_array_are_one_sharded_set(extract, out, tmp_path):
+def test_all_shards_are_one_feature_set(extract, out, tmp_path):
     one = load_feature_set(extract(features_dir=tmp_path / "whole").features_dir)
-    for part in (1, 2):
-        extract(shard=(part, 2))
+    for number in (1, 2):
+        extract(shard=(number, 2))
     sharded = load_feature_set(out)
     assert sorted(sharded.clip_ids) == sorted(one.clip_ids)
     assert sharded.metadata["encoder"] == one.metadata["encoder"]
 
 
-def test_a_part_without_a_clip_is_complete(extract, out):
+def test_a_shard_without_clips_is_complete(extract, out):
     outcome = extract(shard=(4, 8))
     assert (outcome.num_clips, outcome.failed) == (0, ())
     assert not out.exists()
 
 
-def test_incompatible_parts_are_an_error(extract, out, tmp_path):
+def test_incompatible_shards_are_an_error(extract, out, tmp_path):
     extract(shard=(1, 3))
-    with pytest.raises(ExtractionError, match=r"contains shard-0001-of-0003, and a part of 2"):
+    with pytest.raises(ExtractionError, match=r"contains shard-0001-of-0003\. With 2 shards"):
         extract(shard=(1, 2))
-    with pytest.raises(ExtractionError, match=r"contains shard-0001-of-0003, which no extraction"):
+    with pytest.raises(ExtractionError, match=r"contains shard-0001-of-0003, which was not"):
         extract()
     whole = extract(features_dir=tmp_path / "whole").features_dir
-    with pytest.raises(ExtractionError, match="contains a whole extraction"):
+    with pytest.raises(ExtractionError, match="contains an extraction without shards"):
         extract(features_dir=whole, shard=(1, 2))
 
 
@@ -235,7 +214,7 @@ def test_added_labels_are_not_removed(extract, videos, out):
     extract()
     np.save(out / "labels.npy", np.full((3, 5), 0.5, dtype=np.float32))
     (videos / "new.mp4").write_bytes(b"")
-    with pytest.raises(ExtractionError, match=r"contains labels\.npy, which no extraction"):
+    with pytest.raises(ExtractionError, match=r"contains labels\.npy, which was not"):
         extract()
     assert (out / "labels.npy").exists()
 
@@ -250,7 +229,7 @@ def test_added_labels_are_not_removed(extract, videos, out):
         ({"videos_dir": "x", "shard": (3, 2)}, "got 3/2"),
     ],
 )
-def test_impossible_options_are_an_error(tmp_path, options, message):
+def test_invalid_options_are_an_error(tmp_path, options, message):
     with pytest.raises(ConfigError, match=message):
         extract_features(features_dir=tmp_path / "out", **options)
 

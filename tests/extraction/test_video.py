@@ -1,4 +1,4 @@
-"""The timeline of a file: times of its frames, and missing parts."""
+"""Frame times and missing parts are read from a video file."""
 
 import struct
 
@@ -25,7 +25,7 @@ def video(tmp_path):
     return write_video(tmp_path / "a.mp4", draw_frames(60))
 
 
-def test_timestamps_equal_those_of_a_decoder(clips):
+def test_timestamps_equal_the_timestamps_of_decoded_frames(clips):
     for clip in clips:
         assert read_timeline(clip).pts.tolist() == sorted(decode_all(clip))
 
@@ -64,11 +64,11 @@ def test_a_complete_clip_is_covered(clips):
         ("a.y4m", "rawvideo"),
     ],
 )
-def test_every_container_gives_the_times_of_its_frames(tmp_path, name, codec):
+def test_frame_times_are_read_from_every_container(tmp_path, name, codec):
     path = write_video(tmp_path / name, draw_frames(31), codec=codec)
     assert list(find_videos(tmp_path).by_id) == [name]
     timeline = read_timeline(path)
-    assert timeline.pts.tolist() == list(decode_all(path))  # in the order they are shown
+    assert timeline.pts.tolist() == list(decode_all(path))  # in presentation order
     np.testing.assert_allclose(timeline.seconds, np.arange(31) / 30, atol=0.002)
     assert timeline.coverage == pytest.approx(1.0, abs=0.01)
 
@@ -125,7 +125,7 @@ def test_longer_sound_does_not_reduce_the_coverage(tmp_path, sound_seconds, is_t
 
 
 @pytest.mark.parametrize("is_tagged", [True, False])
-def test_a_cut_file_with_sound_covers_less_than_it_states(tmp_path, is_tagged):
+def test_a_cut_file_with_sound_has_a_low_coverage(tmp_path, is_tagged):
     path = write_with_sound(tmp_path / "a.webm", 90, sound_seconds=3.0)
     if not is_tagged:
         path = without_duration_tag(path, tmp_path / "b.webm")
@@ -143,7 +143,7 @@ def test_frames_hidden_by_an_edit_list_are_omitted(tmp_path):
 
 
 def _with_edit(content, *, skip_share):
-    """Let the edit list begin in the middle of the only track."""
+    """Return the content with an edit list that hides the beginning of the only track."""
     start = content.index(b"elst")
     duration, media_time = struct.unpack(">Ii", content[start + 12 : start + 20])
     timescale_at = content.index(b"mdhd") + 16

@@ -1,7 +1,8 @@
-"""A worker returns a result for every outcome of a clip."""
+"""A worker returns a result for each clip, also if the clip fails."""
 
 import csv
 import pickle
+from unittest.mock import Mock
 
 import pytest
 
@@ -15,19 +16,10 @@ from pipeline.extraction.worker import build_work
 
 @pytest.fixture
 def work(monkeypatch):
-    """Return a function that runs a task with a given outcome."""
+    """Return a function that runs a task. The extractor returns or raises the given outcome."""
 
     def work(task, outcome):
-        class Extractor:
-            def __init__(self, job):
-                pass
-
-            def __call__(self, source, *, with_strip):
-                if isinstance(outcome, Exception):
-                    raise outcome
-                return outcome
-
-        monkeypatch.setattr(clip_module, "ClipExtractor", Extractor)
+        monkeypatch.setattr(clip_module, "ClipExtractor", lambda job: Mock(side_effect=[outcome]))
         return build_work(Job(config=ExtractionConfig()))(task)
 
     return work
@@ -57,20 +49,20 @@ def test_a_failed_clip_has_a_stage_and_a_reason(work, task, error, stage, reason
     assert not task.path.exists()
 
 
-def test_an_unwritable_directory_is_an_error_and_no_failure_of_the_clip(work, task, make_features):
+def test_an_unwritable_directory_ends_the_extraction(work, task, make_features):
     task.path.parent.write_text("a file instead of a directory")
     with pytest.raises(ExtractionError, match="cannot be written"):
         work(task, make_features())
 
 
-def test_a_clip_error_survives_pickle():
+def test_a_clip_error_can_be_pickled():
     error = pickle.loads(pickle.dumps(ClipError("face", "no face\n is seen")))
     assert (error.stage, error.reason) == ("face", "no face is seen")
     assert str(error) == "face: no face is seen"
 
 
 @pytest.mark.parametrize("rows", [[], [('a,"b"\n.mp4', "open", "x, y"), ("顔", "", "")]])
-def test_the_table_of_failures_has_any_name_and_reason(tmp_path, rows):
+def test_the_table_of_failures_can_contain_any_name_and_reason(tmp_path, rows):
     failed = [Result(clip_id=name, stage=stage, reason=reason) for name, stage, reason in rows]
     write_failures(tmp_path / "failures.csv", failed)
     with (tmp_path / "failures.csv").open(encoding="utf-8", newline="") as file:

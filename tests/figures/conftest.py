@@ -1,4 +1,4 @@
-"""Inputs of every figure, small enough to compute the drawn values by hand."""
+"""Small inputs of every figure. The drawn values can be computed by hand."""
 
 import numpy as np
 import pytest
@@ -19,11 +19,11 @@ RECORDS = {
     "learning_rate": LearningRateLogs,
     "epoch": MetricsHistory,
 }
-"""A key of the file -> its record."""
+"""Key that only one file contains -> record of this file."""
 
 
 def records_of(inputs):
-    """Return the inputs with typed records instead of the contents of files."""
+    """Replace the contents of files by typed records."""
     records = dict(inputs)
     for name, content in inputs.items():
         keys = [key for key in RECORDS if isinstance(content, dict) and key in content]
@@ -93,7 +93,7 @@ def make_evaluation(value=0.5, **changes):
 
 
 def make_comparison(**intervals):
-    """Return a comparison, with one (value, low, high) per metric."""
+    """Return the content of a comparison. Each metric has one (value, low, high)."""
     differences = {}
     for metric in METRICS:
         value, low, high = intervals.get(metric, (0.0, -0.01, 0.01))
@@ -166,7 +166,7 @@ def attention():
 
 @pytest.fixture
 def inputs(history, time_logs, lr_logs, attention):
-    """Every input of every figure, with files as plain contents."""
+    """Every input of every figure. Files are represented by their content."""
     y_true = np.random.default_rng(0).random((30, 5))
     entropy = {name: [0.9, 0.5] for name in attention.entropy}
     return {
@@ -196,19 +196,19 @@ def specs():
 
 @pytest.fixture
 def build(specs, inputs):
-    """Return a function that computes the data of a figure, with some inputs changed."""
+    """Return a function that computes the data of a figure from changed inputs."""
     return lambda name, **changes: specs[name].build_data(records_of(inputs | changes))
 
 
 @pytest.fixture
 def draw(specs, build):
-    """Return a function that draws a figure, with some inputs changed."""
+    """Return a function that draws a figure from changed inputs."""
     return lambda name, style=SCREEN, **changes: specs[name].draw(build(name, **changes), style)
 
 
 @pytest.fixture
 def describe(specs, build):
-    """Return a function that returns the alt text of a figure, with some inputs changed."""
+    """Return a function that returns the alt text of a figure from changed inputs."""
     return lambda name, **changes: specs[name].alt_text(build(name, **changes))
 
 

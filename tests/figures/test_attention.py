@@ -1,4 +1,4 @@
-"""Values of the figures of attention."""
+"""Values in the attention figures."""
 
 import dataclasses
 import itertools
@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.errors import PipelineError
-from pipeline.figures.attention.grid import Grid, map_heading, map_name, shortened, step_numbers
+from pipeline.figures.attention.grid import (
+    Grid,
+    map_heading,
+    map_name,
+    shorten_clip_id,
+    step_numbers,
+)
 from pipeline.figures.attention.heads import mean_agreement
 from pipeline.figures.base.spec import NothingToDraw
 from pipeline.figures.base.style import STYLES
@@ -26,7 +32,7 @@ BLOCK = "block_1/static_to_dynamic"
         (AttentionMeasurements(), "not measured"),
     ],
 )
-def test_without_maps_no_figure_is_drawn(tmp_path, attention, reason):
+def test_no_figure_is_drawn_without_maps(tmp_path, attention, reason):
     gallery = draw_gallery(attention_figures(), {"attention": attention}, tmp_path)
     assert (gallery.drawn, gallery.faults) == ((), ())
     assert all(reason in figure.reason for figure in gallery.omitted)
@@ -49,12 +55,12 @@ def test_head_agreement_is_the_mean_over_different_heads(build, draw, attention)
         ("multi_head_attention_sample_3", {"sample_ids": ("a", "b")}, "only 2 clips"),
     ],
 )
-def test_a_missing_measurement_is_named(build, attention, name, changes, message):
+def test_the_error_names_a_missing_measurement(build, attention, name, changes, message):
     with pytest.raises(NothingToDraw, match=message):
         build(name, attention=dataclasses.replace(attention, **changes))
 
 
-def test_entropy_is_shown_by_quantiles_without_undefined_clips(build, attention):
+def test_entropy_quantiles_ignore_undefined_clips(build, attention):
     entropy = {"traits": np.array([[0.0], [0.5], [1.0], [np.nan]])}
     changes = {"attention": dataclasses.replace(attention, entropy=entropy)}
     (found,) = build("attention_entropy", attention_history=None, **changes).maps
@@ -62,7 +68,7 @@ def test_entropy_is_shown_by_quantiles_without_undefined_clips(build, attention)
 
 
 @pytest.mark.parametrize("entropy", [None, {"other": [0.5, 0.5]}, {"traits": [0.5]}])
-def test_an_event_that_does_not_fit_is_named(attention, specs, entropy):
+def test_the_error_names_an_invalid_event(attention, specs, entropy):
     with pytest.raises(PipelineError, match=r"events\.jsonl: an `attention` event"):
         specs["attention_entropy"].data(attention, [{"epoch": 1, "entropy": entropy}])
 
@@ -74,27 +80,26 @@ def test_deletion_curves_are_means_over_the_repetitions(draw):
 
 
 @pytest.mark.parametrize(("error", "num_panels"), [(True, 2), (False, 1)])
-def test_errors_are_drawn_if_there_are_labels(draw, attention, error, num_panels):
+def test_prediction_errors_are_drawn_if_they_were_measured(draw, attention, error, num_panels):
     curves = attention.deletions["static"]
     curves = curves if error else dataclasses.replace(curves, error={})
     changed = dataclasses.replace(attention, deletions={"static": curves})
     assert len(draw("attention_faithfulness", attention=changed).axes) == num_panels
 
 
-def test_a_clip_has_a_column_per_head(build, attention):
-    block, traits = build("multi_head_attention_sample_2").rows
-    np.testing.assert_array_equal(block.weights, attention.sample_maps[BLOCK][1])
-    assert (block.num_keys, traits.num_keys) == ((3,), (4, 3))
-    assert (block.is_of_traits, traits.is_of_traits) == (False, True)
+def test_the_figure_of_a_clip_has_one_column_per_head(build, attention):
+    data = build("multi_head_attention_sample_2")
+    assert data.columns == ("head 1", "head 2")
+    np.testing.assert_array_equal(data.maps[BLOCK], attention.sample_maps[BLOCK][1])
 
 
-def test_the_comparison_shows_the_mean_beside_the_clips(build, attention):
-    weights = build("attention_comparison").rows[0].weights
+def test_the_first_column_of_the_comparison_is_the_mean(build, attention):
+    weights = build("attention_comparison").maps[BLOCK]
     np.testing.assert_allclose(weights[0], attention.mean_maps[BLOCK].mean(axis=0))
     np.testing.assert_allclose(weights[1:], attention.sample_maps[BLOCK].mean(axis=1))
 
 
-def test_traits_have_their_share_per_stream(build, draw, attention):
+def test_each_stream_has_its_share_and_its_weights(build, draw, attention):
     weights = {"static": np.tile((0.5, *[np.nan] * 3), (5, 1)), "dynamic": np.tile(0.2, (5, 3))}
     share = {"static": np.full(5, 0.4), "dynamic": np.full(5, 0.6)}
     changed = dataclasses.replace(attention, trait_attention=weights, trait_share=share)
@@ -119,19 +124,19 @@ def test_the_dashboard_draws_the_shares(draw, attention):
         ("dynamic/traits", "traits → dynamic", "The traits attend to flow windows"),
     ],
 )
-def test_maps_have_names(attention, name, short, heading):
+def test_maps_have_display_names(attention, name, short, heading):
     assert map_name(name) == short
     assert map_heading(attention, name).startswith(heading)
 
 
-def test_long_clip_names_keep_both_ends():
-    assert shortened("video00521.001", 20) == "video00521.001"
-    assert shortened("a" * 30 + ".007.mp4", 13) == "aaaaaa…07.mp4"
+def test_a_shortened_clip_id_keeps_both_ends():
+    assert shorten_clip_id("video00521.001", 20) == "video00521.001"
+    assert shorten_clip_id("a" * 30 + ".007.mp4", 13) == "aaaaaa…07.mp4"
 
 
 @pytest.mark.parametrize("style", STYLES.values(), ids=list(STYLES))
 @pytest.mark.parametrize("num_columns", [1, 4, 12])
-def test_maps_of_a_grid_are_apart_and_inside_the_figure(style, num_columns):
+def test_maps_are_inside_the_figure_and_do_not_overlap(style, num_columns):
     rows = (("upper", 0.8), ("lower", 0.4))
     with style.applied():
         grid = Grid(style, title="T", rows=rows, columns=("x",) * num_columns, left=10.0)
@@ -146,7 +151,7 @@ def test_maps_of_a_grid_are_apart_and_inside_the_figure(style, num_columns):
 
 
 @given(st.integers(1, 5000), st.integers(1, 40))
-def test_step_numbers_are_even_and_start_at_one(num_steps, most):
+def test_step_numbers_are_evenly_spaced_and_start_at_one(num_steps, most):
     numbers = step_numbers(num_steps, most)
     assert numbers[0] == 1
     assert len(numbers) <= most

@@ -1,9 +1,9 @@
-"""Values of the figures of two runs."""
+"""Values in the figures that compare two runs."""
 
 import pytest
 
 from pipeline.figures.base.spec import NothingToDraw
-from pipeline.figures.comparison import shortened_run_name
+from pipeline.figures.comparison import shorten_run_name
 from pipeline.metrics.regression import METRICS
 from tests.figures.conftest import make_comparison, make_evaluation
 
@@ -56,7 +56,7 @@ def test_runs_evaluated_on_different_clips_are_not_compared(build, other):
         build("trait_scores", evaluation_b=make_evaluation(**other))
 
 
-def test_each_run_keeps_its_own_epochs(build, draw):
+def test_each_run_has_its_own_epochs(build, draw):
     histories = {
         "history_a": history_of([3.0, 2.0], [4.0, 1.0]),
         "history_b": history_of([3.0], [2.5]),
@@ -69,14 +69,14 @@ def test_each_run_keeps_its_own_epochs(build, draw):
 
 
 @pytest.mark.parametrize(("other", "scale"), [(3.0, "log"), (-0.5, "linear")])
-def test_a_large_decrease_has_a_logarithmic_axis(draw, other, scale):
+def test_the_axis_is_logarithmic_after_a_large_decrease(draw, other, scale):
     falling = history_of([3.0, 0.1], [3.0, 0.1])
     figure = draw("loss_curves", history_a=falling, history_b=history_of([other], [other]))
     assert figure.axes[0].get_yscale() == scale
 
 
-def test_a_long_name_keeps_its_end():
+def test_a_shortened_run_name_keeps_its_end():
     name = "/a/long/folder/of/runs/20260101-120000-demo-abcdef12"
-    assert len(shortened_run_name(name)) == 30
-    assert name.endswith(shortened_run_name(name)[1:])
-    assert shortened_run_name("demo") == "demo"
+    assert len(shorten_run_name(name)) == 30
+    assert name.endswith(shorten_run_name(name)[1:])
+    assert shorten_run_name("demo") == "demo"

@@ -1,4 +1,4 @@
-"""Values of the figures of predictions and scores."""
+"""Values in the figures of predictions and scores."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_model_and_baselines_are_drawn(draw):
     assert {"model, 95 % interval", "training mean", "ridge"} <= set(texts_of(figure))
 
 
-def test_the_legend_has_no_interval_if_there_is_none(draw):
+def test_the_legend_omits_a_missing_interval(draw):
     evaluation = make_evaluation()
     for rows in evaluation["metrics"].values():
         for row in rows.values():
@@ -35,21 +35,21 @@ def test_the_legend_has_no_interval_if_there_is_none(draw):
     assert "model" in texts_of(draw("scores_and_baselines", evaluation=evaluation))
 
 
-def test_every_clip_is_counted_per_trait(build):
+def test_each_trait_counts_every_clip(build):
     scores = noisy_scores(500)
     data = build("predictions_vs_truth", **scores)
     assert data.density.sum(axis=(1, 2)).tolist() == [500] * 5
     assert data.ccc == pytest.approx(exact_metrics(scores["y_true"], scores["y_pred"])["ccc"])
 
 
-def test_few_clips_are_points_and_many_are_cells(draw):
+def test_few_clips_are_drawn_as_points_and_many_as_a_density(draw):
     few = draw("predictions_vs_truth", **noisy_scores(50)).axes[0]
     many = draw("predictions_vs_truth", **noisy_scores(500)).axes[0]
     assert len(few.lines[0].get_xdata()) == 50
     assert (len(few.images), len(many.images)) == (0, 1)
 
 
-def test_all_panels_have_the_limits_of_all_scores(draw):
+def test_all_panels_have_the_same_limits(draw):
     scores = noisy_scores(50)
     scores["y_pred"][0, 3] = 1.14
     limits = {axes.get_xlim() for axes in draw("predictions_vs_truth", **scores).axes[:5]}
@@ -57,7 +57,7 @@ def test_all_panels_have_the_limits_of_all_scores(draw):
     assert limits.pop()[1] == pytest.approx(1.2)
 
 
-def test_bias_and_deviation_are_of_predicted_minus_annotated(build):
+def test_residuals_are_predicted_minus_annotated_scores(build):
     y_true = np.tile(np.linspace(0.05, 0.95, 120)[:, None], (1, 5))
     y_pred = 0.6 + 0.5 * (y_true - 0.5)
     data = build("residuals", y_true=y_true, y_pred=y_pred)
@@ -77,7 +77,7 @@ def test_a_bin_of_few_clips_has_no_mean():
 
 
 @pytest.mark.parametrize("slope", [0.5, 1.0, 1.6])
-def test_the_slope_is_of_annotated_over_predicted_scores(build, slope):
+def test_the_slope_is_from_the_regression_on_predicted_scores(build, slope):
     data = build("calibration", **linear_scores(slope))
     shown = np.isfinite(data.mean_true)
     assert data.slope == pytest.approx(np.full(5, slope))
@@ -92,7 +92,7 @@ def test_a_constant_prediction_has_no_slope(build, draw):
     assert "slope undefined" in texts_of(draw("calibration", **scores))
 
 
-def test_correlations_of_traits_equal_numpy(build, draw):
+def test_trait_correlations_equal_those_of_numpy(build, draw):
     scores = noisy_scores(40)
     true, predicted = (np.corrcoef(values.T) for values in scores.values())
     data = build("trait_correlations", **scores)
@@ -113,7 +113,7 @@ def test_constant_scores_can_be_drawn(draw, name):
     ("name", "num_clips", "message"),
     [("predictions_vs_truth", 0, "no clips"), ("trait_correlations", 2, "at least 3 clips")],
 )
-def test_too_few_clips_are_named(build, name, num_clips, message):
+def test_the_error_names_too_few_clips(build, name, num_clips, message):
     scores = np.full((num_clips, 5), 0.5)
     with pytest.raises(NothingToDraw, match=message):
         build(name, y_true=scores, y_pred=scores)

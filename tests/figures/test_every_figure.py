@@ -1,6 +1,7 @@
 """Checks of every figure: axes, legend, alt text, and damaged inputs."""
 
 import copy
+from inspect import signature
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -30,11 +31,15 @@ FOLDERS = {
     ),
     "comparison": "metric_differences trait_scores loss_curves",
 }
-"""Folder in the run directory -> names of its figures, which other tools read."""
+"""Folder in the run directory -> figure names. Other tools read these files."""
 
 NAMES = [name for names in FOLDERS.values() for name in names.split()]
 LOGS = ("history", "time_logs", "lr_logs")
-FROM_LOGS = [name for name, spec in training_figures().items() if set(LOGS) & set(spec.needs)]
+FROM_LOGS = [
+    name
+    for name, spec in training_figures().items()
+    if set(LOGS) & set(signature(spec.data).parameters)
+]
 ONE_EPOCH = sorted({*FROM_LOGS, "loss_curves"} - {"metrics_correlation_matrix"})
 JUNK = st.sampled_from(
     [None, "text", 0, 5, -1.5, float("inf"), [], {}, [[1.0]], ["a"], [0.0] * 4, {"a": 1}, True]
@@ -75,13 +80,13 @@ def test_a_figure_has_labels_and_an_alt_text(specs, inputs, name, style):
 
 
 @pytest.mark.parametrize("name", ONE_EPOCH)
-def test_a_run_of_one_epoch_has_its_figures(specs, inputs, name):
+def test_figures_can_be_drawn_after_one_epoch(specs, inputs, name):
     history = make_history(1)
     inputs |= {"history": history, "history_a": history, "history_b": history}
     check_figure(specs[name], inputs | {"time_logs": make_time_logs(1)}, SCREEN)
 
 
-def test_figures_have_fixed_places(specs):
+def test_figures_have_fixed_names_and_folders(specs):
     found = {folder: [] for folder in FOLDERS}
     for name, spec in specs.items():
         found[spec.folder].append(name)
@@ -90,7 +95,7 @@ def test_figures_have_fixed_places(specs):
 
 
 def places_of(value, path=()):
-    """Yield every place in nested JSON as a path of keys, with only the first item of a list."""
+    """Yield the path of keys of each value in nested JSON. Only first items of lists are used."""
     if path:
         yield path
     if isinstance(value, dict):
@@ -104,7 +109,7 @@ def places_of(value, path=()):
     max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
-def test_a_damaged_log_gives_a_figure_or_a_one_line_error(specs, inputs, data):
+def test_a_damaged_log_results_in_a_figure_or_a_one_line_error(specs, inputs, data):
     damaged = inputs | {name: copy.deepcopy(inputs[name]) for name in LOGS}
     damaged["time_logs"]["breakdown"] = {"step": [1.0, None], "figures": 0.5}
     log = data.draw(st.sampled_from(LOGS))

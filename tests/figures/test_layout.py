@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from pipeline.core.traits import TRAITS
 from pipeline.figures.base.layout import build_panels, draw_heatmap, line_handle, set_log_scale
 from pipeline.figures.base.style import (
-    PAPER,
     SCREEN,
     STYLES,
     TRAIN_COLOUR,
@@ -29,7 +28,7 @@ def panels(**options):
         return build_panels(SCREEN, title="t", **options)
 
 
-def test_panels_are_equal_and_row_by_row():
+def test_panels_have_one_size_and_are_ordered_by_row():
     _, found = panels(num_panels=6, columns=3)
     boxes = [axes.get_position() for axes in found]
     assert len(found) == 6
@@ -48,7 +47,7 @@ def test_a_panel_has_the_given_aspect():
 
 @pytest.mark.parametrize("style", STYLES.values(), ids=list(STYLES))
 @pytest.mark.parametrize("length", [5, 30])
-def test_title_legend_and_labels_are_inside_and_apart(style, length):
+def test_title_legend_and_labels_are_visible_and_do_not_overlap(style, length):
     handles = [line_handle("x" * length, "black") for _ in range(5)]
     with style.applied():
         figure, found = build_panels(style, title="A title", num_panels=2, legend=handles)
@@ -101,14 +100,7 @@ def test_curves_have_contrast_to_the_page_and_to_each_other():
     assert abs(train - validation) > 0.15
 
 
-def test_a_style_restores_the_settings_after_an_error():
-    before = dict(mpl.rcParams)
-    with pytest.raises(RuntimeError), PAPER.applied():
-        raise RuntimeError
-    assert dict(mpl.rcParams) == before
-
-
-def test_threads_draw_in_their_own_styles():
+def test_each_thread_draws_in_its_own_style():
     seen = {}
     barrier = threading.Barrier(2)
 

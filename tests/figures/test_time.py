@@ -1,11 +1,11 @@
-"""Values of the figures of time."""
+"""Values in the time figures."""
 
 import pytest
 
 from tests.figures.conftest import make_history, make_time_logs, texts_of
 
 
-def test_the_loss_is_drawn_at_its_elapsed_time(draw):
+def test_the_loss_is_drawn_over_the_elapsed_time(draw):
     line = draw("training_time_analysis").axes[1].lines[0]
     assert line.get_xdata() == pytest.approx([2.8, 3.6, 4.4, 5.2])
     assert line.get_ydata() == pytest.approx([0.35, 0.34, 0.33, 0.32])
@@ -15,7 +15,7 @@ def test_logs_of_different_length_are_not_joined(build):
     assert build("training_time_analysis", history=make_history(3)).loss is None
 
 
-def test_long_epochs_are_cut_and_named(draw):
+def test_the_axis_cuts_long_epochs_and_a_note_names_them(draw):
     figure = draw("epoch_time_analysis")
     assert figure.axes[0].get_ylim()[0] == 0
     assert figure.axes[0].get_ylim()[1] < 2000  # ms
@@ -33,13 +33,13 @@ def test_a_distribution_needs_three_epochs(draw, num_epochs, num_panels):
     assert len(figure.axes) == num_panels
 
 
-def test_the_legend_has_validation_only_if_it_took_time(draw, time_logs):
+def test_the_legend_contains_validation_only_if_it_was_measured(draw, time_logs):
     assert "validation" in texts_of(draw("epoch_time_analysis"))
     time_logs["validation_times"] = [0.0] * 4
     assert "validation" not in texts_of(draw("epoch_time_analysis"))
 
 
-def test_percentiles_of_steps_leave_the_first_epoch_out(build, time_logs):
+def test_step_percentiles_exclude_the_first_epoch(build, time_logs):
     time_logs["batch_times"][:5] = [9.0] * 5
     time_logs["batch_times"][-1] = 0.4
     data = build("batch_time_analysis")
@@ -54,13 +54,13 @@ def test_every_step_is_drawn_once(draw):
     assert later.get_xdata().tolist() == list(range(6, 21))
 
 
-def test_unknown_waits_are_left_out(build, describe, time_logs):
+def test_unknown_waits_are_omitted(build, describe, time_logs):
     del time_logs["batch_wait_times"]
     assert build("batch_time_analysis").wait_counts.sum() == 0
     assert "wait" not in describe("batch_time_analysis")
 
 
-def test_parts_have_their_share_of_the_time(build, draw):
+def test_each_part_has_its_time_and_share(build, draw):
     assert sum(build("time_breakdown").values()) == pytest.approx(5.2)
     figure = draw("time_breakdown")
     assert all(bar.get_x() == 0 for bar in figure.axes[0].patches)
@@ -77,7 +77,7 @@ def test_throughput_is_clips_per_second_of_training(build, draw, time_logs):
     assert build("throughput").rate.tolist() == [10, 20, 30, 40]
 
 
-def test_without_the_number_of_clips_steps_are_counted(build):
+def test_throughput_is_in_steps_if_the_number_of_clips_is_unknown(build):
     data = build("throughput", num_train_clips=None)
     assert data.unit == "steps"
     assert data.rate[1] == pytest.approx(5 / 0.55)

@@ -1,4 +1,4 @@
-"""Values of the figures of training: curves, traits, learning rate, steps."""
+"""Values in the training figures: curves, traits, learning rate, steps."""
 
 import numpy as np
 import pytest
@@ -13,20 +13,14 @@ from pipeline.figures.training.steps import running_mean
 from tests.figures.conftest import make_history, records_of, texts_of
 
 
-@pytest.fixture
-def loss_curve(build):
-    """Return a function that builds the loss curve of given values."""
-
-    def make(train, validation):
-        numbers = list(range(1, len(train) + 1))
-        epoch = {"loss": train, "val_loss": validation, "epoch_numbers": numbers}
-        return build("train_val_loss", history={"epoch": epoch})
-
-    return make
-
-
 def curve_of(content, *names):
     return read_curve(records_of({"history": content})["history"], *names)
+
+
+def loss_curve(train, validation):
+    numbers = list(range(1, len(train) + 1))
+    epoch = {"loss": train, "val_loss": validation, "epoch_numbers": numbers}
+    return curve_of({"epoch": epoch}, "loss")
 
 
 def test_a_curve_has_both_subsets(history):
@@ -51,7 +45,7 @@ def test_without_validation_the_training_values_select_the_best_epoch():
     assert curve.best_value == pytest.approx(0.27)
 
 
-def test_nulls_are_gaps_and_never_the_best(history):
+def test_a_null_is_a_gap_and_never_the_best_value(history):
     history["epoch"]["val_loss"] = [None, 0.5, None, 0.7]
     curve = curve_of(history, "loss")
     assert np.isnan(curve.validation).tolist() == [True, False, True, False]
@@ -75,13 +69,13 @@ def test_a_flat_curve_has_no_best_epoch(draw, history):
 
 
 @pytest.mark.parametrize(("end", "scale"), [(0.1, "log"), (0.11, "linear"), (-0.5, "linear")])
-def test_a_tenfold_fall_of_the_loss_has_a_logarithmic_axis(loss_curve, specs, end, scale):
+def test_the_axis_is_logarithmic_if_the_loss_falls_tenfold(specs, end, scale):
     curve = loss_curve([1.0, 0.5, 0.2, end], None)
     assert curve.is_logarithmic == (scale == "log")
     assert specs["train_val_loss"].draw(curve).axes[0].get_yscale() == scale
 
 
-def test_a_first_epoch_far_off_is_cut_and_named(build, specs):
+def test_the_axis_cuts_an_extreme_first_epoch_and_a_note_names_it(build, specs):
     train, validation = [-52.0, 0.1, 0.2, 0.3, 0.35], [-50.0, 0.1, 0.2, 0.3, 0.3]
     epoch = {"epoch_numbers": [1, 2, 3, 4, 5], "metrics": {"r2": train}}
     history = {"epoch": epoch | {"val_metrics": {"r2": validation}}}
@@ -92,7 +86,7 @@ def test_a_first_epoch_far_off_is_cut_and_named(build, specs):
     assert "▼ epoch 1: −50.000" in texts_of(figure)
 
 
-def test_long_tick_labels_widen_the_axis(loss_curve, specs):
+def test_long_tick_labels_widen_the_axis(specs):
     (axes,) = specs["train_val_loss"].draw(loss_curve([0.016055], [0.016071])).axes
     axes.figure.canvas.draw()
     assert max(len(label.get_text()) for label in axes.get_yticklabels()) <= 7
@@ -126,7 +120,7 @@ def test_traits_are_compared_in_the_epoch_with_the_best_mae(build, history):
     history["epoch"]["val_metrics"]["mae"] = [0.4, 0.1, 0.3, 0.2]
     data = build("trait_comparison")
     assert data.epoch == 2
-    assert data.validation["mae"] == pytest.approx([0.59, 0.60, 0.61, 0.62, 0.63])
+    assert data.values["mae"] == pytest.approx([0.59, 0.60, 0.61, 0.62, 0.63])
     assert data.train["mae"] == pytest.approx([0.49, 0.50, 0.51, 0.52, 0.53])
 
 
@@ -139,7 +133,7 @@ def test_bars_start_at_zero_and_show_the_scores(draw, validation, openness):
 
 
 @pytest.mark.parametrize("value", [-0.00614, -0.287, 0.000004, -123.456, float("nan")])
-def test_values_beside_bars_fit_into_their_space(draw, history, value):
+def test_values_beside_bars_have_at_most_seven_characters(draw, history, value):
     history["epoch"]["val_metrics"]["r2_openness"] = [value] * 4
     texts = texts_of(draw("trait_comparison"))
     assert max(len(text) for text in texts if text[0] in "−–0123456789") <= 7
@@ -161,7 +155,7 @@ def test_empty_panels_of_the_dashboard_name_missing_data(draw, history):
 )
 def test_reductions_of_a_constant_rate_are_marked(build, lr_logs, rates, reductions, cuts):
     logs = lr_logs | {"learning_rate": rates, "is_reduction": reductions}
-    assert build("learning_rate_changes", lr_logs=logs).cut_epochs.tolist() == cuts
+    assert build("learning_rate_changes", lr_logs=logs).reduction_epochs.tolist() == cuts
 
 
 def test_steps_are_drawn_at_their_fraction_of_an_epoch(build, history):
@@ -223,7 +217,7 @@ def test_metrics_are_correlated_over_the_complete_epochs(build):
         ("metrics_correlation_matrix", make_history(2), "at least 3 epochs"),
     ],
 )
-def test_missing_values_are_named(build, name, history, message):
+def test_the_error_names_missing_values(build, name, history, message):
     with pytest.raises(NothingToDraw, match=message):
         build(name, history=history)
 

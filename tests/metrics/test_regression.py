@@ -51,7 +51,7 @@ def test_metrics_have_the_values_computed_by_hand(compute):
         np.testing.assert_allclose(found[metric], [value], rtol=1e-12)
 
 
-def test_metrics_equal_those_of_scikit_learn_and_scipy():
+def test_metrics_equal_the_values_of_scikit_learn_and_scipy():
     numbers = np.random.default_rng(1)
     true = numbers.random((80, 5))
     pred = true + numbers.normal(0, 0.2, true.shape)
@@ -71,7 +71,7 @@ def test_r2_is_not_clipped_at_zero():
 
 
 @pytest.mark.parametrize(("offset", "expected"), [(0.0, 1.0), (0.1, 0.0)])
-def test_r2_of_constant_annotations_equals_that_of_scikit_learn(offset, expected):
+def test_r2_of_constant_annotations_equals_the_value_of_scikit_learn(offset, expected):
     true = np.full((6, 1), 0.3)
     assert exact_metrics(true, true + offset)["r2"][0] == expected
     assert sklearn.metrics.r2_score(true, true + offset) == expected
@@ -113,7 +113,7 @@ def test_ccc_is_within_pcc_and_pcc_within_1(true, pred):
 
 
 @given(true=SCORES, pred=SCORES, order=st.permutations(range(12)))
-def test_the_order_of_clips_does_not_change_the_metrics(true, pred, order):
+def test_the_order_of_the_clips_does_not_change_the_metrics(true, pred, order):
     shuffled, expected = exact_metrics(true[order], pred[order]), exact_metrics(true, pred)
     assert_equal_metrics(shuffled, expected, tolerance=1e-9)
 
@@ -160,7 +160,7 @@ def test_metrics_from_moments_equal_the_exact_metrics(true, pred):
     assert_equal_metrics(from_moments(true, pred), exact_metrics(true, pred))
 
 
-def test_moments_of_a_resample_count_each_clip_as_often_as_drawn():
+def test_moments_can_be_weighted_by_the_counts_of_a_resample():
     true, pred = np.random.default_rng(0).random((2, 6, 5))
     counts = np.array([1, 0, 3, 2, 1, 4])
     found = metrics_from_moments(np.tensordot(counts, row_moments(true, pred), axes=1))

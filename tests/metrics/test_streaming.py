@@ -33,7 +33,7 @@ def assert_equal_to_numpy(metric, true, pred):
     ],
     ids=["single clips", "batches", "one batch", "constant", "close scores", "float16"],
 )
-def test_metrics_equal_the_exact_ones(true, pred, batch_size):
+def test_streaming_metrics_equal_the_exact_metrics(true, pred, batch_size):
     metric = TraitMoments()
     for start in range(0, len(true), batch_size):
         rows = slice(start, start + batch_size)

@@ -14,7 +14,7 @@ NUM_CLIPS = 12
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """Arguments of a model and matching inputs, in the order of the model."""
+    """Arguments of a model, and inputs in the order that the model needs."""
 
     arguments: dict[str, Any]
     inputs: dict[str, np.ndarray]
@@ -68,7 +68,7 @@ def sequences() -> Case:
 
 @pytest.fixture
 def mixed() -> Case:
-    """A masked sequence beside a vector."""
+    """A masked sequence and a vector."""
     return Case(
         arguments={"static_dim": 4, "dynamic_dim": 3, "static_steps": 5, "static_masked": True},
         inputs={

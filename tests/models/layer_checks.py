@@ -1,4 +1,4 @@
-"""Checks that every layer of this project must pass, in one call."""
+"""Common checks of all layers."""
 
 from collections.abc import Mapping
 from pathlib import Path

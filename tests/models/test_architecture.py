@@ -30,7 +30,8 @@ def architecture(**changes):
 @pytest.mark.parametrize("name", [*COUNTS, "static_steps", "dynamic_steps"])
 @pytest.mark.parametrize("value", [0, -3, 2.5, "8", True])
 def test_an_invalid_count_is_an_error(name, value):
-    with pytest.raises(ModelError, match=f"^{name}={value!r}: expected a whole number of 1 or"):
+    message = f"^{name} must be a whole number of 1 or more, but is {value!r}"
+    with pytest.raises(ModelError, match=message):
         architecture(**{name: value})
 
 
@@ -38,11 +39,11 @@ def test_an_invalid_count_is_an_error(name, value):
     ("changes", "message"),
     [
         *(
-            ({"fusion_dim": value, "num_heads": 1}, f"fusion_dim={value!r}: .* number of 2 or more")
+            ({"fusion_dim": value, "num_heads": 1}, f"fusion_dim .* 2 or more, but is {value!r}")
             for value in (1, 0, 2.5, True)
         ),
         *(
-            ({"dropout_rate": rate}, r"^dropout_rate=.*\[0, 1\)")
+            ({"dropout_rate": rate}, r"^dropout_rate must be .*\[0, 1\)")
             for rate in (-0.1, 1.0, 30, float("nan"), "0.3", None, True)
         ),
         ({"fusion_dim": 128, "num_heads": 3}, "num_heads=3 .* fusion_dim=128.*num_heads=2 or 4"),

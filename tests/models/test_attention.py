@@ -41,7 +41,9 @@ def tokens(name, num_tokens):
         (FeedForward, {"factor": 2, "dropout_rate": 0.1}, {"inputs": INPUTS}, (2, 1, 3), 6),
     ],
 )
-def test_layers(layer_class, arguments, inputs, output_shape, num_trainable, tmp_path):
+def test_layers_can_be_configured_trained_and_saved(
+    layer_class, arguments, inputs, output_shape, num_trainable, tmp_path
+):
     shapes_and_counts = {"output_shape": output_shape, "num_trainable": num_trainable}
     check_layer(layer_class, arguments, inputs, **shapes_and_counts, tmp_path=tmp_path)
 
@@ -57,7 +59,7 @@ def test_both_directions_use_the_input_of_the_block():
     np.testing.assert_allclose(second, second_swapped, rtol=1e-5, atol=1e-6)
 
 
-def test_each_trait_has_other_attention_weights():
+def test_attention_weights_differ_between_traits():
     _, weights = TraitAttention(num_heads=2)(tokens("static", 6))
     assert len(np.unique(np.asarray(weights)[0, 0].round(4), axis=0)) == 5
 

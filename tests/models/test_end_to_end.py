@@ -55,13 +55,14 @@ def adapt(model, inputs):
     model.adapt(static_moments=moments[0], dynamic_moments=moments[1], label_mean=np.full(5, 0.6))
 
 
-def test_a_new_encoder_is_trainable_and_a_loaded_one_is_frozen(saved_encoder):
+def test_a_new_encoder_is_trainable_and_a_loaded_encoder_is_frozen(saved_encoder):
     model = build(static_encoder=saved_encoder(keras.layers.Conv2D(4, 3)))
     paths = {state.path for state in layer_states(model) if state.trainable}
     assert not [path for path in paths if "static_encoder" in path]
     assert [path for path in paths if "dynamic_encoder" in path]
     assert [path for path in paths if "trait" in path]
-    assert frozen_at_random(model) == ()
+    choose_trainable(model, frozen=["dynamic_steps/*/conv_1"])
+    assert frozen_at_random(model) == ("dynamic_steps/dynamic_encoder/conv_1",)
 
 
 def test_a_loaded_encoder_for_any_size_gets_the_size_of_the_images(saved_encoder, inputs, tmp_path):
@@ -138,7 +139,7 @@ def test_the_keys_of_the_attention_are_the_steps(inputs):
     np.testing.assert_allclose(weights.sum(axis=-1), 1, atol=1e-5)
 
 
-def test_one_stream_may_be_features(inputs):
+def test_one_stream_may_contain_features(inputs):
     model = build(dynamic=StreamSpec(width=7, num_steps=5), dynamic_encoder="", **CROSS)
     flow = np.random.default_rng(2).normal(size=(6, 5, 7)).astype(np.float32)
     assert model.predict([inputs[0], flow, inputs[2]], verbose=0).shape == (6, 5)
@@ -149,7 +150,7 @@ def test_one_stream_may_be_features(inputs):
     [
         ({"static_encoder": ""}, "model.static_encoder is not set. Set it to conv"),
         ({"dynamic": StreamSpec(width=7)}, "features, not images"),
-        ({"static_encoder": "vgg16"}, "expected 'conv' or the path of a .keras file"),
+        ({"static_encoder": "vgg16"}, "must be 'conv' or the path of a .keras file"),
     ],
 )
 def test_an_encoder_that_does_not_fit_its_stream_is_an_error(changes, message):

@@ -19,8 +19,10 @@ def test_configurations_allow_every_fusion():
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
-def test_every_fusion_gives_five_scores(fusion, vectors):
-    scores = np.asarray(vectors.build(fusion=fusion)(vectors.values))
+def test_every_fusion_can_be_adapted_and_gives_five_scores(fusion, vectors):
+    model = vectors.build(fusion=fusion)
+    model.adapt(static_moments=(np.zeros(4), np.ones(4)), dynamic_moments=(np.zeros(4), np.ones(4)))
+    scores = np.asarray(model(vectors.values))
     assert scores.shape == (12, 5)
     assert scores.dtype == np.float32
     assert ((scores > 0) & (scores < 1)).all()
@@ -43,7 +45,7 @@ def test_every_trainable_weight_has_a_gradient(fusion, mixed, labels):
 @pytest.mark.parametrize(
     ("fusion", "ignored"), [("static_only", "dynamic"), ("dynamic_only", "static")]
 )
-def test_a_single_stream_ignores_the_other(fusion, ignored, sequences):
+def test_a_single_stream_ignores_the_other_stream(fusion, ignored, sequences):
     model = sequences.build(fusion=fusion)
     others = {**sequences.inputs, ignored: 100 * sequences.inputs[ignored]}
     others[f"{ignored}_mask"] = ~sequences.inputs[f"{ignored}_mask"]
@@ -76,7 +78,7 @@ def test_the_linear_skip_is_zero_at_first_and_changes_nothing_else(fusion, vecto
     assert len(with_skip.weights) == len(without.weights) + 1
 
 
-def test_the_gated_unit_is_a_layer(tmp_path):
+def test_the_gated_unit_can_be_configured_trained_and_saved(tmp_path):
     inputs = {"first": FIRST, "second": SECOND}
     check_layer(GatedUnit, {}, inputs, output_shape=(2, 2), num_trainable=6, tmp_path=tmp_path)
 

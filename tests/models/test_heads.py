@@ -22,7 +22,7 @@ def normal(name, *shape):
         (StreamMixture, {}, {"first": normal("first", 4, 5), "second": normal("second", 4, 5)}),
     ],
 )
-def test_layers(layer_class, arguments, inputs, tmp_path):
+def test_layers_can_be_configured_trained_and_saved(layer_class, arguments, inputs, tmp_path):
     check_layer(
         layer_class, arguments, inputs, output_shape=(4, 5), num_trainable=1, tmp_path=tmp_path
     )
@@ -84,9 +84,9 @@ def test_zero_logits_give_the_clipped_label_mean():
 @pytest.mark.parametrize(
     ("mean", "message"),
     [
-        (MEAN[:4], r"shape \(4,\), expected .* shape \(5,\)"),
-        (MEAN * 100, r"expected scores in \[0, 1\]"),
-        (MEAN * np.nan, r"expected scores in \[0, 1\]"),
+        (MEAN[:4], r"shape \(5,\), but has shape \(4,\)"),
+        (MEAN * 100, r"must be in \[0, 1\]"),
+        (MEAN * np.nan, r"must be in \[0, 1\]"),
     ],
 )
 def test_an_invalid_label_mean_is_an_error(mean, message):

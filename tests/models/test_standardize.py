@@ -18,7 +18,7 @@ def adapted(mean, variance):
     return layer
 
 
-def test_the_layer(tmp_path):
+def test_the_layer_can_be_configured_and_saved(tmp_path):
     check_layer(
         Standardize,
         {},
@@ -43,7 +43,7 @@ def test_the_layer(tmp_path):
         ([0.5], [0.0015**2], [0.503], [2.0]),
     ],
 )
-def test_values_by_hand(mean, variance, features, expected):
+def test_standardized_values_equal_the_values_computed_by_hand(mean, variance, features, expected):
     outputs = adapted(mean, variance)(np.array([features], dtype="float32"))
     np.testing.assert_allclose(outputs, [expected], rtol=1e-4)
 
@@ -92,7 +92,7 @@ def test_the_layers_of_a_model_are_found_by_input_name():
 @pytest.mark.parametrize(
     ("mean", "variance", "message"),
     [
-        ([0.0], [1.0, 1.0], r"static_standardize: mean has shape \(1,\), expected .* \(2,\)"),
+        ([0.0], [1.0, 1.0], r"static_standardize: mean has shape \(1,\), but must .* \(2,\)"),
         ([0.0, 0.0], [[1.0, 1.0]], r"variance has shape \(1, 2\)"),
         ([0.0, np.nan], [1.0, 1.0], "mean of feature 1 is nan"),
         ([0.0, 0.0], [np.inf, 1.0], "variance of feature 0 is inf"),

@@ -25,7 +25,9 @@ STEP_MASK = np.ones((1, 3), dtype=bool)
         (MaskedMean, {}, {"inputs": STEPS, "step_mask": STEP_MASK}, (1, 2), 0),
     ],
 )
-def test_layers(layer_class, arguments, inputs, output_shape, num_trainable, tmp_path):
+def test_layers_can_be_configured_trained_and_saved(
+    layer_class, arguments, inputs, output_shape, num_trainable, tmp_path
+):
     shapes_and_counts = {"output_shape": output_shape, "num_trainable": num_trainable}
     check_layer(layer_class, arguments, inputs, **shapes_and_counts, tmp_path=tmp_path)
 

@@ -46,21 +46,11 @@ MEASURED = AttentionMeasurements(
 )
 
 
-def assert_same(first, second):
-    for field in dataclasses.fields(first):
-        one, other = getattr(first, field.name), getattr(second, field.name)
-        if field.name == "deletions":
-            assert one.keys() == other.keys()
-            for stream in one:
-                assert_same(one[stream], other[stream])
-        else:
-            np.testing.assert_equal(one, other)
-
-
 @pytest.mark.parametrize("measured", [MEASURED, AttentionMeasurements(missing={"attention": "?"})])
 def test_written_measurements_read_back_the_same(tmp_path, measured):
     write_attention(tmp_path / "attention.npz", measured)
-    assert_same(read_attention(tmp_path / "attention.npz"), measured)
+    found = read_attention(tmp_path / "attention.npz")
+    np.testing.assert_equal(dataclasses.asdict(found), dataclasses.asdict(measured))
 
 
 def test_the_file_has_plain_arrays_with_readable_names(tmp_path):
@@ -85,7 +75,7 @@ def cut_short(path):
         (lambda path: path.write_bytes(b"text"), "cannot be read as arrays"),
         (cut_short, "cannot be read as arrays .* Measure"),
         (lambda path: np.savez(path, weights=np.ones(3)), "contains no attention measurements"),
-        (lambda path: np.savez(path, format=np.array(2)), "has format 2, expected 1"),
+        (lambda path: np.savez(path, format=np.array(2)), "must have format 1, but has format 2"),
     ],
 )
 def test_a_missing_or_damaged_file_is_an_error(tmp_path, write, message):

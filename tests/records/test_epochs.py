@@ -13,7 +13,7 @@ def test_flat_names_of_means_are_metric_names():
     assert flat_names(SCORES) == {"mae_openness": 0.1, "mae": 0.2, "r2_openness": -3.0, "r2": 0.5}
 
 
-def test_step_numbers_count_all_epochs(record):
+def test_step_numbers_continue_across_epochs(record):
     second = record(epoch=2, first_step=4)
     assert second.steps.numbers == [4, 5, 6]
     assert second.last_step == 6

@@ -55,8 +55,8 @@ def test_a_missing_interval_has_null_ends(path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda content: content["metrics"]["mae"].pop("openness"), "has no mae of openness"),
-        (lambda content: content["by"]["g"]["a"]["metrics"].pop("r2"), "has no r2 of mean"),
+        (lambda content: content["metrics"]["mae"].pop("openness"), "has no mae for openness"),
+        (lambda content: content["by"]["g"]["a"]["metrics"].pop("r2"), "has no r2 for mean"),
         (lambda content: content.pop("split"), "split: field required"),
         (lambda content: content.update(baseline_differences={"ridge": 3}), "differences.ridge"),
         (lambda content: content.update(baseline_differences={}), "no difference to .* ridge"),

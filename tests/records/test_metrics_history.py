@@ -42,15 +42,11 @@ def test_the_history_has_the_keys_of_other_tools(two_epochs):
 
 
 def test_every_list_has_one_value_per_epoch_or_batch(two_epochs):
-    log = history_content(two_epochs)
-    for part, length in (("epoch", 2), ("batch", 6)):
-        lists = [value for value in log[part].values() if isinstance(value, list)]
-        for metrics in (value for value in log[part].values() if isinstance(value, dict)):
-            lists += metrics.values()
-        assert {len(values) for values in lists} == {length}
+    history = check_content(MetricsHistory, history_content(two_epochs))
+    assert (len(history.epoch.loss), len(history.batch.loss)) == (2, 6)
 
 
-def test_batch_values_are_those_of_the_steps(two_epochs):
+def test_batch_values_are_the_values_of_the_steps(two_epochs):
     batch = history_content(two_epochs)["batch"]
     assert batch["batch_numbers"] == [1, 2, 3, 4, 5, 6]
     assert batch["loss"] == [0.1, 0.2, 0.3] * 2
@@ -100,8 +96,8 @@ def test_learning_rate_logs_mark_reductions(record):
     [
         ({}, "learning_rate: field required"),
         ({"learning_rate": [-1]}, "must be zero or more"),
-        ({"learning_rate": [1, 2], "epoch": [1]}, "'epoch' must have 2 values; found 1"),
-        ({"learning_rate": [1, 2], "epoch": [1, None]}, "must ascend from 1"),
+        ({"learning_rate": [1, 2], "epoch": [1]}, "'epoch' must have 2 values, but has 1"),
+        ({"learning_rate": [1, 2], "epoch": [1, None]}, "must be ascending"),
     ],
 )
 def test_a_damaged_learning_rate_log_is_an_error(content, message):
@@ -119,15 +115,18 @@ def test_missing_epoch_numbers_are_counted():
         (None, "dictionary"),
         ([], "dictionary"),
         ({"epoch": {}}, "epoch_numbers: field required"),
-        ({"epoch": {"epoch_numbers": [2, 1]}}, "epoch.epoch_numbers: must ascend from 1"),
-        ({"epoch": {"epoch_numbers": [0]}}, "must ascend from 1"),
-        ({"epoch": {"epoch_numbers": [1, 2], "loss": [0.1]}}, "'loss' must have 2 values; found 1"),
+        ({"epoch": {"epoch_numbers": [2, 1]}}, "epoch.epoch_numbers: must be ascending"),
+        ({"epoch": {"epoch_numbers": [0]}}, "must be ascending"),
+        (
+            {"epoch": {"epoch_numbers": [1, 2], "loss": [0.1]}},
+            "'loss' must have 2 values, but has 1",
+        ),
         ({"epoch": {"epoch_numbers": [1], "loss": ["x"]}}, "epoch.loss: must be a list of numbers"),
         ({"epoch": {"epoch_numbers": [1], "loss": [[0.1]]}}, "must be a list of numbers"),
         ({"epoch": {"epoch_numbers": [1], "metrics": [1]}}, "epoch.metrics: input should be"),
         (
             {"epoch": {"epoch_numbers": [1]}, "batch": {"batch_numbers": [1], "loss": [1, 2]}},
-            "'loss' must have 1 values; found 2",
+            "'loss' must have 1 values, but has 2",
         ),
     ],
 )

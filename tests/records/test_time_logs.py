@@ -104,10 +104,10 @@ def test_a_written_log_reads_back_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"validation_times": [0.25] * 3}, "'validation_times' must have 4 values; found 3"),
-        ({"batch_wait_times": [0.25] * 3}, "'batch_wait_times' must have 20 values; found 3"),
-        ({"epoch_times": [1, -2]}, "must be zero or more; found -2"),
-        ({"epoch_times": [1, None]}, "must be zero or more; found nan"),
+        ({"validation_times": [0.25] * 3}, "'validation_times' must have 4 values, but has 3"),
+        ({"batch_wait_times": [0.25] * 3}, "'batch_wait_times' must have 20 values, but has 3"),
+        ({"epoch_times": [1, -2]}, "must be zero or more, but is -2"),
+        ({"epoch_times": [1, None]}, "must be zero or more, but is nan"),
         ({"epoch_times": [1, math.inf]}, "must be zero or more"),
         ({"epoch_times": "text"}, "epoch_times: must be a list of numbers"),
         ({"epoch_times": {"a": 1}}, "epoch_times: must be a list of numbers"),

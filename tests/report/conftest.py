@@ -1,4 +1,4 @@
-"""Records of an example run, which tests change in parts."""
+"""Records of an example run. Each test changes a part of the records."""
 
 import io
 
@@ -16,7 +16,7 @@ ADVICE = "training_time_analysis/training_speedup_recommendations.json"
 
 
 def make_scores(**values):
-    """Scores by metric, (value, low, high), equal for every trait. Others are plausible."""
+    """Return metric -> scores, equal for every trait. `values` are (value, low, high)."""
     plausible = {
         "accuracy": (0.91, 0.90, 0.92),
         "mae": (0.09, 0.08, 0.10),
@@ -35,7 +35,7 @@ def make_scores(**values):
 
 
 def add_differences(evaluation):
-    """Add model minus baseline. It excludes 0 if the two intervals do not overlap."""
+    """Add the differences model minus baseline. Intervals that do not overlap exclude 0."""
 
     def difference(a, b):
         ends = {"low": a["low"] - b["high"], "high": a["high"] - b["low"]}
@@ -51,13 +51,13 @@ def add_differences(evaluation):
 
 
 def make_contents():
-    """Contents of the files of a run that has no caveat except its single seed."""
+    """Return file -> content for a run. The only caveat of the run is its single seed."""
     overlap = {"shared_groups": 0, "shared_clips": 0.0}
     return {
         "config.yaml": to_dict(
             ExperimentConfig(
                 name="example",
-                description="What it is for.",
+                description="An example run.",
                 data=DataConfig(features_dir="features"),
                 training=TrainingConfig(num_epochs=20),
             )
@@ -147,7 +147,7 @@ def make_png(width=8, height=6):
 
 @pytest.fixture
 def contents():
-    """Contents of the files of the example run."""
+    """File -> content for the example run."""
     contents = make_contents()
     add_differences(contents[EVALUATION])
     return contents
@@ -155,7 +155,7 @@ def contents():
 
 @pytest.fixture
 def records_with():
-    """Records of the example run with changed files.
+    """Return a function that builds the records of the example run with changed files.
 
     `records_with(summary={"best_epoch": 1})` changes one entry. `records_with(summary=None)`
     removes the file.

@@ -75,7 +75,7 @@ def test_without_an_evaluation_the_headline_makes_no_claim():
     assert headline(None) == "There are no scores on held-out clips"
 
 
-def test_positions_follow_the_values(records_with):
+def test_bar_positions_are_percentages_of_the_axis(records_with):
     evaluation = records_with(
         evaluation={
             "metrics": make_scores(r2=(1.0, 0.5, 1.0)),

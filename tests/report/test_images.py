@@ -11,14 +11,14 @@ SVG = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 1"></svg>\n'
 @pytest.mark.parametrize(
     ("size", "is_wide"), [((30, 20), False), ((704, 4), False), ((1100, 4), True), (None, True)]
 )
-def test_an_image_has_a_size_and_a_width_class(size, is_wide):
+def test_an_image_has_a_size_and_wide_images_are_marked(size, is_wide):
     changes = {"data": make_png(*size)} if size else {"media_type": "image/svg+xml", "data": SVG}
     image = make_image(**changes)
     assert image.size_px == size
     assert image.is_wide is is_wide
 
 
-def test_the_uri_contains_the_bytes():
+def test_the_uri_contains_the_image():
     head, _, payload = make_image(data=make_png()).uri.partition(",")
     assert head == "data:image/png;base64"
     assert base64.b64decode(payload) == make_png()

@@ -23,7 +23,7 @@ REVERSED = {"data": traits_entry(FIRST_IMPRESSIONS)}
 @pytest.mark.parametrize(
     ("heading", "changes", "expected"),
     [
-        ("Meaning of the scores", {}, "not the person’s personality"),
+        ("Meaning of the scores", {}, "do not measure the person’s personality"),
         ("Meaning of the scores", REVERSED, "Neuroticism is scored in reverse: First Imp"),
         ("Not intended for", {}, "Decisions about people: hiring"),
         ("Data", {}, "6,000 clips; static features 6,000 × 8 × 32"),

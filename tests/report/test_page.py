@@ -17,7 +17,7 @@ CHECKOUT = "git checkout 0123456789abcdef0123456789abcdef01234567"
 
 
 class Outline(html.parser.HTMLParser):
-    """Elements of a page. Elements that are not nested correctly are an error."""
+    """Elements of a page. The parser fails if elements are not nested correctly."""
 
     def __init__(self, page):
         super().__init__()
@@ -66,8 +66,8 @@ def test_every_part_has_a_heading(page):
         "example, Contents, Summary, Caveats, Scores, Baselines, Training and traits, Attention, "
         "Time, Model card, Configuration, Environment, Repeat the run"
     )
-    assert "What it is for." in page
-    assert "Entropy" in page  # a figure without data is named, and is not a problem
+    assert "An example run." in page
+    assert "Entropy" in page  # a figure without data is not a problem
 
 
 def test_nothing_is_loaded_from_other_files(page):
@@ -130,7 +130,7 @@ def test_text_from_files_is_escaped(contents, records_with, render):
     assert text.count("&lt;script&gt;") > 20
 
 
-def test_words_in_backticks_are_code_and_nothing_of_the_template_is_left(page):
+def test_words_in_backticks_are_code_and_template_tags_are_rendered(page):
     assert "<code>training.cache</code>" in page
     assert not re.search(r"`|{{|{%|}}|%}|Undefined|None", page)
 

@@ -11,7 +11,7 @@ LONG = "a-name-that-no-line-break-fits-into-" * 6
 
 @pytest.fixture
 def report_path(tmp_path, contents, records_with):
-    """A report with wide and narrow figures, every kind of table, and long names."""
+    """Path of a report with wide and narrow figures, all kinds of tables, and long names."""
     contents["config.yaml"]["name"] = LONG
     subgroup = {"num_clips": 300, "num_groups": 6, "metrics": make_scores()}
     records = records_with(

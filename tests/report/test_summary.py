@@ -5,7 +5,7 @@ from tests.report.conftest import make_scores
 
 
 def text(records):
-    """Return the summary on one line with plain spaces."""
+    """Return the summary as one line with normal spaces."""
     return " ".join(summarize(records)).replace("\N{NO-BREAK SPACE}", " ")
 
 

@@ -68,7 +68,7 @@ def test_the_same_group_mean_is_explained(records_with):
         assert ("same-group mean" in baseline_tables(records.evaluation)[0].note) is is_explained
 
 
-def test_differences_are_the_paired_ones(records_with):
+def test_the_intervals_of_differences_are_paired(records_with):
     differences = {
         name: make_scores(r2=(0.15, -0.01, 0.31)) for name in ("same_group_mean", "ridge")
     }
@@ -89,13 +89,13 @@ def test_subgroups_have_sizes_and_a_warning(records_with):
     assert "fewer than 30 groups" in table.note
 
 
-def test_the_first_epoch_is_separate():
+def test_the_first_epoch_has_its_own_row():
     times = {"epoch_times": [6.0, 1.0, 2.0], "total_training_time": 9.0}
     (table,) = time_tables(check_content(TimeLogs, times))
     assert texts(table) == {
         "all epochs, validation included": ["9 s", ""],
         "training part of the first epoch, start-up included": ["6 s", ""],
-        "training part of a further epoch": ["1.5 s", "1.95 s"],
+        "training part of a later epoch": ["1.5 s", "1.95 s"],
     }
 
 

@@ -18,7 +18,7 @@ CASES = {
     ],
     "listing": [(([],), ""), ((["a"],), "a"), ((["a", "b", "c"],), "a, b and c")],
     "shape": [(((6000, 8, 32),), "6,000 × 8 × 32")],
-    "plain": [
+    "format_value": [
         ((None,), "–"),
         (([],), "–"),
         ((True,), "yes"),
@@ -37,7 +37,7 @@ CASES = {
         (("nearest_neighbour",), "nearest neighbour"),
         (("cross_attention",), "cross-attention"),
     ],
-    "sentence": [(("val_mae of R²",), "Val_mae of R²"), (("",), "")],
+    "capitalized": [(("val_mae of R²",), "Val_mae of R²"), (("",), "")],
 }
 
 

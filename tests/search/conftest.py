@@ -18,7 +18,6 @@ from pipeline.config.loading import load_config
 from pipeline.config.schema import ExperimentConfig, SyntheticConfig
 from pipeline.core.urls import sqlite_url
 from pipeline.data.synthetic import ensure_synthetic_set
-from pipeline.search.space.space import Space
 from pipeline.search.space.space_file import load_space
 from pipeline.search.study.sampling import quiet_optuna
 from pipeline.search.study.storage import open_storage
@@ -36,7 +35,7 @@ def _quiet() -> None:
 
 @pytest.fixture(scope="session")
 def small_features(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """60 clips of 12 groups, with 3 steps."""
+    """Feature set with 60 clips of 12 groups and 3 steps."""
     path = tmp_path_factory.mktemp("small") / "features"
     settings = {"num_clips": 60, "clips_per_group": 5, "num_steps": 3}
     ensure_synthetic_set(path, SyntheticConfig(**settings, static_dim=8, dynamic_dim=4))
@@ -45,7 +44,7 @@ def small_features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make_config(small_features: Path) -> Callable[..., ExperimentConfig]:
-    """Return a function that makes the configuration of a quick, untracked experiment."""
+    """Return a function that builds the configuration of a quick, untracked experiment."""
 
     def make(**overrides: Any) -> ExperimentConfig:
         quick = {
@@ -69,28 +68,17 @@ def make_config(small_features: Path) -> Callable[..., ExperimentConfig]:
 
 
 @pytest.fixture
-def make_space(tmp_path: Path, make_config) -> Callable[..., Space]:
-    """Return a function that reads a space from its parameters."""
-
-    def make(parameters: Any = None, base: ExperimentConfig | None = None) -> Space:
-        path = tmp_path / "space.yaml"
-        content = {"name": "small", "parameters": parameters or PARAMETERS}
-        path.write_text(yaml.safe_dump(content, sort_keys=False))
-        return load_space(path, base or make_config())
-
-    return make
-
-
-@pytest.fixture
-def make_spec(tmp_path: Path, make_config, make_space) -> MakeSpec:
-    """Return a function that makes a study specification; the default storage is SQLite."""
+def make_spec(tmp_path: Path, make_config) -> MakeSpec:
+    """Return a function that builds a study specification with SQLite as default storage."""
 
     def make(*, parameters: Any = None, storage_url: str = "", **overrides: Any) -> StudySpec:
         config = make_config(**overrides)
-        study_dir = tmp_path / "study"
+        study_dir, space_path = tmp_path / "study", tmp_path / "space.yaml"
+        content = {"name": "small", "parameters": parameters or PARAMETERS}
+        space_path.write_text(yaml.safe_dump(content, sort_keys=False))
         return StudySpec(
             config=config,
-            space=make_space(parameters, config),
+            space=load_space(space_path, config),
             study_name="quick",
             storage_url=storage_url or sqlite_url(study_dir / "study.db"),
             study_dir=study_dir,
@@ -122,7 +110,7 @@ def create_study(spec: StudySpec) -> optuna.Study:
 def postgres_url() -> Iterator[str]:
     """An empty database on a PostgreSQL server, started for these tests."""
     binaries = _postgres_binaries()
-    # The server's user cannot enter pytest's directory, whose path is also too long for a socket.
+    # The user of the server has no access to pytest's directory. Its path is too long for a socket.
     directory = Path(tempfile.mkdtemp(prefix="postgres-"))
     user = []
     if os.geteuid() == 0:  # PostgreSQL does not run as root

@@ -1,4 +1,4 @@
-"""Workers whose trials train nothing. Worker processes import this module by its name."""
+"""Worker with trials that do not train. Worker processes import this module by name."""
 
 import os
 import signal
@@ -9,13 +9,13 @@ from pathlib import Path
 import optuna
 
 from pipeline.search.study_spec import StudySpec
-from pipeline.search.worker import TrialOutcome, TrialSlot, Worker
-
-RunTrial = Callable[[TrialSlot], TrialOutcome]
+from pipeline.search.worker import TrialOutcome, Worker
 
 
-def start_quick_worker(spec: StudySpec, *, killed_in: int | None = None) -> RunTrial:
-    """Return a worker whose trials take milliseconds; its process dies in trial `killed_in`."""
+def start_quick_worker(
+    spec: StudySpec, *, killed_in: int | None = None
+) -> Callable[[int], TrialOutcome]:
+    """Return a worker with trials of milliseconds. The process is killed in trial `killed_in`."""
 
     def run(trial: optuna.Trial) -> float:
         overrides = spec.space.propose(trial)
@@ -29,15 +29,4 @@ def start_quick_worker(spec: StudySpec, *, killed_in: int | None = None) -> RunT
         return float(overrides["model.dropout_rate"])
 
     spec.study_dir.mkdir(parents=True, exist_ok=True)
-    return Worker(spec, run).run
-
-
-def start_slow_worker(spec: StudySpec) -> RunTrial:
-    """Return a worker whose trials take a minute."""
-
-    def run(trial: optuna.Trial) -> float:
-        spec.space.propose(trial)
-        time.sleep(60)
-        return 0.0
-
     return Worker(spec, run).run

@@ -1,4 +1,4 @@
-"""Content of `study.json` files, made from a formula."""
+"""Synthetic content of `study.json` files."""
 
 import math
 from typing import Any
@@ -20,7 +20,7 @@ PARAMETERS: tuple[dict[str, Any], ...] = (
     {"name": "model.use_gate", "kind": "categorical", "choices": [True, False]},
     {"name": "model.hidden_dims", "kind": "categorical", "choices": [[64], [128, 64], [256, 128]]},
 )
-"""Searched parameters in descending importance; `warmup_epochs` needs a cosine schedule."""
+"""Parameters in descending order of importance. `warmup_epochs` needs a cosine schedule."""
 
 
 def synthetic_study(
@@ -34,13 +34,8 @@ def synthetic_study(
 ) -> dict[str, Any]:
     """Return the content of a `study.json`.
 
-    Args:
-        num_trials: Number of trials, also pruned and failed ones.
-        num_parameters: Number of `PARAMETERS` that are searched.
-        objectives: `mae` or `accuracy`, and optionally `weights`.
-        share_pruned: Share of pruned trials, if there is one objective.
-        share_failed: Share of failed trials.
-        diverged: Values that replace those of complete trials.
+    The objectives are `mae` or `accuracy`, and optionally `weights`. The values in `diverged`
+    replace the values of complete trials.
     """
     generator = np.random.default_rng(0)
     parameters = [
@@ -64,7 +59,7 @@ def synthetic_study(
             for name in objectives
         ],
         "trials": trials,
-        **_results(complete, parameters, objectives),
+        **_importances(parameters, len(complete)),
     }
 
 
@@ -117,24 +112,11 @@ def _sample(parameter: dict[str, Any], generator: np.random.Generator) -> Any:
     return round(value) if parameter["kind"] == "int" else value
 
 
-def _results(
-    complete: list[dict[str, Any]], parameters: list[dict[str, Any]], objectives: tuple[str, ...]
-) -> dict[str, Any]:
-    """Return best trial, Pareto front and importances."""
-    sign = -1 if objectives[0] == "accuracy" else 1
-    ranked = sorted(complete, key=lambda trial: (sign * trial["values"][0], *trial["values"][1:]))
-    front: list[dict[str, Any]] = []
-    for trial in ranked:
-        if not front or all(trial["values"][-1] < other["values"][-1] for other in front):
-            front.append(trial)
+def _importances(parameters: list[dict[str, Any]], num_complete: int) -> dict[str, Any]:
     shares = np.array([0.5**rank for rank in range(1, len(parameters) + 1)])
     names = [parameter["name"] for parameter in parameters]
     importances = dict(zip(names, shares / shares.sum(), strict=True))
-    is_enough = len(complete) >= 8
-    note = "" if is_enough else f"needs 8 complete trials; there are {len(complete)}."
-    return {
-        "importances": {"ped_anova": importances, "fanova": importances} if is_enough else None,
-        "importances_note": note,
-        "best": {"number": ranked[0]["number"]} if ranked else None,
-        "pareto": sorted(trial["number"] for trial in front),
-    }
+    if num_complete < 8:
+        note = f"needs 8 complete trials; there are {num_complete}."
+        return {"importances": None, "importances_note": note}
+    return {"importances": {"ped_anova": importances}, "importances_note": ""}

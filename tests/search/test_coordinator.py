@@ -1,4 +1,4 @@
-"""Exactly the requested number of trials runs, also if workers die."""
+"""The coordinator runs exactly the requested number of trials, also if workers die."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ import pytest
 from optuna.trial import TrialState
 
 from pipeline.core.errors import SearchError
-from pipeline.search.coordinator import Coordinator, Limits
+from pipeline.search.coordinator import Coordinator
 from pipeline.search.study.retries import Retry
 from pipeline.search.study.storage import open_storage
 from pipeline.search.worker import TrialOutcome
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed
 
 
 class ScriptedPool:
-    """A pool without processes: each trial slot ends as the script says."""
+    """Pool without processes. The script contains the result of each slot."""
 
     def __init__(self, study, script, *, num_workers=1):
         self.study, self._script = study, list(script)
@@ -39,7 +39,7 @@ class ScriptedPool:
         return len(self._busy)
 
     def submit(self, slot):
-        self.slots.append(slot.number)
+        self.slots.append(slot)
         self._busy.append(slot)
 
     def wait(self, timeout_seconds):
@@ -77,13 +77,14 @@ class ScriptedPool:
 
 @pytest.fixture
 def make(study):
-    """Return a function that makes a coordinator with a scripted pool."""
+    """Return a function that builds a coordinator with a scripted pool."""
 
     def coordinator(*script, num_trials=3, timeout_seconds=None, num_workers=1):
         return Coordinator(
             study=study,
             pool=ScriptedPool(study, script, num_workers=num_workers),
-            limits=Limits(num_trials=num_trials, timeout_seconds=timeout_seconds),
+            num_trials=num_trials,
+            timeout_seconds=timeout_seconds,
             retry=Retry(max_retries=2),
             heartbeat_seconds=10,
             on_end=lambda trial: None,
@@ -105,7 +106,7 @@ def test_the_requested_number_of_trials_runs(make, num_workers):
     assert coordinator.pool.slots == [0, 1, 2, 3]
 
 
-def test_an_ended_trial_is_counted_before_it_is_passed_on(make):
+def test_the_status_includes_an_ended_trial_before_on_end_is_called(make):
     coordinator = make(num_trials=2)
     calls = []
     coordinator.on_tick = lambda status: calls.append(status.num_done)
@@ -131,7 +132,7 @@ def test_a_killed_trial_is_retried_and_does_not_count(make, study):
     again = make(num_trials=4)
     again.on_lost = coordinator.on_lost
     again.run()
-    assert lost == [(1, True)]  # a later call does not report the trial again
+    assert lost == [(1, True)]  # the second call does not report the trial again
     assert states(study) == ["COMPLETE", "FAIL", *["COMPLETE"] * 3]
 
 
@@ -141,7 +142,7 @@ def test_a_killed_trial_is_retried_and_does_not_count(make, study):
         ("dies", r"worker a-1 died \(exit code 3\): 5 times"),
         ("setup", r"\(no weights\): 5 times"),
         ("no storage", r"storage cannot be used \(gone\): 5 times"),
-        ("fails", "first 5 trials failed, the last with: NaN"),
+        ("fails", "first 5 trials failed. Error of the last trial: NaN"),
     ],
 )
 def test_repeated_failures_end_the_search_with_the_reason(make, act, message):
@@ -149,12 +150,12 @@ def test_repeated_failures_end_the_search_with_the_reason(make, act, message):
         make(*[act] * 9, num_trials=9).run()
 
 
-def test_pruned_and_failed_trials_count_and_do_not_end_a_search_with_a_complete_trial(make):
+def test_failed_trials_do_not_end_a_search_that_has_a_complete_trial(make):
     status = make("complete", "pruned", *["fails"] * 6, num_trials=8).run()
     assert (status.num_complete, status.num_pruned, status.num_failed) == (1, 1, 6)
 
 
-def test_a_configuration_that_kills_its_worker_fails_after_its_retries(make):
+def test_a_trial_that_always_kills_its_worker_fails_after_its_retries(make):
     retried = []
     coordinator = make("dies", "dies", "dies", num_trials=3)
     coordinator.on_lost = lambda trial, is_retried: retried.append(is_retried)

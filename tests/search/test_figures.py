@@ -1,10 +1,9 @@
-"""Draw the figures of a search for all kinds of studies."""
+"""Draw the figures of searches with different trials and objectives."""
 
 import matplotlib as mpl
 import pytest
 from matplotlib import pyplot as plt
 
-from pipeline.core.errors import PipelineError
 from pipeline.core.files import write_json
 from pipeline.core.run_directory import RunDirectory
 from pipeline.figures.base.style import PAPER
@@ -45,7 +44,7 @@ STUDIES = {
 
 @pytest.fixture
 def make_search(tmp_path):
-    """Return a function that makes a run directory with only a `study.json`."""
+    """Return a function that writes a run directory with only a `study.json`."""
 
     def make(content):
         run = RunDirectory(tmp_path / "study")
@@ -57,7 +56,7 @@ def make_search(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", STUDIES)
-def test_all_possible_figures_are_drawn_and_the_others_have_a_reason(kind, make_search):
+def test_possible_figures_are_drawn_and_other_figures_have_a_reason(kind, make_search):
     content, expected = STUDIES[kind]
     run = make_search(content)
 
@@ -92,12 +91,7 @@ def test_files_have_the_given_formats_and_are_reproducible(make_search):
     assert plt.get_fignums() == []
 
 
-def test_an_unknown_format_is_an_error(make_search):
-    with pytest.raises(PipelineError, match="'gif'"):
-        draw_search(make_search(synthetic_study(1)), formats=("gif",))
-
-
-def test_a_damaged_file_is_a_fault_of_every_figure(make_search):
+def test_a_damaged_file_is_the_reason_of_every_missing_figure(make_search):
     run = make_search(synthetic_study(1))
     run.study_path.write_text('{"study": ', encoding="utf-8")
 
@@ -119,7 +113,7 @@ def plot(make_search):
     return build
 
 
-def test_the_figures_have_the_style_of_the_project_and_no_title_in_a_paper(plot):
+def test_figures_have_the_given_style_and_no_title_in_paper_style(plot):
     figure = plot("optimization_history", synthetic_study(9)).static(PAPER)
     assert figure.get_size_inches()[0] == PAPER.full_width
     assert figure.axes[0].get_facecolor() == (1.0, 1.0, 1.0, 1.0)
@@ -133,14 +127,13 @@ def test_all_panels_of_the_slice_have_the_same_colour_scale(plot):
 
 
 @pytest.mark.parametrize(("num_trials", "has_legend"), [(5, True), (40, False)])
-def test_a_long_legend_is_left_out(plot, num_trials, has_legend):
+def test_a_long_legend_is_omitted(plot, num_trials, has_legend):
     figure = plot("intermediate_values", synthetic_study(num_trials)).static(PAPER)
     assert (figure.axes[0].get_legend() is not None) == has_legend
 
 
 def test_the_pareto_front_has_its_own_colour_on_the_page(plot):
-    content = synthetic_study(12, objectives=("accuracy", "weights"))
-    traces = plot("pareto_front", content).interactive().data
-    points = {trace.name: trace for trace in traces}
-    assert len(points["Pareto front"].x) == len(content["pareto"])
+    front = plot("pareto_front", synthetic_study(12, objectives=("accuracy", "weights")))
+    points = {trace.name: trace for trace in front.interactive().data}
+    assert len(points["Pareto front"].x) == len(front.record.study.best_trials)
     assert points["Pareto front"].marker.color != points["Other trials"].marker.color

@@ -1,8 +1,11 @@
-"""The page of interactive figures works from disk, without a network."""
+"""The page of interactive figures needs no server and no network."""
 
 import pytest
+from matplotlib import pyplot as plt
 
-from pipeline.search.page import InteractiveFigure, write_page
+from pipeline.figures.base.spec import FigureSpec
+from pipeline.figures.gallery import DrawnFigure, OmittedFigure
+from pipeline.search.page import write_page
 
 
 @pytest.fixture
@@ -12,16 +15,13 @@ def make_page(tmp_path):
     def make(text="text"):
         import plotly.graph_objects as go
 
-        figure = InteractiveFigure(
-            name="bars",
-            title=text,
-            caption=text,
-            alt_text=text,
-            plot=go.Figure([go.Bar(x=[1, 10], y=[text, "b"], name=text)]),
-            height_px=300,
-        )
+        plot = go.Figure([go.Bar(x=[1, 10], y=[text, "b"], name=text)])
+        texts = {"title": text, "caption": text}
+        spec = FigureSpec(name="bars", **texts, data=dict, draw=plt.figure, alt_text=str)
+        drawn = DrawnFigure(spec=spec, paths=(), alt_text=text)
+        omitted = OmittedFigure(spec=spec, reason=text, is_fault=False)
         path = tmp_path / "page.html"
-        write_page(path, title=text, summary=text, figures=[figure], omitted={text: text})
+        write_page(path, title=text, summary=text, figures=[(drawn, plot)], omitted=[omitted])
         return path
 
     return make

@@ -1,4 +1,4 @@
-"""A terminal shows a table; other outputs get one line per trial."""
+"""A terminal shows a table. Other outputs contain one line per trial."""
 
 import io
 
@@ -13,7 +13,7 @@ from pipeline.search.study.study_status import read_status
 
 @pytest.fixture
 def make_progress():
-    """Return a function that makes a progress display and its output stream."""
+    """Return a function that builds a progress display and its output stream."""
 
     def make(*, is_terminal=False, **limits):
         stream = io.StringIO()
@@ -42,7 +42,7 @@ def study():
     return study
 
 
-def test_a_log_gets_one_line_per_trial(make_progress, study):
+def test_a_log_contains_one_line_per_trial(make_progress, study):
     progress, stream = make_progress()
     with progress:
         for trial in study.get_trials()[:3]:
@@ -72,7 +72,7 @@ def test_a_terminal_shows_a_table(make_progress, study):
 
 
 @pytest.mark.parametrize(
-    ("is_retried", "text"), [(True, "will be tried again"), (False, "has no retries left")]
+    ("is_retried", "text"), [(True, "will be tried again"), (False, "no retries are left")]
 )
 def test_a_lost_trial_is_shown(make_progress, study, is_retried, text):
     progress, stream = make_progress()

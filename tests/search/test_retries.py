@@ -1,4 +1,4 @@
-"""A lost trial is retried with its parameters, a limited number of times."""
+"""A lost trial is retried with the same parameters, a limited number of times."""
 
 import pytest
 from optuna.trial import TrialState
@@ -23,7 +23,7 @@ def start_trial(study):
     return study.get_trials()[trial.number]
 
 
-def test_a_retry_has_the_parameters_but_no_values_of_the_lost_trial(study):
+def test_a_retry_keeps_the_parameters_but_not_the_values_of_the_lost_trial(study):
     lost = start_trial(study)
     mark_lost(study, lost, Retry(max_retries=2))
     first, again = study.get_trials()
@@ -59,7 +59,7 @@ def test_an_ended_trial_is_not_lost(study):
 
 def test_a_retry_of_the_default_configuration_is_the_default(study):
     study.enqueue_trial({"x": 0.25}, user_attrs={IS_DEFAULT: True})
-    trial = study.ask()  # the worker dies before it asks for a value
+    trial = study.ask()  # the worker dies before a parameter is sampled
     mark_lost(study, study.get_trials()[trial.number], Retry(max_retries=2))
     again = study.ask()
     assert again.user_attrs[IS_DEFAULT] is True

@@ -14,7 +14,7 @@ def sample(**arguments):
 
 
 @pytest.mark.parametrize("other", [{"slot": 1}, {"seed": 1}, {"stream": "another machine"}])
-def test_another_slot_seed_or_machine_gives_another_sample(other):
+def test_slot_seed_and_stream_determine_the_sample(other):
     assert sample() == sample() != sample(**other)
 
 

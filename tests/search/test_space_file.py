@@ -1,4 +1,4 @@
-"""Read a space file; a mistake in it is an error with file, name and fix."""
+"""Read a space file. A mistake in the file is an error with file, name and fix."""
 
 import pytest
 import yaml
@@ -20,7 +20,7 @@ def read(tmp_path):
     return read_space
 
 
-def test_settings_have_bare_or_dotted_names(read):
+def test_model_settings_may_have_short_names(read):
     space = read(
         "name: mine\nparameters:\n  fusion_dim: [64, 128]\n  dropout_rate: {low: 0, high: 0.5}\n"
         "  training.learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}\n"
@@ -33,7 +33,7 @@ def test_settings_have_bare_or_dotted_names(read):
     }
 
 
-def test_a_parameter_comes_after_those_it_depends_on(read):
+def test_parameters_are_sorted_by_dependency(read):
     patience = {"low": 1, "high": 4, "when": {"training.schedule": "constant"}}
     parameters = {
         "num_heads": [1, 2, 3],
@@ -96,7 +96,7 @@ RATE = {"low": 0.0, "high": 0.5}
                 "fusion": {"choices": ["concat", "late"], "when": {"num_blocks": 1}},
                 "num_blocks": {"choices": [1, 2], "when": {"fusion": "late"}},
             },
-            "circle: model.fusion -> model.num_blocks -> model.fusion",
+            "cycle: model.fusion -> model.num_blocks -> model.fusion",
         ),
     ],
 )
@@ -117,7 +117,7 @@ def test_a_mistake_in_a_parameter_is_an_error(read, parameters, message):
         ("parameters: {fusion_dim: [8, 16], fusion_dim: [8, 32]}", "is given twice"),
     ],
 )
-def test_a_file_of_another_form_is_an_error(read, text, message):
+def test_a_file_without_valid_parameters_is_an_error(read, text, message):
     with pytest.raises(ConfigError) as error:
         read(text)
     assert message in str(error.value)

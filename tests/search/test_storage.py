@@ -14,8 +14,8 @@ from pipeline.core.urls import sqlite_url
 from pipeline.search.study.retries import IS_DEFAULT
 from pipeline.search.study.storage import (
     creation_lock,
-    is_leader,
-    leader_place,
+    is_main_process,
+    main_process_place,
     open_storage,
     open_study,
 )
@@ -31,8 +31,8 @@ def open_url(spec):
     ("url", "message"),
     [
         ("nonsense", "is not a database URL. Give sqlite:///FILE"),
-        ("sqlite://", "in the memory of one process"),
-        ("sqlite:///:memory:", "in the memory of one process"),
+        ("sqlite://", "cannot share a database in memory"),
+        ("sqlite:///:memory:", "cannot share a database in memory"),
         ("mysql://user:secret@host/x", "mysql is not supported"),
         ("postgresql+psycopg://u:secret@127.0.0.1:1/x", "cannot be opened"),
         ("postgresql+psycopg://u:secret@host:port/x", "is not a database URL"),
@@ -54,7 +54,7 @@ def test_a_missing_driver_is_an_error_with_the_fix(open_url, monkeypatch):
         open_url("postgresql+psycopg://u@host/x")
 
 
-def test_a_file_that_is_no_database_is_an_error(open_url, tmp_path):
+def test_a_file_that_is_not_a_database_is_an_error(open_url, tmp_path):
     path = tmp_path / "study.db"
     path.write_text("this text is longer than the header of a database. " * 9)
     with pytest.raises(SearchError, match="cannot be opened"):
@@ -90,12 +90,12 @@ def test_the_default_configuration_is_the_first_trial(spec):
 
 
 @pytest.mark.parametrize("overrides", [{"search__try_default": False}, {"model__fusion_dim": 32}])
-def test_a_default_that_is_unwanted_or_outside_the_space_is_no_trial(make_spec, overrides):
+def test_a_default_outside_the_space_or_switched_off_is_not_a_trial(make_spec, overrides):
     assert open_study(make_spec(**overrides), features_hash="1").get_trials() == []
 
 
 @pytest.mark.parametrize("changes", [{}, {"search__max_retries": 3, "description": "x"}])
-def test_the_same_study_is_continued_with_its_trials(make_spec, changes):
+def test_an_existing_study_is_continued_with_its_trials(make_spec, changes):
     spec = make_spec()
     first = open_study(spec, features_hash="1")
     spec.trial_run(0).path.mkdir(parents=True)
@@ -111,7 +111,7 @@ def test_the_same_study_is_continued_with_its_trials(make_spec, changes):
             {"parameters": {"fusion_dim": [8, 32], "num_blocks": [1, 2]}},
             "1",
             (
-                "model.dropout_rate",
+                "model.dropout_rate is no longer searched",
                 "model.fusion_dim was (choices [8, 16]), now (choices [8, 32])",
                 "model.num_blocks was not searched",
             ),
@@ -142,19 +142,19 @@ def test_an_interrupted_creation_is_finished(spec):
     assert len(open_study(spec, features_hash="1").get_trials()) == 1
 
 
-def test_a_study_does_not_overwrite_the_trials_of_another(spec):
+def test_a_study_does_not_overwrite_the_trials_of_another_study(spec):
     spec.trial_run(0).path.mkdir(parents=True)
     with pytest.raises(SearchError, match=r"trials of another study.*--run_dir"):
         open_study(spec, features_hash="1")
     assert optuna.get_all_study_names(open_storage(spec)) == []
 
 
-def test_the_leader_is_the_directory_that_created_the_study_also_if_it_is_moved(
+def test_the_main_process_has_the_directory_that_created_the_study_also_if_it_is_moved(
     make_spec, tmp_path
 ):
     spec = make_spec(storage_url=f"sqlite:///{tmp_path / 'study.db'}")
     study = open_study(spec, features_hash="1")
-    assert leader_place(study).startswith(f"{spec.study_dir} on ")
-    assert not is_leader(dataclasses.replace(spec, study_dir=tmp_path / "elsewhere"), study)
+    assert main_process_place(study).startswith(f"{spec.study_dir} on ")
+    assert not is_main_process(dataclasses.replace(spec, study_dir=tmp_path / "elsewhere"), study)
     moved = spec.study_dir.rename(tmp_path / "moved")
-    assert is_leader(dataclasses.replace(spec, study_dir=moved), study)
+    assert is_main_process(dataclasses.replace(spec, study_dir=moved), study)

@@ -1,4 +1,4 @@
-"""Write a study as plain files, and read it back; damage is an error with the path."""
+"""Write and read the files of a study. A damaged file is an error with the path."""
 
 import datetime as dt
 import json
@@ -27,7 +27,7 @@ JUNK = st.sampled_from(
 
 @pytest.fixture
 def add_trial(spec, study):
-    """Return a function that adds a trial, complete if it has a value."""
+    """Return a function that adds a trial. With a value, the trial is complete."""
 
     def add(value=None, **attributes):
         trial = study.ask()
@@ -80,17 +80,17 @@ def test_an_mlflow_run_that_was_created_late_is_found_in_the_run_directory(spec,
 
 
 @pytest.mark.parametrize(
-    ("max_retries", "end"), [(1, "it was tried again"), (0, "not tried again")]
+    ("max_retries", "end"), [(1, "the trial was tried again"), (0, "not tried again")]
 )
 def test_a_lost_trial_has_a_reason(spec, study, add_trial, max_retries, end):
     mark_lost(study, add_trial(), Retry(max_retries=max_retries))
     lost, *again = study_content(spec, study)["trials"]
-    assert lost["reason"].startswith("its worker died")
+    assert lost["reason"].startswith("the worker died")
     assert lost["reason"].endswith(end)
     assert [trial["retry_of"] for trial in again] == [0] * max_retries
 
 
-def test_the_parameter_that_determines_the_value_is_the_most_important(spec, study):
+def test_the_parameter_that_determines_the_objective_is_the_most_important(spec, study):
     for number in range(30):
         trial = study.ask()
         overrides = spec.space.propose(trial)
@@ -201,7 +201,7 @@ def test_the_description_has_counts_and_best_trial(read):
 
 
 def places_of(value, path=()):
-    """Yield the key path of each place in nested JSON; lists are represented by one item."""
+    """Yield the key path of each value in nested JSON, with one item per list."""
     if path:
         yield path
     if isinstance(value, dict):

@@ -2,34 +2,33 @@
 
 import contextlib
 import functools
-import time
 
 import optuna
-import psutil
 import pytest
 from optuna.trial import TrialState
 
-from pipeline.search.coordinator import Coordinator, Limits
+from pipeline.search.coordinator import Coordinator
 from pipeline.search.study.retries import Retry
 from pipeline.search.study.storage import open_storage, open_study
 from pipeline.workers.process_pool import ProcessPool
 from pipeline.workers.ray_pool import RayPool
-from tests.search.quick_worker import start_quick_worker, start_slow_worker
+from tests.search.quick_worker import start_quick_worker
 
 NUM_TRIALS = 20
 
 
-def coordinate(spec, study, pool, num_trials, *, on_tick=lambda status: None):
+def coordinate(spec, study, pool, num_trials):
     lost = []
     coordinator = Coordinator(
         study=study,
         pool=pool,
-        limits=Limits(num_trials=num_trials, timeout_seconds=None),
+        num_trials=num_trials,
+        timeout_seconds=None,
         retry=Retry(max_retries=2),
         heartbeat_seconds=spec.config.search.heartbeat_seconds,
         on_end=lambda trial: None,
         on_lost=lambda trial, is_retried: lost.append(trial),
-        on_tick=on_tick,
+        on_tick=lambda status: None,
     )
     with contextlib.closing(pool):
         return coordinator.run(), lost
@@ -78,23 +77,3 @@ def test_the_trial_of_a_killed_worker_is_retried(setting):
     assert again.state == TrialState.COMPLETE
     assert status.num_complete == 8
     assert len(trials) == 9
-
-
-@pytest.mark.slow
-def test_an_interrupt_ends_the_workers_and_queues_their_trials(spec):
-    study = open_study(spec, features_hash="1")
-    pool = ProcessPool(functools.partial(start_slow_worker, spec), num_workers=2)
-
-    def stop_when_both_run(status):
-        if len([trial for trial in status.running if "worker" in trial.user_attrs]) == 2:
-            raise KeyboardInterrupt
-
-    start = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        coordinate(spec, study, pool, 4, on_tick=stop_when_both_run)
-    states = [trial.state for trial in study.get_trials()]
-    assert states == [TrialState.FAIL] * 2 + [TrialState.WAITING] * 2
-    assert time.monotonic() - start < 30
-    assert not [
-        child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())
-    ]

@@ -1,4 +1,4 @@
-"""Count trials, not attempts; find the best trial."""
+"""Count trials without lost trials, and find the best trial."""
 
 import optuna
 import pytest

@@ -1,4 +1,4 @@
-"""A trial trains the proposed configuration in its own run, and reports its epochs."""
+"""A trial trains the proposed configuration in its own run, and reports each epoch."""
 
 import json
 import math
@@ -13,14 +13,14 @@ from pipeline.core.run_log import read_last_status
 from pipeline.models.trainability import count_weights
 from pipeline.search.study.retries import IS_DEFAULT
 from pipeline.search.trial import EpochReport, TrialObjective, trial_config
-from pipeline.search.worker import TrialSlot, Worker
+from pipeline.search.worker import Worker
 from pipeline.workflows.features import open_features
 from pipeline.workflows.train import build_for
 from tests.search.conftest import create_study
 
 
 class AlwaysPrune(BasePruner):
-    """Prunes every trial."""
+    """Pruner that prunes every trial."""
 
     def prune(self, study, trial):
         return True
@@ -116,7 +116,7 @@ def test_a_trial_is_pruned_between_its_fits_but_not_after_the_last():
     ],
     ids=["default configuration", "last epoch", "two objectives"],
 )
-def test_some_epochs_are_never_pruned(settings, epoch, expected):
+def test_default_last_epoch_and_two_objectives_are_never_pruned(settings, epoch, expected):
     report, reported = make_report(AlwaysPrune(), **settings)
     end_epoch(report, epoch, 0.5)
     assert reported() == expected
@@ -124,7 +124,7 @@ def test_some_epochs_are_never_pruned(settings, epoch, expected):
 
 def run_trial(spec):
     study = create_study(spec)
-    outcome = Worker(spec, TrialObjective(spec)).run(TrialSlot(number=0))
+    outcome = Worker(spec, TrialObjective(spec)).run(0)
     return study.get_trials()[outcome.trial]
 
 

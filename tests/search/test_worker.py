@@ -1,11 +1,11 @@
-"""A worker runs one trial per slot, and survives failed trials."""
+"""A worker runs one trial per slot."""
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
 from pipeline.search.study.storage import STORAGE_ERRORS
-from pipeline.search.worker import TrialSlot, Worker
+from pipeline.search.worker import Worker
 from pipeline.workers.names import worker_name
 from tests.search.conftest import create_study
 
@@ -14,8 +14,8 @@ def objective(spec):
     return lambda trial: spec.space.propose(trial)["model.dropout_rate"]
 
 
-def test_a_slot_is_one_trial_with_the_name_of_the_worker(spec, study):
-    outcome = Worker(spec, objective(spec)).run(TrialSlot(number=0))
+def test_a_trial_has_the_name_of_its_worker(spec, study):
+    outcome = Worker(spec, objective(spec)).run(0)
     (trial,) = study.get_trials()
     assert outcome.trial == trial.number == 0
     assert trial.state == TrialState.COMPLETE
@@ -30,7 +30,7 @@ def test_the_same_or_a_resumed_search_has_the_same_proposals(make_spec, tmp_path
         for slots in calls:
             worker = Worker(spec, objective(spec))
             for number in slots:
-                worker.run(TrialSlot(number=number))
+                worker.run(number)
         return [trial.params for trial in study.get_trials()]
 
     assert proposals("first", [range(14)]) == proposals("second", calls)
@@ -43,6 +43,6 @@ def test_an_unreachable_storage_is_reported(spec, study, monkeypatch):
         raise STORAGE_ERRORS[0]("the database is gone")
 
     monkeypatch.setattr(optuna.Study, "optimize", fail)
-    outcome = worker.run(TrialSlot(number=0))
+    outcome = worker.run(0)
     assert outcome.trial is None
     assert outcome.reason == "StorageInternalError: the database is gone"

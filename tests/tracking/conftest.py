@@ -1,3 +1,4 @@
+import contextlib
 import os
 import shutil
 import threading
@@ -14,7 +15,10 @@ from pipeline.core.files import write_arrays, write_text
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import RunLog
 from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS
+from pipeline.evaluation.intervals.conformal import calibrate
+from pipeline.records.calibration import Calibration, write_calibration
 from pipeline.records.data_description import DataDescription, write_data
+from pipeline.tracking.log_model import log_model
 from pipeline.tracking.mirror import Mirror
 from pipeline.tracking.run_link import Link, read_link, write_link
 from pipeline.tracking.store import configure_mlflow, open_store
@@ -42,7 +46,7 @@ def own_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with MLflow's tables. Creating it takes seconds, a copy does not."""
+    """An MLflow database without runs. Tests copy it, because its creation takes seconds."""
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     open_store(f"sqlite:///{path}")
     mlflow.set_tracking_uri(None)
@@ -145,6 +149,32 @@ def network() -> Any:
     return CompletePersonalityModel(
         3, 4, fusion_dim=8, num_heads=2, static_steps=5, static_masked=True
     )
+
+
+@pytest.fixture(scope="session")
+def calibration() -> Calibration:
+    rng = np.random.default_rng(1)
+    groups = [f"g{index}" for index in range(20)]
+    return calibrate(rng.random((20, 5)), rng.random((20, 5)), groups)
+
+
+@pytest.fixture(scope="session")
+def logged(
+    tmp_path_factory: pytest.TempPathFactory,
+    empty_database: Path,
+    network: Any,
+    model_inputs: dict[str, np.ndarray],
+    calibration: Calibration,
+) -> tuple[str, str]:
+    """URI of the store and id of a run with the registered model `ocean@champion`."""
+    directory = tmp_path_factory.mktemp("logged")
+    shutil.copy(empty_database, directory / "mlflow.db")
+    uri = f"sqlite:///{directory / 'mlflow.db'}"
+    with contextlib.chdir(directory):  # MLflow stores the artifacts there
+        run, run_id = make_tracked_model(directory / "run", uri, network, model_inputs)
+        write_calibration(run.calibration_path, calibration)
+        log_model(run, run_id, registered_name="ocean", alias="champion")
+    return uri, run_id
 
 
 @pytest.fixture(scope="session")

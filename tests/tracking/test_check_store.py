@@ -17,7 +17,7 @@ def store(store_uri, monkeypatch):
 
 @pytest.fixture
 def serve(monkeypatch):
-    """A function that starts a web server with the same answer to all requests."""
+    """A function that starts a web server that returns the same answer to all requests."""
     servers = []
 
     def start(status, body=b"", *, pause_seconds=0.0):
@@ -101,28 +101,16 @@ def test_a_deleted_experiment_is_an_error(store, client, monkeypatch):
         check_store("ocean")
 
 
-def make_deleted_run(client):
-    run_id = client.create_run("0").info.run_id
-    client.delete_run(run_id)
-    return run_id
-
-
-def make_finished_run(client):
-    run_id = client.create_run("0").info.run_id
-    client.set_terminated(run_id)
-    return run_id
-
-
 @pytest.mark.parametrize(
-    ("make", "problem"),
-    [
-        (lambda _: "0" * 32, "does not exist"),
-        (make_deleted_run, "is deleted"),
-        (make_finished_run, "is FINISHED"),
-    ],
+    ("change", "problem"),
+    [("", "does not exist"), ("delete_run", "is deleted"), ("set_terminated", "is FINISHED")],
 )
-def test_an_old_run_id_is_an_error(make, problem, store, client, monkeypatch):
-    monkeypatch.setenv("MLFLOW_RUN_ID", make(client))
+def test_an_old_run_id_is_an_error(change, problem, store, client, monkeypatch):
+    run_id = "0" * 32
+    if change:
+        run_id = client.create_run("0").info.run_id
+        getattr(client, change)(run_id)
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
     with pytest.raises(RunError, match=f"this MLflow run {problem}.*unset it"):
         check_store("ocean")
 

@@ -38,13 +38,13 @@ def test_the_artifacts_of_a_run_are_downloaded(client, run_id, tmp_path):
     client.log_text(run_id, "seed: 0\n", "config.yaml")
     directory = download_run(run_id, tmp_path / "new" / "copy")
     assert (directory / "config.yaml").read_text() == "seed: 0\n"
-    with pytest.raises(RunError, match="0000: its artifacts cannot be fetched"):
+    with pytest.raises(RunError, match="0000: the artifacts of this run cannot be downloaded"):
         download_run("0" * 32, tmp_path)
 
 
 @pytest.mark.parametrize("uri", ["models:/nobody/1", "runs:/0123/model", "no_such_directory"])
 def test_a_missing_model_is_an_error(uri):
-    with pytest.raises(RunError, match=f"{uri}: the model cannot be fetched"):
+    with pytest.raises(RunError, match=f"{uri}: the model cannot be downloaded"):
         download_model(uri)
 
 

@@ -339,7 +339,7 @@ def test_a_store_without_a_server_or_driver_is_reported_soon_in_one_line(
     assert capfd.readouterr().err == ""
 
 
-def test_a_rejected_file_delays_nothing_and_is_sent_again_later(run, run_log, client, monkeypatch):
+def test_a_rejected_file_delays_no_other_event_and_is_sent_again(run, run_log, client, monkeypatch):
     class CloudError(Exception):
         """An error of an unknown library."""
 
@@ -349,12 +349,28 @@ def test_a_rejected_file_delays_nothing_and_is_sent_again_later(run, run_log, cl
     run_log.log_status("FINISHED")
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "log_artifact", fail_with(CloudError("no credentials")))
-        assert deliver_rest(run) == "it rejected config.yaml (no credentials)"
+        assert deliver_rest(run) == "MLflow rejected config.yaml (no credentials)"
     delivered = mlflow_run(client, run)
     assert (delivered.info.status, delivered.data.metrics) == ("FINISHED", {"value": 1.0})
     assert deliver_rest(run) is None
     assert [each.path for each in client.list_artifacts(run_id_of(run))] == ["config.yaml"]
     assert read_link(run.tracking_path).refused == {}
+
+
+def test_a_rejected_file_whose_next_upload_is_killed_stays_rejected(run, run_log, monkeypatch):
+    def die(*_, **__):
+        raise KeyboardInterrupt
+
+    (run.path / "config.yaml").write_text("seed: 0\n")
+    run_log.log_artifacts(["config.yaml"])
+    run_log.log_status("FINISHED")
+    monkeypatch.setattr(MlflowClient, "log_artifact", fail_with(OSError("not now")))
+    deliver_rest(run)
+    rejected = read_link(run.tracking_path).refused
+    monkeypatch.setattr(MlflowClient, "log_artifact", die)
+    with pytest.raises(KeyboardInterrupt):
+        Mirror(run).deliver(retries_rejected=True)
+    assert read_link(run.tracking_path).refused == rejected != {}
 
 
 @pytest.mark.parametrize("location", ["s3://bucket/runs", "/proc/no/place"])
@@ -367,7 +383,7 @@ def test_an_unusable_artifact_location_loses_no_metric(
     run_log.log_artifacts(["config.yaml"])
     log_epoch(run_log, 1)
     run_log.log_status("FINISHED")
-    assert deliver_rest(run).startswith("it rejected config.yaml")
+    assert deliver_rest(run).startswith("MLflow rejected config.yaml")
     delivered = mlflow_run(client, run)
     assert (delivered.info.status, delivered.data.metrics["train/loss"]) == ("FINISHED", 1.0)
 
@@ -380,7 +396,7 @@ def test_a_rejection_is_logged_once_per_reason(run, run_log, client, caplog, mon
         run_log.log_artifacts([name])
     with caplog.at_level(logging.WARNING):
         reason = Mirror(run, warns=True).deliver()
-    assert reason == "it rejected config.yaml (No module named 'boto3'), and 1 more"
+    assert reason == "MLflow rejected config.yaml (No module named 'boto3'), and 1 more"
     (record,) = caplog.records
     assert "config.yaml" in record.getMessage()
 
@@ -393,7 +409,9 @@ def test_a_rejection_is_logged_once_per_reason(run, run_log, client, caplog, mon
         ("tags", 150, "k" * 300, "x"),
     ],
 )
-def test_one_rejected_item_loses_no_other(kind, number, key, value, run, run_log, client):
+def test_all_other_items_of_a_rejected_batch_are_delivered(
+    kind, number, key, value, run, run_log, client
+):
     items = {f"name.{index}": value for index in range(number)}
     log = {
         "metrics": run_log.log_metrics,
@@ -402,7 +420,7 @@ def test_one_rejected_item_loses_no_other(kind, number, key, value, run, run_log
     }[kind]
     log({**items, key: value})
     run_log.log_status("FINISHED")
-    assert deliver_rest(run).startswith(f"it rejected {key}")
+    assert deliver_rest(run).startswith(f"MLflow rejected {key}")
     delivered = mlflow_run(client, run)
     assert items.items() <= getattr(delivered.data, kind).items()
     assert delivered.info.status == "FINISHED"
@@ -452,7 +470,7 @@ def test_an_empty_answer_of_a_proxy_counts_as_no_delivery(run, run_log, monkeypa
     run_log.log_metrics({"value": 1.0})
     created = SimpleNamespace(info=SimpleNamespace(run_id=""))
     monkeypatch.setattr(MlflowClient, "create_run", lambda *_, **__: created)
-    assert "does not answer as MLflow does" in deliver_rest(run)
+    assert "does not answer like MLflow" in deliver_rest(run)
     assert read_link(run.tracking_path).delivered == 0
 
 
@@ -525,13 +543,11 @@ def test_the_wait_for_a_store_that_hangs_is_limited(run, hanging_store):
     assert time.monotonic() - began < 10
 
 
-def test_a_rejected_status_that_a_resume_superseded_is_not_sent_again(
-    run, run_log, client, monkeypatch
-):
+def test_a_rejected_status_of_a_resumed_run_is_not_sent_again(run, run_log, client, monkeypatch):
     run_log.log_status("KILLED", reason="interrupted")
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "set_terminated", fail_with(MlflowException("not now")))
-        assert deliver_rest(run) == "it rejected the status (not now)"
+        assert deliver_rest(run) == "MLflow rejected the status (not now)"
     run_log.log_resumed(0, offset=0)
     run_log.log_status("FINISHED")
     assert deliver_rest(run) is None

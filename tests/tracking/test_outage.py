@@ -2,41 +2,38 @@
 
 import signal
 import time
-from dataclasses import dataclass
 
 import pytest
 from mlflow import MlflowClient
 
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import RunLog
-from pipeline.tracking.background import BackgroundMirror, mirrored
+from pipeline.tracking.background import BackgroundMirror
 from pipeline.tracking.mirror import Mirror, deliver_rest
 from pipeline.tracking.run_link import Link, read_link, write_link
-from pipeline.tracking.store import configure_mlflow
-from tests.tracking.mlflow_server import Proxy
 
 pytestmark = pytest.mark.slow
 
 NUM_EPOCHS, NUM_STEPS = 30, 20
 
 
-@dataclass
-class Outage:
-    """Two runs with an outage: one that continues, and one that starts and ends during it."""
-
-    client: MlflowClient
-    run: RunDirectory
-    late_run: RunDirectory
-    blocked_seconds: float
-    reasons: list[str | None]
+@pytest.fixture
+def client(server):
+    return MlflowClient(tracking_uri=server.uri)
 
 
-def start_run(path, server):
-    run = RunDirectory(path)
-    path.mkdir()
-    link = Link(tracking_uri=server.uri, experiment="ocean", run_name=path.name)
+@pytest.fixture
+def run(server, tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    run.path.mkdir()
+    link = Link(tracking_uri=server.uri, experiment="ocean", run_name="run")
     write_link(run.tracking_path, link)
-    return run, RunLog(run.run_log_path)
+    return run
+
+
+@pytest.fixture
+def run_log(run):
+    return RunLog(run.run_log_path)
 
 
 def wait_for_epoch(client, run, epoch):
@@ -45,18 +42,14 @@ def wait_for_epoch(client, run, epoch):
         run_id = read_link(run.tracking_path).run_id
         history = client.get_metric_history(run_id, "train/loss") if run_id else []
         if any(point.step == epoch for point in history):
-            return
+            return run_id
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
 
-@pytest.fixture(scope="module")
-def outage(server, log_epoch, tmp_path_factory):
-    configure_mlflow()
-    directory = tmp_path_factory.mktemp("runs")
-    client = MlflowClient(tracking_uri=server.uri)
-    run, run_log = start_run(directory / "run", server)
-    run_log.log_params({"config.seed": 0, "config.name": "x"})
+def test_a_killed_server_delays_no_training_and_loses_no_event(
+    server, client, run, run_log, log_epoch
+):
     background = BackgroundMirror(Mirror(run))
 
     def train(epochs):
@@ -65,71 +58,38 @@ def outage(server, log_epoch, tmp_path_factory):
             background.wake()
 
     train(range(1, 6))
-    wait_for_epoch(client, run, 5)
+    run_id = wait_for_epoch(client, run, 5)
     server.kill()
     began = time.monotonic()
     train(range(6, NUM_EPOCHS + 1))
-    blocked_seconds = time.monotonic() - began
-
-    late_run, late_run_log = start_run(directory / "late", server)
-    log_epoch(late_run_log, 1)
-    late_run_log.log_status("FINISHED")
-    reasons = [deliver_rest(late_run)]
+    assert time.monotonic() - began < 5
 
     server.start()
     (run.path / "config.yaml").write_text("seed: 0\n")
     run_log.log_artifacts(["config.yaml"])
+    run_log.log_params({"config.seed": 0})
     run_log.log_status("FINISHED")
-    reasons += [background.close(seconds=60), deliver_rest(late_run, seconds=60)]
-    return Outage(
-        client=client,
-        run=run,
-        late_run=late_run,
-        blocked_seconds=blocked_seconds,
-        reasons=reasons,
-    )
-
-
-def test_training_is_not_delayed(outage):
-    assert outage.blocked_seconds < 5
-
-
-def test_each_point_is_delivered_once(outage):
-    run_id = read_link(outage.run.tracking_path).run_id
-    metrics = outage.client.get_run(run_id).data.metrics
-    for name in metrics:
-        steps = [point.step for point in outage.client.get_metric_history(run_id, name)]
+    assert background.close(seconds=60) is None
+    delivered = client.get_run(run_id)
+    assert delivered.info.status == "FINISHED"
+    assert delivered.data.params == {"config.seed": "0"}
+    assert [each.path for each in client.list_artifacts(run_id)] == ["config.yaml"]
+    for name in delivered.data.metrics:
+        steps = [point.step for point in client.get_metric_history(run_id, name)]
         number = NUM_EPOCHS * (NUM_STEPS if name.startswith("batch/") else 1)
         assert sorted(steps) == list(range(1, number + 1)), name
-    assert len(metrics) == 3 + 5 + 2 * 6 * 6 + 3  # losses and rate, times, traits, batches
+    # Losses and learning rate, times, metrics of traits, metrics of steps.
+    assert len(delivered.data.metrics) == 3 + 5 + 2 * 6 * 6 + 3
 
 
-def test_everything_else_is_delivered_and_the_run_ends(outage):
-    run_id = read_link(outage.run.tracking_path).run_id
-    arrived = outage.client.get_run(run_id)
-    assert arrived.data.params == {"config.seed": "0", "config.name": "x"}
-    assert arrived.info.status == "FINISHED"
-    assert [each.path for each in outage.client.list_artifacts(run_id)] == ["config.yaml"]
-
-
-def test_a_run_during_the_outage_is_created_after_it(outage):
-    while_down, *afterwards = outage.reasons
-    assert while_down is not None
-    assert afterwards == [None, None]
-    arrived = outage.client.get_run(read_link(outage.late_run.tracking_path).run_id)
-    assert (arrived.info.run_name, arrived.info.status) == ("late", "FINISHED")
-    assert arrived.data.metrics["train/loss"] == 1.0
-
-
-def test_a_stopped_server_costs_no_time_and_no_point(
-    outage, server, log_epoch, tmp_path, monkeypatch
+def test_a_stopped_server_delays_no_training_and_loses_no_event(
+    server, client, run, run_log, log_epoch, monkeypatch
 ):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    run, run_log = start_run(tmp_path / "hanging", server)
     background = BackgroundMirror(Mirror(run), is_nested=True)
     log_epoch(run_log, 1)
     background.wake()
-    wait_for_epoch(outage.client, run, 1)
+    run_id = wait_for_epoch(client, run, 1)
 
     server.signal(signal.SIGSTOP)
     began = time.monotonic()
@@ -141,50 +101,6 @@ def test_a_stopped_server_costs_no_time_and_no_point(
     server.signal(signal.SIGCONT)
     run_log.log_status("FINISHED")
     assert deliver_rest(run, seconds=60) is None
-    run_id = read_link(run.tracking_path).run_id
-    assert [point.step for point in outage.client.get_metric_history(run_id, "train/loss")] == [
-        1,
-        2,
-    ]
-    assert outage.client.get_run(run_id).info.status == "FINISHED"
-
-
-@pytest.fixture
-def proxy(server):
-    proxy = Proxy(server.uri)
-    yield proxy
-    proxy.close()
-
-
-def test_lost_replies_duplicate_no_run_and_no_point(proxy, server, log_epoch, tmp_path):
-    run, run_log = start_run(tmp_path / "lost", proxy)
-    client = MlflowClient(tracking_uri=server.uri)
-    log_epoch(run_log, 1)
-    proxy.mode = "cut"
-    assert deliver_rest(run, seconds=60) is not None
-    proxy.mode = "pass"
-    assert deliver_rest(run, seconds=60) is None
-    log_epoch(run_log, 2)
-    run_log.log_status("FINISHED")
-    proxy.mode = "cut"
-    assert deliver_rest(run, seconds=60) is not None
-    proxy.mode = "pass"
-    assert deliver_rest(run, seconds=60) is None
-    made = client.search_runs(
-        [client.get_experiment_by_name("ocean").experiment_id],
-        filter_string="attributes.run_name = 'lost'",
-    )
-    (only,) = made
-    history = client.get_metric_history(only.info.run_id, "train/loss")
-    assert sorted(point.step for point in history) == [1, 2]
-    assert only.info.status == "FINISHED"
-
-
-def test_the_wait_for_a_server_that_hangs_at_the_end_is_limited(proxy, log_epoch, tmp_path):
-    run, run_log = start_run(tmp_path / "hangs", proxy)
-    with mirrored(run, patience_seconds=1.0) as mirror:
-        log_epoch(run_log, 1)
-        proxy.mode = "hang"
-        began = time.monotonic()
-    assert time.monotonic() - began < 8
-    assert mirror.undelivered is not None
+    history = client.get_metric_history(run_id, "train/loss")
+    assert [point.step for point in history] == [1, 2]
+    assert client.get_run(run_id).info.status == "FINISHED"

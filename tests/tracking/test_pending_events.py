@@ -12,86 +12,66 @@ def make_run_log(path):
     return run, RunLog(run.run_log_path)
 
 
-def epoch(run_log):
-    run_log.log_epoch({"epoch": 1})
-
-
-def checkpoint(run_log):
-    run_log.log_checkpoint(1)
-
-
-def system(run_log):
-    run_log.log_system_metrics({}, step=0)
-
-
-def metrics(run_log):
-    run_log.log_metrics({})
-
-
-def finished(run_log):
-    run_log.log_status("FINISHED")
-
-
-def killed(run_log):
-    run_log.log_status("KILLED")
-
-
-def resumed_from_start(run_log):
-    run_log.log_resumed(0, offset=0)
-
-
-def resumed_here(run_log):
-    run_log.log_resumed(0, offset=run_log.size)
+LOG = {
+    "epoch": lambda run_log: run_log.log_epoch({"epoch": 1}),
+    "checkpoint": lambda run_log: run_log.log_checkpoint(1),
+    "system": lambda run_log: run_log.log_system_metrics({}, step=0),
+    "metrics": lambda run_log: run_log.log_metrics({}),
+    "finished": lambda run_log: run_log.log_status("FINISHED"),
+    "killed": lambda run_log: run_log.log_status("KILLED"),
+    "resumed_from_start": lambda run_log: run_log.log_resumed(0, offset=0),
+    "resumed_here": lambda run_log: run_log.log_resumed(0, offset=run_log.size),
+}
 
 
 @pytest.mark.parametrize(
-    ("story", "pending"),
+    ("logged", "pending"),
     [
-        ([epoch], []),
-        ([epoch, checkpoint], ["epoch"]),
-        ([metrics, epoch, system], ["metrics"]),
-        ([epoch, system, killed], ["system", "finished"]),
-        ([epoch, killed, resumed_from_start, epoch, checkpoint], ["resumed", "epoch"]),
-        ([epoch, checkpoint, metrics], ["epoch"]),
-        ([epoch, checkpoint, metrics, finished], ["epoch", "metrics", "finished"]),
-        ([checkpoint, finished, metrics], ["finished", "metrics"]),
-        ([killed, resumed_here, metrics], ["finished", "resumed", "metrics"]),
+        ("epoch", ""),
+        ("epoch checkpoint", "epoch"),
+        ("metrics epoch system", "metrics"),
+        ("epoch system killed", "system finished"),
+        ("epoch killed resumed_from_start epoch checkpoint", "resumed epoch"),
+        ("epoch checkpoint metrics", "epoch"),
+        ("epoch checkpoint metrics finished", "epoch metrics finished"),
+        ("checkpoint finished metrics", "finished metrics"),
+        ("killed resumed_here metrics", "finished resumed metrics"),
     ],
 )
-def test_only_events_that_no_resume_can_supersede_are_pending(story, pending, tmp_path):
+def test_only_events_that_a_resumed_run_cannot_supersede_are_pending(logged, pending, tmp_path):
     run, run_log = make_run_log(tmp_path)
-    for log in story:
-        log(run_log)
+    for name in logged.split():
+        LOG[name](run_log)
     events, _ = read_pending_events(run, start=0)
-    assert [event.kind for event in events] == pending
+    assert [event.kind for event in events] == pending.split()
 
 
 def test_delivered_epochs_are_not_pending_again(tmp_path):
     run, run_log = make_run_log(tmp_path)
-    epoch(run_log)
-    checkpoint(run_log)
+    run_log.log_epoch({"epoch": 1})
+    run_log.log_checkpoint(1)
     _, delivered = read_pending_events(run, start=0)
     assert read_pending_events(run, start=delivered) == ([], delivered)
-    finished(run_log)
+    run_log.log_status("FINISHED")
     events, end = read_pending_events(run, start=delivered)
     assert [event.kind for event in events] == ["finished"]
     assert end == run_log.size
 
 
-def test_an_epoch_is_pending_although_the_end_was_logged_before_its_checkpoint(tmp_path):
+def test_an_epoch_is_pending_if_its_checkpoint_is_logged_after_the_end(tmp_path):
     run, run_log = make_run_log(tmp_path)
-    epoch(run_log)
+    run_log.log_epoch({"epoch": 1})
     offset = run_log.size
-    killed(run_log)
+    run_log.log_status("KILLED")
     _, delivered = read_pending_events(run, start=0)
     assert delivered == 0
-    checkpoint(run_log)
+    run_log.log_checkpoint(1)
     run_log.log_resumed(1, offset=offset)
     events, _ = read_pending_events(run, start=delivered)
     assert [event.kind for event in events] == ["epoch", "resumed"]
 
 
-def test_events_after_a_checkpoint_are_pending_once_in_repeated_kills(tmp_path):
+def test_events_after_a_checkpoint_are_pending_once_although_the_run_is_killed_twice(tmp_path):
     run, run_log = make_run_log(tmp_path)
     run_log.log_epoch({"epoch": 1})
     offset = run_log.size
@@ -118,9 +98,9 @@ def test_events_after_a_checkpoint_are_pending_once_in_repeated_kills(tmp_path):
 STORIES = st.lists(
     st.tuples(
         st.sampled_from(["checkpoint logged", "no checkpoint", "checkpoint not logged"]),
-        st.booleans(),  # whether the end of the process is logged
-        st.booleans(),  # whether system metrics follow the epoch
-        st.lists(st.booleans(), min_size=5, max_size=5),  # after which events MLflow is reachable
+        st.booleans(),  # True if the end of the process is logged
+        st.booleans(),  # True if system metrics follow the epoch
+        st.lists(st.booleans(), min_size=5, max_size=5),  # True if MLflow is reachable
     ),
     min_size=1,
     max_size=6,

@@ -46,15 +46,17 @@ def test_a_mask_may_contain_booleans():
     np.testing.assert_array_equal(mask, MASK)
 
 
-EXPECTED = "expected static (clips, 3, 2); dynamic (clips, 4); static_mask (clips, 3), optional"
+EXPECTED = (
+    "the inputs must be static (clips, 3, 2); dynamic (clips, 4); static_mask (clips, 3), optional"
+)
 
 
 @pytest.mark.parametrize(
     ("changes", "part"),
     [
-        ({"dynamic": None}, "dynamic has the shape (), expected (clips, 4)"),
-        ({"dynamic": np.ones((2, 5))}, "dynamic has the shape (2, 5), expected (clips, 4)"),
-        ({"static": STATIC[0]}, "static has the shape (3, 2), expected (clips, 3, 2)"),
+        ({"dynamic": None}, "dynamic must have shape (clips, 4), but has ()"),
+        ({"dynamic": np.ones((2, 5))}, "dynamic must have shape (clips, 4), but has (2, 5)"),
+        ({"static": STATIC[0]}, "static must have shape (clips, 3, 2), but has (3, 2)"),
         ({"dynamic": np.ones((1, 4))}, "the inputs have [1, 2] rows"),
         ({"dynamic": [["a" * 500] * 4] * 2}, "could not convert string to float"),
         ({"dynamic": [[1, 2], [1]]}, "in rows of one shape"),
@@ -64,7 +66,7 @@ EXPECTED = "expected static (clips, 3, 2); dynamic (clips, 4); static_mask (clip
         ({"static_mask": MASK * 7.5}, "static_mask contains 7.5; write 1"),
         ({"static_mask": MASK * -1}, "static_mask contains -1;"),
         ({"static_mask": MASK * [[1], [0]]}, "static_mask has no valid step in row 1"),
-        ({"static_mask": MASK[:, :2]}, "static_mask has the shape (2, 2), expected (clips, 3)"),
+        ({"static_mask": MASK[:, :2]}, "static_mask must have shape (clips, 3), but has (2, 2)"),
         ({"dynamic_mask": np.ones((2, 4))}, f"the model has no input 'dynamic_mask'; {EXPECTED}"),
         ({"sttic": STATIC}, f"the model has no input 'sttic'; {EXPECTED}"),
     ],

@@ -1,4 +1,4 @@
-"""A small feature set, a small network, and fits.
+"""A small feature set, a small network, and a function that fits the network.
 
 60 clips in ten groups: 44 training clips, in three batches with a partial last one, and 16
 validation clips.
@@ -76,7 +76,7 @@ class Laboratory:
         is_resumable: bool = True,
         **changes: Any,
     ) -> Fitted:
-        """Fit in a run directory, from its last checkpoint if there is one."""
+        """Fit in a run directory, and continue from the last checkpoint if it exists."""
         run_dir.mkdir(exist_ok=True)
         run = RunDirectory(run_dir)
         config = replace(CONFIG, **changes)

@@ -31,18 +31,16 @@ EXPLODING = {"schedule": "constant", "learning_rate": 1e25, "gradient_clip_norm"
         (LearningRateTrackerCallback, "lr_logs.json"),
     ],
 )
-class TestLogFile:
-    def test_the_file_exists_before_the_first_epoch_ends(self, tmp_path, callback_type, name):
-        callback_type(str(tmp_path / "log"), EpochRecorder(None)).on_train_begin()
-        assert json.loads((tmp_path / "log" / name).read_text())
-
-    def test_the_writing_time_is_measured(self, tmp_path, callback_type, name, monkeypatch):
-        ticks = iter([1.0, 1.5, 7.0, 7.25])
-        monkeypatch.setattr("time.perf_counter", lambda: next(ticks))
-        callback = callback_type(tmp_path, EpochRecorder(None))
-        callback.on_train_begin()
-        callback.on_epoch_end(0)
-        assert callback.seconds == 0.75
+def test_a_log_is_written_before_the_first_epoch_and_the_time_is_measured(
+    tmp_path, callback_type, name, monkeypatch
+):
+    ticks = iter([1.0, 1.5, 7.0, 7.25])
+    monkeypatch.setattr("time.perf_counter", lambda: next(ticks))
+    callback = callback_type(str(tmp_path / "log"), EpochRecorder(None, []))
+    callback.on_train_begin()
+    assert json.loads((tmp_path / "log" / name).read_text())
+    callback.on_epoch_end(0)
+    assert callback.seconds == 0.75
 
 
 def test_the_log_contains_the_records(tmp_path, record):
@@ -125,17 +123,18 @@ class TestProgressBar:
         bar.close()
         return stream.getvalue()
 
-    def test_the_latest_and_the_best_score_are_shown(self):
-        assert "loss 0.5000  val_mae 0.3000  best 0.2000" in self.show([0.4, 0.2, 0.3])
-
-    def test_the_best_may_be_the_largest(self):
-        text = self.show([0.4, 0.3], monitor="val_r2", maximize=True)
-        assert "val_r2 0.3000  best 0.4000" in text
-
-    def test_a_resumed_run_shows_the_best_of_its_earlier_epochs(self):
-        text = self.show([0.3], first_epoch=4, best=0.1)
-        assert "epoch 5/9" in text
-        assert "val_mae 0.3000  best 0.1000" in text
+    @pytest.mark.parametrize(
+        ("scores", "settings", "text"),
+        [
+            ([0.4, 0.2, 0.3], {}, "loss 0.5000  val_mae 0.3000  best 0.2000"),
+            ([0.4, 0.3], {"monitor": "val_r2", "maximize": True}, "val_r2 0.3000  best 0.4000"),
+            ([0.3], {"first_epoch": 4, "best": 0.1}, "val_mae 0.3000  best 0.1000"),
+            ([0.3], {"first_epoch": 4}, "epoch 5/9"),
+        ],
+        ids=["smallest", "largest", "best before a resume", "epochs before a resume"],
+    )
+    def test_the_epoch_and_the_latest_and_best_value_are_shown(self, scores, settings, text):
+        assert text in self.show(scores, **settings)
 
     def test_without_a_terminal_nothing_is_written(self):
         assert self.show([0.4, 0.2], terminal=False) == ""

@@ -1,8 +1,7 @@
 import keras
 import pytest
 
-from pipeline.core.errors import ConfigError, TrainingError
-from pipeline.core.run_log import read_events
+from pipeline.core.errors import TrainingError
 from pipeline.training.checks import check_keras_settings
 
 
@@ -34,13 +33,6 @@ def test_a_model_without_weights_is_an_error(laboratory, tmp_path):
     network = keras.Sequential([keras.layers.Dense(5)], name="lazy")
     with pytest.raises(TrainingError, match=r"^lazy: has no weights yet"):
         laboratory.fit(tmp_path, network=network)
-
-
-def test_missing_tensorboard_is_an_error_before_the_first_step(laboratory, tmp_path, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(ConfigError, match="needs TensorBoard, which is not installed"):
-        laboratory.fit(tmp_path, tensorboard=True)
-    assert not list(read_events(tmp_path / "events.jsonl"))
 
 
 @pytest.mark.parametrize(

@@ -69,10 +69,14 @@ class Script(keras.callbacks.Callback):
         self.weights.append([each.numpy().tobytes() for each in self.model.network.variables])
 
 
+def fit_until_kill(laboratory, run_dir, epoch, moment, **settings):
+    with pytest.raises(KilledError):
+        laboratory.fit(run_dir, callbacks=[Kill(epoch, moment)], **settings)
+
+
 def fit_with_kills(laboratory, run_dir, kills, **settings):
     for epoch, moment in kills:
-        with pytest.raises(KilledError):
-            laboratory.fit(run_dir, callbacks=[Kill(epoch, moment)], **settings)
+        fit_until_kill(laboratory, run_dir, epoch, moment, **settings)
     return laboratory.fit(run_dir, **settings)
 
 
@@ -105,7 +109,7 @@ def assert_same_run(first, second, laboratory):
 
 
 def events_of(run_dir, *kinds):
-    """Return the kind and the epoch of all events, or of those of some kinds."""
+    """Return the kind and the epoch of all events, or only of events of the given kinds."""
     events = read_events(run_dir / "events.jsonl")
     return [(e.kind, e.content.get("epoch")) for e in events if not kinds or e.kind in kinds]
 
@@ -178,14 +182,6 @@ class TestResume:
             (EPOCH, 3),
         ]
 
-    def test_a_complete_run_stays_as_it_is(self, laboratory, cosine, tmp_path):
-        run_dir = tmp_path / "run"
-        shutil.copytree(cosine.run.path, run_dir)
-        before = contents(run_dir)
-        again = laboratory.fit(run_dir, **COSINE)
-        assert_same_run(cosine, again, laboratory)
-        assert contents(run_dir) == before
-
     def test_a_run_log_without_its_epochs_is_an_error(self, laboratory, cosine, tmp_path):
         run_dir = tmp_path / "run"
         shutil.copytree(cosine.run.path, run_dir)
@@ -195,30 +191,17 @@ class TestResume:
 
 
 class TestDamagedCheckpoint:
-    @pytest.mark.parametrize("name", ["network.npz", "optimizer.npz", "state.json"])
-    def test_a_run_resumes_from_the_one_before_to_the_same_values(
-        self, laboratory, cosine, tmp_path, name
-    ):
-        with pytest.raises(KilledError):
-            laboratory.fit(tmp_path, callbacks=[Kill(4, "batch")], **COSINE)
-        path = tmp_path / "checkpoints" / "epoch-00003" / name
-        path.unlink()
-        path.mkdir()
-        assert_same_run(cosine, laboratory.fit(tmp_path, **COSINE), laboratory)
-
     def test_after_two_kills_and_damage_each_epoch_is_logged_once(
         self, laboratory, cosine, tmp_path
     ):
-        for _ in range(2):  # the second time from the checkpoint of epoch 3
-            with pytest.raises(KilledError):
-                laboratory.fit(tmp_path, callbacks=[Kill(4, "batch")], **COSINE)
+        for _ in range(2):  # the second fit continues from the checkpoint of epoch 3
+            fit_until_kill(laboratory, tmp_path, 4, "batch", **COSINE)
         shutil.rmtree(tmp_path / "checkpoints" / "epoch-00003")
         assert_same_run(cosine, laboratory.fit(tmp_path, **COSINE), laboratory)
         assert events_of(tmp_path, EPOCH) == [(EPOCH, epoch) for epoch in range(1, 6)]
 
     def test_epochs_without_any_checkpoint_are_an_error(self, laboratory, tmp_path):
-        with pytest.raises(KilledError):
-            laboratory.fit(tmp_path, callbacks=[Kill(3, "batch")], **COSINE)
+        fit_until_kill(laboratory, tmp_path, 3, "batch", **COSINE)
         shutil.rmtree(tmp_path / "checkpoints")
         with pytest.raises(RunError, match=r"checkpoints: has no intact checkpoint.* 2 epochs"):
             laboratory.fit(tmp_path, **COSINE)
@@ -238,8 +221,7 @@ class TestWithoutResume:
         assert not lean.run.checkpoints_dir.exists()
 
     def test_a_killed_fit_writes_its_logs_and_epochs(self, laboratory, tmp_path):
-        with pytest.raises(KilledError):
-            laboratory.fit(tmp_path, callbacks=[Kill(3, "record")], is_resumable=False, **COSINE)
+        fit_until_kill(laboratory, tmp_path, 3, "record", is_resumable=False, **COSINE)
         log = json.loads((tmp_path / "batch_metrics" / "metrics_history.json").read_text())
         assert log["epoch"]["epoch_numbers"] == [1, 2, 3]
         kinds = [kind for kind, _ in events_of(tmp_path)]
@@ -252,7 +234,7 @@ def test_the_same_seed_gives_identical_values(laboratory, cosine, tmp_path):
 
 
 class TestBestEpoch:
-    def test_its_weights_are_returned(self, laboratory, tmp_path):
+    def test_the_weights_of_the_best_epoch_are_returned(self, laboratory, tmp_path):
         script = Script([0.3, 0.1, 0.2])
         fitted = laboratory.fit(tmp_path, callbacks=[script], num_epochs=3)
         assert fitted.result.best_epoch == 2
@@ -266,7 +248,7 @@ class TestBestEpoch:
         assert result.best_value == max(values)
         assert values[result.best_epoch - 1] == max(values)
 
-    def test_without_validation_it_is_the_last(self, laboratory, tmp_path):
+    def test_without_validation_the_last_epoch_is_the_best(self, laboratory, tmp_path):
         settings = {"validated": False, "num_epochs": 2, "learning_rate": 3.0}
         saved = laboratory.fit(tmp_path / "saved", **settings)
         lean = laboratory.fit(tmp_path / "lean", is_resumable=False, **settings)
@@ -304,13 +286,6 @@ def test_the_epochs_of_the_run_log_are_the_records_of_the_result(cosine):
     assert records[-1].loss < 0.9 * records[0].loss
 
 
-def contents(run_dir):
-    """Return the files of a run by name, and its events without resumes."""
-    files = [path for path in run_dir.rglob("*") if path.is_file()]
-    events = [event for event in read_events(run_dir / "events.jsonl") if event.kind != RESUMED]
-    return {path.name: path.read_bytes() for path in files if path.suffix != ".jsonl"}, events
-
-
 def test_an_interrupt_while_a_step_reads_the_clock_is_an_interrupt(
     laboratory, tmp_path, monkeypatch
 ):
@@ -323,7 +298,7 @@ def test_an_interrupt_while_a_step_reads_the_clock_is_an_interrupt(
 
 
 class InterruptedDestructor:
-    """Get a signal in a destructor, because Python ignores exceptions there."""
+    """Send a signal in a destructor, because Python ignores exceptions there."""
 
     def __del__(self):
         os.kill(os.getpid(), signal.SIGTERM)

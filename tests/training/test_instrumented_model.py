@@ -15,7 +15,7 @@ NUM_EPOCHS = 2
 
 
 class Order(keras.callbacks.Callback):
-    """Shuffle like `fit`, and keep the measurements."""
+    """Shuffle as `fit` does, and keep the measurements."""
 
     def __init__(self, batches) -> None:
         super().__init__()
@@ -36,14 +36,18 @@ class Order(keras.callbacks.Callback):
             self.validation_moments.append(self.model.moments.trait_metrics())
 
 
-def compiled(model, config, *, steps_per_execution):
+def train(model, laboratory, config, *, steps_per_execution, **settings) -> Order:
+    """Train a model as `fit` does, and return the measurements."""
     model.compile(
         optimizer=build_optimizer(config, steps_per_epoch=3),
         loss=build_loss(config.loss_weights, huber_delta=config.huber_delta),
         steps_per_execution=steps_per_execution,
         jit_compile=False,
     )
-    return model
+    order = Order(laboratory.training())
+    settings = {"epochs": NUM_EPOCHS, **settings}
+    model.fit(order.batches.dataset(), shuffle=False, callbacks=[order], verbose=0, **settings)
+    return order
 
 
 @pytest.fixture(scope="module")
@@ -56,18 +60,8 @@ def measured(request, laboratory, config):
     """A network after two epochs without dropout, and its measurements."""
     network = laboratory.network(dropout_rate=0.0)
     model = InstrumentedModel(network, steps_per_epoch=3)
-    compiled(model, config, steps_per_execution=request.param)
-    batches = laboratory.training()
-    order = Order(batches)
-    model.fit(
-        batches.dataset(),
-        validation_data=laboratory.validation().dataset(),
-        epochs=NUM_EPOCHS,
-        shuffle=False,
-        callbacks=[order],
-        verbose=0,
-    )
-    return order, network
+    settings = {"validation_data": laboratory.validation().dataset()}
+    return train(model, laboratory, config, steps_per_execution=request.param, **settings), network
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +113,7 @@ class TestMoments:
             assert scores["mae"]["mean"] == pytest.approx(mae, rel=1e-5)
             assert scores["mse"]["mean"] == pytest.approx(mse, rel=1e-5)
 
-    def test_validation_scores_equal_those_of_numpy(self, measured, laboratory):
+    def test_validation_scores_equal_the_numpy_metrics(self, measured, laboratory):
         order, network = measured
         ((inputs, labels),) = laboratory.validation().dataset()
         expected = trait_metrics(labels.numpy(), network.predict(inputs, verbose=0))
@@ -137,10 +131,8 @@ def test_the_work_of_a_step_is_between_its_begin_and_end(laboratory, config):
 
     small = laboratory.network(dropout_rate=0.0)
     network = keras.Model(small.inputs, Heavy()(small.outputs[0]))
-    model = compiled(InstrumentedModel(network, steps_per_epoch=3), config, steps_per_execution=3)
-    order = Order(laboratory.training())
-    model.fit(order.batches.dataset(), shuffle=False, callbacks=[order], verbose=0)
-    (trace,) = order.traces
+    model = InstrumentedModel(network, steps_per_epoch=3)
+    (trace,) = train(model, laboratory, config, steps_per_execution=3, epochs=1).traces
     assert (trace.end - trace.begin).sum() > 2 * (trace.begin[1:] - trace.end[:-1]).sum()
 
 
@@ -150,14 +142,6 @@ def test_measuring_does_not_change_the_weights(laboratory, config):
     for instrumented in (False, True):
         network = laboratory.network(dropout_rate=0.3)
         model = InstrumentedModel(network, steps_per_epoch=3) if instrumented else network
-        compiled(model, config, steps_per_execution=2)
-        order = Order(laboratory.training())
-        model.fit(
-            order.batches.dataset(),
-            epochs=NUM_EPOCHS,
-            shuffle=False,
-            callbacks=[order],
-            verbose=0,
-        )
+        train(model, laboratory, config, steps_per_execution=2)
         weights.append([variable.numpy().tobytes() for variable in network.variables])
     assert weights[0] == weights[1]

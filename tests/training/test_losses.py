@@ -37,7 +37,7 @@ def test_the_huber_delta_is_used(weight):
 
 
 class TestConcordance:
-    def test_a_value_by_hand(self):
+    def test_the_loss_equals_the_value_computed_by_hand(self):
         # Deviations -1/3, 0, 1/3 and -1/6, -1/6, 1/3; means 1/3 and 1/2. In units of 1/108:
         # 2 * covariance = 12, variances 8 and 6, offset squared 3, so that CCC = 12/17.
         true, pred = np.float32([[0], [1 / 3], [2 / 3]]), np.float32([[1 / 3], [1 / 3], [5 / 6]])

@@ -58,7 +58,7 @@ class TestOptimizer:
         optimizer = build_optimizer(TrainingConfig(**settings), steps_per_epoch=1)
         assert {name: getattr(optimizer, name) for name in expected} == expected
 
-    def test_its_name_does_not_depend_on_earlier_optimizers(self):
+    def test_the_name_does_not_depend_on_earlier_optimizers(self):
         names = {build_optimizer(TrainingConfig(), steps_per_epoch=1).name for _ in range(3)}
         assert names == {"adamw"}
 
@@ -85,7 +85,7 @@ class TestOncePerStep:
 
     @pytest.mark.parametrize("eagerly", [False, True])
     @pytest.mark.parametrize("name", ["adam", "adamw"])
-    def test_the_steps_equal_those_of_keras(self, name, eagerly):
+    def test_the_updates_equal_the_updates_of_keras(self, name, eagerly):
         config = TrainingConfig(num_epochs=2, weight_decay=0.05, optimizer=name)
         decay = {"weight_decay": 0.05} if name == "adamw" else {}
         theirs = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}[name](

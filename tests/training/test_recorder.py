@@ -9,22 +9,6 @@ from pipeline.training.recorder import EpochRecorder
 TRAIN, VALIDATION = {"mae": {"mean": 0.1}}, {"mae": {"mean": 0.2}}
 
 
-class FakeModel:
-    """Replacement for an `InstrumentedModel`, with fixed measurements."""
-
-    def __init__(self) -> None:
-        self.scores = TRAIN
-        self.moments = SimpleNamespace(trait_metrics=lambda: self.scores)
-        self.num_traces = 0
-        self.trace = trace(begin=[10.0, 11.0, 12.5], end=[10.5, 12.0, 13.0])
-
-    def start_trace(self) -> None:
-        self.num_traces += 1
-
-    def read_trace(self) -> StepTrace:
-        return self.trace
-
-
 def trace(*, begin, end) -> StepTrace:
     return StepTrace(
         begin=np.array(begin),
@@ -38,11 +22,16 @@ def trace(*, begin, end) -> StepTrace:
 
 @pytest.fixture
 def model():
-    return FakeModel()
+    """A replacement for an `InstrumentedModel`, with fixed measurements."""
+    model = SimpleNamespace(trace=trace(begin=[10.0, 11.0, 12.5], end=[10.5, 12.0, 13.0]))
+    model.moments = SimpleNamespace(trait_metrics=lambda: model.scores)
+    model.start_trace = lambda: None
+    model.read_trace = lambda: model.trace
+    return model
 
 
-def build_recorder(model, run_log=None, records=None) -> EpochRecorder:
-    recorder = EpochRecorder(run_log, records)
+def build_recorder(model, records=()) -> EpochRecorder:
+    recorder = EpochRecorder(SimpleNamespace(log_epoch=lambda content: None), records)
     recorder.set_model(model)
     return recorder
 
@@ -66,11 +55,11 @@ def test_an_epoch_is_recorded(model):
     logs = run_epoch(recorder)
     (record,) = recorder.records
     assert (record.epoch, record.loss, record.val_loss) == (1, 0.25, 0.35)
-    # The training scores are from before the validation.
+    # The training scores are read before validation.
     assert (record.metrics, record.val_metrics) == (TRAIN, VALIDATION)
     assert record.steps.loss == [0.3, 0.2, 0.1]
     assert record.steps.mae == [0.5, 0.4, 0.3]
-    assert record.learning_rate == 0.15  # of the last step
+    assert record.learning_rate == 0.15  # the rate of the last step
     assert logs == {
         "loss": 0.25,
         "mae": 0.1,
@@ -95,7 +84,7 @@ def test_step_times_are_differences_of_the_trace(model, monkeypatch):
     run_epoch(recorder)
     steps = recorder.records[0].steps
     assert steps.seconds == [0.5, 1.0, 0.5]
-    # From the start of the epoch, then from the end of each step to the next.
+    # The first waiting time begins with the epoch, and each other time with the end of a step.
     assert steps.wait_seconds == [2.0, 0.5, 0.5]
     assert steps.time_ms == [10_500, 12_000, 13_000]
 

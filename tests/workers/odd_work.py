@@ -1,4 +1,4 @@
-"""Set-ups and tasks that fail, for tests of the pools. Workers import this module."""
+"""Set-up functions and tasks that fail, for tests of worker pools. Workers import them."""
 
 import os
 import time

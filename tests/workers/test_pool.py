@@ -1,4 +1,4 @@
-"""Processes and Ray actors follow one protocol: a failed task fails alone."""
+"""Pools of processes and of Ray actors behave alike. A failed task affects no other task."""
 
 import contextlib
 import os
@@ -43,7 +43,7 @@ def open_pool(request):
         yield open_pool
 
 
-def test_every_task_is_done_once(open_pool):
+def test_every_task_runs_once(open_pool):
     pool = open_pool(num_workers=2)
     tasks = [f"good-{number}" for number in range(9)]
     events = run(pool, *tasks)
@@ -65,7 +65,7 @@ def test_every_task_is_done_once(open_pool):
         ("bug", "error", "ZeroDivisionError: by zero"),
     ],
 )
-def test_a_failed_task_does_not_affect_others(open_pool, task, kind, reason):
+def test_a_failed_task_does_not_affect_other_tasks(open_pool, task, kind, reason):
     events = run(open_pool(num_workers=1, time_limit_seconds=1.0), "good-1", task, "good-2")
     assert [event.kind for event in events] == ["result", kind, "result"]
     assert events[1].task == task
@@ -80,10 +80,10 @@ def test_a_failed_task_does_not_affect_others(open_pool, task, kind, reason):
         (set_up_without_weights, "WorkerError: weights are missing"),
         (set_up_with_bug, "ValueError: Key backend: 'module://x' is not a valid value"),
         (set_up_and_die, ""),
-        (set_up_forever, "none was ready after 2 s"),
+        (set_up_forever, "no worker was ready after 2 s"),
     ],
 )
-def test_a_failed_set_up_has_a_reason_and_loses_no_task(open_pool, setup, reason):
+def test_a_failed_set_up_has_a_reason_and_keeps_the_task(open_pool, setup, reason):
     pool = open_pool(setup, num_workers=1, setup_seconds=2.0)
     (event,) = run(pool, "good-1")
     assert (event.kind, event.task) == ("setup_failed", None)

@@ -1,4 +1,4 @@
-"""Ray actors share a cluster and its GPUs, and a full cluster is an error."""
+"""Ray actors share the GPUs of a cluster. A cluster without enough cores is an error."""
 
 import contextlib
 import subprocess
@@ -39,21 +39,21 @@ def open_pool(monkeypatch):
 
 
 class Holder:
-    """Occupies a processor of the cluster."""
+    """Actor that occupies a core of the cluster."""
 
 
 @pytest.mark.slow
 @pytest.mark.odd_cluster
-def test_a_cluster_with_one_place_does_all_tasks(open_pool, caplog):
+def test_a_cluster_with_one_core_runs_all_tasks(open_pool, caplog):
     events = run(open_pool({"num_cpus": 1}, num_workers=2), "good-1", "good-2", "good-3")
     assert [event.kind for event in events] == ["result"] * 3
     assert len({event.worker for event in events}) == 1
-    assert "has room for 1 of the 2 workers at a time" in caplog.text
+    assert "can run only 1 of the 2 workers at a time" in caplog.text
 
 
 @pytest.mark.slow
 @pytest.mark.odd_cluster
-def test_tasks_do_not_wait_for_an_actor_without_a_processor(open_pool):
+def test_tasks_do_not_wait_for_an_actor_without_a_core(open_pool):
     pool = open_pool({"num_cpus": 2}, num_held=1, num_workers=2, time_limit_seconds=3.0)
     events = run(pool, *["slow"] * 3)
     assert [event.kind for event in events] == ["result"] * 3
@@ -61,11 +61,11 @@ def test_tasks_do_not_wait_for_an_actor_without_a_processor(open_pool):
 
 @pytest.mark.slow
 @pytest.mark.odd_cluster
-def test_a_cluster_without_a_free_processor_is_a_failed_set_up(open_pool):
+def test_a_set_up_without_a_free_core_fails(open_pool):
     pool = open_pool({"num_cpus": 1}, num_held=1, num_workers=1, setup_seconds=3.0)
     (event,) = run(pool, "good-1")
     assert event.kind == "setup_failed"
-    assert "free processor of the cluster" in event.reason
+    assert "free core of the cluster" in event.reason
 
 
 @pytest.mark.slow
@@ -81,7 +81,7 @@ def test_two_workers_share_the_only_gpu(open_pool, caplog):
 @pytest.mark.slow
 @pytest.mark.odd_cluster
 def test_nodes_with_too_few_cores_are_an_error(open_pool):
-    with pytest.raises(WorkerError, match=r"has the 2 cores .* \(cores of its nodes: 1\)"):
+    with pytest.raises(WorkerError, match=r"needs 2 cores, .* \(cores per node: 1\)"):
         open_pool({"num_cpus": 1}, num_workers=1, num_cores=2)
     assert not ray.is_initialized()
 

@@ -199,7 +199,7 @@ def test_a_missing_measurement_has_its_reason(write_set, build, rows, reason):
 
 
 def test_features_of_another_shape_are_an_error(write_set):
-    with pytest.raises(ModelError, match="but the model takes"):
+    with pytest.raises(ModelError, match="but the model needs"):
         measure(build_network(static_steps=5), write_set())
 
 
@@ -226,7 +226,7 @@ def test_table_weights_add_up_to_one_and_are_in_the_order_of_the_clips(write_set
     assert sizes == [9, 9, 2]
 
 
-def test_a_table_weight_is_that_of_the_model(write_set):
+def test_table_weights_equal_the_attention_of_the_model(write_set):
     network, features = build_network(), write_set()
     weights = network.attention([features.static.read([1]), features.dynamic.read([1])])
     row = attention_table(network, features).query(
@@ -272,7 +272,7 @@ def test_learned_tokens_are_not_in_the_table(write_set):
             lambda: build_network(static_steps=None, dynamic_steps=None),
             "no steps to explain.*leave --explain out",
         ),
-        ({}, lambda: build_network(fusion="concat"), "these fusions have: cross_attention"),
+        ({}, lambda: build_network(fusion="concat"), "Choose one of cross_attention"),
         ({}, other_network, "it has no attention"),
     ],
 )

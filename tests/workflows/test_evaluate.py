@@ -141,9 +141,7 @@ def test_the_configured_columns_are_reported_if_the_set_has_them(run_dir, copy_s
         ("", {"by": ("age",)}, SplitError, r"no column age.*clip_id, group, camera"),
     ],
 )
-def test_what_cannot_be_evaluated_is_an_error_and_changes_nothing(
-    run_dir, copy_set, missing, settings, error, message
-):
+def test_a_failed_evaluation_changes_no_file(run_dir, copy_set, missing, settings, error, message):
     _, data = copy_set(with_new_clips)
     if missing:
         (run_dir.parent / missing).unlink()
@@ -164,7 +162,7 @@ def write_direction(path, *, is_reversed):
 
 
 @pytest.mark.parametrize("is_reversed", [True, False, None])
-def test_the_direction_of_each_trait_must_be_that_of_the_training(
+def test_the_direction_of_each_trait_must_be_the_same_as_in_training(
     run_dir, copy_set, caplog, is_reversed
 ):
     path, data = copy_set(with_new_clips)
@@ -172,7 +170,7 @@ def test_the_direction_of_each_trait_must_be_that_of_the_training(
     if is_reversed is not None:
         write_direction(path / "features.json", is_reversed=is_reversed)
     if is_reversed is False:
-        with pytest.raises(FeatureSetError, match="scores neuroticism in the other direction"):
+        with pytest.raises(FeatureSetError, match="neuroticism must have the same direction"):
             evaluate(run_dir, data, split="all")
         return
     assert evaluate(run_dir, data, split="all").traits == FIRST_IMPRESSIONS

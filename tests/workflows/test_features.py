@@ -1,5 +1,4 @@
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -7,7 +6,7 @@ import pytest
 
 from pipeline.config.loading import load_config
 from pipeline.core.errors import ConfigError, FeatureSetError, PipelineError
-from pipeline.data.feature_set import load_feature_files, load_feature_set
+from pipeline.data.feature_set import load_feature_set
 from pipeline.workflows.features import (
     check_columns,
     check_labels_vary,
@@ -16,21 +15,6 @@ from pipeline.workflows.features import (
     open_features,
     with_absolute_paths,
 )
-
-
-def write_files(directory, labels):
-    rng = np.random.default_rng(0)
-    paths = {name: directory / f"{name}.npy" for name in ("static", "dynamic", "labels")}
-    for name in ("static", "dynamic"):
-        np.save(paths[name], rng.normal(size=(len(labels), 3)))
-    np.save(paths["labels"], np.asarray(labels, np.float32))
-    return paths
-
-
-def load(paths):
-    return load_feature_files(
-        static_features=paths["static"], dynamic_features=paths["dynamic"], labels=paths["labels"]
-    )
 
 
 def test_paths_become_absolute(tmp_path, monkeypatch):
@@ -52,17 +36,6 @@ def test_a_configuration_without_features_is_an_error(overrides):
         open_features(load_config(None, overrides).data)
 
 
-def test_single_files_are_opened(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    write_files(Path(), np.full((4, 5), 0.5))
-    overrides = {
-        "data.static_features": "static.npy",
-        "data.dynamic_features": str(tmp_path / "dynamic.npy"),
-        "data.labels": "labels.npy",
-    }
-    assert open_features(load_config(None, overrides).data).num_clips == 4
-
-
 def test_the_built_in_set_is_written_once(tmp_path):
     overrides = {"data.features_dir": str(tmp_path / "demo"), "data.synthetic.num_clips": 12}
     data = load_config(None, overrides).data
@@ -70,15 +43,6 @@ def test_the_built_in_set_is_written_once(tmp_path):
     written = (tmp_path / "demo" / "static.npy").stat().st_mtime_ns
     assert open_features(data).digest == first.digest
     assert (tmp_path / "demo" / "static.npy").stat().st_mtime_ns == written
-
-
-def test_equal_labels_of_several_clips_are_an_error(tmp_path):
-    labels = np.full((4, 5), 0.5)
-    with pytest.raises(FeatureSetError, match="all 4 clips have the same labels"):
-        check_labels_vary(load(write_files(tmp_path, labels)))
-    check_labels_vary(load(write_files(tmp_path, labels[:1])))
-    labels[2, 3] = 0.6
-    check_labels_vary(load(write_files(tmp_path, labels)))
 
 
 @pytest.fixture
@@ -91,6 +55,15 @@ def features(small_features, tmp_path):
     table = table.assign(gender=["female", "male"] * 30, age=np.arange(60))
     table.to_csv(tmp_path / "clips.csv", index=False)
     return load_feature_set(tmp_path)
+
+
+def test_equal_labels_of_several_clips_are_an_error(features):
+    equal = dataclasses.replace(features, labels=np.full((60, 5), 0.5))
+    with pytest.raises(FeatureSetError, match="all 60 clips have the same labels"):
+        check_labels_vary(equal)
+    check_labels_vary(dataclasses.replace(equal, labels=equal.labels[:1]))
+    equal.labels[2, 3] = 0.6
+    check_labels_vary(equal)
 
 
 def test_column_values_are_in_the_order_of_the_rows(features):

@@ -9,9 +9,7 @@ import pandas as pd
 import pytest
 
 from pipeline.config.schema import DataConfig
-from pipeline.core.errors import ModelError
 from pipeline.core.files import read_json
-from pipeline.core.run_directory import RunDirectory
 
 pytestmark = pytest.mark.slow
 
@@ -73,14 +71,6 @@ def test_frozen_layers_keep_their_initial_weights(make_config, own_directory):
     )
 
 
-def test_a_pattern_without_a_match_is_an_error_before_a_directory_is_created(
-    make_config, own_directory
-):
-    with pytest.raises(ModelError, match="did you mean 'static_tokens'"):
-        train(make_config(training__frozen=["static_token"]), own_directory / "run")
-    assert not (own_directory / "run").exists()
-
-
 def test_images_are_scored_and_explained_and_random_frozen_weights_give_a_warning(
     image_config, own_directory, images, caplog
 ):
@@ -139,7 +129,7 @@ def are_equal(first, second):
     return all((a == b).all() for a, b in zip(first, second, strict=True))
 
 
-def trained_in_one_go(config, run_dir, encoder):
+def trained_without_interruption(config, run_dir, encoder):
     del encoder
     return [train(config, run_dir).run]
 
@@ -173,36 +163,17 @@ def killed_and_resumed(config, run_dir, encoder, home, name):
         patch.setattr(home, name, die)
         with pytest.raises(KeyboardInterrupt):
             train(config, run_dir)
-    encoder.unlink()  # a started run does not need the file
+    encoder.unlink()  # a run needs the file only at its start
     return [resume_training(run_dir).run]
-
-
-def trained_by_a_search(config, run_dir, encoder):
-    from pipeline.data.feature_set import load_feature_set
-    from pipeline.data.splits import split_feature_set
-    from pipeline.workflows.train import build_for
-    from pipeline.workflows.training_steps import Experiment, train_nested
-
-    del encoder
-    features = load_feature_set(Path(config.data.features_dir))
-    split = split_feature_set(features, validation_fraction=0.3, test_fraction=0.0, seed=0)
-    train_nested(
-        RunDirectory(run_dir),
-        Experiment(config=config, features=features, split=split),
-        parent=RunDirectory(run_dir.parent),
-        build=lambda: build_for(config, features),
-    )
-    return [RunDirectory(run_dir)]
 
 
 @pytest.mark.parametrize(
     "trained",
     [
-        trained_in_one_go,
+        trained_without_interruption,
         trained_in_folds,
         killed_before_the_first_checkpoint,
         killed_after_the_first_checkpoint,
-        trained_by_a_search,
     ],
 )
 def test_only_frozen_layers_of_a_loaded_encoder_stay_exactly_the_same(
@@ -241,7 +212,7 @@ def optimized_shapes(run):
         return sorted(arrays[name].shape for name in arrays.files if name.endswith("_velocity"))
 
 
-def test_a_custom_network_keeps_its_weights_in_folds_and_after_a_resume(make_config, own_directory):
+def test_a_custom_network_keeps_its_weights_in_folds_and_after_resuming(make_config, own_directory):
     from pipeline.models.persistence import load_model
     from pipeline.workflows.train import resume_training, run_training
 
@@ -282,30 +253,3 @@ def test_a_trained_model_keeps_its_feature_statistics(make_config, own_directory
     for name in ("static_standardize", "dynamic_standardize"):
         assert are_equal(after[name], before[name])
     assert not are_equal(after["traits"], before["traits"])
-
-
-def test_frozen_layers_of_every_fold_have_the_initial_weights_of_the_seed(
-    make_config, own_directory
-):
-    from pipeline.models.persistence import load_model
-
-    config = make_config(training__frozen=["static_tokens"], training__num_folds=2)
-    (expected,) = first_weights(config)["static_tokens"]
-    for run in train(config, own_directory / "run").run.nested():
-        (kept,) = load_model(run.model_path).get_layer("static_tokens").get_weights()
-        np.testing.assert_array_equal(kept, expected)
-        layers = {each["path"]: each for each in read_json(run.summary_path)["layers"]}
-        assert layers["static_tokens"]["is_frozen"]
-
-
-def test_trainable_image_encoders_give_no_warning(image_config, own_directory, caplog):
-    trained = train(image_config(), own_directory / "run")
-    assert not [layer.path for layer in trained.layers if layer.is_frozen]
-    run = trained.run
-    assert not [each for each in caplog.messages if "random weights" in each]
-    assert read_json(run.summary_path)["frozen_at_random"] == []
-
-
-def test_images_without_an_encoder_are_an_error(image_config, own_directory):
-    with pytest.raises(ModelError, match=r"model\.static_encoder is not set"):
-        train(image_config(model__static_encoder=""), own_directory / "run")

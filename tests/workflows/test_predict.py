@@ -1,44 +1,46 @@
 import pytest
 
+from pipeline.config.schema import DataConfig
 from pipeline.core.errors import ConfigError
 from pipeline.core.run_directory import RunDirectory
-from pipeline.workflows.predict import check_different_files, check_no_run_file, check_no_source
+from pipeline.workflows.predict import check_no_run_file, check_no_source, predict_clips
 
 
 @pytest.fixture
-def clob(tmp_path, monkeypatch):
+def inputs(tmp_path, monkeypatch):
     """A directory with one file, below the working directory."""
-    (tmp_path / "clob").mkdir()
-    (tmp_path / "clob" / "static.npy").touch()
-    (tmp_path / "link").symlink_to(tmp_path / "clob")
+    (tmp_path / "inputs").mkdir()
+    (tmp_path / "inputs" / "static.npy").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "inputs")
     monkeypatch.chdir(tmp_path)
-    return tmp_path / "clob"
+    return tmp_path / "inputs"
 
 
-@pytest.mark.parametrize("explain", ["clob/same.csv", "clob/../clob/same.csv", "link/same.csv"])
-def test_one_file_for_scores_and_attention_is_an_error(clob, explain):
-    check_different_files(clob / "same.csv", None)
-    check_different_files(clob / "same.csv", clob / "other.csv")
+@pytest.mark.parametrize(
+    "explain", ["inputs/same.csv", "inputs/../inputs/same.csv", "link/same.csv"]
+)
+def test_one_file_for_scores_and_attention_is_an_error(inputs, explain):
+    outputs = {"output": inputs / "same.csv", "explain": inputs.parent / explain}
     with pytest.raises(ConfigError, match=r"same\.csv.*--output.*--explain"):
-        check_different_files(clob / "same.csv", clob.parent / explain)
+        predict_clips(DataConfig(), run_dir=inputs, **outputs)
 
 
 @pytest.mark.parametrize(
     ("output", "source"),
     [
-        ("clob/static.npy", "clob/static.npy"),
-        ("link/static.npy", "clob/static.npy"),
-        ("clob/static.npy", "clob"),
+        ("inputs/static.npy", "inputs/static.npy"),
+        ("link/static.npy", "inputs/static.npy"),
+        ("inputs/static.npy", "inputs"),
     ],
 )
-def test_an_output_over_an_input_is_an_error(clob, output, source):
-    paths = (clob.parent / "new.csv", clob.parent / output)
+def test_an_output_over_an_input_is_an_error(inputs, output, source):
+    paths = (inputs.parent / "new.csv", inputs.parent / output)
     with pytest.raises(ConfigError, match=r"static\.npy: exists already"):
-        check_no_source(paths, [clob.relative_to(clob.parent).parent / source])
+        check_no_source(paths, [inputs.relative_to(inputs.parent).parent / source])
 
 
-def test_a_new_output_beside_inputs_is_accepted(clob):
-    check_no_source([clob / "scores.npy"], [clob, clob / "static.npy"])
+def test_a_new_output_beside_inputs_is_accepted(inputs):
+    check_no_source([inputs / "scores.npy"], [inputs, inputs / "static.npy"])
 
 
 @pytest.mark.parametrize("name", ["split.csv", "predictions/validation.csv"])

@@ -1,45 +1,28 @@
-"""Features of raw clips; the extraction is replaced, because it has tests of its own."""
+"""Features of raw clips. The extraction itself is replaced; tests/extraction tests it."""
 
-from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from pipeline.config.extraction import ExtractionConfig, SamplingConfig
 from pipeline.core.errors import ExtractionError, ModelError
-from pipeline.workflows.raw_clips import (
-    RawClips,
-    check_kind,
-    extract_as_trained,
-    extraction_config,
-)
+from pipeline.workflows.raw_clips import RawClips, check_kind, extract_as_trained
 
 VIDEOS = RawClips(videos_dir=Path("videos"))
 CROPS = RawClips(face_dir=Path("faces"), flow_dir=Path("flow"))
 SETTINGS = {"sampling": {"num_steps": 8}}
 
 
-@dataclass(frozen=True)
-class Failure:
-    clip_id: str = "b.mp4"
-    stage: str = "face"
-    reason: str = "none was found"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    features_dir: Path
-    failed: tuple[Failure, ...] = (Failure(),)
-
-
 @pytest.fixture
 def calls(monkeypatch):
     """Arguments of each extraction."""
     calls = []
+    failure = SimpleNamespace(clip_id="b.mp4", stage="face", reason="no face was found")
 
     def extract_features(**arguments):
         calls.append(arguments)
-        return Outcome(arguments["features_dir"])
+        return SimpleNamespace(features_dir=arguments["features_dir"], failed=(failure,))
 
     monkeypatch.setattr("pipeline.workflows.raw_clips.extract_features", extract_features)
     return calls
@@ -51,7 +34,7 @@ def test_videos_are_extracted_with_the_settings_of_the_model(calls, tmp_path):
     assert call["config"] == ExtractionConfig(sampling=SamplingConfig(num_steps=8))
     assert (call["videos_dir"], call["face_dir"], call["flow_dir"]) == (Path("videos"), None, None)
     assert features_dir == tmp_path / "features"
-    assert failures == ("b.mp4: face: none was found",)
+    assert failures == ("b.mp4: face: no face was found",)
 
 
 def test_crops_and_the_number_of_workers_are_passed_on(calls, tmp_path):
@@ -61,16 +44,16 @@ def test_crops_and_the_number_of_workers_are_passed_on(calls, tmp_path):
     assert [call["num_workers"] for call in calls] == [2, 5]
 
 
-def test_an_error_names_the_option_of_the_user(monkeypatch, tmp_path):
+def test_an_error_contains_the_option_of_the_command_predict(monkeypatch, tmp_path):
     def extract_features(**_):
-        raise ExtractionError("wk/features: holds other clips. Give another --features_dir.")
+        raise ExtractionError("wk/features: has other clips. Give another --features_dir.")
 
     monkeypatch.setattr("pipeline.workflows.raw_clips.extract_features", extract_features)
     with pytest.raises(ExtractionError, match=r"Give another --work_dir\.$"):
         extract_as_trained(VIDEOS, SETTINGS, tmp_path)
 
 
-def test_directories_of_arrays_are_known():
+def test_directories_with_arrays_are_listed():
     clips = RawClips(face_dir=Path("faces"), flow_dir=Path("flow"), work_dir=Path("wk"))
     assert clips.directories == (Path("faces"), Path("flow"), Path("wk/features"))
     assert VIDEOS.directories == ()
@@ -94,7 +77,7 @@ def test_clips_of_another_kind_are_an_error(clips, encoder, fix):
 
 
 @pytest.mark.parametrize("encoder", [OF_CROPS, OF_BOTH, "unknown", {"static": "hog"}])
-def test_clips_that_can_fit_are_accepted(encoder):
+def test_clips_of_the_same_or_an_unknown_kind_are_accepted(encoder):
     check_kind(CROPS, encoder)
 
 
@@ -110,7 +93,3 @@ def test_unusable_settings_are_an_error_before_the_extraction(calls, tmp_path, s
     with pytest.raises(ModelError, match=message):
         extract_as_trained(VIDEOS, settings, tmp_path)
     assert calls == []
-
-
-def test_valid_settings_become_a_configuration():
-    assert extraction_config(SETTINGS).sampling.num_steps == 8

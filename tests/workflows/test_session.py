@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 from mlflow import MlflowClient
 
-from pipeline.core.errors import RunError
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import RunLog, read_events, read_last_status
 from pipeline.tracking.run_link import read_link
@@ -59,23 +58,6 @@ def test_a_resumed_run_is_described_again_only_if_a_kill_interrupted_it(run, mak
     assert kinds(run) == ["params", *described, "metrics", "finished"]
 
 
-def test_unfinished_files_of_a_killed_run_are_removed(run, make_config):
-    names = {
-        "figures/.loss.png.0a1b2c3d.png": False,
-        "figures/loss.png": True,
-        "figures/.hidden": True,
-        ".mlflow.json.0a1b2c3d.json": False,
-        ".notes": True,
-        "checkpoints/epoch-1/.state.json.0a1b2c3d.json": False,
-        "folds/fold-1/.state.json.0a1b2c3d.json": True,  # another process may write this run
-    }
-    for name in names:
-        (run.path / name).parent.mkdir(parents=True, exist_ok=True)
-        (run.path / name).write_text("")
-    work(run, make_config())
-    assert {name: (run.path / name).exists() for name in names} == names
-
-
 @pytest.mark.parametrize(
     ("error", "status", "reason"),
     [
@@ -102,38 +84,6 @@ def test_a_run_without_tracking_has_no_link_and_no_store(run, make_config, own_d
     assert not (own_directory / "mlflow.db").exists()
 
 
-def test_a_second_session_of_a_run_is_an_error(run, make_config):
-    config = make_config()
-    with (
-        open_session(run, config, num_steps=1),
-        pytest.raises(RunError, match="another process is writing"),
-        open_session(run, config, num_steps=1),
-    ):
-        pass
-
-
-def test_mlflow_gets_the_reason_of_a_failure(run, make_config, client):
-    config = with_run_name(make_config(tracking__enabled=True), "doomed")
-
-    def fail():
-        with open_session(run, config, num_steps=1):
-            raise ValueError("no clip is left")
-
-    with pytest.raises(ValueError, match="no clip is left"):
-        fail()
-    delivered = client.get_run(read_link(run.tracking_path).run_id)
-    assert (delivered.info.run_name, delivered.info.status) == ("doomed", "FAILED")
-    assert delivered.data.tags["failure"] == "no clip is left"
-
-
-def test_the_environment_selects_the_mlflow_experiment(run, make_config, client, monkeypatch):
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", client.create_experiment("team"))
-    work(run, make_config(tracking__enabled=True))
-    link = read_link(run.tracking_path)
-    assert client.get_run(link.run_id).info.experiment_id == link.experiment_id
-    assert client.get_experiment(link.experiment_id).name == "team"
-
-
 @pytest.mark.parametrize(("run_name", "expected"), [("", "spiffy-cat-241"), ("mine", "mine")])
 def test_a_run_of_mlflow_run_is_renamed_only_to_a_given_name(
     run, make_config, client, monkeypatch, run_name, expected
@@ -145,24 +95,8 @@ def test_a_run_of_mlflow_run_is_renamed_only_to_a_given_name(
     assert kinds(run)[1] == "params"  # the first event is the MLflow run
 
 
-@pytest.mark.parametrize("damage", ["gone", "cut"])
-def test_a_run_with_a_damaged_link_continues_in_its_mlflow_run(run, make_config, client, damage):
-    config = make_config(tracking__enabled=True)
-    work(run, config)
-    before = read_link(run.tracking_path).run_id
-    if damage == "gone":
-        run.tracking_path.unlink()
-    else:
-        run.tracking_path.write_bytes(run.tracking_path.read_bytes()[:40])
-    work(run, config)
-    experiment = client.get_experiment_by_name("ocean").experiment_id
-    (found,) = client.search_runs([experiment])
-    assert (found.info.run_id, found.info.status) == (before, "FINISHED")
-    assert found.data.metrics == {"x": 1.0}
-
-
 @pytest.mark.parametrize("name", ["job%41", "a%20b", "a?b", "a#b"])
-def test_artifacts_are_beside_the_database_in_an_odd_directory(
+def test_artifacts_are_beside_the_database_in_a_directory_with_special_characters(
     make_config, own_directory, monkeypatch, name
 ):
     directory = own_directory / name
@@ -190,16 +124,6 @@ def test_mlflow_gets_at_most_two_thousand_steps(
     assert link.tracking_uri == "http://127.0.0.1:9"
 
 
-def test_a_nested_run_has_a_link_to_its_parent(run, make_config, no_store):
-    fold = RunDirectory(run.folds_dir / "fold-1")
-    fold.path.mkdir(parents=True)
-    config = make_config(tracking__enabled=True)
-    with open_session(run, config, num_steps=1):
-        work(fold, config, parent=run)
-    parent_dir = read_link(fold.tracking_path).parent_dir
-    assert (fold.path / parent_dir).resolve() == run.path
-
-
 def test_the_environment_has_versions_and_the_command(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/usr/bin/pipeline", "train", "--name", "two words"])
     described = describe_environment()
@@ -217,7 +141,7 @@ def test_the_environment_has_versions_and_the_command(monkeypatch):
         ([None], "GPU"),
     ],
 )
-def test_the_training_device_has_its_name(monkeypatch, names, expected):
+def test_the_training_device_is_described(monkeypatch, names, expected):
     gpus = [f"GPU:{number}" for number, _ in enumerate(names)]
     details = dict(zip(gpus, names, strict=True))
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: gpus)

@@ -125,7 +125,7 @@ def test_a_run_with_a_live_process_is_not_changed(make_dead_run):
 def test_a_nested_run_with_a_live_process_is_not_killed(make_dead_run, uri):
     run = make_dead_run()
     trial = make_dead_run("run/trials/trial-0000", parent_dir="../..")
-    with trial.locked():  # by a search worker whose leader was killed
+    with trial.locked():  # by a worker of a search whose main process was killed
         sync_run(run.path)
         assert FINISHED not in kinds(trial)
         assert delivered(uri, trial).info.status == "RUNNING"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import pipeline
-from pipeline.core.errors import ModelError, RunError
+from pipeline.core.errors import RunError
 from pipeline.core.run_directory import RunDirectory
 
 pytestmark = pytest.mark.slow
@@ -45,24 +45,9 @@ def test_a_uri_is_downloaded_from_mlflow(run_dir, network, monkeypatch):
     assert uris == ["models:/ocean@champion"]
 
 
-@pytest.mark.parametrize(
-    ("source", "error", "message"),
-    [
-        (".", ModelError, r"model\.keras: there is no such file"),
-        ("runs/no/model.keras", ModelError, "there is no such file"),
-        ("models:/nobody/1", RunError, "models:/nobody/1: the model cannot be"),
-    ],
-)
-def test_a_missing_model_is_an_error(tmp_path, monkeypatch, source, error, message):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
-    with pytest.raises(error, match=message):
-        pipeline.load_model(source)
-
-
 def test_a_search_is_not_a_model(tmp_path):
     from pipeline.workflows.trained_model import load_trained_model
 
     (tmp_path / "search").mkdir()
-    with pytest.raises(RunError, match=r"is a search\. Its models are in .*refits: give one"):
+    with pytest.raises(RunError, match=r"directory of a search\. Give one .*refits\."):
         load_trained_model(RunDirectory(tmp_path))

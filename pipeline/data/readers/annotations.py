@@ -44,8 +44,8 @@ def read_annotations(paths: Sequence[Path]) -> Annotations:
     """Read annotation files into one table of scores.
 
     A file is a ChaLearn pickle (`{trait: {clip: score}}`; other keys are ignored) or a `.csv`
-    table. A table has the columns `clip_id` and the five traits, or those of the first version of
-    First Impressions. A clip may be in several files if its scores are equal.
+    table. A table has the columns `clip_id` and the five traits, or the columns of the first
+    version of First Impressions. A clip may be in several files with equal scores.
 
     Raises:
         AnnotationError: If a file has another format, a trait or score is missing, a score is
@@ -87,7 +87,7 @@ def _read_file(path: Path) -> Annotations:
         row, column = np.argwhere(wrong)[0]
         raise AnnotationError(
             f"{path}: clip {scores.index[row]!r} has {TRAITS[column]} {values[row, column]}, "
-            f"expected a score in [0, 1]. Rescale the scores, or drop the clip."
+            f"but a score must be in [0, 1]. Rescale the scores, or drop the clip."
         )
     return annotations
 
@@ -96,8 +96,8 @@ def _read_pickle(path: Path) -> Annotations:
     by_trait = read_score_pickle(path)
     if not isinstance(by_trait, dict):
         raise AnnotationError(
-            f"{path}: is a pickled {type(by_trait).__name__}, expected {{trait: {{clip: score}}}}. "
-            f"Give the annotation file as ChaLearn distributes it."
+            f"{path}: must contain {{trait: {{clip: score}}}}, but contains a pickled "
+            f"{type(by_trait).__name__}. Give the annotation file as ChaLearn distributes it."
         )
     _check_no_stability(path, by_trait)
     missing = [trait for trait in TRAITS if trait not in by_trait]
@@ -127,7 +127,7 @@ def _check_no_stability(path: Path, names: Iterable[object]) -> None:
     for name in texts:
         if _STABILITY.fullmatch(re.sub(r"[\s_-]", "", name.lower())):
             raise AnnotationError(
-                f"{path}: has {name!r} and no neuroticism. These are opposite ends of one trait. "
+                f"{path}: has {name!r} and no neuroticism. They are opposite ends of one trait. "
                 f"First Impressions scores emotional stability under the name neuroticism. To "
                 f"combine the scores with that corpus, rename the column to neuroticism and do not "
                 f"change the scores. In any case, describe the direction under `traits` in "
@@ -138,7 +138,7 @@ def _check_no_stability(path: Path, names: Iterable[object]) -> None:
 def _checked_scores(path: Path, trait: str, scores: Any) -> Mapping[str, float]:
     if not isinstance(scores, dict):
         raise AnnotationError(
-            f"{path}: {trait} is a {type(scores).__name__}, expected {{clip: score}}. "
+            f"{path}: {trait} must be {{clip: score}}, but is a {type(scores).__name__}. "
             f"Give the annotation file as ChaLearn distributes it."
         )
     checked: dict[str, float] = {}
@@ -146,14 +146,14 @@ def _checked_scores(path: Path, trait: str, scores: Any) -> Mapping[str, float]:
         is_number = isinstance(score, int | float) and not isinstance(score, bool)
         if not (isinstance(clip, str) and normalize_identifier(clip) and is_number):
             raise AnnotationError(
-                f"{path}: {trait} has the entry {_short(clip)}: {_short(score)}, expected the name "
-                f"of a clip and its score. Correct or drop the entry."
+                f"{path}: {trait} has the entry {_short(clip)}: {_short(score)}, but an entry must "
+                f"be the name of a clip and its score. Correct or drop the entry."
             )
         name = normalize_identifier(clip)
         if name in checked and checked[name] != score:
             raise AnnotationError(
-                f"{path}: {trait} has clip {name!r} twice with different scores. Names that look "
-                f"alike are the same name. Keep one of them."
+                f"{path}: {trait} has clip {name!r} twice with different scores. Invisible "
+                f"differences between names are ignored. Keep one of the entries."
             )
         checked[name] = score
     return checked
@@ -174,7 +174,7 @@ def _read_table(path: Path) -> Annotations:
         row = int(twice.argmax())
         raise AnnotationError(
             f"{path}: clip {clips[row]!r} occurs twice, in rows {clips.index(clips[row])} and "
-            f"{row}. Keep one of them."
+            f"{row}. Keep one of the rows."
         )
     values = [
         [_parse_score(path, row, trait, text) for trait, text in zip(TRAITS, texts, strict=True)]
@@ -193,8 +193,8 @@ def _parse_score(path: Path, row: int, trait: str, text: str) -> float:
         return float(text)
     except ValueError:
         raise AnnotationError(
-            f"{path}: row {row} has {trait} {text!r}, expected a number in [0, 1]. "
-            f"Fill it in, or drop the row."
+            f"{path}: row {row} has {trait} {text!r}, but a score must be a number in [0, 1]. "
+            f"Correct the score, or drop the row."
         ) from None
 
 
@@ -211,5 +211,5 @@ def _check_agreement(
     if differs.any():
         raise AnnotationError(
             f"{second_path}: clip {both[differs][0]!r} has other scores than in {first_path}. "
-            f"Give only one of the files, or drop the clip from one."
+            f"Give only one of the files, or drop the clip from one file."
         )

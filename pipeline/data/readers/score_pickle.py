@@ -1,8 +1,8 @@
 """Read scores from a pickle without executing code from the file.
 
 The ChaLearn First Impressions annotations are Python 2 pickles: dictionaries of floats, some of
-which are NumPy scalars. Loading a pickle can call any function. This reader accepts three names
-and replaces them by classes that return floats.
+which are NumPy scalars. Loading a pickle can call any function. This reader accepts only the names
+that these scalars need, and replaces them with classes that return floats or bytes.
 """
 
 import io
@@ -17,7 +17,7 @@ import numpy as np
 from pipeline.core.errors import AnnotationError, one_line
 
 _MAX_BYTES: Final = 256 * 2**20
-"""Size limit; real annotation files are far smaller."""
+"""Maximum size of a file; real annotation files are far smaller."""
 
 _REFUSED_OPCODES: Final = frozenset(
     # Extension codes use a cache of the process, so `find_class` is not called.
@@ -39,21 +39,21 @@ _DAMAGE: Final = (
 
 
 class _ForbiddenError(Exception):
-    """The pickle contains more than numbers."""
+    """The pickle contains an object that scores do not need."""
 
 
 def read_score_pickle(path: Path) -> Any:
     """Return the dictionaries, strings and numbers of a pickle.
 
     Raises:
-        AnnotationError: If the file is missing or damaged, or names anything but a NumPy float
-            scalar. Such names are never imported or called.
+        AnnotationError: If the file is missing, is damaged, or contains other objects. Names in
+            the file are never imported or called.
     """
     try:
         num_bytes = path.stat().st_size
         if num_bytes > _MAX_BYTES:
             raise AnnotationError(
-                f"{path}: is {num_bytes} bytes large, expected at most {_MAX_BYTES}. "
+                f"{path}: has {num_bytes} bytes, but must have at most {_MAX_BYTES}. "
                 f"Give the annotation file itself."
             )
         content = path.read_bytes()
@@ -66,8 +66,8 @@ def read_score_pickle(path: Path) -> Any:
         return _ScoreUnpickler(io.BytesIO(content), encoding="latin1").load()
     except _ForbiddenError as error:
         raise AnnotationError(
-            f"{path}: is not a safe pickle of scores: {error}. Expected {{trait: {{clip: score}}}} "
-            f"as ChaLearn distributes it, or a CSV with clip_id and the traits."
+            f"{path}: is not a safe pickle of scores: {error}. Give {{trait: {{clip: score}}}} "
+            f"as ChaLearn distributes it, or a CSV table with clip_id and the traits."
         ) from error
     except _DAMAGE as error:
         reason = one_line(error)[:200]

@@ -3,8 +3,8 @@
 Clips from one video or person are similar, so they are not independent samples. Groups are
 nearly independent. Intervals from resampled clips would be too narrow.
 
-All metrics follow from sums of moments over groups. A resample is therefore one row of the
-matrix product of group counts (B, G) and group moments (G, 7 K).
+All metrics can be computed from sums of moments over groups. A resample is therefore one row of
+the matrix product of group counts (B, G) and group moments (G, 7 K).
 
 Shapes: N clips, K = 5 traits, G groups, B resamples.
 
@@ -26,10 +26,10 @@ from pipeline.records.evaluation import Interval
 from pipeline.records.predictions import Names
 
 CONFIDENCE: Final = 0.95
-"""Share of the resamples inside the intervals of all reports."""
+"""Confidence level of the intervals in all reports."""
 
 _MAX_COUNTS: Final = 2_000_000
-"""Largest number of group counts in memory: 16 MB."""
+"""Maximum number of group counts in memory: 16 MB."""
 
 
 def cluster_bootstrap(
@@ -70,7 +70,7 @@ def paired_differences(
     confidence: float = CONFIDENCE,
     seed: int,
 ) -> dict[str, dict[str, Interval]]:
-    """Compute model B minus model A in every metric, with the interval of the difference.
+    """Compute the difference between models, B minus A, with its interval for every metric.
 
     Both models are scored on the same resampled groups. Variation that affects both models
     cancels, so the interval is much narrower than two separate intervals suggest. Arguments
@@ -107,7 +107,7 @@ def group_means(
 
 
 class _Bootstrap:
-    """Resamples of groups, which depend only on the groups and the seed."""
+    """Resamples of groups. They depend only on the groups and the seed."""
 
     def __init__(self, groups: Names, num_resamples: int, confidence: float, seed: int) -> None:
         if num_resamples < 1 or not 0 < confidence < 1:
@@ -165,7 +165,7 @@ class _Bootstrap:
         return np.concatenate([counts @ table for counts in self._counts()])
 
     def _counts(self) -> Iterator[FloatArray]:
-        """Yield how often each group is sampled, in chunks of the B resamples, with G columns."""
+        """Yield the group counts in chunks of resamples, one row per resample, G columns."""
         numbers = generator(self._seed, "bootstrap")
         chunk = max(1, _MAX_COUNTS // self._num_groups)
         for start in range(0, self._num_resamples, chunk):

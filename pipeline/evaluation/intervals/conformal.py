@@ -3,17 +3,18 @@
 The method is hierarchical split conformal prediction. Clips from one group have similar errors,
 so only groups are nearly exchangeable. Each of the G calibration groups therefore has weight
 1 / (G + 1), shared equally by its clips. The group of the new clip has the same weight, at an
-infinite error. The half-width is the smallest error up to which the weights add up to the
+infinite error. The half-width is the smallest error at which the cumulative weight reaches the
 level. The interval is the prediction plus and minus the half-width, clipped to [0, 1].
 
-A clip from a new group is covered with at least this probability, for any model, if:
+For any model, the probability that the interval of a clip from a new group contains the score is
+at least the level if two conditions hold:
 
 - The new group is exchangeable with the calibration groups: same population, same encoder.
-- The model was not trained on the calibration groups. They are used to select the best epoch,
-  which makes their errors slightly too small. `measure_coverage` shows the effect.
+- The model was not trained on the calibration groups. These groups are also used to select the
+  best epoch, so their errors are slightly too small. `measure_coverage` shows the effect.
 
-The probability is an average over groups, for each trait separately. It does not hold for all
-traits together, or within each subgroup.
+The probability is an average over groups, for each trait separately. It can be lower for all
+traits together, or within a subgroup.
 
 Shapes: N clips, K = 5 traits, G groups.
 
@@ -58,7 +59,7 @@ def calibrate(
         y_true: Annotated scores in [0, 1], shape (N, 5), in OCEAN order.
         y_pred: Scores from a model that was not trained on these groups, shape (N, 5).
         groups: Group of each clip, N names.
-        level: Probability that an interval contains the score, in (0, 1).
+        level: Probability that an interval contains the annotated score, in (0, 1).
         clips: Name of the calibration clips.
 
     Raises:
@@ -76,7 +77,7 @@ def calibrate(
         np.asarray(groups, dtype=np.str_), return_inverse=True, return_counts=True
     )
     weights = 1.0 / sizes[codes]
-    # In groups, not as a share: 9 of 10 groups are exactly 90 %.
+    # The unit is groups, so that rounding has no effect: 9 of 10 groups are exactly 90 %.
     needed = level * (len(names) + 1)
     return Calibration(
         level=level,
@@ -88,7 +89,7 @@ def calibrate(
 
 
 def _quantile(errors: FloatArray, weights: FloatArray, needed: float) -> float:
-    """Return the smallest error up to which the weights add up to `needed`, or infinity."""
+    """Return the smallest error at which the cumulative weight reaches `needed`, or infinity."""
     order = np.argsort(errors)
     reached = np.cumsum(weights[order])
     index = int(np.searchsorted(reached, needed - _ROUNDING))
@@ -98,22 +99,21 @@ def _quantile(errors: FloatArray, weights: FloatArray, needed: float) -> float:
 def measure_coverage(
     calibration: Calibration, predictions: Predictions, *, num_resamples: int, seed: int
 ) -> Coverage | None:
-    """Measure how many annotated scores are inside their prediction intervals.
+    """Measure the share of annotated scores that are inside their prediction intervals.
 
-    Every group has the same weight, because the level is about a clip from a new group.
-
-    The clips must be from groups that were not used for training or calibration. The intervals of
-    the coverage come from a cluster bootstrap with `num_resamples`.
+    Every group has the same weight, because the level refers to a clip from a new group. The clips
+    must be from groups that were not used for training or calibration. The confidence interval of
+    the coverage is computed from `num_resamples` resampled sets of groups.
 
     Returns:
-        None if the intervals are all [0, 1], because they then contain every score.
+        None if every prediction interval is [0, 1] and thus contains every score.
 
     Raises:
         ValueError: If the annotated scores are unknown.
     """
     if not calibration.is_informative:
         return None
-    y_true, (low, high) = _annotated_scores(predictions), calibration.intervals(predictions.y_pred)
+    y_true, (low, high) = annotated_scores(predictions), calibration.intervals(predictions.y_pred)
     return _summarize(
         predictions,
         ((low <= y_true) & (y_true <= high)).astype(np.float64),
@@ -128,16 +128,16 @@ def measure_coverage(
 def measure_coverage_in_halves(
     predictions: Predictions, *, level: float, num_resamples: int, seed: int
 ) -> Coverage | None:
-    """Estimate the coverage of intervals at a level in (0, 1) from the calibration clips alone.
+    """Estimate the coverage of intervals at a level in (0, 1) from calibration clips only.
 
     In each of 50 repetitions, a random half of the groups calibrates the intervals, and the
     clips of the other half are tested. The widths are slightly larger than with all groups.
     Other arguments and errors are those of `measure_coverage`.
 
     Returns:
-        None if half of the groups is too few for a calibration.
+        None if half of the groups are too few for a calibration.
     """
-    y_true, y_pred = _annotated_scores(predictions), predictions.y_pred
+    y_true, y_pred = annotated_scores(predictions), predictions.y_pred
     names, codes = np.unique(np.asarray(predictions.groups), return_inverse=True)
     if len(names) // 2 < min_groups(level):
         return None
@@ -153,7 +153,7 @@ def measure_coverage_in_halves(
         covered += is_tested & (low <= y_true) & (y_true <= high)
         widths += is_tested * (high - low)
         times += ~is_used
-    # Without this, a group that is never tested (probability about 1e-14) would give 0 / 0.
+    # A group that is never tested (probability about 1e-14) would give 0 / 0.
     tested = times > 0
     return _summarize(
         predictions.take(np.flatnonzero(tested)),
@@ -190,7 +190,8 @@ def _summarize(
     )
 
 
-def _annotated_scores(predictions: Predictions) -> FloatArray:
+def annotated_scores(predictions: Predictions) -> FloatArray:
+    """Return the annotated scores (N, 5), or raise a ValueError if they are unknown."""
     if predictions.y_true is None:
-        raise ValueError("coverage needs annotated scores; found predictions without y_true")
+        raise ValueError("expected annotated scores; found predictions without y_true")
     return predictions.y_true

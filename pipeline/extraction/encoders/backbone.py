@@ -1,11 +1,11 @@
-"""Load networks of `keras.applications` and Keras model files, and hash their weights.
+"""Load networks from `keras.applications` and from Keras model files, and hash their weights.
 
-Random weights are used only for `weights: random`. Missing weights are an error.
+Missing weights raise an error. Random weights are used only for `weights: random`.
 """
 
 import hashlib
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,39 +23,45 @@ RANDOM: Final = "random"
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
-    """A network architecture of `keras.applications`."""
+    """A network architecture from `keras.applications`."""
 
     name: str
     """Class name, e.g. "ResNet50"."""
     build: Callable[..., Any]
     prepare: Callable[[Any], Any]
-    """Function from RGB in [0, 255] to the input of the network."""
+    """Function from RGB images in [0, 255] to network inputs."""
 
 
 def find_backbone(name: str) -> Backbone:
-    """Return a network of `keras.applications` by its class name, ignoring case.
+    """Return the network in `keras.applications` with this class name, ignoring case.
 
     Raises:
-        ConfigError: If there is no such network. The message has the nearest name.
+        ConfigError: If there is no such network.
     """
-    known = {backbone.name.lower(): backbone for backbone in _backbones()}
+    known = {
+        known_name.lower(): Backbone(name=known_name, build=build, prepare=module.preprocess_input)
+        for module in vars(keras.applications).values()
+        if isinstance(module, types.ModuleType) and hasattr(module, "preprocess_input")
+        for known_name, build in vars(module).items()
+        if callable(build) and known_name[0].isupper()
+    }
     if name.lower() in known:
         return known[name.lower()]
     nearest = nearest_name(name, known, cutoff=0.4)
-    hint = f"did you mean {nearest}?" if nearest else f"there are {', '.join(sorted(known))}."
-    raise ConfigError(f"encoder {name!r} is no network of keras.applications; {hint}")
+    hint = f"Did you mean {nearest}?" if nearest else f"Known networks: {', '.join(sorted(known))}."
+    raise ConfigError(f"encoder {name!r} is not a network in keras.applications. {hint}")
 
 
 def build_network(
     backbone: Backbone, *, weights: str, input_shape: tuple[int, int, int], seed: int
 ) -> tuple[Any, str]:
-    """Build a network with average pooling instead of its classifier, and describe its weights.
+    """Build a network with average pooling instead of a classifier, and describe its weights.
 
-    `weights` is `imagenet`, `random`, or the path of a weights file. `input_shape` is height,
-    width and channels.
+    `weights` is `imagenet`, `random`, or the path of a weights file. `input_shape` contains
+    height, width and number of channels.
 
     Raises:
-        ExtractionError: If the weights are not available or do not fit.
+        ExtractionError: If the weights are not available or do not fit the network.
     """
     options = {"include_top": False, "pooling": "avg", "input_shape": input_shape}
     if weights == RANDOM:
@@ -68,35 +74,38 @@ def build_network(
         )
     try:
         network = backbone.build(weights=weights, **options)
-    except Exception as error:  # Keras raises a bare Exception if a download fails
+    except Exception as error:  # Keras raises a plain Exception if a download fails
         if weights == IMAGENET:
             raise ExtractionError(
                 f"the ImageNet weights of {backbone.name} cannot be downloaded "
-                f"({_short_line(error)}). Download them on another machine and give their path "
-                f"as weights, or use an encoder without weights (hog, rectified_flow)."
+                f"({_short_line(error)}). Download the weights on another machine and give their "
+                f"path, or use an encoder without weights (hog, rectified_flow)."
             ) from error
         raise ExtractionError(
-            f"{weights}: does not contain the weights of {backbone.name} without its classifier "
-            f"({_short_line(error)})."
+            f"{weights}: does not contain the weights of {backbone.name} without classifier "
+            f"({_short_line(error)}). Give another file."
         ) from error
-    # Hash of the values, not of the file, so that equal weights from two files are equal.
+    # The values are hashed instead of the file, because two files can contain equal weights.
     return network, f"sha256 {hash_weights(network)}"
 
 
 def load_network(path: str) -> tuple[Any, str]:
-    """Load a Keras model file; return the network and a description of its weights.
+    """Load a Keras model file; return the network and a description of the weights.
 
     Raises:
-        ExtractionError: If the file is missing, is not a Keras model, or would run code.
+        ExtractionError: If the file is missing, is not a Keras model, or contains code.
     """
     if not Path(path).is_file():
         near = did_you_mean_path(Path(path))
-        raise ExtractionError(f"{path}: there is no such model file, set as weights.{near}")
+        raise ExtractionError(
+            f"{path}: there is no such model file. Check the setting `weights`.{near}"
+        )
     try:
         network = load_model(Path(path))
     except ModelError as error:
         reason = _short_line(error)
-        raise ExtractionError(f"{path}: is no Keras model that loads ({reason}).") from error
+        message = f"{path}: cannot be loaded as a Keras model ({reason}). Give another file."
+        raise ExtractionError(message) from error
     return network, f"sha256 {file_hash(Path(path))} of the file"
 
 
@@ -106,15 +115,6 @@ def hash_weights(network: Any) -> str:
     for values in network.get_weights():
         digest.update(values.tobytes())
     return digest.hexdigest()
-
-
-def _backbones() -> Iterator[Backbone]:
-    for module in vars(keras.applications).values():
-        if not isinstance(module, types.ModuleType) or not hasattr(module, "preprocess_input"):
-            continue
-        for name, build in vars(module).items():
-            if callable(build) and name[0].isupper():
-                yield Backbone(name=name, build=build, prepare=module.preprocess_input)
 
 
 def _short_line(error: Exception) -> str:

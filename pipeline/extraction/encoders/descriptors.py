@@ -1,4 +1,4 @@
-"""Encoders without training and without downloads: HOG for crops, rectified flow for motion.
+"""Encoders without network weights: HOG for face crops, rectified flow for motion.
 
 Shape letters: T steps, L flow fields per step, P side of a crop, D feature width.
 """
@@ -12,15 +12,15 @@ from pipeline.core.arrays import FloatArray
 from pipeline.extraction.video.images import Image
 
 _GRID: Final = 8
-"""Number of cells along each side of a crop."""
+"""Number of cells per side of a crop."""
 
 _ORIENTATIONS: Final = 8
 
 
 class HogEncoder:
-    """Histograms of oriented gradients: 8 x 8 cells with 8 orientations, width 512.
+    """Histograms of oriented gradients: 8 x 8 cells with 8 orientations, 512 features.
 
-    Contrast is normalised by the clipped L2 norm, over disjoint blocks of 2 x 2 cells.
+    Each block of 2 x 2 cells is normalised by the clipped L2 norm. Blocks do not overlap.
 
     Args:
         crop_px: Side of the crops, a multiple of 16.
@@ -38,19 +38,19 @@ class HogEncoder:
         self._hog = cv2.HOGDescriptor((crop_px, crop_px), block, block, cell, _ORIENTATIONS)
 
     def describe(self) -> dict[str, Any]:
-        """Return the settings that determine the values."""
+        """Return the settings that determine the features."""
         return {"encoder": "hog", "cells": _GRID, "orientations": _ORIENTATIONS, "block": 2}
 
     def __call__(self, crops: Image) -> FloatArray:
-        """Return the histograms of grey crops (T, P, P), shape (T, D), each in [0, 1]."""
+        """Return histograms in [0, 1], shape (T, D), for grey crops, shape (T, P, P)."""
         return np.stack([np.ravel(self._hog.compute(crop)) for crop in crops])
 
 
 class RectifiedFlowEncoder:
-    """Mean flow on an 8 x 8 grid in four channels: right, down, left and up, width 256.
+    """Mean flow on an 8 x 8 grid, in the channels right, down, left and up: 256 features.
 
-    The directions are split before averaging, so that opposite motions in a cell, for example
-    of opening lips, do not cancel out. The fields of a step are averaged.
+    The directions are split before averaging. Otherwise opposite motions in a cell, for example of
+    opening lips, would cancel out. The fields of a step are averaged.
 
     Reference: Efros, Berg, Mori & Malik, 2003 (doi:10.1109/ICCV.2003.1238420), half-wave
         rectified channels.
@@ -59,11 +59,11 @@ class RectifiedFlowEncoder:
     width: Final = _GRID * _GRID * 4
 
     def describe(self) -> dict[str, Any]:
-        """Return the settings that determine the values."""
+        """Return the settings that determine the features."""
         return {"encoder": "rectified_flow", "cells": _GRID}
 
     def __call__(self, speeds: FloatArray) -> FloatArray:
-        """Return the grids of flow (T, L, P, P, 2), shape (T, D), in its unit, non-negative."""
+        """Return non-negative features, shape (T, D), for flow fields, shape (T, L, P, P, 2)."""
         return np.stack([np.mean([_grid(field) for field in step], axis=0) for step in speeds])
 
 

@@ -1,4 +1,4 @@
-"""Build the encoders of a configuration. Each encoder returns one vector per step.
+"""Build the encoders for a configuration. Each encoder returns one vector per step.
 
 Shape letters: T steps, L flow fields per step, P side of a crop, D = width, d = dim.
 """
@@ -16,10 +16,10 @@ from pipeline.extraction.encoders.descriptors import HogEncoder, RectifiedFlowEn
 
 
 class Encoder(Protocol):
-    """Encoder from each step to one vector.
+    """Function from the inputs of T steps to T vectors.
 
-    Static encoders need uint8 crops, shape (T, P, P) or (T, P, P, 3). Dynamic encoders need flow
-    in face widths per second, shape (T, L, P, P, 2).
+    Inputs of static encoders are uint8 crops, shape (T, P, P) or (T, P, P, 3). Inputs of dynamic
+    encoders are flow fields in face widths per second, shape (T, L, P, P, 2).
     """
 
     @property
@@ -27,25 +27,25 @@ class Encoder(Protocol):
         """Number of features D."""
 
     def describe(self) -> dict[str, Any]:
-        """Return the settings that determine the values, as plain values."""
+        """Return the settings that determine the features, as plain values."""
 
     def __call__(self, steps: Any, /) -> FloatArray:
         """Return float32 vectors, shape (T, D)."""
 
 
 class StaticEncoder(Encoder, Protocol):
-    """Encoder of the appearance of a face."""
+    """Encoder for the appearance of a face."""
 
     crop_px: int
-    """Side of its input crops P."""
+    """Side P of the input crops."""
 
     @property
     def uses_colour(self) -> bool:
-        """Whether its input is RGB or grey."""
+        """True if the input crops are RGB, False if they are grey."""
 
 
 class ProjectedEncoder:
-    """Encoder with a random projection to fewer features."""
+    """Encoder followed by a random projection to fewer features."""
 
     def __init__(self, encoder: Encoder, *, dim: int, seed: int) -> None:
         self._encoder = encoder
@@ -56,7 +56,7 @@ class ProjectedEncoder:
         self.uses_colour: bool = getattr(encoder, "uses_colour", False)
 
     def describe(self) -> dict[str, Any]:
-        """Return the settings that determine the values."""
+        """Return the settings that determine the features."""
         projection = {"method": "gaussian", "dim": self.width, "seed": self._seed}
         return {**self._encoder.describe(), "projection": projection}
 
@@ -66,11 +66,11 @@ class ProjectedEncoder:
 
 
 def build_static_encoder(config: ExtractionConfig) -> StaticEncoder:
-    """Build the encoder of face crops.
+    """Build the encoder for face crops.
 
     Raises:
         ConfigError: If there is no such encoder.
-        ExtractionError: If its weights are not available, or a model file does not fit.
+        ExtractionError: If the weights are not available, or a model file does not fit.
     """
     if config.static.encoder == HOG:
         encoder: StaticEncoder = HogEncoder(crop_px=config.faces.crop_px)
@@ -82,11 +82,11 @@ def build_static_encoder(config: ExtractionConfig) -> StaticEncoder:
 
 
 def build_dynamic_encoder(config: ExtractionConfig) -> Encoder:
-    """Build the encoder of optical flow.
+    """Build the encoder for optical flow.
 
     Raises:
-        ConfigError: If there is no such encoder, or it accepts only RGB.
-        ExtractionError: If its weights are not available, or a model file does not fit.
+        ConfigError: If there is no such encoder, or the encoder accepts only RGB.
+        ExtractionError: If the weights are not available, or a model file does not fit.
     """
     if config.dynamic.encoder == RECTIFIED_FLOW:
         encoder: Encoder = RectifiedFlowEncoder()
@@ -100,22 +100,22 @@ def build_dynamic_encoder(config: ExtractionConfig) -> Encoder:
 
 
 def gaussian_projection(width: int, dim: int, *, seed: int) -> FloatArray:
-    """Return a random matrix that preserves distances between vectors on average.
+    """Return a random projection matrix. On average it preserves distances between vectors.
 
-    The matrix is not fitted to data, so it cannot leak information about held-out clips.
+    The matrix is not fitted to data, and thus contains no information about held-out clips.
 
     Returns:
-        Normal samples with variance 1 / d, shape (D, d), float32: the same on every machine.
+        Normal samples with variance 1 / d, shape (D, d), float32, identical on every machine.
 
     Raises:
-        ConfigError: If the vectors are narrower than `dim`.
+        ConfigError: If `width` is less than `dim`.
 
     Reference: Johnson & Lindenstrauss, 1984 (doi:10.1090/conm/026/737400).
     """
     if width < dim:
         raise ConfigError(
-            f"the encoder's vectors are {width} wide and cannot be projected to {dim}. "
-            f"Set dim to at most {width}, or to 0 to keep the width."
+            f"vectors of width {width} cannot be projected to dim={dim}. Set dim to at most "
+            f"{width}, or to 0 to keep the width."
         )
     samples = generator(seed, f"projection {width} to {dim}").standard_normal((width, dim))
     return np.asarray(samples / math.sqrt(dim), dtype=np.float32)

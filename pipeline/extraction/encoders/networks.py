@@ -1,7 +1,7 @@
-"""Convolutional networks as encoders of face crops and of optical flow.
+"""Convolutional networks as encoders for face crops and optical flow.
 
-The input of a flow network is a stack of L flow fields, as an image with 2L channels. For weights
-trained on RGB, the first kernels are averaged over RGB and copied to each of the 2L channels.
+The input of a flow network is an image with 2L channels: a stack of L flow fields. For weights
+trained on RGB, the kernels of the first layer are averaged over RGB and copied to each channel.
 
 Reference: Simonyan & Zisserman, 2014 (arXiv:1406.2199), stacked flow; Wang et al., 2016
     (arXiv:1608.00859), section 3.2, cross-modality pre-training.
@@ -29,11 +29,14 @@ from pipeline.extraction.video.images import Image
 
 _BATCH: Final = 16
 MAX_SPEED: Final = 4.0
-"""Speed at the end of the input scale, in face widths per second. Higher speeds are clipped."""
+"""Maximum speed in the network input, in face widths per second. Higher speeds are clipped."""
 
 
 class ImageNetwork:
-    """Pooled features of a network for RGB crops. The seed is used for random weights."""
+    """Encoder with the pooled features of a network for RGB crops.
+
+    The seed determines random weights.
+    """
 
     uses_colour: Final = True
 
@@ -54,16 +57,16 @@ class ImageNetwork:
         self.width = int(self._network.output_shape[-1])
 
     def describe(self) -> dict[str, Any]:
-        """Return the settings that determine the values."""
+        """Return the settings that determine the features."""
         return {"encoder": self._encoder, "weights": self._weights, "image_px": self.crop_px}
 
     def __call__(self, crops: Image) -> FloatArray:
-        """Return the features of RGB crops (T, P, P, 3), shape (T, D)."""
+        """Return the features for RGB crops (T, P, P, 3), shape (T, D)."""
         return _run_batches(self._network, self._prepare(crops.astype(np.float32)))
 
 
 class FlowNetwork:
-    """Pooled features of a network for stacks of flow fields of `crop_px` pixels."""
+    """Encoder with the pooled features of a network for stacks of flow fields."""
 
     def __init__(self, config: DynamicConfig, *, crop_px: int, seed: int) -> None:
         self._encoder = config.encoder
@@ -81,11 +84,11 @@ class FlowNetwork:
         self.width = int(self._network.output_shape[-1])
 
     def describe(self) -> dict[str, Any]:
-        """Return the settings that determine the values."""
+        """Return the settings that determine the features."""
         return {"encoder": self._encoder, "weights": self._weights, "fastest": MAX_SPEED}
 
     def __call__(self, speeds: FloatArray) -> FloatArray:
-        """Return the features of flow (T, L, P, P, 2) in face widths per second, shape (T, D)."""
+        """Return the features for flow (T, L, P, P, 2) in face widths per second, shape (T, D)."""
         steps, pairs, height, width, _ = speeds.shape
         stacked = np.moveaxis(speeds, 1, 3).reshape(steps, height, width, 2 * pairs)
         scaled = np.clip(stacked / MAX_SPEED, -1.0, 1.0) * self._input_scale
@@ -105,8 +108,8 @@ def _crop_side(network: keras.Model, config: StaticConfig) -> int:
     is_image = isinstance(shape, tuple) and len(shape) == 4 and shape[3] == 3
     if not is_image or shape[1] != shape[2] or not isinstance(output, tuple) or len(output) != 2:
         raise ExtractionError(
-            f"{config.weights}: has input {shape} and output {output}, expected a model from "
-            "square RGB crops (None, P, P, 3) in [0, 255] to vectors (None, D)."
+            f"{config.weights}: must be a model from square RGB crops (None, P, P, 3) in [0, 255] "
+            f"to vectors (None, D), but has input {shape} and output {output}."
         )
     return int(shape[1] or config.image_px)
 
@@ -115,8 +118,8 @@ def _input_scale(backbone: Backbone) -> float:
     ends = backbone.prepare(np.array([[[[0.0] * 3]], [[[255.0] * 3]]], dtype=np.float32))
     if np.allclose(ends[1], 255.0):
         raise ConfigError(
-            f"dynamic.encoder={backbone.name} prepares RGB inside of the network, so flow is no "
-            "valid input. Use another network, for instance resnet50 or mobilenetv2."
+            f"dynamic.encoder={backbone.name} scales RGB inside the network, so flow is not a "
+            "valid input. Use another network, for example resnet50 or mobilenetv2."
         )
     return float(np.mean(ends[1] - ends[0]) / 2)
 
@@ -148,7 +151,6 @@ def _check_flow_model(network: keras.Model, shape: tuple[int, int, int], path: s
     fits = isinstance(given, tuple) and len(given) == 4 and len(output) == 2
     if not fits or any(a not in (None, b) for a, b in zip(given[1:], shape, strict=True)):
         raise ExtractionError(
-            f"{path}: has input {given} and output {output}, expected a model from flow "
-            f"{(None, *shape)}, in [-1, 1], to vectors (None, D). See faces.crop_px and "
-            "dynamic.num_pairs."
+            f"{path}: must be a model from flow {(None, *shape)} in [-1, 1] to vectors (None, D), "
+            f"but has input {given} and output {output}. Check faces.crop_px and dynamic.num_pairs."
         )

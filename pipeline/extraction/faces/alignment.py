@@ -1,8 +1,8 @@
-"""Cut out upright faces, with eyes and mouth at the same place in every crop.
+"""Cut out upright face crops, with eyes and mouth at the same place in every crop.
 
 A similarity transform (rotation, scale, shift) is fitted to the eyes and mouth corners by least
-squares. All frames of one flow window share one transform. Otherwise flow would measure the
-jitter of the detector, which is 3.3 times the true motion in real clips.
+squares. All frames of a flow window are cut with one transform. Otherwise the flow would contain
+the jitter of the detector, which is 3.3 times the true motion in real clips.
 
 Shape letters: P side of the crop.
 """
@@ -17,13 +17,13 @@ from pipeline.core.arrays import FloatArray
 from pipeline.extraction.video.images import Image
 
 FACE_SHARE: Final = 0.7
-"""Width of the face as a share of the crop width: 2.2 times the distance of the eyes."""
+"""Face width as a share of the crop width. It is 2.2 times the distance between the eyes."""
 
 _TEMPLATE: Final = np.array([[0.34, 0.40], [0.66, 0.40], [0.38, 0.73], [0.62, 0.73]])
-"""Eyes and mouth corners of a frontal face in a crop, as shares of its side."""
+"""Positions of eyes and mouth corners of a frontal face, as shares of the crop side."""
 
 _USED: Final = (0, 1, 3, 4)
-"""Used landmarks. The nose tip is not used: it moves most when the head turns."""
+"""Landmarks for the fit. The nose tip is excluded, because it moves most when the head turns."""
 
 
 def crop_transform(landmarks: FloatArray, crop_px: int) -> FloatArray:
@@ -36,8 +36,8 @@ def crop_transform(landmarks: FloatArray, crop_px: int) -> FloatArray:
     Returns:
         Matrix for `cv2.warpAffine`, shape (2, 3).
 
-    Reference: Umeyama, 1991 (doi:10.1109/34.88573). With complex numbers, rotation and scale
-        are one factor.
+    Reference: Umeyama, 1991 (doi:10.1109/34.88573). Here, one complex factor represents rotation
+        and scale.
     """
     source = _complex(landmarks[list(_USED)])
     target = _complex(_TEMPLATE * crop_px)
@@ -50,9 +50,9 @@ def crop_transform(landmarks: FloatArray, crop_px: int) -> FloatArray:
 
 
 def cut(image: Image, transform: FloatArray, crop_px: int) -> Image:
-    """Return the crop, shape (P, P) or (P, P, 3). It is black outside the image."""
+    """Return the crop, shape (P, P) or (P, P, 3). Pixels outside the image are black."""
     scale = float(np.sqrt(np.linalg.det(transform[:, :2])))
-    if scale < 0.5:  # bilinear sampling would skip pixels
+    if scale < 0.5:  # bilinear interpolation would skip pixels
         image, transform = _shrink(image, transform, scale, crop_px)
     crop: Image = cv2.warpAffine(image, transform, (crop_px, crop_px), flags=cv2.INTER_LINEAR)
     return crop
@@ -77,7 +77,7 @@ def _shrink(
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     smaller: Image = cv2.resize(image[top:bottom, left:right], size, interpolation=cv2.INTER_AREA)
     across, down = width / size[0], height / size[1]
-    # Pixel centres are at whole numbers, so the mean of k pixels is at (k - 1) / 2.
+    # Pixel centres have integer coordinates. The centre of k pixels is therefore (k - 1) / 2.
     x, y = left + (across - 1) / 2, top + (down - 1) / 2
     to_image = np.array([[across, 0.0, x], [0.0, down, y], [0.0, 0.0, 1.0]])
     return smaller, transform @ to_image

@@ -13,7 +13,7 @@ from pipeline.core.arrays import FloatArray
 from pipeline.extraction.video.images import Image
 
 _BATCH: Final = 16
-"""Images per batch. Larger batches are not faster and need more memory."""
+"""Number of images per batch. Larger batches are not faster and need more memory."""
 
 _MIN_SIDE: Final = 24
 """Minimum image side in pixels. MTCNN cannot process smaller images."""
@@ -42,7 +42,7 @@ class Face:
 
 
 class FaceDetector:
-    """Detector of faces of at least 20 pixels, with a minimum confidence in [0, 1]."""
+    """Detector for faces of at least 20 pixels. `min_confidence` is in [0, 1]."""
 
     def __init__(self, *, min_confidence: float) -> None:
         from mtcnn import MTCNN
@@ -59,7 +59,7 @@ class FaceDetector:
         faces: list[list[Face]] = []
         for start in range(0, len(images), _BATCH):
             batch = list(images[start : start + _BATCH])
-            # With JSON output, the package would round landmarks to whole pixels.
+            # With JSON output, MTCNN would round landmarks to whole pixels.
             rows = self._detector.detect_faces(batch, box_format="xyxy", output_type="numpy")
             rows = np.atleast_2d(rows)
             scale = 1.0 / max(batch[0].shape[:2])
@@ -80,13 +80,13 @@ class FaceDetector:
 
 
 def _compile_stage(stage: Any) -> Any:
-    # A compiled network has the same output in half the time.
+    # Compiled networks are twice as fast, with identical outputs.
     import tensorflow as tf
 
     class CompiledStage(stage):
         def __init__(self) -> None:
             super().__init__()
-            # Images of several sizes share one trace.
+            # Use one trace for images of different sizes.
             self._model = tf.function(self.model, reduce_retracing=True)
 
     return CompiledStage

@@ -1,8 +1,8 @@
 """Track the main face of a clip.
 
-Detections of successive steps are linked into tracks if they are close and similar in size.
-The main face is the track with the largest sum of sizes, so a permanent face is preferred to a
-larger face that passes by. If the main face is not visible at a step, the step is empty.
+Detections at successive steps are linked to a track if they are close and similar in size. The
+track with the largest sum of face sizes is the main face. A permanent face is therefore preferred
+to a larger face that appears briefly.
 """
 
 import math
@@ -14,14 +14,14 @@ import numpy as np
 from pipeline.extraction.faces.detection import Face
 
 MAX_DISTANCE: Final = 2.0
-"""Maximum motion between two steps, in face sizes. Steps may be a second apart."""
+"""Maximum motion between two steps, in face sizes. The steps may be one second apart."""
 
 MAX_RATIO: Final = 2.0
-"""Maximum ratio of the sizes at two steps. Cuts within a video log change the zoom less."""
+"""Maximum size ratio between two steps. Cuts in video logs change the zoom less."""
 
 
-def follow_face(faces: Sequence[Sequence[Face]]) -> list[Face | None]:
-    """Return the main face at each step, or None; `faces` has all faces at each step."""
+def track_main_face(faces: Sequence[Sequence[Face]]) -> list[Face | None]:
+    """Return the main face at each step, or None. `faces` are the detections at each step."""
     tracks: list[dict[int, Face]] = []
     for step, found in enumerate(faces):
         _link(tracks, step, found)

@@ -2,10 +2,10 @@
 
 Frames are decoded in one pass up to the last sampled frame. With keyframes 250 frames apart, 16
 seeks would take six times as long. For H.264, frames that are neither sampled nor reference
-frames are skipped. This changes no other frame and saves a quarter of the time.
+frames are skipped. This saves a quarter of the time and does not change the decoded frames.
 
-Damaged frames and frames that depend on them are omitted, as far as damage is detectable:
-`packets` finds damage in packets, and the decoder reports further errors.
+Frames with detectable damage, and frames that depend on damaged frames, are omitted. Damage is
+detected by `PacketReader` or reported by the decoder.
 """
 
 import math
@@ -20,15 +20,15 @@ from pipeline.extraction.video.packets import PacketReader
 from pipeline.extraction.video.video import open_video
 
 _SKIPS_EXACTLY = frozenset({"h264"})
-"""Codecs whose decoder can skip single packets. AV1 decoders ignore the option, and HEVC may drop
-frames that a higher temporal layer needs."""
+"""Codecs whose decoders can skip single packets. AV1 decoders ignore the option, and HEVC decoders
+may drop frames that a higher temporal layer needs."""
 
 _MAX_DELAY: Final = 17
-"""Maximum number of packets between a frame's own packet and its output, for every codec."""
+"""Maximum number of packets between the input and the output of a frame, for every codec."""
 
 
 def iterate_frames(path: Path, codec: str, wanted: Collection[int]) -> Iterator[Any]:
-    """Yield the undamaged frames (`av.VideoFrame`) with the wanted timestamps, in any order.
+    """Yield the undamaged frames with the wanted timestamps as `av.VideoFrame`, in any order.
 
     Raises:
         ClipError: If the file cannot be opened.
@@ -45,7 +45,7 @@ def _decode_once(path: Path, wanted: Collection[int], *, skips: bool) -> Iterato
     missing = set(wanted)
     with open_video(path) as (container, stream):
         decoder = stream.codec_context
-        decoder.thread_count = 1  # workers share the processors
+        decoder.thread_count = 1  # workers run in parallel
         safe_decoder = _SafeDecoder(decoder, wanted)
         for packet, is_damaged in PacketReader(container, stream):
             if skips:
@@ -63,10 +63,10 @@ class _Group:
     """A keyframe and the packets up to the next keyframe, in decoding order."""
 
     keyframe_pts: int | None
-    """Timestamp of the keyframe. Frames shown earlier may depend on the previous group."""
+    """Timestamp of the keyframe. Earlier frames may depend on the previous group."""
     follows_damage: bool
     damaged_from: float = math.inf
-    """Number of the first damaged packet in the file. Later packets may depend on it."""
+    """Number of the first damaged packet. Later packets of the group may depend on this packet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,15 +77,15 @@ class _Origin:
     """Position in the file, from 0."""
     group: _Group
     latest: float
-    """Latest timestamp up to this packet; inf without timestamps."""
+    """Latest timestamp up to this packet; inf if a timestamp is missing."""
 
 
 class _SafeDecoder:
-    """Decoder that omits frames which may depend on damage, because decoders conceal it.
+    """Decoder that omits damaged frames. Plain decoders conceal the damage.
 
-    After damage, no frame is safe before the next keyframe in decoding order. Damage is reported
-    with the output of its frame, after the output of frames that depend on it. Therefore a frame
-    is delayed until the state of all earlier decoded frames is known.
+    All frames between damage and the next keyframe, in decoding order, may be damaged. The decoder
+    may report damage after the output of dependent frames. Therefore a frame is delayed until the
+    state of all earlier decoded frames is known.
     """
 
     def __init__(self, decoder: Any, wanted: Collection[int]) -> None:
@@ -122,7 +122,7 @@ class _SafeDecoder:
     def _decode_packet(self, packet: Any) -> None:
         try:
             frames = self._decoder.decode(packet)
-        except EOFError:  # flushed before
+        except EOFError:  # the decoder is already flushed
             return
         except av.FFmpegError:
             self._mark_damage(self._last)
@@ -146,14 +146,11 @@ class _SafeDecoder:
         for frame, origin in self._delayed:
             is_known = self._shown >= origin.latest
             if is_known or self._last.number - origin.number >= _MAX_DELAY:
-                if _is_safe(frame, origin):
+                group = origin.group
+                uses_previous = group.keyframe_pts is not None and frame.pts < group.keyframe_pts
+                is_safe = not (group.follows_damage and uses_previous)
+                if is_safe and origin.number < group.damaged_from:
                     yield frame
             else:
                 still_delayed.append((frame, origin))
         self._delayed = still_delayed
-
-
-def _is_safe(frame: Any, origin: _Origin) -> bool:
-    group = origin.group
-    needs_previous = group.keyframe_pts is not None and frame.pts < group.keyframe_pts
-    return origin.number < group.damaged_from and not (group.follows_damage and needs_previous)

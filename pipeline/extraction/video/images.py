@@ -1,6 +1,6 @@
 """Convert decoded frames to upright images of limited size.
 
-Shape letters: H, W height and width of the image.
+Shape letters: H height and W width of the image.
 """
 
 import math
@@ -15,10 +15,10 @@ Image = NDArray[np.uint8]
 """Grey, shape (H, W), or RGB, shape (H, W, 3)."""
 
 MAX_PX: Final = 1280
-"""Maximum image side in pixels, so that 4K videos do not need more memory."""
+"""Maximum image side in pixels. It limits the memory for 4K videos."""
 
 _LUMA_FIRST: Final = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12")
-"""Pixel formats whose first plane is the brightness, one byte per pixel."""
+"""Pixel formats whose first plane is the brightness with one byte per pixel."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,7 +28,7 @@ class FrameImages:
     grey: Image
     """Brightness, shape (H, W)."""
     small: Image | None = None
-    """RGB for the face detector, with the same proportions, shape (h, w, 3)."""
+    """RGB for the face detector, with the same aspect ratio, shape (h, w, 3)."""
     colour: Image | None = None
     """RGB for networks, shape (H, W, 3)."""
 
@@ -38,8 +38,8 @@ def convert_frame(
 ) -> FrameImages:
     """Convert an `av.VideoFrame` to upright images with square pixels.
 
-    `pixel_aspect` is the width of a pixel over its height, `small_px` the longer side of the small
-    image.
+    `pixel_aspect` is the width of a pixel divided by its height. `small_px` is the longer side of
+    the small image.
     """
     width, height = shown_size(frame.width, frame.height, pixel_aspect, MAX_PX)
     matrix = _read_matrix(frame)
@@ -54,7 +54,7 @@ def convert_frame(
 
 
 def shown_size(width: int, height: int, pixel_aspect: float, max_px: int) -> tuple[int, int]:
-    """Return width and height with square pixels, the longer side at most `max_px`."""
+    """Return width and height for square pixels. The longer side is at most `max_px`."""
     true_width = width * pixel_aspect
     scale = min(1.0, max_px / max(true_width, height))
     return max(1, round(true_width * scale)), max(1, round(height * scale))
@@ -63,15 +63,15 @@ def shown_size(width: int, height: int, pixel_aspect: float, max_px: int) -> tup
 def _read_matrix(frame: Any) -> tuple[float, float, float, float]:
     """Return a, b, c, d of the display matrix.
 
-    The matrix maps a coded point (p, q) to (a p + c q, b p + d q), right and down.
+    The matrix maps a coded point (p, q) to (a p + c q, b p + d q); axes point right and down.
 
     Reference: ISO/IEC 14496-12:2015, 6.2.2.
     """
     try:
         matrix = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:
-        # PyAV 18 fails on side data without a name, such as the EXIF data of Motion JPEG.
-        # Then only the angle of the matrix is available.
+        # PyAV 18 fails if side data has no name, such as the EXIF data of Motion JPEG. In this
+        # case, only the angle of the matrix is available.
         angle = math.radians(frame.rotation)
         return math.cos(angle), -math.sin(angle), math.sin(angle), math.cos(angle)
     if matrix is None:

@@ -1,13 +1,17 @@
 """Read the packets of a video stream, and detect damaged packets.
 
-Decoders conceal damage, and containers resynchronise after it, mostly without an error. Detected
-here: packets that the demuxer marks as corrupt; runs of zeros that no encoder writes, from holes
-on a disk or in a download; inconsistent lengths of NAL units; and, in Matroska and FLV, unreadable
-bytes before a packet.
+Decoders conceal damage and demuxers skip damaged bytes, mostly without an error. This module
+detects:
 
-Other damage within a packet is not detected here. The decoders of H.264 and MPEG report most of
-it; those of VP8, VP9, AV1, HEVC and Motion JPEG do not. AVI files have frame numbers instead of
-times: after a loss, frames get too early times, and only the coverage shows the loss.
+- packets that the demuxer marks as corrupt;
+- runs of zeros that encoders never write (holes on a disk or in a download);
+- inconsistent lengths of NAL units;
+- unreadable bytes before a packet in Matroska and FLV files.
+
+Other damage within a packet is not detected here. The H.264 and MPEG decoders report most of this
+damage. The VP8, VP9, AV1, HEVC and Motion JPEG decoders do not report it. AVI files store frame
+numbers instead of times. After a loss, their frame times are too early, and only the coverage
+shows the loss.
 """
 
 import re
@@ -22,25 +26,25 @@ _NAL_RUN: Final = bytes(4)
 _TAIL: Final = 64
 """Maximum number of padding zeros at the end of a NAL unit."""
 _STUFFED: Final = re.compile(rb"\x00{64,}[^\x00\x01]")
-"""Zeros that do not precede a start code. Before start codes, any number is valid."""
+"""Zeros that do not precede a start code. Any number of zeros before a start code is valid."""
 _ARITHMETIC: Final = frozenset({"vp8", "vp9", "av1"})
 _WITH_START_CODES: Final = frozenset(
     {"h264", "hevc", "mpeg4", "mpeg1video", "mpeg2video", "h263", "flv1", "vc1", "wmv3", "mjpeg"}
 )
 """Codecs with long runs of zeros only before start codes and as padding. Packets of other codecs,
-such as lossless ones, are not checked."""
+for example lossless codecs, are not checked."""
 _CONTIGUOUS: Final = frozenset({"matroska,webm", "flv"})
-"""Containers with only a few bytes between packets."""
+"""Container formats with only a few bytes between packets."""
 _MAX_HEADER: Final = 1024
-"""Maximum number of header bytes between two packets. More bytes are unreadable data."""
+"""Maximum number of header bytes between two packets. Longer sections are unreadable data."""
 
 
 class PacketReader:
-    """Iterator over the packets of a stream, up to the end or the first unreadable place."""
+    """Iterator over the packets of a stream, up to the end or the first read error."""
 
     def __init__(self, container: Any, stream: Any) -> None:
         self.other_seconds = 0.0
-        """End of the latest packet of the other streams, from time 0 of the file."""
+        """Latest end of a packet in the other streams, in seconds from time 0 of the file."""
         self._container = container
         self._stream = stream
         self._has_damage = _content_check(stream.codec_context)
@@ -50,7 +54,7 @@ class PacketReader:
         self._step: int | None = None
 
     def __iter__(self) -> Iterator[tuple[Any, bool]]:
-        """Yield each packet and whether it is damaged or follows lost packets."""
+        """Yield each packet with a flag: True if the packet is damaged or follows lost packets."""
         packets = self._container.demux()
         has_skipped = False
         while True:
@@ -60,7 +64,7 @@ class PacketReader:
                 return  # the coverage shows the loss
             if packet is None:
                 return
-            if not packet.size:  # flushes a decoder, or marks a dropped frame
+            if not packet.size:  # an empty packet flushes the decoder or marks a dropped frame
                 continue
             has_skipped |= self._has_skipped(packet)
             if packet.stream_index != self._stream.index:
@@ -79,8 +83,9 @@ class PacketReader:
         return end is not None and packet.pos - end > _MAX_HEADER
 
     def _is_late(self, packet: Any) -> bool:
-        # Unread bytes alone can be an index, and a late frame alone a stall. Decoding times are
-        # not used, because demuxers derive them from earlier frames after a loss.
+        # Skipped bytes without a late frame can be an index. A late frame without skipped bytes can
+        # be a stall. After a loss, demuxers compute decoding times from earlier frames, so
+        # presentation times are used.
         stamp = packet.dts if packet.pts is None else packet.pts
         if stamp is None:
             return True

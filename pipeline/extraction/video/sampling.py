@@ -1,6 +1,6 @@
 """Sample the frames of a clip by time, evenly over its whole duration.
 
-`seconds` are the times of the frames, ascending, shape (F,).
+In all functions, `seconds` contains the frame times in ascending order, shape (F,).
 
 Shape letters: F frames of the clip, T = num_steps, L = num_pairs.
 """
@@ -12,16 +12,16 @@ import numpy as np
 from pipeline.core.arrays import BoolArray, FloatArray, IntArray
 
 MAX_PAIR_SECONDS: Final = 0.25
-"""Maximum time between two frames at low frame rates. After longer times, flow is not motion."""
+"""Maximum frame interval at low frame rates. Flow over a longer time does not measure motion."""
 _ROUNDING_SECONDS: Final = 0.002
 """Tolerance for containers that round times to milliseconds."""
 
 
 def choose_instants(seconds: FloatArray, num_steps: int) -> IntArray:
-    """Return the frame nearest to the centre of each of `num_steps` equal parts of a clip.
+    """Divide a clip into `num_steps` equal parts; return the frame nearest to each centre.
 
-    If several centres have the same nearest frame, as in a stall, the first centre gets it. The
-    others get the nearest free frames.
+    In a stall, several centres can have the same nearest frame. The first centre gets this frame,
+    and the other centres get the nearest unused frames.
 
     Returns:
         Frame numbers, ascending and unique, shape (min(T, F),).
@@ -43,14 +43,14 @@ def choose_instants(seconds: FloatArray, num_steps: int) -> IntArray:
 def choose_windows(
     seconds: FloatArray, instants: IntArray, *, num_pairs: int, pair_seconds: float
 ) -> IntArray:
-    """Return the frames for the flow of each step.
+    """Return the window of frames for the flow at each step.
 
-    A window begins at its instant. Near the end of the clip it is moved back. Each next frame is
-    the one nearest to `pair_seconds` later. It may be much later if frames are missing, see
-    `are_motion`.
+    A window begins at its instant. Near the end of the clip, the window is moved back. The time
+    between successive frames is as close to `pair_seconds` as possible. If frames are missing, this
+    time can be too long, see `are_motion`.
 
     Returns:
-        Frame numbers, each row ascending, shape (T, L + 1). If the clip has fewer than L + 1
+        Frame numbers, ascending in each row, shape (T, L + 1). If the clip has fewer than L + 1
         frames: only the instants, shape (T, 1).
     """
     if len(seconds) <= num_pairs:
@@ -61,18 +61,18 @@ def choose_windows(
         before = np.minimum(windows[:, pair], len(seconds) - 1)
         after = nearest(seconds, seconds[before] + pair_seconds)
         windows[:, pair + 1] = np.maximum(after, before + 1)
-    # Windows that exceed the clip get its last frames.
+    # Windows that exceed the clip are moved back to its last frames.
     latest = len(seconds) - 1 - np.arange(num_pairs, -1, -1)
     return np.minimum(windows, latest)
 
 
 def are_motion(seconds: FloatArray, windows: IntArray, *, pair_seconds: float) -> BoolArray:
-    """Return the windows whose frames are close enough in time to measure motion.
+    """Return, for each window, True if its frames are close enough in time to measure motion.
 
-    The limit is twice `pair_seconds`. At low frame rates it is 1.5 usual frame intervals, at most
-    0.25 s. So pairs across a gap are not motion, nor are pairs below 4 frames per second.
+    The maximum interval is twice `pair_seconds`. At low frame rates, it is 1.5 median frame
+    intervals, but at most 0.25 s. This excludes gaps and rates below 4 frames per second.
 
-    `windows` has the frame numbers of each window, shape (T, L + 1).
+    `windows` contains frame numbers, shape (T, L + 1).
 
     Returns:
         Shape (T,); False for windows with a single frame.
@@ -86,7 +86,7 @@ def are_motion(seconds: FloatArray, windows: IntArray, *, pair_seconds: float) -
 
 
 def nearest(seconds: FloatArray, wanted: FloatArray) -> IntArray:
-    """Return the index of the value in ascending `seconds` nearest to each of `wanted`."""
+    """Return the index of the frame time nearest to each wanted time."""
     after = np.searchsorted(seconds, wanted).clip(1, max(1, len(seconds) - 1))
     before = after - 1
     after = after.clip(max=len(seconds) - 1)

@@ -1,7 +1,7 @@
 """Read the timeline of a video file from its packets, without decoding.
 
-Frames are identified by their presentation timestamps (pts). The frame count and frame rate of
-the header are not used: they are wrong for cut files, edit lists and variable rates.
+Frames are identified by their presentation timestamps (pts). The frame count and frame rate in
+the header are not used, because they are wrong for cut files, edit lists and variable rates.
 
 Shape letters: F frames of the file.
 """
@@ -23,12 +23,12 @@ from pipeline.extraction.video.packets import PacketReader
 
 _GAP_SECONDS: Final = 1.0
 _GAP_STEPS: Final = 5
-"""A gap is longer than `_GAP_SECONDS` and longer than this many usual steps."""
+"""A gap exceeds `_GAP_SECONDS` and `_GAP_STEPS` median frame intervals."""
 _COMPLETE: Final = 0.98
-"""Minimum share of the stated duration that a complete stream reaches."""
+"""Minimum share of the stated duration that a complete stream covers."""
 _TAG: Final = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 
-# With a playlist named .mp4, FFmpeg would open other files and addresses.
+# Other formats are excluded: FFmpeg would open the files and addresses in a playlist named .mp4.
 _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,asf,flv,ogg,h264,hevc,m4v,"
     "mxf,dv,rm,yuv4mpegpipe"
@@ -38,21 +38,21 @@ _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Timeline:
-    """Times of the frames of a file."""
+    """Frame times of a video file."""
 
     pts: IntArray
-    """Unique timestamps of the frames in the order they are shown, shape (F,). For H.264 in AVI,
-    they are not ascending."""
+    """Unique timestamps of the frames in presentation order, shape (F,). For H.264 in AVI, they
+    are not ascending."""
     seconds: FloatArray
     """Times of the frames since the first frame, ascending, shape (F,)."""
     codec: str
     """Codec, e.g. "h264"."""
     stated_seconds: float | None
-    """Duration in the header; None if there is none."""
+    """Duration in the header; None if the header does not contain it."""
     last_seconds: float
-    """Duration of the last frame."""
+    """Display duration of the last frame."""
     pixel_aspect: float
-    """Width of a pixel over its height."""
+    """Width of a pixel divided by its height."""
     num_damaged: int = 0
     """Number of packets that are damaged or follow unreadable bytes."""
 
@@ -63,7 +63,7 @@ class Timeline:
 
     @property
     def frames_per_second(self) -> float:
-        """Usual frame rate; 0 for a single frame."""
+        """Frame rate; 0 for a single frame. For variable rates, the median rate."""
         if not self.step_seconds:
             return 0.0
         if self.is_variable:
@@ -78,28 +78,29 @@ class Timeline:
 
     @property
     def gaps(self) -> FloatArray:
-        """Durations of the gaps: steps over 1 s and over 5 usual steps.
+        """Frame intervals that exceed both 1 s and 5 median intervals, in seconds.
 
-        Lost frames and a stall of the camera look the same here.
+        The cause can be lost frames or a stall of the camera.
         """
         steps = np.diff(self.seconds)
         return steps[steps > max(_GAP_SECONDS, _GAP_STEPS * self.step_seconds)]
 
     @property
     def whole_seconds(self) -> float:
-        """Expected duration: the stated one, or the time to the last frame if that is longer."""
+        """Expected duration: the longer of the stated and the measured duration."""
         return max(self.stated_seconds or 0.0, self.duration_seconds)
 
     @property
     def reach(self) -> float:
-        """Share of the expected duration up to the end of the last frame, in [0, 1]."""
+        """End of the last frame as a share of the expected duration, in [0, 1]."""
         return self.duration_seconds / self.whole_seconds if self.whole_seconds else 1.0
 
     @property
     def coverage(self) -> float:
         """Share of the expected duration that frames cover, in [0, 1].
 
-        Cut files and files with gaps cover less. A gap counts as one usual step.
+        The coverage is low for cut files and files with gaps. Each gap counts as one median
+        interval.
         """
         if not self.whole_seconds:
             return 1.0
@@ -108,7 +109,7 @@ class Timeline:
 
     @property
     def is_variable(self) -> bool:
-        """Whether the time between frames varies."""
+        """True if the frame intervals vary."""
         steps = np.diff(self.seconds)
         return bool(len(steps) and steps.max() > 1.5 * self.step_seconds)
 
@@ -134,7 +135,7 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
 
 
 def read_timeline(path: Path) -> Timeline:
-    """Read the times of the frames of a file from its packets.
+    """Read the frame times of a file from its packets.
 
     Raises:
         ClipError: If the file cannot be opened or has no frames.
@@ -153,7 +154,7 @@ def read_timeline(path: Path) -> Timeline:
         pixel_aspect = float(stream.sample_aspect_ratio or 1)
         pts: IntArray
         if None in stamps or (container.format.name == "avi" and stream.codec_context.has_b_frames):
-            # Such files have only the decoding order. The decoder assigns the timestamps, which
+            # Such files store only the decoding order. The decoder assigns the timestamps, which
             # may not be ascending.
             pts = np.asarray([*dict.fromkeys(_decode_stamps(path))], dtype=np.int64)
         else:
@@ -164,7 +165,7 @@ def read_timeline(path: Path) -> Timeline:
         first_seconds = float(ticks[0] * time_base)
         stated = _stated_seconds(container, stream, first_seconds, packets.other_seconds)
     seconds = (ticks - ticks[0]) * time_base
-    # ASF and FLV have no frame durations.
+    # ASF and FLV files do not store frame durations.
     usual_seconds = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 0.0
     return Timeline(
         pts=pts,
@@ -198,8 +199,8 @@ def _stated_seconds(
         if not container.duration:
             return None
         ends_at = container.duration / av.time_base
-        # Matroska and FLV state the duration of the longest stream, which may be the sound. Then
-        # a loss at the end of the video is not detected.
+        # Matroska and FLV state the duration of the longest stream, which may be the sound. In
+        # this case, a loss at the end of the video is not detected.
         if other_seconds >= _COMPLETE * ends_at:
             return None
     # Both times start at time 0 of the file, but the stream may begin later.
@@ -207,7 +208,7 @@ def _stated_seconds(
 
 
 def _tagged_seconds(stream: Any) -> float | None:
-    # Matroska has the end of each stream in a DURATION tag.
+    # Matroska stores the end of each stream in a DURATION tag.
     for name, value in stream.metadata.items():
         found = _TAG.fullmatch(value) if name.upper().split("-")[0] == "DURATION" else None
         if found:

@@ -1,1 +1,1 @@
-"""Figures of attention."""
+"""Attention figures."""

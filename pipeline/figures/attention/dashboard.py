@@ -1,11 +1,11 @@
-"""Overview of attention: traits, entropy of the heads, and faithfulness.
+"""Attention overview: traits, entropy of the heads, and faithfulness.
 
 Shapes: K = 5 traits, H heads.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,29 +15,29 @@ from pipeline.core.traits import TRAITS
 from pipeline.figures.attention import faithfulness, heads, traits
 from pipeline.figures.attention.grid import FOLDER, head_colours, map_name
 from pipeline.figures.base.layout import build_panels, line_handle, name_rows
-from pipeline.figures.base.spec import FigureSpec, NothingToDraw
+from pipeline.figures.base.spec import FigureSpec, data_or_none
 from pipeline.figures.base.style import ACCENTS, PALE, TRAIT_COLOURS, Style
 from pipeline.records.attention import AttentionMeasurements
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AttentionDashboard:
-    """Data of the overview."""
+    """Data of the attention overview."""
 
     traits: traits.TraitAttention
     entropy: heads.AttentionEntropy
     agreement: Mapping[str, FloatArray]
-    """Map -> agreement between heads, shape (H, H); empty for a single head."""
+    """Map name -> agreement between heads, shape (H, H); empty if the model has one head."""
     deletions: faithfulness.StreamCurves
-    """Deletion curves of each stream; empty if they were not measured."""
+    """Deletion curves per stream; empty if deletion was not measured."""
 
 
 def _dashboard_data(attention: AttentionMeasurements) -> AttentionDashboard:
     return AttentionDashboard(
         traits=traits.trait_attention_data(attention),
         entropy=heads.attention_entropy_data(attention),
-        agreement=_or_empty(heads.head_agreement_data, attention),
-        deletions=_or_empty(faithfulness.faithfulness_data, attention),
+        agreement=data_or_none(heads.head_agreement_data, attention) or {},
+        deletions=data_or_none(faithfulness.faithfulness_data, attention) or (),
     )
 
 
@@ -66,11 +66,11 @@ def _draw_dashboard(data: AttentionDashboard, style: Style) -> Figure:
         axes.set_xlabel(stream.name.removesuffix("s"))
         axes.set_ylabel("weight")
     axes = next(free_panels)
-    heads.draw_over_clips(axes, entropy, head_colours(entropy.num_heads))
+    heads.draw_entropy_quantiles(axes, entropy, head_colours(entropy.num_heads))
     axes.set_title(f"{map_name(entropy.name)}: entropy over clips")
     for steps, curves in data.deletions:
         axes = next(free_panels)
-        faithfulness.draw_movement(axes, steps, curves)
+        faithfulness.draw_score_change(axes, steps, curves)
         axes.set_title("effect of hiding steps")
     if has_agreement:
         _draw_agreement(next(free_panels), data.agreement)
@@ -78,9 +78,9 @@ def _draw_dashboard(data: AttentionDashboard, style: Style) -> Figure:
 
 
 def _describe_dashboard(data: AttentionDashboard) -> str:
-    curves = "deletion curves" if data.deletions else "no deletion curves"
-    text = traits.describe_trait_attention(data.traits).removesuffix(".")
-    return f"{text}; also shown: entropy of each head and {curves}."
+    curves = " and deletion curves" if data.deletions else ""
+    text = traits.describe_trait_attention(data.traits)
+    return f"{text} The figure also shows the entropy of each head{curves}."
 
 
 def _draw_shares(axes: Axes, streams: tuple[traits.StreamAttention, ...]) -> None:
@@ -107,24 +107,15 @@ def _draw_agreement(axes: Axes, agreement: Mapping[str, FloatArray]) -> None:
     axes.set_xlabel("mean over pairs of heads")
 
 
-def _or_empty(
-    build: Callable[[AttentionMeasurements], Any], attention: AttentionMeasurements
-) -> Any:
-    try:
-        return build(attention)
-    except NothingToDraw:
-        return ()
-
-
 FIGURE: Final = FigureSpec(
     name="attention_dashboard",
     folder=FOLDER,
     title="Attention overview",
     caption=(
-        "Share of attention per stream, mean attention of each trait over the steps (dashed: "
-        "uniform attention), entropy of each head, and change of the scores if steps are "
-        "hidden (solid: highest rank first, dashed: lowest rank first, dotted: random; blue: "
-        "by rollout, orange: by weight)."
+        "Share of attention per stream, mean attention per trait and step (dashed: uniform "
+        "attention), entropy per head, and score change if steps are hidden. Order of hiding: "
+        "highest rank first (solid), lowest rank first (dashed), or random (dotted). Ranks are "
+        "based on rollout (blue) or on weights (orange)."
     ),
     data=_dashboard_data,
     draw=_draw_dashboard,

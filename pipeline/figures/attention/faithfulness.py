@@ -1,4 +1,4 @@
-"""Faithfulness of attention: deletion curves.
+"""Faithfulness of attention, measured by deletion curves.
 
 Shapes: P points of a curve, R repetitions.
 """
@@ -26,11 +26,11 @@ _LINES: Final[Mapping[str, LineStyle]] = {"top": "-", "bottom": "--"}
 _COLOURS: Final = {"traits": ACCENTS[1], "rollout": ACCENTS[0]}
 
 StreamCurves: TypeAlias = tuple[tuple[str, DeletionCurves], ...]
-"""Name of the steps and deletion curves, for each stream."""
+"""Pairs of step name and deletion curves, one pair per stream."""
 
 
 def faithfulness_data(attention: AttentionMeasurements) -> StreamCurves:
-    """Return the deletion curves of each stream."""
+    """Return the deletion curves per stream."""
     check_attention(attention)
     if not attention.deletions:
         reasons = dict.fromkeys(reason.removesuffix(".") for reason in attention.missing.values())
@@ -45,14 +45,14 @@ def _draw_faithfulness(data: StreamCurves, style: Style) -> Figure:
     columns = 1 + has_error
     figure, panels = build_panels(
         style,
-        title="Change of the scores if steps are hidden, by order of hiding",
+        title="Score change if steps are hidden, by order of hiding",
         num_panels=len(data) * columns,
         columns=columns,
         aspect=0.5,
         legend=deletion_handles(data),
     )
     for row, (steps, curves) in enumerate(data):
-        draw_movement(panels[row * columns], steps, curves)
+        draw_score_change(panels[row * columns], steps, curves)
         if has_error:
             axes = panels[row * columns + 1]
             _draw_curves(axes, steps, curves.hidden_share, curves.error)
@@ -60,8 +60,8 @@ def _draw_faithfulness(data: StreamCurves, style: Style) -> Figure:
     return figure
 
 
-def draw_movement(axes: Axes, steps: str, curves: DeletionCurves) -> None:
-    """Draw the change of the scores into a panel; `steps` is the name of the hidden steps."""
+def draw_score_change(axes: Axes, steps: str, curves: DeletionCurves) -> None:
+    """Draw the score change over the share of hidden steps. `steps` is their name."""
     _draw_curves(axes, steps, curves.hidden_share, curves.movement)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("mean |Δ score|")
@@ -75,13 +75,13 @@ def _describe_faithfulness(data: StreamCurves) -> str:
         )
         parts.append(f"{steps} of {curves.num_clips} clips ({curves.hidden_by}): {areas}")
     return (
-        "Mean change of the scores over all shares of hidden steps, by order of hiding: "
+        "Mean score change over all shares of hidden steps, by order of hiding: "
         f"{'; '.join(parts)}."
     )
 
 
 def deletion_handles(data: StreamCurves) -> list[Line2D]:
-    """Return the legend of the curves."""
+    """Return the legend entries of the curves."""
     _, curves = data[0]
     return [line_handle(_curve_name(curve), *_line_format(curve)) for curve in curves.movement]
 
@@ -92,7 +92,7 @@ def _draw_curves(
     width = float(mpl.rcParams["lines.linewidth"])
     for name, values in curves.items():
         colour, line = _line_format(name)
-        # If curves coincide, the wider line stays visible below the other.
+        # If two curves coincide, the wide line stays visible below the thin line.
         linewidth = 2.5 * width if name.startswith("traits/") else width
         axes.plot(shares, values.mean(axis=0), line, color=colour, linewidth=linewidth)
         if len(values) > 1:
@@ -119,10 +119,10 @@ FIGURE: Final = FigureSpec(
     folder=FOLDER,
     title="Does attention show which steps determine the scores?",
     caption=(
-        "Steps are hidden in the order of their rank, in reverse order, and at random (mean "
-        "and range of the repetitions). If attention is faithful, hiding the highest ranked "
-        "steps changes the scores most, and hiding the lowest ranked steps least. Ranks: "
-        "weights of the traits, or attention rollout through the blocks."
+        "Steps are hidden in three orders: highest rank first, lowest rank first, and random "
+        "(line: mean of the repetitions, band: range). If attention is faithful, the scores "
+        "change most if the highest ranks are hidden first. Ranks are based on the attention "
+        "weights of the traits, or on attention rollout through the blocks."
     ),
     data=faithfulness_data,
     draw=_draw_faithfulness,

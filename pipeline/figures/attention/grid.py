@@ -1,7 +1,7 @@
-"""Grid of attention maps, and names of maps, streams and clips.
+"""Grid of attention maps, and display names of maps, streams and clips.
 
-All maps of a grid share one axes object, in em units, because separate axes are slow. Each row
-has one colour scale.
+All maps of a grid share one axes object, in em units, because separate axes are slow. Maps in one
+row have one colour scale.
 
 Shapes: Q queries, T keys of all streams of a map.
 """
@@ -55,9 +55,10 @@ class Box(NamedTuple):
 class Grid:
     """Figure with maps in rows and columns.
 
-    `rows` are the heading and the aspect (height divided by width) of each row of maps; the grid
-    also limits the height. `columns` are the titles above each row. The spaces `left` of the first
-    column and between two columns (`gap`) are in em. Styles without titles omit the title.
+    `rows` contains the heading and the aspect (height divided by width) per row of maps. The map
+    height is also limited to a fixed range. `columns` contains the titles above each row. `left`
+    is the space left of the first column, and `gap` is the space between two columns, in em.
+    Styles without titles omit `title`.
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class Grid:
             top += height + _BOTTOM_EM
 
     def add_panel(self, box: Box) -> Axes:
-        """Add separate axes, for content that is not a map."""
+        """Add separate axes for content that is not a map."""
         width, height = self._width, float(self._sheet.get_ylim()[0])
         bottom = 1 - (box.top + box.height) / height
         return self.figure.add_axes(
@@ -113,10 +114,10 @@ class Grid:
     def draw_map(
         self, box: Box, weights: FloatArray, *, limit: float, num_keys: Sequence[int] | None = None
     ) -> None:
-        """Draw one map of weights (Q, T) with numbered keys; NaN is padding, drawn in grey.
+        """Draw one map of weights (Q, T) with numbered keys. NaN is padding and drawn in grey.
 
-        `limit` is the weight at the bright end of the colour scale. Lines separate the streams.
-        Each stream has `num_keys` keys; None for a single stream.
+        `limit` is the weight at the bright end of the colour scale. `num_keys` is the number of
+        keys per stream, or None for one stream. Lines separate the streams.
         """
         num_keys = num_keys or [weights.shape[1]]
         self._draw_image(box, weights, limit)
@@ -167,24 +168,20 @@ class Grid:
 
 
 def check_attention(attention: AttentionMeasurements) -> None:
-    """Check that there are attention maps.
-
-    Raises:
-        NothingToDraw: If there are no maps, with the reason.
-    """
+    """Raise `NothingToDraw` if attention was not measured."""
     if not attention.mean_maps:
         reason = attention.missing.get(WHOLE, "attention was not measured.")
-        raise NothingToDraw(f"no attention to show: {reason}")
+        raise NothingToDraw(f"there is no attention: {reason}")
 
 
 def stream_name(attention: AttentionMeasurements, stream: str) -> str:
-    """Return the name of the keys of a stream, e.g. `face frames` or `static tokens`."""
+    """Return the display name for the keys of a stream, e.g. `face frames` or `static tokens`."""
     kind = attention.key_kinds[stream]
     return f"{stream} tokens" if kind == LEARNED_TOKENS else kind
 
 
 def map_name(name: str) -> str:
-    """Return a short name of a map, e.g. `block 1, static → dynamic`."""
+    """Return the display name of a map, e.g. `block 1, static → dynamic`."""
     prefix, _, direction = name.rpartition("/")
     if direction == TRAIT_QUERIES:
         return f"traits → {prefix}" if prefix else "traits"
@@ -192,7 +189,7 @@ def map_name(name: str) -> str:
 
 
 def map_heading(attention: AttentionMeasurements, name: str) -> str:
-    """Return a heading with the queries and the keys of a map."""
+    """Return a heading that names the queries and the keys of a map."""
     query, streams = queries_and_keys(name, attention.streams)
     keys = [stream_name(attention, stream) for stream in streams]
     if query != TRAIT_QUERIES:
@@ -202,10 +199,10 @@ def map_heading(attention: AttentionMeasurements, name: str) -> str:
     return f"The traits attend to {' and '.join(keys)}{order}"
 
 
-def shortened(clip_id: str, max_length: int = 20) -> str:
-    """Return a clip name of limited length; a long name loses its middle.
+def shorten_clip_id(clip_id: str, max_length: int = 20) -> str:
+    """Remove the middle of a long clip id.
 
-    The start usually contains the video, and the end the number of the clip.
+    The start of an id usually names the video, and the end is the number of the clip.
     """
     if len(clip_id) <= max_length:
         return clip_id
@@ -214,19 +211,19 @@ def shortened(clip_id: str, max_length: int = 20) -> str:
 
 
 def step_numbers(num_steps: int, max_labels: int) -> IntArray:
-    """Return evenly spaced step numbers for at most `max_labels` labels, starting at 1."""
+    """Return at most `max_labels` evenly spaced step numbers, starting at 1."""
     strides = (digit * 10**power for power in range(10) for digit in (1, 2, 5))
     stride = next(stride for stride in strides if num_steps <= stride * max_labels)
     return np.arange(1, num_steps + 1, stride)
 
 
-def limit_of(weights: FloatArray) -> float:
-    """Return the largest weight, for the end of a colour scale; 1 if all weights are NaN."""
+def largest_weight(weights: FloatArray) -> float:
+    """Return the largest weight, or 1 if all weights are NaN, as the end of a colour scale."""
     return float(np.nanmax(weights)) if np.isfinite(weights).any() else 1.0
 
 
 def head_colours(num_heads: int) -> list[str]:
-    """Return a colour for each head: distinct hues, or shades if there are many heads."""
+    """Return one colour per head: distinct hues, or shades if there are many heads."""
     if num_heads <= len(ACCENTS):
         return list(ACCENTS[:num_heads])
     shades = mpl.colormaps[SEQUENTIAL](np.linspace(0.0, 0.95, num_heads))

@@ -29,15 +29,15 @@ _MAX_COLUMNS: Final = 3
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HeadEntropy:
-    """Normalised entropy of the heads of one map: 0 for one key, 1 for uniform attention."""
+    """Normalised entropy per head: 0 if one key has all attention, 1 if attention is uniform."""
 
     name: str
     epochs: IntArray
-    """Numbers of the epochs, shape (E,); empty if the entropy was not logged."""
+    """Epoch numbers, shape (E,); empty if the entropy was not logged."""
     over_epochs: FloatArray
     """Mean entropy over some validation clips after each epoch, shape (E, H)."""
     quantiles: FloatArray
-    """Quantiles 5, 25, 50, 75 and 95 % over the clips, trained model, shape (5, H)."""
+    """5, 25, 50, 75 and 95 % quantiles over the clips, for the trained model, shape (5, H)."""
 
     @property
     def num_heads(self) -> int:
@@ -47,11 +47,11 @@ class HeadEntropy:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AttentionEntropy:
-    """Normalised entropy of every head."""
+    """Normalised entropy of every head in every map."""
 
     num_clips: int
     has_epochs: bool
-    """Whether the entropy was logged over the epochs."""
+    """True if the entropy was logged after each epoch."""
     maps: tuple[HeadEntropy, ...]
 
 
@@ -102,13 +102,13 @@ def _draw_attention_entropy(data: AttentionEntropy, style: Style) -> Figure:
             set_epoch_axis(axes, entropy.epochs)
             _set_entropy_axis(axes)
         axes = next(free_panels)
-        draw_over_clips(axes, entropy, colours)
+        draw_entropy_quantiles(axes, entropy, colours)
         axes.set_title(map_name(entropy.name) + (", over the clips" if data.has_epochs else ""))
     return figure
 
 
-def draw_over_clips(axes: Axes, entropy: HeadEntropy, colours: Sequence[str]) -> None:
-    """Draw the quantiles over the clips into a panel."""
+def draw_entropy_quantiles(axes: Axes, entropy: HeadEntropy, colours: Sequence[str]) -> None:
+    """Draw the quantiles over the clips, one bar per head."""
     heads = np.arange(1, entropy.num_heads + 1)
     low, first, median, third, high = entropy.quantiles
     used = list(colours[: entropy.num_heads])
@@ -128,7 +128,7 @@ def _describe_attention_entropy(data: AttentionEntropy) -> str:
         medians = ", ".join(number(float(value)) for value in entropy.quantiles[2])
         parts.append(f"{map_name(entropy.name)} {medians}")
     return (
-        f"Median normalised entropy of each head over {data.num_clips:,} clips (0: one key, "
+        f"Median normalised entropy per head over {data.num_clips:,} clips (0: one key, "
         f"1: uniform attention): {'; '.join(parts)}."
     )
 
@@ -142,7 +142,7 @@ def _set_entropy_axis(axes: Axes) -> None:
 def _over_epochs(
     history: Sequence[Mapping[str, Any]], name: str, *, num_heads: int
 ) -> tuple[IntArray, FloatArray]:
-    """Return the epochs, shape (E,), and the entropies of the heads of a map, shape (E, H)."""
+    """Return the epoch numbers, shape (E,), and the entropies of one map, shape (E, H)."""
     try:
         epochs = np.array([event["epoch"] for event in history], dtype=np.int64)
         values = np.array([event["entropy"][name] for event in history], dtype=np.float64)
@@ -150,22 +150,22 @@ def _over_epochs(
     except (KeyError, TypeError, ValueError) as error:
         raise PipelineError(
             f"events.jsonl: an `attention` event must contain the entropies of {num_heads} heads "
-            f"for {name}; found other values or no values ({error}). "
+            f"for {name}, but contains other values or no values ({error}). "
             "Restore the file from the run's artifacts."
         ) from error
 
 
 def head_agreement_data(attention: AttentionMeasurements) -> dict[str, FloatArray]:
-    """Return map -> agreement between heads in [0, 1], shape (H, H)."""
+    """Return the agreement between heads: map name -> shape (H, H), each in [0, 1]."""
     check_attention(attention)
     maps = {name: matrix for name, matrix in attention.agreement.items() if len(matrix) > 1}
     if not maps:
-        raise NothingToDraw("the model has one head; an agreement needs at least two.")
+        raise NothingToDraw("agreement needs at least two heads, but the model has one head.")
     return maps
 
 
 def mean_agreement(matrix: FloatArray) -> float:
-    """Return the mean over pairs of different heads."""
+    """Return the mean agreement over pairs of different heads."""
     return float(matrix[np.tril_indices(len(matrix), k=-1)].mean())
 
 
@@ -193,7 +193,7 @@ def _describe_head_agreement(data: Mapping[str, FloatArray]) -> str:
     parts = ", ".join(
         f"{map_name(name)} {number(mean_agreement(matrix))}" for name, matrix in data.items()
     )
-    return f"Mean agreement of two heads (1: equal attention, 0: no key in common): {parts}."
+    return f"Mean agreement between two heads (1: equal attention, 0: no common key): {parts}."
 
 
 def _draw_matrix(axes: Axes, matrix: FloatArray) -> None:
@@ -225,9 +225,9 @@ FIGURES: Final = (
         folder=FOLDER,
         title="Attention entropy of each head",
         caption=(
-            "Entropy of the weights of each head, divided by the logarithm of the number of keys: "
-            "0 for one key, 1 for uniform attention. Bars show the middle 50 % of the clips, "
-            "lines the middle 90 %, dots the median."
+            "Entropy of the attention weights, divided by the logarithm of the number of keys. The "
+            "value is 0 if one key has all attention, and 1 if attention is uniform. Bars show the "
+            "middle 50 % of the clips, lines the middle 90 %, dots the median."
         ),
         data=attention_entropy_data,
         draw=_draw_attention_entropy,
@@ -238,9 +238,9 @@ FIGURES: Final = (
         folder=FOLDER,
         title="Agreement between heads",
         caption=(
-            "1 minus the Jensen-Shannon distance between the weights of two heads, mean over clips "
-            "and queries: 1 for equal attention, 0 for no key in common. The number above each "
-            "matrix is the mean over pairs. Heads with an agreement of 1 are redundant."
+            "Agreement is 1 minus the Jensen-Shannon distance between the weights of two heads, "
+            "averaged over clips and queries (1: equal attention, 0: no common key). The number "
+            "above a matrix is the mean over pairs. Heads with an agreement of 1 are redundant."
         ),
         data=head_agreement_data,
         draw=_draw_head_agreement,

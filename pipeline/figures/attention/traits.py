@@ -1,6 +1,6 @@
-"""Attention of each trait over the steps of each stream, directly and as rollout.
+"""Attention weights and attention rollout of each trait over the steps of each stream.
 
-Shapes: M named clips, K = 5 traits, T steps or tokens of one stream.
+Shapes: M sample clips, K = 5 traits, T steps or tokens of one stream.
 """
 
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ from pipeline.figures.attention.grid import (
     FOLDER,
     Grid,
     check_attention,
-    limit_of,
-    shortened,
+    largest_weight,
+    shorten_clip_id,
     step_numbers,
     stream_name,
 )
@@ -37,11 +37,11 @@ class StreamAttention:
     mean: FloatArray
     """Mean over the clips that have the step, shape (K, T)."""
     samples: FloatArray
-    """Weights of the named clips, shape (M, K, T); NaN is padding."""
+    """Weights of the sample clips, shape (M, K, T); NaN is padding."""
     share: FloatArray
-    """Share of the attention of each trait to the stream, mean over clips, shape (K,)."""
+    """Share of the stream in the attention of each trait, mean over clips, shape (K,)."""
     uniform: FloatArray
-    """Mean of each step under uniform attention, shape (T,)."""
+    """Mean weight per step if attention is uniform, shape (T,)."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,15 +50,14 @@ class TraitAttention:
 
     title: str
     has_shares: bool
-    """Whether the traits divide their attention between streams."""
+    """True if the weights of a trait sum to 1 over all streams, not over each stream."""
     attention: AttentionMeasurements
-    """Measurements, for the clips in the means and the named clips."""
     streams: tuple[StreamAttention, ...]
     """Streams, in the order of the model."""
 
 
 def trait_attention_data(attention: AttentionMeasurements) -> TraitAttention:
-    """Return the attention weights of the traits, mean over heads."""
+    """Return the attention weights of the traits, averaged over heads."""
     check_attention(attention)
     means, samples = attention.trait_attention, attention.sample_trait_attention
     streams = _streams(attention, means, samples, attention.trait_attention_even)
@@ -75,13 +74,11 @@ def trait_attention_data(attention: AttentionMeasurements) -> TraitAttention:
 def _trait_rollout_data(attention: AttentionMeasurements) -> TraitAttention:
     check_attention(attention)
     if not attention.trait_rollout:
-        raise NothingToDraw(
-            "a rollout needs cross-attention blocks, and the model has no such block."
-        )
+        raise NothingToDraw("rollout needs cross-attention blocks, but the model has no blocks.")
     means, samples = attention.trait_rollout, attention.sample_trait_rollout
     return TraitAttention(
         title="Attention rollout of each trait",
-        has_shares=False,  # the rollout method determines the shares
+        has_shares=False,  # shares of a rollout are an artefact of the method
         attention=attention,
         streams=_streams(attention, means, samples, attention.trait_rollout_even),
     )
@@ -113,7 +110,7 @@ def _draw_trait_attention(data: TraitAttention, style: Style) -> Figure:
         rows=[(_heading(data, stream), 0.6) for stream in data.streams],
         columns=(
             f"mean of {len(data.attention.clip_ids):,} clips",
-            *map(shortened, data.attention.sample_ids),
+            *map(shorten_clip_id, data.attention.sample_ids),
         ),
         left=5.0,
         gap=2.2,
@@ -121,7 +118,7 @@ def _draw_trait_attention(data: TraitAttention, style: Style) -> Figure:
     )
     for stream, (first, *others) in zip(data.streams, grid.boxes(), strict=True):
         draw_mean_attention(grid.add_panel(first), stream)
-        limit = limit_of(stream.samples)
+        limit = largest_weight(stream.samples)
         for box, weights in zip(others, stream.samples, strict=True):
             grid.draw_map(box, weights, limit=limit)
             grid.name_traits(box, is_short=True)
@@ -131,7 +128,7 @@ def _draw_trait_attention(data: TraitAttention, style: Style) -> Figure:
 
 
 def draw_mean_attention(axes: Axes, stream: StreamAttention) -> None:
-    """Draw the mean weight of each step into a panel, one line per trait."""
+    """Draw the mean weight of each step, one line per trait."""
     num_steps = stream.mean.shape[1]
     steps = np.arange(1, num_steps + 1)
     uniform = stream.uniform
@@ -147,12 +144,12 @@ def draw_mean_attention(axes: Axes, stream: StreamAttention) -> None:
         axes.plot(steps, weights, color=TRAIT_COLOURS[trait], marker=marker, markersize=3)
     axes.set_xticks(step_numbers(num_steps, 8))
     axes.set_xlim(0.5, num_steps + 0.5)
-    axes.set_ylim(0, max(1.1 * limit_of(stream.mean), 2 * limit_of(uniform)))
+    axes.set_ylim(0, max(1.1 * largest_weight(stream.mean), 2 * largest_weight(uniform)))
     axes.locator_params(axis="y", nbins=4)
 
 
 def describe_trait_attention(data: TraitAttention) -> str:
-    """Describe the step with most attention in each stream in one sentence."""
+    """Describe the step with the most attention per stream in one sentence."""
     parts = []
     for stream in data.streams:
         mean = stream.mean.mean(axis=0)
@@ -180,7 +177,7 @@ FIGURES: Final = (
         caption=(
             "Attention weights of the five trait queries, averaged over heads. Left: mean over "
             "the clips that have the step; dashed: uniform attention over the steps of these "
-            "clips. Right: named clips, with the traits in OCEAN order."
+            "clips. Right: sample clips, with the traits in OCEAN order."
         ),
         data=trait_attention_data,
         draw=_draw_trait_attention,
@@ -193,7 +190,7 @@ FIGURES: Final = (
         caption=(
             "Weights of the trait queries, traced back to the inputs through the cross-attention "
             "blocks (attention rollout, arXiv:2005.00928). Compare steps only within a stream. "
-            "Layout as in the attention of each trait."
+            "The layout is the same as in the figure of attention weights."
         ),
         data=_trait_rollout_data,
         draw=_draw_trait_attention,

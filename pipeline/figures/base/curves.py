@@ -1,4 +1,4 @@
-"""Curves of the loss and the metrics over the epochs: read, draw and describe.
+"""Read, draw and describe curves of the loss and the metrics over the epochs.
 
 Shapes: E epochs.
 """
@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.number_format import METRIC_LABELS, METRIC_NAMES, metric_value
 from pipeline.figures.base.layout import line_handle, set_note, set_ticks, set_value_axis
-from pipeline.figures.base.spec import NothingToDraw
+from pipeline.figures.base.spec import NothingToDraw, data_or_none
 from pipeline.figures.base.style import MUTED, TRAIN_COLOUR, VALIDATION_COLOUR, WARNING_COLOUR
 from pipeline.metrics.regression import HIGHER_IS_BETTER
 from pipeline.records.metrics_history import MetricsHistory
@@ -22,7 +22,7 @@ from pipeline.records.metrics_history import MetricsHistory
 _MAX_MARKED_EPOCHS: Final = 25
 
 _LOG_SCALE_RATIO: Final = 10.0
-"""Ratio of the largest to the smallest value that needs a logarithmic axis."""
+"""Minimum ratio of the largest to the smallest value for a logarithmic axis."""
 
 _MAX_RANGE_RATIO: Final = 20.0
 """If the first epochs extend the y range by more than this factor, the axis is cut."""
@@ -30,32 +30,32 @@ _MAX_RANGE_RATIO: Final = 20.0
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Curve:
-    """The loss or one metric over the epochs."""
+    """Loss or one metric over the epochs."""
 
     metric: str
     """`loss` or name of a metric."""
     epochs: IntArray
-    """Numbers of the epochs, shape (E,)."""
+    """Epoch numbers, shape (E,)."""
     train: FloatArray | None
-    """Values on the training clips, with active dropout, shape (E,)."""
+    """Values on the training clips, measured with dropout, shape (E,)."""
     validation: FloatArray | None
     """Values on the validation clips, shape (E,); None for a run without validation."""
 
     @property
     def subset(self) -> str:
-        """Name of the subset that selects the best epoch: validation, else training."""
+        """Subset that selects the best epoch: `training` if there is no validation."""
         return "training" if self.validation is None else "validation"
 
     @property
     def values(self) -> FloatArray:
-        """Values on that subset, shape (E,)."""
+        """Values on `subset`, shape (E,)."""
         if self.validation is not None:
             return self.validation
         return np.full(self.epochs.shape, np.nan) if self.train is None else self.train
 
     @property
     def best(self) -> int | None:
-        """Position of the best value; None if no value is finite."""
+        """Index of the best value; None if no value is finite."""
         if not np.isfinite(self.values).any():
             return None
         choose = np.nanargmax if HIGHER_IS_BETTER.get(self.metric) else np.nanargmin
@@ -78,34 +78,30 @@ class Curve:
 
     @property
     def is_flat(self) -> bool:
-        """Whether all of several epochs have the same value."""
+        """True if there are several epochs and all values are equal."""
         return len(self.epochs) > 1 and bool((self.values == self.values[0]).all())
 
     @property
     def is_logarithmic(self) -> bool:
-        """Whether a loss or a squared error falls so far that it needs a logarithmic axis."""
+        """True if the curve is a loss or an MSE with a range that needs a logarithmic axis."""
         subsets = [values for values in (self.train, self.validation) if values is not None]
         return self.metric in {"loss", "mse"} and needs_log_scale(np.concatenate(subsets))
 
 
 def needs_log_scale(values: FloatArray) -> bool:
-    """Return whether positive values have a range that needs a logarithmic axis."""
+    """Return True if the values are positive and their range needs a logarithmic axis."""
     finite = values[np.isfinite(values)]
     return finite.size > 0 and bool(finite.max() >= _LOG_SCALE_RATIO * finite.min() > 0)
 
 
 def check_epochs(epochs: IntArray) -> None:
-    """Check that at least one epoch has ended.
-
-    Raises:
-        NothingToDraw: If no epoch has ended.
-    """
+    """Raise `NothingToDraw` if no epoch has ended."""
     if not epochs.size:
         raise NothingToDraw("no epoch has ended yet.")
 
 
 def read_curve(history: MetricsHistory, metric: str, trait: str | None = None) -> Curve:
-    """Return the loss or a metric over the epochs, of one trait or as mean over the traits.
+    """Return the curve of the loss or a metric, for one trait or averaged over the traits.
 
     Raises:
         NothingToDraw: If no epoch has ended, or the history does not contain the metric.
@@ -126,23 +122,18 @@ def read_curve(history: MetricsHistory, metric: str, trait: str | None = None) -
 def read_curves(
     history: MetricsHistory, names: Mapping[str, tuple[str, str | None]]
 ) -> dict[str, Curve]:
-    """Return the available curves; `names` maps keys to the arguments of `read_curve`."""
-    curves = {}
-    for key, (metric, trait) in names.items():
-        try:
-            curves[key] = read_curve(history, metric, trait)
-        except NothingToDraw:
-            continue
-    return curves
+    """Return the curves that exist. `names` maps each key to a metric and a trait."""
+    curves = {key: data_or_none(read_curve, history, *name) for key, name in names.items()}
+    return {key: curve for key, curve in curves.items() if curve is not None}
 
 
 def epoch_marker(epochs: FloatArray | IntArray) -> str:
-    """Return the marker of a line over the epochs: a point if there are few epochs, else ""."""
+    """Return a point as line marker if there are few epochs, else ""."""
     return "o" if len(epochs) <= _MAX_MARKED_EPOCHS else ""
 
 
 def set_epoch_axis(axes: Axes, epochs: IntArray) -> None:
-    """Set up the x axis for these epochs, with whole numbers at the ticks."""
+    """Set limits, whole-numbered ticks and label of an x axis of epochs."""
     pad = max(0.5, 0.02 * (epochs[-1] - epochs[0])) if len(epochs) > 1 else 1.5
     axes.set_xlim(epochs[0] - pad, epochs[-1] + pad)
     set_ticks(axes, integer_x=True)
@@ -152,7 +143,7 @@ def set_epoch_axis(axes: Axes, epochs: IntArray) -> None:
 
 
 def draw_curve(axes: Axes, curve: Curve, *, colour: str | None = None) -> None:
-    """Draw a curve into a panel and mark its best epoch; `colour` replaces the usual colours."""
+    """Draw a curve and mark its best epoch. `colour` replaces the default colours."""
     marker = epoch_marker(curve.epochs)
     if curve.train is not None:
         train_colour = colour or TRAIN_COLOUR
@@ -166,7 +157,7 @@ def draw_curve(axes: Axes, curve: Curve, *, colour: str | None = None) -> None:
 
 
 def curve_handles(curve: Curve, *, colour: str | None = None) -> list[Line2D]:
-    """Return the legend of a curve."""
+    """Return the legend entries of a curve."""
     marker = epoch_marker(curve.epochs)
     train = line_handle("training", colour or TRAIN_COLOUR, "--", marker)
     train.set_markerfacecolor("white")
@@ -176,23 +167,20 @@ def curve_handles(curve: Curve, *, colour: str | None = None) -> list[Line2D]:
 
 
 def readable_limits(curve: Curve) -> tuple[float, float] | None:
-    """Return y limits that cut off extreme values of the first epochs.
+    """Return y limits that cut off extreme first epochs, or None if all values fit.
 
-    For example, R² can be -50 in the first epoch. All later values would then look like a flat
-    line. At most the first tenth of the epochs is cut.
-
-    Returns:
-        Lower and upper limit; None if all values fit.
+    For example, R² can be -50 in the first epoch, so that all later values look like a flat line.
+    At most the first tenth of the epochs is cut off.
     """
     if curve.is_logarithmic:
         return None
     num_cut = max(1, len(curve.epochs) // 10)
-    every = np.array([values for values in (curve.train, curve.validation) if values is not None])
-    rest = every[:, num_cut:]
+    drawn = np.array([values for values in (curve.train, curve.validation) if values is not None])
+    rest = drawn[:, num_cut:]
     if rest.shape[1] < 3 or not np.isfinite(rest).any():
         return None
     low, high = float(np.nanmin(rest)), float(np.nanmax(rest))
-    if high == low or np.nanmax(every) - np.nanmin(every) <= _MAX_RANGE_RATIO * (high - low):
+    if high == low or np.nanmax(drawn) - np.nanmin(drawn) <= _MAX_RANGE_RATIO * (high - low):
         return None
     margin = 0.08 * (high - low)
     return low - margin, high + margin
@@ -233,7 +221,7 @@ def _cut_first_epochs(axes: Axes, curve: Curve) -> None:
     is_above = np.nanmax(curve.values) > limits[1]
     first = metric_value(curve.metric, curve.values[0])
     axes.text(
-        0.99,  # the curve does not pass through this corner
+        0.99,  # this corner is free, because the extreme epochs are on the left
         0.97 if is_above else 0.03,
         f"{'▲' if is_above else '▼'} epoch {curve.epochs[0]}: {first}",
         transform=axes.transAxes,

@@ -1,7 +1,7 @@
-"""Layout of figures: panels with fixed margins, axes, legends and heatmaps.
+"""Layout of figures: panels, axes, legends and heatmaps.
 
-Fixed margins are fast, because no text is measured. Margins are in em, the font size of the
-style, so that the layout fits every style.
+Margins are fixed, because measuring text is slow. Their unit is em, the font size of the style,
+so that the layout fits every style.
 """
 
 import math
@@ -48,14 +48,14 @@ def build_panels(
     bottom: float = 3.8,
     top: float = 2.0,
 ) -> tuple[Figure, list[Axes]]:
-    """Build a figure with a title, a legend and a grid of equal panels below.
+    """Build a figure with a title, a legend, and a grid of equal panels.
 
-    `columns` is None for a single row. `aspect` is the height of a panel divided by its width. The
-    space around each panel is in em: `left`, `right`, `bottom` and `top` for labels and titles,
-    `outer_left` left of the grid. Styles without titles omit the title of the figure.
+    `columns` is None for a single row. `aspect` is the height of a panel divided by its width.
+    `left`, `right`, `bottom` and `top` are the margins of each panel, and `outer_left` is the
+    margin left of the grid, in em. Styles without titles omit `title`.
 
     Returns:
-        The figure and its panels, row by row. The last row may be incomplete.
+        Figure, and its panels row by row. The last row may be incomplete.
     """
     columns = columns or num_panels
     rows = math.ceil(num_panels / columns)
@@ -81,7 +81,7 @@ def build_panels(
         for panel in range(num_panels)
     ]
     for panel in axes:
-        # Fixed positions align the labels and need no measurement of the ticks.
+        # Fixed positions align the labels and avoid measuring the ticks.
         panel.xaxis.set_label_coords(0.5, -2.2 * em / panel_height)
         panel.yaxis.set_label_coords(-4.7 * em / panel_width, 0.5)
     add_header(figure, style, title=title, legend=legend)
@@ -89,12 +89,12 @@ def build_panels(
 
 
 def header_em(style: Style, legend: Sequence[Artist], *, width: float) -> float:
-    """Return the height of title and legend, in em, for a figure of `width` inches."""
+    """Return the height of title and legend in em. `width` is the figure width in inches."""
     return _TITLE_EM * style.has_title + _LEGEND_EM * _legend_rows(legend, width=width / style.em)
 
 
 def add_header(figure: Figure, style: Style, *, title: str, legend: Sequence[Artist]) -> None:
-    """Write the title and the legend at the top of a figure."""
+    """Draw the title and the legend at the top of a figure."""
     width, height = figure.get_size_inches() / style.em
     if style.has_title:
         size = style.font_size * 1.15
@@ -113,12 +113,12 @@ def add_header(figure: Figure, style: Style, *, title: str, legend: Sequence[Art
 
 
 def line_handle(label: str, colour: str, linestyle: LineStyle = "-", marker: str = "") -> Line2D:
-    """Return an entry of a legend."""
+    """Return a legend entry."""
     return Line2D([], [], color=colour, linestyle=linestyle, marker=marker, label=label)
 
 
 def set_ticks(axes: Axes, *, x: int = 6, y: int = 5, integer_x: bool = False) -> None:
-    """Limit the ticks to `x` and `y` intervals; optionally allow only whole numbers on x."""
+    """Set the maximum number of tick intervals. `integer_x` allows only whole numbers on x."""
     x_locator = MaxNLocator(
         x, steps=_ROUND_INTEGERS if integer_x else _ROUND, integer=integer_x, min_n_ticks=1
     )
@@ -127,7 +127,7 @@ def set_ticks(axes: Axes, *, x: int = 6, y: int = 5, integer_x: bool = False) ->
 
 
 def set_log_scale(axes: Axes, axis: Literal["x", "y"] = "y") -> None:
-    """Make an axis logarithmic, with decimal tick labels, after the data is drawn."""
+    """Make an axis logarithmic with decimal tick labels. Draw the data before the call."""
     if axis == "x":
         axes.set_xscale("log")
     else:
@@ -142,7 +142,7 @@ def set_log_scale(axes: Axes, axis: Literal["x", "y"] = "y") -> None:
 
 
 def set_value_axis(axes: Axes, label: str, *, is_log: bool) -> None:
-    """Label the y axis and choose its scale, after the data is drawn."""
+    """Set label and scale of the y axis. Draw the data before the call."""
     if is_log:
         set_log_scale(axes)
     else:
@@ -151,12 +151,12 @@ def set_value_axis(axes: Axes, label: str, *, is_log: bool) -> None:
 
 
 def set_note(axes: Axes, text: str, colour: str = _NOTE_COLOUR) -> None:
-    """Write a note above the right end of a panel."""
+    """Write a note above a panel, aligned right."""
     axes.set_title(text, loc="right", color=colour)
 
 
 def point_style(num_points: int) -> dict[str, Any]:
-    """Return plot options for a scatter of points; many points become small and pale."""
+    """Return plot options for points. If there are many points, they are small and pale."""
     is_dense = num_points > 400
     return {
         "linestyle": "none",
@@ -169,7 +169,7 @@ def point_style(num_points: int) -> dict[str, Any]:
 
 
 def name_rows(axes: Axes, names: Sequence[str]) -> None:
-    """Label the rows of a panel of horizontal bars, from top to bottom."""
+    """Label the rows of a horizontal bar chart, from top to bottom."""
     axes.set_yticks(range(len(names)), list(names))
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
@@ -179,7 +179,7 @@ def name_rows(axes: Axes, names: Sequence[str]) -> None:
 
 
 def hide_panel(axes: Axes, reason: str = "") -> None:
-    """Hide the axes of a panel, and write the reason in its centre."""
+    """Hide the axes of a panel, and write the reason in the centre."""
     axes.set_axis_off()
     write_centred(axes, reason)
 
@@ -201,9 +201,10 @@ def draw_heatmap(
     is_wide: bool = False,
     limit: float = 1.0,
 ) -> None:
-    """Draw a matrix of signed values (rows, columns); zero is white, and NaN cells are empty.
+    """Draw a matrix of signed values. Zero is white, and NaN cells are empty.
 
-    `limit` is the absolute value with the strongest colour. Wide cells fill the panel.
+    `limit` is the absolute value with the strongest colour. `is_wide` stretches the cells to fill
+    the panel.
     """
     colours = mpl.colormaps[DIVERGING]
     axes.imshow(
@@ -225,7 +226,7 @@ def draw_heatmap(
 
 
 def _keep_ticks_short(axes: Axes) -> None:
-    # Labels are long if all values are nearly equal, for example after one epoch.
+    # If all values are nearly equal, for example after one epoch, labels are long.
     formatter = axes.yaxis.get_major_formatter()
     for _ in range(_MAX_WIDENINGS):
         labels = formatter.format_ticks(axes.yaxis.get_majorticklocs().tolist())
@@ -236,7 +237,7 @@ def _keep_ticks_short(axes: Axes) -> None:
 
 
 def _legend_rows(handles: Sequence[Artist], *, width: float) -> int:
-    # Text is not measured: a letter of DejaVu Sans at 0.9 em is about half an em wide.
+    # Estimate instead of measuring: in DejaVu Sans at 0.9 em, a letter is about 0.5 em wide.
     needed = [_HANDLE_EM + 0.52 * len(str(handle.get_label())) for handle in handles]
     for rows in range(1, len(handles)):
         columns = math.ceil(len(handles) / rows)

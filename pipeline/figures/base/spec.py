@@ -1,4 +1,4 @@
-"""Specification of a figure: its inputs, and functions that compute, draw and describe it."""
+"""Specification of a figure: functions that compute its data, draw it, and describe it."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ _FILES: Final[Mapping[str, str]] = {
     "y_true": "predictions with annotated scores",
     "y_pred": "predictions",
 }
-"""Input -> its file in the run directory."""
+"""Input -> file in the run directory."""
 
 
 class NothingToDraw(PipelineError):  # noqa: N818 - not a fault
@@ -39,7 +39,7 @@ class Unavailable:
 class FigureSpec:
     """Specification of one figure.
 
-    `data` gets its inputs as keyword arguments. `draw` and `alt_text` get its result:
+    `data` accepts inputs as keyword arguments. `draw` and `alt_text` accept the result of `data`:
 
         data = spec.data(history=history)
         figure = spec.draw(data, style)
@@ -52,60 +52,57 @@ class FigureSpec:
     """Folder in the run directory."""
     title: str
     caption: str
-    """Content of the figure and how to read it, one or two sentences."""
+    """Explanation of the figure, a few sentences."""
     data: Callable[..., Any]
-    """Function of the inputs that returns the data of the figure or raises `NothingToDraw`.
+    """Function that returns the data of the figure or raises `NothingToDraw`.
 
-    Its parameters are the names of inputs. A parameter with a default is an optional input."""
+    Its parameter names are input names. A parameter with a default is an optional input."""
     draw: Callable[..., Figure]
-    """Function of the data and a style that returns the figure. It runs in this style."""
+    """Function that draws the data. The constructor makes it apply the style."""
     alt_text: Callable[[Any], str]
-    """Function of the data that returns the alt text, one sentence with the main values."""
+    """Function that describes the data in one sentence with the main values."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "draw", styled(self.draw))
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """Names of the required inputs."""
-        return self._parameters(has_default=False)
 
     def build_data(self, inputs: Mapping[str, Any]) -> Any:
         """Compute the data of the figure.
 
         Args:
-            inputs: Values by name: None for a missing input, `Unavailable` for an unreadable
-                input. Other inputs are ignored.
+            inputs: Input name -> value. A missing input is None, an unreadable input is
+                `Unavailable`. Unknown names are ignored.
 
         Raises:
             NothingToDraw: If the run has no data for this figure.
             PipelineError: If a required input is damaged.
         """
-        for name in self.needs:
+        required: dict[str, Any] = {}
+        optional: dict[str, Any] = {}
+        for name, parameter in inspect.signature(self.data).parameters.items():
             value = inputs.get(name)
-            if isinstance(value, Unavailable):
+            if not isinstance(value, Unavailable | None):
+                (required if parameter.default is parameter.empty else optional)[name] = value
+            elif parameter.default is parameter.empty:
+                if value is None:
+                    raise NothingToDraw(f"a required input is missing: {_FILES.get(name, name)}.")
                 raise PipelineError(value.reason)
-            if value is None:
-                raise NothingToDraw(f"needs {_FILES.get(name, name)}, which is missing.")
-        needed = {name: inputs[name] for name in self.needs}
-        used = {
-            name: value
-            for name in self._parameters(has_default=True)
-            if not isinstance(value := inputs.get(name), Unavailable | None)
-        }
         try:
-            return self.data(**needed, **used)
+            return self.data(**required, **optional)
         except PipelineError:
-            # A damaged optional input must not prevent the figure.
-            if not used:
+            # Draw the figure even if an optional input is damaged.
+            if not optional:
                 raise
-            return self.data(**needed)
+            return self.data(**required)
 
-    def _parameters(self, *, has_default: bool) -> tuple[str, ...]:
-        parameters = inspect.signature(self.data).parameters.values()
-        return tuple(p.name for p in parameters if (p.default is not p.empty) == has_default)
+
+def data_or_none(build: Callable[..., Any], *inputs: Any) -> Any:
+    """Return the result of `build`, or None if it raises `NothingToDraw`."""
+    try:
+        return build(*inputs)
+    except NothingToDraw:
+        return None
 
 
 def registry(*specs: FigureSpec) -> dict[str, FigureSpec]:
-    """Return specifications by name, in the given order."""
+    """Return the specifications by name, in the given order."""
     return {spec.name: spec for spec in specs}

@@ -22,19 +22,15 @@ TRAIT_COLOURS: Final[Mapping[str, str]] = {
     "agreeableness": "#009E73",
     "neuroticism": "#CC79A7",
 }
-"""Colour of each trait."""
 
 TRAIN_COLOUR: Final = "#767676"
-"""Colour of training values."""
-
 VALIDATION_COLOUR: Final = "#000000"
-"""Colour of values on held-out clips."""
 
 ACCENT: Final = "#0072B2"
-"""Main colour of figures without traits and subsets."""
+"""Main colour of figures that do not show traits or subsets."""
 
 ACCENTS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
-"""Colours of several series, in order."""
+"""Colours of further series, in order."""
 
 WARNING_COLOUR: Final = "#D55E00"
 """Colour of outliers and thresholds."""
@@ -46,12 +42,12 @@ PALE: Final = "#D9D9D9"
 """Colour of background fills."""
 
 SEQUENTIAL: Final = "cividis"
-"""Colour map of amounts; perceptually uniform and safe for colour-blind readers."""
+"""Colour map of non-negative values, perceptually uniform and safe for colour-blind readers."""
 
 DIVERGING: Final = "RdBu_r"
 """Colour map of signed values: negative blue, zero white, positive red."""
 
-# The settings and font caches of matplotlib are global, so only one thread draws at a time.
+# Settings and font caches of matplotlib are global, so only one thread may draw at a time.
 _LOCK = threading.RLock()
 
 
@@ -71,7 +67,7 @@ class Style:
     dpi: int
     """Resolution of bitmaps, in pixels per inch."""
     has_title: bool
-    """Whether figures have a title; in a paper the caption replaces it."""
+    """True if figures have a title. In a paper, the caption replaces the title."""
 
     @property
     def em(self) -> float:
@@ -80,7 +76,7 @@ class Style:
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
-        """Apply this style in a `with` block; only one thread draws at a time."""
+        """Apply this style in a `with` block. Other threads wait until the block ends."""
         small = self.font_size * 0.9
         settings: dict[Any, Any] = {
             **_THEME,
@@ -103,7 +99,7 @@ class Style:
 
 _THEME: Final[Mapping[str, Any]] = {
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # part of matplotlib, so equal on every machine
+    "font.sans-serif": ["DejaVu Sans"],  # part of matplotlib, so available on every machine
     "figure.facecolor": "white",
     "axes.facecolor": "white",
     "savefig.facecolor": "white",
@@ -129,8 +125,8 @@ _THEME: Final[Mapping[str, Any]] = {
     "image.cmap": SEQUENTIAL,
     "image.interpolation": "nearest",
     "agg.path.chunksize": 10_000,
-    "svg.fonttype": "path",  # looks the same without the font
-    "svg.hashsalt": "ocean",  # makes files reproducible
+    "svg.fonttype": "path",  # does not need the font
+    "svg.hashsalt": "ocean",  # makes the files reproducible
     "pdf.fonttype": 42,  # journals do not accept Type 3 fonts
 }
 
@@ -161,7 +157,7 @@ STYLES: Final[Mapping[str, Style]] = {style.name: style for style in (SCREEN, PA
 
 
 def styled(draw: Callable[[Any, Style], Figure]) -> Callable[..., Figure]:
-    """Return a function that calls `draw(data, style)` in its style; the default is `SCREEN`."""
+    """Wrap `draw` so that it applies the style, which is `SCREEN` by default."""
 
     @functools.wraps(draw)
     def draw_in_style(data: Any, style: Style = SCREEN) -> Figure:

@@ -1,4 +1,4 @@
-"""Calibration: the mean annotated score for each predicted score.
+"""Calibration: mean annotated score as a function of the predicted score.
 
 Shapes: N clips, K = 5 traits, B bins of the predicted score.
 """
@@ -39,14 +39,15 @@ class Calibration:
     counts: IntArray
     """Number of clips per bin, shape (K, B)."""
     mean_pred: FloatArray
-    """Mean predicted score per bin, shape (K, B); NaN below five clips."""
+    """Mean predicted score per bin, shape (K, B); NaN for fewer than five clips."""
     mean_true: FloatArray
-    """Mean annotated score per bin, shape (K, B); NaN below five clips."""
+    """Mean annotated score per bin, shape (K, B); NaN for fewer than five clips."""
     slope: FloatArray
-    """Slope of annotations over predictions, shape (K,); NaN for constant predictions.
+    """Slope of the regression of annotations on predictions, shape (K,).
 
-    Reference: Cox, 1958 (doi:10.2307/2333203). Below 1 the predictions are too extreme, above 1
-        not extreme enough.
+    It is NaN for constant predictions. If it is below 1, the predictions are too extreme.
+
+    Reference: Cox, 1958 (doi:10.2307/2333203).
     """
     split: str
 
@@ -100,8 +101,8 @@ def _describe_calibration(data: Calibration) -> str:
         f"{trait} {decimal(slope, 2)}" for trait, slope in zip(TRAITS, data.slope, strict=True)
     )
     return (
-        "Slope of the annotated over the predicted score (1: calibrated, below 1: too extreme, "
-        f"above 1: not extreme enough): {slopes}."
+        "Slope of the regression of annotated on predicted scores (1: calibrated, below 1: too "
+        f"extreme, above 1: not extreme enough): {slopes}."
     )
 
 
@@ -130,8 +131,8 @@ FIGURE: Final = FigureSpec(
     title="Calibration of the scores",
     caption=(
         "Mean annotated score per bin of the predicted score. Bins have a width of "
-        f"{_BIN_WIDTH} and at least {MIN_CLIPS} clips. On the dashed line the mean annotation "
-        "equals the predicted score. Grey: number of clips per bin."
+        f"{_BIN_WIDTH} and at least {MIN_CLIPS} clips. On the dashed line, both scores are equal. "
+        "Grey: number of clips per bin."
     ),
     data=_calibration_data,
     draw=_draw_calibration,

@@ -1,4 +1,4 @@
-"""Correlation matrices: of the metrics over the epochs, and of the traits over the clips.
+"""Correlation matrices of the metrics over the epochs, and of the traits over the clips.
 
 Shapes: E epochs, M series, N clips, K = 5 traits.
 """
@@ -20,7 +20,7 @@ from pipeline.metrics.regression import as_columns, is_constant
 from pipeline.records.metrics_history import MetricsHistory
 
 _SERIES: Final = ("loss", "mae", "mse", "r2", "pcc", "ccc")
-"""Series in the matrix. Accuracy is 1 - MAE, so its correlations are those of the MAE, negated."""
+"""Series in the matrix. Accuracy is omitted, because it is 1 - MAE."""
 
 _MIN_EPOCHS: Final = 3
 _MIN_CLIPS: Final = 3
@@ -28,11 +28,7 @@ _MIN_DIFFERENCE_LIMIT: Final = 0.25
 
 
 def correlation_matrix(values: FloatArray) -> FloatArray:
-    """Return the Pearson correlation of each pair of rows of an array (M, E).
-
-    Returns:
-        Shape (M, M), each in [-1, 1]; NaN for a constant series.
-    """
+    """Return the Pearson correlations between the rows of (M, E); NaN for a constant row."""
     mean, deviation = values.mean(axis=1), values.std(axis=1)
     flat = is_constant(mean, deviation**2)
     scaled = (values - mean[:, None]) / np.where(flat, np.nan, deviation)[:, None]
@@ -45,7 +41,7 @@ class MetricCorrelation:
     """Correlations of losses and metrics over the epochs."""
 
     names: tuple[str, ...]
-    """Names of the M series."""
+    """Names of the series, M entries."""
     correlation: FloatArray
     """Pearson correlation, shape (M, M); NaN for a constant series."""
     num_epochs: int
@@ -66,8 +62,8 @@ def _metric_correlation_data(history: MetricsHistory) -> MetricCorrelation:
     num_epochs = values.shape[1]
     if num_epochs < _MIN_EPOCHS:
         raise NothingToDraw(
-            f"a correlation needs at least {_MIN_EPOCHS} epochs with all metrics; "
-            f"there are {num_epochs}."
+            f"a correlation needs at least {_MIN_EPOCHS} epochs with all metrics, "
+            f"but there are {num_epochs}."
         )
     correlation = correlation_matrix(values)
     return MetricCorrelation(names=tuple(series), correlation=correlation, num_epochs=num_epochs)
@@ -123,7 +119,7 @@ def _trait_correlations_data(
 ) -> TraitCorrelations:
     if len(y_true) < _MIN_CLIPS:
         raise NothingToDraw(
-            f"a correlation needs at least {_MIN_CLIPS} clips; there are {len(y_true)}."
+            f"a correlation needs at least {_MIN_CLIPS} clips, but there are {len(y_true)}."
         )
     true, pred = as_columns(y_true, y_pred)
     return TraitCorrelations(
@@ -192,8 +188,8 @@ TRAIT_FIGURE: Final = FigureSpec(
     title="Correlation between the traits",
     caption=(
         "Pearson correlation between the traits in the annotations and in the predictions, and "
-        "the difference. Red cells on the right: the model correlates two traits more strongly "
-        "than the annotators. Cells of a constant trait are empty."
+        "the difference. Red cells on the right: the correlation is higher in the predictions "
+        "than in the annotations. Cells of a constant trait are empty."
     ),
     data=_trait_correlations_data,
     draw=_draw_trait_correlations,

@@ -1,4 +1,4 @@
-"""Predicted against annotated scores of each trait, and the residuals.
+"""Predicted against annotated scores, and residuals, per trait.
 
 Shapes: N clips, K = 5 traits, B bins.
 """
@@ -31,7 +31,7 @@ MIN_CLIPS: Final = 5
 """Minimum number of clips for the mean of a bin."""
 
 _MAX_POINTS: Final = 400
-"""Maximum number of clips that are drawn as points; with more clips, their density is drawn."""
+"""Maximum number of clips to draw as points. For more clips, the density is drawn."""
 
 _NUM_CELLS: Final = 36
 _NUM_RESIDUAL_BINS: Final = 40
@@ -39,32 +39,26 @@ _SCORE_EDGES: Final = np.linspace(0.0, 1.0, 11)
 
 
 def paired_scores(y_true: FloatArray, y_pred: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return annotated and predicted scores in float64.
-
-    Raises:
-        NothingToDraw: If there are no clips.
-    """
+    """Return both arrays as float64. Raise `NothingToDraw` if there are no clips."""
     if len(y_true) == 0:
         raise NothingToDraw("there are no clips.")
     return as_columns(y_true, y_pred)
 
 
 def score_limits(*scores: FloatArray) -> tuple[float, float]:
-    """Return axis limits that include all scores, in multiples of 0.1."""
-    every = np.concatenate([values.ravel() for values in scores])
-    low, high = np.floor(every.min() * 10) / 10, np.ceil(every.max() * 10) / 10
+    """Return axis limits that include all scores and are multiples of 0.1."""
+    all_values = np.concatenate([values.ravel() for values in scores])
+    low, high = np.floor(all_values.min() * 10) / 10, np.ceil(all_values.max() * 10) / 10
     return float(low), float(max(high, low + 0.1))
 
 
 def binned_mean(
     keys: FloatArray, values: FloatArray, edges: FloatArray
 ) -> tuple[FloatArray, IntArray]:
-    """Return mean and count of the values (N,) in each bin of the keys (N,).
+    """Return the mean and the number of the values (N,) per bin of the keys (N,), shape (B,).
 
-    The B + 1 edges are ascending. Keys outside the edges belong to the first or the last bin.
-
-    Returns:
-        Means, shape (B,), NaN for fewer than `MIN_CLIPS` values; counts, shape (B,).
+    The B + 1 edges are ascending. Keys outside the edges belong to the first or the last bin. A
+    mean of fewer than `MIN_CLIPS` values is NaN.
     """
     num_bins = len(edges) - 1
     bins = np.clip(np.searchsorted(edges, keys, side="right") - 1, 0, num_bins - 1)
@@ -86,9 +80,9 @@ class PredictionsVsTruth:
     edges: FloatArray
     """Edges of the cells on both axes, shape (B + 1,)."""
     mae: FloatArray
-    """MAE of each trait, shape (K,)."""
+    """MAE per trait, shape (K,)."""
     ccc: FloatArray
-    """CCC of each trait, shape (K,); 0 for constant scores."""
+    """CCC per trait, shape (K,); 0 for constant scores."""
     split: str
 
 
@@ -123,7 +117,7 @@ def _draw_predictions_vs_truth(data: PredictionsVsTruth, style: Style) -> Figure
         top=3.2,
         legend=[line_handle("prediction = annotation", "#222222", "--")],
     )
-    # The median over the traits keeps one constant trait from dominating the colour scale.
+    # With the maximum, one constant trait would dominate the colour scale.
     norm = LogNorm(1, max(2.0, float(np.median(data.density.max(axis=(1, 2))))))
     for k, trait in enumerate(TRAITS):
         _draw_trait(panels[k], data, k, norm)
@@ -183,7 +177,7 @@ def _draw_scale(axes: Axes, norm: LogNorm, style: Style) -> None:
     bar.ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     bar.ax.minorticks_off()
     bar.outline.set_visible(False)
-    scale.set_title("clips in a cell, or more", size=style.font_size)
+    scale.set_title("clips per cell, or more", size=style.font_size)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -191,15 +185,15 @@ class Residuals:
     """Predicted minus annotated scores."""
 
     edges: FloatArray
-    """Edges of the bins of the residuals, symmetric around zero, shape (B + 1,)."""
+    """Bin edges, symmetric around zero, shape (B + 1,)."""
     counts: IntArray
     """Number of clips per bin, shape (K, B)."""
     bias: FloatArray
-    """Mean residual of each trait, shape (K,)."""
+    """Mean residual per trait, shape (K,)."""
     deviation: FloatArray
-    """Standard deviation of the residuals of each trait, shape (K,)."""
+    """Standard deviation of the residuals per trait, shape (K,)."""
     trend: FloatArray
-    """Mean residual in ten bins of the annotated score, shape (K, 10); NaN below five clips."""
+    """Mean residual per bin of the annotated score, shape (K, 10); NaN in bins of few clips."""
     num_clips: int
     split: str
 
@@ -267,7 +261,7 @@ FIGURES: Final = (
         title="Predicted against annotated scores",
         caption=(
             "Predicted against annotated scores, one panel per trait. Darker cells contain more "
-            "clips. On the dashed line predictions are exact. If the points form a flatter line, "
+            "clips. On the dashed line, predictions are exact. If the points form a flatter line, "
             "the predictions vary less than the annotations."
         ),
         data=_predictions_vs_truth_data,
@@ -279,8 +273,8 @@ FIGURES: Final = (
         title="Residuals of the predictions",
         caption=(
             "Distribution of predicted minus annotated scores. Lower right: mean residual over "
-            "the annotated score. If this line falls, low scores are predicted too high and high "
-            "scores too low."
+            "the annotated score. If this line falls, the predictions are too high for low scores "
+            "and too low for high scores."
         ),
         data=_residuals_data,
         draw=_draw_residuals,

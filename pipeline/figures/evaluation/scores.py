@@ -1,4 +1,4 @@
-"""Scores of the model and of the baselines, with intervals.
+"""Scores of the model and the baselines, with intervals.
 
 Shapes: R rows, the mean over the traits and the five traits.
 """
@@ -26,15 +26,8 @@ _MARKERS: Final = "|xdsv^"
 
 
 def interval_rows(intervals: Intervals, metric: str) -> FloatArray:
-    """Return the values, lower ends and upper ends of a metric, shape (3, R).
-
-    An end is NaN if there is no interval.
-    """
+    """Return values, lower ends and upper ends, shape (3, R). Unknown ends are NaN."""
     return np.array([dataclasses.astuple(intervals[metric][row]) for row in ROWS]).T
-
-
-def _scores_data(evaluation: EvaluationReport) -> EvaluationReport:
-    return evaluation
 
 
 def _draw_scores(data: EvaluationReport, style: Style) -> Figure:
@@ -98,10 +91,10 @@ FIGURE: Final = FigureSpec(
     caption=(
         "Score of the model with its interval, and scores of the baselines on the same clips, "
         "on average and per trait. Lower is better for the MAE, higher for R² and CCC. The "
-        "baseline `same group mean` predicts the mean of other clips of the same video. It "
-        "shows the score that a simple group leak would give."
+        "baseline `same group mean` predicts the mean annotation of other clips from the same "
+        "video. It shows the score that a simple group leak would give."
     ),
-    data=_scores_data,
+    data=lambda evaluation: evaluation,
     draw=_draw_scores,
     alt_text=_describe_scores,
 )

@@ -1,1 +1,1 @@
-"""Figures of the measured times of a run."""
+"""Time figures of a run."""

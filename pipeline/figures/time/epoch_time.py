@@ -36,7 +36,7 @@ _TRAIN_FILL: Final = "#A6B8C7"
 _VALIDATION_FILL: Final = "#33475B"
 
 _OUTLIER_MEDIANS: Final = 2.5
-"""Number of median epochs above which an epoch can be an outlier."""
+"""Minimum time of an outlier, as a multiple of the median epoch time."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,15 +44,15 @@ class TrainingTime:
     """Time per epoch, and the loss over the elapsed time."""
 
     times: TimeLogs
-    loss: Curve | None = None
+    loss: Curve | None
 
 
 def training_time_data(time_logs: TimeLogs, history: MetricsHistory | None = None) -> TrainingTime:
-    """Return the time of each epoch, and the loss if there is a history."""
+    """Return the time per epoch, and the loss if there is a history."""
     check_epochs(time_logs.epoch_numbers)
     curves = {} if history is None else read_curves(history, {"loss": ("loss", None)})
     loss = curves.get("loss")
-    # A run that is killed between writing the two logs leaves logs of different length.
+    # If a run is killed between writing the two logs, the logs have different lengths.
     is_aligned = loss is not None and len(loss.epochs) == time_logs.num_epochs
     return TrainingTime(times=time_logs, loss=loss if is_aligned else None)
 
@@ -84,7 +84,7 @@ def _describe_training_time(data: TrainingTime) -> str:
 
 
 def epoch_handles(times: TimeLogs) -> list[Patch]:
-    """Return the legend of the bars."""
+    """Return the legend entries of the bars."""
     handles = [Patch(color=_TRAIN_FILL, label="training")]
     if times.validation_times.any():
         handles.append(Patch(color=_VALIDATION_FILL, label="validation"))
@@ -92,7 +92,7 @@ def epoch_handles(times: TimeLogs) -> list[Patch]:
 
 
 def draw_epoch_bars(axes: Axes, times: TimeLogs) -> None:
-    """Draw the time of each epoch as bars, with validation on top of training."""
+    """Draw one bar per epoch, with validation on top of training."""
     factor, unit = axis_unit(times.median_epoch)
     edges = np.append(times.epoch_numbers - 0.5, times.epoch_numbers[-1] + 0.5)
     train, total = times.epoch_times * factor, times.epoch_seconds * factor
@@ -114,7 +114,7 @@ def draw_epoch_bars(axes: Axes, times: TimeLogs) -> None:
 
 
 def draw_loss_over_time(axes: Axes, loss: Curve, times: TimeLogs) -> None:
-    """Draw the loss over the elapsed time into a panel."""
+    """Draw the loss over the elapsed time."""
     elapsed = np.cumsum(times.epoch_seconds)
     factor, unit = axis_unit(float(elapsed[-1]))
     marker = epoch_marker(elapsed)
@@ -164,7 +164,7 @@ class Throughput:
     """Throughput of the training part of each epoch."""
 
     epochs: IntArray
-    """Numbers of the epochs, shape (E,)."""
+    """Epoch numbers, shape (E,)."""
     rate: FloatArray
     """Clips or steps per second, shape (E,)."""
     unit: str
@@ -172,12 +172,12 @@ class Throughput:
 
     @property
     def median(self) -> float:
-        """Median rate of the epochs after the first; the rate of a single epoch."""
+        """Median rate of the epochs after the first. For a run of one epoch, its rate."""
         return float(np.median(self.rate[1:] if len(self.rate) > 1 else self.rate))
 
 
 def throughput_data(time_logs: TimeLogs, num_train_clips: int | None = None) -> Throughput:
-    """Return the throughput of each epoch, in steps if the number of clips is unknown."""
+    """Return the throughput in clips, or in steps if the number of clips is unknown."""
     epochs, seconds = time_logs.epoch_numbers, time_logs.epoch_times
     check_epochs(epochs)
     if time_logs.clips_per_second.size:
@@ -200,7 +200,7 @@ def _draw_throughput(data: Throughput, style: Style) -> Figure:
 
 
 def draw_throughput_panel(axes: Axes, data: Throughput) -> None:
-    """Draw the throughput into a panel."""
+    """Draw the throughput per epoch."""
     axes.axhline(data.median, color=MUTED, linestyle="--", linewidth=1.0)
     axes.plot(data.epochs, data.rate, color=ACCENT, marker=epoch_marker(data.epochs))
     set_epoch_axis(axes, data.epochs)

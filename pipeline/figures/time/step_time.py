@@ -1,4 +1,4 @@
-"""Time of each step, and the parts of the time of a run.
+"""Time of each step, and time of each part of a run.
 
 Shapes: S logged steps, B bins.
 """
@@ -37,38 +37,32 @@ _MAX_BRIEF_PARTS: Final = 5
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BatchTimes:
-    """Times of the steps and their distribution after the first epoch."""
+    """Step times, and their distribution after the first epoch."""
 
     times: TimeLogs
-    """Seconds of each logged step, and of the wait before it."""
     edges: FloatArray
-    """Logarithmic edges of the bins, in seconds, shape (B + 1,)."""
+    """Bin edges in seconds, logarithmic, shape (B + 1,)."""
     step_counts: IntArray
-    """Number of steps per bin of the step time, shape (B,)."""
+    """Number of step times per bin, shape (B,)."""
     wait_counts: IntArray
-    """Number of steps per bin of the wait before, shape (B,); zeros if unknown."""
+    """Number of waits per bin, shape (B,); zeros if the waits are unknown."""
 
     @property
     def step_percentiles(self) -> tuple[float, float]:
-        """Median and 95th percentile of the step times, in seconds."""
+        """Median and 95th percentile of the step times after the first epoch, in seconds."""
         return _percentiles(self.times.batch_times[self.times.is_steady_step])
-
-    @property
-    def wait_percentiles(self) -> tuple[float, float]:
-        """Median and 95th percentile of the waits, in seconds."""
-        return _percentiles(self.times.batch_wait_times[self.times.is_steady_step])
 
 
 def batch_time_data(time_logs: TimeLogs) -> BatchTimes:
-    """Return the times of the steps."""
+    """Return the step times and their distribution."""
     if not time_logs.batch_times.size:
         raise NothingToDraw("no step was timed.")
     steps, waits = (
         np.maximum(values[time_logs.is_steady_step], _MIN_SECONDS) if values.size else values
         for values in (time_logs.batch_times, time_logs.batch_wait_times)
     )
-    every = np.concatenate([steps, waits])
-    edges = np.geomspace(every.min() * 0.99, every.max() * 1.01, _NUM_BINS + 1)
+    all_values = np.concatenate([steps, waits])
+    edges = np.geomspace(all_values.min() * 0.99, all_values.max() * 1.01, _NUM_BINS + 1)
     return BatchTimes(
         times=time_logs,
         edges=edges,
@@ -87,10 +81,10 @@ def _draw_batch_time(data: BatchTimes, style: Style) -> Figure:
         legend=[*step_handles(data), first],
     )
     is_first = data.times.is_first_epoch
-    for which, colour in ((~is_first, ACCENT), (is_first, WARNING_COLOUR)):
+    for is_drawn, colour in ((~is_first, ACCENT), (is_first, WARNING_COLOUR)):
         axes.plot(
-            data.times.batch_numbers[which],
-            np.maximum(data.times.batch_times[which], _MIN_SECONDS) * 1e3,
+            data.times.batch_numbers[is_drawn],
+            np.maximum(data.times.batch_times[is_drawn], _MIN_SECONDS) * 1e3,
             color=colour,
             **point_style(len(is_first)),
         )
@@ -102,7 +96,7 @@ def _draw_batch_time(data: BatchTimes, style: Style) -> Figure:
 
 
 def step_handles(data: BatchTimes) -> list[Patch]:
-    """Return the legend of the distribution."""
+    """Return the legend entries of the distribution."""
     handles = [Patch(color=ACCENT, label="step")]
     if data.times.batch_wait_times.size:
         handles.append(Patch(color=_WAIT_COLOUR, label="wait before the step"))
@@ -110,7 +104,7 @@ def step_handles(data: BatchTimes) -> list[Patch]:
 
 
 def draw_step_distribution(axes: Axes, data: BatchTimes) -> None:
-    """Draw the distribution of the step times into a panel."""
+    """Draw the distribution of the step times."""
     edges = data.edges * 1e3
     axes.stairs(data.step_counts, edges, fill=True, color=ACCENT, alpha=0.85)
     if data.times.batch_wait_times.size:
@@ -128,12 +122,12 @@ def draw_step_distribution(axes: Axes, data: BatchTimes) -> None:
 
 def _describe_batch_time(data: BatchTimes) -> str:
     median, p95 = map(duration, data.step_percentiles)
-    waits = ""
-    if data.times.batch_wait_times.size:
-        wait_median, wait_p95 = map(duration, data.wait_percentiles)
+    times, waits = data.times, ""
+    if times.batch_wait_times.size:
+        found = _percentiles(times.batch_wait_times[times.is_steady_step])
+        wait_median, wait_p95 = map(duration, found)
         waits = f"; wait before a step: median {wait_median}, 95th percentile {wait_p95}"
-    is_steady = not data.times.is_first_epoch.all()
-    which = " after the first epoch" if is_steady else ""
+    which = "" if times.is_first_epoch.all() else " after the first epoch"
     return f"Time per step{which}: median {median}, 95th percentile {p95}{waits}."
 
 
@@ -143,7 +137,7 @@ def _percentiles(seconds: FloatArray) -> tuple[float, float]:
 
 
 def time_breakdown_data(time_logs: TimeLogs) -> dict[str, float]:
-    """Return the parts of the time of a run: name -> seconds, in descending order."""
+    """Return the time of each part of the run: name -> seconds, in descending order."""
     if not time_logs.breakdown:
         check_epochs(time_logs.epoch_numbers)
     return time_logs.parts()
@@ -163,8 +157,8 @@ def _draw_time_breakdown(data: Mapping[str, float], style: Style) -> Figure:
 
 
 def draw_time_parts(axes: Axes, data: Mapping[str, float], *, is_brief: bool = False) -> None:
-    """Draw one bar per part into a panel; `is_brief` joins small parts and omits the times."""
-    data = _joined(data) if is_brief else data
+    """Draw one bar per part. `is_brief` joins small parts and omits the times."""
+    data = _join_small_parts(data) if is_brief else data
     total = sum(data.values())
     factor, unit = axis_unit(total)
     values = [seconds * factor for seconds in data.values()]
@@ -183,7 +177,7 @@ def draw_time_parts(axes: Axes, data: Mapping[str, float], *, is_brief: bool = F
 
 
 def describe_time_breakdown(data: Mapping[str, float]) -> str:
-    """Describe the parts in one sentence."""
+    """Describe the parts of the run in one sentence."""
     total = sum(data.values())
     parts = ", ".join(
         f"{PART_NAMES.get(part, part)} {percent(seconds / total)}" for part, seconds in data.items()
@@ -191,7 +185,7 @@ def describe_time_breakdown(data: Mapping[str, float]) -> str:
     return f"Measured time of {duration(total)}: {parts}."
 
 
-def _joined(data: Mapping[str, float]) -> Mapping[str, float]:
+def _join_small_parts(data: Mapping[str, float]) -> Mapping[str, float]:
     if len(data) <= _MAX_BRIEF_PARTS:
         return data
     parts = list(data.items())
@@ -207,7 +201,7 @@ FIGURES: Final = (
         caption=(
             "Measured time of every logged step, and of the wait before the step. Lines: median "
             "(solid) and 95th percentile (dashed) of the steps. The first epoch includes graph "
-            "tracing: its steps have another colour on the left and are left out on the right."
+            "tracing: its steps have another colour on the left and are omitted on the right."
         ),
         data=batch_time_data,
         draw=_draw_batch_time,

@@ -1,1 +1,1 @@
-"""Figures of training."""
+"""Training figures of a run."""

@@ -1,4 +1,4 @@
-"""Loss and metrics over the epochs: means over the traits, and each trait.
+"""Loss and metrics over the epochs, per trait and averaged over the traits.
 
 Shapes: E epochs, K = 5 traits.
 """
@@ -35,7 +35,7 @@ from pipeline.metrics.regression import HIGHER_IS_BETTER
 from pipeline.records.metrics_history import MetricsHistory
 
 TRAIT_METRICS: Final = ("mae", "r2", "pcc", "ccc")
-"""Metrics in the figures of traits. Accuracy is 1 - MAE, and R² is a scaled MSE."""
+"""Metrics in the trait figures, without accuracy (1 - MAE) and MSE (R² is a scaled MSE)."""
 
 
 def _draw_train_val(curve: Curve, style: Style) -> Figure:
@@ -55,13 +55,13 @@ class TraitMetrics:
 
     trait: str
     curves: Mapping[str, Curve]
-    """Metric -> curve of the trait; only metrics in the history."""
+    """Metric -> curve of the trait, for each metric in the history."""
     means: Mapping[str, FloatArray]
     """Metric -> mean over the traits on the same subset, shape (E,)."""
 
     @property
     def is_constant(self) -> bool:
-        """Whether all correlations are 0, because annotations or predictions are constant."""
+        """True if all correlations are 0, because annotations or predictions are constant."""
         curves = [self.curves[metric] for metric in ("pcc", "ccc") if metric in self.curves]
         return bool(curves) and all((curve.values == 0).all() for curve in curves)
 
@@ -121,16 +121,11 @@ class TraitComparison:
     epoch: int
     """Epoch with the best mean MAE."""
     subset: str
-    """Subset that selects this epoch: validation, or training without validation."""
-    validation: Mapping[str, FloatArray]
-    """Metric -> value of each trait on the validation clips, shape (K,); NaN if unknown."""
+    """Subset that selects this epoch: `training` if there is no validation."""
+    values: Mapping[str, FloatArray]
+    """Metric -> values on `subset`, shape (K,)."""
     train: Mapping[str, FloatArray]
-    """Metric -> value of each trait on the training clips, shape (K,); NaN if unknown."""
-
-    @property
-    def values(self) -> Mapping[str, FloatArray]:
-        """Values on `subset`."""
-        return self.validation if self.subset == "validation" else self.train
+    """Metric -> values on the training clips, shape (K,); NaN if unknown."""
 
 
 def _trait_comparison_data(history: MetricsHistory) -> TraitComparison:
@@ -142,8 +137,13 @@ def _trait_comparison_data(history: MetricsHistory) -> TraitComparison:
     return TraitComparison(
         epoch=int(reference.epochs[best]),
         subset=reference.subset,
-        validation={m: _values_at(best, [c.validation for c in curves[m]]) for m in TRAIT_METRICS},
-        train={m: _values_at(best, [c.train for c in curves[m]]) for m in TRAIT_METRICS},
+        values={m: np.array([curve.values[best] for curve in curves[m]]) for m in TRAIT_METRICS},
+        train={
+            m: np.array(
+                [np.nan if curve.train is None else curve.train[best] for curve in curves[m]]
+            )
+            for m in TRAIT_METRICS
+        },
     )
 
 
@@ -171,10 +171,10 @@ def _draw_trait_comparison(data: TraitComparison, style: Style) -> Figure:
             axes.plot(data.train[metric], rows, "|", color="#222222", markersize=11, mew=1.6)
         name_rows(axes, TRAITS)
         axes.axvline(0, color="#666666", linewidth=0.8)
-        beside = axes.get_yaxis_transform()
+        right_of_axes = axes.get_yaxis_transform()
         for row, value in enumerate(data.values[metric]):
             text = _short_value(metric, value)
-            axes.text(1.02, row, text, transform=beside, va="center", color="#444444")
+            axes.text(1.02, row, text, transform=right_of_axes, va="center", color="#444444")
         axes.set_xlabel(METRIC_LABELS[metric])
     for axes in panels[1::2]:
         axes.tick_params(axis="y", labelleft=False)
@@ -189,12 +189,8 @@ def _describe_trait_comparison(data: TraitComparison) -> str:
     return f"The {data.subset} MAE in epoch {data.epoch}: {maes}."
 
 
-def _values_at(position: int, subsets: list[FloatArray | None]) -> FloatArray:
-    return np.array([np.nan if values is None else values[position] for values in subsets])
-
-
 def _short_value(metric: str, value: float) -> str:
-    """Return a value with at most seven characters, which fit beside a bar."""
+    """Return a value as at most seven characters, so that it fits beside a bar."""
     if not np.isfinite(value):
         return "–"
     text = metric_value(metric, value)

@@ -1,4 +1,4 @@
-"""Overviews of a run: one figure for its scores, one figure for its time.
+"""Overview figures of a run: one figure for scores, one figure for time.
 
 Shapes: E epochs.
 """
@@ -23,7 +23,7 @@ from pipeline.figures.base.curves import (
     set_epoch_axis,
 )
 from pipeline.figures.base.layout import build_panels, hide_panel
-from pipeline.figures.base.spec import FigureSpec, NothingToDraw
+from pipeline.figures.base.spec import FigureSpec, NothingToDraw, data_or_none
 from pipeline.figures.base.style import TRAIT_COLOURS, Style
 from pipeline.figures.time import epoch_time, step_time
 from pipeline.figures.training.steps import (
@@ -41,12 +41,12 @@ Data = TypeVar("Data")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingDashboard:
-    """Overview of the scores of a run."""
+    """Data of the training overview."""
 
     curves: Mapping[str, Curve]
-    """Metric -> mean over the traits; only metrics in the history."""
+    """Metric -> mean over the traits, for each metric in the history."""
     traits: Mapping[str, Curve]
-    """Trait -> CCC over the epochs; empty if it is unknown."""
+    """Trait -> CCC over the epochs; empty if the CCC is unknown."""
     learning_rate: LearningRate | None
     times: TimeLogs | None
 
@@ -87,22 +87,18 @@ def _draw_training_dashboard(data: TrainingDashboard, style: Style) -> Figure:
 
 
 def _describe_training_dashboard(data: TrainingDashboard) -> str:
-    shown = [data.curves[metric] for metric in ("loss", "mae") if metric in data.curves]
-    return " ".join(map(describe_curve, shown))
+    return " ".join(map(describe_curve, list(data.curves.values())[:2]))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TimeDashboard:
-    """Overview of the time of a run."""
+    """Data of the time overview."""
 
     training: epoch_time.TrainingTime
-    """Seconds of each epoch, and the loss."""
     steps: step_time.BatchTimes | None
-    """Seconds of each step; None if no step was timed."""
     breakdown: Mapping[str, float]
     """Part of the run -> seconds."""
     throughput: epoch_time.Throughput | None
-    """Clips or steps per second; None if both are unknown."""
 
 
 def _time_dashboard_data(
@@ -110,15 +106,11 @@ def _time_dashboard_data(
     history: MetricsHistory | None = None,
     num_train_clips: int | None = None,
 ) -> TimeDashboard:
-    has_steps = bool(time_logs.batch_times.size)
-    has_throughput = has_steps or num_train_clips is not None
     return TimeDashboard(
         training=epoch_time.training_time_data(time_logs, history),
-        steps=step_time.batch_time_data(time_logs) if has_steps else None,
+        steps=data_or_none(step_time.batch_time_data, time_logs),
         breakdown=step_time.time_breakdown_data(time_logs),
-        throughput=epoch_time.throughput_data(time_logs, num_train_clips)
-        if has_throughput
-        else None,
+        throughput=data_or_none(epoch_time.throughput_data, time_logs, num_train_clips),
     )
 
 
@@ -135,7 +127,7 @@ def _draw_time_dashboard(data: TimeDashboard, style: Style) -> Figure:
     epoch_time.draw_epoch_bars(panels[0], data.training.times)
     _draw_or_hide(panels[1], step_time.draw_step_distribution, data.steps, "no step was timed")
     step_time.draw_time_parts(panels[2], data.breakdown, is_brief=True)
-    no_throughput = "clips and steps are unknown"
+    no_throughput = "no throughput"
     _draw_or_hide(panels[3], epoch_time.draw_throughput_panel, data.throughput, no_throughput)
     draw_loss = partial(epoch_time.draw_loss_over_time, times=data.training.times)
     _draw_or_hide(panels[4], draw_loss, data.training.loss, "no loss")
@@ -204,7 +196,7 @@ TRAINING: Final = FigureSpec(
     title="Training overview",
     caption=(
         "Loss, MAE and R² on training (dashed) and validation clips (solid), CCC of each trait, "
-        "learning rate, and measured time of each epoch (validation dark)."
+        "learning rate, and measured time of each epoch (dark: validation)."
     ),
     data=_training_dashboard_data,
     draw=_draw_training_dashboard,

@@ -1,4 +1,4 @@
-"""Values of the logged steps: loss and error of every batch, and the learning rate.
+"""Values per logged step: loss, error and learning rate.
 
 Shapes: E epochs, S logged steps.
 """
@@ -31,14 +31,14 @@ from pipeline.records.metrics_history import LearningRateLogs, MetricsHistory
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BatchPerformance:
-    """Loss and error of every logged batch."""
+    """Loss and error per logged batch."""
 
     steps: IntArray
-    """Global numbers of the steps, shape (S,)."""
+    """Step numbers from the start of the run, shape (S,)."""
     values: Mapping[str, FloatArray]
-    """Metric -> value of each batch, shape (S,)."""
+    """Metric -> value per batch, shape (S,)."""
     window: int
-    """Number of steps in the running mean: one epoch, at most a tenth of all steps."""
+    """Window of the running mean: one epoch, but at most a tenth of all steps."""
 
 
 def _batch_performance_data(history: MetricsHistory) -> BatchPerformance:
@@ -51,15 +51,11 @@ def _batch_performance_data(history: MetricsHistory) -> BatchPerformance:
         raise NothingToDraw("the steps were logged without loss and metrics.")
     check_epochs(epochs)
     window = max(1, min(len(steps) // len(epochs), len(steps) // 10))
-    return BatchPerformance(
-        steps=steps,
-        values=values,
-        window=window,
-    )
+    return BatchPerformance(steps=steps, values=values, window=window)
 
 
 def running_mean(values: FloatArray, window: int) -> FloatArray:
-    """Return the centred running mean, shape (S,); the window is shorter at both ends.
+    """Return the centred running mean, shape (S,). The window is shorter at both ends.
 
     Values that are not finite are ignored. The mean is NaN if the window has no finite value.
     """
@@ -108,37 +104,32 @@ def _describe_batch_performance(data: BatchPerformance) -> str:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LearningRate:
-    """Learning rate of the epochs and of the logged steps."""
+    """Learning rate per epoch and per logged step."""
 
     epochs: IntArray
-    """Numbers of the epochs, shape (E,)."""
+    """Epoch numbers, shape (E,)."""
     rates: FloatArray
     """Learning rate of the last step of each epoch, shape (E,)."""
     step_epochs: FloatArray
-    """End of each logged step, in epochs, shape (S,); empty if the steps are unknown."""
+    """Position of each logged step on the epoch axis, shape (S,); empty if steps are unknown."""
     step_rates: FloatArray
-    """Learning rate of each logged step, shape (S,)."""
-    cut_epochs: IntArray
-    """Epochs with a reduction of an otherwise constant rate."""
+    """Learning rate per logged step, shape (S,)."""
+    reduction_epochs: IntArray
+    """Epochs with a reduction; empty if a schedule changes the rate in most epochs."""
 
     @property
     def is_marked(self) -> bool:
-        """Whether each epoch has a marker."""
+        """True if each epoch has a marker."""
         return bool(epoch_marker(self.epochs)) or not self.step_rates.size
-
-    @property
-    def is_logarithmic(self) -> bool:
-        """Whether the reductions need a logarithmic axis."""
-        return self.cut_epochs.size > 0 and needs_log_scale(self.rates)
 
 
 def learning_rate_data(
     lr_logs: LearningRateLogs, history: MetricsHistory | None = None
 ) -> LearningRate:
-    """Return the learning rate of the epochs, and of the steps if there is a history."""
+    """Return the learning rate per epoch, and per step if there is a history."""
     check_epochs(lr_logs.epoch)
     is_reduction = lr_logs.is_reduction.astype(bool)
-    # A schedule changes the rate in nearly every epoch. These changes are not marked.
+    # A schedule changes the rate in nearly every epoch, so its changes are not marked.
     changes = np.diff(lr_logs.learning_rate)
     is_mostly_constant = (changes == 0).sum() >= max(1, (changes < 0).sum())
     is_marked = is_mostly_constant and is_reduction.size
@@ -148,7 +139,7 @@ def learning_rate_data(
         rates=lr_logs.learning_rate,
         step_epochs=step_epochs,
         step_rates=step_rates,
-        cut_epochs=lr_logs.epoch[is_reduction] if is_marked else lr_logs.epoch[:0],
+        reduction_epochs=lr_logs.epoch[is_reduction] if is_marked else lr_logs.epoch[:0],
     )
 
 
@@ -159,7 +150,7 @@ def _draw_learning_rate(data: LearningRate, style: Style) -> Figure:
     if data.is_marked:
         linestyle: LineStyle = "none" if data.step_rates.size else "-"
         handles.append(line_handle("end of an epoch", ACCENT, linestyle, "o"))
-    if data.cut_epochs.size:
+    if data.reduction_epochs.size:
         handles.append(line_handle("reduction", WARNING_COLOUR, ":"))
     figure, (axes,) = build_panels(style, title="Learning rate", width="column", legend=handles)
     draw_learning_rate_panel(axes, data)
@@ -167,21 +158,21 @@ def _draw_learning_rate(data: LearningRate, style: Style) -> Figure:
 
 
 def draw_learning_rate_panel(axes: Axes, data: LearningRate) -> None:
-    """Draw the learning rate into a panel."""
+    """Draw the learning rate per step and per epoch."""
     has_steps = data.step_rates.size > 0
     if has_steps:
         axes.plot(data.step_epochs, data.step_rates, color=ACCENT, rasterized=True)
     if data.is_marked:
         linestyle = "none" if has_steps else "-"
         axes.plot(data.epochs, data.rates, linestyle=linestyle, marker="o", color=ACCENT)
-    for epoch in data.cut_epochs:
-        # On an axis of steps, an epoch starts at the number of the previous epoch.
+    for epoch in data.reduction_epochs:
+        # If steps are drawn, epoch n covers the range from n - 1 to n.
         start = epoch - (1.0 if has_steps else 0.5)
         axes.axvline(start, color=WARNING_COLOUR, linestyle=":", linewidth=1.0)
     set_epoch_axis(axes, data.epochs)
     if has_steps:
         axes.set_xlim(left=float(data.epochs[0]) - 1)
-    if data.is_logarithmic:
+    if data.reduction_epochs.size and needs_log_scale(data.rates):
         set_log_scale(axes)
     else:
         axes.set_ylim(bottom=0)
@@ -197,7 +188,7 @@ def _describe_learning_rate(data: LearningRate) -> str:
     peak = number(float(rates.max()))
     if rates.min() == rates.max():
         return f"The learning rate is constant, {peak}, for {count(len(data.epochs), 'epoch')}."
-    cuts = ", ".join(map(str, data.cut_epochs))
+    cuts = ", ".join(map(str, data.reduction_epochs))
     tail = f", with reductions in epochs {cuts}" if cuts else ""
     return (
         f"The learning rate starts at {number(float(rates[0]))}, has a maximum of {peak} "
@@ -206,12 +197,12 @@ def _describe_learning_rate(data: LearningRate) -> str:
 
 
 def _steps(history: MetricsHistory) -> tuple[FloatArray, FloatArray]:
-    """Return the end of each logged step, in epochs, and its learning rate."""
+    """Return two arrays for the logged steps: positions on the epoch axis, and learning rates."""
     rates, numbers = history.batch.learning_rate, history.batch.batch_numbers
     epochs = history.epoch.epoch_numbers
     if not rates.size or not epochs.size:
         return np.empty(0), np.empty(0)
-    # The last step may not be logged if only every n-th step is.
+    # If only every n-th step is logged, the last step can be missing, so round up.
     steps_per_epoch = np.ceil(numbers[-1] / len(epochs))
     return epochs[0] - 1 + numbers / steps_per_epoch, rates
 
@@ -222,7 +213,7 @@ FIGURES: Final = (
         title="Learning rate",
         caption=(
             "Learning rate of every logged step and of the last step of every epoch. "
-            "Dotted lines mark reductions of a constant rate."
+            "Dotted lines mark reductions of a rate that is otherwise constant."
         ),
         data=learning_rate_data,
         draw=_draw_learning_rate,
@@ -232,8 +223,8 @@ FIGURES: Final = (
         name="batch_performance",
         title="Loss and error of every batch",
         caption=(
-            "Loss and MAE of every logged batch (points) and their running mean (line), over "
-            "the steps of the training."
+            "Loss and MAE of every logged batch (points) and their running mean (line) over "
+            "the training steps."
         ),
         data=_batch_performance_data,
         draw=_draw_batch_performance,

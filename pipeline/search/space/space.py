@@ -16,19 +16,19 @@ from pipeline.core.errors import ConfigError
 FUSION_DIM: Final = "model.fusion_dim"
 NUM_HEADS: Final = "model.num_heads"
 RANK: Final = " (rank)"
-"""Suffix of the Optuna parameter for the relative rank of a head count."""
+"""Suffix of the Optuna parameter that contains the relative rank of a head count."""
 
 _NUM_EPOCHS: Final = "training.num_epochs"
 _NUM_RANDOM_PROPOSALS = 300
 """Number of random proposals that `Space.check` tests."""
 
 Label = str | int | float | bool
-"""Plain value that represents a choice in the storage."""
+"""Plain value that represents a choice in the storage of the study."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parameter:
-    """A searched setting: a list of choices or a numeric range."""
+    """Setting that a search varies: a list of choices or a numeric range."""
 
     name: str
     """Dotted name of the setting."""
@@ -38,17 +38,17 @@ class Parameter:
     low: float | None = None
     """Smallest value of a range."""
     high: float | None = None
-    """Largest value of a range, included."""
+    """Largest value of a range, inclusive."""
     step: float | None = None
     """Distance between values, counted from `low`; None if all values are valid."""
     log: bool = False
-    """Whether to sample on a logarithmic scale."""
+    """True to sample on a logarithmic scale."""
     when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    """Other parameter -> values for which this parameter is active; empty if always."""
+    """Other parameter -> values for which this parameter is active; empty if always active."""
 
     @property
     def boundary_values(self) -> tuple[Any, ...]:
-        """All choices, or both ends of the range."""
+        """All choices, or the two limits of the range."""
         return self.choices if self.kind == "categorical" else (self.low, self.high)
 
     @property
@@ -61,13 +61,13 @@ class Parameter:
         return tuple(range(int(self.low), int(self.high) + 1, int(self.step or 1)))
 
     def is_active(self, overrides: Mapping[str, Any]) -> bool:
-        """Return whether the other parameters meet the condition of this parameter."""
+        """Return True if the other parameters meet the condition of this parameter."""
         return all(
             name in overrides and overrides[name] in allowed for name, allowed in self.when.items()
         )
 
     def suggest(self, trial: optuna.trial.BaseTrial) -> Any:
-        """Return a proposed value."""
+        """Return the value that Optuna proposes."""
         if self.kind == "categorical":
             by_label = {label(choice): choice for choice in self.choices}
             return by_label[trial.suggest_categorical(self.name, tuple(by_label))]
@@ -78,7 +78,7 @@ class Parameter:
         return trial.suggest_float(self.name, low, high, step=self.step, log=self.log)
 
     def allows(self, value: Any) -> bool:
-        """Return whether the value is a choice or inside the range."""
+        """Return True if the value is a choice or inside the range."""
         if self.kind == "categorical":
             return any(_is_same(value, choice) for choice in self.choices)
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -87,7 +87,7 @@ class Parameter:
         return low <= value <= high and (self.step is None or is_on_step(value, low, self.step))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the parameter as in a space file."""
+        """Return the parameter in the form of a space file."""
         if self.kind == "categorical":
             described: dict[str, Any] = {"choices": list(self.choices)}
         else:
@@ -108,14 +108,14 @@ class Space:
 
     name: str
     parameters: tuple[Parameter, ...]
-    """The order respects dependencies between parameters."""
+    """Each parameter follows the parameters that it depends on."""
     base: ExperimentConfig
     """Configuration that the proposals change."""
     path: Path
     """Path of the space file, for error messages."""
 
     def propose(self, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
-        """Return dotted name -> value for all active parameters.
+        """Return the proposed values of all active parameters, by dotted name.
 
         The number of heads always divides the fusion dimension.
         """
@@ -124,8 +124,8 @@ class Space:
             if not parameter.is_active(overrides):
                 continue
             if self._is_ranked(parameter):
-                # Optuna needs the same choices in every trial. Valid head counts vary, but their
-                # relative rank is always in [0, 1].
+                # Optuna needs the same choices in every trial. Valid head counts vary between
+                # trials, but the relative rank is always in [0, 1].
                 counts = self._head_counts(parameter, overrides)
                 rank = trial.suggest_float(NUM_HEADS + RANK, 0.0, 1.0)
                 overrides[NUM_HEADS] = counts[min(int(rank * len(counts)), len(counts) - 1)]
@@ -134,7 +134,7 @@ class Space:
         return overrides
 
     def config(self, overrides: Mapping[str, Any]) -> ExperimentConfig:
-        """Return the base configuration with a proposal applied.
+        """Return the base configuration changed by a proposal.
 
         Raises:
             ConfigError: If the configuration is invalid.
@@ -151,7 +151,7 @@ class Space:
         return overrides
 
     def encode(self, overrides: Mapping[str, Any]) -> dict[str, Label] | None:
-        """Return the Optuna parameters of a proposal, or None if it is outside the space."""
+        """Return the Optuna parameters of a proposal, or None if it is not in the space."""
         encoded: dict[str, Label] = {}
         for parameter in self.parameters:
             if not parameter.is_active(overrides):
@@ -169,7 +169,7 @@ class Space:
         return encoded
 
     def check(self) -> None:
-        """Check boundary values and random proposals.
+        """Test boundary values and random proposals.
 
         Raises:
             ConfigError: If the space can propose an invalid configuration.
@@ -200,7 +200,7 @@ class Space:
         return int(max(*searched.boundary_values, base_epochs if searched.when else 1))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the space as in a space file, with dotted names."""
+        """Return the space in the form of a space file, with dotted names."""
         return {
             "name": self.name,
             "parameters": {each.name: each.to_json() for each in self.parameters},
@@ -213,8 +213,8 @@ class Space:
         except ConfigError as error:
             listed = ", ".join(f"{name} {value}" for name, value in overrides.items())
             raise ConfigError(
-                f"{error} The space can propose this ({listed}): narrow the range, or give "
-                "`when: {other: value}`."
+                f"{error} The space can propose this configuration ({listed}). Narrow the range, "
+                "or give `when: {other: value}`."
             ) from None
 
     def _conditions(self, parameter: Parameter) -> dict[str, Any]:
@@ -227,7 +227,7 @@ class Space:
         return conditions
 
     def _is_ranked(self, parameter: Parameter) -> bool:
-        """Return whether the valid head counts depend on the fusion dimension."""
+        """Return True if the valid head counts depend on the fusion dimension."""
         return parameter.name == NUM_HEADS and any(
             dim % count for dim in self._fusion_dims() for count in parameter.values or ()
         )
@@ -248,12 +248,12 @@ class Space:
 
 
 def label(choice: Any) -> Label:
-    """Return the storage value of a choice; JSON for a list or mapping."""
+    """Return the plain value that represents a choice; JSON for a list or mapping."""
     return choice if isinstance(choice, Label) else json.dumps(choice, sort_keys=True)
 
 
 def is_on_step(value: float, low: float, step: float) -> bool:
-    """Return whether the value is a whole number of steps above `low`, up to rounding."""
+    """Return True if `value` is `low` plus a whole number of steps, up to rounding."""
     steps = (value - low) / step
     return abs(steps - round(steps)) < 1e-6
 

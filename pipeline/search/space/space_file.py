@@ -5,7 +5,7 @@ import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from pipeline.config.loading import flatten, setting_type
 from pipeline.config.schema import ExperimentConfig, ModelConfig
@@ -18,12 +18,12 @@ _KEYS: Final = ("choices", "low", "high", "step", "log", "when")
 _NO_EFFECT: Final = "it does not change the score of a trial"
 _NOT_SEARCHED: Final = {
     "data.": "all trials must use the same clips",
-    "evaluation.": "it changes the interval of a score, not the score",
+    "evaluation.": "it changes the intervals of the scores, but not the scores",
     "tracking.": _NO_EFFECT,
     "search.": "it is a setting of the search itself",
     "name": _NO_EFFECT,
     "description": _NO_EFFECT,
-    "seed": "a lucky seed is no better model; search.num_seeds averages several",
+    "seed": "a lucky seed does not improve the model; search.num_seeds averages over seeds",
     "training.monitor": "search.metric sets it for all trials",
     "training.num_folds": "search.num_folds sets it for all trials",
     "training.deterministic": _NO_EFFECT,
@@ -36,9 +36,9 @@ _NOT_SEARCHED: Final = {
 def load_space(path: Path, base: ExperimentConfig) -> Space:
     """Read a search space.
 
-    A file has the keys `name` and `parameters`. Model settings may be named without `model.`.
-    A parameter is a list of choices, `{choices: [...]}`, or `{low, high}` with optional `step`
-    or `log: true`. With `when: {other: value}`, it is active only for this value of `other`.
+    A file contains the keys `name` and `parameters`. Model settings do not need the prefix
+    `model.`. A parameter is a list of choices, `{choices: [...]}`, or `{low, high}` with optional
+    `step` or `log: true`. A parameter with `when: {other: value}` is active only for this value.
 
     Raises:
         ConfigError: If a setting is unknown or cannot be searched, if a range is invalid, or if
@@ -95,9 +95,9 @@ def _full_name(path: Path, name: str) -> str:
     if full_name in settings:
         return full_name
     elsewhere = [setting for setting in settings if setting.rpartition(".")[2] == name]
-    of_model = [field.name for field in dataclasses.fields(ModelConfig)]
-    nearest = elsewhere[0] if elsewhere else nearest_name(name, [*of_model, *settings])
-    listed = f"settings of the model: {', '.join(of_model)}."
+    model_settings = [field.name for field in dataclasses.fields(ModelConfig)]
+    nearest = elsewhere[0] if elsewhere else nearest_name(name, [*model_settings, *settings])
+    listed = f"settings of the model: {', '.join(model_settings)}."
     hint = f"did you mean {nearest}?" if nearest else listed
     raise ConfigError(f"{path}: unknown setting {name}; {hint}")
 
@@ -132,7 +132,7 @@ def _number(
 ) -> Parameter:
     if kind not in (int, float):
         raise ConfigError(
-            f"{where}: is not a number, so it has no range; "
+            f"{where}: is not a number, so a range is not valid; "
             f"give a list of choices{_valid_values(kind)}."
         )
     missing = [key for key in ("low", "high") if key not in given]
@@ -147,8 +147,8 @@ def _number(
     _check_range(where, low, high, step, log=log)
     if kind is float:
         low, high, step = float(low), float(high), None if step is None else float(step)
-    number: Literal["int", "float"] = "int" if kind is int else "float"
-    return Parameter(name=name, kind=number, low=low, high=high, step=step, log=log, when=when)
+    kind = kind.__name__
+    return Parameter(name=name, kind=kind, low=low, high=high, step=step, log=log, when=when)
 
 
 def _check_number(where: str, key: str, value: Any, kind: type) -> None:
@@ -179,15 +179,15 @@ def _in_order(path: Path, parameters: list[Parameter]) -> tuple[Parameter, ...]:
     by_name: dict[str, Parameter] = {}
     for parameter in parameters:
         if parameter.name in by_name:
-            twice = "is given twice, with and without `model.`"
-            raise ConfigError(f"{path}: {parameter.name} {twice}.")
+            name = parameter.name
+            raise ConfigError(f"{path}: {name} is given twice, with and without `model.`.")
         by_name[parameter.name] = parameter
     ordered: dict[str, Parameter] = {}
 
     def add(parameter: Parameter, dependents: tuple[str, ...]) -> None:
         if parameter.name in dependents:
-            circle = " -> ".join((*dependents, parameter.name))
-            raise ConfigError(f"{path}: the `when` conditions form a circle: {circle}.")
+            cycle = " -> ".join((*dependents, parameter.name))
+            raise ConfigError(f"{path}: the `when` conditions form a cycle: {cycle}.")
         for name in _dependencies(path, parameter, by_name):
             add(by_name[name], (*dependents, parameter.name))
         ordered.setdefault(parameter.name, parameter)

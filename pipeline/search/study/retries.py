@@ -1,6 +1,7 @@
-"""Retry trials whose worker was killed: mark them as failed and queue their parameters again."""
+"""Retry trials of killed workers: mark each trial as failed and queue its parameters again."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -9,20 +10,20 @@ _HISTORY = "retry_history"
 _ORIGINAL = "failed_trial"
 _NUM_RETRIES = "num_retries"
 RETRY_OF = "retry_of"
-"""User attribute of a retry: the number of the lost trial."""
+"""User attribute of a retry that contains the number of the lost trial."""
 IS_DEFAULT = "is_default"
-"""User attribute of the trial of the unchanged configuration."""
+"""User attribute that marks the trial of the default configuration."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Retry:
-    """Callback that queues a lost trial again, also for missing heartbeats in Optuna.
+    """Callback that queues a lost trial again. Optuna calls it after missing heartbeats.
 
     Optuna's own callback also copies the intermediate values of the lost trial. The pruner
-    would then count its epochs twice.
+    would then count the epochs of this trial twice.
     """
 
-    def __init__(self, *, max_retries: int) -> None:
-        self.max_retries = max_retries
+    max_retries: int
 
     def __call__(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Queue the parameters of `trial` again, at most `max_retries` times."""
@@ -34,7 +35,7 @@ class Retry:
 def requeue(study: optuna.Study, trial: FrozenTrial, *, num_retries: int | None = None) -> None:
     """Queue the parameters of a lost trial again as a new trial.
 
-    `num_retries` is the retry count of the new trial; unchanged if not given.
+    `num_retries` is the retry count of the new trial; by default the count of the lost trial.
     """
     if num_retries is None:
         num_retries = trial.system_attrs.get(_NUM_RETRIES, 0)
@@ -42,7 +43,7 @@ def requeue(study: optuna.Study, trial: FrozenTrial, *, num_retries: int | None 
     user_attrs = {RETRY_OF: trial.number}
     if IS_DEFAULT in trial.user_attrs:
         user_attrs[IS_DEFAULT] = True
-    # An enqueued trial may not have used all of its fixed parameters yet.
+    # The lost trial may have used only some of its fixed parameters.
     fixed = trial.system_attrs.get("fixed_params")
     study.add_trial(
         optuna.create_trial(
@@ -63,7 +64,7 @@ def requeue(study: optuna.Study, trial: FrozenTrial, *, num_retries: int | None 
 def mark_lost(
     study: optuna.Study, trial: FrozenTrial, retry: Callable[[optuna.Study, FrozenTrial], None]
 ) -> None:
-    """Mark a running trial as failed and retry it, without waiting for missing heartbeats."""
+    """Mark a running trial as failed and retry it. This does not wait for missing heartbeats."""
     storage = study._storage  # noqa: SLF001 (Optuna ends trials of other processes like this)
     try:
         storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)  # noqa: SLF001

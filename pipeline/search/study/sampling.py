@@ -15,7 +15,7 @@ def build_sampler(
 ) -> BaseSampler:
     """Build the sampler of one trial.
 
-    Each trial has its own sampler seed. A resumed search thus samples the same values as an
+    Each trial has its own sampler seed. A resumed search therefore samples the same values as an
     uninterrupted search.
 
     Reference: Bergstra et al., 2011 (Algorithms for Hyper-Parameter Optimization).
@@ -43,7 +43,7 @@ def build_pruner(config: SearchConfig, num_epochs: int) -> pruners.BasePruner:
 
 
 def prunes(config: SearchConfig) -> bool:
-    """Return whether trials can be pruned. Optuna cannot prune with two objectives."""
+    """Return True if trials can be pruned. Optuna cannot prune trials with two objectives."""
     return config.pruner != "none" and config.second_objective == "none"
 
 

@@ -1,4 +1,4 @@
-"""Open the storage of a search, and create or continue the study in it."""
+"""Open the storage of a search, and create or continue a study."""
 
 import contextlib
 import importlib.util
@@ -27,18 +27,18 @@ from pipeline.search.study.retries import IS_DEFAULT, Retry
 from pipeline.search.study_spec import StudySpec
 
 STORAGE_ERRORS = (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError)
-"""Errors of an unreachable storage."""
+"""Errors that Optuna raises if the storage is unreachable."""
 
 _GRACE_HEARTBEATS = 3
-"""Number of missing heartbeats after which Optuna ends a trial."""
+"""Number of missing heartbeats after which Optuna marks a trial as failed."""
 _LOCK_SECONDS = 60.0
-"""Time for which SQLite waits for other processes that write to the same file."""
+"""Maximum time that SQLite waits for other processes that write to the same file."""
 _EXAMPLES = "sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
 
 _DEFINITION = "definition"
 _SPACE = "space"
-_LEADER_TOKEN = "home"  # noqa: S105 (no password)
-_LEADER_PLACE = "place"
+_MAIN_TOKEN = "home"  # noqa: S105 (no password)
+_MAIN_PLACE = "place"
 _FREE = (
     "search.max_retries",
     "search.refit",
@@ -54,7 +54,7 @@ _FREE = (
     "data.clips",
     "evaluation.",
 )
-"""Settings or sections that may change when a study continues."""
+"""Settings and sections that may differ between calls of the same study."""
 
 
 def open_storage(spec: StudySpec) -> RDBStorage:
@@ -99,26 +99,26 @@ def creation_lock(url: str, name: str) -> Iterator[None]:
         connection = engine.connect()
     except sqlalchemy.exc.SQLAlchemyError as error:
         raise _cannot_open(parsed, error) from error
-    with connection:  # the lock ends with the connection, also after a kill
+    with connection:  # the end of the connection releases the lock, also after a kill
         key = zlib.crc32(f"ocean-pipeline {name}".encode())
         connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_lock(key)))
         yield
 
 
 def open_study(spec: StudySpec, *, features_hash: str) -> optuna.Study:
-    """Create the study, or open it to continue.
+    """Create a study, or open an existing study to continue it.
 
     Raises:
-        SearchError: If a study of this name has another space, other settings or features, or
-            if the directory has trials of another study.
+        SearchError: If an existing study has another space, other settings or other features, or
+            if the directory contains trials of another study.
     """
     with creation_lock(spec.storage_url, "study"):
         storage = open_storage(spec)
         is_new = spec.study_name not in optuna.get_all_study_names(storage)
         if is_new and any(spec.run.trials_dir.glob("*")):  # they would be overwritten
             raise SearchError(
-                f"{spec.study_dir}: has trials of another study than {spec.study_name!r}, or the "
-                "storage of its study is gone. Give another --run_dir, or the --study and "
+                f"{spec.study_dir}: contains trials of another study than {spec.study_name!r}, or "
+                "their storage was deleted. Give another --run_dir, or the --study and "
                 "--storage of these trials."
             )
         study = optuna.create_study(
@@ -137,25 +137,24 @@ def open_study(spec: StudySpec, *, features_hash: str) -> optuna.Study:
             _check_same(spec, study, definition)
         elif any(trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False)):
             raise SearchError(
-                f"the study {spec.study_name} is already in the storage, and another program has "
-                "created it. Give another --study."
+                f"another program has already created a study {spec.study_name} in this storage. "
+                "Give another --study."
             )
         else:
             _define(spec, study, definition)
         return study
 
 
-def is_leader(spec: StudySpec, study: optuna.Study) -> bool:
-    """Return whether the study was created in this run directory.
+def is_main_process(spec: StudySpec, study: optuna.Study) -> bool:
+    """Return True if the study was created in this run directory.
 
-    The leader concludes the study; other machines only run trials. A token identifies the
-    directory, because its path can change.
+    A token identifies the directory, because the path can change.
     """
-    return bool(study.user_attrs.get(_LEADER_TOKEN) == directory_token(spec))
+    return bool(study.user_attrs.get(_MAIN_TOKEN) == directory_token(spec))
 
 
 def directory_token(spec: StudySpec) -> str:
-    """Return the token of this run directory; create it if there is none."""
+    """Return the token of this run directory. Create the token if it is missing."""
     path: Path = spec.run.search_dir / "token.txt"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -163,19 +162,19 @@ def directory_token(spec: StudySpec) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def leader_place(study: optuna.Study) -> str:
-    """Return the directory and machine of the leader."""
-    return str(study.user_attrs.get(_LEADER_PLACE, "unknown"))
+def main_process_place(study: optuna.Study) -> str:
+    """Return the directory and machine of the main process."""
+    return str(study.user_attrs.get(_MAIN_PLACE, "unknown"))
 
 
 def _define(spec: StudySpec, study: optuna.Study, definition: Mapping[str, Any]) -> None:
     study.set_user_attr(_SPACE, spec.space.to_json())
-    study.set_user_attr(_LEADER_TOKEN, directory_token(spec))
-    study.set_user_attr(_LEADER_PLACE, f"{spec.study_dir} on {platform.node()}")
+    study.set_user_attr(_MAIN_TOKEN, directory_token(spec))
+    study.set_user_attr(_MAIN_PLACE, f"{spec.study_dir} on {platform.node()}")
     params = spec.space.encode(spec.space.defaults())
     if spec.config.search.try_default and params is not None:
         study.enqueue_trial(params, user_attrs={IS_DEFAULT: True})
-    # The definition comes last: without it, the creation was interrupted.
+    # The definition is written last. If it is missing, the creation was interrupted.
     study.set_user_attr(_DEFINITION, dict(definition))
 
 
@@ -187,7 +186,7 @@ def _check_same(spec: StudySpec, study: optuna.Study, definition: Mapping[str, A
             differences.append(f"{name}: {before.get(name)!r}, now {definition.get(name)!r}")
     if differences:
         raise SearchError(
-            f"the study {spec.study_name} exists with other settings: "
+            f"the study {spec.study_name} already exists with other settings: "
             f"{'; '.join(differences)}. Give another --study, or the settings of the study."
         )
 
@@ -210,14 +209,14 @@ def _parsed(url: str) -> URL:
     backend = parsed.get_backend_name()
     if backend == "sqlite" and sqlite_path(url) is None:
         raise SearchError(
-            f"{where}: is in the memory of one process, but there are several workers. "
+            f"{where}: several workers cannot share a database in memory. "
             "Give a file: sqlite:///FILE."
         )
     driver = {"postgresql+psycopg": "psycopg", "postgresql": "psycopg2"}.get(parsed.drivername)
     if driver and importlib.util.find_spec(driver) is None:
         raise SearchError(
-            f"{where}: needs {driver}, which is not installed. Install "
-            f"it with `{install_command('postgres')}`, and use postgresql+psycopg://."
+            f"{where}: needs {driver}, which is not installed. Run "
+            f"`{install_command('postgres')}`, and use postgresql+psycopg://."
         )
     if backend not in ("sqlite", "postgresql"):
         raise SearchError(f"{where}: {backend} is not supported. Give {_EXAMPLES}.")

@@ -1,4 +1,4 @@
-"""Write a study as plain files, and read `study.json` back without the storage."""
+"""Write a study as plain files, and read `study.json` without the storage."""
 
 import io
 import math
@@ -44,7 +44,7 @@ STATE_NAMES: Final = {
 }
 
 _MIN_TRIALS = 8
-"""Minimum number of complete trials for parameter importances, because fewer give noise."""
+"""Minimum number of complete trials for parameter importances. Fewer trials give noise."""
 
 _MEASURE: Final = "ped_anova"
 """Importance measure in the figures; also the default of Optuna and optuna-dashboard."""
@@ -56,7 +56,7 @@ _COST_NAMES: Final[Mapping[str, str]] = {
 
 _ATTRIBUTES: Final = ("reason", "worker", "is_default")
 _DAMAGE: Final = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
-"""Errors that reading a damaged file raises."""
+"""Errors that a damaged file can cause."""
 
 
 def write_study(spec: StudySpec, study: optuna.Study) -> None:
@@ -102,7 +102,9 @@ def _trial_content(spec: StudySpec, trial: FrozenTrial, lost: set[int]) -> dict[
     attributes = trial.user_attrs
     reason = str(attributes.get("reason", ""))
     if trial.state == TrialState.FAIL and not reason:
-        reason = f"its worker died; it was {'' if trial.number in lost else 'not '}tried again"
+        reason = (
+            f"the worker died; the trial was {'' if trial.number in lost else 'not '}tried again"
+        )
     return {
         "number": trial.number,
         "state": trial.state.name,
@@ -139,7 +141,7 @@ def _importances(
     for name, build in evaluators.items():
         try:
             with warnings.catch_warnings():
-                # PED-ANOVA warns that it expects a target to minimize. This target is one.
+                # PED-ANOVA warns that the target must be minimized, which is true for this target.
                 warnings.filterwarnings("ignore", message=".*to achieve low `target` values")
                 shares = optuna.importance.get_param_importances(
                     study, evaluator=build(), target=lambda trial: sign * trial.values[0]
@@ -183,7 +185,7 @@ class StudyRecord:
     parameters: tuple[str, ...]
     """Parameters of the complete trials, in descending order of importance."""
     importances: Mapping[str, float]
-    """Parameter -> share in [0, 1], in descending order; empty if it was not computed."""
+    """Parameter -> importance in [0, 1], in descending order; empty if not computed."""
     importances_note: str
     """Reason why `importances` is empty."""
 
@@ -218,8 +220,8 @@ def read_study(path: Path) -> StudyRecord:
     except _DAMAGE as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise PipelineError(
-            f"{path}: is not the record of a search ({reason}). Run the search again with the "
-            "same --run_dir: it writes the file from its storage."
+            f"{path}: is not the record of a search ({reason}). To restore the file from the "
+            "storage, run the search again with the same --run_dir."
         ) from error
 
 
@@ -269,7 +271,7 @@ def _record(content: Mapping[str, Any]) -> StudyRecord:
 
 
 def _short_names(names: Sequence[str]) -> dict[str, str]:
-    """Return dotted name -> its last part, or the full name if that part is not unique."""
+    """Map each dotted name to its last part, or to itself if the last part is not unique."""
     counts = Counter(name.rpartition(".")[2] for name in names)
     return {
         name: name if counts[name.rpartition(".")[2]] > 1 else name.rpartition(".")[2]
@@ -278,7 +280,7 @@ def _short_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def _distribution(parameter: Mapping[str, Any], tried: Sequence[Any]) -> BaseDistribution:
-    """Return the distribution of a parameter, extended to all tried values."""
+    """Return the distribution of a parameter, extended to include all values of the trials."""
     kind = {"categorical": "categorical", "int": "int", "float": "float"}[parameter["kind"]]
     are_numbers = all(
         isinstance(each, int | float) and not isinstance(each, bool) for each in tried
@@ -322,7 +324,7 @@ def _trial(
     )
     if state != TrialState.WAITING:
         started_ms = first_start if record["started_ms"] is None else record["started_ms"]
-        # Optuna stores and draws local time without a time zone.
+        # Optuna uses local time without a time zone.
         trial.datetime_start = datetime.fromtimestamp(started_ms / 1000)  # noqa: DTZ006
         if state.is_finished():
             seconds = timedelta(seconds=float(record["seconds"] or 0))

@@ -16,7 +16,7 @@ class StudyStatus:
     num_complete: int
     num_pruned: int
     num_failed: int
-    """Number of failed trials, without lost trials that were queued again."""
+    """Number of failed trials. Lost trials that were queued again are not counted."""
     num_lost: int
     """Number of lost trials that were queued again."""
     running: tuple[FrozenTrial, ...]
@@ -48,7 +48,7 @@ def read_status(study: optuna.Study) -> StudyStatus:
 def best_trial(study: optuna.Study, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
     """Return the complete trial with the best first objective.
 
-    Ties are resolved by the second objective, which is always minimized, then by the number.
+    For equal values, the smaller second objective decides, then the smaller trial number.
     """
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     sign = -1.0 if study.directions[0] == optuna.study.StudyDirection.MAXIMIZE else 1.0

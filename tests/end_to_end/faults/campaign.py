@@ -1,6 +1,6 @@
-"""How large the campaign is, its seed, and what it counts.
+"""Size and seed of the fault tests, and the outcome of each fault.
 
-`make faults` sets FAULTS=full and runs everything; `make test` runs a sample of the same tables.
+`make faults` sets FAULTS=full and runs all cases. `make test` runs a sample of the cases.
 """
 
 import os
@@ -9,67 +9,81 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
+from tests.end_to_end.faults.launcher import Ended
+
 IS_FULL = os.environ.get("FAULTS") == "full"
 SEED = int(os.environ.get("FAULTS_SEED", "12"))
 
+only_full = pytest.mark.skipif(not IS_FULL, reason="only in the full campaign")
+
 
 def size(full: int, sample: int) -> int:
-    """Return a number of cases: in the full campaign, or in the sample that CI runs."""
+    """Return the number of cases in the full campaign or in the sample."""
     return full if IS_FULL else sample
 
 
 def stream(*key: object) -> random.Random:
-    """Return the random stream of a case; the seed of the campaign decides it."""
+    """Return the random number generator of a case, which depends on the seed of the campaign."""
     return random.Random("/".join(map(str, (SEED, *key))))
 
 
 def sampled(cases: list[Any], number: int, key: str) -> list[Any]:
-    """Return all cases in the full campaign, else `number` of them, drawn by the seed."""
+    """Return all cases in the full campaign, and otherwise a random sample of `number` cases."""
     return cases if IS_FULL else stream(key).sample(cases, min(number, len(cases)))
 
 
 @dataclass
-class Toll:
-    """What a fault has cost: one row of the table."""
+class Outcome:
+    """Effects of a fault: one row of the table."""
 
     fault: str
     """Name of the fault."""
     times: int = 0
-    """How often it was injected."""
+    """Number of injections."""
     lost: int = 0
-    """Values that are missing or are not those of the undisturbed run."""
+    """Number of values that are missing or differ from the undisturbed run."""
     doubled: int = 0
-    """Points, runs and trials that are there more than once."""
+    """Number of duplicate points, runs and trials."""
     executed: int = 0
-    """How often code from a file was executed."""
+    """Number of files whose code was executed."""
     endings: Counter[str] = field(default_factory=Counter)
-    """How the commands ended."""
+    """Number of commands per kind of ending."""
     problems: list[str] = field(default_factory=list)
-    """What is not as promised, in words."""
+    """Descriptions of broken guarantees."""
 
-    def lose(self, problem: str) -> None:
-        """Count a value that is missing or different."""
+    def add_lost(self, problem: str) -> None:
+        """Count a missing or different value."""
         self.lost += 1
         self.problems.append(problem)
 
-    def double(self, problem: str) -> None:
-        """Count what is there more than once."""
+    def add_double(self, problem: str) -> None:
+        """Count a duplicate point, run or trial."""
         self.doubled += 1
         self.problems.append(problem)
 
     def expect(self, is_as_promised: bool, problem: str) -> bool:
-        """Note a problem that costs no value: a traceback, a wrong status, a left-over file."""
+        """Add a problem that changes no value, e.g. a wrong status, if a guarantee is broken."""
         if not is_as_promised:
             self.problems.append(problem)
             self.endings["not as promised"] += 1
         return is_as_promised
 
+    def expect_status(self, ended: Ended, *statuses: int, case: str) -> None:
+        """Count the ending of a command; expect one of these statuses and no traceback."""
+        self.endings[f"status {ended.status}"] += 1
+        self.expect(
+            ended.status in statuses and not ended.has_traceback,
+            f"{case}: status {ended.status}, {ended.err[-800:]}",
+        )
+
     def check(self) -> None:
-        """Fail if anything is not as promised."""
+        """Fail if a guarantee is broken."""
         assert not self.problems, "\n".join([self.fault, *self.problems[:40]])
 
     def row(self) -> dict[str, Any]:
-        """Return the toll as plain values, for the report of the test."""
+        """Return the outcome as JSON values, for the report of the test."""
         return {
             "fault": self.fault,
             "times": self.times,
@@ -81,19 +95,19 @@ class Toll:
 
 
 def markdown_table(rows: list[dict[str, Any]]) -> str:
-    """Return one row per fault, in the order in which the faults came first."""
-    tolls: dict[str, Toll] = {}
+    """Return a table with one row per fault, sorted by name."""
+    outcomes: dict[str, Outcome] = {}
     for row in rows:
-        toll = tolls.setdefault(row["fault"], Toll(row["fault"]))
+        outcome = outcomes.setdefault(row["fault"], Outcome(row["fault"]))
         for name in ("times", "lost", "doubled", "executed"):
-            setattr(toll, name, getattr(toll, name) + row[name])
-        toll.endings.update(row["endings"])
+            setattr(outcome, name, getattr(outcome, name) + row[name])
+        outcome.endings.update(row["endings"])
     lines = [
         "| fault | times | lost | doubled | executed | how it ended |",
         "|---|---:|---:|---:|---:|---|",
     ]
-    for toll in sorted(tolls.values(), key=lambda toll: toll.fault):
-        endings = ", ".join(f"{ending} ({n})" for ending, n in toll.endings.most_common())
-        numbers = f"{toll.times} | {toll.lost} | {toll.doubled} | {toll.executed}"
-        lines.append(f"| {toll.fault} | {numbers} | {endings} |")
+    for fault, outcome in sorted(outcomes.items()):
+        endings = ", ".join(f"{ending} ({n})" for ending, n in outcome.endings.most_common())
+        numbers = f"{outcome.times} | {outcome.lost} | {outcome.doubled} | {outcome.executed}"
+        lines.append(f"| {fault} | {numbers} | {endings} |")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Compares a run directory with that of the run that was not disturbed."""
+"""Comparison of a run with the undisturbed run."""
 
 import io
 import json
@@ -12,28 +12,48 @@ import h5py
 import numpy as np
 import yaml
 
+from tests.end_to_end.faults.campaign import Outcome
+from tests.end_to_end.faults.mlflow_database import count_differences
+from tests.end_to_end.faults.reference import Reference
+
 _MEASURED = re.compile(
     r"time|second|_dir$|path|offset|digest|sha256|source|command|created|package_model"
 )
-"""Keys of values that differ between two runs of the same experiment."""
+"""Keys of values that differ between runs of the same experiment."""
 _OF_ONE_RUN = re.compile(
     r"(^|/)(mlflow|environment|architecture)\.json$|manifest|events\.jsonl$|\.html$|\.png$"
 )
-"""Files that are compared by name only: they hold times, paths and ids."""
+"""Files with times, paths or ids. Only their names are compared."""
 _LOCKS = re.compile(r"(^|/)\.[\w-]*\.?lock$|(^|/)\.lock$")
 
 
+def compare_with_reference(
+    home: Path,
+    reference: Reference,
+    outcome: Outcome,
+    case: str,
+    *,
+    run_dir: Path | None = None,
+    has_model: bool = True,
+) -> None:
+    """Count differences of a run and its MLflow run in `home` from the undisturbed run."""
+    for difference in differences(run_dir or home / "run", reference.run_dir):
+        outcome.add_lost(f"{case}: {difference}")
+    database = home / "mlflow.db"
+    count_differences(database, reference.database, outcome, case, has_model=has_model)
+
+
 def differences(run_dir: Path, reference: Path) -> list[str]:
-    """Return what is missing in a run directory, differs, or should not be there."""
+    """Return the missing, different and unexpected files of a run directory."""
     ours, theirs = file_names(run_dir), file_names(reference)
     found = [f"{name}: is missing" for name in sorted(theirs - ours)]
-    found += [f"{name}: was left behind" for name in sorted(ours - theirs)]
+    found += [f"{name}: is unexpected" for name in sorted(ours - theirs)]
     for name in sorted(ours & theirs):
         if _OF_ONE_RUN.search(name):
             continue
         try:
             one, two = (_content(path / name) for path in (run_dir, reference))
-        except Exception as error:  # each library has errors of its own for a damaged file
+        except Exception as error:  # each library raises other errors for a damaged file
             found.append(f"{name}: cannot be read ({error})")
             continue
         if not _equal(one, two):
@@ -42,7 +62,7 @@ def differences(run_dir: Path, reference: Path) -> list[str]:
 
 
 def file_names(directory: Path) -> set[str]:
-    """Return the files of a directory by their relative paths, locks left out."""
+    """Return the relative paths of the files in a directory, without lock files."""
     paths = (path for path in directory.rglob("*") if path.is_file())
     names = {path.relative_to(directory).as_posix() for path in paths}
     return {name for name in names if not _LOCKS.search(name)}
@@ -52,25 +72,16 @@ def _content(path: Path) -> Any:
     return _READERS.get(path.suffix, Path.read_bytes)(path)
 
 
-def _json(path: Path) -> Any:
-    return _lasting(json.loads(path.read_text()))
-
-
-def _yaml(path: Path) -> Any:
-    return _lasting(yaml.safe_load(path.read_text()))
-
-
-def _lasting(value: Any) -> Any:
-    """Return a value without what is measured or belongs to one directory."""
+def _without_measured(value: Any) -> Any:
+    """Remove measured values and paths from nested containers."""
     if isinstance(value, dict):
-        return {
-            key: _lasting(item) for key, item in value.items() if not _MEASURED.search(str(key))
-        }
-    return [_lasting(item) for item in value] if isinstance(value, list) else value
+        kept = {key: item for key, item in value.items() if not _MEASURED.search(str(key))}
+        return {key: _without_measured(item) for key, item in kept.items()}
+    return [_without_measured(item) for item in value] if isinstance(value, list) else value
 
 
 def _arrays(path: Path) -> list[Any]:
-    # The names of layers count the models of a process, so the order decides.
+    # The names of layers contain a counter of the process, so arrays are compared by position.
     with np.load(path, allow_pickle=False) as arrays:
         return [arrays[name] for name in arrays.files]
 
@@ -90,8 +101,8 @@ def _weights(path: Path) -> dict[str, Any]:
 
 
 _READERS: dict[str, Callable[[Path], Any]] = {
-    ".json": _json,
-    ".yaml": _yaml,
+    ".json": lambda path: _without_measured(json.loads(path.read_text())),
+    ".yaml": lambda path: _without_measured(yaml.safe_load(path.read_text())),
     ".npz": _arrays,
     ".keras": _weights,
 }

@@ -1,4 +1,4 @@
-"""The undisturbed run, the launcher of commands, and the table of what was injected."""
+"""Fixtures for the undisturbed run and the launcher, and the table of the injected faults."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,8 +10,8 @@ import pytest
 from pipeline.config.schema import SyntheticConfig
 from pipeline.data.synthetic import ensure_synthetic_set
 from tests.end_to_end.conftest import clean_environment
-from tests.end_to_end.faults.campaign import IS_FULL, SEED, Toll, markdown_table
-from tests.end_to_end.faults.launcher import Ended, Launcher
+from tests.end_to_end.faults.campaign import IS_FULL, SEED, Outcome, markdown_table
+from tests.end_to_end.faults.launcher import Launcher
 from tests.end_to_end.faults.reference import Reference
 
 _rows: list[dict[str, Any]] = []
@@ -19,7 +19,7 @@ _rows: list[dict[str, Any]] = []
 
 @pytest.fixture(scope="session")
 def launcher(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
-    """A process that has TensorFlow and forks a child per command."""
+    """A process that has imported TensorFlow and forks a child process per command."""
     launcher = Launcher(tmp_path_factory.mktemp("launcher"), clean_environment(repository))
     yield launcher
     launcher.close()
@@ -27,7 +27,7 @@ def launcher(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="session")
 def reference(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Reference:
-    """The undisturbed run; processes of pytest-xdist share it."""
+    """The undisturbed run, which all processes of pytest-xdist share."""
     base = tmp_path_factory.getbasetemp()
     home = (base.parent if base.name.startswith("popen-") else base) / "reference"
     reference = Reference(home / "undisturbed", home / "features", home / "mlflow.db")
@@ -47,7 +47,7 @@ def _make_reference(reference: Reference, launcher: Launcher) -> None:
         call="tests.end_to_end.faults.store:create",
     )
     assert made.status == 0, made.err
-    reference.workplace(reference.directory)
+    reference.new_directory(reference.directory)
     ended = launcher.run(
         *reference.options(),
         cwd=reference.directory,
@@ -61,32 +61,24 @@ def _make_reference(reference: Reference, launcher: Launcher) -> None:
 
 
 @pytest.fixture
-def toll_of(record_property: Callable[[str, object], None]) -> Iterator[Callable[[str], Toll]]:
-    """Return a function that opens the toll of a fault; the table gets it when the test ends."""
-    tolls: list[Toll] = []
+def new_outcome(
+    record_property: Callable[[str, object], None],
+) -> Iterator[Callable[[str], Outcome]]:
+    """Return a function that creates the outcome of a fault and adds it to the table."""
+    outcomes: list[Outcome] = []
 
-    def open_toll(fault: str) -> Toll:
-        tolls.append(Toll(fault))
-        return tolls[-1]
+    def create(fault: str) -> Outcome:
+        outcomes.append(Outcome(fault))
+        return outcomes[-1]
 
-    yield open_toll
-    for toll in tolls:
-        record_property("toll", toll.row())
-
-
-@pytest.fixture
-def resume(launcher: Launcher) -> Callable[..., Ended]:
-    """Return a function that resumes a run, by default `run`, in a working directory."""
-
-    def finish(directory: Path, run_dir: object = "run", **options: Any) -> Ended:
-        return launcher.run("train", "--resume", run_dir, cwd=directory, **options)
-
-    return finish
+    yield create
+    for outcome in outcomes:
+        record_property("outcome", outcome.row())
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "teardown":
-        _rows.extend(value for name, value in report.user_properties if name == "toll")
+        _rows.extend(value for name, value in report.user_properties if name == "outcome")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -97,7 +89,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Spread the full campaign over all processes: its cases share no fixture but the run."""
+    """Distribute single cases of the full campaign, because they share only the undisturbed run."""
     if not IS_FULL:
         return None
     from xdist.scheduler import WorkStealingScheduling

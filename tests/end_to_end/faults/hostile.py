@@ -1,4 +1,4 @@
-"""Files that try to run code, or to take all memory or time, when they are read."""
+"""Writers of hostile files, which execute code or use much memory or time when they are read."""
 
 import base64
 import io
@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 Write = Callable[[Path, Path], None]
-"""Takes the file to write and the canary that the file's code would make."""
+"""Function that writes a hostile file. Its code would create the second path, the canary."""
 
 _BOMB_MB = 1500
 
 
 class _Touch:
-    """Unpickling it makes a file."""
+    """An object that creates the canary when it is unpickled."""
 
     def __init__(self, canary: Path) -> None:
         self._command = f"touch {canary}"
@@ -30,12 +30,12 @@ class _Touch:
 
 
 def pickled(path: Path, canary: Path) -> None:
-    """A pickle and nothing else."""
+    """A pickle."""
     path.write_bytes(pickle.dumps({"extraversion": _Touch(canary)}))
 
 
 def old_pickle(path: Path, canary: Path) -> None:
-    """A pickle of protocol 0, as Python 2 wrote them."""
+    """A pickle of protocol 0, the default of Python 2."""
     path.write_bytes(f"cposix\nsystem\n(S'touch {canary}'\ntR.".encode())
 
 
@@ -51,7 +51,7 @@ def object_array(path: Path, canary: Path) -> None:
 
 
 def object_arrays(path: Path, canary: Path) -> None:
-    """Arrays of objects under the names that the file had."""
+    """Arrays of objects with the names of the original arrays."""
     with np.load(path, allow_pickle=False) as arrays:
         names = arrays.files
     hostile = np.array([_Touch(canary)], dtype=object)
@@ -64,6 +64,10 @@ def _with_header(header: str) -> bytes:
     return b"\x93NUMPY\x02\x00" + len(text).to_bytes(4, "little") + text
 
 
+def _array_header(shape: str) -> bytes:
+    return _with_header(f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape})}}")
+
+
 def header_with_code(path: Path, canary: Path) -> None:
     """An array whose header is an expression."""
     code = f"__import__('os').system('touch {canary}')"
@@ -72,21 +76,16 @@ def header_with_code(path: Path, canary: Path) -> None:
 
 def header_too_large(path: Path, canary: Path) -> None:
     """An array that claims to have 10^15 rows."""
-    del canary
-    path.write_bytes(
-        _with_header("{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000000, 8)}")
-    )
+    path.write_bytes(_array_header("1000000000000000, 8"))
 
 
 def header_with_flag(path: Path, canary: Path) -> None:
     """An array whose number of rows is a bool."""
-    del canary
-    path.write_bytes(_with_header("{'descr': '<f4', 'fortran_order': False, 'shape': (True, 8)}"))
+    path.write_bytes(_array_header("True, 8"))
 
 
 def header_endless(path: Path, canary: Path) -> None:
     """An array whose header is 20 MB of brackets."""
-    del canary
     path.write_bytes(_with_header("(" * 20_000_000))
 
 
@@ -96,41 +95,36 @@ def yaml_tag(path: Path, canary: Path) -> None:
 
 
 def yaml_bomb(path: Path, canary: Path) -> None:
-    """Aliases that double 30 times."""
-    del canary
+    """Nested aliases that contain 2^31 items."""
     lines = ["a0: &a0 [x, x]"]
     lines += [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 31)]
     path.write_text("\n".join(lines) + "\nname: *a30\n")
 
 
 def yaml_merge_bomb(path: Path, canary: Path) -> None:
-    """Merged mappings that double 30 times."""
-    del canary
+    """Nested merged mappings that contain 2^30 items."""
     lines = ["a0: &a0 {x: 1}"]
     lines += [f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}" for n in range(1, 31)]
     path.write_text("\n".join(lines) + "\n")
 
 
 def yaml_brackets(path: Path, canary: Path) -> None:
-    """Lists in lists, 20,000 deep."""
-    del canary
+    """Lists that are nested 20,000 levels deep."""
     path.write_text("name: " + "[" * 20_000 + "]" * 20_000 + "\n")
 
 
 def json_brackets(path: Path, canary: Path) -> None:
-    """Lists in lists, 200,000 deep."""
-    del canary
+    """Lists that are nested 200,000 levels deep."""
     path.write_text("[" * 200_000 + "]" * 200_000)
 
 
 def json_long_number(path: Path, canary: Path) -> None:
     """A number of 100,000 digits."""
-    del canary
     path.write_text('{"epoch": ' + "9" * 100_000 + "}")
 
 
 def lambda_layer(path: Path, canary: Path) -> None:
-    """A Keras model whose Lambda layer holds byte code."""
+    """A Keras model whose Lambda layer contains byte code."""
     code = compile(f"__import__('os').system('touch {canary}')", "lambda", "eval")
     function = {
         "class_name": "__lambda__",
@@ -160,7 +154,6 @@ def torch_module(path: Path, canary: Path) -> None:
 
 def zip_bomb(path: Path, canary: Path) -> None:
     """A Keras model whose configuration unpacks to 1.5 GB."""
-    del canary
     with (
         zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
         archive.open("config.json", "w", force_zip64=True) as stream,
@@ -171,8 +164,7 @@ def zip_bomb(path: Path, canary: Path) -> None:
 
 
 def array_bomb(path: Path, canary: Path) -> None:
-    """Arrays, under the names that the file had, that unpack to 1.5 GB."""
-    del canary
+    """Arrays with the names of the original arrays that unpack to 1.5 GB."""
     with np.load(path, allow_pickle=False) as arrays:
         names = arrays.files
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
@@ -184,18 +176,13 @@ def array_bomb(path: Path, canary: Path) -> None:
                     entry.write(stream.getvalue())
                     continue
                 rows = _BOMB_MB * 2**20 // 4
-                entry.write(
-                    _with_header(
-                        f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows},), }}"
-                    )
-                )
+                entry.write(_array_header(f"{rows},"))
                 for _ in range(_BOMB_MB):
                     entry.write(bytes(2**20))
 
 
 def elsewhere(path: Path, canary: Path) -> None:
-    """A pointer that leads out of the run directory."""
-    del canary
+    """A pointer to a path outside the run directory."""
     path.write_text("../../../../../../etc\n")
 
 

@@ -1,7 +1,7 @@
-"""Faults that are injected into a command from outside of the product.
+"""Injection of faults into a process that runs a command.
 
-A *boundary* is a moment just before the process changes a file of its run directory or MLflow's
-store. Python's audit events report them, so the product needs no hooks.
+A *boundary* is the moment before a process changes a file of its run directory or calls MLflow.
+Python's audit events report the boundaries, so the pipeline needs no hooks.
 """
 
 import functools
@@ -23,18 +23,18 @@ _RANDOM = re.compile(r"\.[0-9a-f]{8}(?=\.|$)")
 
 
 class Boundary(NamedTuple):
-    """A moment in a run."""
+    """A moment before a change."""
 
     phase: str
     """Content of `checkpoints/LAST`; "" before the first checkpoint."""
     name: str
-    """What is about to happen, e.g. `rename checkpoints/LAST`."""
+    """The change, e.g. `rename checkpoints/LAST`."""
     count: int
-    """How often this has happened in the phase and in this process, from 1 on."""
+    """Number of equal changes in this phase and process so far, including this change."""
 
 
 class _Watch:
-    """Counts the boundaries of a run directory, and kills this process at one of them."""
+    """Recorder of the boundaries of a run, which can kill the process at a boundary."""
 
     def __init__(self, run_dir: Path, kill_at: Boundary | None) -> None:
         self._root = str(run_dir)
@@ -48,30 +48,31 @@ class _Watch:
         if event == "open":
             path, _, flags = arguments
             if isinstance(flags, int) and flags & _WRITING:
-                self._meet("open", path)
+                self._change("open", path)
         elif event in ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate"):
-            # Of a rename, the place that it goes to.
-            self._meet(event[3:], arguments[1] if event == "os.rename" else arguments[0])
+            # The second argument of a rename is the new path.
+            self._change(event[3:], arguments[1] if event == "os.rename" else arguments[0])
 
     def fsync(self, handle: Any) -> None:
         number = handle if isinstance(handle, int) else handle.fileno()
         path = str(Path(f"/proc/self/fd/{number}").readlink())
-        self._meet("fsync", path)
-        if path.endswith(".jsonl") and self._inside(path) is not None:
-            self._meet("torn", path, before_the_kill=lambda: _tear(number))
+        self._change("fsync", path)
+        if path.endswith(".jsonl"):
+            self._change("torn", path, before_the_kill=lambda: _tear(number))
         _fsync(handle)
 
     def called(self, name: str) -> None:
         self._count(f"mlflow {name}")
 
-    def _meet(
-        self, what: str, path: Any, before_the_kill: Callable[[], None] = lambda: None
+    def _change(
+        self, kind: str, path: Any, before_the_kill: Callable[[], None] = lambda: None
     ) -> None:
-        name = self._inside(path)
+        name = self._relative(path)
         if name is not None:
-            self._count(f"{what} {_RANDOM.sub('', name)}", before_the_kill)
+            self._count(f"{kind} {_RANDOM.sub('', name)}", before_the_kill)
 
-    def _inside(self, path: Any) -> str | None:
+    def _relative(self, path: Any) -> str | None:
+        """Return a path relative to the run directory, or None if it is outside."""
         if not isinstance(path, str | bytes | os.PathLike):
             return None
         full = os.path.join(os.getcwd(), os.fsdecode(path))  # noqa: PTH109, PTH118
@@ -97,8 +98,9 @@ def install(plan: dict[str, Any]) -> None:
     """Inject faults into this process.
 
     Args:
-        plan: `run_dir`, with `kill_at` (a boundary) or `trace` (the file that gets the
-            boundaries when the process ends); `largest_file` (bytes).
+        plan: Faults by name. `largest_file` limits the size of files, in bytes. If there is a
+            `run_dir`, `kill_at` is the boundary of a SIGKILL, and `trace` is the file to which
+            all boundaries are written at the end of the process.
     """
     if "largest_file" in plan:
         resource.setrlimit(resource.RLIMIT_FSIZE, (plan["largest_file"], resource.RLIM_INFINITY))
@@ -116,7 +118,7 @@ def install(plan: dict[str, Any]) -> None:
 
 
 def _watch_client(watch: _Watch) -> None:
-    """Count each call of MLflow's client that changes something, before and after it."""
+    """Count the beginning and the end of each call that changes the MLflow store."""
     from mlflow import MlflowClient
 
     def watched(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -135,7 +137,7 @@ def _watch_client(watch: _Watch) -> None:
 
 
 def _tear(handle: int) -> None:
-    """Leave half of the last line of a file, as a kill in the middle of a write does."""
+    """Truncate the last line of a file to its half, like a kill during a write."""
     content = Path(f"/proc/self/fd/{handle}").read_bytes()
     begin = content.rfind(b"\n", 0, len(content) - 1) + 1
     os.truncate(handle, begin + (len(content) - begin) // 2)

@@ -1,7 +1,7 @@
-"""A process that has imported TensorFlow once, and forks a child for each command.
+"""A launcher process that imports TensorFlow once and forks a child process per command.
 
-Importing TensorFlow takes 3 to 10 seconds, so a campaign of hundreds of commands cannot start
-Python for each of them. The launcher only imports: TensorFlow starts its threads in the child.
+Importing TensorFlow takes 3 to 10 seconds, which is too long for hundreds of commands. The launcher
+only imports TensorFlow. The threads of TensorFlow are started in the child processes.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,40 +26,38 @@ PIPELINE = "pipeline.cli:main"
 
 @dataclass(frozen=True)
 class Ended:
-    """A command that has ended."""
+    """Result of a command."""
 
     status: int
-    """Exit status; -9 after a SIGKILL, as `subprocess` counts."""
+    """Exit status; -9 after SIGKILL, as in `subprocess`."""
     out: str
     err: str
     seconds: float
     peak_mb: float
-    """Most memory that the process held, in MB; the launcher's own share is in it."""
+    """Peak memory of the process in MB, including the memory of the launcher."""
 
     def error_line(self) -> str:
-        """Return the one line on stderr that begins with `error:`, or "" for none or several."""
+        """Return the only line of stderr that begins with `error:`, or "" if it is not unique."""
         lines = [line for line in self.err.splitlines() if line.startswith("error:")]
         return lines[0] if len(lines) == 1 else ""
 
     @property
     def has_traceback(self) -> bool:
-        """Whether Python printed a traceback."""
+        """True if Python printed a traceback."""
         return "Traceback (most recent call last)" in self.err + self.out
 
 
 class Child:
-    """A command that a launcher has started."""
+    """A process that runs one command."""
 
-    def __init__(self, launcher: "Launcher", number: int, log: Path, commands: int) -> None:
+    def __init__(self, launcher: "Launcher", log: Path) -> None:
         self._launcher = launcher
-        self._number = number
         self._log = log
-        self._commands = commands
         self.pid = 0
         self.report: dict[str, Any] | None = None
 
     def signal(self, number: int) -> None:
-        """Send a signal to the process, not to its children."""
+        """Send a signal to the process but not to its children."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
@@ -69,55 +67,43 @@ class Child:
             os.killpg(self.pid, signal.SIGKILL)
 
     def is_running(self) -> bool:
-        """Return whether the process has not ended yet."""
+        """Return True if the process has not ended yet."""
         self._launcher.listen(0.0)
         return self.report is None
 
     def leave_running(self, seconds: float) -> bool:
-        """Wait for a time; return whether the process still runs after it."""
+        """Wait; return True if the process still runs at the end."""
         deadline = time.monotonic() + seconds
         while self.is_running() and time.monotonic() < deadline:
             time.sleep(0.005)
         return self.report is None
 
     def wait(self, timeout: float = TIMEOUT_SECONDS) -> Ended:
-        """Return how the process ended; kill it when it takes too long."""
+        """Return the result of the command; kill the process after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         while self.report is None and time.monotonic() < deadline:
             self._launcher.listen(min(0.2, timeout))
-        if self.report is None:
+        is_late = self.report is None
+        if is_late:
             self.kill_all()
-            while self.report is None:
-                self._launcher.listen(0.2)
-            self.report["status"] = "timeout"
-        return self.ends()[-1]
-
-    def ends(self) -> list[Ended]:
-        """Return how each command of the process ended, those that never began included."""
-        assert self.report is not None
-        ends = []
-        for index in range(self._commands):
-            path = self._log.with_name(f"{self._log.name}-{index}")
-            status = _read(path.with_suffix(".status"))
-            last = self.report["status"]
-            err = _read(path.with_suffix(".err"))
-            if last == "timeout":
-                err += f"\nerror: stopped after {self.report['seconds']:.0f} s"
-                last = -signal.SIGKILL
-            ends.append(
-                Ended(
-                    status=int(status) if status else int(last),
-                    out=_read(path.with_suffix(".out")),
-                    err=err,
-                    seconds=self.report["seconds"],
-                    peak_mb=self.report["peak_mb"],
-                )
-            )
-        return ends
+        while self.report is None:
+            self._launcher.listen(0.2)
+        out, err, status = (
+            _read(self._log.with_suffix(end)) for end in (".out", ".err", ".status")
+        )
+        if is_late:
+            err += f"\nerror: stopped after {timeout:.0f} s"
+        return Ended(
+            status=int(status or self.report["status"]),
+            out=out,
+            err=err,
+            seconds=self.report["seconds"],
+            peak_mb=self.report["peak_mb"],
+        )
 
 
 class Launcher:
-    """Starts commands as forks of one process."""
+    """Interface to the launcher process, which runs each command in a child process."""
 
     def __init__(self, directory: Path, environment: dict[str, str]) -> None:
         self._directory = directory
@@ -143,34 +129,21 @@ class Launcher:
         plan: dict[str, Any] | None = None,
         call: str = PIPELINE,
     ) -> Child:
-        """Start one command.
+        """Start a command.
 
         Args:
             argv: Arguments of the command.
             cwd: Working directory.
-            environment: Variables besides those of the launcher.
-            plan: Faults to inject, as `injection.install` takes them.
-            call: Function that takes the arguments and returns the status, "module:function".
+            environment: Environment variables in addition to those of the launcher.
+            plan: Faults to inject, see `injection.install`.
+            call: The function "module:function" to call with the arguments. It returns the status.
         """
-        return self.start_all([argv], cwd=cwd, environment=environment, plan=plan, call=call)
-
-    def start_all(
-        self,
-        commands: "list[tuple[object, ...]]",
-        *,
-        cwd: Path,
-        environment: dict[str, str] | None = None,
-        plan: dict[str, Any] | None = None,
-        call: str = PIPELINE,
-    ) -> Child:
-        """Start several commands in one process, one after the other."""
         number = next(self._numbers)
         log = self._directory / f"{number:05d}"
-        child = Child(self, number, log, len(commands))
-        self._children[number] = child
+        child = self._children[number] = Child(self, log)
         request = {
             "number": number,
-            "commands": [[str(argument) for argument in argv] for argv in commands],
+            "argv": [str(argument) for argument in argv],
             "cwd": str(cwd),
             "environment": self._environment | (environment or {}),
             "plan": plan or {},
@@ -185,23 +158,25 @@ class Launcher:
         return child
 
     def run(self, *argv: object, timeout: float = TIMEOUT_SECONDS, **options: Any) -> Ended:
-        """Run one command to its end."""
+        """Run a command and return its result."""
         return self.start(*argv, **options).wait(timeout)
 
     def delivered(self, ended: Ended, run_dir: object, *, cwd: Path) -> Ended:
-        """Deliver what a run has left for `sync`, which a busy machine may cause."""
+        """Run `sync` if a slow machine has prevented a complete delivery to MLflow."""
         if ended.status != INCOMPLETE:
             return ended
         return self.run("sync", "--run_dir", run_dir, cwd=cwd)
 
     def listen(self, timeout: float) -> None:
-        """Read what the launcher reports, for at most `timeout` seconds."""
+        """Read reports of the launcher process for at most `timeout` seconds."""
         assert self._process.stdout is not None
         handle = self._process.stdout.fileno()
         if not select.select([handle], [], [], timeout)[0]:
             return
         read = os.read(handle, 65536)
-        assert read, f"the launcher has died: {_read(self._directory / 'launcher.txt')[-2000:]}"
+        assert read, (
+            f"the launcher process has ended: {_read(self._directory / 'launcher.txt')[-2000:]}"
+        )
         self._buffer += read
         *lines, self._buffer = self._buffer.split(b"\n")
         for line in lines:
@@ -213,7 +188,7 @@ class Launcher:
                 child.report = report
 
     def close(self) -> None:
-        """End the launcher and every command that still runs."""
+        """End the launcher process and all running commands."""
         for child in self._children.values():
             if child.report is None and child.pid:
                 child.kill_all()
@@ -226,30 +201,24 @@ def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
-# ---- The launcher's own process ----
-
-
-@dataclass
-class _Forked:
-    number: int
-    began: float = field(default_factory=time.monotonic)
+# ---- The launcher process ----
 
 
 def _serve() -> None:
-    """Fork a child per request until stdin closes."""
-    orders, reports = os.dup(0), os.dup(1)
+    """Fork a child process per request until stdin is closed."""
+    requests, reports = os.dup(0), os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     _import()
-    children: dict[int, _Forked] = {}
+    children: dict[int, tuple[int, float]] = {}  # process id -> request number, start time
     buffer = b""
     is_open = True
     while is_open or children:
-        if is_open and select.select([orders], [], [], 0.01)[0]:
-            read = os.read(orders, 65536)
+        if is_open and select.select([requests], [], [], 0.01)[0]:
+            read = os.read(requests, 65536)
             is_open = bool(read)
             buffer += read
-        if not is_open:  # whoever gave the orders is gone
+        if not is_open:  # the tests have ended
             for pid in children:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(pid, signal.SIGKILL)
@@ -259,10 +228,10 @@ def _serve() -> None:
             request = json.loads(line)
             pid = os.fork()
             if pid == 0:
-                os.close(orders)
+                os.close(requests)
                 os.close(reports)
                 _become(request)
-            children[pid] = _Forked(request["number"])
+            children[pid] = request["number"], time.monotonic()
             _report(reports, number=request["number"], pid=pid)
         _reap(children, reports)
 
@@ -284,16 +253,16 @@ def _import() -> None:
         importlib.import_module(name)
 
 
-def _reap(children: dict[int, _Forked], reports: int) -> None:
+def _reap(children: dict[int, tuple[int, float]], reports: int) -> None:
     for pid in list(children):
         ended, status, usage = os.wait4(pid, os.WNOHANG)
         if ended:
-            child = children.pop(pid)
+            number, began = children.pop(pid)
             _report(
                 reports,
-                number=child.number,
+                number=number,
                 status=os.waitstatus_to_exitcode(status),
-                seconds=time.monotonic() - child.began,
+                seconds=time.monotonic() - began,
                 peak_mb=usage.ru_maxrss / 1024,
             )
 
@@ -303,7 +272,7 @@ def _report(reports: int, **content: Any) -> None:
 
 
 def _become(request: dict[str, Any]) -> None:
-    """Run the commands of a request in this process, and end it."""
+    """Run the command of a request in this process, and end the process."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
@@ -317,10 +286,9 @@ def _become(request: dict[str, Any]) -> None:
             from tests.end_to_end.faults.injection import install
 
             install(request["plan"])
-        for index, argv in enumerate(request["commands"]):
-            status = _call(function, argv, Path(f"{request['log']}-{index}"))
+        status = _call(function, request["argv"], Path(request["log"]))
     finally:
-        # As a process of its own: threads that are no daemons are waited for.
+        # This waits for all threads that are not daemons, like the end of a normal process.
         sys.exit(status)
 
 

@@ -1,4 +1,4 @@
-"""Reads MLflow's SQLite database itself: what MLflow's client shows leaves doubled points out."""
+"""Reader for MLflow's SQLite database, because MLflow's client hides duplicate points."""
 
 import contextlib
 import re
@@ -7,29 +7,29 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.end_to_end.faults.campaign import Toll
+from tests.end_to_end.faults.campaign import Outcome
 
 _MEASURED = re.compile(r"^(time|system)/|seconds")
-_OF_ONE_RUN = re.compile(r"path|_dir|folder|package_model")
+_OF_ONE_RUN = re.compile(r"path|_dir|folder|package_model|patience")
 
 
 @dataclass
 class StoredRun:
-    """One MLflow run as the database has it."""
+    """One MLflow run in the database."""
 
     run_id: str
     status: str
     parent: str
     points: Counter[tuple[str, int]] = field(default_factory=Counter)
-    """How often each metric key and step is stored."""
+    """Number of stored points per metric key and step."""
     values: dict[tuple[str, int], float] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
     num_models: int = 0
-    """Packaged models that are complete."""
+    """Number of complete packaged models."""
 
 
 def read_runs(database: Path) -> list[StoredRun]:
-    """Return the runs of a store, the oldest first."""
+    """Return the runs of a store, sorted by start time."""
     with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
 
         def rows(query: str, *values: str) -> list[tuple]:
@@ -54,37 +54,39 @@ def read_runs(database: Path) -> list[StoredRun]:
     return runs
 
 
-def count_points(runs: list[StoredRun], expected: StoredRun, toll: Toll, case: str) -> StoredRun:
-    """Add to a toll the runs and points that MLflow lost or doubled; return the run that counts."""
+def count_points(
+    runs: list[StoredRun], expected: StoredRun, outcome: Outcome, case: str
+) -> StoredRun:
+    """Count lost and duplicate runs and points; return the run with the most points."""
     run = max(runs, key=lambda run: len(run.points))
     for extra in runs:
         if extra is not run:
-            toll.double(f"{case}: MLflow has a second run, {extra.run_id}, {extra.status}")
-    toll.expect(run.status == expected.status, f"{case}: the MLflow run is {run.status}")
+            outcome.add_double(f"{case}: MLflow has a second run {extra.run_id}, {extra.status}")
+    outcome.expect(run.status == expected.status, f"{case}: the MLflow run is {run.status}")
     for point in sorted(expected.points.keys() - run.points.keys()):
-        toll.lose(f"{case}: MLflow lacks {point}")
+        outcome.add_lost(f"{case}: {point} is missing in MLflow")
     for point, number in sorted(run.points.items()):
         if number > 1 or point not in expected.points:
-            toll.double(f"{case}: MLflow has {point} {number} times")
+            outcome.add_double(f"{case}: MLflow has {number} points {point}")
         elif not _MEASURED.search(point[0]) and run.values[point] != expected.values[point]:
-            toll.lose(f"{case}: MLflow has another value of {point}")
+            outcome.add_lost(f"{case}: {point} has another value in MLflow")
     return run
 
 
 def count_differences(
-    database: Path, reference: Path, toll: Toll, case: str, *, has_model: bool = True
+    database: Path, reference: Path, outcome: Outcome, case: str, *, has_model: bool = True
 ) -> None:
-    """Add to a toll what MLflow lost or doubled, compared with an undisturbed run."""
+    """Count runs, points, parameters and models that MLflow lost or stored twice."""
     runs, (expected,) = read_runs(database), read_runs(reference)
     if not runs:
-        toll.lose(f"{case}: MLflow has no run")
+        outcome.add_lost(f"{case}: MLflow has no run")
         return
-    run = count_points(runs, expected, toll, case)
+    run = count_points(runs, expected, outcome, case)
     for name, value in expected.params.items():
         if not _OF_ONE_RUN.search(name) and run.params.get(name) != value:
-            toll.lose(f"{case}: MLflow has {run.params.get(name)!r} for the parameter {name}")
+            outcome.add_lost(f"{case}: the parameter {name} is {run.params.get(name)!r} in MLflow")
     num_models = expected.num_models if has_model else 0
     if run.num_models > num_models:
-        toll.double(f"{case}: {run.num_models} packaged models")
+        outcome.add_double(f"{case}: {run.num_models} packaged models")
     elif run.num_models < num_models:
-        toll.lose(f"{case}: the packaged model is missing")
+        outcome.add_lost(f"{case}: the packaged model is missing")

@@ -1,4 +1,4 @@
-"""An HTTP server that stands before MLflow's and answers as a broken network or server does."""
+"""An HTTP proxy in front of an MLflow server that simulates a broken network or server."""
 
 import contextlib
 import http.client
@@ -9,9 +9,9 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 
-Answer = Literal["passed on", "status 500", "cut", "reply lost", "no answer", "slow"]
+Answer = Literal["forwarded", "status 500", "cut", "reply lost", "no answer", "slow"]
 Decide = Callable[[int, str], Answer]
-"""Takes the number of the request, from 1 on, and its path."""
+"""Function from the number of a request (from 1) and its path to an answer."""
 
 _HANG_SECONDS = 600.0
 _OF_ONE_HOP = ("host", "connection", "accept-encoding", "transfer-encoding", "content-length")
@@ -19,10 +19,10 @@ SLOW_SECONDS = 5.0
 
 
 class FaultyProxy:
-    """Passes requests on to a port, but for those that `decide` has another answer for."""
+    """A proxy that forwards a request or injects the fault that `decide` returns."""
 
     def __init__(self, upstream_port: int) -> None:
-        self.decide: Decide = lambda number, path: "passed on"
+        self.decide: Decide = lambda number, path: "forwarded"
         self.num_requests = 0
         self.num_faults = 0
         self._upstream_port = upstream_port
@@ -45,18 +45,18 @@ class FaultyProxy:
             daemon_threads = True
 
             def handle_error(self, *arguments: object) -> None:
-                del arguments  # a client that has given up
+                del arguments  # the client has closed the connection
 
         self._server = Server(("127.0.0.1", 0), Handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.uri = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def heal(self) -> None:
-        """Pass everything on from now on."""
-        self.decide = lambda number, path: "passed on"
+        """Stop injecting faults."""
+        self.decide = lambda number, path: "forwarded"
 
     def close(self) -> None:
-        """Stop serving."""
+        """Stop the proxy."""
         self._over.set()
         self._server.shutdown()
         self._server.server_close()
@@ -66,7 +66,7 @@ class FaultyProxy:
         with self._lock:
             self.num_requests += 1
             answer = self.decide(self.num_requests, request.path)
-            self.num_faults += answer != "passed on"
+            self.num_faults += answer != "forwarded"
         if answer == "slow":
             self._over.wait(SLOW_SECONDS)
         if answer == "no answer":
@@ -78,7 +78,7 @@ class FaultyProxy:
             _reply(request, 500, b"<html>Internal Server Error</html>", "text/html")
             return
         try:
-            status, content, kind = self._pass_on(request, body)
+            status, content, kind = self._forward(request, body)
         except OSError:
             _cut(request)
             return
@@ -87,7 +87,7 @@ class FaultyProxy:
         else:
             _reply(request, status, content, kind)
 
-    def _pass_on(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes, str]:
+    def _forward(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes, str]:
         connection = http.client.HTTPConnection("127.0.0.1", self._upstream_port, timeout=120)
         headers = {
             name: value
@@ -127,7 +127,7 @@ def _cut(request: BaseHTTPRequestHandler) -> None:
 
 
 def wait_for_port(port: int, seconds: float = 60.0) -> None:
-    """Return as soon as somebody listens on a port."""
+    """Wait until a server accepts connections on a port."""
     deadline = time.monotonic() + seconds
     while True:
         try:

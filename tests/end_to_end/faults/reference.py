@@ -1,4 +1,4 @@
-"""The run that is not disturbed, with which all others are compared."""
+"""The undisturbed run, with which all other runs are compared."""
 
 import json
 import shutil
@@ -8,15 +8,15 @@ from pathlib import Path
 from tests.end_to_end.faults.injection import Boundary
 
 IDLE_SECONDS = 6.0
-"""How long the run takes on two idle cores."""
+"""Duration of the run on two idle cores."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """An undisturbed run, and what is needed to start the same run elsewhere."""
+    """An undisturbed run, and the inputs to repeat it in another directory."""
 
     directory: Path
-    """Working directory of the run: `run` and `mlflow.db` are in it."""
+    """Working directory, which contains `run` and `mlflow.db`."""
     features_dir: Path
     empty_store: Path
     """An MLflow database without runs."""
@@ -31,20 +31,20 @@ class Reference:
 
     @property
     def seconds(self) -> float:
-        """How long the undisturbed run took."""
+        """Duration of the undisturbed run."""
         return float((self.directory / "seconds").read_text())
 
     def limit(self, seconds: float) -> float:
-        """Return a time limit of an idle machine as this machine, busy as it is, needs it."""
+        """Return a time limit for this machine, given the limit for an idle machine."""
         return seconds * max(1.0, self.seconds / IDLE_SECONDS)
 
     @property
     def boundaries(self) -> list[Boundary]:
-        """Every moment at which the run changed a file or MLflow."""
+        """All boundaries of the run."""
         return [Boundary(*each) for each in json.loads((self.directory / "trace").read_text())]
 
     def options(self, run_dir: str = "run") -> tuple[object, ...]:
-        """Return the arguments of `train` that give this run."""
+        """Return the arguments that repeat the run in a run directory."""
         return (
             *("train", "--features_dir", self.features_dir, "--run_dir", run_dir),
             *("--training.num_epochs", 3, "--training.batch_size", 8, "--model.fusion", "concat"),
@@ -54,8 +54,8 @@ class Reference:
             *("--tracking.system_metrics", "false"),
         )
 
-    def workplace(self, directory: Path) -> Path:
-        """Return a new working directory with an empty MLflow store."""
+    def new_directory(self, directory: Path) -> Path:
+        """Create and return a working directory with an empty MLflow store."""
         directory.mkdir(parents=True)
         shutil.copy(self.empty_store, directory / "mlflow.db")
         return directory

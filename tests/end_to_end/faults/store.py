@@ -1,4 +1,4 @@
-"""MLflow stores of the campaign; the launcher calls these functions in a child."""
+"""Functions that create and serve MLflow stores in a child process of the launcher."""
 
 import os
 
@@ -6,7 +6,7 @@ _HOST = "127.0.0.1"
 
 
 def create(argv: list[str]) -> int:
-    """Create an empty SQLite store at a path."""
+    """Create an empty SQLite store; the argument is its path."""
     from mlflow import MlflowClient
 
     MlflowClient(tracking_uri=f"sqlite:///{argv[0]}").search_experiments(max_results=1)
@@ -14,7 +14,7 @@ def create(argv: list[str]) -> int:
 
 
 def serve(argv: list[str]) -> int:
-    """Serve the store `mlflow.db` of the working directory on a port, as `mlflow server` does."""
+    """Serve `mlflow.db` in the working directory like `mlflow server`; the argument is the port."""
     os.environ |= {
         "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{os.path.abspath('mlflow.db')}",  # noqa: PTH100
         "_MLFLOW_SERVER_REGISTRY_STORE": f"sqlite:///{os.path.abspath('mlflow.db')}",  # noqa: PTH100

@@ -1,4 +1,4 @@
-"""A damaged file of a run gives the right values or one clear line, never other values."""
+"""If a file of a run is damaged, a command gives correct values or one line that names the file."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.end_to_end.faults.campaign import IS_FULL, Toll, sampled, size, stream
+from tests.end_to_end.faults.campaign import Outcome, only_full, sampled, size, stream
 from tests.end_to_end.faults.comparing import differences, file_names
 from tests.end_to_end.faults.injection import Boundary
 from tests.end_to_end.faults.launcher import Ended, Launcher
@@ -37,11 +37,11 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 COMMANDS_PER_DAMAGE = 2
-"""Each damage of a file of a finished run meets two of the five commands, in turn."""
+"""Number of commands per damaged file; the commands take turns."""
 
 
 class Case(NamedTuple):
-    """One damaged file, and the command that meets it."""
+    """One damaged file, and the command to run."""
 
     state: str
     file: str
@@ -50,7 +50,7 @@ class Case(NamedTuple):
 
 
 def damage(path: Path, how: str, case: Case) -> None:
-    """Damage a file; the seed of the campaign decides where."""
+    """Damage a file at a random position."""
     random = stream(*case)
     content = bytearray(path.read_bytes())
     if how == "removed":
@@ -66,7 +66,7 @@ def damage(path: Path, how: str, case: Case) -> None:
 
 @dataclass
 class Place:
-    """A working directory that is put back before each command: its store has its path."""
+    """A working directory that is restored before each command. MLflow stores its path."""
 
     launcher: Launcher
     reference: Reference
@@ -74,18 +74,18 @@ class Place:
     saved: dict[str, Path]
     undamaged: dict[tuple[str, str], tuple[Ended, Path]]
 
-    def run(self, state: str, command: str, spoil: Callable[[Path], None] | None = None) -> Ended:
-        """Put the directory back, spoil it, and run a command in it."""
+    def run(self, state: str, command: str, apply: Callable[[Path], None] | None = None) -> Ended:
+        """Restore the directory, apply the damage to the run, and run a command."""
         shutil.rmtree(self.directory, ignore_errors=True)
         shutil.copytree(self.saved[state], self.directory)
-        if spoil:
-            spoil(self.directory / "run")
+        if apply:
+            apply(self.directory / "run")
         features = str(self.reference.features_dir)
         argv = [features if word == "FEATURES" else word for word in COMMANDS[state][command]]
         return self.launcher.run(*argv, cwd=self.directory)
 
     def expected(self, state: str, command: str) -> tuple[Ended, Path]:
-        """Return how the command ends without damage, and a copy of its working directory."""
+        """Return the result and the working directory of the command without damage."""
         if (state, command) not in self.undamaged:
             ended = self.run(state, command)
             assert ended.status == 0, ended.err
@@ -97,7 +97,7 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(launcher, reference, tmp_path_factory) -> Place:
-    """A finished run, and one that was killed in its last epoch before all was delivered."""
+    """A finished run, and a run that was killed in its last epoch before MLflow had all data."""
     home = tmp_path_factory.mktemp("damage")
     directory = home / "work"
     saved = {state: home / state for state in COMMANDS}
@@ -105,7 +105,7 @@ def place(launcher, reference, tmp_path_factory) -> Place:
         (FINISHED, None),
         (KILLED, Boundary("epoch-00002", "mkdir batch_metrics", 1)),
     ):
-        reference.workplace(directory)
+        reference.new_directory(directory)
         plan = {"run_dir": str(directory / "run"), "kill_at": kill_at} if kill_at else None
         ended = launcher.run(
             *reference.options(), "--tracking.package_model", "false", cwd=directory, plan=plan
@@ -116,7 +116,7 @@ def place(launcher, reference, tmp_path_factory) -> Place:
 
 
 def cases(place: Place) -> list[Case]:
-    """Return every file of a run, damaged in every way, with the commands that meet it."""
+    """Return a case per file, kind of damage and command."""
     found = []
     turn = 0
     for state, commands in COMMANDS.items():
@@ -131,77 +131,76 @@ def cases(place: Place) -> list[Case]:
 
 
 @pytest.mark.parametrize("shard", range(NUM_SHARDS))
-def test_a_damaged_file_gives_the_right_values_or_one_line_that_names_it(shard, place, toll_of):
+def test_a_damaged_file_gives_correct_values_or_one_line_that_names_it(shard, place, new_outcome):
     all_cases = cases(place)[shard::NUM_SHARDS]
-    tolls: dict[str, Toll] = {}
+    outcomes: dict[str, Outcome] = {}
     for case in sampled(all_cases, SAMPLE_SIZE, "damage"):
         fault = f"file of a {case.state} {case.damage}, then {case.command}"
-        toll = tolls.setdefault(fault, toll_of(fault))
-        toll.times += 1
+        outcome = outcomes.setdefault(fault, new_outcome(fault))
+        outcome.times += 1
         expected, expected_dir = place.expected(case.state, case.command)
         ended = place.run(
             case.state,
             case.command,
             lambda run_dir, case=case: damage(run_dir / case.file, case.damage, case),
         )
-        check_case(case, ended, expected, expected_dir, place, toll)
-    problems = [problem for toll in tolls.values() for problem in toll.problems]
+        check_case(case, ended, expected, expected_dir, place, outcome)
+    problems = [problem for outcome in outcomes.values() for problem in outcome.problems]
     assert not problems, "\n".join(problems)
 
 
 def check_case(
-    case: Case, ended: Ended, expected: Ended, expected_dir: Path, place: Place, toll: Toll
+    case: Case, ended: Ended, expected: Ended, expected_dir: Path, place: Place, outcome: Outcome
 ) -> None:
-    """Check that a command gave the right values, or one line that names the damaged file."""
-    told = f"{case.file} {case.damage}, {case.command} of a {case.state}"
-    if not toll.expect(not ended.has_traceback, f"{told}: {ended.err[-800:]}"):
+    """Check that a command gave correct values, or one line that names the damaged file."""
+    title = f"{case.file} {case.damage}, {case.command} of a {case.state}"
+    if not outcome.expect(not ended.has_traceback, f"{title}: {ended.err[-800:]}"):
         return
     if ended.status != 0:
         name = Path(case.file).name
-        line = ended.error_line() or ended.out  # `visualize` lists what it could not draw
+        line = ended.error_line() or ended.out  # `visualize` prints the missing figures
         is_clear = ended.status in (2, 3) and name in line
-        if toll.expect(is_clear, f"{told}: status {ended.status}, {ended.err[-600:]}"):
-            toll.endings["one line that names the file"] += 1
+        if outcome.expect(is_clear, f"{title}: status {ended.status}, {ended.err[-600:]}"):
+            outcome.endings["one line that names the file"] += 1
         return
-    before = toll.lost + toll.doubled
+    before = outcome.lost + outcome.doubled
     if ended.out != expected.out and Path(case.file).name not in ended.err:
-        toll.lose(f"{told}: prints other values in silence")
+        outcome.add_lost(f"{title}: prints other values without a warning")
     for difference in differences(place.directory / "run", expected_dir / "run"):
-        # A command may leave a file damaged that it does not need. A resumed run needs all but
-        # older checkpoints.
+        # A command need not repair a file that it does not use. A resumed run uses all files
+        # except older checkpoints.
         needs_all = (case.state, case.command) == (KILLED, "resume")
-        needs_it = needs_all and not case.file.startswith("checkpoints/epoch-")
-        if needs_it or not difference.startswith(case.file):
-            toll.lose(f"{told}: {difference}")
-    check_results(case, told, expected_dir, place, toll)
-    toll.endings["same values"] += toll.lost + toll.doubled == before
+        is_needed = needs_all and not case.file.startswith("checkpoints/epoch-")
+        if is_needed or not difference.startswith(case.file):
+            outcome.add_lost(f"{title}: {difference}")
+    check_results(case, title, expected_dir, place, outcome)
+    outcome.endings["same values"] += outcome.lost + outcome.doubled == before
 
 
-def check_results(case: Case, told: str, expected_dir: Path, place: Place, toll: Toll) -> None:
-    """Check what a command wrote outside of the run directory."""
+def check_results(
+    case: Case, title: str, expected_dir: Path, place: Place, outcome: Outcome
+) -> None:
+    """Check the outputs outside the run directory."""
     if case.command == "predict":
         one, two = (
             path / "results" / "predictions.csv" for path in (place.directory, expected_dir)
         )
         if one.read_bytes() != two.read_bytes():
-            toll.lose(f"{told}: other predictions")
+            outcome.add_lost(f"{title}: other predictions")
     if case.command == "resume":
         count_differences(
-            place.directory / "mlflow.db", place.reference.database, toll, told, has_model=False
+            place.directory / "mlflow.db", place.reference.database, outcome, title, has_model=False
         )
     elif case.command == "sync":
-        count_synced(place.directory, expected_dir, toll, told)
+        runs, (expected,) = (
+            read_runs(path / "mlflow.db") for path in (place.directory, expected_dir)
+        )
+        count_points(runs, expected, outcome, title)
 
 
-def count_synced(directory: Path, expected_dir: Path, toll: Toll, told: str) -> None:
-    """Compare what `sync` has delivered of a damaged run with what it delivers of a whole one."""
-    runs, (expected,) = (read_runs(path / "mlflow.db") for path in (directory, expected_dir))
-    count_points(runs, expected, toll, told)
-
-
-@pytest.mark.skipif(not IS_FULL, reason="only in the full campaign")
-def test_a_line_of_the_run_log_that_was_changed_is_never_delivered(place, toll_of):
-    toll = toll_of("a loss in the run log changed, then resume and sync")
+@only_full
+def test_a_changed_line_of_the_run_log_is_not_delivered(place, new_outcome):
+    outcome = new_outcome("a loss in the run log changed, then resume and sync")
 
     def change(run_dir: Path) -> None:
         path = run_dir / "events.jsonl"
@@ -213,9 +212,9 @@ def test_a_line_of_the_run_log_that_was_changed_is_never_delivered(place, toll_o
         path.write_text("".join(lines))
 
     for command in ("resume", "sync"):
-        toll.times += 1
+        outcome.times += 1
         expected, expected_dir = place.expected(KILLED, command)
         ended = place.run(KILLED, command, change)
         case = Case(KILLED, "events.jsonl", "changed", command)
-        check_case(case, ended, expected, expected_dir, place, toll)
-    toll.check()
+        check_case(case, ended, expected, expected_dir, place, outcome)
+    outcome.check()
