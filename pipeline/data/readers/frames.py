@@ -5,7 +5,7 @@ Legend: F frames, D values per frame.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,25 +44,18 @@ class Frames:
     """Whether this is one vector per clip; then F = 1."""
 
 
-class ClipReader(Protocol):
-    """Clips of one stream, by id. `read` is called by several threads."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClipFile:
+    """The place of one clip, and how to read it. Several threads may read clips of one file."""
 
-    @property
-    def folders(self) -> Mapping[str, str]:
-        """Clip id -> folder of the clip, in the order of the files or rows; "" if none."""
-
-    @property
-    def description(self) -> str:
-        """Format of the files, for the user."""
-
-    def place(self, clip_id: str) -> str:
-        """Return the file of a clip, or the file and the clip, for error messages."""
-
-    def num_frames(self, clip_id: str) -> int | None:
-        """Return F if it is known without reading the clip; 0 for one vector per clip."""
-
-    def read(self, clip_id: str) -> Frames:
-        """Read one clip."""
+    folder: str
+    """Folder of the clip, relative to that of the stream; "" if none."""
+    place: str
+    """File, or file and row or array, for error messages."""
+    read: Callable[[], Frames]
+    """Read the clip."""
+    num_frames: Callable[[], int] | None = None
+    """Return F without reading the clip, 0 for a vector; None if this is not possible."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -8,7 +8,7 @@ import os
 import re
 import tempfile
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,11 +27,13 @@ from pipeline.data.array_file import BOOLEANS, check_features, open_array
 from pipeline.data.readers.array_files import (
     ARRAY_SUFFIXES,
     PICKLE_SUFFIXES,
-    ArrayClips,
+    open_array_archive,
+    open_array_folder,
+    open_array_rows,
     pickle_error,
 )
-from pipeline.data.readers.frames import ClipReader, Frames
-from pipeline.data.readers.table_clips import TableOfClips, TablePerClip
+from pipeline.data.readers.frames import ClipFile, Frames
+from pipeline.data.readers.table_clips import open_table_of_clips, open_tables
 from pipeline.data.readers.table_file import TABLE_SUFFIXES
 from pipeline.data.time_steps import ResampleMethod, resample, valid_frames
 
@@ -46,21 +48,22 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StreamArrays:
-    """Arrays of one stream and what was read. Rows are in the order of the requested clips."""
+    """Arrays of one stream, with a row per requested clip, and what was read."""
 
     values: NDArray[Any]
-    """Memory map of shape (N, T, D), or (N, D) for vectors; float32 and finite, if resampled."""
+    """Memory map of shape (N, T, D), or (N, D) for vectors. Float32, finite and 0 where masked;
+    one array of all clips is returned as it is."""
     mask: BoolArray | None
     """True for valid steps, shape (N, T), or (N, 1) for vectors; None if all are valid."""
-    seconds: FloatArray | None
+    seconds: FloatArray | None = None
     """Middle of each step, shape (N, T), float32; None if unknown."""
-    columns: tuple[str, ...]
+    columns: tuple[str, ...] = ()
     """Names of the D values; empty if unknown."""
     num_frames: int
     """Number of frames or vectors that were read."""
-    num_masked: int
+    num_masked: int = 0
     """Number of these without a subject, with low confidence, or with NaN."""
-    empty_clips: tuple[str, ...]
+    empty_clips: tuple[str, ...] = ()
     """Ids of the clips without a valid frame."""
 
 
@@ -73,19 +76,27 @@ class StreamSource:
     path: Path
     """File or folder."""
     description: str
-    """Format and number of files, for the user."""
-    clip_ids: tuple[str, ...] | None
-    """Ids in the order of the files or rows; None for one array in the order of `clips.csv`."""
-    clip_folders: tuple[str, ...] | None
-    """Folder of each clip, "" if none."""
+    """Format of the files, for the user."""
+    clips: Mapping[str, ClipFile]
+    """Clips by id, in the order of the files or rows; empty for one array that is kept as it is."""
+    has_ids: bool
+    """Whether the files contain clip ids. One array has rows in the order of `clips.csv`."""
     unused: tuple[Path, ...]
     """Files in the folder that are not read because of their type."""
-    reader: ClipReader | None
-    """Reader of the clips; None for one array."""
     num_steps: int | None
-    """Number of steps T; None to keep the steps of arrays with equal lengths."""
+    """Number of steps T; None to keep arrays of equal length, otherwise 16."""
     how: ResampleMethod
     """How frames become steps."""
+
+    @property
+    def clip_ids(self) -> tuple[str, ...] | None:
+        """The clip ids, or None."""
+        return tuple(self.clips) if self.has_ids else None
+
+    @property
+    def clip_folders(self) -> tuple[str, ...] | None:
+        """The folder of each clip, "" if none; or None."""
+        return tuple(clip.folder for clip in self.clips.values()) if self.has_ids else None
 
     def read_all(
         self,
@@ -103,44 +114,42 @@ class StreamSource:
                 the system. The file has no name and ends with its memory map.
 
         Raises:
-            FeatureSetError: If a clip is unknown or cannot be read, or has other columns than the
-                first, or no clip has a valid frame.
+            FeatureSetError: If a clip is unknown or cannot be read, or differs from the first in
+                its columns, or no clip has a valid frame.
         """
-        if self.reader is None:
-            return _open_rows(self.path)
-        with _named(self.name):
-            ids = tuple(self.reader.folders) if clip_ids is None else tuple(clip_ids)
-            unknown = next((each for each in ids if each not in self.reader.folders), None)
-            if unknown is not None:
-                near = did_you_mean(unknown, self.reader.folders)
-                raise FeatureSetError(f"{self.path}: has no clip {unknown!r}.{near}")
-            conversion = _conversion(self, self.reader, ids)
+        if not self.clips:
+            return _open_array(self.path)
+        ids = tuple(self.clips) if clip_ids is None else tuple(clip_ids)
+        unknown = next((each for each in ids if each not in self.clips), None)
+        if unknown is not None or not ids:
+            near = did_you_mean(unknown, self.clips) if unknown else ""
+            raise FeatureSetError(f"{self.path}: has no clip {unknown or ''!r}.{near}")
+        directory = scratch_dir or Path(tempfile.gettempdir())
+        done: list[_Steps] = []
+        with _named(self.name), disk_errors_named(directory / self.name):
+            conversion = _plan(self, [self.clips[clip_id] for clip_id in ids])
             task = None if progress is None else progress.add_task(self.name, total=len(ids))
-            directory = scratch_dir or Path(tempfile.gettempdir())
-            clips = []
             # On a full disk, a write raises an error but a memory map ends the process (SIGBUS).
-            with disk_errors_named(directory), tempfile.TemporaryFile(dir=directory) as file:
-                for clip in _in_threads(conversion.read, ids):
-                    file.write(clip.values.data)
-                    clips.append(replace(clip, values=clip.values[:0]))
+            with tempfile.TemporaryFile(dir=directory) as file:
+                for steps in _in_threads(conversion.read, (self.clips[each] for each in ids)):
+                    file.write(np.ascontiguousarray(steps.values, dtype=np.float32).data)
+                    done.append(replace(steps, values=steps.values[:0]))
                     if progress is not None and task is not None:
                         progress.advance(task)
                 file.flush()
-                shape = (len(ids), *conversion.shape)
-                values = np.memmap(file, np.float32, "r", shape=shape)
-        empty = tuple(each.clip_id for each in clips if not each.mask.any())
-        if len(empty) == len(clips):
-            raise _no_valid_frame(self, self.reader, conversion.first)
-        seconds = np.stack([clip.seconds for clip in clips]).astype(np.float32)
-        has_seconds = not conversion.is_vector and np.isfinite(seconds).any()
+                values = np.memmap(file, np.float32, "r", shape=(len(ids), *conversion.shape))
+            mask = np.stack([steps.mask for steps in done])
+            if not mask.any():
+                raise _nothing_valid(conversion)
+        seconds = np.stack([steps.seconds for steps in done]).astype(np.float32)
         return StreamArrays(
             values=values,
-            mask=np.stack([clip.mask for clip in clips]),
-            seconds=seconds if has_seconds else None,
+            mask=mask,
+            seconds=seconds if np.isfinite(seconds).any() else None,
             columns=conversion.first.columns,
-            num_frames=sum(clip.num_frames for clip in clips),
-            num_masked=sum(clip.num_masked for clip in clips),
-            empty_clips=empty,
+            num_frames=sum(steps.num_frames for steps in done),
+            num_masked=sum(steps.num_masked for steps in done),
+            empty_clips=tuple(ids[row] for row in np.flatnonzero(~mask.any(axis=1))),
         )
 
 
@@ -161,7 +170,8 @@ def open_stream(
         path: One file with all clips; a folder with one file per clip, also in subfolders; or one
             `.npy` with a row per clip in the order of `clips.csv`.
         format: Name of a table format; empty to detect it from the columns.
-        columns: Shell patterns of columns; empty for the default of the format.
+        columns: Shell patterns of columns, or of arrays in files with several arrays; empty for
+            the default of the format.
         num_steps: Number of steps T; None to keep arrays of equal length, otherwise 16.
         how: `mean` over each window, or the frame `nearest` to its middle.
         id_column: Column with the clip ids of one table; empty to find it by its name.
@@ -172,82 +182,49 @@ def open_stream(
     if num_steps is not None and num_steps < 1:
         raise FeatureSetError(f"--num_steps is {num_steps}, expected at least 1.")
     if not path.exists():
-        near = did_you_mean_path(path)
         raise FeatureSetError(
-            f"{path}: there is no such file or folder. Correct --stream {name}=PATH.{near}"
+            f"{path}: there is no such file or folder. Correct --stream {name}=PATH."
+            f"{did_you_mean_path(path)}"
         )
-    reader: ClipReader | None
     unused: tuple[Path, ...] = ()
+    clips: Mapping[str, ClipFile] = {}
+    suffix = path.suffix.lower()
     with _named(name):
         if path.is_dir():
-            files, folders, unused = _find_files(path)
-            suffix = next(iter(files.values())).suffix.lower()
-            reader = (
-                ArrayClips.of_files(files, folders, columns)
-                if suffix in ARRAY_SUFFIXES
-                else TablePerClip(
-                    files, folders, format_name=format, patterns=columns, id_column=id_column
+            files, unused = _find_files(path)
+            suffix = next(iter(files.values()))[1].suffix.lower()
+            if suffix in ARRAY_SUFFIXES:
+                description, clips = f"arrays ({suffix})", open_array_folder(files, columns)
+            else:
+                description, clips = open_tables(
+                    files, format_name=format, patterns=columns, id_column=id_column
                 )
-            )
-        elif path.suffix.lower() == ".npy":
-            array = open_array(path)
-            check_features(path, array)
-            reader = None if num_steps is None else _ArrayRows(path, array)
-        elif path.suffix.lower() in ARRAY_SUFFIXES:
-            reader = ArrayClips.of_archive(path)
-        elif path.suffix.lower() in PICKLE_SUFFIXES:
+        elif suffix == ".npy":
+            description = "one array (.npy)"
+            check_features(path, open_array(path))
+            clips = {} if num_steps is None else open_array_rows(path)
+        elif suffix in ARRAY_SUFFIXES:
+            description, clips = f"arrays, one file ({suffix})", open_array_archive(path)
+        elif suffix in PICKLE_SUFFIXES:
             raise pickle_error(path)
         else:
-            reader = TableOfClips(path, format_name=format, patterns=columns, id_column=id_column)
-    has_ids = reader is not None and not isinstance(reader, _ArrayRows)
+            description, clips = open_table_of_clips(
+                path, format_name=format, patterns=columns, id_column=id_column
+            )
     return StreamSource(
         name=name,
         path=path,
-        description=reader.description if reader else "array in the order of the clips (.npy)",
-        clip_ids=tuple(reader.folders) if reader and has_ids else None,
-        clip_folders=tuple(reader.folders.values()) if reader and has_ids else None,
+        description=description,
+        clips=clips,
+        has_ids=path.is_dir() or suffix != ".npy",
         unused=unused,
-        reader=reader,
         num_steps=num_steps,
         how=how,
     )
 
 
-class _ArrayRows:
-    """Rows of one array (N, T, D), with row numbers as ids."""
-
-    description = "array in the order of the clips (.npy)"
-
-    def __init__(self, path: Path, array: NDArray[Any]) -> None:
-        if array.ndim != 3:
-            raise FeatureSetError(
-                f"{path}: has shape {array.shape}, and --num_steps needs (clips, steps, features). "
-                f"Leave out --num_steps."
-            )
-        mask = _mask_path(path)
-        self._path = path
-        self._array = array
-        self._mask = open_array(mask, kinds=BOOLEANS) if mask.exists() else None
-        self.folders = {str(row): "" for row in range(len(array))}
-
-    def place(self, clip_id: str) -> str:
-        return f"{self._path}: row {clip_id}"
-
-    def num_frames(self, clip_id: str) -> int:
-        del clip_id
-        return int(self._array.shape[1])
-
-    def read(self, clip_id: str) -> Frames:
-        values = self._array[int(clip_id)].astype(np.float32)
-        is_valid = (
-            np.ones(len(values), np.bool_) if self._mask is None else self._mask[int(clip_id)]
-        )
-        return Frames(values=values, is_valid=is_valid)
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Clip:
-    clip_id: str
+class _Steps:
     values: FloatArray
     mask: BoolArray
     seconds: FloatArray
@@ -259,8 +236,7 @@ class _Clip:
 class _Conversion:
     """Conversion of clips to arrays of one shape, that of the first clip."""
 
-    reader: ClipReader
-    first_id: str
+    place: str
     first: Frames
     is_vector: bool
     num_steps: int | None
@@ -269,17 +245,17 @@ class _Conversion:
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of the values of one clip, (D,) or (T, D)."""
-        width = self.first.values.shape[1]
-        return (width,) if self.is_vector else (self.num_steps or len(self.first.values), width)
+        num_frames, width = self.first.values.shape
+        return (width,) if self.is_vector else (self.num_steps or num_frames, width)
 
-    def read(self, clip_id: str) -> _Clip:
-        frames = self.reader.read(clip_id)
-        is_longer = self.is_vector and len(frames.values) > 1
-        if is_longer or frames.values.shape[1] != self.first.values.shape[1]:
+    def read(self, clip: ClipFile) -> _Steps:
+        frames = clip.read()
+        has_steps = self.is_vector and len(frames.values) > 1
+        if has_steps or frames.values.shape[1] != self.first.values.shape[1]:
             raise FeatureSetError(
-                f"{self.reader.place(clip_id)}: has shape {frames.values.shape}, but "
-                f"{self.reader.place(self.first_id)} has {self.first.values.shape}. All clips of "
-                f"a stream need the same features, and either one vector or several frames."
+                f"{clip.place}: has shape {frames.values.shape}, but {self.place} has "
+                f"{self.first.values.shape}. All clips of a stream need the same features, and "
+                f"either one vector or several frames. Move the odd files to another folder."
             )
         is_valid = valid_frames(frames)
         if self.is_vector or self.num_steps is None:
@@ -287,9 +263,8 @@ class _Conversion:
             mask, seconds = is_valid, np.full(len(values), np.nan)
         else:
             values, mask, seconds = resample(frames, self.num_steps, self.how)
-        return _Clip(
-            clip_id=clip_id,
-            values=np.ascontiguousarray(values, dtype=np.float32),
+        return _Steps(
+            values=values,
             mask=mask,
             seconds=seconds,
             num_frames=len(is_valid),
@@ -297,13 +272,12 @@ class _Conversion:
         )
 
 
-def _conversion(source: StreamSource, reader: ClipReader, ids: Sequence[str]) -> _Conversion:
-    first = reader.read(ids[0])
-    lengths = {reader.num_frames(clip_id) for clip_id in ids}
+def _plan(source: StreamSource, clips: Sequence[ClipFile]) -> _Conversion:
+    first = clips[0].read()
+    lengths = {clip.num_frames() if clip.num_frames else None for clip in clips}
     keeps_steps = source.num_steps is None and len(lengths) == 1 and None not in lengths
     return _Conversion(
-        reader=reader,
-        first_id=ids[0],
+        place=clips[0].place,
         first=first,
         is_vector=first.is_vector or lengths == {1},
         num_steps=None if keeps_steps else source.num_steps or DEFAULT_NUM_STEPS,
@@ -311,39 +285,31 @@ def _conversion(source: StreamSource, reader: ClipReader, ids: Sequence[str]) ->
     )
 
 
-def _no_valid_frame(source: StreamSource, reader: ClipReader, first: Frames) -> FeatureSetError:
+def _nothing_valid(conversion: _Conversion) -> FeatureSetError:
+    first = conversion.first
     missing = np.flatnonzero(~np.isfinite(first.values).any(axis=0))
-    first_place = reader.place(next(iter(reader.folders)))
     if missing.size and first.columns:
-        return FeatureSetError(
-            f"{first_place}: has no number in the column {first.columns[missing[0]]!r}, and no clip has a complete "
-            f"frame. Leave the column out with --columns {source.name}='AU*_r,gaze_*'."
-        )
+        reason = f"the column {first.columns[missing[0]]!r} has no number"
+    else:
+        reason = "look at its columns of success, confidence and time"
     return FeatureSetError(
-        f"{source.path}: no clip has a valid frame. Check the columns of success, confidence and "
-        f"time, such as those of {first_place}."
+        f"{conversion.place}: has no valid frame ({reason}), and neither has any other clip. "
+        f"Choose other columns with --columns NAME='AU*_r,gaze_*'."
     )
 
 
-def _open_rows(path: Path) -> StreamArrays:
-    values, mask_path = open_array(path), _mask_path(path)
+def _open_array(path: Path) -> StreamArrays:
+    values = open_array(path)
+    mask = path.with_name(f"{path.stem}_mask.npy")
     return StreamArrays(
         values=values,
-        mask=open_array(mask_path, kinds=BOOLEANS) if mask_path.exists() else None,
-        seconds=None,
-        columns=(),
-        num_frames=int(np.prod(values.shape[: max(1, min(values.ndim - 1, 2))])),
-        num_masked=0,
-        empty_clips=(),
+        mask=open_array(mask, kinds=BOOLEANS) if mask.exists() else None,
+        num_frames=int(np.prod(values.shape[: 1 if values.ndim == 2 else 2])),
     )
 
 
-def _mask_path(path: Path) -> Path:
-    return path.with_name(f"{path.stem}_mask.npy")
-
-
-def _find_files(directory: Path) -> tuple[dict[str, Path], dict[str, str], tuple[Path, ...]]:
-    """Return files and folders by clip id, and the files that are not read.
+def _find_files(directory: Path) -> tuple[dict[str, tuple[str, Path]], tuple[Path, ...]]:
+    """Return folder and file by clip id, and the files that are not read.
 
     Only files of the most frequent readable type are read. The id is the file name without its
     suffix, or the path below the directory if names are not unique.
@@ -351,6 +317,7 @@ def _find_files(directory: Path) -> tuple[dict[str, Path], dict[str, str], tuple
     found = list(_list_files(directory))
     times = Counter(path.suffix.lower() for path in found)
     readable = sorted((each for each in _SUFFIXES if times[each]), key=lambda each: -times[each])
+    # OpenFace writes a `.txt` with details beside each table.
     suffixes = [each for each in readable if each != ".txt"] or readable
     if not suffixes:
         pickle = next((path for path in found if path.suffix.lower() in PICKLE_SUFFIXES), None)
@@ -361,37 +328,34 @@ def _find_files(directory: Path) -> tuple[dict[str, Path], dict[str, str], tuple
             f"{directory}: contains no feature file ({', '.join(_SUFFIXES)}); found "
             f"{kinds or 'no file'}. Correct --stream NAME=PATH."
         )
-    paths = [path for path in found if path.suffix.lower() == suffixes[0]]
-    is_unique = len({normalize_identifier(path.stem) for path in paths}) == len(paths)
-    files: dict[str, Path] = {}
-    folders: dict[str, str] = {}
-    for path in paths:
+    chosen = [path for path in found if path.suffix.lower() == suffixes[0]]
+    is_unique = len({normalize_identifier(path.stem) for path in chosen}) == len(chosen)
+    files: dict[str, tuple[str, Path]] = {}
+    for path in chosen:
         below = path.relative_to(directory).with_suffix("")
         clip_id = normalize_identifier(below.name if is_unique else below.as_posix())
         if clip_id in files:
             raise FeatureSetError(
-                f"{directory}: {str(files[clip_id])!r} and {str(path)!r} give the same clip id. "
+                f"{directory}: {str(files[clip_id][1])!r} and {str(path)!r} give the same clip id. "
                 f"Rename or remove one of them."
             )
-        files[clip_id] = path
-        folders[clip_id] = "" if below.parent == Path() else below.parent.as_posix()
-    return files, folders, tuple(path for path in found if path.suffix.lower() != suffixes[0])
+        files[clip_id] = ("" if below.parent == Path() else below.parent.as_posix(), path)
+    return files, tuple(path for path in found if path.suffix.lower() != suffixes[0])
 
 
 def _list_files(directory: Path) -> Iterator[Path]:
     visited = set()
     for folder, folders, names in os.walk(directory, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
         real = Path(folder).resolve()
-        if real in visited:  # links to folders may form a loop
-            folders[:] = []
-            continue
+        is_new = real not in visited  # links to folders may form a loop
+        folders[:] = sorted(name for name in folders if is_new and not name.startswith("."))
         visited.add(real)
-        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+        if is_new:
+            yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
 
 
 def _in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
-    """Apply `function` on all cores. Yield the results in order, and start a few in advance.
+    """Apply `function` on all cores, and yield the results in order. A few start in advance.
 
     Most of the time is spent in pyarrow and NumPy, which release the lock of the interpreter.
     """

@@ -9,7 +9,7 @@ import importlib.util
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
@@ -60,6 +60,8 @@ class TableFile:
     """Lines before the first row of delimited text."""
     encoding: str = "utf-8"
     """Encoding of delimited text."""
+    header: bytes = b""
+    """First line of delimited text, if it is the header."""
     cells: pd.DataFrame | None = None
     """Cells of file types that are read as a whole."""
 
@@ -90,7 +92,7 @@ class TableFile:
                 # Several files are read at a time, and one thread counts the lines for errors.
                 read_options=pyarrow.csv.ReadOptions(
                     use_threads=False,
-                    block_size=16 * 2**20,
+                    block_size=4 * 2**20,
                     skip_rows=self.num_header_lines,
                     column_names=[f"{number}" for number in range(len(self.columns))],
                     encoding=self.encoding,
@@ -138,8 +140,12 @@ class TableFile:
         )
 
 
-def open_table(path: Path) -> TableFile:
+def open_table(path: Path, like: TableFile | None = None) -> TableFile:
     """Find the columns of a table and how to read it.
+
+    Args:
+        path: File of the table.
+        like: Another table. If both have the same header line, its result is reused.
 
     Raises:
         FeatureSetError: If the file is missing, has an unknown type or cannot be read, or a
@@ -172,6 +178,8 @@ def open_table(path: Path) -> TableFile:
             )
         if suffix not in TABLE_SUFFIXES:
             raise FeatureSetError(f"{path}: is not a table ({', '.join(TABLE_SUFFIXES)}).")
+        if like is not None and like.separator == "," and _first_line(path) == like.header:
+            return replace(like, path=path)
         return _open_delimited(path)
     except FileNotFoundError:
         raise FeatureSetError(f"{path}: there is no such file.{did_you_mean_path(path)}") from None
@@ -244,7 +252,13 @@ def _open_delimited(path: Path) -> TableFile:
         decimal=decimal,
         num_header_lines=num_header_lines,
         encoding=encoding,
+        header=_first_line(path) if num_header_lines == 1 else b"",
     )
+
+
+def _first_line(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.readline()
 
 
 def _encoding(path: Path) -> str:
