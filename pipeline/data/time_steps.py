@@ -47,7 +47,8 @@ def resample(
     known = np.unique(times[np.isfinite(times)])
     if not known.size:
         return values, mask, seconds
-    duration = float(np.median(np.diff(known))) if known.size > 1 else 1.0
+    distances = np.diff(known)
+    duration = np.quantile(distances, 0.5, method="lower") if distances.size else 1.0
     start, window = known[0], (known[-1] - known[0] + duration) / num_steps
     middles = start + (np.arange(num_steps) + 0.5) * window
     if frames.seconds is not None:

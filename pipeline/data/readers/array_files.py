@@ -158,7 +158,7 @@ def _only_name(arrays: Mapping[str, Any], patterns: Sequence[str]) -> str:
         near = did_you_mean(patterns[0], names) if patterns else ""
         raise FeatureSetError(
             f"has the arrays {', '.join(names[:12]) or '(none)'}, expected one per file.{near} "
-            f"Choose one with --columns NAME=ARRAY"
+            f"Choose one with --columns NAME=ARRAY."
         )
     return chosen[0]
 
@@ -169,6 +169,8 @@ def _errors_of(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise FeatureSetError(f"{path}: there is no such file. Check the path.") from None
+    except FeatureSetError as error:
+        raise FeatureSetError(f"{path}: {error}") from error
     # A damaged archive makes the zip, array and HDF5 readers raise almost any error.
     except Exception as error:
         reason = one_line(error)[:300]

@@ -30,10 +30,10 @@ def _read(table: ClipTable) -> Frames:
     starts = table.others.get("start")
     if is_vector or starts is None or not starts.size:
         return frames
-    texts = pd.Series(starts)
-    is_clock = ":" in str(starts[0])  # `0 days 00:00:00.010000`
-    seconds = pd.to_timedelta(texts).dt.total_seconds() if is_clock else pd.to_numeric(texts)
-    return replace(frames, seconds=seconds.to_numpy(dtype=np.float64))
+    seconds = pd.to_numeric(pd.Series(starts), errors="coerce")
+    if seconds.isna().any():  # `0 days 00:00:00.010000`
+        seconds = pd.to_timedelta(pd.Series(starts), errors="coerce").dt.total_seconds()
+    return replace(frames, seconds=np.asarray(seconds, dtype=np.float64))
 
 
 OPENSMILE: Final = Format(

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
@@ -114,7 +115,7 @@ class TableFile:
 
     def _convert(self, name: str, column: "pd.Series[Any]", kind: CellType) -> NDArray[Any]:
         if kind == "text":
-            return np.asarray(_as_text(column), dtype=object)
+            return np.asarray(_as_text(column).str.strip(), dtype=object)
         if not pd.api.types.is_numeric_dtype(column):
             texts = _as_text(column).str.strip()
             is_missing = texts.isin(_MISSING)
