@@ -38,6 +38,8 @@ CellType: TypeAlias = Literal["float32", "float64", "text"]
 
 _SEPARATORS: Final = ("\t", ";", ",", "|", " ")
 _SAMPLE_LINES: Final = 8
+_BLOCK_BYTES: Final = 4 * 2**20
+_ARROW_TYPES: Final = {"float32": pa.float32(), "float64": pa.float64(), "text": pa.string()}
 _MISSING: Final = ("", "nan", "NaN", "NAN", "-nan", "-nan(ind)", "NA", "N/A", "None", "null")
 _DECIMAL_COMMA: Final = re.compile(r"\s*[-+]?\d+,\d+([eE][-+]?\d+)?\s*")
 _ARROW_CELL: Final = re.compile(r"In CSV column #(\d+): Row #(\d+): .*invalid value '(.*)'", re.S)
@@ -84,34 +86,34 @@ class TableFile:
         return self._read_delimited(types)
 
     def _read_delimited(self, types: Mapping[str, CellType]) -> dict[str, NDArray[Any]]:
-        arrow_types = {"float32": pa.float32(), "float64": pa.float64(), "text": pa.string()}
-        if not types:
-            return {}
+        # By number, because names may be blank or occur twice.
+        wanted = {str(self.columns.index(name)): _ARROW_TYPES[kind] for name, kind in types.items()}
         try:
             table = pyarrow.csv.read_csv(
                 self.path,
                 # Several files are read at a time, and one thread counts the lines for errors.
                 read_options=pyarrow.csv.ReadOptions(
                     use_threads=False,
-                    block_size=4 * 2**20,
+                    block_size=_BLOCK_BYTES,
                     skip_rows=self.num_header_lines,
-                    column_names=[f"{number}" for number in range(len(self.columns))],
+                    column_names=_numbers_as_names(len(self.columns)),
                     encoding=self.encoding,
                 ),
                 parse_options=pyarrow.csv.ParseOptions(delimiter=self.separator),
                 convert_options=pyarrow.csv.ConvertOptions(
-                    include_columns=[f"{self.columns.index(name)}" for name in types],
-                    column_types={
-                        f"{self.columns.index(name)}": arrow_types[kind]
-                        for name, kind in types.items()
-                    },
-                    null_values=[*_MISSING],
+                    include_columns=list(wanted),
+                    column_types=wanted,
+                    null_values=_MISSING,
                     decimal_point=self.decimal,
                 ),
             )
         except (pa.ArrowInvalid, OSError) as error:
             raise self._error(error) from error
-        return {name: column.to_numpy() for name, column in zip(types, table.columns, strict=True)}
+        trim = pa.compute.utf8_trim_whitespace
+        return {
+            name: np.asarray(trim(column) if types[name] == "text" else column)
+            for name, column in zip(types, table.columns, strict=True)
+        }
 
     def _convert(self, name: str, column: "pd.Series[Any]", kind: CellType) -> NDArray[Any]:
         if kind == "text":
@@ -237,9 +239,9 @@ def _open_delimited(path: Path) -> TableFile:
     has_comma = separator != "," and any(map(_DECIMAL_COMMA.fullmatch, cells))
     decimal = "," if has_comma else "."
     # `numpy.savetxt` writes no header; `pandas` writes the numbers 0, 1, … as names.
-    is_numbered = columns in (_numbered(0, len(columns)), _numbered(1, len(columns)))
-    if _are_numbers(columns, decimal) and not is_numbered:
-        columns, num_header_lines = _numbered(0, len(columns)), num_header_lines - 1
+    numbers = _numbers_as_names(len(columns))
+    if columns != numbers and _are_numbers(columns, decimal):
+        columns, num_header_lines = numbers, num_header_lines - 1
     text_columns = (
         name
         for name, sample in zip(columns, zip(*rows, strict=True), strict=False)
@@ -381,5 +383,5 @@ def _are_numbers(cells: Iterable[str], decimal: str = ".") -> bool:
     return True
 
 
-def _numbered(start: int, number: int) -> tuple[str, ...]:
-    return tuple(str(each) for each in range(start, start + number))
+def _numbers_as_names(number: int) -> tuple[str, ...]:
+    return tuple(map(str, range(number)))
