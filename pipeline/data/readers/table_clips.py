@@ -206,9 +206,7 @@ def split_names(path: Path, names: Iterable[object]) -> dict[str, str]:
         parts = [(folder, f"{folder}/{clip_id}".lstrip("/")) for folder, clip_id in parts]
     (clip_id, times), *_ = Counter(clip_id for _, clip_id in parts).most_common(1)
     if times > 1:
-        raise FeatureSetError(
-            f"{path}: {times} different names give the clip id {clip_id!r}. Rename them."
-        )
+        raise FeatureSetError(f"{path}: {times} clips have the id {clip_id!r}. Rename all but one.")
     if any(not clip_id for _, clip_id in parts):
         raise FeatureSetError(f"{path}: a clip id is blank. Fill it in, or drop the row.")
     return {clip_id: folder for folder, clip_id in parts}
