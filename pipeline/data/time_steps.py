@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from pipeline.core.arrays import BoolArray, FloatArray
-from pipeline.data.readers.frames import Frames
+from pipeline.data.frames import Frames
 
 ResampleMethod: TypeAlias = Literal["mean", "nearest"]
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.data.readers.frames import Frames
+from pipeline.data.frames import Frames
 from pipeline.data.time_steps import resample, valid_frames
 
 NAN = float("nan")

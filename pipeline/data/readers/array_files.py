@@ -16,7 +16,7 @@ import numpy as np
 from pipeline.core.errors import FeatureSetError, one_line
 from pipeline.core.near_names import did_you_mean
 from pipeline.data.array_file import NUMBERS, open_array
-from pipeline.data.readers.frames import ClipFile, Frames
+from pipeline.data.frames import ClipFile, Frames
 from pipeline.data.readers.table_clips import split_names
 
 ARRAY_SUFFIXES: Final = (".npy", ".npz", ".h5", ".hdf5")

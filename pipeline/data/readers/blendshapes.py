@@ -9,7 +9,7 @@ import fnmatch
 from collections.abc import Sequence
 from typing import Final
 
-from pipeline.data.readers.frames import ClipTable, Format, Frames
+from pipeline.data.frames import ClipTable, Format, Frames
 
 _PATTERNS: Final = tuple(
     f"{part}[A-Z]*" for part in ("brow", "cheek", "eye", "jaw", "mouth", "nose")

@@ -9,8 +9,8 @@ from typing import Final
 
 from pipeline.core.errors import FeatureSetError
 from pipeline.core.near_names import did_you_mean
+from pipeline.data.frames import Format
 from pipeline.data.readers.blendshapes import BLENDSHAPES
-from pipeline.data.readers.frames import Format
 from pipeline.data.readers.openface import OPENFACE
 from pipeline.data.readers.opensmile import OPENSMILE
 from pipeline.data.readers.plain_table import PLAIN_TABLE

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.data.readers.frames import ClipTable, Format, Frames
+from pipeline.data.frames import ClipTable, Format, Frames
 
 _MIN_CONFIDENCE: Final = 0.5
 """Smallest confidence of a valid frame.

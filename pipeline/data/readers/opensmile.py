@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from pipeline.data.readers.frames import ClipTable, Format, Frames
+from pipeline.data.frames import ClipTable, Format, Frames
 
 
 def _matches(columns: Sequence[str]) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from pipeline.data.readers.frames import ClipTable, Format, Frames
+from pipeline.data.frames import ClipTable, Format, Frames
 
 
 def _matches(columns: Sequence[str]) -> bool:

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from pipeline.core.arrays import FloatArray, IntArray
-from pipeline.data.readers.frames import ClipTable, Format, Frames
+from pipeline.data.frames import ClipTable, Format, Frames
 
 _MIN_OVERLAP: Final = 0.3
 """Minimum intersection over union of the same face in two successive frames."""

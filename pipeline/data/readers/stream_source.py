@@ -24,6 +24,7 @@ from pipeline.core.files import disk_errors_named
 from pipeline.core.identifiers import normalize_identifier
 from pipeline.core.near_names import did_you_mean, did_you_mean_path
 from pipeline.data.array_file import BOOLEANS, check_features, open_array
+from pipeline.data.frames import ClipFile, Frames
 from pipeline.data.readers.array_files import (
     ARRAY_SUFFIXES,
     PICKLE_SUFFIXES,
@@ -32,7 +33,6 @@ from pipeline.data.readers.array_files import (
     open_array_rows,
     pickle_error,
 )
-from pipeline.data.readers.frames import ClipFile, Frames
 from pipeline.data.readers.table_clips import open_table_of_clips, open_tables
 from pipeline.data.readers.table_file import TABLE_SUFFIXES
 from pipeline.data.time_steps import ResampleMethod, resample, valid_frames

@@ -20,8 +20,8 @@ from pipeline.core.arrays import IntArray
 from pipeline.core.errors import FeatureSetError
 from pipeline.core.identifiers import normalize_identifier
 from pipeline.core.traits import TRAITS
+from pipeline.data.frames import TIME_COLUMNS, ClipFile, ClipTable, Format, Frames
 from pipeline.data.readers.formats import choose_columns, find_format
-from pipeline.data.readers.frames import TIME_COLUMNS, ClipFile, ClipTable, Format, Frames
 from pipeline.data.readers.table_file import (
     ID_COLUMNS,
     CellType,

@@ -217,7 +217,7 @@ def find_id_column(columns: Sequence[str], id_column: str = "") -> str | None:
         raise FeatureSetError(
             f"has no column {id_column!r}.{did_you_mean(id_column, columns)} Correct --id_column."
         )
-    by_name = {re.sub(r"[\s-]", "_", name.lower()): name for name in reversed(columns)}
+    by_name = {name.lower().replace(" ", "_").replace("-", "_"): name for name in reversed(columns)}
     usual = (by_name[name] for name in ID_COLUMNS if name in by_name)
     return id_column or next(usual, None)
 

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from pipeline.core.errors import FeatureSetError
+from pipeline.data.frames import Frames
 from pipeline.data.readers.formats import FORMATS, choose_columns, find_format
-from pipeline.data.readers.frames import Frames
 from pipeline.data.readers.stream_source import open_stream
 
 NAN = float("nan")

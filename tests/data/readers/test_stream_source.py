@@ -150,7 +150,7 @@ def test_functionals_of_opensmile_are_vectors_by_file_name(write):
         ({"a.csv": ONE, "b.csv": "seconds,a,c\n0,1,2\n"}, {}, r"b\.csv: has other columns than"),
         (
             {"a.csv": ONE, "b.csv": "seconds,a\n0,1\n"},
-            *({}, r"b\.csv: has other columns .*'b' is in a\.csv and not in b\.csv.*--columns face="),
+            *({}, r"b\.csv: has other columns .*'b' is in a\.csv and not in b\.csv.*--columns f"),
         ),
         (
             {"a.csv": ONE, "b.csv": "seconds,a\n0,1\n"},
