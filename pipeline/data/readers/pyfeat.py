@@ -44,26 +44,29 @@ def _main_track(numbers: FloatArray, boxes: FloatArray) -> IntArray:
     tracks: list[list[int]] = []
     for number in np.unique(numbers):
         rows = np.flatnonzero((numbers == number) & np.isfinite(boxes).all(axis=1))
-        pairs = sorted(
-            ((_overlap(boxes[track[-1]], boxes[row]), track, int(row)) for track in tracks
-             for row in rows),
-            key=lambda pair: -pair[0],
-        )  # fmt: skip
-        free = {int(row) for row in rows}
-        for overlap, track, row in pairs:
-            if overlap >= _MIN_OVERLAP and row in free and numbers[track[-1]] < number:
-                track.append(row)
-                free.remove(row)
-        tracks.extend([row] for row in sorted(free))
+        ends = np.array([track[-1] for track in tracks], dtype=np.intp)
+        overlaps = _overlaps(boxes[ends], boxes[rows])
+        free = [True] * len(rows)
+        for pair in np.argsort(-overlaps, axis=None, kind="stable"):
+            end, index = divmod(int(pair), len(rows))
+            if overlaps[end, index] < _MIN_OVERLAP:
+                break
+            if free[index] and tracks[end][-1] == ends[end]:
+                tracks[end].append(int(rows[index]))
+                free[index] = False
+        tracks.extend([int(row)] for row, is_free in zip(rows, free, strict=True) if is_free)
     areas = boxes[:, 2] * boxes[:, 3]
     return np.array(max(tracks, key=lambda track: areas[track].sum(), default=[]), dtype=np.intp)
 
 
-def _overlap(first: FloatArray, second: FloatArray) -> float:
-    starts = np.maximum(first[:2], second[:2])
-    ends = np.minimum(first[:2] + first[2:], second[:2] + second[2:])
-    shared = np.prod(np.maximum(ends - starts, 0))
-    return float(shared / (first[2] * first[3] + second[2] * second[3] - shared))
+def _overlaps(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Return the intersection over union of each pair of boxes, (f, 4) and (s, 4) -> (f, s)."""
+    a, b = first[:, np.newaxis], second[np.newaxis]
+    starts = np.maximum(a[..., :2], b[..., :2])
+    ends = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
+    shared = np.maximum(ends - starts, 0).prod(axis=-1)
+    union = a[..., 2:].prod(axis=-1) + b[..., 2:].prod(axis=-1) - shared
+    return np.asarray(shared / union)
 
 
 PYFEAT: Final = Format(

@@ -108,7 +108,7 @@ class StreamSource:
         """Read clips on all cores, in bounded memory.
 
         Args:
-            clip_ids: Clips to read; None for all.
+            clip_ids: Clips to read; None for all, also if the source has no ids.
             progress: Progress display, which gets a task with the name of the stream.
             scratch_dir: Directory of the temporary file of the values; None for the default of
                 the system. The file has no name and ends with its memory map.
@@ -133,7 +133,7 @@ class StreamSource:
             with tempfile.TemporaryFile(dir=directory) as file:
                 for steps in _in_threads(conversion.read, (self.clips[each] for each in ids)):
                     file.write(np.ascontiguousarray(steps.values, dtype=np.float32).data)
-                    done.append(replace(steps, values=steps.values[:0]))
+                    done.append(replace(steps, values=np.empty(0)))  # a view would keep them
                     if progress is not None and task is not None:
                         progress.advance(task)
                 file.flush()

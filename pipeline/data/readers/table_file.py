@@ -230,9 +230,9 @@ def _open_delimited(path: Path) -> TableFile:
     if not filled:
         raise FeatureSetError(f"{path}: is empty. Expected a header line and numbers.")
     separator = _find_separator(filled)
-    reader = _split(iter(lines), separator)
-    first = next(row for row in reader if row)
-    num_header_lines = reader.line_num if separator != " " else lines.index(filled[0]) + 1
+    reader = _split(lines, separator)
+    first = next(row for row in reader if any(row))
+    num_header_lines = reader.line_num
     rows = [row for row in reader if len(row) == len(first)]
     columns = tuple(name.strip() for name in first)
     cells = [cell for row in rows for cell in row]
@@ -274,7 +274,7 @@ def _encoding(path: Path) -> str:
 def _find_separator(lines: Sequence[str]) -> str:
     """Return the separator that splits all lines into equally many fields, the most if several."""
     counts = {
-        separator: [len(row) for row in _split(iter(lines), separator) if row]
+        separator: [len(row) for row in _split(lines, separator) if row]
         for separator in _SEPARATORS
         if separator in lines[0].strip()
     }
