@@ -187,10 +187,10 @@ def test_a_set_is_not_kept_in_memory(write_files):
     assert peak - after_loading < 4 * 2**20
 
 
-def test_the_real_features_load_in_half_a_second(shared_data):
-    start = time.perf_counter()
+def test_the_real_features_load_in_two_seconds_of_cpu_time(shared_data):
+    start = time.process_time()
     feature_set = load_feature_set(shared_data / "first_impressions")
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 2
     assert feature_set.static.shape == feature_set.dynamic.shape == (6000, 6)
     assert feature_set.checked_labels().shape == (6000, 5)
     assert feature_set.clip_ids[0] == "--Ymqszjv54.001.mp4"
