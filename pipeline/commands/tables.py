@@ -103,7 +103,7 @@ def print_evaluation(evaluation: "Evaluation") -> None:
     if evaluation.num_training_clips:
         print_line(
             f"warning: the model was trained on {evaluation.num_training_clips} of these "
-            f"{report.num_clips} clips; expect lower scores for new clips."
+            f"{report.num_clips} clips; expect worse metrics on new clips."
         )
     for pair, overlap in report.group_overlap.items():
         print_line(f"groups shared by {pair}: {overlap['shared_groups']}")
@@ -136,7 +136,7 @@ def print_prediction(prediction: "Prediction") -> None:
     ):
         means = [float(column.mean()) for column in columns]
         rows[name] = [f"{value:.{_DIGITS}f}" for value in (sum(means) / len(means), *means)]
-    _print_cells(f"{len(table)} clips, on average", rows)
+    _print_cells(f"mean over {len(table)} clips", rows)
     print_directions(prediction.traits)
     for failure in prediction.failures:
         print_line(f"not predicted: {failure}")
@@ -189,8 +189,8 @@ def print_search(outcome: "SearchOutcome") -> None:
     )
     if conclusion is None:
         print_line(
-            "the main process of the study computes the result; to get it, repeat this command "
-            f"there: {outcome.main_process}"
+            "the main process of the study computes the result. To print the result, repeat this "
+            f"command where the study was created: {outcome.main_process}"
         )
         return
     print_line(f"best: trial {conclusion.best.number}")

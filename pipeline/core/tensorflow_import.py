@@ -100,7 +100,7 @@ def _find_gpu_fault() -> str:
         return ""
     return (
         f"the CUDA driver finds GPUs ({num_gpus.value}), but a CUDA library is missing or too "
-        "old. Try pip install 'tensorflow[and-cuda]'. This command names the library: "
+        "old. Try pip install 'tensorflow[and-cuda]'. This command prints the name of the library: "
         f"{_NAME_LIBRARIES}"
     )
 

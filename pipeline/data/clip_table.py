@@ -147,9 +147,9 @@ def check_unique_clips(tables: Sequence[pd.DataFrame], paths: Sequence[Path]) ->
         for row, owner in zip(rows, owners, strict=True)
     )
     raise FeatureSetError(
-        f"{paths[owners[1]]}: clip {clip_id!r} occurs twice, in {first} and {second}. Invisible "
-        f"differences between ids are ignored. Keep one row of the clip in the table and in the "
-        f"arrays."
+        f"{paths[owners[1]]}: clip {clip_id!r} occurs twice, in {first} and {second}. Ids "
+        "that differ only in invisible characters are equal. Keep one row of the clip in the table "
+        "and in the arrays."
     )
 
 

@@ -70,8 +70,8 @@ class Baselines:
         if widths != expected:
             raise RunError(
                 f"the baselines need {expected[0]} static and {expected[1]} dynamic features, but "
-                f"there are {widths[0]} and {widths[1]}. Evaluate on features from the encoder of "
-                "the training features."
+                f"there are {widths[0]} and {widths[1]}. Extract the "
+                "features with the encoder of the training features."
             )
         scores = np.asarray(labels, dtype=np.float64)
         return {
@@ -161,10 +161,10 @@ def load_baselines(path: Path) -> Baselines:
         arrays["static_width"] = int(arrays["static_width"])
         return Baselines(ridge=Ridge(**ridge), **arrays)
     except PipelineError as error:
-        raise RunError(f"{error} Restore it from a backup, or train the run again.") from error
+        raise RunError(f"{error} Restore the file from a backup, or start a new run.") from error
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(
-            f"{path}: does not contain fitted baselines ({error}). Train the run again."
+            f"{path}: does not contain fitted baselines ({error}). Start a new run."
         ) from error
 
 

@@ -165,7 +165,7 @@ class Coordinator:
         if self._num_deaths >= self.retry.max_retries + 2 + num_workers:
             raise SearchError(
                 f"{failure} ({hide_passwords(reason)}): {self._num_deaths} times in a row. Check "
-                "memory and storage of the machine, then give the same command to continue."
+                "the memory and the disk of the machine, then give the same command to continue."
             )
 
     def _count_failure(self, trial: FrozenTrial) -> None:
@@ -178,7 +178,7 @@ class Coordinator:
         if is_hopeless and read_status(self.study).best is None:
             raise SearchError(
                 f"the first {len(self._first_failures)} trials failed. Error of the last trial: "
-                f"{self._first_failures[-1]}. Change the space or the configuration."
+                f"{self._first_failures[-1]}. Change the search space or the configuration."
             )
 
     def _sweep(self) -> None:

@@ -63,7 +63,9 @@ def measure_attention(
     if not len(rows):
         return _nothing("there are no clips for the measurement.")
     if not hasattr(network, "attention"):
-        return _nothing(f"{network.name} is a model of another kind and has no attention output.")
+        return _nothing(
+            f"{network.name} was not built by this pipeline and has no attention output."
+        )
     rows = generator(seed, "attention").permutation(rows)[:max_clips]
     streams, num_keys = _streams(features), network.attention_keys
     summary = AttentionSummary(num_keys, num_samples=num_samples)
@@ -82,8 +84,8 @@ def measure_attention(
     for name in measured.trait_attention:
         if kinds[name] == LEARNED_TOKENS:
             missing[name] = (
-                f"the {name} stream has one vector per clip, which becomes learned tokens, so "
-                "there are no steps to hide."
+                f"the {name} stream has one vector per clip. It has no time steps that can be "
+                "hidden."
             )
         else:
             rankings = summary.rankings(name)
@@ -99,7 +101,8 @@ def check_explainable(network: keras.Model, features: FeatureSet) -> None:
     """
     if not hasattr(network, "attention"):
         raise ModelError(
-            f"{network.name}: is a model of another kind; it has no attention. Leave --explain out."
+            f"{network.name}: was not built by this pipeline and has no attention. Leave --explain "
+            "out."
         )
     masked = masked_streams(network)
     inputs = next(iter(inference_batches(features, np.arange(1), batch_size=1, masked=masked)))
