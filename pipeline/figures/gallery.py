@@ -21,8 +21,8 @@ from pipeline.figures.evaluation import calibration, correlations, predictions, 
 from pipeline.figures.time import epoch_time, step_time
 from pipeline.figures.training import curves, dashboards, steps
 
-# A higher compression level saves only 8 % of the file size, so the level is low. The metadata
-# contains no dates and no versions, so that the files are reproducible.
+# A higher compression level saves only 8 % of the file size, so the level is low. The files
+# must be reproducible, so the metadata contains no dates and no versions.
 _SAVE_OPTIONS: Final[Mapping[str, Any]] = {
     "png": {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 2}},
     "svg": {"metadata": {"Date": None, "Creator": None}},
@@ -76,8 +76,8 @@ def draw_gallery(
 ) -> Gallery:
     """Draw all figures that have data, and save each in its folder under `output_dir`.
 
-    In `inputs`, a missing input is None, and an unreadable input is `Unavailable`. `formats` is a
-    subset of `FORMATS`.
+    If an input is missing, its value is None. If an input cannot be read, its value is
+    `Unavailable`. `formats` is a subset of `FORMATS`.
 
     Raises:
         PipelineError: If a format is unknown.

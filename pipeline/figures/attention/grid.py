@@ -200,7 +200,7 @@ def map_heading(attention: AttentionMeasurements, name: str) -> str:
 
 
 def shorten_clip_id(clip_id: str, max_length: int = 20) -> str:
-    """Remove the middle of a clip ID that has more than `max_length` characters.
+    """Shorten a clip ID to `max_length` characters by removing its middle.
 
     The start and the end of the ID remain, because they usually identify the video and the clip.
     """
@@ -211,7 +211,7 @@ def shorten_clip_id(clip_id: str, max_length: int = 20) -> str:
 
 
 def step_numbers(num_steps: int, max_labels: int) -> IntArray:
-    """Return at most `max_labels` evenly spaced step numbers, starting at 1."""
+    """Return at most `max_labels` evenly spaced numbers from 1 to `num_steps`, starting at 1."""
     strides = (digit * 10**power for power in range(10) for digit in (1, 2, 5))
     stride = next(stride for stride in strides if num_steps <= stride * max_labels)
     return np.arange(1, num_steps + 1, stride)

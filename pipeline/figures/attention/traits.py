@@ -1,4 +1,4 @@
-"""Attention weights and attention rollout: for each trait, over the time steps of a stream.
+"""Attention weights and attention rollout of each trait, over the time steps of a stream.
 
 Shapes: M sample clips, K = 5 traits, T time steps or tokens of one stream.
 """
@@ -78,7 +78,7 @@ def _trait_rollout_data(attention: AttentionMeasurements) -> TraitAttention:
     means, samples = attention.trait_rollout, attention.sample_trait_rollout
     return TraitAttention(
         title="Attention rollout of each trait",
-        has_shares=False,  # rollout is not comparable between streams
+        has_shares=False,  # rollout values of different streams are not comparable
         attention=attention,
         streams=_streams(attention, means, samples, attention.trait_rollout_even),
     )

@@ -101,7 +101,7 @@ def check_epochs(epochs: IntArray) -> None:
 
 
 def read_curve(history: MetricsHistory, metric: str, trait: str | None = None) -> Curve:
-    """Return a curve of one trait. If `trait` is None, return the mean over the traits.
+    """Return the curve of `metric` for `trait`. If `trait` is None, the values are trait means.
 
     Raises:
         NothingToDraw: If no epoch has ended, or the history does not contain the metric.
@@ -122,7 +122,7 @@ def read_curve(history: MetricsHistory, metric: str, trait: str | None = None) -
 def read_curves(
     history: MetricsHistory, names: Mapping[str, tuple[str, str | None]]
 ) -> dict[str, Curve]:
-    """Return key -> curve if the curve exists. `names`: key -> (metric, trait or None)."""
+    """Return the existing curves: key -> curve. `names` contains key -> (metric, trait or None)."""
     curves = {key: data_or_none(read_curve, history, *name) for key, name in names.items()}
     return {key: curve for key, curve in curves.items() if curve is not None}
 

@@ -56,7 +56,7 @@ class FigureSpec:
     data: Callable[..., Any]
     """Function that returns the data of the figure or raises `NothingToDraw`.
 
-    The parameters have the names of inputs. A parameter with a default is an optional input."""
+    Each parameter name is the name of an input. A parameter with a default is an optional input."""
     draw: Callable[..., Figure]
     """Function that draws the data. The constructor wraps this function with `styled`."""
     alt_text: Callable[[Any], str]
@@ -96,7 +96,7 @@ class FigureSpec:
 
 
 def data_or_none(build: Callable[..., Any], *inputs: Any) -> Any:
-    """Return the result of `build`, or None if it raises `NothingToDraw`."""
+    """Return the result of `build`, or None if `build` raises `NothingToDraw`."""
     try:
         return build(*inputs)
     except NothingToDraw:

@@ -45,7 +45,8 @@ class Calibration:
     slope: FloatArray
     """Slope of the regression of annotations on predictions, shape (K,).
 
-    If predictions are constant, the slope is NaN. A slope below 1 means too extreme predictions.
+    If predictions are constant, the slope is NaN. If the slope is below 1, the predictions are
+    too extreme.
 
     Reference: Cox, 1958 (doi:10.2307/2333203).
     """

@@ -1,4 +1,4 @@
-"""Two figures for each trait: predicted against annotated scores, and residuals.
+"""Figures with one panel per trait: predicted against annotated scores, and residuals.
 
 Shapes: N clips, K = 5 traits, B bins.
 """

@@ -48,7 +48,7 @@ class TrainingTime:
 
 
 def training_time_data(time_logs: TimeLogs, history: MetricsHistory | None = None) -> TrainingTime:
-    """Return the time per epoch. With `history`, include the loss."""
+    """Return the time per epoch. If `history` is given, include the loss."""
     check_epochs(time_logs.epoch_numbers)
     curves = {} if history is None else read_curves(history, {"loss": ("loss", None)})
     loss = curves.get("loss")
@@ -172,7 +172,7 @@ class Throughput:
 
     @property
     def median(self) -> float:
-        """Median rate without the first epoch, or the rate of a single epoch."""
+        """Median rate of all epochs except the first. If there is only one epoch, its rate."""
         return float(np.median(self.rate[1:] if len(self.rate) > 1 else self.rate))
 
 

@@ -61,7 +61,7 @@ class TraitMetrics:
 
     @property
     def is_constant(self) -> bool:
-        """True if PCC and CCC are always 0. Then annotations or predictions are constant."""
+        """True if PCC and CCC are always 0, because annotations or predictions are constant."""
         curves = [self.curves[metric] for metric in ("pcc", "ccc") if metric in self.curves]
         return bool(curves) and all((curve.values == 0).all() for curve in curves)
 

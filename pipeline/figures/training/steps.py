@@ -126,7 +126,7 @@ class LearningRate:
 def learning_rate_data(
     lr_logs: LearningRateLogs, history: MetricsHistory | None = None
 ) -> LearningRate:
-    """Return the learning rate per epoch. With `history`, include the rate per logged step."""
+    """Return the learning rate per epoch. If `history` is given, include each logged step."""
     check_epochs(lr_logs.epoch)
     is_reduction = lr_logs.is_reduction.astype(bool)
     # Because a schedule changes the rate in nearly every epoch, its changes are not marked.
