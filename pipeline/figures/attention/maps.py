@@ -1,6 +1,6 @@
-"""Attention maps of one clip per head, and of several clips side by side.
+"""Attention maps: of each head for one clip, and of several clips side by side.
 
-Shapes: M sample clips, H heads, Q queries, T keys of all streams of a map, C columns.
+Shapes: M sample clips, H heads, Q queries, T keys of a map (all streams), C columns.
 """
 
 import functools
@@ -31,7 +31,7 @@ _NUM_SAMPLES: Final = 3
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MapGrid:
-    """Attention maps with the same columns, one row per map."""
+    """Grid of attention maps: one row per map name, one column per head or clip."""
 
     title: str
     columns: tuple[str, ...]
