@@ -35,7 +35,7 @@ class ClipFeatures:
     dynamic_mask: BoolArray
     """True at time steps with measured motion, shape (T,)."""
     seconds: FloatArray
-    """Time of each time step, shape (T,); NaN if no face is visible or the time is unknown."""
+    """Time of the sampled frames, shape (T,); NaN if the time is unknown or no face is visible."""
     boxes: FloatArray
     """Left, top, width and height of the face, as shares of the longer frame side, shape (T, 4)."""
     quality: dict[str, Any]

@@ -24,7 +24,7 @@ _ARRAYS: Final = ("static", "static_mask", "dynamic", "dynamic_mask", "seconds",
 
 
 def cache_path(cache_dir: Path, clip_id: str) -> Path:
-    """Return the cache path of a clip. A hash as file name is valid for every clip id."""
+    """Return the cache path of a clip. Clip ids may be invalid as file names, so a hash is used."""
     name = hashlib.sha256(clip_id.encode("utf-8", "surrogateescape")).hexdigest()
     return cache_dir / name[:2] / f"{name[2:26]}.npz"
 

@@ -3,7 +3,7 @@
 A clip fails if two workers die during its extraction, or if its extraction exceeds the time limit.
 The other clips are still extracted. The frames of a clip need about 900 times as much memory as its
 features. Therefore one worker runs all stages of a clip. The workers read the clips and write the
-features. On a Ray cluster, all given directories must therefore have the same paths on every node.
+features. Therefore all directories must have the same paths on every node of a Ray cluster.
 """
 
 import functools

@@ -195,9 +195,7 @@ class VideoObserver:
     def _find_faces(
         self, images: Mapping[int, FrameImages], instants: IntArray
     ) -> list[list[Face]]:
-        by_size: dict[
-            tuple[int, ...], dict[int, Image]
-        ] = {}  # the frame size can change within a video
+        by_size: dict[tuple[int, ...], dict[int, Image]] = {}  # the frame size can change
         for instant in instants.tolist():
             small = images[instant].small if instant in images else None
             if small is not None:
@@ -240,7 +238,7 @@ class VideoObserver:
 
     def _check_coverage(self, timeline: Timeline) -> None:
         minimum = self._config.sampling.min_coverage
-        # In an undamaged file, no frame is lost in a gap: the camera has not recorded any frame.
+        # In an undamaged file, a gap is a pause of the camera, so no frames are lost.
         found = timeline.coverage if timeline.num_damaged else timeline.reach
         if found < minimum:
             fault = "is cut" if timeline.reach < minimum else "has holes"

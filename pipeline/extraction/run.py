@@ -41,7 +41,7 @@ class ExtractionOutcome:
     num_skipped: int = 0
     """Number of clips whose features were already cached."""
     failed: tuple[Result, ...] = ()
-    """Failed clips, with the reasons."""
+    """Failures of clips, with reasons."""
     warnings: Mapping[str, str] = field(default_factory=dict)
     """Clip id -> warnings, for usable clips."""
     failures_path: Path
@@ -75,8 +75,8 @@ def extract_features(
     continues a stopped extraction. It also tries failed clips again.
 
     Args:
-        features_dir: Output directory. If it contains an unfinished extraction with the same
-            settings, this extraction is continued.
+        features_dir: Output directory. If it contains an extraction with the same settings, this
+            extraction is continued.
         videos_dir: Directory of the videos. Its subfolders are searched too.
         face_dir: Directory with one folder of face images per clip, for the static stream.
         flow_dir: Directory with one folder of flow fields per clip, for the dynamic stream.
@@ -91,8 +91,8 @@ def extract_features(
     Raises:
         ConfigError: If the input of a stream is missing, or an option is invalid.
         ExtractionError: If no clip can be used, if packages or weights are missing, if
-            `features_dir` contains other features or files that were not written by an
-            extraction, or if another extraction is writing to `features_dir`.
+            `features_dir` contains other settings, other clips or other files than this extraction
+            writes, or if another extraction is writing to `features_dir`.
     """
     _check_packages()
     _check_request(videos_dir, face_dir, flow_dir, num_workers=num_workers, shard=shard)
@@ -174,7 +174,7 @@ def _shard_dir(features_dir: Path, shard: tuple[int, int]) -> Path:
 def _locked(features_dir: Path) -> Iterator[None]:
     from pipeline.extraction.assemble import LOCK_NAME, read_earlier_metadata
 
-    read_earlier_metadata(features_dir)  # raises an error if it contains other files
+    read_earlier_metadata(features_dir)  # raises an error for files of other programs
     try:
         features_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
