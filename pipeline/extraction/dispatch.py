@@ -1,9 +1,9 @@
 """Distribute clips to workers, and show progress.
 
 A clip fails if two workers die during its extraction, or if its extraction exceeds the time limit.
-The other clips are still extracted. The frames of a clip need about 900 times as much memory as its
-features. Therefore one worker runs all stages of a clip. The workers read the clips and write the
-features. Therefore all directories must have the same paths on every node of a Ray cluster.
+The extraction continues with the other clips. One worker runs all stages of a clip. Frames are not
+sent to other workers, because they need about 900 times as much memory as features. The workers
+read clips and write features, so all directories need the same paths on every node of a cluster.
 """
 
 import functools

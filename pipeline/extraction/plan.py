@@ -35,9 +35,9 @@ class Plan:
     num_shown: int
     """Maximum number of clips on the contact sheet."""
     tasks: Mapping[str, Task]
-    """Clip id -> task, for all clips with readable files."""
+    """Clip id -> task, for all clips whose files can be read."""
     failed: Sequence[Result]
-    """Clips with unreadable files."""
+    """Clips whose files cannot be read."""
 
     def remaining(self, clip_ids: Iterable[str]) -> list[Task]:
         """Return the tasks of uncached clips. The first `num_shown` clips need a strip."""

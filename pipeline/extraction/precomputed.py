@@ -40,7 +40,7 @@ def read_flow(
     """Sort the files of a folder by name; read evenly spaced windows of L successive flow fields.
 
     Each `.npy` file contains one field (H, W, 2) or (2, H, W), or F fields (F, H, W, 2). The values
-    are pixels per frame, to the right and down. `pair_seconds` is the time between two frames.
+    are pixels per frame, to the right and down. `pair_seconds` is the time between the frames.
 
     Returns:
         Flow in face widths per second, shape (t, L, P, P, 2), with t at most T.

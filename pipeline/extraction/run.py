@@ -91,8 +91,8 @@ def extract_features(
     Raises:
         ConfigError: If the input of a stream is missing, or an option is invalid.
         ExtractionError: If no clip can be used, if packages or weights are missing, if
-            `features_dir` contains other settings, other clips or other files than this extraction
-            writes, or if another extraction is writing to `features_dir`.
+            `features_dir` contains features with other settings or files of other programs, or if
+            another extraction is writing to `features_dir`.
     """
     _check_packages()
     _check_request(videos_dir, face_dir, flow_dir, num_workers=num_workers, shard=shard)

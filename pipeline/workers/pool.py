@@ -94,7 +94,7 @@ class WorkerHandle(ABC):
 
 
 class WorkerPool(ABC):
-    """Pool of workers. Each worker runs one task at a time. Tasks start workers if necessary.
+    """Pool of workers. Each worker runs one task at a time. `submit` starts workers if necessary.
 
     Tasks wait in the pool until a worker is ready. Therefore no task is lost if a set-up fails,
     and the time limit does not include the set-up.
@@ -171,7 +171,7 @@ class WorkerPool(ABC):
 
     @abstractmethod
     def _receive(self, timeout_seconds: float) -> list[tuple[Any, WorkerEvent]]:
-        """Return the workers that replied or died, with their events."""
+        """Wait for events; return pairs of a worker and its event."""
 
     def _assign(self) -> None:
         idle = [worker for worker in self._workers if worker.is_ready and worker.task is None]

@@ -36,7 +36,7 @@ MAX_SPEED: Final = 4.0
 class ImageNetwork:
     """Encoder that applies a network with pooled output to RGB crops.
 
-    `seed` is used only for random weights.
+    `seed` determines random weights; it has no effect on other weights.
     """
 
     uses_colour: Final = True

@@ -18,7 +18,7 @@ _ROUNDING_SECONDS: Final = 0.002
 
 
 def choose_instants(seconds: FloatArray, num_steps: int) -> IntArray:
-    """Divide a clip into `num_steps` equal parts; return the frame nearest to each part centre.
+    """Divide a clip into `num_steps` equal parts; return the frame nearest to each centre.
 
     In a gap, several centres can have the same nearest frame. The first centre gets this frame,
     and the other centres get the nearest unused frames.
