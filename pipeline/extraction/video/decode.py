@@ -1,8 +1,8 @@
-"""Decode the sampled frames of a video, bit-identical to a full decode.
+"""Decode the sampled frames of a video. Decoding all frames would give identical pixels.
 
-Frames are decoded in one pass up to the last sampled frame. With keyframes 250 frames apart, 16
-seeks would take six times as long. For H.264, frames that are neither sampled nor reference
-frames are skipped. This saves a quarter of the time and does not change the decoded frames.
+Frames are decoded in one pass up to the last sampled frame. If keyframes are 250 frames apart,
+seeking to 16 frames would take six times as long. For H.264, frames that are neither sampled nor
+reference frames are skipped. Skipping saves a quarter of the time.
 
 Frames with detectable damage, and frames that depend on damaged frames, are omitted. Damage is
 detected by `PacketReader` or reported by the decoder.
@@ -20,11 +20,11 @@ from pipeline.extraction.video.packets import PacketReader
 from pipeline.extraction.video.video import open_video
 
 _SKIPS_EXACTLY = frozenset({"h264"})
-"""Codecs whose decoders can skip single packets. AV1 decoders ignore the option, and HEVC decoders
-may drop frames that a higher temporal layer needs."""
+"""Codecs whose decoders can skip single packets. AV1 is excluded, because its decoders ignore the
+option. HEVC is excluded, because its decoders may drop frames that other frames need."""
 
 _MAX_DELAY: Final = 17
-"""Maximum number of packets between the input and the output of a frame, for every codec."""
+"""Maximum delay of a frame in the decoders of all codecs, in packets."""
 
 
 def iterate_frames(path: Path, codec: str, wanted: Collection[int]) -> Iterator[Any]:
@@ -60,10 +60,10 @@ def _decode_once(path: Path, wanted: Collection[int], *, skips: bool) -> Iterato
 
 @dataclass(kw_only=True)
 class _Group:
-    """A keyframe and the packets up to the next keyframe, in decoding order."""
+    """Packets from a keyframe up to the next keyframe, in decoding order."""
 
     keyframe_pts: int | None
-    """Timestamp of the keyframe. Earlier frames may depend on the previous group."""
+    """Timestamp of the keyframe. Frames shown before it may depend on the previous group."""
     follows_damage: bool
     damaged_from: float = math.inf
     """Number of the first damaged packet. Later packets of the group may depend on this packet."""
@@ -74,23 +74,23 @@ class _Origin:
     """Packet of a decoded frame."""
 
     number: int
-    """Position in the file, from 0."""
+    """Number of the packet in the stream, from 0."""
     group: _Group
     latest: float
     """Latest timestamp up to this packet; inf if a timestamp is missing."""
 
 
 class _SafeDecoder:
-    """Decoder that omits damaged frames. Plain decoders conceal the damage.
+    """Decoder that omits damaged frames. FFmpeg decoders would conceal the damage.
 
-    All frames between damage and the next keyframe, in decoding order, may be damaged. The decoder
-    may report damage after the output of dependent frames. Therefore a frame is delayed until the
-    state of all earlier decoded frames is known.
+    In decoding order, all frames from damage to the next keyframe may be damaged. The decoder may
+    report damage after the output of dependent frames. Therefore a frame is delayed until the
+    decoder has returned all frames of earlier packets.
     """
 
     def __init__(self, decoder: Any, wanted: Collection[int]) -> None:
         self._decoder = decoder
-        decoder.copy_opaque = True  # copies the packet number to the frame
+        decoder.copy_opaque = True  # the decoder copies the packet number to the frame
         self._wanted = set(wanted)
         self._delayed: list[tuple[Any, _Origin]] = []
         self._origins: dict[int, _Origin] = {}
