@@ -152,8 +152,8 @@ def feature_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
 def with_environment(overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Add MLflow settings from environment variables to the overrides.
 
-    Options have priority over environment variables, and these variables over the configuration
-    file. `mlflow run` creates an MLflow run, and sets the variables for this run.
+    Order of priority: options, environment variables, configuration file. `mlflow run` creates an
+    MLflow run, and sets the environment variables for this run.
 
     Raises:
         ConfigError: If `mlflow run` has created its MLflow run in another MLflow experiment.

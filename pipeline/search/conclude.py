@@ -93,7 +93,7 @@ def conclude_search(
 def log_conclusion(
     run_log: RunLog, spec: StudySpec, num_trials: int, conclusion: Conclusion
 ) -> None:
-    """Log the best settings and the metrics on the test clips to the run of the study.
+    """Log to the run of the study: the best settings, and the metrics on the test clips.
 
     MLflow hides nested runs by default, so the result is also logged to the parent run.
     """

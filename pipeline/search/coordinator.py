@@ -24,7 +24,7 @@ _OUTAGE_SECONDS = 600.0
 _UNNAMED_HEARTBEATS = 6
 """Number of heartbeat intervals after which a running trial without worker name counts as lost."""
 _MAX_FIRST_FAILURES = 5
-"""Number of failed trials after which a study without a complete trial stops."""
+"""If no trial is complete, the search stops after this number of failed trials."""
 
 
 @dataclass(kw_only=True)
@@ -46,7 +46,7 @@ class Coordinator:
     on_end: Callable[[FrozenTrial], None]
     """Function that is called with each trial that ended on this machine."""
     on_lost: Callable[[FrozenTrial, bool], None]
-    """Function for each lost trial. The second argument is True if the trial is retried."""
+    """Function that is called for each lost trial. Its second argument is True for a retry."""
     on_tick: Callable[[StudyStatus], None]
     """Function that is called with the study status about twice per second."""
     _num_deaths: int = field(default=0, init=False)

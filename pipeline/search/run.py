@@ -1,4 +1,4 @@
-"""Run a hyper-parameter search and report whether it found a better configuration."""
+"""Run a hyper-parameter search, and compare the best with the default configuration."""
 
 import contextlib
 import dataclasses
@@ -71,7 +71,7 @@ _logger = logging.getLogger(__name__)
 _ARTIFACTS = ("search", "search_visualizations", "comparison", "events.jsonl")
 _MAX_WORKERS = 8
 _TRIALS_PER_WORKER = 15
-"""Number of trials per worker process. A new process frees the memory that TensorFlow keeps."""
+"""Number of trials per worker process. Its end frees the memory that TensorFlow keeps."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -233,7 +233,7 @@ def _run_trials(
 ) -> StudyStatus:
     """Run trials until the study is done.
 
-    `share_run` makes the MLflow run of the study known to all machines. MLflow may be unreachable
+    `share_run` stores or reads the id of the study's MLflow run. MLflow may be unreachable
     at first, so `share_run` is called until it returns True. Helper processes have no `session`.
     """
     timeout = None if options.timeout_minutes is None else 60 * options.timeout_minutes

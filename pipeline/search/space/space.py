@@ -1,4 +1,4 @@
-"""Search space: settings, their values and conditions."""
+"""Search space: settings with their values and conditions."""
 
 import functools
 import json
@@ -87,7 +87,7 @@ class Parameter:
         return low <= value <= high and (self.step is None or is_on_step(value, low, self.step))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the parameter as in a space file."""
+        """Return the parameter in the format of a space file."""
         if self.kind == "categorical":
             described: dict[str, Any] = {"choices": list(self.choices)}
         else:
@@ -200,7 +200,7 @@ class Space:
         return int(max(*searched.boundary_values, base_epochs if searched.when else 1))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the space as in a space file, with dotted names."""
+        """Return the space in the format of a space file, with dotted names."""
         return {
             "name": self.name,
             "parameters": {each.name: each.to_json() for each in self.parameters},
@@ -259,7 +259,7 @@ def is_on_step(value: float, low: float, step: float) -> bool:
 
 
 def describe_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Compare two spaces in JSON form. Return one line per different parameter."""
+    """Compare two spaces in JSON form. Return one line for each parameter that differs."""
     old, new = before["parameters"], now["parameters"]
     lines = []
     for name in sorted({*old, *new}):

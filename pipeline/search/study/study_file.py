@@ -125,7 +125,7 @@ def _trial_content(spec: StudySpec, trial: FrozenTrial, lost: set[int]) -> dict[
 def _importances(
     spec: StudySpec, study: optuna.Study
 ) -> tuple[dict[str, dict[str, float]] | None, str]:
-    """Return the parameter importances by two measures. If there are none, return None and why.
+    """Return the parameter importances by two measures. If none exist, return None and a reason.
 
     Reference: Hutter et al., 2014 (fANOVA); Watanabe et al., 2023 (arXiv:2304.10255, PED-ANOVA).
     """
@@ -141,7 +141,7 @@ def _importances(
     for name, build in evaluators.items():
         try:
             with warnings.catch_warnings():
-                # PED-ANOVA warns that smaller targets must be better. This is true for this target.
+                # PED-ANOVA warns that it needs a target to minimize. The target below is minimized.
                 warnings.filterwarnings("ignore", message=".*to achieve low `target` values")
                 shares = optuna.importance.get_param_importances(
                     study, evaluator=build(), target=lambda trial: sign * trial.values[0]
@@ -271,7 +271,7 @@ def _record(content: Mapping[str, Any]) -> StudyRecord:
 
 
 def _short_names(names: Sequence[str]) -> dict[str, str]:
-    """Return dotted name -> short name: the last part of the dotted name, if it is unique."""
+    """Return dotted name -> short name: the last part if it is unique, else the dotted name."""
     counts = Counter(name.rpartition(".")[2] for name in names)
     return {
         name: name if counts[name.rpartition(".")[2]] > 1 else name.rpartition(".")[2]
