@@ -41,7 +41,7 @@ class Section:
         self._check()
 
     def _check(self) -> None:
-        """Check that the settings of the section fit together."""
+        """Check that the settings of the section are consistent with each other."""
 
 
 @functools.cache

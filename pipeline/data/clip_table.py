@@ -129,7 +129,7 @@ def number_clips(num_clips: int) -> pd.DataFrame:
 
 
 def check_unique_clips(tables: Sequence[pd.DataFrame], paths: Sequence[Path]) -> None:
-    """Check that each clip id occurs in only one row of all tables.
+    """Check that no clip id occurs twice, in one table or in two tables.
 
     Raises:
         FeatureSetError: If an id occurs twice.

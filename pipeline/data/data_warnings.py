@@ -20,7 +20,7 @@ _MIN_SHARE: Final = 0.01
 """Minimum fraction of clips with copied features or constant steps for a warning."""
 
 _MIN_RELATIVE_RANGE: Final = 1e-5
-"""Minimum range of a column, divided by its largest absolute value."""
+"""Minimum range of a column in float32, divided by its largest absolute value."""
 
 _OUTLIER_FACTOR: Final = 1e4
 """Minimum distance of an outlier from the median, divided by the 10-90 % range of its column."""
@@ -55,7 +55,7 @@ def _similar_names(clips: pd.DataFrame) -> Iterator[DataWarning]:
     }
     names = {column: set(clips[column]) for column in consequences}
     if names["group"] == names["clip_id"]:
-        del names["clip_id"]  # each clip is its own group
+        del names["clip_id"]  # each clip is its own group, so one warning is enough
     for column, values in names.items():
         sets = nearly_equal_identifiers(values)
         if sets:

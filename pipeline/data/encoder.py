@@ -1,8 +1,8 @@
 """Compare the encoder of a feature set with the encoder of the training features.
 
-Features from different encoders, crops or frame rates can have the same width. Because a model
-would give wrong predictions for such features without an error, `features.json` describes the
-encoder. Each run directory contains this description of the training features.
+Features from different encoders, crops or frame rates can have the same width. For such
+features, a model would give wrong predictions and no error. Therefore, `features.json` describes
+the encoder. Each run directory contains this description of the training features.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ def encoder_in(metadata: Mapping[str, Any]) -> Any:
 def check_encoder(found: Any, expected: Any, features_dir: Path) -> None:
     """Check that features have the same encoder as the training features of a model.
 
-    If one of the two encoders is unknown, nothing is checked. `encoder_caveat` returns a warning.
+    If an encoder is unknown, nothing is checked. In this case, `encoder_caveat` returns a warning.
 
     Raises:
         FeatureSetError: If a setting of the two encoders differs. The message contains both values.

@@ -50,7 +50,7 @@ class FeatureSet:
     dynamic: Stream
     """Motion of the face."""
     labels: FloatArray | None
-    """Scores in OCEAN order in [0, 1], shape (N, 5), float32; None without labels."""
+    """Scores in OCEAN order in [0, 1], shape (N, 5), float32; None if there are no labels."""
     clips: pd.DataFrame
     """Table with one row per clip: `clip_id`, `group` and other columns, all of type str."""
     has_groups: bool
@@ -124,7 +124,7 @@ class FeatureSet:
 def load_feature_set(features_dir: Path, *, needs_group: bool = True) -> FeatureSet:
     """Load a feature set from a directory. Shards are loaded in the order of their names.
 
-    The features stay on disk. They are read once, in chunks, to check and to hash the values.
+    The features stay on disk. They are read once, in chunks, to check and hash the values.
 
     Directories with a leading dot are ignored, because unfinished feature sets have such names. If
     `needs_group` is False and the column `group` is missing, each clip is its own group.

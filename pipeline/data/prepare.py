@@ -122,7 +122,7 @@ def prepare_feature_set(
         dynamic_features: `.npy` file of the same clips in the same order.
         clips: CSV table with `clip_id`. If `group` is missing, `group_of` computes it from the id.
         features_dir: New or empty directory for the feature set.
-        allow_unlabelled: If True, clips without annotation are dropped and cause no error.
+        allow_unlabelled: If True, drop clips without annotation; if False, raise an error.
 
     Raises:
         AnnotationError: If annotations cannot be read, or a clip has no annotation and

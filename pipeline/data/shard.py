@@ -250,5 +250,5 @@ def _read_metadata(path: Path, paths: ShardPaths) -> dict[str, Any]:
             f"but contains {', '.join(names)}. Correct the names, or drop `traits`."
         )
     if paths.labels is not None and paths.labels.parent.resolve() != path.parent.resolve():
-        metadata.pop("traits", None)  # `traits` describes only labels beside `features.json`
+        metadata.pop("traits", None)  # `traits` describes only labels in the directory of this file
     return metadata

@@ -1,7 +1,7 @@
 """Split clips into training, validation and test subsets that have no group in common.
 
-A group is a source video or a person. Because the clips of a group are similar, all clips of a
-group are in the same subset.
+A group is a source video or a person. Because the clips of a group are similar, whole groups
+are held out.
 
 Legend: N clips.
 """

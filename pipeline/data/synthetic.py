@@ -2,8 +2,8 @@
 
 In each clip, one step is marked. The face frame of this step encodes the traits of the clip. The
 face frames of all other steps encode the traits of other clips. The flow window of the marked step
-contains a marker. To predict the traits, a model must select the frame by this marker, as
-cross-attention can. Because the annotation noise is known, the best possible R² is also known.
+contains a marker. To predict the traits, a model must use this marker to select the frame.
+Cross-attention can do this. Because the annotation noise is known, the best possible R² is known.
 
 Legend: N clips, T steps, D width, K traits.
 """

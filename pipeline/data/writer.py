@@ -40,7 +40,7 @@ def write_feature_set(
     metadata: Mapping[str, Any] | None = None,
     rows: IntArray | None = None,
 ) -> None:
-    """Write a feature set that `load_feature_set` accepts.
+    """Write a feature set that `load_feature_set` can load.
 
     The files are written to a temporary directory and loaded as a check. Then this directory is
     renamed to `features_dir`. If the write fails, `features_dir` contains no files. Memory maps are

@@ -65,8 +65,8 @@ def head_entropies(
 def map_masks(name: str, step_masks: Mapping[str, BoolArray]) -> tuple[BoolArray | None, BoolArray]:
     """Return the query mask (N, Q) and the key mask (N, T) of an attention map.
 
-    The query mask is None for the trait queries, which are always valid. The order of
-    the streams is the same in `step_masks` and in the keys.
+    The query mask is None for the trait queries, which are always valid. The order of the streams
+    is the same in `step_masks` and in the keys.
     """
     query, keys = queries_and_keys(name, tuple(step_masks))
     key_mask = np.concatenate([step_masks[stream] for stream in keys], axis=1)

@@ -31,7 +31,7 @@ METRICS: Final = tuple(HIGHER_IS_BETTER)
 """Names of the metrics, in the order in which they are reported."""
 
 CONSTANT_TOLERANCE: Final = 1e-12
-"""Largest variance of a column that counts as constant, divided by 1 + mean²."""
+"""A column is constant if its variance, divided by 1 + mean², is at most this number."""
 
 NUM_MOMENTS: Final = 7
 """Number of sums per trait: weight, true, pred, true², pred², true x pred, absolute error."""
