@@ -135,7 +135,7 @@ class ExtractionConfig(Section):
 
 
 def uses_network(config: ExtractionConfig) -> bool:
-    """Return True if the encoder of a stream is a network. Networks need Keras and weights."""
+    """Return True if at least one of the two encoders is a network, which needs Keras."""
     return (config.static.encoder, config.dynamic.encoder) != (HOG, RECTIFIED_FLOW)
 
 

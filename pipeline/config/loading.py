@@ -36,8 +36,8 @@ def load_config(
 ) -> ExperimentConfig:
     """Load an experiment file or the defaults, apply the overrides, and check the result.
 
-    The keys of `overrides` are dotted names. If a setting is not a string, text is parsed as YAML.
-    Commas may separate the entries of a list.
+    The keys of `overrides` are dotted names. If the type of a setting is not `str`, text is
+    parsed as YAML. Commas may separate the entries of a list.
 
     Raises:
         ConfigError: If the file is missing or malformed, a key is unknown (the message contains
@@ -50,8 +50,8 @@ def load_run_config(path: Path) -> ExperimentConfig:
     """Load the configuration file of a run directory. The file contains every setting.
 
     Raises:
-        ConfigError: As for `load_config`. Also if the file is truncated, because the lost settings
-            would get their default values.
+        ConfigError: As for `load_config`, or if the file is truncated. Without this check, the lost
+            settings would get their default values.
     """
     config = load_config(path)
     given = read_yaml_mapping(path)
@@ -106,7 +106,7 @@ def setting_type(name: str, source: str, schema: Any = ExperimentConfig) -> Any:
 
 
 def write_config(path: Path, config: ExperimentConfig) -> None:
-    """Write every setting as YAML that `load_config` reads back."""
+    """Write every setting to a YAML file that `load_config` can read."""
     values = to_dict(config)
     # PyYAML cannot read these line breaks if they are not escaped.
     is_plain = not any(
@@ -152,13 +152,13 @@ def _load(
         return _validated(schema, values, source)
     except ConfigError:
         if path and overrides:
-            _validated(schema, from_file, source)  # raises if the file alone is wrong
+            _validated(schema, from_file, source)  # raises an error if the file is not valid
             _validated(schema, values, "overrides")
         raise
 
 
 def _check_kind(schema: Any, values: Mapping[str, Any], source: str) -> None:
-    """Raise an error if all keys of a file belong to the other kind of configuration."""
+    """Raise an error if all keys of a file belong to another configuration than `schema`."""
     kinds = {ExperimentConfig: "an experiment", ExtractionConfig: "an extraction"}
     fitting = [
         kind for kind in kinds if set(values) <= {field.name for field in dataclasses.fields(kind)}
@@ -187,7 +187,7 @@ def _read_layers(path: Path) -> dict[str, Any]:
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in changes.items():
-        # A loss mix is one value: a new mix replaces the old mix.
+        # A weighted sum of losses is one value, so it is replaced as a whole.
         nested = isinstance(value, dict) and isinstance(merged.get(key), dict) and key != "loss"
         merged[key] = _merge(merged[key], value) if nested else value
     return merged
@@ -202,7 +202,7 @@ def _apply_override(
         if not isinstance(values.get(section), dict):
             values[section] = {}
         values = values[section]
-    # YAML would parse a name such as `007` or `2024-01-05` as a number or a date.
+    # Strings are not parsed, because YAML would convert `007` to a number.
     if isinstance(value, str) and value and kind is not str:
         try:
             value = parse_yaml(value)
@@ -215,7 +215,7 @@ def _apply_override(
 
 @functools.cache
 def _adapter(schema: Any) -> pydantic.TypeAdapter[Any]:
-    # Cached, because building an adapter is slow and a search checks hundreds of configurations.
+    # Adapters are cached, because they are slow to create and a search needs them often.
     return pydantic.TypeAdapter(schema)
 
 
@@ -223,7 +223,7 @@ def _validated(schema: type[_Settings], values: dict[str, Any], source: str) -> 
     try:
         settings: _Settings = _adapter(typing.cast("Any", schema)).validate_python(values)
     except pydantic.ValidationError as error:
-        # For a union, pydantic reports one error per type. The most nested error is relevant.
+        # For a union, pydantic reports one error per type. The error with the longest path is used.
         fault = max(error.errors(include_url=False), key=lambda fault: len(fault["loc"]))
         cause = fault.get("ctx", {}).get("error")
         if isinstance(cause, ConfigError):

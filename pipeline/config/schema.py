@@ -339,7 +339,7 @@ class ExperimentConfig(Section):
 
 
 def to_dict(config: ExperimentConfig) -> dict[str, Any]:
-    """Return the configuration as nested plain values, ready for YAML."""
+    """Return the configuration as nested dictionaries of plain values, which YAML can represent."""
     values = dataclasses.asdict(config)
     values["evaluation"]["by"] = list(config.evaluation.by)
     for name in ("trainable", "frozen"):
