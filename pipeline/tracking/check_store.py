@@ -1,4 +1,4 @@
-"""Check before a run that MLflow can store the run. An unreachable store is accepted."""
+"""Check before a run that MLflow can store the run. An unreachable store does not stop the run."""
 
 import difflib
 import os
@@ -46,7 +46,7 @@ def check_store(experiment: str) -> None:
 
     Raises:
         RunError: If the address of the store is wrong, the experiment is deleted, or the MLflow
-            run with the id MLFLOW_RUN_ID is missing, deleted or ended.
+            run in MLFLOW_RUN_ID is missing, deleted or ended.
     """
     configure_mlflow()
     uri = tracking_uri()

@@ -249,9 +249,9 @@ def read_pending_events(run: RunDirectory, *, start: int) -> tuple[list[Event], 
 
     A resumed run continues from the last checkpoint, and logs the events after this checkpoint
     again with other times. Therefore an epoch is delivered after its checkpoint. Events after a
-    checkpoint are delivered after the next checkpoint, or after the end of the run. A FAILED or
-    KILLED run may be resumed later. Of its waiting events, only the status and the system metrics
-    are delivered, because a resumed run does not log them again.
+    checkpoint are delivered after the next checkpoint, or after the end of the run. If a run
+    ends as FAILED or KILLED, only its status and its system metrics are delivered. The other events
+    wait, because a resumed run may log these events again.
 
     Returns:
         The events, and the value of `start` for the next call.

@@ -117,7 +117,7 @@ def store_environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def local_store(directory: Path) -> Iterator[None]:
-    """During the block, work in `directory`. Use a store in it, except under `mlflow run`."""
+    """Run the block in `directory`. Except under `mlflow run`, the store is also in `directory`."""
     before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
     with contextlib.chdir(directory):
         if "MLFLOW_RUN_ID" not in os.environ:
