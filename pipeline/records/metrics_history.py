@@ -121,8 +121,8 @@ def read_lr_logs(path: Path) -> LearningRateLogs:
 def history_content(epochs: Sequence[EpochRecord], *, frequency: int = 1) -> dict[str, Any]:
     """Return the content of `metrics_history.json`.
 
-    `epochs` contains all epochs of the run. Batch values of every `frequency`-th training step are
-    included in the content.
+    `epochs` contains all epochs of the run. The content has the batch values of every
+    `frequency`-th training step.
     """
     mae = step_values(epochs, "mae", frequency)
     seconds = total_seconds(epochs)

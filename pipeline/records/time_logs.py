@@ -214,8 +214,8 @@ def write_time_logs(path: Path, time_logs: TimeLogs) -> None:
 def time_content(epochs: Sequence[EpochRecord], *, frequency: int = 1) -> dict[str, Any]:
     """Return the content of `time_logs.json`.
 
-    `epochs` contains all epochs of the run. Times of every `frequency`-th training step are
-    included in the content.
+    `epochs` contains all epochs of the run. The content has the times of every
+    `frequency`-th training step.
     """
     return {
         "epoch_times": [epoch.train_seconds for epoch in epochs],

@@ -22,7 +22,7 @@ from pipeline.tracking.served_inputs import MASK_ENDING
 MAX_EXAMPLE_BYTES = 2**20
 """Maximum size of the input example. Its JSON file in MLflow is ten times as large.
 
-Because image inputs exceed this limit, they are not logged. Image files would need hundreds of
+Because image inputs exceed this limit, they are not logged. Image inputs would need hundreds of
 megabytes per run, and would show faces."""
 
 _PACKAGES = ("mlflow", "tensorflow", "keras", "numpy")
