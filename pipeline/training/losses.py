@@ -11,10 +11,10 @@ from pipeline.config.schema import LossName
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class ConcordanceLoss(keras.losses.Loss):
-    """Compute 1 - CCC for each trait of a batch, and average across traits; in [0, 2].
+    """Loss 1 - CCC per trait of a batch, averaged across the traits; in [0, 2].
 
-    `epsilon`, in squared score units, is added to the denominator. If all scores and labels are
-    equal, the loss is then 1 instead of 0/0.
+    `epsilon`, in squared score units, is added to the denominator. Therefore the loss is 1 instead
+    of 0/0 if all scores and labels are equal.
 
     Reference: Lin, 1989 (doi:10.2307/2532051), eq. 3.
     """
@@ -66,7 +66,7 @@ class MixedLoss(keras.losses.Loss):
 
 
 def build_loss(weights: Mapping[LossName, float], *, huber_delta: float) -> keras.losses.Loss:
-    """Build the configured loss: a `MixedLoss`, or a single loss if its weight is 1."""
+    """Build the configured loss: a single loss if the only weight is 1, otherwise a `MixedLoss`."""
     if list(weights.values()) == [1.0]:
         return _single_loss(next(iter(weights)), huber_delta)
     return MixedLoss({str(name): weight for name, weight in weights.items()}, huber_delta)
