@@ -79,7 +79,7 @@ def evaluate_run(
             directory and MLflow are not changed.
 
     Raises:
-        PipelineError: If the run has no model yet, or the model does not fit the clips.
+        PipelineError: If the run has no model yet, or the feature set is not usable.
     """
     run = open_run_directory(run_dir)
     trained = load_trained_model(run)
@@ -112,7 +112,7 @@ def evaluate_model(
     are those of `evaluate_run`.
 
     Raises:
-        PipelineError: If the download fails, or the model does not fit the clips.
+        PipelineError: If the download fails, or the feature set is not usable.
     """
     trained = fetch_trained_model(model_uri)
     target = RunDirectory(output_dir.absolute())
