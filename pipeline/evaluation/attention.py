@@ -54,7 +54,7 @@ class RunningMean:
         self._samples: list[FloatArray] = []
 
     def add(self, values: FloatArray) -> None:
-        """Add a batch. The first axis contains the clips."""
+        """Add a batch. The first axis of `values` contains the clips."""
         is_real = ~np.isnan(values)
         self._sum = self._sum + np.where(is_real, values, 0.0).sum(axis=0, dtype=np.float64)
         self._count = self._count + is_real.sum(axis=0)
@@ -80,13 +80,13 @@ def head_agreement(
 ) -> FloatArray:
     """Compute the pairwise similarity of the heads: 1 if identical, 0 without overlap.
 
-    The similarity is 1 minus the Jensen-Shannon distance (base 2) of the weights. The
-    arguments are those of `padding_to_nan`. The weights sum to 1 over the keys and are 0 on
-    padding.
+    The similarity is 1 minus the Jensen-Shannon distance (base 2) between the weights of two heads.
+    The arguments are those of `padding_to_nan`. The weights sum to 1 over the keys, and padding
+    has weight 0.
 
     Returns:
-        Symmetric matrices, averaged over the real queries, shape (N, H, H). The result is NaN for a
-        clip without real queries, and for fewer than two real keys: heads cannot differ there.
+        Symmetric matrix of each clip, averaged over its real queries, shape (N, H, H). A clip has
+        NaN without real queries. It also has NaN with one real key, because heads cannot differ.
 
     Reference: Lin, 1991 (doi:10.1109/18.61115), for the divergence; Endres & Schindelin, 2003
         (doi:10.1109/TIT.2003.813506), for its square root, the distance.
@@ -150,7 +150,7 @@ def attention_rollout(
     cross-attention blocks.
 
     Reference: Abnar & Zuidema, 2020 (arXiv:2005.00928), section 3, attention rollout. In
-        co-attention, a stream has no attention to itself, only the identity.
+        co-attention, a stream does not attend to itself, so its own matrix is the identity.
     """
     num_blocks = sum(name.endswith("/static_to_dynamic") for name in weights)
     if not num_blocks:
@@ -170,7 +170,7 @@ def attention_rollout(
 class AttentionSummary:
     """Attention measurements of many clips. The clips are added in batches to limit memory.
 
-    `num_keys` is the argument of `trait_attention`. The maps of the first
+    `num_keys` is the argument of `trait_attention`. The attention maps of the first
     `num_samples` clips are kept.
     """
 

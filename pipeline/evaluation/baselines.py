@@ -57,13 +57,14 @@ class Baselines:
         """Predict the scores of M clips with each baseline.
 
         The arguments are those of `fit_baselines`, for the evaluated clips. Only
-        `same_group_mean` uses the labels. The label of a training clip is never counted twice.
+        `same_group_mean` uses the labels. If an evaluated clip is also a
+        training clip, its label is counted once.
 
         Returns:
             Baseline -> scores, shape (M, K). Ridge scores are not clipped to [0, 1].
 
         Raises:
-            RunError: If the number of static or dynamic features is not that of training.
+            RunError: If the number of static or dynamic features differs from training.
         """
         widths = (static_pooled.shape[1], dynamic_pooled.shape[1])
         expected = (self.static_width, len(self.ridge.feature_mean) - self.static_width)
@@ -117,7 +118,7 @@ def fit_baselines(
         labels: Annotated scores in [0, 1], shape (N, K).
         groups: Group of each clip, N names.
         clip_ids: Id of each clip, N names.
-        seed: Seed of the folds that select the ridge penalty.
+        seed: Random seed of the folds that select the ridge penalty.
 
     Raises:
         ValueError: If there are no clips, or the numbers of rows differ.

@@ -50,7 +50,7 @@ def measure_deletion(
         is_real: Mask of real steps, shape (N, T).
         labels: Annotated scores, shape (N, K). If None, the error is not measured.
         hidden_by: Description of how `predict` hides a step.
-        seed: Seed of the experiment.
+        seed: Random seed.
         num_orders: Number of random orders R.
 
     Reference: Samek et al., 2017 (doi:10.1109/TNNLS.2016.2599820), section III; Petsiuk et

@@ -40,8 +40,8 @@ def build_report(
     """Compute the metrics of the model and of its baselines on the same clips and resamples.
 
     Each baseline has scores of shape (N, 5). `by` contains column -> values of the N clips. The
-    metrics are also computed on the clips of each distinct value. None, NaN
-    and "" become the value "(missing)".
+    metrics are also computed on the clips of each distinct value. The
+    values None, NaN and "" become "(missing)".
 
     Raises:
         PipelineError: If the annotated scores are unknown, or a column has more than

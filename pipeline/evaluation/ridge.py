@@ -1,8 +1,8 @@
 """Ridge regression with a penalty selected on held-out groups.
 
 The fit needs only sums over the clips of each fold. The sums are accumulated while the features
-are read in chunks, so the features need not fit in memory. `RidgeCV` from
-scikit-learn gives the same result, but needs eight copies of the features in memory.
+are read in chunks, so the features need not fit in memory. `RidgeCV` from scikit-learn gives the
+same result, but needs eight copies of the features in memory.
 
 Shapes: N clips, n clips of a chunk, D features, K traits.
 
@@ -69,7 +69,7 @@ def fit_ridge(features: Rows, labels: FloatArray, groups: IntArray, *, seed: int
         labels: Annotated scores, shape (N, K).
         groups: Group number of each clip, shape (N,). If there is only one group, single
             clips are held out.
-        seed: Seed of the assignment of groups to folds.
+        seed: Random seed of the assignment of groups to folds.
     """
     from sklearn.preprocessing import StandardScaler
 

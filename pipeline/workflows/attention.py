@@ -55,7 +55,7 @@ def measure_attention(
     """Measure the attention of a model, and its faithfulness, on the clips `rows`.
 
     The measurement uses a random sample of at most `max_clips` clips. The result contains the
-    attention maps of `num_samples` clips. For a model without attention, it contains only a reason.
+    attention maps of `num_samples` clips. Without attention, the result contains a reason.
 
     Raises:
         ModelError: If the features do not have the input shapes of the model.

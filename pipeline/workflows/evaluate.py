@@ -252,7 +252,7 @@ def _metrics(report: EvaluationReport) -> dict[str, float]:
 def _training_split(trained: TrainedModel, features: FeatureSet) -> pd.DataFrame:
     """Return the split of the training run, or an empty split if clips cannot be identified.
 
-    Without a clip table, clip ids are row numbers. Other feature sets have other row numbers.
+    Without a clip table, clip ids are row numbers, which are unique only within one feature set.
     """
     if features.has_groups or features.digest == trained.data.digest:
         _warn_of_similar_ids(trained, features)

@@ -1,4 +1,4 @@
-"""Predict scores of clips with a trained model. Write a score table, optionally also attention."""
+"""Predict scores with a trained model. Write a score table and an optional attention table."""
 
 import contextlib
 import logging
@@ -68,7 +68,7 @@ def predict_clips(
         explain: Path of the table of attention weights; None for no table.
 
     Raises:
-        PipelineError: If the model or the clips are not usable, or have different encoders.
+        PipelineError: If the model or the clips are not usable, or their encoders differ.
     """
     outputs = [path for path in (output, explain) if path is not None]
     for path in outputs:

@@ -61,8 +61,8 @@ def coverage_of_evaluated(
     """Measure the coverage on evaluated clips from new groups.
 
     A new group has neither training nor validation clips. Without new groups, the coverage is
-    estimated from the evaluated calibration clips. `split` is the
-    split of the training run, with the columns `clip_id`, `group` and `split`.
+    estimated from the evaluated calibration clips. `split` is the split of the training run, with
+    the columns `clip_id`, `group` and `split`.
 
     Returns:
         None if there are neither new groups nor enough calibration clips.

@@ -126,7 +126,7 @@ def _link_to_mlflow(
     run: RunDirectory, config: ExperimentConfig, *, num_steps: int, parent: RunDirectory | None
 ) -> None:
     configure_mlflow()
-    # A nested run uses the MLflow store of its parent, even if the current store is another.
+    # A nested run uses the MLflow store of its parent, even if another store is configured.
     home = read_link(parent.tracking_path) if parent else None
     link = new_link(
         tracking_uri=home.tracking_uri if home else tracking_uri(),
@@ -152,7 +152,7 @@ def _describe(session: Session) -> None:
     environment = describe_environment()
     write_json(session.run.environment_path, environment)
     # MLflow parameters cannot change. `mlflow run` logs each option as text, for example "0.001".
-    # The prefix `config.` avoids a conflict with the same setting as a number, 1e-3.
+    # The prefix `config.` prevents a conflict between this text and the number 1e-3.
     settings = {
         f"config.{name}": value
         for name, value in flatten(session.config).items()

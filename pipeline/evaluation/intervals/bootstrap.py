@@ -49,7 +49,7 @@ def cluster_bootstrap(
         groups: Group of each clip, N names; whole groups are resampled.
         num_resamples: Number of resamples B.
         confidence: Share of the resamples inside the interval, in (0, 1).
-        seed: Seed of the experiment.
+        seed: Random seed.
 
     Raises:
         ValueError: If the shapes differ, there are no clips, or an option is out of range.
@@ -73,7 +73,7 @@ def paired_differences(
     """Compute the difference of every metric, model B minus model A, with its interval.
 
     The metrics of both models are computed on the same resamples. Variation that affects both
-    models cancels, so the interval is much narrower than two separate intervals suggest. Other
+    models cancels, so the interval is much narrower than the intervals of the single models. Other
     arguments and errors are those of `cluster_bootstrap`.
     """
     bootstrap = _Bootstrap(groups, num_resamples, confidence, seed)

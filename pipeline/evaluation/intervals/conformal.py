@@ -77,7 +77,7 @@ def calibrate(
         np.asarray(groups, dtype=np.str_), return_inverse=True, return_counts=True
     )
     weights = 1.0 / sizes[codes]
-    # Each group has weight 1, not 1 / (G + 1), because whole numbers have no rounding error.
+    # Each group has weight 1, not 1 / (G + 1). Therefore 9 of 10 groups are exactly 90 %.
     needed = level * (len(names) + 1)
     return Calibration(
         level=level,
