@@ -85,8 +85,8 @@ def head_agreement(
     has weight 0.
 
     Returns:
-        Symmetric matrix of each clip, averaged over its real queries, shape (N, H, H). A clip has
-        NaN without real queries. It also has NaN with one real key, because heads cannot differ.
+        Symmetric matrix of each clip, averaged over its real queries, shape (N, H, H). NaN if a
+        clip has no real query, or fewer than two real keys, because then heads cannot differ.
 
     Reference: Lin, 1991 (doi:10.1109/18.61115), for the divergence; Endres & Schindelin, 2003
         (doi:10.1109/TIT.2003.813506), for its square root, the distance.
