@@ -1,8 +1,8 @@
 """Ridge regression with a penalty selected on held-out groups.
 
 The fit needs only sums over the clips of each fold. The sums are accumulated while the features
-are read in chunks, so the features need not fit in memory. The result equals that of `RidgeCV`
-from scikit-learn, which needs the memory of eight copies of the features.
+are read in chunks, so the features need not fit in memory. `RidgeCV` from scikit-learn gives the
+same result, but needs eight copies of the features in memory.
 
 Shapes: N clips, n clips of a chunk, D features, K traits.
 
@@ -39,7 +39,7 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Ridge:
-    """Fitted linear map from features to scores."""
+    """Fitted linear function from features to scores."""
 
     feature_mean: FloatArray
     """Mean of each feature over the training clips, shape (D,)."""
@@ -69,7 +69,7 @@ def fit_ridge(features: Rows, labels: FloatArray, groups: IntArray, *, seed: int
         labels: Annotated scores, shape (N, K).
         groups: Group number of each clip, shape (N,). If there is only one group, single
             clips are held out.
-        seed: Seed of the assignment of groups to folds.
+        seed: Random seed of the assignment of groups to folds.
     """
     from sklearn.preprocessing import StandardScaler
 
@@ -92,7 +92,7 @@ def fit_ridge(features: Rows, labels: FloatArray, groups: IntArray, *, seed: int
             in_fold = folds[part] == number
             fold.add(values[in_fold], scores[in_fold])
     total = sum(sums[1:], start=sums[0])
-    # A single clip cannot be held out, and its fit is exact with any penalty.
+    # A single clip cannot be held out, so no penalty is selected. Any penalty gives an exact fit.
     alpha = _best_alpha(total, sums) if len(sums) > 1 else ALPHAS[-1]
     coefficients, intercept = total.solve(alpha)
     return Ridge(
@@ -169,10 +169,10 @@ def _best_alpha(total: _Sums, folds: list[_Sums]) -> float:
 def _reduced(
     features: Rows, standardized: Callable[[slice], FloatArray]
 ) -> tuple[Callable[[slice], FloatArray], FloatArray]:
-    """Return a function that reads the features in A dimensions, and the axes (A, D).
+    """Return two items: a function that reads the features in A dimensions, and the axes (A, D).
 
-    A is at most N, because N clips span at most N dimensions. A rotation does not change the
-    result of ridge regression.
+    A is at most N, because N clips span at most N dimensions. Rotated axes give the same result
+    of ridge regression.
     """
     num_clips, num_features = features.shape
     if num_features <= num_clips:
@@ -188,7 +188,7 @@ def _chunks(features: Rows) -> Iterator[slice]:
 
 
 def _fold_numbers(groups: IntArray, *, seed: int) -> IntArray:
-    """Return the number of the fold in which each clip is held out, together with its group."""
+    """Return, for each clip, the number of the fold that holds out its group."""
     from sklearn.model_selection import GroupKFold
 
     units = groups if len(np.unique(groups)) > 1 else np.arange(len(groups))

@@ -34,7 +34,7 @@ class Scores:
 def score(
     network: keras.Model, baselines: Baselines, features: FeatureSet, rows: IntArray
 ) -> Scores:
-    """Predict the clips `rows` with the model and with the baselines."""
+    """Predict the scores of the clips `rows` with the model and with the baselines."""
     labels = features.checked_labels()[rows]
     return Scores(
         predictions=Predictions(
@@ -56,10 +56,10 @@ def score(
 def predict(network: keras.Model, features: FeatureSet, rows: IntArray) -> FloatArray:
     """Return the scores of the clips `rows`, shape (N, K).
 
-    If the model has a mask input and the feature set has no such mask, all steps are valid.
+    If the feature set lacks a mask of the model, all time steps count as real.
 
     Raises:
-        ModelError: If the model has other input shapes.
+        ModelError: If the features do not have the input shapes of the model.
     """
     check_shapes(network, features, needs_masks=False)
     batch_size = inference_batch_size(features, max_size=_MAX_BATCH_SIZE)
@@ -82,11 +82,11 @@ def fit_run_baselines(features: FeatureSet, rows: IntArray, config: ExperimentCo
 
 
 def concatenate_scores(folds: list[Scores]) -> Scores:
-    """Join the scores of several folds.
+    """Join the scores of all folds.
 
-    The scores of the baseline `training_mean` are replaced by their mean. The means of the
-    single folds correlate negatively with the held-out labels, so pooled R² and PCC would be
-    too low.
+    The training mean of a fold correlates negatively with its held-out labels. With these means,
+    pooled R² and PCC of the baseline `training_mean` would be too low. Therefore the average of
+    these means replaces them.
     """
     predictions = [fold.predictions for fold in folds]
     labels = [part.y_true for part in predictions if part.y_true is not None]
@@ -115,11 +115,11 @@ def masked_streams(network: keras.Model) -> tuple[str, ...]:
 def check_shapes(network: keras.Model, features: FeatureSet, *, needs_masks: bool = True) -> None:
     """Check that a model accepts these features and predicts five traits.
 
-    If `needs_masks` is true, the feature set must have all masks of the model. Predictions do not
-    need a mask: if it is missing, all steps are valid.
+    If `needs_masks` is false, the feature set may lack masks of the model. Without a mask, all
+    time steps count as real.
 
     Raises:
-        ModelError: If the inputs or outputs differ. The message contains the stream name.
+        ModelError: If an input or output shape is wrong. The message contains the stream name.
     """
     if not getattr(network, "inputs", None):
         raise ModelError(
@@ -142,7 +142,7 @@ def check_shapes(network: keras.Model, features: FeatureSet, *, needs_masks: boo
     shapes = [tuple(tensor.shape[1:]) for tensor in network.inputs]
     if shapes == [*found.values()]:
         return
-    # The first two inputs are the streams, even if a user named them differently.
+    # The first two inputs are the streams, even if they have other names in a custom model.
     names = ["static", "dynamic", *(tensor.name for tensor in network.inputs[2:])]
     expected = dict(zip(names, shapes, strict=False))
     place = features.sources[0].parent

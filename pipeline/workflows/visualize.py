@@ -44,12 +44,12 @@ FIGURE_FOLDERS: Final = ("training_visualizations", "attention_visualizations", 
 """Figure folders of a run directory."""
 
 _CHECKED_BY_REPORT: Final = frozenset({"config", "num_train_clips"})
-"""Inputs that `load_records` also checks, so that a problem would be listed twice."""
+"""Inputs that `load_records` also checks. Their problems are not listed a second time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Visualization:
-    """Figures and report of a run, and the problems that were found."""
+    """Figures and report of a run, and the problems of its input files."""
 
     gallery: Gallery
     report_path: Path
@@ -61,7 +61,7 @@ def open_drawable(path: Path) -> RunDirectory:
     """Open a run directory, or the downloaded artifacts of a run, to draw figures.
 
     Raises:
-        RunError: If the directory has no file of a run.
+        RunError: If the directory contains no file of a run.
     """
     run = RunDirectory(path.resolve())
     files = (run.run_log_path, run.config_path, run.metrics_dir, run.evaluation_path)
@@ -74,7 +74,7 @@ def open_drawable(path: Path) -> RunDirectory:
 
 
 def has_trained(run: RunDirectory) -> bool:
-    """Return True if a directory contains records of a training run, not only of a search."""
+    """Return True if a directory contains records of the training of a model."""
     records = (run.metrics_dir, run.time_dir, run.evaluation_path, run.attention_path)
     return any(path.exists() for path in records)
 
@@ -124,17 +124,17 @@ def visualize_run(
 
     Args:
         run: A run directory, or the downloaded artifacts of a run.
-        formats: Figure formats: png, svg, pdf. If browsers cannot show any of the formats, png is
-            added for the report.
+        formats: Figure formats: png, svg, pdf. If the report cannot show any of these formats, png
+            is added.
         style: Style of the figures.
-        callback_seconds: Seconds per callback, directly after training. These times and the
-            drawing time are added to the time log.
+        callback_seconds: Callback -> seconds; None except at the end of training. These times and
+            the drawing time are added to the time log.
 
     Raises:
         PipelineError: If a format is unknown.
     """
     with contextlib.ExitStack() as stack:
-        # At the end of training, the session already holds the lock.
+        # At the end of training, this fails, because the session already holds the lock.
         with contextlib.suppress(RunError):
             stack.enter_context(run.locked())
         return _visualize(run, formats, style, callback_seconds)
@@ -247,7 +247,7 @@ def _report_images(gallery: Gallery) -> list[Image]:
 
 
 def _with_relative_paths(run: RunDirectory, value: Any) -> Any:
-    """Return an input. In the reason of `Unavailable`, make paths relative to the run."""
+    """Return an input. If it is `Unavailable`, its reason gets paths relative to the run."""
     if not isinstance(value, Unavailable):
         return value
     return Unavailable(reason=value.reason.replace(f"{run.path}{os.sep}", ""))
