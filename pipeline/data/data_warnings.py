@@ -23,7 +23,9 @@ _MIN_RELATIVE_RANGE: Final = 1e-5
 """Minimum range of a column in float32, divided by its largest absolute value."""
 
 _OUTLIER_FACTOR: Final = 1e4
-"""Minimum distance of an outlier from the median, divided by the 10-90 % range of its column."""
+"""Minimum distance of an outlier from the median, in multiples of the 10-90 % range of its column.
+
+The median of these ranges replaces a smaller range."""
 
 _MISSING_VALUES: Final = (-999.0, -9999.0)
 """Numbers that some tools write for a missing value."""

@@ -17,7 +17,7 @@ UNKNOWN: Final = "unknown"
 VIDEOS: Final = "videos"
 GIVEN_FACES: Final = "given faces"
 GIVEN_FLOW: Final = "given flow"
-"""Values of the key `of` in the description of a stream: the kind of its recordings."""
+"""Values of the entry `of` in the description of a stream: the input of its encoder."""
 
 VIDEOS_OPTION: Final = "--videos_dir"
 CROPS_OPTIONS: Final = "--face_dir with --flow_dir"
@@ -49,13 +49,13 @@ def check_encoder(found: Any, expected: Any, features_dir: Path) -> None:
         raise FeatureSetError(
             f"{features_dir}: has other features than the training set of the model: "
             f"{difference.name} is {difference.found} here and {difference.expected} in "
-            "the model. Extract the clips again with the settings of the model: call `python -m "
+            "the model. Extract the features again with the settings of the model: call `python -m "
             f"pipeline predict {recordings_options(expected) or VIDEOS_OPTION}`."
         )
 
 
 def recordings_options(encoder: Any) -> str | None:
-    """Return the options of `predict` for the recordings of an encoder; None if unknown."""
+    """Return the options of `predict` for the input of an encoder; None if it is unknown."""
     streams = encoder if isinstance(encoder, Mapping) else {}
     static, dynamic = (streams.get(name) for name in ("static", "dynamic"))
     if not (isinstance(static, Mapping) and isinstance(dynamic, Mapping)):

@@ -56,7 +56,7 @@ class FeatureSet:
     has_groups: bool
     """False if there is no clip table. Each clip is then its own group."""
     digest: str
-    """SHA-256 of the features, masks, labels and clip table. It does not depend on the shards."""
+    """SHA-256 of the values: features and labels as float32, masks, clip table."""
     metadata: dict[str, Any]
     """Content of `features.json`; for a sharded set, the entries that are equal in all shards."""
     sources: tuple[Path, ...]
@@ -215,7 +215,7 @@ def _open(paths: Sequence[ShardPaths], *, needs_group: bool) -> FeatureSet:
 
 
 def _allow_open_files(num_files: int, features_dir: Path) -> None:
-    """Increase the limit of open files of this process, because each memory map needs a file."""
+    """Increase the limit of open files of this process, because memory maps keep files open."""
     try:
         import resource
     except ImportError:  # Windows has no such limit

@@ -138,7 +138,7 @@ def prepare_feature_set(
     joined = join_annotations(annotations, table["clip_id"].tolist())
     num_unlabelled, num_clips = len(joined.unlabelled), len(table)
     if num_unlabelled == num_clips or (num_unlabelled and not allow_unlabelled):
-        fix = "Check that both files use the same ids"
+        fix = "Check that the annotations use the same ids"
         if num_unlabelled < num_clips:
             fix += "; add the annotations of these clips, or drop them (`--allow_unlabelled true`)"
         raise AnnotationError(

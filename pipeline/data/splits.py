@@ -109,10 +109,10 @@ def hold_out(
     fractions: Mapping[str, float],
     generator: np.random.Generator,
 ) -> dict[str, IntArray]:
-    """Move whole groups from the training rows to each empty subset.
+    """Move whole groups from the training rows to empty subsets with a fraction above 0.
 
     The groups are shuffled. A group is moved if the size of the subset comes closer to the given
-    fraction. At least one group is moved to each subset. The result depends on the names and sizes
+    fraction. At least one group is moved to each of them. The result depends on the names and sizes
     of the groups, not on the order of the rows.
 
     Args:
@@ -219,7 +219,7 @@ def group_overlap(groups: NDArray[Any], split: Split) -> dict[str, dict[str, flo
 
 
 def write_split(path: Path, feature_set: FeatureSet, split: Split) -> None:
-    """Write the subset of each clip to a CSV table with `clip_id`, `group` and `split`."""
+    """Write `clip_id`, `group` and `split` of each clip to a CSV table, in row order."""
     rows = np.concatenate([subset for _, subset in split.subsets()])
     names = np.repeat(SPLIT_NAMES, [len(subset) for _, subset in split.subsets()])
     table = feature_set.clips.loc[rows, ["clip_id", "group"]].assign(split=names).sort_index()
@@ -227,7 +227,7 @@ def write_split(path: Path, feature_set: FeatureSet, split: Split) -> None:
 
 
 def read_split(path: Path) -> pd.DataFrame:
-    """Read a table that `write_split` wrote. All cells have type str.
+    """Read `clip_id`, `group` and `split` as str, one row per clip, from a `write_split` table.
 
     Raises:
         PipelineError: If the file is missing or is not a split of clips.

@@ -1,4 +1,4 @@
-"""The built-in data set. A model needs both streams to predict its traits.
+"""The built-in data set. A model needs the face frames and the flow windows to predict the traits.
 
 In each clip, one step is marked. The face frame of this step encodes the traits of the clip. The
 face frames of all other steps encode the traits of other clips. The flow window of the marked step
@@ -44,7 +44,7 @@ class SyntheticClips:
     truth: FloatArray
     """Scores without annotation noise, shape (N, K)."""
     marked_step: IntArray
-    """Number of the step that encodes the traits of the clip, shape (N,)."""
+    """Index of the step that encodes the traits of the clip, shape (N,)."""
     clips: pd.DataFrame
     """Clip table: `clip_id`, `group`, `camera`, `marked_step`."""
 

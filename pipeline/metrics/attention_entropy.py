@@ -1,4 +1,4 @@
-"""Normalized entropy of attention weights: 0 if one key has weight 1, 1 if all weights are equal.
+"""Normalized entropy of attention weights: 0 for one key, 1 for equal weights of valid keys.
 
 Shapes: N clips, H heads, Q queries, T keys, S steps of a stream.
 """
@@ -26,7 +26,8 @@ def normalized_entropy(
 
     Returns:
         Entropies in [0, 1], shape (N, H): 0 if each query has all its weight on one key, 1 if all
-        weights are equal. NaN for clips with fewer than two valid keys or without a valid query.
+        valid keys have equal weights. NaN for clips with fewer than two valid keys or without a
+        valid query.
 
     Reference: Shannon, 1948 (doi:10.1002/j.1538-7305.1948.tb01338.x), for the entropy;
         Pielou, 1966 (doi:10.1016/0022-5193(66)90013-0), for the normalization by its maximum.

@@ -101,9 +101,9 @@ class AttentionMeasurements:
     trait_share: Mapping[str, FloatArray] = field(default_factory=dict)
     """Stream -> mean sum of the weights from each trait query to this stream, shape (K,)."""
     trait_attention_even: Mapping[str, FloatArray] = field(default_factory=dict)
-    """Stream -> value of `trait_attention` if all valid steps have equal weights, shape (T,)."""
+    """Stream -> its mean `trait_attention`, divided equally among the valid steps, shape (T,)."""
     trait_rollout_even: Mapping[str, FloatArray] = field(default_factory=dict)
-    """Stream -> value of `trait_rollout` if all valid steps have equal weights, shape (T,)."""
+    """Stream -> its mean `trait_rollout`, divided equally among the valid steps, shape (T,)."""
     sample_ids: tuple[str, ...] = ()
     """Ids of the M sample clips."""
     sample_maps: Mapping[str, FloatArray] = field(default_factory=dict)

@@ -71,7 +71,7 @@ _logger = logging.getLogger(__name__)
 _ARTIFACTS = ("search", "search_visualizations", "comparison", "events.jsonl")
 _MAX_WORKERS = 8
 _TRIALS_PER_WORKER = 15
-"""Number of trials per worker process. Its end frees the memory that TensorFlow keeps."""
+"""Number of trials per worker process. A new process frees the memory of TensorFlow."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

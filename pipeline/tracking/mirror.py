@@ -102,8 +102,8 @@ class Mirror:
         try:
             if is_delivered(self._run):  # no lock: a read-only directory cannot be locked
                 return None
-            # Two mirrors may deliver a nested run at the same time: its own mirror and the mirror
-            # of its parent run. Without the lock, they would create two MLflow runs.
+            # The mirrors of a run and of its nested runs may deliver the same run at the same
+            # time. Without the lock, they would create two MLflow runs.
             with filelock.FileLock(self._run.path / ".delivery.lock"):
                 return self._deliver_locked(retries_rejected=retries_rejected)
         except DeliveryError:
@@ -199,8 +199,8 @@ class Mirror:
         for start in list(link.refused):
             del sender.rejected[start]
             sender.send([event for event in events if str(event.start) == start])
-            # The file changes only after the upload. If the process is killed during the upload,
-            # the event is still listed as rejected, and the next delivery sends it again.
+            # `mlflow.json` changes only after the upload. If the process is killed during the
+            # upload, the event is still listed as rejected, and `sync` sends it again.
             link = self._note(sender, link, link.delivered)
         return link
 
@@ -250,8 +250,8 @@ def read_pending_events(run: RunDirectory, *, start: int) -> tuple[list[Event], 
     A resumed run continues from the last checkpoint, and logs the events after this checkpoint
     again with other times. Therefore an epoch is delivered after its checkpoint. Events after a
     checkpoint are delivered after the next checkpoint, or after the end of the run. If a run
-    ends as FAILED or KILLED, only its status and its system metrics are delivered. The other events
-    wait, because a resumed run may log these events again.
+    ends as FAILED or KILLED, only the status and the system metrics among these events are
+    delivered. The other events wait, because a resumed run may log these events again.
 
     Returns:
         The events, and the value of `start` for the next call.

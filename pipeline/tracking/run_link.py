@@ -38,7 +38,7 @@ class Link:
     """Unique tag of the MLflow run. It is written to the file before the MLflow run is created. If
     the reply of the store is lost, the MLflow run is found by this tag."""
     refused: dict[str, str] = field(default_factory=dict)
-    """Rejected events: offset in the run log -> item and reason. `sync` sends them again."""
+    """Rejected events: offset in the run log -> name of the value or file, and the reason."""
 
 
 def new_link(
@@ -84,7 +84,7 @@ def read_link(path: Path) -> Link | None:
 def with_logged_run(path: Path, link: Link) -> Link:
     """Return the link with the run id from the run log.
 
-    The run id in a damaged file can be wrong. The run log has checksums, so its id is safe.
+    The run id in a damaged file can be wrong. The id in the run log is protected by a checksum.
     """
     logged = _newest_link(path)
     if logged is None or logged.run_id == link.run_id:
@@ -126,9 +126,9 @@ def _check_link(path: Path, content: Any) -> Link:
     try:
         link = Link(**content)
     except TypeError as error:
-        raise RunError(f"{path}: is not a link that `train` has written ({error}). {fix}") from (
-            error
-        )
+        raise RunError(
+            f"{path}: does not have the format that `train` writes ({error}). {fix}"
+        ) from (error)
     for each in dataclasses.fields(Link):
         value, kind = getattr(link, each.name), typing.get_origin(each.type) or each.type
         if type(value) is not kind:
@@ -138,8 +138,8 @@ def _check_link(path: Path, content: Any) -> Link:
     run_log = _run_log_path(path)
     if not _is_line_end(run_log, link.delivered):
         raise RunError(
-            f"{run_log}: does not match {path.name}: MLflow has {link.delivered} bytes of the "
-            "log, but no line ends at this byte. Restore both files from a backup."
+            f"{run_log}: does not match {path.name}: {link.delivered} bytes of the log are "
+            "delivered, but no line ends at this byte. Restore both files from a backup."
         )
     return link
 

@@ -86,7 +86,7 @@ def with_password(uri: str) -> str:
 
     If the current tracking URI belongs to the same store, it is returned. Otherwise a library reads
     the password from the environment. For a server, MLflow reads MLFLOW_TRACKING_PASSWORD or
-    MLFLOW_TRACKING_TOKEN. For a database, libpq reads PGPASSWORD.
+    MLFLOW_TRACKING_TOKEN. For PostgreSQL, libpq reads PGPASSWORD.
 
     Raises:
         MlflowException: If the environment does not contain a password.
@@ -167,7 +167,7 @@ def call_store(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 def call_within(seconds: float | None, call: Callable[[], Any]) -> Any:
     """Call a function in a separate thread, and wait at most `seconds` for its result.
 
-    None means no limit. A call that exceeds the limit continues in its thread.
+    None means no limit. A call that exceeds the limit continues in a daemon thread.
 
     Raises:
         TimeoutError: If the call does not end in time.
@@ -198,7 +198,7 @@ def has_code(error: Exception, code: int) -> bool:
 
 
 def _check_connection(uri: str) -> None:
-    """Try to connect once. MLflow itself would try ten times, for about 100 s."""
+    """Try to connect once, for a few seconds. MLflow itself tries ten times, for 100 s."""
     is_libpq_or_mysql = not uri.startswith("mssql")
     engine = sqlalchemy.create_engine(
         uri,

@@ -84,10 +84,10 @@ class NonFiniteLossGuard(keras.callbacks.Callback):
     """Stop training if a loss is NaN or infinite.
 
     The checks `<` and `>` are always False for NaN. Therefore this callback must precede the
-    callbacks that compare losses.
+    callbacks that record or compare losses.
 
     Raises:
-        TrainingError: If a loss is not finite. The message contains the epoch.
+        TrainingError: If a loss is not finite, with the epoch and, in training, the step.
     """
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: D102

@@ -1,6 +1,6 @@
 """Write and read checkpoints. A run that is resumed from a checkpoint has bit-identical results.
 
-`checkpoints/epoch-00007/` contains the variables of the network (including dropout seeds), the
+`checkpoints/epoch-00007/` contains the variables of the network (including dropout state), the
 variables of the optimizer, and the state of the callbacks. The file `LAST` contains the name of the
 newest directory. `LAST` is replaced atomically after this directory is complete. Therefore the last
 complete checkpoint is intact even if the process is killed.

@@ -51,7 +51,7 @@ def open_features(data: DataConfig, *, needs_group: bool = True) -> FeatureSet:
 
 
 def log_feature_warnings(features: FeatureSet) -> None:
-    """Log the warnings of a feature set about probably damaged features or names."""
+    """Log the warnings of a feature set: damaged features, and ids that are too similar."""
     for warning in features.warnings:
         _logger.warning("%s", warning)
 
@@ -82,7 +82,7 @@ def check_labels_vary(features: FeatureSet) -> None:
     """Check that the labels differ between clips.
 
     Raises:
-        FeatureSetError: If there are no labels, or two or more clips all have the same labels.
+        FeatureSetError: If there are no labels, or if several clips all have the same labels.
     """
     labels = features.checked_labels()
     if len(labels) > 1 and np.all(labels == labels[0]):
@@ -95,7 +95,7 @@ def check_labels_vary(features: FeatureSet) -> None:
 def check_columns(
     features: FeatureSet, columns: tuple[str, ...], rows: IntArray | None = None
 ) -> None:
-    """Check that the given columns of the clip table can define subgroups of the clips `rows`.
+    """Check that the given columns exist and divide the clips at `rows` into few subgroups.
 
     If `rows` is None, the check covers only the column names.
 
@@ -122,7 +122,7 @@ def existing_columns(features: FeatureSet, columns: tuple[str, ...]) -> tuple[st
 def column_values(
     features: FeatureSet, rows: IntArray, columns: tuple[str, ...]
 ) -> dict[str, list[Any]]:
-    """Return column -> normalized values of the clips `rows`."""
+    """Return a dictionary: column name -> normalized values in the rows `rows`."""
     return {
         column: [normalize_identifier(value) for value in features.clips[column].to_numpy()[rows]]
         for column in columns

@@ -30,7 +30,7 @@ def unseen_groups(predictions: Predictions, training_groups: Names) -> Predictio
 def calibrate_held_out(predictions: Predictions, config: ExperimentConfig) -> Calibration:
     """Calibrate the intervals on predictions for validation clips, or out-of-fold predictions.
 
-    The model that predicts a clip must not be trained on other clips of its group.
+    The model must not be trained on clips from the groups of these predictions.
     """
     return calibrate(
         annotated_scores(predictions),

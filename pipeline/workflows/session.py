@@ -25,7 +25,7 @@ from pipeline.tracking.run_link import new_link, note_link, read_link, write_lin
 from pipeline.tracking.store import configure_mlflow, tracking_uri
 
 _MAX_CHARTED_STEPS: Final = 2000
-"""Maximum number of training steps per MLflow run; the run directory contains all steps."""
+"""Maximum number of steps that are sent to an MLflow run. The run directory has all steps."""
 _PACKAGES: Final = ("keras", "mlflow", "numpy", "optuna", "pandas", "scikit-learn", "tensorflow")
 
 
@@ -52,7 +52,7 @@ def open_session(
 ) -> Iterator[Session]:
     """Open a run. Log the description at the start and the status at the end, even after errors.
 
-    `num_steps` is the number of training steps. If it is large, only every n-th step is sent to
+    If the expected number of steps `num_steps` is large, only every n-th step is sent to
     MLflow. If the run is nested, the session of `parent` must be open.
     """
     with run.locked():
@@ -151,8 +151,8 @@ def _is_described(run: RunDirectory) -> bool:
 def _describe(session: Session) -> None:
     environment = describe_environment()
     write_json(session.run.environment_path, environment)
-    # MLflow parameters cannot change. `mlflow run` logs each option as text, for example "0.001".
-    # The prefix `config.` prevents a conflict between this text and the number 1e-3.
+    # MLflow parameters cannot change. `mlflow run` logs each option as typed, for example "1e-3",
+    # but this run logs "0.001". The prefix `config.` prevents a conflict between the two texts.
     settings = {
         f"config.{name}": value
         for name, value in flatten(session.config).items()

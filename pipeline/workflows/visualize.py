@@ -49,7 +49,7 @@ _CHECKED_BY_REPORT: Final = frozenset({"config", "num_train_clips"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Visualization:
-    """Figures and report of a run, and the problems of its input files."""
+    """Figures and report of a run, and the problems that were found."""
 
     gallery: Gallery
     report_path: Path
@@ -127,8 +127,8 @@ def visualize_run(
         formats: Figure formats: png, svg, pdf. If the report cannot show any of these formats, png
             is added.
         style: Style of the figures.
-        callback_seconds: Callback -> seconds; None except at the end of training. These times and
-            the drawing time are added to the time log.
+        callback_seconds: Kind of work, e.g. `checkpoint` -> seconds; None except at the end of
+            training. These times and the drawing time are added to the time log.
 
     Raises:
         PipelineError: If a format is unknown.

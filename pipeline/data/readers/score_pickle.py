@@ -39,7 +39,7 @@ _DAMAGE: Final = (
 
 
 class _ForbiddenError(Exception):
-    """The pickle contains more than dictionaries, strings and numbers."""
+    """The pickle contains a name, type or opcode that scores do not need."""
 
 
 def read_score_pickle(path: Path) -> Any:

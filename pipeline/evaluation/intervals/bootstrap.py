@@ -73,7 +73,7 @@ def paired_differences(
     """Compute the difference of every metric, model B minus model A, with its interval.
 
     The metrics of both models are computed on the same resamples. Variation that affects both
-    models cancels, so the interval is much narrower than the intervals of the single models. Other
+    models cancels. Two separate intervals would suggest a wider interval of the difference. Other
     arguments and errors are those of `cluster_bootstrap`.
     """
     bootstrap = _Bootstrap(groups, num_resamples, confidence, seed)

@@ -1,7 +1,7 @@
 """Prediction intervals from errors on held-out groups, and the coverage of these intervals.
 
 The method is hierarchical split conformal prediction. Clips from one group have similar errors.
-Therefore groups are nearly exchangeable, but clips are not. Each of the G calibration groups has
+Therefore clips are not exchangeable, but groups nearly are. Each of the G calibration groups has
 weight 1 / (G + 1), divided equally among its clips. The group of the new clip has the same weight
 and an infinite error. The half-width is the smallest error with a cumulative weight of at least
 the level. The interval is the prediction plus and minus the half-width, clipped to [0, 1].
