@@ -24,7 +24,7 @@ _PYDANTIC_CONFIG: Final = {
 
 
 class Section:
-    """Base class of every section: a frozen dataclass with a range for each number."""
+    """Base class of all sections. A section is a frozen dataclass with a range for each number."""
 
     __slots__ = ()
     __pydantic_config__: ClassVar[Any] = _PYDANTIC_CONFIG

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pipeline.core.errors import PipelineError, one_line
 
 _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}(\..*)?")
-"""Names of the temporary files that `atomic_path` creates."""
+"""Pattern for the names of the temporary files that `atomic_path` creates."""
 
 _HASH_KEY: Final = "sha256"
 
@@ -46,7 +46,10 @@ def disk_error(error: BaseException | None) -> int | None:
 
 @contextlib.contextmanager
 def disk_errors_named(path: Path) -> Iterator[None]:
-    """If the disk is full, raise an error that names `path`. The original error may name no file.
+    """If the disk is full, raise an error that names `path`.
+
+    The original error may name no file. If it names a file in another directory than that of
+    `path`, the original error is raised.
 
     Raises:
         OSError: If the disk is full or a file size limit is reached.
@@ -129,7 +132,7 @@ def write_sealed_json(path: Path, value: Mapping[str, Any]) -> None:
 def read_sealed_json(path: Path) -> dict[str, Any]:
     """Read a JSON object that `write_sealed_json` wrote.
 
-    Files of earlier versions have no hash and are not checked.
+    Files that earlier versions of the pipeline wrote have no hash and are not checked.
 
     Raises:
         PipelineError: If the file is missing, is not a JSON object, or does not match its hash.
@@ -216,7 +219,7 @@ def _finite(value: Any) -> Any:
 
 def _sync(path: Path) -> None:
     try:
-        # On Windows, a file must be open for writing, and a directory cannot be opened.
+        # On Windows, `fsync` needs a file that is open for writing; a directory cannot be opened.
         handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     except PermissionError:
         if path.is_dir():

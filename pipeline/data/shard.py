@@ -1,4 +1,4 @@
-"""Open the files of a shard or of a whole feature set, and check their consistency.
+"""Open and check the files of a shard, and check that the shards of a feature set agree.
 
 Legend: N clips, T steps, D width. The suffixes `s` and `d` mean the static and dynamic stream.
 """
@@ -110,9 +110,9 @@ class Shard:
     labels: FloatArray | None
     """Scores in [0, 1], shape (N, 5), float32."""
     clips: pd.DataFrame
-    """One row per clip, cells of type str. If there is no table, `number_clips` gives the ids."""
+    """One row per clip, cells of type str. Without a clip file, `number_clips` makes the table."""
     metadata: dict[str, Any]
-    """Content of `features.json`; empty if the file describes other arrays."""
+    """Content of `features.json`; empty if the file is missing or describes other arrays."""
     seconds: StreamPart | None = None
     """Times of the steps from the start of the clip, shape (N, T); NaN if unknown."""
 
@@ -172,7 +172,7 @@ _SHARED_PROPERTIES: dict[str, Callable[[Shard], object]] = {
 
 
 def check_agreement(shards: Sequence[Shard]) -> None:
-    """Check that all shards have the same format and encoder, and that each clip is in one shard.
+    """Check that all shards have the same format and encoder, and that no clip is in two shards.
 
     Raises:
         FeatureSetError: If two shards differ or have a clip in common.

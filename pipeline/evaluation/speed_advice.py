@@ -27,7 +27,7 @@ class Recommendation:
     issue: str
     """Short description of the problem."""
     details: str
-    """Measurement, in one sentence."""
+    """Description of the measured values."""
     evidence: Mapping[str, float]
     """Name -> measured value: times in seconds, shares in [0, 1]."""
     recommendation: str
@@ -35,7 +35,10 @@ class Recommendation:
     expected_gain: str
     """Description of the time that can be saved."""
     gain_seconds: float
-    """Maximum saved time for the same run, in seconds; not written to the JSON file."""
+    """Maximum time that the change would save in the same run, in seconds.
+
+    This value is not written to the JSON file.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,12 +55,16 @@ _Facts = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class _Rule:
-    """One kind of recommendation. The text fields are format strings for the facts."""
+    """One kind of recommendation.
+
+    `details`, `recommendation` and `expected_gain` are format strings. They are filled with the
+    facts, the total time of the run (`run_seconds`) and the monitored metric (`monitor`).
+    """
 
     measure: Callable[[_Run], _Facts | None]
     """Function that returns the facts, or None if the rule does not apply to the run."""
     min_share: float
-    """Threshold: the rule applies if the fact `share` is larger."""
+    """The rule applies only if the fact `share` is larger than this threshold."""
     issue: str
     details: str
     recommendation: str
@@ -92,16 +99,18 @@ def _slow_input(run: _Run) -> _Facts | None:
 
 
 def _many_calls(run: _Run) -> _Facts | None:
-    """Measure the extra wait before each call: the wait minus the median wait within a call.
+    """Measure the extra wait before each call of the compiled graph.
 
-    The first step of an epoch is ignored, because its wait includes the start of the epoch.
+    The extra wait is the wait before a call minus the median wait between the steps of one call. If
+    each call has one step, this median is taken as 0. The first step of an epoch is ignored,
+    because its wait includes the start of the epoch.
     """
     waits, per_call = run.times.waits_by_epoch, run.config.training.steps_per_execution
     num_steps = waits.shape[1]
     if per_call >= num_steps:
         return None
     if per_call == 1 and run.config.training.cache == "disk":
-        return None  # The disk may cause the waits, so they do not prove a cost of calls.
+        return None  # The disk may cause the waits, so the cost of the calls is unknown.
     in_call = np.arange(num_steps) % per_call
     inner = waits[:, in_call > 0]
     usual = float(np.median(inner)) if inner.size else 0.0
@@ -112,7 +121,7 @@ def _many_calls(run: _Run) -> _Facts | None:
 
 
 def _small_batches(run: _Run) -> _Facts | None:
-    """Estimate the fixed cost of a training step: its time, extrapolated to zero clips.
+    """Estimate the fixed cost of a training step: the step time, extrapolated to zero clips.
 
     The linear extrapolation uses two median times: that of full steps, and that of the last step
     of each epoch. The last step has fewer clips.
@@ -343,7 +352,7 @@ def _steady_seconds(times: TimeLogs) -> float:
 
 
 def _loss(part: str, seconds: float, whole: str, whole_seconds: float) -> _Facts:
-    """Return the facts of one part of the time. The possible gain is the whole part."""
+    """Return the facts about a part of a time. The possible gain is the whole time of the part."""
     share = _share(seconds, whole_seconds)
     return {part: seconds, whole: whole_seconds, "share": share, "gain_seconds": seconds}
 

@@ -1,7 +1,9 @@
-"""Streaming metrics for Keras. For any batch size, they are equal to the metrics of NumPy arrays.
+"""Streaming metrics for Keras.
 
-The Keras metrics `PearsonCorrelation` and `ConcordanceCorrelation` are averages of correlations in
-single clips or in batches. Such an average is not the correlation across all clips.
+For any batch size, they are equal to the metrics that NumPy computes from all clips at once.
+
+The Keras metrics `PearsonCorrelation` and `ConcordanceCorrelation` are averages of correlations
+within single clips or within batches. Such an average is not the correlation across all clips.
 
 Shapes: B clips of a batch, K = 5 traits.
 """
@@ -33,7 +35,7 @@ class TraitMoments(keras.metrics.Metric):
         """Add a batch of annotated and predicted scores, shape (B, 5) each, in OCEAN order.
 
         Raises:
-            ValueError: If there are not five traits.
+            ValueError: If an array does not have the shape (B, 5).
         """
         true = _as_scores("y_true", y_true) - SHIFT
         pred = _as_scores("y_pred", y_pred) - SHIFT
@@ -48,7 +50,7 @@ class TraitMoments(keras.metrics.Metric):
         return {}
 
     def trait_metrics(self) -> dict[str, dict[str, float]]:
-        """Return the metrics as `regression.trait_metrics` does; NaN before the first batch."""
+        """Return metrics like `regression.trait_metrics`; all are NaN before the first batch."""
         metrics = metrics_from_moments(np.asarray(self._moments.numpy()))
         return {metric: name_traits(values) for metric, values in metrics.items()}
 

@@ -1,4 +1,4 @@
-"""Fusions: from the tokens of the streams to one logit per trait.
+"""Fusions: functions that compute one logit per trait from the tokens of the streams.
 
 Shapes: B batch, T tokens, F fusion width, H heads, K traits.
 """

@@ -79,7 +79,7 @@ def write_page(
         configuration=tables.config_tables(config),
         environment=tables.environment_tables(records),
         commands=commands(records),
-        script=markupsafe.Markup(script),  # noqa: S704 - a file of this package
+        script=markupsafe.Markup(script),  # noqa: S704 - the script is a file of this package
         script_hash=f"sha256-{script_hash}",
     )
     write_text(path, text)

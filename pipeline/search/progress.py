@@ -118,7 +118,12 @@ class SearchProgress:
         return rich.console.Group(line, table)
 
     def _left(self, status: StudyStatus) -> str:
-        """Estimate the remaining time from the time limit and from the trials of this call."""
+        """Return the estimated remaining time as text; "" if no estimate is possible.
+
+        The estimate is the smaller of two times: the time until `timeout_seconds`, and the time for
+        the remaining trials. The second time is extrapolated from the trials that ended since the
+        first call of `show`.
+        """
         passed = time.monotonic() - self._start
         times = []
         if self._timeout_seconds is not None:

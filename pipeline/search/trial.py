@@ -37,12 +37,13 @@ class EpochReport(keras.callbacks.Callback):
     """Report each epoch of a trial to Optuna, and prune the trial if other trials are better.
 
     The reported value is a mean over the fits: the best value of each complete fit, and the
-    current value of the running fit. Each fit takes `num_steps` report steps, even if training
-    stops early. Therefore trials are compared at the same epoch of the same fit.
+    current value of the running fit. The step of a report is the epoch plus `num_steps` for each
+    complete fit. Therefore trials are compared at the same epoch of the same fit, even if training
+    stops early.
 
     `monitor` is the key of the objective in the epoch logs. `num_epochs` is the maximum number of
-    epochs of a fit in this trial. `num_steps` is this maximum over all trials. Optuna accepts no
-    reports for two objectives, so `is_reported` is then False.
+    epochs of a fit in this trial. `num_steps` is the largest `num_epochs` that a trial of the study
+    can have. `is_reported` is False for two objectives, because Optuna then accepts no reports.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class EpochReport(keras.callbacks.Callback):
         self._newest = (epoch + 1, float((logs or {})[self._monitor]))
 
     def commit(self) -> None:
-        """Report the newest epoch. Save this epoch first, then call this method.
+        """Report the value of the newest epoch. Call this method after this epoch is saved.
 
         Raises:
             PrunedError: If the trial is pruned.
@@ -85,7 +86,9 @@ class EpochReport(keras.callbacks.Callback):
             self._prune(f"at epoch {epoch}", value)
 
     def finish_fit(self, best_value: float) -> None:
-        """Store the best value of a fit. If it stopped early, report the mean of all best values.
+        """Store the best value of a fit. After a short fit, report the mean of all best values.
+
+        A fit is short if it ended before epoch `num_steps`. The last fit is not reported here.
 
         Raises:
             PrunedError: If the trial is pruned before the next fit.
@@ -136,7 +139,9 @@ class TrialObjective:
                 write_text(run.path / "error.txt", hide_passwords(traceback.format_exc()))
             raise
         finally:
-            share_trial_run(trial, run)  # a short trial may end before `commit` is called
+            share_trial_run(
+                trial, run
+            )  # `commit` in `_train` does this too, but a trial may end earlier
             keras.backend.clear_session()
 
     def _run(self, trial: optuna.Trial, run: RunDirectory) -> float | tuple[float, float]:

@@ -33,7 +33,7 @@ class BestEpoch(keras.callbacks.Callback):
         self._run_log = run_log
         self._on_commit = on_commit
         self.seconds = 0.0
-        """Time for saving in this process, in seconds."""
+        """Total time that saving took in this process, in seconds."""
         self.best_epoch = 0
         self.best_value = float("nan")
 

@@ -34,7 +34,7 @@ class TrainingSystem:
         logger: Logger for messages; `pipeline` by default.
         clips_path: Clip table with the columns `clip_id` and `group`. Without a table, the split
             ignores groups, and a warning is logged.
-        config: All other settings.
+        config: All other settings. From its section `data`, only `test_fraction` is used.
 
     Raises:
         FeatureSetError: If the features are not valid.
@@ -81,7 +81,7 @@ class TrainingSystem:
         return self._trained().run
 
     def build_model(self) -> keras.Model:
-        """Build the configured model for these features, with initial weights."""
+        """Build the configured model for the feature set, with initial weights."""
         return build_for(self.config, self._features)
 
     def train_model(
@@ -99,7 +99,8 @@ class TrainingSystem:
                 model is built from the configuration.
             epochs: Number of epochs.
             batch_size: Number of clips per training step.
-            output_path: Path of a copy of the model, ending in .keras, .h5 or .weights.h5.
+            output_path: File for a copy of the trained model, with the suffix .keras, .h5 or
+                .weights.h5.
 
         Returns:
             The model and the training history.
@@ -150,7 +151,7 @@ class TrainingSystem:
                 "another model. Pass the returned model."
             )
         if self.config.training.num_folds and latest.report is not None:
-            return latest.report  # out-of-fold: the final model has no held-out clips
+            return latest.report  # out-of-fold, because the final model has no held-out clips
         return evaluate_run(latest.run.path, None, split="validation").report
 
     def _trained(self) -> TrainingRun:

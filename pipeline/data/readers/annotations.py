@@ -69,7 +69,7 @@ def read_annotations(paths: Sequence[Path]) -> Annotations:
 
 
 def group_of(clip_name: str) -> str:
-    """Return the source video of a First Impressions clip: the part before the first dot.
+    """Return the source video of a First Impressions clip: its name up to the first dot.
 
     Clips are cut from longer videos and named `<video>.<number>.mp4`. A video id may begin with
     a dash.

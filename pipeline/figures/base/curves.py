@@ -43,7 +43,7 @@ class Curve:
 
     @property
     def subset(self) -> str:
-        """Subset for the best epoch: `validation`, or `training` if there is no validation."""
+        """Subset that determines the best epoch: `validation`, or `training` without validation."""
         return "training" if self.validation is None else "validation"
 
     @property

@@ -1,8 +1,8 @@
 """Style of all figures: sizes, fonts and colours.
 
 The colours are from Okabe & Ito (2008, https://jfly.uni-koeln.de/color). People with common
-colour-vision deficiencies can distinguish these colours. In all figures, a trait has the same
-colour. Training curves are grey and dashed. Validation curves are black and solid.
+colour-vision deficiencies can distinguish these colours. Each trait has the same colour in all
+figures. Training curves are grey and dashed. Validation curves are black and solid.
 """
 
 import contextlib
@@ -157,7 +157,7 @@ STYLES: Final[Mapping[str, Style]] = {style.name: style for style in (SCREEN, PA
 
 
 def styled(draw: Callable[[Any, Style], Figure]) -> Callable[..., Figure]:
-    """Wrap `draw` so that the style applies during the call. The default style is `SCREEN`."""
+    """Wrap `draw` so that its argument `style` applies during the call; the default is `SCREEN`."""
 
     @functools.wraps(draw)
     def draw_in_style(data: Any, style: Style = SCREEN) -> Figure:
