@@ -70,7 +70,7 @@ class EpochReport(keras.callbacks.Callback):
         self._newest = (epoch + 1, float((logs or {})[self._monitor]))
 
     def commit(self) -> None:
-        """Report the value of the newest epoch. Call this method after this epoch is saved.
+        """Report the newest epoch to Optuna. Call this method after this epoch is saved.
 
         Raises:
             PrunedError: If the trial is pruned.
@@ -139,9 +139,8 @@ class TrialObjective:
                 write_text(run.path / "error.txt", hide_passwords(traceback.format_exc()))
             raise
         finally:
-            share_trial_run(
-                trial, run
-            )  # `commit` in `_train` does this too, but a trial may end earlier
+            # `commit` in `_train` does this too, but a short trial may end before its first call.
+            share_trial_run(trial, run)
             keras.backend.clear_session()
 
     def _run(self, trial: optuna.Trial, run: RunDirectory) -> float | tuple[float, float]:
