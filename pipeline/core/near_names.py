@@ -16,8 +16,8 @@ _MAX_COMPARED: Final = 5000
 def nearest_name(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> str | None:
     """Return the entry of `names` that is most similar to `name`, or None.
 
-    An entry that differs from `name` only in case, folder or number spelling has priority. `cutoff`
-    is the minimum similarity, in [0, 1].
+    An entry has priority if it differs from `name` only in case, in the folder before the name, or
+    in the spelling of a number (`1`, `01`). `cutoff` is the minimum similarity, in [0, 1].
     """
     known = list(names)
     key = loose_key(name)

@@ -34,7 +34,9 @@ _HEADER_ERRORS: Final = (
     ValueError,
     tokenize.TokenError,
 )
-"""Errors that NumPy raises for an invalid header, which must be a Python literal."""
+"""Errors that NumPy raises for an invalid header.
+
+NumPy parses the header as a Python literal, so errors of the Python parser are possible."""
 
 
 def open_array(path: Path, *, kinds: str = NUMBERS) -> NDArray[Any]:
@@ -200,7 +202,8 @@ def finite_chunks(stream: Stream, clips: pd.DataFrame) -> Iterator[FloatArray]:
 def _read_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     try:
         with path.open("rb") as file:
-            # Formats 2.0 and 3.0 differ only in field names. The arrays here have no fields.
+            # The formats 2.0 and 3.0 differ only in the encoding of field names. The arrays of a
+            # feature set have no fields, so one function reads both formats.
             if np.lib.format.read_magic(file) == (1, 0):
                 header = np.lib.format.read_array_header_1_0(file)
             else:

@@ -17,15 +17,19 @@ from pipeline.data.stream import Stream
 from pipeline.records.data_description import DataWarning
 
 _MIN_SHARE: Final = 0.01
-"""Minimum fraction of clips with copied features or constant steps for a warning."""
+"""Copied features or constant steps give a warning if at least this fraction of the clips has them.
+
+With fewer than 2 such clips, no warning is given."""
 
 _MIN_RELATIVE_RANGE: Final = 1e-5
-"""Minimum range of a column in float32, divided by its largest absolute value."""
+"""Minimum range of a column in float32, divided by the largest absolute value of the column.
+
+A column with a smaller range gives a warning, unless it is constant in the file."""
 
 _OUTLIER_FACTOR: Final = 1e4
 """Minimum distance of an outlier from the median, in multiples of the 10-90 % range of its column.
 
-The median of these ranges replaces a smaller range."""
+If a nonzero range is below the median of all nonzero ranges, this median is used instead."""
 
 _MISSING_VALUES: Final = (-999.0, -9999.0)
 """Numbers that some tools write for a missing value."""
@@ -37,7 +41,9 @@ _MIN_SAMPLE: Final = 10
 """Minimum number of valid steps for the estimate of the 10-90 % range of a column."""
 
 _MIN_VALUES: Final = 4
-"""Minimum number of distinct values per clip. Clips with fewer values can be equal by chance."""
+"""Minimum number of distinct values in a clip for a warning about copied features.
+
+Clips with fewer values can be equal by chance."""
 
 
 def find_data_warnings(streams: Sequence[Stream], clips: pd.DataFrame) -> tuple[DataWarning, ...]:

@@ -42,7 +42,7 @@ def assemble_feature_set(
 
     Args:
         features_dir: Output directory.
-        paths: Clip id -> cache file. The rows of the feature set have the same order.
+        paths: Clip id -> cache file. The rows of the feature set have the order of this mapping.
         labels: Trait scores, shape (N, 5), or None.
         metadata: Additional entries of `features.json`.
     """
@@ -141,7 +141,7 @@ def _collect(
 
 
 def _replace(features_dir: Path, new_set: Path) -> None:
-    # A set without `features.json` counts as unfinished. The next extraction writes it again.
+    # A set without `features.json` counts as unfinished. The next extraction writes a new set.
     (features_dir / METADATA_NAME).unlink(missing_ok=True)
     for old in _array_files(features_dir):
         old.unlink()

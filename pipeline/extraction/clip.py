@@ -47,7 +47,7 @@ class ClipFeatures:
 
 
 class ClipExtractor:
-    """Function from one clip to its features. The constructor loads the networks."""
+    """Callable that computes the features of one clip. The constructor loads the networks."""
 
     def __init__(self, job: Job) -> None:
         self._config = job.config

@@ -74,7 +74,7 @@ def to_tokens(
 ) -> StreamTensors:
     """Map the features of a standardized stream to tokens, and add position vectors.
 
-    A stream without time steps gives `num_tokens` tokens.
+    A stream with time steps gives one token per step. Other streams give `num_tokens` tokens.
     """
     name = stream.name
     if stream.has_steps:
@@ -98,7 +98,7 @@ def summarize(stream: StreamTensors) -> Any:
 class VectorTokens(keras.layers.Layer):
     """Map one feature vector to several tokens, with separate linear weights for each token.
 
-    Attention over a single key always has weight 1. Therefore one token would not be sufficient.
+    The attention weight of a single key is always 1. Therefore one token would not be sufficient.
 
     Args:
         num_tokens: Number of tokens, T.
@@ -157,8 +157,9 @@ class Positions(keras.layers.Layer):
 def time_waves(num_steps: int, width: int) -> FloatArray:
     """Return one position vector per time step, shape (T, F): sines and cosines in [-1, 1].
 
-    The time of a step is its middle, relative to the clip length. Therefore steps of two streams
-    at the same time have equal vectors, even if the streams have different numbers of steps.
+    The vector depends on the time of the middle of the step, as a fraction of the clip length.
+    Therefore steps of two streams at the same time have equal vectors, even if the streams have
+    different numbers of steps.
 
     Reference: after Vaswani et al., 2017 (arXiv:1706.03762), section 3.5.
     """

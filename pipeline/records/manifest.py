@@ -28,8 +28,8 @@ def record_files(run: RunDirectory, *paths: Path) -> None:
 def forget_files(run: RunDirectory, *paths: Path) -> None:
     """Remove the hashes of files from the manifest. Use this function before a file is replaced.
 
-    If the process is killed after the replacement, the new hash is not stored. With the old hash,
-    the file would then seem damaged.
+    If the process is killed between the replacement and the update of the manifest, the new hash
+    is not stored. If the manifest still contained the old hash, the file would seem damaged.
     """
     hashes = _read(run)
     names = {_name(run, path) for path in paths}

@@ -42,7 +42,10 @@ _PERMANENT_ERRORS = (
 
 
 def check_store(experiment: str) -> None:
-    """Check that MLflow accepts a new run in `experiment`, or the run that `mlflow run` created.
+    """Check that MLflow can store a new run in `experiment`.
+
+    If MLFLOW_RUN_ID is set, check instead that results can be logged to this existing MLflow run.
+    `mlflow run` creates such a run and sets the variable.
 
     Raises:
         RunError: If the address of the store is wrong, the experiment is deleted, or the MLflow

@@ -84,8 +84,8 @@ def split_into_folds(experiment: Experiment) -> tuple[Split, ...]:
 def for_all_clips(config: ExperimentConfig, best_epochs: Sequence[int]) -> ExperimentConfig:
     """Return the configuration for training without held-out clips.
 
-    `best_epochs` are the best epochs of the models with held-out clips. The number of epochs is
-    their median.
+    The number of epochs is the median of `best_epochs`. These are the best epochs of the models
+    that were trained with held-out clips.
     """
     num_epochs = max(1, round(float(np.median(best_epochs))))
     training = dataclasses.replace(

@@ -2,7 +2,8 @@
 
 The ChaLearn First Impressions annotations are Python 2 pickles: dictionaries of floats and
 NumPy scalars. `pickle.load` can call every function that a pickle names. This reader accepts only
-the names that NumPy scalars need. Classes that return floats or bytes replace these names.
+the names that NumPy scalars need. Instead of the functions and types with these names, it uses
+classes of this module, which return only floats, bytes and float types.
 """
 
 import io
@@ -141,7 +142,7 @@ _REPLACEMENTS: Final[dict[tuple[str, str], type[_Replacement]]] = {
 
 
 class _ScoreUnpickler(pickle.Unpickler):
-    """Unpickler that replaces names by `_REPLACEMENTS` and never imports a module."""
+    """Unpickler that maps names to the classes in `_REPLACEMENTS`, and never imports a module."""
 
     def find_class(self, module_name: str, global_name: str) -> type[_Replacement]:
         replacement = _REPLACEMENTS.get((module_name, global_name))

@@ -2,7 +2,8 @@
 
 In all functions, `seconds` contains the frame times in ascending order, shape (F,).
 
-Shape letters: F frames of the clip, T = num_steps, L = num_pairs.
+Shape letters: F frames of the clip, T time steps (num_steps), L frame pairs per flow window
+(num_pairs).
 """
 
 from typing import Final
@@ -51,7 +52,7 @@ def choose_windows(
 
     Returns:
         Frame numbers, ascending in each row, shape (T, L + 1). If the clip has fewer than L + 1
-        frames: only the instants, shape (T, 1).
+        frames: only the frames in `instants`, shape (T, 1).
     """
     if len(seconds) <= num_pairs:
         return instants[:, np.newaxis]
@@ -70,8 +71,8 @@ def are_motion(seconds: FloatArray, windows: IntArray, *, pair_seconds: float) -
     """Return, for each window, True if its frames are close enough in time to measure motion.
 
     The maximum interval is twice `pair_seconds`. At low frame rates, it is 1.5 median frame
-    intervals, but at most 0.25 s. This limit excludes windows with gaps, and clips with less than
-    4 frames per second.
+    intervals, but at most 0.25 s. This limit excludes windows with gaps, and clips with fewer
+    than 4 frames per second.
 
     `windows` contains frame numbers, shape (T, L + 1).
 

@@ -52,7 +52,8 @@ def training_time_data(time_logs: TimeLogs, history: MetricsHistory | None = Non
     check_epochs(time_logs.epoch_numbers)
     curves = {} if history is None else read_curves(history, {"loss": ("loss", None)})
     loss = curves.get("loss")
-    # If the process is killed between the two log updates, the logs have different lengths.
+    # If the process is killed between the update of the metrics history and the update of the
+    # time logs, these files have different numbers of epochs. The loss is then omitted.
     is_aligned = loss is not None and len(loss.epochs) == time_logs.num_epochs
     return TrainingTime(times=time_logs, loss=loss if is_aligned else None)
 

@@ -54,7 +54,7 @@ _FREE = (
     "data.clips",
     "evaluation.",
 )
-"""Settings and sections that may differ between calls for the same study."""
+"""Settings and sections that may differ between two `search` commands for the same study."""
 
 
 def open_storage(spec: StudySpec) -> RDBStorage:
@@ -65,7 +65,8 @@ def open_storage(spec: StudySpec) -> RDBStorage:
     """
     url = _parsed(spec.storage_url)
     settings = spec.config.search
-    options: dict[str, Any] = {"pool_pre_ping": True}  # a server restart closes connections
+    # A server restart closes connections, so each connection is tested before it is used.
+    options: dict[str, Any] = {"pool_pre_ping": True}
     if url.get_backend_name() == "sqlite":
         options = {"connect_args": {"timeout": _LOCK_SECONDS}}
     try:
@@ -83,7 +84,9 @@ def open_storage(spec: StudySpec) -> RDBStorage:
 
 @contextlib.contextmanager
 def creation_lock(url: str, name: str) -> Iterator[None]:
-    """Prevent other processes and machines from creating tables or studies at the same time.
+    """Hold a lock: other processes and machines cannot create tables or studies at the same time.
+
+    Blocks with the same `name` wait for each other.
 
     Raises:
         SearchError: If the database is unreachable.
@@ -109,8 +112,9 @@ def open_study(spec: StudySpec, *, features_hash: str) -> optuna.Study:
     """Create a study, or open an existing study.
 
     Raises:
-        SearchError: If an existing study has another space, other settings or other features, or
-            if the run directory contains trials of another study.
+        SearchError: If the existing study has a search space, settings or features that differ
+            from the given ones, if another program created it, or if the run directory contains
+            trials of another study.
     """
     with creation_lock(spec.storage_url, "study"):
         storage = open_storage(spec)
