@@ -142,7 +142,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Parser with one-line errors that suggest the nearest name for an unknown value."""
+    """Parser that prints an error as one line.
+
+    If a value is not one of the choices, the line suggests the most similar choice, if any.
+    """
 
     def error(self, message: str) -> NoReturn:
         end = "" if message.endswith("?") else "."
@@ -160,7 +163,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _LogLine(logging.Formatter):
-    """Formatter of log lines in the format of warnings: `warning: ...`."""
+    """Formatter that begins a log line with its level, like `_show_warning`: `warning: ...`."""
 
     def format(self, record: logging.LogRecord) -> str:
         return f"{record.levelname.lower()}: {hide_passwords(super().format(record))}"

@@ -13,7 +13,7 @@ from pipeline.extraction.tasks import ClipError, Job, Result, Task
 
 
 def use_one_thread() -> None:
-    """Limit this process to one thread, and disable GPUs. Several workers run in parallel."""
+    """Limit this process to one thread, because several workers run in parallel. Disable GPUs."""
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[name] = "1"
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # no GPU, because decoding takes most of the time

@@ -30,9 +30,9 @@ class EndToEndModel(keras.Model):
         encoders: Stream name -> model from images (H, W, C) to vectors. Streams without an
             encoder are feature streams.
         image_shapes: Stream name -> shape of the images of one clip, (T, H, W, C).
-        fusion: Model of the encoded streams.
+        fusion: Model that predicts the traits from the encoded streams.
         new_encoders: Names of the streams with a new `conv` encoder. `adapt` sets the image
-            statistics of these encoders. A loaded encoder does not change.
+            statistics of these encoders. It does not change loaded encoders.
     """
 
     def __init__(
@@ -149,7 +149,11 @@ class EndToEndModel(keras.Model):
         )
 
     def _standardizer(self, stream: str) -> Standardize | None:
-        """Return the layer for the statistics of a stream; None if the stream has no such layer."""
+        """Return the layer that standardizes a stream with statistics of the training clips.
+
+        Returns None for a stream with a loaded encoder, and for a feature stream that the fusion
+        does not use.
+        """
         if stream in self._encoders:
             if stream not in self._new_encoders:
                 return None

@@ -94,7 +94,7 @@ def _data(records: RunRecords) -> Iterator[str]:
 
 
 def _paths(sources: Sequence[str]) -> str:
-    """Format paths as a list. If all paths have one directory, the directory appears once."""
+    """Format paths as a list. If all files are in one directory, the directory appears once."""
     paths = [PurePath(source) for source in sources]
     if len({path.parent for path in paths}) == 1:
         return f"{listing([path.name for path in paths])} in {paths[0].parent}"

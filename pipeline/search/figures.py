@@ -84,7 +84,10 @@ class OptunaPlot:
 
 
 class _RecordedImportances(BaseImportanceEvaluator):
-    """Evaluator that returns the importances in `study.json`, so all outputs show equal values."""
+    """Evaluator that returns the importances from `study.json`.
+
+    The figure therefore shows the same importances as the other outputs of the search.
+    """
 
     def __init__(self, importances: Mapping[str, float]) -> None:
         self._importances = importances
@@ -99,7 +102,7 @@ class SearchFigures:
 
     gallery: Gallery
     page_path: Path | None
-    """Page with the interactive figures; None if `study.json` is missing or damaged."""
+    """Path of the page with the interactive figures; None if `study.json` is missing or damaged."""
 
 
 def search_figures() -> dict[str, FigureSpec]:
@@ -187,7 +190,8 @@ def draw_search(
 ) -> SearchFigures:
     """Draw each figure for which the search has data, and write the interactive page.
 
-    The only input is `search/study.json` in the run directory. Formats are png, svg and pdf.
+    The only input is `search/study.json` in the run directory. `formats` may contain png, svg and
+    pdf.
 
     Raises:
         PipelineError: If a format is unknown.
@@ -327,7 +331,8 @@ def _polish_curves(figure: Figure, record: StudyRecord) -> None:
 def _quiet_pyplot() -> Iterator[Any]:
     """Provide pyplot. In this context, it opens no windows and shows no warnings.
 
-    Optuna's functions load the style `ggplot`, so this style is empty in this context.
+    Optuna's plot functions apply the style `ggplot`. In this context, `ggplot` is empty, so it
+    changes nothing in the figures.
     """
     from matplotlib import pyplot as plt
 

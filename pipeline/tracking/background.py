@@ -1,6 +1,6 @@
 """Background threads of a run: the MLflow mirror, and the measurement of CPU and memory use.
 
-A slow or unreachable store does not delay training.
+Because of these threads, a slow or unreachable MLflow store does not delay training.
 """
 
 import contextlib
@@ -33,7 +33,8 @@ class BackgroundMirror:
         is_nested: True for a nested run. Because the mirror of the parent run delivers the
             remaining events, an outage is not logged, and `close` does not retry.
         retry_seconds: Pause before a retry. During the run, the pause doubles after each retry.
-        rest_seconds: Pause after a delivery, so that one delivery sends several short epochs.
+        rest_seconds: Pause after a delivery. If epochs are short, the next delivery then contains
+            the events of several epochs.
     """
 
     def __init__(
@@ -64,10 +65,10 @@ class BackgroundMirror:
     def close(
         self, *, seconds: float = PATIENCE_SECONDS, is_interrupted: bool = False
     ) -> str | None:
-        """Deliver the remaining events. Return None, or the reason for missing events.
+        """Deliver the remaining events. Return the reason if MLflow lacks events, else None.
 
-        A signal ends the wait. If `is_interrupted` is true, the signal that has already ended the
-        run does not end the wait.
+        A signal ends the wait for MLflow. If `is_interrupted` is true, a signal has already ended
+        the run. This signal does not end the wait.
         """
         self._closing.set()
         self._wake.set()
@@ -176,7 +177,8 @@ def system_metrics(
     """Log CPU and memory use at regular intervals during the block, and at its end.
 
     Because the metric names begin with `system/`, MLflow shows these metrics on a separate page.
-    In a resumed run, the numbers of the measurements continue.
+    In a resumed run, the step numbers of the measurements continue after the earlier
+    measurements.
     """
     if not enabled:
         yield

@@ -25,7 +25,7 @@ class RequestError(MlflowException):
         super().__init__(self._line, error_code=BAD_REQUEST)
 
     def serialize_as_json(self) -> str:
-        """Return the server's answer as JSON, and remove the request that MLflow adds to it."""
+        """Return the answer as JSON, without the request, which MLflow adds to the message."""
         self.message = self._line
         return str(super().serialize_as_json())
 
@@ -59,7 +59,7 @@ def read_inputs(tensors: Sequence[Any], request: Any) -> list[FloatArray]:
 def check_distances(network: Any, inputs: Sequence[FloatArray]) -> None:
     """Check that no feature is extremely far from the training features.
 
-    The model inputs that the model standardizes are checked. `inputs` comes from `read_inputs`.
+    Only the inputs that the model standardizes are checked. `inputs` comes from `read_inputs`.
 
     Raises:
         RequestError: If a feature is too far from the training features.

@@ -34,7 +34,7 @@ class Scores:
 def score(
     network: keras.Model, baselines: Baselines, features: FeatureSet, rows: IntArray
 ) -> Scores:
-    """Predict the scores of the clips `rows` with the model and with the baselines."""
+    """Predict the scores of the clips with the indices `rows`: with the model and the baselines."""
     labels = features.checked_labels()[rows]
     return Scores(
         predictions=Predictions(
@@ -54,9 +54,10 @@ def score(
 
 
 def predict(network: keras.Model, features: FeatureSet, rows: IntArray) -> FloatArray:
-    """Return the scores of the clips `rows`, shape (N, K).
+    """Return the scores of the clips with the indices `rows`, shape (N, K).
 
-    If the feature set lacks a mask of the model, all time steps count as real.
+    If a stream has a mask input in the model but no mask in the feature set, all its time steps
+    count as valid.
 
     Raises:
         ModelError: If the features do not have the input shapes of the model.
@@ -70,7 +71,7 @@ def predict(network: keras.Model, features: FeatureSet, rows: IntArray) -> Float
 
 
 def fit_run_baselines(features: FeatureSet, rows: IntArray, config: ExperimentConfig) -> Baselines:
-    """Fit the baselines on the training clips `rows`."""
+    """Fit the baselines on the training clips, which have the indices `rows`."""
     return fit_baselines(
         PooledFeatures(stream=features.static, rows=rows),
         PooledFeatures(stream=features.dynamic, rows=rows),
@@ -84,9 +85,10 @@ def fit_run_baselines(features: FeatureSet, rows: IntArray, config: ExperimentCo
 def concatenate_scores(folds: list[Scores]) -> Scores:
     """Join the scores of all folds.
 
-    The training mean of a fold correlates negatively with its held-out labels. With these means,
-    pooled R² and PCC of the baseline `training_mean` would be too low. Therefore the average of
-    these means replaces them.
+    The baseline `training_mean` predicts a different training mean in each fold. These means
+    correlate negatively with the held-out labels of their folds, so R² and PCC of this baseline
+    over all folds would be too low. Therefore the average of these predictions over all clips
+    replaces them.
     """
     predictions = [fold.predictions for fold in folds]
     labels = [part.y_true for part in predictions if part.y_true is not None]
@@ -115,11 +117,12 @@ def masked_streams(network: keras.Model) -> tuple[str, ...]:
 def check_shapes(network: keras.Model, features: FeatureSet, *, needs_masks: bool = True) -> None:
     """Check that a model accepts these features and predicts five traits.
 
-    If `needs_masks` is false, the feature set may lack masks of the model. Without a mask, all
-    time steps count as real.
+    If `needs_masks` is false, a stream may have a mask input in the model but no mask in the
+    feature set. All time steps of such a stream count as valid.
 
     Raises:
-        ModelError: If an input or output shape is wrong. The message contains the stream name.
+        ModelError: If the model does not define its inputs, or if an input or output shape is
+            wrong. If the shape of a stream is wrong, the message contains the stream name.
     """
     if not getattr(network, "inputs", None):
         raise ModelError(

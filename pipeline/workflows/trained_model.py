@@ -49,7 +49,8 @@ def load_trained_model(run: RunDirectory) -> TrainedModel:
     """Load the model of a run.
 
     Raises:
-        PipelineError: If the run has no model yet, or one of its files is damaged.
+        PipelineError: If the directory belongs to a search, the run has no model yet, or a file of
+            the run is damaged.
     """
     if run.search_dir.exists():
         raise RunError(

@@ -1,7 +1,7 @@
 """Grid of attention maps, and display names of maps, streams and clips.
 
-Because separate axes are slow, all maps of a grid are on one axes object with em units. All maps
-in one row have the same colour scale.
+All maps of a grid are drawn on one axes object, because one axes object per map is slow. The unit
+of its coordinates is the em (the font size). All maps in one row have the same colour scale.
 
 Shapes: Q queries, T keys of a map (all streams).
 """
@@ -218,7 +218,7 @@ def step_numbers(num_steps: int, max_labels: int) -> IntArray:
 
 
 def largest_weight(weights: FloatArray) -> float:
-    """Return the end of a colour scale: the largest weight, or 1 if all weights are NaN."""
+    """Return the upper end of a colour scale: the largest weight, or 1 if all weights are NaN."""
     return float(np.nanmax(weights)) if np.isfinite(weights).any() else 1.0
 
 

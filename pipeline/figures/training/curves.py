@@ -35,7 +35,10 @@ from pipeline.metrics.regression import HIGHER_IS_BETTER
 from pipeline.records.metrics_history import MetricsHistory
 
 TRAIT_METRICS: Final = ("mae", "r2", "pcc", "ccc")
-"""Metrics in the trait figures. Because MAE and R² are shown, accuracy and MSE are omitted."""
+"""Metrics in the trait figures.
+
+Accuracy and MSE are omitted, because accuracy is 1 - MAE, and R² is calculated from the MSE.
+"""
 
 
 def _draw_train_val(curve: Curve, style: Style) -> Figure:
@@ -57,7 +60,7 @@ class TraitMetrics:
     curves: Mapping[str, Curve]
     """Metric -> curve of the trait, for each metric in the history."""
     means: Mapping[str, FloatArray]
-    """Metric -> mean over the traits on the subset of the curve, shape (E,)."""
+    """Metric -> mean over the traits, shape (E,), on the same subset as the values of the curve."""
 
     @property
     def is_constant(self) -> bool:
@@ -119,9 +122,9 @@ class TraitComparison:
     """Metrics of the five traits in one epoch."""
 
     epoch: int
-    """Number of the epoch with the lowest mean MAE over the traits."""
+    """Epoch with the lowest mean MAE over the traits."""
     subset: str
-    """Subset of this MAE: `validation`, or `training` if there is no validation."""
+    """Subset on which this MAE was measured: `validation`, or `training` if there is none."""
     values: Mapping[str, FloatArray]
     """Metric -> values on `subset`, shape (K,)."""
     train: Mapping[str, FloatArray]

@@ -16,7 +16,7 @@ from pipeline.core.errors import ConfigError
 FUSION_DIM: Final = "model.fusion_dim"
 NUM_HEADS: Final = "model.num_heads"
 RANK: Final = " (rank)"
-"""Suffix of a parameter name in Optuna, for the relative rank of the number of heads."""
+"""Suffix of the name of the Optuna parameter for the relative rank of the number of heads."""
 
 _NUM_EPOCHS: Final = "training.num_epochs"
 _NUM_RANDOM_PROPOSALS = 300
@@ -40,7 +40,7 @@ class Parameter:
     high: float | None = None
     """Largest value of a range, inclusive."""
     step: float | None = None
-    """Distance between neighbouring values, from `low` on; None if all values are valid."""
+    """Distance between neighbouring values, starting at `low`; None if all values are valid."""
     log: bool = False
     """True to sample on a logarithmic scale."""
     when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
@@ -169,7 +169,7 @@ class Space:
         return encoded
 
     def check(self) -> None:
-        """Check the configurations of all boundary values and of random proposals.
+        """Check one proposal for each boundary value of each parameter, and random proposals.
 
         Raises:
             ConfigError: If a proposal gives an invalid configuration.
