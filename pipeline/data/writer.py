@@ -24,7 +24,7 @@ from pipeline.data.shard import CLIPS_NAME, METADATA_NAME
 from pipeline.data.stream import CHUNK_BYTES
 
 _UNFINISHED_SECONDS = 3600.0
-"""Minimum age of unfinished temporary directories that the next write deletes."""
+"""Age after which the next write to the same path deletes an unfinished temporary directory."""
 
 
 def write_feature_set(

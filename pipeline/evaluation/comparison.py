@@ -20,7 +20,7 @@ from pipeline.records.evaluation import Interval, Intervals
 from pipeline.records.predictions import Predictions
 
 _TRUTH_TOLERANCE: Final = 1e-6
-"""Maximum difference of equal annotated scores; larger than float32 rounding errors."""
+"""Annotated scores count as equal up to this difference. float32 rounding errors are smaller."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +111,9 @@ def compare_predictions(
     """Compare two models on the same clips. The rows are joined by clip id.
 
     Raises:
-        RunError: If the names are equal, or annotated scores are unknown. Also if the models have
-            different clips, groups or annotated scores.
+        RunError: If both models have the same name, annotated scores are unknown, or a clip occurs
+            twice in the predictions of a model. Also if the models have different clips, groups or
+            annotated scores.
     """
     if names[0] == names[1]:
         raise RunError(f"both models are called {names[0]!r}. Give different names.")

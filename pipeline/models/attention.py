@@ -101,7 +101,8 @@ class AttentionSide(keras.layers.Layer):
 
     Call arguments:
         tokens: Input tokens of the block, shape (B, T, F).
-        attended: Attended values of the other stream, shape (B, T, F).
+        attended: Values of the other stream, weighted by the attention from this stream, shape
+            (B, T, F).
     """
 
     def __init__(self, *, feed_forward_factor: int, dropout_rate: float, **kwargs: Any) -> None:
@@ -142,7 +143,8 @@ class AttentionSide(keras.layers.Layer):
 class CrossAttentionBlock(keras.layers.Layer):
     """Bidirectional cross-attention between two streams, then a feed-forward layer per stream.
 
-    Both directions use the input tokens of the block. Thus the block is symmetric in the streams.
+    Both attention directions use the input tokens of the block; neither direction uses the result
+    of the other. Thus the block is symmetric in the streams.
 
     Args:
         num_heads: Number of heads H, a divisor of F.

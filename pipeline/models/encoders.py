@@ -25,7 +25,8 @@ def build_encoder(kind: str, image_shape: tuple[int, int, int], *, name: str) ->
     """Return a model from images (B, H, W, C) to vectors (B, F).
 
     The kind `conv` gives a new, trainable encoder. Any other kind is the path of a `.keras` file.
-    An encoder from a file is frozen and must contain its preprocessing. Layer paths contain `name`.
+    An encoder from a file is frozen and must contain its preprocessing. The returned model gets the
+    name `name`, which is a part of the paths of its layers.
 
     Raises:
         ModelError: If the kind is unknown, or the encoder has the wrong input or output shape.

@@ -38,14 +38,15 @@ def save_model(model: keras.Model, path: Path) -> None:
             model.save_weights(temporary)
         else:
             with _without_format_advice():
-                # In `.h5`, Keras saves an optimizer together with losses that Keras cannot load.
+                # With an optimizer, Keras would also save losses to `.h5` that it cannot load.
                 _in_storable_order(model, path).save(temporary, include_optimizer=False)
 
 
 def load_model(path: Path) -> keras.Model:
     """Load a whole model, uncompiled, from a `.keras` or `.h5` file.
 
-    To load a file that contains only weights, call `load_weights(path)` of an equal model.
+    To load a file that contains only weights, build a model with the same architecture and call its
+    method `load_weights(path)`.
 
     Raises:
         ModelError: If the file is missing or is not a whole model.
@@ -67,7 +68,7 @@ def load_model(path: Path) -> keras.Model:
 
 
 def load_architecture(path: Path) -> keras.Model:
-    """Build a model from a JSON description by Keras, with new initial weights.
+    """Build a model from its JSON description in the Keras format, with new initial weights.
 
     Raises:
         ModelError: If the file is missing or does not describe a model.

@@ -86,7 +86,10 @@ def titles_by_reason(missing: Iterable[MissingImage]) -> dict[str, list[str]]:
 
 
 def build_chapters(images: Iterable[Image], missing: Iterable[MissingImage]) -> tuple[Chapter, ...]:
-    """Group the figures by folder. Folders are sorted by the positions of their first figures."""
+    """Group the figures by folder.
+
+    The folders are in the order in which they first occur, first in `images`, then in `missing`.
+    """
     images, missing = tuple(images), tuple(missing)
     folders = dict.fromkeys(
         [image.folder for image in images] + [image.folder for image in missing]

@@ -107,7 +107,7 @@ def _coverage_tables(evaluation: EvaluationReport) -> tuple[Table, ...]:
 
 
 def baseline_tables(evaluation: EvaluationReport | None) -> tuple[Table, ...]:
-    """Build the baseline tables: mean scores, R² per trait, paired differences."""
+    """Build the baseline tables: metrics averaged over traits, R² per trait, paired differences."""
     if evaluation is None or not evaluation.baselines:
         return ()
     scores = {"this model": evaluation.metrics} | {
@@ -243,7 +243,7 @@ def config_tables(config: ExperimentConfig | None) -> tuple[Table, ...]:
 
 
 def environment_tables(records: RunRecords) -> tuple[Table, ...]:
-    """Build the table of code, versions and machine."""
+    """Build the table that describes the code, the versions, the machine and the features."""
     environment = records.environment
     if environment is None:
         return ()

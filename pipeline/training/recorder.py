@@ -60,7 +60,7 @@ class EpochRecorder(keras.callbacks.Callback):
         )
         self.records.append(record)
         self._run_log.log_epoch(to_content(record))
-        # Later callbacks and the Keras history use these names.
+        # `logs` then contains the names that later callbacks and the Keras history use.
         logs.update(record.logs())
 
     def _end_training_part(self) -> None:

@@ -10,7 +10,7 @@ from pipeline.core.standard_streams import open_closed_streams
 from pipeline.workers.pool import Setup, TaskRunner, WorkerEvent, WorkerHandle, WorkerPool
 
 _END_SECONDS: Final = 20.0
-"""Maximum time from the end of the pipe to the end of the process."""
+"""Maximum time to wait for the end of a process after its pipe has closed."""
 
 
 class _Process(WorkerHandle):

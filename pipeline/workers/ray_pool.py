@@ -72,7 +72,8 @@ class _ActorHandle(WorkerHandle):
             event: WorkerEvent = self._ray.get(reply)
         except self._ray.exceptions.RayError as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            # The cause of a death is the first line. The cause of a failed set-up is the last line.
+            # In the text of a Ray error, the cause of a worker's death is the first line, and the
+            # cause of a failed set-up is the last line.
             reason = lines[0 if self.is_ready else -1] if lines else type(error).__name__
             return WorkerEvent(kind="death", reason=reason)
         return event
@@ -175,7 +176,8 @@ def _join_cluster(ray: Any, local_options: Mapping[str, Any]) -> None:
     address = os.environ.get("RAY_ADDRESS")
     try:
         host, _, port = (address or "").removeprefix("ray://").rpartition(":")
-        if host and port.isdecimal():  # otherwise Ray tries to connect for two minutes
+        # Without this check, Ray tries for two minutes to connect to an address without a cluster.
+        if host and port.isdecimal():
             socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
         with kept_handlers():
             ray.init(

@@ -69,8 +69,9 @@ def build_static_encoder(config: ExtractionConfig) -> StaticEncoder:
     """Build the encoder for face crops.
 
     Raises:
-        ConfigError: If there is no such encoder.
-        ExtractionError: If the weights are not available, or a model file does not fit.
+        ConfigError: If the configured encoder does not exist.
+        ExtractionError: If the weights are not available or do not belong to the encoder, or a
+            model file cannot be loaded or has the wrong input or output shape.
     """
     if config.static.encoder == HOG:
         encoder: StaticEncoder = HogEncoder(crop_px=config.faces.crop_px)
@@ -85,8 +86,9 @@ def build_dynamic_encoder(config: ExtractionConfig) -> Encoder:
     """Build the encoder for optical flow.
 
     Raises:
-        ConfigError: If there is no such encoder, or the encoder accepts only RGB.
-        ExtractionError: If the weights are not available, or a model file does not fit.
+        ConfigError: If the configured encoder does not exist, or accepts only RGB.
+        ExtractionError: If the weights are not available or do not belong to the encoder, or a
+            model file cannot be loaded or has the wrong input or output shape.
     """
     if config.dynamic.encoder == RECTIFIED_FLOW:
         encoder: Encoder = RectifiedFlowEncoder()

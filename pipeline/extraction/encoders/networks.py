@@ -36,7 +36,7 @@ MAX_SPEED: Final = 4.0
 class ImageNetwork:
     """Encoder that applies a network with pooled output to RGB crops.
 
-    `seed` determines random weights; it has no effect on other weights.
+    `seed` determines randomly initialized weights; it has no effect on loaded weights.
     """
 
     uses_colour: Final = True

@@ -57,8 +57,9 @@ def binned_mean(
 ) -> tuple[FloatArray, IntArray]:
     """Return two arrays of shape (B,): mean of the values per bin, number of values per bin.
 
-    A value is in the bin of its key. The B + 1 edges are ascending. Keys outside the edges are in
-    the first or the last bin. If a bin has fewer than `MIN_CLIPS` values, its mean is NaN.
+    Each value is counted in the bin that contains the key at the same position. The B + 1 edges are
+    ascending. Keys outside the edges are in the first or the last bin. If a bin has fewer than
+    `MIN_CLIPS` values, its mean is NaN.
     """
     num_bins = len(edges) - 1
     bins = np.clip(np.searchsorted(edges, keys, side="right") - 1, 0, num_bins - 1)
@@ -76,7 +77,9 @@ class PredictionsVsTruth:
     y_pred: FloatArray
     """Predicted scores, shape (N, K)."""
     density: IntArray
-    """Number of clips per trait, predicted-score bin and annotated-score bin, shape (K, B, B)."""
+    """Number of clips per trait and cell, shape (K, B, B).
+
+    Axes: trait, bin of the predicted score, bin of the annotated score."""
     edges: FloatArray
     """Edges of the cells on both axes, shape (B + 1,)."""
     mae: FloatArray
@@ -117,7 +120,8 @@ def _draw_predictions_vs_truth(data: PredictionsVsTruth, style: Style) -> Figure
         top=3.2,
         legend=[line_handle("prediction = annotation", "#222222", "--")],
     )
-    # A constant trait has one very full cell, so use the median of the maxima, not the maximum.
+    # A constant trait has one very full cell. Thus the colour scale ends at the median, over the
+    # traits, of the number of clips in the fullest cell, not at the maximum.
     norm = LogNorm(1, max(2.0, float(np.median(data.density.max(axis=(1, 2))))))
     for k, trait in enumerate(TRAITS):
         _draw_trait(panels[k], data, k, norm)

@@ -47,7 +47,7 @@ _MIN_TRIALS = 8
 """Minimum number of complete trials for reliable parameter importances."""
 
 _MEASURE: Final = "ped_anova"
-"""Importance measure in the figures; also the default of Optuna and optuna-dashboard."""
+"""Importance measure that the figures show; also the default of Optuna and optuna-dashboard."""
 
 _COST_NAMES: Final[Mapping[str, str]] = {
     "weights": "number of weights",
@@ -125,7 +125,10 @@ def _trial_content(spec: StudySpec, trial: FrozenTrial, lost: set[int]) -> dict[
 def _importances(
     spec: StudySpec, study: optuna.Study
 ) -> tuple[dict[str, dict[str, float]] | None, str]:
-    """Return the parameter importances by two measures. If none exist, return None and a reason.
+    """Return two items: the parameter importances by two measures, and an empty note.
+
+    If there are too few complete trials or a measure cannot be computed, the items are None and a
+    note with the reason.
 
     Reference: Hutter et al., 2014 (fANOVA); Watanabe et al., 2023 (arXiv:2304.10255, PED-ANOVA).
     """
@@ -141,7 +144,8 @@ def _importances(
     for name, build in evaluators.items():
         try:
             with warnings.catch_warnings():
-                # PED-ANOVA warns that it needs a target to minimize. The target below is minimized.
+                # PED-ANOVA warns that low target values must be the good ones. This is the case
+                # here: an objective to maximize is multiplied by -1.
                 warnings.filterwarnings("ignore", message=".*to achieve low `target` values")
                 shares = optuna.importance.get_param_importances(
                     study, evaluator=build(), target=lambda trial: sign * trial.values[0]
@@ -280,7 +284,7 @@ def _short_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def _distribution(parameter: Mapping[str, Any], tried: Sequence[Any]) -> BaseDistribution:
-    """Return the Optuna distribution of a parameter. It includes all values of the trials."""
+    """Return the Optuna distribution of a parameter, wide enough for all values in the trials."""
     kind = {"categorical": "categorical", "int": "int", "float": "float"}[parameter["kind"]]
     are_numbers = all(
         isinstance(each, int | float) and not isinstance(each, bool) for each in tried
