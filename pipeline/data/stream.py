@@ -39,7 +39,10 @@ class Stream:
     name: str
     """`static`, `dynamic` or `seconds`."""
     parts: tuple[StreamPart, ...]
-    """One part per file, in the order of the rows. Their shapes differ only in the number of rows."""
+    """Parts, one per file, in the order of the rows.
+
+    The shapes of the parts differ only in the number of rows.
+    """
 
     @property
     def shape(self) -> tuple[int, ...]:

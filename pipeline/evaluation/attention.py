@@ -42,7 +42,9 @@ def padding_to_nan(
 
 
 class RunningMean:
-    """Mean over clips that are added in batches. The first `num_samples` clips are also stored.
+    """Mean over clips that are added in batches.
+
+    The values of the first `num_samples` clips are also stored.
 
     The mean ignores NaN values.
     """

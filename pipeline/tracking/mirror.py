@@ -253,8 +253,8 @@ def read_pending_events(run: RunDirectory, *, start: int) -> tuple[list[Event], 
     """Read the events after byte `start` that a resumed run cannot supersede.
 
     A resumed run continues from the last checkpoint, and logs the events after this checkpoint
-    again with other times. Therefore an epoch is delivered only after its checkpoint. Events after
-    a checkpoint are delivered only after the next checkpoint, or after the end of the run. If a run
+    again with other times. Therefore epochs and the events after a checkpoint are delivered only
+    when the run log contains the next checkpoint, a resumption, or the end of the run. If a run
     ends as FAILED or KILLED, its status is delivered, and of the waiting events only the system
     metrics. The other events still wait, because a resumed run may log these events again.
 
