@@ -44,9 +44,8 @@ def padding_to_nan(
 class RunningMean:
     """Mean over clips that are added in batches.
 
-    The values of the first `num_samples` clips are also stored.
-
-    The mean ignores NaN values.
+    The values of the first `num_samples` clips are also stored. The mean ignores
+    NaN values.
     """
 
     def __init__(self, num_samples: int = 0) -> None:
