@@ -36,8 +36,8 @@ def load_config(
 ) -> ExperimentConfig:
     """Load an experiment file or the defaults, apply the overrides, and check the result.
 
-    The keys of `overrides` are dotted names. If the type of a setting is not `str`, text is
-    parsed as YAML. Commas may separate the entries of a list.
+    The keys of `overrides` are dotted names. A value that is text is parsed as YAML, unless the
+    type of the setting is `str`. If the setting is a list, commas may separate its entries.
 
     Raises:
         ConfigError: If the file is missing or malformed, a key is unknown (the message contains
@@ -158,7 +158,7 @@ def _load(
 
 
 def _check_kind(schema: Any, values: Mapping[str, Any], source: str) -> None:
-    """Raise an error if all keys of a file belong to another configuration than `schema`."""
+    """Raise an error if the keys of a file fit the other configuration class, but not `schema`."""
     kinds = {ExperimentConfig: "an experiment", ExtractionConfig: "an extraction"}
     fitting = [
         kind for kind in kinds if set(values) <= {field.name for field in dataclasses.fields(kind)}
@@ -202,7 +202,7 @@ def _apply_override(
         if not isinstance(values.get(section), dict):
             values[section] = {}
         values = values[section]
-    # Strings are not parsed, because YAML would convert `007` to a number.
+    # The value of a `str` setting is not parsed, because YAML would convert `007` to a number.
     if isinstance(value, str) and value and kind is not str:
         try:
             value = parse_yaml(value)

@@ -39,7 +39,10 @@ class Stream:
     name: str
     """`static`, `dynamic` or `seconds`."""
     parts: tuple[StreamPart, ...]
-    """Files in the order of the rows. Their shapes differ only in the number of rows."""
+    """Parts, one per file, in the order of the rows.
+
+    The shapes of the parts differ only in the number of rows.
+    """
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -77,7 +80,9 @@ class Stream:
         return self._gather([part.values for part in self.parts], rows, np.float32)
 
     def read_mask(self, rows: IntArray) -> BoolArray:
-        """Return True for valid steps of `rows`, shape (n, T), or (n, 1) for one vector per clip.
+        """Return the mask of `rows`, which is True for valid steps.
+
+        The shape is (n, T), or (n, 1) if each clip has one vector.
 
         Raises:
             IndexError: If a row number is not an integer in [0, N).
@@ -90,9 +95,10 @@ class Stream:
     def chunks(
         self, rows: IntArray | None = None, *, max_bytes: int = CHUNK_BYTES
     ) -> Iterator[tuple[IntArray, FloatArray]]:
-        """Yield `(rows, values)` for consecutive parts of `rows`; None means all rows.
+        """Yield the row numbers and the features of consecutive chunks of `rows`.
 
-        `values` has at most `max_bytes` bytes, unless a single row is larger.
+        If `rows` is None, all rows are read. The features of a chunk have at most `max_bytes`
+        bytes, unless a single row is larger.
         """
         selected = np.arange(self.shape[0]) if rows is None else self._checked(rows)
         row_bytes = 4 * int(np.prod(self.shape[1:]))

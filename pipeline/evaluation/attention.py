@@ -19,10 +19,10 @@ from pipeline.metrics.attention_entropy import map_masks, normalized_entropy
 from pipeline.records.attention import TRAIT_QUERIES, WHOLE, AttentionMeasurements, queries_and_keys
 
 DIRECT: Final = "traits"
-"""Name of the ranking of the time steps by direct attention from the traits."""
+"""Name of the ranking that sorts the time steps by direct attention from the traits."""
 
 ROLLOUT: Final = "rollout"
-"""Name of the ranking of the time steps by attention rollout."""
+"""Name of the ranking that sorts the time steps by attention rollout."""
 
 _ONE_KEY: Final = "every clip has only one key, and attention over one key is always 1."
 
@@ -42,9 +42,10 @@ def padding_to_nan(
 
 
 class RunningMean:
-    """Mean over batches of clips. The values of the first `num_samples` clips are kept.
+    """Mean over clips that are added in batches.
 
-    The mean ignores NaN values.
+    The values of the first `num_samples` clips are also stored. The mean ignores
+    NaN values.
     """
 
     def __init__(self, num_samples: int = 0) -> None:
@@ -85,8 +86,9 @@ def head_agreement(
     has weight 0.
 
     Returns:
-        Symmetric matrix of each clip, averaged over its real queries, shape (N, H, H). NaN if a
-        clip has no real query, or fewer than two real keys, because then heads cannot differ.
+        Symmetric matrix of each clip, averaged over its real queries, shape (N, H, H). NaN for
+        clips without a real query, and for clips with fewer than two real keys. With one key, heads
+        cannot differ.
 
     Reference: Lin, 1991 (doi:10.1109/18.61115), for the divergence; Endres & Schindelin, 2003
         (doi:10.1109/TIT.2003.813506), for its square root, the distance.
@@ -143,14 +145,15 @@ def attention_rollout(
     """Return attention rollout: the share of each time step in the attention of each trait.
 
     The matrix of a block is the mean of two matrices: the head-averaged attention, and the
-    identity for the residual connection. Because the equal weights determine the share of each
-    stream, compare steps only within one stream.
+    identity for the residual connection. Both matrices have the weight 1/2. These weights determine
+    the total share of each stream, so compare steps only within one stream.
 
     Arguments and result are those of `trait_attention`. The result is empty if the model has no
     cross-attention blocks.
 
     Reference: Abnar & Zuidema, 2020 (arXiv:2005.00928), section 3, attention rollout. In
-        co-attention, a stream does not attend to itself, so its own matrix is the identity.
+        co-attention, a stream does not attend to itself, so the matrix from a stream to itself
+        contains only the identity.
     """
     num_blocks = sum(name.endswith("/static_to_dynamic") for name in weights)
     if not num_blocks:
@@ -170,7 +173,7 @@ def attention_rollout(
 class AttentionSummary:
     """Attention measurements of many clips. The clips are added in batches to limit memory.
 
-    `num_keys` is the argument of `trait_attention`. The attention maps of the first
+    `num_keys` is the same as in `trait_attention`. The attention maps of the first
     `num_samples` clips are kept.
     """
 

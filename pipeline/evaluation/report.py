@@ -20,7 +20,7 @@ from pipeline.records.evaluation import Coverage, EvaluationReport, Overlap, Sco
 from pipeline.records.predictions import Predictions
 
 MISSING: Final = "(missing)"
-"""Name of the subgroup of all clips that have no value."""
+"""Name of the subgroup of clips that have no value in a column."""
 
 MAX_VALUES: Final = 50
 """Maximum number of subgroups per column."""
@@ -39,9 +39,9 @@ def build_report(
 ) -> EvaluationReport:
     """Compute the metrics of the model and of its baselines on the same clips and resamples.
 
-    Each baseline has scores of shape (N, 5). `by` contains column -> values of the N clips. The
-    metrics are also computed on the clips of each distinct value. The
-    values None, NaN and "" become "(missing)".
+    Each baseline has scores of shape (N, 5). `by` contains column -> values of the N clips. All
+    clips with the same value in a column are a subgroup, and the metrics of the model are also
+    computed on each subgroup. The values None, NaN and "" become "(missing)".
 
     Raises:
         PipelineError: If the annotated scores are unknown, or a column has more than

@@ -1,4 +1,6 @@
-"""Normalized entropy of attention weights: 0 for one key, 1 for equal weights of valid keys.
+"""Normalized entropy of attention weights.
+
+It is 0 if one key has all the weight, and 1 if all valid keys have equal weights.
 
 Shapes: N clips, H heads, Q queries, T keys, S steps of a stream.
 """
@@ -66,8 +68,8 @@ def head_entropies(
 def map_masks(name: str, step_masks: Mapping[str, BoolArray]) -> tuple[BoolArray | None, BoolArray]:
     """Return the query mask (N, Q) and the key mask (N, T) of an attention map.
 
-    The query mask is None for the trait queries, which are always valid. The order of the streams
-    is the same in `step_masks` and in the keys.
+    The query mask is None for the trait queries, which are always valid. `step_masks` must contain
+    the streams in the order of their keys in the map `traits`.
     """
     query, keys = queries_and_keys(name, tuple(step_masks))
     key_mask = np.concatenate([step_masks[stream] for stream in keys], axis=1)

@@ -3,8 +3,9 @@
 `exact_metrics` computes variances from centred values, so their rounding errors are small.
 
 `row_moments` and `metrics_from_moments` compute the same metrics from seven sums per trait. The
-sums of several batches or groups can be added. A variance is then the difference of two terms.
-Because this difference is more exact for small terms, 0.5 is first subtracted from the scores.
+sums of several batches or groups can be added. From these sums, a variance is computed as the
+difference of two terms. Because this difference is more exact for small terms, 0.5 is subtracted
+from the scores before they are summed.
 
 Shapes: N clips, K traits, M = 7 moments, ... any leading axes.
 """
@@ -142,9 +143,9 @@ def name_traits(values: FloatArray) -> dict[str, float]:
 
 
 def is_constant(mean: Any, variance: Any) -> Any:
-    """Return True for columns that vary by less than a millionth of their magnitude.
+    """Return True for columns with a variance of at most `CONSTANT_TOLERANCE` x (1 + mean²).
 
-    Rounding errors of the sums or of float32 scores can cause such a small variance.
+    Rounding errors of the sums or of float32 scores can give a constant column such a variance.
     """
     return variance <= CONSTANT_TOLERANCE * (1.0 + mean * mean)
 

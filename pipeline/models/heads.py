@@ -41,7 +41,8 @@ class TraitHead(keras.layers.Layer):
     def build(self, inputs_shape: tuple[Any, ...]) -> None:
         """Create the weights, shape (K, F)."""
         options = {"dtype": self.dtype_policy}
-        # The kernel scales each feature, and `TraitScores` adds a bias.
+        # The norm has no weights, because the kernel scales each feature and `TraitScores` adds a
+        # bias.
         self.norm = keras.layers.LayerNormalization(
             center=False, scale=False, name="norm", **options
         )
@@ -96,7 +97,10 @@ class StreamMixture(keras.layers.Layer):
     """
 
     def build(self, first_shape: tuple[Any, ...], second_shape: tuple[Any, ...]) -> None:
-        """Create one balance per trait, shape (K,). With 0, both streams have the same weight."""
+        """Create one balance per trait, shape (K,): the logit of the weight of the first stream.
+
+        With the initial value 0, both streams have the same weight.
+        """
         self.balance = self.add_weight(name="balance", shape=(NUM_TRAITS,), initializer="zeros")
 
     def call(self, first: Any, second: Any) -> Any:

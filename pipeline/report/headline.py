@@ -27,7 +27,7 @@ _MARGIN: Final = 0.04
 class Outcome(enum.Enum):
     """Outcome of a comparison with a baseline.
 
-    For `AHEAD` and `BEHIND`, the interval of the difference contains 0.
+    For `AHEAD` and `BEHIND`, the interval of the difference contains 0 or does not exist.
     """
 
     BETTER = "better"

@@ -1,10 +1,11 @@
 """Deliver the run log of a run directory to MLflow.
 
 The run log is the source of truth. The mirror sends new events in batches, and writes the number
-of delivered bytes to `mlflow.json`. Training continues during an outage of the store. The remaining
-events are sent when the store answers again, at the end of the run, or by `sync`. Items that the
-store rejects are listed in `mlflow.json`, and `sync` sends these items again. The time of an event
-is read from the run log. Therefore MLflow stores an event once, even if it is sent twice.
+of delivered bytes to `mlflow.json`. If the MLflow store does not answer, training continues. The
+remaining events are sent when the store answers again, at the end of the run, or by the command
+`sync`. Items that the store rejects are listed in `mlflow.json`, and `sync` sends these items
+again. The time of an event is read from the run log, so an event that is sent twice has the same
+time in both copies. Therefore MLflow stores it only once.
 """
 
 import dataclasses
@@ -60,7 +61,7 @@ _FILE_KINDS = (ARTIFACTS, MODEL)
 class Mirror:
     """Mirror of one run directory in an MLflow run. `mlflow.json` contains the MLflow run id.
 
-    If `warns` is true, the mirror logs one warning for each different reason of a rejection.
+    If `warns` is true and MLflow rejects items, the mirror logs one warning per distinct reason.
     """
 
     def __init__(self, run: RunDirectory, *, warns: bool = False) -> None:
@@ -146,7 +147,7 @@ class Mirror:
             return link
         experiment_id, tags = self._experiment_and_tags(client, link)
         run_id = ""
-        if link.run_key:  # if a reply of the store was lost, the MLflow run already exists
+        if link.run_key:  # an earlier call may have created the run, but its reply was lost
             found = call_store(
                 client.search_runs,
                 [experiment_id],
@@ -170,14 +171,18 @@ class Mirror:
         return link
 
     def _experiment_and_tags(self, client: MlflowClient, link: Link) -> tuple[str, dict[str, str]]:
-        """Return two values for a new run: experiment id, and {tag: id of the parent run} or {}."""
+        """Return the experiment id and the tags of a new run.
+
+        The tags contain the id of the parent run. They are empty for a run without a parent.
+        """
         if not link.parent_dir:
             return link.experiment_id or _find_or_create_experiment(client, link), {}
         parent = RunDirectory((self._run.path / link.parent_dir).resolve())
         Mirror(parent).deliver_own()
         parent_link = read_link(parent.tracking_path)
         if parent_link is None:
-            # If a search joins an existing study, `mlflow.json` is written after the search starts.
+            # If a search joins an existing study, `mlflow.json` of the study's run is written only
+            # after the search starts, so the file may not exist yet.
             raise StoreUnavailableError(f"{parent.path} has no MLflow run yet")
         parent_run = call_store(client.get_run, parent_link.run_id)
         return parent_run.info.experiment_id, {MLFLOW_PARENT_RUN_ID: parent_link.run_id}
@@ -248,17 +253,17 @@ def read_pending_events(run: RunDirectory, *, start: int) -> tuple[list[Event], 
     """Read the events after byte `start` that a resumed run cannot supersede.
 
     A resumed run continues from the last checkpoint, and logs the events after this checkpoint
-    again with other times. Therefore an epoch is delivered after its checkpoint. Events after a
-    checkpoint are delivered after the next checkpoint, or after the end of the run. If a run
-    ends as FAILED or KILLED, only the status and the system metrics among these events are
-    delivered. The other events wait, because a resumed run may log these events again.
+    again with other times. Therefore epochs and the events after a checkpoint are delivered only
+    when the run log contains the next checkpoint, a resumption, or the end of the run. If a run
+    ends as FAILED or KILLED, its status is delivered, and of the waiting events only the system
+    metrics. The other events still wait, because a resumed run may log these events again.
 
     Returns:
         The events, and the value of `start` for the next call.
     """
     final: list[Event] = []
     waiting: list[Event] = []
-    waiting_from: int | None = None  # offset of the last checkpoint, or of the first epoch
+    waiting_from: int | None = None  # offset of the last checkpoint, or of the first waiting epoch
     has_ended = False
     end = start
     for event in read_events(run.run_log_path, start=start):
@@ -297,7 +302,7 @@ def is_delivered(run: RunDirectory) -> bool:
 
 
 def deliver_rest(run: RunDirectory, *, seconds: float | None = PATIENCE_SECONDS) -> str | None:
-    """Deliver the remaining events of a run. Return None, or the reason for missing events.
+    """Deliver the remaining events of a run. Return None, or the reason why events are missing.
 
     `seconds` is the maximum wait; None means no limit.
     """
@@ -314,7 +319,8 @@ def _find_or_create_experiment(client: MlflowClient, link: Link) -> str:
         location = None
         if database is not None:
             # By default, MLflow writes artifacts to the working directory, but `sync` may run in
-            # another directory. MLflow would also read `?`, `#` and `%` as parts of a URI.
+            # another directory. The path is given as a URI, because MLflow would interpret `?`, `#`
+            # and `%` in a plain path as parts of a URI.
             location = (database.parent / "mlruns" / secrets.token_hex(9)).as_uri()
         try:
             return str(client.create_experiment(link.experiment, location))

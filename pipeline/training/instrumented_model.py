@@ -44,7 +44,7 @@ class InstrumentedModel(keras.Model):
     This model and `network` share their weights. Only `network` is saved.
 
     Args:
-        network: Model from a tuple of inputs to scores, shape (B, K).
+        network: Model that computes scores, shape (B, K), from a tuple of inputs.
         steps_per_epoch: Number of steps per epoch, S.
     """
 
@@ -69,7 +69,7 @@ class InstrumentedModel(keras.Model):
         num_before = len(_graph_operations())
         logs = super().train_step(data)
         updates = [each for each in _graph_operations()[num_before:] if not each.outputs]
-        # The clock operation has no inputs, so control dependencies must delay its execution.
+        # The clock operation has no inputs. Control dependencies delay it until the updates end.
         with tf.control_dependencies(updates):
             end = _now()
         values = [tf.cast(value, tf.float64) for value in (self._step_loss, *self._step_errors)]

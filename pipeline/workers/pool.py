@@ -1,7 +1,8 @@
 """Base class of worker pools. A pool assigns tasks to workers, and reports the end of each task.
 
-`concurrent.futures` is not used for two reasons: it does not report the task of a dead worker, and
-it cannot end a single worker. `ProcessPool` and `RayPool` define how workers are started and ended.
+`concurrent.futures` is not used for two reasons: if a worker dies, it does not report the task of
+this worker, and it cannot end a single worker. `ProcessPool` and `RayPool` define how workers are
+started and ended.
 """
 
 import math
@@ -35,7 +36,7 @@ class WorkerEvent:
     task: Any = None
     result: Any = None
     error: PipelineError | None = None
-    """Error raised by the task or the set-up; None if the user cannot fix its cause."""
+    """Error from the task or the set-up, if the user can fix its cause; otherwise None."""
     reason: str = ""
     """Cause of the failure in one line, if known."""
     exit_code: int | None = None
@@ -159,7 +160,10 @@ class WorkerPool(ABC):
         return worker in self._names
 
     def close(self) -> None:
-        """Kill all workers. Their processes are killed, because tasks could catch an exception."""
+        """Kill all workers.
+
+        The processes are not ended by an exception, because tasks could catch it.
+        """
         for worker in self._workers:
             worker.kill()
         self._workers.clear()

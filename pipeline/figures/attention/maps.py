@@ -1,4 +1,4 @@
-"""Attention maps: of each head for one clip, and of several clips side by side.
+"""Figures of attention maps: each head for one clip, or the mean over heads for several clips.
 
 Shapes: M sample clips, H heads, Q queries, T keys of a map (all streams), C columns.
 """

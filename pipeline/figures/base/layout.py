@@ -118,7 +118,10 @@ def line_handle(label: str, colour: str, linestyle: LineStyle = "-", marker: str
 
 
 def set_ticks(axes: Axes, *, x: int = 6, y: int = 5, integer_x: bool = False) -> None:
-    """Set the maximum number of tick intervals per axis. If `integer_x`, x ticks are integers."""
+    """Set the maximum number of tick intervals per axis.
+
+    If `integer_x` is true, the x ticks are integers.
+    """
     x_locator = MaxNLocator(
         x, steps=_ROUND_INTEGERS if integer_x else _ROUND, integer=integer_x, min_n_ticks=1
     )

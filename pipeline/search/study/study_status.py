@@ -48,7 +48,8 @@ def read_status(study: optuna.Study) -> StudyStatus:
 def best_trial(study: optuna.Study, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
     """Return the complete trial with the best value of the first objective.
 
-    If these values are equal, the smaller second objective decides, then the smaller trial number.
+    If several trials have this value, the trial with the smaller second objective is returned, and
+    if this is also equal, the trial with the smaller number.
     """
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     sign = -1.0 if study.directions[0] == optuna.study.StudyDirection.MAXIMIZE else 1.0
