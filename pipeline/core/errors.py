@@ -9,7 +9,7 @@ EXIT_INCOMPLETE = 3
 
 
 class PipelineError(ValueError):
-    """The input is wrong. The message names the faulty place and the fix. The exit status is 2."""
+    """The input is wrong. The message states the faulty place and the fix. The exit status is 2."""
 
 
 class ConfigError(PipelineError):
@@ -61,7 +61,10 @@ class PrunedError(Exception):
 
 
 def one_line(error: BaseException) -> str:
-    """Return an error message as one line without passwords, or the error type if it is empty."""
+    """Return an error message as one line without passwords.
+
+    If there is no message, return the type of the error.
+    """
     return " ".join(hide_passwords(str(error)).split()) or type(error).__name__
 
 

@@ -1,13 +1,13 @@
 """Append-only log of a run in `events.jsonl`, the source of truth for the other files of the run.
 
 Each line is a JSON object. It ends in a newline and is synced to disk. Readers ignore an
-incomplete last line, and the next writer removes this line. Because a damaged line can still be
-valid JSON, the last key, `crc`, is the CRC-32 of the preceding bytes. Lines of earlier versions
-have no `crc` and are not checked.
+incomplete last line, and the next writer removes this line. A damaged line can still be valid
+JSON. To detect this damage, the last key of a line, `crc`, contains the CRC-32 of the preceding
+bytes of the line. Lines from earlier versions of the pipeline have no `crc` and are not checked.
 
 A resumed run continues from its last checkpoint. Its `resumed` event contains the size of the log
-at this checkpoint. The events after this size are *superseded*, because the resumed run logs them
-again.
+at this checkpoint. The events between this position and the `resumed` event are *superseded*,
+because the resumed run logs them again.
 """
 
 import contextlib
@@ -116,7 +116,7 @@ class RunLog:
         self._append(DATASET, name=name, digest=digest, source=source, **content)
 
     def log_epoch(self, content: Mapping[str, Any]) -> None:
-        """Log the content of an epoch. The content is the result of `records.epochs.to_content`."""
+        """Log the record of an epoch. `content` is the result of `records.epochs.to_content`."""
         self._append(EPOCH, **content)
 
     def log_attention(self, epoch: int, entropy: Mapping[str, Sequence[float | None]]) -> None:
@@ -128,7 +128,10 @@ class RunLog:
         self._append(CHECKPOINT, epoch=epoch)
 
     def log_resumed(self, epoch: int, *, offset: int) -> None:
-        """Log that the run continues after an epoch. Events after `offset` are superseded."""
+        """Log that the run continues after an epoch.
+
+        The events between byte `offset` of the log and this event are superseded.
+        """
         self._append(RESUMED, epoch=epoch, offset=offset)
 
     def log_artifacts(self, paths: Iterable[str]) -> None:
@@ -155,7 +158,8 @@ class RunLog:
             return
         event = {"kind": kind, "time_ms": time.time_ns() // 1_000_000, **content}
         text = json.dumps(event, separators=(",", ":"), ensure_ascii=False).removesuffix("}")
-        # Surrogates represent file-name bytes that are not UTF-8. MLflow rejects surrogates.
+        # Surrogates represent file-name bytes that are not UTF-8. MLflow rejects surrogates, so
+        # they are replaced by their code numbers as text.
         body = _SURROGATES.sub(lambda found: rf"\\u{ord(found[0]):04x}", text).encode()
         line = body + b',"crc":"%08x"}\n' % zlib.crc32(body)
         with (

@@ -23,7 +23,7 @@ from pipeline.extraction.video.sampling import are_motion, choose_instants, choo
 from pipeline.extraction.video.video import Timeline, read_timeline
 
 _LOW_COVERAGE: Final = 0.98
-"""Files with a lower coverage of their stated duration get a warning."""
+"""If the frames of a file cover a smaller share of its stated duration, there is a warning."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,7 +41,7 @@ class FaceStep:
     """Upright crop for the static encoder."""
     speeds: FloatArray | None
     """Flow in face widths per second, shape (L, P, P, 2). None if frames of the flow window are
-    missing or too far apart in time."""
+    missing, differ in size, or are too far apart in time."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,7 +54,7 @@ class Observation:
     faces: Sequence[Sequence[Face]]
     """All detected faces at each time step."""
     num_wanted: int
-    """Number of sampled frames."""
+    """Number of sampled frames, including the frames of the flow windows."""
     num_decoded: int
     """Number of sampled frames that could be decoded."""
     num_far: int
@@ -112,7 +112,7 @@ class FlowEstimator:
 
 
 class VideoObserver:
-    """Function from a video to an `Observation`.
+    """Callable that returns the `Observation` of a video.
 
     `static_px` is the side of the crops for the static encoder. If `with_colour` is True, these
     crops are RGB. Otherwise they are grey.
@@ -214,7 +214,7 @@ class VideoObserver:
         images: Mapping[int, FrameImages],
     ) -> FaceStep:
         frame = images[instant]
-        assert frame.small is not None  # noqa: S101 - the face was detected in it
+        assert frame.small is not None  # noqa: S101 - the face was detected in this image
         landmarks = face.landmarks * max(frame.grey.shape)
         crop_px = self._config.faces.crop_px
         transform = crop_transform(landmarks, crop_px)

@@ -40,7 +40,10 @@ class Plan:
     """Clips whose files cannot be read."""
 
     def remaining(self, clip_ids: Iterable[str]) -> list[Task]:
-        """Return the tasks of uncached clips. The first `num_shown` clips need a strip."""
+        """Return the tasks of uncached clips.
+
+        The first `num_shown` clips need an image strip for the contact sheet.
+        """
         tasks = (
             replace(self.tasks[clip_id], with_strip=number < self.num_shown)
             for number, clip_id in enumerate(clip_ids)

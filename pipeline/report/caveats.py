@@ -1,4 +1,4 @@
-"""Caveats of a run: each is a reason why the scores are less reliable, with evidence."""
+"""Caveats of a run. Each caveat is a reason why the scores are less reliable, with evidence."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -28,7 +28,8 @@ Reference: Cameron, Gelbach & Miller, 2008 (doi:10.1162/rest.90.3.414): tests wi
 """
 
 MIN_LABEL_SD: Final = 0.02
-"""Minimum standard deviation of annotated scores (about 0.14 in First Impressions)."""
+"""Minimum standard deviation of annotated scores. In First Impressions, the standard deviation is
+about 0.14."""
 
 MIN_SD_RATIO: Final = 0.1
 """Minimum standard deviation of predicted scores, divided by that of annotated scores."""

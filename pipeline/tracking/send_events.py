@@ -75,7 +75,8 @@ class EventSender:
 
         Raises:
             StoreUnavailableError: If the store does not answer.
-            DeliveryError: If the MLflow run does not exist, or the store rejects all items.
+            DeliveryError: If the MLflow run does not exist or was deleted, or the store denies
+                permission for a batch, or rejects too many items of a batch, see `_MAX_REJECTED`.
         """
         points: list[tuple[Event, Any]] = []
         for event in events:

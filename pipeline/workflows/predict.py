@@ -46,7 +46,7 @@ class Prediction:
     failures: tuple[str, ...] = ()
     """Clips whose extraction failed, each with the reason."""
     traits: tuple[TraitLabel, ...] = ()
-    """Name and direction of each trait in the training data; empty if unknown."""
+    """Meaning of the scores of each trait in the training data; empty if unknown."""
 
 
 def predict_clips(
@@ -68,7 +68,8 @@ def predict_clips(
         explain: Path of the table of attention weights; None for no table.
 
     Raises:
-        PipelineError: If the model or the clips are not usable, or their encoders differ.
+        PipelineError: If the model or the clips are not usable, or the features of the clips are
+            from another encoder than the training features.
     """
     outputs = [path for path in (output, explain) if path is not None]
     for path in outputs:
@@ -166,7 +167,7 @@ def _warn(trained: TrainedModel, features: FeatureSet) -> None:
 
 
 def _outliers(trained: TrainedModel, features: FeatureSet) -> dict[str, IntArray]:
-    """Return stream -> row numbers of the clips whose features are far from training."""
+    """Return stream -> row numbers of the clips with features far from the training mean."""
     layers = standardize_layers(trained.network)
     found: dict[str, IntArray] = {}
     for stream in (features.static, features.dynamic):

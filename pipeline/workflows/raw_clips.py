@@ -60,7 +60,7 @@ def extract_as_trained(
     `settings` are the extraction settings of the training features.
 
     Returns:
-        Directory of the feature set, and the reason for each failed clip.
+        Directory of the feature set, and the id, stage and reason of each failed extraction.
 
     Raises:
         PipelineError: If the settings are unknown, or no clip can be extracted.
@@ -76,7 +76,8 @@ def extract_as_trained(
             num_workers=clips.num_workers or DEFAULT_WORKERS,
         )
     except ExtractionError as error:
-        # `predict` has the option --work_dir instead. Without it, the list of failures is deleted.
+        # `predict` has the option --work_dir instead of --features_dir. Without --work_dir, the
+        # list of failures is deleted with the temporary directory.
         message = str(error).replace("--features_dir", "--work_dir")
         if clips.work_dir is None:
             lost = f"{work_dir / _FEATURES_NAME / FAILURES_NAME} lists all of them."

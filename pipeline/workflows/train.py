@@ -65,13 +65,14 @@ class TrainingRun:
     report: EvaluationReport | None
     """Evaluation on the held-out clips; None if no clips are held out."""
     group_overlap: dict[str, dict[str, float | int]]
-    """Pair of subsets -> number of shared groups, and fraction of clips in these groups."""
+    """Pair of subsets -> number of shared groups, and fraction of the clips in the second subset
+    that are in these groups."""
     layers: tuple[LayerState, ...]
     """State of each layer: trainable or frozen."""
     undelivered: str | None
     """Reason why the MLflow run is incomplete; None if the run is complete or not tracked."""
     traits: tuple[TraitLabel, ...]
-    """Name and direction of each trait in the data; empty if unknown."""
+    """Meaning of the scores of each trait in the data; empty if unknown."""
 
 
 def run_training(
@@ -197,8 +198,8 @@ def _train(
 
 def _read_finished(run: RunDirectory, experiment: Experiment, output: Path | None) -> TrainingRun:
     check_files(run, run.evaluation_path)
-    # After a kill at the end of the run, the initial weights may still exist. In a read-only run,
-    # the lock raises an error, so the weights remain.
+    # If the run was killed at its end, the initial weights may still exist. In a read-only run
+    # directory, locking raises an error, so the weights remain.
     with contextlib.suppress(RunError), run.locked():
         remove_initial(run)
     events = effective_events(read_events(run.run_log_path))

@@ -77,7 +77,8 @@ def calibrate(
         np.asarray(groups, dtype=np.str_), return_inverse=True, return_counts=True
     )
     weights = 1.0 / sizes[codes]
-    # Each group has weight 1, not 1 / (G + 1). Therefore 9 of 10 groups are exactly 90 %.
+    # Weights and level are multiplied by G + 1, so each group has weight 1. For example, with
+    # level 0.9 and 9 groups, the needed weight is exactly 9, without a rounding error.
     needed = level * (len(names) + 1)
     return Calibration(
         level=level,
@@ -132,7 +133,8 @@ def measure_coverage_in_halves(
 
     In each of 50 repetitions, the intervals are calibrated on a random half of the groups. The
     coverage is measured on the other half. Intervals from half of the groups are slightly wider
-    than intervals from all groups. Other arguments and errors are those of `measure_coverage`.
+    than intervals from all groups. For the other arguments and the exceptions, see
+    `measure_coverage`.
 
     Returns:
         None if half of the groups are too few for a calibration.

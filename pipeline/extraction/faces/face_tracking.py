@@ -14,10 +14,11 @@ import numpy as np
 from pipeline.extraction.faces.detection import Face
 
 MAX_DISTANCE: Final = 2.0
-"""Maximum distance of linked faces, in face sizes. Time steps can be one second apart."""
+"""Maximum distance of linked faces, in face sizes. It is large, because time steps can be one
+second apart."""
 
 MAX_RATIO: Final = 2.0
-"""Maximum size ratio of linked faces. At cuts in video logs, the zoom changes less."""
+"""Maximum size ratio of linked faces. Cuts in video logs change the zoom by a smaller ratio."""
 
 
 def track_main_face(faces: Sequence[Sequence[Face]]) -> list[Face | None]:

@@ -20,11 +20,11 @@ from pipeline.extraction.video.packets import PacketReader
 from pipeline.extraction.video.video import open_video
 
 _SKIPS_EXACTLY = frozenset({"h264"})
-"""Codecs whose decoders can skip single packets. AV1 is excluded, because its decoders ignore the
-option. HEVC is excluded, because its decoders may drop frames that other frames need."""
+"""Codecs whose decoders can skip single packets. AV1 is excluded, because its decoders ignore
+`skip_frame`. HEVC is excluded, because its decoders may drop frames that other frames need."""
 
 _MAX_DELAY: Final = 17
-"""Maximum delay of a frame in the decoders of all codecs, in packets."""
+"""Maximum number of packets by which a decoder of any codec delays a frame."""
 
 
 def iterate_frames(path: Path, codec: str, wanted: Collection[int]) -> Iterator[Any]:
@@ -45,7 +45,7 @@ def _decode_once(path: Path, wanted: Collection[int], *, skips: bool) -> Iterato
     missing = set(wanted)
     with open_video(path) as (container, stream):
         decoder = stream.codec_context
-        decoder.thread_count = 1  # workers run in parallel
+        decoder.thread_count = 1  # the worker processes already run in parallel
         safe_decoder = _SafeDecoder(decoder, wanted)
         for packet, is_damaged in PacketReader(container, stream):
             if skips:
@@ -63,10 +63,12 @@ class _Group:
     """Packets from a keyframe up to the next keyframe, in decoding order."""
 
     keyframe_pts: int | None
-    """Timestamp of the keyframe. Frames shown before it may depend on the previous group."""
+    """Timestamp of the keyframe. Frames of this group with an earlier timestamp may depend on the
+    previous group."""
     follows_damage: bool
     damaged_from: float = math.inf
-    """Number of the first damaged packet. Later packets of the group may depend on this packet."""
+    """Number of the first damaged packet, counted as in `_Origin`; inf if no packet is damaged.
+    Later packets of the group may depend on this packet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +79,7 @@ class _Origin:
     """Number of the packet in the stream, from 0."""
     group: _Group
     latest: float
-    """Latest timestamp up to this packet; inf if a timestamp is missing."""
+    """Latest timestamp of this packet and all earlier packets; inf if a timestamp is missing."""
 
 
 class _SafeDecoder:

@@ -31,8 +31,8 @@ _ARITHMETIC: Final = frozenset({"vp8", "vp9", "av1"})
 _WITH_START_CODES: Final = frozenset(
     {"h264", "hevc", "mpeg4", "mpeg1video", "mpeg2video", "h263", "flv1", "vc1", "wmv3", "mjpeg"}
 )
-"""Codecs with long sequences of zeros only before start codes and as padding. Lossless codecs can
-contain such sequences anywhere, so their packets are not checked."""
+"""Codecs whose packets contain long sequences of zeros only before start codes and as padding.
+Packets of lossless codecs can contain such sequences anywhere, so these packets are not checked."""
 _CONTIGUOUS: Final = frozenset({"matroska,webm", "flv"})
 """Container formats with only a few bytes between packets."""
 _MAX_HEADER: Final = 1024
@@ -83,9 +83,10 @@ class PacketReader:
         return end is not None and packet.pos - end > _MAX_HEADER
 
     def _is_late(self, packet: Any) -> bool:
-        # Skipped bytes without a late frame can be an index. A late frame without skipped bytes can
-        # be a pause of the camera. After a loss, demuxers compute decoding times from earlier
-        # frames. These times are wrong, so presentation times are used.
+        # If bytes were skipped but no frame is late, the bytes can be an index of the file. If a
+        # frame is late but no bytes were skipped, the camera can have paused. After a loss,
+        # demuxers compute decoding times from earlier frames. These times are wrong, so
+        # presentation times are used.
         stamp = packet.dts if packet.pts is None else packet.pts
         if stamp is None:
             return True
@@ -101,7 +102,8 @@ class PacketReader:
 
 def _content_check(codec_context: Any) -> Callable[[bytes], bool]:
     codec, extradata = codec_context.name, codec_context.extradata or b""
-    # The first byte of `extradata` is the version of avcC and hvcC, or 0 for start codes.
+    # If `extradata` has the format avcC or hvcC, its first byte is the version, 1. If it has start
+    # codes, its first byte is 0.
     if codec == "h264" and len(extradata) > 4 and extradata[0] == 1:
         return lambda data: _has_broken_units(data, (extradata[4] & 3) + 1)
     if codec == "hevc" and len(extradata) > 21 and extradata[0] == 1:

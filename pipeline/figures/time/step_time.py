@@ -37,7 +37,10 @@ _MAX_BRIEF_PARTS: Final = 5
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BatchTimes:
-    """Step times of all epochs, and their distribution without the first epoch."""
+    """Step times of all epochs, and their distribution.
+
+    The distribution excludes the first epoch, unless this is the only epoch.
+    """
 
     times: TimeLogs
     edges: FloatArray
@@ -49,7 +52,7 @@ class BatchTimes:
 
     @property
     def step_percentiles(self) -> tuple[float, float]:
-        """Median and 95th percentile of the step times after the first epoch, in seconds."""
+        """Median and 95th percentile of the step times in the distribution, in seconds."""
         return _percentiles(self.times.batch_times[self.times.is_steady_step])
 
 
@@ -177,7 +180,7 @@ def draw_time_parts(axes: Axes, data: Mapping[str, float], *, is_brief: bool = F
 
 
 def describe_time_breakdown(data: Mapping[str, float]) -> str:
-    """Return one sentence with the percentage of each part in the total time."""
+    """Return one sentence with the time of each part as a percentage of the total time."""
     total = sum(data.values())
     parts = ", ".join(
         f"{PART_NAMES.get(part, part)} {percent(seconds / total)}" for part, seconds in data.items()
