@@ -25,7 +25,7 @@ _GAP_SECONDS: Final = 1.0
 _GAP_STEPS: Final = 5
 """A gap is longer than both `_GAP_SECONDS` and `_GAP_STEPS` median frame intervals."""
 _COMPLETE: Final = 0.98
-"""Minimum share of the stated duration that a complete stream covers."""
+"""If a stream covers at least this share of the stated duration, the stream is complete."""
 _TAG: Final = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 
 # Playlist formats are excluded, because FFmpeg would open the files and addresses in a playlist.
@@ -200,9 +200,9 @@ def _stated_seconds(
         if not container.duration:
             return None
         ends_at = container.duration / av.time_base
-        # Matroska and FLV files store the duration of the longest stream. If this stream can be
-        # another stream, e.g. the sound, the duration of the video is unknown. In this case, a loss
-        # at the end of the video is not detected.
+        # Matroska and FLV files store the duration of the longest stream. If another stream,
+        # e.g. the sound, lasts about as long, the duration of the video is unknown. In this case, a
+        # loss at the end of the video is not detected.
         if other_seconds >= _COMPLETE * ends_at:
             return None
     # The end time is counted from time 0 of the file, but the first frame may be later.
