@@ -60,7 +60,9 @@ def kept_handlers() -> Iterator[None]:
         yield
     finally:
         for number, handler in handlers.items():
-            if signal.getsignal(number) is not handler:  # only the main thread may set a handler
+            # Only the main thread may set a handler. Unchanged handlers are not set again, so that
+            # this function also works in other threads.
+            if signal.getsignal(number) is not handler:
                 signal.signal(number, handler)
 
 
@@ -94,7 +96,7 @@ def interrupt_status() -> int:
 
 
 def end_with_parent_process() -> None:
-    """End this worker process when its parent process ends, even after SIGKILL.
+    """End this worker process when its parent process ends, even if SIGKILL ends the parent.
 
     The worker ignores signals to the process group, because the parent process handles them.
     SIGTERM still ends the worker, because the parent process sends SIGTERM to its workers.

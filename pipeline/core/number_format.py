@@ -70,7 +70,11 @@ def metric_value(metric: str, value: float) -> str:
 
 
 def metric_differences(metric: str, *values: float) -> tuple[str, ...]:
-    """Format differences between values of a metric. The largest difference sets the decimals."""
+    """Format differences between values of a metric with a common number of decimals.
+
+    The difference with the largest absolute value sets the number of decimals. If more than seven
+    decimals would be needed, each difference has three significant digits instead.
+    """
     digits = _METRIC_DECIMALS.get(metric, 3)
     largest = max(abs(value) for value in values)
     while 0 < largest < 10 ** (1 - digits):
@@ -83,8 +87,9 @@ def metric_differences(metric: str, *values: float) -> tuple[str, ...]:
 def percent(share: float, digits: int | None = None) -> str:
     """Format a fraction in [0, 1] as a percentage with `digits` decimals.
 
-    If `digits` is None, percentages below 10 have two significant digits, and larger percentages
-    have no decimals. However, percentages just below 100 are not rounded to 100 %.
+    If `digits` is None, percentages below 10 have up to two significant digits, and larger
+    percentages have no decimals. However, percentages from 99.5 to 100 have up to four significant
+    digits, so that, for example, 99.96 % does not become 100 %.
     """
     if not math.isfinite(share):
         return "undefined"

@@ -60,9 +60,10 @@ def split_feature_set(
 ) -> Split:
     """Split a feature set by the column `split` if it exists, and otherwise by group.
 
-    If the column assigns rows to validation or test, the fraction for this subset is ignored.
-    Otherwise, whole groups of the training rows are moved to this subset. The fractions refer to
-    the number of training rows and are in [0, 1). Each clip is in exactly one subset.
+    Validation and test are treated separately. If the column assigns rows to one of these subsets,
+    its fraction is ignored. Otherwise, if the fraction is above 0, whole groups of the training
+    rows are moved to the subset. The fractions refer to the number of training rows and are in
+    [0, 1). Each clip is in exactly one subset.
 
     Raises:
         SplitError: If a fraction is out of range, there are too few groups, or a required subset
@@ -111,14 +112,16 @@ def hold_out(
 ) -> dict[str, IntArray]:
     """Move whole groups from the training rows to empty subsets with a fraction above 0.
 
-    The groups are shuffled. A group is moved if the size of the subset comes closer to the given
-    fraction. At least one group is moved to each of them. The result depends on the names and sizes
-    of the groups, not on the order of the rows.
+    The groups are shuffled. A group is moved to a subset if the size of the subset comes closer to
+    the target size, the fraction times the number of training rows. At least one group is moved to
+    each of these subsets. The result depends on the names and sizes of the groups, not on the order
+    of the rows.
 
     Args:
         groups: The group of each clip, shape (N,).
         subsets: Row numbers by subset, in ascending order: `train` and each key of `fractions`.
-        fractions: Fraction of the training rows by subset, in [0, 1); ignored if a subset has rows.
+        fractions: Subset -> fraction of the training rows to move to this subset, in [0, 1);
+            ignored for a subset that already has rows.
         generator: Random generator of the shuffle.
 
     Returns:
@@ -227,7 +230,7 @@ def write_split(path: Path, feature_set: FeatureSet, split: Split) -> None:
 
 
 def read_split(path: Path) -> pd.DataFrame:
-    """Read `clip_id`, `group` and `split` as str, one row per clip, from a `write_split` table.
+    """Read a table from `write_split`: `clip_id`, `group` and `split` as str, one row per clip.
 
     Raises:
         PipelineError: If the file is missing or is not a split of clips.

@@ -33,7 +33,7 @@ _PACKAGES: Final = ("av", "cv2", "mtcnn")
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractionOutcome:
-    """Numbers of clips, failures and output files of an extraction."""
+    """Result of an extraction: counts of clips, failures, warnings and output paths."""
 
     features_dir: Path
     num_done: int = 0
@@ -41,9 +41,9 @@ class ExtractionOutcome:
     num_skipped: int = 0
     """Number of clips whose features were already cached."""
     failed: tuple[Result, ...] = ()
-    """Failures of clips, with reasons."""
+    """Clips that failed, each with the stage and the reason of the failure."""
     warnings: Mapping[str, str] = field(default_factory=dict)
-    """Clip id -> warnings, for usable clips."""
+    """Clip id -> text of the warnings; only for clips in the feature set that have warnings."""
     failures_path: Path
     """Path of the table of failed clips and unused files. A shard without clips has no table."""
     contact_sheet_path: Path | None = None
@@ -75,8 +75,8 @@ def extract_features(
     continues a stopped extraction. It also tries failed clips again.
 
     Args:
-        features_dir: Output directory. If it contains an extraction with the same settings, this
-            extraction is continued.
+        features_dir: Output directory. If it contains an earlier extraction with the same
+            settings, the earlier extraction is continued.
         videos_dir: Directory of the videos. Its subfolders are searched too.
         face_dir: Directory with one folder of face images per clip, for the static stream.
         flow_dir: Directory with one folder of flow fields per clip, for the dynamic stream.
@@ -91,8 +91,8 @@ def extract_features(
     Raises:
         ConfigError: If the input of a stream is missing, or an option is invalid.
         ExtractionError: If no clip can be used, if packages or weights are missing, if
-            `features_dir` contains features with other settings or files of other programs, or if
-            another extraction is writing to `features_dir`.
+            `features_dir` contains files of other programs or features that were extracted with
+            other settings, or if another extraction is writing to `features_dir`.
     """
     _check_packages()
     _check_request(videos_dir, face_dir, flow_dir, num_workers=num_workers, shard=shard)
@@ -214,7 +214,11 @@ def _write_set(
     annotations: Sequence[Path],
     traits: tuple[TraitLabel, ...],
 ) -> tuple[dict[str, str], Path | None]:
-    """Write the feature set and the contact sheet if their content differs from earlier files."""
+    """Write the feature set and the contact sheet, unless they exist with the same content.
+
+    Returns:
+        Clip id -> text of the warnings, and the path of the contact sheet; None without a sheet.
+    """
     import numpy as np
 
     from pipeline.data.clip_table import read_clips

@@ -1,4 +1,4 @@
-"""Types of clips, tasks and results, for the main process and the workers.
+"""Types for clips, tasks and results. The main process and the workers use these types.
 
 A worker process imports this module before it sets its thread limits. Therefore this module must
 not import TensorFlow or OpenCV.
@@ -67,7 +67,7 @@ class Task:
     path: Path
     """Cache file for the features of the clip."""
     fingerprint: str
-    """Fingerprint to store with the features."""
+    """Hash of all inputs that determine the features; stored with the features."""
     with_strip: bool = False
     """True if the worker draws the strip of the clip for the contact sheet."""
 

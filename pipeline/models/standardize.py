@@ -46,7 +46,7 @@ class Standardize(keras.layers.Layer):
         return bool(np.any(np.asarray(self.mean) != 0) or np.any(np.asarray(self.scale) != 1))
 
     def set_moments(self, mean: FloatArray, variance: FloatArray) -> None:
-        """Set the mean and the variance of the training clips, each of shape (C,).
+        """Set the mean and the variance of each feature in the training clips, both of shape (C,).
 
         For a constant feature, the output is zero.
 

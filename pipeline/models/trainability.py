@@ -2,7 +2,7 @@
 
 The path of a layer, e.g. `static_encoder/block1_conv1`, contains the names of the enclosing models
 and wrappers, then the name of the layer. Patterns have the syntax of `fnmatch`: `*`, `?`, `[ab]`. A
-pattern selects a layer if the pattern matches the path, or the part of the path before a slash.
+pattern selects a layer if the pattern matches the whole path, or the part before any slash.
 """
 
 import fnmatch
@@ -116,7 +116,10 @@ def _is_random(layer: keras.layers.Layer) -> bool:
 
 
 def layers_by_path(model: keras.Model) -> dict[str, keras.layers.Layer]:
-    """Return path -> layer, in model order. A model is replaced by the layers in the model."""
+    """Return path -> layer, in model order. Inner models and wrappers are replaced by their layers.
+
+    If an inner model or wrapper is frozen, it is unfrozen and its layers are frozen.
+    """
     return dict(_walk(model, ""))
 
 

@@ -152,7 +152,7 @@ def history_content(epochs: Sequence[EpochRecord], *, frequency: int = 1) -> dic
 
 
 def learning_rate_content(epochs: Sequence[EpochRecord], *, frequency: int = 1) -> dict[str, Any]:
-    """Return the content of `lr_logs.json`. `frequency` has no effect on values per epoch."""
+    """Return the content of `lr_logs.json`. `frequency` is not used: values are per epoch."""
     del frequency
     rates = [epoch.learning_rate for epoch in epochs]
     previous = [*rates[:1], *rates[:-1]]

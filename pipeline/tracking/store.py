@@ -50,7 +50,7 @@ class StoreUnavailableError(DeliveryError):
 
 
 def configure_mlflow() -> None:
-    """Set fewer messages and shorter time limits for MLflow. The user's settings have priority.
+    """Reduce log messages and waiting times of MLflow. Environment variables of the user are kept.
 
     With the default settings of MLflow, one call to an unreachable server takes four minutes.
     """
@@ -82,14 +82,15 @@ def tracking_uri() -> str:
 
 
 def with_password(uri: str) -> str:
-    """Add the missing password to a URI from `mlflow.json`.
+    """Return a usable URI for a URI from `mlflow.json`, which may have a hidden password.
 
-    If the current tracking URI belongs to the same store, it is returned. Otherwise a library reads
-    the password from the environment. For a server, MLflow reads MLFLOW_TRACKING_PASSWORD or
-    MLFLOW_TRACKING_TOKEN. For PostgreSQL, libpq reads PGPASSWORD.
+    A URI without a hidden password is returned unchanged. If the current tracking URI belongs to
+    the same store, the current URI is returned. Otherwise the hidden password is removed from the
+    URI, and a library reads the password from the environment. For a server, MLflow reads
+    MLFLOW_TRACKING_PASSWORD or MLFLOW_TRACKING_TOKEN. For PostgreSQL, libpq reads PGPASSWORD.
 
     Raises:
-        MlflowException: If the environment does not contain a password.
+        MlflowException: If the password must come from the environment, but is missing there.
     """
     if HIDDEN not in uri:
         return uri
@@ -117,7 +118,10 @@ def store_environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def local_store(directory: Path) -> Iterator[None]:
-    """Run the block in `directory`. Except under `mlflow run`, the store is also in `directory`."""
+    """Run the block with `directory` as working directory and with a store in `directory`.
+
+    Under `mlflow run`, the tracking URI is not changed, so the store can be elsewhere.
+    """
     before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
     with contextlib.chdir(directory):
         if "MLFLOW_RUN_ID" not in os.environ:

@@ -57,7 +57,10 @@ class Evaluation:
     traits: tuple[TraitLabel, ...] = ()
     """Name and direction of each trait in the training data; empty if unknown."""
     outdated_report: Path | None = None
-    """HTML report with the previous evaluation of the run; None if there is no report."""
+    """Path of the HTML report of the run, which still shows the previous evaluation.
+
+    None if the run has no HTML report, or if the run directory was not changed.
+    """
 
 
 def evaluate_run(
@@ -169,7 +172,7 @@ def _evaluate(
 
 
 def _check_directions(trained: TrainedModel, features: FeatureSet) -> None:
-    """Check that each trait has the same direction in the evaluated and training labels."""
+    """Check that each trait has the same direction in the evaluated data and the training data."""
     if features.digest == trained.data.digest:
         return
     place = features.sources[0].parent
@@ -231,7 +234,7 @@ def log_report(run: RunDirectory, run_log: RunLog, report: EvaluationReport) -> 
 
 
 def _metrics(report: EvaluationReport) -> dict[str, float]:
-    """Return MLflow name -> value for the metrics of a report."""
+    """Return the metrics of a report: name of the metric in MLflow -> value."""
     split = report.split
     metrics = {
         f"evaluation/{split}/{metric}/{trait}": interval.value
@@ -250,7 +253,7 @@ def _metrics(report: EvaluationReport) -> dict[str, float]:
 
 
 def _training_split(trained: TrainedModel, features: FeatureSet) -> pd.DataFrame:
-    """Return the split of the training run, or an empty split if clips cannot be identified.
+    """Return the split of the training run, or an empty split if ids cannot be compared with it.
 
     Without a clip table, clip ids are row numbers, which are unique only within one feature set.
     """

@@ -3,8 +3,9 @@
 Clips from one video or person are similar, so they are not independent samples. Intervals from
 resampled clips would therefore be too narrow. Groups are nearly independent.
 
-All metrics can be computed from moments, summed over groups. The sums of one resample are one
-row of a matrix product: group counts (B, G) times group moments (G, 7 K).
+All metrics are functions of seven moments per trait. The moments of a resample are the sums of the
+moments of its groups. Therefore the moments of all resamples are one matrix product: group counts
+(B, G) times group moments (G, 7 K), with one row per resample.
 
 Shapes: N clips, K = 5 traits, G groups, B resamples.
 
@@ -29,7 +30,7 @@ CONFIDENCE: Final = 0.95
 """Confidence level of the intervals in all reports."""
 
 _MAX_COUNTS: Final = 2_000_000
-"""Maximum number of group counts in memory: 16 MB."""
+"""Maximum number of group counts in memory at the same time; these counts take 16 MB."""
 
 
 def cluster_bootstrap(
@@ -73,8 +74,8 @@ def paired_differences(
     """Compute the difference of every metric, model B minus model A, with its interval.
 
     The metrics of both models are computed on the same resamples. Variation that affects both
-    models cancels. Two separate intervals would suggest a wider interval of the difference. Other
-    arguments and errors are those of `cluster_bootstrap`.
+    models cancels. An interval derived from the separate intervals of the models would usually
+    be wider. Other arguments and errors are those of `cluster_bootstrap`.
     """
     bootstrap = _Bootstrap(groups, num_resamples, confidence, seed)
     values_a, values_b = trait_metrics(y_true, y_pred_a), trait_metrics(y_true, y_pred_b)
@@ -92,9 +93,10 @@ def paired_differences(
 def group_means(
     values: FloatArray, groups: Names, *, num_resamples: int, seed: int
 ) -> dict[str, Interval]:
-    """Compute the mean of values (N, 5), with 95 % intervals.
+    """Compute the mean of `values` (N, 5) for each trait and for the mean of traits.
 
-    Every group has the same weight. Arguments and errors are those of `cluster_bootstrap`.
+    Each mean has a 95 % interval. Every group has the same weight. Arguments and errors are those
+    of `cluster_bootstrap`.
 
     Returns:
         Trait name or "mean" -> mean over groups.

@@ -25,7 +25,7 @@ _GAP_SECONDS: Final = 1.0
 _GAP_STEPS: Final = 5
 """A gap is longer than both `_GAP_SECONDS` and `_GAP_STEPS` median frame intervals."""
 _COMPLETE: Final = 0.98
-"""Minimum share of the stated duration that a complete stream covers."""
+"""If a stream covers at least this share of the stated duration, the stream is complete."""
 _TAG: Final = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 
 # Playlist formats are excluded, because FFmpeg would open the files and addresses in a playlist.
@@ -48,7 +48,7 @@ class Timeline:
     codec: str
     """Codec, e.g. "h264"."""
     stated_seconds: float | None
-    """Duration in the header; None if the header contains no duration."""
+    """Duration of the video according to the file; None if the file does not state it."""
     last_seconds: float
     """Display duration of the last frame."""
     pixel_aspect: float
@@ -68,7 +68,8 @@ class Timeline:
             return 0.0
         if self.is_variable:
             return 1 / self.step_seconds
-        # Because Matroska rounds each time to milliseconds, the mean rate is used.
+        # Matroska rounds each time to milliseconds. This rounding changes the median interval more
+        # than the mean interval, so the rate is computed from the mean interval.
         return float((len(self.seconds) - 1) / (self.seconds[-1] - self.seconds[0]))
 
     @property
@@ -183,7 +184,7 @@ def _decode_stamps(path: Path) -> Iterator[int]:
         stream.codec_context.thread_count = 1
         packets = (packet for packet, _ in PacketReader(container, stream))
         for packet in itertools.chain(packets, [None]):
-            with contextlib.suppress(av.FFmpegError):  # the coverage shows the loss
+            with contextlib.suppress(av.FFmpegError):  # lost frames lower the coverage
                 for frame in stream.codec_context.decode(packet):
                     if frame.pts is not None:
                         yield frame.pts
@@ -199,8 +200,9 @@ def _stated_seconds(
         if not container.duration:
             return None
         ends_at = container.duration / av.time_base
-        # Matroska and FLV files store the duration of the longest stream. If this stream is the
-        # sound, a loss at the end of the video is not detected.
+        # Matroska and FLV files store the duration of the longest stream. If another stream,
+        # e.g. the sound, lasts about as long, the duration of the video is unknown. In this case, a
+        # loss at the end of the video is not detected.
         if other_seconds >= _COMPLETE * ends_at:
             return None
     # The end time is counted from time 0 of the file, but the first frame may be later.
