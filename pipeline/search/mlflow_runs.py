@@ -72,9 +72,9 @@ def trial_run_id(spec: StudySpec, trial: FrozenTrial) -> str:
 def close_lost_run(spec: StudySpec, trial: FrozenTrial) -> None:
     """Mark the run of a lost trial and its nested runs as killed.
 
-    If the trial's run log exists, `KILLED` is logged for each of these runs that has not ended and is not
-    active. Otherwise the trial's MLflow run is ended as `KILLED` if its id is known and the trial
-    ran on another machine.
+    If the trial's run log exists, `KILLED` is logged for each of these runs that has not ended and
+    is not active. Otherwise the trial's MLflow run is ended as `KILLED` if its id is known and the
+    trial ran on another machine.
     """
     run = spec.trial_run(trial.number)
     if run.run_log_path.exists():

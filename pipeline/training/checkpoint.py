@@ -67,7 +67,7 @@ _CALLBACK_ATTRIBUTES = ("best", "wait", "best_epoch", "stopped_epoch", "cooldown
 class EpochCheckpoint(BestEpoch):
     """Save a checkpoint after every epoch.
 
-    At the start of training, the state at the checkpoint `resume_from` is restored, if given.
+    If `resume_from` is given, the checkpoint of this state is restored at the start of training.
     The counters of the callbacks in `stateful` are saved after each update, and restored after
     Keras resets the counters. Therefore `EpochCheckpoint` must be the last callback.
     """
