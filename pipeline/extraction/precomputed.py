@@ -40,13 +40,14 @@ def read_flow(
     """Sort the files of a folder by name; read evenly spaced windows of L successive flow fields.
 
     Each `.npy` file contains one field (H, W, 2) or (2, H, W), or F fields (F, H, W, 2). The values
-    are pixels per frame, to the right and down. `pair_seconds` is the time between the frames.
+    are displacements in pixels from one frame to the next, to the right and down. `pair_seconds` is
+    the time between these two frames.
 
     Returns:
         Flow in face widths per second, shape (t, L, P, P, 2), with t at most T.
 
     Raises:
-        ClipError: If there are too few fields, or a file is not a flow field.
+        ClipError: If there are too few fields, or a file does not contain valid fields.
     """
     paths = _list_files(folder, FLOW_SUFFIXES)
     fields = [(path, index) for path in paths for index in range(len(_open_fields(path)))]

@@ -62,7 +62,10 @@ class ComparedRuns:
     """Metric -> trait name or "mean" -> value of the second run minus value of the first run."""
 
     def winners(self, metric: str) -> tuple[int | None, ...]:
-        """Return the index of the better run for each row; None if the interval contains 0."""
+        """Return the index of the better run for each row.
+
+        The index is None if the interval of the difference contains 0 or is unknown.
+        """
         sign = 1 if HIGHER_IS_BETTER[metric] else -1
         return tuple(
             int(sign * low > 0) if low > 0 or high < 0 else None

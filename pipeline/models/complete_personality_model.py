@@ -42,7 +42,7 @@ class GraphReader:
             self._model = keras.Model(self._inputs, self._tensors)
         arrays = keras.tree.map_structure(np.asarray, inputs)
         num_clips = len(keras.tree.flatten(arrays)[0])
-        # Each call of `predict` builds a data set. For a few clips, this is slow.
+        # `predict` is not used: each call builds a data set, which is slow for a few clips.
         parts = []
         for begin in range(0, num_clips, batch_size):
             clips = slice(begin, begin + batch_size)
@@ -58,7 +58,7 @@ class CompletePersonalityModel(keras.Model):
     Each stream is standardized and mapped to tokens. Cross-attention blocks exchange information
     between the streams. One learned query per trait attends to the tokens of both streams, and
     one head per trait computes a logit. With `linear_skip`, the logits of a linear model of the
-    pooled inputs are added before the soft clip.
+    pooled inputs are added before the soft clip to [0, 1].
 
     The inputs are a list: `static`, `dynamic`, then `static_mask` and `dynamic_mask` for masked
     streams. A dict with these names is also accepted. A mask is True or 1 for a real step. The
@@ -162,7 +162,7 @@ class CompletePersonalityModel(keras.Model):
         return self.get_layer(f"{stream}_standardize")
 
     def attention(self, inputs: Any, *, batch_size: int = 256) -> dict[str, FloatArray]:
-        """Return name -> attention weights of every clip. `predict` needs the same `inputs`.
+        """Return name -> attention weights of every clip. `inputs` are the same as for `predict`.
 
         Each row of weights sums to 1. The weights of padding are 0.
 
@@ -206,7 +206,8 @@ class CompletePersonalityModel(keras.Model):
         return FUSIONS[self.architecture.fusion]
 
 
-# The older `.h5` format stores the class name without the package name.
+# The older `.h5` format stores the class name without the package name. Therefore the class is also
+# registered without the package name.
 keras.saving.get_custom_objects()["CompletePersonalityModel"] = CompletePersonalityModel
 
 

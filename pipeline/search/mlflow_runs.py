@@ -29,7 +29,10 @@ def share_study_run(run: RunDirectory, study: optuna.Study) -> bool:
 
 
 def link_study_run(spec: StudySpec, study: optuna.Study) -> bool:
-    """Use the study's MLflow run as parent run in this process. Return False if it is unknown."""
+    """Use the study's MLflow run as the parent run of the trials in this process.
+
+    Return False if the id of the study's run is unknown.
+    """
     if _linked_run_id(spec.run):
         return True
     run_id = study.user_attrs.get(_RUN_ID, "")
@@ -67,7 +70,12 @@ def trial_run_id(spec: StudySpec, trial: FrozenTrial) -> str:
 
 
 def close_lost_run(spec: StudySpec, trial: FrozenTrial) -> None:
-    """Mark the run of a lost trial as killed, in the run log and in MLflow."""
+    """Mark the run of a lost trial and its nested runs as killed.
+
+    If the trial's run log exists, `KILLED` is logged for each of these runs that has not ended and
+    is not active. Otherwise the trial's MLflow run is ended as `KILLED` if its id is known and the
+    trial ran on another machine.
+    """
     run = spec.trial_run(trial.number)
     if run.run_log_path.exists():
         for each in (run, *run.nested()):

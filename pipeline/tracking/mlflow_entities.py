@@ -1,7 +1,7 @@
 """Convert run-log events to MLflow metrics, parameters, tags and data sets.
 
-Metric names are paths. Because the MLflow UI groups metrics by the part before the last slash, it
-shows the MAE of all traits together, e.g. `validation/mae/openness`.
+Metric names are paths, e.g. `validation/mae/openness`. Because the MLflow UI groups metrics by the
+part before the last slash, it shows the MAE of all traits together.
 """
 
 import json

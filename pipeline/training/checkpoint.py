@@ -65,8 +65,9 @@ _CALLBACK_ATTRIBUTES = ("best", "wait", "best_epoch", "stopped_epoch", "cooldown
 
 
 class EpochCheckpoint(BestEpoch):
-    """Save a checkpoint after every epoch, and restore `resume_from` at the start of training.
+    """Save a checkpoint after every epoch.
 
+    If `resume_from` is given, the checkpoint of this state is restored at the start of training.
     The counters of the callbacks in `stateful` are saved after each update, and restored after
     Keras resets the counters. Therefore `EpochCheckpoint` must be the last callback.
     """
@@ -134,7 +135,7 @@ class EpochCheckpoint(BestEpoch):
 def read_last_state(checkpoints_dir: Path) -> CheckpointState | None:
     """Return the state of the newest intact checkpoint; None if no checkpoint was ever complete.
 
-    Each newer, damaged checkpoint causes a warning in the log.
+    Each damaged checkpoint that is newer than this checkpoint causes a warning in the log.
 
     Raises:
         RunError: If the file `LAST` exists, but no checkpoint is intact.
@@ -170,7 +171,10 @@ def read_last_state(checkpoints_dir: Path) -> CheckpointState | None:
 
 
 def _read_pointer(checkpoints_dir: Path) -> Path | None:
-    """Return the path of the directory in `LAST`, even if it is missing; None without `LAST`."""
+    """Return the path of the directory whose name is in `LAST`; None if `LAST` does not exist.
+
+    The directory can be missing. If `LAST` cannot be read, the path of `LAST` is returned.
+    """
     pointer = checkpoints_dir / _LAST
     try:
         return checkpoints_dir / pointer.read_text(encoding="utf-8", errors="replace").strip()

@@ -120,7 +120,7 @@ def visualize_run(
     style: Style = SCREEN,
     callback_seconds: Mapping[str, float] | None = None,
 ) -> Visualization:
-    """Draw every figure whose input files exist, and write the report.
+    """Draw every figure whose data are available, and write the report.
 
     Args:
         run: A run directory, or the downloaded artifacts of a run.
@@ -134,7 +134,7 @@ def visualize_run(
         PipelineError: If a format is unknown.
     """
     with contextlib.ExitStack() as stack:
-        # At the end of training, this fails, because the session already holds the lock.
+        # At the end of training, `locked` fails, because the training session holds the lock.
         with contextlib.suppress(RunError):
             stack.enter_context(run.locked())
         return _visualize(run, formats, style, callback_seconds)
@@ -218,7 +218,7 @@ def _attention_history(run: RunDirectory) -> Any:
 
 
 def _write_advice(run: RunDirectory, inputs: Mapping[str, Any]) -> None:
-    """Write the speed advice if all its inputs can be read."""
+    """Write the speed advice if the time logs, the history and the configuration are available."""
     needed = [inputs[name] for name in ("time_logs", "history", "config")]
     if any(value is None or isinstance(value, Unavailable) for value in needed):
         return
@@ -247,7 +247,7 @@ def _report_images(gallery: Gallery) -> list[Image]:
 
 
 def _with_relative_paths(run: RunDirectory, value: Any) -> Any:
-    """Return an input. If it is `Unavailable`, its reason gets paths relative to the run."""
+    """Return an input. If it is `Unavailable`, paths in its reason are relative to the run."""
     if not isinstance(value, Unavailable):
         return value
     return Unavailable(reason=value.reason.replace(f"{run.path}{os.sep}", ""))

@@ -61,7 +61,10 @@ def _draw_faithfulness(data: StreamCurves, style: Style) -> Figure:
 
 
 def draw_score_change(axes: Axes, steps: str, curves: DeletionCurves) -> None:
-    """Draw the score change over the fraction of hidden time steps. `steps` is the label text."""
+    """Draw the score change over the fraction of hidden time steps.
+
+    `steps` is the name of the time steps in the axis label.
+    """
     _draw_curves(axes, steps, curves.hidden_share, curves.movement)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("mean |Δ score|")

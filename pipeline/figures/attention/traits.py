@@ -149,7 +149,10 @@ def draw_mean_attention(axes: Axes, stream: StreamAttention) -> None:
 
 
 def describe_trait_attention(data: TraitAttention) -> str:
-    """Return one sentence with the time step of maximum attention for each stream."""
+    """Describe the time step of each stream with the most attention relative to uniform attention.
+
+    The attention is the mean over clips and traits.
+    """
     parts = []
     for stream in data.streams:
         mean = stream.mean.mean(axis=0)

@@ -37,13 +37,13 @@ def load_space(path: Path, base: ExperimentConfig) -> Space:
     """Read a search space.
 
     A space file has the keys `name` and `parameters`. Model settings do not need the prefix
-    `model.`. A parameter is a list of choices, `{choices: [...]}` or `{low, high}`. A range may
-    also have `step` or `log: true`. A parameter with `when: {other: value}` is active only if
-    `other` has this value.
+    `model.`. The values of a parameter are given as a list of choices, as `{choices: [...]}`, or as
+    a range `{low, high}`. A range may also have `step` or `log: true`. A parameter with
+    `when: {other: value}` is active only if `other` has this value.
 
     Raises:
         ConfigError: If a setting is unknown or cannot be searched, if a range is invalid, or if
-            a proposal gives an invalid configuration.
+            values from the space give an invalid configuration.
     """
     values = read_yaml_mapping(path)
     for key in values:
