@@ -167,7 +167,7 @@ def _outliers(stream: Stream, scan: _StreamScan, clips: pd.DataFrame) -> Iterato
     usual = (high - low).astype(np.float64)
     if not (usual > 0).any():
         return
-    # Because sparse columns have a narrow range, the median range is the minimum for all columns.
+    # Sparse columns have a narrow range. The median range replaces a smaller range.
     limit = _OUTLIER_FACTOR * np.maximum(usual, np.median(usual[usual > 0]))
     distance = np.maximum(scan.high - middle, middle - scan.low)
     is_far = (usual > 0) & (distance > limit) & ~np.isin(scan.low, _MISSING_VALUES)

@@ -25,7 +25,7 @@ class Baselines:
     - `training_mean`: the mean score of the training clips.
     - `same_group_mean`: the mean label of all *other* training and evaluated clips of the same
       group. This baseline uses labels of evaluated clips, so it is not a valid predictor. Its
-      metrics show the effect of the simplest group leak, not an upper bound. If subsets share
+      metrics show the effect of a simple leak; other leaks can have more effect. If subsets share
       groups and a model reaches these metrics, the model has probably learned identities.
     - `ridge`: ridge regression on the pooled features of both streams.
     """

@@ -352,7 +352,7 @@ def _steady_seconds(times: TimeLogs) -> float:
 
 
 def _loss(part: str, seconds: float, whole: str, whole_seconds: float) -> _Facts:
-    """Return the facts about a part of a time. The possible gain is the whole time of the part."""
+    """Return the facts about one part of a duration. The possible gain is the whole part."""
     share = _share(seconds, whole_seconds)
     return {part: seconds, whole: whole_seconds, "share": share, "gain_seconds": seconds}
 

@@ -38,7 +38,7 @@ def save_model(model: keras.Model, path: Path) -> None:
             model.save_weights(temporary)
         else:
             with _without_format_advice():
-                # With an optimizer, Keras would also save losses to `.h5` that it cannot load.
+                # With an optimizer, Keras would also save the losses, and it cannot load some of them.
                 _in_storable_order(model, path).save(temporary, include_optimizer=False)
 
 

@@ -1,7 +1,7 @@
 """Base class of worker pools. A pool assigns tasks to workers, and reports the end of each task.
 
-`concurrent.futures` is not used for two reasons: if a worker dies, it does not report the task of
-this worker, and it cannot end a single worker. `ProcessPool` and `RayPool` define how workers are
+`concurrent.futures` is not used for two reasons: it cannot end a single worker, and it does not
+report the task of a dead worker. `ProcessPool` and `RayPool` define how workers are
 started and ended.
 """
 
