@@ -38,7 +38,7 @@ def save_model(model: keras.Model, path: Path) -> None:
             model.save_weights(temporary)
         else:
             with _without_format_advice():
-                # With an optimizer, Keras would also save the losses, and it cannot load some of them.
+                # With an optimizer, Keras would also save losses, some of which it cannot load.
                 _in_storable_order(model, path).save(temporary, include_optimizer=False)
 
 
