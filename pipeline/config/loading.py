@@ -84,7 +84,8 @@ def with_overrides(
     """
     values = to_dict(config)
     for name, value in overrides.items():
-        _apply_override(ExperimentConfig, values, name, value, source)
+        setting_type(name, source)
+        _assign(values, name, value)
     return _validated(ExperimentConfig, values, source)
 
 
@@ -147,7 +148,7 @@ def _load(
     _check_kind(schema, from_file, source)
     values = copy.deepcopy(from_file)
     for name, value in (overrides or {}).items():
-        _apply_override(schema, values, name, value, f"--{name}")
+        _assign(values, name, _parse_override(schema, name, value))
     try:
         return _validated(schema, values, source)
     except ConfigError:
@@ -193,24 +194,27 @@ def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _apply_override(
-    schema: Any, values: dict[str, Any], name: str, value: Any, source: str
-) -> None:
-    kind = setting_type(name, source, schema)
+def _assign(values: dict[str, Any], name: str, value: Any) -> None:
     *sections, setting = name.split(".")
     for section in sections:
         if not isinstance(values.get(section), dict):
             values[section] = {}
         values = values[section]
+    values[setting] = value
+
+
+def _parse_override(schema: Any, name: str, value: Any) -> Any:
+    """Return the value of a command-line option. Values that are not text stay unchanged."""
+    kind = setting_type(name, f"--{name}", schema)
     # The value of a `str` setting is not parsed, because YAML would convert `007` to a number.
     if isinstance(value, str) and value and kind is not str:
         try:
             value = parse_yaml(value)
         except ValueError as error:
-            raise ConfigError(f"{source}: {value!r} is not a valid value.") from error
+            raise ConfigError(f"--{name}: {value!r} is not a valid value.") from error
     if isinstance(value, str) and typing.get_origin(kind) is tuple:
-        value = [part.strip() for part in value.split(",") if part.strip()]
-    values[setting] = value
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
 
 
 @functools.cache
@@ -277,8 +281,14 @@ def _dotted_names(schema: Any) -> Iterator[str]:
 
 def _field_type(schema: Any, key: str) -> Any:
     """Return the type of a field. For an optional section, return the type of the section."""
-    hint = typing.get_type_hints(schema)[key]
+    hint = _type_hints(schema)[key]
     if isinstance(hint, types.UnionType):
         sections = [kind for kind in typing.get_args(hint) if dataclasses.is_dataclass(kind)]
         return sections[0] if sections else hint
     return hint
+
+
+@functools.cache
+def _type_hints(schema: Any) -> dict[str, Any]:
+    # A search checks hundreds of configurations, and each call parses the annotations again.
+    return typing.get_type_hints(schema)

@@ -112,8 +112,14 @@ class RunLog:
         splits: Mapping[str, int],
     ) -> None:
         """Log the feature set of the run. `splits` contains the number of clips per subset."""
-        content = {"profile": dict(profile), "splits": dict(splits)}
-        self._append(DATASET, name=name, digest=digest, source=source, **content)
+        self._append(
+            DATASET,
+            name=name,
+            digest=digest,
+            source=source,
+            profile=dict(profile),
+            splits=dict(splits),
+        )
 
     def log_epoch(self, content: Mapping[str, Any]) -> None:
         """Log the record of an epoch. `content` is the result of `records.epochs.to_content`."""

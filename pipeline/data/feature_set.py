@@ -139,14 +139,12 @@ def load_feature_set(features_dir: Path, *, needs_group: bool = True) -> Feature
             f"{DYNAMIC_NAME}. Check the path, or extract the features first."
             f"{did_you_mean_path(features_dir)}"
         )
-    shard_dirs = _shard_dirs(features_dir)
+    shard_dirs = [features_dir] if _is_shard(features_dir) else _shard_dirs(features_dir)
     if not shard_dirs:
         raise FeatureSetError(
             f"{features_dir}: has no {STATIC_NAME}, not even in a sub-directory. "
             f"Check the path, or extract the features first."
         )
-    if shard_dirs[0] == features_dir:
-        del shard_dirs[1:]
     paths = [ShardPaths.of_directory(shard_dir) for shard_dir in shard_dirs]
     return _open(paths, needs_group=needs_group)
 
@@ -173,14 +171,14 @@ def load_feature_files(
     return _open([paths], needs_group=needs_group)
 
 
+def _is_shard(directory: Path) -> bool:
+    # One stream is enough, so that an incomplete shard causes an error.
+    return any((directory / name).exists() for name in (STATIC_NAME, DYNAMIC_NAME))
+
+
 def _shard_dirs(features_dir: Path) -> list[Path]:
     visible = sorted(path for path in features_dir.iterdir() if not path.name.startswith("."))
-    # A directory with only one stream is included, so that an incomplete shard causes an error.
-    return [
-        path
-        for path in (features_dir, *visible)
-        if (path / STATIC_NAME).exists() or (path / DYNAMIC_NAME).exists()
-    ]
+    return [path for path in visible if _is_shard(path)]
 
 
 def _open(paths: Sequence[ShardPaths], *, needs_group: bool) -> FeatureSet:
@@ -190,11 +188,12 @@ def _open(paths: Sequence[ShardPaths], *, needs_group: bool) -> FeatureSet:
     static = Stream(name="static", parts=tuple(shard.static for shard in shards))
     dynamic = Stream(name="dynamic", parts=tuple(shard.dynamic for shard in shards))
     has_groups = paths[0].clips is not None
-    clips = number_clips(static.shape[0])
     if has_groups:
         clips = pd.concat([shard.clips for shard in shards], ignore_index=True)
         if "group" not in clips:
             clips.insert(1, "group", clips["clip_id"])
+    else:
+        clips = number_clips(static.shape[0])
     seconds = tuple(shard.seconds for shard in shards if shard.seconds is not None)
     labels = [shard.labels for shard in shards if shard.labels is not None]
     return FeatureSet(

@@ -19,7 +19,7 @@ from pipeline.records.evaluation import EvaluationReport, read_report
 from pipeline.records.manifest import forget_files, record_files
 from pipeline.search.mlflow_runs import trial_run_id
 from pipeline.search.study.retries import IS_DEFAULT
-from pipeline.search.study_spec import StudySpec
+from pipeline.search.study_spec import StudySpec, without_outputs
 from pipeline.tracking.mirror import deliver_rest
 from pipeline.workflows.compare import compare_runs, draw_comparison
 from pipeline.workflows.cross_validation import for_all_clips
@@ -64,7 +64,7 @@ def conclude_search(
 
     The comparison is paired and uses the test clips. Trials never use these clips.
     """
-    config = _with_search_metric(spec, spec.space.config(best.user_attrs["overrides"]))
+    config = spec.with_search_metric(spec.space.config(best.user_attrs["overrides"]))
     write_config(spec.run.search_dir / "best.yaml", config)
     refitter = _Refitter(spec, features, split)
     best_run = refitter.refit(
@@ -72,7 +72,7 @@ def conclude_search(
     )
     comparison = None
     if not best.user_attrs.get(IS_DEFAULT):
-        default = _with_search_metric(spec, spec.config)
+        default = spec.with_search_metric(spec.config)
         best_epochs = _default_epochs(spec, trials)
         if best_epochs is None:
             best_epochs = [refitter.choose_epoch(_DEFAULT, default)]
@@ -164,12 +164,7 @@ class _Refitter:
 
     def choose_epoch(self, name: str, config: ExperimentConfig) -> int:
         """Train a model with `config`, and return its best epoch."""
-        config = dataclasses.replace(
-            config,
-            evaluation=dataclasses.replace(config.evaluation, figures=False),
-            tracking=dataclasses.replace(config.tracking.unregistered(), package_model=False),
-        )
-        return read_best_epoch(self._train(f"{name}-epoch", config, self.split))
+        return read_best_epoch(self._train(f"{name}-epoch", without_outputs(config), self.split))
 
     def _train(self, name: str, config: ExperimentConfig, split: Split) -> RunDirectory:
         # A later call with other settings must not reuse the run, so the name contains a hash.
@@ -196,11 +191,6 @@ def _update_report(run: RunDirectory) -> None:
         with run.locked():
             RunLog(run.run_log_path).log_artifacts([*FIGURE_FOLDERS, run.report_path.name])
             deliver_rest(run)
-
-
-def _with_search_metric(spec: StudySpec, config: ExperimentConfig) -> ExperimentConfig:
-    training = dataclasses.replace(config.training, monitor=spec.config.search.metric, num_folds=0)
-    return dataclasses.replace(config, training=training)
 
 
 def _registered(spec: StudySpec, config: ExperimentConfig) -> ExperimentConfig:

@@ -1,6 +1,6 @@
 """Specification of a study: configuration, space, storage and the fits of each trial."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +50,11 @@ class StudySpec:
         second = settings.second_objective
         return [settings.metric] if second == "none" else [settings.metric, second]
 
+    def with_search_metric(self, config: ExperimentConfig) -> ExperimentConfig:
+        """Return a configuration that selects the best epoch by the search metric."""
+        training = replace(config.training, monitor=self.config.search.metric, num_folds=0)
+        return replace(config, training=training)
+
     @property
     def num_fits(self) -> int:
         """Number of fits per trial."""
@@ -64,6 +69,15 @@ class TrialFit:
     split: Split
     """Training and validation clips; the test subset is empty."""
     seed: int
+
+
+def without_outputs(config: ExperimentConfig) -> ExperimentConfig:
+    """Return a configuration without figures and models in MLflow, which take time."""
+    return replace(
+        config,
+        evaluation=replace(config.evaluation, figures=False),
+        tracking=replace(config.tracking.unregistered(), package_model=False),
+    )
 
 
 def search_split(features: FeatureSet, config: ExperimentConfig) -> Split:

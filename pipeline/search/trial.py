@@ -22,7 +22,13 @@ from pipeline.data.feature_set import FeatureSet
 from pipeline.models.trainability import count_weights
 from pipeline.search.mlflow_runs import share_trial_run
 from pipeline.search.study.retries import IS_DEFAULT, RETRY_OF
-from pipeline.search.study_spec import StudySpec, TrialFit, plan_fits, search_split
+from pipeline.search.study_spec import (
+    StudySpec,
+    TrialFit,
+    plan_fits,
+    search_split,
+    without_outputs,
+)
 from pipeline.training.fit import FitHooks, FitResult
 from pipeline.workflows.features import open_features
 from pipeline.workflows.session import open_session, with_run_name
@@ -236,15 +242,9 @@ def trial_config(spec: StudySpec, overrides: dict[str, Any]) -> ExperimentConfig
     The best epoch is the epoch with the best search metric. Figures and model packaging are
     turned off, because they take longer than training.
     """
-    config = spec.space.config(overrides)
-    metric = spec.config.search.metric
-    tracking = config.tracking.unregistered()
-    return dataclasses.replace(
-        config,
-        training=dataclasses.replace(config.training, monitor=metric, num_folds=0),
-        evaluation=dataclasses.replace(config.evaluation, figures=False),
-        tracking=dataclasses.replace(tracking, package_model=False, system_metrics=False),
-    )
+    config = without_outputs(spec.with_search_metric(spec.space.config(overrides)))
+    tracking = dataclasses.replace(config.tracking, system_metrics=False)
+    return dataclasses.replace(config, tracking=tracking)
 
 
 def _clip_latency_ms(network: keras.Model, features: FeatureSet) -> float:

@@ -135,8 +135,11 @@ class RayPool(WorkerPool):
                 f"(cores per node: {cores}). Increase --num_workers to use fewer cores per worker."
             )
         if num_places < num_workers:
-            text = "The Ray cluster can run only %d of the %d workers at a time."
-            _logger.warning(text, num_places, num_workers)
+            _logger.warning(
+                "The Ray cluster can run only %d of the %d workers at a time.",
+                num_places,
+                num_workers,
+            )
         self._actor_class = self._ray.remote(
             num_cpus=num_cores,
             num_gpus=gpu_part(workers_per_gpu),

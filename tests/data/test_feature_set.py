@@ -3,6 +3,7 @@ import resource
 import shutil
 import time
 import tracemalloc
+from pathlib import Path
 from dataclasses import asdict
 
 import numpy as np
@@ -121,6 +122,13 @@ def test_more_files_than_the_system_allows_are_an_error(write_files, monkeypatch
     monkeypatch.setattr(resource, "getrlimit", lambda _: (100, 200))
     with pytest.raises(FeatureSetError, match=r"set has 4 files.*allows 200.*ulimit"):
         load_feature_set(write_files())
+
+
+def test_sub_directories_beside_the_streams_are_not_read(write_files, monkeypatch):
+    features_dir = write_files("set")
+    (features_dir / "lost+found").mkdir()
+    monkeypatch.setattr(Path, "iterdir", lambda path: pytest.fail(f"{path} is listed"))
+    assert load_feature_set(features_dir).num_clips == 4
 
 
 def test_a_sharded_set_has_the_metadata_that_all_shards_share(write_files, tmp_path):

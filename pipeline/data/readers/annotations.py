@@ -183,7 +183,9 @@ def _read_table(path: Path) -> Annotations:
     ]
     with path.open(encoding="utf-8-sig") as file:
         header = file.readline()
-    has_v1_names = "ValueNeurotisicm" in header or "ValueNeuroticism" in header
+    has_v1_names = any(
+        name in header for name, trait in _V1_NAMES.items() if trait == "neuroticism"
+    )
     return Annotations(
         scores=_score_table(clips, values), traits=FIRST_IMPRESSIONS if has_v1_names else ()
     )

@@ -175,7 +175,7 @@ class Space:
             ConfigError: If a proposal gives an invalid configuration.
         """
         heads = self._find(NUM_HEADS)
-        for dim in self._fusion_dims() if heads else ():
+        for dim in self._fusion_dims():
             if heads and not self._head_counts(heads, {FUSION_DIM: dim}):
                 raise ConfigError(
                     f"{self.path}: {NUM_HEADS}: none of {list(heads.values or ())} divides "
@@ -239,9 +239,10 @@ class Space:
 
     def _fusion_dims(self) -> tuple[int, ...]:
         searched = self._find(FUSION_DIM)
-        is_always_searched = searched is not None and not searched.when
-        base_dims = () if is_always_searched else (self.base.model.fusion_dim,)
-        return (*((searched and searched.values) or ()), *base_dims)
+        base_dim = self.base.model.fusion_dim
+        if searched is None:
+            return (base_dim,)
+        return (*(searched.values or ()), *((base_dim,) if searched.when else ()))
 
     def _find(self, name: str) -> Parameter | None:
         return next((each for each in self.parameters if each.name == name), None)
