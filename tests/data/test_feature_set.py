@@ -3,8 +3,8 @@ import resource
 import shutil
 import time
 import tracemalloc
-from pathlib import Path
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
