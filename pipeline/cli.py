@@ -1,7 +1,7 @@
-"""Command line: one sub-command per entry point of MLproject, with the same parameters.
+"""Command line: one sub-command per entry point of `MLproject`, with the same parameters.
 
-This module and the package `commands` import no slow libraries when they are loaded, so that
-`--help` is fast. A command imports the other modules when it runs.
+The import of this module and of the package `commands` loads no slow libraries, so `--help` is
+fast. The other modules are imported when a command runs.
 """
 
 import argparse
@@ -64,7 +64,7 @@ _FIXES = {
     errno.EDQUOT: "Make room within your disk quota.",
     errno.EFBIG: "Raise the limit on the size of files (`ulimit -f`).",
 }
-"""Advice to the user for each error number of the file system."""
+"""File system error number -> advice to the user."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -112,7 +112,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     takes_overrides = COMMANDS[arguments.command].TAKES_OVERRIDES
     for name in overrides:
         similar = nearest_name(name, options)
-        # Dotted names are settings, which are checked when the configuration is loaded.
+        # A dotted name is a setting. Settings are checked when the configuration is loaded.
         if not takes_overrides or (similar and "." not in name):
             hint = f"; did you mean --{similar}?" if similar else ""
             parser.error(f"{arguments.command} has no option --{name}{hint}")
@@ -142,7 +142,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Parser with one-line errors that suggest the nearest name for an unknown value."""
+    """Parser that prints an error as one line.
+
+    If a value is not one of the choices, the line suggests the most similar choice, if any.
+    """
 
     def error(self, message: str) -> NoReturn:
         end = "" if message.endswith("?") else "."
@@ -160,7 +163,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _LogLine(logging.Formatter):
-    """Formatter of log lines. The format is that of warnings: `warning: ...`."""
+    """Formatter that begins a log line with its level, like `_show_warning`: `warning: ...`."""
 
     def format(self, record: logging.LogRecord) -> str:
         return f"{record.levelname.lower()}: {hide_passwords(super().format(record))}"
@@ -213,7 +216,7 @@ def _file_system_message(error: Exception) -> str | None:
     if isinstance(error, OSError) and name is not None:
         number, reason = error.errno, error.strerror
     elif number is not None:
-        # The error has no file name. The file is in one of these directories.
+        # The error contains no file name, but the file is in one of these directories.
         name, reason = f"{Path.cwd()} or {tempfile.gettempdir()}", os.strerror(number)
     else:
         return None

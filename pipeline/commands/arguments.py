@@ -1,4 +1,4 @@
-"""Arguments that several commands share. As in MLproject, an empty value means "not given"."""
+"""Arguments of several commands. As in `MLproject`, an empty value means "not given"."""
 
 import argparse
 import os
@@ -15,9 +15,9 @@ FEATURE_FILES = {
     "labels": "labels, .npy",
     "clips": "clip table, .csv",
 }
-"""Option for each file of a feature set -> help text."""
+"""Name of the option for each file of a feature set -> help text."""
 _SEPARATOR = "\0"
-"""Separator of joined values. Arguments cannot contain this character."""
+"""Separator between joined values. Command-line arguments cannot contain this character."""
 
 
 def path_text(text: str) -> str:
@@ -40,17 +40,17 @@ def optional_count(text: str) -> int | None:
 
 
 def add_path(parser: argparse.ArgumentParser, name: str, text: str) -> None:
-    """Add an optional path."""
+    """Add an option for a path."""
     parser.add_argument(f"--{name}", type=optional_path, default=None, help=text)
 
 
 def add_num_workers(parser: argparse.ArgumentParser, text: str) -> None:
-    """Add the number of workers."""
+    """Add the option for the number of workers."""
     parser.add_argument("--num_workers", type=optional_count, default=None, help=text)
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
-    """Add the choice between processes and Ray actors."""
+    """Add the option for the type of workers: local processes or Ray actors."""
     parser.add_argument(
         "--engine",
         default="local",
@@ -71,10 +71,10 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def check_model(arguments: argparse.Namespace) -> None:
-    """Check that exactly one model is given and that its run directory exists.
+    """Check that exactly one model is given. If it is a run directory, check that it exists.
 
     Raises:
-        PipelineError: If the number of given models is not one, or the run does not exist.
+        PipelineError: If no model or two models are given, or if the directory does not exist.
     """
     from pipeline.core.run_directory import open_run_directory
 
@@ -85,7 +85,7 @@ def check_model(arguments: argparse.Namespace) -> None:
 
 
 def add_split(parser: argparse.ArgumentParser) -> None:
-    """Add the subset of clips."""
+    """Add the option for the subset of clips."""
     parser.add_argument(
         "--split",
         default="validation",
@@ -95,7 +95,7 @@ def add_split(parser: argparse.ArgumentParser) -> None:
 
 
 def add_annotations(parser: argparse.ArgumentParser) -> None:
-    """Add the annotation files."""
+    """Add the option for the annotation files."""
     parser.add_argument(
         "--annotations",
         nargs="*",
@@ -107,7 +107,7 @@ def add_annotations(parser: argparse.ArgumentParser) -> None:
 
 
 def annotation_paths(arguments: argparse.Namespace) -> list[Path]:
-    """Return the annotation files. An existing path that contains a comma is one file."""
+    """Return the annotation files. An existing path with a comma is one file."""
     paths: list[Path] = []
     for text in arguments.annotations.split(_SEPARATOR):
         path = optional_path(text)
@@ -117,7 +117,7 @@ def annotation_paths(arguments: argparse.Namespace) -> list[Path]:
 
 
 class _JoinedBySeparator(argparse.Action):
-    """Action that joins all values of an option, which may be repeated, into one text."""
+    """Action that joins all values of a repeatable option into one text."""
 
     def __call__(self, _: Any, namespace: argparse.Namespace, values: Any, *__: Any) -> None:
         given = getattr(namespace, self.dest)
@@ -125,7 +125,7 @@ class _JoinedBySeparator(argparse.Action):
 
 
 def add_features(parser: argparse.ArgumentParser, *, with_labels: bool = True) -> None:
-    """Add the feature set: a directory or single files."""
+    """Add the options for the feature set: one for the directory, and one for each file."""
     parser.add_argument(
         "--features_dir", type=path_text, default="", help="directory of the feature set"
     )
@@ -136,9 +136,9 @@ def add_features(parser: argparse.ArgumentParser, *, with_labels: bool = True) -
 
 
 def feature_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the given features as configuration overrides.
+    """Return the feature options as configuration overrides.
 
-    These overrides also remove the built-in data set from the configuration.
+    If features are given, the overrides also remove the built-in data set.
     """
     files = {name: path for name in FEATURE_FILES if (path := getattr(arguments, name, ""))}
     given = {"features_dir": arguments.features_dir, **files}
@@ -152,11 +152,11 @@ def feature_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
 def with_environment(overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Add MLflow settings from environment variables to the overrides.
 
-    The command line takes precedence over the environment, and the environment over the
-    configuration file. `mlflow run` sets the variables for the run that it has already created.
+    Order of priority: options, environment variables, configuration file. `mlflow run` creates an
+    MLflow run, and sets the environment variables for this run.
 
     Raises:
-        ConfigError: If `mlflow run` has created its run in another experiment.
+        ConfigError: If `mlflow run` has created its MLflow run in another MLflow experiment.
     """
     run_id = os.environ.get("MLFLOW_RUN_ID")
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME")

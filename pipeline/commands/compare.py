@@ -40,7 +40,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def folder_name(run_a: Path, run_b: Path) -> str:
-    """Join the names of both runs. Equal names are prefixed with their parent directories."""
+    """Join the names of both run directories.
+
+    If the names are equal, each name is preceded by the name of its parent directory.
+    """
     paths = (run_a.resolve(), run_b.resolve())
     if paths[0].name == paths[1].name:
         return "-".join(f"{path.parent.name}-{path.name}" for path in paths)

@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _clips(arguments: argparse.Namespace) -> "DataConfig | RawClips":
-    """Return the given source of clips."""
+    """Return the source of the clips that the options specify: a feature set or raw clips."""
     from pipeline.config.loading import load_config
     from pipeline.workflows.raw_clips import RawClips
 

@@ -33,12 +33,12 @@ _MAX_WIDTH = 160
 
 
 def print_line(text: str) -> None:
-    """Print one line without line breaks."""
+    """Print a text without automatic line breaks."""
     build_console().print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def print_directions(traits: Sequence[TraitLabel]) -> None:
-    """Print the traits that are scored in reverse."""
+    """Print a note for each reverse-scored trait."""
     for direction in directions(traits):
         print_line(f"note: {direction}")
 
@@ -77,7 +77,7 @@ def _print_layers(layers: "Sequence[LayerState]") -> None:
 
 
 def print_ceiling(finished: "TrainingRun") -> None:
-    """Print R² and the best possible R² of the built-in data set."""
+    """Print the R² of the model, and the best possible R² on the built-in data set."""
     from pipeline.config.loading import load_config
     from pipeline.data.synthetic import best_possible_r2
     from pipeline.records.predictions import read_predictions
@@ -103,7 +103,7 @@ def print_evaluation(evaluation: "Evaluation") -> None:
     if evaluation.num_training_clips:
         print_line(
             f"warning: the model was trained on {evaluation.num_training_clips} of these "
-            f"{report.num_clips} clips; expect lower scores for new clips."
+            f"{report.num_clips} clips; expect worse metrics on new clips."
         )
     for pair, overlap in report.group_overlap.items():
         print_line(f"groups shared by {pair}: {overlap['shared_groups']}")
@@ -125,7 +125,7 @@ def _print_subsets(report: EvaluationReport) -> None:
 
 
 def print_prediction(prediction: "Prediction") -> None:
-    """Print mean predictions, interval widths and paths."""
+    """Print the means of predictions and interval widths, and the output paths."""
     table = prediction.table
     scores = [table[trait] for trait in TRAITS]
     widths = [table[f"{trait}_high"] - table[f"{trait}_low"] for trait in TRAITS]
@@ -136,7 +136,7 @@ def print_prediction(prediction: "Prediction") -> None:
     ):
         means = [float(column.mean()) for column in columns]
         rows[name] = [f"{value:.{_DIGITS}f}" for value in (sum(means) / len(means), *means)]
-    _print_cells(f"{len(table)} clips, on average", rows)
+    _print_cells(f"mean over {len(table)} clips", rows)
     print_directions(prediction.traits)
     for failure in prediction.failures:
         print_line(f"not predicted: {failure}")
@@ -146,7 +146,7 @@ def print_prediction(prediction: "Prediction") -> None:
 
 
 def print_comparison(comparison: Comparison, gallery: "Gallery") -> None:
-    """Print the differences between two runs and the verdicts."""
+    """Print a comparison of two runs: differences, verdicts and figures."""
     _print_differences(comparison)
     for verdict in comparison.verdicts.values():
         print_line(verdict)
@@ -189,8 +189,8 @@ def print_search(outcome: "SearchOutcome") -> None:
     )
     if conclusion is None:
         print_line(
-            "the main process of the study computes the result; to get it, repeat this command "
-            f"there: {outcome.main_process}"
+            "the main process of the study computes the result. To print the result, repeat this "
+            f"command where the study was created: {outcome.main_process}"
         )
         return
     print_line(f"best: trial {conclusion.best.number}")
@@ -279,7 +279,7 @@ def _print_coverage(intervals: "Coverage") -> None:
 def print_metrics(
     title: str, rows: Mapping[str, Mapping[str, Interval]], *, signed: bool = False
 ) -> None:
-    """Print one row per metric: the mean with its interval, then the value of each trait."""
+    """Print one row per metric: mean over traits with its interval, then one value per trait."""
     cells = {name: _cells(traits, sign="+" if signed else "") for name, traits in rows.items()}
     _print_cells(title, cells)
 
@@ -319,5 +319,5 @@ def _cells(traits: Mapping[str, Interval], sign: str = "") -> list[str]:
 def build_console() -> rich.console.Console:
     """Build the console for standard output."""
     console = rich.console.Console()
-    # Files and pipes have no width.
+    # Files and pipes have no width, so a fixed width is used.
     return console if console.is_terminal else rich.console.Console(width=_MAX_WIDTH)

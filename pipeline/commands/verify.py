@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     output = (arguments.output or Path(RESULTS_FILE)).absolute()
     if reason := why_unwritable(output):
         raise ConfigError(reason)
-    # Windows cannot delete open files, and this process keeps the store open.
+    # On Windows, the store cannot be deleted while it is open, so such errors are ignored.
     temporary = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
     with temporary as directory, local_store(Path(directory)):
         checks = verify_installation(config, Path(directory))

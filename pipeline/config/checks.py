@@ -1,8 +1,8 @@
 """Base class of configuration sections, and checks of single settings.
 
 The range of a number is part of its type: `Annotated[int, Interval(ge=1)]`. pydantic checks the
-types and ranges in a file. `Section` checks the ranges of sections that Python code creates. The
-error messages are the same.
+types and ranges in a file. `Section` checks the ranges of sections that Python code creates. Both
+checks give the same error messages.
 """
 
 import functools
@@ -24,7 +24,7 @@ _PYDANTIC_CONFIG: Final = {
 
 
 class Section:
-    """Base class of every section: a frozen dataclass with a range for each number."""
+    """Base class of all sections. A section is a frozen dataclass with a range for each number."""
 
     __slots__ = ()
     __pydantic_config__: ClassVar[Any] = _PYDANTIC_CONFIG
@@ -41,7 +41,7 @@ class Section:
         self._check()
 
     def _check(self) -> None:
-        """Check that the settings of the section fit together."""
+        """Check that the settings of the section are consistent with each other."""
 
 
 @functools.cache
@@ -57,7 +57,7 @@ def ranges_of(schema: Any) -> Mapping[str, Interval]:
 
 
 def range_message(allowed: Interval, value: Any) -> str:
-    """Return the error message for a value outside its range. It does not name the setting."""
+    """Return the error message for a value outside its range, without the name of the setting."""
     low = allowed.gt if allowed.ge is None else allowed.ge
     high = allowed.lt if allowed.le is None else allowed.le
     if high is None:

@@ -25,12 +25,16 @@ class SamplingConfig(Section):
     num_steps: Annotated[int, Interval(ge=1)] = 16
     """Number of time points per clip. They are the centres of equal parts of the duration."""
     pair_seconds: Annotated[float, Interval(gt=0)] = 1 / 30
-    """Time between the two frames of a flow pair, in seconds. The nearest frames are used.
+    """Time between the two frames of a flow pair, in seconds.
 
-    Pairs with a much longer time between their frames are masked.
+    The frames of a pair are chosen so that the time between them is as close to this value as
+    possible. Pairs with a much longer time between their frames are masked.
     """
     min_coverage: Annotated[float, Interval(ge=0.0, le=1.0)] = 0.5
-    """Minimum readable share of the stated duration and of the sampled frames."""
+    """Minimum share of the stated duration that the readable frames cover, in [0, 1].
+
+    The same value is the minimum share of readable frames among the sampled frames.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +44,10 @@ class FacesConfig(Section):
     section: ClassVar[str] = "faces"
 
     detect_px: Annotated[int, Interval(ge=48)] = 240
-    """Longer side of the frames for face detection, in pixels. Faces must have at least 20 px."""
+    """Longer side of the frames for face detection, in pixels.
+
+    In the frames of this size, a face must have at least 20 px.
+    """
     min_confidence: Annotated[float, Interval(ge=0.0, le=1.0)] = 0.9
     """Minimum confidence of a detection, in [0, 1]."""
     min_share: Annotated[float, Interval(ge=0.0, le=1.0)] = 0.25
@@ -65,7 +72,10 @@ class StaticConfig(Section):
     encoder: str = HOG
     """`hog`, a network from `keras.applications` (module or class name), or `keras_file`."""
     weights: str = ""
-    """`imagenet`, `random`, or the path of a weights file. `keras_file` needs a model file."""
+    """`imagenet`, `random`, or the path of a weights file.
+
+    For `keras_file`, this setting is the path of a model file.
+    """
     image_px: Annotated[int, Interval(ge=32)] = 224
     """Side length of the input images of a network, in pixels."""
     dim: Annotated[int, Interval(ge=0)] = 512
@@ -135,7 +145,7 @@ class ExtractionConfig(Section):
 
 
 def uses_network(config: ExtractionConfig) -> bool:
-    """Return True if the encoder of a stream is a network. Networks need Keras and weights."""
+    """Return True if at least one of the two encoders is a network, which needs Keras."""
     return (config.static.encoder, config.dynamic.encoder) != (HOG, RECTIFIED_FLOW)
 
 

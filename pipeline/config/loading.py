@@ -36,8 +36,8 @@ def load_config(
 ) -> ExperimentConfig:
     """Load an experiment file or the defaults, apply the overrides, and check the result.
 
-    The keys of `overrides` are dotted names. If a setting is not a string, text is parsed as YAML.
-    Commas may separate the entries of a list.
+    The keys of `overrides` are dotted names. A value that is text is parsed as YAML, unless the
+    type of the setting is `str`. If the setting is a list, commas may separate its entries.
 
     Raises:
         ConfigError: If the file is missing or malformed, a key is unknown (the message contains
@@ -50,8 +50,8 @@ def load_run_config(path: Path) -> ExperimentConfig:
     """Load the configuration file of a run directory. The file contains every setting.
 
     Raises:
-        ConfigError: As for `load_config`. Also if the file is truncated, because the lost settings
-            would get their default values.
+        ConfigError: As for `load_config`, or if the file is truncated. Without this check, the lost
+            settings would get their default values.
     """
     config = load_config(path)
     given = read_yaml_mapping(path)
@@ -84,7 +84,8 @@ def with_overrides(
     """
     values = to_dict(config)
     for name, value in overrides.items():
-        _apply_override(ExperimentConfig, values, name, value, source)
+        setting_type(name, source)
+        _assign(values, name, value)
     return _validated(ExperimentConfig, values, source)
 
 
@@ -106,7 +107,7 @@ def setting_type(name: str, source: str, schema: Any = ExperimentConfig) -> Any:
 
 
 def write_config(path: Path, config: ExperimentConfig) -> None:
-    """Write every setting as YAML that `load_config` reads back."""
+    """Write every setting to a YAML file that `load_config` can read."""
     values = to_dict(config)
     # PyYAML cannot read these line breaks if they are not escaped.
     is_plain = not any(
@@ -147,18 +148,18 @@ def _load(
     _check_kind(schema, from_file, source)
     values = copy.deepcopy(from_file)
     for name, value in (overrides or {}).items():
-        _apply_override(schema, values, name, value, f"--{name}")
+        _assign(values, name, _parse_override(schema, name, value))
     try:
         return _validated(schema, values, source)
     except ConfigError:
         if path and overrides:
-            _validated(schema, from_file, source)  # raises if the file alone is wrong
+            _validated(schema, from_file, source)  # raises an error if the file is not valid
             _validated(schema, values, "overrides")
         raise
 
 
 def _check_kind(schema: Any, values: Mapping[str, Any], source: str) -> None:
-    """Raise an error if all keys of a file belong to the other kind of configuration."""
+    """Raise an error if the keys of a file fit the other configuration class, but not `schema`."""
     kinds = {ExperimentConfig: "an experiment", ExtractionConfig: "an extraction"}
     fitting = [
         kind for kind in kinds if set(values) <= {field.name for field in dataclasses.fields(kind)}
@@ -187,35 +188,38 @@ def _read_layers(path: Path) -> dict[str, Any]:
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in changes.items():
-        # A loss mix is one value: a new mix replaces the old mix.
+        # A weighted sum of losses is one value, so it is replaced as a whole.
         nested = isinstance(value, dict) and isinstance(merged.get(key), dict) and key != "loss"
         merged[key] = _merge(merged[key], value) if nested else value
     return merged
 
 
-def _apply_override(
-    schema: Any, values: dict[str, Any], name: str, value: Any, source: str
-) -> None:
-    kind = setting_type(name, source, schema)
+def _assign(values: dict[str, Any], name: str, value: Any) -> None:
     *sections, setting = name.split(".")
     for section in sections:
         if not isinstance(values.get(section), dict):
             values[section] = {}
         values = values[section]
-    # YAML would parse a name such as `007` or `2024-01-05` as a number or a date.
+    values[setting] = value
+
+
+def _parse_override(schema: Any, name: str, value: Any) -> Any:
+    """Return the value of a command-line option. Values that are not text stay unchanged."""
+    kind = setting_type(name, f"--{name}", schema)
+    # The value of a `str` setting is not parsed, because YAML would convert `007` to a number.
     if isinstance(value, str) and value and kind is not str:
         try:
             value = parse_yaml(value)
         except ValueError as error:
-            raise ConfigError(f"{source}: {value!r} is not a valid value.") from error
+            raise ConfigError(f"--{name}: {value!r} is not a valid value.") from error
     if isinstance(value, str) and typing.get_origin(kind) is tuple:
-        value = [part.strip() for part in value.split(",") if part.strip()]
-    values[setting] = value
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
 
 
 @functools.cache
 def _adapter(schema: Any) -> pydantic.TypeAdapter[Any]:
-    # Cached, because building an adapter is slow and a search checks hundreds of configurations.
+    # Adapters are cached, because they are slow to create and a search needs them often.
     return pydantic.TypeAdapter(schema)
 
 
@@ -223,7 +227,7 @@ def _validated(schema: type[_Settings], values: dict[str, Any], source: str) -> 
     try:
         settings: _Settings = _adapter(typing.cast("Any", schema)).validate_python(values)
     except pydantic.ValidationError as error:
-        # For a union, pydantic reports one error per type. The most nested error is relevant.
+        # For a union, pydantic reports one error per type. The error with the longest path is used.
         fault = max(error.errors(include_url=False), key=lambda fault: len(fault["loc"]))
         cause = fault.get("ctx", {}).get("error")
         if isinstance(cause, ConfigError):
@@ -277,8 +281,14 @@ def _dotted_names(schema: Any) -> Iterator[str]:
 
 def _field_type(schema: Any, key: str) -> Any:
     """Return the type of a field. For an optional section, return the type of the section."""
-    hint = typing.get_type_hints(schema)[key]
+    hint = _type_hints(schema)[key]
     if isinstance(hint, types.UnionType):
         sections = [kind for kind in typing.get_args(hint) if dataclasses.is_dataclass(kind)]
         return sections[0] if sections else hint
     return hint
+
+
+@functools.cache
+def _type_hints(schema: Any) -> dict[str, Any]:
+    # A search checks hundreds of configurations, and each call parses the annotations again.
+    return typing.get_type_hints(schema)

@@ -2,6 +2,8 @@
 
 `ExperimentConfig` describes an experiment file. `pipeline.config.loading` reads such files. All
 defaults are defined here.
+
+Shapes: N clips, T steps, D features, H height and W width of an image, L flow fields per step.
 """
 
 import dataclasses
@@ -46,7 +48,7 @@ class SyntheticConfig(Section):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataConfig(Section):
-    """Data of an experiment and their split. Each group is in exactly one subset."""
+    """Data of an experiment, and their split into subsets. Each group is in exactly one subset."""
 
     section: ClassVar[str] = "data"
 
@@ -103,7 +105,7 @@ class ModelConfig(Section):
     num_tokens: Annotated[int, Interval(ge=2)] = 8
     """Number of learned tokens for a stream with one vector per clip.
 
-    Several tokens are needed, because attention over a single key is always 1.
+    Several tokens are needed, because the attention weight of a single key is always 1.
     """
     num_blocks: Annotated[int, Interval(ge=1)] = 1
     """Number of bidirectional cross-attention blocks."""
@@ -112,8 +114,9 @@ class ModelConfig(Section):
     static_encoder: str = ""
     """Encoder inside the model for a static stream of face crops, shape (N, T, H, W, 3).
 
-    `conv` is a small network that is trained with the model. A path of a `.keras` file adds the
-    network in this file. Its layers are frozen, except layers that `training.trainable` matches.
+    `conv` is a small network that is trained with the model. With the path of a `.keras` file, the
+    encoder is the network in this file. The layers of this network are frozen, except the layers
+    that match `training.trainable`.
     """
     dynamic_encoder: str = ""
     """Encoder inside the model for a stream of optical flow, shape (N, T, H, W, 2L)."""
@@ -160,7 +163,10 @@ class TrainingConfig(Section):
     warmup_epochs: float = 1.0
     """Length of the warm-up, in epochs; fractions are allowed."""
     monitor: Monitor = "mae"
-    """Validation metric for the best epoch, early stopping and learning-rate reduction."""
+    """Validation metric that selects the best epoch.
+
+    Early stopping and learning-rate reduction also use it.
+    """
     early_stopping_patience: Annotated[int, Interval(ge=0)] = 0
     """Epochs without improvement before training stops; 0 turns early stopping off."""
     reduce_lr_patience: Annotated[int, Interval(ge=0)] = 0
@@ -176,7 +182,7 @@ class TrainingConfig(Section):
     frozen: tuple[str, ...] = ()
     """Name patterns of layers to freeze, e.g. `static_*`. They override `trainable`."""
     num_folds: int = 0
-    """Number of cross-validation folds of whole groups; 0 uses a single split."""
+    """Number of cross-validation folds; each group is in one fold. 0 uses a single split."""
     deterministic: bool = True
     """Use deterministic operations. Runs with equal seeds on one machine are then identical."""
     tensorboard: bool = False
@@ -249,7 +255,10 @@ class TrackingConfig(Section):
     system_metrics: bool = True
     """Record the use of CPU and memory every few seconds."""
     patience_seconds: Annotated[float, Interval(gt=0)] = 10.0
-    """Maximum wait for MLflow at the end of a run, in seconds; `sync` sends missing results."""
+    """Maximum wait for MLflow at the end of a run, in seconds.
+
+    The command `sync` sends results that are still missing in MLflow.
+    """
 
     def _check(self) -> None:
         check_registered_model("tracking.registered_model", self.registered_model)
@@ -274,7 +283,7 @@ class SearchConfig(Section):
     metric: Literal["accuracy", "mae", "mse", "r2", "pcc", "ccc"] = "mae"
     """Validation metric to optimize. This metric also selects the best epoch of each trial."""
     num_folds: int = 0
-    """Number of cross-validation folds of whole groups per trial; 0 uses a single split."""
+    """Number of cross-validation folds per trial; each group is in one fold. 0: a single split."""
     num_seeds: Annotated[int, Interval(ge=1)] = 1
     """Number of seeds per trial. Each seed needs its own fit."""
     second_objective: Literal["none", "weights", "latency_ms"] = "none"
@@ -291,7 +300,10 @@ class SearchConfig(Section):
     min_epochs: Annotated[int, Interval(ge=1)] = 5
     """Minimum number of epochs before a trial can be stopped."""
     reduction_factor: Annotated[int, Interval(ge=2)] = 3
-    """`hyperband` and `successive_halving` continue one in this many trials."""
+    """Factor by which the number of trials is reduced at each stage.
+
+    Only `hyperband` and `successive_halving` use it.
+    """
     try_default: bool = True
     """Use the given configuration as the first trial, if the space contains it."""
     test_fraction: Annotated[float, Interval(gt=0, le=0.5)] = 0.2
@@ -299,8 +311,9 @@ class SearchConfig(Section):
     refit: Literal["train_validation", "train"] = "train_validation"
     """Clips for the final training of the best configuration.
 
-    `train_validation` trains on both subsets, up to the best epoch of the trial. `train` trains
-    on the training clips and selects the best epoch again on the validation clips.
+    `train_validation` trains on the training and validation clips, up to the best epoch of the
+    trial (the median over its fits). `train` trains on the training clips and selects the best
+    epoch again on the validation clips.
     """
     alias: str = "best"
     """Alias of the best model in MLflow's registry."""
@@ -339,7 +352,7 @@ class ExperimentConfig(Section):
 
 
 def to_dict(config: ExperimentConfig) -> dict[str, Any]:
-    """Return the configuration as nested plain values, ready for YAML."""
+    """Return the configuration as nested dictionaries of plain values, which YAML can represent."""
     values = dataclasses.asdict(config)
     values["evaluation"]["by"] = list(config.evaluation.by)
     for name in ("trainable", "frozen"):

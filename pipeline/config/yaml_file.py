@@ -12,11 +12,11 @@ from pipeline.core.near_names import did_you_mean_path
 _MAX_BYTES: Final = 2**20
 _MAX_LEVELS: Final = 32
 _MAX_VALUES: Final = 100_000
-"""Limits of a YAML file. An experiment has about 100 values on 4 levels."""
+"""Limits of a YAML file. An experiment file has about 100 values on 4 levels."""
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """Safe loader that rejects repeated keys. PyYAML would silently ignore the first value."""
+    """Safe loader that rejects repeated keys. PyYAML silently uses only the last value."""
 
     def get_single_node(self) -> Any:
         node = super().get_single_node()
@@ -31,7 +31,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
                 continue
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):
-                continue  # the call of `super` below raises the error
+                continue  # `super().construct_mapping` raises the error
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} is given twice", node.start_mark
@@ -51,7 +51,7 @@ def parse_yaml(text: str) -> Any:
         raise ValueError(f"it is larger than {_MAX_BYTES // 2**20} MiB")
     try:
         depth = 0
-        # The parser uses a stack, but the loader is recursive and would overflow.
+        # Deep nesting is rejected before `yaml.load`, because the recursive loader would overflow.
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
@@ -66,7 +66,8 @@ def read_yaml_mapping(path: Path) -> dict[str, Any]:
     """Read the keys and values of a YAML file; return an empty dict for an empty file.
 
     Raises:
-        ConfigError: If the file is missing, `parse_yaml` fails, or the content is not a mapping.
+        ConfigError: If the file is missing, the text is not valid for `parse_yaml`, or the
+            content is not a mapping.
     """
     try:
         with path.open("rb") as stream:
@@ -94,7 +95,7 @@ def _count_values(node: yaml.Node, counts: dict[int, int]) -> int:
         YAMLError: If a node contains an alias of itself.
     """
     if id(node) not in counts:
-        counts[id(node)] = 0  # marks a node whose children are being counted
+        counts[id(node)] = 0  # 0 until all children of this node are counted
         children = node.value if isinstance(node, yaml.CollectionNode) else []
         if isinstance(node, yaml.MappingNode):
             children = [part for pair in node.value for part in pair]

@@ -1,4 +1,4 @@
-"""Errors that a user can correct, exit statuses, and the text of errors."""
+"""Errors that a user can correct, exit statuses, and functions for error messages."""
 
 from pipeline.core.urls import hide_passwords
 
@@ -9,7 +9,7 @@ EXIT_INCOMPLETE = 3
 
 
 class PipelineError(ValueError):
-    """The input is wrong. The message names the place and the fix. The exit status is 2."""
+    """The input is wrong. The message states the faulty place and the fix. The exit status is 2."""
 
 
 class ConfigError(PipelineError):
@@ -53,7 +53,7 @@ class WorkerError(PipelineError):
 
 
 class IncompleteError(PipelineError):
-    """The command is only partly complete. The exit status is 3."""
+    """The command has completed a part of its work. The exit status is 3."""
 
 
 class PrunedError(Exception):
@@ -61,12 +61,15 @@ class PrunedError(Exception):
 
 
 def one_line(error: BaseException) -> str:
-    """Return an error message on one line, without passwords; the type if there is no message."""
+    """Return an error message as one line without passwords.
+
+    If there is no message, return the type of the error.
+    """
     return " ".join(hide_passwords(str(error)).split()) or type(error).__name__
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error message, without passwords and at most 300 characters.
+    """Return the first 300 characters of the first line of an error message, without passwords.
 
     If there is no message, return the type of the error.
     """

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pipeline.core.errors import PipelineError, one_line
 
 _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}(\..*)?")
-"""Names of the temporary files that `atomic_path` creates."""
+"""Pattern for the names of the temporary files that `atomic_path` creates."""
 
 _HASH_KEY: Final = "sha256"
 
@@ -29,7 +29,7 @@ _DISK_MESSAGES: Final = {
     "database or disk is full": errno.ENOSPC,  # SQLite
     r"\d+ requested and \d+ written": errno.ENOSPC,  # numpy
 }
-"""Message of a library for a full disk -> error number."""
+"""Pattern of an error message about a full disk -> error number."""
 
 
 def disk_error(error: BaseException | None) -> int | None:
@@ -46,7 +46,10 @@ def disk_error(error: BaseException | None) -> int | None:
 
 @contextlib.contextmanager
 def disk_errors_named(path: Path) -> Iterator[None]:
-    """Add `path` to the error if the disk is full. The original error does not name the file.
+    """If the disk is full, raise an error that names `path`.
+
+    The original error may name no file. If it names a file in another directory than that of
+    `path`, the original error is raised.
 
     Raises:
         OSError: If the disk is full or a file size limit is reached.
@@ -64,19 +67,19 @@ def disk_errors_named(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the same directory, and rename it to `path` after the block.
+    """Yield a temporary path in the directory of `path`. After the block, rename it to `path`.
 
-    If the block raises an error or the process is killed, `path` does not change. The temporary
-    name has the suffix of `path`, because libraries choose the format from the suffix.
+    If the block raises an error or the process is killed, the file at `path` does not change. The
+    temporary name has the suffix of `path`, because libraries choose the file format by suffix.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_dir():  # the rename would fail too, but its error names the temporary path
+    if path.is_dir():  # the rename would fail with an error that names the temporary path
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     suffix = "".join(path.suffixes[-2:])
     temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}{suffix}")
     try:
         with disk_errors_named(path):
-            temporary.touch(exist_ok=False)  # permissions follow the umask
+            temporary.touch(exist_ok=False)  # the umask sets the permissions
             yield temporary
             _sync(temporary)
             temporary.replace(path)
@@ -98,7 +101,7 @@ def remove_unfinished(directory: Path, *, leave: Collection[Path] = ()) -> None:
 
 
 def why_unwritable(path: Path) -> str:
-    """Return the reason why `path` is not writable, or ""."""
+    """Return the reason why `path` is not writable; "" if it is writable."""
     if path.is_dir():
         return f"{path}: is a directory; name a file in it."
     parent = next((parent for parent in path.absolute().parents if parent.exists()), None)
@@ -110,13 +113,13 @@ def why_unwritable(path: Path) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    r"""Write `text` atomically in UTF-8. Invalid bytes of file names become escapes (`\udcff`)."""
+    r"""Write `text` atomically in UTF-8. Invalid bytes of file names are escaped (`\udcff`)."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` atomically as JSON. NaN and infinity become null, as JSON requires."""
+    """Write `value` atomically as JSON. NaN and infinity are invalid in JSON and become null."""
     write_text(path, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
 
 
@@ -129,7 +132,7 @@ def write_sealed_json(path: Path, value: Mapping[str, Any]) -> None:
 def read_sealed_json(path: Path) -> dict[str, Any]:
     """Read a JSON object that `write_sealed_json` wrote.
 
-    Files of earlier versions have no hash and are not checked.
+    Files that earlier versions of the pipeline wrote have no hash and are not checked.
 
     Raises:
         PipelineError: If the file is missing, is not a JSON object, or does not match its hash.
@@ -142,13 +145,13 @@ def read_sealed_json(path: Path) -> dict[str, Any]:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write named arrays atomically to an uncompressed `.npz`."""
+    """Write named arrays atomically to an uncompressed `.npz` file."""
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         np.savez(stream, allow_pickle=False, **dict(arrays))
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Read all arrays of an `.npz` by name, without unpickling.
+    """Return all arrays of an `.npz` file by name. Pickled objects are rejected.
 
     Raises:
         PipelineError: If the file is missing or damaged.
@@ -216,7 +219,7 @@ def _finite(value: Any) -> Any:
 
 def _sync(path: Path) -> None:
     try:
-        # Windows syncs only files that are open for writing, and cannot open a directory.
+        # On Windows, `fsync` needs a file that is open for writing; a directory cannot be opened.
         handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     except PermissionError:
         if path.is_dir():

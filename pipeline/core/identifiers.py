@@ -1,4 +1,4 @@
-"""Names of clips and groups: normalize their spelling and find names that are nearly equal."""
+"""Names of clips and groups: normalize their spelling, and find nearly equal names."""
 
 import re
 import unicodedata
@@ -7,15 +7,15 @@ from collections.abc import Iterable
 from typing import Final
 
 _INVISIBLE: Final = frozenset({"Cc", "Cf"})
-"""Unicode categories without a glyph: control and format characters."""
+"""Unicode categories of invisible characters: control and format characters."""
 
 _NUMBER: Final = re.compile(r"0*(\d+)(\.0*)?")
 
 
 def normalize_identifier(text: str) -> str:
-    """Remove invisible characters and outer white space, and normalize accents and spaces.
+    """Remove invisible characters, and white space at both ends. Normalize accents and spaces.
 
-    Accents are composed (NFC). Each white-space character becomes a plain space.
+    A letter and its accent become one character (NFC). Other white space becomes a plain space.
     """
     if text.isascii() and text.isprintable():  # fast path for nearly all names
         return text.strip()
@@ -25,10 +25,10 @@ def normalize_identifier(text: str) -> str:
 
 
 def look_alikes(identifiers: Iterable[str], others: Iterable[str]) -> dict[str, str]:
-    """Map names that are missing in `others` to nearly equal names in `others`.
+    """Return, for each name that is missing in `others`, a nearly equal name in `others`.
 
     Nearly equal names differ only in case, folder or number spelling. The result does not
-    contain names without a match.
+    contain names that have no nearly equal name.
     """
     known = set(others)
     by_key = {loose_key(other): other for other in known}
@@ -40,10 +40,10 @@ def look_alikes(identifiers: Iterable[str], others: Iterable[str]) -> dict[str, 
 
 
 def nearly_equal_identifiers(identifiers: Iterable[str]) -> list[tuple[str, ...]]:
-    """Return sorted tuples of different names that probably name the same clip or group.
+    """Return tuples of different names that probably refer to the same clip or group.
 
-    These names differ only in case, repeated white space, compatibility characters (full-width
-    letters, ligatures) or the spelling of a number (`1`, `1.0`, `01`).
+    The names in a tuple are sorted. They differ only in case, repeated white space, compatibility
+    characters (full-width letters, ligatures) or the spelling of a number (`1`, `1.0`, `01`).
     """
     by_key: defaultdict[str, set[str]] = defaultdict(set)
     for identifier in identifiers:
@@ -52,7 +52,7 @@ def nearly_equal_identifiers(identifiers: Iterable[str]) -> list[tuple[str, ...]
 
 
 def loose_key(identifier: str) -> str:
-    """Return a key that ignores case, folder and the spelling of a number (`1`, `01`)."""
+    """Return a key. Names that differ only in case, folder or number spelling have the same key."""
     return _key(identifier.replace("\\", "/").rpartition("/")[2])
 
 

@@ -20,7 +20,7 @@ _SIGNALS: Final = tuple(
 )
 
 _SAME_REQUEST_SECONDS: Final = 1.0
-"""Signals within this interval are one request. `mlflow run` and terminals send two signals."""
+"""Two signals within this interval are one request: the terminal and `mlflow run` each send one."""
 
 
 class _Request:
@@ -35,11 +35,11 @@ def interrupt_handlers() -> Iterator[None]:
     """Raise `KeyboardInterrupt` for each signal that requests the end of this process.
 
     Ignored signals stay ignored: `nohup` ignores SIGHUP, and a shell ignores SIGINT for
-    background jobs. Python may drop the exception; `check_interrupt` then raises it again.
+    background jobs. Python may drop the exception. In this case, `check_interrupt` raises it again.
     """
     report, show = sys.unraisablehook, sys.excepthook
     sys.unraisablehook = lambda lost: None if lost.exc_type is KeyboardInterrupt else report(lost)
-    # Native code of TensorFlow calls this hook to print interrupts that it cannot raise.
+    # TensorFlow's native code calls this hook to print interrupts that it cannot raise.
     sys.excepthook = lambda *error: show(*error) if _Request.signal_number is None else None
     try:
         with kept_handlers():
@@ -54,20 +54,22 @@ def interrupt_handlers() -> Iterator[None]:
 
 @contextlib.contextmanager
 def kept_handlers() -> Iterator[None]:
-    """Restore the signal handlers after the block. For instance, `ray.init` replaces them."""
+    """Restore the previous signal handlers after the block. `ray.init` replaces these handlers."""
     handlers = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
         yield
     finally:
         for number, handler in handlers.items():
-            if signal.getsignal(number) is not handler:  # only the main thread may set a handler
+            # Only the main thread may set a handler. Unchanged handlers are not set again, so that
+            # this function also works in other threads.
+            if signal.getsignal(number) is not handler:
                 signal.signal(number, handler)
 
 
 def check_interrupt() -> None:
-    """Raise `KeyboardInterrupt` if a signal arrived and its exception was lost.
+    """Raise `KeyboardInterrupt` if a signal has arrived and Python has dropped its exception.
 
-    Python drops exceptions of signal handlers that run in a destructor or in a callback from
+    Python drops the exception of a signal handler that runs in a destructor or in a callback from
     native code.
     """
     if _Request.signal_number is not None:
@@ -76,10 +78,10 @@ def check_interrupt() -> None:
 
 @contextlib.contextmanager
 def interrupts_restored() -> Iterator[None]:
-    """Raise `KeyboardInterrupt` instead of an error that follows from a lost interrupt.
+    """Raise `KeyboardInterrupt` instead of an error that a dropped interrupt has caused.
 
-    TensorFlow drops the exception of a signal handler while it traces a function. It then fails
-    with another error, for instance about a missing value.
+    While TensorFlow traces a function, it drops the exception of a signal handler. The tracing
+    then fails with another error, for instance about a missing value.
     """
     try:
         yield
@@ -94,7 +96,7 @@ def interrupt_status() -> int:
 
 
 def end_with_parent_process() -> None:
-    """End this worker process when its parent process ends, even after SIGKILL.
+    """End this worker process when its parent process ends, even if SIGKILL ends the parent.
 
     The worker ignores signals to the process group, because the parent process handles them.
     SIGTERM still ends the worker, because the parent process sends SIGTERM to its workers.

@@ -13,7 +13,7 @@ _CONTENTS: Final = {
     WEIGHTS: "the weights only",
     ".h5": "the whole model, in the old Keras format",
 }
-"""Suffix -> content of the file. `.weights.h5` must precede `.h5`, because both match."""
+"""Suffix -> content of the file. `.weights.h5` comes first, because it also ends in `.h5`."""
 
 
 def check_model_path(path: Path) -> None:

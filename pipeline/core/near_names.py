@@ -16,8 +16,8 @@ _MAX_COMPARED: Final = 5000
 def nearest_name(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> str | None:
     """Return the entry of `names` that is most similar to `name`, or None.
 
-    An entry that differs only in case, folder or number spelling has priority. `cutoff` is the
-    minimum similarity, in [0, 1].
+    An entry has priority if it differs from `name` only in case, in the folder before the name, or
+    in the spelling of a number (`1`, `01`). `cutoff` is the minimum similarity, in [0, 1].
     """
     known = list(names)
     key = loose_key(name)
@@ -30,7 +30,7 @@ def nearest_name(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> str
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Return ` Did you mean 'NAME'?` for the end of an error message, or ""."""
+    """Return the end of an error message, ` Did you mean 'NAME'?`, or ""."""
     near = nearest_name(name, names)
     return f" Did you mean {near!r}?" if near else ""
 
@@ -42,7 +42,7 @@ def did_you_mean_path(path: Path) -> str:
 
 
 def _nearest_path(path: Path) -> Path | None:
-    """Replace each misspelt part of a path by the nearest entry of its directory."""
+    """Replace each misspelt part of a path by the most similar name in its directory."""
     if path.exists():
         return path
     if path == path.parent:

@@ -16,7 +16,7 @@ METRIC_NAMES: Final[Mapping[str, str]] = {
     "pcc": "PCC",
     "ccc": "CCC",
 }
-"""Metric -> name in a sentence."""
+"""Metric -> its name in a sentence."""
 
 METRIC_LABELS: Final[Mapping[str, str]] = {
     "loss": "Loss",
@@ -27,7 +27,7 @@ METRIC_LABELS: Final[Mapping[str, str]] = {
     "pcc": "Pearson correlation",
     "ccc": "Concordance (CCC)",
 }
-"""Metric -> label of an axis."""
+"""Metric -> its axis label in a figure."""
 
 _METRIC_DECIMALS: Final[Mapping[str, int]] = {"accuracy": 4, "mae": 4, "mse": 5}
 """Metric -> number of decimals; other metrics have three decimals."""
@@ -35,16 +35,16 @@ _METRIC_DECIMALS: Final[Mapping[str, int]] = {"accuracy": 4, "mae": 4, "mse": 5}
 _MAX_DECIMALS: Final = 7
 
 _AXIS_UNITS: Final = ((1.0, 1e3, "ms"), (120.0, 1.0, "s"), (7200.0, 1 / 60, "min"))
-"""Upper limit in seconds, factor from seconds to the unit, unit."""
+"""Each tuple contains: upper limit in seconds, factor from seconds to the unit, unit."""
 
 
 def number(value: float) -> str:
-    """Format a value with three significant digits, or with all digits of its integer part."""
+    """Format a value with three significant digits. A longer integer part keeps all its digits."""
     if not math.isfinite(value):
         return "undefined"
     if value == 0:
         return "0"
-    # The magnitude after rounding: 0.09996 becomes 0.100, not 0.1000.
+    # The value is rounded first, so that 0.09996 becomes 0.100 and not 0.1000.
     magnitude = math.floor(math.log10(float(f"{abs(value):.2e}")))
     decimals = max(0, 2 - magnitude)
     text = f"{value:.1e}" if decimals > 6 else f"{value:,.{decimals}f}"
@@ -52,9 +52,9 @@ def number(value: float) -> str:
 
 
 def decimal(value: float, digits: int, *, sign: bool = False) -> str:
-    """Format a value with `digits` decimals, never as `−0`.
+    """Format a value with `digits` decimals. A value that rounds to zero has no sign.
 
-    If `sign` is true, positive numbers have a plus sign.
+    If `sign` is true, positive results have a plus sign.
     """
     if not math.isfinite(value):
         return "undefined"
@@ -63,14 +63,18 @@ def decimal(value: float, digits: int, *, sign: bool = False) -> str:
 
 
 def metric_value(metric: str, value: float) -> str:
-    """Format a value with the decimals of its metric."""
+    """Format the value of a metric. The metric sets the number of decimals."""
     if metric == "loss":
         return number(value)
     return decimal(value, _METRIC_DECIMALS.get(metric, 3))
 
 
 def metric_differences(metric: str, *values: float) -> tuple[str, ...]:
-    """Format differences of a metric. The largest difference sets the number of decimals."""
+    """Format differences between values of a metric with a common number of decimals.
+
+    The difference with the largest absolute value sets the number of decimals. If more than seven
+    decimals would be needed, each difference has three significant digits instead.
+    """
     digits = _METRIC_DECIMALS.get(metric, 3)
     largest = max(abs(value) for value in values)
     while 0 < largest < 10 ** (1 - digits):
@@ -81,10 +85,11 @@ def metric_differences(metric: str, *values: float) -> tuple[str, ...]:
 
 
 def percent(share: float, digits: int | None = None) -> str:
-    """Format a share in [0, 1] as a percentage with `digits` decimals.
+    """Format a fraction in [0, 1] as a percentage with `digits` decimals.
 
-    None means no decimals. Then percentages below 10 have two significant digits, and
-    percentages close to 100 are not rounded to 100 %.
+    If `digits` is None, percentages below 10 have up to two significant digits, and larger
+    percentages have no decimals. However, percentages from 99.5 to 100 have up to four significant
+    digits, so that, for example, 99.96 % does not become 100 %.
     """
     if not math.isfinite(share):
         return "undefined"

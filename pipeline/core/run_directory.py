@@ -20,7 +20,7 @@ RUNS_DIR: Final = Path("runs")
 
 
 class _PathInRun:
-    """Attribute of `RunDirectory` with the path of one file or directory."""
+    """Attribute of `RunDirectory`: the path of one file or directory in the run directory."""
 
     def __init__(self, relative_path: str) -> None:
         self._relative_path = relative_path
@@ -36,7 +36,7 @@ class RunDirectory:
     path: Path
 
     config_path = _PathInRun("config.yaml")
-    """Configuration with all values."""
+    """Configuration of the run, including default values."""
     run_log_path = _PathInRun("events.jsonl")
     """Run log, the source of truth for the other files."""
     metrics_dir = _PathInRun("batch_metrics")
@@ -46,34 +46,34 @@ class RunDirectory:
     learning_rate_dir = _PathInRun("lr_tracking")
     """Directory of `lr_logs.json`."""
     checkpoints_dir = _PathInRun("checkpoints")
-    """One directory per checkpoint, and `LAST` with the name of the newest checkpoint."""
+    """One directory per checkpoint, and the file `LAST` with the newest checkpoint's name."""
     initial_path = _PathInRun("checkpoints/initial.npz")
-    """Initial weights. The file is removed at the end of the run."""
+    """Initial weights of the model. The file is removed at the end of the run."""
     model_path = _PathInRun("model.keras")
-    """Best model by the monitored metric."""
+    """Model of the epoch with the best value of the monitored metric."""
     architecture_path = _PathInRun("architecture.json")
     """Keras configuration of the model, without weights."""
     data_path = _PathInRun("data.json")
     """Hash, shapes and sources of the features."""
     input_example_path = _PathInRun("input_example.npz")
-    """Model inputs of two clips, by name."""
+    """Example of model inputs: named arrays of two clips."""
     split_path = _PathInRun("split.csv")
-    """Subset of each clip: train, validation or test."""
+    """Table of the clips with their subset: train, validation or test."""
     baselines_path = _PathInRun("baselines.npz")
     """Baselines fitted on the training clips."""
     calibration_path = _PathInRun("conformal.json")
     """Widths of the prediction intervals, measured on held-out clips."""
     evaluation_path = _PathInRun("evaluation.json")
-    """Last evaluation of the model."""
+    """Report of the last evaluation of the model."""
     attention_path = _PathInRun("attention.npz")
     """Attention weights on held-out clips."""
     report_path = _PathInRun("report.html")
     summary_path = _PathInRun("summary.json")
     """Data, configuration and result of the run."""
     environment_path = _PathInRun("environment.json")
-    """Versions, commit and command of the run."""
+    """Package versions, Git commit and command of the run."""
     manifest_path = _PathInRun("manifest.json")
-    """Hashes of the other files."""
+    """Hashes of other files in the run directory."""
     tracking_path = _PathInRun("mlflow.json")
     """Link to the MLflow run."""
     folds_dir = _PathInRun("folds")
@@ -81,7 +81,7 @@ class RunDirectory:
     trials_dir = _PathInRun("trials")
     """One run directory per trial of a search."""
     refits_dir = _PathInRun("refits")
-    """One run directory per configuration that a search trains at its end."""
+    """One run directory per model that is trained again at the end of a search."""
     search_dir = _PathInRun("search")
     study_path = _PathInRun("search/study.json")
     """All trials of a search, for figures and other tools."""
@@ -91,7 +91,7 @@ class RunDirectory:
         return self.folds_dir, self.trials_dir, self.refits_dir
 
     def nested(self) -> "Iterator[RunDirectory]":
-        """Yield the nested runs of this run. An outer run precedes its own nested runs."""
+        """Yield the nested runs of this run. A nested run precedes its own nested runs."""
         for folder in self._nested_dirs:
             for path in sorted(folder.glob("*")):
                 run = RunDirectory(path)
@@ -99,18 +99,18 @@ class RunDirectory:
                 yield from run.nested()
 
     def predictions_path(self, split: str) -> Path:
-        """Return the path of the predictions for one subset, one row per clip."""
+        """Return the path of the predictions for the clips of one subset."""
         return self.path / "predictions" / f"{split}.csv"
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Lock the directory for this process. The lock ends with the process.
+        """Lock the directory during the block. If the process is killed, the lock ends.
 
-        Temporary files of killed processes are removed. Nested runs are left unchanged,
-        because they have their own locks.
+        Temporary files of killed processes are removed. Files of nested runs are kept,
+        because nested runs have their own locks.
 
         Raises:
-            RunError: If another process has the lock, or the directory is read-only.
+            RunError: If another process holds the lock, or the directory is read-only.
         """
         lock = filelock.FileLock(self.path / ".lock", timeout=0)
         try:
@@ -136,10 +136,10 @@ def create_run_directory(path: Path | None, *, name: str, parent: Path) -> RunDi
     """Create an empty run directory.
 
     Args:
-        path: Directory of the run, which must be missing or empty. None creates a new
-            directory in `parent`.
-        name: Name of the run. Characters that do not fit in a file name are replaced.
-        parent: Parent of a new directory.
+        path: Directory of the run, which must be missing or empty. If None, a new directory
+            is created in `parent`.
+        name: Name of the run, as a part of a new directory name. Special characters are replaced.
+        parent: Parent directory of the new directory if `path` is None.
 
     Raises:
         RunError: If `path` is not empty, or the directory cannot be created.

@@ -1,13 +1,13 @@
-"""Append-only log of a run in `events.jsonl`, the source of truth for all other files.
+"""Append-only log of a run in `events.jsonl`, the source of truth for the other files of the run.
 
-Each line is a JSON object that ends in a newline and is synced to disk. Readers ignore an
+Each line is a JSON object. It ends in a newline and is synced to disk. Readers ignore an
 incomplete last line, and the next writer removes this line. A damaged line can still be valid
-JSON, so the last key, `crc`, is the CRC-32 of the preceding bytes. Lines of earlier versions have
-no `crc` and are not checked.
+JSON. To detect this damage, the last key of a line, `crc`, contains the CRC-32 of the preceding
+bytes of the line. Lines from earlier versions of the pipeline have no `crc` and are not checked.
 
-A resumed run continues from its last checkpoint. It appends a `resumed` event with the size of
-the log at that checkpoint. The events after this size are *superseded*, because the resumed run
-logs them again.
+A resumed run continues from its last checkpoint. Its `resumed` event contains the size of the log
+at this checkpoint. The events between this position and the `resumed` event are *superseded*,
+because the resumed run logs them again.
 """
 
 import contextlib
@@ -56,26 +56,26 @@ class Event:
     time_ms: int
     """Time of writing, in milliseconds since 1970."""
     content: dict[str, Any]
-    """The other keys of the line."""
+    """The other keys of the line and their values."""
     start: int
-    """Offset of the first byte."""
+    """Offset of the first byte of the line."""
     end: int
-    """Offset after the last byte."""
+    """Offset of the first byte after the line."""
 
 
 class RunLog:
-    """Writer of a run log. Each method syncs its event to disk before it returns.
+    """Writer of a run log. Each `log_` method syncs its event to disk before it returns.
 
     Args:
         path: File of the run log.
-        removes_torn_line: True to remove an incomplete last line. Only the process with the
-            lock of the run directory may remove the line.
+        removes_torn_line: True to remove an incomplete last line. Only the process that holds
+            the lock of the run directory may remove the line.
     """
 
     def __init__(self, path: Path, *, removes_torn_line: bool = True) -> None:
         self.path = path
         self.num_logged_epochs = 0
-        """Number of logged epochs. If a resumed run repeats these epochs, it logs no events."""
+        """Number of epochs in the run log. Events of these epochs are not logged again."""
         self._lock = threading.Lock()  # a separate thread logs the system metrics
         path.parent.mkdir(parents=True, exist_ok=True)
         if removes_torn_line:
@@ -111,12 +111,18 @@ class RunLog:
         profile: Mapping[str, Any],
         splits: Mapping[str, int],
     ) -> None:
-        """Log the feature set of the run. `splits` is the number of clips per subset."""
-        content = {"profile": dict(profile), "splits": dict(splits)}
-        self._append(DATASET, name=name, digest=digest, source=source, **content)
+        """Log the feature set of the run. `splits` contains the number of clips per subset."""
+        self._append(
+            DATASET,
+            name=name,
+            digest=digest,
+            source=source,
+            profile=dict(profile),
+            splits=dict(splits),
+        )
 
     def log_epoch(self, content: Mapping[str, Any]) -> None:
-        """Log one epoch. `records.epochs.to_content` returns the content."""
+        """Log the record of an epoch. `content` is the result of `records.epochs.to_content`."""
         self._append(EPOCH, **content)
 
     def log_attention(self, epoch: int, entropy: Mapping[str, Sequence[float | None]]) -> None:
@@ -128,11 +134,14 @@ class RunLog:
         self._append(CHECKPOINT, epoch=epoch)
 
     def log_resumed(self, epoch: int, *, offset: int) -> None:
-        """Log that the run continues after an epoch. Events after `offset` are superseded."""
+        """Log that the run continues after an epoch.
+
+        The events between byte `offset` of the log and this event are superseded.
+        """
         self._append(RESUMED, epoch=epoch, offset=offset)
 
     def log_artifacts(self, paths: Iterable[str]) -> None:
-        """Log files and folders of the run directory that are sent to MLflow as artifacts."""
+        """Log the paths of files and folders. The mirror sends them to MLflow as artifacts."""
         self._append(ARTIFACTS, paths=list(paths))
 
     def log_model(self, *, registered_model: str, alias: str) -> None:
@@ -155,7 +164,8 @@ class RunLog:
             return
         event = {"kind": kind, "time_ms": time.time_ns() // 1_000_000, **content}
         text = json.dumps(event, separators=(",", ":"), ensure_ascii=False).removesuffix("}")
-        # MLflow rejects surrogates, which represent file-name bytes that are not UTF-8.
+        # Surrogates represent file-name bytes that are not UTF-8. MLflow rejects surrogates, so
+        # they are replaced by their code numbers as text.
         body = _SURROGATES.sub(lambda found: rf"\\u{ord(found[0]):04x}", text).encode()
         line = body + b',"crc":"%08x"}\n' % zlib.crc32(body)
         with (
@@ -238,7 +248,7 @@ def _parse(path: Path, line: bytes, start: int, *, needs_crc: bool) -> Event:
 
 def _check_crc(line: bytes, *, is_required: bool) -> None:
     crc = _find_crc(line)
-    # Only the first lines, of an earlier version, have no checksum.
+    # Lines without a checksum come from an earlier version, so they must be the first lines.
     if (crc is None and is_required) or crc not in (None, zlib.crc32(line[:-_CRC_SIZE])):
         raise ValueError("its checksum is wrong")
 
@@ -260,7 +270,7 @@ def read_last_status(run: RunDirectory) -> str | None:
 
 
 def check_run_log(run: RunDirectory) -> None:
-    """Compare the run log with the checkpoints, to check that the log is complete.
+    """Check that the run log is complete. The log is compared with the checkpoints.
 
     Raises:
         RunError: If there are checkpoints without a run log, or the run has ended but its end is

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, Final, TextIO, cast
 
 _NO_READER: Final = (errno.EPIPE, errno.EIO, errno.EBADF)
-"""Errors after `| head` has ended or a terminal was closed."""
+"""Error numbers of a write after the reader (e.g. `head`) has ended or the terminal was closed."""
 
 
 def open_closed_streams() -> None:
     """Open the null device for each closed standard stream.
 
-    Otherwise the next opened file gets the descriptor of the stream and receives its messages.
+    Otherwise the next opened file would get the descriptor of the stream, and messages of the
+    program would be written to this file.
     """
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         try:
@@ -51,7 +52,8 @@ def safe_standard_streams() -> Iterator[None]:
 class _SafeOutput:
     """Text stream that writes to the null device after its first error.
 
-    `name` is the name of the stream in error messages. If it is empty, all errors are ignored.
+    `name` is the name of the stream in error messages. If `name` is empty, all errors are
+    ignored.
     """
 
     def __init__(self, stream: TextIO, *, name: str) -> None:

@@ -37,21 +37,22 @@ _NAME_LIBRARIES: Final = (
 
 
 def set_backends() -> None:
-    """Make Keras use TensorFlow, and Matplotlib draw without a window.
+    """Select TensorFlow as the Keras backend, and a Matplotlib backend without windows.
 
-    A user may set `KERAS_BACKEND`, `keras.json` and `MPLBACKEND` for other projects. Jupyter and
-    Colab export a Matplotlib backend that other processes do not have. TensorFlow then cannot be
-    imported, because Keras imports Matplotlib. Call this function before these imports.
+    The user may have selected other backends in `KERAS_BACKEND`, `keras.json` or `MPLBACKEND`.
+    Jupyter and Colab select a Matplotlib backend that is missing in other processes. Because Keras
+    imports Matplotlib, the import of TensorFlow would then fail. Call this function before the
+    import of Keras, Matplotlib or TensorFlow.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ["MPLBACKEND"] = "agg"
 
 
 def import_tensorflow_quietly() -> None:
-    """Import TensorFlow and Keras, and hide only their start-up messages.
+    """Import TensorFlow and Keras, and hide their start-up messages.
 
-    Native code writes these messages at any log level, so the file descriptor of stderr is
-    redirected. If the import fails or ends the process, all output is shown. A warning is logged
+    Because native code writes these messages at any log level, the file descriptor of stderr is
+    redirected. If the import fails or ends the process, all messages are shown. A warning is logged
     if TensorFlow cannot use an existing GPU.
     """
     open_closed_streams()
@@ -65,7 +66,7 @@ def import_tensorflow_quietly() -> None:
         import tensorflow as tf
 
         has_gpu = bool(tf.config.list_physical_devices("GPU"))
-        # Replace settings that a user's `keras.json` makes for other projects.
+        # The user's `keras.json` may contain other settings, so the defaults are set again.
         keras.config.set_floatx("float32")
         keras.config.set_dtype_policy("float32")
         keras.config.set_image_data_format("channels_last")
@@ -100,13 +101,14 @@ def _find_gpu_fault() -> str:
         return ""
     return (
         f"the CUDA driver finds GPUs ({num_gpus.value}), but a CUDA library is missing or too "
-        "old. Try pip install 'tensorflow[and-cuda]'. This command names the library: "
+        "old. Try pip install 'tensorflow[and-cuda]'. This command prints the name of the library: "
         f"{_NAME_LIBRARIES}"
     )
 
 
 def _is_not_about_tracing(record: logging.LogRecord) -> bool:
-    # TensorFlow counts the functions of all models in this process, e.g. of all folds.
+    # This warning about many traced functions is not useful here, because one process may train
+    # several models, e.g. one per fold.
     return "triggered tf.function retracing" not in record.getMessage()
 
 
@@ -115,7 +117,8 @@ def _gc_paused() -> Iterator[None]:
     """Pause the garbage collector, and exclude the new objects from later collections.
 
     TensorFlow and Keras create a million objects that are never garbage. Without the pause,
-    collections take a fifth of the import time, and later half a second each.
+    collections take a fifth of the import time. Each later collection takes half a second if the
+    new objects are not excluded.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -153,7 +156,7 @@ def _stderr_filtered() -> Iterator[None]:
 def _printed_if_process_dies(path: str) -> Iterator[None]:
     """Start a child process that prints a file if native code ends this process.
 
-    TensorFlow aborts on a processor without AVX, and on an unknown flag in `TF_XLA_FLAGS`.
+    TensorFlow aborts if the processor has no AVX, or `TF_XLA_FLAGS` contains an unknown flag.
     """
     command = [sys.executable, "-I", "-S", "-c", _PRINT_IF_PARENT_DIES, path]
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as child:  # noqa: S603

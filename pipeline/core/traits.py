@@ -18,7 +18,7 @@ NUM_TRAITS: Final = len(TRAITS)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TraitLabel:
-    """Scoring of one trait in a data set: an entry of `traits` in `features.json`."""
+    """Meaning of the scores of one trait in a data set; an entry of `traits` in `features.json`."""
 
     name: str
     """One of `TRAITS`."""
@@ -31,7 +31,7 @@ class TraitLabel:
 
     @property
     def direction(self) -> str:
-        """Sentence about the reversed scores, or "" if the trait is not reversed."""
+        """Sentence that explains the reversed scores, or "" if the scores are not reversed."""
         return f"{self.name} is scored in reverse: {self.note}" if self.is_reversed else ""
 
 
@@ -46,13 +46,13 @@ FIRST_IMPRESSIONS: Final = (
 )
 """Trait labels of ChaLearn First Impressions.
 
-In its official annotations `neuroticism` correlates at +0.80 with extraversion, +0.77 with
-openness, +0.73 with agreeableness and +0.72 with conscientiousness.
+In the official annotations, `neuroticism` has positive correlations with the other traits: +0.80
+with extraversion, +0.77 with openness, +0.73 with agreeableness, +0.72 with conscientiousness.
 """
 
 
 def traits_entry(traits: Iterable[TraitLabel]) -> dict[str, Any]:
-    """Return the entry `traits` of `features.json` and `data.json`, or {} without traits."""
+    """Return the entry `traits` of `features.json` and `data.json`, or {} if `traits` is empty."""
     entries = [asdict(trait) for trait in traits]
     return {"traits": entries} if entries else {}
 

@@ -10,8 +10,8 @@ HIDDEN: Final = "***"
 
 _SQLITE: Final = re.compile(r"sqlite(?:\+pysqlite)?:///")
 _PASSWORD: Final = re.compile(
-    # A port is not a password. A password may contain characters that should be encoded: the
-    # first alternative accepts an @, the second a slash.
+    # A port is not a password. A password may contain an `@` or a slash that is not encoded. The
+    # first alternative accepts an `@`, and the second alternative accepts a slash.
     r"(?<=//)([^\s:/?#@]*):(?!\d+(?:[/?#\s]|$))(?:[^\s/?#]*@|[^\s@]*@)"
 )
 _TOKEN: Final = re.compile(r"(?<=http://|ttps://)[^\s:/?#@]+@")
@@ -26,9 +26,10 @@ _USER: Final = re.compile(r"(?<=://)[^\s/?#]*@")
 def sqlite_url(path: Path) -> str:
     """Return the SQLAlchemy URL of a SQLite file, with its absolute path.
 
-    SQLAlchemy decodes `%41` and ends the path at a question mark, so both are encoded. For URLs
-    that begin with `sqlite:///`, MLflow creates the parent directory without decoding its name.
-    Therefore a URL with encoded characters also contains the name of the driver.
+    SQLAlchemy decodes `%41` and ends the path at a question mark. Therefore percent signs and
+    question marks are encoded. If a URL begins with `sqlite:///`, MLflow creates the parent
+    directory, but does not decode its name. Therefore a URL with encoded characters begins with
+    `sqlite+pysqlite:///`.
     """
     text = str(path.absolute())
     encoded = text.replace("%", "%25").replace("?", "%3F")
@@ -36,7 +37,7 @@ def sqlite_url(path: Path) -> str:
 
 
 def sqlite_path(url: str) -> Path | None:
-    """Return the absolute path of the file in a SQLite URL, or None for another URL."""
+    """Return the absolute path of the file in a SQLite URL; None if the URL names no file."""
     found = _SQLITE.match(url)
     if not found:
         return None
@@ -47,7 +48,7 @@ def sqlite_path(url: str) -> Path | None:
 
 
 def absolute_url(url: str) -> str:
-    """Return a URL that is valid in every working directory."""
+    """Return a URL in which the path of a SQLite file is absolute. Other URLs do not change."""
     path = sqlite_path(url)
     if path is None:
         return url
@@ -63,5 +64,5 @@ def hide_passwords(text: str) -> str:
 
 
 def without_user(url: str) -> str:
-    """Return a URL without user name and password."""
+    """Return a URL without its user name and its password."""
     return _USER.sub("", url, count=1)

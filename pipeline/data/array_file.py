@@ -20,10 +20,10 @@ from pipeline.core.traits import NUM_TRAITS, TRAITS
 from pipeline.data.stream import Stream
 
 NUMBERS: Final = "fiu"
-"""NumPy kinds of real numbers: floats and integers."""
+"""`dtype.kind` codes of real numbers: floats and integers."""
 
 BOOLEANS: Final = "b"
-"""NumPy kind of masks."""
+"""`dtype.kind` code of masks."""
 
 _HEADER_ERRORS: Final = (
     MemoryError,
@@ -34,16 +34,18 @@ _HEADER_ERRORS: Final = (
     ValueError,
     tokenize.TokenError,
 )
-"""Errors that NumPy raises for a bad header. NumPy evaluates the header as a Python literal."""
+"""Errors that NumPy raises for an invalid header.
+
+NumPy parses the header as a Python literal, so errors of the Python parser are possible."""
 
 
 def open_array(path: Path, *, kinds: str = NUMBERS) -> NDArray[Any]:
-    """Open a `.npy` file as a read-only memory map; `kinds` contains the valid NumPy kinds.
+    """Open a `.npy` file as a read-only memory map; `kinds` contains the valid `dtype.kind` codes.
 
     Raises:
-        FeatureSetError: If the file is missing or is not a `.npy` file, the values have another
-            kind (objects are never unpickled), the shape is impossible, or the size of the file
-            does not fit the header.
+        FeatureSetError: If the file is missing or is not a `.npy` file, the kind of the values is
+            not in `kinds`, the shape is impossible, or the file size does not match the header.
+            Python objects are never unpickled.
     """
     shape, fortran_order, dtype, offset = _read_header(path)
     if dtype.kind not in kinds:
@@ -52,7 +54,7 @@ def open_array(path: Path, *, kinds: str = NUMBERS) -> NDArray[Any]:
             f"{path}: must contain {expected}, but has values of type {dtype}. "
             f"Convert the array with `astype` and save it again."
         )
-    # NumPy accepts True, False and negative numbers as lengths.
+    # A header with a Boolean or a negative length is valid for NumPy, but is rejected here.
     if not all(type(length) is int and length >= 0 for length in shape):
         raise _impossible_shape(path, shape)
     expected_bytes = math.prod(shape) * dtype.itemsize
@@ -64,17 +66,17 @@ def open_array(path: Path, *, kinds: str = NUMBERS) -> NDArray[Any]:
             f"or save the array again."
         )
     try:
-        if expected_bytes == 0:  # an empty file cannot be mapped
+        if expected_bytes == 0:  # an array without values cannot be mapped
             return np.empty(shape, dtype)
         order: Literal["F", "C"] = "F" if fortran_order else "C"
         mapped = np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order=order)
-    except ValueError as error:  # too many axes, or an axis too long
+    except ValueError as error:  # there are too many axes, or an axis is too long
         raise _impossible_shape(path, shape) from error
     return np.asarray(mapped)
 
 
 def check_features(path: Path, values: NDArray[Any]) -> None:
-    """Check that features are vectors, sequences or images, and not empty.
+    """Check that an array of features contains vectors, sequences or images, and is not empty.
 
     Raises:
         FeatureSetError: If the shape is wrong.
@@ -96,7 +98,7 @@ def check_num_rows(path: Path, num_rows: int, *, reference: Path, expected: int)
     """Check that a file has as many rows as the `reference` file.
 
     Raises:
-        FeatureSetError: If the counts differ.
+        FeatureSetError: If the numbers of rows differ.
     """
     if num_rows != expected:
         raise FeatureSetError(
@@ -106,7 +108,7 @@ def check_num_rows(path: Path, num_rows: int, *, reference: Path, expected: int)
 
 
 def check_mask(path: Path, mask: BoolArray, values: NDArray[Any], clips: pd.DataFrame) -> None:
-    """Check that a mask fits its features and that every clip has a valid step.
+    """Check the shape of a mask, and check that every clip has a valid step.
 
     Raises:
         FeatureSetError: If the shape is wrong, or a clip has no valid step.
@@ -131,7 +133,7 @@ def check_mask(path: Path, mask: BoolArray, values: NDArray[Any], clips: pd.Data
 
 
 def check_seconds(path: Path, seconds: NDArray[Any], streams: Sequence[NDArray[Any]]) -> None:
-    """Check that `seconds` has one time per step, shape (N, T), and that no time is infinite.
+    """Check that `seconds` contains one time per step, shape (N, T), and that no time is infinite.
 
     Raises:
         FeatureSetError: If the shape is wrong, or a time is infinite.
@@ -174,7 +176,7 @@ def check_labels(path: Path, labels: NDArray[Any], clips: pd.DataFrame) -> None:
 
 
 def finite_chunks(stream: Stream, clips: pd.DataFrame) -> Iterator[FloatArray]:
-    """Yield the whole stream in float32 chunks, and check that every value is finite.
+    """Yield all rows of a stream in float32 chunks, and check that every value is finite.
 
     Raises:
         FeatureSetError: If a value is NaN, infinite or too large for float32.
@@ -200,7 +202,8 @@ def finite_chunks(stream: Stream, clips: pd.DataFrame) -> Iterator[FloatArray]:
 def _read_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     try:
         with path.open("rb") as file:
-            # Format 3.0 differs from 2.0 only in field names, which plain arrays do not have.
+            # The formats 2.0 and 3.0 differ only in the encoding of field names. The arrays of a
+            # feature set have no fields, so one function reads both formats.
             if np.lib.format.read_magic(file) == (1, 0):
                 header = np.lib.format.read_array_header_1_0(file)
             else:

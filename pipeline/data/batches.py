@@ -1,4 +1,6 @@
-"""Batches of clips for Keras. An epoch contains each clip once; the last batch may be smaller.
+"""Batches of clips for Keras.
+
+An epoch contains each clip once. The last batch may be smaller than the other batches.
 
 Legend: N clips, B clips per batch, T steps, D width, K traits.
 """
@@ -17,7 +19,7 @@ from pipeline.data.feature_set import FeatureSet
 BATCH_BYTES: Final = 16 * 2**20
 """Maximum size of the inputs of an inference batch, in bytes.
 
-In image networks, the activations need about 10 to 50 times the memory of the inputs.
+In networks for images, the activations need about 10 to 50 times the memory of the inputs.
 """
 
 
@@ -26,8 +28,8 @@ class LabelledBatches:
 
     Each element is `(inputs, labels)`. The inputs are a tuple of the static features, the dynamic
     features, and the masks if they exist. `seed` is the shuffle seed; None keeps the order of
-    `rows`. With the cache `disk`, each batch is read from the files. Use this cache for feature
-    sets that are larger than memory.
+    `rows`. If `cache` is `disk`, each batch is read from the files. Use this value for feature
+    sets that are larger than the memory.
     """
 
     def __init__(
@@ -46,13 +48,13 @@ class LabelledBatches:
         self._rows = np.asarray(rows, dtype=np.int64)
         self._labels = feature_set.checked_labels()[self._rows]
         self._inputs = _Inputs(feature_set)
-        # `shuffle_for` sets this variable before each epoch. The order does not depend on the
-        # number of earlier epochs in this process.
+        # `shuffle_for` sets this variable before each epoch. The order depends only on the seed
+        # and the epoch.
         self._order = tf.Variable(np.arange(self.num_clips), trainable=False)
         self._cache = cache
 
     def shuffle_for(self, epoch: int) -> None:
-        """Shuffle the clips for `epoch`, counted from 0. Without a seed, nothing changes."""
+        """Shuffle the clips for `epoch`, counted from 0. If the seed is None, keep their order."""
         if self._seed is not None:
             order = generator(self._seed, "shuffle", epoch=epoch).permutation(self.num_clips)
             self._order.assign(order)
@@ -95,8 +97,8 @@ def inference_batches(
 ) -> Iterator[tuple[FloatArray, ...]]:
     """Yield batches without labels, in the order of `rows`, as tuples of NumPy arrays.
 
-    The streams in `masked` always get a mask input. If the feature set has no mask for such a
-    stream, all its steps are valid.
+    A batch contains a mask for each stream in `masked`. If the feature set has no mask for such a
+    stream, all steps of the stream are valid.
     """
     inputs = _Inputs(feature_set, masked)
     for begin in range(0, len(rows), batch_size):

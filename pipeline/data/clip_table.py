@@ -19,7 +19,7 @@ SPLIT_NAMES: Final = ("train", "validation", "test")
 """Valid values of a `split` column."""
 
 _IDENTIFIER_COLUMNS: Final = ("clip_id", "group", "split")
-"""Columns with normalized cells, because the cells are compared with other tables."""
+"""Columns whose cells are normalized, because they are compared with cells of other tables."""
 
 _OTHER_SEPARATORS: Final = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
@@ -35,7 +35,7 @@ def read_csv_table(
 
     `pandas.read_csv` would convert ids such as `001` or `NA`, and would accept lines of the
     wrong length. Column names and ids are normalized; other cells are unchanged. `columns` lists
-    the required columns. `other_names` maps column names of other formats to standard names.
+    the required columns. `other_names` maps column names of other formats to the standard names.
 
     Raises:
         PipelineError: If the file is missing or is not CSV in UTF-8, a line has the wrong length,
@@ -92,8 +92,8 @@ def read_clips(
 ) -> pd.DataFrame:
     """Read and check a table of clips, one row per clip, with cells of type str.
 
-    The columns are `clip_id`, `group` (the source video or the person), optionally `split`, and
-    any others.
+    The table has the columns `clip_id` and `group` (the source video or the person). It may also
+    have the column `split` and other columns.
 
     Raises:
         FeatureSetError: If a column is missing, the table is empty, a clip occurs twice, an id
@@ -129,7 +129,7 @@ def number_clips(num_clips: int) -> pd.DataFrame:
 
 
 def check_unique_clips(tables: Sequence[pd.DataFrame], paths: Sequence[Path]) -> None:
-    """Check that no clip id occurs twice within or between tables.
+    """Check that no clip id occurs twice, in one table or in two tables.
 
     Raises:
         FeatureSetError: If an id occurs twice.
@@ -147,15 +147,15 @@ def check_unique_clips(tables: Sequence[pd.DataFrame], paths: Sequence[Path]) ->
         for row, owner in zip(rows, owners, strict=True)
     )
     raise FeatureSetError(
-        f"{paths[owners[1]]}: clip {clip_id!r} occurs twice, in {first} and {second}. Invisible "
-        f"differences between ids are ignored. Keep one row of the clip in the table and in the "
-        f"arrays."
+        f"{paths[owners[1]]}: clip {clip_id!r} occurs twice, in {first} and {second}. Ids "
+        "that differ only in invisible characters are equal. Keep one row of the clip in the table "
+        "and in the arrays."
     )
 
 
 def _read_rows(path: Path, error: type[PipelineError]) -> list[list[str]]:
     try:
-        # Spreadsheets write a byte order mark first; "utf-8-sig" drops it.
+        # Spreadsheet programs begin a file with a byte order mark. "utf-8-sig" removes it.
         with path.open(encoding="utf-8-sig", newline="") as file:
             return [row for row in csv.reader(file, strict=True) if row]
     except FileNotFoundError:

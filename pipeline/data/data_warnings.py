@@ -1,6 +1,6 @@
 """Warnings about features and names that are valid, but probably wrong.
 
-Legend: N clips, T steps, D width, M valid steps of all clips.
+Legend: N clips, T steps, D width, n clips of a chunk.
 """
 
 import itertools
@@ -17,29 +17,37 @@ from pipeline.data.stream import Stream
 from pipeline.records.data_description import DataWarning
 
 _MIN_SHARE: Final = 0.01
-"""Minimum share of clips with copies or constant steps that gives a warning."""
+"""Copied features or constant steps give a warning if at least this fraction of the clips has them.
+
+With fewer than 2 such clips, no warning is given."""
 
 _MIN_RELATIVE_RANGE: Final = 1e-5
-"""Minimum range of a column, relative to its largest value: about 170 float32 values."""
+"""Minimum range of a column in float32, divided by the largest absolute value of the column.
+
+A column with a smaller range gives a warning, unless it is constant in the file."""
 
 _OUTLIER_FACTOR: Final = 1e4
-"""Minimum distance, in usual ranges, at which a value is probably an extraction error."""
+"""Minimum distance of an outlier from the median, in multiples of the 10-90 % range of its column.
+
+If a nonzero range is below the median of all nonzero ranges, this median is used instead."""
 
 _MISSING_VALUES: Final = (-999.0, -9999.0)
-"""Numbers that other tools write for a missing value."""
+"""Numbers that some tools write for a missing value."""
 
 _MAX_SAMPLED_CLIPS: Final = 256
-"""Maximum number of clips that are used to estimate the usual range of a column."""
+"""Maximum number of clips for the estimate of the 10-90 % range of a column."""
 
 _MIN_SAMPLE: Final = 10
-"""Minimum number of valid steps that are used to estimate the usual range."""
+"""Minimum number of valid steps for the estimate of the 10-90 % range of a column."""
 
 _MIN_VALUES: Final = 4
-"""Minimum number of distinct values. Rows with fewer values can be equal by chance."""
+"""Minimum number of distinct values in a clip for a warning about copied features.
+
+Clips with fewer values can be equal by chance."""
 
 
 def find_data_warnings(streams: Sequence[Stream], clips: pd.DataFrame) -> tuple[DataWarning, ...]:
-    """Find signs of damaged features, and names that are probably meant to be equal.
+    """Find signs of damaged features, and names that are probably two spellings of one name.
 
     Each stream is read in chunks.
     """
@@ -55,7 +63,7 @@ def _similar_names(clips: pd.DataFrame) -> Iterator[DataWarning]:
     }
     names = {column: set(clips[column]) for column in consequences}
     if names["group"] == names["clip_id"]:
-        del names["clip_id"]  # each clip is its own group
+        del names["clip_id"]  # each clip is its own group, so one warning is enough
     for column, values in names.items():
         sets = nearly_equal_identifiers(values)
         if sets:
@@ -73,7 +81,7 @@ class _StreamScan(NamedTuple):
     low: FloatArray  # smallest valid value of each column, shape (D,)
     high: FloatArray  # largest valid value of each column, shape (D,)
     hashes: IntArray  # hash of the features of each clip, shape (N,)
-    is_flat: BoolArray  # clips that have a step with equal numbers in all columns, shape (N,)
+    is_flat: BoolArray  # True for clips with a step in which all columns are equal, shape (N,)
 
 
 def _stream_warnings(stream: Stream, clips: pd.DataFrame) -> Iterator[DataWarning]:
@@ -122,12 +130,12 @@ def _scan(stream: Stream) -> _StreamScan:
 
 
 def _flat(values: FloatArray) -> BoolArray:
-    """Return True for steps with the same number in all columns; shape (n, T), or (n, 1)."""
+    """Return True for each step in which all columns are equal, shape (n, T) or (n, 1)."""
     num_clips, num_steps = len(values), values.shape[1] if values.ndim > 2 else 1
     steps = values.reshape(num_clips, num_steps, -1)
     if steps.shape[-1] < 2:
         return np.zeros((num_clips, num_steps), dtype=np.bool_)
-    flat: BoolArray = steps[..., 0] == steps[..., -1]  # a fast test that few steps pass
+    flat: BoolArray = steps[..., 0] == steps[..., -1]  # a fast test that excludes most steps
     flat[flat] = (steps[flat] == steps[flat][:, :1]).all(axis=1)
     return flat
 
@@ -150,7 +158,7 @@ def _missing_values(
 def _outliers(stream: Stream, scan: _StreamScan, clips: pd.DataFrame) -> Iterator[DataWarning]:
     num_clips = stream.shape[0]
     spread = np.linspace(0, num_clips - 1, min(num_clips, _MAX_SAMPLED_CLIPS)).astype(np.intp)
-    rows, values = next(stream.chunks(spread))  # one chunk is enough
+    rows, values = next(stream.chunks(spread))  # the first chunk is enough for an estimate
     valid = values[stream.read_mask(rows)] if stream.has_mask else values
     sample = valid.reshape(-1, stream.width)
     if len(sample) < _MIN_SAMPLE:
@@ -159,7 +167,7 @@ def _outliers(stream: Stream, scan: _StreamScan, clips: pd.DataFrame) -> Iterato
     usual = (high - low).astype(np.float64)
     if not (usual > 0).any():
         return
-    # Sparse columns have a narrow range, so the range of the other columns counts too.
+    # Sparse columns have a narrow range. The median range replaces a smaller range.
     limit = _OUTLIER_FACTOR * np.maximum(usual, np.median(usual[usual > 0]))
     distance = np.maximum(scan.high - middle, middle - scan.low)
     is_far = (usual > 0) & (distance > limit) & ~np.isin(scan.low, _MISSING_VALUES)
@@ -186,7 +194,7 @@ def _lost_in_float32(stream: Stream, scan: _StreamScan) -> Iterator[DataWarning]
         [(column.min(), column.max()) for column in (part.values[..., each] for each in columns)]
         for part in stream.parts
     ]
-    lows, highs = np.moveaxis(np.array(ends), -1, 0)  # each (parts, columns)
+    lows, highs = np.moveaxis(np.array(ends), -1, 0)  # both have shape (parts, columns)
     low, high = lows.min(axis=0), highs.max(axis=0)
     varies = high > low  # a column that is constant in the file is not damaged
     if not varies.any():
@@ -208,7 +216,7 @@ def _flat_steps(stream: Stream, scan: _StreamScan, clips: pd.DataFrame) -> Itera
     values = stream.read(rows[:1])
     step = int(_flat(values)[0].argmax())
     value = float(values.reshape(1, stream.num_steps or 1, -1)[0, step, 0])
-    if value in _MISSING_VALUES:  # `_missing_values` gives this warning
+    if value in _MISSING_VALUES:  # `_missing_values` already warns about this value
         return
     place = f", step {step}," if stream.num_steps is not None else ""
     yield DataWarning(
@@ -251,7 +259,7 @@ def _mask_fix(stream: Stream) -> str:
 def _cell(
     stream: Stream, column: int, test: Callable[[FloatArray], BoolArray], clips: pd.DataFrame
 ) -> str:
-    """Describe the first valid cell of a column that passes a test."""
+    """Describe the first cell of `column` that passes `test` in a valid step."""
     for rows, values in stream.chunks():
         cells = values[..., column]
         hits: NDArray[np.bool_] = test(cells)

@@ -1,8 +1,8 @@
 """Compare the encoder of a feature set with the encoder of the training features.
 
-Different encoders, crops or frame rates can give features of the same width. A model accepts such
-features without an error. Therefore `features.json` describes the encoder, and each run stores
-this description.
+Features from different encoders, crops or frame rates can have the same width. For such
+features, a model would give wrong predictions and no error. Therefore, `features.json` describes
+the encoder. Each run directory contains this description of the training features.
 """
 
 from collections.abc import Mapping
@@ -12,16 +12,16 @@ from typing import Any, Final, NamedTuple
 from pipeline.core.errors import FeatureSetError
 
 UNKNOWN: Final = "unknown"
-"""Encoder of features if no `features.json` describes it."""
+"""Value of the encoder if no `features.json` describes it."""
 
 VIDEOS: Final = "videos"
 GIVEN_FACES: Final = "given faces"
 GIVEN_FLOW: Final = "given flow"
-"""Values of the key `of` in the description of a stream: the kind of recording."""
+"""Values of the entry `of` in the description of a stream: the input of its encoder."""
 
 VIDEOS_OPTION: Final = "--videos_dir"
 CROPS_OPTIONS: Final = "--face_dir with --flow_dir"
-"""Options of `predict` for each kind of recording."""
+"""Options of `predict` for each kind of recordings."""
 
 _OPTIONS: Final[dict[tuple[Any, Any], str]] = {
     (VIDEOS, VIDEOS): VIDEOS_OPTION,
@@ -37,10 +37,10 @@ def encoder_in(metadata: Mapping[str, Any]) -> Any:
 def check_encoder(found: Any, expected: Any, features_dir: Path) -> None:
     """Check that features have the same encoder as the training features of a model.
 
-    If an encoder is unknown, nothing is checked; `encoder_caveat` then returns a warning.
+    If an encoder is unknown, nothing is checked. In this case, `encoder_caveat` returns a warning.
 
     Raises:
-        FeatureSetError: If a setting differs. The message contains both values.
+        FeatureSetError: If a setting of the two encoders differs. The message contains both values.
     """
     if UNKNOWN in (expected, found):
         return
@@ -49,13 +49,13 @@ def check_encoder(found: Any, expected: Any, features_dir: Path) -> None:
         raise FeatureSetError(
             f"{features_dir}: has other features than the training set of the model: "
             f"{difference.name} is {difference.found} here and {difference.expected} in "
-            "the model. Extract the clips again with the settings of the model: call `python -m "
+            "the model. Extract the features again with the settings of the model: call `python -m "
             f"pipeline predict {recordings_options(expected) or VIDEOS_OPTION}`."
         )
 
 
 def recordings_options(encoder: Any) -> str | None:
-    """Return the options of `predict` for the recordings of an encoder; None for other kinds."""
+    """Return the options of `predict` for the input of an encoder; None if it is unknown."""
     streams = encoder if isinstance(encoder, Mapping) else {}
     static, dynamic = (streams.get(name) for name in ("static", "dynamic"))
     if not (isinstance(static, Mapping) and isinstance(dynamic, Mapping)):
@@ -64,7 +64,7 @@ def recordings_options(encoder: Any) -> str | None:
 
 
 def encoder_caveat(found: Any, expected: Any, features_dir: Path) -> str | None:
-    """Return a warning if an encoder is unknown, else None."""
+    """Return a warning if one of the two encoders is unknown, and None otherwise."""
     if found == UNKNOWN:
         return (
             f"{features_dir}: the encoder of the features is unknown, because no features.json "
@@ -79,7 +79,7 @@ def encoder_caveat(found: Any, expected: Any, features_dir: Path) -> str | None:
 
 
 class Difference(NamedTuple):
-    """First difference of two descriptions: dotted name of the entry, and both values as text."""
+    """First difference between two descriptions: dotted name and both values, as text."""
 
     name: str
     expected: str
@@ -87,12 +87,12 @@ class Difference(NamedTuple):
 
 
 def first_difference(expected: Any, found: Any, name: str) -> Difference | None:
-    """Return the first difference of two JSON values, or None; `name` is their dotted name."""
+    """Return the first difference between two JSON values with the dotted name `name`, or None."""
     if expected == found:
         return None
     if not (isinstance(expected, Mapping) and isinstance(found, Mapping)):
         return Difference(name, _short(expected), _short(found))
-    # A missing entry differs from every JSON value, also from null.
+    # A missing entry is different from every JSON value, including null.
     differences = (
         first_difference(expected.get(key, _MISSING), found.get(key, _MISSING), f"{name}.{key}")
         for key in dict.fromkeys([*expected, *found])

@@ -1,7 +1,8 @@
-"""The feature set: the only input of training.
+"""The feature set: features, labels and clip table for training.
 
-A directory contains `static.npy` and `dynamic.npy`, and optionally `labels.npy`, masks,
-`seconds.npy`, `clips.csv` and `features.json`. A directory of such directories is one sharded set.
+A feature set is a directory. It contains `static.npy` and `dynamic.npy`, and optionally
+`labels.npy`, masks, `seconds.npy`, `clips.csv` and `features.json`. A sharded feature set is a
+directory of such directories.
 
 Legend: N clips, T steps, D width. Rows are counted from 0.
 """
@@ -37,7 +38,7 @@ from pipeline.data.stream import Stream
 from pipeline.records.data_description import DataWarning
 
 _OTHER_FILES: Final = 512
-"""Open files reserved for the rest of the process: libraries, logs, storage, workers."""
+"""Number of open files that the rest of the process may need, e.g. libraries and logs."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,15 +50,15 @@ class FeatureSet:
     dynamic: Stream
     """Motion of the face."""
     labels: FloatArray | None
-    """Scores in OCEAN order in [0, 1], shape (N, 5), float32; None without labels."""
+    """Scores in OCEAN order in [0, 1], shape (N, 5), float32; None if there are no labels."""
     clips: pd.DataFrame
-    """Table with the columns `clip_id`, `group` and others, and one row per clip. Cells are str."""
+    """Table with one row per clip: `clip_id`, `group` and other columns, all of type str."""
     has_groups: bool
-    """False if there is no clip table; ids are then row numbers, and each clip is a group."""
+    """False if there is no clip table. Each clip is then its own group."""
     digest: str
-    """SHA-256 of the training data. It depends on the values, not on how they are stored."""
+    """SHA-256 of the values: features and labels as float32, masks, clip table."""
     metadata: dict[str, Any]
-    """Content of `features.json`; for a sharded set, the entries that all shards share."""
+    """Content of `features.json`; for a sharded set, the entries that are equal in all shards."""
     sources: tuple[Path, ...]
     """All opened files."""
     seconds: Stream | None = None
@@ -90,7 +91,7 @@ class FeatureSet:
 
     @cached_property
     def split_column(self) -> NDArray[np.str_] | None:
-        """The given subset of each clip, shape (N,); None if there is no split column."""
+        """The column `split` of the clip table, shape (N,); None if there is no such column."""
         if "split" not in self.clips:
             return None
         return np.asarray(self.clips["split"], dtype=np.str_)
@@ -102,7 +103,7 @@ class FeatureSet:
 
     @cached_property
     def warnings(self) -> tuple[DataWarning, ...]:
-        """Signs of damaged features, and nearly equal ids. The first access reads all features."""
+        """Warnings about damaged features and similar ids. The first access reads all features."""
         return find_data_warnings((self.static, self.dynamic), self.clips)
 
     def checked_labels(self) -> FloatArray:
@@ -121,12 +122,12 @@ class FeatureSet:
 
 
 def load_feature_set(features_dir: Path, *, needs_group: bool = True) -> FeatureSet:
-    """Load a feature set, or a directory of shards in the order of their names.
+    """Load a feature set from a directory. Shards are loaded in the order of their names.
 
-    The features stay on disk. They are read once, in chunks, to check and to hash the values.
+    The features stay on disk. They are read once, in chunks, to check and hash the values.
 
-    Directories with a leading dot are ignored, because unfinished writes have such names. If the
-    column `group` is missing and not needed, each clip is its own group.
+    Directories with a leading dot are ignored, because unfinished feature sets have such names. If
+    `needs_group` is False and the column `group` is missing, each clip is its own group.
 
     Raises:
         FeatureSetError: If the directory or a file in it has a wrong format.
@@ -138,14 +139,12 @@ def load_feature_set(features_dir: Path, *, needs_group: bool = True) -> Feature
             f"{DYNAMIC_NAME}. Check the path, or extract the features first."
             f"{did_you_mean_path(features_dir)}"
         )
-    shard_dirs = _shard_dirs(features_dir)
+    shard_dirs = [features_dir] if _is_shard(features_dir) else _shard_dirs(features_dir)
     if not shard_dirs:
         raise FeatureSetError(
             f"{features_dir}: has no {STATIC_NAME}, not even in a sub-directory. "
             f"Check the path, or extract the features first."
         )
-    if shard_dirs[0] == features_dir:
-        del shard_dirs[1:]
     paths = [ShardPaths.of_directory(shard_dir) for shard_dir in shard_dirs]
     return _open(paths, needs_group=needs_group)
 
@@ -172,14 +171,14 @@ def load_feature_files(
     return _open([paths], needs_group=needs_group)
 
 
+def _is_shard(directory: Path) -> bool:
+    # One stream is enough, so that an incomplete shard causes an error.
+    return any((directory / name).exists() for name in (STATIC_NAME, DYNAMIC_NAME))
+
+
 def _shard_dirs(features_dir: Path) -> list[Path]:
     visible = sorted(path for path in features_dir.iterdir() if not path.name.startswith("."))
-    # A directory with only one stream is included, so that a partly copied shard is an error.
-    return [
-        path
-        for path in (features_dir, *visible)
-        if (path / STATIC_NAME).exists() or (path / DYNAMIC_NAME).exists()
-    ]
+    return [path for path in visible if _is_shard(path)]
 
 
 def _open(paths: Sequence[ShardPaths], *, needs_group: bool) -> FeatureSet:
@@ -189,11 +188,12 @@ def _open(paths: Sequence[ShardPaths], *, needs_group: bool) -> FeatureSet:
     static = Stream(name="static", parts=tuple(shard.static for shard in shards))
     dynamic = Stream(name="dynamic", parts=tuple(shard.dynamic for shard in shards))
     has_groups = paths[0].clips is not None
-    clips = number_clips(static.shape[0])
     if has_groups:
         clips = pd.concat([shard.clips for shard in shards], ignore_index=True)
         if "group" not in clips:
             clips.insert(1, "group", clips["clip_id"])
+    else:
+        clips = number_clips(static.shape[0])
     seconds = tuple(shard.seconds for shard in shards if shard.seconds is not None)
     labels = [shard.labels for shard in shards if shard.labels is not None]
     return FeatureSet(
@@ -214,7 +214,7 @@ def _open(paths: Sequence[ShardPaths], *, needs_group: bool) -> FeatureSet:
 
 
 def _allow_open_files(num_files: int, features_dir: Path) -> None:
-    """Increase the limit of open files of this process, because each mapped file stays open."""
+    """Increase the limit of open files of this process, because memory maps keep files open."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
@@ -234,7 +234,7 @@ def _allow_open_files(num_files: int, features_dir: Path) -> None:
 def _checked_hash(
     streams: Iterable[Stream], labels: Iterable[FloatArray], clips: pd.DataFrame
 ) -> str:
-    # Checks and hash share one pass, because a set larger than memory is slow to read.
+    # The values are checked and hashed in one pass, because large feature sets are slow to read.
     sha256 = hashlib.sha256()
     for stream in streams:
         sha256.update(f"{stream.name} {stream.shape} {stream.has_mask}\n".encode())

@@ -29,7 +29,7 @@ VIDEO_SUFFIXES: Final = frozenset({
     ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m",
 })
 # fmt: on
-"""Video suffixes, which are ignored when clip ids are compared."""
+"""Video suffixes. They are ignored in comparisons of clip ids."""
 
 _COPIED_METADATA: Final = ("encoder", "settings")
 """Entries of `features.json` that are copied to the new set."""
@@ -37,7 +37,7 @@ _COPIED_METADATA: Final = ("encoder", "settings")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class JoinedLabels:
-    """Labels of a sequence of clips."""
+    """Labels of clips, found by clip id."""
 
     labels: FloatArray
     """Scores in OCEAN order, shape (N, 5), float32; NaN for clips without labels."""
@@ -48,7 +48,7 @@ class JoinedLabels:
     unused_annotations: int
     """Number of annotated clips without features."""
     nearest: str = ""
-    """First clip without labels and the most similar annotated id, as text."""
+    """Text with the id of the first clip without labels, and the most similar annotated id."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,11 +56,11 @@ class PreparedSummary:
     """Result of `prepare_feature_set`."""
 
     num_clips: int
-    """Clips in the feature set."""
+    """Number of clips in the feature set."""
     num_groups: int
-    """Source videos or persons in the feature set."""
+    """Number of source videos or persons in the feature set."""
     unlabelled: tuple[str, ...]
-    """Ids of the dropped clips, which have no annotation."""
+    """Ids of the clips that were dropped because they have no annotation."""
     unused_annotations: int
     """Number of annotated clips without features."""
     traits: tuple[TraitLabel, ...]
@@ -74,11 +74,11 @@ def clip_stem(clip_id: str) -> str:
 
 
 def join_annotations(annotations: Annotations, feature_ids: Sequence[str]) -> JoinedLabels:
-    """Find the labels of each clip by id, ignoring video suffixes.
+    """Find the labels of each clip by its id without a video suffix.
 
     Raises:
         AnnotationError: If two ids in the annotations, or in the features, differ only in their
-            suffix.
+            video suffix.
     """
     scores = annotations.scores
     annotated, wanted = _by_stem(scores.index, "annotations"), _by_stem(feature_ids, "features")
@@ -120,9 +120,9 @@ def prepare_feature_set(
         annotations_paths: Files for `read_annotations`.
         static_features: `.npy` file, shape (N, T, D) or (N, D). A mask beside the file is copied.
         dynamic_features: `.npy` file of the same clips in the same order.
-        clips: CSV with the `clip_id` of each row. If `group` is missing, `group_of` computes it.
+        clips: CSV table with `clip_id`. If `group` is missing, `group_of` computes it from the id.
         features_dir: New or empty directory for the feature set.
-        allow_unlabelled: Whether to drop clips without annotation.
+        allow_unlabelled: If True, drop clips without annotation; if False, raise an error.
 
     Raises:
         AnnotationError: If annotations cannot be read, or a clip has no annotation and
@@ -138,7 +138,7 @@ def prepare_feature_set(
     joined = join_annotations(annotations, table["clip_id"].tolist())
     num_unlabelled, num_clips = len(joined.unlabelled), len(table)
     if num_unlabelled == num_clips or (num_unlabelled and not allow_unlabelled):
-        fix = "Check that both files use the same ids"
+        fix = "Check that the annotations use the same ids"
         if num_unlabelled < num_clips:
             fix += "; add the annotations of these clips, or drop them (`--allow_unlabelled true`)"
         raise AnnotationError(

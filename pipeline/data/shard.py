@@ -1,4 +1,4 @@
-"""Open the files of a shard or of a whole feature set, and check that they fit together.
+"""Open and check the files of a shard, and check that the shards of a feature set agree.
 
 Legend: N clips, T steps, D width. The suffixes `s` and `d` mean the static and dynamic stream.
 """
@@ -42,17 +42,17 @@ class ShardPaths:
     """Paths of the files of a shard; None for a missing file."""
 
     static: Path
-    """Features (N, Ts, Ds) or (N, Ds)."""
+    """Static features, shape (N, Ts, Ds) or (N, Ds)."""
     static_mask: Path | None = None
-    """Valid steps (N, Ts)."""
+    """True for valid static steps, shape (N, Ts)."""
     dynamic: Path
-    """Features (N, Td, Dd) or (N, Dd)."""
+    """Dynamic features, shape (N, Td, Dd) or (N, Dd)."""
     dynamic_mask: Path | None = None
-    """Valid steps (N, Td)."""
+    """True for valid dynamic steps, shape (N, Td)."""
     seconds: Path | None = None
-    """Times of the steps (N, T)."""
+    """Times of the steps, shape (N, T)."""
     labels: Path | None = None
-    """Scores (N, 5)."""
+    """Scores, shape (N, 5)."""
     clips: Path | None = None
     """Table of the clips."""
     metadata: Path | None = None
@@ -62,10 +62,11 @@ class ShardPaths:
     def of_files(
         cls, *, static: Path, dynamic: Path, labels: Path | None = None, clips: Path | None = None
     ) -> "ShardPaths":
-        """Return the given paths, and the paths of existing files that belong to the streams.
+        """Return the given paths, and add the existing files that belong to the streams.
 
-        A mask is `<stem>_mask.npy` beside a stream. If both streams are in one directory, its
-        `features.json` is added. Its `seconds.npy` is added if both have standard names.
+        The mask of `static.npy` is `static_mask.npy` in the same directory. If both streams are in
+        one directory, its `features.json` is added. If both streams also have standard names,
+        `seconds.npy` is added.
         """
         metadata = seconds = None
         if static.parent.resolve() == dynamic.parent.resolve():
@@ -109,20 +110,20 @@ class Shard:
     labels: FloatArray | None
     """Scores in [0, 1], shape (N, 5), float32."""
     clips: pd.DataFrame
-    """One row per clip, cells of type str; numbered ids if there is no table."""
+    """One row per clip, cells of type str. Without a clip file, `number_clips` makes the table."""
     metadata: dict[str, Any]
-    """Content of `features.json`; empty if the content describes other files."""
+    """Content of `features.json`; empty if the file is missing or describes other arrays."""
     seconds: StreamPart | None = None
     """Times of the steps from the start of the clip, shape (N, T); NaN if unknown."""
 
 
 def open_shard(paths: ShardPaths, *, needs_group: bool = True) -> Shard:
-    """Open the files of one shard and check that they fit together.
+    """Open the files of one shard, and check their consistency.
 
-    The feature values are not read. `finite_chunks` checks the values.
+    The feature values are not read here. `finite_chunks` reads and checks the values.
 
     Raises:
-        FeatureSetError: If a file is missing, is not valid, or does not fit the other files.
+        FeatureSetError: If a file is missing, is not valid, or does not match another file.
     """
     static, dynamic = open_array(paths.static), open_array(paths.dynamic)
     check_features(paths.static, static)
@@ -142,7 +143,7 @@ def open_shard(paths: ShardPaths, *, needs_group: bool = True) -> Shard:
         given = open_array(paths.labels)
         num_rows = len(given) if given.ndim else 0
         check_num_rows(paths.labels, num_rows, reference=paths.static, expected=len(clips))
-        with np.errstate(over="ignore"):  # the check below rejects infinity
+        with np.errstate(over="ignore"):  # `check_labels` rejects infinite labels
             labels = given.astype(np.float32)
         check_labels(paths.labels, labels, clips)
     return Shard(
@@ -171,7 +172,7 @@ _SHARED_PROPERTIES: dict[str, Callable[[Shard], object]] = {
 
 
 def check_agreement(shards: Sequence[Shard]) -> None:
-    """Check that all shards have the same format and encoder, and no clip in common.
+    """Check that all shards have the same format and encoder, and that no clip is in two shards.
 
     Raises:
         FeatureSetError: If two shards differ or have a clip in common.
@@ -206,7 +207,7 @@ def check_agreement(shards: Sequence[Shard]) -> None:
 
 
 def trait_labels(metadata: Mapping[str, Any]) -> tuple[TraitLabel, ...]:
-    """Return the entry `traits` of a `features.json`; () if it is missing."""
+    """Return the entry `traits` of a `features.json`; () if the entry is missing."""
     return pydantic.TypeAdapter(tuple[TraitLabel, ...]).validate_python(metadata.get("traits", ()))
 
 
@@ -249,5 +250,5 @@ def _read_metadata(path: Path, paths: ShardPaths) -> dict[str, Any]:
             f"but contains {', '.join(names)}. Correct the names, or drop `traits`."
         )
     if paths.labels is not None and paths.labels.parent.resolve() != path.parent.resolve():
-        metadata.pop("traits", None)  # `traits` describes the labels beside the file
+        metadata.pop("traits", None)  # `traits` describes only labels in the directory of this file
     return metadata

@@ -1,7 +1,7 @@
-"""Split clips into training, validation and test subsets that share no group.
+"""Split clips into training, validation and test subsets that have no group in common.
 
-A group is a source video or a person. A model can recognize the groups of its training clips, so
-whole groups are held out.
+A group is a source video or a person. Because the clips of a group are similar, whole groups
+are held out.
 
 Legend: N clips.
 """
@@ -36,7 +36,7 @@ class Split:
     train: IntArray
     """Rows for training."""
     validation: IntArray
-    """Rows for model selection; empty for a fit on all rows."""
+    """Rows for model selection; may be empty."""
     test: IntArray
     """Rows for the final evaluation; may be empty."""
 
@@ -60,16 +60,17 @@ def split_feature_set(
 ) -> Split:
     """Split a feature set by the column `split` if it exists, and otherwise by group.
 
-    If the column assigns rows to a subset, these rows are used and the fraction is ignored.
-    Otherwise whole groups are held out from the training rows. A fraction is a share of the
-    training rows, in [0, 1). Each clip is in exactly one subset of the split.
+    Validation and test are treated separately. If the column assigns rows to one of these subsets,
+    its fraction is ignored. Otherwise, if the fraction is above 0, whole groups of the training
+    rows are moved to the subset. The fractions refer to the number of training rows and are in
+    [0, 1). Each clip is in exactly one subset.
 
     Raises:
         SplitError: If a fraction is out of range, there are too few groups, or a required subset
             would be empty.
 
     Warns:
-        NoGroupsWarning: If the set has no groups, so that clips are split individually.
+        NoGroupsWarning: If the groups are unknown. Each clip is then its own group.
     """
     subset_of_clip = feature_set.split_column
     if subset_of_clip is None:
@@ -109,24 +110,26 @@ def hold_out(
     fractions: Mapping[str, float],
     generator: np.random.Generator,
 ) -> dict[str, IntArray]:
-    """Fill each empty subset with whole groups from the training rows.
+    """Move whole groups from the training rows to empty subsets with a fraction above 0.
 
-    The groups are shuffled. A group is held out if it brings the number of held-out rows closer to
-    the fraction. At least one group is held out. The result depends on the names and sizes of the
-    groups, not on the order of the rows.
+    The groups are shuffled. A group is moved to a subset if the size of the subset comes closer to
+    the target size, the fraction times the number of training rows. At least one group is moved to
+    each of these subsets. The result depends on the names and sizes of the groups, not on the order
+    of the rows.
 
     Args:
         groups: The group of each clip, shape (N,).
         subsets: Row numbers by subset, in ascending order: `train` and each key of `fractions`.
-        fractions: Share of the training rows by subset, in [0, 1); ignored for a subset with rows.
+        fractions: Subset -> fraction of the training rows to move to this subset, in [0, 1);
+            ignored for a subset that already has rows.
         generator: Random generator of the shuffle.
 
     Returns:
         Row numbers by subset, in ascending order.
 
     Raises:
-        SplitError: If a fraction is out of range, they add up to 1 or more, or there are too
-            few groups.
+        SplitError: If a fraction is out of range, the fractions add up to 1 or more, or there are
+            too few groups.
     """
     for name, fraction in fractions.items():
         if not 0 <= fraction < 1:  # also true for NaN
@@ -168,11 +171,12 @@ def hold_out(
 def split_folds(
     groups: NDArray[Any], *, num_folds: int, seed: int, rows: IntArray | None = None
 ) -> tuple[Split, ...]:
-    """Split into cross-validation folds by group.
+    """Split rows into cross-validation folds by group.
 
     Each row is in the validation subset of one fold and in the training subset of all other folds.
-    The largest groups are assigned first, each to the fold with the fewest rows, so that the folds
-    have similar sizes. The test subsets are empty. `rows` are the rows to split; None for all rows.
+    Groups are assigned in descending order of size. Each group is assigned to the fold with the
+    fewest rows, so that the folds have similar sizes. The test subsets are empty. `rows` contains
+    the numbers of the rows to split; None means all rows.
 
     Raises:
         SplitError: If there are fewer than two folds, or fewer groups than folds.
@@ -198,12 +202,13 @@ def split_folds(
 
 
 def group_overlap(groups: NDArray[Any], split: Split) -> dict[str, dict[str, float | int]]:
-    """Count the groups that the subsets of a split share.
+    """Count the groups that are in two subsets of a split.
 
     Returns:
         Pair of non-empty subsets, e.g. `train/test` -> counts. `shared_groups` is the number of
-        groups in both subsets. `shared_clips` is the share, in [0, 1], of clips in the second
-        subset that belong to these groups. Both numbers are 0 for a split by group.
+        groups in both subsets. `shared_clips` is a fraction in [0, 1]: the clips of these
+        groups in the second subset, divided by all clips in the second subset. For a split
+        by group, both numbers are 0.
     """
     overlap: dict[str, dict[str, float | int]] = {}
     subsets = [(name, rows) for name, rows in split.subsets() if len(rows)]
@@ -217,7 +222,7 @@ def group_overlap(groups: NDArray[Any], split: Split) -> dict[str, dict[str, flo
 
 
 def write_split(path: Path, feature_set: FeatureSet, split: Split) -> None:
-    """Write the subset of each clip as CSV: `clip_id`, `group`, `split`, in row order."""
+    """Write `clip_id`, `group` and `split` of each clip to a CSV table, in row order."""
     rows = np.concatenate([subset for _, subset in split.subsets()])
     names = np.repeat(SPLIT_NAMES, [len(subset) for _, subset in split.subsets()])
     table = feature_set.clips.loc[rows, ["clip_id", "group"]].assign(split=names).sort_index()
@@ -225,7 +230,7 @@ def write_split(path: Path, feature_set: FeatureSet, split: Split) -> None:
 
 
 def read_split(path: Path) -> pd.DataFrame:
-    """Read a file written by `write_split`: `clip_id`, `group` and `split`, of type str.
+    """Read a table from `write_split`: `clip_id`, `group` and `split` as str, one row per clip.
 
     Raises:
         PipelineError: If the file is missing or is not a split of clips.
@@ -236,17 +241,17 @@ def read_split(path: Path) -> pd.DataFrame:
             f"{path}: has no column split; found {', '.join(table.columns)}. "
             f"Give a file with the subset of each clip."
         )
-    # Early versions did not normalize ids, so a clip may have several rows in such a run. A clip
-    # with a training row counts as a training clip.
+    # Early versions wrote ids that were not normalized, so a clip can have several rows. If one
+    # of these rows is a training row, the clip is a training clip.
     first = table["split"].map(SPLIT_NAMES.index).sort_values(kind="stable").index
     kept = table.loc[first].drop_duplicates("clip_id").sort_index()
     return kept[["clip_id", "group", "split"]].reset_index(drop=True)
 
 
 def names_in_subset(table: pd.DataFrame, subset: str, column: str) -> NDArray[np.str_]:
-    """Return the `clip_id` or `group` of each clip in a subset of a `read_split` table.
+    """Return one column of a `read_split` table for the clips of one subset.
 
-    The dtype is str, because NumPy comparisons are slow on object arrays.
+    `column` is `clip_id` or `group`. The dtype is str, because NumPy compares object arrays slowly.
     """
     return np.asarray(table.loc[table["split"] == subset, column], dtype=np.str_)
 
@@ -262,5 +267,5 @@ def _choose_groups(
         if abs(num_rows + sizes[group] - target) < abs(num_rows - target):
             chosen.append(group)
             num_rows += int(sizes[group])
-    # If no group is chosen, every group has at least twice the target size.
+    # If every group is at least twice as large as the target, the smallest group is chosen.
     return chosen or [min(order.tolist(), key=lambda group: int(sizes[group]))]

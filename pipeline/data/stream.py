@@ -1,6 +1,6 @@
 """A feature stream in memory-mapped files, and the mean and variance of its features.
 
-Legend: N clips of the stream, n selected rows, T steps, D width, H height, W width of an image.
+Legend: N clips of the stream, n selected rows, T steps, D features, H x W pixels of an image.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ CHUNK_BYTES: Final = 64 * 2**20
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StreamPart:
-    """Memory-mapped file of one shard."""
+    """Memory-mapped features of one shard, and their mask."""
 
     path: Path
     values: NDArray[Any]
@@ -31,7 +31,7 @@ class StreamPart:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Stream:
-    """Rows of one feature stream, from one or more files.
+    """One feature stream in one or more files.
 
     The features stay on disk. `read` returns selected rows as float32.
     """
@@ -39,7 +39,10 @@ class Stream:
     name: str
     """`static`, `dynamic` or `seconds`."""
     parts: tuple[StreamPart, ...]
-    """Files in row order; their shapes differ only in the number of rows."""
+    """Parts, one per file, in the order of the rows.
+
+    The shapes of the parts differ only in the number of rows.
+    """
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -48,17 +51,17 @@ class Stream:
 
     @property
     def num_steps(self) -> int | None:
-        """The number of steps T; None for one vector per clip."""
+        """The number of steps T; None if each clip has one vector."""
         return self.shape[1] if len(self.shape) > 2 else None
 
     @property
     def image_size(self) -> tuple[int, int] | None:
-        """Height and width if each step is an image, in pixels; else None."""
+        """Height and width of the images in pixels; None if the steps are not images."""
         return self.shape[2:4] if len(self.shape) == 5 else None
 
     @property
     def width(self) -> int:
-        """The number of features D per step, or of channels per pixel."""
+        """The number D of features per step, or of channels per pixel."""
         return self.shape[-1]
 
     @property
@@ -69,7 +72,7 @@ class Stream:
     def read(self, rows: IntArray) -> FloatArray:
         """Return the features of `rows` as float32, shape (n, T, D), (n, D) or (n, T, H, W, D).
 
-        The row numbers may have any order and may repeat.
+        The row numbers may be in any order, and a number may occur more than once.
 
         Raises:
             IndexError: If a row number is not an integer in [0, N).
@@ -77,7 +80,9 @@ class Stream:
         return self._gather([part.values for part in self.parts], rows, np.float32)
 
     def read_mask(self, rows: IntArray) -> BoolArray:
-        """Return the valid steps of `rows`, shape (n, T), or (n, 1) for one vector per clip.
+        """Return the mask of `rows`, which is True for valid steps.
+
+        The shape is (n, T), or (n, 1) if each clip has one vector.
 
         Raises:
             IndexError: If a row number is not an integer in [0, N).
@@ -90,9 +95,10 @@ class Stream:
     def chunks(
         self, rows: IntArray | None = None, *, max_bytes: int = CHUNK_BYTES
     ) -> Iterator[tuple[IntArray, FloatArray]]:
-        """Yield `(rows, values)` for consecutive parts of `rows`; None for all rows.
+        """Yield the row numbers and the features of consecutive chunks of `rows`.
 
-        `values` has at most `max_bytes` bytes, unless a single row is larger.
+        If `rows` is None, all rows are read. The features of a chunk have at most `max_bytes`
+        bytes, unless a single row is larger.
         """
         selected = np.arange(self.shape[0]) if rows is None else self._checked(rows)
         row_bytes = 4 * int(np.prod(self.shape[1:]))
@@ -131,7 +137,7 @@ class Stream:
 
     def _gather(self, arrays: Sequence[NDArray[Any]], rows: IntArray, dtype: type) -> NDArray[Any]:
         rows = self._checked(rows)
-        # A value that is too large for float32 becomes infinite. `finite_chunks` rejects it.
+        # Values that are too large for float32 become infinite. `finite_chunks` rejects them.
         with np.errstate(over="ignore"):
             if len(arrays) == 1:
                 return arrays[0][rows].astype(dtype, copy=False)
@@ -157,7 +163,7 @@ class Stream:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PooledFeatures:
-    """Lazy array (n, D) of time-pooled features; slices are computed on access."""
+    """Array (n, D) of features, averaged across steps. A slice is computed when it is accessed."""
 
     stream: Stream
     rows: IntArray
@@ -174,9 +180,9 @@ class PooledFeatures:
 
 
 def feature_moments(stream: Stream, rows: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Compute the mean and population variance of each feature across `rows` and valid steps.
+    """Compute the mean and population variance of each feature across the valid steps of `rows`.
 
-    The stream is read in chunks, so it may be larger than memory.
+    Because the stream is read in chunks, it may be larger than the memory.
 
     Returns:
         Two arrays of shape (D,), float64.

@@ -1,9 +1,9 @@
-"""The built-in data set: prediction needs both streams, and the best possible R² is known.
+"""The built-in data set. A model needs the face frames and the flow windows to predict the traits.
 
-In each clip, one face frame encodes the traits of the clip. All other frames encode the traits of
-other clips in the same way. The motion window of the same step contains a marker. A model can
-predict the traits only if it selects the frame by this marker, as cross-attention can. Annotation
-noise of known size limits the R² of every model.
+In each clip, one step is marked. The face frame of this step encodes the traits of the clip. The
+face frames of all other steps encode the traits of other clips. The flow window of the marked step
+contains a marker. To predict the traits, a model must use this marker to select the frame.
+Cross-attention can do this. Because the annotation noise is known, the best possible R² is known.
 
 Legend: N clips, T steps, D width, K traits.
 """
@@ -33,18 +33,18 @@ _GROUP_SHARE = 0.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SyntheticClips:
-    """Generated clips and their planted signal."""
+    """Generated clips, with their noise-free scores and their marked steps."""
 
     static: FloatArray
     """Face frames, shape (N, T, D)."""
     dynamic: FloatArray
     """Flow windows, shape (N, T, D)."""
     labels: FloatArray
-    """Annotated scores, shape (N, K): true scores plus noise."""
+    """Annotated scores, shape (N, K): noise-free scores plus noise, clipped to [0, 1]."""
     truth: FloatArray
     """Scores without annotation noise, shape (N, K)."""
     marked_step: IntArray
-    """Step that encodes the traits, shape (N,)."""
+    """Index of the step that encodes the traits of the clip, shape (N,)."""
     clips: pd.DataFrame
     """Clip table: `clip_id`, `group`, `camera`, `marked_step`."""
 
@@ -74,12 +74,12 @@ def ensure_synthetic_set(features_dir: Path, config: SyntheticConfig) -> None:
     """Write the built-in set to `features_dir` if it does not exist.
 
     Raises:
-        FeatureSetError: If the directory has other content.
+        FeatureSetError: If the directory contains another feature set.
     """
     features_dir.parent.mkdir(parents=True, exist_ok=True)
     settings = dataclasses.asdict(config)
     description = features_dir / METADATA_NAME
-    # The lock prevents two runs from writing at the same time.
+    # The lock prevents two processes from writing the set at the same time.
     with filelock.FileLock(features_dir.with_name(f".{features_dir.name}.lock")):
         if not description.exists():
             generated = generate_clips(config)
@@ -99,7 +99,7 @@ def ensure_synthetic_set(features_dir: Path, config: SyntheticConfig) -> None:
 
 
 def best_possible_r2(config: SyntheticConfig, clip_ids: list[str]) -> float:
-    """Return the mean R² of the noise-free scores: the best possible R² on these clips."""
+    """Return the best possible R² on the given clips: the mean R² of the noise-free scores."""
     generated = generate_clips(config)
     rows = generated.clips["clip_id"].isin(clip_ids).to_numpy()
     labels = generated.labels[rows].astype(np.float64)

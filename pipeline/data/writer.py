@@ -1,4 +1,4 @@
-"""Write a complete feature set, or nothing.
+"""Write a feature set to a directory. After an error, no files are left there.
 
 Legend: N clips, n written clips, T steps, D width.
 """
@@ -24,7 +24,7 @@ from pipeline.data.shard import CLIPS_NAME, METADATA_NAME
 from pipeline.data.stream import CHUNK_BYTES
 
 _UNFINISHED_SECONDS = 3600.0
-"""Age at which a temporary directory of a killed process is deleted."""
+"""Age after which the next write to the same path deletes an unfinished temporary directory."""
 
 
 def write_feature_set(
@@ -40,17 +40,17 @@ def write_feature_set(
     metadata: Mapping[str, Any] | None = None,
     rows: IntArray | None = None,
 ) -> None:
-    """Write a feature set that `load_feature_set` accepts.
+    """Write a feature set that `load_feature_set` can load.
 
-    The files are written to a temporary directory and loaded as a check. Then the directory is
-    renamed. A failed or killed write leaves no files in `features_dir`. Memory maps are copied in
-    chunks.
+    The files are written to a temporary directory and loaded as a check. Then this directory is
+    renamed to `features_dir`. If the write fails, `features_dir` contains no files. Memory maps are
+    copied in chunks.
 
     Args:
         features_dir: New or empty directory.
         static: Features, shape (N, T, D) or (N, D); the dtype is kept.
-        dynamic: Features of the same clips.
-        clips: Table with `clip_id` and `group`, in the same order.
+        dynamic: Features of the same clips in the same order.
+        clips: Table with `clip_id` and `group`, in the order of the features.
         labels: Scores in OCEAN order in [0, 1], shape (N, 5); written as float32.
         static_mask: True for valid static steps, shape (N, T).
         dynamic_mask: True for valid dynamic steps, shape (N, T).
@@ -59,7 +59,7 @@ def write_feature_set(
         rows: Row numbers of the clips to write, in this order, shape (n,); None for all.
 
     Raises:
-        FeatureSetError: If the directory is not empty, or the set has a wrong format.
+        FeatureSetError: If the directory is not empty, or the feature set has a wrong format.
     """
     _check_empty(features_dir)
     arrays = {
@@ -89,7 +89,7 @@ def write_feature_set(
         try:
             load_feature_set(temporary)
         except FeatureSetError as error:
-            # The error names the destination, because the temporary directory is removed.
+            # The message contains the destination, because the temporary directory is removed.
             message = str(error).replace(str(temporary), str(features_dir))
             raise FeatureSetError(f"Not written: {message}") from error
         _check_empty(features_dir)
@@ -118,7 +118,7 @@ def _write_array(path: Path, array: NDArray[Any], rows: IntArray | None) -> dict
     step = max(1, CHUNK_BYTES // max(1, array[:1].nbytes))
     descr = np.lib.format.dtype_to_descr(array.dtype)
     header = {"descr": descr, "fortran_order": False, "shape": shape}
-    # On a full disk, a write raises an error but a memory map ends the process (SIGBUS).
+    # If the disk is full, a write raises an error. A memory map would end the process (SIGBUS).
     with disk_errors_named(path), path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, num_rows, step):

@@ -1,1 +1,1 @@
-"""Predictions, baselines, intervals and comparisons."""
+"""Evaluation of models: baselines, intervals, comparisons, attention, speed advice."""

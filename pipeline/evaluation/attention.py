@@ -1,7 +1,7 @@
 """Attention measures: agreement between heads, attention from the traits, and means over clips.
 
 Attention weights do not necessarily show which inputs determine the scores (Jain & Wallace,
-2019, arXiv:1902.10186). `pipeline.evaluation.faithfulness` tests this.
+2019, arXiv:1902.10186). The module `faithfulness` tests this relation.
 
 Shapes: N clips, n clips of a batch, H heads, Q queries, T keys, S static tokens, D dynamic
 tokens, K traits.
@@ -19,10 +19,10 @@ from pipeline.metrics.attention_entropy import map_masks, normalized_entropy
 from pipeline.records.attention import TRAIT_QUERIES, WHOLE, AttentionMeasurements, queries_and_keys
 
 DIRECT: Final = "traits"
-"""Name of the ranking of the steps by the attention from the traits."""
+"""Name of the ranking that sorts the time steps by direct attention from the traits."""
 
 ROLLOUT: Final = "rollout"
-"""Name of the ranking of the steps by attention rollout."""
+"""Name of the ranking that sorts the time steps by attention rollout."""
 
 _ONE_KEY: Final = "every clip has only one key, and attention over one key is always 1."
 
@@ -42,9 +42,10 @@ def padding_to_nan(
 
 
 class RunningMean:
-    """Mean over clips that are added in batches, and the values of the first `num_samples` clips.
+    """Mean over clips that are added in batches.
 
-    NaN values are ignored in the mean.
+    The values of the first `num_samples` clips are also stored. The mean ignores
+    NaN values.
     """
 
     def __init__(self, num_samples: int = 0) -> None:
@@ -54,13 +55,13 @@ class RunningMean:
         self._samples: list[FloatArray] = []
 
     def add(self, values: FloatArray) -> None:
-        """Add clips along the first axis."""
+        """Add a batch. The first axis of `values` contains the clips."""
         is_real = ~np.isnan(values)
         self._sum = self._sum + np.where(is_real, values, 0.0).sum(axis=0, dtype=np.float64)
         self._count = self._count + is_real.sum(axis=0)
         num_wanted = self._max_samples - sum(map(len, self._samples))
         if num_wanted > 0:
-            # A view would keep the whole batch in memory.
+            # A view would keep the whole batch in memory, so a copy is stored.
             self._samples.append(values[:num_wanted].copy())
 
     @property
@@ -80,16 +81,17 @@ def head_agreement(
 ) -> FloatArray:
     """Compute the pairwise similarity of the heads: 1 if identical, 0 without overlap.
 
-    The similarity is 1 minus the Jensen-Shannon distance (base 2) between the weights. The
-    arguments are those of `padding_to_nan`. The weights sum to 1 over the keys and are 0 on
-    padding.
+    The similarity is 1 minus the Jensen-Shannon distance (base 2) between the weights of two heads.
+    The arguments are those of `padding_to_nan`. The weights sum to 1 over the keys, and padding
+    has weight 0.
 
     Returns:
-        Mean over the real queries, shape (N, H, H), symmetric. The result is NaN if a clip has no
-        real query, or fewer than two real keys, because heads cannot differ over one key.
+        Symmetric matrix of each clip, averaged over its real queries, shape (N, H, H). NaN for
+        clips without a real query, and for clips with fewer than two real keys. With one key, heads
+        cannot differ.
 
-    Reference: Lin, 1991 (doi:10.1109/18.61115), the divergence; Endres & Schindelin, 2003
-        (doi:10.1109/TIT.2003.813506), its square root is a distance.
+    Reference: Lin, 1991 (doi:10.1109/18.61115), for the divergence; Endres & Schindelin, 2003
+        (doi:10.1109/TIT.2003.813506), for its square root, the distance.
     """
     weights = np.asarray(weights, dtype=np.float64)
     num_clips, num_heads, num_queries, _ = weights.shape
@@ -102,7 +104,7 @@ def head_agreement(
         for second in range(first):
             mixture = _entropy_bits((weights[:, first] + weights[:, second]) / 2)
             divergence = mixture - (entropy[:, first] + entropy[:, second]) / 2
-            # Rounding can give values outside [0, 1].
+            # Rounding errors can give values outside [0, 1], so the values are clipped.
             distance = np.sqrt(np.clip(divergence, 0.0, 1.0))
             similarity = 1 - (distance * query_mask).sum(axis=1) / num_real
             agreement[:, first, second] = agreement[:, second, first] = similarity
@@ -121,8 +123,8 @@ def trait_attention(
     """Return the attention from the traits to the tokens of each stream, averaged over heads.
 
     Args:
-        weights: Map -> weights, shape (N, H, Q, T). Maps without trait queries are ignored.
-        num_keys: Stream -> number of tokens, in the stream order of the maps.
+        weights: Attention map -> weights (N, H, Q, T). Maps without trait queries are ignored.
+        num_keys: Stream -> number of tokens. The streams have the same order as in the maps.
 
     Returns:
         Stream -> attention, shape (N, K, S) or (N, K, D).
@@ -140,17 +142,18 @@ def trait_attention(
 def attention_rollout(
     weights: Mapping[str, FloatArray], num_keys: Mapping[str, int]
 ) -> dict[str, FloatArray]:
-    """Return, for each trait, the share of attention that originates from each step.
+    """Return attention rollout: the share of each time step in the attention of each trait.
 
-    Each block is represented by its head-averaged attention. For the residual connection,
-    attention and identity have weight 0.5 each. Compare steps only within one stream, because
-    the weight 0.5 determines the shares of the streams.
+    The matrix of a block is the mean of two matrices: the head-averaged attention, and the
+    identity for the residual connection. Both matrices have the weight 1/2. These weights determine
+    the total share of each stream, so compare steps only within one stream.
 
     Arguments and result are those of `trait_attention`. The result is empty if the model has no
-    blocks.
+    cross-attention blocks.
 
-    Reference: Abnar & Zuidema, 2020 (arXiv:2005.00928), section 3, attention rollout. For
-        co-attention, the matrix of a block is the identity within each stream.
+    Reference: Abnar & Zuidema, 2020 (arXiv:2005.00928), section 3, attention rollout. In
+        co-attention, a stream does not attend to itself, so the matrix from a stream to itself
+        contains only the identity.
     """
     num_blocks = sum(name.endswith("/static_to_dynamic") for name in weights)
     if not num_blocks:
@@ -168,9 +171,10 @@ def attention_rollout(
 
 
 class AttentionSummary:
-    """Attention measurements of many clips, which are added in batches to limit memory.
+    """Attention measurements of many clips. The clips are added in batches to limit memory.
 
-    `num_keys` is that of `trait_attention`. The maps of the first `num_samples` clips are kept.
+    `num_keys` is the same as in `trait_attention`. The attention maps of the first
+    `num_samples` clips are kept.
     """
 
     def __init__(self, num_keys: Mapping[str, int], *, num_samples: int) -> None:
@@ -182,7 +186,7 @@ class AttentionSummary:
         self._traits = {ranking: _TraitAttention(num_samples) for ranking in (DIRECT, ROLLOUT)}
 
     def add(self, weights: Mapping[str, FloatArray], step_masks: Mapping[str, BoolArray]) -> None:
-        """Add a batch: map -> weights (n, H, Q, T), and stream -> mask of real steps (n, T)."""
+        """Add a batch: attention map -> weights (n, H, Q, T), and stream -> step mask (n, T)."""
         for name, values in weights.items():
             queries, keys = map_masks(name, step_masks)
             self._maps[name].add(padding_to_nan(values, queries, keys))
@@ -216,7 +220,7 @@ class AttentionSummary:
     def measurements(
         self, clip_ids: tuple[str, ...], key_kinds: Mapping[str, str]
     ) -> AttentionMeasurements:
-        """Return the measurements. Maps that have only one key in every clip are omitted.
+        """Return the measurements. Attention maps with only one key in every clip are omitted.
 
         `clip_ids` are the ids of all clips, in the order of the batches.
         """

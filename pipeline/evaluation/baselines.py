@@ -1,6 +1,6 @@
 """Baselines of a model: training mean, same-group mean and ridge regression.
 
-Shapes: N training clips, M evaluated clips, Ds and Dd static and dynamic feature widths,
+Shapes: N training clips, M evaluated clips, Ds static features, Dd dynamic features,
 K traits, G groups.
 """
 
@@ -23,10 +23,10 @@ class Baselines:
     """Three predictors, fitted on the training clips.
 
     - `training_mean`: the mean score of the training clips.
-    - `same_group_mean`: the mean label of the *other* clips from the same group, in training
-      and evaluation. This baseline uses labels, so it is not a valid predictor. It shows the
-      score that the simplest group leak alone would give, which is not an upper bound. If a
-      model reaches this score on a split that shares groups, it has probably learned identities.
+    - `same_group_mean`: the mean label of all *other* training and evaluated clips of the same
+      group. This baseline uses labels of evaluated clips, so it is not a valid predictor. Its
+      metrics show the effect of a simple leak; other leaks can have more effect. If subsets share
+      groups and a model reaches these metrics, the model has probably learned identities.
     - `ridge`: ridge regression on the pooled features of both streams.
     """
 
@@ -57,21 +57,22 @@ class Baselines:
         """Predict the scores of M clips with each baseline.
 
         The arguments are those of `fit_baselines`, for the evaluated clips. Only
-        `same_group_mean` uses the labels. An evaluated training clip is counted once.
+        `same_group_mean` uses the labels. If an evaluated clip is also a
+        training clip, its label is counted once.
 
         Returns:
             Baseline -> scores, shape (M, K). Ridge scores are not clipped to [0, 1].
 
         Raises:
-            RunError: If the feature widths differ from the training features.
+            RunError: If the number of static or dynamic features differs from training.
         """
         widths = (static_pooled.shape[1], dynamic_pooled.shape[1])
         expected = (self.static_width, len(self.ridge.feature_mean) - self.static_width)
         if widths != expected:
             raise RunError(
                 f"the baselines need {expected[0]} static and {expected[1]} dynamic features, but "
-                f"there are {widths[0]} and {widths[1]}. Evaluate on features from the encoder of "
-                "the training features."
+                f"there are {widths[0]} and {widths[1]}. Extract the "
+                "features with the encoder of the training features."
             )
         scores = np.asarray(labels, dtype=np.float64)
         return {
@@ -117,7 +118,7 @@ def fit_baselines(
         labels: Annotated scores in [0, 1], shape (N, K).
         groups: Group of each clip, N names.
         clip_ids: Id of each clip, N names.
-        seed: Seed of the folds that select the ridge penalty.
+        seed: Random seed of the folds that select the ridge penalty.
 
     Raises:
         ValueError: If there are no clips, or the numbers of rows differ.
@@ -142,14 +143,14 @@ def fit_baselines(
 
 
 def save_baselines(path: Path, baselines: Baselines) -> None:
-    """Write fitted baselines to an `.npz` file of plain arrays, atomically."""
+    """Write fitted baselines atomically to an `.npz` file of plain arrays."""
     arrays = {**vars(baselines), **{f"ridge_{k}": v for k, v in vars(baselines.ridge).items()}}
     del arrays["ridge"]
     write_arrays(path, arrays)
 
 
 def load_baselines(path: Path) -> Baselines:
-    """Read a file written by `save_baselines`.
+    """Read the baselines that `save_baselines` has written.
 
     Raises:
         RunError: If the file is missing or damaged.
@@ -161,10 +162,10 @@ def load_baselines(path: Path) -> Baselines:
         arrays["static_width"] = int(arrays["static_width"])
         return Baselines(ridge=Ridge(**ridge), **arrays)
     except PipelineError as error:
-        raise RunError(f"{error} Restore it from a backup, or train the run again.") from error
+        raise RunError(f"{error} Restore the file from a backup, or start a new run.") from error
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(
-            f"{path}: does not contain fitted baselines ({error}). Train the run again."
+            f"{path}: does not contain fitted baselines ({error}). Start a new run."
         ) from error
 
 

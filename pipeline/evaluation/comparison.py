@@ -20,12 +20,12 @@ from pipeline.records.evaluation import Interval, Intervals
 from pipeline.records.predictions import Predictions
 
 _TRUTH_TOLERANCE: Final = 1e-6
-"""Tolerance for equal annotated scores; it is larger than the rounding error of float32."""
+"""Annotated scores count as equal up to this difference. float32 rounding errors are smaller."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Scores of two models on the same clips, and the intervals of the differences.
+    """Metrics of two models on the same clips, and their differences with intervals.
 
     The confidence applies to each metric separately. The six metrics are not independent
     (accuracy is 1 - MAE).
@@ -38,19 +38,19 @@ class Comparison:
     metrics: Mapping[str, Mapping[str, Mapping[str, float]]]
     """Model -> metric -> trait name or "mean" -> value."""
     differences: Intervals
-    """Metric -> trait name or "mean" -> second model minus first model."""
+    """Metric -> trait name or "mean" -> value of the second model minus value of the first."""
     confidence: float
     """Confidence level of each interval, in (0, 1)."""
     num_resamples: int
 
     @property
     def verdicts(self) -> dict[str, str]:
-        """Result for each metric: one sentence about the mean over the traits."""
+        """Metric -> result in one sentence, for the mean over traits."""
         return {metric: self._verdict(metric) for metric in METRICS}
 
     @property
     def overall(self) -> str:
-        """Result for all metrics together: one sentence."""
+        """Result for all metrics together, in one sentence."""
         first, second = self.names
         winners = {metric: self._winner(metric) for metric in METRICS}
         wins = {
@@ -77,7 +77,7 @@ class Comparison:
         return asdict(self) | {"verdicts": self.verdicts, "overall": self.overall}
 
     def _winner(self, metric: str) -> str | None:
-        """Return the better model; None if the interval contains 0 or does not exist."""
+        """Return the name of the better model; None if no difference is shown."""
         difference = self.differences[metric]["mean"]
         if not difference.excludes_zero:
             return None
@@ -111,8 +111,9 @@ def compare_predictions(
     """Compare two models on the same clips. The rows are joined by clip id.
 
     Raises:
-        RunError: If the names are equal, the clips, their groups or their annotated
-            scores differ, or the annotated scores are unknown.
+        RunError: If both models have the same name, annotated scores are unknown, or a clip occurs
+            twice in the predictions of a model. Also if the models have different clips, groups or
+            annotated scores.
     """
     if names[0] == names[1]:
         raise RunError(f"both models are called {names[0]!r}. Give different names.")
@@ -162,7 +163,7 @@ def _annotated_scores(predictions: Predictions, name: str) -> FloatArray:
 
 
 def _matching_rows(a: Predictions, b: Predictions, names: tuple[str, str]) -> IntArray:
-    """Return the row number in B of each clip in A."""
+    """Return, for each clip of A, its row number in B."""
     only_a = sorted(set(a.clip_ids) - set(b.clip_ids))
     only_b = sorted(set(b.clip_ids) - set(a.clip_ids))
     if only_a or only_b:

@@ -1,6 +1,6 @@
-"""Faithfulness of attention: change in the scores if highly ranked steps are hidden.
+"""Faithfulness of attention: change of the scores if the highest ranked time steps are hidden.
 
-Shapes: N clips, T steps, K traits, P points of a curve, R random orders.
+Shapes: N clips, T time steps, K traits, P points of a curve, R random orders.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ MAX_POINTS: Final = 11
 
 
 def steps_to_hide(ranking: FloatArray, is_real: BoolArray, share: float) -> BoolArray:
-    """Return the mask (N, T) of the highest ranked `share` of the real steps of each clip.
+    """Return a mask (N, T) of the steps to hide: the fraction `share` with the highest ranks.
 
     The importance `ranking` and the mask `is_real` have shape (N, T). If steps have the same
     importance, the earlier step is hidden first. Padding is never hidden. The share in [0, 1] is
@@ -25,7 +25,7 @@ def steps_to_hide(ranking: FloatArray, is_real: BoolArray, share: float) -> Bool
     """
     order = np.argsort(np.where(is_real, -ranking, np.inf), axis=1, kind="stable")
     place = np.argsort(order, axis=1, kind="stable")
-    num_hidden = np.floor(share * is_real.sum(axis=1) + 0.5)  # `round` rounds halves to even
+    num_hidden = np.floor(share * is_real.sum(axis=1) + 0.5)  # rounds halves up, unlike `round`
     hidden: BoolArray = place < num_hidden[:, None]
     return hidden
 
@@ -40,17 +40,17 @@ def measure_deletion(
     seed: int,
     num_orders: int = 5,
 ) -> DeletionCurves:
-    """Measure the scores while more and more steps are hidden.
+    """Measure the change of the scores for increasing numbers of hidden steps.
 
     Steps are hidden in the order of each ranking, in the reverse order, and in random orders.
 
     Args:
-        predict: Function from a mask of hidden steps (N, T) to scores (N, K).
+        predict: Function: mask of hidden steps (N, T) -> scores (N, K).
         rankings: Ranking -> importance of each step, shape (N, T).
         is_real: Mask of real steps, shape (N, T).
         labels: Annotated scores, shape (N, K). If None, the error is not measured.
         hidden_by: Description of how `predict` hides a step.
-        seed: Seed of the experiment.
+        seed: Random seed.
         num_orders: Number of random orders R.
 
     Reference: Samek et al., 2017 (doi:10.1109/TNNLS.2016.2599820), section III; Petsiuk et
@@ -75,7 +75,7 @@ def measure_deletion(
     ]
 
     def distances(origin: FloatArray | None) -> dict[str, FloatArray]:
-        """Return, per order, the mean absolute difference of scores and `origin`, shape (R, P)."""
+        """Return order -> mean absolute difference between scores and `origin`, shape (R, P)."""
         if origin is None:
             return {}
         return {

@@ -1,4 +1,4 @@
-"""Evaluation of one model: metrics with intervals, baselines and subgroups.
+"""Evaluation report of one model: metrics with intervals, baselines, subgroups.
 
 Shapes: N clips, K = 5 traits.
 """
@@ -20,7 +20,7 @@ from pipeline.records.evaluation import Coverage, EvaluationReport, Overlap, Sco
 from pipeline.records.predictions import Predictions
 
 MISSING: Final = "(missing)"
-"""Subgroup of the clips without a value."""
+"""Name of the subgroup of clips that have no value in a column."""
 
 MAX_VALUES: Final = 50
 """Maximum number of subgroups per column."""
@@ -37,15 +37,16 @@ def build_report(
     num_resamples: int,
     seed: int,
 ) -> EvaluationReport:
-    """Score the model and its baselines on the same clips and the same resampled groups.
+    """Compute the metrics of the model and of its baselines on the same clips and resamples.
 
-    Each baseline has scores of shape (N, 5). `by` maps a column to the values of the N clips. The
-    metrics are also computed for each value. None, NaN and "" become the value "(missing)".
+    Each baseline has scores of shape (N, 5). `by` contains column -> values of the N clips. All
+    clips with the same value in a column are a subgroup, and the metrics of the model are also
+    computed on each subgroup. The values None, NaN and "" become "(missing)".
 
     Raises:
         PipelineError: If the annotated scores are unknown, or a column has more than
             50 distinct values.
-        ValueError: If the number of rows of a baseline or a column is not the number of clips.
+        ValueError: If a baseline or a column does not have exactly one row per clip.
     """
     y_true = predictions.y_true
     if y_true is None:
@@ -105,7 +106,7 @@ def check_few_values(column: str, values: Iterable[str]) -> None:
     """Check that a column has at most 50 distinct values.
 
     Raises:
-        PipelineError: If the column has more values.
+        PipelineError: If the column has more than 50 distinct values.
     """
     num_values = len(set(values))
     if num_values > MAX_VALUES:

@@ -1,8 +1,8 @@
 """Ridge regression with a penalty selected on held-out groups.
 
 The fit needs only sums over the clips of each fold. The sums are accumulated while the features
-are read in chunks, so the features need not fit in memory. The result equals that of `RidgeCV`
-from scikit-learn, which needs the memory of eight copies of the features.
+are read in chunks, so the features need not fit in memory, except if D > N. `RidgeCV` from
+scikit-learn gives the same result, but needs eight copies of the features in memory.
 
 Shapes: N clips, n clips of a chunk, D features, K traits.
 
@@ -25,7 +25,7 @@ _CHUNK_BYTES: Final = 64 * 2**20
 
 
 class Rows(Protocol):
-    """Features that can be read in slices: an array, or a lazy replacement for an array."""
+    """Features that can be read in slices: an array, or an object that builds slices on demand."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -39,7 +39,7 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Ridge:
-    """Fitted linear map from features to scores."""
+    """Fitted linear function from features to scores."""
 
     feature_mean: FloatArray
     """Mean of each feature over the training clips, shape (D,)."""
@@ -67,9 +67,9 @@ def fit_ridge(features: Rows, labels: FloatArray, groups: IntArray, *, seed: int
     Args:
         features: Features in any unit, shape (N, D).
         labels: Annotated scores, shape (N, K).
-        groups: Group number of each clip, shape (N,). If there is only one group, single
-            clips are held out.
-        seed: Seed of the assignment of groups to folds.
+        groups: Group number of each clip, shape (N,). If there is only one group, each clip is
+            treated as its own group.
+        seed: Random seed for the assignment of groups to folds.
     """
     from sklearn.preprocessing import StandardScaler
 
@@ -92,7 +92,8 @@ def fit_ridge(features: Rows, labels: FloatArray, groups: IntArray, *, seed: int
             in_fold = folds[part] == number
             fold.add(values[in_fold], scores[in_fold])
     total = sum(sums[1:], start=sums[0])
-    # A single clip cannot be held out, and its fit is exact with any penalty.
+    # If there is only one clip, it cannot be held out, so no penalty is selected. Any penalty gives
+    # an exact fit.
     alpha = _best_alpha(total, sums) if len(sums) > 1 else ALPHAS[-1]
     coefficients, intercept = total.solve(alpha)
     return Ridge(
@@ -147,7 +148,7 @@ class _Sums:
         return coefficients, self.labels / self.count - mean @ coefficients
 
     def mean_squared_error(self, coefficients: FloatArray, intercept: FloatArray) -> float:
-        """Return the error of a regression on these clips, averaged over traits."""
+        """Return the squared error of a regression, averaged over these clips and the traits."""
         products = np.vdot(coefficients, self.cross) + self.labels @ intercept
         predicted_squares = (
             np.vdot(coefficients, self.gram @ coefficients)
@@ -169,10 +170,10 @@ def _best_alpha(total: _Sums, folds: list[_Sums]) -> float:
 def _reduced(
     features: Rows, standardized: Callable[[slice], FloatArray]
 ) -> tuple[Callable[[slice], FloatArray], FloatArray]:
-    """Return a function that reads the features in A dimensions, and the axes (A, D).
+    """Return two items: a function that reads the features in A dimensions, and the axes (A, D).
 
-    A is at most N, because N clips span at most N dimensions. A rotation does not change the
-    result of ridge regression.
+    If D <= N, the features are not reduced (A = D). Otherwise A = N, because N clips span at most N
+    dimensions. A rotation of the axes does not change the result of ridge regression.
     """
     num_clips, num_features = features.shape
     if num_features <= num_clips:
@@ -188,7 +189,7 @@ def _chunks(features: Rows) -> Iterator[slice]:
 
 
 def _fold_numbers(groups: IntArray, *, seed: int) -> IntArray:
-    """Return the number of the fold in which each clip is held out, together with its group."""
+    """Return, for each clip, the number of the fold that holds out its group."""
     from sklearn.model_selection import GroupKFold
 
     units = groups if len(np.unique(groups)) > 1 else np.arange(len(groups))

@@ -17,7 +17,7 @@ from pipeline.records.calibration import Calibration
 from pipeline.records.predictions import Names
 
 FORMATS: Final = (".csv", ".npy", ".parquet")
-"""Suffixes of the table formats; `.npy` is a structured array with one record per row."""
+"""Suffixes of the table formats. A `.npy` file contains a structured array."""
 
 
 def score_table(clip_ids: Names, y_pred: FloatArray, calibration: Calibration) -> pd.DataFrame:
@@ -53,7 +53,7 @@ def check_table_path(path: Path) -> None:
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table atomically and without loss of precision. The suffix defines the format.
 
-    Callers must first check the path with `check_table_path`.
+    Before this call, check the path with `check_table_path`.
     """
     with atomic_path(path) as temporary:
         if path.suffix == ".csv":
@@ -65,7 +65,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 def _structured_array(table: pd.DataFrame) -> Any:
-    # Text is stored with a fixed width, because NumPy would pickle objects.
+    # NumPy would pickle text of variable width, so text is stored with a fixed width.
     text = table.select_dtypes(exclude=["number", "bool"])
     types = {name: column.to_numpy(np.str_).dtype for name, column in text.items()}
     return table.to_records(index=False, column_dtypes=types)

@@ -1,7 +1,4 @@
-"""Speed advice: settings that would make the next run faster, derived from measured times.
-
-Shapes: E epochs, S steps per epoch.
-"""
+"""Speed advice: settings that would make the next run faster, derived from measured times."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -30,15 +27,18 @@ class Recommendation:
     issue: str
     """Short description of the problem."""
     details: str
-    """Measurement, in one sentence."""
+    """Description of the measured values."""
     evidence: Mapping[str, float]
-    """Measured numbers: times in seconds, shares in [0, 1]."""
+    """Name -> measured value: times in seconds, shares in [0, 1]."""
     recommendation: str
-    """Recommended change, with dotted setting names."""
+    """Recommended change. Settings have dotted names, e.g. `training.cache`."""
     expected_gain: str
-    """Description of the possible saving of time."""
+    """Description of the time that can be saved."""
     gain_seconds: float
-    """Upper limit of the possible saving in an equal run, in seconds; not in the JSON file."""
+    """Maximum time that the change would save in the same run, in seconds.
+
+    This value is not written to the JSON file.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,17 +50,21 @@ class _Run:
 
 
 _Facts = dict[str, Any]
-"""Measured values by name. `share` is compared with `min_share`; `new` is the advised value."""
+"""Name -> measured value. `share` is compared with `min_share`; `new` is the advised value."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Rule:
-    """One kind of recommendation. The texts are format strings for the facts."""
+    """One kind of recommendation.
+
+    `details`, `recommendation` and `expected_gain` are format strings. They are filled with the
+    facts, the total time of the run (`run_seconds`) and the monitored metric (`monitor`).
+    """
 
     measure: Callable[[_Run], _Facts | None]
     """Function that returns the facts, or None if the rule does not apply to the run."""
     min_share: float
-    """The rule applies if the fact `share` is larger."""
+    """The rule applies only if the fact `share` is larger than this threshold."""
     issue: str
     details: str
     recommendation: str
@@ -95,16 +99,18 @@ def _slow_input(run: _Run) -> _Facts | None:
 
 
 def _many_calls(run: _Run) -> _Facts | None:
-    """Measure the waits before each call, minus the median wait within a call.
+    """Measure the extra wait before each call of the compiled graph.
 
-    The first step of an epoch is ignored, because the start of the epoch causes its wait.
+    The extra wait is the wait before a call minus the median wait between the steps of one call. If
+    each call has one step, this median is taken as 0. The first step of an epoch is ignored,
+    because its wait includes the start of the epoch.
     """
     waits, per_call = run.times.waits_by_epoch, run.config.training.steps_per_execution
     num_steps = waits.shape[1]
     if per_call >= num_steps:
         return None
     if per_call == 1 and run.config.training.cache == "disk":
-        return None  # The disk may cause the wait.
+        return None  # The disk may cause the waits, so the cost of the calls is unknown.
     in_call = np.arange(num_steps) % per_call
     inner = waits[:, in_call > 0]
     usual = float(np.median(inner)) if inner.size else 0.0
@@ -115,10 +121,10 @@ def _many_calls(run: _Run) -> _Facts | None:
 
 
 def _small_batches(run: _Run) -> _Facts | None:
-    """Measure the fixed cost of a step: its time extrapolated to zero clips.
+    """Estimate the fixed cost of a training step: the step time, extrapolated to zero clips.
 
-    The extrapolation is linear. It uses the median times of full steps and of the last steps of the
-    epochs, which have fewer clips.
+    The linear extrapolation uses two median times: that of full steps, and that of the last step
+    of each epoch. The last step has fewer clips.
     """
     steps, batch_size = run.times.steps_by_epoch, run.config.training.batch_size
     num_clips = run.num_train_clips
@@ -299,7 +305,7 @@ def recommendations(
     *,
     num_train_clips: int | None = None,
 ) -> tuple[Recommendation, ...]:
-    """Return settings that would make a run faster, sorted by descending gain.
+    """Return recommendations for a faster run, sorted by descending gain.
 
     `num_train_clips` is None if it is unknown.
     """
@@ -311,7 +317,7 @@ def recommendations(
 
 
 def save_recommendations(output_dir: Path, found: Sequence[Recommendation]) -> None:
-    """Write recommendations as JSON and as text, each file atomically."""
+    """Write the recommendations atomically to a JSON file and a text file."""
     entries = [
         {name: value for name, value in asdict(item).items() if name != "gain_seconds"}
         for item in found
@@ -329,9 +335,9 @@ def save_recommendations(output_dir: Path, found: Sequence[Recommendation]) -> N
 
 
 def _monitored_scores(run: _Run) -> FloatArray | None:
-    """Return the monitored score of each epoch, negated if smaller scores are better.
+    """Return the monitored metric of each epoch, negated if smaller values are better.
 
-    The result is None if a validation score is missing or not finite.
+    The result is None if a validation value is missing or not finite.
     """
     monitor = run.config.training.monitor
     scores = run.history.epoch.validation(monitor)
@@ -341,12 +347,12 @@ def _monitored_scores(run: _Run) -> FloatArray | None:
 
 
 def _steady_seconds(times: TimeLogs) -> float:
-    """Return the seconds of training without the start-up."""
+    """Return the training time without the start-up, in seconds."""
     return float(times.epoch_times.sum()) - times.start_seconds
 
 
 def _loss(part: str, seconds: float, whole: str, whole_seconds: float) -> _Facts:
-    """Return the facts about a part of the time that could be saved completely."""
+    """Return the facts about one part of a duration. The possible gain is the whole part."""
     share = _share(seconds, whole_seconds)
     return {part: seconds, whole: whole_seconds, "share": share, "gain_seconds": seconds}
 

@@ -1,6 +1,6 @@
 """Build the feature set from the cache files of the clips.
 
-Shape letters: N clips, T steps, D feature width.
+Shape letters: N clips.
 """
 
 import contextlib
@@ -38,12 +38,12 @@ def assemble_feature_set(
     labels: FloatArray | None,
     metadata: Mapping[str, Any],
 ) -> None:
-    """Write the cached clips as a feature set. An earlier set in the directory is replaced.
+    """Write the features of cached clips as a feature set, and replace an earlier set.
 
     Args:
         features_dir: Output directory.
-        paths: Clip id -> cache file, in the order of the rows.
-        labels: Scores, shape (N, 5), or None.
+        paths: Clip id -> cache file. The rows of the feature set have the order of this mapping.
+        labels: Trait scores, shape (N, 5), or None.
         metadata: Additional entries of `features.json`.
     """
     features_dir.mkdir(parents=True, exist_ok=True)
@@ -61,11 +61,11 @@ def assemble_feature_set(
 
 
 def write_contact_sheet(features_dir: Path, paths: Sequence[Path]) -> None:
-    """Write the contact sheet with the strips of cached clips, if there are strips."""
+    """Write the strips of cached clips as one image. Without strips, no file is written."""
     strips = [strip for path in paths if (strip := read_cached_clip(path).strip) is not None]
     if strips:
         with atomic_path(features_dir / SHEET_NAME) as temporary:
-            # cv2.imwrite does not report a full disk.
+            # `cv2.imwrite` does not report a full disk, so it is not used.
             temporary.write_bytes(cv2.imencode(".png", stack_strips(strips))[1].tobytes())
 
 
@@ -97,7 +97,7 @@ def read_earlier_metadata(features_dir: Path) -> dict[str, Any] | None:
 
 
 def is_complete(features_dir: Path, metadata: Mapping[str, Any]) -> bool:
-    """Return whether all files listed in `features.json` exist with the listed shape and dtype."""
+    """Return True if all files listed in `features.json` exist with the listed shape and dtype."""
     try:
         for name, described in metadata["files"].items():
             array = np.load(features_dir / name, mmap_mode="r", allow_pickle=False)
@@ -111,10 +111,10 @@ def is_complete(features_dir: Path, metadata: Mapping[str, Any]) -> bool:
 def _collect(
     scratch: Path, paths: Mapping[str, Path]
 ) -> tuple[dict[str, NDArray[Any]], pd.DataFrame]:
-    # Arrays are written row by row, so that memory does not grow with the number of clips.
+    # Arrays are written row by row, so the memory use does not depend on the number of clips.
     rows: list[dict[str, Any]] = []
     with disk_errors_named(scratch / "features"), contextlib.ExitStack() as stack:
-        # Files are not memory-mapped, because a full disk would then raise SIGBUS.
+        # With memory-mapped files, a full disk would kill the process, so plain files are used.
         files = {
             name: stack.enter_context((scratch / f"{name}.npy").open("wb")) for name in _ARRAYS
         }
@@ -141,7 +141,7 @@ def _collect(
 
 
 def _replace(features_dir: Path, new_set: Path) -> None:
-    # A set without features.json counts as unfinished. The next run assembles the set again.
+    # A set without `features.json` counts as unfinished. The next extraction writes a new set.
     (features_dir / METADATA_NAME).unlink(missing_ok=True)
     for old in _array_files(features_dir):
         old.unlink()

@@ -1,6 +1,6 @@
 """Extract the features of one clip.
 
-Shape letters: T steps, P side of a crop, D feature width.
+Shape letters: T time steps, P side of a crop, D feature width.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from pipeline.extraction.video.images import Image
 from pipeline.extraction.video.sampling import MAX_PAIR_SECONDS
 
 _SHARPNESS_PX: Final = 112
-"""Crop side for measuring sharpness."""
+"""Side of the crops for measuring sharpness, in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,27 +27,27 @@ class ClipFeatures:
     """Features and quality measures of one clip."""
 
     static: FloatArray
-    """Appearance of the face, shape (T, D); 0 at steps without a visible face."""
+    """Appearance of the face, shape (T, D); 0 at time steps without a visible face."""
     static_mask: BoolArray
-    """True at steps with a visible face, shape (T,)."""
+    """True at time steps with a visible face, shape (T,)."""
     dynamic: FloatArray
-    """Motion of the face, shape (T, D); 0 at steps without measured motion."""
+    """Motion of the face, shape (T, D); 0 at time steps without measured motion."""
     dynamic_mask: BoolArray
-    """True at steps with measured motion, shape (T,)."""
+    """True at time steps with measured motion, shape (T,)."""
     seconds: FloatArray
-    """Time of each step, shape (T,); NaN if no face is visible or the time is unknown."""
+    """Time of the sampled frames, shape (T,); NaN if the time is unknown or no face is visible."""
     boxes: FloatArray
     """Left, top, width and height of the face, as shares of the longer frame side, shape (T, 4)."""
     quality: dict[str, Any]
-    """Quality columns of the clip table."""
+    """Column name -> value, for the quality columns of the clip table."""
     warnings: list[str]
     """Warnings about a clip that is still usable."""
     strip: Image | None
-    """Row of the contact sheet for this clip, BGR."""
+    """Strip of this clip for the contact sheet, BGR; None if it is not drawn."""
 
 
 class ClipExtractor:
-    """Function from one clip to its features. The constructor loads detector and encoders."""
+    """Callable that computes the features of one clip. The constructor loads the networks."""
 
     def __init__(self, job: Job) -> None:
         self._config = job.config

@@ -1,8 +1,8 @@
 """Read and write the cached features of single clips.
 
-With cached features, a stopped extraction can be continued. A cache file is used again only if its
-fingerprint matches, that is, for the same settings, clip files and format. Cache files are written
-atomically and read without pickle.
+With cached features, a stopped extraction can be continued. A cache file is reused only if its
+fingerprint matches. The fingerprint depends on the settings, the clip files and the cache format.
+Cache files are written atomically and read without pickle.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ _ARRAYS: Final = ("static", "static_mask", "dynamic", "dynamic_mask", "seconds",
 
 
 def cache_path(cache_dir: Path, clip_id: str) -> Path:
-    """Return the cache file of a clip. Its name is a hash, so every file is in `cache_dir`."""
+    """Return the cache path of a clip. Clip ids may be invalid as file names, so a hash is used."""
     name = hashlib.sha256(clip_id.encode("utf-8", "surrogateescape")).hexdigest()
     return cache_dir / name[:2] / f"{name[2:26]}.npz"
 
@@ -32,7 +32,7 @@ def cache_path(cache_dir: Path, clip_id: str) -> Path:
 def clip_fingerprint(source: ClipSource, settings: Mapping[str, Any]) -> str:
     """Return a hash of all inputs that determine the features of a clip.
 
-    Clip files are hashed by name, size and modification time, because reading videos is slow.
+    Because reading videos is slow, only name, size and modification time of files are hashed.
     """
     files = []
     for path in filter(None, (source.video, source.face_dir, source.flow_dir)):

@@ -16,7 +16,7 @@ _TITLE_PX: Final = 26
 _LABEL_PX: Final = 18
 _MAX_COLUMNS: Final = 16
 _MAX_SPEED: Final = 2.0
-"""Minimum speed for full colour saturation, in face widths per second."""
+"""Speed that is drawn with full saturation, in face widths per second."""
 
 
 def draw_strip(title: str, observed: Observation) -> Image:
@@ -30,7 +30,7 @@ def draw_strip(title: str, observed: Observation) -> Image:
     rows = np.hstack(columns)
     num_missing = len(shown) - len(columns)
     header = np.full((_TITLE_PX, rows.shape[1], 3), 255, dtype=np.uint8)
-    # OpenCV fonts contain only ASCII characters.
+    # OpenCV fonts contain only ASCII characters, so other characters are replaced.
     text = title.encode("ascii", "replace").decode()
     text += f"   ({num_missing} steps without face)" if num_missing else ""
     cv2.putText(header, text, (6, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (30, 30, 30), 1, cv2.LINE_AA)
@@ -52,7 +52,7 @@ def stack_strips(strips: Sequence[Image]) -> Image:
 
 
 def flow_colours(speeds: FloatArray) -> Image:
-    """Draw a speed field, shape (P, P, 2), in BGR: hue is direction, saturation is speed."""
+    """Draw flow (P, P, 2) in BGR. The hue shows the direction; the saturation shows the speed."""
     magnitude, angle = cv2.cartToPolar(speeds[..., 0], speeds[..., 1], angleInDegrees=True)
     hsv = np.full((*magnitude.shape, 3), 255, dtype=np.uint8)
     hsv[..., 0] = angle / 2  # one unit of an OpenCV hue is two degrees

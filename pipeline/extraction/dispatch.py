@@ -1,9 +1,9 @@
 """Distribute clips to workers, and show progress.
 
-A clip fails if its worker dies twice or exceeds the time limit. Other clips are not affected.
-All stages of a clip run in one worker, because frames need about 900 times the memory of features.
-The workers write the features. On a Ray cluster, videos and `features_dir` therefore need the same
-paths on every machine.
+A clip fails if two workers die during its extraction, or if its extraction exceeds the time limit.
+The extraction continues with the other clips. One worker runs all stages of a clip. Frames are not
+sent to other workers, because they need about 900 times as much memory as features. The workers
+read clips and write features, so all directories need the same paths on every node of a cluster.
 """
 
 import functools
@@ -27,7 +27,7 @@ from pipeline.workers.ray_pool import RayPool
 Engine = Literal["local", "ray"]
 
 _SETUP_SECONDS: Final = 300.0
-"""Maximum set-up time of the first worker. Loading weights from a slow disk takes long."""
+"""Maximum time until a worker is ready. Loading weights from a slow disk can take minutes."""
 _MAX_TRIES: Final = 2
 _WAIT_SECONDS: Final = 1.0
 _LINE_SECONDS: Final = 60.0
@@ -37,7 +37,7 @@ _LINE_SECONDS: Final = 60.0
 def run_tasks(
     job: Job, tasks: Sequence[Task], *, num_workers: int, engine: Engine
 ) -> Iterator[Result]:
-    """Run all tasks and yield their results. If a worker dies, its clip is tried once more.
+    """Run all tasks and yield their results. If a worker dies, its task is repeated once.
 
     Raises:
         PipelineError: If a worker cannot be set up, or features cannot be written.
@@ -98,14 +98,14 @@ def _fatal_error(event: WorkerEvent, engine: Engine) -> Exception:
             "Give a smaller --num_workers."
         )
     message = f"a worker cannot be set up ({event.reason})"
-    # On this machine, this is an internal error. On a cluster, the cause is usually a faulty node.
+    # For local workers, the cause is an internal error. On a cluster, it is usually a faulty node.
     return ExtractionError(f"{message}.") if engine == "ray" else RuntimeError(message)
 
 
 def show_progress(
     results: Iterable[Result], num_clips: int, console: rich.console.Console | None = None
 ) -> Iterator[Result]:
-    """Yield the results; show the numbers of finished and failed clips, and the remaining time.
+    """Yield the results, and show the progress on a console.
 
     The default console is stderr. If the console is not a terminal, one line per minute is printed.
     """

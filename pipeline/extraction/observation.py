@@ -1,6 +1,6 @@
-"""Find the face at each step of one video, and measure its optical flow.
+"""Find the face at each time step of a video, and measure the optical flow of the face.
 
-Shape letters: T steps, L flow fields per step, P side of a crop.
+Shape letters: T time steps, L flow fields per time step, P side of a crop.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,12 +23,12 @@ from pipeline.extraction.video.sampling import are_motion, choose_instants, choo
 from pipeline.extraction.video.video import Timeline, read_timeline
 
 _LOW_COVERAGE: Final = 0.98
-"""Files that cover less of their stated duration get a warning."""
+"""If the frames of a file cover a smaller share of its stated duration, there is a warning."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FaceStep:
-    """Tracked face at one step."""
+    """Tracked face at one time step."""
 
     seconds: float
     """Time since the first frame of the clip."""
@@ -40,8 +40,8 @@ class FaceStep:
     static_crop: Image
     """Upright crop for the static encoder."""
     speeds: FloatArray | None
-    """Flow in face widths per second, shape (L, P, P, 2). None if frames of the window are missing
-    or too far apart."""
+    """Flow in face widths per second, shape (L, P, P, 2). None if frames of the flow window are
+    missing, differ in size, or are too far apart in time."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,15 +50,15 @@ class Observation:
 
     timeline: Timeline
     steps: Sequence[FaceStep | None]
-    """Main face at each step, or None; length at most T."""
+    """Main face at each time step, or None; length at most T."""
     faces: Sequence[Sequence[Face]]
-    """All detected faces at each step."""
+    """All detected faces at each time step."""
     num_wanted: int
-    """Number of sampled frames."""
+    """Number of sampled frames, including the frames of the flow windows."""
     num_decoded: int
     """Number of sampled frames that could be decoded."""
     num_far: int
-    """Number of steps whose frames are too far apart to measure motion."""
+    """Number of time steps whose frames are too far apart in time to measure motion."""
     longer_px: int
     """Longer side of the images from which faces are cropped, in pixels."""
 
@@ -83,7 +83,7 @@ class Observation:
 
 
 class FlowEstimator:
-    """Optical flow by dense inverse search, twice as fast and more accurate than Farneback flow.
+    """Optical flow by dense inverse search. It is faster and more accurate than Farneback flow.
 
     Reference: Kroeger, Timofte, Dai & Van Gool, 2016 (arXiv:1603.03590).
     """
@@ -92,15 +92,15 @@ class FlowEstimator:
         self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
     def __call__(self, crops: Sequence[Image], seconds: FloatArray) -> FloatArray:
-        """Return the speed of every pixel between successive crops.
+        """Return the optical flow between successive crops at every pixel.
 
         Args:
             crops: L + 1 grey crops of one window, cut with the same transform.
             seconds: Times of the crops, ascending, shape (L + 1,).
 
         Returns:
-            Speeds to the right and down, in face widths per second, float32, shape
-            (L, P, P, 2). They do not depend on frame rate or face size.
+            Flow to the right and down, in face widths per second, float32, shape
+            (L, P, P, 2). The values do not depend on frame rate or face size.
         """
         gaps = np.diff(seconds)
         return np.stack(
@@ -112,10 +112,10 @@ class FlowEstimator:
 
 
 class VideoObserver:
-    """Function from a video to an `Observation`.
+    """Callable that returns the `Observation` of a video.
 
-    `static_px` is the side of the crops for the static encoder. With `with_colour`, these crops are
-    RGB, otherwise grey.
+    `static_px` is the side of the crops for the static encoder. If `with_colour` is True, these
+    crops are RGB. Otherwise they are grey.
     """
 
     def __init__(self, config: ExtractionConfig, *, static_px: int, with_colour: bool) -> None:
@@ -126,7 +126,7 @@ class VideoObserver:
         self._flow = FlowEstimator()
 
     def __call__(self, path: Path) -> Observation:
-        """Return faces and motion in one video.
+        """Return the faces and the motion in one video.
 
         Raises:
             ClipError: If too few frames can be read, or too few frames show a face.
@@ -195,7 +195,7 @@ class VideoObserver:
     def _find_faces(
         self, images: Mapping[int, FrameImages], instants: IntArray
     ) -> list[list[Face]]:
-        by_size: dict[tuple[int, ...], dict[int, Image]] = {}  # the size of frames can change
+        by_size: dict[tuple[int, ...], dict[int, Image]] = {}  # the frame size can change
         for instant in instants.tolist():
             small = images[instant].small if instant in images else None
             if small is not None:
@@ -214,7 +214,7 @@ class VideoObserver:
         images: Mapping[int, FrameImages],
     ) -> FaceStep:
         frame = images[instant]
-        assert frame.small is not None  # noqa: S101 - the detector found the face in it
+        assert frame.small is not None  # noqa: S101 - the face was detected in this image
         landmarks = face.landmarks * max(frame.grey.shape)
         crop_px = self._config.faces.crop_px
         transform = crop_transform(landmarks, crop_px)
@@ -238,7 +238,7 @@ class VideoObserver:
 
     def _check_coverage(self, timeline: Timeline) -> None:
         minimum = self._config.sampling.min_coverage
-        # In an undamaged file, a gap is a stall of the camera, and no frame is missing.
+        # In an undamaged file, a gap is a pause of the camera, so no frames are lost.
         found = timeline.coverage if timeline.num_damaged else timeline.reach
         if found < minimum:
             fault = "is cut" if timeline.reach < minimum else "has holes"

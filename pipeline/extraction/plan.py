@@ -1,4 +1,4 @@
-"""Plan an extraction: describe the features, and list the clips to extract."""
+"""Plan an extraction: describe the features, and build a task for each clip."""
 
 import importlib.metadata
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,16 +31,19 @@ class Plan:
     description: Mapping[str, Any]
     """Result of `describe_features`."""
     settings: Mapping[str, Any]
-    """Configuration as plain values, for extracting other clips with the same settings."""
+    """Configuration as plain values, for a later extraction from other clips."""
     num_shown: int
     """Maximum number of clips on the contact sheet."""
     tasks: Mapping[str, Task]
-    """Clip id -> task, for all clips with readable files."""
+    """Clip id -> task, for all clips whose files can be read."""
     failed: Sequence[Result]
-    """Clips with unreadable files."""
+    """Clips whose files cannot be read."""
 
     def remaining(self, clip_ids: Iterable[str]) -> list[Task]:
-        """Return the tasks of uncached clips. The first clips are drawn for the contact sheet."""
+        """Return the tasks of uncached clips.
+
+        The first `num_shown` clips need an image strip for the contact sheet.
+        """
         tasks = (
             replace(self.tasks[clip_id], with_strip=number < self.num_shown)
             for number, clip_id in enumerate(clip_ids)
@@ -49,10 +52,11 @@ class Plan:
 
 
 def plan_extraction(job: Job, sources: Sequence[ClipSource], features_dir: Path) -> Plan:
-    """Plan the extraction of `sources` into `features_dir`.
+    """Plan the extraction of features from `sources` to `features_dir`.
 
     Raises:
-        ExtractionError: If the directory contains other features or other files.
+        ExtractionError: If the directory contains features with other settings, features of clips
+            that are not in `sources`, or files that were not written by an extraction.
         PipelineError: If an encoder cannot be built.
     """
     description = describe_features(job)
@@ -84,8 +88,8 @@ def plan_extraction(job: Job, sources: Sequence[ClipSource], features_dir: Path)
 def describe_features(job: Job) -> dict[str, Any]:
     """Return all settings that determine the feature values, as plain values.
 
-    These settings are stored as `encoder` in `features.json`. A model accepts features of new clips
-    only if these settings equal the settings of the training features.
+    These settings are stored as `encoder` in `features.json`. A model can be applied to new clips
+    only if the settings of their features equal the settings of the training features.
 
     Raises:
         PipelineError: If an encoder cannot be built, for example because weights are missing.

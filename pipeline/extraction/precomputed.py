@@ -18,9 +18,9 @@ from pipeline.extraction.video.images import Image
 
 
 def read_faces(folder: Path, *, num_steps: int, crop_px: int, with_colour: bool) -> Image:
-    """Read evenly spaced face crops from a folder of images, sorted by name.
+    """Sort the images of a folder by name; read evenly spaced images as face crops.
 
-    Numbers in names are sorted as numbers: `face_2.png` is before `face_10.png`.
+    Numbers in names are compared as numbers: `face_2.png` comes before `face_10.png`.
 
     Returns:
         Grey crops, shape (t, P, P), or RGB crops, shape (t, P, P, 3), with t at most T.
@@ -37,16 +37,17 @@ def read_faces(folder: Path, *, num_steps: int, crop_px: int, with_colour: bool)
 def read_flow(
     folder: Path, *, num_steps: int, num_pairs: int, crop_px: int, pair_seconds: float
 ) -> FloatArray:
-    """Read evenly spaced flow fields of face crops from a folder of files, sorted by name.
+    """Sort the files of a folder by name; read evenly spaced windows of L successive flow fields.
 
-    Each `.npy` file contains one field (H, W, 2) or (2, H, W), or F fields (F, H, W, 2), in pixels
-    per frame, to the right and down. `pair_seconds` is the time between the two frames of a field.
+    Each `.npy` file contains one field (H, W, 2) or (2, H, W), or F fields (F, H, W, 2). The values
+    are displacements in pixels from one frame to the next, to the right and down. `pair_seconds` is
+    the time between these two frames.
 
     Returns:
-        Speeds in face widths per second, shape (t, L, P, P, 2), with t at most T.
+        Flow in face widths per second, shape (t, L, P, P, 2), with t at most T.
 
     Raises:
-        ClipError: If there are too few fields, or a file is not a flow field.
+        ClipError: If there are too few fields, or a file does not contain valid fields.
     """
     paths = _list_files(folder, FLOW_SUFFIXES)
     fields = [(path, index) for path in paths for index in range(len(_open_fields(path)))]
@@ -64,7 +65,7 @@ def read_flow(
 
 
 def evenly_spaced(num_items: int, num_steps: int) -> IntArray:
-    """Return at most `num_steps` evenly spaced positions: the centres of equal parts of a list."""
+    """Return the indices of at most `num_steps` evenly spaced items of a list."""
     if num_items <= num_steps:
         return np.arange(num_items)
     return np.floor((np.arange(num_steps) + 0.5) * num_items / num_steps).astype(np.intp)
@@ -84,7 +85,7 @@ def _natural_key(path: Path) -> list[tuple[int, str]]:
 
 
 def _read_image(path: Path, mode: int) -> Image:
-    # cv2.imread prints errors and fails for some file names.
+    # `cv2.imread` is not used, because it prints errors and cannot open some file names.
     encoded = np.fromfile(path, dtype=np.uint8)
     image = cv2.imdecode(encoded, mode) if encoded.size else None
     if image is None:

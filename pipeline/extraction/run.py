@@ -1,4 +1,4 @@
-"""Extract a feature set from folders of clips. A stopped extraction can be continued."""
+"""Extract a feature set from directories of clips. A stopped extraction can be continued."""
 
 import contextlib
 import hashlib
@@ -33,21 +33,21 @@ _PACKAGES: Final = ("av", "cv2", "mtcnn")
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractionOutcome:
-    """Outcome of an extraction."""
+    """Result of an extraction: counts of clips, failures, warnings and output paths."""
 
     features_dir: Path
     num_done: int = 0
-    """Number of clips extracted in this run."""
+    """Number of clips whose features were extracted in this call."""
     num_skipped: int = 0
-    """Number of clips extracted in earlier runs."""
+    """Number of clips whose features were already cached."""
     failed: tuple[Result, ...] = ()
-    """Failed clips and their reasons."""
+    """Clips that failed, each with the stage and the reason of the failure."""
     warnings: Mapping[str, str] = field(default_factory=dict)
-    """Warnings about usable clips, by clip id."""
+    """Clip id -> text of the warnings; only for clips in the feature set that have warnings."""
     failures_path: Path
-    """Table of failed clips and unused files. It is not written for a shard without clips."""
+    """Path of the table of failed clips and unused files. A shard without clips has no table."""
     contact_sheet_path: Path | None = None
-    """Image of the first clips; None if no videos were used."""
+    """Path of the contact sheet; None if no videos were decoded."""
     traits: tuple[TraitLabel, ...] = ()
     """Scoring direction of each trait; empty if the annotations do not state directions."""
 
@@ -71,27 +71,28 @@ def extract_features(
 ) -> ExtractionOutcome:
     """Extract a feature set from clips.
 
-    The features of each clip are cached in a file below `features_dir`. A second call therefore
-    continues a stopped extraction and tries failed clips again.
+    The features of each clip are cached in a file below `features_dir`. Therefore a second call
+    continues a stopped extraction. It also tries failed clips again.
 
     Args:
-        features_dir: Output directory. An extraction with the same settings in this directory is
-            continued.
+        features_dir: Output directory. If it contains an earlier extraction with the same
+            settings, the earlier extraction is continued.
         videos_dir: Directory of the videos. Its subfolders are searched too.
         face_dir: Directory with one folder of face images per clip, for the static stream.
         flow_dir: Directory with one folder of flow fields per clip, for the dynamic stream.
-        annotations: Annotation files, see `read_annotations`. Their scores become the labels.
+        annotations: Annotation files, see `read_annotations`. Their trait scores become labels.
             Clips without scores are listed as failed.
         config: Settings; None for the defaults.
-        num_workers: Number of processes or Ray actors.
+        num_workers: Number of worker processes or Ray actors.
         engine: `local` for processes on this machine, `ray` for a Ray cluster.
-        shard: `(i, n)` extracts part i of n, counted from 1, to its own folder below
-            `features_dir`. All n folders together are one feature set.
+        shard: `(i, n)` for part i of n parts of the clips; i is counted from 1. Each part is
+            written to its own folder. The n folders together are one feature set.
 
     Raises:
-        ConfigError: If the directories do not suffice for both streams, or an option is invalid.
-        ExtractionError: If no clip can be extracted, packages or weights are missing,
-            `features_dir` contains other files, or another extraction is writing to it.
+        ConfigError: If the input of a stream is missing, or an option is invalid.
+        ExtractionError: If no clip can be used, if packages or weights are missing, if
+            `features_dir` contains files of other programs or features that were extracted with
+            other settings, or if another extraction is writing to `features_dir`.
     """
     _check_packages()
     _check_request(videos_dir, face_dir, flow_dir, num_workers=num_workers, shard=shard)
@@ -173,7 +174,7 @@ def _shard_dir(features_dir: Path, shard: tuple[int, int]) -> Path:
 def _locked(features_dir: Path) -> Iterator[None]:
     from pipeline.extraction.assemble import LOCK_NAME, read_earlier_metadata
 
-    read_earlier_metadata(features_dir)  # raises an error if there are other files
+    read_earlier_metadata(features_dir)  # raises an error for files of other programs
     try:
         features_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -213,7 +214,11 @@ def _write_set(
     annotations: Sequence[Path],
     traits: tuple[TraitLabel, ...],
 ) -> tuple[dict[str, str], Path | None]:
-    """Write the feature set and the contact sheet, if changed; return warnings and sheet path."""
+    """Write the feature set and the contact sheet, unless they exist with the same content.
+
+    Returns:
+        Clip id -> text of the warnings, and the path of the contact sheet; None without a sheet.
+    """
     import numpy as np
 
     from pipeline.data.clip_table import read_clips

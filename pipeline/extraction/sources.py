@@ -1,4 +1,4 @@
-"""Find the files and the annotated scores of each clip."""
+"""Find the files and the annotated trait scores of each clip."""
 
 import os
 import unicodedata
@@ -24,11 +24,11 @@ IMAGE_SUFFIXES: Final = frozenset({
 # fmt: on
 FLOW_SUFFIXES: Final = frozenset({".npy"})
 _TEXT_SUFFIXES: Final = frozenset({".mts", ".ts"})
-"""Suffixes of both videos and TypeScript files."""
+"""Suffixes of videos that are also suffixes of TypeScript files."""
 _PROBED_BYTES: Final = 4096
 _MAX_SUFFIXES: Final = 5
 CACHE_NAME: Final = ".units"
-"""Folder of the cache files. Only output directories of `extract` contain this folder."""
+"""Name of the folder for cache files. Only output directories of `extract` contain this folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +36,14 @@ class FoundClips:
     """Clips in one directory."""
 
     by_id: Mapping[str, Path]
-    """Clip id -> path, sorted by path. The id is the name of the file or folder, or its relative
-    path if the name is not unique."""
+    """Clip id -> path, sorted by path. The id is the name of the file or folder. If this name is
+    not unique, the id is the path relative to the directory."""
     unreadable: tuple[tuple[Path, OSError], ...]
     """Folders that cannot be read."""
     used: Set[Path]
     """Files that belong to clips."""
     files: Set[Path]
-    """All files except hidden files."""
+    """All files in the directory, except hidden files."""
 
 
 def find_sources(
@@ -80,7 +80,7 @@ def find_sources(
         for each in found.values()
         for folder, error in each.unreadable
     ]
-    # The given directories may overlap.
+    # The given directories may overlap, so one file can be found in two of them.
     files = {path for each in found.values() for path in each.files}
     unused = sorted(files.difference(*(each.used for each in found.values())))
     reason = "is not used: its suffix is not supported, or the file is outside the clip folders"
@@ -90,11 +90,11 @@ def find_sources(
 def find_labels(
     sources: list[ClipSource], annotations: Annotations | None
 ) -> tuple[list[ClipSource], dict[str, FloatArray], list[Result]]:
-    """Find the annotated scores of each clip.
+    """Find the annotated trait scores of each clip.
 
     Returns:
-        The annotated clips; clip id -> scores in OCEAN order, shape (5,); and the clips without
-        scores, as failures. If `annotations` is None: all clips and no scores.
+        Three values: the annotated clips; clip id -> trait scores in OCEAN order, shape (5,); one
+        failure for each clip without scores. If `annotations` is None: all clips and no scores.
 
     Raises:
         ExtractionError: If no clip is annotated.
@@ -118,15 +118,15 @@ def find_labels(
 def source_group(clip_id: str) -> str:
     """Return the group of a clip (source video or person): its file name up to the first dot.
 
-    If the clip id is a path and the file name has no other dot, as in `anna/1.mp4`, the group is
-    the folder.
+    If the clip id is a path and its file name has no dot before the suffix, the group is the
+    folder. For example, the group of `anna/1.mp4` is `anna`.
     """
     folder, _, name = clip_id.rpartition("/")
     return folder if folder and _is_plain(name) else group_of(name)
 
 
 def find_videos(videos_dir: Path) -> FoundClips:
-    """Find the videos in a directory and its subfolders, except hidden files and folders.
+    """Find the videos in a directory and its subfolders. Hidden files and folders are ignored.
 
     Raises:
         ExtractionError: If the directory does not exist or contains no video.
@@ -145,7 +145,7 @@ def find_videos(videos_dir: Path) -> FoundClips:
 
 
 def find_folders(directory: Path, suffixes: Set[str]) -> FoundClips:
-    """Find the folders with files of these suffixes, one folder per clip.
+    """Find the folders that contain files with these suffixes. Each folder is one clip.
 
     Raises:
         ExtractionError: If the directory does not exist or contains no such folder.
@@ -163,7 +163,7 @@ def find_folders(directory: Path, suffixes: Set[str]) -> FoundClips:
 
 
 def count_suffixes(paths: Iterable[Path | str]) -> str:
-    """Return the file counts of the most frequent suffixes as text, e.g. `2 .txt, 1 .png`."""
+    """Count the files with each suffix; return the largest counts as text: `2 .txt, 1 .png`."""
     numbers = Counter(Path(path).suffix.lower() or "without a suffix" for path in paths)
     shown = numbers.most_common(_MAX_SUFFIXES)
     parts = [f"{number} {suffix}" for suffix, number in shown]
@@ -174,7 +174,8 @@ def count_suffixes(paths: Iterable[Path | str]) -> str:
 def _join(given: Mapping[str, Mapping[str, Path]]) -> tuple[list[ClipSource], list[str]]:
     """Join the files of each clip; return the complete clips and the ids of incomplete clips.
 
-    Video suffixes are ignored, except if two clips of a directory differ only in the suffix.
+    Clip ids are compared without video suffix. If two clips of a directory differ only in the
+    suffix, the suffix is compared too.
     """
     ambiguous = {
         stem
@@ -184,7 +185,7 @@ def _join(given: Mapping[str, Mapping[str, Path]]) -> tuple[list[ClipSource], li
     }
     ids: dict[str, str] = {}
     paths: dict[str, dict[str, Path]] = {}
-    for name, by_id in given.items():  # videos are first, so the id contains the suffix
+    for name, by_id in given.items():  # videos come first, so ids contain their suffix
         for clip_id, path in by_id.items():
             key = clip_id if clip_stem(clip_id) in ambiguous else clip_stem(clip_id)
             ids.setdefault(key, clip_id)
@@ -208,7 +209,7 @@ def _is_text(path: Path) -> bool:
             beginning = file.read(_PROBED_BYTES)
     except OSError:  # the worker reports the error
         return False
-    return bool(beginning) and b"\0" not in beginning  # transport streams contain zeros
+    return bool(beginning) and b"\0" not in beginning  # transport streams contain zero bytes
 
 
 def _list_files(directory: Path) -> tuple[list[Path], tuple[tuple[Path, OSError], ...]]:
@@ -233,8 +234,8 @@ def _list_files(directory: Path) -> tuple[list[Path], tuple[tuple[Path, OSError]
 
 
 def _assign_ids(directory: Path, paths: Sequence[Path]) -> dict[str, Path]:
-    # A name such as `1.mp4` does not show the source video of the clip. If such a name occurs
-    # twice, the ids of all clips with such names are their paths. Each folder is then one group.
+    # A name such as `1.mp4` does not contain the name of a source video. If such a name occurs
+    # twice, the relative path of each clip with such a name is its id. Each folder is one group.
     times = Counter(_identifier(path.name) for path in paths)
     by_folder = any(number > 1 and _is_plain(name) for name, number in times.items())
     by_id: dict[str, Path] = {}

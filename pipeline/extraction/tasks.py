@@ -1,7 +1,7 @@
-"""Types of clips, tasks and results, shared by the main process and the workers.
+"""Types for clips, tasks and results. The main process and the workers use these types.
 
-A worker process imports this module before it limits its threads. Slow imports are therefore not
-allowed here.
+A worker process imports this module before it sets its thread limits. Therefore this module must
+not import TensorFlow or OpenCV.
 """
 
 import csv
@@ -15,12 +15,12 @@ from pipeline.config.extraction import ExtractionConfig
 from pipeline.core.files import write_text
 
 Stage = Literal["name", "annotation", "open", "decode", "face", "encode", "time", "crash", "suffix"]
-"""Stages in which a clip can fail. `time`: the time limit was exceeded. `crash`: the worker or its
+"""Stages or causes of a failure. `time`: the time limit was exceeded. `crash`: the worker or its
 task failed. `suffix`: the file is not used as a clip."""
 
 
 class ClipError(Exception):
-    """Error for one unusable clip. Other clips are not affected."""
+    """Error for one unusable clip. The extraction continues with the other clips."""
 
     def __init__(self, stage: Stage, reason: str) -> None:
         super().__init__(stage, reason)  # pickle needs both arguments
@@ -61,24 +61,24 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One clip to extract."""
+    """Extraction of the features of one clip."""
 
     source: ClipSource
     path: Path
     """Cache file for the features of the clip."""
     fingerprint: str
-    """Fingerprint to store with the features."""
+    """Hash of all inputs that determine the features; stored with the features."""
     with_strip: bool = False
-    """True if the worker draws the clip for the contact sheet."""
+    """True if the worker draws the strip of the clip for the contact sheet."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """Outcome for one clip."""
+    """Success or failure of the extraction for one clip."""
 
     clip_id: str
     stage: str = ""
-    """Failed stage; empty on success."""
+    """Stage of the failure; empty on success."""
     reason: str = ""
 
     @classmethod
@@ -94,7 +94,7 @@ class Result:
 
 
 def write_failures(path: Path, failed: Sequence[Result]) -> None:
-    """Write the table of failed clips atomically. Without failures, only a header is written."""
+    """Write the table of failed clips atomically. Without failures, it has only a header."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("clip_id", "stage", "reason"))

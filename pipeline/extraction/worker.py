@@ -1,7 +1,7 @@
 """Build the function that a worker runs for each clip.
 
-A worker process imports this module before it limits the threads of TensorFlow and OpenCV.
-Therefore the slow imports are inside the functions.
+The thread limits must be set before TensorFlow is imported. Therefore modules that import
+TensorFlow are imported inside the functions.
 """
 
 import os
@@ -13,10 +13,10 @@ from pipeline.extraction.tasks import ClipError, Job, Result, Task
 
 
 def use_one_thread() -> None:
-    """Limit this process to one thread and no GPU, because several workers run in parallel."""
+    """Limit this process to one thread, because several workers run in parallel. Disable GPUs."""
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[name] = "1"
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # decoding is the bottleneck
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # no GPU, because decoding takes most of the time
     import cv2
 
     cv2.setNumThreads(1)
@@ -24,7 +24,7 @@ def use_one_thread() -> None:
 
 
 def build_work(job: Job) -> Callable[[Task], Result]:
-    """Load the networks and return the function that extracts one clip. Call this in a worker.
+    """Load the networks; return a function that extracts and caches the features of one clip.
 
     Raises:
         PipelineError: If an encoder cannot be built.
@@ -43,7 +43,7 @@ def build_work(job: Job) -> Callable[[Task], Result]:
             return Result(clip_id=clip_id, stage=error.stage, reason=error.reason)
         except OSError as error:
             return Result.unreadable(clip_id, error)
-        except Exception as error:  # other clips may still succeed
+        except Exception as error:  # the extraction continues with other clips
             reason = f"unexpected {type(error).__name__}: {error}"
             return Result(clip_id=clip_id, stage="encode", reason=" ".join(reason.split()))
         try:

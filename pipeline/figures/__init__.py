@@ -1,1 +1,1 @@
-"""Figures of a run. Each has three functions: compute the data, draw it, and describe it."""
+"""Figures of a run. Each figure has three functions: compute, draw and describe its data."""

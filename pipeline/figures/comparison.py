@@ -1,6 +1,6 @@
-"""Figures that compare two runs: metric differences, scores, and curves over the epochs.
+"""Figures that compare two runs: metric differences, metric values, and curves over the epochs.
 
-Shapes: R rows, the mean over the traits and the five traits; E epochs.
+Shapes: R = 6 rows (mean over the traits, and the five traits), E epochs.
 """
 
 import math
@@ -45,24 +45,27 @@ _BAR_HEIGHT: Final = 0.36
 _CURVE_METRICS: Final = ("loss", "mae")
 
 _SCORE_METRICS: Final = ("r2", "ccc", "mae")
-"""Metrics with a meaningful zero, so that bars can start at 0. Accuracy is 1 - MAE."""
+"""Metrics with a meaningful zero, so that bars can start at 0."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ComparedRuns:
-    """Part of a saved comparison that the figures need."""
+    """Fields of a saved comparison that the figures use."""
 
     names: tuple[str, str]
     num_clips: int
     num_groups: int
-    """Number of groups. The intervals are from resampling whole groups."""
+    """Number of groups of clips. The bootstrap resamples whole groups."""
     confidence: float
     """Confidence level of the intervals, in (0, 1)."""
     differences: Scores
-    """Metric -> trait name or "mean" -> second run minus first run."""
+    """Metric -> trait name or "mean" -> value of the second run minus value of the first run."""
 
     def winners(self, metric: str) -> tuple[int | None, ...]:
-        """Return the index of the better run per row, or None if the interval contains 0."""
+        """Return the index of the better run for each row.
+
+        The index is None if the interval of the difference contains 0 or is unknown.
+        """
         sign = 1 if HIGHER_IS_BETTER[metric] else -1
         return tuple(
             int(sign * low > 0) if low > 0 or high < 0 else None
@@ -123,7 +126,7 @@ def _describe_metric_differences(data: ComparedRuns) -> str:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ScorePair:
-    """Scores of two runs on the same split."""
+    """Evaluations of two runs on the same clips."""
 
     names: tuple[str, str]
     evaluations: tuple[EvaluationReport, EvaluationReport]
@@ -192,7 +195,7 @@ class CurvePair:
 
     names: tuple[str, str]
     curves: Mapping[str, tuple[Curve, Curve]]
-    """`loss` or `mae` -> curve of the first run, curve of the second run."""
+    """`loss` or `mae` -> (curve of the first run, curve of the second run)."""
 
 
 def _curve_pair_data(
@@ -246,7 +249,7 @@ def _describe_curve_pair(data: CurvePair) -> str:
 
 
 def shorten_run_name(name: str) -> str:
-    """Remove the start of a run name that is too long for a legend."""
+    """Shorten a run name at its start if the name is too long for a legend."""
     return name if len(name) <= _MAX_NAME_LENGTH else f"…{name[1 - _MAX_NAME_LENGTH :]}"
 
 

@@ -21,8 +21,8 @@ from pipeline.figures.evaluation import calibration, correlations, predictions, 
 from pipeline.figures.time import epoch_time, step_time
 from pipeline.figures.training import curves, dashboards, steps
 
-# A higher compression level takes 8 % longer for 8 % smaller files. The metadata contains no dates
-# and no versions, so that the files are reproducible.
+# A higher compression level saves only 8 % of the file size, so the level is low. The files
+# must be reproducible, so the metadata contains no dates and no versions.
 _SAVE_OPTIONS: Final[Mapping[str, Any]] = {
     "png": {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 2}},
     "svg": {"metadata": {"Date": None, "Creator": None}},
@@ -35,7 +35,7 @@ FORMATS: Final = tuple(_SAVE_OPTIONS)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DrawnFigure:
-    """Figure with image files on disk."""
+    """Figure that was drawn and saved."""
 
     spec: FigureSpec
     paths: tuple[Path, ...]
@@ -50,19 +50,19 @@ class OmittedFigure:
     spec: FigureSpec
     reason: str
     is_fault: bool
-    """True if records are damaged. False if the run has no data for the figure."""
+    """True if records of the run are damaged. False if the run has no data for the figure."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gallery:
-    """Result of drawing a set of figures."""
+    """Result of `draw_gallery`."""
 
     drawn: tuple[DrawnFigure, ...]
     omitted: tuple[OmittedFigure, ...]
 
     @property
     def faults(self) -> tuple[OmittedFigure, ...]:
-        """Figures that are missing because records are damaged."""
+        """Figures that are omitted because records are damaged."""
         return tuple(figure for figure in self.omitted if figure.is_fault)
 
 
@@ -74,10 +74,10 @@ def draw_gallery(
     formats: Iterable[str] = ("png",),
     style: Style = SCREEN,
 ) -> Gallery:
-    """Draw every figure with available inputs into its folder under `output_dir`.
+    """Draw all figures that have data, and save each in its folder under `output_dir`.
 
-    A missing input is None. An unreadable input is `Unavailable`. `formats` is a subset of
-    `FORMATS`.
+    If an input is missing, its value is None. If an input cannot be read, its value is
+    `Unavailable`. `formats` is a subset of `FORMATS`.
 
     Raises:
         PipelineError: If a format is unknown.
@@ -107,9 +107,9 @@ def save_figure(
     style: Style = SCREEN,
     alt_text: str = "",
 ) -> tuple[Path, ...]:
-    """Write a figure to `path` plus the suffix of each format, each file atomically.
+    """Write one image file per format atomically. `path` is the file path without suffix.
 
-    `style` is the style in which the figure was drawn. The alt text is stored as metadata.
+    `style` must be the style of the drawn figure. The metadata of each file contains `alt_text`.
     """
     paths = tuple(path.with_name(f"{path.name}.{suffix}") for suffix in formats)
     for suffix, target in zip(formats, paths, strict=True):
@@ -122,7 +122,7 @@ def save_figure(
 
 
 def check_formats(formats: Iterable[str]) -> tuple[str, ...]:
-    """Check the image formats, and return the formats without duplicates.
+    """Check the image formats and return them without duplicates.
 
     Raises:
         PipelineError: If a format is unknown, or there is no format.
@@ -141,7 +141,7 @@ def is_blank(path: Path) -> bool:
     """Return True if all pixels of a PNG file have the same colour.
 
     Raises:
-        PipelineError: If the file is not a PNG, or is incomplete.
+        PipelineError: If the file is not a complete PNG file.
     """
     try:
         pixels = imread(path)
@@ -173,8 +173,8 @@ def training_figures() -> dict[str, FigureSpec]:
 def attention_figures() -> dict[str, FigureSpec]:
     """Return the attention figures: name -> specification.
 
-    Their inputs are `attention` (content of `attention.npz`) and optionally `attention_history`
-    (`attention` events of the run log).
+    The required input is `attention`, the content of `attention.npz`. The optional input is
+    `attention_history`, the `attention` events of the run log.
     """
     return registry(
         attention_dashboard.FIGURE,

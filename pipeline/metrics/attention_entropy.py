@@ -1,4 +1,6 @@
-"""Normalized entropy of attention weights: 0 for weight on one key, 1 for equal weights.
+"""Normalized entropy of attention weights.
+
+It is 0 if one key has all the weight, and 1 if all valid keys have equal weights.
 
 Shapes: N clips, H heads, Q queries, T keys, S steps of a stream.
 """
@@ -17,7 +19,7 @@ def normalized_entropy(
     query_mask: BoolArray | None = None,
     key_mask: BoolArray | None = None,
 ) -> FloatArray:
-    """Compute the entropy across valid keys, and average it across valid queries.
+    """Compute the normalized entropy across valid keys, averaged across valid queries.
 
     Args:
         weights: Attention weights that sum to 1 across keys, shape (N, H, Q, T).
@@ -25,11 +27,12 @@ def normalized_entropy(
         key_mask: True for valid keys, shape (N, T); None if all are valid.
 
     Returns:
-        Shape (N, H), each in [0, 1]: 0 if each query attends to one key, 1 if each query weights
-        all keys equally. NaN for a clip with fewer than two valid keys or without a valid query.
+        Entropies in [0, 1], shape (N, H): 0 if each query has all its weight on one key, 1 if all
+        valid keys have equal weights. NaN for clips with fewer than two valid keys or without a
+        valid query.
 
-    Reference: Shannon, 1948 (doi:10.1002/j.1538-7305.1948.tb01338.x), divided by the log of
-        the number of keys: Pielou, 1966 (doi:10.1016/0022-5193(66)90013-0), evenness.
+    Reference: Shannon, 1948 (doi:10.1002/j.1538-7305.1948.tb01338.x), for the entropy;
+        Pielou, 1966 (doi:10.1016/0022-5193(66)90013-0), for the normalization by its maximum.
     """
     weights = np.asarray(weights, dtype=np.float64)
     num_clips, _, num_queries, num_keys = weights.shape
@@ -51,9 +54,9 @@ def normalized_entropy(
 def head_entropies(
     weights: Mapping[str, FloatArray], step_masks: Mapping[str, BoolArray]
 ) -> dict[str, FloatArray]:
-    """Compute the normalized entropy (N, H) from the weights (N, H, Q, T) of each attention map.
+    """Compute the normalized entropy (N, H) of the weights (N, H, Q, T) of each attention map.
 
-    `step_masks` contains a mask per stream, shape (N, S): True for valid steps or tokens.
+    `step_masks` contains one mask per stream, shape (N, S): True for valid steps or tokens.
     """
     entropies = {}
     for name, values in weights.items():
@@ -65,8 +68,8 @@ def head_entropies(
 def map_masks(name: str, step_masks: Mapping[str, BoolArray]) -> tuple[BoolArray | None, BoolArray]:
     """Return the query mask (N, Q) and the key mask (N, T) of an attention map.
 
-    The query mask is None for the trait queries, which are always valid. The streams have the same
-    order in `step_masks` as in the keys.
+    The query mask is None for the trait queries, which are always valid. `step_masks` must contain
+    the streams in the order of their keys in the map `traits`.
     """
     query, keys = queries_and_keys(name, tuple(step_masks))
     key_mask = np.concatenate([step_masks[stream] for stream in keys], axis=1)

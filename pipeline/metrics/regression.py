@@ -1,10 +1,11 @@
 """Regression metrics per trait across all clips, in float64.
 
-`exact_metrics` computes variances from centred values, so no digits are lost.
+`exact_metrics` computes variances from centred values, so their rounding errors are small.
 
 `row_moments` and `metrics_from_moments` compute the same metrics from seven sums per trait. The
-sums of batches, groups and resamples can be added. A variance is then a difference of two sums.
-Scores are shifted by 0.5 first, because a difference of small sums loses fewer digits.
+sums of several batches or groups can be added. From these sums, a variance is computed as the
+difference of two terms. Because this difference is more exact for small terms, 0.5 is subtracted
+from the scores before they are summed.
 
 Shapes: N clips, K traits, M = 7 moments, ... any leading axes.
 """
@@ -31,7 +32,7 @@ METRICS: Final = tuple(HIGHER_IS_BETTER)
 """Names of the metrics, in the order in which they are reported."""
 
 CONSTANT_TOLERANCE: Final = 1e-12
-"""Largest variance of a constant column, relative to 1 + mean²."""
+"""A column is constant if its variance, divided by 1 + mean², is at most this number."""
 
 NUM_MOMENTS: Final = 7
 """Number of sums per trait: weight, true, pred, true², pred², true x pred, absolute error."""
@@ -44,23 +45,24 @@ def exact_metrics(y_true: FloatArray, y_pred: FloatArray) -> dict[str, FloatArra
     """Compute every metric of each trait.
 
     `mae` and `mse` are the mean absolute and the mean squared error. `accuracy` is 1 - MAE, the
-    score of the ChaLearn challenges. `r2` is not clipped: it is negative if the mean of the
-    annotations is a better prediction. For constant annotations, `r2` is 1 if the prediction is
-    exact and 0 otherwise, as in `sklearn.metrics.r2_score(force_finite=True)`. The correlations
-    `pcc` (Pearson) and `ccc` (concordance) are 0 if either column is constant.
+    metric of the ChaLearn challenges. `r2` is not clipped. It is negative if the mean of the
+    annotations is a better prediction than `y_pred`. For constant annotations, `r2` is 1 if the
+    prediction is exact and 0 otherwise, as in `sklearn.metrics.r2_score(force_finite=True)`. The
+    correlations `pcc` (Pearson) and `ccc` (concordance) are 0 if the annotations or the predictions
+    are constant.
 
     Args:
         y_true: Annotated scores in [0, 1], shape (N, K).
         y_pred: Predicted scores, shape (N, K).
 
     Returns:
-        Metric -> shape (K,).
+        Metric -> values, shape (K,).
 
     Raises:
         ValueError: If the shapes differ or there are no clips.
 
-    Reference: Ponce-López et al., 2016 (doi:10.1007/978-3-319-49409-8_32), mean accuracy;
-        Lin, 1989 (doi:10.2307/2532051), eq. 3 with population moments, concordance.
+    Reference: Ponce-López et al., 2016 (doi:10.1007/978-3-319-49409-8_32), for `accuracy`;
+        Lin, 1989 (doi:10.2307/2532051), eq. 3 with population moments, for `ccc`.
     """
     true, pred = as_columns(y_true, y_pred)
     mean_true, mean_pred = true.mean(axis=0), pred.mean(axis=0)
@@ -90,7 +92,7 @@ def trait_metrics(y_true: FloatArray, y_pred: FloatArray) -> dict[str, dict[str,
 
 
 def row_moments(y_true: FloatArray, y_pred: FloatArray) -> FloatArray:
-    """Return the seven terms per clip, shape (N, 7, K). The moments are the sums over clips.
+    """Return seven terms per clip and trait, shape (N, 7, K). Their sums are the moments.
 
     Raises:
         ValueError: If the shapes differ, or there are no clips.
@@ -105,17 +107,17 @@ def metrics_from_moments(moments: FloatArray) -> dict[str, FloatArray]:
     """Compute every metric of each trait from the seven sums.
 
     Args:
-        moments: Sum of `row_moments` over clips, shape (..., 7, K).
+        moments: Sum of `row_moments` across clips, shape (..., 7, K).
 
     Returns:
-        Metric -> shape (..., K); NaN if the weight is 0.
+        Metric -> values, shape (..., K); NaN if the first of the seven sums is 0.
     """
     weight, *sums = (moments[..., index, :] for index in range(NUM_MOMENTS))
     with np.errstate(invalid="ignore"):
         mean_true, mean_pred, square_true, square_pred, product, mae = (
             total / weight for total in sums
         )
-    # For an exact prediction, rounding can change this difference, but not the absolute error.
+    # For an exact prediction, `mae` is 0, but the expression below can have a rounding error.
     mse = np.where(mae == 0, 0.0, np.abs(square_true - 2 * product + square_pred))
     return _metrics(
         mae=mae,
@@ -141,9 +143,9 @@ def name_traits(values: FloatArray) -> dict[str, float]:
 
 
 def is_constant(mean: Any, variance: Any) -> Any:
-    """Return True for columns that vary by less than a millionth of their magnitude.
+    """Return True for columns with a variance of at most `CONSTANT_TOLERANCE` x (1 + mean²).
 
-    Such a variance is a rounding error of the sums, or of the last digits of float32 scores.
+    Rounding errors of the sums or of float32 scores can give a constant column such a variance.
     """
     return variance <= CONSTANT_TOLERANCE * (1.0 + mean * mean)
 

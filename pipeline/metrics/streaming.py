@@ -1,7 +1,9 @@
-"""Exact streaming metrics for Keras: equal to the NumPy metrics for any batch size.
+"""Streaming metrics for Keras.
 
-In Keras, `PearsonCorrelation` and `ConcordanceCorrelation` correlate the traits of a clip, or
-average the correlations of batches. Neither metric is the correlation across all clips.
+For any batch size, they are equal to the metrics that NumPy computes from all clips at once.
+
+The Keras metrics `PearsonCorrelation` and `ConcordanceCorrelation` are averages of correlations
+within single clips or within batches. Such an average is not the correlation across all clips.
 
 Shapes: B clips of a batch, K = 5 traits.
 """
@@ -17,10 +19,10 @@ from pipeline.metrics.regression import NUM_MOMENTS, SHIFT, metrics_from_moments
 
 
 class TraitMoments(keras.metrics.Metric):
-    """Sum the moments of all clips, and compute the metrics from the sums.
+    """Keras metric that sums the moments of all clips and computes the metrics from the sums.
 
-    The sums are float64 for any precision of the model, because a variance that is computed from
-    float32 sums loses too many digits.
+    The sums are float64 for any precision of the model. In float32, the variances would be too
+    inexact.
     """
 
     def __init__(self) -> None:
@@ -33,7 +35,7 @@ class TraitMoments(keras.metrics.Metric):
         """Add a batch of annotated and predicted scores, shape (B, 5) each, in OCEAN order.
 
         Raises:
-            ValueError: If there are not five traits.
+            ValueError: If an array does not have the shape (B, 5).
         """
         true = _as_scores("y_true", y_true) - SHIFT
         pred = _as_scores("y_pred", y_pred) - SHIFT
@@ -44,18 +46,18 @@ class TraitMoments(keras.metrics.Metric):
         self._moments.assign_add(ops.sum(rows, axis=1))
 
     def result(self) -> dict[str, Any]:
-        """Return no values, because Keras calls this each epoch; use `trait_metrics` instead."""
+        """Return an empty dictionary to Keras. `trait_metrics` returns the values."""
         return {}
 
     def trait_metrics(self) -> dict[str, dict[str, float]]:
-        """Compute every metric as in `regression.trait_metrics`; NaN before the first batch."""
+        """Return metrics like `regression.trait_metrics`; all are NaN before the first batch."""
         metrics = metrics_from_moments(np.asarray(self._moments.numpy()))
         return {metric: name_traits(values) for metric, values in metrics.items()}
 
 
 def _as_scores(argument: str, scores: Any) -> Any:
     tensor = ops.convert_to_tensor(scores, dtype="float64")
-    # Broadcasting would accept a single column.
+    # Without this check, a single column would be broadcast to all traits.
     if len(tensor.shape) != 2 or tensor.shape[1] not in (None, NUM_TRAITS):
         raise ValueError(
             f"{argument} must have shape (clips, {NUM_TRAITS}); found {tuple(tensor.shape)}"

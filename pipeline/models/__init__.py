@@ -1,6 +1,7 @@
 """Neural networks in pure Keras 3.
 
-Importing this package registers every layer, so files load without `custom_objects`.
+The import of this package registers every layer. Model files then load without
+`custom_objects`.
 """
 
 from pipeline.models.build import StreamSpec, build_model

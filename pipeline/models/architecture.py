@@ -1,4 +1,4 @@
-"""Check the arguments of a model before weights are created."""
+"""Check the arguments of a model before its weights are created."""
 
 from dataclasses import dataclass
 from numbers import Integral
@@ -11,10 +11,10 @@ from pipeline.models.streams import StreamSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """Checked arguments of `CompletePersonalityModel`, which describes them.
+    """Checked arguments of `CompletePersonalityModel`; see the docstring of that class.
 
     Raises:
-        ModelError: If an argument is invalid, alone or in combination.
+        ModelError: If an argument or a combination of arguments is invalid.
     """
 
     static_dim: int
@@ -46,7 +46,7 @@ class Architecture:
 
     @property
     def streams(self) -> dict[str, StreamSpec]:
-        """Shapes of the streams by name, in the order of the inputs."""
+        """Stream name -> shape, in the order of the model inputs."""
         return {
             "static": StreamSpec(
                 width=self.static_dim, num_steps=self.static_steps, masked=self.static_masked
@@ -66,7 +66,7 @@ class Architecture:
             "feed_forward_factor",
         ):  # fmt: skip
             _check_count(name, getattr(self, name))
-        # Layer normalization maps a token of width 1 to 0, so nothing would be learned.
+        # Layer normalization gives 0 for every token of width 1. Such tokens have no information.
         _check_count("fusion_dim", self.fusion_dim, minimum=2)
         for name in ("static_steps", "dynamic_steps"):
             if getattr(self, name) is not None:
@@ -112,7 +112,7 @@ def check_num_steps(place: str, spec: StreamSpec) -> None:
     """Check that attention over the stream has more than one key.
 
     Raises:
-        ModelError: If the stream has one step per clip; the message begins with `place`.
+        ModelError: If the stream has one step per clip. The message begins with `place`.
     """
     if spec.num_steps != 1:
         return

@@ -1,4 +1,6 @@
-"""Attention layers that also return their weights, and a feed-forward layer.
+"""Attention layers and a feed-forward layer.
+
+The attention layers also return the attention weights.
 
 Shapes: B batch, S static tokens, D dynamic tokens, Q queries, T tokens or keys, F fusion width,
 H heads, K traits.
@@ -12,7 +14,7 @@ from keras import ops
 from pipeline.core.traits import NUM_TRAITS
 
 MASKED_SCORE = -1e9
-"""Score of a masked key. It is finite, because a clip without real steps must not give NaN."""
+"""Attention score of a masked key; finite, so that a clip without real steps gives no NaN."""
 
 
 def attend(query: Any, key: Any, value: Any, mask: Any, *, num_heads: int) -> tuple[Any, Any]:
@@ -26,14 +28,15 @@ def attend(query: Any, key: Any, value: Any, mask: Any, *, num_heads: int) -> tu
         num_heads: Number of heads H; each head uses F / H columns.
 
     Returns:
-        The attended values, shape (B, Q, F), and the weights, shape (B, H, Q, T), float32. Masked
-        keys have weight 0. Each row of weights sums to 1, or to 0 if all keys are masked.
+        Two tensors: the attended values, shape (B, Q, F), and the attention weights, shape
+        (B, H, Q, T), float32. Masked keys have weight 0. Each row of weights sums to 1. If all keys
+        are masked, the sum is 0.
 
     Reference: Vaswani et al., 2017 (arXiv:1706.03762), eq. 1.
     """
     query, key, value = (_split_heads(x, num_heads) for x in (query, key, value))
     scores = ops.matmul(query, ops.swapaxes(key, -1, -2)) / query.shape[-1] ** 0.5
-    # In half precision, the rounded weights of a row would not sum to 1.
+    # In half precision, rounding errors are large, so a row of weights would not sum to 1.
     scores = ops.cast(scores, "float32")
     if mask is None:
         weights = ops.softmax(scores)
@@ -54,7 +57,7 @@ def _split_heads(x: Any, num_heads: int) -> Any:
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class FeedForward(keras.layers.Layer):
-    """Layer normalization and a residual perceptron with two layers.
+    """Residual block: layer normalization, then a perceptron with two dense layers.
 
     Args:
         factor: Hidden width, in multiples of F.
@@ -87,18 +90,19 @@ class FeedForward(keras.layers.Layer):
         self.contract.build(hidden_shape)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Return the tokens, in the shape of `inputs`."""
+        """Return the new tokens, in the shape of `inputs`."""
         added = self.contract(self.expand(self.norm(inputs)))
         return inputs + self.dropout(added, training=training)
 
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class AttentionSide(keras.layers.Layer):
-    """Layers of one stream in a `CrossAttentionBlock`, which describes the arguments.
+    """Layers of one stream in a `CrossAttentionBlock`; for the arguments, see that class.
 
     Call arguments:
-        tokens: Tokens before the block, shape (B, T, F).
-        attended: Attended values of the other stream, shape (B, T, F).
+        tokens: Input tokens of the block, shape (B, T, F).
+        attended: Values of the other stream, weighted by the attention from this stream, shape
+            (B, T, F).
     """
 
     def __init__(self, *, feed_forward_factor: int, dropout_rate: float, **kwargs: Any) -> None:
@@ -110,7 +114,7 @@ class AttentionSide(keras.layers.Layer):
         width = tokens_shape[-1]
         options = {"dtype": self.dtype_policy}
         self.norm = keras.layers.LayerNormalization(name="norm", **options)
-        # A bias of the keys would add the same number to all scores of a query, without effect.
+        # A key bias would shift all attention scores of a query equally. Softmax cancels this.
         self.projection = keras.layers.Dense(
             3 * width, use_bias=False, name="projection", **options
         )
@@ -130,7 +134,7 @@ class AttentionSide(keras.layers.Layer):
         return ops.split(self.projection(self.norm(tokens)), 3, axis=-1)
 
     def call(self, tokens: Any, attended: Any, training: bool | None = None) -> Any:
-        """Return the tokens after the block, shape (B, T, F)."""
+        """Return the output tokens of the block, shape (B, T, F)."""
         tokens = tokens + self.dropout(self.output_map(attended), training=training)
         return self.feed_forward(tokens, training=training)
 
@@ -139,7 +143,8 @@ class AttentionSide(keras.layers.Layer):
 class CrossAttentionBlock(keras.layers.Layer):
     """Bidirectional cross-attention between two streams, then a feed-forward layer per stream.
 
-    Both directions use the input of the block, so the block is symmetric in the streams.
+    Both attention directions use the input tokens of the block; neither direction uses the result
+    of the other. Thus the block is symmetric in the streams.
 
     Args:
         num_heads: Number of heads H, a divisor of F.
@@ -149,8 +154,8 @@ class CrossAttentionBlock(keras.layers.Layer):
     Call arguments:
         static: Static tokens, shape (B, S, F).
         dynamic: Dynamic tokens, shape (B, D, F).
-        static_mask: True for real static tokens, shape (B, S), or None.
-        dynamic_mask: True for real dynamic tokens, shape (B, D), or None.
+        static_mask: True for real static tokens, shape (B, S); None if all are real.
+        dynamic_mask: True for real dynamic tokens, shape (B, D); None if all are real.
 
     Reference: Lu et al., 2019 (arXiv:1908.02265), co-attention; pre-norm after Xiong et al.,
         2020 (arXiv:2002.04745).
@@ -186,8 +191,9 @@ class CrossAttentionBlock(keras.layers.Layer):
         """Return tokens and attention weights.
 
         Returns:
-            Static tokens (B, S, F), dynamic tokens (B, D, F), weights from static queries to
-            dynamic keys (B, H, S, D), and weights from dynamic queries to static keys (B, H, D, S).
+            Four tensors: static tokens (B, S, F); dynamic tokens (B, D, F); weights from static
+            queries to dynamic keys (B, H, S, D); weights from dynamic queries to static keys
+            (B, H, D, S).
         """
         static_query, static_key, static_value = self.static_side.project(static)
         dynamic_query, dynamic_key, dynamic_value = self.dynamic_side.project(dynamic)
@@ -214,7 +220,7 @@ class TraitAttention(keras.layers.Layer):
 
     Call arguments:
         tokens: Shape (B, T, F).
-        token_mask: True for real tokens, shape (B, T), or None.
+        token_mask: True for real tokens, shape (B, T); None if all are real.
 
     Reference: learned queries after Lee et al., 2019 (arXiv:1810.00825), section 3.2.
     """
@@ -238,7 +244,7 @@ class TraitAttention(keras.layers.Layer):
             layer.build(tokens_shape)
 
     def call(self, tokens: Any, token_mask: Any = None) -> tuple[Any, Any]:
-        """Return the features per trait (B, K, F) and the attention weights (B, H, K, T)."""
+        """Return two tensors: features per trait (B, K, F), and attention weights (B, H, K, T)."""
         key, value = ops.split(self.key_value(self.norm(tokens)), 2, axis=-1)
         attended, weights = attend(
             self.queries[None], key, value, token_mask, num_heads=self.num_heads

@@ -19,7 +19,7 @@ def build_model(
     """Build a new model for streams of these shapes, with an encoder for each image stream.
 
     Raises:
-        ModelError: If the configuration is invalid, alone or for these shapes.
+        ModelError: If the configuration is invalid or does not match these shapes.
     """
     settings = dataclasses.asdict(config)
     specs = {"static": static, "dynamic": dynamic}

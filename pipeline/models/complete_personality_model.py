@@ -21,14 +21,14 @@ from pipeline.models.standardize import Standardize
 from pipeline.models.streams import build_input, standardize, summarize, to_tokens
 
 Moments = tuple[FloatArray, FloatArray]
-"""Mean and variance of each feature, each of shape (C,)."""
+"""Two arrays of shape (C,): the mean and the variance of each feature."""
 
 
 class GraphReader:
     """Compute intermediate tensors of a model.
 
-    The first call of `read` builds a Keras model that computes the tensors. This model is not
-    saved, because `GraphReader` is not a layer.
+    The first call of `read` builds a Keras model that computes the tensors. Because `GraphReader`
+    is not a layer, this Keras model is not saved with the main model.
     """
 
     def __init__(self, inputs: list[Any], tensors: Mapping[str, Any]) -> None:
@@ -37,12 +37,12 @@ class GraphReader:
         self._model: keras.Model | None = None
 
     def read(self, inputs: Any, *, batch_size: int) -> dict[str, FloatArray]:
-        """Return the values of the tensors by name, each with N rows."""
+        """Return tensor name -> values, with one row per clip."""
         if self._model is None:
             self._model = keras.Model(self._inputs, self._tensors)
         arrays = keras.tree.map_structure(np.asarray, inputs)
         num_clips = len(keras.tree.flatten(arrays)[0])
-        # For a few clips, `predict` is slow because each call builds a data set.
+        # `predict` is not used: each call builds a data set, which is slow for a few clips.
         parts = []
         for begin in range(0, num_clips, batch_size):
             clips = slice(begin, begin + batch_size)
@@ -57,12 +57,12 @@ class CompletePersonalityModel(keras.Model):
 
     Each stream is standardized and mapped to tokens. Cross-attention blocks exchange information
     between the streams. One learned query per trait attends to the tokens of both streams, and
-    one head per trait computes a logit. With `linear_skip`, a linear model of the pooled inputs
-    is added before the soft clip.
+    one head per trait computes a logit. With `linear_skip`, the logits of a linear model of the
+    pooled inputs are added before the soft clip to [0, 1].
 
-    The inputs are `[static, dynamic]`, then `static_mask` and `dynamic_mask` for masked streams
-    (True or 1 for a real step), or a dict with these names. The outputs are scores of shape
-    (N, K), float32, in [0, 1], in OCEAN order.
+    The inputs are a list: `static`, `dynamic`, then `static_mask` and `dynamic_mask` for masked
+    streams. A dict with these names is also accepted. A mask is True or 1 for a real step. The
+    output contains scores in [0, 1] in OCEAN order, shape (N, K), float32.
 
     Args:
         static_dim: Number of static features.
@@ -70,19 +70,20 @@ class CompletePersonalityModel(keras.Model):
         fusion_dim: Width F of every token.
         num_heads: Number of attention heads H, a divisor of `fusion_dim`.
         dropout_rate: Dropout rate during training, in [0, 1).
-        static_steps: Number of steps T of the static stream, shape (N, T, C); None for one vector
-            per clip, shape (N, C).
-        dynamic_steps: Number of steps of the dynamic stream, or None.
-        static_masked: Whether there is an input `static_mask`, shape (N, T).
-        dynamic_masked: Whether there is an input `dynamic_mask`, shape (N, T).
+        static_steps: Number of time steps T of the static stream, shape (N, T, C); None if the
+            stream has one vector per clip, shape (N, C).
+        dynamic_steps: The same number for the dynamic stream.
+        static_masked: Whether the model has an input `static_mask`, shape (N, T).
+        dynamic_masked: Whether the model has an input `dynamic_mask`, shape (N, T).
         num_tokens: Number of learned tokens for a stream of one vector per clip.
-        num_blocks: Number of cross-attention blocks, for the fusion `cross_attention`.
+        num_blocks: Number of blocks in the fusion `cross_attention`.
         feed_forward_factor: Hidden width of the feed-forward layers, in multiples of F.
         fusion: Name of the fusion, one of `FUSIONS`.
-        linear_skip: Whether to add a linear model of the pooled inputs to the logits.
+        linear_skip: Whether the output of a linear model of the pooled inputs is added to the
+            logits.
 
     Raises:
-        ModelError: If an argument is invalid, alone or in combination.
+        ModelError: If an argument or a combination of arguments is invalid.
     """
 
     def __init__(
@@ -132,10 +133,11 @@ class CompletePersonalityModel(keras.Model):
         dynamic_moments: Moments,
         label_mean: FloatArray | None = None,
     ) -> None:
-        """Set the statistics of the training rows before training.
+        """Store the statistics of the training clips in the model, before training.
 
-        The moments are computed across clips and real steps. Frozen layers and unused streams are
-        skipped. Afterwards, a new model predicts scores close to `label_mean`, shape (K,).
+        The moments are means and variances across clips and real steps. Frozen layers and unused
+        streams do not change. After this call, the predictions of a new model are close to
+        `label_mean`, shape (K,).
 
         Raises:
             ModelError: If a shape or a value is invalid.
@@ -151,7 +153,7 @@ class CompletePersonalityModel(keras.Model):
 
     @property
     def is_adapted(self) -> bool:
-        """Whether the model has statistics of training rows, from `adapt` or from training."""
+        """Whether the model has statistics of training clips, from `adapt` or from training."""
         layers = [self.standardizer(name) for name in self._fusion.streams]
         return any(layer.is_set for layer in (*layers, self.get_layer("traits")))
 
@@ -160,15 +162,15 @@ class CompletePersonalityModel(keras.Model):
         return self.get_layer(f"{stream}_standardize")
 
     def attention(self, inputs: Any, *, batch_size: int = 256) -> dict[str, FloatArray]:
-        """Return the attention weights of every clip by name, for the `inputs` of `predict`.
+        """Return name -> attention weights of every clip. `inputs` are the same as for `predict`.
 
-        Each row of weights sums to 1. Padding has weight 0.
+        Each row of weights sums to 1. The weights of padding are 0.
 
         Returns:
-            For cross-attention, `"block_1/static_to_dynamic"` (N, H, S, D) from static queries
-            to dynamic keys, `"block_1/dynamic_to_static"` (N, H, D, S), these two maps for each
-            further block, and `"traits"` (N, H, K, S + D), static keys first. For a single stream,
-            `"traits"` (N, H, K, T). For late fusion, `"static/traits"` and `"dynamic/traits"`.
+            Cross-attention: for each block, `"block_1/static_to_dynamic"` (N, H, S, D), from static
+            queries to dynamic keys, and `"block_1/dynamic_to_static"` (N, H, D, S); then `"traits"`
+            (N, H, K, S + D), static keys first. Single stream: `"traits"` (N, H, K, T). Late
+            fusion: `"static/traits"` and `"dynamic/traits"`.
 
         Raises:
             ModelError: If the fusion has no attention.
@@ -182,7 +184,7 @@ class CompletePersonalityModel(keras.Model):
         return self._attention_reader.read(inputs, batch_size=batch_size)
 
     def hidden_step_value(self, stream: str) -> tuple[FloatArray, str]:
-        """Return the replacement for a hidden step, shape (C,), and its description."""
+        """Return the vector that replaces a hidden time step, shape (C,), and its description."""
         return np.asarray(self.standardizer(stream).mean), "the mean of the training clips"
 
     @property
@@ -192,7 +194,7 @@ class CompletePersonalityModel(keras.Model):
 
     @property
     def attention_keys(self) -> dict[str, int]:
-        """Number of tokens per stream that the fusion uses: `{"static": S, ...}`."""
+        """Stream name -> number of tokens, for the streams that the fusion uses."""
         return {name: self.architecture.num_keys(name) for name in self._fusion.streams}
 
     def get_config(self) -> dict[str, Any]:
@@ -204,12 +206,13 @@ class CompletePersonalityModel(keras.Model):
         return FUSIONS[self.architecture.fusion]
 
 
-# The older `.h5` format stores the class name without the package.
+# The older `.h5` format stores the class name without the package name. Therefore the class is also
+# registered without the package name.
 keras.saving.get_custom_objects()["CompletePersonalityModel"] = CompletePersonalityModel
 
 
 def _build_graph(architecture: Architecture) -> tuple[list[Any], Any, Mapping[str, Any]]:
-    """Return the inputs, the scores (N, K) and the attention weights by name."""
+    """Return three values: the inputs, the scores (N, K), and name -> attention weights."""
     streams = [build_input(name, spec) for name, spec in architecture.streams.items()]
     masks = [stream.mask for stream in streams if stream.mask is not None]
     inputs = [stream.values for stream in streams] + masks

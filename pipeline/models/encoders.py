@@ -13,10 +13,10 @@ from pipeline.models.persistence import load_model
 from pipeline.models.standardize import Standardize
 
 CONV: Final = "conv"
-"""A small new network of strided convolutions, trained with the rest of the model."""
+"""Kind of encoder: a small new convolutional network that is trained with the model."""
 
 STANDARDIZE: Final = "standardize"
-"""Name of the layer with the image statistics in a `conv` encoder."""
+"""Name of the layer that contains the image statistics of a `conv` encoder."""
 
 _WIDTHS: Final = (16, 32, 64)
 
@@ -24,11 +24,12 @@ _WIDTHS: Final = (16, 32, 64)
 def build_encoder(kind: str, image_shape: tuple[int, int, int], *, name: str) -> keras.Model:
     """Return a model from images (B, H, W, C) to vectors (B, F).
 
-    The kind `conv` is a new, trainable encoder. Other kinds are paths of `.keras` files. Such an
-    encoder is frozen and contains its preprocessing. `name` is part of layer paths.
+    The kind `conv` gives a new, trainable encoder. Any other kind is the path of a `.keras` file.
+    An encoder from a file is frozen and must contain its preprocessing. The returned model gets the
+    name `name`, which is a part of the paths of its layers.
 
     Raises:
-        ModelError: If the kind is unknown, or the encoder does not accept these images.
+        ModelError: If the kind is unknown, or the encoder has the wrong input or output shape.
     """
     if kind == CONV:
         layers = keras.layers

@@ -19,20 +19,20 @@ from pipeline.models.encoders import STANDARDIZE
 from pipeline.models.standardize import Standardize
 
 _ENCODERS: Final = "{stream}_steps"
-"""Name of the layer that applies the encoder of a stream to every step."""
+"""Name of the layer that applies the encoder of a stream to every time step."""
 
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class EndToEndModel(keras.Model):
-    """Encode the image of every step, and apply a `CompletePersonalityModel` to the vectors.
+    """Encode the image of every time step, then apply a `CompletePersonalityModel`.
 
     Args:
         encoders: Stream name -> model from images (H, W, C) to vectors. Streams without an
             encoder are feature streams.
-        image_shapes: Stream name -> shape (T, H, W, C) of the images of each encoder.
-        fusion: Model of the encoded streams.
-        new_encoders: Streams whose encoder is a new `conv` network. `adapt` sets the image
-            statistics of these encoders only; a loaded encoder keeps its own preprocessing.
+        image_shapes: Stream name -> shape of the images of one clip, (T, H, W, C).
+        fusion: Model that predicts the traits from the encoded streams.
+        new_encoders: Names of the streams with a new `conv` encoder. `adapt` sets the image
+            statistics of these encoders. It does not change loaded encoders.
     """
 
     def __init__(
@@ -69,9 +69,9 @@ class EndToEndModel(keras.Model):
         dynamic_moments: Moments,
         label_mean: FloatArray | None = None,
     ) -> None:
-        """Set the statistics of the training rows; see `CompletePersonalityModel.adapt`.
+        """Store the statistics of the training clips; see `CompletePersonalityModel.adapt`.
 
-        For an image stream, the moments are computed per channel.
+        For an image stream, the moments contain one mean and one variance per channel.
         """
         for name, moments in {"static": static_moments, "dynamic": dynamic_moments}.items():
             layer = self._standardizer(name)
@@ -83,7 +83,7 @@ class EndToEndModel(keras.Model):
 
     @property
     def is_adapted(self) -> bool:
-        """Whether the model has statistics of training rows, from `adapt` or from training."""
+        """Whether the model has statistics of training clips, from `adapt` or from training."""
         layers = [self._standardizer(name) for name in self._new_encoders]
         return self._fusion_model.is_adapted or any(layer.is_set for layer in layers if layer)
 
@@ -110,13 +110,13 @@ class EndToEndModel(keras.Model):
 
     @property
     def attention_keys(self) -> dict[str, int]:
-        """Number of tokens per stream that the fusion uses."""
+        """Stream name -> number of tokens, for the streams that the fusion uses."""
         return self._fusion_model.attention_keys
 
     def hidden_step_value(self, stream: str) -> tuple[FloatArray, str]:
-        """Return the replacement for a hidden step, and its description.
+        """Return the values that replace a hidden time step, and their description.
 
-        For a loaded encoder the mean image is unknown, so the replacement is zero.
+        For a loaded encoder, the mean image is unknown. In this case, the values are zero.
         """
         layer = self._standardizer(stream)
         if layer is None:
@@ -124,7 +124,7 @@ class EndToEndModel(keras.Model):
         return np.asarray(layer.mean), "the mean of the training clips"
 
     def get_config(self) -> dict[str, Any]:
-        """Return the description that is saved with the model."""
+        """Return the configuration that Keras saves with the model."""
         serialize = keras.saving.serialize_keras_object
         return {
             "encoders": {name: serialize(encoder) for name, encoder in self._encoders.items()},
@@ -149,7 +149,11 @@ class EndToEndModel(keras.Model):
         )
 
     def _standardizer(self, stream: str) -> Standardize | None:
-        """Return the layer whose statistics `adapt` sets for a stream, or None."""
+        """Return the layer that standardizes a stream with statistics of the training clips.
+
+        Returns None for a stream with a loaded encoder, and for a feature stream that the fusion
+        does not use.
+        """
         if stream in self._encoders:
             if stream not in self._new_encoders:
                 return None

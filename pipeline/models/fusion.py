@@ -1,4 +1,4 @@
-"""Fusions: from the tokens of the streams to one logit per trait.
+"""Fusions: functions that compute one logit per trait from the tokens of the streams.
 
 Shapes: B batch, T tokens, F fusion width, H heads, K traits.
 """
@@ -18,7 +18,7 @@ from pipeline.models.streams import MaskedMean, StreamTensors
 
 @dataclass(frozen=True, kw_only=True)
 class FusionSizes:
-    """Sizes of the fusion layers. A fusion may use only some of the sizes."""
+    """Sizes of the fusion layers. Some fusions use only a part of the sizes."""
 
     width: int
     num_heads: int
@@ -28,7 +28,7 @@ class FusionSizes:
 
 
 Fused: TypeAlias = tuple[Any, dict[str, Any]]
-"""Logits (B, K), and attention weights by name, each of shape (B, H, queries, keys)."""
+"""Two values: logits (B, K), and name -> attention weights (B, H, queries, keys)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +38,12 @@ class Fusion:
     build: Callable[[Sequence[StreamTensors], FusionSizes], Fused]
     """Function that adds the layers to the graph."""
     streams: tuple[str, ...] = ("static", "dynamic")
-    """Names of the input streams, in the order of `build`."""
+    """Names of the input streams, in the order in which `build` needs the streams."""
     has_attention: bool = True
 
 
 def cross_attention(streams: Sequence[StreamTensors], sizes: FusionSizes) -> Fused:
-    """Apply cross-attention blocks, then attention from each trait to both streams."""
+    """Apply cross-attention blocks, then attention from one query per trait to all tokens."""
     static, dynamic = streams
     static_tokens, dynamic_tokens = static.values, dynamic.values
     attention = {}
@@ -68,20 +68,20 @@ def cross_attention(streams: Sequence[StreamTensors], sizes: FusionSizes) -> Fus
 
 
 def concat(streams: Sequence[StreamTensors], sizes: FusionSizes) -> Fused:
-    """Concatenate the means of both streams, then apply a perceptron."""
+    """Average the tokens of each stream, concatenate the two means, and apply a perceptron."""
     joined = keras.layers.Concatenate(name="joined")([_mean(stream) for stream in streams])
     features = keras.layers.Dense(sizes.width, activation="gelu", name="fused")(joined)
     return _shared_features_logits(features, sizes), {}
 
 
 def gated(streams: Sequence[StreamTensors], sizes: FusionSizes) -> Fused:
-    """Mix the means of both streams with a gate per feature."""
+    """Average the tokens of each stream, and mix the two means with a gate per feature."""
     features = GatedUnit(name="fused")(*[_mean(stream) for stream in streams])
     return _shared_features_logits(features, sizes), {}
 
 
 def late(streams: Sequence[StreamTensors], sizes: FusionSizes) -> Fused:
-    """Predict from each stream alone, then mix the predictions with a weight per trait."""
+    """Compute logits from each stream alone, then mix the logits with a weight per trait."""
     logits, attention = [], {}
     for stream in streams:
         stream_logits, weights = _one_stream_logits(stream, sizes, f"{stream.name}_")
@@ -91,7 +91,7 @@ def late(streams: Sequence[StreamTensors], sizes: FusionSizes) -> Fused:
 
 
 def single_stream(streams: Sequence[StreamTensors], sizes: FusionSizes) -> Fused:
-    """Predict from one stream, with attention from each trait to its tokens."""
+    """Compute logits from one stream, with attention from one query per trait to the tokens."""
     (stream,) = streams
     return _one_stream_logits(stream, sizes, "")
 
@@ -106,7 +106,7 @@ FUSIONS: Final[Mapping[str, Fusion]] = MappingProxyType(
         "dynamic_only": Fusion(build=single_stream, streams=("dynamic",)),
     }
 )
-"""All fusions, by name in a configuration."""
+"""Name in the configuration -> fusion."""
 
 
 @keras.saving.register_keras_serializable(package="pipeline")
@@ -121,7 +121,7 @@ class GatedUnit(keras.layers.Layer):
     """
 
     def build(self, first_shape: tuple[Any, ...], second_shape: tuple[Any, ...]) -> None:
-        """Create one map per stream, and the gate."""
+        """Create three dense layers: one per stream, and the gate."""
         width = first_shape[-1]
         options = {"dtype": self.dtype_policy}
         self.first_map = keras.layers.Dense(width, activation="tanh", name="first", **options)

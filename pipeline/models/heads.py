@@ -14,13 +14,13 @@ from pipeline.core.errors import ModelError
 from pipeline.core.traits import NUM_TRAITS
 
 MEAN_RANGE = (0.01, 0.99)
-"""Range of the label means. Outside this range, the gradient of the soft clip is too small."""
+"""Range to which label means are clipped. Outside this range, the gradients are too small."""
 
 SHARPNESS = 20.0
-"""Curvature of the soft clip at 0 and 1. Between 0.1 and 0.9 the clip is almost linear."""
+"""Curvature of the soft clip at 0 and 1. From 0.1 to 0.9, the soft clip is almost linear."""
 
 LINEAR_STEP = 100.0
-"""Change of the logits of `LinearSkip` per Adam step, in multiples of the learning rate."""
+"""Change of the logits of `LinearSkip` per Adam update, in multiples of the learning rate."""
 
 
 @keras.saving.register_keras_serializable(package="pipeline")
@@ -31,7 +31,7 @@ class TraitHead(keras.layers.Layer):
         dropout_rate: Dropout rate of the features, in [0, 1).
 
     Call arguments:
-        inputs: Features of each trait, shape (B, K, F), or shared by all traits, shape (B, 1, F).
+        inputs: Features, shape (B, K, F); or (B, 1, F) if all traits have the same features.
     """
 
     def __init__(self, *, dropout_rate: float, **kwargs: Any) -> None:
@@ -41,7 +41,8 @@ class TraitHead(keras.layers.Layer):
     def build(self, inputs_shape: tuple[Any, ...]) -> None:
         """Create the weights, shape (K, F)."""
         options = {"dtype": self.dtype_policy}
-        # The kernel scales each feature and `TraitScores` adds the bias.
+        # The norm has no weights, because the kernel scales each feature and `TraitScores` adds a
+        # bias.
         self.norm = keras.layers.LayerNormalization(
             center=False, scale=False, name="norm", **options
         )
@@ -64,8 +65,8 @@ class TraitHead(keras.layers.Layer):
 class LinearSkip(keras.layers.Layer):
     """Linear model of the standardized inputs, one logit per trait.
 
-    One step of Adam changes each weight by about the learning rate. Without scaling, the logits
-    would change faster with more inputs. Therefore the kernel is multiplied by `LINEAR_STEP` / C.
+    One Adam update changes each weight by about the learning rate. Without scaling, the change of
+    the logits would grow with C. Therefore the kernel is multiplied by `LINEAR_STEP` / C.
 
     Call arguments:
         inputs: Standardized features, shape (B, C).
@@ -75,7 +76,7 @@ class LinearSkip(keras.layers.Layer):
     """
 
     def build(self, inputs_shape: tuple[Any, ...]) -> None:
-        """Create the weights, shape (C, K), with zeros."""
+        """Create the weights, shape (C, K). The initial values are zero."""
         self.step = LINEAR_STEP / inputs_shape[-1]
         self.kernel = self.add_weight(
             name="kernel", shape=(inputs_shape[-1], NUM_TRAITS), initializer="zeros"
@@ -96,7 +97,10 @@ class StreamMixture(keras.layers.Layer):
     """
 
     def build(self, first_shape: tuple[Any, ...], second_shape: tuple[Any, ...]) -> None:
-        """Create the balance of each trait, shape (K,); 0 gives both streams equal weight."""
+        """Create one balance per trait, shape (K,): the logit of the weight of the first stream.
+
+        With the initial value 0, both streams have the same weight.
+        """
         self.balance = self.add_weight(name="balance", shape=(NUM_TRAITS,), initializer="zeros")
 
     def call(self, first: Any, second: Any) -> Any:
@@ -107,11 +111,11 @@ class StreamMixture(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class TraitScores(keras.layers.Layer):
-    """Sum the logits and a bias per trait, and map the sum to [0, 1] by a soft clip.
+    """Add a bias per trait to the sum of the logits, and apply a soft clip to [0, 1].
 
-    Annotated scores are nearly linear in good features, and few scores are near 0 or 1. A sigmoid
-    is curved everywhere, which lowers the accuracy. The soft clip is curved only near 0 and 1, but
-    the gradient there is not zero. The slope in the middle is 1/4, as for a sigmoid.
+    Annotated scores depend almost linearly on good features, and few scores are near 0 or 1. A
+    sigmoid is less accurate, because it is curved everywhere. The soft clip is curved only near 0
+    and 1, and its gradient is not zero there. In the middle, its slope is 1/4, as for a sigmoid.
 
     Call arguments:
         inputs: Logits, each of shape (B, K).
@@ -125,11 +129,11 @@ class TraitScores(keras.layers.Layer):
 
     @property
     def is_set(self) -> bool:
-        """Whether the bias differs from its initial zeros."""
+        """Whether the bias differs from its initial value, zero."""
         return bool(np.any(np.asarray(self.bias) != 0))
 
     def set_label_mean(self, mean: FloatArray) -> None:
-        """Set the bias so that zero logits give `mean`, shape (K,), in [0, 1].
+        """Set the bias such that logits of zero give the scores `mean`, shape (K,), in [0, 1].
 
         Raises:
             ModelError: If the shape is wrong or a value is outside [0, 1].
@@ -154,5 +158,5 @@ class TraitScores(keras.layers.Layer):
         position = 0.5 + 0.25 * (sum(inputs) + self.bias)
         above_zero = ops.softplus(SHARPNESS * position)
         above_one = ops.softplus(SHARPNESS * (position - 1.0))
-        # For large logits, rounding can give values outside [0, 1].
+        # For large logits, a rounding error can give a score outside [0, 1].
         return ops.clip((above_zero - above_one) / SHARPNESS, 0.0, 1.0)

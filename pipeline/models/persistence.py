@@ -1,7 +1,7 @@
 """Save and load models as `.keras`, `.h5` or `.weights.h5`.
 
-A model file may be from an untrusted source. The safe mode of Keras blocks code in the file. This
-module also limits the unpacked size, and converts every failure to a one-line error.
+A model file can come from an untrusted source. The safe mode of Keras blocks code in the file. This
+module also limits the unpacked size. Every failure raises an error with a one-line message.
 """
 
 import contextlib
@@ -19,14 +19,14 @@ from pipeline.core.model_path import WEIGHTS, check_model_path, model_suffix
 from pipeline.core.near_names import did_you_mean_path
 
 _MAX_CONFIG_BYTES: Final = 2**26
-"""Maximum size of a model description; a ResNet-152 needs 0.6 MB."""
+"""Maximum size of a model description. The description of a ResNet-152 has 0.6 MB."""
 
 _MAX_EXPANSION: Final = 20
-"""Maximum ratio of unpacked size to file size; Keras itself does not compress."""
+"""Maximum ratio of unpacked size to file size. For files from Keras, it is about 1."""
 
 
 def save_model(model: keras.Model, path: Path) -> None:
-    """Save a built model atomically, in the format of the file suffix.
+    """Save a built model atomically, in the format that the file suffix specifies.
 
     Raises:
         ModelError: If the suffix is not `.keras`, `.h5` or `.weights.h5`, or the path is not
@@ -38,14 +38,15 @@ def save_model(model: keras.Model, path: Path) -> None:
             model.save_weights(temporary)
         else:
             with _without_format_advice():
-                # Keras cannot load the losses that it saves with an optimizer in `.h5`.
+                # With an optimizer, Keras would also save losses, some of which it cannot load.
                 _in_storable_order(model, path).save(temporary, include_optimizer=False)
 
 
 def load_model(path: Path) -> keras.Model:
     """Load a whole model, uncompiled, from a `.keras` or `.h5` file.
 
-    To load a file that contains only weights, call `model.load_weights(path)` of a matching model.
+    To load a file that contains only weights, build a model with the same architecture and call its
+    method `load_weights(path)`.
 
     Raises:
         ModelError: If the file is missing or is not a whole model.
@@ -67,7 +68,7 @@ def load_model(path: Path) -> keras.Model:
 
 
 def load_architecture(path: Path) -> keras.Model:
-    """Build a model with new weights from a JSON description that Keras wrote.
+    """Build a model from its JSON description in the Keras format, with new initial weights.
 
     Raises:
         ModelError: If the file is missing or does not describe a model.
@@ -92,7 +93,7 @@ def _one_line_errors(path: Path, *, fix: str) -> Iterator[None]:
 
 
 def _check_archive(path: Path) -> None:
-    """Check the sizes, names and checksums in a `.keras` file; raise a ValueError on failure."""
+    """Raise a ValueError if a size, name or checksum in a `.keras` file is wrong."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         for member in members:
@@ -110,10 +111,10 @@ def _check_archive(path: Path) -> None:
 
 
 def _in_storable_order(model: keras.Model, path: Path) -> keras.Model:
-    """Return `model`, or an unfrozen copy if `.h5` would swap weights.
+    """Return `model`, or an unfrozen copy if the `.h5` format would swap weights.
 
     For `.h5`, Keras saves the trainable weights of a layer before the frozen weights, but loads all
-    weights in the original order. This swaps weights in a partly frozen layer.
+    weights in the original order. Therefore weights of a partly frozen layer would be swapped.
     """
     if model_suffix(path) != ".h5":
         return model
@@ -131,7 +132,7 @@ def _in_storable_order(model: keras.Model, path: Path) -> keras.Model:
 
 @contextlib.contextmanager
 def _without_format_advice() -> Iterator[None]:
-    """Suppress the advice of Keras against `.h5`, because the user chose this format."""
+    """Suppress the Keras warning about the `.h5` format, because the user chose this format."""
 
     def is_other(record: logging.LogRecord) -> bool:
         return not record.getMessage().startswith("You are saving your model as an HDF5 file")

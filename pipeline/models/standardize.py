@@ -13,29 +13,29 @@ from pipeline.core.arrays import BoolArray, FloatArray
 from pipeline.core.errors import ModelError
 
 MIN_RELATIVE_DEVIATION = 1e-6
-"""Smaller standard deviations, relative to the mean, are rounding errors of float32."""
+"""Minimum ratio of standard deviation to mean. Smaller ratios are float32 rounding errors."""
 
 MIN_DEVIATION = 1e-30
-"""The inverse of a smaller standard deviation would overflow in float32."""
+"""Minimum standard deviation. The inverse of a smaller number could overflow in float32."""
 
 FAR = 1e4
-"""Distance from the training mean, in standard deviations, at which a value is an outlier."""
+"""Minimum distance of an outlier from the training mean, in standard deviations."""
 
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class Standardize(keras.layers.Layer):
     """Subtract the mean of each feature and divide by its standard deviation.
 
-    Before `set_moments`, the layer returns its input. The statistics are saved with the model, but
-    not trained.
+    Before the call of `set_moments`, the output equals the input. The statistics are saved with
+    the model, but they are not trained.
 
     Call arguments:
         inputs: Features, shape (B, C) or (B, T, C).
-        step_mask: True for real steps, shape (B, T). Padding is replaced by zeros.
+        step_mask: True for real steps, shape (B, T). In the output, padding is zero.
     """
 
     def build(self, inputs_shape: tuple[Any, ...]) -> None:
-        """Create the statistics, each of shape (C,)."""
+        """Create the mean and the scale, each of shape (C,)."""
         shape = (inputs_shape[-1],)
         self.mean = self.add_weight(name="mean", shape=shape, initializer="zeros", trainable=False)
         self.scale = self.add_weight(name="scale", shape=shape, initializer="ones", trainable=False)
@@ -46,9 +46,9 @@ class Standardize(keras.layers.Layer):
         return bool(np.any(np.asarray(self.mean) != 0) or np.any(np.asarray(self.scale) != 1))
 
     def set_moments(self, mean: FloatArray, variance: FloatArray) -> None:
-        """Set the mean and the variance of the training rows, shape (C,) each.
+        """Set the mean and the variance of each feature in the training clips, both of shape (C,).
 
-        A constant feature is mapped to zero.
+        For a constant feature, the output is zero.
 
         Raises:
             ModelError: If a shape is wrong, a value is not finite, or a variance is negative.
@@ -67,11 +67,11 @@ class Standardize(keras.layers.Layer):
         self.scale.assign(np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, deviation)))
 
     def is_far(self, values: FloatArray, step_mask: BoolArray | None = None) -> BoolArray:
-        """Return True for rows with a feature at least `FAR` standard deviations from the mean.
+        """Return True for each clip with a value `FAR` or more standard deviations from the mean.
 
-        `values` has shape (B, C) or (B, T, C), and `step_mask` (B, T); padding is ignored.
+        `values` has shape (B, C) or (B, T, C). `step_mask` has shape (B, T). Padding is ignored.
         """
-        with np.errstate(over="ignore", invalid="ignore"):  # an infinite distance is far
+        with np.errstate(over="ignore", invalid="ignore"):  # the distance can be infinite
             distance = np.abs((values - np.asarray(self.mean)) * np.asarray(self.scale))
         steps = (distance >= FAR).any(axis=-1)
         if steps.ndim == 1:
@@ -102,7 +102,7 @@ class Standardize(keras.layers.Layer):
 
 
 def standardize_layers(network: keras.Model) -> dict[str, Standardize]:
-    """Return the `Standardize` layers of a model by input name."""
+    """Return input name -> `Standardize` layer of a model."""
     inputs = {tensor.name for tensor in getattr(network, "inputs", None) or ()}
     named = {layer.name: layer for layer in network.layers if isinstance(layer, Standardize)}
     return {name: named[f"{name}_standardize"] for name in inputs if f"{name}_standardize" in named}

@@ -16,7 +16,7 @@ from pipeline.models.standardize import Standardize
 
 MIN_FREQUENCY = 0.5
 MAX_FREQUENCY = 32.0
-"""Range of the position frequencies, in cycles per clip."""
+"""Range of the frequencies in `time_waves`, in cycles per clip."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +24,9 @@ class StreamSpec:
     """Shape of one stream in a feature set."""
 
     width: int
-    """Number of features per step, or of image channels."""
+    """Number of features per time step; for images, number of channels."""
     num_steps: int | None = None
-    """Number of steps per clip; None for one vector per clip."""
+    """Number of time steps per clip; None if the stream has one vector per clip."""
     masked: bool = False
     """Whether a mask separates real steps from padding."""
     image_size: tuple[int, int] | None = None
@@ -42,7 +42,7 @@ class StreamTensors:
     name: str
     """`"static"` or `"dynamic"`."""
     values: Any
-    """Features, shape (B, T, C), or (B, C) without steps; or tokens, shape (B, T, F)."""
+    """Features, shape (B, T, C) or (B, C); after `to_tokens`, tokens, shape (B, T, F)."""
     mask: Any
     """True for real steps, shape (B, T); None if there is no mask."""
 
@@ -53,7 +53,7 @@ class StreamTensors:
 
 
 def build_input(name: str, spec: StreamSpec) -> StreamTensors:
-    """Build the input `name` and, for a masked stream, `<name>_mask`."""
+    """Build the input `name` and, for a masked stream, the input `<name>_mask`."""
     steps = () if spec.num_steps is None else (spec.num_steps,)
     return StreamTensors(
         name=name,
@@ -72,9 +72,9 @@ def standardize(stream: StreamTensors) -> StreamTensors:
 def to_tokens(
     stream: StreamTensors, *, num_tokens: int, width: int, dropout_rate: float
 ) -> StreamTensors:
-    """Return a standardized stream as tokens with position vectors.
+    """Map the features of a standardized stream to tokens, and add position vectors.
 
-    A stream without steps is mapped to `num_tokens` learned tokens.
+    A stream with time steps gives one token per step. Other streams give `num_tokens` tokens.
     """
     name = stream.name
     if stream.has_steps:
@@ -96,9 +96,9 @@ def summarize(stream: StreamTensors) -> Any:
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class VectorTokens(keras.layers.Layer):
-    """Map one feature vector to several tokens, each by its own linear map.
+    """Map one feature vector to several tokens, with separate linear weights for each token.
 
-    Attention over a single key always has weight 1, so one vector needs several tokens.
+    The attention weight of a single key is always 1. Therefore one token would not be sufficient.
 
     Args:
         num_tokens: Number of tokens, T.
@@ -114,7 +114,7 @@ class VectorTokens(keras.layers.Layer):
         self.width = width
 
     def build(self, inputs_shape: tuple[Any, ...]) -> None:
-        """Create the linear maps; `Positions` adds the bias."""
+        """Create the dense layer. It has no bias, because `Positions` adds a vector per token."""
         self.dense = keras.layers.Dense(
             self.num_tokens * self.width, use_bias=False, dtype=self.dtype_policy, name="dense"
         )
@@ -130,8 +130,8 @@ class Positions(keras.layers.Layer):
     """Add a learned position vector to each token.
 
     Args:
-        in_time: Whether the tokens are the steps of a clip in order. If True, the initial vectors
-            are `time_waves`, else random.
+        in_time: Whether the tokens are time steps. If True, the initial position vectors are from
+            `time_waves`. Otherwise they are random.
 
     Call arguments:
         inputs: Tokens, shape (B, T, F).
@@ -142,7 +142,7 @@ class Positions(keras.layers.Layer):
         self.in_time = in_time
 
     def build(self, inputs_shape: tuple[Any, ...]) -> None:
-        """Create the vectors, shape (T, F)."""
+        """Create the position vectors, shape (T, F)."""
         self.positions = self.add_weight(
             name="positions",
             shape=inputs_shape[1:],
@@ -150,15 +150,16 @@ class Positions(keras.layers.Layer):
         )
 
     def call(self, inputs: Any) -> Any:
-        """Return the tokens with their positions, shape (B, T, F)."""
+        """Return the sums of tokens and position vectors, shape (B, T, F)."""
         return inputs + self.positions
 
 
 def time_waves(num_steps: int, width: int) -> FloatArray:
-    """Return sines and cosines of the time of each step, shape (T, F), in [-1, 1].
+    """Return one position vector per time step, shape (T, F): sines and cosines in [-1, 1].
 
-    The time is the middle of the step, relative to the clip length. Steps of two streams at the
-    same time therefore have equal vectors, for any numbers of steps.
+    The vector depends on the time of the middle of the step, as a fraction of the clip length.
+    Therefore steps of two streams at the same time have equal vectors, even if the streams have
+    different numbers of steps.
 
     Reference: after Vaswani et al., 2017 (arXiv:1706.03762), section 3.5.
     """
@@ -174,7 +175,7 @@ def _waves(shape: tuple[int, int], dtype: Any = None) -> Any:
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class MaskedMean(keras.layers.Layer):
-    """Average across the real steps; zeros for a clip without real steps.
+    """Average across the real steps. For a clip without real steps, the mean is zero.
 
     Call arguments:
         inputs: Shape (B, T, F).
@@ -185,7 +186,7 @@ class MaskedMean(keras.layers.Layer):
         """Return the means, shape (B, F)."""
         if step_mask is None:
             return ops.mean(inputs, axis=1)
-        # A sum over thousands of steps overflows in half precision.
+        # In half precision, a sum over thousands of steps can overflow.
         real = ops.expand_dims(ops.cast(step_mask, "float32"), -1)
         total = ops.sum(ops.cast(inputs, "float32") * real, axis=1)
         return ops.cast(total / ops.maximum(ops.sum(real, axis=1), 1), inputs.dtype)

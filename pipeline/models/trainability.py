@@ -1,8 +1,8 @@
 """Choose trainable and frozen layers by name patterns, list layers, and count weights.
 
-A layer has a path such as `static_encoder/block1_conv1`: the names of the enclosing models and
-wrappers, then the name of the layer. A pattern (`fnmatch`: `*`, `?`, `[ab]`) selects a layer if
-the pattern matches the path, or the beginning of the path up to a slash.
+The path of a layer, e.g. `static_encoder/block1_conv1`, contains the names of the enclosing models
+and wrappers, then the name of the layer. Patterns have the syntax of `fnmatch`: `*`, `?`, `[ab]`. A
+pattern selects a layer if the pattern matches the whole path, or the part before any slash.
 """
 
 import fnmatch
@@ -23,11 +23,11 @@ from pipeline.models.streams import Positions
 
 @dataclass(frozen=True, kw_only=True)
 class WeightCounts:
-    """Numbers of scalar weights."""
+    """Numbers of scalar weights of a model."""
 
     trainable: int
     total: int
-    """All weights, including feature statistics."""
+    """Number of all weights, including feature statistics."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,10 +51,10 @@ def count_weights(model: keras.Model) -> WeightCounts:
 def choose_trainable(
     model: keras.Model, *, trainable: Sequence[str] = (), frozen: Sequence[str] = ()
 ) -> None:
-    """Make layers that match `trainable` trainable, then freeze layers that match `frozen`.
+    """Unfreeze the layers that match `trainable`, then freeze the layers that match `frozen`.
 
-    Other layers do not change. Training changes neither the weights of a frozen layer nor the
-    statistics of a frozen batch normalization.
+    The state of other layers does not change. Training does not change the weights of a frozen
+    layer. These weights include the statistics of a batch normalization.
 
     Raises:
         ModelError: If a pattern matches no layer.
@@ -77,7 +77,7 @@ def choose_trainable(
 
 
 def layer_states(model: keras.Model) -> tuple[LayerState, ...]:
-    """Return the states of the layers with weights, in model order."""
+    """Return the state of each layer that has weights, in model order."""
     states = (
         LayerState(
             path=path,
@@ -93,8 +93,8 @@ def layer_states(model: keras.Model) -> tuple[LayerState, ...]:
 def frozen_at_random(model: keras.Model) -> tuple[str, ...]:
     """Return the paths of frozen layers with random initial weights.
 
-    Call this before the model is adapted and trained. The result is empty for an adapted model
-    and for other model classes. Loaded encoders count as trained.
+    Call this before `adapt` and before training. The result is empty for an adapted model and for
+    a custom model. The layers of loaded encoders are never in the result.
     """
     if not isinstance(model, CompletePersonalityModel | EndToEndModel) or model.is_adapted:
         return ()
@@ -111,12 +111,15 @@ def frozen_at_random(model: keras.Model) -> tuple[str, ...]:
 def _is_random(layer: keras.layers.Layer) -> bool:
     if isinstance(layer, Positions) and layer.in_time:
         return False  # sines and cosines are useful without training
-    # Initial weights that are not random are all zeros or all ones.
+    # If the initial values of a weight array are not random, they are all zeros or all ones.
     return any(np.ptp(np.asarray(weight)) > 0 for weight in layer.weights)
 
 
 def layers_by_path(model: keras.Model) -> dict[str, keras.layers.Layer]:
-    """Return the innermost layers by path, in model order."""
+    """Return path -> layer, in model order. Inner models and wrappers are replaced by their layers.
+
+    If an inner model or wrapper is frozen, it is unfrozen and its layers are frozen.
+    """
     return dict(_walk(model, ""))
 
 
@@ -130,11 +133,11 @@ def _walk(parent: Any, prefix: str) -> Iterator[tuple[str, keras.layers.Layer]]:
 
 
 def _unpack(parent: Any, path: str) -> Iterator[tuple[str, keras.layers.Layer]]:
-    """Yield the layers in `parent`. If `parent` is frozen, freeze these layers instead."""
+    """Yield the layers in `parent`. If `parent` is frozen, unfreeze it and freeze these layers."""
     inner = list(_walk(parent, f"{path}/"))
     states = [layer.trainable for _, layer in inner]
     if not parent.trainable:
-        # Setting `trainable` of a parent overwrites the state of every layer in it.
+        # The next line overwrites the state of every layer in `parent`.
         parent.trainable = True
         states = [False] * len(inner)
     for (_, layer), state in zip(inner, states, strict=True):

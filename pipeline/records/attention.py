@@ -1,8 +1,9 @@
-"""`attention.npz`: attention measurements of a model, from which the figures are drawn.
+"""`attention.npz`: attention measurements of a model. The figures are drawn from this file.
 
-The map `block_1/static_to_dynamic` contains the weights from static queries to dynamic keys. The
-map `traits` contains the weights from the trait queries to the keys of all streams, concatenated.
-The map `static/traits` contains only the weights to the static stream. Padding is NaN.
+A map is an array of attention weights. The map `block_1/static_to_dynamic` contains the weights
+from static queries to dynamic keys. The map `traits` contains the weights from the trait queries
+to the concatenated keys of all streams. The map `static/traits` contains the part of these weights
+that belongs to the keys of the static stream. Padding is NaN.
 
 Shapes: N clips, M sample clips, H heads, Q queries, T keys of one stream, K traits, P points
 of a curve, R random repetitions.
@@ -22,15 +23,15 @@ from pipeline.core.errors import PipelineError, RunError
 from pipeline.core.files import read_arrays, write_arrays
 
 TRAIT_QUERIES: Final = "traits"
-"""Name of the trait queries, and of the map with their weights."""
+"""Name of the trait queries. The map with their weights has the same name."""
 
 FRAMES: Final = "face frames"
 WINDOWS: Final = "flow windows"
 LEARNED_TOKENS: Final = "learned tokens"
-"""Kinds of keys: steps of a stream, or tokens learned from one vector per clip."""
+"""Kinds of keys: time steps of a stream, or learned tokens that represent one vector per clip."""
 
 WHOLE: Final = "attention"
-"""Key in `AttentionMeasurements.missing` if there are no measurements."""
+"""Key in `AttentionMeasurements.missing` if the file contains no measurements."""
 
 _FORMAT: Final = 1
 _ARRAYS_BY_NAME: Final = (
@@ -42,23 +43,23 @@ _ARRAYS_BY_NAME: Final = (
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DeletionCurves:
-    """Change of the predictions for an increasing number of hidden steps in one stream.
+    """Change of the predictions when more and more time steps of one stream are hidden.
 
-    The curve `<ranking>/top` hides the highest ranked steps first, `<ranking>/bottom` hides the
-    lowest ranked steps first, and `random` hides steps in random order. Each curve has shape
-    (R, P); R is 1 except for `random`.
+    For the curve `<ranking>/top`, the highest ranked time steps are hidden first. For the curve
+    `<ranking>/bottom`, the lowest ranked time steps are hidden first. For the curve `random`, the
+    order is random. Each curve has shape (R, P). R is 1, except for `random`.
     """
 
     hidden_by: str
-    """Description of how a step is hidden."""
+    """Description of the method that hides a time step."""
     num_clips: int
-    """Number of clips per point."""
+    """Number of clips for each point of a curve."""
     hidden_share: FloatArray
-    """Share of hidden steps among the real steps of a clip, from 0 to 1, shape (P,)."""
+    """Hidden fraction of the valid time steps of a clip, from 0 to 1, shape (P,)."""
     movement: Mapping[str, FloatArray]
-    """Mean absolute change of the scores over clips and traits, in score units."""
+    """Curve -> mean absolute change of the predicted scores, in score units, shape (R, P)."""
     error: Mapping[str, FloatArray] = field(default_factory=dict)
-    """Mean absolute error of the scores, in score units; empty without labels."""
+    """Curve -> MAE in score units, shape (R, P); empty if there are no annotated scores."""
 
     @property
     def rankings(self) -> tuple[str, ...]:
@@ -66,55 +67,55 @@ class DeletionCurves:
         return tuple(name.removesuffix("/top") for name in self.movement if name.endswith("/top"))
 
     def area(self, curve: str) -> float:
-        """Return the area under a movement curve, in score units.
+        """Return the area under a curve in `movement`, in score units.
 
         A ranking finds important steps if the area is larger for `top` than for `random`.
 
         Reference: Samek et al., 2017 (doi:10.1109/TNNLS.2016.2599820), area over the
-            perturbation curve; here with the trapezoidal rule over shares of the steps.
+            perturbation curve; here with the trapezoidal rule over `hidden_share`.
         """
         return float(np.trapezoid(self.movement[curve].mean(axis=0), self.hidden_share))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AttentionMeasurements:
-    """Attention weights, their entropy, and their faithfulness."""
+    """Attention weights of a model, with measurements of their entropy and faithfulness."""
 
     clip_ids: tuple[str, ...] = ()
     """Ids of the N measured clips."""
     key_kinds: Mapping[str, str] = field(default_factory=dict)
-    """Stream -> kind of its keys. The order is that of the keys in the map `traits`."""
+    """Stream -> kind of its keys. The streams have the same order as in the map `traits`."""
     num_keys: Mapping[str, int] = field(default_factory=dict)
     """Stream -> number of keys T."""
     mean_maps: Mapping[str, FloatArray] = field(default_factory=dict)
-    """Map -> mean weights, shape (H, Q, T). Clips in which the query or the key is padding are
-    not averaged."""
+    """Map -> mean weights over clips, shape (H, Q, T). Each mean excludes the clips in which the
+    query or the key is padding."""
     entropy: Mapping[str, FloatArray] = field(default_factory=dict)
-    """Map -> normalised entropy in [0, 1], shape (N, H); NaN for a single real key."""
+    """Map -> normalised entropy in [0, 1], shape (N, H); NaN if only one key is valid."""
     agreement: Mapping[str, FloatArray] = field(default_factory=dict)
-    """Map -> mean agreement of heads in [0, 1], shape (H, H)."""
+    """Map -> mean agreement between each pair of heads, in [0, 1], shape (H, H)."""
     trait_attention: Mapping[str, FloatArray] = field(default_factory=dict)
-    """Stream -> mean trait weights over clips and heads, shape (K, T)."""
+    """Stream -> weights of the trait queries, mean over clips and heads, shape (K, T)."""
     trait_rollout: Mapping[str, FloatArray] = field(default_factory=dict)
-    """Stream -> mean attention rollout, shape (K, T); empty for a model without blocks."""
+    """Stream -> attention rollout, mean over clips, shape (K, T); empty if there are no blocks."""
     trait_share: Mapping[str, FloatArray] = field(default_factory=dict)
-    """Stream -> mean fraction of the attention of each trait query to this stream, shape (K,)."""
+    """Stream -> mean sum of the weights from each trait query to this stream, shape (K,)."""
     trait_attention_even: Mapping[str, FloatArray] = field(default_factory=dict)
-    """Stream -> `trait_attention` for uniform attention to real steps, shape (T,)."""
+    """Stream -> its mean `trait_attention`, divided equally among the valid steps, shape (T,)."""
     trait_rollout_even: Mapping[str, FloatArray] = field(default_factory=dict)
-    """Stream -> `trait_rollout` for uniform attention to real steps, shape (T,)."""
+    """Stream -> its mean `trait_rollout`, divided equally among the valid steps, shape (T,)."""
     sample_ids: tuple[str, ...] = ()
     """Ids of the M sample clips."""
     sample_maps: Mapping[str, FloatArray] = field(default_factory=dict)
     """Map -> weights of the sample clips, shape (M, H, Q, T)."""
     sample_trait_attention: Mapping[str, FloatArray] = field(default_factory=dict)
-    """Stream -> trait weights of the sample clips, shape (M, K, T)."""
+    """Stream -> weights of the trait queries for the sample clips, shape (M, K, T)."""
     sample_trait_rollout: Mapping[str, FloatArray] = field(default_factory=dict)
     """Stream -> attention rollout of the sample clips, shape (M, K, T)."""
     deletions: Mapping[str, DeletionCurves] = field(default_factory=dict)
-    """Stream -> curves for hidden steps of this stream."""
+    """Stream -> deletion curves of this stream."""
     missing: Mapping[str, str] = field(default_factory=dict)
-    """Map, stream (for `deletions`) or `WHOLE` -> reason why there is no measurement."""
+    """Map, stream (for `deletions`) or `WHOLE` -> reason why the measurement is missing."""
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -123,7 +124,7 @@ class AttentionMeasurements:
 
 
 def queries_and_keys(name: str, streams: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """Return the queries of the map `name` (a stream or the traits), and the streams of its keys.
+    """Return two values for the map `name`: stream of its queries or `traits`, streams of its keys.
 
     `streams` contains all streams, in the order of their keys in the map `traits`.
     """
@@ -135,7 +136,7 @@ def queries_and_keys(name: str, streams: Sequence[str]) -> tuple[str, tuple[str,
 
 
 def write_attention(path: Path, measurements: AttentionMeasurements) -> None:
-    """Write measurements to an `.npz` of plain arrays, atomically."""
+    """Write measurements atomically to an `.npz` file that contains plain arrays."""
     arrays: dict[str, NDArray[Any]] = {
         "format": np.array(_FORMAT),
         "clip_ids": np.array(measurements.clip_ids, dtype=np.str_),
@@ -161,7 +162,7 @@ def read_attention(path: Path) -> AttentionMeasurements:
     """Read measurements that `write_attention` wrote.
 
     Raises:
-        RunError: If the file is missing, damaged, or of another format.
+        RunError: If the file is missing or damaged, or has another format number.
     """
     fix = "Measure the attention again from the run's model."
     try:

@@ -29,11 +29,11 @@ VALIDATION: Final = "validation"
 OUT_OF_FOLD: Final = "out-of-fold"
 """The intervals were calibrated on the out-of-fold predictions of a cross-validation.
 
-The coverage is approximate, because the final model is not the model of a fold. The errors of the
-final model tend to be smaller, because it was trained on more clips."""
+The coverage is approximate, because the fold models and the final model are different models. The
+errors of the final model tend to be smaller, because this model was trained on more clips."""
 
 NO_CLIPS: Final = "none"
-"""No clips were held out."""
+"""No clips were held out for the calibration."""
 
 
 def _widths_by_trait(half_widths: Any) -> FloatArray:
@@ -51,7 +51,7 @@ class Calibration:
     """Content of `conformal.json`: half-widths of the prediction intervals."""
 
     level: float
-    """Probability that an interval contains the score, in (0, 1)."""
+    """Probability that an interval contains the annotated score, in (0, 1)."""
 
     half_widths: Annotated[FloatArray, pydantic.PlainValidator(_widths_by_trait)]
     """Half-width for each trait, shape (K,); infinite if there are too few calibration groups."""
@@ -63,11 +63,11 @@ class Calibration:
     """Number of calibration clips."""
 
     clips: str
-    """Clips for the calibration: `VALIDATION`, `OUT_OF_FOLD` or `NO_CLIPS`."""
+    """Kind of the calibration clips: `VALIDATION`, `OUT_OF_FOLD` or `NO_CLIPS`."""
 
     @property
     def is_informative(self) -> bool:
-        """True if there were enough groups. Otherwise every interval is [0, 1]."""
+        """True if there were enough calibration groups. Otherwise every interval is [0, 1]."""
         return bool(np.isfinite(self.half_widths).all())
 
     @property
@@ -83,7 +83,7 @@ class Calibration:
         )
 
     def intervals(self, y_pred: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the lower ends and the upper ends for scores, each of shape (N, K)."""
+        """Return two arrays of shape (N, K): lower and upper ends of the intervals for `y_pred`."""
         y_pred = np.asarray(y_pred, dtype=np.float64)
         low, high = y_pred - self.half_widths, y_pred + self.half_widths
         return np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""`data.json`: the feature set that a run was trained on."""
+"""`data.json`: description of the feature set of a run."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from pipeline.records.typed_json import read_record
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataWarning:
-    """Sign that a feature set is damaged."""
+    """Warning that a feature set may be damaged."""
 
     title: str
     """Short name of the fault."""
 
     detail: str
-    """Place, value found, and fix."""
+    """Place of the fault, value at this place, and fix."""
 
     def __str__(self) -> str:
         return f"{self.title}. {self.detail}"
@@ -34,15 +34,15 @@ class DataDescription:
     static_shape: list[int]
     dynamic_shape: list[int]
     sources: list[str]
-    """Paths of the files."""
+    """Paths of the files in the feature set."""
     encoder: Any = "unknown"
     """Encoder of the features: a name, or a mapping that describes the encoder."""
     settings: Any = None
     """Settings of the extraction; None if another program extracted the features."""
     traits: tuple[TraitLabel, ...] = ()
-    """Scoring of each trait; empty if unknown."""
+    """Meaning of the scores of each trait; empty if unknown."""
     warnings: tuple[DataWarning, ...] = ()
-    """Signs that features or names are damaged."""
+    """Warnings about features or names that may be damaged."""
 
     def __post_init__(self) -> None:
         names = tuple(trait.name for trait in self.traits)
@@ -50,7 +50,7 @@ class DataDescription:
             raise ValueError(f"`traits` must be {', '.join(TRAITS)}, but is {', '.join(names)}")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the content of the file, without empty `traits`."""
+        """Return the content of the file. If `traits` is empty, the key is left out."""
         content = dataclasses.asdict(self)
         if not self.traits:
             del content["traits"]

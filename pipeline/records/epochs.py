@@ -1,4 +1,4 @@
-"""The `epoch` events of the run log: all measurements of one epoch."""
+"""Content of the `epoch` events in the run log. An event has all measurements of one epoch."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -14,10 +14,10 @@ TraitScores = dict[str, dict[str, float]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepRecords:
-    """The steps of one epoch; each list has one value per step."""
+    """Training steps of one epoch. Each list has one value per training step."""
 
     first_step: int
-    """Global number of the first step, from 1."""
+    """Number of the first step, counted from 1 at the start of the run."""
     loss: list[float]
     mae: list[float]
     mse: list[float]
@@ -25,13 +25,13 @@ class StepRecords:
     seconds: list[float]
     """Time from the first operation of a step to its last weight update."""
     wait_seconds: list[float]
-    """Time from the end of the previous step, or from the start of the epoch, to this step."""
+    """Wait before a step, from the end of the previous step or from the start of the epoch."""
     time_ms: list[int]
-    """End of the step, in milliseconds since 1970."""
+    """Time at the end of the step, in milliseconds since 1970."""
 
     @property
     def numbers(self) -> list[int]:
-        """Global step numbers."""
+        """Numbers of the steps, counted from 1 at the start of the run."""
         return list(range(self.first_step, self.first_step + len(self.loss)))
 
 
@@ -55,7 +55,7 @@ class EpochRecord:
 
     @property
     def last_step(self) -> int:
-        """Global number of the last step."""
+        """Number of the last step, counted from 1 at the start of the run."""
         return self.steps.first_step + len(self.steps.loss) - 1
 
     def logs(self) -> dict[str, float]:
@@ -68,7 +68,7 @@ class EpochRecord:
 
 
 def flat_names(scores: TraitScores) -> dict[str, float]:
-    """Return `{"mae": mean over traits, "mae_openness": ..., ...}`."""
+    """Return metrics under flat names: `mae` for the mean over traits, `mae_openness` and so on."""
     return {
         metric if trait == "mean" else f"{metric}_{trait}": value
         for metric, traits in scores.items()
@@ -77,7 +77,7 @@ def flat_names(scores: TraitScores) -> dict[str, float]:
 
 
 def step_values(epochs: Sequence[EpochRecord], name: str, frequency: int) -> list[Any]:
-    """Return the field `name` of every `frequency`-th step, across all epochs."""
+    """Return the values of the field `name` for every `frequency`-th training step of the run."""
     return [
         value
         for epoch in epochs
@@ -87,7 +87,7 @@ def step_values(epochs: Sequence[EpochRecord], name: str, frequency: int) -> lis
 
 
 def total_seconds(epochs: Iterable[EpochRecord]) -> float:
-    """Return the seconds of all epochs, including validation."""
+    """Return the total time of all epochs in seconds, including validation."""
     return sum(epoch.train_seconds + epoch.validation_seconds for epoch in epochs)
 
 
@@ -98,7 +98,7 @@ def to_content(record: EpochRecord) -> dict[str, Any]:
 
 
 def epoch_records(events: Iterable[Event]) -> list[EpochRecord]:
-    """Return the epochs among run-log events.
+    """Return one record for each `epoch` event in `events`.
 
     Raises:
         RunError: If an epoch event is damaged.

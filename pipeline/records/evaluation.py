@@ -1,4 +1,4 @@
-"""`evaluation.json`: metrics of one model on one split, with intervals and baselines."""
+"""`evaluation.json`: metrics of one model on one subset, with intervals and baselines."""
 
 import dataclasses
 import math
@@ -19,7 +19,7 @@ _METRICS: Final = tuple(name for name in get_args(Monitor) if name != "loss")
 _NAMES: Final = ("mean", *TRAITS)
 
 End = Annotated[float, pydantic.BeforeValidator(lambda end: math.nan if end is None else end)]
-"""End of an interval; null becomes NaN."""
+"""Lower or upper end of an interval; null becomes NaN."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Interval:
     """A measured value and its bootstrap interval."""
 
     value: float
-    """Metric, or difference of two metrics, on all clips."""
+    """Value on all clips, e.g. a metric or the difference between two models."""
     low: End = math.nan
     """Lower end; NaN if there is only one group."""
     high: End = math.nan
@@ -72,13 +72,13 @@ def _check_overlap(overlap: dict[str, Any]) -> dict[str, Any]:
 
 
 Overlap = Annotated[dict[str, int | float], pydantic.AfterValidator(_check_overlap)]
-"""Overlap of two subsets of a split. `shared_groups` is the number of groups in both subsets.
-`shared_clips` is the share of clips in the second subset whose group is also in the first."""
+"""Overlap of two subsets. `shared_groups` is the number of groups that occur in both subsets.
+`shared_clips` is the fraction of clips in the second subset whose group occurs in the first."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subgroup:
-    """Metrics of the clips that have the same value in a column."""
+    """Metrics on the clips that have the same value in one column of `clips.csv`."""
 
     num_clips: int
     num_groups: int
@@ -87,18 +87,18 @@ class Subgroup:
 
 @dataclass(frozen=True, kw_only=True)
 class Coverage:
-    """Share of annotated scores inside the prediction intervals, and width of the intervals."""
+    """Coverage and mean width of the prediction intervals."""
 
     level: float
-    """Nominal share, in (0, 1)."""
+    """Nominal coverage, in (0, 1)."""
     measured_on: str
-    """Description of the clips."""
+    """Description of the clips on which the coverage was measured."""
     num_clips: int
     num_groups: int
     coverage: dict[str, Interval]
-    """Trait name or "mean" -> measured share; every group has the same weight."""
+    """Trait name or "mean" -> measured coverage; every group has the same weight."""
     mean_width: dict[str, float]
-    """Trait name or "mean" -> mean width of the intervals, in units of the score."""
+    """Trait name or "mean" -> mean width of the intervals, in score units."""
 
     def __post_init__(self) -> None:
         for name in _NAMES:
@@ -111,17 +111,17 @@ class EvaluationReport:
     """Content of `evaluation.json`."""
 
     split: str
-    """Name of the split, e.g. "test"."""
+    """Name of the subset, e.g. "test"."""
     num_clips: int
     num_groups: int
-    """Number of groups. For the intervals, whole groups were resampled."""
+    """Number of groups. The bootstrap resamples whole groups, not single clips."""
     metrics: Scores
     baselines: dict[str, Scores]
-    """Baseline -> metrics on the same clips and resamples."""
+    """Name of a baseline -> its metrics on the same clips and the same resamples."""
     baseline_differences: dict[str, Scores]
-    """Baseline -> model minus baseline, paired on the same resamples."""
+    """Name of a baseline -> metrics of the model minus metrics of the baseline."""
     by: dict[str, dict[str, Subgroup]] = field(default_factory=dict)
-    """Column -> value -> metrics on the clips with that value."""
+    """Column of `clips.csv` -> value -> metrics on the clips with this value."""
     group_overlap: dict[str, Overlap] = field(default_factory=dict)
     """Pair of subsets, e.g. `train/validation` -> overlap of their groups."""
     intervals: Coverage | None = None
@@ -142,7 +142,7 @@ class EvaluationReport:
 
 
 def write_report(path: Path, report: EvaluationReport) -> None:
-    """Write `evaluation.json` atomically. The ends of an interval that does not exist are null."""
+    """Write `evaluation.json` atomically. If an interval does not exist, its ends are null."""
     write_json(path, dataclasses.asdict(report))
 
 

@@ -1,8 +1,8 @@
 """`manifest.json`: hashes of the files of a run directory.
 
-A damaged file can still be valid, for example with another learning rate. Therefore each file is
-compared with its hash before it is used. Runs of older versions have no manifest, and their files
-are not checked.
+A damaged file can still be readable, for example with a wrong learning rate. Therefore the hash
+of each file is checked before the file is used. Runs of older versions have no manifest, and their
+files are not checked.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from pipeline.core.run_directory import RunDirectory
 
 
 def record_files(run: RunDirectory, *paths: Path) -> None:
-    """Store the hashes of existing files, and remove the hashes of missing files.
+    """Store the hashes of existing files in the manifest, and remove those of missing files.
 
     The caller must hold the lock of the run.
     """
@@ -26,10 +26,10 @@ def record_files(run: RunDirectory, *paths: Path) -> None:
 
 
 def forget_files(run: RunDirectory, *paths: Path) -> None:
-    """Remove the hashes of files before they are written again.
+    """Remove the hashes of files from the manifest. Use this function before a file is replaced.
 
-    Otherwise, if the process were killed before the new hash is stored, the file would seem
-    damaged.
+    If the process is killed between the replacement and the update of the manifest, the new hash
+    is not stored. If the manifest still contained the old hash, the file would seem damaged.
     """
     hashes = _read(run)
     names = {_name(run, path) for path in paths}
@@ -42,7 +42,7 @@ def check_files(run: RunDirectory, *paths: Path) -> None:
     """Check that files have not changed since the run wrote them.
 
     Raises:
-        RunError: If a file with a stored hash is missing or differs.
+        RunError: If a file with a stored hash is missing, or its content has another hash.
     """
     hashes = _read(run)
     for path in paths:

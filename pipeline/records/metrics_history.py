@@ -1,8 +1,8 @@
 """`metrics_history.json` and `lr_logs.json`: losses, metrics and learning rates of a run.
 
-Batch metrics are computed on single batches. Step numbers continue across epochs.
+Batch metrics are computed on single batches. Training steps are counted across epochs.
 
-Shapes: E epochs, S logged steps.
+Shapes: E epochs, S logged training steps.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ LEARNING_RATE_FILE: Final = "lr_tracking/lr_logs.json"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EpochSeries:
-    """Values of each epoch; a missing list is empty."""
+    """Values of each epoch. A list that is missing in the file becomes empty."""
 
     epoch_numbers: Numbers
     """Numbers of the epochs, shape (E,)."""
@@ -40,7 +40,7 @@ class EpochSeries:
     val_loss: Series = field(default_factory=empty)
     """Validation loss, shape (E,)."""
     metrics: dict[str, Series] = field(default_factory=dict)
-    """Name (`mae` for the mean over traits, or `mae_openness`) -> training metric, shape (E,)."""
+    """Name, e.g. `mae` (mean over traits) or `mae_openness` -> training metric, shape (E,)."""
     val_metrics: dict[str, Series] = field(default_factory=dict)
     """Name -> validation metric, shape (E,)."""
 
@@ -50,20 +50,20 @@ class EpochSeries:
             check_lengths(len(self.epoch_numbers), arrays)
 
     def training(self, name: str) -> FloatArray:
-        """Return the training loss or a training metric; empty if it is unknown."""
+        """Return the training loss or a training metric; empty if `name` is unknown."""
         return self.loss if name == "loss" else self.metrics.get(name, empty())
 
     def validation(self, name: str) -> FloatArray:
-        """Return the validation loss or a validation metric; empty if it is unknown."""
+        """Return the validation loss or a validation metric; empty if `name` is unknown."""
         return self.val_loss if name == "loss" else self.val_metrics.get(name, empty())
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StepSeries:
-    """Values of each logged step."""
+    """Values of each logged training step."""
 
     batch_numbers: Numbers = field(default_factory=no_numbers)
-    """Global numbers of the steps, shape (S,)."""
+    """Numbers of the logged steps, counted from the start of the run, shape (S,)."""
     loss: Series = field(default_factory=empty)
     metrics: dict[str, Series] = field(default_factory=dict)
     """Name -> value of each step, shape (S,)."""
@@ -89,7 +89,7 @@ class LearningRateLogs:
     learning_rate: Amounts
     """Learning rate of the last step of each epoch, shape (E,)."""
     epoch: Numbers = field(default_factory=no_numbers)
-    """Numbers of the epochs, shape (E,); counted from 1 if the list is missing."""
+    """Numbers of the epochs, shape (E,); 1 to E if the list is missing."""
     is_reduction: Series = field(default_factory=empty)
     """1 if the learning rate is lower than in the previous epoch, else 0, shape (E,)."""
 
@@ -119,9 +119,10 @@ def read_lr_logs(path: Path) -> LearningRateLogs:
 
 
 def history_content(epochs: Sequence[EpochRecord], *, frequency: int = 1) -> dict[str, Any]:
-    """Return the content of `metrics_history.json`, with every `frequency`-th training step.
+    """Return the content of `metrics_history.json`.
 
-    `epochs` contains all epochs of the run.
+    `epochs` contains all epochs of the run. The content has the batch values of every
+    `frequency`-th training step.
     """
     mae = step_values(epochs, "mae", frequency)
     seconds = total_seconds(epochs)
@@ -151,7 +152,7 @@ def history_content(epochs: Sequence[EpochRecord], *, frequency: int = 1) -> dic
 
 
 def learning_rate_content(epochs: Sequence[EpochRecord], *, frequency: int = 1) -> dict[str, Any]:
-    """Return the content of `lr_logs.json`. The `frequency` of steps has no effect on epochs."""
+    """Return the content of `lr_logs.json`. `frequency` is not used: values are per epoch."""
     del frequency
     rates = [epoch.learning_rate for epoch in epochs]
     previous = [*rates[:1], *rates[:-1]]

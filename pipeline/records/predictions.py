@@ -43,7 +43,8 @@ class Predictions:
     def __post_init__(self) -> None:
         for field in ("clip_ids", "groups"):
             object.__setattr__(self, field, tuple(map(str, getattr(self, field))))
-        # If float32 values were written to CSV, the values read as float64 would differ.
+        # `read_predictions` returns float64. With the same type before writing, results that are
+        # computed from these scores are the same before writing and after reading.
         object.__setattr__(self, "y_pred", np.asarray(self.y_pred, dtype=np.float64))
         if self.y_true is not None:
             object.__setattr__(self, "y_true", np.asarray(self.y_true, dtype=np.float64))
@@ -57,7 +58,7 @@ class Predictions:
             )
 
     def take(self, rows: IntArray) -> "Predictions":
-        """Return the clips with the row indices `rows`, in the order of `rows`."""
+        """Return the predictions for the clips with the row indices `rows`, in this order."""
         return Predictions(
             clip_ids=[self.clip_ids[row] for row in rows],
             groups=[self.groups[row] for row in rows],
@@ -67,9 +68,9 @@ class Predictions:
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
-    """Write predictions as CSV, atomically.
+    """Write predictions atomically as CSV.
 
-    The columns are `clip_id`, the traits, `true_<trait>` if annotated, and `group`.
+    The columns are: `clip_id`, the traits, `true_<trait>` for annotated scores, and `group`.
     `read_predictions` returns exactly the same numbers.
 
     Raises:
@@ -94,7 +95,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
 
 
 def read_predictions(path: Path) -> Predictions:
-    """Read predictions that `write_predictions` wrote. Further columns are ignored.
+    """Read predictions that `write_predictions` wrote. Additional columns are ignored.
 
     Raises:
         RunError: If the file or a column is missing, the file is not a table, a clip id is

@@ -24,15 +24,15 @@ class Summary:
     trainable_weights: int
     total_weights: int
     frozen_at_random: tuple[str, ...] = ()
-    """Layers that kept random weights."""
+    """Layers whose weights are random and were not trained."""
     layers: tuple[dict[str, Any], ...] = ()
     """Name, number of weights and state of each layer."""
     num_clips: dict[str, int]
-    """Subset of the split -> number of clips."""
+    """Subset, e.g. `train` -> number of clips."""
     num_groups: dict[str, int]
-    """Subset of the split -> number of groups."""
+    """Subset, e.g. `train` -> number of groups."""
     group_overlap: dict[str, Overlap] = field(default_factory=dict)
-    """Pair of subsets -> overlap of their groups."""
+    """Pair of subsets, e.g. `train/validation` -> overlap of their groups."""
     metrics: Intervals | None = None
     """Metrics on the held-out clips; None if no clips were held out."""
 

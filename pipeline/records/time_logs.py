@@ -1,9 +1,9 @@
-"""`time_tracking/time_logs.json`: measured seconds of each epoch and each logged step.
+"""`time_tracking/time_logs.json`: measured times of epochs and of logged training steps.
 
-The time of an epoch excludes validation. The time of a step is measured from its first
-operation to its last weight update.
+The time of an epoch excludes validation. The time of a step starts at its first operation and ends
+at its last weight update.
 
-Shapes: E epochs, S logged steps, P steps per epoch.
+Shapes: E epochs, S logged training steps, P training steps per epoch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,32 +36,32 @@ PART_NAMES: Final[Mapping[str, str]] = {
     "checkpoint": "checkpoints",
     "rest": "rest of the epochs",
 }
-"""Part of a run -> name in figures and reports. Other parts are shown under their key."""
+"""Part of a run -> its name in figures and reports. Other parts are shown with their key."""
 
 _START_EPOCHS: Final = 3.0
-"""Minimum wait at a start or resume, in multiples of the median epoch time."""
+"""A wait longer than this number of median epoch times marks a start or resume of the run."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TimeLogs:
-    """Content of `time_logs.json`; a missing list is empty."""
+    """Content of `time_logs.json`. A list that is missing in the file becomes empty."""
 
     epoch_times: Amounts
     """Training time of each epoch, shape (E,)."""
     validation_times: Amounts = field(default_factory=empty)
     """Validation time of each epoch, shape (E,); 0 if the list is missing."""
     epoch_numbers: Numbers = field(default_factory=no_numbers)
-    """Numbers of the epochs, shape (E,); counted from 1 if the list is missing."""
+    """Numbers of the epochs, shape (E,); 1 to E if the list is missing."""
     batch_times: Amounts = field(default_factory=empty)
-    """Time of each logged step, shape (S,)."""
+    """Time of each logged training step, shape (S,)."""
     batch_wait_times: Amounts = field(default_factory=empty)
-    """Wait between the previous step and each logged step, shape (S,)."""
+    """Wait before each logged step, from the end of the previous step, shape (S,)."""
     batch_numbers: Numbers = field(default_factory=no_numbers)
-    """Global numbers of the logged steps, shape (S,); counted from 1 if the list is missing."""
+    """Numbers of the logged steps since the start of the run, shape (S,); 1 to S if missing."""
     clips_per_second: Amounts = field(default_factory=empty)
     """Throughput of each epoch, shape (E,)."""
     total_training_time: float | None = None
-    """Seconds of all epochs, including validation."""
+    """Total time of all epochs in seconds, including validation."""
     breakdown: Totals = field(default_factory=dict)
     """Part of the run -> measured seconds; empty if the parts were not measured."""
 
@@ -91,12 +91,12 @@ class TimeLogs:
 
     @property
     def total_seconds(self) -> float:
-        """Seconds of all epochs, including validation."""
+        """Total time of all epochs in seconds, including validation."""
         return float(self.epoch_seconds.sum())
 
     @property
     def steady_epochs(self) -> FloatArray:
-        """Seconds of the epochs after the first, which traces the graph. A single epoch is kept."""
+        """Seconds of all epochs but the first, which includes tracing. A single epoch is kept."""
         return self.epoch_seconds[1:] if self.num_epochs > 1 else self.epoch_seconds
 
     @property
@@ -113,7 +113,7 @@ class TimeLogs:
     def start_seconds(self) -> float:
         """Seconds of start-up and tracing: the first epoch minus the median epoch.
 
-        If there is only one epoch, return the wait before its first step.
+        If there is only one epoch, the value is the wait before its first step.
         """
         if self.num_epochs > 1:
             return max(0.0, float(self.epoch_seconds[0]) - self.median_epoch)
@@ -142,7 +142,7 @@ class TimeLogs:
 
     @property
     def usual_waits(self) -> FloatArray:
-        """Waits between steps, in s, except at a start or resume; empty if steps are missing."""
+        """Seconds between steps, except at a start or resume; empty if a step was not logged."""
         return self.batch_wait_times[~self.is_start] if self.waits_by_epoch.size else empty()
 
     @property
@@ -154,14 +154,14 @@ class TimeLogs:
 
     @property
     def is_first_epoch(self) -> BoolArray:
-        """True for steps of the first epoch, which traces the graph, shape (S,)."""
+        """True for steps of the first epoch, in which the graph is traced, shape (S,)."""
         steps_per_epoch = np.ceil(self.batch_numbers[-1:] / max(self.num_epochs, 1))
         is_first: BoolArray = self.batch_numbers <= steps_per_epoch
         return is_first
 
     @property
     def is_steady_step(self) -> BoolArray:
-        """True for steps after the first epoch, shape (S,). A single epoch is steady."""
+        """True for steps after the first epoch, or for all steps of a single epoch, shape (S,)."""
         steady: BoolArray = ~self.is_first_epoch
         return steady if steady.any() else ~steady
 
@@ -175,7 +175,7 @@ class TimeLogs:
         return dict(sorted(shown.items(), key=lambda part: -part[1]))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the content of the file, without empty optional parts."""
+        """Return the content of the file. Optional keys without values are left out."""
         content = {each.name: getattr(self, each.name) for each in fields(self)}
         optional = ("clips_per_second", "breakdown")
         return {k: v for k, v in content.items() if k not in optional or len(v)}
@@ -193,7 +193,7 @@ class TimeLogs:
         step = float(self.batch_times.sum())
         rest = max(train - start - step - wait, 0.0)
         parts = {"start": start, "step": step, "wait": wait, "validation": validation, "rest": rest}
-        # Parts below 0.1 % are within the error of the clock.
+        # Parts below 0.1 % of the training time are smaller than the error of the clock.
         return {name: seconds for name, seconds in parts.items() if seconds > 1e-3 * train}
 
 
@@ -212,9 +212,10 @@ def write_time_logs(path: Path, time_logs: TimeLogs) -> None:
 
 
 def time_content(epochs: Sequence[EpochRecord], *, frequency: int = 1) -> dict[str, Any]:
-    """Return the content of `time_logs.json`, with every `frequency`-th training step.
+    """Return the content of `time_logs.json`.
 
-    `epochs` contains all epochs of the run.
+    `epochs` contains all epochs of the run. The content has the times of every
+    `frequency`-th training step.
     """
     return {
         "epoch_times": [epoch.train_seconds for epoch in epochs],

@@ -15,7 +15,7 @@ Record = TypeVar("Record")
 
 
 def check_content(form: type[Record] | Any, content: Any) -> Any:
-    """Return parsed JSON or YAML as a typed record: a dataclass, or another type for pydantic.
+    """Convert parsed JSON or YAML to the type `form`: a dataclass or another type for pydantic.
 
     Raises:
         RunError: If the content is not valid. The message does not name the file.
@@ -81,7 +81,7 @@ def _numbers(values: Any) -> IntArray:
 
 def _totals(values: Any) -> dict[str, float]:
     if not isinstance(values, Mapping | None):
-        raise ValueError("must be a JSON object")  # noqa: TRY004 - pydantic reports it
+        raise ValueError("must be a JSON object")  # noqa: TRY004 - pydantic reports a ValueError
     parts = {name: value for name, value in (values or {}).items() if value is not None}
     return {name: float(np.nansum(_series(np.atleast_1d(part)))) for name, part in parts.items()}
 
@@ -96,14 +96,14 @@ Numbers = Annotated[IntArray, pydantic.PlainValidator(_numbers)]
 """Epoch or step numbers, at least 1 and ascending."""
 
 Totals = Annotated[dict[str, float], pydantic.PlainValidator(_totals)]
-"""Name -> number, or sum of a list of numbers, without nulls."""
+"""Name -> number. A list of numbers becomes its sum, and nulls are ignored."""
 
 
 def empty() -> FloatArray:
-    """Return the default for a missing series."""
+    """Return an empty array, the default for a missing list of values."""
     return np.empty(0)
 
 
 def no_numbers() -> IntArray:
-    """Return the default for missing epoch or step numbers."""
+    """Return an empty array, the default for missing epoch or step numbers."""
     return np.empty(0, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Caveats of a run: reasons why its scores are less reliable, with evidence."""
+"""Caveats of a run. Each caveat is a reason why the scores are less reliable, with evidence."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -28,19 +28,20 @@ Reference: Cameron, Gelbach & Miller, 2008 (doi:10.1162/rest.90.3.414): tests wi
 """
 
 MIN_LABEL_SD: Final = 0.02
-"""Minimum standard deviation of annotated scores. In First Impressions, it is about 0.14."""
+"""Minimum standard deviation of annotated scores. In First Impressions, the standard deviation is
+about 0.14."""
 
 MIN_SD_RATIO: Final = 0.1
-"""Minimum standard deviation of predictions, relative to the annotated scores."""
+"""Minimum standard deviation of predicted scores, divided by that of annotated scores."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Caveat:
-    """Reason why the scores are less reliable."""
+    """Reason why the scores of a run are less reliable."""
 
     title: str
     detail: str
-    """Evidence, and how to resolve the caveat."""
+    """Evidence for the caveat, and a remedy."""
     is_serious: bool = False
     """True if the scores may be wrong. False if they are only less certain."""
 
@@ -49,7 +50,7 @@ _serious = partial(Caveat, is_serious=True)
 
 
 def find_caveats(records: RunRecords) -> tuple[Caveat, ...]:
-    """Find all caveats of a run, serious ones first."""
+    """Return all caveats of a run. Serious caveats are first."""
     caveats = [caveat for rule in _RULES for caveat in rule(records)]
     return tuple(sorted(caveats, key=lambda caveat: not caveat.is_serious))
 
@@ -94,7 +95,7 @@ def _shared_groups(records: RunRecords) -> Iterator[Caveat]:
     evaluation, summary = records.evaluation, records.summary
     overlaps = dict(summary.group_overlap) if summary is not None else {}
     if evaluation is not None:
-        overlaps |= evaluation.group_overlap  # newer than the summary
+        overlaps |= evaluation.group_overlap  # the evaluation is newer than the summary
         if evaluation.split == "all":
             overlaps.pop("train/evaluated", None)
     for pair, overlap in overlaps.items():

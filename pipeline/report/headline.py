@@ -1,7 +1,7 @@
 """Headline and interval bars of the report: comparison of the model with the baselines.
 
-The interval of the paired difference determines the outcome: model and baseline are scored on
-the same resamples of the clips.
+The outcome of a comparison depends on the interval of the paired difference. For this interval,
+model and baseline are evaluated on the same resamples of the clips.
 """
 
 import enum
@@ -18,16 +18,16 @@ HEADLINE_METRICS: Final = ("r2", "accuracy")
 """Metrics of the headline and the summary."""
 
 ILLEGITIMATE: Final = frozenset({"same_group_mean"})
-"""Baselines that use annotations of the evaluated clips. The claims ignore these baselines."""
+"""Baselines that use annotations of the evaluated clips. The headline does not include them."""
 
 _MARGIN: Final = 0.04
-"""Margin left and right of the interval bars, as a share of the range of values."""
+"""Margin on each side of the interval bars, as a fraction of the range of values."""
 
 
 class Outcome(enum.Enum):
     """Outcome of a comparison with a baseline.
 
-    For AHEAD and BEHIND, the interval of the difference contains 0.
+    For `AHEAD` and `BEHIND`, the interval of the difference contains 0 or does not exist.
     """
 
     BETTER = "better"
@@ -39,14 +39,14 @@ class Outcome(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BaselineResult:
-    """Comparison of the model with one baseline by one metric, averaged over the traits."""
+    """Comparison of the model with one baseline in one metric, averaged over the traits."""
 
     metric: str
     baseline: str
     model_score: Interval
     baseline_score: Interval
     difference: Interval
-    """Model minus baseline, with the interval of the paired difference."""
+    """Paired difference: model minus baseline."""
 
     @property
     def outcome(self) -> Outcome:
@@ -64,7 +64,7 @@ _CLAIMS: Final = (
     ("not shown to be better than", (Outcome.AHEAD, Outcome.EQUAL, Outcome.BEHIND)),
     ("better than", (Outcome.BETTER,)),
 )
-"""Claims of the headline, with their outcomes, worst first."""
+"""Claims of the headline, worst first. Each claim has a text and a tuple of outcomes."""
 
 
 def headline(evaluation: EvaluationReport | None) -> str:
@@ -78,7 +78,7 @@ def headline(evaluation: EvaluationReport | None) -> str:
 
 
 def baseline_results(evaluation: EvaluationReport | None) -> tuple[BaselineResult, ...]:
-    """Compare the model with every legitimate baseline by every headline metric."""
+    """Compare the model with the baselines (except `ILLEGITIMATE`) in each headline metric."""
     if evaluation is None:
         return ()
     return tuple(
@@ -108,15 +108,15 @@ def _claim(results: Sequence[BaselineResult], words: str, outcomes: Sequence[Out
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bar:
-    """Bar of the model or a baseline. Positions and widths are percentages of the axis."""
+    """Bar of the model or a baseline. Positions and widths are in percent of the axis."""
 
     label: str
     value: str
     interval: str
-    """Text of the interval, or ""."""
+    """Text of the interval; "" without an interval."""
     point: float
     left: float
-    """Position of the lower end, equal to `point` if there is no interval."""
+    """Position of the lower end of the interval. Without an interval, it equals `point`."""
     width: float
     is_model: bool
     is_legitimate: bool
@@ -130,11 +130,11 @@ class MetricBars:
     title: str
     bars: tuple[Bar, ...]
     zero: float | None
-    """Position of 0; None if 0 is outside the axis."""
+    """Position of the value 0; None if 0 is outside the axis."""
 
 
 def interval_bars(evaluation: EvaluationReport) -> tuple[MetricBars, ...]:
-    """Build the bars per headline metric: the model, then the baselines from best to worst."""
+    """Build the bars of each headline metric: the model, then the baselines from best to worst."""
     return tuple(_metric_bars(metric, evaluation) for metric in HEADLINE_METRICS)
 
 
@@ -145,7 +145,7 @@ def _metric_bars(metric: str, evaluation: EvaluationReport) -> MetricBars:
         baselines, key=lambda name: baselines[name].value, reverse=HIGHER_IS_BETTER[metric]
     )
     points = [point for score in (model, *baselines.values()) for point in _points(score)]
-    margin = _MARGIN * (max(points) - min(points)) or 0.5  # centre equal values
+    margin = _MARGIN * (max(points) - min(points)) or 0.5  # equal values are in the centre
     low, high = min(points) - margin, max(points) + margin
 
     def position(value: float) -> float:
@@ -172,6 +172,6 @@ def _metric_bars(metric: str, evaluation: EvaluationReport) -> MetricBars:
 
 
 def _points(score: Interval) -> tuple[float, float, float]:
-    """Return the value and both ends, which equal the value if there is no interval."""
+    """Return the value, the lower end and the upper end; all equal without an interval."""
     ends = (score.low, score.high) if score.exists else (score.value, score.value)
     return score.value, *ends

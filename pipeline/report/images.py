@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 MEDIA_TYPES: Final[Mapping[str, str]] = {"png": "image/png", "svg": "image/svg+xml"}
-"""Suffix of an image file that browsers can show -> media type."""
+"""File suffix -> media type, for the image formats that browsers can show."""
 
 TIME_FOLDER: Final = "training_time_analysis"
-"""Folder of the time figures."""
+"""Folder of the figures about training time."""
 
 _TITLES: Final[Mapping[str, str]] = {
     "training_visualizations": "Training and traits",
@@ -18,12 +18,12 @@ _TITLES: Final[Mapping[str, str]] = {
 }
 
 _HALF_PAGE_PX: Final = 800
-"""Maximum width of an image that is readable in half the page width."""
+"""Maximum width of an image that is shown in half the page width."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Image:
-    """Image file of one figure, with its texts."""
+    """Image of one figure, with title, caption and alternative text."""
 
     folder: str
     title: str
@@ -61,7 +61,7 @@ class MissingImage:
     title: str
     reason: str
     is_fault: bool = False
-    """True if records are damaged. False if the run has no data for this figure."""
+    """True if a record is damaged. False if the run has no data for this figure."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +86,10 @@ def titles_by_reason(missing: Iterable[MissingImage]) -> dict[str, list[str]]:
 
 
 def build_chapters(images: Iterable[Image], missing: Iterable[MissingImage]) -> tuple[Chapter, ...]:
-    """Group figures by folder, in the order of the first figure of each folder."""
+    """Group the figures by folder.
+
+    The folders are in the order in which they first occur, first in `images`, then in `missing`.
+    """
     images, missing = tuple(images), tuple(missing)
     folders = dict.fromkeys(
         [image.folder for image in images] + [image.folder for image in missing]

@@ -32,7 +32,7 @@ class Recommendation:
 
     issue: str
     details: str
-    """Measurement, one sentence."""
+    """One sentence with the measurement."""
     recommendation: str
     expected_gain: str = ""
 
@@ -74,7 +74,7 @@ FILES: Final[Mapping[str, tuple[str, Any]]] = {
     LEARNING_RATE_FILE: ("lr_logs", LearningRateLogs),
     ADVICE_FILE: ("recommendations", tuple[Recommendation, ...]),
 }
-"""Path in the run directory -> field of `RunRecords`, type of its value."""
+"""Path in the run directory -> field of `RunRecords`, and type of the field."""
 
 
 def load_records(run: RunDirectory, *, status: str | None = None) -> RunRecords:
@@ -96,7 +96,7 @@ def load_records(run: RunDirectory, *, status: str | None = None) -> RunRecords:
         except PipelineError as error:
             problems.append(f"{file}: {str(error).removeprefix(f'{path}: ')}")
     if "evaluation" in values:
-        with contextlib.suppress(PipelineError):  # the figures report this error
+        with contextlib.suppress(PipelineError):  # this error is listed with the figures
             path = run.predictions_path(values["evaluation"].split)
             check_files(run, path)
             values["predictions"] = read_predictions(path)

@@ -29,7 +29,7 @@ BIAS_SOURCES: Final[Mapping[str, str]] = {
     "Principi et al., 2019, On the Effect of Observed Subject Biases in Apparent Personality "
     "Analysis from Audio-visual Signals (arXiv:1909.05568)": "https://arxiv.org/abs/1909.05568",
 }
-"""Publications about annotator bias -> URL."""
+"""Publication about annotator bias -> URL."""
 
 _SCORES: Final = (
     "Apparent personality: the impression of strangers after watching a clip of a few seconds. "
@@ -94,7 +94,7 @@ def _data(records: RunRecords) -> Iterator[str]:
 
 
 def _paths(sources: Sequence[str]) -> str:
-    """Join paths to a list. If all have one directory, name it once."""
+    """Format paths as a list. If all files are in one directory, the directory appears once."""
     paths = [PurePath(source) for source in sources]
     if len({path.parent for path in paths}) == 1:
         return f"{listing([path.name for path in paths])} in {paths[0].parent}"
@@ -123,7 +123,7 @@ def _intervals(records: RunRecords) -> Iterator[str]:
         )
         return
     intervals = evaluation.intervals
-    # Whole percents would hide the difference between 89.5 % and 90.4 %.
+    # In whole percentages, 89.5 % and 90.4 % would look equal.
     covered, level = intervals.coverage["mean"], percent(intervals.level)
     ends = f" [{percent(covered.low, 1)}, {percent(covered.high, 1)}]" if covered.exists else ""
     yield (
@@ -148,7 +148,7 @@ def _subgroups(records: RunRecords) -> Iterator[str]:
 
 
 def _largest_gaps(evaluation: EvaluationReport, column: str) -> Iterator[str]:
-    """Compare the best and the worst subgroup of a column by each headline metric."""
+    """For each headline metric, compare the best and the worst subgroup of a column."""
     subgroups = evaluation.by[column]
     if len(subgroups) < 2:
         yield f"By {column}: all evaluated clips are {listing(list(subgroups))}."

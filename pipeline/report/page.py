@@ -43,10 +43,11 @@ def write_page(
 ) -> None:
     """Write the report of a run as one HTML file, atomically.
 
-    The page escapes all text from files and omits sections without records. It blocks network
-    access and all scripts except its own script, which it identifies by a hash.
+    All text from files is escaped, and sections without records are omitted. A security policy in
+    the page blocks network access. The policy also blocks all scripts except the page script.
 
-    `problems` lists further missing or damaged files, one line per file.
+    `problems` lists missing or damaged files that `records.problems` does not contain, one line per
+    file.
     """
     missing = tuple(missing_images)
     faults = titles_by_reason(image for image in missing if image.is_fault)
@@ -78,7 +79,7 @@ def write_page(
         configuration=tables.config_tables(config),
         environment=tables.environment_tables(records),
         commands=commands(records),
-        script=markupsafe.Markup(script),  # noqa: S704 - a file of this package
+        script=markupsafe.Markup(script),  # noqa: S704 - the script is a file of this package
         script_hash=f"sha256-{script_hash}",
     )
     write_text(path, text)

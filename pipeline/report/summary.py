@@ -28,7 +28,7 @@ _PHRASES: Final = {
 
 
 def summarize(records: RunRecords) -> tuple[str, ...]:
-    """Return the paragraphs of the summary, without unknown facts."""
+    """Return the paragraphs of the summary. Facts that the records lack are omitted."""
     paragraphs = (_training(records), _scores(records), _group_leak(records))
     texts = (" ".join(paragraph) for paragraph in paragraphs)
     return tuple(text for text in texts if text)
@@ -119,7 +119,7 @@ def _scores(records: RunRecords) -> Iterator[str]:
 
 
 def _compared(results: Sequence[BaselineResult]) -> Iterator[str]:
-    """Yield one sentence about the comparisons in one metric."""
+    """Yield one sentence that compares the model with all baselines in one metric."""
     order = list(Outcome)
     ranked = sorted(results, key=lambda result: order.index(result.outcome))
     parts = [
@@ -141,7 +141,7 @@ def _group_leak(records: RunRecords) -> Iterator[str]:
         return
     is_shared = any(overlap["shared_groups"] for overlap in evaluation.group_overlap.values())
     if evaluation.num_groups == evaluation.num_clips and not is_shared:
-        return  # each group has only one clip
+        return  # each group has only one clip, so there is no leak
     leak = evaluation.baselines["same_group_mean"]
     scores = [
         f"{METRIC_NAMES[metric]} {metric_value(metric, leak[metric]['mean'].value)}"

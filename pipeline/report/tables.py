@@ -53,11 +53,11 @@ class Table:
     note: str = ""
     """Text below the table."""
     is_numeric: bool = True
-    """True if the cells are numbers, which are aligned right."""
+    """True if the cells contain numbers. Numbers are aligned to the right."""
 
 
 def score_tables(records: RunRecords) -> tuple[Table, ...]:
-    """Build the table of all metrics per trait, and the table of the prediction intervals."""
+    """Build two tables: all metrics per trait, and the prediction intervals."""
     evaluation = records.evaluation
     if evaluation is None:
         return ()
@@ -107,7 +107,7 @@ def _coverage_tables(evaluation: EvaluationReport) -> tuple[Table, ...]:
 
 
 def baseline_tables(evaluation: EvaluationReport | None) -> tuple[Table, ...]:
-    """Build the baseline tables: mean scores, R² per trait, paired differences."""
+    """Build the baseline tables: metrics averaged over traits, R² per trait, paired differences."""
     if evaluation is None or not evaluation.baselines:
         return ()
     scores = {"this model": evaluation.metrics} | {
@@ -159,7 +159,7 @@ def baseline_tables(evaluation: EvaluationReport | None) -> tuple[Table, ...]:
 
 
 def subgroup_tables(evaluation: EvaluationReport | None) -> tuple[Table, ...]:
-    """Build one table per column that defines subgroups."""
+    """Build one table for each column of the clip table that defines subgroups."""
     tables = []
     for column, subgroups in (evaluation.by if evaluation is not None else {}).items():
         rows = {
@@ -190,7 +190,7 @@ def _cell(metric: str, estimate: Interval) -> Cell:
 
 
 def time_tables(times: TimeLogs | None) -> tuple[Table, ...]:
-    """Build the tables of the measured times and of the parts of the run."""
+    """Build two tables: the measured times, and the parts of the run."""
     if times is None:
         return ()
     total, validation = times.total_training_time, times.validation_times
@@ -227,7 +227,7 @@ def time_tables(times: TimeLogs | None) -> tuple[Table, ...]:
 
 
 def config_tables(config: ExperimentConfig | None) -> tuple[Table, ...]:
-    """Build the table of all settings, with the defaults of changed settings."""
+    """Build the table of all settings. The row of a changed setting also contains the default."""
     if config is None:
         return ()
     defaults = {name: format_value(value) for name, value in flatten(ExperimentConfig()).items()}
@@ -243,7 +243,7 @@ def config_tables(config: ExperimentConfig | None) -> tuple[Table, ...]:
 
 
 def environment_tables(records: RunRecords) -> tuple[Table, ...]:
-    """Build the table of code, versions and machine."""
+    """Build the table that describes the code, the versions, the machine and the features."""
     environment = records.environment
     if environment is None:
         return ()

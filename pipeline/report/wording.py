@@ -24,7 +24,7 @@ _NAMES: Final[Mapping[str, str]] = {
 
 
 def interval(metric: str, estimate: Interval) -> str:
-    """Format the interval of a metric, e.g. `[0.930, 0.936]`, or "" if it does not exist."""
+    """Format the interval of a metric, e.g. `[0.930, 0.936]`; "" if there is none."""
     if not estimate.exists:
         return ""
     low, high = (metric_value(metric, end) for end in (estimate.low, estimate.high))
@@ -39,7 +39,7 @@ def with_interval(metric: str, estimate: Interval) -> str:
 
 
 def difference(metric: str, estimate: Interval) -> tuple[str, str]:
-    """Format a score difference and its interval, or "" if the interval does not exist."""
+    """Return two texts: a score difference, and its interval ("" if there is none)."""
     if not estimate.exists:
         (value,) = metric_differences(metric, estimate.value)
         return value, ""
@@ -53,12 +53,12 @@ def display_name(name: str) -> str:
 
 
 def percent(share: float, digits: int | None = None) -> str:
-    """Format a share in [0, 1] as a percentage without a line break."""
+    """Format a fraction in [0, 1] as a percentage without a line break."""
     return number_format.percent(share, digits).replace(" ", _NBSP)
 
 
 def duration(seconds: float) -> str:
-    """Format a time without a line break, e.g. `1 h 3 min`."""
+    """Format a duration without a line break, e.g. `1 h 3 min`."""
     return number_format.duration(seconds).replace(" ", _NBSP)
 
 

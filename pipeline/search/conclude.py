@@ -1,4 +1,4 @@
-"""Train the best and the default configuration again, and compare them on the test clips."""
+"""Train models with the best and the default configuration, and compare them on test clips."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from pipeline.records.evaluation import EvaluationReport, read_report
 from pipeline.records.manifest import forget_files, record_files
 from pipeline.search.mlflow_runs import trial_run_id
 from pipeline.search.study.retries import IS_DEFAULT
-from pipeline.search.study_spec import StudySpec
+from pipeline.search.study_spec import StudySpec, without_outputs
 from pipeline.tracking.mirror import deliver_rest
 from pipeline.workflows.compare import compare_runs, draw_comparison
 from pipeline.workflows.cross_validation import for_all_clips
@@ -39,15 +39,15 @@ class Conclusion:
 
     best: FrozenTrial
     best_run: RunDirectory
-    """Run of the best configuration, trained again."""
+    """Run directory of the model that is trained again with the best configuration."""
     report: EvaluationReport
-    """Evaluation of `best_run` on the test clips."""
+    """Evaluation of the model in `best_run` on the test clips."""
     comparison: Comparison | None
-    """Difference "best - default" on the test clips; None if the default is the best."""
+    """Metric differences "best - default" on the test clips; None if the default is the best."""
 
     @property
     def verdict(self) -> str:
-        """One sentence that compares the best configuration with the default."""
+        """One sentence that compares the best and the default configuration."""
         if self.comparison is None:
             return "The search found nothing better than the default configuration."
         return self.comparison.overall
@@ -60,11 +60,11 @@ def conclude_search(
     features: FeatureSet,
     split: Split,
 ) -> Conclusion:
-    """Train the best and the default configuration, and compare them.
+    """Train models with the best and the default configuration, and compare the models.
 
     The comparison is paired and uses the test clips. Trials never use these clips.
     """
-    config = _with_search_metric(spec, spec.space.config(best.user_attrs["overrides"]))
+    config = spec.with_search_metric(spec.space.config(best.user_attrs["overrides"]))
     write_config(spec.run.search_dir / "best.yaml", config)
     refitter = _Refitter(spec, features, split)
     best_run = refitter.refit(
@@ -72,7 +72,7 @@ def conclude_search(
     )
     comparison = None
     if not best.user_attrs.get(IS_DEFAULT):
-        default = _with_search_metric(spec, spec.config)
+        default = spec.with_search_metric(spec.config)
         best_epochs = _default_epochs(spec, trials)
         if best_epochs is None:
             best_epochs = [refitter.choose_epoch(_DEFAULT, default)]
@@ -93,9 +93,9 @@ def conclude_search(
 def log_conclusion(
     run_log: RunLog, spec: StudySpec, num_trials: int, conclusion: Conclusion
 ) -> None:
-    """Log the settings and scores of the best trial to the run of the study.
+    """Log to the run of the study: the best settings, and the metrics on the test clips.
 
-    MLflow hides nested runs by default, so the parent run must also show the result.
+    MLflow hides nested runs by default, so the result is also logged to the parent run.
     """
     best = conclusion.best
     metrics = {
@@ -120,7 +120,7 @@ def log_conclusion(
 
 
 def register_model(run: RunDirectory, config: ExperimentConfig) -> None:
-    """Register the model of a finished run under the name and alias of `config`."""
+    """Register the model of a finished run with the model name and the alias in `config`."""
     wanted, found = config.tracking, load_run_config(run.config_path).tracking
     if not wanted.package_model or wanted == found:
         return
@@ -136,7 +136,7 @@ def register_model(run: RunDirectory, config: ExperimentConfig) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Refitter:
-    """Train final models on the training and validation clips of a search."""
+    """Train the final models of a search, and evaluate them on the test clips."""
 
     spec: StudySpec
     features: FeatureSet
@@ -145,10 +145,10 @@ class _Refitter:
     def refit(
         self, name: str, config: ExperimentConfig, best_epochs: Sequence[int]
     ) -> RunDirectory:
-        """Train `config` and evaluate the model on the test clips. Finished steps are skipped.
+        """Train a model with `config` and evaluate it on the test clips, if not done already.
 
-        `best_epochs` contains the best epoch of each fit of the trial. If it is empty, training
-        selects the best epoch on the validation clips.
+        `best_epochs` contains the best epoch of each fit of the trial. If the list is empty, the
+        best epoch is selected on the validation clips.
         """
         split = self.split
         if self.spec.config.search.refit == "train_validation" and best_epochs:
@@ -163,16 +163,11 @@ class _Refitter:
         return run
 
     def choose_epoch(self, name: str, config: ExperimentConfig) -> int:
-        """Train `config` without keeping a model, and return its best epoch."""
-        config = dataclasses.replace(
-            config,
-            evaluation=dataclasses.replace(config.evaluation, figures=False),
-            tracking=dataclasses.replace(config.tracking.unregistered(), package_model=False),
-        )
-        return read_best_epoch(self._train(f"{name}-epoch", config, self.split))
+        """Train a model with `config`, and return its best epoch."""
+        return read_best_epoch(self._train(f"{name}-epoch", without_outputs(config), self.split))
 
     def _train(self, name: str, config: ExperimentConfig, split: Split) -> RunDirectory:
-        # The hash in the name prevents a later call with other settings from reusing the run.
+        # A later call with other settings must not reuse the run, so the name contains a hash.
         run = RunDirectory(self.spec.run.refits_dir / f"{name}-{config_hash(config)[:8]}")
         named = with_run_name(config, f"{self.spec.study_name}-{name}")
         if read_last_status(run) == "FINISHED":
@@ -189,18 +184,13 @@ class _Refitter:
 
 
 def _update_report(run: RunDirectory) -> None:
-    """Draw the figures and the report again if they are older than the evaluation."""
+    """If the report is older than the evaluation, draw the figures and write the report again."""
     evaluated = run.predictions_path(_TEST).stat().st_mtime
     if run.report_path.exists() and run.report_path.stat().st_mtime <= evaluated:
         visualize_run(run)
         with run.locked():
             RunLog(run.run_log_path).log_artifacts([*FIGURE_FOLDERS, run.report_path.name])
             deliver_rest(run)
-
-
-def _with_search_metric(spec: StudySpec, config: ExperimentConfig) -> ExperimentConfig:
-    training = dataclasses.replace(config.training, monitor=spec.config.search.metric, num_folds=0)
-    return dataclasses.replace(config, training=training)
 
 
 def _registered(spec: StudySpec, config: ExperimentConfig) -> ExperimentConfig:
@@ -212,7 +202,7 @@ def _registered(spec: StudySpec, config: ExperimentConfig) -> ExperimentConfig:
 def _default_epochs(spec: StudySpec, trials: list[FrozenTrial]) -> list[int] | None:
     """Return the best epochs of the default configuration, or None if they are unknown.
 
-    With `refit: train` they are not needed, so the list is empty.
+    With `refit: train`, the epochs are not needed. Unknown epochs then give an empty list.
     """
     for trial in trials:
         if trial.user_attrs.get(IS_DEFAULT) and trial.state == TrialState.COMPLETE:

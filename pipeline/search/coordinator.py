@@ -1,4 +1,4 @@
-"""Assign trials to workers, retry trials of dead workers, and stop when the study is done."""
+"""Assign trials to workers, retry trials of killed workers, and stop when the study is done."""
 
 import contextlib
 import math
@@ -22,46 +22,46 @@ _TICK_SECONDS = 0.5
 _OUTAGE_SECONDS = 600.0
 """Maximum time that the search waits for an unreachable storage."""
 _UNNAMED_HEARTBEATS = 6
-"""Number of heartbeat intervals after which a running trial without a worker name is lost."""
+"""Number of heartbeat intervals after which a running trial without worker name counts as lost."""
 _MAX_FIRST_FAILURES = 5
-"""Number of failed trials after which a study without a complete trial stops."""
+"""If no trial is complete, the search stops after this number of failed trials."""
 
 
 @dataclass(kw_only=True)
 class Coordinator:
     """Assign trials to the workers of this machine.
 
-    Each trial has a slot number, and each number is assigned once. Therefore exactly the requested
-    number of trials runs. Trials of other machines with the same storage are included.
+    Each trial has a slot number, and each slot number is used once. Therefore exactly the requested
+    number of trials runs. This number includes trials of other machines with the same storage.
     """
 
     study: optuna.Study
     pool: WorkerPool
     num_trials: int | None
-    """Total number of trials of all calls and machines; None for no limit."""
+    """Requested number of trials, over all calls and machines; None for no limit."""
     timeout_seconds: float | None
-    """Time limit for the start of new trials; None for no limit."""
+    """Time after which no new trial starts; None for no limit."""
     retry: Retry
     heartbeat_seconds: float
     on_end: Callable[[FrozenTrial], None]
     """Function that is called with each trial that ended on this machine."""
     on_lost: Callable[[FrozenTrial, bool], None]
-    """Function that is called with each lost trial, and with True if the trial is retried."""
+    """Function that is called for each lost trial. Its second argument is True for a retry."""
     on_tick: Callable[[StudyStatus], None]
-    """Function that is called about twice per second."""
+    """Function that is called with the study status about twice per second."""
     _num_deaths: int = field(default=0, init=False)
-    """Number of worker failures since the last end of a trial."""
+    """Number of worker failures since a trial last ended."""
     _first_failures: list[str] = field(default_factory=list, init=False)
     _next_sweep: float = field(default=0.0, init=False)
     _reported: set[int] = field(default_factory=set, init=False)
-    """Lost trials that were already passed to `on_lost`."""
+    """Numbers of failed trials for which `on_lost` is not called again."""
     _first_seen: dict[int, float] = field(default_factory=dict, init=False)
-    """Trial without a worker name -> time when the trial was first seen."""
+    """Number of a trial without worker name -> time when this process first found the trial."""
     _assigned: set[int] = field(default_factory=set, init=False)
     _outage_start: float | None = field(default=None, init=False)
 
     def run(self) -> StudyStatus:
-        """Run trials until the study is done. No trial of this machine is running at the end.
+        """Run trials until the study is done. At the end, no trial is running on this machine.
 
         Raises:
             SearchError: If workers or trials fail repeatedly.
@@ -86,7 +86,7 @@ class Coordinator:
             raise
 
     def _step(self, start: float) -> StudyStatus | None:
-        """Assign slots and handle events; return the final status once the study is done."""
+        """Assign slot numbers and handle events. If the study is done, return its final status."""
         self._sweep()
         status = read_status(self.study)
         timeout = math.inf if self.timeout_seconds is None else self.timeout_seconds
@@ -94,7 +94,7 @@ class Coordinator:
         if not is_late:
             self._assign_slots(status)
         self.on_tick(status)
-        # A running trial of another machine may still be lost and need a retry here.
+        # A running trial of another machine is not counted as done, because it may need a retry.
         is_done = self.num_trials is not None and status.num_done >= self.num_trials
         if self.pool.num_busy:
             for event in self.pool.wait(_TICK_SECONDS):
@@ -106,7 +106,7 @@ class Coordinator:
         return None
 
     def _wait_for_storage(self, error: Exception) -> None:
-        """Wait for an unreachable storage, for instance during a restart of the server."""
+        """Wait briefly if the storage is unreachable, for instance while its server restarts."""
         now = time.monotonic()
         self._outage_start = self._outage_start or now
         if now - self._outage_start > _OUTAGE_SECONDS:
@@ -125,9 +125,9 @@ class Coordinator:
             expected = status.num_done + self.pool.num_busy + elsewhere
             if self.num_trials is not None and expected >= self.num_trials:
                 return
-            # Lost trials also used a slot. A repeated slot number would repeat the proposal.
+            # The same slot number gives the same proposal, so numbers of lost trials are skipped.
             number = expected + status.num_lost
-            # A trial is counted twice above if it has ended and its event is unread.
+            # If a trial has ended but its event is not handled yet, `expected` counts it twice.
             while number in self._assigned:
                 number += 1
             self._assigned.add(number)
@@ -147,29 +147,29 @@ class Coordinator:
             self._report_lost()
             self._count_death(f"the worker {event.worker} died", event.reason)
         elif outcome.was_reassigned:
-            return  # not a failure, because only the heartbeats were late
+            return  # the heartbeats were late, but the worker did not fail
         elif outcome.trial is None:
             self._count_death("the storage cannot be used", outcome.reason)
         else:
             trial = self.study.get_trials(deepcopy=False)[outcome.trial]
             self._count_failure(trial)
             self._num_deaths = 0
-            self.on_tick(read_status(self.study))  # before `on_end`, to count this trial
+            self.on_tick(read_status(self.study))  # `on_end` then shows the new counts
             self.on_end(trial)
 
     def _count_death(self, failure: str, reason: str) -> None:
         self._num_deaths += 1
-        # If a configuration kills its workers, the trial fails after its retries. In addition,
-        # each worker may die once before the search ends.
+        # A configuration that crashes its workers uses all retries of one trial. In addition, each
+        # worker may crash once before the search stops.
         num_workers = self.pool.num_idle + self.pool.num_busy
         if self._num_deaths >= self.retry.max_retries + 2 + num_workers:
             raise SearchError(
                 f"{failure} ({hide_passwords(reason)}): {self._num_deaths} times in a row. Check "
-                "memory and storage of the machine, then give the same command to continue."
+                "the memory and the disk of the machine, then give the same command to continue."
             )
 
     def _count_failure(self, trial: FrozenTrial) -> None:
-        """Stop the study if all of the first trials failed."""
+        """Stop the search if the first `_MAX_FIRST_FAILURES` trials failed."""
         if trial.state != TrialState.FAIL:
             self._first_failures = []
         else:
@@ -178,7 +178,7 @@ class Coordinator:
         if is_hopeless and read_status(self.study).best is None:
             raise SearchError(
                 f"the first {len(self._first_failures)} trials failed. Error of the last trial: "
-                f"{self._first_failures[-1]}. Change the space or the configuration."
+                f"{self._first_failures[-1]}. Change the search space or the configuration."
             )
 
     def _sweep(self) -> None:
@@ -195,14 +195,14 @@ class Coordinator:
         worker = trial.user_attrs.get("worker", "")
         if worker:
             return has_ended(worker)
-        # A trial without a worker name has no heartbeats, so Optuna does not end it. Clocks of
-        # machines differ, so the time is measured here.
+        # A trial without a worker name has no heartbeats, so Optuna never ends it. The clocks of
+        # the machines differ, so this process measures the time.
         now = time.monotonic()
         first_seen = self._first_seen.setdefault(trial.number, now)
         return now - first_seen > _UNNAMED_HEARTBEATS * self.heartbeat_seconds
 
     def _report_lost(self) -> None:
-        """Call `on_lost` once per lost trial of all machines."""
+        """Call `on_lost` once for each lost trial, also for trials of other machines."""
         trials = self.study.get_trials(deepcopy=False)
         lost = lost_numbers(trials)
         for trial in trials:
@@ -212,7 +212,7 @@ class Coordinator:
                 self.on_lost(trial, trial.number in lost)
 
     def _interrupt(self) -> None:
-        """End the workers and queue their trials again. This does not count as a retry."""
+        """End the workers and queue their trials again, without a change of the retry counts."""
         running: list[FrozenTrial] = []
         # If the storage is unreachable now, the next call detects the lost trials.
         with contextlib.suppress(*STORAGE_ERRORS):

@@ -34,7 +34,7 @@ _MAX_LEGEND_ENTRIES: Final = 12
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class OptunaPlot:
-    """Optuna plot. Optuna implements each plot function in plotly and in matplotlib."""
+    """Plot of a study. Optuna has each plot function twice: for plotly and for matplotlib."""
 
     record: StudyRecord
     title: str
@@ -46,11 +46,11 @@ class OptunaPlot:
     """Function that makes final changes to the matplotlib figure."""
 
     def interactive(self) -> Any:
-        """Draw with plotly."""
+        """Draw the plot with plotly."""
         figure = getattr(optuna.visualization, self.function)(**self.arguments)
         figure.update_layout(height=round(960 * self.height))
         if self.function == "plot_pareto_front":
-            # Optuna draws early trials in white, including trials of the Pareto front.
+            # By default, early trials are white, even if they belong to the Pareto front.
             for is_best, colour in ((False, ACCENT), (True, WARNING_COLOUR)):
                 figure.update_traces(
                     selector=lambda trace, best=is_best: ("Best" in trace.hovertemplate) == best,
@@ -61,7 +61,7 @@ class OptunaPlot:
         return figure
 
     def static(self, style: Style) -> Figure:
-        """Draw with matplotlib, in the current rcParams."""
+        """Draw the plot with matplotlib and the current `rcParams`."""
         size = (style.full_width, self.height * style.full_width)
         layout: dict[Any, Any] = {
             "figure.figsize": size,
@@ -72,7 +72,7 @@ class OptunaPlot:
             getattr(optuna.visualization.matplotlib, self.function)(**self.arguments)
             figure: Figure = plt.gcf()
             plt.close(figure)
-        # Some plot functions set another size and layout.
+        # Some plot functions change the size and the layout, so both are set again.
         figure.set_layout_engine("constrained")
         figure.set_size_inches(size)
         for axes in figure.axes:
@@ -84,7 +84,10 @@ class OptunaPlot:
 
 
 class _RecordedImportances(BaseImportanceEvaluator):
-    """Evaluator that returns the importances in `study.json`, so that all outputs agree."""
+    """Evaluator that returns the importances from `study.json`.
+
+    The figure therefore shows the same importances as the other outputs of the search.
+    """
 
     def __init__(self, importances: Mapping[str, float]) -> None:
         self._importances = importances
@@ -99,7 +102,7 @@ class SearchFigures:
 
     gallery: Gallery
     page_path: Path | None
-    """Page with the interactive figures; None if `study.json` is missing or damaged."""
+    """Path of the page with the interactive figures; None if `study.json` is missing or damaged."""
 
 
 def search_figures() -> dict[str, FigureSpec]:
@@ -185,9 +188,10 @@ def search_figures() -> dict[str, FigureSpec]:
 def draw_search(
     run: RunDirectory, *, formats: tuple[str, ...] = ("png",), style: Style = SCREEN
 ) -> SearchFigures:
-    """Draw all possible figures of a search, and write the interactive page.
+    """Draw each figure for which the search has data, and write the interactive page.
 
-    Only `search/study.json` of the run directory is read. Formats are png, svg and pdf.
+    The only input is `search/study.json` in the run directory. `formats` may contain png, svg and
+    pdf.
 
     Raises:
         PipelineError: If a format is unknown.
@@ -302,9 +306,8 @@ def _polish_slice(figure: Figure, record: StudyRecord) -> None:
     last_number = max(trial.number for trial in record.complete)
     for axes in figure.axes[:-1]:
         axes.tick_params(axis="x", rotation=30)
-        axes.collections[0].set_clim(
-            0, last_number
-        )  # one colour scale for all panels and the colour bar
+        # All panels and the colour bar use the same colour scale.
+        axes.collections[0].set_clim(0, last_number)
 
 
 def _polish_parallel_coordinates(figure: Figure, _: StudyRecord) -> None:
@@ -326,9 +329,10 @@ def _polish_curves(figure: Figure, record: StudyRecord) -> None:
 
 @contextlib.contextmanager
 def _quiet_pyplot() -> Iterator[Any]:
-    """Provide pyplot without windows and warnings.
+    """Provide pyplot. In this context, it opens no windows and shows no warnings.
 
-    Optuna's functions load the style `ggplot`, so this style is temporarily empty.
+    Optuna's plot functions apply the style `ggplot`. In this context, `ggplot` is empty, so it
+    changes nothing in the figures.
     """
     from matplotlib import pyplot as plt
 
@@ -337,7 +341,7 @@ def _quiet_pyplot() -> Iterator[Any]:
     plt.switch_backend("agg")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about axes with one value and constant surfaces
+            warnings.simplefilter("ignore")  # constant values cause warnings
             yield plt
     finally:
         library["ggplot"] = ggplot

@@ -44,7 +44,7 @@ def write_page(
     figures: Sequence[tuple[DrawnFigure, Any]],
     omitted: Sequence[OmittedFigure],
 ) -> None:
-    """Write the page atomically. `figures` contains each drawn figure with its plotly figure."""
+    """Write the page atomically. `figures` contains pairs: a drawn figure and its plotly figure."""
     from plotly.offline import get_plotlyjs
 
     reasons = "".join(
@@ -64,7 +64,7 @@ def _figure_html(drawn: DrawnFigure, plot: Any) -> str:
     spec = drawn.spec
     plot.update_layout(
         title=None,
-        width=None,  # the width of the page
+        width=None,  # plotly then uses the width of the page
         margin={"t": 30},
         template="plotly_white",
         font={"size": 13, "color": "#222"},
@@ -74,7 +74,7 @@ def _figure_html(drawn: DrawnFigure, plot: Any) -> str:
     html = plot.to_html(
         full_html=False,
         include_plotlyjs=False,
-        div_id=spec.name,  # the default is random
+        div_id=spec.name,  # by default, plotly uses a random id
         config={"responsive": True, "displaylogo": False},
     )
     return (

@@ -14,13 +14,13 @@ from pipeline.search.study.study_file import STATE_NAMES
 from pipeline.search.study.study_status import StudyStatus
 
 _NUM_NEWEST = 8
-"""Number of ended trials in the table."""
+"""Maximum number of ended trials that the table shows."""
 
 
 class SearchProgress:
     """Display of ended trials, the best trial and the remaining time.
 
-    `num_trials` and `timeout_seconds` are the limits of the search; None for no limit.
+    `num_trials` and `timeout_seconds` limit the search; None means no limit.
     """
 
     def __init__(
@@ -118,7 +118,12 @@ class SearchProgress:
         return rich.console.Group(line, table)
 
     def _left(self, status: StudyStatus) -> str:
-        """Return the remaining time, estimated from the trials of this call."""
+        """Return the estimated remaining time as text; "" if no estimate is possible.
+
+        The estimate is the smaller of two times: the time until `timeout_seconds`, and the time for
+        the remaining trials. The second time is extrapolated from the trials that ended since the
+        first call of `show`.
+        """
         passed = time.monotonic() - self._start
         times = []
         if self._timeout_seconds is not None:

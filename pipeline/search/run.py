@@ -1,4 +1,4 @@
-"""Run a hyper-parameter search and report whether it found a better configuration."""
+"""Run a hyper-parameter search, and compare the best with the default configuration."""
 
 import contextlib
 import dataclasses
@@ -71,38 +71,38 @@ _logger = logging.getLogger(__name__)
 _ARTIFACTS = ("search", "search_visualizations", "comparison", "events.jsonl")
 _MAX_WORKERS = 8
 _TRIALS_PER_WORKER = 15
-"""Number of trials per worker process. TensorFlow keeps about 30 MB of memory per model."""
+"""Number of trials per worker process. A new process frees the memory of TensorFlow."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchOptions:
-    """Options of one call. Calls of the same study may have different options."""
+    """Options of one call of `run_search`. Calls for the same study may have different options."""
 
     num_trials: int | None = None
     """Total number of trials of the study; None for no limit."""
     timeout_minutes: float | None = None
-    """Time limit for the start of new trials; None for no limit."""
+    """Time after which no new trial starts; None for no limit."""
     num_workers: int | None = None
     """Number of parallel trials; None for one per core, at most 8."""
     storage: str = ""
     """Database URL; if empty, a SQLite file in the run directory."""
     study: str = ""
-    """Name of the study; if empty, the names of the configuration and the space are used."""
+    """Name of the study; if empty, configuration name and space name, joined by a hyphen."""
     run_dir: Path | None = None
     """Run directory of the study; None for a directory in `runs/` with the name of the study."""
     engine: Literal["local", "ray"] = "local"
-    """Type of the workers: processes of this machine, or Ray actors."""
+    """Type of the workers: processes on this machine, or Ray actors."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchOutcome:
-    """Result of one call."""
+    """Result of one call of `run_search`."""
 
     run: RunDirectory
     study_name: str
     status: StudyStatus
     conclusion: "Conclusion | None"
-    """Comparison with the default configuration; None in a helper process."""
+    """Final models and their comparison; None in a helper process."""
     undelivered: str | None
     """Reason why some results are not in MLflow yet; None if MLflow has all results."""
     main_process: str = ""
@@ -112,13 +112,14 @@ class SearchOutcome:
 
 
 def run_search(config: ExperimentConfig, space_path: Path, options: SearchOptions) -> SearchOutcome:
-    """Start or continue a search, then train and evaluate the best configuration.
+    """Start or continue a search, then train and evaluate a model with the best configuration.
 
-    The trials vary the settings of `config` that the space file contains. The call that created
-    the study is the main process. Other calls are helper processes, which only run trials.
+    The space file lists the settings of `config` that the trials vary. The main process uses the
+    run directory in which the study was created. Processes with other run directories are helper
+    processes, which only run trials.
 
     Raises:
-        PipelineError: If the input is invalid. In this case no trial runs.
+        PipelineError: If the input is invalid. In this case, no trial starts.
         SearchError: If no trial is complete.
     """
     quiet_optuna()
@@ -162,10 +163,10 @@ def run_search(config: ExperimentConfig, space_path: Path, options: SearchOption
 def _run_as_main_process(
     spec: StudySpec, study: optuna.Study, options: SearchOptions, features: FeatureSet, split: Split
 ) -> SearchOutcome:
-    """Run trials, then train and evaluate the best configuration."""
+    """Run trials, then train and evaluate a model with the best configuration."""
     run = spec.run
     is_new = not run.run_log_path.exists()
-    # `mlflow run` has already given the run a name.
+    # If `MLFLOW_RUN_ID` is set, `mlflow run` has already given the run a name.
     is_named = spec.config.tracking.run_name or "MLFLOW_RUN_ID" in os.environ
     config = spec.config if is_named else with_run_name(spec.config, spec.study_name)
     with open_session(run, config, num_steps=1) as session:
@@ -185,7 +186,7 @@ def _run_as_main_process(
                 f"reasons are in {run.search_dir / 'trials.csv'}. Increase --num_trials or "
                 "--timeout_minutes, or change the space."
             )
-        # Imported late, because TensorFlow would use 1 GB of memory that the workers may need.
+        # TensorFlow uses 1 GB of memory that the workers may need, so it is imported late.
         import_tensorflow_quietly()
         from pipeline.search.conclude import conclude_search, log_conclusion
 
@@ -204,7 +205,7 @@ def _run_as_main_process(
 
 
 def _run_as_helper(spec: StudySpec, study: optuna.Study, options: SearchOptions) -> SearchOutcome:
-    """Run trials of a study for the main process, which may be on another machine."""
+    """Run trials in a helper process. The main process may run on another machine."""
     run = spec.run
     spec = dataclasses.replace(spec, sampler_stream=f"sampler of {directory_token(spec)}")
     with run.locked():
@@ -232,8 +233,8 @@ def _run_trials(
 ) -> StudyStatus:
     """Run trials until the study is done.
 
-    `share_run` shares the MLflow run of the study between machines. It is called until it returns
-    True, because MLflow may be unreachable at the start. `session` is None in a helper process.
+    `share_run` stores or reads the id of the study's MLflow run. MLflow may be unreachable
+    at first, so `share_run` is called until it returns True. Helper processes have no `session`.
     """
     timeout = None if options.timeout_minutes is None else 60 * options.timeout_minutes
     num_trials = options.num_trials
@@ -259,7 +260,7 @@ def _run_trials(
         progress.show(status)
 
     for trial in study.get_trials(deepcopy=False, states=(TrialState.FAIL,)):
-        close_lost_run(spec, trial)  # if an earlier call was killed before it closed the run
+        close_lost_run(spec, trial)  # an earlier, killed call may have left the run open
 
     coordinator = Coordinator(
         study=study,
@@ -288,7 +289,7 @@ def _pool(spec: StudySpec, options: SearchOptions) -> WorkerPool:
     num_cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
     num_workers = options.num_workers or min(num_cores, _MAX_WORKERS)
     num_threads = max(1, num_cores // num_workers)
-    # Passed as an argument: Ray workers inherit no environment, and files contain no passwords.
+    # Ray workers inherit no environment variables, so the variables are passed as an argument.
     start = functools.partial(
         start_worker, spec, num_threads=num_threads, environment=store_environment()
     )
@@ -299,7 +300,7 @@ def _pool(spec: StudySpec, options: SearchOptions) -> WorkerPool:
 
 
 def _with_test_subset(config: ExperimentConfig, features: FeatureSet) -> ExperimentConfig:
-    """Return a configuration with a test subset, defined by a fraction or by the split column."""
+    """Return the configuration. If it defines no test clips, use `search.test_fraction`."""
     column = features.split_column
     if config.data.test_fraction or (column is not None and (column == "test").any()):
         return config
@@ -308,13 +309,13 @@ def _with_test_subset(config: ExperimentConfig, features: FeatureSet) -> Experim
 
 
 def _check_tracking(config: ExperimentConfig) -> None:
-    """Check experiment and model name, which MLflow would reject only at the end of the search."""
+    """Check the MLflow experiment and the model name before the first trial."""
     tracking = config.tracking
     if not tracking.enabled:
         return
     check_store(tracking.experiment)
     if tracking.package_model and not tracking.registered_model:
-        check_registered_model("name", config.name)  # name of the best model
+        check_registered_model("name", config.name)  # default name of the registered model
 
 
 def _check_not_running(run: RunDirectory) -> None:
@@ -350,7 +351,7 @@ def _log_study(run_log: RunLog, spec: StudySpec) -> None:
 
 
 def _log_trial(run_log: RunLog, spec: StudySpec, study: optuna.Study, trial: FrozenTrial) -> None:
-    """Log the objectives of a trial, and the best value so far."""
+    """Log the objective values of a trial, and the best value so far."""
     metrics: dict[str, float] = {}
     if trial.state == TrialState.COMPLETE:
         for name, value in zip(spec.objectives, trial.values, strict=True):

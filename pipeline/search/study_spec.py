@@ -1,6 +1,6 @@
 """Specification of a study: configuration, space, storage and the fits of each trial."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +15,17 @@ from pipeline.search.space.space import Space
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudySpec:
-    """Specification of a study, sent to each worker."""
+    """Specification of a study. Each worker gets a copy."""
 
     config: ExperimentConfig
-    """Configuration that the trials change; its paths are absolute."""
+    """Base configuration of the trials. Its paths are absolute."""
     space: Space
     study_name: str
     storage_url: str
     study_dir: Path
     """Run directory of the study on this machine."""
     sampler_stream: str = "sampler"
-    """Name of the random stream of the sampler, different for each process of a study."""
+    """Name of the sampler's random stream. Each process of a study uses a different name."""
 
     @property
     def run(self) -> RunDirectory:
@@ -33,7 +33,7 @@ class StudySpec:
         return RunDirectory(self.study_dir)
 
     def trial_run(self, number: int) -> RunDirectory:
-        """Return the run directory of a trial on this machine."""
+        """Return the run directory of a trial, inside the run directory of the study."""
         return RunDirectory(self.run.trials_dir / f"trial-{number:04d}")
 
     @property
@@ -50,6 +50,11 @@ class StudySpec:
         second = settings.second_objective
         return [settings.metric] if second == "none" else [settings.metric, second]
 
+    def with_search_metric(self, config: ExperimentConfig) -> ExperimentConfig:
+        """Return a configuration that selects the best epoch by the search metric."""
+        training = replace(config.training, monitor=self.config.search.metric, num_folds=0)
+        return replace(config, training=training)
+
     @property
     def num_fits(self) -> int:
         """Number of fits per trial."""
@@ -58,12 +63,21 @@ class StudySpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialFit:
-    """One fit of a trial."""
+    """Training of one model in a trial, with one fold and one seed."""
 
     name: str
     split: Split
     """Training and validation clips; the test subset is empty."""
     seed: int
+
+
+def without_outputs(config: ExperimentConfig) -> ExperimentConfig:
+    """Return a configuration without figures and models in MLflow, which take time."""
+    return replace(
+        config,
+        evaluation=replace(config.evaluation, figures=False),
+        tracking=replace(config.tracking.unregistered(), package_model=False),
+    )
 
 
 def search_split(features: FeatureSet, config: ExperimentConfig) -> Split:
@@ -77,7 +91,7 @@ def search_split(features: FeatureSet, config: ExperimentConfig) -> Split:
 
 
 def plan_fits(features: FeatureSet, split: Split, config: ExperimentConfig) -> tuple[TrialFit, ...]:
-    """Return the fits of each trial: one fit per fold and seed, without test clips.
+    """Return the fits of each trial: one fit per fold and seed. No fit uses test clips.
 
     Raises:
         SplitError: If there are fewer groups than folds.

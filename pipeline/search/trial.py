@@ -1,4 +1,4 @@
-"""Run one trial: train the proposed configuration, report each epoch, return the objective."""
+"""Run one trial: train a model with the proposed settings, and return the objective values."""
 
 import dataclasses
 import shutil
@@ -22,7 +22,13 @@ from pipeline.data.feature_set import FeatureSet
 from pipeline.models.trainability import count_weights
 from pipeline.search.mlflow_runs import share_trial_run
 from pipeline.search.study.retries import IS_DEFAULT, RETRY_OF
-from pipeline.search.study_spec import StudySpec, TrialFit, plan_fits, search_split
+from pipeline.search.study_spec import (
+    StudySpec,
+    TrialFit,
+    plan_fits,
+    search_split,
+    without_outputs,
+)
 from pipeline.training.fit import FitHooks, FitResult
 from pipeline.workflows.features import open_features
 from pipeline.workflows.session import open_session, with_run_name
@@ -36,13 +42,14 @@ _NUM_TIMED_CALLS = 30
 class EpochReport(keras.callbacks.Callback):
     """Report each epoch of a trial to Optuna, and prune the trial if other trials are better.
 
-    The reported value is the mean of the best values of the complete fits and the current value
-    of the running fit. Each fit uses `num_steps` steps, also if the fit stops early. Therefore
-    trials are compared at the same epoch of the same fit.
+    The reported value is a mean over the fits: the best value of each complete fit, and the
+    current value of the running fit. The step of a report is the epoch plus `num_steps` for each
+    complete fit. Therefore trials are compared at the same epoch of the same fit, even if training
+    stops early.
 
-    `monitor` is the key of the objective in the epoch logs. `num_epochs` and `num_steps` are the
-    maximum numbers of epochs per fit of this trial and of all trials. With two objectives,
-    `is_reported` is False, because Optuna then accepts no reports.
+    `monitor` is the key of the objective in the epoch logs. `num_epochs` is the maximum number of
+    epochs of a fit in this trial. `num_steps` is the largest `num_epochs` that a trial of the study
+    can have. `is_reported` is False for two objectives, because Optuna then accepts no reports.
     """
 
     def __init__(
@@ -69,7 +76,7 @@ class EpochReport(keras.callbacks.Callback):
         self._newest = (epoch + 1, float((logs or {})[self._monitor]))
 
     def commit(self) -> None:
-        """Report the newest epoch. Call this method after the epoch is saved.
+        """Report the newest epoch to Optuna. Call this method after this epoch is saved.
 
         Raises:
             PrunedError: If the trial is pruned.
@@ -85,7 +92,9 @@ class EpochReport(keras.callbacks.Callback):
             self._prune(f"at epoch {epoch}", value)
 
     def finish_fit(self, best_value: float) -> None:
-        """Report the end of a fit.
+        """Store the best value of a fit. After a short fit, report the mean of all best values.
+
+        A fit is short if it ended before epoch `num_steps`. The last fit is not reported here.
 
         Raises:
             PrunedError: If the trial is pruned before the next fit.
@@ -103,7 +112,7 @@ class EpochReport(keras.callbacks.Callback):
             self._trial.report(value, step)
 
     def _prune(self, when: str, value: float) -> None:
-        # The default configuration is never pruned, because the result is compared with it.
+        # The default trial is never pruned, because the best trial is compared with it.
         can_prune = self._is_reported and not self._trial.user_attrs.get(IS_DEFAULT)
         if can_prune and self._trial.should_prune():
             raise PrunedError(f"stopped {when} with {self._monitor} {value:.4f}")
@@ -123,7 +132,7 @@ class TrialObjective:
 
         Raises:
             TrialPruned: If the trial was pruned.
-            Exception: If training fails. The reason is also stored in the attributes of the trial.
+            Exception: If training fails. The trial attribute `reason` then contains the message.
         """
         run = self._spec.trial_run(trial.number)
         try:
@@ -136,7 +145,8 @@ class TrialObjective:
                 write_text(run.path / "error.txt", hide_passwords(traceback.format_exc()))
             raise
         finally:
-            share_trial_run(trial, run)  # a short trial may end before its first commit
+            # `commit` in `_train` does this too, but a short trial may end before its first call.
+            share_trial_run(trial, run)
             keras.backend.clear_session()
 
     def _run(self, trial: optuna.Trial, run: RunDirectory) -> float | tuple[float, float]:
@@ -164,7 +174,7 @@ class TrialObjective:
     def _train_fits(
         self, run: RunDirectory, config: ExperimentConfig, report: EpochReport, trial: optuna.Trial
     ) -> list[tuple[FitResult, keras.Model]]:
-        """Train all fits. Each fit has its own run, nested in the run of the trial."""
+        """Train one model per fit. Each fit has its own run, nested in the run of the trial."""
         run.path.mkdir(parents=True, exist_ok=True)
         num_steps = config.training.num_epochs * len(self._fits)
         with open_session(run, config, num_steps=num_steps, parent=self._spec.run) as session:
@@ -207,7 +217,7 @@ class TrialObjective:
                 run, experiment, parent=parent, build=build, hooks=hooks, tags=tags
             )
         finally:
-            # A retry of a killed trial starts again, so the initial weights are not needed.
+            # A retried trial starts at the first epoch, so the saved weights are not needed.
             shutil.rmtree(run.checkpoints_dir, ignore_errors=True)
         report.finish_fit(outcome.fit.best_value)
         return outcome.fit, networks[0]
@@ -229,22 +239,16 @@ class TrialObjective:
 def trial_config(spec: StudySpec, overrides: dict[str, Any]) -> ExperimentConfig:
     """Return the configuration of a trial.
 
-    The search metric selects the best epoch. Figures and the packaging of the model are disabled,
-    because they would take longer than training.
+    The best epoch is the epoch with the best search metric. Figures and model packaging are
+    turned off, because they take longer than training.
     """
-    config = spec.space.config(overrides)
-    metric = spec.config.search.metric
-    tracking = config.tracking.unregistered()
-    return dataclasses.replace(
-        config,
-        training=dataclasses.replace(config.training, monitor=metric, num_folds=0),
-        evaluation=dataclasses.replace(config.evaluation, figures=False),
-        tracking=dataclasses.replace(tracking, package_model=False, system_metrics=False),
-    )
+    config = without_outputs(spec.with_search_metric(spec.space.config(overrides)))
+    tracking = dataclasses.replace(config.tracking, system_metrics=False)
+    return dataclasses.replace(config, tracking=tracking)
 
 
 def _clip_latency_ms(network: keras.Model, features: FeatureSet) -> float:
-    """Return the median prediction time of one clip, in milliseconds."""
+    """Return the median prediction time for one clip, in milliseconds."""
     batch = next(iter(inference_batches(features, np.arange(1), batch_size=1)))
     inputs = [np.asarray(each) for each in batch]
     seconds = []
@@ -256,7 +260,7 @@ def _clip_latency_ms(network: keras.Model, features: FeatureSet) -> float:
 
 
 def _log_mean(run_log: RunLog, results: Sequence[FitResult]) -> None:
-    """Log the mean validation metrics of the fits, each at the best epoch of the fit."""
+    """Log the validation metrics at the best epoch, averaged over the fits."""
     scores = [result.records[result.best_epoch - 1].val_metrics or {} for result in results]
     metrics = {
         f"validation/{metric}/{trait}": float(np.mean([each[metric][trait] for each in scores]))

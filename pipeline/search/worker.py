@@ -18,14 +18,14 @@ Objective = Callable[[optuna.Trial], float | tuple[float, float]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialOutcome:
-    """Result of one slot."""
+    """Result of one call of `Worker.run`."""
 
     trial: int | None
-    """Number of the trial; None if the storage failed or the trial was reassigned."""
+    """Number of the trial; None if the storage failed or `was_reassigned` is True."""
     reason: str = ""
-    """Error message if there is no trial."""
+    """Error message if `trial` is None."""
     was_reassigned: bool = False
-    """True if another worker got the trial because heartbeats were missing."""
+    """True if another worker got the trial, because the heartbeats of this worker were late."""
 
 
 class Worker:
@@ -42,9 +42,9 @@ class Worker:
         )
 
     def run(self, slot: int) -> TrialOutcome:
-        """Run one trial; the slot number seeds the sampler.
+        """Run one trial. The seed of the sampler depends on `slot`.
 
-        A failed trial is recorded in the study and raises no error.
+        If the trial fails, Optuna stores the failure in the study. This method raises no error.
         """
         config, stream = self._spec.config, self._spec.sampler_stream
         self._study.sampler = build_sampler(
@@ -76,13 +76,13 @@ def start_worker(
 ) -> Callable[[int], TrialOutcome]:
     """Set up this process and return a function that runs one trial.
 
-    Call this function before the process uses TensorFlow. `environment` contains the variables
-    with the address and the credentials of MLflow.
+    Call this function before the process uses TensorFlow. `environment` contains the environment
+    variables for MLflow: address and credentials.
     """
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
 
     os.environ.update(environment)
-    os.environ.pop("MLFLOW_RUN_ID", None)  # the run of the search, not of a trial
+    os.environ.pop("MLFLOW_RUN_ID", None)  # this is the MLflow run of the study, not of a trial
     hide_run_urls()
     import_tensorflow_quietly()
     import tensorflow as tf

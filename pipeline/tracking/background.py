@@ -1,6 +1,6 @@
 """Background threads of a run: the MLflow mirror, and the measurement of CPU and memory use.
 
-A slow or unreachable store does not delay training.
+Because of these threads, a slow or unreachable MLflow store does not delay training.
 """
 
 import contextlib
@@ -21,19 +21,20 @@ from pipeline.tracking.store import DeliveryError, StoreUnavailableError
 _logger = logging.getLogger(__name__)
 
 _SHORT_WAIT_SECONDS = 5.0
-"""Maximum wait at the end of a nested run, or of a run that a signal has ended."""
+"""Maximum wait for MLflow at the end of a nested run, or after a signal."""
 _MAX_PAUSE_SECONDS = 120.0
 _POLL_SECONDS = 0.2
 
 
 class BackgroundMirror:
-    """Thread that runs a mirror. No other thread of the run calls the store.
+    """Thread that delivers the run log to MLflow. No other thread of the run calls the store.
 
     Args:
-        is_nested: True if the mirror of the parent run delivers the remaining events. Then an
-            outage is not logged, and `close` does not retry.
+        is_nested: True for a nested run. Because the mirror of the parent run delivers the
+            remaining events, an outage is not logged, and `close` does not retry.
         retry_seconds: Pause before a retry. During the run, the pause doubles after each retry.
-        rest_seconds: Pause after a delivery, so that short epochs are sent together.
+        rest_seconds: Pause after a delivery. If epochs are short, the next delivery then contains
+            the events of several epochs.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class BackgroundMirror:
         self._abandoned = threading.Event()
         self._has_warned = False
         self.undelivered: str | None = None
-        """Reason why the delivery is incomplete; None if MLflow has the whole run."""
+        """Reason why the delivery is incomplete; None if MLflow has all events."""
         self._thread = threading.Thread(target=self._loop, name="mlflow-mirror", daemon=True)
         self._thread.start()
 
@@ -64,9 +65,10 @@ class BackgroundMirror:
     def close(
         self, *, seconds: float = PATIENCE_SECONDS, is_interrupted: bool = False
     ) -> str | None:
-        """Deliver the remaining events. Return None, or the reason for a failure.
+        """Deliver the remaining events. Return the reason if MLflow lacks events, else None.
 
-        A signal ends the wait, except if `is_interrupted`: a signal has already ended the run.
+        A signal ends the wait for MLflow. If `is_interrupted` is true, a signal has already ended
+        the run. This signal does not end the wait.
         """
         self._closing.set()
         self._wake.set()
@@ -125,7 +127,7 @@ class BackgroundMirror:
 
 
 class Untracked:
-    """Mirror of a run that is not tracked. It delivers nothing."""
+    """Mirror of a run that is not tracked in MLflow. This mirror delivers nothing."""
 
     undelivered: str | None = None
 
@@ -137,10 +139,11 @@ class Untracked:
 def mirrored(
     run: RunDirectory, *, is_nested: bool = False, patience_seconds: float = PATIENCE_SECONDS
 ) -> Iterator[BackgroundMirror | Untracked]:
-    """Mirror a run directory during the block if the run is tracked, and yield the mirror.
+    """Yield the mirror of a run. The events of a tracked run are delivered during the block.
 
-    If `is_nested`, the mirror of the parent run delivers the remaining events and logs the
-    warnings. At the end, the maximum wait for MLflow is `patience_seconds`, or 5 s after a signal.
+    If `is_nested` is true, the mirror of the parent run delivers the remaining events and logs the
+    warnings. At the end of the block, the mirror waits at most `patience_seconds` for MLflow. For
+    a nested run, or after a signal, it waits at most 5 s.
     """
     if read_link(run.tracking_path) is None:
         yield Untracked()
@@ -171,10 +174,11 @@ def mirrored(
 def system_metrics(
     run_log: RunLog, *, enabled: bool, interval_seconds: float = 5.0
 ) -> Iterator[None]:
-    """Log CPU and memory use during the block, and once at the end of the block.
+    """Log CPU and memory use at regular intervals during the block, and at its end.
 
-    MLflow shows metrics whose names begin with `system/` on a separate page. In a resumed run,
-    the step numbers continue.
+    Because the metric names begin with `system/`, MLflow shows these metrics on a separate page.
+    In a resumed run, the step numbers of the measurements continue after the earlier
+    measurements.
     """
     if not enabled:
         yield

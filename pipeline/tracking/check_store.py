@@ -1,4 +1,4 @@
-"""Check before a run that MLflow can store the run. An unreachable store is not an error."""
+"""Check before a run that MLflow can store the run. An unreachable store does not stop the run."""
 
 import difflib
 import os
@@ -42,11 +42,14 @@ _PERMANENT_ERRORS = (
 
 
 def check_store(experiment: str) -> None:
-    """Check that MLflow accepts a new run in an experiment, or the run of `mlflow run`.
+    """Check that MLflow can store a new run in `experiment`.
+
+    If MLFLOW_RUN_ID is set, check instead that results can be logged to this existing MLflow run.
+    `mlflow run` creates such a run and sets the variable.
 
     Raises:
-        RunError: If the address is wrong, the experiment is deleted, or MLFLOW_RUN_ID does not
-            name an active run.
+        RunError: If the address of the store is wrong, the experiment is deleted, or the MLflow
+            run in MLFLOW_RUN_ID is missing, deleted or ended.
     """
     configure_mlflow()
     uri = tracking_uri()

@@ -1,4 +1,4 @@
-"""Read, download and end existing MLflow runs, and log evaluations to them."""
+"""Functions for an existing MLflow run: read it, download it, end it, log an evaluation to it."""
 
 import time
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from pipeline.tracking.store import STORE_ERRORS, configure_mlflow, open_store, 
 
 
 def experiment_of_run(run_id: str) -> str | None:
-    """Return the experiment name of a run, or None if the run or the store is not reachable."""
+    """Return the name of the experiment of an MLflow run, or None if the run is not reachable."""
     configure_mlflow()
     try:
         client = open_store(tracking_uri())
@@ -23,7 +23,7 @@ def experiment_of_run(run_id: str) -> str | None:
 
 
 def download_run(run_id: str, output_dir: Path) -> Path:
-    """Download all artifacts of a run to `output_dir`, and return this directory.
+    """Download all artifacts of an MLflow run to `output_dir`, and return this directory.
 
     Raises:
         RunError: If the run or its artifacts are not reachable.
@@ -65,11 +65,11 @@ def download_model(uri: str) -> Path:
 
 
 def log_evaluation(uri: str, paths: Mapping[str, Path], metrics: Mapping[str, float]) -> str | None:
-    """Log an evaluation to the run that logged a model. Return None, or the reason for a failure.
+    """Log an evaluation to the MLflow run of a model. Return None, or the reason for a failure.
 
     Args:
         uri: URI of the model.
-        paths: Folder among the artifacts of the run ("" is the top folder) -> file.
+        paths: Artifact folder of the MLflow run ("" is the top folder) -> file to log.
         metrics: Metric name -> value.
     """
     try:
@@ -88,7 +88,7 @@ def log_evaluation(uri: str, paths: Mapping[str, Path], metrics: Mapping[str, fl
 def end_run(run_id: str, *, status: str, reason: str) -> None:
     """End an MLflow run if its status is RUNNING and the store is reachable.
 
-    Use this function if the process of the run has died and the run directory is on another
+    Use this function if the process of the run was killed and the run directory is on another
     machine. `status` is FINISHED, FAILED or KILLED. `reason` is stored as the tag `failure`.
     """
     configure_mlflow()

@@ -1,4 +1,4 @@
-"""Log the trained model of a run to MLflow as code and plain files, without pickles."""
+"""Log the trained model of a run to MLflow. The logged files contain code and data, no pickles."""
 
 import dataclasses
 import importlib.metadata
@@ -20,9 +20,10 @@ from pipeline.records.data_description import read_data
 from pipeline.tracking.served_inputs import MASK_ENDING
 
 MAX_EXAMPLE_BYTES = 2**20
-"""Maximum size of the input example. MLflow writes JSON, which is ten times as large.
+"""Maximum size of the input example. Its JSON file in MLflow is ten times as large.
 
-Image inputs exceed this limit. They need hundreds of megabytes per run, and they show faces."""
+Because image inputs exceed this limit, they are not logged. Image inputs would need hundreds of
+megabytes per run, and would show faces."""
 
 _PACKAGES = ("mlflow", "tensorflow", "keras", "numpy")
 
@@ -30,9 +31,9 @@ _PACKAGES = ("mlflow", "tensorflow", "keras", "numpy")
 def log_model(run: RunDirectory, run_id: str, *, registered_name: str, alias: str = "") -> None:
     """Log the model of a run directory to an MLflow run.
 
-    The model is registered if `registered_name` is not empty. The new version gets the `alias`
-    if the alias is not empty. Existing models and versions are not created again, so an
-    interrupted call can be repeated.
+    The model is registered if `registered_name` is not empty. If `alias` is not empty, the
+    registered version gets this alias. Because existing models and versions are not created again,
+    an interrupted call can be repeated.
     """
     client = MlflowClient()
     model_id = _find_model(client, run_id) or _create_model(client, run, run_id)
@@ -47,7 +48,7 @@ def log_model(run: RunDirectory, run_id: str, *, registered_name: str, alias: st
 
 
 def _find_model(client: MlflowClient, run_id: str) -> str | None:
-    """Return the id of the complete model of a run, or None."""
+    """Return the id of the model that was completely logged to an MLflow run, or None."""
     outputs = client.get_run(run_id).outputs
     for output in outputs.model_outputs if outputs else ():
         if client.get_logged_model(output.model_id).status == LoggedModelStatus.READY:
@@ -58,7 +59,8 @@ def _find_model(client: MlflowClient, run_id: str) -> str | None:
 def _create_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
     """Log the model with all files that `evaluate` and `predict` need."""
     mlflow_run = client.get_run(run_id)
-    # Model.log would create the model in the active experiment, and end the active run.
+    # Without this call, `Model.log` would create the model in the active experiment, and would
+    # end the active MLflow run.
     model = client.create_logged_model(
         mlflow_run.info.experiment_id,
         name="model",
@@ -94,7 +96,7 @@ def _create_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
         },
         input_example=example if is_small else None,
         code_paths=[str(Path(__file__).parents[1])],
-        # To find the requirements, MLflow would start a process that imports TensorFlow.
+        # Without this list, MLflow would import TensorFlow in a new process to find packages.
         pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in _PACKAGES],
     )
     return str(model.model_id)
@@ -110,7 +112,8 @@ def _signature(example: Mapping[str, FloatArray]) -> ModelSignature:
     signature = ModelSignature(
         inputs=Schema(inputs), outputs=Schema([output]), params=ParamSchema([intervals])
     )
-    # With this flag MLflow does not check the inputs. MLflow has no optional tensors, silently
-    # drops unknown inputs, and repeats the whole request in its error messages.
+    # This flag turns off the input check of MLflow, because `read_inputs` checks the inputs. The
+    # check of MLflow requires the masks, silently drops unknown inputs, and repeats the whole
+    # request in its error messages.
     signature._is_signature_from_type_hint = True  # noqa: SLF001
     return signature

@@ -1,10 +1,11 @@
 """Deliver the run log of a run directory to MLflow.
 
-The run log is the source of truth. The mirror sends new events in batches, and stores the offset
-of the delivery in `mlflow.json`. Training continues during an outage of the store. The remaining
-events are sent when the store answers again, at the end of the run, or by `sync`. Items that the
-store rejects are listed in `mlflow.json`, and `sync` sends these items again. MLflow stores an
-event once even if it is sent twice, because its time is read from the run log.
+The run log is the source of truth. The mirror sends new events in batches, and writes the number
+of delivered bytes to `mlflow.json`. If the MLflow store does not answer, training continues. The
+remaining events are sent when the store answers again, at the end of the run, or by the command
+`sync`. Items that the store rejects are listed in `mlflow.json`, and `sync` sends these items
+again. The time of an event is read from the run log, so an event that is sent twice has the same
+time in both copies. Therefore MLflow stores it only once.
 """
 
 import dataclasses
@@ -58,9 +59,9 @@ _FILE_KINDS = (ARTIFACTS, MODEL)
 
 
 class Mirror:
-    """Mirror of one run directory in an MLflow run. `mlflow.json` contains the id of this run.
+    """Mirror of one run directory in an MLflow run. `mlflow.json` contains the MLflow run id.
 
-    If `warns` is true, one warning is logged for each reason of a rejection.
+    If `warns` is true and MLflow rejects items, the mirror logs one warning per distinct reason.
     """
 
     def __init__(self, run: RunDirectory, *, warns: bool = False) -> None:
@@ -88,7 +89,7 @@ class Mirror:
                 reason = Mirror(nested).deliver_own(retries_rejected=retries_rejected)
             except StoreUnavailableError:
                 raise
-            except DeliveryError as error:  # concerns only this nested run
+            except DeliveryError as error:  # the other nested runs are still sent
                 failure = failure or error
             else:
                 rejected = rejected or reason
@@ -97,19 +98,19 @@ class Mirror:
         return rejected
 
     def deliver_own(self, *, retries_rejected: bool = False) -> str | None:
-        """Send the new events of this run only. See `deliver`."""
+        """Send the new events of this run, but not of its nested runs. See `deliver`."""
         self._check_not_removed()
         try:
-            if is_delivered(self._run):  # needs no lock, so the run may be read-only
+            if is_delivered(self._run):  # no lock: a read-only directory cannot be locked
                 return None
-            # The mirrors of a run and of its nested runs may deliver the same run at once.
-            # Without the lock they would create two MLflow runs.
+            # The mirrors of a run and of its nested runs may deliver the same run at the same
+            # time. Without the lock, they would create two MLflow runs.
             with filelock.FileLock(self._run.path / ".delivery.lock"):
                 return self._deliver_locked(retries_rejected=retries_rejected)
         except DeliveryError:
             self._client = None
             raise
-        except (OSError, PipelineError) as error:  # an error of this machine, not an outage
+        except (OSError, PipelineError) as error:  # a local error, not an outage of the store
             raise DeliveryError(first_line(error)) from error
 
     def _deliver_locked(self, *, retries_rejected: bool) -> str | None:
@@ -123,7 +124,7 @@ class Mirror:
         if events or not link.run_id or (retries_rejected and link.refused):
             client = self._connect(link.tracking_uri)
             self._link = link = self._with_run(client, link)
-            # Read again, because the link is also an event.
+            # The events are read again, because the new link was added to the run log.
             events, end = read_pending_events(self._run, start=link.delivered)
             sender = EventSender(self._run, client, link, on_rejection=self._handle_rejection)
             link = self._send(sender, link, events, end=end)
@@ -146,7 +147,7 @@ class Mirror:
             return link
         experiment_id, tags = self._experiment_and_tags(client, link)
         run_id = ""
-        if link.run_key:  # the run exists if only the reply of the store was lost
+        if link.run_key:  # an earlier call may have created the run, but its reply was lost
             found = call_store(
                 client.search_runs,
                 [experiment_id],
@@ -170,20 +171,24 @@ class Mirror:
         return link
 
     def _experiment_and_tags(self, client: MlflowClient, link: Link) -> tuple[str, dict[str, str]]:
-        """Return the experiment id and the parent tag of a new run; {} if it has no parent."""
+        """Return the experiment id and the tags of a new run.
+
+        The tags contain the id of the parent run. They are empty for a run without a parent.
+        """
         if not link.parent_dir:
             return link.experiment_id or _find_or_create_experiment(client, link), {}
         parent = RunDirectory((self._run.path / link.parent_dir).resolve())
         Mirror(parent).deliver_own()
         parent_link = read_link(parent.tracking_path)
         if parent_link is None:
-            # A search that joins a study writes its link shortly after its start.
+            # If a search joins an existing study, `mlflow.json` of the study's run is written only
+            # after the search starts, so the file may not exist yet.
             raise StoreUnavailableError(f"{parent.path} has no MLflow run yet")
         parent_run = call_store(client.get_run, parent_link.run_id)
         return parent_run.info.experiment_id, {MLFLOW_PARENT_RUN_ID: parent_link.run_id}
 
     def _send(self, sender: EventSender, link: Link, events: Sequence[Event], *, end: int) -> Link:
-        """Send events, with the files last, so that files do not delay the other events."""
+        """Send events. Files are sent last, because an upload would delay the other events."""
         files = [event for event in events if event.kind in _FILE_KINDS]
         sender.send([event for event in events if event.kind not in _FILE_KINDS])
         ends = [event.start for event in files] + [end]
@@ -199,7 +204,8 @@ class Mirror:
         for start in list(link.refused):
             del sender.rejected[start]
             sender.send([event for event in events if str(event.start) == start])
-            # Noted only now: a process that is killed during an upload tries it again.
+            # `mlflow.json` changes only after the upload. If the process is killed during the
+            # upload, the event is still listed as rejected, and `sync` sends it again.
             link = self._note(sender, link, link.delivered)
         return link
 
@@ -223,7 +229,7 @@ class Mirror:
             )
 
     def _check_not_removed(self) -> None:
-        """Check that the run directory was not removed. Otherwise end its MLflow run as FAILED.
+        """Check that the run directory exists. If it was removed, end its MLflow run as FAILED.
 
         Raises:
             DeliveryError: If the directory was removed.
@@ -246,18 +252,18 @@ class Mirror:
 def read_pending_events(run: RunDirectory, *, start: int) -> tuple[list[Event], int]:
     """Read the events after byte `start` that a resumed run cannot supersede.
 
-    A resumed run continues from the last checkpoint and logs the later events again, with other
-    times. Therefore epochs are delivered after their checkpoint. Events after a checkpoint are
-    delivered after the next checkpoint, or after the end of the run. A FAILED or KILLED run may
-    be resumed. Then only its status and its system metrics are delivered, because these events
-    are not logged again.
+    A resumed run continues from the last checkpoint, and logs the events after this checkpoint
+    again with other times. Therefore epochs and the events after a checkpoint are delivered only
+    when the run log contains the next checkpoint, a resumption, or the end of the run. If a run
+    ends as FAILED or KILLED, its status is delivered, and of the waiting events only the system
+    metrics. The other events still wait, because a resumed run may log these events again.
 
     Returns:
-        The events, and the offset of the next read.
+        The events, and the value of `start` for the next call.
     """
     final: list[Event] = []
     waiting: list[Event] = []
-    waiting_from: int | None = None  # offset of a checkpoint or of the first epoch
+    waiting_from: int | None = None  # offset of the last checkpoint, or of the first waiting epoch
     has_ended = False
     end = start
     for event in read_events(run.run_log_path, start=start):
@@ -296,7 +302,7 @@ def is_delivered(run: RunDirectory) -> bool:
 
 
 def deliver_rest(run: RunDirectory, *, seconds: float | None = PATIENCE_SECONDS) -> str | None:
-    """Deliver the remaining events of a run. Return None, or the reason for a failure.
+    """Deliver the remaining events of a run. Return None, or the reason why events are missing.
 
     `seconds` is the maximum wait; None means no limit.
     """
@@ -312,8 +318,9 @@ def _find_or_create_experiment(client: MlflowClient, link: Link) -> str:
         database = sqlite_path(link.tracking_uri)
         location = None
         if database is not None:
-            # By default MLflow uses the working directory, which differs for `sync`. MLflow would
-            # also interpret `?`, `#` or `%` in this path as parts of a URI.
+            # By default, MLflow writes artifacts to the working directory, but `sync` may run in
+            # another directory. The path is given as a URI, because MLflow would interpret `?`, `#`
+            # and `%` in a plain path as parts of a URI.
             location = (database.parent / "mlruns" / secrets.token_hex(9)).as_uri()
         try:
             return str(client.create_experiment(link.experiment, location))

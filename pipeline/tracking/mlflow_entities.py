@@ -1,7 +1,7 @@
 """Convert run-log events to MLflow metrics, parameters, tags and data sets.
 
-Metric names are paths. The MLflow UI groups metrics by the part before the last slash, so
-`validation/mae/openness` is shown next to the other traits.
+Metric names are paths, e.g. `validation/mae/openness`. Because the MLflow UI groups metrics by the
+part before the last slash, it shows the MAE of all traits together.
 """
 
 import json
@@ -18,16 +18,16 @@ _MAX_PARAM_LENGTH = 6000
 
 
 def metrics(event: Event, *, step_stride: int) -> list[Metric]:
-    """Return the metrics of an event; [] if its kind has no metrics.
+    """Return the metrics of an event; [] if events of this kind have no metrics.
 
-    Metrics of training steps are returned for every `step_stride`-th step.
+    For an epoch, the result includes the metrics of every `step_stride`-th training step.
     """
     content = event.content
     if event.kind == EPOCH:
         return _epoch_metrics(event, step_stride)
     if event.kind in (METRICS, SYSTEM_METRICS):
         return _metrics(content["metrics"], step=content["step"], time_ms=event.time_ms)
-    if event.kind == ATTENTION:  # one section per map, one chart per head
+    if event.kind == ATTENTION:  # one section per attention map, one chart per head
         values = {
             f"attention_entropy/{name}/head_{head}": entropy
             for name, heads in content["entropy"].items()
@@ -38,7 +38,7 @@ def metrics(event: Event, *, step_stride: int) -> list[Metric]:
 
 
 def params(event: Event) -> list[Param]:
-    """Return the parameters of a `params` event without empty values."""
+    """Return the parameters of a `params` event. Parameters with an empty value are left out."""
     return [
         Param(name, str(value)[:_MAX_PARAM_LENGTH])
         for name, value in event.content["params"].items()
@@ -52,12 +52,12 @@ def tags(event: Event) -> list[RunTag]:
 
 
 def dataset_inputs(event: Event) -> list[DatasetInput]:
-    """Return the data sets of a `dataset` event, one per subset."""
+    """Return the data sets of a `dataset` event, one per subset of the clips."""
     content = event.content
     return [
         DatasetInput(
             dataset=Dataset(
-                # MLflow stores one input per name and hash, so each subset needs its own name.
+                # Each subset needs its own name, because MLflow stores one input per name and hash.
                 name=f"{content['name']} ({split})",
                 digest=content["digest"][:36],
                 source_type="local",

@@ -21,32 +21,33 @@ class Link:
     tracking_uri: str
     """URI of the store, without password."""
     experiment: str
-    """Name of the experiment of a new MLflow run."""
+    """Name of the MLflow experiment in which a new MLflow run is created."""
     run_name: str
     """Name of the MLflow run."""
     run_id: str = ""
-    """Id of the MLflow run; "" before it is created."""
+    """Id of the MLflow run; "" if the MLflow run does not exist yet."""
     parent_dir: str = ""
-    """Relative path to the run directory of the parent, or ""."""
+    """Path from this run directory to the directory of the parent run; "" without a parent."""
     step_stride: int = 1
-    """Metrics are sent for every `step_stride`-th training step, so that charts stay fast."""
+    """Metrics of every `step_stride`-th training step are sent. Fewer points make charts faster."""
     delivered: int = 0
     """Number of delivered bytes of the run log."""
     experiment_id: str = ""
-    """Id of the experiment. The id has priority over the name."""
+    """Id of the MLflow experiment, or "". The id has priority over the name in `experiment`."""
     run_key: str = ""
-    """Unique tag of the MLflow run, written before the run is created. The tag identifies the run
-    if the reply of the store is lost."""
+    """Unique tag of the MLflow run. It is written to the file before the MLflow run is created. If
+    the reply of the store is lost, the MLflow run is found by this tag."""
     refused: dict[str, str] = field(default_factory=dict)
-    """Events that the store rejected: offset in the run log -> reason. `sync` sends them again."""
+    """Rejected events: offset in the run log -> name of the value or file, and the reason."""
 
 
 def new_link(
     *, tracking_uri: str, experiment: str, run_name: str, parent_dir: str = "", step_stride: int = 1
 ) -> Link:
-    """Return the link of a new run. If `mlflow run` has created an MLflow run, use this run.
+    """Return the link of a new run directory.
 
-    As in MLflow, MLFLOW_EXPERIMENT_NAME has priority over MLFLOW_EXPERIMENT_ID.
+    If `mlflow run` has created an MLflow run, the link contains the id of this MLflow run. As in
+    MLflow, MLFLOW_EXPERIMENT_NAME has priority over MLFLOW_EXPERIMENT_ID.
     """
     run_id = "" if parent_dir else os.environ.pop("MLFLOW_RUN_ID", "")
     is_named = parent_dir or run_id or os.environ.get("MLFLOW_EXPERIMENT_NAME")
@@ -64,8 +65,8 @@ def new_link(
 def read_link(path: Path) -> Link | None:
     """Read the link of a run directory. Return None if the run is not tracked.
 
-    A damaged or missing file is recovered from the run log. The next delivery then sends all
-    events again, which changes nothing in MLflow.
+    If the file is damaged or missing, the link is read from the run log. In this case, the next
+    delivery sends all events again, but MLflow stores each event once.
 
     Raises:
         RunError: If the file is damaged and the run log contains no link.
@@ -83,7 +84,7 @@ def read_link(path: Path) -> Link | None:
 def with_logged_run(path: Path, link: Link) -> Link:
     """Return the link with the run id from the run log.
 
-    The run id in a damaged file can be wrong. The run log is safe, because it has checksums.
+    The run id in a damaged file can be wrong. The id in the run log is protected by a checksum.
     """
     logged = _newest_link(path)
     if logged is None or logged.run_id == link.run_id:
@@ -92,14 +93,14 @@ def with_logged_run(path: Path, link: Link) -> Link:
 
 
 def write_link(path: Path, link: Link) -> None:
-    """Write the link of a run directory without the password of the store."""
+    """Write the link of a run directory. The password of the store is left out."""
     write_json(path, _to_content(link))
 
 
 def note_link(path: Path, link: Link) -> None:
     """Write the link with a new run id to `path` and to the run log.
 
-    If the file is lost, the copy in the run log prevents a second MLflow run.
+    Without the copy in the run log, the loss of the file would lead to a second MLflow run.
     """
     content = _to_content(link)
     del content["delivered"], content["refused"]
@@ -125,9 +126,9 @@ def _check_link(path: Path, content: Any) -> Link:
     try:
         link = Link(**content)
     except TypeError as error:
-        raise RunError(f"{path}: is not a link that `train` has written ({error}). {fix}") from (
-            error
-        )
+        raise RunError(
+            f"{path}: does not have the format that `train` writes ({error}). {fix}"
+        ) from (error)
     for each in dataclasses.fields(Link):
         value, kind = getattr(link, each.name), typing.get_origin(each.type) or each.type
         if type(value) is not kind:
@@ -137,8 +138,8 @@ def _check_link(path: Path, content: Any) -> Link:
     run_log = _run_log_path(path)
     if not _is_line_end(run_log, link.delivered):
         raise RunError(
-            f"{run_log}: does not match {path.name}: MLflow has {link.delivered} bytes of the "
-            "log, but no line ends at this byte. Restore both files from a backup."
+            f"{run_log}: does not match {path.name}: {link.delivered} bytes of the log are "
+            "delivered, but no line ends at this byte. Restore both files from a backup."
         )
     return link
 

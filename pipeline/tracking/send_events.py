@@ -1,4 +1,4 @@
-"""Send run-log events to an MLflow run: the MLflow calls for each kind of event."""
+"""Send run-log events to an MLflow run. Each kind of event has its own MLflow call."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -36,13 +36,13 @@ FAILURE_TAG = "failure"
 
 _BATCH_SIZES = {"metrics": 1000, "params": 100, "tags": 100}
 _MAX_REJECTED = 50
-"""Maximum number of rejected items in a batch if MLflow has accepted no item of this batch."""
+"""If MLflow rejects this number of items in a batch and accepts none, the delivery ends."""
 
 
 class EventSender:
-    """Sender of events to one MLflow run. Rejected items are skipped and listed in `rejected`.
+    """Class that sends events to one MLflow run, and lists the items that the store rejects.
 
-    `on_rejection` is called with each rejected item and the reason.
+    `on_rejection` is called with each rejected item and the reason of its rejection.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class EventSender:
         on_rejection: Callable[[str, str], None],
     ) -> None:
         self.rejected = dict(link.refused)
-        """Offset in the run log -> item and reason."""
+        """Offset of the event in the run log -> rejected item and reason."""
         self._run = run
         self._client = client
         self._run_id = link.run_id
@@ -71,11 +71,12 @@ class EventSender:
         }
 
     def send(self, events: Sequence[Event]) -> None:
-        """Send events in order, with the metrics of consecutive events in one batch.
+        """Send events in the given order. Metrics of consecutive events are sent in one batch.
 
         Raises:
             StoreUnavailableError: If the store does not answer.
-            DeliveryError: If the MLflow run does not exist, or the store rejects all items.
+            DeliveryError: If the MLflow run does not exist or was deleted, or the store denies
+                permission for a batch, or rejects too many items of a batch, see `_MAX_REJECTED`.
         """
         points: list[tuple[Event, Any]] = []
         for event in events:
@@ -116,7 +117,7 @@ class EventSender:
         self._attempt(event, "the model", log, registered_name=name, alias=alias)
 
     def _send_resumed(self, event: Event) -> None:
-        # A rejection has no effect, because the status is sent again at the end of the run.
+        # A rejection is ignored, because the status is sent again at the end of the run.
         self._try(self._client.update_run, status="RUNNING")
         if FAILURE_TAG in call_store(self._client.get_run, self._run_id).data.tags:
             self._attempt(event, FAILURE_TAG, self._client.delete_tag, FAILURE_TAG)
@@ -133,7 +134,7 @@ class EventSender:
             self._log_batch(kind, items[start : start + size])
 
     def _log_batch(self, kind: str, items: Sequence[tuple[Event, Any]]) -> None:
-        """Send items in one call. Split a rejected batch until single items are rejected."""
+        """Send items in one call. If the store rejects a batch, send each half again."""
         parts, num_accepted, num_rejected = [items], 0, 0
         while parts:
             part = parts.pop()
@@ -166,9 +167,9 @@ class EventSender:
         self._on_rejection(item, reason)
 
     def _try(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Exception | None:
-        """Call a function with the run id, and return the error if the store rejects the call.
+        """Call a function with the run id. Return None, or the error if the store rejects the call.
 
-        An error is a rejection if the store still returns the MLflow run.
+        An error counts as a rejection if the store answers and the MLflow run still exists.
         """
         try:
             function(self._run_id, *args, **kwargs)

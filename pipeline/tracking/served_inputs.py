@@ -1,6 +1,6 @@
 """Check the inputs of a request to a served model.
 
-Legend: N clips, T steps, D width.
+Legend: N clips, T time steps, D features.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,25 +18,25 @@ MASK_ENDING: Final = "_mask"
 
 
 class RequestError(MlflowException):
-    """The request is invalid. The server answers with status 400 and one line."""
+    """The request is invalid. The server answers with HTTP status 400 and a message of one line."""
 
     def __init__(self, reason: str) -> None:
         self._line = f"These clips cannot be scored: {reason}."
         super().__init__(self._line, error_code=BAD_REQUEST)
 
     def serialize_as_json(self) -> str:
-        """Return the answer of the server, without the request that MLflow adds to the message."""
+        """Return the answer as JSON, without the request, which MLflow adds to the message."""
         self.message = self._line
         return str(super().serialize_as_json())
 
 
 def read_inputs(tensors: Sequence[Any], request: Any) -> list[FloatArray]:
-    """Check the inputs of a model, and return them as float32 in the model's order.
+    """Check the arrays of a request. Return them as float32, in the order of the model inputs.
 
     Args:
         tensors: Inputs of the model, each with a `name` and a `shape` (None, ...).
         request: Named arrays of shape (N, D), (N, T, D) or (N, T), as a mapping or as columns of
-            a table. Masks contain 0 and 1. Without a mask, all steps are valid.
+            a table. Masks contain 0 and 1. Without a mask, all time steps are valid.
 
     Raises:
         RequestError: If an input is missing, unknown or invalid.
@@ -57,12 +57,12 @@ def read_inputs(tensors: Sequence[Any], request: Any) -> list[FloatArray]:
 
 
 def check_distances(network: Any, inputs: Sequence[FloatArray]) -> None:
-    """Check that features are not extremely far from the training features.
+    """Check that no feature is extremely far from the training features.
 
-    Only inputs that the model standardizes are checked. `inputs` are the arrays of `read_inputs`.
+    Only the inputs that the model standardizes are checked. `inputs` comes from `read_inputs`.
 
     Raises:
-        RequestError: If a feature is too far away.
+        RequestError: If a feature is too far from the training features.
     """
     from pipeline.models.standardize import FAR, standardize_layers
 
@@ -97,7 +97,7 @@ def _check_names(request: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[st
 
 def _check_array(name: str, given: Any, shape: tuple[int, ...]) -> FloatArray:
     try:
-        with np.errstate(over="ignore"):  # infinity is an error below
+        with np.errstate(over="ignore"):  # an overflow gives infinity, which is rejected below
             values = np.asarray(given, dtype=np.float32)
     except (TypeError, ValueError, OverflowError) as error:  # OverflowError: a very large integer
         reason = " ".join(str(error).split())[:200]

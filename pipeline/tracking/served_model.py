@@ -24,13 +24,13 @@ class ServedModel(mlflow.pyfunc.PythonModel):
         calibration = context.artifacts.get("calibration")
         self._calibration = read_calibration(Path(calibration)) if calibration else uncalibrated()
 
-    # The real input is a mapping of names to arrays. MLflow derives a schema from type hints, and
-    # warns if this fails. MLflow ignores no type hint except `np.ndarray`.
+    # In fact, `model_input` is a dictionary of named arrays. MLflow derives a schema from a type
+    # hint, and warns if this fails. There is no warning here, because MLflow ignores `np.ndarray`.
     def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> Any:
         """Return scores of shape (N, K) for the named inputs that `read_inputs` accepts.
 
-        If the parameter `intervals` is true, the shape is (N, K, 3): the score, and the lower and
-        upper end of its prediction interval.
+        If the parameter `intervals` is true, the shape is (N, K, 3). The last axis contains the
+        score, the lower end of its prediction interval, and the upper end.
 
         Raises:
             RequestError: If an input is invalid. The server answers with status 400.

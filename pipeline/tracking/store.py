@@ -29,13 +29,13 @@ from pipeline.core.urls import (
 )
 
 STORE_ERRORS = (
-    ImportError,  # the driver of a database
+    ImportError,  # the driver of a database is missing
     MlflowException,
     OSError,
     requests.RequestException,
     sqlalchemy.exc.SQLAlchemyError,
 )
-"""Errors if the store is not reachable, or if it rejects a call."""
+"""Errors that a call raises if the store is not reachable or rejects the call."""
 
 _DATABASES = ("postgresql", "mysql", "mssql")
 _CONNECT_SECONDS = 5
@@ -50,9 +50,9 @@ class StoreUnavailableError(DeliveryError):
 
 
 def configure_mlflow() -> None:
-    """Reduce the messages and the time limits of MLflow. The user's settings have priority.
+    """Reduce log messages and waiting times of MLflow. Environment variables of the user are kept.
 
-    By default, one call to an unreachable server blocks for four minutes.
+    With the default settings of MLflow, one call to an unreachable server takes four minutes.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
@@ -60,8 +60,8 @@ def configure_mlflow() -> None:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # The pipeline reports an unreachable store in one line. MLflow logs a traceback for a locked
-    # database, and urllib3 logs a line per retry.
+    # The pipeline itself reports an unreachable store in one line. Without these levels, MLflow
+    # would log a traceback for a locked database, and urllib3 would log a line per retry.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
@@ -72,9 +72,9 @@ def hide_run_urls() -> None:
 
 
 def tracking_uri() -> str:
-    """Return the user's tracking URI, by default `mlflow.db` in the working directory.
+    """Return the user's tracking URI. The default is the file `mlflow.db` in the working directory.
 
-    SQLite files get an absolute path, so that `sync` works in every directory.
+    The path of a SQLite file is made absolute, so that `sync` works in every directory.
     """
     if mlflow.is_tracking_uri_set():
         return absolute_url(str(mlflow.get_tracking_uri()))
@@ -82,13 +82,15 @@ def tracking_uri() -> str:
 
 
 def with_password(uri: str) -> str:
-    """Add the password to a URI from `mlflow.json`, which contains no passwords.
+    """Return a usable URI for a URI from `mlflow.json`, which may have a hidden password.
 
-    The current tracking URI is used if it is the URI of the same store. Otherwise MLflow reads
-    MLFLOW_TRACKING_PASSWORD or MLFLOW_TRACKING_TOKEN, and libpq reads PGPASSWORD.
+    A URI without a hidden password is returned unchanged. If the current tracking URI belongs to
+    the same store, the current URI is returned. Otherwise the hidden password is removed from the
+    URI, and a library reads the password from the environment. For a server, MLflow reads
+    MLFLOW_TRACKING_PASSWORD or MLFLOW_TRACKING_TOKEN. For PostgreSQL, libpq reads PGPASSWORD.
 
     Raises:
-        MlflowException: If the environment does not contain a password.
+        MlflowException: If the password must come from the environment, but is missing there.
     """
     if HIDDEN not in uri:
         return uri
@@ -116,7 +118,10 @@ def store_environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def local_store(directory: Path) -> Iterator[None]:
-    """Change to `directory`, and use a store in this directory except under `mlflow run`."""
+    """Run the block with `directory` as working directory and with a store in `directory`.
+
+    Under `mlflow run`, the tracking URI is not changed, so the store can be elsewhere.
+    """
     before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
     with contextlib.chdir(directory):
         if "MLFLOW_RUN_ID" not in os.environ:
@@ -130,8 +135,8 @@ def local_store(directory: Path) -> Iterator[None]:
 def open_store(uri: str) -> MlflowClient:
     """Return a client of the store.
 
-    A lock ensures that only one process opens a SQLite file at a time. MLflow creates the tables
-    without a lock, so several processes would damage a new file.
+    MLflow creates the tables of a SQLite file without a lock, so two processes could damage a new
+    file. Therefore this function locks the file while it opens the store.
     """
     mlflow.set_tracking_uri(uri)
     if hide_passwords(uri) != uri:
@@ -166,11 +171,11 @@ def call_store(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 def call_within(seconds: float | None, call: Callable[[], Any]) -> Any:
     """Call a function in a separate thread, and wait at most `seconds` for its result.
 
-    None means no limit. A call that exceeds the limit continues until the process ends.
+    None means no limit. A call that exceeds the limit continues in a daemon thread.
 
     Raises:
         TimeoutError: If the call does not end in time.
-        Exception: The error of the call itself.
+        Exception: Any error that `call` raises.
     """
     results: list[Any] = []
     errors: list[Exception] = []
@@ -192,12 +197,12 @@ def call_within(seconds: float | None, call: Callable[[], Any]) -> Any:
 
 
 def has_code(error: Exception, code: int) -> bool:
-    """Return True if an error is an MLflow error with this code."""
+    """Return True if an error is an MLflow error with the error code `code`."""
     return isinstance(error, MlflowException) and bool(error.error_code == ErrorCode.Name(code))
 
 
 def _check_connection(uri: str) -> None:
-    """Connect once within a few seconds. MLflow itself would try ten times, for about 100 s."""
+    """Try to connect once, for a few seconds. MLflow itself tries ten times, for 100 s."""
     is_libpq_or_mysql = not uri.startswith("mssql")
     engine = sqlalchemy.create_engine(
         uri,

@@ -1,4 +1,4 @@
-"""Entropy of the attention heads after every epoch.
+"""Log the entropy of the attention heads after every epoch.
 
 Shapes: N clips, H heads, T steps or tokens.
 """
@@ -17,18 +17,19 @@ from pipeline.models.complete_personality_model import CompletePersonalityModel
 from pipeline.models.end_to_end import EndToEndModel
 
 MAX_CLIPS: Final = 64
-"""Maximum number of clips in the mean. More clips take longer and hardly change the mean."""
+"""Maximum number of clips for the mean. With more clips, the mean hardly changes."""
 
 
 class AttentionEntropy(keras.callbacks.Callback):
     """Log the normalized entropy of each attention head after every epoch.
 
-    The event `attention` contains `epoch`, counted from 1, and `entropy`. For each attention map,
-    `entropy` contains one number per head: the mean across clips, in [0, 1]. The number is None if
-    no clip has two keys. The callback does not change the weights or the random numbers.
+    The run log event `attention` has two fields: `epoch`, which starts at 1, and `entropy`. For
+    each array of attention weights, `entropy` contains one number per head: the mean across clips,
+    in [0, 1]. The number is None if every clip has fewer than two keys. The callback does not
+    change the weights or the random numbers.
 
-    The arrays in `inputs` have the order of `network.inputs`. Only the first `MAX_CLIPS` clips are
-    used.
+    The arrays in `inputs` have the order of `network.inputs`. The mean is across the first
+    `MAX_CLIPS` clips.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class AttentionEntropy(keras.callbacks.Callback):
         given = {
             tensor.name: array for tensor, array in zip(network.inputs, self._inputs, strict=True)
         }
-        # Stream name -> shape (N, T), True for real steps or tokens.
+        # Stream name -> mask, shape (N, T), True for real steps or tokens.
         self._masks = {
             stream: np.asarray(
                 given.get(f"{stream}_mask", np.ones((len(self._inputs[0]), num_keys)))
@@ -63,7 +64,7 @@ class AttentionEntropy(keras.callbacks.Callback):
 def attention_callbacks(
     network: keras.Model, inputs: Sequence[FloatArray], run_log: RunLog
 ) -> list[keras.callbacks.Callback]:
-    """Return an `AttentionEntropy`, or [] if the model has no attention or there are no clips."""
+    """Return [`AttentionEntropy`], or [] if the network has no attention or `inputs` is empty."""
     has_attention = (
         isinstance(network, CompletePersonalityModel | EndToEndModel) and network.has_attention
     )
@@ -73,7 +74,7 @@ def attention_callbacks(
 
 
 def _means(entropy: FloatArray) -> list[float | None]:
-    """Return the mean of `entropy` (N, H) per head, ignoring NaN; None if all values are NaN."""
+    """Average `entropy` (N, H) across the clips without NaN; None if a head has only NaN."""
     is_defined = ~np.isnan(entropy)
     with np.errstate(invalid="ignore"):  # 0 / 0 if all values are NaN
         means = np.where(is_defined, entropy, 0.0).sum(axis=0) / is_defined.sum(axis=0)

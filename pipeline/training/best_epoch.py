@@ -12,9 +12,9 @@ from pipeline.core.run_log import RunLog
 
 
 class BestEpoch(keras.callbacks.Callback):
-    """Base class of callbacks that save every epoch and select the best epoch by `monitor`.
+    """Base class of callbacks that select the best epoch by `monitor` and save its variables.
 
-    After each epoch, a `checkpoint` event is written to the run log and `on_commit` is called.
+    After each epoch, a `checkpoint` event is written to the run log, then `on_commit` is called.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class BestEpoch(keras.callbacks.Callback):
         self._run_log = run_log
         self._on_commit = on_commit
         self.seconds = 0.0
-        """Time that this process spent on saving."""
+        """Total time that saving took in this process, in seconds."""
         self.best_epoch = 0
         self.best_value = float("nan")
 
@@ -71,10 +71,9 @@ class BestWeights(BestEpoch):
         self._run_log.log_checkpoint(epoch)
 
     def restore(self, epoch: int) -> None:
-        """Restore the variables that the network had at the end of the best epoch.
+        """Restore the variables of `epoch`, which must be the best or the last epoch.
 
-        `epoch` is the best or the last epoch. At the end of a fit, the network already has the
-        variables of the last epoch.
+        At the end of a fit, the network already has the variables of the last epoch.
         """
         if epoch == self.best_epoch:
             for variable, array in zip(self._network.variables, self._best, strict=True):

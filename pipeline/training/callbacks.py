@@ -28,7 +28,8 @@ _FIX = "Lower training.learning_rate or training.gradient_clip_norm."
 class RecordLog(keras.callbacks.Callback):
     """Base class of callbacks that write one JSON log.
 
-    The log contains every `batch_log_frequency`-th step. The run log contains all steps.
+    The JSON log contains every `batch_log_frequency`-th training step. The run log contains
+    every training step.
     """
 
     file_name: ClassVar[str]
@@ -40,7 +41,7 @@ class RecordLog(keras.callbacks.Callback):
         super().__init__()
         self.path = Path(log_dir) / self.file_name
         self.seconds = 0.0
-        """Time spent on writing the log."""
+        """Time for writing the JSON log, in seconds."""
         self._recorder = recorder
         self._frequency = batch_log_frequency
 
@@ -59,21 +60,21 @@ class RecordLog(keras.callbacks.Callback):
 
 
 class PerformanceMonitorCallback(RecordLog):
-    """Write `metrics_history.json`: losses and metrics of every epoch and batch."""
+    """Write `metrics_history.json`: losses and metrics of epochs and batches."""
 
     file_name = "metrics_history.json"
     content = staticmethod(history_content)
 
 
 class TimeTrackingCallback(RecordLog):
-    """Write `time_logs.json`: measured times of every epoch and batch."""
+    """Write `time_logs.json`: measured times of epochs and batches."""
 
     file_name = "time_logs.json"
     content = staticmethod(time_content)
 
 
 class LearningRateTrackerCallback(RecordLog):
-    """Write `lr_logs.json`: the learning rate of every epoch, and whether it was reduced."""
+    """Write `lr_logs.json`: the learning rate of every epoch, and whether this rate was reduced."""
 
     file_name = "lr_logs.json"
     content = staticmethod(learning_rate_content)
@@ -82,11 +83,11 @@ class LearningRateTrackerCallback(RecordLog):
 class NonFiniteLossGuard(keras.callbacks.Callback):
     """Stop training if a loss is NaN or infinite.
 
-    This callback must precede the callbacks that record and compare epochs, because NaN cannot be
-    compared with numbers.
+    The checks `<` and `>` are always False for NaN. Therefore this callback must precede the
+    callbacks that record or compare losses.
 
     Raises:
-        TrainingError: If a loss is not finite. The message contains the epoch and the step.
+        TrainingError: If a loss is not finite, with the epoch and, in training, the step.
     """
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: D102
@@ -118,7 +119,7 @@ class EpochEndTimer:
         self.last = keras.callbacks.LambdaCallback(on_epoch_end=self._end)
 
     def parts(self, logs: Sequence[RecordLog], checkpoint: BestEpoch) -> dict[str, float]:
-        """Return the seconds that logs, checkpoints and other callbacks took in this process."""
+        """Return the times in this process, in seconds: logs, checkpoints, other callbacks."""
         logging = sum(log.seconds for log in logs)
         rest = max(self.seconds - logging - checkpoint.seconds, 0.0)
         return {"logging": logging, "checkpoint": checkpoint.seconds, "callbacks": rest}
@@ -131,9 +132,9 @@ class EpochEndTimer:
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """Show epochs, remaining time, and the latest and best monitored value on a terminal.
+    """Show a progress bar on a terminal: epochs, times, training loss, monitored values.
 
-    For a resumed run, `best` is the best value of the earlier epochs.
+    For a resumed run, `best` is the best monitored value of the earlier epochs.
     """
 
     def __init__(
@@ -178,5 +179,5 @@ class ProgressBar(keras.callbacks.Callback):
         self._progress.update(self._task, completed=epoch + 1, scores=scores)
 
     def close(self) -> None:
-        """Stop the display. Call this also if training fails."""
+        """Stop the display. This call is necessary even if training fails."""
         self._progress.stop()

@@ -1,14 +1,15 @@
-"""Checkpoints, from which a run resumes with bit-identical results.
+"""Write and read checkpoints. A run that is resumed from a checkpoint has bit-identical results.
 
-`checkpoints/epoch-00007/` contains the variables of the network (including dropout generators),
-the variables of the optimizer, and the state of the callbacks. The file `LAST` contains the name
-of the newest directory. `LAST` is replaced atomically after this directory is complete. If the
-process is killed at any time, the last complete checkpoint is still intact.
+`checkpoints/epoch-00007/` contains the variables of the network (including dropout state), the
+variables of the optimizer, and the state of the callbacks. The file `LAST` contains the name of the
+newest directory. `LAST` is replaced atomically after this directory is complete. Therefore the last
+complete checkpoint is intact even if the process is killed.
 
-Checkpoints are kept for the last two epochs, and for the best epoch after each of these epochs. If
-the newest checkpoint is damaged, a run resumes from the previous epoch. `state.json` contains the
-hashes of the other files. `checkpoints/initial.npz` contains the variables before the first epoch,
-and is deleted when the run is finished.
+For each of the last two epochs, two checkpoints are kept: the checkpoint of this epoch, and the
+checkpoint of the best epoch until then. If the newest checkpoint is damaged, the run is resumed
+from the previous epoch. `state.json` contains the hashes of the other files in its directory.
+`checkpoints/initial.npz` contains the variables before the first epoch. This file is deleted when
+the run is finished.
 """
 
 import logging
@@ -46,7 +47,7 @@ _FIX = "Restore it from a backup, or start a new run."
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckpointState:
-    """State of a training run at a checkpoint, except the variables."""
+    """State of a run at a checkpoint, without the variables."""
 
     epoch: int
     """Number of complete epochs."""
@@ -64,10 +65,11 @@ _CALLBACK_ATTRIBUTES = ("best", "wait", "best_epoch", "stopped_epoch", "cooldown
 
 
 class EpochCheckpoint(BestEpoch):
-    """Save a checkpoint after every epoch, and restore `resume_from` at the start of training.
+    """Save a checkpoint after every epoch.
 
-    This must be the last callback. It saves the counters of the callbacks in `stateful` after
-    they are updated, and restores the counters after Keras has reset them.
+    If `resume_from` is given, the checkpoint of this state is restored at the start of training.
+    The counters of the callbacks in `stateful` are saved after each update, and restored after
+    Keras resets the counters. Therefore `EpochCheckpoint` must be the last callback.
     """
 
     def __init__(
@@ -133,7 +135,7 @@ class EpochCheckpoint(BestEpoch):
 def read_last_state(checkpoints_dir: Path) -> CheckpointState | None:
     """Return the state of the newest intact checkpoint; None if no checkpoint was ever complete.
 
-    A warning is logged for each newer checkpoint that is damaged.
+    Each damaged checkpoint that is newer than this checkpoint causes a warning in the log.
 
     Raises:
         RunError: If the file `LAST` exists, but no checkpoint is intact.
@@ -142,7 +144,7 @@ def read_last_state(checkpoints_dir: Path) -> CheckpointState | None:
     found = sorted(path for path in checkpoints_dir.glob("epoch-*") if path.is_dir())
     pointer = checkpoints_dir / _LAST
     if last in found:
-        # Directories of later epochs are incomplete.
+        # The directories after `last` are incomplete.
         found = found[: found.index(last) + 1]
     faults = []
     for path in reversed(found):
@@ -169,7 +171,10 @@ def read_last_state(checkpoints_dir: Path) -> CheckpointState | None:
 
 
 def _read_pointer(checkpoints_dir: Path) -> Path | None:
-    """Return the directory named in `LAST`, which may be missing; None if `LAST` is missing."""
+    """Return the path of the directory whose name is in `LAST`; None if `LAST` does not exist.
+
+    The directory can be missing. If `LAST` cannot be read, the path of `LAST` is returned.
+    """
     pointer = checkpoints_dir / _LAST
     try:
         return checkpoints_dir / pointer.read_text(encoding="utf-8", errors="replace").strip()
@@ -180,7 +185,7 @@ def _read_pointer(checkpoints_dir: Path) -> Path | None:
 
 
 def _read_intact(path: Path) -> CheckpointState:
-    """Check a checkpoint and the network of the best epoch, and return the state."""
+    """Check a checkpoint and the network file of the best epoch. Return the state."""
     state = _check_checkpoint(path, _NETWORK, _OPTIMIZER)
     if path.name != _name(state.epoch):
         raise RunError(f"{path / _STATE}: belongs to epoch {state.epoch}.")
@@ -254,8 +259,8 @@ def _counters(callback: keras.callbacks.Callback) -> dict[str, Any]:
 
 
 def _keys(variables: Sequence[Any]) -> list[str]:
-    # Two variables can have the same path, so the position is part of the key. Keras numbers the
-    # seed generators of a process, so their names depend on earlier models.
+    # Two variables can have the same path, so the position is part of the key. The numbers of seed
+    # generators depend on earlier models in the process, so these numbers are removed.
     paths = [re.sub(r"seed_generator_\d+", "seed_generator", each.path) for each in variables]
     return [f"{number:04d}:{path}" for number, path in enumerate(paths)]
 
@@ -288,9 +293,9 @@ def _read_variables(path: Path, variables: Sequence[Any]) -> None:
 def _may_be_equal(first: str, second: str) -> bool:
     """Return True if two keys can belong to the same variable.
 
-    If a model is rebuilt from its description, its paths can lack the names of enclosing models.
-    These names are missing at the beginning of a path in the network, and at the beginning of the
-    last part of a path in the optimizer.
+    If a model is rebuilt from its description, names of enclosing models can be missing in variable
+    paths. In the network, these names are missing at the beginning of a path. In the optimizer,
+    these names are missing at the beginning of the last part of a path.
     """
     (number, _, first), (other_number, _, second) = first.partition(":"), second.partition(":")
     shorter, longer = sorted((first.split("/"), second.split("/")), key=len)

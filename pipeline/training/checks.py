@@ -25,7 +25,8 @@ def check_keras_settings() -> None:
             "environment variable KERAS_BACKEND to tensorflow before Keras is imported."
         )
     precision = keras.config.dtype_policy().name
-    # A model that is trained in another precision gives different scores after loading.
+    # A model that was trained in another precision would predict other scores after it is saved
+    # and loaded than directly after training.
     if precision != "float32":
         raise TrainingError(
             f"Keras computes in {precision} in this process, but models are trained in float32. "
@@ -65,7 +66,7 @@ def check_trainable(network: keras.Model) -> None:
 
 
 def warn_of_single_clip_batches(training: LabelledBatches, config: TrainingConfig) -> None:
-    """Warn if a batch has one clip and the loss is CCC, which needs at least two clips."""
+    """Warn if a batch has only one clip but the loss contains CCC, which needs two or more."""
     last = training.num_clips % config.batch_size
     if "ccc" not in config.loss_weights or (config.batch_size > 1 and last != 1):
         return

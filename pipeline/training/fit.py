@@ -1,4 +1,4 @@
-"""The training loop, for the command `train`, the Python interface and searches."""
+"""The training loop, for the command `train`, the Python interface and hyperparameter searches."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -38,7 +38,7 @@ from pipeline.training.recorder import EpochRecorder
 from pipeline.training.resume import last_state, records_before
 
 _MAX_LOGGED_BATCHES = 20_000
-"""Maximum number of steps in a JSON log, which is rewritten after every epoch."""
+"""Maximum number of training steps in a JSON log. A larger log would take too long to write."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,16 +46,16 @@ class FitResult:
     """Result of a fit."""
 
     history: keras.callbacks.History
-    """Values of every epoch, including the epochs before an interruption."""
+    """Losses and metrics of every epoch, including the epochs before an interruption."""
     records: list[EpochRecord]
     best_epoch: int
-    """Epoch of the final weights; the last epoch if there is no validation."""
+    """Epoch of the restored weights. Without validation clips, this is the last epoch."""
     monitor: str
-    """Name of the value that selects the best epoch, e.g. `val_mae`."""
+    """Name of the loss or metric that determines the best epoch, e.g. `val_mae`."""
     best_value: float
-    """Monitored value of the best epoch."""
+    """Value of `monitor` in the best epoch."""
     callback_seconds: dict[str, float]
-    """Seconds that logs, checkpoints and other callbacks took at epoch ends in this process."""
+    """Times at epoch ends in this process, in seconds: logs, checkpoints, other callbacks."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,11 +65,11 @@ class FitHooks:
     callbacks: Sequence[keras.callbacks.Callback] = ()
     """Callbacks that run after the logs are written and before the checkpoint is saved."""
     on_commit: Callable[[], None] = field(default=lambda: None)
-    """Function to call when an epoch has been saved."""
+    """Function that is called once per epoch, after the checkpoint is saved."""
     is_resumable: bool = True
-    """Whether every epoch is saved on disk, so that a killed run can be resumed.
+    """Whether a checkpoint is saved after every epoch, so that a killed run can be resumed.
 
-    If False, the best epoch is kept in memory and the JSON logs are written once.
+    If False, the best weights are stored in memory, and the JSON logs are written only at the end.
     """
     shows_progress: bool = True
     """Whether a progress bar is shown."""
@@ -87,8 +87,9 @@ def fit(
 ) -> FitResult:
     """Train a network and restore the weights of the best epoch.
 
-    If the run directory contains a checkpoint, training continues from this checkpoint and gives
-    the same values as an uninterrupted run. Without validation, the last epoch is the best epoch.
+    If the run directory contains a checkpoint, training continues from this checkpoint. The results
+    equal the results of an uninterrupted run. Without validation clips, the weights of the last
+    epoch are used.
 
     Raises:
         ConfigError: If TensorBoard is needed but not installed.
@@ -124,7 +125,7 @@ def fit(
     callbacks = [
         epoch_end.first,
         LambdaCallback(on_epoch_begin=lambda epoch, logs: training.shuffle_for(epoch)),
-        # TensorFlow can lose the exception that a signal handler raises.
+        # TensorFlow can lose the exception of a signal handler, so each step checks for interrupts.
         LambdaCallback(
             on_epoch_begin=lambda epoch, logs: check_interrupt(),
             on_train_batch_end=lambda batch, logs: check_interrupt(),
@@ -174,12 +175,12 @@ def _train(
             epochs=config.num_epochs,
             initial_epoch=state.epoch if state else 0,
             callbacks=callbacks,
-            shuffle=False,  # `shuffle_for` sets the order
+            shuffle=False,  # `shuffle_for` shuffles the clips
             verbose=0,
         )
         check_interrupt()
     except tf.errors.OpError as error:
-        # TensorFlow wraps the exception of a signal that arrives while a step reads the clock.
+        # If a signal arrives while a step reads the clock, TensorFlow wraps the exception.
         if "KeyboardInterrupt" in str(error):
             raise KeyboardInterrupt from error
         raise
@@ -199,7 +200,7 @@ def _compiled(
         # XLA makes small models slower, and prevents the measurement of single steps.
         jit_compile=False,
     )
-    # Building the optimizer before the first call halves the tracing time.
+    # If the optimizer is built before the first call, tracing takes half the time.
     model.optimizer.build(network.trainable_variables)
     return model
 
@@ -216,7 +217,7 @@ def _stopping(
             ReduceLROnPlateau(
                 patience=config.reduce_lr_patience,
                 factor=config.reduce_lr_factor,
-                min_delta=0.0,  # the default of 1e-4 is 1 % of a small MSE
+                min_delta=0.0,  # the Keras default, 1e-4, is 1 % of an MSE of 0.01
                 **monitored,
             )
         )
@@ -224,7 +225,7 @@ def _stopping(
 
 
 def build_history(records: list[EpochRecord]) -> keras.callbacks.History:
-    """Return the values of all epochs as a Keras `History`."""
+    """Return the losses and metrics of all epochs as a Keras `History`."""
     history = keras.callbacks.History()
     history.epoch = [record.epoch - 1 for record in records]
     rows = [record.logs() for record in records]

@@ -1,8 +1,8 @@
 """A model that records every training step inside the graph.
 
-Small models train faster if one call of the graph runs many steps (`steps_per_execution`). Keras
-then calls the callbacks only once for these steps. Therefore each step writes its values and times
-to a variable, which is read once per epoch.
+The training of small models is faster if one call of the graph runs many training steps
+(`steps_per_execution`). In this case, Keras calls the callbacks once for all these steps. Therefore
+each step writes its values and times to a variable. This variable is read once per epoch.
 
 Shapes: B clips in a batch, K traits, S steps per epoch.
 """
@@ -23,14 +23,14 @@ _COLUMNS = ("begin", "end", "loss", "mae", "mse", "learning_rate")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepTrace:
-    """Measurements of the steps of one epoch, each of shape (S,)."""
+    """Measurements of the training steps of one epoch. Each array has shape (S,)."""
 
     begin: FloatArray
-    """Start of the step, after its batch is loaded, in seconds since 1970."""
+    """Time at which the batch is loaded and the step starts, in seconds since 1970."""
     end: FloatArray
-    """Time of the last weight update, in seconds since 1970."""
+    """Time of the last weight update in the step, in seconds since 1970."""
     loss: FloatArray
-    """Loss of the batch, not a running mean."""
+    """Loss of the current batch, not a running mean."""
     mae: FloatArray
     """Mean absolute error across the clips and traits of the batch."""
     mse: FloatArray
@@ -39,12 +39,12 @@ class StepTrace:
 
 
 class InstrumentedModel(keras.Model):
-    """Train a network and record each step.
+    """Model that trains `network` and records each training step.
 
     This model and `network` share their weights. Only `network` is saved.
 
     Args:
-        network: Model from a tuple of inputs to scores, shape (B, K).
+        network: Model that computes scores, shape (B, K), from a tuple of inputs.
         steps_per_epoch: Number of steps per epoch, S.
     """
 
@@ -61,7 +61,7 @@ class InstrumentedModel(keras.Model):
         return self.network(inputs, training=training)
 
     def train_step(self, data: Any) -> Any:
-        """Run one step and record it."""
+        """Run and record one training step."""
         inputs, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
         learning_rate = tf.cast(self.optimizer.learning_rate, tf.float64)
         with tf.control_dependencies([*inputs, labels]):
@@ -69,7 +69,7 @@ class InstrumentedModel(keras.Model):
         num_before = len(_graph_operations())
         logs = super().train_step(data)
         updates = [each for each in _graph_operations()[num_before:] if not each.outputs]
-        # The clock operation has no inputs, so control dependencies must delay its execution.
+        # The clock operation has no inputs. Control dependencies delay it until the updates end.
         with tf.control_dependencies(updates):
             end = _now()
         values = [tf.cast(value, tf.float64) for value in (self._step_loss, *self._step_errors)]
@@ -85,7 +85,7 @@ class InstrumentedModel(keras.Model):
         return self._step_loss
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Update the running moments; the metrics are computed once per epoch."""
+        """Update the running moments. The metrics are computed once per epoch."""
         self.moments.update_state(y, y_pred)
         error = tf.cast(y, y_pred.dtype) - y_pred
         self._step_errors = (tf.reduce_mean(tf.abs(error)), tf.reduce_mean(tf.square(error)))
@@ -104,7 +104,7 @@ class InstrumentedModel(keras.Model):
 def _now() -> Any:
     """Return the time of execution, in seconds since 1970.
 
-    `tf.timestamp` fails if operations must be deterministic.
+    `tf.timestamp` is not used, because it fails if operations must be deterministic.
     """
     return tf.ensure_shape(tf.numpy_function(_clock, [], tf.float64), ())
 

@@ -11,10 +11,10 @@ from pipeline.config.schema import LossName
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class ConcordanceLoss(keras.losses.Loss):
-    """Compute 1 - CCC for each trait of a batch, and average across traits; in [0, 2].
+    """Loss 1 - CCC, computed for each trait over a batch and averaged across the traits; in [0, 2].
 
-    `epsilon`, in squared score units, is added to the denominator. If all scores and labels are
-    equal, the loss is then 1 instead of 0/0.
+    `epsilon`, in squared score units, is added to the denominator. Therefore the loss of a trait
+    is 1 instead of 0/0 if all its scores and labels have the same value.
 
     Reference: Lin, 1989 (doi:10.2307/2532051), eq. 3.
     """
@@ -66,7 +66,10 @@ class MixedLoss(keras.losses.Loss):
 
 
 def build_loss(weights: Mapping[LossName, float], *, huber_delta: float) -> keras.losses.Loss:
-    """Build the configured loss: a `MixedLoss`, or a single loss if its weight is 1."""
+    """Build the configured loss.
+
+    If there is only one loss and its weight is 1, return this loss; otherwise a `MixedLoss`.
+    """
     if list(weights.values()) == [1.0]:
         return _single_loss(next(iter(weights)), huber_delta)
     return MixedLoss({str(name): weight for name, weight in weights.items()}, huber_delta)

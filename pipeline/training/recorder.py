@@ -13,10 +13,10 @@ from pipeline.training.instrumented_model import StepTrace
 
 
 class EpochRecorder(keras.callbacks.Callback):
-    """Record each epoch. This callback must precede the callbacks that use `records`.
+    """Record each epoch. This callback must precede the callbacks that use its `records`.
 
-    The argument `records` contains the earlier epochs of a resumed run. If an earlier epoch is
-    trained again, its record does not change.
+    If a run is resumed, the argument `records` contains its earlier epochs. If the
+    training of an earlier epoch is repeated, its record does not change.
     """
 
     def __init__(self, run_log: RunLog, records: Sequence[EpochRecord]) -> None:
@@ -32,7 +32,7 @@ class EpochRecorder(keras.callbacks.Callback):
         self._began_at = time.time()
 
     def on_test_begin(self, logs: Any = None) -> None:  # noqa: D102
-        # Validation resets the running moments, so the training scores are read first.
+        # Validation resets the running moments, so the training metrics are read first.
         self._end_training_part()
         self._validation_began = time.perf_counter()
 
@@ -60,7 +60,7 @@ class EpochRecorder(keras.callbacks.Callback):
         )
         self.records.append(record)
         self._run_log.log_epoch(to_content(record))
-        # Later callbacks and the Keras history use these names.
+        # `logs` then contains the names that later callbacks and the Keras history use.
         logs.update(record.logs())
 
     def _end_training_part(self) -> None:

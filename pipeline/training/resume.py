@@ -35,15 +35,16 @@ def records_before(
 ) -> list[EpochRecord]:
     """Return the records of the complete epochs, and mark later events as superseded.
 
-    If a checkpoint is damaged, the run log has more epochs than the last intact checkpoint. These
-    epochs are trained again, with the same values. Their events stay in the run log and are not
-    written again, because MLflow may already have the values.
+    If the newest checkpoint is damaged, the run log has more epochs than the last intact
+    checkpoint. The training of the additional epochs is repeated, with the same results. Because
+    MLflow may already have these results, the old events stay in the run log, and no new events are
+    written for these epochs.
 
     Raises:
         RunError: If the run log has fewer epochs than the checkpoint.
     """
     if state is None:
-        # Supersede the events of a run that ended before its first checkpoint.
+        # The run ended before its first checkpoint, so its events are marked as superseded.
         events = effective_events(read_events(run.run_log_path))
         if any(event.kind in (EPOCH, FINISHED) for event in events):
             epochs = [event.start for event in events if event.kind == EPOCH]
@@ -63,7 +64,7 @@ def records_before(
     if num_epochs > state.epoch:
         offset = committed[num_epochs].end
     elif num_epochs not in committed:
-        # The run ended after this checkpoint was complete, but before its event was written.
+        # The run ended after this checkpoint was complete, but before its `checkpoint` event.
         run_log.log_checkpoint(state.epoch)
     run_log.log_resumed(state.epoch, offset=offset)
     run_log.num_logged_epochs = num_epochs

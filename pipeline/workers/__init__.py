@@ -1,1 +1,1 @@
-"""Pools of worker processes on this machine and of Ray actors, with one interface."""
+"""Worker pools with one interface: processes on this machine, and Ray actors."""

@@ -11,7 +11,7 @@ import psutil
 
 
 def worker_name(process_id: int | None = None) -> str:
-    """Return the name for a process on this machine, by default for the current process."""
+    """Return the name for a process on this machine. The default is the current process."""
     return f"{_machine()}-{process_id or os.getpid()}"
 
 

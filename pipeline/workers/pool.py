@@ -1,7 +1,8 @@
-"""Base class of worker pools. A pool assigns tasks to workers and reports their end.
+"""Base class of worker pools. A pool assigns tasks to workers, and reports the end of each task.
 
-`concurrent.futures` is not used, because it neither reports the task of a dead worker nor can end
-a single worker. `ProcessPool` and `RayPool` implement starting, calling and ending a worker.
+`concurrent.futures` is not used for two reasons: it cannot end a single worker, and it does not
+report the task of a dead worker. `ProcessPool` and `RayPool` define how workers are
+started and ended.
 """
 
 import math
@@ -19,7 +20,7 @@ Work = Callable[[Any], Any]
 """Function from a task to its result."""
 
 Setup = Callable[[], Work]
-"""Function that loads the resources of a worker. It is called once per worker process."""
+"""Function that loads the resources of a worker. Each worker process calls it once."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,11 +36,11 @@ class WorkerEvent:
     task: Any = None
     result: Any = None
     error: PipelineError | None = None
-    """Error raised by the task or set-up, if the user can fix it."""
+    """Error from the task or the set-up, if the user can fix its cause; otherwise None."""
     reason: str = ""
     """Cause of the failure in one line, if known."""
     exit_code: int | None = None
-    """Exit code of a dead process on this machine."""
+    """Exit code of a dead process on this machine; otherwise None."""
 
 
 class TaskRunner:
@@ -90,17 +91,17 @@ class WorkerHandle(ABC):
 
     @abstractmethod
     def kill(self) -> None:
-        """End the worker now."""
+        """Kill the worker immediately."""
 
 
 class WorkerPool(ABC):
-    """Pool of workers that each run one task at a time. Workers start when tasks are submitted.
+    """Pool of workers. Each worker runs one task at a time. `submit` starts workers if necessary.
 
-    Tasks wait in the pool until a worker is ready. Therefore a failed set-up does not lose a task,
+    Tasks wait in the pool until a worker is ready. Therefore no task is lost if a set-up fails,
     and the time limit does not include the set-up.
 
     Args:
-        setup: Set-up of a worker, called in the worker process.
+        setup: Set-up function of a worker. The worker process calls it.
         num_workers: Maximum number of workers.
         max_tasks: Number of tasks after which a worker is replaced.
         time_limit_seconds: Maximum duration of a task.
@@ -140,7 +141,7 @@ class WorkerPool(ABC):
         return len(self._waiting) + sum(worker.task is not None for worker in self._workers)
 
     def submit(self, task: Any) -> None:
-        """Submit a task. Call this only if `num_idle` is positive."""
+        """Submit a task. Requires a positive `num_idle`."""
         self._waiting.append(task)
         self._assign()
 
@@ -159,7 +160,10 @@ class WorkerPool(ABC):
         return worker in self._names
 
     def close(self) -> None:
-        """Kill all workers. An exception is not used, because a task could catch it."""
+        """Kill all workers.
+
+        The processes are not ended by an exception, because tasks could catch it.
+        """
         for worker in self._workers:
             worker.kill()
         self._workers.clear()
@@ -171,7 +175,7 @@ class WorkerPool(ABC):
 
     @abstractmethod
     def _receive(self, timeout_seconds: float) -> list[tuple[Any, WorkerEvent]]:
-        """Return the workers that replied or died, with their events."""
+        """Wait for events; return pairs of a worker and its event."""
 
     def _assign(self) -> None:
         idle = [worker for worker in self._workers if worker.is_ready and worker.task is None]

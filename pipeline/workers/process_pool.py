@@ -10,7 +10,7 @@ from pipeline.core.standard_streams import open_closed_streams
 from pipeline.workers.pool import Setup, TaskRunner, WorkerEvent, WorkerHandle, WorkerPool
 
 _END_SECONDS: Final = 20.0
-"""Maximum time between the end of the pipe and the end of the process."""
+"""Maximum time to wait for the end of a process after its pipe has closed."""
 
 
 class _Process(WorkerHandle):
@@ -20,7 +20,7 @@ class _Process(WorkerHandle):
         self.pipe, other_end = context.Pipe()
         self._process = context.Process(target=_serve, args=(other_end, setup), daemon=True)
         self._process.start()
-        other_end.close()  # the pipe then ends with the process
+        other_end.close()  # otherwise the pipe would stay open after the process ends
 
     def send(self, task: Any) -> None:
         with contextlib.suppress(OSError):  # `receive` reports a dead process

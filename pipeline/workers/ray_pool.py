@@ -18,9 +18,9 @@ _CONNECT_SECONDS: Final = 5.0
 _ENVIRONMENT: Final = {
     "PYTHONPATH": f"{Path(__file__).resolve().parents[2]}{os.pathsep}${{PYTHONPATH}}"
 }
-"""Environment in which actors can import this package even if it is not installed."""
+"""Environment variables with which actors can import this package without an installation."""
 _PARTS_PER_GPU: Final = 10_000
-"""Ray rounds parts of a GPU to 1/10,000."""
+"""Ray rounds fractions of a GPU to multiples of 1/10,000."""
 
 Nodes = Sequence[Mapping[str, float]]
 """Numbers of cores and GPUs per node, with the keys `CPU` and `GPU`."""
@@ -30,7 +30,7 @@ def choose_workers_per_gpu(nodes: Nodes, *, num_workers: int, num_cores: int) ->
     """Return the number of workers per GPU, or 0 if all workers have to run without a GPU.
 
     Either all workers use a GPU or no worker does. Otherwise, in some Ray versions, all workers
-    without a requested GPU would use the first GPU. `num_cores` is the number of cores per worker.
+    that requested no GPU would use the first GPU. `num_cores` is the number of cores per worker.
     """
     num_gpus = sum(int(node.get("GPU", 0)) for node in nodes)
     if not num_gpus:
@@ -42,7 +42,7 @@ def choose_workers_per_gpu(nodes: Nodes, *, num_workers: int, num_cores: int) ->
 
 
 def count_places(nodes: Nodes, num_cores: int, workers_per_gpu: int = 0) -> int:
-    """Return the number of workers that fit on the nodes, with a part of a GPU or without GPUs."""
+    """Return how many workers fit on the nodes. With `workers_per_gpu=0`, they use no GPU."""
     num_places = 0
     for node in nodes:
         by_cores = int(node.get("CPU", 0) // num_cores)
@@ -52,7 +52,7 @@ def count_places(nodes: Nodes, num_cores: int, workers_per_gpu: int = 0) -> int:
 
 
 def gpu_part(workers_per_gpu: int) -> float:
-    """Return the part of a GPU per worker, in [0, 1], rounded down so that all workers fit."""
+    """Return the GPU fraction per worker, in [0, 1]. It is rounded down so that all workers fit."""
     return _PARTS_PER_GPU // workers_per_gpu / _PARTS_PER_GPU if workers_per_gpu else 0.0
 
 
@@ -72,7 +72,8 @@ class _ActorHandle(WorkerHandle):
             event: WorkerEvent = self._ray.get(reply)
         except self._ray.exceptions.RayError as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            # The first line is the cause of a death, the last line the cause of a failed set-up.
+            # In the text of a Ray error, the cause of a worker's death is the first line, and the
+            # cause of a failed set-up is the last line.
             reason = lines[0 if self.is_ready else -1] if lines else type(error).__name__
             return WorkerEvent(kind="death", reason=reason)
         return event
@@ -85,16 +86,16 @@ class RayPool(WorkerPool):
     """Pool of Ray actors.
 
     If this process has not joined a cluster, the pool joins the cluster at `RAY_ADDRESS` or starts
-    a cluster on this machine. Files of the tasks need the same paths on every node.
+    a cluster on this machine. Files that tasks use must have the same paths on every node.
 
     Args:
         setup: See `WorkerPool`.
         num_workers: Maximum number of actors.
         num_cores: Number of cores per actor.
-        uses_gpus: True if actors may request a part of a GPU, see `choose_workers_per_gpu`.
-        joins_local_cluster: Without `RAY_ADDRESS`: if True, use the running cluster of this
-            machine or start a cluster with all cores. If False, start a cluster that has only the
-            cores of the workers.
+        uses_gpus: True if actors may request a fraction of a GPU, see `choose_workers_per_gpu`.
+        joins_local_cluster: Used only if `RAY_ADDRESS` is not set. If True, the pool joins the
+            running cluster of this machine, or starts a cluster with all cores. If False, the pool
+            starts a cluster with as many cores as the workers need.
         **limits: See `WorkerPool`.
 
     Raises:
@@ -134,8 +135,11 @@ class RayPool(WorkerPool):
                 f"(cores per node: {cores}). Increase --num_workers to use fewer cores per worker."
             )
         if num_places < num_workers:
-            text = "The Ray cluster can run only %d of the %d workers at a time."
-            _logger.warning(text, num_places, num_workers)
+            _logger.warning(
+                "The Ray cluster can run only %d of the %d workers at a time.",
+                num_places,
+                num_workers,
+            )
         self._actor_class = self._ray.remote(
             num_cpus=num_cores,
             num_gpus=gpu_part(workers_per_gpu),
@@ -175,7 +179,8 @@ def _join_cluster(ray: Any, local_options: Mapping[str, Any]) -> None:
     address = os.environ.get("RAY_ADDRESS")
     try:
         host, _, port = (address or "").removeprefix("ray://").rpartition(":")
-        if host and port.isdecimal():  # Ray would try to connect for two minutes
+        # Without this check, Ray tries for two minutes to connect to an address without a cluster.
+        if host and port.isdecimal():
             socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
         with kept_handlers():
             ray.init(

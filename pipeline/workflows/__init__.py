@@ -1,1 +1,1 @@
-"""Workflows. A module that runs one command has the name of the command."""
+"""Workflows of the pipeline. The module of a command has the name of the command."""

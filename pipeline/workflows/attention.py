@@ -1,9 +1,10 @@
-"""Attention of a trained model: measurements for the figures, and a table of all weights.
+"""Attention of a trained model: measurements for the figures, and a table of attention weights.
 
-Two rankings of the steps are tested for faithfulness. `traits` is the direct attention from the
-traits to the steps. `rollout` propagates this attention back through the cross-attention blocks.
+The faithfulness of two rankings of the time steps is tested. The ranking `traits` is the direct
+attention from the traits to the steps. The ranking `rollout` is attention rollout, which also
+includes the cross-attention blocks.
 
-Shapes: N clips, n clips of a batch, T steps or tokens, K traits, D width.
+Shapes: N clips, n clips of a batch, T time steps or tokens, K traits, D features.
 """
 
 import dataclasses
@@ -35,11 +36,11 @@ from pipeline.workflows.scoring import masked_streams, predict
 
 _MAX_BATCH_SIZE: Final = 128
 _MAX_DELETION_CLIPS: Final = 256
-"""Each curve needs about ten predictions per clip; 256 clips are enough for a mean."""
+"""Maximum number of clips per curve. Each curve needs about ten predictions per clip."""
 _STEP_KINDS: Final[Mapping[str, str]] = {"static": FRAMES, "dynamic": WINDOWS}
 
 _Hide: TypeAlias = Callable[[list[FloatArray], BoolArray], list[FloatArray]]
-"""Function from the inputs of a batch and a mask of steps to inputs without these steps."""
+"""Function: (inputs of a batch, mask of hidden steps) -> inputs with these steps hidden."""
 
 
 def measure_attention(
@@ -51,19 +52,21 @@ def measure_attention(
     num_samples: int = 3,
     seed: int,
 ) -> AttentionMeasurements:
-    """Measure the attention of a model on the clips `rows`, and the faithfulness of the attention.
+    """Measure the attention of a model, and its faithfulness, on the clips `rows`.
 
-    A random sample of at most `max_clips` clips is used. The attention maps of `num_samples` clips
-    are returned. If the model has no attention, only the reason is returned.
+    The measurement uses a random sample of at most `max_clips` clips. The result contains the
+    attention maps of `num_samples` clips. Without attention, the result contains a reason.
 
     Raises:
-        ModelError: If the model has other input shapes.
+        ModelError: If the features do not have the input shapes of the model.
     """
-    predict(network, features, rows[:0])  # checks the shapes
+    predict(network, features, rows[:0])  # raises an error for wrong shapes
     if not len(rows):
         return _nothing("there are no clips for the measurement.")
     if not hasattr(network, "attention"):
-        return _nothing(f"{network.name} is a model of another kind and has no attention output.")
+        return _nothing(
+            f"{network.name} was not built by this pipeline and has no attention output."
+        )
     rows = generator(seed, "attention").permutation(rows)[:max_clips]
     streams, num_keys = _streams(features), network.attention_keys
     summary = AttentionSummary(num_keys, num_samples=num_samples)
@@ -82,8 +85,8 @@ def measure_attention(
     for name in measured.trait_attention:
         if kinds[name] == LEARNED_TOKENS:
             missing[name] = (
-                f"the {name} stream has one vector per clip, which becomes learned tokens, so "
-                "there are no steps to hide."
+                f"the {name} stream has one vector per clip. It has no time steps that can be "
+                "hidden."
             )
         else:
             rankings = summary.rankings(name)
@@ -92,14 +95,15 @@ def measure_attention(
 
 
 def check_explainable(network: keras.Model, features: FeatureSet) -> None:
-    """Check that a model has attention over the steps of a stream.
+    """Check that a model has attention over the time steps of a stream.
 
     Raises:
-        ModelError: If the model has no attention, or attends to learned tokens only.
+        ModelError: If the model has no attention, or only attention over learned tokens.
     """
     if not hasattr(network, "attention"):
         raise ModelError(
-            f"{network.name}: is a model of another kind; it has no attention. Leave --explain out."
+            f"{network.name}: was not built by this pipeline and has no attention. Leave --explain "
+            "out."
         )
     masked = masked_streams(network)
     inputs = next(iter(inference_batches(features, np.arange(1), batch_size=1, masked=masked)))
@@ -112,16 +116,16 @@ def check_explainable(network: keras.Model, features: FeatureSet) -> None:
 
 
 def attention_table(network: keras.Model, features: FeatureSet) -> pd.DataFrame:
-    """Return the attention of each trait to each step of each clip, averaged over heads.
+    """Return the attention weights from each trait to each time step, averaged over heads.
 
-    For each clip and trait, the weights of the steps and learned tokens of both streams add up
-    to 1. In a late-fusion model, the weights of each stream add up to 1. A high weight does not
-    prove that the step determined the score.
+    For each clip and trait, the weights of both streams add up to 1. In a late-fusion model, the
+    weights of each stream add up to 1. These sums include learned tokens, which have no row. A
+    high weight does not prove that the step determined the score.
 
     Returns:
-        Columns `clip_id`, `trait`, `stream`, `step` (from 0), `seconds` and `weight`. The clips
-        are in the order of the feature set, without padding. `seconds` is the time since the
-        start of the clip, or NaN if unknown. This column exists if the feature set has times.
+        Columns `clip_id`, `trait`, `stream`, `step` (from 0), `seconds` and `weight`. The table
+        has the clip order of the feature set and no rows for padding. The column `seconds` exists
+        if the feature set has times: seconds since the start of the clip, or NaN if unknown.
     """
     parts = []
     masked, num_keys = masked_streams(network), network.attention_keys
@@ -130,7 +134,7 @@ def attention_table(network: keras.Model, features: FeatureSet) -> pd.DataFrame:
         for name, stream in _attended_sequences(network, features).items():
             mask = stream.read_mask(rows)
             parts.append(_table_of_stream(name, features, rows, by_stream[name], mask))
-    # The index is the row number of the clip. The sort puts both streams of a clip together.
+    # The index is the row number of the clip, so sorting joins both streams of each clip.
     return pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
 
 
@@ -143,13 +147,13 @@ def _streams(features: FeatureSet) -> dict[str, Stream]:
 
 
 def _attended_sequences(network: keras.Model, features: FeatureSet) -> dict[str, Stream]:
-    """Return the streams with steps that the model attends to."""
+    """Return the attended streams that have time steps."""
     streams = _streams(features)
     return {name: streams[name] for name in network.attention_keys if streams[name].num_steps}
 
 
 def _step_mask(stream: Stream, rows: IntArray, num_keys: int) -> BoolArray:
-    """Return the mask of the real steps or tokens, shape (n, T)."""
+    """Return the mask of the steps or tokens, shape (n, T); padding is False."""
     if stream.num_steps:
         return stream.read_mask(rows)
     return np.ones((len(rows), num_keys), dtype=np.bool_)
@@ -158,7 +162,7 @@ def _step_mask(stream: Stream, rows: IntArray, num_keys: int) -> BoolArray:
 def _batches(
     features: FeatureSet, rows: IntArray, *, masked: tuple[str, ...] = ()
 ) -> Iterator[tuple[IntArray, list[FloatArray]]]:
-    """Yield row numbers and model inputs per batch."""
+    """Yield (row numbers, model inputs) for each batch."""
     size = inference_batch_size(features, max_size=_MAX_BATCH_SIZE)
     batches = inference_batches(features, rows, batch_size=size, masked=masked)
     for begin, inputs in zip(range(0, len(rows), size), batches, strict=True):
@@ -177,7 +181,7 @@ def _measure_deletion(
     hide, hidden_by = _hider(network, stream)
 
     def predict_without(hidden: BoolArray) -> FloatArray:
-        # The inputs are read in every call, because images of all clips do not fit in memory.
+        # Images of all clips may not fit in memory, so every call reads the inputs again.
         parts, begin = [], 0
         for chosen, inputs in _batches(features, rows):
             end = begin + len(chosen)
@@ -196,7 +200,7 @@ def _measure_deletion(
 
 
 def _hider(network: keras.Model, stream: str) -> tuple[_Hide, str]:
-    """Return a function that hides steps in the inputs of a batch, and a description."""
+    """Return two items: a function that hides steps of a batch, and its description."""
     names = [tensor.name for tensor in network.inputs]
     value: FloatArray | np.float32
     if f"{stream}_mask" in names:
@@ -218,9 +222,9 @@ def _hider(network: keras.Model, stream: str) -> tuple[_Hide, str]:
 def _table_of_stream(
     stream: str, features: FeatureSet, rows: IntArray, weights: FloatArray, mask: BoolArray
 ) -> pd.DataFrame:
-    """Return one table row per weight of a real step; `weights` has shape (n, K, T).
+    """Return a table with one row per clip, trait and real step. `weights` has shape (n, K, T).
 
-    The index is the row number of the clip.
+    The index of the table is the row number of the clip.
     """
     num_clips, _, num_steps = weights.shape
     is_real = np.repeat(mask[:, None, :], NUM_TRAITS, axis=1).ravel()

@@ -1,4 +1,4 @@
-"""Compare two runs by their stored predictions, and draw the comparison."""
+"""Compare the models of two runs on stored predictions, and draw figures."""
 
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from pipeline.records.predictions import Predictions, read_predictions
 
 
 def compare_runs(run_a: Path, run_b: Path, *, split: str) -> Comparison:
-    """Compare two runs on the same clips of a split.
+    """Compare the models of two runs on the same clips of a split.
 
     Raises:
-        RunError: If a run has no predictions for the split, or the clips differ.
+        RunError: If a run has no predictions for the split, or the runs have different clips.
     """
     if run_a.resolve() == run_b.resolve():
         raise RunError(f"{run_a}: both arguments are this run. Give two different runs.")
@@ -31,11 +31,11 @@ def compare_runs(run_a: Path, run_b: Path, *, split: str) -> Comparison:
 def draw_comparison(
     comparison: Comparison, run_a: Path, run_b: Path, *, split: str, output_dir: Path
 ) -> Gallery:
-    """Draw differences, scores and loss curves of two runs into `output_dir/comparison`."""
+    """Draw figures into `output_dir/comparison`: metric differences, metrics, training curves."""
     inputs: dict[str, Any] = {"comparison": comparison.to_json()}
     for letter, path in (("a", run_a), ("b", run_b)):
         inputs[f"history_{letter}"] = _history(open_run_directory(path))
-        # `evaluation.json` may contain another split, so the report is built here.
+        # `evaluation.json` may describe another split, so the report is built here.
         inputs[f"evaluation_{letter}"] = build_report(
             _predictions(path, split),
             {},

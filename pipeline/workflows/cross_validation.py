@@ -1,8 +1,7 @@
-"""Cross-validation by group: one run per fold, and one evaluation of all out-of-fold scores.
+"""Cross-validation by group: one run per fold, then one evaluation of all out-of-fold scores.
 
-The final model is trained on the clips of all folds. The number of epochs is the median of the
-best epochs of the folds. The final model has no validation scores, because it has no held-out
-clips.
+The final model is trained on the clips of all folds. Its number of epochs is the median of the
+best epochs of the folds. Because no clips are held out, the final model has no validation scores.
 """
 
 import dataclasses
@@ -40,10 +39,10 @@ def cross_validate(
     *,
     build: Callable[[], keras.Model],
 ) -> Outcome:
-    """Train one run per fold, evaluate all folds together, and train the final model.
+    """Train one model per fold, evaluate all out-of-fold scores, and train the final model.
 
-    Finished folds are not trained again. `network` becomes the final model. `build` returns the
-    model of a fold, with the same initial weights.
+    The models of finished folds are not trained again. `network` becomes the final model.
+    `build` returns a new model with the initial weights of `network`.
     """
     folds = split_into_folds(experiment)
     with open_session(
@@ -83,10 +82,10 @@ def split_into_folds(experiment: Experiment) -> tuple[Split, ...]:
 
 
 def for_all_clips(config: ExperimentConfig, best_epochs: Sequence[int]) -> ExperimentConfig:
-    """Return the configuration for a fit without held-out clips.
+    """Return the configuration for training without held-out clips.
 
-    The number of epochs is the median of `best_epochs`, the best epochs of the fits with held-out
-    clips.
+    The number of epochs is the median of `best_epochs`. These are the best epochs of the models
+    that were trained with held-out clips.
     """
     num_epochs = max(1, round(float(np.median(best_epochs))))
     training = dataclasses.replace(
@@ -106,7 +105,7 @@ def _train_fold(
     *,
     parent: RunDirectory,
 ) -> tuple[Scores, int]:
-    """Return the held-out scores and the best epoch of a fold. Train the fold if necessary."""
+    """Return the held-out scores and the best epoch of a fold. Train its model if necessary."""
     if read_last_status(run) == "FINISHED":
         check_files(run, run.baselines_path)
         network = load_model(run.model_path)

@@ -51,13 +51,16 @@ class Evaluation:
     report: EvaluationReport
     report_path: Path
     num_training_clips: int
-    """Number of evaluated clips that the model was trained on."""
+    """Number of evaluated clips that are training clips of the model."""
     undelivered: str | None = None
-    """Reason why MLflow does not have the evaluation; None if delivered or not tracked."""
+    """Reason why the evaluation is missing in MLflow; None if it is delivered or not tracked."""
     traits: tuple[TraitLabel, ...] = ()
     """Name and direction of each trait in the training data; empty if unknown."""
     outdated_report: Path | None = None
-    """HTML report of the run, which shows the previous evaluation; None if it does not exist."""
+    """Path of the HTML report of the run, which still shows the previous evaluation.
+
+    None if the run has no HTML report, or if the run directory was not changed.
+    """
 
 
 def evaluate_run(
@@ -68,18 +71,18 @@ def evaluate_run(
     by: tuple[str, ...] = (),
     output_dir: Path | None = None,
 ) -> Evaluation:
-    """Evaluate the model of a run, and store the result in the run and in MLflow.
+    """Evaluate the model of a run. Store the result in the run directory and in MLflow.
 
     Args:
         run_dir: Directory of the run.
-        data: Features to evaluate on; None for the features of the run.
+        data: Features of the evaluated clips; None for the feature set of the run.
         split: `validation`, `test` or `all`.
         by: Columns of the clip table that define subgroups.
-        output_dir: Other directory for `evaluation.json` and `predictions/`. If it is given, the
-            run and MLflow are not changed.
+        output_dir: Directory for `evaluation.json` and `predictions/`. If it is given, the run
+            directory and MLflow are not changed.
 
     Raises:
-        PipelineError: If the run has no model yet, or the clips cannot be evaluated.
+        PipelineError: If the run has no model yet, or the feature set is not usable.
     """
     run = open_run_directory(run_dir)
     trained = load_trained_model(run)
@@ -106,13 +109,13 @@ def evaluate_model(
     by: tuple[str, ...] = (),
     output_dir: Path,
 ) -> Evaluation:
-    """Evaluate a model from MLflow, and log the result to its MLflow run.
+    """Evaluate a model from MLflow. Log the result to the MLflow run of the model.
 
-    `model_uri` is for example `runs:/RUN_ID/model` or `models:/NAME@ALIAS`. The other arguments
+    `model_uri` is, for example, `runs:/RUN_ID/model` or `models:/NAME@ALIAS`. The other arguments
     are those of `evaluate_run`.
 
     Raises:
-        PipelineError: If the download fails, or the clips cannot be evaluated.
+        PipelineError: If the download fails, or the feature set is not usable.
     """
     trained = fetch_trained_model(model_uri)
     target = RunDirectory(output_dir.absolute())
@@ -169,7 +172,7 @@ def _evaluate(
 
 
 def _check_directions(trained: TrainedModel, features: FeatureSet) -> None:
-    """Check that each trait has the same direction in the labels and in the training data."""
+    """Check that each trait has the same direction in the evaluated data and the training data."""
     if features.digest == trained.data.digest:
         return
     place = features.sources[0].parent
@@ -206,7 +209,7 @@ def build_and_write(
     group_overlap: dict[str, Any],
     intervals: Coverage | None,
 ) -> EvaluationReport:
-    """Build a report, and write the report and the predictions to `target`."""
+    """Build an evaluation report. Write the report and the predictions to `target`."""
     report = build_report(
         scores.predictions,
         scores.baselines,
@@ -224,14 +227,14 @@ def build_and_write(
 
 
 def log_report(run: RunDirectory, run_log: RunLog, report: EvaluationReport) -> None:
-    """Log the metrics of a report and the files of the evaluation."""
+    """Log the metrics and the files of an evaluation."""
     run_log.log_metrics(_metrics(report))
     predictions = run.predictions_path(report.split).relative_to(run.path)
     run_log.log_artifacts(["evaluation.json", predictions.as_posix()])
 
 
 def _metrics(report: EvaluationReport) -> dict[str, float]:
-    """Return the metrics of a report by MLflow name."""
+    """Return the metrics of a report: name of the metric in MLflow -> value."""
     split = report.split
     metrics = {
         f"evaluation/{split}/{metric}/{trait}": interval.value
@@ -250,9 +253,9 @@ def _metrics(report: EvaluationReport) -> dict[str, float]:
 
 
 def _training_split(trained: TrainedModel, features: FeatureSet) -> pd.DataFrame:
-    """Return the split of the training run; empty if its clips cannot be identified.
+    """Return the split of the training run, or an empty split if ids cannot be compared with it.
 
-    Without a clip table, clip ids are row numbers, which are valid only within one feature set.
+    Without a clip table, clip ids are row numbers, which are unique only within one feature set.
     """
     if features.has_groups or features.digest == trained.data.digest:
         _warn_of_similar_ids(trained, features)
@@ -284,10 +287,10 @@ def _warn_of_similar_ids(trained: TrainedModel, features: FeatureSet) -> None:
 def _rows_of_split(
     features: FeatureSet, trained: TrainedModel, training_split: pd.DataFrame, split: str
 ) -> IntArray:
-    """Return the row numbers of a split.
+    """Return the row numbers of the clips of a split.
 
-    The split of the run determines the subset of a clip. The clip table determines the subset of
-    a clip that the run does not contain.
+    The split of the run determines the subset of each clip. If the run does not contain a clip,
+    the clip table determines the subset.
     """
     if split == "all":
         return np.arange(features.num_clips)

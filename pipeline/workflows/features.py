@@ -1,4 +1,4 @@
-"""Open the configured feature set, and check labels and columns before training."""
+"""Open the configured feature set, and check its labels and columns before training."""
 
 import dataclasses
 import logging
@@ -51,7 +51,7 @@ def open_features(data: DataConfig, *, needs_group: bool = True) -> FeatureSet:
 
 
 def log_feature_warnings(features: FeatureSet) -> None:
-    """Log warnings about features and names that are probably damaged."""
+    """Log the warnings of a feature set: damaged features, and ids that are too similar."""
     for warning in features.warnings:
         _logger.warning("%s", warning)
 
@@ -79,10 +79,10 @@ def _absolute(path: str) -> str:
 
 
 def check_labels_vary(features: FeatureSet) -> None:
-    """Check that not all clips have the same labels.
+    """Check that the labels differ between clips.
 
     Raises:
-        FeatureSetError: If there are no labels, or the labels of two or more clips are all equal.
+        FeatureSetError: If there are no labels, or if several clips all have the same labels.
     """
     labels = features.checked_labels()
     if len(labels) > 1 and np.all(labels == labels[0]):
@@ -95,12 +95,12 @@ def check_labels_vary(features: FeatureSet) -> None:
 def check_columns(
     features: FeatureSet, columns: tuple[str, ...], rows: IntArray | None = None
 ) -> None:
-    """Check that these columns of the clip table can define subgroups of the clips `rows`.
+    """Check that the given columns exist and divide the clips at `rows` into few subgroups.
 
-    If `rows` is None, only the names of the columns are checked.
+    If `rows` is None, the check covers only the column names.
 
     Raises:
-        PipelineError: If a column is missing, or has too many different values in `rows`.
+        PipelineError: If a column is missing, or has too many distinct values for these clips.
     """
     for column in columns:
         if column not in features.clips:
@@ -115,14 +115,14 @@ def check_columns(
 
 
 def existing_columns(features: FeatureSet, columns: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the columns that exist in the clip table."""
+    """Return those of the given columns that exist in the clip table."""
     return tuple(column for column in columns if column in features.clips)
 
 
 def column_values(
     features: FeatureSet, rows: IntArray, columns: tuple[str, ...]
 ) -> dict[str, list[Any]]:
-    """Return column -> normalized values of the clips `rows`."""
+    """Return a dictionary: column name -> normalized values in the rows `rows`."""
     return {
         column: [normalize_identifier(value) for value in features.clips[column].to_numpy()[rows]]
         for column in columns

@@ -1,4 +1,4 @@
-"""Score clips with a trained model. Write a score table, and optionally an attention table."""
+"""Predict scores with a trained model. Write a score table and an optional attention table."""
 
 import contextlib
 import logging
@@ -34,7 +34,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
-    """Scores of the clips, and the written files."""
+    """Predicted scores, and paths of the written files."""
 
     table: pd.DataFrame
     """Columns: `clip_id`, and for each trait the score and both limits of the interval."""
@@ -44,9 +44,9 @@ class Prediction:
     explanation: Path | None
     """Path of the attention table; None if it was not requested."""
     failures: tuple[str, ...] = ()
-    """Clips that could not be extracted, each with the reason."""
+    """Clips whose extraction failed, each with the reason."""
     traits: tuple[TraitLabel, ...] = ()
-    """Name and direction of each trait in the training data; empty if unknown."""
+    """Meaning of the scores of each trait in the training data; empty if unknown."""
 
 
 def predict_clips(
@@ -57,18 +57,19 @@ def predict_clips(
     output: Path,
     explain: Path | None = None,
 ) -> Prediction:
-    """Score clips with the model of a run, or with a model from MLflow. Labels are not needed.
+    """Predict scores of clips with a model from a run or from MLflow. Labels are not needed.
 
     Args:
-        clips: Features or raw clips. Features of raw clips are extracted with the settings of
-            the model.
-        run_dir: The run; None to use `model_uri`.
-        model_uri: The model, for example `models:/NAME@ALIAS`.
-        output: Score table, one row per clip: `.csv`, `.npy` or `.parquet`.
-        explain: Table of the attention from each trait to each step; None for no table.
+        clips: Features, or raw clips. Features of raw clips are extracted with the extraction
+            settings of the training features.
+        run_dir: Run directory of the model; None to use `model_uri`.
+        model_uri: MLflow URI of the model, for example `models:/NAME@ALIAS`.
+        output: Path of the score table, with the suffix `.csv`, `.npy` or `.parquet`.
+        explain: Path of the table of attention weights; None for no table.
 
     Raises:
-        PipelineError: If the model or the clips are not usable, or the model needs other features.
+        PipelineError: If the model or the clips are not usable, or the features of the clips are
+            from another encoder than the training features.
     """
     outputs = [path for path in (output, explain) if path is not None]
     for path in outputs:
@@ -107,7 +108,7 @@ def predict_clips(
 
 
 def check_no_source(outputs: Iterable[Path], sources: Sequence[Path]) -> None:
-    """Check that no output file overwrites one of the input files or directories `sources`.
+    """Check that no output overwrites an input. `sources` are input files and directories.
 
     Raises:
         ConfigError: If an output is an input file, or an existing file in an input directory.
@@ -124,10 +125,10 @@ def check_no_source(outputs: Iterable[Path], sources: Sequence[Path]) -> None:
 
 
 def check_no_run_file(outputs: Iterable[Path], run: RunDirectory) -> None:
-    """Check that no output overwrites the split or the predictions of the model's run.
+    """Check that no output overwrites a file of the run: the split, or predictions.
 
     Raises:
-        ConfigError: If an output is such a file.
+        ConfigError: If an output is the split, or is in the directory of the predictions.
     """
     predictions = run.predictions_path("all").resolve().parent
     for output in outputs:
@@ -166,7 +167,7 @@ def _warn(trained: TrainedModel, features: FeatureSet) -> None:
 
 
 def _outliers(trained: TrainedModel, features: FeatureSet) -> dict[str, IntArray]:
-    """Return stream -> row numbers of the clips that are far from the training features."""
+    """Return stream -> row numbers of the clips with features far from the training mean."""
     layers = standardize_layers(trained.network)
     found: dict[str, IntArray] = {}
     for stream in (features.static, features.dynamic):

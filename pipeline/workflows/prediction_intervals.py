@@ -17,9 +17,9 @@ from pipeline.records.predictions import Names, Predictions
 
 
 def unseen_groups(predictions: Predictions, training_groups: Names) -> Predictions:
-    """Return the clips whose group has no training clips.
+    """Return the predictions for clips whose group has no training clips.
 
-    If the clip table defines the split, a group can have training and validation clips.
+    If the clip table defines the split, a group can have both training and validation clips.
     """
     groups, seen = (
         np.asarray(names, dtype=np.str_) for names in (predictions.groups, training_groups)
@@ -28,9 +28,9 @@ def unseen_groups(predictions: Predictions, training_groups: Names) -> Predictio
 
 
 def calibrate_held_out(predictions: Predictions, config: ExperimentConfig) -> Calibration:
-    """Calibrate on the validation clips, or on the out-of-fold predictions.
+    """Calibrate the intervals on predictions for validation clips, or out-of-fold predictions.
 
-    The clips must be held out, from groups without training clips.
+    The model must not be trained on clips from the groups of these predictions.
     """
     return calibrate(
         annotated_scores(predictions),
@@ -43,7 +43,7 @@ def calibrate_held_out(predictions: Predictions, config: ExperimentConfig) -> Ca
 def coverage_in_halves(
     calibration: Calibration, predictions: Predictions, config: ExperimentConfig
 ) -> Coverage | None:
-    """Measure the coverage on halves of the calibration clips; None if there are too few."""
+    """Estimate the coverage from calibration clips only; return None if they are too few."""
     return measure_coverage_in_halves(
         predictions,
         level=calibration.level,
@@ -58,10 +58,11 @@ def coverage_of_evaluated(
     split: pd.DataFrame,
     config: ExperimentConfig,
 ) -> Coverage | None:
-    """Measure the coverage on evaluated clips from groups outside training and validation.
+    """Measure the coverage on evaluated clips from new groups.
 
-    If there are no such clips, halves of the evaluated calibration clips are used. `split` is the
-    split of the training run, with the columns `clip_id`, `group` and `split`.
+    A new group has neither training nor validation clips. Without new groups, the coverage is
+    estimated from the evaluated calibration clips. `split` is the split of the training run, with
+    the columns `clip_id`, `group` and `split`.
 
     Returns:
         None if there are neither new groups nor enough calibration clips.

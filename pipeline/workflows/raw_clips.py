@@ -16,7 +16,7 @@ _FEATURES_NAME: Final = "features"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RawClips:
-    """Clips as videos, or as face crops with optical flow."""
+    """Raw clips: videos, or face crops with optical flow."""
 
     videos_dir: Path | None = None
     face_dir: Path | None = None
@@ -29,7 +29,7 @@ class RawClips:
 
     @property
     def directories(self) -> tuple[Path, ...]:
-        """Directories that contain arrays or tables: crops, flow and stored features."""
+        """Directories of arrays or tables: face crops, optical flow, extracted features."""
         kept = self.work_dir and self.work_dir / _FEATURES_NAME
         return tuple(path for path in (self.face_dir, self.flow_dir, kept) if path is not None)
 
@@ -37,7 +37,7 @@ class RawClips:
 def check_kind(clips: RawClips, encoder: Any) -> None:
     """Check that the clips are of the same kind as the training clips: videos or crops.
 
-    `encoder` is the description of the encoder of the training features.
+    `encoder` describes the encoder of the training features.
 
     Raises:
         ModelError: If the kinds differ. The message contains the correct options.
@@ -60,7 +60,7 @@ def extract_as_trained(
     `settings` are the extraction settings of the training features.
 
     Returns:
-        Directory of the feature set, and the reason for each failed clip.
+        Directory of the feature set, and the id, stage and reason of each failed extraction.
 
     Raises:
         PipelineError: If the settings are unknown, or no clip can be extracted.
@@ -76,7 +76,8 @@ def extract_as_trained(
             num_workers=clips.num_workers or DEFAULT_WORKERS,
         )
     except ExtractionError as error:
-        # `predict` has the option --work_dir. Without it, the list of failures is temporary.
+        # `predict` has the option --work_dir instead of --features_dir. Without --work_dir, the
+        # list of failures is deleted with the temporary directory.
         message = str(error).replace("--features_dir", "--work_dir")
         if clips.work_dir is None:
             lost = f"{work_dir / _FEATURES_NAME / FAILURES_NAME} lists all of them."

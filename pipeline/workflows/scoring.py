@@ -34,7 +34,7 @@ class Scores:
 def score(
     network: keras.Model, baselines: Baselines, features: FeatureSet, rows: IntArray
 ) -> Scores:
-    """Predict the clips `rows` with the model and with the baselines."""
+    """Predict the scores of the clips with the indices `rows`: with the model and the baselines."""
     labels = features.checked_labels()[rows]
     return Scores(
         predictions=Predictions(
@@ -54,12 +54,13 @@ def score(
 
 
 def predict(network: keras.Model, features: FeatureSet, rows: IntArray) -> FloatArray:
-    """Return the scores of the clips `rows`, shape (N, K).
+    """Return the scores of the clips with the indices `rows`, shape (N, K).
 
-    If the model has a mask input and the feature set has no such mask, all steps are valid.
+    If a stream has a mask input in the model but no mask in the feature set, all its time steps
+    count as valid.
 
     Raises:
-        ModelError: If the model has other input shapes.
+        ModelError: If the features do not have the input shapes of the model.
     """
     check_shapes(network, features, needs_masks=False)
     batch_size = inference_batch_size(features, max_size=_MAX_BATCH_SIZE)
@@ -70,7 +71,7 @@ def predict(network: keras.Model, features: FeatureSet, rows: IntArray) -> Float
 
 
 def fit_run_baselines(features: FeatureSet, rows: IntArray, config: ExperimentConfig) -> Baselines:
-    """Fit the baselines on the training clips `rows`."""
+    """Fit the baselines on the training clips, which have the indices `rows`."""
     return fit_baselines(
         PooledFeatures(stream=features.static, rows=rows),
         PooledFeatures(stream=features.dynamic, rows=rows),
@@ -82,11 +83,12 @@ def fit_run_baselines(features: FeatureSet, rows: IntArray, config: ExperimentCo
 
 
 def concatenate_scores(folds: list[Scores]) -> Scores:
-    """Join the scores of several folds.
+    """Join the scores of all folds.
 
-    The scores of the baseline `training_mean` are replaced by their mean. The means of the
-    single folds correlate negatively with the held-out labels, so pooled R² and PCC would be
-    too low.
+    The baseline `training_mean` predicts a different training mean in each fold. These means
+    correlate negatively with the held-out labels of their folds, so R² and PCC of this baseline
+    over all folds would be too low. Therefore the average of these predictions over all clips
+    replaces them.
     """
     predictions = [fold.predictions for fold in folds]
     labels = [part.y_true for part in predictions if part.y_true is not None]
@@ -115,11 +117,12 @@ def masked_streams(network: keras.Model) -> tuple[str, ...]:
 def check_shapes(network: keras.Model, features: FeatureSet, *, needs_masks: bool = True) -> None:
     """Check that a model accepts these features and predicts five traits.
 
-    If `needs_masks` is true, the feature set must have all masks of the model. Predictions do not
-    need a mask: if it is missing, all steps are valid.
+    If `needs_masks` is false, a stream may have a mask input in the model but no mask in the
+    feature set. All time steps of such a stream count as valid.
 
     Raises:
-        ModelError: If the inputs or outputs differ. The message contains the stream name.
+        ModelError: If the model does not define its inputs, or if an input or output shape is
+            wrong. If the shape of a stream is wrong, the message contains the stream name.
     """
     if not getattr(network, "inputs", None):
         raise ModelError(
@@ -142,7 +145,7 @@ def check_shapes(network: keras.Model, features: FeatureSet, *, needs_masks: boo
     shapes = [tuple(tensor.shape[1:]) for tensor in network.inputs]
     if shapes == [*found.values()]:
         return
-    # The first two inputs are the streams, even if a user named them differently.
+    # The first two inputs are the streams, even if they have other names in a custom model.
     names = ["static", "dynamic", *(tensor.name for tensor in network.inputs[2:])]
     expected = dict(zip(names, shapes, strict=False))
     place = features.sources[0].parent

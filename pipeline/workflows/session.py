@@ -25,7 +25,7 @@ from pipeline.tracking.run_link import new_link, note_link, read_link, write_lin
 from pipeline.tracking.store import configure_mlflow, tracking_uri
 
 _MAX_CHARTED_STEPS: Final = 2000
-"""Upper limit of steps per run in MLflow; the run directory has all steps."""
+"""Maximum number of steps that are sent to an MLflow run. The run directory has all steps."""
 _PACKAGES: Final = ("keras", "mlflow", "numpy", "optuna", "pandas", "scikit-learn", "tensorflow")
 
 
@@ -37,9 +37,9 @@ class Session:
     config: ExperimentConfig
     run_log: RunLog
     wake_mirror: Callable[[], None]
-    """Notify the mirror that the run log has new events."""
+    """Function to call after new events are added to the run log."""
     mirror: BackgroundMirror | Untracked
-    """Object that sends the run to MLflow. `undelivered` is set at the end of the session."""
+    """Object that sends the run to MLflow. Its attribute `undelivered` is set at the end."""
 
 
 @contextlib.contextmanager
@@ -50,10 +50,10 @@ def open_session(
     num_steps: int,
     parent: RunDirectory | None = None,
 ) -> Iterator[Session]:
-    """Open a run; log the description first and the status last, also after an error.
+    """Open a run. Log the description at the start and the status at the end, even after errors.
 
-    `num_steps` determines how many training steps are sent to MLflow. If the run is nested, the
-    session of `parent` must be open.
+    If the expected number of steps `num_steps` is large, only every n-th step is sent to
+    MLflow. If the run is nested, the session of `parent` must be open.
     """
     with run.locked():
         run_log = RunLog(run.run_log_path)
@@ -109,7 +109,7 @@ def describe_environment() -> dict[str, Any]:
 def describe_device() -> str | None:
     """Return the training device, or None if the process has not imported TensorFlow.
 
-    The main process of a search does not import TensorFlow, because only its workers train.
+    The main process of a search does not import TensorFlow, because only its workers train models.
     """
     if "tensorflow" not in sys.modules:
         return None
@@ -126,7 +126,7 @@ def _link_to_mlflow(
     run: RunDirectory, config: ExperimentConfig, *, num_steps: int, parent: RunDirectory | None
 ) -> None:
     configure_mlflow()
-    # A nested run is sent to the store of its parent, even from another machine or later.
+    # A nested run uses the MLflow store of its parent, even if another store is configured.
     home = read_link(parent.tracking_path) if parent else None
     link = new_link(
         tracking_uri=home.tracking_uri if home else tracking_uri(),
@@ -135,8 +135,8 @@ def _link_to_mlflow(
         parent_dir=os.path.relpath(parent.path, run.path) if parent else "",
         step_stride=max(1, -(-num_steps // _MAX_CHARTED_STEPS)),
     )
-    # If the MLflow run exists, the link is also an event of the run log. The link to a new MLflow
-    # run becomes an event when that run is created.
+    # For an existing MLflow run, the link is also added to the run log here. For a new MLflow run,
+    # this happens when the MLflow run is created.
     (note_link if link.run_id else write_link)(run.tracking_path, link)
 
 
@@ -151,12 +151,12 @@ def _is_described(run: RunDirectory) -> bool:
 def _describe(session: Session) -> None:
     environment = describe_environment()
     write_json(session.run.environment_path, environment)
-    # `mlflow run` logs each option of the command line as text, under its name without `config.`.
-    # MLflow parameters cannot change, so "0.001" and 1e-3 would conflict.
+    # MLflow parameters cannot change. `mlflow run` logs each option as typed, for example "1e-3",
+    # but this run logs "0.001". The prefix `config.` prevents a conflict between the two texts.
     settings = {
         f"config.{name}": value
         for name, value in flatten(session.config).items()
-        if not name.startswith("search.")  # a search logs these settings itself
+        if not name.startswith("search.")  # the workflow of a search logs these settings
     }
     session.run_log.log_params(settings)
     tags = {

@@ -1,4 +1,4 @@
-"""Deliver a run directory to MLflow after an outage or a killed process."""
+"""Send the undelivered events of a run to MLflow, for example after an outage."""
 
 from pathlib import Path
 
@@ -15,10 +15,10 @@ from pipeline.tracking.run_link import Link, read_link
 
 
 def sync_run(run_dir: Path) -> Link:
-    """Deliver all missing events to MLflow; mark a run without a live process as killed.
+    """Send all undelivered events to MLflow. An unfinished run gets the status `KILLED`.
 
     Raises:
-        RunError: If the run is not tracked, or a process still writes to it.
+        RunError: If the run is not tracked, or a process still writes to its directory.
         IncompleteError: If MLflow cannot be reached.
     """
     run = open_run_directory(run_dir)
@@ -26,14 +26,14 @@ def sync_run(run_dir: Path) -> Link:
     if link is None:
         raise RunError(f"{run.path}: the run was not tracked (tracking.enabled was false).")
     check_run_log(run)
-    # A delivered run may be read-only, so it is not changed.
+    # A delivered run is not changed, because its directory may be read-only.
     if all(read_last_status(item) and is_delivered(item) for item in (run, *run.nested())):
         return link
     with run.locked():
         reason = "the process died"
         log_killed(run, reason=reason)
         for nested in run.nested():
-            # If the main process of a search is killed, its workers continue for a while.
+            # Search workers outlive a killed main process, so a nested run may be active.
             log_killed_unless_running(nested, reason=reason)
         missing = deliver_rest(run, seconds=None)
     link = read_link(run.tracking_path)

@@ -1,4 +1,4 @@
-"""Train, evaluate and track one experiment in a run directory, or resume a killed run."""
+"""Train and evaluate a model in a run directory, or resume a killed run."""
 
 import contextlib
 import functools
@@ -63,15 +63,16 @@ class TrainingRun:
     history: keras.callbacks.History
     """Metrics of each epoch."""
     report: EvaluationReport | None
-    """Evaluation of the held-out clips; None if no clips are held out."""
+    """Evaluation on the held-out clips; None if no clips are held out."""
     group_overlap: dict[str, dict[str, float | int]]
-    """Number of common groups and fraction of affected clips, by pair of subsets."""
+    """Pair of subsets -> number of shared groups, and fraction of the clips in the second subset
+    that are in these groups."""
     layers: tuple[LayerState, ...]
-    """Trainable and frozen layers."""
+    """State of each layer: trainable or frozen."""
     undelivered: str | None
-    """Reason why the run in MLflow is incomplete; None if it is complete or not tracked."""
+    """Reason why the MLflow run is incomplete; None if the run is complete or not tracked."""
     traits: tuple[TraitLabel, ...]
-    """Name and direction of each trait in the data; empty if unknown."""
+    """Meaning of the scores of each trait in the data; empty if unknown."""
 
 
 def run_training(
@@ -82,11 +83,11 @@ def run_training(
     network: keras.Model | None = None,
     features: FeatureSet | None = None,
 ) -> TrainingRun:
-    """Train, evaluate and track one experiment in a new run directory.
+    """Train and evaluate a model in a new run directory.
 
-    All inputs are checked before the run directory is created. The default directory is a new
-    one under `runs/`. By default, the model is built from `config.model`, and the features are
-    opened from `config.data`. The model is also saved to the path `output`, if given.
+    All inputs are checked before the run directory is created. By default, the directory is under
+    `runs/`, the model is built from `config.model`, and the features are read from `config.data`.
+    If `output` is given, the trained model is also saved to this path.
 
     Raises:
         PipelineError: If an input is not valid.
@@ -129,7 +130,7 @@ def resume_training(run_dir: Path, *, output: Path | None = None) -> TrainingRun
     The result equals the result of an uninterrupted run. A finished run is not changed.
 
     Raises:
-        RunError: If the directory contains no run, or the features have changed.
+        RunError: If the directory contains no run, or the features have changed since the start.
     """
     check_keras_settings()
     if output is not None:
@@ -155,7 +156,7 @@ def resume_training(run_dir: Path, *, output: Path | None = None) -> TrainingRun
 
 
 def build_for(config: ExperimentConfig, features: FeatureSet) -> keras.Model:
-    """Build the configured model for the shapes of a feature set."""
+    """Build the configured model for the input shapes of a feature set."""
     static, dynamic = (
         StreamSpec(
             width=stream.width,
@@ -197,8 +198,8 @@ def _train(
 
 def _read_finished(run: RunDirectory, experiment: Experiment, output: Path | None) -> TrainingRun:
     check_files(run, run.evaluation_path)
-    # If the run was killed at its end, the initial weights may still exist. The lock fails if
-    # the run is read-only.
+    # If the run was killed at its end, the initial weights may still exist. In a read-only run
+    # directory, locking raises an error, so the weights remain.
     with contextlib.suppress(RunError), run.locked():
         remove_initial(run)
     events = effective_events(read_events(run.run_log_path))
@@ -244,7 +245,7 @@ def _new_split(config: ExperimentConfig, features: FeatureSet) -> Split:
     )
     if not config.training.num_folds:
         return split
-    # The final model of a cross-validation is trained on the clips of all folds.
+    # In a cross-validation, the final model is trained on all folds, without validation clips.
     return Split(
         train=np.concatenate([split.train, split.validation]),
         validation=split.validation[:0],

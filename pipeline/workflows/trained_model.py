@@ -23,10 +23,10 @@ from pipeline.tracking.existing_runs import download_model
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainedModel:
-    """A trained model and the files that belong to it."""
+    """A trained model with its files."""
 
     home: RunDirectory
-    """Run directory or downloaded model package, which use the same file names."""
+    """Run directory, or a downloaded model package with the same file names."""
     network: keras.Model
     """The model with its best weights."""
     config: ExperimentConfig
@@ -49,7 +49,8 @@ def load_trained_model(run: RunDirectory) -> TrainedModel:
     """Load the model of a run.
 
     Raises:
-        PipelineError: If the run has no model yet, or one of its files is damaged.
+        PipelineError: If the directory belongs to a search, the run has no model yet, or a file of
+            the run is damaged.
     """
     if run.search_dir.exists():
         raise RunError(
@@ -74,7 +75,7 @@ def fetch_trained_model(model_uri: str) -> TrainedModel:
 
 
 def load_model(source: str | Path) -> keras.Model:
-    """Load a trained network for prediction.
+    """Load a trained model for prediction.
 
     Args:
         source: A `.keras` or `.h5` file, a run directory, or the MLflow URI of a model, for
@@ -83,7 +84,7 @@ def load_model(source: str | Path) -> keras.Model:
     Raises:
         PipelineError: If the model does not exist or cannot be loaded.
     """
-    # A single letter before the colon is a Windows drive.
+    # A URI scheme needs two or more letters, because `C:` is a Windows drive.
     if isinstance(source, str) and re.match(r"[a-z][a-z0-9+.-]+:/", source):
         return load_model_file(download_model(source) / "model.keras")
     path = Path(source)

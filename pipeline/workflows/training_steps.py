@@ -1,4 +1,4 @@
-"""Steps of one training run: prepare, log, fit, evaluate, finalize."""
+"""Stages of one training run: prepare, log, fit, evaluate, finalize."""
 
 import dataclasses
 import json
@@ -73,7 +73,7 @@ class Experiment:
 
     @property
     def group_overlap(self) -> dict[str, dict[str, float | int]]:
-        """Per pair of subsets: number of groups in both, and fraction of clips in these groups."""
+        """Pair of subsets -> number of shared groups, and fraction of clips in these groups."""
         return group_overlap(self.features.groups, self.split)
 
     @property
@@ -92,7 +92,7 @@ class Outcome:
     """Scores of the held-out clips; None if no clips are held out."""
     report: EvaluationReport | None
     undelivered: str | None
-    """Reason why the run in MLflow is incomplete; None if it is complete or not tracked."""
+    """Reason why the MLflow run is incomplete; None if the run is complete or not tracked."""
 
 
 def train_nested(
@@ -106,7 +106,7 @@ def train_nested(
 ) -> Outcome:
     """Build and train a model in a new run that is nested in the run `parent`.
 
-    `build` returns the model with its initial weights, after the seed of the experiment is set.
+    `build` returns the model with its initial weights. The random seed is set before this call.
     """
     keras.utils.set_random_seed(experiment.config.seed)
     network = build()
@@ -125,9 +125,9 @@ def train_single(
     hooks: FitHooks | None = None,
     tags: Mapping[str, Any] | None = None,
 ) -> Outcome:
-    """Train and evaluate a model in a prepared run.
+    """Train and evaluate a model in a prepared run directory.
 
-    `network` has its initial weights. If the run has a checkpoint, training continues from it.
+    `network` has its initial weights. Training continues from a checkpoint if there is one.
     """
     with open_session(
         run, experiment.config, num_steps=experiment.num_steps, parent=parent
@@ -146,7 +146,7 @@ def train_single(
 
 
 def choose_layers(network: keras.Model, config: ExperimentConfig) -> None:
-    """Freeze and unfreeze the layers that match the patterns of the configuration.
+    """Freeze or unfreeze each layer that matches a pattern of the configuration.
 
     Raises:
         ModelError: If a pattern matches no layer.
@@ -155,14 +155,14 @@ def choose_layers(network: keras.Model, config: ExperimentConfig) -> None:
 
 
 def prepare_directory(run: RunDirectory, experiment: Experiment, network: keras.Model) -> None:
-    """Write all files that are needed to resume the run, and their hashes."""
+    """Write all files that are needed to resume the run. Store a hash of each file."""
     write_split(run.split_path, experiment.features, experiment.split)
     write_data(run.data_path, _describe_features(experiment.features))
     description = keras.saving.serialize_keras_object(network)
     write_text(run.architecture_path, json.dumps(description) + "\n")
     save_initial(run, network)
     run.run_log_path.touch()  # a run without its run log cannot be resumed
-    # The configuration is written last, because a directory with config.yaml can be resumed.
+    # A directory with `config.yaml` counts as resumable, so this file is written last.
     write_config(run.config_path, experiment.config)
     record_files(run, *prepared_files(run))
 
@@ -178,7 +178,7 @@ def prepared_files(run: RunDirectory) -> tuple[Path, ...]:
 def log_experiment(
     session: Session, experiment: Experiment, network: keras.Model
 ) -> tuple[str, ...]:
-    """Log the data, the split and the size of the model before the training.
+    """Log the data, the split and the number of weights before training.
 
     Returns:
         Paths of the layers that are frozen with random weights.
@@ -216,7 +216,7 @@ def log_experiment(
 def fit_network(
     session: Session, experiment: Experiment, network: keras.Model, hooks: FitHooks | None = None
 ) -> tuple[FitResult, Baselines]:
-    """Fit the model and the baselines, and save both."""
+    """Fit and save the model and the baselines."""
     hooks = hooks or FitHooks()
     config, features, split = experiment.config, experiment.features, experiment.split
     forget_files(session.run, *_result_files(session.run))
@@ -256,9 +256,9 @@ def fit_network(
 
 
 def evaluate_held_out(session: Session, experiment: Experiment, scores: Scores) -> EvaluationReport:
-    """Calibrate the intervals, evaluate the held-out scores, and store the results in the run."""
+    """Calibrate the intervals, evaluate the model on held-out clips, and store the results."""
     config, features, split = experiment.config, experiment.features, experiment.split
-    # Without validation clips, the scores are out-of-fold. Every fold holds out whole groups.
+    # Out-of-fold scores need no training groups, because each fold holds out whole groups.
     training_groups: Names = features.groups[split.train] if len(split.validation) else ()
     unseen = unseen_groups(scores.predictions, training_groups)
     calibration = calibrate_held_out(unseen, config)
@@ -290,7 +290,7 @@ def finalize_run(
     """Write the summary and the figures, and log the model and the artifacts.
 
     `report` is None if no clips are held out. `frozen_at_random` is the result of
-    `log_experiment`, because it cannot be determined after training.
+    `log_experiment`. After training, random weights can no longer be recognized.
     """
     config, split, run_log = experiment.config, experiment.split, session.run_log
     weights, groups = count_weights(network), experiment.features.groups
@@ -353,7 +353,7 @@ def _describe_features(features: FeatureSet) -> DataDescription:
 
 
 def adapt_network(network: keras.Model, experiment: Experiment) -> None:
-    """Adapt a new model to the training clips; trained and custom models are not changed."""
+    """Set the feature moments and the label mean in a new model. Other models do not change."""
     if not isinstance(network, CompletePersonalityModel | EndToEndModel) or network.is_adapted:
         return
     features, rows = experiment.features, experiment.split.train
@@ -365,7 +365,7 @@ def adapt_network(network: keras.Model, experiment: Experiment) -> None:
 
 
 def _result_files(run: RunDirectory) -> tuple[Path, ...]:
-    """Return the files that a training run writes for other commands."""
+    """Return the files of a training run that other commands read."""
     return (
         *(run.path / HISTORY_FILE, run.path / TIME_FILE),
         *(run.path / LEARNING_RATE_FILE, run.input_example_path, run.baselines_path),

@@ -1,6 +1,6 @@
 """Python interface: a training system for feature files.
 
-Shapes: N clips, T steps, D width.
+Shapes: N clips, T time steps, D features.
 """
 
 import dataclasses
@@ -32,9 +32,9 @@ class TrainingSystem:
         output_dir: Directory of the run; a new directory under `runs/` by default.
         experiment_name: Name of the run and of the MLflow experiment.
         logger: Logger for messages; `pipeline` by default.
-        clips_path: Clip table with `clip_id` and `group`. Without a table, single clips are split
-            at random, and a warning explains the risk.
-        config: All other settings.
+        clips_path: Clip table with the columns `clip_id` and `group`. Without a table, the split
+            ignores groups, and a warning is logged.
+        config: All other settings. From its section `data`, only `test_fraction` is used.
 
     Raises:
         FeatureSetError: If the features are not valid.
@@ -81,7 +81,7 @@ class TrainingSystem:
         return self._trained().run
 
     def build_model(self) -> keras.Model:
-        """Build the configured model for these features, with initial weights."""
+        """Build the configured model for the feature set, with initial weights."""
         return build_for(self.config, self._features)
 
     def train_model(
@@ -99,7 +99,8 @@ class TrainingSystem:
                 model is built from the configuration.
             epochs: Number of epochs.
             batch_size: Number of clips per training step.
-            output_path: Additional path for the model: .keras, .h5 or .weights.h5.
+            output_path: File for a copy of the trained model, with the suffix .keras, .h5 or
+                .weights.h5.
 
         Returns:
             The model and the training history.
@@ -129,15 +130,15 @@ class TrainingSystem:
         history: keras.callbacks.History | None = None,
         sample_size: int | None = None,
     ) -> EvaluationReport:
-        """Evaluate the newest run on its held-out clips and write `evaluation.json`.
+        """Evaluate the newest model on its held-out clips, and write `evaluation.json`.
 
         Args:
             model: The trained model of the newest run, or None.
             history: Not used; accepted for compatibility.
-            sample_size: Not used; all held-out clips are evaluated.
+            sample_size: Not used; the evaluation uses all held-out clips.
 
         Returns:
-            Metrics with intervals, and baselines.
+            Evaluation report: metrics, intervals, baselines.
 
         Raises:
             RunError: If no model has been trained yet, or `model` is not the trained model.
@@ -169,7 +170,7 @@ def train_personality_model(
     epochs: int = 50,
     **settings: Any,
 ) -> tuple[keras.Model, keras.callbacks.History]:
-    """Train the configured model on feature files and save it.
+    """Train the configured model on feature files, and save the model.
 
     The arguments are those of `TrainingSystem` and its method `train_model`. `settings` are further
     arguments of `TrainingSystem`, e.g. `clips_path`.

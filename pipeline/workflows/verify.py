@@ -1,4 +1,4 @@
-"""Check an installation: run an experiment and read every file that it must write."""
+"""Check an installation: train a model, and read every file that the run must contain."""
 
 import dataclasses
 import logging
@@ -40,18 +40,18 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """Result for one file."""
+    """Result of the check of one file."""
 
     part: str
-    """Part of the pipeline, with the name that other tools use."""
+    """Name of the pipeline part in `test_results.json`."""
     file: str
-    """The file, relative to the run directory."""
+    """Path of the file, relative to the run directory."""
     fault: str
-    """Problem with the file, or ""."""
+    """Problem with the file; "" if the file is correct."""
 
 
 def verify_installation(config: ExperimentConfig, directory: Path) -> tuple[Check, ...]:
-    """Run an experiment in an empty directory and check every file that it must write.
+    """Train a model in an empty directory, and check every file that the run must contain.
 
     The built-in feature set and the run are written to `directory`.
 
@@ -65,7 +65,7 @@ def verify_installation(config: ExperimentConfig, directory: Path) -> tuple[Chec
         run_training(dataclasses.replace(config, data=data), run_dir=run.path)
     except PipelineError:
         raise
-    except Exception as error:  # a faulty installation can raise any error
+    except Exception as error:  # a faulty installation can cause any error
         _logger.exception("the demo stopped")
         fault = f"stopped with {type(error).__name__}: {' '.join(str(error).split())[:200]}"
     return (
@@ -75,7 +75,7 @@ def verify_installation(config: ExperimentConfig, directory: Path) -> tuple[Chec
 
 
 def check_run_files(run: RunDirectory) -> Iterator[Check]:
-    """Check every file that a run must have."""
+    """Check every file that a run must contain."""
     for part, file, read in _expected(run):
         path, fault = run.path / file, ""
         if not path.exists():
@@ -98,7 +98,7 @@ def write_results(path: Path, checks: tuple[Check, ...]) -> None:
 
 
 def _expected(run: RunDirectory) -> Iterator[tuple[str, str, Callable[[Path], Any]]]:
-    """Yield part, file and reader of every file that a run must have."""
+    """Yield (part, file, reader) for every file that a run must contain."""
     yield "training", "config.yaml", lambda path: yaml.safe_load(path.read_text("utf-8"))
     yield "training", "events.jsonl", lambda path: list(read_events(path))
     yield "training", "model.keras", load_model

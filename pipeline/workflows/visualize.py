@@ -44,7 +44,7 @@ FIGURE_FOLDERS: Final = ("training_visualizations", "attention_visualizations", 
 """Figure folders of a run directory."""
 
 _CHECKED_BY_REPORT: Final = frozenset({"config", "num_train_clips"})
-"""Inputs that `load_records` also checks, so that a problem would be listed twice."""
+"""Inputs that `load_records` also checks. Their problems are not listed a second time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +61,7 @@ def open_drawable(path: Path) -> RunDirectory:
     """Open a run directory, or the downloaded artifacts of a run, to draw figures.
 
     Raises:
-        RunError: If the directory has no file of a run.
+        RunError: If the directory contains no file of a run.
     """
     run = RunDirectory(path.resolve())
     files = (run.run_log_path, run.config_path, run.metrics_dir, run.evaluation_path)
@@ -74,7 +74,7 @@ def open_drawable(path: Path) -> RunDirectory:
 
 
 def has_trained(run: RunDirectory) -> bool:
-    """Return True if a directory contains records of a training run, not only of a search."""
+    """Return True if a directory contains records of the training of a model."""
     records = (run.metrics_dir, run.time_dir, run.evaluation_path, run.attention_path)
     return any(path.exists() for path in records)
 
@@ -120,21 +120,21 @@ def visualize_run(
     style: Style = SCREEN,
     callback_seconds: Mapping[str, float] | None = None,
 ) -> Visualization:
-    """Draw every figure whose input files exist, and write the report.
+    """Draw every figure whose data are available, and write the report.
 
     Args:
         run: A run directory, or the downloaded artifacts of a run.
-        formats: Figure formats: png, svg, pdf. If browsers cannot show any of the formats, png is
-            added for the report.
+        formats: Figure formats: png, svg, pdf. If the report cannot show any of these formats, png
+            is added.
         style: Style of the figures.
-        callback_seconds: Seconds per callback, directly after training. These times and the
-            drawing time are added to the time log.
+        callback_seconds: Kind of work, e.g. `checkpoint` -> seconds; None except at the end of
+            training. These times and the drawing time are added to the time log.
 
     Raises:
         PipelineError: If a format is unknown.
     """
     with contextlib.ExitStack() as stack:
-        # At the end of training, the session already holds the lock.
+        # At the end of training, `locked` fails, because the training session holds the lock.
         with contextlib.suppress(RunError):
             stack.enter_context(run.locked())
         return _visualize(run, formats, style, callback_seconds)
@@ -218,7 +218,7 @@ def _attention_history(run: RunDirectory) -> Any:
 
 
 def _write_advice(run: RunDirectory, inputs: Mapping[str, Any]) -> None:
-    """Write the speed advice if all its inputs can be read."""
+    """Write the speed advice if the time logs, the history and the configuration are available."""
     needed = [inputs[name] for name in ("time_logs", "history", "config")]
     if any(value is None or isinstance(value, Unavailable) for value in needed):
         return
@@ -247,7 +247,7 @@ def _report_images(gallery: Gallery) -> list[Image]:
 
 
 def _with_relative_paths(run: RunDirectory, value: Any) -> Any:
-    """Return an input. In the reason of `Unavailable`, make paths relative to the run."""
+    """Return an input. If it is `Unavailable`, paths in its reason are relative to the run."""
     if not isinstance(value, Unavailable):
         return value
     return Unavailable(reason=value.reason.replace(f"{run.path}{os.sep}", ""))

@@ -11,6 +11,7 @@ from pipeline.config.loading import (
     flatten,
     load_config,
     load_run_config,
+    with_overrides,
     write_config,
 )
 from pipeline.config.schema import (
@@ -282,3 +283,8 @@ def test_a_truncated_run_configuration_is_an_error(tmp_path):
             continue
         # Training does not use the last section, `search`.
         assert dataclasses.replace(found, search=config.search) == config, size
+
+
+def test_text_from_a_search_space_is_not_parsed_like_a_command_line_option():
+    with pytest.raises(ConfigError, match=r"space\.yaml: training\.loss"):
+        with_overrides(ExperimentConfig(), {"training.loss": "{mae: 1.0}"}, source="space.yaml")

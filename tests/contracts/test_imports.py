@@ -23,7 +23,7 @@ def imported_by(repository, *arguments, status=0):
         env={**os.environ, "PYTHONPATH": str(repository)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -56,7 +56,7 @@ def test_a_signal_ends_a_command_with_one_line_and_its_own_status(start, name):
     process = start(sys.executable, "-c", COMMAND)
     assert process.stdout.readline() == "started\n"
     process.send_signal(getattr(signal, name))
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 128 + getattr(signal, name)
     assert err == "error: interrupted.\n"
 

@@ -35,7 +35,7 @@ def run(repository, tmp_path):
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(repository), "SCRIPT": SCRIPT, **environment},
             capture_output=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
         return int((tmp_path / "status").read_text())
@@ -73,7 +73,7 @@ def test_a_closed_terminal_does_not_end_a_command(repository, tmp_path):
     )
     os.close(theirs)
     os.close(ours)
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=300) == 0
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="has no /dev/full")  # noqa: PTH110

@@ -4,6 +4,7 @@ import shutil
 import time
 import tracemalloc
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -123,6 +124,13 @@ def test_more_files_than_the_system_allows_are_an_error(write_files, monkeypatch
         load_feature_set(write_files())
 
 
+def test_sub_directories_beside_the_streams_are_not_read(write_files, monkeypatch):
+    features_dir = write_files("set")
+    (features_dir / "lost+found").mkdir()
+    monkeypatch.setattr(Path, "iterdir", lambda path: pytest.fail(f"{path} is listed"))
+    assert load_feature_set(features_dir).num_clips == 4
+
+
 def test_a_sharded_set_has_the_metadata_that_all_shards_share(write_files, tmp_path):
     for number in (1, 2):
         metadata = json.dumps({"encoder": "x", "seconds": number})
@@ -187,10 +195,10 @@ def test_a_set_is_not_kept_in_memory(write_files):
     assert peak - after_loading < 4 * 2**20
 
 
-def test_the_real_features_load_in_half_a_second(shared_data):
-    start = time.perf_counter()
+def test_the_real_features_load_in_two_seconds_of_cpu_time(shared_data):
+    start = time.process_time()
     feature_set = load_feature_set(shared_data / "first_impressions")
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 2
     assert feature_set.static.shape == feature_set.dynamic.shape == (6000, 6)
     assert feature_set.checked_labels().shape == (6000, 5)
     assert feature_set.clip_ids[0] == "--Ymqszjv54.001.mp4"

@@ -103,6 +103,7 @@ def test_one_group_remains_for_training(seed):
         ("a", {}, "at least 2 groups are needed to hold out clips for validation"),
         ("aaaaaaaaa", {}, r"form 1 group\(s\), but at least 2"),
         ("abb", {"test": 0.1}, r"form 2 group\(s\), but at least 3 .* for test and validation"),
+        ("a", {"test": 0.1}, r"form 1 group\(s\), but at least 3 .* for test and validation"),
         ("abc", {"validation": -0.1}, r"validation_fraction is -0\.1, but must be in \[0, 1\)"),
         ("abc", {"validation": 1.0}, r"validation_fraction is 1\.0"),
         ("abc", {"validation": float("nan")}, "validation_fraction is nan"),
@@ -239,6 +240,7 @@ def test_the_overlap_counts_shared_groups_and_clips():
 def test_a_written_split_reads_back(write_files, tmp_path, split):
     feature_set = load_feature_set(write_files())
     write_split(tmp_path / "split.csv", feature_set, split)
+    assert (tmp_path / "split.csv").read_text().startswith("clip_id,group,split\n")
     table = read_split(tmp_path / "split.csv")
     assert table["clip_id"].tolist() == feature_set.clip_ids.tolist()
     assert table["group"].tolist() == feature_set.groups.tolist()

@@ -117,7 +117,7 @@ def test_finished_clips_are_kept_after_an_interrupt(start, run_here, parts, tmp_
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "Give the same command to continue." in out
     assert err == "error: interrupted.\n"

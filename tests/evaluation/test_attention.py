@@ -51,6 +51,13 @@ def test_a_running_mean_ignores_nan():
     np.testing.assert_array_equal(running.mean, [3.0, 4.0, np.nan])
 
 
+def test_a_running_mean_keeps_no_clips_unless_asked():
+    running = RunningMean()
+    running.add(np.ones((2, 4)))
+    with pytest.raises(ValueError, match="at least one array"):
+        _ = running.samples
+
+
 def test_a_running_mean_keeps_the_first_clips_and_frees_the_batches():
     running, batches = RunningMean(num_samples=3), []
     for number in range(3):

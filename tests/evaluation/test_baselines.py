@@ -102,8 +102,8 @@ def test_saved_baselines_predict_the_same_scores(tmp_path, baselines):
     ("content", "message"),
     [
         (None, r"baselines.npz: there is no such file"),
-        (b"", r"baselines.npz: cannot be read as arrays .* train the run again"),
-        (b"PK\x03\x04 cut", r"baselines.npz: cannot be read as arrays .* train the run again"),
+        (b"", r"baselines.npz: cannot be read as arrays .* start a new run"),
+        (b"PK\x03\x04 cut", r"baselines.npz: cannot be read as arrays .* start a new run"),
         ("other arrays", r"baselines.npz: does not contain fitted baselines"),
     ],
 )

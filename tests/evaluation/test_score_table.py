@@ -1,5 +1,6 @@
 import numpy as np
 import pandas as pd
+import pyarrow.parquet
 import pytest
 
 from pipeline.core.errors import ConfigError
@@ -46,6 +47,12 @@ def test_a_table_is_read_back_unchanged_in_every_format(table, tmp_path, suffix)
     path = tmp_path / "below" / f"scores{suffix}"
     write_table(path, table)
     pd.testing.assert_frame_equal(READ[suffix](path), table, check_dtype=False, rtol=0, atol=0)
+
+
+def test_a_parquet_file_has_the_columns_of_the_table_only(table, tmp_path):
+    write_table(tmp_path / "scores.parquet", table.iloc[[2, 0]])
+    names = pyarrow.parquet.read_schema(tmp_path / "scores.parquet").names
+    assert names == list(table.columns)
 
 
 def test_a_failed_write_keeps_the_old_file(table, tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pipeline.metrics.attention_entropy import map_masks, normalized_entropy
+from pipeline.metrics.attention_entropy import head_entropies, map_masks, normalized_entropy
 
 
 def one_query(*weights):
@@ -84,3 +84,10 @@ def test_each_map_has_the_masks_of_its_streams():
     query, key = map_masks("traits", masks)
     assert query is None
     np.testing.assert_array_equal(key, [[True, False, True, True, True]])
+
+
+def test_each_map_is_measured_with_the_masks_of_its_streams():
+    masks = {"static": np.array([[True, False]]), "dynamic": np.array([[True, True, False]])}
+    weights = np.array([[[[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]]]])
+    name = "block_1/static_to_dynamic"
+    assert head_entropies({name: weights}, masks) == {name: pytest.approx(np.array([[1.0]]))}

@@ -8,6 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from pipeline.core.traits import TRAITS
 from pipeline.metrics.regression import (
+    HIGHER_IS_BETTER,
     METRICS,
     exact_metrics,
     metrics_from_moments,
@@ -64,6 +65,13 @@ def test_metrics_equal_the_values_of_scikit_learn_and_scipy():
         np.testing.assert_allclose(found[metric], theirs(true, pred, multioutput="raw_values"))
     expected = scipy.stats.pearsonr(true, pred, axis=0).statistic
     np.testing.assert_allclose(found["pcc"], expected)
+
+
+def test_every_metric_has_the_right_direction():
+    perfect, poor = exact_metrics(TRUE, TRUE), exact_metrics(TRUE, PRED)
+    for metric, higher_is_better in HIGHER_IS_BETTER.items():
+        assert (perfect[metric] > poor[metric]).all() == higher_is_better, metric
+        assert (perfect[metric] < poor[metric]).all() != higher_is_better, metric
 
 
 def test_r2_is_not_clipped_at_zero():

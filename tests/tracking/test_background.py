@@ -66,9 +66,9 @@ def test_a_store_that_hangs_delays_neither_training_nor_closing():
     began = time.monotonic()
     for _ in range(1000):
         background.wake()
-    assert time.monotonic() - began < 1.0
-    assert background.close(seconds=0.2) == "no answer within 0.2 s"
     assert time.monotonic() - began < 10
+    assert background.close(seconds=0.2) == "no answer within 0.2 s"
+    assert time.monotonic() - began < 20  # a delivery hangs for 30 s
     mirror.released.set()
 
 

@@ -139,7 +139,7 @@ def test_a_store_that_is_down_is_accepted_within_seconds(uri, monkeypatch):
 
 def test_a_server_that_hangs_is_accepted_within_seconds(serve, monkeypatch):
     monkeypatch.setattr("pipeline.tracking.check_store._SECONDS", 0.2)
-    serve(200, b"{}", pause_seconds=3)
+    serve(200, b"{}", pause_seconds=40)
     began = time.monotonic()
     check_store("ocean")
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 20

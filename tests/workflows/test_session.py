@@ -168,7 +168,7 @@ def describe_in_a_process(repository, expression, **environment):
         env={**os.environ, "PYTHONPATH": str(repository), **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     return finished.stdout.strip()

@@ -1,1 +1,1 @@
-"""Readers of foreign file formats."""
+"""Readers of annotation files: ChaLearn pickles and CSV tables."""

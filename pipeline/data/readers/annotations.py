@@ -21,13 +21,13 @@ _V1_NAMES: Final[Mapping[str, str]] = {
     "ValueConscientiousness": "conscientiousness",
     "ValueExtraversion": "extraversion",
     "ValueAgreeableness": "agreeableness",
-    "ValueNeurotisicm": "neuroticism",  # the spelling of ChaLearn
+    "ValueNeurotisicm": "neuroticism",  # the spelling in the ChaLearn files
     "ValueNeuroticism": "neuroticism",
 }
-"""Columns of the CSV tables in the first version of First Impressions."""
+"""Column name in the first version of First Impressions -> standard name."""
 
 _STABILITY: Final = re.compile(r"(emotional(ly)?|non|no|not)?(stability|stable|neuroticism)")
-"""Names of emotional stability, in lower case and without separators."""
+"""Pattern for names of emotional stability, in lower case and without separators."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,13 +43,14 @@ class Annotations:
 def read_annotations(paths: Sequence[Path]) -> Annotations:
     """Read annotation files into one table of scores.
 
-    A file is a ChaLearn pickle (`{trait: {clip: score}}`; other keys are ignored) or a `.csv`
-    table. A table has the columns `clip_id` and the five traits, or the columns of the first
-    version of First Impressions. A clip may be in several files with equal scores.
+    Each file is a ChaLearn pickle or a `.csv` table. A pickle contains `{trait: {clip: score}}`;
+    keys that are not traits are ignored. A table has the columns `clip_id` and the five traits, or
+    the columns of the first version of First Impressions. A clip may be in several files if its
+    scores are equal in all of them.
 
     Raises:
         AnnotationError: If a file has another format, a trait or score is missing, a score is
-            outside [0, 1], two files contradict each other, or a pickle contains code.
+            outside [0, 1], the scores of a clip differ between files, or a pickle contains code.
 
     Reference: Escalante et al., 2020 (doi:10.1109/TAFFC.2020.2973984), the data set.
     """
@@ -68,7 +69,7 @@ def read_annotations(paths: Sequence[Path]) -> Annotations:
 
 
 def group_of(clip_name: str) -> str:
-    """Return the source video of a First Impressions clip: the part before the first dot.
+    """Return the source video of a First Impressions clip: its name up to the first dot.
 
     Clips are cut from longer videos and named `<video>.<number>.mp4`. A video id may begin with
     a dash.
@@ -160,7 +161,7 @@ def _checked_scores(path: Path, trait: str, scores: Any) -> Mapping[str, float]:
 
 
 def _short(value: object) -> str:
-    # The repr of a container in an untrusted file may be huge.
+    # In an untrusted file, a container may have a very long `repr`.
     return repr(value)[:60] if isinstance(value, str) else f"a {type(value).__name__}"
 
 
@@ -182,7 +183,9 @@ def _read_table(path: Path) -> Annotations:
     ]
     with path.open(encoding="utf-8-sig") as file:
         header = file.readline()
-    has_v1_names = "ValueNeurotisicm" in header or "ValueNeuroticism" in header
+    has_v1_names = any(
+        name in header for name, trait in _V1_NAMES.items() if trait == "neuroticism"
+    )
     return Annotations(
         scores=_score_table(clips, values), traits=FIRST_IMPRESSIONS if has_v1_names else ()
     )

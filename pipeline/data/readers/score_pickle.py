@@ -1,8 +1,9 @@
 """Read scores from a pickle without executing code from the file.
 
-The ChaLearn First Impressions annotations are Python 2 pickles: dictionaries of floats, some of
-which are NumPy scalars. Loading a pickle can call any function. This reader accepts only the names
-that these scalars need, and replaces them with classes that return floats or bytes.
+The ChaLearn First Impressions annotations are Python 2 pickles: dictionaries of floats and
+NumPy scalars. `pickle.load` can call every function that a pickle names. This reader accepts only
+the names that NumPy scalars need. Instead of the functions and types with these names, it uses
+classes of this module, which return only floats, bytes and float types.
 """
 
 import io
@@ -17,10 +18,10 @@ import numpy as np
 from pipeline.core.errors import AnnotationError, one_line
 
 _MAX_BYTES: Final = 256 * 2**20
-"""Maximum size of a file; real annotation files are far smaller."""
+"""Maximum size of a file. The ChaLearn files are much smaller."""
 
 _REFUSED_OPCODES: Final = frozenset(
-    # Extension codes use a cache of the process, so `find_class` is not called.
+    # Extension codes use a cache of the process, so they can bypass `find_class`.
     {"EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX"}
 )
 
@@ -35,19 +36,19 @@ _DAMAGE: Final = (
     ValueError,
     pickle.UnpicklingError,
 )
-"""Errors that the unpickler raises for a damaged stream, according to its documentation."""
+"""Errors that the unpickler raises for a damaged pickle, according to its documentation."""
 
 
 class _ForbiddenError(Exception):
-    """The pickle contains an object that scores do not need."""
+    """The pickle contains a name, type or opcode that scores do not need."""
 
 
 def read_score_pickle(path: Path) -> Any:
     """Return the dictionaries, strings and numbers of a pickle.
 
     Raises:
-        AnnotationError: If the file is missing, is damaged, or contains other objects. Names in
-            the file are never imported or called.
+        AnnotationError: If the file is missing, is damaged, or contains objects of other types.
+            Names in the file are never imported or called.
     """
     try:
         num_bytes = path.stat().st_size
@@ -80,7 +81,7 @@ def _check_opcodes(content: bytes) -> None:
     for opcode, argument, _ in pickletools.genops(content):
         if opcode.name in _REFUSED_OPCODES:
             raise _ForbiddenError(f"it uses the opcode {opcode.name}")
-        # The unpickler allocates its memo up to the largest index.
+        # The unpickler allocates one memo entry for each index up to the largest index.
         if opcode.name in _MEMO_OPCODES and int(argument or 0) > len(content):
             raise _ForbiddenError(f"it needs {argument} memo entries")
 
@@ -88,13 +89,13 @@ def _check_opcodes(content: bytes) -> None:
 class _Replacement:
     """Base class of the replacements for names in a pickle."""
 
-    # Without this method a pickle could set attributes of the class.
+    # Without this method, a pickle could set attributes of the class.
     def __setstate__(self, state: object) -> None:
         raise _ForbiddenError("it changes a named object")
 
 
 class _FloatType(_Replacement):
-    """Replacement for `numpy.dtype`, for float types only."""
+    """Replacement for `numpy.dtype` that accepts only float types."""
 
     def __init__(self, code: str, *_: object) -> None:
         if code not in ("f2", "f4", "f8"):
@@ -114,17 +115,17 @@ class _FloatType(_Replacement):
 
 
 class _FloatScalar(_Replacement):
-    """Replacement for `numpy.core.multiarray.scalar`; a call returns a float."""
+    """Replacement for `numpy.core.multiarray.scalar` that returns a float."""
 
     def __new__(cls, kind: _FloatType, content: bytes | str) -> Any:
         if not isinstance(kind, _FloatType):
             raise _ForbiddenError("it has a NumPy scalar without a type")
-        # Byte strings of Python 2 are decoded as latin-1.
+        # The unpickler decodes byte strings of Python 2 as latin-1.
         return kind.decode(content.encode("latin1") if isinstance(content, str) else content)
 
 
 class _Latin1Bytes(_Replacement):
-    """Replacement for `_codecs.encode`, which Python 3 uses for bytes in old protocols."""
+    """Replacement for `_codecs.encode`, which Python 3 uses for bytes in old pickle protocols."""
 
     def __new__(cls, text: str, encoding: str) -> Any:
         if not isinstance(text, str) or encoding != "latin1":
@@ -141,7 +142,7 @@ _REPLACEMENTS: Final[dict[tuple[str, str], type[_Replacement]]] = {
 
 
 class _ScoreUnpickler(pickle.Unpickler):
-    """Unpickler that resolves names to replacements and never imports a module."""
+    """Unpickler that maps names to the classes in `_REPLACEMENTS`, and never imports a module."""
 
     def find_class(self, module_name: str, global_name: str) -> type[_Replacement]:
         replacement = _REPLACEMENTS.get((module_name, global_name))

@@ -1,10 +1,11 @@
 """Confidence intervals of metrics, from resampled groups (cluster bootstrap).
 
-Clips from one video or person are similar, so they are not independent samples. Groups are
-nearly independent. Intervals from resampled clips would be too narrow.
+Clips from one video or person are similar, so they are not independent samples. Intervals from
+resampled clips would therefore be too narrow. Groups are nearly independent.
 
-All metrics can be computed from sums of moments over groups. A resample is therefore one row of
-the matrix product of group counts (B, G) and group moments (G, 7 K).
+All metrics are functions of seven moments per trait. The moments of a resample are the sums of the
+moments of its groups. Therefore the moments of all resamples are one matrix product: group counts
+(B, G) times group moments (G, 7 K), with one row per resample.
 
 Shapes: N clips, K = 5 traits, G groups, B resamples.
 
@@ -29,7 +30,7 @@ CONFIDENCE: Final = 0.95
 """Confidence level of the intervals in all reports."""
 
 _MAX_COUNTS: Final = 2_000_000
-"""Maximum number of group counts in memory: 16 MB."""
+"""Maximum number of group counts in memory at the same time; these counts take 16 MB."""
 
 
 def cluster_bootstrap(
@@ -41,7 +42,7 @@ def cluster_bootstrap(
     confidence: float = CONFIDENCE,
     seed: int,
 ) -> dict[str, dict[str, Interval]]:
-    """Compute every metric, per trait and on average, with its percentile interval.
+    """Compute every metric with its percentile interval, per trait and for the mean of traits.
 
     Args:
         y_true: Annotated scores in [0, 1], shape (N, 5), in OCEAN order.
@@ -49,7 +50,7 @@ def cluster_bootstrap(
         groups: Group of each clip, N names; whole groups are resampled.
         num_resamples: Number of resamples B.
         confidence: Share of the resamples inside the interval, in (0, 1).
-        seed: Seed of the experiment.
+        seed: Random seed.
 
     Raises:
         ValueError: If the shapes differ, there are no clips, or an option is out of range.
@@ -70,11 +71,11 @@ def paired_differences(
     confidence: float = CONFIDENCE,
     seed: int,
 ) -> dict[str, dict[str, Interval]]:
-    """Compute the difference between models, B minus A, with its interval for every metric.
+    """Compute the difference of every metric, model B minus model A, with its interval.
 
-    Both models are scored on the same resampled groups. Variation that affects both models
-    cancels, so the interval is much narrower than two separate intervals suggest. Arguments
-    and errors are those of `cluster_bootstrap`, with one array of predictions per model.
+    The metrics of both models are computed on the same resamples. Variation that affects both
+    models cancels. An interval derived from the separate intervals of the models would usually
+    be wider. Other arguments and errors are those of `cluster_bootstrap`.
     """
     bootstrap = _Bootstrap(groups, num_resamples, confidence, seed)
     values_a, values_b = trait_metrics(y_true, y_pred_a), trait_metrics(y_true, y_pred_b)
@@ -92,12 +93,13 @@ def paired_differences(
 def group_means(
     values: FloatArray, groups: Names, *, num_resamples: int, seed: int
 ) -> dict[str, Interval]:
-    """Compute the mean over groups of values (N, 5), with 95 % intervals.
+    """Compute the mean of `values` (N, 5) for each trait and for the mean of traits.
 
-    Every group has the same weight. Arguments and errors are those of `cluster_bootstrap`.
+    Each mean has a 95 % interval. Every group has the same weight. Arguments and errors are those
+    of `cluster_bootstrap`.
 
     Returns:
-        Trait name or "mean" -> mean.
+        Trait name or "mean" -> mean over groups.
     """
     bootstrap = _Bootstrap(groups, num_resamples, CONFIDENCE, seed)
     table = bootstrap.sums(values) / bootstrap.group_sizes[:, None]
@@ -107,7 +109,7 @@ def group_means(
 
 
 class _Bootstrap:
-    """Resamples of groups. They depend only on the groups and the seed."""
+    """Resamples of groups. Equal groups and equal seeds give equal resamples."""
 
     def __init__(self, groups: Names, num_resamples: int, confidence: float, seed: int) -> None:
         if num_resamples < 1 or not 0 < confidence < 1:
@@ -139,7 +141,7 @@ class _Bootstrap:
         return {metric: self.with_ends(values[metric], resampled[metric]) for metric in METRICS}
 
     def with_ends(self, values: Mapping[str, float], resampled: FloatArray) -> dict[str, Interval]:
-        """Add percentile intervals of the resamples (B, K + 1) to the values."""
+        """Add percentile intervals to the values. `resampled` has shape (B, K + 1)."""
         if self._num_groups < 2:
             ends = np.full((2, len(TRAITS) + 1), np.nan)
         else:
@@ -165,7 +167,7 @@ class _Bootstrap:
         return np.concatenate([counts @ table for counts in self._counts()])
 
     def _counts(self) -> Iterator[FloatArray]:
-        """Yield the group counts in chunks of resamples, one row per resample, G columns."""
+        """Yield chunks of group counts, with one row per resample and one column per group."""
         numbers = generator(self._seed, "bootstrap")
         chunk = max(1, _MAX_COUNTS // self._num_groups)
         for start in range(0, self._num_resamples, chunk):

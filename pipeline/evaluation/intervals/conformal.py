@@ -1,20 +1,20 @@
-"""Prediction intervals of scores, from errors on held-out groups, and their measured coverage.
+"""Prediction intervals from errors on held-out groups, and the coverage of these intervals.
 
-The method is hierarchical split conformal prediction. Clips from one group have similar errors,
-so only groups are nearly exchangeable. Each of the G calibration groups therefore has weight
-1 / (G + 1), shared equally by its clips. The group of the new clip has the same weight, at an
-infinite error. The half-width is the smallest error at which the cumulative weight reaches the
-level. The interval is the prediction plus and minus the half-width, clipped to [0, 1].
+The method is hierarchical split conformal prediction. Clips from one group have similar errors.
+Therefore clips are not exchangeable, but groups nearly are. Each of the G calibration groups has
+weight 1 / (G + 1), divided equally among its clips. The group of the new clip has the same weight
+and an infinite error. The half-width is the smallest error with a cumulative weight of at least
+the level. The interval is the prediction plus and minus the half-width, clipped to [0, 1].
 
-For any model, the probability that the interval of a clip from a new group contains the score is
-at least the level if two conditions hold:
+Coverage is the probability that the interval of a clip from a new group contains its annotated
+score. For any model, the coverage is at least the level if two conditions hold:
 
 - The new group is exchangeable with the calibration groups: same population, same encoder.
 - The model was not trained on the calibration groups. These groups are also used to select the
-  best epoch, so their errors are slightly too small. `measure_coverage` shows the effect.
+  best epoch, so their errors are slightly too small. `measure_coverage` measures this effect.
 
-The probability is an average over groups, for each trait separately. It can be lower for all
-traits together, or within a subgroup.
+The coverage is an average over groups, for each trait separately. The coverage of all traits
+together, or of one subgroup, can be lower.
 
 Shapes: N clips, K = 5 traits, G groups.
 
@@ -60,7 +60,7 @@ def calibrate(
         y_pred: Scores from a model that was not trained on these groups, shape (N, 5).
         groups: Group of each clip, N names.
         level: Probability that an interval contains the annotated score, in (0, 1).
-        clips: Name of the calibration clips.
+        clips: Kind of the calibration clips: validation or out-of-fold.
 
     Raises:
         ValueError: If the shapes differ, or the level is out of range.
@@ -77,7 +77,8 @@ def calibrate(
         np.asarray(groups, dtype=np.str_), return_inverse=True, return_counts=True
     )
     weights = 1.0 / sizes[codes]
-    # The unit is groups, so that rounding has no effect: 9 of 10 groups are exactly 90 %.
+    # Weights and level are multiplied by G + 1, so each group has weight 1. For example, with
+    # level 0.9 and 9 groups, the needed weight is exactly 9, without a rounding error.
     needed = level * (len(names) + 1)
     return Calibration(
         level=level,
@@ -89,7 +90,7 @@ def calibrate(
 
 
 def _quantile(errors: FloatArray, weights: FloatArray, needed: float) -> float:
-    """Return the smallest error at which the cumulative weight reaches `needed`, or infinity."""
+    """Return the smallest error with a cumulative weight of at least `needed`, or infinity."""
     order = np.argsort(errors)
     reached = np.cumsum(weights[order])
     index = int(np.searchsorted(reached, needed - _ROUNDING))
@@ -103,10 +104,10 @@ def measure_coverage(
 
     Every group has the same weight, because the level refers to a clip from a new group. The clips
     must be from groups that were not used for training or calibration. The confidence interval of
-    the coverage is computed from `num_resamples` resampled sets of groups.
+    the coverage is computed from `num_resamples` resamples of the groups.
 
     Returns:
-        None if every prediction interval is [0, 1] and thus contains every score.
+        The coverage, or None if every interval is [0, 1] and thus contains every score.
 
     Raises:
         ValueError: If the annotated scores are unknown.
@@ -130,9 +131,10 @@ def measure_coverage_in_halves(
 ) -> Coverage | None:
     """Estimate the coverage of intervals at a level in (0, 1) from calibration clips only.
 
-    In each of 50 repetitions, a random half of the groups calibrates the intervals, and the
-    clips of the other half are tested. The widths are slightly larger than with all groups.
-    Other arguments and errors are those of `measure_coverage`.
+    In each of 50 repetitions, the intervals are calibrated on a random half of the groups. The
+    coverage is measured on the other half. Intervals from half of the groups are slightly wider
+    than intervals from all groups. For the other arguments and the exceptions, see
+    `measure_coverage`.
 
     Returns:
         None if half of the groups are too few for a calibration.
@@ -153,7 +155,7 @@ def measure_coverage_in_halves(
         covered += is_tested & (low <= y_true) & (y_true <= high)
         widths += is_tested * (high - low)
         times += ~is_used
-    # A group that is never tested (probability about 1e-14) would give 0 / 0.
+    # A group that is never tested (probability about 1e-14) would give 0 / 0, so it is omitted.
     tested = times > 0
     return _summarize(
         predictions.take(np.flatnonzero(tested)),

@@ -1,6 +1,6 @@
 """Load networks from `keras.applications` and from Keras model files, and hash their weights.
 
-Missing weights raise an error. Random weights are used only for `weights: random`.
+If weights are missing, an error is raised. Random weights are used only for `weights: random`.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ class Backbone:
 
 
 def find_backbone(name: str) -> Backbone:
-    """Return the network in `keras.applications` with this class name, ignoring case.
+    """Find a network in `keras.applications` by class name. Upper and lower case are equal.
 
     Raises:
         ConfigError: If there is no such network.
@@ -85,7 +85,7 @@ def build_network(
             f"{weights}: does not contain the weights of {backbone.name} without classifier "
             f"({_short_line(error)}). Give another file."
         ) from error
-    # The values are hashed instead of the file, because two files can contain equal weights.
+    # Two files can contain equal weights, so the values are hashed instead of the file.
     return network, f"sha256 {hash_weights(network)}"
 
 

@@ -1,6 +1,6 @@
 """Encoders without network weights: HOG for face crops, rectified flow for motion.
 
-Shape letters: T steps, L flow fields per step, P side of a crop, D feature width.
+Shape letters: T time steps, L flow fields per time step, P side of a crop, D feature width.
 """
 
 from typing import Any, Final
@@ -18,7 +18,7 @@ _ORIENTATIONS: Final = 8
 
 
 class HogEncoder:
-    """Histograms of oriented gradients: 8 x 8 cells with 8 orientations, 512 features.
+    """Encoder with histograms of oriented gradients: 8 x 8 cells, 8 orientations, 512 features.
 
     Each block of 2 x 2 cells is normalised by the clipped L2 norm. Blocks do not overlap.
 
@@ -47,10 +47,10 @@ class HogEncoder:
 
 
 class RectifiedFlowEncoder:
-    """Mean flow on an 8 x 8 grid, in the channels right, down, left and up: 256 features.
+    """Encoder with the mean flow in 8 x 8 cells and 4 directions: right, down, left, up.
 
-    The directions are split before averaging. Otherwise opposite motions in a cell, for example of
-    opening lips, would cancel out. The fields of a step are averaged.
+    The directions are separated before the flow in a cell is averaged. Otherwise opposite motions,
+    for example of opening lips, would cancel out. The L fields of a time step are averaged.
 
     Reference: Efros, Berg, Mori & Malik, 2003 (doi:10.1109/ICCV.2003.1238420), half-wave
         rectified channels.

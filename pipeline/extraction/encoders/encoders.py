@@ -1,6 +1,6 @@
-"""Build the encoders for a configuration. Each encoder returns one vector per step.
+"""Build the encoders for a configuration. Each encoder returns one vector per time step.
 
-Shape letters: T steps, L flow fields per step, P side of a crop, D = width, d = dim.
+Shape letters: T time steps, L flow fields per time step, P side of a crop, D = width, d = dim.
 """
 
 import math
@@ -16,7 +16,7 @@ from pipeline.extraction.encoders.descriptors import HogEncoder, RectifiedFlowEn
 
 
 class Encoder(Protocol):
-    """Function from the inputs of T steps to T vectors.
+    """Function from the inputs of T time steps to T vectors.
 
     Inputs of static encoders are uint8 crops, shape (T, P, P) or (T, P, P, 3). Inputs of dynamic
     encoders are flow fields in face widths per second, shape (T, L, P, P, 2).
@@ -24,7 +24,7 @@ class Encoder(Protocol):
 
     @property
     def width(self) -> int:
-        """Number of features D."""
+        """Number D of features per time step."""
 
     def describe(self) -> dict[str, Any]:
         """Return the settings that determine the features, as plain values."""
@@ -69,8 +69,9 @@ def build_static_encoder(config: ExtractionConfig) -> StaticEncoder:
     """Build the encoder for face crops.
 
     Raises:
-        ConfigError: If there is no such encoder.
-        ExtractionError: If the weights are not available, or a model file does not fit.
+        ConfigError: If the configured encoder does not exist.
+        ExtractionError: If the weights are not available or do not belong to the encoder, or a
+            model file cannot be loaded or has the wrong input or output shape.
     """
     if config.static.encoder == HOG:
         encoder: StaticEncoder = HogEncoder(crop_px=config.faces.crop_px)
@@ -85,8 +86,9 @@ def build_dynamic_encoder(config: ExtractionConfig) -> Encoder:
     """Build the encoder for optical flow.
 
     Raises:
-        ConfigError: If there is no such encoder, or the encoder accepts only RGB.
-        ExtractionError: If the weights are not available, or a model file does not fit.
+        ConfigError: If the configured encoder does not exist, or accepts only RGB.
+        ExtractionError: If the weights are not available or do not belong to the encoder, or a
+            model file cannot be loaded or has the wrong input or output shape.
     """
     if config.dynamic.encoder == RECTIFIED_FLOW:
         encoder: Encoder = RectifiedFlowEncoder()
@@ -100,9 +102,9 @@ def build_dynamic_encoder(config: ExtractionConfig) -> Encoder:
 
 
 def gaussian_projection(width: int, dim: int, *, seed: int) -> FloatArray:
-    """Return a random projection matrix. On average it preserves distances between vectors.
+    """Return a random projection matrix. On average, it preserves distances between vectors.
 
-    The matrix is not fitted to data, and thus contains no information about held-out clips.
+    The matrix is not fitted to data. Therefore it contains no information about held-out clips.
 
     Returns:
         Normal samples with variance 1 / d, shape (D, d), float32, identical on every machine.

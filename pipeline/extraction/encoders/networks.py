@@ -1,12 +1,13 @@
 """Convolutional networks as encoders for face crops and optical flow.
 
-The input of a flow network is an image with 2L channels: a stack of L flow fields. For weights
-trained on RGB, the kernels of the first layer are averaged over RGB and copied to each channel.
+The input of a flow network is an image with 2L channels: a stack of L flow fields. If the weights
+were trained on RGB images, the kernels of the first layer are averaged over the RGB channels. The
+mean kernel is then used for each flow channel.
 
 Reference: Simonyan & Zisserman, 2014 (arXiv:1406.2199), stacked flow; Wang et al., 2016
     (arXiv:1608.00859), section 3.2, cross-modality pre-training.
 
-Shape letters: T steps, L flow fields per step, P side of a crop, D feature width.
+Shape letters: T time steps, L flow fields per time step, P side of a crop, D feature width.
 """
 
 import warnings
@@ -33,9 +34,9 @@ MAX_SPEED: Final = 4.0
 
 
 class ImageNetwork:
-    """Encoder with the pooled features of a network for RGB crops.
+    """Encoder that applies a network with pooled output to RGB crops.
 
-    The seed determines random weights.
+    `seed` determines randomly initialized weights; it has no effect on loaded weights.
     """
 
     uses_colour: Final = True
@@ -61,12 +62,12 @@ class ImageNetwork:
         return {"encoder": self._encoder, "weights": self._weights, "image_px": self.crop_px}
 
     def __call__(self, crops: Image) -> FloatArray:
-        """Return the features for RGB crops (T, P, P, 3), shape (T, D)."""
+        """Return features, shape (T, D), for RGB crops, shape (T, P, P, 3)."""
         return _run_batches(self._network, self._prepare(crops.astype(np.float32)))
 
 
 class FlowNetwork:
-    """Encoder with the pooled features of a network for stacks of flow fields."""
+    """Encoder that applies a network with pooled output to stacks of flow fields."""
 
     def __init__(self, config: DynamicConfig, *, crop_px: int, seed: int) -> None:
         self._encoder = config.encoder
@@ -88,7 +89,7 @@ class FlowNetwork:
         return {"encoder": self._encoder, "weights": self._weights, "fastest": MAX_SPEED}
 
     def __call__(self, speeds: FloatArray) -> FloatArray:
-        """Return the features for flow (T, L, P, P, 2) in face widths per second, shape (T, D)."""
+        """Return features (T, D) for flow (T, L, P, P, 2) in face widths per second."""
         steps, pairs, height, width, _ = speeds.shape
         stacked = np.moveaxis(speeds, 1, 3).reshape(steps, height, width, 2 * pairs)
         scaled = np.clip(stacked / MAX_SPEED, -1.0, 1.0) * self._input_scale

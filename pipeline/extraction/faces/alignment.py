@@ -1,8 +1,8 @@
-"""Cut out upright face crops, with eyes and mouth at the same place in every crop.
+"""Cut upright face crops from images. Eyes and mouth have the same place in every crop.
 
 A similarity transform (rotation, scale, shift) is fitted to the eyes and mouth corners by least
 squares. All frames of a flow window are cut with one transform. Otherwise the flow would contain
-the jitter of the detector, which is 3.3 times the true motion in real clips.
+the jitter of the detector. In real clips, this jitter is 3.3 times as large as the true motion.
 
 Shape letters: P side of the crop.
 """
@@ -17,13 +17,13 @@ from pipeline.core.arrays import FloatArray
 from pipeline.extraction.video.images import Image
 
 FACE_SHARE: Final = 0.7
-"""Face width as a share of the crop width. It is 2.2 times the distance between the eyes."""
+"""Face width / crop width. The face width is 2.2 times the distance between the eyes."""
 
 _TEMPLATE: Final = np.array([[0.34, 0.40], [0.66, 0.40], [0.38, 0.73], [0.62, 0.73]])
 """Positions of eyes and mouth corners of a frontal face, as shares of the crop side."""
 
 _USED: Final = (0, 1, 3, 4)
-"""Landmarks for the fit. The nose tip is excluded, because it moves most when the head turns."""
+"""Indices of the landmarks for the fit. The nose tip is excluded: it moves most in head turns."""
 
 
 def crop_transform(landmarks: FloatArray, crop_px: int) -> FloatArray:
@@ -77,7 +77,7 @@ def _shrink(
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     smaller: Image = cv2.resize(image[top:bottom, left:right], size, interpolation=cv2.INTER_AREA)
     across, down = width / size[0], height / size[1]
-    # Pixel centres have integer coordinates. The centre of k pixels is therefore (k - 1) / 2.
+    # Pixel centres have integer coordinates, so the centre of the first k pixels is (k - 1) / 2.
     x, y = left + (across - 1) / 2, top + (down - 1) / 2
     to_image = np.array([[across, 0.0, x], [0.0, down, y], [0.0, 0.0, 1.0]])
     return smaller, transform @ to_image

@@ -21,7 +21,7 @@ _MIN_SIDE: Final = 24
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Face:
-    """One detected face. Lengths are shares of the longer side of the image."""
+    """One detected face. Coordinates are shares of the longer image side."""
 
     box: FloatArray
     """Left, top, width, height, shape (4,)."""
@@ -59,7 +59,7 @@ class FaceDetector:
         faces: list[list[Face]] = []
         for start in range(0, len(images), _BATCH):
             batch = list(images[start : start + _BATCH])
-            # With JSON output, MTCNN would round landmarks to whole pixels.
+            # JSON output is not used, because MTCNN would round landmarks to whole pixels.
             rows = self._detector.detect_faces(batch, box_format="xyxy", output_type="numpy")
             rows = np.atleast_2d(rows)
             scale = 1.0 / max(batch[0].shape[:2])
@@ -68,7 +68,7 @@ class FaceDetector:
         return faces
 
     def _faces(self, rows: FloatArray, scale: float) -> list[Face]:
-        # Columns: image number, left, top, right, bottom, confidence, 5 x, 5 y.
+        # Columns: image number, left, top, right, bottom, confidence, x of 5 landmarks, their y.
         faces = []
         for row in rows.astype(np.float64):
             left, top, right, bottom = row[1:5] * scale
@@ -80,13 +80,13 @@ class FaceDetector:
 
 
 def _compile_stage(stage: Any) -> Any:
-    # Compiled networks are twice as fast, with identical outputs.
+    # Compiled networks are twice as fast as uncompiled ones. Their outputs are identical.
     import tensorflow as tf
 
     class CompiledStage(stage):
         def __init__(self) -> None:
             super().__init__()
-            # Use one trace for images of different sizes.
+            # Images of different sizes use one traced graph.
             self._model = tf.function(self.model, reduce_retracing=True)
 
     return CompiledStage

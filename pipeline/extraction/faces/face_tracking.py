@@ -1,8 +1,8 @@
 """Track the main face of a clip.
 
-Detections at successive steps are linked to a track if they are close and similar in size. The
-track with the largest sum of face sizes is the main face. A permanent face is therefore preferred
-to a larger face that appears briefly.
+Detections at successive time steps are linked to a track if their positions and sizes are similar.
+The track with the largest sum of face sizes is the main face. Therefore a face that is always
+visible is preferred to a larger face that appears briefly.
 """
 
 import math
@@ -14,14 +14,15 @@ import numpy as np
 from pipeline.extraction.faces.detection import Face
 
 MAX_DISTANCE: Final = 2.0
-"""Maximum motion between two steps, in face sizes. The steps may be one second apart."""
+"""Maximum distance of linked faces, in face sizes. It is large, because time steps can be one
+second apart."""
 
 MAX_RATIO: Final = 2.0
-"""Maximum size ratio between two steps. Cuts in video logs change the zoom less."""
+"""Maximum size ratio of linked faces. Cuts in video logs change the zoom by a smaller ratio."""
 
 
 def track_main_face(faces: Sequence[Sequence[Face]]) -> list[Face | None]:
-    """Return the main face at each step, or None. `faces` are the detections at each step."""
+    """Return the main face at each time step, or None. `faces`: all detections per time step."""
     tracks: list[dict[int, Face]] = []
     for step, found in enumerate(faces):
         _link(tracks, step, found)

@@ -1,8 +1,8 @@
-"""Decode the sampled frames of a video, bit-identical to a full decode.
+"""Decode the sampled frames of a video. Decoding all frames would give identical pixels.
 
-Frames are decoded in one pass up to the last sampled frame. With keyframes 250 frames apart, 16
-seeks would take six times as long. For H.264, frames that are neither sampled nor reference
-frames are skipped. This saves a quarter of the time and does not change the decoded frames.
+Frames are decoded in one pass up to the last sampled frame. If keyframes are 250 frames apart,
+seeking to 16 frames would take six times as long. For H.264, frames that are neither sampled nor
+reference frames are skipped. Skipping saves a quarter of the time.
 
 Frames with detectable damage, and frames that depend on damaged frames, are omitted. Damage is
 detected by `PacketReader` or reported by the decoder.
@@ -20,11 +20,11 @@ from pipeline.extraction.video.packets import PacketReader
 from pipeline.extraction.video.video import open_video
 
 _SKIPS_EXACTLY = frozenset({"h264"})
-"""Codecs whose decoders can skip single packets. AV1 decoders ignore the option, and HEVC decoders
-may drop frames that a higher temporal layer needs."""
+"""Codecs whose decoders can skip single packets. AV1 is excluded, because its decoders ignore
+`skip_frame`. HEVC is excluded, because its decoders may drop frames that other frames need."""
 
 _MAX_DELAY: Final = 17
-"""Maximum number of packets between the input and the output of a frame, for every codec."""
+"""Maximum number of packets by which a decoder of any codec delays a frame."""
 
 
 def iterate_frames(path: Path, codec: str, wanted: Collection[int]) -> Iterator[Any]:
@@ -45,7 +45,7 @@ def _decode_once(path: Path, wanted: Collection[int], *, skips: bool) -> Iterato
     missing = set(wanted)
     with open_video(path) as (container, stream):
         decoder = stream.codec_context
-        decoder.thread_count = 1  # workers run in parallel
+        decoder.thread_count = 1  # the worker processes already run in parallel
         safe_decoder = _SafeDecoder(decoder, wanted)
         for packet, is_damaged in PacketReader(container, stream):
             if skips:
@@ -60,13 +60,15 @@ def _decode_once(path: Path, wanted: Collection[int], *, skips: bool) -> Iterato
 
 @dataclass(kw_only=True)
 class _Group:
-    """A keyframe and the packets up to the next keyframe, in decoding order."""
+    """Packets from a keyframe up to the next keyframe, in decoding order."""
 
     keyframe_pts: int | None
-    """Timestamp of the keyframe. Earlier frames may depend on the previous group."""
+    """Timestamp of the keyframe. Frames of this group with an earlier timestamp may depend on the
+    previous group."""
     follows_damage: bool
     damaged_from: float = math.inf
-    """Number of the first damaged packet. Later packets of the group may depend on this packet."""
+    """Number of the first damaged packet, counted as in `_Origin`; inf if no packet is damaged.
+    Later packets of the group may depend on this packet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,23 +76,23 @@ class _Origin:
     """Packet of a decoded frame."""
 
     number: int
-    """Position in the file, from 0."""
+    """Number of the packet in the stream, from 0."""
     group: _Group
     latest: float
-    """Latest timestamp up to this packet; inf if a timestamp is missing."""
+    """Latest timestamp of this packet and all earlier packets; inf if a timestamp is missing."""
 
 
 class _SafeDecoder:
-    """Decoder that omits damaged frames. Plain decoders conceal the damage.
+    """Decoder that omits damaged frames. FFmpeg decoders would conceal the damage.
 
-    All frames between damage and the next keyframe, in decoding order, may be damaged. The decoder
-    may report damage after the output of dependent frames. Therefore a frame is delayed until the
-    state of all earlier decoded frames is known.
+    In decoding order, all frames from damage to the next keyframe may be damaged. The decoder may
+    report damage after the output of dependent frames. Therefore a frame is delayed until the
+    decoder has returned all frames of earlier packets.
     """
 
     def __init__(self, decoder: Any, wanted: Collection[int]) -> None:
         self._decoder = decoder
-        decoder.copy_opaque = True  # copies the packet number to the frame
+        decoder.copy_opaque = True  # the decoder copies the packet number to the frame
         self._wanted = set(wanted)
         self._delayed: list[tuple[Any, _Origin]] = []
         self._origins: dict[int, _Origin] = {}

@@ -15,10 +15,10 @@ Image = NDArray[np.uint8]
 """Grey, shape (H, W), or RGB, shape (H, W, 3)."""
 
 MAX_PX: Final = 1280
-"""Maximum image side in pixels. It limits the memory for 4K videos."""
+"""Maximum image side in pixels. This limit reduces the memory use for 4K videos."""
 
 _LUMA_FIRST: Final = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12")
-"""Pixel formats whose first plane is the brightness with one byte per pixel."""
+"""Pixel formats whose first plane contains the luma, with one byte per pixel."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,11 +26,11 @@ class FrameImages:
     """Images of one frame."""
 
     grey: Image
-    """Brightness, shape (H, W)."""
+    """Grey image, shape (H, W)."""
     small: Image | None = None
-    """RGB for the face detector, with the same aspect ratio, shape (h, w, 3)."""
+    """RGB image for the face detector, with the aspect ratio of `grey`, shape (h, w, 3)."""
     colour: Image | None = None
-    """RGB for networks, shape (H, W, 3)."""
+    """RGB image for networks, shape (H, W, 3)."""
 
 
 def convert_frame(
@@ -54,24 +54,24 @@ def convert_frame(
 
 
 def shown_size(width: int, height: int, pixel_aspect: float, max_px: int) -> tuple[int, int]:
-    """Return width and height for square pixels. The longer side is at most `max_px`."""
+    """Return the image size with square pixels. The longer side is at most `max_px`."""
     true_width = width * pixel_aspect
     scale = min(1.0, max_px / max(true_width, height))
     return max(1, round(true_width * scale)), max(1, round(height * scale))
 
 
 def _read_matrix(frame: Any) -> tuple[float, float, float, float]:
-    """Return a, b, c, d of the display matrix.
+    """Return the elements a, b, c, d of the display matrix.
 
-    The matrix maps a coded point (p, q) to (a p + c q, b p + d q); axes point right and down.
+    A coded point (p, q) is displayed at (a p + c q, b p + d q). The axes point right and down.
 
     Reference: ISO/IEC 14496-12:2015, 6.2.2.
     """
     try:
         matrix = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:
-        # PyAV 18 fails if side data has no name, such as the EXIF data of Motion JPEG. In this
-        # case, only the angle of the matrix is available.
+        # PyAV 18 raises an error if side data have no name, such as the EXIF data of Motion JPEG.
+        # In this case, only the angle of the matrix is available.
         angle = math.radians(frame.rotation)
         return math.cos(angle), -math.sin(angle), math.sin(angle), math.cos(angle)
     if matrix is None:
@@ -81,7 +81,7 @@ def _read_matrix(frame: Any) -> tuple[float, float, float, float]:
 
 
 def _turn_upright(image: Image, matrix: tuple[float, float, float, float]) -> Image:
-    """Apply a display matrix, rounded to a quarter turn; return (H, W, ...) or (W, H, ...)."""
+    """Apply a display matrix that is rounded to quarter turns. Height and width may change."""
     a, b, c, d = matrix
     if abs(a) + abs(d) < abs(b) + abs(c):
         image = image.swapaxes(0, 1)

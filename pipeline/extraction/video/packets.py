@@ -1,17 +1,17 @@
 """Read the packets of a video stream, and detect damaged packets.
 
-Decoders conceal damage and demuxers skip damaged bytes, mostly without an error. This module
-detects:
+Most decoders conceal damage without an error, and demuxers skip damaged bytes without an error.
+This module detects:
 
 - packets that the demuxer marks as corrupt;
-- runs of zeros that encoders never write (holes on a disk or in a download);
+- sequences of zeros that encoders never write (holes in a file);
 - inconsistent lengths of NAL units;
 - unreadable bytes before a packet in Matroska and FLV files.
 
-Other damage within a packet is not detected here. The H.264 and MPEG decoders report most of this
-damage. The VP8, VP9, AV1, HEVC and Motion JPEG decoders do not report it. AVI files store frame
-numbers instead of times. After a loss, their frame times are too early, and only the coverage
-shows the loss.
+This module does not detect other damage within a packet. The H.264 and MPEG decoders report most
+of this damage. The VP8, VP9, AV1, HEVC and Motion JPEG decoders do not report this damage. AVI
+files store frame numbers instead of times. Therefore, after lost frames, frame times are too
+early, and only a low coverage shows the loss.
 """
 
 import re
@@ -22,21 +22,21 @@ import av
 
 _RUN: Final = bytes(64)
 _NAL_RUN: Final = bytes(4)
-"""Encoders never write three successive zeros in a NAL unit."""
+"""Zeros that are invalid in a NAL unit. Encoders never write even three successive zeros."""
 _TAIL: Final = 64
 """Maximum number of padding zeros at the end of a NAL unit."""
 _STUFFED: Final = re.compile(rb"\x00{64,}[^\x00\x01]")
-"""Zeros that do not precede a start code. Any number of zeros before a start code is valid."""
+"""Zeros without a start code after them. Before a start code, any number of zeros is valid."""
 _ARITHMETIC: Final = frozenset({"vp8", "vp9", "av1"})
 _WITH_START_CODES: Final = frozenset(
     {"h264", "hevc", "mpeg4", "mpeg1video", "mpeg2video", "h263", "flv1", "vc1", "wmv3", "mjpeg"}
 )
-"""Codecs with long runs of zeros only before start codes and as padding. Packets of other codecs,
-for example lossless codecs, are not checked."""
+"""Codecs whose packets contain long sequences of zeros only before start codes and as padding.
+Packets of lossless codecs can contain such sequences anywhere, so these packets are not checked."""
 _CONTIGUOUS: Final = frozenset({"matroska,webm", "flv"})
 """Container formats with only a few bytes between packets."""
 _MAX_HEADER: Final = 1024
-"""Maximum number of header bytes between two packets. Longer sections are unreadable data."""
+"""Maximum number of header bytes between two packets. Longer sections count as unreadable data."""
 
 
 class PacketReader:
@@ -44,7 +44,7 @@ class PacketReader:
 
     def __init__(self, container: Any, stream: Any) -> None:
         self.other_seconds = 0.0
-        """Latest end of a packet in the other streams, in seconds from time 0 of the file."""
+        """Latest end time of packets in all other streams, in seconds from time 0 of the file."""
         self._container = container
         self._stream = stream
         self._has_damage = _content_check(stream.codec_context)
@@ -61,7 +61,7 @@ class PacketReader:
             try:
                 packet = next(packets, None)
             except av.FFmpegError:
-                return  # the coverage shows the loss
+                return  # the coverage will show the loss
             if packet is None:
                 return
             if not packet.size:  # an empty packet flushes the decoder or marks a dropped frame
@@ -83,8 +83,9 @@ class PacketReader:
         return end is not None and packet.pos - end > _MAX_HEADER
 
     def _is_late(self, packet: Any) -> bool:
-        # Skipped bytes without a late frame can be an index. A late frame without skipped bytes can
-        # be a stall. After a loss, demuxers compute decoding times from earlier frames, so
+        # If bytes were skipped but no frame is late, the bytes can be an index of the file. If a
+        # frame is late but no bytes were skipped, the camera can have paused. After a loss,
+        # demuxers compute decoding times from earlier frames. These times are wrong, so
         # presentation times are used.
         stamp = packet.dts if packet.pts is None else packet.pts
         if stamp is None:
@@ -101,7 +102,8 @@ class PacketReader:
 
 def _content_check(codec_context: Any) -> Callable[[bytes], bool]:
     codec, extradata = codec_context.name, codec_context.extradata or b""
-    # The first byte is the version of avcC and hvcC, or 0 for start codes.
+    # If `extradata` has the format avcC or hvcC, its first byte is the version, 1. If it has start
+    # codes, its first byte is 0.
     if codec == "h264" and len(extradata) > 4 and extradata[0] == 1:
         return lambda data: _has_broken_units(data, (extradata[4] & 3) + 1)
     if codec == "hevc" and len(extradata) > 21 and extradata[0] == 1:

@@ -1,8 +1,9 @@
-"""Sample the frames of a clip by time, evenly over its whole duration.
+"""Sample frames at evenly spaced times over the whole duration of a clip.
 
 In all functions, `seconds` contains the frame times in ascending order, shape (F,).
 
-Shape letters: F frames of the clip, T = num_steps, L = num_pairs.
+Shape letters: F frames of the clip, T time steps (num_steps), L frame pairs per flow window
+(num_pairs).
 """
 
 from typing import Final
@@ -12,7 +13,7 @@ import numpy as np
 from pipeline.core.arrays import BoolArray, FloatArray, IntArray
 
 MAX_PAIR_SECONDS: Final = 0.25
-"""Maximum frame interval at low frame rates. Flow over a longer time does not measure motion."""
+"""Maximum frame interval at low frame rates. Over a longer time, flow does not show motion."""
 _ROUNDING_SECONDS: Final = 0.002
 """Tolerance for containers that round times to milliseconds."""
 
@@ -20,7 +21,7 @@ _ROUNDING_SECONDS: Final = 0.002
 def choose_instants(seconds: FloatArray, num_steps: int) -> IntArray:
     """Divide a clip into `num_steps` equal parts; return the frame nearest to each centre.
 
-    In a stall, several centres can have the same nearest frame. The first centre gets this frame,
+    In a gap, several centres can have the same nearest frame. The first centre gets this frame,
     and the other centres get the nearest unused frames.
 
     Returns:
@@ -43,15 +44,15 @@ def choose_instants(seconds: FloatArray, num_steps: int) -> IntArray:
 def choose_windows(
     seconds: FloatArray, instants: IntArray, *, num_pairs: int, pair_seconds: float
 ) -> IntArray:
-    """Return the window of frames for the flow at each step.
+    """Return the flow window of each time step: the frames between which flow is measured.
 
-    A window begins at its instant. Near the end of the clip, the window is moved back. The time
-    between successive frames is as close to `pair_seconds` as possible. If frames are missing, this
-    time can be too long, see `are_motion`.
+    A window begins at the frame of its time step. Near the end of the clip, it begins earlier. The
+    time between successive frames is as close to `pair_seconds` as possible. If frames are missing,
+    this time can be too long, see `are_motion`.
 
     Returns:
         Frame numbers, ascending in each row, shape (T, L + 1). If the clip has fewer than L + 1
-        frames: only the instants, shape (T, 1).
+        frames: only the frames in `instants`, shape (T, 1).
     """
     if len(seconds) <= num_pairs:
         return instants[:, np.newaxis]
@@ -61,7 +62,7 @@ def choose_windows(
         before = np.minimum(windows[:, pair], len(seconds) - 1)
         after = nearest(seconds, seconds[before] + pair_seconds)
         windows[:, pair + 1] = np.maximum(after, before + 1)
-    # Windows that exceed the clip are moved back to its last frames.
+    # Windows that end after the clip are moved back to the last frames of the clip.
     latest = len(seconds) - 1 - np.arange(num_pairs, -1, -1)
     return np.minimum(windows, latest)
 
@@ -70,7 +71,8 @@ def are_motion(seconds: FloatArray, windows: IntArray, *, pair_seconds: float) -
     """Return, for each window, True if its frames are close enough in time to measure motion.
 
     The maximum interval is twice `pair_seconds`. At low frame rates, it is 1.5 median frame
-    intervals, but at most 0.25 s. This excludes gaps and rates below 4 frames per second.
+    intervals, but at most 0.25 s. This limit excludes windows with gaps, and clips with fewer
+    than 4 frames per second.
 
     `windows` contains frame numbers, shape (T, L + 1).
 

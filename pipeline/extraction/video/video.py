@@ -23,12 +23,12 @@ from pipeline.extraction.video.packets import PacketReader
 
 _GAP_SECONDS: Final = 1.0
 _GAP_STEPS: Final = 5
-"""A gap exceeds `_GAP_SECONDS` and `_GAP_STEPS` median frame intervals."""
+"""A gap is longer than both `_GAP_SECONDS` and `_GAP_STEPS` median frame intervals."""
 _COMPLETE: Final = 0.98
-"""Minimum share of the stated duration that a complete stream covers."""
+"""If a stream covers at least this share of the stated duration, the stream is complete."""
 _TAG: Final = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 
-# Other formats are excluded: FFmpeg would open the files and addresses in a playlist named .mp4.
+# Playlist formats are excluded, because FFmpeg would open the files and addresses in a playlist.
 _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,asf,flv,ogg,h264,hevc,m4v,"
     "mxf,dv,rm,yuv4mpegpipe"
@@ -41,14 +41,14 @@ class Timeline:
     """Frame times of a video file."""
 
     pts: IntArray
-    """Unique timestamps of the frames in presentation order, shape (F,). For H.264 in AVI, they
-    are not ascending."""
+    """Unique timestamps of the frames in presentation order, shape (F,). For H.264 in AVI, the
+    timestamps may not be ascending."""
     seconds: FloatArray
     """Times of the frames since the first frame, ascending, shape (F,)."""
     codec: str
     """Codec, e.g. "h264"."""
     stated_seconds: float | None
-    """Duration in the header; None if the header does not contain it."""
+    """Duration of the video according to the file; None if the file does not state it."""
     last_seconds: float
     """Display duration of the last frame."""
     pixel_aspect: float
@@ -68,7 +68,8 @@ class Timeline:
             return 0.0
         if self.is_variable:
             return 1 / self.step_seconds
-        # The mean is used because Matroska rounds each time to milliseconds.
+        # Matroska rounds each time to milliseconds. This rounding changes the median interval more
+        # than the mean interval, so the rate is computed from the mean interval.
         return float((len(self.seconds) - 1) / (self.seconds[-1] - self.seconds[0]))
 
     @property
@@ -80,7 +81,7 @@ class Timeline:
     def gaps(self) -> FloatArray:
         """Frame intervals that exceed both 1 s and 5 median intervals, in seconds.
 
-        The cause can be lost frames or a stall of the camera.
+        The cause is lost frames or a pause of the camera.
         """
         steps = np.diff(self.seconds)
         return steps[steps > max(_GAP_SECONDS, _GAP_STEPS * self.step_seconds)]
@@ -99,8 +100,8 @@ class Timeline:
     def coverage(self) -> float:
         """Share of the expected duration that frames cover, in [0, 1].
 
-        The coverage is low for cut files and files with gaps. Each gap counts as one median
-        interval.
+        The coverage is low for cut files and files with gaps. One median interval of each gap
+        counts as covered.
         """
         if not self.whole_seconds:
             return 1.0
@@ -109,7 +110,7 @@ class Timeline:
 
     @property
     def is_variable(self) -> bool:
-        """True if the frame intervals vary."""
+        """True if the longest frame interval exceeds 1.5 median intervals."""
         steps = np.diff(self.seconds)
         return bool(len(steps) and steps.max() > 1.5 * self.step_seconds)
 
@@ -146,7 +147,7 @@ def read_timeline(path: Path) -> Timeline:
         packets = PacketReader(container, stream)
         for packet, is_damaged in packets:
             num_damaged += is_damaged
-            if not packet.is_discard:  # an edit list hides the frame
+            if not packet.is_discard:  # an edit list can hide frames
                 stamps.append(packet.pts)
                 frame_ticks = packet.duration or frame_ticks
         codec = stream.codec_context.name
@@ -154,8 +155,8 @@ def read_timeline(path: Path) -> Timeline:
         pixel_aspect = float(stream.sample_aspect_ratio or 1)
         pts: IntArray
         if None in stamps or (container.format.name == "avi" and stream.codec_context.has_b_frames):
-            # Such files store only the decoding order. The decoder assigns the timestamps, which
-            # may not be ascending.
+            # Such files store only the decoding order of frames, so the decoder assigns the
+            # timestamps. These timestamps may not be ascending.
             pts = np.asarray([*dict.fromkeys(_decode_stamps(path))], dtype=np.int64)
         else:
             pts = np.unique(np.asarray(stamps, dtype=np.int64))
@@ -165,7 +166,7 @@ def read_timeline(path: Path) -> Timeline:
         first_seconds = float(ticks[0] * time_base)
         stated = _stated_seconds(container, stream, first_seconds, packets.other_seconds)
     seconds = (ticks - ticks[0]) * time_base
-    # ASF and FLV files do not store frame durations.
+    # ASF and FLV files do not store frame durations, so the median interval is used.
     usual_seconds = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 0.0
     return Timeline(
         pts=pts,
@@ -183,7 +184,7 @@ def _decode_stamps(path: Path) -> Iterator[int]:
         stream.codec_context.thread_count = 1
         packets = (packet for packet, _ in PacketReader(container, stream))
         for packet in itertools.chain(packets, [None]):
-            with contextlib.suppress(av.FFmpegError):  # the coverage shows the loss
+            with contextlib.suppress(av.FFmpegError):  # lost frames lower the coverage
                 for frame in stream.codec_context.decode(packet):
                     if frame.pts is not None:
                         yield frame.pts
@@ -199,16 +200,17 @@ def _stated_seconds(
         if not container.duration:
             return None
         ends_at = container.duration / av.time_base
-        # Matroska and FLV state the duration of the longest stream, which may be the sound. In
-        # this case, a loss at the end of the video is not detected.
+        # Matroska and FLV files store the duration of the longest stream. If another stream,
+        # e.g. the sound, lasts about as long, the duration of the video is unknown. In this case, a
+        # loss at the end of the video is not detected.
         if other_seconds >= _COMPLETE * ends_at:
             return None
-    # Both times start at time 0 of the file, but the stream may begin later.
+    # The end time is counted from time 0 of the file, but the first frame may be later.
     return ends_at - first_seconds if 0 < first_seconds < ends_at else ends_at
 
 
 def _tagged_seconds(stream: Any) -> float | None:
-    # Matroska stores the end of each stream in a DURATION tag.
+    # Matroska files store the end time of each stream in a DURATION tag.
     for name, value in stream.metadata.items():
         found = _TAG.fullmatch(value) if name.upper().split("-")[0] == "DURATION" else None
         if found:

@@ -1,4 +1,4 @@
-"""Attention overview: traits, entropy of the heads, and faithfulness.
+"""Attention overview: attention of the traits, entropy of the heads, and faithfulness.
 
 Shapes: K = 5 traits, H heads.
 """

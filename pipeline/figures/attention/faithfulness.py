@@ -26,7 +26,7 @@ _LINES: Final[Mapping[str, LineStyle]] = {"top": "-", "bottom": "--"}
 _COLOURS: Final = {"traits": ACCENTS[1], "rollout": ACCENTS[0]}
 
 StreamCurves: TypeAlias = tuple[tuple[str, DeletionCurves], ...]
-"""Pairs of step name and deletion curves, one pair per stream."""
+"""One pair per stream: display name of the stream, and deletion curves."""
 
 
 def faithfulness_data(attention: AttentionMeasurements) -> StreamCurves:
@@ -61,7 +61,10 @@ def _draw_faithfulness(data: StreamCurves, style: Style) -> Figure:
 
 
 def draw_score_change(axes: Axes, steps: str, curves: DeletionCurves) -> None:
-    """Draw the score change over the share of hidden steps. `steps` is their name."""
+    """Draw the score change over the fraction of hidden time steps.
+
+    `steps` is the name of the time steps in the axis label.
+    """
     _draw_curves(axes, steps, curves.hidden_share, curves.movement)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("mean |Δ score|")
@@ -81,7 +84,7 @@ def _describe_faithfulness(data: StreamCurves) -> str:
 
 
 def deletion_handles(data: StreamCurves) -> list[Line2D]:
-    """Return the legend entries of the curves."""
+    """Return the legend entries of the deletion curves."""
     _, curves = data[0]
     return [line_handle(_curve_name(curve), *_line_format(curve)) for curve in curves.movement]
 
@@ -92,7 +95,7 @@ def _draw_curves(
     width = float(mpl.rcParams["lines.linewidth"])
     for name, values in curves.items():
         colour, line = _line_format(name)
-        # If two curves coincide, the wide line stays visible below the thin line.
+        # If two curves coincide, both are visible: the wide line is behind the thin line.
         linewidth = 2.5 * width if name.startswith("traits/") else width
         axes.plot(shares, values.mean(axis=0), line, color=colour, linewidth=linewidth)
         if len(values) > 1:

@@ -1,9 +1,9 @@
 """Grid of attention maps, and display names of maps, streams and clips.
 
-All maps of a grid share one axes object, in em units, because separate axes are slow. Maps in one
-row have one colour scale.
+All maps of a grid are drawn on one axes object, because one axes object per map is slow. The unit
+of its coordinates is the em (the font size). All maps in one row have the same colour scale.
 
-Shapes: Q queries, T keys of all streams of a map.
+Shapes: Q queries, T keys of a map (all streams).
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,7 +38,7 @@ _BOTTOM_EM: Final = 2.0
 _RIGHT_EM: Final = 5.0
 """Space right of the last column, for the colour bar and its numbers."""
 _MAX_LABELS: Final = 32
-"""Maximum number of step labels per row of maps."""
+"""Maximum number of key labels per row of maps."""
 _MAP_HEIGHTS_EM: Final = (6.5, 13.0)
 """Minimum and maximum height of a map."""
 
@@ -55,10 +55,10 @@ class Box(NamedTuple):
 class Grid:
     """Figure with maps in rows and columns.
 
-    `rows` contains the heading and the aspect (height divided by width) per row of maps. The map
-    height is also limited to a fixed range. `columns` contains the titles above each row. `left`
-    is the space left of the first column, and `gap` is the space between two columns, in em.
-    Styles without titles omit `title`.
+    `rows` contains (heading, aspect) for each row of maps. The aspect is height divided by width.
+    A fixed range limits the map height. `columns` contains the column titles. `left` is the space
+    left of the first column, in em. `gap` is the space between two columns, in em. If the style
+    has no titles, `title` is not drawn.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Grid:
             top += height + _BOTTOM_EM
 
     def add_panel(self, box: Box) -> Axes:
-        """Add separate axes for content that is not a map."""
+        """Add separate axes in `box`, for a panel that is not a map."""
         width, height = self._width, float(self._sheet.get_ylim()[0])
         bottom = 1 - (box.top + box.height) / height
         return self.figure.add_axes(
@@ -114,10 +114,10 @@ class Grid:
     def draw_map(
         self, box: Box, weights: FloatArray, *, limit: float, num_keys: Sequence[int] | None = None
     ) -> None:
-        """Draw one map of weights (Q, T) with numbered keys. NaN is padding and drawn in grey.
+        """Draw one map of weights, shape (Q, T), with numbered keys. Padding (NaN) is grey.
 
-        `limit` is the weight at the bright end of the colour scale. `num_keys` is the number of
-        keys per stream, or None for one stream. Lines separate the streams.
+        `limit` is the weight at the bright end of the colour scale. `num_keys` contains the
+        number of keys per stream, or is None for one stream. White lines separate the streams.
         """
         num_keys = num_keys or [weights.shape[1]]
         self._draw_image(box, weights, limit)
@@ -134,13 +134,13 @@ class Grid:
             left += count * key_width
 
     def number_queries(self, box: Box, num_queries: int) -> None:
-        """Number the queries left of a map, from 1."""
+        """Write the query numbers left of a map, starting at 1."""
         for number in step_numbers(num_queries, 5).tolist():
             y = box.top + (number - 0.5) * box.height / num_queries
             self._label(box.left - 0.5, y, str(number), ha="right", va="center")
 
     def name_traits(self, box: Box, *, is_short: bool = False) -> None:
-        """Write the names of the traits left of a map, in their colours."""
+        """Write the trait names left of a map, each in the colour of the trait."""
         for row, trait in enumerate(TRAITS):
             y = box.top + (row + 0.5) * box.height / len(TRAITS)
             name = trait[0].upper() if is_short else trait
@@ -148,7 +148,7 @@ class Grid:
             self._label(box.left - 0.4, y, name, color=TRAIT_COLOURS[trait], weight="bold", **place)
 
     def draw_bar(self, box: Box, limit: float) -> None:
-        """Draw the colour bar of a row, from 0 to `limit`, right of the last map."""
+        """Draw a colour bar from 0 to `limit`, right of the last map in a row."""
         bar = Box(self._width - _RIGHT_EM + 0.8, box.top, 0.8, box.height)
         self._draw_image(bar, np.linspace(limit, 0.0, 64)[:, None], limit)
         self._label(bar.left, bar.top - 0.4, "weight", va="baseline")
@@ -200,9 +200,9 @@ def map_heading(attention: AttentionMeasurements, name: str) -> str:
 
 
 def shorten_clip_id(clip_id: str, max_length: int = 20) -> str:
-    """Remove the middle of a long clip id.
+    """Shorten a clip ID to `max_length` characters by removing its middle.
 
-    The start of an id usually names the video, and the end is the number of the clip.
+    The start and the end of the ID remain, because they usually identify the video and the clip.
     """
     if len(clip_id) <= max_length:
         return clip_id
@@ -211,14 +211,14 @@ def shorten_clip_id(clip_id: str, max_length: int = 20) -> str:
 
 
 def step_numbers(num_steps: int, max_labels: int) -> IntArray:
-    """Return at most `max_labels` evenly spaced step numbers, starting at 1."""
+    """Return at most `max_labels` evenly spaced numbers from 1 to `num_steps`, starting at 1."""
     strides = (digit * 10**power for power in range(10) for digit in (1, 2, 5))
     stride = next(stride for stride in strides if num_steps <= stride * max_labels)
     return np.arange(1, num_steps + 1, stride)
 
 
 def largest_weight(weights: FloatArray) -> float:
-    """Return the largest weight, or 1 if all weights are NaN, as the end of a colour scale."""
+    """Return the upper end of a colour scale: the largest weight, or 1 if all weights are NaN."""
     return float(np.nanmax(weights)) if np.isfinite(weights).any() else 1.0
 
 

@@ -35,9 +35,9 @@ class HeadEntropy:
     epochs: IntArray
     """Epoch numbers, shape (E,); empty if the entropy was not logged."""
     over_epochs: FloatArray
-    """Mean entropy over some validation clips after each epoch, shape (E, H)."""
+    """Mean entropy over a sample of the validation clips, after each epoch, shape (E, H)."""
     quantiles: FloatArray
-    """5, 25, 50, 75 and 95 % quantiles over the clips, for the trained model, shape (5, H)."""
+    """Quantiles (5, 25, 50, 75, 95 %) over the clips, for the trained model, shape (5, H)."""
 
     @property
     def num_heads(self) -> int:
@@ -58,7 +58,7 @@ class AttentionEntropy:
 def attention_entropy_data(
     attention: AttentionMeasurements, attention_history: Sequence[Mapping[str, Any]] = ()
 ) -> AttentionEntropy:
-    """Return the normalised entropy of every head, over clips and over epochs."""
+    """Return the normalised entropy of every head: quantiles over clips, and mean per epoch."""
     check_attention(attention)
     maps = []
     for name, entropy in attention.entropy.items():
@@ -142,7 +142,7 @@ def _set_entropy_axis(axes: Axes) -> None:
 def _over_epochs(
     history: Sequence[Mapping[str, Any]], name: str, *, num_heads: int
 ) -> tuple[IntArray, FloatArray]:
-    """Return the epoch numbers, shape (E,), and the entropies of one map, shape (E, H)."""
+    """Return two arrays for one map: epoch numbers (E,), and entropies (E, H)."""
     try:
         epochs = np.array([event["epoch"] for event in history], dtype=np.int64)
         values = np.array([event["entropy"][name] for event in history], dtype=np.float64)
@@ -156,7 +156,7 @@ def _over_epochs(
 
 
 def head_agreement_data(attention: AttentionMeasurements) -> dict[str, FloatArray]:
-    """Return the agreement between heads: map name -> shape (H, H), each in [0, 1]."""
+    """Return map name -> agreement between heads, shape (H, H), with values in [0, 1]."""
     check_attention(attention)
     maps = {name: matrix for name, matrix in attention.agreement.items() if len(matrix) > 1}
     if not maps:
@@ -215,7 +215,7 @@ def _draw_matrix(axes: Axes, matrix: FloatArray) -> None:
         red, green, blue, _ = mpl.colormaps[SEQUENTIAL](float(value))
         is_light = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
         colour = "black" if is_light else "white"
-        text = f"{value:.2f}".removeprefix("0")  # cells are small
+        text = f"{value:.2f}".removeprefix("0")  # no leading zero, because cells are small
         axes.text(column, row, text, ha="center", va="center", color=colour, size="small")
 
 

@@ -1,6 +1,6 @@
-"""Attention maps of one clip per head, and of several clips side by side.
+"""Figures of attention maps: each head for one clip, or the mean over heads for several clips.
 
-Shapes: M sample clips, H heads, Q queries, T keys of all streams of a map, C columns.
+Shapes: M sample clips, H heads, Q queries, T keys of a map (all streams), C columns.
 """
 
 import functools
@@ -31,7 +31,7 @@ _NUM_SAMPLES: Final = 3
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MapGrid:
-    """Attention maps with the same columns, one row per map."""
+    """Grid of attention maps: one row per map name, one column per head or clip."""
 
     title: str
     columns: tuple[str, ...]
@@ -72,23 +72,24 @@ def _attention_comparison_data(attention: AttentionMeasurements) -> MapGrid:
 
 def _draw_map_grid(data: MapGrid, style: Style) -> Figure:
     attention = data.attention
+    parsed = [queries_and_keys(name, attention.streams) for name in data.maps]
     grid = Grid(
         style,
         title=data.title,
         rows=[
-            (map_heading(attention, name), 0.4 if _is_of_traits(name) else 0.8)
-            for name in data.maps
+            (map_heading(attention, name), 0.4 if queries == TRAIT_QUERIES else 0.8)
+            for name, (queries, _) in zip(data.maps, parsed, strict=True)
         ],
         columns=data.columns,
         left=11.0,
     )
-    for boxes, (name, weights) in zip(grid.boxes(), data.maps.items(), strict=True):
-        _, streams = queries_and_keys(name, attention.streams)
+    rows = zip(grid.boxes(), data.maps.values(), parsed, strict=True)
+    for boxes, weights, (queries, streams) in rows:
         num_keys = [attention.num_keys[stream] for stream in streams]
         limit = largest_weight(weights)
         for box, column in zip(boxes, weights, strict=True):
             grid.draw_map(box, column, limit=limit, num_keys=num_keys)
-        if _is_of_traits(name):
+        if queries == TRAIT_QUERIES:
             grid.name_traits(boxes[0])
         else:
             grid.number_queries(boxes[0], weights.shape[1])
@@ -103,10 +104,6 @@ def _describe_map_grid(data: MapGrid) -> str:
         weight = number(largest_weight(weights))
         largest.append(f"{map_name(name)} {weight} ({data.columns[int(column)]})")
     return f"{data.title}. Largest weights: {'; '.join(largest)}."
-
-
-def _is_of_traits(name: str) -> bool:
-    return name.rpartition("/")[2] == TRAIT_QUERIES
 
 
 def _sample_spec(position: int) -> FigureSpec:

@@ -1,6 +1,6 @@
-"""Attention weights and attention rollout of each trait over the steps of each stream.
+"""Attention weights and attention rollout of each trait, over the time steps of a stream.
 
-Shapes: M sample clips, K = 5 traits, T steps or tokens of one stream.
+Shapes: M sample clips, K = 5 traits, T time steps or tokens of one stream.
 """
 
 from collections.abc import Mapping
@@ -35,13 +35,13 @@ class StreamAttention:
 
     name: str
     mean: FloatArray
-    """Mean over the clips that have the step, shape (K, T)."""
+    """Mean weights over the clips that contain the time step, shape (K, T)."""
     samples: FloatArray
     """Weights of the sample clips, shape (M, K, T); NaN is padding."""
     share: FloatArray
-    """Share of the stream in the attention of each trait, mean over clips, shape (K,)."""
+    """Total weight of the stream for each trait, averaged over clips, shape (K,)."""
     uniform: FloatArray
-    """Mean weight per step if attention is uniform, shape (T,)."""
+    """Mean weight per time step if attention is uniform, shape (T,)."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,7 +50,7 @@ class TraitAttention:
 
     title: str
     has_shares: bool
-    """True if the weights of a trait sum to 1 over all streams, not over each stream."""
+    """True if the weights of a trait sum to 1 over all streams together, not per stream."""
     attention: AttentionMeasurements
     streams: tuple[StreamAttention, ...]
     """Streams, in the order of the model."""
@@ -61,7 +61,7 @@ def trait_attention_data(attention: AttentionMeasurements) -> TraitAttention:
     check_attention(attention)
     means, samples = attention.trait_attention, attention.sample_trait_attention
     streams = _streams(attention, means, samples, attention.trait_attention_even)
-    # If the traits attend to each stream separately, each share is 1.
+    # If attention is separate for each stream, each share is 1, so the total is at least 2.
     total_share = np.sum([stream.share for stream in streams], axis=0).mean()
     return TraitAttention(
         title="Attention of each trait",
@@ -78,7 +78,7 @@ def _trait_rollout_data(attention: AttentionMeasurements) -> TraitAttention:
     means, samples = attention.trait_rollout, attention.sample_trait_rollout
     return TraitAttention(
         title="Attention rollout of each trait",
-        has_shares=False,  # shares of a rollout are an artefact of the method
+        has_shares=False,  # rollout values of different streams are not comparable
         attention=attention,
         streams=_streams(attention, means, samples, attention.trait_rollout_even),
     )
@@ -128,12 +128,12 @@ def _draw_trait_attention(data: TraitAttention, style: Style) -> Figure:
 
 
 def draw_mean_attention(axes: Axes, stream: StreamAttention) -> None:
-    """Draw the mean weight of each step, one line per trait."""
+    """Draw the mean weight of each time step, one line per trait."""
     num_steps = stream.mean.shape[1]
     steps = np.arange(1, num_steps + 1)
     uniform = stream.uniform
     axes.plot(
-        [0.5, *steps, num_steps + 0.5],  # across the full panel, even for a single step
+        [0.5, *steps, num_steps + 0.5],  # full panel width, even for one time step
         [uniform[0], *uniform, uniform[-1]],
         color=MUTED,
         linestyle="--",
@@ -149,7 +149,10 @@ def draw_mean_attention(axes: Axes, stream: StreamAttention) -> None:
 
 
 def describe_trait_attention(data: TraitAttention) -> str:
-    """Describe the step with the most attention per stream in one sentence."""
+    """Describe the time step of each stream with the most attention relative to uniform attention.
+
+    The attention is the mean over clips and traits.
+    """
     parts = []
     for stream in data.streams:
         mean = stream.mean.mean(axis=0)

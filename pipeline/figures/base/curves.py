@@ -1,4 +1,4 @@
-"""Read, draw and describe curves of the loss and the metrics over the epochs.
+"""Functions to read, draw and describe curves of loss and metrics over the epochs.
 
 Shapes: E epochs.
 """
@@ -25,7 +25,7 @@ _LOG_SCALE_RATIO: Final = 10.0
 """Minimum ratio of the largest to the smallest value for a logarithmic axis."""
 
 _MAX_RANGE_RATIO: Final = 20.0
-"""If the first epochs extend the y range by more than this factor, the axis is cut."""
+"""If the first epochs extend the y range by more than this factor, their values are cut off."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,17 +33,17 @@ class Curve:
     """Loss or one metric over the epochs."""
 
     metric: str
-    """`loss` or name of a metric."""
+    """`loss`, or the name of a metric."""
     epochs: IntArray
     """Epoch numbers, shape (E,)."""
     train: FloatArray | None
-    """Values on the training clips, measured with dropout, shape (E,)."""
+    """Values on the training clips, with active dropout, shape (E,); None if not logged."""
     validation: FloatArray | None
     """Values on the validation clips, shape (E,); None for a run without validation."""
 
     @property
     def subset(self) -> str:
-        """Subset that selects the best epoch: `training` if there is no validation."""
+        """Subset that determines the best epoch: `validation`, or `training` without validation."""
         return "training" if self.validation is None else "validation"
 
     @property
@@ -83,13 +83,13 @@ class Curve:
 
     @property
     def is_logarithmic(self) -> bool:
-        """True if the curve is a loss or an MSE with a range that needs a logarithmic axis."""
+        """True if the metric is loss or MSE and `needs_log_scale` is true for its values."""
         subsets = [values for values in (self.train, self.validation) if values is not None]
         return self.metric in {"loss", "mse"} and needs_log_scale(np.concatenate(subsets))
 
 
 def needs_log_scale(values: FloatArray) -> bool:
-    """Return True if the values are positive and their range needs a logarithmic axis."""
+    """Return True if all values are positive and the largest is at least 10 times the smallest."""
     finite = values[np.isfinite(values)]
     return finite.size > 0 and bool(finite.max() >= _LOG_SCALE_RATIO * finite.min() > 0)
 
@@ -101,7 +101,7 @@ def check_epochs(epochs: IntArray) -> None:
 
 
 def read_curve(history: MetricsHistory, metric: str, trait: str | None = None) -> Curve:
-    """Return the curve of the loss or a metric, for one trait or averaged over the traits.
+    """Return the curve of `metric` for `trait`. If `trait` is None, the values are trait means.
 
     Raises:
         NothingToDraw: If no epoch has ended, or the history does not contain the metric.
@@ -122,18 +122,18 @@ def read_curve(history: MetricsHistory, metric: str, trait: str | None = None) -
 def read_curves(
     history: MetricsHistory, names: Mapping[str, tuple[str, str | None]]
 ) -> dict[str, Curve]:
-    """Return the curves that exist. `names` maps each key to a metric and a trait."""
+    """Return the existing curves: key -> curve. `names` contains key -> (metric, trait or None)."""
     curves = {key: data_or_none(read_curve, history, *name) for key, name in names.items()}
     return {key: curve for key, curve in curves.items() if curve is not None}
 
 
 def epoch_marker(epochs: FloatArray | IntArray) -> str:
-    """Return a point as line marker if there are few epochs, else ""."""
+    """Return the marker of a line over epochs: "o" if there are few epochs, else ""."""
     return "o" if len(epochs) <= _MAX_MARKED_EPOCHS else ""
 
 
 def set_epoch_axis(axes: Axes, epochs: IntArray) -> None:
-    """Set limits, whole-numbered ticks and label of an x axis of epochs."""
+    """Set the limits, integer ticks and label of an x axis that shows epochs."""
     pad = max(0.5, 0.02 * (epochs[-1] - epochs[0])) if len(epochs) > 1 else 1.5
     axes.set_xlim(epochs[0] - pad, epochs[-1] + pad)
     set_ticks(axes, integer_x=True)
@@ -167,10 +167,10 @@ def curve_handles(curve: Curve, *, colour: str | None = None) -> list[Line2D]:
 
 
 def readable_limits(curve: Curve) -> tuple[float, float] | None:
-    """Return y limits that cut off extreme first epochs, or None if all values fit.
+    """Return y limits that exclude extreme first epochs, or None if no limits are needed.
 
-    For example, R² can be -50 in the first epoch, so that all later values look like a flat line.
-    At most the first tenth of the epochs is cut off.
+    For example, if R² is -50 in the first epoch, all later values look like a flat line. The limits
+    ignore the first 10 % of the epochs, but at least one epoch.
     """
     if curve.is_logarithmic:
         return None
@@ -187,7 +187,7 @@ def readable_limits(curve: Curve) -> tuple[float, float] | None:
 
 
 def describe_curve(curve: Curve) -> str:
-    """Describe a curve in one sentence."""
+    """Return one sentence with the first, last and best value of a curve."""
     name, subset = METRIC_NAMES[curve.metric], curve.subset
     first, last = (metric_value(curve.metric, curve.values[epoch]) for epoch in (0, -1))
     if len(curve.epochs) == 1:
@@ -221,7 +221,7 @@ def _cut_first_epochs(axes: Axes, curve: Curve) -> None:
     is_above = np.nanmax(curve.values) > limits[1]
     first = metric_value(curve.metric, curve.values[0])
     axes.text(
-        0.99,  # this corner is free, because the extreme epochs are on the left
+        0.99,  # the extreme epochs are on the left, so the right corner is free
         0.97 if is_above else 0.03,
         f"{'▲' if is_above else '▼'} epoch {curve.epochs[0]}: {first}",
         transform=axes.transAxes,

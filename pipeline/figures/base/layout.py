@@ -1,7 +1,7 @@
 """Layout of figures: panels, axes, legends and heatmaps.
 
-Margins are fixed, because measuring text is slow. Their unit is em, the font size of the style,
-so that the layout fits every style.
+Because measuring text is slow, the margins are fixed. The unit of all margins is em, the font size
+of the style. Therefore, the same layout fits every style.
 """
 
 import math
@@ -29,7 +29,7 @@ _MAX_TICK_LETTERS: Final = 7
 _MAX_WIDENINGS: Final = 60
 _TITLE_EM: Final = 2.4
 _LEGEND_EM: Final = 1.9
-_HANDLE_EM: Final = 4.4  # a line and the space around it
+_HANDLE_EM: Final = 4.4  # width of a legend line with the space around the line
 _NOTE_COLOUR: Final = "#555555"
 
 
@@ -48,14 +48,14 @@ def build_panels(
     bottom: float = 3.8,
     top: float = 2.0,
 ) -> tuple[Figure, list[Axes]]:
-    """Build a figure with a title, a legend, and a grid of equal panels.
+    """Build a figure with a title, a legend, and a grid of panels of equal size.
 
     `columns` is None for a single row. `aspect` is the height of a panel divided by its width.
-    `left`, `right`, `bottom` and `top` are the margins of each panel, and `outer_left` is the
-    margin left of the grid, in em. Styles without titles omit `title`.
+    `left`, `right`, `bottom` and `top` are the margins of each panel. `outer_left` is the margin
+    left of the grid. All margins are in em. If the style has no titles, `title` is not drawn.
 
     Returns:
-        Figure, and its panels row by row. The last row may be incomplete.
+        Figure, and list of its panels, row by row. The last row can have fewer panels.
     """
     columns = columns or num_panels
     rows = math.ceil(num_panels / columns)
@@ -81,7 +81,7 @@ def build_panels(
         for panel in range(num_panels)
     ]
     for panel in axes:
-        # Fixed positions align the labels and avoid measuring the ticks.
+        # Fixed positions align the axis labels of all panels. Automatic positions are slower.
         panel.xaxis.set_label_coords(0.5, -2.2 * em / panel_height)
         panel.yaxis.set_label_coords(-4.7 * em / panel_width, 0.5)
     add_header(figure, style, title=title, legend=legend)
@@ -89,7 +89,7 @@ def build_panels(
 
 
 def header_em(style: Style, legend: Sequence[Artist], *, width: float) -> float:
-    """Return the height of title and legend in em. `width` is the figure width in inches."""
+    """Return the total height of title and legend in em. `width` is the figure width in inches."""
     return _TITLE_EM * style.has_title + _LEGEND_EM * _legend_rows(legend, width=width / style.em)
 
 
@@ -118,7 +118,10 @@ def line_handle(label: str, colour: str, linestyle: LineStyle = "-", marker: str
 
 
 def set_ticks(axes: Axes, *, x: int = 6, y: int = 5, integer_x: bool = False) -> None:
-    """Set the maximum number of tick intervals. `integer_x` allows only whole numbers on x."""
+    """Set the maximum number of tick intervals per axis.
+
+    If `integer_x` is true, the x ticks are integers.
+    """
     x_locator = MaxNLocator(
         x, steps=_ROUND_INTEGERS if integer_x else _ROUND, integer=integer_x, min_n_ticks=1
     )
@@ -127,7 +130,7 @@ def set_ticks(axes: Axes, *, x: int = 6, y: int = 5, integer_x: bool = False) ->
 
 
 def set_log_scale(axes: Axes, axis: Literal["x", "y"] = "y") -> None:
-    """Make an axis logarithmic with decimal tick labels. Draw the data before the call."""
+    """Set a logarithmic scale with decimal tick labels. The data must be drawn before the call."""
     if axis == "x":
         axes.set_xscale("log")
     else:
@@ -142,7 +145,7 @@ def set_log_scale(axes: Axes, axis: Literal["x", "y"] = "y") -> None:
 
 
 def set_value_axis(axes: Axes, label: str, *, is_log: bool) -> None:
-    """Set label and scale of the y axis. Draw the data before the call."""
+    """Set label and scale of the y axis. The data must be drawn before the call."""
     if is_log:
         set_log_scale(axes)
     else:
@@ -151,12 +154,12 @@ def set_value_axis(axes: Axes, label: str, *, is_log: bool) -> None:
 
 
 def set_note(axes: Axes, text: str, colour: str = _NOTE_COLOUR) -> None:
-    """Write a note above a panel, aligned right."""
+    """Write a right-aligned note above a panel."""
     axes.set_title(text, loc="right", color=colour)
 
 
 def point_style(num_points: int) -> dict[str, Any]:
-    """Return plot options for points. If there are many points, they are small and pale."""
+    """Return plot options for points: smaller and paler markers for more than 400 points."""
     is_dense = num_points > 400
     return {
         "linestyle": "none",
@@ -179,13 +182,13 @@ def name_rows(axes: Axes, names: Sequence[str]) -> None:
 
 
 def hide_panel(axes: Axes, reason: str = "") -> None:
-    """Hide the axes of a panel, and write the reason in the centre."""
+    """Hide the axes of a panel and write `reason` in its centre."""
     axes.set_axis_off()
     write_centred(axes, reason)
 
 
 def write_centred(axes: Axes, text: str) -> None:
-    """Write a text in the centre of a panel, over its curves."""
+    """Write text in the centre of a panel, in front of the curves."""
     background = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
     place: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "center"}
     if text:
@@ -201,10 +204,10 @@ def draw_heatmap(
     is_wide: bool = False,
     limit: float = 1.0,
 ) -> None:
-    """Draw a matrix of signed values. Zero is white, and NaN cells are empty.
+    """Draw a matrix of signed values. Cells with 0 are white, and cells with NaN are empty.
 
-    `limit` is the absolute value with the strongest colour. `is_wide` stretches the cells to fill
-    the panel.
+    `limit` is the absolute value with the darkest colour. If `is_wide` is true, the cells fill the
+    panel. Otherwise, the cells are squares.
     """
     colours = mpl.colormaps[DIVERGING]
     axes.imshow(
@@ -226,7 +229,7 @@ def draw_heatmap(
 
 
 def _keep_ticks_short(axes: Axes) -> None:
-    # If all values are nearly equal, for example after one epoch, labels are long.
+    # Nearly equal values cause long tick labels, so widen the y range.
     formatter = axes.yaxis.get_major_formatter()
     for _ in range(_MAX_WIDENINGS):
         labels = formatter.format_ticks(axes.yaxis.get_majorticklocs().tolist())
@@ -237,7 +240,7 @@ def _keep_ticks_short(axes: Axes) -> None:
 
 
 def _legend_rows(handles: Sequence[Artist], *, width: float) -> int:
-    # Estimate instead of measuring: in DejaVu Sans at 0.9 em, a letter is about 0.5 em wide.
+    # Measuring text is slow, so estimate its width. A letter of DejaVu Sans is about 0.52 em wide.
     needed = [_HANDLE_EM + 0.52 * len(str(handle.get_label())) for handle in handles]
     for rows in range(1, len(handles)):
         columns = math.ceil(len(handles) / rows)

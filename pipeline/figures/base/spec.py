@@ -1,4 +1,4 @@
-"""Specification of a figure: functions that compute its data, draw it, and describe it."""
+"""Specification of a figure, with functions to compute, draw and describe its data."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -21,11 +21,11 @@ _FILES: Final[Mapping[str, str]] = {
     "y_true": "predictions with annotated scores",
     "y_pred": "predictions",
 }
-"""Input -> file in the run directory."""
+"""Input name -> file in the run directory, for error messages."""
 
 
 class NothingToDraw(PipelineError):  # noqa: N818 - not a fault
-    """The records are valid but contain no data for this figure."""
+    """Error if the records are valid but contain no data for a figure."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,15 +52,15 @@ class FigureSpec:
     """Folder in the run directory."""
     title: str
     caption: str
-    """Explanation of the figure, a few sentences."""
+    """Explanation of the figure in a few sentences."""
     data: Callable[..., Any]
     """Function that returns the data of the figure or raises `NothingToDraw`.
 
-    Its parameter names are input names. A parameter with a default is an optional input."""
+    Each parameter name is the name of an input. A parameter with a default is an optional input."""
     draw: Callable[..., Figure]
-    """Function that draws the data. The constructor makes it apply the style."""
+    """Function that draws the data. The constructor wraps this function with `styled`."""
     alt_text: Callable[[Any], str]
-    """Function that describes the data in one sentence with the main values."""
+    """Function that returns one sentence with the main values of the data."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "draw", styled(self.draw))
@@ -69,8 +69,8 @@ class FigureSpec:
         """Compute the data of the figure.
 
         Args:
-            inputs: Input name -> value. A missing input is None, an unreadable input is
-                `Unavailable`. Unknown names are ignored.
+            inputs: Input name -> value. The value is None if the input is missing, and
+                `Unavailable` if the input cannot be read. Unknown names are ignored.
 
         Raises:
             NothingToDraw: If the run has no data for this figure.
@@ -89,14 +89,14 @@ class FigureSpec:
         try:
             return self.data(**required, **optional)
         except PipelineError:
-            # Draw the figure even if an optional input is damaged.
+            # An optional input may be damaged, so draw the figure without optional inputs.
             if not optional:
                 raise
             return self.data(**required)
 
 
 def data_or_none(build: Callable[..., Any], *inputs: Any) -> Any:
-    """Return the result of `build`, or None if it raises `NothingToDraw`."""
+    """Return the result of `build`, or None if `build` raises `NothingToDraw`."""
     try:
         return build(*inputs)
     except NothingToDraw:
@@ -104,5 +104,5 @@ def data_or_none(build: Callable[..., Any], *inputs: Any) -> Any:
 
 
 def registry(*specs: FigureSpec) -> dict[str, FigureSpec]:
-    """Return the specifications by name, in the given order."""
+    """Return a dictionary of name -> specification, in the given order."""
     return {spec.name: spec for spec in specs}

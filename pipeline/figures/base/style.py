@@ -1,8 +1,8 @@
 """Style of all figures: sizes, fonts and colours.
 
 The colours are from Okabe & Ito (2008, https://jfly.uni-koeln.de/color). People with common
-colour-vision deficiencies can distinguish them. Each trait has the same colour in every figure.
-Training values are grey and dashed, validation values black and solid.
+colour-vision deficiencies can distinguish these colours. Each trait has the same colour in all
+figures. Training curves are grey and dashed. Validation curves are black and solid.
 """
 
 import contextlib
@@ -27,10 +27,10 @@ TRAIN_COLOUR: Final = "#767676"
 VALIDATION_COLOUR: Final = "#000000"
 
 ACCENT: Final = "#0072B2"
-"""Main colour of figures that do not show traits or subsets."""
+"""Main colour of figures that show neither traits nor subsets."""
 
 ACCENTS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
-"""Colours of further series, in order."""
+"""Colours of figures with several series: the first series has the first colour."""
 
 WARNING_COLOUR: Final = "#D55E00"
 """Colour of outliers and thresholds."""
@@ -42,18 +42,18 @@ PALE: Final = "#D9D9D9"
 """Colour of background fills."""
 
 SEQUENTIAL: Final = "cividis"
-"""Colour map of non-negative values, perceptually uniform and safe for colour-blind readers."""
+"""Perceptually uniform colour map for non-negative values, safe for colour-blind readers."""
 
 DIVERGING: Final = "RdBu_r"
-"""Colour map of signed values: negative blue, zero white, positive red."""
+"""Colour map for signed values: negative is blue, zero is white, and positive is red."""
 
-# Settings and font caches of matplotlib are global, so only one thread may draw at a time.
+# Matplotlib has global settings and font caches, so only one thread may draw at a time.
 _LOCK = threading.RLock()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Style:
-    """Sizes of the figures for one medium."""
+    """Sizes of figures, text and lines for one medium, for example paper."""
 
     name: str
     column_width: float
@@ -71,7 +71,7 @@ class Style:
 
     @property
     def em(self) -> float:
-        """Font size in inches, the unit of all margins."""
+        """Font size in inches. It is the unit of all margins."""
         return self.font_size / 72
 
     @contextlib.contextmanager
@@ -99,7 +99,7 @@ class Style:
 
 _THEME: Final[Mapping[str, Any]] = {
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # part of matplotlib, so available on every machine
+    "font.sans-serif": ["DejaVu Sans"],  # every installation of matplotlib includes this font
     "figure.facecolor": "white",
     "axes.facecolor": "white",
     "savefig.facecolor": "white",
@@ -111,7 +111,7 @@ _THEME: Final[Mapping[str, Any]] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlelocation": "left",
-    "axes.titley": 1.0,  # automatic placement takes a seventh of the drawing time
+    "axes.titley": 1.0,  # automatic placement of titles would slow down drawing
     "axes.axisbelow": True,
     "axes.grid": True,
     "axes.grid.axis": "y",
@@ -125,8 +125,8 @@ _THEME: Final[Mapping[str, Any]] = {
     "image.cmap": SEQUENTIAL,
     "image.interpolation": "nearest",
     "agg.path.chunksize": 10_000,
-    "svg.fonttype": "path",  # does not need the font
-    "svg.hashsalt": "ocean",  # makes the files reproducible
+    "svg.fonttype": "path",  # text is stored as paths, so no font is needed
+    "svg.hashsalt": "ocean",  # a fixed value makes the files reproducible
     "pdf.fonttype": 42,  # journals do not accept Type 3 fonts
 }
 
@@ -150,14 +150,14 @@ PAPER: Final = Style(
     dpi=300,
     has_title=False,
 )
-"""Style for publications: widths of one and two columns, no titles."""
+"""Style for publications, without titles. Figures are as wide as one or two text columns."""
 
 STYLES: Final[Mapping[str, Style]] = {style.name: style for style in (SCREEN, PAPER)}
-"""All styles by name."""
+"""Style name -> style."""
 
 
 def styled(draw: Callable[[Any, Style], Figure]) -> Callable[..., Figure]:
-    """Wrap `draw` so that it applies the style, which is `SCREEN` by default."""
+    """Wrap `draw` so that its argument `style` applies during the call; the default is `SCREEN`."""
 
     @functools.wraps(draw)
     def draw_in_style(data: Any, style: Style = SCREEN) -> Figure:

@@ -1,1 +1,1 @@
-"""Figures of predictions and scores."""
+"""Figures of predictions and metrics."""

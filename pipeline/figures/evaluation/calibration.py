@@ -27,25 +27,26 @@ from pipeline.metrics.regression import is_constant
 _SLOPE_KEY: Final = "slope 1: calibrated\nslope < 1: too extreme\nslope > 1: not extreme enough"
 _BIN_WIDTH: Final = 0.05
 _COUNTS_HEIGHT: Final = 0.22
-"""Height of the highest bar of the counts, as a share of the panel."""
+"""Height of the highest count bar, as a fraction of the panel height."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Calibration:
-    """Mean predicted and mean annotated score per bin of the predicted score."""
+    """Means of predicted and annotated scores, for each bin of the predicted score."""
 
     edges: FloatArray
     """Edges of the bins, shape (B + 1,)."""
     counts: IntArray
     """Number of clips per bin, shape (K, B)."""
     mean_pred: FloatArray
-    """Mean predicted score per bin, shape (K, B); NaN for fewer than five clips."""
+    """Mean predicted score per bin, shape (K, B); NaN in bins with fewer than five clips."""
     mean_true: FloatArray
-    """Mean annotated score per bin, shape (K, B); NaN for fewer than five clips."""
+    """Mean annotated score per bin, shape (K, B); NaN in bins with fewer than five clips."""
     slope: FloatArray
     """Slope of the regression of annotations on predictions, shape (K,).
 
-    It is NaN for constant predictions. If it is below 1, the predictions are too extreme.
+    If predictions are constant, the slope is NaN. If the slope is below 1, the predictions are
+    too extreme.
 
     Reference: Cox, 1958 (doi:10.2307/2333203).
     """

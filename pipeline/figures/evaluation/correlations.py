@@ -1,4 +1,4 @@
-"""Correlation matrices of the metrics over the epochs, and of the traits over the clips.
+"""Correlation matrices: of the metrics over the epochs, and of the traits over the clips.
 
 Shapes: E epochs, M series, N clips, K = 5 traits.
 """
@@ -20,7 +20,7 @@ from pipeline.metrics.regression import as_columns, is_constant
 from pipeline.records.metrics_history import MetricsHistory
 
 _SERIES: Final = ("loss", "mae", "mse", "r2", "pcc", "ccc")
-"""Series in the matrix. Accuracy is omitted, because it is 1 - MAE."""
+"""Metrics in the matrix. Because accuracy is 1 - MAE, accuracy is omitted."""
 
 _MIN_EPOCHS: Final = 3
 _MIN_CLIPS: Final = 3
@@ -28,7 +28,7 @@ _MIN_DIFFERENCE_LIMIT: Final = 0.25
 
 
 def correlation_matrix(values: FloatArray) -> FloatArray:
-    """Return the Pearson correlations between the rows of (M, E); NaN for a constant row."""
+    """Return the Pearson correlation of each pair of rows; NaN if one row is constant."""
     mean, deviation = values.mean(axis=1), values.std(axis=1)
     flat = is_constant(mean, deviation**2)
     scaled = (values - mean[:, None]) / np.where(flat, np.nan, deviation)[:, None]
@@ -38,14 +38,14 @@ def correlation_matrix(values: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MetricCorrelation:
-    """Correlations of losses and metrics over the epochs."""
+    """Correlations between losses and metrics over the epochs."""
 
     names: tuple[str, ...]
-    """Names of the series, M entries."""
+    """Names of the M series."""
     correlation: FloatArray
-    """Pearson correlation, shape (M, M); NaN for a constant series."""
+    """Pearson correlation of each pair of series, shape (M, M); NaN if one series is constant."""
     num_epochs: int
-    """Number of epochs in which all series are finite."""
+    """Number of epochs in which all series have finite values."""
 
 
 def _metric_correlation_data(history: MetricsHistory) -> MetricCorrelation:
@@ -99,7 +99,7 @@ def _describe_metric_correlation(data: MetricCorrelation) -> str:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TraitCorrelations:
-    """Correlations between the traits; NaN for a constant trait."""
+    """Correlations between the traits; NaN for a trait with constant scores."""
 
     true: FloatArray
     """Correlations of the annotated scores, shape (K, K)."""
@@ -110,7 +110,7 @@ class TraitCorrelations:
 
     @property
     def difference(self) -> FloatArray:
-        """Predicted minus annotated, shape (K, K)."""
+        """Predicted minus annotated correlation, shape (K, K)."""
         return self.predicted - self.true
 
 

@@ -1,4 +1,4 @@
-"""Predicted against annotated scores, and residuals, per trait.
+"""Figures with one panel per trait: predicted against annotated scores, and residuals.
 
 Shapes: N clips, K = 5 traits, B bins.
 """
@@ -28,10 +28,10 @@ from pipeline.figures.base.style import MUTED, TRAIT_COLOURS, Style
 from pipeline.metrics.regression import as_columns, exact_metrics
 
 MIN_CLIPS: Final = 5
-"""Minimum number of clips for the mean of a bin."""
+"""Minimum number of clips in a bin. The mean of a bin with fewer clips is NaN."""
 
 _MAX_POINTS: Final = 400
-"""Maximum number of clips to draw as points. For more clips, the density is drawn."""
+"""Maximum number of clips for a scatter plot. For more clips, the density is drawn."""
 
 _NUM_CELLS: Final = 36
 _NUM_RESIDUAL_BINS: Final = 40
@@ -46,7 +46,7 @@ def paired_scores(y_true: FloatArray, y_pred: FloatArray) -> tuple[FloatArray, F
 
 
 def score_limits(*scores: FloatArray) -> tuple[float, float]:
-    """Return axis limits that include all scores and are multiples of 0.1."""
+    """Return axis limits that include all scores. Both limits are multiples of 0.1."""
     all_values = np.concatenate([values.ravel() for values in scores])
     low, high = np.floor(all_values.min() * 10) / 10, np.ceil(all_values.max() * 10) / 10
     return float(low), float(max(high, low + 0.1))
@@ -55,10 +55,11 @@ def score_limits(*scores: FloatArray) -> tuple[float, float]:
 def binned_mean(
     keys: FloatArray, values: FloatArray, edges: FloatArray
 ) -> tuple[FloatArray, IntArray]:
-    """Return the mean and the number of the values (N,) per bin of the keys (N,), shape (B,).
+    """Return two arrays of shape (B,): mean of the values per bin, number of values per bin.
 
-    The B + 1 edges are ascending. Keys outside the edges belong to the first or the last bin. A
-    mean of fewer than `MIN_CLIPS` values is NaN.
+    Each value is counted in the bin that contains the key at the same position. The B + 1 edges are
+    ascending. Keys outside the edges are in the first or the last bin. If a bin has fewer than
+    `MIN_CLIPS` values, its mean is NaN.
     """
     num_bins = len(edges) - 1
     bins = np.clip(np.searchsorted(edges, keys, side="right") - 1, 0, num_bins - 1)
@@ -76,7 +77,9 @@ class PredictionsVsTruth:
     y_pred: FloatArray
     """Predicted scores, shape (N, K)."""
     density: IntArray
-    """Number of clips per cell of predicted and annotated score, shape (K, B, B)."""
+    """Number of clips per trait and cell, shape (K, B, B).
+
+    Axes: trait, bin of the predicted score, bin of the annotated score."""
     edges: FloatArray
     """Edges of the cells on both axes, shape (B + 1,)."""
     mae: FloatArray
@@ -117,7 +120,8 @@ def _draw_predictions_vs_truth(data: PredictionsVsTruth, style: Style) -> Figure
         top=3.2,
         legend=[line_handle("prediction = annotation", "#222222", "--")],
     )
-    # With the maximum, one constant trait would dominate the colour scale.
+    # A constant trait has one very full cell. Thus the colour scale ends at the median, over the
+    # traits, of the number of clips in the fullest cell, not at the maximum.
     norm = LogNorm(1, max(2.0, float(np.median(data.density.max(axis=(1, 2))))))
     for k, trait in enumerate(TRAITS):
         _draw_trait(panels[k], data, k, norm)
@@ -193,7 +197,7 @@ class Residuals:
     deviation: FloatArray
     """Standard deviation of the residuals per trait, shape (K,)."""
     trend: FloatArray
-    """Mean residual per bin of the annotated score, shape (K, 10); NaN in bins of few clips."""
+    """Mean residual per bin of the annotated score, shape (K, 10); NaN if a bin has few clips."""
     num_clips: int
     split: str
 

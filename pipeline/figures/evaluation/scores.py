@@ -1,6 +1,6 @@
-"""Scores of the model and the baselines, with intervals.
+"""Metrics of the model and of the baselines, with confidence intervals.
 
-Shapes: R rows, the mean over the traits and the five traits.
+Shapes: R = 6 rows (mean over the traits, and the five traits).
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ _MARKERS: Final = "|xdsv^"
 
 
 def interval_rows(intervals: Intervals, metric: str) -> FloatArray:
-    """Return values, lower ends and upper ends, shape (3, R). Unknown ends are NaN."""
+    """Return values, lower ends and upper ends of intervals, shape (3, R). Unknown ends are NaN."""
     return np.array([dataclasses.astuple(intervals[metric][row]) for row in ROWS]).T
 
 

@@ -48,11 +48,12 @@ class TrainingTime:
 
 
 def training_time_data(time_logs: TimeLogs, history: MetricsHistory | None = None) -> TrainingTime:
-    """Return the time per epoch, and the loss if there is a history."""
+    """Return the time per epoch. If `history` is given, include the loss."""
     check_epochs(time_logs.epoch_numbers)
     curves = {} if history is None else read_curves(history, {"loss": ("loss", None)})
     loss = curves.get("loss")
-    # If a run is killed between writing the two logs, the logs have different lengths.
+    # If the process is killed between the update of the metrics history and the update of the
+    # time logs, these files have different numbers of epochs. The loss is then omitted.
     is_aligned = loss is not None and len(loss.epochs) == time_logs.num_epochs
     return TrainingTime(times=time_logs, loss=loss if is_aligned else None)
 
@@ -92,7 +93,7 @@ def epoch_handles(times: TimeLogs) -> list[Patch]:
 
 
 def draw_epoch_bars(axes: Axes, times: TimeLogs) -> None:
-    """Draw one bar per epoch, with validation on top of training."""
+    """Draw one stacked bar per epoch: training time below, validation time above."""
     factor, unit = axis_unit(times.median_epoch)
     edges = np.append(times.epoch_numbers - 0.5, times.epoch_numbers[-1] + 0.5)
     train, total = times.epoch_times * factor, times.epoch_seconds * factor
@@ -161,7 +162,7 @@ def _draw_distribution(axes: Axes, times: TimeLogs) -> None:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Throughput:
-    """Throughput of the training part of each epoch."""
+    """Throughput of each epoch during training, without validation."""
 
     epochs: IntArray
     """Epoch numbers, shape (E,)."""
@@ -172,12 +173,12 @@ class Throughput:
 
     @property
     def median(self) -> float:
-        """Median rate of the epochs after the first. For a run of one epoch, its rate."""
+        """Median rate of all epochs except the first. If there is only one epoch, its rate."""
         return float(np.median(self.rate[1:] if len(self.rate) > 1 else self.rate))
 
 
 def throughput_data(time_logs: TimeLogs, num_train_clips: int | None = None) -> Throughput:
-    """Return the throughput in clips, or in steps if the number of clips is unknown."""
+    """Return clips per second, or training steps per second if the number of clips is unknown."""
     epochs, seconds = time_logs.epoch_numbers, time_logs.epoch_times
     check_epochs(epochs)
     if time_logs.clips_per_second.size:

@@ -1,6 +1,6 @@
-"""Time of each step, and time of each part of a run.
+"""Time of each training step, and time of each part of a run.
 
-Shapes: S logged steps, B bins.
+Shapes: S logged training steps, B bins.
 """
 
 from collections.abc import Mapping
@@ -37,19 +37,22 @@ _MAX_BRIEF_PARTS: Final = 5
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BatchTimes:
-    """Step times, and their distribution after the first epoch."""
+    """Step times of all epochs, and their distribution.
+
+    The distribution excludes the first epoch, unless this is the only epoch.
+    """
 
     times: TimeLogs
     edges: FloatArray
-    """Bin edges in seconds, logarithmic, shape (B + 1,)."""
+    """Logarithmically spaced bin edges in seconds, shape (B + 1,)."""
     step_counts: IntArray
     """Number of step times per bin, shape (B,)."""
     wait_counts: IntArray
-    """Number of waits per bin, shape (B,); zeros if the waits are unknown."""
+    """Number of wait times per bin, shape (B,); zeros if wait times were not logged."""
 
     @property
     def step_percentiles(self) -> tuple[float, float]:
-        """Median and 95th percentile of the step times after the first epoch, in seconds."""
+        """Median and 95th percentile of the step times in the distribution, in seconds."""
         return _percentiles(self.times.batch_times[self.times.is_steady_step])
 
 
@@ -137,7 +140,7 @@ def _percentiles(seconds: FloatArray) -> tuple[float, float]:
 
 
 def time_breakdown_data(time_logs: TimeLogs) -> dict[str, float]:
-    """Return the time of each part of the run: name -> seconds, in descending order."""
+    """Return the time of each part of the run: name -> seconds, longest part first."""
     if not time_logs.breakdown:
         check_epochs(time_logs.epoch_numbers)
     return time_logs.parts()
@@ -157,7 +160,7 @@ def _draw_time_breakdown(data: Mapping[str, float], style: Style) -> Figure:
 
 
 def draw_time_parts(axes: Axes, data: Mapping[str, float], *, is_brief: bool = False) -> None:
-    """Draw one bar per part. `is_brief` joins small parts and omits the times."""
+    """Draw one bar per part. If `is_brief`, small parts are combined and times are omitted."""
     data = _join_small_parts(data) if is_brief else data
     total = sum(data.values())
     factor, unit = axis_unit(total)
@@ -177,7 +180,7 @@ def draw_time_parts(axes: Axes, data: Mapping[str, float], *, is_brief: bool = F
 
 
 def describe_time_breakdown(data: Mapping[str, float]) -> str:
-    """Describe the parts of the run in one sentence."""
+    """Return one sentence with the time of each part as a percentage of the total time."""
     total = sum(data.values())
     parts = ", ".join(
         f"{PART_NAMES.get(part, part)} {percent(seconds / total)}" for part, seconds in data.items()

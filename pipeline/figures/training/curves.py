@@ -1,4 +1,4 @@
-"""Loss and metrics over the epochs, per trait and averaged over the traits.
+"""Figures of loss and metrics over the epochs: per trait, and averaged over the traits.
 
 Shapes: E epochs, K = 5 traits.
 """
@@ -35,7 +35,10 @@ from pipeline.metrics.regression import HIGHER_IS_BETTER
 from pipeline.records.metrics_history import MetricsHistory
 
 TRAIT_METRICS: Final = ("mae", "r2", "pcc", "ccc")
-"""Metrics in the trait figures, without accuracy (1 - MAE) and MSE (R² is a scaled MSE)."""
+"""Metrics in the trait figures.
+
+Accuracy and MSE are omitted, because accuracy is 1 - MAE, and R² is calculated from the MSE.
+"""
 
 
 def _draw_train_val(curve: Curve, style: Style) -> Figure:
@@ -57,11 +60,11 @@ class TraitMetrics:
     curves: Mapping[str, Curve]
     """Metric -> curve of the trait, for each metric in the history."""
     means: Mapping[str, FloatArray]
-    """Metric -> mean over the traits on the same subset, shape (E,)."""
+    """Metric -> mean over the traits, shape (E,), on the same subset as the values of the curve."""
 
     @property
     def is_constant(self) -> bool:
-        """True if all correlations are 0, because annotations or predictions are constant."""
+        """True if PCC and CCC are always 0, because annotations or predictions are constant."""
         curves = [self.curves[metric] for metric in ("pcc", "ccc") if metric in self.curves]
         return bool(curves) and all((curve.values == 0).all() for curve in curves)
 
@@ -119,9 +122,9 @@ class TraitComparison:
     """Metrics of the five traits in one epoch."""
 
     epoch: int
-    """Epoch with the best mean MAE."""
+    """Epoch with the lowest mean MAE over the traits."""
     subset: str
-    """Subset that selects this epoch: `training` if there is no validation."""
+    """Subset on which this MAE was measured: `validation`, or `training` if there is none."""
     values: Mapping[str, FloatArray]
     """Metric -> values on `subset`, shape (K,)."""
     train: Mapping[str, FloatArray]
@@ -190,7 +193,7 @@ def _describe_trait_comparison(data: TraitComparison) -> str:
 
 
 def _short_value(metric: str, value: float) -> str:
-    """Return a value as at most seven characters, so that it fits beside a bar."""
+    """Return a value as text that fits beside a bar, with at most seven characters."""
     if not np.isfinite(value):
         return "–"
     text = metric_value(metric, value)

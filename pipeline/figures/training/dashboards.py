@@ -1,4 +1,4 @@
-"""Overview figures of a run: one figure for scores, one figure for time.
+"""Overview figures of a run: one figure for loss and metrics, one figure for time.
 
 Shapes: E epochs.
 """
@@ -44,9 +44,9 @@ class TrainingDashboard:
     """Data of the training overview."""
 
     curves: Mapping[str, Curve]
-    """Metric -> mean over the traits, for each metric in the history."""
+    """Metric -> curve of the mean over the traits, for each metric in the history."""
     traits: Mapping[str, Curve]
-    """Trait -> CCC over the epochs; empty if the CCC is unknown."""
+    """Trait -> CCC over the epochs; empty if the history contains no CCC."""
     learning_rate: LearningRate | None
     times: TimeLogs | None
 

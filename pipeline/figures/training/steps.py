@@ -1,6 +1,6 @@
-"""Values per logged step: loss, error and learning rate.
+"""Values per logged training step: loss, MAE and learning rate.
 
-Shapes: E epochs, S logged steps.
+Shapes: E epochs, S logged training steps.
 """
 
 from collections.abc import Mapping
@@ -31,14 +31,14 @@ from pipeline.records.metrics_history import LearningRateLogs, MetricsHistory
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BatchPerformance:
-    """Loss and error per logged batch."""
+    """Loss and MAE per logged batch."""
 
     steps: IntArray
-    """Step numbers from the start of the run, shape (S,)."""
+    """Numbers of the training steps, counted from the start of the run, shape (S,)."""
     values: Mapping[str, FloatArray]
-    """Metric -> value per batch, shape (S,)."""
+    """`loss` or `mae` -> value per logged batch, shape (S,)."""
     window: int
-    """Window of the running mean: one epoch, but at most a tenth of all steps."""
+    """Number of steps per running mean: one epoch, but at most 10 % of all logged steps."""
 
 
 def _batch_performance_data(history: MetricsHistory) -> BatchPerformance:
@@ -55,7 +55,7 @@ def _batch_performance_data(history: MetricsHistory) -> BatchPerformance:
 
 
 def running_mean(values: FloatArray, window: int) -> FloatArray:
-    """Return the centred running mean, shape (S,). The window is shorter at both ends.
+    """Return the centred running mean, shape (S,). The first and last windows are shorter.
 
     Values that are not finite are ignored. The mean is NaN if the window has no finite value.
     """
@@ -111,11 +111,11 @@ class LearningRate:
     rates: FloatArray
     """Learning rate of the last step of each epoch, shape (E,)."""
     step_epochs: FloatArray
-    """Position of each logged step on the epoch axis, shape (S,); empty if steps are unknown."""
+    """Position of each logged step on the epoch axis, shape (S,); empty if no step was logged."""
     step_rates: FloatArray
     """Learning rate per logged step, shape (S,)."""
     reduction_epochs: IntArray
-    """Epochs with a reduction; empty if a schedule changes the rate in most epochs."""
+    """Epochs in which the rate is reduced; empty if a schedule changes it in most epochs."""
 
     @property
     def is_marked(self) -> bool:
@@ -126,10 +126,10 @@ class LearningRate:
 def learning_rate_data(
     lr_logs: LearningRateLogs, history: MetricsHistory | None = None
 ) -> LearningRate:
-    """Return the learning rate per epoch, and per step if there is a history."""
+    """Return the learning rate per epoch. If `history` is given, include each logged step."""
     check_epochs(lr_logs.epoch)
     is_reduction = lr_logs.is_reduction.astype(bool)
-    # A schedule changes the rate in nearly every epoch, so its changes are not marked.
+    # Because a schedule changes the rate in nearly every epoch, its changes are not marked.
     changes = np.diff(lr_logs.learning_rate)
     is_mostly_constant = (changes == 0).sum() >= max(1, (changes < 0).sum())
     is_marked = is_mostly_constant and is_reduction.size
@@ -166,7 +166,7 @@ def draw_learning_rate_panel(axes: Axes, data: LearningRate) -> None:
         linestyle = "none" if has_steps else "-"
         axes.plot(data.epochs, data.rates, linestyle=linestyle, marker="o", color=ACCENT)
     for epoch in data.reduction_epochs:
-        # If steps are drawn, epoch n covers the range from n - 1 to n.
+        # If steps are drawn, epoch n starts at x = n - 1. Otherwise, epoch n is centred at x = n.
         start = epoch - (1.0 if has_steps else 0.5)
         axes.axvline(start, color=WARNING_COLOUR, linestyle=":", linewidth=1.0)
     set_epoch_axis(axes, data.epochs)
@@ -202,7 +202,7 @@ def _steps(history: MetricsHistory) -> tuple[FloatArray, FloatArray]:
     epochs = history.epoch.epoch_numbers
     if not rates.size or not epochs.size:
         return np.empty(0), np.empty(0)
-    # If only every n-th step is logged, the last step can be missing, so round up.
+    # If the last step is not logged, `numbers[-1]` is too small, so round up.
     steps_per_epoch = np.ceil(numbers[-1] / len(epochs))
     return epochs[0] - 1 + numbers / steps_per_epoch, rates
 

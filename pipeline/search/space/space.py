@@ -1,4 +1,4 @@
-"""Search space: settings, their values and conditions."""
+"""Search space: settings with their values and conditions."""
 
 import functools
 import json
@@ -16,7 +16,7 @@ from pipeline.core.errors import ConfigError
 FUSION_DIM: Final = "model.fusion_dim"
 NUM_HEADS: Final = "model.num_heads"
 RANK: Final = " (rank)"
-"""Suffix of the Optuna parameter that contains the relative rank of a head count."""
+"""Suffix of the name of the Optuna parameter for the relative rank of the number of heads."""
 
 _NUM_EPOCHS: Final = "training.num_epochs"
 _NUM_RANDOM_PROPOSALS = 300
@@ -28,7 +28,7 @@ Label = str | int | float | bool
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parameter:
-    """Setting that a search varies: a list of choices or a numeric range."""
+    """Setting that a search varies. Its values are a list of choices or a numeric range."""
 
     name: str
     """Dotted name of the setting."""
@@ -40,7 +40,7 @@ class Parameter:
     high: float | None = None
     """Largest value of a range, inclusive."""
     step: float | None = None
-    """Distance between values, counted from `low`; None if all values are valid."""
+    """Distance between neighbouring values, starting at `low`; None if all values are valid."""
     log: bool = False
     """True to sample on a logarithmic scale."""
     when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class Parameter:
         return trial.suggest_float(self.name, low, high, step=self.step, log=self.log)
 
     def allows(self, value: Any) -> bool:
-        """Return True if the value is a choice or inside the range."""
+        """Return True if the value is a choice or a valid value of the range."""
         if self.kind == "categorical":
             return any(_is_same(value, choice) for choice in self.choices)
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -87,7 +87,7 @@ class Parameter:
         return low <= value <= high and (self.step is None or is_on_step(value, low, self.step))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the parameter in the form of a space file."""
+        """Return the parameter in the format of a space file."""
         if self.kind == "categorical":
             described: dict[str, Any] = {"choices": list(self.choices)}
         else:
@@ -104,13 +104,13 @@ class Parameter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Space:
-    """Parameters of a search. After `check`, every proposal is a valid configuration."""
+    """Parameters of a search. After `check`, every proposal gives a valid configuration."""
 
     name: str
     parameters: tuple[Parameter, ...]
-    """Each parameter follows the parameters that it depends on."""
+    """Each parameter comes after the parameters that it depends on."""
     base: ExperimentConfig
-    """Configuration that the proposals change."""
+    """Base configuration, which each proposal changes."""
     path: Path
     """Path of the space file, for error messages."""
 
@@ -124,8 +124,8 @@ class Space:
             if not parameter.is_active(overrides):
                 continue
             if self._is_ranked(parameter):
-                # Optuna needs the same choices in every trial. Valid head counts vary between
-                # trials, but the relative rank is always in [0, 1].
+                # Optuna needs the same choices in every trial. The valid numbers of heads
+                # differ between trials, so Optuna samples their relative rank in [0, 1].
                 counts = self._head_counts(parameter, overrides)
                 rank = trial.suggest_float(NUM_HEADS + RANK, 0.0, 1.0)
                 overrides[NUM_HEADS] = counts[min(int(rank * len(counts)), len(counts) - 1)]
@@ -134,7 +134,7 @@ class Space:
         return overrides
 
     def config(self, overrides: Mapping[str, Any]) -> ExperimentConfig:
-        """Return the base configuration changed by a proposal.
+        """Return the base configuration with the values of a proposal.
 
         Raises:
             ConfigError: If the configuration is invalid.
@@ -151,7 +151,7 @@ class Space:
         return overrides
 
     def encode(self, overrides: Mapping[str, Any]) -> dict[str, Label] | None:
-        """Return the Optuna parameters of a proposal, or None if it is not in the space."""
+        """Return the Optuna parameters of a proposal, or None if the space does not contain it."""
         encoded: dict[str, Label] = {}
         for parameter in self.parameters:
             if not parameter.is_active(overrides):
@@ -169,13 +169,13 @@ class Space:
         return encoded
 
     def check(self) -> None:
-        """Test boundary values and random proposals.
+        """Check one proposal for each boundary value of each parameter, and random proposals.
 
         Raises:
-            ConfigError: If the space can propose an invalid configuration.
+            ConfigError: If a proposal gives an invalid configuration.
         """
         heads = self._find(NUM_HEADS)
-        for dim in self._fusion_dims() if heads else ():
+        for dim in self._fusion_dims():
             if heads and not self._head_counts(heads, {FUSION_DIM: dim}):
                 raise ConfigError(
                     f"{self.path}: {NUM_HEADS}: none of {list(heads.values or ())} divides "
@@ -192,7 +192,7 @@ class Space:
 
     @property
     def max_epochs(self) -> int:
-        """Largest number of epochs of one fit."""
+        """Maximum number of epochs of a fit, over all proposals."""
         searched = self._find(_NUM_EPOCHS)
         base_epochs = self.base.training.num_epochs
         if searched is None:
@@ -200,7 +200,7 @@ class Space:
         return int(max(*searched.boundary_values, base_epochs if searched.when else 1))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the space in the form of a space file, with dotted names."""
+        """Return the space in the format of a space file, with dotted names."""
         return {
             "name": self.name,
             "parameters": {each.name: each.to_json() for each in self.parameters},
@@ -218,7 +218,7 @@ class Space:
             ) from None
 
     def _conditions(self, parameter: Parameter) -> dict[str, Any]:
-        """Return values of other parameters that make this parameter active."""
+        """Return values of other parameters for which this parameter is active."""
         conditions: dict[str, Any] = {}
         for name, allowed in parameter.when.items():
             other = self._find(name)
@@ -227,39 +227,40 @@ class Space:
         return conditions
 
     def _is_ranked(self, parameter: Parameter) -> bool:
-        """Return True if the valid head counts depend on the fusion dimension."""
+        """Return True if the valid numbers of heads depend on the fusion dimension."""
         return parameter.name == NUM_HEADS and any(
             dim % count for dim in self._fusion_dims() for count in parameter.values or ()
         )
 
     def _head_counts(self, heads: Parameter, overrides: Mapping[str, Any]) -> tuple[int, ...]:
-        """Return the head counts that divide the fusion dimension, in ascending order."""
+        """Return the numbers of heads that divide the fusion dimension, in ascending order."""
         dim = overrides.get(FUSION_DIM, self.base.model.fusion_dim)
         return tuple(sorted(count for count in heads.values or () if dim % count == 0))
 
     def _fusion_dims(self) -> tuple[int, ...]:
         searched = self._find(FUSION_DIM)
-        is_always_searched = searched is not None and not searched.when
-        base_dims = () if is_always_searched else (self.base.model.fusion_dim,)
-        return (*((searched and searched.values) or ()), *base_dims)
+        base_dim = self.base.model.fusion_dim
+        if searched is None:
+            return (base_dim,)
+        return (*(searched.values or ()), *((base_dim,) if searched.when else ()))
 
     def _find(self, name: str) -> Parameter | None:
         return next((each for each in self.parameters if each.name == name), None)
 
 
 def label(choice: Any) -> Label:
-    """Return the plain value that represents a choice; JSON for a list or mapping."""
+    """Return the label of a choice: the choice itself, or JSON text for a list or mapping."""
     return choice if isinstance(choice, Label) else json.dumps(choice, sort_keys=True)
 
 
 def is_on_step(value: float, low: float, step: float) -> bool:
-    """Return True if `value` is `low` plus a whole number of steps, up to rounding."""
+    """Return True if `value - low` is a multiple of `step`, up to rounding errors."""
     steps = (value - low) / step
     return abs(steps - round(steps)) < 1e-6
 
 
 def describe_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return one line per parameter that differs between two spaces in JSON form."""
+    """Compare two spaces in JSON form. Return one line for each parameter that differs."""
     old, new = before["parameters"], now["parameters"]
     lines = []
     for name in sorted({*old, *new}):
@@ -273,7 +274,7 @@ def describe_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> li
 
 
 def _is_same(first: Any, second: Any) -> bool:
-    # In Python, True == 1. In a configuration they differ.
+    # In Python, `True == 1`. In a configuration, the two values differ.
     return isinstance(first, bool) == isinstance(second, bool) and bool(first == second)
 
 

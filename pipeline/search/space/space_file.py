@@ -1,4 +1,4 @@
-"""Read a search space from a YAML file and check it."""
+"""Read a search space from a YAML file, and check the space."""
 
 import dataclasses
 import types
@@ -36,13 +36,14 @@ _NOT_SEARCHED: Final = {
 def load_space(path: Path, base: ExperimentConfig) -> Space:
     """Read a search space.
 
-    A file contains the keys `name` and `parameters`. Model settings do not need the prefix
-    `model.`. A parameter is a list of choices, `{choices: [...]}`, or `{low, high}` with optional
-    `step` or `log: true`. A parameter with `when: {other: value}` is active only for this value.
+    A space file has the keys `name` and `parameters`. Model settings do not need the prefix
+    `model.`. The values of a parameter are given as a list of choices, as `{choices: [...]}`, or as
+    a range `{low, high}`. A range may also have `step` or `log: true`. A parameter with
+    `when: {other: value}` is active only if `other` has this value.
 
     Raises:
         ConfigError: If a setting is unknown or cannot be searched, if a range is invalid, or if
-            the space can propose an invalid change of `base`.
+            values from the space give an invalid configuration.
     """
     values = read_yaml_mapping(path)
     for key in values:
@@ -175,7 +176,7 @@ def _check_range(where: str, low: float, high: float, step: float | None, *, log
 
 
 def _in_order(path: Path, parameters: list[Parameter]) -> tuple[Parameter, ...]:
-    """Sort the parameters by their dependencies."""
+    """Sort the parameters. Each parameter comes after the parameters that it depends on."""
     by_name: dict[str, Parameter] = {}
     for parameter in parameters:
         if parameter.name in by_name:

@@ -10,17 +10,17 @@ _HISTORY = "retry_history"
 _ORIGINAL = "failed_trial"
 _NUM_RETRIES = "num_retries"
 RETRY_OF = "retry_of"
-"""User attribute of a retry that contains the number of the lost trial."""
+"""User attribute of a retried trial: the number of the lost trial."""
 IS_DEFAULT = "is_default"
 """User attribute that marks the trial of the default configuration."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Retry:
-    """Callback that queues a lost trial again. Optuna calls it after missing heartbeats.
+    """Callback that queues a lost trial again. Optuna calls it if heartbeats are missing.
 
-    Optuna's own callback also copies the intermediate values of the lost trial. The pruner
-    would then count the epochs of this trial twice.
+    Optuna's own callback is not used, because it copies the intermediate values of the lost
+    trial. With these values, the pruner would count the epochs of this trial twice.
     """
 
     max_retries: int
@@ -33,7 +33,7 @@ class Retry:
 
 
 def requeue(study: optuna.Study, trial: FrozenTrial, *, num_retries: int | None = None) -> None:
-    """Queue the parameters of a lost trial again as a new trial.
+    """Queue a new trial with the parameters of a lost trial.
 
     `num_retries` is the retry count of the new trial; by default the count of the lost trial.
     """
@@ -43,7 +43,7 @@ def requeue(study: optuna.Study, trial: FrozenTrial, *, num_retries: int | None 
     user_attrs = {RETRY_OF: trial.number}
     if IS_DEFAULT in trial.user_attrs:
         user_attrs[IS_DEFAULT] = True
-    # The lost trial may have used only some of its fixed parameters.
+    # The lost trial may not have used all its fixed parameters yet, so they are copied.
     fixed = trial.system_attrs.get("fixed_params")
     study.add_trial(
         optuna.create_trial(
@@ -64,8 +64,8 @@ def requeue(study: optuna.Study, trial: FrozenTrial, *, num_retries: int | None 
 def mark_lost(
     study: optuna.Study, trial: FrozenTrial, retry: Callable[[optuna.Study, FrozenTrial], None]
 ) -> None:
-    """Mark a running trial as failed and retry it. This does not wait for missing heartbeats."""
-    storage = study._storage  # noqa: SLF001 (Optuna ends trials of other processes like this)
+    """Mark a running trial as failed and retry it immediately."""
+    storage = study._storage  # noqa: SLF001 (Optuna ends trials of other processes in this way)
     try:
         storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)  # noqa: SLF001
     except optuna.exceptions.UpdateFinishedTrialError:

@@ -29,8 +29,8 @@ def build_sampler(
 def build_pruner(config: SearchConfig, num_epochs: int) -> pruners.BasePruner:
     """Build the pruner. `num_epochs` is the maximum number of epochs of a trial.
 
-    Reference: Li et al., 2018 (arXiv:1603.06560); Li et al., 2020 (arXiv:1810.05934);
-    Golovin et al., 2017 (doi:10.1145/3097983.3098043) for the median rule.
+    Reference: Li et al., 2018 (arXiv:1603.06560, Hyperband); Li et al., 2020 (arXiv:1810.05934,
+    successive halving); Golovin et al., 2017 (doi:10.1145/3097983.3098043, median rule).
     """
     if not prunes(config):
         return pruners.NopPruner()

@@ -1,4 +1,4 @@
-"""Open the storage of a search, and create or continue a study."""
+"""Open the Optuna storage of a search, and create or continue a study."""
 
 import contextlib
 import importlib.util
@@ -32,7 +32,7 @@ STORAGE_ERRORS = (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlch
 _GRACE_HEARTBEATS = 3
 """Number of missing heartbeats after which Optuna marks a trial as failed."""
 _LOCK_SECONDS = 60.0
-"""Maximum time that SQLite waits for other processes that write to the same file."""
+"""Maximum time that SQLite waits while other processes write to the same file."""
 _EXAMPLES = "sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
 
 _DEFINITION = "definition"
@@ -54,18 +54,19 @@ _FREE = (
     "data.clips",
     "evaluation.",
 )
-"""Settings and sections that may differ between calls of the same study."""
+"""Settings and sections that may differ between two `search` commands for the same study."""
 
 
 def open_storage(spec: StudySpec) -> RDBStorage:
-    """Open the storage of a study, and create its tables if they are missing.
+    """Open the storage of a study. Create the database tables if they are missing.
 
     Raises:
         SearchError: If the URL is invalid or the database is unreachable.
     """
     url = _parsed(spec.storage_url)
     settings = spec.config.search
-    options: dict[str, Any] = {"pool_pre_ping": True}  # a restarted server closes connections
+    # A server restart closes connections, so each connection is tested before it is used.
+    options: dict[str, Any] = {"pool_pre_ping": True}
     if url.get_backend_name() == "sqlite":
         options = {"connect_args": {"timeout": _LOCK_SECONDS}}
     try:
@@ -83,7 +84,9 @@ def open_storage(spec: StudySpec) -> RDBStorage:
 
 @contextlib.contextmanager
 def creation_lock(url: str, name: str) -> Iterator[None]:
-    """Lock the creation of tables or studies against other processes and machines.
+    """Hold a lock: other processes and machines cannot create tables or studies at the same time.
+
+    Blocks with the same `name` wait for each other.
 
     Raises:
         SearchError: If the database is unreachable.
@@ -99,23 +102,24 @@ def creation_lock(url: str, name: str) -> Iterator[None]:
         connection = engine.connect()
     except sqlalchemy.exc.SQLAlchemyError as error:
         raise _cannot_open(parsed, error) from error
-    with connection:  # the end of the connection releases the lock, also after a kill
+    with connection:  # the lock ends with the connection, also if the process is killed
         key = zlib.crc32(f"ocean-pipeline {name}".encode())
         connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_lock(key)))
         yield
 
 
 def open_study(spec: StudySpec, *, features_hash: str) -> optuna.Study:
-    """Create a study, or open an existing study to continue it.
+    """Create a study, or open an existing study.
 
     Raises:
-        SearchError: If an existing study has another space, other settings or other features, or
-            if the directory contains trials of another study.
+        SearchError: If the existing study has a search space, settings or features that differ
+            from the given ones, if another program created it, or if the run directory contains
+            trials of another study.
     """
     with creation_lock(spec.storage_url, "study"):
         storage = open_storage(spec)
         is_new = spec.study_name not in optuna.get_all_study_names(storage)
-        if is_new and any(spec.run.trials_dir.glob("*")):  # they would be overwritten
+        if is_new and any(spec.run.trials_dir.glob("*")):  # new trials would overwrite these
             raise SearchError(
                 f"{spec.study_dir}: contains trials of another study than {spec.study_name!r}, or "
                 "their storage was deleted. Give another --run_dir, or the --study and "

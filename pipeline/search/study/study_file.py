@@ -1,4 +1,4 @@
-"""Write a study as plain files, and read `study.json` without the storage."""
+"""Write a study as plain files, and read `study.json` without the Optuna storage."""
 
 import io
 import math
@@ -44,10 +44,10 @@ STATE_NAMES: Final = {
 }
 
 _MIN_TRIALS = 8
-"""Minimum number of complete trials for parameter importances. Fewer trials give noise."""
+"""Minimum number of complete trials for reliable parameter importances."""
 
 _MEASURE: Final = "ped_anova"
-"""Importance measure in the figures; also the default of Optuna and optuna-dashboard."""
+"""Importance measure that the figures show; also the default of Optuna and optuna-dashboard."""
 
 _COST_NAMES: Final[Mapping[str, str]] = {
     "weights": "number of weights",
@@ -125,7 +125,10 @@ def _trial_content(spec: StudySpec, trial: FrozenTrial, lost: set[int]) -> dict[
 def _importances(
     spec: StudySpec, study: optuna.Study
 ) -> tuple[dict[str, dict[str, float]] | None, str]:
-    """Return the parameter importances by two measures, or None and the reason.
+    """Return two items: the parameter importances by two measures, and an empty note.
+
+    If there are too few complete trials or a measure cannot be computed, the items are None and a
+    note with the reason.
 
     Reference: Hutter et al., 2014 (fANOVA); Watanabe et al., 2023 (arXiv:2304.10255, PED-ANOVA).
     """
@@ -141,7 +144,8 @@ def _importances(
     for name, build in evaluators.items():
         try:
             with warnings.catch_warnings():
-                # PED-ANOVA warns that the target must be minimized, which is true for this target.
+                # PED-ANOVA warns that low target values must be the good ones. This is the case
+                # here: an objective to maximize is multiplied by -1.
                 warnings.filterwarnings("ignore", message=".*to achieve low `target` values")
                 shares = optuna.importance.get_param_importances(
                     study, evaluator=build(), target=lambda trial: sign * trial.values[0]
@@ -173,19 +177,19 @@ def _trial_table(content: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class StudyRecord:
-    """Content of a `study.json`."""
+    """Content of `study.json`."""
 
     name: str
     study: optuna.Study
     """All trials with all objectives."""
     first: optuna.Study
-    """All trials with the first objective only, because most figures show one objective."""
+    """All trials, each with only the first objective, because most figures show one objective."""
     objectives: tuple[str, ...]
     """Axis label of each objective."""
     parameters: tuple[str, ...]
     """Parameters of the complete trials, in descending order of importance."""
     importances: Mapping[str, float]
-    """Parameter -> importance in [0, 1], in descending order; empty if not computed."""
+    """Parameter -> importance in [0, 1], in descending order; empty if none was computed."""
     importances_note: str
     """Reason why `importances` is empty."""
 
@@ -209,7 +213,7 @@ class StudyRecord:
 
 
 def read_study(path: Path) -> StudyRecord:
-    """Read a `study.json`.
+    """Read `study.json`.
 
     Raises:
         PipelineError: If the file is missing or damaged.
@@ -271,7 +275,7 @@ def _record(content: Mapping[str, Any]) -> StudyRecord:
 
 
 def _short_names(names: Sequence[str]) -> dict[str, str]:
-    """Map each dotted name to its last part, or to itself if the last part is not unique."""
+    """Return dotted name -> short name: the last part if it is unique, else the dotted name."""
     counts = Counter(name.rpartition(".")[2] for name in names)
     return {
         name: name if counts[name.rpartition(".")[2]] > 1 else name.rpartition(".")[2]
@@ -280,7 +284,7 @@ def _short_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def _distribution(parameter: Mapping[str, Any], tried: Sequence[Any]) -> BaseDistribution:
-    """Return the distribution of a parameter, extended to include all values of the trials."""
+    """Return the Optuna distribution of a parameter, wide enough for all values in the trials."""
     kind = {"categorical": "categorical", "int": "int", "float": "float"}[parameter["kind"]]
     are_numbers = all(
         isinstance(each, int | float) and not isinstance(each, bool) for each in tried

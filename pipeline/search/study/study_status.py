@@ -21,11 +21,11 @@ class StudyStatus:
     """Number of lost trials that were queued again."""
     running: tuple[FrozenTrial, ...]
     best: FrozenTrial | None
-    """Trial with the best first objective."""
+    """Complete trial with the best value of the first objective."""
 
     @property
     def num_done(self) -> int:
-        """Number of trials that count towards the requested number."""
+        """Number of complete, pruned and failed trials."""
         return self.num_complete + self.num_pruned + self.num_failed
 
 
@@ -46,9 +46,10 @@ def read_status(study: optuna.Study) -> StudyStatus:
 
 
 def best_trial(study: optuna.Study, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
-    """Return the complete trial with the best first objective.
+    """Return the complete trial with the best value of the first objective.
 
-    For equal values, the smaller second objective decides, then the smaller trial number.
+    If several trials have this value, the trial with the smaller second objective is returned, and
+    if this is also equal, the trial with the smaller number.
     """
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     sign = -1.0 if study.directions[0] == optuna.study.StudyDirection.MAXIMIZE else 1.0
