@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.errors import AnnotationError
-from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS
+from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS, TraitLabel
 from pipeline.data.readers import score_pickle
-from pipeline.data.readers.annotations import group_of, read_annotations
+from pipeline.data.groups import source_group
+from pipeline.data.readers.annotations import read_labels
+from pipeline.data.readers.label_table import LabelOptions
 from pipeline.data.readers.score_pickle import read_score_pickle
 
 HEADER = "clip_id,neuroticism,openness,conscientiousness,extraversion,agreeableness,interview\n"
@@ -25,6 +27,9 @@ V1_HEADER = (
 )
 
 
+PLAIN = tuple(TraitLabel(name=trait) for trait in TRAITS)
+
+
 def scores(**changes) -> dict:
     """Return scores of two clips for five traits and `interview`, with changes by trait."""
     values = {
@@ -32,6 +37,13 @@ def scores(**changes) -> dict:
         for number, trait in enumerate((*TRAITS, "interview"))
     }
     return {**values, **changes}
+
+
+def rename(content: dict) -> dict:
+    return {
+        trait: {f"c{clip}": score for clip, score in values.items()}
+        for trait, values in content.items()
+    }
 
 
 def without(key: str, **changes) -> dict:
@@ -53,7 +65,7 @@ def write(tmp_path: Path):
 
 def test_a_pickle_gives_a_table_in_ocean_order(write):
     reordered = dict(reversed(scores()["neuroticism"].items()))
-    table = read_annotations([write(scores(neuroticism=reordered))]).scores
+    table = read_labels([write(scores(neuroticism=reordered))]).scores
     assert table.index.tolist() == ["-a.001.mp4", "b.000.mp4"]
     assert table.index.name == "clip_id"
     assert tuple(table.columns) == TRAITS
@@ -64,37 +76,63 @@ def test_a_pickle_gives_a_table_in_ocean_order(write):
 
 @pytest.mark.parametrize(
     ("content", "traits"),
-    [(HEADER + ROW, ()), (V1_HEADER + "a.0 ,0.3,0.4,0.2,0.5,0.1\n", FIRST_IMPRESSIONS)],
+    [(HEADER + ROW, PLAIN), (V1_HEADER + "a.0 ,0.3,0.4,0.2,0.5,0.1\n", FIRST_IMPRESSIONS)],
 )
 def test_a_csv_is_read_by_column_name(write, content, traits):
-    annotations = read_annotations([write(content)])
+    annotations = read_labels([write(content)])
     assert annotations.scores.loc["a.0"].tolist() == [0.1, 0.2, 0.3, 0.4, 0.5]
     assert annotations.traits == traits
 
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "emotional_stability",
-        "Emotional Stability",
-        "emotionally_stable",
-        "stability",
-        "non-neuroticism",
-    ],
+    ["emotional_stability", "Emotional Stability", "emotionally_stable", "stability", "Emot"],
 )
-def test_emotional_stability_instead_of_neuroticism_is_an_error(write, name):
-    table = HEADER.replace("neuroticism", name) + ROW
-    for content in (table, without("neuroticism", **{name: {"a": 0.5}})):
-        with pytest.raises(AnnotationError, match=r"opposite ends.*do not change the scores"):
-            read_annotations([write(content)])
+def test_a_column_of_emotional_stability_is_reversed_neuroticism(write, name):
+    labels = read_labels([write(HEADER.replace("neuroticism", name) + ROW)])
+    assert labels.scores.loc["a.0", "neuroticism"] == 0.5
+    assert [trait.name for trait in labels.traits if trait.is_reversed] == ["neuroticism"]
+    assert name in labels.traits[-1].note
+
+
+def test_a_pickle_of_emotional_stability_is_an_error(write):
+    content = without("neuroticism", emotional_stability={"a": 0.5})
+    with pytest.raises(AnnotationError, match=r"opposite ends.*do not change the scores"):
+        read_labels([write(content)])
+
+
+def test_other_traits_are_read_if_they_are_named(write):
+    options = LabelOptions.parse(traits="interview, openness", reverse="interview")
+    for content, clip, expected in (
+        (scores(), "b.000.mp4", [1 - 0.55, 0.05]),
+        (HEADER + ROW, "a.0", [1 - 0.9, 0.1]),
+    ):
+        labels = read_labels([write(content)], options)
+        assert list(labels.scores) == ["interview", "openness"]
+        assert labels.scores.loc[clip].tolist() == pytest.approx(expected)
+        assert [(trait.name, trait.is_reversed) for trait in labels.traits] == [
+            ("interview", True),
+            ("openness", False),
+        ]
+
+
+def test_the_names_of_several_files_become_the_split(write):
+    paths = [write(scores(), "annotation_training"), write(rename(scores()), "annotation_test")]
+    assert read_labels(paths).splits.to_dict() == {
+        "-a.001.mp4": "train",
+        "b.000.mp4": "train",
+        "c-a.001.mp4": "test",
+        "cb.000.mp4": "test",
+    }
+    assert read_labels(paths[1:]).splits is None
 
 
 @pytest.mark.parametrize("odd", ["a.0\u00a0", "a.0 ", "\u200ba.0"])
 def test_names_with_invisible_differences_need_equal_scores(write, odd):
     same = {trait: {"a.0": 0.5, odd: 0.5} for trait in TRAITS}
-    assert read_annotations([write(same)]).scores.index.tolist() == ["a.0"]
+    assert read_labels([write(same)]).scores.index.tolist() == ["a.0"]
     with pytest.raises(AnnotationError, match=r"openness has clip 'a\.0' twice"):
-        read_annotations([write({**same, "openness": {"a.0": 0.5, odd: 0.6}})])
+        read_labels([write({**same, "openness": {"a.0": 0.5, odd: 0.6}})])
 
 
 def with_score(score) -> dict:
@@ -126,21 +164,25 @@ NO_ENTRY = "extraversion has the entry .*must be the name of a clip"
         (with_score([0.5]), NO_ENTRY),
         (scores(extraversion={1: 0.5}), NO_ENTRY),
         (scores(extraversion={" ": 0.5}), NO_ENTRY),
-        (HEADER.replace("openness", "Openness") + ROW, "Did you mean 'Openness'"),
-        (HEADER + ROW.replace("0.3", ""), "row 0 has extraversion ''"),
-        (HEADER + ROW.replace("0.3", "high"), "row 0 has extraversion 'high'"),
+        (HEADER.replace("openness", "honesty") + ROW, "no column for openness"),
+        (HEADER + ROW.replace("0.3", ""), r"row 0 \(clip 'a\.0'\) has extraversion ''"),
+        (HEADER + ROW.replace("0.3", "high"), "has extraversion 'high', which is not a number"),
         (HEADER + ROW + ROW.replace("a", "b") + ROW, r"'a\.0' occurs twice, in rows 0 and 2"),
     ],
     ids=range(21),
 )
 def test_a_bad_file_is_an_error(write, content, message):
     with pytest.raises(AnnotationError, match=message):
-        read_annotations([write(content)])
+        read_labels([write(content)])
 
 
 def test_files_are_combined_and_equal_scores_are_kept_once(write):
-    paths = [write(scores()), write(scores(), "again"), write(HEADER + ROW)]
-    table = read_annotations(paths).scores
+    paths = [
+        write(scores()),
+        write(scores(), "again"),
+        write(V1_HEADER + "a.0,0.3,0.4,0.2,0.5,0.1\n"),
+    ]
+    table = read_labels(paths).scores
     assert table.index.tolist() == ["-a.001.mp4", "b.000.mp4", "a.0"]
 
 
@@ -148,20 +190,22 @@ def test_contradicting_files_are_an_error(write):
     other = scores(openness={"-a.001.mp4": 0.0, "b.000.mp4": 0.9})
     message = r"other\.pkl: clip 'b\.000\.mp4' has other scores than in .*annotation\.pkl"
     with pytest.raises(AnnotationError, match=message):
-        read_annotations([write(scores()), write(other, "other")])
+        read_labels([write(scores()), write(other, "other")])
+    with pytest.raises(AnnotationError, match="other directions or ranges"):
+        read_labels([write(scores()), write(HEADER + ROW)])
     with pytest.raises(AnnotationError, match="No annotation file"):
-        read_annotations([])
+        read_labels([])
 
 
 def test_the_real_file_has_the_labels_of_the_real_features(shared_data):
     directory = shared_data / "first_impressions"
     path = directory / "annotation_training.pkl"
-    table = read_annotations([path]).scores
+    table = read_labels([path]).scores
     clips = pd.read_csv(directory / "clips.csv")
     labels = np.load(directory / "labels.npy")
     assert len(table) == 6000
     np.testing.assert_allclose(table.loc[clips["clip_id"]], labels, atol=1e-6)
-    assert clips["group"].tolist() == [group_of(clip) for clip in clips["clip_id"]]
+    assert clips["group"].tolist() == [source_group(clip) for clip in clips["clip_id"]]
     assert table["neuroticism"].corr(table["extraversion"]) == pytest.approx(0.80, abs=0.01)
     operations = list(pickletools.genops(path.read_bytes()))
     names = {argument for opcode, argument, _ in operations if opcode.name == "GLOBAL"}
@@ -179,7 +223,7 @@ def test_random_bytes_and_a_damaged_byte_are_an_error(tmp_path_factory, content,
     for data in (content + b".", damaged):
         path.write_bytes(data)
         with pytest.raises(AnnotationError):
-            read_annotations([path])
+            read_labels([path])
 
 
 class Call:

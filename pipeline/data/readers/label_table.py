@@ -49,6 +49,8 @@ _SCALES: Final = ((0.0, 1.0), (1.0, 5.0), (1.0, 7.0), (0.0, 10.0), (0.0, 100.0))
 class LabelOptions:
     """Options that describe a label table."""
 
+    traits: tuple[str, ...] = TRAITS
+    """Names of the traits to read, in the order of the label columns."""
     id_column: str = ""
     """Column of the clip ids; empty: found by its name."""
     trait_columns: Mapping[str, str] = field(default_factory=dict)
@@ -62,6 +64,7 @@ class LabelOptions:
     def parse(
         cls,
         *,
+        traits: str = "",
         id_column: str = "",
         trait_columns: str = "",
         label_range: str = "",
@@ -70,6 +73,7 @@ class LabelOptions:
         """Parse the values of the command-line options.
 
         Args:
+            traits: Names of the traits, separated by commas; empty: the five OCEAN traits.
             id_column: Name of a column.
             trait_columns: `TRAIT=COLUMN`, separated by commas.
             label_range: `LOW,HIGH`.
@@ -78,21 +82,25 @@ class LabelOptions:
         Raises:
             ConfigError: If a value has another form or names an unknown trait.
         """
+        names = _listed_names(traits) or TRAITS
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ConfigError(f"--traits: {twice!r} is given twice. Name each trait once.")
         columns = {}
-        for entry in filter(None, map(str.strip, trait_columns.split(","))):
+        for entry in _listed_names(trait_columns):
             trait, equals, column = (part.strip() for part in entry.partition("="))
             if not (equals and column):
                 raise ConfigError(
                     f"--trait_columns: {entry!r} must be TRAIT=COLUMN, for example openness=Open."
                 )
-            columns[_checked_trait(trait, "--trait_columns")] = column
+            columns[_checked_trait(trait, names, "--trait_columns")] = column
         return cls(
+            traits=names,
             id_column=id_column,
             trait_columns=columns,
             label_range=_parse_range(label_range) if label_range else None,
             reverse=tuple(
-                _checked_trait(trait, "--reverse")
-                for trait in filter(None, map(str.strip, reverse.split(",")))
+                _checked_trait(trait, names, "--reverse") for trait in _listed_names(reverse)
             ),
         )
 
@@ -102,10 +110,9 @@ class Labels:
     """Scores of clips and what else an annotation file contains."""
 
     scores: pd.DataFrame
-    """Index `clip_id`, columns `TRAITS`, float64 in [0, 1]."""
-    traits: tuple[TraitLabel, ...] = ()
-    """Name, direction and original range of each trait, in the order of `TRAITS`; empty if
-    unknown."""
+    """Index `clip_id`, one column per trait, float64 in [0, 1]."""
+    traits: tuple[TraitLabel, ...]
+    """Name, direction and original range of each trait, in the order of the columns."""
     groups: pd.Series | None = None
     """Group of each clip; None if there is no column `group`."""
     splits: pd.Series | None = None
@@ -125,21 +132,21 @@ def find_labels(path: Path, table: pd.DataFrame, options: LabelOptions) -> Label
             in the range.
     """
     id_column = _find_id_column(path, list(table), options.id_column)
-    columns = _find_trait_columns(path, list(table), options.trait_columns)
+    columns = _find_trait_columns(path, list(table), options)
     clips = [normalize_identifier(text) for text in table[id_column]]
     _check_ids(path, clips, id_column)
     values = np.column_stack(
-        [_parse_column(path, table[column], column, clips) for column in columns]
+        [_parse_column(path, table[column], column, clips) for column in columns.values()]
     )
-    low, high = _checked_range(path, values, clips, columns, options.label_range)
+    low, high = _checked_range(path, values, clips, [*columns.values()], options.label_range)
     values = (values - low) / (high - low)
     index = pd.Index(clips, name="clip_id", dtype=str)
-    scores = pd.DataFrame(values, index=index, columns=list(TRAITS), dtype=np.float64)
-    traits = tuple(replace(trait, label_range=(low, high)) for trait in _trait_labels(columns))
+    scores = pd.DataFrame(values, index=index, columns=list(columns), dtype=np.float64)
+    traits = (_trait_label(*each) for each in columns.items())
     return reverse_traits(
         Labels(
             scores=scores,
-            traits=traits,
+            traits=tuple(replace(trait, label_range=(low, high)) for trait in traits),
             groups=_optional_column(table, ("group",), index),
             splits=_split_column(table, index),
         ),
@@ -155,11 +162,12 @@ def reverse_traits(labels: Labels, traits: Iterable[str]) -> Labels:
     scores = labels.scores.copy()
     for name in names:
         scores[name] = 1 - scores[name]
-    known = labels.traits or tuple(TraitLabel(name=name) for name in TRAITS)
     return replace(
         labels,
         scores=scores,
-        traits=tuple(_reversed_label(trait) if trait.name in names else trait for trait in known),
+        traits=tuple(
+            _reversed_label(trait) if trait.name in names else trait for trait in labels.traits
+        ),
     )
 
 
@@ -180,11 +188,15 @@ def _letters(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def _checked_trait(trait: str, option: str) -> str:
-    if trait not in TRAITS:
+def _listed_names(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, map(str.strip, text.split(","))))
+
+
+def _checked_trait(trait: str, traits: Sequence[str], option: str) -> str:
+    if trait not in traits:
         raise ConfigError(
-            f"{option}: {trait!r} is not a trait.{did_you_mean(trait, TRAITS)} The traits are "
-            f"{', '.join(TRAITS)}."
+            f"{option}: {trait!r} is not a trait.{did_you_mean(trait, traits)} The traits are "
+            f"{', '.join(traits)}. Give other traits with --traits."
         )
     return trait
 
@@ -226,46 +238,48 @@ def _find_id_column(path: Path, columns: Sequence[str], wanted: str) -> str:
 
 
 def _find_trait_columns(
-    path: Path, columns: Sequence[str], chosen: Mapping[str, str]
-) -> tuple[str, ...]:
+    path: Path, columns: Sequence[str], options: LabelOptions
+) -> dict[str, str]:
+    """Return trait -> column, in the order of the traits."""
     by_name = {_letters(column): column for column in reversed(columns)}
     stable = next((name for name in by_name if _STABILITY.fullmatch(name)), "")
     # One letter is a reliable name only if the other traits have one too.
-    has_initials = all(trait in chosen or trait[0] in by_name for trait in TRAITS)
+    has_initials = all(
+        trait in options.trait_columns or trait[0] in by_name for trait in options.traits
+    )
     found: dict[str, str] = {}
-    for trait in TRAITS:
+    for trait in options.traits:
         names = (
-            *_TRAIT_NAMES[trait],
+            _letters(trait),
+            *_TRAIT_NAMES.get(trait, ()),
             *((stable,) if trait == "neuroticism" else ()),
-            *((trait[0],) if has_initials else ()),
+            *((trait[0],) if has_initials and trait in TRAITS else ()),
         )
-        if trait in chosen:
-            found[trait] = _named_column(path, columns, chosen[trait], "--trait_columns")
+        if trait in options.trait_columns:
+            name = options.trait_columns[trait]
+            found[trait] = _named_column(path, columns, name, "--trait_columns")
         elif column := next((by_name[name] for name in names if name in by_name), None):
             found[trait] = column
-    missing = [trait for trait in TRAITS if trait not in found]
+    missing = [trait for trait in options.traits if trait not in found]
     if missing:
         raise AnnotationError(
             f"{path}: has no column for {', '.join(missing)}. The columns are {_listed(columns)}. "
-            f"Name them with --trait_columns {missing[0]}=COLUMN,..."
+            f"Name them with --trait_columns {missing[0]}=COLUMN,..., or choose other traits with "
+            "--traits."
         )
-    return tuple(found.values())
+    return found
 
 
-def _trait_labels(columns: Sequence[str]) -> tuple[TraitLabel, ...]:
-    if _letters(columns[-1]) in _FIRST_VERSION:
-        return FIRST_IMPRESSIONS
-    stability = (
-        f"The annotation column {columns[-1]!r} is emotional stability, so a high score means a "
-        "calm, emotionally stable person."
-    )
-    is_reversed = bool(_STABILITY.fullmatch(_letters(columns[-1])))
-    return tuple(
-        TraitLabel(name=trait, is_reversed=True, note=stability)
-        if is_reversed and trait == "neuroticism"
-        else TraitLabel(name=trait)
-        for trait in TRAITS
-    )
+def _trait_label(trait: str, column: str) -> TraitLabel:
+    if trait == "neuroticism" and _letters(column) in _FIRST_VERSION:
+        return FIRST_IMPRESSIONS[-1]
+    if trait == "neuroticism" and _STABILITY.fullmatch(_letters(column)):
+        note = (
+            f"The annotation column {column!r} is emotional stability, so a high score means a "
+            "calm, emotionally stable person."
+        )
+        return TraitLabel(name=trait, is_reversed=True, note=note)
+    return TraitLabel(name=trait)
 
 
 def _check_ids(path: Path, clips: Sequence[str], column: str) -> None:

@@ -105,8 +105,11 @@ def test_nan_is_masked(tmp_path):
         ({"a": np.zeros((0, 2))}, r"a\.npy: has shape \(0, 2\)"),
         ({"a": A, "b": A[:, :1]}, r"b\.npy: has shape \(3, 1\), but .*a\.npy has \(3, 2\)"),
         ({"a": A[0], "b": A}, r"b\.npy: has shape \(3, 2\), but .*a\.npy has \(1, 2\)"),
-        ({"a": np.array(["x"])}, r"a\.npy: has values of type <U1"),
-        ({"a": np.array([A, B], dtype=object)}, r"a\.npy: has values of type object"),
+        ({"a": np.array(["x"])}, r"a\.npy: must contain .*, but has values of type <U1"),
+        (
+            {"a": np.array([A, B], dtype=object)},
+            r"a\.npy: must contain .*, but has values of type object",
+        ),
         ({"a": A * np.nan}, r"a\.npy: has no valid frame"),
     ],
     ids=range(7),
