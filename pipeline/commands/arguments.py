@@ -3,11 +3,15 @@
 import argparse
 import os
 import os.path
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pipeline.data.readers.label_table import LabelOptions
 
 FEATURE_FILES = {
     "static_features": "static stream, .npy",
@@ -95,14 +99,56 @@ def add_split(parser: argparse.ArgumentParser) -> None:
 
 
 def add_annotations(parser: argparse.ArgumentParser) -> None:
-    """Add the option for the annotation files."""
+    """Add the options for the annotation files, and for the columns of label tables."""
     parser.add_argument(
         "--annotations",
+        "--labels",
         nargs="*",
         action=_JoinedBySeparator,
         default="",
         metavar="FILE",
-        help="annotation files, .pkl or .csv, separated by spaces or commas",
+        help="label tables (.csv, .tsv, .parquet, .xlsx) or ChaLearn pickles, separated by spaces "
+        "or commas",
+    )
+    add_label_options(parser)
+
+
+def add_label_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that describe the columns and the scale of label tables."""
+    for name, text in {
+        "id_column": "column of the clip ids in tables (default: found by its name)",
+        "traits": "traits to read, separated by commas (default: the five OCEAN traits)",
+        "trait_columns": "columns with other names, for instance openness=Open,extraversion=Extr",
+        "label_range": "lowest and highest possible score, for instance 1,7 (default: 0,1)",
+        "reverse": "traits whose scores are reversed (1 - x), separated by commas",
+    }.items():
+        parser.add_argument(f"--{name}", default="", help=text)
+
+
+def label_options(arguments: argparse.Namespace) -> "LabelOptions":
+    """Return the options that describe label tables.
+
+    Raises:
+        ConfigError: If a value has a wrong form.
+    """
+    from pipeline.data.readers.label_table import LabelOptions
+
+    return LabelOptions.parse(
+        traits=arguments.traits,
+        id_column=arguments.id_column,
+        trait_columns=arguments.trait_columns,
+        label_range=arguments.label_range,
+        reverse=arguments.reverse,
+    )
+
+
+def add_groups(parser: argparse.ArgumentParser) -> None:
+    """Add the option for the groups of the clips."""
+    parser.add_argument(
+        "--groups",
+        default="",
+        help="person or source video of each clip: FILE.csv with clip_id and group, folder, prefix "
+        "or regex:PATTERN (default: a column group, or the names of the clips)",
     )
 
 
@@ -114,6 +160,35 @@ def annotation_paths(arguments: argparse.Namespace) -> list[Path]:
         is_one_file = path is not None and path.exists()
         paths += filter(None, [path] if is_one_file else map(optional_path, text.split(",")))
     return paths
+
+
+def add_named_values(parser: argparse.ArgumentParser, name: str, metavar: str, text: str) -> None:
+    """Add a repeatable option with values of the form `NAME=VALUE`."""
+    parser.add_argument(
+        f"--{name}",
+        nargs="*",
+        action=_JoinedBySeparator,
+        default="",
+        metavar=metavar,
+        help=f"{text}; repeatable, or separated by semicolons",
+    )
+
+
+def named_values(text: str, option: str) -> dict[str, str]:
+    """Return name -> value of an option from `add_named_values`.
+
+    Raises:
+        ConfigError: If an entry has another form, or a name is given twice.
+    """
+    found: dict[str, str] = {}
+    for entry in filter(None, re.split(rf"{_SEPARATOR}|;(?=[\w-]+=)", text)):
+        name, equals, value = (part.strip() for part in entry.partition("="))
+        if not (name and equals and value):
+            raise ConfigError(f"--{option} {entry}: must be NAME=VALUE, for instance static=...")
+        if name in found:
+            raise ConfigError(f"--{option} {name}=...: is given twice. Keep one of the values.")
+        found[name] = value
+    return found
 
 
 class _JoinedBySeparator(argparse.Action):

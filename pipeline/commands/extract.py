@@ -8,9 +8,11 @@ import argparse
 from pipeline.commands.arguments import (
     add_annotations,
     add_engine,
+    add_groups,
     add_num_workers,
     add_path,
     annotation_paths,
+    label_options,
 )
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
 
@@ -32,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_path(parser, "features_dir", "directory for the feature set")
     add_annotations(parser)
+    add_groups(parser)
     add_num_workers(parser, "number of worker processes or Ray actors (default: 2)")
     add_engine(parser)
     parser.add_argument(
@@ -62,10 +65,13 @@ def run(arguments: argparse.Namespace) -> int:
             face_dir=arguments.face_dir,
             flow_dir=arguments.flow_dir,
             annotations=annotation_paths(arguments),
+            label_options=label_options(arguments),
+            groups=arguments.groups,
             config=config,
             num_workers=arguments.num_workers or DEFAULT_WORKERS,
             engine=arguments.engine,
             shard=shard,
+            report=print_line,
         )
     except KeyboardInterrupt:
         print_line("Finished clips are kept. Give the same command to continue.")

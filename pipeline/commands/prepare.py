@@ -1,27 +1,74 @@
-"""Build a feature set from annotations and feature files, joined by clip id."""
+"""Build a feature set from feature files, label tables and groups, joined by clip id."""
 
 import argparse
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline.commands.arguments import add_annotations, add_path, annotation_paths
+from pipeline.commands.arguments import (
+    add_annotations,
+    add_groups,
+    add_named_values,
+    add_path,
+    annotation_paths,
+    label_options,
+    named_values,
+    optional_count,
+    path_text,
+)
 from pipeline.core.errors import EXIT_OK, ConfigError
+
+if TYPE_CHECKING:
+    import rich.progress
 
 TAKES_OVERRIDES = False
 EPILOG = (
-    "Annotations are ChaLearn First Impressions pickles or CSV files with clip_id and the five "
-    "traits. Code in pickles is not executed. In First Impressions, a high neuroticism score means "
-    "emotional stability; features.json records this direction."
+    "A stream is one file with all clips, or a folder with one file per clip: .npy, .npz, .h5, "
+    ".csv, .tsv, .parquet or .jsonl. Tables of OpenFace, py-feat, openSMILE and MediaPipe are "
+    "detected. For instance: prepare --stream static=openface/ --labels labels.csv "
+    "--label_range 1,7 --groups people.csv --features_dir features"
 )
-
-_REQUIRED = ("annotations", "static_features", "dynamic_features", "clips", "features_dir")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the parameters of the entry point."""
+    add_named_values(parser, "stream", "NAME=PATH", "file or folder of a stream")
+    add_path(parser, "static_features", "short for --stream static=PATH")
+    add_path(parser, "dynamic_features", "short for --stream dynamic=PATH")
     add_annotations(parser)
-    add_path(parser, "static_features", "static stream, .npy")
-    add_path(parser, "dynamic_features", "dynamic stream, .npy")
-    add_path(parser, "clips", "CSV file with column clip_id, in the row order of the streams")
+    add_groups(parser)
+    add_path(
+        parser,
+        "clips",
+        "CSV file with column clip_id: the clips to use, in the row order of streams without ids",
+    )
     add_path(parser, "features_dir", "directory for the feature set")
+    add_named_values(
+        parser, "format", "NAME=FORMAT", "format of the tables of a stream (default: detected)"
+    )
+    add_named_values(
+        parser, "columns", "NAME=PATTERNS", "columns of a stream, for instance static='AU*_r,gaze*'"
+    )
+    parser.add_argument(
+        "--num_steps",
+        type=optional_count,
+        default=None,
+        help="number of time steps (default: unchanged if all clips have the same number, else 16)",
+    )
+    parser.add_argument(
+        "--resample",
+        default="mean",
+        choices=("mean", "nearest"),
+        help="how frames become steps: mean of each window, or nearest frame (default: mean)",
+    )
+    parser.add_argument(
+        "--missing_streams",
+        default="error",
+        choices=("error", "drop", "mask"),
+        help="clips without one of the streams: stop with an error, omit the clip, or keep it with "
+        "the stream masked (default: error)",
+    )
     parser.add_argument(
         "--allow_unlabelled",
         default="false",
@@ -32,27 +79,89 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    missing = [f"--{name}" for name in _REQUIRED if not getattr(arguments, name)]
-    if missing:
-        raise ConfigError(f"prepare needs {', '.join(missing)}. See `prepare --help`.")
+    if arguments.features_dir is None:
+        raise ConfigError("prepare needs --features_dir. See `prepare --help`.")
+    streams = {
+        name: Path(path_text(path))
+        for name, path in named_values(arguments.stream, "stream").items()
+    }
+    for name in ("static", "dynamic"):
+        path = getattr(arguments, f"{name}_features")
+        if path is not None and name in streams:
+            raise ConfigError(f"The stream {name} is given twice. Keep one of the options.")
+        if path is not None:
+            streams[name] = path
+    formats = named_values(arguments.format, "format")
+    columns = named_values(arguments.columns, "columns")
+    for option, given in (("format", formats), ("columns", columns)):
+        unknown = next((name for name in given if name not in streams), None)
+        if unknown is not None:
+            raise ConfigError(
+                f"--{option} {unknown}=...: there is no stream {unknown}. The streams are "
+                f"{', '.join(streams) or 'missing: give --stream NAME=PATH'}."
+            )
     from pipeline.commands.tables import print_directions, print_line
     from pipeline.data.feature_set import load_feature_set
-    from pipeline.data.prepare import prepare_feature_set
+    from pipeline.data.readers.annotations import read_labels
+    from pipeline.data.readers.stream_source import open_stream
     from pipeline.workflows.features import log_feature_warnings
+    from pipeline.workflows.prepare import prepare_feature_set
 
-    summary = prepare_feature_set(
-        annotations_paths=annotation_paths(arguments),
-        static_features=arguments.static_features,
-        dynamic_features=arguments.dynamic_features,
-        clips=arguments.clips,
-        features_dir=arguments.features_dir,
-        allow_unlabelled=arguments.allow_unlabelled == "true",
-    )
+    annotations = annotation_paths(arguments)
+    options = label_options(arguments)
+    sources = [
+        open_stream(
+            name,
+            path,
+            formats.get(name, ""),
+            [each.strip() for each in columns.get(name, "").split(",") if each.strip()],
+            arguments.num_steps,
+            arguments.resample,
+            id_column=arguments.id_column if path.is_file() else "",
+        )
+        for name, path in streams.items()
+    ]
+    with _progress() as progress:
+        summary = prepare_feature_set(
+            sources,
+            arguments.features_dir,
+            labels=read_labels(annotations, options) if annotations else None,
+            annotations=annotations,
+            clips=arguments.clips,
+            groups=arguments.groups,
+            missing_streams=arguments.missing_streams,
+            allow_unlabelled=arguments.allow_unlabelled == "true",
+            progress=progress,
+            report=print_line,
+        )
     print_line(
-        f"{arguments.features_dir}: {summary.num_clips} clips of {summary.num_groups} groups; "
-        f"{len(summary.unlabelled)} clips without annotation were omitted; "
-        f"{summary.unused_annotations} annotations have no features."
+        f"{arguments.features_dir}: {summary.num_clips} clips in "
+        f"{len(set(summary.groups.names))} groups, streams {', '.join(summary.streams)}; "
+        f"{summary.num_dropped} clips were omitted."
     )
+    if summary.num_unmatched:
+        path = arguments.features_dir / "unmatched.csv"
+        print_line(f"{path}: {summary.num_unmatched} names that are in only some of the files.")
     print_directions(summary.traits)
     log_feature_warnings(load_feature_set(arguments.features_dir))
+    print_line(f"next: python -m pipeline train --features_dir {arguments.features_dir}")
     return EXIT_OK
+
+
+@contextlib.contextmanager
+def _progress() -> "Iterator[rich.progress.Progress]":
+    """Show a bar per stream on stderr, if it is a terminal."""
+    import rich.console
+    import rich.progress
+
+    console = rich.console.Console(stderr=True)
+    with rich.progress.Progress(
+        rich.progress.TextColumn("{task.description} {task.completed:.0f}/{task.total:.0f} clips"),
+        rich.progress.BarColumn(),
+        rich.progress.TimeElapsedColumn(),
+        rich.progress.TextColumn("left"),
+        rich.progress.TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    ) as progress:
+        yield progress

@@ -22,6 +22,7 @@ _SPLIT_FOLDERS: Final = frozenset(
 )
 """Folders with these names contain a subset of the clips, not one person."""
 _PREFIX: Final = re.compile(r"[._-]*[^._-]+")
+_NO_FOLDER: Final = PurePosixPath()
 _NUM_SHOWN: Final = 3
 
 
@@ -67,8 +68,8 @@ def assign_groups(clips: Sequence[str], rule: str = "") -> Groups:
         rule: `folder`: the folder of the clip. `prefix`: the name before the first `.`, `_` or
             `-`. `regex:PATTERN`: the first group of the pattern, or the whole match, in the path.
             Empty: the name before the first dot for names such as `<video>.<number>.mp4`; else
-            the folder, if there are several folders and each contains several clips; else each
-            clip is its own group.
+            the folder, if there are several folders, and each contains several clips or a name
+            is in two of them; else each clip is its own group.
 
     Raises:
         ConfigError: If the rule is unknown or assigns no group to a clip.
@@ -113,10 +114,11 @@ def source_group(clip: str) -> str:
 def _default_groups(paths: Sequence[PurePosixPath]) -> Groups:
     is_numbered = ["." in clip_stem(path.name) for path in paths]
     plain = list(itertools.compress(paths, map(operator.not_, is_numbered)))
-    sizes = Counter(path.parent for path in plain)
+    sizes = Counter(path.parent for path in plain if path.parent != _NO_FOLDER)
+    has_equal_names = len({clip_stem(path.name) for path in plain}) < len(plain)
     by_folder = (
         len(sizes) > 1
-        and min(sizes.values()) > 1
+        and (min(sizes.values()) > 1 or has_equal_names)
         and not any(folder.name.lower() in _SPLIT_FOLDERS for folder in sizes)
     )
     names, rules = [], []
@@ -124,7 +126,7 @@ def _default_groups(paths: Sequence[PurePosixPath]) -> Groups:
         if numbered:
             names.append(source_group(path.name))
             rules.append("the part of each name before the first dot")
-        elif by_folder:
+        elif by_folder and path.parent != _NO_FOLDER:
             names.append(path.parent.as_posix())
             rules.append("the folders of the clips")
         else:

@@ -23,7 +23,8 @@ from pipeline.data.shard import CLIPS_NAME, METADATA_NAME
 from pipeline.data.writer import write_feature_set
 from pipeline.extraction.clip_cache import read_cached_clip
 from pipeline.extraction.contact_sheet import stack_strips
-from pipeline.extraction.sources import CACHE_NAME, source_group
+from pipeline.extraction.edited_clips import save_copy, with_edits
+from pipeline.extraction.sources import CACHE_NAME
 
 SHEET_NAME: Final = "contact_sheet.png"
 LOCK_NAME: Final = ".lock"
@@ -35,6 +36,7 @@ def assemble_feature_set(
     features_dir: Path,
     paths: Mapping[str, Path],
     *,
+    columns: pd.DataFrame,
     labels: FloatArray | None,
     metadata: Mapping[str, Any],
 ) -> None:
@@ -43,7 +45,8 @@ def assemble_feature_set(
     Args:
         features_dir: Output directory.
         paths: Clip id -> cache file. The rows of the feature set have the order of this mapping.
-        labels: Trait scores, shape (N, 5), or None.
+        columns: `group` and other columns of the clip table, shape (N, ...), in the same order.
+        labels: Trait scores, shape (N, K), or None.
         metadata: Additional entries of `features.json`.
     """
     features_dir.mkdir(parents=True, exist_ok=True)
@@ -52,10 +55,15 @@ def assemble_feature_set(
     scratch = features_dir / f".gather.{secrets.token_hex(4)}"
     scratch.mkdir()
     try:
-        arrays, table = _collect(scratch, paths)
+        arrays, quality = _collect(scratch, paths)
+        table = pd.concat([columns.reset_index(drop=True), quality], axis=1)
+        table.insert(0, "clip_id", list(paths))
+        table = table.astype(str)
+        written, table = table, with_edits(features_dir, table)
         new_set = scratch / "set"
         write_feature_set(new_set, **arrays, clips=table, labels=labels, metadata=metadata)
         _replace(features_dir, new_set)
+        save_copy(features_dir, written)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -118,7 +126,7 @@ def _collect(
         files = {
             name: stack.enter_context((scratch / f"{name}.npy").open("wb")) for name in _ARRAYS
         }
-        for clip_id, path in paths.items():
+        for path in paths.values():
             clip = read_cached_clip(path)
             for name, file in files.items():
                 values = getattr(clip, name)
@@ -131,8 +139,7 @@ def _collect(
                     }
                     write_array_header_1_0(file, header)
                 file.write(np.ascontiguousarray(values).data)
-            row = {"clip_id": clip_id, "group": source_group(clip_id), **clip.quality}
-            rows.append({**row, "warnings": "; ".join(clip.warnings)})
+            rows.append({**clip.quality, "warnings": "; ".join(clip.warnings)})
     arrays = {
         name: np.load(scratch / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         for name in _ARRAYS

@@ -5,7 +5,7 @@ import hashlib
 import importlib.util
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,12 +20,14 @@ from pipeline.extraction.dispatch import Engine, run_tasks, show_progress
 from pipeline.extraction.tasks import Job, Result, Task, write_failures
 
 if TYPE_CHECKING:
-    from pipeline.core.arrays import FloatArray
+    from pipeline.data.readers.label_table import LabelOptions
+    from pipeline.extraction.clip_list import ClipList
     from pipeline.extraction.plan import Plan
 
 _logger = logging.getLogger(__name__)
 
 FAILURES_NAME: Final = "failures.csv"
+UNMATCHED_NAME: Final = "unmatched.csv"
 DEFAULT_WORKERS: Final = 2
 
 _PACKAGES: Final = ("av", "cv2", "mtcnn")
@@ -64,10 +66,13 @@ def extract_features(
     face_dir: Path | None = None,
     flow_dir: Path | None = None,
     annotations: Sequence[Path] = (),
+    label_options: "LabelOptions | None" = None,
+    groups: str = "",
     config: ExtractionConfig | None = None,
     num_workers: int = DEFAULT_WORKERS,
     engine: Engine = "local",
     shard: tuple[int, int] | None = None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> ExtractionOutcome:
     """Extract a feature set from clips.
 
@@ -80,16 +85,22 @@ def extract_features(
         videos_dir: Directory of the videos. Its subfolders are searched too.
         face_dir: Directory with one folder of face images per clip, for the static stream.
         flow_dir: Directory with one folder of flow fields per clip, for the dynamic stream.
-        annotations: Annotation files, see `read_annotations`. Their trait scores become labels.
-            Clips without scores are listed as failed.
+        annotations: Annotation files, see `read_labels`. Their trait scores become labels. Clips
+            without scores are listed as failed.
+        label_options: Columns and scale of label tables; None for the defaults.
+        groups: Value of `--groups`: a table, or a rule for `assign_groups`. Empty: the column
+            `group` of the annotations, or the default rule.
         config: Settings; None for the defaults.
         num_workers: Number of worker processes or Ray actors.
         engine: `local` for processes on this machine, `ray` for a Ray cluster.
         shard: `(i, n)` for part i of n parts of the clips; i is counted from 1. Each part is
             written to its own folder. The n folders together are one feature set.
+        report: Function that gets one line of text about the groups, for the user.
 
     Raises:
-        ConfigError: If the input of a stream is missing, or an option is invalid.
+        AnnotationError: If an annotation file is not valid.
+        ConfigError: If the input of a stream is missing, an option is invalid, or a clip has no
+            group.
         ExtractionError: If no clip can be used, if packages or weights are missing, if
             `features_dir` contains files of other programs or features that were extracted with
             other settings, or if another extraction is writing to `features_dir`.
@@ -101,33 +112,41 @@ def extract_features(
         has_faces=face_dir is not None,
         has_flow=flow_dir is not None,
     )
-    from pipeline.data.readers.annotations import read_annotations
+    from pipeline.core.files import write_text
+    from pipeline.extraction.clip_list import list_clips
     from pipeline.extraction.plan import plan_extraction
-    from pipeline.extraction.sources import count_suffixes, find_labels, find_sources
+    from pipeline.extraction.sources import count_suffixes
 
-    sources, failed, unused = find_sources(videos_dir, face_dir, flow_dir)
-    if unused:
+    clips = list_clips(
+        videos_dir,
+        face_dir,
+        flow_dir,
+        annotations=annotations,
+        label_options=label_options,
+        groups=groups,
+    )
+    if clips.unused:
         _logger.warning(
             "ignored files: %s. They are listed in %s.",
-            count_suffixes(each.clip_id for each in unused),
+            count_suffixes(each.clip_id for each in clips.unused),
             FAILURES_NAME,
         )
-    annotated = read_annotations(annotations) if annotations else None
-    sources, labels, unlabelled = find_labels(sources, annotated)
-    failed += unlabelled
+    report(clips.groups.description)
     if shard is not None:
-        part = slice(shard[0] - 1, None, shard[1])
-        sources, failed, unused = sources[part], failed[part], unused[part]
+        clips = clips.part(shard)
         features_dir = _shard_dir(features_dir, shard)
     failures_path = features_dir / FAILURES_NAME
-    if not sources and not failed:  # a shard without clips
+    if not clips.sources and not clips.failed:  # a shard without clips
         return ExtractionOutcome(features_dir=features_dir, failures_path=failures_path)
     with _locked(features_dir):
-        plan = plan_extraction(job, sources, features_dir)
+        plan = plan_extraction(job, clips.sources, features_dir)
+        if clips.unmatched is not None and len(clips.unmatched):
+            text = clips.unmatched.to_csv(index=False, lineterminator="\n")
+            write_text(features_dir / UNMATCHED_NAME, text)
         tasks = plan.remaining(plan.tasks)
         results = _run(job, tasks, num_workers=num_workers, engine=engine)
-        failed = [*failed, *plan.failed, *(each for each in results if not each.is_done)]
-        write_failures(failures_path, [*failed, *unused])
+        failed = [*clips.failed, *plan.failed, *(each for each in results if not each.is_done)]
+        write_failures(failures_path, [*failed, *clips.unused])
         failed_ids = {result.clip_id for result in failed}
         done = {clip_id: task for clip_id, task in plan.tasks.items() if clip_id not in failed_ids}
         if not done:
@@ -138,9 +157,7 @@ def extract_features(
         # Later clips replace failed clips on the contact sheet.
         replacements = plan.remaining(list(done)[: plan.num_shown])
         _run(job, replacements, num_workers=num_workers, engine=engine)
-        traits = annotated.traits if annotated is not None else ()
-        scores = [labels[clip_id] for clip_id in done] if labels else None
-        warnings, sheet = _write_set(plan, features_dir, done, scores, annotations, traits)
+        warnings, sheet = _write_set(plan, features_dir, done, clips, annotations)
     return ExtractionOutcome(
         features_dir=features_dir,
         num_done=sum(result.is_done for result in results),
@@ -149,7 +166,7 @@ def extract_features(
         warnings=warnings,
         failures_path=failures_path,
         contact_sheet_path=sheet,
-        traits=traits,
+        traits=clips.traits,
     )
 
 
@@ -210,9 +227,8 @@ def _write_set(
     plan: "Plan",
     features_dir: Path,
     tasks: Mapping[str, Task],
-    scores: "Sequence[FloatArray] | None",
+    clips: "ClipList",
     annotations: Sequence[Path],
-    traits: tuple[TraitLabel, ...],
 ) -> tuple[dict[str, str], Path | None]:
     """Write the feature set and the contact sheet, unless they exist with the same content.
 
@@ -232,12 +248,14 @@ def _write_set(
 
     sheet = features_dir / SHEET_NAME
     paths = {clip_id: task.path for clip_id, task in tasks.items()}
-    labels = None if scores is None else np.stack(scores)
+    labels = np.stack([clips.scores[clip_id] for clip_id in tasks]) if clips.scores else None
+    columns = clips.columns.loc[list(tasks)]
     rows = [(clip_id, task.fingerprint) for clip_id, task in tasks.items()]
-    content = json.dumps([rows, None if labels is None else labels.tolist()])
+    values = None if labels is None else labels.tolist()
+    content = json.dumps([rows, values, columns.to_dict("list")])
     content_hash = hashlib.sha256(content.encode()).hexdigest()
     found = read_earlier_metadata(features_dir) or {}
-    trait_labels = traits_entry(traits)
+    trait_labels = traits_entry(clips.traits)
     is_same = found.get("content") == content_hash and found.get("traits") == trait_labels.get(
         "traits"
     )
@@ -251,7 +269,7 @@ def _write_set(
             "annotations": {path.name: file_hash(path) for path in annotations},
             "content": content_hash,
         }
-        assemble_feature_set(features_dir, paths, labels=labels, metadata=metadata)
+        assemble_feature_set(features_dir, paths, columns=columns, labels=labels, metadata=metadata)
     table = read_clips(features_dir / "clips.csv")
     texts = dict(zip(table["clip_id"], table["warnings"], strict=True))
     warnings = {clip_id: text for clip_id, text in texts.items() if text}

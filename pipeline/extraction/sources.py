@@ -1,5 +1,6 @@
-"""Find the files and the annotated trait scores of each clip."""
+"""Find the files of each clip."""
 
+import itertools
 import os
 import unicodedata
 from collections import Counter
@@ -8,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import ExtractionError
 from pipeline.core.identifiers import normalize_identifier
 from pipeline.core.near_names import did_you_mean_path
-from pipeline.data.prepare import VIDEO_SUFFIXES, clip_stem, join_annotations
-from pipeline.data.readers.annotations import Annotations, group_of
+from pipeline.data.clip_names import VIDEO_SUFFIXES, clip_stem
+from pipeline.data.groups import source_group
+from pipeline.data.join import JoinedLabels
 from pipeline.extraction.tasks import ClipSource, Result, Stage
 
 # fmt: off
@@ -87,42 +88,29 @@ def find_sources(
     return usable, failed, [_failure(str(path), "suffix", reason) for path in unused]
 
 
-def find_labels(
-    sources: list[ClipSource], annotations: Annotations | None
-) -> tuple[list[ClipSource], dict[str, FloatArray], list[Result]]:
-    """Find the annotated trait scores of each clip.
-
-    Returns:
-        Three values: the annotated clips; clip id -> trait scores in OCEAN order, shape (5,); one
-        failure for each clip without scores. If `annotations` is None: all clips and no scores.
+def select_annotated(
+    sources: Sequence[ClipSource], joined: JoinedLabels
+) -> tuple[list[ClipSource], list[Result]]:
+    """Return the annotated clips, and one failure for each clip without scores.
 
     Raises:
         ExtractionError: If no clip is annotated.
-        AnnotationError: If two clips have the same name in the annotations.
     """
-    if annotations is None:
-        return sources, {}, []
-    joined = join_annotations(annotations, [each.clip_id for each in sources])
-    rows = zip(sources, joined.labels, joined.is_labelled, strict=True)
-    scores = {source: row for source, row, is_labelled in rows if is_labelled}
-    if not scores:
+    if not joined.is_labelled.any():
         raise ExtractionError(
-            f"none of the {len(sources)} clips is annotated. The first is {joined.nearest}. "
+            f"none of the {len(sources)} clips is annotated. The first is {joined.match.nearest}. "
             "Check that files and annotations use the same names."
         )
     reason = "no annotation file contains scores for this clip"
-    failed = [_failure(clip_id, "annotation", reason) for clip_id in joined.unlabelled]
-    return [*scores], {source.clip_id: row for source, row in scores.items()}, failed
+    failed = [_failure(clip_id, "annotation", reason) for clip_id in joined.match.missing]
+    return list(itertools.compress(sources, joined.is_labelled)), failed
 
 
-def source_group(clip_id: str) -> str:
-    """Return the group of a clip (source video or person): its file name up to the first dot.
-
-    If the clip id is a path and its file name has no dot before the suffix, the group is the
-    folder. For example, the group of `anna/1.mp4` is `anna`.
-    """
-    folder, _, name = clip_id.rpartition("/")
-    return folder if folder and _is_plain(name) else group_of(name)
+def clip_path(source: ClipSource, *directories: Path | None) -> str:
+    """Return the path of a clip below the given directory that contains it, with `/`."""
+    path = next(filter(None, (source.video, source.face_dir, source.flow_dir)))
+    parent = next((each for each in directories if each and path.is_relative_to(each)), path.parent)
+    return path.relative_to(parent).as_posix()
 
 
 def find_videos(videos_dir: Path) -> FoundClips:

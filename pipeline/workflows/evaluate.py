@@ -16,9 +16,9 @@ from pipeline.core.identifiers import look_alikes
 from pipeline.core.run_directory import RunDirectory, open_run_directory
 from pipeline.core.run_log import RunLog, read_last_status
 from pipeline.core.traits import TraitLabel
+from pipeline.data.clip_names import clip_stem
 from pipeline.data.encoder import check_encoder
 from pipeline.data.feature_set import FeatureSet
-from pipeline.data.prepare import clip_stem
 from pipeline.data.splits import names_in_subset
 from pipeline.evaluation.baselines import load_baselines
 from pipeline.evaluation.report import build_report

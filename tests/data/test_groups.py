@@ -15,7 +15,8 @@ PEOPLE = ["anna/anna_00.mp4", "anna/anna_01.mp4", "ben/ben_00.mp4", "ben/ben_01.
         (CHALEARN, "", ["J4GQm9j0JZ0", "J4GQm9j0JZ0", "-AmMDnVl4s8"]),
         (PEOPLE, "", ["anna", "anna", "ben", "ben"]),
         (["anna_00.mp4", "anna_01.mp4", "ben_00.mp4"], "", ["anna_00", "anna_01", "ben_00"]),
-        (["a/1.mp4", "a/2.mp4", "b/1.mp4"], "", ["a/1", "a/2", "b/1"]),
+        (["a/1.mp4", "a/2.mp4", "b/3.mp4"], "", ["a/1", "a/2", "b/3"]),
+        (["a/1.mp4", "a/2.mp4", "b/1.mp4", "c.mp4"], "", ["a", "a", "b", "c"]),
         (
             ["train/1", "train/2", "test/3", "test/4"],
             "",

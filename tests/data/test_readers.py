@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from pipeline.core.errors import AnnotationError
 from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS, TraitLabel
-from pipeline.data.readers import score_pickle
 from pipeline.data.groups import source_group
+from pipeline.data.readers import score_pickle
 from pipeline.data.readers.annotations import read_labels
 from pipeline.data.readers.label_table import LabelOptions
 from pipeline.data.readers.score_pickle import read_score_pickle

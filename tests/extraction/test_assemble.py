@@ -6,6 +6,7 @@ import sys
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline.core.errors import ExtractionError
@@ -37,11 +38,16 @@ def cached(tmp_path, make_features):
     return write
 
 
+def assemble(out, paths, *, groups=None, labels=None, metadata=None):
+    columns = pd.DataFrame({"group": groups or [clip_id.partition(".")[0] for clip_id in paths]})
+    assemble_feature_set(out, paths, columns=columns, labels=labels, metadata=metadata or {})
+
+
 def test_a_feature_set_contains_the_clips_in_order(tmp_path, cached):
     out = tmp_path / "out"
     labels = np.array([[0.1] * 5, [0.2] * 5])
     (out / ".gather.0123abcd" / "set").mkdir(parents=True)  # left by a killed process
-    assemble_feature_set(out, cached(b=2.0, a=1.0), labels=labels, metadata={"encoder": {"x": 1}})
+    assemble(out, cached(b=2.0, a=1.0), labels=labels, metadata={"encoder": {"x": 1}})
     features = load_feature_set(out)
     assert features.clip_ids.tolist() == ["b.0,1 ü.mp4", "a.0,1 ü.mp4"]
     assert features.groups.tolist() == ["b", "a"]
@@ -57,9 +63,9 @@ def test_a_feature_set_contains_the_clips_in_order(tmp_path, cached):
 
 def test_a_later_set_replaces_an_earlier_set_and_its_labels(tmp_path, cached, make_features):
     out = tmp_path / "out"
-    assemble_feature_set(out, cached(a=1.0), labels=np.full((1, 5), 0.5), metadata={})
+    assemble(out, cached(a=1.0), labels=np.full((1, 5), 0.5))
     paths = cached(a=1.0, b=make_features(warnings=["cut", "dark"]))
-    assemble_feature_set(out, paths, labels=None, metadata={"content": "new"})
+    assemble(out, paths, metadata={"content": "new"})
     features = load_feature_set(out)
     assert features.clips["warnings"].tolist() == ["", "cut; dark"]
     assert features.num_clips == 2
@@ -67,9 +73,39 @@ def test_a_later_set_replaces_an_earlier_set_and_its_labels(tmp_path, cached, ma
     assert read_earlier_metadata(out)["content"] == "new"
 
 
+def edit(out, **columns):
+    """Change columns of the clip table by hand."""
+    table = pd.read_csv(out / "clips.csv", dtype=str, keep_default_na=False)
+    table.assign(**columns).to_csv(out / "clips.csv", index=False)
+
+
+def test_changes_of_the_clip_table_by_hand_are_kept(tmp_path, cached, caplog):
+    out, paths = tmp_path / "out", cached(a=1.0, b=2.0)
+    assemble(out, paths)
+    edit(out, group=["anna", "anna"], age=["30", "31"])
+    assemble(out, cached(a=1.0, b=2.0, c=3.0), metadata={"content": "new"})
+    clips = load_feature_set(out).clips
+    assert clips["group"].tolist() == ["anna", "anna", "c"]
+    assert clips["age"].tolist() == ["30", "31", ""]
+    assert caplog.messages == []
+
+
+def test_a_change_by_hand_that_conflicts_with_a_new_value_is_kept_and_named(
+    tmp_path, cached, caplog
+):
+    out, paths = tmp_path / "out", cached(a=1.0, b=2.0, c=3.0)
+    assemble(out, paths)
+    edit(out, group=["anna", "b", "ben"])
+    assemble(out, paths, groups=["x", "y", "ben"])
+    assert load_feature_set(out).groups.tolist() == ["anna", "y", "ben"]
+    (message,) = caplog.messages
+    assert "1 cells were changed by hand" in message
+    assert "The first is group of a.0,1 ü.mp4" in message
+
+
 def test_a_partly_replaced_set_counts_as_unfinished(tmp_path, cached, monkeypatch):
     out, paths = tmp_path / "out", cached(a=1.0)
-    assemble_feature_set(out, paths, labels=None, metadata={})
+    assemble(out, paths)
     replace = type(out).replace
 
     def fail(self, target):
@@ -79,10 +115,10 @@ def test_a_partly_replaced_set_counts_as_unfinished(tmp_path, cached, monkeypatc
 
     monkeypatch.setattr(type(out), "replace", fail)
     with pytest.raises(OSError, match="disk gone"):
-        assemble_feature_set(out, paths, labels=None, metadata={})
+        assemble(out, paths)
     monkeypatch.undo()
     assert read_earlier_metadata(out) is None
-    assemble_feature_set(out, paths, labels=None, metadata={})
+    assemble(out, paths)
     assert load_feature_set(out).num_clips == 1
 
 
@@ -91,11 +127,13 @@ def test_a_full_disk_is_an_error_and_not_a_crash(tmp_path, cached, make_features
     large = make_features(static=np.ones((64, 512), np.float32))
     paths = [str(path) for path in cached(a=large, b=large).values()]
     program = (
-        "import sys, pathlib\n"
+        "import sys, pathlib, pandas\n"
         "from pipeline.extraction.assemble import assemble_feature_set\n"
         "paths = {path: pathlib.Path(path) for path in sys.argv[2:]}\n"
         "try:\n"
-        "    assemble_feature_set(pathlib.Path(sys.argv[1]), paths, labels=None, metadata={})\n"
+        "    columns = pandas.DataFrame({'group': list(paths)})\n"
+        "    out = pathlib.Path(sys.argv[1])\n"
+        "    assemble_feature_set(out, paths, columns=columns, labels=None, metadata={})\n"
         "except OSError as error:\n"
         "    print(error.strerror)\n"
     )

@@ -12,6 +12,7 @@ from pipeline.config.extraction import ExtractionConfig, FacesConfig, SamplingCo
 from pipeline.core.errors import ConfigError, ExtractionError
 from pipeline.core.traits import TRAITS
 from pipeline.data.feature_set import load_feature_set
+from pipeline.data.readers.label_table import LabelOptions
 from pipeline.extraction import run as run_module
 from pipeline.extraction.run import extract_features
 from pipeline.extraction.worker import build_work
@@ -182,6 +183,47 @@ def test_annotations_become_labels(extract, out, tmp_path):
     np.testing.assert_allclose(features.labels[:, 2], [0.25, 0.75])
     assert read_failures(outcome)["берт 1.000.mkv"]["stage"] == "annotation"
     assert "labels.csv" in features.metadata["annotations"]
+
+
+def test_groups_subsets_and_unmatched_names_come_from_the_annotations(extract, out, tmp_path):
+    table = {
+        "Video": ["anna.000", "anna.001.mp4", "берт 1.000", "other.000"],
+        **{key[0].upper(): [1, 5, 3, 2] for key in TRAITS},
+        "group": ["anna", "anna", "бepт", "x"],
+        "Subset": ["train", "train", "test", "test"],
+    }
+    pd.DataFrame(table).to_csv(tmp_path / "labels.csv", index=False, sep=";")
+    lines = []
+    options = LabelOptions.parse(label_range="1,5")
+    annotations = [tmp_path / "labels.csv"]
+    extract(annotations=annotations, label_options=options, report=lines.append)
+    features = load_feature_set(out)
+    np.testing.assert_allclose(features.labels[:, 2], [0.0, 1.0, 0.5])
+    assert features.groups.tolist() == ["anna", "anna", "бepт"]
+    assert features.split_column.tolist() == ["train", "train", "test"]
+    assert features.traits[0].label_range == (1.0, 5.0)
+    assert "3 clips in 2 groups" in lines[0]
+    unmatched = pd.read_csv(out / "unmatched.csv")
+    assert unmatched["clip_id"].tolist() == ["other.000"]
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        ("", ["anna", "anna", "берт 1"]),
+        ("prefix", ["anna", "anna", "берт 1"]),
+        (r"regex:\d", ["1", "1", "1"]),
+        ("groups.csv", ["p1", "p2", "p2"]),
+    ],
+)
+def test_groups_are_assigned_by_a_rule_or_a_table(
+    extract, out, tmp_path, monkeypatch, groups, expected
+):
+    monkeypatch.chdir(tmp_path)
+    text = "clip_id,group\nanna.000,p1\nanna.001,p2\nберт 1.000,p2\n"
+    (tmp_path / "groups.csv").write_text(text, encoding="utf-8")
+    extract(groups=groups)
+    assert load_feature_set(out).groups.tolist() == expected
 
 
 def test_all_shards_are_one_feature_set(extract, out, tmp_path):

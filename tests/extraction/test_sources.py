@@ -10,16 +10,17 @@ import pytest
 
 from pipeline.core.errors import ExtractionError
 from pipeline.core.traits import TRAITS
-from pipeline.data.readers.annotations import read_annotations
+from pipeline.data.join import join_labels
+from pipeline.data.readers.annotations import read_labels
 from pipeline.extraction.sources import (
     FLOW_SUFFIXES,
     IMAGE_SUFFIXES,
+    clip_path,
     count_suffixes,
     find_folders,
-    find_labels,
     find_sources,
     find_videos,
-    source_group,
+    select_annotated,
 )
 from pipeline.extraction.tasks import ClipSource
 
@@ -68,25 +69,13 @@ def test_the_id_of_a_video_is_its_file_name_or_path(make, files, expected):
     assert {name: path.relative_to(root).as_posix() for name, path in found.items()} == expected
 
 
-def test_clips_with_equal_plain_names_are_grouped_by_folder(make):
-    root = make("anna/1.mp4", "anna/talk.mp4", "bert/1.mp4", "bert/carl.3.mp4", "2.mp4")
-    found = list(find_videos(root).by_id)
-    assert found == ["2.mp4", "anna/1.mp4", "anna/talk.mp4", "bert/1.mp4", "carl.3.mp4"]
-    assert [source_group(each) for each in found] == ["2", "anna", "anna", "bert", "carl"]
-
-
-@pytest.mark.parametrize(
-    ("clip_id", "group"),
-    [
-        ("anna.000.mp4", "anna"),
-        ("-AmM .003.mp4", "-AmM "),
-        ("1.mp4", "1"),
-        ("v1.0/anna.000.mp4", "anna"),
-        ("v1.0/anna/1.mp4", "v1.0/anna"),
-    ],
-)
-def test_the_group_is_the_name_before_the_dot_or_the_folder(clip_id, group):
-    assert source_group(clip_id) == group
+def test_the_path_of_a_clip_is_below_the_directory_that_contains_it(make):
+    root = make("videos/anna/1.mp4", "faces/ben/1/0.png")
+    video = ClipSource(clip_id="1", video=root / "videos/anna/1.mp4")
+    faces = ClipSource(clip_id="1", face_dir=root / "faces/ben/1")
+    directories = (root / "videos", root / "faces", None)
+    assert clip_path(video, *directories) == "anna/1.mp4"
+    assert clip_path(faces, *directories) == "ben/1"
 
 
 def test_videos_with_different_suffixes_are_different_clips(make):
@@ -224,18 +213,20 @@ def test_ids_are_composed_and_names_that_look_alike_are_an_error(make):
 def annotations(tmp_path):
     table = {"clip_id": ["a.mp4", "b", "unused"], **{key: [0.1, 0.2, 0.3] for key in TRAITS}}
     pd.DataFrame(table).to_csv(tmp_path / "labels.csv", index=False)
-    return read_annotations([tmp_path / "labels.csv"])
+    return read_labels([tmp_path / "labels.csv"])
 
 
 def named(*clip_ids):
     return [ClipSource(clip_id=clip_id) for clip_id in clip_ids]
 
 
-def test_scores_are_found_with_or_without_suffix(annotations):
-    labelled, scores, failed = find_labels(named("a.mp4", "b.mp4", "x.mp4"), annotations)
-    assert ids(labelled) == list(scores) == ["a.mp4", "b.mp4"]
-    assert scores["a.mp4"].tolist() == pytest.approx([0.1] * 5)
-    assert scores["b.mp4"].tolist() == pytest.approx([0.2] * 5)
+def selected(sources, annotations):
+    return select_annotated(sources, join_labels(annotations, ids(sources)))
+
+
+def test_clips_without_annotation_are_failures(annotations):
+    labelled, failed = selected(named("a.mp4", "b.mp4", "x.mp4"), annotations)
+    assert ids(labelled) == ["a.mp4", "b.mp4"]
     assert [(result.clip_id, result.stage) for result in failed] == [("x.mp4", "annotation")]
 
 
@@ -248,4 +239,4 @@ def test_scores_are_found_with_or_without_suffix(annotations):
 )
 def test_annotations_of_other_clips_are_an_error(annotations, clip_id, message):
     with pytest.raises(ExtractionError, match=message):
-        find_labels(named(clip_id), annotations)
+        selected(named(clip_id), annotations)

@@ -15,12 +15,7 @@ from pipeline.core.errors import AnnotationError, ConfigError
 from pipeline.core.identifiers import normalize_identifier
 from pipeline.core.near_names import did_you_mean
 from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS, TraitLabel
-
-_ID_NAMES: Final = (
-    *("clipid", "clip", "id", "videoid", "videoname", "video", "filename", "file", "namevideo"),
-    *("vlogid", "sampleid", "sample", "utteranceid", "utterance", "name", "key"),
-)
-"""Names of an id column, in lower case and without separators, in the order of preference."""
+from pipeline.data.readers.table_file import find_id_column
 
 _TRAIT_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "openness": ("openness", "open", "opn", "opennesstoexperience", "valueopenness"),
@@ -227,8 +222,7 @@ def _named_column(path: Path, columns: Sequence[str], name: str, option: str) ->
 def _find_id_column(path: Path, columns: Sequence[str], wanted: str) -> str:
     if wanted:
         return _named_column(path, columns, wanted, "--id_column")
-    by_name = {_letters(column): column for column in reversed(columns)}
-    found = next((by_name[name] for name in _ID_NAMES if name in by_name), None)
+    found = find_id_column(columns)
     if found is None:
         raise AnnotationError(
             f"{path}: has no column of clip ids such as clip_id, video or filename. The "

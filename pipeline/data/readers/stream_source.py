@@ -100,7 +100,7 @@ class StreamSource:
 
     def read_all(
         self,
-        clip_ids: Sequence[str] | None = None,
+        clip_ids: Sequence[str | None] | None = None,
         progress: rich.progress.Progress | None = None,
         *,
         scratch_dir: Path | None = None,
@@ -108,7 +108,8 @@ class StreamSource:
         """Read clips on all cores, in bounded memory.
 
         Args:
-            clip_ids: Clips to read; None for all, also if the source has no ids.
+            clip_ids: Clips to read; None for all, also if the source has no ids. An id of None
+                gives a row without valid steps.
             progress: Progress display, which gets a task with the name of the stream.
             scratch_dir: Directory of the temporary file of the values; None for the default of
                 the system. The file has no name and ends with its memory map.
@@ -120,18 +121,20 @@ class StreamSource:
         if not self.clips:
             return _open_array(self.path)
         ids = tuple(self.clips) if clip_ids is None else tuple(clip_ids)
-        unknown = next((each for each in ids if each not in self.clips), None)
-        if unknown is not None or not ids:
+        wanted = [each for each in ids if each is not None]
+        unknown = next((each for each in wanted if each not in self.clips), None)
+        if unknown is not None or not wanted:
             near = did_you_mean(unknown, self.clips) if unknown else ""
             raise FeatureSetError(f"{self.path}: has no clip {unknown or ''!r}.{near}")
         directory = scratch_dir or Path(tempfile.gettempdir())
         done: list[_Steps] = []
         with _named(self.name), disk_errors_named(directory / self.name):
-            conversion = _plan(self, [self.clips[clip_id] for clip_id in ids])
+            conversion = _plan(self, [self.clips[clip_id] for clip_id in wanted])
             task = None if progress is None else progress.add_task(self.name, total=len(ids))
+            clips = (None if each is None else self.clips[each] for each in ids)
             # On a full disk, a write raises an error but a memory map ends the process (SIGBUS).
             with tempfile.TemporaryFile(dir=directory) as file:
-                for steps in _in_threads(conversion.read, (self.clips[each] for each in ids)):
+                for steps in _in_threads(conversion.read, clips):
                     file.write(np.ascontiguousarray(steps.values, dtype=np.float32).data)
                     done.append(replace(steps, values=np.empty(0)))  # a view would keep them
                     if progress is not None and task is not None:
@@ -149,7 +152,11 @@ class StreamSource:
             columns=conversion.first.columns,
             num_frames=sum(steps.num_frames for steps in done),
             num_masked=sum(steps.num_masked for steps in done),
-            empty_clips=tuple(ids[row] for row in np.flatnonzero(~mask.any(axis=1))),
+            empty_clips=tuple(
+                clip_id
+                for clip_id, is_valid in zip(ids, mask.any(axis=1), strict=True)
+                if clip_id is not None and not is_valid
+            ),
         )
 
 
@@ -248,7 +255,16 @@ class _Conversion:
         num_frames, width = self.first.values.shape
         return (width,) if self.is_vector else (self.num_steps or num_frames, width)
 
-    def read(self, clip: ClipFile) -> _Steps:
+    def read(self, clip: ClipFile | None) -> _Steps:
+        if clip is None:
+            num_steps = 1 if self.is_vector else self.shape[0]
+            return _Steps(
+                values=np.zeros(self.shape, dtype=np.float32),
+                mask=np.zeros(num_steps, dtype=np.bool_),
+                seconds=np.full(num_steps, np.nan),
+                num_frames=0,
+                num_masked=0,
+            )
         frames = clip.read()
         has_steps = self.is_vector and len(frames.values) > 1
         if has_steps or frames.values.shape[1] != self.first.values.shape[1]:

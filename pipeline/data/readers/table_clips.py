@@ -33,6 +33,7 @@ from pipeline.data.readers.table_file import (
 _NO_FEATURES: Final = frozenset(
     {"", "unnamed: 0", "index", "__index_level_0__", "group", "split", "subset", "interview"}
     | {*TRAITS, *ID_COLUMNS, *TIME_COLUMNS}
+    | {name.replace("_", "") for name in ID_COLUMNS}
 )
 """Columns that only their full name selects, in lower case: row numbers, ids, times and labels."""
 
@@ -73,9 +74,9 @@ class TableChoice:
         return self._choose(self.first)
 
     def find_id_column(self, table: TableFile) -> str:
-        """Return the column with the clip ids, or ""."""
-        with _errors_of(table.path):
-            return find_id_column(table.columns, self.id_column) or ""
+        """Return the column with the clip ids, or "". `id_column` may be that of other tables."""
+        wanted = self.id_column if self.id_column in table.columns else ""
+        return find_id_column(table.columns, wanted) or ""
 
     def read(self, table: TableFile) -> tuple[ClipTable, NDArray[Any] | None]:
         """Read the rows of a table, and the clip id of each row if there is an id column.

@@ -29,8 +29,9 @@ TABLE_SUFFIXES: Final = (".csv", ".tsv", ".parquet", ".xlsx", ".jsonl", ".txt")
 """File types of tables; `.txt` comes last because it is often something else."""
 
 ID_COLUMNS: Final = (
-    *("clip_id", "clip", "clip_name", "video_id", "video", "video_name", "name_video"),
-    *("vlogid", "id", "filename", "file_name", "file", "name"),
+    *("clip_id", "clip", "clip_name", "id", "video_id", "video", "video_name", "filename"),
+    *("file_name", "file", "name_video", "vlog_id", "sample_id", "sample", "utterance_id"),
+    *("utterance", "name", "key"),
 )
 """Names of columns with clip ids, in lower case and in the order of preference."""
 
@@ -217,9 +218,13 @@ def find_id_column(columns: Sequence[str], id_column: str = "") -> str | None:
         raise FeatureSetError(
             f"has no column {id_column!r}.{did_you_mean(id_column, columns)} Correct --id_column."
         )
-    by_name = {name.lower().replace(" ", "_").replace("-", "_"): name for name in reversed(columns)}
-    usual = (by_name[name] for name in ID_COLUMNS if name in by_name)
+    by_name = {_letters(name): name for name in reversed(columns)}
+    usual = (by_name[name] for name in map(_letters, ID_COLUMNS) if name in by_name)
     return id_column or next(usual, None)
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _open_delimited(path: Path) -> TableFile:

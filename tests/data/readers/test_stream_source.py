@@ -182,12 +182,11 @@ def test_a_wrong_folder_is_an_error_with_the_file_and_the_flag(write, files, set
     ("content", "settings", "message"),
     [
         ("a,b\n1,2\n", {}, r"all\.csv: has no column with clip ids .*--id_column NAME"),
-        ("a,b\n1,2\n", {"id_column": "c"}, r"all\.csv: has no column 'c'"),
         ("id,a\nx.wav,1\nx.mp3,2\n", {}, r"all\.csv: 2 clips have the id 'x'"),
         ("id,a\nx,1\n,2\n", {}, r"all\.csv: a clip id is blank"),
         ("id,note\nx,p\ny,q\n", {}, r"all\.csv: has none of the columns \*; found id, note"),
     ],
-    ids=range(5),
+    ids=range(4),
 )
 def test_a_wrong_table_of_all_clips_is_an_error(write, content, settings, message):
     with pytest.raises(FeatureSetError, match=message):
