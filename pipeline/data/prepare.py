@@ -20,7 +20,7 @@ from pipeline.core.near_names import nearest_name
 from pipeline.core.traits import NUM_TRAITS, TraitLabel, traits_entry
 from pipeline.data.readers.annotations import Annotations, group_of, read_annotations
 from pipeline.data.shard import ShardPaths, open_shard
-from pipeline.data.writer import write_feature_set
+from pipeline.data.writer import StreamValues, write_feature_set
 
 # fmt: off
 VIDEO_SUFFIXES: Final = frozenset({
@@ -130,7 +130,7 @@ def prepare_feature_set(
         FeatureSetError: If the features or the table have a wrong format.
     """
     shard = open_shard(
-        ShardPaths.of_files(static=static_features, dynamic=dynamic_features, clips=clips),
+        ShardPaths.of_files({"static": static_features, "dynamic": dynamic_features}, clips=clips),
         needs_group=False,
     )
     table = shard.clips
@@ -149,11 +149,14 @@ def prepare_feature_set(
         table.insert(1, "group", [group_of(clip) for clip in table["clip_id"]])
     write_feature_set(
         features_dir,
-        static=shard.static.values,
-        static_mask=shard.static.mask,
-        dynamic=shard.dynamic.values,
-        dynamic_mask=shard.dynamic.mask,
-        seconds=None if shard.seconds is None else shard.seconds.values,
+        streams={
+            name: StreamValues(
+                values=part.values,
+                mask=part.mask,
+                seconds=shard.seconds[name].values if name in shard.seconds else None,
+            )
+            for name, part in shard.streams.items()
+        },
         labels=joined.labels,
         clips=table,
         metadata={
