@@ -15,6 +15,8 @@ from annotated_types import Interval
 
 from pipeline.config.checks import Section, check_alias, check_num_folds, check_registered_model
 from pipeline.core.errors import ConfigError
+from pipeline.core.stream_names import stream_name_fault
+from pipeline.core.traits import trait_names_fault
 
 Fusion = Literal["cross_attention", "concat", "gated", "late", "static_only", "dynamic_only"]
 LossName = Literal["mae", "mse", "huber", "ccc"]
@@ -54,6 +56,13 @@ class DataConfig(Section):
 
     features_dir: str = ""
     """Directory of the feature set; empty if single files are given."""
+    streams: tuple[str, ...] = ()
+    """Names of the streams, in the order of the model inputs; empty for all streams of the set.
+
+    The fusions `static_only` and `dynamic_only` use one of these streams.
+    """
+    traits: tuple[str, ...] = ()
+    """Names of the predicted columns of the labels; empty for all columns."""
     static_features: str = ""
     """Path of the static features, shape (N, D) or (N, T, D)."""
     dynamic_features: str = ""
@@ -70,6 +79,15 @@ class DataConfig(Section):
     """Settings of the built-in set. It is generated in `features_dir` if it is missing there."""
 
     def _check(self) -> None:
+        for number, name in enumerate(self.streams):
+            fault = stream_name_fault(name)
+            if fault or name in self.streams[:number]:
+                raise ConfigError(
+                    f"data.streams contains {name!r}, but a name "
+                    f"{fault or 'must occur only once'}. Correct the names."
+                )
+        if fault := trait_names_fault(self.traits):
+            raise ConfigError(f"data.traits is not valid: {fault}. Correct the names.")
         if self.validation_fraction + self.test_fraction >= 1.0:
             raise ConfigError(
                 "data.validation_fraction + data.test_fraction must stay below 1; got "

@@ -1,6 +1,7 @@
-"""The five apparent personality traits in OCEAN order, and the direction of their scores."""
+"""Personality traits: the five OCEAN traits, names, and the direction of the scores."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ class TraitLabel:
     """Meaning of the scores of one trait in a data set; an entry of `traits` in `features.json`."""
 
     name: str
-    """One of `TRAITS`."""
+    """Name of the trait, e.g. one of `TRAITS`."""
     is_reversed: bool = False
     """True if a high score means a low level of the trait."""
     note: str = ""
@@ -49,6 +50,21 @@ FIRST_IMPRESSIONS: Final = (
 In the official annotations, `neuroticism` has positive correlations with the other traits: +0.80
 with extraversion, +0.77 with openness, +0.73 with agreeableness, +0.72 with conscientiousness.
 """
+
+
+def trait_names_fault(names: Sequence[str]) -> str:
+    """Return the reason why these names cannot be the names of traits, or "".
+
+    The names are parts of metric names and columns of tables. `mean` is the mean across traits.
+    """
+    for number, name in enumerate(names):
+        if not re.fullmatch(r"[\w-]+", name):
+            return f"{name!r} contains other characters than letters, digits, _ and -"
+        if name == "mean":
+            return "`mean` is the name of the mean across traits"
+        if name in names[:number]:
+            return f"{name} occurs twice"
+    return ""
 
 
 def traits_entry(traits: Iterable[TraitLabel]) -> dict[str, Any]:

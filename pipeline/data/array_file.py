@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pipeline.core.arrays import BoolArray, FloatArray
 from pipeline.core.errors import FeatureSetError, one_line
 from pipeline.core.near_names import did_you_mean_path
-from pipeline.core.traits import NUM_TRAITS, TRAITS
+from pipeline.core.traits import NUM_TRAITS
 from pipeline.data.stream import Stream
 
 NUMBERS: Final = "fiu"
@@ -39,14 +39,34 @@ _HEADER_ERRORS: Final = (
 NumPy parses the header as a Python literal, so errors of the Python parser are possible."""
 
 
-def open_array(path: Path, *, kinds: str = NUMBERS) -> NDArray[Any]:
+_TABLE_SUFFIXES: Final = (".csv", ".tsv", ".txt", ".parquet", ".xlsx")
+
+
+def open_array(
+    path: Path, *, kinds: str = NUMBERS, prepare_option: str = "--stream NAME=PATH"
+) -> NDArray[Any]:
     """Open a `.npy` file as a read-only memory map; `kinds` contains the valid `dtype.kind` codes.
+
+    Args:
+        path: The `.npy` file.
+        kinds: Valid `dtype.kind` codes.
+        prepare_option: Option of `prepare` that reads a table with the same content.
 
     Raises:
         FeatureSetError: If the file is missing or is not a `.npy` file, the kind of the values is
             not in `kinds`, the shape is impossible, or the file size does not match the header.
             Python objects are never unpickled.
     """
+    if path.is_dir():
+        raise FeatureSetError(
+            f"{path}: is a directory, but must be a .npy file. Give the directory as "
+            f"--features_dir, or give a file in the directory."
+        )
+    if path.suffix.lower() in _TABLE_SUFFIXES and path.exists():
+        raise FeatureSetError(
+            f"{path}: is a table, but must be a .npy file. Turn the table into a feature set with "
+            f"`python -m pipeline prepare {prepare_option}`."
+        )
     shape, fortran_order, dtype, offset = _read_header(path)
     if dtype.kind not in kinds:
         expected = "True and False" if kinds == BOOLEANS else "float or integer numbers"
@@ -107,39 +127,65 @@ def check_num_rows(path: Path, num_rows: int, *, reference: Path, expected: int)
         )
 
 
-def check_mask(path: Path, mask: BoolArray, values: NDArray[Any], clips: pd.DataFrame) -> None:
-    """Check the shape of a mask, and check that every clip has a valid step.
+def check_mask(path: Path, mask: BoolArray, values: NDArray[Any]) -> None:
+    """Check the shape of a mask: (N, T) for sequences, (N, 1) or (N,) for vectors.
 
     Raises:
-        FeatureSetError: If the shape is wrong, or a clip has no valid step.
+        FeatureSetError: If the shape is wrong.
     """
     if values.ndim < 3:
-        raise FeatureSetError(
-            f"{path}: is a mask for features of shape {values.shape}, which have no steps. "
-            f"Delete the mask, or reshape the features to (clips, steps, features)."
-        )
-    if mask.shape != values.shape[:2]:
+        if mask.shape not in (values.shape[:1], (len(values), 1)):
+            raise FeatureSetError(
+                f"{path}: must have shape ({len(values)},) or ({len(values)}, 1) for features of "
+                f"shape {values.shape}, which have no steps, but has shape {mask.shape}. Write "
+                f"one True or False for each clip, or reshape the features to (clips, steps, "
+                f"features)."
+            )
+    elif mask.shape != values.shape[:2]:
         raise FeatureSetError(
             f"{path}: must have shape {values.shape[:2]} like the features, but has shape "
             f"{mask.shape}. Write one True or False for each step."
         )
-    empty = ~mask.any(axis=1)
+
+
+def check_presence(streams: Sequence[Stream], clips: pd.DataFrame) -> None:
+    """Check that each clip has a stream with a valid step, and that each stream has such a clip.
+
+    Raises:
+        FeatureSetError: If a clip lacks all streams, or all clips lack a stream.
+    """
+    names = ", ".join(stream.name for stream in streams)
+    for stream in streams:
+        if stream.is_absent.all():
+            place = stream.parts[0].path
+            raise FeatureSetError(
+                f"{place.with_name(place.stem)}_mask.npy: row 0{_clip(0, clips)} and all other "
+                f"rows have no valid step. Set the valid steps to True, or remove the stream "
+                f"{stream.name}."
+            )
+    empty = np.logical_and.reduce([stream.is_absent for stream in streams])
     if empty.any():
         row = int(empty.argmax())
+        part, part_row = streams[0].locate(row)
         raise FeatureSetError(
-            f"{path}: row {row}{_clip(row, clips)} has no valid step. "
-            f"Set the valid steps to True, or drop the clip from every file."
+            f"{part.path.with_name(part.path.stem)}_mask.npy: row {part_row}{_clip(row, clips)} "
+            f"has no valid step in any stream ({names}). Set the valid steps to True, or drop the "
+            f"clip from every file."
         )
 
 
 def check_seconds(path: Path, seconds: NDArray[Any], streams: Sequence[NDArray[Any]]) -> None:
-    """Check that `seconds` contains one time per step, shape (N, T), and that no time is infinite.
+    """Check that `seconds` contains one time per step of a stream, and that no time is infinite.
+
+    Args:
+        path: File of the times.
+        seconds: Times of the steps, shape (N, T); NaN if unknown.
+        streams: Features of the streams that the times may belong to.
 
     Raises:
-        FeatureSetError: If the shape is wrong, or a time is infinite.
+        FeatureSetError: If the shape fits no stream, or a time is infinite.
     """
-    expected = {values.shape[:2] for values in streams if values.ndim > 2}
-    if expected != {seconds.shape}:
+    if seconds.shape not in [values.shape[:2] for values in streams if values.ndim > 2]:
         found = " and ".join(str(values.shape) for values in streams)
         raise FeatureSetError(
             f"{path}: has shape {seconds.shape}, but must have one time per step (clips, steps) "
@@ -154,24 +200,35 @@ def check_seconds(path: Path, seconds: NDArray[Any], streams: Sequence[NDArray[A
         )
 
 
-def check_labels(path: Path, labels: NDArray[Any], clips: pd.DataFrame) -> None:
-    """Check that labels have shape (N, 5), and that each label is in [0, 1].
+def check_labels(
+    path: Path, labels: NDArray[Any], clips: pd.DataFrame, trait_names: Sequence[str]
+) -> None:
+    """Check that labels have shape (N, K), and that each label is in [0, 1].
+
+    Args:
+        path: File of the labels.
+        labels: Scores, shape (N, K).
+        clips: Table with N clips.
+        trait_names: Names of the K columns.
 
     Raises:
         FeatureSetError: If the shape or a label is wrong.
     """
-    if labels.ndim != 2 or labels.shape[1] != NUM_TRAITS:
-        drop = " Drop the `interview` column." if labels.shape[1:] == (NUM_TRAITS + 1,) else ""
+    num_traits = len(trait_names)
+    if labels.ndim != 2 or labels.shape[1] != num_traits:
+        has_interview = num_traits == NUM_TRAITS and labels.shape[1:] == (NUM_TRAITS + 1,)
+        fix = "Drop the `interview` column, or" if has_interview else "Reorder or add columns, or"
         raise FeatureSetError(
-            f"{path}: has shape {labels.shape}, but must have shape ({len(clips)}, {NUM_TRAITS}) "
-            f"with the columns {', '.join(TRAITS)}.{drop or ' Reorder or add columns.'}"
+            f"{path}: has shape {labels.shape}, but must have shape ({len(clips)}, {num_traits}) "
+            f"with the columns {', '.join(trait_names)}. {fix} name the columns in `traits` of "
+            f"features.json."
         )
     wrong = ~((labels >= 0) & (labels <= 1))  # also true for NaN
     if wrong.any():
         row, column = (int(index) for index in np.argwhere(wrong)[0])
         raise FeatureSetError(
-            f"{path}: row {row}{_clip(row, clips)} has {TRAITS[column]} {labels[row, column]}, "
-            f"but a score must be in [0, 1]. {_label_fix(labels)}"
+            f"{path}: row {row}{_clip(row, clips)} has {trait_names[column]} "
+            f"{labels[row, column]}, but a score must be in [0, 1]. {_label_fix(labels)}"
         )
 
 
@@ -190,7 +247,8 @@ def finite_chunks(stream: Stream, clips: pd.DataFrame) -> Iterator[FloatArray]:
             found = part.values[part_row][tuple(position)]
             steps = f"step {position[0]}, " if len(position) > 1 else ""
             fix = "Extract the clip again, or drop it from every file."
-            if part.mask is not None and not part.mask[part_row, position[0]]:
+            mask = None if part.mask is None else part.mask[part_row]
+            if mask is not None and not mask[position[0] if stream.num_steps else 0]:
                 fix = "The mask marks this step as padding: pad with zeros."
             raise FeatureSetError(
                 f"{part.path}: row {part_row}{_clip(row, clips)} has {found} in {steps}"

@@ -26,8 +26,8 @@ In networks for images, the activations need about 10 to 50 times the memory of 
 class LabelledBatches:
     """Batches with labels, for training and validation, as a finite `tf.data.Dataset`.
 
-    Each element is `(inputs, labels)`. The inputs are a tuple of the static features, the dynamic
-    features, and the masks if they exist. `seed` is the shuffle seed; None keeps the order of
+    Each element is `(inputs, labels)`. The inputs are a tuple of the features of each stream, and
+    the masks if they exist. `seed` is the shuffle seed; None keeps the order of
     `rows`. If `cache` is `disk`, each batch is read from the files. Use this value for feature
     sets that are larger than the memory.
     """
@@ -107,7 +107,7 @@ def inference_batches(
 
 def inference_batch_size(feature_set: FeatureSet, *, max_size: int) -> int:
     """Return a batch size in [1, `max_size`] that limits the memory of the inputs."""
-    streams = (feature_set.static, feature_set.dynamic)
+    streams = feature_set.streams.values()
     row_bytes = sum(4 * math.prod(stream.shape[1:]) for stream in streams)  # float32
     return max(1, min(max_size, BATCH_BYTES // row_bytes))
 
@@ -116,11 +116,11 @@ class _Inputs:
     """Inputs of a model: the values of each stream, then the masks as numbers 0 and 1."""
 
     def __init__(self, feature_set: FeatureSet, masked: Collection[str] = ()) -> None:
-        self._streams = (feature_set.static, feature_set.dynamic)
+        self._streams = tuple(feature_set.streams.values())
         self._masked = [each for each in self._streams if each.has_mask or each.name in masked]
         self.row_shapes = [
             *(stream.shape[1:] for stream in self._streams),
-            *(stream.shape[1:2] for stream in self._masked),
+            *(stream.mask_shape for stream in self._masked),
         ]
 
     def read(self, rows: IntArray) -> tuple[FloatArray, ...]:

@@ -116,15 +116,16 @@ def _scan(stream: Stream) -> _StreamScan:
     for rows, values in stream.chunks():
         part = slice(done, done + len(rows))
         done += len(rows)
-        mask = stream.read_mask(rows) if stream.has_mask else None
-        valid = (values if mask is None else values[mask]).reshape(-1, width)
-        np.minimum(scan.low, valid.min(axis=0), out=scan.low)
-        np.maximum(scan.high, valid.max(axis=0), out=scan.high)
+        valid = stream.valid_values(rows, values)
+        np.minimum(scan.low, valid.min(axis=0, initial=np.inf), out=scan.low)
+        np.maximum(scan.high, valid.max(axis=0, initial=-np.inf), out=scan.high)
+        is_sequence_with_mask = stream.has_mask and stream.num_steps is not None
+        mask = stream.read_mask(rows) if is_sequence_with_mask else None
         scan.hashes[part] = [
             hash((clip if mask is None else clip[mask[index]]).tobytes())
             for index, clip in enumerate(values)
         ]
-        if mask is None:
+        if not stream.has_mask:
             scan.is_flat[part] = _flat(values).any(axis=1)
     return scan
 
@@ -159,8 +160,7 @@ def _outliers(stream: Stream, scan: _StreamScan, clips: pd.DataFrame) -> Iterato
     num_clips = stream.shape[0]
     spread = np.linspace(0, num_clips - 1, min(num_clips, _MAX_SAMPLED_CLIPS)).astype(np.intp)
     rows, values = next(stream.chunks(spread))  # the first chunk is enough for an estimate
-    valid = values[stream.read_mask(rows)] if stream.has_mask else values
-    sample = valid.reshape(-1, stream.width)
+    sample = stream.valid_values(rows, values)
     if len(sample) < _MIN_SAMPLE:
         return
     low, middle, high = np.quantile(sample, (0.1, 0.5, 0.9), axis=0, method="nearest")
@@ -230,7 +230,7 @@ def _flat_steps(stream: Stream, scan: _StreamScan, clips: pd.DataFrame) -> Itera
 def _copies(stream: Stream, scan: _StreamScan, clips: pd.DataFrame) -> Iterator[DataWarning]:
     groups = clips["group"].to_numpy(dtype=np.str_)
     num_groups = pd.Series(groups).groupby(scan.hashes).transform("nunique").to_numpy()
-    rows = np.flatnonzero((num_groups > 1) & ~scan.is_flat)
+    rows = np.flatnonzero((num_groups > 1) & ~scan.is_flat & ~stream.is_absent)
     if not _is_many(len(rows), stream):
         return
     row = int(rows[0])
@@ -264,8 +264,8 @@ def _cell(
         cells = values[..., column]
         hits: NDArray[np.bool_] = test(cells)
         if stream.has_mask:
-            mask = stream.read_mask(rows)
-            hits = hits & mask.reshape(mask.shape + (1,) * (hits.ndim - 2))
+            mask = stream.read_mask(rows) if stream.num_steps else stream.read_mask(rows)[:, 0]
+            hits = hits & mask.reshape(mask.shape + (1,) * (hits.ndim - mask.ndim))
         if hits.any():
             index = tuple(int(axis) for axis in np.argwhere(hits)[0])
             step = f" in step {index[1]}," if len(index) > 1 else " in"

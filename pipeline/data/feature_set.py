@@ -1,15 +1,16 @@
 """The feature set: features, labels and clip table for training.
 
-A feature set is a directory. It contains `static.npy` and `dynamic.npy`, and optionally
-`labels.npy`, masks, `seconds.npy`, `clips.csv` and `features.json`. A sharded feature set is a
-directory of such directories.
+A feature set is a directory. It contains one or more streams `NAME.npy`, e.g. `static.npy` and
+`dynamic.npy`, and optionally `labels.npy`, masks, `seconds.npy`, `clips.csv` and `features.json`.
+A sharded feature set is a directory of such directories.
 
-Legend: N clips, T steps, D width. Rows are counted from 0.
+Legend: N clips, T steps, D width, K traits. Rows are counted from 0.
 """
 
+import dataclasses
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -20,18 +21,18 @@ from numpy.typing import NDArray
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import FeatureSetError
-from pipeline.core.near_names import did_you_mean_path
+from pipeline.core.near_names import did_you_mean, did_you_mean_path
 from pipeline.core.traits import TRAITS, TraitLabel
-from pipeline.data.array_file import finite_chunks
+from pipeline.data.array_file import check_presence, finite_chunks
 from pipeline.data.clip_table import number_clips
 from pipeline.data.data_warnings import find_data_warnings
 from pipeline.data.encoder import encoder_in
 from pipeline.data.shard import (
-    DYNAMIC_NAME,
-    STATIC_NAME,
+    Shard,
     ShardPaths,
     check_agreement,
     open_shard,
+    stream_files,
     trait_labels,
 )
 from pipeline.data.stream import Stream
@@ -43,14 +44,14 @@ _OTHER_FILES: Final = 512
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FeatureSet:
-    """Validated clips: two feature streams, labels and the table of clips."""
+    """Validated clips: feature streams, labels and the table of clips."""
 
-    static: Stream
-    """Appearance of the face."""
-    dynamic: Stream
-    """Motion of the face."""
+    streams: Mapping[str, Stream]
+    """Name -> stream, in the order of the inputs of a model."""
     labels: FloatArray | None
-    """Scores in OCEAN order in [0, 1], shape (N, 5), float32; None if there are no labels."""
+    """Scores in [0, 1], shape (N, K), float32; None if there are no labels."""
+    trait_names: tuple[str, ...] = TRAITS
+    """Names of the K columns of the labels."""
     clips: pd.DataFrame
     """Table with one row per clip: `clip_id`, `group` and other columns, all of type str."""
     has_groups: bool
@@ -61,8 +62,9 @@ class FeatureSet:
     """Content of `features.json`; for a sharded set, the entries that are equal in all shards."""
     sources: tuple[Path, ...]
     """All opened files."""
-    seconds: Stream | None = None
-    """Times of the steps from the start of the clip, shape (N, T); NaN if unknown."""
+    seconds: Mapping[str, Stream] = field(default_factory=dict)
+    """Name of each stream with times -> times of its steps from the start of the clip, shape
+    (N, T); NaN if unknown."""
 
     @property
     def num_clips(self) -> int:
@@ -71,7 +73,7 @@ class FeatureSet:
 
     @property
     def features_dir(self) -> Path:
-        """Directory of the static features, or of the first shard."""
+        """Directory of the first stream, or of the first shard."""
         return self.sources[0].parent
 
     @property
@@ -99,15 +101,16 @@ class FeatureSet:
     @cached_property
     def traits(self) -> tuple[TraitLabel, ...]:
         """Name and direction of each trait, in the order of the labels; empty if unknown."""
-        return trait_labels(self.metadata)
+        known = {trait.name: trait for trait in trait_labels(self.metadata)}
+        return tuple(known[name] for name in self.trait_names if name in known)
 
     @cached_property
     def warnings(self) -> tuple[DataWarning, ...]:
         """Warnings about damaged features and similar ids. The first access reads all features."""
-        return find_data_warnings((self.static, self.dynamic), self.clips)
+        return find_data_warnings(tuple(self.streams.values()), self.clips)
 
     def checked_labels(self) -> FloatArray:
-        """Return the labels, shape (N, 5).
+        """Return the labels, shape (N, K).
 
         Raises:
             FeatureSetError: If there are no labels.
@@ -115,102 +118,164 @@ class FeatureSet:
         if self.labels is None:
             raise FeatureSetError(
                 f"{self.features_dir}: has no labels.npy, but labels are needed. Add the file, "
-                f"shape ({self.num_clips}, {len(TRAITS)}) with the columns {', '.join(TRAITS)}, "
-                f"or join annotations with `prepare`."
+                f"shape ({self.num_clips}, {len(self.trait_names)}) with the columns "
+                f"{', '.join(self.trait_names)}, or join annotations with `prepare`."
             )
         return self.labels
 
+    def select_streams(self, names: Sequence[str]) -> "FeatureSet":
+        """Return a set with only these streams, in this order. Its digest is that of these streams.
 
-def load_feature_set(features_dir: Path, *, needs_group: bool = True) -> FeatureSet:
+        Raises:
+            FeatureSetError: If the set has no such stream, or a clip has none of these streams.
+        """
+        if tuple(names) == tuple(self.streams):
+            return self
+        for name in names:
+            if name not in self.streams:
+                raise FeatureSetError(
+                    f"{self.features_dir}: has no stream {name}; the streams are "
+                    f"{', '.join(self.streams)}.{did_you_mean(name, self.streams)} Add "
+                    f"{name}.npy, or choose other streams (--data.streams)."
+                )
+        streams = {name: self.streams[name] for name in names}
+        check_presence(tuple(streams.values()), self.clips)
+        return dataclasses.replace(
+            self,
+            streams=streams,
+            seconds={name: self.seconds[name] for name in names if name in self.seconds},
+            digest=_checked_hash(streams, self.labels, self.trait_names, self.clips),
+        )
+
+
+def load_feature_set(
+    features_dir: Path,
+    *,
+    needs_group: bool = True,
+    streams: Sequence[str] = (),
+    traits: Sequence[str] = (),
+) -> FeatureSet:
     """Load a feature set from a directory. Shards are loaded in the order of their names.
 
     The features stay on disk. They are read once, in chunks, to check and hash the values.
 
-    Directories with a leading dot are ignored, because unfinished feature sets have such names. If
-    `needs_group` is False and the column `group` is missing, each clip is its own group.
+    Directories with a leading dot are ignored, because unfinished feature sets have such names.
+
+    Args:
+        features_dir: Directory of the set.
+        needs_group: If False and the column `group` is missing, each clip is its own group.
+        streams: Names and order of the streams; empty for all. Other streams are not opened.
+        traits: Names and order of the columns of the labels; empty for all.
 
     Raises:
-        FeatureSetError: If the directory or a file in it has a wrong format.
+        FeatureSetError: If the directory or a file in it has a wrong format, or has no such stream
+            or trait.
     """
     if not features_dir.is_dir():
         found = "is a file" if features_dir.exists() else "does not exist"
         raise FeatureSetError(
-            f"{features_dir}: {found}, but must be a directory with {STATIC_NAME} and "
-            f"{DYNAMIC_NAME}. Check the path, or extract the features first."
+            f"{features_dir}: {found}, but must be a directory with one or more streams NAME.npy, "
+            f"e.g. static.npy and dynamic.npy. Check the path, or extract the features first."
             f"{did_you_mean_path(features_dir)}"
         )
-    shard_dirs = [features_dir] if _is_shard(features_dir) else _shard_dirs(features_dir)
+    is_shard = bool(stream_files(features_dir))
+    shard_dirs = [features_dir] if is_shard else _shard_dirs(features_dir)
     if not shard_dirs:
         raise FeatureSetError(
-            f"{features_dir}: has no {STATIC_NAME}, not even in a sub-directory. "
-            f"Check the path, or extract the features first."
+            f"{features_dir}: has no stream NAME.npy, e.g. static.npy, not even in a "
+            f"sub-directory. Check the path, or extract the features first."
         )
-    paths = [ShardPaths.of_directory(shard_dir) for shard_dir in shard_dirs]
-    return _open(paths, needs_group=needs_group)
+    paths = [ShardPaths.of_directory(shard_dir, streams=streams) for shard_dir in shard_dirs]
+    return _open(paths, needs_group=needs_group, traits=traits)
 
 
 def load_feature_files(
+    streams: Mapping[str, Path],
     *,
-    static_features: Path,
-    dynamic_features: Path,
     labels: Path | None = None,
     clips: Path | None = None,
     needs_group: bool = True,
+    traits: Sequence[str] = (),
 ) -> FeatureSet:
-    """Load a feature set from single files: features (N, T, D) or (N, D), and labels (N, 5).
+    """Load a feature set from single files: features (N, T, D) or (N, D), and labels (N, K).
 
     All files contain the same clips in the same order. `ShardPaths.of_files` adds masks and
     `features.json` if these files are beside the features.
 
+    Args:
+        streams: Name -> file of each stream.
+        labels: File of the labels.
+        clips: Clip table.
+        needs_group: If False and the column `group` is missing, each clip is its own group.
+        traits: Names and order of the columns of the labels; empty for all.
+
     Raises:
         FeatureSetError: If a file has a wrong format.
     """
-    paths = ShardPaths.of_files(
-        static=static_features, dynamic=dynamic_features, labels=labels, clips=clips
-    )
-    return _open([paths], needs_group=needs_group)
-
-
-def _is_shard(directory: Path) -> bool:
-    # One stream is enough, so that an incomplete shard causes an error.
-    return any((directory / name).exists() for name in (STATIC_NAME, DYNAMIC_NAME))
+    paths = ShardPaths.of_files(streams, labels=labels, clips=clips)
+    return _open([paths], needs_group=needs_group, traits=traits)
 
 
 def _shard_dirs(features_dir: Path) -> list[Path]:
     visible = sorted(path for path in features_dir.iterdir() if not path.name.startswith("."))
-    return [path for path in visible if _is_shard(path)]
+    return [path for path in visible if path.is_dir() and stream_files(path)]
 
 
-def _open(paths: Sequence[ShardPaths], *, needs_group: bool) -> FeatureSet:
-    _allow_open_files(sum(len(each.present) for each in paths), paths[-1].static.parent)
+def _open(paths: Sequence[ShardPaths], *, needs_group: bool, traits: Sequence[str]) -> FeatureSet:
+    _allow_open_files(sum(len(each.present) for each in paths), paths[-1].directory)
     shards = [open_shard(each, needs_group=needs_group) for each in paths]
     check_agreement(shards)
-    static = Stream(name="static", parts=tuple(shard.static for shard in shards))
-    dynamic = Stream(name="dynamic", parts=tuple(shard.dynamic for shard in shards))
+    streams = {
+        name: Stream(name=name, parts=tuple(shard.streams[name] for shard in shards))
+        for name in shards[0].streams
+    }
     has_groups = paths[0].clips is not None
     if has_groups:
         clips = pd.concat([shard.clips for shard in shards], ignore_index=True)
         if "group" not in clips:
             clips.insert(1, "group", clips["clip_id"])
     else:
-        clips = number_clips(static.shape[0])
-    seconds = tuple(shard.seconds for shard in shards if shard.seconds is not None)
-    labels = [shard.labels for shard in shards if shard.labels is not None]
+        clips = number_clips(sum(len(shard.clips) for shard in shards))
+    check_presence(tuple(streams.values()), clips)
+    labels, trait_names = _labels(shards, traits)
     return FeatureSet(
-        static=static,
-        dynamic=dynamic,
-        labels=np.concatenate(labels) if labels else None,
+        streams=streams,
+        labels=labels,
+        trait_names=trait_names,
         clips=clips,
         has_groups=has_groups,
-        digest=_checked_hash((static, dynamic), labels, clips),
+        digest=_checked_hash(streams, labels, trait_names, clips),
         metadata={
             key: value
             for key, value in shards[0].metadata.items()
             if all(key in shard.metadata and shard.metadata[key] == value for shard in shards)
         },
         sources=tuple(path for each in paths for path in each.present),
-        seconds=Stream(name="seconds", parts=seconds) if seconds else None,
+        seconds={
+            name: Stream(name=name, parts=tuple(shard.seconds[name] for shard in shards))
+            for name in shards[0].seconds
+        },
     )
+
+
+def _labels(
+    shards: Sequence[Shard], traits: Sequence[str]
+) -> tuple[FloatArray | None, tuple[str, ...]]:
+    """Return the chosen columns of the labels, and their names."""
+    given = shards[0].trait_names
+    for name in traits:
+        if name not in given:
+            raise FeatureSetError(
+                f"{shards[0].paths.directory}: has no trait {name}; the columns of the labels are "
+                f"{', '.join(given)}.{did_you_mean(name, given)} Correct data.traits."
+            )
+    parts = [shard.labels for shard in shards if shard.labels is not None]
+    if not parts:
+        return None, tuple(traits) or given
+    labels = np.concatenate(parts)
+    if traits and tuple(traits) != given:
+        labels = np.ascontiguousarray(labels[:, [given.index(name) for name in traits]])
+    return labels, tuple(traits) or given
 
 
 def _allow_open_files(num_files: int, features_dir: Path) -> None:
@@ -232,18 +297,23 @@ def _allow_open_files(num_files: int, features_dir: Path) -> None:
 
 
 def _checked_hash(
-    streams: Iterable[Stream], labels: Iterable[FloatArray], clips: pd.DataFrame
+    streams: Mapping[str, Stream],
+    labels: FloatArray | None,
+    trait_names: Sequence[str],
+    clips: pd.DataFrame,
 ) -> str:
     # The values are checked and hashed in one pass, because large feature sets are slow to read.
     sha256 = hashlib.sha256()
-    for stream in streams:
+    for stream in streams.values():
         sha256.update(f"{stream.name} {stream.shape} {stream.has_mask}\n".encode())
         for values in finite_chunks(stream, clips):
             sha256.update(values.astype("<f4", copy=False).ravel().data)
         for part in stream.parts:
             if part.mask is not None:
                 sha256.update(np.ascontiguousarray(part.mask).ravel().data)
-    for part_labels in labels:
-        sha256.update(part_labels.astype("<f4", copy=False).ravel().data)
+    if labels is not None:
+        sha256.update(labels.astype("<f4").ravel().data)
+        if tuple(trait_names) != TRAITS:  # early versions had only these traits
+            sha256.update(f"{' '.join(trait_names)}\n".encode())
     sha256.update(clips.to_csv(index=False, lineterminator="\n").encode())
     return sha256.hexdigest()

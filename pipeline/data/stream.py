@@ -26,7 +26,7 @@ class StreamPart:
     values: NDArray[Any]
     """Features of any real dtype, shape (N, T, D), (N, D) or (N, T, H, W, D)."""
     mask: BoolArray | None = None
-    """True for valid steps, shape (N, T); None if all steps are valid."""
+    """True for valid steps, shape (N, T), or (N, 1) for vectors; None if all are valid."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,7 +37,7 @@ class Stream:
     """
 
     name: str
-    """`static`, `dynamic` or `seconds`."""
+    """Name of the stream, e.g. `static`."""
     parts: tuple[StreamPart, ...]
     """Parts, one per file, in the order of the rows.
 
@@ -69,6 +69,24 @@ class Stream:
         """Whether the stream has a mask of valid steps."""
         return self.parts[0].mask is not None
 
+    @property
+    def mask_shape(self) -> tuple[int]:
+        """The shape of the mask of one clip, (T,), or (1,) if each clip has one vector."""
+        return (self.num_steps or 1,)
+
+    @cached_property
+    def is_absent(self) -> BoolArray:
+        """True for the clips without a valid step, which lack the stream, shape (N,)."""
+        masks = [part.mask for part in self.parts if part.mask is not None]
+        if not masks:
+            return np.zeros(self.shape[0], dtype=np.bool_)
+        return np.concatenate([~mask.any(axis=1) for mask in masks])
+
+    @property
+    def can_be_absent(self) -> bool:
+        """Whether a clip lacks the stream."""
+        return bool(self.is_absent.any())
+
     def read(self, rows: IntArray) -> FloatArray:
         """Return the features of `rows` as float32, shape (n, T, D), (n, D) or (n, T, H, W, D).
 
@@ -92,6 +110,16 @@ class Stream:
             return self._gather(masks, rows, np.bool_)
         return np.ones((len(self._checked(rows)), self.num_steps or 1), dtype=np.bool_)
 
+    def valid_values(self, rows: IntArray, values: FloatArray) -> FloatArray:
+        """Return the valid steps of `values`, the features of `rows`, shape (M, D).
+
+        M is the number of valid steps, times the number of pixels of an image.
+        """
+        if self.has_mask:
+            mask = self.read_mask(rows)
+            values = values[mask if self.num_steps else mask[:, 0]]
+        return values.reshape(-1, self.width)
+
     def chunks(
         self, rows: IntArray | None = None, *, max_bytes: int = CHUNK_BYTES
     ) -> Iterator[tuple[IntArray, FloatArray]]:
@@ -111,17 +139,23 @@ class Stream:
         """Return the mean across the valid steps of each row, shape (n, D), float32.
 
         Images are also averaged across pixels. Means are computed in float64. If the stream has
-        one vector per clip, the vectors are returned unchanged.
+        one vector per clip, the vectors are returned unchanged. If a clip lacks the stream, the
+        means are NaN.
         """
         if self.num_steps is None:
-            return self.read(rows)
+            vectors = self.read(rows)
+            vectors[self.is_absent[self._checked(rows)]] = np.nan
+            return vectors
         means = np.empty((len(rows), self.width), dtype=np.float32)
         done = 0
         for chunk, values in self.chunks(rows):
             per_step = (*values.shape[:2], *(1,) * (values.ndim - 2))
-            valid = self.read_mask(chunk).reshape(per_step) if self.has_mask else np.True_
-            axes = tuple(range(1, values.ndim - 1))
-            means[done : done + len(chunk)] = values.mean(axes, dtype=np.float64, where=valid)
+            absent = self.is_absent[chunk]
+            mask = self.read_mask(chunk) | absent[:, np.newaxis]  # a mean needs a value
+            valid = mask.reshape(per_step) if self.has_mask else np.True_
+            axes, part = tuple(range(1, values.ndim - 1)), means[done : done + len(chunk)]
+            part[:] = values.mean(axes, dtype=np.float64, where=valid)
+            part[absent] = np.nan
             done += len(chunk)
         return means
 
@@ -182,7 +216,8 @@ class PooledFeatures:
 def feature_moments(stream: Stream, rows: IntArray) -> tuple[FloatArray, FloatArray]:
     """Compute the mean and population variance of each feature across the valid steps of `rows`.
 
-    Because the stream is read in chunks, it may be larger than the memory.
+    Because the stream is read in chunks, it may be larger than the memory. Without a valid step,
+    the moments are 0.
 
     Returns:
         Two arrays of shape (D,), float64.
@@ -193,9 +228,9 @@ def feature_moments(stream: Stream, rows: IntArray) -> tuple[FloatArray, FloatAr
     mean = np.zeros(stream.width)
     squares = np.zeros(stream.width)
     for chunk_rows, values in stream.chunks(rows):
-        valid = values.astype(np.float64)
-        if valid.ndim > 2:
-            valid = valid[stream.read_mask(chunk_rows)].reshape(-1, stream.width)
+        valid = stream.valid_values(chunk_rows, values).astype(np.float64)
+        if not len(valid):
+            continue
         chunk_mean = valid.mean(axis=0)
         delta = chunk_mean - mean
         total = count + len(valid)
@@ -203,4 +238,4 @@ def feature_moments(stream: Stream, rows: IntArray) -> tuple[FloatArray, FloatAr
         squares += delta**2 * count * len(valid) / total
         mean += delta * len(valid) / total
         count = total
-    return mean, squares / count
+    return mean, squares / max(count, 1)

@@ -23,7 +23,7 @@ from pipeline.core.files import read_json
 from pipeline.core.seeds import generator
 from pipeline.core.traits import NUM_TRAITS
 from pipeline.data.shard import METADATA_NAME
-from pipeline.data.writer import write_feature_set
+from pipeline.data.writer import StreamValues, write_feature_set
 
 _LOW, _HIGH = 0.2, 0.8
 _CODE_SCALE = 2.0
@@ -85,8 +85,10 @@ def ensure_synthetic_set(features_dir: Path, config: SyntheticConfig) -> None:
             generated = generate_clips(config)
             write_feature_set(
                 features_dir,
-                static=generated.static,
-                dynamic=generated.dynamic,
+                streams={
+                    "static": StreamValues(values=generated.static),
+                    "dynamic": StreamValues(values=generated.dynamic),
+                },
                 labels=generated.labels,
                 clips=generated.clips,
                 metadata={"encoder": "synthetic", "synthetic": settings},

@@ -9,6 +9,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from pipeline.core.arrays import IntArray
 from pipeline.core.errors import FeatureSetError
 from pipeline.core.files import disk_errors_named, file_hash, write_json, write_text
+from pipeline.core.stream_names import MASK_ENDING, SECONDS_ENDING
 from pipeline.data.feature_set import load_feature_set
 from pipeline.data.shard import CLIPS_NAME, METADATA_NAME
 from pipeline.data.stream import CHUNK_BYTES
@@ -27,16 +29,24 @@ _UNFINISHED_SECONDS = 3600.0
 """Age after which the next write to the same path deletes an unfinished temporary directory."""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StreamValues:
+    """Arrays of one stream."""
+
+    values: ArrayLike
+    """Features, shape (N, T, D) or (N, D); the dtype is kept."""
+    mask: ArrayLike | None = None
+    """True for valid steps, shape (N, T), or (N, 1) for vectors; None if all are valid."""
+    seconds: ArrayLike | None = None
+    """Time of each step in seconds, shape (N, T), NaN if unknown; written as float32."""
+
+
 def write_feature_set(
     features_dir: Path,
     *,
-    static: ArrayLike,
-    dynamic: ArrayLike,
+    streams: Mapping[str, StreamValues],
     clips: pd.DataFrame,
     labels: ArrayLike | None = None,
-    static_mask: ArrayLike | None = None,
-    dynamic_mask: ArrayLike | None = None,
-    seconds: ArrayLike | None = None,
     metadata: Mapping[str, Any] | None = None,
     rows: IntArray | None = None,
 ) -> None:
@@ -48,28 +58,21 @@ def write_feature_set(
 
     Args:
         features_dir: New or empty directory.
-        static: Features, shape (N, T, D) or (N, D); the dtype is kept.
-        dynamic: Features of the same clips in the same order.
+        streams: Name -> arrays of each stream, for the same clips in the same order.
         clips: Table with `clip_id` and `group`, in the order of the features.
-        labels: Scores in OCEAN order in [0, 1], shape (N, 5); written as float32.
-        static_mask: True for valid static steps, shape (N, T).
-        dynamic_mask: True for valid dynamic steps, shape (N, T).
-        seconds: Time of each step in seconds, shape (N, T), NaN if unknown; written as float32.
-        metadata: Content of `features.json`; the shape, dtype and hash of each array are added.
+        labels: Scores in [0, 1], shape (N, K); written as float32. If these are not the five OCEAN
+            traits in this order, `metadata` must contain `traits`.
+        metadata: Content of `features.json`; the names of the streams, and the shape, dtype and
+            hash of each array are added.
         rows: Row numbers of the clips to write, in this order, shape (n,); None for all.
 
     Raises:
         FeatureSetError: If the directory is not empty, or the feature set has a wrong format.
     """
     _check_empty(features_dir)
-    arrays = {
-        "static": np.asanyarray(static),
-        "dynamic": np.asanyarray(dynamic),
-        "labels": None if labels is None else np.asarray(labels, dtype=np.float32),
-        "static_mask": None if static_mask is None else np.asanyarray(static_mask),
-        "dynamic_mask": None if dynamic_mask is None else np.asanyarray(dynamic_mask),
-        "seconds": None if seconds is None else np.asarray(seconds, dtype=np.float32),
-    }
+    arrays = _arrays(streams)
+    if labels is not None:
+        arrays["labels"] = np.asarray(labels, dtype=np.float32)
     destination = features_dir.resolve()
     prefix = f".{destination.name[:40]}."
     for unfinished in destination.parent.glob(f"{glob.escape(prefix)}????????"):
@@ -81,11 +84,11 @@ def write_feature_set(
         files = {
             f"{name}.npy": _write_array(temporary / f"{name}.npy", array, rows)
             for name, array in arrays.items()
-            if array is not None
         }
         table = clips if rows is None else clips.iloc[rows]
         write_text(temporary / CLIPS_NAME, table.to_csv(index=False, lineterminator="\n"))
-        write_json(temporary / METADATA_NAME, {**(metadata or {}), "files": files})
+        description = {**(metadata or {}), "streams": list(streams), "files": files}
+        write_json(temporary / METADATA_NAME, description)
         try:
             load_feature_set(temporary)
         except FeatureSetError as error:
@@ -96,6 +99,24 @@ def write_feature_set(
         temporary.replace(destination)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _arrays(streams: Mapping[str, StreamValues]) -> dict[str, NDArray[Any]]:
+    """Return file name without suffix -> array."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, stream in streams.items():
+        arrays[name] = np.asanyarray(stream.values)
+        if stream.mask is not None:
+            arrays[f"{name}{MASK_ENDING}"] = np.asanyarray(stream.mask)
+    sequences = [name for name in streams if arrays[name].ndim > 2]
+    times = [streams[name].seconds for name in sequences]
+    if times and times[0] is not None and all(each is times[0] for each in times):
+        return {**arrays, "seconds": np.asarray(times[0], dtype=np.float32)}
+    return arrays | {
+        f"{name}{SECONDS_ENDING}": np.asarray(stream.seconds, dtype=np.float32)
+        for name, stream in streams.items()
+        if stream.seconds is not None
+    }
 
 
 def _check_empty(features_dir: Path) -> None:

@@ -3,8 +3,7 @@
 Attention weights do not necessarily show which inputs determine the scores (Jain & Wallace,
 2019, arXiv:1902.10186). The module `faithfulness` tests this relation.
 
-Shapes: N clips, n clips of a batch, H heads, Q queries, T keys, S static tokens, D dynamic
-tokens, K traits.
+Shapes: N clips, n clips of a batch, H heads, Q queries, T keys (tokens of a stream), K traits.
 """
 
 from collections import defaultdict
@@ -127,7 +126,7 @@ def trait_attention(
         num_keys: Stream -> number of tokens. The streams have the same order as in the maps.
 
     Returns:
-        Stream -> attention, shape (N, K, S) or (N, K, D).
+        Stream -> attention, shape (N, K, T).
     """
     by_stream: dict[str, FloatArray] = {}
     for name, values in weights.items():
@@ -153,20 +152,25 @@ def attention_rollout(
 
     Reference: Abnar & Zuidema, 2020 (arXiv:2005.00928), section 3, attention rollout. In
         co-attention, a stream does not attend to itself, so the matrix from a stream to itself
-        contains only the identity.
+        contains only the identity. A single stream attends to itself.
     """
-    num_blocks = sum(name.endswith("/static_to_dynamic") for name in weights)
-    if not num_blocks:
+    blocks: dict[str, list[str]] = defaultdict(list)
+    for name in weights:
+        block, _, direction = name.rpartition("/")
+        if direction != TRAIT_QUERIES:
+            blocks[block].append(name)
+    if not blocks:
         return {}
     shares = trait_attention(weights, num_keys)
-    for number in range(num_blocks, 0, -1):
-        to_dynamic = weights[f"block_{number}/static_to_dynamic"].mean(axis=1)
-        to_static = weights[f"block_{number}/dynamic_to_static"].mean(axis=1)
-        static, dynamic = shares["static"], shares["dynamic"]
-        shares = {
-            "static": (static + dynamic @ to_static) / 2,
-            "dynamic": (dynamic + static @ to_dynamic) / 2,
-        }
+    for names in reversed(blocks.values()):
+        received = dict(shares)  # the identity of the residual connection
+        for name in names:
+            query, keys = queries_and_keys(name, tuple(num_keys))
+            boundaries = np.cumsum([num_keys[stream] for stream in keys])[:-1]
+            parts = np.split(weights[name].mean(axis=1), boundaries, axis=-1)
+            for stream, part in zip(keys, parts, strict=True):
+                received[stream] = received[stream] + shares[query] @ part
+        shares = {stream: total / 2 for stream, total in received.items()}
     return shares
 
 

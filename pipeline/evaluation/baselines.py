@@ -1,9 +1,9 @@
 """Baselines of a model: training mean, same-group mean and ridge regression.
 
-Shapes: N training clips, M evaluated clips, Ds static features, Dd dynamic features,
-K traits, G groups.
+Shapes: N training clips, M evaluated clips, S streams, D features of a stream, K traits, G groups.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.errors import PipelineError, RunError
 from pipeline.core.files import read_arrays, write_arrays
+from pipeline.core.stream_names import DYNAMIC, STATIC
 from pipeline.evaluation.ridge import Ridge, Rows, fit_ridge
 from pipeline.records.predictions import Names
 
@@ -27,7 +28,8 @@ class Baselines:
       group. This baseline uses labels of evaluated clips, so it is not a valid predictor. Its
       metrics show the effect of a simple leak; other leaks can have more effect. If subsets share
       groups and a model reaches these metrics, the model has probably learned identities.
-    - `ridge`: ridge regression on the pooled features of both streams.
+    - `ridge`: ridge regression on the pooled features of all streams. If a clip lacks a stream, the
+      features are the means of the training clips.
     """
 
     training_mean: FloatArray
@@ -40,15 +42,16 @@ class Baselines:
     """Sum of the training scores of each group, shape (G, K)."""
     group_counts: IntArray
     """Number of training clips of each group, shape (G,)."""
-    static_width: int
-    """Number of static features Ds; the other features are dynamic."""
+    stream_names: NDArray[np.str_]
+    """Names of the streams, shape (S,)."""
+    widths: IntArray
+    """Number of features D of each stream, shape (S,)."""
     ridge: Ridge
-    """Ridge regression on the concatenated static and dynamic features."""
+    """Ridge regression on the concatenated features of the streams."""
 
     def predict(
         self,
-        static_pooled: Rows,
-        dynamic_pooled: Rows,
+        pooled: Mapping[str, Rows],
         *,
         labels: FloatArray,
         groups: Names,
@@ -64,21 +67,21 @@ class Baselines:
             Baseline -> scores, shape (M, K). Ridge scores are not clipped to [0, 1].
 
         Raises:
-            RunError: If the number of static or dynamic features differs from training.
+            RunError: If the streams, or their numbers of features, differ from training.
         """
-        widths = (static_pooled.shape[1], dynamic_pooled.shape[1])
-        expected = (self.static_width, len(self.ridge.feature_mean) - self.static_width)
-        if widths != expected:
+        found = {name: rows.shape[1] for name, rows in pooled.items()}
+        expected = dict(zip(self.stream_names.tolist(), self.widths.tolist(), strict=True))
+        if list(found.items()) != list(expected.items()):
             raise RunError(
-                f"the baselines need {expected[0]} static and {expected[1]} dynamic features, but "
-                f"there are {widths[0]} and {widths[1]}. Extract the "
-                "features with the encoder of the training features."
+                f"the baselines need {_described(expected)} features, but there are "
+                f"{_described(found)}. Extract the features with the encoder of the training "
+                "features."
             )
         scores = np.asarray(labels, dtype=np.float64)
         return {
             "training_mean": np.tile(self.training_mean, (len(scores), 1)),
             "same_group_mean": self._same_group_mean(scores, _names(groups), _names(clip_ids)),
-            "ridge": self.ridge.predict(_Concatenated(static_pooled, dynamic_pooled)),
+            "ridge": self.ridge.predict(_Concatenated(tuple(pooled.values()))),
         }
 
     def _same_group_mean(
@@ -102,8 +105,7 @@ class Baselines:
 
 
 def fit_baselines(
-    static_pooled: Rows,
-    dynamic_pooled: Rows,
+    pooled: Mapping[str, Rows],
     *,
     labels: FloatArray,
     groups: Names,
@@ -113,8 +115,8 @@ def fit_baselines(
     """Fit the three baselines on the training clips.
 
     Args:
-        static_pooled: Static features, pooled over time, shape (N, Ds).
-        dynamic_pooled: Dynamic features, pooled over time, shape (N, Dd).
+        pooled: Name -> features of a stream, pooled over time, shape (N, D). If a clip lacks the
+            stream, its features are NaN.
         labels: Annotated scores in [0, 1], shape (N, K).
         groups: Group of each clip, N names.
         clip_ids: Id of each clip, N names.
@@ -123,7 +125,7 @@ def fit_baselines(
     Raises:
         ValueError: If there are no clips, or the numbers of rows differ.
     """
-    counts = {static_pooled.shape[0], dynamic_pooled.shape[0]}
+    counts = {rows.shape[0] for rows in pooled.values()}
     counts |= {len(rows) for rows in (labels, groups, clip_ids)}
     if len(counts) != 1 or counts == {0}:
         raise ValueError(f"expected the same number of rows everywhere, found {sorted(counts)}")
@@ -137,8 +139,9 @@ def fit_baselines(
         group_names=names,
         group_sums=group_sums,
         group_counts=group_counts,
-        static_width=static_pooled.shape[1],
-        ridge=fit_ridge(_Concatenated(static_pooled, dynamic_pooled), scores, codes, seed=seed),
+        stream_names=_names(tuple(pooled)),
+        widths=np.array([rows.shape[1] for rows in pooled.values()], dtype=np.int64),
+        ridge=fit_ridge(_Concatenated(tuple(pooled.values())), scores, codes, seed=seed),
     )
 
 
@@ -159,7 +162,10 @@ def load_baselines(path: Path) -> Baselines:
         arrays: dict[str, Any] = read_arrays(path)
         ridge = {k.removeprefix("ridge_"): arrays.pop(k) for k in [*arrays] if k[:6] == "ridge_"}
         ridge["alpha"] = float(ridge["alpha"])
-        arrays["static_width"] = int(arrays["static_width"])
+        if "static_width" in arrays:  # early versions had the streams static and dynamic
+            width = int(arrays.pop("static_width"))
+            arrays["stream_names"] = _names((STATIC, DYNAMIC))
+            arrays["widths"] = np.array([width, len(ridge["feature_mean"]) - width])
         return Baselines(ridge=Ridge(**ridge), **arrays)
     except PipelineError as error:
         raise RunError(f"{error} Restore the file from a backup, or start a new run.") from error
@@ -173,16 +179,19 @@ def _names(names: Names) -> NDArray[np.str_]:
     return np.asarray(names, dtype=np.str_)
 
 
+def _described(widths: Mapping[str, int]) -> str:
+    return " and ".join(f"{width} {name}" for name, width in widths.items())
+
+
 @dataclass(frozen=True, eq=False)
 class _Concatenated:
-    """Features of both streams, read in slices."""
+    """Features of all streams, read in slices."""
 
-    static: Rows
-    dynamic: Rows
+    streams: Sequence[Rows]
 
     @property
     def shape(self) -> tuple[int, int]:
-        return self.static.shape[0], self.static.shape[1] + self.dynamic.shape[1]
+        return self.streams[0].shape[0], sum(rows.shape[1] for rows in self.streams)
 
     def __getitem__(self, part: slice) -> FloatArray:
-        return np.hstack([self.static[part], self.dynamic[part]])
+        return np.hstack([rows[part] for rows in self.streams])

@@ -1,5 +1,7 @@
 """Ridge regression with a penalty selected on held-out groups.
 
+A missing feature is NaN. Its standardized value is 0, the mean of the training clips.
+
 The fit needs only sums over the clips of each fold. The sums are accumulated while the features
 are read in chunks, so the features need not fit in memory, except if D > N. `RidgeCV` from
 scikit-learn gives the same result, but needs eight copies of the features in memory.
@@ -42,7 +44,7 @@ class Ridge:
     """Fitted linear function from features to scores."""
 
     feature_mean: FloatArray
-    """Mean of each feature over the training clips, shape (D,)."""
+    """Mean of each feature over the training clips that have the feature, shape (D,)."""
     feature_scale: FloatArray
     """Standard deviation of each feature, or 1 for a constant feature, shape (D,)."""
     coefficients: FloatArray
@@ -56,7 +58,7 @@ class Ridge:
         """Predict scores (N, K) from features (N, D). The scores are not clipped to [0, 1]."""
         scores = np.empty((features.shape[0], len(self.intercept)))
         for part in _chunks(features):
-            standardized = (features[part] - self.feature_mean) / self.feature_scale
+            standardized = _filled((features[part] - self.feature_mean) / self.feature_scale)
             scores[part] = standardized @ self.coefficients + self.intercept
         return scores
 
@@ -65,7 +67,7 @@ def fit_ridge(features: Rows, labels: FloatArray, groups: IntArray, *, seed: int
     """Fit a ridge regression. Select the penalty with the smallest error on held-out groups.
 
     Args:
-        features: Features in any unit, shape (N, D).
+        features: Features in any unit, shape (N, D); NaN if a clip lacks a feature.
         labels: Annotated scores, shape (N, K).
         groups: Group number of each clip, shape (N,). If there is only one group, each clip is
             treated as its own group.
@@ -79,7 +81,7 @@ def fit_ridge(features: Rows, labels: FloatArray, groups: IntArray, *, seed: int
 
     def standardized(part: slice) -> FloatArray:
         values: FloatArray = scaler.transform(np.asarray(features[part], dtype=np.float64))
-        return values
+        return _filled(values)
 
     labels = np.asarray(labels, dtype=np.float64)
     mean_label = labels.mean(axis=0)
@@ -157,6 +159,11 @@ class _Sums:
         )
         error = self.squares - 2 * products + predicted_squares
         return float(error) / (self.count * len(intercept))
+
+
+def _filled(standardized: FloatArray) -> FloatArray:
+    """Replace NaN by 0, the training mean."""
+    return np.where(np.isnan(standardized), 0.0, standardized)
 
 
 def _best_alpha(total: _Sums, folds: list[_Sums]) -> float:

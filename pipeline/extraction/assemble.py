@@ -20,7 +20,7 @@ from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import ExtractionError
 from pipeline.core.files import atomic_path, disk_errors_named, read_json
 from pipeline.data.shard import CLIPS_NAME, METADATA_NAME
-from pipeline.data.writer import write_feature_set
+from pipeline.data.writer import StreamValues, write_feature_set
 from pipeline.extraction.clip_cache import read_cached_clip
 from pipeline.extraction.contact_sheet import stack_strips
 from pipeline.extraction.edited_clips import save_copy, with_edits
@@ -61,7 +61,13 @@ def assemble_feature_set(
         table = table.astype(str)
         written, table = table, with_edits(features_dir, table)
         new_set = scratch / "set"
-        write_feature_set(new_set, **arrays, clips=table, labels=labels, metadata=metadata)
+        streams = {
+            name: StreamValues(
+                values=arrays[name], mask=arrays[f"{name}_mask"], seconds=arrays["seconds"]
+            )
+            for name in ("static", "dynamic")
+        }
+        write_feature_set(new_set, streams=streams, clips=table, labels=labels, metadata=metadata)
         _replace(features_dir, new_set)
         save_copy(features_dir, written)
     finally:

@@ -1,9 +1,10 @@
 """`attention.npz`: attention measurements of a model. The figures are drawn from this file.
 
 A map is an array of attention weights. The map `block_1/static_to_dynamic` contains the weights
-from static queries to dynamic keys. The map `traits` contains the weights from the trait queries
-to the concatenated keys of all streams. The map `static/traits` contains the part of these weights
-that belongs to the keys of the static stream. Padding is NaN.
+from static queries to dynamic keys. The map `block_1/static_to_dynamic+audio` contains the weights
+from static queries to the concatenated keys of two streams. The map `traits` contains the weights
+from the trait queries to the concatenated keys of all streams. The map `static/traits` contains the
+part of these weights that belongs to the keys of the static stream. Padding is NaN.
 
 Shapes: N clips, M sample clips, H heads, Q queries, T keys of one stream, K traits, P points
 of a curve, R random repetitions.
@@ -21,14 +22,15 @@ from numpy.typing import NDArray
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import PipelineError, RunError
 from pipeline.core.files import read_arrays, write_arrays
+from pipeline.core.stream_names import DYNAMIC, STATIC
 
 TRAIT_QUERIES: Final = "traits"
 """Name of the trait queries. The map with their weights has the same name."""
 
-FRAMES: Final = "face frames"
-WINDOWS: Final = "flow windows"
 LEARNED_TOKENS: Final = "learned tokens"
-"""Kinds of keys: time steps of a stream, or learned tokens that represent one vector per clip."""
+"""Kind of the keys of a stream with one vector per clip. For other streams, see `step_kind`."""
+
+_STEP_KINDS: Final = {STATIC: "face frames", DYNAMIC: "flow windows"}
 
 WHOLE: Final = "attention"
 """Key in `AttentionMeasurements.missing` if the file contains no measurements."""
@@ -123,6 +125,11 @@ class AttentionMeasurements:
         return tuple(self.key_kinds)
 
 
+def step_kind(stream: str) -> str:
+    """Return the kind of the keys of a stream with time steps, e.g. `face frames`."""
+    return _STEP_KINDS.get(stream, f"{stream} steps")
+
+
 def queries_and_keys(name: str, streams: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     """Return two values for the map `name`: stream of its queries or `traits`, streams of its keys.
 
@@ -131,8 +138,8 @@ def queries_and_keys(name: str, streams: Sequence[str]) -> tuple[str, tuple[str,
     prefix, _, direction = name.rpartition("/")
     if direction == TRAIT_QUERIES:
         return TRAIT_QUERIES, (prefix,) if prefix else tuple(streams)
-    query, key = direction.split("_to_")
-    return query, (key,)
+    query, keys = direction.split("_to_")
+    return query, tuple(keys.split("+"))
 
 
 def write_attention(path: Path, measurements: AttentionMeasurements) -> None:

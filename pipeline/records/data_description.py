@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.files import write_json
+from pipeline.core.stream_names import DYNAMIC, STATIC
 from pipeline.core.traits import TRAITS, TraitLabel
 from pipeline.records.typed_json import read_record
 
@@ -31,8 +32,8 @@ class DataDescription:
     digest: str
     """SHA-256 of the training data."""
     num_clips: int
-    static_shape: list[int]
-    dynamic_shape: list[int]
+    streams: dict[str, list[int]]
+    """Name and shape of each stream, in the order of the model inputs."""
     sources: list[str]
     """Paths of the files in the feature set."""
     encoder: Any = "unknown"
@@ -68,4 +69,13 @@ def read_data(path: Path) -> DataDescription:
     Raises:
         PipelineError: If the file is missing or damaged.
     """
-    return read_record(DataDescription, path)
+    return read_record(DataDescription, path, convert=_named_streams)
+
+
+def _named_streams(content: Any) -> Any:
+    """Return the content with the entry `streams`; early versions had only static and dynamic."""
+    early = {name: f"{name}_shape" for name in (STATIC, DYNAMIC)}
+    if not isinstance(content, dict) or not all(key in content for key in early.values()):
+        return content
+    rest = {key: value for key, value in content.items() if key not in early.values()}
+    return {**rest, "streams": {name: content[key] for name, key in early.items()}}

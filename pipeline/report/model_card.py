@@ -78,9 +78,9 @@ def _data(records: RunRecords) -> Iterator[str]:
     if features is None and summary is None:
         yield "Unknown, because data.json and summary.json are missing or damaged."
     if features is not None:
+        streams = [f"{name} features {shape(each)}" for name, each in features.streams.items()]
         yield (
-            f"{count(features.num_clips, 'clip')}; static features {shape(features.static_shape)}, "
-            f"dynamic features {shape(features.dynamic_shape)}; "
+            f"{count(features.num_clips, 'clip')}; {', '.join(streams)}; "
             f"encoder: {format_value(features.encoder)}."
         )
         yield f"Sources: {_paths(features.sources)}."

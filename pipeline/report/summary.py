@@ -54,9 +54,12 @@ def _training(records: RunRecords) -> Iterator[str]:
     config, summary, features = records.config, records.summary, records.features
     if config is not None:
         fusion = config.model.fusion
-        streams = "one stream" if fusion.endswith("_only") else "two streams"
+        model = "The model"
+        if features is not None:
+            num_streams = 1 if fusion.endswith("_only") else len(features.streams)
+            model = f"The model has {count(num_streams, 'stream')} ({display_name(fusion)}). It"
         yield (
-            f"The model has {streams} ({display_name(fusion)}). It predicts the five apparent "
+            f"{model} predicts the five apparent "
             "personality traits of a person in a short clip, each in [0,\N{NO-BREAK SPACE}1]."
         )
     if summary is not None:
@@ -66,11 +69,10 @@ def _training(records: RunRecords) -> Iterator[str]:
             f"{count(summary.num_groups.get('train', 0), 'group')}."
         )
     if features is not None:
-        yield (
-            f"Each clip has static features of shape {shape(features.static_shape[1:])} and "
-            f"dynamic features of shape {shape(features.dynamic_shape[1:])} "
-            f"(encoder: {encoder_name(features.encoder)})."
-        )
+        streams = [
+            f"{name} features of shape {shape(each[1:])}" for name, each in features.streams.items()
+        ]
+        yield (f"Each clip has {listing(streams)} (encoder: {encoder_name(features.encoder)}).")
     seconds = records.time_logs.total_training_time if records.time_logs is not None else None
     took = f" and {duration(seconds)}" if seconds is not None else ""
     if summary is not None:

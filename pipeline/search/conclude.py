@@ -24,6 +24,7 @@ from pipeline.tracking.mirror import deliver_rest
 from pipeline.workflows.compare import compare_runs, draw_comparison
 from pipeline.workflows.cross_validation import for_all_clips
 from pipeline.workflows.evaluate import evaluate_run
+from pipeline.workflows.features import select_used_streams
 from pipeline.workflows.session import with_run_name
 from pipeline.workflows.train import build_for
 from pipeline.workflows.training_steps import Experiment, read_best_epoch, train_nested
@@ -173,11 +174,12 @@ class _Refitter:
         if read_last_status(run) == "FINISHED":
             register_model(run, named)
         else:
+            features = select_used_streams(self.features, named)
             train_nested(
                 run,
-                Experiment(config=named, features=self.features, split=split),
+                Experiment(config=named, features=features, split=split),
                 parent=self.spec.run,
-                build=lambda: build_for(named, self.features),
+                build=lambda: build_for(named, features),
                 tags={"kind": "refit", "study": self.spec.study_name, "role": name},
             )
         return run

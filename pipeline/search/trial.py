@@ -30,7 +30,7 @@ from pipeline.search.study_spec import (
     without_outputs,
 )
 from pipeline.training.fit import FitHooks, FitResult
-from pipeline.workflows.features import open_features
+from pipeline.workflows.features import open_features, select_used_streams
 from pipeline.workflows.session import open_session, with_run_name
 from pipeline.workflows.train import build_for
 from pipeline.workflows.training_steps import Experiment, train_nested
@@ -168,7 +168,7 @@ class TrialObjective:
             results = self._train_fits(run, config, report, trial)
         trial.set_user_attr("best_epochs", [result.best_epoch for result, _ in results])
         value = float(np.mean([result.best_value for result, _ in results]))
-        cost = self._cost(results[0][1])
+        cost = self._cost(results[0][1], config)
         return value if cost is None else (value, cost)
 
     def _train_fits(
@@ -197,10 +197,11 @@ class TrialObjective:
         parent: RunDirectory,
     ) -> tuple[FitResult, keras.Model]:
         config = dataclasses.replace(config, seed=fit.seed)
+        features = select_used_streams(self._features, config)
         networks: list[keras.Model] = []
 
         def build() -> keras.Model:
-            networks.append(build_for(config, self._features))
+            networks.append(build_for(config, features))
             return networks[0]
 
         def commit() -> None:
@@ -210,7 +211,7 @@ class TrialObjective:
         hooks = FitHooks(
             callbacks=[report], on_commit=commit, is_resumable=False, shows_progress=False
         )
-        experiment = Experiment(config=config, features=self._features, split=fit.split)
+        experiment = Experiment(config=config, features=features, split=fit.split)
         tags = self._tags(trial)
         try:
             outcome = train_nested(
@@ -227,12 +228,12 @@ class TrialObjective:
         retry_of = trial.user_attrs.get(RETRY_OF)
         return tags if retry_of is None else {**tags, "retry_of": retry_of}
 
-    def _cost(self, network: keras.Model) -> float | None:
+    def _cost(self, network: keras.Model, config: ExperimentConfig) -> float | None:
         second = self._spec.config.search.second_objective
         if second == "weights":
             return float(count_weights(network).total)
         if second == "latency_ms":
-            return _clip_latency_ms(network, self._features)
+            return _clip_latency_ms(network, select_used_streams(self._features, config))
         return None
 
 

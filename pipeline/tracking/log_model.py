@@ -15,9 +15,9 @@ from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 from pipeline.core.arrays import FloatArray
 from pipeline.core.files import read_arrays
 from pipeline.core.run_directory import RunDirectory
+from pipeline.core.stream_names import MASK_ENDING
 from pipeline.core.traits import NUM_TRAITS, TRAITS
 from pipeline.records.data_description import read_data
-from pipeline.tracking.served_inputs import MASK_ENDING
 
 MAX_EXAMPLE_BYTES = 2**20
 """Maximum size of the input example. Its JSON file in MLflow is ten times as large.

@@ -4,7 +4,7 @@ Legend: N clips, T time steps, D features.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
 from pipeline.core.arrays import FloatArray
-
-MASK_ENDING: Final = "_mask"
-"""Ending of the name of a mask input."""
+from pipeline.core.stream_names import MASK_ENDING
 
 
 class RequestError(MlflowException):
@@ -70,6 +68,8 @@ def check_distances(network: Any, inputs: Sequence[FloatArray]) -> None:
     for name, layer in standardize_layers(network).items():
         mask = by_name.get(f"{name}{MASK_ENDING}")
         is_far = layer.is_far(by_name[name], None if mask is None else mask > 0)
+        if mask is not None:
+            is_far &= (mask > 0).any(axis=1)
         if is_far.any():
             raise RequestError(
                 f"{name} of row {int(is_far.argmax())} is {FAR:g} standard deviations or more "

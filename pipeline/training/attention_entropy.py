@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.run_log import RunLog
+from pipeline.core.stream_names import MASK_ENDING
 from pipeline.metrics.attention_entropy import head_entropies
 from pipeline.models.complete_personality_model import CompletePersonalityModel
 from pipeline.models.end_to_end import EndToEndModel
@@ -45,10 +46,12 @@ class AttentionEntropy(keras.callbacks.Callback):
             tensor.name: array for tensor, array in zip(network.inputs, self._inputs, strict=True)
         }
         # Stream name -> mask, shape (N, T), True for real steps or tokens.
+        num_clips = len(self._inputs[0])
         self._masks = {
-            stream: np.asarray(
-                given.get(f"{stream}_mask", np.ones((len(self._inputs[0]), num_keys)))
-            ).astype(np.bool_)
+            stream: np.broadcast_to(  # the mask of a vector applies to all its tokens
+                np.asarray(given.get(f"{stream}{MASK_ENDING}", True), dtype=np.bool_),
+                (num_clips, num_keys),
+            )
             for stream, num_keys in network.attention_keys.items()
         }
         self._run_log = run_log

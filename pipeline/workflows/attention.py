@@ -25,19 +25,17 @@ from pipeline.data.stream import Stream
 from pipeline.evaluation.attention import AttentionSummary, trait_attention
 from pipeline.evaluation.faithfulness import measure_deletion
 from pipeline.records.attention import (
-    FRAMES,
     LEARNED_TOKENS,
     WHOLE,
-    WINDOWS,
     AttentionMeasurements,
     DeletionCurves,
+    step_kind,
 )
 from pipeline.workflows.scoring import masked_streams, predict
 
 _MAX_BATCH_SIZE: Final = 128
 _MAX_DELETION_CLIPS: Final = 256
 """Maximum number of clips per curve. Each curve needs about ten predictions per clip."""
-_STEP_KINDS: Final[Mapping[str, str]] = {"static": FRAMES, "dynamic": WINDOWS}
 
 _Hide: TypeAlias = Callable[[list[FloatArray], BoolArray], list[FloatArray]]
 """Function: (inputs of a batch, mask of hidden steps) -> inputs with these steps hidden."""
@@ -68,7 +66,7 @@ def measure_attention(
             f"{network.name} was not built by this pipeline and has no attention output."
         )
     rows = generator(seed, "attention").permutation(rows)[:max_clips]
-    streams, num_keys = _streams(features), network.attention_keys
+    streams, num_keys = features.streams, network.attention_keys
     summary = AttentionSummary(num_keys, num_samples=num_samples)
     try:
         for chosen, inputs in _batches(features, rows):
@@ -78,7 +76,7 @@ def measure_attention(
     except ModelError as error:  # a fusion without attention
         return _nothing(str(error))
     kinds = {
-        name: _STEP_KINDS[name] if streams[name].num_steps else LEARNED_TOKENS for name in num_keys
+        name: step_kind(name) if streams[name].num_steps else LEARNED_TOKENS for name in num_keys
     }
     measured = summary.measurements(tuple(features.clip_ids[rows].tolist()), kinds)
     deletions, missing = {}, dict(measured.missing)
@@ -118,14 +116,14 @@ def check_explainable(network: keras.Model, features: FeatureSet) -> None:
 def attention_table(network: keras.Model, features: FeatureSet) -> pd.DataFrame:
     """Return the attention weights from each trait to each time step, averaged over heads.
 
-    For each clip and trait, the weights of both streams add up to 1. In a late-fusion model, the
+    For each clip and trait, the weights of all streams add up to 1. In a late-fusion model, the
     weights of each stream add up to 1. These sums include learned tokens, which have no row. A
     high weight does not prove that the step determined the score.
 
     Returns:
         Columns `clip_id`, `trait`, `stream`, `step` (from 0), `seconds` and `weight`. The table
         has the clip order of the feature set and no rows for padding. The column `seconds` exists
-        if the feature set has times: seconds since the start of the clip, or NaN if unknown.
+        if a stream has times: seconds since the start of the clip, or NaN if unknown.
     """
     parts = []
     masked, num_keys = masked_streams(network), network.attention_keys
@@ -134,7 +132,7 @@ def attention_table(network: keras.Model, features: FeatureSet) -> pd.DataFrame:
         for name, stream in _attended_sequences(network, features).items():
             mask = stream.read_mask(rows)
             parts.append(_table_of_stream(name, features, rows, by_stream[name], mask))
-    # The index is the row number of the clip, so sorting joins both streams of each clip.
+    # The index is the row number of the clip, so sorting joins the streams of each clip.
     return pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
 
 
@@ -142,21 +140,16 @@ def _nothing(reason: str) -> AttentionMeasurements:
     return AttentionMeasurements(missing={WHOLE: reason})
 
 
-def _streams(features: FeatureSet) -> dict[str, Stream]:
-    return {"static": features.static, "dynamic": features.dynamic}
-
-
 def _attended_sequences(network: keras.Model, features: FeatureSet) -> dict[str, Stream]:
     """Return the attended streams that have time steps."""
-    streams = _streams(features)
+    streams = features.streams
     return {name: streams[name] for name in network.attention_keys if streams[name].num_steps}
 
 
 def _step_mask(stream: Stream, rows: IntArray, num_keys: int) -> BoolArray:
     """Return the mask of the steps or tokens, shape (n, T); padding is False."""
-    if stream.num_steps:
-        return stream.read_mask(rows)
-    return np.ones((len(rows), num_keys), dtype=np.bool_)
+    mask = stream.read_mask(rows)
+    return mask if stream.num_steps else np.repeat(mask, num_keys, axis=1)
 
 
 def _batches(
@@ -192,7 +185,7 @@ def _measure_deletion(
     return measure_deletion(
         predict_without,
         {name: ranking[: len(rows)] for name, ranking in rankings.items()},
-        _streams(features)[stream].read_mask(rows),
+        features.streams[stream].read_mask(rows),
         labels=None if features.labels is None else features.labels[rows],
         hidden_by=hidden_by,
         seed=seed,
@@ -234,8 +227,9 @@ def _table_of_stream(
         "stream": stream,
         "step": np.tile(np.arange(num_steps), num_clips * NUM_TRAITS),
     }
-    if features.seconds is not None:
-        seconds = features.seconds.read(rows)
+    if features.seconds:
+        times = features.seconds.get(stream)
+        seconds = np.full(mask.shape, np.nan) if times is None else times.read(rows)
         columns["seconds"] = np.repeat(seconds[:, None, :], NUM_TRAITS, axis=1).ravel()
     columns["weight"] = np.asarray(weights, dtype=np.float64).ravel()
     return pd.DataFrame(columns, index=np.repeat(rows, NUM_TRAITS * num_steps))[is_real]

@@ -32,6 +32,7 @@ from pipeline.workflows.features import (
     column_values,
     existing_columns,
     open_features,
+    recorded_streams,
 )
 from pipeline.workflows.prediction_intervals import coverage_of_evaluated
 from pipeline.workflows.scoring import Scores, score
@@ -134,7 +135,7 @@ def _evaluate(
     target: RunDirectory,
 ) -> Evaluation:
     check_files(trained.home, trained.home.baselines_path)
-    features = open_features(data or trained.config.data)
+    features = open_features(recorded_streams(data or trained.config.data, trained.data))
     features.checked_labels()
     check_encoder(features.encoder, trained.data.encoder, features.features_dir)
     if caveat := trained.encoder_caveat(features):

@@ -4,7 +4,7 @@ import dataclasses
 import logging
 import os.path
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -13,11 +13,17 @@ from pipeline.core.arrays import IntArray
 from pipeline.core.errors import ConfigError, FeatureSetError, SplitError
 from pipeline.core.identifiers import normalize_identifier
 from pipeline.core.near_names import did_you_mean
+from pipeline.core.stream_names import DYNAMIC, STATIC
+from pipeline.core.traits import TRAITS
 from pipeline.data.feature_set import FeatureSet, load_feature_files, load_feature_set
 from pipeline.data.synthetic import ensure_synthetic_set
 from pipeline.evaluation.report import check_few_values
+from pipeline.records.data_description import DataDescription
 
 _logger = logging.getLogger(__name__)
+
+_ONE_STREAM: Final = "_only"
+"""Ending of the names of the fusions with one stream. The rest of the name is the stream."""
 
 _PATHS = ("features_dir", "static_features", "dynamic_features", "labels", "clips")
 
@@ -25,29 +31,78 @@ _PATHS = ("features_dir", "static_features", "dynamic_features", "labels", "clip
 def open_features(data: DataConfig, *, needs_group: bool = True) -> FeatureSet:
     """Load and validate the feature set; generate the built-in set if it is missing.
 
-    If `needs_group` is true, a clip table must have the column `group`.
+    The streams and traits are those in `data.streams` and `data.traits`, by default all. If
+    `needs_group` is true, a clip table must have the column `group`.
 
     Raises:
         ConfigError: If the configuration does not define any features.
         FeatureSetError: If the feature set is not valid.
     """
+    options: dict[str, Any] = {"needs_group": needs_group, "traits": data.traits}
     if data.features_dir:
         path = Path(data.features_dir)
         if data.synthetic is not None:
             ensure_synthetic_set(path, data.synthetic)
-        return load_feature_set(path, needs_group=needs_group)
-    if not (data.static_features and data.dynamic_features):
+        features = load_feature_set(path, streams=data.streams, **options)
+    else:
+        features = load_feature_files(
+            _stream_files(data),
+            labels=Path(data.labels) if data.labels else None,
+            clips=Path(data.clips) if data.clips else None,
+            **options,
+        )
+    _check_traits(features)
+    return features
+
+
+def select_used_streams(features: FeatureSet, config: ExperimentConfig) -> FeatureSet:
+    """Return the features with only the streams that the fusion uses.
+
+    Raises:
+        FeatureSetError: If the set does not have the only stream of the fusion.
+    """
+    fusion = config.model.fusion
+    if not fusion.endswith(_ONE_STREAM):
+        return features
+    name = fusion.removesuffix(_ONE_STREAM)
+    if name not in features.streams:
+        raise FeatureSetError(
+            f"{features.features_dir}: has no stream {name}, which model.fusion={fusion} needs; "
+            f"the streams are {', '.join(features.streams)}. Choose another fusion."
+        )
+    return features.select_streams((name,))
+
+
+def recorded_streams(data: DataConfig, recorded: DataDescription) -> DataConfig:
+    """Return a description of features that chooses the streams of a trained model."""
+    return dataclasses.replace(data, streams=tuple(recorded.streams))
+
+
+def _stream_files(data: DataConfig) -> dict[str, Path]:
+    files = {STATIC: data.static_features, DYNAMIC: data.dynamic_features}
+    given = {name: Path(path) for name, path in files.items() if path}
+    if not given:
         raise ConfigError(
             "No features are given. Give a feature set with --features_dir DIR, or single files "
-            "with --static_features, --dynamic_features, --labels and --clips."
+            "with --static_features or --dynamic_features or both, --labels and --clips."
         )
-    return load_feature_files(
-        static_features=Path(data.static_features),
-        dynamic_features=Path(data.dynamic_features),
-        labels=Path(data.labels) if data.labels else None,
-        clips=Path(data.clips) if data.clips else None,
-        needs_group=needs_group,
-    )
+    for name in data.streams:
+        if name not in given:
+            option = f"--{name}_features FILE or " if name in files else ""
+            raise ConfigError(
+                f"The stream {name} is not given; the given streams are {', '.join(given)}. "
+                f"Give {option}--features_dir DIR, or choose other streams (--data.streams)."
+            )
+    return {name: given[name] for name in data.streams or given}
+
+
+def _check_traits(features: FeatureSet) -> None:
+    if features.trait_names != TRAITS:
+        raise FeatureSetError(
+            f"{features.features_dir}: the traits are {', '.join(features.trait_names)}, but "
+            f"models predict only {', '.join(TRAITS)}, in this order. Choose these with "
+            f"--data.traits {','.join(TRAITS)}, or give other labels."
+        )
 
 
 def log_feature_warnings(features: FeatureSet) -> None:

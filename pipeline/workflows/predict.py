@@ -20,7 +20,7 @@ from pipeline.data.feature_set import FeatureSet
 from pipeline.evaluation.score_table import check_table_path, score_table, write_table
 from pipeline.models.standardize import FAR, standardize_layers
 from pipeline.workflows.attention import attention_table, check_explainable
-from pipeline.workflows.features import open_features
+from pipeline.workflows.features import open_features, recorded_streams
 from pipeline.workflows.raw_clips import RawClips, check_kind, extract_as_trained
 from pipeline.workflows.scoring import check_shapes, predict
 from pipeline.workflows.trained_model import (
@@ -143,13 +143,14 @@ def _features_of(
 ) -> Iterator[tuple[FeatureSet, tuple[str, ...]]]:
     """Yield the features and the failed clips; remove temporary files at the end."""
     if isinstance(clips, DataConfig):
-        yield open_features(clips, needs_group=False), ()
+        yield open_features(recorded_streams(clips, trained.data), needs_group=False), ()
         return
     check_kind(clips, trained.data.encoder)
     with contextlib.ExitStack() as stack:
         work_dir = clips.work_dir or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         features_dir, failures = extract_as_trained(clips, trained.data.settings, work_dir)
-        yield open_features(DataConfig(features_dir=str(features_dir))), failures
+        extracted = DataConfig(features_dir=str(features_dir))
+        yield open_features(recorded_streams(extracted, trained.data)), failures
 
 
 def _warn(trained: TrainedModel, features: FeatureSet) -> None:
@@ -170,10 +171,10 @@ def _outliers(trained: TrainedModel, features: FeatureSet) -> dict[str, IntArray
     """Return stream -> row numbers of the clips with features far from the training mean."""
     layers = standardize_layers(trained.network)
     found: dict[str, IntArray] = {}
-    for stream in (features.static, features.dynamic):
+    for stream in features.streams.values():
         if stream.name in layers:
             is_far = [
-                layers[stream.name].is_far(values, stream.read_mask(rows))
+                layers[stream.name].is_far(values, stream.read_mask(rows)) & ~stream.is_absent[rows]
                 for rows, values in stream.chunks()
             ]
             if (far := np.flatnonzero(np.concatenate(is_far))).size:

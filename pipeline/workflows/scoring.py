@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.errors import ModelError
+from pipeline.core.stream_names import MASK_ENDING
 from pipeline.core.traits import NUM_TRAITS, TRAITS
 from pipeline.data.batches import inference_batch_size, inference_batches
 from pipeline.data.feature_set import FeatureSet
@@ -44,8 +45,7 @@ def score(
             y_true=labels,
         ),
         baselines=baselines.predict(
-            PooledFeatures(stream=features.static, rows=rows),
-            PooledFeatures(stream=features.dynamic, rows=rows),
+            _pooled(features, rows),
             labels=labels,
             groups=features.groups[rows],
             clip_ids=features.clip_ids[rows],
@@ -73,13 +73,18 @@ def predict(network: keras.Model, features: FeatureSet, rows: IntArray) -> Float
 def fit_run_baselines(features: FeatureSet, rows: IntArray, config: ExperimentConfig) -> Baselines:
     """Fit the baselines on the training clips, which have the indices `rows`."""
     return fit_baselines(
-        PooledFeatures(stream=features.static, rows=rows),
-        PooledFeatures(stream=features.dynamic, rows=rows),
+        _pooled(features, rows),
         labels=features.checked_labels()[rows],
         groups=features.groups[rows],
         clip_ids=features.clip_ids[rows],
         seed=config.seed,
     )
+
+
+def _pooled(features: FeatureSet, rows: IntArray) -> dict[str, PooledFeatures]:
+    return {
+        name: PooledFeatures(stream=stream, rows=rows) for name, stream in features.streams.items()
+    }
 
 
 def concatenate_scores(folds: list[Scores]) -> Scores:
@@ -110,8 +115,9 @@ def concatenate_scores(folds: list[Scores]) -> Scores:
 
 def masked_streams(network: keras.Model) -> tuple[str, ...]:
     """Return the names of the streams that have a mask input in the model."""
-    names = {tensor.name for tensor in getattr(network, "inputs", None) or ()}
-    return tuple(stream for stream in ("static", "dynamic") if f"{stream}_mask" in names)
+    names = [tensor.name for tensor in getattr(network, "inputs", None) or ()]
+    masks = [name for name in names if name.endswith(MASK_ENDING)]
+    return tuple(name.removesuffix(MASK_ENDING) for name in masks)
 
 
 def check_shapes(network: keras.Model, features: FeatureSet, *, needs_masks: bool = True) -> None:
@@ -127,26 +133,27 @@ def check_shapes(network: keras.Model, features: FeatureSet, *, needs_masks: boo
     if not getattr(network, "inputs", None):
         raise ModelError(
             f"{network.name}: does not define its inputs. "
-            "Build it as keras.Model(inputs, outputs), with the static input first."
+            "Build it as keras.Model(inputs, outputs), with one input per stream, then the masks."
         )
     if tuple(network.output_shape[1:]) != (NUM_TRAITS,):
         raise ModelError(
             f"{network.name}: the output shape per clip must be ({NUM_TRAITS},), in the order "
             f"{', '.join(TRAITS)}, but is {tuple(network.output_shape[1:])}. Change the last layer."
         )
-    streams = (features.static, features.dynamic)
+    streams = [*features.streams.values()]
+    _check_stream_names(network, features)
     optional = () if needs_masks else masked_streams(network)
     found = {stream.name: stream.shape[1:] for stream in streams}
     found |= {
-        f"{stream.name}_mask": stream.shape[1:2]
+        f"{stream.name}{MASK_ENDING}": stream.mask_shape
         for stream in streams
         if stream.has_mask or stream.name in optional
     }
     shapes = [tuple(tensor.shape[1:]) for tensor in network.inputs]
     if shapes == [*found.values()]:
         return
-    # The first two inputs are the streams, even if they have other names in a custom model.
-    names = ["static", "dynamic", *(tensor.name for tensor in network.inputs[2:])]
+    # The first inputs are the streams, even if they have other names in a custom model.
+    names = [*features.streams, *(tensor.name for tensor in network.inputs[len(streams) :])]
     expected = dict(zip(names, shapes, strict=False))
     place = features.sources[0].parent
     faults = [
@@ -154,7 +161,7 @@ def check_shapes(network: keras.Model, features: FeatureSet, *, needs_masks: boo
         for stream in streams
         if stream.name in expected and expected[stream.name] != found[stream.name]
     ]
-    for name in ("static_mask", "dynamic_mask"):
+    for name in (f"{stream.name}{MASK_ENDING}" for stream in streams):
         if name in expected and name not in found:
             faults.append(f"{place}: has no {name}.npy, which the model needs. Add the file.")
         if name in found and name not in expected:
@@ -164,8 +171,22 @@ def check_shapes(network: keras.Model, features: FeatureSet, *, needs_masks: boo
     raise ModelError(
         " ".join(faults)
         or f"{place}: the input shapes per clip are {[*found.values()]}, but the model needs "
-        f"{shapes}. Give features of the same kind, in the order static, dynamic, masks."
+        f"{shapes}. Give features of the same kind, in the order "
+        f"{', '.join(features.streams)}, masks."
     )
+
+
+def _check_stream_names(network: keras.Model, features: FeatureSet) -> None:
+    """Check that a model of this pipeline has inputs for exactly these streams."""
+    if not hasattr(network, "attention_keys"):
+        return  # in a custom model, the inputs can have other names
+    needed = [tensor.name for tensor in network.inputs if not tensor.name.endswith(MASK_ENDING)]
+    if needed != [*features.streams]:
+        raise ModelError(
+            f"{features.features_dir}: the streams are {', '.join(features.streams)}, but the "
+            f"model needs {', '.join(needed)}. Choose the streams with "
+            f"--data.streams {','.join(needed)}, or add the missing files."
+        )
 
 
 def _shape_fault(stream: Stream, expected: tuple[int | None, ...]) -> str:

@@ -41,6 +41,8 @@ from pipeline.workflows.features import (
     check_labels_vary,
     log_feature_warnings,
     open_features,
+    recorded_streams,
+    select_used_streams,
     with_absolute_paths,
 )
 from pipeline.workflows.scoring import check_shapes
@@ -97,7 +99,7 @@ def run_training(
         check_model_path(output)
     check_tensorboard(config.training)
     config = with_absolute_paths(config)
-    features = features or open_features(config.data)
+    features = select_used_streams(features or open_features(config.data), config)
     check_labels_vary(features)
     log_feature_warnings(features)
     experiment = Experiment(config=config, features=features, split=_new_split(config, features))
@@ -142,8 +144,9 @@ def resume_training(run_dir: Path, *, output: Path | None = None) -> TrainingRun
     check_files(run, *(path for path in prepared_files(run) if path != removed))
     config = load_run_config(run.config_path)
     check_tensorboard(config.training)
-    features = open_features(config.data)
-    if read_data(run.data_path).digest != features.digest:
+    recorded = read_data(run.data_path)
+    features = open_features(recorded_streams(config.data, recorded))
+    if recorded.digest != features.digest:
         raise RunError(
             f"{run.path}: the features have changed since the run began, so the result would "
             "differ. Restore the features, or start a new run."
@@ -157,17 +160,17 @@ def resume_training(run_dir: Path, *, output: Path | None = None) -> TrainingRun
 
 def build_for(config: ExperimentConfig, features: FeatureSet) -> keras.Model:
     """Build the configured model for the input shapes of a feature set."""
-    static, dynamic = (
-        StreamSpec(
+    specs = {
+        name: StreamSpec(
             width=stream.width,
             num_steps=stream.num_steps,
             masked=stream.has_mask,
             image_size=stream.image_size,
             source=str(stream.parts[0].path),
         )
-        for stream in (features.static, features.dynamic)
-    )
-    return build_model(config.model, static=static, dynamic=dynamic)
+        for name, stream in features.streams.items()
+    }
+    return build_model(config.model, static=specs["static"], dynamic=specs["dynamic"])
 
 
 def _train(

@@ -342,8 +342,7 @@ def _describe_features(features: FeatureSet) -> DataDescription:
     return DataDescription(
         digest=features.digest,
         num_clips=features.num_clips,
-        static_shape=list(features.static.shape),
-        dynamic_shape=list(features.dynamic.shape),
+        streams={name: list(stream.shape) for name, stream in features.streams.items()},
         sources=[str(path) for path in features.sources],
         encoder=features.encoder,
         settings=features.metadata.get("settings"),
@@ -357,9 +356,10 @@ def adapt_network(network: keras.Model, experiment: Experiment) -> None:
     if not isinstance(network, CompletePersonalityModel | EndToEndModel) or network.is_adapted:
         return
     features, rows = experiment.features, experiment.split.train
+    moments = {name: feature_moments(stream, rows) for name, stream in features.streams.items()}
     network.adapt(
-        static_moments=feature_moments(features.static, rows),
-        dynamic_moments=feature_moments(features.dynamic, rows),
+        static_moments=moments["static"],
+        dynamic_moments=moments["dynamic"],
         label_mean=features.checked_labels()[rows].mean(axis=0, dtype=np.float64),
     )
 

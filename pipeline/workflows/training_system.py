@@ -15,7 +15,7 @@ from pipeline.core.errors import RunError
 from pipeline.core.run_directory import RunDirectory
 from pipeline.records.evaluation import EvaluationReport
 from pipeline.workflows.evaluate import evaluate_run
-from pipeline.workflows.features import open_features, with_absolute_paths
+from pipeline.workflows.features import open_features, select_used_streams, with_absolute_paths
 from pipeline.workflows.train import TrainingRun, build_for, run_training
 
 _logger = logging.getLogger("pipeline")
@@ -82,7 +82,7 @@ class TrainingSystem:
 
     def build_model(self) -> keras.Model:
         """Build the configured model for the feature set, with initial weights."""
-        return build_for(self.config, self._features)
+        return build_for(self.config, select_used_streams(self._features, self.config))
 
     def train_model(
         self,

@@ -185,7 +185,8 @@ def map_name(name: str) -> str:
     prefix, _, direction = name.rpartition("/")
     if direction == TRAIT_QUERIES:
         return f"traits → {prefix}" if prefix else "traits"
-    return f"{prefix.replace('_', ' ')}, {direction.replace('_to_', ' → ')}"
+    arrow = direction.replace("_to_", " → ").replace("+", ", ")
+    return f"{prefix.replace('_', ' ')}, {arrow}"
 
 
 def map_heading(attention: AttentionMeasurements, name: str) -> str:
@@ -194,7 +195,8 @@ def map_heading(attention: AttentionMeasurements, name: str) -> str:
     keys = [stream_name(attention, stream) for stream in streams]
     if query != TRAIT_QUERIES:
         block = name.split("/", maxsplit=1)[0].replace("_", " ").capitalize()
-        return f"{block}: {stream_name(attention, query)} (rows) attend to {keys[0]} (columns)"
+        queries = stream_name(attention, query)
+        return f"{block}: {queries} (rows) attend to {' and '.join(keys)} (columns)"
     order = " (left to right)" if len(keys) > 1 else ""
     return f"The traits attend to {' and '.join(keys)}{order}"
 
