@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ def write_feature_set(
     Raises:
         FeatureSetError: If the directory is not empty, or the feature set has a wrong format.
     """
-    _check_empty(features_dir)
+    check_empty(features_dir)
     arrays = _arrays(streams)
     if labels is not None:
         arrays["labels"] = np.asarray(labels, dtype=np.float32)
@@ -95,7 +95,7 @@ def write_feature_set(
             # The message contains the destination, because the temporary directory is removed.
             message = str(error).replace(str(temporary), str(features_dir))
             raise FeatureSetError(f"Not written: {message}") from error
-        _check_empty(features_dir)
+        check_empty(features_dir)
         temporary.replace(destination)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -119,9 +119,16 @@ def _arrays(streams: Mapping[str, StreamValues]) -> dict[str, NDArray[Any]]:
     }
 
 
-def _check_empty(features_dir: Path) -> None:
+def check_empty(features_dir: Path, *, ignored: Collection[str] = ()) -> None:
+    """Check that a directory is new, or contains only files with `ignored` names.
+
+    Raises:
+        FeatureSetError: If the directory has other files, or is a file.
+    """
     is_file = features_dir.exists() and not features_dir.is_dir()
-    if is_file or (features_dir.is_dir() and any(features_dir.iterdir())):
+    if is_file or (
+        features_dir.is_dir() and any(path.name not in ignored for path in features_dir.iterdir())
+    ):
         raise FeatureSetError(
             f"{features_dir}: exists already and is never overwritten. "
             f"Give another directory, or move this directory away."

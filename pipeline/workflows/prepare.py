@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import rich.progress
 
-from pipeline.core.arrays import IntArray
+from pipeline.core.arrays import BoolArray, IntArray
 from pipeline.core.errors import AnnotationError, ConfigError, FeatureSetError
 from pipeline.core.files import file_hash, write_text
 from pipeline.core.traits import TraitLabel, traits_entry
@@ -25,8 +25,8 @@ from pipeline.data.groups import Groups
 from pipeline.data.join import JoinedLabels, find_groups, join_labels
 from pipeline.data.readers.label_table import Labels
 from pipeline.data.readers.stream_source import StreamArrays, StreamSource
-from pipeline.data.shard import ShardPaths, open_shard
-from pipeline.data.writer import StreamValues, write_feature_set
+from pipeline.data.shard import Shard, ShardPaths, open_shard
+from pipeline.data.writer import StreamValues, check_empty, write_feature_set
 
 MissingStreams: TypeAlias = Literal["error", "drop", "mask"]
 """How to treat clips that lack a stream: stop, omit the clip, or mask all steps of the stream."""
@@ -104,6 +104,7 @@ def prepare_feature_set(
         ConfigError: If a clip has no group.
         FeatureSetError: If the files have a wrong format, or clips lack a stream.
     """
+    check_empty(features_dir, ignored=(UNMATCHED_NAME,))
     _check_names(sources)
     found = _list_clips(sources, clips)
     table = found.table
@@ -121,11 +122,12 @@ def prepare_feature_set(
     table = _with_splits(table, joined)
     assigned = _assign(found, table, joined, groups, clips, is_kept)
     report(assigned.description)
-    kept = np.flatnonzero(is_kept)
+    kept: IntArray = np.flatnonzero(is_kept)
     table = table.drop(columns="group", errors="ignore")
     table.insert(1, "group", "")
     table.loc[kept, "group"] = list(assigned.names)
     arrays, kept = _read_streams(found, kept, missing_streams, progress, features_dir, report)
+    shard = _shard_of_arrays(found)
     (features_dir / UNMATCHED_NAME).unlink(missing_ok=True)
     write_feature_set(
         features_dir,
@@ -133,14 +135,14 @@ def prepare_feature_set(
             name: StreamValues(
                 values=each.values,
                 mask=None if each.mask is None or each.mask.all() else each.mask,
-                seconds=each.seconds,
+                seconds=each.seconds if shard is None else _seconds(shard, name, each),
             )
             for name, each in arrays.items()
         },
         labels=None if joined is None else joined.scores,
         clips=table,
         metadata={
-            **_metadata(found, arrays),
+            **_metadata(found, arrays, shard),
             **traits_entry(labels.traits if labels is not None else ()),
             "annotations": {path.name: file_hash(path) for path in annotations},
         },
@@ -269,7 +271,7 @@ def _describe_clips(
         )
 
 
-def _complete_clips(found: _ClipList, missing: MissingStreams, features_dir: Path) -> Any:
+def _complete_clips(found: _ClipList, missing: MissingStreams, features_dir: Path) -> BoolArray:
     is_missing = {name: rows < 0 for name, (_, rows) in found.sources.items()}
     if missing == "error":
         for name, rows in is_missing.items():
@@ -279,7 +281,7 @@ def _complete_clips(found: _ClipList, missing: MissingStreams, features_dir: Pat
                     name, int(rows.sum()), len(rows), clip_id, f"; see {_unmatched(features_dir)}"
                 )
     if missing == "drop":
-        return ~np.any(list(is_missing.values()), axis=0)
+        return np.asarray(~np.any(list(is_missing.values()), axis=0))
     return np.ones(len(found.table), dtype=np.bool_)
 
 
@@ -295,7 +297,7 @@ def _missing_error(
 
 def _labelled_clips(
     joined: JoinedLabels, clip_ids: Sequence[str], allow_unlabelled: bool, features_dir: Path
-) -> Any:
+) -> BoolArray:
     num_missing = len(joined.match.missing)
     if num_missing == len(clip_ids) or (num_missing and not allow_unlabelled):
         fix = "Check that the annotations use the same ids"
@@ -320,7 +322,7 @@ def _assign(
     joined: JoinedLabels | None,
     rule: str,
     clips: Path | None,
-    is_kept: Any,
+    is_kept: BoolArray,
 ) -> Groups:
     given, origin = None, ""
     if "group" in table:
@@ -360,9 +362,9 @@ def _read_streams(
                 ids[row] = known[rows[row]] if rows[row] >= 0 else None
             each = source.read_all(ids, progress, scratch_dir=parent)
         arrays[name] = each
-        is_empty = np.zeros(len(rows), dtype=np.bool_)
+        is_empty: BoolArray = np.zeros(len(rows), dtype=np.bool_)
         if each.mask is not None:
-            is_empty = ~each.mask.reshape(len(rows), -1).any(axis=1)
+            is_empty = np.asarray(~each.mask.reshape(len(rows), -1).any(axis=1))
         lacks.append(is_empty)
         num_empty = int(is_empty[kept].sum())
         if each.columns:
@@ -381,39 +383,45 @@ def _read_streams(
     return arrays, kept
 
 
-def _metadata(found: _ClipList, arrays: Mapping[str, StreamArrays]) -> dict[str, Any]:
-    described = {}
-    copied: dict[str, Any] = {}
-    for name, (source, _) in found.sources.items():
-        each = arrays[name]
-        if source.clip_ids is None and not copied:
-            copied = _existing_metadata(source)
-        described[name] = {
+def _shard_of_arrays(found: _ClipList) -> Shard | None:
+    """Open the streams that are one array, with the files beside them; None if there are none."""
+    paths = {name: each.path for name, (each, _) in found.sources.items() if not each.clips}
+    return open_shard(ShardPaths.of_files(paths), needs_group=False) if paths else None
+
+
+def _seconds(shard: Shard, name: str, arrays: StreamArrays) -> Any:
+    return shard.seconds[name].values if name in shard.seconds else arrays.seconds
+
+
+def _metadata(
+    found: _ClipList, arrays: Mapping[str, StreamArrays], shard: Shard | None
+) -> dict[str, Any]:
+    described = {
+        name: {
             "path": source.path.name,
             "format": source.description,
-            "columns": list(each.columns),
-            "num_frames": each.num_frames,
-            "num_masked": each.num_masked,
-            "empty_clips": list(each.empty_clips),
+            "columns": list(arrays[name].columns),
+            "num_frames": arrays[name].num_frames,
+            "num_masked": arrays[name].num_masked,
+            "empty_clips": list(arrays[name].empty_clips),
         }
+        for name, (source, _) in found.sources.items()
+    }
+    encoder = {
+        name: {
+            "format": source.description,
+            "columns": list(arrays[name].columns),
+            "resample": source.how,
+        }
+        for name, (source, _) in found.sources.items()
+    }
+    metadata: dict[str, Any] = {"sources": described}
     if all(each.columns for each in arrays.values()):
-        copied.setdefault(
-            "encoder",
-            {
-                name: {
-                    "format": source.description,
-                    "columns": list(arrays[name].columns),
-                    "steps": source.how,
-                }
-                for name, (source, _) in found.sources.items()
-            },
-        )
-    return {**copied, "sources": described}
-
-
-def _existing_metadata(source: StreamSource) -> dict[str, Any]:
-    shard = open_shard(ShardPaths.of_files(streams={source.name: source.path}), needs_group=False)
-    return {name: shard.metadata[name] for name in _COPIED_METADATA if name in shard.metadata}
+        metadata["encoder"] = encoder
+    if shard is not None and len(shard.streams) == len(arrays):
+        known = shard.metadata
+        metadata |= {name: known[name] for name in _COPIED_METADATA if name in known}
+    return metadata
 
 
 def _unmatched(features_dir: Path) -> Path:

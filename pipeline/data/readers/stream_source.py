@@ -154,7 +154,7 @@ class StreamSource:
             num_masked=sum(steps.num_masked for steps in done),
             empty_clips=tuple(
                 clip_id
-                for clip_id, is_valid in zip(ids, mask.any(axis=1), strict=True)
+                for clip_id, is_valid in zip(ids, mask.any(axis=1).tolist(), strict=True)
                 if clip_id is not None and not is_valid
             ),
         )
