@@ -154,8 +154,8 @@ class StreamSource:
             num_masked=sum(steps.num_masked for steps in done),
             empty_clips=tuple(
                 clip_id
-                for clip_id, is_valid in zip(ids, mask.any(axis=1).tolist(), strict=True)
-                if clip_id is not None and not is_valid
+                for clip_id, steps in zip(ids, mask, strict=True)
+                if clip_id is not None and not steps.any()
             ),
         )
 
