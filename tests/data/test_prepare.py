@@ -83,11 +83,18 @@ def test_a_prepared_set_has_the_features_and_labels_of_each_clip(prepare, tmp_pa
     extracted = load_feature_set(tmp_path / "extracted")
     rows = np.arange(4)
     np.testing.assert_array_equal(prepared.checked_labels()[:, 2], np.float32([0.2, 0.4, 0.3, 0.1]))
-    np.testing.assert_array_equal(prepared.static.read(rows), extracted.static.read(rows))
-    np.testing.assert_array_equal(prepared.dynamic.read(rows), extracted.dynamic.read(rows))
+    for name, stream in prepared.streams.items():
+        np.testing.assert_array_equal(stream.read(rows), extracted.streams[name].read(rows))
     assert prepared.traits == FIRST_IMPRESSIONS
     assert (prepared.encoder, prepared.metadata["settings"]) == ("hog", {"a": 1})
-    assert set(prepared.metadata) == {"encoder", "settings", "traits", "annotations", "files"}
+    assert set(prepared.metadata) == {
+        "encoder",
+        "settings",
+        "traits",
+        "annotations",
+        "files",
+        "streams",
+    }
     assert list(prepared.metadata["annotations"]) == ["annotation.pkl"]
 
 
@@ -102,9 +109,10 @@ def test_clips_without_annotation_are_dropped_on_request(prepare, tmp_path):
     rows, kept = np.arange(2), np.array([0, 3])
     assert prepared.clip_ids.tolist() == ["v0.000.mp4", "v1.003.mp4"]
     np.testing.assert_array_equal(prepared.checked_labels()[:, 0], np.float32([0.2, 0.1]))
-    np.testing.assert_array_equal(prepared.static.read(rows), extracted.static.read(kept))
-    np.testing.assert_array_equal(prepared.static.read_mask(rows), mask[kept])
-    np.testing.assert_array_equal(prepared.seconds.read(rows), seconds[kept])
+    static = prepared.streams["static"]
+    np.testing.assert_array_equal(static.read(rows), extracted.streams["static"].read(kept))
+    np.testing.assert_array_equal(static.read_mask(rows), mask[kept])
+    np.testing.assert_array_equal(prepared.seconds["static"].read(rows), seconds[kept])
 
 
 def test_a_missing_group_is_derived_and_other_columns_are_kept(prepare, tmp_path):
