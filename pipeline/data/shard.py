@@ -397,9 +397,9 @@ def _read_metadata(path: Path, paths: ShardPaths) -> dict[str, Any]:
             f"{path}: {place} is not valid ({fault['msg']}). Write one entry per trait, "
             '{"name": ..., "is_reversed": true or false, "note": ...}, or drop `traits`.'
         ) from error
-    if fault := trait_names_fault([trait.name for trait in traits]):
+    if name_fault := trait_names_fault([trait.name for trait in traits]):
         raise FeatureSetError(
-            f"{path}: `traits` must contain the names of the columns of labels.npy, but {fault}. "
+            f"{path}: `traits` must name the columns of labels.npy, but {name_fault}. "
             f"Correct the names, or drop `traits`."
         )
     if paths.labels is not None and paths.labels.parent.resolve() != path.parent.resolve():

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from pipeline.core.errors import FeatureSetError
+from pipeline.core.traits import TRAITS
 from pipeline.data.array_file import (
     BOOLEANS,
     NUMBERS,
@@ -170,7 +171,7 @@ PLACE = r"row 1 \(clip b\) has extraversion {}, but a score must be in \[0, 1\]\
 )
 def test_bad_labels_are_an_error_with_place_and_fix(labels, message):
     with pytest.raises(FeatureSetError, match=message):
-        check_labels(LABELS_PATH, labels, CLIPS)
+        check_labels(LABELS_PATH, labels, CLIPS, TRAITS)
 
 
 IN_B = "part-1.npy: row 0 (clip b) has "

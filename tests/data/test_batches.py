@@ -78,8 +78,8 @@ def test_inputs_and_labels_belong_to_the_same_clips(features, cache):
     batches.shuffle_for(1)
     for (static, dynamic, mask), labels in batches.dataset():
         rows = dynamic[:, 0].numpy().astype(int)
-        np.testing.assert_array_equal(static, features.static.read(rows))
-        np.testing.assert_array_equal(dynamic, features.dynamic.read(rows))
+        np.testing.assert_array_equal(static, features.streams["static"].read(rows))
+        np.testing.assert_array_equal(dynamic, features.streams["dynamic"].read(rows))
         np.testing.assert_array_equal(mask, MASK[rows].astype(np.float32))
         np.testing.assert_array_equal(labels, features.checked_labels()[rows])
 

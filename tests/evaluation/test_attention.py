@@ -17,11 +17,11 @@ from pipeline.evaluation.attention import (
     trait_attention,
 )
 from pipeline.metrics.attention_entropy import normalized_entropy
-from pipeline.records.attention import FRAMES, WHOLE, WINDOWS
+from pipeline.records.attention import WHOLE, step_kind
 
 TWO_KEYS = {"static": 2, "dynamic": 2}
 NUM_KEYS = {"static": 3, "dynamic": 2}
-KINDS = {"static": FRAMES, "dynamic": WINDOWS}
+KINDS = {name: step_kind(name) for name in ("static", "dynamic")}
 IDS = ("a", "b", "c", "d", "e")
 TO_DYNAMIC, TO_STATIC = "block_1/static_to_dynamic", "block_1/dynamic_to_static"
 MAPS = (TO_DYNAMIC, TO_STATIC, "traits")
@@ -245,7 +245,7 @@ def test_uniform_attention_depends_on_the_lengths_of_the_clips():
 def test_a_model_without_blocks_has_no_rollout():
     summary = AttentionSummary({"static": 3}, num_samples=9)
     summary.add({"traits": np.full((4, 1, 5, 3), 1 / 3)}, {"static": np.ones((4, 3), np.bool_)})
-    found = summary.measurements(IDS[:4], {"static": FRAMES})
+    found = summary.measurements(IDS[:4], {"static": step_kind("static")})
     assert list(summary.rankings("static")) == ["traits"]
     assert found.trait_rollout == {}
     assert found.sample_ids == IDS[:4]
@@ -262,6 +262,6 @@ def test_a_map_over_a_single_key_is_missing_with_the_reason():
 def test_without_any_measurable_map_only_the_reason_is_returned():
     summary = AttentionSummary({"static": 1}, num_samples=1)
     summary.add({"traits": np.ones((5, 1, 5, 1))}, {"static": np.ones((5, 1), np.bool_)})
-    found = summary.measurements(IDS, {"static": FRAMES})
+    found = summary.measurements(IDS, {"static": step_kind("static")})
     assert found.mean_maps == {}
     assert "attention over one key is always 1" in found.missing[WHOLE]
