@@ -12,6 +12,7 @@ METRIC_NAMES: Final[Mapping[str, str]] = {
     "accuracy": "accuracy",
     "mae": "MAE",
     "mse": "MSE",
+    "rmse": "RMSE",
     "r2": "R²",
     "pcc": "PCC",
     "ccc": "CCC",
@@ -29,7 +30,7 @@ METRIC_LABELS: Final[Mapping[str, str]] = {
 }
 """Metric -> its axis label in a figure."""
 
-_METRIC_DECIMALS: Final[Mapping[str, int]] = {"accuracy": 4, "mae": 4, "mse": 5}
+_METRIC_DECIMALS: Final[Mapping[str, int]] = {"accuracy": 4, "mae": 4, "mse": 5, "rmse": 4}
 """Metric -> number of decimals; other metrics have three decimals."""
 
 _MAX_DECIMALS: Final = 7
