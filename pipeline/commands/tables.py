@@ -8,7 +8,7 @@ import rich.box
 import rich.console
 import rich.table
 
-from pipeline.core.number_format import METRIC_NAMES, percent
+from pipeline.core.number_format import percent
 from pipeline.core.traits import (
     TRAITS,
     TraitLabel,
@@ -275,20 +275,20 @@ def _print_differences(comparison: Comparison) -> None:
 def _print_report(report: EvaluationReport) -> None:
     clips = f"{report.num_clips} clips of {report.num_groups} groups"
     print_metrics(f"{report.split}: {clips}, 95 % intervals", dict(report.metrics))
+    if report.original_units is not None:
+        _print_original_units(report.original_units)
     rows = {
         f"{name} {metric}": scores[metric]
         for name, scores in report.baselines.items()
         for metric in ("accuracy", "r2", "ccc")
     }
     print_metrics("baselines on the same clips", rows)
-    if report.original_units is not None:
-        _print_original_units(report.original_units)
     if report.intervals is not None:
         _print_coverage(report.intervals)
 
 
 def _print_original_units(units: "OriginalUnits") -> None:
-    rows = {METRIC_NAMES[metric]: _cells(errors) for metric, errors in units.errors.items()}
+    rows = {metric: _cells(errors) for metric, errors in units.errors.items()}
     _print_cells(f"errors on the original scale: {describe_ranges(units.label_ranges)}", rows)
 
 

@@ -12,7 +12,6 @@ METRIC_NAMES: Final[Mapping[str, str]] = {
     "accuracy": "accuracy",
     "mae": "MAE",
     "mse": "MSE",
-    "rmse": "RMSE",
     "r2": "R²",
     "pcc": "PCC",
     "ccc": "CCC",
@@ -30,7 +29,7 @@ METRIC_LABELS: Final[Mapping[str, str]] = {
 }
 """Metric -> its axis label in a figure."""
 
-_METRIC_DECIMALS: Final[Mapping[str, int]] = {"accuracy": 4, "mae": 4, "mse": 5, "rmse": 4}
+_METRIC_DECIMALS: Final[Mapping[str, int]] = {"accuracy": 4, "mae": 4, "mse": 5}
 """Metric -> number of decimals; other metrics have three decimals."""
 
 _MAX_DECIMALS: Final = 7

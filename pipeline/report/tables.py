@@ -85,7 +85,7 @@ def _original_unit_tables(evaluation: EvaluationReport) -> tuple[Table, ...]:
     if units is None:
         return ()
     rows = {
-        name: [_cell(metric, errors[name]) for metric, errors in units.errors.items()]
+        name: [_cell("mae", errors[name]) for errors in units.errors.values()]
         for name in (*TRAITS, "mean")
         if name in units.mae
     }
@@ -93,7 +93,7 @@ def _original_unit_tables(evaluation: EvaluationReport) -> tuple[Table, ...]:
     notes = [f"Scale of the annotations: {scale}.", f"Brackets: {evaluation.interval_name}s."]
     if "mean" not in rows:
         notes.append("There is no mean, because the traits have different scales.")
-    columns = ("trait", *(f"{METRIC_NAMES[metric]} ↓" for metric in units.errors))
+    columns = ("trait", *(f"{metric.upper()} ↓" for metric in units.errors))
     caption = "Errors in the units of the annotations"
     return (Table(caption, columns, rows, keys=("mean",), note=" ".join(notes)),)
 
