@@ -22,16 +22,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from pipeline.commands.tables import print_ceiling, print_device, print_training
+    from pipeline.commands.tables import print_ceiling, print_device, print_groups, print_training
     from pipeline.config.loading import load_config
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
+    from pipeline.workflows.features import open_features
 
     config = load_config(DEMO_CONFIG, with_environment(arguments.overrides))
+    features = open_features(config.data)
+    print_groups(features)
     import_tensorflow_quietly()
     print_device()
     from pipeline.workflows.train import run_training
 
-    finished = run_training(config, run_dir=arguments.run_dir)
+    finished = run_training(config, run_dir=arguments.run_dir, features=features)
     print_training(finished)
     print_ceiling(finished)
     return EXIT_INCOMPLETE if finished.undelivered else EXIT_OK

@@ -37,6 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_path(parser, "work_dir", "directory to keep the extracted features (default: not kept)")
     add_num_workers(parser, "number of extraction processes (default: 2)")
     add_path(parser, "output", f"table to write: .csv, .npy or .parquet (default: {_OUTPUT})")
+    parser.add_argument(
+        "--units",
+        default="score",
+        choices=("score", "original"),
+        help="score: scores and limits in [0, 1]; original: in the range of the annotations that "
+        "the model was trained on, see prepare --label_range (default: score)",
+    )
     add_path(
         parser,
         "explain",
@@ -63,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         model_uri=arguments.model_uri,
         output=output,
         explain=arguments.explain,
+        units=arguments.units,
     )
     print_prediction(prediction)
     return EXIT_INCOMPLETE if prediction.failures else EXIT_OK

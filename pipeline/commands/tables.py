@@ -9,15 +9,24 @@ import rich.console
 import rich.table
 
 from pipeline.core.number_format import percent
-from pipeline.core.traits import TRAITS, TraitLabel, directions
+from pipeline.core.traits import (
+    TRAITS,
+    TraitLabel,
+    describe_ranges,
+    describe_scores,
+    label_ranges,
+    was_rescaled,
+)
+from pipeline.data.groups import describe_groups
 from pipeline.evaluation.comparison import Comparison
 from pipeline.records.evaluation import EvaluationReport, Interval
 
 if TYPE_CHECKING:
+    from pipeline.data.feature_set import FeatureSet
     from pipeline.extraction.run import ExtractionOutcome
     from pipeline.figures.gallery import Gallery
     from pipeline.models.trainability import LayerState
-    from pipeline.records.evaluation import Coverage
+    from pipeline.records.evaluation import Coverage, OriginalUnits
     from pipeline.search.figures import SearchFigures
     from pipeline.search.run import SearchOutcome
     from pipeline.workflows.evaluate import Evaluation
@@ -38,9 +47,9 @@ def print_line(text: str) -> None:
 
 
 def print_directions(traits: Sequence[TraitLabel]) -> None:
-    """Print a note for each reverse-scored trait."""
-    for direction in directions(traits):
-        print_line(f"note: {direction}")
+    """Print a note for each reverse-scored trait, and for rescaled annotations."""
+    for sentence in describe_scores(traits):
+        print_line(f"note: {sentence}")
 
 
 def print_device() -> None:
@@ -125,8 +134,13 @@ def _print_subsets(report: EvaluationReport) -> None:
 
 
 def print_prediction(prediction: "Prediction") -> None:
-    """Print the means of predictions and interval widths, and the output paths."""
+    """Print directions, units, the means of predictions and interval widths, and output paths."""
     table = prediction.table
+    is_original = prediction.units == "original"
+    ranges = label_ranges(prediction.traits) if is_original else {}
+    print_directions(prediction.traits)
+    if is_original and not was_rescaled(prediction.traits):
+        print_line("note: the original range of the annotations is [0, 1], as for --units score")
     scores = [table[trait] for trait in TRAITS]
     widths = [table[f"{trait}_high"] - table[f"{trait}_low"] for trait in TRAITS]
     rows = {}
@@ -135,14 +149,21 @@ def print_prediction(prediction: "Prediction") -> None:
         (f"width of the {percent(prediction.level)} interval", widths),
     ):
         means = [float(column.mean()) for column in columns]
-        rows[name] = [f"{value:.{_DIGITS}f}" for value in (sum(means) / len(means), *means)]
-    _print_cells(f"mean over {len(table)} clips", rows)
-    print_directions(prediction.traits)
+        cells = [f"{value:.{_DIGITS}f}" for value in (sum(means) / len(means), *means)]
+        # A mean over traits with different ranges has no unit.
+        rows[name] = cells if len(set(ranges.values())) <= 1 else ["-", *cells[1:]]
+    scale = describe_ranges(ranges) if is_original else "0 to 1"
+    _print_cells(f"mean over {len(table)} clips, on the scale {scale}", rows)
     for failure in prediction.failures:
         print_line(f"not predicted: {failure}")
     print_line(f"predictions: {prediction.output}")
     if prediction.explanation is not None:
         print_line(f"attention: {prediction.explanation}")
+
+
+def print_groups(features: "FeatureSet") -> None:
+    """Print the numbers of clips and groups of a feature set."""
+    print_line(describe_groups(features.num_clips, len(set(features.groups.tolist()))))
 
 
 def print_comparison(comparison: Comparison, gallery: "Gallery") -> None:
@@ -254,6 +275,8 @@ def _print_differences(comparison: Comparison) -> None:
 def _print_report(report: EvaluationReport) -> None:
     clips = f"{report.num_clips} clips of {report.num_groups} groups"
     print_metrics(f"{report.split}: {clips}, 95 % intervals", dict(report.metrics))
+    if report.original_units is not None:
+        _print_original_units(report.original_units)
     rows = {
         f"{name} {metric}": scores[metric]
         for name, scores in report.baselines.items()
@@ -262,6 +285,11 @@ def _print_report(report: EvaluationReport) -> None:
     print_metrics("baselines on the same clips", rows)
     if report.intervals is not None:
         _print_coverage(report.intervals)
+
+
+def _print_original_units(units: "OriginalUnits") -> None:
+    rows = {metric: _cells(errors) for metric, errors in units.errors.items()}
+    _print_cells(f"errors on the original scale: {describe_ranges(units.label_ranges)}", rows)
 
 
 def _print_coverage(intervals: "Coverage") -> None:
@@ -311,9 +339,13 @@ def _table(
 
 
 def _cells(traits: Mapping[str, Interval], sign: str = "") -> list[str]:
-    values = [f"{traits[name].value:{sign}.{_DIGITS}f}" for name in _COLUMNS]
-    mean = traits["mean"]
-    return [f"{values[0]} [{mean.low:.{_DIGITS}f}, {mean.high:.{_DIGITS}f}]", *values[1:]]
+    """Return the mean with its interval, "-" if there is no mean, and one value per trait."""
+    values = [f"{traits[trait].value:{sign}.{_DIGITS}f}" for trait in TRAITS]
+    mean = traits.get("mean")
+    if mean is None:
+        return ["-", *values]
+    ends = f"[{mean.low:.{_DIGITS}f}, {mean.high:.{_DIGITS}f}]"
+    return [f"{mean.value:{sign}.{_DIGITS}f} {ends}", *values]
 
 
 def build_console() -> rich.console.Console:

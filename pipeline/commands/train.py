@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from pipeline.commands.tables import print_device, print_training
+    from pipeline.commands.tables import print_device, print_groups, print_training
     from pipeline.config.loading import load_config
     from pipeline.core.model_path import check_model_path
     from pipeline.core.run_directory import open_run_directory
@@ -52,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         config = with_absolute_paths(load_config(arguments.config, overrides))
         features = open_features(config.data)
         check_labels_vary(features)
+        print_groups(features)
         import_tensorflow_quietly()
         print_device()
         from pipeline.workflows.train import run_training

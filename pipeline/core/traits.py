@@ -1,7 +1,7 @@
-"""Personality traits: the five OCEAN traits, names, and the direction of the scores."""
+"""Personality traits: the five OCEAN traits, names, and the meaning of the scores."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -31,9 +31,23 @@ class TraitLabel:
     """Lowest and highest possible score before scaling to [0, 1]."""
 
     @property
+    def meaning(self) -> str:
+        """Meaning of a high score as a sentence, or "" if it is unknown and not reversed."""
+        default = f"A high score means low {self.name}." if self.is_reversed else ""
+        return self.note or default
+
+    @property
     def direction(self) -> str:
         """Sentence that explains the reversed scores, or "" if the scores are not reversed."""
-        return f"{self.name} is scored in reverse: {self.note}" if self.is_reversed else ""
+        if not self.is_reversed:
+            return ""
+        return f"{self.name.capitalize()} is scored in reverse: {self.meaning}"
+
+    @property
+    def width(self) -> float:
+        """Length of the original range, in original units."""
+        low, high = self.label_range
+        return high - low
 
 
 FIRST_IMPRESSIONS: Final = (
@@ -73,6 +87,28 @@ def traits_entry(traits: Iterable[TraitLabel]) -> dict[str, Any]:
     return {"traits": entries} if entries else {}
 
 
-def directions(traits: Iterable[TraitLabel]) -> tuple[str, ...]:
-    """Return one sentence per trait that is scored in reverse."""
-    return tuple(trait.direction for trait in traits if trait.is_reversed)
+def describe_scores(traits: Sequence[TraitLabel]) -> tuple[str, ...]:
+    """Return one sentence per trait that is scored in reverse, and one on rescaled annotations."""
+    sentences = [trait.direction for trait in traits if trait.is_reversed]
+    if was_rescaled(traits):
+        ranges = describe_ranges(label_ranges(traits))
+        sentences.append(f"Annotations on the scale {ranges} were rescaled to [0, 1].")
+    return tuple(sentences)
+
+
+def label_ranges(traits: Iterable[TraitLabel]) -> dict[str, tuple[float, float]]:
+    """Return a dictionary: trait name -> range of the annotations before scaling to [0, 1]."""
+    return {trait.name: trait.label_range for trait in traits}
+
+
+def was_rescaled(traits: Iterable[TraitLabel]) -> bool:
+    """Return True if the annotations of at least one trait had another range than [0, 1]."""
+    return any(trait.label_range != (0.0, 1.0) for trait in traits)
+
+
+def describe_ranges(ranges: Mapping[str, tuple[float, float]]) -> str:
+    """Describe ranges, e.g. `1 to 7`, or `openness 1 to 5, neuroticism 1 to 7` if they differ."""
+    texts = {name: f"{low:g} to {high:g}" for name, (low, high) in ranges.items()}
+    if len(set(texts.values())) == 1:
+        return next(iter(texts.values()))
+    return ", ".join(f"{name} {text}" for name, text in texts.items())

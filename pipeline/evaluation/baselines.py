@@ -64,7 +64,9 @@ class Baselines:
         training clip, its label is counted once.
 
         Returns:
-            Baseline -> scores, shape (M, K). Ridge scores are not clipped to [0, 1].
+            Baseline -> scores, shape (M, K). Ridge scores are not clipped to [0, 1]. Without
+            `same_group_mean` if no evaluated clip shares its group with another clip, because
+            this baseline would then equal `training_mean`.
 
         Raises:
             RunError: If the streams, or their numbers of features, differ from training.
@@ -78,18 +80,20 @@ class Baselines:
                 "features."
             )
         scores = np.asarray(labels, dtype=np.float64)
-        return {
-            "training_mean": np.tile(self.training_mean, (len(scores), 1)),
-            "same_group_mean": self._same_group_mean(scores, _names(groups), _names(clip_ids)),
-            "ridge": self.ridge.predict(_Concatenated(tuple(pooled.values()))),
-        }
+        predicted = {"training_mean": np.tile(self.training_mean, (len(scores), 1))}
+        same_group_mean = self._same_group_mean(scores, _names(groups), _names(clip_ids))
+        if same_group_mean is not None:
+            predicted["same_group_mean"] = same_group_mean
+        predicted["ridge"] = self.ridge.predict(_Concatenated(tuple(pooled.values())))
+        return predicted
 
     def _same_group_mean(
         self, labels: FloatArray, groups: NDArray[np.str_], clip_ids: NDArray[np.str_]
-    ) -> FloatArray:
+    ) -> FloatArray | None:
         """Return, for each clip, the mean label (M, K) of the other clips in the same group.
 
-        If the group has no other clips, the mean is the training mean.
+        If a group has no other clips, the mean is the training mean. If no group has other clips,
+        the result is None.
         """
         is_new = ~np.isin(clip_ids, self.clip_ids)
         names, codes = np.unique(np.concatenate([self.group_names, groups]), return_inverse=True)
@@ -100,6 +104,8 @@ class Baselines:
         np.add.at(sums, evaluated[is_new], labels[is_new])
         np.add.at(counts, evaluated[is_new], 1)
         num_others = counts[evaluated] - 1
+        if not num_others.any():
+            return None
         others = (sums[evaluated] - labels) / np.maximum(num_others, 1)[:, None]
         return np.where(num_others[:, None] > 0, others, self.training_mean)
 

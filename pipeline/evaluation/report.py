@@ -1,4 +1,4 @@
-"""Evaluation report of one model: metrics with intervals, baselines, subgroups.
+"""Evaluation report of one model: metrics with intervals, baselines, subgroups, original units.
 
 Shapes: N clips, K = 5 traits.
 """
@@ -11,12 +11,21 @@ import pandas as pd
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import PipelineError, RunError
+from pipeline.core.traits import TraitLabel, label_ranges, was_rescaled
 from pipeline.evaluation.intervals.bootstrap import (
     CONFIDENCE,
     cluster_bootstrap,
+    errors_in_units,
     paired_differences,
 )
-from pipeline.records.evaluation import Coverage, EvaluationReport, Overlap, Scores, Subgroup
+from pipeline.records.evaluation import (
+    Coverage,
+    EvaluationReport,
+    OriginalUnits,
+    Overlap,
+    Scores,
+    Subgroup,
+)
 from pipeline.records.predictions import Predictions
 
 MISSING: Final = "(missing)"
@@ -34,6 +43,7 @@ def build_report(
     by: Mapping[str, Sequence[Any]] | None = None,
     group_overlap: Mapping[str, Overlap] | None = None,
     intervals: Coverage | None = None,
+    traits: Sequence[TraitLabel] = (),
     num_resamples: int,
     seed: int,
 ) -> EvaluationReport:
@@ -41,7 +51,9 @@ def build_report(
 
     Each baseline has scores of shape (N, 5). `by` contains column -> values of the N clips. All
     clips with the same value in a column are a subgroup, and the metrics of the model are also
-    computed on each subgroup. The values None, NaN and "" become "(missing)".
+    computed on each subgroup. The values None, NaN and "" become "(missing)". `traits` describes
+    the annotations. If their original range is not [0, 1], the report contains errors in original
+    units.
 
     Raises:
         PipelineError: If the annotated scores are unknown, or a column has more than
@@ -89,9 +101,25 @@ def build_report(
         },
         group_overlap=dict(group_overlap or {}),
         intervals=intervals,
+        original_units=_original_units(predictions, traits, options),
         confidence=CONFIDENCE,
         num_resamples=num_resamples,
     )
+
+
+def _original_units(
+    predictions: Predictions, traits: Sequence[TraitLabel], options: Mapping[str, Any]
+) -> OriginalUnits | None:
+    if predictions.y_true is None or not was_rescaled(traits):
+        return None
+    errors = errors_in_units(
+        predictions.y_true,
+        predictions.y_pred,
+        predictions.groups,
+        np.array([trait.width for trait in traits]),
+        **options,
+    )
+    return OriginalUnits(label_ranges=label_ranges(traits), **errors)
 
 
 def _as_text(column: str, values: Sequence[Any], *, num_clips: int) -> Any:

@@ -3,6 +3,7 @@
 Shapes: N clips, K = 5 traits.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ import pandas as pd
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import ConfigError
 from pipeline.core.files import atomic_path, why_unwritable
-from pipeline.core.traits import TRAITS
+from pipeline.core.traits import TRAITS, TraitLabel
 from pipeline.records.calibration import Calibration
 from pipeline.records.predictions import Names
 
@@ -20,13 +21,24 @@ FORMATS: Final = (".csv", ".npy", ".parquet")
 """Suffixes of the table formats. A `.npy` file contains a structured array."""
 
 
-def score_table(clip_ids: Names, y_pred: FloatArray, calibration: Calibration) -> pd.DataFrame:
+def score_table(
+    clip_ids: Names,
+    y_pred: FloatArray,
+    calibration: Calibration,
+    *,
+    units: Sequence[TraitLabel] = (),
+) -> pd.DataFrame:
     """Build a table of the scores `y_pred` (N, 5), with one row per clip.
 
-    The columns are `clip_id`, and for each trait the score and both limits of the interval.
+    The columns are `clip_id`, and for each trait the score and both limits of the interval. They
+    are in [0, 1], or, if `units` is given, in the original ranges of these traits.
     """
     scores = np.asarray(y_pred, dtype=np.float64)
     low, high = calibration.intervals(scores)
+    if units:
+        lows = np.array([trait.label_range[0] for trait in units])
+        widths = np.array([trait.width for trait in units])
+        scores, low, high = (lows + widths * part for part in (scores, low, high))
     columns: dict[str, Any] = {"clip_id": [str(clip_id) for clip_id in clip_ids]}
     for index, trait in enumerate(TRAITS):
         columns[trait] = scores[:, index]

@@ -107,6 +107,28 @@ class Coverage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OriginalUnits:
+    """Errors in the units of the annotations before scaling to [0, 1]."""
+
+    label_ranges: dict[str, tuple[float, float]]
+    """Trait name -> lowest and highest possible annotation."""
+    mae: dict[str, Interval]
+    """Trait name or "mean" -> error; without "mean" if the ranges differ."""
+    rmse: dict[str, Interval]
+    """Root mean squared error, with the keys of `mae`."""
+
+    def __post_init__(self) -> None:
+        for name in TRAITS:
+            if not (name in self.label_ranges and name in self.mae and name in self.rmse):
+                raise ValueError(f"has no range, MAE or RMSE for {name}")
+
+    @property
+    def errors(self) -> dict[str, dict[str, Interval]]:
+        """Metric -> trait name or "mean" -> error."""
+        return {"mae": self.mae, "rmse": self.rmse}
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluationReport:
     """Content of `evaluation.json`."""
 
@@ -126,6 +148,8 @@ class EvaluationReport:
     """Pair of subsets, e.g. `train/validation` -> overlap of their groups."""
     intervals: Coverage | None = None
     """Coverage of the prediction intervals; None if it was not measured."""
+    original_units: OriginalUnits | None = None
+    """Errors in original units; None if annotations were in [0, 1] or their range is unknown."""
     confidence: float = 0.95
     """Confidence level of the intervals, in (0, 1)."""
     num_resamples: int

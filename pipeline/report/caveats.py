@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from pipeline.core.number_format import METRIC_NAMES, count, decimal
 from pipeline.core.traits import TRAITS
+from pipeline.data.groups import describe_groups
 from pipeline.report.headline import BaselineResult, Outcome, baseline_results
 from pipeline.report.loading import RunRecords
 from pipeline.report.summary import is_cross_validated
@@ -50,9 +51,10 @@ _serious = partial(Caveat, is_serious=True)
 
 
 def find_caveats(records: RunRecords) -> tuple[Caveat, ...]:
-    """Return all caveats of a run. Serious caveats are first."""
+    """Return all caveats of a run: unknown groups first, then serious caveats, then the others."""
     caveats = [caveat for rule in _RULES for caveat in rule(records)]
-    return tuple(sorted(caveats, key=lambda caveat: not caveat.is_serious))
+    ranked = sorted(caveats, key=lambda caveat: not caveat.is_serious)
+    return (*_unknown_groups(records), *ranked)
 
 
 def _unfinished(records: RunRecords) -> Iterator[Caveat]:
@@ -112,7 +114,7 @@ def _shared_groups(records: RunRecords) -> Iterator[Caveat]:
 
 
 def _unknown_groups(records: RunRecords) -> Iterator[Caveat]:
-    evaluation, features = records.evaluation, records.features
+    features = records.features
     if features is not None and not any(source.endswith(".csv") for source in features.sources):
         yield _serious(
             title="The groups are unknown",
@@ -120,13 +122,29 @@ def _unknown_groups(records: RunRecords) -> Iterator[Caveat]:
             "If several clips show one video or person, all scores are too good and all intervals "
             "are too narrow. Add a clips.csv with the columns clip_id and group.",
         )
-    elif evaluation is not None and evaluation.num_groups == evaluation.num_clips:
+    elif num_clips := _num_ungrouped_clips(records):
         yield Caveat(
-            title="Every clip is its own group",
-            detail=f"There are {count(evaluation.num_clips)} clips and as many groups. This is "
-            "correct only if every clip shows a different video and person. Otherwise the subsets "
-            "share videos or people.",
+            title="Every clip counts as a different person",
+            detail=f"{describe_groups(num_clips, num_clips)} Without the right groups, a person "
+            "can be in several subsets. All scores are then too good, and all intervals are too "
+            "narrow.",
         )
+
+
+def _num_ungrouped_clips(records: RunRecords) -> int:
+    """Return the number of clips if each of them is its own group; else 0."""
+    evaluation, summary = records.evaluation, records.summary
+    num_clips = 0
+    if evaluation is not None:
+        if evaluation.num_groups < evaluation.num_clips:
+            return 0
+        num_clips = evaluation.num_clips
+    if summary is not None:
+        is_shared = any(overlap["shared_groups"] for overlap in summary.group_overlap.values())
+        if summary.num_groups != summary.num_clips or is_shared:
+            return 0
+        num_clips = sum(summary.num_clips.values())
+    return num_clips
 
 
 def _epoch_selection(records: RunRecords) -> Iterator[Caveat]:
@@ -244,7 +262,7 @@ def _features(records: RunRecords) -> Iterator[Caveat]:
         if trait.is_reversed:
             yield Caveat(
                 title=f"{capitalized(trait.name)} is scored in reverse",
-                detail=f"{trait.note} Some other data are not reversed. Before a "
+                detail=f"{trait.meaning} Some other data are not reversed. Before a "
                 "comparison with such data, use 1 − score, and report this.",
             )
     if _has_random_weights(features.encoder):
@@ -303,7 +321,6 @@ _RULES: Final[tuple[Callable[[RunRecords], Iterator[Caveat]], ...]] = (
     _unfinished,
     _evaluated_clips,
     _shared_groups,
-    _unknown_groups,
     _constant_traits,
     _baselines_not_beaten,
     _features,

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import Final
 
 from pipeline.core.number_format import METRIC_NAMES, count, decimal
-from pipeline.core.traits import directions
+from pipeline.core.traits import describe_scores
 from pipeline.metrics.regression import HIGHER_IS_BETTER, METRICS
 from pipeline.records.evaluation import EvaluationReport, Subgroup
 from pipeline.report.headline import HEADLINE_METRICS
@@ -62,7 +62,7 @@ def model_card(records: RunRecords) -> dict[str, tuple[str, ...]]:
     """Return the model card: heading -> paragraphs."""
     traits = records.features.traits if records.features is not None else ()
     return {
-        "Meaning of the scores": (_SCORES, *map(capitalized, directions(traits))),
+        "Meaning of the scores": (_SCORES, *describe_scores(traits)),
         "Intended use": (_USE,),
         "Not intended for": (_MISUSE,),
         "Data": tuple(_data(records)),

@@ -141,9 +141,6 @@ def _group_leak(records: RunRecords) -> Iterator[str]:
     evaluation = records.evaluation
     if evaluation is None or "same_group_mean" not in evaluation.baselines:
         return
-    is_shared = any(overlap["shared_groups"] for overlap in evaluation.group_overlap.values())
-    if evaluation.num_groups == evaluation.num_clips and not is_shared:
-        return  # each group has only one clip, so there is no leak
     leak = evaluation.baselines["same_group_mean"]
     scores = [
         f"{METRIC_NAMES[metric]} {metric_value(metric, leak[metric]['mean'].value)}"

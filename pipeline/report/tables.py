@@ -10,7 +10,7 @@ from pipeline.config.loading import flatten
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.arrays import FloatArray
 from pipeline.core.number_format import METRIC_NAMES, count, decimal, metric_value
-from pipeline.core.traits import TRAITS, directions
+from pipeline.core.traits import TRAITS, describe_ranges, describe_scores
 from pipeline.metrics.regression import HIGHER_IS_BETTER, METRICS
 from pipeline.records.evaluation import EvaluationReport, Interval, Intervals
 from pipeline.records.time_logs import PART_NAMES, TimeLogs
@@ -57,7 +57,7 @@ class Table:
 
 
 def score_tables(records: RunRecords) -> tuple[Table, ...]:
-    """Build two tables: all metrics per trait, and the prediction intervals."""
+    """Build the tables of metrics per trait, errors in original units, and prediction intervals."""
     evaluation = records.evaluation
     if evaluation is None:
         return ()
@@ -68,7 +68,7 @@ def score_tables(records: RunRecords) -> tuple[Table, ...]:
         "R² is not clipped. If it is below 0, predicting the mean of these clips is better.",
         "Arrows show the better direction.",
         f"Brackets: {evaluation.interval_name}s.",
-        *(capitalized(direction) for direction in directions(traits)),
+        *describe_scores(traits),
     )
     scores = Table(
         "Scores per trait, and their mean",
@@ -77,7 +77,25 @@ def score_tables(records: RunRecords) -> tuple[Table, ...]:
         keys=("mean",),
         note=" ".join(notes),
     )
-    return scores, *_coverage_tables(evaluation)
+    return scores, *_original_unit_tables(evaluation), *_coverage_tables(evaluation)
+
+
+def _original_unit_tables(evaluation: EvaluationReport) -> tuple[Table, ...]:
+    units = evaluation.original_units
+    if units is None:
+        return ()
+    rows = {
+        name: [_cell("mae", errors[name]) for errors in units.errors.values()]
+        for name in (*TRAITS, "mean")
+        if name in units.mae
+    }
+    scale = describe_ranges(units.label_ranges)
+    notes = [f"Scale of the annotations: {scale}.", f"Brackets: {evaluation.interval_name}s."]
+    if "mean" not in rows:
+        notes.append("There is no mean, because the traits have different scales.")
+    columns = ("trait", *(f"{metric.upper()} ↓" for metric in units.errors))
+    caption = "Errors in the units of the annotations"
+    return (Table(caption, columns, rows, keys=("mean",), note=" ".join(notes)),)
 
 
 def _coverage_tables(evaluation: EvaluationReport) -> tuple[Table, ...]:

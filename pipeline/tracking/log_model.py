@@ -16,7 +16,7 @@ from pipeline.core.arrays import FloatArray
 from pipeline.core.files import read_arrays
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.stream_names import MASK_ENDING
-from pipeline.core.traits import NUM_TRAITS, TRAITS
+from pipeline.core.traits import NUM_TRAITS, TRAITS, TraitLabel, describe_scores
 from pipeline.records.data_description import read_data
 
 MAX_EXAMPLE_BYTES = 2**20
@@ -43,6 +43,8 @@ def log_model(run: RunDirectory, run_id: str, *, registered_name: str, alias: st
     version = next((each for each in versions if each.name == registered_name), None)
     if version is None:
         version = mlflow.register_model(f"models:/{model_id}", registered_name)
+    if not version.description:
+        client.update_model_version(registered_name, version.version, _describe(run))
     if alias:
         client.set_registered_model_alias(registered_name, alias, str(version.version))
 
@@ -59,6 +61,7 @@ def _find_model(client: MlflowClient, run_id: str) -> str | None:
 def _create_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
     """Log the model with all files that `evaluate` and `predict` need."""
     mlflow_run = client.get_run(run_id)
+    traits, description = _traits(run), _describe(run)
     # Without this call, `Model.log` would create the model in the active experiment, and would
     # end the active MLflow run.
     model = client.create_logged_model(
@@ -66,6 +69,7 @@ def _create_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
         name="model",
         source_run_id=run_id,
         params=mlflow_run.data.params,
+        tags={"mlflow.note.content": description},
     )
     artifacts = {
         "keras_model": run.model_path,
@@ -75,7 +79,6 @@ def _create_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
         "calibration": run.calibration_path,
         "data": run.data_path,
     }
-    traits = read_data(run.data_path).traits if run.data_path.exists() else ()
     example = read_arrays(run.input_example_path)
     is_small = sum(array.nbytes for array in example.values()) <= MAX_EXAMPLE_BYTES
     Model.log(
@@ -91,6 +94,7 @@ def _create_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
                 name: {"shape": [-1, *array.shape[1:]], "required": not name.endswith(MASK_ENDING)}
                 for name, array in example.items()
             },
+            "description": description,
             "traits": [dataclasses.asdict(trait) for trait in traits]
             or [{"name": name} for name in TRAITS],
         },
@@ -100,6 +104,16 @@ def _create_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
         pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in _PACKAGES],
     )
     return str(model.model_id)
+
+
+def _traits(run: RunDirectory) -> tuple[TraitLabel, ...]:
+    return read_data(run.data_path).traits if run.data_path.exists() else ()
+
+
+def _describe(run: RunDirectory) -> str:
+    """Return the text that MLflow shows with the model and with its registered version."""
+    scores = f"Apparent personality: scores in [0, 1] for {', '.join(TRAITS)}."
+    return "\n\n".join((scores, *describe_scores(_traits(run))))
 
 
 def _signature(example: Mapping[str, FloatArray]) -> ModelSignature:

@@ -162,6 +162,7 @@ def _evaluate(
         intervals=coverage_of_evaluated(
             trained.calibration, scores.predictions, training_split, trained.config
         ),
+        traits=features.traits,
     )
     training_clips = names_in_subset(training_split, "train", "clip_id")
     return Evaluation(
@@ -209,8 +210,12 @@ def build_and_write(
     by: dict[str, Any],
     group_overlap: dict[str, Any],
     intervals: Coverage | None,
+    traits: tuple[TraitLabel, ...],
 ) -> EvaluationReport:
-    """Build an evaluation report. Write the report and the predictions to `target`."""
+    """Build an evaluation report. Write the report and the predictions to `target`.
+
+    `traits` describes the annotations of the evaluated clips.
+    """
     report = build_report(
         scores.predictions,
         scores.baselines,
@@ -218,6 +223,7 @@ def build_and_write(
         by=by,
         group_overlap=group_overlap,
         intervals=intervals,
+        traits=traits,
         num_resamples=config.evaluation.num_resamples,
         seed=config.seed,
     )
@@ -245,6 +251,10 @@ def _metrics(report: EvaluationReport) -> dict[str, float]:
     for name, scores in report.baselines.items():
         for metric, traits in scores.items():
             metrics[f"reference/{split}/{metric}/{name}"] = traits["mean"].value
+    if report.original_units is not None:
+        for metric, errors in report.original_units.errors.items():
+            for trait, error in errors.items():
+                metrics[f"evaluation/{split}/{metric}_original/{trait}"] = error.value
     if report.intervals is not None:
         for name, share in report.intervals.coverage.items():
             metrics[f"evaluation/{split}/interval_coverage/{name}"] = share.value

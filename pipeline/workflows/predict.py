@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,12 @@ from pipeline.workflows.trained_model import (
 
 _logger = logging.getLogger(__name__)
 
+SCORE_UNITS: Final = "score"
+"""Scores are in [0, 1]."""
+
+ORIGINAL_UNITS: Final = "original"
+"""Scores are in the range that the annotations had before scaling to [0, 1]."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
@@ -38,6 +45,8 @@ class Prediction:
 
     table: pd.DataFrame
     """Columns: `clip_id`, and for each trait the score and both limits of the interval."""
+    units: str
+    """Units of the scores and limits: `score` ([0, 1]) or `original` (range of the annotations)."""
     level: float
     """Probability that an interval contains the annotated score."""
     output: Path
@@ -56,6 +65,7 @@ def predict_clips(
     model_uri: str = "",
     output: Path,
     explain: Path | None = None,
+    units: str = SCORE_UNITS,
 ) -> Prediction:
     """Predict scores of clips with a model from a run or from MLflow. Labels are not needed.
 
@@ -66,10 +76,12 @@ def predict_clips(
         model_uri: MLflow URI of the model, for example `models:/NAME@ALIAS`.
         output: Path of the score table, with the suffix `.csv`, `.npy` or `.parquet`.
         explain: Path of the table of attention weights; None for no table.
+        units: `score` for scores and interval limits in [0, 1], or `original` for the range that
+            the annotations of the training data had.
 
     Raises:
-        PipelineError: If the model or the clips are not usable, or the features of the clips are
-            from another encoder than the training features.
+        PipelineError: If the model or the clips are not usable, the features of the clips are
+            from another encoder than the training features, or the original range is unknown.
     """
     outputs = [path for path in (output, explain) if path is not None]
     for path in outputs:
@@ -85,6 +97,12 @@ def predict_clips(
     else:
         trained = fetch_trained_model(model_uri)
     check_no_run_file(outputs, trained.home)
+    if units == ORIGINAL_UNITS and not trained.data.traits:
+        raise ConfigError(
+            f"--units original: {trained.home.data_path} does not record the range of the "
+            "annotations. Omit --units for scores in [0, 1], or create the training features with "
+            "`prepare --label_range LOW,HIGH` and train again."
+        )
     with _features_of(clips, trained) as (features, failures):
         check_no_source(outputs, features.sources)
         check_encoder(features.encoder, trained.data.encoder, features.features_dir)
@@ -93,12 +111,18 @@ def predict_clips(
             check_explainable(trained.network, features)
         _warn(trained, features)
         scores = predict(trained.network, features, np.arange(features.num_clips))
-        table = score_table(features.clip_ids, scores, trained.calibration)
+        table = score_table(
+            features.clip_ids,
+            scores,
+            trained.calibration,
+            units=trained.data.traits if units == ORIGINAL_UNITS else (),
+        )
         write_table(output, table)
         if explain is not None:
             write_table(explain, attention_table(trained.network, features))
     return Prediction(
         table=table,
+        units=units,
         level=trained.calibration.level,
         output=output,
         explanation=explain,

@@ -93,13 +93,16 @@ def concatenate_scores(folds: list[Scores]) -> Scores:
     The baseline `training_mean` predicts a different training mean in each fold. These means
     correlate negatively with the held-out labels of their folds, so R² and PCC of this baseline
     over all folds would be too low. Therefore the average of these predictions over all clips
-    replaces them.
+    replaces them. In a fold without the baseline `same_group_mean`, this baseline would equal the
+    training mean of the fold.
     """
     predictions = [fold.predictions for fold in folds]
     labels = [part.y_true for part in predictions if part.y_true is not None]
     baselines = {
-        name: np.concatenate([fold.baselines[name] for fold in folds])
-        for name in folds[0].baselines
+        name: np.concatenate(
+            [fold.baselines.get(name, fold.baselines["training_mean"]) for fold in folds]
+        )
+        for name in max((fold.baselines for fold in folds), key=len)
     }
     baselines["training_mean"][:] = baselines["training_mean"].mean(axis=0)
     return Scores(

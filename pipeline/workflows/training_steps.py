@@ -16,7 +16,7 @@ from pipeline.config.schema import ExperimentConfig
 from pipeline.core.arrays import FloatArray
 from pipeline.core.files import write_arrays, write_text
 from pipeline.core.run_directory import RunDirectory
-from pipeline.core.traits import directions
+from pipeline.core.traits import describe_scores
 from pipeline.data.batches import LabelledBatches, inference_batch_size, inference_batches
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split, group_overlap, write_split
@@ -273,6 +273,7 @@ def evaluate_held_out(session: Session, experiment: Experiment, scores: Scores) 
         by=column_values(features, rows, config.evaluation.by),
         group_overlap=experiment.group_overlap,
         intervals=coverage_in_halves(calibration, unseen, config),
+        traits=features.traits,
     )
     log_report(session.run, session.run_log, report)
     return report
@@ -409,5 +410,5 @@ def _note(experiment: Experiment, result: FitResult, report: EvaluationReport | 
             f"[{r2.low:.3f}, {r2.high:.3f}]; ridge: accuracy {ridge['accuracy']['mean'].value:.4f}"
             f", R² {ridge['r2']['mean'].value:.3f}."
         )
-    lines += directions(experiment.features.traits)
+    lines += describe_scores(experiment.features.traits)
     return "\n\n".join(line.strip() for line in lines if line.strip())

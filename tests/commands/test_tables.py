@@ -1,15 +1,18 @@
 """Tables fit terminals of all widths. Each comparison has its own folder."""
 
+import dataclasses
 import io
 from pathlib import Path
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import rich.console
 import rich.text
 
 from pipeline.commands import tables
 from pipeline.commands.compare import folder_name
-from pipeline.core.traits import TRAITS
+from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS
 from pipeline.records.evaluation import Interval
 from pipeline.workflows.verify import Check
 
@@ -46,6 +49,40 @@ def test_numbers_and_trait_names_fit_the_width(show, width):
         assert names == list(TRAITS)
     if width == 80:
         assert (names, initials) == ([], ["O", "C", "E", "A", "N"])
+
+
+def prediction_with(*ranges, units="original"):
+    columns = {f"{trait}{end}": [0.5] for trait in TRAITS for end in ("", "_low", "_high")}
+    traits = [
+        dataclasses.replace(trait, label_range=each)
+        for trait, each in zip(FIRST_IMPRESSIONS, ranges, strict=True)
+    ]
+    return SimpleNamespace(
+        table=pd.DataFrame(columns),
+        units=units,
+        level=0.9,
+        traits=traits,
+        failures=(),
+        output=Path("a.csv"),
+        explanation=None,
+    )
+
+
+def test_predictions_are_shown_with_direction_and_scale(show):
+    shown = show(160, tables.print_prediction, prediction_with(*[(1.0, 7.0)] * 5))
+    assert "Neuroticism is scored in reverse" in shown.splitlines()[0]
+    assert "on the scale 1 to 7" in shown
+
+
+def test_original_units_of_annotations_from_0_to_1_are_the_scores(show):
+    shown = show(160, tables.print_prediction, prediction_with(*[(0.0, 1.0)] * 5))
+    assert "the original range of the annotations is [0, 1]" in shown
+
+
+def test_predictions_on_different_scales_have_no_mean(show):
+    shown = show(160, tables.print_prediction, prediction_with((1.0, 5.0), *[(1.0, 7.0)] * 4))
+    (score,) = [line.split() for line in shown.splitlines() if line.strip().startswith("score")]
+    assert score == ["score", "-", *["0.5000"] * 5]
 
 
 @pytest.mark.parametrize("width", [60, 80, 160])

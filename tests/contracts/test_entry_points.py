@@ -16,6 +16,7 @@ DEFAULTS = {
     ("evaluate", "split"),
     ("compare", "split"),
     ("extract", "engine"),
+    ("predict", "units"),
     ("prepare", "allow_unlabelled"),
     ("search", "engine"),
     ("visualize", "format"),

@@ -1,13 +1,62 @@
-from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS, TraitLabel, directions, traits_entry
+import pytest
+
+from pipeline.core.traits import (
+    FIRST_IMPRESSIONS,
+    TRAITS,
+    TraitLabel,
+    describe_ranges,
+    describe_scores,
+    label_ranges,
+    traits_entry,
+    was_rescaled,
+)
 
 
-def test_only_traits_scored_in_reverse_have_a_direction():
-    assert directions([TraitLabel(name=name) for name in TRAITS]) == ()
-    (direction,) = directions(FIRST_IMPRESSIONS)
-    assert direction.startswith("neuroticism is scored in reverse: First Impressions scores")
+def traits_with(*ranges):
+    """Return one label per trait. The last range applies to all remaining traits."""
+    padded = [*ranges, *ranges[-1:] * (len(TRAITS) - len(ranges))]
+    return [
+        TraitLabel(name=name, label_range=each) for name, each in zip(TRAITS, padded, strict=True)
+    ]
+
+
+def test_plain_scores_need_no_description():
+    assert describe_scores([TraitLabel(name=name) for name in TRAITS]) == ()
+    assert describe_scores(()) == ()
+
+
+def test_a_reversed_trait_is_described_by_its_note():
+    (sentence,) = describe_scores(FIRST_IMPRESSIONS)
+    assert sentence.startswith("Neuroticism is scored in reverse: First Impressions scores")
+    assert "emotionally stable" in sentence
+
+
+def test_a_reversed_trait_without_a_note_has_a_default_meaning():
+    (sentence,) = describe_scores([TraitLabel(name="openness", is_reversed=True)])
+    assert "high score means low openness" in sentence
+
+
+def test_rescaled_annotations_are_described():
+    (sentence,) = describe_scores(traits_with((1.0, 7.0)))
+    assert "1 to 7" in sentence
+
+
+@pytest.mark.parametrize(
+    ("traits", "expected"),
+    [((), False), (FIRST_IMPRESSIONS, False), (traits_with((0.0, 1.0), (1.0, 5.0)), True)],
+)
+def test_annotations_with_another_range_were_rescaled(traits, expected):
+    assert was_rescaled(traits) is expected
+
+
+def test_different_ranges_are_described_per_trait():
+    assert describe_ranges(label_ranges(traits_with((0.0, 100.0)))) == "0 to 100"
+    text = describe_ranges(label_ranges(traits_with((1.0, 5.0), (1.0, 7.0))))
+    assert text.startswith("openness 1 to 5, conscientiousness 1 to 7, ")
 
 
 def test_the_entry_of_the_files_has_one_mapping_per_trait():
     (entry,) = traits_entry([TraitLabel(name="openness", note="note")])["traits"]
-    assert entry == {"name": "openness", "is_reversed": False, "note": "note"}
+    expected = {"name": "openness", "is_reversed": False, "note": "note"}
+    assert entry == {**expected, "label_range": (0.0, 1.0)}
     assert traits_entry([]) == {}

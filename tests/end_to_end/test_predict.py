@@ -174,6 +174,7 @@ def test_too_few_held_out_groups_give_the_full_range_and_a_warning(
     ("arguments", "message"),
     [
         (("--features_dir", "clips", "--output", "a.xlsx"), "use one of .csv, .npy, .parquet"),
+        (("--features_dir", "clips", "--units", "original"), "--label_range LOW,HIGH"),
         ((), "Give the clips in one way"),
         (("--features_dir", "x", "--videos_dir", "y"), "Give the clips in one way"),
         (("--face_dir", "x"), "--face_dir with --flow_dir"),

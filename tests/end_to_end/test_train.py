@@ -42,7 +42,13 @@ def read_history(run_dir):
 
 def test_the_output_shows_scores_baselines_and_paths(trained, first):
     assert trained.err == ""
-    for part in ("95 % intervals", "ridge r2", "same_group_mean r2", "groups shared by"):
+    for part in (
+        "95 % intervals",
+        "ridge r2",
+        "same_group_mean r2",
+        "groups shared by",
+        "in 40 groups.",
+    ):
         assert part in trained.out
     assert f"run: {first}" in trained.out
     assert f"model: {first / 'model.keras'}" in trained.out

@@ -61,6 +61,14 @@ def test_same_group_mean_averages_the_other_clips_of_the_group(
     np.testing.assert_allclose(found[:, 0], expected)
 
 
+def test_without_other_clips_in_any_group_there_is_no_same_group_mean(baselines):
+    found = predict(baselines, ["x", "y"], ["x1", "y1"], [0.5, 0.6])
+    assert tuple(found) == ("training_mean", "ridge")
+    # `w1` is the only clip of its group, and it is evaluated itself.
+    assert "same_group_mean" not in predict(baselines, ["w"], ["w1"], [0.8])
+    assert "same_group_mean" in predict(baselines, ["w", "x"], ["w2", "x1"], [0.8, 0.1])
+
+
 def test_only_same_group_mean_uses_the_labels_of_evaluated_clips(baselines):
     first = predict(baselines, ["v", "v"], ["v3", "v4"], [0.5, 0.9])
     second = predict(baselines, ["v", "v"], ["v3", "v4"], [0.0, 0.0])

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from pipeline.core.errors import PipelineError, RunError
+from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS, TraitLabel
 from pipeline.evaluation.intervals.bootstrap import cluster_bootstrap, paired_differences
 from pipeline.evaluation.intervals.conformal import calibrate, measure_coverage
 from pipeline.evaluation.report import build_report
@@ -55,6 +56,7 @@ def test_the_json_has_the_published_shape():
         by={"gender": ["female", "male"] * 6},
         group_overlap={"num_shared_groups": 0, "share_of_clips": 0.0},
         intervals=some_coverage(),
+        traits=likert(*[(1.0, 7.0)] * 5),
     )
     assert shape_of(dataclasses.asdict(report)) == json.loads(GOLDEN.read_text())
 
@@ -101,6 +103,44 @@ def test_a_column_of_more_than_fifty_values_is_an_error():
     report_of(predictions, by={"age": [*range(50), 0]}, num_resamples=1)
     with pytest.raises(PipelineError, match=r"column 'age' has 51 distinct values.* at most 50"):
         report_of(predictions, by={"age": range(51)})
+
+
+def likert(*ranges):
+    return [
+        TraitLabel(name=name, label_range=each) for name, each in zip(TRAITS, ranges, strict=True)
+    ]
+
+
+def test_errors_in_original_units_are_errors_on_the_annotation_scale():
+    predictions = some_predictions()
+    report = report_of(predictions, traits=likert(*[(1.0, 7.0)] * 5))
+    units = report.original_units
+    error = 6 * (predictions.y_pred - predictions.y_true)
+    mae, rmse = np.abs(error).mean(axis=0), np.sqrt((error**2).mean(axis=0))
+    assert units.label_ranges["openness"] == (1.0, 7.0)
+    for column, trait in enumerate(TRAITS):
+        assert units.mae[trait].value == pytest.approx(mae[column])
+        assert units.rmse[trait].value == pytest.approx(rmse[column])
+    assert units.mae["mean"].value == pytest.approx(mae.mean())
+    assert units.rmse["mean"].value == pytest.approx(rmse.mean())
+    scaled = report.metrics["mae"]["mean"]
+    assert units.mae["mean"].low == pytest.approx(6 * scaled.low)
+    assert units.mae["mean"].high == pytest.approx(6 * scaled.high)
+    assert units.rmse["mean"].low < units.rmse["mean"].value < units.rmse["mean"].high
+
+
+def test_errors_on_different_scales_have_no_mean():
+    traits = likert((1.0, 5.0), *[(0.0, 10.0)] * 4)
+    report = report_of(some_predictions(), traits=traits)
+    units, mae = report.original_units, report.metrics["mae"]
+    assert units.mae.keys() == units.rmse.keys() == set(TRAITS)
+    assert units.mae["openness"].value == pytest.approx(4 * mae["openness"].value)
+    assert units.mae["neuroticism"].value == pytest.approx(10 * mae["neuroticism"].value)
+
+
+@pytest.mark.parametrize("traits", [(), FIRST_IMPRESSIONS])
+def test_annotations_that_were_not_rescaled_have_no_original_units(traits):
+    assert report_of(some_predictions(), traits=traits).original_units is None
 
 
 def test_predictions_without_annotations_are_an_error():

@@ -4,7 +4,7 @@ import pyarrow.parquet
 import pytest
 
 from pipeline.core.errors import ConfigError
-from pipeline.core.traits import TRAITS
+from pipeline.core.traits import TRAITS, TraitLabel
 from pipeline.evaluation.score_table import check_table_path, score_table, write_table
 from pipeline.records.calibration import Calibration, uncalibrated
 
@@ -35,6 +35,19 @@ def test_an_interval_contains_its_score(table):
     for trait in TRAITS:
         assert (table[f"{trait}_low"] <= table[trait]).all()
         assert (table[trait] <= table[f"{trait}_high"]).all()
+
+
+def test_scores_and_limits_can_be_in_the_original_range_of_each_trait():
+    calibration = Calibration(
+        level=0.9, half_widths=np.full(5, 0.25), num_groups=20, num_clips=20, clips="validation"
+    )
+    ranges = [(1, 7), (0, 100), (1, 5), (-2, 2), (0, 1)]
+    units = [
+        TraitLabel(name=name, label_range=each) for name, each in zip(TRAITS, ranges, strict=True)
+    ]
+    table = score_table(["a"], np.full((1, 5), 0.5), calibration, units=units)
+    rows = [[table[f"{trait}{end}"][0] for end in ("_low", "", "_high")] for trait in TRAITS]
+    assert rows == [[2.5, 4, 5.5], [25, 50, 75], [2, 3, 4], [-1, 0, 1], [0.25, 0.5, 0.75]]
 
 
 def test_without_calibration_the_intervals_are_the_whole_range():

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import PipelineError
+from pipeline.core.traits import TRAITS, TraitLabel
 from pipeline.evaluation.intervals.conformal import calibrate, measure_coverage
 from pipeline.evaluation.report import build_report
 from pipeline.records.evaluation import Interval, read_report, write_report
 from pipeline.records.predictions import Predictions
+
+LIKERT = [TraitLabel(name=name, label_range=(1.0, 7.0)) for name in TRAITS]
 
 
 def make_report(num_clips=40, **options):
@@ -39,9 +42,11 @@ def test_a_written_report_reads_back_the_same(path):
     report = make_report(
         by={"gender": ["a", "b"] * 20},
         group_overlap={"train/evaluated": {"shared_groups": 3, "shared_clips": 0.5}},
+        traits=LIKERT,
     )
     write_report(path, report)
     assert report.intervals is not None
+    assert report.original_units is not None
     assert read_report(path) == report
 
 
@@ -62,11 +67,12 @@ def test_a_missing_interval_has_null_ends(path):
         (lambda content: content.update(baseline_differences={}), "no difference to .* ridge"),
         (lambda content: content.update(group_overlap={"a/b": {}}), "has no shared_groups"),
         (lambda content: content["intervals"]["coverage"].clear(), "has no coverage or width"),
+        (lambda content: content["original_units"]["rmse"].pop("openness"), "RMSE for openness"),
         (lambda content: content.clear(), "split: field required"),
     ],
 )
 def test_a_damaged_report_is_an_error_with_its_place(path, change, message):
-    write_report(path, make_report(by={"g": ["a", "b"] * 20}))
+    write_report(path, make_report(by={"g": ["a", "b"] * 20}, traits=LIKERT))
     content = json.loads(path.read_text())
     change(content)
     path.write_text(json.dumps(content))

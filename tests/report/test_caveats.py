@@ -44,6 +44,10 @@ CHANGED = {"commit": "0123456789abcdef", "is_dirty": True}
 LEAK, HELD_OUT = shared("train/evaluated"), shared("validation/test")
 ALL, VALIDATION = {"split": "all", **LEAK}, {"split": "validation"}
 NO_TABLE = {"sources": ["static.npy", "dynamic.npy", "labels.npy"]}
+UNGROUPED = {
+    "summary": {"num_clips": {"train": 5, "test": 3}, "num_groups": {"train": 5, "test": 3}},
+    "evaluation": {"num_clips": 30, "num_groups": 30},
+}
 TWO_EPOCHS = {"epoch": {"epoch_numbers": [1, 2]}}
 
 
@@ -55,7 +59,8 @@ TWO_EPOCHS = {"epoch": {"epoch_numbers": [1, 2]}}
         ({"summary": HELD_OUT}, "Validation and test clips share", "84 % of the test", False),
         ({"evaluation": ALL}, "The scores are from all clips", "training clips", True),
         ({"data": NO_TABLE}, "The groups are unknown", "clips.csv", True),
-        ({"evaluation": {"num_groups": 600}}, "Every clip is its own group", "600 clips", False),
+        (UNGROUPED, "Every clip counts as a different person", "give --groups", False),
+        (UNGROUPED, "Every clip counts as a different person", "8 clips in 8 groups", False),
         ({"evaluation": {"num_groups": 29}}, "Only 29 groups", "fewer than 30 groups", True),
         ({"evaluation": VALIDATION}, "used to select the epoch", "20 epochs was selected", False),
         ({"evaluation": VALIDATION, "folds": 5}, "used to select the epoch", "each fold", False),
@@ -81,6 +86,13 @@ def test_each_caveat_has_its_evidence(changed, changes, title, detail, is_seriou
     assert caveat.is_serious is is_serious
 
 
+@pytest.mark.parametrize("changes", [UNGROUPED, {"data": NO_TABLE}])
+def test_unknown_groups_come_before_serious_caveats(records_with, changes):
+    first, second, *_ = find_caveats(records_with(status="FAILED", **changes))
+    assert "groups" in first.detail
+    assert "failed" in second.title
+
+
 ONE_EPOCH = {"num_epochs": 1, "best_epoch": 1}
 NOTHING = dict.fromkeys(("config", "summary", "evaluation", "environment", "data", "history"))
 
@@ -93,6 +105,8 @@ NOTHING = dict.fromkeys(("config", "summary", "evaluation", "environment", "data
         ({"evaluation": VALIDATION, "summary": ONE_EPOCH}, ["One seed"]),
         ({"summary": {"best_epoch": 20, "monitor": "loss"}}, ["One seed"]),
         ({"folds": 5}, ["One seed"]),
+        # Of the held-out clips, no two have the same group, but the training clips have groups.
+        ({"evaluation": {"num_groups": 600}}, ["One seed"]),
         ({"data": {"encoder": {"name": "hog", "weights": None}}}, ["One seed"]),
         (NOTHING, []),
     ],

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.core.traits import FIRST_IMPRESSIONS, traits_entry
+from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS, TraitLabel, traits_entry
 from pipeline.report.model_card import model_card
 from tests.report.conftest import make_scores
 
@@ -18,6 +18,8 @@ SUBSETS = {"train": 10, "validation": 5, "test": 0}
 EMPTY_TEST = {"summary": {"num_clips": SUBSETS, "num_groups": SUBSETS}}
 TWO_DIRS = {"data": {"sources": ["a/static.npy", "b/clips.csv"]}}
 REVERSED = {"data": traits_entry(FIRST_IMPRESSIONS)}
+LIKERT = [TraitLabel(name=name, label_range=(1.0, 7.0)) for name in TRAITS]
+RESCALED = {"data": traits_entry(LIKERT)}
 
 
 @pytest.mark.parametrize(
@@ -25,6 +27,7 @@ REVERSED = {"data": traits_entry(FIRST_IMPRESSIONS)}
     [
         ("Meaning of the scores", {}, "do not measure the person’s personality"),
         ("Meaning of the scores", REVERSED, "Neuroticism is scored in reverse: First Imp"),
+        ("Meaning of the scores", RESCALED, "Annotations on the scale 1 to 7 were rescaled"),
         ("Not intended for", {}, "Decisions about people: hiring"),
         ("Data", {}, "6,000 clips; static features 6,000 × 8 × 32"),
         ("Data", {}, "encoder: hog"),

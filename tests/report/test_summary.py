@@ -40,7 +40,7 @@ def test_an_uncertain_difference_may_be_chance(records_with):
     [
         ({"evaluation": {"num_groups": 1}}, "There are no intervals", "resamples"),
         ({"summary": None, "evaluation": None}, "1 min 3 s so far. There is no", "best by"),
-        ({"evaluation": {"num_clips": 250}}, "250 test clips", "other clips from the same"),
+        ({"evaluation": {"baselines": {}}}, "600 test clips", "other clips from the same"),
         ({"summary": {"monitor": "loss"}}, "last epoch, because no clips", "best by loss"),
     ],
 )

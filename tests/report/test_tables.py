@@ -43,6 +43,31 @@ def test_the_note_names_reversed_traits(records_with):
     assert "reverse" not in table.note
 
 
+def original_units(**changes):
+    errors = {name: {"value": 0.55, "low": 0.5, "high": 0.6} for name in (*TRAITS, "mean")}
+    ranges = dict.fromkeys(TRAITS, (1.0, 7.0))
+    return {"original_units": {"label_ranges": ranges, "mae": errors, "rmse": errors} | changes}
+
+
+def test_errors_in_original_units_have_a_table_with_the_scale(records_with):
+    _, table, _ = score_tables(records_with(evaluation=original_units()))
+    assert table.columns == ("trait", "MAE ↓", "RMSE ↓")
+    assert list(table.rows) == [*TRAITS, "mean"]
+    assert table.rows["mean"][0] == ("0.5500", "[0.5000,\N{NO-BREAK SPACE}0.6000]")
+    assert "1 to 7" in table.note
+
+
+def test_different_scales_have_no_mean_row(records_with):
+    errors = {name: {"value": 0.55} for name in TRAITS}
+    changes = original_units(
+        mae=errors, rmse=errors, label_ranges=dict.fromkeys(TRAITS, (1, 7)) | {"openness": (1, 5)}
+    )
+    _, table, _ = score_tables(records_with(evaluation=changes))
+    assert list(table.rows) == list(TRAITS)
+    assert "openness 1 to 5" in table.note
+    assert "no mean" in table.note
+
+
 def test_prediction_intervals_have_coverage_and_width(records_with):
     _, table = score_tables(records_with())
     assert list(table.rows) == [*TRAITS, "mean"]

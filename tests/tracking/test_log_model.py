@@ -88,6 +88,7 @@ def test_the_model_describes_its_inputs_and_outputs(model_uri):
     }
     assert [trait["name"] for trait in info.metadata["traits"]] == list(TRAITS)
     assert "emotionally stable" in info.metadata["traits"][4]["note"]
+    assert "Neuroticism is scored in reverse" in info.metadata["description"]
     assert [tensor.name for tensor in info.signature.inputs][:2] == ["static", "dynamic"]
     assert [parameter.name for parameter in info.signature.params] == ["intervals"]
     assert [tensor.shape for tensor in info.signature.outputs] == [(-1, 5)]

@@ -6,7 +6,8 @@ import pytest
 from pipeline.core.errors import ModelError
 from pipeline.data import batches
 from pipeline.data.feature_set import load_feature_set
-from pipeline.workflows.scoring import check_shapes, predict
+from pipeline.records.predictions import Predictions
+from pipeline.workflows.scoring import Scores, check_shapes, concatenate_scores, predict
 
 pytestmark = pytest.mark.slow
 
@@ -117,6 +118,30 @@ def test_scores_are_in_the_order_of_the_rows(features):
     rows = np.array([41, 3, 3, 59])
     np.testing.assert_allclose(predict(network, features, rows), scores[rows], atol=1e-6)
     assert predict(network, features, rows[:0]).shape == (0, 5)
+
+
+def fold_scores(clip_ids, **baselines):
+    size = (len(clip_ids), 5)
+    return Scores(
+        predictions=Predictions(
+            clip_ids=clip_ids,
+            groups=clip_ids,
+            y_pred=np.full(size, 0.5),
+            y_true=np.full(size, 0.5),
+        ),
+        baselines={name: np.full(size, value) for name, value in baselines.items()},
+    )
+
+
+def test_a_fold_without_same_group_mean_contributes_its_training_mean():
+    folds = [
+        fold_scores(["a"], training_mean=0.2, ridge=0.1),
+        fold_scores(["b"], training_mean=0.4, same_group_mean=0.9, ridge=0.1),
+    ]
+    found = concatenate_scores(folds).baselines
+    assert found["same_group_mean"][:, 0].tolist() == [0.2, 0.9]
+    assert found["training_mean"][:, 0] == pytest.approx([0.3, 0.3])
+    assert "same_group_mean" not in concatenate_scores(folds[:1]).baselines
 
 
 def test_large_inputs_are_scored_in_small_batches(features, monkeypatch):

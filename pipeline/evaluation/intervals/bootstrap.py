@@ -22,7 +22,14 @@ import numpy as np
 from pipeline.core.arrays import FloatArray
 from pipeline.core.seeds import generator
 from pipeline.core.traits import TRAITS
-from pipeline.metrics.regression import METRICS, metrics_from_moments, row_moments, trait_metrics
+from pipeline.metrics.regression import (
+    METRICS,
+    exact_metrics,
+    metrics_from_moments,
+    name_traits,
+    row_moments,
+    trait_metrics,
+)
 from pipeline.records.evaluation import Interval
 from pipeline.records.predictions import Names
 
@@ -88,6 +95,40 @@ def paired_differences(
     return bootstrap.intervals(
         differences, {metric: resampled_b[metric] - resampled_a[metric] for metric in METRICS}
     )
+
+
+def errors_in_units(
+    y_true: FloatArray,
+    y_pred: FloatArray,
+    groups: Names,
+    widths: FloatArray,
+    *,
+    num_resamples: int,
+    seed: int,
+) -> dict[str, dict[str, Interval]]:
+    """Compute MAE and RMSE in other units than scores, with their intervals.
+
+    `widths` (5,) contains the length of the score range of each trait in these units. The value of
+    "mean" is the mean of the errors of the traits. It is left out if the widths differ, because
+    the traits then have different units. Other arguments and errors are those of
+    `cluster_bootstrap`.
+
+    Returns:
+        `mae` or `rmse` -> trait name or "mean" -> error.
+    """
+    bootstrap = _Bootstrap(groups, num_resamples, CONFIDENCE, seed)
+    exact = exact_metrics(y_true, y_pred)
+    resampled = bootstrap.resample(row_moments(y_true, y_pred))
+    errors = {}
+    for name, metric, scaled in (("mae", "mae", np.asarray), ("rmse", "mse", np.sqrt)):
+        rows = scaled(resampled[metric][:, : len(TRAITS)]) * widths
+        errors[name] = bootstrap.with_ends(
+            name_traits(scaled(exact[metric]) * widths),
+            np.column_stack([rows, rows.mean(axis=1)]),
+        )
+        if len(set(widths.tolist())) > 1:
+            del errors[name]["mean"]
+    return errors
 
 
 def group_means(

@@ -90,9 +90,9 @@ FIGURE: Final = FigureSpec(
     title="Scores of model and baselines",
     caption=(
         "Score of the model with its interval, and scores of the baselines on the same clips, "
-        "on average and per trait. Lower is better for the MAE, higher for R² and CCC. The "
-        "baseline `same group mean` predicts the mean annotation of other clips from the same "
-        "video. It shows the score that a simple group leak would give."
+        "on average and per trait. Lower is better for the MAE, higher for R² and CCC. If groups "
+        "have several clips, the baseline `same group mean` predicts the mean annotation of the "
+        "other clips of the group. It shows the score that a simple group leak would give."
     ),
     data=lambda evaluation: evaluation,
     draw=_draw_scores,
