@@ -20,6 +20,14 @@ FEATURE_FILES = {
     "clips": "clip table, .csv",
 }
 """Name of the option for each file of a feature set -> help text."""
+LABEL_OPTIONS = {
+    "id_column": "column of the clip ids in tables (default: found by its name)",
+    "traits": "traits to read, separated by commas (default: the five OCEAN traits)",
+    "trait_columns": "columns with other names, for instance openness=Open,extraversion=Extr",
+    "label_range": "lowest and highest possible score, for instance 1,7 (default: 0,1)",
+    "reverse": "traits whose scores are reversed (1 - x), separated by commas",
+}
+"""Name of the option for each property of label tables -> help text."""
 _SEPARATOR = "\0"
 """Separator between joined values. Command-line arguments cannot contain this character."""
 
@@ -98,30 +106,25 @@ def add_split(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_annotations(parser: argparse.ArgumentParser) -> None:
-    """Add the options for the annotation files, and for the columns of label tables."""
+def add_annotations(parser: argparse.ArgumentParser, dest: str = "annotations") -> None:
+    """Add the option for the annotation files, with the name `dest`."""
+    arrays = ", or labels.npy" if dest == "labels" else ""
     parser.add_argument(
         "--annotations",
         "--labels",
+        dest=dest,
         nargs="*",
         action=_JoinedBySeparator,
         default="",
         metavar="FILE",
         help="label tables (.csv, .tsv, .parquet, .xlsx) or ChaLearn pickles, separated by spaces "
-        "or commas",
+        f"or commas{arrays}",
     )
-    add_label_options(parser)
 
 
 def add_label_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that describe the columns and the scale of label tables."""
-    for name, text in {
-        "id_column": "column of the clip ids in tables (default: found by its name)",
-        "traits": "traits to read, separated by commas (default: the five OCEAN traits)",
-        "trait_columns": "columns with other names, for instance openness=Open,extraversion=Extr",
-        "label_range": "lowest and highest possible score, for instance 1,7 (default: 0,1)",
-        "reverse": "traits whose scores are reversed (1 - x), separated by commas",
-    }.items():
+    for name, text in LABEL_OPTIONS.items():
         parser.add_argument(f"--{name}", default="", help=text)
 
 
@@ -152,13 +155,13 @@ def add_groups(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def annotation_paths(arguments: argparse.Namespace) -> list[Path]:
-    """Return the annotation files. An existing path with a comma is one file."""
+def annotation_paths(text: str) -> list[Path]:
+    """Return the annotation files in the value of an option. An existing path is one file."""
     paths: list[Path] = []
-    for text in arguments.annotations.split(_SEPARATOR):
-        path = optional_path(text)
+    for each in text.split(_SEPARATOR):
+        path = optional_path(each)
         is_one_file = path is not None and path.exists()
-        paths += filter(None, [path] if is_one_file else map(optional_path, text.split(",")))
+        paths += filter(None, [path] if is_one_file else map(optional_path, each.split(",")))
     return paths
 
 
@@ -205,23 +208,31 @@ def add_features(parser: argparse.ArgumentParser, *, with_labels: bool = True) -
         "--features_dir", type=path_text, default="", help="directory of the feature set"
     )
     for name, text in FEATURE_FILES.items():
-        if with_labels or name != "labels":
+        if name != "labels":
             help_text = f"{text}, instead of --features_dir"
             parser.add_argument(f"--{name}", type=path_text, default="", help=help_text)
+        elif with_labels:
+            add_annotations(parser, dest="labels")
 
 
 def feature_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the feature options as configuration overrides.
+    """Return the feature and label options as configuration overrides.
 
     If features are given, the overrides also remove the built-in data set.
     """
-    files = {name: path for name in FEATURE_FILES if (path := getattr(arguments, name, ""))}
+    arrays = [name for name in FEATURE_FILES if name != "labels"]
+    files = {name: path for name in arrays if (path := getattr(arguments, name, ""))}
     given = {"features_dir": arguments.features_dir, **files}
-    if not any(given.values()):
-        return {}
-    if not files:
-        given |= dict.fromkeys(FEATURE_FILES, "")
-    return {"data.synthetic": None, **{f"data.{name}": value for name, value in given.items()}}
+    overrides: dict[str, Any] = {}
+    if any(given.values()):
+        overrides = {"synthetic": None, "labels": "", **given}
+        if not files:
+            overrides |= dict.fromkeys(arrays, "")
+    labels = annotation_paths(getattr(arguments, "labels", ""))
+    if labels:
+        overrides["labels"] = ",".join(map(str, labels))
+    overrides |= {name: text for name in LABEL_OPTIONS if (text := getattr(arguments, name, ""))}
+    return {f"data.{name}": value for name, value in overrides.items()}
 
 
 def with_environment(overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pipeline.commands.arguments import (
     add_annotations,
     add_engine,
     add_groups,
+    add_label_options,
     add_num_workers,
     add_path,
     annotation_paths,
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_path(parser, "features_dir", "directory for the feature set")
     add_annotations(parser)
+    add_label_options(parser)
     add_groups(parser)
     add_num_workers(parser, "number of worker processes or Ray actors (default: 2)")
     add_engine(parser)
@@ -64,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
             videos_dir=arguments.videos_dir,
             face_dir=arguments.face_dir,
             flow_dir=arguments.flow_dir,
-            annotations=annotation_paths(arguments),
+            annotations=annotation_paths(arguments.annotations),
             label_options=label_options(arguments),
             groups=arguments.groups,
             config=config,

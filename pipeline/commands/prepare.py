@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pipeline.commands.arguments import (
     add_annotations,
     add_groups,
+    add_label_options,
     add_named_values,
     add_path,
     annotation_paths,
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_path(parser, "static_features", "short for --stream static=PATH")
     add_path(parser, "dynamic_features", "short for --stream dynamic=PATH")
     add_annotations(parser)
+    add_label_options(parser)
     add_groups(parser)
     add_path(
         parser,
@@ -107,7 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeline.workflows.features import log_feature_warnings
     from pipeline.workflows.prepare import prepare_feature_set
 
-    annotations = annotation_paths(arguments)
+    annotations = annotation_paths(arguments.annotations)
     options = label_options(arguments)
     sources = [
         open_stream(

@@ -4,7 +4,9 @@ import argparse
 
 from pipeline.commands.arguments import (
     FEATURE_FILES,
+    LABEL_OPTIONS,
     add_features,
+    add_label_options,
     add_path,
     feature_overrides,
     with_environment,
@@ -22,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the parameters of the entry point."""
     add_path(parser, "config", "experiment configuration, .yaml")
     add_features(parser)
+    add_label_options(parser)
     add_path(parser, "run_dir", "new run directory (default: a new one in runs/)")
     add_path(parser, "resume", "run directory of an interrupted run to continue")
     add_path(parser, "output", "file for a copy of the model: .keras, .h5 or .weights.h5")
@@ -65,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check_no_changes(arguments: argparse.Namespace) -> None:
-    names = ("config", "run_dir", "features_dir", *FEATURE_FILES)
+    names = ("config", "run_dir", "features_dir", *FEATURE_FILES, *LABEL_OPTIONS)
     given = [name for name in names if getattr(arguments, name)] + list(arguments.overrides)
     if given:
         raise ConfigError(

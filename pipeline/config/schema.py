@@ -68,7 +68,16 @@ class DataConfig(Section):
     dynamic_features: str = ""
     """Path of the dynamic features, shape (N, D) or (N, T, D)."""
     labels: str = ""
-    """Path of the labels, shape (N, 5) in OCEAN order, each in [0, 1]."""
+    """Path of the labels: an array (N, K), each in [0, 1]; or label tables or ChaLearn pickles,
+    separated by commas, which are joined by clip id and replace the labels of `features_dir`."""
+    id_column: str = ""
+    """Column of the clip ids in label tables; empty: found by its name."""
+    trait_columns: str = ""
+    """Columns of label tables with other names: `TRAIT=COLUMN`, separated by commas."""
+    label_range: str = ""
+    """Lowest and highest possible score in label tables, e.g. `1,7`; empty: `0,1`."""
+    reverse: str = ""
+    """Traits in label tables whose scores x become 1 - x, separated by commas."""
     clips: str = ""
     """Path of the clip table with `clip_id`, `group` and, optionally, `split`."""
     validation_fraction: Annotated[float, Interval(ge=0.0, le=0.9)] = 0.2
@@ -77,6 +86,11 @@ class DataConfig(Section):
     """Share of test clips. Ignored if a `split` column assigns test clips."""
     synthetic: SyntheticConfig | None = None
     """Settings of the built-in set. It is generated in `features_dir` if it is missing there."""
+
+    @property
+    def has_label_table(self) -> bool:
+        """Whether the labels are tables or pickles, not an array."""
+        return bool(self.labels) and not self.labels.endswith(".npy")
 
     def _check(self) -> None:
         for number, name in enumerate(self.streams):
@@ -93,7 +107,8 @@ class DataConfig(Section):
                 "data.validation_fraction + data.test_fraction must stay below 1; got "
                 f"{self.validation_fraction} + {self.test_fraction}. Lower one of them."
             )
-        files = (self.static_features, self.dynamic_features, self.labels, self.clips)
+        labels = "" if self.has_label_table else self.labels
+        files = (self.static_features, self.dynamic_features, labels, self.clips)
         if self.features_dir and any(files):
             raise ConfigError(
                 "data.features_dir and single feature files exclude each other; "

@@ -16,6 +16,8 @@ from pipeline.core.near_names import did_you_mean
 from pipeline.core.stream_names import DYNAMIC, STATIC
 from pipeline.core.traits import TRAITS
 from pipeline.data.feature_set import FeatureSet, load_feature_files, load_feature_set
+from pipeline.data.readers.label_table import LabelOptions
+from pipeline.data.relabel import with_label_table
 from pipeline.data.synthetic import ensure_synthetic_set
 from pipeline.evaluation.report import check_few_values
 from pipeline.records.data_description import DataDescription
@@ -38,7 +40,11 @@ def open_features(data: DataConfig, *, needs_group: bool = True) -> FeatureSet:
         ConfigError: If the configuration does not define any features.
         FeatureSetError: If the feature set is not valid.
     """
-    options: dict[str, Any] = {"needs_group": needs_group, "traits": data.traits}
+    has_table = data.has_label_table
+    options: dict[str, Any] = {
+        "needs_group": needs_group,
+        "traits": () if has_table else data.traits,
+    }
     if data.features_dir:
         path = Path(data.features_dir)
         if data.synthetic is not None:
@@ -47,10 +53,19 @@ def open_features(data: DataConfig, *, needs_group: bool = True) -> FeatureSet:
     else:
         features = load_feature_files(
             _stream_files(data),
-            labels=Path(data.labels) if data.labels else None,
+            labels=Path(data.labels) if data.labels and not has_table else None,
             clips=Path(data.clips) if data.clips else None,
             **options,
         )
+    if has_table:
+        label_options = LabelOptions.parse(
+            traits=",".join(data.traits),
+            id_column=data.id_column,
+            trait_columns=data.trait_columns,
+            label_range=data.label_range,
+            reverse=data.reverse,
+        )
+        features = with_label_table(features, _label_paths(data), label_options)
     _check_traits(features)
     return features
 
@@ -76,6 +91,12 @@ def select_used_streams(features: FeatureSet, config: ExperimentConfig) -> Featu
 def recorded_streams(data: DataConfig, recorded: DataDescription) -> DataConfig:
     """Return a description of features that chooses the streams of a trained model."""
     return dataclasses.replace(data, streams=tuple(recorded.streams))
+
+
+def _label_paths(data: DataConfig) -> list[Path]:
+    # An existing path may contain a comma.
+    texts = [data.labels] if Path(data.labels).exists() else data.labels.split(",")
+    return [Path(text.strip()) for text in texts]
 
 
 def _stream_files(data: DataConfig) -> dict[str, Path]:
@@ -121,6 +142,9 @@ def with_absolute_paths(config: ExperimentConfig) -> ExperimentConfig:
         for name in ("static_encoder", "dynamic_encoder")
         if (value := getattr(config.model, name)).endswith(".keras")
     }
+    if config.data.has_label_table:
+        labels = _label_paths(config.data)
+        paths["labels"] = ",".join(_absolute(str(path)) for path in labels)
     return dataclasses.replace(
         config,
         data=dataclasses.replace(config.data, **paths),

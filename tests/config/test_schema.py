@@ -110,7 +110,7 @@ def test_boundary_values_are_allowed(schema, values):
     ("section", "values", "message"),
     [
         *(
-            (DataConfig, {"features_dir": "x", name: "x"}, "exclude each other")
+            (DataConfig, {"features_dir": "x", name: "x.npy"}, "exclude each other")
             for name in ("static_features", "dynamic_features", "labels", "clips")
         ),
         (DataConfig, {"static_features": "x", "synthetic": SyntheticConfig()}, r"data\.synthetic"),

@@ -18,13 +18,15 @@ DEFAULTS = {
     ("extract", "engine"),
     ("predict", "units"),
     ("prepare", "allow_unlabelled"),
+    ("prepare", "missing_streams"),
+    ("prepare", "resample"),
     ("search", "engine"),
     ("visualize", "format"),
     ("visualize", "style"),
 }
 """Parameters with a default in MLproject."""
 
-NUMBERS = {"num_trials": "7", "num_workers": "2", "timeout_minutes": "1.5"}
+NUMBERS = {"num_trials": "7", "num_steps": "16", "num_workers": "2", "timeout_minutes": "1.5"}
 """Numeric parameter -> valid value."""
 
 NAMES = sorted(COMMANDS)
@@ -143,7 +145,8 @@ def test_an_invalid_command_line_is_an_error_in_one_line(argv, words, capsys):
 def test_a_tilde_is_the_home_directory(command, option, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     arguments = parse([command, f"--{option}=~/x"])
-    given = annotation_paths(arguments) if option == "annotations" else [getattr(arguments, option)]
+    value = getattr(arguments, option)
+    given = annotation_paths(value) if option in ("annotations", "labels") else [value]
     assert list(map(str, given)) == [str(tmp_path / "x")]
     assert str(parse(["train", "--run_dir", "~nobody-here/x"]).run_dir) == "~nobody-here/x"
 
@@ -152,7 +155,7 @@ def test_annotations_are_separated_by_commas_or_spaces_or_repeated(tmp_path):
     comma = tmp_path / "raw, 2016.csv"
     comma.touch()
     argv = ["prepare", "--annotations", "a.csv,b.csv", "c.csv", "--annotations", str(comma)]
-    paths = annotation_paths(parse(argv))
+    paths = annotation_paths(parse(argv).annotations)
     assert list(map(str, paths)) == ["a.csv", "b.csv", "c.csv", str(comma)]
 
 

@@ -30,10 +30,18 @@ def test_paths_become_absolute(tmp_path, monkeypatch):
     assert config.model.dynamic_encoder == "conv"
 
 
-@pytest.mark.parametrize("overrides", [{}, {"data.static_features": "x.npy"}])
-def test_a_configuration_without_features_is_an_error(overrides):
+def test_a_configuration_without_features_is_an_error():
     with pytest.raises(ConfigError, match=r"--features_dir DIR.*--static_features"):
-        open_features(load_config(None, overrides).data)
+        open_features(load_config(None, {}).data)
+
+
+def test_paths_of_several_label_tables_become_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = with_absolute_paths(load_config(None, {"data.labels": "a.csv, ~/b.pkl"}))
+    first, second = config.data.labels.split(",")
+    assert first == str(tmp_path / "a.csv")
+    assert second.endswith("/b.pkl")
+    assert not second.startswith("~")
 
 
 def test_the_built_in_set_is_written_once(tmp_path):
