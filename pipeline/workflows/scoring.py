@@ -18,6 +18,7 @@ from pipeline.data.batches import inference_batch_size, inference_batches
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.stream import PooledFeatures, Stream
 from pipeline.evaluation.baselines import Baselines, fit_baselines
+from pipeline.models.token_masks import absent_streams
 from pipeline.records.predictions import Predictions
 
 _MAX_BATCH_SIZE: Final = 256
@@ -173,6 +174,18 @@ def check_shapes(network: keras.Model, features: FeatureSet, *, needs_masks: boo
         or f"{place}: the input shapes per clip are {[*found.values()]}, but the model needs "
         f"{shapes}. Give features of the same kind, in the order "
         f"{', '.join(features.streams)}, masks."
+    )
+
+
+def absence_caveats(network: keras.Model, features: FeatureSet) -> tuple[str, ...]:
+    """Return a warning for each stream that clips lack, but that no training clip lacked."""
+    learned = absent_streams(network)
+    return tuple(
+        f"{features.features_dir}: {int(stream.is_absent.sum())} of {features.num_clips} clips "
+        f"lack the {name} stream, but the model was trained only on clips with this stream. The "
+        "scores of these clips may be wrong."
+        for name, stream in features.streams.items()
+        if stream.can_be_absent and name not in learned
     )
 
 
