@@ -157,8 +157,8 @@ def resume_training(run_dir: Path, *, output: Path | None = None) -> TrainingRun
 
 def build_for(config: ExperimentConfig, features: FeatureSet) -> keras.Model:
     """Build the configured model for the input shapes of a feature set."""
-    static, dynamic = (
-        StreamSpec(
+    streams = {
+        stream.name: StreamSpec(
             width=stream.width,
             num_steps=stream.num_steps,
             masked=stream.has_mask,
@@ -166,8 +166,8 @@ def build_for(config: ExperimentConfig, features: FeatureSet) -> keras.Model:
             source=str(stream.parts[0].path),
         )
         for stream in (features.static, features.dynamic)
-    )
-    return build_model(config.model, static=static, dynamic=dynamic)
+    }
+    return build_model(config.model, streams, stream_dropout=config.training.stream_dropout)
 
 
 def _train(
