@@ -72,8 +72,6 @@ def check_distances(network: Any, inputs: Sequence[FloatArray]) -> None:
     for name, layer in standardize_layers(network).items():
         mask = by_name.get(f"{name}{MASK_ENDING}")
         is_far = layer.is_far(by_name[name], None if mask is None else mask > 0)
-        if mask is not None:
-            is_far &= (mask > 0).any(axis=1)
         if is_far.any():
             raise RequestError(
                 f"{name} of row {int(is_far.argmax())} is {FAR:g} standard deviations or more "

@@ -176,7 +176,7 @@ def _outliers(trained: TrainedModel, features: FeatureSet) -> dict[str, IntArray
     for stream in features.streams.values():
         if stream.name in layers:
             is_far = [
-                layers[stream.name].is_far(values, stream.read_mask(rows)) & ~stream.is_absent[rows]
+                layers[stream.name].is_far(values, stream.read_mask(rows))
                 for rows, values in stream.chunks()
             ]
             if (far := np.flatnonzero(np.concatenate(is_far))).size:

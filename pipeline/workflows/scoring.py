@@ -191,10 +191,9 @@ def absence_caveats(network: keras.Model, features: FeatureSet) -> tuple[str, ..
 
 def _check_stream_names(network: keras.Model, features: FeatureSet) -> None:
     """Check that a model of this pipeline has inputs for exactly these streams."""
-    if not hasattr(network, "attention_keys"):
-        return  # in a custom model, the inputs can have other names
-    needed = [tensor.name for tensor in network.inputs if not tensor.name.endswith(MASK_ENDING)]
-    if needed != [*features.streams]:
+    needed = getattr(network, "stream_names", None)
+    # In a custom model, the inputs can have other names.
+    if needed is not None and needed != tuple(features.streams):
         raise ModelError(
             f"{features.features_dir}: the streams are {', '.join(features.streams)}, but the "
             f"model needs {', '.join(needed)}. Choose the streams with "
