@@ -240,3 +240,96 @@ def test_the_description_of_traits_belongs_to_the_labels_beside_it(write_files):
     own = load_feature_files(streams, labels=features_dir / "labels.npy")
     others = load_feature_files(streams, labels=write_files("other") / "labels.npy")
     assert (own.traits, others.traits) == (FIRST_IMPRESSIONS, ())
+
+
+AUDIO_MASK = np.array([[True, True], [False, False], [True, False], [True, True]])
+
+
+@pytest.fixture
+def three_streams(write_files):
+    """A set with a third stream that clip 1 lacks."""
+    audio = np.arange(16, dtype=np.float32).reshape(4, 2, 2)
+    return write_files(audio__npy=audio, audio_mask__npy=AUDIO_MASK)
+
+
+def test_a_set_has_any_number_of_streams(three_streams, write_files):
+    features = load_feature_set(three_streams)
+    assert list(features.streams) == ["static", "dynamic", "audio"]
+    assert features.streams["audio"].is_absent.tolist() == [False, True, False, False]
+    one = load_feature_set(write_files("one", static__npy=None))
+    assert list(one.streams) == ["dynamic"]
+    assert one.warnings == ()
+
+
+def test_streams_can_be_chosen_before_or_after_loading(three_streams):
+    chosen = load_feature_set(three_streams, streams=("audio", "static"))
+    all_streams = load_feature_set(three_streams)
+    with pytest.raises(FeatureSetError, match=r"clip v0\.001\.mp4.* no valid step in any stream"):
+        all_streams.select_streams(("audio",))
+    selected = all_streams.select_streams(("audio", "static"))
+    assert list(selected.streams) == list(chosen.streams) == ["audio", "static"]
+    assert selected.digest == chosen.digest != all_streams.digest
+    assert all_streams.select_streams(tuple(all_streams.streams)) is all_streams
+    with pytest.raises(FeatureSetError, match=r"has no stream adio.*audio"):
+        all_streams.select_streams(("adio",))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"static_mask__npy": np.zeros((4, 3), bool)},
+            r"static_mask\.npy: row 0 \(clip v0\.000\.mp4\) and all other rows have no valid step",
+        ),
+        (
+            {
+                "static_mask__npy": np.array([[True] * 3] * 2 + [[False] * 3] * 2),
+                "dynamic_mask__npy": np.array([True, False, False, True]),
+            },
+            r"row 2 \(clip v1\.002\.mp4\) has no valid step in any stream \(static, dynamic\)",
+        ),
+    ],
+)
+def test_each_clip_has_a_stream_and_each_stream_a_clip(write_files, changes, message):
+    with pytest.raises(FeatureSetError, match=message):
+        load_feature_set(write_files(**changes))
+
+
+def test_one_shard_may_lack_a_stream_that_another_shard_has(three_streams, tmp_path):
+    sharded = load_feature_set(split_into_shards(three_streams, tmp_path / "shards", [1, 2, 4]))
+    assert sharded.streams["audio"].is_absent.tolist() == [False, True, False, False]
+
+
+def named_traits(*names) -> str:
+    return json.dumps({"traits": [{"name": name, "is_reversed": name == "b"} for name in names]})
+
+
+def test_traits_are_chosen_and_ordered_by_name(write_files):
+    labels = np.linspace(0, 1, 12, dtype=np.float32).reshape(4, 3)
+    features_dir = write_files(labels__npy=labels, features__json=named_traits("a", "b", "c"))
+    features = load_feature_set(features_dir)
+    assert features.trait_names == ("a", "b", "c")
+    np.testing.assert_array_equal(features.labels, labels)
+    chosen = load_feature_set(features_dir, traits=("c", "b"))
+    assert chosen.trait_names == tuple(trait.name for trait in chosen.traits) == ("c", "b")
+    assert [trait.is_reversed for trait in chosen.traits] == [False, True]
+    np.testing.assert_array_equal(chosen.labels, labels[:, [2, 1]])
+    assert chosen.digest != features.digest
+    with pytest.raises(FeatureSetError, match=r"has no trait d; the columns .* are a, b, c"):
+        load_feature_set(features_dir, traits=("d",))
+
+
+def test_ocean_traits_are_chosen_without_a_description(write_files):
+    features = load_feature_set(write_files(), traits=("neuroticism", "openness"))
+    assert features.labels.shape == (4, 2)
+    assert features.trait_names == ("neuroticism", "openness")
+    assert features.traits == ()
+
+
+def test_the_names_of_other_traits_change_the_hash(write_files):
+    labels = {"labels__npy": np.full((4, 2), 0.5)}
+    digests = {
+        load_feature_set(write_files(**labels, features__json=named_traits(*names))).digest
+        for names in (("a", "b"), ("a", "c"))
+    }
+    assert len(digests) == 2

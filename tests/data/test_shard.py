@@ -133,3 +133,104 @@ def test_shards_must_agree(write_files, one, two, message):
     else:
         with pytest.raises(FeatureSetError, match=message):
             check_agreement(shards)
+
+
+def test_every_other_array_is_a_stream_in_the_default_order(write_files):
+    features_dir = write_files(
+        audio__npy=np.ones((4, 2, 6)), Pose__npy=np.ones((4, 3)), audio_mask__npy=MASK[:, :2]
+    )
+    shard = open_directory(features_dir)
+    assert list(shard.streams) == ["static", "dynamic", "Pose", "audio"]
+    assert shard.streams["audio"].mask is not None
+
+
+def test_the_description_defines_the_order_of_the_streams(write_files):
+    streams = '{"streams": ["audio", "dynamic", "static"]}'
+    features_dir = write_files(audio__npy=np.ones((4, 2, 6)), features__json=streams)
+    assert list(open_directory(features_dir).streams) == ["audio", "dynamic", "static"]
+
+
+def test_streams_are_chosen_and_ordered_by_name(write_files):
+    features_dir = write_files(
+        audio__npy=np.ones((4, 2, 6)), notes__npy=np.array(["x"]), seconds__npy=SECONDS
+    )
+    paths = ShardPaths.of_directory(features_dir, streams=("audio", "dynamic"))
+    shard = open_shard(paths)  # `notes.npy` is no stream, and is not opened
+    assert list(shard.streams) == ["audio", "dynamic"]
+    assert shard.seconds == {}  # the times belong to the static stream
+
+
+@pytest.mark.parametrize(
+    ("changes", "streams", "message"),
+    [
+        ({"face_to_face__npy": MASK}, (), r"face_to_face\.npy: .*must not contain _to_"),
+        ({"traits__npy": MASK}, (), r"traits\.npy: .*must not be labels, seconds, traits"),
+        ({"audio_mask__npy": MASK}, (), r"audio_mask\.npy: belongs to .*audio\.npy, but there"),
+        ({"audio_seconds__npy": SECONDS}, (), r"audio_seconds\.npy: belongs to .*audio\.npy"),
+        (
+            {"features__json": '{"streams": ["static", "dynamic", "audio"]}'},
+            (),
+            r"features\.json: describes the stream audio, but .*audio\.npy: there is no such file",
+        ),
+        (
+            {"features__json": '{"streams": ["static"]}'},
+            (),
+            r"dynamic\.npy: is not in `streams` of features\.json \(static\)",
+        ),
+        ({"features__json": '{"streams": "static"}'}, (), "`streams` must be a list of names"),
+        ({}, ("static", "audio"), "has no stream audio; the streams are static, dynamic"),
+    ],
+    ids=range(8),
+)
+def test_a_wrong_set_of_streams_is_an_error(write_files, changes, streams, message):
+    with pytest.raises(FeatureSetError, match=message):
+        ShardPaths.of_directory(write_files(**changes), streams=streams)
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+def test_a_mask_of_vectors_has_one_value_per_clip(write_files, shape):
+    mask = np.array([True, False, True, True])
+    shard = open_directory(write_files(dynamic_mask__npy=mask.reshape(shape)))
+    assert shard.streams["dynamic"].mask.tolist() == [[True], [False], [True], [True]]
+
+
+def test_each_stream_can_have_its_own_times(write_files):
+    own = np.arange(8.0).reshape(4, 2)
+    features_dir = write_files(
+        audio__npy=np.ones((4, 2, 6)),
+        audio_seconds__npy=own,
+        pose__npy=np.ones((4, 3, 1)),
+        pose_seconds__npy=SECONDS + 1,
+        seconds__npy=SECONDS,
+    )
+    seconds = open_directory(features_dir).seconds
+    assert list(seconds) == ["static", "audio", "pose"]
+    np.testing.assert_array_equal(seconds["static"].values, SECONDS)
+    np.testing.assert_array_equal(seconds["audio"].values, own)
+    np.testing.assert_array_equal(seconds["pose"].values, SECONDS + 1)
+
+
+@pytest.mark.parametrize("times", [SECONDS, SECONDS[:, :2] + np.inf])
+def test_times_of_a_stream_that_do_not_fit_are_an_error(write_files, times):
+    audio = {"audio__npy": np.ones((4, 2, 6)), "audio_seconds__npy": times}
+    with pytest.raises(FeatureSetError, match=r"audio_seconds\.npy: (has shape|row 0 has inf)"):
+        open_directory(write_files(**audio))
+
+
+@pytest.mark.parametrize(
+    ("traits", "num_columns", "message"),
+    [
+        (("warmth", "humour", "interview"), 3, None),
+        (("honesty",), 1, None),
+        (("warmth", "humour"), 3, r"must have shape \(4, 2\) with the columns warmth, humour"),
+    ],
+)
+def test_the_description_names_the_columns_of_the_labels(write_files, traits, num_columns, message):
+    description = json.dumps({"traits": [{"name": name} for name in traits]})
+    labels = np.full((4, num_columns), 0.5)
+    features_dir = write_files(labels__npy=labels, features__json=description)
+    if message is None:
+        assert open_directory(features_dir).trait_names == traits
+    else:
+        with pytest.raises(FeatureSetError, match=message):
+            open_directory(features_dir)

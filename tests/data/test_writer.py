@@ -132,3 +132,40 @@ def test_a_write_removes_old_temporary_directories(tmp_path):
     write_feature_set(tmp_path / "features", **ARRAYS)
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"features", ".features.4567abcd", ".other"}
+
+
+def test_the_streams_keep_their_names_and_order(tmp_path):
+    times = np.arange(9.0).reshape(3, 3)
+    present = np.array([[True], [False], [True]])
+    streams = {
+        "pose": StreamValues(values=DYNAMIC, mask=present),
+        "audio": StreamValues(values=STATIC, seconds=times),
+        "static": StreamValues(values=STATIC, seconds=times + 1),
+    }
+    features_dir = tmp_path / "features"
+    write_feature_set(features_dir, streams=streams, clips=CLIPS)
+    loaded = load_feature_set(features_dir)
+    assert list(loaded.streams) == loaded.metadata["streams"] == ["pose", "audio", "static"]
+    assert loaded.streams["pose"].is_absent.tolist() == [False, True, False]
+    assert loaded.seconds["static"].read(np.arange(3)).tolist() == (times + 1).tolist()
+    assert not (features_dir / "seconds.npy").exists()
+
+
+def test_times_that_all_sequences_share_are_written_once(tmp_path):
+    times = np.arange(9.0).reshape(3, 3)
+    streams = {
+        "audio": StreamValues(values=STATIC, seconds=times),
+        "static": StreamValues(values=STATIC, seconds=times),
+        "pose": StreamValues(values=DYNAMIC),
+    }
+    write_feature_set(tmp_path / "features", streams=streams, clips=CLIPS)
+    written = {path.name for path in (tmp_path / "features").glob("*seconds.npy")}
+    assert written == {"seconds.npy"}
+    assert list(load_feature_set(tmp_path / "features").seconds) == ["audio", "static"]
+
+
+def test_other_traits_are_written_with_their_names(tmp_path):
+    metadata = {"traits": [{"name": "warmth"}, {"name": "humour"}]}
+    arrays = {**ARRAYS, "labels": LABELS[:, :2], "metadata": metadata}
+    write_feature_set(tmp_path / "features", **arrays)
+    assert load_feature_set(tmp_path / "features").trait_names == ("warmth", "humour")

@@ -265,3 +265,35 @@ def test_without_any_measurable_map_only_the_reason_is_returned():
     found = summary.measurements(IDS, {"static": step_kind("static")})
     assert found.mean_maps == {}
     assert "attention over one key is always 1" in found.missing[WHOLE]
+
+
+def test_rollout_of_three_streams_follows_every_path():
+    """The reference multiplies the whole matrix of each block."""
+    rng = np.random.default_rng(0)
+    num_keys = {"a": 2, "b": 3, "c": 1}
+    ends = np.cumsum([0, *num_keys.values()])
+    places = {name: slice(*ends[i : i + 2]) for i, name in enumerate(num_keys)}
+    weights, expected = {}, np.eye(6)
+    for number in (1, 2):
+        block = np.zeros((6, 6))
+        for query, num_queries in num_keys.items():
+            others = [name for name in num_keys if name != query]
+            keys = sum(num_keys[name] for name in others)
+            values = rng.random((1, 2, num_queries, keys))
+            values /= values.sum(axis=-1, keepdims=True)
+            weights[f"block_{number}/{query}_to_{'+'.join(others)}"] = values
+            columns = np.concatenate([np.arange(6)[places[name]] for name in others])
+            block[places[query], columns] = values.mean(axis=1)[0]
+        expected = (np.eye(6) + block) / 2 @ expected
+    traits = rng.random((1, 2, 5, 6))
+    weights["traits"] = traits / traits.sum(axis=-1, keepdims=True)
+    found = attention_rollout(weights, num_keys)
+    expected = weights["traits"].mean(axis=1)[0] @ expected
+    np.testing.assert_allclose(np.hstack([found[name][0] for name in num_keys]), expected)
+
+
+def test_rollout_of_one_stream_includes_its_attention_to_itself():
+    itself = np.array([[0.5, 0.5], [1.0, 0.0]])[None, None]
+    weights = {"block_1/a_to_a": itself, "traits": np.array([[[[0.0, 1.0]]]])}
+    found = attention_rollout(weights, {"a": 2})
+    np.testing.assert_allclose(found["a"], [[[0.5, 0.5]]])

@@ -171,3 +171,33 @@ def test_real_clips_give_the_known_accuracies(shared_data):
     }
     expected = {"training_mean": 0.883, "same_group_mean": 0.905, "ridge": 0.918}
     assert scores == pytest.approx(expected, abs=0.006)
+
+
+def test_any_number_of_streams_is_used():
+    one = {"audio": FEATURES["dynamic"]}
+    three = {**FEATURES, "audio": np.array([[np.nan], [1.0], [3.0]])}
+    clip = {"labels": np.zeros((1, 1)), "groups": ["v"], "clip_ids": ["a"]}
+    for features in (one, three):
+        fitted = fit_baselines(features, **TRAINING, seed=0)
+        evaluated = {name: np.full((1, rows.shape[1]), np.nan) for name, rows in features.items()}
+        ridge = fitted.predict(evaluated, **clip)["ridge"]
+        np.testing.assert_allclose(ridge, [[0.4]])  # the mean of the training clips
+
+
+def test_features_of_other_streams_are_an_error(baselines):
+    clip = {"labels": np.zeros((1, 1)), "groups": ["v"], "clip_ids": ["a"]}
+    features = {"dynamic": np.zeros((1, 2)), "static": np.zeros((1, 1))}
+    with pytest.raises(RunError, match="1 static and 2 dynamic features, but there are 2 dynamic"):
+        baselines.predict(features, **clip)
+
+
+def test_a_file_of_an_early_version_is_read(tmp_path, baselines):
+    save_baselines(tmp_path / "new.npz", baselines)
+    with np.load(tmp_path / "new.npz", allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored}
+    del arrays["stream_names"], arrays["widths"]
+    np.savez(tmp_path / "old.npz", **arrays, static_width=1)
+    evaluated = (["v"], ["v1"], [0.5])
+    expected = predict(baselines, *evaluated)["ridge"]
+    found = predict(load_baselines(tmp_path / "old.npz"), *evaluated)["ridge"]
+    np.testing.assert_array_equal(found, expected)

@@ -143,11 +143,9 @@ def test_curves_begin_at_the_scores_without_hidden_steps(write_set):
 
 def test_hidden_frames_are_replaced_by_the_training_mean(write_set):
     network, features = build_network(), write_set()
-    static_mean, variance = feature_moments(features.streams["static"], np.arange(5))
-    network.adapt(
-        static_moments=(static_mean, variance),
-        dynamic_moments=feature_moments(features.streams["dynamic"], np.arange(5)),
-    )
+    moments = {name: feature_moments(each, np.arange(5)) for name, each in features.streams.items()}
+    network.adapt(moments)
+    static_mean, _ = moments["static"]
     found = measure(network, features).deletions["static"]
     hidden = np.broadcast_to(static_mean, (len(ROWS), 4, 6)).astype(np.float32)
     dynamic = features.streams["dynamic"].read(ROWS)
