@@ -19,6 +19,7 @@ from pipeline.core.traits import (
 )
 from pipeline.data.groups import describe_groups
 from pipeline.evaluation.comparison import Comparison
+from pipeline.records.data_description import read_data
 from pipeline.records.evaluation import EvaluationReport, Interval
 
 if TYPE_CHECKING:
@@ -218,6 +219,7 @@ def print_search(outcome: "SearchOutcome") -> None:
     for name, value in conclusion.best.user_attrs["overrides"].items():
         print_line(f"  {name}: {value}")
     _print_report(conclusion.report)
+    print_directions(read_data(conclusion.best_run.data_path).traits)
     if conclusion.comparison is not None:
         _print_differences(conclusion.comparison)
     print_line(conclusion.verdict)

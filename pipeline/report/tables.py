@@ -84,7 +84,7 @@ def _original_unit_tables(evaluation: EvaluationReport) -> tuple[Table, ...]:
     units = evaluation.original_units
     if units is None:
         return ()
-    rows = {
+    rows: dict[str, list[Cell]] = {
         name: [_cell("mae", errors[name]) for errors in units.errors.values()]
         for name in (*TRAITS, "mean")
         if name in units.mae

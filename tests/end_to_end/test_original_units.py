@@ -19,8 +19,14 @@ UNGROUPED = "240 clips in 240 groups: every clip counts as a different person"
 
 
 @pytest.fixture(scope="module")
-def likert_dir(features_dir, workspace):
-    path = shutil.copytree(features_dir, workspace / "likert")
+def home(tmp_path_factory):
+    """Working directory of the run."""
+    return tmp_path_factory.mktemp("likert")
+
+
+@pytest.fixture(scope="module")
+def likert_dir(features_dir, home):
+    path = shutil.copytree(features_dir, home / "features")
     table = pd.read_csv(path / "clips.csv")
     table.assign(group=table["clip_id"]).to_csv(path / "clips.csv", index=False)
     traits = [dataclasses.replace(trait, label_range=(1.0, 7.0)) for trait in FIRST_IMPRESSIONS]
@@ -29,26 +35,26 @@ def likert_dir(features_dir, workspace):
 
 
 @pytest.fixture(scope="module")
-def trained(likert_dir, workspace, settings):
-    """Result of a cross-validation; its run directory is `workspace/likert-run`."""
+def trained(likert_dir, home, settings):
+    """Result of a cross-validation; its run directory is `home/likert-run`."""
     with in_process() as run:
         return run(
             *("train", "--features_dir", likert_dir, "--run_dir", "likert-run", *settings),
             *("--training.num_folds", 2, "--training.num_epochs", 1, "--model.fusion", "concat"),
             *("--evaluation.figures", "true", "--tracking.registered_model", "likert"),
-            cwd=workspace,
+            cwd=home,
         )
 
 
 @pytest.fixture(scope="module")
-def run_dir(trained, workspace):
+def run_dir(trained, home):
     assert trained.status == 0, trained.err
-    return workspace / "likert-run"
+    return home / "likert-run"
 
 
 @pytest.fixture(scope="module")
-def client(run_dir, workspace):
-    return MlflowClient(tracking_uri=f"sqlite:///{workspace / 'mlflow.db'}")
+def client(run_dir, home):
+    return MlflowClient(tracking_uri=f"sqlite:///{home / 'mlflow.db'}")
 
 
 @pytest.fixture
@@ -120,10 +126,10 @@ def test_the_report_begins_its_caveats_with_the_groups(run_dir):
     assert (run_dir / "training_visualizations" / "scores_and_baselines.png").exists()
 
 
-def test_evaluate_prints_errors_in_original_units(run_here, run_dir, workspace, tmp_path):
+def test_evaluate_prints_errors_in_original_units(run_here, run_dir, home, tmp_path):
     result = run_here(
         *("evaluate", "--run_dir", run_dir, "--split", "test", "--output_dir", tmp_path / "e"),
-        cwd=workspace,
+        cwd=home,
     )
     assert result.status == 0, result.err
     for text in (REVERSED, "on the original scale: 1 to 7", "rmse"):
