@@ -137,8 +137,10 @@ def test_hidden_frames_are_replaced_by_the_training_mean(write_set):
     network, features = build_network(), write_set()
     static_mean, variance = feature_moments(features.static, np.arange(5))
     network.adapt(
-        static_moments=(static_mean, variance),
-        dynamic_moments=feature_moments(features.dynamic, np.arange(5)),
+        {
+            "static": (static_mean, variance),
+            "dynamic": feature_moments(features.dynamic, np.arange(5)),
+        }
     )
     found = measure(network, features).deletions["static"]
     hidden = np.broadcast_to(static_mean, (len(ROWS), 4, 6)).astype(np.float32)
