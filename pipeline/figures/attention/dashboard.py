@@ -101,7 +101,7 @@ def _draw_shares(axes: Axes, streams: tuple[traits.StreamAttention, ...]) -> Non
         axes.set_xlabel(f"share (rest: {others[0].name})")
     else:
         axes.set_title("attention to each stream")
-        axes.set_xlabel(f"share of {', '.join(stream.name for stream in streams)}", size="small")
+        axes.set_xlabel(f"share ({first.name} to {others[-1].name})")
 
 
 def _draw_agreement(axes: Axes, agreement: Mapping[str, FloatArray]) -> None:
