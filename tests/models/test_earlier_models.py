@@ -23,11 +23,16 @@ def golden(repository):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def clips():
-    """Return a masked sequence, a vector and the mask, for two clips."""
+CASES = [*FUSIONS, "one_block"]
+
+
+def clips(model):
+    """Return two clips: a masked static sequence, a dynamic vector or sequence, and the mask."""
+    _, dynamic, _ = model.inputs
+    shape = (2, *dynamic.shape[1:])
     return [
         np.sin(np.arange(40, dtype=np.float32)).reshape(2, 5, 4),
-        np.cos(np.arange(6, dtype=np.float32)).reshape(2, 3),
+        np.cos(np.arange(np.prod(shape), dtype=np.float32)).reshape(shape),
         np.array([[True] * 5, [True, False, True, False, False]]),
     ]
 
@@ -38,21 +43,21 @@ def build(arguments):
     return CompletePersonalityModel(4, 3, static_masked=True, **sizes, **arguments)
 
 
-@pytest.mark.parametrize("fusion", FUSIONS)
-def test_a_new_model_has_the_same_scores_and_attention(fusion, golden):
-    model = build(golden[fusion]["arguments"])
-    np.testing.assert_allclose(model(clips()), golden[fusion]["scores"], atol=1e-6)
-    expected = golden[fusion]["attention"]
-    found = model.attention(clips()) if model.has_attention else {}
+@pytest.mark.parametrize("case", CASES)
+def test_a_new_model_has_the_same_scores_and_attention(case, golden):
+    model = build(golden[case]["arguments"])
+    np.testing.assert_allclose(model(clips(model)), golden[case]["scores"], atol=1e-6)
+    expected = golden[case]["attention"]
+    found = model.attention(clips(model)) if model.has_attention else {}
     assert [*found] == [*expected]
     for name, weights in found.items():
         np.testing.assert_allclose(weights[1, 0, 0], expected[name], atol=1e-6)
 
 
-@pytest.mark.parametrize("fusion", FUSIONS)
-def test_weights_and_saved_arrays_have_the_same_names_and_order(fusion, golden, tmp_path):
-    model = build(golden[fusion]["arguments"])
-    assert [weight.path for weight in model.weights] == golden[fusion]["weights"]
+@pytest.mark.parametrize("case", CASES)
+def test_weights_and_saved_arrays_have_the_same_names_and_order(case, golden, tmp_path):
+    model = build(golden[case]["arguments"])
+    assert [weight.path for weight in model.weights] == golden[case]["weights"]
     save_model(model, tmp_path / "model.keras")
     stored = []
     with zipfile.ZipFile(tmp_path / "model.keras") as archive:
@@ -60,7 +65,7 @@ def test_weights_and_saved_arrays_have_the_same_names_and_order(fusion, golden, 
     arrays.visititems(
         lambda name, item: stored.append(name) if isinstance(item, h5py.Dataset) else None
     )
-    assert stored == golden[fusion]["stored"]
+    assert stored == golden[case]["stored"]
 
 
 def test_a_model_file_of_an_earlier_version_has_the_same_scores(golden, repository):
