@@ -6,12 +6,14 @@ import pytest
 from pipeline.core.errors import ModelError
 from pipeline.data import batches
 from pipeline.data.feature_set import load_feature_set
-<<<<<<< HEAD
 from pipeline.records.predictions import Predictions
-from pipeline.workflows.scoring import Scores, check_shapes, concatenate_scores, predict
-=======
-from pipeline.workflows.scoring import absence_caveats, check_shapes, predict
->>>>>>> s-d
+from pipeline.workflows.scoring import (
+    Scores,
+    absence_caveats,
+    check_shapes,
+    concatenate_scores,
+    predict,
+)
 
 pytestmark = pytest.mark.slow
 
