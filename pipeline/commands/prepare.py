@@ -144,7 +144,8 @@ def run(arguments: argparse.Namespace) -> int:
         print_line(f"{path}: {summary.num_unmatched} names that are in only some of the files.")
     print_directions(summary.traits)
     log_feature_warnings(load_feature_set(arguments.features_dir))
-    print_line(f"next: python -m pipeline train --features_dir {arguments.features_dir}")
+    if annotations:
+        print_line(f"next: python -m pipeline train --features_dir {arguments.features_dir}")
     return EXIT_OK
 
 

@@ -17,13 +17,15 @@ DEFAULTS = {
     ("compare", "split"),
     ("extract", "engine"),
     ("prepare", "allow_unlabelled"),
+    ("prepare", "missing_streams"),
+    ("prepare", "resample"),
     ("search", "engine"),
     ("visualize", "format"),
     ("visualize", "style"),
 }
 """Parameters with a default in MLproject."""
 
-NUMBERS = {"num_trials": "7", "num_workers": "2", "timeout_minutes": "1.5"}
+NUMBERS = {"num_trials": "7", "num_workers": "2", "num_steps": "16", "timeout_minutes": "1.5"}
 """Numeric parameter -> valid value."""
 
 NAMES = sorted(COMMANDS)
