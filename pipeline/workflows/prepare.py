@@ -176,8 +176,8 @@ def _describe_clips(
         num_found = int((found.rows[name] >= 0).sum())
         text = f"{name}: {source.path}, {source.description}: {num_found} of {num_clips} clips"
         left_over = len(source.clips) - num_found
-        text += f"; {left_over} other clips are not used" if left_over > 0 else ""
-        text += f"; {len(source.unused)} other files are not read" if source.unused else ""
+        text += f"; other clips not used: {left_over}" if left_over > 0 else ""
+        text += f"; other files not read: {len(source.unused)}" if source.unused else ""
         report(f"{text}.")
     if joined is not None:
         report(

@@ -13,6 +13,7 @@ import pytest
 from pipeline.core.errors import PipelineError
 from pipeline.core.traits import TRAITS
 from pipeline.data.feature_set import FeatureSet, load_feature_set
+from pipeline.data.groups import describe_groups
 from pipeline.data.readers.annotations import read_labels
 from pipeline.data.readers.label_table import LabelOptions
 from pipeline.data.readers.stream_source import open_stream
@@ -31,8 +32,9 @@ def frames_of(first: float, *, num_frames: int = 4) -> str:
 
 def scores_of(clips: Mapping[str, float], **columns: list[str]) -> str:
     """Return a label table with the same score for all traits of a clip."""
-    table = pd.DataFrame({"clip_id": list(clips), **dict.fromkeys(TRAITS, list(clips.values()))})
-    return table.assign(**columns).to_csv(index=False)
+    scores = np.tile(np.array(list(clips.values()))[:, np.newaxis], len(TRAITS))
+    table = pd.DataFrame(scores, index=pd.Index(clips, name="clip_id"), columns=list(TRAITS))
+    return table.assign(**columns).to_csv()
 
 
 SCORES = {clip: (number + 1) / 10 for number, clip in enumerate(IDS)}
@@ -162,7 +164,7 @@ def test_the_clip_table_selects_and_orders_the_clips_of_a_folder(prepare):
     features = load_feature_set(Path("out"))
     assert features.clip_ids.tolist() == ["v1.002.mp4", "v0.000.mp4"]
     assert [clip[0][0] for clip in read(features, "static")] == [2.5, 0.5]
-    assert "2 of 2 clips; 2 other clips are not used" in lines[0]
+    assert "2 of 2 clips; other clips not used: 2." in lines[0]
     assert summary.num_unmatched == 2
 
 
@@ -225,10 +227,9 @@ def test_the_counts_of_clips_and_frames_are_reported_and_recorded(prepare):
     }
     prepare(files, {"static": "face"}, annotations=("l.csv",), report=lines.append)
     assert lines == [
-        "static: face, table of numbers: 3 of 3 clips; 1 other files are not read.",
+        "static: face, table of numbers: 3 of 3 clips; other files not read: 1.",
         "annotations: 3 of 3 clips; 2 annotated clips have no features.",
-        "3 clips in 3 groups: every clip counts as a different person. If one person appears in "
-        "several clips, give --groups.",
+        describe_groups(3, 3),
         "static: 2 x 2 values per clip; 10 frames read, 1 masked, 0 clips without a valid frame.",
     ]
     metadata = load_feature_set(Path("out")).metadata
@@ -264,7 +265,7 @@ def test_unmatched_names_are_listed_with_the_nearest_name(prepare):
 
 
 def test_a_second_call_works_after_a_failure(prepare):
-    files = {**FOLDER, "l.csv": scores_of({clip: 0.5 for clip in IDS[:3]})}
+    files = {**FOLDER, "l.csv": scores_of(dict.fromkeys(IDS[:3], 0.5))}
     with pytest.raises(PipelineError, match="1 of 4 clips have no annotation"):
         prepare(files, {"static": "face"}, annotations=("l.csv",))
     assert [path.name for path in Path("out").iterdir()] == ["unmatched.csv"]
@@ -403,7 +404,8 @@ LABELLED = {**FOLDER, "l.csv": scores_of(SCORES)}
         (ARRAY, {"static": "face.npy"}, {"num_steps": None},
          ("face.npy: contains no clip ids", "--clips FILE.csv")),
         ({**ARRAY, "c.csv": "clip_id\na\nb\n"}, {"static": "face.npy"},
-         {"num_steps": None, "clips": "c.csv"}, ("face.npy: has 4 rows", "c.csv has 2 clips", "--clips")),
+         {"num_steps": None, "clips": "c.csv"},
+         ("face.npy: has 4 rows", "c.csv has 2 clips", "--clips")),
         ({**FOLDER, "motion/x.csv": frames_of(1)}, STREAMS, {"missing_streams": "mask"},
          ("motion: has no clip of the stream static", "'v0.000'", "unmatched.csv")),
         ({**FOLDER, "c.csv": "clip_id\nV0.000.mp4\n"}, {"static": "face"}, {"clips": "c.csv"},
@@ -428,7 +430,7 @@ LABELLED = {**FOLDER, "l.csv": scores_of(SCORES)}
          ("face/v0.001.csv: has other columns", "--columns static=")),
         ({**FOLDER, "face/v0.001.csv": "seconds,a,b\n0,1,2\n1,x,2\n"}, {"static": "face"}, {},
          ("face/v0.001.csv: line 3 has a 'x'", "--columns static=")),
-        ({"face/a.mp4.csv": frames_of(1), "face/a.avi.csv": frames_of(1), "l.csv": LABELLED["l.csv"]},
+        ({"face/a.mp4.csv": frames_of(1), "face/a.avi.csv": frames_of(1), "l.csv": scores_of(SCORES)},
          {"static": "face"}, {"annotations": ("l.csv",)}, ("'a.avi' and 'a.mp4'", "same clip")),
     ],
 )  # fmt: skip
