@@ -56,7 +56,7 @@ def time_plain(features_dir: Path, num_epochs: int) -> float:
     clock = _EpochClock()
     model.compile(keras.optimizers.AdamW(1e-3), "mse", jit_compile=False)
     model.fit(
-        [features.static.read(rows), features.dynamic.read(rows)],
+        [features.streams["static"].read(rows), features.streams["dynamic"].read(rows)],
         features.checked_labels(),
         batch_size=128,
         epochs=num_epochs,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pipeline.models.complete_personality_model import (
         CompletePersonalityModel as CompletePersonalityModel,
     )
+    from pipeline.models.personality_model import PersonalityModel as PersonalityModel
     from pipeline.training.callbacks import (
         LearningRateTrackerCallback as LearningRateTrackerCallback,
     )
@@ -30,6 +31,7 @@ _MODULES = {
     "CompletePersonalityModel": "pipeline.models.complete_personality_model",
     "LearningRateTrackerCallback": "pipeline.training.callbacks",
     "PerformanceMonitorCallback": "pipeline.training.callbacks",
+    "PersonalityModel": "pipeline.models.personality_model",
     "TimeTrackingCallback": "pipeline.training.callbacks",
     "TrainingSystem": "pipeline.workflows.training_system",
     "load_model": "pipeline.workflows.trained_model",

@@ -203,6 +203,12 @@ class TrainingConfig(Section):
     """Number of cross-validation folds; each group is in one fold. 0 uses a single split."""
     deterministic: bool = True
     """Use deterministic operations. Runs with equal seeds on one machine are then identical."""
+    stream_dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0
+    """Probability that a clip loses a stream during training, in [0, 1), but never all streams.
+
+    If above 0, the model has a learned token for each absent stream. Use it if clips can lack a
+    stream, e.g. the audio.
+    """
     tensorboard: bool = False
     """Write TensorBoard logs into the run directory (extra `tensorboard`)."""
 

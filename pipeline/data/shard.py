@@ -59,7 +59,7 @@ class StreamPaths:
     @classmethod
     def of_values(cls, values: Path) -> "StreamPaths":
         """Return the path of the features, and the existing files that belong to it."""
-        mask, seconds = (values.with_name(f"{values.stem}{ending}.npy") for ending in _ENDINGS)
+        mask, seconds = (values.parent / f"{values.stem}{ending}.npy" for ending in _ENDINGS)
         return cls(values=values, mask=_existing(mask), seconds=_existing(seconds))
 
     @property
@@ -98,9 +98,9 @@ class ShardPaths:
         metadata = seconds = None
         first = next(iter(streams.values()))
         if len({path.parent.resolve() for path in streams.values()}) == 1:
-            metadata = _existing(first.with_name(METADATA_NAME))
+            metadata = _existing(first.parent / METADATA_NAME)
             if all(path.name == f"{name}.npy" for name, path in streams.items()):
-                seconds = _existing(first.with_name(SECONDS_NAME))
+                seconds = _existing(first.parent / SECONDS_NAME)
         return cls(
             streams={name: StreamPaths.of_values(path) for name, path in streams.items()},
             labels=labels,
@@ -397,9 +397,9 @@ def _read_metadata(path: Path, paths: ShardPaths) -> dict[str, Any]:
             f"{path}: {place} is not valid ({fault['msg']}). Write one entry per trait, "
             '{"name": ..., "is_reversed": true or false, "note": ...}, or drop `traits`.'
         ) from error
-    if fault := trait_names_fault([trait.name for trait in traits]):
+    if name_fault := trait_names_fault([trait.name for trait in traits]):
         raise FeatureSetError(
-            f"{path}: `traits` must contain the names of the columns of labels.npy, but {fault}. "
+            f"{path}: `traits` must name the columns of labels.npy, but {name_fault}. "
             f"Correct the names, or drop `traits`."
         )
     if paths.labels is not None and paths.labels.parent.resolve() != path.parent.resolve():

@@ -189,11 +189,24 @@ class AttentionSummary:
         self._shares: dict[str, RunningMean] = defaultdict(RunningMean)
         self._traits = {ranking: _TraitAttention(num_samples) for ranking in (DIRECT, ROLLOUT)}
 
-    def add(self, weights: Mapping[str, FloatArray], step_masks: Mapping[str, BoolArray]) -> None:
-        """Add a batch: attention map -> weights (n, H, Q, T), and stream -> step mask (n, T)."""
+    def add(
+        self,
+        weights: Mapping[str, FloatArray],
+        step_masks: Mapping[str, BoolArray],
+        token_masks: Mapping[str, BoolArray] | None = None,
+    ) -> None:
+        """Add a batch.
+
+        Args:
+            weights: Attention map -> weights (n, H, Q, T).
+            step_masks: Stream -> mask of the steps, shape (n, T).
+            token_masks: Stream -> mask of the tokens, shape (n, T), with the learned token of
+                a stream that a clip lacks. By default, the steps are the tokens.
+        """
+        token_masks = token_masks or step_masks
         for name, values in weights.items():
-            queries, keys = map_masks(name, step_masks)
-            self._maps[name].add(padding_to_nan(values, queries, keys))
+            self._maps[name].add(padding_to_nan(values, *map_masks(name, step_masks)))
+            queries, keys = map_masks(name, token_masks)
             entropy = normalized_entropy(values, query_mask=queries, key_mask=keys)
             self._entropy[name].append(entropy)
             self._agreement[name].add(head_agreement(values, query_mask=queries, key_mask=keys))
@@ -204,7 +217,8 @@ class AttentionSummary:
             for stream, steps in attention.items():
                 is_real = step_masks[stream]
                 padded = np.where(is_real[:, None, :], steps, np.nan)
-                share = np.nansum(padded, axis=2)
+                is_token = token_masks[stream][:, None, :]
+                share = np.nansum(np.where(is_token, steps, np.nan), axis=2)
                 uniform = share.mean(axis=1) / np.maximum(is_real.sum(axis=1), 1)
                 traits = self._traits[ranking]
                 traits.steps[stream].add(padded)

@@ -76,8 +76,9 @@ def fit_ridge(features: Rows, labels: FloatArray, groups: IntArray, *, seed: int
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler()
-    for part in _chunks(features):
-        scaler.partial_fit(np.asarray(features[part], dtype=np.float64))
+    with np.errstate(invalid="ignore"):  # the mean of a feature that all clips lack is NaN
+        for part in _chunks(features):
+            scaler.partial_fit(np.asarray(features[part], dtype=np.float64))
 
     def standardized(part: slice) -> FloatArray:
         values: FloatArray = scaler.transform(np.asarray(features[part], dtype=np.float64))

@@ -8,11 +8,13 @@ from pipeline.models.build import StreamSpec, build_model
 from pipeline.models.complete_personality_model import CompletePersonalityModel
 from pipeline.models.fusion import FUSIONS
 from pipeline.models.persistence import load_model, save_model
+from pipeline.models.personality_model import PersonalityModel
 from pipeline.models.trainability import WeightCounts, count_weights
 
 __all__ = [
     "FUSIONS",
     "CompletePersonalityModel",
+    "PersonalityModel",
     "StreamSpec",
     "WeightCounts",
     "build_model",

@@ -1,36 +1,37 @@
 """Check the arguments of a model before its weights are created."""
 
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any
 
 from pipeline.core.errors import ModelError
 from pipeline.core.near_names import nearest_name
-from pipeline.models.fusion import FUSIONS
+from pipeline.core.stream_names import stream_name_fault
+from pipeline.models.fusion import FUSIONS, fused_streams
 from pipeline.models.streams import StreamSpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """Checked arguments of `CompletePersonalityModel`; see the docstring of that class.
+    """Checked arguments of `PersonalityModel`; see the docstring of that class.
 
     Raises:
         ModelError: If an argument or a combination of arguments is invalid.
     """
 
-    static_dim: int
-    dynamic_dim: int
+    streams: Mapping[str, StreamSpec]
+    traits: Sequence[str]
     fusion_dim: int
     num_heads: int
     dropout_rate: float
-    static_steps: int | None
-    dynamic_steps: int | None
-    static_masked: bool
-    dynamic_masked: bool
     num_tokens: int
     num_blocks: int
     feed_forward_factor: int
     fusion: str
     linear_skip: bool
+    stream_dropout: float
 
     def __post_init__(self) -> None:
         if self.fusion not in FUSIONS:
@@ -41,39 +42,33 @@ class Architecture:
             )
         self._check_numbers()
         self._check_heads()
-        for name in ("static", "dynamic"):
+        self._check_names()
+        for name in self.streams:
             self._check_stream(name)
+        if self.stream_dropout and len(self.fused_streams) == 1:
+            raise ModelError(
+                f"stream_dropout={self.stream_dropout}: the model uses one stream, and a clip "
+                "never loses its only stream. Set stream_dropout to 0, or use more streams."
+            )
 
     @property
-    def streams(self) -> dict[str, StreamSpec]:
-        """Stream name -> shape, in the order of the model inputs."""
-        return {
-            "static": StreamSpec(
-                width=self.static_dim, num_steps=self.static_steps, masked=self.static_masked
-            ),
-            "dynamic": StreamSpec(
-                width=self.dynamic_dim, num_steps=self.dynamic_steps, masked=self.dynamic_masked
-            ),
-        }
+    def fused_streams(self) -> tuple[str, ...]:
+        """Names of the streams that the fusion uses."""
+        return fused_streams(self.fusion, tuple(self.streams))
 
     def num_keys(self, name: str) -> int:
         """Return the number of tokens of the stream `name`."""
         return self.streams[name].num_steps or self.num_tokens
 
     def _check_numbers(self) -> None:
-        for name in (
-            "static_dim", "dynamic_dim", "num_heads", "num_tokens", "num_blocks",
-            "feed_forward_factor",
-        ):  # fmt: skip
+        for name in ("num_heads", "num_tokens", "num_blocks", "feed_forward_factor"):
             _check_count(name, getattr(self, name))
         # Layer normalization gives 0 for every token of width 1. Such tokens have no information.
         _check_count("fusion_dim", self.fusion_dim, minimum=2)
-        for name in ("static_steps", "dynamic_steps"):
-            if getattr(self, name) is not None:
-                _check_count(name, getattr(self, name))
-        rate: object = self.dropout_rate
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
-            raise ModelError(f"dropout_rate must be a number in [0, 1), e.g. 0.3, but is {rate!r}.")
+        for name in ("dropout_rate", "stream_dropout"):
+            rate = getattr(self, name)
+            if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
+                raise ModelError(f"{name} must be a number in [0, 1), e.g. 0.3, but is {rate!r}.")
 
     def _check_heads(self) -> None:
         if self.fusion_dim % self.num_heads == 0:
@@ -86,16 +81,38 @@ class Architecture:
             f"heads must have equal width. Use num_heads={choice}."
         )
 
+    def _check_names(self) -> None:
+        if not self.streams:
+            raise ModelError("streams is empty, but the model needs one stream or more.")
+        for name in self.streams:
+            if fault := stream_name_fault(name):
+                raise ModelError(f"The stream name {name!r} {fault}. Rename the stream.")
+        fused_streams(self.fusion, tuple(self.streams))
+        traits = self.traits
+        is_list = not isinstance(traits, str) and all(isinstance(name, str) for name in traits)
+        if not is_list or not traits or not all(traits) or len({*traits}) < len(traits):
+            raise ModelError(
+                "traits must contain one or more different names, e.g. ['openness'], but is "
+                f"{traits!r}."
+            )
+
     def _check_stream(self, name: str) -> None:
         spec = self.streams[name]
-        if spec.masked and spec.num_steps is None:
+        _check_count(f"The width of the {name} stream", spec.width)
+        if spec.num_steps is not None:
+            _check_count(f"The number of steps of the {name} stream", spec.num_steps)
+        if spec.image_size is not None:
             raise ModelError(
-                f"{name}_masked=True, but {name}_steps=None: a stream of one vector per clip has "
-                f"no steps to mask. Drop the mask or set {name}_steps."
+                f"The {name} stream contains images, which need an encoder. Use `build_model`."
+            )
+        if spec.can_be_absent and not spec.masked and not self.stream_dropout:
+            raise ModelError(
+                f"The {name} stream can be absent, but has no mask, so no clip can lack it. "
+                "Set masked=True."
             )
         if not attends_to(self.fusion, name):
             return
-        check_num_steps(f"{name}_steps=1", spec)
+        check_num_steps(f"The {name} stream", spec)
         if spec.num_steps is None and self.num_tokens == 1:
             raise ModelError(
                 f"num_tokens=1: attention over one key is always 1, and the {name} stream has one "
@@ -103,9 +120,36 @@ class Architecture:
             )
 
 
+def read_streams(
+    streams: Mapping[str, StreamSpec | Mapping[str, Any]], *, stream_dropout: float
+) -> dict[str, StreamSpec]:
+    """Return stream name -> shape. With stream dropout, every stream can be absent.
+
+    Raises:
+        ModelError: If a description contains an unknown entry or no width.
+    """
+    specs = {}
+    for name, spec in streams.items():
+        if not isinstance(spec, StreamSpec):
+            try:
+                spec = StreamSpec(**spec)
+            except TypeError as error:
+                known = ", ".join(each.name for each in dataclasses.fields(StreamSpec))
+                raise ModelError(
+                    f"The {name} stream is described by {spec!r}, but must be a StreamSpec, or a "
+                    f"dict with a width and other entries from: {known}."
+                ) from error
+        can_be_absent = spec.can_be_absent or bool(stream_dropout)
+        specs[name] = dataclasses.replace(spec, can_be_absent=can_be_absent)
+    return specs
+
+
 def attends_to(fusion: str, stream: str) -> bool:
     """Return True if a fusion uses attention over a stream; False for an unknown fusion."""
-    return fusion in FUSIONS and FUSIONS[fusion].has_attention and stream in FUSIONS[fusion].streams
+    if fusion not in FUSIONS:
+        return False
+    only = FUSIONS[fusion].only_stream
+    return FUSIONS[fusion].has_attention and only in ("", stream)
 
 
 def check_num_steps(place: str, spec: StreamSpec) -> None:
@@ -121,8 +165,7 @@ def check_num_steps(place: str, spec: StreamSpec) -> None:
     else:
         fix = (
             f"Store the stream as (N, {spec.width}) instead of (N, 1, {spec.width}), for instance "
-            "`array[:, 0]`, without a mask: the model then creates num_tokens learned tokens "
-            "from each vector"
+            "`array[:, 0]`: the model then creates num_tokens learned tokens from each vector"
         )
     raise ModelError(
         f"{place}: has one step per clip, and attention over one key is always 1. {fix}; or "

@@ -2,16 +2,14 @@
 
 The attention layers also return the attention weights.
 
-Shapes: B batch, S static tokens, D dynamic tokens, Q queries, T tokens or keys, F fusion width,
-H heads, K traits.
+Shapes: B batch, Q queries, T tokens or keys, F fusion width, H heads, K traits.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
-
-from pipeline.core.traits import NUM_TRAITS
 
 MASKED_SCORE = -1e9
 """Attention score of a masked key; finite, so that a clip without real steps gives no NaN."""
@@ -101,7 +99,7 @@ class AttentionSide(keras.layers.Layer):
 
     Call arguments:
         tokens: Input tokens of the block, shape (B, T, F).
-        attended: Values of the other stream, weighted by the attention from this stream, shape
+        attended: Values of the other streams, weighted by the attention from this stream, shape
             (B, T, F).
     """
 
@@ -139,76 +137,137 @@ class AttentionSide(keras.layers.Layer):
         return self.feed_forward(tokens, training=training)
 
 
+def key_streams(streams: Sequence[str], query: str) -> tuple[str, ...]:
+    """Return the streams to which the stream `query` attends: all others, or itself if alone."""
+    return tuple(name for name in streams if name != query) or (query,)
+
+
+def joint_mask(tokens: Sequence[Any], masks: Sequence[Any]) -> Any:
+    """Return the mask of the joined tokens, shape (B, sum of T); None if all tokens are real.
+
+    `masks` contains one mask (B, T), or None, for each element (B, T, F) of `tokens`.
+    """
+    if all(mask is None for mask in masks):
+        return None
+    if len(masks) == 1:
+        return masks[0]
+    filled = [
+        ops.ones_like(values[..., 0], dtype="bool") if mask is None else mask
+        for values, mask in zip(tokens, masks, strict=True)
+    ]
+    return ops.concatenate(filled, axis=1)
+
+
 @keras.saving.register_keras_serializable(package="pipeline")
 class CrossAttentionBlock(keras.layers.Layer):
-    """Bidirectional cross-attention between two streams, then a feed-forward layer per stream.
+    """Cross-attention between N streams, then a feed-forward layer per stream.
 
-    Both attention directions use the input tokens of the block; neither direction uses the result
-    of the other. Thus the block is symmetric in the streams.
+    Every stream queries the joined tokens of all other streams. A single stream queries its own
+    tokens. With one set of weights W, U, c, FFN per stream, LN for layer normalization, and without
+    dropout, the new tokens of stream a are computed from the tokens X of all streams::
+
+        Q_a, K_a, V_a = LN(X_a) W_a
+        K_others = [K_b for all b other than a], V_others = [V_b for all b other than a]
+        Y_a = X_a + softmax(Q_a K_others^T / sqrt(F / H)) V_others U_a + c_a
+        new X_a = Y_a + FFN_a(LN(Y_a))
+
+    The brackets join the tokens in stream order, and the softmax is computed per head. All streams
+    use the input tokens of the block, and no stream uses the new tokens of another stream. Thus
+    the order of the streams has no effect. For three streams a, b and c::
+
+        tokens a --+-- queries a --> keys, values of b and c --(+)-- FFN a --> new tokens a
+                   +------------------------------------------/
+        tokens b --+-- queries b --> keys, values of a and c --(+)-- FFN b --> new tokens b
+                   +------------------------------------------/
+        tokens c --+-- queries c --> keys, values of a and b --(+)-- FFN c --> new tokens c
+                   +------------------------------------------/
 
     Args:
+        streams: Names of the N streams.
         num_heads: Number of heads H, a divisor of F.
         feed_forward_factor: Hidden width of the feed-forward layers, in multiples of F.
         dropout_rate: Dropout rate of each residual branch, in [0, 1).
 
     Call arguments:
-        static: Static tokens, shape (B, S, F).
-        dynamic: Dynamic tokens, shape (B, D, F).
-        static_mask: True for real static tokens, shape (B, S); None if all are real.
-        dynamic_mask: True for real dynamic tokens, shape (B, D); None if all are real.
+        tokens: Tokens of each stream, each of shape (B, T, F). T may differ between the streams.
+        masks: For each stream, None if all tokens are real; else True for real tokens, shape
+            (B, T).
 
-    Reference: Lu et al., 2019 (arXiv:1908.02265), co-attention; pre-norm after Xiong et al.,
-        2020 (arXiv:2002.04745).
+    Reference: Lu et al., 2019 (arXiv:1908.02265), co-attention of two streams; pre-norm after
+        Xiong et al., 2020 (arXiv:2002.04745). Tsai et al., 2019 (arXiv:1906.00295), for N streams.
+        As there, attention is directional, from the queries of one stream to the keys and values
+        of others, with pre-norm and a feed-forward layer. The differences: Tsai et al. use one
+        transformer per ordered pair of streams, so N(N - 1) transformers, and join their outputs.
+        Here, one attention per stream covers the tokens of all other streams, so that these
+        compete for the same weights. In Tsai et al., every layer attends to the initial tokens of
+        the other stream. Here, all streams are updated simultaneously, and the next block uses the
+        new tokens. All streams share the width F.
     """
 
     def __init__(
-        self, num_heads: int, *, feed_forward_factor: int, dropout_rate: float, **kwargs: Any
+        self,
+        streams: Sequence[str],
+        num_heads: int,
+        *,
+        feed_forward_factor: int,
+        dropout_rate: float,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.streams = tuple(streams)
         self.num_heads = num_heads
         self.feed_forward_factor = feed_forward_factor
         self.dropout_rate = dropout_rate
 
-    def build(self, static_shape: Any, dynamic_shape: Any) -> None:  # noqa: D102
-        options = {
-            "feed_forward_factor": self.feed_forward_factor,
-            "dropout_rate": self.dropout_rate,
-            "dtype": self.dtype_policy,
-        }
-        self.static_side = AttentionSide(name="static", **options)
-        self.static_side.build(static_shape)
-        self.dynamic_side = AttentionSide(name="dynamic", **options)
-        self.dynamic_side.build(dynamic_shape)
+    def side(self, stream: str) -> AttentionSide:
+        """Return the layers of a stream."""
+        # Keras stores weights under the attribute name. A dict would change the names in old files.
+        side: AttentionSide = getattr(self, f"{stream}_side")
+        return side
+
+    def build(self, tokens_shape: Sequence[Any]) -> None:  # noqa: D102
+        for stream, shape in zip(self.streams, tokens_shape, strict=True):
+            side = AttentionSide(
+                feed_forward_factor=self.feed_forward_factor,
+                dropout_rate=self.dropout_rate,
+                dtype=self.dtype_policy,
+                name=stream,
+            )
+            setattr(self, f"{stream}_side", side)
+            side.build(shape)
 
     def call(
         self,
-        static: Any,
-        dynamic: Any,
-        static_mask: Any = None,
-        dynamic_mask: Any = None,
+        tokens: Sequence[Any],
+        masks: Sequence[Any] | None = None,
         training: bool | None = None,
-    ) -> tuple[Any, Any, Any, Any]:
-        """Return tokens and attention weights.
+    ) -> tuple[list[Any], list[Any]]:
+        """Return the new tokens and the attention weights of each stream.
 
         Returns:
-            Four tensors: static tokens (B, S, F); dynamic tokens (B, D, F); weights from static
-            queries to dynamic keys (B, H, S, D); weights from dynamic queries to static keys
-            (B, H, D, S).
+            Two lists in stream order: tokens (B, T, F), and weights from the queries of this
+            stream to the tokens of its `key_streams`, shape (B, H, T, sum of their T).
         """
-        static_query, static_key, static_value = self.static_side.project(static)
-        dynamic_query, dynamic_key, dynamic_value = self.dynamic_side.project(dynamic)
-        from_dynamic, static_to_dynamic = attend(
-            static_query, dynamic_key, dynamic_value, dynamic_mask, num_heads=self.num_heads
-        )
-        from_static, dynamic_to_static = attend(
-            dynamic_query, static_key, static_value, static_mask, num_heads=self.num_heads
-        )
-        return (
-            self.static_side(static, from_dynamic, training=training),
-            self.dynamic_side(dynamic, from_static, training=training),
-            static_to_dynamic,
-            dynamic_to_static,
-        )
+        masks = masks or [None] * len(tokens)
+        sides = [self.side(stream) for stream in self.streams]
+        projected = [side.project(each) for side, each in zip(sides, tokens, strict=True)]
+        new_tokens, weights = [], []
+        for number, stream in enumerate(self.streams):
+            others = [self.streams.index(name) for name in key_streams(self.streams, stream)]
+            attended, stream_weights = attend(
+                projected[number][0],
+                _join([projected[other][1] for other in others]),
+                _join([projected[other][2] for other in others]),
+                joint_mask([tokens[other] for other in others], [masks[other] for other in others]),
+                num_heads=self.num_heads,
+            )
+            new_tokens.append(sides[number](tokens[number], attended, training=training))
+            weights.append(stream_weights)
+        return new_tokens, weights
+
+
+def _join(tokens: Sequence[Any]) -> Any:
+    return tokens[0] if len(tokens) == 1 else ops.concatenate(tokens, axis=1)
 
 
 @keras.saving.register_keras_serializable(package="pipeline")
@@ -216,6 +275,7 @@ class TraitAttention(keras.layers.Layer):
     """Attention from one learned query per trait to the tokens.
 
     Args:
+        num_traits: Number of traits K.
         num_heads: Number of heads H, a divisor of F.
 
     Call arguments:
@@ -225,8 +285,9 @@ class TraitAttention(keras.layers.Layer):
     Reference: learned queries after Lee et al., 2019 (arXiv:1810.00825), section 3.2.
     """
 
-    def __init__(self, num_heads: int, **kwargs: Any) -> None:
+    def __init__(self, num_traits: int, *, num_heads: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.num_traits = num_traits
         self.num_heads = num_heads
 
     def build(self, tokens_shape: tuple[Any, ...]) -> None:  # noqa: D102
@@ -234,7 +295,7 @@ class TraitAttention(keras.layers.Layer):
         options = {"dtype": self.dtype_policy}
         self.queries = self.add_weight(
             name="queries",
-            shape=(NUM_TRAITS, width),
+            shape=(self.num_traits, width),
             initializer=keras.initializers.RandomNormal(stddev=1.0),
         )
         self.norm = keras.layers.LayerNormalization(name="norm", **options)

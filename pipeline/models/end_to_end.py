@@ -1,4 +1,4 @@
-"""The main model with image encoders: from face crops and optical flow to five traits.
+"""The main model with image encoders, e.g. for face crops and optical flow.
 
 Shapes: N clips, T steps, H height, W width, C channels, K traits.
 """
@@ -10,12 +10,13 @@ import keras
 import numpy as np
 
 from pipeline.core.arrays import FloatArray
-from pipeline.models.complete_personality_model import (
-    CompletePersonalityModel,
+from pipeline.models.encoders import STANDARDIZE
+from pipeline.models.personality_model import (
     GraphReader,
     Moments,
+    PersonalityModel,
+    check_moments,
 )
-from pipeline.models.encoders import STANDARDIZE
 from pipeline.models.standardize import Standardize
 
 _ENCODERS: Final = "{stream}_steps"
@@ -24,7 +25,7 @@ _ENCODERS: Final = "{stream}_steps"
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class EndToEndModel(keras.Model):
-    """Encode the image of every time step, then apply a `CompletePersonalityModel`.
+    """Encode the image of every time step, then apply a `PersonalityModel`.
 
     Args:
         encoders: Stream name -> model from images (H, W, C) to vectors. Streams without an
@@ -39,7 +40,7 @@ class EndToEndModel(keras.Model):
         self,
         encoders: Mapping[str, keras.Model],
         image_shapes: Mapping[str, tuple[int, int, int, int]],
-        fusion: CompletePersonalityModel,
+        fusion: PersonalityModel,
         new_encoders: Collection[str] = (),
         name: str = "end_to_end_model",
     ) -> None:
@@ -62,21 +63,30 @@ class EndToEndModel(keras.Model):
         self._names = [tensor.name for tensor in fusion.inputs]
         self._encoded = GraphReader(inputs, dict(zip(self._names, encoded, strict=True)))
 
-    def adapt(
-        self,
-        *,
-        static_moments: Moments,
-        dynamic_moments: Moments,
-        label_mean: FloatArray | None = None,
-    ) -> None:
-        """Store the statistics of the training clips; see `CompletePersonalityModel.adapt`.
+    @property
+    def stream_names(self) -> tuple[str, ...]:
+        """Names of the streams, in the order of the inputs."""
+        return self._fusion_model.stream_names
 
-        For an image stream, the moments contain one mean and one variance per channel.
+    @property
+    def trait_names(self) -> tuple[str, ...]:
+        """Names of the traits, in the order of the scores."""
+        return self._fusion_model.trait_names
+
+    def adapt(
+        self, moments: Mapping[str, Moments], *, label_mean: FloatArray | None = None
+    ) -> None:
+        """Store the statistics of the training clips; see `PersonalityModel.adapt`.
+
+        For an image stream, the moments contain one mean and one variance per channel. Moments of
+        streams with a loaded encoder are not needed.
         """
-        for name, moments in {"static": static_moments, "dynamic": dynamic_moments}.items():
-            layer = self._standardizer(name)
+        layers = {name: self._standardizer(name) for name in self.stream_names}
+        needed = [name for name, layer in layers.items() if layer is not None]
+        for name in check_moments(moments, needed):
+            layer = layers[name]
             if layer is not None and layer.trainable:
-                layer.set_moments(*moments)
+                layer.set_moments(*moments[name])
         traits = self._fusion_model.get_layer("traits")
         if label_mean is not None and traits.trainable:
             traits.set_label_mean(label_mean)
@@ -97,7 +107,7 @@ class EndToEndModel(keras.Model):
         )
 
     def attention(self, inputs: Any, *, batch_size: int = 256) -> dict[str, FloatArray]:
-        """Return the attention weights; see `CompletePersonalityModel.attention`."""
+        """Return the attention weights; see `PersonalityModel.attention`."""
         encoded = self._encoded.read(inputs, batch_size=batch_size)
         return self._fusion_model.attention(
             [encoded[name] for name in self._names], batch_size=batch_size

@@ -11,8 +11,16 @@ from typing import Any, Final, TypeAlias
 import keras
 from keras import ops
 
-from pipeline.models.attention import CrossAttentionBlock, FeedForward, TraitAttention
-from pipeline.models.heads import StreamMixture, TraitHead
+from pipeline.core.errors import ModelError
+from pipeline.core.stream_names import DYNAMIC, STATIC
+from pipeline.models.attention import (
+    CrossAttentionBlock,
+    FeedForward,
+    TraitAttention,
+    joint_mask,
+    key_streams,
+)
+from pipeline.models.heads import StreamMixture, TraitHead, mix, stream_shares
 from pipeline.models.streams import MaskedMean, StreamTensors
 
 
@@ -20,6 +28,7 @@ from pipeline.models.streams import MaskedMean, StreamTensors
 class FusionSizes:
     """Sizes of the fusion layers. Some fusions use only a part of the sizes."""
 
+    num_traits: int
     width: int
     num_heads: int
     num_blocks: int
@@ -37,46 +46,46 @@ class Fusion:
 
     build: Callable[[Sequence[StreamTensors], FusionSizes], Fused]
     """Function that adds the layers to the graph."""
-    streams: tuple[str, ...] = ("static", "dynamic")
-    """Names of the input streams, in the order in which `build` needs the streams."""
+    only_stream: str = ""
+    """Name of the single stream that the fusion uses; empty if it uses all streams."""
     has_attention: bool = True
 
 
 def cross_attention(streams: Sequence[StreamTensors], sizes: FusionSizes) -> Fused:
     """Apply cross-attention blocks, then attention from one query per trait to all tokens."""
-    static, dynamic = streams
-    static_tokens, dynamic_tokens = static.values, dynamic.values
+    names = [stream.name for stream in streams]
+    tokens, masks = [stream.values for stream in streams], [stream.mask for stream in streams]
+    has_masks = any(mask is not None for mask in masks)
     attention = {}
     for number in range(1, sizes.num_blocks + 1):
         block = CrossAttentionBlock(
+            names,
             sizes.num_heads,
             feed_forward_factor=sizes.feed_forward_factor,
             dropout_rate=sizes.dropout_rate,
             name=f"block_{number}",
         )
-        static_tokens, dynamic_tokens, static_to_dynamic, dynamic_to_static = block(
-            static_tokens, dynamic_tokens, static_mask=static.mask, dynamic_mask=dynamic.mask
-        )
-        attention[f"block_{number}/static_to_dynamic"] = static_to_dynamic
-        attention[f"block_{number}/dynamic_to_static"] = dynamic_to_static
-    tokens = keras.layers.Concatenate(axis=1, name="tokens")([static_tokens, dynamic_tokens])
-    features, attention["traits"] = TraitAttention(sizes.num_heads, name="trait_attention")(
-        tokens, token_mask=_joint_mask(static, dynamic)
-    )
-    logits = TraitHead(dropout_rate=sizes.dropout_rate, name="trait_head")(features)
-    return logits, attention
+        tokens, weights = block(tokens, masks=masks if has_masks else None)
+        for name, stream_weights in zip(names, weights, strict=True):
+            keys = "+".join(key_streams(names, name))
+            attention[f"block_{number}/{name}_to_{keys}"] = stream_weights
+    joined = keras.layers.Concatenate(axis=1, name="tokens")(tokens)
+    features, attention["traits"] = TraitAttention(
+        sizes.num_traits, num_heads=sizes.num_heads, name="trait_attention"
+    )(joined, token_mask=joint_mask(tokens, masks))
+    return _trait_head(sizes)(features), attention
 
 
 def concat(streams: Sequence[StreamTensors], sizes: FusionSizes) -> Fused:
-    """Average the tokens of each stream, concatenate the two means, and apply a perceptron."""
+    """Average the tokens of each stream, concatenate the means, and apply a perceptron."""
     joined = keras.layers.Concatenate(name="joined")([_mean(stream) for stream in streams])
     features = keras.layers.Dense(sizes.width, activation="gelu", name="fused")(joined)
     return _shared_features_logits(features, sizes), {}
 
 
 def gated(streams: Sequence[StreamTensors], sizes: FusionSizes) -> Fused:
-    """Average the tokens of each stream, and mix the two means with a gate per feature."""
-    features = GatedUnit(name="fused")(*[_mean(stream) for stream in streams])
+    """Average the tokens of each stream, and mix the means with gates per feature."""
+    features = GatedUnit(name="fused")([_mean(stream) for stream in streams])
     return _shared_features_logits(features, sizes), {}
 
 
@@ -87,7 +96,9 @@ def late(streams: Sequence[StreamTensors], sizes: FusionSizes) -> Fused:
         stream_logits, weights = _one_stream_logits(stream, sizes, f"{stream.name}_")
         logits.append(stream_logits)
         attention[f"{stream.name}/traits"] = weights["traits"]
-    return StreamMixture(name="mixture")(*logits), attention
+    if len(logits) == 1:
+        return logits[0], attention
+    return StreamMixture(name="mixture")(logits), attention
 
 
 def single_stream(streams: Sequence[StreamTensors], sizes: FusionSizes) -> Fused:
@@ -102,46 +113,84 @@ FUSIONS: Final[Mapping[str, Fusion]] = MappingProxyType(
         "concat": Fusion(build=concat, has_attention=False),
         "gated": Fusion(build=gated, has_attention=False),
         "late": Fusion(build=late),
-        "static_only": Fusion(build=single_stream, streams=("static",)),
-        "dynamic_only": Fusion(build=single_stream, streams=("dynamic",)),
+        "static_only": Fusion(build=single_stream, only_stream=STATIC),
+        "dynamic_only": Fusion(build=single_stream, only_stream=DYNAMIC),
     }
 )
 """Name in the configuration -> fusion."""
 
 
+def fused_streams(fusion: str, streams: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the streams that a fusion uses, in order.
+
+    Raises:
+        ModelError: If the fusion uses a single stream that is not in `streams`.
+    """
+    only = FUSIONS[fusion].only_stream
+    if only and only not in streams:
+        raise ModelError(
+            f"fusion={fusion!r} uses the stream {only}, but the streams are {', '.join(streams)}. "
+            "Choose another fusion, such as cross_attention, or add the stream."
+        )
+    return (only,) if only else tuple(streams)
+
+
 @keras.saving.register_keras_serializable(package="pipeline")
 class GatedUnit(keras.layers.Layer):
-    """Gated multimodal unit: mix two streams with a learned gate per feature.
+    """Gated multimodal unit: mix N streams with learned gates per feature.
+
+    The gates of a feature have the sum 1: they are `stream_shares` of N - 1 logits.
 
     Call arguments:
-        first: Shape (B, F).
-        second: Shape (B, F).
+        inputs: Vector of each stream, each of shape (B, F).
 
-    Reference: Arevalo et al., 2017 (arXiv:1702.01992), section 3.1, the bimodal unit.
+    Reference: Arevalo et al., 2017 (arXiv:1702.01992), section 3.1. For two streams, this is the
+        bimodal unit. For more streams, the softmax keeps the sum of the gates at 1, whereas the
+        multimodal unit of the reference has independent gates.
     """
 
-    def build(self, first_shape: tuple[Any, ...], second_shape: tuple[Any, ...]) -> None:
-        """Create three dense layers: one per stream, and the gate."""
-        width = first_shape[-1]
+    def build(self, inputs_shape: Sequence[tuple[Any, ...]]) -> None:
+        """Create one dense layer per stream and, for two or more streams, the gate."""
+        width = inputs_shape[0][-1]
         options = {"dtype": self.dtype_policy}
-        self.first_map = keras.layers.Dense(width, activation="tanh", name="first", **options)
-        self.second_map = keras.layers.Dense(width, activation="tanh", name="second", **options)
-        self.gate = keras.layers.Dense(width, activation="sigmoid", name="gate", **options)
-        self.first_map.build(first_shape)
-        self.second_map.build(second_shape)
-        self.gate.build((first_shape[0], first_shape[-1] + second_shape[-1]))
+        for number, shape in enumerate(inputs_shape):
+            name = _map_name(number)
+            layer = keras.layers.Dense(width, activation="tanh", name=name, **options)
+            setattr(self, f"{name}_map", layer)
+            layer.build(shape)
+        num_others = len(inputs_shape) - 1
+        if num_others:
+            self.gate = keras.layers.Dense(num_others * width, name="gate", **options)
+            self.gate.build((inputs_shape[0][0], sum(shape[-1] for shape in inputs_shape)))
 
-    def call(self, first: Any, second: Any) -> Any:
+    def call(self, inputs: Sequence[Any]) -> Any:
         """Return the fused features, shape (B, F), in [-1, 1]."""
-        share = self.gate(ops.concatenate([first, second], axis=-1))
-        return share * self.first_map(first) + (1 - share) * self.second_map(second)
+        num_others = len(inputs) - 1
+        logits: Sequence[Any] = []
+        if num_others:
+            logits = ops.split(self.gate(ops.concatenate(inputs, axis=-1)), num_others, axis=-1)
+        mapped = [
+            getattr(self, f"{_map_name(number)}_map")(values)
+            for number, values in enumerate(inputs)
+        ]
+        return mix(stream_shares(logits), mapped)
+
+
+def _map_name(number: int) -> str:
+    # Saved models contain these names.
+    return ("first", "second")[number] if number < 2 else f"stream_{number + 1}"
 
 
 def _one_stream_logits(stream: StreamTensors, sizes: FusionSizes, prefix: str) -> Fused:
-    attention = TraitAttention(sizes.num_heads, name=f"{prefix}trait_attention")
+    attention = TraitAttention(
+        sizes.num_traits, num_heads=sizes.num_heads, name=f"{prefix}trait_attention"
+    )
     features, weights = attention(stream.values, token_mask=stream.mask)
-    head = TraitHead(dropout_rate=sizes.dropout_rate, name=f"{prefix}trait_head")
-    return head(features), {"traits": weights}
+    return _trait_head(sizes, prefix)(features), {"traits": weights}
+
+
+def _trait_head(sizes: FusionSizes, prefix: str = "") -> TraitHead:
+    return TraitHead(sizes.num_traits, dropout_rate=sizes.dropout_rate, name=f"{prefix}trait_head")
 
 
 def _shared_features_logits(features: Any, sizes: FusionSizes) -> Any:
@@ -149,18 +198,8 @@ def _shared_features_logits(features: Any, sizes: FusionSizes) -> Any:
         sizes.feed_forward_factor, dropout_rate=sizes.dropout_rate, name="feed_forward"
     )(features)
     features = keras.layers.Reshape((1, sizes.width), name="trait_features")(features)
-    return TraitHead(dropout_rate=sizes.dropout_rate, name="trait_head")(features)
+    return _trait_head(sizes)(features)
 
 
 def _mean(stream: StreamTensors) -> Any:
     return MaskedMean(name=f"{stream.name}_mean")(stream.values, step_mask=stream.mask)
-
-
-def _joint_mask(*streams: StreamTensors) -> Any:
-    if all(stream.mask is None for stream in streams):
-        return None
-    masks = [
-        ops.ones_like(stream.values[..., 0], dtype="bool") if stream.mask is None else stream.mask
-        for stream in streams
-    ]
-    return ops.concatenate(masks, axis=1)

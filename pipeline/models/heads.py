@@ -3,6 +3,9 @@
 Shapes: B batch, C features, F fusion width, K traits.
 """
 
+import functools
+import operator
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -11,7 +14,6 @@ from keras import ops
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import ModelError
-from pipeline.core.traits import NUM_TRAITS
 
 MEAN_RANGE = (0.01, 0.99)
 """Range to which label means are clipped. Outside this range, the gradients are too small."""
@@ -28,14 +30,16 @@ class TraitHead(keras.layers.Layer):
     """Map features to one logit per trait, with separate weights for each trait.
 
     Args:
+        num_traits: Number of traits K.
         dropout_rate: Dropout rate of the features, in [0, 1).
 
     Call arguments:
         inputs: Features, shape (B, K, F); or (B, 1, F) if all traits have the same features.
     """
 
-    def __init__(self, *, dropout_rate: float, **kwargs: Any) -> None:
+    def __init__(self, num_traits: int, *, dropout_rate: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.num_traits = num_traits
         self.dropout_rate = dropout_rate
 
     def build(self, inputs_shape: tuple[Any, ...]) -> None:
@@ -51,7 +55,7 @@ class TraitHead(keras.layers.Layer):
         # With small weights, the scores of a new model are close to the label mean.
         self.kernel = self.add_weight(
             name="kernel",
-            shape=(NUM_TRAITS, inputs_shape[-1]),
+            shape=(self.num_traits, inputs_shape[-1]),
             initializer=keras.initializers.RandomNormal(stddev=0.02),
         )
 
@@ -68,6 +72,9 @@ class LinearSkip(keras.layers.Layer):
     One Adam update changes each weight by about the learning rate. Without scaling, the change of
     the logits would grow with C. Therefore the kernel is multiplied by `LINEAR_STEP` / C.
 
+    Args:
+        num_traits: Number of traits K.
+
     Call arguments:
         inputs: Standardized features, shape (B, C).
 
@@ -75,11 +82,15 @@ class LinearSkip(keras.layers.Layer):
         weights scales with 1 / fan-in.
     """
 
+    def __init__(self, num_traits: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.num_traits = num_traits
+
     def build(self, inputs_shape: tuple[Any, ...]) -> None:
         """Create the weights, shape (C, K). The initial values are zero."""
         self.step = LINEAR_STEP / inputs_shape[-1]
         self.kernel = self.add_weight(
-            name="kernel", shape=(inputs_shape[-1], NUM_TRAITS), initializer="zeros"
+            name="kernel", shape=(inputs_shape[-1], self.num_traits), initializer="zeros"
         )
 
     def call(self, inputs: Any) -> Any:
@@ -89,24 +100,47 @@ class LinearSkip(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class StreamMixture(keras.layers.Layer):
-    """Weighted mean of the logits of two streams, with one learned weight per trait.
+    """Weighted mean of the logits of two or more streams, with learned weights per trait.
 
     Call arguments:
-        first: Logits of the first stream, shape (B, K).
-        second: Logits of the second stream, shape (B, K).
+        inputs: Logits of each of the N streams, each of shape (B, K).
     """
 
-    def build(self, first_shape: tuple[Any, ...], second_shape: tuple[Any, ...]) -> None:
-        """Create one balance per trait, shape (K,): the logit of the weight of the first stream.
+    def build(self, inputs_shape: list[tuple[Any, ...]]) -> None:
+        """Create the balance: shape (K,) for two streams, and (N - 1, K) for more streams.
 
-        With the initial value 0, both streams have the same weight.
+        The weights of the streams are `stream_shares` of the balance. With the initial value 0,
+        all streams have the same weight.
         """
-        self.balance = self.add_weight(name="balance", shape=(NUM_TRAITS,), initializer="zeros")
+        num_others, num_traits = len(inputs_shape) - 1, inputs_shape[0][-1]
+        shape = (num_traits,) if num_others == 1 else (num_others, num_traits)
+        self.balance = self.add_weight(name="balance", shape=shape, initializer="zeros")
 
-    def call(self, first: Any, second: Any) -> Any:
+    def call(self, inputs: list[Any]) -> Any:
         """Return the mixed logits, shape (B, K)."""
-        share = ops.sigmoid(self.balance)
-        return share * first + (1 - share) * second
+        num_others = len(inputs) - 1
+        logits = [self.balance] if num_others == 1 else ops.unstack(self.balance, num_others)
+        return mix(stream_shares(logits), inputs)
+
+
+def stream_shares(logits: Sequence[Any]) -> list[Any]:
+    """Return the shares of N streams, in [0, 1] with the sum 1, from N - 1 logits.
+
+    The shares are the softmax of the logits and of 0, the logit of the last stream. For two
+    streams, the share of the first stream is thus the sigmoid of its logit.
+    """
+    if not logits:
+        return [1.0]
+    if len(logits) == 1:
+        share = ops.sigmoid(logits[0])
+        return [share, 1 - share]
+    joined = ops.stack([*logits, ops.zeros_like(logits[0])])
+    return list(ops.unstack(ops.softmax(joined, axis=0), len(logits) + 1))
+
+
+def mix(shares: Sequence[Any], values: Sequence[Any]) -> Any:
+    """Return the sum of the values, each multiplied by its share."""
+    return functools.reduce(operator.add, map(operator.mul, shares, values))
 
 
 @keras.saving.register_keras_serializable(package="pipeline")
@@ -125,7 +159,8 @@ class TraitScores(keras.layers.Layer):
 
     def build(self, inputs_shape: list[tuple[Any, ...]]) -> None:
         """Create the bias of each trait, shape (K,)."""
-        self.bias = self.add_weight(name="bias", shape=(NUM_TRAITS,), initializer="zeros")
+        num_traits = inputs_shape[0][-1]
+        self.bias = self.add_weight(name="bias", shape=(num_traits,), initializer="zeros")
 
     @property
     def is_set(self) -> bool:
@@ -139,9 +174,9 @@ class TraitScores(keras.layers.Layer):
             ModelError: If the shape is wrong or a value is outside [0, 1].
         """
         mean = np.asarray(mean, dtype=np.float64)
-        if mean.shape != (NUM_TRAITS,):
+        if mean.shape != tuple(self.bias.shape):
             raise ModelError(
-                f"The label mean must have one score per trait, shape ({NUM_TRAITS},), "
+                f"The label mean must have one score per trait, shape {tuple(self.bias.shape)}, "
                 f"but has shape {mean.shape}."
             )
         if not ((mean >= 0) & (mean <= 1)).all():  # NaN fails this check too

@@ -31,7 +31,8 @@ class Standardize(keras.layers.Layer):
 
     Call arguments:
         inputs: Features, shape (B, C) or (B, T, C).
-        step_mask: True for real steps, shape (B, T). In the output, padding is zero.
+        step_mask: True for real steps, shape (B, T); or True for clips that have the stream, shape
+            (B, 1), if the stream has one vector per clip. In the output, all other values are zero.
     """
 
     def build(self, inputs_shape: tuple[Any, ...]) -> None:
@@ -69,13 +70,14 @@ class Standardize(keras.layers.Layer):
     def is_far(self, values: FloatArray, step_mask: BoolArray | None = None) -> BoolArray:
         """Return True for each clip with a value `FAR` or more standard deviations from the mean.
 
-        `values` has shape (B, C) or (B, T, C). `step_mask` has shape (B, T). Padding is ignored.
+        `values` has shape (B, C) or (B, T, C). `step_mask` has shape (B, 1) or (B, T). Padding is
+        ignored.
         """
         with np.errstate(over="ignore", invalid="ignore"):  # the distance can be infinite
             distance = np.abs((values - np.asarray(self.mean)) * np.asarray(self.scale))
         steps = (distance >= FAR).any(axis=-1)
         if steps.ndim == 1:
-            return np.asarray(steps)
+            steps = steps[:, None]
         return np.asarray((steps if step_mask is None else steps & step_mask).any(axis=1))
 
     def _checked(self, moment: str, values: FloatArray) -> FloatArray:
@@ -98,7 +100,9 @@ class Standardize(keras.layers.Layer):
         standardized = (inputs - self.mean) * self.scale
         if step_mask is None:
             return standardized
-        return ops.where(ops.expand_dims(step_mask, -1), standardized, 0.0)
+        if len(inputs.shape) == 3:
+            step_mask = ops.expand_dims(step_mask, -1)
+        return ops.where(step_mask, standardized, 0.0)
 
 
 def standardize_layers(network: keras.Model) -> dict[str, Standardize]:

@@ -4,6 +4,7 @@ Shapes: B batch, T steps or tokens, C features, F fusion width.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from keras import ops
 
 from pipeline.core.arrays import FloatArray
+from pipeline.core.stream_names import MASK_ENDING
 from pipeline.models.standardize import Standardize
 
 MIN_FREQUENCY = 0.5
@@ -28,11 +30,19 @@ class StreamSpec:
     num_steps: int | None = None
     """Number of time steps per clip; None if the stream has one vector per clip."""
     masked: bool = False
-    """Whether a mask separates real steps from padding."""
+    """Whether the model has a mask input, which separates real steps from padding.
+
+    For a stream of one vector per clip, the mask has shape (N, 1): True if the clip has the stream.
+    """
     image_size: tuple[int, int] | None = None
     """Height and width, if each step is an image."""
     source: str = ""
     """Path of the features, for error messages."""
+    can_be_absent: bool = False
+    """Whether the model has a learned token for clips that lack the stream.
+
+    For such a clip, the mask contains only False.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +50,16 @@ class StreamTensors:
     """Tensors of one stream in the graph of a model."""
 
     name: str
-    """`"static"` or `"dynamic"`."""
+    """Name of the stream."""
     values: Any
     """Features, shape (B, T, C) or (B, C); after `to_tokens`, tokens, shape (B, T, F)."""
     mask: Any
-    """True for real steps, shape (B, T); None if there is no mask."""
+    """True for real steps or tokens, shape (B, T); None if there is no mask.
+
+    For features of shape (B, C), the mask has shape (B, 1).
+    """
+    can_be_absent: bool = False
+    """Whether a learned token represents the stream if the mask contains only False."""
 
     @property
     def has_steps(self) -> bool:
@@ -55,11 +70,27 @@ class StreamTensors:
 def build_input(name: str, spec: StreamSpec) -> StreamTensors:
     """Build the input `name` and, for a masked stream, the input `<name>_mask`."""
     steps = () if spec.num_steps is None else (spec.num_steps,)
+    mask_name = f"{name}{MASK_ENDING}"
     return StreamTensors(
         name=name,
         values=keras.Input((*steps, spec.width), name=name, dtype="float32"),
-        mask=keras.Input(steps, name=f"{name}_mask", dtype="bool") if spec.masked else None,
+        mask=keras.Input(steps or (1,), name=mask_name, dtype="bool") if spec.masked else None,
+        can_be_absent=spec.can_be_absent,
     )
+
+
+def drop_streams(streams: Sequence[StreamTensors], rate: float) -> list[StreamTensors]:
+    """Return the streams with masks from which `StreamDropout` removes whole streams."""
+    masks = [_full_mask(stream) if stream.mask is None else stream.mask for stream in streams]
+    kept = StreamDropout(rate, name="dropped_streams")(masks)
+    return [
+        dataclasses.replace(stream, mask=mask) for stream, mask in zip(streams, kept, strict=True)
+    ]
+
+
+def _full_mask(stream: StreamTensors) -> Any:
+    values = stream.values[..., 0] if stream.has_steps else stream.values[:, :1]
+    return ops.ones_like(values, dtype="bool")
 
 
 def standardize(stream: StreamTensors) -> StreamTensors:
@@ -74,7 +105,8 @@ def to_tokens(
 ) -> StreamTensors:
     """Map the features of a standardized stream to tokens, and add position vectors.
 
-    A stream with time steps gives one token per step. Other streams give `num_tokens` tokens.
+    A stream with time steps gives one token per step. Other streams give `num_tokens` tokens. If
+    a clip lacks a stream that can be absent, the first token is the learned `AbsentToken`.
     """
     name = stream.name
     if stream.has_steps:
@@ -83,11 +115,20 @@ def to_tokens(
         embed = VectorTokens(num_tokens, width, name=f"{name}_tokens")
     positions = Positions(in_time=stream.has_steps, name=f"{name}_positions")
     dropout = keras.layers.Dropout(dropout_rate, name=f"{name}_dropout")
-    return dataclasses.replace(stream, values=dropout(positions(embed(stream.values))))
+    tokens, mask = positions(embed(stream.values)), stream.mask
+    if stream.can_be_absent:
+        tokens, mask = AbsentToken(name=f"{name}_absent")(tokens, stream.mask)
+    elif mask is not None and not stream.has_steps:
+        mask = ops.repeat(mask, num_tokens, axis=1)
+    return dataclasses.replace(stream, values=dropout(tokens), mask=mask)
 
 
 def summarize(stream: StreamTensors) -> Any:
-    """Return one vector per clip, shape (B, C): the mean over the real steps."""
+    """Return one vector per clip, shape (B, C): the mean over the real steps.
+
+    `stream` contains standardized features. If a clip lacks the stream, its vector is zero, the
+    mean of the training clips.
+    """
     if not stream.has_steps:
         return stream.values
     mean = MaskedMean(name=f"{stream.name}_summary", dtype="float32")
@@ -171,6 +212,72 @@ def time_waves(num_steps: int, width: int) -> FloatArray:
 
 def _waves(shape: tuple[int, int], dtype: Any = None) -> Any:
     return ops.convert_to_tensor(time_waves(*shape), dtype=dtype)
+
+
+@keras.saving.register_keras_serializable(package="pipeline")
+class StreamDropout(keras.layers.Layer):
+    """Remove whole streams of a clip from the masks, during training only.
+
+    Each clip loses each of its streams with the probability `rate`. A clip that would lose all its
+    streams keeps one of them, chosen at random.
+
+    Args:
+        rate: Probability in [0, 1).
+
+    Call arguments:
+        masks: For each of the N streams, True for real steps, shape (B, T).
+
+    Reference: Neverova et al., 2016 (doi:10.1109/TPAMI.2015.2461544), section 4.3, ModDrop.
+    """
+
+    def __init__(self, rate: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rate = rate
+        # The state is a variable of the model, so a resumed run continues the random numbers.
+        self.seed_generator = keras.random.SeedGenerator()
+
+    def call(self, masks: Sequence[Any], training: bool | None = None) -> list[Any]:
+        """Return the masks. The mask of a removed stream contains only False."""
+        if not training:
+            return list(masks)
+        present = ops.stack([ops.any(mask, axis=1) for mask in masks], axis=1)  # (B, N)
+        numbers = keras.random.uniform(ops.shape(present), seed=self.seed_generator)
+        numbers = ops.where(present, numbers, -1.0)
+        # The present stream with the largest number is never removed.
+        is_largest = numbers >= ops.max(numbers, axis=1, keepdims=True)
+        kept = (numbers >= self.rate) | is_largest
+        return [mask & kept[:, number : number + 1] for number, mask in enumerate(masks)]
+
+
+@keras.saving.register_keras_serializable(package="pipeline")
+class AbsentToken(keras.layers.Layer):
+    """Represent a missing stream of a clip by one learned token.
+
+    If the mask of a clip contains only False, the learned token replaces the first token, and only
+    this token becomes valid. Thus every clip has at least one valid token.
+
+    Call arguments:
+        tokens: Shape (B, T, F).
+        step_mask: True for real tokens, shape (B, T); or True for clips that have the stream,
+            shape (B, 1).
+    """
+
+    def build(self, tokens_shape: tuple[Any, ...], step_mask_shape: tuple[Any, ...]) -> None:
+        """Create the learned token, shape (F,)."""
+        del step_mask_shape
+        self.token = self.add_weight(
+            name="token",
+            shape=tokens_shape[-1:],
+            initializer=keras.initializers.RandomNormal(stddev=1.0),
+        )
+
+    def call(self, tokens: Any, step_mask: Any) -> tuple[Any, Any]:
+        """Return the tokens (B, T, F) and their mask (B, T)."""
+        is_absent = ops.logical_not(ops.any(step_mask, axis=1, keepdims=True))
+        is_first = ops.arange(tokens.shape[1])[None] == 0
+        is_replaced = is_absent & is_first
+        tokens = ops.where(is_replaced[..., None], self.token, tokens)
+        return tokens, step_mask | is_replaced
 
 
 @keras.saving.register_keras_serializable(package="pipeline")

@@ -16,8 +16,8 @@ import numpy as np
 
 from pipeline.core.errors import ModelError
 from pipeline.core.near_names import nearest_name
-from pipeline.models.complete_personality_model import CompletePersonalityModel
 from pipeline.models.end_to_end import EndToEndModel
+from pipeline.models.personality_model import PersonalityModel
 from pipeline.models.streams import Positions
 
 
@@ -96,7 +96,7 @@ def frozen_at_random(model: keras.Model) -> tuple[str, ...]:
     Call this before `adapt` and before training. The result is empty for an adapted model and for
     a custom model. The layers of loaded encoders are never in the result.
     """
-    if not isinstance(model, CompletePersonalityModel | EndToEndModel) or model.is_adapted:
+    if not isinstance(model, PersonalityModel | EndToEndModel) or model.is_adapted:
         return ()
     loaded = model.loaded_encoders if isinstance(model, EndToEndModel) else ()
     return tuple(

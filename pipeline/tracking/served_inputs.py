@@ -3,7 +3,7 @@
 Legend: N clips, T time steps, D features.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,13 +28,16 @@ class RequestError(MlflowException):
         return str(super().serialize_as_json())
 
 
-def read_inputs(tensors: Sequence[Any], request: Any) -> list[FloatArray]:
+def read_inputs(
+    tensors: Sequence[Any], request: Any, *, absent_streams: Collection[str] = ()
+) -> list[FloatArray]:
     """Check the arrays of a request. Return them as float32, in the order of the model inputs.
 
     Args:
         tensors: Inputs of the model, each with a `name` and a `shape` (None, ...).
         request: Named arrays of shape (N, D), (N, T, D) or (N, T), as a mapping or as columns of
             a table. Masks contain 0 and 1. Without a mask, all time steps are valid.
+        absent_streams: Names of the streams that a clip may lack. The mask is then 0.
 
     Raises:
         RequestError: If an input is missing, unknown or invalid.
@@ -48,6 +51,7 @@ def read_inputs(tensors: Sequence[Any], request: Any) -> list[FloatArray]:
     num_clips = sizes.pop()
     if num_clips == 0:
         raise RequestError("there are no clips; write at least one row")
+    _check_valid_steps(values, shapes, absent_streams)
     return [
         values[name] if name in values else np.ones((num_clips, *shape), np.float32)
         for name, shape in shapes.items()
@@ -68,8 +72,6 @@ def check_distances(network: Any, inputs: Sequence[FloatArray]) -> None:
     for name, layer in standardize_layers(network).items():
         mask = by_name.get(f"{name}{MASK_ENDING}")
         is_far = layer.is_far(by_name[name], None if mask is None else mask > 0)
-        if mask is not None:
-            is_far &= (mask > 0).any(axis=1)
         if is_far.any():
             raise RequestError(
                 f"{name} of row {int(is_far.argmax())} is {FAR:g} standard deviations or more "
@@ -112,10 +114,29 @@ def _check_array(name: str, given: Any, shape: tuple[int, ...]) -> FloatArray:
         odd = values[(values != 0) & (values != 1)]
         if odd.size:
             raise RequestError(f"{name} contains {odd[0]:g}; write 1 for valid steps, else 0")
-        empty = np.flatnonzero(~values.any(axis=1))
-        if empty.size:
-            raise RequestError(f"{name} has no valid step in row {empty[0]}; remove that clip")
     return values
+
+
+def _check_valid_steps(
+    values: Mapping[str, FloatArray],
+    shapes: Mapping[str, tuple[int, ...]],
+    absent_streams: Collection[str],
+) -> None:
+    is_empty = {
+        name.removesuffix(MASK_ENDING): ~mask.any(axis=1)
+        for name, mask in values.items()
+        if name.endswith(MASK_ENDING)
+    }
+    for stream, empty in is_empty.items():
+        if stream not in absent_streams and empty.any():
+            raise RequestError(
+                f"{stream}{MASK_ENDING} has no valid step in row {empty.argmax()}; remove that clip"
+            )
+    streams = [name for name in shapes if not name.endswith(MASK_ENDING)]
+    if all(stream in is_empty for stream in streams):
+        lost = np.logical_and.reduce([*is_empty.values()])
+        if lost.any():
+            raise RequestError(f"row {lost.argmax()} has no stream; remove that clip")
 
 
 def _rows(shape: tuple[int, ...]) -> str:

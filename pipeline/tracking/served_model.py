@@ -35,10 +35,13 @@ class ServedModel(mlflow.pyfunc.PythonModel):
         Raises:
             RequestError: If an input is invalid. The server answers with status 400.
         """
+        from pipeline.models.token_masks import absent_streams
         from pipeline.tracking.served_inputs import check_distances, read_inputs
 
         del context
-        inputs = read_inputs(self._model.inputs, model_input)
+        inputs = read_inputs(
+            self._model.inputs, model_input, absent_streams=absent_streams(self._model)
+        )
         check_distances(self._model, inputs)
         scores = self._model.predict(inputs, verbose=0)
         if not (params or {}).get("intervals"):

@@ -14,8 +14,9 @@ from pipeline.core.arrays import FloatArray
 from pipeline.core.run_log import RunLog
 from pipeline.core.stream_names import MASK_ENDING
 from pipeline.metrics.attention_entropy import head_entropies
-from pipeline.models.complete_personality_model import CompletePersonalityModel
 from pipeline.models.end_to_end import EndToEndModel
+from pipeline.models.personality_model import PersonalityModel
+from pipeline.models.token_masks import token_mask
 
 MAX_CLIPS: Final = 64
 """Maximum number of clips for the mean. With more clips, the mean hardly changes."""
@@ -35,7 +36,7 @@ class AttentionEntropy(keras.callbacks.Callback):
 
     def __init__(
         self,
-        network: CompletePersonalityModel | EndToEndModel,
+        network: PersonalityModel | EndToEndModel,
         inputs: Sequence[FloatArray],
         run_log: RunLog,
     ) -> None:
@@ -46,13 +47,12 @@ class AttentionEntropy(keras.callbacks.Callback):
             tensor.name: array for tensor, array in zip(network.inputs, self._inputs, strict=True)
         }
         # Stream name -> mask, shape (N, T), True for real steps or tokens.
-        num_clips = len(self._inputs[0])
+        all_real = np.ones((len(self._inputs[0]), 1))
         self._masks = {
-            stream: np.broadcast_to(  # the mask of a vector applies to all its tokens
-                np.asarray(given.get(f"{stream}{MASK_ENDING}", True), dtype=np.bool_),
-                (num_clips, num_keys),
+            stream: token_mask(
+                network, stream, given.get(f"{stream}{MASK_ENDING}", all_real).astype(np.bool_)
             )
-            for stream, num_keys in network.attention_keys.items()
+            for stream in network.attention_keys
         }
         self._run_log = run_log
 
@@ -68,9 +68,7 @@ def attention_callbacks(
     network: keras.Model, inputs: Sequence[FloatArray], run_log: RunLog
 ) -> list[keras.callbacks.Callback]:
     """Return [`AttentionEntropy`], or [] if the network has no attention or `inputs` is empty."""
-    has_attention = (
-        isinstance(network, CompletePersonalityModel | EndToEndModel) and network.has_attention
-    )
+    has_attention = isinstance(network, PersonalityModel | EndToEndModel) and network.has_attention
     if not has_attention or not inputs or not len(inputs[0]):
         return []
     return [AttentionEntropy(network, inputs, run_log)]

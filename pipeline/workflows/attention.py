@@ -24,6 +24,7 @@ from pipeline.data.feature_set import FeatureSet
 from pipeline.data.stream import Stream
 from pipeline.evaluation.attention import AttentionSummary, trait_attention
 from pipeline.evaluation.faithfulness import measure_deletion
+from pipeline.models.token_masks import token_mask
 from pipeline.records.attention import (
     LEARNED_TOKENS,
     WHOLE,
@@ -72,7 +73,8 @@ def measure_attention(
         for chosen, inputs in _batches(features, rows):
             weights = network.attention(inputs, batch_size=len(chosen))
             masks = {name: _step_mask(streams[name], chosen, num_keys[name]) for name in num_keys}
-            summary.add(weights, masks)
+            tokens = {name: token_mask(network, name, mask) for name, mask in masks.items()}
+            summary.add(weights, masks, tokens)
     except ModelError as error:  # a fusion without attention
         return _nothing(str(error))
     kinds = {
@@ -86,6 +88,8 @@ def measure_attention(
                 f"the {name} stream has one vector per clip. It has no time steps that can be "
                 "hidden."
             )
+        elif streams[name].is_absent[rows].all():
+            missing[name] = f"all measured clips lack the {name} stream."
         else:
             rankings = summary.rankings(name)
             deletions[name] = _measure_deletion(network, features, rows, name, rankings, seed)
@@ -170,7 +174,8 @@ def _measure_deletion(
     rankings: Mapping[str, FloatArray],
     seed: int,
 ) -> DeletionCurves:
-    rows = rows[:_MAX_DELETION_CLIPS]
+    has_stream = np.flatnonzero(~features.streams[stream].is_absent[rows])[:_MAX_DELETION_CLIPS]
+    rows = rows[has_stream]
     hide, hidden_by = _hider(network, stream)
 
     def predict_without(hidden: BoolArray) -> FloatArray:
@@ -184,7 +189,7 @@ def _measure_deletion(
 
     return measure_deletion(
         predict_without,
-        {name: ranking[: len(rows)] for name, ranking in rankings.items()},
+        {name: ranking[has_stream] for name, ranking in rankings.items()},
         features.streams[stream].read_mask(rows),
         labels=None if features.labels is None else features.labels[rows],
         hidden_by=hidden_by,

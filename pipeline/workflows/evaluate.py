@@ -35,7 +35,7 @@ from pipeline.workflows.features import (
     recorded_streams,
 )
 from pipeline.workflows.prediction_intervals import coverage_of_evaluated
-from pipeline.workflows.scoring import Scores, score
+from pipeline.workflows.scoring import Scores, absence_caveats, score
 from pipeline.workflows.trained_model import (
     TrainedModel,
     fetch_trained_model,
@@ -140,6 +140,8 @@ def _evaluate(
     check_encoder(features.encoder, trained.data.encoder, features.features_dir)
     if caveat := trained.encoder_caveat(features):
         _logger.warning("%s", caveat)
+    for warning in absence_caveats(trained.network, features):
+        _logger.warning("%s", warning)
     _check_directions(trained, features)
     check_columns(features, by)
     training_split = _training_split(trained, features)

@@ -22,7 +22,7 @@ from pipeline.models.standardize import FAR, standardize_layers
 from pipeline.workflows.attention import attention_table, check_explainable
 from pipeline.workflows.features import open_features, recorded_streams
 from pipeline.workflows.raw_clips import RawClips, check_kind, extract_as_trained
-from pipeline.workflows.scoring import check_shapes, predict
+from pipeline.workflows.scoring import absence_caveats, check_shapes, predict
 from pipeline.workflows.trained_model import (
     TrainedModel,
     fetch_trained_model,
@@ -161,6 +161,8 @@ def _warn(trained: TrainedModel, features: FeatureSet) -> None:
             "features were created.",
             *(features.sources[0].parent, name, len(rows), features.clip_ids[rows[0]], FAR),
         )
+    for warning in absence_caveats(trained.network, features):
+        _logger.warning("%s", warning)
     if trained.calibration.warning:
         _logger.warning("%s", trained.calibration.warning)
     if caveat := trained.encoder_caveat(features):
@@ -174,7 +176,7 @@ def _outliers(trained: TrainedModel, features: FeatureSet) -> dict[str, IntArray
     for stream in features.streams.values():
         if stream.name in layers:
             is_far = [
-                layers[stream.name].is_far(values, stream.read_mask(rows)) & ~stream.is_absent[rows]
+                layers[stream.name].is_far(values, stream.read_mask(rows))
                 for rows, values in stream.chunks()
             ]
             if (far := np.flatnonzero(np.concatenate(is_far))).size:

@@ -18,6 +18,7 @@ from pipeline.data.batches import inference_batch_size, inference_batches
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.stream import PooledFeatures, Stream
 from pipeline.evaluation.baselines import Baselines, fit_baselines
+from pipeline.models.token_masks import absent_streams
 from pipeline.records.predictions import Predictions
 
 _MAX_BATCH_SIZE: Final = 256
@@ -176,12 +177,23 @@ def check_shapes(network: keras.Model, features: FeatureSet, *, needs_masks: boo
     )
 
 
+def absence_caveats(network: keras.Model, features: FeatureSet) -> tuple[str, ...]:
+    """Return a warning for each stream that clips lack, but that no training clip lacked."""
+    learned = absent_streams(network)
+    return tuple(
+        f"{features.features_dir}: {int(stream.is_absent.sum())} of {features.num_clips} clips "
+        f"lack the {name} stream, but the model was trained only on clips with this stream. The "
+        "scores of these clips may be wrong."
+        for name, stream in features.streams.items()
+        if stream.can_be_absent and name not in learned
+    )
+
+
 def _check_stream_names(network: keras.Model, features: FeatureSet) -> None:
     """Check that a model of this pipeline has inputs for exactly these streams."""
-    if not hasattr(network, "attention_keys"):
-        return  # in a custom model, the inputs can have other names
-    needed = [tensor.name for tensor in network.inputs if not tensor.name.endswith(MASK_ENDING)]
-    if needed != [*features.streams]:
+    needed = getattr(network, "stream_names", None)
+    # In a custom model, the inputs can have other names.
+    if needed is not None and needed != tuple(features.streams):
         raise ModelError(
             f"{features.features_dir}: the streams are {', '.join(features.streams)}, but the "
             f"model needs {', '.join(needed)}. Choose the streams with "

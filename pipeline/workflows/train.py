@@ -166,11 +166,17 @@ def build_for(config: ExperimentConfig, features: FeatureSet) -> keras.Model:
             num_steps=stream.num_steps,
             masked=stream.has_mask,
             image_size=stream.image_size,
+            can_be_absent=stream.can_be_absent,
             source=str(stream.parts[0].path),
         )
         for name, stream in features.streams.items()
     }
-    return build_model(config.model, static=specs["static"], dynamic=specs["dynamic"])
+    return build_model(
+        config.model,
+        specs,
+        traits=features.trait_names,
+        stream_dropout=config.training.stream_dropout,
+    )
 
 
 def _train(

@@ -22,9 +22,9 @@ from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split, group_overlap, write_split
 from pipeline.data.stream import feature_moments
 from pipeline.evaluation.baselines import Baselines, save_baselines
-from pipeline.models.complete_personality_model import CompletePersonalityModel
 from pipeline.models.end_to_end import EndToEndModel
 from pipeline.models.persistence import save_model
+from pipeline.models.personality_model import PersonalityModel
 from pipeline.models.trainability import (
     choose_trainable,
     count_weights,
@@ -353,13 +353,12 @@ def _describe_features(features: FeatureSet) -> DataDescription:
 
 def adapt_network(network: keras.Model, experiment: Experiment) -> None:
     """Set the feature moments and the label mean in a new model. Other models do not change."""
-    if not isinstance(network, CompletePersonalityModel | EndToEndModel) or network.is_adapted:
+    if not isinstance(network, PersonalityModel | EndToEndModel) or network.is_adapted:
         return
     features, rows = experiment.features, experiment.split.train
     moments = {name: feature_moments(stream, rows) for name, stream in features.streams.items()}
     network.adapt(
-        static_moments=moments["static"],
-        dynamic_moments=moments["dynamic"],
+        moments,
         label_mean=features.checked_labels()[rows].mean(axis=0, dtype=np.float64),
     )
 

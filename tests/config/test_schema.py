@@ -113,6 +113,9 @@ def test_boundary_values_are_allowed(schema, values):
             (DataConfig, {"features_dir": "x", name: "x"}, "exclude each other")
             for name in ("static_features", "dynamic_features", "labels", "clips")
         ),
+        (DataConfig, {"streams": ("a", "a")}, "data.streams contains 'a', .* only once"),
+        (DataConfig, {"streams": ("a b",)}, "data.streams contains 'a b', .* letters"),
+        (DataConfig, {"traits": ("a", "a")}, "data.traits is not valid: a occurs twice"),
         (DataConfig, {"static_features": "x", "synthetic": SyntheticConfig()}, r"data\.synthetic"),
         (TrackingConfig, {"alias": "best"}, r"needs tracking\.registered_model"),
     ],

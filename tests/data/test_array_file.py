@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from pipeline.core.errors import FeatureSetError
+from pipeline.core.traits import TRAITS
 from pipeline.data.array_file import (
     BOOLEANS,
     NUMBERS,
@@ -170,7 +171,7 @@ PLACE = r"row 1 \(clip b\) has extraversion {}, but a score must be in \[0, 1\]\
 )
 def test_bad_labels_are_an_error_with_place_and_fix(labels, message):
     with pytest.raises(FeatureSetError, match=message):
-        check_labels(LABELS_PATH, labels, CLIPS)
+        check_labels(LABELS_PATH, labels, CLIPS, TRAITS)
 
 
 IN_B = "part-1.npy: row 0 (clip b) has "
@@ -200,3 +201,21 @@ def test_a_value_that_is_not_finite_is_an_error_with_place_and_fix(values, mask,
         list(finite_chunks(Stream(name="static", parts=parts), CLIPS))
     assert str(error.value).startswith(start)
     assert str(error.value).endswith(end)
+
+
+def test_a_directory_is_no_array(tmp_path):
+    with pytest.raises(FeatureSetError, match=r"is a directory, .*--features_dir"):
+        open_array(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".TSV", ".txt", ".parquet", ".xlsx"])
+def test_a_table_is_no_array(tmp_path, suffix):
+    path = tmp_path / f"features{suffix}"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(FeatureSetError, match=r"is a table, .*prepare --stream NAME=PATH"):
+        open_array(path)
+
+
+def test_a_missing_table_is_missing(tmp_path):
+    with pytest.raises(FeatureSetError, match="there is no such file"):
+        open_array(tmp_path / "features.csv")

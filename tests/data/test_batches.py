@@ -78,8 +78,8 @@ def test_inputs_and_labels_belong_to_the_same_clips(features, cache):
     batches.shuffle_for(1)
     for (static, dynamic, mask), labels in batches.dataset():
         rows = dynamic[:, 0].numpy().astype(int)
-        np.testing.assert_array_equal(static, features.static.read(rows))
-        np.testing.assert_array_equal(dynamic, features.dynamic.read(rows))
+        np.testing.assert_array_equal(static, features.streams["static"].read(rows))
+        np.testing.assert_array_equal(dynamic, features.streams["dynamic"].read(rows))
         np.testing.assert_array_equal(mask, MASK[rows].astype(np.float32))
         np.testing.assert_array_equal(labels, features.checked_labels()[rows])
 
@@ -138,3 +138,22 @@ def test_the_inference_batch_size_is_limited_by_memory(features, write_files, mo
     assert inference_batch_size(image_set, max_size=256) == expected < 16
     monkeypatch.setattr(batches_module, "BATCH_BYTES", 1)
     assert inference_batch_size(features, max_size=256) == 1
+
+
+def test_every_stream_has_an_input_and_masks_come_last(write_files):
+    mask = np.array([[True], [False], [True], [True]])
+    features = load_feature_set(
+        write_files(
+            audio__npy=np.ones((4, 7), dtype=np.float32),
+            audio_mask__npy=mask,
+            static_mask__npy=MASK[:4],
+        )
+    )
+    for cache in ("memory", "disk"):
+        batches = LabelledBatches(features, ALL[:4], batch_size=4, cache=cache)
+        inputs, _ = next(iter(batches.dataset()))
+        shapes = [tuple(array.shape) for array in inputs]
+        assert shapes == [(4, 3, 2), (4, 5), (4, 7), (4, 3), (4, 1)]
+        np.testing.assert_array_equal(inputs[-1], mask)
+    (inputs,) = inference_batches(features, ALL[:2], batch_size=2, masked=["dynamic"])
+    assert [array.shape for array in inputs[3:]] == [(2, 3), (2, 1), (2, 1)]

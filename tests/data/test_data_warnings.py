@@ -160,3 +160,17 @@ def test_similar_clip_names_give_a_warning(values):
     names[1] = "C0.mp4"
     warning = only_warning(values, names=names, groups=[f"g{row}" for row in range(N)])
     assert "'C0.mp4', 'c0.mp4'. If these names mean the same clip" in warning
+
+
+def test_clips_that_lack_a_stream_give_no_warning(values):
+    """The hidden values of these clips are equal, and far from the others."""
+    values[::3] = 1e6
+    is_present = np.arange(N) % 3 > 0
+    assert warnings_of(values, mask=np.repeat(is_present[:, np.newaxis], T, axis=1)) == ()
+    assert warnings_of(values[:, 0], mask=is_present[:, np.newaxis]) == ()
+
+
+def test_damage_is_found_in_masked_vectors(values):
+    mask = np.ones((N, 1), dtype=bool)
+    values[7, 0, 2] = -999
+    assert "row 7 (clip c7) has -999 in column 2" in only_warning(values[:, 0], mask=mask)

@@ -43,11 +43,11 @@ def test_a_directory_loads_with_the_content_of_its_files(write_files):
     assert feature_set.features_dir == features_dir
     assert feature_set.checked_labels() is feature_set.labels
     np.testing.assert_array_equal(feature_set.labels, np.load(features_dir / "labels.npy"))
-    for stream in (feature_set.static, feature_set.dynamic):
+    for stream in feature_set.streams.values():
         expected = np.load(features_dir / f"{stream.name}.npy")
         np.testing.assert_array_equal(stream.read(ALL), expected)
-    np.testing.assert_array_equal(feature_set.static.read_mask(ALL), mask)
-    assert not feature_set.dynamic.has_mask
+    np.testing.assert_array_equal(feature_set.streams["static"].read_mask(ALL), mask)
+    assert not feature_set.streams["dynamic"].has_mask
 
 
 def test_without_a_table_each_clip_is_its_own_group(write_files):
@@ -71,16 +71,13 @@ def test_single_files_load_like_the_directory(write_files, tmp_path):
     whole = load_feature_set(features_dir)
     (features_dir / "static.npy").rename(tmp_path / "face.npy")
     (features_dir / "static_mask.npy").rename(tmp_path / "face_mask.npy")
-    streams = {
-        "static_features": tmp_path / "face.npy",
-        "dynamic_features": features_dir / "dynamic.npy",
-    }
+    streams = {"static": tmp_path / "face.npy", "dynamic": features_dir / "dynamic.npy"}
     loaded = load_feature_files(
-        **streams, labels=features_dir / "labels.npy", clips=features_dir / "clips.csv"
+        streams, labels=features_dir / "labels.npy", clips=features_dir / "clips.csv"
     )
-    assert loaded.static.has_mask
+    assert loaded.streams["static"].has_mask
     assert loaded.digest == whole.digest
-    only_features = load_feature_files(**streams)
+    only_features = load_feature_files(streams)
     assert only_features.labels is None
     assert not only_features.has_groups
 
@@ -96,9 +93,10 @@ def test_shards_load_like_the_whole(write_files, tmp_path):
     assert sharded.digest == whole.digest
     assert sharded.clip_ids.tolist() == whole.clip_ids.tolist()
     np.testing.assert_array_equal(sharded.labels, whole.labels)
-    np.testing.assert_array_equal(sharded.static.read(rows), whole.static.read(rows))
-    np.testing.assert_array_equal(sharded.static.read_mask(rows), whole.static.read_mask(rows))
-    np.testing.assert_array_equal(sharded.seconds.read(rows), seconds[rows])
+    found, expected = sharded.streams["static"], whole.streams["static"]
+    np.testing.assert_array_equal(found.read(rows), expected.read(rows))
+    np.testing.assert_array_equal(found.read_mask(rows), expected.read_mask(rows))
+    np.testing.assert_array_equal(sharded.seconds["static"].read(rows), seconds[rows])
 
 
 @pytest.fixture
@@ -114,7 +112,7 @@ def test_the_limit_of_open_files_is_raised_if_needed(write_files, tmp_path, open
         room_for_five = last.fileno() + 6
     resource.setrlimit(resource.RLIMIT_NOFILE, (room_for_five, open_file_limit[1]))
     features = load_feature_set(sharded)
-    assert len(features.static.read(np.arange(4))) == 4
+    assert len(features.streams["static"].read(np.arange(4))) == 4
     assert room_for_five < resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 1000
 
 
@@ -127,6 +125,7 @@ def test_more_files_than_the_system_allows_are_an_error(write_files, monkeypatch
 def test_sub_directories_beside_the_streams_are_not_read(write_files, monkeypatch):
     features_dir = write_files("set")
     (features_dir / "lost+found").mkdir()
+    (features_dir / "lost+found").chmod(0)
     monkeypatch.setattr(Path, "iterdir", lambda path: pytest.fail(f"{path} is listed"))
     assert load_feature_set(features_dir).num_clips == 4
 
@@ -168,8 +167,8 @@ def test_every_array_changes_the_hash(write_files, name):
     [
         ("none", "does not exist"),
         ("one/static.npy", "is a file"),
-        ("empty", r"has no static\.npy"),
-        (".", r"partial/static\.npy: there is no such file"),
+        ("empty", "has no stream"),
+        (".", r"partial: has the streams dynamic, but .*one has static, dynamic"),
     ],
 )
 def test_a_bad_directory_is_an_error(write_files, tmp_path, name, message):
@@ -187,7 +186,7 @@ def test_a_set_is_not_kept_in_memory(write_files):
     feature_set = load_feature_set(features_dir)
     after_loading, _ = tracemalloc.get_traced_memory()
     tracemalloc.reset_peak()
-    feature_set.static.read(np.array([5]))
+    feature_set.streams["static"].read(np.array([5]))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     shutil.rmtree(features_dir)
@@ -199,7 +198,7 @@ def test_the_real_features_load_in_two_seconds_of_cpu_time(shared_data):
     start = time.process_time()
     feature_set = load_feature_set(shared_data / "first_impressions")
     assert time.process_time() - start < 2
-    assert feature_set.static.shape == feature_set.dynamic.shape == (6000, 6)
+    assert feature_set.streams["static"].shape == feature_set.streams["dynamic"].shape == (6000, 6)
     assert feature_set.checked_labels().shape == (6000, 5)
     assert feature_set.clip_ids[0] == "--Ymqszjv54.001.mp4"
     assert len(set(feature_set.groups.tolist())) == 2624
@@ -224,9 +223,10 @@ def test_the_direction_of_each_trait_is_read(write_files, metadata):
     ("metadata", "message"),
     [
         (described(is_reversed="perhaps"), r"traits\.4\.is_reversed is not valid"),
-        (described(name="stability"), r"but contains openness, .*, stability\."),
+        (described(name="openness"), "must name .* but openness occurs twice"),
+        (described(name="mean"), "`mean` is the name of the mean"),
+        (described(name="a/b"), "'a/b' contains other characters"),
         ('{"traits": "neuroticism"}', "traits is not valid"),
-        ('{"traits": [{"name": "neuroticism"}]}', r"must contain .* but contains neuroticism\."),
     ],
 )
 def test_a_bad_description_of_traits_is_an_error(write_files, metadata, message):
@@ -236,7 +236,100 @@ def test_a_bad_description_of_traits_is_an_error(write_files, metadata, message)
 
 def test_the_description_of_traits_belongs_to_the_labels_beside_it(write_files):
     features_dir = write_files(features__json=described())
-    streams = {f"{name}_features": features_dir / f"{name}.npy" for name in ("static", "dynamic")}
-    own = load_feature_files(**streams, labels=features_dir / "labels.npy")
-    others = load_feature_files(**streams, labels=write_files("other") / "labels.npy")
+    streams = {name: features_dir / f"{name}.npy" for name in ("static", "dynamic")}
+    own = load_feature_files(streams, labels=features_dir / "labels.npy")
+    others = load_feature_files(streams, labels=write_files("other") / "labels.npy")
     assert (own.traits, others.traits) == (FIRST_IMPRESSIONS, ())
+
+
+AUDIO_MASK = np.array([[True, True], [False, False], [True, False], [True, True]])
+
+
+@pytest.fixture
+def three_streams(write_files):
+    """A set with a third stream that clip 1 lacks."""
+    audio = np.arange(16, dtype=np.float32).reshape(4, 2, 2)
+    return write_files(audio__npy=audio, audio_mask__npy=AUDIO_MASK)
+
+
+def test_a_set_has_any_number_of_streams(three_streams, write_files):
+    features = load_feature_set(three_streams)
+    assert list(features.streams) == ["static", "dynamic", "audio"]
+    assert features.streams["audio"].is_absent.tolist() == [False, True, False, False]
+    one = load_feature_set(write_files("one", static__npy=None))
+    assert list(one.streams) == ["dynamic"]
+    assert one.warnings == ()
+
+
+def test_streams_can_be_chosen_before_or_after_loading(three_streams):
+    chosen = load_feature_set(three_streams, streams=("audio", "static"))
+    all_streams = load_feature_set(three_streams)
+    with pytest.raises(FeatureSetError, match=r"clip v0\.001\.mp4.* no valid step in any stream"):
+        all_streams.select_streams(("audio",))
+    selected = all_streams.select_streams(("audio", "static"))
+    assert list(selected.streams) == list(chosen.streams) == ["audio", "static"]
+    assert selected.digest == chosen.digest != all_streams.digest
+    assert all_streams.select_streams(tuple(all_streams.streams)) is all_streams
+    with pytest.raises(FeatureSetError, match=r"has no stream adio.*audio"):
+        all_streams.select_streams(("adio",))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"static_mask__npy": np.zeros((4, 3), bool)},
+            r"static_mask\.npy: row 0 \(clip v0\.000\.mp4\) and all other rows have no valid step",
+        ),
+        (
+            {
+                "static_mask__npy": np.array([[True] * 3] * 2 + [[False] * 3] * 2),
+                "dynamic_mask__npy": np.array([True, False, False, True]),
+            },
+            r"row 2 \(clip v1\.002\.mp4\) has no valid step in any stream \(static, dynamic\)",
+        ),
+    ],
+)
+def test_each_clip_has_a_stream_and_each_stream_a_clip(write_files, changes, message):
+    with pytest.raises(FeatureSetError, match=message):
+        load_feature_set(write_files(**changes))
+
+
+def test_one_shard_may_lack_a_stream_that_another_shard_has(three_streams, tmp_path):
+    sharded = load_feature_set(split_into_shards(three_streams, tmp_path / "shards", [1, 2, 4]))
+    assert sharded.streams["audio"].is_absent.tolist() == [False, True, False, False]
+
+
+def named_traits(*names) -> str:
+    return json.dumps({"traits": [{"name": name, "is_reversed": name == "b"} for name in names]})
+
+
+def test_traits_are_chosen_and_ordered_by_name(write_files):
+    labels = np.linspace(0, 1, 12, dtype=np.float32).reshape(4, 3)
+    features_dir = write_files(labels__npy=labels, features__json=named_traits("a", "b", "c"))
+    features = load_feature_set(features_dir)
+    assert features.trait_names == ("a", "b", "c")
+    np.testing.assert_array_equal(features.labels, labels)
+    chosen = load_feature_set(features_dir, traits=("c", "b"))
+    assert chosen.trait_names == tuple(trait.name for trait in chosen.traits) == ("c", "b")
+    assert [trait.is_reversed for trait in chosen.traits] == [False, True]
+    np.testing.assert_array_equal(chosen.labels, labels[:, [2, 1]])
+    assert chosen.digest != features.digest
+    with pytest.raises(FeatureSetError, match=r"has no trait d; the columns .* are a, b, c"):
+        load_feature_set(features_dir, traits=("d",))
+
+
+def test_ocean_traits_are_chosen_without_a_description(write_files):
+    features = load_feature_set(write_files(), traits=("neuroticism", "openness"))
+    assert features.labels.shape == (4, 2)
+    assert features.trait_names == ("neuroticism", "openness")
+    assert features.traits == ()
+
+
+def test_the_names_of_other_traits_change_the_hash(write_files):
+    labels = {"labels__npy": np.full((4, 2), 0.5)}
+    digests = {
+        load_feature_set(write_files(**labels, features__json=named_traits(*names))).digest
+        for names in (("a", "b"), ("a", "c"))
+    }
+    assert len(digests) == 2

@@ -142,3 +142,38 @@ def test_chunks_and_shards_do_not_change_the_moments(monkeypatch, masked):
     valid = values[rows][mask[rows]] if masked else values[rows].reshape(-1, 3)
     np.testing.assert_allclose(mean, valid.mean(axis=0, dtype=np.float64), rtol=1e-13)
     np.testing.assert_allclose(variance, valid.var(axis=0, dtype=np.float64), rtol=1e-12)
+
+
+ABSENT = np.array([[True, False], [False, False], [True, True]])
+VECTOR_MASK = np.array([[True], [False], [True]])
+
+
+def test_a_clip_without_a_valid_step_lacks_the_stream():
+    assert not stream_of(VALUES, MASK).can_be_absent
+    assert not stream_of(VALUES).is_absent.any()
+    for mask, lengths in [(ABSENT, None), (ABSENT, [1, 2]), (VECTOR_MASK, [2, 1])]:
+        values = VALUES[:3] if mask is ABSENT else VALUES[:3, 0]
+        stream = stream_of(values, mask, lengths)
+        assert stream.can_be_absent
+        assert stream.is_absent.tolist() == [False, True, False]
+
+
+def test_pooled_features_of_a_missing_stream_are_nan():
+    values = np.array([[[1.0], [3.0]], [[5.0], [7.0]], [[2.0], [4.0]]])
+    pooled = stream_of(values, ABSENT).pool(np.array([2, 1, 0]))
+    np.testing.assert_array_equal(pooled, [[3], [np.nan], [1]])
+    pooled = stream_of(values[:, 0], VECTOR_MASK).pool(np.array([2, 1, 0]))
+    np.testing.assert_array_equal(pooled, [[2], [np.nan], [1]])
+
+
+def test_moments_skip_the_clips_that_lack_the_stream():
+    values = np.array([[[1.0], [3.0]], [[5.0], [7.0]], [[2.0], [6.0]]])
+    mean, variance = feature_moments(stream_of(values, ABSENT), np.arange(3))  # of 1, 2 and 6
+    np.testing.assert_allclose([mean, variance], [[3.0], [14 / 3]])
+    mean, variance = feature_moments(stream_of(values[:, 0], VECTOR_MASK), np.arange(3))
+    np.testing.assert_allclose([mean, variance], [[1.5], [0.25]])
+
+
+def test_moments_of_a_stream_that_all_rows_lack_are_zero():
+    moments = feature_moments(stream_of(VALUES[:3], ABSENT), np.array([1]))
+    np.testing.assert_array_equal(moments, np.zeros((2, 2)))

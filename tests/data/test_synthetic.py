@@ -78,8 +78,8 @@ def test_the_set_is_written_once(tmp_path):
     ensure_synthetic_set(tmp_path / "demo", SMALL)
     features, small = load_feature_set(tmp_path / "demo"), generate_clips(SMALL)
     rows = np.arange(20)
-    np.testing.assert_array_equal(features.static.read(rows), small.static)
-    np.testing.assert_array_equal(features.dynamic.read(rows), small.dynamic)
+    np.testing.assert_array_equal(features.streams["static"].read(rows), small.static)
+    np.testing.assert_array_equal(features.streams["dynamic"].read(rows), small.dynamic)
     np.testing.assert_array_equal(features.checked_labels(), small.labels)
     assert features.encoder == "synthetic"
     before = {path.name: path.stat().st_ino for path in (tmp_path / "demo").iterdir()}

@@ -61,9 +61,9 @@ def test_real_clips_become_a_feature_set(extracted):
     assert result.status == 0, result.err
     assert "6 clips (6 new, 0 from earlier calls), 0 failed" in result.out
     features = load_feature_set(folder / "features")
-    assert features.static.shape == (6, 4, 512)
-    assert features.dynamic.shape == (6, 4, 256)
-    assert features.static.read_mask(np.arange(6)).all()
+    assert features.streams["static"].shape == (6, 4, 512)
+    assert features.streams["dynamic"].shape == (6, 4, 256)
+    assert features.streams["static"].read_mask(np.arange(6)).all()
     assert len(set(features.groups)) == 2
     assert features.checked_labels().shape == (6, 5)
 

@@ -185,8 +185,8 @@ class Shell:
     def _trained_runs(self, width):
         """Return the runs with `width` static features, sorted by time."""
         runs = [path.parent for path in self._directory.glob("runs/*/model.keras")]
-        shapes = {run: read_json(RunDirectory(run).data_path)["static_shape"] for run in runs}
-        of_width = [run for run in runs if shapes[run][-1] == width]
+        streams = {run: read_json(RunDirectory(run).data_path)["streams"] for run in runs}
+        of_width = [run for run in runs if streams[run]["static"][-1] == width]
         return sorted(of_width, key=lambda run: (run / "model.keras").stat().st_mtime)
 
 

@@ -17,11 +17,11 @@ from pipeline.evaluation.attention import (
     trait_attention,
 )
 from pipeline.metrics.attention_entropy import normalized_entropy
-from pipeline.records.attention import FRAMES, WHOLE, WINDOWS
+from pipeline.records.attention import WHOLE, step_kind
 
 TWO_KEYS = {"static": 2, "dynamic": 2}
 NUM_KEYS = {"static": 3, "dynamic": 2}
-KINDS = {"static": FRAMES, "dynamic": WINDOWS}
+KINDS = {name: step_kind(name) for name in ("static", "dynamic")}
 IDS = ("a", "b", "c", "d", "e")
 TO_DYNAMIC, TO_STATIC = "block_1/static_to_dynamic", "block_1/dynamic_to_static"
 MAPS = (TO_DYNAMIC, TO_STATIC, "traits")
@@ -245,7 +245,7 @@ def test_uniform_attention_depends_on_the_lengths_of_the_clips():
 def test_a_model_without_blocks_has_no_rollout():
     summary = AttentionSummary({"static": 3}, num_samples=9)
     summary.add({"traits": np.full((4, 1, 5, 3), 1 / 3)}, {"static": np.ones((4, 3), np.bool_)})
-    found = summary.measurements(IDS[:4], {"static": FRAMES})
+    found = summary.measurements(IDS[:4], {"static": step_kind("static")})
     assert list(summary.rankings("static")) == ["traits"]
     assert found.trait_rollout == {}
     assert found.sample_ids == IDS[:4]
@@ -262,6 +262,38 @@ def test_a_map_over_a_single_key_is_missing_with_the_reason():
 def test_without_any_measurable_map_only_the_reason_is_returned():
     summary = AttentionSummary({"static": 1}, num_samples=1)
     summary.add({"traits": np.ones((5, 1, 5, 1))}, {"static": np.ones((5, 1), np.bool_)})
-    found = summary.measurements(IDS, {"static": FRAMES})
+    found = summary.measurements(IDS, {"static": step_kind("static")})
     assert found.mean_maps == {}
     assert "attention over one key is always 1" in found.missing[WHOLE]
+
+
+def test_rollout_of_three_streams_follows_every_path():
+    """The reference multiplies the whole matrix of each block."""
+    rng = np.random.default_rng(0)
+    num_keys = {"a": 2, "b": 3, "c": 1}
+    ends = np.cumsum([0, *num_keys.values()])
+    places = {name: slice(*ends[i : i + 2]) for i, name in enumerate(num_keys)}
+    weights, expected = {}, np.eye(6)
+    for number in (1, 2):
+        block = np.zeros((6, 6))
+        for query, num_queries in num_keys.items():
+            others = [name for name in num_keys if name != query]
+            keys = sum(num_keys[name] for name in others)
+            values = rng.random((1, 2, num_queries, keys))
+            values /= values.sum(axis=-1, keepdims=True)
+            weights[f"block_{number}/{query}_to_{'+'.join(others)}"] = values
+            columns = np.concatenate([np.arange(6)[places[name]] for name in others])
+            block[places[query], columns] = values.mean(axis=1)[0]
+        expected = (np.eye(6) + block) / 2 @ expected
+    traits = rng.random((1, 2, 5, 6))
+    weights["traits"] = traits / traits.sum(axis=-1, keepdims=True)
+    found = attention_rollout(weights, num_keys)
+    expected = weights["traits"].mean(axis=1)[0] @ expected
+    np.testing.assert_allclose(np.hstack([found[name][0] for name in num_keys]), expected)
+
+
+def test_rollout_of_one_stream_includes_its_attention_to_itself():
+    itself = np.array([[0.5, 0.5], [1.0, 0.0]])[None, None]
+    weights = {"block_1/a_to_a": itself, "traits": np.array([[[[0.0, 1.0]]]])}
+    found = attention_rollout(weights, {"a": 2})
+    np.testing.assert_allclose(found["a"], [[[0.5, 0.5]]])

@@ -13,19 +13,21 @@ TRAINING = {
     "groups": ["v", "v", "w"],
     "clip_ids": ["v1", "v2", "w1"],
 }
-FEATURES = (np.array([[0.0], [1.0], [2.0]]), np.array([[5.0, 1.0], [4.0, 1.0], [9.0, 0.0]]))
+FEATURES = {
+    "static": np.array([[0.0], [1.0], [2.0]]),
+    "dynamic": np.array([[5.0, 1.0], [4.0, 1.0], [9.0, 0.0]]),
+}
 
 
 @pytest.fixture
 def baselines():
-    return fit_baselines(*FEATURES, **TRAINING, seed=0)
+    return fit_baselines(FEATURES, **TRAINING, seed=0)
 
 
 def predict(baselines, groups, clip_ids, labels):
     num_clips = len(groups)
     return baselines.predict(
-        np.zeros((num_clips, 1)),
-        np.zeros((num_clips, 2)),
+        {"static": np.zeros((num_clips, 1)), "dynamic": np.zeros((num_clips, 2))},
         labels=np.reshape(labels, (num_clips, 1)),
         groups=groups,
         clip_ids=clip_ids,
@@ -67,9 +69,9 @@ def test_only_same_group_mean_uses_the_labels_of_evaluated_clips(baselines):
 
 
 def test_ridge_scores_are_not_clipped(baselines):
-    static, dynamic = np.array([[-500.0], [500.0]]), np.array([[5.0, 1.0]] * 2)
+    features = {"static": np.array([[-500.0], [500.0]]), "dynamic": np.array([[5.0, 1.0]] * 2)}
     found = baselines.predict(
-        static, dynamic, labels=np.zeros((2, 1)), groups=["a", "b"], clip_ids=["a1", "b1"]
+        features, labels=np.zeros((2, 1)), groups=["a", "b"], clip_ids=["a1", "b1"]
     )["ridge"]
     assert found.min() < 0
     assert found.max() > 1
@@ -80,8 +82,9 @@ def test_ridge_uses_both_streams():
     static, dynamic = numbers.normal(size=(200, 3)), numbers.normal(size=(200, 2))
     labels = np.column_stack([static[:, 1], dynamic[:, 0]]) * 0.1 + 0.5
     names = np.arange(200).astype(str)
-    fitted = fit_baselines(static, dynamic, labels=labels, groups=names, clip_ids=names, seed=0)
-    found = fitted.predict(static, dynamic, labels=labels, groups=names, clip_ids=names)["ridge"]
+    features = {"static": static, "dynamic": dynamic}
+    fitted = fit_baselines(features, labels=labels, groups=names, clip_ids=names, seed=0)
+    found = fitted.predict(features, labels=labels, groups=names, clip_ids=names)["ridge"]
     np.testing.assert_allclose(found, labels, atol=1e-3)
 
 
@@ -119,20 +122,20 @@ def test_a_missing_or_damaged_file_is_an_error(tmp_path, content, message):
 
 def test_features_of_another_width_are_an_error(baselines):
     clip = {"labels": np.zeros((1, 1)), "groups": ["v"], "clip_ids": ["a"]}
-    with pytest.raises(RunError, match="1 static and 2 dynamic features, but there are 2 and 1"):
-        baselines.predict(np.zeros((1, 2)), np.zeros((1, 1)), **clip)
+    with pytest.raises(RunError, match="1 static and 2 dynamic features, but there are 2 static"):
+        baselines.predict({"static": np.zeros((1, 2)), "dynamic": np.zeros((1, 1))}, **clip)
 
 
 @pytest.mark.parametrize(
     ("features", "changes", "found"),
     [
         (FEATURES, {"groups": ["v", "w"]}, r"\[2, 3\]"),
-        ((np.zeros((0, 3)),) * 2, dict.fromkeys(TRAINING, ()), r"\[0\]"),
+        (dict.fromkeys(FEATURES, np.zeros((0, 3))), dict.fromkeys(TRAINING, ()), r"\[0\]"),
     ],
 )
 def test_different_numbers_of_rows_or_no_rows_are_an_error(features, changes, found):
     with pytest.raises(ValueError, match=f"same number of rows everywhere, found {found}"):
-        fit_baselines(*features, **TRAINING | changes, seed=0)
+        fit_baselines(features, **TRAINING | changes, seed=0)
 
 
 def test_real_clips_give_the_known_accuracies(shared_data):
@@ -148,14 +151,45 @@ def test_real_clips_give_the_known_accuracies(shared_data):
 
     def clips(chosen):
         names = {"groups": groups[chosen], "clip_ids": clip_ids[chosen]}
-        return (static[chosen], dynamic[chosen]), {"labels": labels[chosen]} | names
+        features = {"static": static[chosen], "dynamic": dynamic[chosen]}
+        return features, {"labels": labels[chosen]} | names
 
     features, described = clips(~held_out)
-    fitted = fit_baselines(*features, **described, seed=0)
+    fitted = fit_baselines(features, **described, seed=0)
     features, described = clips(held_out)
     scores = {
         name: trait_metrics(labels[held_out], scores)["accuracy"]["mean"]
-        for name, scores in fitted.predict(*features, **described).items()
+        for name, scores in fitted.predict(features, **described).items()
     }
     expected = {"training_mean": 0.883, "same_group_mean": 0.905, "ridge": 0.918}
     assert scores == pytest.approx(expected, abs=0.006)
+
+
+def test_any_number_of_streams_is_used():
+    one = {"audio": FEATURES["dynamic"]}
+    three = {**FEATURES, "audio": np.array([[np.nan], [1.0], [3.0]])}
+    clip = {"labels": np.zeros((1, 1)), "groups": ["v"], "clip_ids": ["a"]}
+    for features in (one, three):
+        fitted = fit_baselines(features, **TRAINING, seed=0)
+        evaluated = {name: np.full((1, rows.shape[1]), np.nan) for name, rows in features.items()}
+        ridge = fitted.predict(evaluated, **clip)["ridge"]
+        np.testing.assert_allclose(ridge, [[0.4]])  # the mean of the training clips
+
+
+def test_features_of_other_streams_are_an_error(baselines):
+    clip = {"labels": np.zeros((1, 1)), "groups": ["v"], "clip_ids": ["a"]}
+    features = {"dynamic": np.zeros((1, 2)), "static": np.zeros((1, 1))}
+    with pytest.raises(RunError, match="1 static and 2 dynamic features, but there are 2 dynamic"):
+        baselines.predict(features, **clip)
+
+
+def test_a_file_of_an_early_version_is_read(tmp_path, baselines):
+    save_baselines(tmp_path / "new.npz", baselines)
+    with np.load(tmp_path / "new.npz", allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored}
+    del arrays["stream_names"], arrays["widths"]
+    np.savez(tmp_path / "old.npz", **arrays, static_width=1)
+    evaluated = (["v"], ["v1"], [0.5])
+    expected = predict(baselines, *evaluated)["ridge"]
+    found = predict(load_baselines(tmp_path / "old.npz"), *evaluated)["ridge"]
+    np.testing.assert_array_equal(found, expected)

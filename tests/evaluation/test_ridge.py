@@ -86,3 +86,24 @@ def test_a_constant_feature_has_no_effect():
     moved = features.copy()
     moved[:, 1] += 1000
     np.testing.assert_allclose(found.predict(moved), found.predict(features), atol=1e-8)
+
+
+def test_a_missing_feature_has_the_mean_of_the_training_clips():
+    rng = np.random.default_rng(0)
+    features, groups = rng.normal(size=(60, 3)), np.arange(60) // 3
+    labels = features @ rng.normal(size=(3, 2))
+    features[::4, 1] = np.nan
+    ridge = fit_ridge(features, labels, groups, seed=0)
+    np.testing.assert_allclose(ridge.feature_mean, np.nanmean(features, axis=0))
+    filled = np.where(np.isnan(features), ridge.feature_mean, features)
+    np.testing.assert_allclose(ridge.predict(features), ridge.predict(filled))
+    assert np.isfinite(ridge.predict(features)).all()
+
+
+def test_a_feature_that_all_training_clips_lack_is_ignored():
+    rng = np.random.default_rng(0)
+    features, labels = rng.normal(size=(30, 2)), rng.normal(size=(30, 1))
+    expected = fit_ridge(features, labels, np.arange(30), seed=0)
+    wider = np.column_stack([features, np.full(30, np.nan)])
+    ridge = fit_ridge(wider, labels, np.arange(30), seed=0)
+    np.testing.assert_allclose(ridge.predict(wider), expected.predict(features))

@@ -51,9 +51,9 @@ def test_a_feature_set_contains_the_clips_in_order(tmp_path, cached):
     features = load_feature_set(out)
     assert features.clip_ids.tolist() == ["b.0,1 ü.mp4", "a.0,1 ü.mp4"]
     assert features.groups.tolist() == ["b", "a"]
-    np.testing.assert_array_equal(features.static.read(np.arange(2))[:, 0, 0], [2, 1])
-    np.testing.assert_array_equal(features.dynamic.read(np.arange(2))[:, 0, 0], [-2, -1])
-    assert features.static.read_mask(np.arange(2)).tolist() == [[True, False]] * 2
+    np.testing.assert_array_equal(features.streams["static"].read(np.arange(2))[:, 0, 0], [2, 1])
+    np.testing.assert_array_equal(features.streams["dynamic"].read(np.arange(2))[:, 0, 0], [-2, -1])
+    assert features.streams["static"].read_mask(np.arange(2)).tolist() == [[True, False]] * 2
     np.testing.assert_allclose(features.labels[:, 0], [0.1, 0.2])
     assert features.clips["sharpness"].tolist() == ["2.0", "1.0"]
     assert features.metadata["encoder"] == {"x": 1}

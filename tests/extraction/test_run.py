@@ -68,11 +68,11 @@ def test_videos_become_a_feature_set(extract, out):
     features = load_feature_set(out)
     assert features.clip_ids.tolist() == ["anna.000.mp4", "anna.001.mp4", "берт 1.000.mkv"]
     assert features.groups.tolist() == ["anna", "anna", "берт 1"]
-    assert features.static.shape == (3, 4, 512)
-    assert features.dynamic.shape == (3, 4, 256)
+    assert features.streams["static"].shape == (3, 4, 512)
+    assert features.streams["dynamic"].shape == (3, 4, 256)
     assert features.has_groups
-    times = features.seconds.read(np.arange(3))
-    mask = features.static.read_mask(np.arange(3))
+    times = features.seconds["static"].read(np.arange(3))
+    mask = features.streams["static"].read_mask(np.arange(3))
     np.testing.assert_array_equal(np.isfinite(times), mask)
     assert all((np.diff(row[seen]) > 0).all() for row, seen in zip(times, mask, strict=True))
     assert features.labels is None
@@ -121,14 +121,14 @@ def test_later_clips_replace_failed_clips_on_the_contact_sheet(extract, videos, 
 def test_new_failed_and_changed_clips_are_extracted(extract, out, videos, face_frames):
     (videos / "failed.mp4").write_bytes(b"")
     extract()
-    before = load_feature_set(out).static.read(np.arange(3))
+    before = load_feature_set(out).streams["static"].read(np.arange(3))
     for name in ("failed.mp4", "new.000.mp4"):
         write_video(videos / name, face_frames[:12])
     write_video(videos / "part 1" / "anna.000.mp4", face_frames[::-2])
     assert counts(extract()) == (3, 2, 0)
     features = load_feature_set(out)
     rows = [features.clip_ids.tolist().index(name) for name in ("anna.000.mp4", "anna.001.mp4")]
-    after = features.static.read(np.array(rows))
+    after = features.streams["static"].read(np.array(rows))
     assert not np.allclose(before[0], after[0])
     np.testing.assert_array_equal(before[1], after[1])
 

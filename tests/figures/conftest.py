@@ -6,7 +6,7 @@ import pytest
 from pipeline.core.traits import TRAITS
 from pipeline.figures.base.style import SCREEN
 from pipeline.figures.gallery import attention_figures, comparison_figures, training_figures
-from pipeline.records.attention import FRAMES, WINDOWS, AttentionMeasurements, DeletionCurves
+from pipeline.records.attention import AttentionMeasurements, DeletionCurves, step_kind
 from pipeline.records.evaluation import EvaluationReport
 from pipeline.records.metrics_history import LearningRateLogs, MetricsHistory
 from pipeline.records.time_logs import TimeLogs
@@ -146,7 +146,7 @@ def attention():
     )
     return AttentionMeasurements(
         clip_ids=("first", "second", "third"),
-        key_kinds={"static": FRAMES, "dynamic": WINDOWS},
+        key_kinds={name: step_kind(name) for name in ("static", "dynamic")},
         num_keys={"static": 4, "dynamic": 3},
         mean_maps={name: values.mean(axis=0) for name, values in samples.items()},
         entropy={name: np.array([[0.0, 0.2], [0.5, 0.4], [1.0, 0.6]]) for name in maps},

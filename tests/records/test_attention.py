@@ -5,12 +5,12 @@ import pytest
 
 from pipeline.core.errors import RunError
 from pipeline.records.attention import (
-    FRAMES,
     LEARNED_TOKENS,
     AttentionMeasurements,
     DeletionCurves,
     queries_and_keys,
     read_attention,
+    step_kind,
     write_attention,
 )
 
@@ -30,7 +30,7 @@ CURVES = DeletionCurves(
 
 MEASURED = AttentionMeasurements(
     clip_ids=("a.000", "b.001"),
-    key_kinds={"static": FRAMES, "dynamic": LEARNED_TOKENS},
+    key_kinds={"static": step_kind("static"), "dynamic": LEARNED_TOKENS},
     num_keys={"static": 2, "dynamic": 3},
     mean_maps={"block_1/static_to_dynamic": np.full((1, 2, 3), 1 / 3)},
     entropy={"block_1/static_to_dynamic": np.array([[1.0], [np.nan]])},
@@ -89,6 +89,8 @@ def test_a_missing_or_damaged_file_is_an_error(tmp_path, write, message):
     [
         ("block_2/static_to_dynamic", ("static", ("dynamic",))),
         ("block_1/dynamic_to_static", ("dynamic", ("static",))),
+        ("block_1/audio_to_static+dynamic", ("audio", ("static", "dynamic"))),
+        ("block_1/static_to_static", ("static", ("static",))),
         ("traits", ("traits", STREAMS)),
         ("dynamic/traits", ("traits", ("dynamic",))),
     ],

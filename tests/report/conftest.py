@@ -115,8 +115,7 @@ def make_contents():
         "data.json": {
             "digest": "d1ce",
             "num_clips": 6000,
-            "static_shape": [6000, 8, 32],
-            "dynamic_shape": [6000, 16],
+            "streams": {"static": [6000, 8, 32], "dynamic": [6000, 16]},
             "sources": ["features/static.npy", "features/clips.csv"],
             "encoder": "hog",
         },

@@ -203,8 +203,7 @@ def make_tracked_model(
     data = DataDescription(
         digest="",
         num_clips=2,
-        static_shape=[5, 3],
-        dynamic_shape=[4],
+        streams={"static": [2, 5, 3], "dynamic": [2, 4]},
         sources=[],
         traits=FIRST_IMPRESSIONS,
     )

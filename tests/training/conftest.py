@@ -19,7 +19,7 @@ from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import RunLog
 from pipeline.data.batches import LabelledBatches
 from pipeline.data.feature_set import FeatureSet, load_feature_set
-from pipeline.data.writer import write_feature_set
+from pipeline.data.writer import StreamValues, write_feature_set
 from pipeline.training.fit import FitHooks, FitResult, fit
 
 TRAIN, VALIDATION = np.arange(44), np.arange(44, 60)
@@ -107,8 +107,7 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
     features_dir = tmp_path_factory.mktemp("features") / "small"
     write_feature_set(
         features_dir,
-        static=static,
-        dynamic=dynamic,
+        streams={"static": StreamValues(values=static), "dynamic": StreamValues(values=dynamic)},
         labels=1 / (1 + np.exp(-logits)),
         clips=pd.DataFrame(
             {

@@ -82,7 +82,7 @@ def test_a_model_with_encoders_is_logged(run_log):
     keras.utils.set_random_seed(0)
     images = StreamSpec(width=3, num_steps=4, image_size=(8, 8), masked=True)
     settings = ModelConfig(fusion_dim=8, num_heads=2, static_encoder="conv")
-    network = build_model(settings, static=images, dynamic=StreamSpec(width=5))
+    network = build_model(settings, {"static": images, "dynamic": StreamSpec(width=5)})
     rng = np.random.default_rng(0)
     inputs = [rng.normal(size=shape).astype(np.float32) for shape in ((6, 4, 8, 8, 3), (6, 5))]
     (callback,) = attention_callbacks(network, [*inputs, np.ones((6, 4), np.float32)], run_log)

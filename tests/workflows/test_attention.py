@@ -8,7 +8,7 @@ from pipeline.core.traits import TRAITS
 from pipeline.data import batches
 from pipeline.data.feature_set import load_feature_set
 from pipeline.data.stream import feature_moments
-from pipeline.data.writer import write_feature_set
+from pipeline.data.writer import StreamValues, write_feature_set
 from pipeline.models import CompletePersonalityModel
 from pipeline.records.attention import WHOLE
 from pipeline.workflows.attention import attention_table, check_explainable, measure_attention
@@ -27,10 +27,14 @@ def write_set(tmp_path):
     def write(*, static_shape=(4, 6), dynamic_shape=(3, 5), seconds=None, **more):
         rng = np.random.default_rng(0)
         features_dir = tmp_path / "features"
+        static = rng.normal(3.0, 1.0, (NUM_CLIPS, *static_shape)).astype(np.float32)
+        dynamic = rng.normal(size=(NUM_CLIPS, *dynamic_shape)).astype(np.float32)
         write_feature_set(
             features_dir,
-            static=rng.normal(3.0, 1.0, (NUM_CLIPS, *static_shape)).astype(np.float32),
-            dynamic=rng.normal(size=(NUM_CLIPS, *dynamic_shape)).astype(np.float32),
+            streams={
+                "static": StreamValues(values=static, mask=more.pop("static_mask", None)),
+                "dynamic": StreamValues(values=dynamic, mask=more.pop("dynamic_mask", None)),
+            },
             **{"labels": rng.uniform(size=(NUM_CLIPS, 5)), **more},
             clips=pd.DataFrame(
                 {"clip_id": IDS, "group": [f"video{row // 2}" for row in range(NUM_CLIPS)]}
@@ -51,6 +55,10 @@ def build_network(**changes):
     skip = network.get_layer("linear_skip")
     skip.kernel.assign(np.random.default_rng(0).normal(0.0, 0.1, skip.kernel.shape))
     return network
+
+
+def inputs_of(features, rows):
+    return [stream.read(np.array(rows)) for stream in features.streams.values()]
 
 
 def other_network():
@@ -110,7 +118,7 @@ def test_sample_maps_are_those_of_the_sample_clips(write_set):
     found = measure(network, features)
     row = features.clip_ids.tolist().index(found.sample_ids[1])
     assert row in ROWS
-    inputs = [features.static.read(np.array([row])), features.dynamic.read(np.array([row]))]
+    inputs = inputs_of(features, [row])
     expected = network.attention(inputs)["traits"][0]
     np.testing.assert_allclose(found.sample_maps["traits"][1], expected, rtol=1e-4)
 
@@ -126,7 +134,7 @@ def test_the_seed_selects_the_sample_of_many_clips(write_set):
 def test_curves_begin_at_the_scores_without_hidden_steps(write_set):
     network, features = build_network(), write_set()
     found = measure(network, features).deletions["static"]
-    scores = network.predict_on_batch([features.static.read(ROWS), features.dynamic.read(ROWS)])
+    scores = network.predict_on_batch(inputs_of(features, ROWS))
     expected = np.abs(scores - features.labels[ROWS]).mean()
     for curve in found.error.values():
         np.testing.assert_allclose(curve[:, 0], expected, rtol=1e-5)
@@ -135,15 +143,13 @@ def test_curves_begin_at_the_scores_without_hidden_steps(write_set):
 
 def test_hidden_frames_are_replaced_by_the_training_mean(write_set):
     network, features = build_network(), write_set()
-    static_mean, variance = feature_moments(features.static, np.arange(5))
-    network.adapt(
-        static_moments=(static_mean, variance),
-        dynamic_moments=feature_moments(features.dynamic, np.arange(5)),
-    )
+    moments = {name: feature_moments(each, np.arange(5)) for name, each in features.streams.items()}
+    network.adapt(moments)
+    static_mean, _ = moments["static"]
     found = measure(network, features).deletions["static"]
     hidden = np.broadcast_to(static_mean, (len(ROWS), 4, 6)).astype(np.float32)
-    dynamic = features.dynamic.read(ROWS)
-    before = network.predict_on_batch([features.static.read(ROWS), dynamic])
+    dynamic = features.streams["dynamic"].read(ROWS)
+    before = network.predict_on_batch([features.streams["static"].read(ROWS), dynamic])
     after = network.predict_on_batch([hidden, dynamic])
     assert "mean of the training clips" in found.hidden_by
     expected = np.abs(after - before).mean()
@@ -156,7 +162,7 @@ def test_hidden_frames_are_masked_if_the_model_has_a_mask(write_set):
     network, features = build_network(static_masked=True), write_set(static_mask=mask)
     found = measure(network, features).deletions["static"]
     assert "mask" in found.hidden_by
-    inputs = [features.static.read(ROWS), features.dynamic.read(ROWS)]
+    inputs = inputs_of(features, ROWS)
     before = network.predict_on_batch([*inputs, mask[ROWS].astype(np.float32)])
     after = network.predict_on_batch([*inputs, np.zeros((len(ROWS), 4), np.float32)])
     expected = np.abs(after - before).mean()
@@ -228,7 +234,7 @@ def test_table_weights_add_up_to_one_and_are_in_the_order_of_the_clips(write_set
 
 def test_table_weights_equal_the_attention_of_the_model(write_set):
     network, features = build_network(), write_set()
-    weights = network.attention([features.static.read([1]), features.dynamic.read([1])])
+    weights = network.attention(inputs_of(features, [1]))
     row = attention_table(network, features).query(
         f"clip_id == '{IDS[1]}' and trait == 'extraversion' and stream == 'dynamic' and step == 2"
     )

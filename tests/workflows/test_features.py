@@ -13,6 +13,7 @@ from pipeline.workflows.features import (
     column_values,
     existing_columns,
     open_features,
+    select_used_streams,
     with_absolute_paths,
 )
 
@@ -30,7 +31,7 @@ def test_paths_become_absolute(tmp_path, monkeypatch):
     assert config.model.dynamic_encoder == "conv"
 
 
-@pytest.mark.parametrize("overrides", [{}, {"data.static_features": "x.npy"}])
+@pytest.mark.parametrize("overrides", [{}, {"data.labels": "x.npy"}])
 def test_a_configuration_without_features_is_an_error(overrides):
     with pytest.raises(ConfigError, match=r"--features_dir DIR.*--static_features"):
         open_features(load_config(None, overrides).data)
@@ -95,3 +96,72 @@ def test_unusable_columns_are_an_error(features, columns, message):
 def test_only_the_values_of_the_reported_clips_count(features):
     check_columns(features, ("gender", "age"), np.arange(50))
     check_columns(features, ("age",))
+
+
+def single_files(features_dir, *names, **settings):
+    given = {f"data.{name}_features": str(features_dir / f"{name}.npy") for name in names}
+    return load_config(None, {**given, **settings})
+
+
+def test_one_file_is_enough(small_features):
+    features = open_features(single_files(small_features, "dynamic").data)
+    assert list(features.streams) == ["dynamic"]
+
+
+def test_the_configuration_chooses_and_orders_the_streams(small_features):
+    both = single_files(small_features, "static", "dynamic", **{"data.streams": "dynamic,static"})
+    directory = {"data.features_dir": str(small_features), "data.streams": "dynamic,static"}
+    for config in (both, load_config(None, directory)):
+        assert list(open_features(config.data).streams) == ["dynamic", "static"]
+
+
+@pytest.mark.parametrize(
+    ("names", "fusion", "expected"),
+    [
+        (("static", "dynamic"), "static_only", "static"),
+        (("static", "dynamic"), "dynamic_only", "dynamic"),
+        (("static",), "static_only", "static"),
+        (("static",), "dynamic_only", None),
+    ],
+)
+def test_the_fusion_with_one_stream_uses_only_this_stream(small_features, names, fusion, expected):
+    config = single_files(small_features, *names, **{"model.fusion": fusion})
+    features = open_features(config.data)
+    if expected is not None:
+        selected = select_used_streams(features, config)
+        assert list(selected.streams) == [expected]
+        alone = open_features(single_files(small_features, expected).data)
+        assert selected.digest == alone.digest
+    else:
+        with pytest.raises(FeatureSetError, match=r"has no stream dynamic.*model\.fusion"):
+            select_used_streams(features, config)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "error", "message"),
+    [
+        ({"data.static_features": "."}, FeatureSetError, r"is a directory.*--features_dir"),
+        ({"data.static_features": "x.csv"}, FeatureSetError, r"is a table.*prepare --stream"),
+        (
+            {"data.static_features": "x.npy", "data.streams": "dynamic"},
+            ConfigError,
+            r"stream dynamic is not given.*--dynamic_features FILE",
+        ),
+        (
+            {"data.static_features": "x.npy", "data.streams": "audio"},
+            ConfigError,
+            r"stream audio is not given.*Give --features_dir DIR",
+        ),
+    ],
+)
+def test_wrong_feature_files_are_an_error(tmp_path, monkeypatch, overrides, error, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.csv").write_text("a,b\n")
+    with pytest.raises(error, match=message):
+        open_features(load_config(None, overrides).data)
+
+
+def test_other_traits_than_ocean_are_an_error(small_features):
+    settings = {"data.features_dir": str(small_features), "data.traits": "openness,neuroticism"}
+    with pytest.raises(FeatureSetError, match=r"traits are openness, neuroticism, but"):
+        open_features(load_config(None, settings).data)

@@ -430,7 +430,7 @@ LABELLED = {**FOLDER, "l.csv": scores_of(SCORES)}
          ("face/v0.001.csv: has other columns", "--columns static=")),
         ({**FOLDER, "face/v0.001.csv": "seconds,a,b\n0,1,2\n1,x,2\n"}, {"static": "face"}, {},
          ("face/v0.001.csv: line 3 has a 'x'", "--columns static=")),
-        ({"face/a.mp4.csv": frames_of(1), "face/a.avi.csv": frames_of(1), "l.csv": scores_of(SCORES)},
+        ({f"face/a.{name}.csv": frames_of(1) for name in ("mp4", "avi")} | LABELLED,
          {"static": "face"}, {"annotations": ("l.csv",)}, ("'a.avi' and 'a.mp4'", "same clip")),
     ],
 )  # fmt: skip
