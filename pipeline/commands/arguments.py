@@ -185,7 +185,9 @@ def named_values(text: str, option: str) -> dict[str, str]:
         name, equals, value = (part.strip() for part in entry.partition("="))
         if not (name and equals and value):
             kind = "PATH" if option == "stream" else "VALUE"
-            raise ConfigError(f"--{option} {entry}: must be NAME={kind}, for instance static=...")
+            raise ConfigError(
+                f"--{option} {entry}: must be NAME={kind}, for instance static={entry}."
+            )
         if name in found:
             raise ConfigError(f"--{option} {name}=...: is given twice. Keep one of the values.")
         found[name] = value

@@ -35,7 +35,7 @@ class StreamClips:
     foreign: Mapping[str, ClipMatch]
     """Streams that share no clip with `origin`, with the nearest names."""
     unmatched: pd.DataFrame
-    """Clips that are in only some of the files, see `unmatched_table`, and files not read."""
+    """Clips that are in only some of the files, see `unmatched_table`."""
 
     @property
     def clip_ids(self) -> list[str]:
@@ -69,7 +69,7 @@ def list_stream_clips(sources: Sequence[StreamSource], clips: Path | None) -> St
         clip_ids, origin = list(with_ids[0].clip_ids or ()), f"the stream {with_ids[0].name}"
     rows: dict[str, IntArray] = {}
     foreign = {}
-    unmatched = []
+    unmatched = [pd.DataFrame(columns=["clip_id", "found_in", "nearest"], dtype=str)]
     for source in with_ids:
         known = source.clip_ids or ()
         origins = (origin, f"the stream {source.name}")
@@ -89,10 +89,6 @@ def list_stream_clips(sources: Sequence[StreamSource], clips: Path | None) -> St
         if source.clip_ids is None:
             rows[source.name] = np.arange(_checked_length(source, table, clips))
     padded = {source.name: _padded(rows[source.name], len(clip_ids)) for source in sources}
-    unread = [
-        (str(path), f"the stream {source.name}", "") for source in sources for path in source.unused
-    ]
-    unmatched.append(pd.DataFrame(unread, columns=["clip_id", "found_in", "nearest"], dtype=str))
     return StreamClips(
         table=table,
         origin=origin,

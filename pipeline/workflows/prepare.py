@@ -4,6 +4,7 @@ Legend: N clips of the streams, T steps, D features.
 """
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,7 +178,9 @@ def _describe_clips(
         text = f"{name}: {source.path}, {source.description}: {num_found} of {num_clips} clips"
         left_over = len(source.clips) - num_found
         text += f"; other clips not used: {left_over}" if left_over > 0 else ""
-        text += f"; other files not read: {len(source.unused)}" if source.unused else ""
+        unread = Counter(path.suffix for path in source.unused)
+        text += "; other files not read: " if unread else ""
+        text += ", ".join(f"{number} {suffix}" for suffix, number in unread.most_common())
         report(f"{text}.")
     if joined is not None:
         report(

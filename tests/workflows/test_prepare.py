@@ -227,7 +227,7 @@ def test_the_counts_of_clips_and_frames_are_reported_and_recorded(prepare):
     }
     prepare(files, {"static": "face"}, annotations=("l.csv",), report=lines.append)
     assert lines == [
-        "static: face, table of numbers: 3 of 3 clips; other files not read: 1.",
+        "static: face, table of numbers: 3 of 3 clips; other files not read: 1 .parquet.",
         "annotations: 3 of 3 clips; 2 annotated clips have no features.",
         describe_groups(3, 3),
         "static: 2 x 2 values per clip; 10 frames read, 1 masked, 0 clips without a valid frame.",
@@ -247,7 +247,6 @@ def test_the_counts_of_clips_and_frames_are_reported_and_recorded(prepare):
 def test_unmatched_names_are_listed_with_the_nearest_name(prepare):
     files = {
         **TWO,
-        "motion/notes.parquet": "not read",
         "l.csv": scores_of({"B": 0.1, "c": 0.2, "video_z": 0.3}),
     }
     with pytest.raises(PipelineError, match=r"l\.csv: 1 of 2 clips .*'b'.*unmatched\.csv"):
@@ -257,7 +256,6 @@ def test_unmatched_names_are_listed_with_the_nearest_name(prepare):
     assert table.to_numpy().tolist() == [
         ["a", "the stream static", ""],
         ["d", "the stream dynamic", ""],
-        ["motion/notes.parquet", "the stream dynamic", ""],
         ["b", "c.csv", "B"],
         ["B", "l.csv", "b"],
         ["video_z", "l.csv", ""],
