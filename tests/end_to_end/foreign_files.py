@@ -43,11 +43,11 @@ def write_tables(
     return directory
 
 
-def write_array_folder(directory: Path, clip_ids: Sequence[str]) -> Path:
-    (directory / "arrays").mkdir()
+def write_array_folder(directory: Path, clip_ids: Sequence[str], name: str = "arrays") -> Path:
+    (directory / name).mkdir()
     for clip, frames in random_frames(clip_ids).items():
-        np.save(directory / "arrays" / f"{clip}.npy", frames)
-    return directory / "arrays"
+        np.save(directory / name / f"{clip}.npy", frames)
+    return directory / name
 
 
 def write_archive(directory: Path, clip_ids: Sequence[str]) -> Path:
@@ -75,7 +75,7 @@ def table_writer(suffix: str, separator: str = ",") -> Write:
     return write
 
 
-def write_openface(directory: Path, clip_ids: Sequence[str]) -> Path:
+def write_openface(directory: Path, clip_ids: Sequence[str], name: str = "processed") -> Path:
     columns = [" gaze_angle_x", " pose_Rx", " AU01_r", " AU01_c"]
     tables = {}
     for clip, frames in random_frames(clip_ids, 4).items():
@@ -83,7 +83,7 @@ def write_openface(directory: Path, clip_ids: Sequence[str]) -> Path:
         times = {"frame": range(1, len(table) + 1), " timestamp": np.arange(len(table)) / 30}
         marks = {" confidence": 0.98, " success": [0, *[1] * (len(table) - 1)], " x_0": 300.5}
         tables[clip] = pd.DataFrame(times).assign(**marks).join(table)
-    return write_tables(directory / "processed", tables)
+    return write_tables(directory / name, tables)
 
 
 def write_opensmile_descriptors(directory: Path, clip_ids: Sequence[str]) -> Path:
