@@ -25,8 +25,9 @@ _OTHER_SUFFIXES: Final = frozenset({
     ".ogg", ".opus", ".parquet", ".tsv", ".txt", ".wav",
 })
 # fmt: on
-_NUM_WITH_NEAREST: Final = 100
-"""Maximum number of unmatched clips whose nearest name is searched; more would take minutes."""
+_NUM_WITH_NEAREST: Final = 25
+"""Maximum number of unmatched clips whose nearest name is searched. Among 6,000 names, a search
+takes 0.03 seconds."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
