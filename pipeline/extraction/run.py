@@ -157,7 +157,7 @@ def extract_features(
         # Later clips replace failed clips on the contact sheet.
         replacements = plan.remaining(list(done)[: plan.num_shown])
         _run(job, replacements, num_workers=num_workers, engine=engine)
-        warnings, sheet = _write_set(plan, features_dir, done, clips, annotations)
+        warnings, sheet = _write_set(plan, features_dir, done, clips, annotations, report)
     return ExtractionOutcome(
         features_dir=features_dir,
         num_done=sum(result.is_done for result in results),
@@ -229,6 +229,7 @@ def _write_set(
     tasks: Mapping[str, Task],
     clips: "ClipList",
     annotations: Sequence[Path],
+    report: Callable[[str], None],
 ) -> tuple[dict[str, str], Path | None]:
     """Write the feature set and the contact sheet, unless they exist with the same content.
 
@@ -238,6 +239,8 @@ def _write_set(
     import numpy as np
 
     from pipeline.data.clip_table import read_clips
+    from pipeline.data.groups import describe_groups
+    from pipeline.data.shard import CLIPS_NAME
     from pipeline.extraction.assemble import (
         SHEET_NAME,
         assemble_feature_set,
@@ -270,7 +273,10 @@ def _write_set(
             "content": content_hash,
         }
         assemble_feature_set(features_dir, paths, columns=columns, labels=labels, metadata=metadata)
-    table = read_clips(features_dir / "clips.csv")
+    table = read_clips(features_dir / CLIPS_NAME)
+    if table["group"].tolist() != columns["group"].tolist():
+        counts = describe_groups(len(table), table["group"].nunique())
+        report(f"{features_dir / CLIPS_NAME}: groups were changed by hand and are kept. {counts}")
     texts = dict(zip(table["clip_id"], table["warnings"], strict=True))
     warnings = {clip_id: text for clip_id, text in texts.items() if text}
     return warnings, sheet if sheet.exists() else None
