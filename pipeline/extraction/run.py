@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 FAILURES_NAME: Final = "failures.csv"
-UNMATCHED_NAME: Final = "unmatched.csv"
 DEFAULT_WORKERS: Final = 2
 
 _PACKAGES: Final = ("av", "cv2", "mtcnn")
@@ -112,7 +111,7 @@ def extract_features(
         has_faces=face_dir is not None,
         has_flow=flow_dir is not None,
     )
-    from pipeline.core.files import write_text
+    from pipeline.data.clip_names import UNMATCHED_NAME, describe_unmatched, write_unmatched
     from pipeline.extraction.clip_list import list_clips
     from pipeline.extraction.plan import plan_extraction
     from pipeline.extraction.sources import count_suffixes
@@ -140,9 +139,11 @@ def extract_features(
         return ExtractionOutcome(features_dir=features_dir, failures_path=failures_path)
     with _locked(features_dir):
         plan = plan_extraction(job, clips.sources, features_dir)
-        if clips.unmatched is not None and len(clips.unmatched):
-            text = clips.unmatched.to_csv(index=False, lineterminator="\n")
-            write_text(features_dir / UNMATCHED_NAME, text)
+        if clips.unmatched is not None:
+            path = features_dir / UNMATCHED_NAME
+            write_unmatched(path, clips.unmatched)
+            if len(clips.unmatched):
+                report(describe_unmatched(path, len(clips.unmatched)))
         tasks = plan.remaining(plan.tasks)
         results = _run(job, tasks, num_workers=num_workers, engine=engine)
         failed = [*clips.failed, *plan.failed, *(each for each in results if not each.is_done)]

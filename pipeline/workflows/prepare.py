@@ -16,10 +16,10 @@ import rich.progress
 
 from pipeline.core.arrays import BoolArray, IntArray
 from pipeline.core.errors import AnnotationError, ConfigError, FeatureSetError
-from pipeline.core.files import file_hash, write_text
+from pipeline.core.files import file_hash
 from pipeline.core.stream_names import stream_name_fault
 from pipeline.core.traits import TraitLabel, traits_entry
-from pipeline.data.clip_names import unmatched_table
+from pipeline.data.clip_names import UNMATCHED_NAME, unmatched_table, write_unmatched
 from pipeline.data.groups import Groups
 from pipeline.data.join import JoinedLabels, find_groups, join_labels
 from pipeline.data.readers.label_table import Labels
@@ -31,7 +31,6 @@ from pipeline.data.writer import StreamValues, check_empty, write_feature_set
 MissingStreams: TypeAlias = Literal["error", "drop", "mask"]
 """How to treat clips that lack a stream: stop, omit the clip, or mask all steps of the stream."""
 
-UNMATCHED_NAME: Final = "unmatched.csv"
 _COPIED_METADATA: Final = ("encoder", "settings")
 """Entries of an existing `features.json` that are copied to the new set."""
 
@@ -101,7 +100,7 @@ def prepare_feature_set(
     if joined is not None:
         others = unmatched_table(joined.match, origins=(found.origin, origin))
         unmatched = pd.concat([unmatched, others], ignore_index=True)
-    _write_unmatched(path, unmatched)
+    write_unmatched(path, unmatched)
     _describe_clips(found, joined, report)
     is_kept = _complete_clips(found, missing_streams, path)
     if joined is not None:
@@ -148,7 +147,7 @@ def prepare_feature_set(
             rows=kept,
         )
     finally:
-        _write_unmatched(path, unmatched)
+        write_unmatched(path, unmatched)
     return PreparedSummary(
         num_clips=len(kept),
         groups=dataclasses.replace(assigned, names=tuple(names)),
@@ -330,12 +329,3 @@ def _metadata(
         known = shard.metadata
         metadata |= {name: known[name] for name in _COPIED_METADATA if name in known}
     return metadata
-
-
-def _write_unmatched(path: Path, rows: pd.DataFrame) -> None:
-    """Write the clips without a counterpart. The file of an earlier call is replaced."""
-    if rows.empty:
-        path.unlink(missing_ok=True)
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, rows.to_csv(index=False, lineterminator="\n"))
