@@ -126,7 +126,7 @@ class ModelConfig(Section):
     Several tokens are needed, because the attention weight of a single key is always 1.
     """
     num_blocks: Annotated[int, Interval(ge=1)] = 1
-    """Number of bidirectional cross-attention blocks."""
+    """Number of cross-attention blocks."""
     feed_forward_factor: Annotated[int, Interval(ge=1)] = 2
     """Width of the feed-forward layer of a block, as a multiple of `fusion_dim`."""
     static_encoder: str = ""

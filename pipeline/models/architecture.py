@@ -130,17 +130,16 @@ def read_streams(
     """
     specs = {}
     for name, spec in streams.items():
-        if not isinstance(spec, StreamSpec):
-            try:
-                spec = StreamSpec(**spec)
-            except TypeError as error:
-                known = ", ".join(each.name for each in dataclasses.fields(StreamSpec))
-                raise ModelError(
-                    f"The {name} stream is described by {spec!r}, but must be a StreamSpec, or a "
-                    f"dict with a width and other entries from: {known}."
-                ) from error
-        can_be_absent = spec.can_be_absent or bool(stream_dropout)
-        specs[name] = dataclasses.replace(spec, can_be_absent=can_be_absent)
+        try:
+            read = spec if isinstance(spec, StreamSpec) else StreamSpec(**spec)
+        except TypeError as error:
+            known = ", ".join(each.name for each in dataclasses.fields(StreamSpec))
+            raise ModelError(
+                f"The {name} stream is described by {spec!r}, but must be a StreamSpec, or a "
+                f"dict with a width and other entries from: {known}."
+            ) from error
+        can_be_absent = read.can_be_absent or bool(stream_dropout)
+        specs[name] = dataclasses.replace(read, can_be_absent=can_be_absent)
     return specs
 
 

@@ -20,7 +20,7 @@ from pipeline.models.attention import (
     joint_mask,
     key_streams,
 )
-from pipeline.models.heads import StreamMixture, TraitHead, mix, stream_shares
+from pipeline.models.heads import StreamMixture, TraitHead, mix, softmax_shares
 from pipeline.models.streams import MaskedMean, StreamTensors
 
 
@@ -56,6 +56,8 @@ def cross_attention(streams: Sequence[StreamTensors], sizes: FusionSizes) -> Fus
     names = [stream.name for stream in streams]
     tokens, masks = [stream.values for stream in streams], [stream.mask for stream in streams]
     has_masks = any(mask is not None for mask in masks)
+    # From the first tokens: a mask from later tokens would change the order of the layers.
+    all_masks = joint_mask(tokens, masks)
     attention = {}
     for number in range(1, sizes.num_blocks + 1):
         block = CrossAttentionBlock(
@@ -72,7 +74,7 @@ def cross_attention(streams: Sequence[StreamTensors], sizes: FusionSizes) -> Fus
     joined = keras.layers.Concatenate(axis=1, name="tokens")(tokens)
     features, attention["traits"] = TraitAttention(
         sizes.num_traits, num_heads=sizes.num_heads, name="trait_attention"
-    )(joined, token_mask=joint_mask(tokens, masks))
+    )(joined, token_mask=all_masks)
     return _trait_head(sizes)(features), attention
 
 
@@ -139,7 +141,8 @@ def fused_streams(fusion: str, streams: Sequence[str]) -> tuple[str, ...]:
 class GatedUnit(keras.layers.Layer):
     """Gated multimodal unit: mix N streams with learned gates per feature.
 
-    The gates of a feature have the sum 1: they are `stream_shares` of N - 1 logits.
+    The gates of a feature have the sum 1. For two streams, they are the sigmoid of a logit and
+    its complement. For more streams, they are `softmax_shares` of N - 1 logits.
 
     Call arguments:
         inputs: Vector of each stream, each of shape (B, F).
@@ -160,20 +163,25 @@ class GatedUnit(keras.layers.Layer):
             layer.build(shape)
         num_others = len(inputs_shape) - 1
         if num_others:
-            self.gate = keras.layers.Dense(num_others * width, name="gate", **options)
+            # Two streams need only one share. A separate sigmoid would change the rounding.
+            activation = "sigmoid" if num_others == 1 else None
+            self.gate = keras.layers.Dense(
+                num_others * width, activation=activation, name="gate", **options
+            )
             self.gate.build((inputs_shape[0][0], sum(shape[-1] for shape in inputs_shape)))
 
     def call(self, inputs: Sequence[Any]) -> Any:
         """Return the fused features, shape (B, F), in [-1, 1]."""
-        num_others = len(inputs) - 1
-        logits: Sequence[Any] = []
-        if num_others:
-            logits = ops.split(self.gate(ops.concatenate(inputs, axis=-1)), num_others, axis=-1)
         mapped = [
             getattr(self, f"{_map_name(number)}_map")(values)
             for number, values in enumerate(inputs)
         ]
-        return mix(stream_shares(logits), mapped)
+        if len(inputs) == 1:
+            return mapped[0]
+        gates = self.gate(ops.concatenate(inputs, axis=-1))
+        if len(inputs) == 2:
+            return mix([gates, 1 - gates], mapped)
+        return mix(softmax_shares(ops.split(gates, len(inputs) - 1, axis=-1)), mapped)
 
 
 def _map_name(number: int) -> str:

@@ -109,8 +109,9 @@ class StreamMixture(keras.layers.Layer):
     def build(self, inputs_shape: list[tuple[Any, ...]]) -> None:
         """Create the balance: shape (K,) for two streams, and (N - 1, K) for more streams.
 
-        The weights of the streams are `stream_shares` of the balance. With the initial value 0,
-        all streams have the same weight.
+        For two streams, the weight of the first stream is the sigmoid of the balance. For more
+        streams, the weights are `softmax_shares` of the balance. With the initial value 0, all
+        streams have the same weight.
         """
         num_others, num_traits = len(inputs_shape) - 1, inputs_shape[0][-1]
         shape = (num_traits,) if num_others == 1 else (num_others, num_traits)
@@ -118,22 +119,17 @@ class StreamMixture(keras.layers.Layer):
 
     def call(self, inputs: list[Any]) -> Any:
         """Return the mixed logits, shape (B, K)."""
-        num_others = len(inputs) - 1
-        logits = [self.balance] if num_others == 1 else ops.unstack(self.balance, num_others)
-        return mix(stream_shares(logits), inputs)
+        if len(inputs) == 2:
+            share = ops.sigmoid(self.balance)
+            return mix([share, 1 - share], inputs)
+        return mix(softmax_shares(ops.unstack(self.balance, len(inputs) - 1)), inputs)
 
 
-def stream_shares(logits: Sequence[Any]) -> list[Any]:
-    """Return the shares of N streams, in [0, 1] with the sum 1, from N - 1 logits.
+def softmax_shares(logits: Sequence[Any]) -> list[Any]:
+    """Return the shares of N streams, in [0, 1] with the sum 1, from the logits of N - 1 streams.
 
-    The shares are the softmax of the logits and of 0, the logit of the last stream. For two
-    streams, the share of the first stream is thus the sigmoid of its logit.
+    The shares are a softmax. The logit of the last stream is 0, because only differences matter.
     """
-    if not logits:
-        return [1.0]
-    if len(logits) == 1:
-        share = ops.sigmoid(logits[0])
-        return [share, 1 - share]
     joined = ops.stack([*logits, ops.zeros_like(logits[0])])
     return list(ops.unstack(ops.softmax(joined, axis=0), len(logits) + 1))
 

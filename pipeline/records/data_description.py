@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pydantic
+
 from pipeline.core.files import write_json
 from pipeline.core.stream_names import DYNAMIC, STATIC
 from pipeline.core.traits import TRAITS, TraitLabel
@@ -45,6 +47,16 @@ class DataDescription:
     warnings: tuple[DataWarning, ...] = ()
     """Warnings about features or names that may be damaged."""
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _read_early_version(cls, content: Any) -> Any:
+        # Early versions had the entries `static_shape` and `dynamic_shape`.
+        early = {name: f"{name}_shape" for name in (STATIC, DYNAMIC)}
+        if not isinstance(content, dict) or not all(key in content for key in early.values()):
+            return content
+        rest = {key: value for key, value in content.items() if key not in early.values()}
+        return {**rest, "streams": {name: content[key] for name, key in early.items()}}
+
     def __post_init__(self) -> None:
         names = tuple(trait.name for trait in self.traits)
         if names not in ((), TRAITS):
@@ -69,13 +81,4 @@ def read_data(path: Path) -> DataDescription:
     Raises:
         PipelineError: If the file is missing or damaged.
     """
-    return read_record(DataDescription, path, convert=_named_streams)
-
-
-def _named_streams(content: Any) -> Any:
-    """Return the content with the entry `streams`; early versions had only static and dynamic."""
-    early = {name: f"{name}_shape" for name in (STATIC, DYNAMIC)}
-    if not isinstance(content, dict) or not all(key in content for key in early.values()):
-        return content
-    rest = {key: value for key, value in content.items() if key not in early.values()}
-    return {**rest, "streams": {name: content[key] for name, key in early.items()}}
+    return read_record(DataDescription, path)

@@ -1,6 +1,6 @@
 """Read JSON files as dataclasses, and check their content."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -31,16 +31,14 @@ def check_content(form: type[Record] | Any, content: Any) -> Any:
         raise RunError(f"cannot be used ({reason}).") from error
 
 
-def read_record(
-    form: type[Record], path: Path, *, convert: Callable[[Any], Any] = lambda content: content
-) -> Record:
-    """Read a JSON file as a typed record. `convert` changes the content of early versions.
+def read_record(form: type[Record], path: Path) -> Record:
+    """Read a JSON file as a typed record.
 
     Raises:
         PipelineError: If the file is missing, is not JSON, or is not valid.
     """
     try:
-        record: Record = check_content(form, convert(read_json(path)))
+        record: Record = check_content(form, read_json(path))
     except RunError as error:
         raise RunError(f"{path}: {error} Restore the file from the run's artifacts.") from error
     return record

@@ -29,7 +29,7 @@ def metrics(event: Event, *, step_stride: int) -> list[Metric]:
         return _metrics(content["metrics"], step=content["step"], time_ms=event.time_ms)
     if event.kind == ATTENTION:  # one section per attention map, one chart per head
         values = {
-            f"attention_entropy/{name}/head_{head}": entropy
+            f"attention_entropy/{name.replace('+', '.')}/head_{head}": entropy  # no + in MLflow
             for name, heads in content["entropy"].items()
             for head, entropy in enumerate(heads, start=1)
         }

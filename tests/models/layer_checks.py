@@ -13,7 +13,7 @@ from pipeline.core.seeds import generator
 def check_layer(
     layer_class: type[keras.layers.Layer],
     arguments: Mapping[str, Any],
-    inputs: Mapping[str, np.ndarray],
+    inputs: Mapping[str, Any],
     *,
     output_shape: Any,
     num_trainable: int,
@@ -22,18 +22,19 @@ def check_layer(
 ) -> None:
     """Check the configuration, shapes, weights, one training step and the saved copy of a layer.
 
+    An input is an array, or a list of arrays.
+
     `num_trainable` weights must change in one step, and `num_frozen` weights must not.
     """
     layer = layer_class(**arguments, name="under_test")
     config = layer.get_config()
     assert {name: config[name] for name in arguments} == dict(arguments)
     assert layer_class.from_config(config).get_config() == config
-    symbols = {
-        name: keras.Input(values.shape[1:], name=name, dtype=values.dtype.name)
-        for name, values in inputs.items()
-    }
-    model = keras.Model(list(symbols.values()), layer(**symbols))
-    values = list(inputs.values())
+    symbols = keras.tree.map_structure(
+        lambda values: keras.Input(values.shape[1:], dtype=values.dtype.name), dict(inputs)
+    )
+    model = keras.Model(keras.tree.flatten(symbols), layer(**symbols))
+    values = keras.tree.flatten(dict(inputs))
     outputs = model(values)
     assert keras.tree.map_structure(lambda x: tuple(x.shape), outputs) == output_shape
     assert len(layer.trainable_weights) == num_trainable

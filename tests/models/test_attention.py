@@ -20,22 +20,10 @@ def tokens(name, num_tokens):
     ("layer_class", "arguments", "inputs", "output_shape", "num_trainable"),
     [
         (
-            CrossAttentionBlock,
-            BLOCK,
-            {
-                "static": tokens("static", 4),
-                "dynamic": tokens("dynamic", 5),
-                "static_mask": np.ones((3, 4), dtype=bool),
-                "dynamic_mask": np.ones((3, 5), dtype=bool),
-            },
-            ((3, 4, 8), (3, 5, 8), (3, 2, 4, 5), (3, 2, 5, 4)),
-            22,
-        ),
-        (
             TraitAttention,
-            {"num_heads": 4},
+            {"num_traits": 3, "num_heads": 4},
             {"tokens": tokens("static", 6), "token_mask": np.ones((3, 6), dtype=bool)},
-            ((3, 5, 8), (3, 4, 5, 6)),
+            ((3, 3, 8), (3, 4, 3, 6)),
             6,
         ),
         (FeedForward, {"factor": 2, "dropout_rate": 0.1}, {"inputs": INPUTS}, (2, 1, 3), 6),
@@ -48,19 +36,64 @@ def test_layers_can_be_configured_trained_and_saved(
     check_layer(layer_class, arguments, inputs, **shapes_and_counts, tmp_path=tmp_path)
 
 
-def test_both_directions_use_the_input_of_the_block():
-    block = CrossAttentionBlock(**BLOCK)
-    static, dynamic = tokens("static", 4), tokens("dynamic", 4)
-    block(static, dynamic)
-    block.dynamic_side.set_weights(block.static_side.get_weights())
-    first, second, *_ = block(static, dynamic)
-    second_swapped, first_swapped, *_ = block(dynamic, static)
-    np.testing.assert_allclose(first, first_swapped, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(second, second_swapped, rtol=1e-5, atol=1e-6)
+@pytest.mark.parametrize(
+    ("names", "weight_shapes"),
+    [
+        (("a",), [(3, 2, 4, 4)]),
+        (("a", "b"), [(3, 2, 4, 5), (3, 2, 5, 4)]),
+        (("a", "b", "c"), [(3, 2, 4, 11), (3, 2, 5, 10), (3, 2, 6, 9)]),
+    ],
+)
+def test_a_block_of_any_number_of_streams_can_be_configured_trained_and_saved(
+    names, weight_shapes, tmp_path
+):
+    num_tokens = range(4, 4 + len(names))
+    check_layer(
+        CrossAttentionBlock,
+        {"streams": names, **BLOCK},
+        {
+            "tokens": [tokens(name, each) for name, each in zip(names, num_tokens, strict=True)],
+            "masks": [np.ones((3, each), dtype=bool) for each in num_tokens],
+        },
+        output_shape=([(3, each, 8) for each in num_tokens], weight_shapes),
+        num_trainable=11 * len(names),
+        tmp_path=tmp_path,
+    )
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("a", "b", "c")])
+def test_all_streams_use_the_input_of_the_block(names):
+    block = CrossAttentionBlock(names, **BLOCK)
+    values = [tokens(name, 4) for name in names]
+    block(values)
+    for name in names[1:]:
+        block.side(name).set_weights(block.side("a").get_weights())
+    expected, _ = block(values)
+    found, _ = block(values[::-1])
+    for first, second in zip(expected, found[::-1], strict=True):
+        np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-6)
+
+
+def test_a_stream_attends_to_the_tokens_of_all_other_streams_in_order():
+    block = CrossAttentionBlock(("a", "b", "c"), **BLOCK)
+    values = [tokens(name, size) for name, size in (("a", 2), ("b", 3), ("c", 4))]
+    _, before = block(values)
+    values[2] = values[2][:, ::-1]
+    _, after = block(values)
+    np.testing.assert_allclose(after[0][..., :3], before[0][..., :3], atol=1e-6)
+    np.testing.assert_allclose(after[0][..., 3:], before[0][..., :2:-1], atol=1e-6)
+
+
+def test_a_masked_stream_gets_no_weight_from_the_other_streams():
+    block = CrossAttentionBlock(("a", "b", "c"), **BLOCK)
+    values = [tokens(name, 4) for name in "abc"]
+    _, weights = block(values, masks=[None, np.zeros((3, 4), dtype=bool), None])
+    assert (np.asarray(weights[0])[..., :4] == 0).all()
+    np.testing.assert_allclose(np.asarray(weights[0])[..., 4:].sum(axis=-1), 1.0, atol=1e-6)
 
 
 def test_attention_weights_differ_between_traits():
-    _, weights = TraitAttention(num_heads=2)(tokens("static", 6))
+    _, weights = TraitAttention(5, num_heads=2)(tokens("static", 6))
     assert len(np.unique(np.asarray(weights)[0, 0].round(4), axis=0)) == 5
 
 

@@ -50,7 +50,7 @@ def test_inputs_outputs_and_layers_have_names(sequences):
 
 def test_positional_arguments_have_the_order_of_the_signature():
     architecture = CompletePersonalityModel(6, 4, 16, 2, 0.1).architecture
-    assert (architecture.static_dim, architecture.dynamic_dim) == (6, 4)
+    assert [spec.width for spec in architecture.streams.values()] == [6, 4]
     assert (architecture.fusion_dim, architecture.num_heads) == (16, 2)
     assert architecture.dropout_rate == 0.1
 
@@ -77,14 +77,16 @@ class TestAdapt:
         model = vectors.build()
         mean = np.array([0.57, 0.52, 0.48, 0.55, 0.52])
         moments = (np.ones(4), np.full(4, 4.0))
-        model.adapt(static_moments=moments, dynamic_moments=moments, label_mean=mean)
+        model.adapt({"static": moments, "dynamic": moments}, label_mean=mean)
         np.testing.assert_allclose(model(vectors.values), [mean] * 12, atol=0.1)
 
     def test_each_stream_gets_its_own_moments(self, vectors):
         model = vectors.build()
         model.adapt(
-            static_moments=(np.full(4, 3.0), np.full(4, 4.0)),
-            dynamic_moments=(np.full(4, 5.0), np.full(4, 0.25)),
+            {
+                "static": (np.full(4, 3.0), np.full(4, 4.0)),
+                "dynamic": (np.full(4, 5.0), np.full(4, 0.25)),
+            }
         )
         static, dynamic = (model.get_layer(f"{s}_standardize") for s in ("static", "dynamic"))
         np.testing.assert_allclose([static.mean[0], static.scale[0]], [3.0, 0.5])

@@ -20,9 +20,8 @@ CROSS = {"fusion": "cross_attention"}
 def build(static=FACES, dynamic=FLOW, **settings):
     keras.utils.set_random_seed(0)
     encoders = {"static_encoder": "conv", "dynamic_encoder": "conv"}
-    return build_model(
-        ModelConfig(**{**SMALL, **encoders, **settings}), static=static, dynamic=dynamic
-    )
+    config = ModelConfig(**{**SMALL, **encoders, **settings})
+    return build_model(config, {"static": static, "dynamic": dynamic})
 
 
 @pytest.fixture
@@ -52,7 +51,7 @@ def saved_encoder(tmp_path):
 
 def adapt(model, inputs):
     moments = [(x.mean((0, 1, 2, 3)), x.var((0, 1, 2, 3))) for x in inputs[:2]]
-    model.adapt(static_moments=moments[0], dynamic_moments=moments[1], label_mean=np.full(5, 0.6))
+    model.adapt(dict(zip(("static", "dynamic"), moments, strict=True)), label_mean=np.full(5, 0.6))
 
 
 def test_a_new_encoder_is_trainable_and_a_loaded_encoder_is_frozen(saved_encoder):

@@ -21,7 +21,7 @@ def test_configurations_allow_every_fusion():
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_every_fusion_can_be_adapted_and_gives_five_scores(fusion, vectors):
     model = vectors.build(fusion=fusion)
-    model.adapt(static_moments=(np.zeros(4), np.ones(4)), dynamic_moments=(np.zeros(4), np.ones(4)))
+    model.adapt(dict.fromkeys(("static", "dynamic"), (np.zeros(4), np.ones(4))))
     scores = np.asarray(model(vectors.values))
     assert scores.shape == (12, 5)
     assert scores.dtype == np.float32
@@ -78,9 +78,16 @@ def test_the_linear_skip_is_zero_at_first_and_changes_nothing_else(fusion, vecto
     assert len(with_skip.weights) == len(without.weights) + 1
 
 
-def test_the_gated_unit_can_be_configured_trained_and_saved(tmp_path):
-    inputs = {"first": FIRST, "second": SECOND}
-    check_layer(GatedUnit, {}, inputs, output_shape=(2, 2), num_trainable=6, tmp_path=tmp_path)
+@pytest.mark.parametrize(("num_streams", "num_trainable"), [(1, 2), (2, 6), (4, 10)])
+def test_the_gated_unit_can_be_configured_trained_and_saved(num_streams, num_trainable, tmp_path):
+    check_layer(
+        GatedUnit,
+        {},
+        {"inputs": [FIRST, SECOND, -FIRST, FIRST + 1][:num_streams]},
+        output_shape=(2, 2),
+        num_trainable=num_trainable,
+        tmp_path=tmp_path,
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,9 +100,22 @@ def test_the_gated_unit_can_be_configured_trained_and_saved(tmp_path):
 )
 def test_the_gate_mixes_the_streams(gate_bias, expected):
     unit = GatedUnit()
-    unit(FIRST, SECOND)
+    unit([FIRST, SECOND])
     identity, zeros = np.eye(2), np.zeros(2)
     unit.first_map.set_weights([identity, zeros])
     unit.second_map.set_weights([identity, zeros])
     unit.gate.set_weights([np.zeros((4, 2)), np.full(2, gate_bias)])
-    np.testing.assert_allclose(unit(FIRST, SECOND), expected, atol=1e-6)
+    np.testing.assert_allclose(unit([FIRST, SECOND]), expected, atol=1e-6)
+
+
+def test_the_gates_of_three_streams_are_a_softmax():
+    unit, third = GatedUnit(), FIRST + SECOND
+    streams = [FIRST, SECOND, third]
+    unit(streams)
+    for name in ("first", "second", "stream_3"):
+        getattr(unit, f"{name}_map").set_weights([np.eye(2), np.zeros(2)])
+    # Logits of the two features: (log 2, 0) in the first stream, (0, 0) in the others.
+    unit.gate.set_weights([np.zeros((6, 4)), np.array([np.log(2), 0.0, 0.0, 0.0])])
+    shares = np.array([[1 / 2, 1 / 3], [1 / 4, 1 / 3], [1 / 4, 1 / 3]])
+    expected = sum(share * np.tanh(stream) for share, stream in zip(shares, streams, strict=True))
+    np.testing.assert_allclose(unit(streams), expected, atol=1e-6)

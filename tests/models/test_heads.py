@@ -16,10 +16,11 @@ def normal(name, *shape):
 @pytest.mark.parametrize(
     ("layer_class", "arguments", "inputs"),
     [
-        (TraitHead, {"dropout_rate": 0.2}, {"inputs": normal("features", 4, 1, 8)}),
-        (TraitHead, {"dropout_rate": 0.2}, {"inputs": normal("features", 4, 5, 8)}),
-        (LinearSkip, {}, {"inputs": normal("inputs", 4, 3)}),
-        (StreamMixture, {}, {"first": normal("first", 4, 5), "second": normal("second", 4, 5)}),
+        (TraitHead, {"num_traits": 5, "dropout_rate": 0.2}, {"inputs": normal("x", 4, 1, 8)}),
+        (TraitHead, {"num_traits": 5, "dropout_rate": 0.2}, {"inputs": normal("x", 4, 5, 8)}),
+        (LinearSkip, {"num_traits": 5}, {"inputs": normal("inputs", 4, 3)}),
+        (StreamMixture, {}, {"inputs": [normal("first", 4, 5), normal("second", 4, 5)]}),
+        (StreamMixture, {}, {"inputs": [normal(name, 4, 5) for name in "abc"]}),
     ],
 )
 def test_layers_can_be_configured_trained_and_saved(layer_class, arguments, inputs, tmp_path):
@@ -29,7 +30,7 @@ def test_layers_can_be_configured_trained_and_saved(layer_class, arguments, inpu
 
 
 def test_each_trait_uses_its_own_features_and_weights():
-    head = TraitHead(dropout_rate=0.0)
+    head = TraitHead(5, dropout_rate=0.0)
     features = normal("features", 2, 5, 8)
     logits = np.asarray(head(features))
     features[:, 3] = normal("others", 2, 8)
@@ -39,7 +40,7 @@ def test_each_trait_uses_its_own_features_and_weights():
 
 @pytest.mark.parametrize("width", [4, 400])
 def test_one_step_of_adam_has_the_same_effect_for_any_number_of_inputs(width):
-    skip = LinearSkip()
+    skip = LinearSkip(5)
     skip.build((None, width))
     skip.kernel.assign(np.full((width, 5), 1e-3))  # after one step with learning rate 0.001
     np.testing.assert_allclose(skip(np.ones((1, width))), np.full((1, 5), 0.1), rtol=1e-5)
@@ -48,12 +49,23 @@ def test_one_step_of_adam_has_the_same_effect_for_any_number_of_inputs(width):
 def test_the_mixture_has_a_weight_per_trait():
     first, second = normal("first", 4, 5), normal("second", 4, 5)
     mixture = StreamMixture()
-    mixture(first, second)
+    mixture([first, second])
     mixture.balance.assign([50.0, -50.0, 0.0, 0.0, 0.0])
-    mixed = np.asarray(mixture(first, second))
+    mixed = np.asarray(mixture([first, second]))
     np.testing.assert_allclose(mixed[:, 0], first[:, 0], rtol=1e-5)
     np.testing.assert_allclose(mixed[:, 1], second[:, 1], rtol=1e-5)
     np.testing.assert_allclose(mixed[:, 2], (first + second)[:, 2] / 2, rtol=1e-5)
+
+
+def test_the_mixture_of_three_streams_has_a_weight_per_trait_and_stream():
+    streams = [normal(name, 4, 3) for name in "abc"]
+    mixture = StreamMixture()
+    mixture(streams)
+    # The softmax of (log 2, 0, 0) is (1/2, 1/4, 1/4). The logit of the last stream is always 0.
+    mixture.balance.assign([[np.log(2), 0.0, -50.0], [0.0, 0.0, -50.0]])
+    first, second, third = streams
+    expected = [first[:, 0] / 2 + (second + third)[:, 0] / 4, sum(streams)[:, 1] / 3, third[:, 2]]
+    np.testing.assert_allclose(mixture(streams), np.transpose(expected), atol=1e-6)
 
 
 def test_the_slope_in_the_middle_is_a_quarter():

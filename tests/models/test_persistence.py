@@ -79,7 +79,7 @@ def test_the_weights_of_a_compiled_and_partly_frozen_model_are_not_swapped(
     suffix, load, vectors, tmp_path
 ):
     model = used(vectors)
-    model.get_layer("block_1").static_side.trainable = False
+    model.get_layer("block_1").side("static").trainable = False
     num_trainable = len(model.trainable_weights)
     model.compile(keras.optimizers.AdamW(), loss="mse", metrics=["mae"])
     model.optimizer.build(model.trainable_variables)

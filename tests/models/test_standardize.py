@@ -79,6 +79,14 @@ def test_padding_is_never_far():
     assert layer.is_far(steps, mask).tolist() == [False, True]
 
 
+def test_a_vector_of_a_clip_without_the_stream_becomes_zero_and_is_never_far():
+    layer = adapted([1.0, 2.0], [1.0, 1.0])
+    vectors = np.array([[3.0, 2.0], [np.nan, 1e30], [1e9, 2.0]], np.float32)
+    has_stream = np.array([[True], [False], [True]])
+    np.testing.assert_array_equal(layer(vectors, step_mask=has_stream)[:2], [[2.0, 0.0], [0.0] * 2])
+    assert layer.is_far(vectors, has_stream).tolist() == [False, False, True]
+
+
 def test_the_layers_of_a_model_are_found_by_input_name():
     layers = standardize_layers(CompletePersonalityModel(3, 4, fusion_dim=8, num_heads=2))
     assert {name: layer.name for name, layer in layers.items()} == {

@@ -90,8 +90,7 @@ class TestFrozenAtRandom:
     def model(self):
         return build_model(
             ModelConfig(fusion_dim=8, num_heads=2),
-            static=StreamSpec(width=6, num_steps=3),
-            dynamic=StreamSpec(width=4),
+            {"static": StreamSpec(width=6, num_steps=3), "dynamic": StreamSpec(width=4)},
         )
 
     @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ def text(records):
 @pytest.mark.parametrize(
     "fact",
     [
-        "two streams (cross-attention)",
+        "2 streams (cross-attention)",
         "87,937 trainable weights and was trained on 4,800 clips from 2,000 groups",
         "static features of shape 8 × 32 and dynamic features of shape 16 (encoder: hog)",
         "20 epochs and 1 min 3 s",

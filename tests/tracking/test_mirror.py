@@ -96,7 +96,8 @@ def test_all_kinds_of_events_are_delivered(run, run_log, client, log_epoch):
     log_epoch(run_log, 1)
     run_log.log_metrics({"evaluation/validation/mae/mean": 0.1})
     run_log.log_system_metrics({"system/cpu_utilization_percentage": 50.0}, step=0)
-    run_log.log_attention(1, {"traits": [0.5, None], "block_1/static_to_dynamic": [0.25, 0.75]})
+    entropy = {"block_1/static_to_dynamic": [0.25, 0.75], "block_1/a_to_b+c": [0.125]}
+    run_log.log_attention(1, {"traits": [0.5, None], **entropy})
     run_log.log_status("FINISHED")
     assert Mirror(run).deliver() is None
 
@@ -116,6 +117,7 @@ def test_all_kinds_of_events_are_delivered(run, run_log, client, log_epoch):
         "attention_entropy/traits/head_1": (1, 0.5),
         "attention_entropy/block_1/static_to_dynamic/head_1": (1, 0.25),
         "attention_entropy/block_1/static_to_dynamic/head_2": (1, 0.75),
+        "attention_entropy/block_1/a_to_b.c/head_1": (1, 0.125),
     }
     assert {name: points(client, run, name) for name in expected} == {
         name: [point] for name, point in expected.items()

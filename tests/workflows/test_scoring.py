@@ -6,7 +6,7 @@ import pytest
 from pipeline.core.errors import ModelError
 from pipeline.data import batches
 from pipeline.data.feature_set import load_feature_set
-from pipeline.workflows.scoring import check_shapes, predict
+from pipeline.workflows.scoring import absence_caveats, check_shapes, predict
 
 pytestmark = pytest.mark.slow
 
@@ -131,3 +131,36 @@ def test_large_inputs_are_scored_in_small_batches(features, monkeypatch):
     monkeypatch.setattr(network, "predict_on_batch", logged)
     np.testing.assert_allclose(predict(network, features, ROWS[:7]), expected, rtol=1e-5)
     assert sizes == [3, 3, 1]
+
+
+def test_a_model_with_other_streams_is_an_error(features):
+    from pipeline.models.personality_model import PersonalityModel
+
+    streams = {"static": {"width": 8, "num_steps": 3}, "audio": {"width": 4, "num_steps": 3}}
+    network = PersonalityModel(streams, fusion_dim=8, num_heads=2)
+    with pytest.raises(ModelError, match=r"streams are static, dynamic, .* needs static, audio"):
+        check_shapes(network, features)
+
+
+def test_clips_that_lack_a_stream_of_all_training_clips_give_a_warning(with_masks):
+    from pipeline.models.personality_model import PersonalityModel
+
+    mask = ALL_STEPS.copy()
+    mask[:7] = False
+    features = with_masks(dynamic=mask)
+    for can_be_absent in (False, True):
+        streams = {
+            "static": {"width": 8, "num_steps": 3},
+            "dynamic": {
+                "width": 4,
+                "num_steps": 3,
+                "masked": True,
+                "can_be_absent": can_be_absent,
+            },
+        }
+        network = PersonalityModel(streams, fusion_dim=8, num_heads=2)
+        caveats = absence_caveats(network, features)
+        assert [("7 of 60 clips lack the dynamic stream" in each) for each in caveats] == (
+            [] if can_be_absent else [True]
+        )
+        assert np.isfinite(predict(network, features, ROWS)).all()

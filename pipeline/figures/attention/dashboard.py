@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -85,13 +86,22 @@ def _describe_dashboard(data: AttentionDashboard) -> str:
 
 def _draw_shares(axes: Axes, streams: tuple[traits.StreamAttention, ...]) -> None:
     first, *others = streams
+    colours = [TRAIT_COLOURS[trait] for trait in TRAITS]
     axes.barh(TRAITS, [1.0] * len(TRAITS), height=0.62, color=PALE)
-    axes.barh(TRAITS, first.share, height=0.62, color=[TRAIT_COLOURS[trait] for trait in TRAITS])
+    left = np.zeros(len(TRAITS))
+    for number, stream in enumerate(streams[:-1]):  # the pale rest is the last stream
+        alpha = 1.0 - number / len(others)
+        axes.barh(TRAITS, stream.share, left=left, height=0.62, color=colours, alpha=alpha)
+        left = left + stream.share
     name_rows(axes, [trait[0].upper() for trait in TRAITS])
     axes.set_xlim(0, 1)
     axes.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
-    axes.set_title(f"attention to {first.name}")
-    axes.set_xlabel(f"share (rest: {', '.join(stream.name for stream in others)})")
+    if len(others) == 1:
+        axes.set_title(f"attention to {first.name}")
+        axes.set_xlabel(f"share (rest: {others[0].name})")
+    else:
+        axes.set_title("attention to each stream")
+        axes.set_xlabel(f"share ({first.name} to {others[-1].name})")
 
 
 def _draw_agreement(axes: Axes, agreement: Mapping[str, FloatArray]) -> None:

@@ -196,9 +196,14 @@ def map_heading(attention: AttentionMeasurements, name: str) -> str:
     if query != TRAIT_QUERIES:
         block = name.split("/", maxsplit=1)[0].replace("_", " ").capitalize()
         queries = stream_name(attention, query)
-        return f"{block}: {queries} (rows) attend to {' and '.join(keys)} (columns)"
+        return f"{block}: {queries} (rows) attend to {_listing(keys)} (columns)"
     order = " (left to right)" if len(keys) > 1 else ""
-    return f"The traits attend to {' and '.join(keys)}{order}"
+    return f"The traits attend to {_listing(keys)}{order}"
+
+
+def _listing(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def shorten_clip_id(clip_id: str, max_length: int = 20) -> str:
