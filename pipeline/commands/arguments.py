@@ -187,7 +187,10 @@ def named_values(text: str, option: str) -> dict[str, str]:
     for entry in filter(None, re.split(rf"{_SEPARATOR}|;(?=[\w-]+=)", text)):
         name, equals, value = (part.strip() for part in entry.partition("="))
         if not (name and equals and value):
-            raise ConfigError(f"--{option} {entry}: must be NAME=VALUE, for instance static=...")
+            kind = "PATH" if option == "stream" else "VALUE"
+            raise ConfigError(
+                f"--{option} {entry}: must be NAME={kind}, for instance static={entry}."
+            )
         if name in found:
             raise ConfigError(f"--{option} {name}=...: is given twice. Keep one of the values.")
         found[name] = value

@@ -103,6 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
                 f"{', '.join(streams) or 'missing: give --stream NAME=PATH'}."
             )
     from pipeline.commands.tables import print_directions, print_line
+    from pipeline.data.clip_names import UNMATCHED_NAME, describe_unmatched
     from pipeline.data.feature_set import load_feature_set
     from pipeline.data.readers.annotations import read_labels
     from pipeline.data.readers.stream_source import open_stream
@@ -142,11 +143,12 @@ def run(arguments: argparse.Namespace) -> int:
         f"{summary.num_dropped} clips were omitted."
     )
     if summary.num_unmatched:
-        path = arguments.features_dir / "unmatched.csv"
-        print_line(f"{path}: {summary.num_unmatched} names that are in only some of the files.")
+        path = arguments.features_dir / UNMATCHED_NAME
+        print_line(describe_unmatched(path, summary.num_unmatched))
     print_directions(summary.traits)
     log_feature_warnings(load_feature_set(arguments.features_dir))
-    print_line(f"next: python -m pipeline train --features_dir {arguments.features_dir}")
+    if annotations:
+        print_line(f"next: python -m pipeline train --features_dir {arguments.features_dir}")
     return EXIT_OK
 
 

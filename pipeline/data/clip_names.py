@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import compress, islice
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -11,8 +12,12 @@ import pandas as pd
 
 from pipeline.core.arrays import IntArray
 from pipeline.core.errors import FeatureSetError
+from pipeline.core.files import write_text
 from pipeline.core.identifiers import normalize_identifier
 from pipeline.core.near_names import nearest_name
+
+UNMATCHED_NAME: Final = "unmatched.csv"
+"""Table of `unmatched_table` in the directory of a feature set."""
 
 # fmt: off
 VIDEO_SUFFIXES: Final = frozenset({
@@ -25,8 +30,9 @@ _OTHER_SUFFIXES: Final = frozenset({
     ".ogg", ".opus", ".parquet", ".tsv", ".txt", ".wav",
 })
 # fmt: on
-_NUM_WITH_NEAREST: Final = 100
-"""Maximum number of unmatched clips whose nearest name is searched; more would take minutes."""
+_NUM_WITH_NEAREST: Final = 25
+"""Maximum number of unmatched clips whose nearest name is searched. Among 6,000 names, a search
+takes 0.03 seconds."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,6 +101,20 @@ def unmatched_table(match: ClipMatch, *, origins: tuple[str, str]) -> pd.DataFra
         *_unmatched_rows(match.unused, origins[1], match.missing),
     ]
     return pd.DataFrame(rows, columns=["clip_id", "found_in", "nearest"], dtype=str)
+
+
+def write_unmatched(path: Path, rows: pd.DataFrame) -> None:
+    """Write the rows of `unmatched_table`. Without rows, remove the file of an earlier call."""
+    if rows.empty:
+        path.unlink(missing_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, rows.to_csv(index=False, lineterminator="\n"))
+
+
+def describe_unmatched(path: Path, num_rows: int) -> str:
+    """Return a line about the rows of `unmatched_table`."""
+    return f"{path}: {num_rows} names that are in only some of the files."
 
 
 def _unmatched_rows(

@@ -46,11 +46,17 @@ def check_encoder(found: Any, expected: Any, features_dir: Path) -> None:
         return
     difference = first_difference(expected, found, "encoder")
     if difference is not None:
+        options = recordings_options(expected)
+        fix = (
+            f"Extract the features again: call `python -m pipeline predict {options}`."
+            if options
+            else "Make the features again in the same way, for example with the same --columns, "
+            "--format and --resample of `prepare`."
+        )
         raise FeatureSetError(
             f"{features_dir}: has other features than the training set of the model: "
             f"{difference.name} is {difference.found} here and {difference.expected} in "
-            "the model. Extract the features again with the settings of the model: call `python -m "
-            f"pipeline predict {recordings_options(expected) or VIDEOS_OPTION}`."
+            f"the model. {fix}"
         )
 
 

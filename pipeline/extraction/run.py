@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 FAILURES_NAME: Final = "failures.csv"
-UNMATCHED_NAME: Final = "unmatched.csv"
 DEFAULT_WORKERS: Final = 2
 
 _PACKAGES: Final = ("av", "cv2", "mtcnn")
@@ -112,7 +111,7 @@ def extract_features(
         has_faces=face_dir is not None,
         has_flow=flow_dir is not None,
     )
-    from pipeline.core.files import write_text
+    from pipeline.data.clip_names import UNMATCHED_NAME, describe_unmatched, write_unmatched
     from pipeline.extraction.clip_list import list_clips
     from pipeline.extraction.plan import plan_extraction
     from pipeline.extraction.sources import count_suffixes
@@ -140,9 +139,11 @@ def extract_features(
         return ExtractionOutcome(features_dir=features_dir, failures_path=failures_path)
     with _locked(features_dir):
         plan = plan_extraction(job, clips.sources, features_dir)
-        if clips.unmatched is not None and len(clips.unmatched):
-            text = clips.unmatched.to_csv(index=False, lineterminator="\n")
-            write_text(features_dir / UNMATCHED_NAME, text)
+        if clips.unmatched is not None:
+            path = features_dir / UNMATCHED_NAME
+            write_unmatched(path, clips.unmatched)
+            if len(clips.unmatched):
+                report(describe_unmatched(path, len(clips.unmatched)))
         tasks = plan.remaining(plan.tasks)
         results = _run(job, tasks, num_workers=num_workers, engine=engine)
         failed = [*clips.failed, *plan.failed, *(each for each in results if not each.is_done)]
@@ -157,7 +158,7 @@ def extract_features(
         # Later clips replace failed clips on the contact sheet.
         replacements = plan.remaining(list(done)[: plan.num_shown])
         _run(job, replacements, num_workers=num_workers, engine=engine)
-        warnings, sheet = _write_set(plan, features_dir, done, clips, annotations)
+        warnings, sheet = _write_set(plan, features_dir, done, clips, annotations, report)
     return ExtractionOutcome(
         features_dir=features_dir,
         num_done=sum(result.is_done for result in results),
@@ -229,6 +230,7 @@ def _write_set(
     tasks: Mapping[str, Task],
     clips: "ClipList",
     annotations: Sequence[Path],
+    report: Callable[[str], None],
 ) -> tuple[dict[str, str], Path | None]:
     """Write the feature set and the contact sheet, unless they exist with the same content.
 
@@ -238,6 +240,8 @@ def _write_set(
     import numpy as np
 
     from pipeline.data.clip_table import read_clips
+    from pipeline.data.groups import describe_groups
+    from pipeline.data.shard import CLIPS_NAME
     from pipeline.extraction.assemble import (
         SHEET_NAME,
         assemble_feature_set,
@@ -270,7 +274,10 @@ def _write_set(
             "content": content_hash,
         }
         assemble_feature_set(features_dir, paths, columns=columns, labels=labels, metadata=metadata)
-    table = read_clips(features_dir / "clips.csv")
+    table = read_clips(features_dir / CLIPS_NAME)
+    if table["group"].tolist() != columns["group"].tolist():
+        counts = describe_groups(len(table), table["group"].nunique())
+        report(f"{features_dir / CLIPS_NAME}: groups were changed by hand and are kept. {counts}")
     texts = dict(zip(table["clip_id"], table["warnings"], strict=True))
     warnings = {clip_id: text for clip_id, text in texts.items() if text}
     return warnings, sheet if sheet.exists() else None

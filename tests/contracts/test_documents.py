@@ -137,3 +137,10 @@ def test_the_readme_names_all_entry_points_and_feature_files(repository):
     files = ["static.npy", "dynamic.npy", "labels.npy", "clips.csv"]
     assert len(files) == len(FEATURE_FILES)
     assert [name for name in files if name not in readme] == []
+
+
+def test_the_example_of_a_format_is_a_module_of_the_project(repository):
+    text = (repository / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.+?)```", text, flags=re.DOTALL)
+    module = repository / "pipeline" / "data" / "readers" / "blendshapes.py"
+    assert module.read_text(encoding="utf-8").endswith(example)

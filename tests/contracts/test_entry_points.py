@@ -10,7 +10,7 @@ import yaml
 
 from pipeline import cli
 from pipeline.cli import COMMANDS, build_parser, parse
-from pipeline.commands.arguments import annotation_paths
+from pipeline.commands.arguments import annotation_paths, named_values
 
 DEFAULTS = {
     ("evaluate", "split"),
@@ -26,7 +26,7 @@ DEFAULTS = {
 }
 """Parameters with a default in MLproject."""
 
-NUMBERS = {"num_trials": "7", "num_steps": "16", "num_workers": "2", "timeout_minutes": "1.5"}
+NUMBERS = {"num_trials": "7", "num_workers": "2", "num_steps": "16", "timeout_minutes": "1.5"}
 """Numeric parameter -> valid value."""
 
 NAMES = sorted(COMMANDS)
@@ -157,6 +157,19 @@ def test_annotations_are_separated_by_commas_or_spaces_or_repeated(tmp_path):
     argv = ["prepare", "--annotations", "a.csv,b.csv", "c.csv", "--annotations", str(comma)]
     paths = annotation_paths(parse(argv).annotations)
     assert list(map(str, paths)) == ["a.csv", "b.csv", "c.csv", str(comma)]
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--stream", "static=a;x", "dynamic=b"],
+        ["--stream", "static=a;x", "--stream", "dynamic=b"],
+        ["--stream", "static=a;x;dynamic=b"],
+    ],
+)
+def test_named_values_are_separated_by_semicolons_or_spaces_or_repeated(argv):
+    given = parse(["prepare", *argv]).stream
+    assert named_values(given, "stream") == {"static": "a;x", "dynamic": "b"}
 
 
 def test_the_help_has_one_line_per_command_and_works_without_docstrings(repository, capsys):

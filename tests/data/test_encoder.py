@@ -6,6 +6,7 @@ import pytest
 from pipeline.core.errors import FeatureSetError
 from pipeline.data.encoder import (
     UNKNOWN,
+    VIDEOS,
     check_encoder,
     encoder_caveat,
     first_difference,
@@ -29,7 +30,8 @@ def test_an_equal_or_unknown_encoder_is_accepted(found, expected):
     ("found", "expected", "message"),
     [
         (VGG, ENCODER, "encoder.static.encoder is 'vgg16' here and 'hog' in the model"),
-        (VGG, ENCODER, "predict --videos_dir"),
+        (VGG, ENCODER, "in the same way, .* --columns"),
+        (ENCODER, {name: {"of": VIDEOS} for name in CROPS}, "predict --videos_dir"),
         (ENCODER, CROPS, "predict --face_dir with --flow_dir"),
     ],
 )

@@ -41,4 +41,5 @@ def test_prepare_joins_real_annotations_by_clip_id(run_here, tmp_path, shared_da
         prepared.checked_labels(), np.load(source / "labels.npy")[order], atol=1e-6
     )
     assert prepared.groups.tolist() == clips["group"].iloc[order].tolist()
-    assert "500 clips of" in result.out
+    assert "annotations: 500 of 500 clips; 5500 annotated clips have no features." in result.out
+    assert "neuroticism is scored in reverse" in result.out

@@ -16,11 +16,21 @@ import pytest
 from pipeline.core.files import read_json
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.traits import TRAITS
+from pipeline.data.feature_set import load_feature_set
+from tests.end_to_end.foreign_files import (
+    write_array_folder,
+    write_labels,
+    write_openface,
+    write_opensmile_functionals,
+)
 from tests.loopback import free_port, wait_for_server
 
 pytest.importorskip("av", reason="the extra `video` is not installed")
 
 pytestmark = pytest.mark.slow
+
+TOOL_CLIPS = [f"{person}_{number}" for person in ("anna", "ben", "cara", "dan") for number in "123"]
+"""Clips of the feature files of other tools."""
 
 NUM_CLIPS = 60
 """Ten source videos with six clips each, so that two videos are held out."""
@@ -86,18 +96,43 @@ def clone(repository, shared_data, tmp_path):
         np.save(tmp_path / f"{name}.npy", steps)
     pd.DataFrame({"clip_id": clip_ids}).to_csv(tmp_path / "clips.csv", index=False)
     videos = sorted((shared_data / "clips").glob("*.mp4"))
-    for folder in ("videos", "clips"):
-        (tmp_path / folder).mkdir()
-        for video in videos:
-            shutil.copy(video, tmp_path / folder)
-    all_ids = [*clip_ids, *(video.name for video in videos)]
-    random_scores = {
-        trait: dict(zip(all_ids, rng.uniform(0.3, 0.7, len(all_ids)).tolist(), strict=True))
-        for trait in TRAITS
-    }
-    pickled = pickle.dumps(random_scores, protocol=2)
-    (tmp_path / "annotation_training.pkl").write_bytes(pickled)
+    (tmp_path / "clips").mkdir()
+    for person, video in zip(("anna", "ben"), videos, strict=True):
+        shutil.copy(video, tmp_path / "clips")
+        (tmp_path / "videos" / person).mkdir(parents=True)
+        shutil.copy(video, tmp_path / "videos" / person / "1.mp4")
+    write_tool_files(tmp_path)
+    write_label_files(tmp_path, [*clip_ids, *TOOL_CLIPS])
     return tmp_path
+
+
+def write_tool_files(directory):
+    """Write the feature files of other tools. Each person has a folder of OpenFace tables."""
+    for path in write_openface(directory, TOOL_CLIPS, name="openface").glob("*.csv"):
+        folder = path.parent / path.name.partition("_")[0]
+        folder.mkdir(exist_ok=True)
+        path.rename(folder / path.name)
+    write_array_folder(directory, TOOL_CLIPS, name="poses")
+    write_opensmile_functionals(directory, TOOL_CLIPS[1:])
+    people = {"clip_id": TOOL_CLIPS, "group": [clip.partition("_")[0] for clip in TOOL_CLIPS]}
+    pd.DataFrame(people).to_csv(directory / "people.csv", index=False)
+
+
+def write_label_files(directory, clip_ids):
+    """Write the scores in all forms that the README mentions."""
+    scores = dict(zip(clip_ids, np.linspace(0.3, 0.7, len(clip_ids)).tolist(), strict=True))
+    for name, is_validation in (("training", False), ("validation", True)):
+        subset = {
+            clip: score for clip, score in scores.items() if clip.startswith("dan") is is_validation
+        }
+        pickled = pickle.dumps(dict.fromkeys(TRAITS, subset), protocol=2)
+        (directory / f"annotation_{name}.pkl").write_bytes(pickled)
+    write_labels(directory / "vlogs.csv", "vlogId Extr Agr Cons Emot Open", clip_ids, low=1, high=7)
+    names = "Code Curious Cons Extr Agr Nervous warmth competence"
+    write_labels(directory / "ratings.csv", names, clip_ids)
+    likert = {"separator": ";", "decimal": ",", "low": 1, "high": 5}
+    header = f"Video {' '.join(TRAITS)}"
+    write_labels(directory / "likert.csv", header, ["anna/1", "ben/1"], **likert)
 
 
 class Shell:
@@ -186,7 +221,7 @@ class Shell:
         """Return the runs with `width` static features, sorted by time."""
         runs = [path.parent for path in self._directory.glob("runs/*/model.keras")]
         streams = {run: read_json(RunDirectory(run).data_path)["streams"] for run in runs}
-        of_width = [run for run in runs if streams[run]["static"][-1] == width]
+        of_width = [run for run in runs if streams[run].get("static", [0])[-1] == width]
         return sorted(of_width, key=lambda run: (run / "model.keras").stat().st_mtime)
 
 
@@ -210,6 +245,7 @@ def test_every_command_of_the_readme_succeeds(shell, clone, repository):
     assert {*outputs, *NOT_RUN} == {*lines}
     assert (clone / "results" / "model.keras").exists()
     assert (clone / "features" / "mine" / "contact_sheet.png").exists()
+    assert sorted(load_feature_set(clone / "features" / "mine").groups) == ["anna", "ben"]
     assert len(pd.read_csv(clone / "attention.csv")) > 0
     assert len(pd.read_parquet(clone / "scores.parquet")) == NUM_CLIPS
     assert len(pd.read_csv(clone / "scores.csv")) == 2
@@ -219,3 +255,24 @@ def test_every_command_of_the_readme_succeeds(shell, clone, repository):
     scores = pd.read_parquet(clone / "scores.parquet")[[*TRAITS]].to_numpy()[: len(served)]
     assert served
     np.testing.assert_allclose(served, scores, atol=1e-5)
+
+
+def options_of_own_data(readme):
+    """Return the options in the table of the section *Your own data*."""
+    table = readme.partition("| you have | you type |")[2].partition("\n\n")[0]
+    cells = [line.split(" | ")[-1] for line in table.splitlines() if "`--" in line]
+    return [options for cell in cells for options in re.findall(r"`(--[^`]+)`", cell)]
+
+
+def test_the_options_for_own_data_give_a_feature_set(shell, clone, repository):
+    rows = options_of_own_data((repository / "README.md").read_text(encoding="utf-8"))
+    assert len(rows) > 10
+    for number, options in enumerate(rows):
+        line = f"python -m pipeline prepare {options} --features_dir out/{number}"
+        line += "" if "--stream" in options else " --stream face=openface"
+        line += "" if "--labels" in options else " --labels vlogs.csv --label_range 1,7"
+        status, output = shell.execute(line)
+        assert status == 0, f"{line}\n{output}"
+        num_clips = load_feature_set(clone / "out" / str(number)).num_clips
+        assert num_clips in (len(TOOL_CLIPS), len(TOOL_CLIPS) - 1, NUM_CLIPS), line
+        assert "openface" not in line or "12 clips in 4 groups" in output, line

@@ -207,6 +207,16 @@ def test_groups_subsets_and_unmatched_names_come_from_the_annotations(extract, o
     assert unmatched["clip_id"].tolist() == ["other.000"]
 
 
+def test_groups_that_were_changed_by_hand_are_kept_and_reported(extract, out):
+    extract()
+    table = pd.read_csv(out / "clips.csv", dtype=str, keep_default_na=False)
+    table.assign(group="zoe").to_csv(out / "clips.csv", index=False)
+    lines = []
+    extract(report=lines.append)
+    assert load_feature_set(out).groups.tolist() == ["zoe"] * 3
+    assert lines[-1].endswith("groups were changed by hand and are kept. 3 clips in 1 groups.")
+
+
 @pytest.mark.parametrize(
     ("groups", "expected"),
     [

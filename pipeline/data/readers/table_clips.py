@@ -78,6 +78,16 @@ class TableChoice:
         wanted = self.id_column if self.id_column in table.columns else ""
         return find_id_column(table.columns, wanted) or ""
 
+    def several_clips(self, table: TableFile, ids: NDArray[Any] | None) -> list[str]:
+        """Return the clip ids of the rows of a table, or [] if all rows are of one clip.
+
+        A column such as `name` or `file` may also name the images of the frames.
+        """
+        if ids is None or not _CLIP_COLUMN.match(self.find_id_column(table)):
+            return []
+        found = list(dict.fromkeys(ids))
+        return found if len(found) > 1 else []
+
     def read(self, table: TableFile) -> tuple[ClipTable, NDArray[Any] | None]:
         """Read the rows of a table, and the clip id of each row if there is an id column.
 
@@ -134,7 +144,10 @@ def open_tables(
     patterns: Sequence[str] = (),
     id_column: str = "",
 ) -> tuple[str, dict[str, ClipFile]]:
-    """Find out how to read tables with one clip each.
+    """Find out how to read tables with one clip each, or a few tables with many clips each.
+
+    If the first table has a column such as `clip_id` or `video` with several ids, the rows of all
+    tables are read into memory, and the names of the files are no clip ids.
 
     Args:
         files: Clip id -> folder and file.
@@ -146,10 +159,14 @@ def open_tables(
         Description of the format, and the clips by id.
 
     Raises:
-        FeatureSetError: As `TableChoice.of_table`, for the first table.
+        FeatureSetError: As `TableChoice.of_table`, for the first table, or if two tables have the
+            same clip.
     """
-    first = open_table(next(iter(files.values()))[1])
+    paths = [path for _, path in files.values()]
+    first = open_table(paths[0])
     choice = TableChoice.of_table(first, format_name, patterns, id_column)
+    if choice.several_clips(first, choice.read(first)[1]):
+        return f"{choice.format.description}, {len(paths)} files", _clips_of_tables(paths, choice)
     return choice.format.description, {
         clip_id: ClipFile(folder=folder, place=str(path), read=partial(_read_table, path, choice))
         for clip_id, (folder, path) in files.items()
@@ -173,9 +190,25 @@ def open_table_of_clips(
     Raises:
         FeatureSetError: If there is no id column, or the table cannot be read.
     """
-    first = open_table(path)
-    choice = TableChoice.of_table(first, format_name, patterns, id_column)
-    table, ids = choice.read(first)
+    choice = TableChoice.of_table(open_table(path), format_name, patterns, id_column)
+    return f"{choice.format.description}, one file", _clips_of_table(path, choice)
+
+
+def _clips_of_tables(paths: Iterable[Path], choice: TableChoice) -> dict[str, ClipFile]:
+    clips: dict[str, ClipFile] = {}
+    for path in paths:
+        found = _clips_of_table(path, choice)
+        twice = next((clip_id for clip_id in found if clip_id in clips), None)
+        if twice is not None:
+            raise FeatureSetError(
+                f"{found[twice].place}: is also in {clips[twice].place}. Keep one of them."
+            )
+        clips |= found
+    return clips
+
+
+def _clips_of_table(path: Path, choice: TableChoice) -> dict[str, ClipFile]:
+    table, ids = choice.read(open_table(path, like=choice.first))
     if ids is None:
         raise FeatureSetError(
             f"{path}: has no column with clip ids ({', '.join(ID_COLUMNS)}). Name it with "
@@ -184,7 +217,7 @@ def open_table_of_clips(
     codes, names = pd.factorize(ids)
     ends = np.cumsum(np.bincount(codes, minlength=len(names)))
     rows = np.split(np.argsort(codes, kind="stable"), ends[:-1])
-    return f"{choice.format.description}, one file", {
+    return {
         clip_id: ClipFile(
             folder=folder,
             place=f"{path}: clip {clip_id!r}",
@@ -223,9 +256,8 @@ def _split_name(name: str) -> tuple[str, str]:
 def _read_table(path: Path, choice: TableChoice) -> Frames:
     table = open_table(path, like=choice.first)
     rows, ids = choice.read(table)
-    several = [] if ids is None else list(dict.fromkeys(ids))
-    # A column such as `name` or `file` may also name the images of the frames.
-    if len(several) > 1 and _CLIP_COLUMN.match(choice.find_id_column(table)):
+    several = choice.several_clips(table, ids)
+    if several:
         raise FeatureSetError(
             f"{path}: has rows of {len(several)} clips, such as {several[0]!r} and {several[1]!r}, "
             f"in a folder with one file per clip. Give this file alone: --stream NAME={path}."

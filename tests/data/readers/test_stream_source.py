@@ -132,6 +132,14 @@ def test_one_row_per_clip_is_a_vector(tmp_path, suffix):
     assert found.seconds is None
 
 
+def test_tables_of_subsets_have_rows_of_many_clips(write):
+    files = {"test.csv": "video,a\nx.mp4,1\ny.mp4,2\n", "train.csv": "video,a\nz.mp4,3\n"}
+    source = open_stream("face", write(files))
+    assert source.description == "table of numbers, 2 files"
+    assert source.clip_ids == ("x.mp4", "y.mp4", "z.mp4")
+    assert source.read_all().values.tolist() == [[1], [2], [3]]
+
+
 def test_functionals_of_opensmile_are_vectors_by_file_name(write):
     lines = [
         "file,start,end,loudness_sma3_amean,mfcc1_sma3_amean",
@@ -163,15 +171,19 @@ def test_functionals_of_opensmile_are_vectors_by_file_name(write):
         ({"a.csv": ONE, "b.csv": "seconds,a,b\n"}, {}, r"b\.csv: has no rows"),
         ({"a.csv": "a,b\n1,2\n", "b.csv": "a,b\n1,2\n1,2\n"}, {}, r"b\.csv: has shape \(2, 2\)"),
         (
-            {"train.csv": "clip_id,a\nx,1\ny,2\n"},
-            *({}, r"train\.csv: has rows of 2 clips, such as 'x' and 'y'.*--stream face="),
+            {"a.csv": "clip_id,a\nx,1\n", "b.csv": "clip_id,a\nx,1\ny,2\n"},
+            *({}, r"b\.csv: has rows of 2 clips, such as 'x' and 'y'.*--stream face="),
+        ),
+        (
+            {"a.csv": "clip_id,a\nx,1\ny,2\n", "b.csv": "clip_id,a\ny,3\n"},
+            *({}, r"b\.csv: clip 'y': is also in .*a\.csv: clip 'y'"),
         ),
         ({"a.csv": "a,b\n1,\n2,\n"}, {}, r"a\.csv: has no valid frame \(the column 'b' has no num"),
         ({"a.csv": ONE}, {"num_steps": 0}, "--num_steps is 0"),
         ({"a.mp4": ""}, {}, r"contains no feature file \(.*found 1 \.mp4.*--stream face=PATH"),
         ({"x\u200b.csv": ONE, "x.csv": ONE}, {}, "give the same clip id"),
     ],
-    ids=range(14),
+    ids=range(15),
 )  # fmt: skip
 def test_a_wrong_folder_is_an_error_with_the_file_and_the_flag(write, files, settings, message):
     with pytest.raises(FeatureSetError, match=message):

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 from tests.end_to_end.faults import hostile
@@ -25,6 +26,7 @@ PREPARE = (
     *("prepare", "--static_features", "features/static.npy", "--clips", "features/clips.csv"),
     *("--dynamic_features", "features/dynamic.npy", "--features_dir", "prepared"),
 )
+STREAM = ("prepare", "--features_dir", "prepared", "--stream")
 RESUME = ("train", "--resume", "killed")
 EVALUATE = ("evaluate", "--run_dir", "run", "--split", "test")
 PREDICT = ("predict", "--run_dir", "run", "--features_dir", "features")
@@ -55,6 +57,18 @@ CASES = [
     *(
         Case("annotations.pkl", write, (*PREPARE, "--annotations", "annotations.pkl"))
         for write in (hostile.pickled, hostile.old_pickle, hostile.evaluated)
+    ),
+    *(
+        Case("stream.npz", write, (*STREAM, "face=stream.npz"))
+        for write in (hostile.object_arrays, hostile.pickled)
+    ),
+    *(
+        Case("stream.jsonl", write, (*STREAM, "face=stream.jsonl"))
+        for write in (hostile.json_brackets, hostile.json_long_number)
+    ),
+    *(
+        Case("stream.npy", write, (*STREAM, "face=stream.npy", "--clips", "features/clips.csv"))
+        for write in (hostile.object_array, hostile.header_with_code, hostile.header_too_large)
     ),
     *(
         Case("hostile.yaml", write, command)
@@ -125,6 +139,7 @@ def whole(launcher, reference, tmp_path_factory) -> Path:
             *reference.options(name), "--tracking.package_model", "false", cwd=home, plan=plan
         )
     shutil.copytree(reference.features_dir, home / "features")
+    np.savez(home / "stream.npz", clip=np.ones((3, 2)))
     return home
 
 
