@@ -40,6 +40,7 @@ def build_report(
     baseline_predictions: Mapping[str, FloatArray],
     *,
     split: str,
+    without_stream: Mapping[str, FloatArray] | None = None,
     by: Mapping[str, Sequence[Any]] | None = None,
     group_overlap: Mapping[str, Overlap] | None = None,
     intervals: Coverage | None = None,
@@ -49,7 +50,8 @@ def build_report(
 ) -> EvaluationReport:
     """Compute the metrics of the model and of its baselines on the same clips and resamples.
 
-    Each baseline has scores of shape (N, 5). `by` contains column -> values of the N clips. All
+    Each baseline has scores of shape (N, 5). `without_stream` contains the scores of the model
+    without each stream, of the same shape. `by` contains column -> values of the N clips. All
     clips with the same value in a column are a subgroup, and the metrics of the model are also
     computed on each subgroup. The values None, NaN and "" become "(missing)". `traits` describes
     the annotations. If their original range is not [0, 1], the report contains errors in original
@@ -94,6 +96,9 @@ def build_report(
         baselines={name: score(scores) for name, scores in baseline_predictions.items()},
         baseline_differences={
             name: difference(scores) for name, scores in baseline_predictions.items()
+        },
+        without_stream={
+            name: difference(scores) for name, scores in (without_stream or {}).items()
         },
         by={
             column: {value: subgroup(values == value) for value in np.unique(values).tolist()}

@@ -142,6 +142,8 @@ class EvaluationReport:
     """Name of a baseline -> its metrics on the same clips and the same resamples."""
     baseline_differences: dict[str, Scores]
     """Name of a baseline -> metrics of the model minus metrics of the baseline."""
+    without_stream: dict[str, Scores] = field(default_factory=dict)
+    """Name of a stream -> metrics of the model minus its metrics without this stream."""
     by: dict[str, dict[str, Subgroup]] = field(default_factory=dict)
     """Column of `clips.csv` -> value -> metrics on the clips with this value."""
     group_overlap: dict[str, Overlap] = field(default_factory=dict)

@@ -69,6 +69,7 @@ def write_page(
         caveats=find_caveats(records),
         scores=tables.score_tables(records),
         baselines=tables.baseline_tables(evaluation),
+        streams=tables.stream_tables(evaluation),
         subgroups=tables.subgroup_tables(evaluation),
         chapters=[chapter for chapter in chapters if chapter.folder != TIME_FOLDER],
         time_chapters=[chapter for chapter in chapters if chapter.folder == TIME_FOLDER],

@@ -124,6 +124,42 @@ def _coverage_tables(evaluation: EvaluationReport) -> tuple[Table, ...]:
     return (Table(caption, columns, rows, keys=("mean",), note=" ".join(notes)),)
 
 
+def stream_tables(evaluation: EvaluationReport | None) -> tuple[Table, ...]:
+    """Build the table of the metrics without each stream, averaged over the traits."""
+    if evaluation is None or not evaluation.without_stream:
+        return ()
+    rows: dict[str, list[Cell]] = {
+        "all streams": [_cell(metric, evaluation.metrics[metric]["mean"]) for metric in METRICS]
+    }
+    for name, values in evaluation.without_stream.items():
+        rows[f"without {name}"] = [
+            Cell(
+                metric_value(
+                    metric, evaluation.metrics[metric]["mean"].value - values[metric]["mean"].value
+                )
+            )
+            for metric in METRICS
+        ]
+        rows[f"gain from {name}"] = [
+            Cell(*difference(metric, values[metric]["mean"])) for metric in METRICS
+        ]
+    note = (
+        "The trained model is applied to the same clips without one stream: the stream is absent, "
+        "or each step is the mean of the training clips. The gain is the difference to all "
+        f"streams, on the same resampled groups. Brackets: {evaluation.interval_name}s. A model "
+        "that was trained without the stream may be better than this model without it."
+    )
+    return (
+        Table(
+            "Scores with and without each stream, averaged over the traits",
+            ("streams", *_METRIC_COLUMNS),
+            rows,
+            keys=("all streams",),
+            note=note,
+        ),
+    )
+
+
 def baseline_tables(evaluation: EvaluationReport | None) -> tuple[Table, ...]:
     """Build the baseline tables: metrics averaged over traits, R² per trait, paired differences."""
     if evaluation is None or not evaluation.baselines:

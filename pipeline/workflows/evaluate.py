@@ -222,6 +222,7 @@ def build_and_write(
         scores.predictions,
         scores.baselines,
         split=split,
+        without_stream=scores.without_stream,
         by=by,
         group_overlap=group_overlap,
         intervals=intervals,

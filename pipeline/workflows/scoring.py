@@ -3,6 +3,7 @@
 Shapes: N clips, K traits.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,6 +32,9 @@ class Scores:
     predictions: Predictions
     baselines: dict[str, FloatArray]
     """Baseline name -> scores, shape (N, K)."""
+    without_stream: dict[str, FloatArray]
+    """Stream name -> scores of the model without this stream, shape (N, K); empty if the model
+    has one stream or was not built by this pipeline."""
 
 
 def score(
@@ -51,14 +55,24 @@ def score(
             groups=features.groups[rows],
             clip_ids=features.clip_ids[rows],
         ),
+        without_stream={
+            name: predict(network, features, rows, without=name)
+            for name in features.streams
+            if len(features.streams) > 1 and hasattr(network, "hidden_step_value")
+        },
     )
 
 
-def predict(network: keras.Model, features: FeatureSet, rows: IntArray) -> FloatArray:
+def predict(
+    network: keras.Model, features: FeatureSet, rows: IntArray, *, without: str = ""
+) -> FloatArray:
     """Return the scores of the clips with the indices `rows`, shape (N, K).
 
     If a stream has a mask input in the model but no mask in the feature set, all its time steps
     count as valid.
+
+    If `without` is the name of a stream, the model does not see this stream: the stream is absent
+    if the model has a token for this case. Otherwise each step is the mean of the training clips.
 
     Raises:
         ModelError: If the features do not have the input shapes of the model.
@@ -67,8 +81,30 @@ def predict(network: keras.Model, features: FeatureSet, rows: IntArray) -> Float
     batch_size = inference_batch_size(features, max_size=_MAX_BATCH_SIZE)
     masked = masked_streams(network)
     batches = inference_batches(features, rows, batch_size=batch_size, masked=masked)
-    scores = [network.predict_on_batch(list(inputs)) for inputs in batches]
+    hide = _without_stream(network, features, without) if without else list
+    scores = [network.predict_on_batch(hide(inputs)) for inputs in batches]
     return np.concatenate(scores) if scores else np.zeros((0, NUM_TRAITS), np.float32)
+
+
+def _without_stream(
+    network: keras.Model, features: FeatureSet, name: str
+) -> Callable[[Sequence[FloatArray]], list[FloatArray]]:
+    """Return the function that replaces the values of a stream in the inputs of a batch."""
+    position = list(features.streams).index(name)
+    value, mask_position = np.zeros(1, np.float32), -1
+    if name in absent_streams(network):
+        mask_position = len(features.streams) + masked_streams(network).index(name)
+    else:
+        value, _ = network.hidden_step_value(name)
+
+    def hide(inputs: Sequence[FloatArray]) -> list[FloatArray]:
+        changed = list(inputs)
+        changed[position] = np.broadcast_to(value, inputs[position].shape)
+        if mask_position >= 0:
+            changed[mask_position] = np.zeros_like(inputs[mask_position])
+        return changed
+
+    return hide
 
 
 def fit_run_baselines(features: FeatureSet, rows: IntArray, config: ExperimentConfig) -> Baselines:
@@ -106,6 +142,10 @@ def concatenate_scores(folds: list[Scores]) -> Scores:
         for name in max((fold.baselines for fold in folds), key=len)
     }
     baselines["training_mean"][:] = baselines["training_mean"].mean(axis=0)
+    without_stream = {
+        name: np.concatenate([fold.without_stream[name] for fold in folds])
+        for name in folds[0].without_stream
+    }
     return Scores(
         predictions=Predictions(
             clip_ids=np.concatenate([np.asarray(part.clip_ids) for part in predictions]),
@@ -114,6 +154,7 @@ def concatenate_scores(folds: list[Scores]) -> Scores:
             y_true=np.concatenate(labels),
         ),
         baselines=baselines,
+        without_stream=without_stream,
     )
 
 

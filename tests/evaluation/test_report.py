@@ -53,6 +53,7 @@ def shape_of(value):
 def test_the_json_has_the_published_shape():
     report = report_of(
         some_predictions(),
+        without_stream={"static": np.full((12, 5), 0.5)},
         by={"gender": ["female", "male"] * 6},
         group_overlap={"num_shared_groups": 0, "share_of_clips": 0.0},
         intervals=some_coverage(),
@@ -71,6 +72,8 @@ def test_model_and_baselines_are_scored_on_the_same_resamples():
     difference = paired_differences(y_true, constant, y_pred, **options)
     assert report.baseline_differences["training_mean"] == difference
     assert (report.num_clips, report.num_groups) == (12, 6)
+    report = report_of(predictions, without_stream={"static": constant})
+    assert report.without_stream == {"static": difference}
 
 
 def test_every_subgroup_is_scored_on_its_own_clips():

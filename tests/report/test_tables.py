@@ -4,6 +4,7 @@ import pytest
 
 from pipeline.config.schema import ExperimentConfig, TrainingConfig
 from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS, traits_entry
+from pipeline.metrics.regression import METRICS
 from pipeline.records.time_logs import TimeLogs
 from pipeline.records.typed_json import check_content
 from pipeline.report.tables import (
@@ -11,6 +12,7 @@ from pipeline.report.tables import (
     config_tables,
     environment_tables,
     score_tables,
+    stream_tables,
     subgroup_tables,
     time_tables,
 )
@@ -55,6 +57,19 @@ def test_errors_in_original_units_have_a_table_with_the_scale(records_with):
     assert list(table.rows) == [*TRAITS, "mean"]
     assert table.rows["mean"][0] == ("0.5500", "[0.5000,\N{NO-BREAK SPACE}0.6000]")
     assert "1 to 7" in table.note
+
+
+def test_scores_with_and_without_each_stream_have_a_table(records_with):
+    assert stream_tables(records_with().evaluation) == ()
+    gain = {
+        metric: {name: {"value": 0.01, "low": 0.005, "high": 0.015} for name in (*TRAITS, "mean")}
+        for metric in METRICS
+    }
+    evaluation = records_with(evaluation={"without_stream": {"audio": gain}}).evaluation
+    (table,) = stream_tables(evaluation)
+    assert list(table.rows) == ["all streams", "without audio", "gain from audio"]
+    r2 = [cells[3].text for cells in table.rows.values()]
+    assert r2 == ["0.450", "0.440", "0.010"]
 
 
 def test_different_scales_have_no_mean_row(records_with):

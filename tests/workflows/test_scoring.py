@@ -136,7 +136,18 @@ def fold_scores(clip_ids, **baselines):
             y_true=np.full(size, 0.5),
         ),
         baselines={name: np.full(size, value) for name, value in baselines.items()},
+        without_stream={"static": np.full(size, baselines["ridge"])},
     )
+
+
+def test_scores_of_folds_are_joined():
+    folds = [
+        fold_scores(["a"], training_mean=0, ridge=1),
+        fold_scores(["b"], training_mean=0, ridge=2),
+    ]
+    joined = concatenate_scores(folds)
+    assert list(joined.predictions.clip_ids) == ["a", "b"]
+    assert joined.without_stream["static"][:, 0].tolist() == [1, 2]
 
 
 def test_a_fold_without_same_group_mean_contributes_its_training_mean():
@@ -148,6 +159,33 @@ def test_a_fold_without_same_group_mean_contributes_its_training_mean():
     assert found["same_group_mean"][:, 0].tolist() == [0.2, 0.9]
     assert found["training_mean"][:, 0] == pytest.approx([0.3, 0.3])
     assert "same_group_mean" not in concatenate_scores(folds[:1]).baselines
+
+
+@pytest.mark.parametrize("stream", ["static", "dynamic"])
+def test_a_model_without_a_stream_sees_the_training_mean(masked_network, with_masks, stream):
+    mask = np.arange(3) < ROWS[:, None] % 3 + 1
+    features = with_masks(**{stream: mask})
+    values = features.streams[stream].read(ROWS)
+    masked_network.standardizer(stream).set_moments(values[mask].mean(0), np.ones(values.shape[2]))
+    found = predict(masked_network, features, ROWS, without=stream)
+    changed = features.features_dir / f"{stream}.npy"
+    np.save(changed, np.broadcast_to(values[mask].mean(0), values.shape))
+    expected = predict(masked_network, load_feature_set(features.features_dir), ROWS)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_model_without_a_stream_uses_its_token_for_absent_streams(with_masks):
+    from pipeline.models.personality_model import PersonalityModel
+
+    spec = {"num_steps": 3, "masked": True, "can_be_absent": True}
+    streams = {"static": {"width": 8} | spec, "dynamic": {"width": 4} | spec}
+    network = PersonalityModel(streams, fusion_dim=8, num_heads=2)
+    features = with_masks(static=ALL_STEPS, dynamic=ALL_STEPS)
+    found = predict(network, features, ROWS[1:], without="static")
+    is_absent = ~ALL_STEPS & False
+    is_absent[0] = True  # at least one clip must have the stream
+    expected = predict(network, with_masks(static=is_absent), ROWS[1:])
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_large_inputs_are_scored_in_small_batches(features, monkeypatch):
