@@ -189,12 +189,8 @@ def test_every_figure_is_drawn_for_three_streams(three_streams, inputs, tmp_path
     given = {**inputs, "attention": three_streams, "attention_history": events}
     gallery = draw_gallery(attention_figures(), given, tmp_path)
     assert gallery.faults == ()
-    drawn = {figure.name for figure in gallery.drawn}
+    drawn = {path.stem for path in tmp_path.rglob("*.png")}
     assert {"attention_dashboard", "attention_comparison", "trait_rollout"} <= drawn
-    headings = [map_heading(three_streams, name) for name in three_streams.mean_maps]
-    assert (
-        headings[0] == "Block 1: face frames (rows) attend to audio steps and pose steps (columns)"
-    )
-    assert headings[-1] == (
-        "The traits attend to face frames, audio steps and pose steps (left to right)"
-    )
+    first, *_, last = (map_heading(three_streams, name) for name in three_streams.mean_maps)
+    assert "face frames (rows) attend to audio steps and pose steps (columns)" in first
+    assert "attend to face frames, audio steps and pose steps (left to right)" in last
