@@ -123,6 +123,24 @@ class FeatureSet:
             )
         return self.labels
 
+    def with_masks(self) -> "FeatureSet":
+        """Return the same set with a mask for every stream, True where there was no mask."""
+        streams = {
+            name: stream
+            if stream.has_mask
+            else dataclasses.replace(
+                stream,
+                parts=tuple(
+                    dataclasses.replace(
+                        part, mask=np.ones((len(part.values), *stream.mask_shape), dtype=np.bool_)
+                    )
+                    for part in stream.parts
+                ),
+            )
+            for name, stream in self.streams.items()
+        }
+        return dataclasses.replace(self, streams=streams)
+
     def select_streams(self, names: Sequence[str]) -> "FeatureSet":
         """Return a set with only these streams, in this order. Its digest is that of these streams.
 

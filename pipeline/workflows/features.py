@@ -73,10 +73,14 @@ def open_features(data: DataConfig, *, needs_group: bool = True) -> FeatureSet:
 def select_used_streams(features: FeatureSet, config: ExperimentConfig) -> FeatureSet:
     """Return the features with only the streams that the fusion uses.
 
+    With stream dropout, each stream gets a mask, because the model needs one to leave it out.
+
     Raises:
         FeatureSetError: If the set does not have the only stream of the fusion.
     """
     fusion = config.model.fusion
+    if config.training.stream_dropout:
+        features = features.with_masks()
     if not fusion.endswith(_ONE_STREAM):
         return features
     name = fusion.removesuffix(_ONE_STREAM)

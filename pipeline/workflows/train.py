@@ -146,6 +146,7 @@ def resume_training(run_dir: Path, *, output: Path | None = None) -> TrainingRun
     check_tensorboard(config.training)
     recorded = read_data(run.data_path)
     features = open_features(recorded_streams(config.data, recorded))
+    features = select_used_streams(features, config)
     if recorded.digest != features.digest:
         raise RunError(
             f"{run.path}: the features have changed since the run began, so the result would "

@@ -57,13 +57,14 @@ def recorded(run_dir):
     ("names", "options", "explained"),
     [
         (("static", "dynamic", "audio"), ("--training.stream_dropout", 0.2), True),
+        (("static", "dynamic"), ("--training.stream_dropout", 0.5), True),
         (("static", "dynamic", "audio", "pose", "text"), ("--model.num_blocks", 2), True),
         (("audio", "text"), ("--model.fusion", "late"), True),
         (("dynamic",), (), True),
         (("text",), ("--model.fusion", "gated"), False),
         (("static",), ("--model.fusion", "static_only"), True),
     ],
-    ids=["three", "five", "late", "sequence", "vector", "static_only"],
+    ids=["three", "stream dropout", "five", "late", "sequence", "vector", "static_only"],
 )
 def test_a_set_is_trained_evaluated_and_predicted(
     run_here, write_streams, tmp_path, names, options, explained
@@ -79,6 +80,10 @@ def test_a_set_is_trained_evaluated_and_predicted(
     after = read_predictions(tmp_path / "run" / "predictions" / "validation.csv")
     np.testing.assert_allclose(after.y_pred, before.y_pred, atol=1e-5)
     assert np.isfinite(after.y_pred).all()
+    report = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert set(report["without_stream"]) == (set(names) if len(names) > 1 else set())
+    result = run_here("train", "--resume", "run", cwd=tmp_path)
+    assert result.status == 0, result.err
     explain = ("--explain", "attention.csv") if explained else ()
     source = ("--run_dir", "run", "--features_dir", features_dir)
     result = run_here("predict", *source, "--output", "scores.csv", *explain, cwd=tmp_path)
