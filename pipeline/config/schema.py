@@ -378,7 +378,12 @@ class ExperimentConfig(Section):
 def to_dict(config: ExperimentConfig) -> dict[str, Any]:
     """Return the configuration as nested dictionaries of plain values, which YAML can represent."""
     values = dataclasses.asdict(config)
-    values["evaluation"]["by"] = list(config.evaluation.by)
-    for name in ("trainable", "frozen"):
-        values["training"][name] = list(values["training"][name])
+    lists = {
+        "data": ("streams", "traits"),
+        "evaluation": ("by",),
+        "training": ("trainable", "frozen"),
+    }
+    for section, names in lists.items():
+        for name in names:
+            values[section][name] = list(values[section][name])
     return values
