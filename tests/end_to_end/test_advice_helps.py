@@ -52,11 +52,11 @@ def advised(advice, setting):
 
 @pytest.fixture
 def slow_disk(monkeypatch):
-    """Make each read of a batch 10 ms slower."""
+    """Make each read of a batch 100 ms slower, much longer than a step on a busy machine."""
     read = LabelledBatches._read
 
     def read_slowly(self, indices):
-        time.sleep(0.01)
+        time.sleep(0.1)
         return read(self, indices)
 
     monkeypatch.setattr(LabelledBatches, "_read", read_slowly)
@@ -85,7 +85,7 @@ def slow_device(monkeypatch):
         (
             "training.cache",
             "slow_disk",
-            {"num_epochs": 2, "batch_size": 8, "cache": "disk"},
+            {"num_epochs": 2, "batch_size": 32, "cache": "disk"},
             "batch_wait_times",
         ),
         ("training.batch_size", "slow_device", {"num_epochs": 4, "batch_size": 7}, "epoch_times"),
