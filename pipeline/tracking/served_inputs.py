@@ -37,13 +37,14 @@ def read_inputs(
         tensors: Inputs of the model, each with a `name` and a `shape` (None, ...).
         request: Named arrays of shape (N, D), (N, T, D) or (N, T), as a mapping or as columns of
             a table. Masks contain 0 and 1. Without a mask, all time steps are valid.
-        absent_streams: Names of the streams that a clip may lack. The mask is then 0.
+        absent_streams: Names of the streams that a clip may lack. The mask is then 0. A request
+            may leave out such a stream for all clips.
 
     Raises:
         RequestError: If an input is missing, unknown or invalid.
     """
     shapes = {tensor.name: tuple(tensor.shape[1:]) for tensor in tensors}
-    arrays = _check_names(request, shapes)
+    arrays = _check_names(request, shapes, absent_streams)
     values = {name: _check_array(name, each, shapes[name]) for name, each in arrays.items()}
     sizes = {len(each) for each in values.values()}
     if len(sizes) > 1:
@@ -52,6 +53,10 @@ def read_inputs(
     if num_clips == 0:
         raise RequestError("there are no clips; write at least one row")
     _check_valid_steps(values, shapes, absent_streams)
+    for name in absent_streams:
+        if name not in values:
+            for each in (name, f"{name}{MASK_ENDING}"):
+                values[each] = np.zeros((num_clips, *shapes[each]), np.float32)
     return [
         values[name] if name in values else np.ones((num_clips, *shape), np.float32)
         for name, shape in shapes.items()
@@ -79,11 +84,14 @@ def check_distances(network: Any, inputs: Sequence[FloatArray]) -> None:
             )
 
 
-def _check_names(request: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+def _check_names(
+    request: Any, shapes: Mapping[str, tuple[int, ...]], absent_streams: Collection[str]
+) -> dict[str, Any]:
+    optional = {name for name in shapes if name.endswith(MASK_ENDING) or name in absent_streams}
     if isinstance(request, pd.DataFrame):
         request = {str(name): column.to_list() for name, column in request.items()}
     expected = "the inputs must be " + "; ".join(
-        f"{name} {_rows(shape)}{', optional' if name.endswith(MASK_ENDING) else ''}"
+        f"{name} {_rows(shape)}{', optional' if name in optional else ''}"
         for name, shape in shapes.items()
     )
     if not isinstance(request, Mapping):
@@ -92,8 +100,10 @@ def _check_names(request: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[st
         if name not in shapes:
             raise RequestError(f"the model has no input {str(name)[:80]!r}; {expected}")
     for name in shapes:
-        if name not in request and not name.endswith(MASK_ENDING):
+        if name not in request and name not in optional:
             raise RequestError(f"{name} is missing; {expected}")
+    if not any(name in request for name in shapes if not name.endswith(MASK_ENDING)):
+        raise RequestError(f"there is no stream; {expected}")
     return dict(request)
 
 

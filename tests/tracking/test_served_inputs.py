@@ -134,3 +134,16 @@ def test_a_clip_may_lack_a_stream_with_a_learned_token():
     request["static_mask"] = MASK * [[0], [1]]
     with pytest.raises(RequestError, match="row 0 has no stream"):
         read_inputs(AUDIO, request, absent_streams=["static", "dynamic"])
+
+
+def test_a_request_may_leave_out_a_stream_with_a_learned_token():
+    static, dynamic, static_mask, mask = read_inputs(
+        AUDIO, {"static": STATIC}, absent_streams=["dynamic"]
+    )
+    np.testing.assert_array_equal(static, STATIC)
+    assert not dynamic.any()
+    assert dynamic.shape == (2, 4)
+    assert static_mask.all()
+    np.testing.assert_array_equal(mask, [[0], [0]])
+    with pytest.raises(RequestError, match="there is no stream"):
+        read_inputs(AUDIO, {"static_mask": MASK}, absent_streams=["static", "dynamic"])
