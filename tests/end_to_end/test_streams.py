@@ -2,6 +2,7 @@
 
 import json
 
+import mlflow
 import numpy as np
 import pytest
 
@@ -12,6 +13,20 @@ from pipeline.records.predictions import read_predictions
 pytestmark = pytest.mark.slow
 
 NUM_CLIPS = 120
+SPACE = """\
+name: streams
+parameters:
+  num_heads: [1, 2]
+  dropout_rate: {low: 0.0, high: 0.5}
+"""
+CONFIG = """\
+name: streams
+description: three streams
+model: {fusion_dim: 8, num_heads: 2}
+training: {num_epochs: 2, batch_size: 32}
+evaluation: {num_resamples: 100, figures: false}
+tracking: {experiment: streams}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +103,33 @@ def test_a_set_is_trained_evaluated_and_predicted(
     source = ("--run_dir", "run", "--features_dir", features_dir)
     result = run_here("predict", *source, "--output", "scores.csv", *explain, cwd=tmp_path)
     assert result.status == 0, result.err
+
+
+def test_three_streams_are_searched_and_served(run_here, write_streams, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    features_dir = write_streams("static", "dynamic", "audio")
+    (tmp_path / "space.yaml").write_text(SPACE)
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    options = ("--config", "config.yaml", "--features_dir", features_dir)
+    search = ("search", *options, "--space", "space.yaml", "--num_trials", 2)
+    result = run_here(*search, "--run_dir", "search", "--num_workers", 1, cwd=tmp_path)
+    assert result.status == 0, result.err
+    trained = run_here("train", *options, "--run_dir", "run", cwd=tmp_path)
+    assert trained.status == 0, trained.err
+    (model,) = mlflow.search_logged_models(
+        experiment_ids=[mlflow.get_experiment_by_name("streams").experiment_id],
+        filter_string="name = 'model'",
+        output_format="list",
+        max_results=1,
+        order_by=[{"field_name": "creation_timestamp", "ascending": False}],
+    )
+    served = mlflow.pyfunc.load_model(model.model_uri)
+    clips = {
+        name: np.load(features_dir / f"{name}.npy")[:4] for name in ("static", "dynamic", "audio")
+    }
+    masked = served.predict({**clips, "audio_mask": np.zeros((4, 2))})
+    del clips["audio"]
+    np.testing.assert_allclose(served.predict(clips), masked, atol=1e-6)
 
 
 def test_streams_are_chosen_by_name(run_here, write_streams, tmp_path):
