@@ -14,6 +14,7 @@ from typing import Final
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.near_names import did_you_mean
+from pipeline.core.number_format import count
 from pipeline.data.clip_names import clip_stem
 
 _RULES: Final = ("folder", "prefix", "regex:PATTERN", "FILE.csv")
@@ -41,7 +42,9 @@ class Groups:
         sizes = Counter(self.names)
         if len(sizes) == len(self.names):
             return describe_groups(len(self.names), len(sizes))
-        largest = [f"{name} ({number} clips)" for name, number in sizes.most_common(_NUM_SHOWN)]
+        largest = [
+            f"{name} ({count(number, 'clip')})" for name, number in sizes.most_common(_NUM_SHOWN)
+        ]
         more = ", ..." if len(sizes) > len(largest) else ""
         return (
             f"{describe_groups(len(self.names), len(sizes))} The groups are {self.rule}: "
@@ -51,7 +54,7 @@ class Groups:
 
 def describe_groups(num_clips: int, num_groups: int) -> str:
     """Return the numbers of clips and groups as one line, with a hint if each clip is a group."""
-    numbers = f"{num_clips} clips in {num_groups} groups"
+    numbers = f"{count(num_clips, 'clip')} in {count(num_groups, 'group')}"
     if num_groups < num_clips:
         return f"{numbers}."
     return (

@@ -151,7 +151,7 @@ def test_one_folder_is_two_streams_of_chosen_columns(prepare, train, tmp_path):
         *("--columns", "static=AU*", "dynamic=gaze*,pose*"),
         *("--labels", labels, "--label_range", "1,7", "--num_steps", 4),
     )
-    assert "neuroticism is scored in reverse" in output
+    assert "Neuroticism is scored in reverse" in output
     features = load_feature_set(tmp_path / "features")
     assert {name: stream.shape[1:] for name, stream in features.streams.items()} == {
         "static": (4, 2),

@@ -42,4 +42,4 @@ def test_prepare_joins_real_annotations_by_clip_id(run_here, tmp_path, shared_da
     )
     assert prepared.groups.tolist() == clips["group"].iloc[order].tolist()
     assert "annotations: 500 of 500 clips; 5500 annotated clips have no features." in result.out
-    assert "neuroticism is scored in reverse" in result.out
+    assert "Neuroticism is scored in reverse" in result.out

@@ -214,7 +214,7 @@ def test_groups_that_were_changed_by_hand_are_kept_and_reported(extract, out):
     lines = []
     extract(report=lines.append)
     assert load_feature_set(out).groups.tolist() == ["zoe"] * 3
-    assert lines[-1].endswith("groups were changed by hand and are kept. 3 clips in 1 groups.")
+    assert lines[-1].endswith("groups were changed by hand and are kept. 3 clips in 1 group.")
 
 
 @pytest.mark.parametrize(
