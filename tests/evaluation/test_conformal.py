@@ -21,7 +21,9 @@ from pipeline.records.predictions import Predictions
 def calibrate_errors(errors, groups, **options):
     """Calibrate on clips that have the same errors for every trait."""
     y_pred = np.zeros((len(errors), NUM_TRAITS))
-    return calibrate(y_pred + np.asarray(errors)[:, None], y_pred, groups, **options)
+    return calibrate(
+        y_pred + np.asarray(errors)[:, None], y_pred, groups, **options, trait_names=TRAITS
+    )
 
 
 def hierarchical_clips(numbers, num_groups, *, group_spread):
@@ -83,7 +85,7 @@ def test_with_too_few_groups_every_interval_is_the_whole_range():
 def test_every_trait_has_its_own_width():
     y_pred = np.zeros((9, NUM_TRAITS))
     y_true = y_pred + np.array([0.1, 0.2, 0.3, 0.4, 0.5])
-    found = calibrate(y_true, y_pred, [f"g{index}" for index in range(9)])
+    found = calibrate(y_true, y_pred, [f"g{index}" for index in range(9)], trait_names=TRAITS)
     np.testing.assert_allclose(found.half_widths, [0.1, 0.2, 0.3, 0.4, 0.5])
 
 
@@ -99,7 +101,9 @@ def test_new_groups_are_covered_at_the_level_on_average(seed, num_groups, group_
     coverage = []
     for _ in range(100):
         errors, groups = hierarchical_clips(numbers, num_groups, group_spread=group_spread)
-        found = calibrate(errors, np.zeros_like(errors), groups.astype(str), level=level)
+        found = calibrate(
+            errors, np.zeros_like(errors), groups.astype(str), level=level, trait_names=TRAITS
+        )
         new = hierarchical_clips(numbers, 100, group_spread=group_spread)
         coverage.append(group_weighted_coverage(found.half_widths, *new))
     # Lower limit: three standard errors. Upper limit: 2 / (G + 1) above the level.
@@ -191,7 +195,7 @@ def test_half_of_the_groups_must_be_enough_for_a_calibration(num_groups, is_meas
 
 
 def test_coverage_of_uninformative_intervals_is_not_measured():
-    assert coverage_of(random_predictions(0), uncalibrated()) is None
+    assert coverage_of(random_predictions(0), uncalibrated(TRAITS)) is None
 
 
 def test_coverage_without_annotated_scores_is_an_error():

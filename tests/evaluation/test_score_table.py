@@ -51,7 +51,7 @@ def test_scores_and_limits_can_be_in_the_original_range_of_each_trait():
 
 
 def test_without_calibration_the_intervals_are_the_whole_range():
-    table = score_table(["a"], np.full((1, 5), 0.5), uncalibrated())
+    table = score_table(["a"], np.full((1, 5), 0.5), uncalibrated(TRAITS))
     assert table[["openness_low", "openness_high"]].to_numpy().tolist() == [[0.0, 1.0]]
 
 

@@ -135,7 +135,7 @@ def test_a_perfect_prediction_has_accuracy_and_r2_of_1(true):
 
 def test_trait_metrics_have_every_trait_and_the_mean():
     true, pred = np.random.default_rng(2).random((2, 9, 5))
-    result = trait_metrics(true, pred)
+    result = trait_metrics(true, pred, trait_names=TRAITS)
     assert tuple(result) == METRICS
     for metric, values in exact_metrics(true, pred).items():
         assert result[metric] == {**dict(zip(TRAITS, values, strict=True)), "mean": values.mean()}
