@@ -14,6 +14,8 @@ TRAITS: Final = (
 )
 """Names of the traits, in the column order of all score arrays."""
 
+NUM_TRAITS: Final = len(TRAITS)
+
 _COLUMNS: Final = ("clip_id", "group")
 """Columns of the tables of scores that are not traits."""
 

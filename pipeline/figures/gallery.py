@@ -174,8 +174,8 @@ def training_figures(trait_names: Sequence[str] = TRAITS) -> dict[str, FigureSpe
 def attention_figures() -> dict[str, FigureSpec]:
     """Return the attention figures: name -> specification.
 
-    The required input is `attention`, the content of `attention.npz`. The optional inputs are
-    `attention_history`, the `attention` events of the run log, and `trait_names`.
+    The required inputs are `attention`, the content of `attention.npz`, and `trait_names`. The
+    optional input is `attention_history`, the `attention` events of the run log.
     """
     return registry(
         attention_dashboard.FIGURE,

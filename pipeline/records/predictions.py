@@ -155,7 +155,8 @@ def _true_columns(trait_names: Sequence[str]) -> tuple[str, ...]:
 def _check_header(
     path: Path, header: Sequence[str], trait_names: Sequence[str], *, known: bool
 ) -> None:
-    for column in _columns(trait_names, known=known):
+    first, *scores, last = _columns(trait_names, known=known)
+    for column in (first, last, *scores):
         if header.count(column) != 1:
             raise RunError(
                 f"{path}: must have the column {column!r} once, but has it {header.count(column)} "

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -144,7 +146,12 @@ def test_trait_metrics_have_every_trait_and_the_mean():
 @pytest.mark.parametrize(
     ("compute", "true", "pred", "message"),
     [
-        (trait_metrics, TRUE, PRED, r"shape \(5,\); found shape \(1,\)"),
+        (
+            partial(trait_metrics, trait_names=TRAITS),
+            TRUE,
+            PRED,
+            r"shape \(5,\); found shape \(1,\)",
+        ),
         (exact_metrics, np.empty((0, 5)), np.empty((0, 5)), "no clips to score"),
         (row_moments, np.empty((0, 5)), np.empty((0, 5)), "no clips to score"),
         (exact_metrics, TRUE, PRED[:3], r"found \(4, 1\) and \(3, 1\)"),

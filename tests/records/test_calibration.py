@@ -18,7 +18,7 @@ def make_calibration(*half_widths):
     """Make a calibration on 60 clips of 20 groups."""
     return Calibration(
         level=0.9,
-        half_widths=np.asarray(half_widths) * np.ones(NUM_TRAITS),
+        half_widths=dict(zip(TRAITS, np.asarray(half_widths) * np.ones(5), strict=True)),
         num_groups=20,
         num_clips=60,
         clips=VALIDATION,
@@ -43,7 +43,7 @@ def test_a_written_calibration_reads_back_the_same(tmp_path):
     written = make_calibration(0.1, 0.123456789, 0.3, 0.4, 0.5)
     write_calibration(tmp_path / "conformal.json", written)
     found = read_calibration(tmp_path / "conformal.json", TRAITS)
-    np.testing.assert_array_equal(found.half_widths, written.half_widths)
+    assert found.half_widths == written.half_widths
     assert (found.level, found.num_groups, found.num_clips) == (0.9, 20, 60)
     assert found.clips == "validation"
 

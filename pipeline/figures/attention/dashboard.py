@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray
-from pipeline.core.traits import TRAITS, short_names
+from pipeline.core.traits import short_names
 from pipeline.figures.attention import faithfulness, heads, traits
 from pipeline.figures.attention.grid import FOLDER, head_colours, map_name
 from pipeline.figures.base.layout import build_panels, line_handle, name_rows
@@ -34,7 +34,7 @@ class AttentionDashboard:
 
 
 def _dashboard_data(
-    attention: AttentionMeasurements, trait_names: Sequence[str] = TRAITS
+    attention: AttentionMeasurements, trait_names: Sequence[str]
 ) -> AttentionDashboard:
     return AttentionDashboard(
         traits=traits.trait_attention_data(attention, trait_names),

@@ -168,10 +168,8 @@ class Grid:
         self._sheet.text(x, y, text, size="small", color=color, **options)
 
 
-def check_attention(
-    attention: AttentionMeasurements, trait_names: Sequence[str] | None = None
-) -> None:
-    """Check that attention was measured, and that the measurements are for these traits.
+def check_attention(attention: AttentionMeasurements, trait_names: Sequence[str] = ()) -> None:
+    """Check that attention was measured, and that the measurements are for these traits, if given.
 
     Raises:
         NothingToDraw: If attention was not measured.

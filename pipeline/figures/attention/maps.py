@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.number_format import number
-from pipeline.core.traits import TRAITS
 from pipeline.figures.attention.grid import (
     FOLDER,
     Grid,
@@ -45,7 +44,7 @@ class MapGrid:
 
 
 def _multi_head_data(
-    attention: AttentionMeasurements, sample: int, trait_names: Sequence[str] = TRAITS
+    attention: AttentionMeasurements, sample: int, trait_names: Sequence[str]
 ) -> MapGrid:
     check_attention(attention, trait_names)
     if sample >= len(attention.sample_ids):
@@ -63,7 +62,7 @@ def _multi_head_data(
 
 
 def _attention_comparison_data(
-    attention: AttentionMeasurements, trait_names: Sequence[str] = TRAITS
+    attention: AttentionMeasurements, trait_names: Sequence[str]
 ) -> MapGrid:
     check_attention(attention, trait_names)
     mean_column = f"mean of {len(attention.clip_ids):,} clips"

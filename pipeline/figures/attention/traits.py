@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.number_format import count, number, percent
-from pipeline.core.traits import TRAITS
 from pipeline.figures.attention.grid import (
     FOLDER,
     Grid,
@@ -58,7 +57,7 @@ class TraitAttention:
 
 
 def trait_attention_data(
-    attention: AttentionMeasurements, trait_names: Sequence[str] = TRAITS
+    attention: AttentionMeasurements, trait_names: Sequence[str]
 ) -> TraitAttention:
     """Return the attention weights of the traits, averaged over heads."""
     check_attention(attention, trait_names)
@@ -76,7 +75,7 @@ def trait_attention_data(
 
 
 def _trait_rollout_data(
-    attention: AttentionMeasurements, trait_names: Sequence[str] = TRAITS
+    attention: AttentionMeasurements, trait_names: Sequence[str]
 ) -> TraitAttention:
     check_attention(attention, trait_names)
     if not attention.trait_rollout:

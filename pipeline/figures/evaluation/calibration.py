@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.number_format import decimal
-from pipeline.core.traits import TRAITS
 from pipeline.figures.base.layout import (
     build_panels,
     hide_panel,
@@ -65,8 +64,8 @@ class Calibration:
 def _calibration_data(
     y_true: FloatArray,
     y_pred: FloatArray,
+    trait_names: Sequence[str],
     split: str = "",
-    trait_names: Sequence[str] = TRAITS,
 ) -> Calibration:
     true, pred = paired_scores(y_true, y_pred)
     low, high = score_limits(pred)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.number_format import METRIC_NAMES, number
-from pipeline.core.traits import TRAITS, short_names
+from pipeline.core.traits import short_names
 from pipeline.figures.base.curves import check_epochs, read_curves
 from pipeline.figures.base.layout import build_panels, draw_heatmap
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
@@ -119,8 +119,8 @@ class TraitCorrelations:
 def _trait_correlations_data(
     y_true: FloatArray,
     y_pred: FloatArray,
+    trait_names: Sequence[str],
     split: str = "",
-    trait_names: Sequence[str] = TRAITS,
 ) -> TraitCorrelations:
     if len(trait_names) < 2:
         raise NothingToDraw("a correlation needs two traits, but the model has one.")

@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.number_format import decimal, metric_value
-from pipeline.core.traits import TRAITS
 from pipeline.figures.base.layout import (
     build_panels,
     hide_panel,
@@ -95,8 +94,8 @@ class PredictionsVsTruth:
 def _predictions_vs_truth_data(
     y_true: FloatArray,
     y_pred: FloatArray,
+    trait_names: Sequence[str],
     split: str = "",
-    trait_names: Sequence[str] = TRAITS,
 ) -> PredictionsVsTruth:
     true, pred = paired_scores(y_true, y_pred)
     edges = np.linspace(*score_limits(true, pred), _NUM_CELLS + 1)
@@ -118,11 +117,13 @@ def _predictions_vs_truth_data(
 
 def _draw_predictions_vs_truth(data: PredictionsVsTruth, style: Style) -> Figure:
     num_clips, num_traits = len(data.y_true), len(data.trait_names)
-    columns = panel_columns(num_traits + 1)
+    has_scale = num_clips > _MAX_POINTS
+    num_panels = max(2, num_traits + has_scale)  # a single panel would be too large
+    columns = panel_columns(num_panels)
     figure, panels = build_panels(
         style,
         title=f"Predicted against annotated scores, {num_clips:,} {data.split} clips",
-        num_panels=num_traits + 1,
+        num_panels=num_panels,
         columns=columns,
         aspect=1.0,
         top=3.2,
@@ -136,8 +137,9 @@ def _draw_predictions_vs_truth(data: PredictionsVsTruth, style: Style) -> Figure
         _draw_trait(panels[k], data, k, norm, colour)
         mae, ccc = metric_value("mae", data.mae[k]), metric_value("ccc", data.ccc[k])
         panels[k].set_title(f"{trait}\nMAE {mae} · CCC {ccc}")
-    hide_panel(panels[-1])
-    if num_clips > _MAX_POINTS:
+    for axes in panels[num_traits:]:
+        hide_panel(axes)
+    if has_scale:
         _draw_scale(panels[-1], norm, style)
     for axes in panels[:num_traits:columns]:
         axes.set_ylabel("predicted score")
@@ -214,8 +216,8 @@ class Residuals:
 def _residuals_data(
     y_true: FloatArray,
     y_pred: FloatArray,
+    trait_names: Sequence[str],
     split: str = "",
-    trait_names: Sequence[str] = TRAITS,
 ) -> Residuals:
     true, pred = paired_scores(y_true, y_pred)
     residuals = pred - true

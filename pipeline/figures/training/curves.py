@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.number_format import METRIC_LABELS, METRIC_NAMES, metric_value, number
-from pipeline.core.traits import TRAITS
 from pipeline.figures.base.curves import (
     Curve,
     curve_handles,
@@ -134,9 +133,7 @@ class TraitComparison:
     """Metric -> values on the training clips, shape (K,); NaN if unknown."""
 
 
-def _trait_comparison_data(
-    history: MetricsHistory, trait_names: Sequence[str] = TRAITS
-) -> TraitComparison:
+def _trait_comparison_data(history: MetricsHistory, trait_names: Sequence[str]) -> TraitComparison:
     reference = read_curve(history, "mae")
     best = reference.best
     if best is None:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.core.number_format import METRIC_LABELS, duration, number
-from pipeline.core.traits import TRAITS, short_names
+from pipeline.core.traits import short_names
 from pipeline.figures.base.curves import (
     Curve,
     check_epochs,
@@ -53,9 +53,9 @@ class TrainingDashboard:
 
 def _training_dashboard_data(
     history: MetricsHistory,
+    trait_names: Sequence[str],
     lr_logs: LearningRateLogs | None = None,
     time_logs: TimeLogs | None = None,
-    trait_names: Sequence[str] = TRAITS,
 ) -> TrainingDashboard:
     check_epochs(history.epoch.epoch_numbers)
     curves = read_curves(history, {metric: (metric, None) for metric in _METRICS})
@@ -176,7 +176,7 @@ def _draw_traits(axes: Axes, traits: Mapping[str, Curve]) -> None:
     first = next(iter(traits.values()))
     marker = "." if len(first.epochs) == 1 else ""
     names = short_names(tuple(traits))
-    pitch = 0.05 + 0.02 * max(map(len, names))
+    pitch = min(0.02 + 0.05 * max(map(len, names)), 0.65 / max(1, len(names) - 1))
     colours = trait_colours(tuple(traits))
     for position, (curve, colour) in enumerate(zip(traits.values(), colours, strict=True)):
         axes.plot(curve.epochs, curve.values, color=colour, marker=marker)
