@@ -188,8 +188,8 @@ def names_em(names: Sequence[str]) -> float:
 
 
 def panel_columns(num_panels: int) -> int:
-    """Return the number of columns in a grid of panels. No row has only one of many panels."""
-    return {4: 2, 7: 4, 8: 4}.get(num_panels, min(num_panels, 3 if num_panels <= 9 else 4))
+    """Return the number of columns in a grid of panels: two or three."""
+    return 2 if num_panels in (1, 2, 4) else 3
 
 
 def hide_panel(axes: Axes, reason: str = "") -> None:

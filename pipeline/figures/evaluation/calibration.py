@@ -15,14 +15,13 @@ from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.number_format import decimal
 from pipeline.figures.base.layout import (
     build_panels,
-    hide_panel,
     line_handle,
     panel_columns,
     set_note,
     set_ticks,
 )
 from pipeline.figures.base.spec import FigureSpec
-from pipeline.figures.base.style import MUTED, PALE, Style, trait_colours
+from pipeline.figures.base.style import PALE, Style, trait_colours
 from pipeline.figures.evaluation.predictions import (
     MIN_CLIPS,
     binned_mean,
@@ -31,7 +30,7 @@ from pipeline.figures.evaluation.predictions import (
 )
 from pipeline.metrics.regression import is_constant
 
-_SLOPE_KEY: Final = "slope 1: calibrated\nslope < 1: too extreme\nslope > 1: not extreme enough"
+_SLOPE_KEY: Final = "slope < 1: too extreme, slope > 1: not extreme enough"
 _BIN_WIDTH: Final = 0.05
 _COUNTS_HEIGHT: Final = 0.22
 """Height of the highest count bar, as a fraction of the panel height."""
@@ -85,17 +84,18 @@ def _calibration_data(
 
 def _draw_calibration(data: Calibration, style: Style) -> Figure:
     num_clips, num_traits = int(data.counts[0].sum()), len(data.trait_names)
-    columns = panel_columns(num_traits + 1)
+    columns = panel_columns(num_traits)
     figure, panels = build_panels(
         style,
         title=f"Calibration of the scores, {num_clips:,} {data.split} clips",
-        num_panels=num_traits + 1,
+        num_panels=num_traits,
         columns=columns,
         aspect=0.85,
         legend=[
             line_handle("mean annotation", "#444444", "-", "o"),
             line_handle("perfect calibration", "#222222", "--"),
             line_handle("number of clips", PALE, "none", "s"),
+            line_handle(_SLOPE_KEY, "none", "none"),
         ],
     )
     limits = score_limits(data.edges, data.mean_true[np.isfinite(data.mean_true)])
@@ -104,11 +104,9 @@ def _draw_calibration(data: Calibration, style: Style) -> Figure:
         _draw_trait(panels[k], data, k, limits, colour)
         panels[k].set_title(trait)
         set_note(panels[k], f"slope {decimal(data.slope[k], 2)}")
-    hide_panel(panels[-1])
-    panels[-1].text(0, 0.5, _SLOPE_KEY, va="center", color=MUTED)
-    for axes in panels[:num_traits:columns]:
+    for axes in panels[::columns]:
         axes.set_ylabel("annotated score, mean")
-    for axes in panels[max(0, num_traits - columns) : num_traits]:
+    for axes in panels[-columns:]:
         axes.set_xlabel("predicted score")
     return figure
 

@@ -118,7 +118,7 @@ def _predictions_vs_truth_data(
 def _draw_predictions_vs_truth(data: PredictionsVsTruth, style: Style) -> Figure:
     num_clips, num_traits = len(data.y_true), len(data.trait_names)
     has_scale = num_clips > _MAX_POINTS
-    num_panels = max(2, num_traits + has_scale)  # a single panel would be too large
+    num_panels = num_traits + has_scale
     columns = panel_columns(num_panels)
     figure, panels = build_panels(
         style,
