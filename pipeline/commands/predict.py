@@ -86,8 +86,8 @@ def _clips(arguments: argparse.Namespace) -> "DataConfig | RawClips":
     given = [bool(overrides), arguments.videos_dir is not None, any(crops)]
     if sum(given) != 1 or (any(crops) and not all(crops)):
         raise ConfigError(
-            "Give the clips in one way: --features_dir (or --static_features with "
-            "--dynamic_features), or --videos_dir, or --face_dir with --flow_dir."
+            "Give the clips in one way: --features_dir (or --static_features, "
+            "--dynamic_features or both), or --videos_dir, or --face_dir with --flow_dir."
         )
     if overrides:
         return load_config(None, overrides).data

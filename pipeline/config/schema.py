@@ -141,7 +141,7 @@ class ModelConfig(Section):
     Several tokens are needed, because the attention weight of a single key is always 1.
     """
     num_blocks: Annotated[int, Interval(ge=1)] = 1
-    """Number of bidirectional cross-attention blocks."""
+    """Number of cross-attention blocks."""
     feed_forward_factor: Annotated[int, Interval(ge=1)] = 2
     """Width of the feed-forward layer of a block, as a multiple of `fusion_dim`."""
     static_encoder: str = ""
@@ -393,7 +393,12 @@ class ExperimentConfig(Section):
 def to_dict(config: ExperimentConfig) -> dict[str, Any]:
     """Return the configuration as nested dictionaries of plain values, which YAML can represent."""
     values = dataclasses.asdict(config)
-    values["evaluation"]["by"] = list(config.evaluation.by)
-    for name in ("trainable", "frozen"):
-        values["training"][name] = list(values["training"][name])
+    lists = {
+        "data": ("streams", "traits"),
+        "evaluation": ("by",),
+        "training": ("trainable", "frozen"),
+    }
+    for section, names in lists.items():
+        for name in names:
+            values[section][name] = list(values[section][name])
     return values

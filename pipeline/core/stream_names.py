@@ -23,6 +23,8 @@ def stream_name_fault(name: str) -> str:
     """Return the reason why `name` is not a valid stream name, or ""."""
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         return "must consist of letters (a-z), digits, _ and -"
+    if not name[0].isalnum():  # TensorFlow needs this
+        return "must begin with a letter or a digit"
     if name in _RESERVED:
         return f"must not be {', '.join(_RESERVED)}"
     for ending in (MASK_ENDING, SECONDS_ENDING):

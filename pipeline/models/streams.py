@@ -227,7 +227,7 @@ class StreamDropout(keras.layers.Layer):
     Call arguments:
         masks: For each of the N streams, True for real steps, shape (B, T).
 
-    Reference: Neverova et al., 2016 (doi:10.1109/TPAMI.2015.2461544), section 4.3, ModDrop.
+    Reference: Neverova et al., 2016 (doi:10.1109/TPAMI.2015.2461544), ModDrop.
     """
 
     def __init__(self, rate: float, **kwargs: Any) -> None:

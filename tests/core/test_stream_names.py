@@ -17,6 +17,8 @@ def test_letters_digits_and_hyphens_are_valid(name):
         ("a/b", "letters"),
         ("é", "letters"),
         ("a\n", "letters"),
+        ("_face", "begin with a letter"),
+        ("-face", "begin with a letter"),
         ("labels", "must not be labels"),
         ("traits", "must not be labels"),
         ("face_mask", "must not end with _mask"),

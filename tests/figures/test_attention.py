@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.traits import TRAITS
+from pipeline.evaluation.attention import AttentionSummary
 from pipeline.figures.attention.grid import (
     Grid,
     map_heading,
@@ -21,7 +22,7 @@ from pipeline.figures.attention.heads import mean_agreement
 from pipeline.figures.base.spec import NothingToDraw
 from pipeline.figures.base.style import STYLES
 from pipeline.figures.gallery import attention_figures, draw_gallery
-from pipeline.records.attention import WHOLE, AttentionMeasurements
+from pipeline.records.attention import WHOLE, AttentionMeasurements, step_kind
 
 BLOCK = "block_1/static_to_dynamic"
 
@@ -160,3 +161,39 @@ def test_step_numbers_are_evenly_spaced_and_start_at_one(num_steps, most):
     assert len(numbers) <= most
     assert len(set(np.diff(numbers))) <= 1
     assert numbers[-1] <= num_steps
+
+
+@pytest.fixture
+def three_streams():
+    """Measurements of three streams; the first sample clip lacks the audio."""
+    num_keys = {"static": 2, "audio": 3, "pose": 4}
+    summary = AttentionSummary(num_keys, num_samples=2)
+    rng = np.random.default_rng(0)
+    masks = {name: np.ones((4, keys), dtype=bool) for name, keys in num_keys.items()}
+    masks["audio"][0] = False
+    weights = {}
+    for query, keys in [
+        ("static", ("audio", "pose")),
+        ("audio", ("static", "pose")),
+        ("pose", ("static", "audio")),
+    ]:
+        shape = (4, 2, num_keys[query], sum(num_keys[key] for key in keys))
+        weights[f"block_1/{query}_to_{'+'.join(keys)}"] = rng.random(shape)
+    weights["traits"] = rng.random((4, 2, 5, 9))
+    weights = {name: each / each.sum(axis=-1, keepdims=True) for name, each in weights.items()}
+    summary.add(weights, masks)
+    kinds = {name: step_kind(name) for name in num_keys}
+    return summary.measurements(("a", "b", "c", "d"), kinds)
+
+
+def test_every_figure_is_drawn_for_three_streams(three_streams, inputs, tmp_path):
+    entropy = {name: [0.5, 0.5] for name in three_streams.mean_maps}
+    events = [{"epoch": 1, "entropy": entropy}]
+    given = {**inputs, "attention": three_streams, "attention_history": events}
+    gallery = draw_gallery(attention_figures(), given, tmp_path)
+    assert gallery.faults == ()
+    drawn = {path.stem for path in tmp_path.rglob("*.png")}
+    assert {"attention_dashboard", "attention_comparison", "trait_rollout"} <= drawn
+    first, *_, last = (map_heading(three_streams, name) for name in three_streams.mean_maps)
+    assert "face frames (rows) attend to audio steps and pose steps (columns)" in first
+    assert "attend to face frames, audio steps and pose steps (left to right)" in last

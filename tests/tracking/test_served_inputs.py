@@ -116,3 +116,21 @@ def test_the_answer_of_the_server_does_not_contain_the_request():
     answer = json.loads(error.serialize_as_json())
     assert answer["message"] == "These clips cannot be scored: dynamic is missing."
     assert (answer["error_code"], error.get_http_status_code()) == ("BAD_REQUEST", 400)
+
+
+AUDIO = [
+    *TENSORS,
+    SimpleNamespace(name="dynamic_mask", shape=(None, 1)),
+]
+
+
+def test_a_clip_may_lack_a_stream_with_a_learned_token():
+    masks = {"static_mask": MASK, "dynamic_mask": np.array([[0], [1]])}
+    request = {**REQUEST, **masks}
+    *_, mask = read_inputs(AUDIO, request, absent_streams=["dynamic"])
+    np.testing.assert_array_equal(mask, [[0], [1]])
+    with pytest.raises(RequestError, match="dynamic_mask has no valid step in row 0"):
+        read_inputs(AUDIO, request)
+    request["static_mask"] = MASK * [[0], [1]]
+    with pytest.raises(RequestError, match="row 0 has no stream"):
+        read_inputs(AUDIO, request, absent_streams=["static", "dynamic"])

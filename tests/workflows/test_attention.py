@@ -10,6 +10,8 @@ from pipeline.data.feature_set import load_feature_set
 from pipeline.data.stream import feature_moments
 from pipeline.data.writer import StreamValues, write_feature_set
 from pipeline.models import CompletePersonalityModel
+from pipeline.models.personality_model import PersonalityModel
+from pipeline.models.streams import StreamSpec
 from pipeline.records.attention import WHOLE
 from pipeline.workflows.attention import attention_table, check_explainable, measure_attention
 
@@ -287,3 +289,79 @@ def test_a_model_without_attention_over_steps_cannot_be_explained(
 ):
     with pytest.raises(ModelError, match=message):
         check_explainable(build(), write_set(**shapes))
+
+
+LACKS_AUDIO = np.arange(NUM_CLIPS) % 4 == 0
+
+
+@pytest.fixture
+def three_streams(tmp_path):
+    """A set of 20 clips with a third stream that every fourth clip lacks, and a model for it."""
+    rng = np.random.default_rng(0)
+    mask = np.repeat(~LACKS_AUDIO[:, None], 2, axis=1)
+    write_feature_set(
+        tmp_path / "three",
+        streams={
+            "static": StreamValues(values=rng.normal(size=(NUM_CLIPS, 4, 6))),
+            "pose": StreamValues(values=rng.normal(size=(NUM_CLIPS, 5))),
+            "audio": StreamValues(
+                values=rng.normal(size=(NUM_CLIPS, 2, 3)),
+                mask=mask,
+                seconds=np.tile([0.5, 1.5], (NUM_CLIPS, 1)),
+            ),
+        },
+        labels=rng.uniform(size=(NUM_CLIPS, 5)),
+        clips=pd.DataFrame({"clip_id": IDS, "group": IDS}),
+    )
+    keras.utils.set_random_seed(0)
+    network = PersonalityModel(
+        {
+            "static": StreamSpec(width=6, num_steps=4),
+            "pose": StreamSpec(width=5),
+            "audio": StreamSpec(width=3, num_steps=2, masked=True, can_be_absent=True),
+        },
+        fusion_dim=8,
+        num_heads=2,
+        num_tokens=3,
+    )
+    return network, load_feature_set(tmp_path / "three")
+
+
+def test_attention_is_measured_for_every_stream(three_streams):
+    found = measure_attention(*three_streams, ROWS, seed=0)
+    kinds = {"static": "face frames", "pose": "learned tokens", "audio": "audio steps"}
+    assert found.key_kinds == kinds
+    assert set(found.mean_maps) == {
+        "block_1/static_to_pose+audio",
+        "block_1/pose_to_static+audio",
+        "block_1/audio_to_static+pose",
+        "traits",
+    }
+    assert set(found.deletions) == {"static", "audio"}
+    assert found.deletions["audio"].num_clips == (~LACKS_AUDIO[ROWS]).sum()
+    assert found.deletions["static"].num_clips == len(ROWS)
+    total = np.sum([*found.trait_share.values()], axis=0)  # learned tokens are included
+    np.testing.assert_allclose(total, 1, atol=1e-5)
+    for values in (*found.trait_attention.values(), *found.mean_maps.values()):
+        assert np.isfinite(values).all()
+    for values in found.entropy.values():
+        assert (np.nan_to_num(values) <= 1).all()
+    samples = dict(zip(found.sample_ids, found.sample_trait_attention["audio"], strict=True))
+    for clip_id, weights in samples.items():
+        assert np.isnan(weights).all() == LACKS_AUDIO[IDS.index(clip_id)]
+
+
+def test_a_clip_has_no_rows_for_a_stream_that_it_lacks(three_streams):
+    table = attention_table(*three_streams)
+    audio = table[table["stream"] == "audio"]
+    expected = [clip_id for clip_id, lacks in zip(IDS, LACKS_AUDIO, strict=True) if not lacks]
+    assert audio["clip_id"].unique().tolist() == expected
+    assert set(audio["seconds"]) == {0.5, 1.5}
+    assert table.loc[table["stream"] == "static", "seconds"].isna().all()
+    assert set(table["stream"]) == {"static", "audio"}
+
+
+def test_a_stream_that_all_measured_clips_lack_has_no_curves(three_streams):
+    found = measure_attention(*three_streams, np.flatnonzero(LACKS_AUDIO), seed=0)
+    assert "lack the audio stream" in found.missing["audio"]
+    assert set(found.deletions) == {"static"}

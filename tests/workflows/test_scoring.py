@@ -4,10 +4,18 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import ModelError
+from pipeline.core.traits import TRAITS
 from pipeline.data import batches
 from pipeline.data.feature_set import load_feature_set
 from pipeline.records.predictions import Predictions
-from pipeline.workflows.scoring import Scores, check_shapes, concatenate_scores, predict
+from pipeline.workflows.scoring import (
+    Scores,
+    absence_caveats,
+    check_outputs,
+    check_shapes,
+    concatenate_scores,
+    predict,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -74,13 +82,22 @@ def masked_network():
         ),
         (lambda: make_network(dynamic=(16, 4)), r"dynamic\.npy: .*: 3 steps instead of 16\."),
         (lambda: make_network(static=(512,)), r"static\.npy: .* needs \(clips, 512\): another"),
-        (lambda: make_network(num_scores=6), r"mine: .* must be \(5,\).* is \(6,\)\. Change the"),
         (network_without_graph, "mine: does not define its inputs"),
     ],
 )
 def test_a_model_that_needs_other_features_is_an_error(features, make, message):
     with pytest.raises(ModelError, match=message):
         check_shapes(make(), features)
+
+
+def test_a_model_with_other_outputs_is_an_error(masked_network):
+    with pytest.raises(ModelError, match=r"mine: .* must be \(5,\).* is \(6,\)\. Change the"):
+        check_outputs(make_network(num_scores=6), TRAITS)
+    check_outputs(masked_network, TRAITS)
+    with pytest.raises(
+        ModelError, match=r"predicts openness.*labels are neuroticism.*data\.traits"
+    ):
+        check_outputs(masked_network, TRAITS[::-1])
 
 
 def test_only_the_different_stream_is_named(features):
@@ -156,3 +173,36 @@ def test_large_inputs_are_scored_in_small_batches(features, monkeypatch):
     monkeypatch.setattr(network, "predict_on_batch", logged)
     np.testing.assert_allclose(predict(network, features, ROWS[:7]), expected, rtol=1e-5)
     assert sizes == [3, 3, 1]
+
+
+def test_a_model_with_other_streams_is_an_error(features):
+    from pipeline.models.personality_model import PersonalityModel
+
+    streams = {"static": {"width": 8, "num_steps": 3}, "audio": {"width": 4, "num_steps": 3}}
+    network = PersonalityModel(streams, fusion_dim=8, num_heads=2)
+    with pytest.raises(ModelError, match=r"streams are static, dynamic, .* needs static, audio"):
+        check_shapes(network, features)
+
+
+def test_clips_that_lack_a_stream_of_all_training_clips_give_a_warning(with_masks):
+    from pipeline.models.personality_model import PersonalityModel
+
+    mask = ALL_STEPS.copy()
+    mask[:7] = False
+    features = with_masks(dynamic=mask)
+    for can_be_absent in (False, True):
+        streams = {
+            "static": {"width": 8, "num_steps": 3},
+            "dynamic": {
+                "width": 4,
+                "num_steps": 3,
+                "masked": True,
+                "can_be_absent": can_be_absent,
+            },
+        }
+        network = PersonalityModel(streams, fusion_dim=8, num_heads=2)
+        caveats = absence_caveats(network, features)
+        assert [("7 of 60 clips lack the dynamic stream" in each) for each in caveats] == (
+            [] if can_be_absent else [True]
+        )
+        assert np.isfinite(predict(network, features, ROWS)).all()

@@ -108,6 +108,9 @@ def _draw_map_grid(data: MapGrid, style: Style) -> Figure:
 def _describe_map_grid(data: MapGrid) -> str:
     largest = []
     for name, weights in data.maps.items():
+        if np.isnan(weights).all():
+            largest.append(f"{map_name(name)} none (the clip lacks the stream)")
+            continue
         column, *_ = np.unravel_index(np.nanargmax(weights), weights.shape)
         weight = number(largest_weight(weights))
         largest.append(f"{map_name(name)} {weight} ({data.columns[int(column)]})")

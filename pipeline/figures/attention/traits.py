@@ -105,6 +105,7 @@ def _streams(
             uniform=uniform[stream],
         )
         for stream, mean in means.items()
+        if np.isfinite(mean).any()  # otherwise, all measured clips lack the stream
     )
 
 
