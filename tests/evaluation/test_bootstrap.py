@@ -161,3 +161,21 @@ def test_the_interval_of_a_group_mean_comes_from_resampled_groups():
     assert (found["mean"].low, found["mean"].high) == (pytest.approx(low), pytest.approx(high))
     one_group = group_means(values, ["g"] * 40, num_resamples=10, seed=0, trait_names=TRAITS)
     assert math.isnan(one_group["openness"].low)
+
+
+@pytest.mark.parametrize("trait_names", [("interview",), ("honesty", "humility", "interview")])
+def test_any_traits_have_intervals_by_name(trait_names):
+    true, pred, groups = clustered_scores(0)
+    num_traits = len(trait_names)
+    found = cluster_bootstrap(
+        true[:, :num_traits],
+        pred[:, :num_traits],
+        groups,
+        trait_names=trait_names,
+        num_resamples=50,
+        seed=0,
+    )
+    every = cluster_bootstrap(true, pred, groups, trait_names=TRAITS, num_resamples=50, seed=0)
+    assert tuple(found["mae"]) == (*trait_names, "mean")
+    for name, trait in zip(trait_names, TRAITS, strict=False):
+        assert found["mae"][name] == every["mae"][trait]

@@ -219,3 +219,14 @@ def test_a_tiny_error_gives_no_negative_mse():
 def test_zero_weight_gives_nan():
     found = metrics_from_moments(np.zeros((7, 5)))
     assert all(np.isnan(values).all() for values in found.values())
+
+
+@pytest.mark.parametrize("trait_names", [("interview",), ("honesty", "humility", "interview")])
+def test_any_traits_have_metrics_by_name(trait_names):
+    numbers = np.random.default_rng(0)
+    true, pred = numbers.random((2, 20, len(trait_names)))
+    errors = np.abs(true - pred).mean(axis=0)
+    found = trait_metrics(true, pred, trait_names=trait_names)["mae"]
+    assert found == pytest.approx(
+        {**dict(zip(trait_names, errors, strict=True)), "mean": errors.mean()}
+    )

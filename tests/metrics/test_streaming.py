@@ -68,3 +68,12 @@ def test_metrics_of_no_clips_are_nan():
 def test_scores_of_another_shape_are_an_error(shape):
     with pytest.raises(ValueError, match=r"y_true must have shape \(clips, 5\)"):
         TraitMoments(TRAITS).update_state(np.zeros(shape), PRED)
+
+
+def test_one_trait_has_the_metrics_of_numpy():
+    true, pred = np.random.default_rng(0).random((2, 20, 1))
+    metric = TraitMoments(["interview"])
+    metric.update_state(true, pred)
+    expected = trait_metrics(true, pred, trait_names=["interview"])
+    for name, values in metric.trait_metrics().items():
+        assert values == pytest.approx(expected[name])

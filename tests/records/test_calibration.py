@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -60,3 +61,18 @@ def test_a_damaged_file_is_an_error(tmp_path, content):
     (tmp_path / "conformal.json").write_text(content)
     with pytest.raises(RunError, match=r"conformal\.json: cannot be used"):
         read_calibration(tmp_path / "conformal.json", TRAITS)
+
+
+def test_a_calibration_has_the_order_of_the_traits_of_the_model(tmp_path):
+    path = tmp_path / "conformal.json"
+    written = dataclasses.replace(make_calibration(0.1), half_widths={"b": 0.2, "a": 0.1})
+    write_calibration(path, written)
+    low, _ = read_calibration(path, ["a", "b"]).intervals(np.full((1, 2), 0.5))
+    np.testing.assert_allclose(low, [[0.4, 0.3]])
+
+
+def test_a_calibration_of_other_traits_is_an_error(tmp_path):
+    path = tmp_path / "conformal.json"
+    write_calibration(path, make_calibration(0.1))
+    with pytest.raises(RunError, match="one width per trait: honesty; found openness"):
+        read_calibration(path, ["honesty"])
