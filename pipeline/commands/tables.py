@@ -10,11 +10,11 @@ import rich.table
 
 from pipeline.core.number_format import percent
 from pipeline.core.traits import (
-    TRAITS,
     TraitLabel,
     describe_ranges,
     describe_scores,
     label_ranges,
+    short_names,
     was_rescaled,
 )
 from pipeline.data.groups import describe_groups
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from pipeline.workflows.verify import Check
     from pipeline.workflows.visualize import Visualization
 
-_COLUMNS = ("mean", *TRAITS)
 _DIGITS = 4
 _MAX_LINES = 10
 _MAX_WIDTH = 160
@@ -142,8 +141,9 @@ def print_prediction(prediction: "Prediction") -> None:
     print_directions(prediction.traits)
     if is_original and not was_rescaled(prediction.traits):
         print_line("note: the original range of the annotations is [0, 1], as for --units score")
-    scores = [table[trait] for trait in TRAITS]
-    widths = [table[f"{trait}_high"] - table[f"{trait}_low"] for trait in TRAITS]
+    trait_names = prediction.trait_names
+    scores = [table[trait] for trait in trait_names]
+    widths = [table[f"{trait}_high"] - table[f"{trait}_low"] for trait in trait_names]
     rows = {}
     for name, columns in (
         ("score", scores),
@@ -154,7 +154,7 @@ def print_prediction(prediction: "Prediction") -> None:
         # A mean over traits with different ranges has no unit.
         rows[name] = cells if len(set(ranges.values())) <= 1 else ["-", *cells[1:]]
     scale = describe_ranges(ranges) if is_original else "0 to 1"
-    _print_cells(f"mean over {len(table)} clips, on the scale {scale}", rows)
+    _print_cells(f"mean over {len(table)} clips, on the scale {scale}", trait_names, rows)
     for failure in prediction.failures:
         print_line(f"not predicted: {failure}")
     print_line(f"predictions: {prediction.output}")
@@ -290,17 +290,23 @@ def _print_report(report: EvaluationReport) -> None:
 
 
 def _print_original_units(units: "OriginalUnits") -> None:
-    rows = {metric: _cells(errors) for metric, errors in units.errors.items()}
-    _print_cells(f"errors on the original scale: {describe_ranges(units.label_ranges)}", rows)
+    _print_cells(
+        f"errors on the original scale: {describe_ranges(units.label_ranges)}",
+        tuple(units.label_ranges),
+        {metric: _cells(errors) for metric, errors in units.errors.items()},
+    )
 
 
 def _print_coverage(intervals: "Coverage") -> None:
+    trait_names = _trait_names(intervals.coverage)
+    widths = [intervals.mean_width[name] for name in ("mean", *trait_names)]
     _print_cells(
         f"{percent(intervals.level)} prediction intervals, {intervals.num_clips} clips of "
         f"{intervals.num_groups} groups",
+        trait_names,
         {
             "covered": _cells(intervals.coverage),
-            "mean width": [f"{intervals.mean_width[name]:.{_DIGITS}f}" for name in _COLUMNS],
+            "mean width": [f"{width:.{_DIGITS}f}" for width in widths],
         },
     )
     print_line(f"measured on {intervals.measured_on}")
@@ -311,21 +317,26 @@ def print_metrics(
 ) -> None:
     """Print one row per metric: mean over traits with its interval, then one value per trait."""
     cells = {name: _cells(traits, sign="+" if signed else "") for name, traits in rows.items()}
-    _print_cells(title, cells)
+    trait_names = _trait_names(next(iter(rows.values()))) if rows else ()
+    _print_cells(title, trait_names, cells)
 
 
-def _print_cells(title: str, rows: Mapping[str, Sequence[str]]) -> None:
+def _trait_names(scores: Mapping[str, Interval]) -> tuple[str, ...]:
+    return tuple(name for name in scores if name != "mean")
+
+
+def _print_cells(title: str, trait_names: Sequence[str], rows: Mapping[str, Sequence[str]]) -> None:
     """Print a table with one column for the mean and one column per trait."""
     console = build_console()
-    table = _table(title, _COLUMNS, rows)
+    table = _table(title, ("mean", *trait_names), rows)
     unlimited = console.options.update(max_width=_MAX_WIDTH)
     if console.measure(table, options=unlimited).maximum <= console.width:
         console.print(table)
         return
     # Rich would truncate the numbers, so print two narrow tables.
-    console.print(_table(title, _COLUMNS[:1], {name: cells[:1] for name, cells in rows.items()}))
-    initials = [trait[0].upper() for trait in TRAITS]
-    console.print(_table("", initials, {name: cells[1:] for name, cells in rows.items()}))
+    console.print(_table(title, ["mean"], {name: cells[:1] for name, cells in rows.items()}))
+    columns = short_names(trait_names)
+    console.print(_table("", columns, {name: cells[1:] for name, cells in rows.items()}))
 
 
 def _table(
@@ -342,7 +353,7 @@ def _table(
 
 def _cells(traits: Mapping[str, Interval], sign: str = "") -> list[str]:
     """Return the mean with its interval, "-" if there is no mean, and one value per trait."""
-    values = [f"{traits[trait].value:{sign}.{_DIGITS}f}" for trait in TRAITS]
+    values = [f"{traits[trait].value:{sign}.{_DIGITS}f}" for trait in _trait_names(traits)]
     mean = traits.get("mean")
     if mean is None:
         return ["-", *values]

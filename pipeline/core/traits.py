@@ -16,6 +16,9 @@ TRAITS: Final = (
 
 NUM_TRAITS: Final = len(TRAITS)
 
+_COLUMNS: Final = ("clip_id", "group")
+"""Columns of the tables of scores that are not traits."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TraitLabel:
@@ -69,16 +72,39 @@ with extraversion, +0.77 with openness, +0.73 with agreeableness, +0.72 with con
 def trait_names_fault(names: Sequence[str]) -> str:
     """Return the reason why these names cannot be the names of traits, or "".
 
-    The names are parts of metric names and columns of tables. `mean` is the mean across traits.
+    The names are parts of metric names, file names, and columns of tables. `mean` is the mean
+    across traits.
     """
     for number, name in enumerate(names):
         if not re.fullmatch(r"[\w-]+", name):
             return f"{name!r} contains other characters than letters, digits, _ and -"
         if name == "mean":
             return "`mean` is the name of the mean across traits"
-        if name in names[:number]:
-            return f"{name} occurs twice"
+        if name.lower() in (other.lower() for other in names[:number]):
+            return f"{name} occurs twice (upper and lower case count as equal)"
+        if name in _COLUMNS or name.startswith("true_"):
+            return f"{name} is the name of another column of the tables of scores"
+        if name.removesuffix("_low").removesuffix("_high") in (
+            *names[:number],
+            *names[number + 1 :],
+        ):
+            return f"{name} is the name of a column of interval ends"
     return ""
+
+
+def short_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the shortest beginnings of the names that differ, e.g. `O`, or `Ho` and `Hu`."""
+    lower = [name.lower() for name in names]
+
+    def shorten(number: int) -> str:
+        others = lower[:number] + lower[number + 1 :]
+        lengths = range(1, len(names[number]))
+        starts = (lower[number][:length] for length in lengths)
+        found = (start for start in starts if not any(o.startswith(start) for o in others))
+        start = next(found, lower[number])
+        return start[0].upper() + start[1:]
+
+    return tuple(map(shorten, range(len(names))))
 
 
 def traits_entry(traits: Iterable[TraitLabel]) -> dict[str, Any]:

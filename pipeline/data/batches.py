@@ -42,6 +42,7 @@ class LabelledBatches:
         cache: Literal["memory", "disk"] = "memory",
     ) -> None:
         self.num_clips = len(rows)
+        self.trait_names = feature_set.trait_names
         self.batch_size = batch_size
         self.num_batches = -(-self.num_clips // batch_size)
         self._seed = seed

@@ -100,9 +100,14 @@ class FeatureSet:
 
     @cached_property
     def traits(self) -> tuple[TraitLabel, ...]:
-        """Name and direction of each trait, in the order of the labels; empty if unknown."""
+        """Name and direction of each trait, in the order of the labels.
+
+        Empty if the set does not describe its traits, which are then the OCEAN traits.
+        """
         known = {trait.name: trait for trait in trait_labels(self.metadata)}
-        return tuple(known[name] for name in self.trait_names if name in known)
+        if not known and self.trait_names == TRAITS:
+            return ()
+        return tuple(known.get(name, TraitLabel(name=name)) for name in self.trait_names)
 
     @cached_property
     def warnings(self) -> tuple[DataWarning, ...]:

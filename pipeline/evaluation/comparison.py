@@ -1,6 +1,6 @@
 """Paired comparison of two models on the same clips.
 
-Shapes: N clips, K = 5 traits.
+Shapes: N clips, K traits.
 """
 
 import math
@@ -112,11 +112,17 @@ def compare_predictions(
 
     Raises:
         RunError: If both models have the same name, annotated scores are unknown, or a clip occurs
-            twice in the predictions of a model. Also if the models have different clips, groups or
-            annotated scores.
+            twice in the predictions of a model. Also if the models have different traits, clips,
+            groups or annotated scores.
     """
     if names[0] == names[1]:
         raise RunError(f"both models are called {names[0]!r}. Give different names.")
+    if a.trait_names != b.trait_names:
+        raise RunError(
+            f"{names[0]} and {names[1]} must have the same traits in the same order; found "
+            f"{', '.join(a.trait_names)} and {', '.join(b.trait_names)}. Compare models that were "
+            "trained with the same traits (data.traits)."
+        )
     y_true, other_truth = _annotated_scores(a, names[0]), _annotated_scores(b, names[1])
     rows = _matching_rows(a, b, names)
     b, other_truth = b.take(rows), other_truth[rows]
@@ -135,7 +141,7 @@ def compare_predictions(
         num_clips=len(a.clip_ids),
         num_groups=len(set(a.groups)),
         metrics={
-            name: trait_metrics(y_true, predictions.y_pred)
+            name: trait_metrics(y_true, predictions.y_pred, trait_names=a.trait_names)
             for name, predictions in zip(names, (a, b), strict=True)
         },
         differences=paired_differences(
@@ -143,6 +149,7 @@ def compare_predictions(
             a.y_pred,
             b.y_pred,
             a.groups,
+            trait_names=a.trait_names,
             num_resamples=num_resamples,
             seed=0,
         ),

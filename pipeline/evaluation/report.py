@@ -1,6 +1,6 @@
 """Evaluation report of one model: metrics with intervals, baselines, subgroups, original units.
 
-Shapes: N clips, K = 5 traits.
+Shapes: N clips, K traits.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -50,7 +50,7 @@ def build_report(
 ) -> EvaluationReport:
     """Compute the metrics of the model and of its baselines on the same clips and resamples.
 
-    Each baseline has scores of shape (N, 5). `without_stream` contains the scores of the model
+    Each baseline has scores of shape (N, K). `without_stream` contains the scores of the model
     without each stream, of the same shape. `by` contains column -> values of the N clips. All
     clips with the same value in a column are a subgroup, and the metrics of the model are also
     computed on each subgroup. The values None, NaN and "" become "(missing)". `traits` describes
@@ -69,7 +69,11 @@ def build_report(
             "Evaluate on a feature set that has labels.npy."
         )
     groups = np.asarray(predictions.groups, dtype=np.str_)
-    options: Any = {"num_resamples": num_resamples, "seed": seed}
+    options: Any = {
+        "trait_names": predictions.trait_names,
+        "num_resamples": num_resamples,
+        "seed": seed,
+    }
 
     def score(y_pred: FloatArray, rows: Any = slice(None)) -> Scores:
         return cluster_bootstrap(y_true[rows], y_pred[rows], groups[rows], **options)

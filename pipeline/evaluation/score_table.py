@@ -1,6 +1,6 @@
 """Table of predicted scores with prediction intervals.
 
-Shapes: N clips, K = 5 traits.
+Shapes: N clips, K traits.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import pandas as pd
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import ConfigError
 from pipeline.core.files import atomic_path, why_unwritable
-from pipeline.core.traits import TRAITS, TraitLabel
+from pipeline.core.traits import TraitLabel
 from pipeline.records.calibration import Calibration
 from pipeline.records.predictions import Names
 
@@ -28,10 +28,10 @@ def score_table(
     *,
     units: Sequence[TraitLabel] = (),
 ) -> pd.DataFrame:
-    """Build a table of the scores `y_pred` (N, 5), with one row per clip.
+    """Build a table of the scores `y_pred` (N, K), with one row per clip.
 
-    The columns are `clip_id`, and for each trait the score and both limits of the interval. They
-    are in [0, 1], or, if `units` is given, in the original ranges of these traits.
+    The columns are `clip_id`, and for each trait of `calibration` the score and both limits of the
+    interval. They are in [0, 1], or, if `units` is given, in the original ranges of these traits.
     """
     scores = np.asarray(y_pred, dtype=np.float64)
     low, high = calibration.intervals(scores)
@@ -40,7 +40,7 @@ def score_table(
         widths = np.array([trait.width for trait in units])
         scores, low, high = (lows + widths * part for part in (scores, low, high))
     columns: dict[str, Any] = {"clip_id": [str(clip_id) for clip_id in clip_ids]}
-    for index, trait in enumerate(TRAITS):
+    for index, trait in enumerate(calibration.trait_names):
         columns[trait] = scores[:, index]
         columns[f"{trait}_low"] = low[:, index]
         columns[f"{trait}_high"] = high[:, index]

@@ -1,6 +1,6 @@
 """Figures that compare two runs: metric differences, metric values, and curves over the epochs.
 
-Shapes: R = 6 rows (mean over the traits, and the five traits), E epochs.
+Shapes: R = K + 1 rows (mean over the traits, and the K traits), E epochs.
 """
 
 import math
@@ -27,12 +27,13 @@ from pipeline.figures.base.layout import (
     build_panels,
     line_handle,
     name_rows,
+    names_em,
     set_note,
     set_value_axis,
 )
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
 from pipeline.figures.base.style import MUTED, Style
-from pipeline.figures.evaluation.scores import ROWS, interval_rows
+from pipeline.figures.evaluation.scores import interval_rows, row_names
 from pipeline.metrics.regression import HIGHER_IS_BETTER, METRICS
 from pipeline.records.evaluation import EvaluationReport, Scores
 from pipeline.records.metrics_history import MetricsHistory
@@ -67,22 +68,24 @@ class ComparedRuns:
         The index is None if the interval of the difference contains 0 or is unknown.
         """
         sign = 1 if HIGHER_IS_BETTER[metric] else -1
+        _, lows, highs = interval_rows(self.differences, metric, row_names(self.differences))
         return tuple(
             int(sign * low > 0) if low > 0 or high < 0 else None
-            for low, high in zip(*interval_rows(self.differences, metric)[1:], strict=True)
+            for low, high in zip(lows, highs, strict=True)
         )
 
 
 def _draw_metric_differences(data: ComparedRuns, style: Style) -> Figure:
     clips, groups = count(data.num_clips, "clip"), count(data.num_groups, "group")
     interval = f"{percent(data.confidence)} interval contains 0"
+    names = row_names(data.differences)
     figure, panels = build_panels(
         style,
         title=f"Difference between two runs, {clips} of {groups}",
         num_panels=6,
         columns=3,
         aspect=0.72,
-        outer_left=9.0,
+        outer_left=names_em(names),
         left=1.2,
         right=1.2,
         bottom=4.2,
@@ -93,9 +96,9 @@ def _draw_metric_differences(data: ComparedRuns, style: Style) -> Figure:
         ],
     )
     for position, (axes, metric) in enumerate(zip(panels, METRICS, strict=True)):
-        winners, rows = data.winners(metric), np.arange(len(ROWS))
+        winners, rows = data.winners(metric), np.arange(len(names))
         colours = [_UNDECIDED_COLOUR if run is None else _COLOURS[run] for run in winners]
-        values, low, high = interval_rows(data.differences, metric)
+        values, low, high = interval_rows(data.differences, metric, names)
         axes.axvline(0, color=MUTED, linewidth=1.0)
         axes.axhline(0.5, color=MUTED, linewidth=0.5)  # separates the mean from the traits
         axes.hlines(rows, low, high, colors=colours, linewidth=2.5)
@@ -104,7 +107,7 @@ def _draw_metric_differences(data: ComparedRuns, style: Style) -> Figure:
         axes.set_title(f"← {'AB'[left]} better", loc="left", color=_COLOURS[left])
         set_note(axes, f"{'AB'[right]} better →", _COLOURS[right])
         axes.set_xlabel(f"{METRIC_NAMES[metric]}, B − A")
-        name_rows(axes, ROWS if position % 3 == 0 else [""] * len(ROWS))
+        name_rows(axes, names if position % 3 == 0 else [""] * len(names))
         largest = np.nanmax(np.abs([values, low, high]))
         _centre_on_zero(axes, 1.15 * float(largest) or 1.0)
     return figure
@@ -152,12 +155,13 @@ def _score_pair_data(
 
 
 def _draw_score_pair(data: ScorePair, style: Style) -> Figure:
+    names = row_names(data.evaluations[0].metrics)
     figure, panels = build_panels(
         style,
         title=f"Scores of two runs, {data.clips}",
         num_panels=len(_SCORE_METRICS),
         aspect=1.15,
-        outer_left=9.0,
+        outer_left=names_em(names),
         left=1.2,
         right=1.2,
         bottom=4.2,
@@ -165,15 +169,15 @@ def _draw_score_pair(data: ScorePair, style: Style) -> Figure:
     )
     for axes, metric in zip(panels, _SCORE_METRICS, strict=True):
         for run, (colour, evaluation) in enumerate(zip(_COLOURS, data.evaluations, strict=True)):
-            rows = np.arange(len(ROWS)) + (run - 0.5) * _BAR_HEIGHT
-            values, low, high = interval_rows(evaluation.metrics, metric)
+            rows = np.arange(len(names)) + (run - 0.5) * _BAR_HEIGHT
+            values, low, high = interval_rows(evaluation.metrics, metric, names)
             axes.barh(rows, values, height=_BAR_HEIGHT, color=colour, alpha=0.75)
             axes.hlines(rows, low, high, colors="#222222")
         axes.axvline(0, color=MUTED, linewidth=1.0)
         axes.axhline(0.5, color=MUTED, linewidth=0.5)  # separates the mean from the traits
         set_note(axes, f"{'longer' if HIGHER_IS_BETTER[metric] else 'shorter'} is better")
         axes.set_xlabel(METRIC_LABELS[metric])
-        name_rows(axes, ROWS if axes is panels[0] else [""] * len(ROWS))
+        name_rows(axes, names if axes is panels[0] else [""] * len(names))
     return figure
 
 

@@ -1,6 +1,6 @@
 """Draw a set of figures and write their image files. Figures without data are omitted."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +11,7 @@ from matplotlib.image import imread
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import atomic_path
+from pipeline.core.traits import TRAITS
 from pipeline.figures import comparison
 from pipeline.figures.attention import dashboard as attention_dashboard
 from pipeline.figures.attention import faithfulness, heads, maps
@@ -151,13 +152,13 @@ def is_blank(path: Path) -> bool:
     return bool((flat == flat[0]).all())
 
 
-def training_figures() -> dict[str, FigureSpec]:
+def training_figures(trait_names: Sequence[str] = TRAITS) -> dict[str, FigureSpec]:
     """Return the figures of training, predictions and time: name -> specification."""
     return registry(
         dashboards.TRAINING,
         *curves.METRIC_FIGURES,
         *steps.FIGURES,
-        *curves.TRAIT_FIGURES,
+        *curves.trait_figures(trait_names),
         correlations.METRIC_FIGURE,
         scores.FIGURE,
         *predictions.FIGURES,
@@ -173,8 +174,8 @@ def training_figures() -> dict[str, FigureSpec]:
 def attention_figures() -> dict[str, FigureSpec]:
     """Return the attention figures: name -> specification.
 
-    The required input is `attention`, the content of `attention.npz`. The optional input is
-    `attention_history`, the `attention` events of the run log.
+    The required inputs are `attention`, the content of `attention.npz`, and `trait_names`. The
+    optional input is `attention_history`, the `attention` events of the run log.
     """
     return registry(
         attention_dashboard.FIGURE,

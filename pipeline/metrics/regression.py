@@ -10,13 +10,12 @@ from the scores before they are summed.
 Shapes: N clips, K traits, M = 7 moments, ... any leading axes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from pipeline.core.arrays import FloatArray
-from pipeline.core.traits import NUM_TRAITS, TRAITS
 
 HIGHER_IS_BETTER: Final[Mapping[str, bool]] = {
     "accuracy": True,
@@ -78,17 +77,21 @@ def exact_metrics(y_true: FloatArray, y_pred: FloatArray) -> dict[str, FloatArra
     )
 
 
-def trait_metrics(y_true: FloatArray, y_pred: FloatArray) -> dict[str, dict[str, float]]:
-    """Compute the metrics of `exact_metrics` for the five traits, and their means across traits.
+def trait_metrics(
+    y_true: FloatArray, y_pred: FloatArray, *, trait_names: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Compute the metrics of `exact_metrics` for each trait, and their means across traits.
+
+    `trait_names` contains the names of the K columns.
 
     Returns:
         Metric -> trait name or `"mean"` -> value.
 
     Raises:
-        ValueError: If there are not five traits, the shapes differ, or there are no clips.
+        ValueError: If there is not one name per column, the shapes differ, or there are no clips.
     """
     metrics = exact_metrics(y_true, y_pred)
-    return {metric: name_traits(values) for metric, values in metrics.items()}
+    return {metric: name_traits(values, trait_names) for metric, values in metrics.items()}
 
 
 def row_moments(y_true: FloatArray, y_pred: FloatArray) -> FloatArray:
@@ -130,15 +133,17 @@ def metrics_from_moments(moments: FloatArray) -> dict[str, FloatArray]:
     )
 
 
-def name_traits(values: FloatArray) -> dict[str, float]:
-    """Return the five `values` by trait name, and their mean with the name `"mean"`.
+def name_traits(values: FloatArray, trait_names: Sequence[str]) -> dict[str, float]:
+    """Return the `values` (K,) by trait name, and their mean with the name `"mean"`.
 
     Raises:
-        ValueError: If there are not five values.
+        ValueError: If there is not one value per trait.
     """
-    if values.shape != (NUM_TRAITS,):
-        raise ValueError(f"expected one value per trait, shape (5,); found shape {values.shape}")
-    named = dict(zip(TRAITS, values.tolist(), strict=True))
+    if values.shape != (len(trait_names),):
+        raise ValueError(
+            f"expected one value per trait, shape ({len(trait_names)},); found shape {values.shape}"
+        )
+    named = dict(zip(trait_names, values.tolist(), strict=True))
     return {**named, "mean": float(values.mean())}
 
 

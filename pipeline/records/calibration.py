@@ -2,22 +2,23 @@
 
 `pipeline.evaluation.intervals.conformal` computes these widths.
 
-Shapes: N clips, K = 5 traits, G groups.
+Shapes: N clips, K traits, G groups.
 """
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import numpy as np
 import pydantic
 
 from pipeline.core.arrays import FloatArray
+from pipeline.core.errors import RunError
 from pipeline.core.files import write_json
 from pipeline.core.number_format import percent
-from pipeline.core.traits import NUM_TRAITS, TRAITS
 from pipeline.records.typed_json import read_record
 
 LEVEL: Final = 0.9
@@ -36,14 +37,8 @@ NO_CLIPS: Final = "none"
 """No clips were held out for the calibration."""
 
 
-def _widths_by_trait(half_widths: Any) -> FloatArray:
-    if not isinstance(half_widths, dict) or set(half_widths) != set(TRAITS):
-        raise ValueError(f"must have one width per trait: {', '.join(TRAITS)}")
-    widths = [half_widths[trait] for trait in TRAITS]
-    try:
-        return np.array([math.inf if width is None else float(width) for width in widths])
-    except (TypeError, ValueError):
-        raise ValueError("must be numbers") from None
+HalfWidth = Annotated[float, pydantic.BeforeValidator(lambda w: math.inf if w is None else w)]
+"""Half-width of an interval; infinite (null) if there are too few calibration groups."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,8 +48,8 @@ class Calibration:
     level: float
     """Probability that an interval contains the annotated score, in (0, 1)."""
 
-    half_widths: Annotated[FloatArray, pydantic.PlainValidator(_widths_by_trait)]
-    """Half-width for each trait, shape (K,); infinite if there are too few calibration groups."""
+    half_widths: dict[str, HalfWidth]
+    """Trait -> half-width, in the order of the scores."""
 
     num_groups: int
     """Number of calibration groups G."""
@@ -68,7 +63,12 @@ class Calibration:
     @property
     def is_informative(self) -> bool:
         """True if there were enough calibration groups. Otherwise every interval is [0, 1]."""
-        return bool(np.isfinite(self.half_widths).all())
+        return all(map(math.isfinite, self.half_widths.values()))
+
+    @property
+    def trait_names(self) -> tuple[str, ...]:
+        """Names of the traits, in the order of the scores."""
+        return tuple(self.half_widths)
 
     @property
     def warning(self) -> str | None:
@@ -85,15 +85,16 @@ class Calibration:
     def intervals(self, y_pred: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return two arrays of shape (N, K): lower and upper ends of the intervals for `y_pred`."""
         y_pred = np.asarray(y_pred, dtype=np.float64)
-        low, high = y_pred - self.half_widths, y_pred + self.half_widths
+        half_widths = np.array(list(self.half_widths.values()))
+        low, high = y_pred - half_widths, y_pred + half_widths
         return np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0)
 
 
-def uncalibrated(level: float = LEVEL) -> Calibration:
-    """Return a calibration without clips: every interval is [0, 1]."""
+def uncalibrated(trait_names: Sequence[str], level: float = LEVEL) -> Calibration:
+    """Return a calibration of these traits without clips: every interval is [0, 1]."""
     return Calibration(
         level=level,
-        half_widths=np.full(NUM_TRAITS, np.inf),
+        half_widths=dict.fromkeys(trait_names, math.inf),
         num_groups=0,
         num_clips=0,
         clips=NO_CLIPS,
@@ -102,17 +103,29 @@ def uncalibrated(level: float = LEVEL) -> Calibration:
 
 def write_calibration(path: Path, calibration: Calibration) -> None:
     """Write `conformal.json` atomically; an infinite width becomes null."""
-    widths = dict(zip(TRAITS, calibration.half_widths.tolist(), strict=True))
-    write_json(path, dataclasses.asdict(calibration) | {"half_widths": widths})
+    write_json(path, dataclasses.asdict(calibration))
 
 
-def read_calibration(path: Path) -> Calibration:
-    """Read `conformal.json`. If the file is missing, return `uncalibrated()`.
+def read_calibration(path: Path, trait_names: Sequence[str]) -> Calibration:
+    """Read `conformal.json` of a model of these traits.
+
+    If the file is missing, return `uncalibrated(trait_names)`.
 
     Raises:
-        PipelineError: If the file is damaged.
+        PipelineError: If the file is damaged, or contains other traits.
     """
-    return read_record(Calibration, path) if path.exists() else uncalibrated()
+    if not path.exists():
+        return uncalibrated(trait_names)
+    calibration = read_record(Calibration, path)
+    widths = calibration.half_widths
+    if set(widths) != set(trait_names):
+        raise RunError(
+            f"{path}: half_widths must have one width per trait: {', '.join(trait_names)}; found "
+            f"{', '.join(widths)}. Restore the file from the run's artifacts."
+        )
+    return dataclasses.replace(
+        calibration, half_widths={name: widths[name] for name in trait_names}
+    )
 
 
 def min_groups(level: float) -> int:

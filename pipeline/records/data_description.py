@@ -9,7 +9,7 @@ import pydantic
 
 from pipeline.core.files import write_json
 from pipeline.core.stream_names import DYNAMIC, STATIC
-from pipeline.core.traits import TRAITS, TraitLabel
+from pipeline.core.traits import TRAITS, TraitLabel, trait_names_fault
 from pipeline.records.typed_json import read_record
 
 
@@ -43,7 +43,7 @@ class DataDescription:
     settings: Any = None
     """Settings of the extraction; None if another program extracted the features."""
     traits: tuple[TraitLabel, ...] = ()
-    """Meaning of the scores of each trait; empty if unknown."""
+    """Meaning of the scores of each trait; empty for the OCEAN traits if unknown."""
     warnings: tuple[DataWarning, ...] = ()
     """Warnings about features or names that may be damaged."""
 
@@ -58,9 +58,13 @@ class DataDescription:
         return {**rest, "streams": {name: content[key] for name, key in early.items()}}
 
     def __post_init__(self) -> None:
-        names = tuple(trait.name for trait in self.traits)
-        if names not in ((), TRAITS):
-            raise ValueError(f"`traits` must be {', '.join(TRAITS)}, but is {', '.join(names)}")
+        if fault := trait_names_fault([trait.name for trait in self.traits]):
+            raise ValueError(f"`traits` is not valid: {fault}")
+
+    @property
+    def trait_names(self) -> tuple[str, ...]:
+        """Names of the traits, in the order of the scores."""
+        return tuple(trait.name for trait in self.traits) or TRAITS
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of the file. If `traits` is empty, the key is left out."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias, get_args
@@ -11,12 +11,9 @@ import pydantic
 
 from pipeline.config.schema import Monitor
 from pipeline.core.files import write_json
-from pipeline.core.traits import TRAITS
 from pipeline.records.typed_json import read_record
 
 _METRICS: Final = tuple(name for name in get_args(Monitor) if name != "loss")
-
-_NAMES: Final = ("mean", *TRAITS)
 
 End = Annotated[float, pydantic.BeforeValidator(lambda end: math.nan if end is None else end)]
 """Lower or upper end of an interval; null becomes NaN."""
@@ -53,15 +50,23 @@ Intervals: TypeAlias = Mapping[str, Mapping[str, Interval]]
 
 
 def _check_complete(scores: Intervals) -> Intervals:
+    names = dict.fromkeys(("mean", *(name for traits in scores.values() for name in traits)))
     for metric in _METRICS:
-        for name in _NAMES:
+        for name in names:
             if name not in scores.get(metric, {}):
                 raise ValueError(f"has no {metric} for {name}")
+    if len(names) < 2:
+        raise ValueError("has no trait")
     return scores
 
 
 Scores = Annotated[dict[str, dict[str, Interval]], pydantic.AfterValidator(_check_complete)]
 """Intervals of all metrics, for all traits and their mean."""
+
+
+def trait_names(scores: Intervals) -> tuple[str, ...]:
+    """Return the names of the traits in `scores`, in their order, without "mean"."""
+    return tuple(name for name in next(iter(scores.values())) if name != "mean")
 
 
 def _check_overlap(overlap: dict[str, Any]) -> dict[str, Any]:
@@ -101,7 +106,7 @@ class Coverage:
     """Trait name or "mean" -> mean width of the intervals, in score units."""
 
     def __post_init__(self) -> None:
-        for name in _NAMES:
+        for name in dict.fromkeys(("mean", *self.coverage, *self.mean_width)):
             if name not in self.coverage or name not in self.mean_width:
                 raise ValueError(f"has no coverage or width for {name}")
 
@@ -118,7 +123,9 @@ class OriginalUnits:
     """Root mean squared error, with the keys of `mae`."""
 
     def __post_init__(self) -> None:
-        for name in TRAITS:
+        for name in dict.fromkeys((*self.label_ranges, *self.mae, *self.rmse)):
+            if name == "mean":
+                continue
             if not (name in self.label_ranges and name in self.mae and name in self.rmse):
                 raise ValueError(f"has no range, MAE or RMSE for {name}")
 
@@ -160,6 +167,34 @@ class EvaluationReport:
         for name in self.baselines:
             if name not in self.baseline_differences:
                 raise ValueError(f"has no difference to the baseline {name}")
+        expected = set(self.trait_names)
+        for place, names in self._trait_names():
+            if names - {"mean"} != expected:
+                raise ValueError(
+                    f"{place} must have the traits {', '.join(self.trait_names)}, but has "
+                    f"{', '.join(sorted(names - {'mean'}))}"
+                )
+
+    @property
+    def trait_names(self) -> tuple[str, ...]:
+        """Names of the traits, in the order of the scores."""
+        return trait_names(self.metrics)
+
+    def _trait_names(self) -> Iterator[tuple[str, set[str]]]:
+        """Yield two values for each part with scores: its name, and the names in this part."""
+        for part, scores_of in (
+            ("baselines", self.baselines),
+            ("baseline_differences", self.baseline_differences),
+        ):
+            for name, scores in scores_of.items():
+                yield f"{part}.{name}", set(scores["mae"])
+        for column, subgroups in self.by.items():
+            for value, subgroup in subgroups.items():
+                yield f"by.{column}.{value}", set(subgroup.metrics["mae"])
+        if self.intervals is not None:
+            yield "intervals", set(self.intervals.coverage)
+        if self.original_units is not None:
+            yield "original_units", set(self.original_units.mae)
 
     @property
     def interval_name(self) -> str:

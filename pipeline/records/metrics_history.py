@@ -5,7 +5,7 @@ Batch metrics are computed on single batches. Training steps are counted across 
 Shapes: E epochs, S logged training steps.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -165,19 +165,24 @@ def learning_rate_content(epochs: Sequence[EpochRecord], *, frequency: int = 1) 
 
 def _columns(scores: Sequence[TraitScores | None]) -> dict[str, list[float | None]]:
     """Return, for each metric, a list with one value per epoch."""
-    rows = [_with_field_names(flat_names(epoch)) if epoch else {} for epoch in scores]
+    rows = [_with_field_names(epoch) if epoch else {} for epoch in scores]
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [row.get(name) for row in rows] for name in names}
 
 
-def _with_field_names(flat: Mapping[str, float]) -> dict[str, float]:
-    """Add the names that other tools use: `r_squared` for r2, `mae_O` for `mae_openness`."""
-    named = dict(flat)
+def _with_field_names(scores: TraitScores) -> dict[str, float]:
+    """Add the names that other tools use: `r_squared` for r2, `mae_O` for `mae_openness`.
+
+    Other tools have initials only for the five OCEAN traits.
+    """
+    named = flat_names(scores)
     for metric, alias in (("mae", "mae"), ("mse", "mse"), ("r2", "r_squared")):
-        named[alias] = flat[metric]
-        for trait in TRAITS:
-            named[f"{alias}_{trait}"] = flat[f"{metric}_{trait}"]
-            named[f"{alias}_{trait[0].upper()}"] = flat[f"{metric}_{trait}"]
+        traits = dict(scores[metric])
+        named[alias] = traits.pop("mean")
+        for trait, value in traits.items():
+            named[f"{alias}_{trait}"] = value
+            if trait in TRAITS:
+                named.setdefault(f"{alias}_{trait[0].upper()}", value)
     return named
 
 

@@ -1,9 +1,10 @@
 """`predictions/<split>.csv`: predicted and annotated scores of each clip.
 
-Shapes: N clips, K = 5 traits.
+Shapes: N clips, K traits.
 """
 
 import csv
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,13 @@ from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.errors import RunError
 from pipeline.core.files import atomic_path
 from pipeline.core.identifiers import normalize_identifier
-from pipeline.core.traits import NUM_TRAITS, TRAITS
+from pipeline.core.traits import TRAITS
 
 Names: TypeAlias = Sequence[str] | NDArray[Any]
 """One name per clip: clip ids or groups."""
 
-TRUE_COLUMNS: Final = tuple(f"true_{trait}" for trait in TRAITS)
-"""Columns of the annotated scores."""
+_TRUE: Final = "true_"
+"""Beginning of the names of the columns of the annotated scores."""
 
 _FIX: Final = "Predict again, or correct the file."
 
@@ -39,6 +40,8 @@ class Predictions:
     """Predicted scores, shape (N, K); stored as float64."""
     y_true: FloatArray | None = None
     """Annotated scores in [0, 1], shape (N, K); None if they are unknown."""
+    trait_names: tuple[str, ...] = TRAITS
+    """Names of the K columns of the scores."""
 
     def __post_init__(self) -> None:
         for field in ("clip_ids", "groups"):
@@ -48,7 +51,7 @@ class Predictions:
         object.__setattr__(self, "y_pred", np.asarray(self.y_pred, dtype=np.float64))
         if self.y_true is not None:
             object.__setattr__(self, "y_true", np.asarray(self.y_true, dtype=np.float64))
-        expected = (len(self.clip_ids), NUM_TRAITS)
+        expected = (len(self.clip_ids), len(self.trait_names))
         true_shape = expected if self.y_true is None else self.y_true.shape
         if len(self.groups) != expected[0] or {self.y_pred.shape, true_shape} != {expected}:
             raise ValueError(
@@ -64,6 +67,7 @@ class Predictions:
             groups=[self.groups[row] for row in rows],
             y_pred=self.y_pred[rows],
             y_true=None if self.y_true is None else self.y_true[rows],
+            trait_names=self.trait_names,
         )
 
 
@@ -87,7 +91,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
         temporary.open("w", encoding="utf-8", newline="") as stream,
     ):
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(_columns(known=known))
+        writer.writerow(_columns(predictions.trait_names, known=known))
         for clip_id, values, group in zip(
             predictions.clip_ids, scores.tolist(), predictions.groups, strict=True
         ):
@@ -95,7 +99,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
 
 
 def read_predictions(path: Path) -> Predictions:
-    """Read predictions that `write_predictions` wrote. Additional columns are ignored.
+    """Read predictions that `write_predictions` wrote. Columns after `group` are ignored.
 
     Raises:
         RunError: If the file or a column is missing, the file is not a table, a clip id is
@@ -106,8 +110,8 @@ def read_predictions(path: Path) -> Predictions:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
             header = reader.fieldnames or ()
-            known = any(column in header for column in TRUE_COLUMNS)
-            _check_header(path, header, known=known)
+            trait_names, known = _trait_names(header)
+            _check_header(path, header, trait_names, known=known)
             rows = [(reader.line_num, row) for row in reader]
     except FileNotFoundError:
         raise RunError(f"{path}: there is no such file. Predict first.") from None
@@ -122,24 +126,47 @@ def read_predictions(path: Path) -> Predictions:
     predictions = Predictions(
         clip_ids=[normalize_identifier(row["clip_id"]) for _, row in rows],
         groups=[normalize_identifier(row["group"]) for _, row in rows],
-        y_pred=_scores(path, rows, TRAITS),
-        y_true=_scores(path, rows, TRUE_COLUMNS) if known else None,
+        y_pred=_scores(path, rows, trait_names),
+        y_true=_scores(path, rows, _true_columns(trait_names)) if known else None,
+        trait_names=trait_names,
     )
     _check_usable(path, predictions, rows=[number for number, _ in rows], fix=_FIX)
     return predictions
 
 
-def _columns(*, known: bool) -> tuple[str, ...]:
-    return ("clip_id", *TRAITS, *(TRUE_COLUMNS if known else ()), "group")
+def _trait_names(header: Sequence[str]) -> tuple[tuple[str, ...], bool]:
+    """Return the names of the traits, and whether the file has annotated scores."""
+    columns = list(itertools.takewhile(lambda column: column != "group", header))
+    true = [column.removeprefix(_TRUE) for column in columns if column.startswith(_TRUE)]
+    scores = [column for column in columns if column != "clip_id" and not column.startswith(_TRUE)]
+    # If only one of both columns exists, `_check_header` reports the other column as missing.
+    return tuple(dict.fromkeys([*scores, *true])), bool(true)
 
 
-def _check_header(path: Path, header: Sequence[str], *, known: bool) -> None:
-    for column in _columns(known=known):
+def _columns(trait_names: Sequence[str], *, known: bool) -> tuple[str, ...]:
+    true = _true_columns(trait_names) if known else ()
+    return ("clip_id", *trait_names, *true, "group")
+
+
+def _true_columns(trait_names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"{_TRUE}{trait}" for trait in trait_names)
+
+
+def _check_header(
+    path: Path, header: Sequence[str], trait_names: Sequence[str], *, known: bool
+) -> None:
+    first, *scores, last = _columns(trait_names, known=known)
+    for column in (first, last, *scores):
         if header.count(column) != 1:
             raise RunError(
                 f"{path}: must have the column {column!r} once, but has it {header.count(column)} "
                 f"times. The columns are: {', '.join(header) or 'none'}. {_FIX}"
             )
+    if not trait_names:
+        raise RunError(
+            f"{path}: must have one column of scores per trait between clip_id and group, but has "
+            f"none. The columns are: {', '.join(header)}. {_FIX}"
+        )
 
 
 def _scores(
@@ -172,7 +199,11 @@ def _check_usable(path: Path, predictions: Predictions, *, rows: Sequence[int], 
                 f"each clip must occur once. {fix}"
             )
         seen[clip_id] = row
-    for columns, scores in ((TRAITS, predictions.y_pred), (TRUE_COLUMNS, predictions.y_true)):
+    names = predictions.trait_names
+    for columns, scores in (
+        (names, predictions.y_pred),
+        (_true_columns(names), predictions.y_true),
+    ):
         if scores is None or np.isfinite(scores).all():
             continue
         index, position = np.argwhere(~np.isfinite(scores))[0]

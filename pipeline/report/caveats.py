@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any, Final
 
 from pipeline.core.number_format import METRIC_NAMES, count, decimal
-from pipeline.core.traits import TRAITS
 from pipeline.data.groups import describe_groups
 from pipeline.report.headline import BaselineResult, Outcome, baseline_results
 from pipeline.report.loading import RunRecords
@@ -198,7 +197,7 @@ def _constant_traits(records: RunRecords) -> Iterator[Caveat]:
         return
     flat_truth, flat_scores = [], []
     spreads = zip(predictions.y_true.std(axis=0), predictions.y_pred.std(axis=0), strict=True)
-    for trait, (truth, predicted) in zip(TRAITS, spreads, strict=True):
+    for trait, (truth, predicted) in zip(predictions.trait_names, spreads, strict=True):
         if truth < MIN_LABEL_SD:
             flat_truth.append(f"{trait} (standard deviation {decimal(truth, 3)})")
         elif predicted < MIN_SD_RATIO * truth:

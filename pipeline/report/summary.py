@@ -58,10 +58,12 @@ def _training(records: RunRecords) -> Iterator[str]:
         if features is not None:
             num_streams = 1 if fusion.endswith("_only") else len(features.streams)
             model = f"The model has {count(num_streams, 'stream')} ({display_name(fusion)}). It"
-        yield (
-            f"{model} predicts the five apparent "
-            "personality traits of a person in a short clip, each in [0,\N{NO-BREAK SPACE}1]."
-        )
+        traits = "apparent personality traits of a person in a short clip"
+        if features is not None:
+            names = features.trait_names
+            number = count(len(names), "apparent personality trait")
+            traits = f"{number} of a person in a short clip ({listing(names)})"
+        yield f"{model} predicts {traits}, each in [0,\N{NO-BREAK SPACE}1]."
     if summary is not None:
         yield (
             f"It has {count(summary.trainable_weights)} trainable weights and was trained on "

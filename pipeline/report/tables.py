@@ -10,7 +10,7 @@ from pipeline.config.loading import flatten
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.arrays import FloatArray
 from pipeline.core.number_format import METRIC_NAMES, count, decimal, metric_value
-from pipeline.core.traits import TRAITS, describe_ranges, describe_scores
+from pipeline.core.traits import describe_ranges, describe_scores
 from pipeline.metrics.regression import HIGHER_IS_BETTER, METRICS
 from pipeline.records.evaluation import EvaluationReport, Interval, Intervals
 from pipeline.records.time_logs import PART_NAMES, TimeLogs
@@ -73,7 +73,10 @@ def score_tables(records: RunRecords) -> tuple[Table, ...]:
     scores = Table(
         "Scores per trait, and their mean",
         ("trait", *_METRIC_COLUMNS),
-        {name: _metric_cells(evaluation.metrics, name) for name in (*TRAITS, "mean")},
+        {
+            name: _metric_cells(evaluation.metrics, name)
+            for name in (*evaluation.trait_names, "mean")
+        },
         keys=("mean",),
         note=" ".join(notes),
     )
@@ -86,7 +89,7 @@ def _original_unit_tables(evaluation: EvaluationReport) -> tuple[Table, ...]:
         return ()
     rows: dict[str, list[Cell]] = {
         name: [_cell("mae", errors[name]) for errors in units.errors.values()]
-        for name in (*TRAITS, "mean")
+        for name in (*evaluation.trait_names, "mean")
         if name in units.mae
     }
     scale = describe_ranges(units.label_ranges)
@@ -117,7 +120,7 @@ def _coverage_tables(evaluation: EvaluationReport) -> tuple[Table, ...]:
             _cell("coverage", intervals.coverage[name]),
             Cell(decimal(intervals.mean_width[name], 3)),
         )
-        for name in (*TRAITS, "mean")
+        for name in (*evaluation.trait_names, "mean")
     }
     columns = ("trait", "coverage", "mean width")
     caption = f"Prediction intervals of {level}"
@@ -183,7 +186,7 @@ def baseline_tables(evaluation: EvaluationReport | None) -> tuple[Table, ...]:
             "clips from the same group, and shows the score that the simplest group leak alone "
             "would give."
         )
-    names = ("mean", *TRAITS)
+    names = ("mean", *evaluation.trait_names)
     tables = (
         Table(
             "All metrics, averaged over the traits",

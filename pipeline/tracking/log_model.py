@@ -2,7 +2,7 @@
 
 import dataclasses
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import mlflow
@@ -16,7 +16,7 @@ from pipeline.core.arrays import FloatArray
 from pipeline.core.files import read_arrays
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.stream_names import MASK_ENDING
-from pipeline.core.traits import NUM_TRAITS, TRAITS, TraitLabel, describe_scores
+from pipeline.core.traits import describe_scores
 from pipeline.records.data_description import read_data
 
 MAX_EXAMPLE_BYTES = 2**20
@@ -61,7 +61,7 @@ def _find_model(client: MlflowClient, run_id: str) -> str | None:
 def _create_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
     """Log the model with all files that `evaluate` and `predict` need."""
     mlflow_run = client.get_run(run_id)
-    traits, description = _traits(run), _describe(run)
+    data, description = read_data(run.data_path), _describe(run)
     # Without this call, `Model.log` would create the model in the active experiment, and would
     # end the active MLflow run.
     model = client.create_logged_model(
@@ -88,15 +88,15 @@ def _create_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
         model_id=model.model_id,
         python_model=str(Path(__file__).with_name("served_model.py")),
         artifacts={name: str(path) for name, path in artifacts.items() if path.exists()},
-        signature=_signature(example),
+        signature=_signature(example, data.trait_names),
         metadata={
             "inputs": {
                 name: {"shape": [-1, *array.shape[1:]], "required": not name.endswith(MASK_ENDING)}
                 for name, array in example.items()
             },
             "description": description,
-            "traits": [dataclasses.asdict(trait) for trait in traits]
-            or [{"name": name} for name in TRAITS],
+            "traits": [dataclasses.asdict(trait) for trait in data.traits]
+            or [{"name": name} for name in data.trait_names],
         },
         input_example=example if is_small else None,
         code_paths=[str(Path(__file__).parents[1])],
@@ -106,22 +106,20 @@ def _create_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
     return str(model.model_id)
 
 
-def _traits(run: RunDirectory) -> tuple[TraitLabel, ...]:
-    return read_data(run.data_path).traits if run.data_path.exists() else ()
-
-
 def _describe(run: RunDirectory) -> str:
     """Return the text that MLflow shows with the model and with its registered version."""
-    scores = f"Apparent personality: scores in [0, 1] for {', '.join(TRAITS)}."
-    return "\n\n".join((scores, *describe_scores(_traits(run))))
+    data = read_data(run.data_path)
+    scores = f"Apparent personality: scores in [0, 1] for {', '.join(data.trait_names)}."
+    return "\n\n".join((scores, *describe_scores(data.traits)))
 
 
-def _signature(example: Mapping[str, FloatArray]) -> ModelSignature:
+def _signature(example: Mapping[str, FloatArray], trait_names: Sequence[str]) -> ModelSignature:
     inputs = [
         TensorSpec(np.dtype("float32"), (-1, *array.shape[1:]), name)
         for name, array in example.items()
     ]
-    output = TensorSpec(np.dtype("float32"), (-1, NUM_TRAITS))
+    # A tensor has one name, so the name lists the columns.
+    output = TensorSpec(np.dtype("float32"), (-1, len(trait_names)), ", ".join(trait_names))
     intervals = ParamSpec("intervals", DataType.boolean, default=False)
     signature = ModelSignature(
         inputs=Schema(inputs), outputs=Schema([output]), params=ParamSchema([intervals])

@@ -19,10 +19,16 @@ class ServedModel(mlflow.pyfunc.PythonModel):
 
         from pipeline.models.persistence import load_model
         from pipeline.records.calibration import read_calibration, uncalibrated
+        from pipeline.records.data_description import read_data
 
         self._model = load_model(Path(context.artifacts["keras_model"]))
         calibration = context.artifacts.get("calibration")
-        self._calibration = read_calibration(Path(calibration)) if calibration else uncalibrated()
+        trait_names = read_data(Path(context.artifacts["data"])).trait_names
+        self._calibration = (
+            read_calibration(Path(calibration), trait_names)
+            if calibration
+            else uncalibrated(trait_names)
+        )
 
     # In fact, `model_input` is a dictionary of named arrays. MLflow derives a schema from a type
     # hint, and warns if this fails. There is no warning here, because MLflow ignores `np.ndarray`.

@@ -192,7 +192,9 @@ def _compiled(
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     steps_per_epoch = training.num_batches
-    model = InstrumentedModel(network, steps_per_epoch=steps_per_epoch)
+    model = InstrumentedModel(
+        network, trait_names=training.trait_names, steps_per_epoch=steps_per_epoch
+    )
     model.compile(
         optimizer=build_optimizer(config, steps_per_epoch=steps_per_epoch),
         loss=build_loss(config.loss_weights, huber_delta=config.huber_delta),

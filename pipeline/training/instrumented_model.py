@@ -8,6 +8,7 @@ Shapes: B clips in a batch, K traits, S steps per epoch.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,13 +46,16 @@ class InstrumentedModel(keras.Model):
 
     Args:
         network: Model that computes scores, shape (B, K), from a tuple of inputs.
+        trait_names: Names of the K traits.
         steps_per_epoch: Number of steps per epoch, S.
     """
 
-    def __init__(self, network: keras.Model, *, steps_per_epoch: int) -> None:
+    def __init__(
+        self, network: keras.Model, *, trait_names: Sequence[str], steps_per_epoch: int
+    ) -> None:
         super().__init__(name="instrumented")
         self.network = network
-        self.moments = TraitMoments()
+        self.moments = TraitMoments(trait_names)
         self._trace = tf.Variable(
             np.zeros((steps_per_epoch, len(_COLUMNS))), trainable=False, dtype=tf.float64
         )

@@ -1,4 +1,4 @@
-"""Loss functions for scores of the five traits."""
+"""Loss functions for scores of the traits."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -8,7 +8,7 @@ Shapes: N clips, n clips of a batch, T time steps or tokens, K traits, D feature
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import keras
@@ -18,7 +18,6 @@ import pandas as pd
 from pipeline.core.arrays import BoolArray, FloatArray, IntArray
 from pipeline.core.errors import ModelError
 from pipeline.core.seeds import generator
-from pipeline.core.traits import NUM_TRAITS, TRAITS
 from pipeline.data.batches import inference_batch_size, inference_batches
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.stream import Stream
@@ -117,7 +116,9 @@ def check_explainable(network: keras.Model, features: FeatureSet) -> None:
         )
 
 
-def attention_table(network: keras.Model, features: FeatureSet) -> pd.DataFrame:
+def attention_table(
+    network: keras.Model, features: FeatureSet, trait_names: Sequence[str]
+) -> pd.DataFrame:
     """Return the attention weights from each trait to each time step, averaged over heads.
 
     For each clip and trait, the weights of all streams add up to 1. In a late-fusion model, the
@@ -135,7 +136,8 @@ def attention_table(network: keras.Model, features: FeatureSet) -> pd.DataFrame:
         by_stream = trait_attention(network.attention(inputs, batch_size=len(rows)), num_keys)
         for name, stream in _attended_sequences(network, features).items():
             mask = stream.read_mask(rows)
-            parts.append(_table_of_stream(name, features, rows, by_stream[name], mask))
+            weights = by_stream[name]
+            parts.append(_table_of_stream(name, features, rows, weights, mask, trait_names))
     # The index is the row number of the clip, so sorting joins the streams of each clip.
     return pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
 
@@ -218,23 +220,28 @@ def _hider(network: keras.Model, stream: str) -> tuple[_Hide, str]:
 
 
 def _table_of_stream(
-    stream: str, features: FeatureSet, rows: IntArray, weights: FloatArray, mask: BoolArray
+    stream: str,
+    features: FeatureSet,
+    rows: IntArray,
+    weights: FloatArray,
+    mask: BoolArray,
+    trait_names: Sequence[str],
 ) -> pd.DataFrame:
     """Return a table with one row per clip, trait and real step. `weights` has shape (n, K, T).
 
     The index of the table is the row number of the clip.
     """
-    num_clips, _, num_steps = weights.shape
-    is_real = np.repeat(mask[:, None, :], NUM_TRAITS, axis=1).ravel()
+    num_clips, num_traits, num_steps = weights.shape
+    is_real = np.repeat(mask[:, None, :], num_traits, axis=1).ravel()
     columns: dict[str, Any] = {
-        "clip_id": np.repeat(features.clip_ids[rows], NUM_TRAITS * num_steps),
-        "trait": np.tile(np.repeat(TRAITS, num_steps), num_clips),
+        "clip_id": np.repeat(features.clip_ids[rows], num_traits * num_steps),
+        "trait": np.tile(np.repeat(trait_names, num_steps), num_clips),
         "stream": stream,
-        "step": np.tile(np.arange(num_steps), num_clips * NUM_TRAITS),
+        "step": np.tile(np.arange(num_steps), num_clips * num_traits),
     }
     if features.seconds:
         times = features.seconds.get(stream)
         seconds = np.full(mask.shape, np.nan) if times is None else times.read(rows)
-        columns["seconds"] = np.repeat(seconds[:, None, :], NUM_TRAITS, axis=1).ravel()
+        columns["seconds"] = np.repeat(seconds[:, None, :], num_traits, axis=1).ravel()
     columns["weight"] = np.asarray(weights, dtype=np.float64).ravel()
-    return pd.DataFrame(columns, index=np.repeat(rows, NUM_TRAITS * num_steps))[is_real]
+    return pd.DataFrame(columns, index=np.repeat(rows, num_traits * num_steps))[is_real]

@@ -32,7 +32,7 @@ from pipeline.workflows.features import (
     column_values,
     existing_columns,
     open_features,
-    recorded_streams,
+    recorded_columns,
 )
 from pipeline.workflows.prediction_intervals import coverage_of_evaluated
 from pipeline.workflows.scoring import Scores, absence_caveats, score
@@ -135,7 +135,7 @@ def _evaluate(
     target: RunDirectory,
 ) -> Evaluation:
     check_files(trained.home, trained.home.baselines_path)
-    features = open_features(recorded_streams(data or trained.config.data, trained.data))
+    features = open_features(recorded_columns(data or trained.config.data, trained.data))
     features.checked_labels()
     check_encoder(features.encoder, trained.data.encoder, features.features_dir)
     if caveat := trained.encoder_caveat(features):

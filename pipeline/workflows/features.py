@@ -14,7 +14,6 @@ from pipeline.core.errors import ConfigError, FeatureSetError, SplitError
 from pipeline.core.identifiers import normalize_identifier
 from pipeline.core.near_names import did_you_mean
 from pipeline.core.stream_names import DYNAMIC, STATIC
-from pipeline.core.traits import TRAITS
 from pipeline.data.feature_set import FeatureSet, load_feature_files, load_feature_set
 from pipeline.data.readers.label_table import LabelOptions
 from pipeline.data.relabel import with_label_table
@@ -66,7 +65,6 @@ def open_features(data: DataConfig, *, needs_group: bool = True) -> FeatureSet:
             reverse=data.reverse,
         )
         features = with_label_table(features, _label_paths(data), label_options)
-    _check_traits(features)
     return features
 
 
@@ -92,9 +90,17 @@ def select_used_streams(features: FeatureSet, config: ExperimentConfig) -> Featu
     return features.select_streams((name,))
 
 
+def recorded_columns(data: DataConfig, recorded: DataDescription) -> DataConfig:
+    """Return a description of features that chooses the streams and traits of a trained model."""
+    return dataclasses.replace(recorded_streams(data, recorded), traits=recorded.trait_names)
+
+
 def recorded_streams(data: DataConfig, recorded: DataDescription) -> DataConfig:
-    """Return a description of features that chooses the streams of a trained model."""
-    return dataclasses.replace(data, streams=tuple(recorded.streams))
+    """Return a description of features that chooses the streams of a trained model.
+
+    The labels, which a prediction does not use, may have any traits.
+    """
+    return dataclasses.replace(data, streams=tuple(recorded.streams), traits=())
 
 
 def _label_paths(data: DataConfig) -> list[Path]:
@@ -119,15 +125,6 @@ def _stream_files(data: DataConfig) -> dict[str, Path]:
                 f"Give {option}--features_dir DIR, or choose other streams (--data.streams)."
             )
     return {name: given[name] for name in data.streams or given}
-
-
-def _check_traits(features: FeatureSet) -> None:
-    if features.trait_names != TRAITS:
-        raise FeatureSetError(
-            f"{features.features_dir}: the traits are {', '.join(features.trait_names)}, but "
-            f"models predict only {', '.join(TRAITS)}, in this order. Choose these with "
-            f"--data.traits {','.join(TRAITS)}, or give other labels."
-        )
 
 
 def log_feature_warnings(features: FeatureSet) -> None:

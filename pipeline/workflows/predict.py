@@ -23,7 +23,7 @@ from pipeline.models.standardize import FAR, standardize_layers
 from pipeline.workflows.attention import attention_table, check_explainable
 from pipeline.workflows.features import open_features, recorded_streams
 from pipeline.workflows.raw_clips import RawClips, check_kind, extract_as_trained
-from pipeline.workflows.scoring import absence_caveats, check_shapes, predict
+from pipeline.workflows.scoring import absence_caveats, check_outputs, check_shapes, predict
 from pipeline.workflows.trained_model import (
     TrainedModel,
     fetch_trained_model,
@@ -54,6 +54,8 @@ class Prediction:
     """Path of the attention table; None if it was not requested."""
     failures: tuple[str, ...] = ()
     """Clips whose extraction failed, each with the reason."""
+    trait_names: tuple[str, ...]
+    """Names of the predicted traits."""
     traits: tuple[TraitLabel, ...] = ()
     """Meaning of the scores of each trait in the training data; empty if unknown."""
 
@@ -107,6 +109,7 @@ def predict_clips(
         check_no_source(outputs, features.sources)
         check_encoder(features.encoder, trained.data.encoder, features.features_dir)
         check_shapes(trained.network, features, needs_masks=False)
+        check_outputs(trained.network, trained.data.trait_names)
         if explain is not None:
             check_explainable(trained.network, features)
         _warn(trained, features)
@@ -119,7 +122,9 @@ def predict_clips(
         )
         write_table(output, table)
         if explain is not None:
-            write_table(explain, attention_table(trained.network, features))
+            write_table(
+                explain, attention_table(trained.network, features, trained.data.trait_names)
+            )
     return Prediction(
         table=table,
         units=units,
@@ -128,6 +133,7 @@ def predict_clips(
         explanation=explain,
         failures=failures,
         traits=trained.data.traits,
+        trait_names=trained.data.trait_names,
     )
 
 

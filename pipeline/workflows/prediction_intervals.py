@@ -36,6 +36,7 @@ def calibrate_held_out(predictions: Predictions, config: ExperimentConfig) -> Ca
         annotated_scores(predictions),
         predictions.y_pred,
         predictions.groups,
+        trait_names=predictions.trait_names,
         clips=OUT_OF_FOLD if config.training.num_folds else VALIDATION,
     )
 

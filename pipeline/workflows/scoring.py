@@ -14,7 +14,6 @@ from pipeline.config.schema import ExperimentConfig
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.errors import ModelError
 from pipeline.core.stream_names import MASK_ENDING
-from pipeline.core.traits import NUM_TRAITS, TRAITS
 from pipeline.data.batches import inference_batch_size, inference_batches
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.stream import PooledFeatures, Stream
@@ -40,7 +39,12 @@ class Scores:
 def score(
     network: keras.Model, baselines: Baselines, features: FeatureSet, rows: IntArray
 ) -> Scores:
-    """Predict the scores of the clips with the indices `rows`: with the model and the baselines."""
+    """Predict the scores of the clips with the indices `rows`: with the model and the baselines.
+
+    Raises:
+        ModelError: If the features or their traits do not fit the model.
+    """
+    check_outputs(network, features.trait_names)
     labels = features.checked_labels()[rows]
     return Scores(
         predictions=Predictions(
@@ -48,6 +52,7 @@ def score(
             groups=features.groups[rows],
             y_pred=predict(network, features, rows),
             y_true=labels,
+            trait_names=features.trait_names,
         ),
         baselines=baselines.predict(
             _pooled(features, rows),
@@ -83,7 +88,7 @@ def predict(
     batches = inference_batches(features, rows, batch_size=batch_size, masked=masked)
     hide = _without_stream(network, features, without) if without else list
     scores = [network.predict_on_batch(hide(inputs)) for inputs in batches]
-    return np.concatenate(scores) if scores else np.zeros((0, NUM_TRAITS), np.float32)
+    return np.concatenate(scores) if scores else np.zeros((0, network.output_shape[-1]), np.float32)
 
 
 def _without_stream(
@@ -152,6 +157,7 @@ def concatenate_scores(folds: list[Scores]) -> Scores:
             groups=np.concatenate([np.asarray(part.groups) for part in predictions]),
             y_pred=np.concatenate([part.y_pred for part in predictions]),
             y_true=np.concatenate(labels),
+            trait_names=predictions[0].trait_names,
         ),
         baselines=baselines,
         without_stream=without_stream,
@@ -166,25 +172,16 @@ def masked_streams(network: keras.Model) -> tuple[str, ...]:
 
 
 def check_shapes(network: keras.Model, features: FeatureSet, *, needs_masks: bool = True) -> None:
-    """Check that a model accepts these features and predicts five traits.
+    """Check that a model accepts these features.
 
     If `needs_masks` is false, a stream may have a mask input in the model but no mask in the
     feature set. All time steps of such a stream count as valid.
 
     Raises:
-        ModelError: If the model does not define its inputs, or if an input or output shape is
-            wrong. If the shape of a stream is wrong, the message contains the stream name.
+        ModelError: If the model does not define its inputs, or if an input shape is wrong. If
+            the shape of a stream is wrong, the message contains the stream name.
     """
-    if not getattr(network, "inputs", None):
-        raise ModelError(
-            f"{network.name}: does not define its inputs. "
-            "Build it as keras.Model(inputs, outputs), with one input per stream, then the masks."
-        )
-    if tuple(network.output_shape[1:]) != (NUM_TRAITS,):
-        raise ModelError(
-            f"{network.name}: the output shape per clip must be ({NUM_TRAITS},), in the order "
-            f"{', '.join(TRAITS)}, but is {tuple(network.output_shape[1:])}. Change the last layer."
-        )
+    _check_defined(network)
     streams = [*features.streams.values()]
     _check_stream_names(network, features)
     optional = () if needs_masks else masked_streams(network)
@@ -221,6 +218,30 @@ def check_shapes(network: keras.Model, features: FeatureSet, *, needs_masks: boo
     )
 
 
+def check_outputs(network: keras.Model, trait_names: Sequence[str]) -> None:
+    """Check that a model predicts one score for each of these traits, in this order.
+
+    Raises:
+        ModelError: If the model does not define its inputs, or has other outputs.
+    """
+    _check_defined(network)
+    expected = tuple(trait_names)
+    if tuple(network.output_shape[1:]) != (len(expected),):
+        raise ModelError(
+            f"{network.name}: the output shape per clip must be ({len(expected)},), in the order "
+            f"{', '.join(expected)}, but is {tuple(network.output_shape[1:])}. Change the last "
+            "layer, or choose the traits with --data.traits."
+        )
+    # A custom model has no names of traits.
+    found = getattr(network, "trait_names", expected)
+    if found != expected:
+        raise ModelError(
+            f"{network.name}: predicts {', '.join(found)}, but the labels are "
+            f"{', '.join(expected)}. Choose the traits with --data.traits {','.join(found)}, or "
+            "build the model for the traits of the labels."
+        )
+
+
 def absence_caveats(network: keras.Model, features: FeatureSet) -> tuple[str, ...]:
     """Return a warning for each stream that clips lack, but that no training clip lacked."""
     learned = absent_streams(network)
@@ -231,6 +252,14 @@ def absence_caveats(network: keras.Model, features: FeatureSet) -> tuple[str, ..
         for name, stream in features.streams.items()
         if stream.can_be_absent and name not in learned
     )
+
+
+def _check_defined(network: keras.Model) -> None:
+    if not getattr(network, "inputs", None):
+        raise ModelError(
+            f"{network.name}: does not define its inputs. "
+            "Build it as keras.Model(inputs, outputs), with one input per stream, then the masks."
+        )
 
 
 def _check_stream_names(network: keras.Model, features: FeatureSet) -> None:

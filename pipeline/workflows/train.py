@@ -41,11 +41,11 @@ from pipeline.workflows.features import (
     check_labels_vary,
     log_feature_warnings,
     open_features,
-    recorded_streams,
+    recorded_columns,
     select_used_streams,
     with_absolute_paths,
 )
-from pipeline.workflows.scoring import check_shapes
+from pipeline.workflows.scoring import check_outputs, check_shapes
 from pipeline.workflows.training_steps import (
     Experiment,
     choose_layers,
@@ -116,6 +116,7 @@ def run_training(
     choose_layers(network, config)
     check_trainable(network)
     check_shapes(network, features)
+    check_outputs(network, features.trait_names)
 
     run = create_run_directory(run_dir, name=config.name, parent=RUNS_DIR)
     try:
@@ -145,7 +146,7 @@ def resume_training(run_dir: Path, *, output: Path | None = None) -> TrainingRun
     config = load_run_config(run.config_path)
     check_tensorboard(config.training)
     recorded = read_data(run.data_path)
-    features = open_features(recorded_streams(config.data, recorded))
+    features = open_features(recorded_columns(config.data, recorded))
     features = select_used_streams(features, config)
     if recorded.digest != features.digest:
         raise RunError(

@@ -93,11 +93,12 @@ def load_model(source: str | Path) -> keras.Model:
 
 def _load(home: RunDirectory) -> TrainedModel:
     check_files(home, home.config_path, home.split_path, home.calibration_path, home.data_path)
+    data = read_data(home.data_path)
     return TrainedModel(
         home=home,
         network=load_model_file(home.model_path),
         config=load_run_config(home.config_path),
-        calibration=read_calibration(home.calibration_path),
-        data=read_data(home.data_path),
+        calibration=read_calibration(home.calibration_path, data.trait_names),
+        data=data,
         split=read_split(home.split_path),
     )

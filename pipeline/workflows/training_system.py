@@ -1,6 +1,6 @@
 """Python interface: a training system for feature files.
 
-Shapes: N clips, T time steps, D features.
+Shapes: N clips, T time steps, D features, K traits.
 """
 
 import dataclasses
@@ -27,14 +27,16 @@ class TrainingSystem:
     Args:
         static_features_path: Static features, shape (N, D) or (N, T, D).
         dynamic_features_path: Dynamic features, shape (N, D) or (N, T, D).
-        labels_path: Labels, shape (N, 5) in OCEAN order, each in [0, 1].
+        labels_path: Labels, shape (N, K), each in [0, 1]. Without names of the traits in a
+            `features.json` beside this file, K must be 5, in OCEAN order.
         val_split: Fraction of the clips for validation, in (0, 1).
         output_dir: Directory of the run; a new directory under `runs/` by default.
         experiment_name: Name of the run and of the MLflow experiment.
         logger: Logger for messages; `pipeline` by default.
         clips_path: Clip table with the columns `clip_id` and `group`. Without a table, the split
             ignores groups, and a warning is logged.
-        config: All other settings. From its section `data`, only `test_fraction` is used.
+        config: All other settings. From its section `data`, only `test_fraction` and
+            `traits` are used.
 
     Raises:
         FeatureSetError: If the features are not valid.
@@ -61,6 +63,7 @@ class TrainingSystem:
             clips=str(clips_path) if clips_path else "",
             validation_fraction=val_split,
             test_fraction=base.data.test_fraction,
+            traits=base.data.traits,
         )
         tracking = dataclasses.replace(base.tracking, experiment=experiment_name)
         self.config = with_absolute_paths(
@@ -95,8 +98,8 @@ class TrainingSystem:
         """Train a model and restore the weights of its best epoch.
 
         Args:
-            model: Model with static and dynamic inputs and five output scores. By default, the
-                model is built from the configuration.
+            model: Model with static and dynamic inputs and one output score per trait. By
+                default, the model is built from the configuration.
             epochs: Number of epochs.
             batch_size: Number of clips per training step.
             output_path: File for a copy of the trained model, with the suffix .keras, .h5 or

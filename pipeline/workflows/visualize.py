@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,11 +16,13 @@ from pipeline.core.errors import PipelineError, RunError
 from pipeline.core.near_names import did_you_mean_path
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import effective_events, read_events, read_last_status
+from pipeline.core.traits import TRAITS
 from pipeline.evaluation.speed_advice import recommendations, save_recommendations
 from pipeline.figures.base.spec import FigureSpec, Unavailable
 from pipeline.figures.base.style import SCREEN, Style
 from pipeline.figures.gallery import Gallery, attention_figures, draw_gallery, training_figures
 from pipeline.records.attention import read_attention
+from pipeline.records.data_description import read_data
 from pipeline.records.epochs import epoch_records
 from pipeline.records.evaluation import EvaluationReport, read_report
 from pipeline.records.manifest import check_files
@@ -32,7 +34,7 @@ from pipeline.records.metrics_history import (
     history_content,
     learning_rate_content,
 )
-from pipeline.records.predictions import read_predictions
+from pipeline.records.predictions import Predictions, read_predictions
 from pipeline.records.summary import read_summary
 from pipeline.records.time_logs import TIME_FILE, TimeLogs, time_content, write_time_logs
 from pipeline.records.typed_json import check_content, read_record
@@ -79,9 +81,9 @@ def has_trained(run: RunDirectory) -> bool:
     return any(path.exists() for path in records)
 
 
-def figure_specs() -> dict[str, FigureSpec]:
+def figure_specs(trait_names: Sequence[str] = TRAITS) -> dict[str, FigureSpec]:
     """Return the specifications of all figures by name, in the order of the report."""
-    return {**training_figures(), **attention_figures()}
+    return {**training_figures(trait_names), **attention_figures()}
 
 
 def read_inputs(run: RunDirectory) -> dict[str, Any]:
@@ -106,8 +108,15 @@ def read_inputs(run: RunDirectory) -> dict[str, Any]:
         run, run.config_path, lambda path: check_content(ExperimentConfig, read_yaml_mapping(path))
     )
     evaluation = inputs["evaluation"]
+    inputs["trait_names"] = _trait_names(run, evaluation)
     split = evaluation.split if isinstance(evaluation, EvaluationReport) else "validation"
     predictions = _read_if_exists(run, run.predictions_path(split), read_predictions)
+    if isinstance(predictions, Predictions) and predictions.trait_names != inputs["trait_names"]:
+        predictions = Unavailable(
+            reason=f"{run.predictions_path(split)}: the traits are "
+            f"{', '.join(predictions.trait_names)}, but the traits of the run are "
+            f"{', '.join(inputs['trait_names'])}. Evaluate again."
+        )
     if predictions is None or isinstance(predictions, Unavailable):
         return inputs | {"y_true": predictions, "y_pred": predictions}
     return inputs | {"y_true": predictions.y_true, "y_pred": predictions.y_pred, "split": split}
@@ -150,7 +159,7 @@ def _visualize(
     if not MEDIA_TYPES.keys() & set(formats):
         formats = (*formats, "png")
     inputs = {name: _with_relative_paths(run, value) for name, value in read_inputs(run).items()}
-    specs = figure_specs()
+    specs = figure_specs(inputs["trait_names"])
     time_specs = {name: spec for name, spec in specs.items() if spec.folder == TIME_FOLDER}
     other_specs = {name: spec for name, spec in specs.items() if name not in time_specs}
     gallery = draw_gallery(other_specs, inputs, run.path, formats=formats, style=style)
@@ -192,6 +201,14 @@ def _visualize(
         report_path=run.report_path,
         problems=(*dict.fromkeys([*problems, *records.problems]), *faults),
     )
+
+
+def _trait_names(run: RunDirectory, evaluation: Any) -> tuple[str, ...]:
+    """Return the names of the traits of a run, or the OCEAN traits if no file has the names."""
+    # `load_records` reports a damaged `data.json`.
+    data = _read_if_exists(run, run.data_path, read_data)
+    known = next((each for each in (data, evaluation) if hasattr(each, "trait_names")), None)
+    return TRAITS if known is None else known.trait_names
 
 
 def _read_log(

@@ -62,6 +62,7 @@ def prediction_with(*ranges, units="original"):
         units=units,
         level=0.9,
         traits=traits,
+        trait_names=TRAITS,
         failures=(),
         output=Path("a.csv"),
         explanation=None,

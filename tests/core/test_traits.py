@@ -7,6 +7,7 @@ from pipeline.core.traits import (
     describe_ranges,
     describe_scores,
     label_ranges,
+    short_names,
     traits_entry,
     was_rescaled,
 )
@@ -60,3 +61,29 @@ def test_the_entry_of_the_files_has_one_mapping_per_trait():
     expected = {"name": "openness", "is_reversed": False, "note": "note"}
     assert entry == {**expected, "label_range": (0.0, 1.0)}
     assert traits_entry([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (TRAITS, ("O", "C", "E", "A", "N")),
+        (("honesty", "humility", "interview"), ("Ho", "Hu", "I")),
+        (("open", "openness"), ("Open", "Openn")),
+        (("interview",), ("I",)),
+    ],
+)
+def test_short_names_are_the_shortest_beginnings_that_differ(names, expected):
+    assert short_names(names) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "fault"),
+    [
+        (["open", "Open"], "occurs twice"),
+        (["true_open"], "another column"),
+        (["group"], "another column"),
+        (["open", "open_low"], "interval ends"),
+    ],
+)
+def test_names_of_other_columns_are_not_names_of_traits(names, fault):
+    assert fault in trait_names_fault(names)

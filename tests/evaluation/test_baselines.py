@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import RunError
+from pipeline.core.traits import TRAITS
 from pipeline.evaluation.baselines import fit_baselines, load_baselines, save_baselines
 from pipeline.metrics.regression import trait_metrics
 
@@ -166,7 +167,7 @@ def test_real_clips_give_the_known_accuracies(shared_data):
     fitted = fit_baselines(features, **described, seed=0)
     features, described = clips(held_out)
     scores = {
-        name: trait_metrics(labels[held_out], scores)["accuracy"]["mean"]
+        name: trait_metrics(labels[held_out], scores, trait_names=TRAITS)["accuracy"]["mean"]
         for name, scores in fitted.predict(features, **described).items()
     }
     expected = {"training_mean": 0.883, "same_group_mean": 0.905, "ridge": 0.918}

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import RunError
+from pipeline.core.traits import TRAITS
 from pipeline.evaluation.comparison import Comparison, compare_predictions
 from pipeline.metrics.regression import METRICS, trait_metrics
 from pipeline.records.evaluation import Interval
@@ -66,7 +67,10 @@ def test_the_json_has_exact_metrics_differences_and_verdicts():
     a, b = predictions(1.0), predictions(0.5)
     result = compare_predictions(a, b, names=NAMES, num_resamples=9)
     found = json.loads(json.dumps(result.to_json(), allow_nan=False))
-    first, second = trait_metrics(TRUE, a.y_pred), trait_metrics(TRUE, b.y_pred)
+    first, second = (
+        trait_metrics(TRUE, a.y_pred, trait_names=TRAITS),
+        trait_metrics(TRUE, b.y_pred, trait_names=TRAITS),
+    )
     assert found["names"] == ["first", "second"]
     assert found["metrics"] == {"first": first, "second": second}
     expected = second["r2"]["openness"] - first["r2"]["openness"]

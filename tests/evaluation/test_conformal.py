@@ -21,7 +21,9 @@ from pipeline.records.predictions import Predictions
 def calibrate_errors(errors, groups, **options):
     """Calibrate on clips that have the same errors for every trait."""
     y_pred = np.zeros((len(errors), NUM_TRAITS))
-    return calibrate(y_pred + np.asarray(errors)[:, None], y_pred, groups, **options)
+    return calibrate(
+        y_pred + np.asarray(errors)[:, None], y_pred, groups, **options, trait_names=TRAITS
+    )
 
 
 def hierarchical_clips(numbers, num_groups, *, group_spread):
@@ -35,14 +37,16 @@ def hierarchical_clips(numbers, num_groups, *, group_spread):
 
 
 def group_weighted_coverage(half_widths, errors, groups):
-    covered = (np.abs(errors) <= half_widths).mean(axis=1)
+    covered = (np.abs(errors) <= [*half_widths.values()]).mean(axis=1)
     return np.mean([covered[groups == group].mean() for group in np.unique(groups)])
 
 
 def test_with_one_clip_per_group_it_equals_split_conformal_prediction():
     errors = np.random.default_rng(0).permutation(np.arange(1, 20) / 100)
     found = calibrate_errors(errors, [f"g{index}" for index in range(19)], level=0.9)
-    assert found.half_widths == pytest.approx(18 / 100)  # the ceil(0.9 * 20) = 18th smallest
+    assert found.half_widths == pytest.approx(
+        dict.fromkeys(TRAITS, 18 / 100)
+    )  # the ceil(0.9 * 20) = 18th smallest
 
 
 def test_every_group_has_the_same_weight():
@@ -50,7 +54,7 @@ def test_every_group_has_the_same_weight():
     errors = [*(0.1 * step for step in range(1, 9)), *[5.0] * 1000]
     groups = [*(f"small {step}" for step in range(8)), *["large"] * 1000]
     found = calibrate_errors(errors, groups, level=0.5)
-    assert found.half_widths == pytest.approx(0.5)  # five of ten groups
+    assert found.half_widths == pytest.approx(dict.fromkeys(TRAITS, 0.5))  # five of ten groups
 
 
 def test_the_order_and_repeated_clips_of_whole_groups_have_no_effect():
@@ -60,7 +64,7 @@ def test_the_order_and_repeated_clips_of_whole_groups_have_no_effect():
     rows = numbers.permutation(rows)
     once = calibrate_errors(errors, groups.astype(str))
     again = calibrate_errors(errors[rows], groups[rows].astype(str))
-    np.testing.assert_array_equal(once.half_widths, again.half_widths)
+    assert once.half_widths == again.half_widths
 
 
 @pytest.mark.parametrize(("level", "expected"), [(0.5, 1), (0.8, 4), (0.9, 9), (0.95, 19)])
@@ -83,8 +87,8 @@ def test_with_too_few_groups_every_interval_is_the_whole_range():
 def test_every_trait_has_its_own_width():
     y_pred = np.zeros((9, NUM_TRAITS))
     y_true = y_pred + np.array([0.1, 0.2, 0.3, 0.4, 0.5])
-    found = calibrate(y_true, y_pred, [f"g{index}" for index in range(9)])
-    np.testing.assert_allclose(found.half_widths, [0.1, 0.2, 0.3, 0.4, 0.5])
+    found = calibrate(y_true, y_pred, [f"g{index}" for index in range(9)], trait_names=TRAITS)
+    np.testing.assert_allclose([*found.half_widths.values()], [0.1, 0.2, 0.3, 0.4, 0.5])
 
 
 @settings(max_examples=20)
@@ -99,7 +103,9 @@ def test_new_groups_are_covered_at_the_level_on_average(seed, num_groups, group_
     coverage = []
     for _ in range(100):
         errors, groups = hierarchical_clips(numbers, num_groups, group_spread=group_spread)
-        found = calibrate(errors, np.zeros_like(errors), groups.astype(str), level=level)
+        found = calibrate(
+            errors, np.zeros_like(errors), groups.astype(str), level=level, trait_names=TRAITS
+        )
         new = hierarchical_clips(numbers, 100, group_spread=group_spread)
         coverage.append(group_weighted_coverage(found.half_widths, *new))
     # Lower limit: three standard errors. Upper limit: 2 / (G + 1) above the level.
@@ -138,7 +144,7 @@ def random_predictions(seed, num_groups=200):
 
 FIXED_WIDTHS = Calibration(
     level=0.9,
-    half_widths=np.full(NUM_TRAITS, 0.1),
+    half_widths=dict.fromkeys(TRAITS, 0.1),
     num_groups=20,
     num_clips=20,
     clips="validation",
@@ -191,7 +197,7 @@ def test_half_of_the_groups_must_be_enough_for_a_calibration(num_groups, is_meas
 
 
 def test_coverage_of_uninformative_intervals_is_not_measured():
-    assert coverage_of(random_predictions(0), uncalibrated()) is None
+    assert coverage_of(random_predictions(0), uncalibrated(TRAITS)) is None
 
 
 def test_coverage_without_annotated_scores_is_an_error():

@@ -36,7 +36,7 @@ def report_of(predictions, **options):
 
 def some_coverage():
     known = some_predictions(20)
-    calibration = calibrate(known.y_true, known.y_pred, known.groups)
+    calibration = calibrate(known.y_true, known.y_pred, known.groups, trait_names=TRAITS)
     return measure_coverage(calibration, some_predictions(), num_resamples=20, seed=0)
 
 
@@ -67,9 +67,11 @@ def test_model_and_baselines_are_scored_on_the_same_resamples():
     report = report_of(predictions)
     options = {"groups": predictions.groups, "num_resamples": 20, "seed": 0}
     y_true, y_pred = predictions.y_true, predictions.y_pred
-    assert report.metrics == cluster_bootstrap(y_true, y_pred, **options)
-    assert report.baselines["training_mean"] == cluster_bootstrap(y_true, constant, **options)
-    difference = paired_differences(y_true, constant, y_pred, **options)
+    assert report.metrics == cluster_bootstrap(y_true, y_pred, **options, trait_names=TRAITS)
+    assert report.baselines["training_mean"] == cluster_bootstrap(
+        y_true, constant, **options, trait_names=TRAITS
+    )
+    difference = paired_differences(y_true, constant, y_pred, **options, trait_names=TRAITS)
     assert report.baseline_differences["training_mean"] == difference
     assert (report.num_clips, report.num_groups) == (12, 6)
     report = report_of(predictions, without_stream={"static": constant})

@@ -18,7 +18,11 @@ READ = {
 @pytest.fixture
 def table():
     calibration = Calibration(
-        level=0.9, half_widths=np.full(5, 0.2), num_groups=20, num_clips=20, clips="validation"
+        level=0.9,
+        half_widths=dict.fromkeys(TRAITS, 0.2),
+        num_groups=20,
+        num_clips=20,
+        clips="validation",
     )
     y_pred = np.random.default_rng(0).random((4, 5)).astype(np.float32)
     return score_table(["a.001", "007", "-x.002", "Zoë, live"], y_pred, calibration)
@@ -39,7 +43,11 @@ def test_an_interval_contains_its_score(table):
 
 def test_scores_and_limits_can_be_in_the_original_range_of_each_trait():
     calibration = Calibration(
-        level=0.9, half_widths=np.full(5, 0.25), num_groups=20, num_clips=20, clips="validation"
+        level=0.9,
+        half_widths=dict.fromkeys(TRAITS, 0.25),
+        num_groups=20,
+        num_clips=20,
+        clips="validation",
     )
     ranges = [(1, 7), (0, 100), (1, 5), (-2, 2), (0, 1)]
     units = [
@@ -51,7 +59,7 @@ def test_scores_and_limits_can_be_in_the_original_range_of_each_trait():
 
 
 def test_without_calibration_the_intervals_are_the_whole_range():
-    table = score_table(["a"], np.full((1, 5), 0.5), uncalibrated())
+    table = score_table(["a"], np.full((1, 5), 0.5), uncalibrated(TRAITS))
     assert table[["openness_low", "openness_high"]].to_numpy().tolist() == [[0.0, 1.0]]
 
 

@@ -177,6 +177,7 @@ def inputs(history, time_logs, lr_logs, attention):
         "y_true": y_true,
         "y_pred": 0.5 + 0.5 * (y_true - 0.5),
         "split": "validation",
+        "trait_names": TRAITS,
         "num_train_clips": 1100,
         "attention": attention,
         "attention_history": [{"epoch": epoch, "entropy": entropy} for epoch in (1, 2)],

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.errors import PipelineError
+from pipeline.core.traits import TRAITS
 from pipeline.evaluation.attention import AttentionSummary
 from pipeline.figures.attention.grid import (
     Grid,
@@ -34,7 +35,9 @@ BLOCK = "block_1/static_to_dynamic"
     ],
 )
 def test_no_figure_is_drawn_without_maps(tmp_path, attention, reason):
-    gallery = draw_gallery(attention_figures(), {"attention": attention}, tmp_path)
+    gallery = draw_gallery(
+        attention_figures(), {"attention": attention, "trait_names": TRAITS}, tmp_path
+    )
     assert (gallery.drawn, gallery.faults) == ((), ())
     assert all(reason in figure.reason for figure in gallery.omitted)
 

@@ -14,9 +14,9 @@ from pipeline.figures.base.style import (
     SCREEN,
     STYLES,
     TRAIN_COLOUR,
-    TRAIT_COLOURS,
     VALIDATION_COLOUR,
     styled,
+    trait_colours,
 )
 from tests.figures.conftest import boxes_of
 
@@ -89,9 +89,22 @@ def luminance(colour):
 
 
 def test_each_trait_has_its_own_okabe_ito_colour():
-    assert tuple(TRAIT_COLOURS) == TRAITS
-    assert len(set(TRAIT_COLOURS.values())) == len(TRAITS)
-    assert set(TRAIT_COLOURS.values()) <= OKABE_ITO
+    colours = trait_colours(TRAITS)
+    assert len(set(colours)) == len(TRAITS)
+    assert set(colours) <= OKABE_ITO
+
+
+def test_ocean_traits_keep_their_colours_among_other_traits():
+    colours = trait_colours(["honesty", "openness", "neuroticism"])
+    assert colours[1:] == [trait_colours(TRAITS)[0], trait_colours(TRAITS)[4]]
+    assert colours[0] in OKABE_ITO
+
+
+@pytest.mark.parametrize("num_traits", [1, 3, 7, 12])
+def test_any_number_of_other_traits_has_different_colours(num_traits):
+    colours = trait_colours([f"trait{number}" for number in range(num_traits)])
+    assert len(set(colours)) == num_traits
+    assert set(colours[:7]) <= OKABE_ITO
 
 
 def test_curves_have_contrast_to_the_page_and_to_each_other():

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -135,7 +137,7 @@ def test_a_perfect_prediction_has_accuracy_and_r2_of_1(true):
 
 def test_trait_metrics_have_every_trait_and_the_mean():
     true, pred = np.random.default_rng(2).random((2, 9, 5))
-    result = trait_metrics(true, pred)
+    result = trait_metrics(true, pred, trait_names=TRAITS)
     assert tuple(result) == METRICS
     for metric, values in exact_metrics(true, pred).items():
         assert result[metric] == {**dict(zip(TRAITS, values, strict=True)), "mean": values.mean()}
@@ -144,7 +146,12 @@ def test_trait_metrics_have_every_trait_and_the_mean():
 @pytest.mark.parametrize(
     ("compute", "true", "pred", "message"),
     [
-        (trait_metrics, TRUE, PRED, r"shape \(5,\); found shape \(1,\)"),
+        (
+            partial(trait_metrics, trait_names=TRAITS),
+            TRUE,
+            PRED,
+            r"shape \(5,\); found shape \(1,\)",
+        ),
         (exact_metrics, np.empty((0, 5)), np.empty((0, 5)), "no clips to score"),
         (row_moments, np.empty((0, 5)), np.empty((0, 5)), "no clips to score"),
         (exact_metrics, TRUE, PRED[:3], r"found \(4, 1\) and \(3, 1\)"),
@@ -212,3 +219,14 @@ def test_a_tiny_error_gives_no_negative_mse():
 def test_zero_weight_gives_nan():
     found = metrics_from_moments(np.zeros((7, 5)))
     assert all(np.isnan(values).all() for values in found.values())
+
+
+@pytest.mark.parametrize("trait_names", [("interview",), ("honesty", "humility", "interview")])
+def test_any_traits_have_metrics_by_name(trait_names):
+    numbers = np.random.default_rng(0)
+    true, pred = numbers.random((2, 20, len(trait_names)))
+    errors = np.abs(true - pred).mean(axis=0)
+    found = trait_metrics(true, pred, trait_names=trait_names)["mae"]
+    assert found == pytest.approx(
+        {**dict(zip(trait_names, errors, strict=True)), "mean": errors.mean()}
+    )

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pipeline.core.traits import TRAITS
 from pipeline.metrics.regression import trait_metrics
 from pipeline.metrics.streaming import TraitMoments
 
@@ -15,7 +16,7 @@ CLOSE_PRED = CLOSE_TRUE + NUMBERS.normal(0, 1e-3, CLOSE_TRUE.shape)
 
 
 def assert_equal_to_numpy(metric, true, pred):
-    found, expected = metric.trait_metrics(), trait_metrics(true, pred)
+    found, expected = metric.trait_metrics(), trait_metrics(true, pred, trait_names=TRAITS)
     assert list(found) == list(expected)
     for name, traits in expected.items():
         assert found[name] == pytest.approx(traits, rel=1e-9, abs=1e-9), name
@@ -34,7 +35,7 @@ def assert_equal_to_numpy(metric, true, pred):
     ids=["single clips", "batches", "one batch", "constant", "close scores", "float16"],
 )
 def test_streaming_metrics_equal_the_exact_metrics(true, pred, batch_size):
-    metric = TraitMoments()
+    metric = TraitMoments(TRAITS)
     for start in range(0, len(true), batch_size):
         rows = slice(start, start + batch_size)
         metric.update_state(true[rows], pred[rows])
@@ -42,7 +43,7 @@ def test_streaming_metrics_equal_the_exact_metrics(true, pred, batch_size):
 
 
 def test_graph_execution_gives_the_exact_metrics():
-    metric = TraitMoments()
+    metric = TraitMoments(TRAITS)
     step = tf.function(metric.update_state)
     for start in range(0, 53, 16):
         rows = slice(start, start + 16)
@@ -51,7 +52,7 @@ def test_graph_execution_gives_the_exact_metrics():
 
 
 def test_a_reset_removes_all_clips():
-    metric = TraitMoments()
+    metric = TraitMoments(TRAITS)
     metric.update_state(1 - TRUE, PRED)
     metric.reset_state()
     metric.update_state(TRUE, PRED)
@@ -59,11 +60,20 @@ def test_a_reset_removes_all_clips():
 
 
 def test_metrics_of_no_clips_are_nan():
-    scores = TraitMoments().trait_metrics()
+    scores = TraitMoments(TRAITS).trait_metrics()
     assert all(np.isnan(value) for traits in scores.values() for value in traits.values())
 
 
 @pytest.mark.parametrize("shape", [(53, 1), (53,), (53, 4)])
 def test_scores_of_another_shape_are_an_error(shape):
     with pytest.raises(ValueError, match=r"y_true must have shape \(clips, 5\)"):
-        TraitMoments().update_state(np.zeros(shape), PRED)
+        TraitMoments(TRAITS).update_state(np.zeros(shape), PRED)
+
+
+def test_one_trait_has_the_metrics_of_numpy():
+    true, pred = np.random.default_rng(0).random((2, 20, 1))
+    metric = TraitMoments(["interview"])
+    metric.update_state(true, pred)
+    expected = trait_metrics(true, pred, trait_names=["interview"])
+    for name, values in metric.trait_metrics().items():
+        assert values == pytest.approx(expected[name])

@@ -1,8 +1,10 @@
+import dataclasses
 import json
 
 import pytest
 
 from pipeline.core.errors import RunError
+from pipeline.core.traits import TRAITS, TraitLabel
 from pipeline.records.data_description import DataDescription, read_data, write_data
 
 DATA = DataDescription(
@@ -35,3 +37,9 @@ def test_a_description_without_streams_is_an_error(tmp_path):
     path.write_text(json.dumps(content))
     with pytest.raises(RunError, match="streams"):
         read_data(path)
+
+
+def test_without_names_the_traits_are_the_ocean_traits():
+    assert DATA.trait_names == TRAITS
+    traits = (TraitLabel(name="interview"), TraitLabel(name="honesty"))
+    assert dataclasses.replace(DATA, traits=traits).trait_names == ("interview", "honesty")

@@ -21,7 +21,9 @@ def make_report(num_clips=40, **options):
         y_pred=numbers.random((num_clips, 5)),
         y_true=numbers.random((num_clips, 5)),
     )
-    calibration = calibrate(predictions.y_true, predictions.y_pred, predictions.groups)
+    calibration = calibrate(
+        predictions.y_true, predictions.y_pred, predictions.groups, trait_names=TRAITS
+    )
     return build_report(
         predictions,
         {"ridge": np.full((num_clips, 5), 0.5)},

@@ -3,6 +3,7 @@ import pytest
 
 from pipeline.core.errors import RunError
 from pipeline.core.traits import TRAITS
+from pipeline.metrics.regression import METRICS
 from pipeline.records.metrics_history import (
     LearningRateLogs,
     MetricsHistory,
@@ -140,3 +141,11 @@ def test_null_is_read_as_nan():
     history = check_content(MetricsHistory, content)
     assert np.isnan(history.epoch.validation("loss")).tolist() == [True, False]
     assert history.epoch.training("mae").size == 0
+
+
+def test_only_ocean_traits_have_initials(record):
+    scores = {metric: {"openness": 0.1, "honesty": 0.2, "mean": 0.15} for metric in METRICS}
+    metrics = history_content([record(metrics=scores)])["epoch"]["metrics"]
+    assert metrics["mae_O"] == metrics["mae_openness"] == [0.1]
+    assert metrics["r_squared_honesty"] == [0.2]
+    assert "mae_H" not in metrics

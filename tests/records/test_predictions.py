@@ -171,3 +171,27 @@ def test_clips_are_taken_in_the_order_of_the_rows(known):
     assert taken.groups == ("video 1", "video 0")
     np.testing.assert_array_equal(taken.y_pred, predictions.y_pred[[3, 0]])
     assert (taken.y_true is not None) == known
+
+
+@pytest.mark.parametrize("trait_names", [("interview",), ("honesty", "humility", "interview")])
+@pytest.mark.parametrize("known", [True, False])
+def test_the_columns_name_the_traits(tmp_path, trait_names, known):
+    scores = np.random.default_rng(0).random((3, len(trait_names)))
+    written = Predictions(
+        clip_ids=list("abc"),
+        groups=list("abc"),
+        y_pred=scores,
+        y_true=1 - scores if known else None,
+        trait_names=trait_names,
+    )
+    write_predictions(tmp_path / "test.csv", written)
+    found = read_predictions(tmp_path / "test.csv")
+    assert found.trait_names == trait_names
+    np.testing.assert_array_equal(found.y_pred, scores)
+    assert (found.y_true is not None) == known
+
+
+def test_a_table_without_scores_is_an_error(tmp_path):
+    (tmp_path / "test.csv").write_text("clip_id,group\na,g\n")
+    with pytest.raises(RunError, match="one column of scores per trait"):
+        read_predictions(tmp_path / "test.csv")

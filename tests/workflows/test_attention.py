@@ -219,7 +219,7 @@ def test_movement_is_measured_without_labels(write_set):
 
 def test_table_weights_add_up_to_one_and_are_in_the_order_of_the_clips(write_set, monkeypatch):
     network, features = build_network(), write_set()
-    expected, sizes = attention_table(network, features), []
+    expected, sizes = attention_table(network, features, TRAITS), []
     assert list(expected.columns) == ["clip_id", "trait", "stream", "step", "weight"]
     sums = expected.groupby(["clip_id", "trait"])["weight"].sum()
     np.testing.assert_allclose(sums, 1, atol=1e-5)
@@ -230,14 +230,14 @@ def test_table_weights_add_up_to_one_and_are_in_the_order_of_the_clips(write_set
     assert first["trait"][:4].tolist() == ["openness"] * 4
     monkeypatch.setattr(network, "attention", log_sizes(network.attention, sizes))
     monkeypatch.setattr(batches, "BATCH_BYTES", 9 * 4 * (4 * 6 + 3 * 5))
-    pd.testing.assert_frame_equal(attention_table(network, features), expected, atol=1e-6)
+    pd.testing.assert_frame_equal(attention_table(network, features, TRAITS), expected, atol=1e-6)
     assert sizes == [9, 9, 2]
 
 
 def test_table_weights_equal_the_attention_of_the_model(write_set):
     network, features = build_network(), write_set()
     weights = network.attention(inputs_of(features, [1]))
-    row = attention_table(network, features).query(
+    row = attention_table(network, features, TRAITS).query(
         f"clip_id == '{IDS[1]}' and trait == 'extraversion' and stream == 'dynamic' and step == 2"
     )
     expected = weights["traits"][0, :, TRAITS.index("extraversion"), 4 + 2].mean()
@@ -251,7 +251,7 @@ def test_the_table_has_times_and_no_padding(write_set):
     mask[1, 2] = False
     features = write_set(dynamic_shape=(4, 5), static_mask=mask, seconds=seconds)
     network = build_network(static_masked=True, dynamic_steps=4)
-    table = attention_table(network, features)
+    table = attention_table(network, features, TRAITS)
     assert isinstance(table.index, pd.RangeIndex)
     second = table.query(f"clip_id == '{IDS[1]}' and trait == 'openness'")
     times = {name: part["seconds"].to_list() for name, part in second.groupby("stream")}
@@ -261,15 +261,17 @@ def test_the_table_has_times_and_no_padding(write_set):
 def test_without_masks_all_steps_are_in_the_table(write_set, tmp_path):
     network, features = build_network(static_masked=True), write_set()
     check_explainable(network, features)
-    found = attention_table(network, features)
+    found = attention_table(network, features, TRAITS)
     np.save(tmp_path / "features" / "static_mask.npy", np.ones((NUM_CLIPS, 4), dtype=bool))
     masked = load_feature_set(tmp_path / "features")
-    pd.testing.assert_frame_equal(found, attention_table(network, masked))
+    pd.testing.assert_frame_equal(found, attention_table(network, masked, TRAITS))
 
 
 def test_learned_tokens_are_not_in_the_table(write_set):
     features = write_set(static_shape=(6,))
-    assert set(attention_table(build_network(static_steps=None), features)["stream"]) == {"dynamic"}
+    assert set(attention_table(build_network(static_steps=None), features, TRAITS)["stream"]) == {
+        "dynamic"
+    }
 
 
 @pytest.mark.parametrize(
@@ -352,7 +354,7 @@ def test_attention_is_measured_for_every_stream(three_streams):
 
 
 def test_a_clip_has_no_rows_for_a_stream_that_it_lacks(three_streams):
-    table = attention_table(*three_streams)
+    table = attention_table(*three_streams, TRAITS)
     audio = table[table["stream"] == "audio"]
     expected = [clip_id for clip_id, lacks in zip(IDS, LACKS_AUDIO, strict=True) if not lacks]
     assert audio["clip_id"].unique().tolist() == expected

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import ModelError
+from pipeline.core.traits import TRAITS
 from pipeline.data import batches
 from pipeline.data.feature_set import load_feature_set
 from pipeline.records.predictions import Predictions
 from pipeline.workflows.scoring import (
     Scores,
     absence_caveats,
+    check_outputs,
     check_shapes,
     concatenate_scores,
     predict,
@@ -80,13 +82,20 @@ def masked_network():
         ),
         (lambda: make_network(dynamic=(16, 4)), r"dynamic\.npy: .*: 3 steps instead of 16\."),
         (lambda: make_network(static=(512,)), r"static\.npy: .* needs \(clips, 512\): another"),
-        (lambda: make_network(num_scores=6), r"mine: .* must be \(5,\).* is \(6,\)\. Change the"),
         (network_without_graph, "mine: does not define its inputs"),
     ],
 )
 def test_a_model_that_needs_other_features_is_an_error(features, make, message):
     with pytest.raises(ModelError, match=message):
         check_shapes(make(), features)
+
+
+def test_a_model_with_other_outputs_is_an_error(masked_network):
+    with pytest.raises(ModelError, match=r"mine: .* must be \(5,\).* is \(6,\)\. Change the"):
+        check_outputs(make_network(num_scores=6), TRAITS)
+    check_outputs(masked_network, TRAITS)
+    with pytest.raises(ModelError, match=r"predicts openness.*labels are neuroticism"):
+        check_outputs(masked_network, TRAITS[::-1])
 
 
 def test_only_the_different_stream_is_named(features):

@@ -15,6 +15,7 @@ from pipeline.core.errors import (
     TrainingError,
 )
 from pipeline.core.run_directory import RunDirectory
+from pipeline.core.traits import TRAITS
 from pipeline.records.manifest import record_files
 
 pytestmark = pytest.mark.slow
@@ -72,7 +73,7 @@ def test_intervals_are_calibrated_on_groups_without_training_clips(
     table["split"] = np.where(is_held_out, "validation", "train")
     table.to_csv(marked / "clips.csv", index=False)
     trained = run_training(make_config(data__features_dir=str(marked)))
-    calibration = read_calibration(trained.run.calibration_path)
+    calibration = read_calibration(trained.run.calibration_path, TRAITS)
     assert trained.report.num_groups == 12
     assert (calibration.num_groups, calibration.num_clips) == (2, 10)
 

@@ -7,21 +7,20 @@ All metrics are functions of seven moments per trait. The moments of a resample 
 moments of its groups. Therefore the moments of all resamples are one matrix product: group counts
 (B, G) times group moments (G, 7 K), with one row per resample.
 
-Shapes: N clips, K = 5 traits, G groups, B resamples.
+Shapes: N clips, K traits, G groups, B resamples.
 
 Reference: Davison & Hinkley, 1997, Bootstrap Methods and their Application
     (doi:10.1017/CBO9780511802843), sections 3.8 and 5.3.1; Field & Welsh, 2007
     (doi:10.1111/j.1467-9868.2007.00593.x), the cluster bootstrap.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.seeds import generator
-from pipeline.core.traits import TRAITS
 from pipeline.metrics.regression import (
     METRICS,
     exact_metrics,
@@ -45,6 +44,7 @@ def cluster_bootstrap(
     y_pred: FloatArray,
     groups: Names,
     *,
+    trait_names: Sequence[str],
     num_resamples: int = 2000,
     confidence: float = CONFIDENCE,
     seed: int,
@@ -52,9 +52,10 @@ def cluster_bootstrap(
     """Compute every metric with its percentile interval, per trait and for the mean of traits.
 
     Args:
-        y_true: Annotated scores in [0, 1], shape (N, 5), in OCEAN order.
-        y_pred: Predicted scores, shape (N, 5).
+        y_true: Annotated scores in [0, 1], shape (N, K).
+        y_pred: Predicted scores, shape (N, K).
         groups: Group of each clip, N names; whole groups are resampled.
+        trait_names: Names of the K columns.
         num_resamples: Number of resamples B.
         confidence: Share of the resamples inside the interval, in (0, 1).
         seed: Random seed.
@@ -62,9 +63,10 @@ def cluster_bootstrap(
     Raises:
         ValueError: If the shapes differ, there are no clips, or an option is out of range.
     """
-    bootstrap = _Bootstrap(groups, num_resamples, confidence, seed)
+    bootstrap = _Bootstrap(groups, trait_names, num_resamples, confidence, seed)
     return bootstrap.intervals(
-        trait_metrics(y_true, y_pred), bootstrap.resample(row_moments(y_true, y_pred))
+        trait_metrics(y_true, y_pred, trait_names=trait_names),
+        bootstrap.resample(row_moments(y_true, y_pred)),
     )
 
 
@@ -74,6 +76,7 @@ def paired_differences(
     y_pred_b: FloatArray,
     groups: Names,
     *,
+    trait_names: Sequence[str],
     num_resamples: int = 2000,
     confidence: float = CONFIDENCE,
     seed: int,
@@ -84,8 +87,9 @@ def paired_differences(
     models cancels. An interval derived from the separate intervals of the models would usually
     be wider. Other arguments and errors are those of `cluster_bootstrap`.
     """
-    bootstrap = _Bootstrap(groups, num_resamples, confidence, seed)
-    values_a, values_b = trait_metrics(y_true, y_pred_a), trait_metrics(y_true, y_pred_b)
+    bootstrap = _Bootstrap(groups, trait_names, num_resamples, confidence, seed)
+    values_a = trait_metrics(y_true, y_pred_a, trait_names=trait_names)
+    values_b = trait_metrics(y_true, y_pred_b, trait_names=trait_names)
     resampled_a = bootstrap.resample(row_moments(y_true, y_pred_a))
     resampled_b = bootstrap.resample(row_moments(y_true, y_pred_b))
     differences = {
@@ -103,12 +107,13 @@ def errors_in_units(
     groups: Names,
     widths: FloatArray,
     *,
+    trait_names: Sequence[str],
     num_resamples: int,
     seed: int,
 ) -> dict[str, dict[str, Interval]]:
     """Compute MAE and RMSE in other units than scores, with their intervals.
 
-    `widths` (5,) contains the length of the score range of each trait in these units. The value of
+    `widths` (K,) contains the length of the score range of each trait in these units. The value of
     "mean" is the mean of the errors of the traits. It is left out if the widths differ, because
     the traits then have different units. Other arguments and errors are those of
     `cluster_bootstrap`.
@@ -116,14 +121,14 @@ def errors_in_units(
     Returns:
         `mae` or `rmse` -> trait name or "mean" -> error.
     """
-    bootstrap = _Bootstrap(groups, num_resamples, CONFIDENCE, seed)
+    bootstrap = _Bootstrap(groups, trait_names, num_resamples, CONFIDENCE, seed)
     exact = exact_metrics(y_true, y_pred)
     resampled = bootstrap.resample(row_moments(y_true, y_pred))
     errors = {}
     for name, metric, scaled in (("mae", "mae", np.asarray), ("rmse", "mse", np.sqrt)):
-        rows = scaled(resampled[metric][:, : len(TRAITS)]) * widths
+        rows = scaled(resampled[metric][:, :-1]) * widths
         errors[name] = bootstrap.with_ends(
-            name_traits(scaled(exact[metric]) * widths),
+            name_traits(scaled(exact[metric]) * widths, trait_names),
             np.column_stack([rows, rows.mean(axis=1)]),
         )
         if len(set(widths.tolist())) > 1:
@@ -132,9 +137,14 @@ def errors_in_units(
 
 
 def group_means(
-    values: FloatArray, groups: Names, *, num_resamples: int, seed: int
+    values: FloatArray,
+    groups: Names,
+    *,
+    trait_names: Sequence[str],
+    num_resamples: int,
+    seed: int,
 ) -> dict[str, Interval]:
-    """Compute the mean of `values` (N, 5) for each trait and for the mean of traits.
+    """Compute the mean of `values` (N, K) for each trait and for the mean of traits.
 
     Each mean has a 95 % interval. Every group has the same weight. Arguments and errors are those
     of `cluster_bootstrap`.
@@ -142,17 +152,24 @@ def group_means(
     Returns:
         Trait name or "mean" -> mean over groups.
     """
-    bootstrap = _Bootstrap(groups, num_resamples, CONFIDENCE, seed)
+    bootstrap = _Bootstrap(groups, trait_names, num_resamples, CONFIDENCE, seed)
     table = bootstrap.sums(values) / bootstrap.group_sizes[:, None]
     table = np.column_stack([table, table.mean(axis=1)])
-    means = dict(zip((*TRAITS, "mean"), table.mean(axis=0).tolist(), strict=True))
+    means = dict(zip((*trait_names, "mean"), table.mean(axis=0).tolist(), strict=True))
     return bootstrap.with_ends(means, bootstrap.resampled_sums(table) / len(table))
 
 
 class _Bootstrap:
     """Resamples of groups. Equal groups and equal seeds give equal resamples."""
 
-    def __init__(self, groups: Names, num_resamples: int, confidence: float, seed: int) -> None:
+    def __init__(
+        self,
+        groups: Names,
+        trait_names: Sequence[str],
+        num_resamples: int,
+        confidence: float,
+        seed: int,
+    ) -> None:
         if num_resamples < 1 or not 0 < confidence < 1:
             raise ValueError(
                 "expected at least one resample and a confidence between 0 and 1; "
@@ -162,6 +179,7 @@ class _Bootstrap:
             np.asarray(groups, dtype=np.str_), return_inverse=True, return_counts=True
         )
         self._num_groups = len(self.group_sizes)
+        self._names = (*trait_names, "mean")
         self._num_resamples = num_resamples
         self._tail = (1 - confidence) / 2
         self._seed = seed
@@ -184,12 +202,12 @@ class _Bootstrap:
     def with_ends(self, values: Mapping[str, float], resampled: FloatArray) -> dict[str, Interval]:
         """Add percentile intervals to the values. `resampled` has shape (B, K + 1)."""
         if self._num_groups < 2:
-            ends = np.full((2, len(TRAITS) + 1), np.nan)
+            ends = np.full((2, len(self._names)), np.nan)
         else:
             ends = np.quantile(resampled, [self._tail, 1 - self._tail], axis=0)
         return {
             name: Interval(values[name], low, high)
-            for name, low, high in zip((*TRAITS, "mean"), *ends.tolist(), strict=True)
+            for name, low, high in zip(self._names, *ends.tolist(), strict=True)
         }
 
     def sums(self, rows: FloatArray) -> FloatArray:

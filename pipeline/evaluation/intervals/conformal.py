@@ -16,7 +16,7 @@ score. For any model, the coverage is at least the level if two conditions hold:
 The coverage is an average over groups, for each trait separately. The coverage of all traits
 together, or of one subgroup, can be lower.
 
-Shapes: N clips, K = 5 traits, G groups.
+Shapes: N clips, K traits, G groups.
 
 Reference: Lee, Barber & Willett, 2023, Distribution-free inference with hierarchical data
     (arXiv:2306.06342), hierarchical conformal prediction with the score |y - f(x)|; Dunn,
@@ -24,14 +24,15 @@ Reference: Lee, Barber & Willett, 2023, Distribution-free inference with hierarc
     quantile is taken over all such samples, so it is not random.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.seeds import generator
-from pipeline.core.traits import NUM_TRAITS, TRAITS
 from pipeline.evaluation.intervals.bootstrap import group_means
+from pipeline.metrics.regression import name_traits
 from pipeline.records.calibration import LEVEL, VALIDATION, Calibration, min_groups
 from pipeline.records.evaluation import Coverage
 from pipeline.records.predictions import Names, Predictions
@@ -50,15 +51,17 @@ def calibrate(
     y_pred: FloatArray,
     groups: Names,
     *,
+    trait_names: Sequence[str],
     level: float = LEVEL,
     clips: str = VALIDATION,
 ) -> Calibration:
     """Compute the half-width of the prediction intervals of each trait.
 
     Args:
-        y_true: Annotated scores in [0, 1], shape (N, 5), in OCEAN order.
-        y_pred: Scores from a model that was not trained on these groups, shape (N, 5).
+        y_true: Annotated scores in [0, 1], shape (N, K).
+        y_pred: Scores from a model that was not trained on these groups, shape (N, K).
         groups: Group of each clip, N names.
+        trait_names: Names of the K columns.
         level: Probability that an interval contains the annotated score, in (0, 1).
         clips: Kind of the calibration clips: validation or out-of-fold.
 
@@ -68,10 +71,10 @@ def calibrate(
     if not 0 < level < 1:
         raise ValueError(f"expected a level between 0 and 1; found {level}")
     errors = np.abs(np.asarray(y_true, np.float64) - np.asarray(y_pred, np.float64))
-    if errors.shape != (len(groups), NUM_TRAITS):
+    if errors.shape != (len(groups), len(trait_names)):
         raise ValueError(
-            f"expected scores of shape ({len(groups)}, {NUM_TRAITS}) for {len(groups)} groups; "
-            f"found {errors.shape}"
+            f"expected scores of shape ({len(groups)}, {len(trait_names)}) for {len(groups)} "
+            f"groups; found {errors.shape}"
         )
     names, codes, sizes = np.unique(
         np.asarray(groups, dtype=np.str_), return_inverse=True, return_counts=True
@@ -82,7 +85,10 @@ def calibrate(
     needed = level * (len(names) + 1)
     return Calibration(
         level=level,
-        half_widths=np.array([_quantile(column, weights, needed) for column in errors.T]),
+        half_widths={
+            name: _quantile(column, weights, needed)
+            for name, column in zip(trait_names, errors.T, strict=True)
+        },
         num_groups=len(names),
         num_clips=len(errors),
         clips=clips,
@@ -149,7 +155,13 @@ def measure_coverage_in_halves(
         half = numbers.permutation(len(names))[: len(names) // 2]
         is_used = np.isin(codes, half)
         groups = codes.astype(str)[is_used]
-        calibration = calibrate(y_true[is_used], y_pred[is_used], groups, level=level)
+        calibration = calibrate(
+            y_true[is_used],
+            y_pred[is_used],
+            groups,
+            trait_names=predictions.trait_names,
+            level=level,
+        )
         low, high = calibration.intervals(y_pred)
         is_tested = ~is_used[:, None]
         covered += is_tested & (low <= y_true) & (y_true <= high)
@@ -178,22 +190,25 @@ def _summarize(
     num_resamples: int,
     seed: int,
 ) -> Coverage:
-    mean_widths = widths.mean(axis=0)
+    trait_names, mean_widths = predictions.trait_names, widths.mean(axis=0)
     return Coverage(
         level=level,
         measured_on=measured_on,
         num_clips=len(predictions.clip_ids),
         num_groups=len(set(predictions.groups)),
-        coverage=group_means(covered, predictions.groups, num_resamples=num_resamples, seed=seed),
-        mean_width={
-            **dict(zip(TRAITS, mean_widths.tolist(), strict=True)),
-            "mean": float(mean_widths.mean()),
-        },
+        coverage=group_means(
+            covered,
+            predictions.groups,
+            trait_names=trait_names,
+            num_resamples=num_resamples,
+            seed=seed,
+        ),
+        mean_width=name_traits(mean_widths, trait_names),
     )
 
 
 def annotated_scores(predictions: Predictions) -> FloatArray:
-    """Return the annotated scores (N, 5), or raise a ValueError if they are unknown."""
+    """Return the annotated scores (N, K), or raise a ValueError if they are unknown."""
     if predictions.y_true is None:
         raise ValueError("expected annotated scores; found predictions without y_true")
     return predictions.y_true

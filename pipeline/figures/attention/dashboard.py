@@ -1,9 +1,9 @@
 """Attention overview: attention of the traits, entropy of the heads, and faithfulness.
 
-Shapes: K = 5 traits, H heads.
+Shapes: K traits, H heads.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,12 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray
-from pipeline.core.traits import TRAITS
+from pipeline.core.traits import short_names
 from pipeline.figures.attention import faithfulness, heads, traits
 from pipeline.figures.attention.grid import FOLDER, head_colours, map_name
 from pipeline.figures.base.layout import build_panels, line_handle, name_rows
 from pipeline.figures.base.spec import FigureSpec, data_or_none
-from pipeline.figures.base.style import ACCENTS, PALE, TRAIT_COLOURS, Style
+from pipeline.figures.base.style import ACCENTS, PALE, Style, trait_colours
 from pipeline.records.attention import AttentionMeasurements
 
 
@@ -33,9 +33,11 @@ class AttentionDashboard:
     """Deletion curves per stream; empty if deletion was not measured."""
 
 
-def _dashboard_data(attention: AttentionMeasurements) -> AttentionDashboard:
+def _dashboard_data(
+    attention: AttentionMeasurements, trait_names: Sequence[str]
+) -> AttentionDashboard:
     return AttentionDashboard(
-        traits=traits.trait_attention_data(attention),
+        traits=traits.trait_attention_data(attention, trait_names),
         entropy=heads.attention_entropy_data(attention),
         agreement=data_or_none(heads.head_agreement_data, attention) or {},
         deletions=data_or_none(faithfulness.faithfulness_data, attention) or (),
@@ -59,10 +61,11 @@ def _draw_dashboard(data: AttentionDashboard, style: Style) -> Figure:
     )
     free_panels = iter(panels)
     if data.traits.has_shares:
-        _draw_shares(next(free_panels), streams)
+        _draw_shares(next(free_panels), streams, data.traits.trait_names)
+    colours = trait_colours(data.traits.trait_names)
     for stream in streams:
         axes = next(free_panels)
-        traits.draw_mean_attention(axes, stream)
+        traits.draw_mean_attention(axes, stream, colours)
         axes.set_title(f"attention over {stream.name}")
         axes.set_xlabel(stream.name.removesuffix("s"))
         axes.set_ylabel("weight")
@@ -84,16 +87,18 @@ def _describe_dashboard(data: AttentionDashboard) -> str:
     return f"{text} The figure also shows the entropy of each head{curves}."
 
 
-def _draw_shares(axes: Axes, streams: tuple[traits.StreamAttention, ...]) -> None:
+def _draw_shares(
+    axes: Axes, streams: tuple[traits.StreamAttention, ...], trait_names: tuple[str, ...]
+) -> None:
     first, *others = streams
-    colours = [TRAIT_COLOURS[trait] for trait in TRAITS]
-    axes.barh(TRAITS, [1.0] * len(TRAITS), height=0.62, color=PALE)
-    left = np.zeros(len(TRAITS))
+    colours, rows = trait_colours(trait_names), np.arange(len(trait_names))
+    axes.barh(rows, 1.0, height=0.62, color=PALE)
+    left = np.zeros(len(trait_names))
     for number, stream in enumerate(streams[:-1]):  # the pale rest is the last stream
         alpha = 1.0 - number / len(others)
-        axes.barh(TRAITS, stream.share, left=left, height=0.62, color=colours, alpha=alpha)
+        axes.barh(rows, stream.share, left=left, height=0.62, color=colours, alpha=alpha)
         left = left + stream.share
-    name_rows(axes, [trait[0].upper() for trait in TRAITS])
+    name_rows(axes, short_names(trait_names))
     axes.set_xlim(0, 1)
     axes.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
     if len(others) == 1:

@@ -17,10 +17,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray, IntArray
-from pipeline.core.traits import TRAITS
+from pipeline.core.errors import PipelineError
+from pipeline.core.traits import short_names
 from pipeline.figures.base.layout import add_header, header_em
 from pipeline.figures.base.spec import NothingToDraw
-from pipeline.figures.base.style import ACCENTS, PALE, SEQUENTIAL, TRAIT_COLOURS, Style
+from pipeline.figures.base.style import ACCENTS, PALE, SEQUENTIAL, Style, trait_colours
 from pipeline.records.attention import (
     LEARNED_TOKENS,
     TRAIT_QUERIES,
@@ -139,13 +140,13 @@ class Grid:
             y = box.top + (number - 0.5) * box.height / num_queries
             self._label(box.left - 0.5, y, str(number), ha="right", va="center")
 
-    def name_traits(self, box: Box, *, is_short: bool = False) -> None:
+    def name_traits(self, box: Box, trait_names: Sequence[str], *, is_short: bool = False) -> None:
         """Write the trait names left of a map, each in the colour of the trait."""
-        for row, trait in enumerate(TRAITS):
-            y = box.top + (row + 0.5) * box.height / len(TRAITS)
-            name = trait[0].upper() if is_short else trait
+        names = short_names(trait_names) if is_short else trait_names
+        for row, (name, colour) in enumerate(zip(names, trait_colours(trait_names), strict=True)):
+            y = box.top + (row + 0.5) * box.height / len(names)
             place = {"ha": "right", "va": "center"}
-            self._label(box.left - 0.4, y, name, color=TRAIT_COLOURS[trait], weight="bold", **place)
+            self._label(box.left - 0.4, y, name, color=colour, weight="bold", **place)
 
     def draw_bar(self, box: Box, limit: float) -> None:
         """Draw a colour bar from 0 to `limit`, right of the last map in a row."""
@@ -167,11 +168,23 @@ class Grid:
         self._sheet.text(x, y, text, size="small", color=color, **options)
 
 
-def check_attention(attention: AttentionMeasurements) -> None:
-    """Raise `NothingToDraw` if attention was not measured."""
+def check_attention(attention: AttentionMeasurements, trait_names: Sequence[str] = ()) -> None:
+    """Check that attention was measured, and that the measurements are for these traits, if given.
+
+    Raises:
+        NothingToDraw: If attention was not measured.
+        PipelineError: If the number of traits is wrong.
+    """
     if not attention.mean_maps:
         reason = attention.missing.get(WHOLE, "attention was not measured.")
         raise NothingToDraw(f"there is no attention: {reason}")
+    for weights in attention.trait_attention.values() if trait_names else ():
+        if len(weights) != len(trait_names):
+            raise PipelineError(
+                f"attention.npz: must have the attention of {len(trait_names)} traits "
+                f"({', '.join(trait_names)}), but has the attention of {len(weights)} traits. "
+                "Restore attention.npz and data.json from the run's artifacts."
+            )
 
 
 def stream_name(attention: AttentionMeasurements, stream: str) -> str:

@@ -4,7 +4,7 @@ Shapes: M sample clips, H heads, Q queries, T keys of a map (all streams), C col
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +22,7 @@ from pipeline.figures.attention.grid import (
     map_name,
     shorten_clip_id,
 )
+from pipeline.figures.base.layout import names_em
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
 from pipeline.figures.base.style import Style
 from pipeline.records.attention import TRAIT_QUERIES, AttentionMeasurements, queries_and_keys
@@ -37,12 +38,15 @@ class MapGrid:
     columns: tuple[str, ...]
     """Titles of the C columns."""
     attention: AttentionMeasurements
+    trait_names: tuple[str, ...]
     maps: Mapping[str, FloatArray]
     """Map name -> weights, shape (C, Q, T); NaN is padding."""
 
 
-def _multi_head_data(attention: AttentionMeasurements, sample: int) -> MapGrid:
-    check_attention(attention)
+def _multi_head_data(
+    attention: AttentionMeasurements, sample: int, trait_names: Sequence[str]
+) -> MapGrid:
+    check_attention(attention, trait_names)
     if sample >= len(attention.sample_ids):
         raise NothingToDraw(
             f"attention.npz contains maps of only {len(attention.sample_ids)} clips."
@@ -52,17 +56,21 @@ def _multi_head_data(attention: AttentionMeasurements, sample: int) -> MapGrid:
         title=f"Attention of each head, clip {shorten_clip_id(attention.sample_ids[sample], 60)}",
         columns=tuple(f"head {head + 1}" for head in range(num_heads)),
         attention=attention,
+        trait_names=tuple(trait_names),
         maps={name: maps[sample] for name, maps in attention.sample_maps.items()},
     )
 
 
-def _attention_comparison_data(attention: AttentionMeasurements) -> MapGrid:
-    check_attention(attention)
+def _attention_comparison_data(
+    attention: AttentionMeasurements, trait_names: Sequence[str]
+) -> MapGrid:
+    check_attention(attention, trait_names)
     mean_column = f"mean of {len(attention.clip_ids):,} clips"
     return MapGrid(
         title="Attention across clips, mean over heads",
         columns=(mean_column, *map(shorten_clip_id, attention.sample_ids)),
         attention=attention,
+        trait_names=tuple(trait_names),
         maps={
             name: np.stack([mean.mean(axis=0), *attention.sample_maps[name].mean(axis=1)])
             for name, mean in attention.mean_maps.items()
@@ -81,7 +89,7 @@ def _draw_map_grid(data: MapGrid, style: Style) -> Figure:
             for name, (queries, _) in zip(data.maps, parsed, strict=True)
         ],
         columns=data.columns,
-        left=11.0,
+        left=names_em(data.trait_names) + 2.0,
     )
     rows = zip(grid.boxes(), data.maps.values(), parsed, strict=True)
     for boxes, weights, (queries, streams) in rows:
@@ -90,7 +98,7 @@ def _draw_map_grid(data: MapGrid, style: Style) -> Figure:
         for box, column in zip(boxes, weights, strict=True):
             grid.draw_map(box, column, limit=limit, num_keys=num_keys)
         if queries == TRAIT_QUERIES:
-            grid.name_traits(boxes[0])
+            grid.name_traits(boxes[0], data.trait_names)
         else:
             grid.number_queries(boxes[0], weights.shape[1])
         grid.draw_bar(boxes[0], limit)

@@ -1,9 +1,9 @@
 """Attention weights and attention rollout of each trait, over the time steps of a stream.
 
-Shapes: M sample clips, K = 5 traits, T time steps or tokens of one stream.
+Shapes: M sample clips, K traits, T time steps or tokens of one stream.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,8 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray
-from pipeline.core.number_format import number, percent
-from pipeline.core.traits import TRAITS
+from pipeline.core.number_format import count, number, percent
 from pipeline.figures.attention.grid import (
     FOLDER,
     Grid,
@@ -25,7 +24,7 @@ from pipeline.figures.attention.grid import (
 )
 from pipeline.figures.base.layout import line_handle
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
-from pipeline.figures.base.style import MUTED, TRAIT_COLOURS, Style
+from pipeline.figures.base.style import MUTED, Style, trait_colours
 from pipeline.records.attention import AttentionMeasurements
 
 
@@ -52,13 +51,16 @@ class TraitAttention:
     has_shares: bool
     """True if the weights of a trait sum to 1 over all streams together, not per stream."""
     attention: AttentionMeasurements
+    trait_names: tuple[str, ...]
     streams: tuple[StreamAttention, ...]
     """Streams, in the order of the model."""
 
 
-def trait_attention_data(attention: AttentionMeasurements) -> TraitAttention:
+def trait_attention_data(
+    attention: AttentionMeasurements, trait_names: Sequence[str]
+) -> TraitAttention:
     """Return the attention weights of the traits, averaged over heads."""
-    check_attention(attention)
+    check_attention(attention, trait_names)
     means, samples = attention.trait_attention, attention.sample_trait_attention
     streams = _streams(attention, means, samples, attention.trait_attention_even)
     # If attention is separate for each stream, each share is 1, so the total is at least 2.
@@ -67,12 +69,15 @@ def trait_attention_data(attention: AttentionMeasurements) -> TraitAttention:
         title="Attention of each trait",
         has_shares=len(streams) > 1 and float(total_share) < 1.5,
         attention=attention,
+        trait_names=tuple(trait_names),
         streams=streams,
     )
 
 
-def _trait_rollout_data(attention: AttentionMeasurements) -> TraitAttention:
-    check_attention(attention)
+def _trait_rollout_data(
+    attention: AttentionMeasurements, trait_names: Sequence[str]
+) -> TraitAttention:
+    check_attention(attention, trait_names)
     if not attention.trait_rollout:
         raise NothingToDraw("rollout needs cross-attention blocks, but the model has no blocks.")
     means, samples = attention.trait_rollout, attention.sample_trait_rollout
@@ -80,6 +85,7 @@ def _trait_rollout_data(attention: AttentionMeasurements) -> TraitAttention:
         title="Attention rollout of each trait",
         has_shares=False,  # rollout values of different streams are not comparable
         attention=attention,
+        trait_names=tuple(trait_names),
         streams=_streams(attention, means, samples, attention.trait_rollout_even),
     )
 
@@ -104,7 +110,8 @@ def _streams(
 
 
 def _draw_trait_attention(data: TraitAttention, style: Style) -> Figure:
-    handles = [line_handle(trait, TRAIT_COLOURS[trait]) for trait in TRAITS]
+    colours = trait_colours(data.trait_names)
+    handles = list(map(line_handle, data.trait_names, colours))
     grid = Grid(
         style,
         title=data.title,
@@ -118,18 +125,18 @@ def _draw_trait_attention(data: TraitAttention, style: Style) -> Figure:
         legend=[*handles, line_handle("uniform attention", MUTED, "--")],
     )
     for stream, (first, *others) in zip(data.streams, grid.boxes(), strict=True):
-        draw_mean_attention(grid.add_panel(first), stream)
+        draw_mean_attention(grid.add_panel(first), stream, colours)
         limit = largest_weight(stream.samples)
         for box, weights in zip(others, stream.samples, strict=True):
             grid.draw_map(box, weights, limit=limit)
-            grid.name_traits(box, is_short=True)
+            grid.name_traits(box, data.trait_names, is_short=True)
         if others:
             grid.draw_bar(first, limit)
     return grid.figure
 
 
-def draw_mean_attention(axes: Axes, stream: StreamAttention) -> None:
-    """Draw the mean weight of each time step, one line per trait."""
+def draw_mean_attention(axes: Axes, stream: StreamAttention, colours: Sequence[str]) -> None:
+    """Draw the mean weight of each time step, one line per trait. `colours` has K entries."""
     num_steps = stream.mean.shape[1]
     steps = np.arange(1, num_steps + 1)
     uniform = stream.uniform
@@ -140,9 +147,9 @@ def draw_mean_attention(axes: Axes, stream: StreamAttention) -> None:
         linestyle="--",
         linewidth=1.0,
     )
-    for trait, weights in zip(TRAITS, stream.mean, strict=True):
+    for colour, weights in zip(colours, stream.mean, strict=True):
         marker = "o" if num_steps <= 16 else ""
-        axes.plot(steps, weights, color=TRAIT_COLOURS[trait], marker=marker, markersize=3)
+        axes.plot(steps, weights, color=colour, marker=marker, markersize=3)
     axes.set_xticks(step_numbers(num_steps, 8))
     axes.set_xlim(0.5, num_steps + 0.5)
     axes.set_ylim(0, max(1.1 * largest_weight(stream.mean), 2 * largest_weight(uniform)))
@@ -162,7 +169,8 @@ def describe_trait_attention(data: TraitAttention) -> str:
             f"{_heading(data, stream)}, maximum {number(float(mean[step]))} at number {step + 1} "
             f"(uniform: {number(float(stream.uniform[step]))})"
         )
-    sample = f"{len(data.attention.clip_ids):,} clips and five traits"
+    num_traits = count(len(data.trait_names), "trait")
+    sample = f"{len(data.attention.clip_ids):,} clips and {num_traits}"
     return f"{data.title}, mean of {sample}. {'; '.join(parts)}."
 
 
@@ -179,9 +187,9 @@ FIGURES: Final = (
         folder=FOLDER,
         title="Attention of each trait",
         caption=(
-            "Attention weights of the five trait queries, averaged over heads. Left: mean over "
+            "Attention weights of the trait queries, averaged over heads. Left: mean over "
             "the clips that have the step; dashed: uniform attention over the steps of these "
-            "clips. Right: sample clips, with the traits in OCEAN order."
+            "clips. Right: sample clips, with the traits in the order of the legend."
         ),
         data=trait_attention_data,
         draw=_draw_trait_attention,

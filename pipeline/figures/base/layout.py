@@ -29,6 +29,7 @@ _MAX_TICK_LETTERS: Final = 7
 _MAX_WIDENINGS: Final = 60
 _TITLE_EM: Final = 2.4
 _LEGEND_EM: Final = 1.9
+_LETTER_EM: Final = 0.52  # mean width of a letter of DejaVu Sans
 _HANDLE_EM: Final = 4.4  # width of a legend line with the space around the line
 _NOTE_COLOUR: Final = "#555555"
 
@@ -181,6 +182,16 @@ def name_rows(axes: Axes, names: Sequence[str]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=_ROUND))
 
 
+def names_em(names: Sequence[str]) -> float:
+    """Return the width in em of a column that contains these names: 9 for the OCEAN traits."""
+    return max(9.0, _LETTER_EM * max(map(len, names), default=0))
+
+
+def panel_columns(num_panels: int) -> int:
+    """Return the number of columns in a grid of panels: two or three."""
+    return 2 if num_panels in (1, 2, 4) else 3
+
+
 def hide_panel(axes: Axes, reason: str = "") -> None:
     """Hide the axes of a panel and write `reason` in its centre."""
     axes.set_axis_off()
@@ -240,8 +251,8 @@ def _keep_ticks_short(axes: Axes) -> None:
 
 
 def _legend_rows(handles: Sequence[Artist], *, width: float) -> int:
-    # Measuring text is slow, so estimate its width. A letter of DejaVu Sans is about 0.52 em wide.
-    needed = [_HANDLE_EM + 0.52 * len(str(handle.get_label())) for handle in handles]
+    # Measuring text is slow, so estimate its width.
+    needed = [_HANDLE_EM + _LETTER_EM * len(str(handle.get_label())) for handle in handles]
     for rows in range(1, len(handles)):
         columns = math.ceil(len(handles) / rows)
         widths = [

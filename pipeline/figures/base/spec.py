@@ -18,6 +18,7 @@ _FILES: Final[Mapping[str, str]] = {
     "lr_logs": "lr_tracking/lr_logs.json",
     "evaluation": "evaluation.json",
     "attention": "attention.npz",
+    "trait_names": "data.json",
     "y_true": "predictions with annotated scores",
     "y_pred": "predictions",
 }

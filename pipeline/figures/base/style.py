@@ -8,20 +8,24 @@ figures. Training curves are grey and dashed. Validation curves are black and so
 import contextlib
 import functools
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.figure import Figure
 
-TRAIT_COLOURS: Final[Mapping[str, str]] = {
+_OCEAN_COLOURS: Final[Mapping[str, str]] = {
     "openness": "#0072B2",
     "conscientiousness": "#E69F00",
     "extraversion": "#D55E00",
     "agreeableness": "#009E73",
     "neuroticism": "#CC79A7",
 }
+
+_OTHER_COLOURS: Final = ("#56B4E9", "#F0E442")
+"""Colours of Okabe & Ito that no OCEAN trait has."""
 
 TRAIN_COLOUR: Final = "#767676"
 VALIDATION_COLOUR: Final = "#000000"
@@ -46,6 +50,22 @@ SEQUENTIAL: Final = "cividis"
 
 DIVERGING: Final = "RdBu_r"
 """Colour map for signed values: negative is blue, zero is white, and positive is red."""
+
+
+def trait_colours(trait_names: Sequence[str]) -> list[str]:
+    """Return one colour per trait.
+
+    The OCEAN traits always have the same colours. The other traits have the free colours of the
+    palette in order, and then shades.
+    """
+    known = [name for name in trait_names if name in _OCEAN_COLOURS]
+    used = {_OCEAN_COLOURS[name] for name in known}
+    free = [c for c in (*_OCEAN_COLOURS.values(), *_OTHER_COLOURS) if c not in used]
+    num_shades = max(0, len(trait_names) - len(known) - len(free))
+    shades = mpl.colormaps[SEQUENTIAL](np.linspace(0.0, 0.9, num_shades))
+    others = iter([*free, *map(mpl.colors.to_hex, shades)])
+    return [_OCEAN_COLOURS.get(name) or next(others) for name in trait_names]
+
 
 # Matplotlib has global settings and font caches, so only one thread may draw at a time.
 _LOCK = threading.RLock()

@@ -1,8 +1,9 @@
 """Calibration: mean annotated score as a function of the predicted score.
 
-Shapes: N clips, K = 5 traits, B bins of the predicted score.
+Shapes: N clips, K traits, B bins of the predicted score.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,10 +13,15 @@ from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.number_format import decimal
-from pipeline.core.traits import TRAITS
-from pipeline.figures.base.layout import build_panels, hide_panel, line_handle, set_note, set_ticks
+from pipeline.figures.base.layout import (
+    build_panels,
+    line_handle,
+    panel_columns,
+    set_note,
+    set_ticks,
+)
 from pipeline.figures.base.spec import FigureSpec
-from pipeline.figures.base.style import MUTED, PALE, TRAIT_COLOURS, Style
+from pipeline.figures.base.style import PALE, Style, trait_colours
 from pipeline.figures.evaluation.predictions import (
     MIN_CLIPS,
     binned_mean,
@@ -24,7 +30,7 @@ from pipeline.figures.evaluation.predictions import (
 )
 from pipeline.metrics.regression import is_constant
 
-_SLOPE_KEY: Final = "slope 1: calibrated\nslope < 1: too extreme\nslope > 1: not extreme enough"
+_SLOPE_KEY: Final = "slope < 1: too extreme, slope > 1: not extreme enough"
 _BIN_WIDTH: Final = 0.05
 _COUNTS_HEIGHT: Final = 0.22
 """Height of the highest count bar, as a fraction of the panel height."""
@@ -51,9 +57,15 @@ class Calibration:
     Reference: Cox, 1958 (doi:10.2307/2333203).
     """
     split: str
+    trait_names: tuple[str, ...]
 
 
-def _calibration_data(y_true: FloatArray, y_pred: FloatArray, split: str = "") -> Calibration:
+def _calibration_data(
+    y_true: FloatArray,
+    y_pred: FloatArray,
+    trait_names: Sequence[str],
+    split: str = "",
+) -> Calibration:
     true, pred = paired_scores(y_true, y_pred)
     low, high = score_limits(pred)
     edges = np.linspace(low, high, round((high - low) / _BIN_WIDTH) + 1)
@@ -66,40 +78,43 @@ def _calibration_data(y_true: FloatArray, y_pred: FloatArray, split: str = "") -
         mean_true=np.array([means for means, _ in binned]),
         slope=_slopes(true, pred),
         split=split,
+        trait_names=tuple(trait_names),
     )
 
 
 def _draw_calibration(data: Calibration, style: Style) -> Figure:
-    num_clips = int(data.counts[0].sum())
+    num_clips, num_traits = int(data.counts[0].sum()), len(data.trait_names)
+    columns = panel_columns(num_traits)
     figure, panels = build_panels(
         style,
         title=f"Calibration of the scores, {num_clips:,} {data.split} clips",
-        num_panels=6,
-        columns=3,
+        num_panels=num_traits,
+        columns=columns,
         aspect=0.85,
         legend=[
             line_handle("mean annotation", "#444444", "-", "o"),
             line_handle("perfect calibration", "#222222", "--"),
             line_handle("number of clips", PALE, "none", "s"),
+            line_handle(_SLOPE_KEY, "none", "none"),
         ],
     )
     limits = score_limits(data.edges, data.mean_true[np.isfinite(data.mean_true)])
-    for k, trait in enumerate(TRAITS):
-        _draw_trait(panels[k], data, k, limits)
+    colours = trait_colours(data.trait_names)
+    for k, (trait, colour) in enumerate(zip(data.trait_names, colours, strict=True)):
+        _draw_trait(panels[k], data, k, limits, colour)
         panels[k].set_title(trait)
         set_note(panels[k], f"slope {decimal(data.slope[k], 2)}")
-    hide_panel(panels[5])
-    panels[5].text(0, 0.5, _SLOPE_KEY, va="center", color=MUTED)
-    for axes in (panels[0], panels[3]):
+    for axes in panels[::columns]:
         axes.set_ylabel("annotated score, mean")
-    for axes in panels[2:5]:
+    for axes in panels[-columns:]:
         axes.set_xlabel("predicted score")
     return figure
 
 
 def _describe_calibration(data: Calibration) -> str:
     slopes = ", ".join(
-        f"{trait} {decimal(slope, 2)}" for trait, slope in zip(TRAITS, data.slope, strict=True)
+        f"{trait} {decimal(slope, 2)}"
+        for trait, slope in zip(data.trait_names, data.slope, strict=True)
     )
     return (
         "Slope of the regression of annotated on predicted scores (1: calibrated, below 1: too "
@@ -116,12 +131,14 @@ def _slopes(true: FloatArray, pred: FloatArray) -> FloatArray:
     return slopes
 
 
-def _draw_trait(axes: Axes, data: Calibration, k: int, limits: tuple[float, float]) -> None:
+def _draw_trait(
+    axes: Axes, data: Calibration, k: int, limits: tuple[float, float], colour: str
+) -> None:
     low, high = limits
     heights = data.counts[k] / data.counts[k].max() * _COUNTS_HEIGHT * (high - low)
     axes.stairs(low + heights, data.edges, baseline=low, fill=True, color=PALE)
     axes.plot(limits, limits, "--", color="#222222", linewidth=1.0)
-    axes.plot(data.mean_pred[k], data.mean_true[k], "o-", color=TRAIT_COLOURS[TRAITS[k]])
+    axes.plot(data.mean_pred[k], data.mean_true[k], "o-", color=colour)
     axes.set_xlim(limits)
     axes.set_ylim(limits)
     set_ticks(axes, x=5, y=5)

@@ -1,8 +1,9 @@
 """Correlation matrices: of the metrics over the epochs, and of the traits over the clips.
 
-Shapes: E epochs, M series, N clips, K = 5 traits.
+Shapes: E epochs, M series, N clips, K traits.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.number_format import METRIC_NAMES, number
-from pipeline.core.traits import TRAITS
+from pipeline.core.traits import short_names
 from pipeline.figures.base.curves import check_epochs, read_curves
 from pipeline.figures.base.layout import build_panels, draw_heatmap
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
@@ -107,6 +108,7 @@ class TraitCorrelations:
     """Correlations of the predicted scores, shape (K, K)."""
     num_clips: int
     split: str
+    trait_names: tuple[str, ...]
 
     @property
     def difference(self) -> FloatArray:
@@ -115,8 +117,13 @@ class TraitCorrelations:
 
 
 def _trait_correlations_data(
-    y_true: FloatArray, y_pred: FloatArray, split: str = ""
+    y_true: FloatArray,
+    y_pred: FloatArray,
+    trait_names: Sequence[str],
+    split: str = "",
 ) -> TraitCorrelations:
+    if len(trait_names) < 2:
+        raise NothingToDraw("a correlation needs two traits, but the model has one.")
     if len(y_true) < _MIN_CLIPS:
         raise NothingToDraw(
             f"a correlation needs at least {_MIN_CLIPS} clips, but there are {len(y_true)}."
@@ -127,6 +134,7 @@ def _trait_correlations_data(
         predicted=correlation_matrix(pred.T),
         num_clips=len(true),
         split=split,
+        trait_names=tuple(trait_names),
     )
 
 
@@ -141,7 +149,7 @@ def _draw_trait_correlations(data: TraitCorrelations, style: Style) -> Figure:
         right=1.0,
     )
     largest = float(np.nanmax(np.abs(data.difference), initial=_MIN_DIFFERENCE_LIMIT))
-    letters = [trait[0].upper() for trait in TRAITS]
+    letters = short_names(data.trait_names)
     matrices = (
         ("annotated", data.true, 1.0),
         ("predicted", data.predicted, 1.0),
@@ -155,14 +163,15 @@ def _draw_trait_correlations(data: TraitCorrelations, style: Style) -> Figure:
 
 
 def _describe_trait_correlations(data: TraitCorrelations) -> str:
-    difference = np.where(np.tri(len(TRAITS), k=-1) > 0, data.difference, np.nan)
+    difference = np.where(np.tri(len(data.trait_names), k=-1) > 0, data.difference, np.nan)
     if not np.isfinite(difference).any():
         return "No correlations: fewer than 2 traits have varying annotations and predictions."
     row, column = np.unravel_index(np.nanargmax(np.abs(difference)), difference.shape)
+    names = data.trait_names
     return (
         f"Mean correlation between the traits: {number(_off_diagonal_mean(data.true))} annotated, "
         f"{number(_off_diagonal_mean(data.predicted))} predicted; the largest difference, "
-        f"{number(float(difference[row, column]))}, is between {TRAITS[row]} and {TRAITS[column]}."
+        f"{number(float(difference[row, column]))}, is between {names[row]} and {names[column]}."
     )
 
 

@@ -1,8 +1,9 @@
 """Figures with one panel per trait: predicted against annotated scores, and residuals.
 
-Shapes: N clips, K = 5 traits, B bins.
+Shapes: N clips, K traits, B bins.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,16 +16,16 @@ from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.number_format import decimal, metric_value
-from pipeline.core.traits import TRAITS
 from pipeline.figures.base.layout import (
     build_panels,
     hide_panel,
     line_handle,
+    panel_columns,
     point_style,
     set_ticks,
 )
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
-from pipeline.figures.base.style import MUTED, TRAIT_COLOURS, Style
+from pipeline.figures.base.style import MUTED, Style, trait_colours
 from pipeline.metrics.regression import as_columns, exact_metrics
 
 MIN_CLIPS: Final = 5
@@ -87,10 +88,14 @@ class PredictionsVsTruth:
     ccc: FloatArray
     """CCC per trait, shape (K,); 0 for constant scores."""
     split: str
+    trait_names: tuple[str, ...]
 
 
 def _predictions_vs_truth_data(
-    y_true: FloatArray, y_pred: FloatArray, split: str = ""
+    y_true: FloatArray,
+    y_pred: FloatArray,
+    trait_names: Sequence[str],
+    split: str = "",
 ) -> PredictionsVsTruth:
     true, pred = paired_scores(y_true, y_pred)
     edges = np.linspace(*score_limits(true, pred), _NUM_CELLS + 1)
@@ -106,16 +111,20 @@ def _predictions_vs_truth_data(
         mae=metrics["mae"],
         ccc=metrics["ccc"],
         split=split,
+        trait_names=tuple(trait_names),
     )
 
 
 def _draw_predictions_vs_truth(data: PredictionsVsTruth, style: Style) -> Figure:
-    num_clips = len(data.y_true)
+    num_clips, num_traits = len(data.y_true), len(data.trait_names)
+    has_scale = num_clips > _MAX_POINTS
+    num_panels = num_traits + has_scale
+    columns = panel_columns(num_panels)
     figure, panels = build_panels(
         style,
         title=f"Predicted against annotated scores, {num_clips:,} {data.split} clips",
-        num_panels=6,
-        columns=3,
+        num_panels=num_panels,
+        columns=columns,
         aspect=1.0,
         top=3.2,
         legend=[line_handle("prediction = annotation", "#222222", "--")],
@@ -123,16 +132,18 @@ def _draw_predictions_vs_truth(data: PredictionsVsTruth, style: Style) -> Figure
     # A constant trait has one very full cell. Thus the colour scale ends at the median, over the
     # traits, of the number of clips in the fullest cell, not at the maximum.
     norm = LogNorm(1, max(2.0, float(np.median(data.density.max(axis=(1, 2))))))
-    for k, trait in enumerate(TRAITS):
-        _draw_trait(panels[k], data, k, norm)
+    colours = trait_colours(data.trait_names)
+    for k, (trait, colour) in enumerate(zip(data.trait_names, colours, strict=True)):
+        _draw_trait(panels[k], data, k, norm, colour)
         mae, ccc = metric_value("mae", data.mae[k]), metric_value("ccc", data.ccc[k])
         panels[k].set_title(f"{trait}\nMAE {mae} · CCC {ccc}")
-    hide_panel(panels[5])
-    if num_clips > _MAX_POINTS:
-        _draw_scale(panels[5], norm, style)
-    for axes in (panels[0], panels[3]):
+    for axes in panels[num_traits:]:
+        hide_panel(axes)
+    if has_scale:
+        _draw_scale(panels[-1], norm, style)
+    for axes in panels[:num_traits:columns]:
         axes.set_ylabel("predicted score")
-    for axes in panels[2:5]:
+    for axes in panels[max(0, num_traits - columns) : num_traits]:
         axes.set_xlabel("annotated score")
     return figure
 
@@ -140,14 +151,13 @@ def _draw_predictions_vs_truth(data: PredictionsVsTruth, style: Style) -> Figure
 def _describe_predictions_vs_truth(data: PredictionsVsTruth) -> str:
     values = ", ".join(
         f"{trait} {metric_value('ccc', ccc)} (MAE {metric_value('mae', mae)})"
-        for trait, ccc, mae in zip(TRAITS, data.ccc, data.mae, strict=True)
+        for trait, ccc, mae in zip(data.trait_names, data.ccc, data.mae, strict=True)
     )
     return f"CCC on {len(data.y_true):,} {data.split} clips: {values}."
 
 
-def _draw_trait(axes: Axes, data: PredictionsVsTruth, k: int, norm: LogNorm) -> None:
+def _draw_trait(axes: Axes, data: PredictionsVsTruth, k: int, norm: LogNorm, colour: str) -> None:
     low, high = data.edges[0], data.edges[-1]
-    colour = TRAIT_COLOURS[TRAITS[k]]
     if len(data.y_true) > _MAX_POINTS:
         axes.imshow(
             np.ma.masked_equal(data.density[k], 0),
@@ -200,9 +210,15 @@ class Residuals:
     """Mean residual per bin of the annotated score, shape (K, 10); NaN if a bin has few clips."""
     num_clips: int
     split: str
+    trait_names: tuple[str, ...]
 
 
-def _residuals_data(y_true: FloatArray, y_pred: FloatArray, split: str = "") -> Residuals:
+def _residuals_data(
+    y_true: FloatArray,
+    y_pred: FloatArray,
+    trait_names: Sequence[str],
+    split: str = "",
+) -> Residuals:
     true, pred = paired_scores(y_true, y_pred)
     residuals = pred - true
     reach = max(float(np.abs(residuals).max()), 1e-6)
@@ -216,22 +232,25 @@ def _residuals_data(y_true: FloatArray, y_pred: FloatArray, split: str = "") -> 
         trend=np.array([binned_mean(true[:, k], residuals[:, k], _SCORE_EDGES)[0] for k in traits]),
         num_clips=len(true),
         split=split,
+        trait_names=tuple(trait_names),
     )
 
 
 def _draw_residuals(data: Residuals, style: Style) -> Figure:
+    num_traits = len(data.trait_names)
+    columns = panel_columns(num_traits + 1)
     figure, panels = build_panels(
         style,
         title=f"Residuals of {data.num_clips:,} {data.split} clips",
-        num_panels=6,
-        columns=3,
+        num_panels=num_traits + 1,
+        columns=columns,
         aspect=0.72,
         top=3.2,
     )
-    trend = panels[5]
-    for k, trait in enumerate(TRAITS):
-        axes = panels[k]
-        axes.stairs(data.counts[k], data.edges, fill=True, color=TRAIT_COLOURS[trait])
+    *trait_panels, trend = panels
+    colours = trait_colours(data.trait_names)
+    for k, (axes, trait) in enumerate(zip(trait_panels, data.trait_names, strict=True)):
+        axes.stairs(data.counts[k], data.edges, fill=True, color=colours[k])
         axes.axvline(0, color="#222222", linewidth=1.0, linestyle="--")
         axes.set_ylim(0, data.counts[k].max() * 1.05)
         set_ticks(axes, x=4, y=4)
@@ -239,8 +258,8 @@ def _draw_residuals(data: Residuals, style: Style) -> Figure:
         axes.set_title(f"{trait}\nmean {bias} · SD {deviation}")
         axes.set_xlabel("predicted − annotated")
         centres = (_SCORE_EDGES[:-1] + _SCORE_EDGES[1:]) / 2
-        trend.plot(centres, data.trend[k], ".-", color=TRAIT_COLOURS[trait])
-    for axes in (panels[0], panels[3]):
+        trend.plot(centres, data.trend[k], ".-", color=colours[k])
+    for axes in trait_panels[::columns]:
         axes.set_ylabel("clips")
     trend.axhline(0, color="#222222", linewidth=1.0, linestyle="--")
     trend.set_xlim(0, 1)
@@ -253,7 +272,7 @@ def _draw_residuals(data: Residuals, style: Style) -> Figure:
 def _describe_residuals(data: Residuals) -> str:
     values = ", ".join(
         f"{trait} {decimal(bias, 3, sign=True)} (SD {decimal(deviation, 3)})"
-        for trait, bias, deviation in zip(TRAITS, data.bias, data.deviation, strict=True)
+        for trait, bias, deviation in zip(data.trait_names, data.bias, data.deviation, strict=True)
     )
     clips = f"{data.num_clips:,} {data.split} clips"
     return f"Mean residual (predicted minus annotated) of {clips}: {values}."
@@ -276,7 +295,7 @@ FIGURES: Final = (
         name="residuals",
         title="Residuals of the predictions",
         caption=(
-            "Distribution of predicted minus annotated scores. Lower right: mean residual over "
+            "Distribution of predicted minus annotated scores. Last panel: mean residual over "
             "the annotated score. If this line falls, the predictions are too high for low scores "
             "and too low for high scores."
         ),

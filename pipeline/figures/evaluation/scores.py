@@ -1,9 +1,10 @@
 """Metrics of the model and of the baselines, with confidence intervals.
 
-Shapes: R = 6 rows (mean over the traits, and the five traits).
+Shapes: R = K + 1 rows (mean over the traits, and the K traits).
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -12,22 +13,23 @@ from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.number_format import METRIC_LABELS, metric_value, percent
-from pipeline.core.traits import TRAITS
-from pipeline.figures.base.layout import build_panels, line_handle, name_rows
+from pipeline.figures.base.layout import build_panels, line_handle, name_rows, names_em
 from pipeline.figures.base.spec import FigureSpec
-from pipeline.figures.base.style import TRAIT_COLOURS, Style
-from pipeline.records.evaluation import EvaluationReport, Intervals
-
-ROWS: Final = ("mean", *TRAITS)
-"""Names of the rows, from top to bottom."""
+from pipeline.figures.base.style import Style, trait_colours
+from pipeline.records.evaluation import EvaluationReport, Intervals, trait_names
 
 _METRICS: Final = ("mae", "r2", "ccc")
 _MARKERS: Final = "|xdsv^"
 
 
-def interval_rows(intervals: Intervals, metric: str) -> FloatArray:
+def row_names(intervals: Intervals) -> tuple[str, ...]:
+    """Return the names of the rows, from top to bottom."""
+    return ("mean", *trait_names(intervals))
+
+
+def interval_rows(intervals: Intervals, metric: str, rows: Sequence[str]) -> FloatArray:
     """Return values, lower ends and upper ends of intervals, shape (3, R). Unknown ends are NaN."""
-    return np.array([dataclasses.astuple(intervals[metric][row]) for row in ROWS]).T
+    return np.array([dataclasses.astuple(intervals[metric][row]) for row in rows]).T
 
 
 def _draw_scores(data: EvaluationReport, style: Style) -> Figure:
@@ -42,29 +44,30 @@ def _draw_scores(data: EvaluationReport, style: Style) -> Figure:
         title=f"Scores of model and baselines, {data.num_clips:,} {data.split} clips",
         num_panels=len(_METRICS),
         aspect=1.05,
-        outer_left=9.0,
+        outer_left=names_em(data.trait_names),
         left=1.4,
         right=1.4,
         legend=[line_handle(model, "#222222", "-", "o"), *baselines],
     )
     for axes, metric in zip(panels, _METRICS, strict=True):
         _draw_metric(axes, data, metric)
-    name_rows(panels[0], ROWS)
+    name_rows(panels[0], row_names(data.metrics))
     return figure
 
 
 def _draw_metric(axes: Axes, data: EvaluationReport, metric: str) -> None:
-    rows = np.arange(len(ROWS))
-    colours = ["#222222", *(TRAIT_COLOURS[trait] for trait in TRAITS)]
+    names = row_names(data.metrics)
+    rows = np.arange(len(names))
+    colours = ["#222222", *trait_colours(data.trait_names)]
     for scores, marker in zip(data.baselines.values(), _MARKERS, strict=False):
-        values, *_ = interval_rows(scores, metric)
+        values, *_ = interval_rows(scores, metric, names)
         axes.plot(values, rows + 0.3, marker, color="#555555")
-    values, low, high = interval_rows(data.metrics, metric)
+    values, low, high = interval_rows(data.metrics, metric, names)
     axes.hlines(rows, low, high, colors=colours, linewidth=2.5)
     for row, colour in enumerate(colours):
         axes.plot(values[row], row, "o", color=colour)
     axes.margins(x=0.05)
-    name_rows(axes, [""] * len(ROWS))
+    name_rows(axes, [""] * len(names))
     axes.set_xlabel(METRIC_LABELS[metric])
 
 

@@ -1,10 +1,10 @@
 """Figures of loss and metrics over the epochs: per trait, and averaged over the traits.
 
-Shapes: E epochs, K = 5 traits.
+Shapes: E epochs, K traits.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.number_format import METRIC_LABELS, METRIC_NAMES, metric_value, number
-from pipeline.core.traits import TRAITS
 from pipeline.figures.base.curves import (
     Curve,
     curve_handles,
@@ -27,10 +26,11 @@ from pipeline.figures.base.layout import (
     hide_panel,
     line_handle,
     name_rows,
+    names_em,
     write_centred,
 )
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
-from pipeline.figures.base.style import MUTED, TRAIT_COLOURS, Style
+from pipeline.figures.base.style import MUTED, Style, trait_colours
 from pipeline.metrics.regression import HIGHER_IS_BETTER
 from pipeline.records.metrics_history import MetricsHistory
 
@@ -57,6 +57,7 @@ class TraitMetrics:
     """Metrics of one trait over the epochs."""
 
     trait: str
+    colour: str
     curves: Mapping[str, Curve]
     """Metric -> curve of the trait, for each metric in the history."""
     means: Mapping[str, FloatArray]
@@ -69,22 +70,22 @@ class TraitMetrics:
         return bool(curves) and all((curve.values == 0).all() for curve in curves)
 
 
-def _trait_metrics_data(history: MetricsHistory, trait: str) -> TraitMetrics:
+def _trait_metrics_data(history: MetricsHistory, trait: str, colour: str) -> TraitMetrics:
     curves = read_curves(history, {metric: (metric, trait) for metric in TRAIT_METRICS})
     means = read_curves(history, {metric: (metric, None) for metric in curves})
     if not means:
         raise NothingToDraw(f"the history contains no metric of {trait}.")
     return TraitMetrics(
         trait=trait,
+        colour=colour,
         curves={metric: curves[metric] for metric in means},
         means={metric: curve.values for metric, curve in means.items()},
     )
 
 
 def _draw_trait_metrics(data: TraitMetrics, style: Style) -> Figure:
-    colour = TRAIT_COLOURS[data.trait]
     first = next(iter(data.curves.values()))
-    handles = curve_handles(first, colour=colour)
+    handles = curve_handles(first, colour=data.colour)
     figure, panels = build_panels(
         style,
         title=f"{data.trait.capitalize()} over the epochs",
@@ -98,7 +99,7 @@ def _draw_trait_metrics(data: TraitMetrics, style: Style) -> Figure:
             hide_panel(axes)
             continue
         axes.plot(first.epochs, data.means[metric], color=MUTED, alpha=0.7, zorder=1)
-        draw_curve(axes, data.curves[metric], colour=colour)
+        draw_curve(axes, data.curves[metric], colour=data.colour)
         if data.is_constant and metric in {"pcc", "ccc"}:
             write_centred(axes, "annotations or predictions\nare constant")
     for axes in panels[:2]:
@@ -119,8 +120,9 @@ def _describe_trait_metrics(data: TraitMetrics) -> str:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TraitComparison:
-    """Metrics of the five traits in one epoch."""
+    """Metrics of the traits in one epoch."""
 
+    trait_names: tuple[str, ...]
     epoch: int
     """Epoch with the lowest mean MAE over the traits."""
     subset: str
@@ -131,13 +133,14 @@ class TraitComparison:
     """Metric -> values on the training clips, shape (K,); NaN if unknown."""
 
 
-def _trait_comparison_data(history: MetricsHistory) -> TraitComparison:
+def _trait_comparison_data(history: MetricsHistory, trait_names: Sequence[str]) -> TraitComparison:
     reference = read_curve(history, "mae")
     best = reference.best
     if best is None:
         raise NothingToDraw("no epoch has a finite MAE.")
-    curves = {m: [read_curve(history, m, trait) for trait in TRAITS] for m in TRAIT_METRICS}
+    curves = {m: [read_curve(history, m, trait) for trait in trait_names] for m in TRAIT_METRICS}
     return TraitComparison(
+        trait_names=tuple(trait_names),
         epoch=int(reference.epochs[best]),
         subset=reference.subset,
         values={m: np.array([curve.values[best] for curve in curves[m]]) for m in TRAIT_METRICS},
@@ -156,23 +159,23 @@ def _draw_trait_comparison(data: TraitComparison, style: Style) -> Figure:
         handles.append(line_handle("training", "#444444", "none", "|"))
     figure, panels = build_panels(
         style,
-        title=f"The five traits in epoch {data.epoch} (best {data.subset} MAE)",
+        title=f"Traits in epoch {data.epoch} (best {data.subset} MAE)",
         num_panels=4,
         columns=2,
         aspect=0.42,
-        outer_left=8.0,
+        outer_left=names_em(data.trait_names) - 1.0,
         left=1.8,
         right=5.0,
         bottom=3.6,
         legend=handles,
     )
-    rows = np.arange(len(TRAITS))
-    colours = [TRAIT_COLOURS[trait] for trait in TRAITS]
+    rows = np.arange(len(data.trait_names))
+    colours = trait_colours(data.trait_names)
     for axes, metric in zip(panels, TRAIT_METRICS, strict=True):
         axes.barh(rows, np.nan_to_num(data.values[metric]), height=0.62, color=colours)
         if data.subset == "validation":
             axes.plot(data.train[metric], rows, "|", color="#222222", markersize=11, mew=1.6)
-        name_rows(axes, TRAITS)
+        name_rows(axes, data.trait_names)
         axes.axvline(0, color="#666666", linewidth=0.8)
         right_of_axes = axes.get_yaxis_transform()
         for row, value in enumerate(data.values[metric]):
@@ -187,7 +190,9 @@ def _draw_trait_comparison(data: TraitComparison, style: Style) -> Figure:
 def _describe_trait_comparison(data: TraitComparison) -> str:
     maes = ", ".join(
         f"{trait} {metric_value('mae', mae)} (CCC {metric_value('ccc', ccc)})"
-        for trait, mae, ccc in zip(TRAITS, data.values["mae"], data.values["ccc"], strict=True)
+        for trait, mae, ccc in zip(
+            data.trait_names, data.values["mae"], data.values["ccc"], strict=True
+        )
     )
     return f"The {data.subset} MAE in epoch {data.epoch}: {maes}."
 
@@ -220,16 +225,16 @@ def _metric_spec(name: str, metric: str) -> FigureSpec:
     )
 
 
-def _trait_spec(trait: str) -> FigureSpec:
+def _trait_spec(trait: str, colour: str) -> FigureSpec:
     return FigureSpec(
         name=f"trait_{trait.capitalize()}_metrics",
         title=f"{trait.capitalize()} over the epochs",
         caption=(
             f"Metrics of {trait} on the training clips (dashed) and on the validation clips "
-            "(solid). The grey line is the mean over the five traits. The ring marks the best "
+            "(solid). The grey line is the mean over the traits. The ring marks the best "
             "epoch of each metric."
         ),
-        data=functools.partial(_trait_metrics_data, trait=trait),
+        data=functools.partial(_trait_metrics_data, trait=trait, colour=colour),
         draw=_draw_trait_metrics,
         alt_text=_describe_trait_metrics,
     )
@@ -245,17 +250,20 @@ METRIC_FIGURES: Final = (
     _metric_spec("train_val_ccc", "ccc"),
 )
 
-TRAIT_FIGURES: Final = (
-    *map(_trait_spec, TRAITS),
-    FigureSpec(
-        name="trait_comparison",
-        title="The five traits side by side",
-        caption=(
-            "Metrics of each trait in the epoch with the best mean MAE. Bars show validation, "
-            "ticks show training. Lower is better for the MAE, higher for the other metrics."
-        ),
-        data=_trait_comparison_data,
-        draw=_draw_trait_comparison,
-        alt_text=_describe_trait_comparison,
+_TRAIT_COMPARISON: Final = FigureSpec(
+    name="trait_comparison",
+    title="Traits side by side",
+    caption=(
+        "Metrics of each trait in the epoch with the best mean MAE. Bars show validation, "
+        "ticks show training. Lower is better for the MAE, higher for the other metrics."
     ),
+    data=_trait_comparison_data,
+    draw=_draw_trait_comparison,
+    alt_text=_describe_trait_comparison,
 )
+
+
+def trait_figures(trait_names: Sequence[str]) -> tuple[FigureSpec, ...]:
+    """Return one figure per trait, and one figure that compares the traits."""
+    colours = trait_colours(trait_names)
+    return (*map(_trait_spec, trait_names, colours), _TRAIT_COMPARISON)

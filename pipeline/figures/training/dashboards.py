@@ -3,7 +3,7 @@
 Shapes: E epochs.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.core.number_format import METRIC_LABELS, duration, number
-from pipeline.core.traits import TRAITS
+from pipeline.core.traits import short_names
 from pipeline.figures.base.curves import (
     Curve,
     check_epochs,
@@ -24,7 +24,7 @@ from pipeline.figures.base.curves import (
 )
 from pipeline.figures.base.layout import build_panels, hide_panel
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw, data_or_none
-from pipeline.figures.base.style import TRAIT_COLOURS, Style
+from pipeline.figures.base.style import Style, trait_colours
 from pipeline.figures.time import epoch_time, step_time
 from pipeline.figures.training.steps import (
     LearningRate,
@@ -53,6 +53,7 @@ class TrainingDashboard:
 
 def _training_dashboard_data(
     history: MetricsHistory,
+    trait_names: Sequence[str],
     lr_logs: LearningRateLogs | None = None,
     time_logs: TimeLogs | None = None,
 ) -> TrainingDashboard:
@@ -62,7 +63,7 @@ def _training_dashboard_data(
         raise NothingToDraw("the history contains neither loss nor metrics.")
     return TrainingDashboard(
         curves=curves,
-        traits=read_curves(history, {trait: ("ccc", trait) for trait in TRAITS}),
+        traits=read_curves(history, {trait: ("ccc", trait) for trait in trait_names}),
         learning_rate=None if lr_logs is None else learning_rate_data(lr_logs, history),
         times=time_logs if time_logs is not None and time_logs.num_epochs else None,
     )
@@ -174,13 +175,15 @@ def _draw_traits(axes: Axes, traits: Mapping[str, Curve]) -> None:
         return
     first = next(iter(traits.values()))
     marker = "." if len(first.epochs) == 1 else ""
-    for position, (trait, curve) in enumerate(traits.items()):
-        colour = TRAIT_COLOURS[trait]
+    names = short_names(tuple(traits))
+    pitch = min(0.02 + 0.05 * max(map(len, names)), 0.65 / max(1, len(names) - 1))
+    colours = trait_colours(tuple(traits))
+    for position, (curve, colour) in enumerate(zip(traits.values(), colours, strict=True)):
         axes.plot(curve.epochs, curve.values, color=colour, marker=marker)
         axes.text(
-            1 - 0.07 * (len(traits) - 1 - position),
+            1 - pitch * (len(traits) - 1 - position),
             1.03,
-            trait[0].upper(),
+            names[position],
             transform=axes.transAxes,
             ha="right",
             weight="bold",
