@@ -22,7 +22,7 @@ from pipeline.core.run_directory import (
 from pipeline.core.run_log import check_run_log, effective_events, read_events, read_last_status
 from pipeline.core.traits import TraitLabel
 from pipeline.data.feature_set import FeatureSet
-from pipeline.data.splits import Split, read_split, split_feature_set
+from pipeline.data.splits import Split, read_split
 from pipeline.models.build import StreamSpec, build_model
 from pipeline.models.persistence import load_architecture, load_model, save_model
 from pipeline.models.trainability import LayerState, layer_states
@@ -45,6 +45,7 @@ from pipeline.workflows.features import (
     select_used_streams,
     with_absolute_paths,
 )
+from pipeline.workflows.new_run import new_split
 from pipeline.workflows.scoring import check_shapes
 from pipeline.workflows.training_steps import (
     Experiment,
@@ -102,7 +103,7 @@ def run_training(
     features = select_used_streams(features or open_features(config.data), config)
     check_labels_vary(features)
     log_feature_warnings(features)
-    experiment = Experiment(config=config, features=features, split=_new_split(config, features))
+    experiment = Experiment(config=config, features=features, split=new_split(config, features))
     held_out = experiment.split.validation
     if config.training.num_folds:
         split_into_folds(experiment)
@@ -241,24 +242,6 @@ def _training_run(
         layers=layer_states(network),
         undelivered=undelivered,
         traits=experiment.features.traits,
-    )
-
-
-def _new_split(config: ExperimentConfig, features: FeatureSet) -> Split:
-    split = split_feature_set(
-        features,
-        validation_fraction=config.data.validation_fraction,
-        test_fraction=config.data.test_fraction,
-        seed=config.seed,
-        needs_validation=not config.training.num_folds,
-    )
-    if not config.training.num_folds:
-        return split
-    # In a cross-validation, the final model is trained on all folds, without validation clips.
-    return Split(
-        train=np.concatenate([split.train, split.validation]),
-        validation=split.validation[:0],
-        test=split.test,
     )
 
 
