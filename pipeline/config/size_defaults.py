@@ -25,7 +25,7 @@ _TABLE: Final = (
     (10_000, (48, 4, 0.1, 128, 2e-3, 0.01)),
     (float("inf"), (64, 8, 0.1, 128, 2e-3, 0.01)),
 )
-_ALWAYS: Final = {"training.num_epochs": 50, "training.early_stopping_patience": 10}
+_ALWAYS: Final = {"training.num_epochs": 50, "training.early_stopping_patience": 15}
 _RIDGE: Final = {"model.linear_start": "ridge"}
 _PLACE: Final = "pipeline/config/size_defaults.py"
 

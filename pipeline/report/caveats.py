@@ -176,7 +176,17 @@ def _epoch_selection(records: RunRecords) -> Iterator[Caveat]:
 
 def _best_epoch_at_an_end(records: RunRecords) -> Iterator[Caveat]:
     summary = records.summary
-    if summary is None or summary.num_epochs < 2 or not summary.monitor.startswith("val_"):
+    if summary is None or not summary.monitor.startswith("val_"):
+        return
+    if summary.best_epoch == 0:
+        yield Caveat(
+            title="The model is a ridge regression",
+            detail=f"None of {summary.num_epochs} epochs was clearly better than ridge regression "
+            "on the validation clips, so the saved model predicts the scores of the ridge "
+            "regression (epoch 0). Its attention is not trained. Train on more clips, or set "
+            "model.linear_start to zero.",
+        )
+    if summary.num_epochs < 2:
         return
     if summary.best_epoch == summary.num_epochs:
         yield Caveat(

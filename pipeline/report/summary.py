@@ -77,7 +77,12 @@ def _training(records: RunRecords) -> Iterator[str]:
     took = f" and {duration(seconds)}" if seconds is not None else ""
     if summary is not None:
         yield f"Training took {count(summary.num_epochs, 'epoch')}{took}."
-        if summary.monitor.startswith("val_"):
+        if summary.best_epoch == 0:
+            yield (
+                "The saved model is the model before training, a ridge regression, because no "
+                "epoch was clearly better."
+            )
+        elif summary.monitor.startswith("val_"):
             best = "" if summary.best_value is None else f" ({summary.best_value:.4g})"
             yield (
                 f"The saved weights are from epoch {summary.best_epoch}, the best by "

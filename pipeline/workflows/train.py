@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from pipeline.data.splits import Split, read_split
 from pipeline.models.build import StreamSpec, build_model
 from pipeline.models.persistence import load_architecture, load_model, save_model
 from pipeline.models.trainability import LayerState, layer_states
+from pipeline.records.calibration import read_calibration
 from pipeline.records.data_description import read_data
 from pipeline.records.epochs import epoch_records
 from pipeline.records.evaluation import EvaluationReport, read_report
@@ -54,6 +56,9 @@ from pipeline.workflows.training_steps import (
     prepared_files,
     train_single,
 )
+
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,6 +194,8 @@ def _train(
             outcome = cross_validate(run, experiment, network, build=build)
         else:
             outcome = train_single(run, experiment, network)
+        if warning := read_calibration(run.calibration_path).warning:
+            _logger.warning("%s", warning)
     except (KeyboardInterrupt, OSError) as error:
         advice = f"Resume with `python -m pipeline train --resume {run.path}`."
         if read_last_status(run) == "FINISHED":
