@@ -57,7 +57,6 @@ from pipeline.workflows.training_steps import (
     train_single,
 )
 
-
 _logger = logging.getLogger(__name__)
 
 

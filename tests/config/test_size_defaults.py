@@ -31,9 +31,9 @@ def test_given_settings_are_never_changed():
 
 
 def test_the_width_fits_a_given_number_of_heads():
-    given = {"model.num_heads": 6}
+    given = {"model.num_heads": 32}
     config, _ = with_size_defaults(load_config(None, given), given, num_clips=240)
-    assert (config.model.num_heads, config.model.fusion_dim) == (6, 18)
+    assert (config.model.num_heads, config.model.fusion_dim) == (32, 32)
 
 
 @pytest.mark.parametrize(
