@@ -227,6 +227,11 @@ class PersonalityModel(keras.Model):
         return self.architecture.linear_skip and all(head.is_zero for head in self._heads)
 
     @property
+    def head_weights(self) -> list[Any]:
+        """Weights of the heads. If they are zero, the scores depend only on the linear model."""
+        return [head.kernel for head in self._heads]
+
+    @property
     def _heads(self) -> list[TraitHead]:
         return [layer for layer in self.layers if isinstance(layer, TraitHead)]
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from pipeline.core.number_format import METRIC_NAMES, count, decimal
 from pipeline.core.traits import TRAITS
 from pipeline.data.groups import describe_groups
+from pipeline.records.summary import RIDGE_NOTE
 from pipeline.report.headline import BaselineResult, Outcome, baseline_results
 from pipeline.report.loading import RunRecords
 from pipeline.report.summary import is_cross_validated
@@ -181,10 +182,8 @@ def _best_epoch_at_an_end(records: RunRecords) -> Iterator[Caveat]:
     if summary.best_epoch == 0:
         yield Caveat(
             title="The model is a ridge regression",
-            detail=f"None of {summary.num_epochs} epochs was clearly better than ridge regression "
-            "on the validation clips, so the saved model predicts the scores of the ridge "
-            "regression (epoch 0). Its attention is not trained. Train on more clips, or set "
-            "model.linear_start to zero.",
+            detail=f"{capitalized(RIDGE_NOTE)} Train on more clips, or set model.linear_start to "
+            "zero.",
         )
     if summary.num_epochs < 2:
         return

@@ -6,9 +6,11 @@ from typing import Final
 
 from pipeline.core.number_format import METRIC_NAMES, count, metric_value
 from pipeline.records.evaluation import EvaluationReport
+from pipeline.records.summary import RIDGE_NOTE
 from pipeline.report.headline import HEADLINE_METRICS, BaselineResult, Outcome, baseline_results
 from pipeline.report.loading import RunRecords
 from pipeline.report.wording import (
+    capitalized,
     display_name,
     duration,
     encoder_name,
@@ -78,10 +80,7 @@ def _training(records: RunRecords) -> Iterator[str]:
     if summary is not None:
         yield f"Training took {count(summary.num_epochs, 'epoch')}{took}."
         if summary.best_epoch == 0:
-            yield (
-                "The saved model is the model before training, a ridge regression, because no "
-                "epoch was clearly better."
-            )
+            yield capitalized(RIDGE_NOTE)
         elif summary.monitor.startswith("val_"):
             best = "" if summary.best_value is None else f" ({summary.best_value:.4g})"
             yield (

@@ -54,7 +54,7 @@ class FitResult:
     best_epoch: int
     """Epoch of the restored weights. Without validation clips, this is the last epoch.
 
-    0 means that the weights before training are restored.
+    0 means that the head weights before training are restored; see `StartingPoint`.
     """
     monitor: str
     """Name of the loss or metric that determines the best epoch, e.g. `val_mae`."""
@@ -82,7 +82,7 @@ class FitHooks:
     shows_progress: bool = True
     """Whether a progress bar is shown."""
     start: Start = "ignored"
-    """Role of the weights before training: ignored, `candidate`, or `final`.
+    """Role of the head weights before training: ignored, `candidate`, or `final`.
 
     A `candidate` is restored if no epoch is clearly better on the validation clips; see
     `StartingPoint`. `final` is restored after training in any case.

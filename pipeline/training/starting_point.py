@@ -1,5 +1,8 @@
 """Decide whether training has improved a model that was already useful before training.
 
+If not, only the heads of the model are reset. The scores are then those before training. The other
+layers, e.g. the attention, keep the weights of the best epoch, but they do not affect the scores.
+
 Shapes: M validation clips, G groups, K traits.
 """
 
@@ -21,7 +24,9 @@ _ABSOLUTE: Final = ("mae", "accuracy")
 
 
 class StartingPoint:
-    """Weights of a model before training, and its results on the validation clips.
+    """Head weights of a model before training, and its results on the validation clips.
+
+    If a model has no attribute `head_weights`, all its variables are used.
 
     An epoch is clearly better if its mean error on the validation clips is lower by more than
     `NUM_STANDARD_ERRORS` standard errors. The clips of a group have similar errors, so the standard
@@ -35,7 +40,8 @@ class StartingPoint:
         self._model = model
         self._validation = validation
         self._is_absolute = monitor in _ABSOLUTE
-        self._weights = [np.array(variable) for variable in model.network.variables]
+        self._variables = getattr(model.network, "head_weights", model.network.variables)
+        self._weights = [np.array(variable) for variable in self._variables]
         self.metrics: TraitScores | None = None
         """Validation metrics before training; None without validation clips."""
         self.value = float("nan")
@@ -58,8 +64,8 @@ class StartingPoint:
         return bool(improvement.mean() > NUM_STANDARD_ERRORS * error)
 
     def restore(self) -> None:
-        """Restore the weights before training."""
-        for variable, array in zip(self._model.network.variables, self._weights, strict=True):
+        """Restore the head weights before training."""
+        for variable, array in zip(self._variables, self._weights, strict=True):
             variable.assign(array)
 
     def _errors_of(self, validation: LabelledBatches) -> FloatArray:

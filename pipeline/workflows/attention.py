@@ -38,11 +38,6 @@ _MAX_BATCH_SIZE: Final = 128
 _MAX_DELETION_CLIPS: Final = 256
 """Maximum number of clips per curve. Each curve needs about ten predictions per clip."""
 
-_UNTRAINED: Final = (
-    "the model predicts the scores of a ridge regression (epoch 0), and its attention is not "
-    "trained"
-)
-
 _Hide: TypeAlias = Callable[[list[FloatArray], BoolArray], list[FloatArray]]
 """Function: (inputs of a batch, mask of hidden steps) -> inputs with these steps hidden."""
 
@@ -71,8 +66,6 @@ def measure_attention(
         return _nothing(
             f"{network.name} was not built by this pipeline and has no attention output."
         )
-    if getattr(network, "is_linear", False):
-        return _nothing(f"{_UNTRAINED}, so there is nothing to measure.")
     rows = generator(seed, "attention").permutation(rows)[:max_clips]
     streams, num_keys = features.streams, network.attention_keys
     summary = AttentionSummary(num_keys, num_samples=num_samples)
@@ -114,8 +107,6 @@ def check_explainable(network: keras.Model, features: FeatureSet) -> None:
             f"{network.name}: was not built by this pipeline and has no attention. Leave --explain "
             "out."
         )
-    if getattr(network, "is_linear", False):
-        raise ModelError(f"{network.name}: {_UNTRAINED}. Leave --explain out.")
     masked = masked_streams(network)
     inputs = next(iter(inference_batches(features, np.arange(1), batch_size=1, masked=masked)))
     network.attention(list(inputs))  # raises an error for a fusion without attention

@@ -252,13 +252,6 @@ def fit_network(
         run_log=session.run_log,
         hooks=dataclasses.replace(hooks, callbacks=callbacks, on_commit=on_commit),
     )
-    if result.best_epoch == 0 and len(split.validation):
-        _logger.warning(
-            "No epoch is clearly better than ridge regression on the %d validation clips, so the "
-            "saved model predicts the scores of the ridge regression (epoch 0). Its attention "
-            "weights are not trained.",
-            len(split.validation),
-        )
     save_model(network, session.run.model_path)
     write_arrays(session.run.input_example_path, _input_example(features, network))
     save_baselines(session.run.baselines_path, baselines)
