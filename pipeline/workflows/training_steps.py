@@ -355,11 +355,13 @@ def _describe_features(features: FeatureSet) -> DataDescription:
     )
 
 
-def adapt_network(network: keras.Model, experiment: Experiment, baselines: Baselines) -> bool:
+def adapt_network(
+    network: keras.Model, experiment: Experiment, baselines: Baselines | None = None
+) -> bool:
     """Set the feature moments and the label mean in a new model. Other models do not change.
 
     With `linear_start: ridge`, the model then predicts the scores of the ridge regression in
-    `baselines`.
+    `baselines`. If `baselines` is None, they are fitted here.
 
     Returns:
         Whether the model predicts the scores of the ridge regression.
@@ -372,6 +374,7 @@ def adapt_network(network: keras.Model, experiment: Experiment, baselines: Basel
     if not (isinstance(network, PersonalityModel) and network.starts_at_ridge):
         network.adapt(moments, label_mean=label_mean)
         return False
+    baselines = baselines or fit_run_baselines(features, rows, experiment.config)
     network.adapt(moments, label_mean=label_mean, linear=_linear_scores(baselines))
     return network.is_linear
 
