@@ -41,7 +41,7 @@ class StartingPoint:
         self._validation = validation
         self._is_absolute = monitor in _ABSOLUTE
         self._variables = getattr(model.network, "head_weights", model.network.variables)
-        self._weights = [np.array(variable) for variable in self._variables]
+        self._weights = [np.array(variable.numpy()) for variable in self._variables]
         self.metrics: TraitScores | None = None
         """Validation metrics before training; None without validation clips."""
         self.value = float("nan")
