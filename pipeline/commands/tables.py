@@ -21,6 +21,7 @@ from pipeline.data.groups import describe_groups
 from pipeline.evaluation.comparison import Comparison
 from pipeline.records.data_description import read_data
 from pipeline.records.evaluation import EvaluationReport, Interval
+from pipeline.records.summary import RIDGE_NOTE
 
 if TYPE_CHECKING:
     from pipeline.data.feature_set import FeatureSet
@@ -70,6 +71,8 @@ def print_training(finished: "TrainingRun", output: Path | None = None) -> None:
         _print_report(finished.report)
         _print_subsets(finished.report)
         print_directions(finished.traits)
+    if getattr(finished.network, "is_linear", False):
+        print_line(f"note: {RIDGE_NOTE}")
     _print_layers(finished.layers)
     print_line(f"run: {finished.run.path}")
     for path in filter(None, (finished.run.model_path, output)):

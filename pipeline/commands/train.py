@@ -32,12 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from pipeline.commands.tables import print_device, print_groups, print_training
+    from pipeline.commands.tables import print_device, print_groups, print_line, print_training
     from pipeline.config.loading import load_config
     from pipeline.core.model_path import check_model_path
     from pipeline.core.run_directory import open_run_directory
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
     from pipeline.workflows.features import check_labels_vary, open_features, with_absolute_paths
+    from pipeline.workflows.new_run import settings_for_features
 
     # All inputs are checked before the slow import of TensorFlow.
     if arguments.output is not None:
@@ -56,6 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
         features = open_features(config.data)
         check_labels_vary(features)
         print_groups(features)
+        if arguments.config is None:
+            config, chosen = settings_for_features(config, features, given=overrides)
+            print_line(chosen)
         import_tensorflow_quietly()
         print_device()
         from pipeline.workflows.train import run_training

@@ -20,6 +20,7 @@ from pipeline.core.traits import trait_names_fault
 
 Fusion = Literal["cross_attention", "concat", "gated", "late", "static_only", "dynamic_only"]
 LossName = Literal["mae", "mse", "huber", "ccc"]
+LinearStart = Literal["zero", "ridge"]
 Monitor = Literal["loss", "accuracy", "mae", "mse", "r2", "pcc", "ccc"]
 
 MAX_SEED: Final = 2**32 - 1
@@ -84,6 +85,11 @@ class DataConfig(Section):
     """Share of validation clips. Ignored if a `split` column assigns validation clips."""
     test_fraction: Annotated[float, Interval(ge=0.0, le=0.9)] = 0.0
     """Share of test clips. Ignored if a `split` column assigns test clips."""
+    split_seed: int | None = None
+    """Seed of the split and of the folds, below 2**32; None: `seed`.
+
+    With a fixed value, runs with different values of `seed` have the same held-out clips.
+    """
     synthetic: SyntheticConfig | None = None
     """Settings of the built-in set. It is generated in `features_dir` if it is missing there."""
 
@@ -106,6 +112,10 @@ class DataConfig(Section):
             raise ConfigError(
                 "data.validation_fraction + data.test_fraction must stay below 1; got "
                 f"{self.validation_fraction} + {self.test_fraction}. Lower one of them."
+            )
+        if self.split_seed is not None and not 0 <= self.split_seed <= MAX_SEED:
+            raise ConfigError(
+                f"data.split_seed must lie in [0, {MAX_SEED}]; got {self.split_seed}."
             )
         labels = "" if self.has_label_table else self.labels
         files = (self.static_features, self.dynamic_features, labels, self.clips)
@@ -155,8 +165,20 @@ class ModelConfig(Section):
     """Encoder inside the model for a stream of optical flow, shape (N, T, H, W, 2L)."""
     linear_skip: bool = True
     """Add a linear map of the pooled inputs to the logits."""
+    linear_start: LinearStart = "zero"
+    """Initial linear map: `zero`, or the `ridge` regression on the training clips.
+
+    With `ridge`, training does not change the linear map, and the other layers contribute nothing
+    at first. If training does not clearly improve the validation clips, the saved model is the
+    model before training, which predicts the scores of the ridge regression (epoch 0).
+    """
 
     def _check(self) -> None:
+        if self.linear_start == "ridge" and not self.linear_skip:
+            raise ConfigError(
+                "model.linear_start=ridge needs model.linear_skip=true; got false. "
+                "Use model.linear_start=zero, or keep the linear map."
+            )
         if self.fusion_dim % self.num_heads:
             valid = [heads for heads in range(1, 33) if self.fusion_dim % heads == 0]
             raise ConfigError(
@@ -388,6 +410,11 @@ class ExperimentConfig(Section):
     """MLflow."""
     search: SearchConfig = field(default_factory=SearchConfig)
     """Hyper-parameter search; `train` ignores it."""
+
+    @property
+    def split_seed(self) -> int:
+        """Seed of the split and of the folds."""
+        return self.seed if self.data.split_seed is None else self.data.split_seed
 
 
 def to_dict(config: ExperimentConfig) -> dict[str, Any]:

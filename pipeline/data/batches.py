@@ -47,7 +47,8 @@ class LabelledBatches:
         self.num_batches = -(-self.num_clips // batch_size)
         self._seed = seed
         self._rows = np.asarray(rows, dtype=np.int64)
-        self._labels = feature_set.checked_labels()[self._rows]
+        self.labels = feature_set.checked_labels()[self._rows]
+        self.groups = feature_set.groups[self._rows]
         self._inputs = _Inputs(feature_set)
         # `shuffle_for` sets this variable before each epoch. The order depends only on the seed
         # and the epoch.
@@ -74,7 +75,7 @@ class LabelledBatches:
 
     def _from_memory(self) -> Any:
         arrays = tuple(tf.constant(array) for array in self._inputs.read(self._rows))
-        labels = tf.constant(self._labels)
+        labels = tf.constant(self.labels)
 
         def gather(indices: Any) -> Any:
             return tuple(tf.gather(array, indices) for array in arrays), tf.gather(labels, indices)
@@ -82,7 +83,7 @@ class LabelledBatches:
         return gather
 
     def _from_disk(self, indices: Any) -> Any:
-        row_shapes = [*self._inputs.row_shapes, self._labels.shape[1:]]
+        row_shapes = [*self._inputs.row_shapes, self.labels.shape[1:]]
         types = [tf.float32] * len(row_shapes)
         arrays = tf.numpy_function(self._read, [indices], types, stateful=False)
         for array, row_shape in zip(arrays, row_shapes, strict=True):
@@ -90,7 +91,7 @@ class LabelledBatches:
         return tuple(arrays[:-1]), arrays[-1]
 
     def _read(self, indices: IntArray) -> list[FloatArray]:
-        return [*self._inputs.read(self._rows[indices]), self._labels[indices]]
+        return [*self._inputs.read(self._rows[indices]), self.labels[indices]]
 
 
 def inference_batches(

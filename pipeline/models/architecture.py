@@ -4,13 +4,18 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
+from typing import Any, Final
 
 from pipeline.core.errors import ModelError
 from pipeline.core.near_names import nearest_name
 from pipeline.core.stream_names import stream_name_fault
 from pipeline.models.fusion import FUSIONS, fused_streams
 from pipeline.models.streams import StreamSpec
+
+RIDGE: Final = "ridge"
+"""Value of `linear_start`: the linear model is a ridge regression, which is not trained."""
+
+LINEAR_STARTS: Final = ("zero", RIDGE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +36,7 @@ class Architecture:
     feed_forward_factor: int
     fusion: str
     linear_skip: bool
+    linear_start: str
     stream_dropout: float
 
     def __post_init__(self) -> None:
@@ -39,6 +45,13 @@ class Architecture:
             raise ModelError(
                 f"fusion={self.fusion!r} is unknown; did you mean {near!r}? "
                 f"Choose one of {', '.join(FUSIONS)}."
+            )
+        if self.linear_start not in LINEAR_STARTS or (
+            self.linear_start == RIDGE and not self.linear_skip
+        ):
+            raise ModelError(
+                f"linear_start={self.linear_start!r}, but must be one of "
+                f"{', '.join(LINEAR_STARTS)}; {RIDGE} needs linear_skip=True."
             )
         self._check_numbers()
         self._check_heads()

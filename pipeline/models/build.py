@@ -8,7 +8,7 @@ from pipeline.config.schema import ModelConfig
 from pipeline.core.errors import ModelError
 from pipeline.core.stream_names import DYNAMIC, STATIC
 from pipeline.core.traits import TRAITS
-from pipeline.models.architecture import attends_to, check_num_steps
+from pipeline.models.architecture import RIDGE, attends_to, check_num_steps
 from pipeline.models.complete_personality_model import CompletePersonalityModel
 from pipeline.models.encoders import CONV, build_encoder
 from pipeline.models.end_to_end import EndToEndModel
@@ -70,6 +70,11 @@ def build_model(
         fusion = PersonalityModel(specs, traits, stream_dropout=stream_dropout, **settings)
     if not encoders:
         return fusion
+    if config.linear_start == RIDGE:
+        raise ModelError(
+            f"model.linear_start={RIDGE} needs features, but the {' and '.join(encoders)} stream "
+            "contains images. Use model.linear_start=zero."
+        )
     return EndToEndModel(encoders, image_shapes, fusion, new_encoders)
 
 

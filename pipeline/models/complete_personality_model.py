@@ -51,6 +51,7 @@ class CompletePersonalityModel(PersonalityModel):
         feed_forward_factor: int = 2,
         fusion: str = "cross_attention",
         linear_skip: bool = True,
+        linear_start: str = "zero",
         name: str = "complete_personality_model",
     ) -> None:
         streams = {
@@ -69,6 +70,7 @@ class CompletePersonalityModel(PersonalityModel):
             feed_forward_factor=feed_forward_factor,
             fusion=fusion,
             linear_skip=linear_skip,
+            linear_start=linear_start,
             name=name,
         )
 

@@ -5,7 +5,8 @@ Shapes: B batch, C features, F fusion width, K traits.
 
 import functools
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -23,6 +24,16 @@ SHARPNESS = 20.0
 
 LINEAR_STEP = 100.0
 """Change of the logits of `LinearSkip` per Adam update, in multiples of the learning rate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearScores:
+    """Linear function from the pooled features of the streams to scores."""
+
+    coefficients: Mapping[str, FloatArray]
+    """Stream name -> change of the scores per unit of each feature, shape (C, K)."""
+    intercept: FloatArray
+    """Scores of a clip whose features are all zero, shape (K,)."""
 
 
 @keras.saving.register_keras_serializable(package="pipeline")
@@ -59,6 +70,15 @@ class TraitHead(keras.layers.Layer):
             initializer=keras.initializers.RandomNormal(stddev=0.02),
         )
 
+    def set_zero(self) -> None:
+        """Set the weights to zero, so that all logits are zero."""
+        self.kernel.assign(np.zeros(self.kernel.shape))
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether all weights are zero."""
+        return not np.any(np.asarray(self.kernel))
+
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Return the logits, shape (B, K)."""
         features = self.dropout(self.norm(inputs), training=training)
@@ -74,6 +94,7 @@ class LinearSkip(keras.layers.Layer):
 
     Args:
         num_traits: Number of traits K.
+        is_trained: Whether training changes the weights. If False, only `set_slopes` does.
 
     Call arguments:
         inputs: Standardized features, shape (B, C).
@@ -82,16 +103,24 @@ class LinearSkip(keras.layers.Layer):
         weights scales with 1 / fan-in.
     """
 
-    def __init__(self, num_traits: int, **kwargs: Any) -> None:
+    def __init__(self, num_traits: int, *, is_trained: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_traits = num_traits
+        self.is_trained = is_trained
 
     def build(self, inputs_shape: tuple[Any, ...]) -> None:
         """Create the weights, shape (C, K). The initial values are zero."""
         self.step = LINEAR_STEP / inputs_shape[-1]
         self.kernel = self.add_weight(
-            name="kernel", shape=(inputs_shape[-1], self.num_traits), initializer="zeros"
+            name="kernel",
+            shape=(inputs_shape[-1], self.num_traits),
+            initializer="zeros",
+            trainable=self.is_trained,
         )
+
+    def set_slopes(self, slopes: FloatArray) -> None:
+        """Set the change of each logit per unit of each standardized feature, shape (C, K)."""
+        self.kernel.assign(slopes / self.step)
 
     def call(self, inputs: Any) -> Any:
         """Return the logits, shape (B, K)."""
@@ -181,8 +210,24 @@ class TraitScores(keras.layers.Layer):
                 "Divide the labels by the largest possible score."
             )
         mean = np.clip(mean, *MEAN_RANGE)
+        # The inverse of `call`.
         ends = np.expm1(SHARPNESS * mean) / -np.expm1(SHARPNESS * (mean - 1.0))
         self.bias.assign(4.0 * (np.log(ends) / SHARPNESS - 0.5))
+
+    def shift(self, logits: FloatArray) -> None:
+        """Add `logits`, shape (K,), to the bias."""
+        self.bias.assign(np.asarray(self.bias) + logits)
+
+    def scores_at_zero(self) -> FloatArray:
+        """Return the scores for logits of zero, shape (K,)."""
+        return np.asarray(self.call([np.zeros(self.bias.shape, np.float32)]), np.float64)
+
+    def slope_at_zero(self) -> FloatArray:
+        """Return the change of the scores per unit of logits near zero, shape (K,)."""
+        position = 0.5 + 0.25 * np.asarray(self.bias, dtype=np.float64)
+        at_zero = 1.0 / (1.0 + np.exp(-SHARPNESS * position))
+        at_one = 1.0 / (1.0 + np.exp(-SHARPNESS * (position - 1.0)))
+        return np.asarray(0.25 * (at_zero - at_one))
 
     def call(self, inputs: list[Any]) -> Any:
         """Return the scores, shape (B, K), in [0, 1]."""

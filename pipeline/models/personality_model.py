@@ -14,9 +14,9 @@ import numpy as np
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import ModelError, first_line
 from pipeline.core.traits import TRAITS
-from pipeline.models.architecture import Architecture, read_streams
+from pipeline.models.architecture import RIDGE, Architecture, read_streams
 from pipeline.models.fusion import FUSIONS, FusionSizes
-from pipeline.models.heads import LinearSkip, TraitScores
+from pipeline.models.heads import LinearScores, LinearSkip, TraitHead, TraitScores
 from pipeline.models.standardize import Standardize
 from pipeline.models.streams import (
     StreamSpec,
@@ -90,6 +90,8 @@ class PersonalityModel(keras.Model):
         fusion: Name of the fusion, one of `FUSIONS`.
         linear_skip: Whether the output of a linear model of the pooled inputs is added to the
             logits.
+        linear_start: `zero`, or `ridge`: `adapt` sets the linear model, and training does not
+            change it.
         stream_dropout: Probability that a clip loses a stream during training, in [0, 1); see
             `StreamDropout`. If above 0, every stream can be absent.
 
@@ -110,6 +112,7 @@ class PersonalityModel(keras.Model):
         feed_forward_factor: int = 2,
         fusion: str = "cross_attention",
         linear_skip: bool = True,
+        linear_start: str = "zero",
         stream_dropout: float = 0.0,
         name: str = "personality_model",
     ) -> None:
@@ -124,6 +127,7 @@ class PersonalityModel(keras.Model):
             feed_forward_factor=feed_forward_factor,
             fusion=fusion,
             linear_skip=linear_skip,
+            linear_start=linear_start,
             stream_dropout=stream_dropout,
         )
         architecture = self._with_inputs(architecture)
@@ -156,7 +160,11 @@ class PersonalityModel(keras.Model):
         return tuple(self.architecture.traits)
 
     def adapt(
-        self, moments: Mapping[str, Moments], *, label_mean: FloatArray | None = None
+        self,
+        moments: Mapping[str, Moments],
+        *,
+        label_mean: FloatArray | None = None,
+        linear: LinearScores | None = None,
     ) -> None:
         """Store the statistics of the training clips in the model, before training.
 
@@ -164,8 +172,14 @@ class PersonalityModel(keras.Model):
         that the fusion uses. Frozen layers do not change. After this call, the predictions of a new
         model are close to `label_mean`, shape (K,).
 
+        With `linear`, the predictions of a new model equal these scores, except for the soft clip
+        to [0, 1]: the linear model is set, and the weights of the heads become zero. `label_mean`
+        must be the mean of the scores. For a clip without a stream, the features are the means in
+        `moments`.
+
         Raises:
-            ModelError: If a stream is missing in `moments`, or a shape or a value is invalid.
+            ModelError: If a stream is missing in `moments`, a shape or a value is invalid, or
+                `linear` is given to a model with another `linear_start`.
         """
         for name in check_moments(moments, self.architecture.fused_streams):
             layer = self.standardizer(name)
@@ -174,6 +188,52 @@ class PersonalityModel(keras.Model):
         traits = self.get_layer("traits")
         if label_mean is not None and traits.trainable:
             traits.set_label_mean(label_mean)
+        if linear is not None:
+            self._start_linear(moments, linear)
+
+    def _start_linear(self, moments: Mapping[str, Moments], linear: LinearScores) -> None:
+        if not self.starts_at_ridge:
+            raise ModelError(
+                f"The model has linear_start={self.architecture.linear_start!r}, so its linear "
+                f"model cannot be set. Build the model with linear_start={RIDGE!r}."
+            )
+        skip, traits = self.get_layer("linear_skip"), self.get_layer("traits")
+        if not (skip.trainable and traits.trainable):
+            return
+        slopes, scores = [], np.array(linear.intercept, dtype=np.float64)
+        for name in self.architecture.fused_streams:
+            mean, _ = moments[name]
+            scores += np.asarray(mean, np.float64) @ linear.coefficients[name]
+            scale = np.asarray(self.standardizer(name).scale, dtype=np.float64)[:, None]
+            # The scale of a constant feature is 0; its standardized value is always 0.
+            deviation = np.where(scale > 0, 1.0 / np.where(scale > 0, scale, 1.0), 0.0)
+            slopes.append(linear.coefficients[name] * deviation)
+        # Near the label mean, the soft clip is almost linear.
+        slope = traits.slope_at_zero()
+        skip.set_slopes(np.concatenate(slopes) / slope)
+        traits.shift((scores - traits.scores_at_zero()) / slope)
+        for head in self._heads:
+            if head.trainable:
+                head.set_zero()
+
+    @property
+    def starts_at_ridge(self) -> bool:
+        """Whether the linear model is a ridge regression that is set before training."""
+        return self.architecture.linear_start == RIDGE
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the scores depend only on the linear model, because all heads are zero."""
+        return self.architecture.linear_skip and all(head.is_zero for head in self._heads)
+
+    @property
+    def head_weights(self) -> list[Any]:
+        """Weights of the heads. If they are zero, the scores depend only on the linear model."""
+        return [head.kernel for head in self._heads]
+
+    @property
+    def _heads(self) -> list[TraitHead]:
+        return [layer for layer in self.layers if isinstance(layer, TraitHead)]
 
     @property
     def is_adapted(self) -> bool:
@@ -298,5 +358,11 @@ def _build_graph(architecture: Architecture) -> tuple[list[Any], Any, Mapping[st
         if others:
             join = keras.layers.Concatenate(name="summary", dtype="float32")
             features = join([features, *others])
-        logits.append(LinearSkip(num_traits, name="linear_skip", dtype="float32")(features))
+        skip = LinearSkip(
+            num_traits,
+            is_trained=architecture.linear_start != RIDGE,
+            name="linear_skip",
+            dtype="float32",
+        )
+        logits.append(skip(features))
     return inputs, TraitScores(name="traits", dtype="float32")(logits), attention

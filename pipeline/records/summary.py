@@ -3,11 +3,16 @@
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pipeline.core.files import write_json
 from pipeline.records.evaluation import Intervals, Overlap
 from pipeline.records.typed_json import read_record
+
+RIDGE_NOTE: Final = (
+    "no epoch was clearly better than ridge regression, so the scores of the model are those of "
+    "the ridge regression (epoch 0). They do not depend on the attention."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +23,7 @@ class Summary:
     seed: int
     num_epochs: int
     best_epoch: int
+    """Best epoch, from 1; 0 if the model has the scores from before training."""
     monitor: str
     """Metric that selected the best epoch, e.g. `val_mae`."""
     best_value: float | None = None

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from pipeline.core.number_format import METRIC_NAMES, count, decimal
 from pipeline.data.groups import describe_groups
+from pipeline.records.summary import RIDGE_NOTE
 from pipeline.report.headline import BaselineResult, Outcome, baseline_results
 from pipeline.report.loading import RunRecords
 from pipeline.report.summary import is_cross_validated
@@ -175,7 +176,15 @@ def _epoch_selection(records: RunRecords) -> Iterator[Caveat]:
 
 def _best_epoch_at_an_end(records: RunRecords) -> Iterator[Caveat]:
     summary = records.summary
-    if summary is None or summary.num_epochs < 2 or not summary.monitor.startswith("val_"):
+    if summary is None or not summary.monitor.startswith("val_"):
+        return
+    if summary.best_epoch == 0:
+        yield Caveat(
+            title="The model is a ridge regression",
+            detail=f"{capitalized(RIDGE_NOTE)} Train on more clips, or set model.linear_start to "
+            "zero.",
+        )
+    if summary.num_epochs < 2:
         return
     if summary.best_epoch == summary.num_epochs:
         yield Caveat(

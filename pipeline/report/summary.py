@@ -6,9 +6,11 @@ from typing import Final
 
 from pipeline.core.number_format import METRIC_NAMES, count, metric_value
 from pipeline.records.evaluation import EvaluationReport
+from pipeline.records.summary import RIDGE_NOTE
 from pipeline.report.headline import HEADLINE_METRICS, BaselineResult, Outcome, baseline_results
 from pipeline.report.loading import RunRecords
 from pipeline.report.wording import (
+    capitalized,
     display_name,
     duration,
     encoder_name,
@@ -79,7 +81,9 @@ def _training(records: RunRecords) -> Iterator[str]:
     took = f" and {duration(seconds)}" if seconds is not None else ""
     if summary is not None:
         yield f"Training took {count(summary.num_epochs, 'epoch')}{took}."
-        if summary.monitor.startswith("val_"):
+        if summary.best_epoch == 0:
+            yield capitalized(RIDGE_NOTE)
+        elif summary.monitor.startswith("val_"):
             best = "" if summary.best_value is None else f" ({summary.best_value:.4g})"
             yield (
                 f"The saved weights are from epoch {summary.best_epoch}, the best by "

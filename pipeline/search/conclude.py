@@ -21,8 +21,9 @@ from pipeline.search.mlflow_runs import trial_run_id
 from pipeline.search.study.retries import IS_DEFAULT
 from pipeline.search.study_spec import StudySpec, without_outputs
 from pipeline.tracking.mirror import deliver_rest
+from pipeline.training.fit import FitHooks
 from pipeline.workflows.compare import compare_runs, draw_comparison
-from pipeline.workflows.cross_validation import for_all_clips
+from pipeline.workflows.cross_validation import for_all_clips, stays_at_start
 from pipeline.workflows.evaluate import evaluate_run
 from pipeline.workflows.features import select_used_streams
 from pipeline.workflows.session import with_run_name
@@ -151,12 +152,14 @@ class _Refitter:
         `best_epochs` contains the best epoch of each fit of the trial. If the list is empty, the
         best epoch is selected on the validation clips.
         """
-        split = self.split
+        split, hooks = self.split, FitHooks()
         if self.spec.config.search.refit == "train_validation" and best_epochs:
             rows = np.concatenate([split.train, split.validation])
             split = Split(train=rows, validation=rows[:0], test=split.test)
             config = for_all_clips(config, best_epochs)
-        run = self._train(name, config, split)
+            if stays_at_start(best_epochs):
+                hooks, name = FitHooks(start="final"), f"{name}-start"
+        run = self._train(name, config, split, hooks)
         is_evaluated = run.predictions_path(_TEST).exists() and run.evaluation_path.exists()
         if not is_evaluated or read_report(run.evaluation_path).split != _TEST:
             evaluate_run(run.path, None, split=_TEST)
@@ -167,7 +170,9 @@ class _Refitter:
         """Train a model with `config`, and return its best epoch."""
         return read_best_epoch(self._train(f"{name}-epoch", without_outputs(config), self.split))
 
-    def _train(self, name: str, config: ExperimentConfig, split: Split) -> RunDirectory:
+    def _train(
+        self, name: str, config: ExperimentConfig, split: Split, hooks: FitHooks | None = None
+    ) -> RunDirectory:
         # A later call with other settings must not reuse the run, so the name contains a hash.
         run = RunDirectory(self.spec.run.refits_dir / f"{name}-{config_hash(config)[:8]}")
         named = with_run_name(config, f"{self.spec.study_name}-{name}")
@@ -180,6 +185,7 @@ class _Refitter:
                 Experiment(config=named, features=features, split=split),
                 parent=self.spec.run,
                 build=lambda: build_for(named, features),
+                hooks=hooks,
                 tags={"kind": "refit", "study": self.spec.study_name, "role": name},
             )
         return run

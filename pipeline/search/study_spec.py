@@ -86,7 +86,7 @@ def search_split(features: FeatureSet, config: ExperimentConfig) -> Split:
         features,
         validation_fraction=config.data.validation_fraction,
         test_fraction=config.data.test_fraction,
-        seed=config.seed,
+        seed=config.split_seed,
     )
 
 
@@ -100,7 +100,7 @@ def plan_fits(features: FeatureSet, split: Split, config: ExperimentConfig) -> t
     if search.num_folds:
         rows = np.concatenate([split.train, split.validation])
         splits = split_folds(
-            features.groups, num_folds=search.num_folds, seed=config.seed, rows=rows
+            features.groups, num_folds=search.num_folds, seed=config.split_seed, rows=rows
         )
     else:
         splits = (Split(train=split.train, validation=split.validation, test=split.test[:0]),)

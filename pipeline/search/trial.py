@@ -262,7 +262,7 @@ def _clip_latency_ms(network: keras.Model, features: FeatureSet) -> float:
 
 def _log_mean(run_log: RunLog, results: Sequence[FitResult]) -> None:
     """Log the validation metrics at the best epoch, averaged over the fits."""
-    scores = [result.records[result.best_epoch - 1].val_metrics or {} for result in results]
+    scores = [result.best_metrics or {} for result in results]
     metrics = {
         f"validation/{metric}/{trait}": float(np.mean([each[metric][trait] for each in scores]))
         for metric, traits in scores[0].items()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
@@ -14,7 +14,7 @@ from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import RunLog
 from pipeline.data.batches import LabelledBatches
 from pipeline.metrics.regression import HIGHER_IS_BETTER
-from pipeline.records.epochs import EpochRecord
+from pipeline.records.epochs import EpochRecord, TraitScores
 from pipeline.training.best_epoch import BestEpoch, BestWeights
 from pipeline.training.callbacks import (
     EpochEndTimer,
@@ -36,6 +36,9 @@ from pipeline.training.losses import build_loss
 from pipeline.training.optimizer import build_optimizer
 from pipeline.training.recorder import EpochRecorder
 from pipeline.training.resume import last_state, records_before
+from pipeline.training.starting_point import StartingPoint
+
+Start = Literal["ignored", "candidate", "final"]
 
 _MAX_LOGGED_BATCHES = 20_000
 """Maximum number of training steps in a JSON log. A larger log would take too long to write."""
@@ -49,11 +52,16 @@ class FitResult:
     """Losses and metrics of every epoch, including the epochs before an interruption."""
     records: list[EpochRecord]
     best_epoch: int
-    """Epoch of the restored weights. Without validation clips, this is the last epoch."""
+    """Epoch of the restored weights. Without validation clips, this is the last epoch.
+
+    0 means that the head weights before training are restored; see `StartingPoint`.
+    """
     monitor: str
     """Name of the loss or metric that determines the best epoch, e.g. `val_mae`."""
     best_value: float
     """Value of `monitor` in the best epoch."""
+    best_metrics: TraitScores | None
+    """Validation metrics in the best epoch; None without validation clips."""
     callback_seconds: dict[str, float]
     """Times at epoch ends in this process, in seconds: logs, checkpoints, other callbacks."""
 
@@ -73,6 +81,12 @@ class FitHooks:
     """
     shows_progress: bool = True
     """Whether a progress bar is shown."""
+    start: Start = "ignored"
+    """Role of the head weights before training: ignored, `candidate`, or `final`.
+
+    A `candidate` is restored if no epoch is clearly better on the validation clips; see
+    `StartingPoint`. `final` is restored after training in any case.
+    """
 
 
 def fit(
@@ -105,6 +119,10 @@ def fit(
     monitor = f"val_{config.monitor}" if validation else "loss"
     maximize = monitor != "loss" and HIGHER_IS_BETTER.get(config.monitor, False)
     model = _compiled(network, training, config)
+    # A resumed run starts with the same weights. Its checkpoint is restored later, in `_train`.
+    start = None
+    if hooks.start != "ignored":
+        start = StartingPoint(model, validation, monitor=config.monitor)
     stopping = _stopping(config, monitor, maximize)
     goal: dict[str, Any] = {"monitor": monitor, "maximize": maximize}
     saving = {**goal, "network": network, "run_log": run_log, "on_commit": hooks.on_commit}
@@ -150,12 +168,20 @@ def fit(
                     log.write()
     best_epoch = checkpoint.best_epoch if validation else recorder.records[-1].epoch
     checkpoint.restore(best_epoch)
+    best_record = recorder.records[best_epoch - 1]
+    best_value, best_metrics = best_record.logs()[monitor], best_record.val_metrics
+    if start is not None and (hooks.start == "final" or not start.is_beaten()):
+        start.restore()
+        best_epoch = 0
+        if start.metrics is not None:
+            best_value, best_metrics = start.value, start.metrics
     return FitResult(
         history=build_history(recorder.records),
         records=recorder.records,
         best_epoch=best_epoch,
         monitor=monitor,
-        best_value=recorder.records[best_epoch - 1].logs()[monitor],
+        best_value=best_value,
+        best_metrics=best_metrics,
         callback_seconds=epoch_end.parts(logs, checkpoint),
     )
 

@@ -18,6 +18,7 @@ from pipeline.evaluation.baselines import load_baselines
 from pipeline.models.persistence import load_model
 from pipeline.records.manifest import check_files
 from pipeline.training.checkpoint import remove_initial
+from pipeline.training.fit import FitHooks
 from pipeline.workflows.scoring import Scores, concatenate_scores, score
 from pipeline.workflows.session import open_session, with_run_name
 from pipeline.workflows.training_steps import (
@@ -60,7 +61,8 @@ def cross_validate(
         config = for_all_clips(experiment.config, best_epochs)
         final = dataclasses.replace(experiment, config=config)
         random_layers = log_experiment(session, final, network)
-        result, _ = fit_network(session, final, network)
+        hooks = FitHooks(start="final") if stays_at_start(best_epochs) else None
+        result, _ = fit_network(session, final, network, hooks)
         report = evaluate_held_out(session, experiment, scores)
         finalize_run(session, final, network, result, report, frozen_at_random=random_layers)
     remove_initial(run)
@@ -76,7 +78,7 @@ def split_into_folds(experiment: Experiment) -> tuple[Split, ...]:
     return split_folds(
         experiment.features.groups,
         num_folds=experiment.config.training.num_folds,
-        seed=experiment.config.seed,
+        seed=experiment.config.split_seed,
         rows=experiment.split.train,
     )
 
@@ -96,6 +98,15 @@ def for_all_clips(config: ExperimentConfig, best_epochs: Sequence[int]) -> Exper
         reduce_lr_patience=0,
     )
     return dataclasses.replace(config, training=training)
+
+
+def stays_at_start(best_epochs: Sequence[int]) -> bool:
+    """Whether a model without held-out clips keeps its weights before training.
+
+    This is true if the median of the best epochs is 0: no epoch was clearly better than the ridge
+    regression that the models started with.
+    """
+    return round(float(np.median(best_epochs))) == 0
 
 
 def _train_fold(

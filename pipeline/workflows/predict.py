@@ -20,6 +20,7 @@ from pipeline.data.encoder import check_encoder
 from pipeline.data.feature_set import FeatureSet
 from pipeline.evaluation.score_table import check_table_path, score_table, write_table
 from pipeline.models.standardize import FAR, standardize_layers
+from pipeline.records.summary import RIDGE_NOTE
 from pipeline.workflows.attention import attention_table, check_explainable
 from pipeline.workflows.features import open_features, recorded_streams
 from pipeline.workflows.raw_clips import RawClips, check_kind, extract_as_trained
@@ -113,6 +114,8 @@ def predict_clips(
         if explain is not None:
             check_explainable(trained.network, features)
         _warn(trained, features)
+        if explain is not None and getattr(trained.network, "is_linear", False):
+            _logger.warning("%s: %s", trained.home.model_path, RIDGE_NOTE)
         scores = predict(trained.network, features, np.arange(features.num_clips))
         table = score_table(
             features.clip_ids,

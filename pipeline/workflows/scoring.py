@@ -119,7 +119,7 @@ def fit_run_baselines(features: FeatureSet, rows: IntArray, config: ExperimentCo
         labels=features.checked_labels()[rows],
         groups=features.groups[rows],
         clip_ids=features.clip_ids[rows],
-        seed=config.seed,
+        seed=config.split_seed,
     )
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +23,11 @@ from pipeline.core.run_directory import (
 from pipeline.core.run_log import check_run_log, effective_events, read_events, read_last_status
 from pipeline.core.traits import TraitLabel
 from pipeline.data.feature_set import FeatureSet
-from pipeline.data.splits import Split, read_split, split_feature_set
+from pipeline.data.splits import Split, read_split
 from pipeline.models.build import StreamSpec, build_model
 from pipeline.models.persistence import load_architecture, load_model, save_model
 from pipeline.models.trainability import LayerState, layer_states
+from pipeline.records.calibration import read_calibration
 from pipeline.records.data_description import read_data
 from pipeline.records.epochs import epoch_records
 from pipeline.records.evaluation import EvaluationReport, read_report
@@ -45,6 +47,7 @@ from pipeline.workflows.features import (
     select_used_streams,
     with_absolute_paths,
 )
+from pipeline.workflows.new_run import new_split
 from pipeline.workflows.scoring import check_outputs, check_shapes
 from pipeline.workflows.training_steps import (
     Experiment,
@@ -53,6 +56,8 @@ from pipeline.workflows.training_steps import (
     prepared_files,
     train_single,
 )
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +107,7 @@ def run_training(
     features = select_used_streams(features or open_features(config.data), config)
     check_labels_vary(features)
     log_feature_warnings(features)
-    experiment = Experiment(config=config, features=features, split=_new_split(config, features))
+    experiment = Experiment(config=config, features=features, split=new_split(config, features))
     held_out = experiment.split.validation
     if config.training.num_folds:
         split_into_folds(experiment)
@@ -190,6 +195,8 @@ def _train(
             outcome = cross_validate(run, experiment, network, build=build)
         else:
             outcome = train_single(run, experiment, network)
+        if warning := read_calibration(run.calibration_path).warning:
+            _logger.warning("%s", warning)
     except (KeyboardInterrupt, OSError) as error:
         advice = f"Resume with `python -m pipeline train --resume {run.path}`."
         if read_last_status(run) == "FINISHED":
@@ -243,24 +250,6 @@ def _training_run(
         layers=layer_states(network),
         undelivered=undelivered,
         traits=experiment.features.traits,
-    )
-
-
-def _new_split(config: ExperimentConfig, features: FeatureSet) -> Split:
-    split = split_feature_set(
-        features,
-        validation_fraction=config.data.validation_fraction,
-        test_fraction=config.data.test_fraction,
-        seed=config.seed,
-        needs_validation=not config.training.num_folds,
-    )
-    if not config.training.num_folds:
-        return split
-    # In a cross-validation, the final model is trained on all folds, without validation clips.
-    return Split(
-        train=np.concatenate([split.train, split.validation]),
-        validation=split.validation[:0],
-        test=split.test,
     )
 
 

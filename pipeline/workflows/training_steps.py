@@ -23,6 +23,7 @@ from pipeline.data.splits import Split, group_overlap, write_split
 from pipeline.data.stream import feature_moments
 from pipeline.evaluation.baselines import Baselines, save_baselines
 from pipeline.models.end_to_end import EndToEndModel
+from pipeline.models.heads import LinearScores
 from pipeline.models.persistence import save_model
 from pipeline.models.personality_model import PersonalityModel
 from pipeline.models.trainability import (
@@ -220,7 +221,10 @@ def fit_network(
     hooks = hooks or FitHooks()
     config, features, split = experiment.config, experiment.features, experiment.split
     forget_files(session.run, *_result_files(session.run))
-    adapt_network(network, experiment)
+    baselines = fit_run_baselines(features, split.train, config)
+    starts_at_ridge = adapt_network(network, experiment, baselines)
+    if starts_at_ridge and hooks.start == "ignored":
+        hooks = dataclasses.replace(hooks, start="candidate")
     settings: dict[str, Any] = {
         "batch_size": config.training.batch_size,
         "cache": config.training.cache,
@@ -250,7 +254,6 @@ def fit_network(
     )
     save_model(network, session.run.model_path)
     write_arrays(session.run.input_example_path, _input_example(features, network))
-    baselines = fit_run_baselines(features, split.train, config)
     save_baselines(session.run.baselines_path, baselines)
     return result, baselines
 
@@ -352,15 +355,42 @@ def _describe_features(features: FeatureSet) -> DataDescription:
     )
 
 
-def adapt_network(network: keras.Model, experiment: Experiment) -> None:
-    """Set the feature moments and the label mean in a new model. Other models do not change."""
+def adapt_network(
+    network: keras.Model, experiment: Experiment, baselines: Baselines | None = None
+) -> bool:
+    """Set the feature moments and the label mean in a new model. Other models do not change.
+
+    With `linear_start: ridge`, the model then predicts the scores of the ridge regression in
+    `baselines`. If `baselines` is None, they are fitted here.
+
+    Returns:
+        Whether the model predicts the scores of the ridge regression.
+    """
     if not isinstance(network, PersonalityModel | EndToEndModel) or network.is_adapted:
-        return
+        return False
     features, rows = experiment.features, experiment.split.train
     moments = {name: feature_moments(stream, rows) for name, stream in features.streams.items()}
-    network.adapt(
-        moments,
-        label_mean=features.checked_labels()[rows].mean(axis=0, dtype=np.float64),
+    label_mean = features.checked_labels()[rows].mean(axis=0, dtype=np.float64)
+    if not (isinstance(network, PersonalityModel) and network.starts_at_ridge):
+        network.adapt(moments, label_mean=label_mean)
+        return False
+    baselines = baselines or fit_run_baselines(features, rows, experiment.config)
+    network.adapt(moments, label_mean=label_mean, linear=_linear_scores(baselines))
+    return network.is_linear
+
+
+def _linear_scores(baselines: Baselines) -> LinearScores:
+    """Return the ridge regression as a function of the features in their original units."""
+    ridge = baselines.ridge
+    # If all training clips lack a feature, its mean is NaN and its coefficients are zero.
+    scale = np.nan_to_num(ridge.feature_scale, nan=1.0)
+    coefficients = ridge.coefficients / scale[:, None]
+    mean = np.nan_to_num(ridge.feature_mean)
+    ends = np.cumsum(baselines.widths)[:-1]
+    parts = np.split(coefficients, ends)
+    return LinearScores(
+        coefficients=dict(zip(baselines.stream_names.tolist(), parts, strict=True)),
+        intercept=ridge.intercept - mean @ coefficients,
     )
 
 

@@ -16,6 +16,7 @@ from pipeline.core.run_directory import RunDirectory
 from pipeline.records.evaluation import EvaluationReport
 from pipeline.workflows.evaluate import evaluate_run
 from pipeline.workflows.features import open_features, select_used_streams, with_absolute_paths
+from pipeline.workflows.new_run import settings_for_features
 from pipeline.workflows.train import TrainingRun, build_for, run_training
 
 _logger = logging.getLogger("pipeline")
@@ -35,8 +36,9 @@ class TrainingSystem:
         logger: Logger for messages; `pipeline` by default.
         clips_path: Clip table with the columns `clip_id` and `group`. Without a table, the split
             ignores groups, and a warning is logged.
-        config: All other settings. From its section `data`, only `test_fraction` and
-            `traits` are used.
+        config: All other settings. From its section `data`, only `test_fraction`, `split_seed`
+            and `traits` are used. By default, the settings are chosen from the number of training
+            clips; see `pipeline/config/size_defaults.py`.
 
     Raises:
         FeatureSetError: If the features are not valid.
@@ -64,6 +66,7 @@ class TrainingSystem:
             validation_fraction=val_split,
             test_fraction=base.data.test_fraction,
             traits=base.data.traits,
+            split_seed=base.data.split_seed,
         )
         tracking = dataclasses.replace(base.tracking, experiment=experiment_name)
         self.config = with_absolute_paths(
@@ -72,6 +75,12 @@ class TrainingSystem:
         self.logger = logger or _logger
         self._output_dir = Path(output_dir) if output_dir else None
         self._features = open_features(self.config.data)
+        if config is None:
+            # The other settings are arguments of `train_model`.
+            self.config, chosen = settings_for_features(
+                self.config, self._features, given=("training.num_epochs", "training.batch_size")
+            )
+            self.logger.info(chosen)
         self._latest: TrainingRun | None = None
 
     @property

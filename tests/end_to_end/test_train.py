@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
+from pipeline.config.loading import flatten, load_config
+from pipeline.config.size_defaults import settings_for_size
 from pipeline.core.traits import TRAITS
 
 pytestmark = pytest.mark.slow
@@ -52,6 +54,28 @@ def test_the_output_shows_scores_baselines_and_paths(trained, first):
         assert part in trained.out
     assert f"run: {first}" in trained.out
     assert f"model: {first / 'model.keras'}" in trained.out
+
+
+def test_without_a_configuration_file_the_settings_fit_the_number_of_clips(trained, first):
+    (line,) = [line for line in trained.out.splitlines() if line.startswith("settings for ")]
+    assert line.startswith("settings for 144 training clips: model.num_tokens=")
+    chosen = settings_for_size(144)
+    given = {"training.num_epochs": 2, "training.batch_size": 32, "model.fusion_dim": 16}
+    assert not any(f"{name}=" in line for name in given)
+    recorded = flatten(load_config(first / "config.yaml"))
+    assert {name: recorded[name] for name in chosen} == {**chosen, **given}
+
+
+def test_a_configuration_file_is_used_as_it_is(run_here, features_dir, tmp_path):
+    (tmp_path / "mine.yaml").write_text("training: {num_epochs: 1}\n")
+    options = ("--config", "mine.yaml", "--features_dir", features_dir, "--run_dir", "mine")
+    outputs = ("--tracking.enabled", "false", "--evaluation.figures", "false")
+    result = run_here("train", *options, *outputs, "--model.fusion", "concat", cwd=tmp_path)
+    assert result.status == 0, result.err
+    assert "settings for" not in result.out
+    recorded = load_config(tmp_path / "mine" / "config.yaml")
+    assert recorded.model.linear_start == "zero"
+    assert recorded.model.fusion_dim == 128
 
 
 def test_the_run_directory_has_all_files(first):

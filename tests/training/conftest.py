@@ -20,7 +20,7 @@ from pipeline.core.run_log import RunLog
 from pipeline.data.batches import LabelledBatches
 from pipeline.data.feature_set import FeatureSet, load_feature_set
 from pipeline.data.writer import StreamValues, write_feature_set
-from pipeline.training.fit import FitHooks, FitResult, fit
+from pipeline.training.fit import FitHooks, FitResult, Start, fit
 
 TRAIN, VALIDATION = np.arange(44), np.arange(44, 60)
 
@@ -74,6 +74,7 @@ class Laboratory:
         validated: bool = True,
         seed: int = 0,
         is_resumable: bool = True,
+        start: Start = "ignored",
         **changes: Any,
     ) -> Fitted:
         """Fit in a run directory, and continue from the last checkpoint if it exists."""
@@ -88,7 +89,7 @@ class Laboratory:
             config,
             run=run,
             run_log=RunLog(run.run_log_path),
-            hooks=FitHooks(callbacks=callbacks, is_resumable=is_resumable),
+            hooks=FitHooks(callbacks=callbacks, is_resumable=is_resumable, start=start),
         )
         return Fitted(result=result, network=network, run=run)
 

@@ -58,6 +58,18 @@ def test_a_model_is_trained_saved_and_analysed(make_system, make_config, own_dir
         system.analyze_results(system.build_model())
 
 
+def test_without_a_configuration_the_settings_fit_the_number_of_clips(make_system, caplog):
+    with caplog.at_level(logging.INFO, logger="pipeline"):
+        model = make_system(config=None).config.model
+    assert (model.fusion_dim, model.linear_start) == (16, "ridge")
+    assert "settings for 50 training clips: model.fusion_dim=16" in caplog.text
+
+
+def test_a_given_configuration_is_not_changed(make_system, make_config):
+    config = make_system(config=make_config()).config
+    assert (config.model, config.training) == (make_config().model, make_config().training)
+
+
 def test_cross_validation_is_analysed_by_out_of_fold_scores(make_system, make_config):
     system = make_system(config=make_config(training__num_folds=2))
     system.train_model(epochs=1)
