@@ -195,7 +195,9 @@ def _train(
             outcome = cross_validate(run, experiment, network, build=build)
         else:
             outcome = train_single(run, experiment, network)
-        if warning := read_calibration(run.calibration_path).warning:
+        if warning := read_calibration(
+            run.calibration_path, experiment.features.trait_names
+        ).warning:
             _logger.warning("%s", warning)
     except (KeyboardInterrupt, OSError) as error:
         advice = f"Resume with `python -m pipeline train --resume {run.path}`."
