@@ -8,6 +8,7 @@ from pipeline.core.traits import (
     describe_scores,
     label_ranges,
     short_names,
+    trait_names_fault,
     traits_entry,
     was_rescaled,
 )

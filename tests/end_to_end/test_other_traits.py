@@ -26,8 +26,8 @@ def write_set(path, trait_names):
     write_feature_set(
         path,
         streams={
-            "static": StreamValues(numbers.normal(size=(NUM_CLIPS, 5)).astype(np.float32)),
-            "dynamic": StreamValues(dynamic),
+            "static": StreamValues(values=numbers.normal(size=(NUM_CLIPS, 5)).astype(np.float32)),
+            "dynamic": StreamValues(values=dynamic),
         },
         clips=pd.DataFrame(
             {
@@ -128,8 +128,8 @@ def test_predictions_and_attention_have_the_names_of_the_traits(trained, run_the
 
 def test_labels_of_other_traits_do_not_matter_for_a_prediction(trained, run_there):
     names, directory = trained
-    write_set(directory / "other", ("warmth", "competence"))
-    options = ("--run_dir", "run", "--features_dir", "other")
+    write_set(directory / "unused", ("warmth", "competence"))
+    options = ("--run_dir", "run", "--features_dir", "unused")
     run_there("predict", *options, "--output", "other.csv")
     assert set(names) <= set(pd.read_csv(directory / "other.csv"))
 

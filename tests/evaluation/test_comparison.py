@@ -148,6 +148,11 @@ TWICE = predictions(clip_ids=["c0", "c0", *(f"c{i}" for i in range(2, 60))])
         ),
         (predictions(y_true=None), predictions(), "first has no annotated scores"),
         (predictions(), predictions(y_true=None), "second has no annotated scores"),
+        (
+            predictions(),
+            predictions(trait_names=TRAITS[::-1]),
+            "^first and second must have the same traits in the same order",
+        ),
         (TWICE, TWICE, "first contains a clip twice"),
     ],
 )

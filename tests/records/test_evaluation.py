@@ -59,6 +59,14 @@ def test_a_missing_interval_has_null_ends(path):
     assert not read_report(path).metrics["mae"]["mean"].exists
 
 
+def rename_a_trait(content):
+    for scores in content["metrics"].values():
+        first = scores.pop("openness")
+        rest = dict(scores)
+        scores.clear()
+        scores.update({"honesty": first, **rest})
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -70,6 +78,7 @@ def test_a_missing_interval_has_null_ends(path):
         (lambda content: content.update(group_overlap={"a/b": {}}), "has no shared_groups"),
         (lambda content: content["intervals"]["coverage"].clear(), "has no coverage or width"),
         (lambda content: content["original_units"]["rmse"].pop("openness"), "RMSE for openness"),
+        (rename_a_trait, "baselines.* must have the traits honesty, .*but has "),
         (lambda content: content.clear(), "split: field required"),
     ],
 )

@@ -170,7 +170,9 @@ def test_wrong_feature_files_are_an_error(tmp_path, monkeypatch, overrides, erro
         open_features(load_config(None, overrides).data)
 
 
-def test_other_traits_than_ocean_are_an_error(small_features):
-    settings = {"data.features_dir": str(small_features), "data.traits": "openness,neuroticism"}
-    with pytest.raises(FeatureSetError, match=r"traits are openness, neuroticism, but"):
-        open_features(load_config(None, settings).data)
+def test_some_of_the_traits_can_be_chosen(small_features):
+    settings = {"data.features_dir": str(small_features), "data.traits": "neuroticism,openness"}
+    features = open_features(load_config(None, settings).data)
+    assert features.trait_names == ("neuroticism", "openness")
+    assert [trait.name for trait in features.traits] == ["neuroticism", "openness"]
+    assert features.checked_labels().shape[1] == 2
