@@ -16,8 +16,12 @@ from pipeline.records.epochs import TraitScores, flat_names
 from pipeline.records.predictions import Names
 from pipeline.training.instrumented_model import InstrumentedModel
 
-NUM_STANDARD_ERRORS: Final = 2.0
-"""Minimum improvement over the starting point, in standard errors of the improvement."""
+NUM_STANDARD_ERRORS: Final = 3.0
+"""Minimum improvement over the starting point, in standard errors of the improvement.
+
+The compared epoch is the best of many, and there may be few groups. Therefore the usual value of 2
+is too low. experiments/RESULTS.md compares several values.
+"""
 
 _ABSOLUTE: Final = ("mae", "accuracy")
 """Monitors for which the error of a clip is its absolute error. For others, it is squared."""
