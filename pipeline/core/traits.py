@@ -84,10 +84,8 @@ def trait_names_fault(names: Sequence[str]) -> str:
             return f"{name} occurs twice (upper and lower case count as equal)"
         if name in _COLUMNS or name.startswith("true_"):
             return f"{name} is the name of another column of the tables of scores"
-        if name.removesuffix("_low").removesuffix("_high") in (
-            *names[:number],
-            *names[number + 1 :],
-        ):
+        trait = name.removesuffix("_low").removesuffix("_high")
+        if trait != name and trait in names:
             return f"{name} is the name of a column of interval ends"
     return ""
 

@@ -323,7 +323,7 @@ def test_ocean_traits_are_chosen_without_a_description(write_files):
     features = load_feature_set(write_files(), traits=("neuroticism", "openness"))
     assert features.labels.shape == (4, 2)
     assert features.trait_names == ("neuroticism", "openness")
-    assert features.traits == ()
+    assert features.traits == (TraitLabel(name="neuroticism"), TraitLabel(name="openness"))
 
 
 def test_the_names_of_other_traits_change_the_hash(write_files):

@@ -16,6 +16,7 @@ VALID = {
     "feed_forward_factor": 2,
     "fusion": "cross_attention",
     "linear_skip": True,
+    "linear_start": "zero",
     "stream_dropout": 0.0,
 }
 COUNTS = ["num_heads", "num_tokens", "num_blocks", "feed_forward_factor"]
