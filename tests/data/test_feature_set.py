@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from pipeline.core.errors import FeatureSetError
-from pipeline.core.traits import FIRST_IMPRESSIONS
+from pipeline.core.traits import FIRST_IMPRESSIONS, TraitLabel
 from pipeline.data.feature_set import load_feature_files, load_feature_set
 
 ALL = np.arange(4)
