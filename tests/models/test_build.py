@@ -15,6 +15,7 @@ SETTINGS = {
     "num_blocks": 3,
     "feed_forward_factor": 4,
     "linear_skip": False,
+    "linear_start": "zero",
 }
 
 
