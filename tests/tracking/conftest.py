@@ -155,7 +155,7 @@ def network() -> Any:
 def calibration() -> Calibration:
     rng = np.random.default_rng(1)
     groups = [f"g{index}" for index in range(20)]
-    return calibrate(rng.random((20, 5)), rng.random((20, 5)), groups)
+    return calibrate(rng.random((20, 5)), rng.random((20, 5)), groups, trait_names=TRAITS)
 
 
 @pytest.fixture(scope="session")
