@@ -42,6 +42,11 @@ class Summary:
     metrics: Intervals | None = None
     """Metrics on the held-out clips; None if no clips were held out."""
 
+    @property
+    def is_ridge(self) -> bool:
+        """Whether the scores of the model are those of ridge regression; see `RIDGE_NOTE`."""
+        return self.best_epoch == 0
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GitState:

@@ -178,7 +178,7 @@ def _best_epoch_at_an_end(records: RunRecords) -> Iterator[Caveat]:
     summary = records.summary
     if summary is None or not summary.monitor.startswith("val_"):
         return
-    if summary.best_epoch == 0:
+    if summary.is_ridge:
         yield Caveat(
             title="The model is a ridge regression",
             detail=f"{capitalized(RIDGE_NOTE)} Train on more clips, or set model.linear_start to "
@@ -229,7 +229,7 @@ def _constant_traits(records: RunRecords) -> Iterator[Caveat]:
 def _baselines_not_beaten(records: RunRecords) -> Iterator[Caveat]:
     results = [
         result
-        for result in baseline_results(records.evaluation)
+        for result in baseline_results(records.evaluation, is_ridge=records.is_ridge)
         if result.outcome is not Outcome.BETTER
     ]
     for baseline in dict.fromkeys(result.baseline for result in results):

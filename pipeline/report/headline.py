@@ -67,20 +67,32 @@ _CLAIMS: Final = (
 """Claims of the headline, worst first. Each claim has a text and a tuple of outcomes."""
 
 
-def headline(evaluation: EvaluationReport | None) -> str:
-    """Return the headline of the report: the comparison with the baselines, worst result first."""
+def headline(evaluation: EvaluationReport | None, *, is_ridge: bool = False) -> str:
+    """Return the headline of the report: the comparison with the baselines, worst result first.
+
+    If `is_ridge` is true, the scores of the model are those of ridge regression.
+    """
     if evaluation is None:
         return "There are no scores on held-out clips"
-    results = baseline_results(evaluation)
+    results = baseline_results(evaluation, is_ridge=is_ridge)
     claims = [_claim(results, words, outcomes) for words, outcomes in _CLAIMS]
+    if is_ridge:
+        claims.insert(0, "the same as ridge regression")
     text = "; ".join(claim for claim in claims if claim)
     return capitalized(text) or "Not compared with any baseline"
 
 
-def baseline_results(evaluation: EvaluationReport | None) -> tuple[BaselineResult, ...]:
-    """Compare the model with the baselines (except `ILLEGITIMATE`) in each headline metric."""
+def baseline_results(
+    evaluation: EvaluationReport | None, *, is_ridge: bool = False
+) -> tuple[BaselineResult, ...]:
+    """Compare the model with the baselines (except `ILLEGITIMATE`) in each headline metric.
+
+    If `is_ridge` is true, the model is not compared with ridge regression. Only the soft clip to
+    [0, 1] distinguishes the two.
+    """
     if evaluation is None:
         return ()
+    left_out = ILLEGITIMATE | {"ridge"} if is_ridge else ILLEGITIMATE
     return tuple(
         BaselineResult(
             metric=metric,
@@ -91,7 +103,7 @@ def baseline_results(evaluation: EvaluationReport | None) -> tuple[BaselineResul
         )
         for metric in HEADLINE_METRICS
         for name, scores in evaluation.baselines.items()
-        if name not in ILLEGITIMATE
+        if name not in left_out
     )
 
 

@@ -59,6 +59,11 @@ class RunRecords:
     problems: tuple[str, ...] = ()
     """Missing and damaged files, one line per file."""
 
+    @property
+    def is_ridge(self) -> bool:
+        """Whether the scores of the model are those of ridge regression."""
+        return self.summary is not None and self.summary.is_ridge
+
 
 CONFIG_FILE: Final = "config.yaml"
 ADVICE_FILE: Final = "training_time_analysis/training_speedup_recommendations.json"

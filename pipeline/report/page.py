@@ -61,7 +61,7 @@ def write_page(
         title=next(part.name for part in (config, records.summary, records) if part is not None),
         run_name=records.name,
         description=" ".join(config.description.split()) if config is not None else "",
-        headline=headline(evaluation),
+        headline=headline(evaluation, is_ridge=records.is_ridge),
         summary=summarize(records),
         interval_bars=interval_bars(evaluation) if evaluation is not None else (),
         interval_name=evaluation.interval_name if evaluation is not None else "",

@@ -81,7 +81,7 @@ def _training(records: RunRecords) -> Iterator[str]:
     took = f" and {duration(seconds)}" if seconds is not None else ""
     if summary is not None:
         yield f"Training took {count(summary.num_epochs, 'epoch')}{took}."
-        if summary.best_epoch == 0:
+        if summary.is_ridge:
             yield capitalized(RIDGE_NOTE)
         elif summary.monitor.startswith("val_"):
             best = "" if summary.best_value is None else f" ({summary.best_value:.4g})"
@@ -119,7 +119,7 @@ def _scores(records: RunRecords) -> Iterator[str]:
         f"On {evaluated_clips(records, evaluation)}, {listing(averages)}, averaged over the "
         f"traits. {note}"
     )
-    results = baseline_results(evaluation)
+    results = baseline_results(evaluation, is_ridge=records.is_ridge)
     for metric in HEADLINE_METRICS:
         yield from _compared([result for result in results if result.metric == metric])
     if results:

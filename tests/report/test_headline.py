@@ -71,6 +71,12 @@ def test_the_headline_claims_only_shown_differences(records_with, baselines, exp
     assert headline(records_with(evaluation={"baselines": named}).evaluation).startswith(expected)
 
 
+def test_a_model_that_stays_at_ridge_is_not_compared_with_it(records_with):
+    named = {name: make_scores(**MEAN) for name in ("training_mean", "ridge")}
+    text = headline(records_with(evaluation={"baselines": named}).evaluation, is_ridge=True)
+    assert text.startswith("The same as ridge regression; better than the training mean in R²")
+
+
 def test_without_an_evaluation_the_headline_makes_no_claim():
     assert headline(None) == "There are no scores on held-out clips"
 
