@@ -75,7 +75,9 @@ class KilledRun:
         return self._launcher.delivered(ended, self.run_dir, cwd=self._home)
 
     def _check_end(self, ended: Ended) -> None:
-        is_clean = ended.status == 0 and not ended.err
+        # The small set has too few validation groups for prediction intervals, with one warning.
+        lines = [line for line in ended.err.splitlines() if "prediction intervals" not in line]
+        is_clean = ended.status == 0 and not lines
         self._outcome.expect(is_clean, f"{self.case}: status {ended.status}, {ended.err[-600:]}")
 
     def _can_be_resumed(self) -> bool:
