@@ -134,8 +134,8 @@ def check_error(result, case):
         assert part in line
     assert line.endswith((".", "?"))
     assert case.out in result.out
-    # The numbers of clips and groups, and the device, are printed before the error.
-    expected = r"(\d+ clips in \d+ groups?\..*\n)?(device: CPU\n)?"
+    # Numbers of clips and groups, chosen settings and the device are printed before the error.
+    expected = r"(\d+ clips in \d+ groups?\..*\n)?(settings for .*\n)?(device: CPU\n)?"
     assert case.out or re.fullmatch(expected, result.out)
 
 

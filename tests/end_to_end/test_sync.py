@@ -58,7 +58,7 @@ def test_a_loss_that_is_not_finite_fails_the_run_with_its_epoch(
         *("train", "--features_dir", features_dir, "--run_dir", "run", *settings),
         *("--training.num_epochs", 3, "--training.learning_rate", "1e30"),
         *("--training.schedule", "constant", "--training.gradient_clip_norm", 0),
-        *("--training.optimizer", "adam", "--training.loss", "mse"),
+        *("--training.optimizer", "adam", "--training.loss", "mse", "--model.linear_start", "zero"),
         cwd=tmp_path,
     )
     line = result.error_line()

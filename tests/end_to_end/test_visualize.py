@@ -29,7 +29,7 @@ LOGS = (
 def few_figures(monkeypatch):
     """Reduce the number of figures to save time."""
     specs = {name: figure_specs()[name] for name in FIGURES}
-    monkeypatch.setattr("pipeline.workflows.visualize.figure_specs", lambda: specs)
+    monkeypatch.setattr("pipeline.workflows.visualize.figure_specs", lambda _: specs)
 
 
 @pytest.fixture
