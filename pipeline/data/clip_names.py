@@ -17,7 +17,7 @@ from pipeline.core.identifiers import normalize_identifier
 from pipeline.core.near_names import nearest_name
 
 UNMATCHED_NAME: Final = "unmatched.csv"
-"""Table of `unmatched_table` in the directory of a feature set."""
+"""File name of the table from `unmatched_table` in the directory of a feature set."""
 
 # fmt: off
 VIDEO_SUFFIXES: Final = frozenset({
@@ -46,11 +46,12 @@ class ClipMatch:
     unused: tuple[str, ...]
     """Clips of the other file that are not wanted."""
     nearest: str
-    """The first missing clip and the most similar unused clip, as a clause; empty if none."""
+    """The first missing clip and the most similar unused clip, as a clause; empty if no clip is
+    missing."""
 
 
 def clip_stem(clip_id: str) -> str:
-    """Return a clip id without its video suffix, because files and annotations may differ."""
+    """Return a clip id without its video suffix, which may differ in files and annotations."""
     return _without_suffix(clip_id, VIDEO_SUFFIXES)
 
 
@@ -92,7 +93,7 @@ def match_clips(
 
 
 def unmatched_table(match: ClipMatch, *, origins: tuple[str, str]) -> pd.DataFrame:
-    """Return the clips that are in only one of two files, with the nearest name of the other.
+    """Return the clips that are in only one of two files, with the nearest name in the other file.
 
     The columns are `clip_id`, `found_in` and `nearest`.
     """

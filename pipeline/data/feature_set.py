@@ -129,7 +129,7 @@ class FeatureSet:
         return self.labels
 
     def with_masks(self) -> "FeatureSet":
-        """Return the same set with a mask for every stream, True where there was no mask."""
+        """Return the same set with a mask for every stream. A new mask is True for all steps."""
         streams = {
             name: stream
             if stream.has_mask
@@ -147,10 +147,12 @@ class FeatureSet:
         return dataclasses.replace(self, streams=streams)
 
     def select_streams(self, names: Sequence[str]) -> "FeatureSet":
-        """Return a set with only these streams, in this order. Its digest is that of these streams.
+        """Return a set with only these streams, in this order.
+
+        The digest of the new set is computed from these streams, the labels and the clip table.
 
         Raises:
-            FeatureSetError: If the set has no such stream, or a clip has none of these streams.
+            FeatureSetError: If the set lacks one of these streams, or a clip has none of them.
         """
         if tuple(names) == tuple(self.streams):
             return self
@@ -336,7 +338,7 @@ def _checked_hash(
                 sha256.update(np.ascontiguousarray(part.mask).ravel().data)
     if labels is not None:
         sha256.update(labels.astype("<f4").ravel().data)
-        if tuple(trait_names) != TRAITS:  # early versions had only these traits
+        if tuple(trait_names) != TRAITS:  # OCEAN sets keep the digest of early versions
             sha256.update(f"{' '.join(trait_names)}\n".encode())
     sha256.update(clips.to_csv(index=False, lineterminator="\n").encode())
     return sha256.hexdigest()

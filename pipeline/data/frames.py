@@ -51,7 +51,7 @@ class ClipFile:
     folder: str
     """Folder of the clip, relative to that of the stream; "" if none."""
     place: str
-    """File, or file and row or array, for error messages."""
+    """File, and the row or array in a file with several clips, for error messages."""
     read: Callable[[], Frames]
     """Read the clip."""
     num_frames: Callable[[], int] | None = None
@@ -106,7 +106,7 @@ class Format:
     number_columns: tuple[str, ...] = ()
     """Other columns that `read` needs, if the file has them; in lower case."""
     text_columns: tuple[str, ...] = ()
-    """The same for columns of text."""
+    """Other columns of text that `read` needs, if the file has them; in lower case."""
     matches: Callable[[Sequence[str]], bool]
     """Return whether a table with these columns was written by the tool."""
     read: Callable[[ClipTable], Frames]

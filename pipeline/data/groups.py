@@ -1,6 +1,6 @@
 """Assign each clip to a group: the source video or the person.
 
-A split keeps each group in one subset. If one person is in two subsets, the scores are too high.
+A split keeps each group in one subset. If one person is in two subsets, the metrics are too good.
 """
 
 import itertools
@@ -70,9 +70,10 @@ def assign_groups(clips: Sequence[str], rule: str = "") -> Groups:
         clips: Path of each clip below the directory of all clips, with `/`, or its name.
         rule: `folder`: the folder of the clip. `prefix`: the name before the first `.`, `_` or
             `-`. `regex:PATTERN`: the first group of the pattern, or the whole match, in the path.
-            Empty: the name before the first dot for names such as `<video>.<number>.mp4`; else
-            the folder, if there are several folders, and each contains several clips or a name
-            is in two of them; else each clip is its own group.
+            Empty: for names such as `<video>.<number>.mp4`, the name before the first dot. Other
+            clips are grouped by folder if there are several folders, none has the name of a subset
+            such as `train`, and each contains several clips or two clips have the same name. Else
+            each clip is its own group.
 
     Raises:
         ConfigError: If the rule is unknown or assigns no group to a clip.

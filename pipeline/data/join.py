@@ -39,7 +39,7 @@ class JoinedLabels:
 
 
 def join_labels(labels: Labels, clip_ids: Sequence[str]) -> JoinedLabels:
-    """Find the labels of each clip. Suffixes of files and folders may differ.
+    """Find the labels of each clip. The folders and the file suffixes of the ids may differ.
 
     Raises:
         FeatureSetError: If two ids of the clips, or of the labels, name the same clip.
@@ -73,7 +73,7 @@ def find_groups(
         rule: Value of `--groups`: a table with `clip_id` and `group`, or a rule for
             `assign_groups`.
         given: Groups from a column `group`, used if there is no rule.
-        origin: File with this column.
+        origin: File that contains this column `group`.
 
     Raises:
         ConfigError: If a clip has no group.

@@ -75,7 +75,7 @@ class ShardPaths:
     streams: Mapping[str, StreamPaths]
     """Name of each stream -> its files, in the order of the streams."""
     seconds: Path | None = None
-    """Times of the steps of each stream with this number of steps, shape (N, T)."""
+    """Times of the steps, shape (N, T), for each stream that has T steps."""
     labels: Path | None = None
     """Scores, shape (N, K)."""
     clips: Path | None = None
@@ -83,7 +83,7 @@ class ShardPaths:
     metadata: Path | None = None
     """Description of the features."""
     is_selection: bool = False
-    """Whether the directory has other streams, so that `seconds` may belong to these."""
+    """Whether only some streams of the directory may be chosen. `seconds` may belong to others."""
 
     @classmethod
     def of_files(
@@ -113,12 +113,13 @@ class ShardPaths:
     def of_directory(cls, features_dir: Path, *, streams: Sequence[str] = ()) -> "ShardPaths":
         """Return the paths of the files with standard names in a directory.
 
-        `streams` chooses and orders the streams. By default, the directory has all its streams in
-        the order of the entry `streams` of `features.json`, or of `ordered_streams`.
+        `streams` chooses and orders the streams. If it is empty, all streams are used, in the order
+        of the entry `streams` of `features.json`; without this entry, in that of `ordered_streams`.
 
         Raises:
             FeatureSetError: If a stream has an invalid name, or a name in `streams` or
-                `features.json` has no file, or a file has no name in `features.json`.
+                `features.json` has no file, or a file is not in the entry `streams` of
+                `features.json`.
         """
         found = stream_files(features_dir)
         _check_owners(features_dir, found)
@@ -312,7 +313,7 @@ def _stream_order(features_dir: Path, found: Mapping[str, Path]) -> tuple[str, .
     given = metadata.get("streams")
     described = metadata.get("files")
     if given is None:
-        # Without `streams`, the described files show whether a stream is missing.
+        # Without the entry `streams`, the entry `files` shows whether a stream is missing.
         files = [Path(name) for name in described] if isinstance(described, dict) else []
         is_stream = [
             each.name not in _NO_STREAMS and not each.stem.endswith(_ENDINGS) for each in files

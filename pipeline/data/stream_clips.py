@@ -20,7 +20,7 @@ from pipeline.data.readers.stream_source import StreamSource
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StreamClips:
-    """Clips of a feature set, and where the streams contain them."""
+    """Clips of a feature set, and the row of each clip in each stream."""
 
     table: pd.DataFrame
     """`clip_id` and other columns of the clip table, one row per clip."""
@@ -33,7 +33,7 @@ class StreamClips:
     rows: Mapping[str, IntArray]
     """Row of each clip in each stream, -1 if the stream lacks it, shape (N,)."""
     foreign: Mapping[str, ClipMatch]
-    """Streams that share no clip with `origin`, with the nearest names."""
+    """Name of each stream without any clip of `origin` -> match, which has the nearest name."""
     unmatched: pd.DataFrame
     """Clips that are in only some of the files, see `unmatched_table`."""
 
@@ -48,7 +48,8 @@ def list_stream_clips(sources: Sequence[StreamSource], clips: Path | None) -> St
 
     Args:
         sources: Files of each stream.
-        clips: CSV table with `clip_id`. A stream without clip ids has its rows in this order.
+        clips: CSV table with `clip_id`. The rows of a stream without clip ids have the order of
+            this table.
 
     Raises:
         ConfigError: If a stream has no clip ids and there is no table.
@@ -118,7 +119,7 @@ def _padded(rows: IntArray, num_clips: int) -> IntArray:
 def _paths(
     clip_ids: Sequence[str], sources: Sequence[StreamSource], rows: Mapping[str, IntArray]
 ) -> tuple[str, ...]:
-    """Return the path of each clip; the folder is that of the first stream with a folder."""
+    """Return the path of each clip; the folder comes from the first stream that has a folder."""
     paths = list(clip_ids)
     for source in reversed(sources):
         folders = source.clip_folders or ()

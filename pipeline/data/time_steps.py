@@ -14,7 +14,11 @@ ResampleMethod: TypeAlias = Literal["mean", "nearest"]
 
 
 def valid_frames(frames: Frames) -> BoolArray:
-    """Return the frames with a subject, a finite value in each column and a known time, (F,)."""
+    """Return whether each frame is valid, shape (F,).
+
+    A valid frame has a subject and a finite value in each column. If the clip has times or frame
+    numbers, those of the frame are also finite.
+    """
     is_valid = frames.is_valid & np.isfinite(frames.values).all(axis=1)
     times = frames.frame_numbers if frames.seconds is None else frames.seconds
     return is_valid if times is None else is_valid & np.isfinite(times)
@@ -25,8 +29,9 @@ def resample(
 ) -> tuple[FloatArray, BoolArray, FloatArray]:
     """Divide the time of a clip into T equal windows, with one step per window.
 
-    A frame lasts until the next one (the median distance), and belongs to the window that contains
-    its middle. Without times, frame numbers are used; without these, frames have equal distances.
+    All frames have the same duration, the median distance between successive frames. A frame
+    belongs to the window that contains its middle. If times are unknown, frame numbers are used.
+    If these are also unknown, frames have equal distances.
 
     Args:
         frames: Frames of one clip in any order.
@@ -35,8 +40,9 @@ def resample(
             middle.
 
     Returns:
-        Values, shape (T, D), float32, 0 in windows without a valid frame; mask of the other
-        windows, shape (T,); middle of each window in seconds, shape (T,), NaN if unknown.
+        Values, shape (T, D), float32, 0 in windows without a valid frame; mask, shape (T,), True
+        for windows with a valid frame; middle of each window in seconds, shape (T,), NaN if
+        unknown.
     """
     values = np.zeros((num_steps, frames.values.shape[1]), dtype=np.float32)
     mask = np.zeros(num_steps, dtype=np.bool_)

@@ -60,8 +60,8 @@ def write_feature_set(
         features_dir: New or empty directory.
         streams: Name -> arrays of each stream, for the same clips in the same order.
         clips: Table with `clip_id` and `group`, in the order of the features.
-        labels: Scores in [0, 1], shape (N, K); written as float32. If these are not the five OCEAN
-            traits in this order, `metadata` must contain `traits`.
+        labels: Scores in [0, 1], shape (N, K); written as float32. If the columns are not the five
+            OCEAN traits in the standard order, `metadata` must contain `traits`.
         metadata: Content of `features.json`; the names of the streams, and the shape, dtype and
             hash of each array are added.
         rows: Row numbers of the clips to write, in this order, shape (n,); None for all.

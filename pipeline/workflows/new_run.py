@@ -40,10 +40,11 @@ def settings_for_features(
 ) -> tuple[ExperimentConfig, str]:
     """Apply the settings for the number of training clips; see `with_size_defaults`.
 
-    `config` contains only defaults and the settings with the dotted names `given`.
+    `given` contains the dotted names of the settings that the user has given. All other settings
+    of `config` have their default values.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the split of the run itself repeats them
+        warnings.simplefilter("ignore")  # the split of the run gives them again
         num_clips = len(new_split(config, features).train)
     if num_folds := config.training.num_folds:
         num_clips -= num_clips // num_folds

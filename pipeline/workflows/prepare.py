@@ -1,4 +1,4 @@
-"""Build a feature set from files of other tools, annotations and groups, joined by clip id.
+"""Build a feature set: join files of other tools, annotations and groups by clip id.
 
 Legend: N clips of the streams, T steps, D features.
 """
@@ -70,16 +70,16 @@ def prepare_feature_set(
 
     Args:
         sources: Files of each stream, from `open_stream`.
-        features_dir: New or empty directory for the feature set. It also gets `unmatched.csv`, the
-            clips that are in only some of the files, with the nearest other name; also if the
-            join fails.
+        features_dir: New or empty directory for the feature set. The table `unmatched.csv` is also
+            written there, even if the join fails. It contains the clips that are in only some of
+            the files, with the nearest other name.
         labels: Annotated scores; None for a set without labels.
-        annotations: Files of `labels`; their hashes are recorded.
+        annotations: Files from which `labels` were read; their hashes are recorded.
         clips: CSV table with `clip_id`. It selects and orders the clips. A stream without clip ids
             has its rows in the order of this table. Without a table, the clips are those of the
             streams.
-        groups: Value of `--groups`: a table, or a rule for `assign_groups`. Empty: a column
-            `group` of `clips` or of the annotations, or the default rule.
+        groups: Value of `--groups`: a table, or a rule for `assign_groups`. If empty, a column
+            `group` of `clips` or of the annotations is used; without this column, the default rule.
         missing_streams: How to treat clips that lack a stream.
         allow_unlabelled: If True, drop clips without annotation; if False, raise an error.
         progress: Display of the progress.
@@ -257,7 +257,10 @@ def _read_streams(
     features_dir: Path,
     report: Callable[[str], None],
 ) -> tuple[dict[str, StreamArrays], IntArray]:
-    """Read all streams, and return the rows of the clips with enough valid streams."""
+    """Read all streams. Return their arrays, and the rows of the clips with enough valid streams.
+
+    If `missing` is `drop`, a clip needs a valid step in each stream; otherwise, in one stream.
+    """
     scratch_dir = features_dir.resolve().parent
     scratch_dir.mkdir(parents=True, exist_ok=True)
     arrays = {}
@@ -265,7 +268,7 @@ def _read_streams(
     for name, source in found.sources.items():
         ids = None
         if source.clip_ids is not None:
-            # Clips that are dropped are not read. Their rows are empty.
+            # Dropped clips are not read. Their rows in the arrays have no valid step.
             ids = [None] * len(found.table)
             for row in kept[found.rows[name][kept] >= 0]:
                 ids[row] = source.clip_ids[found.rows[name][row]]
@@ -295,7 +298,10 @@ def _read_streams(
 
 
 def _shard_of_arrays(found: StreamClips) -> Shard | None:
-    """Open the streams that are one array, with the files beside them; None if there are none."""
+    """Open the streams that are one unchanged array, with the masks and other files beside it.
+
+    Return None if there is no such stream.
+    """
     paths = {name: each.path for name, each in found.sources.items() if not each.clips}
     return open_shard(ShardPaths.of_files(paths), needs_group=False) if paths else None
 

@@ -76,8 +76,9 @@ def predict(
     If a stream has a mask input in the model but no mask in the feature set, all its time steps
     count as valid.
 
-    If `without` is the name of a stream, the model does not see this stream: the stream is absent
-    if the model has a token for this case. Otherwise each step is the mean of the training clips.
+    If `without` is the name of a stream, this stream is hidden from the model. If the model has a
+    learned token for clips that lack the stream, its mask contains only False. Otherwise each
+    step is replaced by the mean of the training clips.
 
     Raises:
         ModelError: If the features do not have the input shapes of the model.
@@ -135,8 +136,8 @@ def concatenate_scores(folds: list[Scores]) -> Scores:
     The baseline `training_mean` predicts a different training mean in each fold. These means
     correlate negatively with the held-out labels of their folds, so R² and PCC of this baseline
     over all folds would be too low. Therefore the average of these predictions over all clips
-    replaces them. In a fold without the baseline `same_group_mean`, this baseline would equal the
-    training mean of the fold.
+    replaces them. For a fold without the baseline `same_group_mean`, the training mean of the fold
+    is used, because this baseline would equal it.
     """
     predictions = [fold.predictions for fold in folds]
     labels = [part.y_true for part in predictions if part.y_true is not None]
@@ -243,7 +244,10 @@ def check_outputs(network: keras.Model, trait_names: Sequence[str]) -> None:
 
 
 def absence_caveats(network: keras.Model, features: FeatureSet) -> tuple[str, ...]:
-    """Return a warning for each stream that clips lack, but that no training clip lacked."""
+    """Return a warning for each stream that some clips lack, if the model has no token for this.
+
+    Such a model was trained only on clips with this stream.
+    """
     learned = absent_streams(network)
     return tuple(
         f"{features.features_dir}: {int(stream.is_absent.sum())} of {features.num_clips} clips "

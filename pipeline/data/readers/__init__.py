@@ -1,1 +1,1 @@
-"""Readers of annotation files: ChaLearn pickles and CSV tables."""
+"""Readers of annotation files, and of feature files from other tools."""

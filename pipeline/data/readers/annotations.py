@@ -31,11 +31,12 @@ def read_labels(paths: Sequence[Path], options: LabelOptions | None = None) -> L
 
     A file is a label table or a ChaLearn pickle. A pickle contains `{trait: {clip: score}}`; keys
     that are not traits are ignored. A clip may be in several files if its scores are equal in all
-    of them. If the names of two or more files contain different subsets, for instance
-    `annotation_training.pkl` and `annotation_test.pkl`, the names become the split.
+    of them. The file names define the subsets of the clips if each name contains a subset and not
+    all subsets are equal, for instance `annotation_training.pkl` and `annotation_test.pkl`. A
+    column of subsets in a file takes precedence.
 
     Raises:
-        AnnotationError: If a file has another format, a trait or score is missing, a score is
+        AnnotationError: If a file has an unknown format, a trait or score is missing, a score is
             outside the range, the scores, group or split of a clip differ between files, or a
             pickle contains code.
 

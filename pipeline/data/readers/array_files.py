@@ -30,7 +30,7 @@ def open_array_folder(
 
     Args:
         files: Clip id -> folder and file.
-        patterns: Shell patterns of the name of the array in files with several arrays.
+        patterns: Shell patterns that select one array by its name in files with several arrays.
     """
     return {
         clip_id: _ClipArray(path, partial(_open_arrays, path), patterns=patterns).clip(folder)
@@ -39,7 +39,10 @@ def open_array_folder(
 
 
 def open_array_archive(path: Path) -> dict[str, ClipFile]:
-    """Return the clips of an archive: `keys` and `v_0`, `v_1`, …, or one array per clip.
+    """Return the clips of an archive.
+
+    The archive contains one array per clip, with the clip id as its name; or an array `keys` with
+    the clip ids, and one array `v_0`, `v_1`, … per id.
 
     Raises:
         FeatureSetError: If the file is damaged, has no array, or two ids are equal.
@@ -66,7 +69,7 @@ def open_array_rows(path: Path) -> dict[str, ClipFile]:
     """Return the rows of one array (N, T, D) as clips, by row number.
 
     Raises:
-        FeatureSetError: If the rows have no steps.
+        FeatureSetError: If the array does not have three axes, or has a mask file.
     """
     array = open_array(path)
     if array.ndim != 3:
@@ -131,7 +134,7 @@ class _ClipArray:
 
 
 def _open_arrays(path: Path) -> Mapping[str, Any]:
-    """Return arrays by name; "" in a `.npy` file. They are read on access."""
+    """Return name -> array. In a `.npy` file, the name is "". Arrays are read on access."""
     if path.suffix.lower() == ".npy":
         return {"": open_array(path)}
     with _errors_of(path):

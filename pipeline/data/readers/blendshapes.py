@@ -1,8 +1,8 @@
 """Read the 52 blendshape scores of MediaPipe's face landmarker, a row per frame.
 
-MediaPipe has no file format of its own. A table needs its names as columns; an empty row is a
-frame without a face. In JSON lines, a frame may contain the list of categories as MediaPipe
-returns it (see `table_file`).
+MediaPipe has no file format of its own. A table needs the blendshape names as columns; an empty
+row is a frame without a face. In JSON lines, a frame may contain the list of categories as
+MediaPipe returns it (see `table_file`).
 """
 
 import fnmatch

@@ -18,7 +18,7 @@ from pipeline.data.readers.pyfeat import PYFEAT
 
 FORMATS: Final[tuple[Format, ...]] = (
     OPENFACE,
-    PYFEAT,  # before blendshapes, which it also contains
+    PYFEAT,  # before blendshapes, because its tables also contain them
     OPENSMILE,
     BLENDSHAPES,
     PLAIN_TABLE,  # matches everything
@@ -52,10 +52,11 @@ def choose_columns(
 ) -> tuple[str, ...]:
     """Return the columns that match any of the shell patterns, in the order of `columns`.
 
-    Case is ignored, unless a pattern matches a column with its case: `x_*` is not `X_*`.
+    Case is ignored only if a pattern matches no column otherwise. Therefore `x_*` does not choose
+    `X_0` if there is a column `x_0`.
 
     Args:
-        columns: Names without outer blanks.
+        columns: Names without leading and trailing blanks.
         patterns: Patterns such as `AU*_r`.
         hidden: Names in lower case that only a pattern without wildcards selects.
         are_optional: Whether a pattern may match nothing.

@@ -25,7 +25,10 @@ _TRAIT_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "neuroticism": ("neuroticism", "neur", "neuro", "neu", "valueneurotisicm", "valueneuroticism"),
 }
 _FIRST_VERSION: Final = ("valueneurotisicm", "valueneuroticism")
-"""Column of First Impressions, first version. The first spelling is ChaLearn's."""
+"""Names of the neuroticism column in the first version of First Impressions, in lower case.
+
+The first name contains the misspelling of ChaLearn.
+"""
 _STABILITY: Final = re.compile(
     r"emot|(emotional(ly)?)?stab(ility|le)?|(non|no|not)neuroticism|es|emotionalstab"
 )
@@ -75,7 +78,7 @@ class LabelOptions:
             reverse: Traits, separated by commas.
 
         Raises:
-            ConfigError: If a value has another form or names an unknown trait.
+            ConfigError: If a value has the wrong form, or a trait is unknown or given twice.
         """
         names = _listed_names(traits) or TRAITS
         twice = next((name for name in names if names.count(name) > 1), None)
@@ -102,7 +105,7 @@ class LabelOptions:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Labels:
-    """Scores of clips and what else an annotation file contains."""
+    """Scores, groups and subsets of the clips in an annotation file."""
 
     scores: pd.DataFrame
     """Index `clip_id`, one column per trait, float64 in [0, 1]."""
@@ -119,7 +122,8 @@ def find_labels(path: Path, table: pd.DataFrame, options: LabelOptions) -> Label
 
     Args:
         path: Path of the table, for error messages.
-        table: One row per clip, cells of type str, column names without outer blanks.
+        table: One row per clip, cells of type str, column names without leading
+            and trailing blanks.
         options: Options that describe the table.
 
     Raises:
@@ -237,7 +241,7 @@ def _find_trait_columns(
     """Return trait -> column, in the order of the traits."""
     by_name = {_letters(column): column for column in reversed(columns)}
     stable = next((name for name in by_name if _STABILITY.fullmatch(name)), "")
-    # One letter is a reliable name only if the other traits have one too.
+    # A column with one letter is a trait only if every other trait has such a column or is given.
     has_initials = all(
         trait in options.trait_columns or trait[0] in by_name for trait in options.traits
     )

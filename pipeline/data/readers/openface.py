@@ -15,9 +15,9 @@ _MIN_CONFIDENCE: Final = 0.5
 """Smallest confidence of a valid frame.
 
 OpenFace sets `success` from its own limit, 0.725 by default (`validation_boundary`). Its author
-regards a confidence below 0.7 as a failure (OpenFace issue 270). A person may lower that limit for
-masks or profile faces (issue 939), so this limit only removes faces that are more likely wrong
-than right. It also applies to tables without `success`.
+regards a confidence below 0.7 as a failure (OpenFace issue 270). Users may lower the limit of
+OpenFace for masks or profile faces (issue 939). Therefore the limit here is lower, and removes only
+faces that are more likely wrong than right. It also applies to tables without `success`.
 """
 
 
@@ -34,7 +34,7 @@ def _read(table: ClipTable) -> Frames:
         is_valid &= table.others["confidence"] >= _MIN_CONFIDENCE
     if "face_id" not in table.others:
         return table.frames(is_valid)
-    # OpenFace keeps the id of a face while it tracks it; keep the face with most valid frames.
+    # A face has the same id as long as OpenFace tracks it. The face with most valid frames is kept.
     face_ids, faces = np.unique(table.others["face_id"], return_inverse=True)
     counts = np.bincount(faces[is_valid], minlength=len(face_ids))
     rows = faces == (counts.argmax() if counts.size else 0)

@@ -1,7 +1,7 @@
 """Read tables of py-feat, which have a row per face.
 
 A frame may have several faces, and their order may change. Faces of successive frames are linked
-into a track if their rectangles overlap. The clip is the track with the largest sum of areas, so a
+into a track if their rectangles overlap. Only the track with the largest sum of areas is read, so a
 permanent face is preferred to a larger face that passes by. A table with at most one face per
 frame is read as it is.
 
@@ -33,7 +33,7 @@ def _read(table: ClipTable) -> Frames:
         boxes = np.stack([table.others[name] for name in _RECTANGLE], axis=1)
         table = table.select(_main_track(numbers, boxes))
     frames = table.frames()
-    # `approx_time` has whole seconds only, so frame numbers alone place the frames.
+    # `approx_time` has whole seconds only. Therefore times are computed from the frame numbers.
     if "fps" in table.others and frames.frame_numbers is not None and frames.seconds is None:
         return replace(frames, seconds=frames.frame_numbers / table.others["fps"])
     return frames

@@ -38,7 +38,7 @@ from pipeline.data.readers.table_file import TABLE_SUFFIXES
 from pipeline.data.time_steps import ResampleMethod, resample, valid_frames
 
 DEFAULT_NUM_STEPS: Final = 16
-"""Number of steps of clips with different lengths."""
+"""Number of steps T, unless all clips are arrays of the same length."""
 
 _SUFFIXES: Final = (*ARRAY_SUFFIXES, *TABLE_SUFFIXES)
 
@@ -48,11 +48,11 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StreamArrays:
-    """Arrays of one stream, with a row per requested clip, and what was read."""
+    """Arrays of one stream, with a row per requested clip, and counts of the frames read."""
 
     values: NDArray[Any]
-    """Memory map of shape (N, T, D), or (N, D) for vectors. Float32, finite and 0 where masked;
-    one array of all clips is returned as it is."""
+    """Memory map of shape (N, T, D), or (N, D) for vectors. Float32, finite, and 0 in masked steps;
+    a single array of all clips is returned unchanged."""
     mask: BoolArray | None
     """True for valid steps, shape (N, T), or (N, 1) for vectors; None if all are valid."""
     seconds: FloatArray | None = None
@@ -62,7 +62,7 @@ class StreamArrays:
     num_frames: int
     """Number of frames or vectors that were read."""
     num_masked: int = 0
-    """Number of these without a subject, with low confidence, or with NaN."""
+    """Number of these frames or vectors without a subject, with low confidence, or with NaN."""
     empty_clips: tuple[str, ...] = ()
     """Ids of the clips without a valid frame."""
 
@@ -78,24 +78,25 @@ class StreamSource:
     description: str
     """Format of the files, for the user."""
     clips: Mapping[str, ClipFile]
-    """Clips by id, in the order of the files or rows; empty for one array that is kept as it is."""
+    """Clips by id, in the order of the files or rows; empty for one array that stays unchanged."""
     has_ids: bool
-    """Whether the files contain clip ids. One array has rows in the order of `clips.csv`."""
+    """Whether the files contain clip ids. A single array contains none: its rows have the order of
+    `clips.csv`."""
     unused: tuple[Path, ...]
     """Files in the folder that are not read because of their type."""
     num_steps: int | None
-    """Number of steps T; None to keep arrays of equal length, otherwise 16."""
+    """Number of steps T. If None, arrays of equal length keep their steps; other clips get 16."""
     how: ResampleMethod
     """How frames become steps."""
 
     @property
     def clip_ids(self) -> tuple[str, ...] | None:
-        """The clip ids, or None."""
+        """The clip ids; None if the files contain none."""
         return tuple(self.clips) if self.has_ids else None
 
     @property
     def clip_folders(self) -> tuple[str, ...] | None:
-        """The folder of each clip, "" if none; or None."""
+        """The folder of each clip, "" if it has none; None if the files contain no clip ids."""
         return tuple(clip.folder for clip in self.clips.values()) if self.has_ids else None
 
     def read_all(
@@ -112,7 +113,7 @@ class StreamSource:
                 gives a row without valid steps.
             progress: Progress display, which gets a task with the name of the stream.
             scratch_dir: Directory of the temporary file of the values; None for the default of
-                the system. The file has no name and ends with its memory map.
+                the system. The file has no name, and is deleted with its memory map.
 
         Raises:
             FeatureSetError: If a clip is unknown or cannot be read, or differs from the first in
@@ -136,7 +137,8 @@ class StreamSource:
             with tempfile.TemporaryFile(dir=directory) as file:
                 for steps in _in_threads(conversion.read, clips):
                     file.write(np.ascontiguousarray(steps.values, dtype=np.float32).data)
-                    done.append(replace(steps, values=np.empty(0)))  # a view would keep them
+                    # A view of the values would keep all of them in memory.
+                    done.append(replace(steps, values=np.empty(0)))
                     if progress is not None and task is not None:
                         progress.advance(task)
                 file.flush()
@@ -179,7 +181,8 @@ def open_stream(
         format: Name of a table format; empty to detect it from the columns.
         columns: Shell patterns of columns, or of arrays in files with several arrays; empty for
             the default of the format.
-        num_steps: Number of steps T; None to keep arrays of equal length, otherwise 16.
+        num_steps: Number of steps T. If None, arrays of equal length keep their steps, and other
+            clips get 16 steps.
         how: `mean` over each window, or the frame `nearest` to its middle.
         id_column: Column with the clip ids of one table; empty to find it by its name.
 
@@ -371,9 +374,9 @@ def _list_files(directory: Path) -> Iterator[Path]:
 
 
 def _in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
-    """Apply `function` on all cores, and yield the results in order. A few start in advance.
+    """Apply `function` on all cores, and yield the results in order. A few calls start in advance.
 
-    Most of the time is spent in pyarrow and NumPy, which release the lock of the interpreter.
+    Most of the time is spent in pyarrow and NumPy, which release the global interpreter lock.
     """
     has_affinity = hasattr(os, "sched_getaffinity")
     num_cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
@@ -393,7 +396,7 @@ def _in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item]) ->
 
 @contextlib.contextmanager
 def _named(stream: str) -> Iterator[None]:
-    """Write the name of the stream into the flags of an error."""
+    """Replace `NAME` by the name of the stream in the options that an error message suggests."""
     try:
         yield
     except FeatureSetError as error:

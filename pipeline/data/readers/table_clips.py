@@ -35,7 +35,8 @@ _NO_FEATURES: Final = frozenset(
     | {*TRAITS, *ID_COLUMNS, *TIME_COLUMNS}
     | {name.replace("_", "") for name in ID_COLUMNS}
 )
-"""Columns that only their full name selects, in lower case: row numbers, ids, times and labels."""
+"""Columns that are selected only by their full name: row numbers, ids, times, labels and groups.
+The names are in lower case."""
 
 _CLIP_COLUMN: Final = re.compile(r"clip|video|vlog", re.IGNORECASE)
 _AUDIO_SUFFIXES: Final = (".aac", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".wav", ".wma")
@@ -43,7 +44,7 @@ _AUDIO_SUFFIXES: Final = (".aac", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".wa
 
 @dataclass(frozen=True, kw_only=True)
 class TableChoice:
-    """What to read from the tables of one stream, chosen from the first one."""
+    """Columns to read from the tables of one stream, chosen from the first table."""
 
     first: TableFile
     """The first table. Its columns of text are no features."""
@@ -65,7 +66,7 @@ class TableChoice:
         """
         chosen = find_format(first.columns, format_name)
         choice = cls(first=first, format=chosen, patterns=patterns, id_column=id_column)
-        _ = choice.columns  # an error comes before the first clip is read
+        _ = choice.columns  # raises an error before the first clip is read
         return choice
 
     @cached_property
@@ -74,14 +75,19 @@ class TableChoice:
         return self._choose(self.first)
 
     def find_id_column(self, table: TableFile) -> str:
-        """Return the column with the clip ids, or "". `id_column` may be that of other tables."""
+        """Return the column with the clip ids, or "".
+
+        If this table has no column `id_column`, which may belong to other tables, the column is
+        found by its name.
+        """
         wanted = self.id_column if self.id_column in table.columns else ""
         return find_id_column(table.columns, wanted) or ""
 
     def several_clips(self, table: TableFile, ids: NDArray[Any] | None) -> list[str]:
         """Return the clip ids of the rows of a table, or [] if all rows are of one clip.
 
-        A column such as `name` or `file` may also name the images of the frames.
+        Columns such as `name` or `file` are ignored here, because they may contain the image names
+        of the frames.
         """
         if ids is None or not _CLIP_COLUMN.match(self.find_id_column(table)):
             return []
@@ -92,7 +98,7 @@ class TableChoice:
         """Read the rows of a table, and the clip id of each row if there is an id column.
 
         Raises:
-            FeatureSetError: If the table has no rows, or other columns than the first one.
+            FeatureSetError: If the table has no rows, or other columns than the first table.
         """
         if table.columns != self.first.columns:
             self._check_columns(table)
@@ -159,8 +165,8 @@ def open_tables(
         Description of the format, and the clips by id.
 
     Raises:
-        FeatureSetError: As `TableChoice.of_table`, for the first table, or if two tables have the
-            same clip.
+        FeatureSetError: If the format is unknown, a pattern matches no column of the first table,
+            or two tables contain the same clip.
     """
     paths = [path for _, path in files.values()]
     first = open_table(paths[0])
@@ -230,10 +236,11 @@ def _clips_of_table(path: Path, choice: TableChoice) -> dict[str, ClipFile]:
 def split_names(path: Path, names: Iterable[object]) -> dict[str, str]:
     """Return clip id -> folder for the names in a file.
 
-    The id has no folder, quotes or audio suffix. If two ids are equal, all keep their folders.
+    Quotes, audio suffix and folder are removed from each name. If two ids would be equal, all ids
+    keep their folders.
 
     Raises:
-        FeatureSetError: If an id is blank, or two ids are equal with their folders.
+        FeatureSetError: If an id is blank, or two ids are equal even with their folders.
     """
     parts = [_split_name(str(name)) for name in names]
     if len({clip_id for _, clip_id in parts}) < len(parts):

@@ -1,4 +1,4 @@
-"""Read tables of any common file type: CSV and its relatives, Parquet, Excel and JSON lines.
+"""Read tables of any common file type: delimited text, Parquet, Excel and JSON lines.
 
 Separator, decimal comma, quotes and a byte order mark are detected from the first lines. Lines are
 counted from 1, with the header, as an editor shows them.
@@ -53,9 +53,9 @@ class TableFile:
     path: Path
     """File of the table."""
     columns: tuple[str, ...]
-    """Names without outer blanks, in the order of the file."""
+    """Names without leading and trailing blanks, in the order of the file."""
     text_columns: frozenset[str]
-    """Columns that are not numbers, as far as the first lines show."""
+    """Columns that are not numeric, according to the first lines or the schema of the file."""
     separator: str = ""
     """Separator of delimited text."""
     decimal: str = "."
@@ -73,7 +73,8 @@ class TableFile:
         """Read some columns, each of shape (F,). Missing numbers are NaN.
 
         Raises:
-            FeatureSetError: If a cell is not a number, with its line and column.
+            FeatureSetError: If a column occurs twice, or a cell is not a number. The message then
+                contains the line and the column of the cell.
         """
         twice = [name for name in types if self.columns.count(name) > 1]
         if twice:
@@ -87,12 +88,13 @@ class TableFile:
         return self._read_delimited(types)
 
     def _read_delimited(self, types: Mapping[str, CellType]) -> dict[str, NDArray[Any]]:
-        # By number, because names may be blank or occur twice.
+        # Columns are selected by their number, because names may be blank or occur twice.
         wanted = {str(self.columns.index(name)): _ARROW_TYPES[kind] for name, kind in types.items()}
         try:
             table = pyarrow.csv.read_csv(
                 self.path,
-                # Several files are read at a time, and one thread counts the lines for errors.
+                # Several files are read in parallel. With one thread per file, pyarrow counts the
+                # lines, so that errors contain line numbers.
                 read_options=pyarrow.csv.ReadOptions(
                     use_threads=False,
                     block_size=_BLOCK_BYTES,
@@ -149,7 +151,8 @@ def open_table(path: Path, like: TableFile | None = None) -> TableFile:
 
     Args:
         path: File of the table.
-        like: Another table. If both have the same header line, its result is reused.
+        like: Another opened table. If it is separated by commas and both files have the same header
+            line, its columns and format are reused.
 
     Raises:
         FeatureSetError: If the file is missing, has an unknown type or cannot be read, or a
@@ -277,7 +280,10 @@ def _encoding(path: Path) -> str:
 
 
 def _find_separator(lines: Sequence[str]) -> str:
-    """Return the separator that splits all lines into equally many fields, the most if several."""
+    """Return the separator that splits all lines into the same number of fields.
+
+    If there are several such separators, return the one with the most fields.
+    """
     counts = {
         separator: [len(row) for row in _split(lines, separator) if row]
         for separator in _SEPARATORS
@@ -356,7 +362,7 @@ def _read_json_lines(path: Path) -> pd.DataFrame:
 
 
 def _flatten(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return one level of names. A list of categories, as of MediaPipe, becomes name -> score."""
+    """Return name -> value without nested objects. MediaPipe categories become name -> score."""
     flat: dict[str, Any] = {}
     for name, value in record.items():
         faces = value
