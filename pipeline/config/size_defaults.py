@@ -1,9 +1,11 @@
 """Settings for training without a configuration file, chosen from the number of training clips.
 
-This table is the only place of the rule. experiments/RESULTS.md shows the measurements behind it.
+The table in this module is the only definition of these settings. experiments/RESULTS.md contains
+the measurements on which the table is based.
 
-- All sizes start at the ridge regression and leave it only if the validation clips clearly improve
-  (`model.linear_start`). On a few hundred clips of pooled features, no network was better.
+- For all sizes, the scores before training are those of ridge regression. They change only if an
+  epoch is clearly better on the validation clips (`model.linear_start`). On a few hundred clips of
+  pooled features, no network was better.
 - The other layers get more weights and less regularization with more clips. They are needed if the
   streams are sequences that must be combined.
 - The values for up to 10,000 clips are near those of experiments/demo.yaml. The values for more
@@ -33,7 +35,7 @@ _PLACE: Final = "pipeline/config/size_defaults.py"
 
 
 def settings_for_size(num_clips: int) -> dict[str, Any]:
-    """Return dotted setting -> value for a number of training clips."""
+    """Return dotted name -> value of each setting for a number of training clips."""
     values = next(values for limit, values in _TABLE if num_clips <= limit)
     return {**dict(zip(_SETTINGS, values, strict=True)), **_RIDGE, **_ALWAYS}
 
@@ -54,7 +56,7 @@ def with_size_defaults(
         chosen = {name: value for name, value in chosen.items() if name not in _RIDGE}
     chosen = {name: value for name, value in chosen.items() if name not in given}
     if (width := chosen.get("model.fusion_dim")) and width % config.model.num_heads:
-        # The smallest width that the given number of heads divides.
+        # Round the width up to a multiple of the given number of heads.
         chosen["model.fusion_dim"] = -(-width // config.model.num_heads) * config.model.num_heads
     config = with_overrides(config, chosen, source=_PLACE)
     texts = ", ".join(f"{name}={value}" for name, value in chosen.items())

@@ -14,7 +14,7 @@ from pipeline.extraction.sources import CACHE_NAME
 _logger = logging.getLogger(__name__)
 
 _COPY_NAME: Final = "clips.csv"
-"""Copy of the last written table, in the folder of the cache."""
+"""File name of the copy of the last written table, in the cache folder."""
 
 
 def save_copy(features_dir: Path, table: pd.DataFrame) -> None:
@@ -26,9 +26,9 @@ def save_copy(features_dir: Path, table: pd.DataFrame) -> None:
 def with_edits(features_dir: Path, table: pd.DataFrame) -> pd.DataFrame:
     """Return a new table with the changes that a person made in the table of the last extraction.
 
-    A cell was changed if it differs from the copy of `save_copy`. Added columns are kept. A warning
-    names the first clip whose changed cell also has another new value; the change of the person is
-    kept.
+    A cell was changed if it differs from the copy that `save_copy` wrote. Added columns are kept.
+    If the new table also has another value in a changed cell, the change of the person is kept, and
+    a warning names the first such cell.
 
     Args:
         features_dir: Directory of the last extraction.

@@ -163,7 +163,7 @@ class CrossAttentionBlock(keras.layers.Layer):
     """Cross-attention between N streams, then a feed-forward layer per stream.
 
     Every stream queries the joined tokens of all other streams. A single stream queries its own
-    tokens. With one set of weights W, U, c, FFN per stream, LN for layer normalization, and without
+    tokens. Each stream has its own weights W, U, c and FFN. LN is layer normalization. Without
     dropout, the new tokens of stream a are computed from the tokens X of all streams::
 
         Q_a, K_a, V_a = LN(X_a) W_a
@@ -194,14 +194,14 @@ class CrossAttentionBlock(keras.layers.Layer):
             (B, T).
 
     Reference: Lu et al., 2019 (arXiv:1908.02265), co-attention of two streams; pre-norm after
-        Xiong et al., 2020 (arXiv:2002.04745). Tsai et al., 2019 (arXiv:1906.00295), for N streams.
-        As there, attention is directional, from the queries of one stream to the keys and values
-        of others, with pre-norm and a feed-forward layer. The differences: Tsai et al. use one
-        transformer per ordered pair of streams, so N(N - 1) transformers, and join their outputs.
-        Here, one attention per stream covers the tokens of all other streams, so that these
-        compete for the same weights. In Tsai et al., every layer attends to the initial tokens of
-        the other stream. Here, all streams are updated simultaneously, and the next block uses the
-        new tokens. All streams share the width F.
+        Xiong et al., 2020 (arXiv:2002.04745). For N streams, Tsai et al., 2019 (arXiv:1906.00295).
+        As in Tsai et al., attention is directional, from the queries of one stream to the keys and
+        values of others, and the block has pre-norm and a feed-forward layer. The differences: Tsai
+        et al. use one transformer per ordered pair of streams, so N(N - 1) transformers, and join
+        their outputs. Here, one attention per stream covers the tokens of all other streams, so
+        that the weights of all these tokens together sum to 1. In Tsai et al., every layer attends
+        to the initial tokens of the other stream. Here, all streams are updated simultaneously, and
+        the next block uses the new tokens. All streams share the width F.
     """
 
     def __init__(
@@ -221,7 +221,8 @@ class CrossAttentionBlock(keras.layers.Layer):
 
     def side(self, stream: str) -> AttentionSide:
         """Return the layers of a stream."""
-        # Keras stores weights under the attribute name. A dict would change the names in old files.
+        # Keras stores weights under the attribute name. With a dict, the names would differ from
+        # those in old files.
         side: AttentionSide = getattr(self, f"{stream}_side")
         return side
 

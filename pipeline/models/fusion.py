@@ -56,7 +56,8 @@ def cross_attention(streams: Sequence[StreamTensors], sizes: FusionSizes) -> Fus
     names = [stream.name for stream in streams]
     tokens, masks = [stream.values for stream in streams], [stream.mask for stream in streams]
     has_masks = any(mask is not None for mask in masks)
-    # From the first tokens: a mask from later tokens would change the order of the layers.
+    # The mask is computed from the first tokens, because later tokens would change the order of
+    # the layers.
     all_masks = joint_mask(tokens, masks)
     attention = {}
     for number in range(1, sizes.num_blocks + 1):
@@ -141,8 +142,8 @@ def fused_streams(fusion: str, streams: Sequence[str]) -> tuple[str, ...]:
 class GatedUnit(keras.layers.Layer):
     """Gated multimodal unit: mix N streams with learned gates per feature.
 
-    The gates of a feature have the sum 1. For two streams, they are the sigmoid of a logit and
-    its complement. For more streams, they are `softmax_shares` of N - 1 logits.
+    The gates of a feature have the sum 1. For two streams, the gates are g and 1 - g; g is the
+    sigmoid of a logit. For more streams, they are `softmax_shares` of N - 1 logits.
 
     Call arguments:
         inputs: Vector of each stream, each of shape (B, F).
@@ -163,7 +164,7 @@ class GatedUnit(keras.layers.Layer):
             layer.build(shape)
         num_others = len(inputs_shape) - 1
         if num_others:
-            # Two streams need only one share. A separate sigmoid would change the rounding.
+            # Two streams need only one gate. A sigmoid outside the layer would change the rounding.
             activation = "sigmoid" if num_others == 1 else None
             self.gate = keras.layers.Dense(
                 num_others * width, activation=activation, name="gate", **options

@@ -74,7 +74,7 @@ class PersonalityModel(keras.Model):
     (N, 1). The output contains scores in [0, 1] in the order of `traits`, shape (N, K), float32.
 
     If the mask of a stream contains only False, the clip lacks the stream. If the stream can be
-    absent, a learned token then represents it; else, no attention weight falls on the stream. In
+    absent, a learned token then represents it; else, the attention weights of its tokens are 0. In
     both cases, the linear model uses the mean of the training clips.
 
     Args:
@@ -90,8 +90,8 @@ class PersonalityModel(keras.Model):
         fusion: Name of the fusion, one of `FUSIONS`.
         linear_skip: Whether the output of a linear model of the pooled inputs is added to the
             logits.
-        linear_start: `zero`, or `ridge`: `adapt` sets the linear model, and training does not
-            change it.
+        linear_start: `zero`: the weights of the linear model are initially zero, and are trained.
+            `ridge`: `adapt` sets these weights, and training does not change them.
         stream_dropout: Probability that a clip loses a stream during training, in [0, 1); see
             `StreamDropout`. If above 0, every stream can be absent.
 
@@ -172,10 +172,10 @@ class PersonalityModel(keras.Model):
         that the fusion uses. Frozen layers do not change. After this call, the predictions of a new
         model are close to `label_mean`, shape (K,).
 
-        With `linear`, the predictions of a new model equal these scores, except for the soft clip
-        to [0, 1]: the linear model is set, and the weights of the heads become zero. `label_mean`
-        must be the mean of the scores. For a clip without a stream, the features are the means in
-        `moments`.
+        With `linear`, the linear model is set to `linear`, and the weights of the heads become
+        zero. The predictions of a new model then equal the scores of `linear`, except for the soft
+        clip to [0, 1]. `label_mean` must be the mean score of the training clips. For a clip
+        without a stream, the features are the means in `moments`.
 
         Raises:
             ModelError: If a stream is missing in `moments`, a shape or a value is invalid, or
@@ -256,8 +256,9 @@ class PersonalityModel(keras.Model):
             (N, H, T static, T dynamic), from static queries to dynamic keys. For three streams or
             more, the keys are those of all other streams: `"block_1/static_to_dynamic+audio"`
             (N, H, T static, T dynamic + T audio). A single stream attends to itself:
-            `"block_1/static_to_static"`. Then `"traits"` (N, H, K, T of all streams), in stream
-            order. Fusions of one stream: `"traits"`. Late fusion: `"static/traits"` per stream.
+            `"block_1/static_to_static"`. In addition, `"traits"` (N, H, K, T of all streams), in
+            stream order. Fusions of one stream: only `"traits"`. Late fusion: one entry per
+            stream, for example `"static/traits"`.
 
         Raises:
             ModelError: If the fusion has no attention.

@@ -80,7 +80,7 @@ def build_input(name: str, spec: StreamSpec) -> StreamTensors:
 
 
 def drop_streams(streams: Sequence[StreamTensors], rate: float) -> list[StreamTensors]:
-    """Return the streams with masks from which `StreamDropout` removes whole streams."""
+    """Return the streams with new masks. In training, `StreamDropout` removes whole streams."""
     masks = [_full_mask(stream) if stream.mask is None else stream.mask for stream in streams]
     kept = StreamDropout(rate, name="dropped_streams")(masks)
     return [
@@ -233,7 +233,7 @@ class StreamDropout(keras.layers.Layer):
     def __init__(self, rate: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rate = rate
-        # The state is a variable of the model, so a resumed run continues the random numbers.
+        # The state is a variable of the model, so a resumed run continues its random sequence.
         self.seed_generator = keras.random.SeedGenerator()
 
     def call(self, masks: Sequence[Any], training: bool | None = None) -> list[Any]:

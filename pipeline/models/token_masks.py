@@ -1,4 +1,4 @@
-"""Masks of the tokens that the attention of a model covers.
+"""Masks of the tokens to which a model attends.
 
 Shapes: N clips, T steps of a stream or learned tokens.
 """

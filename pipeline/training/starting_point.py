@@ -24,7 +24,7 @@ is too low. experiments/RESULTS.md compares several values.
 """
 
 _ABSOLUTE: Final = ("mae", "accuracy")
-"""Monitors for which the error of a clip is its absolute error. For others, it is squared."""
+"""Monitored metrics for which the absolute error of a clip is used. For others, it is squared."""
 
 
 class StartingPoint:
@@ -57,9 +57,9 @@ class StartingPoint:
             self._errors = self._errors_of(validation)
 
     def is_beaten(self) -> bool:
-        """Return True if the present weights of the model are clearly better.
+        """Return whether the current weights are clearly better than those before training.
 
-        Without validation clips, nothing can be compared, and the present weights are kept.
+        Without validation clips, the weights cannot be compared. The current weights are then kept.
         """
         if self._validation is None:
             return True
@@ -81,9 +81,9 @@ class StartingPoint:
 
 
 def standard_error(values: FloatArray, groups: Names) -> float:
-    """Return the standard error of the mean of M values with correlated values in each group.
+    """Return the standard error of the mean of M values. Values in a group may be correlated.
 
-    With a single group, the error is infinite.
+    With a single group, the standard error is infinite.
 
     Reference: Liang & Zeger, 1986 (doi:10.1093/biomet/73.1.13), for a mean, with the factor
         G / (G - 1).
