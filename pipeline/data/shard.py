@@ -83,7 +83,7 @@ class ShardPaths:
     metadata: Path | None = None
     """Description of the features."""
     is_selection: bool = False
-    """Whether only some streams of the directory may be chosen. `seconds` may belong to others."""
+    """Whether the streams were chosen by name. Then `seconds` may belong to other streams."""
 
     @classmethod
     def of_files(

@@ -122,8 +122,8 @@ def find_labels(path: Path, table: pd.DataFrame, options: LabelOptions) -> Label
 
     Args:
         path: Path of the table, for error messages.
-        table: One row per clip, cells of type str, column names without leading
-            and trailing blanks.
+        table: One row per clip, cells of type str, column names without leading and trailing
+            blanks.
         options: Options that describe the table.
 
     Raises:
@@ -241,7 +241,8 @@ def _find_trait_columns(
     """Return trait -> column, in the order of the traits."""
     by_name = {_letters(column): column for column in reversed(columns)}
     stable = next((name for name in by_name if _STABILITY.fullmatch(name)), "")
-    # A column with one letter is a trait only if every other trait has such a column or is given.
+    # A column name with one letter is used only if every other trait has such a column, or its
+    # column is given.
     has_initials = all(
         trait in options.trait_columns or trait[0] in by_name for trait in options.traits
     )

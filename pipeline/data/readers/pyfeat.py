@@ -33,7 +33,7 @@ def _read(table: ClipTable) -> Frames:
         boxes = np.stack([table.others[name] for name in _RECTANGLE], axis=1)
         table = table.select(_main_track(numbers, boxes))
     frames = table.frames()
-    # `approx_time` has whole seconds only. Therefore times are computed from the frame numbers.
+    # `approx_time` has whole seconds only. Therefore the frame numbers are used instead.
     if "fps" in table.others and frames.frame_numbers is not None and frames.seconds is None:
         return replace(frames, seconds=frames.frame_numbers / table.others["fps"])
     return frames
