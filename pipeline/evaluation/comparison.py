@@ -183,7 +183,8 @@ def _matching_rows(a: Predictions, b: Predictions, names: tuple[str, str]) -> In
         nearest = f" The nearest to {only_a[0]!r} is {near!r}." if near else ""
         raise RunError(
             f"{names[0]} and {names[1]} must contain the same clips; {found}.{nearest} "
-            "Evaluate both models on the same split of the same feature set."
+            "Evaluate both models on the same split of the same feature set. Runs with other seeds "
+            "have the same split if --data.split_seed is equal."
         )
     row_of = {clip_id: row for row, clip_id in enumerate(b.clip_ids)}
     return np.array([row_of[clip_id] for clip_id in a.clip_ids], dtype=np.int64)
