@@ -10,6 +10,7 @@ the measurements on which the table is based.
   streams are sequences that must be combined.
 - The values for up to 10,000 clips are near those of experiments/demo.yaml. With more clips, the
   model is wider.
+- Training stops early, so `training.num_epochs` is an upper limit.
 """
 
 from collections.abc import Collection
