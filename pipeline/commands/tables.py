@@ -167,7 +167,8 @@ def print_prediction(prediction: "Prediction") -> None:
 
 def print_groups(features: "FeatureSet") -> None:
     """Print the numbers of clips and groups of a feature set."""
-    print_line(describe_groups(features.num_clips, len(set(features.groups.tolist()))))
+    num_groups = len(set(features.groups.tolist()))
+    print_line(describe_groups(features.num_clips, num_groups, is_prepared=True))
 
 
 def print_comparison(comparison: Comparison, gallery: "Gallery") -> None:

@@ -52,14 +52,18 @@ class Groups:
         )
 
 
-def describe_groups(num_clips: int, num_groups: int) -> str:
-    """Return the numbers of clips and groups as one line, with a hint if each clip is a group."""
+def describe_groups(num_clips: int, num_groups: int, *, is_prepared: bool = False) -> str:
+    """Return the numbers of clips and groups as one line, with a hint if each clip is a group.
+
+    If `is_prepared` is true, the feature set exists already, so the hint names the commands that
+    accept `--groups`.
+    """
     numbers = f"{count(num_clips, 'clip')} in {count(num_groups, 'group')}"
     if num_groups < num_clips:
         return f"{numbers}."
     return (
         f"{numbers}: every clip counts as a different person. If one person appears in several "
-        "clips, give --groups."
+        f"clips, give --groups{' to `prepare` or `extract`' if is_prepared else ''}."
     )
 
 

@@ -125,9 +125,9 @@ def _unknown_groups(records: RunRecords) -> Iterator[Caveat]:
     elif num_clips := _num_ungrouped_clips(records):
         yield Caveat(
             title="Every clip counts as a different person",
-            detail=f"{describe_groups(num_clips, num_clips)} Without the right groups, a person "
-            "can be in several subsets. All scores are then too good, and all intervals are too "
-            "narrow.",
+            detail=f"{describe_groups(num_clips, num_clips, is_prepared=True)} Without the right "
+            "groups, a person can be in several subsets. All scores are then too good, and all "
+            "intervals are too narrow.",
         )
 
 

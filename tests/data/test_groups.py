@@ -64,6 +64,8 @@ def test_a_set_without_groups_has_a_hint():
         "60 clips in 60 groups: every clip counts as a different person. If one person appears in "
         "several clips, give --groups."
     )
+    line = describe_groups(60, 60, is_prepared=True)
+    assert line.endswith("give --groups to `prepare` or `extract`.")
 
 
 @pytest.mark.parametrize(
