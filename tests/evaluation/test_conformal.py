@@ -116,7 +116,7 @@ def test_new_groups_are_covered_at_the_level_on_average(seed, num_groups, group_
 @pytest.mark.parametrize(
     ("groups", "level", "message"),
     [
-        *((["g"], level, "level between 0 and 1") for level in (0.0, 1.0, -0.1, math.nan)),
+        *((["g"], level, "level between 0 and 1") for level in (0.0, 1.0, 1.5, -0.1, math.nan)),
         (["g", "h"], 0.9, r"shape \(2, 5\) for 2 groups; found \(1, 5\)"),
     ],
 )
