@@ -15,7 +15,7 @@ from pipeline.core.errors import AnnotationError, ConfigError
 from pipeline.core.identifiers import normalize_identifier
 from pipeline.core.near_names import did_you_mean
 from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS, TraitLabel
-from pipeline.data.readers.table_file import find_id_column
+from pipeline.data.readers.table_file import find_id_column, letters_of
 
 _TRAIT_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "openness": ("openness", "open", "opn", "opennesstoexperience", "valueopenness"),
@@ -183,10 +183,6 @@ def _reversed_label(trait: TraitLabel) -> TraitLabel:
     return replace(trait, is_reversed=True, note=note)
 
 
-def _letters(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
 def _listed_names(text: str) -> tuple[str, ...]:
     return tuple(filter(None, map(str.strip, text.split(","))))
 
@@ -239,7 +235,7 @@ def _find_trait_columns(
     path: Path, columns: Sequence[str], options: LabelOptions
 ) -> dict[str, str]:
     """Return trait -> column, in the order of the traits."""
-    by_name = {_letters(column): column for column in reversed(columns)}
+    by_name = {letters_of(column): column for column in reversed(columns)}
     stable = next((name for name in by_name if _STABILITY.fullmatch(name)), "")
     # A column name with one letter is used only if every other trait has such a column, or its
     # column is given.
@@ -249,7 +245,7 @@ def _find_trait_columns(
     found: dict[str, str] = {}
     for trait in options.traits:
         names = (
-            _letters(trait),
+            letters_of(trait),
             *_TRAIT_NAMES.get(trait, ()),
             *((stable,) if trait == "neuroticism" else ()),
             *((trait[0],) if has_initials and trait in TRAITS else ()),
@@ -270,9 +266,9 @@ def _find_trait_columns(
 
 
 def _trait_label(trait: str, column: str) -> TraitLabel:
-    if trait == "neuroticism" and _letters(column) in _FIRST_VERSION:
+    if trait == "neuroticism" and letters_of(column) in _FIRST_VERSION:
         return FIRST_IMPRESSIONS[-1]
-    if trait == "neuroticism" and _STABILITY.fullmatch(_letters(column)):
+    if trait == "neuroticism" and _STABILITY.fullmatch(letters_of(column)):
         note = (
             f"The annotation column {column!r} is emotional stability, so a high score means a "
             "calm, emotionally stable person."
@@ -344,7 +340,7 @@ def _checked_range(
 def _optional_column(
     table: pd.DataFrame, names: Sequence[str], index: pd.Index
 ) -> pd.Series | None:
-    column = next((column for column in table if _letters(str(column)) in names), None)
+    column = next((column for column in table if letters_of(str(column)) in names), None)
     if column is None:
         return None
     return pd.Series([normalize_identifier(text) for text in table[column]], index=index, dtype=str)

@@ -221,12 +221,13 @@ def find_id_column(columns: Sequence[str], id_column: str = "") -> str | None:
         raise FeatureSetError(
             f"has no column {id_column!r}.{did_you_mean(id_column, columns)} Correct --id_column."
         )
-    by_name = {_letters(name): name for name in reversed(columns)}
-    usual = (by_name[name] for name in map(_letters, ID_COLUMNS) if name in by_name)
+    by_name = {letters_of(name): name for name in reversed(columns)}
+    usual = (by_name[name] for name in map(letters_of, ID_COLUMNS) if name in by_name)
     return id_column or next(usual, None)
 
 
-def _letters(name: str) -> str:
+def letters_of(name: str) -> str:
+    """Return the letters and digits of a column name in lower case, to compare names."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
