@@ -157,12 +157,13 @@ def add_groups(parser: argparse.ArgumentParser) -> None:
 
 def annotation_paths(text: str) -> list[Path]:
     """Return the annotation files in the value of an option. An existing path is one file."""
-    paths: list[Path] = []
-    for each in text.split(_SEPARATOR):
-        path = optional_path(each)
-        is_one_file = path is not None and path.exists()
-        paths += filter(None, [path] if is_one_file else map(optional_path, each.split(",")))
-    return paths
+    from pipeline.core.files import split_paths
+
+    return [
+        Path(path_text(str(path)))
+        for each in text.split(_SEPARATOR)
+        for path in split_paths(path_text(each))
+    ]
 
 
 def add_named_values(parser: argparse.ArgumentParser, name: str, metavar: str, text: str) -> None:

@@ -229,3 +229,13 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def split_paths(text: str) -> list[Path]:
+    """Return the paths in a text, separated by commas. If the text is an existing path, return it.
+
+    Blank parts are left out.
+    """
+    # `Path.exists` raises an error for a text that is too long for a file name.
+    parts = [text] if os.path.exists(text) else text.split(",")  # noqa: PTH110
+    return [Path(part.strip()) for part in parts if part.strip()]

@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.core.errors import AnnotationError
 from pipeline.core.traits import traits_entry
 from pipeline.data.feature_set import FeatureSet
-from pipeline.data.join import join_labels
+from pipeline.data.join import find_groups, join_labels
 from pipeline.data.readers.annotations import read_labels
 from pipeline.data.readers.label_table import LabelOptions
 
@@ -25,6 +25,7 @@ def with_label_table(
 
     Raises:
         AnnotationError: If a file is not valid, or a clip has no annotation.
+        ConfigError: If a clip has a blank group.
     """
     labels = read_labels(paths, options)
     joined = join_labels(labels, features.clip_ids.tolist())
@@ -35,9 +36,12 @@ def with_label_table(
             f"annotation. The first is {joined.match.nearest}. Check that both files use the same "
             "ids, or build a set of the annotated clips with `prepare --allow_unlabelled true`."
         )
-    clips = features.clips
+    clips, ids = features.clips, features.clip_ids.tolist()
     if joined.groups is not None:
-        clips = clips.assign(group=list(joined.groups))
+        origin = ", ".join(map(str, paths))
+        clips = clips.assign(
+            group=list(find_groups(ids, ids, given=joined.groups, origin=origin).names)
+        )
     if joined.splits is not None:
         clips = clips.assign(split=list(joined.splits))
     names = tuple(labels.scores)

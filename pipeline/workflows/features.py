@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.config.schema import DataConfig, ExperimentConfig
 from pipeline.core.arrays import IntArray
 from pipeline.core.errors import ConfigError, FeatureSetError, SplitError
+from pipeline.core.files import split_paths
 from pipeline.core.identifiers import normalize_identifier
 from pipeline.core.near_names import did_you_mean
 from pipeline.core.stream_names import DYNAMIC, STATIC
@@ -64,7 +65,7 @@ def open_features(data: DataConfig, *, needs_group: bool = True) -> FeatureSet:
             label_range=data.label_range,
             reverse=data.reverse,
         )
-        features = with_label_table(features, _label_paths(data), label_options)
+        features = with_label_table(features, split_paths(data.labels), label_options)
     return features
 
 
@@ -103,12 +104,6 @@ def recorded_streams(data: DataConfig, recorded: DataDescription) -> DataConfig:
     return dataclasses.replace(data, streams=tuple(recorded.streams), traits=())
 
 
-def _label_paths(data: DataConfig) -> list[Path]:
-    # An existing path may contain a comma.
-    texts = [data.labels] if Path(data.labels).exists() else data.labels.split(",")
-    return [Path(text.strip()) for text in texts]
-
-
 def _stream_files(data: DataConfig) -> dict[str, Path]:
     files = {STATIC: data.static_features, DYNAMIC: data.dynamic_features}
     given = {name: Path(path) for name, path in files.items() if path}
@@ -144,7 +139,7 @@ def with_absolute_paths(config: ExperimentConfig) -> ExperimentConfig:
         if (value := getattr(config.model, name)).endswith(".keras")
     }
     if config.data.has_label_table:
-        labels = _label_paths(config.data)
+        labels = split_paths(config.data.labels)
         paths["labels"] = ",".join(_absolute(str(path)) for path in labels)
     return dataclasses.replace(
         config,

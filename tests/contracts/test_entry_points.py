@@ -157,6 +157,8 @@ def test_annotations_are_separated_by_commas_or_spaces_or_repeated(tmp_path):
     argv = ["prepare", "--annotations", "a.csv,b.csv", "c.csv", "--annotations", str(comma)]
     paths = annotation_paths(parse(argv).annotations)
     assert list(map(str, paths)) == ["a.csv", "b.csv", "c.csv", str(comma)]
+    many = ",".join(f"annotations-{number:03d}.csv" for number in range(300))
+    assert len(annotation_paths(many)) == 300
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core.errors import AnnotationError
+from pipeline.core.errors import AnnotationError, ConfigError
 from pipeline.core.traits import TRAITS
 from pipeline.data.feature_set import load_feature_set
 from pipeline.data.readers.label_table import LabelOptions
@@ -56,3 +56,10 @@ def test_other_labels_give_another_digest(relabel):
 def test_a_clip_without_annotation_is_an_error(relabel):
     with pytest.raises(AnnotationError, match=r"labels\.csv: 1 of 4 .* is 'v1\.003\.mp4'"):
         relabel(scores([*IDS[:3], "v9"]), label_range="1,4")
+
+
+def test_a_blank_group_is_an_error(relabel):
+    with pytest.raises(
+        ConfigError, match=r"labels\.csv: the clip 'v0\.001\.mp4' has a blank group"
+    ):
+        relabel(scores(IDS, group=["p", " ", "q", "q"]), label_range="1,4")

@@ -29,9 +29,7 @@ _FIRST_VERSION: Final = ("valueneurotisicm", "valueneuroticism")
 
 The first name contains the misspelling of ChaLearn.
 """
-_STABILITY: Final = re.compile(
-    r"emot|(emotional(ly)?)?stab(ility|le)?|(non|no|not)neuroticism|es|emotionalstab"
-)
+_STABILITY: Final = re.compile(r"emot|(emotional(ly)?)?stab(ility|le)?|(non|no|not)neuroticism|es")
 """Names of emotional stability, in lower case and without separators."""
 _SPLIT_COLUMNS: Final = ("split", "subset", "partition")
 _SPLITS: Final[Mapping[str, str]] = {

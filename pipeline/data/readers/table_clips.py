@@ -31,7 +31,17 @@ from pipeline.data.readers.table_file import (
 )
 
 _NO_FEATURES: Final = frozenset(
-    {"", "unnamed: 0", "index", "__index_level_0__", "group", "split", "subset", "interview"}
+    {
+        "",
+        "unnamed: 0",
+        "index",
+        "__index_level_0__",
+        "group",
+        "split",
+        "subset",
+        "partition",
+        "interview",
+    }
     | {*TRAITS, *ID_COLUMNS, *TIME_COLUMNS}
     | {name.replace("_", "") for name in ID_COLUMNS}
 )

@@ -76,9 +76,7 @@ class TableFile:
             FeatureSetError: If a column occurs twice, or a cell is not a number. The message then
                 contains the line and the column of the cell.
         """
-        twice = [name for name in types if self.columns.count(name) > 1]
-        if twice:
-            raise FeatureSetError(f"{self.path}: has the column {twice[0]!r} twice. Rename one.")
+        self.check_unique(types)
         if self.path.suffix.lower() == ".parquet":
             table = _read_parquet(self.path, self.columns, list(types))
             return {name: self._convert(name, table[name], types[name]) for name in types}
@@ -86,6 +84,16 @@ class TableFile:
             cells = _read_rows(self.path, self) if self.cells is None else self.cells
             return {name: self._convert(name, cells[name], types[name]) for name in types}
         return self._read_delimited(types)
+
+    def check_unique(self, names: Iterable[str]) -> None:
+        """Check that no column of these names occurs twice.
+
+        Raises:
+            FeatureSetError: If a column occurs twice.
+        """
+        twice = next((name for name in names if self.columns.count(name) > 1), None)
+        if twice is not None:
+            raise FeatureSetError(f"{self.path}: has the column {twice!r} twice. Rename one.")
 
     def _read_delimited(self, types: Mapping[str, CellType]) -> dict[str, NDArray[Any]]:
         # Columns are selected by their number, because names may be blank or occur twice.
@@ -201,9 +209,11 @@ def read_text_table(path: Path) -> pd.DataFrame:
     """Read a whole table with cells of type str; missing cells are "".
 
     Raises:
-        FeatureSetError: As `open_table`, or if a line has the wrong number of fields.
+        FeatureSetError: As `open_table`, or if a line has the wrong number of fields, or a column
+            occurs twice.
     """
     table = open_table(path)
+    table.check_unique(table.columns)
     if path.suffix.lower() == ".parquet":
         cells = _read_parquet(path, table.columns, list(table.columns))
     else:

@@ -156,3 +156,10 @@ def test_the_id_column_is_found_by_its_name(columns, given, expected):
 def test_an_unknown_id_column_is_an_error():
     with pytest.raises(FeatureSetError, match=r"no column 'clipid'.*Did you mean 'clip_id'"):
         find_id_column(["clip_id"], "clipid")
+
+
+def test_a_text_table_with_a_column_twice_is_an_error(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("clip_id,group,group\na,p,q\n")
+    with pytest.raises(FeatureSetError, match="has the column 'group' twice"):
+        read_text_table(path)
