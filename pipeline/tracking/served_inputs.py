@@ -52,11 +52,11 @@ def read_inputs(
     num_clips = sizes.pop()
     if num_clips == 0:
         raise RequestError("there are no clips; write at least one row")
-    _check_valid_steps(values, shapes, absent_streams)
     for name in absent_streams:
         if name not in values:
             for each in (name, f"{name}{MASK_ENDING}"):
                 values[each] = np.zeros((num_clips, *shapes[each]), np.float32)
+    _check_valid_steps(values, shapes, absent_streams)
     return [
         values[name] if name in values else np.ones((num_clips, *shape), np.float32)
         for name, shape in shapes.items()

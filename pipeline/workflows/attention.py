@@ -18,6 +18,7 @@ import pandas as pd
 from pipeline.core.arrays import BoolArray, FloatArray, IntArray
 from pipeline.core.errors import ModelError
 from pipeline.core.seeds import generator
+from pipeline.core.stream_names import MASK_ENDING
 from pipeline.data.batches import inference_batch_size, inference_batches
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.stream import Stream
@@ -203,8 +204,9 @@ def _hider(network: keras.Model, stream: str) -> tuple[_Hide, str]:
     """Return two items: a function that hides steps of a batch, and its description."""
     names = [tensor.name for tensor in network.inputs]
     value: FloatArray | np.float32
-    if f"{stream}_mask" in names:
-        position, value = names.index(f"{stream}_mask"), np.float32(0)
+    mask_name = f"{stream}{MASK_ENDING}"
+    if mask_name in names:
+        position, value = names.index(mask_name), np.float32(0)
         description = "taken out by the mask"
     else:
         value, words = network.hidden_step_value(stream)

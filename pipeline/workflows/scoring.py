@@ -46,6 +46,8 @@ def score(
     """
     check_outputs(network, features.trait_names)
     labels = features.checked_labels()[rows]
+    # Only these streams affect the scores. A custom model has no such attribute.
+    streams = tuple(getattr(network, "attention_keys", ()))
     return Scores(
         predictions=Predictions(
             clip_ids=features.clip_ids[rows],
@@ -62,8 +64,8 @@ def score(
         ),
         without_stream={
             name: predict(network, features, rows, without=name)
-            for name in features.streams
-            if len(features.streams) > 1 and hasattr(network, "hidden_step_value")
+            for name in streams
+            if len(streams) > 1
         },
     )
 

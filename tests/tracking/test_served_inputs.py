@@ -147,3 +147,6 @@ def test_a_request_may_leave_out_a_stream_with_a_learned_token():
     np.testing.assert_array_equal(mask, [[0], [0]])
     with pytest.raises(RequestError, match="there is no stream"):
         read_inputs(AUDIO, {"static_mask": MASK}, absent_streams=["static", "dynamic"])
+    lost = {"static": STATIC, "static_mask": MASK * [[0], [1]]}
+    with pytest.raises(RequestError, match="row 0 has no stream"):
+        read_inputs(AUDIO, lost, absent_streams=["static", "dynamic"])

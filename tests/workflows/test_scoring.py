@@ -3,6 +3,7 @@ import shutil
 import numpy as np
 import pytest
 
+from pipeline.config.schema import ExperimentConfig
 from pipeline.core.errors import ModelError
 from pipeline.core.traits import TRAITS
 from pipeline.data import batches
@@ -14,7 +15,9 @@ from pipeline.workflows.scoring import (
     check_outputs,
     check_shapes,
     concatenate_scores,
+    fit_run_baselines,
     predict,
+    score,
 )
 
 pytestmark = pytest.mark.slow
@@ -242,3 +245,13 @@ def test_clips_that_lack_a_stream_of_all_training_clips_give_a_warning(with_mask
             [] if can_be_absent else [True]
         )
         assert np.isfinite(predict(network, features, ROWS)).all()
+
+
+def test_a_model_of_one_of_two_streams_has_no_scores_without_a_stream(features):
+    from pipeline.models.complete_personality_model import CompletePersonalityModel
+
+    steps = {"static_steps": 3, "dynamic_steps": 3}
+    sizes = {"fusion_dim": 8, "num_heads": 2}
+    network = CompletePersonalityModel(8, 4, fusion="static_only", **steps, **sizes)
+    baselines = fit_run_baselines(features, ROWS, ExperimentConfig())
+    assert score(network, baselines, features, ROWS).without_stream == {}
