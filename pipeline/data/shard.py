@@ -22,7 +22,13 @@ from pipeline.core.stream_names import (
     ordered_streams,
     stream_name_fault,
 )
-from pipeline.core.traits import TRAITS, TraitLabel, trait_names_fault
+from pipeline.core.traits import (
+    TRAITS,
+    TraitLabel,
+    describe_ranges,
+    label_ranges,
+    trait_names_fault,
+)
 from pipeline.data.array_file import (
     BOOLEANS,
     check_features,
@@ -248,6 +254,10 @@ def _shared_properties(names: Iterable[str]) -> dict[str, Callable[[Shard], obje
         "labels scored in reverse:": lambda shard: (
             ", ".join(trait.name for trait in trait_labels(shard.metadata) if trait.is_reversed)
             or "none"
+        ),
+        "annotations from": lambda shard: describe_ranges(
+            dict.fromkeys(shard.trait_names, (0.0, 1.0))
+            | label_ranges(trait_labels(shard.metadata))
         ),
     }
 

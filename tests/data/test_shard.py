@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from pipeline.core.errors import FeatureSetError
-from pipeline.core.traits import FIRST_IMPRESSIONS
+from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS, TraitLabel
 from pipeline.data.shard import ShardPaths, check_agreement, open_shard
 
 MASK = np.ones((4, 3), dtype=bool)
@@ -73,6 +73,11 @@ def test_a_bad_file_is_an_error(write_files, changes, message):
 
 
 HOG = {"features__json": '{"encoder": "hog"}'}
+RESCALED = {
+    "features__json": json.dumps(
+        {"traits": [asdict(TraitLabel(name=name, label_range=(1, 7))) for name in TRAITS]}
+    )
+}
 REVERSED = {"features__json": json.dumps({"traits": [asdict(each) for each in FIRST_IMPRESSIONS]})}
 
 
@@ -120,8 +125,10 @@ def test_metadata_of_other_files_is_ignored(write_files):
         ({}, {"clips__csv": table("b", age=["1"] * 4)}, "columns clip_id, group, age, but"),
         ({}, {"clips__csv": table("a")}, "'a0' occurs twice, in row 0 of .*one"),
         ({}, REVERSED, "labels scored in reverse: neuroticism, but .*one has none"),
+        ({}, RESCALED, "two: has annotations from 1 to 7, but .*one has 0 to 1"),
+        (RESCALED, RESCALED, None),
     ],
-    ids=range(13),
+    ids=range(15),
 )
 def test_shards_must_agree(write_files, one, two, message):
     shards = [
