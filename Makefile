@@ -13,15 +13,21 @@ help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: $(VENV)/.runtime ## Make .venv with the pinned dependencies.
+setup: $(VENV)/.installed ## Make .venv with the project and its pinned dependencies.
 
 .PHONY: demo
 demo: setup ## Train and evaluate on the built-in data set, about two minutes.
 	mlflow run . --env-manager local
 
 .PHONY: ui
-ui: setup ## Show the runs in MLflow's web interface.
-	mlflow ui --backend-store-uri sqlite:///mlflow.db
+ui: setup ## Show the runs in MLflow's web interface, for instance `make ui PORT=5001`.
+	mlflow ui --backend-store-uri sqlite:///mlflow.db --port $(PORT)
+
+PORT ?= 5000
+
+.PHONY: docs
+docs: $(VENV)/.development ## Build the documentation in site/ (`mkdocs serve` shows it).
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 .PHONY: test
 test: $(VENV)/.development ## Run the tests.
@@ -31,11 +37,11 @@ test: $(VENV)/.development ## Run the tests.
 unit: $(VENV)/.development ## Run the quick tests, a minute and a half.
 	python -m pytest $(PARALLEL) -m "not slow"
 
-# Which tests share a process, and in which order they come, is said in tests/conftest.py.
+# tests/conftest.py defines which tests share a process, and their order.
 PARALLEL := -n 2 --dist loadscope --no-loadscope-reorder
 
 .PHONY: clusters
-clusters: $(VENV)/.development ## Run the tests of odd Ray clusters, half a minute, which `make test` leaves out.
+clusters: $(VENV)/.development ## Run the tests of odd Ray clusters, half a minute; `make test` omits them.
 	python -m pytest -m odd_cluster
 
 .PHONY: faults
@@ -58,7 +64,7 @@ bench: $(VENV)/.development ## Measure training against a bare fit, figures, and
 .PHONY: lock
 lock: $(VENV)/.development ## Pin the dependencies of pyproject.toml anew.
 	$(LOCK) pyproject.toml -o requirements.txt
-	$(LOCK) pyproject.toml --extra dev --extra postgres --extra ray --extra video \
+	$(LOCK) pyproject.toml --extra dev --extra docs --extra postgres --extra ray --extra video \
 		-c requirements.txt -o requirements-dev.txt
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 \
@@ -66,24 +72,29 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 \
 
 .PHONY: clean
 clean: ## Remove the environment and caches; runs and MLflow's files stay.
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build site .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(VENV)/.runtime: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] < (3, 14) else "Python 3.11 to 3.13 is needed, found %s: set PYTHON=..." % sys.version.split()[0])'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	-$(BIN)/python -m pip install $(QUIETLY) --constraint requirements-dev.txt uv
-	$(call install,requirements.txt)
+	$(call install,-r requirements.txt)
 	touch $@
 
-$(VENV)/.development: $(VENV)/.runtime requirements-dev.txt
-	$(call install,requirements-dev.txt)
+# Editable: `import pipeline` and `ocean-pipeline` work from any directory and use these sources.
+$(VENV)/.installed: $(VENV)/.runtime pyproject.toml setup.py
+	$(call install,--no-deps --no-build-isolation --editable .)
+	touch $@
+
+$(VENV)/.development: $(VENV)/.installed requirements-dev.txt
+	$(call install,-r requirements-dev.txt)
 	touch $@
 
 QUIETLY := --quiet --disable-pip-version-check
 
-# uv takes a third of the time that pip takes. It knows nothing of pip's settings, a mirror or a
-# certificate above all: where it cannot install, pip does.
+# uv takes a third of the time of pip, but does not read the settings of pip, such as a mirror or a
+# certificate. If uv fails, pip installs.
 define install
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r $(1) || \
-		{ echo "uv could not install, pip tries"; $(BIN)/python -m pip install $(QUIETLY) -r $(1); }
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python $(1) || \
+		{ echo "uv failed; pip installs the packages"; $(BIN)/python -m pip install $(QUIETLY) $(1); }
 endef

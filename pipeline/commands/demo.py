@@ -4,13 +4,16 @@ import argparse
 from pathlib import Path
 from typing import Final
 
+import pipeline
 from pipeline.commands.arguments import add_path, with_environment
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK
 
 TAKES_OVERRIDES = True
 EPILOG = "No data are needed: the built-in set is generated in features/demo."
 
-_EXPERIMENTS: Final = Path(__file__).resolve().parents[2] / "experiments"
+_PACKAGE: Final = Path(pipeline.__file__).resolve().parent
+_INSTALLED: Final = _PACKAGE / "experiments"
+_EXPERIMENTS: Final = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "experiments"
 DEMO_CONFIG: Final = _EXPERIMENTS / "demo.yaml"
 DEMO_SPACE: Final = _EXPERIMENTS / "search" / "demo.yaml"
 

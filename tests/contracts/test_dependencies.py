@@ -37,7 +37,10 @@ def test_every_line_of_a_lock_is_an_exact_pin(repository, locks):
     runtime, development = locks
     for pin in (*runtime, *development):
         assert [specifier.operator for specifier in pin.specifier] == ["=="], pin
-    assert {str(pin) for pin in runtime} <= {str(pin) for pin in development}
+    # Development tools need some packages on more platforms, so only the versions are compared.
+    assert {(pin.name, version(pin)) for pin in runtime} <= {
+        (pin.name, version(pin)) for pin in development
+    }
     makefile = (repository / "Makefile").read_text(encoding="utf-8")
     assert [name for name in LOCKS if f"-o {name}" not in makefile] == []
 

@@ -20,8 +20,8 @@ COMMAND = re.compile(r"(?:python -m pipeline|mlflow run|(?<=`)make|(?<=\$ )make)
 def documents(repository):
     """Path -> text of each document with commands."""
     paths = [
-        repository / "README.md",
         *repository.glob("*.md"),
+        *repository.glob("docs/*.md"),
         *repository.glob("experiments/**/*.md"),
         *repository.glob("experiments/**/*.yaml"),
     ]
@@ -48,8 +48,9 @@ def started(commands, *words):
     return [(where, argv[number:]) for where, argv in commands if argv[:number] == [*words]]
 
 
-def test_the_readme_shows_commands(repository, commands):
+def test_the_readme_is_short_and_shows_commands(repository, commands):
     readme = (repository / "README.md").read_text(encoding="utf-8")
+    assert len(readme.splitlines()) <= 150
     assert len(COMMAND.findall(readme)) >= 8
     for words in (("python", "-m", "pipeline"), ("mlflow", "run"), ("make",)):
         assert started(commands, *words)
@@ -114,11 +115,15 @@ def test_each_named_setting_exists(documents):
     assert {name for name in named if name not in known} == set()
 
 
-def test_the_python_names_in_the_readme_exist(repository):
+def test_the_python_names_in_the_documents_exist(documents):
     import pipeline
 
-    readme = (repository / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    blocks = [
+        block
+        for path, text in documents.items()
+        if path.name != "CONTRIBUTING.md"
+        for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    ]
     assert blocks
     imported = {
         alias.name
@@ -131,12 +136,21 @@ def test_the_python_names_in_the_readme_exist(repository):
     assert imported <= set(pipeline.__all__)
 
 
-def test_the_readme_names_all_entry_points_and_feature_files(repository):
-    readme = (repository / "README.md").read_text(encoding="utf-8")
-    assert [name for name in COMMANDS if f"| `{name}` |" not in readme] == []
+def test_the_documents_name_all_commands_and_feature_files(repository):
+    commands = (repository / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert [name for name in COMMANDS if f"| `{name}` |" not in commands] == []
+    data = (repository / "docs" / "data.md").read_text(encoding="utf-8")
     files = ["static.npy", "dynamic.npy", "labels.npy", "clips.csv"]
     assert len(files) == len(FEATURE_FILES)
-    assert [name for name in files if name not in readme] == []
+    assert [name for name in files if name not in data] == []
+
+
+def test_the_python_reference_has_every_public_name(repository):
+    import pipeline
+
+    reference = (repository / "docs" / "api.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^::: pipeline\.(\w+)$", reference, flags=re.MULTILINE))
+    assert documented == set(pipeline.__all__) - {"__version__"}
 
 
 def test_the_example_of_a_format_is_a_module_of_the_project(repository):

@@ -1,4 +1,4 @@
-"""The Python example of the README runs unchanged."""
+"""The Python example of the documentation runs unchanged."""
 
 import re
 
@@ -30,14 +30,14 @@ def test_the_example_runs_and_warns_of_missing_groups(repository, data_dir):
     from pipeline import load_model
     from pipeline.data.splits import NoGroupsWarning
 
-    readme = (repository / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    page = (repository / "docs" / "python.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     assert "layer.trainable = True" in code
     quick, number = re.subn(r"epochs=\d+", "epochs=1", code)
     assert number == 2
     names: dict[str, object] = {}
     with pytest.warns(NoGroupsWarning, match=r"Give a clips\.csv"):
-        exec(compile(quick, "README.md", "exec"), names)
+        exec(compile(quick, "docs/python.md", "exec"), names)
 
     assert names["history"].history["val_mae"]
     assert names["report"].num_clips == 8

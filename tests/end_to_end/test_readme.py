@@ -1,4 +1,7 @@
-"""All commands of the README run in order, with additional options that save time."""
+"""All commands of the README and of the documentation run in order.
+
+Additional options save time. A command that is in several pages runs once.
+"""
 
 import json
 import os
@@ -70,7 +73,6 @@ QUICK_PARAMETERS = {
 """Additional parameters of `mlflow run` per entry point."""
 
 NOT_RUN = {
-    "make test": "runs this test",
     "python -m pipeline verify": "is in tests/end_to_end/test_verify.py",
     "pip install -e '.[video]'": "is checked in tests/contracts/test_dependencies.py",
 }
@@ -78,15 +80,41 @@ NOT_RUN = {
 PROJECT = ("MLproject", "conda.yaml", "requirements.txt", "pipeline", "experiments", "Makefile")
 
 
-def commands_of(readme):
-    """Return the command lines of the README in order, without comments."""
-    lines = re.findall(r"^\$ (.+)$", readme, flags=re.MULTILINE)
+def pages(repository):
+    """Return the README and the pages of the documentation in the order of the site."""
+    names = re.findall(r": (\w+\.md)$", (repository / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert {*names} == {path.name for path in repository.glob("docs/*.md")}
+    paths = (repository / "README.md", *(repository / "docs" / name for name in names))
+    return [path.read_text(encoding="utf-8") for path in paths]
+
+
+def commands_of(text):
+    """Return the command lines of a page in order, without comments."""
+    lines = re.findall(r"^\$ (.+)$", text, flags=re.MULTILINE)
     return [re.sub(r"\s{2,}#.*", "", line) for line in lines]
+
+
+def visible_to_git(repository, directory, inputs):
+    """Return the new files and folders of a directory that the project does not ignore."""
+    names = [
+        f"{path.name}/" if path.is_dir() else path.name
+        for path in directory.iterdir()
+        if path.name not in inputs
+    ]
+    ignored = subprocess.run(
+        ["git", "check-ignore", "--no-index", *names],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ignored.returncode in (0, 1), ignored.stderr
+    return {*names} - {*ignored.stdout.splitlines()}
 
 
 @pytest.fixture
 def clone(repository, shared_data, tmp_path):
-    """A checkout with the input files that the README mentions."""
+    """A checkout with the input files that the documents mention."""
     for name in PROJECT:
         (tmp_path / name).symlink_to(repository / name)
     rng = np.random.default_rng(0)
@@ -119,7 +147,7 @@ def write_tool_files(directory):
 
 
 def write_label_files(directory, clip_ids):
-    """Write the scores in all forms that the README mentions."""
+    """Write the scores in all forms that the documents mention."""
     scores = dict(zip(clip_ids, np.linspace(0.3, 0.7, len(clip_ids)).tolist(), strict=True))
     for name, is_validation in (("training", False), ("validation", True)):
         subset = {
@@ -135,8 +163,17 @@ def write_label_files(directory, clip_ids):
     write_labels(directory / "likert.csv", header, ["anna/1", "ben/1"], **likert)
 
 
+def has_test(run):
+    return ",test" in RunDirectory(run).split_path.read_text(encoding="utf-8")
+
+
+def stop(server):
+    os.killpg(server.pid, signal.SIGTERM)
+    server.wait(timeout=60)
+
+
 class Shell:
-    """A shell for lines of the README, which runs in the checkout."""
+    """A shell for lines of the documents, which runs in the checkout."""
 
     def __init__(self, run, run_here, start, directory):
         self._run, self._run_here, self._start = run, run_here, start
@@ -152,7 +189,11 @@ class Shell:
         if words[0] == "make":
             return self._make(words[1:])
         if words[:3] == ["mlflow", "models", "serve"]:
-            return self._serve(words, environment)
+            self._server = self._serve(words, environment, page="ping")
+            return 0, ""
+        if words[:2] == ["mlflow", "ui"]:
+            stop(self._serve(words, environment, page="health"))
+            return 0, ""
         if words[:2] == ["mlflow", "run"]:
             name = words[words.index("-e") + 1] if "-e" in words else "main"
             return self._run_process([*words, *QUICK_PARAMETERS.get(name, ())])
@@ -165,8 +206,7 @@ class Shell:
     def close(self):
         """Stop the model server."""
         if self._server is not None:
-            os.killpg(self._server.pid, signal.SIGTERM)
-            self._server.wait(timeout=60)
+            stop(self._server)
 
     def _quick_options(self, words):
         if "--resume" in words:
@@ -174,7 +214,9 @@ class Shell:
         # `predict --explain` later uses the run with a seed, so this run needs attention.
         needs_attention = words[3] != "train" or "--seed" in words
         fusion = () if needs_attention else ("--model.fusion", "concat")
-        return QUICK_OPTIONS.get(words[3], ()) + fusion
+        is_demo = any("demo" in word for word in words)
+        clips = ("--data.synthetic.num_clips", "240") if is_demo else ()
+        return QUICK_OPTIONS.get(words[3], ()) + fusion + clips
 
     def _run_process(self, words):
         result = self._run(*words[1:], cwd=self._directory, program=(words[0],))
@@ -193,9 +235,10 @@ class Shell:
         (line,) = [line for line in recipe.stdout.splitlines() if line.startswith("mlflow")]
         return self.execute(line)
 
-    def _serve(self, words, environment):
-        words = [self._port if word == "5017" else word for word in words]
-        self._server = self._start(
+    def _serve(self, words, environment, *, page):
+        """Start a server on a free port, and wait until it answers."""
+        words = [self._port if word in ("5000", "5017") else word for word in words]
+        server = self._start(
             *words[1:],
             cwd=self._directory,
             program=(words[0],),
@@ -204,15 +247,20 @@ class Shell:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        wait_for_server(f"http://127.0.0.1:{self._port}/ping", self._server)
-        return 0, ""
+        wait_for_server(f"http://127.0.0.1:{self._port}/{page}", server)
+        return server
 
     def _insert_runs(self, line):
-        """Replace RUN and OTHER by the newest suitable run, and ONE by the second newest."""
+        """Replace RUN and OTHER by the newest suitable run, and ONE by the second newest.
+
+        If the test subset is evaluated, a suitable run has one, else not.
+        """
         places = {"RUN": -1, "ONE": -2, "OTHER": -1}
         names = re.findall(r"(?<=runs/)(?:RUN|ONE|OTHER)\b", line)
         if names:
-            runs = self._trained_runs(512 if "--videos_dir" in line else 6)
+            needs_test = re.search(r"split[= ]test", line) is not None
+            width = 512 if "--videos_dir" in line else 6
+            runs = [run for run in self._trained_runs(width) if has_test(run) is needs_test]
             for name in names:
                 line = line.replace(f"runs/{name}", f"runs/{runs[places[name]].name}")
         return line
@@ -232,8 +280,9 @@ def shell(clone, run, run_here, start):
     shell.close()
 
 
-def test_every_command_of_the_readme_succeeds(shell, clone, repository):
-    lines = commands_of((repository / "README.md").read_text(encoding="utf-8"))
+def test_every_command_of_the_documents_succeeds(shell, clone, repository):
+    inputs = {path.name for path in clone.iterdir()}
+    lines = dict.fromkeys(line for page in pages(repository) for line in commands_of(page))
     outputs = {}
     for line in lines:
         if line in NOT_RUN:
@@ -243,29 +292,31 @@ def test_every_command_of_the_readme_succeeds(shell, clone, repository):
         status, outputs[line] = shell.execute(line)
         assert status == 0, f"{line}\n{outputs[line]}"
     assert {*outputs, *NOT_RUN} == {*lines}
-    assert (clone / "results" / "model.keras").exists()
+    assert visible_to_git(repository, clone, inputs) == set()
+    results = clone / "results"
+    assert (results / "model.keras").exists()
     assert (clone / "features" / "mine" / "contact_sheet.png").exists()
     assert sorted(load_feature_set(clone / "features" / "mine").groups) == ["anna", "ben"]
-    assert len(pd.read_csv(clone / "attention.csv")) > 0
-    assert len(pd.read_parquet(clone / "scores.parquet")) == NUM_CLIPS
-    assert len(pd.read_csv(clone / "scores.csv")) == 2
+    assert len(pd.read_csv(results / "attention.csv")) > 0
+    assert len(pd.read_csv(results / "scores.csv")) == NUM_CLIPS
+    assert len(pd.read_csv(results / "new_videos.csv")) == 2
     # The server gives the same scores as `predict`.
     (answer,) = [text for line, text in outputs.items() if line.startswith("curl")]
     served = json.loads(answer)["predictions"]
-    scores = pd.read_parquet(clone / "scores.parquet")[[*TRAITS]].to_numpy()[: len(served)]
+    scores = pd.read_parquet(results / "scores.parquet")[[*TRAITS]].to_numpy()[: len(served)]
     assert served
     np.testing.assert_allclose(served, scores, atol=1e-5)
 
 
-def options_of_own_data(readme):
-    """Return the options in the table of the section *Your own data*."""
-    table = readme.partition("| you have | you type |")[2].partition("\n\n")[0]
+def options_of_own_data(page):
+    """Return the options in the table of the page *Your data*."""
+    table = page.partition("| you have | you type |")[2].partition("\n\n")[0]
     cells = [line.split(" | ")[-1] for line in table.splitlines() if "`--" in line]
     return [options for cell in cells for options in re.findall(r"`(--[^`]+)`", cell)]
 
 
 def test_the_options_for_own_data_give_a_feature_set(shell, clone, repository):
-    rows = options_of_own_data((repository / "README.md").read_text(encoding="utf-8"))
+    rows = options_of_own_data((repository / "docs" / "data.md").read_text(encoding="utf-8"))
     assert len(rows) > 10
     for number, options in enumerate(rows):
         line = f"python -m pipeline prepare {options} --features_dir out/{number}"
