@@ -1,10 +1,8 @@
 """Arguments of several commands. As in `MLproject`, an empty value means "not given"."""
 
 import argparse
-import os
 import os.path
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -224,45 +222,11 @@ def feature_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
 
     If features are given, the overrides also remove the built-in data set.
     """
-    arrays = [name for name in FEATURE_FILES if name != "labels"]
-    files = {name: path for name in arrays if (path := getattr(arguments, name, ""))}
-    given = {"features_dir": arguments.features_dir, **files}
-    overrides: dict[str, Any] = {}
-    if any(given.values()):
-        overrides = {"synthetic": None, "labels": "", **given}
-        if not files:
-            overrides |= dict.fromkeys(arrays, "")
-    labels = annotation_paths(getattr(arguments, "labels", ""))
-    if labels:
-        overrides["labels"] = ",".join(map(str, labels))
-    overrides |= {name: text for name in LABEL_OPTIONS if (text := getattr(arguments, name, ""))}
-    return {f"data.{name}": value for name, value in overrides.items()}
+    from pipeline.workflows.features import feature_settings
 
-
-def with_environment(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Add MLflow settings from environment variables to the overrides.
-
-    Order of priority: options, environment variables, configuration file. `mlflow run` creates an
-    MLflow run, and sets the environment variables for this run.
-
-    Raises:
-        ConfigError: If `mlflow run` has created its MLflow run in another MLflow experiment.
-    """
-    run_id = os.environ.get("MLFLOW_RUN_ID")
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
-    wanted = overrides.get("tracking.experiment")
-    if wanted and run_id is not None:
-        from pipeline.tracking.existing_runs import experiment_of_run
-
-        found = experiment_of_run(run_id)
-        if found not in (wanted, None):
-            raise ConfigError(
-                f"--tracking.experiment {wanted}: `mlflow run` has already created the run in the "
-                f"experiment {found}. Use `mlflow run --experiment-name {wanted}` instead."
-            )
-    elif wanted:
-        os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
-    settings = {"tracking.experiment": name} if name else {}
-    if run_id is not None:
-        settings["tracking.run_name"] = ""
-    return {**settings, **overrides}
+    names = ("features_dir", *(name for name in FEATURE_FILES if name != "labels"))
+    return feature_settings(
+        {name: getattr(arguments, name, "") for name in names},
+        annotation_paths(getattr(arguments, "labels", "")),
+        {name: getattr(arguments, name, "") for name in LABEL_OPTIONS},
+    )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 import pipeline
-from pipeline.commands.arguments import add_path, with_environment
+from pipeline.commands.arguments import add_path
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK
 
 TAKES_OVERRIDES = True
@@ -29,6 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeline.config.loading import load_config
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
     from pipeline.workflows.features import open_features
+    from pipeline.workflows.new_run import with_environment
 
     config = load_config(DEMO_CONFIG, with_environment(arguments.overrides))
     features = open_features(config.data)

@@ -94,36 +94,27 @@ def run(arguments: argparse.Namespace) -> int:
         if path is not None:
             streams[name] = path
     formats = named_values(arguments.format, "format")
-    columns = named_values(arguments.columns, "columns")
-    for option, given in (("format", formats), ("columns", columns)):
-        unknown = next((name for name in given if name not in streams), None)
-        if unknown is not None:
-            raise ConfigError(
-                f"--{option} {unknown}=...: there is no stream {unknown}. The streams are "
-                f"{', '.join(streams) or 'missing: give --stream NAME=PATH'}."
-            )
+    columns = {
+        name: [part.strip() for part in patterns.split(",") if part.strip()]
+        for name, patterns in named_values(arguments.columns, "columns").items()
+    }
     from pipeline.commands.tables import print_directions, print_line
     from pipeline.data.clip_names import UNMATCHED_NAME, describe_unmatched
     from pipeline.data.feature_set import load_feature_set
     from pipeline.data.readers.annotations import read_labels
-    from pipeline.data.readers.stream_source import open_stream
     from pipeline.workflows.features import log_feature_warnings
-    from pipeline.workflows.prepare import prepare_feature_set
+    from pipeline.workflows.prepare import open_streams, prepare_feature_set
 
     annotations = annotation_paths(arguments.annotations)
     options = label_options(arguments)
-    sources = [
-        open_stream(
-            name,
-            path,
-            formats.get(name, ""),
-            [each.strip() for each in columns.get(name, "").split(",") if each.strip()],
-            arguments.num_steps,
-            arguments.resample,
-            id_column=arguments.id_column if path.is_file() else "",
-        )
-        for name, path in streams.items()
-    ]
+    sources = open_streams(
+        streams,
+        formats=formats,
+        columns=columns,
+        num_steps=arguments.num_steps,
+        resample=arguments.resample,
+        id_column=arguments.id_column,
+    )
     with _progress() as progress:
         summary = prepare_feature_set(
             sources,

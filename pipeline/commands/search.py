@@ -13,7 +13,6 @@ from pipeline.commands.arguments import (
     add_path,
     feature_overrides,
     optional_count,
-    with_environment,
 )
 from pipeline.commands.demo import DEMO_CONFIG, DEMO_SPACE
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
@@ -64,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from pipeline.commands.tables import print_line, print_search
     from pipeline.config.loading import load_config
+    from pipeline.workflows.new_run import with_environment
 
     overrides = feature_overrides(arguments)
     if arguments.config is None and arguments.space is None and not overrides:

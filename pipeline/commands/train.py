@@ -9,7 +9,6 @@ from pipeline.commands.arguments import (
     add_label_options,
     add_path,
     feature_overrides,
-    with_environment,
 )
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
 
@@ -37,8 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeline.core.model_path import check_model_path
     from pipeline.core.run_directory import open_run_directory
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
-    from pipeline.workflows.features import check_labels_vary, open_features, with_absolute_paths
-    from pipeline.workflows.new_run import settings_for_features
+    from pipeline.workflows.new_run import plan_run, with_environment
 
     # All inputs are checked before the slow import of TensorFlow.
     if arguments.output is not None:
@@ -53,19 +51,20 @@ def run(arguments: argparse.Namespace) -> int:
         finished = resume_training(arguments.resume, output=arguments.output)
     else:
         overrides = with_environment({**feature_overrides(arguments), **arguments.overrides})
-        config = with_absolute_paths(load_config(arguments.config, overrides))
-        features = open_features(config.data)
-        check_labels_vary(features)
-        print_groups(features)
-        if arguments.config is None:
-            config, chosen = settings_for_features(config, features, given=overrides)
-            print_line(chosen)
+        config = load_config(arguments.config, overrides)
+        plan = plan_run(config, given=overrides if arguments.config is None else None)
+        print_groups(plan.features)
+        if plan.chosen:
+            print_line(plan.chosen)
         import_tensorflow_quietly()
         print_device()
         from pipeline.workflows.train import run_training
 
         finished = run_training(
-            config, run_dir=arguments.run_dir, output=arguments.output, features=features
+            plan.config,
+            run_dir=arguments.run_dir,
+            output=arguments.output,
+            features=plan.features,
         )
     print_training(finished, arguments.output)
     return EXIT_INCOMPLETE if finished.undelivered else EXIT_OK

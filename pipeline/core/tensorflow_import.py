@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any, Final
 
 from pipeline.core.standard_streams import open_closed_streams
@@ -40,12 +41,24 @@ def set_backends() -> None:
     """Select TensorFlow as the Keras backend, and a Matplotlib backend without windows.
 
     The user may have selected other backends in `KERAS_BACKEND`, `keras.json` or `MPLBACKEND`.
-    Jupyter and Colab select a Matplotlib backend that is missing in other processes. Because Keras
-    imports Matplotlib, the import of TensorFlow would then fail. Call this function before the
-    import of Keras, Matplotlib or TensorFlow.
+    Call this function at the start of a command, before the import of Keras, Matplotlib or
+    TensorFlow.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ["MPLBACKEND"] = "agg"
+
+
+def _set_usable_backends() -> None:
+    """Select TensorFlow as the Keras backend. Replace a Matplotlib backend that is not installed.
+
+    Keras imports Matplotlib, which fails if its backend is missing. Jupyter and Colab set such a
+    backend for their child processes. An installed backend stays selected, so that plots still
+    appear in notebooks and windows after the import.
+    """
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    scheme, _, module = os.environ.get("MPLBACKEND", "").partition("module://")
+    if not scheme and module and find_spec(module.partition(".")[0]) is None:
+        os.environ["MPLBACKEND"] = "agg"
 
 
 def import_tensorflow_quietly() -> None:
@@ -56,7 +69,7 @@ def import_tensorflow_quietly() -> None:
     if TensorFlow cannot use an existing GPU.
     """
     open_closed_streams()
-    set_backends()
+    _set_usable_backends()
     logging.getLogger("tensorflow").addFilter(_is_not_about_tracing)
     if "tensorflow" in sys.modules or os.environ.get("PIPELINE_DEBUG"):
         return

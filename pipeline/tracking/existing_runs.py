@@ -9,6 +9,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, RunStatus
 
 from pipeline.core.errors import RunError, first_line
+from pipeline.core.run_directory import RunDirectory
+from pipeline.tracking.run_link import read_link
 from pipeline.tracking.store import STORE_ERRORS, configure_mlflow, open_store, tracking_uri
 
 
@@ -20,6 +22,26 @@ def experiment_of_run(run_id: str) -> str | None:
         return str(client.get_experiment(client.get_run(run_id).info.experiment_id).name)
     except STORE_ERRORS:
         return None
+
+
+def local_run_directory(run_id: str) -> Path | None:
+    """Return the run directory of an MLflow run, or None if it is not on this machine.
+
+    Raises:
+        RunError: If the MLflow run is not reachable.
+    """
+    configure_mlflow()
+    try:
+        tags = open_store(tracking_uri()).get_run(run_id).data.tags
+    except STORE_ERRORS as error:
+        raise RunError(
+            f"{run_id}: this MLflow run is not reachable ({first_line(error)}). "
+            "Check the id, and the address of the store in MLFLOW_TRACKING_URI."
+        ) from error
+    run = RunDirectory(Path(tags.get("run_dir", "")))
+    is_here = "run_dir" in tags and run.path.is_dir()
+    link = read_link(run.tracking_path) if is_here else None
+    return run.path if link is not None and link.run_id == run_id else None
 
 
 def download_run(run_id: str, output_dir: Path) -> Path:

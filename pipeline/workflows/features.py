@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import os.path
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ _logger = logging.getLogger(__name__)
 
 _ONE_STREAM: Final = "_only"
 """Ending of the names of the fusions with one stream. The rest of the name is the stream."""
+
+_ARRAY_FILES: Final = ("static_features", "dynamic_features", "clips")
 
 _PATHS = ("features_dir", "static_features", "dynamic_features", "labels", "clips")
 
@@ -67,6 +70,32 @@ def open_features(data: DataConfig, *, needs_group: bool = True) -> FeatureSet:
         )
         features = with_label_table(features, split_paths(data.labels), label_options)
     return features
+
+
+def feature_settings(
+    files: Mapping[str, str],
+    labels: Sequence[Path] = (),
+    label_options: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return the settings that select a feature set, with their dotted names.
+
+    If features are given, the settings also remove the features of the configuration.
+
+    Args:
+        files: `features_dir`, `static_features`, `dynamic_features` and `clips` -> path, or "".
+        labels: Label files.
+        label_options: Name of a label option, e.g. `label_range` -> value.
+    """
+    settings: dict[str, Any] = {}
+    if any(files.values()):
+        settings = {"synthetic": None, "labels": "", "features_dir": files.get("features_dir", "")}
+        arrays = {name: files.get(name, "") for name in _ARRAY_FILES}
+        is_whole_set = not any(arrays.values())
+        settings |= {name: path for name, path in arrays.items() if path or is_whole_set}
+    if labels:
+        settings["labels"] = ",".join(map(str, labels))
+    settings |= {name: value for name, value in (label_options or {}).items() if value}
+    return {f"data.{name}": value for name, value in settings.items()}
 
 
 def select_used_streams(features: FeatureSet, config: ExperimentConfig) -> FeatureSet:

@@ -1,15 +1,35 @@
-"""Split and settings of a new run. This module does not import TensorFlow."""
+"""Inputs, split and settings of a new run. This module does not import TensorFlow."""
 
+import os
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from pipeline.config.schema import ExperimentConfig
 from pipeline.config.size_defaults import with_size_defaults
+from pipeline.core.errors import ConfigError
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split, split_feature_set
-from pipeline.workflows.features import select_used_streams
+from pipeline.workflows.features import (
+    check_labels_vary,
+    open_features,
+    select_used_streams,
+    with_absolute_paths,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunPlan:
+    """Checked inputs of a new run."""
+
+    config: ExperimentConfig
+    """Configuration with absolute paths."""
+    features: FeatureSet
+    chosen: str
+    """Settings that were chosen from the number of clips, in one line; "" if none."""
 
 
 def new_split(config: ExperimentConfig, features: FeatureSet) -> Split:
@@ -55,3 +75,52 @@ def settings_for_features(
         num_clips=num_clips,
         has_images=any(stream.image_size is not None for stream in streams),
     )
+
+
+def plan_run(config: ExperimentConfig, *, given: Collection[str] | None) -> RunPlan:
+    """Open and check the features of a new run, and choose the settings for their number of clips.
+
+    Args:
+        config: Configuration of the run.
+        given: Dotted names of the settings that the user has given, if the other settings depend
+            on the number of training clips. None if a configuration defines all settings.
+
+    Raises:
+        PipelineError: If the features are not valid, or the labels do not vary.
+    """
+    config = with_absolute_paths(config)
+    features = open_features(config.data)
+    check_labels_vary(features)
+    chosen = ""
+    if given is not None:
+        config, chosen = settings_for_features(config, features, given=given)
+    return RunPlan(config=config, features=features, chosen=chosen)
+
+
+def with_environment(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Add MLflow settings from environment variables to the overrides.
+
+    Order of priority: options, environment variables, configuration file. `mlflow run` creates an
+    MLflow run, and sets the environment variables for this run.
+
+    Raises:
+        ConfigError: If `mlflow run` has created its MLflow run in another MLflow experiment.
+    """
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
+    wanted = overrides.get("tracking.experiment")
+    if wanted and run_id is not None:
+        from pipeline.tracking.existing_runs import experiment_of_run
+
+        found = experiment_of_run(run_id)
+        if found not in (wanted, None):
+            raise ConfigError(
+                f"--tracking.experiment {wanted}: `mlflow run` has already created the run in the "
+                f"experiment {found}. Use `mlflow run --experiment-name {wanted}` instead."
+            )
+    elif wanted:
+        os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
+    settings = {"tracking.experiment": name} if name else {}
+    if run_id is not None:
+        settings["tracking.run_name"] = ""
+    return {**settings, **overrides}

@@ -50,7 +50,8 @@ class Prediction:
     """Units of the scores and limits: `score` ([0, 1]) or `original` (range of the annotations)."""
     level: float
     """Probability that an interval contains the annotated score."""
-    output: Path
+    output: Path | None
+    """Path of the score table; None if no file was requested."""
     explanation: Path | None
     """Path of the attention table; None if it was not requested."""
     failures: tuple[str, ...] = ()
@@ -66,7 +67,7 @@ def predict_clips(
     *,
     run_dir: Path | None = None,
     model_uri: str = "",
-    output: Path,
+    output: Path | None,
     explain: Path | None = None,
     units: str = SCORE_UNITS,
 ) -> Prediction:
@@ -77,7 +78,8 @@ def predict_clips(
             settings of the training features.
         run_dir: Run directory of the model; None to use `model_uri`.
         model_uri: MLflow URI of the model, for example `models:/NAME@ALIAS`.
-        output: Path of the score table, with the suffix `.csv`, `.npy` or `.parquet`.
+        output: Path of the score table, with the suffix `.csv`, `.npy` or `.parquet`; None to
+            write no file.
         explain: Path of the table of attention weights; None for no table.
         units: `score` for scores and interval limits in [0, 1], or `original` for the range that
             the annotations of the training data had.
@@ -89,7 +91,7 @@ def predict_clips(
     outputs = [path for path in (output, explain) if path is not None]
     for path in outputs:
         check_table_path(path)
-    if explain is not None and output.resolve() == explain.resolve():
+    if len({path.resolve() for path in outputs}) < len(outputs):
         raise ConfigError(
             f"{explain}: is given as --output and as --explain. Give two different files."
         )
@@ -123,7 +125,8 @@ def predict_clips(
             trained.calibration,
             units=trained.data.traits if units == ORIGINAL_UNITS else (),
         )
-        write_table(output, table)
+        if output is not None:
+            write_table(output, table)
         if explain is not None:
             write_table(
                 explain, attention_table(trained.network, features, trained.data.trait_names)

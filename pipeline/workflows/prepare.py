@@ -23,9 +23,10 @@ from pipeline.data.clip_names import UNMATCHED_NAME, unmatched_table, write_unma
 from pipeline.data.groups import Groups
 from pipeline.data.join import JoinedLabels, find_groups, join_labels
 from pipeline.data.readers.label_table import Labels
-from pipeline.data.readers.stream_source import StreamArrays, StreamSource
+from pipeline.data.readers.stream_source import StreamArrays, StreamSource, open_stream
 from pipeline.data.shard import Shard, ShardPaths, open_shard
 from pipeline.data.stream_clips import StreamClips, list_stream_clips
+from pipeline.data.time_steps import ResampleMethod
 from pipeline.data.writer import StreamValues, check_empty, write_feature_set
 
 MissingStreams: TypeAlias = Literal["error", "drop", "mask"]
@@ -51,6 +52,44 @@ class PreparedSummary:
     """Number of rows in `unmatched.csv`."""
     traits: tuple[TraitLabel, ...]
     """Name, direction and range of each trait; empty without labels."""
+
+
+def open_streams(
+    streams: Mapping[str, Path],
+    *,
+    formats: Mapping[str, str],
+    columns: Mapping[str, Sequence[str]],
+    num_steps: int | None,
+    resample: ResampleMethod,
+    id_column: str,
+) -> list[StreamSource]:
+    """Find the clips of each stream. See `open_stream` for the arguments.
+
+    `streams`, `formats` and `columns` contain one entry per stream name.
+
+    Raises:
+        ConfigError: If a format or columns are given for an unknown stream.
+        FeatureSetError: If a stream has no clips, or an unknown format.
+    """
+    for option, given in (("format", formats), ("columns", columns)):
+        unknown = next((name for name in given if name not in streams), None)
+        if unknown is not None:
+            raise ConfigError(
+                f"--{option} {unknown}=...: there is no stream {unknown}. The streams are "
+                f"{', '.join(streams) or 'missing: give --stream NAME=PATH'}."
+            )
+    return [
+        open_stream(
+            name,
+            path,
+            formats.get(name, ""),
+            columns.get(name, ()),
+            num_steps,
+            resample,
+            id_column=id_column if path.is_file() else "",
+        )
+        for name, path in streams.items()
+    ]
 
 
 def prepare_feature_set(

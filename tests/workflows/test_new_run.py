@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from pipeline.commands.arguments import with_environment
 from pipeline.core.errors import ConfigError
+from pipeline.workflows.new_run import with_environment
 
 
 @pytest.fixture(autouse=True)
