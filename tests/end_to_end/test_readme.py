@@ -77,7 +77,10 @@ NOT_RUN = {
     "pip install -e '.[video]'": "is checked in tests/contracts/test_dependencies.py",
 }
 
-PROJECT = ("MLproject", "conda.yaml", "requirements.txt", "pipeline", "experiments", "Makefile")
+PROJECT = (
+    *("MLproject", "conda.yaml", "requirements.txt", "pyproject.toml", "setup.py"),
+    *("pipeline", "experiments", "Makefile"),
+)
 
 
 def pages(repository):
