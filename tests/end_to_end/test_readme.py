@@ -77,7 +77,10 @@ NOT_RUN = {
     "pip install -e '.[video]'": "is checked in tests/contracts/test_dependencies.py",
 }
 
-PROJECT = ("MLproject", "conda.yaml", "requirements.txt", "pipeline", "experiments", "Makefile")
+PROJECT = (
+    *("MLproject", "conda.yaml", "requirements.txt", "pyproject.toml", "setup.py"),
+    *("pipeline", "experiments", "Makefile"),
+)
 
 
 def pages(repository):
@@ -211,8 +214,8 @@ class Shell:
     def _quick_options(self, words):
         if "--resume" in words:
             return ()
-        # `predict --explain` later uses the run with a seed, so this run needs attention.
-        needs_attention = words[3] != "train" or "--seed" in words
+        # `predict --explain` later uses the run with seed 2, so this run needs attention.
+        needs_attention = words[3] != "train" or words[-2:] == ["--seed", "2"]
         fusion = () if needs_attention else ("--model.fusion", "concat")
         is_demo = any("demo" in word for word in words)
         clips = ("--data.synthetic.num_clips", "240") if is_demo else ()
