@@ -102,6 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
                 f"--{option} {unknown}=...: there is no stream {unknown}. The streams are "
                 f"{', '.join(streams) or 'missing: give --stream NAME=PATH'}."
             )
+    from pipeline.commands.project_run import record_result
     from pipeline.commands.tables import print_directions, print_line
     from pipeline.data.clip_names import UNMATCHED_NAME, describe_unmatched
     from pipeline.data.feature_set import load_feature_set
@@ -137,10 +138,16 @@ def run(arguments: argparse.Namespace) -> int:
             progress=progress,
             report=print_line,
         )
-    print_line(
+    result = (
         f"{arguments.features_dir}: {summary.num_clips} clips in "
         f"{len(set(summary.groups.names))} groups, streams {', '.join(summary.streams)}; "
         f"{summary.num_dropped} clips were omitted."
+    )
+    print_line(result)
+    record_result(
+        f"prepare {arguments.features_dir.resolve().name}",
+        result,
+        paths=[arguments.features_dir / "features.json"],
     )
     if summary.num_unmatched:
         path = arguments.features_dir / UNMATCHED_NAME

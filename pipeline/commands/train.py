@@ -34,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from pipeline.commands.tables import print_device, print_groups, print_line, print_training
     from pipeline.config.loading import load_config
+    from pipeline.config.run_name import default_run_name
     from pipeline.core.model_path import check_model_path
     from pipeline.core.run_directory import open_run_directory
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
@@ -57,6 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
         features = open_features(config.data)
         check_labels_vary(features)
         print_groups(features)
+        base = load_config(arguments.config) if arguments.config else None
+        name = default_run_name(config, base, given=overrides)
         if arguments.config is None:
             config, chosen = settings_for_features(config, features, given=overrides)
             print_line(chosen)
@@ -65,7 +68,11 @@ def run(arguments: argparse.Namespace) -> int:
         from pipeline.workflows.train import run_training
 
         finished = run_training(
-            config, run_dir=arguments.run_dir, output=arguments.output, features=features
+            config,
+            run_dir=arguments.run_dir,
+            output=arguments.output,
+            features=features,
+            run_name=name,
         )
     print_training(finished, arguments.output)
     return EXIT_INCOMPLETE if finished.undelivered else EXIT_OK
