@@ -27,8 +27,8 @@ _Config = TypeVar("_Config")
 
 def experiment_config(
     config: ConfigLike, settings: Mapping[str, Any]
-) -> tuple[ExperimentConfig, Collection[str] | None]:
-    """Return the configuration, and the names of the given settings for `plan_run`.
+) -> tuple[ExperimentConfig, Collection[str] | None, ExperimentConfig | None]:
+    """Return the configuration, and the arguments `given` and `base` of `plan_run`.
 
     `settings` are dotted names and values. They have priority over `config`.
 
@@ -36,10 +36,11 @@ def experiment_config(
         ConfigError: If the file, a name or a value is not valid.
     """
     if isinstance(config, ExperimentConfig):
-        return with_overrides(config, settings, source="settings"), None
+        return with_overrides(config, settings, source="settings"), None, None
     path, settings = _path_and_settings(config, settings)
     settings = with_environment(settings)
-    return load_config(path, settings), settings if path is None else None
+    given = settings if path is None else None
+    return load_config(path, settings), given, load_config(path)
 
 
 def config_from(

@@ -71,15 +71,19 @@ def train(
         dynamic_features=dynamic_features,
         clips=clips,
     )
-    experiment, given = experiment_config(config, {**features, **(settings or {})})
-    plan = plan_run(experiment, given=given)
+    experiment, given, base = experiment_config(config, {**features, **(settings or {})})
+    plan = plan_run(experiment, given=given, base=base)
     if plan.chosen:
         _logger.info("%s", plan.chosen)
     import_tensorflow_quietly()
     from pipeline.workflows.train import run_training
 
     finished = run_training(
-        plan.config, run_dir=path_of(run_dir), output=path_of(output), features=plan.features
+        plan.config,
+        run_dir=path_of(run_dir),
+        output=path_of(output),
+        features=plan.features,
+        run_name=plan.run_name,
     )
     return _result(finished.run.path, finished.undelivered)
 

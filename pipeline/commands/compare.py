@@ -23,6 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     if arguments.run_a is None or arguments.run_b is None:
         raise ConfigError("Give two run directories: --run_a RUN --run_b RUN.")
+    from pipeline.commands.project_run import record_result
     from pipeline.commands.tables import print_comparison, print_line
     from pipeline.core.files import write_json
     from pipeline.workflows.compare import compare_runs, draw_comparison
@@ -36,6 +37,16 @@ def run(arguments: argparse.Namespace) -> int:
     print_comparison(comparison, gallery)
     if arguments.output is not None:
         print_line(f"comparison: {arguments.output}")
+    table = "\n".join(f"- {verdict}" for verdict in comparison.verdicts.values())
+    record_result(
+        f"compare {' '.join(comparison.names)} on {arguments.split}",
+        f"{comparison.overall}\n\n{table}",
+        metrics={
+            f"comparison/{arguments.split}/{metric}_difference": traits["mean"].value
+            for metric, traits in comparison.differences.items()
+        },
+        paths=[figures_dir / "comparison", *filter(None, [arguments.output])],
+    )
     return EXIT_INCOMPLETE if gallery.faults else EXIT_OK
 
 

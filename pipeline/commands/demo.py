@@ -27,18 +27,24 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from pipeline.commands.tables import print_ceiling, print_device, print_groups, print_training
     from pipeline.config.loading import load_config
+    from pipeline.config.run_name import default_run_name
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
     from pipeline.workflows.features import open_features
     from pipeline.workflows.new_run import with_environment
 
-    config = load_config(DEMO_CONFIG, with_environment(arguments.overrides))
+    overrides = with_environment(arguments.overrides)
+    config = load_config(DEMO_CONFIG, overrides)
+    name = default_run_name(config, load_config(DEMO_CONFIG))
     features = open_features(config.data)
     print_groups(features)
     import_tensorflow_quietly()
     print_device()
+    from pipeline.tracking.project_run import discard_run
     from pipeline.workflows.train import run_training
 
-    finished = run_training(config, run_dir=arguments.run_dir, features=features)
+    # `mlflow run .` uses the experiment Default if the user has chosen none.
+    discard_run(only_in_default=True)
+    finished = run_training(config, run_dir=arguments.run_dir, features=features, run_name=name)
     print_training(finished)
     print_ceiling(finished)
     return EXIT_INCOMPLETE if finished.undelivered else EXIT_OK

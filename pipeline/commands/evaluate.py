@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    from pipeline.commands.project_run import record_result
     from pipeline.commands.tables import print_evaluation, print_line
     from pipeline.config.loading import load_config
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
@@ -46,7 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     data = load_config(None, overrides).data if overrides else None
     by = tuple(column for column in arguments.by.split(",") if column)
     import_tensorflow_quietly()
-    from pipeline.workflows.evaluate import evaluate_model, evaluate_run
+    from pipeline.tracking.descriptions import describe_report
+    from pipeline.workflows.evaluate import evaluate_model, evaluate_run, report_metrics
 
     if arguments.run_dir is not None:
         evaluation = evaluate_run(
@@ -66,4 +68,12 @@ def run(arguments: argparse.Namespace) -> int:
             f"{evaluation.outdated_report} still shows the previous evaluation; "
             f"`python -m pipeline visualize --run_dir {arguments.run_dir}` updates it."
         )
+    model = arguments.model_uri or arguments.run_dir.resolve().name
+    record_result(
+        f"evaluate {model} on {arguments.split}",
+        f"Model: `{arguments.model_uri or arguments.run_dir}`\n\n"
+        + describe_report(evaluation.report, evaluation.traits),
+        metrics=report_metrics(evaluation.report),
+        paths=[evaluation.report_path],
+    )
     return EXIT_INCOMPLETE if evaluation.undelivered else EXIT_OK

@@ -49,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.features_dir is None:
         raise ConfigError("extract needs --features_dir. See `extract --help`.")
     shard = _shard(arguments.shard)
+    from pipeline.commands.project_run import record_result
     from pipeline.commands.tables import print_extraction, print_line
     from pipeline.config.extraction import uses_network
     from pipeline.config.loading import load_extraction_config
@@ -79,6 +80,12 @@ def run(arguments: argparse.Namespace) -> int:
         print_line("Finished clips are kept. Give the same command to continue.")
         raise
     print_extraction(outcome)
+    record_result(
+        f"extract {outcome.features_dir.resolve().name}",
+        f"`{outcome.features_dir}`: {outcome.num_clips:,} clips, {outcome.num_done:,} of them "
+        f"extracted by this command; {len(outcome.failed)} clips failed.",
+        paths=[outcome.features_dir / "features.json", outcome.failures_path],
+    )
     return EXIT_INCOMPLETE if outcome.failed else EXIT_OK
 
 

@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    from pipeline.commands.project_run import record_result
     from pipeline.commands.tables import print_prediction
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
     from pipeline.evaluation.score_table import check_table_path
@@ -73,6 +74,13 @@ def run(arguments: argparse.Namespace) -> int:
         units=arguments.units,
     )
     print_prediction(prediction)
+    model = arguments.model_uri or arguments.run_dir.resolve().name
+    record_result(
+        f"predict {len(prediction.table)} clips with {model}",
+        f"Scores of {len(prediction.table):,} clips, predicted by `{model}`. Clips whose "
+        f"extraction failed: {len(prediction.failures)}.",
+        paths=[prediction.output, *filter(None, [prediction.explanation])],
+    )
     return EXIT_INCOMPLETE if prediction.failures else EXIT_OK
 
 

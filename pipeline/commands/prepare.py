@@ -98,6 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
         name: [part.strip() for part in patterns.split(",") if part.strip()]
         for name, patterns in named_values(arguments.columns, "columns").items()
     }
+    from pipeline.commands.project_run import record_result
     from pipeline.commands.tables import print_directions, print_line
     from pipeline.data.clip_names import UNMATCHED_NAME, describe_unmatched
     from pipeline.data.feature_set import load_feature_set
@@ -128,10 +129,16 @@ def run(arguments: argparse.Namespace) -> int:
             progress=progress,
             report=print_line,
         )
-    print_line(
+    result = (
         f"{arguments.features_dir}: {summary.num_clips} clips in "
         f"{len(set(summary.groups.names))} groups, streams {', '.join(summary.streams)}; "
         f"{summary.num_dropped} clips were omitted."
+    )
+    print_line(result)
+    record_result(
+        f"prepare {arguments.features_dir.resolve().name}",
+        result,
+        paths=[arguments.features_dir / "features.json"],
     )
     if summary.num_unmatched:
         path = arguments.features_dir / UNMATCHED_NAME

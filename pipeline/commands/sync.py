@@ -18,6 +18,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     if arguments.run_dir is None:
         raise ConfigError("Give the run directory to send: --run_dir RUN.")
+    from pipeline.commands.project_run import record_result
     from pipeline.commands.tables import print_line
     from pipeline.core.run_directory import open_run_directory
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
@@ -27,5 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeline.workflows.sync import sync_run
 
     link = sync_run(arguments.run_dir)
-    print_line(f"{arguments.run_dir}: sent to {link.tracking_uri}, run {link.run_id}.")
+    result = f"{arguments.run_dir}: sent to {link.tracking_uri}, run {link.run_id}."
+    print_line(result)
+    record_result(f"sync {arguments.run_dir.resolve().name}", result)
     return EXIT_OK

@@ -52,7 +52,11 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         overrides = with_environment({**feature_overrides(arguments), **arguments.overrides})
         config = load_config(arguments.config, overrides)
-        plan = plan_run(config, given=overrides if arguments.config is None else None)
+        plan = plan_run(
+            config,
+            given=overrides if arguments.config is None else None,
+            base=load_config(arguments.config),
+        )
         print_groups(plan.features)
         if plan.chosen:
             print_line(plan.chosen)
@@ -65,6 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
             run_dir=arguments.run_dir,
             output=arguments.output,
             features=plan.features,
+            run_name=plan.run_name,
         )
     print_training(finished, arguments.output)
     return EXIT_INCOMPLETE if finished.undelivered else EXIT_OK

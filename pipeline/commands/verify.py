@@ -6,7 +6,7 @@ from pipeline.commands.arguments import add_path
 from pipeline.core.errors import EXIT_FAULT, EXIT_OK, ConfigError
 
 TAKES_OVERRIDES = True
-EPILOG = "The demo takes about a minute. Only the results file is kept."
+EPILOG = "The demo takes about a minute. Only the results file is kept, also under `mlflow run`."
 
 _SHORT = {"training.num_epochs": "3"}
 
@@ -29,12 +29,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     config = load_config(DEMO_CONFIG, {**_SHORT, **arguments.overrides})
     import_tensorflow_quietly()
+    from pipeline.tracking.project_run import discard_run
     from pipeline.tracking.store import local_store
     from pipeline.workflows.verify import RESULTS_FILE, verify_installation, write_results
 
     output = (arguments.output or Path(RESULTS_FILE)).absolute()
     if reason := why_unwritable(output):
         raise ConfigError(reason)
+    discard_run()
     # On Windows, the store cannot be deleted while it is open, so such errors are ignored.
     temporary = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
     with temporary as directory, local_store(Path(directory)):

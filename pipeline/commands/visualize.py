@@ -34,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from pathlib import Path
 
+    from pipeline.commands.project_run import record_result
     from pipeline.commands.tables import print_search_figures, print_visualization
 
     if (arguments.run_dir is None) == (not arguments.run_id):
@@ -66,4 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
         visualization = visualize_run(drawable, formats=formats, style=style)
         print_visualization(visualization)
         is_complete = is_complete and not visualization.problems
+    record_result(
+        f"visualize {drawable.path.resolve().name}",
+        f"Figures and report of `{drawable.path}`.",
+        paths=[drawable.report_path, drawable.path / "search_visualizations" / "search.html"],
+    )
     return EXIT_OK if is_complete else EXIT_INCOMPLETE

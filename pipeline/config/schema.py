@@ -303,9 +303,9 @@ class TrackingConfig(Section):
     variables override a value in a file.
     """
     run_name: str = ""
-    """Name of the run; empty uses the name of the experiment file.
+    """Name of the run; empty uses the name of the experiment and the changed settings.
 
-    With `mlflow run`, MLflow generates the name if the command line does not give this setting.
+    With `mlflow run`, only the command line can give this setting.
     """
     package_model: bool = True
     """Log the model in a form that MLflow can load and serve."""

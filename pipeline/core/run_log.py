@@ -76,6 +76,8 @@ class RunLog:
         self.path = path
         self.num_logged_epochs = 0
         """Number of epochs in the run log. Events of these epochs are not logged again."""
+        self.has_metrics = False
+        """Whether this object has logged metrics other than CPU and memory use."""
         self._lock = threading.Lock()  # a separate thread logs the system metrics
         path.parent.mkdir(parents=True, exist_ok=True)
         if removes_torn_line:
@@ -175,6 +177,7 @@ class RunLog:
         ):
             _write_whole(stream, line)
             os.fsync(stream.fileno())
+        self.has_metrics = self.has_metrics or kind in (EPOCH, METRICS)
 
     def _remove_torn_line(self) -> None:
         if not self.path.exists():

@@ -26,7 +26,6 @@ from pipeline.workflows.compare import compare_runs, draw_comparison
 from pipeline.workflows.cross_validation import for_all_clips, stays_at_start
 from pipeline.workflows.evaluate import evaluate_run
 from pipeline.workflows.features import select_used_streams
-from pipeline.workflows.session import with_run_name
 from pipeline.workflows.train import build_for
 from pipeline.workflows.training_steps import Experiment, read_best_epoch, train_nested
 from pipeline.workflows.visualize import FIGURE_FOLDERS, visualize_run
@@ -175,16 +174,16 @@ class _Refitter:
     ) -> RunDirectory:
         # A later call with other settings must not reuse the run, so the name contains a hash.
         run = RunDirectory(self.spec.run.refits_dir / f"{name}-{config_hash(config)[:8]}")
-        named = with_run_name(config, f"{self.spec.study_name}-{name}")
         if read_last_status(run) == "FINISHED":
-            register_model(run, named)
+            register_model(run, config)
         else:
-            features = select_used_streams(self.features, named)
+            features = select_used_streams(self.features, config)
+            run_name = f"{_DEFAULT if name.startswith(_DEFAULT) else 'best'} refit"
             train_nested(
                 run,
-                Experiment(config=named, features=features, split=split),
+                Experiment(config=config, features=features, split=split, run_name=run_name),
                 parent=self.spec.run,
-                build=lambda: build_for(named, features),
+                build=lambda: build_for(config, features),
                 hooks=hooks,
                 tags={"kind": "refit", "study": self.spec.study_name, "role": name},
             )

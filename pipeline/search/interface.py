@@ -124,7 +124,7 @@ def search(
     if num_trials is None and timeout_minutes is None:
         raise ConfigError("Give num_trials or timeout_minutes, or both.")
     features = feature_arguments(labels, features_dir=features_dir)
-    experiment, _ = experiment_config(config, {**features, **(settings or {})})
+    experiment, _, _ = experiment_config(config, {**features, **(settings or {})})
     options = SearchOptions(
         num_trials=num_trials,
         timeout_minutes=timeout_minutes,

@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,10 +59,11 @@ from pipeline.workflows.features import (
     check_columns,
     check_labels_vary,
     log_feature_warnings,
+    log_features,
     open_features,
     with_absolute_paths,
 )
-from pipeline.workflows.session import Session, open_session, with_run_name
+from pipeline.workflows.session import Session, open_session
 
 if TYPE_CHECKING:
     from pipeline.search.conclude import Conclusion
@@ -166,12 +168,12 @@ def _run_as_main_process(
     """Run trials, then train and evaluate a model with the best configuration."""
     run = spec.run
     is_new = not run.run_log_path.exists()
-    # If `MLFLOW_RUN_ID` is set, `mlflow run` has already given the run a name.
-    is_named = spec.config.tracking.run_name or "MLFLOW_RUN_ID" in os.environ
-    config = spec.config if is_named else with_run_name(spec.config, spec.study_name)
-    with open_session(run, config, num_steps=1) as session:
+    name = f"search {spec.study_name}"
+    with open_session(run, spec.config, num_steps=1, run_name=name) as session:
         if is_new:
             _log_study(session.run_log, spec)
+            num_clips = {name: len(rows) for name, rows in split.subsets() if len(rows)}
+            log_features(session.run_log, features, num_clips)
         else:
             session.run_log.log_resumed(0, offset=session.run_log.size)
         # The MLflow runs of the trials need an existing parent run.
@@ -193,6 +195,8 @@ def _run_as_main_process(
         trials = study.get_trials(deepcopy=False)
         conclusion = conclude_search(spec, status.best, trials, features, split)
         log_conclusion(session.run_log, spec, len(trials), conclusion)
+        if conclusion.best_run.report_path.exists():
+            shutil.copy(conclusion.best_run.report_path, run.search_dir / "best_report.html")
         session.run_log.log_artifacts(_ARTIFACTS)
     return SearchOutcome(
         run=run,
@@ -344,7 +348,7 @@ def _check_run_directory(run: RunDirectory) -> None:
 
 def _log_study(run_log: RunLog, spec: StudySpec) -> None:
     settings = dataclasses.asdict(spec.config.search)
-    run_log.log_params({f"config.search.{name}": value for name, value in settings.items()})
+    run_log.log_params({f"search.{name}": value for name, value in settings.items()})
     pruner = spec.config.search.pruner if prunes(spec.config.search) else "none"
     tags = {"kind": "study", "study": spec.study_name, "space": spec.space.name, "pruner": pruner}
     run_log.log_tags({**tags, "storage": hide_passwords(spec.storage_url)})

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import optuna
 
+from pipeline.config.run_name import name_with_settings
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.errors import PipelineError, PrunedError
 from pipeline.core.files import write_text
@@ -31,7 +32,7 @@ from pipeline.search.study_spec import (
 )
 from pipeline.training.fit import FitHooks, FitResult
 from pipeline.workflows.features import open_features, select_used_streams
-from pipeline.workflows.session import open_session, with_run_name
+from pipeline.workflows.session import open_session
 from pipeline.workflows.train import build_for
 from pipeline.workflows.training_steps import Experiment, train_nested
 
@@ -152,8 +153,8 @@ class TrialObjective:
     def _run(self, trial: optuna.Trial, run: RunDirectory) -> float | tuple[float, float]:
         overrides = self._spec.space.propose(trial)
         trial.set_user_attr("overrides", overrides)
-        name = f"{self._spec.study_name}-trial-{trial.number:04d}"
-        config = with_run_name(trial_config(self._spec, overrides), name)
+        config = trial_config(self._spec, overrides)
+        name = name_with_settings(f"trial-{trial.number:04d}", overrides)
         report = EpochReport(
             trial,
             monitor=f"val_{config.training.monitor}",
@@ -163,27 +164,34 @@ class TrialObjective:
             is_reported=len(self._spec.objectives) == 1,
         )
         if len(self._fits) == 1:
-            results = [self._train(run, self._fits[0], config, report, trial, self._spec.run)]
+            parent = self._spec.run
+            results = [self._train(run, self._fits[0], config, report, trial, parent, name)]
         else:
-            results = self._train_fits(run, config, report, trial)
+            results = self._train_fits(run, config, report, trial, name)
         trial.set_user_attr("best_epochs", [result.best_epoch for result, _ in results])
         value = float(np.mean([result.best_value for result, _ in results]))
         cost = self._cost(results[0][1], config)
         return value if cost is None else (value, cost)
 
     def _train_fits(
-        self, run: RunDirectory, config: ExperimentConfig, report: EpochReport, trial: optuna.Trial
+        self,
+        run: RunDirectory,
+        config: ExperimentConfig,
+        report: EpochReport,
+        trial: optuna.Trial,
+        name: str,
     ) -> list[tuple[FitResult, keras.Model]]:
         """Train one model per fit. Each fit has its own run, nested in the run of the trial."""
         run.path.mkdir(parents=True, exist_ok=True)
         num_steps = config.training.num_epochs * len(self._fits)
-        with open_session(run, config, num_steps=num_steps, parent=self._spec.run) as session:
+        with open_session(
+            run, config, num_steps=num_steps, run_name=name, parent=self._spec.run
+        ) as session:
             session.run_log.log_tags(self._tags(trial))
             results = []
             for fit in self._fits:
                 directory = RunDirectory(run.folds_dir / fit.name)
-                named = with_run_name(config, f"{config.tracking.run_name}-{fit.name}")
-                results.append(self._train(directory, fit, named, report, trial, run))
+                results.append(self._train(directory, fit, config, report, trial, run, fit.name))
             _log_mean(session.run_log, [result for result, _ in results])
         return results
 
@@ -195,6 +203,7 @@ class TrialObjective:
         report: EpochReport,
         trial: optuna.Trial,
         parent: RunDirectory,
+        name: str,
     ) -> tuple[FitResult, keras.Model]:
         config = dataclasses.replace(config, seed=fit.seed)
         features = select_used_streams(self._features, config)
@@ -211,7 +220,7 @@ class TrialObjective:
         hooks = FitHooks(
             callbacks=[report], on_commit=commit, is_resumable=False, shows_progress=False
         )
-        experiment = Experiment(config=config, features=features, split=fit.split)
+        experiment = Experiment(config=config, features=features, split=fit.split, run_name=name)
         tags = self._tags(trial)
         try:
             outcome = train_nested(
@@ -264,7 +273,9 @@ def _log_mean(run_log: RunLog, results: Sequence[FitResult]) -> None:
     """Log the validation metrics at the best epoch, averaged over the fits."""
     scores = [result.best_metrics or {} for result in results]
     metrics = {
-        f"validation/{metric}/{trait}": float(np.mean([each[metric][trait] for each in scores]))
+        f"evaluation/validation/{metric}/{trait}": float(
+            np.mean([each[metric][trait] for each in scores])
+        )
         for metric, traits in scores[0].items()
         for trait in traits
     }

@@ -176,9 +176,9 @@ def system_metrics(
 ) -> Iterator[None]:
     """Log CPU and memory use at regular intervals during the block, and at its end.
 
-    Because the metric names begin with `system/`, MLflow shows these metrics on a separate page.
-    In a resumed run, the step numbers of the measurements continue after the earlier
-    measurements.
+    The measurements begin after the first other metrics of the run, because MLflow lists metrics
+    in the order of their first values. In a resumed run, the step numbers of the measurements
+    continue after the earlier measurements.
     """
     if not enabled:
         yield
@@ -202,11 +202,13 @@ def _sample(run_log: RunLog, stop: threading.Event, interval_seconds: float) -> 
     is_last = False
     while not is_last:
         is_last = stop.wait(interval_seconds)
+        if not (run_log.has_metrics or is_last):
+            continue
         memory = psutil.virtual_memory()
         metrics = {
-            "system/cpu_utilization_percentage": psutil.cpu_percent(),
-            "system/system_memory_usage_percentage": memory.percent,
-            "system/process_memory_megabytes": process.memory_info().rss / 1e6,
+            "system/cpu_percent": psutil.cpu_percent(),
+            "system/memory_percent": memory.percent,
+            "system/process_memory_mb": process.memory_info().rss / 1e6,
         }
         run_log.log_system_metrics(metrics, step=step)
         step += 1

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Metric, RunStatus
+from mlflow.entities import RunStatus
 
 from pipeline.core.errors import RunError, first_line
 from pipeline.core.run_directory import RunDirectory
+from pipeline.core.run_log import DATASET, METRICS, Event
+from pipeline.tracking import mlflow_entities
 from pipeline.tracking.run_link import read_link
 from pipeline.tracking.store import STORE_ERRORS, configure_mlflow, open_store, tracking_uri
 
@@ -86,20 +88,28 @@ def download_model(uri: str) -> Path:
     return artifacts
 
 
-def log_evaluation(uri: str, paths: Mapping[str, Path], metrics: Mapping[str, float]) -> str | None:
+def log_evaluation(
+    uri: str, paths: Mapping[str, Path], metrics: Mapping[str, float], *, dataset: tuple[str, str]
+) -> str | None:
     """Log an evaluation to the MLflow run of a model. Return None, or the reason for a failure.
 
     Args:
         uri: URI of the model.
         paths: Artifact folder of the MLflow run ("" is the top folder) -> file to log.
-        metrics: Metric name -> value.
+        metrics: Name in the run log -> value.
+        dataset: Name and hash of the feature set.
     """
     try:
-        run_id = mlflow.models.get_model_info(uri).run_id
-        client = MlflowClient()
+        info = mlflow.models.get_model_info(uri)
+        run_id, client = info.run_id, MlflowClient()
+        content = {"metrics": metrics, "step": 0}
         now = time.time_ns() // 1_000_000
-        points = [Metric(name, value, now, 0) for name, value in metrics.items()]
-        client.log_batch(run_id, metrics=points)
+        event = Event(kind=METRICS, time_ms=now, content=content, start=0, end=0)
+        splits = {name.split("/")[1]: 0 for name in metrics}
+        data = {"name": dataset[0], "digest": dataset[1], "splits": splits}
+        source = Event(kind=DATASET, time_ms=now, content=data, start=0, end=0)
+        client.log_batch(run_id, metrics=mlflow_entities.metrics(event, step_stride=1))
+        client.log_batch(run_id, metrics=mlflow_entities.model_scores(event, source, info.model_id))
         for folder, path in paths.items():
             client.log_artifact(run_id, str(path), folder or None)
     except STORE_ERRORS as error:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.metadata
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,14 +11,14 @@ import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelStatus
 from mlflow.models import Model, ModelSignature
-from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.files import read_arrays
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.stream_names import MASK_ENDING
-from pipeline.core.traits import describe_scores
 from pipeline.records.data_description import read_data
+from pipeline.tracking.descriptions import describe_model
 
 MAX_EXAMPLE_BYTES = 2**20
 """Maximum size of the input example. Its JSON file in MLflow is ten times as large.
@@ -28,28 +29,32 @@ megabytes per run, and would show faces."""
 _PACKAGES = ("mlflow", "tensorflow", "keras", "numpy")
 
 
-def log_model(run: RunDirectory, run_id: str, *, registered_name: str, alias: str = "") -> None:
-    """Log the model of a run directory to an MLflow run.
+def log_model(run: RunDirectory, run_id: str, *, registered_name: str, alias: str = "") -> str:
+    """Log the model of a run directory to an MLflow run, and return the id of the model.
 
     The model is registered if `registered_name` is not empty. If `alias` is not empty, the
     registered version gets this alias. Because existing models and versions are not created again,
     an interrupted call can be repeated.
     """
     client = MlflowClient()
-    model_id = _find_model(client, run_id) or _create_model(client, run, run_id)
+    model_id = find_model(client, run_id) or _create_model(client, run, run_id)
     if not registered_name:
-        return
+        return model_id
     versions = client.search_model_versions(f"run_id='{run_id}'")
     version = next((each for each in versions if each.name == registered_name), None)
     if version is None:
         version = mlflow.register_model(f"models:/{model_id}", registered_name)
     if not version.description:
-        client.update_model_version(registered_name, version.version, _describe(run))
+        description = describe_model(run)
+        client.update_model_version(registered_name, version.version, description)
+        # The description of the model is that of its newest version.
+        client.update_registered_model(registered_name, description)
     if alias:
         client.set_registered_model_alias(registered_name, alias, str(version.version))
+    return model_id
 
 
-def _find_model(client: MlflowClient, run_id: str) -> str | None:
+def find_model(client: MlflowClient, run_id: str) -> str | None:
     """Return the id of the model that was completely logged to an MLflow run, or None."""
     outputs = client.get_run(run_id).outputs
     for output in outputs.model_outputs if outputs else ():
@@ -61,12 +66,16 @@ def _find_model(client: MlflowClient, run_id: str) -> str | None:
 def _create_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
     """Log the model with all files that `evaluate` and `predict` need."""
     mlflow_run = client.get_run(run_id)
-    data, description = read_data(run.data_path), _describe(run)
+    name, experiment = mlflow_run.info.run_name or "", mlflow_run.data.params.get("name", "")
+    if not name.startswith(experiment):
+        name = f"{experiment} {name}"  # for instance, of the run `best refit`
+    name = re.sub(r"[^\w-]+", "-", name).strip("-") or "model"
+    data, description = read_data(run.data_path), describe_model(run)
     # Without this call, `Model.log` would create the model in the active experiment, and would
     # end the active MLflow run.
     model = client.create_logged_model(
         mlflow_run.info.experiment_id,
-        name="model",
+        name=name,
         source_run_id=run_id,
         params=mlflow_run.data.params,
         tags={"mlflow.note.content": description},
@@ -86,6 +95,9 @@ def _create_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
         flavor=mlflow.pyfunc,
         run_id=run_id,
         model_id=model.model_id,
+        # MLflow links all metrics with this step to the model. No metric has this step, because
+        # the sender of the run log links the scores of the model, and only these.
+        step=-1,
         python_model=str(Path(__file__).with_name("served_model.py")),
         artifacts={name: str(path) for name, path in artifacts.items() if path.exists()},
         signature=_signature(example, data.trait_names),
@@ -106,23 +118,15 @@ def _create_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
     return str(model.model_id)
 
 
-def _describe(run: RunDirectory) -> str:
-    """Return the text that MLflow shows with the model and with its registered version."""
-    data = read_data(run.data_path)
-    scores = f"Apparent personality: scores in [0, 1] for {', '.join(data.trait_names)}."
-    return "\n\n".join((scores, *describe_scores(data.traits)))
-
-
 def _signature(example: Mapping[str, FloatArray], trait_names: Sequence[str]) -> ModelSignature:
     inputs = [
         TensorSpec(np.dtype("float32"), (-1, *array.shape[1:]), name)
         for name, array in example.items()
     ]
-    # A tensor has one name, so the name lists the columns.
-    output = TensorSpec(np.dtype("float32"), (-1, len(trait_names)), ", ".join(trait_names))
+    outputs = [ColSpec(DataType.float, name) for name in trait_names]
     intervals = ParamSpec("intervals", DataType.boolean, default=False)
     signature = ModelSignature(
-        inputs=Schema(inputs), outputs=Schema([output]), params=ParamSchema([intervals])
+        inputs=Schema(inputs), outputs=Schema(outputs), params=ParamSchema([intervals])
     )
     # This flag turns off the input check of MLflow, because `read_inputs` checks the inputs. The
     # check of MLflow requires the masks, silently drops unknown inputs, and repeats the whole

@@ -18,7 +18,7 @@ import filelock
 from mlflow import MlflowClient
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS
 from mlflow.tracking.context.registry import resolve_tags
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from pipeline.core.errors import PipelineError, first_line
 from pipeline.core.run_directory import RunDirectory
@@ -35,6 +35,7 @@ from pipeline.core.run_log import (
     read_events,
 )
 from pipeline.core.urls import sqlite_path
+from pipeline.tracking.descriptions import EXPERIMENT
 from pipeline.tracking.run_link import Link, note_link, read_link, with_logged_run, write_link
 from pipeline.tracking.send_events import FAILURE_TAG, EventSender
 from pipeline.tracking.store import (
@@ -323,7 +324,8 @@ def _find_or_create_experiment(client: MlflowClient, link: Link) -> str:
             # and `%` in a plain path as parts of a URI.
             location = (database.parent / "mlruns" / secrets.token_hex(9)).as_uri()
         try:
-            return str(client.create_experiment(link.experiment, location))
+            tags = {MLFLOW_RUN_NOTE: EXPERIMENT}
+            return str(client.create_experiment(link.experiment, location, tags))
         except STORE_ERRORS as error:
             if not has_code(error, RESOURCE_ALREADY_EXISTS):
                 raise StoreUnavailableError(first_line(error)) from error

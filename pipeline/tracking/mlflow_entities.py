@@ -1,19 +1,17 @@
-"""Convert run-log events to MLflow metrics, parameters, tags and data sets.
-
-Metric names are paths, e.g. `validation/mae/openness`. Because the MLflow UI groups metrics by the
-part before the last slash, it shows the MAE of all traits together.
-"""
+"""Convert run-log events to MLflow metrics, parameters, tags and data sets."""
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
-from pipeline.core.run_log import ATTENTION, EPOCH, METRICS, SYSTEM_METRICS, Event
+from pipeline.core.run_log import EPOCH, METRICS, SYSTEM_METRICS, Event
+from pipeline.tracking.metric_names import HEADLINE_METRICS, mlflow_name, split_of_model_score
 
+_DIGEST_LENGTH = 36
 _MAX_PARAM_LENGTH = 6000
 
 
@@ -27,22 +25,15 @@ def metrics(event: Event, *, step_stride: int) -> list[Metric]:
         return _epoch_metrics(event, step_stride)
     if event.kind in (METRICS, SYSTEM_METRICS):
         return _metrics(content["metrics"], step=content["step"], time_ms=event.time_ms)
-    if event.kind == ATTENTION:  # one section per attention map, one chart per head
-        values = {
-            f"attention_entropy/{name.replace('+', '.')}/head_{head}": entropy  # no + in MLflow
-            for name, heads in content["entropy"].items()
-            for head, entropy in enumerate(heads, start=1)
-        }
-        return _metrics(values, step=content["epoch"], time_ms=event.time_ms)
     return []
 
 
 def params(event: Event) -> list[Param]:
-    """Return the parameters of a `params` event. Parameters with an empty value are left out."""
+    """Return the parameters of a `params` event. Parameters without a value are left out."""
     return [
         Param(name, str(value)[:_MAX_PARAM_LENGTH])
         for name, value in event.content["params"].items()
-        if value != ""
+        if value not in ("", "unknown", None, [], {})
     ]
 
 
@@ -58,8 +49,8 @@ def dataset_inputs(event: Event) -> list[DatasetInput]:
         DatasetInput(
             dataset=Dataset(
                 # Each subset needs its own name, because MLflow stores one input per name and hash.
-                name=f"{content['name']} ({split})",
-                digest=content["digest"][:36],
+                name=_dataset_name(content, split),
+                digest=content["digest"][:_DIGEST_LENGTH],
                 source_type="local",
                 source=json.dumps({"uri": content["source"]}),
                 profile=json.dumps({**content["profile"], "split": split, "num_clips": count}),
@@ -70,32 +61,64 @@ def dataset_inputs(event: Event) -> list[DatasetInput]:
     ]
 
 
+def model_scores(event: Event, dataset: Event | None, model_id: str) -> list[Metric]:
+    """Return the metrics of an event that are scores of the saved model, linked to the model.
+
+    The scores are also linked to the data set of the event `dataset`, if it has their split.
+    """
+    linked = []
+    for metric in metrics(event, step_stride=1) if event.kind == METRICS else ():
+        split = split_of_model_score(metric.key)
+        if split is None:
+            continue
+        content = dataset.content if dataset is not None else None
+        if content is not None and split not in content["splits"]:
+            content = None
+        point = Metric(
+            *(metric.key, metric.value, metric.timestamp, metric.step, model_id),
+            dataset_name=_dataset_name(content, split) if content else None,
+            dataset_digest=content["digest"][:_DIGEST_LENGTH] if content else None,
+        )
+        linked.append(point)
+    return linked
+
+
+def _dataset_name(content: Mapping[str, Any], split: str) -> str:
+    return f"{content['name']} ({split})"
+
+
 def _epoch_metrics(event: Event, step_stride: int) -> list[Metric]:
     content = event.content
-    seconds = content["steps"]["seconds"]
+    validation = content["val_metrics"] or {}
     values = {
         "train/loss": content["loss"],
         "validation/loss": content["val_loss"],
-        "train/learning_rate": content["learning_rate"],
-        **_trait_paths("train", content["metrics"]),
-        **_trait_paths("validation", content["val_metrics"] or {}),
+        **_means("train", content["metrics"]),
+        **_means("validation", validation),
         "time/epoch_seconds": content["train_seconds"],
-        "time/validation_seconds": content["validation_seconds"],
-        "time/step_ms_median": 1000 * float(np.median(seconds)),
-        "time/step_ms_p95": 1000 * float(np.quantile(seconds, 0.95)),
+        "time/step_ms_median": 1000 * float(np.median(content["steps"]["seconds"])),
         "time/input_wait_seconds": sum(content["steps"]["wait_seconds"]),
     }
+    # MLflow draws bars for metrics that have only step 0, and lists the metrics of a run in the
+    # order of their first values. So the headline metrics begin with the first epoch, in step 0.
+    newest = _means("evaluation/validation", validation, metrics=HEADLINE_METRICS)
     return [
+        *_metrics(newest, step=0, time_ms=event.time_ms),
         *_metrics(values, step=content["epoch"], time_ms=event.time_ms),
         *_step_metrics(content["steps"], step_stride),
     ]
 
 
-def _trait_paths(split: str, scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+def _means(
+    prefix: str,
+    scores: Mapping[str, Mapping[str, float]],
+    *,
+    metrics: Collection[str] | None = None,
+) -> dict[str, float]:
     return {
-        f"{split}/{metric}/{trait}": value
+        f"{prefix}/{metric}/mean": traits["mean"]
         for metric, traits in scores.items()
-        for trait, value in traits.items()
+        if metrics is None or metric in metrics
     }
 
 
@@ -103,7 +126,7 @@ def _step_metrics(steps: Mapping[str, Any], stride: int) -> Iterator[Metric]:
     for index, time_ms in enumerate(steps["time_ms"]):
         step = steps["first_step"] + index
         if step % stride == 0:
-            names = ("loss", "mae", "learning_rate")
+            names = ("loss", "learning_rate")
             values = {f"batch/{name}": steps[name][index] for name in names}
             yield from _metrics(values, step=step, time_ms=time_ms)
 
@@ -111,6 +134,6 @@ def _step_metrics(steps: Mapping[str, Any], stride: int) -> Iterator[Metric]:
 def _metrics(values: Mapping[str, float | None], *, step: int, time_ms: int) -> list[Metric]:
     return [
         Metric(name, float(value), time_ms, step)
-        for name, value in values.items()
-        if value is not None and math.isfinite(value)
+        for key, value in values.items()
+        if value is not None and math.isfinite(value) and (name := mlflow_name(key)) is not None
     ]

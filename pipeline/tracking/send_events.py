@@ -20,9 +20,11 @@ from pipeline.core.run_log import (
     RESUMED,
     TAGS,
     Event,
+    effective_events,
+    read_events,
 )
 from pipeline.tracking import mlflow_entities
-from pipeline.tracking.log_model import log_model
+from pipeline.tracking.log_model import find_model, log_model
 from pipeline.tracking.run_link import Link
 from pipeline.tracking.store import (
     STORE_ERRORS,
@@ -81,17 +83,27 @@ class EventSender:
         points: list[tuple[Event, Any]] = []
         for event in events:
             if event.kind in self._senders:
-                self._log("metrics", points)
+                self._log_metrics(points)
                 points = []
                 self._senders[event.kind](event)
             else:
                 metrics = mlflow_entities.metrics(event, step_stride=self._step_stride)
                 points += [(event, metric) for metric in metrics]
-        self._log("metrics", points)
+        self._log_metrics(points)
+        scored = [event for event in events if mlflow_entities.model_scores(event, None, "")]
+        if scored:
+            self._link_scores(scored[-1])
 
     def _send_params(self, event: Event) -> None:
         known = call_store(self._client.get_run, self._run_id).data.params
-        params = [param for param in mlflow_entities.params(event) if param.key not in known]
+        given = {name for name, value in known.items() if value}
+        # `mlflow run` has logged each option. An option such as `features_dir` sets the setting
+        # `data.features_dir`, which is not logged again.
+        params = [
+            param
+            for param in mlflow_entities.params(event)
+            if param.key not in known and param.key.removeprefix("data.") not in given
+        ]
         self._log("params", [(event, param) for param in params])
 
     def _send_tags(self, event: Event) -> None:
@@ -115,6 +127,24 @@ class EventSender:
         log = functools.partial(log_model, self._run)
         name, alias = event.content["registered_model"], event.content.get("alias", "")
         self._attempt(event, "the model", log, registered_name=name, alias=alias)
+        self._link_scores(event)
+
+    def _link_scores(self, event: Event) -> None:
+        """Link the scores of the saved model to the model and to their data set.
+
+        MLflow stores a point that is sent again only once, but adds the link.
+        """
+        model_id = call_store(find_model, self._client, self._run_id)
+        if model_id is None:
+            return
+        scores: list[Any] = []
+        dataset = None
+        for each in effective_events(read_events(self._run.run_log_path)):
+            dataset = each if each.kind == DATASET else dataset
+            scores += mlflow_entities.model_scores(each, dataset, model_id)
+        for start in range(0, len(scores), _BATCH_SIZES["metrics"]):
+            batch = scores[start : start + _BATCH_SIZES["metrics"]]
+            self._attempt(event, "the scores of the model", self._client.log_batch, batch)
 
     def _send_resumed(self, event: Event) -> None:
         # A rejection is ignored, because the status is sent again at the end of the run.
@@ -127,6 +157,10 @@ class EventSender:
             self._attempt(event, FAILURE_TAG, self._client.set_tag, FAILURE_TAG, reason)
         status = event.content["status"]
         self._attempt(event, "the status", self._client.set_terminated, status, event.time_ms)
+
+    def _log_metrics(self, points: Sequence[tuple[Event, Any]]) -> None:
+        # MLflow lists the metrics of a run in the order in which they were first logged.
+        self._log("metrics", sorted(points, key=lambda point: str(point[1].key)))
 
     def _log(self, kind: str, items: Sequence[tuple[Event, Any]]) -> None:
         size = _BATCH_SIZES[kind]

@@ -118,14 +118,10 @@ def store_environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def local_store(directory: Path) -> Iterator[None]:
-    """Run the block with `directory` as working directory and with a store in `directory`.
-
-    Under `mlflow run`, the tracking URI is not changed, so the store can be elsewhere.
-    """
+    """Run the block with `directory` as working directory and with a store in `directory`."""
     before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
     with contextlib.chdir(directory):
-        if "MLFLOW_RUN_ID" not in os.environ:
-            mlflow.set_tracking_uri(sqlite_url(directory / "mlflow.db"))
+        mlflow.set_tracking_uri(sqlite_url(directory / "mlflow.db"))
         try:
             yield
         finally:

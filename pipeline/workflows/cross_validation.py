@@ -20,7 +20,7 @@ from pipeline.records.manifest import check_files
 from pipeline.training.checkpoint import remove_initial
 from pipeline.training.fit import FitHooks
 from pipeline.workflows.scoring import Scores, concatenate_scores, score
-from pipeline.workflows.session import open_session, with_run_name
+from pipeline.workflows.session import open_session
 from pipeline.workflows.training_steps import (
     Experiment,
     Outcome,
@@ -47,13 +47,17 @@ def cross_validate(
     """
     folds = split_into_folds(experiment)
     with open_session(
-        run, experiment.config, num_steps=experiment.num_steps * (len(folds) + 1)
+        run,
+        experiment.config,
+        num_steps=experiment.num_steps * (len(folds) + 1),
+        run_name=experiment.run_name,
     ) as session:
         fold_scores, best_epochs = [], []
         for number, split in enumerate(folds, start=1):
-            config = _fold_config(experiment.config, number)
-            fold = dataclasses.replace(experiment, split=split, config=config)
-            fold_run = RunDirectory(run.folds_dir / f"fold-{number}")
+            name = f"fold-{number}"
+            config = _fold_config(experiment.config)
+            fold = dataclasses.replace(experiment, split=split, config=config, run_name=name)
+            fold_run = RunDirectory(run.folds_dir / name)
             scores, best_epoch = _train_fold(fold_run, fold, build, parent=run)
             fold_scores.append(scores)
             best_epochs.append(best_epoch)
@@ -129,11 +133,10 @@ def _train_fold(
     return outcome.scores, outcome.fit.best_epoch
 
 
-def _fold_config(config: ExperimentConfig, number: int) -> ExperimentConfig:
-    named = with_run_name(config, f"{config.tracking.run_name or config.name}-fold-{number}")
+def _fold_config(config: ExperimentConfig) -> ExperimentConfig:
     return dataclasses.replace(
-        named,
+        config,
         training=dataclasses.replace(config.training, num_folds=0),
-        tracking=named.tracking.unregistered(),
+        tracking=config.tracking.unregistered(),
         evaluation=dataclasses.replace(config.evaluation, figures=False),
     )

@@ -31,6 +31,7 @@ from pipeline.workflows.features import (
     check_columns,
     column_values,
     existing_columns,
+    log_features,
     open_features,
     recorded_columns,
 )
@@ -89,12 +90,14 @@ def evaluate_run(
     trained = load_trained_model(run)
     if output_dir is not None:
         target = RunDirectory(output_dir.absolute())
-        return _evaluate(trained, data, split=split, by=by, target=target)
+        return _evaluate(trained, data, split=split, by=by, target=target)[0]
     with run.locked():
         read_last_status(run)  # raises an error for a damaged run log
-        evaluation = _evaluate(trained, data, split=split, by=by, target=run)
+        evaluation, features = _evaluate(trained, data, split=split, by=by, target=run)
         record_files(run, run.evaluation_path, run.predictions_path(split))
-        log_report(run, RunLog(run.run_log_path), evaluation.report)
+        run_log = RunLog(run.run_log_path)
+        log_features(run_log, features, {split: evaluation.report.num_clips})
+        log_report(run, run_log, evaluation.report)
         return dataclasses.replace(
             evaluation,
             undelivered=deliver_rest(run),
@@ -120,9 +123,14 @@ def evaluate_model(
     """
     trained = fetch_trained_model(model_uri)
     target = RunDirectory(output_dir.absolute())
-    evaluation = _evaluate(trained, data, split=split, by=by, target=target)
+    evaluation, features = _evaluate(trained, data, split=split, by=by, target=target)
     paths = {"": evaluation.report_path, "predictions": target.predictions_path(split)}
-    undelivered = log_evaluation(model_uri, paths, _metrics(evaluation.report))
+    undelivered = log_evaluation(
+        model_uri,
+        paths,
+        report_metrics(evaluation.report),
+        dataset=(features.sources[0].parent.name, features.digest),
+    )
     return dataclasses.replace(evaluation, undelivered=undelivered)
 
 
@@ -133,7 +141,7 @@ def _evaluate(
     split: str,
     by: tuple[str, ...],
     target: RunDirectory,
-) -> Evaluation:
+) -> tuple[Evaluation, FeatureSet]:
     check_files(trained.home, trained.home.baselines_path)
     features = open_features(recorded_columns(data or trained.config.data, trained.data))
     features.checked_labels()
@@ -167,12 +175,13 @@ def _evaluate(
         traits=features.traits,
     )
     training_clips = names_in_subset(training_split, "train", "clip_id")
-    return Evaluation(
+    evaluation = Evaluation(
         report=report,
         report_path=target.evaluation_path,
         num_training_clips=int(np.isin(features.clip_ids[rows], training_clips).sum()),
         traits=trained.data.traits,
     )
+    return evaluation, features
 
 
 def _check_directions(trained: TrainedModel, features: FeatureSet) -> None:
@@ -238,13 +247,13 @@ def build_and_write(
 
 def log_report(run: RunDirectory, run_log: RunLog, report: EvaluationReport) -> None:
     """Log the metrics and the files of an evaluation."""
-    run_log.log_metrics(_metrics(report))
+    run_log.log_metrics(report_metrics(report))
     predictions = run.predictions_path(report.split).relative_to(run.path)
     run_log.log_artifacts(["evaluation.json", predictions.as_posix()])
 
 
-def _metrics(report: EvaluationReport) -> dict[str, float]:
-    """Return the metrics of a report: name of the metric in MLflow -> value."""
+def report_metrics(report: EvaluationReport) -> dict[str, float]:
+    """Return the metrics of a report: name of the metric in the run log -> value."""
     split = report.split
     metrics = {
         f"evaluation/{split}/{metric}/{trait}": interval.value

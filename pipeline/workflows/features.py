@@ -15,6 +15,7 @@ from pipeline.core.errors import ConfigError, FeatureSetError, SplitError
 from pipeline.core.files import split_paths
 from pipeline.core.identifiers import normalize_identifier
 from pipeline.core.near_names import did_you_mean
+from pipeline.core.run_log import RunLog
 from pipeline.core.stream_names import DYNAMIC, STATIC
 from pipeline.data.feature_set import FeatureSet, load_feature_files, load_feature_set
 from pipeline.data.readers.label_table import LabelOptions
@@ -231,3 +232,28 @@ def column_values(
         column: [normalize_identifier(value) for value in features.clips[column].to_numpy()[rows]]
         for column in columns
     }
+
+
+def log_features(run_log: RunLog, features: FeatureSet, num_clips: Mapping[str, int]) -> None:
+    """Log the feature set of a run. `num_clips` contains the number of clips of each subset."""
+    run_log.log_dataset(
+        name=features.sources[0].parent.name,
+        digest=features.digest,
+        source=str(features.sources[0].parent),
+        profile=describe_features(features).to_json(),
+        splits=num_clips,
+    )
+
+
+def describe_features(features: FeatureSet) -> DataDescription:
+    """Return the description of a feature set that `data.json` contains."""
+    return DataDescription(
+        digest=features.digest,
+        num_clips=features.num_clips,
+        streams={name: list(stream.shape) for name, stream in features.streams.items()},
+        sources=[str(path) for path in features.sources],
+        encoder=features.encoder,
+        settings=features.metadata.get("settings"),
+        traits=features.traits,
+        warnings=features.warnings,
+    )

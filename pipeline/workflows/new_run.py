@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.config.run_name import default_run_name
 from pipeline.config.schema import ExperimentConfig
 from pipeline.config.size_defaults import with_size_defaults
 from pipeline.core.errors import ConfigError
@@ -30,6 +31,8 @@ class RunPlan:
     features: FeatureSet
     chosen: str
     """Settings that were chosen from the number of clips, in one line; "" if none."""
+    run_name: str
+    """Name of the MLflow run, unless the configuration names it."""
 
 
 def new_split(config: ExperimentConfig, features: FeatureSet) -> Split:
@@ -77,13 +80,20 @@ def settings_for_features(
     )
 
 
-def plan_run(config: ExperimentConfig, *, given: Collection[str] | None) -> RunPlan:
+def plan_run(
+    config: ExperimentConfig,
+    *,
+    given: Collection[str] | None,
+    base: ExperimentConfig | None = None,
+) -> RunPlan:
     """Open and check the features of a new run, and choose the settings for their number of clips.
 
     Args:
         config: Configuration of the run.
         given: Dotted names of the settings that the user has given, if the other settings depend
             on the number of training clips. None if a configuration defines all settings.
+        base: Configuration of the experiment file. The name of the run lists the differences from
+            this configuration, or from the defaults if it is None.
 
     Raises:
         PipelineError: If the features are not valid, or the labels do not vary.
@@ -91,10 +101,11 @@ def plan_run(config: ExperimentConfig, *, given: Collection[str] | None) -> RunP
     config = with_absolute_paths(config)
     features = open_features(config.data)
     check_labels_vary(features)
+    run_name = default_run_name(config, base)
     chosen = ""
     if given is not None:
         config, chosen = settings_for_features(config, features, given=given)
-    return RunPlan(config=config, features=features, chosen=chosen)
+    return RunPlan(config=config, features=features, chosen=chosen, run_name=run_name)
 
 
 def with_environment(overrides: Mapping[str, Any]) -> dict[str, Any]:

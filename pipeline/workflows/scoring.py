@@ -18,6 +18,7 @@ from pipeline.data.batches import inference_batch_size, inference_batches
 from pipeline.data.feature_set import FeatureSet
 from pipeline.data.stream import PooledFeatures, Stream
 from pipeline.evaluation.baselines import Baselines, fit_baselines
+from pipeline.metrics.regression import exact_metrics
 from pipeline.models.token_masks import absent_streams
 from pipeline.records.predictions import Predictions
 
@@ -124,6 +125,24 @@ def fit_run_baselines(features: FeatureSet, rows: IntArray, config: ExperimentCo
         clip_ids=features.clip_ids[rows],
         seed=config.split_seed,
     )
+
+
+def ridge_metrics(baselines: Baselines, features: FeatureSet, rows: IntArray) -> dict[str, float]:
+    """Return the metrics of ridge regression on the validation clips `rows`, mean over traits.
+
+    The keys are names of the run log.
+    """
+    labels = features.checked_labels()[rows]
+    predicted = baselines.predict(
+        _pooled(features, rows),
+        labels=labels,
+        groups=features.groups[rows],
+        clip_ids=features.clip_ids[rows],
+    )
+    return {
+        f"reference/validation/{metric}/ridge": float(values.mean())
+        for metric, values in exact_metrics(labels, predicted["ridge"]).items()
+    }
 
 
 def _pooled(features: FeatureSet, rows: IntArray) -> dict[str, PooledFeatures]:

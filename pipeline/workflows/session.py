@@ -1,7 +1,6 @@
 """Open a run directory: acquire the lock, start the MLflow mirror, and log the final status."""
 
 import contextlib
-import dataclasses
 import importlib.metadata
 import os
 import platform
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.config.loading import flatten
+from pipeline.config.run_name import default_run_name
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.errors import PrunedError
 from pipeline.core.files import write_json
@@ -21,6 +21,7 @@ from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import RunLog, read_events
 from pipeline.core.urls import hide_passwords
 from pipeline.tracking.background import BackgroundMirror, Untracked, mirrored, system_metrics
+from pipeline.tracking.project_run import has_given_name
 from pipeline.tracking.run_link import new_link, note_link, read_link, write_link
 from pipeline.tracking.store import configure_mlflow, tracking_uri
 
@@ -48,24 +49,33 @@ def open_session(
     config: ExperimentConfig,
     *,
     num_steps: int,
+    run_name: str = "",
     parent: RunDirectory | None = None,
 ) -> Iterator[Session]:
     """Open a run. Log the description at the start and the status at the end, even after errors.
 
     If the expected number of steps `num_steps` is large, only every n-th step is sent to
-    MLflow. If the run is nested, the session of `parent` must be open.
+    MLflow. `run_name` is the name of a new MLflow run; `config.tracking.run_name` has priority,
+    except in a nested run. If the run is nested, the session of `parent` must be open.
     """
     with run.locked():
         run_log = RunLog(run.run_log_path)
+        new_name = ""
         if config.tracking.enabled and read_link(run.tracking_path) is None:
-            _link_to_mlflow(run, config, num_steps=num_steps, parent=parent)
+            own_name = "" if parent else config.tracking.run_name
+            name = own_name or run_name or default_run_name(config)
+            # `mlflow run` has already created the MLflow run, with a name that says nothing.
+            existing = "" if parent else os.environ.get("MLFLOW_RUN_ID", "")
+            if existing and (own_name or not has_given_name(existing)):
+                new_name = name
+            _link_to_mlflow(run, config, name, num_steps=num_steps, parent=parent)
         patience = config.tracking.patience_seconds
         with mirrored(run, is_nested=parent is not None, patience_seconds=patience) as mirror:
             session = Session(
                 run=run, config=config, run_log=run_log, wake_mirror=mirror.wake, mirror=mirror
             )
             if not _is_described(run):
-                _describe(session)
+                _describe(session, new_name)
             try:
                 with (
                     interrupts_restored(),
@@ -73,7 +83,14 @@ def open_session(
                 ):
                     yield session
             except PrunedError as pruned:
-                run_log.log_tags({"state": "PRUNED", "pruned": str(pruned)})
+                # MLflow has no status for pruned runs, so the name contains the word.
+                link = read_link(run.tracking_path)
+                words = (link.run_name if link else run_name).split(" ")
+                name = " ".join([words[0], "pruned", *words[1:]])
+                note = f"Pruned: {pruned}."
+                run_log.log_tags(
+                    {"state": "PRUNED", "mlflow.runName": name, "mlflow.note.content": note}
+                )
                 run_log.log_status("FINISHED")
                 raise
             except KeyboardInterrupt:
@@ -83,12 +100,6 @@ def open_session(
                 run_log.log_status("FAILED", reason=_first_line(error))
                 raise
             run_log.log_status("FINISHED")
-
-
-def with_run_name(config: ExperimentConfig, name: str) -> ExperimentConfig:
-    """Return the configuration with another MLflow run name."""
-    tracking = dataclasses.replace(config.tracking, run_name=name)
-    return dataclasses.replace(config, tracking=tracking)
 
 
 def describe_environment() -> dict[str, Any]:
@@ -123,7 +134,12 @@ def describe_device() -> str | None:
 
 
 def _link_to_mlflow(
-    run: RunDirectory, config: ExperimentConfig, *, num_steps: int, parent: RunDirectory | None
+    run: RunDirectory,
+    config: ExperimentConfig,
+    run_name: str,
+    *,
+    num_steps: int,
+    parent: RunDirectory | None,
 ) -> None:
     configure_mlflow()
     # A nested run uses the MLflow store of its parent, even if another store is configured.
@@ -131,7 +147,7 @@ def _link_to_mlflow(
     link = new_link(
         tracking_uri=home.tracking_uri if home else tracking_uri(),
         experiment=home.experiment if home else config.tracking.experiment,
-        run_name=config.tracking.run_name or config.name,
+        run_name=run_name,
         parent_dir=os.path.relpath(parent.path, run.path) if parent else "",
         step_stride=max(1, -(-num_steps // _MAX_CHARTED_STEPS)),
     )
@@ -148,29 +164,27 @@ def _is_described(run: RunDirectory) -> bool:
     )
 
 
-def _describe(session: Session) -> None:
+def _describe(session: Session, new_name: str) -> None:
+    """Log settings, tags and files. `new_name` renames an existing MLflow run; "" does not."""
     environment = describe_environment()
     write_json(session.run.environment_path, environment)
-    # MLflow parameters cannot change. `mlflow run` logs each option as typed, for example "1e-3",
-    # but this run logs "0.001". The prefix `config.` prevents a conflict between the two texts.
     settings = {
-        f"config.{name}": value
+        name: value
         for name, value in flatten(session.config).items()
-        if not name.startswith("search.")  # the workflow of a search logs these settings
+        # The workflow of a search logs the settings of the search. The other settings do not
+        # affect the result, and MLflow shows them in other places.
+        if not name.startswith(("search.", "tracking.", "description", "evaluation.figures"))
     }
     session.run_log.log_params(settings)
     tags = {
         "run_dir": str(session.run.path),
         "hostname": platform.node(),
-        "python": environment["python"],
-        **{f"version.{name}": value for name, value in environment["packages"].items()},
         **{f"git.{name}": value for name, value in environment["git"].items()},
     }
     if environment["device"]:
         tags["device"] = environment["device"]
-    link = read_link(session.run.tracking_path)
-    if link is not None and link.run_id and session.config.tracking.run_name:
-        tags["mlflow.runName"] = session.config.tracking.run_name  # renames an existing run
+    if new_name:
+        tags["mlflow.runName"] = new_name
     if session.config.description:
         tags["mlflow.note.content"] = session.config.description
     session.run_log.log_tags(tags)

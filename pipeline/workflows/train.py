@@ -89,12 +89,14 @@ def run_training(
     output: Path | None = None,
     network: keras.Model | None = None,
     features: FeatureSet | None = None,
+    run_name: str = "",
 ) -> TrainingRun:
     """Train and evaluate a model in a new run directory.
 
     All inputs are checked before the run directory is created. By default, the directory is under
     `runs/`, the model is built from `config.model`, and the features are read from `config.data`.
-    If `output` is given, the trained model is also saved to this path.
+    If `output` is given, the trained model is also saved to this path. `run_name` is the name of
+    the MLflow run if `config.tracking.run_name` is empty.
 
     Raises:
         PipelineError: If an input is not valid.
@@ -107,7 +109,9 @@ def run_training(
     features = select_used_streams(features or open_features(config.data), config)
     check_labels_vary(features)
     log_feature_warnings(features)
-    experiment = Experiment(config=config, features=features, split=new_split(config, features))
+    experiment = Experiment(
+        config=config, features=features, split=new_split(config, features), run_name=run_name
+    )
     held_out = experiment.split.validation
     if config.training.num_folds:
         split_into_folds(experiment)

@@ -34,25 +34,26 @@ from pipeline.models.trainability import (
 )
 from pipeline.records.attention import write_attention
 from pipeline.records.calibration import write_calibration
-from pipeline.records.data_description import DataDescription, write_data
+from pipeline.records.data_description import write_data
 from pipeline.records.evaluation import EvaluationReport
 from pipeline.records.manifest import check_files, forget_files, record_files
 from pipeline.records.metrics_history import HISTORY_FILE, LEARNING_RATE_FILE
 from pipeline.records.predictions import Names
 from pipeline.records.summary import Summary, read_summary, write_summary
 from pipeline.records.time_logs import TIME_FILE
+from pipeline.tracking.descriptions import describe_report, join_paragraphs
 from pipeline.training.attention_entropy import MAX_CLIPS, attention_callbacks
 from pipeline.training.checkpoint import remove_initial, save_initial
 from pipeline.training.fit import FitHooks, FitResult, fit
 from pipeline.workflows.attention import measure_attention
 from pipeline.workflows.evaluate import build_and_write, log_report
-from pipeline.workflows.features import column_values
+from pipeline.workflows.features import column_values, describe_features, log_features
 from pipeline.workflows.prediction_intervals import (
     calibrate_held_out,
     coverage_in_halves,
     unseen_groups,
 )
-from pipeline.workflows.scoring import Scores, fit_run_baselines, score
+from pipeline.workflows.scoring import Scores, fit_run_baselines, ridge_metrics, score
 from pipeline.workflows.session import Session, open_session
 from pipeline.workflows.visualize import FIGURE_FOLDERS, visualize_run
 
@@ -71,6 +72,8 @@ class Experiment:
     config: ExperimentConfig
     features: FeatureSet
     split: Split
+    run_name: str = ""
+    """Name of the MLflow run; empty for the default name."""
 
     @property
     def group_overlap(self) -> dict[str, dict[str, float | int]]:
@@ -131,7 +134,11 @@ def train_single(
     `network` has its initial weights. Training continues from a checkpoint if there is one.
     """
     with open_session(
-        run, experiment.config, num_steps=experiment.num_steps, parent=parent
+        run,
+        experiment.config,
+        num_steps=experiment.num_steps,
+        run_name=experiment.run_name,
+        parent=parent,
     ) as session:
         if tags:
             session.run_log.log_tags(tags)
@@ -158,7 +165,7 @@ def choose_layers(network: keras.Model, config: ExperimentConfig) -> None:
 def prepare_directory(run: RunDirectory, experiment: Experiment, network: keras.Model) -> None:
     """Write all files that are needed to resume the run. Store a hash of each file."""
     write_split(run.split_path, experiment.features, experiment.split)
-    write_data(run.data_path, _describe_features(experiment.features))
+    write_data(run.data_path, describe_features(experiment.features))
     description = keras.saving.serialize_keras_object(network)
     write_text(run.architecture_path, json.dumps(description) + "\n")
     save_initial(run, network)
@@ -185,12 +192,8 @@ def log_experiment(
         Paths of the layers that are frozen with random weights.
     """
     features, split = experiment.features, experiment.split
-    session.run_log.log_dataset(
-        name=features.sources[0].parent.name,
-        digest=features.digest,
-        source=str(features.sources[0].parent),
-        profile=_describe_features(features).to_json(),
-        splits={name: len(rows) for name, rows in split.subsets() if len(rows)},
+    log_features(
+        session.run_log, features, {name: len(rows) for name, rows in split.subsets() if len(rows)}
     )
     weights = count_weights(network)
     params: dict[str, float] = {
@@ -204,7 +207,7 @@ def log_experiment(
     frozen = [layer.path for layer in layer_states(network) if layer.is_frozen]
     random_layers = frozen_at_random(network)
     tags = {"frozen_layers": frozen, "layers_frozen_at_random": random_layers}
-    session.run_log.log_tags({name: ", ".join(paths) or "none" for name, paths in tags.items()})
+    session.run_log.log_tags({name: ", ".join(paths) for name, paths in tags.items() if paths})
     if random_layers:
         _logger.warning(
             "These layers are frozen with random weights and will not learn: %s. Remove them from "
@@ -238,6 +241,15 @@ def fit_network(
         batches = inference_batches(features, split.validation[:size], batch_size=size)
         inputs = tuple(next(iter(batches), ()))
         callbacks = [*attention_callbacks(network, inputs, session.run_log), *callbacks]
+    if validation is not None:
+
+        def log_ridge(epoch: int, _: object = None) -> None:
+            if epoch == 0:  # the epochs of Keras begin at 0
+                metrics = ridge_metrics(baselines, features, split.validation)
+                session.run_log.log_metrics(metrics)
+
+        # While the model trains, MLflow shows its scores beside those of ridge regression.
+        callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=log_ridge))
 
     def on_commit() -> None:
         session.wake_mirror()
@@ -342,19 +354,6 @@ def read_best_epoch(run: RunDirectory) -> int:
     return read_summary(run.summary_path).best_epoch
 
 
-def _describe_features(features: FeatureSet) -> DataDescription:
-    return DataDescription(
-        digest=features.digest,
-        num_clips=features.num_clips,
-        streams={name: list(stream.shape) for name, stream in features.streams.items()},
-        sources=[str(path) for path in features.sources],
-        encoder=features.encoder,
-        settings=features.metadata.get("settings"),
-        traits=features.traits,
-        warnings=features.warnings,
-    )
-
-
 def adapt_network(
     network: keras.Model, experiment: Experiment, baselines: Baselines | None = None
 ) -> bool:
@@ -428,16 +427,10 @@ def _note(experiment: Experiment, result: FitResult, report: EvaluationReport | 
     epochs = f"{len(result.records)} epochs"
     if len(split.validation):
         epochs = f"best epoch {result.best_epoch} of {len(result.records)} by {result.monitor}"
-    training = f"**{config.model.fusion}** on {len(split.train)} clips, {epochs}."
-    lines = [config.description, training]
-    if report is not None:
-        accuracy, r2 = report.metrics["accuracy"]["mean"], report.metrics["r2"]["mean"]
-        ridge = report.baselines["ridge"]
-        lines.append(
-            f"On {report.num_clips} held-out clips of {report.num_groups} groups: accuracy "
-            f"{accuracy.value:.4f} [{accuracy.low:.4f}, {accuracy.high:.4f}], R² {r2.value:.3f} "
-            f"[{r2.low:.3f}, {r2.high:.3f}]; ridge: accuracy {ridge['accuracy']['mean'].value:.4f}"
-            f", R² {ridge['r2']['mean'].value:.3f}."
+    training = f"Fusion **{config.model.fusion}**, {len(split.train):,} training clips, {epochs}."
+    if report is None:
+        return join_paragraphs(
+            (config.description, training, *describe_scores(experiment.features.traits))
         )
-    lines += describe_scores(experiment.features.traits)
-    return "\n\n".join(line.strip() for line in lines if line.strip())
+    headline, *rest = describe_report(report, experiment.features.traits).split("\n\n")
+    return join_paragraphs((headline, config.description, training, *rest))

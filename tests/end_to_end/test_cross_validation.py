@@ -60,7 +60,7 @@ def test_mlflow_has_one_run_with_a_nested_run_per_fold(run_dir, workspace):
     runs = [
         run
         for run in client.search_runs([experiment.experiment_id])
-        if run.data.params.get("config.model.fusion") == "concat"
+        if run.data.params.get("model.fusion") == "concat"
     ]
     nested = {
         run.info.run_name: run.data.tags["mlflow.parentRunId"]
@@ -68,7 +68,7 @@ def test_mlflow_has_one_run_with_a_nested_run_per_fold(run_dir, workspace):
         if run.info.run_id != parent
     }
     assert len(runs) == 3
-    assert nested == {f"experiment-fold-{number}": parent for number in (1, 2)}
+    assert nested == {f"fold-{number}": parent for number in (1, 2)}
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 

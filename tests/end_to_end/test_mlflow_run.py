@@ -48,7 +48,7 @@ def test_training_uses_the_run_and_experiment_from_mlflow_run(directory, client)
     link = json.loads((directory / "run" / "mlflow.json").read_text())
     assert run.info.run_id == link["run_id"]
     assert run.info.status == "FINISHED"
-    assert "validation/r2/mean" in run.data.metrics
+    assert "per_epoch/r2/val" in run.data.metrics
     assert len(run.outputs.model_outputs) == 1
     assert [each.name for each in client.search_experiments()] == ["Default"]
 
@@ -56,7 +56,17 @@ def test_training_uses_the_run_and_experiment_from_mlflow_run(directory, client)
 def test_mlflow_has_the_given_and_the_parsed_parameters(client):
     (run,) = client.search_runs(["0"])
     assert run.data.params["training.num_epochs"] == "2"
-    assert run.data.params["config.training.num_epochs"] == "2"
-    assert run.data.params["config.description"] == "two words"
+    assert run.data.params["description"] == "two words"
     assert run.data.params["training.learning_rate"] == "1e-3"
-    assert run.data.params["config.training.learning_rate"] == "0.001"
+    assert run.data.params["training.batch_size"] == "32"
+
+
+def test_a_parameter_of_mlflow_run_is_not_logged_again_as_a_setting(client):
+    (run,) = client.search_runs(["0"])
+    assert "features_dir" in run.data.params
+    assert "data.features_dir" not in run.data.params
+
+
+def test_the_generated_name_is_replaced(client):
+    (run,) = client.search_runs(["0"])
+    assert "fusion=concat" in run.info.run_name

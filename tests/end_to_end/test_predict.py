@@ -220,5 +220,5 @@ def test_evaluate_reports_the_coverage_of_intervals_on_new_groups(run_here, trai
     assert intervals["num_groups"] == 8
     run_id = json.loads((trained_dir / "mlflow.json").read_text())["run_id"]
     client = MlflowClient(tracking_uri=f"sqlite:///{workspace / 'mlflow.db'}")
-    coverage = client.get_run(run_id).data.metrics["evaluation/test/interval_coverage/mean"]
+    coverage = client.get_run(run_id).data.metrics["more/test/interval_coverage"]
     assert coverage == intervals["coverage"]["mean"]["value"]

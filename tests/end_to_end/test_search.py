@@ -199,7 +199,7 @@ def test_mlflow_has_a_finished_nested_run_per_trial(search):
     assert {run.data.tags["mlflow.parentRunId"] for run in trials} == {parent.info.run_id}
     for trial in complete:
         run = finished[trial["mlflow_run_id"]]
-        values = search.client.get_metric_history(run.info.run_id, "validation/mae/mean")
+        values = search.client.get_metric_history(run.info.run_id, "per_epoch/mae/val")
         assert min(point.value for point in values) == pytest.approx(trial["values"][0])
 
 

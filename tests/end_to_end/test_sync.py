@@ -35,10 +35,10 @@ def test_a_run_without_a_store_is_complete_and_sync_delivers_it(
     client = MlflowClient(tracking_uri=f"sqlite:///{blocker / 'mlflow.db'}")
     run = client.get_run(run_id)
     assert run.info.status == "FINISHED"
-    for name, last_step in (("validation/loss", 1), ("batch/loss", 5)):
+    for name, last_step in (("loss/val", 1), ("step/loss", 5)):
         steps = [point.step for point in client.get_metric_history(run_id, name)]
         assert steps == list(range(1, last_step + 1))
-    assert run.data.params["config.model.fusion"] == "concat"
+    assert run.data.params["model.fusion"] == "concat"
     assert len(run.inputs.dataset_inputs) == 3
     assert len(run.outputs.model_outputs) == 1
     assert {each.path for each in client.list_artifacts(run_id)} >= {"config.yaml", "predictions"}

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -138,19 +139,19 @@ def test_stored_predictions_equal_the_output_of_the_saved_model(first, features_
 
 def test_mlflow_has_status_parameters_and_description(tracked):
     assert tracked.info.status == "FINISHED"
-    assert tracked.info.run_name == "experiment"
     parameters = tracked.data.params
-    assert parameters["config.training.num_epochs"] == "2"
-    assert parameters["config.model.num_heads"] == "2"
-    assert all(name.startswith(("config.", "weights.", "overlap.")) for name in parameters)
+    assert tracked.info.run_name.startswith(Path(parameters["data.features_dir"]).name)
+    assert parameters["training.num_epochs"] == "2"
+    assert parameters["model.num_heads"] == "2"
+    assert not {"", "None", "[]", "unknown"} & set(parameters.values())
     note = tracked.data.tags["mlflow.note.content"]
-    assert note.startswith("first experiment\n")
-    assert "held-out clips of 8 groups" in note
+    assert "first experiment\n" in note
+    assert note.startswith("**accuracy ")
+    assert "validation clips of 8 groups" in note.partition("\n")[0]
 
 
-def test_mlflow_has_the_code_version_and_library_versions(tracked, repository):
+def test_mlflow_has_the_code_version(tracked, repository):
     tags = tracked.data.tags
-    assert {"version.keras", "version.tensorflow", "version.mlflow", "python"} <= tags.keys()
     if (repository / ".git").exists():
         command = ["git", "cat-file", "-t", tags["git.commit"]]
         kind = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True)
@@ -163,10 +164,10 @@ def test_mlflow_has_every_subset_point_and_file(tracked, client):
     subsets = {each.tags[0].value: each.dataset for each in tracked.inputs.dataset_inputs}
     assert subsets.keys() == {"train", "validation", "test"}
     assert json.loads(subsets["test"].profile)["num_clips"] == 48
-    for name, last_step in (("validation/ccc/openness", 2), ("batch/loss", 10)):
+    for name, last_step in (("per_epoch/ccc/val", 2), ("step/loss", 10)):
         steps = [point.step for point in client.get_metric_history(run_id, name)]
         assert steps == list(range(1, last_step + 1))
-    assert client.get_metric_history(run_id, "system/process_memory_megabytes")
+    assert client.get_metric_history(run_id, "usage/process_memory_mb")
     assert {
         *("config.yaml", "environment.json", "summary.json", "evaluation.json", "split.csv"),
         *("batch_metrics", "time_tracking", "lr_tracking", "predictions"),

@@ -136,7 +136,7 @@ def test_events_of_the_block_are_delivered_even_if_the_block_fails(make_run, cli
     with contextlib.suppress(ZeroDivisionError), mirrored(run):
         log_epoch(RunLog(run.run_log_path), 1)
         raise ZeroDivisionError
-    (point,) = client.get_metric_history(read_link(run.tracking_path).run_id, "train/loss")
+    (point,) = client.get_metric_history(read_link(run.tracking_path).run_id, "loss/train")
     assert point.value == 1.0
 
 
@@ -185,10 +185,18 @@ class TestSystemMetrics:
         assert self.steps(run_log) == [0, 1]
         event = next(read_events(run_log.path))
         assert event.kind == "system"
-        assert event.content["metrics"]["system/process_memory_megabytes"] > 1
-        assert 0 <= event.content["metrics"]["system/system_memory_usage_percentage"] <= 100
+        assert event.content["metrics"]["system/process_memory_mb"] > 1
+        assert 0 <= event.content["metrics"]["system/memory_percent"] <= 100
+
+    def test_samples_begin_after_other_metrics(self, run_log):
+        with system_metrics(run_log, enabled=True, interval_seconds=0.01):
+            time.sleep(0.2)
+            assert self.steps(run_log) == []
+            run_log.log_metrics({"search/mae": 0.1})
+            wait_until(lambda: len(self.steps(run_log)) >= 2)
 
     def test_samples_repeat_until_the_block_ends_or_fails(self, run_log):
+        run_log.has_metrics = True
         with (
             contextlib.suppress(KeyError),
             system_metrics(run_log, enabled=True, interval_seconds=0.01),

@@ -71,7 +71,7 @@ def tracked(tmp_path, store_uri, network, model_inputs):
 def model_uri(logged):
     uri, run_id = logged
     mlflow.set_tracking_uri(uri)
-    return f"runs:/{run_id}/model"
+    return f"runs:/{run_id}/first"  # `first` is the name of the run
 
 
 def logged_models(client, run_id):
@@ -91,8 +91,7 @@ def test_the_model_describes_its_inputs_and_outputs(model_uri):
     assert "Neuroticism is scored in reverse" in info.metadata["description"]
     assert [tensor.name for tensor in info.signature.inputs][:2] == ["static", "dynamic"]
     assert [parameter.name for parameter in info.signature.params] == ["intervals"]
-    assert [tensor.shape for tensor in info.signature.outputs] == [(-1, 5)]
-    assert f"runs:/{info.run_id}/model" == model_uri
+    assert info.signature.outputs.input_names() == list(TRAITS)
 
 
 def test_the_model_has_an_input_example(model_uri, model_inputs):
@@ -106,7 +105,7 @@ def test_a_large_input_example_is_left_out(tracked, client, monkeypatch):
     run, run_id = tracked
     monkeypatch.setattr("pipeline.tracking.log_model.MAX_EXAMPLE_BYTES", 100)
     log_model(run, run_id, registered_name="")
-    info = mlflow.models.get_model_info(f"runs:/{run_id}/model")
+    info = mlflow.models.get_model_info(f"runs:/{run_id}/first")
     assert info.saved_input_example_info is None
     assert [tensor.name for tensor in info.signature.inputs][:2] == ["static", "dynamic"]
 
@@ -193,7 +192,10 @@ def test_an_evaluation_is_logged_to_the_run_of_the_model(logged, model_uri, tmp_
     (tmp_path / "test.csv").write_text("clip_id\n")
     paths = {"": tmp_path / "evaluation.json", "predictions": tmp_path / "test.csv"}
     metrics = {"evaluation/test/mae/mean": 0.1}
-    assert log_evaluation(model_uri, paths, metrics) is None
-    assert client.get_run(run_id).data.metrics["evaluation/test/mae/mean"] == 0.1
+    assert log_evaluation(model_uri, paths, metrics, dataset=("faces", "0" * 64)) is None
+    assert client.get_run(run_id).data.metrics["more/test/mae"] == 0.1
+    (model,) = logged_models(client, run_id)
+    (metric,) = [each for each in model.metrics if each.key == "more/test/mae"]
+    assert metric.dataset_name == "faces (test)"
     found = [each.path for each in client.list_artifacts(run_id, "predictions")]
     assert found == ["predictions/test.csv"]

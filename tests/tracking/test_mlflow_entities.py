@@ -23,19 +23,26 @@ def by_name(event, *, step_stride=100):
     return {metric.key: metric for metric in metrics}
 
 
-def test_traits_of_a_metric_share_a_path(epoch):
-    for subset in ("train", "validation"):
-        assert {f"{subset}/mae/{trait}" for trait in ("mean", *TRAITS)} < set(by_name(epoch))
+def test_training_and_validation_of_a_metric_share_a_path(epoch):
+    names = set(by_name(epoch))
+    assert {"loss/train", "loss/val"} < names
+    assert {"per_epoch/mae/train", "per_epoch/mae/val"} < names
+    assert not [name for name in names if name.endswith(TRAITS)]
 
 
 def test_the_step_of_an_epoch_metric_is_the_epoch(epoch):
-    metric = by_name(epoch)["validation/loss"]
+    metric = by_name(epoch)["loss/val"]
     assert (metric.step, metric.value, metric.timestamp) == (2, 1.0, epoch.time_ms)
+
+
+def test_the_headline_of_an_epoch_has_step_0(epoch):
+    metric = by_name(epoch)["eval/val/r2"]
+    assert (metric.step, metric.value, metric.timestamp) == (0, 0.2, epoch.time_ms)
 
 
 def test_a_batch_metric_has_its_global_step_and_its_time(epoch):
     metrics = mlflow_entities.metrics(epoch, step_stride=1)
-    losses = [metric for metric in metrics if metric.key == "batch/loss"]
+    losses = [metric for metric in metrics if metric.key == "step/loss"]
     assert [metric.step for metric in losses] == list(range(11, 21))
     assert losses[0].timestamp == 1_700_000_000_011
     assert losses[1].value == 0.25
@@ -43,26 +50,25 @@ def test_a_batch_metric_has_its_global_step_and_its_time(epoch):
 
 def test_a_stride_selects_the_steps_that_it_divides(epoch):
     metrics = mlflow_entities.metrics(epoch, step_stride=4)
-    assert [metric.step for metric in metrics if metric.key == "batch/mae"] == [12, 16, 20]
+    assert [metric.step for metric in metrics if metric.key == "step/loss"] == [12, 16, 20]
 
 
-def test_step_times_are_median_and_95th_percentile(epoch):
+def test_the_step_time_is_the_median(epoch):
     epoch.content["steps"]["seconds"] = [0.001 * number for number in range(1, 11)]
     metrics = by_name(epoch)
-    assert metrics["time/step_ms_median"].value == pytest.approx(5.5)
-    assert metrics["time/step_ms_p95"].value == pytest.approx(9.55)
-    assert metrics["time/input_wait_seconds"].value == pytest.approx(0.01)
+    assert metrics["speed/step_ms_median"].value == pytest.approx(5.5)
+    assert metrics["speed/input_wait_seconds"].value == pytest.approx(0.01)
 
 
 def test_an_epoch_without_validation_has_no_validation_metrics(epoch):
     epoch.content.update(val_loss=None, val_metrics=None)
-    assert not [name for name in by_name(epoch) if name.startswith("validation/")]
+    assert not [name for name in by_name(epoch) if name.endswith("/val") or "/val/" in name]
 
 
 def test_values_that_are_not_finite_are_left_out():
-    values = {"a": math.nan, "b": math.inf, "c": None, "d": 0.5}
+    values = {"search/a": math.nan, "search/b": math.inf, "search/c": None, "search/d": 0.5}
     metrics = by_name(event("metrics", step=0, metrics=values))
-    assert {name: metric.value for name, metric in metrics.items()} == {"d": 0.5}
+    assert {name: metric.value for name, metric in metrics.items()} == {"search/d": 0.5}
 
 
 def test_other_events_have_no_metrics():
@@ -70,11 +76,11 @@ def test_other_events_have_no_metrics():
 
 
 def test_empty_parameters_are_left_out_and_long_values_are_cut():
-    values = {"config.a": "", "config.b": 0, "config.c": "x" * 10_000}
+    values = {"a": "", "b": 0, "c": "x" * 10_000, "d": None, "e": [], "f": "unknown"}
     sent = mlflow_entities.params(event("params", params=values))
     assert [(param.key, param.value) for param in sent] == [
-        ("config.b", "0"),
-        ("config.c", "x" * 6000),
+        ("b", "0"),
+        ("c", "x" * 6000),
     ]
 
 
@@ -94,3 +100,23 @@ def test_each_subset_is_a_data_set():
     assert len(inputs[0].dataset.digest) == 36
     assert json.loads(inputs[1].dataset.profile) == {"num_clips": 2, "split": "validation"}
     assert json.loads(inputs[0].dataset.source) == {"uri": "features/faces"}
+
+
+def test_only_scores_of_the_model_are_linked_to_it_and_to_their_data():
+    scored = event(
+        "metrics",
+        step=0,
+        metrics={
+            "evaluation/test/r2/mean": 0.5,
+            "evaluation/other/r2/mean": 0.4,
+            "reference/test/ccc/ridge": 0.3,
+            "search/mae": 0.1,
+        },
+    )
+    data = event("dataset", name="faces", digest="0" * 64, splits={"test": 3})
+    linked = mlflow_entities.model_scores(scored, data, "m-1")
+    found = {each.key: (each.model_id, each.dataset_name, each.dataset_digest) for each in linked}
+    assert found == {
+        "eval/test/r2": ("m-1", "faces (test)", "0" * 36),
+        "eval/other/r2": ("m-1", None, None),
+    }

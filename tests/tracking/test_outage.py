@@ -40,7 +40,7 @@ def wait_for_epoch(client, run, epoch):
     deadline = time.monotonic() + 60
     while True:
         run_id = read_link(run.tracking_path).run_id
-        history = client.get_metric_history(run_id, "train/loss") if run_id else []
+        history = client.get_metric_history(run_id, "loss/train") if run_id else []
         if any(point.step == epoch for point in history):
             return run_id
         assert time.monotonic() < deadline
@@ -67,19 +67,20 @@ def test_a_killed_server_delays_no_training_and_loses_no_event(
     server.start()
     (run.path / "config.yaml").write_text("seed: 0\n")
     run_log.log_artifacts(["config.yaml"])
-    run_log.log_params({"config.seed": 0})
+    run_log.log_params({"seed": 0})
     run_log.log_status("FINISHED")
     assert background.close(seconds=60) is None
     delivered = client.get_run(run_id)
     assert delivered.info.status == "FINISHED"
-    assert delivered.data.params == {"config.seed": "0"}
+    assert delivered.data.params == {"seed": "0"}
     assert [each.path for each in client.list_artifacts(run_id)] == ["config.yaml"]
     for name in delivered.data.metrics:
         steps = [point.step for point in client.get_metric_history(run_id, name)]
-        number = NUM_EPOCHS * (NUM_STEPS if name.startswith("batch/") else 1)
-        assert sorted(steps) == list(range(1, number + 1)), name
-    # Losses and learning rate, times, metrics of traits, metrics of steps.
-    assert len(delivered.data.metrics) == 3 + 5 + 2 * 6 * 6 + 3
+        number = NUM_EPOCHS * (NUM_STEPS if name.startswith("step/") else 1)
+        expected = [0] * number if name.startswith("eval/") else list(range(1, number + 1))
+        assert sorted(steps) == expected, name
+    # Headline, losses, means of the metrics, times, metrics of steps.
+    assert len(delivered.data.metrics) == 2 + 2 + 2 * 6 + 3 + 2
 
 
 def test_a_stopped_server_delays_no_training_and_loses_no_event(
@@ -101,6 +102,6 @@ def test_a_stopped_server_delays_no_training_and_loses_no_event(
     server.signal(signal.SIGCONT)
     run_log.log_status("FINISHED")
     assert deliver_rest(run, seconds=60) is None
-    history = client.get_metric_history(run_id, "train/loss")
+    history = client.get_metric_history(run_id, "loss/train")
     assert [point.step for point in history] == [1, 2]
     assert client.get_run(run_id).info.status == "FINISHED"

@@ -7,10 +7,11 @@ import pytest
 import tensorflow as tf
 from mlflow import MlflowClient
 
+from pipeline.core.errors import PrunedError
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import RunLog, read_events, read_last_status
 from pipeline.tracking.run_link import read_link
-from pipeline.workflows.session import describe_environment, open_session, with_run_name
+from pipeline.workflows.session import describe_environment, open_session
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def kinds(run):
 def test_the_description_is_logged_first_and_the_status_last(run, make_config):
     work(run, make_config(seed=7))
     assert kinds(run) == ["params", "tags", "artifacts", "metrics", "finished"]
-    assert next(read_events(run.run_log_path)).content["params"]["config.seed"] == 7
+    assert next(read_events(run.run_log_path)).content["params"]["seed"] == 7
     assert json.loads(run.environment_path.read_text())["packages"]["keras"]
 
 
@@ -77,6 +78,28 @@ def test_an_error_is_logged_and_raised_again(error, status, reason, run, make_co
     assert read_last_status(run) == status
 
 
+def test_the_name_of_a_pruned_run_contains_the_word(run, make_config, client):
+    config = make_config(tracking__enabled=True)
+    with (
+        pytest.raises(PrunedError),
+        open_session(run, config, num_steps=1, run_name="trial-0002 num_heads=2"),
+    ):
+        raise PrunedError("stopped at epoch 5 with val_mae 0.2")
+    (found,) = client.search_runs([client.get_experiment_by_name("ocean").experiment_id])
+    assert found.info.run_name == "trial-0002 pruned num_heads=2"
+    assert "stopped at epoch 5" in found.data.tags["mlflow.note.content"]
+
+
+def test_parameters_have_no_empty_values_and_no_settings_of_mlflow(run, make_config, client):
+    work(run, make_config(tracking__enabled=True, seed=7))
+    (found,) = client.search_runs([client.get_experiment_by_name("ocean").experiment_id])
+    parameters = found.data.params
+    assert parameters["seed"] == "7"
+    assert not {"", "None", "[]", "unknown"} & set(parameters.values())
+    assert not [name for name in parameters if name.startswith(("tracking.", "config."))]
+    assert not [name for name in found.data.tags if name.startswith("version.")]
+
+
 def test_a_run_without_tracking_has_no_link_and_no_store(run, make_config, own_directory):
     with open_session(run, make_config(), num_steps=1) as session:
         session.wake_mirror()
@@ -84,13 +107,23 @@ def test_a_run_without_tracking_has_no_link_and_no_store(run, make_config, own_d
     assert not (own_directory / "mlflow.db").exists()
 
 
-@pytest.mark.parametrize(("run_name", "expected"), [("", "spiffy-cat-241"), ("mine", "mine")])
-def test_a_run_of_mlflow_run_is_renamed_only_to_a_given_name(
-    run, make_config, client, monkeypatch, run_name, expected
+@pytest.mark.parametrize(
+    ("name_of_mlflow_run", "setting", "expected"),
+    [
+        ("abundant-shad-446", "", "demo seed=1"),
+        ("abundant-shad-446", "mine", "mine"),
+        ("my own name", "", "my own name"),
+        ("abundant-shad-final", "", "abundant-shad-final"),
+        ("my own name", "mine", "mine"),
+    ],
+)
+def test_a_run_of_mlflow_run_keeps_a_name_that_the_user_has_given(
+    run, make_config, client, monkeypatch, name_of_mlflow_run, setting, expected
 ):
-    run_id = client.create_run("0", run_name="spiffy-cat-241").info.run_id
+    run_id = client.create_run("0", run_name=name_of_mlflow_run).info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
-    work(run, with_run_name(make_config(tracking__enabled=True), run_name))
+    config = make_config(tracking__enabled=True, tracking__run_name=setting)
+    work(run, config, run_name="demo seed=1")
     assert client.get_run(run_id).info.run_name == expected
     assert kinds(run)[1] == "params"  # the first event is the MLflow run
 
