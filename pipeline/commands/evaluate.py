@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from pipeline.commands.tables import print_evaluation, print_line
+    from pipeline.commands.tables import print_evaluation
     from pipeline.config.loading import load_config
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
 
@@ -61,9 +61,4 @@ def run(arguments: argparse.Namespace) -> int:
             output_dir=arguments.output_dir or _MODEL_OUTPUT_DIR,
         )
     print_evaluation(evaluation)
-    if evaluation.outdated_report is not None:
-        print_line(
-            f"{evaluation.outdated_report} still shows the previous evaluation; "
-            f"`python -m pipeline visualize --run_dir {arguments.run_dir}` updates it."
-        )
     return EXIT_INCOMPLETE if evaluation.undelivered else EXIT_OK
