@@ -8,7 +8,8 @@ from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
 TAKES_OVERRIDES = False
 EPILOG = (
     "With --run_id, the artifacts of an MLflow run are downloaded first. If files are damaged, "
-    "the other figures are drawn and the missing figures are listed."
+    "the other figures are drawn and the missing figures are listed. Attention figures show the "
+    "clips that were measured at the end of training; each figure names its clips."
 )
 
 

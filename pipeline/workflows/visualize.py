@@ -291,6 +291,7 @@ def _report_images(gallery: Gallery) -> list[Image]:
     for figure in gallery.drawn:
         path = next(path for path in figure.paths if path.suffix[1:] in MEDIA_TYPES)
         image = Image(
+            name=figure.spec.name,
             folder=figure.spec.folder,
             title=figure.spec.title,
             caption=figure.spec.caption,

@@ -269,11 +269,12 @@ def map_heading(attention: AttentionMeasurements, name: str) -> str:
     """Return a heading that names the queries and the keys of a map."""
     query, streams = queries_and_keys(name, attention.streams)
     keys = [stream_name(attention, stream) for stream in streams]
+    unit = " in seconds" if set(streams) & set(attention.seconds) else ""
     if query != TRAIT_QUERIES:
         block = name.split("/", maxsplit=1)[0].replace("_", " ").capitalize()
         queries = stream_name(attention, query)
-        return f"{block}: {queries} (rows) attend to {_listing(keys)} (columns)"
-    order = " (left to right)" if len(keys) > 1 else ""
+        return f"{block}: {queries} (rows) attend to {_listing(keys)} (columns{unit})"
+    order = f" (left to right{unit})" if len(keys) > 1 else unit
     return f"The traits attend to {_listing(keys)}{order}"
 
 

@@ -250,7 +250,7 @@ def mark_saved_epoch(axes: Axes, curve: Curve) -> None:
         value = curve.values[curve.saved]
         axes.axvline(curve.epochs[curve.saved], color=MUTED, linestyle=":", zorder=1)
         axes.plot(curve.epochs[curve.saved], value, "o", ms=7, mfc="none", mec=MUTED)
-        set_note(axes, metric_value(curve.metric, value))
+        set_note(axes, f"{metric_value(curve.metric, value)} in epoch {curve.saved_epoch}")
 
 
 def _cut_first_epochs(axes: Axes, curve: Curve) -> None:

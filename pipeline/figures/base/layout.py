@@ -55,7 +55,8 @@ def build_panels(
 
     `columns` is None for a single row. `aspect` is the height of a panel divided by its width.
     `left`, `right`, `bottom` and `top` are the margins of each panel. `outer_left` and
-    `outer_right` are the margins of the grid. All margins are in em. For `title` and `sample`, see `add_header`.
+    `outer_right` are the margins of the grid. All margins are in em. For `title` and `sample`, see
+    `add_header`.
 
     Returns:
         Figure, and list of its panels, row by row. The last row can have fewer panels.
@@ -233,12 +234,12 @@ def draw_heatmap(
     rows: Sequence[str],
     columns: Sequence[str],
     is_wide: bool = False,
-    bar_label: str = "",
+    has_bar: bool = False,
 ) -> None:
     """Draw a matrix of values in [-1, 1]. Cells with 0 are white, and cells with NaN are empty.
 
-    All matrices have the same colour scale. If `bar_label` is given, a colour bar with this label
-    is drawn to the right of the panel. If `is_wide` is true, the cells fill the panel. Otherwise,
+    All matrices have the same colour scale. If `has_bar` is true, a colour bar is drawn to the
+    right of the panel. If `is_wide` is true, the cells fill the panel. Otherwise,
     the cells are squares.
     """
     image = axes.imshow(
@@ -257,12 +258,11 @@ def draw_heatmap(
             colour = "white" if is_dark else "#222222"
             text = decimal(float(value), 2)
             axes.text(column, row, text, ha="center", va="center", color=colour, size="small")
-    if bar_label:
+    if has_bar:
         bar_axes = axes.inset_axes((1.03 if is_wide else 1.08, 0.0, 0.02 if is_wide else 0.06, 1.0))
         bar = axes.figure.colorbar(image, cax=bar_axes, ticks=[-1, -0.5, 0, 0.5, 1])
         bar.outline.set_visible(False)
         bar_axes.set_yticks([-1, -0.5, 0, 0.5, 1], ["−1", "−0.5", "0", "0.5", "1"])
-        bar_axes.set_ylabel(bar_label)
 
 
 def _title_em(style: Style, sample: str) -> float:

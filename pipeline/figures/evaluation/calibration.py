@@ -18,7 +18,6 @@ from pipeline.figures.base.layout import (
     describe_clips,
     line_handle,
     panel_columns,
-    set_note,
     set_ticks,
 )
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
@@ -109,6 +108,7 @@ def _draw_calibration(data: Calibration, style: Style) -> Figure:
         num_panels=num_traits,
         columns=columns,
         aspect=0.85,
+        top=3.2,
         legend=[
             line_handle("mean annotation", "#444444", "-", "o"),
             line_handle("perfect calibration", "#222222", "--"),
@@ -120,8 +120,7 @@ def _draw_calibration(data: Calibration, style: Style) -> Figure:
     colours = trait_colours(data.trait_names)
     for k, (trait, colour) in enumerate(zip(data.trait_names, colours, strict=True)):
         _draw_trait(panels[k], data, k, limits, colour)
-        panels[k].set_title(trait)
-        set_note(panels[k], f"slope {decimal(data.slope[k], 2)}")
+        panels[k].set_title(f"{trait}\nslope {decimal(data.slope[k], 2)}")
     for axes in panels[::columns]:
         axes.set_ylabel("annotated score, mean")
     for axes in panels[-columns:]:

@@ -78,7 +78,7 @@ def _draw_metric_correlation(data: MetricCorrelation, style: Style) -> Figure:
         aspect=0.5,
         left=9.5,
         bottom=8.5,
-        right=6.5,
+        right=5.0,
         top=1.0,
     )
     above = np.triu(np.ones_like(data.correlation, dtype=bool))
@@ -89,7 +89,7 @@ def _draw_metric_correlation(data: MetricCorrelation, style: Style) -> Figure:
         rows=data.names[1:],
         columns=data.names[:-1],
         is_wide=True,
-        bar_label="correlation",
+        has_bar=True,
     )
     return figure
 
@@ -155,7 +155,7 @@ def _draw_trait_correlations(data: TraitCorrelations, style: Style) -> Figure:
         left=2.4,
         bottom=2.2,
         right=1.0,
-        outer_right=5.6,
+        outer_right=4.0,
     )
     letters = short_names(data.trait_names)
     matrices = (
@@ -164,8 +164,8 @@ def _draw_trait_correlations(data: TraitCorrelations, style: Style) -> Figure:
         ("predicted − annotated", data.difference),
     )
     for axes, (heading, values) in zip(panels, matrices, strict=True):
-        bar_label = "" if axes is not panels[-1] else "correlation, difference"
-        draw_heatmap(axes, values, rows=letters, columns=letters, bar_label=bar_label)
+        has_bar = axes is panels[-1]
+        draw_heatmap(axes, values, rows=letters, columns=letters, has_bar=has_bar)
         axes.tick_params(axis="x", rotation=0)
         axes.set_title(heading)
     return figure

@@ -73,7 +73,7 @@ def _draw_metric(axes: Axes, data: EvaluationReport, metric: str) -> None:
     colours = ["#222222", *trait_colours(data.trait_names)]
     for scores, marker in zip(data.baselines.values(), _MARKERS, strict=False):
         values, *_ = interval_rows(scores, metric, names)
-        axes.plot(values, rows + 0.3, marker, color=_BASELINE_COLOUR, mfc="white", mew=1.2)
+        axes.plot(values, rows + 0.3, marker, color=_BASELINE_COLOUR, mfc="white", mew=1.2, ms=5.5)
     values, low, high = interval_rows(data.metrics, metric, names)
     axes.hlines(rows, low, high, colors=colours, linewidth=2.5)
     for row, colour in enumerate(colours):
