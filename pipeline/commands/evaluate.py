@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from pipeline.commands.project_run import record_result
-    from pipeline.commands.tables import print_evaluation, print_line
+    from pipeline.commands.tables import print_evaluation
     from pipeline.config.loading import load_config
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
 
@@ -63,11 +63,6 @@ def run(arguments: argparse.Namespace) -> int:
             output_dir=arguments.output_dir or _MODEL_OUTPUT_DIR,
         )
     print_evaluation(evaluation)
-    if evaluation.outdated_report is not None:
-        print_line(
-            f"{evaluation.outdated_report} still shows the previous evaluation; "
-            f"`python -m pipeline visualize --run_dir {arguments.run_dir}` updates it."
-        )
     model = arguments.model_uri or arguments.run_dir.resolve().name
     record_result(
         f"evaluate {model} on {arguments.split}",

@@ -2,13 +2,14 @@
 
 import argparse
 
-from pipeline.commands.arguments import add_path
+from pipeline.commands.arguments import add_path, add_split
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
 
 TAKES_OVERRIDES = False
 EPILOG = (
     "With --run_id, the artifacts of an MLflow run are downloaded first. If files are damaged, "
-    "the other figures are drawn and the missing figures are listed."
+    "the other figures are drawn and the missing figures are listed. Attention figures show the "
+    "clips that were measured at the end of training; each figure names its clips."
 )
 
 
@@ -25,7 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--style",
         default="screen",
         choices=("paper", "screen"),
-        help="style of the figures (default: screen); paper has no titles",
+        help="style of the figures (default: screen); paper replaces titles by the clips",
+    )
+    add_split(parser)
+    parser.add_argument(
+        "--all",
+        nargs="?",
+        const="true",
+        default="false",
+        choices=("true", "false"),
+        help="draw all figures, not only the most important ones",
     )
     add_path(parser, "output_dir", "directory for the files of --run_id (default: results/RUN_ID)")
 
@@ -64,7 +74,13 @@ def run(arguments: argparse.Namespace) -> int:
         print_search_figures(figures)
         is_complete = not figures.gallery.faults
     if has_trained(drawable) or not is_search:
-        visualization = visualize_run(drawable, formats=formats, style=style)
+        visualization = visualize_run(
+            drawable,
+            split=arguments.split,
+            draw_all=arguments.all == "true",
+            formats=formats,
+            style=style,
+        )
         print_visualization(visualization)
         is_complete = is_complete and not visualization.problems
     record_result(

@@ -65,6 +65,8 @@ class RunDirectory:
     """Widths of the prediction intervals, measured on held-out clips."""
     evaluation_path = _PathInRun("evaluation.json")
     """Report of the last evaluation of the model."""
+    evaluations_dir = _PathInRun("evaluations")
+    """Reports of earlier evaluations, one file per split."""
     attention_path = _PathInRun("attention.npz")
     """Attention weights on held-out clips."""
     report_path = _PathInRun("report.html")
@@ -101,6 +103,10 @@ class RunDirectory:
     def predictions_path(self, split: str) -> Path:
         """Return the path of the predictions for the clips of one subset."""
         return self.path / "predictions" / f"{split}.csv"
+
+    def earlier_evaluation_path(self, split: str) -> Path:
+        """Return the path of the earlier evaluation of one subset, if another was the last one."""
+        return self.evaluations_dir / f"{split}.json"
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -25,6 +25,7 @@ from pipeline.figures.base.curves import Curve, epoch_marker, read_curve, set_ep
 from pipeline.figures.base.layout import (
     LineStyle,
     build_panels,
+    describe_clips,
     line_handle,
     name_rows,
     names_em,
@@ -81,7 +82,8 @@ def _draw_metric_differences(data: ComparedRuns, style: Style) -> Figure:
     names = row_names(data.differences)
     figure, panels = build_panels(
         style,
-        title=f"Difference between two runs, {clips} of {groups}",
+        title="Difference between two runs",
+        sample=f"{clips} of {groups}",
         num_panels=6,
         columns=3,
         aspect=0.72,
@@ -137,7 +139,7 @@ class ScorePair:
     @property
     def clips(self) -> str:
         """Number and split of the clips, e.g. `1,200 test clips`."""
-        return f"{self.evaluations[0].num_clips:,} {self.evaluations[0].split} clips"
+        return describe_clips(self.evaluations[0].num_clips, self.evaluations[0].split)
 
 
 def _score_pair_data(
@@ -158,7 +160,8 @@ def _draw_score_pair(data: ScorePair, style: Style) -> Figure:
     names = row_names(data.evaluations[0].metrics)
     figure, panels = build_panels(
         style,
-        title=f"Scores of two runs, {data.clips}",
+        title="Scores of two runs",
+        sample=data.clips,
         num_panels=len(_SCORE_METRICS),
         aspect=1.15,
         outer_left=names_em(names),
@@ -221,7 +224,12 @@ def _draw_curve_pair(data: CurvePair, style: Style) -> Figure:
         line_handle("training", "#444444", "--"),
     ]
     figure, panels = build_panels(
-        style, title="Training of two runs", num_panels=2, aspect=0.62, legend=handles
+        style,
+        title="Training of two runs",
+        sample="training and validation clips",
+        num_panels=2,
+        aspect=0.62,
+        legend=handles,
     )
     for axes, (metric, curves) in zip(panels, data.curves.items(), strict=True):
         for curve, colour in zip(curves, _COLOURS, strict=True):

@@ -33,6 +33,16 @@ _SAVE_OPTIONS: Final[Mapping[str, Any]] = {
 FORMATS: Final = tuple(_SAVE_OPTIONS)
 """Formats of the image files."""
 
+DEFAULT_FIGURES: Final = frozenset(
+    {
+        *("training_dashboard", "train_val_loss", "trait_metrics"),
+        *("scores_and_baselines", "predictions_vs_truth", "residuals", "calibration"),
+        *("trait_correlations", "attention_dashboard", "trait_attention"),
+        *("attention_faithfulness", "training_time_dashboard"),
+    }
+)
+"""Names of the figures that are drawn by default. `visualize --all` also draws the others."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DrawnFigure:
@@ -155,20 +165,25 @@ def is_blank(path: Path) -> bool:
 def training_figures(trait_names: Sequence[str] = TRAITS) -> dict[str, FigureSpec]:
     """Return the figures of training, predictions and time: name -> specification."""
     return registry(
-        dashboards.TRAINING,
-        *curves.METRIC_FIGURES,
-        *steps.FIGURES,
-        *curves.trait_figures(trait_names),
-        correlations.METRIC_FIGURE,
         scores.FIGURE,
         *predictions.FIGURES,
         calibration.FIGURE,
         correlations.TRAIT_FIGURE,
+        dashboards.TRAINING,
+        *curves.METRIC_FIGURES,
+        *curves.trait_figures(trait_names),
+        *steps.FIGURES,
+        correlations.METRIC_FIGURE,
         dashboards.TIME,
         *epoch_time.EPOCH_FIGURES,
         *step_time.FIGURES,
         epoch_time.THROUGHPUT,
     )
+
+
+def default_figures(specs: Mapping[str, FigureSpec]) -> dict[str, FigureSpec]:
+    """Return the figures of `specs` that are in `DEFAULT_FIGURES`."""
+    return {name: spec for name, spec in specs.items() if name in DEFAULT_FIGURES}
 
 
 def attention_figures() -> dict[str, FigureSpec]:

@@ -39,7 +39,7 @@ _FORMAT: Final = 1
 _ARRAYS_BY_NAME: Final = (
     "mean_maps", "entropy", "agreement", "trait_attention", "trait_rollout",
     "sample_maps", "sample_trait_attention", "sample_trait_rollout",
-    "trait_share", "trait_attention_even", "trait_rollout_even",
+    "trait_share", "trait_attention_even", "trait_rollout_even", "seconds", "sample_seconds",
 )  # fmt: skip
 
 
@@ -114,6 +114,13 @@ class AttentionMeasurements:
     """Stream -> weights of the trait queries for the sample clips, shape (M, K, T)."""
     sample_trait_rollout: Mapping[str, FloatArray] = field(default_factory=dict)
     """Stream -> attention rollout of the sample clips, shape (M, K, T)."""
+    seconds: Mapping[str, FloatArray] = field(default_factory=dict)
+    """Stream -> time of each step in seconds, median over the clips, shape (T,); NaN if unknown.
+    Streams without times are not included."""
+    sample_seconds: Mapping[str, FloatArray] = field(default_factory=dict)
+    """Stream -> time of each step of the sample clips in seconds, shape (M, T)."""
+    split: str = ""
+    """Subset of the measured clips: `validation` or `training`; "" if unknown."""
     deletions: Mapping[str, DeletionCurves] = field(default_factory=dict)
     """Stream -> deletion curves of this stream."""
     missing: Mapping[str, str] = field(default_factory=dict)
@@ -148,6 +155,7 @@ def write_attention(path: Path, measurements: AttentionMeasurements) -> None:
         "format": np.array(_FORMAT),
         "clip_ids": np.array(measurements.clip_ids, dtype=np.str_),
         "sample_ids": np.array(measurements.sample_ids, dtype=np.str_),
+        "split": np.array(measurements.split),
         **_named("key_kinds", measurements.key_kinds),
         **_named("num_keys", measurements.num_keys),
         **_named("missing", measurements.missing),
@@ -199,6 +207,7 @@ def _assembled(arrays: Mapping[str, NDArray[Any]]) -> AttentionMeasurements:
     return AttentionMeasurements(
         clip_ids=tuple(arrays["clip_ids"].tolist()),
         sample_ids=tuple(arrays["sample_ids"].tolist()),
+        split=str(arrays.get("split", "")),
         key_kinds={name: str(value) for name, value in _below(arrays, "key_kinds").items()},
         num_keys={name: int(value) for name, value in _below(arrays, "num_keys").items()},
         missing={name: str(value) for name, value in _below(arrays, "missing").items()},

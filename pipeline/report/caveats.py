@@ -12,11 +12,13 @@ from pipeline.report.headline import BaselineResult, Outcome, baseline_results
 from pipeline.report.loading import RunRecords
 from pipeline.report.summary import is_cross_validated
 from pipeline.report.wording import (
+    UNKNOWN_ENCODERS,
     capitalized,
     difference,
     display_name,
     format_value,
     listing,
+    monitor_name,
     percent,
     with_interval,
 )
@@ -155,8 +157,8 @@ def _epoch_selection(records: RunRecords) -> Iterator[Caveat]:
         evidence = "In each fold, the best epoch was selected on the scored clips."
     elif summary is not None and summary.num_epochs > 1:
         evidence = (
-            f"The best of {summary.num_epochs} epochs was selected by {summary.monitor} on the "
-            "scored clips."
+            f"The best of {summary.num_epochs} epochs was selected by "
+            f"{monitor_name(summary.monitor)} on the scored clips."
         )
     else:
         return
@@ -178,6 +180,7 @@ def _best_epoch_at_an_end(records: RunRecords) -> Iterator[Caveat]:
     summary = records.summary
     if summary is None or not summary.monitor.startswith("val_"):
         return
+    monitor = monitor_name(summary.monitor)
     if summary.is_ridge:
         yield Caveat(
             title="The model is a ridge regression",
@@ -189,13 +192,13 @@ def _best_epoch_at_an_end(records: RunRecords) -> Iterator[Caveat]:
     if summary.best_epoch == summary.num_epochs:
         yield Caveat(
             title="The best epoch is the last epoch",
-            detail=f"After {summary.num_epochs} epochs, {summary.monitor} was still improving. "
+            detail=f"After {summary.num_epochs} epochs, {monitor} was still improving. "
             "Train longer.",
         )
     if summary.best_epoch == 1:
         yield Caveat(
             title="The best epoch is the first epoch",
-            detail=f"The other {summary.num_epochs - 1} epochs did not improve {summary.monitor}. "
+            detail=f"The other {summary.num_epochs - 1} epochs did not improve {monitor}. "
             "Lower the learning rate, or check for overfitting.",
         )
 
@@ -279,7 +282,7 @@ def _features(records: RunRecords) -> Iterator[Caveat]:
             detail=f"The features are from an untrained network: {format_value(features.encoder)}. "
             "They contain little information about the face. Use trained weights for extraction.",
         )
-    elif features.encoder in ("unknown", "", None):
+    elif features.encoder in UNKNOWN_ENCODERS:
         yield Caveat(
             title="The encoder is unknown",
             detail="The feature set does not name its encoder (`encoder` in features.json). The "

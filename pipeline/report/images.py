@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from pipeline.core.number_format import count
+
 MEDIA_TYPES: Final[Mapping[str, str]] = {"png": "image/png", "svg": "image/svg+xml"}
 """File suffix -> media type, for the image formats that browsers can show."""
 
@@ -17,6 +19,12 @@ _TITLES: Final[Mapping[str, str]] = {
     TIME_FOLDER: "Time",
 }
 
+KEY_FIGURES: Final = (
+    *("scores_and_baselines", "predictions_vs_truth"),
+    *("training_dashboard", "attention_faithfulness"),
+)
+"""Names of the figures that are always visible in the report. The others are in folded parts."""
+
 _HALF_PAGE_PX: Final = 800
 """Maximum width of an image that is shown in half the page width."""
 
@@ -25,6 +33,8 @@ _HALF_PAGE_PX: Final = 800
 class Image:
     """Image of one figure, with title, caption and alternative text."""
 
+    name: str
+    """Name of the figure."""
     folder: str
     title: str
     caption: str
@@ -75,6 +85,13 @@ class Chapter:
     images: tuple[Image, ...]
     missing: dict[str, list[str]]
     """Reason -> titles of the missing figures."""
+
+    @property
+    def hint(self) -> str:
+        """Number of figures, for the heading of the folded chapter."""
+        drawn, missing = len(self.images), sum(map(len, self.missing.values()))
+        counts = [count(drawn, "figure")] if drawn or not missing else []
+        return ", ".join(counts + [f"{missing} not drawn"] * bool(missing))
 
 
 def titles_by_reason(missing: Iterable[MissingImage]) -> dict[str, list[str]]:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.config.loading import load_run_config
 from pipeline.config.schema import ExperimentConfig
-from pipeline.config.yaml_file import read_yaml_mapping
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import read_json
 from pipeline.core.run_directory import RunDirectory
 from pipeline.records.data_description import DataDescription
-from pipeline.records.evaluation import EvaluationReport
+from pipeline.records.evaluation import EvaluationReport, read_report
 from pipeline.records.manifest import check_files
 from pipeline.records.metrics_history import (
     HISTORY_FILE,
@@ -47,6 +47,9 @@ class RunRecords:
     config: ExperimentConfig | None = None
     summary: Summary | None = None
     evaluation: EvaluationReport | None = None
+    """Evaluation that the report is about."""
+    other_evaluations: tuple[EvaluationReport, ...] = ()
+    """Evaluations of other splits."""
     predictions: Predictions | None = None
     environment: Environment | None = None
     features: DataDescription | None = None
@@ -82,8 +85,13 @@ FILES: Final[Mapping[str, tuple[str, Any]]] = {
 """Path in the run directory -> field of `RunRecords`, and type of the field."""
 
 
-def load_records(run: RunDirectory, *, status: str | None = None) -> RunRecords:
-    """Read all records of a run. `status` is the last status in the run log."""
+def load_records(
+    run: RunDirectory, *, status: str | None = None, split: str = "validation"
+) -> RunRecords:
+    """Read all records of a run. `status` is the last status in the run log.
+
+    If `split` was not evaluated, the evaluation is the last one.
+    """
     values: dict[str, Any] = {}
     problems = []
     for file, (target, form) in FILES.items():
@@ -96,11 +104,25 @@ def load_records(run: RunDirectory, *, status: str | None = None) -> RunRecords:
             continue
         try:
             check_files(run, path)
-            content = read_yaml_mapping(path) if file == CONFIG_FILE else read_json(path)
-            values[target] = check_content(form, content)
+            if file == CONFIG_FILE:
+                values[target] = load_run_config(path)
+            else:
+                values[target] = check_content(form, read_json(path))
         except PipelineError as error:
             problems.append(f"{file}: {str(error).removeprefix(f'{path}: ')}")
     if "evaluation" in values:
+        evaluations = {values["evaluation"].split: values["evaluation"]}
+        for path in sorted(run.evaluations_dir.glob("*.json")):
+            try:
+                check_files(run, path)
+                evaluations.setdefault(path.stem, read_report(path))
+            except PipelineError as error:
+                place = path.relative_to(run.path).as_posix()
+                problems.append(f"{place}: {str(error).removeprefix(f'{path}: ')}")
+        values["evaluation"] = evaluations.pop(split, None) or evaluations.pop(
+            next(iter(evaluations))
+        )
+        values["other_evaluations"] = tuple(evaluations.values())
         with contextlib.suppress(PipelineError):  # this error is listed with the figures
             path = run.predictions_path(values["evaluation"].split)
             check_files(run, path)

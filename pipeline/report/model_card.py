@@ -15,11 +15,12 @@ from pipeline.report.headline import HEADLINE_METRICS
 from pipeline.report.loading import RunRecords
 from pipeline.report.summary import evaluated_clips
 from pipeline.report.wording import (
+    UNKNOWN_ENCODERS,
     capitalized,
+    describe_values,
     format_value,
     listing,
     percent,
-    shape,
     with_interval,
 )
 
@@ -78,11 +79,14 @@ def _data(records: RunRecords) -> Iterator[str]:
     if features is None and summary is None:
         yield "Unknown, because data.json and summary.json are missing or damaged."
     if features is not None:
-        streams = [f"{name} features {shape(each)}" for name, each in features.streams.items()]
-        yield (
-            f"{count(features.num_clips, 'clip')}; {', '.join(streams)}; "
-            f"encoder: {format_value(features.encoder)}."
-        )
+        streams = [
+            f"{name} features ({describe_values(each[1:])})"
+            for name, each in features.streams.items()
+        ]
+        is_unknown = features.encoder in UNKNOWN_ENCODERS
+        encoder = "not named in the data" if is_unknown else format_value(features.encoder)
+        clips = count(features.num_clips, "clip")
+        yield f"{clips} with {listing(streams)}. Encoder: {encoder}."
         yield f"Sources: {_paths(features.sources)}."
     if summary is not None:
         subsets = [

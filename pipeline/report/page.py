@@ -17,6 +17,7 @@ from pipeline.report import tables
 from pipeline.report.caveats import find_caveats
 from pipeline.report.headline import headline, interval_bars
 from pipeline.report.images import (
+    KEY_FIGURES,
     TIME_FOLDER,
     Image,
     MissingImage,
@@ -52,7 +53,9 @@ def write_page(
     missing = tuple(missing_images)
     faults = titles_by_reason(image for image in missing if image.is_fault)
     not_drawn = [f"{reason} Not drawn: {listing(titles)}." for reason, titles in faults.items()]
-    chapters = build_chapters(images, missing)
+    images = tuple(images)
+    key_images = [image for name in KEY_FIGURES for image in images if image.name == name]
+    chapters = build_chapters([image for image in images if image not in key_images], missing)
     evaluation, config = records.evaluation, records.config
     script = _environment().get_template(_SCRIPT).render()
     script_hash = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
@@ -67,6 +70,8 @@ def write_page(
         interval_name=evaluation.interval_name if evaluation is not None else "",
         problems=tuple(dict.fromkeys((*records.problems, *problems, *not_drawn))),
         caveats=find_caveats(records),
+        splits=tables.split_tables(records),
+        key_images=key_images,
         scores=tables.score_tables(records),
         baselines=tables.baseline_tables(evaluation),
         streams=tables.stream_tables(evaluation),

@@ -11,11 +11,12 @@ from pipeline.report.headline import HEADLINE_METRICS, BaselineResult, Outcome, 
 from pipeline.report.loading import RunRecords
 from pipeline.report.wording import (
     capitalized,
+    describe_values,
     display_name,
     duration,
     encoder_name,
     listing,
-    shape,
+    monitor_name,
     with_interval,
 )
 
@@ -74,9 +75,12 @@ def _training(records: RunRecords) -> Iterator[str]:
         )
     if features is not None:
         streams = [
-            f"{name} features of shape {shape(each[1:])}" for name, each in features.streams.items()
+            f"{name} features ({describe_values(each[1:])})"
+            for name, each in features.streams.items()
         ]
-        yield (f"Each clip has {listing(streams)} (encoder: {encoder_name(features.encoder)}).")
+        encoder = encoder_name(features.encoder)
+        origin = f", computed by {encoder}" if encoder else ""
+        yield f"Each clip has {listing(streams)}{origin}."
     seconds = records.time_logs.total_training_time if records.time_logs is not None else None
     took = f" and {duration(seconds)}" if seconds is not None else ""
     if summary is not None:
@@ -87,7 +91,7 @@ def _training(records: RunRecords) -> Iterator[str]:
             best = "" if summary.best_value is None else f" ({summary.best_value:.4g})"
             yield (
                 f"The saved weights are from epoch {summary.best_epoch}, the best by "
-                f"{summary.monitor}{best}."
+                f"{monitor_name(summary.monitor)}{best}."
             )
         else:
             yield (

@@ -83,6 +83,29 @@ def score_tables(records: RunRecords) -> tuple[Table, ...]:
     return scores, *_original_unit_tables(evaluation), *_coverage_tables(evaluation)
 
 
+def split_tables(records: RunRecords) -> tuple[Table, ...]:
+    """Build the table of the scores on each evaluated split, averaged over the traits."""
+    if records.evaluation is None or not records.other_evaluations:
+        return ()
+    evaluations = (records.evaluation, *records.other_evaluations)
+    rows = {
+        f"{evaluation.split} clips": (
+            Cell(count(evaluation.num_clips)),
+            Cell(count(evaluation.num_groups)),
+            *_metric_cells(evaluation.metrics),
+        )
+        for evaluation in evaluations
+    }
+    columns = ("scores on the", "clips", "groups", *_METRIC_COLUMNS)
+    shown = f"{records.evaluation.split} clips"
+    note = (
+        f"All other scores and the figures of the predictions in this report are from the {shown}. "
+        f"Brackets: {records.evaluation.interval_name}s."
+    )
+    caption = "Scores on each evaluated split, averaged over the traits"
+    return (Table(caption, columns, rows, keys=(shown,), note=note),)
+
+
 def _original_unit_tables(evaluation: EvaluationReport) -> tuple[Table, ...]:
     units = evaluation.original_units
     if units is None:

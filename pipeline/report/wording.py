@@ -5,10 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pipeline.core import number_format
-from pipeline.core.number_format import count, metric_differences, metric_value
+from pipeline.core.number_format import METRIC_NAMES, count, metric_differences, metric_value
 from pipeline.records.evaluation import Interval
 
 _NBSP: Final = "\N{NO-BREAK SPACE}"
+
+UNKNOWN_ENCODERS: Final = ("unknown", "", None)
+"""Values of a feature set that does not name its encoder."""
 
 _NAMES: Final[Mapping[str, str]] = {
     "training_mean": "the training mean",
@@ -69,9 +72,24 @@ def listing(items: Sequence[str]) -> str:
     return f"{', '.join(items[:-1])} and {items[-1]}"
 
 
-def shape(sizes: Sequence[int]) -> str:
-    """Format an array shape, e.g. `6,000 × 8 × 32`."""
-    return " × ".join(count(size) for size in sizes)
+def describe_values(sizes: Sequence[int]) -> str:
+    """Describe the values of a stream in one clip, e.g. `8 steps of 32 values`.
+
+    `sizes` is the shape of one clip: (D,), (T, D), or (T, height, width, channels).
+    """
+    *steps, size = sizes
+    if not steps:
+        return count(size, "value")
+    pixels = " × ".join(map(count, sizes[1:]))
+    values = count(size, "value") if len(steps) == 1 else f"{pixels} values"
+    return f"{count(sizes[0], 'step')} of {values}"
+
+
+def monitor_name(monitor: str) -> str:
+    """Return the name of a monitored metric, e.g. `validation MAE` for `val_mae`."""
+    subset = "validation" if monitor.startswith("val_") else "training"
+    metric = monitor.removeprefix("val_")
+    return f"{subset} {METRIC_NAMES.get(metric, metric)}"
 
 
 def format_value(value: Any) -> str:
@@ -90,7 +108,9 @@ def format_value(value: Any) -> str:
 
 
 def encoder_name(encoder: Any) -> str:
-    """Return the `name` of an encoder, or the full description if it has no name."""
+    """Return the `name` of an encoder, or the full description if it has no name; "" if unknown."""
+    if encoder in UNKNOWN_ENCODERS:
+        return ""
     return format_value(
         encoder["name"] if isinstance(encoder, Mapping) and "name" in encoder else encoder
     )

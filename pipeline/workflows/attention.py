@@ -49,12 +49,14 @@ def measure_attention(
     *,
     max_clips: int = 512,
     num_samples: int = 3,
+    split: str = "validation",
     seed: int,
 ) -> AttentionMeasurements:
     """Measure the attention of a model, and its faithfulness, on the clips `rows`.
 
     The measurement uses a random sample of at most `max_clips` clips. The result contains the
-    attention maps of `num_samples` clips. Without attention, the result contains a reason.
+    attention maps of `num_samples` clips. `split` is the subset of `rows`: `validation` or
+    `training`. Without attention, the result contains a reason.
 
     Raises:
         ModelError: If the features do not have the input shapes of the model.
@@ -93,7 +95,28 @@ def measure_attention(
         else:
             rankings = summary.rankings(name)
             deletions[name] = _measure_deletion(network, features, rows, name, rankings, seed)
-    return dataclasses.replace(measured, deletions=deletions, missing=missing)
+    sequences = [name for name, kind in kinds.items() if kind != LEARNED_TOKENS]
+    times = {
+        name: features.seconds[name].read(rows).astype(np.float64)
+        for name in sequences
+        if name in features.seconds
+    }
+    return dataclasses.replace(
+        measured,
+        deletions=deletions,
+        missing=missing,
+        split=split,
+        seconds={name: _median_times(values) for name, values in times.items()},
+        sample_seconds={name: values[:num_samples] for name, values in times.items()},
+    )
+
+
+def _median_times(seconds: FloatArray) -> FloatArray:
+    """Return the median over the clips (N, T) for each step, shape (T,); NaN if unknown."""
+    is_known = np.isfinite(seconds).any(axis=0)
+    medians = np.full(seconds.shape[1], np.nan)
+    medians[is_known] = np.nanmedian(seconds[:, is_known], axis=0)
+    return medians
 
 
 def check_explainable(network: keras.Model, features: FeatureSet) -> None:

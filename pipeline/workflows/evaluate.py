@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline.config.schema import DataConfig, ExperimentConfig
 from pipeline.core.arrays import IntArray
-from pipeline.core.errors import FeatureSetError, SplitError
+from pipeline.core.errors import FeatureSetError, PipelineError, SplitError
 from pipeline.core.identifiers import look_alikes
 from pipeline.core.run_directory import RunDirectory, open_run_directory
 from pipeline.core.run_log import RunLog, read_last_status
@@ -22,7 +22,7 @@ from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import names_in_subset
 from pipeline.evaluation.baselines import load_baselines
 from pipeline.evaluation.report import build_report
-from pipeline.records.evaluation import Coverage, EvaluationReport, write_report
+from pipeline.records.evaluation import Coverage, EvaluationReport, read_report, write_report
 from pipeline.records.manifest import check_files, forget_files, record_files
 from pipeline.records.predictions import write_predictions
 from pipeline.tracking.existing_runs import log_evaluation
@@ -42,6 +42,7 @@ from pipeline.workflows.trained_model import (
     fetch_trained_model,
     load_trained_model,
 )
+from pipeline.workflows.visualize import FIGURE_FOLDERS, visualize_run
 
 _logger = logging.getLogger(__name__)
 
@@ -58,11 +59,6 @@ class Evaluation:
     """Reason why the evaluation is missing in MLflow; None if it is delivered or not tracked."""
     traits: tuple[TraitLabel, ...] = ()
     """Name and direction of each trait in the training data; empty if unknown."""
-    outdated_report: Path | None = None
-    """Path of the HTML report of the run, which still shows the previous evaluation.
-
-    None if the run has no HTML report, or if the run directory was not changed.
-    """
 
 
 def evaluate_run(
@@ -94,15 +90,14 @@ def evaluate_run(
     with run.locked():
         read_last_status(run)  # raises an error for a damaged run log
         evaluation, features = _evaluate(trained, data, split=split, by=by, target=run)
-        record_files(run, run.evaluation_path, run.predictions_path(split))
+        earlier = sorted(run.evaluations_dir.glob("*.json"))
+        record_files(run, run.evaluation_path, run.predictions_path(split), *earlier)
         run_log = RunLog(run.run_log_path)
         log_features(run_log, features, {split: evaluation.report.num_clips})
         log_report(run, run_log, evaluation.report)
-        return dataclasses.replace(
-            evaluation,
-            undelivered=deliver_rest(run),
-            outdated_report=run.report_path if run.report_path.exists() else None,
-        )
+        if run.report_path.exists():
+            _visualize(run, run_log, split)
+        return dataclasses.replace(evaluation, undelivered=deliver_rest(run))
 
 
 def evaluate_model(
@@ -225,7 +220,8 @@ def build_and_write(
 ) -> EvaluationReport:
     """Build an evaluation report. Write the report and the predictions to `target`.
 
-    `traits` describes the annotations of the evaluated clips.
+    If `target` contains the evaluation of another split, this evaluation is kept in a file of its
+    own. `traits` describes the annotations of the evaluated clips.
     """
     report = build_report(
         scores.predictions,
@@ -239,10 +235,30 @@ def build_and_write(
         num_resamples=config.evaluation.num_resamples,
         seed=config.seed,
     )
+    _keep_previous(target, split)
     forget_files(target, target.evaluation_path, target.predictions_path(split))
     write_predictions(target.predictions_path(split), scores.predictions)
     write_report(target.evaluation_path, report)
     return report
+
+
+def _visualize(run: RunDirectory, run_log: RunLog, split: str) -> None:
+    """Write the report of the run again, with the figures of the evaluated split."""
+    for problem in visualize_run(run, split=split).problems:
+        _logger.warning("%s", problem)
+    written = (run.report_path, run.evaluations_dir, *(run.path / name for name in FIGURE_FOLDERS))
+    run_log.log_artifacts([path.name for path in written if path.exists()])
+
+
+def _keep_previous(target: RunDirectory, split: str) -> None:
+    try:
+        previous = read_report(target.evaluation_path)
+    except PipelineError:  # missing or damaged, so there is nothing to keep
+        return
+    if previous.split != split:
+        path = target.earlier_evaluation_path(previous.split)
+        forget_files(target, path)
+        write_report(path, previous)
 
 
 def log_report(run: RunDirectory, run_log: RunLog, report: EvaluationReport) -> None:

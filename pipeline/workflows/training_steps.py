@@ -412,9 +412,12 @@ def _input_example(features: FeatureSet, network: keras.Model) -> dict[str, Floa
 def _visualize(
     session: Session, experiment: Experiment, network: keras.Model, result: FitResult
 ) -> None:
-    split = experiment.split
-    rows = split.validation if len(split.validation) else split.train
-    measured = measure_attention(network, experiment.features, rows, seed=experiment.config.seed)
+    name, rows = "validation", experiment.split.validation
+    if not len(rows):
+        name, rows = "training", experiment.split.train
+    measured = measure_attention(
+        network, experiment.features, rows, split=name, seed=experiment.config.seed
+    )
     write_attention(session.run.attention_path, measured)
     visualization = visualize_run(session.run, callback_seconds=result.callback_seconds)
     for problem in visualization.problems:

@@ -16,7 +16,7 @@ from pipeline.core.files import read_json, write_json
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import read_events
 from pipeline.evaluation.baselines import load_baselines
-from pipeline.figures.gallery import is_blank
+from pipeline.figures.gallery import default_figures, is_blank
 from pipeline.models.persistence import load_model
 from pipeline.records.attention import read_attention
 from pipeline.records.evaluation import read_report
@@ -115,7 +115,7 @@ def _expected(run: RunDirectory) -> Iterator[tuple[str, str, Callable[[Path], An
         "attention_visualizations": "attention_visualization",
         "training_time_analysis": "training_time_analysis",
     }
-    for name, spec in figure_specs().items():
+    for name, spec in default_figures(figure_specs()).items():
         yield parts[spec.folder], f"{spec.folder}/{name}.png", _check_image
     advice = "training_time_analysis/training_speedup_recommendations"
     yield "training_time_analysis", f"{advice}.json", read_json

@@ -10,8 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.config.schema import ExperimentConfig
-from pipeline.config.yaml_file import read_yaml_mapping
+from pipeline.config.loading import load_run_config
 from pipeline.core.errors import PipelineError, RunError
 from pipeline.core.near_names import did_you_mean_path
 from pipeline.core.run_directory import RunDirectory
@@ -20,7 +19,13 @@ from pipeline.core.traits import TRAITS
 from pipeline.evaluation.speed_advice import recommendations, save_recommendations
 from pipeline.figures.base.spec import FigureSpec, Unavailable
 from pipeline.figures.base.style import SCREEN, Style
-from pipeline.figures.gallery import Gallery, attention_figures, draw_gallery, training_figures
+from pipeline.figures.gallery import (
+    Gallery,
+    attention_figures,
+    default_figures,
+    draw_gallery,
+    training_figures,
+)
 from pipeline.records.attention import read_attention
 from pipeline.records.data_description import read_data
 from pipeline.records.epochs import epoch_records
@@ -35,7 +40,7 @@ from pipeline.records.metrics_history import (
     learning_rate_content,
 )
 from pipeline.records.predictions import Predictions, read_predictions
-from pipeline.records.summary import read_summary
+from pipeline.records.summary import Summary, read_summary
 from pipeline.records.time_logs import TIME_FILE, TimeLogs, time_content, write_time_logs
 from pipeline.records.typed_json import check_content, read_record
 from pipeline.report.images import MEDIA_TYPES, TIME_FOLDER, Image, MissingImage
@@ -45,7 +50,10 @@ from pipeline.report.page import write_page
 FIGURE_FOLDERS: Final = ("training_visualizations", "attention_visualizations", TIME_FOLDER)
 """Figure folders of a run directory."""
 
-_CHECKED_BY_REPORT: Final = frozenset({"config", "num_train_clips"})
+DEFAULT_SPLIT: Final = "validation"
+"""Split of the scores and predictions in figures and report."""
+
+_CHECKED_BY_REPORT: Final = frozenset({"config", "num_train_clips", "best_epoch"})
 """Inputs that `load_records` also checks. Their problems are not listed a second time."""
 
 
@@ -86,10 +94,15 @@ def figure_specs(trait_names: Sequence[str] = TRAITS) -> dict[str, FigureSpec]:
     return {**training_figures(trait_names), **attention_figures()}
 
 
-def read_inputs(run: RunDirectory) -> dict[str, Any]:
+def read_inputs(run: RunDirectory, split: str = DEFAULT_SPLIT) -> dict[str, Any]:
     """Return the inputs of the figures by name.
 
     An unreadable input is `Unavailable`. A missing or damaged JSON log is rebuilt from the run log.
+    The evaluation and the predictions are those of `split`. If no validation clips were evaluated,
+    `validation` means the last evaluated split.
+
+    Raises:
+        RunError: If another `split` was not evaluated.
     """
     inputs: dict[str, Any] = {}
     for name, file, form, rebuild in (
@@ -98,18 +111,18 @@ def read_inputs(run: RunDirectory) -> dict[str, Any]:
         ("lr_logs", LEARNING_RATE_FILE, LearningRateLogs, learning_rate_content),
     ):
         inputs[name] = _try(partial(_read_log, run, file, form, rebuild))
-    inputs["evaluation"] = _read_if_exists(run, run.evaluation_path, read_report)
+    inputs["evaluation"] = _read_evaluation(run, split)
     inputs["attention"] = _read_if_exists(run, run.attention_path, read_attention)
     inputs["attention_history"] = _try(partial(_attention_history, run))
-    inputs["num_train_clips"] = _read_if_exists(
-        run, run.summary_path, lambda path: read_summary(path).num_clips["train"]
-    )
-    inputs["config"] = _read_if_exists(
-        run, run.config_path, lambda path: check_content(ExperimentConfig, read_yaml_mapping(path))
-    )
+    summary = _read_if_exists(run, run.summary_path, read_summary)
+    inputs["num_train_clips"] = inputs["best_epoch"] = summary
+    if isinstance(summary, Summary):
+        inputs["num_train_clips"] = summary.num_clips.get("train")
+        inputs["best_epoch"] = summary.best_epoch
+    inputs["config"] = _read_if_exists(run, run.config_path, load_run_config)
     evaluation = inputs["evaluation"]
     inputs["trait_names"] = _trait_names(run, evaluation)
-    split = evaluation.split if isinstance(evaluation, EvaluationReport) else "validation"
+    split = evaluation.split if isinstance(evaluation, EvaluationReport) else DEFAULT_SPLIT
     predictions = _read_if_exists(run, run.predictions_path(split), read_predictions)
     if isinstance(predictions, Predictions) and predictions.trait_names != inputs["trait_names"]:
         predictions = Unavailable(
@@ -122,17 +135,34 @@ def read_inputs(run: RunDirectory) -> dict[str, Any]:
     return inputs | {"y_true": predictions.y_true, "y_pred": predictions.y_pred, "split": split}
 
 
+def _read_evaluation(run: RunDirectory, split: str) -> Any:
+    evaluation = _read_if_exists(run, run.evaluation_path, read_report)
+    if isinstance(evaluation, EvaluationReport) and evaluation.split != split:
+        earlier = _read_if_exists(run, run.earlier_evaluation_path(split), read_report)
+        evaluation = evaluation if earlier is None and split == DEFAULT_SPLIT else earlier
+    if evaluation is None and split != DEFAULT_SPLIT:
+        raise RunError(
+            f"{run.path}: has no evaluation of the split {split}. Evaluate it first with "
+            f"`python -m pipeline evaluate --run_dir {run.path} --split {split}`."
+        )
+    return evaluation
+
+
 def visualize_run(
     run: RunDirectory,
     *,
+    split: str = DEFAULT_SPLIT,
+    draw_all: bool = False,
     formats: tuple[str, ...] = ("png",),
     style: Style = SCREEN,
     callback_seconds: Mapping[str, float] | None = None,
 ) -> Visualization:
-    """Draw every figure whose data are available, and write the report.
+    """Draw the figures whose data are available, and write the report.
 
     Args:
         run: A run directory, or the downloaded artifacts of a run.
+        split: Split of the scores and predictions in figures and report; see `read_inputs`.
+        draw_all: Whether to draw all figures, not only `DEFAULT_FIGURES`.
         formats: Figure formats: png, svg, pdf. If the report cannot show any of these formats, png
             is added.
         style: Style of the figures.
@@ -140,17 +170,19 @@ def visualize_run(
             training. These times and the drawing time are added to the time log.
 
     Raises:
-        PipelineError: If a format is unknown.
+        PipelineError: If a format is unknown, or `split` was not evaluated.
     """
     with contextlib.ExitStack() as stack:
         # At the end of training, `locked` fails, because the training session holds the lock.
         with contextlib.suppress(RunError):
             stack.enter_context(run.locked())
-        return _visualize(run, formats, style, callback_seconds)
+        return _visualize(run, split, draw_all, formats, style, callback_seconds)
 
 
 def _visualize(
     run: RunDirectory,
+    split: str,
+    draw_all: bool,
     formats: tuple[str, ...],
     style: Style,
     callback_seconds: Mapping[str, float] | None,
@@ -158,8 +190,11 @@ def _visualize(
     began = time.perf_counter()
     if not MEDIA_TYPES.keys() & set(formats):
         formats = (*formats, "png")
-    inputs = {name: _with_relative_paths(run, value) for name, value in read_inputs(run).items()}
+    inputs = {
+        name: _with_relative_paths(run, value) for name, value in read_inputs(run, split).items()
+    }
     specs = figure_specs(inputs["trait_names"])
+    specs = specs if draw_all else default_figures(specs)
     time_specs = {name: spec for name, spec in specs.items() if spec.folder == TIME_FOLDER}
     other_specs = {name: spec for name, spec in specs.items() if name not in time_specs}
     gallery = draw_gallery(other_specs, inputs, run.path, formats=formats, style=style)
@@ -179,7 +214,11 @@ def _visualize(
         for name, value in [*inputs.items(), ("status", status)]
         if isinstance(value, Unavailable) and name not in _CHECKED_BY_REPORT
     ]
-    records = load_records(run, status=status if isinstance(status, str) else None)
+    records = load_records(
+        run,
+        status=status if isinstance(status, str) else None,
+        split=split,
+    )
     write_page(
         run.report_path,
         records,
@@ -252,6 +291,7 @@ def _report_images(gallery: Gallery) -> list[Image]:
     for figure in gallery.drawn:
         path = next(path for path in figure.paths if path.suffix[1:] in MEDIA_TYPES)
         image = Image(
+            name=figure.spec.name,
             folder=figure.spec.folder,
             title=figure.spec.title,
             caption=figure.spec.caption,

@@ -21,7 +21,9 @@ DEFAULTS = {
     ("prepare", "missing_streams"),
     ("prepare", "resample"),
     ("search", "engine"),
+    ("visualize", "all"),
     ("visualize", "format"),
+    ("visualize", "split"),
     ("visualize", "style"),
 }
 """Parameters with a default in MLproject."""

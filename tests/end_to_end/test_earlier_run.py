@@ -36,7 +36,7 @@ def test_a_finished_run_is_evaluated(run_here, runs):
 
 
 def test_a_finished_run_is_drawn(run_here, runs):
-    result = run_here("visualize", "--run_dir", "finished", cwd=runs)
+    result = run_here("visualize", "--run_dir", "finished", "--all", cwd=runs)
     assert result.status == 0, result
     run_dir = runs / "finished"
     drawn = {path.stem for folder in FIGURE_FOLDERS for path in (run_dir / folder).glob("*.png")}

@@ -4,9 +4,11 @@ import json
 import shutil
 
 import pytest
+from PIL import Image
 
 from pipeline.core.files import write_json
 from pipeline.core.run_directory import RunDirectory
+from pipeline.figures.gallery import DEFAULT_FIGURES
 from pipeline.workflows.visualize import FIGURE_FOLDERS, figure_specs
 from tests.search.search_studies import synthetic_study
 
@@ -30,6 +32,7 @@ def few_figures(monkeypatch):
     """Reduce the number of figures to save time."""
     specs = {name: figure_specs()[name] for name in FIGURES}
     monkeypatch.setattr("pipeline.workflows.visualize.figure_specs", lambda _: specs)
+    monkeypatch.setattr("pipeline.figures.gallery.DEFAULT_FIGURES", frozenset(FIGURES))
 
 
 @pytest.fixture
@@ -45,9 +48,9 @@ def images(run_dir):
     return {path.stem for folder in FIGURE_FOLDERS for path in (run_dir / folder).glob("*.png")}
 
 
-def test_training_draws_every_figure_writes_a_report_and_logs_the_times(visualized):
-    assert images(visualized.path) == set(figure_specs())
-    assert visualized.report_path.read_text().count("<img") == len(figure_specs())
+def test_training_draws_the_default_figures_writes_a_report_and_logs_the_times(visualized):
+    assert images(visualized.path) == DEFAULT_FIGURES
+    assert visualized.report_path.read_text().count("<img") == len(DEFAULT_FIGURES)
     seconds = json.loads((visualized.time_dir / "time_logs.json").read_text())["breakdown"]
     assert {"step", "validation", "callbacks", "checkpoint", "logging", "figures"} <= set(seconds)
     assert all(each >= 0 for each in seconds.values())
@@ -65,6 +68,37 @@ def test_other_image_formats_do_not_remove_figures_from_the_report(
     assert result.status == 0, result
     assert {path.suffix for path in (copy.path / FIGURE_FOLDERS[0]).iterdir()} == expected
     assert copy.report_path.read_text().count("<img") == len(FIGURES)
+
+
+def test_all_figures_are_drawn_on_request(run_here, copy, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.figures.gallery.DEFAULT_FIGURES", frozenset(FIGURES[:2]))
+    for options, expected in (((), set(FIGURES[:2])), (("--all",), set(FIGURES))):
+        assert run_here("visualize", "--run_dir", copy.path, *options, cwd=tmp_path).status == 0
+        assert images(copy.path) == expected
+
+
+def described_clips(run):
+    """Return the alternative text of the figure of the predictions."""
+    with Image.open(run.path / "training_visualizations" / "predictions_vs_truth.png") as image:
+        return image.text["Description"]
+
+
+def test_an_evaluation_writes_the_report_again_with_both_splits(run_here, copy, tmp_path):
+    before = json.loads(copy.evaluation_path.read_text())
+    evaluated = run_here("evaluate", "--run_dir", copy.path, "--split", "all", cwd=tmp_path)
+    assert evaluated.status == 0, evaluated
+    report = copy.report_path.read_text()
+    assert "all 240 clips" in described_clips(copy)
+    assert '<th scope="row">all clips</th>' in report
+    assert '<th scope="row">validation clips</th>' in report
+    kept = json.loads(copy.earlier_evaluation_path("validation").read_text())
+    assert kept == before
+
+    assert run_here("visualize", "--run_dir", copy.path, cwd=tmp_path).status == 0
+    assert "validation clips" in described_clips(copy)
+    result = run_here("visualize", "--run_dir", copy.path, "--split", "test", cwd=tmp_path)
+    assert result.status == 2
+    assert "no evaluation of the split test" in result.err
 
 
 def cut_the_logs(run):
@@ -98,6 +132,12 @@ DAMAGES = {
         ("metrics_history.json",),
         {"calibration", "trait_attention", "batch_time_analysis"},
         {"train_val_loss"},
+    ),
+    "a configuration that is cut": (
+        lambda run: run.config_path.write_text("name: cut\n"),
+        ("config.yaml",),
+        {"train_val_loss"},
+        set(),
     ),
     "a configuration that is not text": (
         lambda run: run.config_path.write_bytes(b"name: \xff\xfe"),

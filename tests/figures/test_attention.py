@@ -13,6 +13,8 @@ from pipeline.core.traits import TRAITS
 from pipeline.evaluation.attention import AttentionSummary
 from pipeline.figures.attention.grid import (
     Grid,
+    is_even,
+    key_labels,
     map_heading,
     map_name,
     shorten_clip_id,
@@ -23,6 +25,7 @@ from pipeline.figures.base.spec import NothingToDraw
 from pipeline.figures.base.style import STYLES
 from pipeline.figures.gallery import attention_figures, draw_gallery
 from pipeline.records.attention import WHOLE, AttentionMeasurements, step_kind
+from tests.figures.conftest import texts_of
 
 BLOCK = "block_1/static_to_dynamic"
 
@@ -45,7 +48,7 @@ def test_no_figure_is_drawn_without_maps(tmp_path, attention, reason):
 def test_head_agreement_is_the_mean_over_different_heads(build, draw, attention):
     matrix = np.array([[1.0, 0.2, 0.4], [0.2, 1.0, 0.9], [0.4, 0.9, 1.0]])
     changed = dataclasses.replace(attention, agreement={"traits": matrix})
-    assert mean_agreement(build("head_agreement", attention=changed)["traits"]) == 0.5
+    assert mean_agreement(build("head_agreement", attention=changed).maps["traits"]) == 0.5
     texts = [text.get_text() for text in draw("head_agreement", attention=changed).axes[0].texts]
     assert sorted(map(float, texts)) == sorted(matrix.ravel())
 
@@ -112,6 +115,74 @@ def test_each_stream_has_its_share_and_its_weights(build, draw, attention):
     np.testing.assert_allclose(dynamic.share, 0.6)
     _, *traits = draw("trait_attention", attention=changed).axes[2].lines
     assert [line.get_ydata().tolist() for line in traits] == [[0.2] * 3] * 5
+
+
+def test_even_attention_is_one_line_of_text(draw, attention):
+    even = {
+        name: np.full_like(maps, 1 / maps.shape[-1]) for name, maps in attention.sample_maps.items()
+    }
+    changed = dataclasses.replace(
+        attention, sample_maps={**attention.sample_maps, "traits": even["traits"]}
+    )
+    figure = draw("multi_head_attention_sample_1", attention=changed)
+    assert any("even attention, about 0.143 per key" in text for text in texts_of(figure))
+    images = [len(axes.images) for axes in figure.axes]
+    everything = draw("multi_head_attention_sample_1").axes
+    assert sum(images) < sum(len(axes.images) for axes in everything)
+
+
+def test_a_figure_of_only_even_attention_is_not_drawn(build, attention):
+    maps = attention.sample_maps.items()
+    even = {name: np.full_like(weights, 1 / weights.shape[-1]) for name, weights in maps}
+    changed = dataclasses.replace(attention, sample_maps=even)
+    with pytest.raises(NothingToDraw, match="the attention is even"):
+        build("multi_head_attention_sample_1", attention=changed)
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ([[0.25, 0.25, 0.25, 0.25]], True),
+        ([[0.26, 0.24, 0.25, 0.25]], True),
+        ([[0.5, 0.2, 0.2, 0.1]], False),
+        ([[0.5, 0.5, np.nan, np.nan]], True),
+        ([[0.9, 0.1, np.nan, np.nan]], False),
+        ([[1.0, np.nan, np.nan, np.nan]], False),
+    ],
+)
+def test_attention_is_even_if_its_entropy_is_near_one(weights, expected):
+    assert is_even(np.array(weights)) is expected
+
+
+def test_keys_are_labelled_with_seconds_if_they_are_known(draw, attention):
+    changed = dataclasses.replace(
+        attention,
+        seconds={"static": np.array([0.5, 1.5, 2.5, np.nan])},
+        sample_seconds={"static": np.array([[0.1, 1.1, 2.1, 3.1]] * 3)},
+    )
+    assert key_labels(changed, "static") == ["0.5", "1.5", "2.5", ""]
+    assert key_labels(changed, "static", 1) == ["0.1", "1.1", "2.1", "3.1"]
+    assert key_labels(changed, "dynamic") == ["1", "2", "3"]
+    texts = texts_of(draw("multi_head_attention_sample_1", attention=changed))
+    assert {"0.1", "2.1"} <= set(texts)
+    assert any("seconds" in text for text in texts)
+
+
+@pytest.mark.parametrize("num_steps", [4, 16, 100, 300])
+@pytest.mark.parametrize("style", STYLES.values(), ids=list(STYLES))
+def test_key_labels_do_not_overlap(style, num_steps):
+    labels = [f"{step / 2:.1f}" for step in range(num_steps)]
+    with style.applied():
+        grid = Grid(style, title="T", rows=(("row", 0.8),), columns=("x",) * 4, left=10.0)
+        (boxes,) = grid.boxes()
+        num_texts = len(grid.figure.axes[0].texts)
+        for box in boxes:
+            grid.draw_map(box, np.zeros((3, 2 * num_steps)), limit=1.0, labels=[labels, labels])
+        grid.figure.canvas.draw()
+        drawn = [text.get_window_extent() for text in grid.figure.axes[0].texts[num_texts:]]
+    assert len(drawn) >= 8
+    pairs = itertools.pairwise(sorted(drawn, key=lambda extent: extent.x0))
+    assert all(left.x1 < right.x0 for left, right in pairs)
 
 
 def test_the_dashboard_draws_the_shares(draw, attention):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pipeline.core.traits import TRAITS
 from pipeline.figures.base.spec import NothingToDraw
 from pipeline.figures.evaluation.predictions import binned_mean, score_limits
 from pipeline.metrics.regression import exact_metrics
@@ -22,8 +23,9 @@ def linear_scores(slope=1.0, num_clips=200):
 
 def test_model_and_baselines_are_drawn(draw):
     figure = draw("scores_and_baselines")
-    points = [line.get_xdata() for line in figure.axes[1].lines]
-    assert [np.unique(values).tolist() for values in points] == [[0.2], [0.3]] + [[0.5]] * 6
+    lines = [line for line in figure.axes[1].lines if line.get_marker() != "None"]
+    points = [np.unique(line.get_xdata()).tolist() for line in lines]
+    assert points == [[0.2], [0.3]] + [[0.5]] * 6
     assert {"model, 95 % interval", "training mean", "ridge"} <= set(texts_of(figure))
 
 
@@ -89,7 +91,24 @@ def test_a_constant_prediction_has_no_slope(build, draw):
     scores = linear_scores()
     scores["y_pred"][:, 1] = 0.5
     assert np.isnan(build("calibration", **scores).slope).tolist() == [False, True, *[False] * 3]
-    assert "slope undefined" in texts_of(draw("calibration", **scores))
+    texts = texts_of(draw("calibration", **scores))
+    assert any("slope undefined" in text for text in texts)
+
+
+@pytest.mark.parametrize(("num_clips", "width"), [(20, 0.2), (40, 0.1), (200, 0.05)])
+def test_few_clips_have_wider_bins(build, num_clips, width):
+    edges = build("calibration", **linear_scores(num_clips=num_clips)).edges
+    assert np.diff(edges) == pytest.approx(np.full(len(edges) - 1, width))
+
+
+def test_very_few_clips_have_no_calibration(build):
+    with pytest.raises(NothingToDraw, match="at least 20 clips, but there are 12"):
+        build("calibration", **linear_scores(num_clips=12))
+
+
+def test_the_legend_of_the_residuals_names_the_traits(draw):
+    legend = draw("residuals").legends[0].get_texts()
+    assert [text.get_text() for text in legend] == list(TRAITS)
 
 
 def test_trait_correlations_equal_those_of_numpy(build, draw):
@@ -99,8 +118,9 @@ def test_trait_correlations_equal_those_of_numpy(build, draw):
     assert data.true == pytest.approx(true)
     assert data.difference == pytest.approx(predicted - true)
     scores["y_pred"][:, 2] = 0.5
-    written = [len(axes.texts) for axes in draw("trait_correlations", **scores).axes]
-    assert written == [25, 16, 16]
+    figure = draw("trait_correlations", **scores)
+    assert [len(axes.texts) for axes in figure.axes[:3]] == [25, 16, 16]
+    assert {axes.images[0].get_clim() for axes in figure.axes[:3]} == {(-1, 1)}
 
 
 @pytest.mark.parametrize("name", ["predictions_vs_truth", "residuals"])

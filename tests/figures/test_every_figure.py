@@ -17,7 +17,7 @@ FOLDERS = {
         "training_dashboard train_val_loss train_val_accuracy train_val_mae train_val_mse "
         "train_val_r_squared train_val_pcc train_val_ccc learning_rate_changes batch_performance "
         "trait_Openness_metrics trait_Conscientiousness_metrics trait_Extraversion_metrics "
-        "trait_Agreeableness_metrics trait_Neuroticism_metrics trait_comparison "
+        "trait_Agreeableness_metrics trait_Neuroticism_metrics trait_comparison trait_metrics "
         "metrics_correlation_matrix scores_and_baselines predictions_vs_truth residuals "
         "calibration trait_correlations training_time_analysis"
     ),
@@ -77,6 +77,15 @@ def check_figure(spec, inputs, style):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_figure_has_labels_and_an_alt_text(specs, inputs, name, style):
     check_figure(specs[name], inputs, style)
+
+
+@pytest.mark.parametrize("style", STYLES.values(), ids=list(STYLES))
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_about_clips_names_them(specs, inputs, name, style):
+    spec = specs[name]
+    figure = spec.draw(spec.build_data(records_of(inputs)), style)
+    is_about_time = "time" in name or name in {"throughput", "learning_rate_changes"}
+    assert is_about_time or "clip" in figure.texts[0].get_text().lower()
 
 
 @pytest.mark.parametrize("name", ONE_EPOCH)

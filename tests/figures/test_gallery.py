@@ -12,9 +12,11 @@ from pipeline.core.errors import PipelineError
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw, Unavailable
 from pipeline.figures.base.style import PAPER, SCREEN
 from pipeline.figures.gallery import (
+    DEFAULT_FIGURES,
     attention_figures,
     check_formats,
     comparison_figures,
+    default_figures,
     draw_gallery,
     is_blank,
     save_figure,
@@ -35,6 +37,11 @@ def test_every_figure_is_written(specs, inputs, tmp_path):
         (path,) = figure.paths
         assert path == tmp_path / figure.spec.folder / f"{figure.spec.name}.png"
         assert not is_blank(path)
+
+
+def test_the_default_figures_exist(specs):
+    assert {*default_figures(specs)} == DEFAULT_FIGURES
+    assert len(DEFAULT_FIGURES) == 12
 
 
 def test_the_reason_names_a_missing_input(inputs, tmp_path):

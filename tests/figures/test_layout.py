@@ -76,10 +76,11 @@ def test_a_logarithmic_axis_has_decimal_labels(axis):
 def test_a_heatmap_writes_every_finite_value():
     axes = Figure().add_subplot()
     values = np.array([[0.5, np.nan], [-0.001, -1.0]])
-    draw_heatmap(axes, values, rows=["a", "b"], columns=["c", "d"], limit=0.25)
+    draw_heatmap(axes, values, rows=["a", "b"], columns=["c", "d"], has_bar=True)
     written = {text.get_position(): text.get_text() for text in axes.texts}
     assert written == {(0, 0): "0.50", (0, 1): "0.00", (1, 1): "−1.00"}
-    assert axes.images[0].get_clim() == (-0.25, 0.25)
+    assert axes.images[0].get_clim() == (-1, 1)
+    assert len(axes.child_axes) == 1
 
 
 def luminance(colour):

@@ -52,9 +52,36 @@ def test_a_null_is_a_gap_and_never_the_best_value(history):
     assert curve.best_epoch == 2
 
 
-def test_the_best_epoch_and_its_value_are_written(draw, describe):
-    assert "best 0.5400, epoch 4" in texts_of(draw("train_val_mae"))
+def vertical_lines(axes):
+    """Return the positions of the dotted vertical lines."""
+    return [line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == ":"]
+
+
+def test_every_panel_marks_the_epoch_of_the_saved_model(draw):
+    figure = draw("training_dashboard", best_epoch=2)
+    assert [vertical_lines(axes) for axes in figure.axes[:3]] == [[2]] * 3
+    texts = texts_of(figure)
+    assert {"0.5800 in epoch 2", "saved model: epoch 2"} <= set(texts)
+
+
+@pytest.mark.parametrize(
+    ("best_epoch", "label"), [(None, []), (0, ["saved model: ridge regression (epoch 0)"])]
+)
+def test_an_unknown_saved_epoch_and_epoch_0_have_no_line(draw, best_epoch, label):
+    figure = draw("train_val_mae", best_epoch=best_epoch)
+    assert vertical_lines(figure.axes[0]) == []
+    assert [text for text in texts_of(figure) if "saved" in text] == label
+
+
+def test_the_best_value_is_described(describe):
     assert "0.5400 in epoch 4" in describe("train_val_mae")
+
+
+def test_the_figure_of_all_traits_has_one_curve_per_trait(draw):
+    figure = draw("trait_metrics", best_epoch=3)
+    maes = [line.get_ydata()[0] for line in figure.axes[0].lines[:5]]
+    assert maes == pytest.approx([0.61, 0.62, 0.63, 0.64, 0.65])
+    assert [vertical_lines(axes) for axes in figure.axes] == [[3]] * 4
 
 
 def test_one_epoch_is_a_point(draw):
@@ -114,6 +141,12 @@ def test_a_missing_metric_leaves_its_panel_empty(build, draw, history):
         del history["epoch"][subset]["r2_openness"]
     assert list(build("trait_Openness_metrics").curves) == ["mae", "pcc", "ccc"]
     assert not draw("trait_Openness_metrics").axes[1].axison
+
+
+@pytest.mark.parametrize(("best_epoch", "expected"), [(None, 2), (0, 2), (3, 3)])
+def test_traits_are_compared_in_the_epoch_of_the_saved_model(build, history, best_epoch, expected):
+    history["epoch"]["val_metrics"]["mae"] = [0.4, 0.1, 0.3, 0.2]
+    assert build("trait_comparison", best_epoch=best_epoch).epoch == expected
 
 
 def test_traits_are_compared_in_the_epoch_with_the_best_mae(build, history):

@@ -43,6 +43,9 @@ MEASURED = AttentionMeasurements(
     sample_trait_rollout={"static": np.ones((1, 5, 2))},
     deletions={"static": CURVES},
     missing={"dynamic": "no steps"},
+    seconds={"static": np.array([0.5, np.nan])},
+    sample_seconds={"static": np.array([[0.4, 1.2]])},
+    split="validation",
 )
 
 

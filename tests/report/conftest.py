@@ -162,7 +162,9 @@ def records_with():
     names = {"times": "time_tracking/time_logs.json", "advice": ADVICE, "data": "data.json"}
     names |= {target: file for file, (target, _) in FILES.items() if target not in names}
 
-    def build(*, status=None, directory="a-run", differences=None, predictions=None, **changes):
+    def build(
+        *, status=None, directory="a-run", differences=None, predictions=None, others=(), **changes
+    ):
         contents = make_contents()
         for name, change in changes.items():
             if change is None:
@@ -180,6 +182,7 @@ def records_with():
         }
         values["problems"] = tuple(f"{file}: missing" for file in FILES if file not in contents)
         values |= {"status": status, "directory": directory, "predictions": predictions}
+        values["other_evaluations"] = tuple(others)
         return RunRecords(name="a-run", **values)
 
     return build
@@ -188,6 +191,7 @@ def records_with():
 def make_image(**changes):
     """Return an image with changed entries."""
     entries = {
+        "name": "train_val_loss",
         "folder": "training_visualizations",
         "title": "Loss",
         "caption": "Loss over the epochs.",

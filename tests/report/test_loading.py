@@ -60,6 +60,26 @@ def test_a_damaged_file_is_one_problem(run, file, content, problem):
     assert "\n" not in found
 
 
+def test_the_evaluation_of_the_split_is_used_and_the_others_are_kept(run, contents):
+    validation = {**contents["evaluation.json"], "split": "validation", "num_clips": 500}
+    write_json(run.earlier_evaluation_path("validation"), validation)
+    for split, others in (
+        ("validation", ["test"]),
+        ("test", ["validation"]),
+        ("all", ["validation"]),
+    ):
+        records = load_records(run, split=split)
+        assert records.evaluation.split == ("test" if split == "all" else split)
+        assert [other.split for other in records.other_evaluations] == others
+
+
+def test_a_truncated_configuration_is_a_problem(run):
+    (run.path / "config.yaml").write_text("name: cut\n", encoding="utf-8")
+    records = load_records(run)
+    assert records.config is None
+    assert records.problems[0].startswith("config.yaml: is truncated")
+
+
 def test_without_held_out_clips_no_evaluation_is_needed(run, contents):
     contents["summary.json"]["num_clips"]["validation"] = 0
     write_json(run.summary_path, contents["summary.json"])

@@ -63,11 +63,27 @@ def page(render):
 
 def test_every_part_has_a_heading(page):
     assert ", ".join(Outline(page).headings) == (
-        "example, Contents, Summary, Caveats, Scores, Baselines, Training and traits, Attention, "
-        "Time, Model card, Configuration, Environment, Repeat the run"
+        "example, Contents, Summary, What to distrust, Scores, Baselines, Training and traits, "
+        "Attention, Time, Model card, Configuration, Environment, Repeat the run"
     )
     assert "An example run." in page
     assert "Entropy" in page  # a figure without data is not a problem
+
+
+def test_only_the_key_figures_are_outside_of_folded_parts(render):
+    names = ("train_val_loss", "scores_and_baselines")
+    text = render(images=[make_image(name=name, alt_text=name) for name in names])
+    unfolded = re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL)
+    assert re.findall(r'alt="(\w+)"', unfolded) == ["scores_and_baselines"]
+    assert sorted(re.findall(r'alt="(\w+)"', text)) == sorted(names)
+
+
+def test_scores_of_several_splits_are_side_by_side(render, records_with):
+    validation = records_with(evaluation={"split": "validation"}).evaluation
+    text = render(records_with(others=[validation]))
+    assert '<th scope="row">test clips</th>' in text
+    assert '<th scope="row">validation clips</th>' in text
+    assert '<th scope="row">validation clips</th>' not in render()
 
 
 def test_nothing_is_loaded_from_other_files(page):

@@ -77,14 +77,36 @@ def test_the_page_works_in_the_sandboxed_frame_of_a_tracking_server(browser, rep
     frame.get_by_role("link", name="Model card").click()
 
     heading = frame.get_by_role("heading", name="Model card")
+    assert heading.is_visible()
+    assert frame.get_by_text("Research on first impressions").is_visible()
     assert 0 <= heading.evaluate("heading => heading.getBoundingClientRect().top") < 100
     assert faults == []
+    page.close()
+
+
+def test_a_printed_page_contains_the_folded_parts(browser, report_path):
+    page = browser.new_page()
+    page.goto(report_path.as_uri())
+    card = page.get_by_text("Research on first impressions")
+    assert not card.is_visible()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert card.is_visible()
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert not card.is_visible()
+    page.close()
+
+
+def test_a_link_to_a_folded_part_opens_it(browser, report_path):
+    page = browser.new_page()
+    page.goto(f"{report_path.as_uri()}#model-card")
+    assert page.get_by_text("Research on first impressions").is_visible()
     page.close()
 
 
 def test_figures_and_headings_are_accessible(browser, report_path):
     page = browser.new_page()
     page.goto(report_path.as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true; })")
 
     assert page.get_by_role("img", name="The loss falls from 0.2 to 0.1.").count() == 4
     assert page.get_by_role("heading", level=1).count() == 1

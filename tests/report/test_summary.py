@@ -14,9 +14,9 @@ def text(records):
     [
         "2 streams (cross-attention)",
         "87,937 trainable weights and was trained on 4,800 clips from 2,000 groups",
-        "static features of shape 8 × 32 and dynamic features of shape 16 (encoder: hog)",
+        "static features (8 steps of 32 values) and dynamic features (16 values), computed by hog",
         "20 epochs and 1 min 3 s",
-        "epoch 17, the best by val_mae (0.0835)",
+        "epoch 17, the best by validation MAE (0.0835)",
         "On 600 test clips from 250 groups, R² is 0.450 [0.400, 0.500]",
         "accuracy is 0.9100 [0.9000, 0.9200]",
         "By R², the model is better than the training mean (−0.005) and ridge regression (0.300).",
@@ -41,6 +41,7 @@ def test_an_uncertain_difference_may_be_chance(records_with):
         ({"evaluation": {"num_groups": 1}}, "There are no intervals", "resamples"),
         ({"summary": None, "evaluation": None}, "1 min 3 s so far. There is no", "best by"),
         ({"evaluation": {"baselines": {}}}, "600 test clips", "other clips from the same"),
+        ({"data": {"encoder": "unknown"}}, "dynamic features (16 values).", "unknown"),
         ({"summary": {"monitor": "loss"}}, "last epoch, because no clips", "best by loss"),
     ],
 )

@@ -17,7 +17,16 @@ CASES = {
         (("accuracy", Interval(0.9)), "0.9000"),
     ],
     "listing": [(([],), ""), ((["a"],), "a"), ((["a", "b", "c"],), "a, b and c")],
-    "shape": [(((6000, 8, 32),), "6,000 × 8 × 32")],
+    "describe_values": [
+        (((6,),), "6 values"),
+        (((8, 32),), "8 steps of 32 values"),
+        (((8, 64, 64, 3),), "8 steps of 64 × 64 × 3 values"),
+    ],
+    "monitor_name": [
+        (("val_mae",), "validation MAE"),
+        (("val_loss",), "validation loss"),
+        (("loss",), "training loss"),
+    ],
     "format_value": [
         ((None,), "–"),
         (([],), "–"),
@@ -32,6 +41,7 @@ CASES = {
         (({"name": "hog", "crop_px": 112},), "hog"),
         (("resnet",), "resnet"),
         (({"crop_px": 112},), "crop_px: 112"),
+        (("unknown",), ""),
     ],
     "display_name": [
         (("nearest_neighbour",), "nearest neighbour"),

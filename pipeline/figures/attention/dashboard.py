@@ -14,8 +14,14 @@ from matplotlib.figure import Figure
 from pipeline.core.arrays import FloatArray
 from pipeline.core.traits import short_names
 from pipeline.figures.attention import faithfulness, heads, traits
-from pipeline.figures.attention.grid import FOLDER, head_colours, map_name
-from pipeline.figures.base.layout import build_panels, line_handle, name_rows
+from pipeline.figures.attention.grid import (
+    FOLDER,
+    describe_even,
+    head_colours,
+    map_name,
+    sample_text,
+)
+from pipeline.figures.base.layout import build_panels, hide_panel, line_handle, name_rows
 from pipeline.figures.base.spec import FigureSpec, data_or_none
 from pipeline.figures.base.style import ACCENTS, PALE, Style, trait_colours
 from pipeline.records.attention import AttentionMeasurements
@@ -36,11 +42,13 @@ class AttentionDashboard:
 def _dashboard_data(
     attention: AttentionMeasurements, trait_names: Sequence[str]
 ) -> AttentionDashboard:
+    agreement = data_or_none(heads.head_agreement_data, attention)
+    deletions = data_or_none(faithfulness.faithfulness_data, attention)
     return AttentionDashboard(
         traits=traits.trait_attention_data(attention, trait_names),
         entropy=heads.attention_entropy_data(attention),
-        agreement=data_or_none(heads.head_agreement_data, attention) or {},
-        deletions=data_or_none(faithfulness.faithfulness_data, attention) or (),
+        agreement={} if agreement is None else agreement.maps,
+        deletions=() if deletions is None else deletions.streams,
     )
 
 
@@ -54,6 +62,7 @@ def _draw_dashboard(data: AttentionDashboard, style: Style) -> Figure:
     figure, panels = build_panels(
         style,
         title="Attention overview",
+        sample=sample_text(data.traits.attention),
         num_panels=data.traits.has_shares + len(streams) + 1 + len(data.deletions) + has_agreement,
         columns=3,
         aspect=0.72,
@@ -65,9 +74,14 @@ def _draw_dashboard(data: AttentionDashboard, style: Style) -> Figure:
     colours = trait_colours(data.traits.trait_names)
     for stream in streams:
         axes = next(free_panels)
-        traits.draw_mean_attention(axes, stream, colours)
         axes.set_title(f"attention over {stream.name}")
-        axes.set_xlabel(stream.name.removesuffix("s"))
+        if stream.is_even:
+            hide_panel(axes, describe_even(float(np.nanmean(stream.uniform))))
+            continue
+        width = axes.get_position().width * style.full_width / style.em
+        traits.draw_mean_attention(axes, stream, colours, width=width)
+        name = stream.name.removesuffix("s")
+        axes.set_xlabel(f"time of the {name} (s)" if stream.unit else name)
         axes.set_ylabel("weight")
     axes = next(free_panels)
     heads.draw_entropy_quantiles(axes, entropy, head_colours(entropy.num_heads))

@@ -4,6 +4,7 @@ Shapes: P points of a curve, R repetitions.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import matplotlib as mpl
@@ -15,7 +16,7 @@ from matplotlib.ticker import PercentFormatter
 from pipeline.core.arrays import FloatArray
 from pipeline.core.number_format import number
 from pipeline.figures.attention.grid import FOLDER, check_attention, stream_name
-from pipeline.figures.base.layout import LineStyle, build_panels, line_handle
+from pipeline.figures.base.layout import LineStyle, build_panels, describe_clips, line_handle
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
 from pipeline.figures.base.style import ACCENTS, MUTED, Style
 from pipeline.records.attention import AttentionMeasurements, DeletionCurves
@@ -29,29 +30,44 @@ StreamCurves: TypeAlias = tuple[tuple[str, DeletionCurves], ...]
 """One pair per stream: display name of the stream, and deletion curves."""
 
 
-def faithfulness_data(attention: AttentionMeasurements) -> StreamCurves:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Faithfulness:
+    """Deletion curves of all streams."""
+
+    sample: str
+    """Measured clips."""
+    streams: StreamCurves
+
+
+def faithfulness_data(attention: AttentionMeasurements) -> Faithfulness:
     """Return the deletion curves per stream."""
     check_attention(attention)
     if not attention.deletions:
         reasons = dict.fromkeys(reason.removesuffix(".") for reason in attention.missing.values())
         raise NothingToDraw(f"{'; '.join(reasons) or 'deletion was not measured'}.")
-    return tuple(
-        (stream_name(attention, stream), curves) for stream, curves in attention.deletions.items()
+    num_clips = max(curves.num_clips for curves in attention.deletions.values())
+    return Faithfulness(
+        sample=describe_clips(num_clips, attention.split),
+        streams=tuple(
+            (stream_name(attention, stream), curves)
+            for stream, curves in attention.deletions.items()
+        ),
     )
 
 
-def _draw_faithfulness(data: StreamCurves, style: Style) -> Figure:
-    has_error = all(curves.error for _, curves in data)
+def _draw_faithfulness(data: Faithfulness, style: Style) -> Figure:
+    has_error = all(curves.error for _, curves in data.streams)
     columns = 1 + has_error
     figure, panels = build_panels(
         style,
         title="Score change if steps are hidden, by order of hiding",
-        num_panels=len(data) * columns,
+        sample=data.sample,
+        num_panels=len(data.streams) * columns,
         columns=columns,
         aspect=0.5,
-        legend=deletion_handles(data),
+        legend=deletion_handles(data.streams),
     )
-    for row, (steps, curves) in enumerate(data):
+    for row, (steps, curves) in enumerate(data.streams):
         draw_score_change(panels[row * columns], steps, curves)
         if has_error:
             axes = panels[row * columns + 1]
@@ -70,9 +86,9 @@ def draw_score_change(axes: Axes, steps: str, curves: DeletionCurves) -> None:
     axes.set_ylabel("mean |Δ score|")
 
 
-def _describe_faithfulness(data: StreamCurves) -> str:
+def _describe_faithfulness(data: Faithfulness) -> str:
     parts = []
-    for steps, curves in data:
+    for steps, curves in data.streams:
         areas = ", ".join(
             f"{_curve_name(curve)} {number(curves.area(curve))}" for curve in curves.movement
         )

@@ -18,8 +18,9 @@ from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.errors import PipelineError
+from pipeline.core.number_format import number
 from pipeline.core.traits import short_names
-from pipeline.figures.base.layout import add_header, header_em
+from pipeline.figures.base.layout import add_header, describe_clips, header_em
 from pipeline.figures.base.spec import NothingToDraw
 from pipeline.figures.base.style import ACCENTS, PALE, SEQUENTIAL, Style, trait_colours
 from pipeline.records.attention import (
@@ -38,10 +39,15 @@ _TOP_EM: Final = 3.7
 _BOTTOM_EM: Final = 2.0
 _RIGHT_EM: Final = 5.0
 """Space right of the last column, for the colour bar and its numbers."""
-_MAX_LABELS: Final = 32
-"""Maximum number of key labels per row of maps."""
 _MAP_HEIGHTS_EM: Final = (6.5, 13.0)
 """Minimum and maximum height of a map."""
+_LINE_EM: Final = 1.2
+"""Height of a line of text that replaces a row of maps."""
+_LABEL_LETTER_EM: Final = 0.55
+"""Width of a digit in a key label."""
+
+_EVEN_ENTROPY: Final = 0.99
+"""Minimum normalised entropy of weights that are called even."""
 
 
 class Box(NamedTuple):
@@ -57,9 +63,9 @@ class Grid:
     """Figure with maps in rows and columns.
 
     `rows` contains (heading, aspect) for each row of maps. The aspect is height divided by width.
-    A fixed range limits the map height. `columns` contains the column titles. `left` is the space
-    left of the first column, in em. `gap` is the space between two columns, in em. If the style
-    has no titles, `title` is not drawn.
+    A fixed range limits the map height. If the aspect is None, the row contains only its heading.
+    `columns` contains the column titles. `left` is the space left of the first column, in em.
+    `gap` is the space between two columns, in em. For `title` and `sample`, see `add_header`.
     """
 
     def __init__(
@@ -67,7 +73,8 @@ class Grid:
         style: Style,
         *,
         title: str,
-        rows: Sequence[tuple[str, float]],
+        sample: str = "",
+        rows: Sequence[tuple[str, float | None]],
         columns: Sequence[str],
         left: float,
         gap: float = 0.8,
@@ -78,31 +85,36 @@ class Grid:
         self._width = style.full_width / style.em
         self._map_width = (self._width - left - _RIGHT_EM + gap) / len(columns) - gap
         self._map_heights = [
-            float(np.clip(aspect * self._map_width, *_MAP_HEIGHTS_EM)) for _, aspect in rows
+            0.0 if aspect is None else float(np.clip(aspect * self._map_width, *_MAP_HEIGHTS_EM))
+            for _, aspect in rows
         ]
-        self._header = header_em(style, legend, width=style.full_width)
-        height = self._header + sum(self._map_heights) + len(rows) * (_TOP_EM + _BOTTOM_EM)
+        self._header = header_em(style, legend, sample, width=style.full_width)
+        height = self._header + sum(self._pitch(height) for height in self._map_heights)
         self.figure = Figure(figsize=(self._width * style.em, height * style.em))
         FigureCanvasAgg(self.figure)
         self._sheet = self.figure.add_axes((0, 0, 1, 1), xlim=(0, self._width), ylim=(height, 0))
         self._sheet.set_axis_off()
         self._sheet.set_autoscale_on(False)
-        add_header(self.figure, style, title=title, legend=legend)
-        for (heading, _), boxes in zip(rows, self.boxes(), strict=True):
+        add_header(self.figure, style, title=title, sample=sample, legend=legend)
+        for (heading, aspect), boxes in zip(rows, self.boxes(), strict=True):
             self._sheet.text(1, boxes[0].top - _TOP_EM + 0.3, heading, va="top")
-            for box, name in zip(boxes, columns, strict=True):
+            for box, name in zip(boxes, columns if aspect is not None else (), strict=False):
                 self._sheet.text(box.left, box.top - 0.4, name, va="baseline", size="small")
 
     def boxes(self) -> Iterator[list[Box]]:
         """Yield the rectangles of the maps, row by row."""
         top, pitch = self._header, self._map_width + self._gap
         for height in self._map_heights:
-            top += _TOP_EM
             yield [
-                Box(left, top, self._map_width, height)
+                Box(left, top + _TOP_EM, self._map_width, height)
                 for left in self._left + pitch * np.arange(len(self._columns))
             ]
-            top += height + _BOTTOM_EM
+            top += self._pitch(height)
+
+    @staticmethod
+    def _pitch(map_height: float) -> float:
+        """Return the height of a row with its heading and its labels."""
+        return _TOP_EM + map_height + _BOTTOM_EM if map_height else 2 * _LINE_EM
 
     def add_panel(self, box: Box) -> Axes:
         """Add separate axes in `box`, for a panel that is not a map."""
@@ -113,32 +125,32 @@ class Grid:
         )
 
     def draw_map(
-        self, box: Box, weights: FloatArray, *, limit: float, num_keys: Sequence[int] | None = None
+        self, box: Box, weights: FloatArray, *, limit: float, labels: Sequence[Sequence[str]]
     ) -> None:
-        """Draw one map of weights, shape (Q, T), with numbered keys. Padding (NaN) is grey.
+        """Draw one map of weights, shape (Q, T). Padding (NaN) is grey.
 
-        `limit` is the weight at the bright end of the colour scale. `num_keys` contains the
-        number of keys per stream, or is None for one stream. White lines separate the streams.
+        `limit` is the weight at the bright end of the colour scale. `labels` contains the key
+        labels of each stream. Labels without space are omitted. White lines separate the streams.
         """
-        num_keys = num_keys or [weights.shape[1]]
         self._draw_image(box, weights, limit)
-        labels_per_key = _MAX_LABELS / (len(self._columns) * weights.shape[1])
         key_width = box.width / weights.shape[1]
         left = box.left
-        for count in num_keys:
+        for texts in labels:
             if left > box.left:
                 self._sheet.vlines(left, box.top, box.top + box.height, color="white", lw=1.6)
-            max_labels = max(1, 3 - len(num_keys), round(labels_per_key * count))
-            for number in step_numbers(count, max_labels).tolist():
-                x = left + (number - 0.5) * key_width
-                self._label(x, box.top + box.height + 0.4, str(number), ha="center", va="top")
-            left += count * key_width
+            right = left + len(texts) * key_width
+            for position in spaced_labels(texts, key_width):
+                x = left + (position + 0.5) * key_width
+                if position == 0 or x + label_width(texts) / 2 < right + self._gap:
+                    place = {"ha": "center", "va": "top"}
+                    self._label(x, box.top + box.height + 0.4, texts[position], **place)
+            left = right
 
     def number_queries(self, box: Box, num_queries: int) -> None:
         """Write the query numbers left of a map, starting at 1."""
-        for number in step_numbers(num_queries, 5).tolist():
-            y = box.top + (number - 0.5) * box.height / num_queries
-            self._label(box.left - 0.5, y, str(number), ha="right", va="center")
+        for query in step_numbers(num_queries, 5).tolist():
+            y = box.top + (query - 0.5) * box.height / num_queries
+            self._label(box.left - 0.5, y, str(query), ha="right", va="center")
 
     def name_traits(self, box: Box, trait_names: Sequence[str], *, is_short: bool = False) -> None:
         """Write the trait names left of a map, each in the colour of the trait."""
@@ -166,6 +178,57 @@ class Grid:
         self, x: float, y: float, text: str, *, color: str = "#444444", **options: Any
     ) -> None:
         self._sheet.text(x, y, text, size="small", color=color, **options)
+
+
+def label_width(labels: Sequence[str]) -> float:
+    """Return the width of the longest label and the space beside it, in em."""
+    return 0.7 + _LABEL_LETTER_EM * max(map(len, labels), default=1)
+
+
+def spaced_labels(labels: Sequence[str], key_width: float) -> list[int]:
+    """Return the positions of labels that do not overlap, if a key is `key_width` em wide."""
+    max_labels = max(1, int(len(labels) * key_width / label_width(labels)))
+    return (step_numbers(len(labels), max_labels) - 1).tolist()
+
+
+def key_labels(
+    attention: AttentionMeasurements, stream: str, sample: int | None = None
+) -> list[str]:
+    """Return the labels of the keys of a stream: seconds if they are known, else numbers from 1.
+
+    `sample` is the number of a sample clip. If it is None, the times are medians over the clips.
+    """
+    known = attention.seconds if sample is None else attention.sample_seconds
+    if stream not in known:
+        return [str(key + 1) for key in range(attention.num_keys[stream])]
+    times = known[stream] if sample is None else known[stream][sample]
+    return [f"{time:.1f}" if np.isfinite(time) else "" for time in times]
+
+
+def is_even(weights: FloatArray) -> bool:
+    """Return True if most rows of weights (..., T) are nearly uniform over their T keys.
+
+    NaN is padding. Rows with fewer than two keys are ignored.
+    """
+    rows = np.nan_to_num(weights.reshape(-1, weights.shape[-1]))
+    num_keys = np.isfinite(weights.reshape(-1, weights.shape[-1])).sum(axis=1)
+    rows, num_keys = rows[num_keys > 1], num_keys[num_keys > 1]
+    totals = rows.sum(axis=1, keepdims=True)
+    if not len(rows) or not totals.all():
+        return False
+    shares = rows / totals
+    entropy = -(shares * np.log(np.where(shares > 0, shares, 1.0))).sum(axis=1) / np.log(num_keys)
+    return bool(np.median(entropy) >= _EVEN_ENTROPY)
+
+
+def describe_even(weight: float) -> str:
+    """Return a phrase for attention with nearly the same weight for each key."""
+    return f"even attention, about {number(weight)} per key"
+
+
+def sample_text(attention: AttentionMeasurements) -> str:
+    """Return the number and the subset of the measured clips, for the title of a figure."""
+    return describe_clips(len(attention.clip_ids), attention.split)
 
 
 def check_attention(attention: AttentionMeasurements, trait_names: Sequence[str] = ()) -> None:
@@ -206,11 +269,12 @@ def map_heading(attention: AttentionMeasurements, name: str) -> str:
     """Return a heading that names the queries and the keys of a map."""
     query, streams = queries_and_keys(name, attention.streams)
     keys = [stream_name(attention, stream) for stream in streams]
+    unit = " in seconds" if set(streams) & set(attention.seconds) else ""
     if query != TRAIT_QUERIES:
         block = name.split("/", maxsplit=1)[0].replace("_", " ").capitalize()
         queries = stream_name(attention, query)
-        return f"{block}: {queries} (rows) attend to {_listing(keys)} (columns)"
-    order = " (left to right)" if len(keys) > 1 else ""
+        return f"{block}: {queries} (rows) attend to {_listing(keys)} (columns{unit})"
+    order = f" (left to right{unit})" if len(keys) > 1 else unit
     return f"The traits attend to {_listing(keys)}{order}"
 
 

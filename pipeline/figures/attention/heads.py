@@ -15,7 +15,13 @@ from matplotlib.figure import Figure
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.errors import PipelineError
 from pipeline.core.number_format import number
-from pipeline.figures.attention.grid import FOLDER, check_attention, head_colours, map_name
+from pipeline.figures.attention.grid import (
+    FOLDER,
+    check_attention,
+    head_colours,
+    map_name,
+    sample_text,
+)
 from pipeline.figures.base.curves import epoch_marker, set_epoch_axis
 from pipeline.figures.base.layout import build_panels, line_handle
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
@@ -49,7 +55,8 @@ class HeadEntropy:
 class AttentionEntropy:
     """Normalised entropy of every head in every map."""
 
-    num_clips: int
+    sample: str
+    """Measured clips."""
     has_epochs: bool
     """True if the entropy was logged after each epoch."""
     maps: tuple[HeadEntropy, ...]
@@ -72,7 +79,7 @@ def attention_entropy_data(
             )
         )
     return AttentionEntropy(
-        num_clips=len(attention.clip_ids), has_epochs=bool(attention_history), maps=tuple(maps)
+        sample=sample_text(attention), has_epochs=bool(attention_history), maps=tuple(maps)
     )
 
 
@@ -84,7 +91,8 @@ def _draw_attention_entropy(data: AttentionEntropy, style: Style) -> Figure:
     has_legend = 1 < num_heads <= _MAX_HEADS_WITH_TEXT and data.has_epochs
     figure, panels = build_panels(
         style,
-        title=f"Attention entropy of each head, {data.num_clips:,} clips",
+        title="Attention entropy of each head",
+        sample=data.sample,
         num_panels=len(data.maps) * (1 + data.has_epochs),
         columns=columns,
         width="full" if columns > 1 else "column",
@@ -128,7 +136,7 @@ def _describe_attention_entropy(data: AttentionEntropy) -> str:
         medians = ", ".join(number(float(value)) for value in entropy.quantiles[2])
         parts.append(f"{map_name(entropy.name)} {medians}")
     return (
-        f"Median normalised entropy per head over {data.num_clips:,} clips (0: one key, "
+        f"Median normalised entropy per head over {data.sample} (0: one key, "
         f"1: uniform attention): {'; '.join(parts)}."
     )
 
@@ -155,13 +163,23 @@ def _over_epochs(
         ) from error
 
 
-def head_agreement_data(attention: AttentionMeasurements) -> dict[str, FloatArray]:
-    """Return map name -> agreement between heads, shape (H, H), with values in [0, 1]."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HeadAgreement:
+    """Agreement between the heads of each map."""
+
+    sample: str
+    """Measured clips."""
+    maps: Mapping[str, FloatArray]
+    """Map name -> agreement between heads, shape (H, H), with values in [0, 1]."""
+
+
+def head_agreement_data(attention: AttentionMeasurements) -> HeadAgreement:
+    """Return the agreement between the heads of each map with at least two heads."""
     check_attention(attention)
     maps = {name: matrix for name, matrix in attention.agreement.items() if len(matrix) > 1}
     if not maps:
         raise NothingToDraw("agreement needs at least two heads, but the model has one head.")
-    return maps
+    return HeadAgreement(sample=sample_text(attention), maps=maps)
 
 
 def mean_agreement(matrix: FloatArray) -> float:
@@ -169,13 +187,14 @@ def mean_agreement(matrix: FloatArray) -> float:
     return float(matrix[np.tril_indices(len(matrix), k=-1)].mean())
 
 
-def _draw_head_agreement(data: Mapping[str, FloatArray], style: Style) -> Figure:
-    columns = min(_MAX_COLUMNS, len(data))
-    has_scale = any(len(matrix) > _MAX_HEADS_WITH_TEXT for matrix in data.values())
+def _draw_head_agreement(data: HeadAgreement, style: Style) -> Figure:
+    columns = min(_MAX_COLUMNS, len(data.maps))
+    has_scale = any(len(matrix) > _MAX_HEADS_WITH_TEXT for matrix in data.maps.values())
     figure, panels = build_panels(
         style,
         title="Agreement between heads",
-        num_panels=len(data),
+        sample=data.sample,
+        num_panels=len(data.maps),
         columns=columns,
         aspect=1.0,
         width="full" if columns > 1 else "column",
@@ -183,15 +202,15 @@ def _draw_head_agreement(data: Mapping[str, FloatArray], style: Style) -> Figure
         right=3.4 if has_scale else 2.0,
         bottom=3.4,
     )
-    for axes, (name, matrix) in zip(panels, data.items(), strict=True):
+    for axes, (name, matrix) in zip(panels, data.maps.items(), strict=True):
         _draw_matrix(axes, matrix)
         axes.set_title(f"{map_name(name)}: {mean_agreement(matrix):.2f}")
     return figure
 
 
-def _describe_head_agreement(data: Mapping[str, FloatArray]) -> str:
+def _describe_head_agreement(data: HeadAgreement) -> str:
     parts = ", ".join(
-        f"{map_name(name)} {number(mean_agreement(matrix))}" for name, matrix in data.items()
+        f"{map_name(name)} {number(mean_agreement(matrix))}" for name, matrix in data.maps.items()
     )
     return f"Mean agreement between two heads (1: equal attention, 0: no common key): {parts}."
 

@@ -17,9 +17,13 @@ from pipeline.figures.attention.grid import (
     FOLDER,
     Grid,
     check_attention,
+    describe_even,
+    is_even,
+    key_labels,
     largest_weight,
     map_heading,
     map_name,
+    sample_text,
     shorten_clip_id,
 )
 from pipeline.figures.base.layout import names_em
@@ -35,12 +39,16 @@ class MapGrid:
     """Grid of attention maps: one row per map name, one column per head or clip."""
 
     title: str
+    sample: str
+    """Measured clips."""
     columns: tuple[str, ...]
     """Titles of the C columns."""
     attention: AttentionMeasurements
     trait_names: tuple[str, ...]
     maps: Mapping[str, FloatArray]
     """Map name -> weights, shape (C, Q, T); NaN is padding."""
+    samples: tuple[int | None, ...]
+    """Sample clip of each column; None for the mean over clips."""
 
 
 def _multi_head_data(
@@ -52,12 +60,17 @@ def _multi_head_data(
             f"attention.npz contains maps of only {len(attention.sample_ids)} clips."
         )
     num_heads = next(iter(attention.sample_maps.values())).shape[1]
+    maps = {name: maps[sample] for name, maps in attention.sample_maps.items()}
+    _check_not_even(maps)
+    clip = shorten_clip_id(attention.sample_ids[sample], 60)
     return MapGrid(
-        title=f"Attention of each head, clip {shorten_clip_id(attention.sample_ids[sample], 60)}",
+        title="Attention of each head",
+        sample=f"{attention.split} clip {clip}".lstrip(),
         columns=tuple(f"head {head + 1}" for head in range(num_heads)),
         attention=attention,
         trait_names=tuple(trait_names),
-        maps={name: maps[sample] for name, maps in attention.sample_maps.items()},
+        maps=maps,
+        samples=(sample,) * num_heads,
     )
 
 
@@ -66,37 +79,52 @@ def _attention_comparison_data(
 ) -> MapGrid:
     check_attention(attention, trait_names)
     mean_column = f"mean of {len(attention.clip_ids):,} clips"
+    maps = {
+        name: np.stack([mean.mean(axis=0), *attention.sample_maps[name].mean(axis=1)])
+        for name, mean in attention.mean_maps.items()
+    }
+    _check_not_even(maps)
     return MapGrid(
         title="Attention across clips, mean over heads",
+        sample=sample_text(attention),
         columns=(mean_column, *map(shorten_clip_id, attention.sample_ids)),
         attention=attention,
         trait_names=tuple(trait_names),
-        maps={
-            name: np.stack([mean.mean(axis=0), *attention.sample_maps[name].mean(axis=1)])
-            for name, mean in attention.mean_maps.items()
-        },
+        maps=maps,
+        samples=(None, *range(len(attention.sample_ids))),
     )
+
+
+def _check_not_even(maps: Mapping[str, FloatArray]) -> None:
+    if all(map(is_even, maps.values())):
+        raise NothingToDraw("the attention is even: every key has about the same weight.")
 
 
 def _draw_map_grid(data: MapGrid, style: Style) -> Figure:
     attention = data.attention
     parsed = [queries_and_keys(name, attention.streams) for name in data.maps]
+    even = {name for name, weights in data.maps.items() if is_even(weights)}
     grid = Grid(
         style,
         title=data.title,
+        sample=data.sample,
         rows=[
-            (map_heading(attention, name), 0.4 if queries == TRAIT_QUERIES else 0.8)
-            for name, (queries, _) in zip(data.maps, parsed, strict=True)
+            (f"{map_heading(attention, name)}: {describe_even(1 / weights.shape[-1])}", None)
+            if name in even
+            else (map_heading(attention, name), 0.4 if queries == TRAIT_QUERIES else 0.8)
+            for (name, weights), (queries, _) in zip(data.maps.items(), parsed, strict=True)
         ],
         columns=data.columns,
         left=names_em(data.trait_names) + 2.0,
     )
-    rows = zip(grid.boxes(), data.maps.values(), parsed, strict=True)
-    for boxes, weights, (queries, streams) in rows:
-        num_keys = [attention.num_keys[stream] for stream in streams]
+    rows = zip(grid.boxes(), data.maps.items(), parsed, strict=True)
+    for boxes, (name, weights), (queries, streams) in rows:
+        if name in even:
+            continue
         limit = largest_weight(weights)
-        for box, column in zip(boxes, weights, strict=True):
-            grid.draw_map(box, column, limit=limit, num_keys=num_keys)
+        for box, column, sample in zip(boxes, weights, data.samples, strict=True):
+            labels = [key_labels(attention, stream, sample) for stream in streams]
+            grid.draw_map(box, column, limit=limit, labels=labels)
         if queries == TRAIT_QUERIES:
             grid.name_traits(boxes[0], data.trait_names)
         else:
@@ -125,7 +153,7 @@ def _sample_spec(position: int) -> FigureSpec:
         caption=(
             "Attention weights of each head in one sample clip. Each row of a map sums to 1. "
             "Brighter cells have larger weights, grey cells are padding. Each row of maps has one "
-            "colour scale."
+            "colour scale. If the times of the steps are known, the columns show seconds."
         ),
         data=functools.partial(_multi_head_data, sample=position - 1),
         draw=_draw_map_grid,

@@ -17,9 +17,13 @@ from pipeline.figures.attention.grid import (
     FOLDER,
     Grid,
     check_attention,
+    describe_even,
+    is_even,
+    key_labels,
     largest_weight,
+    sample_text,
     shorten_clip_id,
-    step_numbers,
+    spaced_labels,
     stream_name,
 )
 from pipeline.figures.base.layout import line_handle
@@ -41,6 +45,12 @@ class StreamAttention:
     """Total weight of the stream for each trait, averaged over clips, shape (K,)."""
     uniform: FloatArray
     """Mean weight per time step if attention is uniform, shape (T,)."""
+    labels: Sequence[Sequence[str]]
+    """Labels of the steps: of the mean over clips, then of each sample clip."""
+    unit: str
+    """`s` if the labels are seconds, else ""."""
+    is_even: bool
+    """True if the weights are nearly uniform in the sample clips."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -96,17 +106,26 @@ def _streams(
     samples: Mapping[str, FloatArray],
     uniform: Mapping[str, FloatArray],
 ) -> tuple[StreamAttention, ...]:
-    return tuple(
+    streams = tuple(
         StreamAttention(
             name=stream_name(attention, stream),
             mean=mean,
             samples=samples[stream],
             share=attention.trait_share[stream],
             uniform=uniform[stream],
+            labels=[
+                key_labels(attention, stream, sample)
+                for sample in (None, *range(len(attention.sample_ids)))
+            ],
+            unit="s" if stream in attention.seconds else "",
+            is_even=is_even(samples[stream]),
         )
         for stream, mean in means.items()
         if np.isfinite(mean).any()  # otherwise, all measured clips lack the stream
     )
+    if all(stream.is_even for stream in streams):
+        raise NothingToDraw("the attention is even: every key has about the same weight.")
+    return streams
 
 
 def _draw_trait_attention(data: TraitAttention, style: Style) -> Figure:
@@ -115,7 +134,13 @@ def _draw_trait_attention(data: TraitAttention, style: Style) -> Figure:
     grid = Grid(
         style,
         title=data.title,
-        rows=[(_heading(data, stream), 0.6) for stream in data.streams],
+        sample=sample_text(data.attention),
+        rows=[
+            (f"{_heading(data, stream)}: {describe_even(float(np.nanmean(stream.uniform)))}", None)
+            if stream.is_even
+            else (f"{_heading(data, stream)}{stream.unit and '; times in seconds'}", 0.6)
+            for stream in data.streams
+        ],
         columns=(
             f"mean of {len(data.attention.clip_ids):,} clips",
             *map(shorten_clip_id, data.attention.sample_ids),
@@ -125,18 +150,26 @@ def _draw_trait_attention(data: TraitAttention, style: Style) -> Figure:
         legend=[*handles, line_handle("uniform attention", MUTED, "--")],
     )
     for stream, (first, *others) in zip(data.streams, grid.boxes(), strict=True):
-        draw_mean_attention(grid.add_panel(first), stream, colours)
+        if stream.is_even:
+            continue
+        draw_mean_attention(grid.add_panel(first), stream, colours, width=first.width)
         limit = largest_weight(stream.samples)
-        for box, weights in zip(others, stream.samples, strict=True):
-            grid.draw_map(box, weights, limit=limit)
+        samples = zip(others, stream.samples, stream.labels[1:], strict=True)
+        for box, weights, labels in samples:
+            grid.draw_map(box, weights, limit=limit, labels=[labels])
             grid.name_traits(box, data.trait_names, is_short=True)
         if others:
             grid.draw_bar(first, limit)
     return grid.figure
 
 
-def draw_mean_attention(axes: Axes, stream: StreamAttention, colours: Sequence[str]) -> None:
-    """Draw the mean weight of each time step, one line per trait. `colours` has K entries."""
+def draw_mean_attention(
+    axes: Axes, stream: StreamAttention, colours: Sequence[str], *, width: float
+) -> None:
+    """Draw the mean weight of each time step, one line per trait.
+
+    `colours` has K entries. `width` is the width of the panel in em.
+    """
     num_steps = stream.mean.shape[1]
     steps = np.arange(1, num_steps + 1)
     uniform = stream.uniform
@@ -150,7 +183,9 @@ def draw_mean_attention(axes: Axes, stream: StreamAttention, colours: Sequence[s
     for colour, weights in zip(colours, stream.mean, strict=True):
         marker = "o" if num_steps <= 16 else ""
         axes.plot(steps, weights, color=colour, marker=marker, markersize=3)
-    axes.set_xticks(step_numbers(num_steps, 8))
+    labels = stream.labels[0]
+    ticks = spaced_labels(labels, width / num_steps)
+    axes.set_xticks([tick + 1 for tick in ticks], [labels[tick] for tick in ticks])
     axes.set_xlim(0.5, num_steps + 0.5)
     axes.set_ylim(0, max(1.1 * largest_weight(stream.mean), 2 * largest_weight(uniform)))
     axes.locator_params(axis="y", nbins=4)
@@ -165,13 +200,19 @@ def describe_trait_attention(data: TraitAttention) -> str:
     for stream in data.streams:
         mean = stream.mean.mean(axis=0)
         step = int(np.nanargmax(mean / stream.uniform))
+        largest, uniform = (number(float(values[step])) for values in (mean, stream.uniform))
         parts.append(
-            f"{_heading(data, stream)}, maximum {number(float(mean[step]))} at number {step + 1} "
-            f"(uniform: {number(float(stream.uniform[step]))})"
+            f"{_heading(data, stream)}, maximum {largest} at {_place(stream, step)} "
+            f"(uniform: {uniform})"
         )
     num_traits = count(len(data.trait_names), "trait")
     sample = f"{len(data.attention.clip_ids):,} clips and {num_traits}"
     return f"{data.title}, mean of {sample}. {'; '.join(parts)}."
+
+
+def _place(stream: StreamAttention, step: int) -> str:
+    label = stream.labels[0][step]
+    return f"{label} s" if stream.unit and label else f"number {step + 1}"
 
 
 def _heading(data: TraitAttention, stream: StreamAttention) -> str:
@@ -189,7 +230,8 @@ FIGURES: Final = (
         caption=(
             "Attention weights of the trait queries, averaged over heads. Left: mean over "
             "the clips that have the step; dashed: uniform attention over the steps of these "
-            "clips. Right: sample clips, with the traits in the order of the legend."
+            "clips. Right: sample clips, with the traits in the order of the legend. If the times "
+            "of the steps are known, the columns show seconds."
         ),
         data=trait_attention_data,
         draw=_draw_trait_attention,

@@ -5,6 +5,7 @@ Shapes: E epochs.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -40,6 +41,20 @@ class Curve:
     """Values on the training clips, with active dropout, shape (E,); None if not logged."""
     validation: FloatArray | None
     """Values on the validation clips, shape (E,); None for a run without validation."""
+    saved_epoch: int | None = None
+    """Epoch of the saved model, 0 for the model before training; None if unknown."""
+
+    @property
+    def sample(self) -> str:
+        """Clips of the curve, for the title of a figure."""
+        subsets = (("training", self.train), ("validation", self.validation))
+        return f"{' and '.join(name for name, values in subsets if values is not None)} clips"
+
+    @property
+    def saved(self) -> int | None:
+        """Index of the epoch of the saved model; None if unknown or before training."""
+        found = np.flatnonzero(self.epochs == self.saved_epoch)
+        return int(found[0]) if found.size else None
 
     @property
     def subset(self) -> str:
@@ -100,8 +115,16 @@ def check_epochs(epochs: IntArray) -> None:
         raise NothingToDraw("no epoch has ended yet.")
 
 
-def read_curve(history: MetricsHistory, metric: str, trait: str | None = None) -> Curve:
+def read_curve(
+    history: MetricsHistory,
+    metric: str,
+    trait: str | None = None,
+    *,
+    best_epoch: int | None = None,
+) -> Curve:
     """Return the curve of `metric` for `trait`. If `trait` is None, the values are trait means.
+
+    `best_epoch` is the epoch of the saved model, if it is known.
 
     Raises:
         NothingToDraw: If no epoch has ended, or the history does not contain the metric.
@@ -116,14 +139,20 @@ def read_curve(history: MetricsHistory, metric: str, trait: str | None = None) -
     if train is None and validation is None:
         label = metric if trait is None else f"{metric} of {trait}"
         raise NothingToDraw(f"the history contains no {label}.")
-    return Curve(metric=metric, epochs=epochs, train=train, validation=validation)
+    return Curve(
+        metric=metric, epochs=epochs, train=train, validation=validation, saved_epoch=best_epoch
+    )
 
 
 def read_curves(
-    history: MetricsHistory, names: Mapping[str, tuple[str, str | None]]
+    history: MetricsHistory,
+    names: Mapping[str, tuple[str, str | None]],
+    *,
+    best_epoch: int | None = None,
 ) -> dict[str, Curve]:
     """Return the existing curves: key -> curve. `names` contains key -> (metric, trait or None)."""
-    curves = {key: data_or_none(read_curve, history, *name) for key, name in names.items()}
+    read = partial(read_curve, best_epoch=best_epoch)
+    curves = {key: data_or_none(read, history, *name) for key, name in names.items()}
     return {key: curve for key, curve in curves.items() if curve is not None}
 
 
@@ -143,7 +172,7 @@ def set_epoch_axis(axes: Axes, epochs: IntArray) -> None:
 
 
 def draw_curve(axes: Axes, curve: Curve, *, colour: str | None = None) -> None:
-    """Draw a curve and mark its best epoch. `colour` replaces the default colours."""
+    """Draw a curve and mark the epoch of the saved model. `colour` replaces the default colours."""
     marker = epoch_marker(curve.epochs)
     if curve.train is not None:
         train_colour = colour or TRAIN_COLOUR
@@ -151,9 +180,18 @@ def draw_curve(axes: Axes, curve: Curve, *, colour: str | None = None) -> None:
     if curve.validation is not None:
         axes.plot(curve.epochs, curve.validation, color=colour or VALIDATION_COLOUR, marker=marker)
     set_epoch_axis(axes, curve.epochs)
-    _mark_best(axes, curve)
+    mark_saved_epoch(axes, curve)
     _cut_first_epochs(axes, curve)
     set_value_axis(axes, METRIC_LABELS[curve.metric], is_log=curve.is_logarithmic)
+
+
+def saved_epoch_handles(curve: Curve) -> list[Line2D]:
+    """Return the legend entry of the line at the epoch of the saved model."""
+    if curve.saved_epoch is None:
+        return []
+    if curve.saved is None:
+        return [line_handle("saved model: ridge regression (epoch 0)", "none", "none")]
+    return [line_handle(f"saved model: epoch {curve.saved_epoch}", MUTED, ":", "")]
 
 
 def curve_handles(curve: Curve, *, colour: str | None = None) -> list[Line2D]:
@@ -163,7 +201,8 @@ def curve_handles(curve: Curve, *, colour: str | None = None) -> list[Line2D]:
     train.set_markerfacecolor("white")
     validation = line_handle("validation", colour or VALIDATION_COLOUR, "-", marker)
     handles = ((validation, curve.validation), (train, curve.train))
-    return [handle for handle, values in handles if values is not None]
+    subsets = [handle for handle, values in handles if values is not None]
+    return subsets + saved_epoch_handles(curve)
 
 
 def readable_limits(curve: Curve) -> tuple[float, float] | None:
@@ -201,16 +240,17 @@ def describe_curve(curve: Curve) -> str:
     )
 
 
-def _mark_best(axes: Axes, curve: Curve) -> None:
+def mark_saved_epoch(axes: Axes, curve: Curve) -> None:
+    """Draw a line at the epoch of the saved model, and write its value above the panel."""
     if curve.best is None:
         set_note(axes, "no finite value", MUTED)
     elif curve.is_flat:
         set_note(axes, f"{curve.best_text} in every epoch", MUTED)
-    else:
-        epoch = curve.epochs[curve.best]
-        axes.axvline(epoch, color=MUTED, linestyle=":", linewidth=1.0, zorder=1)
-        axes.plot(epoch, curve.best_value, "o", ms=7, mfc="none", mec=MUTED)
-        set_note(axes, f"best {curve.best_text}, epoch {curve.best_epoch}")
+    elif curve.saved is not None:
+        value = curve.values[curve.saved]
+        axes.axvline(curve.epochs[curve.saved], color=MUTED, linestyle=":", zorder=1)
+        axes.plot(curve.epochs[curve.saved], value, "o", ms=7, mfc="none", mec=MUTED)
+        set_note(axes, f"{metric_value(curve.metric, value)} in epoch {curve.saved_epoch}")
 
 
 def _cut_first_epochs(axes: Axes, curve: Curve) -> None:

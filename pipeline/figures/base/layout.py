@@ -8,7 +8,6 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final, Literal, TypeAlias
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -28,6 +27,7 @@ _ROUND: Final = (1, 2, 2.5, 5, 10)
 _MAX_TICK_LETTERS: Final = 7
 _MAX_WIDENINGS: Final = 60
 _TITLE_EM: Final = 2.4
+_SAMPLE_EM: Final = 1.5  # height of the line that replaces the title in a paper
 _LEGEND_EM: Final = 1.9
 _LETTER_EM: Final = 0.52  # mean width of a letter of DejaVu Sans
 _HANDLE_EM: Final = 4.4  # width of a legend line with the space around the line
@@ -38,12 +38,14 @@ def build_panels(
     style: Style,
     *,
     title: str,
+    sample: str = "",
     num_panels: int = 1,
     columns: int | None = None,
     aspect: float = 0.6,
     width: Literal["column", "full"] = "full",
     legend: Sequence[Artist] = (),
     outer_left: float = 0.0,
+    outer_right: float = 0.0,
     left: float = 6.2,
     right: float = 1.4,
     bottom: float = 3.8,
@@ -52,8 +54,9 @@ def build_panels(
     """Build a figure with a title, a legend, and a grid of panels of equal size.
 
     `columns` is None for a single row. `aspect` is the height of a panel divided by its width.
-    `left`, `right`, `bottom` and `top` are the margins of each panel. `outer_left` is the margin
-    left of the grid. All margins are in em. If the style has no titles, `title` is not drawn.
+    `left`, `right`, `bottom` and `top` are the margins of each panel. `outer_left` and
+    `outer_right` are the margins of the grid. All margins are in em. For `title` and `sample`, see
+    `add_header`.
 
     Returns:
         Figure, and list of its panels, row by row. The last row can have fewer panels.
@@ -62,11 +65,11 @@ def build_panels(
     rows = math.ceil(num_panels / columns)
     em = style.em
     figure_width = style.full_width if width == "full" else style.column_width
-    cell_width = (figure_width - outer_left * em) / columns
+    cell_width = (figure_width - (outer_left + outer_right) * em) / columns
     panel_width = cell_width - (left + right) * em
     panel_height = panel_width * aspect
     cell_height = panel_height + (top + bottom) * em
-    height = rows * cell_height + header_em(style, legend, width=figure_width) * em
+    height = rows * cell_height + header_em(style, legend, sample, width=figure_width) * em
 
     figure = Figure(figsize=(figure_width, height))
     FigureCanvasAgg(figure)
@@ -84,33 +87,51 @@ def build_panels(
     for panel in axes:
         # Fixed positions align the axis labels of all panels. Automatic positions are slower.
         panel.xaxis.set_label_coords(0.5, -2.2 * em / panel_height)
-        panel.yaxis.set_label_coords(-4.7 * em / panel_width, 0.5)
-    add_header(figure, style, title=title, legend=legend)
+        panel.yaxis.set_label_coords(-5.0 * em / panel_width, 0.5)
+    add_header(figure, style, title=title, sample=sample, legend=legend)
     return figure, axes
 
 
-def header_em(style: Style, legend: Sequence[Artist], *, width: float) -> float:
+def header_em(style: Style, legend: Sequence[Artist], sample: str, *, width: float) -> float:
     """Return the total height of title and legend in em. `width` is the figure width in inches."""
-    return _TITLE_EM * style.has_title + _LEGEND_EM * _legend_rows(legend, width=width / style.em)
+    return _title_em(style, sample) + _LEGEND_EM * _legend_rows(legend, width=width / style.em)
 
 
-def add_header(figure: Figure, style: Style, *, title: str, legend: Sequence[Artist]) -> None:
-    """Draw the title and the legend at the top of a figure."""
+def add_header(
+    figure: Figure, style: Style, *, title: str, sample: str, legend: Sequence[Artist]
+) -> None:
+    """Draw the title and the legend at the top of a figure.
+
+    `sample` describes the clips, e.g. `80 validation clips`. It is the end of the title. If the
+    style has no titles, only `sample` is drawn, so that each image names its clips.
+    """
     width, height = figure.get_size_inches() / style.em
     if style.has_title:
         size = style.font_size * 1.15
-        figure.text(1 / width, 1 - 0.7 / height, title, va="top", weight="bold", size=size)
+        text = f"{title}, {sample}" if sample else title
+        figure.text(1 / width, 1 - 0.7 / height, text, va="top", weight="bold", size=size)
+    elif sample:
+        text = sample[0].upper() + sample[1:]
+        place = {"va": "top", "size": "small", "color": _NOTE_COLOUR}
+        figure.text(1 / width, 1 - 0.4 / height, text, **place)
     if legend:
         figure.legend(
             handles=list(legend),
             loc="upper left",
-            bbox_to_anchor=(0.8 / width, 1 - (_TITLE_EM * style.has_title + 0.2) / height),
+            bbox_to_anchor=(0.8 / width, 1 - (_title_em(style, sample) + 0.2) / height),
             ncols=math.ceil(len(legend) / _legend_rows(legend, width=width)),
             borderaxespad=0.0,
             borderpad=0.2,
             columnspacing=1.6,
             handlelength=2.2,
         )
+
+
+def describe_clips(num_clips: int, split: str) -> str:
+    """Return the number and the split of the clips, e.g. `80 validation clips`."""
+    if split == "all":
+        return f"all {num_clips:,} clips"
+    return f"{num_clips:,} {split} clips" if split else f"{num_clips:,} clips"
 
 
 def line_handle(label: str, colour: str, linestyle: LineStyle = "-", marker: str = "") -> Line2D:
@@ -213,16 +234,16 @@ def draw_heatmap(
     rows: Sequence[str],
     columns: Sequence[str],
     is_wide: bool = False,
-    limit: float = 1.0,
+    has_bar: bool = False,
 ) -> None:
-    """Draw a matrix of signed values. Cells with 0 are white, and cells with NaN are empty.
+    """Draw a matrix of values in [-1, 1]. Cells with 0 are white, and cells with NaN are empty.
 
-    `limit` is the absolute value with the darkest colour. If `is_wide` is true, the cells fill the
-    panel. Otherwise, the cells are squares.
+    All matrices have the same colour scale. If `has_bar` is true, a colour bar is drawn to the
+    right of the panel. If `is_wide` is true, the cells fill the panel. Otherwise,
+    the cells are squares.
     """
-    colours = mpl.colormaps[DIVERGING]
-    axes.imshow(
-        values, cmap=colours, vmin=-limit, vmax=limit, aspect="auto" if is_wide else "equal"
+    image = axes.imshow(
+        values, cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto" if is_wide else "equal"
     )
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
@@ -233,10 +254,21 @@ def draw_heatmap(
     )
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
-            is_dark = abs(value) > 0.6 * limit
+            is_dark = abs(value) > 0.6
             colour = "white" if is_dark else "#222222"
             text = decimal(float(value), 2)
             axes.text(column, row, text, ha="center", va="center", color=colour, size="small")
+    if has_bar:
+        bar_axes = axes.inset_axes((1.03 if is_wide else 1.08, 0.0, 0.02 if is_wide else 0.06, 1.0))
+        bar = axes.figure.colorbar(image, cax=bar_axes, ticks=[-1, -0.5, 0, 0.5, 1])
+        bar.outline.set_visible(False)
+        bar_axes.set_yticks([-1, -0.5, 0, 0.5, 1], ["−1", "−0.5", "0", "0.5", "1"])
+
+
+def _title_em(style: Style, sample: str) -> float:
+    if style.has_title:
+        return _TITLE_EM
+    return _SAMPLE_EM if sample else 0.0
 
 
 def _keep_ticks_short(axes: Axes) -> None:

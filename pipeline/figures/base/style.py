@@ -170,7 +170,9 @@ PAPER: Final = Style(
     dpi=300,
     has_title=False,
 )
-"""Style for publications, without titles. Figures are as wide as one or two text columns."""
+"""Style for publications, without titles, because the caption of a paper replaces the title.
+
+Figures are as wide as one or two text columns."""
 
 STYLES: Final[Mapping[str, Style]] = {style.name: style for style in (SCREEN, PAPER)}
 """Style name -> style."""

@@ -15,12 +15,12 @@ from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.number_format import decimal
 from pipeline.figures.base.layout import (
     build_panels,
+    describe_clips,
     line_handle,
     panel_columns,
-    set_note,
     set_ticks,
 )
-from pipeline.figures.base.spec import FigureSpec
+from pipeline.figures.base.spec import FigureSpec, NothingToDraw
 from pipeline.figures.base.style import PALE, Style, trait_colours
 from pipeline.figures.evaluation.predictions import (
     MIN_CLIPS,
@@ -31,7 +31,11 @@ from pipeline.figures.evaluation.predictions import (
 from pipeline.metrics.regression import is_constant
 
 _SLOPE_KEY: Final = "slope < 1: too extreme, slope > 1: not extreme enough"
-_BIN_WIDTH: Final = 0.05
+_BIN_WIDTHS: Final = (0.05, 0.1, 0.2)
+_MIN_TOTAL: Final = 20
+"""Minimum number of clips. From fewer clips, neither the means nor the slope are meaningful."""
+_MIN_SHOWN: Final = 0.8
+"""Minimum share of the clips in bins with a mean. Otherwise, wider bins are used."""
 _COUNTS_HEIGHT: Final = 0.22
 """Height of the highest count bar, as a fraction of the panel height."""
 
@@ -67,13 +71,20 @@ def _calibration_data(
     split: str = "",
 ) -> Calibration:
     true, pred = paired_scores(y_true, y_pred)
-    low, high = score_limits(pred)
-    edges = np.linspace(low, high, round((high - low) / _BIN_WIDTH) + 1)
+    if len(true) < _MIN_TOTAL:
+        raise NothingToDraw(
+            f"calibration needs at least {_MIN_TOTAL} clips, but there are {len(true)}."
+        )
     traits = range(true.shape[1])
-    binned = [binned_mean(pred[:, k], true[:, k], edges) for k in traits]
+    for width in _BIN_WIDTHS:
+        edges = _bin_edges(pred, width)
+        binned = [binned_mean(pred[:, k], true[:, k], edges) for k in traits]
+        counts = np.array([counts for _, counts in binned])
+        if counts[counts >= MIN_CLIPS].sum() >= _MIN_SHOWN * counts.sum():
+            break
     return Calibration(
         edges=edges,
-        counts=np.array([counts for _, counts in binned]),
+        counts=counts,
         mean_pred=np.array([binned_mean(pred[:, k], pred[:, k], edges)[0] for k in traits]),
         mean_true=np.array([means for means, _ in binned]),
         slope=_slopes(true, pred),
@@ -82,15 +93,22 @@ def _calibration_data(
     )
 
 
+def _bin_edges(pred: FloatArray, width: float) -> FloatArray:
+    low, high = score_limits(pred)
+    return np.linspace(low, high, max(1, round((high - low) / width)) + 1)
+
+
 def _draw_calibration(data: Calibration, style: Style) -> Figure:
     num_clips, num_traits = int(data.counts[0].sum()), len(data.trait_names)
     columns = panel_columns(num_traits)
     figure, panels = build_panels(
         style,
-        title=f"Calibration of the scores, {num_clips:,} {data.split} clips",
+        title="Calibration of the scores",
+        sample=describe_clips(num_clips, data.split),
         num_panels=num_traits,
         columns=columns,
         aspect=0.85,
+        top=3.2,
         legend=[
             line_handle("mean annotation", "#444444", "-", "o"),
             line_handle("perfect calibration", "#222222", "--"),
@@ -102,8 +120,7 @@ def _draw_calibration(data: Calibration, style: Style) -> Figure:
     colours = trait_colours(data.trait_names)
     for k, (trait, colour) in enumerate(zip(data.trait_names, colours, strict=True)):
         _draw_trait(panels[k], data, k, limits, colour)
-        panels[k].set_title(trait)
-        set_note(panels[k], f"slope {decimal(data.slope[k], 2)}")
+        panels[k].set_title(f"{trait}\nslope {decimal(data.slope[k], 2)}")
     for axes in panels[::columns]:
         axes.set_ylabel("annotated score, mean")
     for axes in panels[-columns:]:
@@ -148,9 +165,9 @@ FIGURE: Final = FigureSpec(
     name="calibration",
     title="Calibration of the scores",
     caption=(
-        "Mean annotated score per bin of the predicted score. Bins have a width of "
-        f"{_BIN_WIDTH} and at least {MIN_CLIPS} clips. On the dashed line, both scores are equal. "
-        "Grey: number of clips per bin."
+        "Mean annotated score per bin of the predicted score, for bins with at least "
+        f"{MIN_CLIPS} clips. On the dashed line, both scores are equal. Grey: number of clips per "
+        "bin."
     ),
     data=_calibration_data,
     draw=_draw_calibration,

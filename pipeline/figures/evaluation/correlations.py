@@ -14,7 +14,7 @@ from pipeline.core.arrays import FloatArray
 from pipeline.core.number_format import METRIC_NAMES, number
 from pipeline.core.traits import short_names
 from pipeline.figures.base.curves import check_epochs, read_curves
-from pipeline.figures.base.layout import build_panels, draw_heatmap
+from pipeline.figures.base.layout import build_panels, describe_clips, draw_heatmap
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
 from pipeline.figures.base.style import Style
 from pipeline.metrics.regression import as_columns, is_constant
@@ -25,7 +25,6 @@ _SERIES: Final = ("loss", "mae", "mse", "r2", "pcc", "ccc")
 
 _MIN_EPOCHS: Final = 3
 _MIN_CLIPS: Final = 3
-_MIN_DIFFERENCE_LIMIT: Final = 0.25
 
 
 def correlation_matrix(values: FloatArray) -> FloatArray:
@@ -74,16 +73,24 @@ def _draw_metric_correlation(data: MetricCorrelation, style: Style) -> Figure:
     figure, (axes,) = build_panels(
         style,
         title=f"Correlation of the metrics over {data.num_epochs} epochs",
+        sample="training and validation clips",
         width="full",
         aspect=0.5,
         left=9.5,
         bottom=8.5,
-        right=1.0,
+        right=5.0,
         top=1.0,
     )
     above = np.triu(np.ones_like(data.correlation, dtype=bool))
     visible = np.where(above, np.nan, data.correlation)[1:, :-1]
-    draw_heatmap(axes, visible, rows=data.names[1:], columns=data.names[:-1], is_wide=True)
+    draw_heatmap(
+        axes,
+        visible,
+        rows=data.names[1:],
+        columns=data.names[:-1],
+        is_wide=True,
+        has_bar=True,
+    )
     return figure
 
 
@@ -141,22 +148,24 @@ def _trait_correlations_data(
 def _draw_trait_correlations(data: TraitCorrelations, style: Style) -> Figure:
     figure, panels = build_panels(
         style,
-        title=f"Correlation between the traits, {data.num_clips:,} {data.split} clips",
+        title="Correlation between the traits",
+        sample=describe_clips(data.num_clips, data.split),
         num_panels=3,
         aspect=1.0,
-        left=3.0,
-        bottom=3.0,
+        left=2.4,
+        bottom=2.2,
         right=1.0,
+        outer_right=4.0,
     )
-    largest = float(np.nanmax(np.abs(data.difference), initial=_MIN_DIFFERENCE_LIMIT))
     letters = short_names(data.trait_names)
     matrices = (
-        ("annotated", data.true, 1.0),
-        ("predicted", data.predicted, 1.0),
-        ("predicted − annotated", data.difference, largest),
+        ("annotated", data.true),
+        ("predicted", data.predicted),
+        ("predicted − annotated", data.difference),
     )
-    for axes, (heading, values, limit) in zip(panels, matrices, strict=True):
-        draw_heatmap(axes, values, rows=letters, columns=letters, limit=limit)
+    for axes, (heading, values) in zip(panels, matrices, strict=True):
+        has_bar = axes is panels[-1]
+        draw_heatmap(axes, values, rows=letters, columns=letters, has_bar=has_bar)
         axes.tick_params(axis="x", rotation=0)
         axes.set_title(heading)
     return figure
@@ -197,8 +206,8 @@ TRAIT_FIGURE: Final = FigureSpec(
     title="Correlation between the traits",
     caption=(
         "Pearson correlation between the traits in the annotations and in the predictions, and "
-        "the difference. Red cells on the right: the correlation is higher in the predictions "
-        "than in the annotations. Cells of a constant trait are empty."
+        "the difference, all in one colour scale. Red cells on the right: the correlation is "
+        "higher in the predictions than in the annotations. Cells of a constant trait are empty."
     ),
     data=_trait_correlations_data,
     draw=_draw_trait_correlations,

@@ -18,6 +18,7 @@ from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.number_format import decimal, metric_value
 from pipeline.figures.base.layout import (
     build_panels,
+    describe_clips,
     hide_panel,
     line_handle,
     panel_columns,
@@ -122,7 +123,8 @@ def _draw_predictions_vs_truth(data: PredictionsVsTruth, style: Style) -> Figure
     columns = panel_columns(num_panels)
     figure, panels = build_panels(
         style,
-        title=f"Predicted against annotated scores, {num_clips:,} {data.split} clips",
+        title="Predicted against annotated scores",
+        sample=describe_clips(num_clips, data.split),
         num_panels=num_panels,
         columns=columns,
         aspect=1.0,
@@ -153,7 +155,7 @@ def _describe_predictions_vs_truth(data: PredictionsVsTruth) -> str:
         f"{trait} {metric_value('ccc', ccc)} (MAE {metric_value('mae', mae)})"
         for trait, ccc, mae in zip(data.trait_names, data.ccc, data.mae, strict=True)
     )
-    return f"CCC on {len(data.y_true):,} {data.split} clips: {values}."
+    return f"CCC on {describe_clips(len(data.y_true), data.split)}: {values}."
 
 
 def _draw_trait(axes: Axes, data: PredictionsVsTruth, k: int, norm: LogNorm, colour: str) -> None:
@@ -241,11 +243,13 @@ def _draw_residuals(data: Residuals, style: Style) -> Figure:
     columns = panel_columns(num_traits + 1)
     figure, panels = build_panels(
         style,
-        title=f"Residuals of {data.num_clips:,} {data.split} clips",
+        title="Residuals of the predictions",
+        sample=describe_clips(data.num_clips, data.split),
         num_panels=num_traits + 1,
         columns=columns,
         aspect=0.72,
         top=3.2,
+        legend=[*map(line_handle, data.trait_names, trait_colours(data.trait_names))],
     )
     *trait_panels, trend = panels
     colours = trait_colours(data.trait_names)
@@ -266,6 +270,7 @@ def _draw_residuals(data: Residuals, style: Style) -> Figure:
     set_ticks(trend, x=5, y=4)
     trend.set_title("mean residual by score,\nall traits")
     trend.set_xlabel("annotated score")
+    trend.set_ylabel("mean residual")
     return figure
 
 
@@ -274,7 +279,7 @@ def _describe_residuals(data: Residuals) -> str:
         f"{trait} {decimal(bias, 3, sign=True)} (SD {decimal(deviation, 3)})"
         for trait, bias, deviation in zip(data.trait_names, data.bias, data.deviation, strict=True)
     )
-    clips = f"{data.num_clips:,} {data.split} clips"
+    clips = describe_clips(data.num_clips, data.split)
     return f"Mean residual (predicted minus annotated) of {clips}: {values}."
 
 

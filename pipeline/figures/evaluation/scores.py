@@ -13,13 +13,22 @@ from matplotlib.figure import Figure
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.number_format import METRIC_LABELS, metric_value, percent
-from pipeline.figures.base.layout import build_panels, line_handle, name_rows, names_em
+from pipeline.figures.base.layout import (
+    build_panels,
+    describe_clips,
+    line_handle,
+    name_rows,
+    names_em,
+    set_note,
+)
 from pipeline.figures.base.spec import FigureSpec
-from pipeline.figures.base.style import Style, trait_colours
+from pipeline.figures.base.style import MUTED, Style, trait_colours
+from pipeline.metrics.regression import HIGHER_IS_BETTER
 from pipeline.records.evaluation import EvaluationReport, Intervals, trait_names
 
 _METRICS: Final = ("mae", "r2", "ccc")
-_MARKERS: Final = "|xdsv^"
+_MARKERS: Final = "s^DvoP"
+_BASELINE_COLOUR: Final = "#777777"
 
 
 def row_names(intervals: Intervals) -> tuple[str, ...]:
@@ -36,12 +45,15 @@ def _draw_scores(data: EvaluationReport, style: Style) -> Figure:
     has_interval = data.metrics["mae"]["mean"].exists
     model = f"model, {percent(data.confidence)} interval" if has_interval else "model"
     baselines = [
-        line_handle(name.replace("_", " "), "#555555", "none", marker)
+        line_handle(name.replace("_", " "), _BASELINE_COLOUR, "none", marker)
         for name, marker in zip(data.baselines, _MARKERS, strict=False)
     ]
+    for handle in baselines:
+        handle.set_markerfacecolor("white")
     figure, panels = build_panels(
         style,
-        title=f"Scores of model and baselines, {data.num_clips:,} {data.split} clips",
+        title="Scores of model and baselines",
+        sample=describe_clips(data.num_clips, data.split),
         num_panels=len(_METRICS),
         aspect=1.05,
         outer_left=names_em(data.trait_names),
@@ -61,13 +73,15 @@ def _draw_metric(axes: Axes, data: EvaluationReport, metric: str) -> None:
     colours = ["#222222", *trait_colours(data.trait_names)]
     for scores, marker in zip(data.baselines.values(), _MARKERS, strict=False):
         values, *_ = interval_rows(scores, metric, names)
-        axes.plot(values, rows + 0.3, marker, color="#555555")
+        axes.plot(values, rows + 0.3, marker, color=_BASELINE_COLOUR, mfc="white", mew=1.2, ms=5.5)
     values, low, high = interval_rows(data.metrics, metric, names)
     axes.hlines(rows, low, high, colors=colours, linewidth=2.5)
     for row, colour in enumerate(colours):
         axes.plot(values[row], row, "o", color=colour)
     axes.margins(x=0.05)
     name_rows(axes, [""] * len(names))
+    axes.axhline(0.65, color=MUTED, linewidth=0.5)  # separates the mean from the traits
+    set_note(axes, "higher is better →" if HIGHER_IS_BETTER[metric] else "← lower is better")
     axes.set_xlabel(METRIC_LABELS[metric])
 
 
@@ -83,7 +97,7 @@ def _describe_scores(data: EvaluationReport) -> str:
         for name, scores in data.baselines.items()
     )
     return (
-        f"On {data.num_clips:,} {data.split} clips the model has a mean MAE of {value} "
+        f"On {describe_clips(data.num_clips, data.split)} the model has a mean MAE of {value} "
         f"({interval}) and a mean CCC of {ccc}; MAE of the baselines: {baselines or 'none'}."
     )
 

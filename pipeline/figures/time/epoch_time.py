@@ -47,10 +47,13 @@ class TrainingTime:
     loss: Curve | None
 
 
-def training_time_data(time_logs: TimeLogs, history: MetricsHistory | None = None) -> TrainingTime:
+def training_time_data(
+    time_logs: TimeLogs, history: MetricsHistory | None = None, best_epoch: int | None = None
+) -> TrainingTime:
     """Return the time per epoch. If `history` is given, include the loss."""
     check_epochs(time_logs.epoch_numbers)
-    curves = {} if history is None else read_curves(history, {"loss": ("loss", None)})
+    names = {"loss": ("loss", None)}
+    curves = {} if history is None else read_curves(history, names, best_epoch=best_epoch)
     loss = curves.get("loss")
     # If the process is killed between the update of the metrics history and the update of the
     # time logs, these files have different numbers of epochs. The loss is then omitted.
@@ -124,9 +127,10 @@ def draw_loss_over_time(axes: Axes, loss: Curve, times: TimeLogs) -> None:
     set_ticks(axes)
     set_value_axis(axes, f"{loss.subset} loss", is_log=loss.is_logarithmic)
     axes.set_xlabel(f"elapsed time ({unit})")
-    if loss.best is not None:
-        seconds = duration(float(elapsed[loss.best]))
-        set_note(axes, f"best {number(loss.best_value)} after {seconds}")
+    if loss.saved is not None:
+        seconds = float(elapsed[loss.saved])
+        axes.axvline(seconds * factor, color=MUTED, linestyle=":", zorder=1)
+        set_note(axes, f"saved model after {duration(seconds)}")
 
 
 def _draw_epoch_time(data: TrainingTime, style: Style) -> Figure:

@@ -151,9 +151,10 @@ def _draw_time_breakdown(data: Mapping[str, float], style: Style) -> Figure:
         style,
         title=f"Parts of the total time, {duration(sum(data.values()))}",
         width="column",
-        aspect=0.06 + 0.11 * len(data),
+        aspect=0.11 * len(data),
         left=1.6,
         right=1.6,
+        top=0.4,
     )
     draw_time_parts(axes, data)
     return figure
@@ -173,7 +174,7 @@ def draw_time_parts(axes: Axes, data: Mapping[str, float], *, is_brief: bool = F
         text = f"{PART_NAMES.get(part, part)}: {time}{percent(seconds / total)}"
         axes.text(0, row - height / 2 - 0.05, text, va="bottom")
     name_rows(axes, [""] * len(values))
-    axes.set_ylim(len(values) - 0.6, -0.85)
+    axes.set_ylim(len(values) - 0.6, -0.7)
     axes.grid(visible=False)
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(f"time ({unit})")

@@ -18,8 +18,11 @@ from pipeline.figures.base.curves import (
     curve_handles,
     describe_curve,
     draw_curve,
+    epoch_marker,
     read_curve,
     read_curves,
+    saved_epoch_handles,
+    set_epoch_axis,
 )
 from pipeline.figures.base.layout import (
     build_panels,
@@ -27,6 +30,7 @@ from pipeline.figures.base.layout import (
     line_handle,
     name_rows,
     names_em,
+    set_value_axis,
     write_centred,
 )
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw
@@ -45,11 +49,72 @@ def _draw_train_val(curve: Curve, style: Style) -> Figure:
     figure, (axes,) = build_panels(
         style,
         title=f"{_heading(curve.metric)} over the epochs",
+        sample=curve.sample,
         width="column",
         legend=curve_handles(curve),
     )
     draw_curve(axes, curve)
     return figure
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class AllTraitMetrics:
+    """Metrics of all traits over the epochs."""
+
+    trait_names: tuple[str, ...]
+    curves: Mapping[str, Mapping[str, Curve]]
+    """Metric -> trait -> curve, for each metric in the history."""
+
+
+def _all_trait_metrics_data(
+    history: MetricsHistory, trait_names: Sequence[str], best_epoch: int | None = None
+) -> AllTraitMetrics:
+    curves = {
+        metric: read_curves(
+            history, {trait: (metric, trait) for trait in trait_names}, best_epoch=best_epoch
+        )
+        for metric in TRAIT_METRICS
+    }
+    curves = {metric: by_trait for metric, by_trait in curves.items() if by_trait}
+    if not curves:
+        raise NothingToDraw("the history contains no metrics of the traits.")
+    return AllTraitMetrics(trait_names=tuple(trait_names), curves=curves)
+
+
+def _draw_all_trait_metrics(data: AllTraitMetrics, style: Style) -> Figure:
+    first = next(iter(next(iter(data.curves.values())).values()))
+    colours = dict(zip(data.trait_names, trait_colours(data.trait_names), strict=True))
+    handles = [line_handle(trait, colour) for trait, colour in colours.items()]
+    figure, panels = build_panels(
+        style,
+        title="Traits over the epochs",
+        sample=f"{first.subset} clips",
+        num_panels=len(data.curves),
+        columns=2,
+        aspect=0.45,
+        legend=[*handles, *saved_epoch_handles(first)],
+    )
+    for axes, (metric, by_trait) in zip(panels, data.curves.items(), strict=True):
+        marker = epoch_marker(first.epochs)
+        for trait, curve in by_trait.items():
+            axes.plot(curve.epochs, curve.values, color=colours[trait], marker=marker)
+        if first.saved is not None:
+            axes.axvline(first.epochs[first.saved], color=MUTED, linestyle=":", zorder=1)
+        set_epoch_axis(axes, first.epochs)
+        set_value_axis(axes, METRIC_LABELS[metric], is_log=False)
+    for axes in panels[: len(panels) - 2]:
+        axes.set_xlabel("")
+    return figure
+
+
+def _describe_all_trait_metrics(data: AllTraitMetrics) -> str:
+    metric = "ccc" if "ccc" in data.curves else next(iter(data.curves))
+    curves = data.curves[metric]
+    first = next(iter(curves.values()))
+    last = ", ".join(
+        f"{trait} {metric_value(metric, curve.values[-1])}" for trait, curve in curves.items()
+    )
+    return f"The {first.subset} {METRIC_NAMES[metric]} in epoch {first.epochs[-1]}: {last}."
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,8 +135,11 @@ class TraitMetrics:
         return bool(curves) and all((curve.values == 0).all() for curve in curves)
 
 
-def _trait_metrics_data(history: MetricsHistory, trait: str, colour: str) -> TraitMetrics:
-    curves = read_curves(history, {metric: (metric, trait) for metric in TRAIT_METRICS})
+def _trait_metrics_data(
+    history: MetricsHistory, trait: str, colour: str, best_epoch: int | None = None
+) -> TraitMetrics:
+    names = {metric: (metric, trait) for metric in TRAIT_METRICS}
+    curves = read_curves(history, names, best_epoch=best_epoch)
     means = read_curves(history, {metric: (metric, None) for metric in curves})
     if not means:
         raise NothingToDraw(f"the history contains no metric of {trait}.")
@@ -89,6 +157,7 @@ def _draw_trait_metrics(data: TraitMetrics, style: Style) -> Figure:
     figure, panels = build_panels(
         style,
         title=f"{data.trait.capitalize()} over the epochs",
+        sample=first.sample,
         num_panels=4,
         columns=2,
         aspect=0.5,
@@ -124,7 +193,7 @@ class TraitComparison:
 
     trait_names: tuple[str, ...]
     epoch: int
-    """Epoch with the lowest mean MAE over the traits."""
+    """Epoch of the saved model. If it is unknown or 0, epoch with the lowest mean MAE."""
     subset: str
     """Subset on which this MAE was measured: `validation`, or `training` if there is none."""
     values: Mapping[str, FloatArray]
@@ -133,9 +202,11 @@ class TraitComparison:
     """Metric -> values on the training clips, shape (K,); NaN if unknown."""
 
 
-def _trait_comparison_data(history: MetricsHistory, trait_names: Sequence[str]) -> TraitComparison:
-    reference = read_curve(history, "mae")
-    best = reference.best
+def _trait_comparison_data(
+    history: MetricsHistory, trait_names: Sequence[str], best_epoch: int | None = None
+) -> TraitComparison:
+    reference = read_curve(history, "mae", best_epoch=best_epoch)
+    best = reference.best if reference.saved is None else reference.saved
     if best is None:
         raise NothingToDraw("no epoch has a finite MAE.")
     curves = {m: [read_curve(history, m, trait) for trait in trait_names] for m in TRAIT_METRICS}
@@ -159,7 +230,8 @@ def _draw_trait_comparison(data: TraitComparison, style: Style) -> Figure:
         handles.append(line_handle("training", "#444444", "none", "|"))
     figure, panels = build_panels(
         style,
-        title=f"Traits in epoch {data.epoch} (best {data.subset} MAE)",
+        title=f"Traits in epoch {data.epoch}",
+        sample=f"{data.subset} clips",
         num_panels=4,
         columns=2,
         aspect=0.42,
@@ -217,7 +289,8 @@ def _metric_spec(name: str, metric: str) -> FigureSpec:
         title=f"{_heading(metric)} over the epochs",
         caption=(
             f"{_heading(metric)} on the training clips (dashed, measured during training) and on "
-            f"the validation clips (solid). {better} is better. The ring marks the best epoch."
+            f"the validation clips (solid). {better} is better. The dotted line and the number "
+            "show the epoch of the saved model."
         ),
         data=functools.partial(read_curve, metric=metric),
         draw=_draw_train_val,
@@ -231,8 +304,8 @@ def _trait_spec(trait: str, colour: str) -> FigureSpec:
         title=f"{trait.capitalize()} over the epochs",
         caption=(
             f"Metrics of {trait} on the training clips (dashed) and on the validation clips "
-            "(solid). The grey line is the mean over the traits. The ring marks the best "
-            "epoch of each metric."
+            "(solid). The grey line is the mean over the traits. The dotted line and the number "
+            "show the epoch of the saved model."
         ),
         data=functools.partial(_trait_metrics_data, trait=trait, colour=colour),
         draw=_draw_trait_metrics,
@@ -250,11 +323,24 @@ METRIC_FIGURES: Final = (
     _metric_spec("train_val_ccc", "ccc"),
 )
 
+_ALL_TRAITS: Final = FigureSpec(
+    name="trait_metrics",
+    title="Traits over the epochs",
+    caption=(
+        "Metrics of each trait on the validation clips. Lower is better for the MAE, higher for "
+        "the other metrics. The dotted line shows the epoch of the saved model."
+    ),
+    data=_all_trait_metrics_data,
+    draw=_draw_all_trait_metrics,
+    alt_text=_describe_all_trait_metrics,
+)
+
 _TRAIT_COMPARISON: Final = FigureSpec(
     name="trait_comparison",
     title="Traits side by side",
     caption=(
-        "Metrics of each trait in the epoch with the best mean MAE. Bars show validation, "
+        "Metrics of each trait in the epoch of the saved model. If the saved model is from before "
+        "epoch 1, the epoch has the lowest mean MAE. Bars show validation, "
         "ticks show training. Lower is better for the MAE, higher for the other metrics."
     ),
     data=_trait_comparison_data,
@@ -264,6 +350,6 @@ _TRAIT_COMPARISON: Final = FigureSpec(
 
 
 def trait_figures(trait_names: Sequence[str]) -> tuple[FigureSpec, ...]:
-    """Return one figure per trait, and one figure that compares the traits."""
+    """Return the figures of all traits, and one figure per trait."""
     colours = trait_colours(trait_names)
-    return (*map(_trait_spec, trait_names, colours), _TRAIT_COMPARISON)
+    return (_ALL_TRAITS, *map(_trait_spec, trait_names, colours), _TRAIT_COMPARISON)

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from pipeline.core.number_format import METRIC_LABELS, duration, number
 from pipeline.core.traits import short_names
@@ -56,9 +57,11 @@ def _training_dashboard_data(
     trait_names: Sequence[str],
     lr_logs: LearningRateLogs | None = None,
     time_logs: TimeLogs | None = None,
+    best_epoch: int | None = None,
 ) -> TrainingDashboard:
     check_epochs(history.epoch.epoch_numbers)
-    curves = read_curves(history, {metric: (metric, None) for metric in _METRICS})
+    names = {metric: (metric, None) for metric in _METRICS}
+    curves = read_curves(history, names, best_epoch=best_epoch)
     if not curves:
         raise NothingToDraw("the history contains neither loss nor metrics.")
     return TrainingDashboard(
@@ -74,10 +77,11 @@ def _draw_training_dashboard(data: TrainingDashboard, style: Style) -> Figure:
     figure, panels = build_panels(
         style,
         title="Training overview",
+        sample=first.sample,
         num_panels=6,
         columns=3,
         aspect=0.7,
-        legend=curve_handles(first),
+        legend=[*curve_handles(first), *_time_handles(data.times)],
     )
     for axes, metric in zip(panels, _METRICS, strict=False):
         _draw_or_hide(axes, draw_curve, data.curves.get(metric), f"no {METRIC_LABELS[metric]}")
@@ -85,6 +89,13 @@ def _draw_training_dashboard(data: TrainingDashboard, style: Style) -> Figure:
     _draw_or_hide(panels[4], draw_learning_rate_panel, data.learning_rate, "no learning rate")
     _draw_or_hide(panels[5], epoch_time.draw_epoch_bars, data.times, "no times")
     return figure
+
+
+def _time_handles(times: TimeLogs | None) -> list[Patch]:
+    handles = [] if times is None else epoch_time.epoch_handles(times)
+    for handle in handles:
+        handle.set_label(f"{handle.get_label()} time")
+    return handles
 
 
 def _describe_training_dashboard(data: TrainingDashboard) -> str:
@@ -106,9 +117,10 @@ def _time_dashboard_data(
     time_logs: TimeLogs,
     history: MetricsHistory | None = None,
     num_train_clips: int | None = None,
+    best_epoch: int | None = None,
 ) -> TimeDashboard:
     return TimeDashboard(
-        training=epoch_time.training_time_data(time_logs, history),
+        training=epoch_time.training_time_data(time_logs, history, best_epoch),
         steps=data_or_none(step_time.batch_time_data, time_logs),
         breakdown=step_time.time_breakdown_data(time_logs),
         throughput=data_or_none(epoch_time.throughput_data, time_logs, num_train_clips),
@@ -199,7 +211,8 @@ TRAINING: Final = FigureSpec(
     title="Training overview",
     caption=(
         "Loss, MAE and R² on training (dashed) and validation clips (solid), CCC of each trait, "
-        "learning rate, and measured time of each epoch (dark: validation)."
+        "learning rate, and measured time of each epoch. The dotted line and the numbers show the "
+        "epoch of the saved model."
     ),
     data=_training_dashboard_data,
     draw=_draw_training_dashboard,

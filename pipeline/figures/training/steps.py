@@ -77,6 +77,7 @@ def _draw_batch_performance(data: BatchPerformance, style: Style) -> Figure:
     figure, panels = build_panels(
         style,
         title="Loss and error of every batch",
+        sample="training clips",
         num_panels=len(data.values),
         legend=handles,
         aspect=0.7,
