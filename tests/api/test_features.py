@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.api.features import prepare
+from pipeline.api.features import extract, prepare
 from pipeline.core.errors import ConfigError
 from pipeline.core.traits import TRAITS
 
@@ -35,3 +35,25 @@ def test_a_feature_set_is_prepared_from_files_and_a_label_table(files):
 def test_columns_of_an_unknown_stream_are_an_error(files):
     with pytest.raises(ConfigError, match="no stream faec"):
         prepare("features", {"face": "faces"}, columns={"faec": ["AU*"]})
+
+
+@pytest.mark.slow
+def test_a_feature_set_is_extracted_from_videos_and_lists_failed_clips(own_directory, monkeypatch):
+    pytest.importorskip("av", reason="the extra `video` is not installed")
+    from pipeline.extraction import run as extraction
+    from pipeline.extraction.worker import build_work
+    from tests.extraction.drawn_videos import draw_frames, write_video
+
+    # Starting worker processes takes long.
+    in_process = lambda job, tasks, **_: map(build_work(job), tasks)  # noqa: E731
+    monkeypatch.setattr(extraction, "run_tasks", in_process)
+    (own_directory / "videos").mkdir()
+    write_video(own_directory / "videos" / "anna_1.mp4", draw_frames(24))
+    (own_directory / "videos" / "ben_1.mp4").write_bytes(b"no video")
+    settings = {"sampling.num_steps": 4, "faces.min_share": 0}
+    result = extract("features", videos_dir="videos", settings=settings)
+    assert result.shapes["static"][:2] == (1, 4)
+    assert result.labels is None
+    (failed,) = result.failed
+    assert failed.startswith("ben_1.mp4: is not a readable video")
+    assert "failed" in repr(result)
