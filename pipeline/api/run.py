@@ -303,7 +303,9 @@ class Run(Displayed):
             }
         if self._directory.evaluation_path.exists():
             evaluation = self.evaluation
-            values["evaluated"] = f"{evaluation.split} clips; 95 % intervals in brackets"
+            values["evaluated"] = (
+                f"{evaluation.split} clips; {evaluation.report.interval_name}s in brackets"
+            )
             values |= headline_scores(evaluation.report)
         if self.report_path.exists():
             values["report"] = str(self.report_path)

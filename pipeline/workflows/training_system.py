@@ -6,11 +6,11 @@ Shapes: N clips, T time steps, D features, K traits.
 import dataclasses
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import keras
 
-from pipeline.config.schema import DataConfig, ExperimentConfig
+from pipeline.config.schema import ExperimentConfig, TrackingConfig
 from pipeline.core.errors import RunError
 from pipeline.core.run_directory import RunDirectory
 from pipeline.records.evaluation import EvaluationReport
@@ -21,6 +21,9 @@ from pipeline.workflows.train import TrainingRun, build_for, run_training
 
 _logger = logging.getLogger("pipeline")
 
+_NAME: Final = "personality"
+"""Name of runs without a configuration."""
+
 
 class TrainingSystem:
     """Train, evaluate and track models on one feature set.
@@ -30,18 +33,27 @@ class TrainingSystem:
         dynamic_features_path: Dynamic features, shape (N, D) or (N, T, D).
         labels_path: Labels, shape (N, K), each in [0, 1]. Without names of the traits in a
             `features.json` beside this file, K must be 5, in OCEAN order.
-        val_split: Fraction of the clips for validation, in (0, 1).
+        val_split: Fraction of the clips for validation, in (0, 1). By default, the fraction in
+            `config`.
         output_dir: Directory of the run; a new directory under `runs/` by default.
-        experiment_name: Name of the run and of the MLflow experiment.
+        experiment_name: Name of the run and of the MLflow experiment. By default, the names in
+            `config`, or `personality` without a configuration.
         logger: Logger for messages; `pipeline` by default.
         clips_path: Clip table with the columns `clip_id` and `group`. Without a table, the split
             ignores groups, and a warning is logged.
-        config: All other settings. From its section `data`, only `test_fraction`, `split_seed`
-            and `traits` are used. By default, the settings are chosen from the number of training
-            clips; see `pipeline/config/size_defaults.py`.
+        config: All other settings. The paths above replace the features in its section `data`.
+            By default, the settings are chosen from the number of training clips; see
+            `pipeline/config/size_defaults.py`.
 
     Raises:
         FeatureSetError: If the features are not valid.
+
+    Example:
+        >>> system = pipeline.TrainingSystem("static.npy", "dynamic.npy", "labels.npy",
+        ...                                  clips_path="clips.csv")
+        >>> model, history = system.train_model(epochs=20)
+        >>> report = system.analyze_results()
+        >>> run = pipeline.Run.load(system.run.path)
     """
 
     def __init__(
@@ -49,37 +61,34 @@ class TrainingSystem:
         static_features_path: str | Path,
         dynamic_features_path: str | Path,
         labels_path: str | Path,
-        val_split: float = 0.2,
+        val_split: float | None = None,
         output_dir: str | Path | None = None,
-        experiment_name: str = "personality",
+        experiment_name: str | None = None,
         logger: logging.Logger | None = None,
         *,
         clips_path: str | Path | None = None,
         config: ExperimentConfig | None = None,
     ) -> None:
-        base = config or ExperimentConfig()
-        data = DataConfig(
+        base = config or ExperimentConfig(name=_NAME, tracking=TrackingConfig(experiment=_NAME))
+        if experiment_name is not None:
+            tracking = dataclasses.replace(base.tracking, experiment=experiment_name)
+            base = dataclasses.replace(base, name=experiment_name, tracking=tracking)
+        data = dataclasses.replace(
+            base.data,
+            features_dir="",
+            synthetic=None,
             static_features=str(static_features_path),
             dynamic_features=str(dynamic_features_path),
             labels=str(labels_path),
             clips=str(clips_path) if clips_path else "",
-            validation_fraction=val_split,
-            test_fraction=base.data.test_fraction,
-            traits=base.data.traits,
-            split_seed=base.data.split_seed,
+            validation_fraction=base.data.validation_fraction if val_split is None else val_split,
         )
-        tracking = dataclasses.replace(base.tracking, experiment=experiment_name)
-        self.config = with_absolute_paths(
-            dataclasses.replace(base, name=experiment_name, data=data, tracking=tracking)
-        )
+        self.config = with_absolute_paths(dataclasses.replace(base, data=data))
         self.logger = logger or _logger
         self._output_dir = Path(output_dir) if output_dir else None
         self._features = open_features(self.config.data)
         if config is None:
-            # The other settings are arguments of `train_model`.
-            self.config, chosen = settings_for_features(
-                self.config, self._features, given=("training.num_epochs", "training.batch_size")
-            )
+            self.config, chosen = settings_for_features(self.config, self._features, given=())
             self.logger.info(chosen)
         self._latest: TrainingRun | None = None
 
@@ -99,8 +108,8 @@ class TrainingSystem:
     def train_model(
         self,
         model: keras.Model | None = None,
-        epochs: int = 50,
-        batch_size: int = 32,
+        epochs: int | None = None,
+        batch_size: int | None = None,
         *,
         output_path: str | Path | None = None,
     ) -> tuple[keras.Model, keras.callbacks.History]:
@@ -109,8 +118,9 @@ class TrainingSystem:
         Args:
             model: Model with static and dynamic inputs and one output score per trait. By
                 default, the model is built from the configuration.
-            epochs: Number of epochs.
-            batch_size: Number of clips per training step.
+            epochs: Number of epochs. By default, `training.num_epochs` of the configuration.
+            batch_size: Number of clips per training step. By default, `training.batch_size` of
+                the configuration.
             output_path: File for a copy of the trained model, with the suffix .keras, .h5 or
                 .weights.h5.
 
@@ -120,11 +130,13 @@ class TrainingSystem:
         Raises:
             TrainingError: If no weight is trainable, or the loss is not finite.
         """
+        configured = self.config.training
+        num_epochs = configured.num_epochs if epochs is None else epochs
         training = dataclasses.replace(
-            self.config.training,
-            num_epochs=epochs,
-            batch_size=batch_size,
-            warmup_epochs=min(self.config.training.warmup_epochs, epochs),
+            configured,
+            num_epochs=num_epochs,
+            batch_size=configured.batch_size if batch_size is None else batch_size,
+            warmup_epochs=min(configured.warmup_epochs, num_epochs),
         )
         self._latest = run_training(
             dataclasses.replace(self.config, training=training),
@@ -140,28 +152,32 @@ class TrainingSystem:
         self,
         model: keras.Model | None = None,
         history: keras.callbacks.History | None = None,
-        sample_size: int | None = None,
     ) -> EvaluationReport:
         """Evaluate the newest model on its held-out clips, and write `evaluation.json`.
 
+        The arguments are optional. If they are given, they must be the results of the newest call
+        of `train_model`, so that the report cannot describe another model.
+
         Args:
-            model: The trained model of the newest run, or None.
-            history: Not used; accepted for compatibility.
-            sample_size: Not used; the evaluation uses all held-out clips.
+            model: Model from `train_model`.
+            history: Training history from `train_model`.
 
         Returns:
             Evaluation report: metrics, intervals, baselines.
 
         Raises:
-            RunError: If no model has been trained yet, or `model` is not the trained model.
+            RunError: If no model has been trained yet, or an argument is from another training.
         """
-        del history, sample_size
         latest = self._trained()
-        if model is not None and model is not latest.network:
-            raise RunError(
-                "`model` must be the model that the last call of train_model returned, but is "
-                "another model. Pass the returned model."
-            )
+        for name, given, expected in (
+            ("model", model, latest.network),
+            ("history", history, latest.history),
+        ):
+            if given is not None and given is not expected:
+                raise RunError(
+                    f"`{name}` must be the {name} that the last call of train_model returned, but "
+                    f"is another {name}. Pass the returned {name}, or omit the argument."
+                )
         if self.config.training.num_folds and latest.report is not None:
             return latest.report  # out-of-fold, because the final model has no held-out clips
         return evaluate_run(latest.run.path, None, split="validation").report
@@ -177,9 +193,9 @@ def train_personality_model(
     dynamic_features_path: str | Path,
     labels_path: str | Path,
     output_path: str | Path,
-    val_split: float = 0.2,
-    batch_size: int = 32,
-    epochs: int = 50,
+    val_split: float | None = None,
+    batch_size: int | None = None,
+    epochs: int | None = None,
     **settings: Any,
 ) -> tuple[keras.Model, keras.callbacks.History]:
     """Train the configured model on feature files, and save the model.
@@ -192,6 +208,11 @@ def train_personality_model(
 
     Raises:
         PipelineError: If a file or a setting is not valid.
+
+    Example:
+        >>> model, history = pipeline.train_personality_model(
+        ...     "static.npy", "dynamic.npy", "labels.npy", "results/model.keras", epochs=20
+        ... )
     """
     system = TrainingSystem(
         static_features_path, dynamic_features_path, labels_path, val_split, **settings

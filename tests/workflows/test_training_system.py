@@ -1,9 +1,11 @@
 import dataclasses
 import logging
 
+import keras
 import numpy as np
 import pytest
 
+from pipeline.config.loading import load_run_config
 from pipeline.core.errors import FeatureSetError, RunError
 
 pytestmark = pytest.mark.slow
@@ -52,10 +54,12 @@ def test_a_model_is_trained_saved_and_analysed(make_system, make_config, own_dir
     assert system.run.path == own_directory / "mine"
     assert (own_directory / "out" / "model.keras").exists()
     assert str(system.run.path) in caplog.text
-    report = system.analyze_results(model, history, sample_size=10)
+    report = system.analyze_results(model, history)
     assert report.num_clips == 10
     with pytest.raises(RunError, match="must be the model that the last call"):
         system.analyze_results(system.build_model())
+    with pytest.raises(RunError, match="must be the history that the last call"):
+        system.analyze_results(model, keras.callbacks.History())
 
 
 def test_without_a_configuration_the_settings_fit_the_number_of_clips(make_system, caplog):
@@ -66,8 +70,26 @@ def test_without_a_configuration_the_settings_fit_the_number_of_clips(make_syste
 
 
 def test_a_given_configuration_is_not_changed(make_system, make_config):
-    config = make_system(config=make_config()).config
-    assert (config.model, config.training) == (make_config().model, make_config().training)
+    given = make_config(name="mine", data__validation_fraction=0.4, data__traits=["openness"])
+    config = make_system(config=given).config
+    assert dataclasses.replace(config, data=given.data) == given
+    assert config.data.validation_fraction == 0.4
+    assert config.data.traits == ("openness",)
+
+
+def test_arguments_have_priority_over_the_configuration(make_system):
+    config = make_system(val_split=0.5, experiment_name="other").config
+    assert config.data.validation_fraction == 0.5
+    assert (config.name, config.tracking.experiment) == ("other", "other")
+
+
+def test_the_configuration_sets_the_epochs_and_the_batch_size(make_system, make_config):
+    config = make_config(training__num_epochs=3, training__batch_size=25, training__warmup_epochs=1)
+    system = make_system(config=config)
+    _, history = system.train_model()
+    assert history.epoch == [0, 1, 2]
+    trained = load_run_config(system.run.config_path).training
+    assert (trained.num_epochs, trained.batch_size) == (3, 25)
 
 
 def test_cross_validation_is_analysed_by_out_of_fold_scores(make_system, make_config):
