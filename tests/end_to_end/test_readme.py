@@ -85,9 +85,12 @@ PROJECT = (
 
 def pages(repository):
     """Return the README and the pages of the documentation in the order of the site."""
-    names = re.findall(r": (\w+\.md)$", (repository / "mkdocs.yml").read_text(), re.MULTILINE)
-    assert {*names} == {path.name for path in repository.glob("docs/*.md")}
-    paths = (repository / "README.md", *(repository / "docs" / name for name in names))
+    docs = repository / "docs"
+    names = re.findall(r": (\w+)\.md$", (repository / "mkdocs.yml").read_text(), re.MULTILINE)
+    notebooks = {path.stem for path in docs.glob("*.ipynb")}
+    assert {*names} == {path.stem for path in docs.glob("*.md")} | notebooks
+    paths = (docs / f"{name}.md" for name in names if name not in notebooks)
+    paths = (repository / "README.md", *paths)
     return [path.read_text(encoding="utf-8") for path in paths]
 
 
@@ -254,18 +257,17 @@ class Shell:
         return server
 
     def _insert_runs(self, line):
-        """Replace RUN and OTHER by the newest suitable run, and ONE by the second newest.
+        """Replace RUN by the newest suitable run, and A, B, ... by the newest runs, oldest first.
 
         If the test subset is evaluated, a suitable run has one, else not.
         """
-        places = {"RUN": -1, "ONE": -2, "OTHER": -1}
-        names = re.findall(r"(?<=runs/)(?:RUN|ONE|OTHER)\b", line)
+        names = re.findall(r"(?<=runs/)(?:RUN|[A-Z])\b", line)
         if names:
             needs_test = re.search(r"split[= ]test", line) is not None
             width = 512 if "--videos_dir" in line else 6
             runs = [run for run in self._trained_runs(width) if has_test(run) is needs_test]
-            for name in names:
-                line = line.replace(f"runs/{name}", f"runs/{runs[places[name]].name}")
+            for name, run in zip(names, runs[-len(names) :], strict=True):
+                line = re.sub(rf"runs/{name}\b", f"runs/{run.name}", line)
         return line
 
     def _trained_runs(self, width):
