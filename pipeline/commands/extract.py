@@ -21,7 +21,7 @@ TAKES_OVERRIDES = True
 EPILOG = (
     "The same command continues an interrupted extraction. Any extraction setting can be given "
     "by its dotted name, for instance --sampling.num_steps 32 or --static.encoder resnet50 "
-    "--static.weights imagenet."
+    "--static.weights imagenet. `python -m pipeline config extraction` lists all settings."
 )
 
 

@@ -1,6 +1,7 @@
 """Train a model, evaluate it on held-out groups, and track the run in MLflow."""
 
 import argparse
+import re
 
 from pipeline.commands.arguments import (
     FEATURE_FILES,
@@ -19,6 +20,12 @@ EPILOG = (
     "--model.num_heads 8."
 )
 
+_MOST_USED = (
+    *("training.num_epochs", "training.batch_size", "training.learning_rate"),
+    *("training.early_stopping_patience", "training.num_folds", "model.fusion"),
+    *("model.fusion_dim", "model.dropout_rate", "seed", "tracking.run_name"),
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the parameters of the entry point."""
@@ -28,6 +35,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_path(parser, "run_dir", "new run directory (default: a new one in runs/)")
     add_path(parser, "resume", "run directory of an interrupted run to continue")
     add_path(parser, "output", "file for a copy of the model: .keras, .h5 or .weights.h5")
+
+
+def settings_help() -> str:
+    """Return the most used settings with their defaults, and the command that lists all."""
+    from pipeline.config.settings import experiment_sections
+
+    settings = {each.name: each for section in experiment_sections() for each in section.settings}
+    lines = ["most used settings, with their defaults:"]
+    for name in _MOST_USED:
+        setting = settings[name]
+        option = f"--{name} {setting.default if setting.default != 'empty' else 'TEXT'}"
+        meaning = re.split(r"[.;] ", setting.meaning)[0].rstrip(".")
+        lines.append(f"  {option:<37} {meaning}.")
+    lines += [
+        "Without --config, some of the defaults are chosen from the number of training clips.",
+        "All settings: python -m pipeline config",
+    ]
+    return "\n".join(lines)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -133,7 +133,8 @@ def test_the_python_names_in_the_readme_exist(repository):
 
 def test_the_readme_names_all_entry_points_and_feature_files(repository):
     readme = (repository / "README.md").read_text(encoding="utf-8")
-    assert [name for name in COMMANDS if f"| `{name}` |" not in readme] == []
+    entry_points = yaml.safe_load((repository / "MLproject").read_text())["entry_points"]
+    assert [name for name in entry_points if f"| `{name}` |" not in readme] == []
     files = ["static.npy", "dynamic.npy", "labels.npy", "clips.csv"]
     assert len(files) == len(FEATURE_FILES)
     assert [name for name in files if name not in readme] == []
