@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pipeline import __version__
 from pipeline.commands import (
     compare,
     config,
@@ -36,6 +37,7 @@ from pipeline.core.errors import (
     IncompleteError,
     PipelineError,
 )
+from pipeline.core.installation import SCRIPT, program
 from pipeline.core.interrupts import interrupt_handlers, interrupt_status, interrupts_restored
 from pipeline.core.near_names import nearest_name
 from pipeline.core.standard_streams import safe_standard_streams
@@ -135,10 +137,11 @@ def _is_setting(name: str) -> bool:
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of all commands."""
     parser = _Parser(
-        prog="python -m pipeline",
+        prog=program(),
         description="Predict apparent OCEAN personality traits from short video clips.",
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"{SCRIPT} {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, module in COMMANDS.items():
         summary = (module.__doc__ or "").partition("\n")[0]  # `python -OO` removes docstrings

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pipeline.config.experiment_files import Kind
     from pipeline.data.readers.label_table import LabelOptions
 
 FEATURE_FILES = {
@@ -40,6 +41,17 @@ def path_text(text: str) -> str:
 def optional_path(text: str) -> Path | None:
     """Parse a path; return None for an empty text."""
     return Path(path_text(text)) if text else None
+
+
+def experiment_file(given: Path | None, kind: "Kind" = "experiment") -> Path | None:
+    """Return the configuration file for a path or the name of an experiment; None if not given.
+
+    Raises:
+        ConfigError: If there is no such file and no such name.
+    """
+    from pipeline.config.experiment_files import find_experiment_file
+
+    return None if given is None else find_experiment_file(given, kind)
 
 
 def optional_count(text: str) -> int | None:

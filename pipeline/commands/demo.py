@@ -1,18 +1,17 @@
 """Train and evaluate on the built-in data set, whose best possible score is known."""
 
 import argparse
-from pathlib import Path
 from typing import Final
 
 from pipeline.commands.arguments import add_path, with_environment
+from pipeline.config.experiment_files import experiments_dir
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK
 
 TAKES_OVERRIDES = True
 EPILOG = "No data are needed: the built-in set is generated in features/demo."
 
-_EXPERIMENTS: Final = Path(__file__).resolve().parents[2] / "experiments"
-DEMO_CONFIG: Final = _EXPERIMENTS / "demo.yaml"
-DEMO_SPACE: Final = _EXPERIMENTS / "search" / "demo.yaml"
+DEMO_CONFIG: Final = experiments_dir() / "demo.yaml"
+DEMO_SPACE: Final = experiments_dir() / "search" / "demo.yaml"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

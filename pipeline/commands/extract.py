@@ -13,6 +13,7 @@ from pipeline.commands.arguments import (
     add_num_workers,
     add_path,
     annotation_paths,
+    experiment_file,
     label_options,
 )
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
@@ -27,7 +28,7 @@ EPILOG = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the parameters of the entry point."""
-    add_path(parser, "config", "extraction configuration, .yaml")
+    add_path(parser, "config", "extraction settings: file (.yaml) or name, for instance resnet50")
     add_path(parser, "videos_dir", "directory of videos, searched with its subdirectories")
     add_path(parser, "face_dir", "one folder of face images per clip, instead of faces from videos")
     add_path(
@@ -53,7 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeline.config.extraction import uses_network
     from pipeline.config.loading import load_extraction_config
 
-    config = load_extraction_config(arguments.config, arguments.overrides)
+    path = experiment_file(arguments.config, "extraction")
+    config = load_extraction_config(path, arguments.overrides)
     from pipeline.extraction.run import DEFAULT_WORKERS, extract_features
 
     if uses_network(config):

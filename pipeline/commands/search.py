@@ -11,6 +11,7 @@ from pipeline.commands.arguments import (
     add_features,
     add_num_workers,
     add_path,
+    experiment_file,
     feature_overrides,
     optional_count,
     with_environment,
@@ -30,8 +31,8 @@ _NUM_TRIALS = 40
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the parameters of the entry point."""
-    add_path(parser, "config", "experiment configuration, .yaml")
-    add_path(parser, "space", "search space, .yaml")
+    add_path(parser, "config", "experiment: file (.yaml) or name, for instance first_impressions")
+    add_path(parser, "space", "search space: file (.yaml) or name, for instance cross_attention")
     add_features(parser)
     parser.add_argument(
         "--num_trials",
@@ -69,7 +70,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.config is None and arguments.space is None and not overrides:
         arguments.config, arguments.space = DEMO_CONFIG, DEMO_SPACE
     if arguments.space is None:
-        raise ConfigError("Give the space to search: --space experiments/search/FILE.yaml.")
+        raise ConfigError("Give the space to search, for instance --space cross_attention.")
+    arguments.config = experiment_file(arguments.config)
+    arguments.space = experiment_file(arguments.space, "search")
     config = load_config(arguments.config, with_environment({**overrides, **arguments.overrides}))
     from pipeline.search.run import SearchOptions, run_search
 

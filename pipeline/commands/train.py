@@ -9,6 +9,7 @@ from pipeline.commands.arguments import (
     add_features,
     add_label_options,
     add_path,
+    experiment_file,
     feature_overrides,
     with_environment,
 )
@@ -29,7 +30,7 @@ _MOST_USED = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the parameters of the entry point."""
-    add_path(parser, "config", "experiment configuration, .yaml")
+    add_path(parser, "config", "experiment: file (.yaml) or name, for instance first_impressions")
     add_features(parser)
     add_label_options(parser)
     add_path(parser, "run_dir", "new run directory (default: a new one in runs/)")
@@ -46,7 +47,7 @@ def settings_help() -> str:
     for name in _MOST_USED:
         setting = settings[name]
         option = f"--{name} {setting.default if setting.default != 'empty' else 'TEXT'}"
-        meaning = re.split(r"[.;] ", setting.meaning)[0].rstrip(".")
+        meaning = re.split(r"[.,;] ", setting.meaning)[0].rstrip(".")
         lines.append(f"  {option:<37} {meaning}.")
     lines += [
         "Without --config, some of the defaults are chosen from the number of training clips.",
@@ -78,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
         finished = resume_training(arguments.resume, output=arguments.output)
     else:
         overrides = with_environment({**feature_overrides(arguments), **arguments.overrides})
-        config = with_absolute_paths(load_config(arguments.config, overrides))
+        config = with_absolute_paths(load_config(experiment_file(arguments.config), overrides))
         features = open_features(config.data)
         check_labels_vary(features)
         print_groups(features)

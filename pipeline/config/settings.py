@@ -143,5 +143,6 @@ def _docstrings(module_name: str) -> dict[str, dict[str, str]]:
 
 def _text(node: ast.stmt) -> str:
     """Return the value of a statement that is only a text, else ""."""
-    is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    return str(node.value.value) if is_text else ""  # type: ignore[union-attr]
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return str(node.value.value)
+    return ""

@@ -194,6 +194,16 @@ def test_the_help_has_one_line_per_command_and_works_without_docstrings(reposito
         assert f"{name} {(module.__doc__ or '').splitlines()[0]}" in shown
 
 
+def test_the_version_is_that_of_the_project(repository, capsys):
+    import tomllib
+
+    settings = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))
+    with pytest.raises(SystemExit) as ended:
+        parse(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"ocean-pipeline {settings['project']['version']}\n"
+
+
 def test_the_installed_script_is_the_command_line(repository):
     import tomllib
 

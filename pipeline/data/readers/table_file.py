@@ -22,7 +22,8 @@ import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from pipeline.core.errors import FeatureSetError, install_command, one_line
+from pipeline.core.errors import FeatureSetError, one_line
+from pipeline.core.installation import install_command
 from pipeline.core.near_names import did_you_mean, did_you_mean_path
 
 TABLE_SUFFIXES: Final = (".csv", ".tsv", ".parquet", ".xlsx", ".jsonl", ".txt")
