@@ -3,7 +3,8 @@
 import argparse
 from typing import Final
 
-from pipeline.commands.arguments import add_path, with_environment
+from pipeline.commands.arguments import add_path, add_verbose, with_environment
+from pipeline.commands.next_steps import after_demo, print_next
 from pipeline.config.experiment_files import experiments_dir
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK
 
@@ -17,11 +18,12 @@ DEMO_SPACE: Final = experiments_dir() / "search" / "demo.yaml"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the parameters of the entry point."""
     add_path(parser, "run_dir", "new run directory (default: a new one in runs/)")
+    add_verbose(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from pipeline.commands.tables import print_ceiling, print_device, print_groups, print_training
+    from pipeline.commands.tables import print_device, print_groups, print_training
     from pipeline.config.loading import load_config
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
     from pipeline.workflows.features import open_features
@@ -34,6 +36,6 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeline.workflows.train import run_training
 
     finished = run_training(config, run_dir=arguments.run_dir, features=features)
-    print_training(finished)
-    print_ceiling(finished)
+    print_training(finished, is_verbose=arguments.verbose == "true")
+    print_next(after_demo(finished.run))
     return EXIT_INCOMPLETE if finished.undelivered else EXIT_OK

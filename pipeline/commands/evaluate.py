@@ -8,9 +8,11 @@ from pipeline.commands.arguments import (
     add_model,
     add_path,
     add_split,
+    add_verbose,
     check_model,
     feature_overrides,
 )
+from pipeline.commands.next_steps import after_evaluation, print_next
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK
 
 TAKES_OVERRIDES = False
@@ -27,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--by", default="", help="columns of clips.csv that define subgroups, separated by commas"
     )
+    add_verbose(parser)
     add_path(
         parser,
         "output_dir",
@@ -37,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from pipeline.commands.tables import print_evaluation, print_line
+    from pipeline.commands.tables import print_evaluation
     from pipeline.config.loading import load_config
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
 
@@ -60,10 +63,12 @@ def run(arguments: argparse.Namespace) -> int:
             by=by,
             output_dir=arguments.output_dir or _MODEL_OUTPUT_DIR,
         )
-    print_evaluation(evaluation)
-    if evaluation.outdated_report is not None:
-        print_line(
-            f"{evaluation.outdated_report} still shows the previous evaluation; "
-            f"`python -m pipeline visualize --run_dir {arguments.run_dir}` updates it."
+    print_evaluation(evaluation, is_verbose=arguments.verbose == "true", shows_subgroups=bool(by))
+    print_next(
+        after_evaluation(
+            run_dir=arguments.run_dir,
+            model_uri=arguments.model_uri,
+            is_report_outdated=evaluation.outdated_report is not None,
         )
+    )
     return EXIT_INCOMPLETE if evaluation.undelivered else EXIT_OK

@@ -16,6 +16,7 @@ from pipeline.commands.arguments import (
     experiment_file,
     label_options,
 )
+from pipeline.commands.next_steps import after_features, print_next
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
 
 TAKES_OVERRIDES = True
@@ -81,6 +82,8 @@ def run(arguments: argparse.Namespace) -> int:
         print_line("Finished clips are kept. Give the same command to continue.")
         raise
     print_extraction(outcome)
+    steps = after_features(arguments.features_dir, has_labels=bool(arguments.annotations))
+    print_next(steps)
     return EXIT_INCOMPLETE if outcome.failed else EXIT_OK
 
 

@@ -60,65 +60,84 @@ def print_device() -> None:
     print_line(f"device: {describe_device()}")
 
 
-def print_training(finished: "TrainingRun", output: Path | None = None) -> None:
-    """Print the result of a training run and the paths of the written files."""
-    for pair, overlap in finished.group_overlap.items():
-        print_line(
-            f"groups shared by {pair}: {overlap['shared_groups']} "
-            f"({percent(overlap['shared_clips'])} of the clips)"
-        )
-    if finished.report is not None:
+def print_training(
+    finished: "TrainingRun", output: Path | None = None, *, is_verbose: bool = False
+) -> None:
+    """Print the result of a training run and the paths of the model.
+
+    If `is_verbose` is true, also print tables with the scores of each trait.
+    """
+    from pipeline.commands.headline import print_caveats, print_headline
+
+    if finished.report is not None and is_verbose:
         _print_report(finished.report)
         _print_subsets(finished.report)
-        print_directions(finished.traits)
-    if getattr(finished.network, "is_linear", False):
+    for pair, overlap in finished.group_overlap.items():
+        if overlap["shared_groups"] or is_verbose:
+            print_line(
+                f"groups shared by {pair}: {overlap['shared_groups']} "
+                f"({percent(overlap['shared_clips'])} of the clips)"
+            )
+    _print_layers(finished.layers, is_verbose=is_verbose)
+    print_directions(finished.traits)
+    is_ridge = bool(getattr(finished.network, "is_linear", False))
+    if is_ridge:
         print_line(f"note: {RIDGE_NOTE}")
-    _print_layers(finished.layers)
+    if finished.report is not None:
+        print_headline(finished.report, is_ridge=is_ridge, best_r2=_best_r2(finished))
+    print_caveats(finished.run)
     print_line(f"run: {finished.run.path}")
     for path in filter(None, (finished.run.model_path, output)):
         print_line(f"model: {path}")
-    if finished.run.report_path.exists():
-        print_line(f"report: {finished.run.report_path}")
 
 
-def _print_layers(layers: "Sequence[LayerState]") -> None:
-    if not any(layer.is_frozen for layer in layers):
+def _print_layers(layers: "Sequence[LayerState]", *, is_verbose: bool) -> None:
+    frozen = [layer.path for layer in layers if layer.is_frozen]
+    if not frozen:
         return
-    rows = {layer.path: (f"{layer.trainable:,}", f"{layer.total:,}") for layer in layers}
-    build_console().print(_table("", ("trainable", "weights"), rows, first="layer"))
+    trainable, total = (
+        sum(getattr(layer, name) for layer in layers) for name in ("trainable", "total")
+    )
+    print_line(f"frozen layers: {', '.join(frozen)}; {trainable:,} of {total:,} weights trained")
+    if is_verbose:
+        rows = {layer.path: (f"{layer.trainable:,}", f"{layer.total:,}") for layer in layers}
+        build_console().print(_table("", ("trainable", "weights"), rows, first="layer"))
 
 
-def print_ceiling(finished: "TrainingRun") -> None:
-    """Print the R² of the model, and the best possible R² on the built-in data set."""
+def _best_r2(finished: "TrainingRun") -> float | None:
+    """Return the best possible R² on the held-out clips of the built-in data set, else None."""
     from pipeline.config.loading import load_config
     from pipeline.data.synthetic import best_possible_r2
     from pipeline.records.predictions import read_predictions
 
     synthetic = load_config(finished.run.config_path).data.synthetic
-    if synthetic is None or finished.report is None:
-        return
+    if synthetic is None:
+        return None
     predictions = read_predictions(finished.run.predictions_path("validation"))
-    best = best_possible_r2(synthetic, [str(clip_id) for clip_id in predictions.clip_ids])
-    reached = finished.report.metrics["r2"]["mean"].value
-    print_line(
-        f"R² {reached:.3f} of a best possible {best:.3f} ({percent(reached / best)}); "
-        "the annotation noise limits R²"
-    )
+    return best_possible_r2(synthetic, [str(clip_id) for clip_id in predictions.clip_ids])
 
 
-def print_evaluation(evaluation: "Evaluation") -> None:
-    """Print an evaluation and its warnings."""
+def print_evaluation(
+    evaluation: "Evaluation", *, is_verbose: bool = False, shows_subgroups: bool = False
+) -> None:
+    """Print an evaluation and its warnings, and optionally tables for traits and subgroups."""
+    from pipeline.commands.headline import print_headline
+
     report = evaluation.report
-    _print_report(report)
-    _print_subsets(report)
+    if is_verbose:
+        _print_report(report)
+    if is_verbose or shows_subgroups:
+        _print_subsets(report)
     print_directions(evaluation.traits)
+    for pair, overlap in report.group_overlap.items():
+        if overlap["shared_groups"] or is_verbose:
+            print_line(f"groups shared by {pair}: {overlap['shared_groups']}")
+    print_headline(report, is_ridge=evaluation.is_ridge)
     if evaluation.num_training_clips:
         print_line(
             f"warning: the model was trained on {evaluation.num_training_clips} of these "
             f"{report.num_clips} clips; expect worse metrics on new clips."
         )
-    for pair, overlap in report.group_overlap.items():
-        print_line(f"groups shared by {pair}: {overlap['shared_groups']}")
     print_line(f"evaluation: {evaluation.report_path}")
     if evaluation.undelivered:
         print_line(f"warning: the evaluation is not in MLflow yet ({evaluation.undelivered}).")

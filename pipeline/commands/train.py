@@ -9,10 +9,12 @@ from pipeline.commands.arguments import (
     add_features,
     add_label_options,
     add_path,
+    add_verbose,
     experiment_file,
     feature_overrides,
     with_environment,
 )
+from pipeline.commands.next_steps import after_training, print_next
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
 
 TAKES_OVERRIDES = True
@@ -36,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_path(parser, "run_dir", "new run directory (default: a new one in runs/)")
     add_path(parser, "resume", "run directory of an interrupted run to continue")
     add_path(parser, "output", "file for a copy of the model: .keras, .h5 or .weights.h5")
+    add_verbose(parser)
 
 
 def settings_help() -> str:
@@ -93,7 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
         finished = run_training(
             config, run_dir=arguments.run_dir, output=arguments.output, features=features
         )
-    print_training(finished, arguments.output)
+    print_training(finished, arguments.output, is_verbose=arguments.verbose == "true")
+    print_next(after_training(finished.run, has_test_clips=finished.has_test_clips))
     return EXIT_INCOMPLETE if finished.undelivered else EXIT_OK
 
 

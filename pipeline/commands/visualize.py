@@ -3,6 +3,7 @@
 import argparse
 
 from pipeline.commands.arguments import add_path
+from pipeline.commands.next_steps import after_visualization, print_next
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
 
 TAKES_OVERRIDES = False
@@ -65,5 +66,6 @@ def run(arguments: argparse.Namespace) -> int:
     if has_trained(drawable) or not is_search:
         visualization = visualize_run(drawable, formats=formats, style=style)
         print_visualization(visualization)
+        print_next(after_visualization(visualization.report_path))
         is_complete = is_complete and not visualization.problems
     return EXIT_OK if is_complete else EXIT_INCOMPLETE

@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from pipeline.core.urls import HIDDEN, sqlite_url
+
 SCRIPT: Final = "ocean-pipeline"
 """Name of the project on package indexes, and of the installed command."""
 
@@ -29,7 +31,14 @@ def program() -> str:
 
 
 def ui_command(store_uri: str) -> str:
-    """Return the command that shows a local MLflow store in the browser."""
-    if clone_dir() == Path.cwd() and store_uri == "sqlite:///mlflow.db":
-        return "make ui"
-    return f"mlflow ui --backend-store-uri {store_uri}"
+    """Return the command or the URL that shows an MLflow store in the browser."""
+    if store_uri.startswith(("http://", "https://")):
+        return store_uri
+    here = Path.cwd()
+    if store_uri == sqlite_url(here / "mlflow.db"):
+        if clone_dir() == here:
+            return "make ui"
+        store_uri = "sqlite:///mlflow.db"
+    if HIDDEN in store_uri:
+        store_uri = "$MLFLOW_TRACKING_URI"
+    return f'mlflow ui --backend-store-uri "{store_uri}"'

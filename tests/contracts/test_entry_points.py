@@ -18,6 +18,9 @@ from pipeline.commands.arguments import annotation_paths, named_values
 
 DEFAULTS = {
     ("evaluate", "split"),
+    ("evaluate", "verbose"),
+    ("main", "verbose"),
+    ("train", "verbose"),
     ("compare", "split"),
     ("extract", "engine"),
     ("predict", "units"),

@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.core import installation
 from pipeline.core.installation import install_command, program, ui_command
+from pipeline.core.urls import sqlite_url
 
 
 @pytest.fixture
@@ -45,14 +46,26 @@ def test_the_program_is_named_as_it_was_started(monkeypatch, argument, name):
 
 def test_make_is_only_suggested_in_the_directory_of_a_clone(repository, monkeypatch, tmp_path):
     monkeypatch.chdir(repository)
-    assert ui_command("sqlite:///mlflow.db") == "make ui"
+    assert ui_command(sqlite_url(repository / "mlflow.db")) == "make ui"
     monkeypatch.chdir(tmp_path)
-    expected = "mlflow ui --backend-store-uri sqlite:///mlflow.db"
-    assert ui_command("sqlite:///mlflow.db") == expected
+    expected = 'mlflow ui --backend-store-uri "sqlite:///mlflow.db"'
+    assert ui_command(sqlite_url(tmp_path / "mlflow.db")) == expected
 
 
-def test_make_is_not_suggested_in_an_installed_package(installed):
-    assert "make" not in ui_command("sqlite:///mlflow.db")
+def test_make_is_not_suggested_in_an_installed_package(installed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "make" not in ui_command(sqlite_url(tmp_path / "mlflow.db"))
+
+
+@pytest.mark.parametrize(
+    ("store", "shown"),
+    [
+        ("https://server:5000", "https://server:5000"),
+        ("postgresql://me:***@host/db", 'mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI"'),
+    ],
+)
+def test_a_server_is_opened_at_its_url_and_a_password_is_not_printed(store, shown):
+    assert ui_command(store) == shown
 
 
 def test_all_extras_in_install_commands_exist(repository):
