@@ -23,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from pipeline.commands.tables import print_device, print_groups, print_training
+    from pipeline.commands.results import print_training
+    from pipeline.commands.tables import print_device, print_groups
     from pipeline.config.loading import load_config
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
     from pipeline.workflows.features import open_features

@@ -21,7 +21,6 @@ from pipeline.data.groups import describe_groups
 from pipeline.evaluation.comparison import Comparison
 from pipeline.records.data_description import read_data
 from pipeline.records.evaluation import EvaluationReport, Interval
-from pipeline.records.summary import RIDGE_NOTE
 
 if TYPE_CHECKING:
     from pipeline.data.feature_set import FeatureSet
@@ -31,9 +30,7 @@ if TYPE_CHECKING:
     from pipeline.records.evaluation import Coverage, OriginalUnits
     from pipeline.search.figures import SearchFigures
     from pipeline.search.run import SearchOutcome
-    from pipeline.workflows.evaluate import Evaluation
     from pipeline.workflows.predict import Prediction
-    from pipeline.workflows.train import TrainingRun
     from pipeline.workflows.verify import Check
     from pipeline.workflows.visualize import Visualization
 
@@ -60,38 +57,8 @@ def print_device() -> None:
     print_line(f"device: {describe_device()}")
 
 
-def print_training(
-    finished: "TrainingRun", output: Path | None = None, *, is_verbose: bool = False
-) -> None:
-    """Print the result of a training run and the paths of the model.
-
-    If `is_verbose` is true, also print tables with the scores of each trait.
-    """
-    from pipeline.commands.headline import print_caveats, print_headline
-
-    if finished.report is not None and is_verbose:
-        _print_report(finished.report)
-        _print_subsets(finished.report)
-    for pair, overlap in finished.group_overlap.items():
-        if overlap["shared_groups"] or is_verbose:
-            print_line(
-                f"groups shared by {pair}: {overlap['shared_groups']} "
-                f"({percent(overlap['shared_clips'])} of the clips)"
-            )
-    _print_layers(finished.layers, is_verbose=is_verbose)
-    print_directions(finished.traits)
-    is_ridge = bool(getattr(finished.network, "is_linear", False))
-    if is_ridge:
-        print_line(f"note: {RIDGE_NOTE}")
-    if finished.report is not None:
-        print_headline(finished.report, is_ridge=is_ridge, best_r2=_best_r2(finished))
-    print_caveats(finished.run)
-    print_line(f"run: {finished.run.path}")
-    for path in filter(None, (finished.run.model_path, output)):
-        print_line(f"model: {path}")
-
-
-def _print_layers(layers: "Sequence[LayerState]", *, is_verbose: bool) -> None:
+def print_layers(layers: "Sequence[LayerState]", *, is_verbose: bool) -> None:
+    """Print the frozen layers, if any, and the number of weights; with a table if verbose."""
     frozen = [layer.path for layer in layers if layer.is_frozen]
     if not frozen:
         return
@@ -104,46 +71,13 @@ def _print_layers(layers: "Sequence[LayerState]", *, is_verbose: bool) -> None:
         build_console().print(_table("", ("trainable", "weights"), rows, first="layer"))
 
 
-def _best_r2(finished: "TrainingRun") -> float | None:
-    """Return the best possible R² on the held-out clips of the built-in data set, else None."""
-    from pipeline.config.loading import load_config
-    from pipeline.data.synthetic import best_possible_r2
-    from pipeline.records.predictions import read_predictions
-
-    synthetic = load_config(finished.run.config_path).data.synthetic
-    if synthetic is None:
-        return None
-    predictions = read_predictions(finished.run.predictions_path("validation"))
-    return best_possible_r2(synthetic, [str(clip_id) for clip_id in predictions.clip_ids])
+def print_scores(report: EvaluationReport) -> None:
+    """Print tables of all scores: metrics, baselines, coverage of the intervals."""
+    _print_report(report)
 
 
-def print_evaluation(
-    evaluation: "Evaluation", *, is_verbose: bool = False, shows_subgroups: bool = False
-) -> None:
-    """Print an evaluation and its warnings, and optionally tables for traits and subgroups."""
-    from pipeline.commands.headline import print_headline
-
-    report = evaluation.report
-    if is_verbose:
-        _print_report(report)
-    if is_verbose or shows_subgroups:
-        _print_subsets(report)
-    print_directions(evaluation.traits)
-    for pair, overlap in report.group_overlap.items():
-        if overlap["shared_groups"] or is_verbose:
-            print_line(f"groups shared by {pair}: {overlap['shared_groups']}")
-    print_headline(report, is_ridge=evaluation.is_ridge)
-    if evaluation.num_training_clips:
-        print_line(
-            f"warning: the model was trained on {evaluation.num_training_clips} of these "
-            f"{report.num_clips} clips; expect worse metrics on new clips."
-        )
-    print_line(f"evaluation: {evaluation.report_path}")
-    if evaluation.undelivered:
-        print_line(f"warning: the evaluation is not in MLflow yet ({evaluation.undelivered}).")
-
-
-def _print_subsets(report: EvaluationReport) -> None:
+def print_subgroups(report: EvaluationReport) -> None:
+    """Print one table of scores per column that defines subgroups."""
     for column, values in report.by.items():
         print_metrics(
             f"by {column}",

@@ -61,7 +61,8 @@ def settings_help() -> str:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from pipeline.commands.tables import print_device, print_groups, print_line, print_training
+    from pipeline.commands.results import print_training
+    from pipeline.commands.tables import print_device, print_groups, print_line
     from pipeline.config.loading import load_config
     from pipeline.core.model_path import check_model_path
     from pipeline.core.run_directory import open_run_directory

@@ -11,7 +11,7 @@ import signal
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import rich.console
 import rich.progress
@@ -22,11 +22,9 @@ from pipeline.core.number_format import duration
 from pipeline.core.progress_lines import ProgressLines
 from pipeline.extraction.tasks import Job, Result, Stage, Task
 from pipeline.extraction.worker import build_work
-from pipeline.workers.pool import WorkerEvent, WorkerPool
+from pipeline.workers.pool import Engine, WorkerEvent, WorkerPool
 from pipeline.workers.process_pool import ProcessPool
 from pipeline.workers.ray_pool import RayPool
-
-Engine = Literal["local", "ray"]
 
 _SETUP_SECONDS: Final = 300.0
 """Maximum time until a worker is ready. Loading weights from a slow disk can take minutes."""

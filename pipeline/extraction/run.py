@@ -17,8 +17,9 @@ from pipeline.core.errors import ConfigError, ExtractionError
 from pipeline.core.files import file_hash
 from pipeline.core.installation import install_command
 from pipeline.core.traits import TraitLabel, traits_entry
-from pipeline.extraction.dispatch import Engine, run_tasks, show_progress
+from pipeline.extraction.dispatch import run_tasks, show_progress
 from pipeline.extraction.tasks import Job, Result, Task, write_failures
+from pipeline.workers.pool import Engine
 
 if TYPE_CHECKING:
     from pipeline.data.readers.label_table import LabelOptions

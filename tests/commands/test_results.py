@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from pipeline.commands.headline import print_headline
+from pipeline.commands.results import print_headline
 from pipeline.core.traits import TRAITS
 from pipeline.metrics.regression import METRICS
 from pipeline.records.evaluation import Coverage, EvaluationReport, Interval, OriginalUnits

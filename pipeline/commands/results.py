@@ -1,20 +1,85 @@
-"""Print the scores of a model in a few lines: against the baselines, and with their caveats."""
+"""Print the result of a training or an evaluation in a few lines.
+
+The scores stand beside those of the baselines, and the caveats follow.
+"""
 
 import dataclasses
-from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.commands.tables import print_line
+from pipeline.commands.tables import (
+    print_directions,
+    print_layers,
+    print_line,
+    print_scores,
+    print_subgroups,
+)
 from pipeline.core.number_format import METRIC_NAMES, count, metric_value, percent
 from pipeline.core.traits import describe_ranges
+from pipeline.records.summary import RIDGE_NOTE
 from pipeline.report.headline import HEADLINE_METRICS, headline
 from pipeline.report.wording import display_name, with_interval
 
 if TYPE_CHECKING:
     from pipeline.core.run_directory import RunDirectory
     from pipeline.records.evaluation import EvaluationReport, Interval
+    from pipeline.workflows.evaluate import Evaluation
+    from pipeline.workflows.train import TrainingRun
 
 _REFERENCE = "ridge"
+
+
+def print_training(
+    finished: "TrainingRun", output: Path | None = None, *, is_verbose: bool = False
+) -> None:
+    """Print the result of a training run and the paths of the model.
+
+    If `is_verbose` is true, also print tables with the scores of each trait.
+    """
+    if finished.report is not None and is_verbose:
+        print_scores(finished.report)
+        print_subgroups(finished.report)
+    for pair, overlap in finished.group_overlap.items():
+        if overlap["shared_groups"] or is_verbose:
+            print_line(
+                f"groups shared by {pair}: {overlap['shared_groups']} "
+                f"({percent(overlap['shared_clips'])} of the clips)"
+            )
+    print_layers(finished.layers, is_verbose=is_verbose)
+    print_directions(finished.traits)
+    is_ridge = bool(getattr(finished.network, "is_linear", False))
+    if is_ridge:
+        print_line(f"note: {RIDGE_NOTE}")
+    if finished.report is not None:
+        print_headline(finished.report, is_ridge=is_ridge, best_r2=_best_r2(finished))
+    print_caveats(finished.run)
+    print_line(f"run: {finished.run.path}")
+    for path in filter(None, (finished.run.model_path, output)):
+        print_line(f"model: {path}")
+
+
+def print_evaluation(
+    evaluation: "Evaluation", *, is_verbose: bool = False, shows_subgroups: bool = False
+) -> None:
+    """Print an evaluation and its warnings, and optionally tables for traits and subgroups."""
+    report = evaluation.report
+    if is_verbose:
+        print_scores(report)
+    if is_verbose or shows_subgroups:
+        print_subgroups(report)
+    print_directions(evaluation.traits)
+    for pair, overlap in report.group_overlap.items():
+        if overlap["shared_groups"] or is_verbose:
+            print_line(f"groups shared by {pair}: {overlap['shared_groups']}")
+    print_headline(report, is_ridge=evaluation.is_ridge)
+    if evaluation.num_training_clips:
+        print_line(
+            f"warning: the model was trained on {evaluation.num_training_clips} of these "
+            f"{report.num_clips} clips; expect worse metrics on new clips."
+        )
+    print_line(f"evaluation: {evaluation.report_path}")
+    if evaluation.undelivered:
+        print_line(f"warning: the evaluation is not in MLflow yet ({evaluation.undelivered}).")
 
 
 def print_headline(
@@ -57,7 +122,21 @@ def print_caveats(run: "RunDirectory") -> None:
         # The headline contains this comparison.
         evaluation = dataclasses.replace(records.evaluation, baselines={}, baseline_differences={})
         records = dataclasses.replace(records, evaluation=evaluation)
-    _print_list("what to distrust", (caveat.title for caveat in find_caveats(records)))
+    if titles := [caveat.title for caveat in find_caveats(records)]:
+        print_line(f"what to distrust: {'; '.join(titles)}")
+
+
+def _best_r2(finished: "TrainingRun") -> float | None:
+    """Return the best possible R² on the held-out clips of the built-in data set, else None."""
+    from pipeline.config.loading import load_config
+    from pipeline.data.synthetic import best_possible_r2
+    from pipeline.records.predictions import read_predictions
+
+    synthetic = load_config(finished.run.config_path).data.synthetic
+    if synthetic is None:
+        return None
+    predictions = read_predictions(finished.run.predictions_path("validation"))
+    return best_possible_r2(synthetic, [str(clip_id) for clip_id in predictions.clip_ids])
 
 
 def _print_coverage(report: "EvaluationReport") -> None:
@@ -75,11 +154,6 @@ def _print_coverage(report: "EvaluationReport") -> None:
         f"  {percent(intervals.level)} prediction intervals contain {covered} of the scores; mean "
         f"width {intervals.mean_width['mean']:.2f}"
     )
-
-
-def _print_list(title: str, texts: Iterable[str]) -> None:
-    if text := "; ".join(texts):
-        print_line(f"{title}: {text}")
 
 
 def _score(metric: str, score: "Interval") -> str:
